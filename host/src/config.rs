@@ -1,0 +1,250 @@
+//! Pure: the configuration as the rest of the host sees it. In: `miqro.yml` (see `config/*`). Out: `Config`, in which every
+//! duration, size, topic and path has its type. Owns nothing.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::message::Subscription;
+use crate::topic::{BaseTopic, Filter};
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file that it came from; `None` when none was found and the defaults hold.
+    pub file: Option<PathBuf>,
+    /// Which broker to talk to, and how.
+    pub broker: Broker,
+    /// What is logged.
+    pub log: Logging,
+    /// How long a clean stop may take before it is cut short.
+    pub stop_deadline: Duration,
+    /// Directory of the compile cache; `None`: the user's cache directory.
+    pub cache_dir: Option<PathBuf>,
+    /// More services than this share one will instead of having a presence connection each.
+    pub presence_connections: usize,
+    /// The services in the order of the file.
+    pub services: Vec<Service>,
+}
+
+/// Which broker the host talks to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Broker {
+    /// The broker inside this process, and the session to it.
+    Embedded(EmbeddedBroker, Connection),
+    /// A broker elsewhere.
+    Remote(Connection),
+}
+
+/// The embedded broker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbeddedBroker {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Whether `listen` was written in the file; if not, the next free port is taken where it is in use.
+    pub listen_is_default: bool,
+    /// Where it keeps sessions and retained messages; `None`: in memory only.
+    pub data_dir: Option<PathBuf>,
+    /// Who may connect; empty: everybody (allowed on loopback addresses only).
+    pub users: Vec<Credentials>,
+}
+
+/// The MQTT session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Connection {
+    /// Host name or address.
+    pub host: String,
+    /// Port; 1883, or 8883 with TLS, 80 and 443 with WebSocket.
+    pub port: u16,
+    /// What carries the bytes.
+    pub transport: Transport,
+    /// Local address to connect from.
+    pub bind_address: Option<IpAddr>,
+    /// Protocol version.
+    pub protocol: Protocol,
+    /// Client identifier; stable across restarts so that the broker keeps the session.
+    pub client_id: String,
+    /// Keepalive interval, whole seconds; zero turns it off.
+    pub keepalive: Duration,
+    /// How long the broker keeps the session after the connection is gone, whole seconds.
+    pub session_expiry: Duration,
+    /// Whether to ask the broker to forget an earlier session (in 3.1.1: clean session).
+    pub clean_start: bool,
+    /// User name and password.
+    pub credentials: Option<Credentials>,
+    /// TLS settings; used when `transport` says so.
+    pub tls: Tls,
+    /// How many incoming QoS 1 and 2 messages may be unacknowledged.
+    pub receive_maximum: u16,
+    /// The largest packet that is accepted, in bytes.
+    pub max_packet_size: u32,
+    /// How long to wait for the connection to be made and CONNACK to come.
+    pub connect_timeout: Duration,
+    /// First wait before reconnecting; doubled up to `reconnect_max`, with jitter.
+    pub reconnect_min: Duration,
+    /// Longest wait before reconnecting.
+    pub reconnect_max: Duration,
+    /// Bounds of what waits to be sent.
+    pub outbox: OutboxLimits,
+}
+
+/// Bounds of what waits to be sent to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxLimits {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+/// What carries the bytes of the MQTT connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// WebSocket over TCP, with the path of the request.
+    WebSocket(String),
+    /// WebSocket over TLS, with the path of the request.
+    SecureWebSocket(String),
+}
+
+/// Protocol version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// MQTT 5.0.
+    V5,
+    /// MQTT 3.1.1.
+    V311,
+}
+
+/// User name and password. `Debug` and the effective configuration do not show the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password, already read from its file or environment variable.
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.username, if self.password.is_some() { "***" } else { "" })
+    }
+}
+
+/// TLS settings.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// File with trusted roots (PEM); `None`: the system's.
+    pub ca_certs: Option<PathBuf>,
+    /// Client certificate chain and key (PEM).
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// Whether the server's certificate is not verified (`cert_reqs: CERT_NONE`); said in the log.
+    pub insecure: bool,
+    /// Name to verify and to send as SNI; `None`: the host.
+    pub server_name: Option<String>,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logging {
+    /// The level where nothing else is said.
+    pub level: Level,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// Levels, in MIQRO's words (`CRITICAL` is read as error).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Everything.
+    Trace,
+    /// For finding a fault.
+    Debug,
+    /// What an operator wants to see.
+    Info,
+    /// Something is not as it should be.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, and human without colours elsewhere.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// Its name: of the section, or of the component file's stem.
+    pub name: String,
+    /// The component file; `None` when the section has none (then it counts only if `run FILE` names the service).
+    pub component: Option<PathBuf>,
+    /// The topic below which it lives.
+    pub base: BaseTopic,
+    /// Subscriptions made for it, with full filters.
+    pub subscriptions: Vec<Subscription>,
+    /// What it may hold and use.
+    pub limits: Limits,
+    /// What it may reach outside its base topic.
+    pub grants: Grants,
+    /// Level of its own log lines; `None`: as the host's.
+    pub log_level: Option<Level>,
+    /// Its section as JSON, without the host's keys: what `config.get` gives.
+    pub config: serde_json::Value,
+}
+
+/// Limits of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory in bytes, all memories of the component together.
+    pub memory: usize,
+    /// How long one guest call may run.
+    pub call: Duration,
+    /// Messages that may wait.
+    pub mailbox: usize,
+    /// What happens to a message when the mailbox is full.
+    pub when_full: WhenFull,
+    /// How often a failing message or tick is tried in all.
+    pub attempts: u32,
+    /// First wait before a restart or another attempt; doubled up to `backoff_max`, with jitter.
+    pub backoff_min: Duration,
+    /// Longest wait before a restart or another attempt.
+    pub backoff_max: Duration,
+    /// Publishes in one call.
+    pub publishes: usize,
+    /// Bytes of one payload.
+    pub payload: usize,
+    /// Subscriptions in all.
+    pub subscriptions: usize,
+    /// Timers in all.
+    pub timers: usize,
+}
+
+/// What happens to a message when the mailbox is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The oldest waiting message is dropped and counted.
+    DropOldest,
+    /// The message is dropped and counted.
+    DropNewest,
+    /// QoS 1 and 2 messages wait unacknowledged (the broker sends no more than the receive maximum); QoS 0 messages, which
+    /// cannot be held back, are dropped and counted.
+    Unacknowledged,
+}
+
+/// What a service may reach outside its base topic. Nothing by default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grants {
+    /// Filters of topics that it may publish to.
+    pub publish: Vec<Filter>,
+    /// Filters that it may subscribe to.
+    pub subscribe: Vec<Filter>,
+}

@@ -1,0 +1,52 @@
+//! Words: what one guest call wants done. In: host functions that the guest calls append here. Out: the service task
+//! commits it when the call ended well, in the order timers, subscriptions, publishes, acknowledgement. Owns the lists.
+
+use std::time::Duration;
+
+use crate::message::{Message, SubscriptionChange};
+
+/// Everything that a guest call asked for; dropped whole when the call fails.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Timers to set and to cancel, in the order of the calls.
+    pub timers: Vec<TimerChange>,
+    /// Subscriptions to make and to end, in the order of the calls.
+    pub subscriptions: Vec<SubscriptionChange>,
+    /// Messages to send, with full topics, in the order of the calls.
+    pub publishes: Vec<Message>,
+}
+
+/// A change to the timers of a service. A timer is known by its name; setting a taken name replaces it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TimerChange {
+    /// First due after `delay`, then every `period` (never zero).
+    Every {
+        /// The guest's name for it.
+        name: String,
+        /// Distance between two due times.
+        period: Duration,
+        /// Distance of the first due time.
+        delay: Duration,
+    },
+    /// Due once after `delay`.
+    After {
+        /// The guest's name for it.
+        name: String,
+        /// Distance of the due time.
+        delay: Duration,
+    },
+    /// Forget it; ignored when there is none.
+    Cancel {
+        /// The guest's name for it.
+        name: String,
+    },
+}
+
+/// A timer that is due, as reported to the guest in `tick`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueTimer {
+    /// The guest's name for it.
+    pub name: String,
+    /// How often it was due since it was last reported: 1, or more when ticks were missed.
+    pub count: u64,
+}

@@ -1,0 +1,8 @@
+//! MIQRO host: runs MQTT services as sandboxed WebAssembly components over one MQTT session.
+//!
+//! The modules below are in the order in which a message meets them; `ARCHITECTURE.md` has the picture.
+
+pub mod config;
+pub mod effects;
+pub mod message;
+pub mod topic;

@@ -1,0 +1,117 @@
+//! Words: one MQTT message, incoming or outgoing, the same for both protocol versions. In: packets and guests. Out:
+//! `Message`, `Qos`, `Properties`, `Subscription`. Owns nothing: topic and payload are shared, so a clone copies no bytes.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::topic::{Filter, Topic};
+
+/// Quality of service (MQTT 5, section 4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+pub enum Qos {
+    /// QoS 0: sent once, not acknowledged.
+    #[default]
+    AtMostOnce = 0,
+    /// QoS 1: acknowledged; may arrive more than once.
+    AtLeastOnce = 1,
+    /// QoS 2: arrives exactly once while the session lives.
+    ExactlyOnce = 2,
+}
+
+impl From<Qos> for u8 {
+    fn from(qos: Qos) -> u8 {
+        qos as u8
+    }
+}
+
+/// A number that is no quality of service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not a quality of service: 0, 1 or 2")]
+pub struct QosError(pub u8);
+
+impl TryFrom<u8> for Qos {
+    type Error = QosError;
+
+    fn try_from(number: u8) -> Result<Self, QosError> {
+        match number {
+            0 => Ok(Self::AtMostOnce),
+            1 => Ok(Self::AtLeastOnce),
+            2 => Ok(Self::ExactlyOnce),
+            other => Err(QosError(other)),
+        }
+    }
+}
+
+/// The properties of a PUBLISH that travel from publisher to subscriber (MQTT 5, section 3.3.2.3).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Properties {
+    /// Full topic for a response.
+    pub response_topic: Option<Topic>,
+    /// Opaque bytes by which the requester recognises the response.
+    pub correlation_data: Option<Bytes>,
+    /// MIME type of the payload, by convention.
+    pub content_type: Option<String>,
+    /// Seconds after which the broker no longer delivers the message.
+    pub message_expiry: Option<u32>,
+    /// Whether the payload is declared to be UTF-8 text (payload format indicator 1).
+    pub utf8: bool,
+    /// Free pairs of name and value; names may repeat, order is kept.
+    pub user_properties: Vec<(String, String)>,
+}
+
+/// One message. For an outgoing one `dup` is false: whether a transmission is a repeated one is the session's matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The full topic.
+    pub topic: Topic,
+    /// The payload, as it came.
+    pub payload: Bytes,
+    /// Quality of service.
+    pub qos: Qos,
+    /// Incoming: kept by the broker from before the subscription. Outgoing: to be kept by the broker.
+    pub retain: bool,
+    /// Incoming: may have been delivered before.
+    pub dup: bool,
+    /// Present when there are any; boxed, because most messages have none.
+    pub properties: Option<Box<Properties>>,
+}
+
+impl Message {
+    /// An outgoing message without properties.
+    pub fn new(topic: Topic, payload: impl Into<Bytes>, qos: Qos, retain: bool) -> Self {
+        Self { topic, payload: payload.into(), qos, retain, dup: false, properties: None }
+    }
+
+    /// Roughly the memory that the message holds, in bytes: what queues are bounded by.
+    pub fn weight(&self) -> usize {
+        let properties = self.properties.as_ref().map_or(0, |p| {
+            let pairs: usize = p.user_properties.iter().map(|(k, v)| k.len() + v.len()).sum();
+            pairs + p.correlation_data.as_ref().map_or(0, Bytes::len) + size_of::<Properties>()
+        });
+        size_of::<Self>() + self.topic.as_str().len() + self.payload.len() + properties
+    }
+}
+
+/// A filter and the highest quality of service in which messages shall be delivered for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Subscription {
+    /// The full filter.
+    pub filter: Filter,
+    /// The requested quality of service.
+    pub qos: Qos,
+}
+
+/// A change to what a service is subscribed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubscriptionChange {
+    /// Subscribe, or change the QoS of an existing subscription.
+    Subscribe(Subscription),
+    /// End a subscription; ignored when there is none.
+    Unsubscribe(Filter),
+}
+
+/// Names one incoming QoS 1 or 2 message until it is acknowledged. Unique for the life of the host, so a receipt from
+/// before a reconnection can never acknowledge another message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Receipt(pub u64);

@@ -1,0 +1,235 @@
+//! Words: topic names and topic filters. In: text from the broker, guests and configuration. Out: `Topic`, `Filter`
+//! and `BaseTopic`, which cannot hold anything that MQTT forbids, and the rules by which they match. Owns nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytestring::ByteString;
+
+/// The longest topic or filter in bytes (MQTT 5, section 1.5.4: a UTF-8 string has a two-byte length).
+pub const MAX_TOPIC_BYTES: usize = 65_535;
+
+/// Why text is not a topic name or filter; the message names the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// Empty text (section 4.7.3: at least one character).
+    #[error("a topic must not be empty")]
+    Empty,
+    /// Longer than 65,535 bytes.
+    #[error("a topic of {0} bytes is longer than the {MAX_TOPIC_BYTES} bytes that MQTT allows")]
+    TooLong(usize),
+    /// Contains U+0000 (section 4.7.3).
+    #[error("topic {0:?} contains the character U+0000, which MQTT forbids")]
+    Null(String),
+    /// A wildcard in a topic name (section 4.7.1).
+    #[error("topic {0:?} contains a wildcard ('+' or '#'); these are for subscriptions only")]
+    Wildcard(String),
+    /// `+` not alone in its level, or `#` not alone in the last level (section 4.7.1).
+    #[error("filter {0:?}: '+' must stand alone in its level and '#' alone in the last level")]
+    Misplaced(String),
+    /// `$share` without a group or without a filter (section 4.8.2).
+    #[error("filter {0:?}: a shared subscription is written $share/<group>/<filter>")]
+    Share(String),
+}
+
+/// The name of a topic: no wildcards, 1 to 65,535 bytes of UTF-8 without U+0000. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Topic(ByteString);
+
+impl Topic {
+    /// Checks `text` (MQTT 5, section 4.7) and keeps it without copying.
+    ///
+    /// # Errors
+    /// Says what MQTT forbids about it.
+    pub fn new(text: impl Into<ByteString>) -> Result<Self, TopicError> {
+        let text = text.into();
+        check_text(&text)?;
+        if text.contains(['+', '#']) {
+            return Err(TopicError::Wildcard(text.to_string()));
+        }
+        Ok(Self(text))
+    }
+
+    /// The topic as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A topic filter: 1 to 65,535 bytes, wildcards where MQTT allows them. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Filter(Arc<str>);
+
+impl Filter {
+    /// Checks `text` (MQTT 5, sections 4.7.1 and 4.8.2).
+    ///
+    /// # Errors
+    /// Says what MQTT forbids about it.
+    pub fn new(text: &str) -> Result<Self, TopicError> {
+        check_text(text)?;
+        let levels = match text.strip_prefix("$share/") {
+            Some(shared) => shared_levels(text, shared)?,
+            None => text,
+        };
+        let mut levels = levels.split('/').peekable();
+        while let Some(level) = levels.next() {
+            let wild = level.contains(['+', '#']);
+            let alone = level == "+" || (level == "#" && levels.peek().is_none());
+            if wild && !alone {
+                return Err(TopicError::Misplaced(text.to_owned()));
+            }
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The filter as it is sent to the broker, `$share/<group>/` included.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part that topics are matched against: without `$share/<group>/`.
+    pub fn pattern(&self) -> &str {
+        match self.0.strip_prefix("$share/") {
+            Some(shared) => shared.split_once('/').map_or(shared, |(_, pattern)| pattern),
+            None => &self.0,
+        }
+    }
+
+    /// Whether a message on `topic` belongs to this filter (MQTT 5, section 4.7).
+    pub fn matches(&self, topic: &Topic) -> bool {
+        matches(self.pattern(), topic.as_str())
+    }
+
+    /// Whether every topic that `other` matches is matched by this filter too, so that a grant for this filter
+    /// covers a subscription to `other`.
+    pub fn covers(&self, other: &Filter) -> bool {
+        covers(self.pattern(), other.pattern())
+    }
+}
+
+/// The topic below which a service lives: a topic that ends in `/`, `service/<name>/` by default.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct BaseTopic(Arc<str>);
+
+impl BaseTopic {
+    /// The default base topic of a service: `service/<name>/`.
+    ///
+    /// # Errors
+    /// When `name` cannot stand in a topic.
+    pub fn of_service(name: &str) -> Result<Self, TopicError> {
+        Self::new(&format!("service/{name}"))
+    }
+
+    /// A base topic from `data_topic`; the slash at the end is added where it is missing.
+    ///
+    /// # Errors
+    /// When `text` is no topic name.
+    pub fn new(text: &str) -> Result<Self, TopicError> {
+        let text = if text.ends_with('/') { text.to_owned() } else { format!("{text}/") };
+        Topic::new(text.clone())?;
+        Ok(Self(text.into()))
+    }
+
+    /// The base topic with its slash at the end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The full topic of `relative`.
+    ///
+    /// # Errors
+    /// When the result is no topic name.
+    pub fn topic(&self, relative: &str) -> Result<Topic, TopicError> {
+        if relative.is_empty() {
+            return Err(TopicError::Empty);
+        }
+        Topic::new([&self.0, relative].concat())
+    }
+
+    /// The full filter of `relative`.
+    ///
+    /// # Errors
+    /// When the result is no topic filter.
+    pub fn filter(&self, relative: &str) -> Result<Filter, TopicError> {
+        if relative.is_empty() {
+            return Err(TopicError::Empty);
+        }
+        Filter::new(&[&self.0, relative].concat())
+    }
+
+    /// The part of `topic` below this base; `None` when the topic is elsewhere.
+    pub fn relative<'a>(&self, topic: &'a Topic) -> Option<&'a str> {
+        topic.as_str().strip_prefix(&*self.0).filter(|rest| !rest.is_empty())
+    }
+}
+
+fn check_text(text: &str) -> Result<(), TopicError> {
+    match text.len() {
+        0 => Err(TopicError::Empty),
+        n if n > MAX_TOPIC_BYTES => Err(TopicError::TooLong(n)),
+        _ if text.contains('\0') => Err(TopicError::Null(text.to_owned())),
+        _ => Ok(()),
+    }
+}
+
+fn shared_levels<'a>(text: &str, shared: &'a str) -> Result<&'a str, TopicError> {
+    match shared.split_once('/') {
+        Some((group, pattern)) if !group.is_empty() && !group.contains(['+', '#']) && !pattern.is_empty() => {
+            Ok(pattern)
+        }
+        _ => Err(TopicError::Share(text.to_owned())),
+    }
+}
+
+/// Section 4.7.2: a filter that starts with a wildcard does not match a topic that starts with `$`.
+fn matches(pattern: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && pattern.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for wanted in pattern.split('/') {
+        // before taking a level: `a/#` matches `a` too (section 4.7.1.2)
+        if wanted == "#" {
+            return true;
+        }
+        match levels.next() {
+            Some(level) if wanted == "+" || wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+fn covers(grant: &str, wanted: &str) -> bool {
+    if wanted.starts_with('$') && grant.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut wanted = wanted.split('/');
+    for level in grant.split('/') {
+        if level == "#" {
+            return true;
+        }
+        match wanted.next() {
+            Some("#") | None => return false,
+            Some(asked) if level == "+" || level == asked => {}
+            Some(_) => return false,
+        }
+    }
+    wanted.next().is_none()
+}
+
+macro_rules! shown_as_text {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self.as_str(), f)
+            }
+        }
+    )*};
+}
+shown_as_text!(Topic, Filter, BaseTopic);
