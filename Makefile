@@ -1,0 +1,43 @@
+# MIQRO host. `make help` lists what there is; `make run` is all that a newcomer needs.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run build guests check test bench setup-guests setup-tests
+
+# Where cargo builds: CARGO_TARGET_DIR where it is set, and below it the guests, which are a workspace of their own.
+HOST := $(or $(CARGO_TARGET_DIR),target)/release/miqro-host
+GUESTS_TARGET := $(if $(CARGO_TARGET_DIR),$(abspath $(CARGO_TARGET_DIR))/guests,$(CURDIR)/guests/target)
+GUEST_CARGO := cd guests && CARGO_TARGET_DIR='$(GUESTS_TARGET)' cargo
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: build guests ## Runs the echo guest on the embedded broker; builds what is missing
+	$(HOST) run guests/echo.wasm
+
+build: ## Builds the host: target/release/miqro-host
+	cargo build --release --locked --package miqro-host
+
+guests: setup-guests ## Builds the guests: guests/<name>.wasm
+	CARGO_TARGET_DIR='$(GUESTS_TARGET)' scripts/build-guests
+
+check: setup-guests ## Checks format, lints, documentation and layers
+	cargo fmt --all --check
+	$(GUEST_CARGO) fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	$(GUEST_CARGO) clippy --release --locked --target wasm32-wasip2 -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --workspace --no-deps --quiet
+	cargo test --release --locked --package miqro-tests --test layout
+
+test: setup-tests build guests ## Installs what the tests need and runs every test
+	cargo test --release --locked --workspace
+
+bench: setup-tests build guests ## Measures, and prints one table
+	cargo run --release --locked --package miqro-tests --bin bench
+
+setup-guests: ## Gives the Rust toolchain what guests are built with
+	scripts/setup-rust-guests
+
+setup-tests: setup-guests ## Installs what the tests need
+	scripts/setup-tests
