@@ -5,4 +5,5 @@
 pub mod config;
 pub mod effects;
 pub mod message;
+pub mod session;
 pub mod topic;

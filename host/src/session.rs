@@ -1,0 +1,3 @@
+//! The MQTT session.
+
+pub mod link;

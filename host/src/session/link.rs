@@ -1,0 +1,246 @@
+//! Machine: the stream of bytes to a broker. In: `config::Connection`. Out: a `Stream` that reads and writes bytes, or a
+//! `LinkError` that names the broker and the step that failed. Owns the socket until it hands it over; the caller bounds the
+//! time of the whole connect, and reconnects.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::config::{Connection, Transport};
+
+/// How long an address may stay silent before the next one is tried beside it (RFC 8305, section 5).
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// Why there is no connection to the broker. Each message starts with the broker's `host:port`.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The host name could not be resolved.
+    #[error("{peer}: cannot resolve the host name: {source}")]
+    Resolve {
+        /// The broker as `host:port`.
+        peer: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// The host has no address at all, or none of the family of `bind_address`.
+    #[error("{peer}: no address to connect to{}", match .bind { Some(bind) => format!(" from {bind}"), None => String::new() })]
+    NoAddress {
+        /// The broker as `host:port`.
+        peer: String,
+        /// The local address to connect from.
+        bind: Option<std::net::IpAddr>,
+    },
+    /// None of the host's addresses took the connection.
+    #[error("{peer}: cannot connect to {address}: {source}")]
+    Connect {
+        /// The broker as `host:port`.
+        peer: String,
+        /// The address whose failure is reported: of several, the last one.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The bytes to and from a broker, whatever carries them. What is written may stay in a buffer until it is flushed.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP without Nagle's delay.
+    Tcp(TcpStream),
+}
+
+/// Connects to the broker: resolves, connects, and makes what `connection.transport` asks for on top.
+///
+/// # Errors
+/// Names the broker and the step that failed. Waiting is not bounded here: wrap the call in `connection.connect_timeout`.
+pub async fn connect(connection: &Connection) -> Result<Stream, LinkError> {
+    let tcp = connect_tcp(connection).await?;
+    match &connection.transport {
+        Transport::Tcp => Ok(Stream::Tcp(tcp)),
+        _ => Err(LinkError::NoAddress { peer: peer(connection), bind: None }),
+    }
+}
+
+/// The broker as `host:port`, an IPv6 address in brackets.
+fn peer(connection: &Connection) -> String {
+    match connection.host.contains(':') {
+        true => format!("[{}]:{}", connection.host, connection.port),
+        false => format!("{}:{}", connection.host, connection.port),
+    }
+}
+
+/// Tries every address of the host in the resolver's order. One that fails makes way for the next at once; one that stays
+/// silent gets company after `NEXT_ADDRESS_AFTER`, and the first that answers wins.
+async fn connect_tcp(connection: &Connection) -> Result<TcpStream, LinkError> {
+    let mut waiting = addresses(connection).await?.into_iter();
+    let mut trying = FuturesUnordered::new();
+    let mut failed = None;
+    loop {
+        match waiting.next() {
+            Some(address) => trying.push(connect_address(connection, address)),
+            None if trying.is_empty() => break,
+            None => {}
+        }
+        let more = waiting.len() > 0;
+        tokio::select! {
+            biased;
+            Some(outcome) = trying.next() => match outcome {
+                Ok(tcp) => return Ok(tcp),
+                Err(failure) => failed = Some(failure),
+            },
+            () = tokio::time::sleep(NEXT_ADDRESS_AFTER), if more => {}
+            else => break,
+        }
+    }
+    Err(match failed {
+        Some((address, source)) => LinkError::Connect { peer: peer(connection), address, source },
+        None => LinkError::NoAddress { peer: peer(connection), bind: connection.bind_address },
+    })
+}
+
+/// The addresses of the host; with `bind_address` those of its family.
+async fn addresses(connection: &Connection) -> Result<Vec<SocketAddr>, LinkError> {
+    let found = tokio::net::lookup_host((connection.host.as_str(), connection.port))
+        .await
+        .map_err(|source| LinkError::Resolve { peer: peer(connection), source })?;
+    Ok(found.filter(|address| connection.bind_address.is_none_or(|b| b.is_ipv4() == address.is_ipv4())).collect())
+}
+
+async fn connect_address(connection: &Connection, address: SocketAddr) -> Result<TcpStream, (SocketAddr, io::Error)> {
+    let attempt = async {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(bind) = connection.bind_address {
+            socket.bind(SocketAddr::new(bind, 0))?;
+        }
+        let tcp = socket.connect(address).await?;
+        tcp.set_nodelay(true)?;
+        Ok(tcp)
+    };
+    attempt.await.map_err(|error| (address, error))
+}
+
+/// Hands a call on to the stream inside.
+macro_rules! inner {
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream.get_mut() {
+            Stream::Tcp(tcp) => {
+                let $inner = Pin::new(tcp);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        inner!(self, stream => stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        inner!(self, stream => stream.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inner!(self, stream => stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inner!(self, stream => stream.poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::config::{OutboxLimits, Protocol, Tls};
+
+    fn to(host: &str, port: u16) -> Connection {
+        Connection {
+            host: host.to_owned(),
+            port,
+            transport: Transport::Tcp,
+            bind_address: None,
+            protocol: Protocol::V5,
+            client_id: "test".to_owned(),
+            keepalive: Duration::from_secs(60),
+            session_expiry: Duration::ZERO,
+            clean_start: true,
+            credentials: None,
+            tls: Tls::default(),
+            receive_maximum: 64,
+            max_packet_size: 1 << 20,
+            connect_timeout: Duration::from_secs(10),
+            reconnect_min: Duration::from_secs(1),
+            reconnect_max: Duration::from_secs(60),
+            outbox: OutboxLimits { messages: 1, bytes: 1 },
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_go_both_ways() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answer = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut bytes = [0; 4];
+            socket.read_exact(&mut bytes).await.unwrap();
+            socket.write_all(&bytes).await.unwrap();
+        };
+        let ask = async {
+            // "localhost" may resolve to ::1 first, where nobody listens: the next address is then tried.
+            let mut stream = connect(&to("localhost", port)).await.unwrap();
+            stream.write_all(b"ping").await.unwrap();
+            stream.flush().await.unwrap();
+            let mut bytes = [0; 4];
+            stream.read_exact(&mut bytes).await.unwrap();
+            bytes
+        };
+        let ((), bytes) = tokio::join!(answer, ask);
+        assert_eq!(&bytes, b"ping");
+    }
+
+    #[tokio::test]
+    async fn the_local_address_is_the_one_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut connection = to("127.0.0.1", listener.local_addr().unwrap().port());
+        connection.bind_address = Some("127.0.0.9".parse().unwrap());
+        let (stream, accepted) = tokio::join!(connect(&connection), listener.accept());
+        assert_eq!(accepted.unwrap().1.ip().to_string(), "127.0.0.9");
+        drop(stream.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_names_the_broker_the_address_and_the_reason() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let error = connect(&to("127.0.0.1", port)).await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("127.0.0.1:{port}: cannot connect to 127.0.0.1:{port}: ")), "{error}");
+        assert!(error.contains("refused"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_host_is_named() {
+        let error = connect(&to("no-such-host.invalid", 1883)).await.unwrap_err().to_string();
+        assert!(error.starts_with("no-such-host.invalid:1883: cannot resolve the host name: "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_address_of_the_wrong_family_is_not_tried() {
+        let mut connection = to("127.0.0.1", 1883);
+        connection.bind_address = Some("::1".parse().unwrap());
+        let error = connect(&connection).await.unwrap_err().to_string();
+        assert_eq!(error, "127.0.0.1:1883: no address to connect to from ::1");
+    }
+}
