@@ -30,7 +30,8 @@ impl Guest for Echo {
 
 /// What `foofoo` says; `config_demo` is the key `custom_value` of the service's section, or null where there is none.
 fn demo(section: &str) -> Result<String, String> {
-    let section: serde_json::Value = serde_json::from_str(section).map_err(|error| format!("configuration: {error}"))?;
+    let section: serde_json::Value =
+        serde_json::from_str(section).map_err(|error| format!("configuration: {error}"))?;
     Ok(serde_json::json!({ "answer": 42.01, "config_demo": section["custom_value"] }).to_string())
 }
 

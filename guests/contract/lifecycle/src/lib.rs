@@ -1,0 +1,44 @@
+//! Says when it starts, handles and stops. In: a message on `work`; in its section `refuse_start` and `refuse_stop`, each a
+//! reason. Out: `started` and `stopped`, retained, and `worked`, each with the version. Owns the version, which a test
+//! overwrites in the file to have another one.
+
+use std::hint::black_box;
+
+use contract_kit::{Guest, Outcome, publish, publish_retained, section, subscribe, text};
+
+/// Eighteen bytes that stand in the file; a test replaces them by others of the same length.
+static VERSION: &str = "version-0000000001";
+
+struct Lifecycle;
+contract_kit::service!(Lifecycle);
+
+impl Guest for Lifecycle {
+    fn start() -> Outcome {
+        refused("refuse_start")?;
+        subscribe("work")?;
+        publish_retained("started", version())
+    }
+
+    fn handle(_topic: String, _payload: Vec<u8>) -> Outcome {
+        publish("worked", version())
+    }
+
+    fn tick() -> Outcome {
+        Ok(())
+    }
+
+    fn stop() -> Outcome {
+        publish_retained("stopped", version())?;
+        refused("refuse_stop")
+    }
+}
+
+fn version() -> &'static str {
+    black_box(VERSION)
+}
+
+/// The error that the section asks for in the key `name`.
+fn refused(name: &str) -> Outcome {
+    let section = section()?;
+    if section[name].is_string() { Err(text(&section, name).to_owned()) } else { Ok(()) }
+}

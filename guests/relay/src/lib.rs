@@ -1,0 +1,27 @@
+//! Relays. In: messages on `in`. Out: each of them on `out`, QoS 1, in order, and nothing else. Owns nothing.
+
+wit_bindgen::generate!({ path: "../../wit", world: "service-with-lifecycle" });
+
+use miqro::service::messaging::{self, PublishOptions, Qos};
+
+struct Relay;
+export!(Relay);
+
+impl Guest for Relay {
+    fn start() -> Result<(), String> {
+        messaging::subscribe("in", None).map_err(|error| error.to_string())
+    }
+
+    fn handle(_topic: String, payload: Vec<u8>) -> Result<(), String> {
+        let options = PublishOptions { qos: Qos::AtLeastOnce, retain: false, global: false, properties: None };
+        messaging::publish("out", &payload, Some(&options)).map_err(|error| error.to_string())
+    }
+
+    fn tick() -> Result<(), String> {
+        Ok(())
+    }
+
+    fn stop() -> Result<(), String> {
+        Ok(())
+    }
+}
