@@ -2,8 +2,11 @@
 //!
 //! The modules below are in the order in which a message meets them; `ARCHITECTURE.md` has the picture.
 
+pub mod backoff;
 pub mod config;
 pub mod effects;
+pub mod mailbox;
 pub mod message;
 pub mod session;
+pub mod router;
 pub mod topic;

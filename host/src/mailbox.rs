@@ -1,0 +1,313 @@
+//! Machine: what waits for one service. In: messages from the router, rings from the timers. Out: one thing after the other
+//! to the service's task. Owns the bounded queue, its policy and its counters.
+//!
+//! The sender never waits. The lock is held for a few instructions and both ends live on the message path's thread, so it
+//! is hardly ever contended; the receiver's waker is called only when the receiver sleeps.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::config::{self, WhenFull};
+use crate::message::{Message, Qos, Receipt};
+
+/// A message on its way to a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The message.
+    pub message: Message,
+    /// What to name when it is handled; `None` for QoS 0.
+    pub receipt: Option<Receipt>,
+}
+
+/// How much a mailbox holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages that may wait; 0 counts as 1.
+    pub messages: usize,
+    /// What happens to a message when so many wait.
+    pub when_full: WhenFull,
+}
+
+impl From<&config::Limits> for Limits {
+    fn from(limits: &config::Limits) -> Self {
+        Self { messages: limits.mailbox, when_full: limits.when_full }
+    }
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "the receipt of what was dropped has to be settled"]
+pub enum Delivered {
+    /// It waits in the mailbox.
+    Taken,
+    /// It waits, and this older one was dropped for it.
+    Replaced(Delivery),
+    /// It was dropped.
+    Refused(Delivery),
+}
+
+/// What comes next for a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Timers are due.
+    Timers,
+    /// A message.
+    Delivery(Delivery),
+    /// All senders are gone and nothing waits.
+    Closed,
+}
+
+/// What happened to a mailbox so far, in messages. What was taken out is
+/// `received - dropped_oldest - dropped_newest - undelivered - depth`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Offered by the router.
+    pub received: u64,
+    /// Dropped because a newer one needed the place.
+    pub dropped_oldest: u64,
+    /// Dropped because there was no place for them.
+    pub dropped_newest: u64,
+    /// Left behind by the receiver, or offered after it was gone.
+    pub undelivered: u64,
+    /// Waiting now.
+    pub depth: usize,
+    /// The most that ever waited.
+    pub high_water: usize,
+}
+
+/// A new mailbox: the end to put in and the end to take out.
+pub fn mailbox(limits: Limits) -> (Sender, Mailbox) {
+    let limits = Limits { messages: limits.messages.max(1), ..limits };
+    let shared = Arc::new(Shared { limits, state: Mutex::new(State { senders: 1, ..State::default() }) });
+    (Sender { shared: Arc::clone(&shared) }, Mailbox { shared })
+}
+
+/// The end to put in: for the router and the timers.
+#[derive(Debug)]
+pub struct Sender {
+    shared: Arc<Shared>,
+}
+
+impl Sender {
+    /// Puts a message in; never waits. The receipt of what was dropped is for the caller to settle.
+    pub fn deliver(&self, delivery: Delivery) -> Delivered {
+        let mut state = self.shared.lock();
+        let delivered = state.put(delivery, self.shared.limits);
+        wake(state);
+        delivered
+    }
+
+    /// Says that timers are due; rings that were not heard yet count as one.
+    pub fn ring(&self) {
+        let mut state = self.shared.lock();
+        state.rung = true;
+        wake(state);
+    }
+
+    /// Takes what still waits when the receiver is gone; empty while it lives.
+    pub fn left_behind(&self) -> Vec<Delivery> {
+        let mut state = self.shared.lock();
+        if !state.receiver_gone {
+            return Vec::new();
+        }
+        std::mem::take(&mut state.queue).into()
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> Counters {
+        self.shared.counters()
+    }
+}
+
+impl Clone for Sender {
+    fn clone(&self) -> Self {
+        self.shared.lock().senders += 1;
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.senders -= 1;
+        if state.senders == 0 {
+            wake(state);
+        }
+    }
+}
+
+/// The end to take out: for the service's task. Dropping it closes the mailbox.
+#[derive(Debug)]
+pub struct Mailbox {
+    shared: Arc<Shared>,
+}
+
+impl Mailbox {
+    /// Waits for what comes next. Cancel-safe: what was not returned stays in the mailbox.
+    pub async fn next(&mut self) -> Next {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    /// What is there without waiting. Timers and messages alternate, so that neither starves the other.
+    pub fn try_next(&mut self) -> Option<Next> {
+        self.shared.lock().take()
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> Counters {
+        self.shared.counters()
+    }
+
+    fn poll(&mut self, context: &Context<'_>) -> Poll<Next> {
+        let mut state = self.shared.lock();
+        match state.take() {
+            Some(next) => Poll::Ready(next),
+            None => {
+                state.sleeper = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.receiver_gone = true;
+        state.counters.undelivered += state.queue.len() as u64;
+        state.sleeper = None;
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // a poisoned lock is no reason to stop: every change below is complete before anything could panic
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counters(&self) -> Counters {
+        let state = self.lock();
+        let depth = if state.receiver_gone { 0 } else { state.queue.len() };
+        Counters { depth, ..state.counters }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Delivery>,
+    /// Timers are due and the service does not know yet.
+    rung: bool,
+    /// The service was given timers last, so a message has the turn.
+    ticked: bool,
+    senders: usize,
+    receiver_gone: bool,
+    /// The receiver, when it waits.
+    sleeper: Option<Waker>,
+    counters: Counters,
+}
+
+impl State {
+    fn put(&mut self, delivery: Delivery, limits: Limits) -> Delivered {
+        self.counters.received += 1;
+        if self.receiver_gone {
+            self.counters.undelivered += 1;
+            return Delivered::Refused(delivery);
+        }
+        let held_back = delivery.message.qos != Qos::AtMostOnce && delivery.receipt.is_some();
+        let mut dropped = None;
+        if self.queue.len() >= limits.messages {
+            match limits.when_full {
+                WhenFull::DropOldest => dropped = self.drop_oldest(),
+                // the broker stops by itself at the receive maximum
+                WhenFull::Unacknowledged if held_back => {}
+                WhenFull::DropNewest | WhenFull::Unacknowledged => {
+                    self.counters.dropped_newest += 1;
+                    return Delivered::Refused(delivery);
+                }
+            }
+        }
+        self.queue.push_back(delivery);
+        self.counters.high_water = self.counters.high_water.max(self.queue.len());
+        dropped.map_or(Delivered::Taken, Delivered::Replaced)
+    }
+
+    fn drop_oldest(&mut self) -> Option<Delivery> {
+        self.counters.dropped_oldest += 1;
+        self.queue.pop_front()
+    }
+
+    fn take(&mut self) -> Option<Next> {
+        if self.rung && !(self.ticked && !self.queue.is_empty()) {
+            self.rung = false;
+            self.ticked = true;
+            return Some(Next::Timers);
+        }
+        self.ticked = false;
+        match self.queue.pop_front() {
+            Some(delivery) => Some(Next::Delivery(delivery)),
+            None if self.senders == 0 => Some(Next::Closed),
+            None => None,
+        }
+    }
+}
+
+/// Unlocks and wakes the receiver if it sleeps: after unlocking, so that it does not wake into a held lock.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let sleeper = state.sleeper.take();
+    drop(state);
+    if let Some(sleeper) = sleeper {
+        sleeper.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+    use crate::topic::Topic;
+
+    fn delivery(number: u64, qos: Qos) -> Delivery {
+        let receipt = (qos != Qos::AtMostOnce).then_some(Receipt(number));
+        let message = Message::new(Topic::new("t").unwrap(), number.to_string(), qos, false);
+        Delivery { message, receipt }
+    }
+
+    fn small(when_full: WhenFull) -> (Sender, Mailbox) {
+        mailbox(Limits { messages: 2, when_full })
+    }
+
+    #[test]
+    fn the_oldest_gives_way() {
+        let (sender, mut mailbox) = small(WhenFull::DropOldest);
+        let [a, b, c] = [1, 2, 3].map(|number| delivery(number, Qos::AtLeastOnce));
+        assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
+        assert_eq!(sender.deliver(b.clone()), Delivered::Taken);
+        assert_eq!(sender.deliver(c.clone()), Delivered::Replaced(a));
+        assert_eq!(mailbox.try_next(), Some(Next::Delivery(b)));
+        assert_eq!(mailbox.try_next(), Some(Next::Delivery(c)));
+        assert_eq!(mailbox.try_next(), None);
+        let counters = Counters { received: 3, dropped_oldest: 1, high_water: 2, ..Counters::default() };
+        assert_eq!(sender.counters(), counters);
+        assert_eq!(mailbox.counters(), counters);
+    }
+
+    #[test]
+    fn the_newest_is_refused() {
+        let (sender, mut mailbox) = small(WhenFull::DropNewest);
+        let [a, b, c] = [1, 2, 3].map(|number| delivery(number, Qos::AtLeastOnce));
+        assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
+        assert_eq!(sender.deliver(b), Delivered::Taken);
+        assert_eq!(sender.deliver(c.clone()), Delivered::Refused(c));
+        assert_eq!(mailbox.try_next(), Some(Next::Delivery(a)));
+        assert_eq!(mailbox.counters().dropped_newest, 1);
+    }
+}

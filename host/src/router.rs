@@ -1,0 +1,210 @@
+//! Machine: which services get a message, and what the broker has to be told for it. In: subscriptions of services, messages
+//! from the session. Out: deliveries into mailboxes, differences to subscribe and unsubscribe. Owns the trie and the
+//! subscription identifiers; the session task owns the router.
+//!
+//! Whatever number of services share a filter, the broker sees it once, at the highest quality of service. Where filters of
+//! one service overlap, brokers send one copy with all identifiers or one copy for each filter; the service takes the copy
+//! that names the filter it subscribed to first, and so gets the message once either way. Without identifiers (MQTT 3.1.1)
+//! each copy from the broker goes once to each service with a matching filter.
+
+mod filters;
+pub mod trie;
+
+use std::collections::HashMap;
+
+use crate::mailbox::{self, Delivered, Delivery};
+use crate::message::{Message, Receipt, Subscription, SubscriptionChange};
+use crate::topic::Filter;
+pub use filters::SubscriptionId;
+use filters::{Filters, Match};
+
+/// Names a service for the life of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u32);
+
+/// A subscription with the identifier under which the broker shall know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Numbered {
+    /// Filter and the highest quality of service that a service asked for.
+    pub subscription: Subscription,
+    /// The subscription identifier (MQTT 5, section 3.8.2.1.2).
+    pub id: SubscriptionId,
+}
+
+/// What the broker has to be told after a change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Difference {
+    /// New filters, and those whose quality of service changed.
+    pub subscribe: Vec<Numbered>,
+    /// Filters that no service wants any more.
+    pub unsubscribe: Vec<Filter>,
+    /// Receipts of messages that a closed mailbox left behind: nobody will handle them.
+    pub settled: Vec<Receipt>,
+}
+
+/// The routes.
+#[derive(Debug, Default)]
+pub struct Router {
+    filters: Filters,
+    mailboxes: HashMap<ServiceId, mailbox::Sender>,
+    /// Reused for each message.
+    found: Vec<Match>,
+}
+
+impl Router {
+    /// No routes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Routes `subscriptions` (and nothing else) to the service; an earlier attachment of it is replaced, and only what
+    /// differs has to be sent.
+    pub fn attach(
+        &mut self,
+        service: ServiceId,
+        mailbox: mailbox::Sender,
+        subscriptions: &[Subscription],
+    ) -> Difference {
+        let settled = self.mailboxes.insert(service, mailbox).map_or_else(Vec::new, |old| left_behind(&old));
+        self.filters.replace(service, subscriptions);
+        self.difference(settled)
+    }
+
+    /// Changes the subscriptions of an attached service, in order; ignored for any other.
+    pub fn change(&mut self, service: ServiceId, changes: &[SubscriptionChange]) -> Difference {
+        if self.mailboxes.contains_key(&service) {
+            self.filters.change(service, changes);
+        }
+        self.difference(Vec::new())
+    }
+
+    /// Ends all routes to the service.
+    pub fn detach(&mut self, service: ServiceId) -> Difference {
+        let settled = self.mailboxes.remove(&service).map_or_else(Vec::new, |old| left_behind(&old));
+        self.filters.replace(service, &[]);
+        self.difference(settled)
+    }
+
+    /// Notes the broker's answer to a subscription. One that was refused brings no copies, so it must not keep a service
+    /// from taking the copy for another filter.
+    pub fn answered(&mut self, id: SubscriptionId, granted: bool) {
+        self.filters.answered(id, granted);
+    }
+
+    /// Everything that the broker should know, for subscribing anew after a connection was made.
+    pub fn subscriptions(&self) -> Vec<Numbered> {
+        self.filters.wanted()
+    }
+
+    /// Delivers a message once to each service with a matching filter; never waits.
+    ///
+    /// `ids` are the subscription identifiers of the packet, empty where there are none. `settled` is given the receipts of
+    /// older messages that were dropped in favour of this one. Returns how many mailboxes took the message: it is handled
+    /// when so many commits name its receipt.
+    pub fn route(
+        &mut self,
+        message: Message,
+        ids: &[u32],
+        receipt: Option<Receipt>,
+        settled: &mut Vec<Receipt>,
+    ) -> usize {
+        self.filters.takers(message.topic.as_str(), ids, &mut self.found);
+        let mut taken = 0;
+        let Some((last, others)) = self.found.split_last() else { return taken };
+        for other in others {
+            let delivery = Delivery { message: message.clone(), receipt };
+            taken += usize::from(deliver(&self.mailboxes, other.service, delivery, settled));
+        }
+        taken += usize::from(deliver(&self.mailboxes, last.service, Delivery { message, receipt }, settled));
+        taken
+    }
+
+    fn difference(&mut self, settled: Vec<Receipt>) -> Difference {
+        let (subscribe, unsubscribe) = self.filters.difference();
+        Difference { subscribe, unsubscribe, settled }
+    }
+}
+
+/// Whether the mailbox took it.
+fn deliver(
+    mailboxes: &HashMap<ServiceId, mailbox::Sender>,
+    service: ServiceId,
+    delivery: Delivery,
+    settled: &mut Vec<Receipt>,
+) -> bool {
+    let Some(mailbox) = mailboxes.get(&service) else { return false };
+    match mailbox.deliver(delivery) {
+        Delivered::Taken => true,
+        Delivered::Replaced(older) => {
+            settled.extend(older.receipt);
+            true
+        }
+        Delivered::Refused(_) => {
+            settled.extend(left_behind(mailbox));
+            false
+        }
+    }
+}
+
+fn left_behind(mailbox: &mailbox::Sender) -> Vec<Receipt> {
+    mailbox.left_behind().into_iter().filter_map(|delivery| delivery.receipt).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+    use crate::config::WhenFull;
+    use crate::mailbox::{Mailbox, Next};
+    use crate::message::Qos;
+    use crate::topic::Topic;
+
+    fn subscription(filter: &str, qos: Qos) -> Subscription {
+        Subscription { filter: Filter::new(filter).unwrap(), qos }
+    }
+
+    fn service(router: &mut Router, id: u32, filters: &[&str]) -> (Mailbox, Difference) {
+        let limits = mailbox::Limits { messages: 100, when_full: WhenFull::DropNewest };
+        let (sender, mailbox) = mailbox::mailbox(limits);
+        let wanted: Vec<Subscription> = filters.iter().map(|text| subscription(text, Qos::AtLeastOnce)).collect();
+        let difference = router.attach(ServiceId(id), sender, &wanted);
+        (mailbox, difference)
+    }
+
+    fn message(topic: &str) -> Message {
+        Message::new(Topic::new(topic.to_owned()).unwrap(), "x", Qos::AtLeastOnce, false)
+    }
+
+    fn taken(mailbox: &mut Mailbox) -> usize {
+        std::iter::from_fn(|| mailbox.try_next()).filter(|next| matches!(next, Next::Delivery(_))).count()
+    }
+
+    #[test]
+    fn a_shared_filter_is_subscribed_once_and_unsubscribed_with_the_last() {
+        let mut router = Router::new();
+        let (_a, first) = service(&mut router, 1, &["a/#"]);
+        let (_b, second) = service(&mut router, 2, &["a/#"]);
+        assert_eq!(first.subscribe.len(), 1);
+        assert_eq!(second, Difference::default());
+        assert_eq!(router.detach(ServiceId(1)), Difference::default());
+        assert_eq!(router.detach(ServiceId(2)).unsubscribe, [Filter::new("a/#").unwrap()]);
+        assert!(router.subscriptions().is_empty());
+    }
+
+    #[test]
+    fn overlapping_filters_deliver_once_however_copies_are_split() {
+        let mut router = Router::new();
+        let (mut a, difference) = service(&mut router, 1, &["a/#", "a/b"]);
+        let ids: Vec<u32> = difference.subscribe.iter().map(|numbered| numbered.id.0).collect();
+        let mut settled = Vec::new();
+        assert_eq!(router.route(message("a/b"), &ids, None, &mut settled), 1);
+        assert_eq!(taken(&mut a), 1);
+        for id in &ids {
+            router.route(message("a/b"), &[*id], None, &mut settled);
+        }
+        assert_eq!(taken(&mut a), 1);
+        assert_eq!(router.route(message("a/b"), &[], None, &mut settled), 1);
+        assert_eq!(router.route(message("b"), &[], None, &mut settled), 0);
+    }
+}
