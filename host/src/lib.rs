@@ -7,6 +7,6 @@ pub mod config;
 pub mod effects;
 pub mod mailbox;
 pub mod message;
-pub mod session;
 pub mod router;
+pub mod session;
 pub mod topic;
