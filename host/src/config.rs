@@ -6,7 +6,34 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::message::Subscription;
-use crate::topic::{BaseTopic, Filter};
+use crate::topic::{BaseTopic, Filter, Topic};
+
+mod address;
+mod broker;
+mod connection;
+mod credentials;
+mod defaults;
+mod given;
+mod json;
+mod limits;
+mod load;
+mod logging;
+mod near;
+mod place;
+mod problem;
+mod scalar;
+mod section;
+mod select;
+mod service;
+mod tls;
+mod units;
+mod yaml;
+
+pub use load::{Loaded, Selection};
+pub use problem::{ConfigError, Problem};
+
+#[cfg(test)]
+mod tests;
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +50,9 @@ pub struct Config {
     pub cache_dir: Option<PathBuf>,
     /// More services than this share one will instead of having a presence connection each.
     pub presence_connections: usize,
-    /// The services in the order of the file.
+    /// Where Home Assistant looks for announcements; read because MIQRO's files have it, not used yet.
+    pub ha_discovery_prefix: Option<Topic>,
+    /// The services in the order of the file, or of the command line.
     pub services: Vec<Service>,
 }
 

@@ -1,0 +1,62 @@
+//! Pure: what holds where the file says nothing. In: nothing. Out: `Default` of the configuration types. Owns nothing.
+
+use std::time::Duration;
+
+use super::{Connection, Level, Limits, LogFormat, Logging, OutboxLimits, Protocol, Tls, Transport, WhenFull};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 1883,
+            transport: Transport::Tcp,
+            bind_address: None,
+            protocol: Protocol::V5,
+            client_id: String::new(),
+            keepalive: Duration::from_secs(60),
+            session_expiry: Duration::from_secs(3600),
+            clean_start: false,
+            credentials: None,
+            tls: Tls::default(),
+            receive_maximum: 64,
+            max_packet_size: 1024 * 1024,
+            connect_timeout: Duration::from_secs(10),
+            reconnect_min: Duration::from_millis(200),
+            reconnect_max: Duration::from_secs(60),
+            outbox: OutboxLimits::default(),
+        }
+    }
+}
+
+impl Default for OutboxLimits {
+    fn default() -> Self {
+        Self { messages: 10_000, bytes: 16 * MIB }
+    }
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Self { level: Level::Info, format: LogFormat::Text }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 64 * MIB,
+            call: Duration::from_secs(1),
+            mailbox: 10_000,
+            when_full: WhenFull::Unacknowledged,
+            attempts: 3,
+            backoff_min: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(30),
+            publishes: 1000,
+            payload: MIB,
+            subscriptions: 1000,
+            timers: 1000,
+        }
+    }
+}

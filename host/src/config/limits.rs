@@ -1,0 +1,40 @@
+//! Pure: the section `limits` of a service. In: the section. Out: `Limits`. Owns nothing.
+
+use std::time::Duration;
+
+use super::connection::{set, span};
+use super::section::Section;
+use super::{Limits, WhenFull};
+
+/// One page of WebAssembly's linear memory.
+const PAGE: usize = 64 * 1024;
+const MOST: usize = 100_000_000;
+/// MQTT 5, section 2.1.4: the largest remaining length.
+const LARGEST_PAYLOAD: usize = 268_435_455;
+
+/// Reads the section; what it does not say is the default.
+pub(super) fn limits(mut section: Section<'_>) -> Limits {
+    let mut limits = Limits::default();
+    let calls = Duration::from_millis(1)..=Duration::from_secs(86_400);
+    set(section.take("memory").and_then(|given| given.size(PAGE..=usize::MAX >> 1)), &mut limits.memory);
+    set(section.take("call").and_then(|given| given.duration(calls)), &mut limits.call);
+    set(section.take("mailbox").and_then(|given| given.number(1..=MOST)), &mut limits.mailbox);
+    set(section.take("when_full").and_then(|given| given.word(&WHEN_FULL)), &mut limits.when_full);
+    set(section.take("attempts").and_then(|given| given.number(1..=u32::MAX)), &mut limits.attempts);
+    if let Some(given) = section.take("backoff") {
+        (limits.backoff_min, limits.backoff_max) = span(given.section(), (limits.backoff_min, limits.backoff_max));
+    }
+    set(section.take("publishes").and_then(|given| given.number(0..=MOST)), &mut limits.publishes);
+    set(section.take("payload").and_then(|given| given.size(1..=LARGEST_PAYLOAD)), &mut limits.payload);
+    set(section.take("subscriptions").and_then(|given| given.number(0..=MOST)), &mut limits.subscriptions);
+    set(section.take("timers").and_then(|given| given.number(0..=MOST)), &mut limits.timers);
+    section.finish();
+    limits
+}
+
+/// The words of `when_full`.
+pub(super) const WHEN_FULL: [(&str, WhenFull); 3] = [
+    ("drop-oldest", WhenFull::DropOldest),
+    ("drop-newest", WhenFull::DropNewest),
+    ("unacknowledged", WhenFull::Unacknowledged),
+];

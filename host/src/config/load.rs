@@ -1,0 +1,118 @@
+//! Finds, reads and checks the configuration. In: the path from the command line, or the places where MIQRO looks, and the
+//! component files named on the command line. Out: `Loaded`, or every problem at once. Owns nothing.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::place::Place;
+use super::problem::Report;
+use super::section::Section;
+use super::select::select;
+use super::service::service;
+use super::{Broker, Config, ConfigError, Problem, Service, broker, logging, yaml};
+use crate::topic::Topic;
+
+/// Where MIQRO looks, in this order; the first file that exists is read, and no other.
+const PLACES: [&str; 2] = ["miqro.yml", "/etc/miqro.yml"];
+
+/// A configuration and what may surprise about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What is accepted but does not do what it seems to.
+    pub warnings: Vec<Problem>,
+}
+
+/// Which services the configuration shall hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection<'a> {
+    /// All sections, with a component or without: to look at the configuration, or to use only its broker.
+    All,
+    /// Those that run: for each of these component files the service that the file names (`component: …`, or the
+    /// section of the file's stem, or a new one of that name); without files, every section with a component.
+    Run(&'a [PathBuf]),
+}
+
+impl Config {
+    /// Loads `path`, or without it the first of `./miqro.yml` and `/etc/miqro.yml` that exists, or the defaults.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file and with the selected services, each with file, line, key and what would be
+    /// accepted. A `path` that does not exist is an error.
+    pub fn load(path: Option<&Path>, selection: Selection<'_>) -> Result<Loaded, ConfigError> {
+        let found = PLACES.iter().map(Path::new).find(|place| place.exists());
+        let Some(file) = path.or(found) else { return Self::read("", None, selection) };
+        match std::fs::read(file) {
+            Ok(bytes) => Self::read(&text(bytes, file)?, Some(file), selection),
+            Err(error) => Err(whole_file(file, None, format!("cannot read the configuration: {error}"))),
+        }
+    }
+
+    /// Reads `text` as the content of `file`, from whose directory relative paths start.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn read(text: &str, file: Option<&Path>, selection: Selection<'_>) -> Result<Loaded, ConfigError> {
+        let (place, report) = (Place::of(file), Report::new(file));
+        let Some(node) = yaml::parse(text, &report) else {
+            return Err(report.finish().err().unwrap_or(ConfigError(Vec::new())));
+        };
+        let mut config = document(Section::new(&node, String::new(), 0, &report), &place);
+        let mut named = Vec::new();
+        if let Selection::Run(files) = selection {
+            config.services = select(config.services, files, &report);
+            if !files.is_empty() {
+                named = config.services.iter().map(|service| service.name.clone()).collect();
+            }
+        }
+        let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &mut config.broker;
+        if connection.client_id.is_empty() {
+            connection.client_id = place.client_id(&named);
+        }
+        report.finish().map(|warnings| Loaded { config, warnings })
+    }
+}
+
+fn document(mut root: Section<'_>, place: &Place) -> Config {
+    let hour = Duration::from_secs(3600);
+    let config = Config {
+        file: place.file.clone(),
+        broker: broker::broker(&mut root, place),
+        log: logging::logging(&mut root),
+        stop_deadline: root
+            .take("stop_deadline")
+            .and_then(|given| given.duration(Duration::ZERO..=hour))
+            .unwrap_or(Duration::from_secs(10)),
+        cache_dir: root.take("cache_dir").and_then(|given| Some(place.path(given.text()?))),
+        presence_connections: root
+            .take("presence_connections")
+            .and_then(|given| given.number(0..=10_000))
+            .unwrap_or(32),
+        ha_discovery_prefix: root.take("ha_discovery_prefix").and_then(|given| given.read(discovery_prefix)),
+        services: services(root.section("services"), place),
+    };
+    root.finish();
+    config
+}
+
+fn services(section: Section<'_>, place: &Place) -> Vec<Service> {
+    section.named().into_iter().filter_map(|(name, given)| service(name, given, place)).collect()
+}
+
+fn discovery_prefix(text: &str) -> Result<Topic, String> {
+    Topic::new(text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// The content of `file` as text.
+fn text(bytes: Vec<u8>, file: &Path) -> Result<String, ConfigError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        whole_file(file, Some(line), "is not UTF-8 text; save the file as UTF-8".to_owned())
+    })
+}
+
+fn whole_file(file: &Path, line: Option<usize>, message: String) -> ConfigError {
+    ConfigError(vec![Problem { file: Some(file.to_owned()), line, key: String::new(), message }])
+}

@@ -1,0 +1,120 @@
+//! Pure: one section of `services`. In: the section and its name. Out: `Service`, in which what is not for the host is JSON
+//! for the guest. Owns nothing.
+
+use super::given::Given;
+use super::limits::limits;
+use super::place::Place;
+use super::section::Section;
+use super::yaml::Value;
+use super::{Grants, Limits, Service, json, logging};
+use crate::message::{Qos, Subscription};
+use crate::topic::{BaseTopic, Filter, TopicError};
+
+/// A service without a section.
+///
+/// # Errors
+/// When `name` cannot be the name of a service.
+pub(super) fn plain(name: &str) -> Result<Service, String> {
+    Ok(Service {
+        name: name.to_owned(),
+        component: None,
+        base: base(name)?,
+        subscriptions: Vec::new(),
+        limits: Limits::default(),
+        grants: Grants::default(),
+        log_level: None,
+        config: serde_json::json!({}),
+    })
+}
+
+/// Reads the section of the service `name`; `None` when the name is none.
+pub(super) fn service(name: &str, given: Given<'_>, place: &Place) -> Option<Service> {
+    let mut service = plain(name).map_err(|message| given.problem(message)).ok()?;
+    let (path, report) = (given.path.clone(), given.report);
+    let mut section = given.section();
+    if let Some(base) = section.take("data_topic").and_then(|given| given.read(BaseTopic::new)) {
+        service.base = base;
+    }
+    service.component = section.take("component").and_then(|given| Some(place.path(given.text()?)));
+    service.limits = section.take("limits").map_or_else(Limits::default, |given| limits(given.section()));
+    if let Some(given) = section.take("subscriptions") {
+        service.subscriptions = subscriptions(given, &service.base, service.limits.subscriptions);
+    }
+    service.grants = section.take("grants").map_or_else(Grants::default, |given| grants(given.section()));
+    service.log_level = section.take("log_level").and_then(|given| logging::level(&given));
+    service.config = json::object(&section.rest(), &path, report);
+    Some(service)
+}
+
+/// The default base topic of `name`, which has to be a single level of a topic.
+fn base(name: &str) -> Result<BaseTopic, String> {
+    if name.is_empty() || name.contains(['/', '+', '#']) || name.contains(char::is_control) {
+        return Err(format!("{name:?} is no name for a service: it is one level of a topic, without / + and #"));
+    }
+    BaseTopic::of_service(name).map_err(|error| error.to_string())
+}
+
+fn subscriptions(given: Given<'_>, base: &BaseTopic, most: usize) -> Vec<Subscription> {
+    let at = given.clone();
+    let mut all: Vec<Subscription> = Vec::new();
+    for item in given.list("[echo, {filter: home/#, qos: 1, global: true}]") {
+        let place = item.clone();
+        match subscription(item, base) {
+            Some(new) if all.iter().any(|other| other.filter == new.filter) => {
+                place.problem(format!("{} is subscribed to already", new.filter));
+            }
+            Some(new) => all.push(new),
+            None => {}
+        }
+    }
+    if all.len() > most {
+        at.problem(format!("{} subscriptions are more than limits.subscriptions, {most}", all.len()));
+    }
+    all
+}
+
+/// A filter below the base topic, or a section that says more about it. The default QoS is that of the guest's `subscribe`.
+fn subscription(given: Given<'_>, base: &BaseTopic) -> Option<Subscription> {
+    if !matches!(given.node.value, Value::Map(_)) {
+        let filter = given.read(|text| relative(base, text))?;
+        return Some(Subscription { filter, qos: Qos::AtLeastOnce });
+    }
+    let mut section = given.section();
+    let qos = section.take("qos").map_or(Some(1), |given| given.number(0..=2u8));
+    let global = section.take("global").map_or(Some(false), |given| given.flag());
+    let filter = section.take("filter");
+    if filter.is_none() {
+        section.problem("has no filter");
+    }
+    section.finish();
+    let read = |text: &str| if global == Some(true) { Filter::new(text) } else { relative(base, text) };
+    let filter = filter?.read(read)?;
+    Some(Subscription { filter, qos: qos?.try_into().ok()? })
+}
+
+/// A filter below `base`; in a shared one (`$share/<group>/…`) it is the part after the group that is relative.
+fn relative(base: &BaseTopic, text: &str) -> Result<Filter, TopicError> {
+    let Some(shared) = text.strip_prefix("$share/") else { return base.filter(text) };
+    let (group, pattern) = shared.split_once('/').ok_or_else(|| TopicError::Share(text.to_owned()))?;
+    Filter::new(&format!("$share/{group}/{}", base.filter(pattern)?))
+}
+
+fn grants(mut section: Section<'_>) -> Grants {
+    let mut filters = |key| section.take(key).map_or_else(Vec::new, granted);
+    let grants = Grants { publish: filters("publish"), subscribe: filters("subscribe") };
+    section.finish();
+    grants
+}
+
+fn granted(given: Given<'_>) -> Vec<Filter> {
+    let filter = |given: Given<'_>| given.read(plain_filter);
+    given.list("[home/lamp/set, alarm/#]").into_iter().filter_map(filter).collect()
+}
+
+fn plain_filter(text: &str) -> Result<Filter, String> {
+    let filter = Filter::new(text).map_err(|error| error.to_string())?;
+    if filter.pattern() != filter.as_str() {
+        return Err(format!("{text:?} is a shared subscription; a grant is a filter alone and covers shared ones too"));
+    }
+    Ok(filter)
+}

@@ -1,0 +1,45 @@
+//! Tests of the configuration: what is accepted, what is refused and with which words, what is found where.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+
+use super::{Broker, Config, Connection, Loaded, Selection};
+
+mod broker;
+mod problems;
+
+/// Loads `text` as the content of /etc/house/miqro.yml.
+fn load(text: &str) -> Loaded {
+    match Config::read(text, Some(Path::new("/etc/house/miqro.yml")), Selection::All) {
+        Ok(loaded) => loaded,
+        Err(error) => panic!("{error}\n{text}"),
+    }
+}
+
+/// Loads `text`, which must give no warning.
+fn quiet(text: &str) -> Config {
+    let loaded = load(text);
+    assert_eq!(loaded.warnings, [], "{text}");
+    loaded.config
+}
+
+/// The problems of `text`, one a line, without the directory.
+fn problems(text: &str) -> String {
+    match Config::read(text, Some(Path::new("/etc/house/miqro.yml")), Selection::All) {
+        Ok(loaded) => panic!("accepted: {text}\n{loaded:?}"),
+        Err(error) => error.to_string().replace("/etc/house/", ""),
+    }
+}
+
+fn warnings(text: &str) -> String {
+    let lines: Vec<String> = load(text).warnings.iter().map(ToString::to_string).collect();
+    lines.join("\n").replace("/etc/house/", "")
+}
+
+fn remote(text: &str) -> Connection {
+    match quiet(text).broker {
+        Broker::Remote(connection) => connection,
+        Broker::Embedded(..) => panic!("embedded: {text}"),
+    }
+}

@@ -1,0 +1,74 @@
+//! What is said about a file that is wrong.
+
+use super::{problems, warnings};
+
+#[test]
+fn all_problems_are_reported_at_once_in_the_order_of_the_lines() {
+    let text = "\
+broker:
+  host: localhost
+  prot: 1883
+  keepalive: soon
+services:
+  echo:
+    limits:
+      call: \"5 parsecs\"
+      memory: 64
+      when_full: explode
+    subscriptions: [a/#/b, {filter: x, qos: 3, gobal: true}]
+    grants: {publish: everything}
+log_levle: DEBUG
+";
+    let expected = "\
+miqro.yml:3: broker.prot: is not known here; did you mean port? Accepted: ";
+    let problems = problems(text);
+    assert!(problems.starts_with(expected), "{problems}");
+    let rest: Vec<&str> = problems.lines().skip(1).collect();
+    assert_eq!(
+        rest,
+        [
+            "miqro.yml:4: broker.keepalive: \"soon\" is not a duration; write for example 500ms, 5s, 1h30m",
+            "miqro.yml:8: services.echo.limits.call: \"5 parsecs\" is not a duration; write for example 500ms, 5s, 1h30m",
+            "miqro.yml:9: services.echo.limits.memory: \"64\" is not a size; write for example 64KiB, 16MiB, 1000B",
+            "miqro.yml:10: services.echo.limits.when_full: is \"explode\"; accepted: drop-oldest, drop-newest, unacknowledged",
+            "miqro.yml:11: services.echo.subscriptions[0]: filter \"service/echo/a/#/b\": '+' must stand alone in its level and '#' alone in the last level",
+            "miqro.yml:11: services.echo.subscriptions[1].qos: is \"3\"; a whole number from 0 to 2 is wanted",
+            "miqro.yml:11: services.echo.subscriptions[1].gobal: is not known here; did you mean global? Accepted: filter, global, qos",
+            "miqro.yml:12: services.echo.grants.publish: is \"everything\"; a list is wanted: [home/lamp/set, alarm/#]",
+            "miqro.yml:13: log_levle: is not known here; did you mean log_level? Accepted: auth, broker, cache_dir, ha_discovery_prefix, log, log_level, presence_connections, services, stop_deadline, tls",
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_yaml_is_reported_with_its_line() {
+    assert!(problems("broker:\n  host: [a\nlog_level: x: y\n").starts_with("miqro.yml:3: not YAML: "));
+    assert!(problems("broker:\n  host: b\n\tport: 1\n").contains("not YAML: "));
+    assert!(problems("broker: *nobody\n").starts_with("miqro.yml:1: not YAML: "));
+}
+
+#[test]
+fn what_is_written_twice_is_reported_with_both_lines() {
+    let text = "services:\n  echo:\n    a: 1\n  other:\n    b: {c: 1, c: 2}\n  echo:\n    a: 2\n";
+    assert_eq!(
+        problems(text),
+        "miqro.yml:5: services.other.b.c: written twice: in line 5 and in line 5; keep one\n\
+         miqro.yml:6: services.echo: written twice: in line 2 and in line 6; keep one"
+    );
+}
+
+#[test]
+fn names_of_services_are_one_level() {
+    for name in ["a/b", "'#'", "''", "a+"] {
+        assert!(problems(&format!("services: {{{name}: }}")).contains("is no name for a service"), "{name}");
+    }
+}
+
+#[test]
+fn a_free_key_that_looks_like_one_of_the_host_s_gives_a_warning() {
+    let text = "services:\n  echo:\n    subscription: [a]\n    limit: 3\n    colour: red\n    data-topic: x\n";
+    let warnings = warnings(text);
+    let lines: Vec<&str> = warnings.lines().collect();
+    assert_eq!(lines.len(), 3, "{warnings}");
+    assert!(lines[0].starts_with("miqro.yml:3: services.echo.subscription: ") && lines[0].contains("subscriptions"));
+}
