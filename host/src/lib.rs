@@ -9,4 +9,5 @@ pub mod mailbox;
 pub mod message;
 pub mod router;
 pub mod session;
+pub mod timers;
 pub mod topic;

@@ -1,0 +1,197 @@
+//! Actor: wakes services when their timers are due. In: for each service the time of its next due timer. Out: rings of
+//! mailboxes. Owns one heap with at most one deadline a service, and the only timer of the runtime that serves them all.
+//!
+//! A service keeps its own timers (`set::TimerSet`); after each ring or change it says when it wants to be rung again.
+//! Everything that is due is rung in one go. The runtime's clock ticks in milliseconds and never rings early, so a ring is
+//! late by a millisecond or two and there are at most a thousand wake-ups a second, however many timers there are.
+
+pub mod heap;
+pub mod set;
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use crate::mailbox;
+use crate::router::ServiceId;
+use heap::Heap;
+
+/// Commands that may wait; who sends one more waits.
+const COMMANDS: usize = 1024;
+
+/// A new clock: the actor, to be run, and the first handle to it.
+pub fn timers() -> (Timers, Handle) {
+    let (sender, commands) = mpsc::channel(COMMANDS);
+    let timers = Timers { commands, deadlines: Heap::new(), mailboxes: HashMap::new() };
+    (timers, Handle { commands: sender })
+}
+
+#[derive(Debug)]
+enum Command {
+    Register(ServiceId, mailbox::Sender),
+    Set(ServiceId, Option<Instant>),
+    Remove(ServiceId),
+}
+
+/// Talks to the clock. When the clock has ended, commands have no effect.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+}
+
+impl Handle {
+    /// Says which mailbox to ring for the service; replaces an earlier one.
+    pub async fn register(&self, service: ServiceId, mailbox: mailbox::Sender) {
+        self.send(Command::Register(service, mailbox)).await;
+    }
+
+    /// Rings the service once at `at`, at once if that is past; replaces what was set before. `None`: no ring.
+    pub async fn set(&self, service: ServiceId, at: Option<Instant>) {
+        self.send(Command::Set(service, at)).await;
+    }
+
+    /// Forgets the service.
+    pub async fn remove(&self, service: ServiceId) {
+        self.send(Command::Remove(service)).await;
+    }
+
+    async fn send(&self, command: Command) {
+        // fails only when the clock has ended: the host is stopping
+        let _ = self.commands.send(command).await;
+    }
+}
+
+/// The clock of all services.
+#[derive(Debug)]
+pub struct Timers {
+    commands: mpsc::Receiver<Command>,
+    deadlines: Heap<ServiceId>,
+    mailboxes: HashMap<ServiceId, mailbox::Sender>,
+}
+
+impl Timers {
+    /// Rings until all handles are gone.
+    pub async fn run(mut self) {
+        let mut commands = Vec::new();
+        let mut due = Vec::new();
+        loop {
+            tokio::select! {
+                received = self.commands.recv_many(&mut commands, COMMANDS) => {
+                    if received == 0 {
+                        return;
+                    }
+                    commands.drain(..).for_each(|command| self.obey(command));
+                }
+                () = reached(self.deadlines.next()) => self.ring(&mut due),
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Register(service, mailbox) => {
+                self.mailboxes.insert(service, mailbox);
+            }
+            Command::Set(service, at) => self.deadlines.set(service, at),
+            Command::Remove(service) => {
+                self.mailboxes.remove(&service);
+                self.deadlines.set(service, None);
+            }
+        }
+    }
+
+    fn ring(&mut self, due: &mut Vec<ServiceId>) {
+        self.deadlines.pop_due(Instant::now(), due);
+        for service in due.drain(..) {
+            if let Some(mailbox) = self.mailboxes.get(&service) {
+                mailbox.ring();
+            }
+        }
+    }
+}
+
+async fn reached(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+    use crate::config::WhenFull;
+    use crate::mailbox::{Limits, Mailbox, Next};
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    async fn service(handle: &Handle, id: u32) -> Mailbox {
+        let limits = Limits { messages: 1, when_full: WhenFull::DropNewest };
+        let (sender, mailbox) = mailbox::mailbox(limits);
+        handle.register(ServiceId(id), sender).await;
+        mailbox
+    }
+
+    async fn rung(mailbox: &mut Mailbox) -> Instant {
+        assert_eq!(timeout(PATIENCE, mailbox.next()).await.unwrap(), Next::Timers);
+        Instant::now()
+    }
+
+    #[tokio::test]
+    async fn rings_once_and_never_early() {
+        let (timers, handle) = timers();
+        let running = tokio::spawn(timers.run());
+        let (mut a, mut b) = (service(&handle, 1).await, service(&handle, 2).await);
+        let start = Instant::now();
+        let [soon, later] = [20, 60].map(|ms| start + Duration::from_millis(ms));
+        handle.set(ServiceId(1), Some(later)).await;
+        handle.set(ServiceId(2), Some(soon)).await;
+        assert!(rung(&mut b).await >= soon);
+        assert!(rung(&mut a).await >= later);
+        assert_eq!((a.try_next(), b.try_next()), (None, None));
+        drop(handle);
+        timeout(PATIENCE, running).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_past_rings_at_once_and_what_was_moved_or_removed_not_at_all() {
+        let (timers, handle) = timers();
+        tokio::spawn(timers.run());
+        let mut boxes = Vec::new();
+        for id in 0..4 {
+            boxes.push(service(&handle, id).await);
+        }
+        let start = Instant::now();
+        let at = |ms| Some(start + Duration::from_millis(ms));
+        handle.set(ServiceId(0), at(10)).await;
+        handle.set(ServiceId(0), None).await;
+        handle.set(ServiceId(1), at(10)).await;
+        handle.remove(ServiceId(1)).await;
+        handle.set(ServiceId(2), at(3_600_000)).await;
+        handle.set(ServiceId(2), at(50)).await;
+        handle.set(ServiceId(3), Some(start)).await;
+        assert!(rung(&mut boxes[3]).await < start + PATIENCE);
+        // the ring at 50 ms shows that those at 10 ms would have come
+        assert!(rung(&mut boxes[2]).await >= start + Duration::from_millis(50));
+        assert_eq!(boxes[0].try_next(), None);
+        assert_eq!(boxes[1].try_next(), Some(Next::Closed));
+    }
+
+    #[tokio::test]
+    async fn ends_with_the_last_handle_even_if_something_is_still_to_ring() {
+        let (timers, handle) = timers();
+        let other = handle.clone();
+        let mut mailbox = service(&handle, 1).await;
+        handle.set(ServiceId(1), Some(Instant::now() + Duration::from_secs(3600))).await;
+        drop((handle, other));
+        timeout(PATIENCE, timers.run()).await.unwrap();
+        assert_eq!(mailbox.try_next(), Some(Next::Closed));
+    }
+}
