@@ -3,6 +3,8 @@
 //! The modules below are in the order in which a message meets them; `ARCHITECTURE.md` has the picture.
 
 pub mod backoff;
+#[cfg(feature = "embedded-broker")]
+pub mod broker;
 pub mod config;
 pub mod effects;
 pub mod mailbox;
