@@ -1,1 +1,20 @@
 //! The harness of the tests: starts real brokers, real hosts and real clients, and waits for events with a deadline.
+//!
+//! Nothing in it sleeps: a broker is ready when it says so, a host when its services are online, a message is there
+//! when it arrives. Whatever does not happen before the deadline is an error that names it.
+
+pub mod client;
+pub mod deadline;
+pub mod guests;
+pub mod host;
+pub mod message;
+pub mod mosquitto;
+pub mod output;
+pub mod place;
+pub mod process;
+
+pub use client::{Client, Version};
+pub use deadline::Deadline;
+pub use host::Host;
+pub use message::{Message, Properties};
+pub use mosquitto::Mosquitto;

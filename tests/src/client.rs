@@ -1,0 +1,195 @@
+//! A test's own MQTT client, the same for both protocol versions. In: what to publish and subscribe to. Out: messages, one
+//! after the other, each before a deadline. Owns the connection; when it breaks, that is an error and not repaired.
+
+mod link;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::{Deadline, Message};
+use link::{Link, Reply};
+
+/// The version of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// MQTT 5.0.
+    V5,
+    /// MQTT 3.1.1.
+    V311,
+}
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Port on 127.0.0.1.
+    pub port: u16,
+    /// The version of the protocol.
+    pub version: Version,
+    /// Client identifier.
+    pub id: String,
+    /// Whether the broker keeps the session for an hour after the connection is gone.
+    pub keep_session: bool,
+    /// User name and password.
+    pub login: Option<(String, String)>,
+}
+
+impl Options {
+    /// MQTT 5, a new identifier, a session that ends with the connection.
+    pub fn new(port: u16) -> Self {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let id = format!("test-{}-{count}", std::process::id());
+        Self { port, version: Version::V5, id, keep_session: false, login: None }
+    }
+}
+
+/// A connected client.
+#[derive(Debug)]
+pub struct Client {
+    link: Link,
+    messages: UnboundedReceiver<Message>,
+    replies: UnboundedReceiver<Reply>,
+    /// Whether the broker still had the session.
+    session_present: bool,
+}
+
+impl Client {
+    /// Connects with MQTT 5.
+    ///
+    /// # Errors
+    /// When there is no broker or it refuses.
+    pub async fn connect(port: u16) -> Result<Self> {
+        Self::with(&Options::new(port)).await
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// When there is no broker or it refuses.
+    pub async fn with(options: &Options) -> Result<Self> {
+        let (link, messages, replies) = Link::open(options);
+        let mut client = Self { link, messages, replies, session_present: false };
+        match client.reply("CONNACK").await? {
+            Reply::Connected { session_present } => client.session_present = session_present,
+            other => bail!("{other:?} in place of CONNACK"),
+        }
+        Ok(client)
+    }
+
+    /// Whether the broker still had the session.
+    pub fn session_present(&self) -> bool {
+        self.session_present
+    }
+
+    /// Subscribes and waits for the answer; returns the granted quality of service.
+    ///
+    /// # Errors
+    /// When the broker refuses or the connection breaks.
+    pub async fn subscribe(&mut self, filter: &str, qos: u8) -> Result<u8> {
+        self.link.subscribe(filter, qos).await?;
+        match self.reply("SUBACK").await? {
+            Reply::Subscribed(granted) => granted.map_err(|reason| anyhow::anyhow!("{filter}: {reason}")),
+            other => bail!("{other:?} in place of SUBACK"),
+        }
+    }
+
+    /// Publishes with QoS 1 and waits until the broker has it.
+    ///
+    /// # Errors
+    /// When the broker refuses or the connection breaks.
+    pub async fn publish(&mut self, topic: &str, payload: impl Into<Bytes>) -> Result<()> {
+        self.send(Message::new(topic, payload)).await
+    }
+
+    /// Publishes and, with QoS 1 and 2, waits until the broker has it.
+    ///
+    /// # Errors
+    /// When the broker refuses or the connection breaks.
+    pub async fn send(&mut self, message: Message) -> Result<()> {
+        let qos = message.qos;
+        self.post(message).await?;
+        if qos == 0 { Ok(()) } else { self.acknowledged(1).await }
+    }
+
+    /// Publishes without waiting for the broker's answer; see [`Client::acknowledged`].
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub async fn post(&mut self, message: Message) -> Result<()> {
+        Deadline::new().wait("room to publish", self.link.publish(message)).await?
+    }
+
+    /// Waits until the broker has `count` more of the messages of QoS 1 and 2 that were posted.
+    ///
+    /// # Errors
+    /// When the broker refuses one or the connection breaks.
+    pub async fn acknowledged(&mut self, count: usize) -> Result<()> {
+        for _ in 0..count {
+            match self.reply("PUBACK or PUBCOMP").await? {
+                Reply::Published(outcome) => outcome.map_err(anyhow::Error::msg)?,
+                other => bail!("{other:?} in place of an acknowledgement"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    /// When there is none before the deadline, or the connection breaks.
+    pub async fn next(&mut self) -> Result<Message> {
+        let message = Deadline::new().wait("a message", self.messages.recv()).await?;
+        message.context("the connection broke while waiting for a message")
+    }
+
+    /// The next message on `topic`; messages on other topics are passed over.
+    ///
+    /// # Errors
+    /// When there is none before the deadline, or the connection breaks.
+    pub async fn expect(&mut self, topic: &str) -> Result<Message> {
+        let found = async {
+            loop {
+                let message = self.next().await?;
+                if message.topic == topic {
+                    return anyhow::Ok(message);
+                }
+            }
+        };
+        Deadline::new().wait(topic, found).await?.with_context(|| format!("waiting for {topic}"))
+    }
+
+    /// All messages that the broker had for this client before it answers a message of its own.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn pending(&mut self) -> Result<Vec<Message>> {
+        let topic = format!("test/pending/{}", self.link.id());
+        self.subscribe(&topic, 1).await?;
+        self.publish(&topic, "").await?;
+        let mut before = Vec::new();
+        loop {
+            match self.next().await? {
+                message if message.topic == topic => return Ok(before),
+                message => before.push(message),
+            }
+        }
+    }
+
+    /// Leaves the broker with DISCONNECT.
+    ///
+    /// # Errors
+    /// When the connection is broken already.
+    pub async fn disconnect(mut self) -> Result<()> {
+        self.link.disconnect().await?;
+        let gone = async { while self.replies.recv().await.is_some() {} };
+        Deadline::new().wait("the end of the connection", gone).await
+    }
+
+    async fn reply(&mut self, what: &str) -> Result<Reply> {
+        match Deadline::new().wait(what, self.replies.recv()).await?.with_context(|| format!("no {what}"))? {
+            Reply::Broken(reason) => bail!("waiting for {what}: {reason}"),
+            reply => Ok(reply),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The guests of the project as tests use them. In: the files that `make guests` has built. Out: their bytes, also in further
+//! versions. Owns nothing.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::place;
+
+/// The version that stands in the guest `contract-lifecycle`.
+pub const FIRST_VERSION: &str = "version-0000000001";
+
+/// The component of the guest `name`.
+///
+/// # Errors
+/// When it is not built.
+pub fn component(name: &str) -> Result<Vec<u8>> {
+    let file = place::project().join("guests").join(name).with_extension("wasm");
+    std::fs::read(&file).with_context(|| format!("{} is not there: run `make guests`", file.display()))
+}
+
+/// Another component that does the same as `component`: it has one more custom section, with `mark` in it.
+pub fn marked(component: &[u8], mark: u8) -> Vec<u8> {
+    // section 0 (custom) of six bytes: a name of four, and the mark
+    [component, &[0, 6, 4, b'm', b'a', b'r', b'k', mark]].concat()
+}
+
+/// The guest `contract-lifecycle` with another version, as it says it itself.
+///
+/// # Errors
+/// When the guest is not built or its version is not found.
+pub fn lifecycle(number: u32) -> Result<Vec<u8>> {
+    let mut bytes = component("contract-lifecycle")?;
+    let (old, new) = (FIRST_VERSION.as_bytes(), version(number));
+    let places: Vec<usize> = (0..bytes.len() - old.len()).filter(|at| bytes[*at..].starts_with(old)).collect();
+    ensure!(!places.is_empty(), "contract-lifecycle has no {FIRST_VERSION} in it");
+    for at in places {
+        bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
+    }
+    Ok(bytes)
+}
+
+/// How [`lifecycle`] writes a version.
+pub fn version(number: u32) -> String {
+    format!("version-{number:010}")
+}

@@ -1,0 +1,86 @@
+//! Where things lie. In: the place of this crate and of the running test. Out: paths and ports. Owns the count of ports given.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use anyhow::{Context, Result, ensure};
+
+/// The project's folder.
+pub fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The folder `release` that cargo has built this test into.
+///
+/// # Errors
+/// When the running program does not lie in cargo's target directory.
+pub fn release() -> Result<PathBuf> {
+    let test = std::env::current_exe().context("the path of the running test")?;
+    test.ancestors().nth(2).map(Path::to_owned).context("the test does not lie in cargo's target directory")
+}
+
+/// The host's program.
+///
+/// # Errors
+/// When it is not built.
+pub fn host() -> Result<PathBuf> {
+    let program = release()?.join("miqro-host");
+    ensure!(program.is_file(), "{} is not there: run `make build`", program.display());
+    Ok(program)
+}
+
+/// A folder for what tests leave for later tests: caches.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn cache() -> Result<PathBuf> {
+    let folder = release()?.with_file_name("test-cache");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// The folder of `scripts/setup-tests`: paho-mqtt and cargo-component.
+pub fn tools() -> PathBuf {
+    let from = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || from("XDG_CACHE_HOME").or_else(|| Some(from("HOME")?.join(".cache"))).unwrap_or_default();
+    from("MIQRO_TOOLS").unwrap_or_else(|| cache().join("miqro-host/tools"))
+}
+
+/// Python with paho-mqtt.
+///
+/// # Errors
+/// When it is not installed.
+pub fn python() -> Result<PathBuf> {
+    tool("python/bin/python")
+}
+
+/// cargo-component.
+///
+/// # Errors
+/// When it is not installed.
+pub fn cargo_component() -> Result<PathBuf> {
+    tool("bin/cargo-component")
+}
+
+fn tool(path: &str) -> Result<PathBuf> {
+    let program = tools().join(path);
+    ensure!(program.exists(), "{} is not there: run `make setup-tests`", program.display());
+    Ok(program)
+}
+
+/// A port on which nobody listens. Not one of those that the system gives to outgoing connections: a broker that a test
+/// stops must find its port free when it is started again.
+///
+/// # Errors
+/// When none is free.
+pub fn free_port() -> Result<u16> {
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 20_000;
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let start = (std::process::id() as u16).wrapping_mul(37);
+    (0..COUNT)
+        .map(|_| FIRST + start.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .context("no free port")
+}

@@ -1,0 +1,77 @@
+//! A program that a test has started. In: a command. Out: its lines, its end. Owns the process: it is killed when dropped.
+
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::Deadline;
+use crate::output::Output;
+
+/// A running program.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    output: Output,
+}
+
+impl Process {
+    /// Starts `command` with nothing on its standard input.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let stderr = child.stderr.take().context("no standard error")?;
+        Ok(Self { child, output: Output::read(vec![Box::new(stdout), Box::new(stderr)]) })
+    }
+
+    /// What it prints.
+    pub fn output(&self) -> &Output {
+        &self.output
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal by name (`TERM`, `INT`, `STOP`, `CONT`, `KILL`).
+    ///
+    /// # Errors
+    /// When there is no such signal or the process has ended.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let id = self.id().to_string();
+        let status = Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &id]).status()?;
+        ensure!(status.success(), "cannot send {name} to process {id}");
+        Ok(())
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When the deadline comes first.
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        let closed = self.output.closed();
+        Deadline::new().wait("the end of the program", closed).await.with_context(|| self.output.told("still running"))?;
+        Ok(self.child.wait()?)
+    }
+
+    /// Kills it at once (SIGKILL) and waits for its end.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // an error here means that it has ended already
+        let _ = self.kill();
+    }
+}
