@@ -66,7 +66,8 @@ impl Message {
     /// # Errors
     /// When it is none.
     pub fn json(&self) -> anyhow::Result<serde_json::Value> {
-        serde_json::from_slice(&self.payload).map_err(|error| anyhow::anyhow!("{}: {error}: {}", self.topic, self.text()))
+        serde_json::from_slice(&self.payload)
+            .map_err(|error| anyhow::anyhow!("{}: {error}: {}", self.topic, self.text()))
     }
 }
 

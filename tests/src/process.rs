@@ -54,7 +54,10 @@ impl Process {
     /// When the deadline comes first.
     pub async fn ended(&mut self) -> Result<ExitStatus> {
         let closed = self.output.closed();
-        Deadline::new().wait("the end of the program", closed).await.with_context(|| self.output.told("still running"))?;
+        Deadline::new()
+            .wait("the end of the program", closed)
+            .await
+            .with_context(|| self.output.told("still running"))?;
         Ok(self.child.wait()?)
     }
 

@@ -1,0 +1,245 @@
+//! The house as ARCHITECTURE.md draws it: which module may use which, where third-party names stand, how long a file may be.
+//! Read from the host's sources.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use miqro_tests::place;
+use syn::visit::{self, Visit};
+
+/// The layers, from the words that everything may use to the wiring that may use everything. A module may use its own layer
+/// and those above it in this list. The longest entry that fits decides, so parts of a module may lie in another layer.
+const LAYERS: [(&str, &[&str]); 6] = [
+    ("words", &["topic", "message", "effects", "backoff"]),
+    (
+        "pure",
+        &[
+            "config",
+            "mailbox",
+            "router",
+            "service::lifecycle",
+            "session::packet",
+            "session::state",
+            "timers::heap",
+            "timers::set",
+        ],
+    ),
+    ("machines", &["guest", "session::codec", "session::link"]),
+    ("actors", &["presence", "service", "session", "supervisor", "timers", "watch"]),
+    ("surfaces", &["broker", "cli", "logging"]),
+    ("wiring", &["app", "main", "lib"]),
+];
+
+/// Third-party names that stand at one place each.
+const AT_HOME: [(&str, &[&str]); 8] = [
+    ("clap", &["cli", "main"]),
+    ("clap_complete", &["cli"]),
+    ("mqtt5", &["broker"]),
+    ("notify", &["watch"]),
+    ("rumqttc", &["session::codec"]),
+    ("saphyr_parser", &["config"]),
+    ("wasmtime", &["guest"]),
+    ("wasmtime_wasi", &["guest"]),
+];
+
+/// Lines of a file, without its tests.
+const LONGEST_FILE: usize = 400;
+
+/// One source file of the host.
+struct Source {
+    /// Its module, as in `session::state`.
+    module: String,
+    text: String,
+    /// Every path in it, outside of tests, as in `crate::message::Message`.
+    paths: BTreeSet<String>,
+}
+
+#[test]
+fn modules_use_only_layers_above_them() -> Result<()> {
+    let mut wrong = Vec::new();
+    for source in sources()? {
+        let Some((own, name)) = layer_of(&source.module) else {
+            wrong.push(format!("{} is in no layer: write it into LAYERS", source.module));
+            continue;
+        };
+        for path in source.paths.iter().filter_map(|path| path.strip_prefix("crate::")) {
+            if let Some((_, below)) = layer_of(path).filter(|(other, _)| *other > own) {
+                wrong.push(format!("{} ({name}) uses crate::{path} ({below})", source.module));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn third_party_names_stand_at_one_place() -> Result<()> {
+    let mut wrong = Vec::new();
+    for source in sources()? {
+        for (name, homes) in AT_HOME {
+            let used = source.paths.iter().any(|path| path.split("::").next() == Some(name));
+            if used && !homes.iter().any(|home| within(&source.module, home)) {
+                wrong.push(format!("{} uses {name}, whose place is {homes:?}", source.module));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn files_say_what_they_are_and_are_short() -> Result<()> {
+    let mut wrong = Vec::new();
+    for source in sources()? {
+        if !source.text.starts_with("//!") {
+            wrong.push(format!("{} does not open with //!", source.module));
+        }
+        let lines = source.text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count();
+        if lines > LONGEST_FILE {
+            wrong.push(format!("{} has {lines} lines without tests", source.module));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn paths_are_found_wherever_they_stand() -> Result<()> {
+    let text = "use crate::{topic::Topic, session::{self, state as s}};\n\
+        fn f(x: super::codec::Codec) { let _ = self::link::dial(); json!(crate::message::Message) }\n\
+        #[cfg(test)] mod tests { use crate::app::App; }";
+    let found: Vec<String> =
+        paths("session::task", text)?.into_iter().filter(|path| path.starts_with("crate")).collect();
+    let expected = [
+        "crate::message::Message",
+        "crate::session",
+        "crate::session::codec::Codec",
+        "crate::session::state",
+        "crate::session::task::link::dial",
+        "crate::topic::Topic",
+    ];
+    assert_eq!(found, expected);
+    Ok(())
+}
+
+/// The number and the name of the layer of a module, or of what stands in one.
+fn layer_of(path: &str) -> Option<(usize, &'static str)> {
+    let fits = LAYERS.iter().enumerate().flat_map(|(number, (name, modules))| {
+        modules.iter().filter(|module| within(path, module)).map(move |module| (module.len(), number, *name))
+    });
+    fits.max().map(|(_, number, name)| (number, name))
+}
+
+/// Whether `path` is `module` or stands in it.
+fn within(path: &str, module: &str) -> bool {
+    path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+fn sources() -> Result<Vec<Source>> {
+    let root = place::project().join("host/src");
+    let mut files = Vec::new();
+    collect(&root, &mut files)?;
+    assert!(files.len() > 5, "the host's sources are not at {}", root.display());
+    files.into_iter().map(|file| read(&root, &file)).collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read(root: &Path, file: &Path) -> Result<Source> {
+    let text = std::fs::read_to_string(file)?;
+    let inside = file.strip_prefix(root)?.with_extension("");
+    let module = inside.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("::");
+    let paths = paths(&module, &text).with_context(|| file.display().to_string())?;
+    Ok(Source { module, text, paths })
+}
+
+/// Every path in `text`, outside of tests, with `self` and `super` resolved.
+fn paths(module: &str, text: &str) -> Result<BTreeSet<String>> {
+    let mut found = Paths { module: module.to_owned(), paths: BTreeSet::new() };
+    found.visit_file(&syn::parse_file(text)?);
+    Ok(found.paths)
+}
+
+struct Paths {
+    module: String,
+    paths: BTreeSet<String>,
+}
+
+impl Paths {
+    fn add(&mut self, parts: &[String]) {
+        let ups = parts.iter().take_while(|part| *part == "super").count();
+        let own: Vec<&str> = self.module.split("::").collect();
+        let base = match parts.first().map(String::as_str) {
+            Some("super") => &own[..own.len().saturating_sub(ups)],
+            Some("self") => &own[..],
+            _ => {
+                self.paths.insert(parts.join("::"));
+                return;
+            }
+        };
+        let rest = parts[ups.max(1)..].iter().map(String::as_str);
+        self.paths
+            .insert(std::iter::once("crate").chain(base.iter().copied()).chain(rest).collect::<Vec<_>>().join("::"));
+    }
+
+    fn tree(&mut self, before: &[String], tree: &syn::UseTree) {
+        let with = |name: &syn::Ident| {
+            let name = name.to_string();
+            // `a::{self}` is `a`
+            if name == "self" && !before.is_empty() { before.to_vec() } else { [before, &[name]].concat() }
+        };
+        match tree {
+            syn::UseTree::Path(path) => self.tree(&with(&path.ident), &path.tree),
+            syn::UseTree::Name(name) => self.add(&with(&name.ident)),
+            syn::UseTree::Rename(rename) => self.add(&with(&rename.ident)),
+            syn::UseTree::Glob(_) => self.add(before),
+            syn::UseTree::Group(group) => group.items.iter().for_each(|item| self.tree(before, item)),
+        }
+    }
+}
+
+impl<'a> Visit<'a> for Paths {
+    fn visit_item_mod(&mut self, item: &'a syn::ItemMod) {
+        if !item.attrs.iter().any(is_test) {
+            visit::visit_item_mod(self, item);
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'a syn::ItemUse) {
+        self.tree(&[], &item.tree);
+    }
+
+    fn visit_path(&mut self, path: &'a syn::Path) {
+        if path.segments.len() > 1 {
+            self.add(&path.segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>());
+        }
+        visit::visit_path(self, path);
+    }
+
+    /// The arguments of a macro are no syntax tree: words with `::` in them count, also in string literals.
+    fn visit_macro(&mut self, invocation: &'a syn::Macro) {
+        let text = invocation.tokens.to_string().replace(" :: ", "::");
+        for word in text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')) {
+            let parts: Vec<String> = word.trim_matches(':').split("::").map(str::to_owned).collect();
+            if parts.len() > 1 {
+                self.add(&parts);
+            }
+        }
+        visit::visit_macro(self, invocation);
+    }
+}
+
+fn is_test(attribute: &syn::Attribute) -> bool {
+    attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Ident>().is_ok_and(|name| name == "test")
+}
