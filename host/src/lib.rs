@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod broker;
 pub mod config;
 pub mod effects;
+pub mod guest;
 pub mod mailbox;
 pub mod message;
 pub mod router;

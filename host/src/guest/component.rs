@@ -1,0 +1,128 @@
+//! Machine: a compiled component. In: the bytes of a file. Out: a component that fulfils the contract and is linked in advance,
+//! or an error that says what the bytes are or what they miss. Owns compiled code, shared by all instances.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::{ComponentExportIndex, InstancePre};
+
+use crate::guest::contract::{self, ContractFaults};
+use crate::guest::describe::Kind;
+use crate::guest::engine::{Flavour, Host, MAX_COMPONENT_BYTES};
+use crate::guest::fault::Fault;
+use crate::guest::instance::Instance;
+use crate::guest::store::{Data, Setting};
+use crate::guest::ticker::Ticker;
+
+/// Why bytes are not a component that can run here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ComponentError {
+    /// The bytes are no component; says what they are and what to do.
+    #[error("this is {0}, not a component{advice}", advice = .0.advice())]
+    NotAComponent(Kind),
+    /// More bytes than [`MAX_COMPONENT_BYTES`].
+    #[error("a component of {0} bytes is larger than the {MAX_COMPONENT_BYTES} bytes that the host accepts")]
+    TooLarge(usize),
+    /// The component is damaged, or uses a feature of WebAssembly that is off.
+    #[error("the component is not valid: {0}")]
+    Invalid(String),
+    /// The component does not fulfil the contract.
+    #[error("the component does not fulfil the contract miqro:service:{0}")]
+    Contract(ContractFaults),
+}
+
+/// Which of the optional exports a component has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Exports {
+    /// `start`.
+    pub start: bool,
+    /// `stop`.
+    pub stop: bool,
+}
+
+/// A component that fulfils the contract. Cheap to clone.
+#[derive(Clone)]
+pub struct Component(Arc<Compiled>);
+
+struct Compiled {
+    pre: InstancePre<Data>,
+    indices: Indices,
+    imports: Vec<String>,
+    hash: [u8; 32],
+    ticker: Arc<Ticker>,
+}
+
+/// Where the exports of the contract are.
+pub(super) struct Indices {
+    pub(super) handle: ComponentExportIndex,
+    pub(super) tick: ComponentExportIndex,
+    pub(super) start: Option<ComponentExportIndex>,
+    pub(super) stop: Option<ComponentExportIndex>,
+}
+
+impl Component {
+    pub(super) fn compile(host: &Host, bytes: &[u8]) -> Result<Self, ComponentError> {
+        match Kind::of(bytes) {
+            Kind::Component => {}
+            other => return Err(ComponentError::NotAComponent(other)),
+        }
+        if bytes.len() > MAX_COMPONENT_BYTES {
+            return Err(ComponentError::TooLarge(bytes.len()));
+        }
+        let (flavour, component) =
+            compile(host, bytes).map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
+        let checked = contract::check(flavour, &component).map_err(ComponentError::Contract)?;
+        // otherwise made at the first instantiation, which may be on the message path
+        component.initialize_copy_on_write_image().map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
+        Ok(Self(Arc::new(Compiled {
+            pre: checked.pre,
+            indices: checked.indices,
+            imports: checked.imports,
+            hash: Sha256::digest(bytes).into(),
+            ticker: host.ticker(),
+        })))
+    }
+
+    /// Makes an instance with a store of its own. The component's own initialisation runs here, under the limits of `setting`.
+    ///
+    /// # Errors
+    /// When the guest fails in its initialisation or wants more than it may have, or the host has no room for it.
+    pub async fn instantiate(&self, setting: Arc<Setting>) -> Result<Box<Instance>, Fault> {
+        Instance::new(&self.0.pre, &self.0.indices, &self.0.ticker, setting).await
+    }
+
+    /// Which optional exports it has.
+    pub fn exports(&self) -> Exports {
+        Exports { start: self.0.indices.start.is_some(), stop: self.0.indices.stop.is_some() }
+    }
+
+    /// The interfaces that it imports, with versions, sorted.
+    pub fn imports(&self) -> &[String] {
+        &self.0.imports
+    }
+
+    /// The SHA-256 of the file's bytes.
+    pub fn hash(&self) -> [u8; 32] {
+        self.0.hash
+    }
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Component").field("imports", &self.0.imports).field("exports", &self.exports()).finish()
+    }
+}
+
+/// Compiles for the pool when the component fits a slot of it, else for the on-demand engine. The settings of both engines
+/// that matter to the compiler are the same, so with a cache nothing is compiled twice.
+fn compile<'a>(host: &'a Host, bytes: &[u8]) -> wasmtime::Result<(&'a Flavour, wasmtime::component::Component)> {
+    if let Some(pooled) = host.pooled(bytes.len()) {
+        // an error here may only mean that it does not fit, so the other engine has the last word
+        if let Ok(component) = wasmtime::component::Component::from_binary(&pooled.engine, bytes) {
+            return Ok((pooled, component));
+        }
+    }
+    let flavour = host.on_demand()?;
+    Ok((flavour, wasmtime::component::Component::from_binary(&flavour.engine, bytes)?))
+}

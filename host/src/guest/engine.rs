@@ -1,0 +1,245 @@
+//! Machine: the engines. In: how many services there will be, and where compiled code may be kept. Out: components compiled
+//! from bytes. Owns two wasmtime engines, their linkers, the compile cache and the ticker.
+//!
+//! # Two engines
+//! How instances get their memory is a property of a wasmtime engine. Small guests come from a pool, which makes an instance
+//! in microseconds and keeps ten thousand of them cheap; what does not fit a slot of the pool (a guest linked from many
+//! modules, with large tables or several memories) gets memory on demand from a second engine, made when it is first needed.
+//! The advice to have one engine in a process is about sharing: types, functions and stores of one engine must not meet those
+//! of another. Here they cannot: an engine, its linker and what is compiled with it stay together in [`Flavour`], and an
+//! instance never leaves the component that it was made from. Both engines have the same settings but for allocation, so
+//! they accept the same components and find each other's code in the compile cache. One ticker serves both.
+//!
+//! # Compile cache
+//! wasmtime's own, in a directory of ours with mode 0700. An entry is found by the SHA-256 of the component's bytes, of the
+//! compiler's and the engine's settings and of the CPU features, below a directory named after wasmtime's version. It is
+//! written to a new file and renamed, so a reader sees a whole entry or none; an entry that does not decompress or parse is
+//! compiled anew. Entries are not signed: who can write to the directory can run code as the host, hence the mode.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use wasmtime::component::Linker;
+use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::guest::component::{Component, ComponentError};
+use crate::guest::linker::linker;
+use crate::guest::store::Data;
+use crate::guest::ticker::Ticker;
+
+/// Larger files are refused: compiling takes time and memory in proportion.
+pub const MAX_COMPONENT_BYTES: usize = 128 * 1024 * 1024;
+
+/// Larger components go to the on-demand engine without asking whether they fit the pool.
+const SMALL_COMPONENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Stack that guest code may use.
+const WASM_STACK: usize = 512 * 1024;
+
+/// The whole stack of a call; what is above [`WASM_STACK`] is for host functions.
+const CALL_STACK: usize = 1024 * 1024;
+
+/// What a component in the pool may have: core instances, tables and memories (a Rust component has four, two and one).
+const POOLED_CORE_INSTANCES: u32 = 24;
+const POOLED_TABLES: u32 = 6;
+const POOLED_MEMORIES: u32 = 2;
+
+/// Elements of one table in the pool; only address space is reserved for them.
+const POOLED_TABLE_ELEMENTS: usize = 20_000;
+
+/// The smallest pool, and the room beyond two instances a service (the old and the new one of a swap).
+const SPARE_INSTANCES: usize = 48;
+
+/// Memory mappings that an instance in the pool takes: four for its copy-on-write memory, two for its stack.
+const MAPPINGS_PER_INSTANCE: usize = 6;
+
+/// Mappings left for everything else in the process.
+const OTHER_MAPPINGS: usize = 4_000;
+
+/// What the engines are made for.
+#[derive(Debug, Clone, Default)]
+pub struct EngineOptions {
+    /// Absolute path of the directory for compiled code, made when missing; `None`: nothing is kept.
+    pub cache_dir: Option<PathBuf>,
+    /// How many services there will be.
+    pub services: usize,
+}
+
+/// Why there are no engines.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The cache directory cannot be made, or is not ours alone.
+    #[error("compile cache {path}: {reason}")]
+    Cache {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// wasmtime refused the settings or the machine cannot satisfy them.
+    #[error("the WebAssembly engine could not be made: {0}")]
+    Engine(String),
+    /// The thread that interrupts guests could not be started.
+    #[error("the guest ticker could not be started: {0}")]
+    Ticker(#[source] io::Error),
+}
+
+/// An engine, what is linked with it, and how it allocates.
+pub(super) struct Flavour {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<Data>,
+}
+
+/// Everything that guests of one host share.
+pub struct Host {
+    pooled: Flavour,
+    on_demand: OnceLock<Flavour>,
+    cache: Option<Cache>,
+    ticker: Arc<Ticker>,
+    capacity: usize,
+}
+
+impl Host {
+    /// Makes the pooling engine and opens the compile cache.
+    ///
+    /// # Errors
+    /// When the cache directory cannot be used, or the engine or its thread cannot be made.
+    pub fn new(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
+        let cache = options.cache_dir.as_deref().map(open_cache).transpose()?;
+        let ticker = Arc::new(Ticker::start().map_err(EngineError::Ticker)?);
+        let capacity = capacity(options.services);
+        let pool = InstanceAllocationStrategy::Pooling(pool(u32::try_from(capacity).unwrap_or(u32::MAX)));
+        let pooled = Flavour::new(pool, cache.clone()).map_err(engine_error)?;
+        ticker.add(&pooled.engine);
+        Ok(Arc::new(Self { pooled, on_demand: OnceLock::new(), cache, ticker, capacity }))
+    }
+
+    /// How many instances fit the pool. Less than the services asked for when the kernel's `vm.max_map_count` is too small.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Compiles a component, or finds its compiled code in the cache, and checks it against the contract. Blocks: seconds for
+    /// large components.
+    ///
+    /// # Errors
+    /// Says what the bytes are and what to do, or everything that the contract misses.
+    pub fn compile(&self, bytes: &[u8]) -> Result<Component, ComponentError> {
+        Component::compile(self, bytes)
+    }
+
+    /// How often compiled code was found in the cache and how often it was not, since the host was made.
+    pub fn cache_use(&self) -> (usize, usize) {
+        self.cache.as_ref().map_or((0, 0), |cache| (cache.cache_hits(), cache.cache_misses()))
+    }
+
+    /// The engine whose pool has room for a component of `bytes` bytes, if it is small enough to try.
+    pub(super) fn pooled(&self, bytes: usize) -> Option<&Flavour> {
+        (bytes <= SMALL_COMPONENT_BYTES).then_some(&self.pooled)
+    }
+
+    /// The engine for what does not fit the pool.
+    pub(super) fn on_demand(&self) -> wasmtime::Result<&Flavour> {
+        if let Some(flavour) = self.on_demand.get() {
+            return Ok(flavour);
+        }
+        let flavour = Flavour::new(InstanceAllocationStrategy::OnDemand, self.cache.clone())?;
+        let flavour = self.on_demand.get_or_init(|| {
+            self.ticker.add(&flavour.engine);
+            flavour
+        });
+        Ok(flavour)
+    }
+
+    pub(super) fn ticker(&self) -> Arc<Ticker> {
+        self.ticker.clone()
+    }
+}
+
+impl Flavour {
+    fn new(strategy: InstanceAllocationStrategy, cache: Option<Cache>) -> wasmtime::Result<Self> {
+        let engine = Engine::new(&config(strategy, cache))?;
+        Ok(Self { linker: linker(&engine)?, engine })
+    }
+}
+
+/// Settings for foreign code. Proposals that need a cargo feature (threads, garbage collection, stack switching, component
+/// model async) are not even compiled in.
+fn config(strategy: InstanceAllocationStrategy, cache: Option<Cache>) -> Config {
+    let mut config = Config::new();
+    config
+        .allocation_strategy(strategy)
+        .cache(cache)
+        .epoch_interruption(true)
+        // halves the cost of a call; nothing here needs concurrent calls into one instance
+        .concurrency_support(false)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(CALL_STACK)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .shared_memory(false);
+    config
+}
+
+fn pool(instances: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    // a Rust guest takes four core instances, two tables and one memory; the averages below leave room for larger ones
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(6))
+        .total_tables(instances.saturating_mul(3))
+        .total_memories(instances.saturating_add(instances / 4))
+        .total_stacks(instances)
+        .max_core_instances_per_component(POOLED_CORE_INSTANCES)
+        .max_tables_per_component(POOLED_TABLES)
+        .max_memories_per_component(POOLED_MEMORIES)
+        .table_elements(POOLED_TABLE_ELEMENTS)
+        // slots that are not in use keep no memory, and used slots are used again first
+        .max_unused_warm_slots(0)
+        .linear_memory_keep_resident(0)
+        .table_keep_resident(0)
+        .async_stack_keep_resident(0);
+    pool
+}
+
+/// Two instances a service and some to spare, or as many as the kernel allows mappings for.
+fn capacity(services: usize) -> usize {
+    let wanted = services.saturating_mul(2).saturating_add(SPARE_INSTANCES);
+    let mappings = fs::read_to_string("/proc/sys/vm/max_map_count").ok();
+    let mappings = mappings.and_then(|text| text.trim().parse::<usize>().ok()).unwrap_or(usize::MAX);
+    let possible = mappings.saturating_sub(OTHER_MAPPINGS) / MAPPINGS_PER_INSTANCE;
+    let capacity = wanted.min(possible.max(SPARE_INSTANCES));
+    if capacity < services {
+        let needed = services * MAPPINGS_PER_INSTANCE + OTHER_MAPPINGS;
+        tracing::warn!(services, capacity, "not all services fit; raise the limit: sysctl vm.max_map_count={needed}");
+    }
+    capacity
+}
+
+fn open_cache(path: &Path) -> Result<Cache, EngineError> {
+    let error = |reason: String| EngineError::Cache { path: path.to_owned(), reason };
+    make_private(path).map_err(&error)?;
+    let mut config = CacheConfig::new();
+    config.with_directory(path);
+    Cache::new(config).map_err(|cause| error(format!("{cause:#}")))
+}
+
+/// Makes the directory with mode 0700; one that is there already must be ours and gets that mode.
+fn make_private(path: &Path) -> Result<(), String> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| error.to_string())?;
+    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_dir() {
+        return Err("this is not a directory".to_owned());
+    }
+    if metadata.mode() & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+            .map_err(|error| format!("others may access it, and that could not be changed: {error}"))?;
+    }
+    Ok(())
+}
+
+fn engine_error(error: wasmtime::Error) -> EngineError {
+    EngineError::Engine(format!("{error:#}"))
+}

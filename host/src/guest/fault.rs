@@ -1,0 +1,153 @@
+//! Words: why a guest call failed. In: errors of wasmtime. Out: `Fault`, which says whether the guest refused, ran too long,
+//! wanted too much memory or broke, and where. Owns nothing.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::guest::limits::MemoryExceeded;
+
+/// Frames of a backtrace that are shown.
+const FRAMES: usize = 8;
+
+/// Bytes of a guest's own error text that are kept.
+const REASON_BYTES: usize = 4 * 1024;
+
+/// Why a guest call, or making an instance, failed. Only [`Fault::Refused`] leaves the instance alive.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The guest returned an error: its own words.
+    #[error("the guest returned an error: {0}")]
+    Refused(String),
+    /// The guest trapped.
+    #[error("the guest trapped: {reason}{backtrace}")]
+    Trapped {
+        /// What happened.
+        reason: String,
+        /// ` (in inner < outer)`, the innermost function first; empty when unknown.
+        backtrace: String,
+    },
+    /// The call ran longer than `limits.call`.
+    #[error("the guest call did not end within the {limit:?} of limits.call{backtrace}")]
+    Deadline {
+        /// `limits.call` of the service.
+        limit: Duration,
+        /// Where it was, as in [`Fault::Trapped`]; empty when it was waiting in a host function.
+        backtrace: String,
+    },
+    /// The guest wanted more linear memory than `limits.memory`.
+    #[error("the guest wanted {wanted} bytes of memory, more than the {limit} bytes of limits.memory{backtrace}")]
+    Memory {
+        /// Bytes that all its memories would have had together.
+        wanted: usize,
+        /// `limits.memory` of the service.
+        limit: usize,
+        /// Where it was, as in [`Fault::Trapped`].
+        backtrace: String,
+    },
+    /// Calls nested too deeply.
+    #[error("the guest's stack overflowed{backtrace}")]
+    StackOverflow {
+        /// Where it was, as in [`Fault::Trapped`].
+        backtrace: String,
+    },
+    /// The host could not make an instance (out of slots, out of mappings).
+    #[error("no instance of the component could be made: {0}")]
+    Instantiation(String),
+}
+
+/// The error that ends a call at its deadline.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the call's time is used up")]
+pub(super) struct DeadlineReached(pub(super) Duration);
+
+impl Fault {
+    /// The guest's own error, cut where it is very long.
+    pub(super) fn refused(mut reason: String) -> Self {
+        if reason.len() > REASON_BYTES {
+            let end = (0..=REASON_BYTES).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or(0);
+            reason.truncate(end);
+            reason.push_str("...");
+        }
+        Self::Refused(reason)
+    }
+
+    /// What an error that came out of running a guest means.
+    pub(super) fn of_running(error: &wasmtime::Error) -> Self {
+        let backtrace = backtrace(error);
+        if let Some(MemoryExceeded { wanted, limit }) = error.downcast_ref() {
+            return Self::Memory { wanted: *wanted, limit: *limit, backtrace };
+        }
+        if let Some(DeadlineReached(limit)) = error.downcast_ref() {
+            return Self::Deadline { limit: *limit, backtrace };
+        }
+        if let Some(Trap::StackOverflow) = error.downcast_ref() {
+            return Self::StackOverflow { backtrace };
+        }
+        Self::Trapped { reason: reason(error), backtrace }
+    }
+
+    /// What an error that came out of making an instance means: the guest's fault if guest code ran, else the host's.
+    pub(super) fn of_instantiation(error: &wasmtime::Error) -> Self {
+        let ran = error.is::<Trap>() || error.is::<MemoryExceeded>() || error.is::<DeadlineReached>();
+        if ran { Self::of_running(error) } else { Self::Instantiation(format!("{error:#}")) }
+    }
+}
+
+fn reason(error: &wasmtime::Error) -> String {
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return format!("it called exit with status {status}");
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
+        None => error.root_cause().to_string(),
+    }
+}
+
+/// ` (in inner < outer < ...)`, so that it can follow a message directly.
+fn backtrace(error: &wasmtime::Error) -> String {
+    let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
+    let mut text = String::new();
+    for (index, frame) in frames.iter().take(FRAMES).enumerate() {
+        text.push_str(if index == 0 { " (in " } else { " < " });
+        match frame.func_name() {
+            Some(name) => text.push_str(without_hash(name)),
+            // writing to a String cannot fail
+            None => drop(write!(text, "function {}", frame.func_index())),
+        }
+    }
+    if frames.len() > FRAMES {
+        text.push_str(" < ...");
+    }
+    if !text.is_empty() {
+        text.push(')');
+    }
+    text
+}
+
+/// Rust's symbols end in `::h` and 16 hexadecimal digits that help nobody.
+fn without_hash(name: &str) -> &str {
+    match name.rsplit_once("::h") {
+        Some((path, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => path,
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rust_hashes_are_cut() {
+        assert_eq!(without_hash("echo::handle::h0123456789abcdef"), "echo::handle");
+        assert_eq!(without_hash("echo::hello"), "echo::hello");
+    }
+
+    #[test]
+    fn long_errors_of_the_guest_are_cut_between_characters() {
+        let Fault::Refused(text) = Fault::refused("ä".repeat(5_000)) else { panic!("another fault") };
+        assert!(text.len() <= REASON_BYTES + 3 && text.ends_with("ä..."));
+    }
+}

@@ -1,0 +1,22 @@
+//! Machine: what a component may import. In: an engine. Out: a linker with the interfaces of `miqro:service` and of WASI 0.2,
+//! and the names of them. Owns nothing after it is built; instances are made from components linked in advance.
+
+use wasmtime::Engine;
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::guest::bindings::Service;
+use crate::guest::store::Data;
+
+/// The version of `miqro:service` that this host offers.
+pub(super) const VERSION: &str = "0.1.0";
+
+/// The packages of WASI 0.2 that this host offers (`wasi:cli/imports` and what it needs).
+pub(super) const WASI_PACKAGES: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
+
+/// A linker with everything that a guest may import.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    Service::add_to_linker::<_, HasSelf<Data>>(&mut linker, |data| data)?;
+    Ok(linker)
+}

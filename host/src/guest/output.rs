@@ -1,0 +1,122 @@
+//! Machine: a guest's stdout and stderr. In: bytes that the guest writes. Out: one log line for each line, target
+//! `miqro::guest::stdout` or `miqro::guest::stderr`. Owns the beginning of a line that has no end yet, of bounded length.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+/// A longer line is cut into pieces of this many bytes.
+const LINE_BYTES: usize = 8 * 1024;
+
+/// How much a guest may write at once, in bytes.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// Which of the two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    /// Lines become `info`.
+    Stdout,
+    /// Lines become `warn`: this is where a panic says why.
+    Stderr,
+}
+
+/// One stream of one instance. All handles to it that the guest opens share the unfinished line, because guests open a
+/// handle for each write. The lock is never contended: an instance runs in one place at a time.
+#[derive(Clone)]
+pub(super) struct Output(Arc<Mutex<Lines>>);
+
+struct Lines {
+    service: Box<str>,
+    stream: Stream,
+    unfinished: Vec<u8>,
+}
+
+impl Output {
+    pub(super) fn new(service: &str, stream: Stream) -> Self {
+        Self(Arc::new(Mutex::new(Lines { service: service.into(), stream, unfinished: Vec::new() })))
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lines {
+    fn write(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            for part in piece.chunks(LINE_BYTES) {
+                self.append(part);
+            }
+        }
+    }
+
+    /// `part` has at most one line end, as its last byte.
+    fn append(&mut self, part: &[u8]) {
+        if self.unfinished.len() + part.len() > LINE_BYTES {
+            self.finish();
+        }
+        self.unfinished.extend_from_slice(part);
+        if self.unfinished.ends_with(b"\n") {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        let line = std::mem::take(&mut self.unfinished);
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end_matches(['\n', '\r']);
+        if text.is_empty() {
+            return;
+        }
+        match self.stream {
+            Stream::Stdout => tracing::info!(target: "miqro::guest::stdout", service = &*self.service, "{text}"),
+            Stream::Stderr => tracing::warn!(target: "miqro::guest::stderr", service = &*self.service, "{text}"),
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Output {
+    /// Not used: only `p2` is linked, and [`Self::p2_stream`] is what it takes.
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(tokio::io::empty())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Output {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Output {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.lines().write(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES)
+    }
+}

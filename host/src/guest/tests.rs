@@ -1,0 +1,77 @@
+//! Tests of guests from bytes to effects, with small components written as text (`tests/*.wat`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::config::{Grants, Limits, WhenFull};
+use crate::effects::{DueTimer, Effects};
+use crate::message::{Message, Qos};
+use crate::topic::{BaseTopic, Topic};
+
+mod calls;
+
+fn limits() -> Limits {
+    Limits {
+        memory: 16 << 20,
+        call: Duration::from_millis(200),
+        mailbox: 1,
+        when_full: WhenFull::DropNewest,
+        attempts: 1,
+        backoff_min: Duration::from_millis(1),
+        backoff_max: Duration::from_millis(1),
+        publishes: 4,
+        payload: 4_096,
+        subscriptions: 2,
+        timers: 2,
+    }
+}
+
+fn setting() -> Setting {
+    Setting {
+        name: "echo".to_owned(),
+        base: BaseTopic::of_service("echo").unwrap(),
+        config_json: r#"{"a":1}"#.to_owned(),
+        limits: limits(),
+        grants: Grants::default(),
+    }
+}
+
+fn host() -> Arc<Host> {
+    Host::new(EngineOptions { cache_dir: None, services: 1 }).unwrap()
+}
+
+fn cached_host(dir: &Path) -> Arc<Host> {
+    Host::new(EngineOptions { cache_dir: Some(dir.to_owned()), services: 1 }).unwrap()
+}
+
+/// The component in `guest.wat`, with `handle` doing what `body` says. `body` must leave the address of the result.
+fn guest(body: &str) -> Vec<u8> {
+    wat::parse_str(include_str!("tests/guest.wat").replace("(; handle ;)", body)).unwrap()
+}
+
+fn message(payload: &'static str) -> Call {
+    let topic = Topic::new("service/echo/echo").unwrap();
+    let message = Message::new(topic, Bytes::from_static(payload.as_bytes()), Qos::AtMostOnce, false);
+    Call::Message { message, attempt: 1 }
+}
+
+async fn instance(bytes: &[u8], setting: Setting) -> Box<Instance> {
+    host().compile(bytes).unwrap().instantiate(Arc::new(setting)).await.unwrap()
+}
+
+/// What comes of one message for a guest whose `handle` is `body`.
+async fn outcome(body: &str) -> (Option<Box<Instance>>, Result<Effects, Fault>) {
+    instance(&guest(body), setting()).await.call(message("hello")).await
+}
+
+/// The service task spawns calls: their future must be `Send` and own everything.
+#[allow(dead_code)]
+fn a_call_can_be_spawned(guest: Box<Instance>) -> impl Future<Output = impl Sized> + Send + 'static {
+    guest.call(Call::Start)
+}

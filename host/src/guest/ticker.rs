@@ -1,0 +1,123 @@
+//! Machine: the clock that interrupts guests. In: calls that begin and end. Out: one epoch tick a millisecond in the engines
+//! while calls run. Owns one thread, which sleeps without any wake-up while no guest runs.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use wasmtime::{Engine, EngineWeak};
+
+/// Time from tick to tick.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// Ticks without any call after which the thread parks: unparking costs a call some microseconds, so a service that gets a
+/// message every few milliseconds shall not pay it for each.
+const IDLE_TICKS: u32 = 20;
+
+/// At most two engines tick: the pooling one and the on-demand one.
+type Engines = [OnceLock<EngineWeak>; 2];
+
+/// Ticks the engines while calls run.
+pub(super) struct Ticker {
+    shared: Arc<Shared>,
+    thread: Thread,
+}
+
+struct Shared {
+    /// Calls that run now.
+    running: AtomicUsize,
+    /// Whether the thread sleeps or is about to.
+    parked: AtomicBool,
+    engines: Engines,
+}
+
+impl Ticker {
+    /// Starts the thread; it ends when the ticker is dropped.
+    pub(super) fn start() -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            running: AtomicUsize::new(0),
+            parked: AtomicBool::new(false),
+            engines: [const { OnceLock::new() }; 2],
+        });
+        let weak = Arc::downgrade(&shared);
+        let thread = thread::Builder::new().name("guest-ticker".to_owned()).spawn(move || run(&weak))?;
+        Ok(Self { shared, thread: thread.thread().clone() })
+    }
+
+    /// Ticks `engine` too.
+    pub(super) fn add(&self, engine: &Engine) {
+        let weak = engine.weak();
+        for slot in &self.shared.engines {
+            if slot.set(weak.clone()).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Counts a call as running until the guard is dropped.
+    pub(super) fn enter(self: &Arc<Self>) -> Running {
+        self.shared.running.fetch_add(1, Ordering::SeqCst);
+        // the other half of the handshake is in `Shared::rest`: each side writes first and reads then
+        if self.shared.parked.load(Ordering::SeqCst) && self.shared.parked.swap(false, Ordering::SeqCst) {
+            self.thread.unpark();
+        }
+        Running(self.clone())
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.shared.parked.store(false, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+/// A call that runs.
+pub(super) struct Running(Arc<Ticker>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.shared.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The strong reference is taken anew for each tick, so that the thread ends soon after the ticker is gone.
+fn run(shared: &Weak<Shared>) {
+    let mut idle = 0;
+    while let Some(shared) = shared.upgrade() {
+        if shared.running.load(Ordering::SeqCst) > 0 {
+            idle = 0;
+            shared.tick();
+        } else {
+            idle += 1;
+        }
+        let rest = idle > IDLE_TICKS && shared.rest();
+        drop(shared);
+        if rest {
+            thread::park();
+            idle = 0;
+        } else {
+            thread::sleep(TICK);
+        }
+    }
+}
+
+impl Shared {
+    fn tick(&self) {
+        for engine in self.engines.iter().filter_map(|slot| slot.get()?.upgrade()) {
+            engine.increment_epoch();
+        }
+    }
+
+    /// Whether the thread may park. Says that it does before it looks once more for calls, so that a call that begins
+    /// meanwhile is either seen here or sees `parked`.
+    fn rest(&self) -> bool {
+        self.parked.store(true, Ordering::SeqCst);
+        if self.running.load(Ordering::SeqCst) == 0 {
+            return true;
+        }
+        self.parked.store(false, Ordering::SeqCst);
+        false
+    }
+}
