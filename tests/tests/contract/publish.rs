@@ -8,7 +8,8 @@ use crate::stage::{Stage, own};
 
 cases! {
     "messaging.publish": without_options, every_quality_of_service, retained, properties, no_properties_in_3_1_1,
-        global_with_a_grant, global_without_a_grant, no_topic, a_payload_above_the_limit;
+        global_with_a_grant, global_without_a_grant, no_topic,
+        no_property, a_payload_above_the_limit;
 }
 
 async fn publisher(section: Value) -> Result<Stage> {
@@ -102,6 +103,22 @@ async fn no_topic() -> Result<()> {
         assert!(reason.starts_with("MessagingError::InvalidTopic("), "{topic:?}: {reason}");
     }
     let reason = stage.refused("publish", json!({ "topic": "", "payload": "p", "global": true })).await?;
+    assert!(reason.starts_with("MessagingError::InvalidTopic("), "{reason}");
+    Ok(())
+}
+
+async fn no_property() -> Result<()> {
+    let mut stage = publisher(json!({})).await?;
+    for properties in [
+        json!({ "content_type": "x".repeat(70_000) }),
+        json!({ "user_properties": [{ "name": "a", "value": "b\u{0}c" }] }),
+        json!({ "correlation_data": "x".repeat(70_000) }),
+    ] {
+        let reason = stage.refused("publish", json!({ "topic": "out", "properties": properties })).await?;
+        assert!(reason.starts_with("MessagingError::InvalidProperty("), "{reason}");
+    }
+    // the topic of a response is a topic
+    let reason = stage.refused("publish", json!({ "topic": "out", "properties": { "response_topic": "a/+" } })).await?;
     assert!(reason.starts_with("MessagingError::InvalidTopic("), "{reason}");
     Ok(())
 }
