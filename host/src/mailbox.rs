@@ -245,7 +245,7 @@ impl State {
     }
 
     fn take(&mut self) -> Option<Next> {
-        if self.rung && !(self.ticked && !self.queue.is_empty()) {
+        if self.rung && (!self.ticked || self.queue.is_empty()) {
             self.rung = false;
             self.ticked = true;
             return Some(Next::Timers);
@@ -269,45 +269,4 @@ fn wake(mut state: MutexGuard<'_, State>) {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-
-    use super::*;
-    use crate::topic::Topic;
-
-    fn delivery(number: u64, qos: Qos) -> Delivery {
-        let receipt = (qos != Qos::AtMostOnce).then_some(Receipt(number));
-        let message = Message::new(Topic::new("t").unwrap(), number.to_string(), qos, false);
-        Delivery { message, receipt }
-    }
-
-    fn small(when_full: WhenFull) -> (Sender, Mailbox) {
-        mailbox(Limits { messages: 2, when_full })
-    }
-
-    #[test]
-    fn the_oldest_gives_way() {
-        let (sender, mut mailbox) = small(WhenFull::DropOldest);
-        let [a, b, c] = [1, 2, 3].map(|number| delivery(number, Qos::AtLeastOnce));
-        assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
-        assert_eq!(sender.deliver(b.clone()), Delivered::Taken);
-        assert_eq!(sender.deliver(c.clone()), Delivered::Replaced(a));
-        assert_eq!(mailbox.try_next(), Some(Next::Delivery(b)));
-        assert_eq!(mailbox.try_next(), Some(Next::Delivery(c)));
-        assert_eq!(mailbox.try_next(), None);
-        let counters = Counters { received: 3, dropped_oldest: 1, high_water: 2, ..Counters::default() };
-        assert_eq!(sender.counters(), counters);
-        assert_eq!(mailbox.counters(), counters);
-    }
-
-    #[test]
-    fn the_newest_is_refused() {
-        let (sender, mut mailbox) = small(WhenFull::DropNewest);
-        let [a, b, c] = [1, 2, 3].map(|number| delivery(number, Qos::AtLeastOnce));
-        assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
-        assert_eq!(sender.deliver(b), Delivered::Taken);
-        assert_eq!(sender.deliver(c.clone()), Delivered::Refused(c));
-        assert_eq!(mailbox.try_next(), Some(Next::Delivery(a)));
-        assert_eq!(mailbox.counters().dropped_newest, 1);
-    }
-}
+mod tests;

@@ -204,6 +204,12 @@ fn covers(grant: &str, wanted: &str) -> bool {
     if wanted.starts_with('$') && grant.starts_with(['+', '#']) {
         return false;
     }
+    // `#` stands for its parent too, save where the parent would be the empty text, which is no topic
+    let wanted = match wanted {
+        "#" => "+/#",
+        "/#" => "/+/#",
+        other => other,
+    };
     let mut wanted = wanted.split('/');
     for level in grant.split('/') {
         if level == "#" {
@@ -233,3 +239,6 @@ macro_rules! shown_as_text {
     )*};
 }
 shown_as_text!(Topic, Filter, BaseTopic);
+
+#[cfg(test)]
+mod tests;

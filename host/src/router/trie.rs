@@ -216,3 +216,116 @@ impl Children {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+    use crate::topic::{Filter, Topic};
+    use proptest::prelude::*;
+
+    fn found(trie: &Trie<usize>, topic: &str) -> Vec<usize> {
+        let mut found = Vec::new();
+        trie.matches(topic, |value| found.push(*value));
+        found.sort_unstable();
+        found
+    }
+
+    fn nodes_in_use<T>(trie: &Trie<T>) -> usize {
+        trie.nodes.len() - trie.free.len()
+    }
+
+    #[test]
+    fn keeps_values_of_one_pattern_apart() {
+        let mut trie = Trie::default();
+        trie.insert("a/+", 1);
+        trie.insert("a/+", 2);
+        assert_eq!(found(&trie, "a/b"), [1, 2]);
+        assert!(!trie.remove("a/+", &3));
+        assert!(!trie.remove("a/b", &1));
+        assert!(!trie.remove("a/+/#", &1));
+        assert!(trie.remove("a/+", &1));
+        assert_eq!(found(&trie, "a/b"), [2]);
+        assert!(trie.remove("a/+", &2));
+        assert!(trie.is_empty());
+    }
+
+    #[test]
+    fn the_longest_filter_costs_no_stack() {
+        let deep = "+/".repeat(32_767) + "#";
+        let mut trie = Trie::default();
+        trie.insert(&deep, 1);
+        trie.insert(&"a/".repeat(32_767), 2);
+        assert_eq!(found(&trie, &"a/".repeat(32_767)), [1, 2]);
+        assert!(trie.remove(&deep, &1) && trie.remove(&"a/".repeat(32_767), &2));
+        assert_eq!((trie.is_empty(), nodes_in_use(&trie)), (true, 1));
+    }
+
+    #[test]
+    fn many_children_are_found_and_forgotten() {
+        let mut trie = Trie::default();
+        for number in 0..1000 {
+            trie.insert(&format!("service/{number}/#"), number);
+        }
+        for number in 0..1000 {
+            assert_eq!(found(&trie, &format!("service/{number}/echo")), [number]);
+            assert!(trie.remove(&format!("service/{number}/#"), &number));
+            assert_eq!(found(&trie, &format!("service/{number}/echo")), [0; 0]);
+        }
+        assert_eq!((trie.is_empty(), nodes_in_use(&trie)), (true, 1));
+    }
+
+    fn any_filter() -> impl Strategy<Value = String> {
+        let level = prop::sample::select(vec!["", "a", "b", "c", "$s", "+", "+"]);
+        (prop::collection::vec(level, 0..4), any::<bool>())
+            .prop_map(|(mut levels, rest)| {
+                levels.extend(rest.then_some("#"));
+                levels.join("/")
+            })
+            .prop_filter("empty", |text| !text.is_empty())
+    }
+
+    fn any_topic() -> impl Strategy<Value = String> {
+        let level = prop::sample::select(vec!["", "a", "b", "c", "$s"]);
+        let levels = prop::collection::vec(level, 1..5);
+        levels.prop_map(|levels| levels.join("/")).prop_filter("empty", |text| !text.is_empty())
+    }
+
+    fn check(trie: &Trie<usize>, filters: &[Option<String>], topics: &[String]) -> Result<(), TestCaseError> {
+        for text in topics {
+            let topic = Topic::new(text.clone()).unwrap();
+            let matching = |(_, pattern): &(usize, &Option<String>)| {
+                pattern.as_ref().is_some_and(|pattern| Filter::new(pattern).unwrap().matches(&topic))
+            };
+            let expected: Vec<usize> = filters.iter().enumerate().filter(matching).map(|(value, _)| value).collect();
+            prop_assert_eq!(found(trie, text), expected, "{}", text);
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_the_filters_match_also_while_they_go(
+            filters in prop::collection::vec(any_filter(), 0..40),
+            topics in prop::collection::vec(any_topic(), 1..12),
+            order in any::<prop::sample::Index>(),
+        ) {
+            let mut trie = Trie::default();
+            for (value, pattern) in filters.iter().enumerate() {
+                trie.insert(pattern, value);
+            }
+            let mut filters: Vec<Option<String>> = filters.into_iter().map(Some).collect();
+            check(&trie, &filters, &topics)?;
+            let first = if filters.is_empty() { 0 } else { order.index(filters.len()) };
+            for turn in 0..filters.len() {
+                let value = (first + turn) % filters.len();
+                let pattern = filters[value].take().unwrap();
+                prop_assert!(trie.remove(&pattern, &value));
+                prop_assert!(!trie.remove(&pattern, &value));
+                check(&trie, &filters, &topics)?;
+            }
+            prop_assert_eq!((trie.is_empty(), nodes_in_use(&trie)), (true, 1));
+        }
+    }
+}

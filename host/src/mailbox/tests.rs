@@ -1,0 +1,252 @@
+//! Tests of the mailbox: its three policies against a list, its counters, its turns, and waiting across threads.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::time::timeout;
+
+use super::*;
+use crate::topic::Topic;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLICIES: [WhenFull; 3] = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Unacknowledged];
+
+fn delivery(number: u64, qos: Qos) -> Delivery {
+    let receipt = (qos != Qos::AtMostOnce).then_some(Receipt(number));
+    let message = Message::new(Topic::new("t").unwrap(), number.to_string(), qos, false);
+    Delivery { message, receipt }
+}
+
+fn with_places(messages: usize, when_full: WhenFull) -> (Sender, Mailbox) {
+    mailbox(Limits { messages, when_full })
+}
+
+#[test]
+fn the_oldest_gives_way() {
+    let (sender, mut mailbox) = with_places(2, WhenFull::DropOldest);
+    let [a, b, c] = [1, 2, 3].map(|number| delivery(number, Qos::AtLeastOnce));
+    assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
+    assert_eq!(sender.deliver(b.clone()), Delivered::Taken);
+    assert_eq!(sender.deliver(c.clone()), Delivered::Replaced(a));
+    assert_eq!(mailbox.try_next(), Some(Next::Delivery(b)));
+    assert_eq!(mailbox.try_next(), Some(Next::Delivery(c)));
+    assert_eq!(mailbox.try_next(), None);
+    let counters = Counters { received: 3, dropped_oldest: 1, high_water: 2, ..Counters::default() };
+    assert_eq!(sender.counters(), counters);
+    assert_eq!(mailbox.counters(), counters);
+}
+
+#[test]
+fn the_newest_is_refused() {
+    let (sender, mut mailbox) = with_places(2, WhenFull::DropNewest);
+    let [a, b, c] = [1, 2, 3].map(|number| delivery(number, Qos::AtLeastOnce));
+    assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
+    assert_eq!(sender.deliver(b), Delivered::Taken);
+    assert_eq!(sender.deliver(c.clone()), Delivered::Refused(c));
+    assert_eq!(mailbox.try_next(), Some(Next::Delivery(a)));
+    assert_eq!(mailbox.counters().dropped_newest, 1);
+}
+
+#[test]
+fn what_the_broker_can_hold_back_is_taken_beyond_the_limit_and_the_rest_refused() {
+    let (sender, mut mailbox) = with_places(1, WhenFull::Unacknowledged);
+    let [a, b] = [1, 2].map(|number| delivery(number, Qos::ExactlyOnce));
+    let lost = delivery(3, Qos::AtMostOnce);
+    assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
+    assert_eq!(sender.deliver(b.clone()), Delivered::Taken);
+    assert_eq!(sender.deliver(lost.clone()), Delivered::Refused(lost));
+    assert_eq!(mailbox.try_next(), Some(Next::Delivery(a)));
+    assert_eq!(mailbox.try_next(), Some(Next::Delivery(b)));
+    assert_eq!(mailbox.counters().dropped_newest, 1);
+}
+
+#[test]
+fn a_mailbox_for_nothing_holds_one() {
+    let (sender, mut mailbox) = with_places(0, WhenFull::DropNewest);
+    assert_eq!(sender.deliver(delivery(1, Qos::AtMostOnce)), Delivered::Taken);
+    assert!(matches!(mailbox.try_next(), Some(Next::Delivery(_))));
+}
+
+#[test]
+fn timers_and_messages_take_turns() {
+    let (sender, mut mailbox) = with_places(9, WhenFull::DropNewest);
+    let mut seen = String::new();
+    for number in 0..3 {
+        assert_eq!(sender.deliver(delivery(number, Qos::AtMostOnce)), Delivered::Taken);
+    }
+    for _ in 0..4 {
+        // rung twice before each turn, as by timers that are always due
+        sender.ring();
+        sender.ring();
+        seen.push(if mailbox.try_next() == Some(Next::Timers) { 't' } else { 'm' });
+    }
+    while let Some(next) = mailbox.try_next() {
+        seen.push(if next == Next::Timers { 't' } else { 'm' });
+    }
+    assert_eq!(seen, "tmtmtm");
+}
+
+#[test]
+fn closes_when_the_last_sender_is_gone_and_nothing_waits() {
+    let (sender, mut mailbox) = with_places(9, WhenFull::DropNewest);
+    let other = sender.clone();
+    drop(sender);
+    assert_eq!(mailbox.try_next(), None);
+    let last = delivery(1, Qos::AtLeastOnce);
+    assert_eq!(other.deliver(last.clone()), Delivered::Taken);
+    other.ring();
+    drop(other);
+    assert_eq!(mailbox.try_next(), Some(Next::Timers));
+    assert_eq!(mailbox.try_next(), Some(Next::Delivery(last)));
+    assert_eq!(mailbox.try_next(), Some(Next::Closed));
+    assert_eq!(mailbox.try_next(), Some(Next::Closed));
+}
+
+#[test]
+fn a_dropped_mailbox_gives_back_what_it_holds_and_what_comes() {
+    let (sender, mailbox) = with_places(9, WhenFull::DropOldest);
+    let [a, b] = [1, 2].map(|number| delivery(number, Qos::AtLeastOnce));
+    assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
+    assert_eq!(sender.left_behind(), []);
+    assert_eq!(sender.counters().depth, 1);
+    drop(mailbox);
+    assert_eq!(sender.deliver(b.clone()), Delivered::Refused(b));
+    assert_eq!(sender.left_behind(), [a]);
+    assert_eq!(sender.left_behind(), []);
+    let counters = Counters { received: 2, undelivered: 2, high_water: 1, ..Counters::default() };
+    assert_eq!(sender.counters(), counters);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Deliver(Qos),
+    Take,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0_u8..3).prop_map(|qos| Step::Deliver(Qos::try_from(qos).unwrap())),
+        (0_u8..3).prop_map(|qos| Step::Deliver(Qos::try_from(qos).unwrap())),
+        Just(Step::Take),
+    ]
+}
+
+/// What the policy is meant to do: the queue as a list, and what became of the message.
+fn expected(waiting: &mut VecDeque<Delivery>, new: &Delivery, places: usize, when_full: WhenFull) -> Delivered {
+    let full = waiting.len() >= places;
+    let refused = match when_full {
+        WhenFull::DropOldest => false,
+        WhenFull::DropNewest => full,
+        WhenFull::Unacknowledged => full && new.message.qos == Qos::AtMostOnce,
+    };
+    if refused {
+        return Delivered::Refused(new.clone());
+    }
+    waiting.push_back(new.clone());
+    match when_full {
+        WhenFull::DropOldest if full => Delivered::Replaced(waiting.pop_front().unwrap()),
+        _ => Delivered::Taken,
+    }
+}
+
+proptest! {
+    #[test]
+    fn keeps_order_and_bounds_and_counts_every_loss(
+        places in 1_usize..5, policy in 0_usize..3, steps in prop::collection::vec(step(), 0..80),
+    ) {
+        let when_full = POLICIES[policy];
+        let (sender, mut mailbox) = with_places(places, when_full);
+        let mut waiting = VecDeque::new();
+        let (mut received, mut taken, mut replaced, mut refused, mut high_water) = (0, 0, 0, 0, 0);
+        for step in steps {
+            match step {
+                Step::Deliver(qos) => {
+                    let new = delivery(received, qos);
+                    received += 1;
+                    let outcome = expected(&mut waiting, &new, places, when_full);
+                    replaced += u64::from(matches!(outcome, Delivered::Replaced(_)));
+                    refused += u64::from(matches!(outcome, Delivered::Refused(_)));
+                    prop_assert_eq!(sender.deliver(new), outcome);
+                }
+                Step::Take => {
+                    let next = waiting.pop_front();
+                    taken += u64::from(next.is_some());
+                    prop_assert_eq!(mailbox.try_next(), next.map(Next::Delivery));
+                }
+            }
+            high_water = high_water.max(waiting.len());
+            let counters = Counters {
+                received, dropped_oldest: replaced, dropped_newest: refused, undelivered: 0, depth: waiting.len(), high_water,
+            };
+            prop_assert_eq!(mailbox.counters(), counters);
+            prop_assert_eq!(received - replaced - refused - counters.depth as u64, taken);
+            prop_assert!(when_full == WhenFull::Unacknowledged || counters.depth <= places);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_abandoned_wait_loses_nothing() {
+    let (sender, mut mailbox) = with_places(9, WhenFull::DropNewest);
+    for number in 0..100 {
+        // polled once, registered, dropped: as in a select whose other branch is ready
+        tokio::select! {
+            biased;
+            next = mailbox.next() => panic!("{next:?} from an empty mailbox"),
+            () = std::future::ready(()) => {}
+        }
+        let sent = delivery(number, Qos::AtLeastOnce);
+        assert_eq!(sender.deliver(sent.clone()), Delivered::Taken);
+        assert_eq!(timeout(PATIENCE, mailbox.next()).await.unwrap(), Next::Delivery(sent));
+    }
+}
+
+#[tokio::test]
+async fn a_sleeper_wakes_for_each_reason() {
+    let (sender, mut mailbox) = with_places(9, WhenFull::DropNewest);
+    let sleeper = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        loop {
+            let next = mailbox.next().await;
+            let closed = next == Next::Closed;
+            seen.push(next);
+            if closed {
+                return seen;
+            }
+        }
+    });
+    // after each yield the sleeper waits again: this runtime has one thread
+    tokio::task::yield_now().await;
+    sender.ring();
+    tokio::task::yield_now().await;
+    let sent = delivery(1, Qos::AtMostOnce);
+    assert_eq!(sender.deliver(sent.clone()), Delivered::Taken);
+    tokio::task::yield_now().await;
+    drop(sender);
+    let seen = timeout(PATIENCE, sleeper).await.unwrap().unwrap();
+    assert_eq!(seen, [Next::Timers, Next::Delivery(sent), Next::Closed]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_threads_exchange_everything_in_order() {
+    const MESSAGES: u64 = 50_000;
+    let (sender, mut mailbox) = with_places(usize::MAX, WhenFull::DropNewest);
+    let producer = std::thread::spawn(move || {
+        for number in 0..MESSAGES {
+            assert_eq!(sender.deliver(delivery(number, Qos::AtLeastOnce)), Delivered::Taken);
+        }
+    });
+    let consumer = tokio::spawn(async move {
+        let mut count = 0;
+        while let Next::Delivery(received) = mailbox.next().await {
+            assert_eq!(received.receipt, Some(Receipt(count)));
+            count += 1;
+        }
+        count
+    });
+    assert_eq!(timeout(PATIENCE, consumer).await.unwrap().unwrap(), MESSAGES);
+    producer.join().unwrap();
+}
