@@ -21,6 +21,7 @@ mod logging;
 mod near;
 mod place;
 mod problem;
+mod render;
 mod scalar;
 mod section;
 mod select;

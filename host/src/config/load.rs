@@ -76,6 +76,7 @@ impl Config {
 
 fn document(mut root: Section<'_>, place: &Place) -> Config {
     let hour = Duration::from_secs(3600);
+    root.ignore("x-"); // a place for values that are repeated with * elsewhere
     let config = Config {
         file: place.file.clone(),
         broker: broker::broker(&mut root, place),

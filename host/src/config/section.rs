@@ -22,7 +22,9 @@ impl<'a> Section<'a> {
             Value::Map(entries) => entries.iter().collect(),
             _ if node.is_null() => Vec::new(),
             other => {
-                report.problem(line, &path, format!("is {} where a section is wanted", kind(other)));
+                // the value is not shown: it may be a secret in the wrong place
+                let found = if matches!(other, Value::List(_)) { "a list" } else { "a single value" };
+                report.problem(line, &path, format!("is {found} where a section is wanted"));
                 Vec::new()
             }
         };
@@ -51,6 +53,11 @@ impl<'a> Section<'a> {
                 Section { path, line, entries: Vec::new(), accepted: Vec::new(), report: self.report }
             }
         }
+    }
+
+    /// Leaves out keys that begin with `prefix`.
+    pub fn ignore(&mut self, prefix: &str) {
+        self.entries.retain(|entry| !entry.key.starts_with(prefix));
     }
 
     /// Reports every key that was not taken.

@@ -8,6 +8,11 @@ use super::{Broker, Config, Connection, Loaded, Selection};
 
 mod broker;
 mod problems;
+mod render;
+mod sample;
+mod services;
+mod words;
+mod yaml;
 
 /// Loads `text` as the content of /etc/house/miqro.yml.
 fn load(text: &str) -> Loaded {

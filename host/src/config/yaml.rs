@@ -203,12 +203,15 @@ impl Builder<'_> {
     }
 }
 
-/// Stands for an unquoted `<<`; no text can be equal to it, because U+0000 is not allowed in YAML.
-const MERGE: &str = "\0<<";
+/// The key that takes over the entries of another section.
+const MERGE: &str = "<<";
 
+/// A quoted `<<` is refused, so that the effective configuration, which is written without quotes, never means another.
 fn key_of(node: Node) -> Result<(String, usize), String> {
     match node.value {
-        Value::Scalar { text, plain: true, .. } if text == "<<" => Ok((MERGE.to_owned(), node.line)),
+        Value::Scalar { text, plain: false, .. } if text == MERGE => {
+            Err("the key << cannot be put in quotes".to_owned())
+        }
         Value::Scalar { text, .. } => Ok((text, node.line)),
         Value::List(_) | Value::Map(_) => Err("a list or section cannot be a key; write a word".to_owned()),
     }

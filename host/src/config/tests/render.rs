@@ -1,0 +1,184 @@
+//! The effective configuration: it shows no secret, and loads again to what it was.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::option;
+use proptest::prelude::*;
+
+use super::yaml::any_section;
+use super::{load, quiet};
+use crate::config::{
+    Broker, Config, Connection, Credentials, EmbeddedBroker, Grants, Level, Limits, LogFormat, Logging, OutboxLimits,
+    Protocol, Selection, Service, Tls, Transport, WhenFull,
+};
+use crate::message::{Qos, Subscription};
+use crate::topic::{BaseTopic, Filter, Topic};
+
+#[test]
+fn no_secret_is_shown() {
+    let yaml = quiet("broker: {host: b}\nauth: {username: anna, password: geheim}").to_yaml();
+    assert!(yaml.contains("password: '***'") && yaml.contains("anna") && !yaml.contains("geheim"), "{yaml}");
+    let yaml = quiet("broker: {embedded: {users: [{username: anna, password: geheim}]}}").to_yaml();
+    assert!(yaml.contains("password: '***'") && !yaml.contains("geheim"), "{yaml}");
+}
+
+#[test]
+fn defaults_load_again() {
+    for text in ["", "broker: {host: b}\ntls:\n", "services: {echo: {component: a.wasm, subscriptions: [x]}}"] {
+        let config = quiet(text);
+        assert_eq!(load(&config.to_yaml()).config, config, "{}", config.to_yaml());
+    }
+    let yaml = quiet("").to_yaml();
+    assert!(yaml.contains("# the embedded broker listens on 127.0.0.1:1883 or on the next free port"), "{yaml}");
+}
+
+fn millis(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
+    range.prop_map(Duration::from_millis)
+}
+
+fn word() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9_. ~yn<>&*!|%@`-]{1,12}".prop_filter("refused", |word| word != "<<")
+}
+
+fn path() -> impl Strategy<Value = PathBuf> {
+    "[a-z0-9_ :#'é-]{1,12}".prop_map(|name| Path::new("/somewhere").join(name))
+}
+
+fn credentials() -> impl Strategy<Value = Credentials> {
+    word().prop_map(|username| Credentials { username, password: Some("***".to_owned()) })
+}
+
+fn transport() -> impl Strategy<Value = (Transport, Tls)> {
+    let tls = (option::of(path()), option::of((path(), path())), any::<bool>(), option::of(word()));
+    let tls = tls.prop_map(|(ca_certs, client_certificate, insecure, server_name)| Tls {
+        ca_certs,
+        client_certificate,
+        insecure,
+        server_name,
+    });
+    let tls = tls.boxed();
+    let request = "/[a-z?=&{}]{0,8}";
+    prop_oneof![
+        Just((Transport::Tcp, Tls::default())),
+        tls.clone().prop_map(|tls| (Transport::Tls, tls)),
+        request.prop_map(|path| (Transport::WebSocket(path), Tls::default())),
+        (request, tls).prop_map(|(path, tls)| (Transport::SecureWebSocket(path), tls)),
+    ]
+}
+
+prop_compose! {
+    fn session()(
+        (protocol, client_id, keepalive) in (any::<bool>(), word(), any::<u16>()),
+        (session_expiry, clean_start) in (prop_oneof![0..3_000_000_000u32, Just(u32::MAX)], any::<bool>()),
+        (receive_maximum, max_packet_size) in (1..=u16::MAX, 256..=268_435_460u32),
+        (connect_timeout, a, b) in (millis(1..3_600_000), millis(1..1_000_000), millis(1..1_000_000)),
+        (messages, bytes) in (1..1_000_000usize, 1024..1_000_000_000usize),
+    ) -> Connection {
+        Connection {
+            protocol: if protocol { Protocol::V5 } else { Protocol::V311 },
+            client_id,
+            keepalive: Duration::from_secs(keepalive.into()),
+            session_expiry: Duration::from_secs(session_expiry.into()),
+            clean_start,
+            receive_maximum,
+            max_packet_size,
+            connect_timeout,
+            reconnect_min: a.min(b),
+            reconnect_max: a.max(b),
+            outbox: OutboxLimits { messages, bytes },
+            ..Connection::default()
+        }
+    }
+}
+
+fn remote() -> impl Strategy<Value = Broker> {
+    let host = prop_oneof!["[a-z0-9][a-z0-9.-]{0,12}", Just("::1".to_owned())];
+    let address = (host, 1..=u16::MAX, transport(), option::of(any::<IpAddr>()), option::of(credentials()));
+    (session(), address).prop_map(|(session, (host, port, (transport, tls), bind_address, credentials))| {
+        Broker::Remote(Connection { host, port, transport, tls, bind_address, credentials, ..session })
+    })
+}
+
+fn embedded() -> impl Strategy<Value = Broker> {
+    let listen = option::of((any::<bool>(), any::<u16>()));
+    let users = prop::collection::hash_set(word(), 0..3);
+    (session(), listen, option::of(path()), users).prop_map(|(session, listen, data_dir, users)| {
+        let user = |username| Credentials { username, password: Some("***".to_owned()) };
+        let users: Vec<Credentials> = users.into_iter().map(user).collect();
+        let (v6, port) = listen.unwrap_or((false, 1883));
+        let ip = if v6 { "::1" } else { "127.0.0.1" };
+        let address = SocketAddr::new(ip.parse().unwrap(), port);
+        let credentials = users.first().cloned();
+        let broker = EmbeddedBroker { listen: address, listen_is_default: listen.is_none(), data_dir, users };
+        Broker::Embedded(broker, Connection { host: ip.to_owned(), port, credentials, ..session })
+    })
+}
+
+prop_compose! {
+    fn limits()(
+        (memory, call, mailbox) in (65_536..10_000_000_000usize, millis(1..86_400_000), 1..1_000_000usize),
+        when_full in prop::sample::select(vec![WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Unacknowledged]),
+        (attempts, a, b) in (1..=u32::MAX, millis(1..1_000_000), millis(1..1_000_000)),
+        (publishes, payload) in (0..1_000_000usize, 1..268_435_455usize),
+        (subscriptions, timers) in (2..1_000_000usize, 0..1_000_000usize),
+    ) -> Limits {
+        let (backoff_min, backoff_max) = (a.min(b), a.max(b));
+        Limits { memory, call, mailbox, when_full, attempts, backoff_min, backoff_max, publishes, payload, subscriptions, timers }
+    }
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    "(\\$share/g/)?[a-z+]/[a-z #'-]{1,5}x(/#)?".prop_filter_map("no filter", |text| Filter::new(&text).ok())
+}
+
+fn service(name: String) -> impl Strategy<Value = Service> {
+    let subscriptions = prop::collection::hash_map(filter(), 0..=2u8, 0..2);
+    let grants = prop::collection::vec("[a-z+]/[a-z]{1,5}(/#)?", 0..3);
+    let parts = (option::of(path()), word(), subscriptions, limits(), grants, option::of(level()), any_section());
+    parts.prop_map(move |(component, base, subscriptions, limits, grants, log_level, config)| Service {
+        name: name.clone(),
+        component,
+        base: BaseTopic::new(&base).unwrap(),
+        subscriptions: subscriptions
+            .into_iter()
+            .map(|(filter, qos)| Subscription { filter, qos: Qos::try_from(qos).unwrap() })
+            .collect(),
+        limits,
+        grants: Grants { publish: grants.iter().map(|f| Filter::new(f).unwrap()).collect(), subscribe: Vec::new() },
+        log_level,
+        config,
+    })
+}
+
+fn level() -> impl Strategy<Value = Level> {
+    prop::sample::select(vec![Level::Trace, Level::Debug, Level::Info, Level::Warning, Level::Error])
+}
+
+prop_compose! {
+    fn config()(
+        broker in prop_oneof![remote(), embedded()],
+        (level, json, stop_deadline) in (level(), any::<bool>(), millis(0..3_600_000)),
+        (cache_dir, presence_connections) in (option::of(path()), 0..10_000usize),
+        prefix in option::of(word()),
+        services in prop::collection::hash_set(word(), 0..3)
+            .prop_flat_map(|names| names.into_iter().map(service).collect::<Vec<_>>()),
+    ) -> Config {
+        let format = if json { LogFormat::Json } else { LogFormat::Text };
+        let ha_discovery_prefix = prefix.map(|text| Topic::new(text).unwrap());
+        let log = Logging { level, format };
+        let file = Some(PathBuf::from("/somewhere/miqro.yml"));
+        Config { file, broker, log, stop_deadline, cache_dir, presence_connections, ha_discovery_prefix, services }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_shown_loads_again_to_what_it_was(config in config()) {
+        let yaml = config.to_yaml();
+        let loaded = Config::read(&yaml, config.file.as_deref(), Selection::All);
+        let loaded = loaded.map_err(|error| TestCaseError::fail(format!("{error}\n{yaml}")))?;
+        prop_assert_eq!(&loaded.config, &config, "{}", yaml);
+    }
+}
