@@ -2,6 +2,9 @@
 //! `LinkError` that names the broker and the step that failed. Owns the socket until it hands it over; the caller bounds the
 //! time of the whole connect, and reconnects.
 
+pub mod tls;
+pub mod websocket;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -11,8 +14,11 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::client::TlsStream;
 
 use crate::config::{Connection, Transport};
+use tls::TlsError;
+use websocket::{Frames, WebSocketError};
 
 /// How long an address may stay silent before the next one is tried beside it (RFC 8305, section 5).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
@@ -46,6 +52,22 @@ pub enum LinkError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is a connection, but no TLS over it.
+    #[error("{peer}: TLS handshake: {source}")]
+    Tls {
+        /// The broker as `host:port`.
+        peer: String,
+        /// What went wrong.
+        source: TlsError,
+    },
+    /// There is a connection, but no WebSocket over it.
+    #[error("{peer}: WebSocket upgrade: {source}")]
+    WebSocket {
+        /// The broker as `host:port`.
+        peer: String,
+        /// What went wrong.
+        source: WebSocketError,
+    },
 }
 
 /// The bytes to and from a broker, whatever carries them. What is written may stay in a buffer until it is flushed.
@@ -53,6 +75,12 @@ pub enum LinkError {
 pub enum Stream {
     /// TCP without Nagle's delay.
     Tcp(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// WebSocket over TCP.
+    WebSocket(Box<Frames<TcpStream>>),
+    /// WebSocket over TLS.
+    SecureWebSocket(Box<Frames<TlsStream<TcpStream>>>),
 }
 
 /// Connects to the broker: resolves, connects, and makes what `connection.transport` asks for on top.
@@ -63,8 +91,28 @@ pub async fn connect(connection: &Connection) -> Result<Stream, LinkError> {
     let tcp = connect_tcp(connection).await?;
     match &connection.transport {
         Transport::Tcp => Ok(Stream::Tcp(tcp)),
-        _ => Err(LinkError::NoAddress { peer: peer(connection), bind: None }),
+        Transport::Tls => Ok(Stream::Tls(Box::new(encrypt(connection, tcp).await?))),
+        Transport::WebSocket(path) => Ok(Stream::WebSocket(Box::new(upgrade(connection, path, tcp).await?))),
+        Transport::SecureWebSocket(path) => {
+            let tls = encrypt(connection, tcp).await?;
+            Ok(Stream::SecureWebSocket(Box::new(upgrade(connection, path, tls).await?)))
+        }
     }
+}
+
+async fn encrypt(connection: &Connection, tcp: TcpStream) -> Result<TlsStream<TcpStream>, LinkError> {
+    let made = tls::handshake(&connection.tls, &connection.host, tcp).await;
+    made.map_err(|source| LinkError::Tls { peer: peer(connection), source })
+}
+
+async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &Connection,
+    path: &str,
+    stream: S,
+) -> Result<Frames<S>, LinkError> {
+    let peer = peer(connection);
+    let made = websocket::upgrade(stream, &peer, path, connection.max_packet_size).await;
+    made.map_err(|source| LinkError::WebSocket { peer, source })
 }
 
 /// The broker as `host:port`, an IPv6 address in brackets.
@@ -129,12 +177,16 @@ async fn connect_address(connection: &Connection, address: SocketAddr) -> Result
 macro_rules! inner {
     ($stream:expr, $inner:ident => $call:expr) => {
         match $stream.get_mut() {
-            Stream::Tcp(tcp) => {
-                let $inner = Pin::new(tcp);
-                $call
-            }
+            Stream::Tcp(stream) => inner!(@ stream, $inner => $call),
+            Stream::Tls(stream) => inner!(@ stream, $inner => $call),
+            Stream::WebSocket(stream) => inner!(@ stream, $inner => $call),
+            Stream::SecureWebSocket(stream) => inner!(@ stream, $inner => $call),
         }
     };
+    (@ $stream:ident, $inner:ident => $call:expr) => {{
+        let $inner = Pin::new($stream);
+        $call
+    }};
 }
 
 impl AsyncRead for Stream {

@@ -1,0 +1,249 @@
+//! Machine: TLS on a connected socket. In: `config::Tls`, the name of the broker, a TCP stream. Out: the encrypted stream, or
+//! what was wrong with a file or the handshake. Owns nothing: files are read at each connect, so that renewed certificates are
+//! taken up by the next connection.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls_native_certs::load_native_certs;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, InvalidMessage,
+    OtherError, RootCertStore, SignatureScheme, client::verify_server_name, crypto::ring,
+};
+
+use crate::config::Tls;
+
+/// Why there is no TLS connection.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A PEM file could not be read, or has not what it should have.
+    #[error("{what} {path}: {reason}")]
+    File {
+        /// What the file is for.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The system has no trusted roots.
+    #[error("the system has no trusted root certificates; install ca-certificates or set tls.ca_certs")]
+    NoSystemRoots,
+    /// The name can stand in no certificate.
+    #[error("{0:?} is neither a host name nor an address that a certificate could be for")]
+    ServerName(String),
+    /// The handshake failed.
+    #[error("{0}{hint}", hint = hint(.0))]
+    Handshake(std::io::Error),
+    /// The settings do not fit together, for example a key that is not the certificate's.
+    #[error(transparent)]
+    Settings(#[from] Error),
+}
+
+/// Makes a TLS connection (1.2 or 1.3) over `tcp` to the broker called `host`.
+///
+/// # Errors
+/// A file that cannot be used, or the reason for which the handshake failed.
+pub async fn handshake(tls: &Tls, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
+    let name = tls.server_name.as_deref().unwrap_or(host);
+    let name = ServerName::try_from(name.to_owned()).map_err(|_| TlsError::ServerName(name.to_owned()))?;
+    if tls.insecure {
+        tracing::warn!(host, "the broker's certificate is not verified (cert_reqs: CERT_NONE)");
+    }
+    let tls = tls.clone();
+    // The system's roots are some hundred files: off the message path.
+    let settings = tokio::task::spawn_blocking(move || settings(&tls)).await.map_err(std::io::Error::other);
+    let settings = settings.map_err(TlsError::Handshake)??;
+    TlsConnector::from(Arc::new(settings)).connect(name, tcp).await.map_err(TlsError::Handshake)
+}
+
+fn settings(tls: &Tls) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let verifier: Arc<dyn ServerCertVerifier> = match tls.insecure {
+        true => Arc::new(Anybody(provider)),
+        false => Arc::new(Trusted::new(tls.ca_certs.as_deref(), provider)?),
+    };
+    // "Dangerous" is to bring a verifier of one's own.
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    match &tls.client_certificate {
+        None => Ok(builder.with_no_client_auth()),
+        Some((chain, key)) => Ok(builder.with_client_cert_resolver(Arc::new(identity(chain, key)?))),
+    }
+}
+
+/// The client's certificate and key. The certificate may be of X.509 version 1, as mosquitto's manual makes them: what of it is
+/// good enough is for the broker to say.
+fn identity(chain: &Path, key: &Path) -> Result<SingleCertAndKey, TlsError> {
+    let chain = certificates("client certificate", chain)?;
+    let read = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| unusable("client key", key, error, "no unencrypted private key in PEM form"))?;
+    let identity = CertifiedKey::new(chain, ring::default_provider().key_provider.load_private_key(read)?);
+    match identity.keys_match() {
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            let reason = "it is not the key of the client certificate".to_owned();
+            Err(TlsError::File { what: "client key", path: key.to_owned(), reason })
+        }
+        _ => Ok(SingleCertAndKey::from(identity)),
+    }
+}
+
+fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unusable = |error| unusable(what, path, error, "no certificate in PEM form");
+    let found: Vec<_> =
+        CertificateDer::pem_file_iter(path).map_err(unusable)?.collect::<Result<_, _>>().map_err(unusable)?;
+    if found.is_empty() { Err(unusable(pem::Error::NoItemsFound)) } else { Ok(found) }
+}
+
+fn unusable(what: &'static str, path: &Path, error: pem::Error, nothing: &str) -> TlsError {
+    let reason = match error {
+        pem::Error::NoItemsFound => nothing.to_owned(),
+        pem::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    };
+    TlsError::File { what, path: path.to_owned(), reason }
+}
+
+/// What to do about a failed handshake, where it is known.
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            ": it is signed by nobody whom this host trusts; set tls.ca_certs to the root certificate of the broker"
+        }
+        Some(Error::InvalidCertificate(CertificateError::Other(OtherError(inner))))
+            if inner.to_string() == "UnsupportedCertVersion" =>
+        {
+            ": it is of X.509 version 1, which has no place for the broker's name; make one with a subjectAltName"
+        }
+        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => ": this port does not speak TLS",
+        Some(Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure)) => {
+            ": the broker may ask for a client certificate (tls.certfile and tls.keyfile)"
+        }
+        _ => "",
+    }
+}
+
+/// Accepts certificates of the trusted roots, and the very certificates of `ca_certs`: small brokers often have one
+/// self-signed certificate, marked as an authority, which is not allowed to be a server's by the book (RFC 5280).
+#[derive(Debug)]
+struct Trusted {
+    inner: Arc<WebPkiServerVerifier>,
+    given: Vec<CertificateDer<'static>>,
+}
+
+impl Trusted {
+    fn new(ca_certs: Option<&Path>, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        let given = match ca_certs {
+            Some(path) => certificates("ca_certs", path)?,
+            None => Vec::new(),
+        };
+        for certificate in &given {
+            roots.add(certificate.clone())?;
+        }
+        if ca_certs.is_none() {
+            roots.add_parsable_certificates(load_native_certs().certs);
+        }
+        if roots.is_empty() {
+            return Err(TlsError::NoSystemRoots);
+        }
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        Ok(Self { inner: inner.map_err(|error| Error::General(error.to_string()))?, given })
+    }
+}
+
+/// Whether the only fault of a certificate is that it is an authority's.
+fn is_authority(error: &Error) -> bool {
+    let Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error else { return false };
+    inner.to_string() == "CaUsedAsEndEntity"
+}
+
+impl ServerCertVerifier for Trusted {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.inner.verify_server_cert(certificate, chain, name, ocsp, now) {
+            Err(error) if is_authority(&error) && self.given.contains(certificate) => {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// Accepts whoever answers: `cert_reqs: CERT_NONE`.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
