@@ -4,6 +4,7 @@
 use super::given::Given;
 use super::near::nearest;
 use super::problem::Report;
+use super::scalar::Scalar;
 use super::yaml::{Entry, Node, Value};
 
 /// A section being read.
@@ -113,6 +114,7 @@ impl<'a> Section<'a> {
 /// What a value is, in words.
 pub(super) fn kind(value: &Value) -> String {
     match value {
+        Value::Scalar { scalar: Scalar::Null, .. } => "empty".to_owned(),
         Value::Scalar { text, .. } => format!("{text:?}"),
         Value::List(_) => "a list".to_owned(),
         Value::Map(_) => "a section".to_owned(),

@@ -39,6 +39,30 @@ fn miqro_s_own_file_is_accepted_unchanged() {
 }
 
 #[test]
+fn miqro_s_longer_sample_is_accepted_unchanged() {
+    let text = "\
+broker:
+  host: localhost
+  port: 1883
+  keepalive: 60
+  
+log_level: DEBUG
+
+services:
+
+  echo:
+    custom_value: \"Use for service-specific configuration values\"
+
+  some_other_service:
+    has_some:
+      custom:
+        - \"configuration values\"
+";
+    let services = quiet(text).services;
+    assert_eq!(services[1].config["has_some"]["custom"][0], "configuration values");
+}
+
+#[test]
 fn every_key_that_miqro_knew_is_accepted() {
     let loaded = load(
         "broker: {host: broker.example, port: 8884, keepalive: 30, bind_address: '', bind_port: 0, clean_start: 3, properties: }\n\

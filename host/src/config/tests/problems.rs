@@ -72,3 +72,13 @@ fn a_free_key_that_looks_like_one_of_the_host_s_gives_a_warning() {
     assert_eq!(lines.len(), 3, "{warnings}");
     assert!(lines[0].starts_with("miqro.yml:3: services.echo.subscription: ") && lines[0].contains("subscriptions"));
 }
+
+#[test]
+fn values_of_the_wrong_kind_are_named_and_secrets_are_not() {
+    assert!(problems("services: {echo: {subscriptions: [~]}}").ends_with("subscriptions[0]: is empty; text is wanted"));
+    assert!(problems("broker: {host: [b]}").contains("broker.host: is a list; text is wanted"));
+    assert!(problems("services: [echo]").contains("services: is a list where a section is wanted"));
+    let misplaced = problems("broker: {host: b}\nauth: geheim");
+    assert!(misplaced.contains("miqro.yml:2: auth: is a single value where a section is wanted"), "{misplaced}");
+    assert!(!misplaced.contains("geheim"));
+}
