@@ -8,6 +8,7 @@ pub mod broker;
 pub mod config;
 pub mod effects;
 pub mod guest;
+pub mod logging;
 pub mod mailbox;
 pub mod message;
 pub mod router;
