@@ -28,13 +28,13 @@ check: setup-guests ## Checks format, lints, documentation and layers
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	$(GUEST_CARGO) clippy --release --locked --target wasm32-wasip2 -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --workspace --no-deps --quiet
-	cargo test --release --locked --package miqro-tests --test layout
+	cargo test --release --locked --workspace --test layout
 
 test: setup-tests build guests ## Installs what the tests need and runs every test
-	cargo test --release --locked --workspace
+	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace
 
 bench: setup-tests build guests ## Measures, and prints one table
-	cargo run --release --locked --package miqro-tests --bin bench
+	cargo run --release --locked --package miqro-bench
 
 setup-guests: ## Gives the Rust toolchain what guests are built with
 	scripts/setup-rust-guests

@@ -43,8 +43,15 @@ impl Mosquitto {
     /// # Errors
     /// When mosquitto is not installed or does not start.
     pub async fn with(setup: &Setup) -> Result<Self> {
+        Self::on(place::free_port()?, setup).await
+    }
+
+    /// Starts one on `port`.
+    ///
+    /// # Errors
+    /// When mosquitto is not installed or does not start.
+    pub async fn on(port: u16, setup: &Setup) -> Result<Self> {
         let folder = TempDir::new()?;
-        let port = place::free_port()?;
         std::fs::write(folder.path().join("mosquitto.conf"), configuration(setup, port, folder.path())?)?;
         let process = run(folder.path()).await?;
         Ok(Self { port, folder, process })
@@ -55,7 +62,7 @@ impl Mosquitto {
         self.port
     }
 
-    /// What it logs: every packet.
+    /// What it logs: who connects and leaves; with `log_type all` in [`Setup::lines`] every packet.
     pub fn output(&self) -> &Output {
         self.process.output()
     }
@@ -105,7 +112,10 @@ fn configuration(setup: &Setup, port: u16, folder: &Path) -> Result<String> {
     let mut lines = vec![
         format!("listener {port} 127.0.0.1"),
         format!("allow_anonymous {}", setup.users.is_empty()),
-        "log_type all".into(),
+        "log_type error".into(),
+        "log_type warning".into(),
+        "log_type notice".into(),
+        "log_type information".into(),
         "log_dest stderr".into(),
         "max_queued_messages 0".into(),
         "set_tcp_nodelay true".into(),
