@@ -172,13 +172,18 @@ fn on_tick(mut store: StoreContextMut<'_, Data>) -> wasmtime::Result<UpdateDeadl
 /// Ends `call` some time after `limit`, also when it waits in a host function and sees no ticks. A call that is ready at once
 /// costs nothing: the timer is made when it is first found to be waiting.
 async fn within<T>(limit: Duration, call: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
-    let mut call = pin!(call);
-    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
-        return result;
-    }
-    tokio::select! {
-        biased;
-        result = call => result,
-        () = tokio::time::sleep(limit + GRACE) => Err(DeadlineReached(limit).into()),
-    }
+    let (mut call, mut end) = (pin!(call), pin!(None));
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = call.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        if end.is_none() {
+            end.set(Some(tokio::time::sleep(limit + GRACE)));
+        }
+        match end.as_mut().as_pin_mut() {
+            Some(end) => end.poll(cx).map(|()| Err(DeadlineReached(limit).into())),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }

@@ -120,3 +120,75 @@ impl OutputStream for Output {
         Ok(WRITE_BYTES)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use std::io::Write;
+
+    use tracing::subscriber;
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Log {
+        type Writer = Self;
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    fn logged(stream: Stream, writes: &[&[u8]]) -> Vec<String> {
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(log.clone()).finish();
+        subscriber::with_default(subscriber, || {
+            let output = Output::new("echo", stream);
+            for bytes in writes {
+                // a handle of its own for each write, as Rust guests do it
+                let mut handle = output.p2_stream();
+                handle.write(Bytes::copy_from_slice(bytes)).unwrap();
+            }
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn pieces_become_lines_and_the_last_needs_no_end() {
+        assert_eq!(
+            logged(Stream::Stdout, &[b"one ", b"line\nand", b" another\n\n", b"the last"]),
+            [
+                r#"INFO miqro::guest::stdout: one line service="echo""#,
+                r#"INFO miqro::guest::stdout: and another service="echo""#,
+                r#"INFO miqro::guest::stdout: the last service="echo""#,
+            ]
+        );
+    }
+
+    #[test]
+    fn stderr_is_a_warning_and_bytes_that_are_no_text_are_shown() {
+        assert_eq!(
+            logged(Stream::Stderr, &[b"a\xffb\r\n"]),
+            ["WARN miqro::guest::stderr: a\u{fffd}b service=\"echo\""]
+        );
+    }
+
+    #[test]
+    fn endless_lines_are_cut() {
+        let lines = logged(Stream::Stdout, &[&[b'x'; 3 * LINE_BYTES]]);
+        assert_eq!(lines.len(), 3);
+    }
+}

@@ -14,7 +14,9 @@ use crate::effects::{DueTimer, Effects};
 use crate::message::{Message, Qos};
 use crate::topic::{BaseTopic, Topic};
 
+mod api;
 mod calls;
+mod compiling;
 
 fn limits() -> Limits {
     Limits {

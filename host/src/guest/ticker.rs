@@ -121,3 +121,42 @@ impl Shared {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use std::time::Instant;
+
+    use super::*;
+
+    fn wait_for(what: impl Fn() -> bool) -> bool {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !what() {
+            if Instant::now() > end {
+                return false;
+            }
+            thread::yield_now();
+        }
+        true
+    }
+
+    #[test]
+    fn parks_when_idle_and_wakes_for_each_call() {
+        let ticker = Arc::new(Ticker::start().unwrap());
+        for _ in 0..3 {
+            assert!(wait_for(|| ticker.shared.parked.load(Ordering::SeqCst)), "it did not park");
+            let running = ticker.enter();
+            assert!(!ticker.shared.parked.load(Ordering::SeqCst), "it was not woken");
+            drop(running);
+        }
+    }
+
+    #[test]
+    fn the_thread_ends_with_the_ticker() {
+        let ticker = Ticker::start().unwrap();
+        let shared = Arc::downgrade(&ticker.shared);
+        drop(ticker);
+        assert!(wait_for(|| shared.strong_count() == 0));
+    }
+}

@@ -54,3 +54,87 @@ async fn a_trap_drops_the_effects_and_the_instance() {
     let Err(Fault::Trapped { reason, .. }) = &outcome else { panic!("{outcome:?}") };
     assert!(reason.contains("unreachable"), "{reason}");
 }
+
+#[tokio::test]
+async fn an_endless_loop_ends_at_the_deadline_and_yields_until_then() {
+    let guest = instance(&guest("(loop $ever (br $ever)) (call $ok)"), setting()).await;
+    let mut call = std::pin::pin!(guest.call(message("x")));
+    let mut yields = 0;
+    let (guest, outcome) = std::future::poll_fn(|cx| {
+        let polled = call.as_mut().poll(cx);
+        yields += u32::from(polled.is_pending());
+        polled
+    })
+    .await;
+    assert!(guest.is_none());
+    assert!(
+        matches!(outcome, Err(Fault::Deadline { limit, .. }) if limit == Duration::from_millis(200)),
+        "{outcome:?}"
+    );
+    assert!(yields >= 5, "it held its thread for too long: {yields} yields in 200 ms");
+}
+
+#[tokio::test]
+async fn memory_beyond_the_limit_is_a_fault_that_names_it() {
+    let body = "(drop (memory.grow (i32.const 256))) (call $ok)";
+    let mut small = setting();
+    small.limits.memory = 1 << 20;
+    let (dead, outcome) = instance(&guest(body), small).await.call(message("x")).await;
+    assert!(dead.is_none());
+    let Err(Fault::Memory { wanted, limit, .. }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((wanted, limit), (257 * 65_536, 1 << 20));
+}
+
+#[tokio::test]
+async fn a_guest_that_starts_too_large_makes_no_instance() {
+    let component = host().compile(&guest(ECHO)).unwrap();
+    let mut tiny = setting();
+    tiny.limits.memory = 1_000;
+    let outcome = component.instantiate(Arc::new(tiny)).await.map(drop);
+    assert!(matches!(outcome, Err(Fault::Memory { wanted: 65_536, limit: 1_000, .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn recursion_without_end_is_a_stack_overflow() {
+    let (guest, outcome) = outcome("(drop (call $recurse (i32.const 0))) (call $ok)").await;
+    assert!(guest.is_none());
+    let Err(Fault::StackOverflow { backtrace }) = outcome else { panic!("{outcome:?}") };
+    assert!(backtrace.starts_with(" (in recurse < recurse"), "{backtrace}");
+}
+
+#[tokio::test]
+async fn the_backtrace_of_a_trap_names_functions() {
+    let (_, outcome) = outcome("unreachable").await;
+    let text = outcome.unwrap_err().to_string();
+    assert!(text.starts_with("the guest trapped: ") && text.contains("unreachable"), "{text}");
+    assert!(text.ends_with(')') && text.contains(" (in "), "{text}");
+}
+
+#[tokio::test]
+async fn a_component_that_does_not_fit_the_pool_runs_on_demand() {
+    let large = guest(&format!("{ECHO} drop (call $ok)")); // compiles, so the text below is the only difference
+    assert!(host().compile(&large).is_ok());
+    let text = include_str!("guest.wat")
+        .replace("(; handle ;)", ECHO)
+        .replace("(global $count", "(table 30000 funcref) (global $count");
+    let (_, effects) = instance(&wat::parse_str(text).unwrap(), setting()).await.call(message("x")).await;
+    assert_eq!(effects.unwrap(), echoed("x"));
+}
+
+#[tokio::test]
+async fn wasi_gives_nothing() {
+    let bytes = wat::parse_str(include_str!("wasi.wat")).unwrap();
+    let (_, outcome) = instance(&bytes, setting()).await.call(message("x")).await;
+    // no variables, no arguments, no directories, and an error: 20 (after "0" comes "D"), permanent-resolver-failure
+    assert_eq!(outcome, Err(Fault::Refused("0001D".to_owned())));
+}
+
+#[tokio::test]
+async fn a_guest_that_waits_in_a_host_function_ends_at_the_deadline() {
+    let bytes = wat::parse_str(include_str!("sleep.wat")).unwrap();
+    let started = std::time::Instant::now();
+    let (guest, outcome) = instance(&bytes, setting()).await.call(message("x")).await;
+    assert!(guest.is_none());
+    assert!(matches!(outcome, Err(Fault::Deadline { .. })), "{outcome:?}");
+    assert!(started.elapsed() < Duration::from_secs(60), "the guest slept for an hour");
+}
