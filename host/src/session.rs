@@ -1,3 +1,90 @@
-//! The MQTT session.
+//! Actor: the MQTT session. In: commands from services and wiring, bytes from the broker. Out: messages into mailboxes, bytes to
+//! the broker, the connection's status. Owns the router, the session state and the socket; one task, one `Session` for the
+//! host, a presence connection or a command line tool.
+//!
+//! It reads all that the socket has, routes the batch, lets the services run, takes all commits that wait and writes once.
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::config::Connection;
+use crate::message::Message;
+use crate::router::Router;
+
+mod attempt;
+pub mod codec;
+mod command;
+mod desk;
 pub mod link;
+pub mod packet;
+mod serve;
+pub mod state;
+mod task;
+mod wire;
+
+pub use command::{Command, Commit, ConnectionStatus, Handle, Stopped};
+
+use command::Inputs;
+use task::Task;
+
+/// How many commands may wait; who sends more waits.
+const WAITING_COMMANDS: usize = 4096;
+
+/// Why a session ended that was not told to.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// Another client connected with our client identifier. Coming back would throw it out, and it us, for ever.
+    #[error(
+        "another client connected to {peer} with the client id {client_id:?} and took the session over; \
+         give each host a client_id of its own"
+    )]
+    TakenOver {
+        /// The broker as `host:port`.
+        peer: String,
+        /// Ours, and the other client's.
+        client_id: String,
+    },
+    /// The connection settings cannot be expressed in MQTT.
+    #[error("cannot connect to {peer}: {source}")]
+    Settings {
+        /// The broker as `host:port`.
+        peer: String,
+        /// What cannot be written.
+        source: codec::CodecError,
+    },
+}
+
+/// A session that was not started yet.
+#[derive(Debug)]
+pub struct Session {
+    task: Task,
+}
+
+impl Session {
+    /// A session over `connection`, with the routes that are there already, and the handle to command it. `will`: what the
+    /// broker publishes when the connection ends without a clean stop.
+    pub fn new(connection: Connection, will: Option<Message>, router: Router) -> (Self, Handle) {
+        let (commands, waiting) = mpsc::channel(WAITING_COMMANDS);
+        let (stop, stopped) = mpsc::channel(1);
+        let (status, seen) = watch::channel(ConnectionStatus::Connecting);
+        let inputs = Inputs { commands: waiting, stop: stopped };
+        let task = Task::new(Arc::new(connection), will, router, inputs, status);
+        (Self { task }, Handle::new(commands, stop, seen))
+    }
+
+    /// Keeps the session until `Command::Stop`, or until all handles are gone: connects, serves, and reconnects for ever.
+    ///
+    /// # Errors
+    /// When going on would make no sense: see `SessionError`. An absent broker or refused credentials are no such reason; they
+    /// are logged and tried again.
+    pub async fn run(self) -> Result<Stopped, SessionError> {
+        self.task.run().await
+    }
+}
+
+/// The time, taken once for everything that is done in one turn.
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,86 @@
+//! Actor: one attempt to connect. In: the connection settings and the CONNECT packet. Out: a wire after a good CONNACK, or why
+//! there is none. Owns nothing of the session, so that the session goes on taking commands meanwhile.
+
+use std::future::poll_fn;
+use std::io;
+
+use super::codec::{Codec, CodecError};
+use super::link::{self, LinkError};
+use super::packet::{ConnAck, Connect, Incoming, Outgoing, Reason};
+use super::wire::{Wire, Written};
+use crate::config::Connection;
+
+/// Why an attempt failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No stream of bytes.
+    #[error("{0}")]
+    Link(#[from] LinkError),
+    /// Nothing, or no CONNACK, came in time.
+    #[error("no answer within {0:?}")]
+    Timeout(std::time::Duration),
+    /// The stream broke before CONNACK.
+    #[error("the connection broke before CONNACK: {0}")]
+    Io(#[from] io::Error),
+    /// What came was no packet.
+    #[error("{0}")]
+    Codec(#[from] CodecError),
+    /// CONNECT cannot be written.
+    #[error("{0}")]
+    Settings(CodecError),
+    /// Another packet came first.
+    #[error("the broker did not answer CONNECT with CONNACK; is it an MQTT broker?")]
+    NoConnAck,
+    /// The broker said no.
+    #[error("the broker refused the connection: {reason}{}", .text.as_deref().map(|text| format!(": {text}")).unwrap_or_default())]
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// In its own words.
+        text: Option<String>,
+    },
+}
+
+impl Failure {
+    /// Whether somebody has to change something before it can work, as opposed to a broker that is away or busy.
+    pub const fn needs_attention(&self) -> bool {
+        match self {
+            Self::Refused { reason, .. } => !matches!(reason.0, 0x88 | 0x89 | 0x97 | 0x9F),
+            Self::NoConnAck | Self::Codec(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Connects, says CONNECT and waits for CONNACK, all within the connection's time limit.
+pub async fn attempt(connection: &Connection, connect: &Connect) -> Result<(Wire, ConnAck), Failure> {
+    let limit = connection.connect_timeout;
+    tokio::time::timeout(limit, handshake(connection, connect)).await.unwrap_or(Err(Failure::Timeout(limit)))
+}
+
+async fn handshake(connection: &Connection, connect: &Connect) -> Result<(Wire, ConnAck), Failure> {
+    let codec = Codec::new(connection.protocol, connection.max_packet_size);
+    let mut wire = Wire::new(link::connect(connection).await?, codec);
+    wire.encode(&Outgoing::Connect(connect)).map_err(Failure::Settings)?;
+    poll_fn(|context| match wire.poll_write(context) {
+        Ok(Written::Some | Written::Stalled) => std::task::Poll::Pending,
+        Ok(Written::All | Written::Nothing) => std::task::Poll::Ready(Ok(())),
+        Err(error) => std::task::Poll::Ready(Err(error)),
+    })
+    .await?;
+    loop {
+        poll_fn(|context| wire.poll_read(context)).await?;
+        if let Some(packet) = wire.first_packet()? {
+            return accepted(wire, packet);
+        }
+    }
+}
+
+fn accepted(wire: Wire, packet: Incoming) -> Result<(Wire, ConnAck), Failure> {
+    match packet {
+        Incoming::ConnAck(ack) if ack.reason == Reason::SUCCESS => Ok((wire, *ack)),
+        Incoming::ConnAck(ack) => Err(Failure::Refused { reason: ack.reason, text: ack.text }),
+        Incoming::Disconnect { reason, text } => Err(Failure::Refused { reason, text }),
+        _ => Err(Failure::NoConnAck),
+    }
+}

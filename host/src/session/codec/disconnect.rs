@@ -1,0 +1,47 @@
+//! Machine: DISCONNECT (MQTT 5, section 3.14). In: a frame, or a reason. Out: the packet, or bytes. Owns nothing.
+
+use bytes::BytesMut;
+
+use super::CodecError;
+use super::frame::Frame;
+use super::reader::{BadField, Reader};
+use crate::config::Protocol;
+use crate::session::packet::{Incoming, Reason};
+
+const SESSION_EXPIRY: u8 = 17;
+const SERVER_REFERENCE: u8 = 28;
+const REASON_STRING: u8 = 31;
+const USER_PROPERTY: u8 = 38;
+
+pub fn decode(frame: &Frame<'_>) -> Result<Incoming, CodecError> {
+    let mut reader = Reader::new(frame.body());
+    let reason = reader.u8().map_or(Reason::SUCCESS, Reason);
+    let text = if reader.is_at_end() {
+        None
+    } else {
+        reader.properties().and_then(reason_string).map_err(|BadField(what)| frame.malformed(what))?
+    };
+    Ok(Incoming::Disconnect { reason, text })
+}
+
+fn reason_string(mut reader: Reader<'_>) -> Result<Option<String>, BadField> {
+    let mut text = None;
+    while !reader.is_at_end() {
+        match reader.u8()? {
+            SESSION_EXPIRY => drop(reader.u32()?),
+            SERVER_REFERENCE => drop(reader.field()?),
+            REASON_STRING => text = Some(reader.text()?.to_owned()),
+            USER_PROPERTY => drop((reader.field()?, reader.field()?)),
+            _ => return Err(BadField("a property that does not belong there")),
+        }
+    }
+    Ok(text)
+}
+
+pub fn encode(reason: Reason, protocol: Protocol, out: &mut BytesMut) {
+    if reason == Reason::SUCCESS || protocol == Protocol::V311 {
+        out.extend_from_slice(&[0xE0, 0]);
+    } else {
+        out.extend_from_slice(&[0xE0, 1, reason.0]);
+    }
+}

@@ -1,0 +1,141 @@
+//! Machine: where a packet begins and ends (MQTT 5, section 2.1). In: bytes. Out: `Header` and `Frame`. Owns nothing.
+
+use bytes::Bytes;
+
+use super::CodecError;
+use crate::session::packet::AckKind;
+
+/// What kind of packet, as far as a client cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    ConnAck,
+    Publish,
+    Ack(AckKind),
+    SubAck,
+    UnsubAck,
+    PingResp,
+    Disconnect,
+    /// Only clients send it, or it does not exist.
+    Other(&'static str),
+}
+
+impl Kind {
+    const fn of(first: u8) -> Self {
+        match first >> 4 {
+            1 => Self::Other("CONNECT"),
+            2 => Self::ConnAck,
+            3 => Self::Publish,
+            4 => Self::Ack(AckKind::PubAck),
+            5 => Self::Ack(AckKind::PubRec),
+            6 => Self::Ack(AckKind::PubRel),
+            7 => Self::Ack(AckKind::PubComp),
+            8 => Self::Other("SUBSCRIBE"),
+            9 => Self::SubAck,
+            10 => Self::Other("UNSUBSCRIBE"),
+            11 => Self::UnsubAck,
+            12 => Self::Other("PINGREQ"),
+            13 => Self::PingResp,
+            14 => Self::Disconnect,
+            15 => Self::Other("AUTH"),
+            _ => Self::Other("a packet of type 0"),
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConnAck => "CONNACK",
+            Self::Publish => "PUBLISH",
+            Self::Ack(kind) => kind.name(),
+            Self::SubAck => "SUBACK",
+            Self::UnsubAck => "UNSUBACK",
+            Self::PingResp => "PINGRESP",
+            Self::Disconnect => "DISCONNECT",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// The fixed header of a packet.
+#[derive(Debug, Clone, Copy)]
+pub struct Header {
+    first: u8,
+    /// Bytes of the fixed header: 2 to 5.
+    start: usize,
+    /// Bytes after the fixed header.
+    remaining: usize,
+}
+
+impl Header {
+    /// The size of the whole packet in bytes.
+    pub const fn size(&self) -> usize {
+        self.start + self.remaining
+    }
+
+    /// The packet that begins in `batch` at `at` and is complete there.
+    pub fn frame<'a>(&self, batch: &'a Bytes, at: usize) -> Frame<'a> {
+        Frame { kind: Kind::of(self.first), flags: self.first & 0x0F, batch, at, header: *self }
+    }
+}
+
+/// A complete packet inside a batch.
+#[derive(Debug)]
+pub struct Frame<'a> {
+    pub kind: Kind,
+    /// The lower four bits of the first byte.
+    pub flags: u8,
+    batch: &'a Bytes,
+    at: usize,
+    header: Header,
+}
+
+impl<'a> Frame<'a> {
+    /// What follows the fixed header.
+    pub fn body(&self) -> &'a [u8] {
+        &self.batch[self.at + self.header.start..self.at + self.header.size()]
+    }
+
+    /// Bytes `from..to` of the body, shared and not copied.
+    pub fn share(&self, from: usize, to: usize) -> Bytes {
+        let start = self.at + self.header.start;
+        self.batch.slice(start + from..start + to)
+    }
+
+    /// The whole packet, shared, and the parts of its header: first byte, bytes of the length, remaining length.
+    pub fn whole(&self) -> (Bytes, u8, usize, usize) {
+        let bytes = self.batch.slice(self.at..self.at + self.header.size());
+        (bytes, self.header.first, self.header.start - 1, self.header.remaining)
+    }
+
+    pub fn malformed(&self, what: impl ToString) -> CodecError {
+        CodecError::malformed(self.kind.name(), what)
+    }
+}
+
+/// The fixed header at the start of `bytes`; `None` while it is incomplete.
+pub fn header(bytes: &[u8], max_packet_size: usize) -> Result<Option<Header>, CodecError> {
+    let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
+    let mut remaining = 0;
+    for (place, &byte) in rest.iter().take(4).enumerate() {
+        remaining |= usize::from(byte & 0x7F) << (7 * place);
+        if byte & 0x80 == 0 {
+            let header = Header { first, start: 2 + place, remaining };
+            return check_size(header, max_packet_size).map(Some);
+        }
+    }
+    if rest.len() >= 4 {
+        return Err(CodecError::malformed(Kind::of(first).name(), "a length of more than four bytes"));
+    }
+    Ok(None)
+}
+
+fn check_size(header: Header, max: usize) -> Result<Header, CodecError> {
+    if header.size() > max {
+        return Err(CodecError::TooLarge { packet: Kind::of(header.first).name(), size: header.size(), max });
+    }
+    Ok(header)
+}
+
+/// How many bytes the incomplete packet at the start of `bytes` has in all, as far as can be seen yet.
+pub fn needed(bytes: &[u8]) -> usize {
+    header(bytes, usize::MAX).ok().flatten().map_or(0, |header| header.size())
+}

@@ -1,0 +1,95 @@
+//! Machine: the properties of PUBLISH (MQTT 5, section 3.3.2.3). In: a frame, or properties to send. Out: `Properties` and
+//! subscription identifiers, or bytes. Owns nothing.
+
+use bytes::{BufMut, BytesMut};
+use bytestring::ByteString;
+
+use super::CodecError;
+use super::frame::Frame;
+use super::publish::{put_field, put_text};
+use super::reader::{BadField, Reader};
+use crate::message::Properties;
+use crate::session::packet::SubscriptionIds;
+use crate::topic::Topic;
+
+const PAYLOAD_FORMAT: u8 = 1;
+const MESSAGE_EXPIRY: u8 = 2;
+const CONTENT_TYPE: u8 = 3;
+const RESPONSE_TOPIC: u8 = 8;
+const CORRELATION_DATA: u8 = 9;
+const SUBSCRIPTION_ID: u8 = 11;
+const TOPIC_ALIAS: u8 = 35;
+const USER_PROPERTY: u8 = 38;
+
+/// Reads all properties. `None` when there are subscription identifiers only: these belong to the delivery, not to the
+/// message.
+pub fn decode(
+    frame: &Frame<'_>,
+    mut reader: Reader<'_>,
+    ids: &mut SubscriptionIds,
+) -> Result<Option<Box<Properties>>, CodecError> {
+    let bad = |BadField(what)| frame.malformed(what);
+    let mut properties: Option<Box<Properties>> = None;
+    while !reader.is_at_end() {
+        let property = reader.u8().map_err(bad)?;
+        if property == SUBSCRIPTION_ID {
+            ids.push(reader.varint().map_err(bad)?);
+            continue;
+        }
+        if property == TOPIC_ALIAS {
+            return Err(CodecError::TopicAlias(reader.u16().map_err(bad)?));
+        }
+        let properties = properties.get_or_insert_default();
+        match property {
+            PAYLOAD_FORMAT => properties.utf8 = reader.u8().map_err(bad)? == 1,
+            MESSAGE_EXPIRY => properties.message_expiry = Some(reader.u32().map_err(bad)?),
+            CONTENT_TYPE => properties.content_type = Some(reader.text().map_err(bad)?.to_owned()),
+            RESPONSE_TOPIC => properties.response_topic = Some(response_topic(frame, &mut reader)?),
+            CORRELATION_DATA => {
+                let range = reader.field().map_err(bad)?;
+                properties.correlation_data = Some(frame.share(range.start, range.end));
+            }
+            USER_PROPERTY => {
+                let name = reader.text().map_err(bad)?.to_owned();
+                properties.user_properties.push((name, reader.text().map_err(bad)?.to_owned()));
+            }
+            other => return Err(frame.malformed(format_args!("property {other}, which does not belong there"))),
+        }
+    }
+    Ok(properties)
+}
+
+fn response_topic(frame: &Frame<'_>, reader: &mut Reader<'_>) -> Result<Topic, CodecError> {
+    let range = reader.field().map_err(|BadField(what)| frame.malformed(what))?;
+    let name = ByteString::try_from(frame.share(range.start, range.end));
+    let name = name.map_err(|_| frame.malformed("a response topic that is not UTF-8"))?;
+    Topic::new(name).map_err(|error| frame.malformed(format_args!("response topic: {error}")))
+}
+
+/// Writes what `publish_size` has counted.
+pub fn encode(properties: &Properties, out: &mut BytesMut) {
+    if properties.utf8 {
+        out.extend_from_slice(&[PAYLOAD_FORMAT, 1]);
+    }
+    if let Some(seconds) = properties.message_expiry {
+        out.put_u8(MESSAGE_EXPIRY);
+        out.put_u32(seconds);
+    }
+    if let Some(content_type) = &properties.content_type {
+        out.put_u8(CONTENT_TYPE);
+        put_text(content_type, out);
+    }
+    if let Some(topic) = &properties.response_topic {
+        out.put_u8(RESPONSE_TOPIC);
+        put_text(topic.as_str(), out);
+    }
+    if let Some(data) = &properties.correlation_data {
+        out.put_u8(CORRELATION_DATA);
+        put_field(data, out);
+    }
+    for (name, value) in &properties.user_properties {
+        out.put_u8(USER_PROPERTY);
+        put_text(name, out);
+        put_text(value, out);
+    }
+}

@@ -1,0 +1,114 @@
+//! Machine: CONNECT, CONNACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE and UNSUBACK of MQTT 3.1.1 by rumqttc's packets. In: a frame, or
+//! a packet. Out: the packet, or bytes. Owns nothing.
+
+use bytes::BytesMut;
+use rumqttc::mqttbytes::v4 as mqtt;
+use rumqttc::mqttbytes::{FixedHeader, Protocol, QoS};
+
+use super::CodecError;
+use super::frame::{Frame, Kind};
+use crate::message::Qos;
+use crate::session::packet::{ConnAck, Connect, Incoming, Outgoing, Reason, Server, Subscribe, Unsubscribe};
+
+pub fn decode(frame: &Frame<'_>) -> Result<Incoming, CodecError> {
+    let (bytes, first, length_bytes, remaining) = frame.whole();
+    let header = FixedHeader::new(first, length_bytes, remaining);
+    match frame.kind {
+        Kind::ConnAck => {
+            let &[flags, code, ..] = frame.body() else { return Err(frame.malformed("no return code")) };
+            let reason = connect_reason(code);
+            let server = Server::default();
+            Ok(Incoming::ConnAck(Box::new(ConnAck { session_present: flags & 1 != 0, reason, text: None, server })))
+        }
+        Kind::SubAck => {
+            let ack = mqtt::SubAck::read(header, bytes).map_err(|error| frame.malformed(error))?;
+            let count = ack.return_codes.len();
+            let reasons = frame.body()[remaining - count..].iter().copied().map(Reason).collect();
+            Ok(Incoming::SubAck { id: ack.pkid, reasons })
+        }
+        _ => {
+            let ack = mqtt::UnsubAck::read(header, bytes).map_err(|error| frame.malformed(error))?;
+            Ok(Incoming::UnsubAck { id: ack.pkid, reasons: Vec::new() })
+        }
+    }
+}
+
+/// The return codes of 3.1.1 (section 3.2.2.3) as reason codes of MQTT 5.
+pub const fn connect_reason(code: u8) -> Reason {
+    match code {
+        1 => Reason::UNSUPPORTED_VERSION,
+        2 => Reason::CLIENT_ID,
+        3 => Reason::SERVER_UNAVAILABLE,
+        4 => Reason::BAD_CREDENTIALS,
+        5 => Reason::NOT_AUTHORIZED,
+        other => Reason(other),
+    }
+}
+
+/// rumqttc cuts the length of longer texts to 16 bits and so writes nonsense.
+pub fn check_connect(connect: &Connect) -> Result<(), CodecError> {
+    let credentials = connect.credentials.as_ref();
+    let lengths = [
+        ("client identifier", connect.client_id.len()),
+        ("user name", credentials.map_or(0, |login| login.username.len())),
+        ("password", credentials.and_then(|login| login.password.as_ref()).map_or(0, String::len)),
+        ("will payload", connect.will.as_ref().map_or(0, |will| will.payload.len())),
+    ];
+    match lengths.iter().find(|(_, length)| *length > usize::from(u16::MAX)) {
+        None => Ok(()),
+        Some((what, length)) => {
+            let what = format!("the {what} of {length} bytes is longer than 65,535");
+            Err(CodecError::Unwritable { packet: "CONNECT", what })
+        }
+    }
+}
+
+pub fn encode(packet: &Outgoing<'_>, out: &mut BytesMut) -> Result<(), CodecError> {
+    let (name, written) = match packet {
+        Outgoing::Connect(connect) => {
+            check_connect(connect)?;
+            ("CONNECT", self::connect(connect).write(out))
+        }
+        Outgoing::Subscribe(request) => ("SUBSCRIBE", subscribe(request).write(out)),
+        Outgoing::Unsubscribe(request) => ("UNSUBSCRIBE", unsubscribe(request).write(out)),
+        _ => return Ok(()),
+    };
+    written.map(drop).map_err(|error| CodecError::Unwritable { packet: name, what: error.to_string() })
+}
+
+fn connect(connect: &Connect) -> mqtt::Connect {
+    let will = connect.will.as_ref().map(|message| {
+        mqtt::LastWill::new(message.topic.as_str(), message.payload.as_ref(), qos(message.qos), message.retain)
+    });
+    let login = connect.credentials.as_ref().map(|credentials| {
+        mqtt::Login::new(credentials.username.as_str(), credentials.password.as_deref().unwrap_or_default())
+    });
+    mqtt::Connect {
+        protocol: Protocol::V4,
+        keep_alive: connect.keepalive,
+        client_id: connect.client_id.clone(),
+        clean_session: connect.clean_start,
+        last_will: will,
+        login,
+    }
+}
+
+fn subscribe(request: &Subscribe) -> mqtt::Subscribe {
+    let filters = request
+        .subscriptions
+        .iter()
+        .map(|subscription| mqtt::SubscribeFilter::new(subscription.filter.to_string(), qos(subscription.qos)));
+    mqtt::Subscribe { pkid: request.id, filters: filters.collect() }
+}
+
+fn unsubscribe(request: &Unsubscribe) -> mqtt::Unsubscribe {
+    mqtt::Unsubscribe { pkid: request.id, topics: request.filters.iter().map(ToString::to_string).collect() }
+}
+
+const fn qos(qos: Qos) -> QoS {
+    match qos {
+        Qos::AtMostOnce => QoS::AtMostOnce,
+        Qos::AtLeastOnce => QoS::AtLeastOnce,
+        Qos::ExactlyOnce => QoS::ExactlyOnce,
+    }
+}

@@ -1,0 +1,138 @@
+//! Words of the session actor: what it can be told and what it tells. In: services, wiring, command line. Out: the session task.
+//! Owns the channels' sending ends.
+
+use std::time::Instant;
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
+
+use crate::mailbox;
+use crate::message::{Message, Receipt, Subscription, SubscriptionChange};
+use crate::router::ServiceId;
+
+/// What the session can be told.
+#[derive(Debug)]
+pub enum Command {
+    /// Route these subscriptions, and no others, to the service's mailbox from now on.
+    Attach {
+        /// The service.
+        service: ServiceId,
+        /// Where its messages go.
+        mailbox: mailbox::Sender,
+        /// What it is subscribed to.
+        subscriptions: Vec<Subscription>,
+    },
+    /// Route nothing to the service any more.
+    Detach {
+        /// The service.
+        service: ServiceId,
+    },
+    /// What a guest call came to.
+    Commit(Commit),
+    /// Publish this now, if there is a connection, and again after each CONNACK; the last one of a topic counts.
+    Announce(Message),
+    /// Take no more messages from the broker; those that come are left unacknowledged, so that they come again.
+    Quiesce,
+    /// Take no more messages, get everything to the broker that waits, say goodbye, end. Overtakes the other commands, but
+    /// those sent before are still carried out.
+    Stop {
+        /// When to end even if something is left.
+        deadline: Instant,
+    },
+}
+
+/// What a guest call came to.
+#[derive(Debug)]
+pub struct Commit {
+    /// Whose call it was.
+    pub service: ServiceId,
+    /// The message that was handled; `None`: a timer, or a message of QoS 0.
+    pub receipt: Option<Receipt>,
+    /// Subscriptions to make and to end.
+    pub subscriptions: Vec<SubscriptionChange>,
+    /// Messages to send.
+    pub publishes: Vec<Message>,
+}
+
+/// How the connection is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionStatus {
+    /// The first attempt is under way.
+    Connecting,
+    /// CONNACK came.
+    Connected {
+        /// Whether the broker kept the session.
+        session_present: bool,
+        /// How many connections there were, this one included.
+        count: u64,
+    },
+    /// There is none; the next attempt will come.
+    Disconnected {
+        /// Why, in a sentence for people.
+        reason: String,
+    },
+    /// The session has ended.
+    Stopped,
+}
+
+/// How a session that was told to stop has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Messages with QoS 1 or 2 that the broker has not acknowledged, and any that were never sent.
+    pub unsent: usize,
+}
+
+/// Commands a session. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    stop: mpsc::Sender<Instant>,
+    status: watch::Receiver<ConnectionStatus>,
+}
+
+impl Handle {
+    pub(super) const fn new(
+        commands: mpsc::Sender<Command>,
+        stop: mpsc::Sender<Instant>,
+        status: watch::Receiver<ConnectionStatus>,
+    ) -> Self {
+        Self { commands, stop, status }
+    }
+
+    /// Gives a command; waits while too much is waiting. A session that has ended takes it without effect.
+    pub async fn send(&self, command: Command) {
+        // without tokio's budget as long as there is room: a service that yields in the middle of its mailbox would let the
+        // session read, and overflow it
+        if let Err(command) = self.try_send(command) {
+            drop(self.commands.send(command).await);
+        }
+    }
+
+    /// Gives a command without waiting.
+    ///
+    /// # Errors
+    /// Gives the command back when too much is waiting. A session that has ended takes it without effect.
+    pub fn try_send(&self, command: Command) -> Result<(), Command> {
+        if let Command::Stop { deadline } = command {
+            // a second one changes nothing: the first deadline holds
+            let _ = self.stop.try_send(deadline);
+            return Ok(());
+        }
+        match self.commands.try_send(command) {
+            Err(TrySendError::Full(command)) => Err(command),
+            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+        }
+    }
+
+    /// How the connection is, and when that changes.
+    pub fn connection(&self) -> watch::Receiver<ConnectionStatus> {
+        self.status.clone()
+    }
+}
+
+/// The session's ends of the channels.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    pub commands: mpsc::Receiver<Command>,
+    pub stop: mpsc::Receiver<Instant>,
+}

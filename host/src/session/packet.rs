@@ -1,0 +1,251 @@
+//! Pure: the packets that a client receives and sends, one form for MQTT 5 and 3.1.1. In: the codec and the session state.
+//! Out: `Incoming`, `Outgoing` and their parts. Owns nothing; topics and payloads are moved or borrowed, never copied.
+
+use crate::config::Credentials;
+use crate::message::{Message, Qos, Subscription};
+use crate::topic::Filter;
+
+mod reason;
+mod size;
+
+pub use reason::Reason;
+pub use size::{MAX_REMAINING, PublishSize, publish_size, varint_size};
+
+/// A packet from the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// The answer to CONNECT (MQTT 5, section 3.2).
+    ConnAck(Box<ConnAck>),
+    /// A message (section 3.3).
+    Publish(Publish),
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7).
+    Ack(Ack),
+    /// The answer to SUBSCRIBE, one reason for each filter (section 3.9).
+    SubAck {
+        /// Packet identifier of the SUBSCRIBE.
+        id: u16,
+        /// The granted quality of service, or a failure.
+        reasons: Vec<Reason>,
+    },
+    /// The answer to UNSUBSCRIBE; no reasons in 3.1.1 (section 3.11).
+    UnsubAck {
+        /// Packet identifier of the UNSUBSCRIBE.
+        id: u16,
+        /// One reason for each filter.
+        reasons: Vec<Reason>,
+    },
+    /// The answer to PINGREQ (section 3.13).
+    PingResp,
+    /// The broker closes the connection (section 3.14; MQTT 5 only).
+    Disconnect {
+        /// Why.
+        reason: Reason,
+        /// The broker's own words, where it sent any.
+        text: Option<String>,
+    },
+}
+
+/// An incoming message with what belongs to the delivery and not to the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// Packet identifier; 0 with QoS 0.
+    pub id: u16,
+    /// Identifiers of the subscriptions that matched (MQTT 5, section 3.3.2.3.8).
+    pub subscription_ids: SubscriptionIds,
+    /// The message.
+    pub message: Message,
+}
+
+/// Subscription identifiers of one message. Almost always none or one, so the first ones need no allocation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SubscriptionIds {
+    first: [u32; 2],
+    count: usize,
+    all: Vec<u32>,
+}
+
+impl SubscriptionIds {
+    /// Appends an identifier.
+    pub fn push(&mut self, id: u32) {
+        match self.first.get_mut(self.count) {
+            Some(place) => *place = id,
+            None => {
+                if self.all.is_empty() {
+                    self.all.extend_from_slice(&self.first);
+                }
+                self.all.push(id);
+            }
+        }
+        self.count += 1;
+    }
+
+    /// The identifiers in the order of the packet.
+    pub fn as_slice(&self) -> &[u32] {
+        self.first.get(..self.count).unwrap_or(&self.all)
+    }
+}
+
+/// Which of the four acknowledgements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckKind {
+    /// A QoS 1 message was taken.
+    PubAck,
+    /// A QoS 2 message was taken.
+    PubRec,
+    /// The sender of a QoS 2 message has seen PUBREC.
+    PubRel,
+    /// The receiver of a QoS 2 message has seen PUBREL.
+    PubComp,
+}
+
+impl AckKind {
+    /// The name of the packet in the specification.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PubAck => "PUBACK",
+            Self::PubRec => "PUBREC",
+            Self::PubRel => "PUBREL",
+            Self::PubComp => "PUBCOMP",
+        }
+    }
+}
+
+/// An acknowledgement, in either direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack {
+    /// Which one.
+    pub kind: AckKind,
+    /// Packet identifier of the message.
+    pub id: u16,
+    /// How it went; always success in 3.1.1.
+    pub reason: Reason,
+}
+
+impl Ack {
+    /// An acknowledgement that says that all went well.
+    pub const fn success(kind: AckKind, id: u16) -> Self {
+        Self { kind, id, reason: Reason::SUCCESS }
+    }
+}
+
+/// The answer to CONNECT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnAck {
+    /// Whether the broker kept the session from before.
+    pub session_present: bool,
+    /// Success, or why the broker refuses. The five codes of 3.1.1 are given as their MQTT 5 equivalents.
+    pub reason: Reason,
+    /// The broker's own words, where it sent any.
+    pub text: Option<String>,
+    /// What the broker can do and allows.
+    pub server: Server,
+}
+
+/// What a broker can do and allows (MQTT 5, section 3.2.2.3). The default is what holds where it says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// How many QoS 1 and 2 messages may be unacknowledged towards the broker.
+    pub receive_maximum: u16,
+    /// The highest quality of service that it takes.
+    pub maximum_qos: Qos,
+    /// Whether it keeps retained messages.
+    pub retain_available: bool,
+    /// The largest packet that it takes, in bytes, the whole packet counted.
+    pub maximum_packet_size: u32,
+    /// The client identifier that it chose, when we sent none.
+    pub assigned_client_id: Option<String>,
+    /// Keepalive in seconds that it demands instead of ours.
+    pub keepalive: Option<u16>,
+    /// How long it keeps the session after the connection, in seconds, when it is not what we asked for.
+    pub session_expiry: Option<u32>,
+    /// Whether it takes subscription identifiers.
+    pub subscription_ids: bool,
+    /// Whether it takes filters with wildcards.
+    pub wildcards: bool,
+    /// Whether it takes shared subscriptions.
+    pub shared: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            receive_maximum: u16::MAX,
+            maximum_qos: Qos::ExactlyOnce,
+            retain_available: true,
+            maximum_packet_size: u32::MAX,
+            assigned_client_id: None,
+            keepalive: None,
+            session_expiry: None,
+            subscription_ids: true,
+            wildcards: true,
+            shared: true,
+        }
+    }
+}
+
+/// CONNECT (MQTT 5, section 3.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connect {
+    /// Client identifier; empty: the broker chooses one.
+    pub client_id: String,
+    /// Whether the broker shall forget an earlier session.
+    pub clean_start: bool,
+    /// Keepalive in seconds; 0: none.
+    pub keepalive: u16,
+    /// Seconds for which the broker keeps the session after the connection (MQTT 5).
+    pub session_expiry: u32,
+    /// How many QoS 1 and 2 messages may be unacknowledged towards us (MQTT 5).
+    pub receive_maximum: u16,
+    /// The largest packet that we take, in bytes (MQTT 5).
+    pub maximum_packet_size: u32,
+    /// User name and password.
+    pub credentials: Option<Credentials>,
+    /// What the broker publishes when the connection ends without DISCONNECT.
+    pub will: Option<Message>,
+}
+
+/// SUBSCRIBE (MQTT 5, section 3.8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscribe {
+    /// Packet identifier.
+    pub id: u16,
+    /// Subscription identifier of all filters in it (MQTT 5).
+    pub subscription_id: Option<u32>,
+    /// What is asked for; never empty.
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// UNSUBSCRIBE (MQTT 5, section 3.10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsubscribe {
+    /// Packet identifier.
+    pub id: u16,
+    /// What is to end; never empty.
+    pub filters: Vec<Filter>,
+}
+
+/// A packet to the broker, borrowed from the session state while it is encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outgoing<'a> {
+    /// The first packet of a connection.
+    Connect(&'a Connect),
+    /// A message.
+    Publish {
+        /// Packet identifier; 0 with QoS 0.
+        id: u16,
+        /// Whether it was sent before.
+        dup: bool,
+        /// The message.
+        message: &'a Message,
+    },
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP.
+    Ack(Ack),
+    /// A request for subscriptions.
+    Subscribe(&'a Subscribe),
+    /// The end of subscriptions.
+    Unsubscribe(&'a Unsubscribe),
+    /// A sign of life.
+    PingReq,
+    /// The last packet of a connection; 3.1.1 has no reason.
+    Disconnect(Reason),
+}

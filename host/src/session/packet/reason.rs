@@ -1,0 +1,110 @@
+//! Pure: reason codes (MQTT 5, section 2.4). In: the byte of a packet. Out: `Reason`, which knows whether it is a failure
+//! and how the specification calls it. Owns nothing.
+
+use std::fmt;
+
+/// How something went, by the broker's word or ours. Any byte is kept, also one that the specification does not know.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Reason(pub u8);
+
+impl Reason {
+    /// All is well; also: QoS 0 granted, normal disconnection.
+    pub const SUCCESS: Self = Self(0x00);
+    /// A packet that does not follow the specification's form.
+    pub const MALFORMED: Self = Self(0x81);
+    /// A packet that must not come here.
+    pub const PROTOCOL_ERROR: Self = Self(0x82);
+    /// The broker does not speak this version of MQTT.
+    pub const UNSUPPORTED_VERSION: Self = Self(0x84);
+    /// The broker does not accept the client identifier.
+    pub const CLIENT_ID: Self = Self(0x85);
+    /// Wrong user name or password.
+    pub const BAD_CREDENTIALS: Self = Self(0x86);
+    /// Not allowed.
+    pub const NOT_AUTHORIZED: Self = Self(0x87);
+    /// The broker cannot serve us now.
+    pub const SERVER_UNAVAILABLE: Self = Self(0x88);
+    /// Banned by an operator.
+    pub const BANNED: Self = Self(0x8A);
+    /// The other side sent nothing for too long.
+    pub const KEEPALIVE_TIMEOUT: Self = Self(0x8D);
+    /// Another connection uses our client identifier.
+    pub const TAKEN_OVER: Self = Self(0x8E);
+    /// An acknowledgement names a packet that is not there.
+    pub const ID_NOT_FOUND: Self = Self(0x92);
+    /// A topic alias that was not allowed or is not known.
+    pub const TOPIC_ALIAS: Self = Self(0x94);
+    /// A packet larger than allowed.
+    pub const PACKET_TOO_LARGE: Self = Self(0x95);
+    /// Shared subscriptions are not supported.
+    pub const SHARED_NOT_SUPPORTED: Self = Self(0x9E);
+    /// Wildcards are not supported.
+    pub const WILDCARDS_NOT_SUPPORTED: Self = Self(0xA2);
+
+    /// Whether the code says that something failed (0x80 and above).
+    pub const fn is_failure(self) -> bool {
+        self.0 >= 0x80
+    }
+
+    /// The name that the specification gives it.
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            0x00 => "success",
+            0x01 => "granted QoS 1",
+            0x02 => "granted QoS 2",
+            0x04 => "disconnect with will message",
+            0x10 => "no matching subscribers",
+            0x11 => "no subscription existed",
+            0x18 => "continue authentication",
+            0x19 => "re-authenticate",
+            0x80 => "unspecified error",
+            0x81 => "malformed packet",
+            0x82 => "protocol error",
+            0x83 => "implementation specific error",
+            0x84 => "unsupported protocol version",
+            0x85 => "client identifier not valid",
+            0x86 => "bad user name or password",
+            0x87 => "not authorized",
+            0x88 => "server unavailable",
+            0x89 => "server busy",
+            0x8A => "banned",
+            0x8B => "server shutting down",
+            0x8C => "bad authentication method",
+            0x8D => "keep alive timeout",
+            0x8E => "session taken over",
+            0x8F => "topic filter invalid",
+            0x90 => "topic name invalid",
+            0x91 => "packet identifier in use",
+            0x92 => "packet identifier not found",
+            0x93 => "receive maximum exceeded",
+            0x94 => "topic alias invalid",
+            0x95 => "packet too large",
+            0x96 => "message rate too high",
+            0x97 => "quota exceeded",
+            0x98 => "administrative action",
+            0x99 => "payload format invalid",
+            0x9A => "retain not supported",
+            0x9B => "QoS not supported",
+            0x9C => "use another server",
+            0x9D => "server moved",
+            0x9E => "shared subscriptions not supported",
+            0x9F => "connection rate exceeded",
+            0xA0 => "maximum connect time",
+            0xA1 => "subscription identifiers not supported",
+            0xA2 => "wildcard subscriptions not supported",
+            _ => "unknown reason",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (0x{:02X})", self.name(), self.0)
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,204 @@
+//! Actor: serves one connection until it ends. In: bytes of the broker, commands, the clock. Out: bytes, deliveries, why it ended.
+//! Owns the wire and its keepalive.
+//!
+//! One turn: take the commands that wait, write once, read once, route what came. When something came, the task steps back so
+//! that the services run, and their commits go out together in the next turn's write.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::time::{Sleep, sleep_until};
+use tracing::error;
+
+use super::codec::CodecError;
+use super::desk::Desk;
+use super::now;
+use super::packet::{Incoming, Outgoing, Reason};
+use super::state::{Due, Keepalive};
+use super::task::Orders;
+use super::wire::{Wire, Written};
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// We were told to stop, and said goodbye.
+    Stopped,
+    /// Another client has our client identifier.
+    TakenOver,
+    /// Anything else; the session reconnects.
+    Lost(String),
+}
+
+/// What is wrong, and what the broker is told about it.
+struct Fault {
+    ended: Ended,
+    reason: Option<Reason>,
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Self {
+        let text = match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => "the broker closed it".to_owned(),
+            _ => error.to_string(),
+        };
+        Self { ended: Ended::Lost(text), reason: None }
+    }
+}
+
+impl From<CodecError> for Fault {
+    fn from(error: CodecError) -> Self {
+        Self { reason: Some(error.reason()), ended: Ended::Lost(error.to_string()) }
+    }
+}
+
+/// A connection that is being served.
+#[derive(Debug)]
+pub struct Serving {
+    wire: Wire,
+    keepalive: Keepalive,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Serving {
+    pub fn new(wire: Wire, keepalive: Keepalive) -> Self {
+        let first = keepalive.deadline().unwrap_or_else(far);
+        Self { wire, keepalive, timer: Box::pin(sleep_until(first.into())) }
+    }
+
+    /// Serves until the connection ends.
+    pub async fn run(mut self, desk: &mut Desk, orders: &mut Orders) -> Ended {
+        // what came together with CONNACK waits in the wire already
+        let mut outcome = self.packets(desk);
+        if outcome.is_ok() {
+            outcome = poll_fn(|context| self.turn(context, desk, orders)).await;
+        }
+        let Err(fault) = outcome else { return self.goodbye(Reason::SUCCESS, Ended::Stopped).await };
+        match fault.reason {
+            Some(reason) => self.goodbye(reason, fault.ended).await,
+            None => fault.ended,
+        }
+    }
+
+    /// Ready: told to stop and nothing is left, or the connection is to be given up.
+    fn turn(&mut self, context: &mut Context<'_>, desk: &mut Desk, orders: &mut Orders) -> Poll<Result<(), Fault>> {
+        let now = now();
+        orders.poll(context, desk);
+        self.watch(context, desk, now)?;
+        self.write(context, desk, now)?;
+        desk.report();
+        let drained = self.wire.is_written() && desk.state.is_drained();
+        if orders.poll_stop(context, drained).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.wire.poll_read(context)?.is_ready() {
+            self.keepalive.received(now);
+            self.packets(desk)?;
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn packets(&mut self, desk: &mut Desk) -> Result<(), Fault> {
+        let mut batch = self.wire.packets()?;
+        while let Some(packet) = batch.next_packet() {
+            match packet? {
+                Incoming::Disconnect { reason, text } => return Err(disconnected(reason, text)),
+                packet => desk.received(packet).map_err(|violation| Fault {
+                    reason: Some(violation.reason),
+                    ended: Ended::Lost(violation.to_string()),
+                })?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes and writes until there is nothing more or the socket is full.
+    fn write(&mut self, context: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Result<(), Fault> {
+        loop {
+            self.encode(desk);
+            let w = self.wire.poll_write(context)?;
+            match w {
+                Written::Nothing => return Ok(()),
+                Written::All => self.keepalive.sent(now, true),
+                Written::Some => {
+                    self.keepalive.sent(now, false);
+                    return Ok(());
+                }
+                Written::Stalled => {
+                    self.keepalive.stalled(now);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn encode(&mut self, desk: &mut Desk) {
+        while self.wire.has_room() {
+            let Some(packet) = desk.state.next_packet() else { return };
+            eprintln!("DBG {packet:?}");
+            if let Err(error) = self.wire.encode(&packet) {
+                error!("{error}");
+            }
+        }
+    }
+
+    /// The timer is set anew only when it has run out: deadlines move away with every packet.
+    fn watch(&mut self, context: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Result<(), Fault> {
+        while self.timer.as_mut().poll(context).is_ready() {
+            match self.keepalive.due(now) {
+                Due::Nothing => {}
+                Due::Ping => desk.state.ping(),
+                Due::Silent(time) => return Err(gone(format!("nothing came for {:.1} s", time.as_secs_f64()))),
+                Due::Stalled(time) => {
+                    return Err(gone(format!("the broker read nothing for {:.1} s", time.as_secs_f64())));
+                }
+            }
+            let next = self.keepalive.deadline().unwrap_or_else(far).max(now + TICK);
+            self.timer.as_mut().reset(next.into());
+        }
+        Ok(())
+    }
+
+    /// Says DISCONNECT as far as the socket takes it at once, and closes.
+    async fn goodbye(mut self, reason: Reason, ended: Ended) -> Ended {
+        let farewell = async {
+            if self.wire.encode(&Outgoing::Disconnect(reason)).is_ok() {
+                poll_fn(|context| match self.wire.poll_write(context) {
+                    Ok(Written::Some | Written::Stalled) => Poll::Pending,
+                    _ => Poll::Ready(()),
+                })
+                .await;
+            }
+            poll_fn(|context| self.wire.poll_shutdown(context)).await;
+        };
+        // a broker that does not read does not get a goodbye
+        drop(tokio::time::timeout(FAREWELL, farewell).await);
+        ended
+    }
+}
+
+/// The finest distance of two looks at the clock.
+const TICK: std::time::Duration = std::time::Duration::from_millis(1);
+/// How long the last packet may take.
+const FAREWELL: std::time::Duration = std::time::Duration::from_millis(500);
+
+fn far() -> Instant {
+    now() + std::time::Duration::from_secs(86_400)
+}
+
+fn gone(reason: String) -> Fault {
+    Fault { ended: Ended::Lost(reason), reason: Some(Reason::KEEPALIVE_TIMEOUT) }
+}
+
+fn disconnected(reason: Reason, text: Option<String>) -> Fault {
+    let ended = match reason {
+        Reason::TAKEN_OVER => Ended::TakenOver,
+        _ => {
+            let words = text.map_or_else(String::new, |text| format!(": {text}"));
+            Ended::Lost(format!("the broker said DISCONNECT, {reason}{words}"))
+        }
+    };
+    Fault { ended, reason: None }
+}

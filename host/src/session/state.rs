@@ -1,0 +1,280 @@
+//! Pure: the MQTT session, one state machine for MQTT 5 and 3.1.1. In: packets from the broker, what services publish and finish,
+//! connections made and lost, the time. Out: packets to send, messages to deliver, events. Owns the bookkeeping of both
+//! directions; no I/O, no clock, no logging.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::config::{OutboxLimits, Protocol};
+use crate::message::{Message, Qos, Receipt};
+use crate::session::packet::{Ack, AckKind, ConnAck, Incoming, Outgoing, Publish, Reason, Server, SubscriptionIds};
+use crate::topic::Filter;
+
+mod event;
+mod ids;
+mod inbox;
+mod keepalive;
+mod outbox;
+mod requests;
+
+pub use event::Event;
+pub use keepalive::{Due, Keepalive};
+pub use requests::{Answer, Wanted};
+
+use ids::Ids;
+use inbox::Inbox;
+use outbox::Outbox;
+use requests::Requests;
+
+/// A message to deliver.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The message.
+    pub message: Message,
+    /// Identifiers of the subscriptions that matched.
+    pub subscription_ids: SubscriptionIds,
+    /// QoS 1 and 2: what acknowledges it. `routed` must be called with it.
+    pub receipt: Option<Receipt>,
+}
+
+/// The broker does what it must not; the connection is to be given up with this reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct Violation {
+    /// For the DISCONNECT.
+    pub reason: Reason,
+    what: &'static str,
+}
+
+/// The state of the session, across connections.
+#[derive(Debug)]
+pub struct State {
+    protocol: Protocol,
+    /// What the broker of this connection can do; `None`: there is no connection.
+    server: Option<Server>,
+    ids: Ids,
+    inbox: Inbox,
+    outbox: Outbox,
+    requests: Requests,
+    acks: VecDeque<Ack>,
+    ping: bool,
+    /// New messages are no longer taken; the broker keeps them.
+    closing: bool,
+    events: Vec<Event>,
+    gone: Vec<Receipt>,
+}
+
+impl State {
+    /// A session without connection.
+    pub fn new(protocol: Protocol, limits: OutboxLimits) -> Self {
+        Self {
+            protocol,
+            server: None,
+            ids: Ids::default(),
+            inbox: Inbox::default(),
+            outbox: Outbox::new(protocol, limits),
+            requests: Requests::new(protocol),
+            acks: VecDeque::new(),
+            ping: false,
+            closing: false,
+            events: Vec::new(),
+            gone: Vec::new(),
+        }
+    }
+
+    /// CONNACK came with success. `wanted`: every subscription that shall be there.
+    pub fn connected(&mut self, ack: &ConnAck, wanted: Vec<Wanted>) {
+        self.disconnected();
+        if !ack.session_present {
+            self.inbox.session_lost();
+            let count = self.outbox.session_lost(&mut self.ids);
+            if count > 0 {
+                self.events.push(Event::Republished { count });
+            }
+        }
+        let count = self.outbox.take_dropped();
+        if count > 0 {
+            self.events.push(Event::Dropped { count });
+        }
+        self.requests.connected(wanted, ack.session_present, &ack.server, &mut self.events);
+        self.server = Some(ack.server.clone());
+    }
+
+    /// The connection is lost. Does nothing when there was none.
+    pub fn disconnected(&mut self) {
+        if self.server.take().is_some() {
+            self.inbox.disconnected();
+            self.outbox.disconnected();
+            self.requests.disconnected(&mut self.ids);
+            self.acks.clear();
+            self.ping = false;
+        }
+    }
+
+    /// A packet came from the broker. `Some`: a message to deliver.
+    ///
+    /// # Errors
+    /// When the broker must not send this packet now.
+    pub fn received(&mut self, packet: Incoming) -> Result<Option<Arrival>, Violation> {
+        match packet {
+            Incoming::Publish(publish) => return Ok(self.arrived(publish)),
+            Incoming::Ack(Ack { kind: AckKind::PubRel, id, .. }) => {
+                let ack = self.inbox.released(id);
+                self.acks.push_back(ack);
+            }
+            Incoming::Ack(ack) => self.acknowledged(ack),
+            Incoming::SubAck { id, reasons } => {
+                self.requests.subscribed(id, &reasons, &mut self.ids, &mut self.events);
+            }
+            Incoming::UnsubAck { id, reasons } => {
+                self.requests.unsubscribed(id, &reasons, &mut self.ids, &mut self.events);
+            }
+            Incoming::PingResp | Incoming::Disconnect { .. } => {}
+            Incoming::ConnAck(_) => {
+                return Err(Violation { reason: Reason::PROTOCOL_ERROR, what: "the broker sent CONNACK twice" });
+            }
+        }
+        Ok(None)
+    }
+
+    fn arrived(&mut self, publish: Publish) -> Option<Arrival> {
+        let Publish { id, subscription_ids, message } = publish;
+        if self.closing {
+            return None;
+        }
+        let receipt = match message.qos {
+            Qos::AtMostOnce => None,
+            qos => Some(self.inbox.arrived(id, qos, message.dup, &mut self.acks)?),
+        };
+        Some(Arrival { message, subscription_ids, receipt })
+    }
+
+    fn acknowledged(&mut self, ack: Ack) {
+        let acknowledged = self.outbox.acknowledged(ack, &mut self.ids, &mut self.events);
+        self.acks.extend(acknowledged.reply);
+        if let Some(receipt) = acknowledged.receipt {
+            self.inbox.published(receipt, &mut self.acks);
+        }
+    }
+
+    /// The message of this receipt was handed to so many services; with none it is acknowledged at once.
+    pub fn routed(&mut self, receipt: Receipt, services: usize) {
+        self.inbox.routed(receipt, services, &mut self.acks);
+    }
+
+    /// One of the services that the message of this receipt was handed to will not handle it.
+    pub fn settled(&mut self, receipt: Receipt) {
+        self.inbox.finished(receipt, 0, &mut self.acks);
+    }
+
+    /// A service has handled the message of `receipt`, if there was one, and publishes this.
+    pub fn committed(&mut self, receipt: Option<Receipt>, publishes: Vec<Message>) {
+        let mut awaited = 0;
+        for message in publishes {
+            let waits = message.qos != Qos::AtMostOnce;
+            awaited += usize::from(waits);
+            self.publish(message, receipt.filter(|_| waits));
+        }
+        if let Some(receipt) = receipt {
+            self.inbox.finished(receipt, awaited, &mut self.acks);
+        }
+    }
+
+    fn publish(&mut self, message: Message, receipt: Option<Receipt>) {
+        self.outbox.push(message, receipt, self.server.is_some());
+    }
+
+    /// Asks for subscriptions, and ends some. Without connection, those asked for come with `connected`.
+    pub fn change(&mut self, subscribe: Vec<Wanted>, unsubscribe: Vec<Filter>) {
+        match &self.server {
+            Some(server) => {
+                self.requests.unsubscribe(unsubscribe, server);
+                self.requests.subscribe(subscribe, server, &mut self.events);
+            }
+            None => self.requests.unsubscribe_later(unsubscribe),
+        }
+    }
+
+    /// PINGREQ is due.
+    pub const fn ping(&mut self) {
+        self.ping = true;
+    }
+
+    /// The next packet to send, acknowledgements first; `None` when there is none, no connection, or the broker's window is full.
+    pub fn next_packet(&mut self) -> Option<Outgoing<'_>> {
+        let server = self.server.as_ref()?;
+        if let Some(ack) = self.acks.pop_front() {
+            return Some(Outgoing::Ack(ack));
+        }
+        if std::mem::take(&mut self.ping) {
+            return Some(Outgoing::PingReq);
+        }
+        if self.requests.is_ready() {
+            return self.requests.next_packet(&mut self.ids);
+        }
+        let packet = self.outbox.next_packet(server, &mut self.ids, &mut self.events, &mut self.gone);
+        for receipt in self.gone.drain(..) {
+            self.inbox.published(receipt, &mut self.acks);
+        }
+        packet.or_else(|| self.acks.pop_front().map(Outgoing::Ack))
+    }
+
+    /// Whether more may be published. If not, no commits are to be taken until it is true again.
+    pub fn has_room(&self) -> bool {
+        self.outbox.has_room()
+    }
+
+    /// From now on messages that arrive are left to the broker.
+    pub const fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Whether the broker has taken everything and nothing is to be sent.
+    pub fn is_drained(&self) -> bool {
+        self.outbox.is_empty() && self.acks.is_empty() && self.requests.is_empty()
+    }
+
+    /// How many published messages the broker has not taken.
+    pub fn unsent(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// How many messages of the broker are not acknowledged on this connection.
+    pub fn unacknowledged(&self) -> usize {
+        self.inbox.len()
+    }
+
+    /// What happened since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Whether `take_events` or `take_answers` may have something.
+    pub const fn has_news(&self) -> bool {
+        !self.events.is_empty() || self.requests.has_answers()
+    }
+
+    /// What the broker answered to subscriptions since the last call.
+    pub fn take_answers(&mut self) -> Vec<Answer> {
+        self.requests.take_answers()
+    }
+
+    /// The keepalive of this connection: the broker's demand, or else `ours`.
+    pub fn keepalive(&self, ours: Duration) -> Duration {
+        let demanded = self.server.as_ref().and_then(|server| server.keepalive);
+        demanded.map_or(ours, |seconds| Duration::from_secs(u64::from(seconds)))
+    }
+
+    /// Starts the watch over a connection.
+    pub fn watch(&self, ours: Duration, now: Instant) -> Keepalive {
+        Keepalive::new(self.keepalive(ours), now)
+    }
+
+    /// Protocol version of the session.
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+}
+
+#[cfg(test)]
+mod tests;

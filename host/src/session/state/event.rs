@@ -1,0 +1,104 @@
+//! Pure: what the session state has to tell besides packets. In: the parts of the state. Out: events for the log. Owns
+//! nothing. Nothing is dropped, refused or repeated without one.
+
+use std::fmt;
+
+use crate::message::Qos;
+use crate::session::packet::Reason;
+use crate::topic::{Filter, Topic};
+
+/// Something that an operator wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The broker did not take a QoS 1 or 2 message (PUBACK or PUBREC with a failure).
+    Refused {
+        /// Of the message.
+        topic: Topic,
+        /// The broker's reason.
+        reason: Reason,
+    },
+    /// A message was not sent, because the broker would end the connection for its size.
+    TooLarge {
+        /// Of the message.
+        topic: Topic,
+        /// The whole packet in bytes; `None`: more than MQTT can express.
+        size: Option<usize>,
+        /// What the broker allows, in bytes.
+        max: u32,
+    },
+    /// QoS 0 messages were dropped because the outbox was full while there was no connection.
+    Dropped {
+        /// How many since the connection was lost.
+        count: u64,
+    },
+    /// The broker lost the session; unacknowledged messages are sent again as new ones, so some may arrive twice.
+    Republished {
+        /// How many.
+        count: u64,
+    },
+    /// The broker takes less than was asked for: the message is sent with a lower quality of service or without retain.
+    Lowered {
+        /// Of the message.
+        topic: Topic,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// The broker refused a subscription.
+    SubscriptionRefused {
+        /// Of the subscription.
+        filter: Filter,
+        /// The broker's reason.
+        reason: Reason,
+    },
+    /// The broker delivers with a lower quality of service than was asked for.
+    SubscriptionLowered {
+        /// Of the subscription.
+        filter: Filter,
+        /// What the broker granted.
+        granted: Qos,
+    },
+    /// The broker did not end a subscription.
+    UnsubscribeRefused {
+        /// Of the subscription.
+        filter: Filter,
+        /// The broker's reason.
+        reason: Reason,
+    },
+}
+
+impl Event {
+    /// Whether something was lost or will not work, as opposed to worth a note.
+    pub const fn is_error(&self) -> bool {
+        !matches!(self, Self::Republished { .. } | Self::Lowered { .. } | Self::SubscriptionLowered { .. })
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { topic, reason } => write!(f, "the broker refused the message on {topic}: {reason}"),
+            Self::TooLarge { topic, size: Some(size), max } => {
+                write!(f, "the message on {topic} was not sent: {size} bytes; the broker allows {max}")
+            }
+            Self::TooLarge { topic, size: None, .. } => {
+                write!(f, "the message on {topic} was not sent: it is larger than MQTT can express")
+            }
+            Self::Dropped { count } => {
+                write!(f, "the outbox is full and there is no connection: {count} QoS 0 messages dropped")
+            }
+            Self::Republished { count } => {
+                write!(f, "the broker lost the session: {count} unacknowledged messages are sent again as new ones")
+            }
+            Self::Lowered { topic, what } => write!(f, "the message on {topic} was sent without {what}"),
+            Self::SubscriptionRefused { filter, reason } => {
+                write!(f, "the broker refused the subscription to {filter}: {reason}")
+            }
+            Self::SubscriptionLowered { filter, granted } => {
+                write!(f, "the broker granted only QoS {} for {filter}", u8::from(*granted))
+            }
+            Self::UnsubscribeRefused { filter, reason } => {
+                write!(f, "the broker did not end the subscription to {filter}: {reason}")
+            }
+        }
+    }
+}

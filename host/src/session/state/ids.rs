@@ -1,0 +1,106 @@
+//! Pure: packet identifiers (MQTT 5, section 2.2.1). In: exchanges that begin and end. Out: identifiers that are not in use.
+//! Owns which are in use.
+
+/// A set of packet identifiers; one bit each.
+#[derive(Debug, Clone)]
+pub struct IdSet {
+    words: Box<[u64; 1024]>,
+    count: usize,
+}
+
+impl Default for IdSet {
+    fn default() -> Self {
+        Self { words: Box::new([0; 1024]), count: 0 }
+    }
+}
+
+impl IdSet {
+    const fn place(id: u16) -> (usize, u64) {
+        ((id >> 6) as usize, 1 << (id & 63))
+    }
+
+    /// Whether `id` is in the set.
+    pub fn contains(&self, id: u16) -> bool {
+        let (word, bit) = Self::place(id);
+        self.words[word] & bit != 0
+    }
+
+    /// Adds `id`; false when it was there.
+    pub fn insert(&mut self, id: u16) -> bool {
+        let (word, bit) = Self::place(id);
+        let new = self.words[word] & bit == 0;
+        self.words[word] |= bit;
+        self.count += usize::from(new);
+        new
+    }
+
+    /// Removes `id`; false when it was not there.
+    pub fn remove(&mut self, id: u16) -> bool {
+        let (word, bit) = Self::place(id);
+        let present = self.words[word] & bit != 0;
+        self.words[word] &= !bit;
+        self.count -= usize::from(present);
+        present
+    }
+
+    /// Empties the set.
+    pub fn clear(&mut self) {
+        if self.count > 0 {
+            self.words.fill(0);
+            self.count = 0;
+        }
+    }
+
+    /// How many are in the set.
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+}
+
+/// Identifiers of our own exchanges: PUBLISH, SUBSCRIBE and UNSUBSCRIBE share them.
+#[derive(Debug, Clone, Default)]
+pub struct Ids {
+    last: u16,
+    used: IdSet,
+}
+
+impl Ids {
+    /// The next identifier that is not in use, in rising order and from 65,535 on to 1; `None` when all are in use.
+    pub fn take(&mut self) -> Option<u16> {
+        if self.used.len() >= usize::from(u16::MAX) {
+            return None;
+        }
+        loop {
+            self.last = self.last.checked_add(1).unwrap_or(1);
+            if self.used.insert(self.last) {
+                return Some(self.last);
+            }
+        }
+    }
+
+    /// Gives `id` back.
+    pub fn free(&mut self, id: u16) {
+        self.used.remove(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn ids_wrap_past_zero_and_skip_those_in_use() {
+        let mut ids = Ids::default();
+        let first: Vec<u16> = (0..3).map(|_| ids.take().unwrap()).collect();
+        assert_eq!(first, [1, 2, 3]);
+        ids.free(2);
+        for expected in 4..=u16::MAX {
+            assert_eq!(ids.take(), Some(expected));
+        }
+        assert_eq!(ids.take(), Some(2));
+        assert_eq!(ids.take(), None);
+        ids.free(65_535);
+        assert_eq!(ids.take(), Some(65_535));
+    }
+}

@@ -1,0 +1,185 @@
+//! Pure: incoming QoS 1 and 2 messages until they are acknowledged. In: PUBLISH, PUBREL, what services finished. Out: receipts
+//! and acknowledgements, in the order of arrival (MQTT 5, section 4.6). Owns one entry for each unacknowledged message.
+//!
+//! Receipts are consecutive numbers, so an entry is found by its distance from the oldest. When the connection is lost, entries
+//! are set aside; a message that the broker then delivers again finds its entry there and is not handled twice.
+
+use std::collections::VecDeque;
+
+use super::ids::IdSet;
+use crate::message::{Qos, Receipt};
+use crate::session::packet::{Ack, AckKind, Reason};
+
+/// What is still to be done for one message.
+#[derive(Debug, Clone, Copy)]
+struct Work {
+    id: u16,
+    qos: Qos,
+    /// Services that have not committed.
+    services: usize,
+    /// Publishes of the commits that the broker has not taken.
+    publishes: usize,
+}
+
+impl Work {
+    const fn is_done(&self) -> bool {
+        self.services == 0 && self.publishes == 0
+    }
+}
+
+/// An entry of an earlier connection.
+#[derive(Debug, Clone, Copy)]
+enum Aside {
+    /// Not delivered again so far.
+    Waiting(Work),
+    /// Delivered again and continued under this receipt.
+    Continued(u64),
+}
+
+/// Incoming messages that are not acknowledged.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    /// Receipt of the front of `works`.
+    first: u64,
+    /// In the order of arrival on this connection.
+    works: VecDeque<Work>,
+    /// Of earlier connections, by rising receipt.
+    aside: Vec<(u64, Aside)>,
+    /// Identifiers in `works` and of those waiting in `aside`.
+    known: IdSet,
+    /// QoS 2: PUBREC is sent, PUBREL has not come.
+    unreleased: IdSet,
+}
+
+impl Inbox {
+    /// A message arrived. `Some`: it is new and to be handled under this receipt; `None`: it is known.
+    pub fn arrived(&mut self, id: u16, qos: Qos, dup: bool, acks: &mut VecDeque<Ack>) -> Option<Receipt> {
+        if qos == Qos::ExactlyOnce && self.unreleased.contains(id) {
+            acks.push_back(Ack::success(AckKind::PubRec, id));
+            return None;
+        }
+        // one service is assumed until `routed` says how many there are
+        let new = Work { id, qos, services: 1, publishes: 0 };
+        if self.known.insert(id) {
+            return Some(self.append(new));
+        }
+        if self.works.iter().any(|work| work.id == id) {
+            return None;
+        }
+        self.arrived_again(new, dup, acks)
+    }
+
+    fn append(&mut self, work: Work) -> Receipt {
+        self.works.push_back(work);
+        Receipt(self.first + self.works.len() as u64 - 1)
+    }
+
+    fn arrived_again(&mut self, new: Work, dup: bool, acks: &mut VecDeque<Ack>) -> Option<Receipt> {
+        let place = self.aside.iter().position(|(_, aside)| matches!(aside, Aside::Waiting(work) if work.id == new.id));
+        let Some(place) = place else { return Some(self.append(new)) };
+        let Aside::Waiting(old) = self.aside[place].1 else { return None };
+        // a QoS 1 message without DUP is another one that got the same identifier
+        if old.qos != new.qos || (new.qos == Qos::AtLeastOnce && !dup) {
+            self.aside.remove(place);
+            return Some(self.append(new));
+        }
+        self.aside[place].1 = Aside::Continued(self.append(old).0);
+        self.release(acks);
+        None
+    }
+
+    /// The message was handed to so many services.
+    pub fn routed(&mut self, receipt: Receipt, services: usize, acks: &mut VecDeque<Ack>) {
+        self.change(receipt, acks, |work| work.services = services);
+    }
+
+    /// A service has finished the message, with so many publishes that the broker must take first.
+    pub fn finished(&mut self, receipt: Receipt, publishes: usize, acks: &mut VecDeque<Ack>) {
+        self.change(receipt, acks, |work| {
+            work.services = work.services.saturating_sub(1);
+            work.publishes += publishes;
+        });
+    }
+
+    /// The broker has taken one of the publishes, or it will never be sent.
+    pub fn published(&mut self, receipt: Receipt, acks: &mut VecDeque<Ack>) {
+        self.change(receipt, acks, |work| work.publishes = work.publishes.saturating_sub(1));
+    }
+
+    fn change(&mut self, receipt: Receipt, acks: &mut VecDeque<Ack>, change: impl FnOnce(&mut Work)) {
+        if let Some(work) = self.find(receipt) {
+            change(work);
+            self.release(acks);
+        }
+    }
+
+    fn find(&mut self, receipt: Receipt) -> Option<&mut Work> {
+        let mut number = receipt.0;
+        while number < self.first {
+            let place = self.aside.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+            match self.aside[place].1 {
+                Aside::Waiting(_) => return self.aside.get_mut(place).and_then(|(_, aside)| aside.waiting()),
+                Aside::Continued(later) => number = later,
+            }
+        }
+        let place = usize::try_from(number - self.first).ok()?;
+        self.works.get_mut(place)
+    }
+
+    /// Acknowledges what is done, as far as nothing that arrived earlier is still at work.
+    fn release(&mut self, acks: &mut VecDeque<Ack>) {
+        while self.works.front().is_some_and(Work::is_done) {
+            let Some(work) = self.works.pop_front() else { return };
+            self.first += 1;
+            self.known.remove(work.id);
+            let kind = if work.qos == Qos::ExactlyOnce { AckKind::PubRec } else { AckKind::PubAck };
+            if kind == AckKind::PubRec {
+                self.unreleased.insert(work.id);
+            }
+            acks.push_back(Ack::success(kind, work.id));
+        }
+    }
+
+    /// PUBREL came; the answer is PUBCOMP in any case, so that the broker can end the exchange (fault 3).
+    pub fn released(&mut self, id: u16) -> Ack {
+        let reason = if self.unreleased.remove(id) { Reason::SUCCESS } else { Reason::ID_NOT_FOUND };
+        Ack { kind: AckKind::PubComp, id, reason }
+    }
+
+    /// The connection is lost: nothing can be acknowledged until it is delivered again.
+    pub fn disconnected(&mut self) {
+        let first = self.first;
+        self.first += self.works.len() as u64;
+        let works = self.works.drain(..).enumerate();
+        self.aside.extend(works.map(|(place, work)| (first + place as u64, Aside::Waiting(work))));
+        let alive: Vec<u64> = self.aside.iter().map(|(number, _)| *number).collect();
+        self.aside.retain(|(_, aside)| match aside {
+            Aside::Waiting(_) => true,
+            Aside::Continued(later) => alive.binary_search(later).is_ok(),
+        });
+    }
+
+    /// The broker has forgotten the session: no message of before comes again.
+    pub fn session_lost(&mut self) {
+        self.aside.clear();
+        self.known.clear();
+        self.unreleased.clear();
+        for work in &self.works {
+            self.known.insert(work.id);
+        }
+    }
+
+    /// How many messages of this connection are not acknowledged.
+    pub fn len(&self) -> usize {
+        self.works.len()
+    }
+}
+
+impl Aside {
+    const fn waiting(&mut self) -> Option<&mut Work> {
+        match self {
+            Self::Waiting(work) => Some(work),
+            Self::Continued(_) => None,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Pure: when to send PINGREQ and when to give a connection up. In: what was sent and received, and when. Out: a deadline, and
+//! what to do when it has passed. Owns the times.
+
+use std::time::{Duration, Instant};
+
+/// How long after a due sign of life, or after a write that does not move, the connection is given up.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What is to be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing.
+    Nothing,
+    /// Send PINGREQ.
+    Ping,
+    /// Nothing came for keepalive and 3 seconds, although PINGREQ asked for it.
+    Silent(Duration),
+    /// The socket took no byte for keepalive and 3 seconds (fault 8).
+    Stalled(Duration),
+}
+
+/// Times of one connection. Without keepalive it does nothing.
+#[derive(Debug, Clone)]
+pub struct Keepalive {
+    interval: Option<Duration>,
+    received: Instant,
+    sent: Instant,
+    /// Since when a PINGREQ is unanswered.
+    asked: Option<Instant>,
+    /// Since when bytes wait that the socket does not take.
+    stalled: Option<Instant>,
+}
+
+impl Keepalive {
+    /// Starts at `now`; an `interval` of zero turns it off.
+    pub fn new(interval: Duration, now: Instant) -> Self {
+        let interval = (interval > Duration::ZERO).then_some(interval);
+        Self { interval, received: now, sent: now, asked: None, stalled: None }
+    }
+
+    /// Bytes came.
+    pub const fn received(&mut self, now: Instant) {
+        self.received = now;
+        self.asked = None;
+    }
+
+    /// The socket took bytes; `all`: there are no more.
+    pub fn sent(&mut self, now: Instant, all: bool) {
+        self.sent = now;
+        self.stalled = (!all).then_some(now);
+    }
+
+    /// The socket takes no bytes although there are some.
+    pub fn stalled(&mut self, now: Instant) {
+        self.stalled.get_or_insert(now);
+    }
+
+    /// When `due` has something to say next, if nothing happens before.
+    pub fn deadline(&self) -> Option<Instant> {
+        let interval = self.interval?;
+        let alive = match self.asked {
+            Some(asked) => self.silent_at(asked, interval),
+            None => self.received.min(self.sent) + interval,
+        };
+        let stalled = self.stalled.map(|since| since + interval + GRACE);
+        Some(stalled.map_or(alive, |stalled| stalled.min(alive)))
+    }
+
+    /// The broker gets its 3 seconds also when this process slept and asked late.
+    fn silent_at(&self, asked: Instant, interval: Duration) -> Instant {
+        (self.received + interval + GRACE).max(asked + GRACE)
+    }
+
+    /// What is to be done at `now`. `Ping` is said once.
+    pub fn due(&mut self, now: Instant) -> Due {
+        let Some(interval) = self.interval else { return Due::Nothing };
+        let limit = interval + GRACE;
+        let silence = now.saturating_duration_since(self.received);
+        match self.stalled.map(|since| now.saturating_duration_since(since)) {
+            Some(stall) if stall >= limit => return Due::Stalled(stall),
+            _ => {}
+        }
+        if let Some(asked) = self.asked {
+            return if now >= self.silent_at(asked, interval) { Due::Silent(silence) } else { Due::Nothing };
+        }
+        if silence >= interval || now.saturating_duration_since(self.sent) >= interval {
+            self.asked = Some(now);
+            return Due::Ping;
+        }
+        Due::Nothing
+    }
+}

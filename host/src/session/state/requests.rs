@@ -1,0 +1,201 @@
+//! Pure: SUBSCRIBE and UNSUBSCRIBE. In: differences of the wanted subscriptions, SUBACK, UNSUBACK, losses of the connection.
+//! Out: packets, pipelined. Owns what is asked and not answered, and what the broker is known to have.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use super::event::Event;
+use super::ids::Ids;
+use crate::config::Protocol;
+use crate::message::{Qos, Subscription};
+use crate::session::packet::{Outgoing, Reason, Server, Subscribe, Unsubscribe};
+use crate::topic::Filter;
+
+mod packing;
+
+use packing::Packing;
+
+/// How many may be unanswered at once.
+const MAX_UNANSWERED: usize = 256;
+
+/// A subscription with its MQTT 5 subscription identifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Filter and quality of service.
+    pub subscription: Subscription,
+    /// 1 to 268,435,455.
+    pub id: u32,
+}
+
+/// The broker's answer for a subscription identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// The subscription identifier.
+    pub id: u32,
+    /// Whether the broker delivers for it.
+    pub granted: bool,
+}
+
+/// SUBSCRIBE or UNSUBSCRIBE.
+#[derive(Debug)]
+enum Request {
+    Subscribe(Subscribe),
+    Unsubscribe(Unsubscribe),
+}
+
+impl Request {
+    fn set_id(&mut self, new: u16) {
+        match self {
+            Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe(Unsubscribe { id, .. }) => *id = new,
+        }
+    }
+}
+
+/// Requests about subscriptions.
+#[derive(Debug)]
+pub struct Requests {
+    protocol: Protocol,
+    waiting: VecDeque<Request>,
+    unanswered: BTreeMap<u16, Request>,
+    /// What the broker has confirmed in this session.
+    confirmed: HashMap<Filter, Qos>,
+    /// Ended without the broker's knowledge.
+    ended: HashSet<Filter>,
+    answers: Vec<Answer>,
+}
+
+impl Requests {
+    /// Nothing asked.
+    pub fn new(protocol: Protocol) -> Self {
+        let (confirmed, ended) = (HashMap::new(), HashSet::new());
+        Self { protocol, waiting: VecDeque::new(), unanswered: BTreeMap::new(), confirmed, ended, answers: Vec::new() }
+    }
+
+    /// A connection is there: asks for all that is wanted and ends what is not, as far as the broker may have it. In 3.1.1, which
+    /// has no "only if new", a kept session is not asked again for what it confirmed: that would repeat retained messages.
+    pub fn connected(&mut self, wanted: Vec<Wanted>, session_present: bool, server: &Server, events: &mut Vec<Event>) {
+        let mut ended = std::mem::take(&mut self.ended);
+        if session_present {
+            for Wanted { subscription, .. } in &wanted {
+                ended.remove(&subscription.filter);
+            }
+            self.unsubscribe(ended.into_iter().collect(), server);
+        } else {
+            self.confirmed.clear();
+        }
+        let known = |wanted: &Wanted| {
+            self.protocol == Protocol::V311
+                && self.confirmed.get(&wanted.subscription.filter) == Some(&wanted.subscription.qos)
+        };
+        let asked = wanted.into_iter().filter(|wanted| !known(wanted)).collect();
+        self.subscribe(asked, server, events);
+    }
+
+    /// Asks for subscriptions on the connection that is there.
+    pub fn subscribe(&mut self, wanted: Vec<Wanted>, server: &Server, events: &mut Vec<Event>) {
+        let packing = Packing::new(self.protocol, server);
+        for request in packing.subscribes(wanted, events, &mut self.answers) {
+            self.waiting.push_back(Request::Subscribe(request));
+        }
+    }
+
+    /// Ends subscriptions on the connection that is there.
+    pub fn unsubscribe(&mut self, filters: Vec<Filter>, server: &Server) {
+        for request in Packing::new(self.protocol, server).unsubscribes(filters) {
+            self.waiting.push_back(Request::Unsubscribe(request));
+        }
+    }
+
+    /// Remembers what ended while there is no connection.
+    pub fn unsubscribe_later(&mut self, filters: Vec<Filter>) {
+        self.ended.extend(filters);
+    }
+
+    /// Whether `next_packet` has one.
+    pub fn is_ready(&self) -> bool {
+        !self.waiting.is_empty() && self.unanswered.len() < MAX_UNANSWERED
+    }
+
+    /// The next packet.
+    pub fn next_packet(&mut self, ids: &mut Ids) -> Option<Outgoing<'_>> {
+        if !self.is_ready() {
+            return None;
+        }
+        let id = ids.take()?;
+        let mut request = self.waiting.pop_front()?;
+        request.set_id(id);
+        Some(match self.unanswered.entry(id).or_insert(request) {
+            Request::Subscribe(request) => Outgoing::Subscribe(request),
+            Request::Unsubscribe(request) => Outgoing::Unsubscribe(request),
+        })
+    }
+
+    /// SUBACK came.
+    pub fn subscribed(&mut self, id: u16, reasons: &[Reason], ids: &mut Ids, events: &mut Vec<Event>) {
+        let Some(Request::Subscribe(request)) = self.unanswered.remove(&id) else { return };
+        ids.free(id);
+        for (subscription, reason) in request.subscriptions.into_iter().zip(reasons) {
+            let granted = !reason.is_failure();
+            self.answers.extend(request.subscription_id.map(|id| Answer { id, granted }));
+            self.answered(subscription, *reason, events);
+        }
+    }
+
+    fn answered(&mut self, subscription: Subscription, reason: Reason, events: &mut Vec<Event>) {
+        let Subscription { filter, qos } = subscription;
+        match Qos::try_from(reason.0) {
+            Err(_) => events.push(Event::SubscriptionRefused { filter, reason }),
+            Ok(granted) => {
+                if granted < qos {
+                    events.push(Event::SubscriptionLowered { filter: filter.clone(), granted });
+                }
+                self.confirmed.insert(filter, qos);
+            }
+        }
+    }
+
+    /// UNSUBACK came.
+    pub fn unsubscribed(&mut self, id: u16, reasons: &[Reason], ids: &mut Ids, events: &mut Vec<Event>) {
+        let Some(Request::Unsubscribe(request)) = self.unanswered.remove(&id) else { return };
+        ids.free(id);
+        let reasons = reasons.iter().copied().chain(std::iter::repeat(Reason::SUCCESS));
+        for (filter, reason) in request.filters.into_iter().zip(reasons) {
+            self.confirmed.remove(&filter);
+            if reason.is_failure() {
+                events.push(Event::UnsubscribeRefused { filter, reason });
+            }
+        }
+    }
+
+    /// Whether `take_answers` has some.
+    pub const fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// What the broker answered since the last call, where there are subscription identifiers.
+    pub fn take_answers(&mut self) -> Vec<Answer> {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// The connection is lost: subscriptions are asked for anew on the next one, ends are remembered.
+    pub fn disconnected(&mut self, ids: &mut Ids) {
+        for id in self.unanswered.keys() {
+            ids.free(*id);
+        }
+        let unanswered = std::mem::take(&mut self.unanswered).into_values();
+        for request in unanswered.chain(self.waiting.drain(..)) {
+            match request {
+                Request::Unsubscribe(request) => self.ended.extend(request.filters),
+                Request::Subscribe(request) => {
+                    for subscription in request.subscriptions {
+                        self.confirmed.remove(&subscription.filter);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether everything asked is answered.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.unanswered.is_empty()
+    }
+}

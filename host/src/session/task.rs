@@ -1,0 +1,214 @@
+//! Actor: the session's task. In: commands, the broker. Out: status, log lines. Owns everything of the session; connects, serves
+//! a connection until it is lost, waits, and begins again.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::{Sleep, sleep, sleep_until};
+use tracing::{debug, error, info, warn};
+
+use super::attempt::{Failure, attempt};
+use super::command::{Command, ConnectionStatus, Inputs, Stopped};
+use super::desk::Desk;
+use super::packet::{ConnAck, Connect};
+use super::serve::{Ended, Serving};
+use super::state::State;
+use super::{SessionError, now};
+use crate::backoff::Backoff;
+use crate::config::{Connection, Protocol};
+use crate::message::Message;
+use crate::router::Router;
+
+/// Commands taken at once.
+const BATCH: usize = 512;
+/// How long a stop may take when all handles were dropped without `Command::Stop`.
+const ABANDONED: Duration = Duration::from_secs(5);
+/// A connection that lasted so long was a good one: the next wait is a short one.
+const GOOD: Duration = Duration::from_secs(5);
+
+/// The session's task.
+#[derive(Debug)]
+pub struct Task {
+    connection: Arc<Connection>,
+    connect: Connect,
+    status: watch::Sender<ConnectionStatus>,
+    backoff: Backoff,
+    /// Connections so far.
+    count: u64,
+    /// What was logged last; the same is not logged twice in a row.
+    logged: String,
+    pub(super) desk: Desk,
+    pub(super) orders: Orders,
+}
+
+/// Commands as they come, and whether it is time to stop.
+#[derive(Debug)]
+pub struct Orders {
+    inputs: Inputs,
+    batch: Vec<Command>,
+    /// Until when a stop may take.
+    stop: Option<Pin<Box<Sleep>>>,
+    /// All handles are gone.
+    abandoned: bool,
+}
+
+impl Orders {
+    /// Takes commands while there is room for what they publish, and notes an order to stop.
+    pub fn poll(&mut self, context: &mut Context<'_>, desk: &mut Desk) {
+        if self.stop.is_none()
+            && let Poll::Ready(deadline) = self.inputs.stop.poll_recv(context)
+        {
+            let deadline = deadline.unwrap_or_else(|| now() + ABANDONED);
+            self.stop = Some(Box::pin(sleep_until(deadline.into())));
+            desk.state.close();
+        }
+        while !self.abandoned && desk.state.has_room() {
+            match self.inputs.commands.poll_recv_many(context, &mut self.batch, BATCH) {
+                Poll::Pending => break,
+                Poll::Ready(0) => self.abandoned = true,
+                Poll::Ready(_) => self.batch.drain(..).for_each(|command| desk.take(command)),
+            }
+        }
+    }
+
+    /// Whether the session is to end now: told to stop, and nothing is left or the time is over.
+    pub fn poll_stop(&mut self, context: &mut Context<'_>, drained: bool) -> Poll<()> {
+        let Some(deadline) = &mut self.stop else { return Poll::Pending };
+        if drained && self.inputs.commands.is_empty() {
+            return Poll::Ready(());
+        }
+        deadline.as_mut().poll(context)
+    }
+}
+
+impl Task {
+    pub fn new(
+        connection: Arc<Connection>,
+        will: Option<Message>,
+        router: Router,
+        inputs: Inputs,
+        status: watch::Sender<ConnectionStatus>,
+    ) -> Self {
+        let connect = connect_packet(&connection, will);
+        let backoff = Backoff::new(connection.reconnect_min, connection.reconnect_max);
+        let desk = Desk::new(router, State::new(connection.protocol, connection.outbox));
+        let orders = Orders { inputs, batch: Vec::with_capacity(BATCH), stop: None, abandoned: false };
+        Self { connection, connect, status, backoff, count: 0, logged: String::new(), desk, orders }
+    }
+
+    /// Connects, serves and waits in turn, until it is told to stop.
+    pub async fn run(mut self) -> Result<Stopped, SessionError> {
+        let outcome = self.keep().await;
+        self.status.send_replace(ConnectionStatus::Stopped);
+        outcome
+    }
+
+    async fn keep(&mut self) -> Result<Stopped, SessionError> {
+        loop {
+            let connection = Arc::clone(&self.connection);
+            let connect = self.connect.clone();
+            match self.meanwhile(attempt(&connection, &connect)).await {
+                None => return Ok(self.stopped()),
+                Some(Err(Failure::Settings(source))) => {
+                    return Err(SessionError::Settings { peer: self.peer(), source });
+                }
+                Some(Err(failure)) => self.failed(&failure),
+                Some(Ok((wire, ack))) => {
+                    let since = self.connected(&ack);
+                    let keepalive = self.desk.state.watch(self.connection.keepalive, since);
+                    let ended = Serving::new(wire, keepalive).run(&mut self.desk, &mut self.orders).await;
+                    self.desk.disconnected();
+                    match ended {
+                        Ended::Stopped => return Ok(self.stopped()),
+                        Ended::TakenOver => return Err(self.taken_over()),
+                        Ended::Lost(reason) => self.lost(reason, since),
+                    }
+                }
+            }
+            let wait = self.backoff.next(fastrand::f64());
+            if self.meanwhile(sleep(wait)).await.is_none() {
+                return Ok(self.stopped());
+            }
+        }
+    }
+
+    /// Waits for `work` and takes commands meanwhile. `None`: told to stop, and nothing is left or the time is over.
+    async fn meanwhile<F: Future>(&mut self, work: F) -> Option<F::Output> {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            self.orders.poll(context, &mut self.desk);
+            self.desk.report();
+            if self.orders.poll_stop(context, self.desk.state.is_drained()).is_ready() {
+                return Poll::Ready(None);
+            }
+            work.as_mut().poll(context).map(Some)
+        })
+        .await
+    }
+
+    fn connected(&mut self, ack: &ConnAck) -> Instant {
+        self.count += 1;
+        self.logged.clear();
+        // in MQTT 5 a clean start is for the first connection: the session is then kept for as long as it may last
+        self.connect.clean_start &= self.connection.protocol == Protocol::V311;
+        if let Some(assigned) = &ack.server.assigned_client_id {
+            self.connect.client_id.clone_from(assigned);
+        }
+        let session = if ack.session_present { "kept" } else { "new" };
+        info!(client_id = self.connect.client_id, session, "connected to {}", self.peer());
+        self.desk.connected(ack);
+        let (session_present, count) = (ack.session_present, self.count);
+        self.status.send_replace(ConnectionStatus::Connected { session_present, count });
+        now()
+    }
+
+    fn lost(&mut self, reason: String, since: Instant) {
+        if since.elapsed() >= GOOD {
+            self.backoff.reset();
+        }
+        warn!("connection to {} lost: {reason}; reconnecting", self.peer());
+        self.status.send_replace(ConnectionStatus::Disconnected { reason });
+    }
+
+    fn failed(&mut self, failure: &Failure) {
+        let reason = failure.to_string();
+        if reason == self.logged {
+            debug!("still not connected to {}: {reason}", self.peer());
+        } else if failure.needs_attention() {
+            error!("cannot connect to {}: {reason}; trying again until it works", self.peer());
+        } else {
+            warn!("cannot connect to {}: {reason}; trying again until it works", self.peer());
+        }
+        self.logged.clone_from(&reason);
+        self.status.send_replace(ConnectionStatus::Disconnected { reason });
+    }
+
+    fn taken_over(&self) -> SessionError {
+        SessionError::TakenOver { peer: self.peer(), client_id: self.connect.client_id.clone() }
+    }
+
+    fn stopped(&self) -> Stopped {
+        Stopped { unsent: self.desk.state.unsent() }
+    }
+
+    fn peer(&self) -> String {
+        format!("{}:{}", self.connection.host, self.connection.port)
+    }
+}
+
+fn connect_packet(connection: &Connection, will: Option<Message>) -> Connect {
+    Connect {
+        client_id: connection.client_id.clone(),
+        clean_start: connection.clean_start,
+        keepalive: u16::try_from(connection.keepalive.as_secs()).unwrap_or(u16::MAX),
+        session_expiry: u32::try_from(connection.session_expiry.as_secs()).unwrap_or(u32::MAX),
+        receive_maximum: connection.receive_maximum,
+        maximum_packet_size: connection.max_packet_size,
+        credentials: connection.credentials.clone(),
+        will,
+    }
+}

@@ -1,0 +1,118 @@
+//! Machine: one connection's bytes. In: packets to send, what the socket has. Out: batches of packets, how far writing got. Owns
+//! the stream and both buffers. Nothing here waits: everything is polled, so reading never waits for writing (fault 8).
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use super::codec::{Batch, Codec, CodecError, needed};
+use super::link::Stream;
+use super::packet::{Incoming, Outgoing};
+
+/// How much is read at once: some hundred small messages, so that no mailbox overflows from one read.
+const READ: usize = 32 * 1024;
+/// No more is encoded while so much is not written.
+const WRITE: usize = 256 * 1024;
+
+/// A connection to a broker.
+#[derive(Debug)]
+pub struct Wire {
+    stream: Stream,
+    codec: Codec,
+    input: BytesMut,
+    output: BytesMut,
+    /// Bytes may wait inside the stream.
+    unflushed: bool,
+}
+
+/// What writing came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// There was nothing to write.
+    Nothing,
+    /// The socket took some; more is left.
+    Some,
+    /// The socket took everything.
+    All,
+    /// The socket took nothing, although there is something.
+    Stalled,
+}
+
+impl Wire {
+    pub fn new(stream: Stream, codec: Codec) -> Self {
+        Self { stream, codec, input: BytesMut::new(), output: BytesMut::new(), unflushed: false }
+    }
+
+    /// Whether more is to be encoded now.
+    pub fn has_room(&self) -> bool {
+        self.output.len() < WRITE
+    }
+
+    /// Whether everything was written.
+    pub fn is_written(&self) -> bool {
+        self.output.is_empty() && !self.unflushed
+    }
+
+    pub fn encode(&mut self, packet: &Outgoing<'_>) -> Result<(), CodecError> {
+        self.codec.encode(packet, &mut self.output)
+    }
+
+    /// Writes as much as the socket takes.
+    pub fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<Written> {
+        let mut written = Written::Nothing;
+        while !self.output.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(context, &self.output) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    self.output.advance(count);
+                    self.unflushed = true;
+                    written = Written::Some;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending if written == Written::Nothing => return Ok(Written::Stalled),
+                Poll::Pending => return Ok(Written::Some),
+            }
+        }
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(context) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending if written == Written::Nothing => return Ok(Written::Stalled),
+                Poll::Pending => return Ok(Written::Some),
+            }
+            return Ok(Written::All);
+        }
+        Ok(written)
+    }
+
+    /// Reads once. Ready: some bytes came; `packets` then has what is complete.
+    pub fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let missing = needed(&self.input).saturating_sub(self.input.len());
+        // doubling at most: what a length announces is not trusted with memory before it comes
+        self.input.reserve(missing.min(self.input.len()).max(READ));
+        let read = pin!(self.stream.read_buf(&mut self.input));
+        match ready!(read.poll(context))? {
+            0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The complete packets that were read.
+    pub fn packets(&mut self) -> Result<Batch, CodecError> {
+        self.codec.split(&mut self.input)
+    }
+
+    /// The first packet that was read, if it is complete.
+    pub fn first_packet(&mut self) -> Result<Option<Incoming>, CodecError> {
+        self.codec.first(&mut self.input)
+    }
+
+    /// Ends the stream; ready when that is done or failed.
+    pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.stream).poll_shutdown(context).map(drop)
+    }
+}
