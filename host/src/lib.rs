@@ -2,16 +2,19 @@
 //!
 //! The modules below are in the order in which a message meets them; `ARCHITECTURE.md` has the picture.
 
+pub mod app;
 pub mod backoff;
-#[cfg(feature = "embedded-broker")]
 pub mod broker;
+pub mod cli;
 pub mod config;
 pub mod effects;
 pub mod guest;
-pub mod logging;
 pub mod mailbox;
 pub mod message;
 pub mod router;
+pub mod service;
 pub mod session;
+pub mod supervisor;
 pub mod timers;
 pub mod topic;
+pub mod watch;

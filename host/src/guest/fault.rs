@@ -56,6 +56,9 @@ pub enum Fault {
     /// The host could not make an instance (out of slots, out of mappings).
     #[error("no instance of the component could be made: {0}")]
     Instantiation(String),
+    /// The host itself failed while it ran the guest.
+    #[error("the host failed while running the guest, which is a bug: {0}")]
+    Bug(String),
 }
 
 /// The error that ends a call at its deadline.

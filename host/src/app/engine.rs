@@ -1,0 +1,36 @@
+//! Wiring: the WebAssembly engine and where it keeps compiled code. In: the configuration. Out: the engine. Owns nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tracing::warn;
+
+use crate::config::Config;
+use crate::guest::{EngineError, EngineOptions, Host};
+
+/// Makes the engine. A cache directory that was not asked for and cannot be used is gone without: services then take longer
+/// to load.
+///
+/// # Errors
+/// When `cache_dir` cannot be used, or the engine cannot be made.
+pub fn engine(config: &Config) -> anyhow::Result<Arc<Host>> {
+    let services = config.services.len();
+    let cache_dir = config.cache_dir.clone().or_else(default_cache_dir);
+    let host = match Host::new(EngineOptions { cache_dir, services }) {
+        Err(error @ EngineError::Cache { .. }) if config.cache_dir.is_none() => {
+            warn!("{error}; compiled components are not kept");
+            Host::new(EngineOptions { cache_dir: None, services })
+        }
+        made => made,
+    };
+    host.context("cannot set up WebAssembly")
+}
+
+/// The directory that systemd made for the service, or the user's cache directory.
+fn default_cache_dir() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let user = || absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    let base = absolute("CACHE_DIRECTORY").or_else(|| Some(user()?.join("miqro-host")))?;
+    Some(base.join("compiled"))
+}

@@ -1,0 +1,155 @@
+//! Wiring: from configured services to running ones. In: the services of the configuration. Out: loaded components with
+//! started instances, then the services around them. Owns nothing.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::bail;
+use tokio::runtime::Handle;
+use tracing::{error, warn};
+
+use crate::config;
+use crate::effects::Effects;
+use crate::guest::{self, Component, Setting};
+use crate::mailbox::{self, Mailbox};
+use crate::message::Subscription;
+use crate::router::ServiceId;
+use crate::service::{self, First, Parts, Presence};
+use crate::supervisor::load::{LoadError, load};
+use crate::supervisor::{Entry, Supervisor};
+use crate::timers;
+use crate::watch::Watch;
+
+use super::sessions::Sessions;
+
+/// A service whose component is loaded, or could not be.
+pub struct Loaded {
+    /// Its number.
+    pub id: ServiceId,
+    /// Its configuration.
+    pub config: Arc<config::Service>,
+    /// What its guest gets to know.
+    pub setting: Arc<Setting>,
+    /// Its component file.
+    pub file: PathBuf,
+    /// Hash of the component.
+    pub hash: Option<[u8; 32]>,
+    /// How it begins.
+    pub first: First,
+    /// What it is subscribed to from the beginning.
+    pub subscriptions: Vec<Subscription>,
+    /// Where its messages wait.
+    pub mailbox: (mailbox::Sender, Mailbox),
+}
+
+/// Loads and starts every service. One that fails is said in the log and waits for a better file; the others run.
+///
+/// # Errors
+/// When none can be loaded.
+pub async fn load_all(
+    host: &Arc<guest::Host>,
+    pool: &Handle,
+    services: Vec<config::Service>,
+) -> anyhow::Result<Vec<Loaded>> {
+    let mut components: HashMap<PathBuf, Result<Component, LoadError>> = HashMap::new();
+    let mut loaded = Vec::with_capacity(services.len());
+    for (number, config) in services.into_iter().enumerate() {
+        let Some(file) = config.component.clone() else {
+            bail!("services.{}: has no component; write component: <file.wasm>", config.name)
+        };
+        if !components.contains_key(&file) {
+            let component = load(host, pool, &file).await;
+            if let Err(error) = &component {
+                error!(service = %config.name, "{error}");
+            }
+            components.insert(file.clone(), component);
+        }
+        let component = components.get(&file).and_then(|result| result.as_ref().ok()).cloned();
+        loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, pool).await);
+    }
+    let mut failures = components.into_values().map(Result::err);
+    if let Some(Some(error)) = failures.next()
+        && failures.all(|failure| failure.is_some())
+    {
+        return Err(error.into());
+    }
+    Ok(loaded)
+}
+
+async fn begin(
+    id: ServiceId,
+    config: config::Service,
+    file: PathBuf,
+    component: Option<Component>,
+    pool: &Handle,
+) -> Loaded {
+    let setting = Arc::new(Setting {
+        name: config.name.clone(),
+        base: config.base.clone(),
+        config_json: config.config.to_string(),
+        limits: config.limits.clone(),
+        grants: config.grants.clone(),
+    });
+    let hash = component.as_ref().map(Component::hash);
+    let first = match component {
+        None => First::Nothing,
+        Some(component) => match pool.spawn(service::prepare(component.clone(), setting.clone())).await {
+            Ok(Ok(prepared)) => First::Prepared(Box::new(prepared)),
+            Ok(Err(fault)) => {
+                error!(service = %config.name, "could not start and is tried again: {fault}");
+                First::Failed(component)
+            }
+            Err(bug) => {
+                error!(service = %config.name, "starting it failed in the host, which is a bug: {bug}");
+                First::Failed(component)
+            }
+        },
+    };
+    let nothing = Effects::default();
+    let effects = if let First::Prepared(prepared) = &first { &prepared.effects } else { &nothing };
+    let subscriptions = service::subscriptions(&config, effects);
+    if let First::Prepared(_) = first
+        && subscriptions.is_empty()
+        && effects.timers.is_empty()
+    {
+        let section = format!("services.{}.subscriptions", config.name);
+        warn!(service = %config.name, "will never be called: it has no subscriptions and no timers; write {section}: [<filter>]");
+    }
+    let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
+    Loaded { id, config: Arc::new(config), setting, file, hash, first, subscriptions, mailbox }
+}
+
+/// Makes the services run, and a supervisor that keeps them.
+///
+/// # Errors
+/// When a base topic leaves no room for `online`, or the component files cannot be watched.
+pub async fn services(
+    host: Arc<guest::Host>,
+    pool: Handle,
+    loaded: Vec<Loaded>,
+    sessions: &Sessions,
+    clock: &timers::Handle,
+) -> anyhow::Result<Supervisor> {
+    let watch = Watch::new(loaded.iter().map(|one| one.file.clone()))?;
+    let mut entries = Vec::with_capacity(loaded.len());
+    for one in loaded {
+        clock.register(one.id, one.mailbox.0.clone()).await;
+        let (session, expiry) = sessions.presence(one.id);
+        let presence = Presence::new(&one.config.base, session, expiry)?;
+        let parts = Parts {
+            id: one.id,
+            config: one.config.clone(),
+            setting: one.setting.clone(),
+            mailbox: one.mailbox,
+            session: sessions.main(),
+            timers: clock.clone(),
+            presence,
+            pool: pool.clone(),
+        };
+        let (handle, task) = service::service(parts, one.first);
+        tokio::spawn(task);
+        entries.push(Entry { config: one.config, setting: one.setting, file: one.file, hash: one.hash, handle });
+    }
+    Ok(Supervisor::new(host, pool, entries, watch))
+}

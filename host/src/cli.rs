@@ -1,0 +1,58 @@
+//! Surface: the command line. In: arguments. Out: one of the commands below, run to its exit code. Owns nothing.
+
+mod check;
+mod run;
+mod show;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Runs MQTT services as sandboxed WebAssembly components over one MQTT session.
+#[derive(Debug, Parser)]
+#[command(name = "miqro-host", version, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration file [default: ./miqro.yml, then /etc/miqro.yml, whichever exists first]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run services until a signal stops them
+    Run(run::Run),
+    /// Say whether a file is a service that the host can run, and what it uses
+    Check(check::Check),
+    /// Show the configuration that is in effect
+    #[command(name = "config")]
+    Show(show::Show),
+    /// Write a completion script for a shell to standard output
+    #[command(after_help = "Example:\n  miqro-host completions bash > /etc/bash_completion.d/miqro-host")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// Runs the command that the arguments name.
+    ///
+    /// # Errors
+    /// What went wrong, for a person to read.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let config = self.config.as_deref();
+        match self.command {
+            Command::Run(run) => run.run(config),
+            Command::Check(check) => check.run(),
+            Command::Show(show) => show.run(config),
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "miqro-host", &mut std::io::stdout());
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}

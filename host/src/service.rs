@@ -1,0 +1,131 @@
+//! Actor: one service. In: messages and due timers from its mailbox, commands from the supervisor. Out: commits to the
+//! session, deadlines to the timers task, `online` announcements. Owns the mailbox, the instance, the timers and the status.
+//!
+//! `task` is the loop, `call` where a guest call runs, `lifecycle` what is done about a fault, `presence` the `online` topic.
+
+mod call;
+pub mod lifecycle;
+mod presence;
+mod task;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::config;
+use crate::effects::Effects;
+use crate::guest::{Component, Instance, Setting};
+use crate::mailbox::{self, Mailbox};
+use crate::message::Subscription;
+use crate::router::ServiceId;
+use crate::{session, timers};
+
+pub use call::prepare;
+pub use lifecycle::Status;
+pub use presence::{Presence, will};
+
+/// Commands that may wait for one service; the supervisor sends one at a time.
+const COMMANDS: usize = 4;
+
+/// What the supervisor asks of a service. It is done between two guest calls.
+pub enum Command {
+    /// Take over a started instance of a new component.
+    Swap(Box<Prepared>),
+    /// Handle what waits until the deadline, stop, and end.
+    Stop(Instant),
+}
+
+/// An instance whose `start` has ended well, and what it asked for: ready to take over.
+pub struct Prepared {
+    /// The component that the instance was made of; restarts after a fault use it.
+    pub component: Component,
+    /// The started instance.
+    pub instance: Box<Instance>,
+    /// What `start` asked for.
+    pub effects: Effects,
+}
+
+/// What a service works with; all of it is made by the supervisor.
+pub struct Parts {
+    /// Its number in the router and in the timers.
+    pub id: ServiceId,
+    /// Its configuration.
+    pub config: Arc<config::Service>,
+    /// What its guest gets to know.
+    pub setting: Arc<Setting>,
+    /// Where its messages wait.
+    pub mailbox: (mailbox::Sender, Mailbox),
+    /// The MQTT session.
+    pub session: session::Handle,
+    /// The timers task.
+    pub timers: timers::Handle,
+    /// Where its `online` goes.
+    pub presence: Presence,
+    /// Where slow guest calls run.
+    pub pool: tokio::runtime::Handle,
+}
+
+/// The supervisor's end of a service.
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    status: watch::Receiver<Status>,
+}
+
+impl Handle {
+    /// Asks for something; `false` when the service has ended.
+    pub async fn send(&self, command: Command) -> bool {
+        self.commands.send(command).await.is_ok()
+    }
+
+    /// What the service is doing.
+    pub fn status(&self) -> Status {
+        *self.status.borrow()
+    }
+
+    /// Waits until the service has ended.
+    pub async fn ended(&mut self) {
+        // an error means that the task is gone, which is what is waited for
+        let _ = self.status.wait_for(|status| *status == Status::Stopped).await;
+    }
+}
+
+/// Makes a service around what was prepared, or around a component whose first start failed and is tried again.
+/// The future is the service: it ends after `Stop`.
+pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> + Send) {
+    let (commands, received) = mpsc::channel(COMMANDS);
+    let (status, watched) = watch::channel(Status::Starting);
+    let task = task::Task::new(parts, received, status);
+    (Handle { commands, status: watched }, task.run(first))
+}
+
+/// How a service begins.
+pub enum First {
+    /// With an instance that is started; its subscriptions are in the router already.
+    Prepared(Box<Prepared>),
+    /// With a component whose start failed; it is started again with back-off.
+    Failed(Component),
+    /// With nothing, because its file holds no component; it waits for a swap.
+    Nothing,
+}
+
+/// The subscriptions of a service: those of the configuration, changed by what `start` asked for.
+pub fn subscriptions(config: &config::Service, effects: &Effects) -> Vec<Subscription> {
+    use crate::message::SubscriptionChange::{Subscribe, Unsubscribe};
+    let mut all = config.subscriptions.clone();
+    for change in &effects.subscriptions {
+        let filter = match change {
+            Subscribe(subscription) => &subscription.filter,
+            Unsubscribe(filter) => filter,
+        };
+        // what the operator wrote into the file stays, whatever the guest asks for
+        if config.subscriptions.iter().any(|fixed| fixed.filter == *filter) {
+            continue;
+        }
+        all.retain(|present| present.filter != *filter);
+        if let Subscribe(subscription) = change {
+            all.push(subscription.clone());
+        }
+    }
+    all
+}

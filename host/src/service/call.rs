@@ -1,0 +1,79 @@
+//! Machine: where a guest call runs. In: an instance and what to call. Out: the instance and the effects or the fault.
+//! Owns the decision: a call begins on the message path, where no thread hop is paid, and one that is still running at the
+//! next epoch tick moves to the pool, so that a slow guest holds up nobody.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use crate::effects::Effects;
+use crate::guest::{Call, Component, Fault, Instance, Setting};
+
+use super::Prepared;
+
+/// A call on the pool that is shorter than this brings the next one back to the message path.
+const SHORT: Duration = Duration::from_millis(1);
+
+/// What a guest call came to: the instance unless it died, and the effects or the fault.
+pub type Outcome = (Option<Box<Instance>>, Result<Effects, Fault>);
+
+/// Runs the calls of one service, one after the other.
+#[derive(Debug)]
+pub struct Caller {
+    pool: Handle,
+    slow: bool,
+}
+
+impl Caller {
+    /// Calls begin on the message path; `pool` takes those that turn out slow.
+    pub fn new(pool: Handle) -> Self {
+        Self { pool, slow: false }
+    }
+
+    /// Runs one call to its end.
+    pub async fn call(&mut self, instance: Box<Instance>, call: Call) -> Outcome {
+        let mut future: Pin<Box<dyn Future<Output = Outcome> + Send>> = Box::pin(instance.call(call));
+        if !self.slow {
+            // a no-op waker: what is not finished now is polled afresh on the pool
+            if let Poll::Ready(outcome) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return outcome;
+            }
+        }
+        let begun = Instant::now();
+        let outcome = match self.pool.spawn(future).await {
+            Ok(outcome) => outcome,
+            Err(error) => (None, Err(Fault::Bug(error.to_string()))),
+        };
+        self.slow = begun.elapsed() > SHORT;
+        outcome
+    }
+
+    /// Makes an instance and runs its `start` on the pool: what starts is not in a hurry.
+    ///
+    /// # Errors
+    /// What the guest did wrong; nothing of it has taken effect.
+    pub async fn prepare(&self, component: Component, setting: Arc<Setting>) -> Result<Prepared, Fault> {
+        match self.pool.spawn(prepare(component, setting)).await {
+            Ok(result) => result,
+            Err(error) => Err(Fault::Bug(error.to_string())),
+        }
+    }
+}
+
+/// Makes an instance and runs its `start`.
+///
+/// # Errors
+/// What the guest did wrong; nothing of it has taken effect.
+pub async fn prepare(component: Component, setting: Arc<Setting>) -> Result<Prepared, Fault> {
+    let instance = component.instantiate(setting).await?;
+    let (instance, result) = instance.call(Call::Start).await;
+    let effects = result?;
+    match instance {
+        Some(instance) => Ok(Prepared { component, instance, effects }),
+        None => Err(Fault::Bug("start ended well and left no instance".to_owned())),
+    }
+}
