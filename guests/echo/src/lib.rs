@@ -11,7 +11,7 @@ export!(Echo);
 impl Guest for Echo {
     fn start() -> Result<(), String> {
         messaging::subscribe("echo", None).map_err(|error| error.to_string())?;
-        timers::every("publish", 10_000, 10_000).map_err(|error| error.to_string())
+        timers::every("publish", 10_000, 0).map_err(|error| error.to_string())
     }
 
     fn handle(_topic: String, payload: Vec<u8>) -> Result<(), String> {
