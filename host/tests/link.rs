@@ -190,7 +190,7 @@ async fn a_broker_whom_nobody_vouches_for_is_refused() {
     let broker = certificates.listener("");
     let mut connection = to(broker.port, Transport::Tls, certificates.trusting("other.pem"));
     let error = refused(&connection).await;
-    assert!(error.starts_with(&format!("localhost:{}: TLS handshake: ", broker.port)), "{error}");
+    assert!(error.starts_with("TLS handshake: "), "{error}");
     assert!(error.contains("UnknownIssuer") && error.contains("tls.ca_certs"), "{error}");
     connection.tls.insecure = true;
     greet(&connection).await;
@@ -352,7 +352,7 @@ async fn a_port_without_websocket_is_recognised() {
     let directory = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(directory.path(), "");
     let error = refused(&to(broker.port, Transport::WebSocket("/".to_owned()), Tls::default())).await;
-    assert!(error.starts_with(&format!("localhost:{}: WebSocket upgrade: ", broker.port)), "{error}");
+    assert!(error.starts_with("WebSocket upgrade: "), "{error}");
 }
 
 #[tokio::test]

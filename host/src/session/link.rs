@@ -23,51 +23,40 @@ use websocket::{Frames, WebSocketError};
 /// How long an address may stay silent before the next one is tried beside it (RFC 8305, section 5).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
-/// Why there is no connection to the broker. Each message starts with the broker's `host:port`.
+/// Why there is no connection to the broker. Each message names the step that failed, not the broker: whoever reports it
+/// knows which one.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The host name could not be resolved.
-    #[error("{peer}: cannot resolve the host name: {source}")]
+    #[error("cannot resolve the host name {host:?}: {source}")]
     Resolve {
-        /// The broker as `host:port`.
-        peer: String,
+        /// The name.
+        host: String,
         /// What the resolver said.
         source: io::Error,
     },
     /// The host has no address at all, or none of the family of `bind_address`.
-    #[error("{peer}: no address to connect to{}", match .bind { Some(bind) => format!(" from {bind}"), None => String::new() })]
+    #[error("the host {host:?} has no address to connect to{}", match .bind { Some(bind) => format!(" from {bind}"), None => String::new() })]
     NoAddress {
-        /// The broker as `host:port`.
-        peer: String,
+        /// The name.
+        host: String,
         /// The local address to connect from.
         bind: Option<std::net::IpAddr>,
     },
     /// None of the host's addresses took the connection.
-    #[error("{peer}: cannot connect to {address}: {source}")]
+    #[error("TCP to {address}: {source}")]
     Connect {
-        /// The broker as `host:port`.
-        peer: String,
         /// The address whose failure is reported: of several, the last one.
         address: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
     /// There is a connection, but no TLS over it.
-    #[error("{peer}: TLS handshake: {source}")]
-    Tls {
-        /// The broker as `host:port`.
-        peer: String,
-        /// What went wrong.
-        source: TlsError,
-    },
+    #[error("TLS handshake: {0}")]
+    Tls(#[from] TlsError),
     /// There is a connection, but no WebSocket over it.
-    #[error("{peer}: WebSocket upgrade: {source}")]
-    WebSocket {
-        /// The broker as `host:port`.
-        peer: String,
-        /// What went wrong.
-        source: WebSocketError,
-    },
+    #[error("WebSocket upgrade: {0}")]
+    WebSocket(#[from] WebSocketError),
 }
 
 /// The bytes to and from a broker, whatever carries them. What is written may stay in a buffer until it is flushed.
@@ -100,23 +89,20 @@ pub async fn connect(connection: &Connection) -> Result<Stream, LinkError> {
     }
 }
 
-async fn encrypt(connection: &Connection, tcp: TcpStream) -> Result<TlsStream<TcpStream>, LinkError> {
-    let made = tls::handshake(&connection.tls, &connection.host, tcp).await;
-    made.map_err(|source| LinkError::Tls { peer: peer(connection), source })
+async fn encrypt(connection: &Connection, tcp: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
+    tls::handshake(&connection.tls, &connection.host, tcp).await
 }
 
 async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &Connection,
     path: &str,
     stream: S,
-) -> Result<Frames<S>, LinkError> {
-    let peer = peer(connection);
-    let made = websocket::upgrade(stream, &peer, path, connection.max_packet_size).await;
-    made.map_err(|source| LinkError::WebSocket { peer, source })
+) -> Result<Frames<S>, WebSocketError> {
+    websocket::upgrade(stream, &authority(connection), path, connection.max_packet_size).await
 }
 
-/// The broker as `host:port`, an IPv6 address in brackets.
-fn peer(connection: &Connection) -> String {
+/// The broker as `host:port` for the request, an IPv6 address in brackets.
+fn authority(connection: &Connection) -> String {
     match connection.host.contains(':') {
         true => format!("[{}]:{}", connection.host, connection.port),
         false => format!("{}:{}", connection.host, connection.port),
@@ -147,8 +133,8 @@ async fn connect_tcp(connection: &Connection) -> Result<TcpStream, LinkError> {
         }
     }
     Err(match failed {
-        Some((address, source)) => LinkError::Connect { peer: peer(connection), address, source },
-        None => LinkError::NoAddress { peer: peer(connection), bind: connection.bind_address },
+        Some((address, source)) => LinkError::Connect { address, source },
+        None => LinkError::NoAddress { host: connection.host.clone(), bind: connection.bind_address },
     })
 }
 
@@ -156,7 +142,7 @@ async fn connect_tcp(connection: &Connection) -> Result<TcpStream, LinkError> {
 async fn addresses(connection: &Connection) -> Result<Vec<SocketAddr>, LinkError> {
     let found = tokio::net::lookup_host((connection.host.as_str(), connection.port))
         .await
-        .map_err(|source| LinkError::Resolve { peer: peer(connection), source })?;
+        .map_err(|source| LinkError::Resolve { host: connection.host.clone(), source })?;
     Ok(found.filter(|address| connection.bind_address.is_none_or(|b| b.is_ipv4() == address.is_ipv4())).collect())
 }
 
@@ -275,17 +261,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_names_the_broker_the_address_and_the_reason() {
+    async fn a_refusal_names_the_address_and_the_reason() {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let error = connect(&to("127.0.0.1", port)).await.unwrap_err().to_string();
-        assert!(error.starts_with(&format!("127.0.0.1:{port}: cannot connect to 127.0.0.1:{port}: ")), "{error}");
+        assert!(error.starts_with(&format!("TCP to 127.0.0.1:{port}: ")), "{error}");
         assert!(error.contains("refused"), "{error}");
     }
 
     #[tokio::test]
     async fn an_unknown_host_is_named() {
         let error = connect(&to("no-such-host.invalid", 1883)).await.unwrap_err().to_string();
-        assert!(error.starts_with("no-such-host.invalid:1883: cannot resolve the host name: "), "{error}");
+        assert!(error.starts_with("cannot resolve the host name \"no-such-host.invalid\": "), "{error}");
     }
 
     #[tokio::test]
@@ -293,6 +279,6 @@ mod tests {
         let mut connection = to("127.0.0.1", 1883);
         connection.bind_address = Some("::1".parse().unwrap());
         let error = connect(&connection).await.unwrap_err().to_string();
-        assert_eq!(error, "127.0.0.1:1883: no address to connect to from ::1");
+        assert_eq!(error, "the host \"127.0.0.1\" has no address to connect to from ::1");
     }
 }
