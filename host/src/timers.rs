@@ -3,14 +3,14 @@
 //!
 //! A service keeps its own timers (`set::TimerSet`); after each ring or change it says when it wants to be rung again.
 //! Everything that is due is rung in one go. The runtime's clock ticks in milliseconds and never rings early, so a ring is
-//! late by a millisecond or two and there are at most a thousand wake-ups a second, however many timers there are.
+//! late by a millisecond or so; with many services, wake-ups are bundled and a ring may be late by two more.
 
 pub mod heap;
 pub mod set;
 
 use std::collections::HashMap;
 use std::future::pending;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
@@ -22,10 +22,16 @@ use heap::Heap;
 /// Commands that may wait; who sends one more waits.
 const COMMANDS: usize = 1024;
 
+/// So many waiting services count as many.
+const MANY: usize = 1000;
+
+/// Distance of two wake-ups when there are many services: a wake-up costs more than a dozen rings.
+const BUNDLED: Duration = Duration::from_millis(2);
+
 /// A new clock: the actor, to be run, and the first handle to it.
 pub fn timers() -> (Timers, Handle) {
     let (sender, commands) = mpsc::channel(COMMANDS);
-    let timers = Timers { commands, deadlines: Heap::new(), mailboxes: HashMap::new() };
+    let timers = Timers { commands, deadlines: Heap::new(), services: HashMap::new(), woken: Instant::now() };
     (timers, Handle { commands: sender })
 }
 
@@ -43,7 +49,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Says which mailbox to ring for the service; replaces an earlier one.
+    /// Says which mailbox to ring for the service, before anything is set; replaces an earlier one and what was set.
     pub async fn register(&self, service: ServiceId, mailbox: mailbox::Sender) {
         self.send(Command::Register(service, mailbox)).await;
     }
@@ -68,16 +74,25 @@ impl Handle {
 #[derive(Debug)]
 pub struct Timers {
     commands: mpsc::Receiver<Command>,
+    services: HashMap<ServiceId, Service>,
+    /// May hold entries that were set differently since; they are skipped when they come up.
     deadlines: Heap<ServiceId>,
-    mailboxes: HashMap<ServiceId, mailbox::Sender>,
+    /// The last wake-up for a deadline.
+    woken: Instant,
+}
+
+#[derive(Debug)]
+struct Service {
+    mailbox: mailbox::Sender,
+    at: Option<Instant>,
 }
 
 impl Timers {
     /// Rings until all handles are gone.
     pub async fn run(mut self) {
         let mut commands = Vec::new();
-        let mut due = Vec::new();
         loop {
+            let wake_up = reached(self.next_wake_up());
             tokio::select! {
                 received = self.commands.recv_many(&mut commands, COMMANDS) => {
                     if received == 0 {
@@ -85,29 +100,45 @@ impl Timers {
                     }
                     commands.drain(..).for_each(|command| self.obey(command));
                 }
-                () = reached(self.deadlines.next()) => self.ring(&mut due),
+                () = wake_up => self.ring(Instant::now()),
             }
         }
+    }
+
+    fn next_wake_up(&self) -> Option<Instant> {
+        let (at, _) = self.deadlines.peek()?;
+        Some(if self.deadlines.len() > MANY { at.max(self.woken + BUNDLED) } else { at })
     }
 
     fn obey(&mut self, command: Command) {
         match command {
             Command::Register(service, mailbox) => {
-                self.mailboxes.insert(service, mailbox);
+                self.services.insert(service, Service { mailbox, at: None });
             }
-            Command::Set(service, at) => self.deadlines.set(service, at),
+            Command::Set(service, at) => self.set(service, at),
             Command::Remove(service) => {
-                self.mailboxes.remove(&service);
-                self.deadlines.set(service, None);
+                self.services.remove(&service);
             }
+        }
+        let services = &self.services;
+        let holds = |at, id| services.get(&id).is_some_and(|service| service.at == Some(at));
+        self.deadlines.tidy(services.len(), holds);
+    }
+
+    fn set(&mut self, id: ServiceId, at: Option<Instant>) {
+        let Some(service) = self.services.get_mut(&id) else { return };
+        if service.at != at {
+            service.at = at;
+            at.into_iter().for_each(|at| self.deadlines.push(at, id));
         }
     }
 
-    fn ring(&mut self, due: &mut Vec<ServiceId>) {
-        self.deadlines.pop_due(Instant::now(), due);
-        for service in due.drain(..) {
-            if let Some(mailbox) = self.mailboxes.get(&service) {
-                mailbox.ring();
+    fn ring(&mut self, now: Instant) {
+        self.woken = now;
+        while let Some((at, id)) = self.deadlines.pop_due(now) {
+            if let Some(service) = self.services.get_mut(&id).filter(|service| service.at == Some(at)) {
+                service.at = None;
+                service.mailbox.ring();
             }
         }
     }

@@ -9,6 +9,9 @@ use bytestring::ByteString;
 /// The longest topic or filter in bytes (MQTT 5, section 1.5.4: a UTF-8 string has a two-byte length).
 pub const MAX_TOPIC_BYTES: usize = 65_535;
 
+/// What a shared subscription starts with (MQTT 5, section 4.8.2).
+const SHARE: &str = "$share/";
+
 /// Why text is not a topic name or filter; the message names the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
@@ -67,11 +70,11 @@ impl Filter {
     /// Says what MQTT forbids about it.
     pub fn new(text: &str) -> Result<Self, TopicError> {
         check_text(text)?;
-        let levels = match text.strip_prefix("$share/") {
-            Some(shared) => shared_levels(text, shared)?,
-            None => text,
-        };
-        let mut levels = levels.split('/').peekable();
+        let (share, pattern) = split_share(text);
+        if !share.is_empty() && !is_share(share, pattern) {
+            return Err(TopicError::Share(text.to_owned()));
+        }
+        let mut levels = pattern.split('/').peekable();
         while let Some(level) = levels.next() {
             let wild = level.contains(['+', '#']);
             let alone = level == "+" || (level == "#" && levels.peek().is_none());
@@ -89,10 +92,7 @@ impl Filter {
 
     /// The part that topics are matched against: without `$share/<group>/`.
     pub fn pattern(&self) -> &str {
-        match self.0.strip_prefix("$share/") {
-            Some(shared) => shared.split_once('/').map_or(shared, |(_, pattern)| pattern),
-            None => &self.0,
-        }
+        split_share(&self.0).1
     }
 
     /// Whether a message on `topic` belongs to this filter (MQTT 5, section 4.7).
@@ -146,15 +146,16 @@ impl BaseTopic {
         Topic::new([&self.0, relative].concat())
     }
 
-    /// The full filter of `relative`.
+    /// The full filter of `relative`; of `$share/<group>/<filter>`, the filter is what lies below this base.
     ///
     /// # Errors
     /// When the result is no topic filter.
     pub fn filter(&self, relative: &str) -> Result<Filter, TopicError> {
-        if relative.is_empty() {
-            return Err(TopicError::Empty);
+        let (share, below) = split_share(relative);
+        if below.is_empty() {
+            return Err(if share.is_empty() { TopicError::Empty } else { TopicError::Share(relative.to_owned()) });
         }
-        Filter::new(&[&self.0, relative].concat())
+        Filter::new(&[share, &self.0, below].concat())
     }
 
     /// The part of `topic` below this base; `None` when the topic is elsewhere.
@@ -172,13 +173,17 @@ fn check_text(text: &str) -> Result<(), TopicError> {
     }
 }
 
-fn shared_levels<'a>(text: &str, shared: &'a str) -> Result<&'a str, TopicError> {
-    match shared.split_once('/') {
-        Some((group, pattern)) if !group.is_empty() && !group.contains(['+', '#']) && !pattern.is_empty() => {
-            Ok(pattern)
-        }
-        _ => Err(TopicError::Share(text.to_owned())),
-    }
+/// Splits `$share/<group>/` off; the first part is empty for a filter that is not shared.
+fn split_share(filter: &str) -> (&str, &str) {
+    let Some(shared) = filter.strip_prefix(SHARE) else { return ("", filter) };
+    let group = shared.find('/').map_or(shared.len(), |slash| slash + 1);
+    filter.split_at(SHARE.len() + group)
+}
+
+/// Section 4.8.2: a group of at least one character without wildcards, and a filter.
+fn is_share(share: &str, pattern: &str) -> bool {
+    let group = share.strip_prefix(SHARE).and_then(|group| group.strip_suffix('/'));
+    !pattern.is_empty() && group.is_some_and(|group| !group.is_empty() && !group.contains(['+', '#']))
 }
 
 /// Section 4.7.2: a filter that starts with a wildcard does not match a topic that starts with `$`.

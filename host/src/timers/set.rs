@@ -14,16 +14,26 @@ const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
 /// The timers of one service, by name.
 #[derive(Debug, Clone, Default)]
 pub struct TimerSet {
-    by_name: HashMap<Arc<str>, u64>,
-    timers: HashMap<u64, Timer>,
-    order: Heap<u64>,
-    /// Timers are numbered as they are set, so that those due at the same instant are reported in this order.
+    by_name: HashMap<Arc<str>, usize>,
+    places: Vec<Option<Timer>>,
+    free: Vec<usize>,
+    /// Its first entry always holds.
+    order: Heap<Key>,
     last: u64,
+}
+
+/// Timers are numbered as they are set, so that those due at the same instant are reported in this order; a number is
+/// never used again, a place is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    number: u64,
+    place: usize,
 }
 
 #[derive(Debug, Clone)]
 struct Timer {
     name: Arc<str>,
+    number: u64,
     /// `None`: due once.
     period: Option<Duration>,
     /// `None`: so far ahead that no clock shows it.
@@ -53,70 +63,101 @@ impl TimerSet {
     /// times that it missed are counted with this one. A one-shot timer is gone.
     pub fn due(&mut self, now: Instant) -> Vec<DueTimer> {
         let mut due = Vec::new();
-        while let Some((at, number)) = self.order.pop(now) {
-            let Some(timer) = self.timers.get_mut(&number) else { continue };
+        while let Some((at, key)) = self.order.pop_due(now) {
+            let Some(timer) = held(&mut self.places, at, key) else { continue };
             let name = timer.name.as_ref().to_owned();
             let Some(period) = timer.period else {
-                self.forget(number);
+                self.forget(key.place);
                 due.push(DueTimer { name, count: 1 });
                 continue;
             };
             let (count, next) = onwards(at, period, now);
             timer.at = next;
-            self.order.set(number, next);
+            if let Some(next) = next {
+                self.order.push(next, key);
+            }
             due.push(DueTimer { name, count });
         }
+        self.skip_outdated();
         due
     }
 
     /// When the next timer is due; `None`: never.
     pub fn next(&self) -> Option<Instant> {
-        self.order.next()
+        self.order.peek().map(|(at, _)| at)
     }
 
     /// How many timers there are.
     pub fn len(&self) -> usize {
-        self.timers.len()
+        self.by_name.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.timers.is_empty()
+        self.by_name.is_empty()
     }
 
     /// At a swap: a periodic timer that `old` has too, by name and period, goes on as it would have in `old`; any other
     /// stays as it was set.
     pub fn inherit(&mut self, old: &TimerSet) {
-        for (number, timer) in &mut self.timers {
-            let before = old.by_name.get(&timer.name).and_then(|number| old.timers.get(number));
-            if let Some(before) = before.filter(|before| before.period == timer.period && timer.period.is_some()) {
-                timer.at = before.at;
-                self.order.set(*number, before.at);
-            }
+        for (place, timer) in self.places.iter_mut().enumerate() {
+            let Some(timer) = timer.as_mut().filter(|timer| timer.period.is_some()) else { continue };
+            let before = old.by_name.get(&timer.name).and_then(|place| old.places[*place].as_ref());
+            let Some(before) = before.filter(|before| before.period == timer.period) else { continue };
+            timer.at = before.at;
+            let key = Key { number: timer.number, place };
+            before.at.into_iter().for_each(|at| self.order.push(at, key));
         }
+        self.skip_outdated();
     }
 
     fn set(&mut self, name: String, period: Option<Duration>, at: Option<Instant>) {
         self.cancel(&name);
         self.last += 1;
         let name: Arc<str> = name.into();
-        self.by_name.insert(Arc::clone(&name), self.last);
-        self.timers.insert(self.last, Timer { name, period, at });
-        self.order.set(self.last, at);
+        let timer = Timer { name: Arc::clone(&name), number: self.last, period, at };
+        let place = self.free.pop().unwrap_or(self.places.len());
+        if place == self.places.len() {
+            self.places.push(Some(timer));
+        } else {
+            self.places[place] = Some(timer);
+        }
+        self.by_name.insert(name, place);
+        at.into_iter().for_each(|at| self.order.push(at, Key { number: self.last, place }));
+        self.skip_outdated();
     }
 
     fn cancel(&mut self, name: &str) {
-        if let Some(number) = self.by_name.get(name).copied() {
-            self.forget(number);
+        if let Some(place) = self.by_name.get(name).copied() {
+            self.forget(place);
+            self.skip_outdated();
         }
     }
 
-    fn forget(&mut self, number: u64) {
-        if let Some(timer) = self.timers.remove(&number) {
+    fn forget(&mut self, place: usize) {
+        if let Some(timer) = self.places[place].take() {
             self.by_name.remove(&timer.name);
+            self.free.push(place);
         }
-        self.order.set(number, None);
     }
+
+    fn skip_outdated(&mut self) {
+        let places = &self.places;
+        let holds = |at, key: Key| places[key.place].as_ref().is_some_and(|timer| timer.is(at, key));
+        self.order.tidy(self.by_name.len(), holds);
+        self.order.skip(holds);
+    }
+}
+
+impl Timer {
+    fn is(&self, at: Instant, key: Key) -> bool {
+        self.number == key.number && self.at == Some(at)
+    }
+}
+
+/// The timer of an entry of the heap, unless the entry is outdated.
+fn held(places: &mut [Option<Timer>], at: Instant, key: Key) -> Option<&mut Timer> {
+    places[key.place].as_mut().filter(|timer| timer.is(at, key))
 }
 
 /// How many due times from `at` on, a `period` apart, are not after `now`, and the next one. `at` is not after `now`.
@@ -235,6 +276,21 @@ mod tests {
         let mut set = set(vec![every("a", 0, 0)], start);
         assert_eq!(named(set.due(start + ms(5))), pairs(&[("a", 6)]));
         assert_eq!(set.next(), Some(start + ms(6)));
+    }
+
+    #[test]
+    fn setting_a_timer_for_ever_does_not_fill_the_memory() {
+        let start = Instant::now();
+        let mut set = set(vec![after("first", 0)], start);
+        for turn in 0..10_000 {
+            set.apply(vec![every("a", 1, turn), after("b", turn), cancel("b")], start);
+        }
+        assert!(
+            set.places.len() <= 3 && set.order.len() < 100,
+            "{} places, {} entries",
+            set.places.len(),
+            set.order.len()
+        );
     }
 
     proptest! {

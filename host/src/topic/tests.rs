@@ -97,6 +97,10 @@ fn a_base_topic_puts_services_below_itself() {
     assert_eq!(base, BaseTopic::new("service/echo/").unwrap());
     assert_eq!(base.topic("a/b").unwrap(), topic("service/echo/a/b"));
     assert_eq!(base.filter("+/#").unwrap(), filter("service/echo/+/#"));
+    assert_eq!(base.filter("$share/g/+").unwrap(), filter("$share/g/service/echo/+"));
+    for text in ["$share/g/", "$share/g", "$share/", "$share//a", "$share/+/a"] {
+        assert_eq!(base.filter(text).map_err(|error| matches!(error, TopicError::Share(_))), Err(true), "{text}");
+    }
     assert_eq!(base.relative(&topic("service/echo/a/b")), Some("a/b"));
     assert_eq!(base.relative(&topic("service/echo/")), None);
     assert_eq!(base.relative(&topic("service/echo2")), None);
