@@ -107,7 +107,7 @@ impl Timers {
 
     fn next_wake_up(&self) -> Option<Instant> {
         let (at, _) = self.deadlines.peek()?;
-        Some(if self.deadlines.len() > MANY { at.max(self.woken + BUNDLED) } else { at })
+        Some(if self.deadlines.entries() > MANY { at.max(self.woken + BUNDLED) } else { at })
     }
 
     fn obey(&mut self, command: Command) {

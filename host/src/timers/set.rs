@@ -286,10 +286,10 @@ mod tests {
             set.apply(vec![every("a", 1, turn), after("b", turn), cancel("b")], start);
         }
         assert!(
-            set.places.len() <= 3 && set.order.len() < 100,
+            set.places.len() <= 3 && set.order.entries() < 100,
             "{} places, {} entries",
             set.places.len(),
-            set.order.len()
+            set.order.entries()
         );
     }
 
