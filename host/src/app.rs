@@ -4,6 +4,9 @@
 //! Start: broker, guests loaded and routed, sessions, services, supervisor. Stop: no more messages taken, services drained,
 //! sessions flushed, broker.
 
+#[cfg(not(feature = "embedded-broker"))]
+#[path = "app/no_broker.rs"]
+mod broker;
 mod engine;
 mod sessions;
 mod start;
@@ -17,8 +20,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+#[cfg(feature = "embedded-broker")]
+use crate::broker;
 use crate::config::{Broker, Config, Connection};
-use crate::{broker, timers};
+use crate::timers;
 
 pub use start::Loaded;
 

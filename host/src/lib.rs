@@ -4,11 +4,13 @@
 
 pub mod app;
 pub mod backoff;
+#[cfg(feature = "embedded-broker")]
 pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod effects;
 pub mod guest;
+pub mod logging;
 pub mod mailbox;
 pub mod message;
 pub mod router;

@@ -121,17 +121,21 @@ impl Supervisor {
 
     async fn swap(&mut self, index: usize, hash: Hash, prepared: Result<Prepared, guest::Fault>) {
         let Some(entry) = self.entries.get_mut(index) else { return };
-        let service = &entry.config.name;
+        let service = entry.config.name.as_str();
         match prepared {
             Ok(prepared) => {
                 entry.hash = Some(hash);
                 if entry.handle.send(Command::Swap(Box::new(prepared))).await {
-                    info!(%service, version = short(&hash), "new version of {} takes over", entry.file.display());
+                    info!(service, version = short(&hash), "new version of {} takes over", entry.file.display());
                 }
             }
             Err(fault) => {
                 let file = entry.file.display();
-                warn!(%service, version = short(&hash), "{file}: the new version did not start, the running one stays: {fault}");
+                warn!(
+                    service,
+                    version = short(&hash),
+                    "{file}: the new version did not start, the running one stays: {fault}"
+                );
             }
         }
     }

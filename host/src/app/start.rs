@@ -61,7 +61,7 @@ pub async fn load_all(
         if !components.contains_key(&file) {
             let component = load(host, pool, &file).await;
             if let Err(error) = &component {
-                error!(service = %config.name, "{error}");
+                error!(service = config.name.as_str(), "{error}");
             }
             components.insert(file.clone(), component);
         }
@@ -97,11 +97,11 @@ async fn begin(
         Some(component) => match pool.spawn(service::prepare(component.clone(), setting.clone())).await {
             Ok(Ok(prepared)) => First::Prepared(Box::new(prepared)),
             Ok(Err(fault)) => {
-                error!(service = %config.name, "could not start and is tried again: {fault}");
+                error!(service = config.name.as_str(), "could not start and is tried again: {fault}");
                 First::Failed(component)
             }
             Err(bug) => {
-                error!(service = %config.name, "starting it failed in the host, which is a bug: {bug}");
+                error!(service = config.name.as_str(), "starting it failed in the host, which is a bug: {bug}");
                 First::Failed(component)
             }
         },
@@ -114,7 +114,10 @@ async fn begin(
         && effects.timers.is_empty()
     {
         let section = format!("services.{}.subscriptions", config.name);
-        warn!(service = %config.name, "will never be called: it has no subscriptions and no timers; write {section}: [<filter>]");
+        warn!(
+            service = config.name.as_str(),
+            "will never be called: it has no subscriptions and no timers; write {section}: [<filter>]"
+        );
     }
     let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
     Loaded { id, config: Arc::new(config), setting, file, hash, first, subscriptions, mailbox }

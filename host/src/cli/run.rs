@@ -8,6 +8,7 @@ use tracing::warn;
 
 use crate::app::{self, Started};
 use crate::config::{Config, Selection};
+use crate::logging::{self, Levels};
 use crate::message::Subscription;
 
 const EXAMPLES: &str = "Examples:
@@ -31,7 +32,7 @@ impl Run {
     /// Runs until a signal stops it.
     pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let loaded = Config::load(config, Selection::Run(&self.files))?;
-        tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+        let _logs = logging::start(Levels::of(&loaded.config), loaded.config.log.format)?;
         for warning in &loaded.warnings {
             warn!("{warning}");
         }

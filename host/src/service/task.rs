@@ -159,13 +159,13 @@ impl Task {
                 Err(fault) => fault,
             };
             let verdict = self.lifecycle.failed(attempt, fastrand::f64());
-            let (service, what) = (&self.setting.name, work.describe());
+            let (service, what) = (self.setting.name.as_str(), work.describe());
             if verdict.give_up {
-                error!(%service, attempt, "{what} failed and is given up: {fault}");
+                error!(service, attempt, "{what} failed and is given up: {fault}");
                 self.commit(Effects::default(), work.receipt()).await;
                 return self.revive(verdict.wait).await;
             }
-            warn!(%service, attempt, "{what} failed and is tried again in {:?}: {fault}", verdict.wait);
+            warn!(service, attempt, "{what} failed and is tried again in {:?}: {fault}", verdict.wait);
             self.pause(verdict.wait).await?;
             self.revive(Duration::ZERO).await?;
         }
@@ -189,12 +189,12 @@ impl Task {
             self.set_status(Status::Starting).await;
             match self.caller.prepare(component, self.setting.clone()).await {
                 Ok(prepared) => {
-                    info!(service = %self.setting.name, "started again");
+                    info!(service = self.setting.name.as_str(), "started again");
                     self.install(prepared).await;
                 }
                 Err(fault) => {
                     let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
-                    error!(service = %self.setting.name, "could not start, next attempt in {wait:?}: {fault}");
+                    error!(service = self.setting.name.as_str(), "could not start, next attempt in {wait:?}: {fault}");
                     self.set_status(Status::Waiting).await;
                     self.pause(wait).await?;
                 }
@@ -292,7 +292,10 @@ impl Task {
             }
         });
         if drained.await.is_err() {
-            warn!(service = %self.setting.name, "stopped with messages left; the broker delivers those of QoS 1 and 2 again");
+            warn!(
+                service = self.setting.name.as_str(),
+                "stopped with messages left; the broker delivers those of QoS 1 and 2 again"
+            );
         }
         self.stop_guest().await;
     }
@@ -302,7 +305,9 @@ impl Task {
         let work = Work::Message(delivery);
         match self.call(work.call(1)).await {
             Ok(effects) => self.commit(effects, work.receipt()).await,
-            Err(fault) => warn!(service = %self.setting.name, "{} failed while stopping: {fault}", work.describe()),
+            Err(fault) => {
+                warn!(service = self.setting.name.as_str(), "{} failed while stopping: {fault}", work.describe())
+            }
         }
     }
 
@@ -312,7 +317,7 @@ impl Task {
         }
         match self.call(Call::Stop).await {
             Ok(effects) => self.commit(effects, None).await,
-            Err(fault) => warn!(service = %self.setting.name, "stop failed: {fault}"),
+            Err(fault) => warn!(service = self.setting.name.as_str(), "stop failed: {fault}"),
         }
         self.instance = None;
     }

@@ -1,0 +1,40 @@
+//! Wiring: in place of the embedded broker in a build without the feature `embedded-broker`. In: its configuration. Out: an
+//! error that says what to do. Owns nothing.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use crate::config::{Credentials, EmbeddedBroker};
+
+/// There is no embedded broker in this build.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this build has no embedded broker; write broker: {{host: <name>}} into miqro.yml, or build with the feature embedded-broker"
+)]
+pub struct BrokerError;
+
+/// Cannot exist.
+pub struct Running(Infallible);
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        match self.0 {}
+    }
+
+    /// Stops it.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn stop(self) -> Result<(), BrokerError> {
+        match self.0 {}
+    }
+}
+
+/// Says that there is none.
+///
+/// # Errors
+/// Always.
+pub async fn start(_: &EmbeddedBroker, _: Option<&Credentials>) -> Result<Running, BrokerError> {
+    Err(BrokerError)
+}
