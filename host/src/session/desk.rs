@@ -31,10 +31,7 @@ impl Desk {
     /// Carries a command out.
     pub fn take(&mut self, command: Command) {
         match command {
-            Command::Commit(commit) => {
-                eprintln!("DBG {commit:?}");
-                self.commit(commit)
-            }
+            Command::Commit(commit) => self.commit(commit),
             Command::Attach { service, mailbox, subscriptions } => {
                 let difference = self.router.attach(service, mailbox, &subscriptions);
                 self.change(difference);

@@ -137,7 +137,6 @@ impl Serving {
     fn encode(&mut self, desk: &mut Desk) {
         while self.wire.has_room() {
             let Some(packet) = desk.state.next_packet() else { return };
-            eprintln!("DBG {packet:?}");
             if let Err(error) = self.wire.encode(&packet) {
                 error!("{error}");
             }

@@ -5,12 +5,11 @@
 #[derive(Debug, Clone)]
 pub struct IdSet {
     words: Box<[u64; 1024]>,
-    count: usize,
 }
 
 impl Default for IdSet {
     fn default() -> Self {
-        Self { words: Box::new([0; 1024]), count: 0 }
+        Self { words: Box::new([0; 1024]) }
     }
 }
 
@@ -30,30 +29,20 @@ impl IdSet {
         let (word, bit) = Self::place(id);
         let new = self.words[word] & bit == 0;
         self.words[word] |= bit;
-        self.count += usize::from(new);
         new
     }
 
-    /// Removes `id`; false when it was not there.
+    /// Removes `id`, if it is there.
     pub fn remove(&mut self, id: u16) -> bool {
         let (word, bit) = Self::place(id);
         let present = self.words[word] & bit != 0;
         self.words[word] &= !bit;
-        self.count -= usize::from(present);
         present
     }
 
     /// Empties the set.
     pub fn clear(&mut self) {
-        if self.count > 0 {
-            self.words.fill(0);
-            self.count = 0;
-        }
-    }
-
-    /// How many are in the set.
-    pub const fn len(&self) -> usize {
-        self.count
+        self.words.fill(0);
     }
 }
 
@@ -67,15 +56,13 @@ pub struct Ids {
 impl Ids {
     /// The next identifier that is not in use, in rising order and from 65,535 on to 1; `None` when all are in use.
     pub fn take(&mut self) -> Option<u16> {
-        if self.used.len() >= usize::from(u16::MAX) {
-            return None;
-        }
-        loop {
+        for _ in 0..u16::MAX {
             self.last = self.last.checked_add(1).unwrap_or(1);
             if self.used.insert(self.last) {
                 return Some(self.last);
             }
         }
+        None
     }
 
     /// Gives `id` back.

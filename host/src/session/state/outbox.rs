@@ -151,7 +151,6 @@ impl Outbox {
         while self.sent == self.flights.len() && self.may_send(window) {
             let Queued { mut message, receipt } = self.queue.pop_front()?;
             let weight = message.weight();
-            eprintln!("DBG pop {message:?} {server:?}");
             if !fit(&mut message, server, self.protocol, events) {
                 self.bytes -= weight;
                 gone.extend(receipt);
@@ -163,9 +162,10 @@ impl Outbox {
                 self.current = Some(message);
                 return Some(Step::Current);
             }
-            eprintln!("DBG before id");
-            let id = ids.take()?;
-            eprintln!("DBG id {id}");
+            let Some(id) = ids.take() else {
+                self.queue.push_front(Queued { message, receipt });
+                return None;
+            };
             self.flights.push_back(Flight::new(id, message, receipt));
             self.sent += 1;
             return Some(Step::Flight(self.sent - 1));
@@ -287,7 +287,6 @@ fn fit(message: &mut Message, server: &Server, protocol: Protocol, events: &mut 
 fn fits(message: &Message, server: &Server, protocol: Protocol, events: &mut Vec<Event>) -> bool {
     let size = publish_size(message, protocol).map(|size| size.packet);
     let max = server.maximum_packet_size;
-    eprintln!("DBG size {size:?} {max}");
     let fits = size.is_some_and(|size| u64::try_from(size).is_ok_and(|size| size <= u64::from(max)));
     if !fits {
         events.push(Event::TooLarge { topic: message.topic.clone(), size, max });
