@@ -1,7 +1,7 @@
 //! What every case stands on: a broker, a host with one guest as the service `probe`, and a client. In: the guest and its
 //! section. Out: commands to it and its answers. Owns all three.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use miqro_tests::host::Setup;
 use miqro_tests::{Client, Host, Message, Mosquitto, Version};
 use serde_json::Value;
@@ -48,14 +48,16 @@ impl Stage {
 
     /// The next message on a topic below the service's base topic.
     pub async fn expect(&mut self, topic: &str) -> Result<Message> {
-        self.client.expect(&own(topic)).await
+        let message = self.client.expect(&own(topic)).await;
+        message.with_context(|| self.host.output().told("the message did not come"))
     }
 
     /// Publishes a command and returns how the guest answers it: `done`, or `refused` with the reason.
     pub async fn command(&mut self, topic: &str, command: Value) -> Result<Result<(), String>> {
         self.tell(topic, command).await?;
         loop {
-            let message = self.client.next().await?;
+            let message = self.client.next().await;
+            let message = message.with_context(|| self.host.output().told(&format!("no answer to {topic}")))?;
             match message.topic.as_str() {
                 "service/probe/done" => return Ok(Ok(())),
                 "service/probe/refused" => return Ok(Err(message.text())),
