@@ -1,8 +1,13 @@
 //! Surface: the command line. In: arguments. Out: one of the commands below, run to its exit code. Owns nothing.
 
 mod check;
+mod client;
+mod format;
+mod publish;
 mod run;
 mod show;
+mod subscribe;
+mod url;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +35,12 @@ enum Command {
     /// Show the configuration that is in effect
     #[command(name = "config")]
     Show(show::Show),
+    /// Publish a message, or one for each line of standard input
+    #[command(name = "pub")]
+    Publish(publish::Publish),
+    /// Show the messages that arrive
+    #[command(name = "sub")]
+    Subscribe(subscribe::Subscribe),
     /// Write a completion script for a shell to standard output
     #[command(after_help = "Example:\n  miqro-host completions bash > /etc/bash_completion.d/miqro-host")]
     Completions {
@@ -49,6 +60,8 @@ impl Cli {
             Command::Run(run) => run.run(config),
             Command::Check(check) => check.run(),
             Command::Show(show) => show.run(config),
+            Command::Publish(publish) => publish.run(config),
+            Command::Subscribe(subscribe) => subscribe.run(config),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "miqro-host", &mut std::io::stdout());
                 Ok(ExitCode::SUCCESS)

@@ -1,0 +1,205 @@
+//! Surface: `miqro-host sub`. In: filters. Out: the messages that arrive, each as a line on standard output. Owns the mailbox that
+//! they wait in.
+
+use std::io::{ErrorKind, IsTerminal, StdoutLock, Write};
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::client::{Client, seconds};
+use super::format::Format;
+use super::publish::qos;
+use crate::config::WhenFull;
+use crate::mailbox::{Limits, Mailbox, Next, mailbox};
+use crate::message::{Message, Qos, Receipt, Subscription};
+use crate::router::ServiceId;
+use crate::session::{Command, Commit, Handle};
+use crate::topic::Filter;
+
+/// The only receiver of this session.
+const ME: ServiceId = ServiceId(0);
+
+/// Messages that may wait for standard output.
+const WAITING: Limits = Limits { messages: 10_000, when_full: WhenFull::Unacknowledged };
+
+/// Arguments of `sub`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  miqro-host sub -v 'service/#'                       topic and payload of everything below service/
+  miqro-host sub -n 1 -W 5 service/echo/online        one message, or exit code 1 after 5 seconds
+  miqro-host sub --json '#'                           one JSON object a message, with properties
+  miqro-host sub --format '%t %q %x' 'sensor/+/raw'   letters: %t topic, %p payload, %x payload in hexadecimal,
+      %q QoS, %r retained (1 or 0), %R response topic, %D correlation data, %C content type, %E expiry in seconds,
+      %P user properties, %n line end, %% percent sign")]
+pub struct Subscribe {
+    /// Topic filters, with + and # where wanted
+    #[arg(value_name = "FILTER", required = true, value_parser = filter)]
+    filters: Vec<Filter>,
+    /// The highest quality of service: 0, 1 or 2
+    #[arg(short, long, value_name = "0|1|2", default_value = "0", value_parser = qos)]
+    qos: Qos,
+    /// End after so many messages
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    count: Option<NonZeroU64>,
+    /// End after so many seconds; with --count and too few messages the exit code is 1
+    #[arg(short = 'W', long = "wait", value_name = "SECONDS", value_parser = seconds)]
+    wait: Option<Duration>,
+    /// Show only messages that the broker had kept
+    #[arg(long, conflicts_with = "no_retained")]
+    retained_only: bool,
+    /// Show only messages that come from now on
+    #[arg(long)]
+    no_retained: bool,
+    /// Show the topic before each payload
+    #[arg(short, long, conflicts_with_all = ["format", "json"])]
+    verbose: bool,
+    /// How a message looks; see below
+    #[arg(short = 'F', long, value_name = "TEXT", conflicts_with = "json", value_parser = Format::parse)]
+    format: Option<Format>,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    client: Client,
+}
+
+fn filter(text: &str) -> Result<Filter, String> {
+    Filter::new(text).map_err(|error| error.to_string())
+}
+
+/// Why it ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// Enough messages, or told to stop.
+    Enough,
+    /// The time was up; so many messages had come.
+    Late(u64),
+    /// Nobody reads standard output any more.
+    Unread,
+}
+
+impl Subscribe {
+    /// Shows messages until there are enough, the time is up, or a signal comes.
+    ///
+    /// # Errors
+    /// The broker cannot be reached or refuses the connection; standard output cannot be written.
+    pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+        let connection = self.client.connection(config, "sub")?;
+        let end = self.client.with_session(connection, async |session| self.receive(session).await)?;
+        match (end, self.count) {
+            (End::Late(seen), Some(count)) if seen < count.get() => {
+                eprintln!("{seen} of {count} messages came in time");
+                Ok(ExitCode::FAILURE)
+            }
+            _ => Ok(ExitCode::SUCCESS),
+        }
+    }
+
+    async fn receive(&self, session: &Handle) -> anyhow::Result<End> {
+        let (sender, mut mailbox) = mailbox(WAITING);
+        let subscription = |filter: &Filter| Subscription { filter: filter.clone(), qos: self.qos };
+        let subscriptions = self.filters.iter().map(subscription).collect();
+        session.send(Command::Attach { service: ME, mailbox: sender, subscriptions }).await;
+        let mut seen = 0;
+        let end = tokio::select! {
+            end = self.show(session, &mut mailbox, &mut seen) => end,
+            () = passed(self.wait) => Ok(End::Late(0)),
+            signal = stopped() => signal.map(|()| End::Enough).context("waiting for signals"),
+        };
+        let lost = mailbox.counters().dropped_newest;
+        if lost > 0 {
+            eprintln!("{lost} messages with QoS 0 were lost because standard output was not read fast enough");
+        }
+        end.map(|end| if matches!(end, End::Late(_)) { End::Late(seen) } else { end })
+    }
+
+    async fn show(&self, session: &Handle, mailbox: &mut Mailbox, seen: &mut u64) -> anyhow::Result<End> {
+        let mut out = Output { stdout: std::io::stdout().lock(), safe: std::io::stdout().is_terminal() };
+        loop {
+            let delivery = match mailbox.next().await {
+                Next::Delivery(delivery) => delivery,
+                Next::Timers => continue,
+                Next::Closed => return Ok(End::Enough),
+            };
+            if self.is_wanted(&delivery.message) {
+                match out.message(self, &delivery.message) {
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(End::Unread),
+                    outcome => outcome.context("standard output")?,
+                }
+                *seen += 1;
+            }
+            if let Some(receipt) = delivery.receipt {
+                session.send(acknowledge(receipt)).await;
+            }
+            if self.count.is_some_and(|count| *seen >= count.get()) {
+                return Ok(End::Enough);
+            }
+        }
+    }
+
+    fn is_wanted(&self, message: &Message) -> bool {
+        !(self.retained_only && !message.retain || self.no_retained && message.retain)
+    }
+
+    fn line(&self, message: &Message) -> Vec<u8> {
+        match &self.format {
+            _ if self.json => Format::json(message),
+            Some(format) => format.message(message),
+            None if self.verbose => [message.topic.as_str().as_bytes(), b" ", &message.payload].concat(),
+            None => message.payload.to_vec(),
+        }
+    }
+}
+
+fn acknowledge(receipt: Receipt) -> Command {
+    Command::Commit(Commit { service: ME, receipt: Some(receipt), subscriptions: Vec::new(), publishes: Vec::new() })
+}
+
+async fn passed(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn stopped() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Standard output; a line is written as it comes, because a person or a pipe waits for it.
+struct Output {
+    stdout: StdoutLock<'static>,
+    /// On a terminal control characters are shown, not obeyed.
+    safe: bool,
+}
+
+impl Output {
+    fn message(&mut self, arguments: &Subscribe, message: &Message) -> std::io::Result<()> {
+        let mut line = arguments.line(message);
+        if self.safe {
+            line = visible(&line).into_bytes();
+        }
+        line.push(b'\n');
+        self.stdout.write_all(&line)
+    }
+}
+
+fn visible(line: &[u8]) -> String {
+    let mut text = String::new();
+    for character in String::from_utf8_lossy(line).chars() {
+        match character {
+            '\n' | '\t' => text.push(character),
+            control if control.is_control() => text.extend(control.escape_debug()),
+            other => text.push(other),
+        }
+    }
+    text
+}
