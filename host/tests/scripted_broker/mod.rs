@@ -82,6 +82,10 @@ impl Broker {
         Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), protocol }
     }
 
+    pub async fn on(protocol: Protocol, port: u16) -> Self {
+        Self { listener: TcpListener::bind(("127.0.0.1", port)).await.unwrap(), protocol }
+    }
+
     pub fn port(&self) -> u16 {
         self.listener.local_addr().unwrap().port()
     }
@@ -188,6 +192,13 @@ impl Peer {
 
     pub async fn disconnect(&mut self, reason: u8) {
         self.raw(&[0xE0, 2, reason, 0]).await;
+    }
+
+    /// Proves that the session has sent nothing else before, and that it serves the connection: PUBREL of an exchange that
+    /// nobody knows is answered at once.
+    pub async fn nothing_before(&mut self) {
+        self.pubrel(65_000).await;
+        assert_eq!(self.receive().await, Seen::PubComp(65_000));
     }
 
     /// Reads SUBSCRIBE, answers that all is granted, and gives it back.

@@ -49,6 +49,20 @@ impl Rig {
         peer
     }
 
+    /// The next connection with the session kept. In 3.1.1 nothing is subscribed again then.
+    pub async fn resumed(&self) -> Peer {
+        match self.broker.protocol {
+            Protocol::V5 => self.ready(true).await,
+            Protocol::V311 => self.broker.connected(true).await,
+        }
+    }
+
+    /// Breaks `peer` and gives the next connection, with the session kept.
+    pub async fn resumed_after(&self, peer: Peer) -> Peer {
+        drop(peer);
+        self.resumed().await
+    }
+
     pub async fn publish(&self, topic: &str, qos: u8, payload: &str) {
         self.commit(None, vec![message(topic, qos, payload)]).await;
     }
@@ -77,7 +91,7 @@ impl Rig {
     }
 
     pub fn nothing_delivered(&mut self) -> bool {
-        self.mailbox.try_next().is_none()
+        !matches!(self.mailbox.try_next(), Some(Next::Delivery(_)))
     }
 
     pub async fn status(&self, wanted: impl FnMut(&ConnectionStatus) -> bool) -> ConnectionStatus {

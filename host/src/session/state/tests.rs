@@ -1,1 +1,172 @@
+//! The session state against a model of a broker that acknowledges, delivers and loses connections and sessions at random.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod model;
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::message::Subscription;
+use crate::topic::Topic;
+use model::{Model, Step};
+
+fn steps(loses_session: bool) -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0_u8..3).prop_map(Step::Publish),
+        6 => (1_usize..6).prop_map(Step::Transport),
+        6 => (1_usize..4).prop_map(Step::Answer),
+        4 => (0_u8..3).prop_map(Step::Deliver),
+        5 => (any::<prop::sample::Index>(), proptest::collection::vec(0_u8..3, 0..3)).prop_map(|(which, publishes)| Step::Commit { which, publishes }),
+        1 => Just(Step::Subscribe),
+        1 => any::<bool>().prop_map(move |kept| Step::Lose { session: !kept && loses_session }),
+    ];
+    proptest::collection::vec(step, 0..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn nothing_is_lost_or_doubled_while_the_session_lives(steps in steps(false), window in 1_u16..8, v5 in any::<bool>()) {
+        let mut model = Model::new(if v5 { Protocol::V5 } else { Protocol::V311 }, window);
+        model.play(steps);
+        model.finish();
+        model.check_outgoing(true);
+    }
+
+    #[test]
+    fn nothing_is_lost_with_the_session(steps in steps(true), window in 1_u16..8, v5 in any::<bool>()) {
+        let mut model = Model::new(if v5 { Protocol::V5 } else { Protocol::V311 }, window);
+        model.play(steps);
+        model.finish();
+        model.check_outgoing(false);
+    }
+}
+
+#[test]
+fn identifiers_come_round_without_a_collision() {
+    let mut model = Model::new(Protocol::V5, 8);
+    for round in 0..70_000_u32 {
+        let steps = [Step::Publish(1 + u8::from(round % 3 == 0)), Step::Transport(8), Step::Answer(8)];
+        model.play(steps.into());
+    }
+    model.finish();
+    model.check_outgoing(true);
+}
+
+fn wanted(filter: &str, id: u32) -> Wanted {
+    Wanted { subscription: Subscription { filter: Filter::new(filter).unwrap(), qos: Qos::AtLeastOnce }, id }
+}
+
+fn connected(protocol: Protocol, server: Server, wanted: Vec<Wanted>) -> State {
+    let mut state = State::new(protocol, OutboxLimits { messages: 100, bytes: 1 << 20 });
+    state.connected(&ConnAck { session_present: false, reason: Reason::SUCCESS, text: None, server }, wanted);
+    state
+}
+
+fn subscribes(state: &mut State) -> Vec<(Option<u32>, usize)> {
+    let mut seen = Vec::new();
+    while let Some(packet) = state.next_packet() {
+        let Outgoing::Subscribe(request) = packet else { panic!("not SUBSCRIBE") };
+        seen.push((request.subscription_id, request.subscriptions.len()));
+    }
+    seen
+}
+
+#[test]
+fn filters_share_packets_as_far_as_identifiers_and_sizes_allow() {
+    let filters = || (1..=250).map(|id| wanted(&format!("filter/{id}"), id)).collect::<Vec<_>>();
+    let mut state = connected(Protocol::V311, Server::default(), filters());
+    assert_eq!(subscribes(&mut state), [(None, 100), (None, 100), (None, 50)]);
+    let mut state = connected(Protocol::V5, Server::default(), filters());
+    assert_eq!(subscribes(&mut state), (1..=250).map(|id| (Some(id), 1)).collect::<Vec<_>>());
+    let small = Server { subscription_ids: false, maximum_packet_size: 100, ..Server::default() };
+    let mut state = connected(Protocol::V5, small, filters());
+    let packets = subscribes(&mut state);
+    assert!(packets.iter().all(|(id, count)| id.is_none() && *count <= 7), "{packets:?}");
+    assert_eq!(packets.iter().map(|(_, count)| count).sum::<usize>(), 250);
+}
+
+#[test]
+fn what_the_broker_does_not_support_is_refused_here() {
+    let server = Server { shared: false, wildcards: false, ..Server::default() };
+    let mut state = connected(Protocol::V5, server, vec![wanted("$share/g/a", 1), wanted("a/+", 2), wanted("a", 3)]);
+    assert_eq!(subscribes(&mut state), [(Some(3), 1)]);
+    let refused = |filter: &str, reason| Event::SubscriptionRefused { filter: Filter::new(filter).unwrap(), reason };
+    let expected = [
+        refused("$share/g/a", Reason::SHARED_NOT_SUPPORTED),
+        refused("a/+", Reason::WILDCARDS_NOT_SUPPORTED),
+    ];
+    assert_eq!(state.take_events(), expected);
+    assert_eq!(state.take_answers(), [1, 2].map(|id| Answer { id, granted: false }));
+}
+
+#[test]
+fn what_goes_wrong_is_told() {
+    let server = Server { maximum_packet_size: 60, ..Server::default() };
+    let mut state = connected(Protocol::V5, server.clone(), vec![wanted("a", 1)]);
+    let Some(Outgoing::Subscribe(request)) = state.next_packet() else { panic!("not SUBSCRIBE") };
+    let id = request.id;
+    state.received(Incoming::SubAck { id, reasons: vec![Reason::NOT_AUTHORIZED] }).unwrap();
+    let topic = Topic::new("t").unwrap();
+    let message = |payload: &str| Message::new(topic.clone(), payload.to_owned(), Qos::AtLeastOnce, false);
+    state.committed(None, vec![message(&"x".repeat(100)), message("refused"), message("lost")]);
+    let Some(Outgoing::Publish { id, .. }) = state.next_packet() else { panic!("not PUBLISH") };
+    let reason = Reason(0x97);
+    state.received(Incoming::Ack(Ack { kind: AckKind::PubAck, id, reason })).unwrap();
+    assert!(state.next_packet().is_some());
+    state.disconnected();
+    for _ in 0..150 {
+        state.committed(None, vec![Message::new(topic.clone(), "0", Qos::AtMostOnce, false)]);
+    }
+    state.connected(&ConnAck { session_present: false, reason: Reason::SUCCESS, text: None, server }, Vec::new());
+    let expected = [
+        Event::SubscriptionRefused { filter: Filter::new("a").unwrap(), reason: Reason::NOT_AUTHORIZED },
+        Event::TooLarge { topic: topic.clone(), size: Some(108), max: 60 },
+        Event::Refused { topic, reason },
+        Event::Republished { count: 1 },
+        Event::Dropped { count: 51 },
+    ];
+    assert_eq!(state.take_events(), expected);
+}
+
+#[test]
+fn a_service_that_drops_a_message_does_not_hold_its_acknowledgement_back() {
+    let mut state = connected(Protocol::V5, Server::default(), Vec::new());
+    let message = Message::new(Topic::new("t").unwrap(), "m", Qos::AtLeastOnce, false);
+    let publish = Publish { id: 7, subscription_ids: SubscriptionIds::default(), message };
+    let arrival = state.received(Incoming::Publish(publish)).unwrap().unwrap();
+    let receipt = arrival.receipt.unwrap();
+    state.routed(receipt, 2);
+    state.committed(Some(receipt), Vec::new());
+    assert_eq!(state.next_packet(), None);
+    state.settled(receipt);
+    assert_eq!(state.next_packet(), Some(Outgoing::Ack(Ack::success(AckKind::PubAck, 7))));
+}
+
+#[test]
+fn the_keepalive_asks_and_then_gives_up() {
+    let start = Instant::now();
+    let at = |seconds: u64| start + Duration::from_secs(seconds);
+    let mut keepalive = Keepalive::new(Duration::from_secs(10), start);
+    assert_eq!(keepalive.deadline(), Some(at(10)));
+    assert_eq!(keepalive.due(at(9)), Due::Nothing);
+    assert_eq!(keepalive.due(at(10)), Due::Ping);
+    keepalive.sent(at(10), true);
+    assert_eq!(keepalive.deadline(), Some(at(13)));
+    assert_eq!(keepalive.due(at(12)), Due::Nothing);
+    assert_eq!(keepalive.due(at(13)), Due::Silent(Duration::from_secs(13)));
+    keepalive.received(at(13));
+    keepalive.stalled(at(14));
+    keepalive.received(at(26));
+    assert_eq!(keepalive.due(at(27)), Due::Stalled(Duration::from_secs(13)));
+    keepalive.sent(at(27), true);
+    assert_eq!(keepalive.due(at(27)), Due::Nothing);
+    // a process that slept asks first, and gives the broker its time
+    assert_eq!(keepalive.due(at(500)), Due::Ping);
+    assert_eq!(keepalive.due(at(501)), Due::Nothing);
+    assert_eq!(keepalive.due(at(503)), Due::Silent(Duration::from_secs(477)));
+    assert_eq!(Keepalive::new(Duration::ZERO, start).deadline(), None);
+}
