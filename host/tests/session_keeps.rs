@@ -42,6 +42,8 @@ both_versions!(a_packet_above_our_limit_ends_the_connection_with_a_reason, |vers
     let mut rig = Rig::with(version, |connection| connection.max_packet_size = 1000).await;
     let mut peer = rig.ready(false).await;
     peer.publish("in/a", 0, 0, false, vec![b'x'; 2000]).await;
+    let farewell = if version == Protocol::V5 { 0x95 } else { 0 };
+    assert_eq!(peer.receive().await, Seen::Disconnect(farewell));
     assert!(rig.disconnected().await.contains("max_packet_size"));
     assert!(rig.nothing_delivered());
 });

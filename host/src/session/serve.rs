@@ -101,17 +101,16 @@ impl Serving {
     }
 
     fn packets(&mut self, desk: &mut Desk) -> Result<(), Fault> {
-        let mut batch = self.wire.packets()?;
-        while let Some(packet) = batch.next_packet() {
-            match packet? {
-                Incoming::Disconnect { reason, text } => return Err(disconnected(reason, text)),
-                packet => desk.received(packet).map_err(|violation| Fault {
-                    reason: Some(violation.reason),
-                    ended: Ended::Lost(violation.to_string()),
-                })?,
+        // until nothing is complete: what is wrong with a later packet shows only when those before it are out
+        loop {
+            let mut batch = self.wire.packets()?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            while let Some(packet) = batch.next_packet() {
+                packet_came(packet?, desk)?;
             }
         }
-        Ok(())
     }
 
     /// Encodes and writes until there is nothing more or the socket is full.
@@ -176,6 +175,14 @@ impl Serving {
         drop(tokio::time::timeout(FAREWELL, farewell).await);
         ended
     }
+}
+
+fn packet_came(packet: Incoming, desk: &mut Desk) -> Result<(), Fault> {
+    if let Incoming::Disconnect { reason, text } = packet {
+        return Err(disconnected(reason, text));
+    }
+    desk.received(packet)
+        .map_err(|violation| Fault { reason: Some(violation.reason), ended: Ended::Lost(violation.to_string()) })
 }
 
 /// The finest distance of two looks at the clock.

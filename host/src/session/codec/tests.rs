@@ -197,8 +197,7 @@ fn rumqttc_reads_acknowledgements_and_disconnect() {
 #[test]
 fn what_mqtt_cannot_express_is_refused_and_leaves_no_bytes() {
     let mut message = Message::new(Topic::new("t").unwrap(), "x", Qos::AtMostOnce, false);
-    message.properties =
-        Some(Box::new(Properties { content_type: Some("x".repeat(70_000)), ..Properties::default() }));
+    message.properties = Some(Box::new(Properties { content_type: Some("x".repeat(70_000)), ..Properties::default() }));
     let mut out = BytesMut::new();
     let packet = Outgoing::Publish { id: 0, dup: false, message: &message };
     assert!(codec(Protocol::V5).encode(&packet, &mut out).is_err());

@@ -95,10 +95,8 @@ fn what_the_broker_does_not_support_is_refused_here() {
     let mut state = connected(Protocol::V5, server, vec![wanted("$share/g/a", 1), wanted("a/+", 2), wanted("a", 3)]);
     assert_eq!(subscribes(&mut state), [(Some(3), 1)]);
     let refused = |filter: &str, reason| Event::SubscriptionRefused { filter: Filter::new(filter).unwrap(), reason };
-    let expected = [
-        refused("$share/g/a", Reason::SHARED_NOT_SUPPORTED),
-        refused("a/+", Reason::WILDCARDS_NOT_SUPPORTED),
-    ];
+    let expected =
+        [refused("$share/g/a", Reason::SHARED_NOT_SUPPORTED), refused("a/+", Reason::WILDCARDS_NOT_SUPPORTED)];
     assert_eq!(state.take_events(), expected);
     assert_eq!(state.take_answers(), [1, 2].map(|id| Answer { id, granted: false }));
 }
