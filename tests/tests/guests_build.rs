@@ -26,7 +26,9 @@ async fn cargo_component_builds_what_the_host_accepts() -> Result<()> {
     let mut client = host.client().await?;
     client.subscribe("service/echo/echo_response", 1).await?;
     host.replace("echo", &std::fs::read(built.join("echo.wasm"))?)?;
-    host.output().wait_for("the new component runs", |line| line.contains("echo") && line.contains("replaced")).await?;
+    host.output()
+        .wait_for("the new component runs", |line| line.contains("echo") && line.contains("takes over"))
+        .await?;
     client.publish("service/echo/echo", "hello").await?;
     assert_eq!(client.next().await?.text(), "hello");
     Ok(())

@@ -1,6 +1,6 @@
 //! What a guest exports: `handle`, `tick`, and the optional `start` and `stop`.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use miqro_tests::{Client, Host, Message, Mosquitto, Version, guests};
 use serde_json::{Value, json};
 
@@ -90,12 +90,13 @@ async fn before_the_first_message() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let mut client = Client::connect(broker.port()).await?;
     // waits at the broker for the subscription that `start` makes
-    client.send(Message::new(own("work"), "").retained()).await?;
+    client.send(Message::new(own("work"), "waiting").retained()).await?;
     client.subscribe(&own("+"), 1).await?;
-    let _host = Host::on(broker.port()).service("probe", "contract-lifecycle", json!({})).start().await?;
+    let host = Host::on(broker.port()).service("probe", "contract-lifecycle", json!({})).start().await?;
     let mut topics = Vec::new();
     while topics.last().is_none_or(|topic| *topic != own("worked")) {
-        topics.push(client.next().await?.topic);
+        let message = client.next().await;
+        topics.push(message.with_context(|| host.output().told(&format!("only {topics:?} came")))?.topic);
     }
     let place = |topic: &str| topics.iter().position(|other| *other == own(topic));
     assert!(place("started").is_some() && place("started") < place("worked"), "{topics:?}");
