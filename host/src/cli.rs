@@ -1,5 +1,6 @@
 //! Surface: the command line. In: arguments. Out: one of the commands below, run to its exit code. Owns nothing.
 
+mod answers;
 mod check;
 mod client;
 mod format;

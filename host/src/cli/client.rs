@@ -59,6 +59,11 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 impl Client {
+    /// How long to wait for the broker.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// The settings: the configuration's, with what the command line says, for a session that leaves nothing behind.
     ///
     /// # Errors

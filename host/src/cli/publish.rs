@@ -9,12 +9,14 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::answers::Answers;
 use super::client::Client;
+use super::subscribe::filter;
 use crate::config::Protocol;
 use crate::message::{Message, Properties, Qos};
 use crate::router::ServiceId;
 use crate::session::{Command, Commit, Handle};
-use crate::topic::Topic;
+use crate::topic::{Filter, Topic};
 
 /// Lines that are read ahead of the session.
 const LINES_AHEAD: usize = 64;
@@ -26,6 +28,7 @@ const LINES_AHEAD: usize = 64;
   miqro-host pub -q 1 -r state/lamp on                acknowledged, and kept by the broker for later subscribers
   miqro-host pub -r state/lamp --empty                forget the retained message
   miqro-host pub camera/image --file picture.jpg
+  miqro-host pub service/echo/echo hello --answers 'service/echo/#'   and show what comes back
   seq 1000 | miqro-host pub numbers --stdin-lines
   miqro-host pub --url mqtts://user@broker.example add '[1,2]' --response-topic reply/1")]
 pub struct Publish {
@@ -40,6 +43,9 @@ pub struct Publish {
     /// Let the broker keep the message for later subscribers
     #[arg(short, long)]
     retain: bool,
+    /// Wait for an answer on this filter, show it, and fail when none comes within --timeout
+    #[arg(long, value_name = "FILTER", value_parser = filter, conflicts_with = "stdin_lines")]
+    answers: Option<Filter>,
     #[command(flatten)]
     properties: Given,
     #[command(flatten)]
@@ -130,9 +136,18 @@ impl Publish {
             self.client.with_session(connection, async |session| send_lines(session, &template).await)?;
         } else {
             let payload = self.payload.read()?;
+            let (answers, patience) = (self.answers, self.client.timeout());
             self.client.with_session(connection, async |session| {
+                let question = template.topic.clone();
+                let answers = match answers {
+                    Some(filter) => Some(Answers::open(session, filter).await),
+                    None => None,
+                };
                 send(session, Message { payload, ..template }).await;
-                Ok(())
+                match answers {
+                    Some(answers) => answers.first(&question, patience).await,
+                    None => Ok(()),
+                }
             })?;
         }
         Ok(ExitCode::SUCCESS)

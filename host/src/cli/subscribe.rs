@@ -66,7 +66,8 @@ pub struct Subscribe {
     client: Client,
 }
 
-fn filter(text: &str) -> Result<Filter, String> {
+/// Reads a filter.
+pub(super) fn filter(text: &str) -> Result<Filter, String> {
     Filter::new(text).map_err(|error| error.to_string())
 }
 
