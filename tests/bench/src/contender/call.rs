@@ -1,0 +1,69 @@
+//! The guest without a host: one call after the other, as the host makes them. In: a component, payload sizes. Out: nanoseconds
+//! a call, one line a size, on standard output. Owns the instance.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use miqro_host::config::{Grants, Limits};
+use miqro_host::guest::{Call, EngineOptions, Host, Instance, Setting};
+use miqro_host::message::{Message, Qos};
+use miqro_host::topic::{BaseTopic, Topic};
+
+/// Payload sizes that are measured.
+pub const SIZES: [usize; 2] = [32, 1024];
+/// Calls between two looks at the clock.
+const BATCH: u32 = 1_000;
+const SPAN: Duration = Duration::from_millis(100);
+/// Best of so many spans: what else runs on the machine only ever makes a call slower.
+const SPANS: usize = 7;
+
+/// Measures and prints.
+///
+/// # Errors
+/// When the component cannot be loaded, or a call fails.
+pub async fn run(component: &Path) -> Result<()> {
+    let host = Host::new(EngineOptions { cache_dir: None, services: 1 })?;
+    let component = host.compile(&std::fs::read(component)?)?;
+    let base = BaseTopic::of_service("echo")?;
+    let topic = base.topic("echo")?;
+    let setting = Setting {
+        name: "echo".into(),
+        base,
+        config_json: "{}".into(),
+        limits: Limits::default(),
+        grants: Grants::default(),
+    };
+    let mut instance = component.instantiate(Arc::new(setting)).await?;
+    instance = called(instance, Call::Start).await?;
+    for size in SIZES {
+        let mut best = f64::INFINITY;
+        for _ in 0..SPANS {
+            let nanoseconds;
+            (instance, nanoseconds) = span(instance, &topic, size).await?;
+            best = best.min(nanoseconds);
+        }
+        println!("{best:.0}");
+    }
+    Ok(())
+}
+
+/// Nanoseconds a call over one span.
+async fn span(mut instance: Box<Instance>, topic: &Topic, size: usize) -> Result<(Box<Instance>, f64)> {
+    let message = Message::new(topic.clone(), vec![b'x'; size], Qos::AtMostOnce, false);
+    let (start, mut calls) = (Instant::now(), 0);
+    while start.elapsed() < SPAN {
+        for _ in 0..BATCH {
+            instance = called(instance, Call::Message { message: message.clone(), attempt: 1 }).await?;
+        }
+        calls += BATCH;
+    }
+    Ok((instance, start.elapsed().as_nanos() as f64 / f64::from(calls)))
+}
+
+async fn called(instance: Box<Instance>, call: Call) -> Result<Box<Instance>> {
+    let (instance, effects) = Box::pin(instance.call(call)).await;
+    effects?;
+    instance.context("the instance is gone")
+}

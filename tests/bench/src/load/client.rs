@@ -1,0 +1,51 @@
+//! The generator as client of a real broker. In: the broker's port and topics. Out: a `Link` on which answers come. Owns
+//! nothing.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::Link;
+use crate::process::Process;
+use crate::wire::packets::{connect, subscribe};
+use crate::wire::{Template, Version};
+
+/// How many answers may be on their way to the generator at QoS 1.
+const RECEIVE_MAXIMUM: u16 = 2_000;
+/// How long a contender may take to answer for the first time.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
+/// The client identifier of the generator.
+const CLIENT_ID: &str = "miqro-bench-load";
+
+/// Connects to the broker on `port`, subscribes to `response` and asks on `request` until `process` answers.
+///
+/// # Errors
+/// When the broker refuses or the contender never answers.
+pub async fn open(port: u16, request: &str, response: &str, process: &mut Process) -> Result<Link> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.context("the broker cannot be reached")?;
+    let mut link = Link::new(stream)?;
+    link.answer_topic = response.into();
+    link.push(&connect(&format!("{CLIENT_ID}-{response}"), RECEIVE_MAXIMUM));
+    link.push(&subscribe(response, 1));
+    let hello = Template::new(request, b"hello", 0, Version::V5, 0);
+    let end = Instant::now() + FIRST_ANSWER;
+    let mut answers = 0;
+    while Instant::now() < end {
+        process.check()?;
+        link.publish(&hello, &[]);
+        let tick = Instant::now() + Duration::from_millis(50);
+        while let Ok(turn) = timeout(tick - Instant::now(), link.turn(|_| answers += 1)).await {
+            turn?;
+        }
+        if answers > 0 {
+            // earlier questions may still be answered: they must not be taken for answers to what is measured
+            while let Ok(turn) = timeout(Duration::from_millis(100), link.turn(|_| ())).await {
+                turn?;
+            }
+            return Ok(link);
+        }
+    }
+    bail!("no answer on {response} within {FIRST_ANSWER:?}")
+}

@@ -1,0 +1,97 @@
+//! Open load: so many messages a second, whether answers come or not. In: a `Link`, a rate. Out: latencies counted from the
+//! moment at which a message was due (so a stalled contender cannot hide its stall), the longest time without an answer,
+//! what was lost and what came twice. Owns nothing.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::Link;
+use crate::samples::Samples;
+use crate::wire::Template;
+
+/// How long late answers are waited for.
+const LATE: Duration = Duration::from_secs(3);
+/// Digits of the number in each payload.
+pub const STAMP: usize = 10;
+
+/// What was seen.
+#[derive(Debug, Default)]
+pub struct Paced {
+    /// Latencies.
+    pub samples: Samples,
+    /// The longest time between two answers.
+    pub gap: Duration,
+    /// Messages sent.
+    pub sent: usize,
+    /// Messages never answered.
+    pub lost: usize,
+    /// Answers that came again.
+    pub twice: usize,
+}
+
+/// The state of one run.
+struct Run {
+    start: Instant,
+    rate: f64,
+    answered: Vec<bool>,
+    last: Instant,
+    seen: Paced,
+}
+
+impl Run {
+    fn due(&self, number: usize) -> Instant {
+        self.start + Duration::from_secs_f64(number as f64 / self.rate)
+    }
+
+    fn answer(&mut self, payload: &[u8], now: Instant) {
+        let number = payload.get(..STAMP).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<usize>().ok());
+        let Some(number) = number.filter(|n| *n < self.answered.len()) else { return };
+        if std::mem::replace(&mut self.answered[number], true) {
+            self.seen.twice += 1;
+            return;
+        }
+        self.seen.samples.add(now - self.due(number));
+        self.seen.gap = self.seen.gap.max(now - self.last);
+        self.last = now;
+    }
+}
+
+/// Sends `message` at `rate` a second for `span`.
+///
+/// # Errors
+/// When the connection is lost.
+pub async fn run(link: &mut Link, message: &Template, rate: f64, span: Duration) -> Result<Paced> {
+    let start = Instant::now();
+    let mut run = Run { start, rate, answered: vec![], last: start, seen: Paced::default() };
+    let mut tick = interval(Duration::from_millis(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while start.elapsed() < span {
+        let due = (start.elapsed().as_secs_f64() * rate) as usize;
+        while run.answered.len() < due {
+            link.publish(message, format!("{:0STAMP$}", run.answered.len()).as_bytes());
+            run.answered.push(false);
+        }
+        link.flush()?;
+        tokio::select! {
+            _ = tick.tick() => {}
+            turn = link.turn(|payload| run.answer(payload, Instant::now())) => turn?,
+        }
+    }
+    wait_for_rest(link, &mut run).await?;
+    run.seen.sent = run.answered.len();
+    run.seen.lost = run.answered.iter().filter(|answered| !**answered).count();
+    Ok(run.seen)
+}
+
+async fn wait_for_rest(link: &mut Link, run: &mut Run) -> Result<()> {
+    let end = Instant::now() + LATE;
+    while run.seen.samples.count() < run.answered.len() && Instant::now() < end {
+        if let Ok(turn) = timeout(end - Instant::now(), link.turn(|payload| run.answer(payload, Instant::now()))).await
+        {
+            turn?;
+        }
+    }
+    Ok(())
+}

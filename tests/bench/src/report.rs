@@ -1,0 +1,65 @@
+//! Pure: what is printed. In: figures. Out: a text with aligned Markdown tables, and the same as JSON. Owns nothing.
+
+pub mod aim;
+pub mod table;
+
+pub use aim::Aim;
+pub use table::{Table, Value};
+
+use std::fmt;
+
+/// One part of the report.
+#[derive(Debug, Clone, Default)]
+pub struct Section {
+    /// Its heading.
+    pub title: String,
+    /// The figures.
+    pub table: Table,
+    /// What must be known to read them.
+    pub notes: Vec<String>,
+    /// The aims that they decide.
+    pub aims: Vec<Aim>,
+}
+
+/// The whole report.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// In the order of printing.
+    pub sections: Vec<Section>,
+}
+
+impl Report {
+    /// The report as JSON: one object a section, with its rows and its aims.
+    pub fn json(&self) -> serde_json::Value {
+        let section = |s: &Section| {
+            serde_json::json!({
+                "title": s.title, "rows": s.table.json(), "notes": s.notes,
+                "aims": s.aims.iter().map(Aim::json).collect::<Vec<_>>(),
+            })
+        };
+        self.sections.iter().map(section).collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for section in &self.sections {
+            write!(f, "{section}")?;
+        }
+        let aims: Vec<&Aim> = self.sections.iter().flat_map(|section| &section.aims).collect();
+        let met = aims.iter().filter(|aim| aim.is_met()).count();
+        let mut table = Table::new(&["aim", "wanted", "measured", "verdict"]);
+        aims.iter().for_each(|aim| table.row(aim.row()));
+        write!(f, "\n## Aims: {met} of {} met\n\n{table}", aims.len())
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\n## {}\n\n{}", self.title, self.table)?;
+        if !self.notes.is_empty() {
+            writeln!(f)?;
+        }
+        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
+    }
+}

@@ -1,0 +1,38 @@
+//! What is measured. In: `Programs`, `Plan`. Out: one `Section` of the report each. Owns the processes of one measurement.
+
+pub mod cold;
+pub mod echo;
+pub mod echo_table;
+pub mod idle;
+pub mod swap;
+
+use std::time::Duration;
+
+/// How long everything is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Rounds; figures are medians of them.
+    pub rounds: usize,
+    /// One measurement of throughput.
+    pub span: Duration,
+    /// One measurement of latency.
+    pub latency: Duration,
+    /// One measurement at a fixed rate, and of ticking services.
+    pub steady: Duration,
+    /// Whether to measure what the generator can do at most.
+    pub ceiling: bool,
+}
+
+impl Plan {
+    /// A few minutes in all.
+    pub fn quick() -> Self {
+        let ms = Duration::from_millis;
+        Self { rounds: 3, span: ms(800), latency: ms(200), steady: ms(5_000), ceiling: false }
+    }
+
+    /// Longer, for figures to keep.
+    pub fn full() -> Self {
+        let ms = Duration::from_millis;
+        Self { rounds: 7, span: ms(2_000), latency: ms(1_000), steady: ms(15_000), ceiling: true }
+    }
+}
