@@ -88,6 +88,10 @@ async fn live(config: Config, greet: Greeting<'_>, pool: &Runtime) -> anyhow::Re
             sessions.quiesce().await;
             // what is late here is not acknowledged, so the broker delivers it again
             let _ = tokio::time::timeout_at(deadline.into(), supervisor.stop(deadline)).await;
+            for (id, service) in supervisor.unfinished() {
+                warn!(service = service.name.as_str(), "has not stopped in time; what it is handling comes again");
+                sessions.offline(id, &service.base).await;
+            }
             sessions.stop(deadline.max(Instant::now() + Duration::from_secs(1))).await;
         } => {}
     }
@@ -105,12 +109,15 @@ async fn connect(broker: Broker, pool: &Runtime) -> anyhow::Result<(Connection, 
     match broker {
         Broker::Remote(connection) => Ok((connection, None)),
         Broker::Embedded(embedded, mut connection) => {
-            let own = connection.credentials.clone();
+            let (own, wanted) = (connection.credentials.clone(), embedded.listen);
             let running = pool
                 .spawn(async move { broker::start(&embedded, own.as_ref()).await })
                 .await
                 .context("starting the embedded broker")??;
             let address = running.address();
+            if address.port() != wanted.port() && wanted.port() != 0 {
+                warn!("{wanted} is in use; the embedded broker listens on {address} instead");
+            }
             connection.host = reachable(address.ip()).to_string();
             connection.port = address.port();
             Ok((connection, Some(running)))

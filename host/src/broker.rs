@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mqtt5::MqttError;
 use mqtt5::broker::{
@@ -35,6 +36,10 @@ const QUEUED_MESSAGES: usize = 10_000;
 
 /// Bytes kept for a client that is away or slow; beyond it the oldest are dropped.
 const QUEUED_BYTES: usize = 64 << 20;
+
+/// How long the broker goes on after the order to stop: what was published last (the services' `online`) is still on its way to
+/// the clients then, and the crate does not tell when it has left.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How many ports are tried, from the default one on, when it is in use.
 const PORTS_TRIED: u16 = 100;
@@ -111,6 +116,7 @@ impl Running {
     /// # Errors
     /// When the last writes failed, or the broker had ended before.
     pub async fn stop(self) -> Result<(), BrokerError> {
+        tokio::time::sleep(LAST_WORDS).await;
         self.shutdown.0.shutdown();
         outcome(self.task.await)
     }

@@ -4,6 +4,7 @@
 //! `task` is the loop, `call` where a guest call runs, `lifecycle` what is done about a fault, `presence` the `online` topic.
 
 mod call;
+mod drops;
 pub mod lifecycle;
 mod presence;
 mod task;

@@ -13,7 +13,8 @@ use tracing::{error, info, warn};
 
 use crate::config;
 use crate::guest::{self, Setting};
-use crate::service::{self, Command, Prepared};
+use crate::router::ServiceId;
+use crate::service::{self, Command, Prepared, Status};
 use crate::watch::Watch;
 
 use load::{LoadError, load};
@@ -23,6 +24,8 @@ type Hash = [u8; 32];
 
 /// One service as the supervisor sees it.
 pub struct Entry {
+    /// Its number.
+    pub id: ServiceId,
     /// Its configuration.
     pub config: Arc<config::Service>,
     /// What its guest gets to know.
@@ -82,6 +85,12 @@ impl Supervisor {
         for entry in &mut self.entries {
             entry.handle.ended().await;
         }
+    }
+
+    /// The services that have not ended.
+    pub fn unfinished(&self) -> Vec<(ServiceId, Arc<config::Service>)> {
+        let running = self.entries.iter().filter(|entry| entry.handle.status() != Status::Stopped);
+        running.map(|entry| (entry.id, entry.config.clone())).collect()
     }
 
     /// Compiles the file and starts an instance for each service that uses it, beside the running ones.

@@ -7,14 +7,18 @@ pub mod client;
 pub mod deadline;
 pub mod guests;
 pub mod host;
+pub mod load;
 pub mod message;
 pub mod mosquitto;
 pub mod output;
 pub mod place;
 pub mod process;
+pub mod wire;
 
 pub use client::{Client, Version};
 pub use deadline::Deadline;
 pub use host::Host;
+pub use load::{Load, Tally};
 pub use message::{Message, Properties};
 pub use mosquitto::Mosquitto;
+pub use wire::Wire;

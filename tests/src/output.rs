@@ -65,6 +65,19 @@ impl Output {
         found.and_then(|line| line.context("the program ended")).with_context(|| self.told(what))
     }
 
+    /// Waits for a line after the first `start` ones that has `text` in it.
+    ///
+    /// # Errors
+    /// As [`Output::wait_for`].
+    pub async fn says(&self, start: usize, text: &str) -> Result<String> {
+        self.wait_from(start, text, |line| line.contains(text)).await
+    }
+
+    /// How many lines have `text` in them so far.
+    pub fn count(&self, text: &str) -> usize {
+        self.lines().iter().filter(|line| line.contains(text)).count()
+    }
+
     /// Waits until the program has closed its standard streams, which it does when it ends.
     pub async fn closed(&self) {
         let mut count = self.count.clone();

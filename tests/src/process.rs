@@ -78,3 +78,33 @@ impl Drop for Process {
         let _ = self.kill();
     }
 }
+
+/// What a program that has ended has said.
+#[derive(Debug)]
+pub struct Said {
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
+/// Runs `command` to its end, with nothing on its standard input.
+///
+/// # Errors
+/// When it cannot be started, or when it does not end: it is killed then.
+pub async fn run_to_end(command: &mut Command) -> Result<Said> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()))?;
+    let out = Output::read(vec![Box::new(child.stdout.take().context("no standard output")?)]);
+    let err = Output::read(vec![Box::new(child.stderr.take().context("no standard error")?)]);
+    let closed = async { tokio::join!(out.closed(), err.closed()) };
+    let ended = Deadline::new().wait(format!("the end of {command:?}"), closed).await;
+    if ended.is_err() {
+        child.kill()?;
+    }
+    let code = child.wait()?.code();
+    let text = |output: &Output| output.lines().iter().map(|line| format!("{line}\n")).collect();
+    ended.map(|_| Said { code, out: text(&out), err: text(&err) })
+}

@@ -1,233 +1,327 @@
-//! What becomes of messages: every quality of service, both versions of the protocol, both brokers, and whichever of broker
-//! and host is stopped or killed meanwhile.
+//! Delivery: what reaches the host is answered, through both brokers, in both versions of the protocol, at every quality of
+//! service, and through everything that may happen to the broker, the connection and the host.
 
-use std::collections::BTreeSet;
-
-use anyhow::{Context, Result};
-use miqro_tests::client::Options;
+use anyhow::Result;
 use miqro_tests::host::Setup;
 use miqro_tests::mosquitto;
-use miqro_tests::{Client, Host, Message, Mosquitto, Version, place};
-use serde_json::json;
+use miqro_tests::{Client, Host, Load, Message, Mosquitto, Properties, Tally, Version, Wire};
+use serde_json::{Value, json};
 
-/// A broker that keeps its sessions on disk.
-fn persistent() -> mosquitto::Setup {
-    mosquitto::Setup { persistent: true, ..mosquitto::Setup::default() }
+/// Messages of each kind in a conversation.
+const MESSAGES: u32 = 100;
+
+#[tokio::test]
+async fn mosquitto_with_mqtt_5() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    everything(Host::on(broker.port()), Version::V5).await
 }
 
-fn relay(setup: Setup) -> Setup {
-    setup.service("relay", "relay", json!({}))
+#[tokio::test]
+async fn mosquitto_with_mqtt_3_1_1() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    everything(Host::on(broker.port()), Version::V311).await
 }
 
-/// A client that receives what the relay answers, also what came while it was away.
-async fn receiver(port: u16) -> Result<Client> {
-    let mut client = Client::with(&Options { keep_session: true, ..Options::new(port) }).await?;
+#[tokio::test]
+async fn the_embedded_broker_with_mqtt_5() -> Result<()> {
+    everything(Host::embedded()?, Version::V5).await
+}
+
+#[tokio::test]
+async fn the_embedded_broker_with_mqtt_3_1_1() -> Result<()> {
+    everything(Host::embedded()?, Version::V311).await
+}
+
+async fn everything(setup: Setup, version: Version) -> Result<()> {
+    let at_qos_2 = |filter| json!({ "subscriptions": [{ "filter": filter, "qos": 2 }] });
+    let mut host = setup
+        .version(version)
+        .service("echo", "echo", at_qos_2("echo"))
+        .service("relay", "relay", at_qos_2("in"))
+        .service("told", "contract-message-info", json!({}))
+        .service("say", "contract-publish", json!({}))
+        .start()
+        .await?;
+    for qos in 0..=2 {
+        answers(&host, qos, "service/echo/echo", "service/echo/echo_response").await?;
+        answers(&host, qos, "service/relay/in", "service/relay/out").await?;
+        level_in(&host, qos).await?;
+        level_out(&host, qos).await?;
+    }
+    properties_in(&host, version).await?;
+    properties_out(&host, version).await?;
+    retained(&host).await?;
+    assert!(host.stop().await?.success(), "{}", host.output().told("the end"));
+    Ok(())
+}
+
+/// Each of many messages at once is answered, in order and once.
+async fn answers(host: &Host, qos: u8, input: &str, output: &str) -> Result<()> {
+    let mut client = host.client().await?;
+    client.subscribe(output, 2).await?;
+    for number in 0..MESSAGES {
+        client.post(Message::new(input, format!("{qos} {number}")).qos(qos)).await?;
+    }
+    for number in 0..MESSAGES {
+        assert_eq!(client.next().await?.text(), format!("{qos} {number}"), "{input}");
+    }
+    assert_eq!(client.pending().await.unwrap_or_default(), [], "{input} with QoS {qos}");
+    Ok(())
+}
+
+/// The guest is told with which quality of service a message came.
+async fn level_in(host: &Host, qos: u8) -> Result<()> {
+    let mut client = host.client().await?;
+    let told = info(&mut client, Message::new("service/told/in/level", "").qos(qos)).await?;
+    assert_eq!((&told["qos"], &told["retain"], &told["dup"]), (&json!(qos), &json!(false), &json!(false)));
+    Ok(())
+}
+
+/// What the guest `contract-message-info` is told of `message`.
+async fn info(client: &mut Client, message: Message) -> Result<Value> {
+    client.subscribe("service/told/info", 1).await?;
+    client.send(message).await?;
+    client.expect("service/told/info").await?.json()
+}
+
+/// What the guest publishes arrives with its quality of service.
+async fn level_out(host: &Host, qos: u8) -> Result<()> {
+    let mut client = host.client().await?;
+    client.subscribe("service/say/level", 2).await?;
+    let command = json!({ "topic": "level", "payload": "p", "qos": qos });
+    client.publish("service/say/publish", command.to_string()).await?;
+    let message = client.expect("service/say/level").await?;
+    assert_eq!((message.text().as_str(), message.qos, message.retain), ("p", qos, false));
+    Ok(())
+}
+
+/// Properties reach the guest with MQTT 5 and are left out with MQTT 3.1.1.
+async fn properties_in(host: &Host, version: Version) -> Result<()> {
+    let properties = Properties {
+        response_topic: Some("home/answer".into()),
+        correlation_data: Some("\u{1}42".into()),
+        content_type: Some("text/plain".into()),
+        message_expiry: None,
+        utf8: true,
+        user_properties: vec![("b".into(), "1".into()), ("a".into(), "2".into()), ("b".into(), "3".into())],
+    };
+    let mut client = host.client().await?;
+    let mut told = info(&mut client, Message::new("service/told/in/properties", "p").with(properties)).await?;
+    if let Some(pairs) = told.pointer_mut("/properties/user_properties").and_then(Value::as_array_mut) {
+        // the embedded broker adds who sent the message
+        pairs.retain(|pair| !pair["name"].as_str().unwrap_or_default().starts_with("x-mqtt-"));
+    }
+    let expected = json!({
+        "response_topic": "home/answer",
+        "correlation_data": "\u{1}42",
+        "content_type": "text/plain",
+        "message_expiry": null,
+        "utf8": true,
+        "user_properties": [{"name": "b", "value": "1"}, {"name": "a", "value": "2"}, {"name": "b", "value": "3"}],
+    });
+    assert_eq!(told["properties"], if version == Version::V5 { expected } else { Value::Null });
+    Ok(())
+}
+
+/// Properties that the guest sets arrive with MQTT 5 and are left out with MQTT 3.1.1; the message arrives in either case.
+async fn properties_out(host: &Host, version: Version) -> Result<()> {
+    let mut client = host.client().await?;
+    client.subscribe("service/say/properties", 1).await?;
+    let properties = json!({
+        "response_topic": "home/answer", "correlation_data": "42", "content_type": "text/plain", "utf8": true,
+        "user_properties": [{"name": "b", "value": "1"}, {"name": "a", "value": "2"}],
+    });
+    let command = json!({ "topic": "properties", "payload": "p", "qos": 1, "properties": properties });
+    client.publish("service/say/publish", command.to_string()).await?;
+    let mut message = client.expect("service/say/properties").await?;
+    message.properties.user_properties.retain(|(name, _)| !name.starts_with("x-mqtt-"));
+    let all = Properties {
+        response_topic: Some("home/answer".into()),
+        correlation_data: Some("42".into()),
+        content_type: Some("text/plain".into()),
+        message_expiry: None,
+        utf8: true,
+        user_properties: vec![("b".into(), "1".into()), ("a".into(), "2".into())],
+    };
+    assert_eq!(message.properties, if version == Version::V5 { all } else { Properties::default() });
+    Ok(())
+}
+
+/// What a guest publishes to be kept is there for a later client, with the flag.
+async fn retained(host: &Host) -> Result<()> {
+    let mut client = host.client().await?;
+    client.subscribe("service/say/done", 1).await?;
+    let command = json!({ "topic": "kept", "payload": "kept", "qos": 1, "retain": true });
+    client.publish("service/say/publish", command.to_string()).await?;
+    client.expect("service/say/done").await?;
+    let mut later = host.client().await?;
+    later.subscribe("service/say/kept", 1).await?;
+    let message = later.next().await?;
+    assert_eq!((message.text().as_str(), message.retain), ("kept", true));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_from_before_the_subscription_is_told_as_retained() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    let mut client = Client::connect(broker.port()).await?;
+    client.send(Message::new("service/told/in/early", "kept").retained()).await?;
+    client.subscribe("service/told/info", 1).await?;
+    let _host = Host::on(broker.port()).service("told", "contract-message-info", json!({})).start().await?;
+    let told = client.expect("service/told/info").await?.json()?;
+    assert_eq!((&told["handle_topic"], &told["retain"]), (&json!("in/early"), &json!(true)));
+    Ok(())
+}
+
+/// One message through the guest `relay`.
+async fn relayed(host: &Host, payload: &str) -> Result<()> {
+    let mut client = host.client().await?;
     client.subscribe("service/relay/out", 1).await?;
-    Ok(client)
-}
-
-/// Publishes the numbers `range` to the relay without waiting for the broker.
-async fn post(client: &mut Client, range: std::ops::Range<usize>) -> Result<()> {
-    for number in range {
-        client.post(Message::new("service/relay/in", number.to_string())).await?;
-    }
-    Ok(())
-}
-
-/// Receives until every number below `count` has come; returns all numbers in the order of their coming.
-async fn answers(client: &mut Client, count: usize) -> Result<Vec<usize>> {
-    let (mut all, mut missing) = (Vec::new(), (0..count).collect::<BTreeSet<_>>());
-    while !missing.is_empty() {
-        let message =
-            client.expect("service/relay/out").await.with_context(|| format!("never answered: {missing:?}"))?;
-        let number = message.text().parse()?;
-        missing.remove(&number);
-        all.push(number);
-    }
-    Ok(all)
-}
-
-async fn every_quality_of_service(setup: Setup, version: Version) -> Result<()> {
-    let host = setup.version(version).service("info", "contract-message-info", json!({})).start().await?;
-    for version in [Version::V5, Version::V311] {
-        let mut client = Client::with(&Options { version, ..Options::new(host.port()) }).await?;
-        client.subscribe("service/info/info", 2).await?;
-        for qos in 0..=2 {
-            client.send(Message::new("service/info/in/a", "x").qos(qos)).await?;
-            let info = client.expect("service/info/info").await?.json()?;
-            assert_eq!((&info["qos"], &info["attempt"]), (&json!(qos), &json!(1)));
-        }
-    }
+    client.publish("service/relay/in", payload.to_owned()).await?;
+    assert_eq!(client.expect("service/relay/out").await?.text(), payload);
     Ok(())
 }
 
 #[tokio::test]
-async fn every_quality_of_service_through_mosquitto() -> Result<()> {
-    for version in [Version::V5, Version::V311] {
-        let broker = Mosquitto::start().await?;
-        every_quality_of_service(Host::on(broker.port()), version).await.with_context(|| format!("{version:?}"))?;
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn every_quality_of_service_through_the_embedded_broker() -> Result<()> {
-    for version in [Version::V5, Version::V311] {
-        every_quality_of_service(Host::embedded()?, version).await.with_context(|| format!("{version:?}"))?;
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_stream_of_messages_through_the_embedded_broker() -> Result<()> {
-    let host = relay(Host::embedded()?).start().await?;
-    let mut client = receiver(host.port()).await?;
-    post(&mut client, 0..2000).await?;
-    assert_eq!(answers(&mut client, 2000).await?, (0..2000).collect::<Vec<_>>(), "each once and in order");
-    Ok(())
-}
-
-#[tokio::test]
-async fn the_broker_may_come_later() -> Result<()> {
-    let port = place::free_port()?;
-    let host = relay(Host::on(port)).spawn()?;
-    host.output().wait_for("a refused connection", |line| line.contains(&port.to_string())).await?;
-    let _broker = Mosquitto::on(port, &mosquitto::Setup::default()).await?;
-    host.online().await?;
-    let mut client = receiver(port).await?;
-    post(&mut client, 0..1).await?;
-    answers(&mut client, 1).await?;
-    Ok(())
-}
-
-/// The broker forgets everything: the host connects again, subscribes again and is online again.
-#[tokio::test]
-async fn the_broker_is_killed_and_started_again() -> Result<()> {
+async fn a_broker_that_is_killed_and_started_again_is_found_again() -> Result<()> {
     for version in [Version::V5, Version::V311] {
         let mut broker = Mosquitto::start().await?;
-        let host = relay(Host::on(broker.port())).version(version).start().await?;
-        for _ in 0..3 {
+        let host = Host::on(broker.port()).version(version).service("relay", "relay", json!({})).start().await?;
+        for round in 0..3 {
+            relayed(&host, &format!("before {round}")).await?;
+            let line = host.output().lines().len();
             broker.kill()?;
+            host.output().says(line, "lost").await?;
+            // this broker has forgotten everything: the subscriptions and `online` are sent again
             broker.restart().await?;
             host.online().await?;
-            let mut client = receiver(broker.port()).await?;
-            post(&mut client, 0..100).await?;
-            assert_eq!(answers(&mut client, 100).await?, (0..100).collect::<Vec<_>>(), "{version:?}");
+            relayed(&host, &format!("after {round}")).await?;
         }
     }
     Ok(())
 }
 
-/// The broker keeps the sessions: what was published to it is answered, whenever it was stopped.
 #[tokio::test]
-async fn the_broker_is_stopped_in_the_middle_of_a_stream() -> Result<()> {
-    let mut broker = Mosquitto::with(&persistent()).await?;
-    let host = relay(Host::on(broker.port())).start().await?;
-    let options = Options { keep_session: true, ..Options::new(broker.port()) };
-    let mut client = Client::with(&options).await?;
-    client.subscribe("service/relay/out", 1).await?;
-    post(&mut client, 0..500).await?;
-    client.acknowledged(500).await?;
-    broker.stop().await?;
-    broker.restart().await?;
-    host.online().await?;
-    let mut again = Client::with(&options).await?;
-    assert!(again.session_present());
-    // the first client had taken some of the answers before the stop
-    let mut seen: BTreeSet<String> = BTreeSet::new();
-    while let Ok(message) = client.next().await {
-        seen.insert(message.text());
-    }
-    while seen.len() < 500 {
-        seen.insert(again.next().await.with_context(|| format!("{} of 500 were answered", seen.len()))?.text());
+async fn a_broker_that_keeps_sessions_forgets_nothing_when_it_is_restarted() -> Result<()> {
+    for version in [Version::V5, Version::V311] {
+        let mut broker = Mosquitto::with(&mosquitto::Setup { persistent: true, ..mosquitto::Setup::default() }).await?;
+        let host = Host::on(broker.port()).version(version).service("relay", "relay", json!({})).start().await?;
+        relayed(&host, "before").await?;
+        let mut client = host.client().await?;
+        client.publish("service/relay/in", "last").await?;
+        let line = host.output().lines().len();
+        broker.stop().await?;
+        host.output().says(line, "lost").await?;
+        broker.restart().await?;
+        host.output().says(line, "connected to").await?;
+        relayed(&host, "after").await?;
     }
     Ok(())
 }
 
-/// Nothing is lost, because a message is acknowledged only when its answer has reached the broker.
 #[tokio::test]
-async fn the_host_is_killed_in_the_middle_of_a_stream() -> Result<()> {
-    const ROUNDS: usize = 5;
-    const EACH: usize = 400;
+async fn what_a_guest_publishes_while_the_broker_is_away_arrives_later() -> Result<()> {
+    let mut broker = Mosquitto::start().await?;
+    let host = Host::on(broker.port()).service("life", "contract-lifecycle", json!({})).start().await?;
+    let line = host.output().lines().len();
+    broker.kill()?;
+    host.output().says(line, "lost").await?;
+    host.replace("life", &miqro_tests::guests::lifecycle(2)?)?;
+    host.output().says(line, "takes over").await?;
+    broker.restart().await?;
+    let mut client = host.client().await?;
+    client.subscribe("service/life/+", 1).await?;
+    assert_eq!(client.expect("service/life/stopped").await?.text(), miqro_tests::guests::FIRST_VERSION);
+    assert_eq!(client.expect("service/life/started").await?.text(), miqro_tests::guests::version(2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_broker_that_is_absent_at_the_start_is_waited_for() -> Result<()> {
+    let mut broker = Mosquitto::start().await?;
+    broker.stop().await?;
+    let host = Host::on(broker.port()).service("relay", "relay", json!({})).spawn()?;
+    host.output().says(0, "cannot connect").await?;
+    broker.restart().await?;
+    host.online().await?;
+    relayed(&host, "late").await
+}
+
+#[tokio::test]
+async fn messages_that_come_while_the_host_is_down_are_answered_when_it_is_back() -> Result<()> {
     for version in [Version::V5, Version::V311] {
         let broker = Mosquitto::start().await?;
-        let mut host = relay(Host::on(broker.port())).version(version).start().await?;
-        let (mut sender, mut client) = (Client::connect(broker.port()).await?, receiver(broker.port()).await?);
-        for round in 0..ROUNDS {
-            post(&mut sender, round * EACH..(round + 1) * EACH).await?;
-            client.expect("service/relay/out").await?;
+        let mut host = Host::on(broker.port()).version(version).service("relay", "relay", json!({})).start().await?;
+        let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
+        assert!(host.stop().await?.success());
+        let mut client = host.client().await?;
+        for number in 0..MESSAGES {
+            client.publish("service/relay/in", number.to_string()).await?;
+        }
+        host.restart()?;
+        tally.each_once(MESSAGES).await?;
+        host.output().says(0, "session=kept").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_missing_after_the_host_was_killed_under_load() -> Result<()> {
+    for version in [Version::V5, Version::V311] {
+        let broker = Mosquitto::start().await?;
+        let mut host = Host::on(broker.port()).version(version).service("relay", "relay", json!({})).start().await?;
+        let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
+        let load = Load::start(broker.port(), "service/relay/in", 3_000).await?;
+        for _ in 0..3 {
+            tally.further(1_500).await?;
             host.kill()?;
             host.restart()?;
         }
-        let mut missing: BTreeSet<usize> = (0..ROUNDS * EACH).collect();
-        sender.acknowledged(ROUNDS * EACH).await?;
-        // the first answer of each round was taken above
-        while missing.len() > ROUNDS {
-            let message = client.expect("service/relay/out").await;
-            missing
-                .remove(&message.with_context(|| format!("{version:?}, never answered: {missing:?}"))?.text().parse()?);
-        }
+        tally.further(1_500).await?;
+        let sent = load.stop().await?;
+        // QoS 1: what was not acknowledged when the host was killed may come twice
+        let twice = tally.all(sent).await?;
+        assert!(twice < 1_000, "{twice} of {sent} came twice");
     }
     Ok(())
 }
 
-/// At a clean stop what was handled is acknowledged, so nothing comes twice either.
 #[tokio::test]
-async fn the_host_is_stopped_in_the_middle_of_a_stream() -> Result<()> {
-    const COUNT: usize = 2000;
-    let broker = Mosquitto::start().await?;
-    let mut host = relay(Host::on(broker.port())).start().await?;
-    let (mut sender, mut client) = (Client::connect(broker.port()).await?, receiver(broker.port()).await?);
-    post(&mut sender, 0..COUNT).await?;
-    let first = client.expect("service/relay/out").await?;
-    let status = host.stop().await?;
-    assert!(status.success(), "{}", host.output().told("exit code 0 was expected"));
-    host.restart()?;
-    let mut all = vec![first.text().parse::<usize>()?];
-    while all.len() < COUNT {
-        let message = client.expect("service/relay/out").await;
-        all.push(message.with_context(|| format!("{} of {COUNT} answered", all.len()))?.text().parse()?);
-    }
-    assert_eq!(all, (0..COUNT).collect::<Vec<_>>(), "each once and in order");
-    assert_eq!(client.pending().await?, [], "nothing twice");
-    Ok(())
-}
-
-/// The broker says that a killed host is gone, for each of its services.
-#[tokio::test]
-async fn online_is_0_when_the_host_is_killed() -> Result<()> {
+async fn nothing_is_missing_after_the_connection_was_cut_under_load() -> Result<()> {
     for version in [Version::V5, Version::V311] {
         let broker = Mosquitto::start().await?;
-        let setup = Host::on(broker.port()).version(version);
-        let setup =
-            ["one", "two", "three"].into_iter().fold(setup, |setup, name| setup.service(name, "relay", json!({})));
-        let mut host = setup.start().await?;
-        host.kill()?;
-        gone(&broker, ["one", "two", "three"]).await.with_context(|| format!("{version:?}"))?;
+        let wire = Wire::to(broker.port()).await?;
+        let host = Host::on(wire.port()).version(version).service("relay", "relay", json!({})).start().await?;
+        let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
+        let load = Load::start(broker.port(), "service/relay/in", 3_000).await?;
+        for _ in 0..5 {
+            tally.further(1_000).await?;
+            let line = host.output().lines().len();
+            wire.cut();
+            host.output().says(line, "connected to").await?;
+        }
+        let sent = load.stop().await?;
+        // QoS 1: what was under way when the wire was cut may come twice
+        let twice = tally.all(sent).await?;
+        assert!(twice < 1_000, "{twice} of {sent} came twice");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn online_is_0_after_a_clean_stop() -> Result<()> {
+async fn a_host_that_stood_still_goes_on_where_it_was() -> Result<()> {
+    const FLOOD: u32 = 20_000;
     let broker = Mosquitto::start().await?;
-    let setup = Host::on(broker.port());
-    let mut host =
-        ["one", "two"].into_iter().fold(setup, |setup, name| setup.service(name, "relay", json!({}))).start().await?;
-    assert!(host.stop().await?.success());
-    gone(&broker, ["one", "two"]).await
-}
-
-/// Waits for `online` = `0` of each service, retained at the broker.
-async fn gone<const N: usize>(broker: &Mosquitto, names: [&str; N]) -> Result<()> {
-    for name in names {
-        let topic = format!("service/{name}/online");
-        let mut client = Client::connect(broker.port()).await?;
-        client.subscribe(&topic, 1).await?;
-        while client.next().await?.text() != "0" {}
-        let mut late = Client::connect(broker.port()).await?;
-        late.subscribe(&topic, 1).await?;
-        assert_eq!(late.next().await?, Message::new(topic, "0").retained());
+    let host = Host::on(broker.port()).service("relay", "relay", json!({})).start().await?;
+    let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
+    let mut client = Client::connect(broker.port()).await?;
+    host.process().signal("STOP")?;
+    for number in 0..FLOOD {
+        client.post(Message::new("service/relay/in", number.to_string())).await?;
     }
+    client.acknowledged(FLOOD as usize).await?;
+    host.process().signal("CONT")?;
+    tally.each_once(FLOOD).await?;
+    assert_eq!(host.output().count(" lost"), 0, "{}", host.output().told("the connection was lost"));
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::message::{Message, Qos};
 use crate::router::{Router, ServiceId};
 use crate::service;
 use crate::session::{self, Command, Session, SessionError, Stopped};
-use crate::topic::Topic;
+use crate::topic::{BaseTopic, Topic};
 
 use super::start::Loaded;
 
@@ -28,6 +28,8 @@ pub struct Sessions {
     main: session::Handle,
     presences: Vec<session::Handle>,
     expiry: Option<Duration>,
+    /// What is to be said for the whole host at a clean stop, where the services have no wills of their own.
+    offline: Option<Message>,
     tasks: JoinSet<Result<Stopped, SessionError>>,
 }
 
@@ -65,7 +67,8 @@ pub fn open(connection: &Connection, loaded: &[Loaded], limit: usize) -> anyhow:
             presences.push(handle);
         }
     }
-    Ok(Sessions { main, presences, expiry: shared_will.then_some(EXPIRY), tasks })
+    let (expiry, offline) = (shared_will.then_some(EXPIRY), will.filter(|_| shared_will));
+    Ok(Sessions { main, presences, expiry, offline, tasks })
 }
 
 impl Sessions {
@@ -92,6 +95,13 @@ impl Sessions {
         }
     }
 
+    /// Says that a service is offline which did not come to say so itself.
+    pub async fn offline(&self, service: ServiceId, base: &BaseTopic) {
+        if let Ok(offline) = service::will(base) {
+            self.presence(service).0.send(Command::Announce(offline)).await;
+        }
+    }
+
     /// Takes no more messages from the broker.
     pub async fn quiesce(&self) {
         self.main.send(Command::Quiesce).await;
@@ -99,6 +109,9 @@ impl Sessions {
 
     /// Sends what waits, acknowledges what was handled, and disconnects.
     pub async fn stop(&mut self, deadline: Instant) {
+        if let Some(offline) = self.offline.take() {
+            self.main.send(Command::Announce(offline)).await;
+        }
         for handle in self.presences.iter().chain([&self.main]) {
             handle.send(Command::Stop { deadline }).await;
         }

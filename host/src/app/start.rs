@@ -152,7 +152,14 @@ pub async fn services(
         };
         let (handle, task) = service::service(parts, one.first);
         tokio::spawn(task);
-        entries.push(Entry { config: one.config, setting: one.setting, file: one.file, hash: one.hash, handle });
+        entries.push(Entry {
+            id: one.id,
+            config: one.config,
+            setting: one.setting,
+            file: one.file,
+            hash: one.hash,
+            handle,
+        });
     }
     Ok(Supervisor::new(host, pool, entries, watch))
 }

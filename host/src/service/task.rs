@@ -19,6 +19,7 @@ use crate::timers::set::TimerSet;
 use crate::timers::{self};
 
 use super::call::Caller;
+use super::drops::Drops;
 use super::lifecycle::{Lifecycle, Status};
 use super::presence::Presence;
 use super::{Command, First, Parts, Prepared, subscriptions};
@@ -73,6 +74,7 @@ pub(super) struct Task {
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
     lifecycle: Lifecycle,
+    drops: Drops,
     timers: TimerSet,
     component: Option<Component>,
     instance: Option<Box<Instance>>,
@@ -92,6 +94,7 @@ impl Task {
             clock: parts.timers,
             presence: parts.presence,
             caller: Caller::new(parts.pool),
+            drops: Drops::default(),
             commands,
             status,
             timers: TimerSet::default(),
@@ -124,6 +127,7 @@ impl Task {
 
     /// Waits for one thing and does it. Commands come first: a swap or a stop must not wait behind a full mailbox.
     async fn turn(&mut self) -> Flow {
+        self.tell_drops();
         let renewal = self.presence.renewal();
         let next = tokio::select! {
             biased;
@@ -135,6 +139,16 @@ impl Task {
             Next::Delivery(delivery) => self.work(Work::Message(delivery)).await,
             Next::Timers => self.tick().await,
             Next::Closed => Flow::Continue(()),
+        }
+    }
+
+    fn tell_drops(&mut self) {
+        if let Some(count) = self.drops.news(self.mailbox.counters(), Instant::now()) {
+            let limits = &self.config.limits;
+            warn!(
+                service = self.setting.name.as_str(),
+                "{count} messages dropped: more than limits.mailbox ({}) waited", limits.mailbox
+            );
         }
     }
 
@@ -158,6 +172,9 @@ impl Task {
                 }
                 Err(fault) => fault,
             };
+            if self.instance.is_none() {
+                self.set_status(Status::Waiting).await;
+            }
             let verdict = self.lifecycle.failed(attempt, fastrand::f64());
             let (service, what) = (self.setting.name.as_str(), work.describe());
             if verdict.give_up {

@@ -1,0 +1,156 @@
+//! Numbered messages at a rate, and who checks that each of them is answered. In: topics, a rate. Out: how many were sent,
+//! what is missing and what came twice. Owns the clients of both ends.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::client::Options;
+use crate::{Client, Message};
+
+/// How far apart the bursts are of which a load consists.
+const BURST: Duration = Duration::from_millis(5);
+/// What comes back after everything that was sent before it.
+const LAST: &str = "last";
+
+/// Publishes `0`, `1`, `2` and so on with QoS 1, until it is stopped.
+#[derive(Debug)]
+pub struct Load {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Result<u32>>,
+}
+
+impl Load {
+    /// Starts to publish on `topic`, `rate` messages a second.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached.
+    pub async fn start(port: u16, topic: &str, rate: u32) -> Result<Self> {
+        let client = Client::connect(port).await?;
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(publish(client, topic.to_owned(), rate, stopped));
+        Ok(Self { stop, task })
+    }
+
+    /// Ends it; returns how many messages the broker has taken.
+    ///
+    /// # Errors
+    /// When the connection broke or the broker refused a message.
+    pub async fn stop(self) -> Result<u32> {
+        self.stop.send_replace(true);
+        self.task.await?
+    }
+}
+
+async fn publish(mut client: Client, topic: String, rate: u32, mut stopped: watch::Receiver<bool>) -> Result<u32> {
+    let mut pace = tokio::time::interval(BURST);
+    let burst = (rate / (1000 / BURST.as_millis() as u32)).max(1);
+    let mut sent = 0;
+    while !*stopped.borrow_and_update() {
+        tokio::select! {
+            _ = stopped.changed() => {}
+            _ = pace.tick() => {
+                for number in sent..sent + burst {
+                    client.post(Message::new(&topic, number.to_string())).await?;
+                }
+                sent += burst;
+            }
+        }
+    }
+    client.acknowledged(sent as usize).await?;
+    client.disconnect().await?;
+    Ok(sent)
+}
+
+/// Checks the answers of a service that sends back, in order, what it gets.
+#[derive(Debug)]
+pub struct Tally {
+    client: Client,
+    input: String,
+    output: String,
+    /// In the order of their coming.
+    came: Vec<u32>,
+    seen: BTreeSet<u32>,
+}
+
+impl Tally {
+    /// Listens to what is answered on `output`, with a session of its own that the broker keeps. What is published on
+    /// `input` is answered there.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached.
+    pub async fn start(port: u16, input: &str, output: &str) -> Result<Self> {
+        let mut client = Client::with(&Options { keep_session: true, ..Options::new(port) }).await?;
+        client.subscribe(output, 1).await?;
+        Ok(Self { client, input: input.into(), output: output.into(), came: Vec::new(), seen: BTreeSet::new() })
+    }
+
+    /// Waits until `count` further numbers have been answered.
+    ///
+    /// # Errors
+    /// When no further answer comes.
+    pub async fn further(&mut self, count: usize) -> Result<()> {
+        self.until(self.seen.len() + count).await
+    }
+
+    /// Waits until the numbers below `count` and everything else that is under way have been answered; returns how many
+    /// came more than once.
+    ///
+    /// # Errors
+    /// When a number does not come; the error says which.
+    pub async fn all(&mut self, count: u32) -> Result<usize> {
+        self.until(count as usize).await?;
+        self.client.publish(&self.input, LAST).await?;
+        loop {
+            let message = self.client.expect(&self.output).await?;
+            if message.payload == LAST {
+                break;
+            }
+            self.take(&message)?;
+        }
+        ensure!(self.seen.len() == count as usize, "{} numbers answered in place of {count}", self.seen.len());
+        ensure!(self.seen.last() < Some(&count), "{:?} was never sent", self.seen.last());
+        Ok(self.came.len() - self.seen.len())
+    }
+
+    /// As [`Tally::all`], and each came once and in order.
+    ///
+    /// # Errors
+    /// When one does not come, comes twice or comes too early.
+    pub async fn each_once(&mut self, count: u32) -> Result<()> {
+        let twice = self.all(count).await?;
+        ensure!(twice == 0, "{twice} of {count} were answered twice, the first {:?}", self.first_twice());
+        let wrong = (0..count).zip(&self.came).find(|(expected, came)| expected != *came);
+        ensure!(wrong.is_none(), "not in order: (expected, came) = {wrong:?}");
+        Ok(())
+    }
+
+    async fn until(&mut self, count: usize) -> Result<()> {
+        while self.seen.len() < count {
+            let message = self.client.expect(&self.output).await.with_context(|| self.missing(count))?;
+            self.take(&message)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, message: &Message) -> Result<()> {
+        let number = message.text().parse().with_context(|| format!("answered: {}", message.text()))?;
+        self.came.push(number);
+        self.seen.insert(number);
+        Ok(())
+    }
+
+    fn first_twice(&self) -> Option<u32> {
+        let mut seen = BTreeSet::new();
+        self.came.iter().copied().find(|number| !seen.insert(*number))
+    }
+
+    fn missing(&self, count: usize) -> String {
+        let missing = (0..count as u32).filter(|number| !self.seen.contains(number));
+        let first: Vec<u32> = missing.take(10).collect();
+        format!("{} answers in place of {count}; the first that are missing: {first:?}", self.seen.len())
+    }
+}
