@@ -27,8 +27,8 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ),
     ("machines", &["guest", "session::codec", "session::link"]),
     ("actors", &["presence", "service", "session", "supervisor", "timers", "watch"]),
-    ("surfaces", &["broker", "cli", "logging"]),
-    ("wiring", &["app", "main", "lib"]),
+    ("surfaces", &["broker", "logging"]),
+    ("wiring", &["app", "cli", "lib", "main"]),
 ];
 
 /// Third-party names that stand at one place each.
