@@ -2,6 +2,7 @@
 //! lines on stderr: for people with colours on a terminal and without elsewhere, or one JSON object a line. Owns the thread that
 //! writes, so that whoever logs never waits for the reader of stderr (see `logging::writer`).
 
+mod json;
 mod line;
 mod writer;
 
@@ -192,7 +193,7 @@ fn subscriber(levels: Live, format: LogFormat, colours: bool, writer: Pipe) -> i
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
     let lines = match format {
         LogFormat::Text => lines.event_format(line::Text).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        LogFormat::Json => lines.event_format(json::Json).boxed(),
     };
     Registry::default().with(lines.with_filter(levels))
 }
@@ -255,7 +256,7 @@ mod tests {
     #[test]
     fn a_line_of_a_guest_names_its_service() {
         let lines = text(levels(Level::Info, &[]), || {
-            tracing::info!(target: "miqro::guest", service = "echo", fields = %"n=1", "hello");
+            tracing::info!(target: "miqro::guest", service = "echo", fields = %r#"{"n":"1"}"#, "hello");
             tracing::warn!(target: "miqro::guest::stderr", service = "echo", "panicked");
         });
         assert_eq!(lines, [" INFO [echo] hello n=1", " WARN [echo] panicked"]);
@@ -340,10 +341,12 @@ mod tests {
     #[test]
     fn json_has_one_object_a_line() {
         let text = written(levels(Level::Info, &[]), LogFormat::Json, false, |_| {
-            tracing::info!(target: "miqro::guest", service = "echo", "a \"quoted\"\nline");
+            let fields = r#"{"colour":"dark blue"}"#;
+            tracing::info!(target: "miqro::guest", service = "echo", fields = %fields, count = 3, "a \"quoted\"\nline");
         });
         let object: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
         assert_eq!(object["service"], "echo");
+        assert_eq!((&object["fields"]["colour"], &object["count"]), (&"dark blue".into(), &3.into()));
         assert_eq!(object["message"], "a \"quoted\"\nline");
         assert_eq!(object["level"], "INFO");
         assert!(object["timestamp"].is_string());

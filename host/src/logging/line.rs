@@ -11,6 +11,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::GUEST;
+use super::json::guest_fields;
 
 /// The format for people.
 pub(super) struct Text;
@@ -88,10 +89,10 @@ impl Visit for Parts {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
             "message" => append(&mut self.message, &format!("{value:?}")),
-            // A guest's own fields, already written out by `guest::api::log`.
             "fields" => {
-                self.fields.push(' ');
-                append(&mut self.fields, &format!("{value:?}"));
+                for (name, value) in guest_fields(&format!("{value:?}")).unwrap_or_default() {
+                    self.field(&name.escape_debug().to_string(), value.as_str().unwrap_or_default());
+                }
             }
             name if name.starts_with("log.") => {}
             name => self.field(name, &format!("{value:?}")),

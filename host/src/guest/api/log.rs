@@ -1,5 +1,6 @@
 //! Machine: `miqro:service/log`. In: lines of a guest. Out: events with target `miqro::guest` and the fields `service` and,
-//! where the guest gave any, `fields` (`name=value` pairs). Owns nothing; written at once, whatever becomes of the call.
+//! where the guest gave any, `fields` (a JSON object, so that each format of the log can show them its way). Owns nothing;
+//! written at once, whatever becomes of the call.
 
 use std::fmt;
 
@@ -31,25 +32,22 @@ impl Host for Data {
     }
 }
 
-/// `name=value name=value`; values that are not one plain word are quoted.
+/// The fields as a JSON object, without those that are too much; a member `cut` then says so.
 struct Fields<'a>(&'a [(String, String)]);
 
 impl fmt::Display for Fields<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut room = LINE_BYTES;
-        for (index, (name, value)) in self.0.iter().enumerate() {
+        let mut members = serde_json::Map::new();
+        for (name, value) in self.0 {
             let Some(left) = room.checked_sub(name.len() + value.len()) else {
-                return f.write_str(" ...");
+                members.insert("cut".to_owned(), "...".into());
+                break;
             };
             room = left;
-            let space = if index == 0 { "" } else { " " };
-            if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"') {
-                write!(f, "{space}{name}={value}")?;
-            } else {
-                write!(f, "{space}{name}={value:?}")?;
-            }
+            members.insert(name.clone(), value.as_str().into());
         }
-        Ok(())
+        write!(f, "{}", serde_json::Value::Object(members))
     }
 }
 
@@ -63,9 +61,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_shown_as_pairs() {
-        let fields = [("n", "1"), ("text", "two words"), ("none", "")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        assert_eq!(Fields(&fields).to_string(), r#"n=1 text="two words" none="""#);
+    fn fields_are_an_object() {
+        let fields = [("n", "1"), ("text", "two \"words\"\n"), ("none", "")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(Fields(&fields).to_string(), r#"{"n":"1","text":"two \"words\"\n","none":""}"#);
+    }
+
+    #[test]
+    fn too_many_fields_are_cut() {
+        let fields = [("n", "1"), ("long", &"x".repeat(LINE_BYTES))].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(Fields(&fields).to_string(), r#"{"n":"1","cut":"..."}"#);
     }
 
     #[test]
