@@ -104,7 +104,7 @@ impl Client {
     /// Connects, lets `work` use the session, and ends it when everything was acknowledged.
     ///
     /// # Errors
-    /// The broker cannot be reached or refuses; `work` failed; something was left unacknowledged.
+    /// The broker cannot be reached or refuses; `work` failed; something was refused or left unacknowledged.
     pub(super) fn with_session<T>(
         &self,
         connection: Connection,
@@ -114,11 +114,13 @@ impl Client {
         let peer = format!("{}:{}", connection.host, connection.port);
         let timeout = self.timeout;
         let (session, handle) = Session::new(connection, None, Router::new());
+        let mut logs = None;
         let use_it = async {
             let outcome = match connected(&handle, &peer).await {
-                // From here on the session reconnects by itself, and says so.
+                // From here on the session reconnects by itself, and says so; and what the broker refuses. Without a log it
+                // works as well.
                 Ok(()) => {
-                    let _logs = logging::start(Levels::all(Level::Warning), LogFormat::Text);
+                    logs = logging::start(Levels::all(Level::Warning), LogFormat::Text).ok();
                     work(&handle).await
                 }
                 Err(error) => Err(error),
@@ -128,10 +130,13 @@ impl Client {
             outcome
         };
         let (ended, outcome) = runtime.block_on(async { tokio::join!(session.run(), use_it) });
-        let unsent = ended?.unsent;
-        let value = outcome?;
-        if unsent > 0 {
-            bail!("{peer} did not acknowledge {unsent} of the messages within {} s", timeout.as_secs_f64());
+        drop(logs);
+        let (ended, value) = (ended?, outcome?);
+        if ended.unsent > 0 {
+            bail!("{peer} did not acknowledge {} of the messages within {} s", ended.unsent, timeout.as_secs_f64());
+        }
+        if ended.failures > 0 {
+            bail!("{peer} did not take everything; see above");
         }
         Ok(value)
     }

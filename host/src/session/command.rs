@@ -80,6 +80,8 @@ pub enum ConnectionStatus {
 pub struct Stopped {
     /// Messages with QoS 1 or 2 that the broker has not acknowledged, and any that were never sent.
     pub unsent: usize,
+    /// Messages and subscriptions that the broker refused or that were given up since the start; each has its log line.
+    pub failures: u64,
 }
 
 /// Commands a session. Cheap to clone.

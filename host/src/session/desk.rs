@@ -21,11 +21,13 @@ pub struct Desk {
     connected: bool,
     /// Reused for each message.
     settled: Vec<Receipt>,
+    /// Events that were errors.
+    pub failures: u64,
 }
 
 impl Desk {
     pub fn new(router: Router, state: State) -> Self {
-        Self { router, state, announced: HashMap::new(), connected: false, settled: Vec::new() }
+        Self { router, state, announced: HashMap::new(), connected: false, settled: Vec::new(), failures: 0 }
     }
 
     /// Carries a command out.
@@ -108,6 +110,7 @@ impl Desk {
         }
         for event in self.state.take_events() {
             if event.is_error() {
+                self.failures += 1;
                 error!("{event}");
             } else {
                 warn!("{event}");

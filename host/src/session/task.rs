@@ -191,8 +191,9 @@ impl Task {
         SessionError::TakenOver { peer: self.peer(), client_id: self.connect.client_id.clone() }
     }
 
-    fn stopped(&self) -> Stopped {
-        Stopped { unsent: self.desk.state.unsent() }
+    fn stopped(&mut self) -> Stopped {
+        self.desk.report();
+        Stopped { unsent: self.desk.state.unsent(), failures: self.desk.failures }
     }
 
     fn peer(&self) -> String {
