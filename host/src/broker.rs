@@ -208,7 +208,7 @@ fn no_limits() -> ResourceLimits {
         max_message_rate_per_client: 0,
         max_bandwidth_per_client: 0,
         max_connection_rate: u32::MAX,
-        rate_limit_window: std::time::Duration::from_millis(1),
+        rate_limit_window: Duration::from_millis(1),
     }
 }
 
