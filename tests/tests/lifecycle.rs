@@ -133,7 +133,7 @@ async fn a_host_whose_client_id_is_taken_by_another_ends_and_says_so() -> Result
     let _second = host().spawn()?;
     let status = first.ended().await?;
     assert_eq!(status.code(), Some(1), "{}", first.output().told("the end"));
-    let said = first.output().says(0, "taken over").await?;
+    let said = first.output().says(0, "took the session over").await?;
     assert!(said.contains("twice"), "{said}");
     Ok(())
 }
