@@ -59,21 +59,19 @@ pub async fn load_all(
             bail!("services.{}: has no component; write component: <file.wasm>", config.name)
         };
         if !components.contains_key(&file) {
-            let component = load(host, pool, &file).await;
-            if let Err(error) = &component {
-                error!(service = config.name.as_str(), "{error}");
-            }
-            components.insert(file.clone(), component);
+            components.insert(file.clone(), load(host, pool, &file).await);
         }
         let component = components.get(&file).and_then(|result| result.as_ref().ok()).cloned();
         loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, pool).await);
     }
-    let mut failures = components.into_values().map(Result::err);
-    if let Some(Some(error)) = failures.next()
-        && failures.all(|failure| failure.is_some())
-    {
-        return Err(error.into());
+    let all_failed = components.values().all(Result::is_err);
+    let mut failed = loaded.iter().filter_map(|one| Some((one, components.remove(&one.file)?.err()?)));
+    // the one that ends the host is not logged as well
+    let fatal = if all_failed { failed.next() } else { None };
+    for (one, error) in failed {
+        error!(service = one.config.name.as_str(), "{error}");
     }
+    fatal.map_or(Ok(()), |(_, error)| Err(error))?;
     Ok(loaded)
 }
 
