@@ -95,10 +95,10 @@ async fn live(config: Config, greet: Greeting<'_>, pool: &Runtime) -> anyhow::Re
             sessions.stop(deadline.max(Instant::now() + Duration::from_secs(1))).await;
         } => {}
     }
-    if let Some(broker) = broker {
-        if let Err(error) = broker.stop().await {
-            warn!("{error}");
-        }
+    if let Some(broker) = broker
+        && let Err(error) = broker.stop().await
+    {
+        warn!("{error}");
     }
     info!("stopped");
     Ok(ExitCode::SUCCESS)

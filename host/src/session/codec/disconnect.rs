@@ -29,9 +29,14 @@ fn reason_string(mut reader: Reader<'_>) -> Result<Option<String>, BadField> {
     while !reader.is_at_end() {
         match reader.u8()? {
             SESSION_EXPIRY => drop(reader.u32()?),
-            SERVER_REFERENCE => drop(reader.field()?),
+            SERVER_REFERENCE => {
+                reader.field()?;
+            }
             REASON_STRING => text = Some(reader.text()?.to_owned()),
-            USER_PROPERTY => drop((reader.field()?, reader.field()?)),
+            USER_PROPERTY => {
+                reader.field()?;
+                reader.field()?;
+            }
             _ => return Err(BadField("a property that does not belong there")),
         }
     }
