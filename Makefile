@@ -31,7 +31,7 @@ check: setup-guests ## Checks format, lints, documentation and layers
 	cargo test --release --locked --workspace --test layout
 
 test: setup-tests build guests ## Installs what the tests need and runs every test
-	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace
+	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --no-fail-fast
 
 bench: setup-tests build guests ## Measures, and prints one table
 	cargo run --release --locked --package miqro-bench
