@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
@@ -9,6 +10,10 @@ use tempfile::TempDir;
 use crate::output::Output;
 use crate::place;
 use crate::process::Process;
+
+/// How often a broker is told to stop, and how long it has before it is told again.
+const SIGNALS: u32 = 10;
+const SIGNAL_AGAIN: Duration = Duration::from_secs(1);
 
 /// How a broker is set up.
 #[derive(Debug, Clone, Default)]
@@ -85,7 +90,13 @@ impl Mosquitto {
     /// # Errors
     /// When it does not end.
     pub async fn stop(&mut self) -> Result<()> {
-        self.process.signal("TERM")?;
+        // mosquitto 2.0.11 forgets a signal that comes between its last start-up line and its main loop
+        for _ in 0..SIGNALS {
+            self.process.signal("TERM")?;
+            if let Ok(ended) = tokio::time::timeout(SIGNAL_AGAIN, self.process.ended()).await {
+                return ended.map(drop);
+            }
+        }
         self.process.ended().await.map(drop)
     }
 
