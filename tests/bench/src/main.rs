@@ -87,8 +87,13 @@ fn programs(options: &Options, temporary: PathBuf) -> Result<Programs> {
     let dir = options.dir.clone().unwrap_or(temporary);
     std::fs::create_dir_all(&dir)?;
     let absolute = |path: &PathBuf| std::path::absolute(path).with_context(|| format!("{}", path.display()));
+    let host = match &options.host {
+        Some(host) => host.clone(),
+        None => std::env::current_exe()?.with_file_name("miqro-host"),
+    };
+    anyhow::ensure!(host.is_file(), "there is no host at {}; build it with `make build`", host.display());
     Ok(Programs {
-        host: absolute(&options.host)?,
+        host: absolute(&host)?,
         guests: absolute(&options.guests)?,
         python: options.python.clone().or_else(find_python),
         dir: absolute(&dir)?,

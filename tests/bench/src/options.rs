@@ -24,8 +24,8 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// The host's binary.
-    #[arg(long, default_value = "target/release/miqro-host")]
-    pub host: PathBuf,
+    #[arg(long)]
+    pub host: Option<PathBuf>,
     /// The directory with the guests.
     #[arg(long, default_value = "guests")]
     pub guests: PathBuf,
