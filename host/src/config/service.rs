@@ -8,7 +8,7 @@ use super::section::Section;
 use super::yaml::Value;
 use super::{Grants, Limits, Service, json, logging};
 use crate::message::{Qos, Subscription};
-use crate::topic::{BaseTopic, Filter, TopicError};
+use crate::topic::{BaseTopic, Filter};
 
 /// A service without a section.
 ///
@@ -76,7 +76,7 @@ fn subscriptions(given: Given<'_>, base: &BaseTopic, most: usize) -> Vec<Subscri
 /// A filter below the base topic, or a section that says more about it. The default QoS is that of the guest's `subscribe`.
 fn subscription(given: Given<'_>, base: &BaseTopic) -> Option<Subscription> {
     if !matches!(given.node.value, Value::Map(_)) {
-        let filter = given.read(|text| relative(base, text))?;
+        let filter = given.read(|text| base.filter(text))?;
         return Some(Subscription { filter, qos: Qos::AtLeastOnce });
     }
     let mut section = given.section();
@@ -87,16 +87,9 @@ fn subscription(given: Given<'_>, base: &BaseTopic) -> Option<Subscription> {
         section.problem("has no filter");
     }
     section.finish();
-    let read = |text: &str| if global == Some(true) { Filter::new(text) } else { relative(base, text) };
+    let read = |text: &str| if global == Some(true) { Filter::new(text) } else { base.filter(text) };
     let filter = filter?.read(read)?;
     Some(Subscription { filter, qos: qos?.try_into().ok()? })
-}
-
-/// A filter below `base`; in a shared one (`$share/<group>/…`) it is the part after the group that is relative.
-fn relative(base: &BaseTopic, text: &str) -> Result<Filter, TopicError> {
-    let Some(shared) = text.strip_prefix("$share/") else { return base.filter(text) };
-    let (group, pattern) = shared.split_once('/').ok_or_else(|| TopicError::Share(text.to_owned()))?;
-    Filter::new(&format!("$share/{group}/{}", base.filter(pattern)?))
 }
 
 fn grants(mut section: Section<'_>) -> Grants {

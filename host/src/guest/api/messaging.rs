@@ -9,7 +9,7 @@ use crate::guest::bindings::miqro::service::messaging::{
 };
 use crate::guest::store::Data;
 use crate::message::{Message, Properties, Qos, Subscription, SubscriptionChange};
-use crate::topic::{BaseTopic, Filter, Topic, TopicError};
+use crate::topic::{Filter, Topic, TopicError};
 
 /// Bytes that a string or binary property may have (MQTT 5, sections 1.5.4 and 1.5.6).
 const PROPERTY_BYTES: usize = 65_535;
@@ -87,7 +87,7 @@ impl Data {
     }
 
     fn full_filter(&self, filter: &str, global: bool) -> Result<Filter, MessagingError> {
-        if global { Ok(Filter::new(filter)?) } else { Ok(relative_filter(&self.setting.base, filter)?) }
+        if global { Ok(Filter::new(filter)?) } else { Ok(self.setting.base.filter(filter)?) }
     }
 
     fn may_subscribe(&self, filter: &Filter) -> Result<(), MessagingError> {
@@ -127,13 +127,6 @@ impl Data {
             return Ok(());
         };
         Err(MessagingError::Limit(refusal))
-    }
-}
-
-fn relative_filter(base: &BaseTopic, filter: &str) -> Result<Filter, TopicError> {
-    match filter.strip_prefix("$share/").and_then(|shared| shared.split_once('/')) {
-        Some((group, relative)) => Filter::new(&format!("$share/{group}/{base}{relative}")),
-        None => base.filter(filter),
     }
 }
 
