@@ -47,7 +47,8 @@ impl Topic {
     pub fn new(text: impl Into<ByteString>) -> Result<Self, TopicError> {
         let text = text.into();
         check_text(&text)?;
-        if text.contains(['+', '#']) {
+        // over bytes: this is done for every message, and a search for characters decodes each
+        if text.bytes().any(|byte| matches!(byte, b'+' | b'#')) {
             return Err(TopicError::Wildcard(text.to_string()));
         }
         Ok(Self(text))

@@ -6,4 +6,5 @@
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "service",
+    exports: { default: async },
 });

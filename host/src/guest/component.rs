@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
+use crate::guest::bindings::ServiceIndices;
 use crate::guest::contract::{self, ContractFaults};
 use crate::guest::describe::Kind;
 use crate::guest::engine::{Flavour, Host, MAX_COMPONENT_BYTES};
@@ -55,8 +56,7 @@ struct Compiled {
 
 /// Where the exports of the contract are.
 pub(super) struct Indices {
-    pub(super) handle: ComponentExportIndex,
-    pub(super) tick: ComponentExportIndex,
+    pub(super) required: ServiceIndices,
     pub(super) start: Option<ComponentExportIndex>,
     pub(super) stop: Option<ComponentExportIndex>,
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Type};
 
+use crate::guest::bindings::ServiceIndices;
 use crate::guest::component::Indices;
 use crate::guest::engine::Flavour;
 use crate::guest::linker::{VERSION, WASI_PACKAGES};
@@ -57,7 +58,9 @@ pub(super) struct Checked {
 /// Checks `component` against the contract and links it.
 pub(super) fn check(flavour: &Flavour, component: &Component) -> Result<Checked, ContractFaults> {
     let mut faults = Vec::new();
-    let (handle, tick) = (export(component, 0, &mut faults), export(component, 1, &mut faults));
+    for required in 0..2 {
+        export(component, required, &mut faults);
+    }
     let (start, stop) = (export(component, 2, &mut faults), export(component, 3, &mut faults));
     let imports = imports(flavour, component, &mut faults);
     let pre = match flavour.linker.instantiate_pre(component) {
@@ -70,9 +73,16 @@ pub(super) fn check(flavour: &Flavour, component: &Component) -> Result<Checked,
             None
         }
     };
-    match (pre, handle, tick) {
-        (Some(pre), Some(handle), Some(tick)) if faults.is_empty() => {
-            Ok(Checked { pre, indices: Indices { handle, tick, start, stop }, imports })
+    let required = pre.as_ref().map(ServiceIndices::new).transpose();
+    let required = required.unwrap_or_else(|error| {
+        if faults.is_empty() {
+            faults.push(format!("{error:#}"));
+        }
+        None
+    });
+    match (pre, required) {
+        (Some(pre), Some(required)) if faults.is_empty() => {
+            Ok(Checked { pre, indices: Indices { required, start, stop }, imports })
         }
         _ => Err(ContractFaults(faults)),
     }

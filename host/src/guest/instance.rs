@@ -14,10 +14,11 @@ use wasmtime::component::{Func, InstancePre};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
 use crate::effects::{DueTimer, Effects};
+use crate::guest::bindings::Service;
 use crate::guest::component::Indices;
 use crate::guest::fault::{DeadlineReached, Fault};
 use crate::guest::store::{Current, Data, Setting};
-use crate::guest::ticker::{TICK, Ticker};
+use crate::guest::ticker::{TICK, Ticker, Turn};
 use crate::message::Message;
 
 /// Ticks until a call first yields: after one to two milliseconds, so that a call that begins just before a tick is not
@@ -53,13 +54,12 @@ pub enum Call {
 pub struct Instance {
     store: Store<Data>,
     exports: Functions,
-    ticker: Arc<Ticker>,
+    turn: Turn,
 }
 
 /// The guest's exports in its store.
 struct Functions {
-    handle: Func,
-    tick: Func,
+    required: Service,
     start: Option<Func>,
     stop: Option<Func>,
 }
@@ -73,20 +73,19 @@ impl Instance {
     ) -> Result<Box<Self>, Fault> {
         let limit = setting.limits.call;
         let mut store = store(pre, setting);
-        let _running = ticker.enter();
+        let mut turn = Turn::new(ticker.clone());
+        turn.begin();
         let instance = within(limit, pre.instantiate_async(&mut store)).await;
         let instance = instance.map_err(|error| Fault::of_instantiation(&error))?;
-        let mut find = |index| {
-            let missing = || Fault::Instantiation("an export of the component is missing".to_owned());
-            instance.get_func(&mut store, index).ok_or_else(missing)
-        };
+        let missing = || Fault::Instantiation("an export of the component is missing".to_owned());
+        let mut find = |index| instance.get_func(&mut store, index).ok_or_else(missing);
         let exports = Functions {
-            handle: find(&indices.handle)?,
-            tick: find(&indices.tick)?,
             start: indices.start.as_ref().map(&mut find).transpose()?,
             stop: indices.stop.as_ref().map(&mut find).transpose()?,
+            required: indices.required.load(&mut store, &instance).map_err(|_| missing())?,
         };
-        Ok(Box::new(Self { store, exports, ticker: ticker.clone() }))
+        turn.end();
+        Ok(Box::new(Self { store, exports, turn }))
     }
 
     /// Runs one call. Gives the instance back unless it is dead; after any fault but [`Fault::Refused`] it is. What the guest
@@ -94,10 +93,10 @@ impl Instance {
     ///
     /// Must be polled within a tokio runtime with timers.
     pub async fn call(mut self: Box<Self>, call: Call) -> (Option<Box<Self>>, Result<Effects, Fault>) {
-        let running = self.ticker.enter();
+        self.turn.begin();
         let limit = self.store.data().setting.limits.call;
         let outcome = within(limit, self.run(call)).await;
-        drop(running);
+        self.turn.end();
         match outcome {
             Ok(Ok(())) => {
                 let effects = self.store.data_mut().commit();
@@ -117,8 +116,7 @@ impl Instance {
             Call::Message { message, attempt } => self.handle(message, attempt).await,
             Call::Tick(due) => {
                 self.store.data_mut().open(None, due);
-                let tick = self.exports.tick;
-                self.plain(tick).await
+                self.exports.required.call_tick(&mut self.store).await
             }
             Call::Start => self.optional(self.exports.start).await,
             Call::Stop => self.optional(self.exports.stop).await,
@@ -130,20 +128,13 @@ impl Instance {
         let (topic, payload) = (message.topic.clone(), message.payload.clone());
         let data = self.store.data_mut();
         data.open(Some(Current { message, attempt }), Vec::new());
-        let setting = data.setting.clone();
-        let topic = setting.base.relative(&topic).unwrap_or(topic.as_str());
-        let handle = self.exports.handle.typed::<(&str, &[u8]), (Result<(), String>,)>(&self.store)?;
-        let (result,) = handle.call_async(&mut self.store, (topic, &payload)).await?;
-        Ok(result)
+        let topic = data.setting.base.relative(&topic).unwrap_or(topic.as_str());
+        self.exports.required.call_handle(&mut self.store, topic, &payload).await
     }
 
     async fn optional(&mut self, function: Option<Func>) -> wasmtime::Result<Result<(), String>> {
         let Some(function) = function else { return Ok(Ok(())) };
         self.store.data_mut().open(None, Vec::new());
-        self.plain(function).await
-    }
-
-    async fn plain(&mut self, function: Func) -> wasmtime::Result<Result<(), String>> {
         let function = function.typed::<(), (Result<(), String>,)>(&self.store)?;
         let (result,) = function.call_async(&mut self.store, ()).await?;
         Ok(result)

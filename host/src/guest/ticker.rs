@@ -55,14 +55,16 @@ impl Ticker {
         }
     }
 
-    /// Counts a call as running until the guard is dropped.
-    pub(super) fn enter(self: &Arc<Self>) -> Running {
+    fn enter(&self) {
         self.shared.running.fetch_add(1, Ordering::SeqCst);
         // the other half of the handshake is in `Shared::rest`: each side writes first and reads then
         if self.shared.parked.load(Ordering::SeqCst) && self.shared.parked.swap(false, Ordering::SeqCst) {
             self.thread.unpark();
         }
-        Running(self.clone())
+    }
+
+    fn leave(&self) {
+        self.shared.running.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -73,12 +75,37 @@ impl Drop for Ticker {
     }
 }
 
-/// A call that runs.
-pub(super) struct Running(Arc<Ticker>);
+/// Whether one instance runs a call. Ticks while it does; leaves when it is dropped in the middle of a call.
+pub(super) struct Turn {
+    ticker: Arc<Ticker>,
+    running: bool,
+}
 
-impl Drop for Running {
+impl Turn {
+    pub(super) fn new(ticker: Arc<Ticker>) -> Self {
+        Self { ticker, running: false }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&mut self) {
+        if !self.running {
+            self.running = true;
+            self.ticker.enter();
+        }
+    }
+
+    /// The call has ended.
+    pub(super) fn end(&mut self) {
+        if self.running {
+            self.running = false;
+            self.ticker.leave();
+        }
+    }
+}
+
+impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.shared.running.fetch_sub(1, Ordering::SeqCst);
+        self.end();
     }
 }
 
@@ -146,9 +173,10 @@ mod tests {
         let ticker = Arc::new(Ticker::start().unwrap());
         for _ in 0..3 {
             assert!(wait_for(|| ticker.shared.parked.load(Ordering::SeqCst)), "it did not park");
-            let running = ticker.enter();
+            let mut turn = Turn::new(ticker.clone());
+            turn.begin();
             assert!(!ticker.shared.parked.load(Ordering::SeqCst), "it was not woken");
-            drop(running);
+            drop(turn);
         }
     }
 
