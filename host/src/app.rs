@@ -10,6 +10,7 @@ mod broker;
 mod engine;
 mod sessions;
 mod start;
+mod state;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
@@ -18,14 +19,17 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 #[cfg(feature = "embedded-broker")]
 use crate::broker;
 use crate::config::{Broker, Config, Connection};
-use crate::timers;
+use crate::{requests, timers};
 
 pub use start::Loaded;
+use start::{Intervals, Shared};
+use state::State;
 
 /// Threads of the pool: slow guest calls, the embedded broker, preparation of new versions.
 const POOL_THREADS: usize = 2;
@@ -63,24 +67,38 @@ async fn live(config: Config, greet: Greeting<'_>, pool: &Runtime) -> anyhow::Re
     let mut signals = Signals::new()?;
     let stop_deadline = config.stop_deadline;
     let host = engine::engine(&config)?;
-    let loaded = start::load_all(&host, pool.handle(), config.services).await?;
+    let mut state = State::open(&config)?;
+    let (requests, reception) = requests::requests();
+    let (opened, opening) = oneshot::channel();
+    tokio::spawn(reception.run(opening));
+    let intervals = Intervals { online: config.online_interval, statistics: config.statistics_interval };
+    let shared = Shared { state: &mut state, requests, discovery_prefix: config.ha_discovery_prefix };
+    let loaded = start::load_all(&host, pool.handle(), config.services, shared).await?;
     let (connection, broker) = connect(config.broker, pool).await?;
     greet(&Started { connection: &connection, embedded: broker.is_some(), services: &loaded });
 
     let (timers, clock) = timers::timers();
     tokio::spawn(timers.run());
-    let mut sessions = sessions::open(&connection, &loaded, config.presence_connections)?;
-    let mut supervisor = start::services(host, pool.handle().clone(), loaded, &sessions, &clock).await?;
+    let mut sessions = sessions::open(&connection, &loaded, config.presence_connections, &mut state)?;
+    // the reception lives as long as this task does
+    drop(opened.send((connection.clone(), sessions.main())));
+    let mut supervisor =
+        start::services(host, pool.handle().clone(), loaded, &sessions, &clock, intervals, &state.store).await?;
     info!(services = supervisor.services(), "running");
 
-    tokio::select! {
-        name = signals.next() => info!("stopping on {name}"),
-        () = supervisor.run() => {}
-        error = sessions.failed() => return Err(error),
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Asked::Stop(name) => break info!("stopping on {name}"),
+                Asked::Report => supervisor.report().await,
+            },
+            () = supervisor.run() => {}
+            error = sessions.failed() => return Err(error),
+        }
     }
     let deadline = Instant::now() + stop_deadline;
     tokio::select! {
-        name = signals.next() => {
+        name = signals.stop() => {
             warn!("stopping at once on a second signal ({name})");
             return Ok(ExitCode::from(INTERRUPTED));
         }
@@ -93,6 +111,7 @@ async fn live(config: Config, greet: Greeting<'_>, pool: &Runtime) -> anyhow::Re
                 sessions.offline(id, &service.base).await;
             }
             sessions.stop(deadline.max(Instant::now() + Duration::from_secs(1))).await;
+            state.store.flush().await;
         } => {}
     }
     if let Some(broker) = broker
@@ -134,21 +153,41 @@ fn reachable(address: IpAddr) -> IpAddr {
     }
 }
 
-/// SIGTERM and SIGINT.
+/// What a signal asks for.
+enum Asked {
+    /// To stop; with the signal's name.
+    Stop(&'static str),
+    /// Statistics in the log.
+    Report,
+}
+
+/// SIGTERM and SIGINT to stop, SIGUSR1 for statistics.
 struct Signals {
+    report: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let report = signal(SignalKind::user_defined1())?;
+        Ok(Self { report, terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Asked::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::Stop("SIGINT"),
+            _ = self.report.recv() => Asked::Report,
+        }
+    }
+
+    /// The next one that asks to stop.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Asked::Stop(name) = self.next().await {
+                return name;
+            }
         }
     }
 }

@@ -3,22 +3,27 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::message::Subscription;
+use crate::offline::OfflineRule;
 use crate::topic::{BaseTopic, Filter, Topic};
 
 mod address;
+mod availability;
 mod broker;
 mod connection;
 mod credentials;
 mod defaults;
 mod given;
+mod grants;
 mod json;
 mod limits;
 mod load;
 mod logging;
 mod near;
+mod offline;
 mod place;
 mod problem;
 mod render;
@@ -51,8 +56,14 @@ pub struct Config {
     pub cache_dir: Option<PathBuf>,
     /// More services than this share one will instead of having a presence connection each.
     pub presence_connections: usize,
-    /// Where Home Assistant looks for announcements; read because MIQRO's files have it, not used yet.
-    pub ha_discovery_prefix: Option<Topic>,
+    /// File of the services' state and of messages that wait on disk; `None`: below the user's directory for state.
+    pub state_file: Option<PathBuf>,
+    /// How often a service that is online says so again.
+    pub online_interval: Duration,
+    /// How often the statistics of the services are logged; zero: never.
+    pub statistics_interval: Duration,
+    /// Where Home Assistant looks for announcements.
+    pub ha_discovery_prefix: Topic,
     /// The services in the order of the file, or of the command line.
     pub services: Vec<Service>,
 }
@@ -114,6 +125,8 @@ pub struct Connection {
     pub reconnect_min: Duration,
     /// Longest wait before reconnecting.
     pub reconnect_max: Duration,
+    /// When a service is told that the broker has not taken a message of its in time.
+    pub delivery_timeout: Duration,
     /// Bounds of what waits to be sent.
     pub outbox: OutboxLimits,
 }
@@ -225,10 +238,27 @@ pub struct Service {
     pub limits: Limits,
     /// What it may reach outside its base topic.
     pub grants: Grants,
+    /// What becomes of its messages without a connection; the first rule that matches a topic is the one for it.
+    pub offline: Vec<Arc<OfflineRule>>,
+    /// Further topics that say whether it is online.
+    pub availability: Vec<Availability>,
+    /// State file of MIQRO to begin with where the service has no state yet.
+    pub import_state: Option<PathBuf>,
     /// Level of its own log lines; `None`: as the host's.
     pub log_level: Option<Level>,
     /// Its section as JSON, without the host's keys: what `config.get` gives.
     pub config: serde_json::Value,
+}
+
+/// A further topic that says whether a service is online; retained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Availability {
+    /// The full topic.
+    pub topic: Topic,
+    /// Payload while it is.
+    pub online: String,
+    /// Payload while it is not.
+    pub offline: String,
 }
 
 /// Limits of one service.
@@ -256,6 +286,8 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Timers in all.
     pub timers: usize,
+    /// Bytes of its state, keys included.
+    pub state: usize,
 }
 
 /// What happens to a message when the mailbox is full.
@@ -277,4 +309,47 @@ pub struct Grants {
     pub publish: Vec<Filter>,
     /// Filters that it may subscribe to.
     pub subscribe: Vec<Filter>,
+    /// Directories that it sees.
+    pub directories: Vec<Directory>,
+    /// Hosts that it may send HTTP requests to.
+    pub http: Vec<HttpGrant>,
+    /// Environment variables that it sees.
+    pub environment: Vec<String>,
+}
+
+/// A directory of this machine that a service sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Under which path the guest sees it.
+    pub guest: String,
+    /// Whether the guest may change what is in it.
+    pub write: bool,
+}
+
+/// A host that a service may send HTTP requests to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpGrant {
+    /// Name or address, in lower case.
+    pub host: String,
+    /// The only port; `None`: every one.
+    pub port: Option<u16>,
+}
+
+impl HttpGrant {
+    /// Whether it is for this host and port.
+    pub fn allows(&self, host: &str, port: u16) -> bool {
+        self.host == host && self.port.is_none_or(|own| own == port)
+    }
+}
+
+impl std::fmt::Display for HttpGrant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.port {
+            None => f.write_str(&self.host),
+            Some(port) if self.host.contains(':') => write!(f, "[{}]:{port}", self.host),
+            Some(port) => write!(f, "{}:{port}", self.host),
+        }
+    }
 }

@@ -1,19 +1,32 @@
 //! Words: what one guest call wants done. In: host functions that the guest calls append here. Out: the service task
-//! commits it when the call ended well, in the order timers, subscriptions, publishes, acknowledgement. Owns the lists.
+//! commits it when the call ended well, in the order state, timers, subscriptions, publishes, acknowledgement. Owns the lists.
 
 use std::time::Duration;
 
-use crate::message::{Message, SubscriptionChange};
+use bytes::Bytes;
+
+use crate::message::{Publication, SubscriptionChange};
 
 /// Everything that a guest call asked for; dropped whole when the call fails.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Effects {
+    /// Values to set and to remove, in the order of the calls.
+    pub state: Vec<StateChange>,
     /// Timers to set and to cancel, in the order of the calls.
     pub timers: Vec<TimerChange>,
     /// Subscriptions to make and to end, in the order of the calls.
     pub subscriptions: Vec<SubscriptionChange>,
     /// Messages to send, with full topics, in the order of the calls.
-    pub publishes: Vec<Message>,
+    pub publishes: Vec<Publication>,
+}
+
+/// A change to the state of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateChange {
+    /// The guest's key.
+    pub key: String,
+    /// The new value; `None`: the key is removed.
+    pub value: Option<Bytes>,
 }
 
 /// A change to the timers of a service. A timer is known by its name; setting a taken name replaces it.

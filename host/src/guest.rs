@@ -5,25 +5,31 @@
 //! of [`Instance`]s; an instance runs one [`Call`] at a time and gives back the [`Effects`](crate::effects::Effects) of it.
 
 mod api;
+mod belongings;
 mod bindings;
 mod component;
 mod contract;
 mod describe;
 mod engine;
 mod fault;
+mod http;
 mod instance;
 mod ledger;
 mod limits;
 mod linker;
 mod output;
+mod pause;
+mod request;
 mod store;
 mod ticker;
 
-pub use component::{Component, ComponentError, Exports};
+pub use belongings::Belongings;
+pub use component::{Component, ComponentError, Exports, Optional};
 pub use describe::{Description, Kind};
 pub use engine::{EngineError, EngineOptions, Host, MAX_COMPONENT_BYTES};
 pub use fault::Fault;
 pub use instance::{Call, Instance};
+pub use request::{Request, RequestFailure, Requests};
 pub use store::Setting;
 
 #[cfg(test)]

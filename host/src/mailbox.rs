@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::config::{self, WhenFull};
-use crate::message::{Message, Qos, Receipt};
+use crate::message::{Message, Outcome, Qos, Receipt, Token};
 
 /// A message on its way to a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,20 @@ pub struct Delivery {
     pub message: Message,
     /// What to name when it is handled; `None` for QoS 0.
     pub receipt: Option<Receipt>,
+}
+
+/// What a service is told beside messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The connection to the broker is there.
+    Connected {
+        /// Whether the broker still knew the session.
+        session_present: bool,
+    },
+    /// The connection to the broker is lost.
+    Disconnected,
+    /// It is known what became of a published message.
+    Outcome(Token, Outcome),
 }
 
 /// How much a mailbox holds.
@@ -53,6 +67,8 @@ pub enum Delivered {
 pub enum Next {
     /// Timers are due.
     Timers,
+    /// Something to be told.
+    Notice(Notice),
     /// A message.
     Delivery(Delivery),
     /// All senders are gone and nothing waits.
@@ -103,6 +119,20 @@ impl Sender {
     pub fn ring(&self) {
         let mut state = self.shared.lock();
         state.rung = true;
+        wake(state);
+    }
+
+    /// Tells something. Outcomes are bounded by what the service itself has published; of what happened to the connection, what
+    /// is not told before the next thing happens is not told any more, so that it does not pile up.
+    pub fn tell(&self, notice: Notice) {
+        let mut state = self.shared.lock();
+        if state.receiver_gone {
+            return;
+        }
+        if !matches!(notice, Notice::Outcome(..)) {
+            state.notices.retain(|waiting| matches!(waiting, Notice::Outcome(..)));
+        }
+        state.notices.push_back(notice);
         wake(state);
     }
 
@@ -205,13 +235,23 @@ struct State {
     queue: VecDeque<Delivery>,
     /// Timers are due and the service does not know yet.
     rung: bool,
-    /// The service was given timers last, so a message has the turn.
-    ticked: bool,
+    notices: VecDeque<Notice>,
+    /// What the service was given last: something else has the turn.
+    last: Turn,
     senders: usize,
     receiver_gone: bool,
     /// The receiver, when it waits.
     sleeper: Option<Waker>,
     counters: Counters,
+}
+
+/// Kinds of things that take turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Turn {
+    #[default]
+    Delivery,
+    Timers,
+    Notice,
 }
 
 impl State {
@@ -245,17 +285,33 @@ impl State {
     }
 
     fn take(&mut self) -> Option<Next> {
-        if self.rung && (!self.ticked || self.queue.is_empty()) {
-            self.rung = false;
-            self.ticked = true;
-            return Some(Next::Timers);
+        // each kind in its turn, so that none starves another; hardly ever does more than one wait
+        if self.rung || !self.notices.is_empty() {
+            let turns = match self.last {
+                Turn::Delivery => [Turn::Notice, Turn::Timers, Turn::Delivery],
+                Turn::Notice => [Turn::Timers, Turn::Delivery, Turn::Notice],
+                Turn::Timers => [Turn::Delivery, Turn::Notice, Turn::Timers],
+            };
+            return turns.into_iter().find_map(|turn| self.take_one(turn));
         }
-        self.ticked = false;
+        self.last = Turn::Delivery;
         match self.queue.pop_front() {
             Some(delivery) => Some(Next::Delivery(delivery)),
             None if self.senders == 0 => Some(Next::Closed),
             None => None,
         }
+    }
+}
+
+impl State {
+    fn take_one(&mut self, turn: Turn) -> Option<Next> {
+        let next = match turn {
+            Turn::Delivery => self.queue.pop_front().map(Next::Delivery),
+            Turn::Notice => self.notices.pop_front().map(Next::Notice),
+            Turn::Timers => std::mem::take(&mut self.rung).then_some(Next::Timers),
+        }?;
+        self.last = turn;
+        Some(next)
     }
 }
 

@@ -1,9 +1,14 @@
 //! Words: one MQTT message, incoming or outgoing, the same for both protocol versions. In: packets and guests. Out:
-//! `Message`, `Qos`, `Properties`, `Subscription`. Owns nothing: topic and payload are shared, so a clone copies no bytes.
+//! `Message`, `Qos`, `Properties`, `Publication`, `Subscription`. Owns nothing: topic and payload are shared, so a clone copies no bytes.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::offline::OfflineRule;
 use crate::topic::{Filter, Topic};
 
 /// Quality of service (MQTT 5, section 4.3).
@@ -91,6 +96,60 @@ impl Message {
         });
         size_of::<Self>() + self.topic.as_str().len() + self.payload.len() + properties
     }
+}
+
+/// A message to publish, and on which terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// The message.
+    pub message: Message,
+    /// Present when there are any; boxed, because most messages have none.
+    pub terms: Option<Box<Terms>>,
+}
+
+impl From<Message> for Publication {
+    fn from(message: Message) -> Self {
+        Self { message, terms: None }
+    }
+}
+
+/// On which terms a message is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Names the message when its outcome is told; `None`: nobody asks.
+    pub token: Option<Token>,
+    /// When to leave it out.
+    pub only_if_changed: Option<OnlyIfChanged>,
+    /// What becomes of it without a connection; `None`: it waits as long as there is room.
+    pub offline: Option<Arc<OfflineRule>>,
+    /// The number under which it is kept on disk while it waits; given by the session.
+    pub kept: Option<u64>,
+    /// When it was published.
+    pub at: Instant,
+}
+
+/// Names one published message. Unique for the life of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token(pub NonZeroU64);
+
+/// When a message is left out whose payload is that of the last one for the same topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnlyIfChanged {
+    /// However long ago that one was.
+    Always,
+    /// When that one is younger.
+    Within(Duration),
+}
+
+/// What became of a message that was published with QoS 1 or 2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The broker has taken it.
+    Delivered,
+    /// The broker did not take it in time; it is tried further, but no more is told about it.
+    TimedOut,
+    /// It will not be sent (any more); says why.
+    Refused(String),
 }
 
 /// A filter and the highest quality of service in which messages shall be delivered for it.

@@ -91,6 +91,16 @@ impl Router {
         self.filters.answered(id, granted);
     }
 
+    /// The mailbox of a service.
+    pub fn mailbox(&self, service: ServiceId) -> Option<&mailbox::Sender> {
+        self.mailboxes.get(&service)
+    }
+
+    /// The mailboxes of all services.
+    pub fn mailboxes(&self) -> impl Iterator<Item = &mailbox::Sender> {
+        self.mailboxes.values()
+    }
+
     /// Everything that the broker should know, for subscribing anew after a connection was made.
     pub fn subscriptions(&self) -> Vec<Numbered> {
         self.filters.wanted()

@@ -7,6 +7,8 @@ mod call;
 mod drops;
 pub mod lifecycle;
 mod presence;
+pub mod statistics;
+mod switch;
 mod task;
 
 use std::sync::Arc;
@@ -18,13 +20,15 @@ use crate::config;
 use crate::effects::Effects;
 use crate::guest::{Component, Instance, Setting};
 use crate::mailbox::{self, Mailbox};
-use crate::message::Subscription;
+use crate::message::{Qos, Subscription};
 use crate::router::ServiceId;
+use crate::store::Store;
+use crate::topic::{BaseTopic, Filter};
 use crate::{session, timers};
 
 pub use call::prepare;
 pub use lifecycle::Status;
-pub use presence::{Presence, will};
+pub use presence::{Announced, Presence, will};
 
 /// Commands that may wait for one service; the supervisor sends one at a time.
 const COMMANDS: usize = 4;
@@ -33,6 +37,8 @@ const COMMANDS: usize = 4;
 pub enum Command {
     /// Take over a started instance of a new component.
     Swap(Box<Prepared>),
+    /// Say in the log what its calls cost.
+    Report,
     /// Handle what waits until the deadline, stop, and end.
     Stop(Instant),
 }
@@ -61,6 +67,8 @@ pub struct Parts {
     pub session: session::Handle,
     /// The timers task.
     pub timers: timers::Handle,
+    /// Where its state is kept.
+    pub store: Store,
     /// Where its `online` goes.
     pub presence: Presence,
     /// Where slow guest calls run.
@@ -114,13 +122,14 @@ pub enum First {
 pub fn subscriptions(config: &config::Service, effects: &Effects) -> Vec<Subscription> {
     use crate::message::SubscriptionChange::{Subscribe, Unsubscribe};
     let mut all = config.subscriptions.clone();
+    all.extend(switch(&config.base).map(|filter| Subscription { filter, qos: Qos::AtLeastOnce }));
     for change in &effects.subscriptions {
         let filter = match change {
             Subscribe(subscription) => &subscription.filter,
             Unsubscribe(filter) => filter,
         };
         // what the operator wrote into the file stays, whatever the guest asks for
-        if config.subscriptions.iter().any(|fixed| fixed.filter == *filter) {
+        if is_fixed(config, filter) {
             continue;
         }
         all.retain(|present| present.filter != *filter);
@@ -129,4 +138,15 @@ pub fn subscriptions(config: &config::Service, effects: &Effects) -> Vec<Subscri
         }
     }
     all
+}
+
+/// The topic by which a service is switched on and off: `enabled` below its base topic. `None`: the base topic is too long.
+fn switch(base: &BaseTopic) -> Option<Filter> {
+    base.filter("enabled").ok()
+}
+
+/// Whether the subscription is not the guest's to change: the operator's, and the host's own.
+fn is_fixed(config: &config::Service, filter: &Filter) -> bool {
+    let of_operator = config.subscriptions.iter().any(|fixed| fixed.filter == *filter);
+    of_operator || switch(&config.base).is_some_and(|switch| switch == *filter)
 }

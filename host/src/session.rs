@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::Connection;
-use crate::message::Message;
+use crate::message::{Message, Publication};
 use crate::router::Router;
 
 mod attempt;
@@ -19,12 +19,13 @@ mod command;
 mod desk;
 pub mod link;
 pub mod packet;
+mod promises;
 mod serve;
 pub mod state;
 mod task;
 mod wire;
 
-pub use command::{Command, Commit, ConnectionStatus, Handle, Stopped};
+pub use command::{Command, Commit, ConnectionStatus, Handle, Keeper, Stopped};
 
 use command::Inputs;
 use task::Task;
@@ -72,6 +73,13 @@ impl Session {
         let inputs = Inputs { commands: waiting, stop: stopped };
         let task = Task::new(Arc::new(connection), will, router, inputs, status);
         (Self { task }, Handle::new(commands, stop, seen))
+    }
+
+    /// Before the session runs: `waiting` was kept on disk by an earlier run and is to be sent; `keeper` keeps what waits from now
+    /// on, where its rule asks for it.
+    pub fn keep_with(&mut self, keeper: Keeper, waiting: Vec<(u64, Publication)>) {
+        self.task.desk.keep_with(keeper);
+        self.task.desk.state.restore(waiting);
     }
 
     /// Keeps the session until `Command::Stop`, or until all handles are gone: connects, serves, and reconnects for ever.

@@ -6,9 +6,10 @@ pub mod load;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
+use tokio::time::{Interval, interval_at};
 use tracing::{error, info, warn};
 
 use crate::config;
@@ -47,6 +48,8 @@ pub struct Supervisor {
     preparing: JoinSet<(PathBuf, Result<Vec<Replacement>, LoadError>)>,
     busy: HashSet<PathBuf>,
     again: HashSet<PathBuf>,
+    /// When statistics are logged; `None`: on request only.
+    reports: Option<Interval>,
 }
 
 /// A prepared instance for the service with this index, or why there is none.
@@ -54,9 +57,17 @@ type Replacement = (usize, Hash, Result<Prepared, guest::Fault>);
 
 impl Supervisor {
     /// Keeps `entries`, whose files `watch` watches.
-    pub fn new(host: Arc<guest::Host>, pool: tokio::runtime::Handle, entries: Vec<Entry>, watch: Watch) -> Self {
+    /// Their statistics are logged every `reports`, where that is not zero.
+    pub fn new(
+        host: Arc<guest::Host>,
+        pool: tokio::runtime::Handle,
+        entries: Vec<Entry>,
+        watch: Watch,
+        reports: Duration,
+    ) -> Self {
         let (preparing, busy, again) = (JoinSet::new(), HashSet::new(), HashSet::new());
-        Self { host, pool, entries, watch, preparing, busy, again }
+        let reports = (!reports.is_zero()).then(|| interval_at(tokio::time::Instant::now() + reports, reports));
+        Self { host, pool, entries, watch, preparing, busy, again, reports }
     }
 
     /// How many services there are.
@@ -69,11 +80,19 @@ impl Supervisor {
         loop {
             tokio::select! {
                 file = self.watch.changed() => self.prepare(file),
+                () = due(&mut self.reports) => self.report().await,
                 Some(done) = self.preparing.join_next() => match done {
                     Ok((file, outcome)) => self.take_over(file, outcome).await,
                     Err(bug) => error!("preparing a component failed in the host, which is a bug: {bug}"),
                 },
             }
+        }
+    }
+
+    /// Has every service say in the log what its calls cost.
+    pub async fn report(&self) {
+        for entry in &self.entries {
+            entry.handle.send(Command::Report).await;
         }
     }
 
@@ -147,6 +166,13 @@ impl Supervisor {
                 );
             }
         }
+    }
+}
+
+async fn due(interval: &mut Option<Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -54,6 +54,11 @@ impl Topic {
         Ok(Self(text))
     }
 
+    /// Where Home Assistant looks for announcements unless it is told otherwise: `homeassistant`.
+    pub fn home_assistant() -> Self {
+        Self(ByteString::from_static("homeassistant"))
+    }
+
     /// The topic as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -33,6 +33,7 @@ fn to(port: u16, transport: Transport, tls: Tls) -> Connection {
         connect_timeout: DEADLINE,
         reconnect_min: Duration::from_secs(1),
         reconnect_max: Duration::from_secs(60),
+        delivery_timeout: Duration::from_secs(10),
         outbox: OutboxLimits { messages: 1, bytes: 1 },
     }
 }

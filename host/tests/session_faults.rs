@@ -203,7 +203,7 @@ both_versions!(fault_9_services_publish_while_everything_is_full, |version| asyn
     let echo = tokio::spawn(async move {
         for _ in 0..MESSAGES {
             let Next::Delivery(delivery) = rig.mailbox.next().await else { panic!("not a delivery") };
-            let publishes = vec![message("out", 1, &String::from_utf8_lossy(&delivery.message.payload))];
+            let publishes = vec![message("out", 1, &String::from_utf8_lossy(&delivery.message.payload)).into()];
             let commit = Commit { service: SERVICE, receipt: delivery.receipt, subscriptions: Vec::new(), publishes };
             handle.send(Command::Commit(commit)).await;
         }

@@ -247,7 +247,7 @@ pub fn command() -> Result<Command> {
 
 fn run(setup: &Setup, folder: &TempDir) -> Result<Process> {
     let mut command = command()?;
-    command.current_dir(folder.path()).arg("run");
+    command.current_dir(folder.path()).env("XDG_STATE_HOME", folder.path().join("state")).arg("run");
     for (name, _) in &setup.services {
         command.arg(format!("{name}.wasm"));
     }

@@ -11,7 +11,7 @@ use syn::visit::{self, Visit};
 /// The layers, from the words that everything may use to the wiring that may use everything. A module may use its own layer
 /// and those above it in this list. The longest entry that fits decides, so parts of a module may lie in another layer.
 const LAYERS: [(&str, &[&str]); 6] = [
-    ("words", &["topic", "message", "effects", "backoff"]),
+    ("words", &["topic", "message", "offline", "effects", "backoff"]),
     (
         "pure",
         &[
@@ -26,21 +26,24 @@ const LAYERS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("machines", &["guest", "session::codec", "session::link"]),
-    ("actors", &["presence", "service", "session", "supervisor", "timers", "watch"]),
+    ("actors", &["presence", "requests", "service", "session", "store", "supervisor", "timers", "watch"]),
     ("surfaces", &["broker", "logging"]),
     ("wiring", &["app", "cli", "lib", "main"]),
 ];
 
 /// Third-party names that stand at one place each.
-const AT_HOME: [(&str, &[&str]); 8] = [
+const AT_HOME: [(&str, &[&str]); 11] = [
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
+    ("hyper", &["guest"]),
     ("mqtt5", &["broker"]),
     ("notify", &["watch"]),
+    ("redb", &["store"]),
     ("rumqttc", &["session::codec"]),
     ("saphyr_parser", &["config"]),
     ("wasmtime", &["guest"]),
     ("wasmtime_wasi", &["guest"]),
+    ("wasmtime_wasi_http", &["guest"]),
 ];
 
 /// Lines of a file, without its tests.

@@ -36,5 +36,5 @@ fn demo(section: &str) -> Result<String, String> {
 }
 
 fn publish(topic: &str, payload: &[u8]) -> Result<(), String> {
-    messaging::publish(topic, payload, None).map_err(|error| error.to_string())
+    messaging::publish(topic, payload, None).map(drop).map_err(|error| error.to_string())
 }

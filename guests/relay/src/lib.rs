@@ -13,8 +13,14 @@ impl Guest for Relay {
     }
 
     fn handle(_topic: String, payload: Vec<u8>) -> Result<(), String> {
-        let options = PublishOptions { qos: Qos::AtLeastOnce, retain: false, global: false, properties: None };
-        messaging::publish("out", &payload, Some(&options)).map_err(|error| error.to_string())
+        let options = PublishOptions {
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            global: false,
+            only_if_changed: None,
+            properties: None,
+        };
+        messaging::publish("out", &payload, Some(&options)).map(drop).map_err(|error| error.to_string())
     }
 
     fn tick() -> Result<(), String> {

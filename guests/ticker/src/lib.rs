@@ -30,7 +30,7 @@ impl Guest for Ticker {
         if !SAYS.get() {
             return Ok(());
         }
-        messaging::publish("tick", b"", None).map_err(|error| error.to_string())
+        messaging::publish("tick", b"", None).map(drop).map_err(|error| error.to_string())
     }
 
     fn stop() -> Result<(), String> {

@@ -15,10 +15,11 @@ use crate::config::Connection;
 use crate::message::{Message, Qos};
 use crate::router::{Router, ServiceId};
 use crate::service;
-use crate::session::{self, Command, Session, SessionError, Stopped};
+use crate::session::{self, Command, Keeper, Session, SessionError, Stopped};
 use crate::topic::{BaseTopic, Topic};
 
 use super::start::Loaded;
+use super::state::State;
 
 /// How long an `online` of `1` lasts without renewal where no will stands behind it.
 const EXPIRY: Duration = Duration::from_secs(180);
@@ -37,7 +38,7 @@ pub struct Sessions {
 ///
 /// # Errors
 /// When a base topic leaves no room for `online`.
-pub fn open(connection: &Connection, loaded: &[Loaded], limit: usize) -> anyhow::Result<Sessions> {
+pub fn open(connection: &Connection, loaded: &[Loaded], limit: usize, state: &mut State) -> anyhow::Result<Sessions> {
     let shared_will = loaded.len() > limit.saturating_add(1);
     let mut router = Router::default();
     for one in loaded {
@@ -48,7 +49,9 @@ pub fn open(connection: &Connection, loaded: &[Loaded], limit: usize) -> anyhow:
         Some(first) if !shared_will => Some(service::will(&first.config.base)?),
         _ => Some(host_will(connection)?),
     };
-    let (session, main) = Session::new(connection.clone(), will.clone(), router);
+    let (mut session, main) = Session::new(connection.clone(), will.clone(), router);
+    let store = state.store.clone();
+    session.keep_with(Keeper(Box::new(move |changes| store.keep(changes))), std::mem::take(&mut state.waiting));
     let mut tasks = JoinSet::new();
     tasks.spawn(session.run());
     let mut presences = Vec::new();

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::bail;
 use tokio::runtime::Handle;
@@ -11,17 +12,20 @@ use tracing::{error, warn};
 
 use crate::config;
 use crate::effects::Effects;
-use crate::guest::{self, Component, Setting};
+use crate::guest::{self, Component, Requests, Setting};
 use crate::mailbox::{self, Mailbox};
 use crate::message::Subscription;
 use crate::router::ServiceId;
-use crate::service::{self, First, Parts, Presence};
+use crate::service::{self, Announced, First, Parts, Presence};
+use crate::store::Store;
 use crate::supervisor::load::{LoadError, load};
 use crate::supervisor::{Entry, Supervisor};
 use crate::timers;
+use crate::topic::Topic;
 use crate::watch::Watch;
 
 use super::sessions::Sessions;
+use super::state::State;
 
 /// A service whose component is loaded, or could not be.
 pub struct Loaded {
@@ -43,6 +47,16 @@ pub struct Loaded {
     pub mailbox: (mailbox::Sender, Mailbox),
 }
 
+/// What services have of the host, beside what is their own.
+pub struct Shared<'a> {
+    /// Their state.
+    pub state: &'a mut State,
+    /// Where their requests go.
+    pub requests: Requests,
+    /// Where Home Assistant looks for announcements.
+    pub discovery_prefix: Topic,
+}
+
 /// Loads and starts every service. One that fails is said in the log and waits for a better file; the others run.
 ///
 /// # Errors
@@ -51,6 +65,7 @@ pub async fn load_all(
     host: &Arc<guest::Host>,
     pool: &Handle,
     services: Vec<config::Service>,
+    mut shared: Shared<'_>,
 ) -> anyhow::Result<Vec<Loaded>> {
     let mut components: HashMap<PathBuf, Result<Component, LoadError>> = HashMap::new();
     let mut loaded = Vec::with_capacity(services.len());
@@ -62,7 +77,7 @@ pub async fn load_all(
             components.insert(file.clone(), load(host, pool, &file).await);
         }
         let component = components.get(&file).and_then(|result| result.as_ref().ok()).cloned();
-        loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, pool).await);
+        loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, pool, &mut shared).await);
     }
     let all_failed = components.values().all(Result::is_err);
     let mut failed = loaded.iter().filter_map(|one| Some((one, components.remove(&one.file)?.err()?)));
@@ -81,6 +96,7 @@ async fn begin(
     file: PathBuf,
     component: Option<Component>,
     pool: &Handle,
+    shared: &mut Shared<'_>,
 ) -> Loaded {
     let setting = Arc::new(Setting {
         name: config.name.clone(),
@@ -88,6 +104,10 @@ async fn begin(
         config_json: config.config.to_string(),
         limits: config.limits.clone(),
         grants: config.grants.clone(),
+        offline: config.offline.clone(),
+        discovery_prefix: shared.discovery_prefix.clone(),
+        belongings: shared.state.belongings(&config).await,
+        requests: Some(shared.requests.clone()),
     });
     let hash = component.as_ref().map(Component::hash);
     let first = match component {
@@ -108,7 +128,7 @@ async fn begin(
     let effects = if let First::Prepared(prepared) = &first { &prepared.effects } else { &nothing };
     let subscriptions = service::subscriptions(&config, effects);
     if let First::Prepared(_) = first
-        && subscriptions.is_empty()
+        && !called(&config, &subscriptions)
         && effects.timers.is_empty()
     {
         let section = format!("services.{}.subscriptions", config.name);
@@ -121,6 +141,20 @@ async fn begin(
     Loaded { id, config: Arc::new(config), setting, file, hash, first, subscriptions, mailbox }
 }
 
+/// Whether there are subscriptions beside the one for the service's switch.
+fn called(config: &config::Service, subscriptions: &[Subscription]) -> bool {
+    !config.subscriptions.is_empty() || subscriptions.len() > 1
+}
+
+/// How often something is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Intervals {
+    /// A service that is online says so again; zero: never.
+    pub online: Duration,
+    /// Statistics are logged; zero: never.
+    pub statistics: Duration,
+}
+
 /// Makes the services run, and a supervisor that keeps them.
 ///
 /// # Errors
@@ -131,13 +165,22 @@ pub async fn services(
     loaded: Vec<Loaded>,
     sessions: &Sessions,
     clock: &timers::Handle,
+    intervals: Intervals,
+    store: &Store,
 ) -> anyhow::Result<Supervisor> {
     let watch = Watch::new(loaded.iter().map(|one| one.file.clone()))?;
     let mut entries = Vec::with_capacity(loaded.len());
     for one in loaded {
         clock.register(one.id, one.mailbox.0.clone()).await;
         let (session, expiry) = sessions.presence(one.id);
-        let presence = Presence::new(&one.config.base, session, expiry)?;
+        let announced = Announced {
+            session,
+            expiry,
+            interval: intervals.online,
+            main: sessions.main(),
+            further: one.config.availability.clone(),
+        };
+        let presence = Presence::new(&one.config.base, announced)?;
         let parts = Parts {
             id: one.id,
             config: one.config.clone(),
@@ -146,6 +189,7 @@ pub async fn services(
             session: sessions.main(),
             timers: clock.clone(),
             presence,
+            store: store.clone(),
             pool: pool.clone(),
         };
         let (handle, task) = service::service(parts, one.first);
@@ -159,5 +203,5 @@ pub async fn services(
             handle,
         });
     }
-    Ok(Supervisor::new(host, pool, entries, watch))
+    Ok(Supervisor::new(host, pool, entries, watch, intervals.statistics))
 }

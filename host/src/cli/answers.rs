@@ -40,7 +40,7 @@ impl Answers {
                     Next::Delivery(delivery) if delivery.message.topic == *question => {}
                     Next::Delivery(delivery) if delivery.message.retain => {}
                     Next::Delivery(delivery) => break Some(delivery.message),
-                    Next::Timers => {}
+                    Next::Timers | Next::Notice(_) => {}
                     Next::Closed => break None,
                 }
             }

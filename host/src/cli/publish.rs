@@ -169,7 +169,8 @@ impl Payload {
 }
 
 async fn send(session: &Handle, message: Message) {
-    let commit = Commit { service: ServiceId(0), receipt: None, subscriptions: Vec::new(), publishes: vec![message] };
+    let commit =
+        Commit { service: ServiceId(0), receipt: None, subscriptions: Vec::new(), publishes: vec![message.into()] };
     session.send(Command::Commit(commit)).await;
 }
 

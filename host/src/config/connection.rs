@@ -25,6 +25,7 @@ pub(super) fn connection(section: &mut Section<'_>) -> Connection {
     set(section.take("receive_maximum").and_then(|g| g.number(1..=u16::MAX)), &mut c.receive_maximum);
     set(section.take("max_packet_size").and_then(|g| g.size(256..=LARGEST_PACKET)), &mut c.max_packet_size);
     set(section.take("connect_timeout").and_then(|g| g.duration(MS..=HOUR)), &mut c.connect_timeout);
+    set(section.take("delivery_timeout").and_then(|g| g.duration(MS..=24 * HOUR)), &mut c.delivery_timeout);
     if let Some(given) = section.take("reconnect") {
         (c.reconnect_min, c.reconnect_max) = span(given.section(), (c.reconnect_min, c.reconnect_max));
     }

@@ -26,6 +26,7 @@ impl Default for Connection {
             connect_timeout: Duration::from_secs(10),
             reconnect_min: Duration::from_millis(200),
             reconnect_max: Duration::from_secs(60),
+            delivery_timeout: Duration::from_secs(10),
             outbox: OutboxLimits::default(),
         }
     }
@@ -57,6 +58,7 @@ impl Default for Limits {
             payload: MIB,
             subscriptions: 1000,
             timers: 1000,
+            state: MIB,
         }
     }
 }

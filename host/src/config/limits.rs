@@ -28,6 +28,7 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
     set(section.take("payload").and_then(|given| given.size(1..=LARGEST_PAYLOAD)), &mut limits.payload);
     set(section.take("subscriptions").and_then(|given| given.number(0..=MOST)), &mut limits.subscriptions);
     set(section.take("timers").and_then(|given| given.number(0..=MOST)), &mut limits.timers);
+    set(section.take("state").and_then(|given| given.size(0..=usize::MAX >> 1)), &mut limits.state);
     section.finish();
     limits
 }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::given::Given;
 use super::place::Place;
 use super::problem::Report;
 use super::section::Section;
@@ -90,7 +91,13 @@ fn document(mut root: Section<'_>, place: &Place) -> Config {
             .take("presence_connections")
             .and_then(|given| given.number(0..=10_000))
             .unwrap_or(32),
-        ha_discovery_prefix: root.take("ha_discovery_prefix").and_then(|given| given.read(discovery_prefix)),
+        state_file: root.take("state_file").and_then(|given| Some(place.path(given.text()?))),
+        online_interval: interval(root.take("online_interval"), hour),
+        statistics_interval: interval(root.take("statistics_interval"), 24 * hour),
+        ha_discovery_prefix: root
+            .take("ha_discovery_prefix")
+            .and_then(|given| given.read(|text| Topic::new(text.to_owned())))
+            .unwrap_or_else(Topic::home_assistant),
         services: services(root.section("services"), place),
     };
     root.finish();
@@ -101,8 +108,10 @@ fn services(section: Section<'_>, place: &Place) -> Vec<Service> {
     section.named().into_iter().filter_map(|(name, given)| service(name, given, place)).collect()
 }
 
-fn discovery_prefix(text: &str) -> Result<Topic, String> {
-    Topic::new(text.to_owned()).map_err(|error| error.to_string())
+/// An interval; MIQRO's three minutes where nothing is said.
+fn interval(given: Option<Given<'_>>, longest: Duration) -> Duration {
+    let given = given.and_then(|given| given.duration(Duration::ZERO..=longest));
+    given.unwrap_or(Duration::from_secs(180))
 }
 
 /// The content of `file` as text.

@@ -9,7 +9,10 @@ use serde_json::{Map, Value, json};
 use super::limits::WHEN_FULL;
 use super::logging::{FORMATS, show_level};
 use super::units::{show_duration, show_size};
-use super::{Broker, Config, Connection, Credentials, EmbeddedBroker, Limits, Protocol, Service, Transport};
+use super::{
+    Broker, Config, Connection, Credentials, EmbeddedBroker, Limits, Protocol, Service, Transport, availability,
+    grants, offline,
+};
 use crate::message::Subscription;
 
 /// What is shown in place of a secret.
@@ -57,7 +60,10 @@ fn document(config: &Config) -> Map<String, Value> {
     document.insert("stop_deadline".into(), show_duration(config.stop_deadline).into());
     add(&mut document, "cache_dir", config.cache_dir.as_deref().map(path));
     document.insert("presence_connections".into(), config.presence_connections.into());
-    add(&mut document, "ha_discovery_prefix", config.ha_discovery_prefix.as_ref().map(|topic| topic.as_str().into()));
+    add(&mut document, "state_file", config.state_file.as_deref().map(path));
+    document.insert("online_interval".into(), show_duration(config.online_interval).into());
+    document.insert("statistics_interval".into(), show_duration(config.statistics_interval).into());
+    document.insert("ha_discovery_prefix".into(), config.ha_discovery_prefix.as_str().into());
     let services = config.services.iter().map(|s| (s.name.clone(), Value::Object(service(s))));
     document.insert("services".into(), Value::Object(services.collect()));
     document
@@ -96,6 +102,7 @@ fn session(connection: &Connection) -> Map<String, Value> {
         "clean_start": connection.clean_start,
         "receive_maximum": connection.receive_maximum,
         "max_packet_size": show_size(connection.max_packet_size.into()),
+        "delivery_timeout": show_duration(connection.delivery_timeout),
         "connect_timeout": show_duration(connection.connect_timeout),
         "reconnect": span(connection.reconnect_min, connection.reconnect_max),
         "outbox": {"messages": connection.outbox.messages, "bytes": bytes(connection.outbox.bytes)},
@@ -129,9 +136,12 @@ fn service(service: &Service) -> Map<String, Value> {
     section.insert("data_topic".into(), service.base.as_str().into());
     let subscriptions: Vec<Value> = service.subscriptions.iter().map(subscription).collect();
     section.insert("subscriptions".into(), subscriptions.into());
-    let filters = |filters: &[crate::topic::Filter]| filters.iter().map(|f| f.as_str().to_owned()).collect::<Vec<_>>();
-    let (publish, subscribe) = (filters(&service.grants.publish), filters(&service.grants.subscribe));
-    section.insert("grants".into(), json!({"publish": publish, "subscribe": subscribe}));
+    section.insert("grants".into(), grants::show(&service.grants));
+    let offline: Vec<Value> = service.offline.iter().map(|rule| offline::show(rule)).collect();
+    section.insert("offline".into(), offline.into());
+    let further: Vec<Value> = service.availability.iter().map(availability::show).collect();
+    section.insert("availability".into(), further.into());
+    add(&mut section, "import_state", service.import_state.as_deref().map(path));
     add(&mut section, "log_level", service.log_level.map(|level| show_level(level).into()));
     section.insert("limits".into(), limits(&service.limits));
     section.extend(object(service.config.clone()));
@@ -154,6 +164,7 @@ fn limits(limits: &Limits) -> Value {
         "payload": bytes(limits.payload),
         "subscriptions": limits.subscriptions,
         "timers": limits.timers,
+        "state": bytes(limits.state),
     })
 }
 

@@ -1,12 +1,13 @@
 //! Pure: one section of `services`. In: the section and its name. Out: `Service`, in which what is not for the host is JSON
 //! for the guest. Owns nothing.
 
+use super::availability::availability;
 use super::given::Given;
+use super::grants::grants;
 use super::limits::limits;
 use super::place::Place;
-use super::section::Section;
 use super::yaml::Value;
-use super::{Grants, Limits, Service, json, logging};
+use super::{Grants, Limits, Service, json, logging, offline};
 use crate::message::{Qos, Subscription};
 use crate::topic::{BaseTopic, Filter};
 
@@ -22,6 +23,9 @@ pub(super) fn plain(name: &str) -> Result<Service, String> {
         subscriptions: Vec::new(),
         limits: Limits::default(),
         grants: Grants::default(),
+        offline: Vec::new(),
+        availability: Vec::new(),
+        import_state: None,
         log_level: None,
         config: serde_json::json!({}),
     })
@@ -40,7 +44,11 @@ pub(super) fn service(name: &str, given: Given<'_>, place: &Place) -> Option<Ser
     if let Some(given) = section.take("subscriptions") {
         service.subscriptions = subscriptions(given, &service.base, service.limits.subscriptions);
     }
-    service.grants = section.take("grants").map_or_else(Grants::default, |given| grants(given.section()));
+    service.grants = section.take("grants").map_or_else(Grants::default, |given| grants(given.section(), place));
+    service.offline = section.take("offline").map_or_else(Vec::new, |given| offline::rules(given, &service.base));
+    service.availability =
+        section.take("availability").map_or_else(Vec::new, |given| availability(given, &service.base));
+    service.import_state = section.take("import_state").and_then(|given| Some(place.path(given.text()?)));
     service.log_level = section.take("log_level").and_then(|given| logging::level(&given));
     service.config = json::object(&section.rest(), &path, report);
     Some(service)
@@ -90,24 +98,4 @@ fn subscription(given: Given<'_>, base: &BaseTopic) -> Option<Subscription> {
     let read = |text: &str| if global == Some(true) { Filter::new(text) } else { base.filter(text) };
     let filter = filter?.read(read)?;
     Some(Subscription { filter, qos: qos?.try_into().ok()? })
-}
-
-fn grants(mut section: Section<'_>) -> Grants {
-    let mut filters = |key| section.take(key).map_or_else(Vec::new, granted);
-    let grants = Grants { publish: filters("publish"), subscribe: filters("subscribe") };
-    section.finish();
-    grants
-}
-
-fn granted(given: Given<'_>) -> Vec<Filter> {
-    let filter = |given: Given<'_>| given.read(plain_filter);
-    given.list("[home/lamp/set, alarm/#]").into_iter().filter_map(filter).collect()
-}
-
-fn plain_filter(text: &str) -> Result<Filter, String> {
-    let filter = Filter::new(text).map_err(|error| error.to_string())?;
-    if filter.pattern() != filter.as_str() {
-        return Err(format!("{text:?} is a shared subscription; a grant is a filter alone and covers shared ones too"));
-    }
-    Ok(filter)
 }

@@ -6,5 +6,6 @@
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "service",
+    imports: { "miqro:service/messaging.request": async },
     exports: { default: async },
 });

@@ -33,13 +33,55 @@ pub enum ComponentError {
     Contract(ContractFaults),
 }
 
+/// An export that a component may have or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Optional {
+    /// `start`.
+    Start,
+    /// `stop`.
+    Stop,
+    /// `connected`.
+    Connected,
+    /// `disconnected`.
+    Disconnected,
+    /// `delivered`.
+    Delivered,
+    /// `config-changed`.
+    ConfigChanged,
+}
+
+impl Optional {
+    /// All of them, in the order of [`Exports`].
+    pub const ALL: [Self; 6] =
+        [Self::Start, Self::Stop, Self::Connected, Self::Disconnected, Self::Delivered, Self::ConfigChanged];
+
+    /// Its name in the WIT.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+            Self::Delivered => "delivered",
+            Self::ConfigChanged => "config-changed",
+        }
+    }
+}
+
 /// Which of the optional exports a component has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Exports {
-    /// `start`.
-    pub start: bool,
-    /// `stop`.
-    pub stop: bool,
+pub struct Exports([bool; Optional::ALL.len()]);
+
+impl Exports {
+    /// Whether this one is there.
+    pub const fn has(self, export: Optional) -> bool {
+        self.0[export as usize]
+    }
+
+    /// The names of those that are there.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Optional::ALL.into_iter().filter(move |export| self.has(*export)).map(Optional::name)
+    }
 }
 
 /// A component that fulfils the contract. Cheap to clone.
@@ -57,8 +99,8 @@ struct Compiled {
 /// Where the exports of the contract are.
 pub(super) struct Indices {
     pub(super) required: ServiceIndices,
-    pub(super) start: Option<ComponentExportIndex>,
-    pub(super) stop: Option<ComponentExportIndex>,
+    /// In the order of [`Optional::ALL`].
+    pub(super) optional: [Option<ComponentExportIndex>; Optional::ALL.len()],
 }
 
 impl Component {
@@ -94,7 +136,7 @@ impl Component {
 
     /// Which optional exports it has.
     pub fn exports(&self) -> Exports {
-        Exports { start: self.0.indices.start.is_some(), stop: self.0.indices.stop.is_some() }
+        Exports(self.0.indices.optional.each_ref().map(Option::is_some))
     }
 
     /// The interfaces that it imports, with versions, sorted.

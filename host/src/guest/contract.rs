@@ -7,7 +7,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Type};
 
 use crate::guest::bindings::ServiceIndices;
-use crate::guest::component::Indices;
+use crate::guest::component::{Indices, Optional};
 use crate::guest::engine::Flavour;
 use crate::guest::linker::{VERSION, WASI_PACKAGES};
 use crate::guest::store::Data;
@@ -15,26 +15,24 @@ use crate::guest::store::Data;
 /// The contract as guests read it.
 const WIT: &str = include_str!("../../../wit/service.wit");
 
-/// The shapes of the exports: name, whether it must be there, parameters and result.
-const EXPORTS: [(&str, bool, &str); 4] = [
-    ("handle", true, "func(string, list<u8>) -> result<_, string>"),
-    ("tick", true, "func() -> result<_, string>"),
-    ("start", false, "func() -> result<_, string>"),
-    ("stop", false, "func() -> result<_, string>"),
-];
+/// What a component must export.
+const REQUIRED: [&str; 2] = ["handle", "tick"];
 
 const QOS: &str = "enum{at-most-once, at-least-once, exactly-once}";
 const PROPERTIES: &str = "record{response-topic: option<string>, correlation-data: option<list<u8>>, \
     content-type: option<string>, message-expiry: option<u32>, utf8: bool, \
     user-properties: list<tuple<string, string>>}";
 const MESSAGING_ERROR: &str = "variant{invalid-topic(string), denied(string), invalid-property(string), limit(string)}";
+const OUTCOME: &str = "variant{delivered, timed-out, refused(string)}";
+const STATE_ERROR: &str = "variant{invalid-key(string), limit(string), unavailable(string)}";
 const TIMERS_ERROR: &str = "variant{invalid(string), limit(string)}";
 
 /// The interfaces and their functions.
-const INTERFACES: [(&str, &[&str]); 4] = [
-    ("messaging", &["publish", "subscribe", "unsubscribe", "current-message"]),
-    ("timers", &["every", "after", "cancel", "due"]),
-    ("config", &["get"]),
+const INTERFACES: [(&str, &[&str]); 5] = [
+    ("messaging", &["publish", "request", "subscribe", "unsubscribe", "current-message"]),
+    ("timers", &["every", "after", "cancel", "remaining", "due"]),
+    ("config", &["get", "me"]),
+    ("state", &["get", "set", "delete", "keys"]),
     ("log", &["log"]),
 ];
 
@@ -58,10 +56,10 @@ pub(super) struct Checked {
 /// Checks `component` against the contract and links it.
 pub(super) fn check(flavour: &Flavour, component: &Component) -> Result<Checked, ContractFaults> {
     let mut faults = Vec::new();
-    for required in 0..2 {
-        export(component, required, &mut faults);
+    for required in REQUIRED {
+        export(component, required, true, &mut faults);
     }
-    let (start, stop) = (export(component, 2, &mut faults), export(component, 3, &mut faults));
+    let optional = Optional::ALL.map(|optional| export(component, optional.name(), false, &mut faults));
     let imports = imports(flavour, component, &mut faults);
     let pre = match flavour.linker.instantiate_pre(component) {
         Ok(pre) => Some(pre),
@@ -82,21 +80,20 @@ pub(super) fn check(flavour: &Flavour, component: &Component) -> Result<Checked,
     });
     match (pre, required) {
         (Some(pre), Some(required)) if faults.is_empty() => {
-            Ok(Checked { pre, indices: Indices { required, start, stop }, imports })
+            Ok(Checked { pre, indices: Indices { required, optional }, imports })
         }
         _ => Err(ContractFaults(faults)),
     }
 }
 
-fn export(component: &Component, which: usize, faults: &mut Vec<String>) -> Option<ComponentExportIndex> {
-    let (name, required, expected) = EXPORTS[which];
-    let wit = signature(name);
+fn export(component: &Component, name: &str, required: bool, faults: &mut Vec<String>) -> Option<ComponentExportIndex> {
+    let wit = signature(None, name);
     match component.get_export(None, name) {
         None if required => faults.push(format!("export {name:?} is missing; it must be `export {wit}`")),
         None => {}
         Some((ComponentItem::ComponentFunc(function), index)) => {
             let found = shape(&function);
-            if found == expected {
+            if found == exported(name) {
                 return Some(index);
             }
             faults.push(format!("export {name:?} is `{found}`; it must be `export {wit}`"));
@@ -163,40 +160,83 @@ fn own_interface(
             faults.push(format!("import {name:?}: there is no {function:?}; there are {}", functions.join(", ")));
             continue;
         }
-        let (found, wit) = (shape(&found), signature(function));
-        if found != expected(function) {
+        let (found, wit) = (shape(&found), signature(Some(interface), function));
+        if found != expected(interface, function) {
             faults.push(format!("import {name:?}: {function:?} is `{found}`; it must be `{wit}`"));
         }
     }
 }
 
-fn expected(function: &str) -> String {
+/// The shape of an export.
+fn exported(name: &str) -> String {
+    let parameters = match name {
+        "handle" => "string, list<u8>",
+        "connected" => "bool",
+        "delivered" => &format!("u64, {OUTCOME}"),
+        _ => "",
+    };
+    format!("func({parameters}) -> result<_, string>")
+}
+
+/// The shape of a function of an interface.
+fn expected(interface: &str, function: &str) -> String {
+    match interface {
+        "messaging" => messaging(function),
+        "timers" => timers(function),
+        "state" => state(function),
+        "config" if function == "get" => "func() -> string".to_owned(),
+        "config" => "func() -> record{name: string, base-topic: string, discovery-prefix: string}".to_owned(),
+        _ => "func(enum{trace, debug, info, warn, error}, string, list<tuple<string, string>>)".to_owned(),
+    }
+}
+
+fn messaging(function: &str) -> String {
     match function {
         "publish" => format!(
             "func(string, list<u8>, option<record{{qos: {QOS}, retain: bool, global: bool, \
-             properties: option<{PROPERTIES}>}}>) -> result<_, {MESSAGING_ERROR}>"
+             only-if-changed: option<variant{{always, within(u64)}}>, properties: option<{PROPERTIES}>}}>) \
+             -> result<option<u64>, {MESSAGING_ERROR}>"
+        ),
+        "request" => format!(
+            "func(string, list<u8>, option<record{{global: bool, deadline: u64, properties: option<{PROPERTIES}>}}>) \
+             -> result<record{{payload: list<u8>, properties: option<{PROPERTIES}>}}, \
+             variant{{refused({MESSAGING_ERROR}), unavailable(string), timed-out}}>"
         ),
         "subscribe" => {
             format!("func(string, option<record{{qos: {QOS}, global: bool}}>) -> result<_, {MESSAGING_ERROR}>")
         }
         "unsubscribe" => format!("func(string, bool) -> result<_, {MESSAGING_ERROR}>"),
-        "current-message" => format!(
+        _ => format!(
             "func() -> option<record{{topic: string, relative: bool, qos: {QOS}, retain: bool, dup: bool, \
              attempt: u32, properties: option<{PROPERTIES}>}}>"
         ),
-        "every" => format!("func(string, u64, u64) -> result<_, {TIMERS_ERROR}>"),
-        "after" => format!("func(string, u64) -> result<_, {TIMERS_ERROR}>"),
-        "cancel" => "func(string)".to_owned(),
-        "due" => "func() -> list<record{name: string, count: u64}>".to_owned(),
-        "get" => "func() -> string".to_owned(),
-        "log" => "func(enum{trace, debug, info, warn, error}, string, list<tuple<string, string>>)".to_owned(),
-        _ => String::new(),
     }
 }
 
-/// The line of the WIT that declares function `name`: function names are unique over all interfaces.
-fn signature(name: &str) -> &'static str {
-    WIT.lines()
+fn timers(function: &str) -> String {
+    match function {
+        "every" => format!("func(string, u64, u64) -> result<_, {TIMERS_ERROR}>"),
+        "after" => format!("func(string, u64) -> result<_, {TIMERS_ERROR}>"),
+        "cancel" => "func(string)".to_owned(),
+        "remaining" => "func(string) -> option<u64>".to_owned(),
+        _ => "func() -> list<record{name: string, count: u64}>".to_owned(),
+    }
+}
+
+fn state(function: &str) -> String {
+    match function {
+        "get" => format!("func(string) -> result<option<list<u8>>, {STATE_ERROR}>"),
+        "set" => format!("func(string, list<u8>) -> result<_, {STATE_ERROR}>"),
+        "delete" => format!("func(string) -> result<_, {STATE_ERROR}>"),
+        _ => format!("func(string) -> result<list<string>, {STATE_ERROR}>"),
+    }
+}
+
+/// The line of the WIT that declares the function `name` of an interface, or of the world.
+fn signature(interface: Option<&str>, name: &str) -> &'static str {
+    let begin = interface.and_then(|interface| WIT.find(&format!("\ninterface {interface} {{"))).unwrap_or_default();
+    WIT[begin..]
+        .lines()
         .map(|line| line.trim().trim_start_matches("export ").trim_end_matches(';'))
         .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(": func(")))
         .unwrap_or_default()

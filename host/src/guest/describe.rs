@@ -153,8 +153,7 @@ impl fmt::Display for Description {
             Err(error) => return write!(f, "{error}"),
         };
         writeln!(f, "a component of {} bytes that fulfils the contract miqro:service", self.bytes)?;
-        let optional = [("start", contract.exports.start), ("stop", contract.exports.stop)];
-        let optional: String = optional.iter().filter(|(_, has)| *has).map(|(name, _)| format!(", {name}")).collect();
+        let optional: String = contract.exports.names().map(|name| format!(", {name}")).collect();
         writeln!(f, "exports: handle, tick{optional}")?;
         writeln!(f, "imports of miqro: {}", or_none(&contract.miqro))?;
         write!(f, "imports of WASI: {}", or_none(&contract.wasi))

@@ -56,6 +56,12 @@ pub enum Fault {
     /// The host could not make an instance (out of slots, out of mappings).
     #[error("no instance of the component could be made: {0}")]
     Instantiation(String),
+    /// Something that the service is granted is not there.
+    #[error("{0}")]
+    Grant(String),
+    /// What the call set in the service's state is not on disk.
+    #[error("the state could not be kept: {0}")]
+    State(String),
     /// The host itself failed while it ran the guest.
     #[error("the host failed while running the guest, which is a bug: {0}")]
     Bug(String),

@@ -7,19 +7,21 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{Func, InstancePre};
+use wasmtime::component::{ComponentNamedList, Func, InstancePre, Lower};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
 use crate::effects::{DueTimer, Effects};
 use crate::guest::bindings::Service;
-use crate::guest::component::Indices;
+use crate::guest::bindings::miqro::service::messaging::DeliveryOutcome;
+use crate::guest::component::{Indices, Optional};
 use crate::guest::fault::{DeadlineReached, Fault};
+use crate::guest::pause::Pause;
 use crate::guest::store::{Current, Data, Setting};
 use crate::guest::ticker::{TICK, Ticker, Turn};
-use crate::message::Message;
+use crate::message::{Message, Outcome, Token};
 
 /// Ticks until a call first yields: after one to two milliseconds, so that a call that begins just before a tick is not
 /// taken off the message path for it.
@@ -46,8 +48,19 @@ pub enum Call {
         /// Which attempt at it this is, from 1.
         attempt: u32,
     },
-    /// `tick`, with the timers that are due.
-    Tick(Vec<DueTimer>),
+    /// `tick`, with the timer that is due.
+    Tick(DueTimer),
+    /// `connected`.
+    Connected {
+        /// Whether the broker still knew the session.
+        session_present: bool,
+    },
+    /// `disconnected`.
+    Disconnected,
+    /// `delivered`: what became of a published message.
+    Delivered(Token, Outcome),
+    /// `config-changed`.
+    ConfigChanged,
 }
 
 /// A guest that is ready to be called.
@@ -60,8 +73,8 @@ pub struct Instance {
 /// The guest's exports in its store.
 struct Functions {
     required: Service,
-    start: Option<Func>,
-    stop: Option<Func>,
+    /// In the order of [`Optional::ALL`].
+    optional: [Option<Func>; Optional::ALL.len()],
 }
 
 impl Instance {
@@ -72,16 +85,17 @@ impl Instance {
         setting: Arc<Setting>,
     ) -> Result<Box<Self>, Fault> {
         let limit = setting.limits.call;
-        let mut store = store(pre, setting);
+        let delivered = indices.optional[Optional::Delivered as usize].is_some();
+        let mut store = store(pre, setting, delivered)?;
+        let pause = store.data().pause.clone();
         let mut turn = Turn::new(ticker.clone());
         turn.begin();
-        let instance = within(limit, pre.instantiate_async(&mut store)).await;
+        let instance = within(limit, &pause, pre.instantiate_async(&mut store)).await;
         let instance = instance.map_err(|error| Fault::of_instantiation(&error))?;
         let missing = || Fault::Instantiation("an export of the component is missing".to_owned());
-        let mut find = |index| instance.get_func(&mut store, index).ok_or_else(missing);
+        let find = |index: &Option<_>| index.as_ref().and_then(|index| instance.get_func(&mut store, index));
         let exports = Functions {
-            start: indices.start.as_ref().map(&mut find).transpose()?,
-            stop: indices.stop.as_ref().map(&mut find).transpose()?,
+            optional: indices.optional.each_ref().map(find),
             required: indices.required.load(&mut store, &instance).map_err(|_| missing())?,
         };
         turn.end();
@@ -95,7 +109,8 @@ impl Instance {
     pub async fn call(mut self: Box<Self>, call: Call) -> (Option<Box<Self>>, Result<Effects, Fault>) {
         self.turn.begin();
         let limit = self.store.data().setting.limits.call;
-        let outcome = within(limit, self.run(call)).await;
+        let pause = self.store.data().pause.clone();
+        let outcome = within(limit, &pause, self.run(call)).await;
         self.turn.end();
         match outcome {
             Ok(Ok(())) => {
@@ -115,11 +130,18 @@ impl Instance {
         match call {
             Call::Message { message, attempt } => self.handle(message, attempt).await,
             Call::Tick(due) => {
-                self.store.data_mut().open(None, due);
+                self.store.data_mut().open(None, vec![due]);
                 self.exports.required.call_tick(&mut self.store).await
             }
-            Call::Start => self.optional(self.exports.start).await,
-            Call::Stop => self.optional(self.exports.stop).await,
+            Call::Start => self.optional(Optional::Start, ()).await,
+            Call::Stop => self.optional(Optional::Stop, ()).await,
+            Call::Connected { session_present } => self.optional(Optional::Connected, (session_present,)).await,
+            Call::Disconnected => self.optional(Optional::Disconnected, ()).await,
+            Call::Delivered(token, outcome) => {
+                let outcome = DeliveryOutcome::from(&outcome);
+                self.optional(Optional::Delivered, (token.0.get(), outcome)).await
+            }
+            Call::ConfigChanged => self.optional(Optional::ConfigChanged, ()).await,
         }
     }
 
@@ -132,23 +154,27 @@ impl Instance {
         self.exports.required.call_handle(&mut self.store, topic, &payload).await
     }
 
-    async fn optional(&mut self, function: Option<Func>) -> wasmtime::Result<Result<(), String>> {
-        let Some(function) = function else { return Ok(Ok(())) };
+    /// Calls an export that may be missing; then nothing happens.
+    async fn optional<P>(&mut self, export: Optional, parameters: P) -> wasmtime::Result<Result<(), String>>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+    {
+        let Some(function) = self.exports.optional[export as usize] else { return Ok(Ok(())) };
         self.store.data_mut().open(None, Vec::new());
-        let function = function.typed::<(), (Result<(), String>,)>(&self.store)?;
-        let (result,) = function.call_async(&mut self.store, ()).await?;
+        let function = function.typed::<P, (Result<(), String>,)>(&self.store)?;
+        let (result,) = function.call_async(&mut self.store, parameters).await?;
         Ok(result)
     }
 }
 
-fn store(pre: &InstancePre<Data>, setting: Arc<Setting>) -> Store<Data> {
+fn store(pre: &InstancePre<Data>, setting: Arc<Setting>, delivered: bool) -> Result<Store<Data>, Fault> {
     let fuel = setting.limits.payload.saturating_add(HOSTCALL_SLACK);
-    let mut store = Store::new(pre.engine(), Data::new(setting));
+    let mut store = Store::new(pre.engine(), Data::new(setting, delivered)?);
     store.limiter(|data| &mut data.limiter);
     store.set_hostcall_fuel(fuel);
     store.epoch_deadline_callback(on_tick);
     store.set_epoch_deadline(FIRST_YIELD);
-    store
+    Ok(store)
 }
 
 /// Called in the guest's call at ticks from [`FIRST_YIELD`] on. The clock is first read here, so short calls never read it.
@@ -157,23 +183,36 @@ fn on_tick(mut store: StoreContextMut<'_, Data>) -> wasmtime::Result<UpdateDeadl
     let data = store.data_mut();
     let limit = data.setting.limits.call;
     let since = *data.since.get_or_insert(now.checked_sub(TICK).unwrap_or(now));
-    if now.duration_since(since) >= limit { Err(DeadlineReached(limit).into()) } else { Ok(UpdateDeadline::Yield(1)) }
+    let ran = now.duration_since(since).saturating_sub(data.pause.waited(now));
+    if ran >= limit { Err(DeadlineReached(limit).into()) } else { Ok(UpdateDeadline::Yield(1)) }
 }
 
 /// Ends `call` some time after `limit`, also when it waits in a host function and sees no ticks. A call that is ready at once
 /// costs nothing: the timer is made when it is first found to be waiting.
-async fn within<T>(limit: Duration, call: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
-    let (mut call, mut end) = (pin!(call), pin!(None));
+async fn within<T>(
+    limit: Duration,
+    pause: &Pause,
+    call: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    let (mut call, mut end, mut since) = (pin!(call), pin!(None), None);
     poll_fn(|cx| {
         if let Poll::Ready(result) = call.as_mut().poll(cx) {
             return Poll::Ready(result);
         }
-        if end.is_none() {
-            end.set(Some(tokio::time::sleep(limit + GRACE)));
-        }
-        match end.as_mut().as_pin_mut() {
-            Some(end) => end.poll(cx).map(|()| Err(DeadlineReached(limit).into())),
-            None => Poll::Pending,
+        let since = *since.get_or_insert_with(Instant::now);
+        loop {
+            if end.is_none() {
+                let at = since + limit + GRACE + pause.waited(Instant::now());
+                end.set(Some(tokio::time::sleep_until(at.into())));
+            }
+            let Some(timer) = end.as_mut().as_pin_mut() else { return Poll::Pending };
+            ready!(timer.poll(cx));
+            let now = Instant::now();
+            if now.saturating_duration_since(since).saturating_sub(pause.waited(now)) >= limit {
+                return Poll::Ready(Err(DeadlineReached(limit).into()));
+            }
+            // it waited for others meanwhile, which does not count
+            end.set(None);
         }
     })
     .await

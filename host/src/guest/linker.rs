@@ -10,13 +10,14 @@ use crate::guest::store::Data;
 /// The version of `miqro:service` that this host offers.
 pub(super) const VERSION: &str = "0.1.0";
 
-/// The packages of WASI 0.2 that this host offers (`wasi:cli/imports` and what it needs).
-pub(super) const WASI_PACKAGES: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
+/// The packages of WASI 0.2 that this host offers: `wasi:cli/imports` and what it needs, and outgoing HTTP.
+pub(super) const WASI_PACKAGES: [&str; 7] = ["cli", "clocks", "filesystem", "http", "io", "random", "sockets"];
 
 /// A linker with everything that a guest may import.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     Service::add_to_linker::<_, HasSelf<Data>>(&mut linker, |data| data)?;
     Ok(linker)
 }

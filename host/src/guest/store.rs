@@ -5,15 +5,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::config::{Grants, Limits};
+use crate::config::{Directory, Grants, Limits};
 use crate::effects::{DueTimer, Effects};
+use crate::guest::belongings::Belongings;
+use crate::guest::fault::Fault;
+use crate::guest::http::Gate;
 use crate::guest::ledger::Ledger;
 use crate::guest::limits::Limiter;
 use crate::guest::output::{Output, Stream};
+use crate::guest::pause::Pause;
+use crate::guest::request::Requests;
 use crate::message::Message;
-use crate::topic::{BaseTopic, Filter};
+use crate::offline::OfflineRule;
+use crate::topic::{BaseTopic, Filter, Topic};
 
 /// WASI resources (streams, pollables) that a guest may hold at once.
 const RESOURCES: usize = 1_000;
@@ -22,7 +29,7 @@ const RESOURCES: usize = 1_000;
 const RANDOM_BYTES: u64 = 64 * 1024;
 
 /// What an instance knows about the service that it is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Setting {
     /// The service's name.
     pub name: String,
@@ -34,6 +41,31 @@ pub struct Setting {
     pub limits: Limits,
     /// What it may reach outside its base topic.
     pub grants: Grants,
+    /// What becomes of its messages without a connection.
+    pub offline: Vec<Arc<OfflineRule>>,
+    /// Where Home Assistant looks for announcements.
+    pub discovery_prefix: Topic,
+    /// Its state and its timers.
+    pub belongings: Arc<Belongings>,
+    /// Where its requests go; `None`: nowhere.
+    pub requests: Option<Requests>,
+}
+
+impl Setting {
+    /// A service that has nothing yet, with what is usual where nothing is said.
+    pub fn new(name: impl Into<String>, base: BaseTopic, config_json: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            base,
+            config_json: config_json.into(),
+            limits: Limits::default(),
+            grants: Grants::default(),
+            offline: Vec::new(),
+            discovery_prefix: Topic::home_assistant(),
+            belongings: Arc::default(),
+            requests: None,
+        }
+    }
 }
 
 /// The message being handled.
@@ -56,17 +88,27 @@ pub(super) struct Data {
     pub(super) timers: Ledger<String, bool>,
     /// Subscriptions that the service made itself.
     pub(super) subscriptions: Ledger<Filter, ()>,
+    /// Whether the guest wants to know what becomes of its messages.
+    pub(super) delivered: bool,
+    /// The time that the running call spends waiting for others.
+    pub(super) pause: Arc<Pause>,
+    /// Whether `pause` has anything to forget.
+    pub(super) paused: bool,
     /// When the running call was first seen by the ticker; `None` while it is younger than a tick.
     pub(super) since: Option<Instant>,
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    gate: Gate,
     resources: ResourceTable,
 }
 
 impl Data {
-    pub(super) fn new(setting: Arc<Setting>) -> Self {
+    /// # Errors
+    /// When a directory that was granted cannot be opened.
+    pub(super) fn new(setting: Arc<Setting>, delivered: bool) -> Result<Self, Fault> {
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(RESOURCES);
-        Self {
+        Ok(Self {
             limiter: Limiter::new(setting.limits.memory),
             effects: Effects::default(),
             held: 0,
@@ -74,17 +116,25 @@ impl Data {
             due: Vec::new(),
             timers: Ledger::default(),
             subscriptions: Ledger::default(),
+            delivered,
+            pause: Arc::default(),
+            paused: false,
             since: None,
-            wasi: wasi(&setting.name),
+            wasi: wasi(&setting)?,
+            http: WasiHttpCtx::new(),
+            gate: Gate::new(&setting.name, &setting.grants.http),
             resources,
             setting,
-        }
+        })
     }
 
     /// Makes ready for a call.
     pub(super) fn open(&mut self, current: Option<Current>, due: Vec<DueTimer>) {
         self.current = current;
         self.since = None;
+        if std::mem::take(&mut self.paused) {
+            self.pause.reset();
+        }
         for timer in &due {
             self.timers.settle(&timer.name, |periodic| !periodic);
         }
@@ -113,17 +163,36 @@ impl Data {
     }
 }
 
-/// WASI with everything denied: no files, environment, arguments, input or network. Clocks and random numbers stay, and
-/// what the guest writes to its standard streams becomes log lines.
-fn wasi(service: &str) -> WasiCtx {
-    WasiCtxBuilder::new()
+/// WASI with everything denied that is not granted: no files, environment, arguments, input or network. Clocks and random
+/// numbers stay, and what the guest writes to its standard streams becomes log lines.
+fn wasi(setting: &Setting) -> Result<WasiCtx, Fault> {
+    let (service, grants) = (&setting.name, &setting.grants);
+    let mut builder = WasiCtxBuilder::new();
+    for Directory { path, guest, write } in &grants.directories {
+        let permissions = if *write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+        let opened = builder.preopened_dir(path, guest, permissions);
+        opened.map_err(|error| Fault::Grant(format!("grants.directories: {}: {error}", path.display())))?;
+    }
+    for name in &grants.environment {
+        if let Ok(value) = std::env::var(name) {
+            builder.env(name, value);
+        }
+    }
+    let wasi = builder
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
         .max_random_size(RANDOM_BYTES)
         .stdout(Output::new(service, Stream::Stdout))
         .stderr(Output::new(service, Stream::Stderr))
-        .build()
+        .build();
+    Ok(wasi)
+}
+
+impl WasiHttpView for Data {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.resources, hooks: &mut self.gate }
+    }
 }
 
 impl WasiView for Data {

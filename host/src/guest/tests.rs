@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::config::{Grants, Limits, WhenFull};
+use crate::config::{Limits, WhenFull};
 use crate::effects::{DueTimer, Effects};
 use crate::message::{Message, Qos};
 use crate::topic::{BaseTopic, Topic};
@@ -31,17 +31,13 @@ fn limits() -> Limits {
         payload: 4_096,
         subscriptions: 2,
         timers: 2,
+        state: 64,
     }
 }
 
 fn setting() -> Setting {
-    Setting {
-        name: "echo".to_owned(),
-        base: BaseTopic::of_service("echo").unwrap(),
-        config_json: r#"{"a":1}"#.to_owned(),
-        limits: limits(),
-        grants: Grants::default(),
-    }
+    let setting = Setting::new("echo", BaseTopic::of_service("echo").unwrap(), r#"{"a":1}"#);
+    Setting { limits: limits(), ..setting }
 }
 
 fn host() -> Arc<Host> {

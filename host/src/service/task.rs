@@ -9,12 +9,13 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::config;
-use crate::effects::{DueTimer, Effects};
-use crate::guest::{Call, Component, Fault, Instance, Setting};
-use crate::mailbox::{self, Delivery, Mailbox, Next};
+use crate::effects::{DueTimer, Effects, StateChange};
+use crate::guest::{Call, Component, Fault, Instance, Optional, Setting};
+use crate::mailbox::{self, Delivery, Mailbox, Next, Notice};
 use crate::message::{Receipt, SubscriptionChange};
 use crate::router::ServiceId;
 use crate::session::{self, Commit};
+use crate::store::Store;
 use crate::timers::set::TimerSet;
 use crate::timers::{self};
 
@@ -22,7 +23,9 @@ use super::call::Caller;
 use super::drops::Drops;
 use super::lifecycle::{Lifecycle, Status};
 use super::presence::Presence;
-use super::{Command, First, Parts, Prepared, subscriptions};
+use super::statistics::{Purpose, Statistics};
+use super::switch::Switch;
+use super::{Command, First, Parts, Prepared, is_fixed, subscriptions};
 
 /// Ends the loop; carried outwards by `?`.
 struct Stop(Instant);
@@ -32,7 +35,8 @@ type Flow<T = ()> = ControlFlow<Stop, T>;
 /// What a guest is to do; kept so that it can be tried again.
 enum Work {
     Message(Delivery),
-    Tick(Vec<DueTimer>),
+    Tick(DueTimer),
+    Notice(Notice),
 }
 
 impl Work {
@@ -41,22 +45,46 @@ impl Work {
             // a message shares its bytes, so the copy for a possible further attempt costs two reference counts
             Self::Message(delivery) => Call::Message { message: delivery.message.clone(), attempt },
             Self::Tick(due) => Call::Tick(due.clone()),
+            Self::Notice(Notice::Connected { session_present }) => {
+                Call::Connected { session_present: *session_present }
+            }
+            Self::Notice(Notice::Disconnected) => Call::Disconnected,
+            Self::Notice(Notice::Outcome(token, outcome)) => Call::Delivered(*token, outcome.clone()),
+        }
+    }
+
+    fn purpose(&self) -> Purpose<'_> {
+        match self {
+            Self::Message(_) => Purpose::Message,
+            Self::Tick(due) => Purpose::Timer(&due.name, due.count),
+            Self::Notice(_) => Purpose::Other,
+        }
+    }
+
+    /// The export that the guest needs for it.
+    fn export(&self) -> Option<Optional> {
+        match self {
+            Self::Notice(Notice::Connected { .. }) => Some(Optional::Connected),
+            Self::Notice(Notice::Disconnected) => Some(Optional::Disconnected),
+            Self::Notice(Notice::Outcome(..)) => Some(Optional::Delivered),
+            Self::Message(_) | Self::Tick(_) => None,
         }
     }
 
     fn receipt(&self) -> Option<Receipt> {
         match self {
             Self::Message(delivery) => delivery.receipt,
-            Self::Tick(_) => None,
+            Self::Tick(_) | Self::Notice(_) => None,
         }
     }
 
     fn describe(&self) -> String {
         match self {
             Self::Message(delivery) => format!("the message on {}", delivery.message.topic),
-            Self::Tick(due) => {
-                format!("timer {}", due.iter().map(|timer| timer.name.as_str()).collect::<Vec<_>>().join(", "))
-            }
+            Self::Tick(due) => format!("timer {}", due.name),
+            Self::Notice(Notice::Connected { .. }) => "connected".to_owned(),
+            Self::Notice(Notice::Disconnected) => "disconnected".to_owned(),
+            Self::Notice(Notice::Outcome(..)) => "delivered".to_owned(),
         }
     }
 }
@@ -75,7 +103,9 @@ pub(super) struct Task {
     status: watch::Sender<Status>,
     lifecycle: Lifecycle,
     drops: Drops,
-    timers: TimerSet,
+    statistics: Statistics,
+    store: Store,
+    switch: Switch,
     component: Option<Component>,
     instance: Option<Box<Instance>>,
 }
@@ -83,6 +113,7 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(parts: Parts, commands: mpsc::Receiver<Command>, status: watch::Sender<Status>) -> Self {
         let (sender, mailbox) = parts.mailbox;
+        let switch = Switch::new(&parts.config.base);
         Self {
             id: parts.id,
             lifecycle: Lifecycle::new(&parts.config.limits),
@@ -95,9 +126,11 @@ impl Task {
             presence: parts.presence,
             caller: Caller::new(parts.pool),
             drops: Drops::default(),
+            statistics: Statistics::new(Instant::now()),
+            store: parts.store,
+            switch,
             commands,
             status,
-            timers: TimerSet::default(),
             component: None,
             instance: None,
         }
@@ -136,8 +169,16 @@ impl Task {
             () = sleep_until(renewal) => return { self.presence.renew().await; Flow::Continue(()) },
         };
         match next {
-            Next::Delivery(delivery) => self.work(Work::Message(delivery)).await,
+            Next::Delivery(delivery) => match self.switch.admit(delivery, &self.setting.name) {
+                Ok(delivery) => self.work(Work::Message(delivery)).await,
+                Err(receipt) => {
+                    // a commit of nothing cannot fail
+                    drop(self.commit(Effects::default(), receipt).await);
+                    Flow::Continue(())
+                }
+            },
             Next::Timers => self.tick().await,
+            Next::Notice(notice) => self.work(Work::Notice(notice)).await,
             Next::Closed => Flow::Continue(()),
         }
     }
@@ -153,9 +194,9 @@ impl Task {
     }
 
     async fn tick(&mut self) -> Flow {
-        let due = self.timers.due(Instant::now());
-        if !due.is_empty() {
-            self.work(Work::Tick(due)).await?;
+        let due = self.setting.belongings.timers().due(Instant::now());
+        for timer in due {
+            self.work(Work::Tick(timer)).await?;
         }
         self.wind().await;
         Flow::Continue(())
@@ -163,14 +204,20 @@ impl Task {
 
     /// Tries until it ends well or was tried as often as allowed.
     async fn work(&mut self, work: Work) -> Flow {
+        if work.export().is_some_and(|export| !self.exports(export)) {
+            return Flow::Continue(());
+        }
         for attempt in 1.. {
-            let fault = match self.call(work.call(attempt)).await {
-                Ok(effects) => {
-                    self.lifecycle.succeeded();
-                    self.commit(effects, work.receipt()).await;
-                    break;
-                }
-                Err(fault) => fault,
+            let begun = self.statistics.measures(work.purpose()).then(Instant::now);
+            let outcome = match self.call(work.call(attempt)).await {
+                Ok(effects) => self.commit(effects, work.receipt()).await,
+                Err(fault) => Err(fault),
+            };
+            let failure = outcome.as_ref().err().map(Fault::to_string);
+            self.statistics.ended(work.purpose(), begun.map(|begun| begun.elapsed()), failure);
+            let Err(fault) = outcome else {
+                self.lifecycle.succeeded();
+                break;
             };
             if self.instance.is_none() {
                 self.set_status(Status::Waiting).await;
@@ -179,7 +226,8 @@ impl Task {
             let (service, what) = (self.setting.name.as_str(), work.describe());
             if verdict.give_up {
                 error!(service, attempt, "{what} failed and is given up: {fault}");
-                self.commit(Effects::default(), work.receipt()).await;
+                // a commit of nothing cannot fail
+                drop(self.commit(Effects::default(), work.receipt()).await);
                 return self.revive(verdict.wait).await;
             }
             warn!(service, attempt, "{what} failed and is tried again in {:?}: {fault}", verdict.wait);
@@ -222,9 +270,27 @@ impl Task {
 
     /// Waits, but obeys at once; a command cuts the wait short.
     async fn pause(&mut self, wait: Duration) -> Flow {
-        tokio::select! {
-            command = self.commands.recv() => self.obey(command).await,
-            () = tokio::time::sleep(wait) => Flow::Continue(()),
+        let end = Instant::now() + wait;
+        loop {
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(Command::Report) => self.report(),
+                    other => return self.obey(other).await,
+                },
+                () = tokio::time::sleep_until(end.into()) => return Flow::Continue(()),
+            }
+        }
+    }
+
+    fn exports(&self, export: Optional) -> bool {
+        self.component.as_ref().is_some_and(|component| component.exports().has(export))
+    }
+
+    fn report(&mut self) {
+        let counters = self.mailbox.counters();
+        let service = self.setting.name.as_str();
+        if let Some(text) = self.statistics.report(Instant::now()) {
+            info!(service, waiting = counters.depth, most = counters.high_water, "{text}");
         }
     }
 
@@ -233,6 +299,10 @@ impl Task {
             Some(Command::Swap(prepared)) => {
                 self.stop_guest().await;
                 self.install(*prepared).await;
+                Flow::Continue(())
+            }
+            Some(Command::Report) => {
+                self.report();
                 Flow::Continue(())
             }
             Some(Command::Stop(deadline)) => Flow::Break(Stop(deadline)),
@@ -244,16 +314,21 @@ impl Task {
     /// Makes a started instance the running one: its timers, subscriptions and publishes replace the former ones.
     async fn install(&mut self, prepared: Prepared) {
         let Prepared { component, instance, effects } = prepared;
-        let mut timers = TimerSet::default();
-        timers.apply(effects.timers.clone(), Instant::now());
-        timers.inherit(&self.timers);
-        self.timers = timers;
+        {
+            let mut timers = TimerSet::default();
+            timers.apply(effects.timers.clone(), Instant::now());
+            let mut present = self.setting.belongings.timers();
+            timers.inherit(&present);
+            *present = timers;
+        }
         self.wind().await;
         let subscriptions = subscriptions(&self.config, &effects);
         let attach = session::Command::Attach { service: self.id, mailbox: self.sender.clone(), subscriptions };
         self.session.send(attach).await;
-        let effects = Effects { publishes: effects.publishes, ..Effects::default() };
-        self.commit(effects, None).await;
+        let effects = Effects { publishes: effects.publishes, state: effects.state, ..Effects::default() };
+        if let Err(fault) = self.commit(effects, None).await {
+            error!(service = self.setting.name.as_str(), "what start has set and published is lost: {fault}");
+        }
         self.component = Some(component);
         self.instance = Some(instance);
         self.set_status(Status::Running).await;
@@ -268,28 +343,42 @@ impl Task {
         result
     }
 
-    /// Makes what a call asked for happen.
-    async fn commit(&mut self, effects: Effects, receipt: Option<Receipt>) {
+    /// Makes what a call asked for happen; all of it or nothing.
+    async fn commit(&mut self, effects: Effects, receipt: Option<Receipt>) -> Result<(), Fault> {
+        if !effects.state.is_empty() {
+            self.keep(effects.state).await?;
+        }
         if !effects.timers.is_empty() {
-            self.timers.apply(effects.timers, Instant::now());
+            self.setting.belongings.timers().apply(effects.timers, Instant::now());
             self.wind().await;
         }
         if receipt.is_none() && effects.publishes.is_empty() && effects.subscriptions.is_empty() {
-            return;
+            return Ok(());
         }
-        let fixed = &self.config.subscriptions;
         let mut subscriptions = effects.subscriptions;
         subscriptions.retain(|change| match change {
-            SubscriptionChange::Subscribe(s) => !fixed.iter().any(|f| f.filter == s.filter),
-            SubscriptionChange::Unsubscribe(filter) => !fixed.iter().any(|f| f.filter == *filter),
+            SubscriptionChange::Subscribe(subscription) => !is_fixed(&self.config, &subscription.filter),
+            SubscriptionChange::Unsubscribe(filter) => !is_fixed(&self.config, filter),
         });
         let commit = Commit { service: self.id, receipt, subscriptions, publishes: effects.publishes };
         self.session.send(session::Command::Commit(commit)).await;
+        Ok(())
+    }
+
+    /// Puts changes of the state on disk. When that fails, the instance believes what is not so, and is given up.
+    async fn keep(&mut self, changes: Vec<StateChange>) -> Result<(), Fault> {
+        if let Err(error) = self.store.commit(&self.setting.name, changes.clone()).await {
+            self.instance = None;
+            return Err(Fault::State(error.to_string()));
+        }
+        self.setting.belongings.apply(changes);
+        Ok(())
     }
 
     /// Tells the timers task when this service is due next.
     async fn wind(&mut self) {
-        self.clock.set(self.id, self.timers.next()).await;
+        let next = self.setting.belongings.timers().next();
+        self.clock.set(self.id, next).await;
     }
 
     async fn set_status(&mut self, status: Status) {
@@ -319,12 +408,17 @@ impl Task {
 
     /// A message at the stop is tried once: what fails stays unacknowledged and is delivered again at the next start.
     async fn last_work(&mut self, delivery: Delivery) {
-        let work = Work::Message(delivery);
-        match self.call(work.call(1)).await {
+        let work = match self.switch.admit(delivery, &self.setting.name) {
+            Ok(delivery) => Work::Message(delivery),
+            // a commit of nothing cannot fail
+            Err(receipt) => return drop(self.commit(Effects::default(), receipt).await),
+        };
+        let outcome = match self.call(work.call(1)).await {
             Ok(effects) => self.commit(effects, work.receipt()).await,
-            Err(fault) => {
-                warn!(service = self.setting.name.as_str(), "{} failed while stopping: {fault}", work.describe())
-            }
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = outcome {
+            warn!(service = self.setting.name.as_str(), "{} failed while stopping: {fault}", work.describe());
         }
     }
 
@@ -332,9 +426,12 @@ impl Task {
         if self.instance.is_none() {
             return;
         }
-        match self.call(Call::Stop).await {
+        let outcome = match self.call(Call::Stop).await {
             Ok(effects) => self.commit(effects, None).await,
-            Err(fault) => warn!(service = self.setting.name.as_str(), "stop failed: {fault}"),
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = outcome {
+            warn!(service = self.setting.name.as_str(), "stop failed: {fault}");
         }
         self.instance = None;
     }

@@ -6,8 +6,9 @@ use std::time::Instant;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
+use super::state::Kept;
 use crate::mailbox;
-use crate::message::{Message, Receipt, Subscription, SubscriptionChange};
+use crate::message::{Message, Publication, Receipt, Subscription, SubscriptionChange};
 use crate::router::ServiceId;
 
 /// What the session can be told.
@@ -51,7 +52,16 @@ pub struct Commit {
     /// Subscriptions to make and to end.
     pub subscriptions: Vec<SubscriptionChange>,
     /// Messages to send.
-    pub publishes: Vec<Message>,
+    pub publishes: Vec<Publication>,
+}
+
+/// Takes changes to what is kept on disk; never waits.
+pub struct Keeper(pub Box<dyn FnMut(Vec<Kept>) + Send>);
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keeper")
+    }
 }
 
 /// How the connection is.

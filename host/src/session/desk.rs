@@ -2,14 +2,17 @@
 //! for what the state reports. Owns both, and what is announced after each CONNACK. Does no I/O and never waits.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use tracing::{error, warn};
 
-use super::command::{Command, Commit};
+use super::command::{Command, Commit, Keeper};
 use super::packet::{ConnAck, Incoming};
-use super::state::{State, Violation, Wanted};
-use crate::message::{Message, Receipt};
-use crate::router::{Difference, Numbered, Router, SubscriptionId};
+use super::promises::Promises;
+use super::state::{Event, State, Violation, Wanted};
+use crate::mailbox::Notice;
+use crate::message::{Message, Outcome, Publication, Receipt};
+use crate::router::{Difference, Numbered, Router, ServiceId, SubscriptionId};
 use crate::topic::Topic;
 
 /// Router and session state.
@@ -18,6 +21,9 @@ pub struct Desk {
     router: Router,
     pub state: State,
     announced: HashMap<Topic, Message>,
+    promises: Promises,
+    /// Where messages are kept on disk that wait to be sent.
+    keeper: Option<Keeper>,
     connected: bool,
     /// Reused for each message.
     settled: Vec<Receipt>,
@@ -26,8 +32,23 @@ pub struct Desk {
 }
 
 impl Desk {
-    pub fn new(router: Router, state: State) -> Self {
-        Self { router, state, announced: HashMap::new(), connected: false, settled: Vec::new(), failures: 0 }
+    /// `delivery_timeout`: when a service is told that the broker has not taken its message in time.
+    pub fn new(router: Router, state: State, delivery_timeout: Duration) -> Self {
+        Self {
+            router,
+            state,
+            announced: HashMap::new(),
+            promises: Promises::new(delivery_timeout),
+            keeper: None,
+            connected: false,
+            settled: Vec::new(),
+            failures: 0,
+        }
+    }
+
+    /// Keeps messages that wait with `keeper`, where their rule asks for it.
+    pub fn keep_with(&mut self, keeper: Keeper) {
+        self.keeper = Some(keeper);
     }
 
     /// Carries a command out.
@@ -35,6 +56,9 @@ impl Desk {
         match command {
             Command::Commit(commit) => self.commit(commit),
             Command::Attach { service, mailbox, subscriptions } => {
+                if self.connected {
+                    mailbox.tell(Notice::Connected { session_present: true });
+                }
                 let difference = self.router.attach(service, mailbox, &subscriptions);
                 self.change(difference);
             }
@@ -54,6 +78,9 @@ impl Desk {
             let difference = self.router.change(commit.service, &commit.subscriptions);
             self.change(difference);
         }
+        for terms in commit.publishes.iter().filter_map(|publication| publication.terms.as_deref()) {
+            self.promises.make(commit.service, terms);
+        }
         self.state.committed(commit.receipt, commit.publishes);
     }
 
@@ -68,7 +95,7 @@ impl Desk {
 
     fn announce(&mut self, message: Message) {
         if self.connected {
-            self.state.committed(None, vec![message.clone()]);
+            self.state.committed(None, vec![message.clone().into()]);
         }
         self.announced.insert(message.topic.clone(), message);
     }
@@ -77,13 +104,38 @@ impl Desk {
     pub fn connected(&mut self, ack: &ConnAck) {
         self.connected = true;
         self.state.connected(ack, self.router.subscriptions().into_iter().map(wanted).collect());
-        self.state.committed(None, self.announced.values().cloned().collect());
+        self.state.committed(None, self.announced.values().cloned().map(Publication::from).collect());
+        self.tell_all(&Notice::Connected { session_present: ack.session_present });
     }
 
     /// The connection is lost.
     pub fn disconnected(&mut self) {
-        self.connected = false;
+        if std::mem::take(&mut self.connected) {
+            self.tell_all(&Notice::Disconnected);
+        }
         self.state.disconnected();
+    }
+
+    fn tell_all(&self, notice: &Notice) {
+        self.router.mailboxes().for_each(|mailbox| mailbox.tell(notice.clone()));
+    }
+
+    fn tell(&self, service: ServiceId, notice: Notice) {
+        if let Some(mailbox) = self.router.mailbox(service) {
+            mailbox.tell(notice);
+        }
+    }
+
+    /// When `expire` is wanted; `None`: never.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.promises.next()
+    }
+
+    /// Tells the services of messages that the broker has not taken in time.
+    pub fn expire(&mut self, now: Instant) {
+        while let Some((service, token)) = self.promises.overdue(now) {
+            self.tell(service, Notice::Outcome(token, Outcome::TimedOut));
+        }
     }
 
     /// A packet of the broker, other than DISCONNECT.
@@ -108,13 +160,24 @@ impl Desk {
         for answer in self.state.take_answers() {
             self.router.answered(SubscriptionId(answer.id), answer.granted);
         }
-        for event in self.state.take_events() {
-            if event.is_error() {
-                self.failures += 1;
-                error!("{event}");
-            } else {
-                warn!("{event}");
+        let news = self.state.take_news();
+        for (token, outcome) in news.outcomes {
+            if let Some(service) = self.promises.keep(token) {
+                self.tell(service, Notice::Outcome(token, outcome));
             }
+        }
+        if let Some(keeper) = self.keeper.as_mut().filter(|_| !news.kept.is_empty()) {
+            keeper.0(news.kept);
+        }
+        news.events.iter().for_each(|event| self.log(event));
+    }
+
+    fn log(&mut self, event: &Event) {
+        if event.is_error() {
+            self.failures += 1;
+            error!("{event}");
+        } else {
+            warn!("{event}");
         }
     }
 }

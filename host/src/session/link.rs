@@ -223,6 +223,7 @@ mod tests {
             connect_timeout: Duration::from_secs(10),
             reconnect_min: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(60),
+            delivery_timeout: Duration::from_secs(10),
             outbox: OutboxLimits { messages: 1, bytes: 1 },
         }
     }

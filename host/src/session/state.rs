@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::config::{OutboxLimits, Protocol};
-use crate::message::{Message, Qos, Receipt};
+use crate::message::{Message, Publication, Qos, Receipt};
 use crate::session::packet::{Ack, AckKind, ConnAck, Incoming, Outgoing, Publish, Reason, Server, SubscriptionIds};
 use crate::topic::Filter;
 
@@ -17,7 +17,7 @@ mod keepalive;
 mod outbox;
 mod requests;
 
-pub use event::Event;
+pub use event::{Event, Kept, News};
 pub use keepalive::{Due, Keepalive};
 pub use requests::{Answer, Wanted};
 
@@ -60,8 +60,7 @@ pub struct State {
     ping: bool,
     /// New messages are no longer taken; the broker keeps them.
     closing: bool,
-    events: Vec<Event>,
-    gone: Vec<Receipt>,
+    news: News,
 }
 
 impl State {
@@ -77,8 +76,7 @@ impl State {
             acks: VecDeque::new(),
             ping: false,
             closing: false,
-            events: Vec::new(),
-            gone: Vec::new(),
+            news: News::default(),
         }
     }
 
@@ -89,14 +87,14 @@ impl State {
             self.inbox.session_lost();
             let count = self.outbox.session_lost(&mut self.ids);
             if count > 0 {
-                self.events.push(Event::Republished { count });
+                self.news.events.push(Event::Republished { count });
             }
         }
         let count = self.outbox.take_dropped();
         if count > 0 {
-            self.events.push(Event::Dropped { count });
+            self.news.events.push(Event::Dropped { count });
         }
-        self.requests.connected(wanted, ack.session_present, &ack.server, &mut self.events);
+        self.requests.connected(wanted, ack.session_present, &ack.server, &mut self.news.events);
         self.server = Some(ack.server.clone());
     }
 
@@ -124,10 +122,10 @@ impl State {
             }
             Incoming::Ack(ack) => self.acknowledged(ack),
             Incoming::SubAck { id, reasons } => {
-                self.requests.subscribed(id, &reasons, &mut self.ids, &mut self.events);
+                self.requests.subscribed(id, &reasons, &mut self.ids, &mut self.news.events);
             }
             Incoming::UnsubAck { id, reasons } => {
-                self.requests.unsubscribed(id, &reasons, &mut self.ids, &mut self.events);
+                self.requests.unsubscribed(id, &reasons, &mut self.ids, &mut self.news.events);
             }
             Incoming::PingResp | Incoming::Disconnect { .. } => {}
             Incoming::ConnAck(_) => {
@@ -150,7 +148,7 @@ impl State {
     }
 
     fn acknowledged(&mut self, ack: Ack) {
-        let acknowledged = self.outbox.acknowledged(ack, &mut self.ids, &mut self.events);
+        let acknowledged = self.outbox.acknowledged(ack, &mut self.ids, &mut self.news);
         self.acks.extend(acknowledged.reply);
         if let Some(receipt) = acknowledged.receipt {
             self.inbox.published(receipt, &mut self.acks);
@@ -168,20 +166,27 @@ impl State {
     }
 
     /// A service has handled the message of `receipt`, if there was one, and publishes this.
-    pub fn committed(&mut self, receipt: Option<Receipt>, publishes: Vec<Message>) {
-        let mut awaited = 0;
-        for message in publishes {
-            let waits = message.qos != Qos::AtMostOnce;
+    pub fn committed(&mut self, receipt: Option<Receipt>, publishes: Vec<Publication>) {
+        let (online, mut awaited) = (self.server.is_some(), 0);
+        for publication in publishes {
+            let waits = publication.message.qos != Qos::AtMostOnce;
             awaited += usize::from(waits);
-            self.publish(message, receipt.filter(|_| waits));
+            self.outbox.push(publication, receipt.filter(|_| waits), online, &mut self.news);
         }
         if let Some(receipt) = receipt {
             self.inbox.finished(receipt, awaited, &mut self.acks);
         }
+        // what a rule dropped at once is not waited for
+        for receipt in self.news.gone.drain(..) {
+            self.inbox.published(receipt, &mut self.acks);
+        }
     }
 
-    fn publish(&mut self, message: Message, receipt: Option<Receipt>) {
-        self.outbox.push(message, receipt, self.server.is_some());
+    /// Messages that were kept on disk by an earlier run, with rising numbers, wait to be sent again.
+    pub fn restore(&mut self, messages: Vec<(u64, Publication)>) {
+        for (number, publication) in messages {
+            self.outbox.restore(number, publication);
+        }
     }
 
     /// Asks for subscriptions, and ends some. Without connection, those asked for come with `connected`.
@@ -189,7 +194,7 @@ impl State {
         match &self.server {
             Some(server) => {
                 self.requests.unsubscribe(unsubscribe, server);
-                self.requests.subscribe(subscribe, server, &mut self.events);
+                self.requests.subscribe(subscribe, server, &mut self.news.events);
             }
             None => self.requests.unsubscribe_later(unsubscribe),
         }
@@ -212,8 +217,8 @@ impl State {
         if self.requests.is_ready() {
             return self.requests.next_packet(&mut self.ids);
         }
-        let packet = self.outbox.next_packet(server, &mut self.ids, &mut self.events, &mut self.gone);
-        for receipt in self.gone.drain(..) {
+        let packet = self.outbox.next_packet(server, &mut self.ids, &mut self.news);
+        for receipt in self.news.gone.drain(..) {
             self.inbox.published(receipt, &mut self.acks);
         }
         packet.or_else(|| self.acks.pop_front().map(Outgoing::Ack))
@@ -245,13 +250,13 @@ impl State {
     }
 
     /// What happened since the last call.
-    pub fn take_events(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events)
+    pub fn take_news(&mut self) -> News {
+        std::mem::take(&mut self.news)
     }
 
-    /// Whether `take_events` or `take_answers` may have something.
+    /// Whether `take_news` or `take_answers` may have something.
     pub const fn has_news(&self) -> bool {
-        !self.events.is_empty() || self.requests.has_answers()
+        !self.news.is_empty() || self.requests.has_answers()
     }
 
     /// What the broker answered to subscriptions since the last call.

@@ -54,6 +54,8 @@ pub struct Orders {
     stop: Option<Pin<Box<Sleep>>>,
     /// All handles are gone.
     abandoned: bool,
+    /// When a service is to be told that a message was not taken in time.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Orders {
@@ -66,12 +68,24 @@ impl Orders {
             self.stop = Some(Box::pin(sleep_until(deadline.into())));
             desk.state.close();
         }
+        self.expire(context, desk);
         while !self.abandoned && desk.state.has_room() {
             match self.inputs.commands.poll_recv_many(context, &mut self.batch, BATCH) {
                 Poll::Pending => break,
                 Poll::Ready(0) => self.abandoned = true,
                 Poll::Ready(_) => self.batch.drain(..).for_each(|command| desk.take(command)),
             }
+        }
+    }
+
+    fn expire(&mut self, context: &mut Context<'_>, desk: &mut Desk) {
+        while let Some(deadline) = desk.deadline() {
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
+            if timer.as_mut().poll(context).is_pending() {
+                return;
+            }
+            self.timer = None;
+            desk.expire(now());
         }
     }
 
@@ -95,8 +109,9 @@ impl Task {
     ) -> Self {
         let connect = connect_packet(&connection, will);
         let backoff = Backoff::new(connection.reconnect_min, connection.reconnect_max);
-        let desk = Desk::new(router, State::new(connection.protocol, connection.outbox));
-        let orders = Orders { inputs, batch: Vec::with_capacity(BATCH), stop: None, abandoned: false };
+        let state = State::new(connection.protocol, connection.outbox);
+        let desk = Desk::new(router, state, connection.delivery_timeout);
+        let orders = Orders { inputs, batch: Vec::with_capacity(BATCH), stop: None, abandoned: false, timer: None };
         Self { connection, connect, status, backoff, count: 0, logged: String::new(), desk, orders }
     }
 

@@ -87,6 +87,11 @@ impl TimerSet {
         self.order.peek().map(|(at, _)| at)
     }
 
+    /// When the timer of this name is due next; `None` when there is none, or it is never due.
+    pub fn at(&self, name: &str) -> Option<Instant> {
+        self.by_name.get(name).and_then(|place| self.places[*place].as_ref()?.at)
+    }
+
     /// How many timers there are.
     pub fn len(&self) -> usize {
         self.by_name.len()

@@ -68,7 +68,12 @@ impl Rig {
     }
 
     pub async fn commit(&self, receipt: Option<Receipt>, publishes: Vec<Message>) {
-        let commit = Commit { service: SERVICE, receipt, subscriptions: Vec::new(), publishes };
+        let commit = Commit {
+            service: SERVICE,
+            receipt,
+            subscriptions: Vec::new(),
+            publishes: publishes.into_iter().map(Into::into).collect(),
+        };
         soon("room for a commit", self.handle.send(Command::Commit(commit))).await;
     }
 
@@ -134,6 +139,7 @@ pub fn connection(broker: &Broker) -> Connection {
         connect_timeout: Duration::from_secs(5),
         reconnect_min: Duration::from_millis(10),
         reconnect_max: Duration::from_millis(50),
+        delivery_timeout: Duration::from_secs(10),
         outbox: OutboxLimits { messages: 10_000, bytes: 10_000_000 },
     }
 }

@@ -1,12 +1,14 @@
-//! `config.get`.
+//! `config.get`, `config.me`.
 
 use anyhow::Result;
+use miqro_tests::host::Setup;
 use serde_json::json;
 
 use crate::stage::Stage;
 
 cases! {
     "config.get": the_section_without_the_hosts_keys, an_empty_object_where_there_is_none;
+    "config.me": name_base_topic_and_prefix;
 }
 
 async fn the_section_without_the_hosts_keys() -> Result<()> {
@@ -28,5 +30,17 @@ async fn an_empty_object_where_there_is_none() -> Result<()> {
     let mut stage = Stage::new("contract-config", json!({})).await?;
     stage.tell("get", "").await?;
     assert_eq!(stage.expect("config").await?.text(), "{}");
+    Ok(())
+}
+
+async fn name_base_topic_and_prefix() -> Result<()> {
+    let set_up = |setup: Setup| {
+        let section = json!({ "data_topic": "service/probe" });
+        setup.top("ha_discovery_prefix", json!("ha")).service("probe", "contract-config", section)
+    };
+    let mut stage = Stage::with(set_up).await?;
+    stage.tell("get", "").await?;
+    let expected = json!({ "name": "probe", "base": "service/probe/", "prefix": "ha" });
+    assert_eq!(stage.expect("me").await?.json()?, expected);
     Ok(())
 }

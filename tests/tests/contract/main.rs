@@ -19,11 +19,14 @@ macro_rules! cases {
 }
 
 mod config;
+mod connection;
 mod current_message;
 mod log;
 mod publish;
+mod request;
 mod service;
 mod stage;
+mod state;
 mod subscribe;
 mod timers;
 
@@ -32,12 +35,15 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use miqro_tests::place;
 
-const COVERED: [&[&str]; 7] = [
+const COVERED: [&[&str]; 10] = [
     config::COVERED,
+    connection::COVERED,
     current_message::COVERED,
     log::COVERED,
     publish::COVERED,
+    request::COVERED,
     service::COVERED,
+    state::COVERED,
     subscribe::COVERED,
     timers::COVERED,
 ];

@@ -1,4 +1,4 @@
-//! `timers.every`, `timers.after`, `timers.cancel`, `timers.due`.
+//! `timers.every`, `timers.after`, `timers.cancel`, `timers.remaining`, `timers.due`.
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ cases! {
         more_than_the_limit;
     "timers.after": comes_once;
     "timers.cancel": a_cancelled_timer_does_not_come, unknown_names_are_ignored;
+    "timers.remaining": until_it_is_due;
     "timers.due": empty_outside_of_tick, in_the_order_of_becoming_due;
 }
 
@@ -117,6 +118,23 @@ async fn a_cancelled_timer_does_not_come() -> Result<()> {
 async fn unknown_names_are_ignored() -> Result<()> {
     let mut stage = timekeeper(json!({})).await?;
     stage.set(json!({ "cancel": "never heard of" })).await
+}
+
+async fn until_it_is_due() -> Result<()> {
+    let mut stage = timekeeper(json!({})).await?;
+    for command in
+        [json!({ "after": "a", "delay": 3_600_000 }), json!({ "every": "b", "period": 60_000, "delay": 30_000 })]
+    {
+        stage.set(command).await?;
+    }
+    for (name, at_most) in [("a", 3_600_000), ("b", 30_000)] {
+        stage.tell("command", json!({ "remaining": name })).await?;
+        let remaining = stage.expect("remaining").await?.json()?.as_u64();
+        assert!(remaining.is_some_and(|ms| ms <= at_most && ms > at_most - 30_000), "{name}: {remaining:?}");
+    }
+    stage.tell("command", json!({ "remaining": "none" })).await?;
+    assert_eq!(stage.expect("remaining").await?.json()?, Value::Null);
+    Ok(())
 }
 
 async fn empty_outside_of_tick() -> Result<()> {

@@ -1,7 +1,7 @@
-//! Says what its section is. In: a message on `get`. Out: `config`, and the same from `start`, retained, as
+//! Says what its section is. In: a message on `get`. Out: `config` and `me`, and the former from `start`, retained, as
 //! `config_at_start`. Owns nothing.
 
-use contract_kit::{Guest, Outcome, config, publish, publish_retained, subscribe};
+use contract_kit::{Guest, Outcome, config, json, publish, publish_retained, subscribe};
 
 struct Config;
 contract_kit::service!(Config);
@@ -13,7 +13,10 @@ impl Guest for Config {
     }
 
     fn handle(_topic: String, _payload: Vec<u8>) -> Outcome {
-        publish("config", config::get())
+        publish("config", config::get())?;
+        let me = config::me();
+        let me = json!({ "name": me.name, "base": me.base_topic, "prefix": me.discovery_prefix });
+        publish("me", me.to_string())
     }
 
     fn tick() -> Outcome {

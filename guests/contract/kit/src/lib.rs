@@ -27,13 +27,14 @@ pub fn subscribe(filter: &str) -> Outcome {
 
 /// Publishes below the service's base topic, with QoS 0.
 pub fn publish(topic: &str, payload: impl AsRef<[u8]>) -> Outcome {
-    messaging::publish(topic, payload.as_ref(), None).map_err(|error| error.to_string())
+    messaging::publish(topic, payload.as_ref(), None).map(drop).map_err(|error| error.to_string())
 }
 
 /// Publishes below the service's base topic, with QoS 1, for the broker to keep.
 pub fn publish_retained(topic: &str, payload: impl AsRef<[u8]>) -> Outcome {
-    let options = PublishOptions { qos: Qos::AtLeastOnce, retain: true, global: false, properties: None };
-    messaging::publish(topic, payload.as_ref(), Some(&options)).map_err(|error| error.to_string())
+    let options =
+        PublishOptions { qos: Qos::AtLeastOnce, retain: true, global: false, only_if_changed: None, properties: None };
+    messaging::publish(topic, payload.as_ref(), Some(&options)).map(drop).map_err(|error| error.to_string())
 }
 
 /// Publishes `done` for what was accepted, and `refused` with the reason for what was not.

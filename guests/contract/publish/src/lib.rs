@@ -1,7 +1,7 @@
-//! Publishes as told. In: on `publish`, `{"topic", "payload", "qos", "retain", "global", "properties"}`, or with
+//! Publishes as told. In: on `publish`, `{"topic", "payload", "qos", "retain", "global", "only_if_changed", "properties"}`, or with
 //! `"plain": true` without options. Out: that message, then `done` or `refused`. Owns nothing.
 
-use contract_kit::messaging::{self, Properties, PublishOptions};
+use contract_kit::messaging::{self, OnlyIfChanged, Properties, PublishOptions};
 use contract_kit::{Guest, Outcome, Value, answer, command, qos, subscribe, text};
 
 struct Publish;
@@ -15,7 +15,9 @@ impl Guest for Publish {
     fn handle(_topic: String, payload: Vec<u8>) -> Outcome {
         let command = command(&payload)?;
         let options = (command["plain"] != true).then(|| options(&command));
-        answer(messaging::publish(text(&command, "topic"), text(&command, "payload").as_bytes(), options.as_ref()))
+        let published =
+            messaging::publish(text(&command, "topic"), text(&command, "payload").as_bytes(), options.as_ref());
+        answer(published.map(drop))
     }
 
     fn tick() -> Outcome {
@@ -32,7 +34,16 @@ fn options(command: &Value) -> PublishOptions {
         qos: qos(command),
         retain: command["retain"] == true,
         global: command["global"] == true,
+        only_if_changed: only_if_changed(&command["only_if_changed"]),
         properties: command["properties"].is_object().then(|| properties(&command["properties"])),
+    }
+}
+
+/// `true`, or a number of milliseconds.
+fn only_if_changed(value: &Value) -> Option<OnlyIfChanged> {
+    match value {
+        Value::Bool(true) => Some(OnlyIfChanged::Always),
+        other => other.as_u64().map(OnlyIfChanged::Within),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Sets timers as told. In: on `command`, `{"every": NAME, "period", "delay"}`, `{"after": NAME, "delay"}`,
-//! `{"cancel": NAME}`, `{"due": true}` or `{"busy": MILLISECONDS}`. Out: `done` or `refused`; `due`, with name and count, for
+//! `{"cancel": NAME}`, `{"remaining": NAME}` (answered on `remaining`), `{"due": true}` or `{"busy": MILLISECONDS}`. Out: `done` or `refused`; `due`, with name and count, for
 //! all due timers of a tick. Owns nothing.
 
 use std::time::{Duration, Instant};
@@ -25,6 +25,10 @@ impl Guest for Timers {
         }
         if command["cancel"].is_string() {
             timers::cancel(text(&command, "cancel"));
+        }
+        if command["remaining"].is_string() {
+            let remaining = timers::remaining(text(&command, "remaining"));
+            publish("remaining", json!(remaining).to_string())?;
         }
         if command["due"] == true {
             say_due()?;

@@ -78,7 +78,7 @@ fn every_key_that_miqro_knew_is_accepted() {
     let credentials = Credentials { username: "anna".to_owned(), password: Some("1234".to_owned()) };
     assert_eq!(connection.credentials, Some(credentials));
     assert_eq!(loaded.config.services[0].base.as_str(), "car/");
-    assert_eq!(loaded.config.ha_discovery_prefix.unwrap().as_str(), "homeassistant");
+    assert_eq!(loaded.config.ha_discovery_prefix.as_str(), "homeassistant");
 }
 
 #[test]

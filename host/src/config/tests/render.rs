@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::option;
@@ -10,10 +11,11 @@ use proptest::prelude::*;
 use super::yaml::any_section;
 use super::{load, quiet};
 use crate::config::{
-    Broker, Config, Connection, Credentials, EmbeddedBroker, Grants, Level, Limits, LogFormat, Logging, OutboxLimits,
-    Protocol, Selection, Service, Tls, Transport, WhenFull,
+    Availability, Broker, Config, Connection, Credentials, Directory, EmbeddedBroker, Grants, HttpGrant, Level, Limits,
+    LogFormat, Logging, OutboxLimits, Protocol, Selection, Service, Tls, Transport, WhenFull,
 };
 use crate::message::{Qos, Subscription};
+use crate::offline::{OfflinePolicy, OfflineRule, Overflow};
 use crate::topic::{BaseTopic, Filter, Topic};
 
 #[test]
@@ -87,6 +89,7 @@ prop_compose! {
             connect_timeout,
             reconnect_min: a.min(b),
             reconnect_max: a.max(b),
+            delivery_timeout: connect_timeout,
             outbox: OutboxLimits { messages, bytes },
             ..Connection::default()
         }
@@ -122,10 +125,10 @@ prop_compose! {
         when_full in prop::sample::select(vec![WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Unacknowledged]),
         (attempts, a, b) in (1..=u32::MAX, millis(1..1_000_000), millis(1..1_000_000)),
         (publishes, payload) in (0..1_000_000usize, 1..268_435_455usize),
-        (subscriptions, timers) in (2..1_000_000usize, 0..1_000_000usize),
+        (subscriptions, timers, state) in (2..1_000_000usize, 0..1_000_000usize, 0..1_000_000usize),
     ) -> Limits {
         let (backoff_min, backoff_max) = (a.min(b), a.max(b));
-        Limits { memory, call, mailbox, when_full, attempts, backoff_min, backoff_max, publishes, payload, subscriptions, timers }
+        Limits { memory, call, mailbox, when_full, attempts, backoff_min, backoff_max, publishes, payload, subscriptions, timers, state }
     }
 }
 
@@ -133,11 +136,50 @@ fn filter() -> impl Strategy<Value = Filter> {
     "(\\$share/g/)?[a-z+]/[a-z #'-]{1,5}x(/#)?".prop_filter_map("no filter", |text| Filter::new(&text).ok())
 }
 
+fn rule() -> impl Strategy<Value = Arc<OfflineRule>> {
+    let overflow = prop::sample::select(vec![Overflow::DropOldest, Overflow::DropNewest]);
+    let queue = (1..1_000_000usize, overflow, any::<bool>(), any::<bool>());
+    let queue = queue.prop_map(|(limit, overflow, qos0, duplicates)| OfflinePolicy::Queue {
+        limit,
+        overflow,
+        qos0,
+        duplicates,
+    });
+    let policy = prop_oneof![Just(OfflinePolicy::Drop), Just(OfflinePolicy::KeepLast), queue];
+    (filter(), policy, any::<bool>())
+        .prop_map(|(filter, policy, persist)| Arc::new(OfflineRule { filter, policy, persist }))
+}
+
+fn directory() -> impl Strategy<Value = Directory> {
+    (path(), word(), any::<bool>()).prop_map(|(path, guest, write)| Directory { path, guest, write })
+}
+
+fn http() -> impl Strategy<Value = HttpGrant> {
+    let host = prop_oneof!["[a-z][a-z0-9.-]{0,12}", any::<IpAddr>().prop_map(|ip| ip.to_string())];
+    (host, option::of(any::<u16>())).prop_map(|(host, port)| HttpGrant { host, port })
+}
+
+fn availability() -> impl Strategy<Value = Availability> {
+    (word(), word(), word()).prop_map(|(topic, online, offline)| Availability {
+        topic: Topic::new(topic).unwrap(),
+        online,
+        offline,
+    })
+}
+
 fn service(name: String) -> impl Strategy<Value = Service> {
     let subscriptions = prop::collection::hash_map(filter(), 0..=2u8, 0..2);
     let grants = prop::collection::vec("[a-z+]/[a-z]{1,5}(/#)?", 0..3);
-    let parts = (option::of(path()), word(), subscriptions, limits(), grants, option::of(level()), any_section());
-    parts.prop_map(move |(component, base, subscriptions, limits, grants, log_level, config)| Service {
+    let outage = (
+        prop::collection::vec(rule(), 0..3),
+        prop::collection::vec(availability(), 0..2),
+        option::of(path()),
+        prop::collection::vec(directory(), 0..2),
+        prop::collection::vec(http(), 0..3),
+    );
+    let parts =
+        (option::of(path()), word(), subscriptions, limits(), grants, option::of(level()), any_section(), outage);
+    parts.prop_map(move |(component, base, subscriptions, limits, grants, log_level, config, outage)| Service {
         name: name.clone(),
         component,
         base: BaseTopic::new(&base).unwrap(),
@@ -146,9 +188,18 @@ fn service(name: String) -> impl Strategy<Value = Service> {
             .map(|(filter, qos)| Subscription { filter, qos: Qos::try_from(qos).unwrap() })
             .collect(),
         limits,
-        grants: Grants { publish: grants.iter().map(|f| Filter::new(f).unwrap()).collect(), subscribe: Vec::new() },
+        grants: Grants {
+            publish: grants.iter().map(|f| Filter::new(f).unwrap()).collect(),
+            subscribe: Vec::new(),
+            directories: outage.3,
+            http: outage.4,
+            environment: grants.clone(),
+        },
         log_level,
         config,
+        offline: outage.0,
+        availability: outage.1,
+        import_state: outage.2,
     })
 }
 
@@ -161,15 +212,16 @@ prop_compose! {
         broker in prop_oneof![remote(), embedded()],
         (level, json, stop_deadline) in (level(), any::<bool>(), millis(0..3_600_000)),
         (cache_dir, presence_connections) in (option::of(path()), 0..10_000usize),
-        prefix in option::of(word()),
+        (prefix, state_file) in (word(), option::of(path())),
+        (online_interval, statistics_interval) in (millis(0..3_600_000), millis(0..3_600_000)),
         services in prop::collection::hash_set(word(), 0..3)
             .prop_flat_map(|names| names.into_iter().map(service).collect::<Vec<_>>()),
     ) -> Config {
         let format = if json { LogFormat::Json } else { LogFormat::Text };
-        let ha_discovery_prefix = prefix.map(|text| Topic::new(text).unwrap());
+        let ha_discovery_prefix = Topic::new(prefix).unwrap();
         let log = Logging { level, format };
         let file = Some(PathBuf::from("/somewhere/miqro.yml"));
-        Config { file, broker, log, stop_deadline, cache_dir, presence_connections, ha_discovery_prefix, services }
+        Config { file, broker, log, stop_deadline, cache_dir, presence_connections, state_file, online_interval, statistics_interval, ha_discovery_prefix, services }
     }
 }
 

@@ -35,7 +35,7 @@ fn an_empty_section_has_the_defaults() {
 #[test]
 fn the_host_s_keys_are_typed_and_the_others_are_the_guest_s() {
     let service = quiet(
-        "services:\n  echo:\n    component: x/echo.wasm\n    data_topic: home\n    log_level: trace\n    colour: red\n    subscriptions:\n      - echo\n      - $share/all/work/#\n      - {filter: alarm/#, qos: 2, global: true}\n      - {filter: b, qos: 0}\n    grants: {publish: [a/+], subscribe: [b/#, c]}\n    limits: {memory: 1MiB, call: 20ms, mailbox: 3, when_full: drop-oldest, attempts: 1, backoff: {min: 5ms, max: 10ms}, publishes: 4, payload: 9B, subscriptions: 6, timers: 0}\n",
+        "services:\n  echo:\n    component: x/echo.wasm\n    data_topic: home\n    log_level: trace\n    colour: red\n    subscriptions:\n      - echo\n      - $share/all/work/#\n      - {filter: alarm/#, qos: 2, global: true}\n      - {filter: b, qos: 0}\n    grants: {publish: [a/+], subscribe: [b/#, c]}\n    limits: {memory: 1MiB, call: 20ms, mailbox: 3, when_full: drop-oldest, attempts: 1, backoff: {min: 5ms, max: 10ms}, publishes: 4, payload: 9B, subscriptions: 6, timers: 0, state: 7B}\n",
     )
     .services
     .remove(0);
@@ -50,7 +50,10 @@ fn the_host_s_keys_are_typed_and_the_others_are_the_guest_s() {
     ];
     assert_eq!(service.subscriptions, expected);
     let filters = |filters: &[&str]| filters.iter().map(|f| Filter::new(f).unwrap()).collect::<Vec<_>>();
-    assert_eq!(service.grants, Grants { publish: filters(&["a/+"]), subscribe: filters(&["b/#", "c"]) });
+    assert_eq!(
+        service.grants,
+        Grants { publish: filters(&["a/+"]), subscribe: filters(&["b/#", "c"]), ..Grants::default() }
+    );
     let expected = Limits {
         memory: 1 << 20,
         call: Duration::from_millis(20),
@@ -63,6 +66,7 @@ fn the_host_s_keys_are_typed_and_the_others_are_the_guest_s() {
         payload: 9,
         subscriptions: 6,
         timers: 0,
+        state: 7,
     };
     assert_eq!(service.limits, expected);
     assert_eq!(service.config, serde_json::json!({"colour": "red"}));

@@ -2,14 +2,23 @@
 //! in the effects of the running call, checked against MQTT's rules, the service's grants and its limits; facts about the
 //! message being handled. Owns nothing.
 
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 
 use crate::guest::bindings::miqro::service::messaging::{
-    Host, MessageInfo, MessagingError, Properties as WitProperties, PublishOptions, Qos as WitQos, SubscribeOptions,
+    DeliveryOutcome, Host, MessageInfo, MessagingError, OnlyIfChanged as WitOnlyIfChanged, Properties as WitProperties,
+    PublishOptions, Qos as WitQos, RequestError, RequestOptions, Response, SubscribeOptions,
 };
 use crate::guest::store::Data;
-use crate::message::{Message, Properties, Qos, Subscription, SubscriptionChange};
+use crate::message::{
+    Message, OnlyIfChanged, Outcome, Properties, Publication, Qos, Subscription, SubscriptionChange, Terms, Token,
+};
 use crate::topic::{Filter, Topic, TopicError};
+
+use super::request;
 
 /// Bytes that a string or binary property may have (MQTT 5, sections 1.5.4 and 1.5.6).
 const PROPERTY_BYTES: usize = 65_535;
@@ -20,19 +29,24 @@ impl Host for Data {
         topic: String,
         payload: Vec<u8>,
         options: Option<PublishOptions>,
-    ) -> Result<(), MessagingError> {
-        let (topic, qos, retain, properties) = match options {
-            None => (self.setting.base.topic(&topic)?, Qos::AtMostOnce, false, None),
-            Some(options) => {
-                let topic = self.publish_topic(topic, options.global)?;
-                (topic, options.qos.into(), options.retain, options.properties.map(checked).transpose()?.flatten())
-            }
+    ) -> Result<Option<u64>, MessagingError> {
+        let Some(options) = options else {
+            let topic = self.setting.base.topic(&topic)?;
+            return self.send(Message::new(topic, payload, Qos::AtMostOnce, false), None);
         };
-        let mut message = Message::new(topic, payload, qos, retain);
-        message.properties = properties;
-        self.hold(&message)?;
-        self.effects.publishes.push(message);
-        Ok(())
+        let topic = self.publish_topic(topic, options.global)?;
+        let mut message = Message::new(topic, payload, options.qos.into(), options.retain);
+        message.properties = options.properties.map(checked).transpose()?.flatten();
+        self.send(message, options.only_if_changed.map(Into::into))
+    }
+
+    async fn request(
+        &mut self,
+        topic: String,
+        payload: Vec<u8>,
+        options: Option<RequestOptions>,
+    ) -> Result<Response, RequestError> {
+        request::request(self, topic, payload, options).await
     }
 
     fn subscribe(&mut self, filter: String, options: Option<SubscribeOptions>) -> Result<(), MessagingError> {
@@ -75,8 +89,29 @@ impl Host for Data {
     }
 }
 
+/// The last token that was given out; tokens are unique in the host.
+static TOKEN: AtomicU64 = AtomicU64::new(0);
+
 impl Data {
-    fn publish_topic(&self, topic: String, global: bool) -> Result<Topic, MessagingError> {
+    /// Puts a message into the effects of the call, with the terms that it needs.
+    fn send(
+        &mut self,
+        message: Message,
+        only_if_changed: Option<OnlyIfChanged>,
+    ) -> Result<Option<u64>, MessagingError> {
+        self.hold(&message)?;
+        let token = (message.qos != Qos::AtMostOnce)
+            .then(|| NonZeroU64::MIN.saturating_add(TOKEN.fetch_add(1, Ordering::Relaxed)));
+        // who is not told the outcome needs no place among those who wait for one
+        let awaited = token.filter(|_| self.delivered).map(Token);
+        let offline = self.setting.offline.iter().find(|rule| rule.filter.matches(&message.topic)).cloned();
+        let terms = (awaited.is_some() || only_if_changed.is_some() || offline.is_some())
+            .then(|| Box::new(Terms { token: awaited, only_if_changed, offline, kept: None, at: Instant::now() }));
+        self.effects.publishes.push(Publication { message, terms });
+        Ok(token.map(NonZeroU64::get))
+    }
+
+    pub(super) fn publish_topic(&self, topic: String, global: bool) -> Result<Topic, MessagingError> {
         if !global {
             return Ok(self.setting.base.topic(&topic)?);
         }
@@ -107,18 +142,22 @@ impl Data {
         ))
     }
 
+    pub(super) fn check_payload(&self, message: &Message) -> Result<(), MessagingError> {
+        let (size, limit) = (message.payload.len(), self.setting.limits.payload);
+        if size > limit {
+            let text = format!("a payload of {size} bytes is more than the {limit} of limits.payload");
+            return Err(MessagingError::Limit(text));
+        }
+        Ok(())
+    }
+
     /// Counts a message against the limits of one call. All messages of a call together may take as much memory as the
     /// guest itself, so that a loop that publishes cannot use the host's memory instead of its own.
     fn hold(&mut self, message: &Message) -> Result<(), MessagingError> {
         let limits = &self.setting.limits;
         let held = self.held.saturating_add(message.weight());
-        let refusal = if message.payload.len() > limits.payload {
-            format!(
-                "a payload of {} bytes is more than the {} of limits.payload",
-                message.payload.len(),
-                limits.payload
-            )
-        } else if self.effects.publishes.len() >= limits.publishes {
+        self.check_payload(message)?;
+        let refusal = if self.effects.publishes.len() >= limits.publishes {
             format!("this call has published {} messages, as many as limits.publishes allows", limits.publishes)
         } else if held > limits.memory {
             format!("what this call publishes takes more than the {} bytes of limits.memory", limits.memory)
@@ -133,6 +172,25 @@ impl Data {
 impl From<TopicError> for MessagingError {
     fn from(error: TopicError) -> Self {
         Self::InvalidTopic(error.to_string())
+    }
+}
+
+impl From<WitOnlyIfChanged> for OnlyIfChanged {
+    fn from(rule: WitOnlyIfChanged) -> Self {
+        match rule {
+            WitOnlyIfChanged::Always => Self::Always,
+            WitOnlyIfChanged::Within(milliseconds) => Self::Within(Duration::from_millis(milliseconds)),
+        }
+    }
+}
+
+impl From<&Outcome> for DeliveryOutcome {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Delivered => Self::Delivered,
+            Outcome::TimedOut => Self::TimedOut,
+            Outcome::Refused(why) => Self::Refused(why.clone()),
+        }
     }
 }
 
@@ -170,7 +228,7 @@ impl From<&Properties> for WitProperties {
 }
 
 /// The guest's properties, if there are any in it, when MQTT can carry them.
-fn checked(properties: WitProperties) -> Result<Option<Box<Properties>>, MessagingError> {
+pub(super) fn checked(properties: WitProperties) -> Result<Option<Box<Properties>>, MessagingError> {
     let texts = properties.user_properties.iter().flat_map(|(name, value)| [name, value]);
     for text in texts.chain(&properties.content_type) {
         check_text(text)?;

@@ -1,7 +1,7 @@
 //! Machine: `miqro:service/timers`. In: timers that a guest sets and cancels. Out: timer changes in the effects of the running
 //! call, and the timers that are due. Owns nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::effects::TimerChange;
 use crate::guest::bindings::miqro::service::timers::{DueTimer, Host, TimersError};
@@ -36,6 +36,11 @@ impl Host for Data {
             self.timers.remove(&name);
             self.effects.timers.push(TimerChange::Cancel { name });
         }
+    }
+
+    fn remaining(&mut self, name: String) -> Option<u64> {
+        let remaining = self.setting.belongings.remaining(&name, Instant::now())?;
+        u64::try_from(remaining.as_millis()).ok()
     }
 
     fn due(&mut self) -> Vec<DueTimer> {

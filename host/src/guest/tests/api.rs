@@ -25,7 +25,7 @@ async fn outside_of_the_base_topic_a_grant_is_needed() {
     granted.grants.publish = vec![Filter::new("a/+").unwrap()];
     let (_, effects) = instance(&guest(GLOBAL), granted).await.call(message("x")).await;
     let expected = Message::new(Topic::new("a/b").unwrap(), "x", Qos::AtLeastOnce, true);
-    assert_eq!(effects.unwrap().publishes, [expected]);
+    assert_eq!(effects.unwrap().publishes, [expected.into()]);
 }
 
 #[tokio::test]
@@ -69,9 +69,11 @@ async fn timers_are_counted_over_calls_and_freed_when_due() {
     let (back, outcome) = guest.call(message("c")).await;
     let text = "the service has 2 timers, as many as limits.timers allows";
     assert_eq!(outcome, Err(Fault::Refused(text.to_owned())));
-    let due = vec![DueTimer { name: "a".to_owned(), count: 1 }, DueTimer { name: "b".to_owned(), count: 1 }];
-    // both are free now, and `tick` sets `t`
-    let (back, _) = back.unwrap().call(Call::Tick(due)).await;
+    let (mut back, due) = (back, |name: &str| DueTimer { name: name.to_owned(), count: 1 });
+    // both are free after this, and `tick` sets `t`
+    for name in ["a", "b"] {
+        (back, _) = back.unwrap().call(Call::Tick(due(name))).await;
+    }
     let (_, outcome) = back.unwrap().call(message("c")).await;
     assert!(outcome.is_ok(), "{outcome:?}");
 }
@@ -89,7 +91,7 @@ async fn timers_of_a_failed_call_do_not_count() {
         assert_eq!(outcome, Err(Fault::Refused("it did not work".to_owned())));
         guest = back.unwrap();
     }
-    let (guest, ticked) = guest.call(Call::Tick(Vec::new())).await;
+    let (guest, ticked) = guest.call(Call::Tick(DueTimer { name: "x".to_owned(), count: 1 })).await;
     assert!(ticked.is_ok() && guest.is_some(), "none of the four timers may count");
 }
 
@@ -110,7 +112,7 @@ async fn the_configuration_is_the_services_section() {
     let body = "(call $get (i32.const 256)) \
                 (call $send (i32.const 1024) (i32.const 13) (i32.load (i32.const 256)) (i32.load (i32.const 260)))";
     let (_, effects) = outcome(body).await;
-    assert_eq!(&*effects.unwrap().publishes[0].payload, br#"{"a":1}"#);
+    assert_eq!(&*effects.unwrap().publishes[0].message.payload, br#"{"a":1}"#);
 }
 
 #[tokio::test]
@@ -118,5 +120,5 @@ async fn the_current_message_is_known_in_handle() {
     let body = "(call $current (i32.const 256)) \
                 (call $send (i32.const 1024) (i32.const 13) (i32.load (i32.const 260)) (i32.load (i32.const 264)))";
     let (_, effects) = outcome(body).await;
-    assert_eq!(&*effects.unwrap().publishes[0].payload, b"service/echo/echo");
+    assert_eq!(&*effects.unwrap().publishes[0].message.payload, b"service/echo/echo");
 }

@@ -9,7 +9,7 @@ const ECHO: &str = "(call $send (i32.const 1024) (i32.const 13) (local.get $payl
 
 fn echoed(payload: &'static str) -> Effects {
     let topic = Topic::new("service/echo/echo_response").unwrap();
-    Effects { publishes: vec![Message::new(topic, payload, Qos::AtMostOnce, false)], ..Effects::default() }
+    Effects { publishes: vec![Message::new(topic, payload, Qos::AtMostOnce, false).into()], ..Effects::default() }
 }
 
 #[tokio::test]
@@ -30,12 +30,12 @@ async fn start_stop_and_tick_have_effects_too() {
         panic!("start did not subscribe")
     };
     assert_eq!((subscription.filter.as_str(), subscription.qos), ("service/echo/in", Qos::AtLeastOnce));
-    let due = [("a", 1), ("b", 2)].map(|(name, count)| DueTimer { name: name.to_owned(), count }).to_vec();
+    let due = DueTimer { name: "a".to_owned(), count: 2 };
     let (guest, ticked) = guest.unwrap().call(Call::Tick(due)).await;
-    let timer = TimerChange::After { name: "t".to_owned(), delay: Duration::from_millis(2) };
-    assert_eq!(ticked.unwrap().timers, [timer], "the guest saw two due timers");
+    let timer = TimerChange::After { name: "t".to_owned(), delay: Duration::from_millis(1) };
+    assert_eq!(ticked.unwrap().timers, [timer], "the guest saw one due timer");
     let (_, stopped) = guest.unwrap().call(Call::Stop).await;
-    assert_eq!(stopped.unwrap().publishes[0].topic.as_str(), "service/echo/bye");
+    assert_eq!(stopped.unwrap().publishes[0].message.topic.as_str(), "service/echo/bye");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ fn faults(text: &str) -> Vec<String> {
 fn the_whole_contract_is_accepted_and_described() {
     let described = host().describe(&guest(OK));
     let contract = described.contract.unwrap();
-    assert_eq!(contract.exports, Exports { start: true, stop: true });
+    assert_eq!(contract.exports.names().collect::<Vec<_>>(), ["start", "stop"]);
     assert_eq!(
         contract.miqro,
         ["config", "log", "messaging", "timers"].map(|name| format!("miqro:service/{name}@0.1.0"))
@@ -35,8 +35,8 @@ fn everything_that_is_missing_is_said_at_once() {
                 (export "publish" (func (param "topic" string)))
                 (export "shout" (func))))
             (import "miqro:service/timers@0.2.0" (instance (export "cancel" (func (param "name" string)))))
-            (import "miqro:service/state@0.1.0" (instance (export "get" (func))))
-            (import "wasi:http/types@0.2.0" (instance (export "f" (func))))
+            (import "miqro:service/clock@0.1.0" (instance (export "get" (func))))
+            (import "wasi:nn/types@0.2.0" (instance (export "f" (func))))
             (import "wasi:cli/environment@0.3.0" (instance (export "f" (func))))
             (import "other" (func))
             (core module $m (func (export "f")))
@@ -46,11 +46,11 @@ fn everything_that_is_missing_is_said_at_once() {
     let expected = [
         "export \"handle\" is missing; it must be `export handle: func(topic: string, payload: list<u8>) -> result<_, string>`",
         "export \"tick\" is `func()`; it must be `export tick: func() -> result<_, string>`",
-        "import \"miqro:service/messaging@0.1.0\": \"publish\" is `func(string)`; it must be `publish: func(topic: string, payload: list<u8>, options: option<publish-options>) -> result<_, messaging-error>`",
-        "import \"miqro:service/messaging@0.1.0\": there is no \"shout\"; there are publish, subscribe, unsubscribe, current-message",
+        "import \"miqro:service/messaging@0.1.0\": \"publish\" is `func(string)`; it must be `publish: func(topic: string, payload: list<u8>, options: option<publish-options>) -> result<option<delivery-token>, messaging-error>`",
+        "import \"miqro:service/messaging@0.1.0\": there is no \"shout\"; there are publish, request, subscribe, unsubscribe, current-message",
         "import \"miqro:service/timers@0.2.0\": this host offers version 0.1.0",
-        "import \"miqro:service/state@0.1.0\" is not offered; of miqro:service@0.1.0 there are messaging, timers, config, log",
-        "import \"wasi:http/types@0.2.0\" is not offered; of WASI there are cli, clocks, filesystem, io, random, sockets",
+        "import \"miqro:service/clock@0.1.0\" is not offered; of miqro:service@0.1.0 there are messaging, timers, config, state, log",
+        "import \"wasi:nn/types@0.2.0\" is not offered; of WASI there are cli, clocks, filesystem, http, io, random, sockets",
         "import \"wasi:cli/environment@0.3.0\": this host offers version 0.2 of WASI",
         "import \"other\" is not offered; a service may import interfaces of miqro:service@0.1.0 and wasi 0.2 only",
     ];

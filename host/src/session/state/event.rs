@@ -3,9 +3,44 @@
 
 use std::fmt;
 
-use crate::message::Qos;
+use crate::message::{Message, Outcome, Qos, Receipt, Terms, Token};
 use crate::session::packet::Reason;
 use crate::topic::{Filter, Topic};
+
+/// What happened in the state since it was last asked.
+#[derive(Debug, Default)]
+pub struct News {
+    /// For the log.
+    pub events: Vec<Event>,
+    /// Incoming messages that wait no longer for a publish of theirs.
+    pub gone: Vec<Receipt>,
+    /// What became of messages that somebody asked about.
+    pub outcomes: Vec<(Token, Outcome)>,
+    /// What is to be kept on disk.
+    pub kept: Vec<Kept>,
+}
+
+impl News {
+    /// Tells what became of a message on these terms, once; it waits no longer.
+    pub fn settle(&mut self, terms: &Terms, outcome: impl FnOnce() -> Outcome) {
+        self.outcomes.extend(terms.token.map(|token| (token, outcome())));
+        self.kept.extend(terms.kept.map(Kept::Forget));
+    }
+
+    /// Whether there is anything for somebody outside of the state.
+    pub const fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.outcomes.is_empty() && self.kept.is_empty()
+    }
+}
+
+/// A change to what is kept on disk while it waits to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// Keep this message under this number.
+    Keep(u64, Message),
+    /// The message of this number waits no longer.
+    Forget(u64),
+}
 
 /// Something that an operator wants to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +61,7 @@ pub enum Event {
         /// What the broker allows, in bytes.
         max: u32,
     },
-    /// QoS 0 messages were dropped because the outbox was full while there was no connection.
+    /// Messages were dropped while there was no connection: of QoS 0 because the outbox was full, or by a rule.
     Dropped {
         /// How many since the connection was lost.
         count: u64,
@@ -84,7 +119,10 @@ impl fmt::Display for Event {
                 write!(f, "the message on {topic} was not sent: it is larger than MQTT can express")
             }
             Self::Dropped { count } => {
-                write!(f, "the outbox is full and there is no connection: {count} QoS 0 messages dropped")
+                write!(
+                    f,
+                    "without a connection {count} messages were dropped: by a rule of offline, or of QoS 0 because the outbox was full"
+                )
             }
             Self::Republished { count } => {
                 write!(f, "the broker lost the session: {count} unacknowledged messages are sent again as new ones")

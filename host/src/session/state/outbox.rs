@@ -6,43 +6,39 @@
 
 use std::collections::VecDeque;
 
-use super::event::Event;
+use super::event::{Event, News};
 use super::ids::Ids;
 use crate::config::{OutboxLimits, Protocol};
-use crate::message::{Message, Qos, Receipt};
+use crate::message::{Message, Outcome, Publication, Qos, Receipt, Terms};
 use crate::session::packet::{Ack, AckKind, Outgoing, Reason, Server, publish_size};
 
 mod flight;
+mod memory;
+mod waiting;
 
 use flight::{Flight, Stage};
+use memory::Memory;
+use waiting::{Queued, Waiting};
 
 /// More would let identifiers come round to those in use.
 const MAX_WINDOW: usize = 32_768;
 /// 3.1.1 has no receive maximum; brokers hold some hundred incoming QoS 2 messages.
 const WINDOW_V311: usize = 512;
 
-/// A message and the incoming message whose handling published it.
-#[derive(Debug)]
-struct Queued {
-    message: Message,
-    receipt: Option<Receipt>,
-}
-
 /// Outgoing messages.
 #[derive(Debug)]
 pub struct Outbox {
     protocol: Protocol,
     limits: OutboxLimits,
-    queue: VecDeque<Queued>,
+    queue: Waiting,
     flights: VecDeque<Flight>,
     /// How many of `flights`, from the front, were sent on this connection.
     sent: usize,
-    /// Together in `queue` and `flights`.
+    /// In `flights`.
     bytes: usize,
     /// The QoS 0 message that is being encoded.
     current: Option<Message>,
-    /// QoS 0 messages dropped since the connection was lost.
-    dropped: u64,
+    memory: Memory,
 }
 
 /// What an acknowledgement came to.
@@ -64,13 +60,14 @@ enum Step {
 impl Outbox {
     /// An empty outbox.
     pub fn new(protocol: Protocol, limits: OutboxLimits) -> Self {
-        let (queue, flights) = (VecDeque::new(), VecDeque::new());
-        Self { protocol, limits, queue, flights, sent: 0, bytes: 0, current: None, dropped: 0 }
+        let (queue, flights, memory) = (Waiting::default(), VecDeque::new(), Memory::default());
+        Self { protocol, limits, queue, flights, sent: 0, bytes: 0, current: None, memory }
     }
 
     /// Whether another message fits. Messages are taken nonetheless: who brings them has to ask first.
     pub fn has_room(&self) -> bool {
-        self.queue.len() + self.flights.len() < self.limits.messages && self.bytes < self.limits.bytes
+        self.queue.len() + self.flights.len() < self.limits.messages
+            && self.queue.bytes() + self.bytes < self.limits.bytes
     }
 
     /// Whether there is nothing that the broker has not taken.
@@ -83,38 +80,31 @@ impl Outbox {
         self.queue.len() + self.flights.iter().filter(|flight| !flight.is_done()).count()
     }
 
-    /// Appends `message`. Offline and full, the oldest QoS 0 message is dropped for it, which may be itself.
-    pub fn push(&mut self, message: Message, receipt: Option<Receipt>, online: bool) {
-        let room = online || self.has_room();
-        self.bytes += message.weight();
-        self.queue.push_back(Queued { message, receipt });
-        if !room {
-            self.drop_oldest();
+    /// Appends a message. Without a connection, the rules for that time and the limits decide what is dropped.
+    pub fn push(&mut self, publication: Publication, receipt: Option<Receipt>, online: bool, news: &mut News) {
+        let queued = Queued { publication, receipt };
+        if online {
+            self.queue.push_back(queued);
+        } else {
+            let room = self.has_room();
+            self.queue.push_offline(queued, room, news);
         }
     }
 
-    fn drop_oldest(&mut self) {
-        let place = self.queue.iter().position(|queued| queued.message.qos == Qos::AtMostOnce);
-        if let Some(dropped) = place.and_then(|place| self.queue.remove(place)) {
-            self.bytes -= dropped.message.weight();
-            self.dropped += 1;
-        }
-    }
-
-    /// How many QoS 0 messages were dropped since the last call.
+    /// How many messages were dropped without a connection since the last call.
     pub const fn take_dropped(&mut self) -> u64 {
-        std::mem::replace(&mut self.dropped, 0)
+        self.queue.take_dropped()
+    }
+
+    /// Appends a message that an earlier run kept on disk under `number`.
+    pub fn restore(&mut self, number: u64, publication: Publication) {
+        self.queue.kept_up_to(number);
+        self.queue.push_back(Queued { publication, receipt: None });
     }
 
     /// The next packet, if the broker's window allows one.
-    pub fn next_packet(
-        &mut self,
-        server: &Server,
-        ids: &mut Ids,
-        events: &mut Vec<Event>,
-        gone: &mut Vec<Receipt>,
-    ) -> Option<Outgoing<'_>> {
-        match self.step(server, ids, events, gone)? {
+    pub fn next_packet(&mut self, server: &Server, ids: &mut Ids, news: &mut News) -> Option<Outgoing<'_>> {
+        match self.step(server, ids, news)? {
             Step::Current => self.current.as_ref().map(|message| Outgoing::Publish { id: 0, dup: false, message }),
             Step::Release(id) => Some(Outgoing::Ack(Ack::success(AckKind::PubRel, id))),
             Step::Flight(place) => {
@@ -125,13 +115,7 @@ impl Outbox {
         }
     }
 
-    fn step(
-        &mut self,
-        server: &Server,
-        ids: &mut Ids,
-        events: &mut Vec<Event>,
-        gone: &mut Vec<Receipt>,
-    ) -> Option<Step> {
+    fn step(&mut self, server: &Server, ids: &mut Ids, news: &mut News) -> Option<Step> {
         self.current = None;
         let window = self.window(server);
         while self.sent < self.flights.len() && self.sent < window {
@@ -141,46 +125,72 @@ impl Outbox {
             match stage {
                 Stage::Done => {}
                 Stage::Received => return Some(Step::Release(self.flights[place].id)),
-                Stage::Sent if self.fits_again(place, server, events) => return Some(Step::Flight(place)),
+                Stage::Sent if self.fits_again(place, server, news) => return Some(Step::Flight(place)),
                 Stage::Sent => {
-                    gone.extend(self.flights[place].receipt.take());
+                    news.gone.extend(self.flights[place].receipt.take());
                     self.finish(place, ids);
                 }
             }
         }
         while self.sent == self.flights.len() && self.may_send(window) {
-            let Queued { mut message, receipt } = self.queue.pop_front()?;
-            let weight = message.weight();
-            if !fit(&mut message, server, self.protocol, events) {
-                self.bytes -= weight;
-                gone.extend(receipt);
+            let Queued { mut publication, receipt } = self.queue.pop()?;
+            if !self.wanted(&mut publication, server, news) {
+                news.gone.extend(receipt);
                 continue;
             }
-            if message.qos == Qos::AtMostOnce {
-                self.bytes -= weight;
-                gone.extend(receipt);
-                self.current = Some(message);
-                return Some(Step::Current);
+            if publication.message.qos == Qos::AtMostOnce {
+                news.gone.extend(receipt);
+                return Some(self.hand_over(publication, news));
             }
             let Some(id) = ids.take() else {
-                self.queue.push_front(Queued { message, receipt });
+                self.queue.push_front(Queued { publication, receipt });
                 return None;
             };
-            self.flights.push_back(Flight::new(id, message, receipt));
+            self.memory.note(&publication.message, publication.terms.as_deref(), self.limits.bytes);
+            self.bytes += publication.message.weight();
+            self.flights.push_back(Flight::new(id, publication, receipt));
             self.sent += 1;
             return Some(Step::Flight(self.sent - 1));
         }
         None
     }
 
+    /// Whether a message is to be sent at all: the broker takes it, and it does not repeat what it need not.
+    fn wanted(&self, publication: &mut Publication, server: &Server, news: &mut News) -> bool {
+        let Publication { message, terms } = publication;
+        if self.memory.repeats(message, terms.as_deref()) {
+            settle(terms.as_deref(), news, || Outcome::Refused("left out: nothing changed".to_owned()));
+            return false;
+        }
+        let fits = fit(message, server, self.protocol, &mut news.events);
+        if !fits {
+            settle(terms.as_deref(), news, || too_large(server));
+        }
+        fits
+    }
+
+    /// A message of QoS 0 is done when it is written.
+    fn hand_over(&mut self, publication: Publication, news: &mut News) -> Step {
+        let Publication { message, terms } = publication;
+        self.memory.note(&message, terms.as_deref(), self.limits.bytes);
+        // a token is for QoS 1 and 2; the broker may have asked to lower that
+        settle(terms.as_deref(), news, || Outcome::Delivered);
+        self.current = Some(message);
+        Step::Current
+    }
+
     /// The broker may allow less than on the connection before.
-    fn fits_again(&mut self, place: usize, server: &Server, events: &mut Vec<Event>) -> bool {
-        let message = self.flights[place].message.as_ref();
-        message.is_none_or(|message| fits(message, server, self.protocol, events))
+    fn fits_again(&mut self, place: usize, server: &Server, news: &mut News) -> bool {
+        let flight = &self.flights[place];
+        let fits = flight.message.as_ref().is_none_or(|message| fits(message, server, self.protocol, &mut news.events));
+        if !fits {
+            settle(flight.terms.as_deref(), news, || too_large(server));
+        }
+        fits
     }
 
     fn may_send(&self, window: usize) -> bool {
-        let next_is_free = self.queue.front().is_some_and(|queued| queued.message.qos == Qos::AtMostOnce);
+        let next_is_free = self.queue.first().is_some_and(|message| message.qos == Qos::AtMostOnce);
         next_is_free || self.flights.len() < window
     }
 
@@ -192,7 +202,7 @@ impl Outbox {
     }
 
     /// The broker acknowledged something of ours: PUBACK, PUBREC or PUBCOMP.
-    pub fn acknowledged(&mut self, ack: Ack, ids: &mut Ids, events: &mut Vec<Event>) -> Acknowledged {
+    pub fn acknowledged(&mut self, ack: Ack, ids: &mut Ids, news: &mut News) -> Acknowledged {
         let Some(place) = self.find(ack.id) else { return unknown(ack) };
         let flight = &mut self.flights[place];
         let mut acknowledged = Acknowledged::default();
@@ -201,18 +211,29 @@ impl Outbox {
                 flight.stage = Stage::Received;
                 acknowledged.receipt = flight.receipt.take();
                 acknowledged.reply = Some(Ack::success(AckKind::PubRel, ack.id));
+                settle(flight.terms.take().as_deref(), news, || Outcome::Delivered);
             }
             (AckKind::PubAck, Qos::AtLeastOnce) | (AckKind::PubRec | AckKind::PubComp, Qos::ExactlyOnce) => {
-                if ack.reason.is_failure() && ack.reason != Reason::ID_NOT_FOUND {
-                    let topic = flight.message.as_ref().map(|message| message.topic.clone());
-                    events.extend(topic.map(|topic| Event::Refused { topic, reason: ack.reason }));
-                }
                 acknowledged.receipt = flight.receipt.take();
+                let refused = ack.reason.is_failure() && ack.reason != Reason::ID_NOT_FOUND;
+                self.taken(place, refused.then_some(ack.reason), news);
                 self.finish(place, ids);
             }
             _ => {}
         }
         acknowledged
+    }
+
+    /// Tells that the broker took a message, or why it refused it.
+    fn taken(&mut self, place: usize, refused: Option<Reason>, news: &mut News) {
+        let flight = &mut self.flights[place];
+        let terms = flight.terms.take();
+        let Some(reason) = refused else { return settle(terms.as_deref(), news, || Outcome::Delivered) };
+        if let Some(message) = &flight.message {
+            self.memory.forget(&message.topic);
+            news.events.push(Event::Refused { topic: message.topic.clone(), reason });
+        }
+        settle(terms.as_deref(), news, || Outcome::Refused(reason.to_string()));
     }
 
     /// Identifiers rise along the flights, so one is found by its distance from the oldest.
@@ -245,6 +266,7 @@ impl Outbox {
     pub fn disconnected(&mut self) {
         self.sent = 0;
         self.current = None;
+        self.memory.disconnected();
     }
 
     /// The broker has forgotten the session: what is not acknowledged becomes new, at the front, in send order. A QoS 2
@@ -252,15 +274,28 @@ impl Outbox {
     pub fn session_lost(&mut self, ids: &mut Ids) -> u64 {
         let mut count = 0;
         self.sent = 0;
+        self.memory.clear();
         while let Some(flight) = self.flights.pop_back() {
             ids.free(flight.id);
             if let Some(message) = flight.message {
-                self.queue.push_front(Queued { message, receipt: flight.receipt });
+                self.bytes -= message.weight();
+                let publication = Publication { message, terms: flight.terms };
+                self.queue.push_front(Queued { publication, receipt: flight.receipt });
                 count += 1;
             }
         }
         count
     }
+}
+
+fn settle(terms: Option<&Terms>, news: &mut News, outcome: impl FnOnce() -> Outcome) {
+    if let Some(terms) = terms {
+        news.settle(terms, outcome);
+    }
+}
+
+fn too_large(server: &Server) -> Outcome {
+    Outcome::Refused(format!("too large: the broker takes packets of {} bytes", server.maximum_packet_size))
 }
 
 /// An acknowledgement of nothing that we know: PUBREC is answered, so that the broker can end the exchange.

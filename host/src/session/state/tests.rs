@@ -97,7 +97,7 @@ fn what_the_broker_does_not_support_is_refused_here() {
     let refused = |filter: &str, reason| Event::SubscriptionRefused { filter: Filter::new(filter).unwrap(), reason };
     let expected =
         [refused("$share/g/a", Reason::SHARED_NOT_SUPPORTED), refused("a/+", Reason::WILDCARDS_NOT_SUPPORTED)];
-    assert_eq!(state.take_events(), expected);
+    assert_eq!(state.take_news().events, expected);
     assert_eq!(state.take_answers(), [1, 2].map(|id| Answer { id, granted: false }));
 }
 
@@ -110,14 +110,17 @@ fn what_goes_wrong_is_told() {
     state.received(Incoming::SubAck { id, reasons: vec![Reason::NOT_AUTHORIZED] }).unwrap();
     let topic = Topic::new("t").unwrap();
     let message = |payload: &str| Message::new(topic.clone(), payload.to_owned(), Qos::AtLeastOnce, false);
-    state.committed(None, vec![message(&"x".repeat(100)), message("refused"), message("lost")]);
+    state.committed(
+        None,
+        [message(&"x".repeat(100)), message("refused"), message("lost")].map(Publication::from).into(),
+    );
     let Some(Outgoing::Publish { id, .. }) = state.next_packet() else { panic!("not PUBLISH") };
     let reason = Reason(0x97);
     state.received(Incoming::Ack(Ack { kind: AckKind::PubAck, id, reason })).unwrap();
     assert!(state.next_packet().is_some());
     state.disconnected();
     for _ in 0..150 {
-        state.committed(None, vec![Message::new(topic.clone(), "0", Qos::AtMostOnce, false)]);
+        state.committed(None, vec![Message::new(topic.clone(), "0", Qos::AtMostOnce, false).into()]);
     }
     state.connected(&ConnAck { session_present: false, reason: Reason::SUCCESS, text: None, server }, Vec::new());
     let expected = [
@@ -127,7 +130,7 @@ fn what_goes_wrong_is_told() {
         Event::Republished { count: 1 },
         Event::Dropped { count: 51 },
     ];
-    assert_eq!(state.take_events(), expected);
+    assert_eq!(state.take_news().events, expected);
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use miqro_host::config::{Grants, Limits};
 use miqro_host::guest::{Call, EngineOptions, Host, Instance, Setting};
 use miqro_host::message::{Message, Qos};
 use miqro_host::topic::{BaseTopic, Topic};
@@ -28,13 +27,7 @@ pub async fn run(component: &Path) -> Result<()> {
     let component = host.compile(&std::fs::read(component)?)?;
     let base = BaseTopic::of_service("echo")?;
     let topic = base.topic("echo")?;
-    let setting = Setting {
-        name: "echo".into(),
-        base,
-        config_json: "{}".into(),
-        limits: Limits::default(),
-        grants: Grants::default(),
-    };
+    let setting = Setting::new("echo", base, "{}");
     let mut instance = component.instantiate(Arc::new(setting)).await?;
     instance = called(instance, Call::Start).await?;
     for size in SIZES {

@@ -38,12 +38,12 @@ async fn echo(mut mailbox: Mailbox, session: Handle, response: Topic) {
     loop {
         let delivery = match mailbox.next().await {
             Next::Delivery(delivery) => delivery,
-            Next::Timers => continue,
+            Next::Timers | Next::Notice(_) => continue,
             Next::Closed => return,
         };
         let request = delivery.message;
         let answer = Message::new(response.clone(), request.payload, request.qos, false);
-        let (receipt, subscriptions, publishes) = (delivery.receipt, vec![], vec![answer]);
+        let (receipt, subscriptions, publishes) = (delivery.receipt, vec![], vec![answer.into()]);
         session.send(Command::Commit(Commit { service: SERVICE, receipt, subscriptions, publishes })).await;
     }
 }

@@ -1,6 +1,6 @@
 //! Pure: one message that was sent with QoS 1 or 2 and is not fully acknowledged. In, out: the outbox. Owns the message.
 
-use crate::message::{Message, Qos, Receipt};
+use crate::message::{Message, Publication, Qos, Receipt, Terms};
 
 /// How far the broker has acknowledged it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +24,13 @@ pub struct Flight {
     pub receipt: Option<Receipt>,
     /// `None` when it is done.
     pub message: Option<Message>,
+    pub terms: Option<Box<Terms>>,
 }
 
 impl Flight {
-    pub const fn new(id: u16, message: Message, receipt: Option<Receipt>) -> Self {
-        Self { id, stage: Stage::Sent, dup: false, receipt, message: Some(message) }
+    pub fn new(id: u16, publication: Publication, receipt: Option<Receipt>) -> Self {
+        let Publication { message, terms } = publication;
+        Self { id, stage: Stage::Sent, dup: false, receipt, message: Some(message), terms }
     }
 
     pub fn is_done(&self) -> bool {

@@ -1,0 +1,97 @@
+//! Pure: the section `grants` of a service. In: the section. Out: `Grants`. Owns nothing.
+
+use serde_json::{Value, json};
+
+use super::given::Given;
+use super::place::Place;
+use super::section::Section;
+use super::yaml;
+use super::{Directory, Grants, HttpGrant};
+use crate::topic::Filter;
+
+/// Reads the section; relative paths start from the directory of the file.
+pub(super) fn grants(mut section: Section<'_>, place: &Place) -> Grants {
+    let mut filters = |key| section.take(key).map_or_else(Vec::new, granted);
+    let (publish, subscribe) = (filters("publish"), filters("subscribe"));
+    let list = |given: Option<Given<'_>>, wanted: &str, read: &dyn Fn(Given<'_>) -> Option<Directory>| {
+        given.map_or_else(Vec::new, |given| given.list(wanted).into_iter().filter_map(read).collect())
+    };
+    let directories =
+        list(section.take("directories"), "[/proc, {path: /srv/data, guest: /data, write: true}]", &|given| {
+            directory(given, place)
+        });
+    let http = section.take("http").map_or_else(Vec::new, |given| {
+        let items = given.list("[weather.example, '192.168.1.1:8080']");
+        items.into_iter().filter_map(|given| given.read(http)).collect()
+    });
+    let environment = section.take("environment").map_or_else(Vec::new, |given| {
+        given.list("[TZ, LANG]").into_iter().filter_map(|given| given.text().map(str::to_owned)).collect()
+    });
+    section.finish();
+    Grants { publish, subscribe, directories, http, environment }
+}
+
+fn granted(given: Given<'_>) -> Vec<Filter> {
+    let filter = |given: Given<'_>| given.read(plain_filter);
+    given.list("[home/lamp/set, alarm/#]").into_iter().filter_map(filter).collect()
+}
+
+fn plain_filter(text: &str) -> Result<Filter, String> {
+    let filter = Filter::new(text).map_err(|error| error.to_string())?;
+    if filter.pattern() != filter.as_str() {
+        return Err(format!("{text:?} is a shared subscription; a grant is a filter alone and covers shared ones too"));
+    }
+    Ok(filter)
+}
+
+/// A path that the guest sees under the same name, or a section that says more.
+fn directory(given: Given<'_>, place: &Place) -> Option<Directory> {
+    if !matches!(given.node.value, yaml::Value::Map(_)) {
+        let text = given.text()?;
+        return Some(Directory { path: place.path(text), guest: text.to_owned(), write: false });
+    }
+    let mut section = given.section();
+    let path = section.take("path");
+    if path.is_none() {
+        section.problem("has no path");
+    }
+    let guest = section.take("guest");
+    let write = section.take("write").map_or(Some(false), |given| given.flag());
+    section.finish();
+    let path = path?.text()?;
+    let guest = guest.map_or(Some(path), |given| given.text())?;
+    Some(Directory { path: place.path(path), guest: guest.to_owned(), write: write? })
+}
+
+/// A host, or host and port; an IPv6 address in brackets where a port follows.
+fn http(text: &str) -> Result<HttpGrant, String> {
+    let wrong = || format!("{text:?} is no host; write for example weather.example, 192.168.1.1:8080 or '[::1]:80'");
+    if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        return Ok(HttpGrant { host: text.to_ascii_lowercase(), port: None });
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port.parse().map_err(|_| wrong())?)),
+        None => (text, None),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    if host.is_empty() || host.contains(['/', ' ', '@', '*']) {
+        return Err(wrong());
+    }
+    Ok(HttpGrant { host, port })
+}
+
+/// The grants as the file would have them.
+pub(super) fn show(grants: &Grants) -> Value {
+    let filters = |filters: &[Filter]| filters.iter().map(|f| f.as_str().to_owned()).collect::<Vec<_>>();
+    let directories: Vec<Value> = grants.directories.iter().map(show_directory).collect();
+    let http: Vec<String> = grants.http.iter().map(ToString::to_string).collect();
+    json!({
+        "publish": filters(&grants.publish), "subscribe": filters(&grants.subscribe), "directories": directories,
+        "http": http, "environment": grants.environment,
+    })
+}
+
+fn show_directory(directory: &Directory) -> Value {
+    let path = std::path::absolute(&directory.path).unwrap_or_else(|_| directory.path.clone());
+    json!({"path": path.display().to_string(), "guest": directory.guest, "write": directory.write})
+}

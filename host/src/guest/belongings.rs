@@ -1,0 +1,91 @@
+//! Machine: what a service has beyond one instance of its component: its state and its timers. In: committed changes, the time.
+//! Out: values for host functions, timers that are due. Owns both; shared by the instances that follow one another.
+//!
+//! The locks are held for a few instructions, and the calls of a service follow one another, so they are hardly ever contended.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::effects::StateChange;
+use crate::timers::set::TimerSet;
+
+/// What a service has.
+#[derive(Debug, Default)]
+pub struct Belongings {
+    values: Mutex<Values>,
+    timers: Mutex<TimerSet>,
+}
+
+/// The committed state of a service.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    map: BTreeMap<String, Bytes>,
+    bytes: usize,
+}
+
+impl Belongings {
+    /// A service with this state.
+    pub fn with_state(state: impl IntoIterator<Item = (String, Bytes)>) -> Self {
+        let belongings = Self::default();
+        let changes = state.into_iter().map(|(key, value)| StateChange { key, value: Some(value) });
+        belongings.apply(changes);
+        belongings
+    }
+
+    /// Takes over committed changes of the state.
+    pub fn apply(&self, changes: impl IntoIterator<Item = StateChange>) {
+        let mut values = self.values();
+        for change in changes {
+            values.apply(change);
+        }
+    }
+
+    /// The timers.
+    pub fn timers(&self) -> MutexGuard<'_, TimerSet> {
+        self.timers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long until the timer is due; `None` when there is none.
+    pub(super) fn remaining(&self, timer: &str, now: Instant) -> Option<Duration> {
+        self.timers().at(timer).map(|at| at.saturating_duration_since(now))
+    }
+
+    pub(super) fn values(&self) -> MutexGuard<'_, Values> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Values {
+    pub(super) fn get(&self, key: &str) -> Option<&Bytes> {
+        self.map.get(key)
+    }
+
+    /// The keys that begin with `prefix`, in order.
+    pub(super) fn keys<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a String> {
+        let from = (std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded);
+        self.map.range::<str, _>(from).map(|(key, _)| key).take_while(move |key| key.starts_with(prefix))
+    }
+
+    /// What all keys and values take together.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn apply(&mut self, change: StateChange) {
+        let StateChange { key, value } = change;
+        let size = key.len();
+        let before = match value {
+            Some(value) => {
+                self.bytes += size + value.len();
+                self.map.insert(key, value)
+            }
+            None => self.map.remove(&key),
+        };
+        if let Some(before) = before {
+            self.bytes -= size + before.len();
+        }
+    }
+}

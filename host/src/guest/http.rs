@@ -1,0 +1,197 @@
+//! Machine: outgoing HTTP of guests. In: requests through `wasi:http`. Out: the response, or a refusal where the service has no grant
+//! for the host. Owns the grants of one service.
+//!
+//! A name is resolved once, every address is checked, and the connection goes to a checked address: no DNS trick leads elsewhere.
+//! Redirects are the guest's: each is a request of its own and needs a grant of its own.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::uri::Scheme;
+use http::{Request, Response, Uri};
+use http_body_util::BodyExt;
+use hyper::client::conn::http1;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tracing::warn;
+use wasmtime_wasi_http::io::TokioIo;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::config::HttpGrant;
+
+/// What a request may take where the guest does not say.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The outcome of a request: the response, and what drives the connection while its body is read.
+type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+
+/// Lets requests of one service out.
+pub(super) struct Gate {
+    service: String,
+    grants: Arc<[HttpGrant]>,
+}
+
+impl Gate {
+    /// A gate that lets requests for `grants` through.
+    pub(super) fn new(service: &str, grants: &[HttpGrant]) -> Self {
+        Self { service: service.to_owned(), grants: grants.into() }
+    }
+}
+
+impl WasiHttpHooks for Gate {
+    fn default_scheme(&mut self) -> Option<Scheme> {
+        Some(Scheme::HTTPS)
+    }
+
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _errors: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let (service, grants) = (self.service.clone(), self.grants.clone());
+        Box::new(async move {
+            let target = Target::of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
+            let Some(grant) = grants.iter().find(|grant| grant.allows(&target.host, target.port)) else {
+                let (host, port) = (&target.host, target.port);
+                warn!(
+                    service,
+                    "HTTP to {host}:{port} is not granted; to grant it, write into miqro.yml: \
+                     services.{service}.grants.http: [\"{host}:{port}\"]"
+                );
+                return Err(Error::HttpRequestDenied);
+            };
+            send(request, &target, grant, options.unwrap_or_default()).await
+        })
+    }
+}
+
+/// Where a request goes.
+struct Target {
+    host: String,
+    port: u16,
+    tls: bool,
+}
+
+impl Target {
+    fn of(uri: &Uri) -> Option<Self> {
+        let tls = uri.scheme() != Some(&Scheme::HTTP);
+        let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        Some(Self { host, port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }), tls })
+    }
+}
+
+async fn send(mut request: Request<WasiBody>, target: &Target, grant: &HttpGrant, options: RequestOptions) -> Sent {
+    let limit = options.connect_timeout.unwrap_or(TIMEOUT);
+    let connecting = async {
+        let stream = connect(target, grant).await?;
+        if target.tls {
+            let name = ServerName::try_from(target.host.clone()).map_err(|_| Error::HttpRequestUriInvalid)?;
+            let stream = TlsConnector::from(tls()).connect(name, stream).await.map_err(Error::Tls)?;
+            return handshake(stream).await;
+        }
+        handshake(stream).await
+    };
+    let mut sender = tokio::time::timeout(limit, connecting).await.map_err(|_| Error::ConnectionTimeout)??;
+    // scheme and authority are for proxies only
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = path.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
+    let limit = options.first_byte_timeout.unwrap_or(TIMEOUT);
+    let response = tokio::time::timeout(limit, sender.send_request(request)).await;
+    let response = response.map_err(|_| Error::ConnectionReadTimeout)??;
+    // the connection is driven by its own task; the sender keeps it open until the body was read
+    let open: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async move {
+        drop(sender);
+        Ok(())
+    });
+    Ok((response.map(|body| body.map_err(Error::from).boxed_unsync()), open))
+}
+
+/// Connects to an address of the target that the grant allows.
+async fn connect(target: &Target, grant: &HttpGrant) -> Result<TcpStream, Error> {
+    let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await.map_err(Error::Connect)?;
+    let allowed: Vec<SocketAddr> = found.filter(|address| reachable(address.ip(), grant)).collect();
+    if allowed.is_empty() {
+        return Err(Error::DestinationIpProhibited);
+    }
+    TcpStream::connect(&*allowed).await.map_err(Error::Connect)
+}
+
+/// Loopback and link-local addresses are reached only when the grant names them itself.
+fn reachable(ip: IpAddr, grant: &HttpGrant) -> bool {
+    if grant.host == "localhost" || grant.host.parse() == Ok(ip) {
+        return true;
+    }
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => !(ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || ip.is_broadcast()),
+        IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified() || ip.is_multicast()),
+    }
+}
+
+async fn handshake<S>(stream: S) -> Result<http1::SendRequest<WasiBody>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(async move {
+        // what goes wrong here is what the sender or the body reports
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+/// TLS with the system's roots, read when it is first needed.
+fn tls() -> Arc<ClientConfig> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    let config = CONFIG.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let error =
+                found.errors.first().map_or_else(|| io::Error::other("none found").to_string(), ToString::to_string);
+            warn!("no trusted certificates on this system, so https fails: {error}");
+        }
+        Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    });
+    config.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn grant(host: &str) -> HttpGrant {
+        HttpGrant { host: host.to_owned(), port: None }
+    }
+
+    #[test]
+    fn a_name_does_not_lead_to_this_machine_or_its_link() {
+        for ip in ["127.0.0.1", "::1", "169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1"] {
+            let ip = ip.parse().unwrap();
+            assert!(!reachable(ip, &grant("innocent.example")), "{ip}");
+            assert!(reachable(ip, &grant(&ip.to_string())), "{ip}");
+        }
+        assert!(reachable("192.168.1.1".parse().unwrap(), &grant("router.example")));
+        assert!(reachable("127.0.0.1".parse().unwrap(), &grant("localhost")));
+    }
+
+    #[test]
+    fn a_grant_is_for_a_host_and_perhaps_a_port() {
+        let grant = HttpGrant { host: "router.example".to_owned(), port: Some(8080) };
+        assert!(grant.allows("router.example", 8080));
+        assert!(!grant.allows("router.example", 80) && !grant.allows("evil-router.example", 8080));
+        let target = Target::of(&"http://Router.Example:8080/x".parse().unwrap()).unwrap();
+        assert!(grant.allows(&target.host, target.port) && !target.tls);
+        let target = Target::of(&"https://[::1]/".parse().unwrap()).unwrap();
+        assert_eq!((target.host.as_str(), target.port, target.tls), ("::1", 443, true));
+    }
+}

@@ -1,0 +1,199 @@
+//! Actor: requests that guests wait for. In: requests, answers of others from the session. Out: requests to the session, with the
+//! host's response topic and correlation data; each answer to who waits for it, or that none came in time. Owns what is awaited.
+//!
+//! MQTT 5, section 4.10. One response topic serves all services; it is subscribed to at the first request.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{Connection, Protocol, WhenFull};
+use crate::guest::{Request, RequestFailure, Requests};
+use crate::mailbox::{self, Delivery, Mailbox, Next};
+use crate::message::{Message, Qos, Subscription};
+use crate::router::ServiceId;
+use crate::session::{Command, Commit, ConnectionStatus, Handle};
+use crate::topic::{Filter, Topic};
+
+/// Requests that may wait to be sent, and answers that may wait to be taken.
+const WAITING: usize = 1024;
+
+/// Under which the router knows us.
+const ME: ServiceId = ServiceId(u32::MAX - 1);
+
+/// Who waits for an answer.
+type Answer = oneshot::Sender<Result<Message, RequestFailure>>;
+
+/// Where guests put their requests, and what takes them there.
+pub fn requests() -> (Requests, Reception) {
+    let (sender, requests) = mpsc::channel(WAITING);
+    (sender, Reception { requests })
+}
+
+/// Takes requests before there is a session.
+pub struct Reception {
+    requests: mpsc::Receiver<Request>,
+}
+
+impl Reception {
+    /// Says that there is no connection, until `session` gives one; from then on carries requests, until nobody can make any.
+    pub async fn run(mut self, mut session: oneshot::Receiver<(Connection, Handle)>) {
+        loop {
+            tokio::select! {
+                biased;
+                opened = &mut session => match opened {
+                    Ok((connection, session)) => return Carrier::new(&connection, session, self.requests).run().await,
+                    Err(_) => return,
+                },
+                request = self.requests.recv() => match request {
+                    Some(request) => refuse(request.answer, "there is no connection to the broker yet"),
+                    None => return,
+                },
+            }
+        }
+    }
+}
+
+fn refuse(answer: Answer, why: &str) {
+    // a guest that waits no longer does not want to know
+    drop(answer.send(Err(RequestFailure::Unavailable(why.to_owned()))));
+}
+
+/// Carries requests.
+struct Carrier {
+    session: Handle,
+    protocol: Protocol,
+    topic: Option<Topic>,
+    requests: mpsc::Receiver<Request>,
+    mailbox: Mailbox,
+    /// Given to the router at the first request.
+    sender: Option<mailbox::Sender>,
+    awaited: HashMap<u64, (Instant, Answer)>,
+    ends: BTreeSet<(Instant, u64)>,
+    /// Sets the answers to this run apart from those to an earlier one.
+    run: u64,
+    last: u64,
+}
+
+impl Carrier {
+    fn new(connection: &Connection, session: Handle, requests: mpsc::Receiver<Request>) -> Self {
+        let limits = mailbox::Limits { messages: WAITING, when_full: WhenFull::DropOldest };
+        let (mail, mailbox) = mailbox::mailbox(limits);
+        let client_id = connection.client_id.replace(['+', '#'], "-");
+        Self {
+            session,
+            protocol: connection.protocol,
+            topic: Topic::new(format!("miqro/{client_id}/response")).ok(),
+            requests,
+            mailbox,
+            sender: Some(mail),
+            awaited: HashMap::new(),
+            ends: BTreeSet::new(),
+            run: fastrand::u64(..),
+            last: 0,
+        }
+    }
+
+    async fn run(mut self) {
+        loop {
+            let end = self.ends.first().map(|(end, _)| *end);
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    Some(request) => self.send(request).await,
+                    None => return,
+                },
+                next = self.mailbox.next(), if self.sender.is_none() => {
+                    if let Next::Delivery(delivery) = next {
+                        self.answered(delivery).await;
+                    }
+                }
+                () = sleep_until(end) => self.expire(Instant::now()),
+            }
+        }
+    }
+
+    async fn send(&mut self, request: Request) {
+        let Request { mut message, deadline, answer } = request;
+        let (topic, end) = match self.ready(deadline) {
+            Ok(ready) => ready,
+            Err(why) => return refuse(answer, &why),
+        };
+        self.subscribe(&topic).await;
+        self.last += 1;
+        let properties = message.properties.get_or_insert_default();
+        properties.response_topic = Some(topic);
+        properties.correlation_data = Some(self.correlation(self.last));
+        self.awaited.insert(self.last, (end, answer));
+        self.ends.insert((end, self.last));
+        self.commit(None, vec![message]).await;
+    }
+
+    /// The response topic and when the wait is over, or why a request cannot be sent.
+    fn ready(&self, deadline: std::time::Duration) -> Result<(Topic, Instant), String> {
+        if self.protocol != Protocol::V5 {
+            return Err("requests need MQTT 5; broker.protocol is 3.1.1".to_owned());
+        }
+        if !matches!(*self.session.connection().borrow(), ConnectionStatus::Connected { .. }) {
+            return Err("there is no connection to the broker".to_owned());
+        }
+        let end = Instant::now().checked_add(deadline).ok_or("the deadline is too far away")?;
+        Ok((self.topic.clone().ok_or("the client id is too long for a response topic")?, end))
+    }
+
+    async fn subscribe(&mut self, topic: &Topic) {
+        let Some(mailbox) = self.sender.take() else { return };
+        let Ok(filter) = Filter::new(topic.as_str()) else { return };
+        let subscriptions = vec![Subscription { filter, qos: Qos::AtLeastOnce }];
+        self.session.send(Command::Attach { service: ME, mailbox, subscriptions }).await;
+    }
+
+    async fn answered(&mut self, delivery: Delivery) {
+        let Delivery { message, receipt } = delivery;
+        let correlation = message.properties.as_ref().and_then(|properties| properties.correlation_data.clone());
+        // an answer that nobody waits for came too late
+        if let Some((end, number, answer)) = correlation.and_then(|correlation| self.take(&correlation)) {
+            self.ends.remove(&(end, number));
+            drop(answer.send(Ok(message)));
+        }
+        if receipt.is_some() {
+            self.commit(receipt, Vec::new()).await;
+        }
+    }
+
+    fn take(&mut self, correlation: &[u8]) -> Option<(Instant, u64, Answer)> {
+        let number = u64::from_be_bytes(correlation.get(8..)?.try_into().ok()?);
+        if *correlation != self.correlation(number)[..] {
+            return None;
+        }
+        let (end, answer) = self.awaited.remove(&number)?;
+        Some((end, number, answer))
+    }
+
+    fn correlation(&self, number: u64) -> Bytes {
+        Bytes::from([self.run.to_be_bytes(), number.to_be_bytes()].concat())
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some((end, number)) = self.ends.first().copied().filter(|(end, _)| *end <= now) {
+            self.ends.remove(&(end, number));
+            if let Some((_, answer)) = self.awaited.remove(&number) {
+                drop(answer.send(Err(RequestFailure::TimedOut)));
+            }
+        }
+    }
+
+    async fn commit(&self, receipt: Option<crate::message::Receipt>, publishes: Vec<Message>) {
+        let publishes = publishes.into_iter().map(Into::into).collect();
+        let commit = Commit { service: ME, receipt, subscriptions: Vec::new(), publishes };
+        self.session.send(Command::Commit(commit)).await;
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,145 @@
+//! Actor: the database of the host, one file. In: committed state of services, messages that wait for the broker. Out: the same at
+//! the next start; an answer when a commit is on disk. Owns the file and the thread that writes it.
+//!
+//! What waits is written together in one transaction, so many services cost hardly more than one. A file that is damaged is
+//! set aside under another name and said to be so; the host then begins with an empty one. The file is made when there is
+//! something to keep.
+
+mod file;
+mod record;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, error, warn};
+
+use crate::effects::StateChange;
+use crate::message::Publication;
+use crate::router::ServiceId;
+use crate::session::state::Kept;
+
+use file::File;
+
+/// Orders that may wait; who sends more waits, or is refused.
+const WAITING: usize = 1024;
+
+/// Why something is not on disk.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be read or written.
+    #[error("the state file {path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The thread that writes is gone.
+    #[error("the state is no longer written: the host is stopping")]
+    Ended,
+}
+
+/// What an earlier run left.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// The state of each service, by its name.
+    pub state: HashMap<String, Vec<(String, Bytes)>>,
+    /// Messages that waited for the broker, by rising number.
+    pub waiting: Vec<(u64, Publication)>,
+}
+
+/// What the thread is asked for.
+enum Order {
+    Commit {
+        service: String,
+        changes: Vec<StateChange>,
+        done: oneshot::Sender<Result<(), StoreError>>,
+    },
+    Keep(Vec<Kept>),
+    /// Answers when everything before it is done.
+    Flush(oneshot::Sender<()>),
+}
+
+/// The way to the database. Cheap to clone; the thread ends when all are gone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    orders: mpsc::Sender<Order>,
+}
+
+impl Store {
+    /// Opens the file if it is there and reads what is in it.
+    ///
+    /// # Errors
+    /// When another host uses the file, or it cannot be read though it is not damaged, or the thread cannot be started.
+    pub fn open(path: &Path) -> Result<(Self, Contents), StoreError> {
+        let (file, contents) = File::open(path)?;
+        let (orders, waiting) = mpsc::channel(WAITING);
+        let started = thread::Builder::new().name("store".to_owned()).spawn(move || write(file, waiting));
+        started.map_err(|error: io::Error| StoreError::File { path: path.to_owned(), reason: error.to_string() })?;
+        Ok((Self { orders }, contents))
+    }
+
+    /// Waits until the changes are on disk, all or none.
+    ///
+    /// # Errors
+    /// When they are not; then nothing of them is.
+    pub async fn commit(&self, service: &str, changes: Vec<StateChange>) -> Result<(), StoreError> {
+        let (done, answer) = oneshot::channel();
+        let order = Order::Commit { service: service.to_owned(), changes, done };
+        self.orders.send(order).await.map_err(|_| StoreError::Ended)?;
+        answer.await.unwrap_or(Err(StoreError::Ended))
+    }
+
+    /// Keeps messages that wait, or forgets them; never waits.
+    pub fn keep(&self, changes: Vec<Kept>) {
+        if self.orders.try_send(Order::Keep(changes)).is_err() {
+            error!("messages that wait for the broker are not kept on disk: too much is being written");
+        }
+    }
+
+    /// Waits until everything that was asked for is done.
+    pub async fn flush(&self) {
+        let (done, answer) = oneshot::channel();
+        if self.orders.send(Order::Flush(done)).await.is_ok() {
+            // an error means that the thread is gone, and with it what is waited for
+            let _ = answer.await;
+        }
+    }
+}
+
+/// The thread: all that waits goes into one transaction.
+fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
+    while let Some(first) = orders.blocking_recv() {
+        let mut batch = vec![first];
+        while let Ok(next) = orders.try_recv() {
+            batch.push(next);
+        }
+        let outcome = file.write(&batch);
+        if let Err(error) = &outcome
+            && batch.iter().any(|order| matches!(order, Order::Keep(_)))
+        {
+            warn!("messages that wait for the broker are not kept on disk: {error}");
+        }
+        if outcome.is_ok() {
+            debug!(orders = batch.len(), "written to the state file");
+        }
+        for order in batch {
+            match order {
+                // who no longer waits does not want to know
+                Order::Commit { done, .. } => drop(done.send(outcome.clone())),
+                Order::Flush(done) => drop(done.send(())),
+                Order::Keep(_) => {}
+            }
+        }
+    }
+}
+
+/// A message that was kept has no service any more that would want to know its outcome.
+pub const NOBODY: ServiceId = ServiceId(u32::MAX);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! Machine: the database file. In: a path, then batches of orders. Out: what is in the file, transactions on disk. Owns the open
+//! database.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use tracing::error;
+
+use super::record;
+use super::{Contents, Order, StoreError};
+use crate::session::state::Kept;
+
+/// Values by service and key.
+const STATE: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("state");
+/// Messages that wait, by number: all but the payload as JSON, and the payload.
+const WAITING: TableDefinition<'_, u64, (&str, &[u8])> = TableDefinition::new("waiting");
+
+/// The file.
+pub(super) struct File {
+    path: PathBuf,
+    /// `None`: it was not made yet.
+    database: Option<Database>,
+}
+
+impl File {
+    /// Opens the file if there is one. A damaged one is renamed.
+    pub(super) fn open(path: &Path) -> Result<(Self, Contents), StoreError> {
+        let mut file = Self { path: path.to_owned(), database: None };
+        if !path.exists() {
+            return Ok((file, Contents::default()));
+        }
+        // the database panics on some damages
+        let opened = catch_unwind(AssertUnwindSafe(|| read(path)));
+        match opened {
+            Ok(Ok((database, contents))) => {
+                file.database = Some(database);
+                Ok((file, contents))
+            }
+            Ok(Err(redb::Error::DatabaseAlreadyOpen)) => Err(file.error("another host uses it")),
+            Ok(Err(redb::Error::Io(error))) if error.kind() != std::io::ErrorKind::InvalidData => {
+                Err(file.error(error.to_string()))
+            }
+            Ok(Err(damage)) => file.set_aside(&damage.to_string()),
+            Err(_) => file.set_aside("reading it failed"),
+        }
+    }
+
+    fn set_aside(self, damage: &str) -> Result<(Self, Contents), StoreError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut aside = self.path.clone().into_os_string();
+        aside.push(format!(".broken-{now}"));
+        fs::rename(&self.path, &aside)
+            .map_err(|error| self.error(format!("is damaged ({damage}) and stays: {error}")))?;
+        error!(
+            "the state file {} is damaged and is now {}; the services begin without state: {damage}",
+            self.path.display(),
+            Path::new(&aside).display()
+        );
+        Ok((self, Contents::default()))
+    }
+
+    /// Writes everything in one transaction.
+    pub(super) fn write(&mut self, orders: &[Order]) -> Result<(), StoreError> {
+        if orders.iter().all(|order| matches!(order, Order::Flush(_))) {
+            return Ok(());
+        }
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => self.create()?,
+        };
+        let database = self.database.insert(database);
+        let outcome = transaction(database, orders);
+        outcome.map_err(|error| self.error(error.to_string()))
+    }
+
+    fn create(&self) -> Result<Database, StoreError> {
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|error| self.error(format!("its directory cannot be made: {error}")))?;
+        Database::create(&self.path).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => self.error("another host uses it"),
+            other => self.error(other.to_string()),
+        })
+    }
+
+    fn error(&self, reason: impl Into<String>) -> StoreError {
+        StoreError::File { path: self.path.clone(), reason: reason.into() }
+    }
+}
+
+fn read(path: &Path) -> Result<(Database, Contents), redb::Error> {
+    let database = Database::open(path)?;
+    let mut contents = Contents::default();
+    let transaction = database.begin_read()?;
+    match transaction.open_table(STATE) {
+        Ok(table) => {
+            for entry in table.iter()? {
+                let (key, value) = entry?;
+                let (service, key) = key.value();
+                let values = contents.state.entry(service.to_owned()).or_default();
+                values.push((key.to_owned(), Bytes::copy_from_slice(value.value())));
+            }
+        }
+        Err(TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match transaction.open_table(WAITING) {
+        Ok(table) => {
+            for entry in table.iter()? {
+                let (number, message) = entry?;
+                let (number, (head, payload)) = (number.value(), message.value());
+                match record::publication(number, head, payload) {
+                    Some(publication) => contents.waiting.push((number, publication)),
+                    None => error!("a message that was kept for the broker cannot be read: {head}"),
+                }
+            }
+        }
+        Err(TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    drop(transaction);
+    Ok((database, contents))
+}
+
+fn transaction(database: &Database, orders: &[Order]) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    for order in orders {
+        match order {
+            Order::Commit { service, changes, .. } => {
+                let mut table = transaction.open_table(STATE)?;
+                for change in changes {
+                    match &change.value {
+                        Some(value) => drop(table.insert((service.as_str(), change.key.as_str()), &**value)?),
+                        None => drop(table.remove((service.as_str(), change.key.as_str()))?),
+                    }
+                }
+            }
+            Order::Keep(changes) => keep(&transaction, changes)?,
+            Order::Flush(_) => {}
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn keep(transaction: &WriteTransaction, changes: &[Kept]) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(WAITING)?;
+    for change in changes {
+        match change {
+            Kept::Keep(number, message) => match record::head(message) {
+                Ok(head) => drop(table.insert(*number, (head.as_str(), &*message.payload))?),
+                Err(error) => error!("the message on {} cannot be kept on disk: {error}", message.topic),
+            },
+            Kept::Forget(number) => drop(table.remove(*number)?),
+        }
+    }
+    Ok(())
+}

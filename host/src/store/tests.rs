@@ -1,0 +1,110 @@
+//! Tests of the database with real files.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+
+use super::*;
+use crate::message::{Message, Qos};
+use crate::topic::Topic;
+
+fn set(key: &str, value: &str) -> StateChange {
+    StateChange { key: key.to_owned(), value: Some(Bytes::copy_from_slice(value.as_bytes())) }
+}
+
+fn entries(contents: &Contents, service: &str) -> Vec<(String, String)> {
+    let values = contents.state.get(service).into_iter().flatten();
+    values.map(|(key, value)| (key.clone(), String::from_utf8(value.to_vec()).unwrap())).collect()
+}
+
+/// Opens the file once the thread of the store before has let go of it.
+async fn reopened(path: &Path) -> (Store, Contents) {
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        match Store::open(path) {
+            Ok(opened) => return opened,
+            Err(error) => assert!(std::time::Instant::now() < patience, "{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_committed_is_there_at_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("deep/state.redb");
+    let (store, contents) = Store::open(&path).unwrap();
+    assert!(contents.state.is_empty() && !path.exists(), "a file was made before there was anything to keep");
+    store.commit("a", vec![set("x", "1"), set("y", "2")]).await.unwrap();
+    store.commit("b", vec![set("x", "3")]).await.unwrap();
+    store.commit("a", vec![StateChange { key: "y".to_owned(), value: None }, set("x", "4")]).await.unwrap();
+    drop(store);
+    let (_store, contents) = reopened(&path).await;
+    assert_eq!(entries(&contents, "a"), [("x".to_owned(), "4".to_owned())]);
+    assert_eq!(entries(&contents, "b"), [("x".to_owned(), "3".to_owned())]);
+}
+
+#[tokio::test]
+async fn messages_that_wait_come_back_with_everything_that_they_carry() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let (store, _) = Store::open(&path).unwrap();
+    let mut message = Message::new(Topic::new("t").unwrap(), vec![0, 255, 10], Qos::ExactlyOnce, true);
+    let properties = crate::message::Properties {
+        response_topic: Some(Topic::new("r").unwrap()),
+        correlation_data: Some(Bytes::from_static(&[0, 1])),
+        user_properties: vec![("k".to_owned(), "v".to_owned())],
+        ..Default::default()
+    };
+    message.properties = Some(Box::new(properties));
+    store.keep(vec![Kept::Keep(7, message.clone()), Kept::Keep(8, message.clone())]);
+    store.keep(vec![Kept::Forget(8)]);
+    store.flush().await;
+    drop(store);
+    let (_store, contents) = reopened(&path).await;
+    let [(7, publication)] = &contents.waiting[..] else { panic!("{:?}", contents.waiting) };
+    assert_eq!(publication.message, message);
+    assert_eq!(publication.terms.as_ref().unwrap().kept, Some(7));
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_set_aside_and_a_new_one_begun() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let (store, _) = Store::open(&path).unwrap();
+    store.commit("a", vec![set("x", "1")]).await.unwrap();
+    drop(store);
+    drop(reopened(&path).await);
+    let whole = fs::read(&path).unwrap();
+    let mut wrong = whole.clone();
+    wrong[64..4096].fill(0xa5);
+    for damage in [b"not a database".to_vec(), Vec::new(), whole[..whole.len() / 3].to_vec(), wrong] {
+        fs::write(&path, &damage).unwrap();
+        let (store, contents) = reopened(&path).await;
+        assert!(contents.state.is_empty());
+        store.commit("a", vec![set("x", "2")]).await.unwrap();
+        drop(store);
+        let (_, contents) = reopened(&path).await;
+        assert_eq!(entries(&contents, "a"), [("x".to_owned(), "2".to_owned())]);
+        let aside = fs::read_dir(directory.path()).unwrap().flatten();
+        let aside: Vec<_> = aside.filter(|file| file.path().to_string_lossy().contains(".broken-")).collect();
+        let [kept] = &aside[..] else { panic!("{aside:?}") };
+        // the database may have tried to repair it, but has not taken anything away
+        assert!(kept.metadata().unwrap().len() >= damage.len() as u64);
+        fs::remove_file(kept.path()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_second_host_is_refused_and_a_file_that_cannot_be_written_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let (store, _) = Store::open(&path).unwrap();
+    store.commit("a", vec![set("x", "1")]).await.unwrap();
+    let error = Store::open(&path).unwrap_err().to_string();
+    assert!(error.contains("another host uses it"), "{error}");
+    let blocked = directory.path().join("state.redb/below");
+    let (store, _) = Store::open(&blocked).unwrap();
+    let error = store.commit("a", vec![set("x", "1")]).await.unwrap_err().to_string();
+    assert!(error.contains("its directory cannot be made"), "{error}");
+}

@@ -1,0 +1,60 @@
+//! `messaging.request`.
+
+use anyhow::Result;
+use miqro_tests::{Message, Properties, Version};
+use serde_json::{Value, json};
+
+use crate::stage::Stage;
+
+cases! {
+    "messaging.request": the_answer_comes_in_the_call, without_an_answer, without_mqtt_5, outside_without_a_grant;
+}
+
+async fn asker(version: Version) -> Result<Stage> {
+    let section = json!({ "grants": { "publish": ["oracle"] }, "limits": { "call": "100ms", "attempts": 1 } });
+    Stage::version("contract-full", section, version).await
+}
+
+fn question(deadline: u64) -> Value {
+    json!({ "request": "oracle", "payload": "why?", "global": true, "deadline": deadline })
+}
+
+/// The wait is longer than a call may run, and an answer with other correlation data does not count.
+async fn the_answer_comes_in_the_call() -> Result<()> {
+    let mut stage = asker(Version::V5).await?;
+    let mut oracle = stage.watch("oracle").await?;
+    stage.tell("command", question(20_000)).await?;
+    let asked = oracle.expect("oracle").await?;
+    assert_eq!((asked.text().as_str(), asked.qos), ("why?", 1));
+    tokio::time::timeout(std::time::Duration::from_millis(300), std::future::pending::<()>()).await.unwrap_err();
+    let topic = asked.properties.response_topic.unwrap_or_default();
+    let wrong = Properties { correlation_data: Some("wrong".into()), ..Properties::default() };
+    oracle.send(Message::new(&topic, "not this").with(wrong)).await?;
+    let right = Properties { correlation_data: asked.properties.correlation_data, ..Properties::default() };
+    oracle.send(Message::new(&topic, "because").with(right)).await?;
+    assert_eq!(stage.expect("response").await?.json()?, json!("because"));
+    Ok(())
+}
+
+async fn without_an_answer() -> Result<()> {
+    let mut stage = asker(Version::V5).await?;
+    stage.tell("command", question(50)).await?;
+    assert_eq!(stage.expect("refused").await?.text(), "RequestError::TimedOut");
+    Ok(())
+}
+
+async fn without_mqtt_5() -> Result<()> {
+    let mut stage = asker(Version::V311).await?;
+    stage.tell("command", question(50)).await?;
+    let reason = stage.expect("refused").await?.text();
+    assert!(reason.starts_with("RequestError::Unavailable(") && reason.contains("MQTT 5"), "{reason}");
+    Ok(())
+}
+
+async fn outside_without_a_grant() -> Result<()> {
+    let mut stage = asker(Version::V5).await?;
+    stage.tell("command", json!({ "request": "elsewhere", "global": true })).await?;
+    let reason = stage.expect("refused").await?.text();
+    assert!(reason.contains("services.probe.grants.publish"), "{reason}");
+    Ok(())
+}
