@@ -55,6 +55,14 @@ pub fn python() -> Result<PathBuf> {
     tool("python/bin/python")
 }
 
+/// Python with the originals: MIQRO and mqttservice, and the paho-mqtt that they need.
+///
+/// # Errors
+/// When it is not installed.
+pub fn original_python() -> Result<PathBuf> {
+    tool("originals/bin/python")
+}
+
 /// cargo-component.
 ///
 /// # Errors
