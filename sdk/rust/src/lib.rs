@@ -51,6 +51,7 @@ mod decode;
 mod encode;
 mod error;
 mod handlers;
+pub mod home_assistant;
 mod host;
 pub mod json;
 pub mod log;

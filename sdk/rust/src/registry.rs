@@ -10,7 +10,8 @@ use crate::error::Result;
 use crate::message::Message;
 use crate::service::{Service, Timing};
 
-type Handle = Rc<dyn Fn(&mut dyn Any, &Message<'_>) -> Result>;
+/// A handler of a service of any type.
+pub(crate) type Handle = Rc<dyn Fn(&mut dyn Any, &Message<'_>) -> Result>;
 type Tick = Rc<dyn Fn(&mut dyn Any, &str) -> Result<ControlFlow<()>>>;
 
 /// A handler that was added at run time.
@@ -20,6 +21,8 @@ pub(crate) struct Route {
     pub(crate) filter: String,
     pub(crate) global: bool,
     pub(crate) handle: Handle,
+    /// Which part of the SDK added it; 0: the service.
+    owner: usize,
 }
 
 /// A loop that can be restarted, or a method for one-shot timers that was added at run time.
@@ -68,8 +71,22 @@ pub(crate) fn add_route(filter: &str, global: bool, handle: Handle) -> u64 {
     with(|registry| {
         registry.last_id += 1;
         let id = registry.last_id;
-        registry.changes.push(Change::Add(Route { id, filter: filter.to_owned(), global, handle }));
+        registry.changes.push(Change::Add(Route { id, filter: filter.to_owned(), global, handle, owner: 0 }));
         id
+    })
+}
+
+/// Adds a route unless `owner` has one for this filter; says whether it did.
+pub(crate) fn ensure_route(filter: &str, global: bool, owner: usize, handle: Handle) -> bool {
+    with(|registry| {
+        let same = |route: &Route| route.owner == owner && route.filter == filter && route.global == global;
+        if registry.after().iter().any(same) {
+            return false;
+        }
+        registry.last_id += 1;
+        let id = registry.last_id;
+        registry.changes.push(Change::Add(Route { id, filter: filter.to_owned(), global, handle, owner }));
+        true
     })
 }
 
