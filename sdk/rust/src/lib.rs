@@ -63,6 +63,7 @@ mod runtime;
 mod service;
 pub mod span;
 pub mod state;
+pub mod streams;
 #[cfg(not(target_family = "wasm"))]
 pub mod test;
 pub mod timers;
