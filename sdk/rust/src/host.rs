@@ -4,7 +4,10 @@
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::{config, log, messaging, state, timers};
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::test::imports::{clock, config, log, messaging, state, timers};
+pub(crate) use crate::test::imports::{clock, config, http, log, messaging, state, timers};
+
+#[cfg(target_family = "wasm")]
+pub(crate) mod http;
 
 /// Time and chance, which a component has from WASI.
 #[cfg(target_family = "wasm")]

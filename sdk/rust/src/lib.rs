@@ -53,6 +53,7 @@ mod error;
 mod handlers;
 pub mod home_assistant;
 mod host;
+pub mod http;
 pub mod json;
 pub mod log;
 mod message;

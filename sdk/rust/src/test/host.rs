@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::bindings::messaging::{DeliveryOutcome, MessageInfo, Properties, RequestError};
 use crate::bindings::timers::DueTimer;
 use crate::encode::Encode;
+use crate::http::HttpRequest;
 use crate::messaging::to_qos;
 use crate::request::Response;
 use crate::runtime::Runtime;
@@ -159,6 +160,17 @@ impl<S: Service> TestHost<S> {
             Ok(crate::bindings::messaging::Response { payload: response.payload, properties: response.properties })
         };
         with(|world| world.answer = Some(Box::new(answer)));
+    }
+
+    /// Answers the HTTP requests that the service makes from now on, with a status and a body, or says why there is no answer.
+    /// Without it, there is no connection.
+    pub fn answer_http(&mut self, answer: impl FnMut(&HttpRequest) -> Result<(u16, String), String> + 'static) {
+        with(|world| world.http_answer = Some(Box::new(answer)));
+    }
+
+    /// All HTTP requests since the start, in order.
+    pub fn http_requests(&self) -> Vec<HttpRequest> {
+        with(|world| world.http_requests.clone())
     }
 
     /// The next message that the service published and no call of this has returned yet.

@@ -215,3 +215,23 @@ pub(crate) mod clock {
         with(|world| world.chance)
     }
 }
+
+/// HTTP, answered by the test.
+pub(crate) mod http {
+    use super::with;
+    use crate::http::{HttpRequest, HttpResponse};
+
+    pub(crate) fn send(request: &HttpRequest) -> Result<HttpResponse, String> {
+        // the answer is taken out while it runs, because it may look at the world
+        let answer = with(|world| {
+            world.http_requests.push(request.clone());
+            world.http_answer.take()
+        });
+        let Some(mut answer) = answer else { return Err("no connection".to_owned()) };
+        let response = answer(request);
+        with(|world| {
+            world.http_answer.get_or_insert(answer);
+        });
+        response.map(|(status, body)| HttpResponse { status, body: body.into_bytes() })
+    }
+}

@@ -9,6 +9,7 @@ use crate::bindings::config::Identity;
 use crate::bindings::log::Level;
 use crate::bindings::messaging::{MessageInfo, OnlyIfChanged, Properties, PublishOptions, RequestError, Response};
 use crate::bindings::timers::DueTimer;
+use crate::http::HttpRequest;
 use crate::test::timers::{TimerChange, Timers};
 use crate::topic;
 
@@ -65,6 +66,7 @@ pub struct LogLine {
     pub fields: Vec<(String, String)>,
 }
 
+type HttpAnswer = Box<dyn FnMut(&HttpRequest) -> Result<(u16, String), String>>;
 type Answer = Box<dyn FnMut(&Request) -> Result<Response, RequestError>>;
 
 pub(crate) struct World {
@@ -80,6 +82,8 @@ pub(crate) struct World {
     pub(crate) sent: Vec<Sent>,
     pub(crate) requests: Vec<Request>,
     pub(crate) answer: Option<Answer>,
+    pub(crate) http_requests: Vec<HttpRequest>,
+    pub(crate) http_answer: Option<HttpAnswer>,
     pub(crate) log: Vec<LogLine>,
     pub(crate) current: Option<MessageInfo>,
     pub(crate) due: Vec<DueTimer>,
@@ -126,6 +130,8 @@ impl Default for World {
             sent: Vec::new(),
             requests: Vec::new(),
             answer: None,
+            http_requests: Vec::new(),
+            http_answer: None,
             log: Vec::new(),
             current: None,
             due: Vec::new(),
