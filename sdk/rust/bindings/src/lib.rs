@@ -3,6 +3,8 @@
 //!
 //! A world is written for each optional export, because a component exports all of its world: a service that has no use for
 //! `delivered` must not be called for every message. wit-bindgen's sections in the component are merged when it is linked.
+//! The world of `delivered` is not here but in what `#[service]` writes: it names types of `messaging`, which every component
+//! with it would import by themselves.
 //!
 //! This crate stands alone because generated code is `unsafe`, which the SDK forbids.
 
@@ -23,11 +25,14 @@ pub mod service {
     });
 }
 
+#[doc(hidden)]
+pub use wit_bindgen;
+
 pub use service::miqro::service::{config, log, messaging, state, timers};
 
 /// The world of one optional export.
 macro_rules! optional {
-    ($(#[$doc:meta])* $module:ident, $world:literal, $text:literal, $export:literal $(, $with:tt)?) => {
+    ($(#[$doc:meta])* $module:ident, $world:literal, $text:literal, $export:literal) => {
         $(#[$doc])*
         pub mod $module {
             wit_bindgen::generate!({
@@ -36,7 +41,6 @@ macro_rules! optional {
                 world: $world,
                 pub_export_macro: true,
                 export_macro_name: $export,
-                $(with: $with,)?
             });
         }
     };
@@ -59,15 +63,6 @@ optional!(
     disconnected, "miqro:sdk/disconnects",
     "package miqro:sdk; world disconnects { export disconnected: func() -> result<_, string>; }",
     "export_disconnected"
-);
-optional!(
-    /// Optional: `delivered`.
-    delivered, "miqro:sdk/delivers",
-    "package miqro:sdk; world delivers {
-        use miqro:service/messaging@0.1.0.{delivery-token, delivery-outcome};
-        export delivered: func(token: delivery-token, outcome: delivery-outcome) -> result<_, string>;
-    }",
-    "export_delivered", { "miqro:service/messaging@0.1.0": crate::messaging }
 );
 optional!(
     /// Optional: `config-changed`.

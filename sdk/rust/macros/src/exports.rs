@@ -7,6 +7,9 @@ use syn::Type;
 
 use crate::annotation::Moment;
 
+/// The contract as guests read it.
+const CONTRACT: &str = include_str!("../../../../wit/service.wit");
+
 /// The exports of the service `name`.
 pub fn of(name: &Type, used: &[Moment]) -> TokenStream {
     let optional = [Moment::Stop, Moment::Connected, Moment::Disconnected, Moment::Delivered, Moment::ConfigChanged];
@@ -70,14 +73,7 @@ fn export(moment: Moment) -> TokenStream {
             }
             bindings::disconnected::export_disconnected!(Exports with_types_in bindings::disconnected);
         },
-        Moment::Delivered => quote! {
-            impl bindings::delivered::Guest for Exports {
-                fn delivered(token: ::miqro_sdk::Token, outcome: ::miqro_sdk::DeliveryOutcome) -> Outcome {
-                    with(|runtime| runtime.delivered(token, outcome))
-                }
-            }
-            bindings::delivered::export_delivered!(Exports with_types_in bindings::delivered);
-        },
+        Moment::Delivered => delivered(),
         Moment::ConfigChanged => quote! {
             impl bindings::config_changed::Guest for Exports {
                 fn config_changed() -> Outcome { with(Runtime::config_changed) }
@@ -85,5 +81,31 @@ fn export(moment: Moment) -> TokenStream {
             bindings::config_changed::export_config_changed!(Exports with_types_in bindings::config_changed);
         },
         Moment::New | Moment::Start | Moment::Fallback => TokenStream::new(),
+    }
+}
+
+/// `delivered`, with the bindings of its own world: see the bindings' crate.
+fn delivered() -> TokenStream {
+    let contract = CONTRACT.split_once("package miqro:service@0.1.0;").map_or(CONTRACT, |(_, rest)| rest);
+    let text = format!(
+        "package miqro:sdk; package miqro:service@0.1.0 {{ {contract} }} world delivers {{ \
+         use miqro:service/messaging@0.1.0.{{delivery-token, delivery-outcome}}; \
+         export delivered: func(token: delivery-token, outcome: delivery-outcome) -> result<_, string>; }}"
+    );
+    quote! {
+        mod delivered {
+            ::miqro_sdk::bindings::wit_bindgen::generate!({
+                inline: #text,
+                world: "miqro:sdk/delivers",
+                runtime_path: "::miqro_sdk::bindings::wit_bindgen::rt",
+                with: { "miqro:service/messaging@0.1.0": ::miqro_sdk::bindings::messaging },
+            });
+        }
+        impl delivered::Guest for Exports {
+            fn delivered(token: ::miqro_sdk::Token, outcome: ::miqro_sdk::DeliveryOutcome) -> Outcome {
+                with(|runtime| runtime.delivered(token, outcome))
+            }
+        }
+        delivered::export!(Exports with_types_in delivered);
     }
 }
