@@ -106,3 +106,8 @@ pub mod prelude {
 
 #[doc(hidden)]
 pub use serde_json;
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

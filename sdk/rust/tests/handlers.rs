@@ -221,3 +221,20 @@ fn a_topic_outside_takes_a_grant() {
     let error = TestHost::<Both>::start().err().unwrap();
     assert!(error.starts_with("denied: x takes a grant"), "{error}");
 }
+
+#[test]
+fn handlers_and_loops_of_one_service_are_not_those_of_another() {
+    use miqro_sdk::Service;
+    assert_eq!(Both::HANDLERS.len(), 3);
+    assert_eq!(Removes::HANDLERS.len(), 1);
+    let mut host = TestHost::<Removes>::start().unwrap();
+    assert!(host.send("lamp/all", "").is_err());
+    assert!(host.timers().is_empty());
+}
+
+#[test]
+fn a_payload_may_be_anything_and_space_is_not_stripped() {
+    let mut host = house();
+    host.send("tree/1/x", &b"\xff\xfe \n"[..]).unwrap();
+    host.expect_next("tree", "1 x 4");
+}

@@ -47,6 +47,8 @@ impl Values {
     #[handle("changed")]
     fn changed(&mut self, value: &str) -> Result {
         message("always").only_if_changed().send(value)?;
+        message("mixed").only_if_changed().send(value)?;
+        message("mixed").only_if_changed_within(Duration::from_secs(5)).send(value)?;
         message("within").only_if_changed_within(Duration::from_secs(5)).send(value).map(drop)
     }
 
@@ -169,6 +171,7 @@ fn unchanged_messages_are_left_out_until_the_session_is_lost() {
     host.send("changed", "a").unwrap();
     host.send("changed", "a").unwrap();
     assert_eq!((count(&host, "always"), count(&host, "within")), (1, 1));
+    assert_eq!(count(&host, "mixed"), 1, "both kinds on one topic");
     host.advance(Duration::from_secs(5)).unwrap();
     host.send("changed", "a").unwrap();
     assert_eq!((count(&host, "always"), count(&host, "within")), (1, 2));
