@@ -87,6 +87,16 @@ fn received_texts_are_published_once_also_after_a_restart() {
 }
 
 #[test]
+fn an_answer_that_is_no_list_makes_nothing_repeat() {
+    let mut host = setup(json!({})).start().unwrap();
+    for answer in [LIST, "Bad password", LIST] {
+        host.answer_http(move |_| Ok((200, answer.to_owned())));
+        host.advance(Duration::from_secs(20)).unwrap();
+    }
+    assert_eq!(host.sent().len(), 2);
+}
+
+#[test]
 fn old_texts_are_deleted() {
     let mut host = setup(json!({"delete_after": {"days": 1}})).start().unwrap();
     host.answer_http(router);

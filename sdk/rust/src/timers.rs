@@ -99,7 +99,8 @@ impl Loop {
         registry::unwind(&self.name);
     }
 
-    /// Starts the loop as it was declared; nothing happens when it runs already.
+    /// Starts the loop as it was declared; nothing happens when it ran already when this call of the service began
+    /// ([`restart`](Self::restart) is for after a [`stop`](Self::stop) in the same call).
     ///
     /// # Errors
     ///

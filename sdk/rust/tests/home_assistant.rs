@@ -193,6 +193,7 @@ fn everything_is_announced_again_when_home_assistant_starts() {
     let mut host = host();
     host.skip();
     host.send_global("homeassistant/status", "offline").unwrap();
+    host.message("homeassistant/status").global().retained().send("online").unwrap();
     host.expect_nothing();
     host.send_global("homeassistant/status", "online").unwrap();
     assert_eq!(host.next_sent().unwrap().topic, DEVICE_TOPIC);

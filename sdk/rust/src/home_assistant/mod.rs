@@ -131,7 +131,9 @@ impl HomeAssistant {
     pub fn start(&self) -> Result {
         let topic = format!("{}/status", config::me().discovery_prefix);
         let home = self.clone();
-        let born = move |message: &Message<'_>| if message.payload() == BIRTH { home.announce() } else { Ok(()) };
+        // a retained one is old, and `connected` has announced everything already
+        let is_birth = |message: &Message<'_>| message.payload() == BIRTH && !message.is_retained();
+        let born = move |message: &Message<'_>| if is_birth(message) { home.announce() } else { Ok(()) };
         if registry::ensure_route(&topic, true, self.id(), Rc::new(move |_, message| born(message))) {
             messaging::subscribe(&topic, true, 1)?;
         }

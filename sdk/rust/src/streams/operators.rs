@@ -91,7 +91,7 @@ impl<I: 'static, T: 'static> Stream<I, T> {
     }
 
     /// Items in lists: a list ends when it has `count` items, or when its first item is `span` old (it takes the stream's
-    /// [timer](Self::timer) then), whichever comes first (AntEvents: `buffer_with_count`, `buffer_with_time`,
+    /// [timer](Self::timer) then), whichever comes first; with neither, at the end of the stream (AntEvents: `buffer_with_count`, `buffer_with_time`,
     /// `buffer_with_time_or_count`).
     pub fn window(self, count: Option<usize>, span: Option<Duration>) -> Stream<I, Vec<T>> {
         self.then(Window::new(count, span))
