@@ -32,6 +32,7 @@ check: setup-guests ## Checks format, lints, documentation and layers
 
 test: setup-tests build guests ## Installs what the tests need and runs every test
 	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --no-fail-fast
+	$(GUEST_CARGO) test --locked --package adapter --package alarm --package sensor --package sms
 
 bench: setup-tests build guests ## Measures, and prints one table
 	cargo run --release --locked --package miqro-bench

@@ -1,0 +1,109 @@
+//! The adapter service. In: Zigbee2MQTT's messages, one JSON object a device. Out: one topic for each value,
+//! `service/adapter/<device>/<key>`; commands to `service/adapter/set/<device>/<key>` go back to the device; all devices are
+//! announced to Home Assistant. Owns what is known of the devices.
+//!
+//! ```yaml
+//! adapter:
+//!   component: guests/adapter.wasm
+//!   zigbee_topic: zigbee2mqtt     # where Zigbee2MQTT lives
+//!   availability: false           # whether Zigbee2MQTT publishes <device>/availability
+//!   grants:
+//!     publish: [zigbee2mqtt/+/set, homeassistant/#]
+//!     subscribe: [zigbee2mqtt/#, homeassistant/status]
+//! ```
+
+mod devices;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use miqro_sdk::home_assistant::HomeAssistant;
+use miqro_sdk::prelude::*;
+use serde_json::Value;
+
+use crate::devices::{Described, Property};
+
+struct Adapter {
+    /// Where Zigbee2MQTT lives.
+    zigbee: String,
+    availability: bool,
+    /// What the values of each device are, by its name and theirs.
+    properties: BTreeMap<String, BTreeMap<String, Property>>,
+    home: HomeAssistant,
+}
+
+#[service]
+impl Adapter {
+    #[new]
+    fn new() -> Result<Self> {
+        let zigbee = config::get("zigbee_topic")?.unwrap_or_else(|| "zigbee2mqtt".to_owned());
+        let availability = config::get("availability")?.unwrap_or(false);
+        Ok(Self { zigbee, availability, properties: BTreeMap::new(), home: HomeAssistant::new() })
+    }
+
+    #[start]
+    fn start(&mut self) -> Result {
+        self.home.start()?;
+        handler(&format!("{}/#", self.zigbee)).global().call(Self::zigbee).map(drop)
+    }
+
+    #[connected]
+    fn connected(&mut self) -> Result {
+        // before the bridge has named its devices, announcing nothing would remove them all
+        if self.properties.is_empty() { Ok(()) } else { self.home.announce() }
+    }
+
+    /// Anything from Zigbee2MQTT. Devices may have slashes in their names.
+    fn zigbee(&mut self, message: &Message<'_>) -> Result {
+        let Some(topic) = message.topic().strip_prefix(&self.zigbee).and_then(|rest| rest.strip_prefix('/')) else {
+            return Ok(());
+        };
+        match topic.rsplit_once('/') {
+            Some(("bridge", "devices")) => self.devices(message.json()?),
+            Some((_, "set" | "get")) => Ok(()),
+            _ if topic == "bridge" || topic.starts_with("bridge/") => Ok(()),
+            Some((device, "availability")) => available(device, message),
+            _ => values(topic, message),
+        }
+    }
+
+    fn devices(&mut self, list: Vec<Value>) -> Result {
+        // one device that is described otherwise does not take the others with it
+        let devices: Vec<Described> = list.iter().filter_map(Described::read).collect();
+        self.properties = devices.iter().map(|device| (device.name.clone(), device.properties.clone())).collect();
+        let announced = devices.iter().map(|device| device.announcement(self.availability)).collect();
+        self.home.replace(announced)?;
+        self.home.announce()
+    }
+
+    #[handle("set/#")]
+    fn set(&mut self, payload: &str, message: &Message<'_>, place: &str) -> Result {
+        let Some((device, key)) = place.rsplit_once('/').filter(|_| !message.is_retained()) else {
+            // a retained command is an old one, replayed at each connection
+            warn!("not a command: set/<device>/<key>, not retained"; topic = message.topic());
+            return Ok(());
+        };
+        let property = self.properties.get(device).and_then(|properties| properties.get(key));
+        let value = property.map_or_else(|| devices::guess(payload), |property| property.value(payload));
+        let topic = format!("{}/{device}/set", self.zigbee);
+        miqro_sdk::message(&topic).global().qos(1).send(json!({ key: value })).map(drop)
+    }
+}
+
+/// One topic for each value of a device, through all that is nested.
+fn values(device: &str, message: &Message<'_>) -> Result {
+    match message.json()? {
+        values @ Value::Object(_) => miqro_sdk::message(device).retain().send_keys(&values),
+        _ => Ok(()),
+    }
+}
+
+/// `online` or `offline`, plain or as `{"state": "online"}`.
+fn available(device: &str, message: &Message<'_>) -> Result {
+    let text = message.text()?;
+    let state =
+        serde_json::from_str::<Value>(text).ok().and_then(|value| Some(value.get("state")?.as_str()?.to_owned()));
+    let online = state.as_deref().unwrap_or(text) == "online";
+    miqro_sdk::message(&format!("{device}/available")).retain().send(online).map(drop)
+}

@@ -1,0 +1,108 @@
+//! The adapter service with messages as Zigbee2MQTT sends them. In: those. Out: flat topics, commands, announcements. Owns
+//! nothing.
+
+use miqro_sdk::prelude::*;
+use miqro_sdk::test::TestHost;
+use serde_json::Value;
+
+use crate::Adapter;
+
+fn adapter(section: Value) -> TestHost<Adapter> {
+    let setup = TestHost::setup().name("adapter").config(section);
+    setup.grant("zigbee2mqtt/#").grant("homeassistant/#").start().unwrap()
+}
+
+fn devices() -> Value {
+    let lamp = json!({"friendly_name": "kitchen/lamp", "definition": {"vendor": "IKEA", "model": "LED1", "exposes": [
+        {"type": "light", "features": [
+            {"type": "binary", "property": "state", "access": 7, "value_on": "ON", "value_off": "OFF"},
+            {"type": "numeric", "property": "brightness", "access": 7, "value_min": 0, "value_max": 254},
+            {"type": "composite", "property": "color", "features": []},
+        ]},
+        {"type": "enum", "property": "effect", "access": 2, "values": ["blink", "okay"]},
+    ]}});
+    let door = json!({"friendly_name": "door", "definition": {"vendor": "Aqara", "model": "MCCGQ11LM", "exposes": [
+        {"type": "binary", "property": "contact", "label": "Contact", "access": 1, "value_on": false, "value_off": true},
+        {"type": "numeric", "property": "battery", "unit": "%", "access": 1},
+    ]}});
+    json!([{"friendly_name": "Coordinator", "definition": null}, lamp, door, {"odd": 1}])
+}
+
+#[test]
+fn values_become_topics() {
+    let mut host = adapter(json!({}));
+    host.send_global("zigbee2mqtt/kitchen/lamp", json!({"state": "ON", "color": {"x": 0.123_456}, "update": null}))
+        .unwrap();
+    assert!(host.expect_next("kitchen/lamp/state", "ON").retain);
+    host.expect_next("kitchen/lamp/color/x", "0.1235");
+    host.expect_next("kitchen/lamp/update", "");
+    host.send_global("zigbee2mqtt/door", json!({"contact": false})).unwrap();
+    host.expect_next("door/contact", "0");
+    host.expect_nothing();
+}
+
+#[test]
+fn the_bridge_and_commands_of_others_are_left_alone() {
+    let mut host = adapter(json!({}));
+    for topic in ["bridge/logging", "bridge/info", "door/set", "door/get", "bridge"] {
+        host.send_global(&format!("zigbee2mqtt/{topic}"), "{\"a\": 1}").unwrap();
+    }
+    host.expect_nothing();
+}
+
+#[test]
+fn a_message_that_is_no_json_is_counted_and_the_next_one_is_handled() {
+    let mut host = adapter(json!({}));
+    host.send_global("zigbee2mqtt/door", "broken{").unwrap();
+    host.expect_nothing();
+    assert_eq!(counters().decode_errors, 1);
+    host.send_global("zigbee2mqtt/door", "{\"contact\": true}").unwrap();
+    host.expect_next("door/contact", "1");
+}
+
+#[test]
+fn commands_go_back_as_the_device_wants_them() {
+    let mut host = adapter(json!({}));
+    host.send_global("zigbee2mqtt/bridge/devices", devices()).unwrap();
+    host.skip();
+    host.send("set/kitchen/lamp/state", "ON").unwrap();
+    let sent = host.expect_next("zigbee2mqtt/kitchen/lamp/set", "{\"state\": \"ON\"}");
+    assert!(sent.global && sent.qos == 1 && !sent.retain);
+    host.send("set/kitchen/lamp/brightness", "100").unwrap();
+    host.expect_next("zigbee2mqtt/kitchen/lamp/set", "{\"brightness\": 100}");
+    host.send("set/kitchen/lamp/effect", "1").unwrap();
+    host.expect_next("zigbee2mqtt/kitchen/lamp/set", "{\"effect\": \"1\"}");
+    host.send("set/other/x", "{\"y\": 1}").unwrap();
+    host.expect_next("zigbee2mqtt/other/set", "{\"x\": {\"y\": 1}}");
+    host.message("set/kitchen/lamp/state").retained().send("ON").unwrap();
+    host.expect_nothing();
+}
+
+#[test]
+fn devices_are_announced_and_removed_with_the_bridges_list() {
+    let mut host = adapter(json!({"availability": true}));
+    host.expect_nothing();
+    host.send_global("zigbee2mqtt/bridge/devices", devices()).unwrap();
+    let lamp = host.next_sent().unwrap();
+    assert_eq!(lamp.topic, "homeassistant/device/adapter_kitchen-lamp/config");
+    let lamp: Value = serde_json::from_slice(&lamp.payload).unwrap();
+    let kinds: Vec<&str> =
+        lamp["components"].as_object().unwrap().values().map(|entity| entity["platform"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["number", "select", "switch"]);
+    assert_eq!(lamp["availability"][1]["topic"], "service/adapter/kitchen/lamp/available");
+    let door: Value = serde_json::from_slice(&host.next_sent().unwrap().payload).unwrap();
+    let contact = &door["components"]["adapter_door__binary_sensor_Contact"];
+    assert_eq!((&contact["payload_on"], &contact["payload_off"]), (&json!("0"), &json!("1")));
+    host.send_global("zigbee2mqtt/bridge/devices", "[]").unwrap();
+    host.expect_next("homeassistant/device/adapter_door/config", "");
+    host.expect_next("homeassistant/device/adapter_kitchen-lamp/config", "");
+}
+
+#[test]
+fn availability_is_one_or_nothing() {
+    let mut host = adapter(json!({}));
+    host.send_global("zigbee2mqtt/door/availability", "online").unwrap();
+    host.expect_next("door/available", "1");
+    host.send_global("zigbee2mqtt/door/availability", "{\"state\": \"offline\"}").unwrap();
+    host.expect_next("door/available", "0");
+}

@@ -1,0 +1,15 @@
+//! The echo service of mqttservice's README. In: messages on `echoservice/echo`. Out: a JSON object on `echoservice/reply`. Owns
+//! nothing.
+
+use miqro_sdk::prelude::*;
+
+#[derive(Default)]
+struct EchoService;
+
+#[service]
+impl EchoService {
+    #[handle("echoservice/echo")]
+    fn echo(&mut self) -> Result {
+        publish("echoservice/reply", json!({ "some": "payload", "will": "be serialized", "to": "JSON from dict" }))
+    }
+}

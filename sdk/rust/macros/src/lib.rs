@@ -1,0 +1,45 @@
+//! The attribute `#[service]`. In: an `impl` block with annotated methods. Out: the block as it was, the tables that the runtime
+//! works with, and a component's exports. Owns nothing.
+
+mod annotation;
+mod expand;
+mod exports;
+mod method;
+
+use proc_macro::TokenStream;
+use syn::{ItemImpl, parse_macro_input};
+
+/// Makes a service of a struct: stands on its one `impl` block, whose methods carry annotations.
+///
+/// | annotation | the method runs | its arguments after `self` |
+/// |---|---|---|
+/// | `#[handle("lamp/+/set")]` | for each message below the base topic that matches | the payload, then what stood where the wildcards are: a level for each `+`, the remainder for `#`; or nothing |
+/// | `#[handle("home/#", global, qos = 2)]` | for each message with a matching full topic; QoS is 1 where it is not said | the same |
+/// | `#[every("10s")]` | now and each ten seconds | none |
+/// | `#[every("10s", delayed)]` | each ten seconds, not now; `delay = "1s"` waits another span, `jitter = "3s"` by chance up to that much longer, `stopped` until `Loop::named(..).start()`, `name = "x"` is another name than the method's | none |
+/// | `#[timer]`, `#[timer("silence/+")]` | when a one-shot timer of the method's name, or of a matching one, is due | what stood where the wildcards are, or nothing |
+/// | `#[new]` | to make the service, in place of `Default`; returns `Self` or a result of it | no `self`, none |
+/// | `#[start]`, `#[stop]` | when the service starts and stops | none |
+/// | `#[connected]`, `#[disconnected]` | when the connection is there, and lost | `connected`: whether the broker knew the session, or nothing |
+/// | `#[delivered]` | when it is known what became of a message with QoS 1 or 2 | a `Token` and a `DeliveryOutcome` |
+/// | `#[config_changed]` | when the section has changed; an error refuses the change | none |
+/// | `#[fallback]` | for a message that no handler takes | the payload, or nothing |
+///
+/// Handlers and the fallback may also take `&Message<'_>`, in any place. Payload and captured levels are of any type that is
+/// `Decode`: bytes, text, numbers, `bool`, `Json<T>`, or an `Option` of these. What cannot be read is logged and counted, and
+/// the method does not run.
+///
+/// A method may carry several annotations, and several methods the same: all of them run, in order of declaration. Methods
+/// return nothing or a result; a loop may return a `ControlFlow`, and `Break(())` stops it.
+#[proc_macro_attribute]
+pub fn service(arguments: TokenStream, block: TokenStream) -> TokenStream {
+    if !arguments.is_empty() {
+        return error("#[service] takes no arguments");
+    }
+    let block = parse_macro_input!(block as ItemImpl);
+    expand::service(block).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+fn error(text: &str) -> TokenStream {
+    syn::Error::new(proc_macro2::Span::call_site(), text).to_compile_error().into()
+}

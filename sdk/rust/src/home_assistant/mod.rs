@@ -1,0 +1,254 @@
+//! Announcements to Home Assistant (MQTT discovery). In: devices and entities. Out: their discovery messages, when the service
+//! is connected and when Home Assistant starts; the removal of what is gone; commands to handlers. Owns what is announced;
+//! what was announced before is in the service's state.
+//!
+//! ```
+//! use miqro_sdk::home_assistant::{Device, Entity, HomeAssistant};
+//! use miqro_sdk::prelude::*;
+//!
+//! struct Heater {
+//!     home: HomeAssistant,
+//! }
+//!
+//! #[service]
+//! impl Heater {
+//!     #[new]
+//!     fn new() -> Self {
+//!         let heater = Device::new("Heater")
+//!             .manufacturer("Truma")
+//!             .entity(Entity::sensor("Room", "temperature").unit("°C").device_class("temperature"))
+//!             .entity(Entity::switch("Pump", "pump").on_command("pump/set", Self::pump));
+//!         Self { home: HomeAssistant::new().device(heater) }
+//!     }
+//!
+//!     #[start]
+//!     fn start(&mut self) -> Result {
+//!         self.home.start()
+//!     }
+//!
+//!     #[connected]
+//!     fn connected(&mut self) -> Result {
+//!         self.home.announce()
+//!     }
+//!
+//!     fn pump(&mut self, command: &Message<'_>) -> Result {
+//!         publish("pump", command.decode::<bool>()?)
+//!     }
+//! }
+//! # let mut host = miqro_sdk::test::TestHost::<Heater>::setup().grant("homeassistant/#").start().unwrap();
+//! # assert_eq!(host.next_sent().unwrap().topic, "homeassistant/device/test_Heater/config");
+//! # host.send("pump/set", "on").unwrap();
+//! # host.expect_next("pump", "1");
+//! ```
+//!
+//! It takes the grants `publish: [homeassistant/#]` and `subscribe: [homeassistant/status]`.
+
+mod announcement;
+mod entity;
+pub mod schema;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
+
+pub use entity::{Component, Entity};
+
+use crate::error::Result;
+use crate::home_assistant::announcement::Announced;
+use crate::message::Message;
+use crate::{config, messaging, registry, state};
+
+/// Where the service remembers what it has announced.
+const STATE_KEY: &str = "home_assistant";
+/// What Home Assistant says when it starts.
+const BIRTH: &[u8] = b"online";
+
+/// What a service announces to Home Assistant; see the [module](crate::home_assistant).
+#[derive(Debug, Clone, Default)]
+pub struct HomeAssistant {
+    inner: Rc<RefCell<Inner>>,
+}
+
+/// What is announced now.
+#[derive(Debug, Default)]
+pub(crate) struct Inner {
+    devices: Vec<Device>,
+    entities: Vec<Entity>,
+    availability: Vec<String>,
+}
+
+/// A device: several entities that belong together.
+#[derive(Debug, Clone)]
+pub struct Device {
+    name: String,
+    about: Map<String, Value>,
+    via: Option<String>,
+    entities: Vec<Entity>,
+    availability: Vec<String>,
+}
+
+impl HomeAssistant {
+    /// Nothing to announce yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Announces a device too.
+    pub fn device(self, device: Device) -> Self {
+        self.inner.borrow_mut().devices.push(device);
+        self
+    }
+
+    /// Announces an entity that belongs to no device.
+    pub fn entity(self, entity: Entity) -> Self {
+        self.inner.borrow_mut().entities.push(entity);
+        self
+    }
+
+    /// A further topic below the base topic that must be `1` for everything here to be available. The service's `online` says
+    /// only that the service is there; this one may say that what it serves is there too.
+    pub fn availability(self, topic: impl Into<String>) -> Self {
+        self.inner.borrow_mut().availability.push(topic.into());
+        self
+    }
+
+    /// Announces these devices from now on, in place of the earlier ones; [`announce`](Self::announce) tells Home Assistant.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn replace(&self, devices: Vec<Device>) -> Result {
+        self.inner.borrow_mut().devices = devices;
+        self.route()
+    }
+
+    /// Listens for commands, and for Home Assistant's start: the place is the method with `#[start]`.
+    ///
+    /// # Errors
+    ///
+    /// A [`MessagingError`](crate::MessagingError), as when the grant is missing.
+    pub fn start(&self) -> Result {
+        let topic = format!("{}/status", config::me().discovery_prefix);
+        let home = self.clone();
+        // a retained one is old, and `connected` has announced everything already
+        let is_birth = |message: &Message<'_>| message.payload() == BIRTH && !message.is_retained();
+        let born = move |message: &Message<'_>| if is_birth(message) { home.announce() } else { Ok(()) };
+        if registry::ensure_route(&topic, true, self.id(), Rc::new(move |_, message| born(message))) {
+            messaging::subscribe(&topic, true, 1)?;
+        }
+        self.route()
+    }
+
+    /// Publishes all discovery messages, retained and with QoS 1, and removes what was announced before and is no more: the place
+    /// is the method with `#[connected]`.
+    ///
+    /// # Errors
+    ///
+    /// When an entity has a key that its kind does not have, or misses one; a [`MessagingError`](crate::MessagingError); or when
+    /// the state cannot be used.
+    pub fn announce(&self) -> Result {
+        let now = self.inner.borrow().announcements()?;
+        let before: Announced = state::get(STATE_KEY)?.unwrap_or_default();
+        announcement::publish(&now, &before)?;
+        let announced = announcement::remember(&now);
+        if announced == before { Ok(()) } else { state::set(STATE_KEY, &announced) }
+    }
+
+    /// One subscription and one route for each command topic, however many entities share it and however often it is announced.
+    fn route(&self) -> Result {
+        for topic in self.inner.borrow().command_topics() {
+            let home = self.clone();
+            let own = topic.clone();
+            let handle = move |service: &mut dyn std::any::Any, message: &Message<'_>| {
+                // taken out first, because a handler may change what is announced
+                let commands = home.inner.borrow().commands(&own);
+                commands.iter().try_for_each(|command| command(service, message))
+            };
+            if registry::ensure_route(&topic, false, self.id(), Rc::new(handle)) {
+                messaging::subscribe(&topic, false, 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn id(&self) -> usize {
+        Rc::as_ptr(&self.inner).addr()
+    }
+}
+
+impl Device {
+    /// A device called `name`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), about: Map::new(), via: None, entities: Vec::new(), availability: Vec::new() }
+    }
+
+    /// Adds an entity.
+    pub fn entity(mut self, entity: Entity) -> Self {
+        self.entities.push(entity);
+        self
+    }
+
+    /// The model.
+    pub fn model(self, model: &str) -> Self {
+        self.about("model", model)
+    }
+
+    /// The manufacturer.
+    pub fn manufacturer(self, manufacturer: &str) -> Self {
+        self.about("manufacturer", manufacturer)
+    }
+
+    /// The version of its software.
+    pub fn sw_version(self, version: &str) -> Self {
+        self.about("sw_version", version)
+    }
+
+    /// The version of its hardware.
+    pub fn hw_version(self, version: &str) -> Self {
+        self.about("hw_version", version)
+    }
+
+    /// Where it probably is.
+    pub fn suggested_area(self, area: &str) -> Self {
+        self.about("suggested_area", area)
+    }
+
+    /// A further identifier, such as a serial number; one made of the names of service and device is always there.
+    pub fn identifier(mut self, identifier: &str) -> Self {
+        append(&mut self.about, "identifiers", identifier.into());
+        self
+    }
+
+    /// A connection to the outside, as in `("mac", "02:5b:26:a8:dc:12")`.
+    pub fn connection(mut self, kind: &str, identifier: &str) -> Self {
+        append(&mut self.about, "connections", Value::from([kind, identifier].as_slice()));
+        self
+    }
+
+    /// The name of the device of this service through which it is reached.
+    pub fn via_device(mut self, name: impl Into<String>) -> Self {
+        self.via = Some(name.into());
+        self
+    }
+
+    /// A further topic below the base topic that must be `1` for the device to be available.
+    pub fn availability(mut self, topic: impl Into<String>) -> Self {
+        self.availability.push(topic.into());
+        self
+    }
+
+    fn about(mut self, key: &str, value: &str) -> Self {
+        self.about.insert(key.to_owned(), value.into());
+        self
+    }
+}
+
+fn append(about: &mut Map<String, Value>, key: &str, value: Value) {
+    match about.get_mut(key) {
+        Some(Value::Array(list)) => list.push(value),
+        _ => {
+            about.insert(key.to_owned(), Value::Array(vec![value]));
+        }
+    }
+}

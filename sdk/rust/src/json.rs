@@ -1,0 +1,182 @@
+//! JSON as Python's `json.dumps` writes it, with floats rounded. In: anything that serde can write. Out: text. Owns the
+//! service's precision of floats, read from its section once.
+
+use std::cell::Cell;
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::ser::{CharEscape, Formatter, Serializer};
+
+use crate::config;
+
+/// Decimals of floats where the section has no `json_float_precision`: what MIQRO rounds to (its documentation says 5).
+pub const DEFAULT_PRECISION: usize = 4;
+
+/// No double has more decimals than this.
+const MAX_PRECISION: usize = 1_074;
+
+thread_local! {
+    static PRECISION: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Writes `value` as JSON with `", "` and `": "` between members, non-ASCII characters as `\u....`, floats rounded to the
+/// service's precision and written as Python does. What JSON has no number for (infinite, not a number) is `null`.
+///
+/// # Errors
+///
+/// When the value cannot be JSON, for example a map whose keys are no text.
+///
+/// ```
+/// let text = miqro_sdk::json::to_text(&serde_json::json!({"x": 1.234567891, "y": [1, 2.0]})).unwrap();
+/// assert_eq!(text, r#"{"x": 1.2346, "y": [1, 2.0]}"#);
+/// ```
+pub fn to_text<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
+    let mut bytes = Vec::with_capacity(64);
+    value.serialize(&mut Serializer::with_formatter(&mut bytes, Python { precision: precision() }))?;
+    String::from_utf8(bytes).map_err(serde::ser::Error::custom)
+}
+
+/// A float as Python's `str(round(value, precision))`, with the service's precision.
+pub fn float_text(value: f64) -> String {
+    python_float(value, precision())
+}
+
+/// Forgets the precision, because the section may be another one.
+pub(crate) fn reset() {
+    PRECISION.set(None);
+}
+
+fn precision() -> usize {
+    PRECISION.get().unwrap_or_else(|| {
+        // a section that cannot be read is reported where the service reads it
+        let wanted: Option<usize> = config::get("json_float_precision").ok().flatten();
+        let precision = wanted.unwrap_or(DEFAULT_PRECISION).min(MAX_PRECISION);
+        PRECISION.set(Some(precision));
+        precision
+    })
+}
+
+fn python_float(value: f64, precision: usize) -> String {
+    match format!("{value:.precision$}").parse() {
+        Ok(rounded) => python_repr(rounded),
+        Err(_) => python_repr(value),
+    }
+}
+
+/// The shortest text that reads back as `value`, with an exponent where Python has one: below 1e-4 and from 1e16.
+fn python_repr(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        return if value.is_nan() {
+            "nan"
+        } else if value > 0.0 {
+            "inf"
+        } else {
+            "-inf"
+        }
+        .to_owned();
+    }
+    if size == 0.0 || (1e-4..1e16).contains(&size) {
+        return format!("{value:?}");
+    }
+    let text = format!("{value:e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) => {
+            let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |number| ('-', number));
+            format!("{digits}e{sign}{exponent:0>2}")
+        }
+        None => text,
+    }
+}
+
+struct Python {
+    precision: usize,
+}
+
+impl Formatter for Python {
+    fn write_f64<W: Write + ?Sized>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        writer.write_all(python_float(value, self.precision).as_bytes())
+    }
+
+    fn write_f32<W: Write + ?Sized>(&mut self, writer: &mut W, value: f32) -> io::Result<()> {
+        self.write_f64(writer, widened(value))
+    }
+
+    fn begin_array_value<W: Write + ?Sized>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: Write + ?Sized>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+
+    fn write_string_fragment<W: Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        for character in fragment.chars() {
+            match character {
+                ' '..='~' => writer.write_all(&[character as u8])?,
+                other => other.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(writer, "\\u{unit:04x}"))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn write_char_escape<W: Write + ?Sized>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
+        let short: &[u8] = match escape {
+            CharEscape::Quote => b"\\\"",
+            CharEscape::ReverseSolidus => b"\\\\",
+            CharEscape::Solidus => b"/",
+            CharEscape::Backspace => b"\\b",
+            CharEscape::FormFeed => b"\\f",
+            CharEscape::LineFeed => b"\\n",
+            CharEscape::CarriageReturn => b"\\r",
+            CharEscape::Tab => b"\\t",
+            CharEscape::AsciiControl(byte) => return write!(writer, "\\u{byte:04x}"),
+        };
+        writer.write_all(short)
+    }
+}
+
+/// The double that is written with the same digits: 0.1 and not 0.10000000149.
+pub(crate) fn widened(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| f64::from(value))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn floats_are_written_as_python_does() {
+        let cases = [
+            (1.234_567_891, "1.2346"),
+            (2.675, "2.675"),
+            (0.000_04, "0.0"),
+            (0.000_12, "0.0001"),
+            (1e16, "1e+16"),
+            (123_456_789_012_345.6, "123456789012345.6"),
+            (1.5e300, "1.5e+300"),
+            (-0.0, "-0.0"),
+            (3.0, "3.0"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(python_float(value, 4), text);
+        }
+        assert_eq!(python_float(0.000_012_34, 8), "1.234e-05");
+        // python: round(0.125, 2) is 0.12 and round(2.675, 2) is 2.67
+        assert_eq!((python_float(0.125, 2), python_float(2.675, 2)), ("0.12".to_owned(), "2.67".to_owned()));
+    }
+
+    #[test]
+    fn json_is_written_as_python_does() {
+        let value = json!({"z": [1, 2.0, {"a": null}], "a": "ü\u{7f}\"\n😀", "e": {}, "f": []});
+        let python = r#"{"z": [1, 2.0, {"a": null}], "a": "\u00fc\u007f\"\n\ud83d\ude00", "e": {}, "f": []}"#;
+        assert_eq!(to_text(&value).unwrap(), python);
+        assert_eq!(to_text(&[0.1_f32, f32::NAN]).unwrap(), "[0.1, null]");
+    }
+}

@@ -1,0 +1,87 @@
+//! Who the service under test is. In: its name, its section, its grants, what it remembers. Out: a service that has started.
+//! Owns them until then.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::service::Service;
+use crate::test::host::TestHost;
+use crate::test::world::{World, with};
+
+/// What a service under test finds when it starts; see [`TestHost::setup`].
+#[must_use = "the service runs after `start`"]
+pub struct Setup<S> {
+    world: World,
+    service: PhantomData<S>,
+}
+
+impl<S: Service> Setup<S> {
+    pub(super) fn new() -> Self {
+        Self { world: World::default(), service: PhantomData }
+    }
+
+    /// The service's name, and `service/<name>/` as its base topic; `test` where it has no other.
+    pub fn name(mut self, name: &str) -> Self {
+        self.world.identity.name = name.to_owned();
+        self.base_topic(&format!("service/{name}"))
+    }
+
+    /// Another base topic; the slash at the end is added where it is missing.
+    pub fn base_topic(mut self, topic: &str) -> Self {
+        self.world.identity.base_topic = format!("{}/", topic.trim_end_matches('/'));
+        self
+    }
+
+    /// Where Home Assistant looks for announcements; `homeassistant` where it is not set.
+    pub fn discovery_prefix(mut self, prefix: &str) -> Self {
+        self.world.identity.discovery_prefix = prefix.to_owned();
+        self
+    }
+
+    /// The service's section.
+    pub fn config(mut self, section: serde_json::Value) -> Self {
+        self.world.config = section.to_string();
+        self
+    }
+
+    /// Topics outside of the base topic that the service may use.
+    pub fn grant(mut self, filter: &str) -> Self {
+        self.world.grants.push(filter.to_owned());
+        self
+    }
+
+    /// A value that the service has kept from an earlier time.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be JSON.
+    pub fn state<T: Serialize>(mut self, key: &str, value: &T) -> Result<Self> {
+        self.world.state.insert(key.to_owned(), serde_json::to_vec(value)?);
+        Ok(self)
+    }
+
+    /// The time on the wall, since 1970; the first day of 2026 where it is not set.
+    pub fn wall(mut self, time: Duration) -> Self {
+        self.world.wall = time;
+        self
+    }
+
+    /// What chance says (for jitter): always this number, modulo what is asked for; 0 where it is not set.
+    pub fn chance(mut self, number: u64) -> Self {
+        self.world.chance = number;
+        self
+    }
+
+    /// Starts the service and tells it that it is connected.
+    ///
+    /// # Errors
+    ///
+    /// Those of the service's `start` and `connected`.
+    pub fn start(self) -> std::result::Result<TestHost<S>, String> {
+        with(|world| *world = self.world);
+        TestHost::begin()
+    }
+}

@@ -1,0 +1,138 @@
+//! Topic filters. In: a filter and a topic (MQTT 5, section 4.7). Out: whether they match, and what stood where the
+//! wildcards are. Owns nothing.
+
+/// Whether `filter` matches `topic`, exactly as MQTT says: `+` is one level (also an empty one), `a/#` matches `a` too,
+/// and a wildcard in the first place matches no topic that begins with `$` (sections 4.7.1 and 4.7.2). A shared
+/// subscription (`$share/<group>/<filter>`) matches what its filter matches.
+///
+/// ```
+/// use miqro_sdk::topic::matches;
+/// assert!(matches("lamp/+/set", "lamp/kitchen/set"));
+/// assert!(matches("lamp/#", "lamp"));
+/// assert!(!matches("#", "$SYS/broker/uptime"));
+/// ```
+pub fn matches(filter: &str, topic: &str) -> bool {
+    walk(filter, topic, |_, _| ())
+}
+
+/// What stood where the `N` wildcards of `filter` are: a level for each `+`, and the remainder for `#` (empty when
+/// `a/#` met `a`). `None` when the filter does not match.
+///
+/// ```
+/// use miqro_sdk::topic::captures;
+/// assert_eq!(captures::<2>("lamp/+/#", "lamp/kitchen/set/now"), Some(["kitchen", "set/now"]));
+/// assert_eq!(captures::<1>("lamp/#", "lamp"), Some([""]));
+/// ```
+pub fn captures<'t, const N: usize>(filter: &str, topic: &'t str) -> Option<[&'t str; N]> {
+    let mut found = [""; N];
+    let matched = walk(filter, topic, |at, text| {
+        if let Some(place) = found.get_mut(at) {
+            *place = text;
+        }
+    });
+    matched.then_some(found)
+}
+
+/// The filter of a shared subscription without `$share/<group>/`; any other filter as it is.
+pub(crate) fn without_share(filter: &str) -> &str {
+    filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/')).map_or(filter, |(_, rest)| rest)
+}
+
+fn walk<'t>(filter: &str, topic: &'t str, mut capture: impl FnMut(usize, &'t str)) -> bool {
+    let filter = without_share(filter);
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let (mut at, mut rest) = (0, Some(topic));
+    for level in filter.split('/') {
+        if level == "#" {
+            capture(at, rest.unwrap_or_default());
+            return true;
+        }
+        let Some(text) = rest else { return false };
+        let (here, after) = text.split_once('/').map_or((text, None), |(here, after)| (here, Some(after)));
+        match level {
+            "+" => {
+                capture(at, here);
+                at += 1;
+            }
+            _ if level == here => {}
+            _ => return false,
+        }
+        rest = after;
+    }
+    rest.is_none()
+}
+
+/// Whether `filter` is a topic filter (MQTT 5, section 4.7.1): not empty, no U+0000, wildcards alone in their level, `#`
+/// only at the end, and something after the group of a shared subscription.
+pub const fn is_filter(filter: &str) -> bool {
+    let (bytes, mut at, mut level) = (filter.as_bytes(), 0, 0);
+    if bytes.is_empty() || bytes.len() > u16::MAX as usize {
+        return false;
+    }
+    while at < bytes.len() {
+        match bytes[at] {
+            0 => return false,
+            b'/' => level = at + 1,
+            b'+' | b'#' => {
+                let ends = at + 1 == bytes.len();
+                if level != at || !(ends || (bytes[at] == b'+' && bytes[at + 1] == b'/')) {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    true
+}
+
+/// Whether `topic` is a topic name: not empty, without wildcards and U+0000, at most 65,535 bytes.
+pub fn is_topic(topic: &str) -> bool {
+    !topic.is_empty() && topic.len() <= usize::from(u16::MAX) && !topic.contains(['+', '#', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_match_as_the_specification_says() {
+        let cases: &[(&str, &[&str], &[&str])] = &[
+            ("sport/tennis/player1/#", &["sport/tennis/player1", "sport/tennis/player1/ranking"], &["sport/tennis"]),
+            ("sport/#", &["sport", "sport/", "sport/a/b"], &["sports", "/sport"]),
+            ("#", &["a", "/", "a/$SYS"], &["$SYS", "$SYS/a"]),
+            ("sport/+", &["sport/"], &["sport", "sport/a/b"]),
+            ("+", &["a"], &["/finance", "a/", "$a"]),
+            ("+/+", &["/finance", "a/"], &["finance", "$SYS/a"]),
+            ("+/tennis/#", &["a/tennis", "/tennis", "a/tennis/b"], &["tennis", "$a/tennis"]),
+            ("$SYS/#", &["$SYS", "$SYS/a"], &["SYS"]),
+            ("a//b", &["a//b"], &["a/b"]),
+            ("a/+/b", &["a//b", "a/x/b"], &["a/b"]),
+            ("$share/group/a/+", &["a/b"], &["$share/group/a/b"]),
+        ];
+        for (filter, yes, no) in cases {
+            yes.iter().for_each(|topic| assert!(matches(filter, topic), "{filter} and {topic}"));
+            no.iter().for_each(|topic| assert!(!matches(filter, topic), "{filter} but {topic}"));
+        }
+    }
+
+    #[test]
+    fn captures_are_the_levels_and_the_remainder() {
+        assert_eq!(captures("a/+/+/#", "a/b//c/d"), Some(["b", "", "c/d"]));
+        assert_eq!(captures("+/x", "$a/x"), None::<[&str; 1]>);
+        assert_eq!(captures("a", "a"), Some([]));
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused() {
+        for text in ["", "a#", "a/#/b", "a+", "+a", "++", "a\0"] {
+            assert!(!is_filter(text), "{text}");
+        }
+        for text in ["#", "+", "+/#", "a/+/b/#", "/", "$share/g/a"] {
+            assert!(is_filter(text), "{text}");
+        }
+        assert!(!is_topic("a/+") && !is_topic("") && is_topic("a//b"));
+    }
+}

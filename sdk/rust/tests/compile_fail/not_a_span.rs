@@ -1,0 +1,14 @@
+//! A period that is none.
+
+use miqro_sdk::prelude::*;
+
+#[derive(Default)]
+struct Wrong;
+
+#[service]
+impl Wrong {
+    #[every("10 seconds")]
+    fn lamp(&mut self) {}
+}
+
+fn main() {}
