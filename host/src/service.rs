@@ -33,8 +33,12 @@ const COMMANDS: usize = 4;
 pub enum Command {
     /// Take over a started instance of a new component.
     Swap(Box<Prepared>),
-    /// Handle what waits until the deadline, stop, and end.
+    /// Take over a new section of the configuration, with an instance that was started with it.
+    Change(Box<Change>),
+    /// Handle what waits until the deadline, stop, and end; what is left is delivered again when the host starts again.
     Stop(Instant),
+    /// As `Stop`, but for good, while the host goes on: what is left is given up, so that the acknowledgements behind it can leave.
+    Leave(Instant),
 }
 
 /// An instance whose `start` has ended well, and what it asked for: ready to take over.
@@ -45,6 +49,16 @@ pub struct Prepared {
     pub instance: Box<Instance>,
     /// What `start` asked for.
     pub effects: Effects,
+}
+
+/// A new section of the configuration, ready to be taken over.
+pub struct Change {
+    /// The section.
+    pub config: Arc<config::Service>,
+    /// What the guest gets to know of it.
+    pub setting: Arc<Setting>,
+    /// An instance that was started with it.
+    pub prepared: Prepared,
 }
 
 /// What a service works with; all of it is made by the supervisor.
@@ -79,6 +93,17 @@ impl Handle {
         self.commands.send(command).await.is_ok()
     }
 
+    /// Waits until a command can be given without waiting, or the service has ended. Cancel-safe.
+    pub async fn room(&self) {
+        // an error means that the service has ended
+        let _ = self.commands.reserve().await;
+    }
+
+    /// Gives a command for which there is room; `false` when there is none, or the service has ended.
+    pub fn give(&self, command: Command) -> bool {
+        self.commands.try_send(command).is_ok()
+    }
+
     /// What the service is doing.
     pub fn status(&self) -> Status {
         *self.status.borrow()
@@ -108,6 +133,17 @@ pub enum First {
     Failed(Component),
     /// With nothing, because its file holds no component; it waits for a swap.
     Nothing,
+}
+
+/// What the guest of a service gets to know.
+pub fn setting(config: &config::Service) -> Setting {
+    Setting {
+        name: config.name.clone(),
+        base: config.base.clone(),
+        config_json: config.config.to_string(),
+        limits: config.limits.clone(),
+        grants: config.grants.clone(),
+    }
 }
 
 /// The subscriptions of a service: those of the configuration, changed by what `start` asked for.

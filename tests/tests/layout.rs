@@ -27,17 +27,18 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ),
     ("machines", &["guest", "session::codec", "session::link"]),
     ("actors", &["presence", "service", "session", "supervisor", "timers", "watch"]),
-    ("surfaces", &["broker", "logging"]),
+    ("surfaces", &["broker", "daemon", "logging"]),
     ("wiring", &["app", "cli", "lib", "main"]),
 ];
 
 /// Third-party names that stand at one place each.
-const AT_HOME: [(&str, &[&str]); 8] = [
+const AT_HOME: [(&str, &[&str]); 9] = [
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("mqtt5", &["broker"]),
     ("notify", &["watch"]),
     ("rumqttc", &["session::codec"]),
+    ("rustix", &["daemon"]),
     ("saphyr_parser", &["config"]),
     ("wasmtime", &["guest"]),
     ("wasmtime_wasi", &["guest"]),

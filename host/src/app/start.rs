@@ -17,6 +17,7 @@ use crate::message::Subscription;
 use crate::router::ServiceId;
 use crate::service::{self, First, Parts, Presence};
 use crate::supervisor::load::{LoadError, load};
+use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
 use crate::timers;
 use crate::watch::Watch;
@@ -33,8 +34,8 @@ pub struct Loaded {
     pub setting: Arc<Setting>,
     /// Its component file.
     pub file: PathBuf,
-    /// Hash of the component.
-    pub hash: Option<[u8; 32]>,
+    /// Its component; `None` when it could not be loaded.
+    pub component: Option<Component>,
     /// How it begins.
     pub first: First,
     /// What it is subscribed to from the beginning.
@@ -82,14 +83,8 @@ async fn begin(
     component: Option<Component>,
     pool: &Handle,
 ) -> Loaded {
-    let setting = Arc::new(Setting {
-        name: config.name.clone(),
-        base: config.base.clone(),
-        config_json: config.config.to_string(),
-        limits: config.limits.clone(),
-        grants: config.grants.clone(),
-    });
-    let hash = component.as_ref().map(Component::hash);
+    let setting = Arc::new(service::setting(&config));
+    let running = component.clone();
     let first = match component {
         None => First::Nothing,
         Some(component) => match pool.spawn(service::prepare(component.clone(), setting.clone())).await {
@@ -107,18 +102,41 @@ async fn begin(
     let nothing = Effects::default();
     let effects = if let First::Prepared(prepared) = &first { &prepared.effects } else { &nothing };
     let subscriptions = service::subscriptions(&config, effects);
-    if let First::Prepared(_) = first
-        && subscriptions.is_empty()
-        && effects.timers.is_empty()
-    {
+    if let First::Prepared(_) = first {
+        warn_idle(&config, effects);
+    }
+    let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
+    Loaded { id, config: Arc::new(config), setting, file, component: running, first, subscriptions, mailbox }
+}
+
+/// A service whose instance was started already: one that a new configuration brings.
+pub fn prepared(id: ServiceId, ready: Ready) -> Loaded {
+    let Ready { config, setting, file, prepared } = ready;
+    warn_idle(&config, &prepared.effects);
+    let subscriptions = service::subscriptions(&config, &prepared.effects);
+    let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
+    let component = Some(prepared.component.clone());
+    Loaded { id, config, setting, file, component, first: First::Prepared(Box::new(prepared)), subscriptions, mailbox }
+}
+
+fn warn_idle(config: &config::Service, effects: &Effects) {
+    if service::subscriptions(config, effects).is_empty() && effects.timers.is_empty() {
         let section = format!("services.{}.subscriptions", config.name);
         warn!(
             service = config.name.as_str(),
             "will never be called: it has no subscriptions and no timers; write {section}: [<filter>]"
         );
     }
-    let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
-    Loaded { id, config: Arc::new(config), setting, file, hash, first, subscriptions, mailbox }
+}
+
+/// Where services run.
+pub struct Surroundings<'a> {
+    /// The MQTT connections.
+    pub sessions: &'a Sessions,
+    /// The timers task.
+    pub clock: &'a timers::Handle,
+    /// Where slow guest calls run.
+    pub pool: &'a Handle,
 }
 
 /// Makes the services run, and a supervisor that keeps them.
@@ -127,37 +145,37 @@ async fn begin(
 /// When a base topic leaves no room for `online`, or the component files cannot be watched.
 pub async fn services(
     host: Arc<guest::Host>,
-    pool: Handle,
     loaded: Vec<Loaded>,
-    sessions: &Sessions,
-    clock: &timers::Handle,
+    around: &Surroundings<'_>,
 ) -> anyhow::Result<Supervisor> {
     let watch = Watch::new(loaded.iter().map(|one| one.file.clone()))?;
     let mut entries = Vec::with_capacity(loaded.len());
     for one in loaded {
-        clock.register(one.id, one.mailbox.0.clone()).await;
-        let (session, expiry) = sessions.presence(one.id);
-        let presence = Presence::new(&one.config.base, session, expiry)?;
-        let parts = Parts {
-            id: one.id,
-            config: one.config.clone(),
-            setting: one.setting.clone(),
-            mailbox: one.mailbox,
-            session: sessions.main(),
-            timers: clock.clone(),
-            presence,
-            pool: pool.clone(),
-        };
-        let (handle, task) = service::service(parts, one.first);
-        tokio::spawn(task);
-        entries.push(Entry {
-            id: one.id,
-            config: one.config,
-            setting: one.setting,
-            file: one.file,
-            hash: one.hash,
-            handle,
-        });
+        entries.push(run(one, around).await?);
     }
-    Ok(Supervisor::new(host, pool, entries, watch))
+    Ok(Supervisor::new(host, around.pool.clone(), entries, watch))
+}
+
+/// Makes one service run.
+///
+/// # Errors
+/// When its base topic leaves no room for `online`.
+pub async fn run(one: Loaded, around: &Surroundings<'_>) -> anyhow::Result<Entry> {
+    let Loaded { id, config, setting, file, component, first, mailbox, .. } = one;
+    let (session, expiry) = around.sessions.presence(id);
+    let presence = Presence::new(&config, session, expiry)?;
+    around.clock.register(id, mailbox.0.clone()).await;
+    let parts = Parts {
+        id,
+        config: config.clone(),
+        setting: setting.clone(),
+        mailbox,
+        session: around.sessions.main(),
+        timers: around.clock.clone(),
+        presence,
+        pool: around.pool.clone(),
+    };
+    let (handle, task) = service::service(parts, first);
+    tokio::spawn(task);
+    Ok(Entry { id, config, setting, file, component, handle })
 }

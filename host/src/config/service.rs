@@ -24,6 +24,7 @@ pub(super) fn plain(name: &str) -> Result<Service, String> {
         grants: Grants::default(),
         log_level: None,
         config: serde_json::json!({}),
+        secrets: Vec::new(),
     })
 }
 
@@ -42,7 +43,7 @@ pub(super) fn service(name: &str, given: Given<'_>, place: &Place) -> Option<Ser
     }
     service.grants = section.take("grants").map_or_else(Grants::default, |given| grants(given.section()));
     service.log_level = section.take("log_level").and_then(|given| logging::level(&given));
-    service.config = json::object(&section.rest(), &path, report);
+    (service.config, service.secrets) = json::free(&section.rest(), &path, place, report);
     Some(service)
 }
 
@@ -57,13 +58,17 @@ fn base(name: &str) -> Result<BaseTopic, String> {
 fn subscriptions(given: Given<'_>, base: &BaseTopic, most: usize) -> Vec<Subscription> {
     let at = given.clone();
     let mut all: Vec<Subscription> = Vec::new();
+    let mut places: Vec<String> = Vec::new();
     for item in given.list("[echo, {filter: home/#, qos: 1, global: true}]") {
         let place = item.clone();
         match subscription(item, base) {
-            Some(new) if all.iter().any(|other| other.filter == new.filter) => {
-                place.problem(format!("{} is subscribed to already", new.filter));
+            Some(new) if let Some(first) = all.iter().position(|other| other.filter == new.filter) => {
+                place.problem(format!("{} is subscribed to already by {}", new.filter, places[first]));
             }
-            Some(new) => all.push(new),
+            Some(new) => {
+                all.push(new);
+                places.push(place.place());
+            }
             None => {}
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::config;
 use crate::message::{Message, Properties, Qos};
 use crate::session;
 use crate::topic::{BaseTopic, Topic, TopicError};
@@ -25,8 +26,12 @@ impl Presence {
     ///
     /// # Errors
     /// When the base topic is too long for `online` behind it.
-    pub fn new(base: &BaseTopic, session: session::Handle, expiry: Option<Duration>) -> Result<Self, TopicError> {
-        Ok(Self { topic: topic(base)?, session, expiry, online: None, renewal: None })
+    pub fn new(
+        service: &config::Service,
+        session: session::Handle,
+        expiry: Option<Duration>,
+    ) -> Result<Self, TopicError> {
+        Ok(Self { topic: topic(service)?, session, expiry, online: None, renewal: None })
     }
 
     /// Announces `status` if it changes whether the service is online.
@@ -60,16 +65,20 @@ impl Presence {
     }
 }
 
-/// The will that says `0` for the service below `base`.
+/// The will that says `0` for the service.
 ///
 /// # Errors
 /// When the base topic is too long for `online` behind it.
-pub fn will(base: &BaseTopic) -> Result<Message, TopicError> {
-    Ok(message(topic(base)?, false))
+pub fn will(service: &config::Service) -> Result<Message, TopicError> {
+    Ok(message(topic(service)?, false))
 }
 
-fn topic(base: &BaseTopic) -> Result<Topic, TopicError> {
-    base.topic("online")
+/// Below the base topic; of a service without one, where it would have been: `online` alone would be everybody's.
+fn topic(service: &config::Service) -> Result<Topic, TopicError> {
+    if service.base.is_global() {
+        return BaseTopic::of_service(&service.name)?.topic("online");
+    }
+    service.base.topic("online")
 }
 
 fn message(topic: Topic, online: bool) -> Message {

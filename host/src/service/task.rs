@@ -22,10 +22,14 @@ use super::call::Caller;
 use super::drops::Drops;
 use super::lifecycle::{Lifecycle, Status};
 use super::presence::Presence;
-use super::{Command, First, Parts, Prepared, subscriptions};
+use super::{Change, Command, First, Parts, Prepared, subscriptions};
 
 /// Ends the loop; carried outwards by `?`.
-struct Stop(Instant);
+struct Stop {
+    deadline: Instant,
+    /// The service does not come back while the host runs, so nothing may be left unacknowledged.
+    leaves: bool,
+}
 
 type Flow<T = ()> = ControlFlow<Stop, T>;
 
@@ -78,6 +82,8 @@ pub(super) struct Task {
     timers: TimerSet,
     component: Option<Component>,
     instance: Option<Box<Instance>>,
+    /// The message in work, until it is settled.
+    open: Option<Receipt>,
 }
 
 impl Task {
@@ -100,13 +106,17 @@ impl Task {
             timers: TimerSet::default(),
             component: None,
             instance: None,
+            open: None,
         }
     }
 
     /// The service, from its first start to its stop.
     pub(super) async fn run(mut self, first: First) {
         if let ControlFlow::Break(stop) = self.live(first).await {
-            self.end(stop).await;
+            self.end(&stop).await;
+            if stop.leaves {
+                self.give_up().await;
+            }
         }
         self.set_status(Status::Stopped).await;
     }
@@ -163,6 +173,7 @@ impl Task {
 
     /// Tries until it ends well or was tried as often as allowed.
     async fn work(&mut self, work: Work) -> Flow {
+        self.open = work.receipt();
         for attempt in 1.. {
             let fault = match self.call(work.call(attempt)).await {
                 Ok(effects) => {
@@ -235,10 +246,24 @@ impl Task {
                 self.install(*prepared).await;
                 Flow::Continue(())
             }
-            Some(Command::Stop(deadline)) => Flow::Break(Stop(deadline)),
+            Some(Command::Change(change)) => {
+                self.stop_guest().await;
+                self.change(*change).await;
+                Flow::Continue(())
+            }
+            Some(Command::Stop(deadline)) => Flow::Break(Stop { deadline, leaves: false }),
+            Some(Command::Leave(deadline)) => Flow::Break(Stop { deadline, leaves: true }),
             // the supervisor is gone: so is the host
-            None => Flow::Break(Stop(Instant::now())),
+            None => Flow::Break(Stop { deadline: Instant::now(), leaves: false }),
         }
+    }
+
+    /// Puts a new section of the configuration in force, with the instance that was started with it.
+    async fn change(&mut self, Change { config, setting, prepared }: Change) {
+        self.lifecycle = Lifecycle::new(&config.limits);
+        self.sender.set_limits(mailbox::Limits::from(&config.limits));
+        (self.config, self.setting) = (config, setting);
+        self.install(prepared).await;
     }
 
     /// Makes a started instance the running one: its timers, subscriptions and publishes replace the former ones.
@@ -277,6 +302,9 @@ impl Task {
         if receipt.is_none() && effects.publishes.is_empty() && effects.subscriptions.is_empty() {
             return;
         }
+        if receipt.is_some() {
+            self.open = None;
+        }
         let fixed = &self.config.subscriptions;
         let mut subscriptions = effects.subscriptions;
         subscriptions.retain(|change| match change {
@@ -298,17 +326,31 @@ impl Task {
     }
 
     /// Handles what waits in the mailbox, as long as the deadline allows, and lets the guest stop.
-    async fn end(&mut self, Stop(deadline): Stop) {
-        let drained = tokio::time::timeout_at(deadline.into(), async {
-            while let Some(next) = self.mailbox.try_next() {
-                if let Next::Delivery(delivery) = next
-                    && self.instance.is_some()
-                {
+    async fn end(&mut self, stop: &Stop) {
+        if stop.leaves {
+            let (mailbox, subscriptions) = (self.sender.clone(), Vec::new());
+            self.session.send(session::Command::Attach { service: self.id, mailbox, subscriptions }).await;
+            self.give_up().await;
+        }
+        let drained = tokio::time::timeout_at(stop.deadline.into(), async {
+            // without an instance it stays in the mailbox, for whoever ends the routes
+            while self.instance.is_some()
+                && let Some(next) = self.mailbox.try_next()
+            {
+                if let Next::Delivery(delivery) = next {
                     self.last_work(delivery).await;
+                    if stop.leaves {
+                        self.give_up().await;
+                    }
                 }
             }
         });
-        if drained.await.is_err() {
+        let in_time = drained.await.is_ok();
+        let left = self.mailbox.counters().depth;
+        if stop.leaves && left > 0 {
+            let service = self.setting.name.as_str();
+            error!(service, "{left} messages are given up: the service is no longer configured");
+        } else if !in_time && !stop.leaves {
             warn!(
                 service = self.setting.name.as_str(),
                 "stopped with messages left; the broker delivers those of QoS 1 and 2 again"
@@ -320,11 +362,20 @@ impl Task {
     /// A message at the stop is tried once: what fails stays unacknowledged and is delivered again at the next start.
     async fn last_work(&mut self, delivery: Delivery) {
         let work = Work::Message(delivery);
+        self.open = work.receipt();
         match self.call(work.call(1)).await {
             Ok(effects) => self.commit(effects, work.receipt()).await,
             Err(fault) => {
                 warn!(service = self.setting.name.as_str(), "{} failed while stopping: {fault}", work.describe())
             }
+        }
+    }
+
+    /// Settles the message in work, if there is one: nobody will handle it.
+    async fn give_up(&mut self) {
+        if let Some(receipt) = self.open.take() {
+            error!(service = self.setting.name.as_str(), "a message is given up: the service is no longer configured");
+            self.commit(Effects::default(), Some(receipt)).await;
         }
     }
 

@@ -149,6 +149,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         grants: Grants { publish: grants.iter().map(|f| Filter::new(f).unwrap()).collect(), subscribe: Vec::new() },
         log_level,
         config,
+        secrets: Vec::new(),
     })
 }
 
