@@ -8,28 +8,37 @@
 #[path = "app/no_broker.rs"]
 mod broker;
 mod engine;
+mod reload;
 mod sessions;
+mod signals;
 mod start;
 mod state;
+mod systemd;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 #[cfg(feature = "embedded-broker")]
 use crate::broker;
-use crate::config::{Broker, Config, Connection};
+use crate::config::{Broker, Config, ConfigError, Connection, Selection};
+use crate::logging::Logs;
+use crate::service::Shared;
+use crate::session::ConnectionStatus;
+use crate::store::{Contents, Store};
 use crate::{requests, timers};
 
+use reload::{House, Next, Reload};
+use signals::{Received, Signals};
 pub use start::Loaded;
-use start::{Intervals, Shared};
-use state::State;
+use start::{Intervals, Surroundings};
+use systemd::Notifier;
 
 /// Threads of the pool: slow guest calls, the embedded broker, preparation of new versions.
 const POOL_THREADS: usize = 2;
@@ -47,72 +56,90 @@ pub struct Started<'a> {
     pub services: &'a [Loaded],
 }
 
-/// Says it.
-pub type Greeting<'a> = &'a dyn Fn(&Started<'_>);
+/// Where the configuration comes from, so that it can be read again.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The file that was named; `None`: wherever it is looked for.
+    pub path: Option<PathBuf>,
+    /// The component files that were named.
+    pub files: Vec<PathBuf>,
+}
+
+impl Source {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load(&self) -> Result<crate::config::Loaded, ConfigError> {
+        Config::load(self.path.as_deref(), Selection::Run(&self.files))
+    }
+}
+
+/// What one run of the host is given.
+pub struct Run<'a> {
+    /// The configuration.
+    pub config: Config,
+    /// Where it comes from.
+    pub source: Source,
+    /// Where log lines go.
+    pub logs: &'a Logs,
+    /// Says where it listens and what runs.
+    pub greet: &'a dyn Fn(&Started<'_>),
+    /// Called once: everything is loaded, and the first attempt to connect was made.
+    pub ready: &'a dyn Fn(),
+}
 
 /// Runs the host until a signal stops it.
 ///
 /// # Errors
 /// When it cannot start, or when the broker says that another client has taken over its client id.
-pub fn run(config: Config, greet: Greeting<'_>) -> anyhow::Result<ExitCode> {
+pub fn run(run: Run<'_>) -> anyhow::Result<ExitCode> {
     let pool = Builder::new_multi_thread().worker_threads(POOL_THREADS).thread_name("pool").enable_all().build()?;
     let path = Builder::new_current_thread().enable_all().build()?;
-    let outcome = path.block_on(live(config, greet, &pool));
+    let outcome = path.block_on(live(run, &pool));
     // what still runs there after the deadline is not waited for
     pool.shutdown_background();
     outcome
 }
 
-async fn live(config: Config, greet: Greeting<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
+async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
-    let stop_deadline = config.stop_deadline;
-    let host = engine::engine(&config)?;
-    let mut state = State::open(&config)?;
+    let notifier = Notifier::from_environment();
+    let reload = Reload::new(run.source, run.config.clone());
+    let config = run.config;
+    let engine = engine::engine(&config)?;
+    let (store, Contents { state, waiting }) = state::open(&config)?;
     let (requests, reception) = requests::requests();
     let (opened, opening) = oneshot::channel();
     tokio::spawn(reception.run(opening));
+    let shared = Shared::new(store.clone(), state, requests, config.ha_discovery_prefix);
     let intervals = Intervals { online: config.online_interval, statistics: config.statistics_interval };
-    let shared = Shared { state: &mut state, requests, discovery_prefix: config.ha_discovery_prefix };
-    let loaded = start::load_all(&host, pool.handle(), config.services, shared).await?;
+    let loaded = start::load_all(&engine, pool.handle(), config.services, &shared).await?;
     let (connection, broker) = connect(config.broker, pool).await?;
-    greet(&Started { connection: &connection, embedded: broker.is_some(), services: &loaded });
+    (run.greet)(&Started { connection: &connection, embedded: broker.is_some(), services: &loaded });
 
     let (timers, clock) = timers::timers();
     tokio::spawn(timers.run());
-    let mut sessions = sessions::open(&connection, &loaded, config.presence_connections, &mut state)?;
-    // the reception lives as long as this task does
+    let sessions = sessions::open(&connection, &loaded, config.presence_connections, &store, waiting)?;
+    // an error means that nobody can make requests any more
     drop(opened.send((connection.clone(), sessions.main())));
-    let mut supervisor =
-        start::services(host, pool.handle().clone(), loaded, &sessions, &clock, intervals, &state.store).await?;
-    info!(services = supervisor.services(), "running");
+    let around = Surroundings { sessions: &sessions, clock: &clock, pool: pool.handle(), shared: &shared, intervals };
+    let supervisor = start::services(engine.clone(), loaded, &around).await?;
+    let pool = pool.handle().clone();
+    let mut house = House::new(engine, pool, clock, sessions, supervisor, run.logs, reload, (shared, intervals));
+    info!(services = house.supervisor.services(), "running");
 
-    loop {
-        tokio::select! {
-            signal = signals.next() => match signal {
-                Asked::Stop(name) => break info!("stopping on {name}"),
-                Asked::Report => supervisor.report().await,
-            },
-            () = supervisor.run() => {}
-            error = sessions.failed() => return Err(error),
-        }
-    }
-    let deadline = Instant::now() + stop_deadline;
-    tokio::select! {
-        name = signals.stop() => {
-            warn!("stopping at once on a second signal ({name})");
-            return Ok(ExitCode::from(INTERRUPTED));
-        }
-        () = async {
-            sessions.quiesce().await;
-            // what is late here is not acknowledged, so the broker delivers it again
-            let _ = tokio::time::timeout_at(deadline.into(), supervisor.stop(deadline)).await;
-            for (id, service) in supervisor.unfinished() {
-                warn!(service = service.name.as_str(), "has not stopped in time; what it is handling comes again");
-                sessions.offline(id, &service.base).await;
-            }
-            sessions.stop(deadline.max(Instant::now() + Duration::from_secs(1))).await;
-            state.store.flush().await;
-        } => {}
+    let name = serve(&mut house, &mut signals, &notifier, run.ready).await?;
+    info!("stopping on {name}");
+    notifier.tell("STOPPING=1");
+    let stopped = tokio::select! {
+        name = stop_signal(&mut signals) => Err(name),
+        () = stop(&mut house, &store) => Ok(()),
+        () = notifier.watch_for_ever() => Ok(()),
+    };
+    if let Err(name) = stopped {
+        warn!("stopping at once on a second signal ({name})");
+        return Ok(ExitCode::from(INTERRUPTED));
     }
     if let Some(broker) = broker
         && let Err(error) = broker.stop().await
@@ -121,6 +148,63 @@ async fn live(config: Config, greet: Greeting<'_>, pool: &Runtime) -> anyhow::Re
     }
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs until a signal says to stop: its name.
+async fn serve(
+    house: &mut House<'_>,
+    signals: &mut Signals,
+    notifier: &Notifier,
+    ready: &dyn Fn(),
+) -> anyhow::Result<&'static str> {
+    let mut status = house.sessions.main().connection();
+    let mut is_ready = false;
+    let mut pulse = tokio::time::Instant::now();
+    loop {
+        house.begin_reload(notifier);
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Received::Stop(name) => return Ok(name),
+                Received::Hangup => house.hangup(),
+                Received::Report => house.supervisor.report().await,
+            },
+            error = house.sessions.failed() => return Err(error),
+            left = house.supervisor.run() => house.close(left).await,
+            next = house.reload.next() => match next {
+                Next::Changed => house.ask("the file has changed"),
+                Next::Plan(plan) => house.conclude_reload(*plan, notifier).await,
+            },
+            () = notifier.watch(&mut pulse) => {}
+            _ = status.wait_for(|status| *status != ConnectionStatus::Connecting), if !is_ready => {
+                is_ready = true;
+                notifier.ready(house.supervisor.services());
+                ready();
+            }
+        }
+    }
+}
+
+/// The next signal to stop; the configuration is no longer read.
+async fn stop_signal(signals: &mut Signals) -> &'static str {
+    loop {
+        if let Received::Stop(name) = signals.next().await {
+            return name;
+        }
+    }
+}
+
+/// Lets everything end in order.
+async fn stop(house: &mut House<'_>, store: &Store) {
+    let deadline = Instant::now() + house.reload.config().stop_deadline;
+    house.sessions.quiesce().await;
+    // what is late here is not acknowledged, so the broker delivers it again
+    let _ = tokio::time::timeout_at(deadline.into(), house.supervisor.stop(deadline)).await;
+    for (id, service) in house.supervisor.unfinished() {
+        warn!(service = service.name.as_str(), "has not stopped in time; what it is handling comes again");
+        house.sessions.offline(id, &service).await;
+    }
+    house.sessions.stop(deadline.max(Instant::now() + Duration::from_secs(1))).await;
+    store.flush().await;
 }
 
 /// Starts the embedded broker if that is the one to use, and says how to reach the broker.
@@ -150,44 +234,5 @@ fn reachable(address: IpAddr) -> IpAddr {
         IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         one => one,
-    }
-}
-
-/// What a signal asks for.
-enum Asked {
-    /// To stop; with the signal's name.
-    Stop(&'static str),
-    /// Statistics in the log.
-    Report,
-}
-
-/// SIGTERM and SIGINT to stop, SIGUSR1 for statistics.
-struct Signals {
-    report: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        let report = signal(SignalKind::user_defined1())?;
-        Ok(Self { report, terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop("SIGTERM"),
-            _ = self.interrupt.recv() => Asked::Stop("SIGINT"),
-            _ = self.report.recv() => Asked::Report,
-        }
-    }
-
-    /// The next one that asks to stop.
-    async fn stop(&mut self) -> &'static str {
-        loop {
-            if let Asked::Stop(name) = self.next().await {
-                return name;
-            }
-        }
     }
 }

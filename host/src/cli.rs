@@ -3,7 +3,10 @@
 mod answers;
 mod check;
 mod client;
+mod control;
 mod format;
+mod install;
+mod places;
 mod publish;
 mod run;
 mod show;
@@ -31,6 +34,14 @@ pub struct Cli {
 enum Command {
     /// Run services until a signal stops them
     Run(run::Run),
+    /// Write a systemd unit that runs the host
+    Install(install::Install),
+    /// Say whether a host runs in the background
+    Status(control::Target),
+    /// Have the host in the background read its configuration again
+    Reload(control::Target),
+    /// Stop the host in the background and wait for its end
+    Stop(control::Stop),
     /// Say whether a file is a service that the host can run, and what it uses
     Check(check::Check),
     /// Show the configuration that is in effect
@@ -59,6 +70,10 @@ impl Cli {
         let config = self.config.as_deref();
         match self.command {
             Command::Run(run) => run.run(config),
+            Command::Install(install) => install.run(config),
+            Command::Status(target) => target.status(),
+            Command::Reload(target) => target.reload(),
+            Command::Stop(stop) => stop.run(),
             Command::Check(check) => check.run(),
             Command::Show(show) => show.run(config),
             Command::Publish(publish) => publish.run(config),

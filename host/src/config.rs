@@ -16,18 +16,21 @@ mod broker;
 mod connection;
 mod credentials;
 mod defaults;
+mod difference;
 mod given;
 mod grants;
 mod json;
 mod limits;
 mod load;
 mod logging;
+mod mqttservice;
 mod near;
 mod offline;
 mod place;
 mod problem;
 mod render;
 mod scalar;
+mod secret;
 mod section;
 mod select;
 mod service;
@@ -35,6 +38,7 @@ mod tls;
 mod units;
 mod yaml;
 
+pub use difference::Difference;
 pub use load::{Loaded, Selection};
 pub use problem::{ConfigError, Problem};
 
@@ -224,7 +228,7 @@ pub enum LogFormat {
 }
 
 /// One service.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Service {
     /// Its name: of the section, or of the component file's stem.
     pub name: String,
@@ -248,6 +252,9 @@ pub struct Service {
     pub log_level: Option<Level>,
     /// Its section as JSON, without the host's keys: what `config.get` gives.
     pub config: serde_json::Value,
+    /// Where `config` has values that came from a file or an environment variable, as JSON pointers (RFC 6901): they are not
+    /// to be shown.
+    pub secrets: Vec<String>,
 }
 
 /// A further topic that says whether a service is online; retained.
@@ -351,5 +358,12 @@ impl std::fmt::Display for HttpGrant {
             Some(port) if self.host.contains(':') => write!(f, "[{}]:{port}", self.host),
             Some(port) => write!(f, "{}:{port}", self.host),
         }
+    }
+}
+
+impl std::fmt::Debug for Service {
+    /// Without what only the guest reads: it may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("name", &self.name).field("base", &self.base).finish_non_exhaustive()
     }
 }

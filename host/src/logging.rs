@@ -1,13 +1,17 @@
 //! Surface: where log lines go and which are written. In: `tracing` events, `config::Logging`, the levels of services. Out:
-//! lines on stderr: for people with colours on a terminal and without elsewhere, or one JSON object a line. Owns the thread that
-//! writes, so that whoever logs never waits for the reader of stderr (see `logging::writer`).
+//! lines on stderr or in a file: for people with colours on a terminal and without elsewhere, or one JSON object a line. Owns the
+//! thread that writes, so that whoever logs never waits for the reader of stderr (see `logging::writer`).
 
+mod file;
+mod journal;
 mod json;
 mod line;
+mod look;
 mod writer;
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use tracing::field::{Field, Visit};
@@ -19,6 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{Config, Level, LogFormat};
+use look::Look;
 use writer::Pipe;
 
 /// Targets of what guests log begin with this; such events have a field `service`.
@@ -149,20 +154,43 @@ pub enum LoggingError {
     Twice,
     /// The system gave no thread.
     #[error("no thread for writing the log: {0}")]
-    Thread(#[from] std::io::Error),
+    Thread(std::io::Error),
+    /// The log file cannot be written.
+    #[error("cannot write the log file {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// More lines wait than may, so that the log file could not be opened again.
+    #[error("the log is not read: the log file was not opened again")]
+    Stuck,
 }
 
 /// Logging at work. Dropped at the end of the program, it writes what is waiting, for as long as a second.
 #[derive(Debug)]
 pub struct Logs {
     levels: Live,
+    look: Look,
     pipe: Pipe,
+    file: Option<PathBuf>,
 }
 
 impl Logs {
-    /// From now on these levels hold.
-    pub fn set(&self, levels: Levels) {
+    /// From now on these levels and this format hold.
+    pub fn set(&self, levels: Levels, format: LogFormat) {
         self.levels.set(levels);
+        self.look.set(format);
+    }
+
+    /// Opens the log file again, which may have been moved away; without one nothing is to be done.
+    ///
+    /// # Errors
+    /// When it cannot be written; lines go on into the old one then.
+    pub fn reopen(&self) -> Result<(), LoggingError> {
+        let Some(path) = &self.file else { return Ok(()) };
+        if self.pipe.redirect(file::open(path)?) { Ok(()) } else { Err(LoggingError::Stuck) }
     }
 
     /// How many lines were dropped because stderr was not read.
@@ -177,24 +205,26 @@ impl Drop for Logs {
     }
 }
 
-/// Sends the events of the whole process to stderr.
+/// Sends the events of the whole process to stderr, or to `file`.
 ///
 /// # Errors
-/// When it was done before, or the system gave no thread.
-pub fn start(levels: Levels, format: LogFormat) -> Result<Logs, LoggingError> {
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-    let pipe = Pipe::new(std::io::stderr())?;
+/// When it was done before, the system gave no thread, or the file cannot be written.
+pub fn start(levels: Levels, format: LogFormat, file: Option<&Path>) -> Result<Logs, LoggingError> {
+    let (pipe, look) = match file {
+        Some(path) => (Pipe::new(file::open(path)?), Look::new(format, false)),
+        None => (Pipe::new(std::io::stderr()), Look::new(format, journal::is_read())),
+    };
+    let colours = file.is_none()
+        && std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let pipe = pipe.map_err(LoggingError::Thread)?;
     let levels = Live(Arc::new(RwLock::new(levels)));
-    subscriber(levels.clone(), format, colours, pipe.clone()).try_init().map_err(|_| LoggingError::Twice)?;
-    Ok(Logs { levels, pipe })
+    subscriber(levels.clone(), look.clone(), colours, pipe.clone()).try_init().map_err(|_| LoggingError::Twice)?;
+    Ok(Logs { levels, look, pipe, file: file.map(Path::to_owned) })
 }
 
-fn subscriber(levels: Live, format: LogFormat, colours: bool, writer: Pipe) -> impl Subscriber + Send + Sync {
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
-    let lines = match format {
-        LogFormat::Text => lines.event_format(line::Text).boxed(),
-        LogFormat::Json => lines.event_format(json::Json).boxed(),
-    };
+fn subscriber(levels: Live, look: Look, colours: bool, writer: Pipe) -> impl Subscriber + Send + Sync {
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours).event_format(look);
     Registry::default().with(lines.with_filter(levels))
 }
 
@@ -217,7 +247,7 @@ mod tests {
         let buffer = Buffer::default();
         let pipe = Pipe::new(buffer.clone()).unwrap();
         let levels = Live(Arc::new(RwLock::new(levels)));
-        let subscriber = subscriber(levels.clone(), format, colours, pipe.clone());
+        let subscriber = subscriber(levels.clone(), Look::new(format, false), colours, pipe.clone());
         tracing::subscriber::with_default(subscriber, || act(&levels));
         pipe.finish();
         String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()

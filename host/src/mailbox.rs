@@ -95,8 +95,7 @@ pub struct Counters {
 
 /// A new mailbox: the end to put in and the end to take out.
 pub fn mailbox(limits: Limits) -> (Sender, Mailbox) {
-    let limits = Limits { messages: limits.messages.max(1), ..limits };
-    let shared = Arc::new(Shared { limits, state: Mutex::new(State { senders: 1, ..State::default() }) });
+    let shared = Arc::new(Shared { state: Mutex::new(State::new(limits)) });
     (Sender { shared: Arc::clone(&shared) }, Mailbox { shared })
 }
 
@@ -110,9 +109,14 @@ impl Sender {
     /// Puts a message in; never waits. The receipt of what was dropped is for the caller to settle.
     pub fn deliver(&self, delivery: Delivery) -> Delivered {
         let mut state = self.shared.lock();
-        let delivered = state.put(delivery, self.shared.limits);
+        let delivered = state.put(delivery);
         wake(state);
         delivered
+    }
+
+    /// From now on these limits hold; what waits already stays.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.lock().limits = limits;
     }
 
     /// Says that timers are due; rings that were not heard yet count as one.
@@ -213,7 +217,6 @@ impl Drop for Mailbox {
 
 #[derive(Debug)]
 struct Shared {
-    limits: Limits,
     state: Mutex<State>,
 }
 
@@ -230,8 +233,9 @@ impl Shared {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    limits: Limits,
     queue: VecDeque<Delivery>,
     /// Timers are due and the service does not know yet.
     rung: bool,
@@ -255,7 +259,21 @@ enum Turn {
 }
 
 impl State {
-    fn put(&mut self, delivery: Delivery, limits: Limits) -> Delivered {
+    fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            queue: VecDeque::new(),
+            rung: false,
+            notices: VecDeque::new(),
+            last: Turn::default(),
+            senders: 1,
+            receiver_gone: false,
+            sleeper: None,
+            counters: Counters::default(),
+        }
+    }
+
+    fn put(&mut self, delivery: Delivery) -> Delivered {
         self.counters.received += 1;
         if self.receiver_gone {
             self.counters.undelivered += 1;
@@ -263,8 +281,8 @@ impl State {
         }
         let held_back = delivery.message.qos != Qos::AtMostOnce && delivery.receipt.is_some();
         let mut dropped = None;
-        if self.queue.len() >= limits.messages {
-            match limits.when_full {
+        if self.queue.len() >= self.limits.messages.max(1) {
+            match self.limits.when_full {
                 WhenFull::DropOldest => dropped = self.drop_oldest(),
                 // the broker stops by itself at the receive maximum
                 WhenFull::Unacknowledged if held_back => {}

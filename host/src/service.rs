@@ -7,6 +7,7 @@ mod call;
 mod drops;
 pub mod lifecycle;
 mod presence;
+mod shared;
 pub mod statistics;
 mod switch;
 mod task;
@@ -14,7 +15,7 @@ mod task;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config;
 use crate::effects::Effects;
@@ -29,6 +30,7 @@ use crate::{session, timers};
 pub use call::prepare;
 pub use lifecycle::Status;
 pub use presence::{Announced, Presence, will};
+pub use shared::Shared;
 
 /// Commands that may wait for one service; the supervisor sends one at a time.
 const COMMANDS: usize = 4;
@@ -37,10 +39,16 @@ const COMMANDS: usize = 4;
 pub enum Command {
     /// Take over a started instance of a new component.
     Swap(Box<Prepared>),
+    /// Take over a new section of the configuration, with an instance that was started with it.
+    Change(Box<Change>),
+    /// Ask the running guest whether it takes over a new section of the configuration, and have it do so.
+    Offer(Box<Offer>),
     /// Say in the log what its calls cost.
     Report,
-    /// Handle what waits until the deadline, stop, and end.
+    /// Handle what waits until the deadline, stop, and end; what is left is delivered again when the host starts again.
     Stop(Instant),
+    /// As `Stop`, but for good, while the host goes on: what is left is given up, so that the acknowledgements behind it can leave.
+    Leave(Instant),
 }
 
 /// An instance whose `start` has ended well, and what it asked for: ready to take over.
@@ -51,6 +59,44 @@ pub struct Prepared {
     pub instance: Box<Instance>,
     /// What `start` asked for.
     pub effects: Effects,
+}
+
+/// A new section of the configuration, ready to be taken over.
+pub struct Change {
+    /// The section.
+    pub config: Arc<config::Service>,
+    /// What the guest gets to know of it.
+    pub setting: Arc<Setting>,
+    /// An instance that was started with it.
+    pub prepared: Prepared,
+}
+
+/// A new section of the configuration for the guest that runs.
+pub struct Offer {
+    /// The section.
+    pub config: Arc<config::Service>,
+    /// What the guest gets to know.
+    pub setting: Arc<Setting>,
+    /// Whether it has taken it over; if not, why, and then nothing has changed.
+    pub answer: oneshot::Sender<Result<(), String>>,
+}
+
+/// Offers new sections to a service.
+#[derive(Clone)]
+pub struct Asker(mpsc::Sender<Command>);
+
+impl Asker {
+    /// Has the guest take over a new section.
+    ///
+    /// # Errors
+    /// Why it has not; then nothing has changed.
+    pub async fn offer(&self, config: Arc<config::Service>, setting: Arc<Setting>) -> Result<(), String> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || "the service has ended".to_owned();
+        let offer = Offer { config, setting, answer };
+        self.0.send(Command::Offer(Box::new(offer))).await.map_err(|_| gone())?;
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
 }
 
 /// What a service works with; all of it is made by the supervisor.
@@ -85,6 +131,22 @@ impl Handle {
     /// Asks for something; `false` when the service has ended.
     pub async fn send(&self, command: Command) -> bool {
         self.commands.send(command).await.is_ok()
+    }
+
+    /// Waits until a command can be given without waiting, or the service has ended. Cancel-safe.
+    pub async fn room(&self) {
+        // an error means that the service has ended
+        let _ = self.commands.reserve().await;
+    }
+
+    /// Gives a command for which there is room; `false` when there is none, or the service has ended.
+    pub fn give(&self, command: Command) -> bool {
+        self.commands.try_send(command).is_ok()
+    }
+
+    /// Who can offer new sections to it.
+    pub fn asker(&self) -> Asker {
+        Asker(self.commands.clone())
     }
 
     /// What the service is doing.

@@ -69,10 +69,11 @@ impl Session {
     pub fn new(connection: Connection, will: Option<Message>, router: Router) -> (Self, Handle) {
         let (commands, waiting) = mpsc::channel(WAITING_COMMANDS);
         let (stop, stopped) = mpsc::channel(1);
+        let (renewals, renewed) = mpsc::channel(1);
         let (status, seen) = watch::channel(ConnectionStatus::Connecting);
-        let inputs = Inputs { commands: waiting, stop: stopped };
+        let inputs = Inputs { commands: waiting, stop: stopped, renewals: renewed };
         let task = Task::new(Arc::new(connection), will, router, inputs, status);
-        (Self { task }, Handle::new(commands, stop, seen))
+        (Self { task }, Handle::new(commands, stop, renewals, seen))
     }
 
     /// Before the session runs: `waiting` was kept on disk by an earlier run and is to be sent; `keeper` keeps what waits from now

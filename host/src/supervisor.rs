@@ -1,9 +1,10 @@
-//! Actor: keeps the services. In: changed component files and the order to stop. Out: swaps and stops to the services.
-//! Owns the services' handles, the watch on their files and the preparation of new versions.
+//! Actor: keeps the services. In: changed component files, new sections of the configuration, the order to stop. Out: swaps,
+//! changes and stops to the services. Owns the services' handles, the watch on their files and the preparation of new versions.
 
 pub mod load;
+pub mod reload;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use tokio::time::{Interval, interval_at};
 use tracing::{error, info, warn};
 
 use crate::config;
-use crate::guest::{self, Setting};
+use crate::guest::{self, Component, Setting};
 use crate::router::ServiceId;
 use crate::service::{self, Command, Prepared, Status};
 use crate::watch::Watch;
@@ -33,8 +34,8 @@ pub struct Entry {
     pub setting: Arc<Setting>,
     /// Its component file.
     pub file: PathBuf,
-    /// Hash of the component that runs; `None` while none could be loaded.
-    pub hash: Option<Hash>,
+    /// The component that runs; `None` while none could be loaded.
+    pub component: Option<Component>,
     /// The way to it.
     pub handle: service::Handle,
 }
@@ -50,10 +51,27 @@ pub struct Supervisor {
     again: HashSet<PathBuf>,
     /// When statistics are logged; `None`: on request only.
     reports: Option<Interval>,
+    /// What is to be told to services as soon as they take it.
+    orders: VecDeque<Order>,
+    /// Services that are no longer configured and have not ended yet.
+    leaving: JoinSet<ServiceId>,
 }
 
-/// A prepared instance for the service with this index, or why there is none.
-type Replacement = (usize, Hash, Result<Prepared, guest::Fault>);
+/// Something to be told to a service, and what the log says about it.
+struct Order {
+    id: ServiceId,
+    command: Command,
+    news: String,
+}
+
+/// A new version for one service.
+struct Replacement {
+    id: ServiceId,
+    component: Component,
+    /// What the instance was started with.
+    setting: Arc<Setting>,
+    prepared: Result<Prepared, guest::Fault>,
+}
 
 impl Supervisor {
     /// Keeps `entries`, whose files `watch` watches.
@@ -67,7 +85,8 @@ impl Supervisor {
     ) -> Self {
         let (preparing, busy, again) = (JoinSet::new(), HashSet::new(), HashSet::new());
         let reports = (!reports.is_zero()).then(|| interval_at(tokio::time::Instant::now() + reports, reports));
-        Self { host, pool, entries, watch, preparing, busy, again, reports }
+        let (orders, leaving) = (VecDeque::new(), JoinSet::new());
+        Self { host, pool, entries, watch, preparing, busy, again, orders, leaving, reports }
     }
 
     /// How many services there are.
@@ -75,14 +94,19 @@ impl Supervisor {
         self.entries.len()
     }
 
-    /// Swaps services whose files change, for ever. Cancel-safe.
-    pub async fn run(&mut self) {
+    /// Swaps services whose files change until one that was to leave has ended: that one is returned. Cancel-safe.
+    pub async fn run(&mut self) -> ServiceId {
         loop {
             tokio::select! {
+                () = hand_over(&mut self.orders, &self.entries), if !self.orders.is_empty() => {}
+                Some(left) = self.leaving.join_next() => match left {
+                    Ok(id) => return id,
+                    Err(bug) => error!("waiting for a service failed in the host, which is a bug: {bug}"),
+                },
                 file = self.watch.changed() => self.prepare(file),
                 () = due(&mut self.reports) => self.report().await,
                 Some(done) = self.preparing.join_next() => match done {
-                    Ok((file, outcome)) => self.take_over(file, outcome).await,
+                    Ok((file, outcome)) => self.take_over(file, outcome),
                     Err(bug) => error!("preparing a component failed in the host, which is a bug: {bug}"),
                 },
             }
@@ -104,6 +128,7 @@ impl Supervisor {
         for entry in &mut self.entries {
             entry.handle.ended().await;
         }
+        while self.leaving.join_next().await.is_some() {}
     }
 
     /// The services that have not ended.
@@ -118,9 +143,9 @@ impl Supervisor {
             self.again.insert(file);
             return;
         }
-        let users: Vec<_> = (self.entries.iter().enumerate())
-            .filter(|(_, entry)| entry.file == file)
-            .map(|(index, entry)| (index, entry.hash, entry.setting.clone()))
+        let users: Vec<_> = (self.entries.iter())
+            .filter(|entry| entry.file == file)
+            .map(|entry| (entry.id, entry.hash(), entry.setting.clone()))
             .collect();
         let (host, pool) = (self.host.clone(), self.pool.clone());
         self.preparing.spawn_on(
@@ -132,12 +157,12 @@ impl Supervisor {
         );
     }
 
-    async fn take_over(&mut self, file: PathBuf, outcome: Result<Vec<Replacement>, LoadError>) {
+    fn take_over(&mut self, file: PathBuf, outcome: Result<Vec<Replacement>, LoadError>) {
         self.busy.remove(&file);
         match outcome {
             Ok(replacements) => {
-                for (index, hash, prepared) in replacements {
-                    self.swap(index, hash, prepared).await;
+                for replacement in replacements {
+                    self.swap(replacement);
                 }
             }
             Err(error) => warn!("{error}; the running version stays"),
@@ -147,23 +172,23 @@ impl Supervisor {
         }
     }
 
-    async fn swap(&mut self, index: usize, hash: Hash, prepared: Result<Prepared, guest::Fault>) {
-        let Some(entry) = self.entries.get_mut(index) else { return };
+    fn swap(&mut self, new: Replacement) {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == new.id) else { return };
+        if !Arc::ptr_eq(&entry.setting, &new.setting) {
+            // its section changed meanwhile: the instance was started with the former one
+            self.again.insert(entry.file.clone());
+            return;
+        }
         let service = entry.config.name.as_str();
-        match prepared {
+        let (file, version) = (entry.file.display(), short(&new.component.hash()));
+        match new.prepared {
             Ok(prepared) => {
-                entry.hash = Some(hash);
-                if entry.handle.send(Command::Swap(Box::new(prepared))).await {
-                    info!(service, version = short(&hash), "new version of {} takes over", entry.file.display());
-                }
+                let news = format!("new version of {file} takes over version={version}");
+                entry.component = Some(new.component);
+                self.orders.push_back(Order { id: entry.id, command: Command::Swap(Box::new(prepared)), news });
             }
             Err(fault) => {
-                let file = entry.file.display();
-                warn!(
-                    service,
-                    version = short(&hash),
-                    "{file}: the new version did not start, the running one stays: {fault}"
-                );
+                warn!(service, version, "{file}: the new version did not start, the running one stays: {fault}");
             }
         }
     }
@@ -176,6 +201,26 @@ async fn due(interval: &mut Option<Interval>) {
     }
 }
 
+impl Entry {
+    fn hash(&self) -> Option<Hash> {
+        self.component.as_ref().map(Component::hash)
+    }
+}
+
+/// Gives the first order when its service takes it. Cancel-safe: it is taken out of the queue when it is given.
+async fn hand_over(orders: &mut VecDeque<Order>, entries: &[Entry]) {
+    let Some(first) = orders.front() else { return };
+    let entry = entries.iter().find(|entry| entry.id == first.id);
+    if let Some(entry) = entry {
+        entry.handle.room().await;
+    }
+    if let (Some(order), Some(entry)) = (orders.pop_front(), entry)
+        && entry.handle.give(order.command)
+    {
+        info!(service = entry.config.name.as_str(), "{}", order.news);
+    }
+}
+
 /// Enough of a hash to tell versions apart in a log.
 fn short(hash: &Hash) -> String {
     hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
@@ -185,14 +230,14 @@ async fn replacements(
     host: &Arc<guest::Host>,
     pool: &tokio::runtime::Handle,
     file: &Path,
-    users: Vec<(usize, Option<Hash>, Arc<Setting>)>,
+    users: Vec<(ServiceId, Option<Hash>, Arc<Setting>)>,
 ) -> Result<Vec<Replacement>, LoadError> {
     let component = load(host, pool, file).await?;
-    let hash = component.hash();
     let mut replacements = Vec::new();
-    for (index, running, setting) in users {
-        if running != Some(hash) {
-            replacements.push((index, hash, service::prepare(component.clone(), setting).await));
+    for (id, running, setting) in users {
+        if running != Some(component.hash()) {
+            let prepared = service::prepare(component.clone(), setting.clone()).await;
+            replacements.push(Replacement { id, component: component.clone(), setting, prepared });
         }
     }
     Ok(replacements)

@@ -126,11 +126,24 @@ impl BaseTopic {
         Self::new(&format!("service/{name}"))
     }
 
-    /// A base topic from `data_topic`; the slash at the end is added where it is missing.
+    /// No base topic: what is relative to it is a full topic.
+    pub fn global() -> Self {
+        Self("".into())
+    }
+
+    /// Whether it is no base topic.
+    pub fn is_global(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A base topic from `data_topic`; empty text is none; the slash at the end is added where it is missing.
     ///
     /// # Errors
     /// When `text` is no topic name.
     pub fn new(text: &str) -> Result<Self, TopicError> {
+        if text.is_empty() {
+            return Ok(Self::global());
+        }
         let text = if text.ends_with('/') { text.to_owned() } else { format!("{text}/") };
         Topic::new(text.clone())?;
         Ok(Self(text.into()))

@@ -1,5 +1,4 @@
-//! Actor: notices that component files were replaced. In: the paths of the files, and what the operating system says about
-//! their directories. Out: the path of each file whose content may be new, once it has been quiet for a moment. Owns the
+//! Actor: notices that files were replaced: components and the configuration. In: their paths, and what the operating system says about their directories. Out: the path of each file whose content may be new, once it has been quiet for a moment. Owns the
 //! watches and what was last seen of each file.
 //!
 //! Renaming over the file, rewriting it in place and switching a symbolic link on the way to it are all seen, because every
@@ -40,7 +39,7 @@ struct Seen {
     modified: Option<SystemTime>,
 }
 
-/// Watches component files.
+/// Watches files.
 #[derive(Debug)]
 pub struct Watch {
     watcher: RecommendedWatcher,
@@ -66,6 +65,21 @@ impl Watch {
         let mut watch = Self { watcher, touched, files, directories: HashSet::new(), pending: HashMap::new() };
         watch.cover()?;
         Ok(watch)
+    }
+
+    /// Watches `files` and no others from now on; what new ones are now counts as seen.
+    ///
+    /// # Errors
+    /// When the operating system refuses to watch one of their directories.
+    pub fn watch(&mut self, files: impl IntoIterator<Item = PathBuf>) -> Result<(), WatchError> {
+        let mut known = std::mem::take(&mut self.files);
+        let seen = |file: PathBuf| {
+            let seen = known.remove(&file).unwrap_or_else(|| see(&file));
+            (file, seen)
+        };
+        self.files = files.into_iter().map(seen).collect();
+        self.pending.retain(|file, _| self.files.contains_key(file));
+        self.cover()
     }
 
     /// The next file that changed and was then left alone. Cancel-safe.

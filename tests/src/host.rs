@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
@@ -194,6 +194,50 @@ impl Host {
         let new = self.folder.path().join(format!("{name}.new"));
         std::fs::write(&new, component)?;
         Ok(std::fs::rename(new, self.file(name))?)
+    }
+
+    /// The configuration that it was started with.
+    pub fn config(&self) -> Value {
+        Value::Object(self.setup.config.clone())
+    }
+
+    /// Writes `text` into the place of its configuration file, by a rename.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn configure(&self, text: impl ToString) -> Result<()> {
+        let new = self.folder.path().join("miqro.new");
+        std::fs::write(&new, text.to_string())?;
+        Ok(std::fs::rename(new, self.folder.path().join("miqro.yml"))?)
+    }
+
+    /// Writes a new configuration and waits until it is in force.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn reconfigured(&self, config: &Value) -> Result<()> {
+        let outcome = self.configured(config).await?;
+        ensure!(outcome.contains("is in force"), self.output().told(&outcome));
+        Ok(())
+    }
+
+    /// Writes a new configuration and waits until it is refused: what is said about it.
+    ///
+    /// # Errors
+    /// When it is taken.
+    pub async fn refused(&self, config: impl ToString) -> Result<String> {
+        let line = self.output().lines().len();
+        let outcome = self.configured(config).await?;
+        ensure!(outcome.contains("is refused"), self.output().told(&outcome));
+        Ok(self.output().lines()[line..].join("\n"))
+    }
+
+    async fn configured(&self, config: impl ToString) -> Result<String> {
+        let line = self.output().lines().len();
+        self.configure(config)?;
+        let concluded =
+            |line: &str| ["is in force", "is refused", "has not changed"].iter().any(|words| line.contains(words));
+        self.output().wait_from(line, "the end of a reload", concluded).await
     }
 
     /// Asks it to stop (SIGTERM) and waits for its end.

@@ -27,12 +27,12 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ),
     ("machines", &["guest", "session::codec", "session::link"]),
     ("actors", &["presence", "requests", "service", "session", "store", "supervisor", "timers", "watch"]),
-    ("surfaces", &["broker", "logging"]),
+    ("surfaces", &["broker", "daemon", "logging"]),
     ("wiring", &["app", "cli", "lib", "main"]),
 ];
 
 /// Third-party names that stand at one place each.
-const AT_HOME: [(&str, &[&str]); 11] = [
+const AT_HOME: [(&str, &[&str]); 12] = [
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("hyper", &["guest"]),
@@ -40,6 +40,7 @@ const AT_HOME: [(&str, &[&str]); 11] = [
     ("notify", &["watch"]),
     ("redb", &["store"]),
     ("rumqttc", &["session::codec"]),
+    ("rustix", &["daemon"]),
     ("saphyr_parser", &["config"]),
     ("wasmtime", &["guest"]),
     ("wasmtime_wasi", &["guest"]),

@@ -5,40 +5,62 @@
 //! its own that carries nothing else. With more services than `presence_connections` the main session's will stands for the
 //! whole host, and each service's `1` expires by itself unless it is renewed.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::config::Connection;
-use crate::message::{Message, Qos};
+use crate::config::{self, Connection};
+use crate::message::{Message, Publication, Qos};
 use crate::router::{Router, ServiceId};
 use crate::service;
 use crate::session::{self, Command, Keeper, Session, SessionError, Stopped};
-use crate::topic::{BaseTopic, Topic};
+use crate::store::Store;
+use crate::topic::Topic;
 
 use super::start::Loaded;
-use super::state::State;
 
 /// How long an `online` of `1` lasts without renewal where no will stands behind it.
 const EXPIRY: Duration = Duration::from_secs(180);
 
+/// How long the presence connection of a service that is gone may take to say so.
+const PRESENCE_STOP: Duration = Duration::from_secs(2);
+
 /// The running sessions.
 pub struct Sessions {
     main: session::Handle,
-    presences: Vec<session::Handle>,
-    expiry: Option<Duration>,
+    /// What all of them connect with.
+    connection: Connection,
+    presences: HashMap<ServiceId, Own>,
+    /// The service whose will is the main session's.
+    first: Option<ServiceId>,
+    /// More services than this have no connections of their own.
+    limit: usize,
     /// What is to be said for the whole host at a clean stop, where the services have no wills of their own.
     offline: Option<Message>,
     tasks: JoinSet<Result<Stopped, SessionError>>,
+}
+
+/// A service's own presence connection.
+struct Own {
+    /// What its client identifier ends in.
+    suffix: String,
+    handle: session::Handle,
 }
 
 /// Opens the sessions. The routes of all services are in place before the first one connects.
 ///
 /// # Errors
 /// When a base topic leaves no room for `online`.
-pub fn open(connection: &Connection, loaded: &[Loaded], limit: usize, state: &mut State) -> anyhow::Result<Sessions> {
+pub fn open(
+    connection: &Connection,
+    loaded: &[Loaded],
+    limit: usize,
+    store: &Store,
+    waiting: Vec<(u64, Publication)>,
+) -> anyhow::Result<Sessions> {
     let shared_will = loaded.len() > limit.saturating_add(1);
     let mut router = Router::default();
     for one in loaded {
@@ -46,32 +68,32 @@ pub fn open(connection: &Connection, loaded: &[Loaded], limit: usize, state: &mu
         router.attach(one.id, one.mailbox.0.clone(), &one.subscriptions);
     }
     let will = match loaded.first() {
-        Some(first) if !shared_will => Some(service::will(&first.config.base)?),
+        Some(first) if !shared_will => Some(service::will(&first.config)?),
         _ => Some(host_will(connection)?),
     };
     let (mut session, main) = Session::new(connection.clone(), will.clone(), router);
-    let store = state.store.clone();
-    session.keep_with(Keeper(Box::new(move |changes| store.keep(changes))), std::mem::take(&mut state.waiting));
+    let store = store.clone();
+    session.keep_with(Keeper(Box::new(move |changes| store.keep(changes))), waiting);
     let mut tasks = JoinSet::new();
     tasks.spawn(session.run());
-    let mut presences = Vec::new();
+    let offline = will.clone().filter(|_| shared_will);
+    let first = loaded.first().map(|first| first.id).filter(|_| !shared_will);
+    let (connection, presences) = (connection.clone(), HashMap::new());
+    let mut sessions = Sessions { main, connection, presences, first, limit, offline, tasks };
     if shared_will {
+        sessions.limit = 0;
         let most = limit.saturating_add(1);
         warn!(
             "more than {most} services: they share one will, on {}; `online` of a service expires {EXPIRY:?} after the host is gone",
             will.as_ref().map_or("", |will| will.topic.as_str())
         );
-        announce_host(&main, connection)?;
+        announce_host(&sessions.main, &sessions.connection)?;
     } else {
         for one in loaded.iter().skip(1) {
-            let own = presence_connection(connection, &one.config.name);
-            let (session, handle) = Session::new(own, Some(service::will(&one.config.base)?), Router::default());
-            tasks.spawn(session.run());
-            presences.push(handle);
+            sessions.add(one.id, one.config.name.clone(), &one.config)?;
         }
     }
-    let (expiry, offline) = (shared_will.then_some(EXPIRY), will.filter(|_| shared_will));
-    Ok(Sessions { main, presences, expiry, offline, tasks })
+    Ok(sessions)
 }
 
 impl Sessions {
@@ -82,8 +104,54 @@ impl Sessions {
 
     /// Where the `online` of a service is announced, and how long a `1` lasts there.
     pub fn presence(&self, service: ServiceId) -> (session::Handle, Option<Duration>) {
-        let own = (service.0 as usize).checked_sub(1).and_then(|index| self.presences.get(index));
-        (own.unwrap_or(&self.main).clone(), self.expiry)
+        match self.presences.get(&service) {
+            Some(own) => (own.handle.clone(), None),
+            None => (self.main.clone(), (self.first != Some(service)).then_some(EXPIRY)),
+        }
+    }
+
+    /// Opens the presence connection of one more service, if there is room for one. `suffix`: what its client identifier ends
+    /// in.
+    ///
+    /// # Errors
+    /// When the base topic leaves no room for `online`.
+    pub fn add(&mut self, service: ServiceId, suffix: String, config: &config::Service) -> anyhow::Result<()> {
+        let will = service::will(config)?;
+        if self.presences.len() >= self.limit {
+            warn!(
+                service = config.name.as_str(),
+                "has no presence connection, since there are {} already: its `online` expires {EXPIRY:?} after the host is gone",
+                self.limit
+            );
+            return Ok(());
+        }
+        let own = presence_connection(&self.connection, &suffix);
+        let (session, handle) = Session::new(own, Some(will), Router::default());
+        self.tasks.spawn(session.run());
+        self.presences.insert(service, Own { suffix, handle });
+        Ok(())
+    }
+
+    /// Closes what the service had, after its end; what it left behind is given up.
+    pub async fn remove(&mut self, service: ServiceId) {
+        self.main.send(Command::Detach { service }).await;
+        if let Some(own) = self.presences.remove(&service) {
+            own.handle.send(Command::Stop { deadline: Instant::now() + PRESENCE_STOP }).await;
+        }
+    }
+
+    /// Connects anew with these settings; the session and its routes stay.
+    pub async fn renew(&mut self, connection: Connection) {
+        self.main.renew(connection.clone()).await;
+        for own in self.presences.values() {
+            own.handle.renew(presence_connection(&connection, &own.suffix)).await;
+        }
+        self.connection = connection;
+    }
+
+    /// What the sessions connect with.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Waits until a session ends by a fault that reconnecting cannot mend.
@@ -99,9 +167,9 @@ impl Sessions {
     }
 
     /// Says that a service is offline which did not come to say so itself.
-    pub async fn offline(&self, service: ServiceId, base: &BaseTopic) {
-        if let Ok(offline) = service::will(base) {
-            self.presence(service).0.send(Command::Announce(offline)).await;
+    pub async fn offline(&self, id: ServiceId, service: &config::Service) {
+        if let Ok(offline) = service::will(service) {
+            self.presence(id).0.send(Command::Announce(offline)).await;
         }
     }
 
@@ -115,7 +183,7 @@ impl Sessions {
         if let Some(offline) = self.offline.take() {
             self.main.send(Command::Announce(offline)).await;
         }
-        for handle in self.presences.iter().chain([&self.main]) {
+        for handle in self.presences.values().map(|own| &own.handle).chain([&self.main]) {
             handle.send(Command::Stop { deadline }).await;
         }
         while let Some(ended) = self.tasks.join_next().await {
@@ -126,9 +194,9 @@ impl Sessions {
     }
 }
 
-fn presence_connection(connection: &Connection, service: &str) -> Connection {
+fn presence_connection(connection: &Connection, suffix: &str) -> Connection {
     Connection {
-        client_id: format!("{}-{service}", connection.client_id),
+        client_id: format!("{}-{suffix}", connection.client_id),
         clean_start: true,
         session_expiry: Duration::ZERO,
         ..connection.clone()

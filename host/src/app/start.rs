@@ -12,20 +12,18 @@ use tracing::{error, warn};
 
 use crate::config;
 use crate::effects::Effects;
-use crate::guest::{self, Component, Requests, Setting};
+use crate::guest::{self, Component, Setting};
 use crate::mailbox::{self, Mailbox};
 use crate::message::Subscription;
 use crate::router::ServiceId;
-use crate::service::{self, Announced, First, Parts, Presence};
-use crate::store::Store;
+use crate::service::{self, Announced, First, Parts, Presence, Shared};
 use crate::supervisor::load::{LoadError, load};
+use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
 use crate::timers;
-use crate::topic::Topic;
 use crate::watch::Watch;
 
 use super::sessions::Sessions;
-use super::state::State;
 
 /// A service whose component is loaded, or could not be.
 pub struct Loaded {
@@ -37,24 +35,14 @@ pub struct Loaded {
     pub setting: Arc<Setting>,
     /// Its component file.
     pub file: PathBuf,
-    /// Hash of the component.
-    pub hash: Option<[u8; 32]>,
+    /// Its component; `None` when it could not be loaded.
+    pub component: Option<Component>,
     /// How it begins.
     pub first: First,
     /// What it is subscribed to from the beginning.
     pub subscriptions: Vec<Subscription>,
     /// Where its messages wait.
     pub mailbox: (mailbox::Sender, Mailbox),
-}
-
-/// What services have of the host, beside what is their own.
-pub struct Shared<'a> {
-    /// Their state.
-    pub state: &'a mut State,
-    /// Where their requests go.
-    pub requests: Requests,
-    /// Where Home Assistant looks for announcements.
-    pub discovery_prefix: Topic,
 }
 
 /// Loads and starts every service. One that fails is said in the log and waits for a better file; the others run.
@@ -65,7 +53,7 @@ pub async fn load_all(
     host: &Arc<guest::Host>,
     pool: &Handle,
     services: Vec<config::Service>,
-    mut shared: Shared<'_>,
+    shared: &Shared,
 ) -> anyhow::Result<Vec<Loaded>> {
     let mut components: HashMap<PathBuf, Result<Component, LoadError>> = HashMap::new();
     let mut loaded = Vec::with_capacity(services.len());
@@ -77,7 +65,7 @@ pub async fn load_all(
             components.insert(file.clone(), load(host, pool, &file).await);
         }
         let component = components.get(&file).and_then(|result| result.as_ref().ok()).cloned();
-        loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, pool, &mut shared).await);
+        loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, pool, shared).await);
     }
     let all_failed = components.values().all(Result::is_err);
     let mut failed = loaded.iter().filter_map(|one| Some((one, components.remove(&one.file)?.err()?)));
@@ -96,20 +84,10 @@ async fn begin(
     file: PathBuf,
     component: Option<Component>,
     pool: &Handle,
-    shared: &mut Shared<'_>,
+    shared: &Shared,
 ) -> Loaded {
-    let setting = Arc::new(Setting {
-        name: config.name.clone(),
-        base: config.base.clone(),
-        config_json: config.config.to_string(),
-        limits: config.limits.clone(),
-        grants: config.grants.clone(),
-        offline: config.offline.clone(),
-        discovery_prefix: shared.discovery_prefix.clone(),
-        belongings: shared.state.belongings(&config).await,
-        requests: Some(shared.requests.clone()),
-    });
-    let hash = component.as_ref().map(Component::hash);
+    let setting = Arc::new(shared.setting(&config).await);
+    let running = component.clone();
     let first = match component {
         None => First::Nothing,
         Some(component) => match pool.spawn(service::prepare(component.clone(), setting.clone())).await {
@@ -127,23 +105,46 @@ async fn begin(
     let nothing = Effects::default();
     let effects = if let First::Prepared(prepared) = &first { &prepared.effects } else { &nothing };
     let subscriptions = service::subscriptions(&config, effects);
-    if let First::Prepared(_) = first
-        && !called(&config, &subscriptions)
-        && effects.timers.is_empty()
-    {
+    if let First::Prepared(_) = first {
+        warn_idle(&config, effects);
+    }
+    let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
+    Loaded { id, config: Arc::new(config), setting, file, component: running, first, subscriptions, mailbox }
+}
+
+/// A service whose instance was started already: one that a new configuration brings.
+pub fn prepared(id: ServiceId, ready: Ready) -> Loaded {
+    let Ready { config, setting, file, prepared } = ready;
+    warn_idle(&config, &prepared.effects);
+    let subscriptions = service::subscriptions(&config, &prepared.effects);
+    let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
+    let component = Some(prepared.component.clone());
+    Loaded { id, config, setting, file, component, first: First::Prepared(Box::new(prepared)), subscriptions, mailbox }
+}
+
+fn warn_idle(config: &config::Service, effects: &Effects) {
+    // one subscription is the host's own, for the service's switch
+    if service::subscriptions(config, effects).len() <= 1 && effects.timers.is_empty() {
         let section = format!("services.{}.subscriptions", config.name);
         warn!(
             service = config.name.as_str(),
             "will never be called: it has no subscriptions and no timers; write {section}: [<filter>]"
         );
     }
-    let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
-    Loaded { id, config: Arc::new(config), setting, file, hash, first, subscriptions, mailbox }
 }
 
-/// Whether there are subscriptions beside the one for the service's switch.
-fn called(config: &config::Service, subscriptions: &[Subscription]) -> bool {
-    !config.subscriptions.is_empty() || subscriptions.len() > 1
+/// Where services run.
+pub struct Surroundings<'a> {
+    /// The MQTT connections.
+    pub sessions: &'a Sessions,
+    /// The timers task.
+    pub clock: &'a timers::Handle,
+    /// Where slow guest calls run.
+    pub pool: &'a Handle,
+    /// What services share.
+    pub shared: &'a Shared,
+    /// How often something is done.
+    pub intervals: Intervals,
 }
 
 /// How often something is done.
@@ -161,47 +162,45 @@ pub struct Intervals {
 /// When a base topic leaves no room for `online`, or the component files cannot be watched.
 pub async fn services(
     host: Arc<guest::Host>,
-    pool: Handle,
     loaded: Vec<Loaded>,
-    sessions: &Sessions,
-    clock: &timers::Handle,
-    intervals: Intervals,
-    store: &Store,
+    around: &Surroundings<'_>,
 ) -> anyhow::Result<Supervisor> {
     let watch = Watch::new(loaded.iter().map(|one| one.file.clone()))?;
     let mut entries = Vec::with_capacity(loaded.len());
     for one in loaded {
-        clock.register(one.id, one.mailbox.0.clone()).await;
-        let (session, expiry) = sessions.presence(one.id);
-        let announced = Announced {
-            session,
-            expiry,
-            interval: intervals.online,
-            main: sessions.main(),
-            further: one.config.availability.clone(),
-        };
-        let presence = Presence::new(&one.config.base, announced)?;
-        let parts = Parts {
-            id: one.id,
-            config: one.config.clone(),
-            setting: one.setting.clone(),
-            mailbox: one.mailbox,
-            session: sessions.main(),
-            timers: clock.clone(),
-            presence,
-            store: store.clone(),
-            pool: pool.clone(),
-        };
-        let (handle, task) = service::service(parts, one.first);
-        tokio::spawn(task);
-        entries.push(Entry {
-            id: one.id,
-            config: one.config,
-            setting: one.setting,
-            file: one.file,
-            hash: one.hash,
-            handle,
-        });
+        entries.push(run(one, around).await?);
     }
-    Ok(Supervisor::new(host, pool, entries, watch, intervals.statistics))
+    Ok(Supervisor::new(host, around.pool.clone(), entries, watch, around.intervals.statistics))
+}
+
+/// Makes one service run.
+///
+/// # Errors
+/// When its base topic leaves no room for `online`.
+pub async fn run(one: Loaded, around: &Surroundings<'_>) -> anyhow::Result<Entry> {
+    let Loaded { id, config, setting, file, component, first, mailbox, .. } = one;
+    let (session, expiry) = around.sessions.presence(id);
+    let announced = Announced {
+        session,
+        expiry,
+        interval: around.intervals.online,
+        main: around.sessions.main(),
+        further: config.availability.clone(),
+    };
+    let presence = Presence::new(&config, announced)?;
+    around.clock.register(id, mailbox.0.clone()).await;
+    let parts = Parts {
+        id,
+        config: config.clone(),
+        setting: setting.clone(),
+        mailbox,
+        session: around.sessions.main(),
+        timers: around.clock.clone(),
+        presence,
+        store: around.shared.store.clone(),
+        pool: around.pool.clone(),
+    };
+    let (handle, task) = service::service(parts, first);
+    tokio::spawn(task);
+    Ok(Entry { id, config, setting, file, component, handle })
 }

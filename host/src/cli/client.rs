@@ -120,7 +120,7 @@ impl Client {
                 // From here on the session reconnects by itself, and says so; and what the broker refuses. Without a log it
                 // works as well.
                 Ok(()) => {
-                    logs = logging::start(Levels::all(Level::Warning), LogFormat::Text).ok();
+                    logs = logging::start(Levels::all(Level::Warning), LogFormat::Text, None).ok();
                     work(&handle).await
                 }
                 Err(error) => Err(error),

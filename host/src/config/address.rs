@@ -99,7 +99,8 @@ fn default_port(transport: &Transport) -> u16 {
     }
 }
 
-fn host(text: &str) -> Result<String, String> {
+/// The name or address of a broker.
+pub(super) fn host(text: &str) -> Result<String, String> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let wrong = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':' | '@' | '?' | '#');
     if bare.parse::<IpAddr>().is_ok() || !(bare.is_empty() || bare.contains(wrong)) {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::address::{self, Address};
-use super::credentials::{credentials, users};
+use super::credentials::{MIQRO, credentials, users};
 use super::given::Given;
 use super::place::Place;
 use super::section::Section;
@@ -50,7 +50,7 @@ fn remote(
 
 fn login(given: Given<'_>, place: &Place) -> Option<Credentials> {
     let mut section = given.section();
-    let credentials = credentials(&mut section, place);
+    let credentials = credentials(&mut section, MIQRO, place);
     section.finish();
     credentials
 }

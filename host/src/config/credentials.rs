@@ -6,14 +6,23 @@ use super::given::Given;
 use super::place::Place;
 use super::section::Section;
 
+/// How keys are called.
+pub(super) type Keys = [[&'static str; 3]; 2];
+
+/// In `miqro.yml`.
+pub(super) const MIQRO: Keys =
+    [["username", "username_file", "username_env"], ["password", "password_file", "password_env"]];
+
+/// In files of mqttservice.
+pub(super) const MQTTSERVICE: Keys = [["user", "user_file", "user_env"], ["password", "password_file", "password_env"]];
+
 /// The credentials in `section`; `None` when there are none, and after a problem.
-pub(super) fn credentials(section: &mut Section<'_>, place: &Place) -> Option<Credentials> {
-    let username = secret(section, ["username", "username_file", "username_env"], place);
-    let password = secret(section, ["password", "password_file", "password_env"], place);
+pub(super) fn credentials(section: &mut Section<'_>, keys: Keys, place: &Place) -> Option<Credentials> {
+    let (username, password) = (secret(section, keys[0], place), secret(section, keys[1], place));
     match (username, password) {
         (Secret::Absent, Secret::Absent) => None,
         (Secret::Absent, _) => {
-            section.problem("has a password but no username");
+            section.problem(format!("has a password but no {}", keys[0][0]));
             None
         }
         (Secret::Wrong, _) | (_, Secret::Wrong) => None,
@@ -25,22 +34,26 @@ pub(super) fn credentials(section: &mut Section<'_>, place: &Place) -> Option<Cr
 /// A list of users, each with a password.
 pub(super) fn users(given: Given<'_>, place: &Place) -> Vec<Credentials> {
     let mut users: Vec<Credentials> = Vec::new();
+    let mut places: Vec<String> = Vec::new();
     for item in given.list("[{username: anna, password_file: anna.txt}]") {
         let at = item.clone();
         let mut section = item.section();
         if section.is_empty() {
             at.problem("is empty; write username and password");
         }
-        let found = credentials(&mut section, place);
+        let found = credentials(&mut section, MIQRO, place);
         section.finish();
         match found {
             Some(user) if user.password.is_none() => {
                 at.problem("has no password; write password, password_file or password_env");
             }
-            Some(user) if users.iter().any(|other| other.username == user.username) => {
-                at.problem(format!("the user {:?} is there already", user.username));
+            Some(user) if let Some(first) = users.iter().position(|other| other.username == user.username) => {
+                at.problem(format!("the user {:?} is there already: {}", user.username, places[first]));
             }
-            Some(user) => users.push(user),
+            Some(user) => {
+                users.push(user);
+                places.push(at.place());
+            }
             None => {}
         }
     }

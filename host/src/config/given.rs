@@ -147,6 +147,11 @@ impl<'a> Given<'a> {
         size
     }
 
+    /// Where it stands, in words.
+    pub fn place(&self) -> String {
+        format!("{} in line {}", self.path, self.line)
+    }
+
     /// Notes a problem with this value.
     pub fn problem(&self, message: impl Into<String>) {
         self.report.problem(self.line, &self.path, message);

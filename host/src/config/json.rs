@@ -1,44 +1,78 @@
-//! Pure: the free part of a service's section as JSON, which is what the guest gets. In: `Node`. Out: JSON value, and a
-//! problem for everything that JSON cannot hold. Owns nothing.
+//! Pure but for the secrets that it fetches: the free part of a service's section as JSON, which is what the guest gets. In:
+//! `Node`. Out: JSON value with where its secrets are, and a problem for everything that JSON cannot hold. Owns nothing.
 
 use serde_json::{Map, Number, Value as Json};
 
+use super::place::Place;
 use super::problem::Report;
 use super::scalar::{Scalar, differs_in_miqro};
+use super::secret;
 use super::yaml::{Entry, Node, Value};
 
-/// `entries` of the section at `path` as a JSON object. Keys that are no strings in YAML become the text they are
-/// written with.
-pub(super) fn object(entries: &[&Entry], path: &str, report: &Report) -> Json {
-    let members = entries.iter().map(|entry| {
-        let path = format!("{path}.{}", entry.key);
-        (entry.key.clone(), json(&entry.node, entry.line, &path, report))
-    });
-    Json::Object(members.collect::<Map<_, _>>())
+/// `entries` of the section at `path` as a JSON object, and JSON pointers to the values that came from elsewhere. Keys that
+/// are no strings in YAML become the text they are written with.
+pub(super) fn free(entries: &[&Entry], path: &str, place: &Place, report: &Report) -> (Json, Vec<String>) {
+    let mut reader = Reader { place, report, pointer: Vec::new(), secrets: Vec::new() };
+    let json = reader.object(entries, path);
+    (json, reader.secrets)
 }
 
-fn json(node: &Node, line: usize, path: &str, report: &Report) -> Json {
-    if let Some(tag) = &node.tag {
-        report.problem(
-            line,
-            path,
-            format!("the tag {tag} means nothing in JSON, which the service gets; leave it out"),
-        );
-    }
-    match &node.value {
-        Value::Map(entries) => object(&entries.iter().collect::<Vec<_>>(), path, report),
-        Value::List(items) => {
-            let item = |(index, node): (usize, &Node)| json(node, node.line, &format!("{path}[{index}]"), report);
-            Json::Array(items.iter().enumerate().map(item).collect())
+struct Reader<'a> {
+    place: &'a Place,
+    report: &'a Report,
+    /// Where the value that is being read lies.
+    pointer: Vec<String>,
+    secrets: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn object(&mut self, entries: &[&Entry], path: &str) -> Json {
+        let mut members = Map::new();
+        for entry in entries {
+            let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
+            let value = self.below(&entry.key, |reader| reader.json(&entry.node, entry.line, &path));
+            members.insert(entry.key.clone(), value);
         }
-        Value::Scalar { text, scalar, plain } => {
-            if let (true, Some(how)) = (*plain, differs_in_miqro(text)) {
-                report.warning(line, path, format!("{text} {how}"));
+        Json::Object(members)
+    }
+
+    fn list(&mut self, items: &[Node], path: &str) -> Json {
+        let item = |(index, node): (usize, &Node)| {
+            let path = format!("{path}[{index}]");
+            self.below(&index.to_string(), |reader| reader.json(node, node.line, &path))
+        };
+        Json::Array(items.iter().enumerate().map(item).collect())
+    }
+
+    fn below(&mut self, key: &str, read: impl FnOnce(&mut Self) -> Json) -> Json {
+        self.pointer.push(key.replace('~', "~0").replace('/', "~1"));
+        let value = read(self);
+        self.pointer.pop();
+        value
+    }
+
+    fn json(&mut self, node: &Node, line: usize, path: &str) -> Json {
+        let report = self.report;
+        if let Some(tag) = &node.tag {
+            let message = format!("the tag {tag} means nothing in JSON, which the service gets; leave it out");
+            report.problem(line, path, message);
+        }
+        match &node.value {
+            Value::Map(_) if secret::is_reference(node) => {
+                self.secrets.push(format!("/{}", self.pointer.join("/")));
+                secret::fetch(node, line, path, self.place, report).map_or(Json::Null, Json::String)
             }
-            word(text, scalar).unwrap_or_else(|message| {
-                report.problem(line, path, message);
-                Json::Null
-            })
+            Value::Map(entries) => self.object(&entries.iter().collect::<Vec<_>>(), path),
+            Value::List(items) => self.list(items, path),
+            Value::Scalar { text, scalar, plain } => {
+                if let (true, Some(how)) = (*plain, differs_in_miqro(text)) {
+                    report.warning(line, path, format!("{text} {how}"));
+                }
+                word(text, scalar).unwrap_or_else(|message| {
+                    report.problem(line, path, message);
+                    Json::Null
+                })
+            }
         }
     }
 }

@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::connection::set;
 use super::given::Given;
 use super::place::Place;
 use super::problem::Report;
 use super::section::Section;
-use super::select::select;
+use super::select::{Lines, select};
 use super::service::service;
-use super::{Broker, Config, ConfigError, Problem, Service, broker, logging, yaml};
+use super::{Broker, Config, ConfigError, Connection, Logging, Problem, broker, logging, mqttservice, yaml};
 use crate::topic::Topic;
 
 /// Where MIQRO looks, in this order; the first file that exists is read, and no other.
@@ -36,14 +37,18 @@ pub enum Selection<'a> {
 }
 
 impl Config {
+    /// The file that is read: `path`, or without it the first of `./miqro.yml` and `/etc/miqro.yml` that exists.
+    pub fn find(path: Option<&Path>) -> Option<&Path> {
+        path.or_else(|| PLACES.iter().map(Path::new).find(|place| place.exists()))
+    }
+
     /// Loads `path`, or without it the first of `./miqro.yml` and `/etc/miqro.yml` that exists, or the defaults.
     ///
     /// # Errors
     /// Everything that is wrong with the file and with the selected services, each with file, line, key and what would be
     /// accepted. A `path` that does not exist is an error.
     pub fn load(path: Option<&Path>, selection: Selection<'_>) -> Result<Loaded, ConfigError> {
-        let found = PLACES.iter().map(Path::new).find(|place| place.exists());
-        let Some(file) = path.or(found) else { return Self::read("", None, selection) };
+        let Some(file) = Self::find(path) else { return Self::read("", None, selection) };
         match std::fs::read(file) {
             Ok(bytes) => Self::read(&text(bytes, file)?, Some(file), selection),
             Err(error) => Err(whole_file(file, None, format!("cannot read the configuration: {error}"))),
@@ -56,16 +61,24 @@ impl Config {
     /// As [`Config::load`].
     pub fn read(text: &str, file: Option<&Path>, selection: Selection<'_>) -> Result<Loaded, ConfigError> {
         let (place, report) = (Place::of(file), Report::new(file));
-        let Some(node) = yaml::parse(text, &report) else {
+        let Some(node) = yaml::parse(&mqttservice::as_yaml(text), &report) else {
             return Err(report.finish().err().unwrap_or(ConfigError(Vec::new())));
         };
-        let mut config = document(Section::new(&node, String::new(), 0, &report), &place);
+        let root = Section::new(&node, String::new(), 0, &report);
         let mut named = Vec::new();
-        if let Selection::Run(files) = selection {
-            config.services = select(config.services, files, &report);
-            if !files.is_empty() {
-                named = config.services.iter().map(|service| service.name.clone()).collect();
+        let mut config = if mqttservice::is_one(&node) {
+            of_mqttservice(root, &place, selection, &report)
+        } else {
+            let (mut config, lines) = document(root, &place);
+            if let Selection::Run(files) = selection {
+                config.services = select(config.services, files, &lines, &report);
             }
+            config
+        };
+        if let Selection::Run(files) = selection
+            && !files.is_empty()
+        {
+            named = config.services.iter().map(|service| service.name.clone()).collect();
         }
         let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &mut config.broker;
         if connection.client_id.is_empty() {
@@ -75,43 +88,62 @@ impl Config {
     }
 }
 
-fn document(mut root: Section<'_>, place: &Place) -> Config {
+/// A file of mqttservice. To look at, its service is named after the file.
+fn of_mqttservice(root: Section<'_>, place: &Place, selection: Selection<'_>, report: &Report) -> Config {
+    let (broker, template) = mqttservice::read(root, place, report);
+    let stem = place.file.as_ref().and_then(|file| file.file_stem()?.to_str()).unwrap_or_default();
+    let services = match selection {
+        Selection::Run(files) => template.select(files, report),
+        Selection::All => template.named(stem).into_iter().collect(),
+    };
+    Config { broker, services, ..plain(place) }
+}
+
+/// MIQRO's interval for saying that a service is online, and for its statistics.
+const INTERVAL: Duration = Duration::from_secs(180);
+
+/// What holds where nothing is written; the broker is to be filled in.
+fn plain(place: &Place) -> Config {
+    Config {
+        file: place.file.clone(),
+        broker: Broker::Remote(Connection::default()),
+        log: Logging::default(),
+        stop_deadline: Duration::from_secs(10),
+        cache_dir: None,
+        presence_connections: 32,
+        state_file: None,
+        online_interval: INTERVAL,
+        statistics_interval: INTERVAL,
+        ha_discovery_prefix: Topic::home_assistant(),
+        services: Vec::new(),
+    }
+}
+
+/// The configuration, and where the section of each service begins.
+fn document(mut root: Section<'_>, place: &Place) -> (Config, Lines) {
     let hour = Duration::from_secs(3600);
     root.ignore("x-"); // a place for values that are repeated with * elsewhere
-    let config = Config {
-        file: place.file.clone(),
-        broker: broker::broker(&mut root, place),
-        log: logging::logging(&mut root),
-        stop_deadline: root
-            .take("stop_deadline")
-            .and_then(|given| given.duration(Duration::ZERO..=hour))
-            .unwrap_or(Duration::from_secs(10)),
-        cache_dir: root.take("cache_dir").and_then(|given| Some(place.path(given.text()?))),
-        presence_connections: root
-            .take("presence_connections")
-            .and_then(|given| given.number(0..=10_000))
-            .unwrap_or(32),
-        state_file: root.take("state_file").and_then(|given| Some(place.path(given.text()?))),
-        online_interval: interval(root.take("online_interval"), hour),
-        statistics_interval: interval(root.take("statistics_interval"), 24 * hour),
-        ha_discovery_prefix: root
-            .take("ha_discovery_prefix")
-            .and_then(|given| given.read(|text| Topic::new(text.to_owned())))
-            .unwrap_or_else(Topic::home_assistant),
-        services: services(root.section("services"), place),
-    };
+    let mut config =
+        Config { broker: broker::broker(&mut root, place), log: logging::logging(&mut root), ..plain(place) };
+    let stop_deadline = root.take("stop_deadline").and_then(|given| given.duration(Duration::ZERO..=hour));
+    set(stop_deadline, &mut config.stop_deadline);
+    config.cache_dir = root.take("cache_dir").and_then(|given| Some(place.path(given.text()?)));
+    let presence_connections = root.take("presence_connections").and_then(|given| given.number(0..=10_000));
+    set(presence_connections, &mut config.presence_connections);
+    config.state_file = root.take("state_file").and_then(|given| Some(place.path(given.text()?)));
+    let interval = |given: Option<Given<'_>>| given.and_then(|given| given.duration(Duration::ZERO..=24 * hour));
+    set(interval(root.take("online_interval")), &mut config.online_interval);
+    set(interval(root.take("statistics_interval")), &mut config.statistics_interval);
+    let prefix = root.take("ha_discovery_prefix");
+    let prefix = prefix.and_then(|given| given.read(|text| Topic::new(text.to_owned())));
+    set(prefix, &mut config.ha_discovery_prefix);
+    let mut lines = Lines::new();
+    for (name, given) in root.section("services").named() {
+        lines.insert(name.to_owned(), given.line);
+        config.services.extend(service(name, given, place));
+    }
     root.finish();
-    config
-}
-
-fn services(section: Section<'_>, place: &Place) -> Vec<Service> {
-    section.named().into_iter().filter_map(|(name, given)| service(name, given, place)).collect()
-}
-
-/// An interval; MIQRO's three minutes where nothing is said.
-fn interval(given: Option<Given<'_>>, longest: Duration) -> Duration {
-    let given = given.and_then(|given| given.duration(Duration::ZERO..=longest));
-    given.unwrap_or(Duration::from_secs(180))
+    (config, lines)
 }
 
 /// The content of `file` as text.

@@ -45,7 +45,8 @@ impl Place {
     /// another set of services named on the command line. 21 of the characters that every broker has to accept (MQTT 5,
     /// section 3.1.3.1).
     pub fn client_id(&self, named: &[String]) -> String {
-        let file = self.file.as_ref().map(|file| std::fs::canonicalize(file).unwrap_or_else(|_| file.clone()));
+        // links are not followed: where one leads may change, and the session must not be lost for that
+        let file = self.file.as_ref().map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone()));
         let mut hash = Sha256::new();
         hash.update(&self.machine);
         hash.update([0]);

@@ -23,9 +23,18 @@ impl Config {
     /// but for passwords and for the line separators U+0085, U+2028 and U+2029 in texts, which YAML 1.1 and 1.2 read
     /// differently.
     pub fn to_yaml(&self) -> String {
-        let yaml = serde_yaml::to_string(&Value::Object(document(self)));
+        let yaml = serde_yaml::to_string(&Value::Object(document(self, Secrets::Hidden)));
         format!("{}{}", heading(self), yaml.unwrap_or_else(|error| format!("# cannot be shown: {error}\n")))
     }
+}
+
+/// Whether secrets are part of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Secrets {
+    /// Shown as `***`.
+    Hidden,
+    /// As they are: to be compared, never to be shown.
+    Plain,
 }
 
 /// Comments: where it comes from, and the listener, which is left open when it is the default.
@@ -42,17 +51,18 @@ fn heading(config: &Config) -> String {
     }
 }
 
-fn document(config: &Config) -> Map<String, Value> {
+/// The effective configuration as JSON.
+pub(super) fn document(config: &Config, secrets: Secrets) -> Map<String, Value> {
     let mut document = Map::new();
     let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &config.broker;
     let mut broker = match &config.broker {
-        Broker::Embedded(broker, _) => object(json!({"embedded": embedded(broker)})),
+        Broker::Embedded(broker, _) => object(json!({"embedded": embedded(broker, secrets)})),
         Broker::Remote(connection) => address(connection),
     };
     broker.extend(session(connection));
     document.insert("broker".into(), broker.into());
     if let Broker::Remote(connection) = &config.broker {
-        add(&mut document, "auth", connection.credentials.as_ref().map(login));
+        add(&mut document, "auth", connection.credentials.as_ref().map(|login| self::login(login, secrets)));
         add(&mut document, "tls", tls(connection));
     }
     let format = word(&FORMATS, config.log.format);
@@ -64,16 +74,16 @@ fn document(config: &Config) -> Map<String, Value> {
     document.insert("online_interval".into(), show_duration(config.online_interval).into());
     document.insert("statistics_interval".into(), show_duration(config.statistics_interval).into());
     document.insert("ha_discovery_prefix".into(), config.ha_discovery_prefix.as_str().into());
-    let services = config.services.iter().map(|s| (s.name.clone(), Value::Object(service(s))));
+    let services = config.services.iter().map(|s| (s.name.clone(), Value::Object(service(s, secrets))));
     document.insert("services".into(), Value::Object(services.collect()));
     document
 }
 
-fn embedded(broker: &EmbeddedBroker) -> Map<String, Value> {
+fn embedded(broker: &EmbeddedBroker, secrets: Secrets) -> Map<String, Value> {
     let mut section = Map::new();
     add(&mut section, "listen", (!broker.listen_is_default).then(|| broker.listen.to_string().into()));
     add(&mut section, "data_dir", broker.data_dir.as_deref().map(path));
-    let users: Vec<Value> = broker.users.iter().map(login).collect();
+    let users: Vec<Value> = broker.users.iter().map(|user| login(user, secrets)).collect();
     add(&mut section, "users", (!users.is_empty()).then_some(users.into()));
     section
 }
@@ -124,13 +134,14 @@ fn tls(connection: &Connection) -> Option<Value> {
     Some(section.into())
 }
 
-fn login(credentials: &Credentials) -> Value {
+fn login(credentials: &Credentials, secrets: Secrets) -> Value {
     let mut section = object(json!({"username": credentials.username}));
-    add(&mut section, "password", credentials.password.as_ref().map(|_| HIDDEN.into()));
+    let shown = |password: &String| if secrets == Secrets::Plain { password.as_str().into() } else { HIDDEN.into() };
+    add(&mut section, "password", credentials.password.as_ref().map(shown));
     section.into()
 }
 
-fn service(service: &Service) -> Map<String, Value> {
+fn service(service: &Service, secrets: Secrets) -> Map<String, Value> {
     let mut section = Map::new();
     add(&mut section, "component", service.component.as_deref().map(path));
     section.insert("data_topic".into(), service.base.as_str().into());
@@ -144,7 +155,13 @@ fn service(service: &Service) -> Map<String, Value> {
     add(&mut section, "import_state", service.import_state.as_deref().map(path));
     add(&mut section, "log_level", service.log_level.map(|level| show_level(level).into()));
     section.insert("limits".into(), limits(&service.limits));
-    section.extend(object(service.config.clone()));
+    let mut free = service.config.clone();
+    for secret in service.secrets.iter().filter(|_| secrets == Secrets::Hidden) {
+        if let Some(value) = free.pointer_mut(secret) {
+            *value = HIDDEN.into();
+        }
+    }
+    section.extend(object(free));
     section
 }
 

@@ -86,6 +86,14 @@ impl<'a> Section<'a> {
         self.entries
     }
 
+    /// Warns of every key that was not taken.
+    pub fn ignore_rest(self, why: &str) {
+        for entry in &self.entries {
+            let message = format!("is ignored: {why}; accepted: {}", self.accepted.join(", "));
+            self.report.warning(entry.line, &self.path_of(&entry.key), message);
+        }
+    }
+
     /// Every key with its value, for sections whose keys are names.
     pub fn named(self) -> Vec<(&'a str, Given<'a>)> {
         self.entries.iter().map(|entry| (entry.key.as_str(), self.given(entry))).collect()

@@ -1,13 +1,17 @@
 //! Pure but for telling whether two paths are one file: which services run. In: the services of the configuration and the
 //! component files named on the command line. Out: the services that run, each with its component. Owns nothing.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::problem::Report;
 use super::{Service, service};
 
+/// The line in which the section of each service begins.
+pub(super) type Lines = HashMap<String, usize>;
+
 /// The services that run. Without `files`, those with a component.
-pub(super) fn select(services: Vec<Service>, files: &[PathBuf], report: &Report) -> Vec<Service> {
+pub(super) fn select(services: Vec<Service>, files: &[PathBuf], lines: &Lines, report: &Report) -> Vec<Service> {
     let mut chosen: Vec<Service> = Vec::new();
     if files.is_empty() {
         chosen = services.iter().filter(|service| service.component.is_some()).cloned().collect();
@@ -26,7 +30,7 @@ pub(super) fn select(services: Vec<Service>, files: &[PathBuf], report: &Report)
             }
         }
     }
-    same_base(&chosen, report);
+    same_base(&chosen, lines, report);
     chosen
 }
 
@@ -66,11 +70,18 @@ fn twice(file: &Path, other: &Service) -> String {
 }
 
 /// Two services below one base topic would publish to one `online`.
-fn same_base(services: &[Service], report: &Report) {
+fn same_base(services: &[Service], lines: &Lines, report: &Report) {
     for (index, service) in services.iter().enumerate() {
         if let Some(other) = services[..index].iter().find(|other| other.base == service.base) {
-            let (a, b, base) = (&other.name, &service.name, &service.base);
-            report.elsewhere(format!("the services {a} and {b} have the same data_topic {base}; give each its own"));
+            let place = |service: &Service| match (lines.get(&service.name), &service.component) {
+                (Some(line), _) => format!("{} (line {line})", service.name),
+                (None, Some(file)) => format!("{} ({})", service.name, file.display()),
+                (None, None) => service.name.clone(),
+            };
+            let (a, b, base) = (place(other), place(service), &service.base);
+            let message = format!("the services {a} and {b} have the same data_topic {base}; give each its own");
+            let line = lines.get(&service.name).copied().unwrap_or(0);
+            report.problem(line, &format!("services.{}.data_topic", service.name), message);
         }
     }
 }

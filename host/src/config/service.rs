@@ -28,6 +28,7 @@ pub(super) fn plain(name: &str) -> Result<Service, String> {
         import_state: None,
         log_level: None,
         config: serde_json::json!({}),
+        secrets: Vec::new(),
     })
 }
 
@@ -50,7 +51,7 @@ pub(super) fn service(name: &str, given: Given<'_>, place: &Place) -> Option<Ser
         section.take("availability").map_or_else(Vec::new, |given| availability(given, &service.base));
     service.import_state = section.take("import_state").and_then(|given| Some(place.path(given.text()?)));
     service.log_level = section.take("log_level").and_then(|given| logging::level(&given));
-    service.config = json::object(&section.rest(), &path, report);
+    (service.config, service.secrets) = json::free(&section.rest(), &path, place, report);
     Some(service)
 }
 
@@ -65,13 +66,17 @@ fn base(name: &str) -> Result<BaseTopic, String> {
 fn subscriptions(given: Given<'_>, base: &BaseTopic, most: usize) -> Vec<Subscription> {
     let at = given.clone();
     let mut all: Vec<Subscription> = Vec::new();
+    let mut places: Vec<String> = Vec::new();
     for item in given.list("[echo, {filter: home/#, qos: 1, global: true}]") {
         let place = item.clone();
         match subscription(item, base) {
-            Some(new) if all.iter().any(|other| other.filter == new.filter) => {
-                place.problem(format!("{} is subscribed to already", new.filter));
+            Some(new) if let Some(first) = all.iter().position(|other| other.filter == new.filter) => {
+                place.problem(format!("{} is subscribed to already by {}", new.filter, places[first]));
             }
-            Some(new) => all.push(new),
+            Some(new) => {
+                all.push(new);
+                places.push(place.place());
+            }
             None => {}
         }
     }

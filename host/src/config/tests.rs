@@ -7,9 +7,12 @@ use std::path::Path;
 use super::{Broker, Config, Connection, Loaded, Selection};
 
 mod broker;
+mod difference;
+mod mqttservice;
 mod problems;
 mod render;
 mod sample;
+mod secrets;
 mod services;
 mod words;
 mod yaml;

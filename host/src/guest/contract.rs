@@ -27,6 +27,9 @@ const OUTCOME: &str = "variant{delivered, timed-out, refused(string)}";
 const STATE_ERROR: &str = "variant{invalid-key(string), limit(string), unavailable(string)}";
 const TIMERS_ERROR: &str = "variant{invalid(string), limit(string)}";
 
+/// Types that the world `full-service` uses for its exports.
+const USED_TYPES: [&str; 2] = ["delivery-token", "delivery-outcome"];
+
 /// The interfaces and their functions.
 const INTERFACES: [(&str, &[&str]); 5] = [
     ("messaging", &["publish", "request", "subscribe", "unsubscribe", "current-message"]),
@@ -116,6 +119,10 @@ fn imports(flavour: &Flavour, component: &Component, faults: &mut Vec<String>) -
                     (None, Some(interface)) => wasi_interface(name, interface, version, faults),
                     (None, None) => faults.push(unknown(name)),
                 }
+            }
+            // what a world uses of an interface for its exports
+            ((_, ""), ComponentItem::Type(_)) if USED_TYPES.contains(&name) => {
+                names.pop();
             }
             _ => faults.push(unknown(name)),
         }

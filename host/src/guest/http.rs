@@ -24,6 +24,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::config::HttpGrant;
+use crate::guest::pause::Pause;
 
 /// What a request may take where the guest does not say.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -35,12 +36,13 @@ type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error
 pub(super) struct Gate {
     service: String,
     grants: Arc<[HttpGrant]>,
+    pause: Arc<Pause>,
 }
 
 impl Gate {
-    /// A gate that lets requests for `grants` through.
-    pub(super) fn new(service: &str, grants: &[HttpGrant]) -> Self {
-        Self { service: service.to_owned(), grants: grants.into() }
+    /// A gate that lets requests for `grants` through. The time until a response begins counts as `pause`.
+    pub(super) fn new(service: &str, grants: &[HttpGrant], pause: Arc<Pause>) -> Self {
+        Self { service: service.to_owned(), grants: grants.into(), pause }
     }
 }
 
@@ -55,8 +57,9 @@ impl WasiHttpHooks for Gate {
         options: Option<RequestOptions>,
         _errors: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let (service, grants) = (self.service.clone(), self.grants.clone());
+        let (service, grants, wait) = (self.service.clone(), self.grants.clone(), self.pause.begin());
         Box::new(async move {
+            let _wait = wait;
             let target = Target::of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
             let Some(grant) = grants.iter().find(|grant| grant.allows(&target.host, target.port)) else {
                 let (host, port) = (&target.host, target.port);

@@ -102,6 +102,11 @@ impl Instance {
         Ok(Box::new(Self { store, exports, turn }))
     }
 
+    /// From the next call on, the guest gets to know this; limits of memory stay as they were.
+    pub fn set_setting(&mut self, setting: Arc<Setting>) {
+        self.store.data_mut().setting = setting;
+    }
+
     /// Runs one call. Gives the instance back unless it is dead; after any fault but [`Fault::Refused`] it is. What the guest
     /// asked for in a call that failed is dropped.
     ///

@@ -92,8 +92,6 @@ pub(super) struct Data {
     pub(super) delivered: bool,
     /// The time that the running call spends waiting for others.
     pub(super) pause: Arc<Pause>,
-    /// Whether `pause` has anything to forget.
-    pub(super) paused: bool,
     /// When the running call was first seen by the ticker; `None` while it is younger than a tick.
     pub(super) since: Option<Instant>,
     wasi: WasiCtx,
@@ -106,7 +104,7 @@ impl Data {
     /// # Errors
     /// When a directory that was granted cannot be opened.
     pub(super) fn new(setting: Arc<Setting>, delivered: bool) -> Result<Self, Fault> {
-        let mut resources = ResourceTable::new();
+        let (mut resources, pause) = (ResourceTable::new(), Arc::<Pause>::default());
         resources.set_max_capacity(RESOURCES);
         Ok(Self {
             limiter: Limiter::new(setting.limits.memory),
@@ -117,12 +115,11 @@ impl Data {
             timers: Ledger::default(),
             subscriptions: Ledger::default(),
             delivered,
-            pause: Arc::default(),
-            paused: false,
+            gate: Gate::new(&setting.name, &setting.grants.http, pause.clone()),
+            pause,
             since: None,
             wasi: wasi(&setting)?,
             http: WasiHttpCtx::new(),
-            gate: Gate::new(&setting.name, &setting.grants.http),
             resources,
             setting,
         })
@@ -132,9 +129,7 @@ impl Data {
     pub(super) fn open(&mut self, current: Option<Current>, due: Vec<DueTimer>) {
         self.current = current;
         self.since = None;
-        if std::mem::take(&mut self.paused) {
-            self.pause.reset();
-        }
+        self.pause.reset();
         for timer in &due {
             self.timers.settle(&timer.name, |periodic| !periodic);
         }

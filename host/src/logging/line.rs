@@ -14,7 +14,10 @@ use super::GUEST;
 use super::json::guest_fields;
 
 /// The format for people.
-pub(super) struct Text;
+pub(super) struct Text {
+    /// Whether a line begins with the time.
+    pub(super) time: bool,
+}
 
 impl<S, N> FormatEvent<S, N> for Text
 where
@@ -26,9 +29,12 @@ where
         let mut parts = Parts { guest, ..Parts::default() };
         event.record(&mut parts);
         let (dim, colour, end) = colours(&writer, event.metadata().level());
-        write!(writer, "{dim}")?;
-        SystemTime.format_time(&mut writer)?;
-        write!(writer, "{end} {colour}{:>5}{end} ", event.metadata().level())?;
+        if self.time {
+            write!(writer, "{dim}")?;
+            SystemTime.format_time(&mut writer)?;
+            write!(writer, "{end} ")?;
+        }
+        write!(writer, "{colour}{:>5}{end} ", event.metadata().level())?;
         let target = parts.log_target.as_deref().unwrap_or(event.metadata().target());
         match parts.service {
             Some(service) if parts.guest => write!(writer, "{dim}[{end}{service}{dim}]{end} ")?,

@@ -26,6 +26,8 @@ pub(super) struct Pipe {
 
 enum Job {
     Line(Vec<u8>),
+    /// From here on another stream.
+    Stream(Box<dyn Write + Send>),
     /// Answer when everything before this is written.
     Flush(Sender<()>),
 }
@@ -36,7 +38,7 @@ impl Pipe {
         let (queue, jobs) = sync_channel(LINES);
         let lost = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&lost);
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || write(stream, &jobs, &counter))?;
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || write(Box::new(stream), &jobs, &counter))?;
         Ok(Self { queue, lost })
     }
 
@@ -47,6 +49,11 @@ impl Pipe {
             // Whether all was written or the time is up, there is nothing more to do.
             let _ = wait.recv_timeout(LAST_LINES);
         }
+    }
+
+    /// Writes to `stream` what comes from now on. `false`: too much is waiting.
+    pub(super) fn redirect(&self, stream: impl Write + Send + 'static) -> bool {
+        self.queue.try_send(Job::Stream(Box::new(stream))).is_ok()
     }
 
     /// Lines dropped so far.
@@ -78,12 +85,16 @@ impl Write for &Pipe {
 }
 
 /// The thread: writes what has come, and flushes when nothing more is waiting. Faults of the stream have no place to go to.
-fn write(mut stream: impl Write, jobs: &Receiver<Job>, lost: &AtomicU64) {
+fn write(mut stream: Box<dyn Write + Send>, jobs: &Receiver<Job>, lost: &AtomicU64) {
     let mut told = 0;
     while let Ok(mut job) = jobs.recv() {
         loop {
             match job {
                 Job::Line(line) => drop(stream.write_all(&line)),
+                Job::Stream(other) => {
+                    drop(stream.flush());
+                    stream = other;
+                }
                 Job::Flush(done) => {
                     drop(stream.flush());
                     let _ = done.send(());

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::Availability;
+use crate::config::{self, Availability};
 use crate::message::{Message, Properties, Qos};
 use crate::session;
 use crate::topic::{BaseTopic, Topic, TopicError};
@@ -43,9 +43,9 @@ impl Presence {
     ///
     /// # Errors
     /// When the base topic is too long for `online` behind it.
-    pub fn new(base: &BaseTopic, announced: Announced) -> Result<Self, TopicError> {
+    pub fn new(service: &config::Service, announced: Announced) -> Result<Self, TopicError> {
         let Announced { session, expiry, interval, main, further } = announced;
-        let (topic, further) = (topic(base)?, (main, further));
+        let (topic, further) = (topic(service)?, (main, further));
         Ok(Self { topic, session, expiry, online: None, renewal: None, interval, further })
     }
 
@@ -88,16 +88,20 @@ impl Presence {
     }
 }
 
-/// The will that says `0` for the service below `base`.
+/// The will that says `0` for the service.
 ///
 /// # Errors
 /// When the base topic is too long for `online` behind it.
-pub fn will(base: &BaseTopic) -> Result<Message, TopicError> {
-    Ok(message(topic(base)?, false))
+pub fn will(service: &config::Service) -> Result<Message, TopicError> {
+    Ok(message(topic(service)?, false))
 }
 
-fn topic(base: &BaseTopic) -> Result<Topic, TopicError> {
-    base.topic("online")
+/// Below the base topic; of a service without one, where it would have been: `online` alone would be everybody's.
+fn topic(service: &config::Service) -> Result<Topic, TopicError> {
+    if service.base.is_global() {
+        return BaseTopic::of_service(&service.name)?.topic("online");
+    }
+    service.base.topic("online")
 }
 
 fn message(topic: Topic, online: bool) -> Message {

@@ -9,85 +9,37 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::config;
-use crate::effects::{DueTimer, Effects, StateChange};
+use crate::effects::{Effects, StateChange};
 use crate::guest::{Call, Component, Fault, Instance, Optional, Setting};
-use crate::mailbox::{self, Delivery, Mailbox, Next, Notice};
+use crate::mailbox::{self, Mailbox, Next};
 use crate::message::{Receipt, SubscriptionChange};
 use crate::router::ServiceId;
 use crate::session::{self, Commit};
 use crate::store::Store;
-use crate::timers::set::TimerSet;
 use crate::timers::{self};
 
 use super::call::Caller;
 use super::drops::Drops;
 use super::lifecycle::{Lifecycle, Status};
 use super::presence::Presence;
-use super::statistics::{Purpose, Statistics};
+use super::statistics::Statistics;
 use super::switch::Switch;
-use super::{Command, First, Parts, Prepared, is_fixed, subscriptions};
+use super::{Command, First, Parts, is_fixed};
+
+mod ending;
+mod renewal;
+mod work;
+
+use work::Work;
 
 /// Ends the loop; carried outwards by `?`.
-struct Stop(Instant);
+struct Stop {
+    deadline: Instant,
+    /// The service does not come back while the host runs, so nothing may be left unacknowledged.
+    leaves: bool,
+}
 
 type Flow<T = ()> = ControlFlow<Stop, T>;
-
-/// What a guest is to do; kept so that it can be tried again.
-enum Work {
-    Message(Delivery),
-    Tick(DueTimer),
-    Notice(Notice),
-}
-
-impl Work {
-    fn call(&self, attempt: u32) -> Call {
-        match self {
-            // a message shares its bytes, so the copy for a possible further attempt costs two reference counts
-            Self::Message(delivery) => Call::Message { message: delivery.message.clone(), attempt },
-            Self::Tick(due) => Call::Tick(due.clone()),
-            Self::Notice(Notice::Connected { session_present }) => {
-                Call::Connected { session_present: *session_present }
-            }
-            Self::Notice(Notice::Disconnected) => Call::Disconnected,
-            Self::Notice(Notice::Outcome(token, outcome)) => Call::Delivered(*token, outcome.clone()),
-        }
-    }
-
-    fn purpose(&self) -> Purpose<'_> {
-        match self {
-            Self::Message(_) => Purpose::Message,
-            Self::Tick(due) => Purpose::Timer(&due.name, due.count),
-            Self::Notice(_) => Purpose::Other,
-        }
-    }
-
-    /// The export that the guest needs for it.
-    fn export(&self) -> Option<Optional> {
-        match self {
-            Self::Notice(Notice::Connected { .. }) => Some(Optional::Connected),
-            Self::Notice(Notice::Disconnected) => Some(Optional::Disconnected),
-            Self::Notice(Notice::Outcome(..)) => Some(Optional::Delivered),
-            Self::Message(_) | Self::Tick(_) => None,
-        }
-    }
-
-    fn receipt(&self) -> Option<Receipt> {
-        match self {
-            Self::Message(delivery) => delivery.receipt,
-            Self::Tick(_) | Self::Notice(_) => None,
-        }
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            Self::Message(delivery) => format!("the message on {}", delivery.message.topic),
-            Self::Tick(due) => format!("timer {}", due.name),
-            Self::Notice(Notice::Connected { .. }) => "connected".to_owned(),
-            Self::Notice(Notice::Disconnected) => "disconnected".to_owned(),
-            Self::Notice(Notice::Outcome(..)) => "delivered".to_owned(),
-        }
-    }
-}
 
 pub(super) struct Task {
     id: ServiceId,
@@ -108,6 +60,8 @@ pub(super) struct Task {
     switch: Switch,
     component: Option<Component>,
     instance: Option<Box<Instance>>,
+    /// The message in work, until it is settled.
+    open: Option<Receipt>,
 }
 
 impl Task {
@@ -133,13 +87,17 @@ impl Task {
             status,
             component: None,
             instance: None,
+            open: None,
         }
     }
 
     /// The service, from its first start to its stop.
     pub(super) async fn run(mut self, first: First) {
         if let ControlFlow::Break(stop) = self.live(first).await {
-            self.end(stop).await;
+            self.end(&stop).await;
+            if stop.leaves {
+                self.give_up().await;
+            }
         }
         self.set_status(Status::Stopped).await;
     }
@@ -207,6 +165,7 @@ impl Task {
         if work.export().is_some_and(|export| !self.exports(export)) {
             return Flow::Continue(());
         }
+        self.open = work.receipt();
         for attempt in 1.. {
             let begun = self.statistics.measures(work.purpose()).then(Instant::now);
             let outcome = match self.call(work.call(attempt)).await {
@@ -305,33 +264,20 @@ impl Task {
                 self.report();
                 Flow::Continue(())
             }
-            Some(Command::Stop(deadline)) => Flow::Break(Stop(deadline)),
+            Some(Command::Change(change)) => {
+                self.stop_guest().await;
+                self.change(*change).await;
+                Flow::Continue(())
+            }
+            Some(Command::Offer(offer)) => {
+                self.consider(*offer).await;
+                Flow::Continue(())
+            }
+            Some(Command::Stop(deadline)) => Flow::Break(Stop { deadline, leaves: false }),
+            Some(Command::Leave(deadline)) => Flow::Break(Stop { deadline, leaves: true }),
             // the supervisor is gone: so is the host
-            None => Flow::Break(Stop(Instant::now())),
+            None => Flow::Break(Stop { deadline: Instant::now(), leaves: false }),
         }
-    }
-
-    /// Makes a started instance the running one: its timers, subscriptions and publishes replace the former ones.
-    async fn install(&mut self, prepared: Prepared) {
-        let Prepared { component, instance, effects } = prepared;
-        {
-            let mut timers = TimerSet::default();
-            timers.apply(effects.timers.clone(), Instant::now());
-            let mut present = self.setting.belongings.timers();
-            timers.inherit(&present);
-            *present = timers;
-        }
-        self.wind().await;
-        let subscriptions = subscriptions(&self.config, &effects);
-        let attach = session::Command::Attach { service: self.id, mailbox: self.sender.clone(), subscriptions };
-        self.session.send(attach).await;
-        let effects = Effects { publishes: effects.publishes, state: effects.state, ..Effects::default() };
-        if let Err(fault) = self.commit(effects, None).await {
-            error!(service = self.setting.name.as_str(), "what start has set and published is lost: {fault}");
-        }
-        self.component = Some(component);
-        self.instance = Some(instance);
-        self.set_status(Status::Running).await;
     }
 
     async fn call(&mut self, call: Call) -> Result<Effects, Fault> {
@@ -354,6 +300,9 @@ impl Task {
         }
         if receipt.is_none() && effects.publishes.is_empty() && effects.subscriptions.is_empty() {
             return Ok(());
+        }
+        if receipt.is_some() {
+            self.open = None;
         }
         let mut subscriptions = effects.subscriptions;
         subscriptions.retain(|change| match change {
@@ -384,56 +333,6 @@ impl Task {
     async fn set_status(&mut self, status: Status) {
         self.status.send_replace(status);
         self.presence.update(status).await;
-    }
-
-    /// Handles what waits in the mailbox, as long as the deadline allows, and lets the guest stop.
-    async fn end(&mut self, Stop(deadline): Stop) {
-        let drained = tokio::time::timeout_at(deadline.into(), async {
-            while let Some(next) = self.mailbox.try_next() {
-                if let Next::Delivery(delivery) = next
-                    && self.instance.is_some()
-                {
-                    self.last_work(delivery).await;
-                }
-            }
-        });
-        if drained.await.is_err() {
-            warn!(
-                service = self.setting.name.as_str(),
-                "stopped with messages left; the broker delivers those of QoS 1 and 2 again"
-            );
-        }
-        self.stop_guest().await;
-    }
-
-    /// A message at the stop is tried once: what fails stays unacknowledged and is delivered again at the next start.
-    async fn last_work(&mut self, delivery: Delivery) {
-        let work = match self.switch.admit(delivery, &self.setting.name) {
-            Ok(delivery) => Work::Message(delivery),
-            // a commit of nothing cannot fail
-            Err(receipt) => return drop(self.commit(Effects::default(), receipt).await),
-        };
-        let outcome = match self.call(work.call(1)).await {
-            Ok(effects) => self.commit(effects, work.receipt()).await,
-            Err(fault) => Err(fault),
-        };
-        if let Err(fault) = outcome {
-            warn!(service = self.setting.name.as_str(), "{} failed while stopping: {fault}", work.describe());
-        }
-    }
-
-    async fn stop_guest(&mut self) {
-        if self.instance.is_none() {
-            return;
-        }
-        let outcome = match self.call(Call::Stop).await {
-            Ok(effects) => self.commit(effects, None).await,
-            Err(fault) => Err(fault),
-        };
-        if let Err(fault) = outcome {
-            warn!(service = self.setting.name.as_str(), "stop failed: {fault}");
-        }
-        self.instance = None;
     }
 }
 

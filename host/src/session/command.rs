@@ -7,6 +7,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 use super::state::Kept;
+use crate::config::Connection;
 use crate::mailbox;
 use crate::message::{Message, Publication, Receipt, Subscription, SubscriptionChange};
 use crate::router::ServiceId;
@@ -99,6 +100,7 @@ pub struct Stopped {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     stop: mpsc::Sender<Instant>,
+    renewals: mpsc::Sender<Box<Connection>>,
     status: watch::Receiver<ConnectionStatus>,
 }
 
@@ -106,9 +108,10 @@ impl Handle {
     pub(super) const fn new(
         commands: mpsc::Sender<Command>,
         stop: mpsc::Sender<Instant>,
+        renewals: mpsc::Sender<Box<Connection>>,
         status: watch::Receiver<ConnectionStatus>,
     ) -> Self {
-        Self { commands, stop, status }
+        Self { commands, stop, renewals, status }
     }
 
     /// Gives a command; waits while too much is waiting. A session that has ended takes it without effect.
@@ -136,6 +139,13 @@ impl Handle {
         }
     }
 
+    /// Ends the connection cleanly and connects with these settings from now on; the session, its routes and what waits stay.
+    /// Overtakes all commands: what waits must not keep the settings from coming with which it could be sent.
+    pub async fn renew(&self, connection: Connection) {
+        // fails only when the session has ended
+        let _ = self.renewals.send(Box::new(connection)).await;
+    }
+
     /// How the connection is, and when that changes.
     pub fn connection(&self) -> watch::Receiver<ConnectionStatus> {
         self.status.clone()
@@ -147,4 +157,5 @@ impl Handle {
 pub(super) struct Inputs {
     pub commands: mpsc::Receiver<Command>,
     pub stop: mpsc::Receiver<Instant>,
+    pub renewals: mpsc::Receiver<Box<Connection>>,
 }

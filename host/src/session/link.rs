@@ -89,6 +89,17 @@ pub async fn connect(connection: &Connection) -> Result<Stream, LinkError> {
     }
 }
 
+/// Opens what the settings name, without connecting: files with certificates and keys. Blocks.
+///
+/// # Errors
+/// What cannot be used whatever the broker is.
+pub fn check(connection: &Connection) -> Result<(), LinkError> {
+    if matches!(connection.transport, Transport::Tls | Transport::SecureWebSocket(_)) {
+        tls::check(&connection.tls, &connection.host)?;
+    }
+    Ok(())
+}
+
 async fn encrypt(connection: &Connection, tcp: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
     tls::handshake(&connection.tls, &connection.host, tcp).await
 }

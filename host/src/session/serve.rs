@@ -27,6 +27,8 @@ pub enum Ended {
     Stopped,
     /// Another client has our client identifier.
     TakenOver,
+    /// There are new settings to connect with; we said goodbye.
+    Renewed,
     /// Anything else; the session reconnects.
     Lost(String),
 }
@@ -91,6 +93,9 @@ impl Serving {
         let drained = self.wire.is_written() && desk.state.is_drained();
         if orders.poll_stop(context, drained).is_ready() {
             return Poll::Ready(Ok(()));
+        }
+        if orders.renewal.is_some() {
+            return Poll::Ready(Err(Fault { ended: Ended::Renewed, reason: Some(Reason::SUCCESS) }));
         }
         if self.wire.poll_read(context)?.is_ready() {
             self.keepalive.received(now);

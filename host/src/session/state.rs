@@ -80,6 +80,13 @@ impl State {
         }
     }
 
+    /// From the next connection on these hold. To be called while there is none.
+    pub fn renew(&mut self, protocol: Protocol, limits: OutboxLimits) {
+        self.protocol = protocol;
+        self.outbox.renew(protocol, limits);
+        self.requests.renew(protocol);
+    }
+
     /// CONNACK came with success. `wanted`: every subscription that shall be there.
     pub fn connected(&mut self, ack: &ConnAck, wanted: Vec<Wanted>) {
         self.disconnected();

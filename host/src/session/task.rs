@@ -45,6 +45,16 @@ pub struct Task {
     pub(super) orders: Orders,
 }
 
+/// How waiting for something has ended.
+enum Meanwhile<T> {
+    /// What was waited for is done.
+    Done(T),
+    /// Told to stop, and nothing is left or the time is over.
+    Stop,
+    /// There are new settings to connect with.
+    Renew,
+}
+
 /// Commands as they come, and whether it is time to stop.
 #[derive(Debug)]
 pub struct Orders {
@@ -56,6 +66,8 @@ pub struct Orders {
     abandoned: bool,
     /// When a service is to be told that a message was not taken in time.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Settings to connect with from now on.
+    pub renewal: Option<Box<Connection>>,
 }
 
 impl Orders {
@@ -69,6 +81,11 @@ impl Orders {
             desk.state.close();
         }
         self.expire(context, desk);
+        if let Poll::Ready(Some(connection)) = self.inputs.renewals.poll_recv(context) {
+            self.renewal = Some(connection);
+            // the next one may have come already
+            context.waker().wake_by_ref();
+        }
         while !self.abandoned && desk.state.has_room() {
             match self.inputs.commands.poll_recv_many(context, &mut self.batch, BATCH) {
                 Poll::Pending => break,
@@ -111,7 +128,8 @@ impl Task {
         let backoff = Backoff::new(connection.reconnect_min, connection.reconnect_max);
         let state = State::new(connection.protocol, connection.outbox);
         let desk = Desk::new(router, state, connection.delivery_timeout);
-        let orders = Orders { inputs, batch: Vec::with_capacity(BATCH), stop: None, abandoned: false, timer: None };
+        let batch = Vec::with_capacity(BATCH);
+        let orders = Orders { inputs, batch, stop: None, abandoned: false, timer: None, renewal: None };
         Self { connection, connect, status, backoff, count: 0, logged: String::new(), desk, orders }
     }
 
@@ -124,15 +142,17 @@ impl Task {
 
     async fn keep(&mut self) -> Result<Stopped, SessionError> {
         loop {
+            self.renew();
             let connection = Arc::clone(&self.connection);
             let connect = self.connect.clone();
             match self.meanwhile(attempt(&connection, &connect)).await {
-                None => return Ok(self.stopped()),
-                Some(Err(Failure::Settings(source))) => {
+                Meanwhile::Stop => return Ok(self.stopped()),
+                Meanwhile::Renew => continue,
+                Meanwhile::Done(Err(Failure::Settings(source))) => {
                     return Err(SessionError::Settings { peer: self.peer(), source });
                 }
-                Some(Err(failure)) => self.failed(&failure),
-                Some(Ok((wire, ack))) => {
+                Meanwhile::Done(Err(failure)) => self.failed(&failure),
+                Meanwhile::Done(Ok((wire, ack))) => {
                     let since = self.connected(&ack);
                     let keepalive = self.desk.state.watch(self.connection.keepalive, since);
                     let ended = Serving::new(wire, keepalive).run(&mut self.desk, &mut self.orders).await;
@@ -140,27 +160,47 @@ impl Task {
                     match ended {
                         Ended::Stopped => return Ok(self.stopped()),
                         Ended::TakenOver => return Err(self.taken_over()),
+                        Ended::Renewed => continue,
                         Ended::Lost(reason) => self.lost(reason, since),
                     }
                 }
             }
             let wait = self.backoff.next(fastrand::f64());
-            if self.meanwhile(sleep(wait)).await.is_none() {
+            if let Meanwhile::Stop = self.meanwhile(sleep(wait)).await {
                 return Ok(self.stopped());
             }
         }
     }
 
-    /// Waits for `work` and takes commands meanwhile. `None`: told to stop, and nothing is left or the time is over.
-    async fn meanwhile<F: Future>(&mut self, work: F) -> Option<F::Output> {
+    /// Puts new settings in force, if there are any; there is no connection now.
+    fn renew(&mut self) {
+        let Some(connection) = self.orders.renewal.take() else { return };
+        let connection = Arc::new(*connection);
+        let old = std::mem::replace(&mut self.connection, Arc::clone(&connection));
+        let same = (&old.host, old.port, &old.client_id) == (&connection.host, connection.port, &connection.client_id);
+        self.connect = connect_packet(&connection, self.connect.will.take());
+        // a clean start is for the first connection: the session that is there already must not be thrown away
+        self.connect.clean_start &= connection.protocol == Protocol::V311 || !same;
+        self.backoff = Backoff::new(connection.reconnect_min, connection.reconnect_max);
+        self.desk.state.renew(connection.protocol, connection.outbox);
+        self.logged.clear();
+        info!("connecting to {} with new settings", self.peer());
+        self.status.send_replace(ConnectionStatus::Disconnected { reason: "its settings have changed".to_owned() });
+    }
+
+    /// Waits for `work` and takes commands meanwhile.
+    async fn meanwhile<F: Future>(&mut self, work: F) -> Meanwhile<F::Output> {
         let mut work = pin!(work);
         poll_fn(|context| {
             self.orders.poll(context, &mut self.desk);
             self.desk.report();
             if self.orders.poll_stop(context, self.desk.state.is_drained()).is_ready() {
-                return Poll::Ready(None);
+                return Poll::Ready(Meanwhile::Stop);
             }
-            work.as_mut().poll(context).map(Some)
+            if self.orders.renewal.is_some() {
+                return Poll::Ready(Meanwhile::Renew);
+            }
+            work.as_mut().poll(context).map(Meanwhile::Done)
         })
         .await
     }

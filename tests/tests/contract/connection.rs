@@ -1,4 +1,5 @@
-//! What a guest may export to know about the connection: `connected`, `disconnected`, `delivered`.
+//! What a guest may export to know about the connection: `connected`, `disconnected`, `delivered`; and that its section has
+//! changed: `config-changed`.
 
 use anyhow::Result;
 use miqro_tests::mosquitto::Setup;
@@ -10,6 +11,7 @@ use crate::stage::Stage;
 cases! {
     "connected": at_the_start_and_after_a_loss, a_new_version_is_told_too;
     "disconnected": when_the_broker_is_gone;
+    "config-changed": a_new_section_is_taken_over_without_a_restart, a_refusal_rolls_everything_back;
     "delivered": taken_by_the_broker, of_qos_0_there_is_none, not_in_time, refused_by_the_broker, left_out;
 }
 
@@ -40,6 +42,37 @@ async fn when_the_broker_is_gone() -> Result<()> {
     let mut stage = informed().await?;
     stage.broker.kill()?;
     stage.host.output().wait_for("disconnected", |line| line.contains(" disconnected")).await?;
+    Ok(())
+}
+
+/// Writes the configuration anew with another section of `probe`.
+fn write_section(stage: &Stage, section: &Value) -> Result<()> {
+    let file = stage.host.folder().join("miqro.yml");
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
+    config["services"]["probe"] = section.clone();
+    let new = file.with_extension("new");
+    std::fs::write(&new, config.to_string())?;
+    Ok(std::fs::rename(new, file)?)
+}
+
+async fn a_new_section_is_taken_over_without_a_restart() -> Result<()> {
+    let mut stage = informed().await?;
+    write_section(&stage, &json!({ "colour": "red", "subscriptions": ["more"] }))?;
+    assert_eq!(stage.expect("config_changed").await?.json()?, json!({ "colour": "red" }));
+    stage.host.output().wait_for("the news", |line| line.contains("has taken over its new configuration")).await?;
+    // the operator's new subscription is there: the guest takes what it gets for a command
+    stage.tell("more", json!({ "get": "x" })).await?;
+    assert_eq!(stage.expect("value").await?.json()?, Value::Null);
+    Ok(())
+}
+
+async fn a_refusal_rolls_everything_back() -> Result<()> {
+    let mut stage = informed().await?;
+    write_section(&stage, &json!({ "refuse_change": "not today" }))?;
+    let line = stage.host.output().wait_for("the refusal", |line| line.contains("not today")).await?;
+    assert!(line.contains("services.probe: refuses its new configuration"), "{line}");
+    write_section(&stage, &json!({ "colour": "blue" }))?;
+    assert_eq!(stage.expect("config_changed").await?.json()?, json!({ "colour": "blue" }));
     Ok(())
 }
 

@@ -200,6 +200,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         offline: outage.0,
         availability: outage.1,
         import_state: outage.2,
+        secrets: Vec::new(),
     })
 }
 

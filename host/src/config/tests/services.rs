@@ -125,7 +125,8 @@ fn two_services_of_one_name_or_base_topic_are_refused() {
     let twice = run("", &["a/echo.wasm", "b/echo.wasm"]).unwrap_err();
     assert!(twice.contains("b/echo.wasm: the service echo runs a/echo.wasm already"), "{twice}");
     let base = run("services: {a: {component: a.wasm, data_topic: x}, b: {component: b.wasm, data_topic: x/}}", &[]);
-    assert!(base.unwrap_err().contains("the services a and b have the same data_topic x/"));
+    let base = base.unwrap_err();
+    assert!(base.contains("miqro.yml:1: services.b.data_topic: the services a (line 1) and b (line 1) have"), "{base}");
     let name = run("", &["a/we+ird.wasm"]).unwrap_err();
     assert!(name.contains("\"we+ird\" is no name for a service"), "{name}");
     assert!(run("", &["/"]).unwrap_err().contains("no file name"));

@@ -29,11 +29,10 @@ pub(super) async fn request(
         return Err(RequestError::Unavailable("this host carries no requests".to_owned()));
     };
     let (answer, answered) = oneshot::channel();
-    data.paused = true;
-    data.pause.begin();
+    let wait = data.pause.begin();
     let sent = requests.send(Request { message, deadline, answer }).await;
     let outcome = if sent.is_ok() { answered.await.ok() } else { None };
-    data.pause.end();
+    drop(wait);
     match outcome {
         Some(Ok(message)) => Ok(Response {
             payload: message.payload.to_vec(),

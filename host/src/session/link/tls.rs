@@ -55,8 +55,7 @@ pub enum TlsError {
 /// # Errors
 /// A file that cannot be used, or the reason for which the handshake failed.
 pub async fn handshake(tls: &Tls, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
-    let name = tls.server_name.as_deref().unwrap_or(host);
-    let name = ServerName::try_from(name.to_owned()).map_err(|_| TlsError::ServerName(name.to_owned()))?;
+    let name = server_name(tls, host)?;
     if tls.insecure {
         tracing::warn!(host, "the broker's certificate is not verified (cert_reqs: CERT_NONE)");
     }
@@ -65,6 +64,20 @@ pub async fn handshake(tls: &Tls, host: &str, tcp: TcpStream) -> Result<TlsStrea
     let settings = tokio::task::spawn_blocking(move || settings(&tls)).await.map_err(std::io::Error::other);
     let settings = settings.map_err(TlsError::Handshake)??;
     TlsConnector::from(Arc::new(settings)).connect(name, tcp).await.map_err(TlsError::Handshake)
+}
+
+/// Reads the files and the name; connects to nothing.
+///
+/// # Errors
+/// What cannot be used.
+pub fn check(tls: &Tls, host: &str) -> Result<(), TlsError> {
+    server_name(tls, host)?;
+    settings(tls).map(drop)
+}
+
+fn server_name(tls: &Tls, host: &str) -> Result<ServerName<'static>, TlsError> {
+    let name = tls.server_name.as_deref().unwrap_or(host);
+    ServerName::try_from(name.to_owned()).map_err(|_| TlsError::ServerName(name.to_owned()))
 }
 
 fn settings(tls: &Tls) -> Result<ClientConfig, TlsError> {

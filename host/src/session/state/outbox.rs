@@ -64,6 +64,11 @@ impl Outbox {
         Self { protocol, limits, queue, flights, sent: 0, bytes: 0, current: None, memory }
     }
 
+    /// From the next connection on these hold; what waits stays, even if it is more than the new limits.
+    pub const fn renew(&mut self, protocol: Protocol, limits: OutboxLimits) {
+        (self.protocol, self.limits) = (protocol, limits);
+    }
+
     /// Whether another message fits. Messages are taken nonetheless: who brings them has to ask first.
     pub fn has_room(&self) -> bool {
         self.queue.len() + self.flights.len() < self.limits.messages

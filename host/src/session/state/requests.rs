@@ -70,6 +70,11 @@ impl Requests {
         Self { protocol, waiting: VecDeque::new(), unanswered: BTreeMap::new(), confirmed, ended, answers: Vec::new() }
     }
 
+    /// From the next connection on this protocol is spoken.
+    pub const fn renew(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
     /// A connection is there: asks for all that is wanted and ends what is not, as far as the broker may have it. In 3.1.1, which
     /// has no "only if new", a kept session is not asked again for what it confirmed: that would repeat retained messages.
     pub fn connected(&mut self, wanted: Vec<Wanted>, session_present: bool, server: &Server, events: &mut Vec<Event>) {

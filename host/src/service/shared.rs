@@ -1,0 +1,134 @@
+//! Actor's part: what services have of the host beside what is their own. In: the store, what an earlier run left in it. Out: the
+//! setting of each service. Owns the belongings of all services: one that leaves and comes back finds its own again.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tracing::{info, warn};
+
+use crate::config;
+use crate::effects::StateChange;
+use crate::guest::{Belongings, Requests, Setting};
+use crate::store::{Store, StoreError};
+use crate::topic::Topic;
+
+/// What services share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Where their state is kept.
+    pub store: Store,
+    requests: Requests,
+    discovery_prefix: Topic,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// What is kept for services, by name.
+#[derive(Debug, Default)]
+struct Kept {
+    /// What an earlier run left and no service has asked for yet.
+    state: HashMap<String, Vec<(String, Bytes)>>,
+    belongings: HashMap<String, Arc<Belongings>>,
+}
+
+/// Why MIQRO's state was not taken over.
+#[derive(Debug, thiserror::Error)]
+enum ImportError {
+    #[error("{0}")]
+    Read(#[from] std::io::Error),
+    #[error("this is no state file of MIQRO: {0}")]
+    Format(#[from] serde_yaml::Error),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+impl Shared {
+    /// `state`: what an earlier run left, by service.
+    pub fn new(
+        store: Store,
+        state: HashMap<String, Vec<(String, Bytes)>>,
+        requests: Requests,
+        discovery_prefix: Topic,
+    ) -> Self {
+        let kept = Kept { state, belongings: HashMap::new() };
+        Self { store, requests, discovery_prefix, kept: Arc::new(Mutex::new(kept)) }
+    }
+
+    /// What the guest of a service gets to know.
+    pub async fn setting(&self, config: &config::Service) -> Setting {
+        Setting {
+            name: config.name.clone(),
+            base: config.base.clone(),
+            config_json: config.config.to_string(),
+            limits: config.limits.clone(),
+            grants: config.grants.clone(),
+            offline: config.offline.clone(),
+            discovery_prefix: self.discovery_prefix.clone(),
+            belongings: self.belongings(config).await,
+            requests: Some(self.requests.clone()),
+        }
+    }
+
+    /// What the service has already; else its state from an earlier run, or MIQRO's where the configuration names a file.
+    async fn belongings(&self, service: &config::Service) -> Arc<Belongings> {
+        let name = &service.name;
+        if let Some(present) = self.kept().find(name) {
+            return present;
+        }
+        let state = match &service.import_state {
+            Some(file) => self.import(name, file).await.unwrap_or_else(|error| {
+                warn!(service = name.as_str(), "begins without state: {}: {error}", file.display());
+                Vec::new()
+            }),
+            None => Vec::new(),
+        };
+        let belongings = Arc::new(Belongings::with_state(state));
+        self.kept().belongings.entry(name.clone()).or_insert(belongings).clone()
+    }
+
+    async fn import(&self, service: &str, file: &Path) -> Result<Vec<(String, Bytes)>, ImportError> {
+        let state = values(&std::fs::read_to_string(file)?)?;
+        let change = |(key, value): &(String, Bytes)| StateChange { key: key.clone(), value: Some(value.clone()) };
+        self.store.commit(service, state.iter().map(change).collect()).await?;
+        info!(service, "{} values imported from {}", state.len(), file.display());
+        Ok(state)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn find(&mut self, service: &str) -> Option<Arc<Belongings>> {
+        if let Some(state) = self.state.remove(service) {
+            self.belongings.insert(service.to_owned(), Arc::new(Belongings::with_state(state)));
+        }
+        self.belongings.get(service).cloned()
+    }
+}
+
+/// MIQRO's state is one map; each of its keys becomes one here, with its value as JSON.
+fn values(text: &str) -> Result<Vec<(String, Bytes)>, serde_yaml::Error> {
+    let map: Option<serde_json::Map<String, serde_json::Value>> = serde_yaml::from_str(text)?;
+    Ok(map.unwrap_or_default().into_iter().map(|(key, value)| (key, Bytes::from(value.to_string()))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_state_file_of_miqro_is_read_key_by_key() {
+        let values = values("enabled: true\ninputs:\n  door: {last: 1.5, seen: null}\nlist: [1, two]\n").unwrap();
+        let shown: Vec<_> = values.iter().map(|(k, v)| (k.as_str(), std::str::from_utf8(v).unwrap())).collect();
+        let expected =
+            [("enabled", "true"), ("inputs", r#"{"door":{"last":1.5,"seen":null}}"#), ("list", r#"[1,"two"]"#)];
+        assert_eq!(shown, expected);
+        assert!(super::values("").unwrap().is_empty());
+        assert!(super::values("- a list").is_err());
+    }
+}

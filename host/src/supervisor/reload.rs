@@ -1,0 +1,231 @@
+//! Actor's part: from new sections of the configuration to services that run with them. In: which services are new, changed or
+//! gone. Out: started instances, all or none; then the changes to the services. Owns nothing: nothing of what runs is touched
+//! before everything is prepared.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::{info, warn};
+
+use crate::config;
+use crate::guest::{self, Component, Optional, Setting};
+use crate::router::ServiceId;
+use crate::service::{self, Asker, Change, Command, Shared};
+
+use super::load::{LoadError, load};
+use super::{Entry, Order, Supervisor};
+
+/// A section of the configuration with an instance that was started with it.
+pub struct Ready {
+    /// The section.
+    pub config: Arc<config::Service>,
+    /// What the guest gets to know of it.
+    pub setting: Arc<Setting>,
+    /// Its component file.
+    pub file: PathBuf,
+    /// The instance.
+    pub prepared: service::Prepared,
+}
+
+/// Why a section cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Its component cannot be loaded.
+    #[error("services.{name}: {source}")]
+    Load {
+        /// The service.
+        name: String,
+        /// What is wrong.
+        source: LoadError,
+    },
+    /// Its guest does not start with it.
+    #[error("services.{name}: does not start with the new configuration: {fault}")]
+    Start {
+        /// The service.
+        name: String,
+        /// What the guest did.
+        fault: guest::Fault,
+    },
+    /// Its guest does not want it.
+    #[error("services.{name}: refuses its new configuration: {reason}")]
+    Refused {
+        /// The service.
+        name: String,
+        /// In its own words, or why it could not be asked.
+        reason: String,
+    },
+    /// Nothing to run.
+    #[error("services.{0}: has no component; write component: <file.wasm>")]
+    NoComponent(String),
+}
+
+/// A service that runs, as far as new sections need to know it.
+pub struct Runs {
+    config: Arc<config::Service>,
+    setting: Arc<Setting>,
+    file: PathBuf,
+    component: Component,
+    asker: Asker,
+}
+
+/// The services that run.
+pub type Running = Vec<Runs>;
+
+/// A service whose running guest has taken over its new section.
+pub struct Agreed {
+    config: Arc<config::Service>,
+    setting: Arc<Setting>,
+}
+
+/// Everything that new sections need, prepared.
+pub struct Prepared {
+    /// Instances for services that are new, or whose guest cannot take over a new section itself.
+    pub ready: Vec<Ready>,
+    /// Services whose guest has done so.
+    pub agreed: Vec<Agreed>,
+}
+
+/// Loads and starts an instance for each of `services`, beside whatever runs. A file that runs already is not read again: that
+/// is the watch's business, and it may be half-written just now.
+///
+/// # Errors
+/// The first that fails; what was started for the others is dropped.
+pub async fn prepare(
+    host: &Arc<guest::Host>,
+    pool: &tokio::runtime::Handle,
+    running: &Running,
+    services: Vec<config::Service>,
+    shared: &Shared,
+) -> Result<Prepared, Refusal> {
+    let (mut ready, mut offers) = (Vec::new(), Vec::new());
+    for config in services {
+        if let Some(runs) = running.iter().find(|runs| runs.takes_over(&config)) {
+            let setting = Arc::new(shared.setting(&config).await);
+            offers.push((runs, Agreed { config: Arc::new(config), setting }));
+            continue;
+        }
+        let name = config.name.clone();
+        let file = config.component.clone().ok_or_else(|| Refusal::NoComponent(name.clone()))?;
+        let component = match running.iter().find(|runs| runs.file == file) {
+            Some(runs) => runs.component.clone(),
+            None => load(host, pool, &file).await.map_err(|source| Refusal::Load { name: name.clone(), source })?,
+        };
+        let setting = Arc::new(shared.setting(&config).await);
+        let started = pool.spawn(service::prepare(component, setting.clone())).await;
+        let prepared = started.unwrap_or_else(|bug| Err(guest::Fault::Bug(bug.to_string())));
+        let prepared = prepared.map_err(|fault| Refusal::Start { name, fault })?;
+        ready.push(Ready { config: Arc::new(config), setting, file, prepared });
+    }
+    // last, because who has agreed runs with its new section at once
+    let agreed = offer(offers).await?;
+    Ok(Prepared { ready, agreed })
+}
+
+/// Offers new sections to guests that run; when one refuses, those before it are given their former ones again.
+async fn offer(offers: Vec<(&Runs, Agreed)>) -> Result<Vec<Agreed>, Refusal> {
+    let mut agreed: Vec<(&Runs, Agreed)> = Vec::new();
+    for (runs, new) in offers {
+        let Err(reason) = runs.asker.offer(new.config.clone(), new.setting.clone()).await else {
+            agreed.push((runs, new));
+            continue;
+        };
+        for (runs, _) in agreed.into_iter().rev() {
+            if let Err(reason) = runs.asker.offer(runs.config.clone(), runs.setting.clone()).await {
+                warn!(service = runs.config.name.as_str(), "does not take back its former configuration: {reason}");
+            }
+        }
+        return Err(Refusal::Refused { name: new.config.name.clone(), reason });
+    }
+    Ok(agreed.into_iter().map(|(_, agreed)| agreed).collect())
+}
+
+impl Runs {
+    /// Whether the guest that runs can take over the section itself: it exports `config-changed`, and nothing changes that an
+    /// instance is made with.
+    fn takes_over(&self, new: &config::Service) -> bool {
+        let same = |service: &config::Service| {
+            (service.component.clone(), service.limits.clone(), service.grants.clone(), service.availability.clone())
+        };
+        self.config.name == new.name
+            && self.component.exports().has(Optional::ConfigChanged)
+            && same(&self.config) == same(new)
+    }
+}
+
+impl Supervisor {
+    /// The services that run.
+    pub fn running(&self) -> Running {
+        let runs = |entry: &Entry| {
+            Some(Runs {
+                config: entry.config.clone(),
+                setting: entry.setting.clone(),
+                file: entry.file.clone(),
+                component: entry.component.clone()?,
+                asker: entry.handle.asker(),
+            })
+        };
+        self.entries.iter().filter_map(runs).collect()
+    }
+
+    /// Notes that a guest has taken over its new section.
+    pub fn agreed(&mut self, agreed: Agreed) {
+        let Agreed { config, setting } = agreed;
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.config.name == config.name) {
+            info!(service = config.name.as_str(), "has taken over its new configuration");
+            (entry.config, entry.setting) = (config, setting);
+        }
+    }
+
+    /// The number of the service `name`.
+    pub fn id(&self, name: &str) -> Option<ServiceId> {
+        self.entries.iter().find(|entry| entry.config.name == name).map(|entry| entry.id)
+    }
+
+    /// Whether a service that was to leave has not ended yet.
+    pub fn is_parting(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Puts a new section of the service `id` in force: the instance that was started with it takes over between two messages.
+    pub fn change(&mut self, id: ServiceId, ready: Ready) {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else { return };
+        let Ready { config, setting, file, prepared } = ready;
+        let component = prepared.component.clone();
+        let older = entry.file == file && entry.hash() != Some(component.hash());
+        (entry.config, entry.setting, entry.file) = (config.clone(), setting.clone(), file.clone());
+        entry.component = Some(component);
+        let command = Command::Change(Box::new(Change { config, setting, prepared }));
+        self.orders.push_back(Order { id, command, news: "runs with its new configuration".to_owned() });
+        if older {
+            // a new version has taken over while this was prepared with the former one
+            self.prepare(file);
+        }
+    }
+
+    /// Keeps one more service.
+    pub fn add(&mut self, entry: Entry) {
+        info!(service = entry.config.name.as_str(), "added");
+        self.entries.push(entry);
+    }
+
+    /// Lets the service `id` handle what it has until `deadline` and end; `run` says when it has.
+    pub fn remove(&mut self, id: ServiceId, deadline: Instant) {
+        let Some(index) = self.entries.iter().position(|entry| entry.id == id) else { return };
+        let mut entry = self.entries.remove(index);
+        self.orders.retain(|order| order.id != id);
+        info!(service = entry.config.name.as_str(), "is no longer configured and ends");
+        self.leaving.spawn(async move {
+            entry.handle.send(Command::Leave(deadline)).await;
+            entry.handle.ended().await;
+            id
+        });
+    }
+
+    /// Watches the component files of the services as they are now.
+    pub fn watch(&mut self) {
+        if let Err(error) = self.watch.watch(self.entries.iter().map(|entry| entry.file.clone())) {
+            warn!("{error}; a new version there is not noticed");
+        }
+    }
+}
