@@ -175,6 +175,11 @@ impl Serving {
                 .await;
             }
             poll_fn(|context| self.wire.poll_shutdown(context)).await;
+            // until the broker has closed too: closing with something unread resets the connection, and the broker may then
+            // never read our goodbye
+            while poll_fn(|context| self.wire.poll_read(context)).await.is_ok() {
+                self.wire.discard();
+            }
         };
         // a broker that does not read does not get a goodbye
         drop(tokio::time::timeout(FAREWELL, farewell).await);

@@ -111,6 +111,11 @@ impl Wire {
         self.codec.first(&mut self.input)
     }
 
+    /// Forgets what was read.
+    pub fn discard(&mut self) {
+        self.input.clear();
+    }
+
     /// Ends the stream; ready when that is done or failed.
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.stream).poll_shutdown(context).map(drop)
