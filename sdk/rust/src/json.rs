@@ -77,16 +77,23 @@ fn python_repr(value: f64) -> String {
         .to_owned();
     }
     if size == 0.0 || (1e-4..1e16).contains(&size) {
-        return format!("{value:?}");
+        let text = format!("{value:?}");
+        let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        return even(format!("{value:.decimals$}"), text, value);
     }
     let text = format!("{value:e}");
-    match text.split_once('e') {
-        Some((digits, exponent)) => {
-            let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |number| ('-', number));
-            format!("{digits}e{sign}{exponent:0>2}")
-        }
-        None => text,
-    }
+    let Some((digits, exponent)) = text.split_once('e') else { return text };
+    let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |number| ('-', number));
+    let text = format!("{digits}e{sign}{exponent:0>2}");
+    let rounded = format!("{value:.decimals$e}");
+    let rounded = rounded.split_once('e').map_or(digits, |(digits, _)| digits);
+    even(format!("{rounded}e{sign}{exponent:0>2}"), text, value)
+}
+
+/// Where two shortest texts are equally near, Python takes the even one, and so does rounding to as many decimals.
+fn even(rounded: String, shortest: String, value: f64) -> String {
+    if rounded.parse() == Ok(value) { rounded } else { shortest }
 }
 
 struct Python {
@@ -163,6 +170,7 @@ mod tests {
             (1.5e300, "1.5e+300"),
             (-0.0, "-0.0"),
             (3.0, "3.0"),
+            (-91_299_245_034_836.12, "-91299245034836.12"),
         ];
         for (value, text) in cases {
             assert_eq!(python_float(value, 4), text);
