@@ -115,7 +115,7 @@ async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
     let shared = Shared::new(store.clone(), state, requests, config.ha_discovery_prefix);
     let intervals = Intervals { online: config.online_interval, statistics: config.statistics_interval };
     let loaded = start::load_all(&engine, pool.handle(), config.services, &shared).await?;
-    let (connection, broker) = connect(config.broker, pool).await?;
+    let (connection, mut broker) = connect(config.broker, pool).await?;
     (run.greet)(&Started { connection: &connection, embedded: broker.is_some(), services: &loaded });
 
     let (timers, clock) = timers::timers();
@@ -129,7 +129,10 @@ async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
     let mut house = House::new(engine, pool, clock, sessions, supervisor, run.logs, reload, (shared, intervals));
     info!(services = house.supervisor.services(), "running");
 
-    let name = serve(&mut house, &mut signals, &notifier, run.ready).await?;
+    let name = tokio::select! {
+        name = serve(&mut house, &mut signals, &notifier, run.ready) => name?,
+        error = ended(&mut broker) => return Err(error.into()),
+    };
     info!("stopping on {name}");
     notifier.tell("STOPPING=1");
     let stopped = tokio::select! {
@@ -205,6 +208,14 @@ async fn stop(house: &mut House<'_>, store: &Store) {
     }
     house.sessions.stop(deadline.max(Instant::now() + Duration::from_secs(1))).await;
     store.flush().await;
+}
+
+/// Waits until the embedded broker ends though nobody stopped it: without it there is nothing to do here.
+async fn ended(broker: &mut Option<broker::Running>) -> broker::BrokerError {
+    match broker {
+        Some(broker) => broker.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Starts the embedded broker if that is the one to use, and says how to reach the broker.

@@ -22,6 +22,11 @@ impl Running {
         match self.0 {}
     }
 
+    /// Waits until it ends.
+    pub async fn ended(&mut self) -> BrokerError {
+        match self.0 {}
+    }
+
     /// Stops it.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ use crate::router::Router;
 const BATCH: usize = 512;
 /// How long a stop may take when all handles were dropped without `Command::Stop`.
 const ABANDONED: Duration = Duration::from_secs(5);
+/// After so many short connections in a row it is likely that another client has the same identifier: not every broker says so.
+const FIGHT: u32 = 5;
 /// A connection that lasted so long was a good one: the next wait is a short one.
 const GOOD: Duration = Duration::from_secs(5);
 
@@ -39,6 +41,8 @@ pub struct Task {
     backoff: Backoff,
     /// Connections so far.
     count: u64,
+    /// Connections one after the other that did not last.
+    short: u32,
     /// What was logged last; the same is not logged twice in a row.
     logged: String,
     pub(super) desk: Desk,
@@ -130,7 +134,7 @@ impl Task {
         let desk = Desk::new(router, state, connection.delivery_timeout);
         let batch = Vec::with_capacity(BATCH);
         let orders = Orders { inputs, batch, stop: None, abandoned: false, timer: None, renewal: None };
-        Self { connection, connect, status, backoff, count: 0, logged: String::new(), desk, orders }
+        Self { connection, connect, status, backoff, count: 0, short: 0, logged: String::new(), desk, orders }
     }
 
     /// Connects, serves and waits in turn, until it is told to stop.
@@ -224,6 +228,12 @@ impl Task {
     fn lost(&mut self, reason: String, since: Instant) {
         if since.elapsed() >= GOOD {
             self.backoff.reset();
+            self.short = 0;
+        }
+        self.short += 1;
+        if self.short == FIGHT {
+            let id = &self.connect.client_id;
+            error!("{FIGHT} short connections one after the other; does another client use the client id {id:?} too?");
         }
         warn!("connection to {} lost: {reason}; reconnecting", self.peer());
         self.status.send_replace(ConnectionStatus::Disconnected { reason });

@@ -146,3 +146,6 @@ fn of_rule(queued: &Queued, rule: &Arc<OfflineRule>) -> bool {
     let own = queued.publication.terms.as_ref().and_then(|terms| terms.offline.as_ref());
     own.is_some_and(|own| Arc::ptr_eq(own, rule))
 }
+
+#[cfg(test)]
+mod tests;
