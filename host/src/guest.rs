@@ -7,6 +7,7 @@
 mod api;
 mod belongings;
 mod bindings;
+mod compilers;
 mod component;
 mod contract;
 mod describe;

@@ -32,12 +32,13 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party names that stand at one place each.
-const AT_HOME: [(&str, &[&str]); 12] = [
+const AT_HOME: [(&str, &[&str]); 13] = [
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("hyper", &["guest"]),
     ("mqtt5", &["broker"]),
     ("notify", &["watch"]),
+    ("rayon", &["guest"]),
     ("redb", &["store"]),
     ("rumqttc", &["session::codec"]),
     ("rustix", &["daemon"]),

@@ -25,6 +25,7 @@ use std::sync::{Arc, OnceLock};
 use wasmtime::component::Linker;
 use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::guest::compilers;
 use crate::guest::component::{Component, ComponentError};
 use crate::guest::linker::linker;
 use crate::guest::store::Data;
@@ -108,6 +109,7 @@ impl Host {
     /// # Errors
     /// When the cache directory cannot be used, or the engine or its thread cannot be made.
     pub fn new(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
+        compilers::stand_back();
         let cache = options.cache_dir.as_deref().map(open_cache).transpose()?;
         let ticker = Arc::new(Ticker::start().map_err(EngineError::Ticker)?);
         let capacity = capacity(options.services);
