@@ -100,7 +100,9 @@ impl Launch {
     }
 
     fn command(&self) -> Result<Command, DaemonError> {
-        let mut command = Command::new(std::env::current_exe().map_err(DaemonError::Start)?);
+        // this name of the running program needs no right to the directories on the way to it, which another user may not have
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0(std::env::current_exe().map_err(DaemonError::Start)?);
         command.args(&self.arguments).current_dir(&self.directory);
         if let Some(identity) = &self.identity {
             // this also drops the supplementary groups of root

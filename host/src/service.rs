@@ -184,7 +184,6 @@ pub enum First {
 pub fn subscriptions(config: &config::Service, effects: &Effects) -> Vec<Subscription> {
     use crate::message::SubscriptionChange::{Subscribe, Unsubscribe};
     let mut all = config.subscriptions.clone();
-    all.extend(switch(&config.base).map(|filter| Subscription { filter, qos: Qos::AtLeastOnce }));
     for change in &effects.subscriptions {
         let filter = match change {
             Subscribe(subscription) => &subscription.filter,
@@ -199,6 +198,7 @@ pub fn subscriptions(config: &config::Service, effects: &Effects) -> Vec<Subscri
             all.push(subscription.clone());
         }
     }
+    all.extend(switch(&config.base).map(|filter| Subscription { filter, qos: Qos::AtLeastOnce }));
     all
 }
 

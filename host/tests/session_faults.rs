@@ -7,7 +7,6 @@ mod scripted_broker;
 use std::time::Duration;
 
 use miqro_host::config::{OutboxLimits, Protocol};
-use miqro_host::mailbox::Next;
 use miqro_host::session::{Command, Commit};
 use scripted_broker::rig::{Rig, SERVICE, message};
 use scripted_broker::{Broker, Peer, Seen, soon};
@@ -202,7 +201,7 @@ both_versions!(fault_9_services_publish_while_everything_is_full, |version| asyn
     let handle = rig.handle.clone();
     let echo = tokio::spawn(async move {
         for _ in 0..MESSAGES {
-            let Next::Delivery(delivery) = rig.mailbox.next().await else { panic!("not a delivery") };
+            let delivery = rig.delivery().await;
             let publishes = vec![message("out", 1, &String::from_utf8_lossy(&delivery.message.payload)).into()];
             let commit = Commit { service: SERVICE, receipt: delivery.receipt, subscriptions: Vec::new(), publishes };
             handle.send(Command::Commit(commit)).await;

@@ -79,6 +79,11 @@ fn restart(before: &Config, after: &Config) -> Vec<&'static str> {
         }
         _ => keys.push("broker (from the embedded one to one elsewhere, or back)"),
     }
+    let (Broker::Embedded(_, old) | Broker::Remote(old)) = &before.broker;
+    let (Broker::Embedded(_, new) | Broker::Remote(new)) = &after.broker;
+    // requests under way are written in the protocol, and all outcomes that are awaited have one timeout
+    keys.extend((old.protocol != new.protocol).then_some("broker.protocol"));
+    keys.extend((old.delivery_timeout != new.delivery_timeout).then_some("broker.delivery_timeout"));
     keys.extend((before.cache_dir != after.cache_dir).then_some("cache_dir"));
     keys.extend((before.state_file != after.state_file).then_some("state_file"));
     keys.extend((before.online_interval != after.online_interval).then_some("online_interval"));

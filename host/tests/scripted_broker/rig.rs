@@ -83,9 +83,12 @@ impl Rig {
     }
 
     pub async fn delivery(&mut self) -> Delivery {
-        match soon("a delivery", self.mailbox.next()).await {
-            Next::Delivery(delivery) => delivery,
-            other => panic!("not a delivery: {other:?}"),
+        loop {
+            match soon("a delivery", self.mailbox.next()).await {
+                Next::Delivery(delivery) => return delivery,
+                Next::Notice(_) => {}
+                other => panic!("not a delivery: {other:?}"),
+            }
         }
     }
 

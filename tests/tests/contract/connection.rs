@@ -120,7 +120,7 @@ async fn refused_by_the_broker() -> Result<()> {
     let host = Host::on(broker.port()).service("probe", "contract-full", json!({})).start().await?;
     let mut client = host.client().await?;
     client.subscribe("service/probe/#", 1).await?;
-    let large = json!({ "publish": "out", "payload": "x".repeat(1900), "qos": 1 });
+    let large = json!({ "publish": "out", "payload": "x", "repeat": 2000, "qos": 1 });
     client.publish("service/probe/command", large.to_string()).await?;
     let outcome = client.expect("service/probe/delivered").await?.json()?["outcome"].clone();
     assert!(outcome["refused"].as_str().is_some_and(|why| why.contains("too large")), "{outcome}");

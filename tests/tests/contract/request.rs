@@ -1,6 +1,7 @@
 //! `messaging.request`.
 
 use anyhow::Result;
+use miqro_tests::host::Setup;
 use miqro_tests::{Message, Properties, Version};
 use serde_json::{Value, json};
 
@@ -12,7 +13,11 @@ cases! {
 
 async fn asker(version: Version) -> Result<Stage> {
     let section = json!({ "grants": { "publish": ["oracle"] }, "limits": { "call": "100ms", "attempts": 1 } });
-    Stage::version("contract-full", section, version).await
+    let clock = json!({ "say": 1, "delay": 0 });
+    let set_up = |setup: Setup| {
+        setup.version(version).service("probe", "contract-full", section).service("clock", "ticker", clock)
+    };
+    Stage::with(set_up).await
 }
 
 fn question(deadline: u64) -> Value {
@@ -26,7 +31,11 @@ async fn the_answer_comes_in_the_call() -> Result<()> {
     stage.tell("command", question(20_000)).await?;
     let asked = oracle.expect("oracle").await?;
     assert_eq!((asked.text().as_str(), asked.qos), ("why?", 1));
-    tokio::time::timeout(std::time::Duration::from_millis(300), std::future::pending::<()>()).await.unwrap_err();
+    // a second has gone when this has come twice
+    let mut clock = stage.watch("service/clock/tick").await?;
+    for _ in 0..2 {
+        clock.next().await?;
+    }
     let topic = asked.properties.response_topic.unwrap_or_default();
     let wrong = Properties { correlation_data: Some("wrong".into()), ..Properties::default() };
     oracle.send(Message::new(&topic, "not this").with(wrong)).await?;

@@ -1,5 +1,5 @@
 //! Everything that only a few guests want. In: on `command`, `{"set": KEY, "value"}`, `{"delete": KEY}`, `{"get": KEY}`,
-//! `{"keys": PREFIX}`, `{"request": TOPIC, "payload", "global", "deadline"}` or `{"publish": TOPIC, "payload", "qos"}`, each with
+//! `{"keys": PREFIX}`, `{"request": TOPIC, "payload", "global", "deadline"}` or `{"publish": TOPIC, "payload", "repeat", "qos"}`, each with
 //! `"fail": true` to end in an error; in its section `refuse_change`, a reason. Out: `value`, `keys`, `response`, `token`, or
 //! `refused`; `delivered` and `config_changed` when the host says so, and lines in the log, also when connected and disconnected;
 //! in its section `when_disconnected`, a QoS with which it then publishes. Owns nothing.
@@ -68,7 +68,8 @@ impl Guest for Full {
 
 /// The topic and the payload of the answer, or why it was refused.
 fn carry_out(command: &Value) -> Result<(&'static str, Value), String> {
-    let payload = text(command, "payload").as_bytes();
+    let payload = text(command, "payload").repeat(command["repeat"].as_u64().unwrap_or(1) as usize);
+    let payload = payload.as_bytes();
     let refused = |error: &dyn std::fmt::Debug| format!("{error:?}");
     if command["set"].is_string() {
         state::set(text(command, "set"), text(command, "value").as_bytes()).map_err(|error| refused(&error))?;

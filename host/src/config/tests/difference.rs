@@ -69,5 +69,6 @@ fn what_is_made_once_needs_a_restart() {
     assert_eq!(restart("", "broker: {embedded: {users: [{username: a, password: b}]}}"), "broker.embedded.users");
     assert_eq!(restart("cache_dir: a", "cache_dir: b\npresence_connections: 1"), "cache_dir presence_connections");
     assert!(restart("", "broker: {host: b}").contains("embedded"));
-    assert_eq!(restart("broker: {host: a}", "broker: {host: b, protocol: 3.1.1}\nstop_deadline: 1s"), "");
+    assert_eq!(restart("broker: {host: a}", "broker: {host: b, keepalive: 9}\nstop_deadline: 1s"), "");
+    assert_eq!(restart("broker: {host: a}", "broker: {host: a, protocol: 3.1.1}"), "broker.protocol");
 }
