@@ -57,6 +57,16 @@ impl Home {
         std::fs::read_to_string(self.path("host.log")).unwrap_or_default()
     }
 
+    /// Waits until the log file has `text`: the host writes it in a thread of its own.
+    async fn logs(&self, text: &str) -> Result<()> {
+        let written = async {
+            while !self.log().contains(text) {
+                tokio::task::yield_now().await;
+            }
+        };
+        Deadline::new().wait(format!("{text:?} in the log file"), written).await.with_context(|| self.log())
+    }
+
     /// The echo service answers.
     async fn answers(&self) -> Result<()> {
         let mut client = Client::connect(self.port).await.with_context(|| self.log())?;
@@ -99,7 +109,7 @@ async fn it_returns_when_the_services_run_and_is_asked_and_stopped_by_its_pid_fi
     assert_eq!((status.code, status.out), (Some(0), format!("runs: process {pid}\n")));
     let stopped = home.say(&["stop", "--pid-file", "host.pid"]).await?;
     assert_eq!((stopped.code, stopped.err.as_str()), (Some(0), ""), "{}", home.log());
-    assert!(home.log().contains("stopped"), "{}", home.log());
+    home.logs("stopped").await?;
     assert_eq!(home.say(&["status", "--pid-file", "host.pid"]).await?.code, Some(3));
     let nobody = home.say(&["stop", "--pid-file", "host.pid"]).await?;
     assert!(nobody.code == Some(1) && nobody.err.contains("no host runs"), "{}", nobody.err);
@@ -179,7 +189,7 @@ async fn the_log_file_is_opened_again_on_sighup() -> Result<()> {
     let host = Process::start(manager.command()?.current_dir(home.folder.path()).args(arguments))?;
     manager.hears("READY=1").await?;
     assert_eq!(home.pid()?, host.id());
-    assert!(home.log().contains("running"), "{}", home.log());
+    home.logs("running").await?;
     std::fs::rename(home.path("host.log"), home.path("host.log.1"))?;
     let said = home.say(&["reload", "--pid-file", "host.pid"]).await?;
     assert_eq!(said.code, Some(0), "{}", said.err);
@@ -187,7 +197,8 @@ async fn the_log_file_is_opened_again_on_sighup() -> Result<()> {
     manager.hears("READY=1").await?;
     let stopped = home.say(&["stop", "--pid-file", "host.pid"]).await?;
     assert_eq!(stopped.code, Some(0), "{}", stopped.err);
-    assert!(home.log().contains("has not changed") && home.log().contains("stopped"), "{}", home.log());
+    home.logs("has not changed").await?;
+    home.logs("stopped").await?;
     assert!(!home.log().contains("running"), "{}", home.log());
     assert!(!home.path("host.pid").exists());
     Ok(())

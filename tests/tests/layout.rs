@@ -41,7 +41,7 @@ const AT_HOME: [(&str, &[&str]); 13] = [
     ("rayon", &["guest"]),
     ("redb", &["store"]),
     ("rumqttc", &["session::codec"]),
-    ("rustix", &["daemon"]),
+    ("rustix", &["daemon", "guest"]),
     ("saphyr_parser", &["config"]),
     ("wasmtime", &["guest"]),
     ("wasmtime_wasi", &["guest"]),

@@ -211,6 +211,8 @@ pub struct Subscribe {
     pub id: u16,
     /// Subscription identifier of all filters in it (MQTT 5).
     pub subscription_id: Option<u32>,
+    /// Whether retained messages are wanted even where the broker has the subscription already (MQTT 5, section 3.8.3.1).
+    pub retained_again: bool,
     /// What is asked for; never empty.
     pub subscriptions: Vec<Subscription>,
 }

@@ -110,13 +110,16 @@ fn login(credentials: &Credentials) -> mqtt::Login {
 }
 
 fn subscribe(request: &Subscribe) -> mqtt::Subscribe {
+    let retain_forward_rule = match request.retained_again {
+        true => mqtt::RetainForwardRule::OnEverySubscribe,
+        false => mqtt::RetainForwardRule::OnNewSubscribe,
+    };
     let filters = request.subscriptions.iter().map(|subscription| mqtt::Filter {
         path: subscription.filter.to_string(),
         qos: qos(subscription.qos),
         nolocal: false,
         preserve_retain: false,
-        // "only if new": a repeated subscription brings no retained message a second time
-        retain_forward_rule: mqtt::RetainForwardRule::OnNewSubscribe,
+        retain_forward_rule: retain_forward_rule.clone(),
     });
     let id = request.subscription_id.map(|id| id as usize);
     let properties = id.map(|id| mqtt::SubscribeProperties { id: Some(id), user_properties: Vec::new() });

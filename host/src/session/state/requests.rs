@@ -61,13 +61,23 @@ pub struct Requests {
     /// Ended without the broker's knowledge.
     ended: HashSet<Filter>,
     answers: Vec<Answer>,
+    /// There was a connection: what the broker kept for us was asked for.
+    begun: bool,
 }
 
 impl Requests {
     /// Nothing asked.
     pub fn new(protocol: Protocol) -> Self {
         let (confirmed, ended) = (HashMap::new(), HashSet::new());
-        Self { protocol, waiting: VecDeque::new(), unanswered: BTreeMap::new(), confirmed, ended, answers: Vec::new() }
+        Self {
+            protocol,
+            waiting: VecDeque::new(),
+            unanswered: BTreeMap::new(),
+            confirmed,
+            ended,
+            answers: Vec::new(),
+            begun: false,
+        }
     }
 
     /// From the next connection on this protocol is spoken.
@@ -92,12 +102,17 @@ impl Requests {
                 && self.confirmed.get(&wanted.subscription.filter) == Some(&wanted.subscription.qos)
         };
         let asked = wanted.into_iter().filter(|wanted| !known(wanted)).collect();
-        self.subscribe(asked, server, events);
+        // the services of a new process know nothing of what the broker has retained, also when it has kept the session
+        let first = !std::mem::replace(&mut self.begun, true);
+        self.ask(asked, Packing::new(self.protocol, server).with_retained(first), events);
     }
 
     /// Asks for subscriptions on the connection that is there.
     pub fn subscribe(&mut self, wanted: Vec<Wanted>, server: &Server, events: &mut Vec<Event>) {
-        let packing = Packing::new(self.protocol, server);
+        self.ask(wanted, Packing::new(self.protocol, server), events);
+    }
+
+    fn ask(&mut self, wanted: Vec<Wanted>, packing: Packing<'_>, events: &mut Vec<Event>) {
         for request in packing.subscribes(wanted, events, &mut self.answers) {
             self.waiting.push_back(Request::Subscribe(request));
         }

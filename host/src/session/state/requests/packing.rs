@@ -18,13 +18,19 @@ pub struct Packing<'a> {
     with_ids: bool,
     server: &'a Server,
     max_bytes: usize,
+    retained_again: bool,
 }
 
 impl<'a> Packing<'a> {
     pub fn new(protocol: Protocol, server: &'a Server) -> Self {
         let with_ids = protocol == Protocol::V5 && server.subscription_ids;
         let max_bytes = usize::try_from(server.maximum_packet_size).unwrap_or(usize::MAX);
-        Self { with_ids, server, max_bytes }
+        Self { with_ids, server, max_bytes, retained_again: false }
+    }
+
+    /// Asks for retained messages even where the broker has the subscription already.
+    pub fn with_retained(self, retained_again: bool) -> Self {
+        Self { retained_again, ..self }
     }
 
     /// A SUBSCRIBE has one subscription identifier, so filters with different ones go into different packets.
@@ -52,7 +58,9 @@ impl<'a> Packing<'a> {
                 Some(packet) => push(&mut packet.subscriptions, subscription, &mut bytes, size),
                 None => {
                     bytes = OVERHEAD + size;
-                    packets.push(Subscribe { id: 0, subscription_id, subscriptions: vec![subscription] });
+                    let subscriptions = vec![subscription];
+                    let retained_again = self.retained_again;
+                    packets.push(Subscribe { id: 0, subscription_id, retained_again, subscriptions });
                 }
             }
         }
