@@ -8,7 +8,7 @@
 //!   zigbee_topic: zigbee2mqtt     # where Zigbee2MQTT lives
 //!   availability: false           # whether Zigbee2MQTT publishes <device>/availability
 //!   grants:
-//!     publish: [zigbee2mqtt/+/set, homeassistant/#]
+//!     publish: [zigbee2mqtt/+/set, homeassistant/#]      # zigbee2mqtt/# where devices have slashes in their names
 //!     subscribe: [zigbee2mqtt/#, homeassistant/status]
 //! ```
 
