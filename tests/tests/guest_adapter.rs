@@ -65,7 +65,8 @@ async fn a_devices_json_becomes_topics_that_stay() -> Result<()> {
     client.publish("zigbee2mqtt/door", r#"{"contact": false, "battery": 97}"#).await?;
     assert_eq!(client.expect("service/adapter/door/contact").await?.text(), "0");
     assert_eq!(client.expect("service/adapter/door/battery").await?.text(), "97");
-    let values = r#"{"state": "ON", "brightness": 120, "color": {"x": 0.123456, "y": 0.5}, "update": {"state": "idle"}}"#;
+    let values =
+        r#"{"state": "ON", "brightness": 120, "color": {"x": 0.123456, "y": 0.5}, "update": {"state": "idle"}}"#;
     client.publish("zigbee2mqtt/kitchen/lamp", values).await?;
     for (topic, value) in [("state", "ON"), ("brightness", "120"), ("color/x", "0.1235"), ("update/state", "idle")] {
         assert_eq!(client.expect(&format!("service/adapter/kitchen/lamp/{topic}")).await?.text(), value);
@@ -192,7 +193,8 @@ async fn what_the_broker_keeps_of_a_device_conforms_to_the_documented_schema() -
     client.expect(DOOR).await?;
     let file = place::project().join("sdk/rust/tests/fixtures/home_assistant.json");
     let documented: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
-    for (topic, kinds) in [(LAMP, ["number", "select", "sensor", "switch", "text"].as_slice()), (DOOR, &["binary_sensor", "sensor"])]
+    for (topic, kinds) in
+        [(LAMP, ["number", "select", "sensor", "switch", "text"].as_slice()), (DOOR, &["binary_sensor", "sensor"])]
     {
         let kept = kept(&broker, topic).await?;
         let device = kept.first().context("nothing is kept")?.json()?;

@@ -139,8 +139,7 @@ async fn a_path_beside_the_grant_is_not_there() -> Result<()> {
 #[tokio::test]
 async fn home_assistant_is_told_of_the_thermometer() -> Result<()> {
     let sys = Sys::new()?;
-    let (_broker, _host, mut client) =
-        start(json!(["/proc", sys.grant()]), json!({ "home_assistant": true })).await?;
+    let (_broker, _host, mut client) = start(json!(["/proc", sys.grant()]), json!({ "home_assistant": true })).await?;
     let device = client.expect("homeassistant/device/sensor_sensor/config").await?.json()?;
     let entity = &device["components"]["sensor_sensor__sensor_cpu-thermal"];
     assert_eq!(entity["state_topic"], "service/sensor/temperature/cpu-thermal", "{device}");
