@@ -186,8 +186,8 @@ async fn every_input_of_one_foreign_topic_gets_its_messages() -> Result<()> {
     // the same message is an input of one group, and two of another's
     stage.tell("home/door", "on").await?;
     stage.fact("intrusion/input/Door/value", "1").await?;
-    stage.fact("frost/input/Both/value", "1").await?;
     stage.fact("frost/state", "alarm").await?;
+    stage.fact("frost/input/Both/value", "1").await?;
     stage.tell("home/door", "off").await?;
     stage.fact("frost/input/Both/value", "0").await?;
     // the group has a delay, after which it is reset by itself
