@@ -13,6 +13,7 @@ pub mod mosquitto;
 pub mod output;
 pub mod place;
 pub mod process;
+pub mod web;
 pub mod wire;
 
 pub use client::{Client, Version};
@@ -21,4 +22,5 @@ pub use host::Host;
 pub use load::{Load, Tally};
 pub use message::{Message, Properties};
 pub use mosquitto::Mosquitto;
+pub use web::Web;
 pub use wire::Wire;

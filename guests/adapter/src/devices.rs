@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use miqro_sdk::home_assistant::{Component, Device, Entity};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// A device with something to say.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Described {
     pub name: String,
     vendor: String,
@@ -16,7 +17,7 @@ pub struct Described {
 }
 
 /// One value of a device.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Property {
     #[serde(rename = "type")]
     kind: Kind,
@@ -40,7 +41,7 @@ pub struct Property {
     values: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
     Binary,

@@ -1,14 +1,15 @@
 //! The adapter service. In: Zigbee2MQTT's messages, one JSON object a device. Out: one topic for each value,
 //! `service/adapter/<device>/<key>`; commands to `service/adapter/set/<device>/<key>` go back to the device; all devices are
-//! announced to Home Assistant. Owns what is known of the devices.
+//! announced to Home Assistant. Owns what is known of the devices; it is kept in the state, because Zigbee2MQTT names them when it
+//! starts and not when this service does.
 //!
 //! ```yaml
 //! adapter:
 //!   component: guests/adapter.wasm
 //!   zigbee_topic: zigbee2mqtt     # where Zigbee2MQTT lives
-//!   availability: false           # whether Zigbee2MQTT publishes <device>/availability
+//!   device_availability: false    # whether Zigbee2MQTT publishes <device>/availability
 //!   grants:
-//!     publish: [zigbee2mqtt/+/set, homeassistant/#]
+//!     publish: [zigbee2mqtt/+/set, homeassistant/#]      # zigbee2mqtt/# where devices have slashes in their names
 //!     subscribe: [zigbee2mqtt/#, homeassistant/status]
 //! ```
 
@@ -18,18 +19,21 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use miqro_sdk::home_assistant::HomeAssistant;
+use miqro_sdk::home_assistant::{Device, HomeAssistant};
 use miqro_sdk::prelude::*;
 use serde_json::Value;
 
-use crate::devices::{Described, Property};
+use crate::devices::Described;
+
+/// Where the devices are kept.
+const DEVICES: &str = "devices";
 
 struct Adapter {
     /// Where Zigbee2MQTT lives.
     zigbee: String,
     availability: bool,
-    /// What the values of each device are, by its name and theirs.
-    properties: BTreeMap<String, BTreeMap<String, Property>>,
+    /// By their names.
+    devices: BTreeMap<String, Described>,
     home: HomeAssistant,
 }
 
@@ -38,20 +42,22 @@ impl Adapter {
     #[new]
     fn new() -> Result<Self> {
         let zigbee = config::get("zigbee_topic")?.unwrap_or_else(|| "zigbee2mqtt".to_owned());
-        let availability = config::get("availability")?.unwrap_or(false);
-        Ok(Self { zigbee, availability, properties: BTreeMap::new(), home: HomeAssistant::new() })
+        let availability = config::get("device_availability")?.unwrap_or(false);
+        let devices = state::get(DEVICES)?.unwrap_or_default();
+        Ok(Self { zigbee, availability, devices, home: HomeAssistant::new() })
     }
 
     #[start]
     fn start(&mut self) -> Result {
         self.home.start()?;
+        self.home.replace(self.announcements())?;
         handler(&format!("{}/#", self.zigbee)).global().call(Self::zigbee).map(drop)
     }
 
     #[connected]
     fn connected(&mut self) -> Result {
         // before the bridge has named its devices, announcing nothing would remove them all
-        if self.properties.is_empty() { Ok(()) } else { self.home.announce() }
+        if self.devices.is_empty() { Ok(()) } else { self.home.announce() }
     }
 
     /// Anything from Zigbee2MQTT. Devices may have slashes in their names.
@@ -70,11 +76,18 @@ impl Adapter {
 
     fn devices(&mut self, list: Vec<Value>) -> Result {
         // one device that is described otherwise does not take the others with it
-        let devices: Vec<Described> = list.iter().filter_map(Described::read).collect();
-        self.properties = devices.iter().map(|device| (device.name.clone(), device.properties.clone())).collect();
-        let announced = devices.iter().map(|device| device.announcement(self.availability)).collect();
-        self.home.replace(announced)?;
+        let devices = list.iter().filter_map(Described::read);
+        self.devices = devices.map(|device| (device.name.clone(), device)).collect();
+        if let Err(error) = state::set(DEVICES, &self.devices) {
+            // too many for the state: they are known until the service is started again
+            warn!("the devices are not kept: {}", error);
+        }
+        self.home.replace(self.announcements())?;
         self.home.announce()
+    }
+
+    fn announcements(&self) -> Vec<Device> {
+        self.devices.values().map(|device| device.announcement(self.availability)).collect()
     }
 
     #[handle("set/#")]
@@ -84,7 +97,7 @@ impl Adapter {
             warn!("not a command: set/<device>/<key>, not retained"; topic = message.topic());
             return Ok(());
         };
-        let property = self.properties.get(device).and_then(|properties| properties.get(key));
+        let property = self.devices.get(device).and_then(|device| device.properties.get(key));
         let value = property.map_or_else(|| devices::guess(payload), |property| property.value(payload));
         let topic = format!("{}/{device}/set", self.zigbee);
         miqro_sdk::message(&topic).global().qos(1).send(json!({ key: value })).map(drop)

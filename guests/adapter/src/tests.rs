@@ -80,9 +80,10 @@ fn commands_go_back_as_the_device_wants_them() {
 
 #[test]
 fn devices_are_announced_and_removed_with_the_bridges_list() {
-    let mut host = adapter(json!({"availability": true}));
+    let mut host = adapter(json!({"device_availability": true}));
     host.expect_nothing();
     host.send_global("zigbee2mqtt/bridge/devices", devices()).unwrap();
+    let door: Value = serde_json::from_slice(&host.next_sent().unwrap().payload).unwrap();
     let lamp = host.next_sent().unwrap();
     assert_eq!(lamp.topic, "homeassistant/device/adapter_kitchen-lamp/config");
     let lamp: Value = serde_json::from_slice(&lamp.payload).unwrap();
@@ -90,12 +91,26 @@ fn devices_are_announced_and_removed_with_the_bridges_list() {
         lamp["components"].as_object().unwrap().values().map(|entity| entity["platform"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["number", "select", "switch"]);
     assert_eq!(lamp["availability"][1]["topic"], "service/adapter/kitchen/lamp/available");
-    let door: Value = serde_json::from_slice(&host.next_sent().unwrap().payload).unwrap();
     let contact = &door["components"]["adapter_door__binary_sensor_Contact"];
     assert_eq!((&contact["payload_on"], &contact["payload_off"]), (&json!("0"), &json!("1")));
     host.send_global("zigbee2mqtt/bridge/devices", "[]").unwrap();
     host.expect_next("homeassistant/device/adapter_door/config", "");
     host.expect_next("homeassistant/device/adapter_kitchen-lamp/config", "");
+}
+
+#[test]
+fn devices_are_known_after_a_restart_before_the_bridge_names_them_again() {
+    let mut host = adapter(json!({}));
+    host.send_global("zigbee2mqtt/bridge/devices", devices()).unwrap();
+    host.skip();
+    let mut host = host.restart().unwrap();
+    let topics: Vec<String> = std::iter::from_fn(|| host.next_sent()).map(|sent| sent.topic).collect();
+    assert_eq!(
+        topics,
+        ["homeassistant/device/adapter_door/config", "homeassistant/device/adapter_kitchen-lamp/config"]
+    );
+    host.send("set/kitchen/lamp/effect", "1").unwrap();
+    host.expect_next("zigbee2mqtt/kitchen/lamp/set", "{\"effect\": \"1\"}");
 }
 
 #[test]

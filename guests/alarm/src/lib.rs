@@ -8,7 +8,17 @@
 //! `liveness/<label>`. Commands: `<group>/enabled/command` and `<group>/reset/command` (`1`, `0`); `<group>/auto/command` (also
 //! `reset/auto/command`); `<group>/inhibited/command` (`on`, `off`, `1`, `0`, or a number of seconds from 2); `reset/command`.
 //!
-//! It takes grants to subscribe to the inputs' topics, to publish to the outputs', and for the addresses of `http_post`.
+//! It takes grants to subscribe to the inputs' topics, to publish to the outputs', and for the hosts of `http_post`:
+//!
+//! ```yaml
+//! alarm:
+//!   component: guests/alarm.wasm
+//!   groups: []                    # and the rest of miqro_alarm's section
+//!   grants:
+//!     subscribe: [service/door/state, home/+/temperature, homeassistant/status]
+//!     publish: [service/siren/set, homeassistant/#]
+//!     http: [probe.example]
+//! ```
 
 mod assemble;
 mod expression;

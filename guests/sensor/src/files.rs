@@ -28,6 +28,12 @@ impl Files {
         Self { proc: proc.into(), sys: sys.into() }
     }
 
+    /// The folders that cannot be read, as those that were not granted, and why.
+    pub fn hidden(&self) -> Vec<(String, std::io::Error)> {
+        let folders = [&self.proc, &self.sys].into_iter();
+        folders.filter_map(|folder| Some((folder.display().to_string(), std::fs::metadata(folder).err()?))).collect()
+    }
+
     /// The load of the last minute.
     pub fn load(&self) -> Option<f64> {
         read(self.proc.join("loadavg"))?.split_whitespace().next()?.parse().ok()

@@ -10,7 +10,7 @@
 //!   sys: /sys
 //!   home_assistant: true
 //!   grants:
-//!     directories: {/proc: /proc, /sys: /sys}
+//!     directories: [/proc, /sys]      # or another place: {path: /srv/machine/sys, guest: /sys}
 //!     publish: [homeassistant/#]
 //!     subscribe: [homeassistant/status]
 //! ```
@@ -62,8 +62,15 @@ impl Sensor {
         Ok(Self { settings, files, processor: None, home })
     }
 
+    /// What cannot be seen is told here, once: a sample leaves it out.
     #[start]
     fn start(&mut self) -> Result {
+        for (folder, why) in self.files.hidden() {
+            warn!(
+                "cannot read {folder}: {why}; to grant it, write into miqro.yml: services.{}.grants.directories: [{folder}]",
+                config::me().name
+            );
+        }
         Loop::add("sample", self.settings.interval.0, Self::sample)?;
         if self.settings.home_assistant { self.home.start() } else { Ok(()) }
     }

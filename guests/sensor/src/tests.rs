@@ -17,6 +17,7 @@ impl Machine {
         machine.write("proc/loadavg", "0.52 0.58 0.59 1/389 12345\n");
         machine.write("proc/stat", "cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 1 2 3\n");
         machine.write("proc/meminfo", "MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    250 kB\n");
+        machine.write("sys/kernel/version", "1");
         machine
     }
 
@@ -75,6 +76,17 @@ fn what_cannot_be_read_is_left_out() {
     let mut host = machine.start(json!({}));
     host.advance(Duration::from_secs(10)).unwrap();
     host.expect_nothing();
+}
+
+#[test]
+fn what_cannot_be_seen_is_told_once() {
+    let machine = Machine::new("hidden");
+    let mut host = machine.start(json!({"sys": "/not/there"}));
+    host.advance(Duration::from_secs(60)).unwrap();
+    let warnings: Vec<String> = host.log().into_iter().map(|line| line.message.clone()).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].starts_with("cannot read /not/there: "), "{warnings:?}");
+    assert!(warnings[0].ends_with("services.sensor.grants.directories: [/not/there]"), "{warnings:?}");
 }
 
 #[test]

@@ -14,7 +14,7 @@
 //!   timeout: 10s
 //!   delete_after: {days: 1}      # by the router's clock; without it nothing is deleted
 //!   grants:
-//!     http: ["http://192.168.1.1:80"]
+//!     http: ["192.168.1.1:80"]      # no scheme; a host alone stands for all its ports
 //! ```
 
 mod list;
