@@ -34,7 +34,7 @@ use crate::session::ConnectionStatus;
 use crate::store::{Contents, Store};
 use crate::{requests, timers};
 
-use reload::{House, Next, Reload};
+use reload::{House, Means, Next, Reload};
 use signals::{Received, Signals};
 pub use start::Loaded;
 use start::{Intervals, Surroundings};
@@ -125,8 +125,8 @@ async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
     drop(opened.send((connection.clone(), sessions.main())));
     let around = Surroundings { sessions: &sessions, clock: &clock, pool: pool.handle(), shared: &shared, intervals };
     let supervisor = start::services(engine.clone(), loaded, &around).await?;
-    let pool = pool.handle().clone();
-    let mut house = House::new(engine, pool, clock, sessions, supervisor, run.logs, reload, (shared, intervals));
+    let means = Means { engine, pool: pool.handle().clone(), clock, shared, intervals };
+    let mut house = House::new(means, sessions, supervisor, run.logs, reload);
     info!(services = house.supervisor.services(), "running");
 
     let name = tokio::select! {

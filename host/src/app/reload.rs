@@ -156,6 +156,20 @@ fn renewed(config: &Config, current: &Connection) -> Connection {
     }
 }
 
+/// What services are made with.
+pub struct Means {
+    /// Compiles and instantiates their guests.
+    pub engine: Arc<guest::Host>,
+    /// Where slow guest calls run.
+    pub pool: Handle,
+    /// The timers task.
+    pub clock: timers::Handle,
+    /// What they share.
+    pub shared: Shared,
+    /// How often something is done.
+    pub intervals: Intervals,
+}
+
 /// Everything that runs.
 pub struct House<'a> {
     /// The MQTT connections.
@@ -164,30 +178,17 @@ pub struct House<'a> {
     pub supervisor: Supervisor,
     /// The configuration.
     pub reload: Reload,
-    engine: Arc<guest::Host>,
-    pool: Handle,
-    clock: timers::Handle,
+    means: Means,
     logs: &'a Logs,
-    shared: Shared,
-    intervals: Intervals,
     /// The number of the next service.
     next: u32,
 }
 
 impl<'a> House<'a> {
     /// Everything that runs, put together.
-    pub fn new(
-        engine: Arc<guest::Host>,
-        pool: Handle,
-        clock: timers::Handle,
-        sessions: Sessions,
-        supervisor: Supervisor,
-        logs: &'a Logs,
-        reload: Reload,
-        (shared, intervals): (Shared, Intervals),
-    ) -> Self {
+    pub fn new(means: Means, sessions: Sessions, supervisor: Supervisor, logs: &'a Logs, reload: Reload) -> Self {
         let next = u32::try_from(supervisor.services()).unwrap_or(u32::MAX);
-        Self { sessions, supervisor, reload, engine, pool, clock, logs, shared, intervals, next }
+        Self { sessions, supervisor, reload, means, logs, next }
     }
 
     /// On SIGHUP.
@@ -214,10 +215,10 @@ impl<'a> House<'a> {
         }
         notifier.reloading();
         let (source, old, current) = (reload.source.clone(), reload.config.clone(), self.sessions.connection().clone());
-        let (host, pool) = (self.engine.clone(), self.pool.clone());
+        let (host, pool) = (self.means.engine.clone(), self.means.pool.clone());
         reload.preparing.spawn_on(
-            plan(source, old, current, self.supervisor.running(), host, pool, self.shared.clone()),
-            &self.pool,
+            plan(source, old, current, self.supervisor.running(), host, pool, self.means.shared.clone()),
+            &self.means.pool,
         );
     }
 
@@ -279,10 +280,10 @@ impl<'a> House<'a> {
             Ok(()) => {
                 let around = Surroundings {
                     sessions: &self.sessions,
-                    clock: &self.clock,
-                    pool: &self.pool,
-                    shared: &self.shared,
-                    intervals: self.intervals,
+                    clock: &self.means.clock,
+                    pool: &self.means.pool,
+                    shared: &self.means.shared,
+                    intervals: self.means.intervals,
                 };
                 start::run(one, &around).await
             }
@@ -298,6 +299,6 @@ impl<'a> House<'a> {
     /// Closes what a service had that was to leave and has ended.
     pub async fn close(&mut self, id: ServiceId) {
         self.sessions.remove(id).await;
-        self.clock.remove(id).await;
+        self.means.clock.remove(id).await;
     }
 }
