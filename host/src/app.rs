@@ -112,7 +112,8 @@ async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
     let (requests, reception) = requests::requests();
     let (opened, opening) = oneshot::channel();
     tokio::spawn(reception.run(opening));
-    let shared = Shared::new(store.clone(), state, requests, config.ha_discovery_prefix);
+    let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &config.broker;
+    let shared = Shared::new(store.clone(), state, requests, connection.protocol, config.ha_discovery_prefix);
     let intervals = Intervals { online: config.online_interval, statistics: config.statistics_interval };
     let loaded = start::load_all(&engine, pool.handle(), config.services, &shared).await?;
     let (connection, mut broker) = connect(config.broker, pool).await?;

@@ -244,6 +244,8 @@ pub struct Service {
     pub grants: Grants,
     /// What becomes of its messages without a connection; the first rule that matches a topic is the one for it.
     pub offline: Vec<Arc<OfflineRule>>,
+    /// Where messages go that are given up; `None`: they are only logged.
+    pub dead_letter: Option<Topic>,
     /// Further topics that say whether it is online.
     pub availability: Vec<Availability>,
     /// State file of MIQRO to begin with where the service has no state yet.

@@ -4,6 +4,7 @@
 //! `task` is the loop, `call` where a guest call runs, `lifecycle` what is done about a fault, `presence` the `online` topic.
 
 mod call;
+mod dead_letter;
 mod drops;
 pub mod lifecycle;
 mod presence;
@@ -115,6 +116,8 @@ pub struct Parts {
     pub timers: timers::Handle,
     /// Where its state is kept.
     pub store: Store,
+    /// Version of the protocol, which decides how a dead letter looks.
+    pub protocol: config::Protocol,
     /// Where its `online` goes.
     pub presence: Presence,
     /// Where slow guest calls run.

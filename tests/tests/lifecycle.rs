@@ -32,6 +32,38 @@ async fn a_stop_under_load_handles_what_was_taken_and_says_goodbye() -> Result<(
     Ok(())
 }
 
+/// What is given up goes to the dead-letter topic, with what it was and why; a service that listens there does not get its own.
+#[tokio::test]
+async fn a_message_that_is_given_up_becomes_a_dead_letter() -> Result<()> {
+    for version in [Version::V5, Version::V311] {
+        let broker = Mosquitto::start().await?;
+        let limits = json!({ "attempts": 2, "backoff": { "min": "1ms", "max": "1ms" } });
+        let section = json!({ "limits": limits, "subscriptions": ["#"] });
+        let host = named(&broker).version(version).service("bad", "contract-faulty", section).start().await?;
+        let mut client = host.client().await?;
+        client.subscribe("service/bad/dead-letter", 1).await?;
+        client.publish("service/bad/work", "fail").await?;
+        let letter = client.next().await?;
+        let said = |name: &str| -> Result<String> {
+            if version == Version::V311 {
+                return Ok(letter.json()?[name].as_str().unwrap_or_default().to_owned());
+            }
+            let found = letter.properties.user_properties.iter().find(|(key, _)| key == name);
+            Ok(found.map(|(_, value)| value.clone()).unwrap_or_default())
+        };
+        assert_eq!((said("topic")?.as_str(), said("attempts")?.as_str()), ("service/bad/work", "2"));
+        assert!(said("reason")?.contains("told to fail"), "{letter:?}");
+        assert_eq!(said("component")?.len(), 64);
+        let payload = if version == Version::V311 { said("payload")? } else { letter.text() };
+        assert_eq!(payload, "fail");
+        // it was given up once: what comes next is handled, and there is no second letter
+        client.publish("service/bad/work", "fail").await?;
+        assert_eq!(client.next().await?.topic, "service/bad/dead-letter");
+        assert_eq!(client.pending().await?, []);
+    }
+    Ok(())
+}
+
 /// A host with a client id that the tests know.
 fn named(broker: &Mosquitto) -> Setup {
     Host::on(broker.port()).broker("client_id", json!("host-under-test"))

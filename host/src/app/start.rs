@@ -198,6 +198,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>) -> anyhow::Result<Entry
         timers: around.clock.clone(),
         presence,
         store: around.shared.store.clone(),
+        protocol: around.shared.protocol,
         pool: around.pool.clone(),
     };
     let (handle, task) = service::service(parts, first);

@@ -150,6 +150,8 @@ fn service(service: &Service, secrets: Secrets) -> Map<String, Value> {
     section.insert("grants".into(), grants::show(&service.grants));
     let offline: Vec<Value> = service.offline.iter().map(|rule| offline::show(rule)).collect();
     section.insert("offline".into(), offline.into());
+    let dead_letter = service.dead_letter.as_ref().and_then(|topic| service.base.relative(topic));
+    section.insert("dead_letter".into(), dead_letter.map_or(false.into(), Value::from));
     let further: Vec<Value> = service.availability.iter().map(availability::show).collect();
     section.insert("availability".into(), further.into());
     add(&mut section, "import_state", service.import_state.as_deref().map(path));

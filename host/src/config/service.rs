@@ -9,7 +9,7 @@ use super::place::Place;
 use super::yaml::Value;
 use super::{Grants, Limits, Service, json, logging, offline};
 use crate::message::{Qos, Subscription};
-use crate::topic::{BaseTopic, Filter};
+use crate::topic::{BaseTopic, Filter, Topic};
 
 /// A service without a section.
 ///
@@ -24,6 +24,7 @@ pub(super) fn plain(name: &str) -> Result<Service, String> {
         limits: Limits::default(),
         grants: Grants::default(),
         offline: Vec::new(),
+        dead_letter: base(name)?.topic("dead-letter").ok(),
         availability: Vec::new(),
         import_state: None,
         log_level: None,
@@ -47,12 +48,24 @@ pub(super) fn service(name: &str, given: Given<'_>, place: &Place) -> Option<Ser
     }
     service.grants = section.take("grants").map_or_else(Grants::default, |given| grants(given.section(), place));
     service.offline = section.take("offline").map_or_else(Vec::new, |given| offline::rules(given, &service.base));
+    service.dead_letter = service.base.topic("dead-letter").ok();
+    if let Some(given) = section.take("dead_letter") {
+        service.dead_letter = dead_letter(&given, &service.base);
+    }
     service.availability =
         section.take("availability").map_or_else(Vec::new, |given| availability(given, &service.base));
     service.import_state = section.take("import_state").and_then(|given| Some(place.path(given.text()?)));
     service.log_level = section.take("log_level").and_then(|given| logging::level(&given));
     (service.config, service.secrets) = json::free(&section.rest(), &path, place, report);
     Some(service)
+}
+
+/// A topic below the base topic; or `false`: messages that are given up are only logged.
+fn dead_letter(given: &Given<'_>, base: &BaseTopic) -> Option<Topic> {
+    match given.text()? {
+        "false" => None,
+        _ => given.read(|text| base.topic(text)),
+    }
 }
 
 /// The default base topic of `name`, which has to be a single level of a topic.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tracing::{info, warn};
 
-use crate::config;
+use crate::config::{self, Protocol};
 use crate::effects::StateChange;
 use crate::guest::{Belongings, Requests, Setting};
 use crate::store::{Store, StoreError};
@@ -19,6 +19,8 @@ use crate::topic::Topic;
 pub struct Shared {
     /// Where their state is kept.
     pub store: Store,
+    /// Version of the protocol; it cannot change while the host runs.
+    pub protocol: Protocol,
     requests: Requests,
     discovery_prefix: Topic,
     kept: Arc<Mutex<Kept>>,
@@ -49,10 +51,11 @@ impl Shared {
         store: Store,
         state: HashMap<String, Vec<(String, Bytes)>>,
         requests: Requests,
+        protocol: Protocol,
         discovery_prefix: Topic,
     ) -> Self {
         let kept = Kept { state, belongings: HashMap::new() };
-        Self { store, requests, discovery_prefix, kept: Arc::new(Mutex::new(kept)) }
+        Self { store, protocol, requests, discovery_prefix, kept: Arc::new(Mutex::new(kept)) }
     }
 
     /// What the guest of a service gets to know.

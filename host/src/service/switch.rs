@@ -6,14 +6,17 @@
 
 use tracing::{info, warn};
 
+use crate::config;
 use crate::mailbox::Delivery;
 use crate::message::Receipt;
-use crate::topic::{BaseTopic, Topic};
+use crate::topic::Topic;
 
 /// Whether a service is switched on.
 #[derive(Debug)]
 pub struct Switch {
     topic: Option<Topic>,
+    /// What the service has given up does not come back to it, or it would be given up for ever.
+    dead_letter: Option<Topic>,
     on: bool,
     /// Messages that were not handled since it was switched off.
     skipped: u64,
@@ -21,8 +24,9 @@ pub struct Switch {
 
 impl Switch {
     /// Switched on.
-    pub fn new(base: &BaseTopic) -> Self {
-        Self { topic: base.topic("enabled").ok(), on: true, skipped: 0 }
+    pub fn new(service: &config::Service) -> Self {
+        let topic = service.base.topic("enabled").ok();
+        Self { topic, dead_letter: service.dead_letter.clone(), on: true, skipped: 0 }
     }
 
     /// Gives the delivery back when the service is to handle it.
@@ -32,6 +36,9 @@ impl Switch {
     pub fn admit(&mut self, delivery: Delivery, service: &str) -> Result<Delivery, Option<Receipt>> {
         if self.topic.as_ref() == Some(&delivery.message.topic) {
             self.turn(&delivery, service);
+            return Err(delivery.receipt);
+        }
+        if self.dead_letter.as_ref() == Some(&delivery.message.topic) {
             return Err(delivery.receipt);
         }
         if self.on {

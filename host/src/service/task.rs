@@ -12,13 +12,14 @@ use crate::config;
 use crate::effects::{Effects, StateChange};
 use crate::guest::{Call, Component, Fault, Instance, Optional, Setting};
 use crate::mailbox::{self, Mailbox, Next};
-use crate::message::{Receipt, SubscriptionChange};
+use crate::message::{Publication, Receipt, SubscriptionChange};
 use crate::router::ServiceId;
 use crate::session::{self, Commit};
 use crate::store::Store;
 use crate::timers::{self};
 
 use super::call::Caller;
+use super::dead_letter::{Verdict, dead_letter};
 use super::drops::Drops;
 use super::lifecycle::{Lifecycle, Status};
 use super::presence::Presence;
@@ -57,6 +58,7 @@ pub(super) struct Task {
     drops: Drops,
     statistics: Statistics,
     store: Store,
+    protocol: config::Protocol,
     switch: Switch,
     component: Option<Component>,
     instance: Option<Box<Instance>>,
@@ -67,7 +69,7 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(parts: Parts, commands: mpsc::Receiver<Command>, status: watch::Sender<Status>) -> Self {
         let (sender, mailbox) = parts.mailbox;
-        let switch = Switch::new(&parts.config.base);
+        let switch = Switch::new(&parts.config);
         Self {
             id: parts.id,
             lifecycle: Lifecycle::new(&parts.config.limits),
@@ -82,6 +84,7 @@ impl Task {
             drops: Drops::default(),
             statistics: Statistics::new(Instant::now()),
             store: parts.store,
+            protocol: parts.protocol,
             switch,
             commands,
             status,
@@ -185,8 +188,9 @@ impl Task {
             let (service, what) = (self.setting.name.as_str(), work.describe());
             if verdict.give_up {
                 error!(service, attempt, "{what} failed and is given up: {fault}");
-                // a commit of nothing cannot fail
-                drop(self.commit(Effects::default(), work.receipt()).await);
+                let publishes = self.dead_letter(&work, attempt, &fault);
+                // without changes of the state a commit cannot fail
+                drop(self.commit(Effects { publishes, ..Effects::default() }, work.receipt()).await);
                 return self.revive(verdict.wait).await;
             }
             warn!(service, attempt, "{what} failed and is tried again in {:?}: {fault}", verdict.wait);
@@ -194,6 +198,15 @@ impl Task {
             self.revive(Duration::ZERO).await?;
         }
         Flow::Continue(())
+    }
+
+    /// What is published about a message that is given up; it is acknowledged when the broker has taken that.
+    fn dead_letter(&self, work: &Work, attempts: u32, fault: &Fault) -> Vec<Publication> {
+        let (Work::Message(delivery), Some(topic)) = (work, &self.config.dead_letter) else { return Vec::new() };
+        let (service, reason) = (self.setting.name.as_str(), fault.to_string());
+        let component = self.component.as_ref().map(Component::hash);
+        let verdict = Verdict { service, reason: &reason, attempts, component };
+        vec![dead_letter(topic.clone(), &delivery.message, verdict, self.protocol).into()]
     }
 
     /// Starts the service again if the last call killed its instance.

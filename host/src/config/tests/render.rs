@@ -198,6 +198,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         log_level,
         config,
         offline: outage.0,
+        dead_letter: BaseTopic::new(&base).unwrap().topic("lost").ok(),
         availability: outage.1,
         import_state: outage.2,
         secrets: Vec::new(),
