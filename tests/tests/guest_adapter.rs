@@ -142,7 +142,7 @@ async fn devices_are_announced_when_connected_and_again_when_home_assistant_star
     assert_eq!(client.pending().await?, []);
     // a broker that has lost everything is told again, without Zigbee2MQTT having to say it again
     broker.kill()?;
-    host.output().wait_for("the loss", |line| line.contains(" disconnected")).await?;
+    host.output().says(0, " lost: ").await?;
     broker.restart().await?;
     let mut client = Client::connect(broker.port()).await?;
     client.subscribe("homeassistant/device/#", 1).await?;
