@@ -61,23 +61,13 @@ pub struct Requests {
     /// Ended without the broker's knowledge.
     ended: HashSet<Filter>,
     answers: Vec<Answer>,
-    /// There was a connection: what the broker kept for us was asked for.
-    begun: bool,
 }
 
 impl Requests {
     /// Nothing asked.
     pub fn new(protocol: Protocol) -> Self {
         let (confirmed, ended) = (HashMap::new(), HashSet::new());
-        Self {
-            protocol,
-            waiting: VecDeque::new(),
-            unanswered: BTreeMap::new(),
-            confirmed,
-            ended,
-            answers: Vec::new(),
-            begun: false,
-        }
+        Self { protocol, waiting: VecDeque::new(), unanswered: BTreeMap::new(), confirmed, ended, answers: Vec::new() }
     }
 
     /// From the next connection on this protocol is spoken.
@@ -102,19 +92,20 @@ impl Requests {
                 && self.confirmed.get(&wanted.subscription.filter) == Some(&wanted.subscription.qos)
         };
         let asked = wanted.into_iter().filter(|wanted| !known(wanted)).collect();
-        // the services of a new process know nothing of what the broker has retained, also when it has kept the session
-        let first = !std::mem::replace(&mut self.begun, true);
-        self.ask(asked, Packing::new(self.protocol, server).with_retained(first), events);
+        self.subscribe(asked, server, events);
     }
 
     /// Asks for subscriptions on the connection that is there.
     pub fn subscribe(&mut self, wanted: Vec<Wanted>, server: &Server, events: &mut Vec<Event>) {
-        self.ask(wanted, Packing::new(self.protocol, server), events);
-    }
-
-    fn ask(&mut self, wanted: Vec<Wanted>, packing: Packing<'_>, events: &mut Vec<Event>) {
-        for request in packing.subscribes(wanted, events, &mut self.answers) {
-            self.waiting.push_back(Request::Subscribe(request));
+        // a broker that has kept the session from an earlier process may have the subscription; the services of this one know
+        // nothing yet of what is retained for it
+        let known = |wanted: &Wanted| self.confirmed.contains_key(&wanted.subscription.filter);
+        let (again, first): (Vec<_>, Vec<_>) = wanted.into_iter().partition(known);
+        for (wanted, retained_again) in [(first, true), (again, false)] {
+            let packing = Packing::new(self.protocol, server).with_retained(retained_again);
+            for request in packing.subscribes(wanted, events, &mut self.answers) {
+                self.waiting.push_back(Request::Subscribe(request));
+            }
         }
     }
 
