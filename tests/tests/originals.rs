@@ -85,20 +85,26 @@ async fn miqros_echo_and_ours_say_the_same() -> Result<()> {
     client.expect("service/original/online").await?;
     let theirs = life(port, "original", &mut client, async || process.signal("KILL")).await?;
 
-    let mut host = Host::on(port).service("echo", "echo", section).start().await?;
-    let mut client = Client::connect(port).await?;
-    client.subscribe("service/echo/#", 2).await?;
-    let ours = life(port, "echo", &mut client, async || host.kill()).await?;
-    let (mut theirs, mut ours) = (theirs, ours);
+    let mut ours = Vec::new();
+    // with the contract alone, and with the SDK
+    for guest in ["echo", "echo-sdk"] {
+        let mut host = Host::on(port).service(guest, guest, section.clone()).start().await?;
+        let mut client = Client::connect(port).await?;
+        client.subscribe(&format!("service/{guest}/#"), 2).await?;
+        ours.push(life(port, guest, &mut client, async || host.kill()).await?);
+    }
+    let mut theirs = theirs;
     // what we say of ourselves is acknowledged; MIQRO's is not
-    for traffic in [&mut theirs, &mut ours] {
+    for traffic in ours.iter_mut().chain([&mut theirs]) {
         for (_, qos) in traffic.live.get_mut("online").into_iter().flatten() {
             *qos = 0;
         }
         // the question itself
         traffic.live.remove("echo");
     }
-    assert_eq!(ours, theirs);
+    for ours in ours {
+        assert_eq!(ours, theirs);
+    }
     assert_eq!(theirs.live["foofoo"][0].0, r#"{"answer": 42.01, "config_demo": "from the file"}"#);
     Ok(())
 }

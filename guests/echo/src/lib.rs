@@ -1,22 +1,41 @@
 //! The echo service. In: messages on `echo`, a tick every ten seconds. Out: the same payload on `echo_response`; on each
 //! tick `foo` and `foofoo`. Owns nothing.
 
-use miqro_sdk::prelude::*;
+wit_bindgen::generate!({ path: "../../wit", world: "service-with-lifecycle" });
 
-#[derive(Default)]
+use miqro::service::{config, messaging, timers};
+
 struct Echo;
+export!(Echo);
 
-#[service]
-impl Echo {
-    #[every("10s")]
-    fn publish(&mut self) -> Result {
-        publish("foo", "bar")?;
-        let custom: Option<serde_json::Value> = config::get("custom_value")?;
-        publish("foofoo", json!({ "answer": 42.01, "config_demo": custom }))
+impl Guest for Echo {
+    fn start() -> Result<(), String> {
+        messaging::subscribe("echo", None).map_err(|error| error.to_string())?;
+        timers::every("publish", 10_000, 0).map_err(|error| error.to_string())
     }
 
-    #[handle("echo")]
-    fn echo(&mut self, payload: &[u8]) -> Result {
-        publish("echo_response", payload)
+    fn handle(_topic: String, payload: Vec<u8>) -> Result<(), String> {
+        publish("echo_response", &payload)
     }
+
+    fn tick() -> Result<(), String> {
+        publish("foo", b"bar")?;
+        publish("foofoo", demo(&config::get())?.as_bytes())
+    }
+
+    fn stop() -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// What `foofoo` says; `config_demo` is the key `custom_value` of the service's section, or null where there is none.
+fn demo(section: &str) -> Result<String, String> {
+    let section: serde_json::Value =
+        serde_json::from_str(section).map_err(|error| format!("configuration: {error}"))?;
+    // as Python writes it, with spaces
+    Ok(format!(r#"{{"answer": 42.01, "config_demo": {}}}"#, section["custom_value"]))
+}
+
+fn publish(topic: &str, payload: &[u8]) -> Result<(), String> {
+    messaging::publish(topic, payload, None).map(drop).map_err(|error| error.to_string())
 }
