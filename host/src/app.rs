@@ -208,7 +208,7 @@ async fn stop(house: &mut House<'_>, store: &Store) {
         house.sessions.offline(id, &service).await;
     }
     house.sessions.stop(deadline.max(Instant::now() + Duration::from_secs(1))).await;
-    store.flush().await;
+    store.close().await;
 }
 
 /// Waits until the embedded broker ends though nobody stopped it: without it there is nothing to do here.

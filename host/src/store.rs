@@ -60,8 +60,8 @@ enum Order {
         done: oneshot::Sender<Result<(), StoreError>>,
     },
     Keep(Vec<Kept>),
-    /// Answers when everything before it is done.
-    Flush(oneshot::Sender<()>),
+    /// Answers when everything before it is done and the file is closed.
+    Close(oneshot::Sender<()>),
 }
 
 /// The way to the database. Cheap to clone; the thread ends when all are gone.
@@ -101,10 +101,10 @@ impl Store {
         }
     }
 
-    /// Waits until everything that was asked for is done.
-    pub async fn flush(&self) {
+    /// Waits until everything that was asked for is done and the file is closed; nothing is written after that.
+    pub async fn close(&self) {
         let (done, answer) = oneshot::channel();
-        if self.orders.send(Order::Flush(done)).await.is_ok() {
+        if self.orders.send(Order::Close(done)).await.is_ok() {
             // an error means that the thread is gone, and with it what is waited for
             let _ = answer.await;
         }
@@ -127,13 +127,20 @@ fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
         if outcome.is_ok() {
             debug!(orders = batch.len(), "written to the state file");
         }
+        let mut close = None;
         for order in batch {
             match order {
                 // who no longer waits does not want to know
                 Order::Commit { done, .. } => drop(done.send(outcome.clone())),
-                Order::Flush(done) => drop(done.send(())),
+                Order::Close(done) => close = Some(done),
                 Order::Keep(_) => {}
             }
+        }
+        if let Some(done) = close {
+            drop(file);
+            // who no longer waits does not want to know
+            let _ = done.send(());
+            return;
         }
     }
 }

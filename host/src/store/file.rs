@@ -66,7 +66,7 @@ impl File {
 
     /// Writes everything in one transaction.
     pub(super) fn write(&mut self, orders: &[Order]) -> Result<(), StoreError> {
-        if orders.iter().all(|order| matches!(order, Order::Flush(_))) {
+        if orders.iter().all(|order| matches!(order, Order::Close(_))) {
             return Ok(());
         }
         let database = match self.database.take() {
@@ -141,7 +141,7 @@ fn transaction(database: &Database, orders: &[Order]) -> Result<(), redb::Error>
                 }
             }
             Order::Keep(changes) => keep(&transaction, changes)?,
-            Order::Flush(_) => {}
+            Order::Close(_) => {}
         }
     }
     transaction.commit()?;

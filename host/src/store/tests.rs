@@ -17,16 +17,11 @@ fn entries(contents: &Contents, service: &str) -> Vec<(String, String)> {
     values.map(|(key, value)| (key.clone(), String::from_utf8(value.to_vec()).unwrap())).collect()
 }
 
-/// Opens the file once the thread of the store before has let go of it.
-async fn reopened(path: &Path) -> (Store, Contents) {
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    loop {
-        match Store::open(path) {
-            Ok(opened) => return opened,
-            Err(error) => assert!(std::time::Instant::now() < patience, "{error}"),
-        }
-        tokio::task::yield_now().await;
-    }
+/// Opens the file, reads what is in it and closes it.
+async fn read(path: &Path) -> Contents {
+    let (store, contents) = Store::open(path).unwrap();
+    store.close().await;
+    contents
 }
 
 #[tokio::test]
@@ -38,8 +33,8 @@ async fn what_is_committed_is_there_at_the_next_start() {
     store.commit("a", vec![set("x", "1"), set("y", "2")]).await.unwrap();
     store.commit("b", vec![set("x", "3")]).await.unwrap();
     store.commit("a", vec![StateChange { key: "y".to_owned(), value: None }, set("x", "4")]).await.unwrap();
-    drop(store);
-    let (_store, contents) = reopened(&path).await;
+    store.close().await;
+    let contents = read(&path).await;
     assert_eq!(entries(&contents, "a"), [("x".to_owned(), "4".to_owned())]);
     assert_eq!(entries(&contents, "b"), [("x".to_owned(), "3".to_owned())]);
 }
@@ -59,9 +54,8 @@ async fn messages_that_wait_come_back_with_everything_that_they_carry() {
     message.properties = Some(Box::new(properties));
     store.keep(vec![Kept::Keep(7, message.clone()), Kept::Keep(8, message.clone())]);
     store.keep(vec![Kept::Forget(8)]);
-    store.flush().await;
-    drop(store);
-    let (_store, contents) = reopened(&path).await;
+    store.close().await;
+    let contents = read(&path).await;
     let [(7, publication)] = &contents.waiting[..] else { panic!("{:?}", contents.waiting) };
     assert_eq!(publication.message, message);
     assert_eq!(publication.terms.as_ref().unwrap().kept, Some(7));
@@ -73,18 +67,17 @@ async fn a_damaged_file_is_set_aside_and_a_new_one_begun() {
     let path = directory.path().join("state.redb");
     let (store, _) = Store::open(&path).unwrap();
     store.commit("a", vec![set("x", "1")]).await.unwrap();
-    drop(store);
-    drop(reopened(&path).await);
+    store.close().await;
     let whole = fs::read(&path).unwrap();
     let mut wrong = whole.clone();
     wrong[64..4096].fill(0xa5);
     for damage in [b"not a database".to_vec(), Vec::new(), whole[..whole.len() / 3].to_vec(), wrong] {
         fs::write(&path, &damage).unwrap();
-        let (store, contents) = reopened(&path).await;
+        let (store, contents) = Store::open(&path).unwrap();
         assert!(contents.state.is_empty());
         store.commit("a", vec![set("x", "2")]).await.unwrap();
-        drop(store);
-        let (_, contents) = reopened(&path).await;
+        store.close().await;
+        let contents = read(&path).await;
         assert_eq!(entries(&contents, "a"), [("x".to_owned(), "2".to_owned())]);
         let aside = fs::read_dir(directory.path()).unwrap().flatten();
         let aside: Vec<_> = aside.filter(|file| file.path().to_string_lossy().contains(".broken-")).collect();
