@@ -1,0 +1,46 @@
+//! Tries to reach what lies outside of the sandbox. In: on `try`, a word and where to: `tcp ADDRESS`, `udp ADDRESS`, `listen ADDRESS`,
+//! `resolve NAME`, `read PATH`, `list PATH`, `env NAME`. Out: `reached` with what was found, or `denied` with the error. Owns nothing.
+
+use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+
+use contract_kit::{Guest, Outcome, publish, subscribe};
+
+struct Wasi;
+contract_kit::service!(Wasi);
+
+impl Guest for Wasi {
+    fn start() -> Outcome {
+        subscribe("try")
+    }
+
+    fn handle(_topic: String, payload: Vec<u8>) -> Outcome {
+        let command = String::from_utf8_lossy(&payload).into_owned();
+        let (what, place) = command.split_once(' ').unwrap_or((&command, ""));
+        match reach(what, place) {
+            Ok(found) => publish("reached", found),
+            Err(error) => publish("denied", error),
+        }
+    }
+
+    fn tick() -> Outcome {
+        Ok(())
+    }
+
+    fn stop() -> Outcome {
+        Ok(())
+    }
+}
+
+fn reach(what: &str, place: &str) -> Result<String, String> {
+    let found = match what {
+        "tcp" => TcpStream::connect(place).map(|_| String::new()),
+        "udp" => UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(b"x", place)).map(|_| String::new()),
+        "listen" => TcpListener::bind(place).map(|_| String::new()),
+        "resolve" => place.to_socket_addrs().map(|found| format!("{:?}", found.collect::<Vec<_>>())),
+        "read" => std::fs::read_to_string(place),
+        "list" => std::fs::read_dir(place).map(|entries| format!("{} entries", entries.count())),
+        "env" => std::env::var(place).map_err(std::io::Error::other),
+        other => Err(std::io::Error::other(format!("{other} is not known"))),
+    };
+    found.map_err(|error| error.to_string())
+}
