@@ -1,4 +1,5 @@
-//! Actor: notices that files were replaced: components and the configuration. In: their paths, and what the operating system says about their directories. Out: the path of each file whose content may be new, once it has been quiet for a moment. Owns the
+//! Actor: notices that files were replaced: components and the configuration. In: their paths, and what the operating system says
+//! about their directories. Out: the path of each file whose content may be new, once it has been quiet for a moment. Owns the
 //! watches and what was last seen of each file.
 //!
 //! Renaming over the file, rewriting it in place and switching a symbolic link on the way to it are all seen, because every
@@ -64,6 +65,7 @@ impl Watch {
         let files = files.into_iter().map(|file| (file.clone(), see(&file))).collect();
         let mut watch = Self { watcher, touched, files, directories: HashSet::new(), pending: HashMap::new() };
         watch.cover()?;
+        watch.look();
         Ok(watch)
     }
 
@@ -79,7 +81,9 @@ impl Watch {
         };
         self.files = files.into_iter().map(seen).collect();
         self.pending.retain(|file, _| self.files.contains_key(file));
-        self.cover()
+        self.cover()?;
+        self.look();
+        Ok(())
     }
 
     /// The next file that changed and was then left alone. Cancel-safe.
@@ -96,27 +100,35 @@ impl Watch {
         }
     }
 
+    /// Looks at every file. When that leads to directories that were not watched, it looks again, since what changed there before
+    /// it was watched is told by nobody.
     fn look(&mut self) {
-        for (file, last) in &mut self.files {
-            let now = see(file);
-            if now != *last {
-                *last = now;
-                self.pending.insert(file.clone(), Instant::now() + QUIET);
+        for _ in 0..LINKS {
+            for (file, last) in &mut self.files {
+                let now = see(file);
+                if now != *last {
+                    *last = now;
+                    self.pending.insert(file.clone(), Instant::now() + QUIET);
+                }
             }
-        }
-        if let Err(error) = self.cover() {
-            warn!("{error}");
+            match self.cover() {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return warn!("{error}"),
+            }
         }
     }
 
-    /// Watches every directory on the way to the files that is not watched yet, and forgets those no longer on a way.
-    fn cover(&mut self) -> Result<(), WatchError> {
+    /// Watches every directory on the way to the files that is not watched yet, and forgets those no longer on a way. Says whether
+    /// there were new ones.
+    fn cover(&mut self) -> Result<bool, WatchError> {
         let wanted: HashSet<PathBuf> = self.files.keys().flat_map(|file| directories(file)).collect();
         for directory in self.directories.difference(&wanted) {
             // an error means that the directory itself is gone
             let _ = self.watcher.unwatch(directory);
         }
         self.directories.retain(|directory| wanted.contains(directory));
+        let before = self.directories.len();
         for directory in wanted {
             if !self.directories.contains(&directory) {
                 self.watcher
@@ -125,7 +137,7 @@ impl Watch {
                 self.directories.insert(directory);
             }
         }
-        Ok(())
+        Ok(self.directories.len() > before)
     }
 }
 
