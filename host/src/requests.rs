@@ -15,6 +15,7 @@ use crate::mailbox::{self, Delivery, Mailbox, Next};
 use crate::message::{Message, Qos, Subscription};
 use crate::router::ServiceId;
 use crate::session::{Command, Commit, ConnectionStatus, Handle};
+use crate::timers::sleep_until;
 use crate::topic::{Filter, Topic};
 
 /// Requests that may wait to be sent, and answers that may wait to be taken.
@@ -188,12 +189,5 @@ impl Carrier {
         let publishes = publishes.into_iter().map(Into::into).collect();
         let commit = Commit { service: ME, receipt, subscriptions: Vec::new(), publishes };
         self.session.send(Command::Commit(commit)).await;
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }

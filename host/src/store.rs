@@ -19,7 +19,6 @@ use tracing::{debug, error, warn};
 
 use crate::effects::StateChange;
 use crate::message::Publication;
-use crate::router::ServiceId;
 use crate::session::state::Kept;
 
 use file::File;
@@ -144,9 +143,6 @@ fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
         }
     }
 }
-
-/// A message that was kept has no service any more that would want to know its outcome.
-pub const NOBODY: ServiceId = ServiceId(u32::MAX);
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,6 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use tokio::time::sleep_until;
 
 use crate::mailbox;
 use crate::router::ServiceId;
@@ -92,7 +91,7 @@ impl Timers {
     pub async fn run(mut self) {
         let mut commands = Vec::new();
         loop {
-            let wake_up = reached(self.next_wake_up());
+            let wake_up = sleep_until(self.next_wake_up());
             tokio::select! {
                 received = self.commands.recv_many(&mut commands, COMMANDS) => {
                     if received == 0 {
@@ -144,9 +143,10 @@ impl Timers {
     }
 }
 
-async fn reached(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => sleep_until(at.into()).await,
+/// Waits until `at`; for ever without one.
+pub async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
         None => pending().await,
     }
 }

@@ -5,7 +5,6 @@
 //! Redirects are the guest's: each is a request of its own and needs a grant of its own.
 
 use std::future::Future;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -157,8 +156,7 @@ fn tls() -> Arc<ClientConfig> {
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
-            let error =
-                found.errors.first().map_or_else(|| io::Error::other("none found").to_string(), ToString::to_string);
+            let error = found.errors.first().map_or_else(|| "none found".to_owned(), ToString::to_string);
             warn!("no trusted certificates on this system, so https fails: {error}");
         }
         Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())

@@ -1,5 +1,5 @@
 //! Actor: the loop of one service. In: what its mailbox and the supervisor have for it, one thing at a time. Out: what the
-//! guest calls came to, committed in the order timers, subscriptions, publishes, acknowledgement. Owns the running service.
+//! guest calls came to, committed in the order state, timers, subscriptions, publishes, acknowledgement. Owns the running service.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::message::{Publication, Receipt, SubscriptionChange};
 use crate::router::ServiceId;
 use crate::session::{self, Commit};
 use crate::store::Store;
-use crate::timers::{self};
+use crate::timers::{self, sleep_until};
 
 use super::call::Caller;
 use super::dead_letter::{Verdict, dead_letter};
@@ -133,8 +133,7 @@ impl Task {
             Next::Delivery(delivery) => match self.switch.admit(delivery, &self.setting.name) {
                 Ok(delivery) => self.work(Work::Message(delivery)).await,
                 Err(receipt) => {
-                    // a commit of nothing cannot fail
-                    drop(self.commit(Effects::default(), receipt).await);
+                    self.settle(receipt).await;
                     Flow::Continue(())
                 }
             },
@@ -171,10 +170,7 @@ impl Task {
         self.open = work.receipt();
         for attempt in 1.. {
             let begun = self.statistics.measures(work.purpose()).then(Instant::now);
-            let outcome = match self.call(work.call(attempt)).await {
-                Ok(effects) => self.commit(effects, work.receipt()).await,
-                Err(fault) => Err(fault),
-            };
+            let outcome = self.perform(work.call(attempt), work.receipt()).await;
             let failure = outcome.as_ref().err().map(Fault::to_string);
             self.statistics.ended(work.purpose(), begun.map(|begun| begun.elapsed()), failure);
             let Err(fault) = outcome else {
@@ -302,6 +298,18 @@ impl Task {
         result
     }
 
+    /// Runs a call and makes what it asked for happen.
+    async fn perform(&mut self, call: Call, receipt: Option<Receipt>) -> Result<(), Fault> {
+        let effects = self.call(call).await?;
+        self.commit(effects, receipt).await
+    }
+
+    /// Acknowledges a message without anything having come of it.
+    async fn settle(&mut self, receipt: Option<Receipt>) {
+        // a commit of nothing cannot fail
+        drop(self.commit(Effects::default(), receipt).await);
+    }
+
     /// Makes what a call asked for happen; all of it or nothing.
     async fn commit(&mut self, effects: Effects, receipt: Option<Receipt>) -> Result<(), Fault> {
         if !effects.state.is_empty() {
@@ -346,12 +354,5 @@ impl Task {
     async fn set_status(&mut self, status: Status) {
         self.status.send_replace(status);
         self.presence.update(status).await;
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -5,7 +5,6 @@ use tracing::{error, warn};
 
 use super::work::Work;
 use super::{Stop, Task};
-use crate::effects::Effects;
 use crate::guest::Call;
 use crate::mailbox::{Delivery, Next};
 use crate::session;
@@ -49,15 +48,10 @@ impl Task {
     async fn last_work(&mut self, delivery: Delivery) {
         let work = match self.switch.admit(delivery, &self.setting.name) {
             Ok(delivery) => Work::Message(delivery),
-            // a commit of nothing cannot fail
-            Err(receipt) => return drop(self.commit(Effects::default(), receipt).await),
+            Err(receipt) => return self.settle(receipt).await,
         };
         self.open = work.receipt();
-        let outcome = match self.call(work.call(1)).await {
-            Ok(effects) => self.commit(effects, work.receipt()).await,
-            Err(fault) => Err(fault),
-        };
-        if let Err(fault) = outcome {
+        if let Err(fault) = self.perform(work.call(1), work.receipt()).await {
             warn!(service = self.setting.name.as_str(), "{} failed while stopping: {fault}", work.describe());
         }
     }
@@ -66,8 +60,7 @@ impl Task {
     pub(super) async fn give_up(&mut self) {
         if let Some(receipt) = self.open.take() {
             error!(service = self.setting.name.as_str(), "a message is given up: the service is no longer configured");
-            // a commit of nothing cannot fail
-            drop(self.commit(Effects::default(), Some(receipt)).await);
+            self.settle(Some(receipt)).await;
         }
     }
 
@@ -75,11 +68,7 @@ impl Task {
         if self.instance.is_none() {
             return;
         }
-        let outcome = match self.call(Call::Stop).await {
-            Ok(effects) => self.commit(effects, None).await,
-            Err(fault) => Err(fault),
-        };
-        if let Err(fault) = outcome {
+        if let Err(fault) = self.perform(Call::Stop, None).await {
             warn!(service = self.setting.name.as_str(), "stop failed: {fault}");
         }
         self.instance = None;

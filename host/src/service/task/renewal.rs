@@ -46,7 +46,7 @@ impl Task {
             return Err(Fault::Refused("it does not run".to_owned()));
         };
         instance.set_setting(setting.clone());
-        let mut effects = self.call(Call::ConfigChanged).await?;
+        let effects = self.call(Call::ConfigChanged).await?;
         let ended = self.config.subscriptions.iter().filter(|old| !config.subscriptions.contains(old));
         let changes = ended.map(|old| SubscriptionChange::Unsubscribe(old.filter.clone()));
         let added = config.subscriptions.iter().cloned().map(SubscriptionChange::Subscribe);
@@ -55,8 +55,7 @@ impl Task {
         // what the guest asked for goes through the rules; what the operator wrote is one of them
         let commit = Commit { service: self.id, receipt: None, subscriptions: operators, publishes: Vec::new() };
         self.session.send(session::Command::Commit(commit)).await;
-        let rest = std::mem::take(&mut effects);
-        self.commit(rest, None).await
+        self.commit(effects, None).await
     }
 
     /// Makes a started instance the running one: its timers, subscriptions and publishes replace the former ones.
