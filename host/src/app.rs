@@ -20,13 +20,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 #[cfg(feature = "embedded-broker")]
 use crate::broker;
+use crate::bug;
 use crate::config::{Broker, Config, ConfigError, Connection, Selection};
 use crate::logging::Logs;
 use crate::service::Shared;
@@ -94,6 +96,7 @@ pub struct Run<'a> {
 /// # Errors
 /// When it cannot start, or when the broker says that another client has taken over its client id.
 pub fn run(run: Run<'_>) -> anyhow::Result<ExitCode> {
+    bug::report_panics();
     let pool = Builder::new_multi_thread().worker_threads(POOL_THREADS).thread_name("pool").enable_all().build()?;
     let path = Builder::new_current_thread().enable_all().build()?;
     let outcome = path.block_on(live(run, &pool));
@@ -108,19 +111,20 @@ async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
     let reload = Reload::new(run.source, run.config.clone());
     let config = run.config;
     let engine = engine::engine(&config)?;
-    let (store, Contents { state, waiting }) = state::open(&config)?;
+    let (store, Contents { state, waiting, aside, .. }) = state::open(&config)?;
     let (requests, reception) = requests::requests();
     let (opened, opening) = oneshot::channel();
-    tokio::spawn(reception.run(opening));
+    let mut own = JoinSet::new();
+    own.spawn(reception.run(opening));
     let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &config.broker;
     let shared = Shared::new(store.clone(), state, requests, connection.protocol, config.ha_discovery_prefix);
     let intervals = Intervals { online: config.online_interval, statistics: config.statistics_interval };
-    let loaded = start::load_all(&engine, pool.handle(), config.services, &shared).await?;
+    let loaded = start::load_all(&engine, pool.handle(), config.services, &shared, aside).await?;
     let (connection, mut broker) = connect(config.broker, pool).await?;
     (run.greet)(&Started { connection: &connection, embedded: broker.is_some(), services: &loaded });
 
     let (timers, clock) = timers::timers();
-    tokio::spawn(timers.run());
+    own.spawn(timers.run());
     let sessions = sessions::open(&connection, &loaded, config.presence_connections, &store, waiting)?;
     // an error means that nobody can make requests any more
     drop(opened.send((connection.clone(), sessions.main())));
@@ -133,6 +137,7 @@ async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
     let name = tokio::select! {
         name = serve(&mut house, &mut signals, &notifier, run.ready) => name?,
         error = ended(&mut broker) => return Err(error.into()),
+        bug = broken(&mut own) => return Err(bug),
     };
     info!("stopping on {name}");
     notifier.tell("STOPPING=1");
@@ -217,6 +222,16 @@ async fn ended(broker: &mut Option<broker::Running>) -> broker::BrokerError {
         Some(broker) => broker.ended().await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits until one of the host's own tasks fails: what it did is not done any more, so the host ends and is started again.
+async fn broken(own: &mut JoinSet<()>) -> anyhow::Error {
+    while let Some(ended) = own.join_next().await {
+        if let Err(bug) = ended {
+            return anyhow!("a task of the host failed, which is a bug: {bug}");
+        }
+    }
+    std::future::pending().await
 }
 
 /// Starts the embedded broker if that is the one to use, and says how to reach the broker.

@@ -283,10 +283,18 @@ pub struct Limits {
     pub when_full: WhenFull,
     /// How often a failing message or tick is tried in all.
     pub attempts: u32,
+    /// What becomes of the messages behind one that fails.
+    pub when_failing: WhenFailing,
     /// First wait before a restart or another attempt; doubled up to `backoff_max`, with jitter.
     pub backoff_min: Duration,
     /// Longest wait before a restart or another attempt.
     pub backoff_max: Duration,
+    /// How often the guest may be started anew after faults within `restart_window`; then the service has failed.
+    pub restarts: u32,
+    /// The time in which restarts are counted.
+    pub restart_window: Duration,
+    /// Dead letters that are kept for `miqro-host replay`.
+    pub dead_letters: usize,
     /// Publishes in one call.
     pub publishes: usize,
     /// Bytes of one payload.
@@ -309,6 +317,15 @@ pub enum WhenFull {
     /// QoS 1 and 2 messages wait unacknowledged (the broker sends no more than the receive maximum); QoS 0 messages, which
     /// cannot be held back, are dropped and counted.
     Unacknowledged,
+}
+
+/// What becomes of the messages of a service behind one that fails and is to be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFailing {
+    /// They wait, so that messages are handled in the order of their arrival.
+    InOrder,
+    /// They go on.
+    OutOfOrder,
 }
 
 /// What a service may reach outside its base topic. Nothing by default.

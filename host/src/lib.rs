@@ -6,6 +6,7 @@ pub mod app;
 pub mod backoff;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
+pub mod bug;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -189,6 +189,28 @@ impl Mailbox {
         self.shared.lock().take()
     }
 
+    /// As `try_next`, but leaves messages where they are.
+    pub fn try_next_but_messages(&mut self) -> Option<Next> {
+        let mut state = self.shared.lock();
+        let turns =
+            if state.last == Turn::Timers { [Turn::Notice, Turn::Timers] } else { [Turn::Timers, Turn::Notice] };
+        turns.into_iter().find_map(|turn| state.take_one(turn))
+    }
+
+    /// Waits for messages that have a receipt and takes all of them, `most` at most. Cancel-safe.
+    pub async fn with_receipt(&mut self, most: usize) -> Vec<Delivery> {
+        poll_fn(|context| {
+            let mut state = self.shared.lock();
+            let taken = state.take_with_receipt(most);
+            if taken.is_empty() {
+                state.sleeper = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            Poll::Ready(taken)
+        })
+        .await
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> Counters {
         self.shared.counters()
@@ -322,6 +344,18 @@ impl State {
 }
 
 impl State {
+    fn take_with_receipt(&mut self, most: usize) -> Vec<Delivery> {
+        let mut taken = Vec::new();
+        self.queue.retain(|delivery| {
+            let takes = delivery.receipt.is_some() && taken.len() < most;
+            if takes {
+                taken.push(delivery.clone());
+            }
+            !takes
+        });
+        taken
+    }
+
     fn take_one(&mut self, turn: Turn) -> Option<Next> {
         let next = match turn {
             Turn::Delivery => self.queue.pop_front().map(Next::Delivery),

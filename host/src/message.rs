@@ -170,7 +170,12 @@ pub enum SubscriptionChange {
     Unsubscribe(Filter),
 }
 
-/// Names one incoming QoS 1 or 2 message until it is acknowledged. Unique for the life of the host, so a receipt from
-/// before a reconnection can never acknowledge another message.
+/// Names one message that is to be finished: by its acknowledgement, or by forgetting what is kept of it on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Receipt(pub u64);
+pub enum Receipt {
+    /// A QoS 1 or 2 message that the broker has not got an acknowledgement for. Unique for the life of the host, so a receipt
+    /// from before a reconnection can never acknowledge another message.
+    Arrived(u64),
+    /// A message that is acknowledged and kept in the store under this number until it is handled.
+    Kept(u64),
+}

@@ -3,6 +3,7 @@
 //!
 //! `task` is the loop, `call` where a guest call runs, `lifecycle` what is done about a fault, `presence` the `online` topic.
 
+mod backlog;
 mod call;
 mod dead_letter;
 mod drops;
@@ -21,10 +22,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::config;
 use crate::effects::Effects;
 use crate::guest::{Component, Instance, Setting};
-use crate::mailbox::{self, Mailbox};
-use crate::message::{Qos, Subscription};
+use crate::mailbox::{self, Delivery, Mailbox};
+use crate::message::{Qos, Receipt, Subscription};
 use crate::router::ServiceId;
-use crate::store::Store;
+use crate::store::{Numbered, Store};
 use crate::topic::{BaseTopic, Filter};
 use crate::{session, timers};
 
@@ -46,6 +47,8 @@ pub enum Command {
     Offer(Box<Offer>),
     /// Say in the log what its calls cost.
     Report,
+    /// Handle these messages, which are kept on disk.
+    Replay(Vec<Delivery>),
     /// Handle what waits until the deadline, stop, and end; what is left is delivered again when the host starts again.
     Stop(Instant),
     /// As `Stop`, but for good, while the host goes on: what is left is given up, so that the acknowledgements behind it can leave.
@@ -110,6 +113,8 @@ pub struct Parts {
     pub setting: Arc<Setting>,
     /// Where its messages wait.
     pub mailbox: (mailbox::Sender, Mailbox),
+    /// Messages of earlier that it has not handled.
+    pub aside: Vec<Delivery>,
     /// The MQTT session.
     pub session: session::Handle,
     /// The timers task.
@@ -181,6 +186,12 @@ pub enum First {
     Failed(Component),
     /// With nothing, because its file holds no component; it waits for a swap.
     Nothing,
+}
+
+/// Messages that were kept on disk, to be handled.
+pub fn kept(messages: Numbered) -> Vec<Delivery> {
+    let delivery = |(number, message)| Delivery { message, receipt: Some(Receipt::Kept(number)) };
+    messages.into_iter().map(delivery).collect()
 }
 
 /// The subscriptions of a service: those of the configuration, changed by what `start` asked for.

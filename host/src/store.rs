@@ -1,11 +1,12 @@
-//! Actor: the database of the host, one file. In: committed state of services, messages that wait for the broker. Out: the same at
-//! the next start; an answer when a commit is on disk. Owns the file and the thread that writes it.
+//! Actor: the database of the host, one file. In: committed state of services, messages that wait for the broker or for a service,
+//! dead letters. Out: the same at the next start; an answer when it is on disk. Owns the file and the thread that writes it.
 //!
 //! What waits is written together in one transaction, so many services cost hardly more than one. A file that is damaged is
 //! set aside under another name and said to be so; the host then begins with an empty one. The file is made when there is
 //! something to keep.
 
 mod file;
+mod letters;
 mod record;
 
 use std::collections::HashMap;
@@ -18,10 +19,12 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, warn};
 
 use crate::effects::StateChange;
-use crate::message::Publication;
+use crate::message::{Message, Publication};
 use crate::session::state::Kept;
 
 use file::File;
+use letters::Request;
+pub use letters::{Letter, Numbered};
 
 /// Orders that may wait; who sends more waits, or is refused.
 const WAITING: usize = 1024;
@@ -49,6 +52,10 @@ pub struct Contents {
     pub state: HashMap<String, Vec<(String, Bytes)>>,
     /// Messages that waited for the broker, by rising number.
     pub waiting: Vec<(u64, Publication)>,
+    /// Messages that were acknowledged and not handled, by service and rising number.
+    pub aside: HashMap<String, Numbered>,
+    /// The number of the next message that is kept for a service.
+    next: u64,
 }
 
 /// What the thread is asked for.
@@ -59,6 +66,8 @@ enum Order {
         done: oneshot::Sender<Result<(), StoreError>>,
     },
     Keep(Vec<Kept>),
+    /// About messages that are kept for a service.
+    Ask(String, Request),
     /// Answers when everything before it is done and the file is closed.
     Close(oneshot::Sender<()>),
 }
@@ -100,6 +109,57 @@ impl Store {
         }
     }
 
+    /// Keeps messages until they are handled (`Kept::Handled`): the first of their numbers, which are consecutive.
+    ///
+    /// # Errors
+    /// When they are not on disk.
+    pub async fn set_aside(&self, service: &str, messages: Vec<Message>) -> Result<u64, StoreError> {
+        self.ask(service, |answer| Request::SetAside { messages, answer }).await
+    }
+
+    /// What is kept for a service until it is handled.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn aside(&self, service: &str) -> Result<Numbered, StoreError> {
+        self.ask(service, |answer| Request::Aside { answer }).await
+    }
+
+    /// Keeps a dead letter, and no more than `most` of the service: how many old ones were thrown away for it.
+    ///
+    /// # Errors
+    /// When it is not on disk.
+    pub async fn bury(&self, service: &str, letter: Letter, most: usize) -> Result<usize, StoreError> {
+        self.ask(service, |answer| Request::Bury { letter: Box::new(letter), most, answer }).await
+    }
+
+    /// The dead letters of a service, the oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn letters(&self, service: &str) -> Result<Vec<Letter>, StoreError> {
+        self.ask(service, |answer| Request::Letters { answer }).await
+    }
+
+    /// Makes the dead letters of a service messages that are kept until they are handled.
+    ///
+    /// # Errors
+    /// When that cannot be written; then they stay dead letters.
+    pub async fn exhume(&self, service: &str) -> Result<Numbered, StoreError> {
+        self.ask(service, |answer| Request::Exhume { answer }).await
+    }
+
+    async fn ask<T>(
+        &self,
+        service: &str,
+        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let order = Order::Ask(service.to_owned(), request(answer));
+        self.orders.send(order).await.map_err(|_| StoreError::Ended)?;
+        answered.await.unwrap_or(Err(StoreError::Ended))
+    }
+
     /// Waits until everything that was asked for is done and the file is closed; nothing is written after that.
     pub async fn close(&self) {
         let (done, answer) = oneshot::channel();
@@ -131,6 +191,7 @@ fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
             match order {
                 // who no longer waits does not want to know
                 Order::Commit { done, .. } => drop(done.send(outcome.clone())),
+                Order::Ask(service, request) => request.carry_out(&service, &mut file),
                 Order::Close(done) => close = Some(done),
                 Order::Keep(_) => {}
             }

@@ -11,7 +11,7 @@ use syn::visit::{self, Visit};
 /// The layers, from the words that everything may use to the wiring that may use everything. A module may use its own layer
 /// and those above it in this list. The longest entry that fits decides, so parts of a module may lie in another layer.
 const LAYERS: [(&str, &[&str]); 6] = [
-    ("words", &["topic", "message", "offline", "effects", "backoff"]),
+    ("words", &["topic", "message", "offline", "effects", "backoff", "bug"]),
     (
         "pure",
         &[

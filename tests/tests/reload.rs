@@ -231,12 +231,25 @@ async fn a_service_that_is_removed_in_the_middle_of_its_work_holds_up_nobody() -
     }
     process.output().says(0, "is tried again in").await?;
     house.reconfigured(&process, &json!({ "relay": relay })).await?;
-    process.output().says(0, "is given up: the service is no longer configured").await?;
+    process.output().says(0, "are kept on disk until the service is configured again").await?;
     // more than the broker may have unacknowledged
     let mut tally = Tally::start(house.broker.port(), "service/relay/in", "service/relay/out").await?;
     let load = Load::start(house.broker.port(), "service/relay/in", RATE).await?;
     tally.further(500).await?;
-    tally.each_once(load.stop().await?).await
+    tally.each_once(load.stop().await?).await?;
+    // and when it is configured again, it goes on with them
+    client.subscribe("service/faulty/dead-letter", 1).await?;
+    let limits = json!({ "attempts": 1 });
+    house
+        .reconfigured(
+            &process,
+            &json!({ "relay": relay, "faulty": { "component": "contract-faulty.wasm", "limits": limits } }),
+        )
+        .await?;
+    for _ in 0..5 {
+        client.expect("service/faulty/dead-letter").await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

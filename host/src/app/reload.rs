@@ -272,10 +272,14 @@ impl<'a> House<'a> {
     async fn add(&mut self, ready: Ready) {
         let id = ServiceId(self.next);
         self.next += 1;
-        let one = start::prepared(id, ready);
+        let name = ready.config.name.clone();
+        let kept = self.means.shared.store.aside(&name).await.unwrap_or_else(|error| {
+            warn!(service = name.as_str(), "what it has not handled of earlier is not looked up: {error}");
+            Vec::new()
+        });
+        let one = start::prepared(id, ready, service::kept(kept));
         // a former service of this name may still be saying goodbye under the identifier without number
         let suffix = format!("{}-{}", one.config.name, id.0);
-        let name = one.config.name.clone();
         let added = match self.sessions.add(id, suffix, &one.config) {
             Ok(()) => {
                 let around = Surroundings {

@@ -13,10 +13,11 @@ use tracing::{error, warn};
 use crate::config;
 use crate::effects::Effects;
 use crate::guest::{self, Component, Setting};
-use crate::mailbox::{self, Mailbox};
+use crate::mailbox::{self, Delivery, Mailbox};
 use crate::message::Subscription;
 use crate::router::ServiceId;
 use crate::service::{self, Announced, First, Parts, Presence, Shared};
+use crate::store::Numbered;
 use crate::supervisor::load::{LoadError, load};
 use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
@@ -43,6 +44,8 @@ pub struct Loaded {
     pub subscriptions: Vec<Subscription>,
     /// Where its messages wait.
     pub mailbox: (mailbox::Sender, Mailbox),
+    /// Messages of an earlier run, or of an earlier time in this one, that it has not handled.
+    pub aside: Vec<Delivery>,
 }
 
 /// Loads and starts every service. One that fails is said in the log and waits for a better file; the others run.
@@ -54,6 +57,7 @@ pub async fn load_all(
     pool: &Handle,
     services: Vec<config::Service>,
     shared: &Shared,
+    mut aside: HashMap<String, Numbered>,
 ) -> anyhow::Result<Vec<Loaded>> {
     let mut components: HashMap<PathBuf, Result<Component, LoadError>> = HashMap::new();
     let mut loaded = Vec::with_capacity(services.len());
@@ -65,7 +69,8 @@ pub async fn load_all(
             components.insert(file.clone(), load(host, pool, &file).await);
         }
         let component = components.get(&file).and_then(|result| result.as_ref().ok()).cloned();
-        loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, pool, shared).await);
+        let kept = service::kept(aside.remove(&config.name).unwrap_or_default());
+        loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, pool, shared, kept).await);
     }
     let all_failed = components.values().all(Result::is_err);
     let mut failed = loaded.iter().filter_map(|one| Some((one, components.remove(&one.file)?.err()?)));
@@ -85,6 +90,7 @@ async fn begin(
     component: Option<Component>,
     pool: &Handle,
     shared: &Shared,
+    aside: Vec<Delivery>,
 ) -> Loaded {
     let setting = Arc::new(shared.setting(&config).await);
     let running = component.clone();
@@ -109,17 +115,18 @@ async fn begin(
         warn_idle(&config, effects);
     }
     let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
-    Loaded { id, config: Arc::new(config), setting, file, component: running, first, subscriptions, mailbox }
+    Loaded { id, config: Arc::new(config), setting, file, component: running, first, subscriptions, mailbox, aside }
 }
 
 /// A service whose instance was started already: one that a new configuration brings.
-pub fn prepared(id: ServiceId, ready: Ready) -> Loaded {
+pub fn prepared(id: ServiceId, ready: Ready, aside: Vec<Delivery>) -> Loaded {
     let Ready { config, setting, file, prepared } = ready;
     warn_idle(&config, &prepared.effects);
     let subscriptions = service::subscriptions(&config, &prepared.effects);
     let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
     let component = Some(prepared.component.clone());
-    Loaded { id, config, setting, file, component, first: First::Prepared(Box::new(prepared)), subscriptions, mailbox }
+    let first = First::Prepared(Box::new(prepared));
+    Loaded { id, config, setting, file, component, first, subscriptions, mailbox, aside }
 }
 
 fn warn_idle(config: &config::Service, effects: &Effects) {
@@ -178,7 +185,7 @@ pub async fn services(
 /// # Errors
 /// When its base topic leaves no room for `online`.
 pub async fn run(one: Loaded, around: &Surroundings<'_>) -> anyhow::Result<Entry> {
-    let Loaded { id, config, setting, file, component, first, mailbox, .. } = one;
+    let Loaded { id, config, setting, file, component, first, mailbox, aside, .. } = one;
     let (session, expiry) = around.sessions.presence(id);
     let announced = Announced {
         session,
@@ -194,6 +201,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>) -> anyhow::Result<Entry
         config: config.clone(),
         setting: setting.clone(),
         mailbox,
+        aside,
         session: around.sessions.main(),
         timers: around.clock.clone(),
         presence,

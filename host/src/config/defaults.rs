@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Connection, Level, Limits, LogFormat, Logging, OutboxLimits, Protocol, Tls, Transport, WhenFull};
+use super::{
+    Connection, Level, Limits, LogFormat, Logging, OutboxLimits, Protocol, Tls, Transport, WhenFailing, WhenFull,
+};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -52,8 +54,12 @@ impl Default for Limits {
             mailbox: 10_000,
             when_full: WhenFull::Unacknowledged,
             attempts: 3,
+            when_failing: WhenFailing::InOrder,
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),
+            restarts: 20,
+            restart_window: Duration::from_secs(600),
+            dead_letters: 1000,
             publishes: 1000,
             payload: MIB,
             subscriptions: 1000,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::connection::{set, span};
 use super::section::Section;
-use super::{Limits, WhenFull};
+use super::{Limits, WhenFailing, WhenFull};
 
 /// One page of WebAssembly's linear memory.
 const PAGE: usize = 64 * 1024;
@@ -16,14 +16,19 @@ const LARGEST_PAYLOAD: usize = 268_435_455;
 pub(super) fn limits(mut section: Section<'_>) -> Limits {
     let mut limits = Limits::default();
     let calls = Duration::from_millis(1)..=Duration::from_secs(86_400);
+    let windows = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
     set(section.take("memory").and_then(|given| given.size(PAGE..=usize::MAX >> 1)), &mut limits.memory);
     set(section.take("call").and_then(|given| given.duration(calls)), &mut limits.call);
     set(section.take("mailbox").and_then(|given| given.number(1..=MOST)), &mut limits.mailbox);
     set(section.take("when_full").and_then(|given| given.word(&WHEN_FULL)), &mut limits.when_full);
     set(section.take("attempts").and_then(|given| given.number(1..=u32::MAX)), &mut limits.attempts);
+    set(section.take("when_failing").and_then(|given| given.word(&WHEN_FAILING)), &mut limits.when_failing);
     if let Some(given) = section.take("backoff") {
         (limits.backoff_min, limits.backoff_max) = span(given.section(), (limits.backoff_min, limits.backoff_max));
     }
+    set(section.take("restarts").and_then(|given| given.number(0..=u32::MAX)), &mut limits.restarts);
+    set(section.take("restart_window").and_then(|given| given.duration(windows)), &mut limits.restart_window);
+    set(section.take("dead_letters").and_then(|given| given.number(0..=MOST)), &mut limits.dead_letters);
     set(section.take("publishes").and_then(|given| given.number(0..=MOST)), &mut limits.publishes);
     set(section.take("payload").and_then(|given| given.size(1..=LARGEST_PAYLOAD)), &mut limits.payload);
     set(section.take("subscriptions").and_then(|given| given.number(0..=MOST)), &mut limits.subscriptions);
@@ -32,6 +37,10 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
     section.finish();
     limits
 }
+
+/// The words of `when_failing`.
+pub(super) const WHEN_FAILING: [(&str, WhenFailing); 2] =
+    [("in-order", WhenFailing::InOrder), ("out-of-order", WhenFailing::OutOfOrder)];
 
 /// The words of `when_full`.
 pub(super) const WHEN_FULL: [(&str, WhenFull); 3] = [

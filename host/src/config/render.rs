@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::limits::WHEN_FULL;
+use super::limits::{WHEN_FAILING, WHEN_FULL};
 use super::logging::{FORMATS, show_level};
 use super::units::{show_duration, show_size};
 use super::{
@@ -178,7 +178,11 @@ fn limits(limits: &Limits) -> Value {
         "mailbox": limits.mailbox,
         "when_full": word(&WHEN_FULL, limits.when_full),
         "attempts": limits.attempts,
+        "when_failing": word(&WHEN_FAILING, limits.when_failing),
         "backoff": span(limits.backoff_min, limits.backoff_max),
+        "restarts": limits.restarts,
+        "restart_window": show_duration(limits.restart_window),
+        "dead_letters": limits.dead_letters,
         "publishes": limits.publishes,
         "payload": bytes(limits.payload),
         "subscriptions": limits.subscriptions,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::config::{Limits, WhenFull};
+use crate::config::Limits;
 use crate::effects::{DueTimer, Effects};
 use crate::message::{Message, Qos};
 use crate::topic::{BaseTopic, Topic};
@@ -22,16 +22,12 @@ fn limits() -> Limits {
     Limits {
         memory: 16 << 20,
         call: Duration::from_millis(200),
-        mailbox: 1,
-        when_full: WhenFull::DropNewest,
-        attempts: 1,
-        backoff_min: Duration::from_millis(1),
-        backoff_max: Duration::from_millis(1),
         publishes: 4,
         payload: 4_096,
         subscriptions: 2,
         timers: 2,
         state: 64,
+        ..Limits::default()
     }
 }
 

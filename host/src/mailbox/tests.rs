@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const POLICIES: [WhenFull; 3] = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Unacknowledged];
 
 fn delivery(number: u64, qos: Qos) -> Delivery {
-    let receipt = (qos != Qos::AtMostOnce).then_some(Receipt(number));
+    let receipt = (qos != Qos::AtMostOnce).then_some(Receipt::Arrived(number));
     let message = Message::new(Topic::new("t").unwrap(), number.to_string(), qos, false);
     Delivery { message, receipt }
 }
@@ -242,11 +242,32 @@ async fn two_threads_exchange_everything_in_order() {
     let consumer = tokio::spawn(async move {
         let mut count = 0;
         while let Next::Delivery(received) = mailbox.next().await {
-            assert_eq!(received.receipt, Some(Receipt(count)));
+            assert_eq!(received.receipt, Some(Receipt::Arrived(count)));
             count += 1;
         }
         count
     });
     assert_eq!(timeout(PATIENCE, consumer).await.unwrap().unwrap(), MESSAGES);
     producer.join().unwrap();
+}
+
+#[tokio::test]
+async fn what_has_a_receipt_can_be_taken_by_itself_and_the_rest_stays_in_order() {
+    let (sender, mut mailbox) = with_places(10, WhenFull::Unacknowledged);
+    for (number, qos) in [(0, 0), (1, 1), (2, 0), (3, 2), (4, 1)] {
+        assert_eq!(sender.deliver(delivery(number, qos.try_into().unwrap())), Delivered::Taken);
+    }
+    sender.ring();
+    let receipts = |taken: Vec<Delivery>| taken.iter().map(|one| one.receipt).collect::<Vec<_>>();
+    let taken = receipts(mailbox.with_receipt(2).await);
+    assert_eq!(taken, [Some(Receipt::Arrived(1)), Some(Receipt::Arrived(3))]);
+    assert_eq!(receipts(mailbox.with_receipt(2).await), [Some(Receipt::Arrived(4))]);
+    assert_eq!(mailbox.try_next_but_messages(), Some(Next::Timers));
+    assert_eq!(mailbox.try_next_but_messages(), None);
+    let mut left = 0;
+    while let Some(Next::Delivery(delivery)) = mailbox.try_next() {
+        assert_eq!(delivery.receipt, None);
+        left += 1;
+    }
+    assert_eq!(left, 2);
 }

@@ -165,17 +165,17 @@ fn what_a_dropped_mailbox_held_is_settled() {
     let mut settled = Vec::new();
     for end in ["message", "attach", "detach"] {
         let (a, _) = attach(&mut router, 1, &["t"]);
-        assert_eq!(router.route(message("t"), &[], Some(Receipt(1)), &mut settled), 1);
+        assert_eq!(router.route(message("t"), &[], Some(Receipt::Arrived(1)), &mut settled), 1);
         drop(a);
         let receipts = match end {
             "message" => {
-                assert_eq!(router.route(message("t"), &[], Some(Receipt(2)), &mut settled), 0);
+                assert_eq!(router.route(message("t"), &[], Some(Receipt::Arrived(2)), &mut settled), 0);
                 std::mem::take(&mut settled)
             }
             "attach" => attach(&mut router, 1, &["t"]).1.settled,
             _ => router.detach(ServiceId(1)).settled,
         };
-        assert_eq!(receipts, [Receipt(1)], "{end}");
+        assert_eq!(receipts, [Receipt::Arrived(1)], "{end}");
     }
 }
 
@@ -361,7 +361,7 @@ proptest! {
         for (number, step) in (0..).zip(steps) {
             match step {
                 Load::Route(topic) => {
-                    let receipt = Receipt(number);
+                    let receipt = Receipt::Arrived(number);
                     let taken = router.route(message(TOPICS[topic]), &[], Some(receipt), &mut given_back);
                     owed.insert(receipt, taken);
                 }

@@ -69,7 +69,8 @@ fn envelope(message: &Message, verdict: Verdict<'_>) -> Value {
     envelope
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// Two digits a byte.
+pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // writing to a String cannot fail
         let _ = write!(text, "{byte:02x}");

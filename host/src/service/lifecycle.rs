@@ -1,7 +1,9 @@
-//! Pure: what a service does about a fault. In: faults and successes of guest calls. Out: `Verdict`: try again after a
-//! wait, or give the work up. Owns the back-off of one service; no clock, no logging.
+//! Pure: what a service does about a fault. In: faults and successes of guest calls, restarts. Out: `Verdict`: try again after a
+//! wait, or give the work up; whether the guest may be started once more. Owns the back-off of one service and when it was started
+//! anew; no clock, no logging.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
 use crate::config::Limits;
@@ -15,6 +17,8 @@ pub enum Status {
     Running,
     /// Waiting before it is started again after a fault.
     Waiting,
+    /// Started anew as often as allowed: it waits for another file, or to be told.
+    Failed,
     /// Stopped for good.
     Stopped,
 }
@@ -40,12 +44,40 @@ pub struct Verdict {
 pub struct Lifecycle {
     attempts: u32,
     backoff: Backoff,
+    restarts: u32,
+    window: Duration,
+    /// When the guest was started anew, within the window.
+    restarted: VecDeque<Instant>,
 }
 
 impl Lifecycle {
     /// Starts without faults.
     pub fn new(limits: &Limits) -> Self {
-        Self { attempts: limits.attempts.max(1), backoff: Backoff::new(limits.backoff_min, limits.backoff_max) }
+        Self {
+            attempts: limits.attempts.max(1),
+            backoff: Backoff::new(limits.backoff_min, limits.backoff_max),
+            restarts: limits.restarts,
+            window: limits.restart_window,
+            restarted: VecDeque::new(),
+        }
+    }
+
+    /// Whether the guest may be started anew now, after a fault; that is counted.
+    pub fn may_restart(&mut self, now: Instant) -> bool {
+        while self.restarted.front().is_some_and(|at| now.saturating_duration_since(*at) >= self.window) {
+            self.restarted.pop_front();
+        }
+        let may = self.restarted.len() < usize::try_from(self.restarts).unwrap_or(usize::MAX);
+        if may {
+            self.restarted.push_back(now);
+        }
+        may
+    }
+
+    /// Somebody has done something about the faults: everything begins anew.
+    pub fn renewed(&mut self) {
+        self.restarted.clear();
+        self.backoff.reset();
     }
 
     /// A call ended well: the next fault waits the shortest time again.
@@ -91,8 +123,20 @@ mod tests {
     }
 
     #[test]
+    fn restarts_are_counted_within_the_window() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let limits = Limits { restarts: 2, restart_window: 10 * second, ..Limits::default() };
+        let mut lifecycle = Lifecycle::new(&limits);
+        let at = [0, 4, 9, 10, 11, 14].map(|seconds| lifecycle.may_restart(start + seconds * second));
+        assert_eq!(at, [true, true, false, true, false, true]);
+        lifecycle.renewed();
+        assert!(lifecycle.may_restart(start + 15 * second));
+    }
+
+    #[test]
     fn only_a_running_service_is_online() {
-        let online = [Status::Starting, Status::Running, Status::Waiting, Status::Stopped].map(Status::is_online);
-        assert_eq!(online, [false, true, false, false]);
+        let online = [Status::Starting, Status::Running, Status::Waiting, Status::Failed, Status::Stopped]
+            .map(Status::is_online);
+        assert_eq!(online, [false, true, false, false, false]);
     }
 }

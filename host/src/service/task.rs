@@ -1,25 +1,29 @@
 //! Actor: the loop of one service. In: what its mailbox and the supervisor have for it, one thing at a time. Out: what the
 //! guest calls came to, committed in the order state, timers, subscriptions, publishes, acknowledgement. Owns the running service.
+//!
+//! `work` is what a guest is to do, `trying` what is done when it fails, `aside` what becomes of messages meanwhile, `renewal` how the
+//! guest is replaced, `ending` the end.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use crate::bug;
 use crate::config;
 use crate::effects::{Effects, StateChange};
 use crate::guest::{Call, Component, Fault, Instance, Optional, Setting};
 use crate::mailbox::{self, Mailbox, Next};
-use crate::message::{Publication, Receipt, SubscriptionChange};
+use crate::message::{Receipt, SubscriptionChange};
 use crate::router::ServiceId;
 use crate::session::{self, Commit};
 use crate::store::Store;
 use crate::timers::{self, sleep_until};
 
+use super::backlog::{Backlog, Tried};
 use super::call::Caller;
-use super::dead_letter::{Verdict, dead_letter};
 use super::drops::Drops;
 use super::lifecycle::{Lifecycle, Status};
 use super::presence::Presence;
@@ -27,8 +31,10 @@ use super::statistics::Statistics;
 use super::switch::Switch;
 use super::{Command, First, Parts, is_fixed};
 
+mod aside;
 mod ending;
 mod renewal;
+mod trying;
 mod work;
 
 use work::Work;
@@ -62,14 +68,18 @@ pub(super) struct Task {
     switch: Switch,
     component: Option<Component>,
     instance: Option<Box<Instance>>,
-    /// The message in work, until it is settled.
-    open: Option<Receipt>,
+    /// Messages that left the mailbox and are not handled.
+    backlog: Backlog,
+    /// What is in work, until it has ended well or was given up.
+    hand: Option<Work>,
 }
 
 impl Task {
     pub(super) fn new(parts: Parts, commands: mpsc::Receiver<Command>, status: watch::Sender<Status>) -> Self {
         let (sender, mailbox) = parts.mailbox;
         let switch = Switch::new(&parts.config);
+        let mut backlog = Backlog::default();
+        backlog.extend(parts.aside);
         Self {
             id: parts.id,
             lifecycle: Lifecycle::new(&parts.config.limits),
@@ -90,7 +100,8 @@ impl Task {
             status,
             component: None,
             instance: None,
-            open: None,
+            backlog,
+            hand: None,
         }
     }
 
@@ -98,9 +109,6 @@ impl Task {
     pub(super) async fn run(mut self, first: First) {
         if let ControlFlow::Break(stop) = self.live(first).await {
             self.end(&stop).await;
-            if stop.leaves {
-                self.give_up().await;
-            }
         }
         self.set_status(Status::Stopped).await;
     }
@@ -115,31 +123,48 @@ impl Task {
             First::Nothing => self.set_status(Status::Waiting).await,
         }
         loop {
-            self.turn().await?;
+            match bug::caught(self.turn()).await {
+                Ok(flow) => flow?,
+                Err(bug) => self.recover(bug).await?,
+            }
         }
     }
 
     /// Waits for one thing and does it. Commands come first: a swap or a stop must not wait behind a full mailbox.
     async fn turn(&mut self) -> Flow {
         self.tell_drops();
-        let renewal = self.presence.renewal();
-        let next = tokio::select! {
+        if self.instance.is_none() {
+            return self.pause(None).await;
+        }
+        if self.backlog.is_waiting() {
+            return self.catch_up().await;
+        }
+        let (renewal, due) = (self.presence.renewal(), self.backlog.due());
+        tokio::select! {
             biased;
-            command = self.commands.recv() => return self.obey(command).await,
-            next = self.mailbox.next(), if self.instance.is_some() => next,
-            () = sleep_until(renewal) => return { self.presence.renew().await; Flow::Continue(()) },
-        };
+            command = self.commands.recv() => self.obey(command).await,
+            () = sleep_until(due), if due.is_some() => self.catch_up().await,
+            next = self.mailbox.next() => self.handle(next).await,
+            () = sleep_until(renewal) => { self.presence.renew().await; Flow::Continue(()) }
+        }
+    }
+
+    async fn handle(&mut self, next: Next) -> Flow {
         match next {
-            Next::Delivery(delivery) => match self.switch.admit(delivery, &self.setting.name) {
-                Ok(delivery) => self.work(Work::Message(delivery)).await,
-                Err(receipt) => {
-                    self.settle(receipt).await;
-                    Flow::Continue(())
-                }
-            },
+            Next::Delivery(delivery) => self.message(Tried { delivery, attempts: 0 }).await,
             Next::Timers => self.tick().await,
-            Next::Notice(notice) => self.work(Work::Notice(notice)).await,
+            Next::Notice(notice) => self.work(Work::Notice(notice), 0).await,
             Next::Closed => Flow::Continue(()),
+        }
+    }
+
+    async fn message(&mut self, Tried { delivery, attempts }: Tried) -> Flow {
+        match self.switch.admit(delivery, &self.setting.name) {
+            Ok(delivery) => self.work(Work::Message(delivery), attempts).await,
+            Err(receipt) => {
+                self.settle(receipt).await;
+                Flow::Continue(())
+            }
         }
     }
 
@@ -156,98 +181,10 @@ impl Task {
     async fn tick(&mut self) -> Flow {
         let due = self.setting.belongings.timers().due(Instant::now());
         for timer in due {
-            self.work(Work::Tick(timer)).await?;
+            self.work(Work::Tick(timer), 0).await?;
         }
         self.wind().await;
         Flow::Continue(())
-    }
-
-    /// Tries until it ends well or was tried as often as allowed.
-    async fn work(&mut self, work: Work) -> Flow {
-        if work.export().is_some_and(|export| !self.exports(export)) {
-            return Flow::Continue(());
-        }
-        self.open = work.receipt();
-        for attempt in 1.. {
-            let begun = self.statistics.measures(work.purpose()).then(Instant::now);
-            let outcome = self.perform(work.call(attempt), work.receipt()).await;
-            let failure = outcome.as_ref().err().map(Fault::to_string);
-            self.statistics.ended(work.purpose(), begun.map(|begun| begun.elapsed()), failure);
-            let Err(fault) = outcome else {
-                self.lifecycle.succeeded();
-                break;
-            };
-            if self.instance.is_none() {
-                self.set_status(Status::Waiting).await;
-            }
-            let verdict = self.lifecycle.failed(attempt, fastrand::f64());
-            let (service, what) = (self.setting.name.as_str(), work.describe());
-            if verdict.give_up {
-                error!(service, attempt, "{what} failed and is given up: {fault}");
-                let publishes = self.dead_letter(&work, attempt, &fault);
-                // without changes of the state a commit cannot fail
-                drop(self.commit(Effects { publishes, ..Effects::default() }, work.receipt()).await);
-                return self.revive(verdict.wait).await;
-            }
-            warn!(service, attempt, "{what} failed and is tried again in {:?}: {fault}", verdict.wait);
-            self.pause(verdict.wait).await?;
-            self.revive(Duration::ZERO).await?;
-        }
-        Flow::Continue(())
-    }
-
-    /// What is published about a message that is given up; it is acknowledged when the broker has taken that.
-    fn dead_letter(&self, work: &Work, attempts: u32, fault: &Fault) -> Vec<Publication> {
-        let (Work::Message(delivery), Some(topic)) = (work, &self.config.dead_letter) else { return Vec::new() };
-        let (service, reason) = (self.setting.name.as_str(), fault.to_string());
-        let component = self.component.as_ref().map(Component::hash);
-        let verdict = Verdict { service, reason: &reason, attempts, component };
-        vec![dead_letter(topic.clone(), &delivery.message, verdict, self.protocol).into()]
-    }
-
-    /// Starts the service again if the last call killed its instance.
-    async fn revive(&mut self, wait: Duration) -> Flow {
-        if self.instance.is_none() {
-            self.set_status(Status::Waiting).await;
-            self.pause(wait).await?;
-            self.restart().await?;
-        }
-        Flow::Continue(())
-    }
-
-    /// Makes and starts instances of the component until one starts, or a swap brings one.
-    async fn restart(&mut self) -> Flow {
-        while self.instance.is_none() {
-            let Some(component) = self.component.clone() else { break };
-            self.set_status(Status::Starting).await;
-            match self.caller.prepare(component, self.setting.clone()).await {
-                Ok(prepared) => {
-                    info!(service = self.setting.name.as_str(), "started again");
-                    self.install(prepared).await;
-                }
-                Err(fault) => {
-                    let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
-                    error!(service = self.setting.name.as_str(), "could not start, next attempt in {wait:?}: {fault}");
-                    self.set_status(Status::Waiting).await;
-                    self.pause(wait).await?;
-                }
-            }
-        }
-        Flow::Continue(())
-    }
-
-    /// Waits, but obeys at once; a command cuts the wait short.
-    async fn pause(&mut self, wait: Duration) -> Flow {
-        let end = Instant::now() + wait;
-        loop {
-            tokio::select! {
-                command = self.commands.recv() => match command {
-                    Some(Command::Report) => self.report(),
-                    other => return self.obey(other).await,
-                },
-                () = tokio::time::sleep_until(end.into()) => return Flow::Continue(()),
-            }
-        }
     }
 
     fn exports(&self, export: Optional) -> bool {
@@ -266,11 +203,16 @@ impl Task {
         match command {
             Some(Command::Swap(prepared)) => {
                 self.stop_guest().await;
+                self.lifecycle.renewed();
                 self.install(*prepared).await;
                 Flow::Continue(())
             }
             Some(Command::Report) => {
                 self.report();
+                Flow::Continue(())
+            }
+            Some(Command::Replay(deliveries)) => {
+                self.backlog.extend(deliveries);
                 Flow::Continue(())
             }
             Some(Command::Change(change)) => {
@@ -313,7 +255,7 @@ impl Task {
     /// Makes what a call asked for happen; all of it or nothing.
     async fn commit(&mut self, effects: Effects, receipt: Option<Receipt>) -> Result<(), Fault> {
         if !effects.state.is_empty() {
-            self.keep(effects.state).await?;
+            self.keep_state(effects.state).await?;
         }
         if !effects.timers.is_empty() {
             self.setting.belongings.timers().apply(effects.timers, Instant::now());
@@ -321,9 +263,6 @@ impl Task {
         }
         if receipt.is_none() && effects.publishes.is_empty() && effects.subscriptions.is_empty() {
             return Ok(());
-        }
-        if receipt.is_some() {
-            self.open = None;
         }
         let mut subscriptions = effects.subscriptions;
         subscriptions.retain(|change| match change {
@@ -336,7 +275,7 @@ impl Task {
     }
 
     /// Puts changes of the state on disk. When that fails, the instance believes what is not so, and is given up.
-    async fn keep(&mut self, changes: Vec<StateChange>) -> Result<(), Fault> {
+    async fn keep_state(&mut self, changes: Vec<StateChange>) -> Result<(), Fault> {
         if let Err(error) = self.store.commit(&self.setting.name, changes.clone()).await {
             self.instance = None;
             return Err(Fault::State(error.to_string()));

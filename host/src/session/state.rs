@@ -258,12 +258,13 @@ impl State {
 
     /// What happened since the last call.
     pub fn take_news(&mut self) -> News {
+        self.news.kept.extend(self.inbox.take_handled().map(Kept::Handled));
         std::mem::take(&mut self.news)
     }
 
     /// Whether `take_news` or `take_answers` may have something.
     pub const fn has_news(&self) -> bool {
-        !self.news.is_empty() || self.requests.has_answers()
+        !self.news.is_empty() || self.inbox.has_handled() || self.requests.has_answers()
     }
 
     /// What the broker answered to subscriptions since the last call.

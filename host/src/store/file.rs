@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,8 +10,10 @@ use bytes::Bytes;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use tracing::error;
 
+use super::letters::{self, ASIDE};
 use super::record;
 use super::{Contents, Order, StoreError};
+use crate::bug;
 use crate::session::state::Kept;
 
 /// Values by service and key.
@@ -23,30 +24,32 @@ const WAITING: TableDefinition<'_, u64, (&str, &[u8])> = TableDefinition::new("w
 /// The file.
 pub(super) struct File {
     path: PathBuf,
-    /// `None`: it was not made yet.
+    /// `None`: it was not made yet, or has failed and is opened anew.
     database: Option<Database>,
+    /// The number of the next message that is kept for a service.
+    next: u64,
 }
 
 impl File {
     /// Opens the file if there is one. A damaged one is renamed.
     pub(super) fn open(path: &Path) -> Result<(Self, Contents), StoreError> {
-        let mut file = Self { path: path.to_owned(), database: None };
+        let mut file = Self { path: path.to_owned(), database: None, next: 0 };
         if !path.exists() {
             return Ok((file, Contents::default()));
         }
         // the database panics on some damages
-        let opened = catch_unwind(AssertUnwindSafe(|| read(path)));
+        let Some(opened) = bug::expected(|| read(path)) else { return file.set_aside("reading it failed") };
         match opened {
-            Ok(Ok((database, contents))) => {
+            Ok((database, contents)) => {
                 file.database = Some(database);
+                file.next = contents.next;
                 Ok((file, contents))
             }
-            Ok(Err(redb::Error::DatabaseAlreadyOpen)) => Err(file.error("another host uses it")),
-            Ok(Err(redb::Error::Io(error))) if error.kind() != std::io::ErrorKind::InvalidData => {
+            Err(redb::Error::DatabaseAlreadyOpen) => Err(file.error("another host uses it")),
+            Err(redb::Error::Io(error)) if error.kind() != std::io::ErrorKind::InvalidData => {
                 Err(file.error(error.to_string()))
             }
-            Ok(Err(damage)) => file.set_aside(&damage.to_string()),
-            Err(_) => file.set_aside("reading it failed"),
+            Err(damage) => file.set_aside(&damage.to_string()),
         }
     }
 
@@ -66,16 +69,37 @@ impl File {
 
     /// Writes everything in one transaction.
     pub(super) fn write(&mut self, orders: &[Order]) -> Result<(), StoreError> {
-        if orders.iter().all(|order| matches!(order, Order::Close(_))) {
+        if orders.iter().all(|order| matches!(order, Order::Close(_) | Order::Ask(..))) {
             return Ok(());
         }
+        self.within(|transaction| orders.iter().try_for_each(|order| carry_out(transaction, order)))
+    }
+
+    /// Does `work` in one transaction. After an error the file is opened anew: the database does not go on by itself, not even
+    /// when a full disk has room again.
+    pub(super) fn within<T>(
+        &mut self,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
         let database = match self.database.take() {
             Some(database) => database,
             None => self.create()?,
         };
-        let database = self.database.insert(database);
-        let outcome = transaction(database, orders);
-        outcome.map_err(|error| self.error(error.to_string()))
+        let outcome = transaction(&database, work);
+        match outcome {
+            Ok(done) => {
+                self.database = Some(database);
+                Ok(done)
+            }
+            Err(error) => Err(self.error(error.to_string())),
+        }
+    }
+
+    /// Takes `count` consecutive numbers for messages that are kept: the first.
+    pub(super) fn numbers(&mut self, count: usize) -> u64 {
+        let first = self.next;
+        self.next += count as u64;
+        first
     }
 
     fn create(&self) -> Result<Database, StoreError> {
@@ -95,61 +119,75 @@ impl File {
 
 fn read(path: &Path) -> Result<(Database, Contents), redb::Error> {
     let database = Database::open(path)?;
-    let mut contents = Contents::default();
     let transaction = database.begin_read()?;
-    match transaction.open_table(STATE) {
-        Ok(table) => {
-            for entry in table.iter()? {
-                let (key, value) = entry?;
-                let (service, key) = key.value();
-                let values = contents.state.entry(service.to_owned()).or_default();
-                values.push((key.to_owned(), Bytes::copy_from_slice(value.value())));
+    let mut contents = Contents::default();
+    if let Some(table) = present(transaction.open_table(STATE))? {
+        for entry in table.iter()? {
+            let (key, value) = entry?;
+            let (service, key) = key.value();
+            let values = contents.state.entry(service.to_owned()).or_default();
+            values.push((key.to_owned(), Bytes::copy_from_slice(value.value())));
+        }
+    }
+    if let Some(table) = present(transaction.open_table(WAITING))? {
+        for entry in table.iter()? {
+            let (number, message) = entry?;
+            let (number, (head, payload)) = (number.value(), message.value());
+            match record::publication(number, head, payload) {
+                Some(publication) => contents.waiting.push((number, publication)),
+                None => error!("a message that was kept for the broker cannot be read: {head}"),
             }
         }
-        Err(TableError::TableDoesNotExist(_)) => {}
-        Err(error) => return Err(error.into()),
     }
-    match transaction.open_table(WAITING) {
-        Ok(table) => {
-            for entry in table.iter()? {
-                let (number, message) = entry?;
-                let (number, (head, payload)) = (number.value(), message.value());
-                match record::publication(number, head, payload) {
-                    Some(publication) => contents.waiting.push((number, publication)),
-                    None => error!("a message that was kept for the broker cannot be read: {head}"),
-                }
-            }
-        }
-        Err(TableError::TableDoesNotExist(_)) => {}
-        Err(error) => return Err(error.into()),
+    if let Some(table) = present(transaction.open_table(ASIDE))? {
+        letters::each_aside(&table, |number, service, message| {
+            contents.aside.entry(service.to_owned()).or_default().push((number, message));
+        })?;
     }
+    contents.next = letters::last_number(&transaction)?.map_or(0, |last| last + 1);
     drop(transaction);
     Ok((database, contents))
 }
 
-fn transaction(database: &Database, orders: &[Order]) -> Result<(), redb::Error> {
+/// The table, if it was made already.
+pub(super) fn present<T>(opened: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
+    match opened {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn transaction<T>(
+    database: &Database,
+    work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+) -> Result<T, redb::Error> {
     let transaction = database.begin_write()?;
-    for order in orders {
-        match order {
-            Order::Commit { service, changes, .. } => {
-                let mut table = transaction.open_table(STATE)?;
-                for change in changes {
-                    match &change.value {
-                        Some(value) => drop(table.insert((service.as_str(), change.key.as_str()), &**value)?),
-                        None => drop(table.remove((service.as_str(), change.key.as_str()))?),
-                    }
+    let done = work(&transaction)?;
+    transaction.commit()?;
+    Ok(done)
+}
+
+fn carry_out(transaction: &WriteTransaction, order: &Order) -> Result<(), redb::Error> {
+    match order {
+        Order::Commit { service, changes, .. } => {
+            let mut table = transaction.open_table(STATE)?;
+            for change in changes {
+                match &change.value {
+                    Some(value) => drop(table.insert((service.as_str(), change.key.as_str()), &**value)?),
+                    None => drop(table.remove((service.as_str(), change.key.as_str()))?),
                 }
             }
-            Order::Keep(changes) => keep(&transaction, changes)?,
-            Order::Close(_) => {}
+            Ok(())
         }
+        Order::Keep(changes) => keep(transaction, changes),
+        // have a transaction of their own, and none
+        Order::Ask(..) | Order::Close(_) => Ok(()),
     }
-    transaction.commit()?;
-    Ok(())
 }
 
 fn keep(transaction: &WriteTransaction, changes: &[Kept]) -> Result<(), redb::Error> {
-    let mut table = transaction.open_table(WAITING)?;
+    let (mut table, mut aside) = (transaction.open_table(WAITING)?, transaction.open_table(ASIDE)?);
     for change in changes {
         match change {
             Kept::Keep(number, message) => match record::head(message) {
@@ -157,6 +195,7 @@ fn keep(transaction: &WriteTransaction, changes: &[Kept]) -> Result<(), redb::Er
                 Err(error) => error!("the message on {} cannot be kept on disk: {error}", message.topic),
             },
             Kept::Forget(number) => drop(table.remove(*number)?),
+            Kept::Handled(number) => drop(aside.remove(*number)?),
         }
     }
     Ok(())

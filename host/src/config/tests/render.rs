@@ -12,7 +12,7 @@ use super::yaml::any_section;
 use super::{load, quiet};
 use crate::config::{
     Availability, Broker, Config, Connection, Credentials, Directory, EmbeddedBroker, Grants, HttpGrant, Level, Limits,
-    LogFormat, Logging, OutboxLimits, Protocol, Selection, Service, Tls, Transport, WhenFull,
+    LogFormat, Logging, OutboxLimits, Protocol, Selection, Service, Tls, Transport, WhenFailing, WhenFull,
 };
 use crate::message::{Qos, Subscription};
 use crate::offline::{OfflinePolicy, OfflineRule, Overflow};
@@ -123,12 +123,15 @@ prop_compose! {
     fn limits()(
         (memory, call, mailbox) in (65_536..10_000_000_000usize, millis(1..86_400_000), 1..1_000_000usize),
         when_full in prop::sample::select(vec![WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Unacknowledged]),
+        (when_failing, restarts, window, dead_letters) in
+            (prop::sample::select(vec![WhenFailing::InOrder, WhenFailing::OutOfOrder]), any::<u32>(), 1_u64..100_000, 0_usize..1_000_000),
         (attempts, a, b) in (1..=u32::MAX, millis(1..1_000_000), millis(1..1_000_000)),
         (publishes, payload) in (0..1_000_000usize, 1..268_435_455usize),
         (subscriptions, timers, state) in (2..1_000_000usize, 0..1_000_000usize, 0..1_000_000usize),
     ) -> Limits {
         let (backoff_min, backoff_max) = (a.min(b), a.max(b));
-        Limits { memory, call, mailbox, when_full, attempts, backoff_min, backoff_max, publishes, payload, subscriptions, timers, state }
+        let restart_window = Duration::from_secs(window);
+        Limits { memory, call, mailbox, when_full, attempts, when_failing, restarts, restart_window, dead_letters, backoff_min, backoff_max, publishes, payload, subscriptions, timers, state }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{problems, quiet};
-use crate::config::{Broker, Config, Grants, Level, Limits, Loaded, Selection, WhenFull};
+use crate::config::{Broker, Config, Grants, Level, Limits, Loaded, Selection, WhenFailing, WhenFull};
 use crate::message::{Qos, Subscription};
 use crate::topic::Filter;
 
@@ -35,7 +35,7 @@ fn an_empty_section_has_the_defaults() {
 #[test]
 fn the_host_s_keys_are_typed_and_the_others_are_the_guest_s() {
     let service = quiet(
-        "services:\n  echo:\n    component: x/echo.wasm\n    data_topic: home\n    log_level: trace\n    colour: red\n    subscriptions:\n      - echo\n      - $share/all/work/#\n      - {filter: alarm/#, qos: 2, global: true}\n      - {filter: b, qos: 0}\n    grants: {publish: [a/+], subscribe: [b/#, c]}\n    limits: {memory: 1MiB, call: 20ms, mailbox: 3, when_full: drop-oldest, attempts: 1, backoff: {min: 5ms, max: 10ms}, publishes: 4, payload: 9B, subscriptions: 6, timers: 0, state: 7B}\n",
+        "services:\n  echo:\n    component: x/echo.wasm\n    data_topic: home\n    log_level: trace\n    colour: red\n    subscriptions:\n      - echo\n      - $share/all/work/#\n      - {filter: alarm/#, qos: 2, global: true}\n      - {filter: b, qos: 0}\n    grants: {publish: [a/+], subscribe: [b/#, c]}\n    limits: {memory: 1MiB, call: 20ms, mailbox: 3, when_full: drop-oldest, attempts: 1, when_failing: out-of-order, restarts: 2, restart_window: 30s, dead_letters: 8, backoff: {min: 5ms, max: 10ms}, publishes: 4, payload: 9B, subscriptions: 6, timers: 0, state: 7B}\n",
     )
     .services
     .remove(0);
@@ -60,6 +60,10 @@ fn the_host_s_keys_are_typed_and_the_others_are_the_guest_s() {
         mailbox: 3,
         when_full: WhenFull::DropOldest,
         attempts: 1,
+        when_failing: WhenFailing::OutOfOrder,
+        restarts: 2,
+        restart_window: Duration::from_secs(30),
+        dead_letters: 8,
         backoff_min: Duration::from_millis(5),
         backoff_max: Duration::from_millis(10),
         publishes: 4,

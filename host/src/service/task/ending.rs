@@ -1,5 +1,7 @@
-//! Actor: the end of a service. In: what still waits in its mailbox. Out: that, handled as far as the deadline allows; what the
-//! guest says at its stop. Owns nothing.
+//! Actor: the end of a service. In: what still waits for it. Out: that, handled as far as the deadline allows; what the guest says at
+//! its stop; what is left, kept on disk where the broker will not deliver it again. Owns nothing.
+
+use std::time::Instant;
 
 use tracing::{error, warn};
 
@@ -7,60 +9,104 @@ use super::work::Work;
 use super::{Stop, Task};
 use crate::guest::Call;
 use crate::mailbox::{Delivery, Next};
+use crate::message::Receipt;
 use crate::session;
 
 impl Task {
-    /// Handles what waits in the mailbox, as long as the deadline allows, and lets the guest stop.
+    /// Handles what waits, as long as the deadline allows, and lets the guest stop.
     pub(super) async fn end(&mut self, stop: &Stop) {
         if stop.leaves {
             let (mailbox, subscriptions) = (self.sender.clone(), Vec::new());
             self.session.send(session::Command::Attach { service: self.id, mailbox, subscriptions }).await;
-            self.give_up().await;
+            self.keep_hand().await;
         }
         let drained = tokio::time::timeout_at(stop.deadline.into(), async {
-            // without an instance it stays in the mailbox, for whoever ends the routes
+            // without an instance it stays where it is
             while self.instance.is_some()
-                && let Some(next) = self.mailbox.try_next()
+                && let Some(delivery) = self.next_left()
             {
-                if let Next::Delivery(delivery) = next {
-                    self.last_work(delivery).await;
-                    if stop.leaves {
-                        self.give_up().await;
-                    }
+                self.last_work(delivery).await;
+                if stop.leaves {
+                    self.keep_hand().await;
                 }
             }
         });
         let in_time = drained.await.is_ok();
-        let left = self.mailbox.counters().depth;
-        if stop.leaves && left > 0 {
-            let service = self.setting.name.as_str();
-            error!(service, "{left} messages are given up: the service is no longer configured");
-        } else if !in_time && !stop.leaves {
+        if stop.leaves {
+            self.keep_rest().await;
+        } else if !in_time {
             warn!(
                 service = self.setting.name.as_str(),
-                "stopped with messages left; the broker delivers those of QoS 1 and 2 again"
+                "stopped with messages left; those of QoS 1 and 2 are handled at the next start"
             );
         }
         self.stop_guest().await;
     }
 
-    /// A message at the stop is tried once: what fails stays unacknowledged and is delivered again at the next start.
+    fn next_left(&mut self) -> Option<Delivery> {
+        if let Some(tried) = self.backlog.take(Instant::now()) {
+            return Some(tried.delivery);
+        }
+        loop {
+            match self.mailbox.try_next()? {
+                Next::Delivery(delivery) => return Some(delivery),
+                Next::Closed => return None,
+                Next::Timers | Next::Notice(_) => {}
+            }
+        }
+    }
+
+    /// A message at the stop is tried once: what fails comes again at the next start.
     async fn last_work(&mut self, delivery: Delivery) {
         let work = match self.switch.admit(delivery, &self.setting.name) {
             Ok(delivery) => Work::Message(delivery),
             Err(receipt) => return self.settle(receipt).await,
         };
-        self.open = work.receipt();
-        if let Err(fault) = self.perform(work.call(1), work.receipt()).await {
-            warn!(service = self.setting.name.as_str(), "{} failed while stopping: {fault}", work.describe());
+        let (call, receipt, what) = (work.call(1), work.receipt(), work.describe());
+        self.hand = Some(work);
+        match self.perform(call, receipt).await {
+            Ok(()) => self.hand = None,
+            Err(fault) => warn!(service = self.setting.name.as_str(), "{what} failed while stopping: {fault}"),
         }
     }
 
-    /// Settles the message in work, if there is one: nobody will handle it.
-    pub(super) async fn give_up(&mut self) {
-        if let Some(receipt) = self.open.take() {
-            error!(service = self.setting.name.as_str(), "a message is given up: the service is no longer configured");
-            self.settle(Some(receipt)).await;
+    /// Keeps what is in hand on disk: the service is no longer configured, and the session goes on.
+    async fn keep_hand(&mut self) {
+        self.set_hand_aside().await;
+        if let Some(work) = self.hand.take() {
+            self.keep(work.receipt().into_iter(), 1).await;
+        }
+    }
+
+    /// Keeps everything that is left on disk.
+    async fn keep_rest(&mut self) {
+        self.keep_hand().await;
+        let mut left = self.backlog.drain();
+        while let Some(delivery) = self.next_left() {
+            left.push(delivery);
+        }
+        let (arrived, others): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|delivery| matches!(delivery.receipt, Some(Receipt::Arrived(_))));
+        let arrived = if arrived.is_empty() { arrived } else { self.set_aside(arrived).await.0 };
+        let all: Vec<Delivery> = arrived.into_iter().chain(others).collect();
+        self.keep(all.iter().filter_map(|delivery| delivery.receipt), all.len()).await;
+    }
+
+    /// Says what becomes of messages with these receipts, of `all` messages; those that are not on disk are given up.
+    async fn keep(&mut self, receipts: impl Iterator<Item = Receipt>, all: usize) {
+        let mut kept = 0;
+        for receipt in receipts {
+            match receipt {
+                Receipt::Kept(_) => kept += 1,
+                Receipt::Arrived(_) => self.settle(Some(receipt)).await,
+            }
+        }
+        let service = self.setting.name.as_str();
+        if kept > 0 {
+            warn!(service, "{kept} messages are kept on disk until the service is configured again");
+        }
+        if all > kept {
+            error!(service, "{} messages are given up: the service is no longer configured", all - kept);
         }
     }
 

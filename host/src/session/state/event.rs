@@ -33,13 +33,15 @@ impl News {
     }
 }
 
-/// A change to what is kept on disk while it waits to be sent.
+/// A change to what is kept on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kept {
-    /// Keep this message under this number.
+    /// Keep this message under this number while it waits to be sent.
     Keep(u64, Message),
-    /// The message of this number waits no longer.
+    /// The message of this number waits no longer to be sent.
     Forget(u64),
+    /// The incoming message of this number (of `Receipt::Kept`) is handled, and the broker has taken what came of it.
+    Handled(u64),
 }
 
 /// Something that an operator wants to know.

@@ -1,10 +1,11 @@
 //! Pure: incoming QoS 1 and 2 messages until they are acknowledged. In: PUBLISH, PUBREL, what services finished. Out: receipts
-//! and acknowledgements, in the order of arrival (MQTT 5, section 4.6). Owns one entry for each unacknowledged message.
+//! and acknowledgements, in the order of arrival (MQTT 5, section 4.6). Owns one entry for each unacknowledged message, and one
+//! for each message kept on disk whose publishes the broker has not taken.
 //!
 //! Receipts are consecutive numbers, so an entry is found by its distance from the oldest. When the connection is lost, entries
 //! are set aside; a message that the broker then delivers again finds its entry there and is not handled twice.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::ids::IdSet;
 use crate::message::{Qos, Receipt};
@@ -49,6 +50,10 @@ pub struct Inbox {
     known: IdSet,
     /// QoS 2: PUBREC is sent, PUBREL has not come.
     unreleased: IdSet,
+    /// Messages kept on disk that are handled, with how many of their publishes the broker has not taken.
+    kept: HashMap<u64, usize>,
+    /// Messages kept on disk that need be kept no longer.
+    handled: Vec<u64>,
 }
 
 impl Inbox {
@@ -71,7 +76,7 @@ impl Inbox {
 
     fn append(&mut self, work: Work) -> Receipt {
         self.works.push_back(work);
-        Receipt(self.first + self.works.len() as u64 - 1)
+        Receipt::Arrived(self.first + self.works.len() as u64 - 1)
     }
 
     fn arrived_again(&mut self, new: Work, dup: bool, acks: &mut VecDeque<Ack>) -> Option<Receipt> {
@@ -83,38 +88,67 @@ impl Inbox {
             self.aside.remove(place);
             return Some(self.append(new));
         }
-        self.aside[place].1 = Aside::Continued(self.append(old).0);
+        let later = self.first + self.works.len() as u64;
+        self.append(old);
+        self.aside[place].1 = Aside::Continued(later);
         self.release(acks);
         None
     }
 
     /// The message was handed to so many services.
     pub fn routed(&mut self, receipt: Receipt, services: usize, acks: &mut VecDeque<Ack>) {
-        self.change(receipt, acks, |work| work.services = services);
+        if let Receipt::Arrived(number) = receipt {
+            self.change(number, acks, |work| work.services = services);
+        }
     }
 
     /// A service has finished the message, with so many publishes that the broker must take first.
     pub fn finished(&mut self, receipt: Receipt, publishes: usize, acks: &mut VecDeque<Ack>) {
-        self.change(receipt, acks, |work| {
-            work.services = work.services.saturating_sub(1);
-            work.publishes += publishes;
-        });
+        match receipt {
+            Receipt::Arrived(number) => self.change(number, acks, |work| {
+                work.services = work.services.saturating_sub(1);
+                work.publishes += publishes;
+            }),
+            Receipt::Kept(number) if publishes == 0 => self.handled.push(number),
+            Receipt::Kept(number) => drop(self.kept.insert(number, publishes)),
+        }
     }
 
     /// The broker has taken one of the publishes, or it will never be sent.
     pub fn published(&mut self, receipt: Receipt, acks: &mut VecDeque<Ack>) {
-        self.change(receipt, acks, |work| work.publishes = work.publishes.saturating_sub(1));
+        match receipt {
+            Receipt::Arrived(number) => {
+                self.change(number, acks, |work| work.publishes = work.publishes.saturating_sub(1));
+            }
+            Receipt::Kept(number) => {
+                let Some(left) = self.kept.get_mut(&number) else { return };
+                *left -= 1;
+                if *left == 0 {
+                    self.kept.remove(&number);
+                    self.handled.push(number);
+                }
+            }
+        }
     }
 
-    fn change(&mut self, receipt: Receipt, acks: &mut VecDeque<Ack>, change: impl FnOnce(&mut Work)) {
-        if let Some(work) = self.find(receipt) {
+    /// Numbers of messages that need be kept on disk no longer.
+    pub fn take_handled(&mut self) -> std::vec::Drain<'_, u64> {
+        self.handled.drain(..)
+    }
+
+    /// Whether `take_handled` has something.
+    pub const fn has_handled(&self) -> bool {
+        !self.handled.is_empty()
+    }
+
+    fn change(&mut self, number: u64, acks: &mut VecDeque<Ack>, change: impl FnOnce(&mut Work)) {
+        if let Some(work) = self.find(number) {
             change(work);
             self.release(acks);
         }
     }
 
-    fn find(&mut self, receipt: Receipt) -> Option<&mut Work> {
-        let mut number = receipt.0;
+    fn find(&mut self, mut number: u64) -> Option<&mut Work> {
         while number < self.first {
             let place = self.aside.binary_search_by_key(&number, |(number, _)| *number).ok()?;
             match self.aside[place].1 {

@@ -94,7 +94,7 @@ fn what_persists_is_kept_until_it_is_dropped() {
     }
     let kept = news.kept.iter().map(|kept| match kept {
         Kept::Keep(number, message) => (*number, Some(message.payload.clone())),
-        Kept::Forget(number) => (*number, None),
+        Kept::Forget(number) | Kept::Handled(number) => (*number, None),
     });
     assert!(kept.eq([(8, Some("a".into())), (8, None), (9, Some("b".into()))]));
 }

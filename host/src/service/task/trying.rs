@@ -1,0 +1,174 @@
+//! Actor: what is done when a guest call fails. In: what the guest is to do. Out: it, done at some attempt, or a dead letter; a guest
+//! that was started again. Owns nothing.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use super::work::Work;
+use super::{Flow, Task};
+use crate::bug::Bug;
+use crate::config::WhenFailing;
+use crate::guest::Fault;
+use crate::service::Command;
+use crate::service::backlog::Tried;
+use crate::service::lifecycle::Status;
+use crate::timers::sleep_until;
+
+impl Task {
+    /// Tries until it ends well or was tried as often as allowed; `tried`: how often it was already.
+    pub(super) async fn work(&mut self, work: Work, tried: u32) -> Flow {
+        if work.export().is_some_and(|export| !self.exports(export)) {
+            return Flow::Continue(());
+        }
+        self.hand = Some(work);
+        let flow = self.try_hand(tried).await;
+        if flow.is_continue() {
+            self.hand = None;
+        }
+        flow
+    }
+
+    async fn try_hand(&mut self, tried: u32) -> Flow {
+        for attempt in tried.saturating_add(1).. {
+            let Some((what, fault)) = self.attempt(attempt).await else {
+                self.lifecycle.succeeded();
+                break;
+            };
+            if self.instance.is_none() {
+                self.set_status(Status::Waiting).await;
+            }
+            let verdict = self.lifecycle.failed(attempt, fastrand::f64());
+            let service = self.setting.name.as_str();
+            if verdict.give_up {
+                error!(service, attempt, "{what} failed and is given up: {fault}");
+                self.give_up_hand(attempt, &fault).await;
+                return self.revive(verdict.wait).await;
+            }
+            warn!(service, attempt, "{what} failed and is tried again in {:?}: {fault}", verdict.wait);
+            self.set_hand_aside().await;
+            if self.put_later(attempt, verdict.wait) {
+                return self.revive(verdict.wait).await;
+            }
+            self.pause(Some(verdict.wait)).await?;
+            self.revive(Duration::ZERO).await?;
+        }
+        Flow::Continue(())
+    }
+
+    /// One attempt at what is in hand; `Some`: what it was and how it failed.
+    async fn attempt(&mut self, attempt: u32) -> Option<(String, Fault)> {
+        let work = self.hand.as_ref()?;
+        let begun = self.statistics.measures(work.purpose()).then(Instant::now);
+        let (call, receipt) = (work.call(attempt), work.receipt());
+        let outcome = self.perform(call, receipt).await;
+        let work = self.hand.as_ref()?;
+        let failure = outcome.as_ref().err().map(Fault::to_string);
+        self.statistics.ended(work.purpose(), begun.map(|begun| begun.elapsed()), failure);
+        outcome.err().map(|fault| (work.describe(), fault))
+    }
+
+    /// Puts the message in hand away until its next attempt, where those behind it may go on meanwhile.
+    fn put_later(&mut self, attempts: u32, wait: Duration) -> bool {
+        let limits = &self.config.limits;
+        if limits.when_failing == WhenFailing::InOrder || self.backlog.len() >= limits.mailbox {
+            return false;
+        }
+        match self.hand.take() {
+            Some(Work::Message(delivery)) => {
+                self.backlog.later(Tried { delivery, attempts }, Instant::now() + wait);
+                true
+            }
+            other => {
+                self.hand = other;
+                false
+            }
+        }
+    }
+
+    /// Starts the service again if the last call killed its instance.
+    async fn revive(&mut self, wait: Duration) -> Flow {
+        if self.instance.is_none() {
+            self.set_status(Status::Waiting).await;
+            self.pause(Some(wait)).await?;
+            self.restart().await?;
+        }
+        Flow::Continue(())
+    }
+
+    /// Makes and starts instances of the component until one starts, or a swap brings one.
+    pub(super) async fn restart(&mut self) -> Flow {
+        while self.instance.is_none() {
+            let Some(component) = self.component.clone() else { break };
+            if !self.lifecycle.may_restart(Instant::now()) {
+                self.fail().await?;
+                continue;
+            }
+            self.set_status(Status::Starting).await;
+            match self.caller.prepare(component, self.setting.clone()).await {
+                Ok(prepared) => {
+                    info!(service = self.setting.name.as_str(), "started again");
+                    self.install(prepared).await;
+                }
+                Err(fault) => {
+                    let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
+                    error!(service = self.setting.name.as_str(), "could not start, next attempt in {wait:?}: {fault}");
+                    self.set_status(Status::Waiting).await;
+                    self.pause(Some(wait)).await?;
+                }
+            }
+        }
+        Flow::Continue(())
+    }
+
+    /// The service has failed: it waits for somebody to do something.
+    async fn fail(&mut self) -> Flow {
+        let limits = &self.config.limits;
+        error!(
+            service = self.setting.name.as_str(),
+            "has failed: started again {} times within {:?}, as often as limits.restarts allows; it waits for a better file or \
+             `miqro-host restart`",
+            limits.restarts,
+            limits.restart_window
+        );
+        self.set_status(Status::Failed).await;
+        while self.instance.is_none() && *self.status.borrow() == Status::Failed {
+            self.pause(None).await?;
+        }
+        Flow::Continue(())
+    }
+
+    /// Waits (`None`: for a command only), but obeys at once; a command cuts the wait short. What comes meanwhile is set aside.
+    pub(super) async fn pause(&mut self, wait: Option<Duration>) -> Flow {
+        let end = wait.map(|wait| Instant::now() + wait);
+        let mut room = self.room_aside();
+        loop {
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(Command::Report) => self.report(),
+                    other => return self.obey(other).await,
+                },
+                () = sleep_until(end) => return Flow::Continue(()),
+                came = self.mailbox.with_receipt(room), if room > 0 => room = self.take_aside(came).await,
+            }
+        }
+    }
+
+    /// Does what is left of a turn that ended in a panic: the guest is started anew, what was in hand is given up, since the next
+    /// attempt would end the same way.
+    pub(super) async fn recover(&mut self, bug: Bug) -> Flow {
+        self.instance = None;
+        self.set_status(Status::Waiting).await;
+        if let Some(work) = &self.hand {
+            let (service, fault) = (self.setting.name.as_str(), Fault::Bug(bug.to_string()));
+            error!(service, "{} is given up: {bug}", work.describe());
+            self.give_up_hand(1, &fault).await;
+        }
+        let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
+        match self.revive(wait).await {
+            ControlFlow::Continue(()) => Flow::Continue(()),
+            stop @ ControlFlow::Break(_) => stop,
+        }
+    }
+}
