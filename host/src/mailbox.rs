@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::config::{self, WhenFull};
 use crate::message::{Message, Outcome, Qos, Receipt, Token};
+use crate::topic::Topic;
 
 /// A message on its way to a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,24 @@ pub struct Delivery {
     pub message: Message,
     /// What to name when it is handled; `None` for QoS 0.
     pub receipt: Option<Receipt>,
+    /// The way it has come, where that is followed.
+    pub trace: Option<Arc<Trace>>,
+}
+
+impl Delivery {
+    /// A message whose way is not followed.
+    pub fn new(message: Message, receipt: Option<Receipt>) -> Self {
+        Self { message, receipt, trace: None }
+    }
+}
+
+/// The way of a message that came of another one, which came of another one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The topic of the first.
+    pub origin: Topic,
+    /// How often that topic has come again.
+    pub rounds: u32,
 }
 
 /// What a service is told beside messages.

@@ -151,7 +151,7 @@ impl Carrier {
     }
 
     async fn answered(&mut self, delivery: Delivery) {
-        let Delivery { message, receipt } = delivery;
+        let Delivery { message, receipt, .. } = delivery;
         let correlation = message.properties.as_ref().and_then(|properties| properties.correlation_data.clone());
         // an answer that nobody waits for came too late
         if let Some((end, number, answer)) = correlation.and_then(|correlation| self.take(&correlation)) {
@@ -187,7 +187,7 @@ impl Carrier {
 
     async fn commit(&self, receipt: Option<crate::message::Receipt>, publishes: Vec<Message>) {
         let publishes = publishes.into_iter().map(Into::into).collect();
-        let commit = Commit { service: ME, receipt, subscriptions: Vec::new(), publishes };
+        let commit = Commit { receipt, publishes, ..Commit::new(ME) };
         self.session.send(Command::Commit(commit)).await;
     }
 }

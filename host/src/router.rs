@@ -13,7 +13,7 @@ pub mod trie;
 use std::collections::HashMap;
 
 use crate::mailbox::{self, Delivered, Delivery};
-use crate::message::{Message, Receipt, Subscription, SubscriptionChange};
+use crate::message::{Receipt, Subscription, SubscriptionChange};
 use crate::topic::Filter;
 pub use filters::SubscriptionId;
 use filters::{Filters, Match};
@@ -111,21 +111,14 @@ impl Router {
     /// `ids` are the subscription identifiers of the packet, empty where there are none. `settled` is given the receipts of
     /// older messages that were dropped in favour of this one. Returns how many mailboxes took the message: it is handled
     /// when so many commits name its receipt.
-    pub fn route(
-        &mut self,
-        message: Message,
-        ids: &[u32],
-        receipt: Option<Receipt>,
-        settled: &mut Vec<Receipt>,
-    ) -> usize {
-        self.filters.takers(message.topic.as_str(), ids, &mut self.found);
+    pub fn route(&mut self, delivery: Delivery, ids: &[u32], settled: &mut Vec<Receipt>) -> usize {
+        self.filters.takers(delivery.message.topic.as_str(), ids, &mut self.found);
         let mut taken = 0;
         let Some((last, others)) = self.found.split_last() else { return taken };
         for other in others {
-            let delivery = Delivery { message: message.clone(), receipt };
-            taken += usize::from(deliver(&self.mailboxes, other.service, delivery, settled));
+            taken += usize::from(deliver(&self.mailboxes, other.service, delivery.clone(), settled));
         }
-        taken += usize::from(deliver(&self.mailboxes, last.service, Delivery { message, receipt }, settled));
+        taken += usize::from(deliver(&self.mailboxes, last.service, delivery, settled));
         taken
     }
 

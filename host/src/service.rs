@@ -190,7 +190,7 @@ pub enum First {
 
 /// Messages that were kept on disk, to be handled.
 pub fn kept(messages: Numbered) -> Vec<Delivery> {
-    let delivery = |(number, message)| Delivery { message, receipt: Some(Receipt::Kept(number)) };
+    let delivery = |(number, message)| Delivery::new(message, Some(Receipt::Kept(number)));
     messages.into_iter().map(delivery).collect()
 }
 

@@ -18,6 +18,7 @@ pub mod codec;
 mod command;
 mod desk;
 pub mod link;
+mod loops;
 pub mod packet;
 mod promises;
 mod serve;

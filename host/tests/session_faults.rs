@@ -203,7 +203,7 @@ both_versions!(fault_9_services_publish_while_everything_is_full, |version| asyn
         for _ in 0..MESSAGES {
             let delivery = rig.delivery().await;
             let publishes = vec![message("out", 1, &String::from_utf8_lossy(&delivery.message.payload)).into()];
-            let commit = Commit { service: SERVICE, receipt: delivery.receipt, subscriptions: Vec::new(), publishes };
+            let commit = Commit { receipt: delivery.receipt, publishes, ..Commit::new(SERVICE) };
             handle.send(Command::Commit(commit)).await;
         }
         rig

@@ -19,6 +19,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "mailbox",
             "router",
             "service::lifecycle",
+            "session::loops",
             "session::packet",
             "session::state",
             "timers::heap",

@@ -169,8 +169,7 @@ impl Payload {
 }
 
 async fn send(session: &Handle, message: Message) {
-    let commit =
-        Commit { service: ServiceId(0), receipt: None, subscriptions: Vec::new(), publishes: vec![message.into()] };
+    let commit = Commit { publishes: vec![message.into()], ..Commit::new(ServiceId(0)) };
     session.send(Command::Commit(commit)).await;
 }
 

@@ -156,7 +156,7 @@ impl Subscribe {
 }
 
 fn acknowledge(receipt: Receipt) -> Command {
-    Command::Commit(Commit { service: ME, receipt: Some(receipt), subscriptions: Vec::new(), publishes: Vec::new() })
+    Command::Commit(Commit { receipt: Some(receipt), ..Commit::new(ME) })
 }
 
 async fn passed(wait: Option<Duration>) {

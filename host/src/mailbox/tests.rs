@@ -9,7 +9,6 @@ use proptest::prelude::*;
 use tokio::time::timeout;
 
 use super::*;
-use crate::topic::Topic;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLICIES: [WhenFull; 3] = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Unacknowledged];
@@ -17,7 +16,7 @@ const POLICIES: [WhenFull; 3] = [WhenFull::DropOldest, WhenFull::DropNewest, Whe
 fn delivery(number: u64, qos: Qos) -> Delivery {
     let receipt = (qos != Qos::AtMostOnce).then_some(Receipt::Arrived(number));
     let message = Message::new(Topic::new("t").unwrap(), number.to_string(), qos, false);
-    Delivery { message, receipt }
+    Delivery::new(message, receipt)
 }
 
 fn with_places(messages: usize, when_full: WhenFull) -> (Sender, Mailbox) {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::WhenFull;
 use crate::mailbox::{Mailbox, Next};
-use crate::message::Qos;
+use crate::message::{Message, Qos};
 use crate::topic::Topic;
 
 fn filter(text: &str) -> Filter {
@@ -44,7 +44,7 @@ fn id_of(router: &Router, text: &str) -> u32 {
 
 /// Routes one copy; how many took it.
 fn copy(router: &mut Router, topic: &str, ids: &[u32]) -> usize {
-    router.route(message(topic), ids, None, &mut Vec::new())
+    router.route(Delivery::new(message(topic), None), ids, &mut Vec::new())
 }
 
 fn drain(mailbox: &mut Mailbox) -> usize {
@@ -165,11 +165,11 @@ fn what_a_dropped_mailbox_held_is_settled() {
     let mut settled = Vec::new();
     for end in ["message", "attach", "detach"] {
         let (a, _) = attach(&mut router, 1, &["t"]);
-        assert_eq!(router.route(message("t"), &[], Some(Receipt::Arrived(1)), &mut settled), 1);
+        assert_eq!(router.route(Delivery::new(message("t"), Some(Receipt::Arrived(1))), &[], &mut settled), 1);
         drop(a);
         let receipts = match end {
             "message" => {
-                assert_eq!(router.route(message("t"), &[], Some(Receipt::Arrived(2)), &mut settled), 0);
+                assert_eq!(router.route(Delivery::new(message("t"), Some(Receipt::Arrived(2))), &[], &mut settled), 0);
                 std::mem::take(&mut settled)
             }
             "attach" => attach(&mut router, 1, &["t"]).1.settled,
@@ -272,7 +272,8 @@ impl World {
     fn publish(&mut self, router: &mut Router, topic: &str, copies: Copies, reversed: bool) {
         let message = message(topic);
         let copies = self.copies(&message.topic, copies, reversed);
-        let taken: usize = copies.iter().map(|ids| router.route(message.clone(), ids, None, &mut Vec::new())).sum();
+        let taken: usize =
+            copies.iter().map(|ids| router.route(Delivery::new(message.clone(), None), ids, &mut Vec::new())).sum();
         let mut expected = 0;
         for (id, (mailbox, filters)) in &mut self.services {
             let wants = filters.keys().any(|filter| filter.matches(&message.topic));
@@ -362,7 +363,7 @@ proptest! {
             match step {
                 Load::Route(topic) => {
                     let receipt = Receipt::Arrived(number);
-                    let taken = router.route(message(TOPICS[topic]), &[], Some(receipt), &mut given_back);
+                    let taken = router.route(Delivery::new(message(TOPICS[topic]), Some(receipt)), &[], &mut given_back);
                     owed.insert(receipt, taken);
                 }
                 Load::Take(which) => {

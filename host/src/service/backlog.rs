@@ -79,7 +79,7 @@ mod tests {
 
     fn delivery(number: u64) -> Delivery {
         let message = Message::new(Topic::new("t").unwrap(), number.to_string(), Qos::AtLeastOnce, false);
-        Delivery { message, receipt: Some(Receipt::Kept(number)) }
+        Delivery::new(message, Some(Receipt::Kept(number)))
     }
 
     #[test]

@@ -269,7 +269,8 @@ impl Task {
             SubscriptionChange::Subscribe(subscription) => !is_fixed(&self.config, &subscription.filter),
             SubscriptionChange::Unsubscribe(filter) => !is_fixed(&self.config, filter),
         });
-        let commit = Commit { service: self.id, receipt, subscriptions, publishes: effects.publishes };
+        let trace = self.hand.as_ref().and_then(Work::trace);
+        let commit = Commit { service: self.id, receipt, subscriptions, publishes: effects.publishes, trace };
         self.session.send(session::Command::Commit(commit)).await;
         Ok(())
     }

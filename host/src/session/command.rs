@@ -1,6 +1,7 @@
 //! Words of the session actor: what it can be told and what it tells. In: services, wiring, command line. Out: the session task.
 //! Owns the channels' sending ends.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc::error::TrySendError;
@@ -8,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::state::Kept;
 use crate::config::Connection;
-use crate::mailbox;
+use crate::mailbox::{self, Trace};
 use crate::message::{Message, Publication, Receipt, Subscription, SubscriptionChange};
 use crate::router::ServiceId;
 
@@ -54,6 +55,15 @@ pub struct Commit {
     pub subscriptions: Vec<SubscriptionChange>,
     /// Messages to send.
     pub publishes: Vec<Publication>,
+    /// The way that the message has come, where that is followed.
+    pub trace: Option<Arc<Trace>>,
+}
+
+impl Commit {
+    /// A call of `service` that came to nothing.
+    pub const fn new(service: ServiceId) -> Self {
+        Self { service, receipt: None, subscriptions: Vec::new(), publishes: Vec::new(), trace: None }
+    }
 }
 
 /// Takes changes to what is kept on disk; never waits.

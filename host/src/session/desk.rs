@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use tracing::{error, warn};
 
 use super::command::{Command, Commit, Keeper};
+use super::loops::{Loops, ROUNDS};
 use super::packet::{ConnAck, Incoming};
 use super::promises::Promises;
 use super::state::{Event, State, Violation, Wanted};
-use crate::mailbox::Notice;
+use crate::mailbox::{Delivery, Notice};
 use crate::message::{Message, Outcome, Publication, Receipt};
 use crate::router::{Difference, Numbered, Router, ServiceId, SubscriptionId};
 use crate::topic::Topic;
@@ -22,6 +23,7 @@ pub struct Desk {
     pub state: State,
     announced: HashMap<Topic, Message>,
     promises: Promises,
+    loops: Loops,
     /// Where messages are kept on disk that wait to be sent.
     keeper: Option<Keeper>,
     connected: bool,
@@ -39,6 +41,7 @@ impl Desk {
             state,
             announced: HashMap::new(),
             promises: Promises::new(delivery_timeout),
+            loops: Loops::default(),
             keeper: None,
             connected: false,
             settled: Vec::new(),
@@ -73,15 +76,31 @@ impl Desk {
         }
     }
 
-    fn commit(&mut self, commit: Commit) {
+    fn commit(&mut self, mut commit: Commit) {
         if !commit.subscriptions.is_empty() {
             let difference = self.router.change(commit.service, &commit.subscriptions);
             self.change(difference);
+        }
+        if !commit.publishes.is_empty() {
+            let cut = self.loops.published(commit.trace, &mut commit.publishes);
+            cut.iter().for_each(|publication| self.cut(commit.service, publication));
         }
         for terms in commit.publishes.iter().filter_map(|publication| publication.terms.as_deref()) {
             self.promises.make(commit.service, terms);
         }
         self.state.committed(commit.receipt, commit.publishes);
+    }
+
+    /// A message that went round too often is not sent.
+    fn cut(&mut self, service: ServiceId, publication: &Publication) {
+        let topic = &publication.message.topic;
+        self.failures += 1;
+        error!(
+            "a publish loop is cut: a message on {topic} led to the next one on {topic} {ROUNDS} times, and the last is not sent"
+        );
+        if let Some(token) = publication.terms.as_deref().and_then(|terms| terms.token) {
+            self.tell(service, Notice::Outcome(token, Outcome::Refused("a publish loop is cut".to_owned())));
+        }
     }
 
     fn change(&mut self, difference: Difference) {
@@ -142,7 +161,9 @@ impl Desk {
     pub fn received(&mut self, packet: Incoming) -> Result<(), Violation> {
         let Some(arrival) = self.state.received(packet)? else { return Ok(()) };
         let ids = arrival.subscription_ids.as_slice();
-        let services = self.router.route(arrival.message, ids, arrival.receipt, &mut self.settled);
+        let trace = self.loops.arrived(&arrival.message.topic, &arrival.message.payload);
+        let delivery = Delivery { message: arrival.message, receipt: arrival.receipt, trace };
+        let services = self.router.route(delivery, ids, &mut self.settled);
         if let Some(receipt) = arrival.receipt {
             self.state.routed(receipt, services);
         }

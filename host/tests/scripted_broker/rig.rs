@@ -68,17 +68,13 @@ impl Rig {
     }
 
     pub async fn commit(&self, receipt: Option<Receipt>, publishes: Vec<Message>) {
-        let commit = Commit {
-            service: SERVICE,
-            receipt,
-            subscriptions: Vec::new(),
-            publishes: publishes.into_iter().map(Into::into).collect(),
-        };
+        let publishes = publishes.into_iter().map(Into::into).collect();
+        let commit = Commit { receipt, publishes, ..Commit::new(SERVICE) };
         soon("room for a commit", self.handle.send(Command::Commit(commit))).await;
     }
 
     pub async fn change(&self, subscriptions: Vec<SubscriptionChange>) {
-        let commit = Commit { service: SERVICE, receipt: None, subscriptions, publishes: Vec::new() };
+        let commit = Commit { subscriptions, ..Commit::new(SERVICE) };
         self.handle.send(Command::Commit(commit)).await;
     }
 

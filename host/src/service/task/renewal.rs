@@ -53,7 +53,7 @@ impl Task {
         let operators: Vec<_> = changes.chain(added).collect();
         (self.config, self.setting) = (config.clone(), setting);
         // what the guest asked for goes through the rules; what the operator wrote is one of them
-        let commit = Commit { service: self.id, receipt: None, subscriptions: operators, publishes: Vec::new() };
+        let commit = Commit { subscriptions: operators, ..Commit::new(self.id) };
         self.session.send(session::Command::Commit(commit)).await;
         self.commit(effects, None).await
     }

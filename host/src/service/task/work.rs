@@ -1,8 +1,10 @@
 //! Words: what a guest is to do. In: what its mailbox had. Out: the call for it, as often as it is tried. Owns the message.
 
+use std::sync::Arc;
+
 use crate::effects::DueTimer;
 use crate::guest::{Call, Optional};
-use crate::mailbox::{Delivery, Notice};
+use crate::mailbox::{Delivery, Notice, Trace};
 use crate::message::Receipt;
 use crate::service::statistics::Purpose;
 
@@ -48,6 +50,14 @@ impl Work {
     pub(super) fn receipt(&self) -> Option<Receipt> {
         match self {
             Self::Message(delivery) => delivery.receipt,
+            Self::Tick(_) | Self::Notice(_) => None,
+        }
+    }
+
+    /// The way that the message has come, where that is followed.
+    pub(super) fn trace(&self) -> Option<Arc<Trace>> {
+        match self {
+            Self::Message(delivery) => delivery.trace.clone(),
             Self::Tick(_) | Self::Notice(_) => None,
         }
     }

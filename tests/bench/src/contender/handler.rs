@@ -43,7 +43,7 @@ async fn echo(mut mailbox: Mailbox, session: Handle, response: Topic) {
         };
         let request = delivery.message;
         let answer = Message::new(response.clone(), request.payload, request.qos, false);
-        let (receipt, subscriptions, publishes) = (delivery.receipt, vec![], vec![answer.into()]);
-        session.send(Command::Commit(Commit { service: SERVICE, receipt, subscriptions, publishes })).await;
+        let (receipt, publishes) = (delivery.receipt, vec![answer.into()]);
+        session.send(Command::Commit(Commit { receipt, publishes, ..Commit::new(SERVICE) })).await;
     }
 }
