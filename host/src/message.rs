@@ -170,6 +170,16 @@ pub enum SubscriptionChange {
     Unsubscribe(Filter),
 }
 
+impl SubscriptionChange {
+    /// What is subscribed to, if it is that.
+    pub const fn subscribed(&self) -> Option<&Subscription> {
+        match self {
+            Self::Subscribe(subscription) => Some(subscription),
+            Self::Unsubscribe(_) => None,
+        }
+    }
+}
+
 /// Names one message that is to be finished: by its acknowledgement, or by forgetting what is kept of it on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Receipt {

@@ -147,7 +147,7 @@ impl Carrier {
         let Some(mailbox) = self.sender.take() else { return };
         let Ok(filter) = Filter::new(topic.as_str()) else { return };
         let subscriptions = vec![Subscription { filter, qos: Qos::AtLeastOnce }];
-        self.session.send(Command::Attach { service: ME, mailbox, subscriptions }).await;
+        self.session.send(Command::Attach { service: ME, mailbox, subscriptions, retained: false }).await;
     }
 
     async fn answered(&mut self, delivery: Delivery) {

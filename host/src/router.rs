@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use crate::mailbox::{self, Delivered, Delivery};
 use crate::message::{Receipt, Subscription, SubscriptionChange};
-use crate::topic::Filter;
+use crate::topic::{Filter, Topic};
 pub use filters::SubscriptionId;
 use filters::{Filters, Match};
 
@@ -104,6 +104,13 @@ impl Router {
     /// Everything that the broker should know, for subscribing anew after a connection was made.
     pub fn subscriptions(&self) -> Vec<Numbered> {
         self.filters.wanted()
+    }
+
+    /// Whether a service wants messages on this topic.
+    pub fn wants(&self, topic: &Topic) -> bool {
+        let mut found = Vec::new();
+        self.filters.takers(topic.as_str(), &[], &mut found);
+        !found.is_empty()
     }
 
     /// Delivers a message once to each service with a matching filter; never waits.

@@ -115,6 +115,8 @@ pub struct Parts {
     pub mailbox: (mailbox::Sender, Mailbox),
     /// Messages of earlier that it has not handled.
     pub aside: Vec<Delivery>,
+    /// Whether its routes are in place.
+    pub attached: bool,
     /// The MQTT session.
     pub session: session::Handle,
     /// The timers task.

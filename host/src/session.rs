@@ -21,6 +21,7 @@ pub mod link;
 mod loops;
 pub mod packet;
 mod promises;
+mod retained;
 mod serve;
 pub mod state;
 mod task;

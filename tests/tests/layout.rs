@@ -21,6 +21,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "service::lifecycle",
             "session::loops",
             "session::packet",
+            "session::retained",
             "session::state",
             "timers::heap",
             "timers::set",

@@ -289,7 +289,7 @@ impl<'a> House<'a> {
                     shared: &self.means.shared,
                     intervals: self.means.intervals,
                 };
-                start::run(one, &around).await
+                start::run(one, &around, false).await
             }
             Err(error) => Err(error),
         };

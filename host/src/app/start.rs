@@ -175,16 +175,16 @@ pub async fn services(
     let watch = Watch::new(loaded.iter().map(|one| one.file.clone()))?;
     let mut entries = Vec::with_capacity(loaded.len());
     for one in loaded {
-        entries.push(run(one, around).await?);
+        entries.push(run(one, around, true).await?);
     }
     Ok(Supervisor::new(host, around.pool.clone(), entries, watch, around.intervals.statistics))
 }
 
-/// Makes one service run.
+/// Makes one service run; `attached`: its routes are in place already.
 ///
 /// # Errors
 /// When its base topic leaves no room for `online`.
-pub async fn run(one: Loaded, around: &Surroundings<'_>) -> anyhow::Result<Entry> {
+pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyhow::Result<Entry> {
     let Loaded { id, config, setting, file, component, first, mailbox, aside, .. } = one;
     let (session, expiry) = around.sessions.presence(id);
     let announced = Announced {
@@ -202,6 +202,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>) -> anyhow::Result<Entry
         setting: setting.clone(),
         mailbox,
         aside,
+        attached,
         session: around.sessions.main(),
         timers: around.clock.clone(),
         presence,

@@ -25,7 +25,7 @@ impl Answers {
     pub(super) async fn open(session: &Handle, filter: Filter) -> Self {
         let (sender, mailbox) = mailbox(WAITING);
         let subscriptions = vec![Subscription { filter: filter.clone(), qos: Qos::AtMostOnce }];
-        session.send(Command::Attach { service: ServiceId(0), mailbox: sender, subscriptions }).await;
+        session.send(Command::Attach { service: ServiceId(0), mailbox: sender, subscriptions, retained: false }).await;
         Self { filter, mailbox }
     }
 

@@ -103,7 +103,7 @@ impl Subscribe {
         let (sender, mut mailbox) = mailbox(WAITING);
         let subscription = |filter: &Filter| Subscription { filter: filter.clone(), qos: self.qos };
         let subscriptions = self.filters.iter().map(subscription).collect();
-        session.send(Command::Attach { service: ME, mailbox: sender, subscriptions }).await;
+        session.send(Command::Attach { service: ME, mailbox: sender, subscriptions, retained: false }).await;
         let mut seen = 0;
         let end = tokio::select! {
             end = self.show(session, &mut mailbox, &mut seen) => end,

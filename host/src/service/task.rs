@@ -68,6 +68,8 @@ pub(super) struct Task {
     switch: Switch,
     component: Option<Component>,
     instance: Option<Box<Instance>>,
+    /// Whether the mailbox has had routes since before the first instance, and so every retained message.
+    attached: bool,
     /// Messages that left the mailbox and are not handled.
     backlog: Backlog,
     /// What is in work, until it has ended well or was given up.
@@ -100,6 +102,7 @@ impl Task {
             status,
             component: None,
             instance: None,
+            attached: parts.attached,
             backlog,
             hand: None,
         }

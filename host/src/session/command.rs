@@ -24,6 +24,8 @@ pub enum Command {
         mailbox: mailbox::Sender,
         /// What it is subscribed to.
         subscriptions: Vec<Subscription>,
+        /// Whether it is to get the retained messages of subscriptions which the broker has already and sends none for.
+        retained: bool,
     },
     /// Route nothing to the service any more.
     Detach {

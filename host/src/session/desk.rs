@@ -8,11 +8,13 @@ use tracing::{error, warn};
 
 use super::command::{Command, Commit, Keeper};
 use super::loops::{Loops, ROUNDS};
+use super::now;
 use super::packet::{ConnAck, Incoming};
 use super::promises::Promises;
+use super::retained::Retained;
 use super::state::{Event, State, Violation, Wanted};
-use crate::mailbox::{Delivery, Notice};
-use crate::message::{Message, Outcome, Publication, Receipt};
+use crate::mailbox::{Delivered, Delivery, Notice};
+use crate::message::{Message, Outcome, Publication, Receipt, Subscription, SubscriptionChange};
 use crate::router::{Difference, Numbered, Router, ServiceId, SubscriptionId};
 use crate::topic::Topic;
 
@@ -24,6 +26,7 @@ pub struct Desk {
     announced: HashMap<Topic, Message>,
     promises: Promises,
     loops: Loops,
+    retained: Retained,
     /// Where messages are kept on disk that wait to be sent.
     keeper: Option<Keeper>,
     connected: bool,
@@ -42,6 +45,7 @@ impl Desk {
             announced: HashMap::new(),
             promises: Promises::new(delivery_timeout),
             loops: Loops::default(),
+            retained: Retained::default(),
             keeper: None,
             connected: false,
             settled: Vec::new(),
@@ -58,11 +62,14 @@ impl Desk {
     pub fn take(&mut self, command: Command) {
         match command {
             Command::Commit(commit) => self.commit(commit),
-            Command::Attach { service, mailbox, subscriptions } => {
+            Command::Attach { service, mailbox, subscriptions, retained } => {
                 if self.connected {
                     mailbox.tell(Notice::Connected { session_present: true });
                 }
                 let difference = self.router.attach(service, mailbox, &subscriptions);
+                if retained {
+                    self.tell_retained(service, &subscriptions.iter().collect::<Vec<_>>(), &difference);
+                }
                 self.change(difference);
             }
             Command::Detach { service } => {
@@ -79,6 +86,8 @@ impl Desk {
     fn commit(&mut self, mut commit: Commit) {
         if !commit.subscriptions.is_empty() {
             let difference = self.router.change(commit.service, &commit.subscriptions);
+            let new: Vec<_> = commit.subscriptions.iter().filter_map(SubscriptionChange::subscribed).collect();
+            self.tell_retained(commit.service, &new, &difference);
             self.change(difference);
         }
         if !commit.publishes.is_empty() {
@@ -107,8 +116,27 @@ impl Desk {
         for receipt in difference.settled {
             self.state.settled(receipt);
         }
+        if !difference.unsubscribe.is_empty() {
+            self.retained.ended(&difference.unsubscribe, |topic| self.router.wants(topic));
+        }
+        difference.subscribe.iter().for_each(|numbered| self.retained.asked(numbered, now()));
         if !(difference.subscribe.is_empty() && difference.unsubscribe.is_empty()) {
             self.state.change(difference.subscribe.into_iter().map(wanted).collect(), difference.unsubscribe);
+        }
+    }
+
+    /// Gives a service the retained messages of those of its new subscriptions that the broker has already.
+    fn tell_retained(&mut self, service: ServiceId, new: &[&Subscription], difference: &Difference) {
+        let asked = |one: &&&Subscription| difference.subscribe.iter().any(|n| n.subscription.filter == one.filter);
+        let known: Vec<_> = new.iter().filter(|one| !asked(one)).copied().collect();
+        let Some(mailbox) = self.router.mailbox(service) else { return };
+        for message in self.retained.values(&known) {
+            if let Delivered::Replaced(older) = mailbox.deliver(Delivery::new(message, None)) {
+                self.settled.extend(older.receipt);
+            }
+        }
+        for receipt in self.settled.drain(..) {
+            self.state.settled(receipt);
         }
     }
 
@@ -122,6 +150,10 @@ impl Desk {
     /// CONNACK came with success.
     pub fn connected(&mut self, ack: &ConnAck) {
         self.connected = true;
+        if !ack.session_present {
+            self.retained.session_lost();
+        }
+        self.router.subscriptions().iter().for_each(|numbered| self.retained.asked(numbered, now()));
         self.state.connected(ack, self.router.subscriptions().into_iter().map(wanted).collect());
         self.state.committed(None, self.announced.values().cloned().map(Publication::from).collect());
         self.tell_all(&Notice::Connected { session_present: ack.session_present });
@@ -159,8 +191,9 @@ impl Desk {
 
     /// A packet of the broker, other than DISCONNECT.
     pub fn received(&mut self, packet: Incoming) -> Result<(), Violation> {
-        let Some(arrival) = self.state.received(packet)? else { return Ok(()) };
+        let Some(mut arrival) = self.state.received(packet)? else { return Ok(()) };
         let ids = arrival.subscription_ids.as_slice();
+        self.retained.arrived(&mut arrival.message, ids, self.state.protocol(), now);
         let trace = self.loops.arrived(&arrival.message.topic, &arrival.message.payload);
         let delivery = Delivery { message: arrival.message, receipt: arrival.receipt, trace };
         let services = self.router.route(delivery, ids, &mut self.settled);
@@ -175,6 +208,11 @@ impl Desk {
 
     /// Tells the router and the log what happened.
     pub fn report(&mut self) {
+        if self.retained.take_overflowed() {
+            warn!(
+                "the broker keeps more than is kept here: a service that is replaced does not get all retained messages again"
+            );
+        }
         if !self.state.has_news() {
             return;
         }

@@ -17,7 +17,9 @@ impl Task {
     pub(super) async fn end(&mut self, stop: &Stop) {
         if stop.leaves {
             let (mailbox, subscriptions) = (self.sender.clone(), Vec::new());
-            self.session.send(session::Command::Attach { service: self.id, mailbox, subscriptions }).await;
+            self.session
+                .send(session::Command::Attach { service: self.id, mailbox, subscriptions, retained: false })
+                .await;
             self.keep_hand().await;
         }
         let drained = tokio::time::timeout_at(stop.deadline.into(), async {

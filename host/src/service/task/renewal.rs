@@ -70,7 +70,10 @@ impl Task {
         }
         self.wind().await;
         let subscriptions = subscriptions(&self.config, &effects);
-        let attach = session::Command::Attach { service: self.id, mailbox: self.sender.clone(), subscriptions };
+        // an instance knows nothing of what those before it were told
+        let retained = !std::mem::replace(&mut self.attached, false);
+        let mailbox = self.sender.clone();
+        let attach = session::Command::Attach { service: self.id, mailbox, subscriptions, retained };
         self.session.send(attach).await;
         let effects = Effects { publishes: effects.publishes, state: effects.state, ..Effects::default() };
         if let Err(fault) = self.commit(effects, None).await {

@@ -118,7 +118,8 @@ fn subscribe(request: &Subscribe) -> mqtt::Subscribe {
         path: subscription.filter.to_string(),
         qos: qos(subscription.qos),
         nolocal: false,
-        preserve_retain: false,
+        // what the broker keeps is known of every message, and `session::retained` tells which is from before
+        preserve_retain: true,
         retain_forward_rule: retain_forward_rule.clone(),
     });
     let id = request.subscription_id.map(|id| id as usize);
