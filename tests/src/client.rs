@@ -143,6 +143,21 @@ impl Client {
         message.context("the connection broke while waiting for a message")
     }
 
+    /// All that came before the connection ended. It must have ended: a broker that was killed does not end it before it is gone.
+    ///
+    /// # Errors
+    /// When the connection lives.
+    pub async fn rest(mut self) -> Result<Vec<Message>> {
+        let all = async {
+            let mut rest = Vec::new();
+            while let Some(message) = self.messages.recv().await {
+                rest.push(message);
+            }
+            rest
+        };
+        Deadline::new().wait("the end of the connection", all).await
+    }
+
     /// The next message on `topic`; messages on other topics are passed over.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ pub struct Setup {
     config: Map<String, Value>,
     services: Vec<(String, String)>,
     arguments: Vec<String>,
+    launcher: Vec<String>,
 }
 
 impl Setup {
@@ -33,6 +34,12 @@ impl Setup {
     /// Another key of the section `broker`.
     pub fn broker(mut self, key: &str, value: Value) -> Self {
         self.config["broker"][key] = value;
+        self
+    }
+
+    /// The embedded broker keeps what it has in `folder`.
+    pub fn data(mut self, folder: &std::path::Path) -> Self {
+        self.config["broker"]["embedded"]["data_dir"] = json!(folder);
         self
     }
 
@@ -58,6 +65,12 @@ impl Setup {
     /// One more argument of `miqro-host run`.
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// The program, with its first arguments, that starts the host: it gets the host's command as its further arguments.
+    pub fn through(mut self, launcher: &[&str]) -> Self {
+        self.launcher = launcher.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
@@ -102,6 +115,11 @@ impl Host {
         Self::setup(port, broker)
     }
 
+    /// A host for the broker on `port` of 127.0.0.1 with nothing of the connection but what holds by default.
+    pub fn plain(port: u16) -> Setup {
+        Self::setup(port, json!({ "host": "127.0.0.1", "port": port }))
+    }
+
     /// A host with the embedded broker on a free port.
     ///
     /// # Errors
@@ -116,7 +134,7 @@ impl Host {
 
     fn setup(port: u16, broker: Value) -> Setup {
         let config = Map::from_iter([("broker".to_owned(), broker)]);
-        Setup { port, login: None, config, services: Vec::new(), arguments: Vec::new() }
+        Setup { port, login: None, config, services: Vec::new(), arguments: Vec::new(), launcher: Vec::new() }
     }
 
     /// Waits until every service is online.
@@ -265,6 +283,11 @@ impl Host {
         self.process.kill()
     }
 
+    /// What starts it from now on; see [`Setup::through`].
+    pub fn start_through(&mut self, launcher: &[&str]) {
+        self.setup = self.setup.clone().through(launcher);
+    }
+
     /// Starts it again, with the same folder; waits for nothing.
     ///
     /// # Errors
@@ -290,10 +313,24 @@ pub fn command() -> Result<Command> {
 }
 
 fn run(setup: &Setup, folder: &TempDir) -> Result<Process> {
-    let mut command = command()?;
+    let mut command = launched(command()?, &setup.launcher);
     command.current_dir(folder.path()).env("XDG_STATE_HOME", folder.path().join("state")).arg("run");
     for (name, _) in &setup.services {
         command.arg(format!("{name}.wasm"));
     }
     Process::start(command.args(["--config", "miqro.yml"]).args(&setup.arguments))
+}
+
+/// The program of `command`, in its environment, started by `launcher`.
+fn launched(command: Command, launcher: &[String]) -> Command {
+    let [program, arguments @ ..] = launcher else { return command };
+    let mut outer = Command::new(program);
+    outer.args(arguments).arg(command.get_program());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
 }

@@ -23,4 +23,4 @@ pub use load::{Load, Tally};
 pub use message::{Message, Properties};
 pub use mosquitto::Mosquitto;
 pub use web::Web;
-pub use wire::Wire;
+pub use wire::{Fault, Wire};

@@ -1,7 +1,8 @@
 //! Numbered messages at a rate, and who checks that each of them is answered. In: topics, a rate. Out: how many were sent,
-//! what is missing and what came twice. Owns the clients of both ends.
+//! what is missing and what came twice, also over ends of the broker. Owns the clients of both ends.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +14,8 @@ use crate::{Client, Message};
 
 /// How far apart the bursts are of which a load consists.
 const BURST: Duration = Duration::from_millis(5);
+/// How many messages of a load without a rate are under way at once.
+const UNDER_WAY: u32 = 32;
 /// What comes back after everything that was sent before it.
 const LAST: &str = "last";
 
@@ -65,9 +68,37 @@ async fn publish(mut client: Client, topic: String, rate: u32, mut stopped: watc
     Ok(sent)
 }
 
+/// What was sent to a broker that ended.
+#[derive(Debug)]
+pub struct Sent {
+    /// What it has acknowledged.
+    pub taken: Range<u32>,
+    /// The number that comes next: those between may have reached it.
+    pub next: u32,
+}
+
+/// Publishes the numbers from `first` on with QoS 1 on `topic`, some of them under way at once, until the connection ends.
+///
+/// # Errors
+/// When the broker cannot be reached.
+pub async fn until_the_end(port: u16, topic: &str, first: u32) -> Result<Sent> {
+    let mut client = Client::connect(port).await?;
+    let (mut next, mut taken) = (first, first);
+    while next - taken < UNDER_WAY || client.acknowledged(1).await.is_ok() {
+        if next - taken == UNDER_WAY {
+            taken += 1;
+        }
+        // an error shows at the next acknowledgement too
+        let _ = client.post(Message::new(topic, next.to_string())).await;
+        next += 1;
+    }
+    Ok(Sent { taken: first..taken, next })
+}
+
 /// Checks the answers of a service that sends back, in order, what it gets.
 #[derive(Debug)]
 pub struct Tally {
+    options: Options,
     client: Client,
     input: String,
     output: String,
@@ -83,9 +114,49 @@ impl Tally {
     /// # Errors
     /// When the broker cannot be reached.
     pub async fn start(port: u16, input: &str, output: &str) -> Result<Self> {
-        let mut client = Client::with(&Options { keep_session: true, ..Options::new(port) }).await?;
+        let options = Options { keep_session: true, ..Options::new(port) };
+        let mut client = Client::with(&options).await?;
         client.subscribe(output, 1).await?;
-        Ok(Self { client, input: input.into(), output: output.into(), came: Vec::new(), seen: BTreeSet::new() })
+        let (input, output) = (input.into(), output.into());
+        Ok(Self { options, client, input, output, came: Vec::new(), seen: BTreeSet::new() })
+    }
+
+    /// Goes on with a broker that has ended and is there again.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn resume(&mut self) -> Result<()> {
+        let mut next = Client::with(&self.options).await?;
+        next.subscribe(&self.output, 1).await?;
+        for message in std::mem::replace(&mut self.client, next).rest().await? {
+            self.take(&message)?;
+        }
+        Ok(())
+    }
+
+    /// The numbers that have been answered so far.
+    pub fn seen(&self) -> &BTreeSet<u32> {
+        &self.seen
+    }
+
+    /// How many answers came more than once so far.
+    pub fn twice(&self) -> usize {
+        self.came.len() - self.seen.len()
+    }
+
+    /// Waits until everything that is under way has been answered.
+    ///
+    /// # Errors
+    /// When the last message is not answered.
+    pub async fn settled(&mut self) -> Result<()> {
+        self.client.publish(&self.input, LAST).await?;
+        loop {
+            let message = self.client.expect(&self.output).await?;
+            if message.payload == LAST {
+                return Ok(());
+            }
+            self.take(&message)?;
+        }
     }
 
     /// Waits until `count` further numbers have been answered.
@@ -103,17 +174,10 @@ impl Tally {
     /// When a number does not come; the error says which.
     pub async fn all(&mut self, count: u32) -> Result<usize> {
         self.until(count as usize).await?;
-        self.client.publish(&self.input, LAST).await?;
-        loop {
-            let message = self.client.expect(&self.output).await?;
-            if message.payload == LAST {
-                break;
-            }
-            self.take(&message)?;
-        }
+        self.settled().await?;
         ensure!(self.seen.len() == count as usize, "{} numbers answered in place of {count}", self.seen.len());
         ensure!(self.seen.last() < Some(&count), "{:?} was never sent", self.seen.last());
-        Ok(self.came.len() - self.seen.len())
+        Ok(self.twice())
     }
 
     /// As [`Tally::all`], and each came once and in order.
