@@ -27,7 +27,8 @@ impl Default for Connection {
             max_packet_size: 1024 * 1024,
             connect_timeout: Duration::from_secs(10),
             reconnect_min: Duration::from_millis(200),
-            reconnect_max: Duration::from_secs(60),
+            // a broker that was away for long is to be found within two seconds of its return; an attempt a second costs nothing
+            reconnect_max: Duration::from_secs(1),
             delivery_timeout: Duration::from_secs(10),
             outbox: OutboxLimits::default(),
         }
