@@ -1,0 +1,99 @@
+//! The broker is killed again and again while messages flow, and the host has nothing but its defaults: whatever the broker still
+//! has is answered, and the host works again within two seconds of the broker's return.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use miqro_tests::load::until_the_end;
+use miqro_tests::{Client, Deadline, Host, Message, Mosquitto, Tally, Version, mosquitto};
+use serde_json::json;
+use tokio::time::interval;
+
+use crate::rounds;
+use crate::witness::Witness;
+
+/// How long the host has, after the broker listens again, until it answers.
+const BACK: Duration = Duration::from_secs(2);
+/// Numbers that are answered between two kills.
+const BETWEEN: usize = 300;
+
+#[tokio::test]
+async fn what_the_broker_kept_is_answered_with_mqtt_5() -> Result<()> {
+    killed(Version::V5).await
+}
+
+#[tokio::test]
+async fn what_the_broker_kept_is_answered_with_mqtt_3_1_1() -> Result<()> {
+    killed(Version::V311).await
+}
+
+async fn killed(version: Version) -> Result<()> {
+    let kills = rounds(4, 20);
+    let mut broker = Mosquitto::with(&mosquitto::Setup { persistent: true, ..mosquitto::Setup::default() }).await?;
+    let port = broker.port();
+    let witness = Witness::new(port, "service/relay/in").await?;
+    let host = Host::plain(port)
+        .version(version)
+        .top("log_level", json!("DEBUG"))
+        .service("relay", "relay", json!({}))
+        .service("probe", "relay", json!({}))
+        .start()
+        .await?;
+    let mut tally = Tally::start(port, "service/relay/in", "service/relay/out").await?;
+    let (mut next, mut taken) = (0, BTreeSet::new());
+    for kill in 0..kills {
+        let load = tokio::spawn(until_the_end(port, "service/relay/in", next));
+        tally.further(BETWEEN).await?;
+        let line = host.output().lines().len();
+        broker.kill()?;
+        let sent = load.await??;
+        taken.extend(sent.taken);
+        next = sent.next;
+        host.output().says(line, "lost").await?;
+        if kill % 2 == 0 {
+            absent(&host, line).await?;
+        }
+        broker.restart().await?;
+        let back = Deadline::after(BACK).wait("an answer of the host that found its broker again", answered(port));
+        back.await?.with_context(|| host.output().told("after the broker's return"))?;
+        tally.resume().await?;
+    }
+    tally.settled().await?;
+    let kept = witness.kept().await?;
+    let unanswered: Vec<u32> = kept.difference(tally.seen()).copied().collect();
+    assert!(unanswered.is_empty(), "the broker had them and they were not answered: {unanswered:?}");
+    assert!(kept.len() >= BETWEEN, "the broker kept only {} of {next}", kept.len());
+    let lost = taken.difference(tally.seen()).count();
+    let (taken, kept, twice) = (taken.len(), kept.len(), tally.twice());
+    println!(
+        "{kills} kills of the broker, which took {taken}, kept {kept}, lost {lost}: all kept ones answered, {twice} twice"
+    );
+    Ok(())
+}
+
+/// Waits until the host has tried in vain so often that its attempts are as far apart as they get.
+async fn absent(host: &Host, line: usize) -> Result<()> {
+    let mut failures = 0;
+    let mut seen = line;
+    while failures < rounds(6, 12) as usize {
+        host.output().says(seen, "not connect").await?;
+        let lines = host.output().lines();
+        failures += lines[seen..].iter().filter(|line| line.contains("not connect")).count();
+        seen = lines.len();
+    }
+    Ok(())
+}
+
+/// Sends messages to a second service until one is answered: the first ones may come before the host has subscribed.
+async fn answered(port: u16) -> Result<()> {
+    let mut client = Client::connect(port).await?;
+    client.subscribe("service/probe/out", 1).await?;
+    let mut again = interval(Duration::from_millis(20));
+    loop {
+        tokio::select! {
+            _ = again.tick() => client.post(Message::new("service/probe/in", "")).await?,
+            answer = client.next() => return answer.map(drop),
+        }
+    }
+}

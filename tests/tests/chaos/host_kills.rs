@@ -1,0 +1,37 @@
+//! The host is killed again and again while messages flow: none is missing, and what comes twice was not acknowledged.
+
+use anyhow::Result;
+use miqro_tests::{Host, Load, Mosquitto, Tally, Version};
+use serde_json::json;
+
+use crate::{WINDOW, rounds};
+
+#[tokio::test]
+async fn nothing_is_missing_with_mqtt_5() -> Result<()> {
+    killed(Version::V5).await
+}
+
+#[tokio::test]
+async fn nothing_is_missing_with_mqtt_3_1_1() -> Result<()> {
+    killed(Version::V311).await
+}
+
+async fn killed(version: Version) -> Result<()> {
+    let kills = rounds(10, 50);
+    let broker = Mosquitto::start().await?;
+    let mut host = Host::plain(broker.port()).version(version).service("relay", "relay", json!({})).start().await?;
+    let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
+    let load = Load::start(broker.port(), "service/relay/in", 2_000).await?;
+    for kill in 0..kills {
+        // at all sorts of moments: also while the host that was started last is not there yet, or gets what has waited
+        tally.further([700, 0, 1, 300, 64][kill as usize % 5]).await?;
+        host.kill()?;
+        host.restart()?;
+    }
+    tally.further(700).await?;
+    let sent = load.stop().await?;
+    let twice = tally.all(sent).await?;
+    println!("{kills} kills, {sent} messages, none missing, {twice} twice");
+    assert!(twice <= WINDOW * kills as usize, "{twice} of {sent} came twice after {kills} kills");
+    Ok(())
+}

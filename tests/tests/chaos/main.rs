@@ -1,0 +1,20 @@
+//! Chaos: hosts and brokers are killed, wires fail, disks are full, clocks jump, component files are broken; and who counts every
+//! number finds none missing. `make chaos` (the variable `MIQRO_CHAOS=long`) does more rounds than `make test`.
+
+mod broker_kills;
+mod clock;
+mod disk;
+mod embedded;
+mod files;
+mod host_kills;
+mod shim;
+mod wire;
+mod witness;
+
+/// How many rounds there are: `short` ones in a usual run of the tests, `long` ones in `make chaos`.
+fn rounds(short: u32, long: u32) -> u32 {
+    if std::env::var("MIQRO_CHAOS").is_ok_and(|form| form == "long") { long } else { short }
+}
+
+/// The receive maximum of the default configuration: as many messages may be unacknowledged at once.
+const WINDOW: usize = 64;

@@ -1,0 +1,41 @@
+//! A session that takes nothing until the end: in it a broker keeps every message of a topic that it keeps at all. In: a broker. Out:
+//! the numbers that it kept. Owns the name of the session.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use miqro_tests::Client;
+use miqro_tests::client::Options;
+
+/// The session.
+pub struct Witness {
+    options: Options,
+}
+
+impl Witness {
+    /// Begins it.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached.
+    pub async fn new(port: u16, topic: &str) -> Result<Self> {
+        let options = Options { keep_session: true, ..Options::new(port) };
+        let mut client = Client::with(&options).await?;
+        client.subscribe(topic, 1).await?;
+        client.disconnect().await?;
+        Ok(Self { options })
+    }
+
+    /// Its client identifier.
+    pub fn id(&self) -> &str {
+        &self.options.id
+    }
+
+    /// The numbers that the broker has for it.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached.
+    pub async fn kept(&self) -> Result<BTreeSet<u32>> {
+        let messages = Client::with(&self.options).await?.pending().await?;
+        Ok(messages.iter().filter_map(|message| message.text().parse().ok()).collect())
+    }
+}
