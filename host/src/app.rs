@@ -34,6 +34,7 @@ use crate::logging::Logs;
 use crate::service::Shared;
 use crate::session::ConnectionStatus;
 use crate::store::{Contents, Store};
+use crate::watch::Watch;
 use crate::{requests, timers};
 
 use reload::{House, Means, Next, Reload};
@@ -119,6 +120,7 @@ async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
     let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &config.broker;
     let shared = Shared::new(store.clone(), state, requests, connection.protocol, config.ha_discovery_prefix);
     let intervals = Intervals { online: config.online_interval, statistics: config.statistics_interval };
+    let watch = Watch::new(config.services.iter().filter_map(|one| one.component.clone()), config.watch_interval)?;
     let loaded = start::load_all(&engine, pool.handle(), config.services, &shared, aside).await?;
     let (connection, mut broker) = connect(config.broker, pool).await?;
     (run.greet)(&Started { connection: &connection, embedded: broker.is_some(), services: &loaded });
@@ -129,7 +131,7 @@ async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
     // an error means that nobody can make requests any more
     drop(opened.send((connection.clone(), sessions.main())));
     let around = Surroundings { sessions: &sessions, clock: &clock, pool: pool.handle(), shared: &shared, intervals };
-    let supervisor = start::services(engine.clone(), loaded, &around).await?;
+    let supervisor = start::services(engine.clone(), loaded, watch, &around).await?;
     let means = Means { engine, pool: pool.handle().clone(), clock, shared, intervals };
     let mut house = House::new(means, sessions, supervisor, run.logs, reload);
     info!(services = house.supervisor.services(), "running");

@@ -66,6 +66,8 @@ pub struct Config {
     pub online_interval: Duration,
     /// How often the statistics of the services are logged; zero: never.
     pub statistics_interval: Duration,
+    /// How often files are looked at whether or not the operating system says that they changed; zero: never.
+    pub watch_interval: Duration,
     /// Where Home Assistant looks for announcements.
     pub ha_discovery_prefix: Topic,
     /// The services in the order of the file, or of the command line.

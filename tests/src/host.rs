@@ -69,8 +69,8 @@ impl Setup {
     }
 
     /// The program, with its first arguments, that starts the host: it gets the host's command as its further arguments.
-    pub fn through(mut self, launcher: &[&str]) -> Self {
-        self.launcher = launcher.iter().map(|word| (*word).to_owned()).collect();
+    pub fn through(mut self, launcher: &[impl AsRef<str>]) -> Self {
+        self.launcher = launcher.iter().map(|word| word.as_ref().to_owned()).collect();
         self
     }
 
@@ -284,7 +284,7 @@ impl Host {
     }
 
     /// What starts it from now on; see [`Setup::through`].
-    pub fn start_through(&mut self, launcher: &[&str]) {
+    pub fn start_through(&mut self, launcher: &[impl AsRef<str>]) {
         self.setup = self.setup.clone().through(launcher);
     }
 

@@ -13,6 +13,7 @@ pub mod mosquitto;
 pub mod output;
 pub mod place;
 pub mod process;
+pub mod shim;
 pub mod web;
 pub mod wire;
 

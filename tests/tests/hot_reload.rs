@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use miqro_tests::shim::Shim;
 use miqro_tests::{Host, Load, Mosquitto, Tally, guests};
 use serde_json::json;
 
@@ -70,7 +71,7 @@ fn rename(file: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Makes `link` lead to `target`, at once.
 fn relink(target: &Path, link: &Path) -> Result<()> {
-    let new = link.with_extension("link");
+    let new = link.with_file_name("link.new");
     std::os::unix::fs::symlink(target, &new)?;
     Ok(std::fs::rename(new, link)?)
 }
@@ -191,6 +192,87 @@ async fn a_file_that_is_deleted_leaves_the_service_running_until_there_is_a_new_
     running(&host, 1).await?;
     replaced(&host, "life", |file| Ok(std::fs::write(file, guests::lifecycle(2)?)?)).await?;
     running(&host, 2).await
+}
+
+#[tokio::test]
+async fn a_switch_of_data_as_kubernetes_does_it_takes_over_every_time() -> Result<()> {
+    let host = life().await?;
+    let folder = host.folder().to_owned();
+    let switch = |version: u32| {
+        let name = format!("..2026_{version}");
+        std::fs::create_dir(folder.join(&name))?;
+        std::fs::write(folder.join(&name).join("life.wasm"), guests::lifecycle(version)?)?;
+        relink(Path::new(&name), &folder.join("..data"))
+    };
+    replaced(&host, "life", |file| {
+        switch(2)?;
+        relink(Path::new("..data/life.wasm"), file)
+    })
+    .await?;
+    for version in 3..=5 {
+        replaced(&host, "life", |_| switch(version)).await?;
+        running(&host, version).await?;
+        std::fs::remove_dir_all(folder.join(format!("..2026_{}", version - 1)))?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_directory_that_is_replaced_takes_over_and_is_watched() -> Result<()> {
+    let releases = tempfile::tempdir()?;
+    let (guests_folder, next) = (releases.path().join("guests"), releases.path().join("next"));
+    std::fs::create_dir(&guests_folder)?;
+    std::fs::write(guests_folder.join("life.wasm"), guests::lifecycle(1)?)?;
+    let component = json!({ "component": guests_folder.join("life.wasm") });
+    let host = Host::embedded()?.top("services", json!({ "life": component })).spawn()?;
+    host.output().says(0, "running").await?;
+    for version in 2..=4 {
+        replaced(&host, "life", |_| {
+            std::fs::create_dir(&next)?;
+            std::fs::write(next.join("life.wasm"), guests::lifecycle(version)?)?;
+            std::fs::rename(&guests_folder, releases.path().join(version.to_string()))?;
+            Ok(std::fs::rename(&next, &guests_folder)?)
+        })
+        .await?;
+        running(&host, version).await?;
+    }
+    // one that is deleted and made again
+    let line = host.output().lines().len();
+    std::fs::remove_dir_all(&guests_folder)?;
+    host.output().says(line, "the running version stays").await?;
+    replaced(&host, "life", |_| {
+        std::fs::create_dir(&guests_folder)?;
+        Ok(std::fs::write(guests_folder.join("life.wasm"), guests::lifecycle(5)?)?)
+    })
+    .await?;
+    running(&host, 5).await
+}
+
+/// Where the operating system watches nothing any more (its limits are shared by all programs of a user), files are looked at.
+#[tokio::test]
+async fn a_host_that_may_not_watch_says_so_and_looks() -> Result<()> {
+    const REFUSES: &str =
+        "#include <errno.h>\nint inotify_init1(int flags) { (void)flags; errno = EMFILE; return -1; }";
+    let shim = Shim::compile(REFUSES).await?;
+    let host = Host::embedded()?
+        .top("watch_interval", json!("50ms"))
+        .service("life", "contract-lifecycle", json!({}))
+        .through(&shim.launcher(shim.folder()))
+        .start()
+        .await?;
+    let said = host.output().says(0, "cannot watch").await?;
+    assert!(said.contains("WARN") && said.contains("watch_interval"), "{said}");
+    for version in 2..=3 {
+        replaced(&host, "life", |file| rename(file, &guests::lifecycle(version)?)).await?;
+        running(&host, version).await?;
+    }
+    // the configuration is looked at too
+    let mut config = host.config();
+    config["log_level"] = json!("DEBUG");
+    host.reconfigured(&config).await?;
+    // once for the components, once for the configuration
+    assert_eq!(host.output().count("cannot watch"), 2, "{}", host.output().told("refusals"));
+    Ok(())
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ pub struct Reload {
 impl Reload {
     /// `config` came from `source` and runs.
     pub fn new(source: Source, config: Config) -> Self {
-        let watch = config.file.clone().and_then(|file: PathBuf| match Watch::new([file]) {
+        let watch = config.file.clone().and_then(|file: PathBuf| match Watch::new([file], config.watch_interval) {
             Ok(watch) => Some(watch),
             Err(error) => {
                 warn!("{error}; it is read again on SIGHUP only");

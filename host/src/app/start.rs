@@ -163,16 +163,16 @@ pub struct Intervals {
     pub statistics: Duration,
 }
 
-/// Makes the services run, and a supervisor that keeps them.
+/// Makes the services run, and a supervisor that keeps them; `watch` watches their files since before they were read.
 ///
 /// # Errors
-/// When a base topic leaves no room for `online`, or the component files cannot be watched.
+/// When a base topic leaves no room for `online`.
 pub async fn services(
     host: Arc<guest::Host>,
     loaded: Vec<Loaded>,
+    watch: Watch,
     around: &Surroundings<'_>,
 ) -> anyhow::Result<Supervisor> {
-    let watch = Watch::new(loaded.iter().map(|one| one.file.clone()))?;
     let mut entries = Vec::with_capacity(loaded.len());
     for one in loaded {
         entries.push(run(one, around, true).await?);

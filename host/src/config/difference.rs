@@ -88,6 +88,7 @@ fn restart(before: &Config, after: &Config) -> Vec<&'static str> {
     keys.extend((before.state_file != after.state_file).then_some("state_file"));
     keys.extend((before.online_interval != after.online_interval).then_some("online_interval"));
     keys.extend((before.statistics_interval != after.statistics_interval).then_some("statistics_interval"));
+    keys.extend((before.watch_interval != after.watch_interval).then_some("watch_interval"));
     keys.extend((before.ha_discovery_prefix != after.ha_discovery_prefix).then_some("ha_discovery_prefix"));
     keys.extend((before.presence_connections != after.presence_connections).then_some("presence_connections"));
     keys

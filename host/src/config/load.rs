@@ -114,6 +114,7 @@ fn plain(place: &Place) -> Config {
         state_file: None,
         online_interval: INTERVAL,
         statistics_interval: INTERVAL,
+        watch_interval: Duration::from_secs(10),
         ha_discovery_prefix: Topic::home_assistant(),
         services: Vec::new(),
     }
@@ -134,6 +135,7 @@ fn document(mut root: Section<'_>, place: &Place) -> (Config, Lines) {
     let interval = |given: Option<Given<'_>>| given.and_then(|given| given.duration(Duration::ZERO..=24 * hour));
     set(interval(root.take("online_interval")), &mut config.online_interval);
     set(interval(root.take("statistics_interval")), &mut config.statistics_interval);
+    set(interval(root.take("watch_interval")), &mut config.watch_interval);
     let prefix = root.take("ha_discovery_prefix");
     let prefix = prefix.and_then(|given| given.read(|text| Topic::new(text.to_owned())));
     set(prefix, &mut config.ha_discovery_prefix);

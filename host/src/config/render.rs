@@ -73,6 +73,7 @@ pub(super) fn document(config: &Config, secrets: Secrets) -> Map<String, Value> 
     add(&mut document, "state_file", config.state_file.as_deref().map(path));
     document.insert("online_interval".into(), show_duration(config.online_interval).into());
     document.insert("statistics_interval".into(), show_duration(config.statistics_interval).into());
+    document.insert("watch_interval".into(), show_duration(config.watch_interval).into());
     document.insert("ha_discovery_prefix".into(), config.ha_discovery_prefix.as_str().into());
     let services = config.services.iter().map(|s| (s.name.clone(), Value::Object(service(s, secrets))));
     document.insert("services".into(), Value::Object(services.collect()));

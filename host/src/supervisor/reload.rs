@@ -223,9 +223,7 @@ impl Supervisor {
     }
 
     /// Watches the component files of the services as they are now.
-    pub fn watch(&mut self) {
-        if let Err(error) = self.watch.watch(self.entries.iter().map(|entry| entry.file.clone())) {
-            warn!("{error}; a new version there is not noticed");
-        }
+    pub fn watch(&self) {
+        self.watch.watch(self.entries.iter().map(|entry| entry.file.clone()));
     }
 }

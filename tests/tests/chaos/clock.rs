@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use miqro_tests::shim::Shim;
 use miqro_tests::{Client, Host, Load, Mosquitto, Tally};
 use serde_json::{Value, json};
 
 use crate::rounds;
-use crate::shim::Shim;
 
 /// How often the timer ticks.
 const PERIOD: Duration = Duration::from_millis(50);
@@ -17,15 +17,13 @@ const HOUR: i64 = 3600;
 async fn timers_keepalive_and_messages_do_not_mind_a_clock_that_jumps() -> Result<()> {
     let shim = Shim::compile(include_str!("clock.c")).await?;
     let shift = shim.file("seconds");
-    let launcher = shim.launcher(&shift);
-    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
     let broker = Mosquitto::start().await?;
     let host = Host::on(broker.port())
-        .broker("keepalive", json!("1s"))
+        .broker("keepalive", json!("5s"))
         .top("log_level", json!("DEBUG"))
         .service("relay", "relay", json!({}))
         .service("timers", "contract-timers", json!({}))
-        .through(&launcher)
+        .through(&shim.launcher(&shift))
         .start()
         .await?;
     let mut ticks = Client::connect(broker.port()).await?;

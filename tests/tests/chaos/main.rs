@@ -7,7 +7,6 @@ mod disk;
 mod embedded;
 mod files;
 mod host_kills;
-mod shim;
 mod wire;
 mod witness;
 

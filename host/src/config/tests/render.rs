@@ -218,7 +218,7 @@ prop_compose! {
         (level, json, stop_deadline) in (level(), any::<bool>(), millis(0..3_600_000)),
         (cache_dir, presence_connections) in (option::of(path()), 0..10_000usize),
         (prefix, state_file) in (word(), option::of(path())),
-        (online_interval, statistics_interval) in (millis(0..3_600_000), millis(0..3_600_000)),
+        (online_interval, statistics_interval, watch_interval) in (millis(0..3_600_000), millis(0..3_600_000), millis(0..3_600_000)),
         services in prop::collection::hash_set(word(), 0..3)
             .prop_flat_map(|names| names.into_iter().map(service).collect::<Vec<_>>()),
     ) -> Config {
@@ -226,7 +226,7 @@ prop_compose! {
         let ha_discovery_prefix = Topic::new(prefix).unwrap();
         let log = Logging { level, format };
         let file = Some(PathBuf::from("/somewhere/miqro.yml"));
-        Config { file, broker, log, stop_deadline, cache_dir, presence_connections, state_file, online_interval, statistics_interval, ha_discovery_prefix, services }
+        Config { file, broker, log, stop_deadline, cache_dir, presence_connections, state_file, online_interval, statistics_interval, watch_interval, ha_discovery_prefix, services }
     }
 }
 

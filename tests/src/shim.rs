@@ -4,10 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use miqro_tests::process::run_to_end;
 use tempfile::TempDir;
 
+use crate::process::run_to_end;
+
 /// A library in a folder of its own.
+#[derive(Debug)]
 pub struct Shim {
     folder: TempDir,
 }
@@ -26,6 +28,11 @@ impl Shim {
         let said = run_to_end(&mut command).await.context("run `make setup-tests`")?;
         ensure!(said.code == Some(0), "{}", said.err);
         Ok(Self { folder })
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A file of its folder.
