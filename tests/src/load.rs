@@ -78,11 +78,7 @@ pub struct Sent {
 }
 
 /// Publishes the numbers from `first` on with QoS 1 on `topic`, some of them under way at once, until the connection ends.
-///
-/// # Errors
-/// When the broker cannot be reached.
-pub async fn until_the_end(port: u16, topic: &str, first: u32) -> Result<Sent> {
-    let mut client = Client::connect(port).await?;
+pub async fn until_the_end(mut client: Client, topic: &str, first: u32) -> Sent {
     let (mut next, mut taken) = (first, first);
     while next - taken < UNDER_WAY || client.acknowledged(1).await.is_ok() {
         if next - taken == UNDER_WAY {
@@ -92,7 +88,7 @@ pub async fn until_the_end(port: u16, topic: &str, first: u32) -> Result<Sent> {
         let _ = client.post(Message::new(topic, next.to_string())).await;
         next += 1;
     }
-    Ok(Sent { taken: first..taken, next })
+    Sent { taken: first..taken, next }
 }
 
 /// Checks the answers of a service that sends back, in order, what it gets.
@@ -105,6 +101,7 @@ pub struct Tally {
     /// In the order of their coming.
     came: Vec<u32>,
     seen: BTreeSet<u32>,
+    settlements: u32,
 }
 
 impl Tally {
@@ -118,7 +115,7 @@ impl Tally {
         let mut client = Client::with(&options).await?;
         client.subscribe(output, 1).await?;
         let (input, output) = (input.into(), output.into());
-        Ok(Self { options, client, input, output, came: Vec::new(), seen: BTreeSet::new() })
+        Ok(Self { options, client, input, output, came: Vec::new(), seen: BTreeSet::new(), settlements: 0 })
     }
 
     /// Goes on with a broker that has ended and is there again.
@@ -149,10 +146,12 @@ impl Tally {
     /// # Errors
     /// When the last message is not answered.
     pub async fn settled(&mut self) -> Result<()> {
-        self.client.publish(&self.input, LAST).await?;
+        self.settlements += 1;
+        let last = format!("{LAST} {}", self.settlements);
+        self.client.publish(&self.input, last.clone()).await?;
         loop {
             let message = self.client.expect(&self.output).await?;
-            if message.payload == LAST {
+            if message.payload == last {
                 return Ok(());
             }
             self.take(&message)?;
@@ -201,6 +200,10 @@ impl Tally {
     }
 
     fn take(&mut self, message: &Message) -> Result<()> {
+        // of an earlier settlement, once more
+        if message.payload.starts_with(LAST.as_bytes()) {
+            return Ok(());
+        }
         let number = message.text().parse().with_context(|| format!("answered: {}", message.text()))?;
         self.came.push(number);
         self.seen.insert(number);

@@ -135,6 +135,10 @@ impl Pump {
                 // without a sender there is no further fault
                 Ok(()) = self.fault.changed() => continue,
                 read = self.from.read(&mut buffer[..portion]), if !stands => match read {
+                    // nor is anybody told of the end
+                    Ok(0) | Err(_) if matches!(fault, Fault::HalfOpen | Fault::Stalled) => {
+                        std::future::pending().await
+                    }
                     Ok(0) | Err(_) => return,
                     Ok(length) => length,
                 },

@@ -15,6 +15,8 @@ use crate::witness::Witness;
 
 /// How long the host has, after the broker listens again, until it answers.
 const BACK: Duration = Duration::from_secs(2);
+/// After so many changes the broker writes what it has: what came since is lost when it is killed.
+const CHANGES: u32 = 50;
 /// Numbers that are answered between two kills.
 const BETWEEN: usize = 300;
 
@@ -30,7 +32,9 @@ async fn what_the_broker_kept_is_answered_with_mqtt_3_1_1() -> Result<()> {
 
 async fn killed(version: Version) -> Result<()> {
     let kills = rounds(4, 20);
-    let mut broker = Mosquitto::with(&mosquitto::Setup { persistent: true, ..mosquitto::Setup::default() }).await?;
+    // what it has is written whole each time: with every change, it would do nothing else
+    let lines = vec![format!("autosave_interval {CHANGES}")];
+    let mut broker = Mosquitto::with(&mosquitto::Setup { persistent: true, lines, ..Default::default() }).await?;
     let port = broker.port();
     let witness = Witness::new(port, "service/relay/in").await?;
     let host = Host::plain(port)
@@ -43,11 +47,11 @@ async fn killed(version: Version) -> Result<()> {
     let mut tally = Tally::start(port, "service/relay/in", "service/relay/out").await?;
     let (mut next, mut taken) = (0, BTreeSet::new());
     for kill in 0..kills {
-        let load = tokio::spawn(until_the_end(port, "service/relay/in", next));
+        let load = tokio::spawn(until_the_end(Client::connect(port).await?, "service/relay/in", next));
         tally.further(BETWEEN).await?;
         let line = host.output().lines().len();
         broker.kill()?;
-        let sent = load.await??;
+        let sent = load.await?;
         taken.extend(sent.taken);
         next = sent.next;
         host.output().says(line, "lost").await?;
@@ -56,10 +60,11 @@ async fn killed(version: Version) -> Result<()> {
         }
         broker.restart().await?;
         let back = Deadline::after(BACK).wait("an answer of the host that found its broker again", answered(port));
-        back.await?.with_context(|| host.output().told("after the broker's return"))?;
-        tally.resume().await?;
+        let said = || broker.output().told(&host.output().told("after the broker's return"));
+        back.await.flatten().with_context(said)?;
+        tally.resume().await.with_context(said)?;
+        tally.settled().await.with_context(said)?;
     }
-    tally.settled().await?;
     let kept = witness.kept().await?;
     let unanswered: Vec<u32> = kept.difference(tally.seen()).copied().collect();
     assert!(unanswered.is_empty(), "the broker had them and they were not answered: {unanswered:?}");
