@@ -5,8 +5,10 @@
 //! set aside under another name and said to be so; the host then begins with an empty one. The file is made when there is
 //! something to keep.
 
+mod archive;
 mod file;
 mod record;
+mod versions;
 
 use std::collections::HashMap;
 use std::io;
@@ -19,8 +21,10 @@ use tracing::{debug, error, warn};
 
 use crate::effects::StateChange;
 use crate::message::Publication;
+use crate::service::versions::{Book, Version};
 use crate::session::state::Kept;
 
+pub use archive::{Archive, ArchiveError};
 use file::File;
 
 /// Orders that may wait; who sends more waits, or is refused.
@@ -51,14 +55,37 @@ pub struct Contents {
     pub waiting: Vec<(u64, Publication)>,
 }
 
+/// What is kept about the versions of a service.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Which there are, and what happened.
+    pub book: Book,
+    /// What the version has left that was just replaced.
+    pub left: Option<(Version, Left)>,
+}
+
+/// What a version left when it was replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Left {
+    /// What its `save` gave, if it has one.
+    pub saved: Option<Bytes>,
+    /// The service's state.
+    pub state: Vec<(String, Bytes)>,
+}
+
 /// What the thread is asked for.
 enum Order {
     Commit {
         service: String,
         changes: Vec<StateChange>,
+        record: Option<Box<Record>>,
         done: oneshot::Sender<Result<(), StoreError>>,
     },
     Keep(Vec<Kept>),
+    /// Nobody waits for it.
+    Record(String, Box<Record>),
+    Book(String, oneshot::Sender<Result<Option<Book>, StoreError>>),
+    Left(String, Version, oneshot::Sender<Result<Left, StoreError>>),
     /// Answers when everything before it is done and the file is closed.
     Close(oneshot::Sender<()>),
 }
@@ -67,6 +94,7 @@ enum Order {
 #[derive(Debug, Clone)]
 pub struct Store {
     orders: mpsc::Sender<Order>,
+    archive: Archive,
 }
 
 impl Store {
@@ -79,7 +107,7 @@ impl Store {
         let (orders, waiting) = mpsc::channel(WAITING);
         let started = thread::Builder::new().name("store".to_owned()).spawn(move || write(file, waiting));
         started.map_err(|error: io::Error| StoreError::File { path: path.to_owned(), reason: error.to_string() })?;
-        Ok((Self { orders }, contents))
+        Ok((Self { orders, archive: Archive::beside(path) }, contents))
     }
 
     /// Waits until the changes are on disk, all or none.
@@ -87,9 +115,56 @@ impl Store {
     /// # Errors
     /// When they are not; then nothing of them is.
     pub async fn commit(&self, service: &str, changes: Vec<StateChange>) -> Result<(), StoreError> {
+        self.commit_with(service, changes, None).await
+    }
+
+    /// As `commit`, together with what is kept about the service's versions.
+    ///
+    /// # Errors
+    /// As `commit`.
+    pub async fn commit_with(
+        &self,
+        service: &str,
+        changes: Vec<StateChange>,
+        record: Option<Record>,
+    ) -> Result<(), StoreError> {
+        let (service, record) = (service.to_owned(), record.map(Box::new));
+        self.ask(|done| Order::Commit { service, changes, record, done }).await
+    }
+
+    /// Keeps what there is about the service's versions, without waiting until it is on disk; a failure is logged.
+    pub async fn record(&self, service: &str, record: Record) {
+        // an error means that the host is stopping
+        let _ = self.orders.send(Order::Record(service.to_owned(), Box::new(record))).await;
+    }
+
+    /// What was kept about the service's versions; `None`: nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn book(&self, service: &str) -> Result<Option<Book>, StoreError> {
+        self.ask(|answer| Order::Book(service.to_owned(), answer)).await
+    }
+
+    /// What a former version left; nothing where nothing was kept.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn left(&self, service: &str, version: Version) -> Result<Left, StoreError> {
+        self.ask(|answer| Order::Left(service.to_owned(), version, answer)).await
+    }
+
+    /// The components of versions.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    async fn ask<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Order,
+    ) -> Result<T, StoreError> {
         let (done, answer) = oneshot::channel();
-        let order = Order::Commit { service: service.to_owned(), changes, done };
-        self.orders.send(order).await.map_err(|_| StoreError::Ended)?;
+        self.orders.send(order(done)).await.map_err(|_| StoreError::Ended)?;
         answer.await.unwrap_or(Err(StoreError::Ended))
     }
 
@@ -123,6 +198,11 @@ fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
         {
             warn!("messages that wait for the broker are not kept on disk: {error}");
         }
+        if let Err(error) = &outcome
+            && batch.iter().any(|order| matches!(order, Order::Record(..)))
+        {
+            warn!("which versions the services have is not kept on disk: {error}");
+        }
         if outcome.is_ok() {
             debug!(orders = batch.len(), "written to the state file");
         }
@@ -131,8 +211,10 @@ fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
             match order {
                 // who no longer waits does not want to know
                 Order::Commit { done, .. } => drop(done.send(outcome.clone())),
+                Order::Book(service, answer) => drop(answer.send(file.book(&service))),
+                Order::Left(service, version, answer) => drop(answer.send(file.left(&service, version))),
                 Order::Close(done) => close = Some(done),
-                Order::Keep(_) => {}
+                Order::Keep(_) | Order::Record(..) => {}
             }
         }
         if let Some(done) = close {

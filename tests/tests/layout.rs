@@ -18,7 +18,10 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "config",
             "mailbox",
             "router",
+            "service::compatibility",
             "service::lifecycle",
+            "service::probation",
+            "service::versions",
             "session::packet",
             "session::state",
             "timers::heap",
@@ -27,7 +30,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ),
     ("machines", &["guest", "session::codec", "session::link"]),
     ("actors", &["presence", "requests", "service", "session", "store", "supervisor", "timers", "watch"]),
-    ("surfaces", &["broker", "daemon", "logging"]),
+    ("surfaces", &["broker", "control", "daemon", "logging"]),
     ("wiring", &["app", "cli", "lib", "main"]),
 ];
 

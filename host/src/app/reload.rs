@@ -272,7 +272,8 @@ impl<'a> House<'a> {
     async fn add(&mut self, ready: Ready) {
         let id = ServiceId(self.next);
         self.next += 1;
-        let one = start::prepared(id, ready);
+        let book = self.means.shared.book(&ready.config.name).await;
+        let one = start::prepared(id, ready, book);
         // a former service of this name may still be saying goodbye under the identifier without number
         let suffix = format!("{}-{}", one.config.name, id.0);
         let name = one.config.name.clone();

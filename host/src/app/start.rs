@@ -16,8 +16,9 @@ use crate::guest::{self, Component, Setting};
 use crate::mailbox::{self, Mailbox};
 use crate::message::Subscription;
 use crate::router::ServiceId;
+use crate::service::versions::{Book, Version};
 use crate::service::{self, Announced, First, Parts, Presence, Shared};
-use crate::supervisor::load::{LoadError, load};
+use crate::supervisor::load::{LoadError, load, load_kept};
 use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
 use crate::timers;
@@ -35,8 +36,8 @@ pub struct Loaded {
     pub setting: Arc<Setting>,
     /// Its component file.
     pub file: PathBuf,
-    /// Its component; `None` when it could not be loaded.
-    pub component: Option<Component>,
+    /// The versions that it had before.
+    pub book: Book,
     /// How it begins.
     pub first: First,
     /// What it is subscribed to from the beginning.
@@ -61,11 +62,17 @@ pub async fn load_all(
         let Some(file) = config.component.clone() else {
             bail!("services.{}: has no component; write component: <file.wasm>", config.name)
         };
+        let archive = (config.swap.versions > 0).then(|| shared.store.archive().clone());
         if !components.contains_key(&file) {
-            components.insert(file.clone(), load(host, pool, &file).await);
+            components.insert(file.clone(), load(host, pool, &file, archive.clone()).await);
         }
-        let component = components.get(&file).and_then(|result| result.as_ref().ok()).cloned();
-        loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, pool, shared).await);
+        let mut component = components.get(&file).and_then(|result| result.as_ref().ok()).cloned();
+        let book = shared.book(&config.name).await;
+        if let Some(bad) = component.as_ref().map(Component::version).filter(|version| book.refused() == Some(*version))
+        {
+            component = put_back(host, pool, &config, &book, bad, shared).await.or(component);
+        }
+        loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, book, pool, shared).await);
     }
     let all_failed = components.values().all(Result::is_err);
     let mut failed = loaded.iter().filter_map(|one| Some((one, components.remove(&one.file)?.err()?)));
@@ -78,16 +85,42 @@ pub async fn load_all(
     Ok(loaded)
 }
 
+/// The version that runs in place of the one in the file, which was rolled back in an earlier run of the host.
+async fn put_back(
+    host: &Arc<guest::Host>,
+    pool: &Handle,
+    config: &config::Service,
+    book: &Book,
+    bad: Version,
+    shared: &Shared,
+) -> Option<Component> {
+    let (service, bad, good) = (config.name.as_str(), bad.short(), book.running()?);
+    match load_kept(host, pool, good, shared.store.archive()).await {
+        Ok(component) => {
+            let good = good.short();
+            warn!(service, "version {bad} of its file was rolled back: {good} runs until the file has other bytes");
+            Some(component)
+        }
+        Err(error) => {
+            error!(
+                service,
+                "version {bad} of its file was rolled back, but runs: the one that was put back is lost: {error}"
+            );
+            None
+        }
+    }
+}
+
 async fn begin(
     id: ServiceId,
     config: config::Service,
     file: PathBuf,
     component: Option<Component>,
+    book: Book,
     pool: &Handle,
     shared: &Shared,
 ) -> Loaded {
     let setting = Arc::new(shared.setting(&config).await);
-    let running = component.clone();
     let first = match component {
         None => First::Nothing,
         Some(component) => match pool.spawn(service::prepare(component.clone(), setting.clone())).await {
@@ -109,17 +142,16 @@ async fn begin(
         warn_idle(&config, effects);
     }
     let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
-    Loaded { id, config: Arc::new(config), setting, file, component: running, first, subscriptions, mailbox }
+    Loaded { id, config: Arc::new(config), setting, file, book, first, subscriptions, mailbox }
 }
 
 /// A service whose instance was started already: one that a new configuration brings.
-pub fn prepared(id: ServiceId, ready: Ready) -> Loaded {
+pub fn prepared(id: ServiceId, ready: Ready, book: Book) -> Loaded {
     let Ready { config, setting, file, prepared } = ready;
     warn_idle(&config, &prepared.effects);
     let subscriptions = service::subscriptions(&config, &prepared.effects);
     let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
-    let component = Some(prepared.component.clone());
-    Loaded { id, config, setting, file, component, first: First::Prepared(Box::new(prepared)), subscriptions, mailbox }
+    Loaded { id, config, setting, file, book, first: First::Prepared(Box::new(prepared)), subscriptions, mailbox }
 }
 
 fn warn_idle(config: &config::Service, effects: &Effects) {
@@ -170,7 +202,8 @@ pub async fn services(
     for one in loaded {
         entries.push(run(one, around).await?);
     }
-    Ok(Supervisor::new(host, around.pool.clone(), entries, watch, around.intervals.statistics))
+    let store = around.shared.store.clone();
+    Ok(Supervisor::new(host, around.pool.clone(), entries, watch, store, around.intervals.statistics))
 }
 
 /// Makes one service run.
@@ -178,7 +211,7 @@ pub async fn services(
 /// # Errors
 /// When its base topic leaves no room for `online`.
 pub async fn run(one: Loaded, around: &Surroundings<'_>) -> anyhow::Result<Entry> {
-    let Loaded { id, config, setting, file, component, first, mailbox, .. } = one;
+    let Loaded { id, config, setting, file, book, first, mailbox, .. } = one;
     let (session, expiry) = around.sessions.presence(id);
     let announced = Announced {
         session,
@@ -196,6 +229,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>) -> anyhow::Result<Entry
         mailbox,
         session: around.sessions.main(),
         timers: around.clock.clone(),
+        book,
         presence,
         store: around.shared.store.clone(),
         protocol: around.shared.protocol,
@@ -203,5 +237,5 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>) -> anyhow::Result<Entry
     };
     let (handle, task) = service::service(parts, first);
     tokio::spawn(task);
-    Ok(Entry { id, config, setting, file, component, handle })
+    Ok(Entry { id, config, setting, file, given: None, handle })
 }

@@ -15,7 +15,7 @@ use crate::mailbox::{self, Mailbox, Next};
 use crate::message::{Publication, Receipt, SubscriptionChange};
 use crate::router::ServiceId;
 use crate::session::{self, Commit};
-use crate::store::Store;
+use crate::store::{Record, Store};
 use crate::timers::{self, sleep_until};
 
 use super::call::Caller;
@@ -24,11 +24,14 @@ use super::drops::Drops;
 use super::lifecycle::{Lifecycle, Status};
 use super::presence::Presence;
 use super::statistics::Statistics;
+use super::swap::Trial;
 use super::switch::Switch;
-use super::{Command, First, Parts, is_fixed};
+use super::versions::Book;
+use super::{Command, First, Parts, Standing, is_fixed};
 
 mod ending;
 mod renewal;
+mod swapping;
 mod work;
 
 use work::Work;
@@ -64,10 +67,21 @@ pub(super) struct Task {
     instance: Option<Box<Instance>>,
     /// The message in work, until it is settled.
     open: Option<Receipt>,
+    book: Arc<Book>,
+    /// The number of the last swap.
+    concluded: u64,
+    standing: watch::Sender<Standing>,
+    /// While a new version is on probation.
+    trial: Option<Box<Trial>>,
 }
 
 impl Task {
-    pub(super) fn new(parts: Parts, commands: mpsc::Receiver<Command>, status: watch::Sender<Status>) -> Self {
+    pub(super) fn new(
+        parts: Parts,
+        commands: mpsc::Receiver<Command>,
+        status: watch::Sender<Status>,
+        standing: watch::Sender<Standing>,
+    ) -> Self {
         let (sender, mailbox) = parts.mailbox;
         let switch = Switch::new(&parts.config);
         Self {
@@ -91,6 +105,10 @@ impl Task {
             component: None,
             instance: None,
             open: None,
+            book: Arc::new(parts.book),
+            concluded: 0,
+            standing,
+            trial: None,
         }
     }
 
@@ -106,12 +124,12 @@ impl Task {
     }
 
     async fn live(&mut self, first: First) -> Flow {
+        if let Some(component) = first.component() {
+            self.begin_book(component).await;
+        }
         match first {
-            First::Prepared(prepared) => self.install(*prepared).await,
-            First::Failed(component) => {
-                self.component = Some(component);
-                self.restart().await?;
-            }
+            First::Prepared(prepared) => self.install(*prepared, None).await,
+            First::Failed(_) => self.restart().await?,
             First::Nothing => self.set_status(Status::Waiting).await,
         }
         loop {
@@ -122,11 +140,17 @@ impl Task {
     /// Waits for one thing and does it. Commands come first: a swap or a stop must not wait behind a full mailbox.
     async fn turn(&mut self) -> Flow {
         self.tell_drops();
+        if self.component.is_some() {
+            // a save that faulted, or a start by command that failed, has left none
+            self.revive(Duration::ZERO).await?;
+        }
+        let passes = self.trial.as_ref().map(|trial| trial.probation.until());
         let renewal = self.presence.renewal();
         let next = tokio::select! {
             biased;
             command = self.commands.recv() => return self.obey(command).await,
             next = self.mailbox.next(), if self.instance.is_some() => next,
+            () = sleep_until(passes) => return { self.pass_probation().await; Flow::Continue(()) },
             () = sleep_until(renewal) => return { self.presence.renew().await; Flow::Continue(()) },
         };
         match next {
@@ -175,8 +199,13 @@ impl Task {
             self.statistics.ended(work.purpose(), begun.map(|begun| begun.elapsed()), failure);
             let Err(fault) = outcome else {
                 self.lifecycle.succeeded();
+                self.handled(&work).await;
                 break;
             };
+            if self.falls(&fault).await {
+                // the former version, which is not on probation, begins anew with it
+                return Box::pin(self.work(work)).await;
+            }
             if self.instance.is_none() {
                 self.set_status(Status::Waiting).await;
             }
@@ -223,8 +252,9 @@ impl Task {
             match self.caller.prepare(component, self.setting.clone()).await {
                 Ok(prepared) => {
                     info!(service = self.setting.name.as_str(), "started again");
-                    self.install(prepared).await;
+                    self.install(prepared, None).await;
                 }
+                Err(fault) if self.falls(&fault).await => {}
                 Err(fault) => {
                     let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
                     error!(service = self.setting.name.as_str(), "could not start, next attempt in {wait:?}: {fault}");
@@ -241,10 +271,13 @@ impl Task {
         let end = Instant::now() + wait;
         loop {
             tokio::select! {
-                command = self.commands.recv() => match command {
-                    Some(Command::Report) => self.report(),
-                    other => return self.obey(other).await,
-                },
+                command = self.commands.recv() => {
+                    let is_no_news = command.as_ref().is_some_and(Command::is_no_news);
+                    match self.obey(command).await {
+                        ControlFlow::Continue(()) if is_no_news => {}
+                        flow => return flow,
+                    }
+                }
                 () = tokio::time::sleep_until(end.into()) => return Flow::Continue(()),
             }
         }
@@ -264,18 +297,25 @@ impl Task {
 
     async fn obey(&mut self, command: Option<Command>) -> Flow {
         match command {
-            Some(Command::Swap(prepared)) => {
-                self.stop_guest().await;
-                self.install(*prepared).await;
+            Some(Command::Swap(swap)) => {
+                self.swap(*swap).await;
+                Flow::Continue(())
+            }
+            Some(Command::Restart(answer)) => {
+                // who no longer waits does not want to know
+                drop(answer.send(self.start_anew().await.map(Into::into)));
+                Flow::Continue(())
+            }
+            Some(Command::Note(version, what, note)) => {
+                self.write_book(|book, at| book.note(version, what, note, at)).await;
+                Flow::Continue(())
+            }
+            Some(Command::Forgive) => {
+                self.write_book(|book, _| book.forgive()).await;
                 Flow::Continue(())
             }
             Some(Command::Report) => {
                 self.report();
-                Flow::Continue(())
-            }
-            Some(Command::Change(change)) => {
-                self.stop_guest().await;
-                self.change(*change).await;
                 Flow::Continue(())
             }
             Some(Command::Offer(offer)) => {
@@ -313,7 +353,7 @@ impl Task {
     /// Makes what a call asked for happen; all of it or nothing.
     async fn commit(&mut self, effects: Effects, receipt: Option<Receipt>) -> Result<(), Fault> {
         if !effects.state.is_empty() {
-            self.keep(effects.state).await?;
+            self.keep(effects.state, None).await?;
         }
         if !effects.timers.is_empty() {
             self.setting.belongings.timers().apply(effects.timers, Instant::now());
@@ -336,8 +376,8 @@ impl Task {
     }
 
     /// Puts changes of the state on disk. When that fails, the instance believes what is not so, and is given up.
-    async fn keep(&mut self, changes: Vec<StateChange>) -> Result<(), Fault> {
-        if let Err(error) = self.store.commit(&self.setting.name, changes.clone()).await {
+    async fn keep(&mut self, changes: Vec<StateChange>, record: Option<Record>) -> Result<(), Fault> {
+        if let Err(error) = self.store.commit_with(&self.setting.name, changes.clone(), record).await {
             self.instance = None;
             return Err(Fault::State(error.to_string()));
         }

@@ -12,7 +12,8 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefini
 use tracing::error;
 
 use super::record;
-use super::{Contents, Order, StoreError};
+use super::{Contents, Left, Order, StoreError, versions};
+use crate::service::versions::{Book, Version};
 use crate::session::state::Kept;
 
 /// Values by service and key.
@@ -66,7 +67,7 @@ impl File {
 
     /// Writes everything in one transaction.
     pub(super) fn write(&mut self, orders: &[Order]) -> Result<(), StoreError> {
-        if orders.iter().all(|order| matches!(order, Order::Close(_))) {
+        if !orders.iter().any(Order::writes) {
             return Ok(());
         }
         let database = match self.database.take() {
@@ -76,6 +77,18 @@ impl File {
         let database = self.database.insert(database);
         let outcome = transaction(database, orders);
         outcome.map_err(|error| self.error(error.to_string()))
+    }
+
+    /// What was kept about the versions of `service`.
+    pub(super) fn book(&self, service: &str) -> Result<Option<Book>, StoreError> {
+        let Some(database) = &self.database else { return Ok(None) };
+        versions::book(database, service).map_err(|error| self.error(error.to_string()))
+    }
+
+    /// What `version` of `service` left.
+    pub(super) fn left(&self, service: &str, version: Version) -> Result<Left, StoreError> {
+        let Some(database) = &self.database else { return Ok(Left::default()) };
+        versions::left(database, service, version).map_err(|error| self.error(error.to_string()))
     }
 
     fn create(&self) -> Result<Database, StoreError> {
@@ -90,6 +103,13 @@ impl File {
 
     fn error(&self, reason: impl Into<String>) -> StoreError {
         StoreError::File { path: self.path.clone(), reason: reason.into() }
+    }
+}
+
+impl Order {
+    /// Whether it changes the file.
+    fn writes(&self) -> bool {
+        matches!(self, Self::Commit { .. } | Self::Keep(_) | Self::Record(..))
     }
 }
 
@@ -131,7 +151,7 @@ fn transaction(database: &Database, orders: &[Order]) -> Result<(), redb::Error>
     let transaction = database.begin_write()?;
     for order in orders {
         match order {
-            Order::Commit { service, changes, .. } => {
+            Order::Commit { service, changes, record, .. } => {
                 let mut table = transaction.open_table(STATE)?;
                 for change in changes {
                     match &change.value {
@@ -139,9 +159,13 @@ fn transaction(database: &Database, orders: &[Order]) -> Result<(), redb::Error>
                         None => drop(table.remove((service.as_str(), change.key.as_str()))?),
                     }
                 }
+                if let Some(record) = record {
+                    versions::write(&transaction, service, record)?;
+                }
             }
             Order::Keep(changes) => keep(&transaction, changes)?,
-            Order::Close(_) => {}
+            Order::Record(service, record) => versions::write(&transaction, service, record)?,
+            Order::Book(..) | Order::Left(..) | Order::Close(_) => {}
         }
     }
     transaction.commit()?;
