@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod broker;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod effects;
 pub mod guest;
