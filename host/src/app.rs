@@ -7,6 +7,7 @@
 #[cfg(not(feature = "embedded-broker"))]
 #[path = "app/no_broker.rs"]
 mod broker;
+mod control;
 mod engine;
 mod reload;
 mod sessions;
@@ -37,10 +38,12 @@ use crate::store::{Contents, Store};
 use crate::watch::Watch;
 use crate::{requests, timers};
 
+use control::Control;
 use reload::{House, Means, Next, Reload};
 use signals::{Received, Signals};
 pub use start::Loaded;
 use start::{Intervals, Surroundings};
+pub use state::directory as state_directory;
 use systemd::Notifier;
 
 /// Threads of the pool: slow guest calls, the embedded broker, preparation of new versions.
@@ -113,6 +116,7 @@ async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
     let config = run.config;
     let engine = engine::engine(&config)?;
     let (store, Contents { state, waiting, aside, .. }) = state::open(&config)?;
+    let mut control = Control::open(&config, pool.handle());
     let (requests, reception) = requests::requests();
     let (opened, opening) = oneshot::channel();
     let mut own = JoinSet::new();
@@ -137,7 +141,7 @@ async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
     info!(services = house.supervisor.services(), "running");
 
     let name = tokio::select! {
-        name = serve(&mut house, &mut signals, &notifier, run.ready) => name?,
+        name = serve(&mut house, &mut signals, &mut control, &notifier, run.ready) => name?,
         error = ended(&mut broker) => return Err(error.into()),
         bug = broken(&mut own) => return Err(bug),
     };
@@ -165,6 +169,7 @@ async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
 async fn serve(
     house: &mut House<'_>,
     signals: &mut Signals,
+    control: &mut Control,
     notifier: &Notifier,
     ready: &dyn Fn(),
 ) -> anyhow::Result<&'static str> {
@@ -179,6 +184,7 @@ async fn serve(
                 Received::Hangup => house.hangup(),
                 Received::Report => house.supervisor.report().await,
             },
+            asked = control.next() => house.obey(asked),
             error = house.sessions.failed() => return Err(error),
             left = house.supervisor.run() => house.close(left).await,
             next = house.reload.next() => match next {

@@ -1,6 +1,7 @@
 //! Surface: the command line. In: arguments. Out: one of the commands below, run to its exit code. Owns nothing.
 
 mod answers;
+mod ask;
 mod check;
 mod client;
 mod control;
@@ -42,6 +43,12 @@ enum Command {
     Reload(control::Target),
     /// Stop the host in the background and wait for its end
     Stop(control::Stop),
+    /// Say which versions a service has had
+    History(ask::History),
+    /// Bring back a former version of a service
+    Rollback(ask::Rollback),
+    /// Start the instance of a service anew
+    Restart(ask::Service),
     /// Say whether a file is a service that the host can run, and what it uses
     Check(check::Check),
     /// Show the configuration that is in effect
@@ -74,6 +81,9 @@ impl Cli {
             Command::Status(target) => target.status(),
             Command::Reload(target) => target.reload(),
             Command::Stop(stop) => stop.run(),
+            Command::History(history) => history.run(config),
+            Command::Rollback(rollback) => rollback.run(config),
+            Command::Restart(service) => service.restart(config),
             Command::Check(check) => check.run(),
             Command::Show(show) => show.run(config),
             Command::Publish(publish) => publish.run(config),

@@ -34,6 +34,7 @@ mod secret;
 mod section;
 mod select;
 mod service;
+mod swap;
 mod tls;
 mod units;
 mod yaml;
@@ -248,6 +249,8 @@ pub struct Service {
     pub offline: Vec<Arc<OfflineRule>>,
     /// Where messages go that are given up; `None`: they are only logged.
     pub dead_letter: Option<Topic>,
+    /// What is done when a new version takes over.
+    pub swap: Swap,
     /// Further topics that say whether it is online.
     pub availability: Vec<Availability>,
     /// State file of MIQRO to begin with where the service has no state yet.
@@ -307,6 +310,23 @@ pub struct Limits {
     pub timers: usize,
     /// Bytes of its state, keys included.
     pub state: usize,
+}
+
+/// What is done when a new version of a service takes over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swap {
+    /// How long a new version is on probation; zero: not at all.
+    pub probation: Duration,
+    /// Handled messages after which the probation ends earlier; 0: by time only.
+    pub messages: u64,
+    /// Faults that a new version may have in its probation; with one more, the former version is put back.
+    pub faults: u32,
+    /// Former versions that are kept.
+    pub versions: usize,
+    /// Bytes that `save` may hand over.
+    pub saved: usize,
+    /// How long a new version handles copies of messages before it takes over; zero: not at all.
+    pub shadow: Duration,
 }
 
 /// What happens to a message when the mailbox is full.

@@ -166,6 +166,11 @@ pub fn hold(path: Option<&Path>) -> Result<Option<PidFile>, PidFileError> {
     path.map(PidFile::take).transpose()
 }
 
+/// The number of the user who runs this.
+pub fn user() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
 /// Whether this is the superuser.
 pub fn is_root() -> bool {
     rustix::process::getuid().is_root()

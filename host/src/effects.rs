@@ -20,6 +20,16 @@ pub struct Effects {
     pub publishes: Vec<Publication>,
 }
 
+impl Effects {
+    /// Adds what a later call asked for.
+    pub fn append(&mut self, mut later: Self) {
+        self.state.append(&mut later.state);
+        self.timers.append(&mut later.timers);
+        self.subscriptions.append(&mut later.subscriptions);
+        self.publishes.append(&mut later.publishes);
+    }
+}
+
 /// A change to the state of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateChange {

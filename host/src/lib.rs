@@ -9,6 +9,7 @@ pub mod broker;
 pub mod bug;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod effects;
 pub mod guest;

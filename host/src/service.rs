@@ -1,18 +1,23 @@
 //! Actor: one service. In: messages and due timers from its mailbox, commands from the supervisor. Out: commits to the
 //! session, deadlines to the timers task, `online` announcements. Owns the mailbox, the instance, the timers and the status.
 //!
-//! `task` is the loop, `call` where a guest call runs, `lifecycle` what is done about a fault, `presence` the `online` topic.
+//! `task` is the loop, `call` where a guest call runs, `lifecycle` what is done about a fault, `presence` the `online` topic,
+//! `versions` the history and `probation` what is done about a new version that faults.
 
 mod backlog;
 mod call;
+pub mod compatibility;
 mod dead_letter;
 mod drops;
 pub mod lifecycle;
 mod presence;
+pub mod probation;
 mod shared;
 pub mod statistics;
+mod swap;
 mod switch;
 mod task;
+pub mod versions;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,20 +34,27 @@ use crate::store::{Numbered, Store};
 use crate::topic::{BaseTopic, Filter};
 use crate::{session, timers};
 
-pub use call::prepare;
+use versions::{Book, Version, What};
+
+pub use call::{prepare, prepare_with};
 pub use lifecycle::Status;
 pub use presence::{Announced, Presence, will};
 pub use shared::Shared;
+pub use swap::{Answer, Standing, Swap, private};
 
 /// Commands that may wait for one service; the supervisor sends one at a time.
 const COMMANDS: usize = 4;
 
 /// What the supervisor asks of a service. It is done between two guest calls.
 pub enum Command {
-    /// Take over a started instance of a new component.
-    Swap(Box<Prepared>),
-    /// Take over a new section of the configuration, with an instance that was started with it.
-    Change(Box<Change>),
+    /// Take over a started instance: of a new component, with a new section of the configuration, or of a former version.
+    Swap(Box<Swap>),
+    /// Start the instance anew; says when it runs, or why it does not.
+    Restart(Answer),
+    /// Write something into the history that changes nothing.
+    Note(Option<Version>, What, String),
+    /// The file has other bytes than those of the version that was rolled back.
+    Forgive,
     /// Ask the running guest whether it takes over a new section of the configuration, and have it do so.
     Offer(Box<Offer>),
     /// Say in the log what its calls cost.
@@ -55,6 +67,13 @@ pub enum Command {
     Leave(Instant),
 }
 
+impl Command {
+    /// Whether it changes nothing of what the service is doing, or waiting for.
+    fn is_no_news(&self) -> bool {
+        matches!(self, Self::Report | Self::Note(..) | Self::Forgive | Self::Replay(_))
+    }
+}
+
 /// An instance whose `start` has ended well, and what it asked for: ready to take over.
 pub struct Prepared {
     /// The component that the instance was made of; restarts after a fault use it.
@@ -63,16 +82,6 @@ pub struct Prepared {
     pub instance: Box<Instance>,
     /// What `start` asked for.
     pub effects: Effects,
-}
-
-/// A new section of the configuration, ready to be taken over.
-pub struct Change {
-    /// The section.
-    pub config: Arc<config::Service>,
-    /// What the guest gets to know of it.
-    pub setting: Arc<Setting>,
-    /// An instance that was started with it.
-    pub prepared: Prepared,
 }
 
 /// A new section of the configuration for the guest that runs.
@@ -125,6 +134,8 @@ pub struct Parts {
     pub store: Store,
     /// Version of the protocol, which decides how a dead letter looks.
     pub protocol: config::Protocol,
+    /// The versions that it had in earlier runs of the host.
+    pub book: Book,
     /// Where its `online` goes.
     pub presence: Presence,
     /// Where slow guest calls run.
@@ -135,6 +146,7 @@ pub struct Parts {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<Status>,
+    standing: watch::Receiver<Standing>,
 }
 
 impl Handle {
@@ -164,6 +176,11 @@ impl Handle {
         *self.status.borrow()
     }
 
+    /// Which versions it has.
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
     /// Waits until the service has ended.
     pub async fn ended(&mut self) {
         // an error means that the task is gone, which is what is waited for
@@ -176,8 +193,10 @@ impl Handle {
 pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> + Send) {
     let (commands, received) = mpsc::channel(COMMANDS);
     let (status, watched) = watch::channel(Status::Starting);
-    let task = task::Task::new(parts, received, status);
-    (Handle { commands, status: watched }, task.run(first))
+    let component = first.component();
+    let (shown, standing) = watch::channel(Standing { component, book: Arc::new(parts.book.clone()), concluded: 0 });
+    let task = task::Task::new(parts, received, status, shown);
+    (Handle { commands, status: watched, standing }, task.run(first))
 }
 
 /// How a service begins.
@@ -194,6 +213,16 @@ pub enum First {
 pub fn kept(messages: Numbered) -> Vec<Delivery> {
     let delivery = |(number, message)| Delivery::new(message, Some(Receipt::Kept(number)));
     messages.into_iter().map(delivery).collect()
+}
+
+impl First {
+    fn component(&self) -> Option<Component> {
+        match self {
+            Self::Prepared(prepared) => Some(prepared.component.clone()),
+            Self::Failed(component) => Some(component.clone()),
+            Self::Nothing => None,
+        }
+    }
 }
 
 /// The subscriptions of a service: those of the configuration, changed by what `start` asked for.

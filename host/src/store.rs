@@ -5,9 +5,11 @@
 //! set aside under another name and said to be so; the host then begins with an empty one. The file is made when there is
 //! something to keep.
 
+mod archive;
 mod file;
 mod letters;
 mod record;
+mod versions;
 
 use std::collections::HashMap;
 use std::io;
@@ -20,8 +22,10 @@ use tracing::{debug, error, warn};
 
 use crate::effects::StateChange;
 use crate::message::{Message, Publication};
+use crate::service::versions::{Book, Version};
 use crate::session::state::Kept;
 
+pub use archive::{Archive, ArchiveError};
 use file::File;
 use letters::Request;
 pub use letters::{Letter, Numbered};
@@ -58,16 +62,39 @@ pub struct Contents {
     next: u64,
 }
 
+/// What is kept about the versions of a service.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Which there are, and what happened.
+    pub book: Book,
+    /// What the version has left that was just replaced.
+    pub left: Option<(Version, Left)>,
+}
+
+/// What a version left when it was replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Left {
+    /// What its `save` gave, if it has one.
+    pub saved: Option<Bytes>,
+    /// The service's state.
+    pub state: Vec<(String, Bytes)>,
+}
+
 /// What the thread is asked for.
 enum Order {
     Commit {
         service: String,
         changes: Vec<StateChange>,
+        record: Option<Box<Record>>,
         done: oneshot::Sender<Result<(), StoreError>>,
     },
     Keep(Vec<Kept>),
     /// About messages that are kept for a service.
     Ask(String, Request),
+    /// Nobody waits for it.
+    Record(String, Box<Record>),
+    Book(String, oneshot::Sender<Result<Option<Book>, StoreError>>),
+    Left(String, Version, oneshot::Sender<Result<Left, StoreError>>),
     /// Answers when everything before it is done and the file is closed.
     Close(oneshot::Sender<()>),
 }
@@ -76,6 +103,7 @@ enum Order {
 #[derive(Debug, Clone)]
 pub struct Store {
     orders: mpsc::Sender<Order>,
+    archive: Archive,
 }
 
 impl Store {
@@ -88,7 +116,7 @@ impl Store {
         let (orders, waiting) = mpsc::channel(WAITING);
         let started = thread::Builder::new().name("store".to_owned()).spawn(move || write(file, waiting));
         started.map_err(|error: io::Error| StoreError::File { path: path.to_owned(), reason: error.to_string() })?;
-        Ok((Self { orders }, contents))
+        Ok((Self { orders, archive: Archive::beside(path) }, contents))
     }
 
     /// Waits until the changes are on disk, all or none.
@@ -96,9 +124,56 @@ impl Store {
     /// # Errors
     /// When they are not; then nothing of them is.
     pub async fn commit(&self, service: &str, changes: Vec<StateChange>) -> Result<(), StoreError> {
+        self.commit_with(service, changes, None).await
+    }
+
+    /// As `commit`, together with what is kept about the service's versions.
+    ///
+    /// # Errors
+    /// As `commit`.
+    pub async fn commit_with(
+        &self,
+        service: &str,
+        changes: Vec<StateChange>,
+        record: Option<Record>,
+    ) -> Result<(), StoreError> {
+        let (service, record) = (service.to_owned(), record.map(Box::new));
+        self.ask(|done| Order::Commit { service, changes, record, done }).await
+    }
+
+    /// Keeps what there is about the service's versions, without waiting until it is on disk; a failure is logged.
+    pub async fn record(&self, service: &str, record: Record) {
+        // an error means that the host is stopping
+        let _ = self.orders.send(Order::Record(service.to_owned(), Box::new(record))).await;
+    }
+
+    /// What was kept about the service's versions; `None`: nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn book(&self, service: &str) -> Result<Option<Book>, StoreError> {
+        self.ask(|answer| Order::Book(service.to_owned(), answer)).await
+    }
+
+    /// What a former version left; nothing where nothing was kept.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn left(&self, service: &str, version: Version) -> Result<Left, StoreError> {
+        self.ask(|answer| Order::Left(service.to_owned(), version, answer)).await
+    }
+
+    /// The components of versions.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    async fn ask<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Order,
+    ) -> Result<T, StoreError> {
         let (done, answer) = oneshot::channel();
-        let order = Order::Commit { service: service.to_owned(), changes, done };
-        self.orders.send(order).await.map_err(|_| StoreError::Ended)?;
+        self.orders.send(order(done)).await.map_err(|_| StoreError::Ended)?;
         answer.await.unwrap_or(Err(StoreError::Ended))
     }
 
@@ -114,7 +189,7 @@ impl Store {
     /// # Errors
     /// When they are not on disk.
     pub async fn set_aside(&self, service: &str, messages: Vec<Message>) -> Result<u64, StoreError> {
-        self.ask(service, |answer| Request::SetAside { messages, answer }).await
+        self.ask(|answer| Order::Ask(service.to_owned(), Request::SetAside { messages, answer })).await
     }
 
     /// What is kept for a service until it is handled.
@@ -122,7 +197,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn aside(&self, service: &str) -> Result<Numbered, StoreError> {
-        self.ask(service, |answer| Request::Aside { answer }).await
+        self.ask(|answer| Order::Ask(service.to_owned(), Request::Aside { answer })).await
     }
 
     /// Keeps a dead letter, and no more than `most` of the service: how many old ones were thrown away for it.
@@ -130,7 +205,8 @@ impl Store {
     /// # Errors
     /// When it is not on disk.
     pub async fn bury(&self, service: &str, letter: Letter, most: usize) -> Result<usize, StoreError> {
-        self.ask(service, |answer| Request::Bury { letter: Box::new(letter), most, answer }).await
+        self.ask(|answer| Order::Ask(service.to_owned(), Request::Bury { letter: Box::new(letter), most, answer }))
+            .await
     }
 
     /// The dead letters of a service, the oldest first.
@@ -138,7 +214,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn letters(&self, service: &str) -> Result<Vec<Letter>, StoreError> {
-        self.ask(service, |answer| Request::Letters { answer }).await
+        self.ask(|answer| Order::Ask(service.to_owned(), Request::Letters { answer })).await
     }
 
     /// Makes the dead letters of a service messages that are kept until they are handled.
@@ -146,18 +222,7 @@ impl Store {
     /// # Errors
     /// When that cannot be written; then they stay dead letters.
     pub async fn exhume(&self, service: &str) -> Result<Numbered, StoreError> {
-        self.ask(service, |answer| Request::Exhume { answer }).await
-    }
-
-    async fn ask<T>(
-        &self,
-        service: &str,
-        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
-    ) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let order = Order::Ask(service.to_owned(), request(answer));
-        self.orders.send(order).await.map_err(|_| StoreError::Ended)?;
-        answered.await.unwrap_or(Err(StoreError::Ended))
+        self.ask(|answer| Order::Ask(service.to_owned(), Request::Exhume { answer })).await
     }
 
     /// Waits until everything that was asked for is done and the file is closed; nothing is written after that.
@@ -183,6 +248,11 @@ fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
         {
             warn!("messages that wait for the broker are not kept on disk: {error}");
         }
+        if let Err(error) = &outcome
+            && batch.iter().any(|order| matches!(order, Order::Record(..)))
+        {
+            warn!("which versions the services have is not kept on disk: {error}");
+        }
         if outcome.is_ok() {
             debug!(orders = batch.len(), "written to the state file");
         }
@@ -192,8 +262,10 @@ fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
                 // who no longer waits does not want to know
                 Order::Commit { done, .. } => drop(done.send(outcome.clone())),
                 Order::Ask(service, request) => request.carry_out(&service, &mut file),
+                Order::Book(service, answer) => drop(answer.send(file.book(&service))),
+                Order::Left(service, version, answer) => drop(answer.send(file.left(&service, version))),
                 Order::Close(done) => close = Some(done),
-                Order::Keep(_) => {}
+                Order::Keep(_) | Order::Record(..) => {}
             }
         }
         if let Some(done) = close {

@@ -1,6 +1,7 @@
 //! Actor: keeps the services. In: changed component files, new sections of the configuration, the order to stop. Out: swaps,
 //! changes and stops to the services. Owns the services' handles, the watch on their files and the preparation of new versions.
 
+mod commands;
 pub mod load;
 pub mod reload;
 
@@ -11,18 +12,18 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::{Interval, interval_at};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use crate::config;
 use crate::guest::{self, Component, Setting};
 use crate::router::ServiceId;
-use crate::service::{self, Command, Prepared, Status};
+use crate::service::versions::{Version, What};
+use crate::service::{self, Command, Prepared, Status, Swap};
+use crate::store::{Archive, Store};
 use crate::watch::Watch;
 
+use commands::Return;
 use load::{LoadError, load};
-
-/// SHA-256 of a component's bytes.
-type Hash = [u8; 32];
 
 /// One service as the supervisor sees it.
 pub struct Entry {
@@ -34,10 +35,16 @@ pub struct Entry {
     pub setting: Arc<Setting>,
     /// Its component file.
     pub file: PathBuf,
-    /// The component that runs; `None` while none could be loaded.
-    pub component: Option<Component>,
+    /// The last swap that it was given.
+    pub given: Option<Given>,
     /// The way to it.
     pub handle: service::Handle,
+}
+
+/// A swap that a service was given.
+pub struct Given {
+    number: u64,
+    component: Component,
 }
 
 /// Keeps the services.
@@ -55,22 +62,45 @@ pub struct Supervisor {
     orders: VecDeque<Order>,
     /// Services that are no longer configured and have not ended yet.
     leaving: JoinSet<ServiceId>,
+    /// Former versions that are being made ready to come back, by command.
+    returning: JoinSet<Return>,
+    store: Store,
 }
 
-/// Something to be told to a service, and what the log says about it.
+/// Something to be told to a service.
 struct Order {
     id: ServiceId,
     command: Command,
-    news: String,
+}
+
+/// A service that uses a file.
+struct User {
+    id: ServiceId,
+    running: Option<Version>,
+    /// What was rolled back.
+    refused: Option<Version>,
+    setting: Arc<Setting>,
 }
 
 /// A new version for one service.
 struct Replacement {
     id: ServiceId,
-    component: Component,
+    version: Version,
     /// What the instance was started with.
     setting: Arc<Setting>,
-    prepared: Result<Prepared, guest::Fault>,
+    fate: Fate,
+}
+
+/// What becomes of a version that was found in a file.
+enum Fate {
+    /// It has started.
+    Started(Box<Prepared>),
+    /// It has not.
+    Failed(guest::Fault),
+    /// It was rolled back before.
+    Refused,
+    /// It is the one that runs, after another was rolled back.
+    Same,
 }
 
 impl Supervisor {
@@ -81,12 +111,14 @@ impl Supervisor {
         pool: tokio::runtime::Handle,
         entries: Vec<Entry>,
         watch: Watch,
+        store: Store,
         reports: Duration,
     ) -> Self {
         let (preparing, busy, again) = (JoinSet::new(), HashSet::new(), HashSet::new());
         let reports = (!reports.is_zero()).then(|| interval_at(tokio::time::Instant::now() + reports, reports));
         let (orders, leaving) = (VecDeque::new(), JoinSet::new());
-        Self { host, pool, entries, watch, preparing, busy, again, orders, leaving, reports }
+        let returning = JoinSet::new();
+        Self { host, pool, entries, watch, preparing, busy, again, orders, leaving, reports, returning, store }
     }
 
     /// How many services there are.
@@ -108,6 +140,10 @@ impl Supervisor {
                 Some(done) = self.preparing.join_next() => match done {
                     Ok((file, outcome)) => self.take_over(file, outcome),
                     Err(bug) => error!("preparing a component failed in the host, which is a bug: {bug}"),
+                },
+                Some(done) = self.returning.join_next() => match done {
+                    Ok(ready) => self.give_back(ready),
+                    Err(bug) => error!("preparing a former version failed in the host, which is a bug: {bug}"),
                 },
             }
         }
@@ -145,16 +181,36 @@ impl Supervisor {
         }
         let users: Vec<_> = (self.entries.iter())
             .filter(|entry| entry.file == file)
-            .map(|entry| (entry.id, entry.hash(), entry.setting.clone()))
+            .map(|entry| User {
+                id: entry.id,
+                running: entry.version(),
+                refused: entry.handle.standing().book.refused(),
+                setting: entry.setting.clone(),
+            })
             .collect();
+        let kept = self.archives(&file).then(|| (self.store.archive().clone(), self.kept()));
         let (host, pool) = (self.host.clone(), self.pool.clone());
         self.preparing.spawn_on(
             async move {
-                let outcome = replacements(&host, &pool, &file, users).await;
+                let outcome = replacements(&host, &pool, &file, kept, users).await;
                 (file, outcome)
             },
             &self.pool,
         );
+    }
+
+    /// Whether versions of the file are kept.
+    fn archives(&self, file: &Path) -> bool {
+        self.entries.iter().any(|entry| entry.file == file && entry.config.swap.versions > 0)
+    }
+
+    /// Every version that some service keeps or may be about to run.
+    fn kept(&self) -> HashSet<Version> {
+        let of = |entry: &Entry| {
+            let book = entry.handle.standing().book;
+            book.kept().chain(entry.version()).collect::<Vec<_>>()
+        };
+        self.entries.iter().flat_map(of).collect()
     }
 
     fn take_over(&mut self, file: PathBuf, outcome: Result<Vec<Replacement>, LoadError>) {
@@ -165,32 +221,44 @@ impl Supervisor {
                     self.swap(replacement);
                 }
             }
-            Err(error) => warn!("{error}; the running version stays"),
+            Err(error) => {
+                warn!("{error}; the running version stays");
+                for id in self.entries.iter().filter(|entry| entry.file == file).map(|entry| entry.id) {
+                    let command = Command::Note(None, What::Refused, error.to_string());
+                    self.orders.push_back(Order { id, command });
+                }
+            }
         }
         if self.again.remove(&file) {
             self.prepare(file);
         }
     }
 
-    fn swap(&mut self, new: Replacement) {
-        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == new.id) else { return };
-        if !Arc::ptr_eq(&entry.setting, &new.setting) {
+    fn swap(&mut self, Replacement { id, version, setting, fate }: Replacement) {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else { return };
+        if !Arc::ptr_eq(&entry.setting, &setting) {
             // its section changed meanwhile: the instance was started with the former one
             self.again.insert(entry.file.clone());
             return;
         }
-        let service = entry.config.name.as_str();
-        let (file, version) = (entry.file.display(), short(&new.component.hash()));
-        match new.prepared {
-            Ok(prepared) => {
-                let news = format!("new version of {file} takes over version={version}");
-                entry.component = Some(new.component);
-                self.orders.push_back(Order { id: entry.id, command: Command::Swap(Box::new(prepared)), news });
+        let (service, file, short) = (entry.config.name.as_str(), entry.file.display(), version.short());
+        let command = match fate {
+            Fate::Started(prepared) => entry.give(*prepared),
+            Fate::Failed(fault) => {
+                warn!(
+                    service,
+                    version = short,
+                    "{file}: the new version did not start, the running one stays: {fault}"
+                );
+                Command::Note(Some(version), What::Refused, fault.to_string())
             }
-            Err(fault) => {
-                warn!(service, version, "{file}: the new version did not start, the running one stays: {fault}");
+            Fate::Refused => {
+                let reason = "it was rolled back, and is not taken again until the file has other bytes";
+                return warn!(service, version = short, "{file}: the running version stays: {reason}");
             }
-        }
+            Fate::Same => Command::Forgive,
+        };
+        self.orders.push_back(Order { id, command });
     }
 }
 
@@ -202,8 +270,24 @@ async fn due(interval: &mut Option<Interval>) {
 }
 
 impl Entry {
-    fn hash(&self) -> Option<Hash> {
-        self.component.as_ref().map(Component::hash)
+    /// The component that runs, or is about to; `None` while none could be loaded.
+    fn component(&self) -> Option<Component> {
+        let standing = self.handle.standing();
+        let given = self.given.as_ref().filter(|given| given.number > standing.concluded);
+        given.map(|given| given.component.clone()).or(standing.component)
+    }
+
+    fn version(&self) -> Option<Version> {
+        self.component().map(|component| component.version())
+    }
+
+    /// The command that has a started instance take over.
+    fn give(&mut self, prepared: Prepared) -> Command {
+        let component = prepared.component.clone();
+        let number = self.given.as_ref().map_or(0, |given| given.number) + 1;
+        self.given = Some(Given { number, component });
+        let (config, setting) = (self.config.clone(), self.setting.clone());
+        Command::Swap(Box::new(Swap { number, config, setting, prepared, back: None }))
     }
 }
 
@@ -214,31 +298,41 @@ async fn hand_over(orders: &mut VecDeque<Order>, entries: &[Entry]) {
     if let Some(entry) = entry {
         entry.handle.room().await;
     }
-    if let (Some(order), Some(entry)) = (orders.pop_front(), entry)
-        && entry.handle.give(order.command)
-    {
-        info!(service = entry.config.name.as_str(), "{}", order.news);
+    if let (Some(order), Some(entry)) = (orders.pop_front(), entry) {
+        // a service that has ended has no use for it
+        entry.handle.give(order.command);
     }
-}
-
-/// Enough of a hash to tell versions apart in a log.
-fn short(hash: &Hash) -> String {
-    hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn replacements(
     host: &Arc<guest::Host>,
     pool: &tokio::runtime::Handle,
     file: &Path,
-    users: Vec<(ServiceId, Option<Hash>, Arc<Setting>)>,
+    kept: Option<(Archive, HashSet<Version>)>,
+    users: Vec<User>,
 ) -> Result<Vec<Replacement>, LoadError> {
-    let component = load(host, pool, file).await?;
+    let archive = kept.as_ref().map(|(archive, _)| archive.clone());
+    if let Some((archive, kept)) = kept {
+        pool.spawn_blocking(move || {
+            if let Err(error) = archive.tidy(&kept) {
+                warn!("versions that nobody keeps stay on disk: {error}");
+            }
+        });
+    }
+    let component = load(host, pool, file, archive).await?;
+    let version = component.version();
     let mut replacements = Vec::new();
-    for (id, running, setting) in users {
-        if running != Some(component.hash()) {
-            let prepared = service::prepare(component.clone(), setting.clone()).await;
-            replacements.push(Replacement { id, component: component.clone(), setting, prepared });
-        }
+    for User { id, running, refused, setting } in users {
+        let fate = match version {
+            same if running == Some(same) && refused.is_none() => continue,
+            same if running == Some(same) => Fate::Same,
+            bad if refused == Some(bad) => Fate::Refused,
+            _ => match service::prepare(component.clone(), setting.clone()).await {
+                Ok(prepared) => Fate::Started(Box::new(prepared)),
+                Err(fault) => Fate::Failed(fault),
+            },
+        };
+        replacements.push(Replacement { id, version, setting, fate });
     }
     Ok(replacements)
 }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::place;
 
-/// The version that stands in the guest `contract-lifecycle`.
+/// The version that stands in the guests `contract-lifecycle` and `contract-swap`.
 pub const FIRST_VERSION: &str = "version-0000000001";
 
 /// The component of the guest `name`.
@@ -28,10 +28,22 @@ pub fn marked(component: &[u8], mark: u8) -> Vec<u8> {
 /// # Errors
 /// When the guest is not built or its version is not found.
 pub fn lifecycle(number: u32) -> Result<Vec<u8>> {
-    let mut bytes = component("contract-lifecycle")?;
+    versioned("contract-lifecycle", number)
+}
+
+/// The guest `contract-swap` with another version, as it says it itself.
+///
+/// # Errors
+/// When the guest is not built or its version is not found.
+pub fn swap(number: u32) -> Result<Vec<u8>> {
+    versioned("contract-swap", number)
+}
+
+fn versioned(guest: &str, number: u32) -> Result<Vec<u8>> {
+    let mut bytes = component(guest)?;
     let (old, new) = (FIRST_VERSION.as_bytes(), version(number));
     let places: Vec<usize> = (0..bytes.len() - old.len()).filter(|at| bytes[*at..].starts_with(old)).collect();
-    ensure!(!places.is_empty(), "contract-lifecycle has no {FIRST_VERSION} in it");
+    ensure!(!places.is_empty(), "{guest} has no {FIRST_VERSION} in it");
     for at in places {
         bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
     }

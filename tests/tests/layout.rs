@@ -18,8 +18,11 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "config",
             "mailbox",
             "router",
+            "service::compatibility",
             "service::lifecycle",
             "session::loops",
+            "service::probation",
+            "service::versions",
             "session::packet",
             "session::retained",
             "session::state",
@@ -29,7 +32,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ),
     ("machines", &["guest", "session::codec", "session::link"]),
     ("actors", &["presence", "requests", "service", "session", "store", "supervisor", "timers", "watch"]),
-    ("surfaces", &["broker", "daemon", "logging"]),
+    ("surfaces", &["broker", "control", "daemon", "logging"]),
     ("wiring", &["app", "cli", "lib", "main"]),
 ];
 

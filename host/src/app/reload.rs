@@ -277,7 +277,8 @@ impl<'a> House<'a> {
             warn!(service = name.as_str(), "what it has not handled of earlier is not looked up: {error}");
             Vec::new()
         });
-        let one = start::prepared(id, ready, service::kept(kept));
+        let book = self.means.shared.book(&name).await;
+        let one = start::prepared(id, ready, book, service::kept(kept));
         // a former service of this name may still be saying goodbye under the identifier without number
         let suffix = format!("{}-{}", one.config.name, id.0);
         let added = match self.sessions.add(id, suffix, &one.config) {

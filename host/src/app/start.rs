@@ -16,9 +16,10 @@ use crate::guest::{self, Component, Setting};
 use crate::mailbox::{self, Delivery, Mailbox};
 use crate::message::Subscription;
 use crate::router::ServiceId;
+use crate::service::versions::{Book, Version};
 use crate::service::{self, Announced, First, Parts, Presence, Shared};
 use crate::store::Numbered;
-use crate::supervisor::load::{LoadError, load};
+use crate::supervisor::load::{LoadError, load, load_kept};
 use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
 use crate::timers;
@@ -36,8 +37,8 @@ pub struct Loaded {
     pub setting: Arc<Setting>,
     /// Its component file.
     pub file: PathBuf,
-    /// Its component; `None` when it could not be loaded.
-    pub component: Option<Component>,
+    /// The versions that it had before.
+    pub book: Book,
     /// How it begins.
     pub first: First,
     /// What it is subscribed to from the beginning.
@@ -46,6 +47,14 @@ pub struct Loaded {
     pub mailbox: (mailbox::Sender, Mailbox),
     /// Messages of an earlier run, or of an earlier time in this one, that it has not handled.
     pub aside: Vec<Delivery>,
+}
+
+/// What an earlier run knew of a service.
+struct Past {
+    /// Its versions.
+    book: Book,
+    /// Messages that it has not handled.
+    aside: Vec<Delivery>,
 }
 
 /// Loads and starts every service. One that fails is said in the log and waits for a better file; the others run.
@@ -65,12 +74,18 @@ pub async fn load_all(
         let Some(file) = config.component.clone() else {
             bail!("services.{}: has no component; write component: <file.wasm>", config.name)
         };
+        let archive = (config.swap.versions > 0).then(|| shared.store.archive().clone());
         if !components.contains_key(&file) {
-            components.insert(file.clone(), load(host, pool, &file).await);
+            components.insert(file.clone(), load(host, pool, &file, archive.clone()).await);
         }
-        let component = components.get(&file).and_then(|result| result.as_ref().ok()).cloned();
-        let kept = service::kept(aside.remove(&config.name).unwrap_or_default());
-        loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, pool, shared, kept).await);
+        let mut component = components.get(&file).and_then(|result| result.as_ref().ok()).cloned();
+        let book = shared.book(&config.name).await;
+        if let Some(bad) = component.as_ref().map(Component::version).filter(|version| book.refused() == Some(*version))
+        {
+            component = put_back(host, pool, &config, &book, bad, shared).await.or(component);
+        }
+        let past = Past { book, aside: service::kept(aside.remove(&config.name).unwrap_or_default()) };
+        loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, past, pool, shared).await);
     }
     let all_failed = components.values().all(Result::is_err);
     let mut failed = loaded.iter().filter_map(|one| Some((one, components.remove(&one.file)?.err()?)));
@@ -83,17 +98,42 @@ pub async fn load_all(
     Ok(loaded)
 }
 
+/// The version that runs in place of the one in the file, which was rolled back in an earlier run of the host.
+async fn put_back(
+    host: &Arc<guest::Host>,
+    pool: &Handle,
+    config: &config::Service,
+    book: &Book,
+    bad: Version,
+    shared: &Shared,
+) -> Option<Component> {
+    let (service, bad, good) = (config.name.as_str(), bad.short(), book.running()?);
+    match load_kept(host, pool, good, shared.store.archive()).await {
+        Ok(component) => {
+            let good = good.short();
+            warn!(service, "version {bad} of its file was rolled back: {good} runs until the file has other bytes");
+            Some(component)
+        }
+        Err(error) => {
+            error!(
+                service,
+                "version {bad} of its file was rolled back, but runs: the one that was put back is lost: {error}"
+            );
+            None
+        }
+    }
+}
+
 async fn begin(
     id: ServiceId,
     config: config::Service,
     file: PathBuf,
     component: Option<Component>,
+    past: Past,
     pool: &Handle,
     shared: &Shared,
-    aside: Vec<Delivery>,
 ) -> Loaded {
     let setting = Arc::new(shared.setting(&config).await);
-    let running = component.clone();
     let first = match component {
         None => First::Nothing,
         Some(component) => match pool.spawn(service::prepare(component.clone(), setting.clone())).await {
@@ -115,18 +155,18 @@ async fn begin(
         warn_idle(&config, effects);
     }
     let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
-    Loaded { id, config: Arc::new(config), setting, file, component: running, first, subscriptions, mailbox, aside }
+    let Past { book, aside } = past;
+    Loaded { id, config: Arc::new(config), setting, file, book, first, subscriptions, mailbox, aside }
 }
 
 /// A service whose instance was started already: one that a new configuration brings.
-pub fn prepared(id: ServiceId, ready: Ready, aside: Vec<Delivery>) -> Loaded {
+pub fn prepared(id: ServiceId, ready: Ready, book: Book, aside: Vec<Delivery>) -> Loaded {
     let Ready { config, setting, file, prepared } = ready;
     warn_idle(&config, &prepared.effects);
     let subscriptions = service::subscriptions(&config, &prepared.effects);
     let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
-    let component = Some(prepared.component.clone());
     let first = First::Prepared(Box::new(prepared));
-    Loaded { id, config, setting, file, component, first, subscriptions, mailbox, aside }
+    Loaded { id, config, setting, file, book, first, subscriptions, mailbox, aside }
 }
 
 fn warn_idle(config: &config::Service, effects: &Effects) {
@@ -177,7 +217,8 @@ pub async fn services(
     for one in loaded {
         entries.push(run(one, around, true).await?);
     }
-    Ok(Supervisor::new(host, around.pool.clone(), entries, watch, around.intervals.statistics))
+    let store = around.shared.store.clone();
+    Ok(Supervisor::new(host, around.pool.clone(), entries, watch, store, around.intervals.statistics))
 }
 
 /// Makes one service run; `attached`: its routes are in place already.
@@ -185,7 +226,7 @@ pub async fn services(
 /// # Errors
 /// When its base topic leaves no room for `online`.
 pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyhow::Result<Entry> {
-    let Loaded { id, config, setting, file, component, first, mailbox, aside, .. } = one;
+    let Loaded { id, config, setting, file, book, first, mailbox, aside, .. } = one;
     let (session, expiry) = around.sessions.presence(id);
     let announced = Announced {
         session,
@@ -205,6 +246,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
         attached,
         session: around.sessions.main(),
         timers: around.clock.clone(),
+        book,
         presence,
         store: around.shared.store.clone(),
         protocol: around.shared.protocol,
@@ -212,5 +254,5 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
     };
     let (handle, task) = service::service(parts, first);
     tokio::spawn(task);
-    Ok(Entry { id, config, setting, file, component, handle })
+    Ok(Entry { id, config, setting, file, given: None, handle })
 }

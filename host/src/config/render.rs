@@ -10,7 +10,7 @@ use super::limits::{WHEN_FAILING, WHEN_FULL};
 use super::logging::{FORMATS, show_level};
 use super::units::{show_duration, show_size};
 use super::{
-    Broker, Config, Connection, Credentials, EmbeddedBroker, Limits, Protocol, Service, Transport, availability,
+    Broker, Config, Connection, Credentials, EmbeddedBroker, Limits, Protocol, Service, Swap, Transport, availability,
     grants, offline,
 };
 use crate::message::Subscription;
@@ -155,6 +155,7 @@ fn service(service: &Service, secrets: Secrets) -> Map<String, Value> {
     section.insert("dead_letter".into(), dead_letter.map_or(false.into(), Value::from));
     let further: Vec<Value> = service.availability.iter().map(availability::show).collect();
     section.insert("availability".into(), further.into());
+    section.insert("swap".into(), swap(&service.swap));
     add(&mut section, "import_state", service.import_state.as_deref().map(path));
     add(&mut section, "log_level", service.log_level.map(|level| show_level(level).into()));
     section.insert("limits".into(), limits(&service.limits));
@@ -189,6 +190,17 @@ fn limits(limits: &Limits) -> Value {
         "subscriptions": limits.subscriptions,
         "timers": limits.timers,
         "state": bytes(limits.state),
+    })
+}
+
+fn swap(swap: &Swap) -> Value {
+    json!({
+        "probation": show_duration(swap.probation),
+        "messages": swap.messages,
+        "faults": swap.faults,
+        "versions": swap.versions,
+        "saved": bytes(swap.saved),
+        "shadow": show_duration(swap.shadow),
     })
 }
 

@@ -6,8 +6,9 @@ use super::given::Given;
 use super::grants::grants;
 use super::limits::limits;
 use super::place::Place;
+use super::swap::swap;
 use super::yaml::Value;
-use super::{Grants, Limits, Service, json, logging, offline};
+use super::{Grants, Limits, Service, Swap, json, logging, offline};
 use crate::message::{Qos, Subscription};
 use crate::topic::{BaseTopic, Filter, Topic};
 
@@ -25,6 +26,7 @@ pub(super) fn plain(name: &str) -> Result<Service, String> {
         grants: Grants::default(),
         offline: Vec::new(),
         dead_letter: base(name)?.topic("dead-letter").ok(),
+        swap: Swap::default(),
         availability: Vec::new(),
         import_state: None,
         log_level: None,
@@ -52,6 +54,7 @@ pub(super) fn service(name: &str, given: Given<'_>, place: &Place) -> Option<Ser
     if let Some(given) = section.take("dead_letter") {
         service.dead_letter = dead_letter(&given, &service.base);
     }
+    service.swap = section.take("swap").map_or_else(Swap::default, |given| swap(given.section()));
     service.availability =
         section.take("availability").map_or_else(Vec::new, |given| availability(given, &service.base));
     service.import_state = section.take("import_state").and_then(|given| Some(place.path(given.text()?)));

@@ -43,6 +43,29 @@ impl Belongings {
         }
     }
 
+    /// The committed state. The values are shared, not copied.
+    pub fn state(&self) -> Vec<(String, Bytes)> {
+        self.values().map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// What has to change for the state to become `wanted`.
+    pub fn changes_to(&self, wanted: &[(String, Bytes)]) -> Vec<StateChange> {
+        let values = self.values();
+        let wanted: BTreeMap<&str, &Bytes> = wanted.iter().map(|(key, value)| (key.as_str(), value)).collect();
+        let gone = values.map.keys().filter(|key| !wanted.contains_key(key.as_str()));
+        let gone = gone.map(|key| StateChange { key: key.clone(), value: None });
+        let other = wanted.iter().filter(|(key, value)| values.map.get(**key) != Some(*value));
+        let other = other.map(|(key, value)| StateChange { key: (*key).to_owned(), value: Some((*value).clone()) });
+        gone.chain(other).collect()
+    }
+
+    /// Belongings of another owner that begin as these are, but with `state`.
+    pub fn copy_with(&self, state: &[(String, Bytes)]) -> Self {
+        let copy = Self::with_state(state.iter().cloned());
+        *copy.timers() = self.timers().clone();
+        copy
+    }
+
     /// The timers.
     pub fn timers(&self) -> MutexGuard<'_, TimerSet> {
         self.timers.lock().unwrap_or_else(PoisonError::into_inner)

@@ -15,6 +15,7 @@ use crate::guest::fault::Fault;
 use crate::guest::instance::Instance;
 use crate::guest::store::{Data, Setting};
 use crate::guest::ticker::Ticker;
+use crate::service::versions::Version;
 
 /// Why bytes are not a component that can run here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,12 +49,24 @@ pub enum Optional {
     Delivered,
     /// `config-changed`.
     ConfigChanged,
+    /// `save`.
+    Save,
+    /// `load`.
+    Load,
 }
 
 impl Optional {
     /// All of them, in the order of [`Exports`].
-    pub const ALL: [Self; 6] =
-        [Self::Start, Self::Stop, Self::Connected, Self::Disconnected, Self::Delivered, Self::ConfigChanged];
+    pub const ALL: [Self; 8] = [
+        Self::Start,
+        Self::Stop,
+        Self::Connected,
+        Self::Disconnected,
+        Self::Delivered,
+        Self::ConfigChanged,
+        Self::Save,
+        Self::Load,
+    ];
 
     /// Its name in the WIT.
     pub const fn name(self) -> &'static str {
@@ -64,6 +77,8 @@ impl Optional {
             Self::Disconnected => "disconnected",
             Self::Delivered => "delivered",
             Self::ConfigChanged => "config-changed",
+            Self::Save => "save",
+            Self::Load => "load",
         }
     }
 }
@@ -147,6 +162,11 @@ impl Component {
     /// The SHA-256 of the file's bytes.
     pub fn hash(&self) -> [u8; 32] {
         self.0.hash
+    }
+
+    /// The version that it is.
+    pub fn version(&self) -> Version {
+        Version::new(self.0.hash)
     }
 }
 

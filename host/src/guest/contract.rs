@@ -177,6 +177,8 @@ fn own_interface(
 /// The shape of an export.
 fn exported(name: &str) -> String {
     let parameters = match name {
+        "save" => return "func() -> list<u8>".to_owned(),
+        "load" => "list<u8>",
         "handle" => "string, list<u8>",
         "connected" => "bool",
         "delivered" => &format!("u64, {OUTCOME}"),

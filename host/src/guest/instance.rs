@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use wasmtime::component::{ComponentNamedList, Func, InstancePre, Lower};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
+use crate::config::Limits;
 use crate::effects::{DueTimer, Effects};
 use crate::guest::bindings::Service;
 use crate::guest::bindings::miqro::service::messaging::DeliveryOutcome;
@@ -22,6 +24,7 @@ use crate::guest::pause::Pause;
 use crate::guest::store::{Current, Data, Setting};
 use crate::guest::ticker::{TICK, Ticker, Turn};
 use crate::message::{Message, Outcome, Token};
+use crate::topic::Filter;
 
 /// Ticks until a call first yields: after one to two milliseconds, so that a call that begins just before a tick is not
 /// taken off the message path for it.
@@ -61,6 +64,8 @@ pub enum Call {
     Delivered(Token, Outcome),
     /// `config-changed`.
     ConfigChanged,
+    /// `load`, with what another instance has saved. Nothing happens when the guest does not export it.
+    Load(Bytes),
 }
 
 /// A guest that is ready to be called.
@@ -147,7 +152,39 @@ impl Instance {
                 self.optional(Optional::Delivered, (token.0.get(), outcome)).await
             }
             Call::ConfigChanged => self.optional(Optional::ConfigChanged, ()).await,
+            Call::Load(saved) => self.optional(Optional::Load, (&*saved,)).await,
         }
+    }
+
+    /// Runs `save`: its bytes; `None` when the guest does not export it. Gives the instance back unless it is dead. What the guest
+    /// asked for meanwhile is dropped. As `call`, it must be polled within a tokio runtime with timers.
+    pub async fn save(mut self: Box<Self>) -> (Option<Box<Self>>, Result<Option<Vec<u8>>, Fault>) {
+        let Some(function) = self.exports.optional[Optional::Save as usize] else { return (Some(self), Ok(None)) };
+        self.turn.begin();
+        let (limits, pause) = (self.store.data().setting.limits.clone(), self.store.data().pause.clone());
+        // the bytes come out of the guest's memory, which is bounded
+        self.store.set_hostcall_fuel(limits.memory.saturating_add(HOSTCALL_SLACK));
+        let outcome = within(limits.call, &pause, self.saved(function)).await;
+        self.turn.end();
+        self.store.set_hostcall_fuel(fuel(&limits));
+        self.store.data_mut().roll_back();
+        match outcome {
+            Ok(bytes) => (Some(self), Ok(Some(bytes))),
+            Err(error) => (None, Err(Fault::of_running(&error))),
+        }
+    }
+
+    async fn saved(&mut self, function: Func) -> wasmtime::Result<Vec<u8>> {
+        self.store.set_epoch_deadline(FIRST_YIELD);
+        self.store.data_mut().open(None, Vec::new());
+        let function = function.typed::<(), (Vec<u8>,)>(&self.store)?;
+        let (bytes,) = function.call_async(&mut self.store, ()).await?;
+        Ok(bytes)
+    }
+
+    /// The filters that the guest has subscribed to itself.
+    pub fn subscriptions(&self) -> Vec<Filter> {
+        self.store.data().subscriptions.keys().cloned().collect()
     }
 
     /// The arguments are written from the message's own buffers into the guest's memory.
@@ -172,8 +209,13 @@ impl Instance {
     }
 }
 
+/// Bytes that one host call may move.
+fn fuel(limits: &Limits) -> usize {
+    limits.payload.saturating_add(HOSTCALL_SLACK)
+}
+
 fn store(pre: &InstancePre<Data>, setting: Arc<Setting>, delivered: bool) -> Result<Store<Data>, Fault> {
-    let fuel = setting.limits.payload.saturating_add(HOSTCALL_SLACK);
+    let fuel = fuel(&setting.limits);
     let mut store = Store::new(pre.engine(), Data::new(setting, delivered)?);
     store.limiter(|data| &mut data.limiter);
     store.set_hostcall_fuel(fuel);

@@ -23,6 +23,11 @@ impl<K: Eq + Hash + Clone, V> Ledger<K, V> {
         self.entries.len()
     }
 
+    /// What is there, uncommitted changes included, in no order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.entries.keys()
+    }
+
     /// Whether `key` is there.
     pub(super) fn contains(&self, key: &K) -> bool {
         self.entries.contains_key(key)

@@ -14,6 +14,8 @@ use crate::guest::{Belongings, Requests, Setting};
 use crate::store::{Store, StoreError};
 use crate::topic::Topic;
 
+use super::versions::Book;
+
 /// What services share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Shared {
@@ -70,6 +72,17 @@ impl Shared {
             discovery_prefix: self.discovery_prefix.clone(),
             belongings: self.belongings(config).await,
             requests: Some(self.requests.clone()),
+        }
+    }
+
+    /// The versions that the service had before, as far as they are known.
+    pub async fn book(&self, service: &str) -> Book {
+        match self.store.book(service).await {
+            Ok(book) => book.unwrap_or_default(),
+            Err(error) => {
+                warn!(service, "its history is lost: {error}");
+                Book::default()
+            }
         }
     }
 

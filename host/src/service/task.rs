@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -19,7 +19,7 @@ use crate::mailbox::{self, Mailbox, Next};
 use crate::message::{Receipt, SubscriptionChange};
 use crate::router::ServiceId;
 use crate::session::{self, Commit};
-use crate::store::Store;
+use crate::store::{Record, Store};
 use crate::timers::{self, sleep_until};
 
 use super::backlog::{Backlog, Tried};
@@ -28,12 +28,15 @@ use super::drops::Drops;
 use super::lifecycle::{Lifecycle, Status};
 use super::presence::Presence;
 use super::statistics::Statistics;
+use super::swap::Trial;
 use super::switch::Switch;
-use super::{Command, First, Parts, is_fixed};
+use super::versions::Book;
+use super::{Command, First, Parts, Standing, is_fixed};
 
 mod aside;
 mod ending;
 mod renewal;
+mod swapping;
 mod trying;
 mod work;
 
@@ -74,10 +77,21 @@ pub(super) struct Task {
     backlog: Backlog,
     /// What is in work, until it has ended well or was given up.
     hand: Option<Work>,
+    book: Arc<Book>,
+    /// The number of the last swap.
+    concluded: u64,
+    standing: watch::Sender<Standing>,
+    /// While a new version is on probation.
+    trial: Option<Box<Trial>>,
 }
 
 impl Task {
-    pub(super) fn new(parts: Parts, commands: mpsc::Receiver<Command>, status: watch::Sender<Status>) -> Self {
+    pub(super) fn new(
+        parts: Parts,
+        commands: mpsc::Receiver<Command>,
+        status: watch::Sender<Status>,
+        standing: watch::Sender<Standing>,
+    ) -> Self {
         let (sender, mailbox) = parts.mailbox;
         let switch = Switch::new(&parts.config);
         let mut backlog = Backlog::default();
@@ -105,6 +119,10 @@ impl Task {
             attached: parts.attached,
             backlog,
             hand: None,
+            book: Arc::new(parts.book),
+            concluded: 0,
+            standing,
+            trial: None,
         }
     }
 
@@ -117,12 +135,12 @@ impl Task {
     }
 
     async fn live(&mut self, first: First) -> Flow {
+        if let Some(component) = first.component() {
+            self.begin_book(component).await;
+        }
         match first {
-            First::Prepared(prepared) => self.install(*prepared).await,
-            First::Failed(component) => {
-                self.component = Some(component);
-                self.restart().await?;
-            }
+            First::Prepared(prepared) => self.install(*prepared, None).await,
+            First::Failed(_) => self.restart().await?,
             First::Nothing => self.set_status(Status::Waiting).await,
         }
         loop {
@@ -137,17 +155,20 @@ impl Task {
     async fn turn(&mut self) -> Flow {
         self.tell_drops();
         if self.instance.is_none() {
-            return self.pause(None).await;
+            // a save that faulted, or a start by command that failed, has left none
+            return if self.component.is_some() { self.revive(Duration::ZERO).await } else { self.pause(None).await };
         }
         if self.backlog.is_waiting() {
             return self.catch_up().await;
         }
         let (renewal, due) = (self.presence.renewal(), self.backlog.due());
+        let passes = self.trial.as_ref().map(|trial| trial.probation.until());
         tokio::select! {
             biased;
             command = self.commands.recv() => self.obey(command).await,
             () = sleep_until(due), if due.is_some() => self.catch_up().await,
             next = self.mailbox.next() => self.handle(next).await,
+            () = sleep_until(passes) => { self.pass_probation().await; Flow::Continue(()) }
             () = sleep_until(renewal) => { self.presence.renew().await; Flow::Continue(()) }
         }
     }
@@ -204,10 +225,21 @@ impl Task {
 
     async fn obey(&mut self, command: Option<Command>) -> Flow {
         match command {
-            Some(Command::Swap(prepared)) => {
-                self.stop_guest().await;
-                self.lifecycle.renewed();
-                self.install(*prepared).await;
+            Some(Command::Swap(swap)) => {
+                self.swap(*swap).await;
+                Flow::Continue(())
+            }
+            Some(Command::Restart(answer)) => {
+                // who no longer waits does not want to know
+                drop(answer.send(self.start_anew().await.map(Into::into)));
+                Flow::Continue(())
+            }
+            Some(Command::Note(version, what, note)) => {
+                self.write_book(|book, at| book.note(version, what, note, at)).await;
+                Flow::Continue(())
+            }
+            Some(Command::Forgive) => {
+                self.write_book(|book, _| book.forgive()).await;
                 Flow::Continue(())
             }
             Some(Command::Report) => {
@@ -216,11 +248,6 @@ impl Task {
             }
             Some(Command::Replay(deliveries)) => {
                 self.backlog.extend(deliveries);
-                Flow::Continue(())
-            }
-            Some(Command::Change(change)) => {
-                self.stop_guest().await;
-                self.change(*change).await;
                 Flow::Continue(())
             }
             Some(Command::Offer(offer)) => {
@@ -258,7 +285,7 @@ impl Task {
     /// Makes what a call asked for happen; all of it or nothing.
     async fn commit(&mut self, effects: Effects, receipt: Option<Receipt>) -> Result<(), Fault> {
         if !effects.state.is_empty() {
-            self.keep_state(effects.state).await?;
+            self.keep_state(effects.state, None).await?;
         }
         if !effects.timers.is_empty() {
             self.setting.belongings.timers().apply(effects.timers, Instant::now());
@@ -279,8 +306,8 @@ impl Task {
     }
 
     /// Puts changes of the state on disk. When that fails, the instance believes what is not so, and is given up.
-    async fn keep_state(&mut self, changes: Vec<StateChange>) -> Result<(), Fault> {
-        if let Err(error) = self.store.commit(&self.setting.name, changes.clone()).await {
+    async fn keep_state(&mut self, changes: Vec<StateChange>, record: Option<Record>) -> Result<(), Fault> {
+        if let Err(error) = self.store.commit_with(&self.setting.name, changes.clone(), record).await {
             self.instance = None;
             return Err(Fault::State(error.to_string()));
         }

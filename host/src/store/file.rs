@@ -12,8 +12,9 @@ use tracing::error;
 
 use super::letters::{self, ASIDE};
 use super::record;
-use super::{Contents, Order, StoreError};
+use super::{Contents, Left, Order, StoreError, versions};
 use crate::bug;
+use crate::service::versions::{Book, Version};
 use crate::session::state::Kept;
 
 /// Values by service and key.
@@ -69,7 +70,7 @@ impl File {
 
     /// Writes everything in one transaction.
     pub(super) fn write(&mut self, orders: &[Order]) -> Result<(), StoreError> {
-        if orders.iter().all(|order| matches!(order, Order::Close(_) | Order::Ask(..))) {
+        if !orders.iter().any(Order::writes) {
             return Ok(());
         }
         self.within(|transaction| orders.iter().try_for_each(|order| carry_out(transaction, order)))
@@ -102,6 +103,18 @@ impl File {
         first
     }
 
+    /// What was kept about the versions of `service`.
+    pub(super) fn book(&self, service: &str) -> Result<Option<Book>, StoreError> {
+        let Some(database) = &self.database else { return Ok(None) };
+        versions::book(database, service).map_err(|error| self.error(error.to_string()))
+    }
+
+    /// What `version` of `service` left.
+    pub(super) fn left(&self, service: &str, version: Version) -> Result<Left, StoreError> {
+        let Some(database) = &self.database else { return Ok(Left::default()) };
+        versions::left(database, service, version).map_err(|error| self.error(error.to_string()))
+    }
+
     fn create(&self) -> Result<Database, StoreError> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
@@ -114,6 +127,13 @@ impl File {
 
     fn error(&self, reason: impl Into<String>) -> StoreError {
         StoreError::File { path: self.path.clone(), reason: reason.into() }
+    }
+}
+
+impl Order {
+    /// Whether it changes the file.
+    fn writes(&self) -> bool {
+        matches!(self, Self::Commit { .. } | Self::Keep(_) | Self::Record(..))
     }
 }
 
@@ -170,7 +190,7 @@ fn transaction<T>(
 
 fn carry_out(transaction: &WriteTransaction, order: &Order) -> Result<(), redb::Error> {
     match order {
-        Order::Commit { service, changes, .. } => {
+        Order::Commit { service, changes, record, .. } => {
             let mut table = transaction.open_table(STATE)?;
             for change in changes {
                 match &change.value {
@@ -178,11 +198,12 @@ fn carry_out(transaction: &WriteTransaction, order: &Order) -> Result<(), redb::
                     None => drop(table.remove((service.as_str(), change.key.as_str()))?),
                 }
             }
-            Ok(())
+            record.as_ref().map_or(Ok(()), |record| versions::write(transaction, service, record))
         }
         Order::Keep(changes) => keep(transaction, changes),
-        // have a transaction of their own, and none
-        Order::Ask(..) | Order::Close(_) => Ok(()),
+        Order::Record(service, record) => versions::write(transaction, service, record),
+        // have a transaction of their own, or none
+        Order::Ask(..) | Order::Book(..) | Order::Left(..) | Order::Close(_) => Ok(()),
     }
 }
 

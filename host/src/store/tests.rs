@@ -6,6 +6,7 @@ use std::fs;
 
 use super::*;
 use crate::message::{Message, Qos};
+use crate::service::versions::What;
 use crate::topic::Topic;
 
 fn set(key: &str, value: &str) -> StateChange {
@@ -100,4 +101,36 @@ async fn a_second_host_is_refused_and_a_file_that_cannot_be_written_is_an_error(
     let (store, _) = Store::open(&blocked).unwrap();
     let error = store.commit("a", vec![set("x", "1")]).await.unwrap_err().to_string();
     assert!(error.contains("its directory cannot be made"), "{error}");
+}
+
+#[tokio::test]
+async fn the_book_and_what_former_versions_left_are_there_at_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let version = |number| Version::new([number; 32]);
+    let left = |text: &'static str| Left {
+        saved: Some(Bytes::from_static(text.as_bytes())),
+        state: vec![("a/b".to_owned(), Bytes::from_static(b"1"))],
+    };
+    let (store, _) = Store::open(&path).unwrap();
+    assert_eq!(store.book("a").await.unwrap(), None);
+    assert_eq!(store.left("a", version(1)).await.unwrap(), Left::default());
+    let mut book = Book::default();
+    for number in 1..=4 {
+        let former = book.run(version(number), What::Swapped, String::new(), 2, 0);
+        let record = Record { book: book.clone(), left: former.map(|former| (former, left("saved"))) };
+        match number {
+            4 => store.commit_with("a", vec![set("x", "1")], Some(record)).await.unwrap(),
+            _ => store.record("a", record).await,
+        }
+    }
+    store.record("ab", Record { book: Book::default(), left: None }).await;
+    store.close().await;
+    let (store, contents) = Store::open(&path).unwrap();
+    assert_eq!(entries(&contents, "a"), [("x".to_owned(), "1".to_owned())]);
+    assert_eq!(store.book("a").await.unwrap(), Some(book));
+    assert_eq!(store.left("a", version(3)).await.unwrap(), left("saved"));
+    assert_eq!(store.left("a", version(2)).await.unwrap(), left("saved"));
+    assert_eq!(store.left("a", version(1)).await.unwrap(), Left::default(), "it is no longer kept");
+    store.close().await;
 }

@@ -11,7 +11,9 @@ use tracing::{info, warn};
 use crate::config;
 use crate::guest::{self, Component, Optional, Setting};
 use crate::router::ServiceId;
-use crate::service::{self, Asker, Change, Command, Shared};
+use crate::service::{self, Asker, Command, Shared};
+
+use crate::store::Archive;
 
 use super::load::{LoadError, load};
 use super::{Entry, Order, Supervisor};
@@ -107,9 +109,12 @@ pub async fn prepare(
         }
         let name = config.name.clone();
         let file = config.component.clone().ok_or_else(|| Refusal::NoComponent(name.clone()))?;
-        let component = match running.iter().find(|runs| runs.file == file) {
+        let own = running.iter().find(|runs| runs.file == file && runs.config.name == name);
+        let component = match own.or_else(|| running.iter().find(|runs| runs.file == file)) {
             Some(runs) => runs.component.clone(),
-            None => load(host, pool, &file).await.map_err(|source| Refusal::Load { name: name.clone(), source })?,
+            None => load(host, pool, &file, archive(&config, shared))
+                .await
+                .map_err(|source| Refusal::Load { name: name.clone(), source })?,
         };
         let setting = Arc::new(shared.setting(&config).await);
         let started = pool.spawn(service::prepare(component, setting.clone())).await;
@@ -120,6 +125,11 @@ pub async fn prepare(
     // last, because who has agreed runs with its new section at once
     let agreed = offer(offers).await?;
     Ok(Prepared { ready, agreed })
+}
+
+/// Where versions of the service are kept, if they are.
+fn archive(config: &config::Service, shared: &Shared) -> Option<Archive> {
+    (config.swap.versions > 0).then(|| shared.store.archive().clone())
 }
 
 /// Offers new sections to guests that run; when one refuses, those before it are given their former ones again.
@@ -161,7 +171,7 @@ impl Supervisor {
                 config: entry.config.clone(),
                 setting: entry.setting.clone(),
                 file: entry.file.clone(),
-                component: entry.component.clone()?,
+                component: entry.component()?,
                 asker: entry.handle.asker(),
             })
         };
@@ -191,12 +201,10 @@ impl Supervisor {
     pub fn change(&mut self, id: ServiceId, ready: Ready) {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else { return };
         let Ready { config, setting, file, prepared } = ready;
-        let component = prepared.component.clone();
-        let older = entry.file == file && entry.hash() != Some(component.hash());
-        (entry.config, entry.setting, entry.file) = (config.clone(), setting.clone(), file.clone());
-        entry.component = Some(component);
-        let command = Command::Change(Box::new(Change { config, setting, prepared }));
-        self.orders.push_back(Order { id, command, news: "runs with its new configuration".to_owned() });
+        let older = entry.file == file && entry.version() != Some(prepared.component.version());
+        (entry.config, entry.setting, entry.file) = (config, setting, file.clone());
+        let command = entry.give(prepared);
+        self.orders.push_back(Order { id, command });
         if older {
             // a new version has taken over while this was prepared with the former one
             self.prepare(file);

@@ -86,7 +86,7 @@ pub use messaging::{
 };
 pub use request::{Request, Response, request};
 pub use runtime::Runtime;
-pub use service::{Handler, IntoFlow, IntoOutcome, LoopSpec, Service, TimerSpec, Timing};
+pub use service::{Handler, IntoFlow, IntoOutcome, IntoSaved, LoopSpec, Service, TimerSpec, Timing};
 pub use span::Span;
 pub use timers::Loop;
 

@@ -110,6 +110,27 @@ impl<S: Service> Runtime<S> {
         outcome
     }
 
+    /// What is handed over to the next version.
+    ///
+    /// # Errors
+    ///
+    /// The service's own.
+    pub fn save(&mut self) -> std::result::Result<Vec<u8>, String> {
+        let saved = self.service.save();
+        // whatever it asked for is not done
+        registry::finish(false);
+        saved.map_err(|error| error.to_string())
+    }
+
+    /// Takes over what the former version has handed over.
+    ///
+    /// # Errors
+    ///
+    /// The service's own.
+    pub fn load(&mut self, state: &[u8]) -> Outcome {
+        finish(self.service.load(state))
+    }
+
     /// The service itself, for tests.
     pub fn service(&mut self) -> &mut S {
         &mut self.service

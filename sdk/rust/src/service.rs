@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 
 use crate::bindings::messaging::DeliveryOutcome;
+use crate::encode::Encode;
 use crate::error::{Error, Result};
 use crate::message::Message;
 use crate::messaging::Token;
@@ -77,6 +78,24 @@ pub trait Service: Sized + 'static {
     ///
     /// Refuse the change.
     fn config_changed(&mut self) -> Result {
+        Ok(())
+    }
+
+    /// What the version that takes this one's place gets to `load`.
+    ///
+    /// # Errors
+    ///
+    /// Keep this version.
+    fn save(&mut self) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+
+    /// Takes over what the former version has saved.
+    ///
+    /// # Errors
+    ///
+    /// Keep the former version.
+    fn load(&mut self, _state: &[u8]) -> Result {
         Ok(())
     }
 
@@ -156,6 +175,28 @@ impl IntoOutcome for () {
 impl<T, E: Into<Error>> IntoOutcome for std::result::Result<T, E> {
     fn into_outcome(self) -> Result {
         self.map(drop).map_err(Into::into)
+    }
+}
+
+/// What a method that saves may return: a value that can be a payload, or a result of one.
+pub trait IntoSaved {
+    /// The bytes that are handed over.
+    ///
+    /// # Errors
+    ///
+    /// The method's own, or when the value cannot be JSON.
+    fn into_saved(self) -> Result<Vec<u8>>;
+}
+
+impl<T: Encode> IntoSaved for T {
+    fn into_saved(self) -> Result<Vec<u8>> {
+        self.encode().map(std::borrow::Cow::into_owned)
+    }
+}
+
+impl<T: Encode, E: Into<Error>> IntoSaved for std::result::Result<T, E> {
+    fn into_saved(self) -> Result<Vec<u8>> {
+        self.map_err(Into::into)?.into_saved()
     }
 }
 

@@ -238,3 +238,45 @@ fn a_payload_may_be_anything_and_space_is_not_stripped() {
     host.send("tree/1/x", &b"\xff\xfe \n"[..]).unwrap();
     host.expect_next("tree", "1 x 4");
 }
+
+/// Counts, and hands its count over; a count above 2 is too much for it.
+#[derive(Default)]
+struct Count(u32);
+
+#[service]
+impl Count {
+    #[handle("count")]
+    fn count(&mut self) -> Result {
+        self.0 += 1;
+        publish("counted", self.0)
+    }
+
+    #[save]
+    fn save(&self) -> Result<u32> {
+        publish("saved", self.0)?;
+        if self.0 == 0 { Err(Error::new("nothing counted")) } else { Ok(self.0) }
+    }
+
+    #[load]
+    fn load(&mut self, count: u32) -> Result {
+        publish("loaded", count)?;
+        self.0 = count;
+        if count > 2 { Err(Error::new("too many")) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn what_is_saved_is_loaded_by_the_next_version() {
+    let mut host = TestHost::<Count>::start().unwrap();
+    host.send("count", "").unwrap();
+    host.expect_next("counted", 1);
+    let mut host = host.swap::<Count>().unwrap();
+    host.expect_next("loaded", 1);
+    host.send("count", "").unwrap();
+    host.expect_next("counted", 2);
+    host.send("count", "").unwrap();
+    host.expect_next("counted", 3);
+    assert_eq!(host.swap::<Count>().err().unwrap(), "too many");
+    let host = TestHost::<Count>::start().unwrap();
+    assert_eq!(host.swap::<Count>().err().unwrap(), "nothing counted");
+}

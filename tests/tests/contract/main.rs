@@ -21,6 +21,7 @@ macro_rules! cases {
 mod config;
 mod connection;
 mod current_message;
+mod hand_over;
 mod log;
 mod publish;
 mod request;
@@ -35,10 +36,11 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use miqro_tests::place;
 
-const COVERED: [&[&str]; 10] = [
+const COVERED: [&[&str]; 11] = [
     config::COVERED,
     connection::COVERED,
     current_message::COVERED,
+    hand_over::COVERED,
     log::COVERED,
     publish::COVERED,
     request::COVERED,

@@ -57,6 +57,14 @@ impl Guest for Full {
         publish("delivered", &json!({ "token": token, "outcome": outcome }).to_string())
     }
 
+    fn save() -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn load(_saved: Vec<u8>) -> Outcome {
+        Ok(())
+    }
+
     fn config_changed() -> Outcome {
         let section = command(config::get().as_bytes())?;
         if section["refuse_change"].is_string() {

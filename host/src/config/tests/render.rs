@@ -12,7 +12,7 @@ use super::yaml::any_section;
 use super::{load, quiet};
 use crate::config::{
     Availability, Broker, Config, Connection, Credentials, Directory, EmbeddedBroker, Grants, HttpGrant, Level, Limits,
-    LogFormat, Logging, OutboxLimits, Protocol, Selection, Service, Tls, Transport, WhenFailing, WhenFull,
+    LogFormat, Logging, OutboxLimits, Protocol, Selection, Service, Swap, Tls, Transport, WhenFailing, WhenFull,
 };
 use crate::message::{Qos, Subscription};
 use crate::offline::{OfflinePolicy, OfflineRule, Overflow};
@@ -135,6 +135,15 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn swap()(
+        (probation, messages, faults) in (millis(0..1_000_000), any::<u64>(), any::<u32>()),
+        (versions, saved, shadow) in (0..=100usize, 0..1_000_000_000usize, millis(0..1_000_000)),
+    ) -> Swap {
+        Swap { probation, messages, faults, versions, saved, shadow }
+    }
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
     "(\\$share/g/)?[a-z+]/[a-z #'-]{1,5}x(/#)?".prop_filter_map("no filter", |text| Filter::new(&text).ok())
 }
@@ -179,6 +188,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         option::of(path()),
         prop::collection::vec(directory(), 0..2),
         prop::collection::vec(http(), 0..3),
+        swap(),
     );
     let parts =
         (option::of(path()), word(), subscriptions, limits(), grants, option::of(level()), any_section(), outage);
@@ -204,6 +214,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         dead_letter: BaseTopic::new(&base).unwrap().topic("lost").ok(),
         availability: outage.1,
         import_state: outage.2,
+        swap: outage.5,
         secrets: Vec::new(),
     })
 }

@@ -62,12 +62,12 @@ fn the_sample_with_every_setting_in_use_loads_with_the_embedded_broker() {
 /// The keys that a section accepts, as its problem about an unknown one lists them.
 #[test]
 fn the_sample_covers_every_key() {
-    let wrong = "zzzzzzzz: 1\nbroker: {zzzzzzzz: 1, reconnect: {zzzzzzzz: 1}, outbox: {zzzzzzzz: 1}, embedded: {zzzzzzzz: 1, users: [{zzzzzzzz: 1}]}}\nlog: {zzzzzzzz: 1}\nservices: {a: {limits: {zzzzzzzz: 1, backoff: {zzzzzzzz: 1}}, grants: {zzzzzzzz: 1}, subscriptions: [{zzzzzzzz: 1}]}}\n";
+    let wrong = "zzzzzzzz: 1\nbroker: {zzzzzzzz: 1, reconnect: {zzzzzzzz: 1}, outbox: {zzzzzzzz: 1}, embedded: {zzzzzzzz: 1, users: [{zzzzzzzz: 1}]}}\nlog: {zzzzzzzz: 1}\nservices: {a: {limits: {zzzzzzzz: 1, backoff: {zzzzzzzz: 1}}, grants: {zzzzzzzz: 1}, swap: {zzzzzzzz: 1}, subscriptions: [{zzzzzzzz: 1}]}}\n";
     let elsewhere = "broker: {host: b}\nauth: {zzzzzzzz: 1}\ntls: {zzzzzzzz: 1}\n";
     let problems = [problems(wrong), problems(elsewhere)].join("\n");
     let lists: Vec<&str> = problems.lines().filter_map(|line| Some(line.split_once("accepted: ")?.1)).collect();
-    assert_eq!(lists.len(), 13, "{problems}");
-    let service = ["component", "data_topic", "subscriptions", "limits", "grants", "log_level"];
+    assert_eq!(lists.len(), 14, "{problems}");
+    let service = ["component", "data_topic", "subscriptions", "limits", "grants", "swap", "log_level"];
     for key in lists.iter().flat_map(|list| list.split(", ")).chain(service) {
         let mut words = SAMPLE.split(|c: char| !c.is_ascii_lowercase() && c != '_');
         assert!(words.any(|word| word == key), "{key} is not in the sample");

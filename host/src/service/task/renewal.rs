@@ -13,17 +13,17 @@ use crate::guest::{Call, Fault, Setting};
 use crate::mailbox;
 use crate::message::SubscriptionChange;
 use crate::service::lifecycle::{Lifecycle, Status};
-use crate::service::{Change, Offer, Prepared, subscriptions};
+use crate::service::{Offer, Prepared, subscriptions};
 use crate::session::{self, Commit};
+use crate::store::Record;
 use crate::timers::set::TimerSet;
 
 impl Task {
-    /// Puts a new section of the configuration in force, with the instance that was started with it.
-    pub(super) async fn change(&mut self, Change { config, setting, prepared }: Change) {
+    /// From now on this section of the configuration is in force.
+    pub(super) fn adopt(&mut self, config: Arc<config::Service>, setting: Arc<Setting>) {
         self.lifecycle = Lifecycle::new(&config.limits);
         self.sender.set_limits(mailbox::Limits::from(&config.limits));
         (self.config, self.setting) = (config, setting);
-        self.install(prepared).await;
     }
 
     /// Has the running guest take over a new section of the configuration, unless it refuses.
@@ -58,8 +58,9 @@ impl Task {
         self.commit(effects, None).await
     }
 
-    /// Makes a started instance the running one: its timers, subscriptions and publishes replace the former ones.
-    pub(super) async fn install(&mut self, prepared: Prepared) {
+    /// Makes a started instance the running one: its timers, subscriptions and publishes replace the former ones. What is kept
+    /// about its version is written together with its state.
+    pub(super) async fn install(&mut self, prepared: Prepared, record: Option<Record>) {
         let Prepared { component, instance, effects } = prepared;
         {
             let mut timers = TimerSet::default();
@@ -75,12 +76,25 @@ impl Task {
         let mailbox = self.sender.clone();
         let attach = session::Command::Attach { service: self.id, mailbox, subscriptions, retained };
         self.session.send(attach).await;
-        let effects = Effects { publishes: effects.publishes, state: effects.state, ..Effects::default() };
-        if let Err(fault) = self.commit(effects, None).await {
+        let kept = match record {
+            Some(record) if effects.state.is_empty() => {
+                self.store.record(&self.setting.name, record).await;
+                Ok(())
+            }
+            record if record.is_some() || !effects.state.is_empty() => self.keep_state(effects.state, record).await,
+            _ => Ok(()),
+        };
+        let effects = Effects { publishes: effects.publishes, ..Effects::default() };
+        let done = match kept {
+            Ok(()) => self.commit(effects, None).await,
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = done {
             error!(service = self.setting.name.as_str(), "what start has set and published is lost: {fault}");
         }
         self.component = Some(component);
         self.instance = Some(instance);
+        self.show();
         self.set_status(Status::Running).await;
     }
 }

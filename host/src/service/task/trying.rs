@@ -34,8 +34,13 @@ impl Task {
         for attempt in tried.saturating_add(1).. {
             let Some((what, fault)) = self.attempt(attempt).await else {
                 self.lifecycle.succeeded();
+                self.handled().await;
                 break;
             };
+            if self.falls(&fault).await {
+                // the former version, which is not on probation, begins anew with it
+                return Box::pin(self.try_hand(0)).await;
+            }
             if self.instance.is_none() {
                 self.set_status(Status::Waiting).await;
             }
@@ -88,7 +93,7 @@ impl Task {
     }
 
     /// Starts the service again if the last call killed its instance.
-    async fn revive(&mut self, wait: Duration) -> Flow {
+    pub(super) async fn revive(&mut self, wait: Duration) -> Flow {
         if self.instance.is_none() {
             self.set_status(Status::Waiting).await;
             self.pause(Some(wait)).await?;
@@ -109,8 +114,9 @@ impl Task {
             match self.caller.prepare(component, self.setting.clone()).await {
                 Ok(prepared) => {
                     info!(service = self.setting.name.as_str(), "started again");
-                    self.install(prepared).await;
+                    self.install(prepared, None).await;
                 }
+                Err(fault) if self.falls(&fault).await => {}
                 Err(fault) => {
                     let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
                     error!(service = self.setting.name.as_str(), "could not start, next attempt in {wait:?}: {fault}");
@@ -145,10 +151,13 @@ impl Task {
         let mut room = self.room_aside();
         loop {
             tokio::select! {
-                command = self.commands.recv() => match command {
-                    Some(Command::Report) => self.report(),
-                    other => return self.obey(other).await,
-                },
+                command = self.commands.recv() => {
+                    let is_no_news = command.as_ref().is_some_and(Command::is_no_news);
+                    match self.obey(command).await {
+                        ControlFlow::Continue(()) if is_no_news => {}
+                        flow => return flow,
+                    }
+                }
                 () = sleep_until(end) => return Flow::Continue(()),
                 came = self.mailbox.with_receipt(room), if room > 0 => room = self.take_aside(came).await,
             }

@@ -70,3 +70,15 @@ optional!(
     "package miqro:sdk; world configures { export config-changed: func() -> result<_, string>; }",
     "export_config_changed"
 );
+optional!(
+    /// Optional: `save`.
+    save, "miqro:sdk/saves",
+    "package miqro:sdk; world saves { export save: func() -> list<u8>; }",
+    "export_save"
+);
+optional!(
+    /// Optional: `load`.
+    load, "miqro:sdk/loads",
+    "package miqro:sdk; world loads { export load: func(state: list<u8>) -> result<_, string>; }",
+    "export_load"
+);

@@ -32,6 +32,8 @@ pub enum Moment {
     Disconnected,
     Delivered,
     ConfigChanged,
+    Save,
+    Load,
     Fallback,
 }
 
@@ -70,6 +72,8 @@ pub fn read(attribute: &Attribute, method: &Ident) -> Result<Option<Annotation>>
         "disconnected" => Moment::Disconnected,
         "delivered" => Moment::Delivered,
         "config_changed" => Moment::ConfigChanged,
+        "save" => Moment::Save,
+        "load" => Moment::Load,
         "fallback" => Moment::Fallback,
         _ => return Ok(None),
     };

@@ -71,6 +71,12 @@ fn take(tables: &mut Tables, method: &mut ImplItemFn) -> Result<()> {
             timer(method, pattern).map(|entry| tables.timers.push(entry))
         }
         Annotation::Moment(Moment::New) => create(tables, method),
+        Annotation::Moment(moment @ (Moment::Save | Moment::Load))
+            if tables.moments.iter().any(|(own, _)| own == moment) =>
+        {
+            let name = &method.sig.ident;
+            Err(Error::new(name.span(), format!("`{name}`: one method is #[save], and one is #[load]")))
+        }
         Annotation::Moment(moment) => call_at(*moment, method).map(|call| tables.moments.push((*moment, call))),
     })
 }
@@ -170,17 +176,27 @@ fn call_at(moment: Moment, method: &ImplItemFn) -> Result<TokenStream> {
         Moment::Connected => (&[0, 1], "nothing, or `session_present: bool`", vec![quote!(session_present)]),
         Moment::Delivered => (&[2], "a `Token` and a `DeliveryOutcome`", vec![quote!(token), quote!(outcome.clone())]),
         Moment::Fallback => (&[0, 1], "nothing, or the payload", vec![quote!(message.payload())]),
+        Moment::Load => (&[1], "what was saved", vec![quote!(state)]),
         _ => (&[0], "nothing", Vec::new()),
     };
     let name = &method.sig.ident;
-    if moment == Moment::Fallback {
+    if moment == Moment::Save {
+        only_values(method, &arguments, counts, form)?;
+        return Ok(quote_spanned!(method.sig.output.span()=> ::miqro_sdk::IntoSaved::into_saved(Self::#name(service))));
+    }
+    if matches!(moment, Moment::Fallback | Moment::Load) {
+        if moment == Moment::Load {
+            only_values(method, &arguments, counts, form)?;
+        }
         let count = method::values(name, &arguments, counts, form)?.len();
         let call = call(method, &arguments, sources.into_iter().take(count));
         return Ok(quote!(::miqro_sdk::IntoOutcome::into_outcome(#call)));
     }
     let count = only_values(method, &arguments, counts, form)?;
     let sources = sources.into_iter().take(count);
-    Ok(quote_spanned!(method.sig.output.span()=> ::miqro_sdk::IntoOutcome::into_outcome(service.#name(#(#sources),*))))
+    Ok(
+        quote_spanned!(method.sig.output.span()=> ::miqro_sdk::IntoOutcome::into_outcome(Self::#name(service, #(#sources),*))),
+    )
 }
 
 /// As `method::values`, for methods that have no message.
@@ -202,7 +218,8 @@ fn call(method: &ImplItemFn, arguments: &[Argument], mut sources: impl Iterator<
             quote_spanned!(of.span()=> <#of as ::miqro_sdk::Decode<'_>>::decode(#source)?)
         }
     });
-    quote_spanned!(method.sig.output.span()=> service.#name(#(#values),*))
+    // by its path: a method with `&self` that is named as one of the trait would be found after that one
+    quote_spanned!(method.sig.output.span()=> Self::#name(service, #(#values),*))
 }
 
 /// An associated constant is not evaluated before it is used; an unnamed one is, so the error is there in any case.
@@ -242,6 +259,8 @@ fn implementation(block: &ItemImpl, tables: &Tables) -> TokenStream {
     let [start, stop, connected] = [at(Moment::Start), at(Moment::Stop), at(Moment::Connected)];
     let [disconnected, delivered] = [at(Moment::Disconnected), at(Moment::Delivered)];
     let [config_changed, fallback] = [at(Moment::ConfigChanged), at(Moment::Fallback)];
+    let [save, load] = [at(Moment::Save), at(Moment::Load)];
+    let save = save.first().map_or_else(|| quote!(Ok(::std::vec::Vec::new())), |save| quote!(#save));
     let has_fallback = !fallback.is_empty();
     let used: Vec<Moment> = moments.iter().map(|(moment, _)| *moment).collect();
     let exports = exports::of(name, &used);
@@ -295,6 +314,17 @@ fn implementation(block: &ItemImpl, tables: &Tables) -> TokenStream {
                 let service = self;
                 #(#config_changed?;)*
                 let _ = service;
+                Ok(())
+            }
+            fn save(&mut self) -> ::miqro_sdk::Result<::std::vec::Vec<u8>> {
+                let service = self;
+                let _ = &service;
+                #save
+            }
+            fn load(&mut self, state: &[u8]) -> ::miqro_sdk::Result {
+                let service = self;
+                #(#load?;)*
+                let _ = (service, state);
                 Ok(())
             }
             fn fallback(&mut self, message: &::miqro_sdk::Message<'_>) -> ::miqro_sdk::Result {

@@ -12,7 +12,15 @@ const CONTRACT: &str = include_str!("../../../../wit/service.wit");
 
 /// The exports of the service `name`.
 pub fn of(name: &Type, used: &[Moment]) -> TokenStream {
-    let optional = [Moment::Stop, Moment::Connected, Moment::Disconnected, Moment::Delivered, Moment::ConfigChanged];
+    let optional = [
+        Moment::Stop,
+        Moment::Connected,
+        Moment::Disconnected,
+        Moment::Delivered,
+        Moment::ConfigChanged,
+        Moment::Save,
+        Moment::Load,
+    ];
     let optional = optional.into_iter().filter(|moment| used.contains(moment)).map(export);
     quote! {
         #[cfg(target_family = "wasm")]
@@ -79,6 +87,25 @@ fn export(moment: Moment) -> TokenStream {
                 fn config_changed() -> Outcome { with(Runtime::config_changed) }
             }
             bindings::config_changed::export_config_changed!(Exports with_types_in bindings::config_changed);
+        },
+        Moment::Save => quote! {
+            impl bindings::save::Guest for Exports {
+                fn save() -> ::std::vec::Vec<u8> {
+                    // without a result there is no other way to say that it cannot be done
+                    RUNTIME.with_borrow_mut(|runtime| match runtime.as_mut().map(Runtime::save) {
+                        Some(Ok(saved)) => saved,
+                        Some(Err(error)) => panic!("save: {error}"),
+                        None => panic!("save: the service has not started"),
+                    })
+                }
+            }
+            bindings::save::export_save!(Exports with_types_in bindings::save);
+        },
+        Moment::Load => quote! {
+            impl bindings::load::Guest for Exports {
+                fn load(state: ::std::vec::Vec<u8>) -> Outcome { with(|runtime| runtime.load(&state)) }
+            }
+            bindings::load::export_load!(Exports with_types_in bindings::load);
         },
         Moment::New | Moment::Start | Moment::Fallback => TokenStream::new(),
     }

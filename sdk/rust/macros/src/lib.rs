@@ -23,6 +23,8 @@ use syn::{ItemImpl, parse_macro_input};
 /// | `#[connected]`, `#[disconnected]` | when the connection is there, and lost | `connected`: whether the broker knew the session, or nothing |
 /// | `#[delivered]` | when it is known what became of a message with QoS 1 or 2 | a `Token` and a `DeliveryOutcome` |
 /// | `#[config_changed]` | when the section has changed; an error refuses the change | none |
+/// | `#[save]` | when another version takes this one's place: what it returns is handed over; anything that is `Encode`, or a result of it | none |
+/// | `#[load]` | when this version takes another one's place, after `#[start]`; an error keeps the other | what was saved, of any type that is `Decode` |
 /// | `#[fallback]` | for a message that no handler takes | the payload, or nothing |
 ///
 /// Handlers and the fallback may also take `&Message<'_>`, in any place. Payload and captured levels are of any type that is

@@ -61,6 +61,27 @@ impl<S: Service> TestHost<S> {
         Self::begin()
     }
 
+    /// Has another version `T` of the service take its place: it starts, and loads what this one saves. When it refuses, it is
+    /// gone, and so is this one.
+    ///
+    /// # Errors
+    ///
+    /// Those of this service's `save` and of the other's `start` and `load`.
+    pub fn swap<T: Service>(mut self) -> Result<TestHost<T>, String> {
+        let saved = self.runtime.save();
+        with(|world| world.finish(false));
+        let saved = saved?;
+        with(|world| {
+            world.timers.clear();
+            world.subscriptions.clear();
+        });
+        let started = Runtime::start();
+        with(|world| world.finish(started.is_ok()));
+        let mut host = TestHost { runtime: started? };
+        host.call(|runtime| runtime.load(&saved))?;
+        Ok(host)
+    }
+
     /// Sends a message below the service's base topic.
     ///
     /// # Errors

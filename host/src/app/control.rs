@@ -1,0 +1,92 @@
+//! Wiring: what is done about requests of the control channel. In: requests. Out: commands to the supervisor, and answers. Owns
+//! nothing.
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tracing::warn;
+
+use crate::control::{Asked, Bound, Request, Server, socket_of};
+use crate::service::versions::{Book, utc};
+
+use super::reload::House;
+use super::state;
+use crate::config::Config;
+
+/// Requests that may wait.
+const WAITING: usize = 16;
+
+/// The way in for requests.
+pub struct Control {
+    asked: mpsc::Receiver<Asked>,
+    /// So that it never closes, also where there is no socket.
+    _open: mpsc::Sender<Asked>,
+    _bound: Option<Bound>,
+    serving: Option<AbortHandle>,
+}
+
+impl Control {
+    /// Listens beside the state file. Where that is not possible, the log says so, and nothing can be asked.
+    pub fn open(config: &Config, pool: &tokio::runtime::Handle) -> Self {
+        let (open, asked) = mpsc::channel(WAITING);
+        let _inside = pool.enter();
+        match Server::open(&socket_of(&state::file(config))) {
+            Ok((server, bound)) => {
+                let serving = pool.spawn(server.serve(open.clone())).abort_handle();
+                Self { asked, _open: open, _bound: Some(bound), serving: Some(serving) }
+            }
+            Err(error) => {
+                warn!("{error}; the command line cannot ask this host");
+                Self { asked, _open: open, _bound: None, serving: None }
+            }
+        }
+    }
+
+    /// The next request. Cancel-safe.
+    pub async fn next(&mut self) -> Asked {
+        match self.asked.recv().await {
+            Some(asked) => asked,
+            // not possible while a sender is held here
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.serving.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl House<'_> {
+    /// Does what was asked for; the answer may come later.
+    pub fn obey(&mut self, Asked { request, answer }: Asked) {
+        let now = match request {
+            Request::Services {} => Ok(self.supervisor.names().into()),
+            Request::History { service } => self.supervisor.history(&service).map(|book| history(&service, &book)),
+            Request::Rollback { service, to } => return self.supervisor.roll_back(&service, to.as_deref(), answer),
+            Request::Restart { service } => return self.supervisor.restart(&service, answer),
+        };
+        // who no longer waits does not want to know
+        drop(answer.send(now));
+    }
+}
+
+/// The history of a service, the oldest entry first.
+fn history(service: &str, book: &Book) -> Value {
+    let events = book.events().map(|event| {
+        json!({
+            "version": event.version.map(|version| version.to_string()),
+            "at": utc(event.at),
+            "what": event.what.word(),
+            "note": event.note,
+        })
+    });
+    json!({
+        "service": service,
+        "running": book.running().map(|version| version.to_string()),
+        "kept": book.former().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "refused": book.refused().map(|version| version.to_string()),
+        "events": events.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,83 @@
+//! Surface: the control channel of a running host. In: requests of the command line, one JSON line each, through a Unix socket beside
+//! the state file. Out: one JSON line each. Owns the socket.
+//!
+//! One more command: a variant of [`Request`], what is done about it in `app::control`, and a command of the command line that asks.
+
+mod client;
+mod server;
+mod socket;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+pub use client::{AskError, ask, sockets};
+pub use server::{Bound, ControlError, Server};
+pub use socket::socket_of;
+
+/// What a running host is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Which services there are.
+    Services {},
+    /// Which versions a service has had.
+    History {
+        /// Its name.
+        service: String,
+    },
+    /// To bring back a former version of a service.
+    Rollback {
+        /// Its name.
+        service: String,
+        /// How the version's hash begins; `None`: the last one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+    },
+    /// To start the instance of a service anew.
+    Restart {
+        /// Its name.
+        service: String,
+    },
+}
+
+/// What it answers: what there is to know, or why it was not done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// It was done.
+    Ok(Value),
+    /// It was not done.
+    Error(String),
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub struct Asked {
+    /// The request.
+    pub request: Request,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Result<Value, String>>,
+}
+
+/// Bytes of a request, or of an answer.
+const LINE: u64 = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn requests_look_as_documented() {
+        let request = Request::Rollback { service: "echo".to_owned(), to: None };
+        let text = r#"{"command":"rollback","service":"echo"}"#;
+        assert_eq!(serde_json::to_string(&request).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
+        assert_eq!(serde_json::from_str::<Request>(r#"{"command":"services"}"#).unwrap(), Request::Services {});
+        let wrong = serde_json::from_str::<Request>(r#"{"command":"explode"}"#).unwrap_err().to_string();
+        assert!(wrong.contains("rollback") && wrong.contains("history"), "{wrong}");
+        assert_eq!(serde_json::to_string(&Reply::Error("no".to_owned())).unwrap(), r#"{"error":"no"}"#);
+    }
+}

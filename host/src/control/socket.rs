@@ -1,0 +1,84 @@
+//! Surface: where the control socket is. In: the path of a state file. Out: the path of the socket, in a form that is short enough for
+//! the system. Owns a directory as long as a path leads through it.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// Bytes of a path in a socket's address (unix(7): `sun_path` has 108, the last of them zero).
+const LONGEST: usize = 107;
+
+/// Bytes of a file name that leave room for the way to it through an open directory.
+const LONGEST_NAME: usize = 80;
+
+/// What a socket's name ends in.
+pub(super) const SUFFIX: &str = ".sock";
+
+/// The control socket of the host with this state file: beside it. The name of a file that is very long is replaced by its hash.
+pub fn socket_of(state_file: &Path) -> PathBuf {
+    let name = state_file.file_name().map_or_else(OsString::new, ToOwned::to_owned);
+    let mut socket = if name.len() + SUFFIX.len() <= LONGEST_NAME {
+        name
+    } else {
+        let hash = Sha256::digest(name.as_encoded_bytes());
+        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    };
+    socket.push(SUFFIX);
+    state_file.with_file_name(socket)
+}
+
+/// A path that fits the address of a socket.
+pub(super) struct Fitting {
+    pub(super) path: PathBuf,
+    /// What a long path leads through.
+    _directory: Option<File>,
+}
+
+/// The same file by a path that fits.
+///
+/// # Errors
+/// When the directory cannot be opened.
+pub(super) fn fitting(path: &Path) -> io::Result<Fitting> {
+    if path.as_os_str().len() <= LONGEST {
+        return Ok(Fitting { path: path.to_owned(), _directory: None });
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    };
+    let directory = File::open(parent)?;
+    let path = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
+    Ok(Fitting { path, _directory: Some(directory) })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn it_is_beside_the_state_file() {
+        assert_eq!(socket_of(Path::new("/var/x.redb")), Path::new("/var/x.redb.sock"));
+        assert_eq!(socket_of(Path::new("x.redb")), Path::new("x.redb.sock"));
+        let long = socket_of(&Path::new("/var").join("x".repeat(200)));
+        assert_eq!((long.parent(), long.file_name().unwrap().len()), (Some(Path::new("/var")), 37));
+    }
+
+    #[test]
+    fn a_path_of_any_length_can_be_listened_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = directory.path().join("d".repeat(200)).join("e".repeat(200));
+        std::fs::create_dir_all(&deep).unwrap();
+        let path = socket_of(&deep.join("n".repeat(250)));
+        let listener = UnixListener::bind(fitting(&path).unwrap().path).unwrap();
+        assert!(path.exists());
+        UnixStream::connect(fitting(&path).unwrap().path).unwrap();
+        listener.accept().unwrap();
+    }
+}

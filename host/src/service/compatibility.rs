@@ -1,0 +1,97 @@
+//! Pure: how a new version fits what it replaces. In: what both export, import and subscribe to, and what the service is granted. Out:
+//! sentences about what is gone and what is missing. Owns nothing.
+//!
+//! Nothing of it is refused: leaving something out may be what the new version is for, what is not granted is refused to the guest
+//! when it asks for it, and whether it works all the same is what the probation is for.
+
+use crate::config::Grants;
+
+/// What there is to know of a version.
+#[derive(Debug, Clone, Default)]
+pub struct Profile {
+    /// Its optional exports.
+    pub exports: Vec<&'static str>,
+    /// The interfaces that it imports, with versions.
+    pub imports: Vec<String>,
+    /// The filters that it has subscribed to itself.
+    pub filters: Vec<String>,
+}
+
+/// Imports that need a grant, by how their names begin, and the key of the grant.
+const NEEDS: [(&str, &str); 4] = [
+    ("wasi:http/outgoing-handler", "http"),
+    ("wasi:filesystem/", "directories"),
+    ("wasi:sockets/", "sockets"),
+    ("wasi:cli/environment", "environment"),
+];
+
+/// What there is to say when `new` takes the place of `old` in the service `name`.
+pub fn differences(name: &str, old: &Profile, new: &Profile, grants: &Grants) -> Vec<String> {
+    let mut lines = Vec::new();
+    let gone = missing(&old.exports, &new.exports);
+    if !gone.is_empty() {
+        lines.push(format!("the new version no longer exports {}", gone.join(", ")));
+    }
+    if old.exports.contains(&"save") && !new.exports.contains(&"load") {
+        lines.push("the new version has no load: what the former one saves is not handed over".to_owned());
+    }
+    let gone = missing(&old.filters, &new.filters);
+    if !gone.is_empty() {
+        lines.push(format!("the new version no longer subscribes to {}", gone.join(", ")));
+    }
+    for (begins, key) in NEEDS {
+        let imports = |profile: &Profile| profile.imports.iter().any(|import| import.starts_with(begins));
+        if imports(new) && !imports(old) && !granted(grants, key) {
+            lines.push(format!("the new version imports {begins}, for which services.{name}.grants.{key} has nothing"));
+        }
+    }
+    lines
+}
+
+fn missing<'a, T: AsRef<str> + PartialEq>(old: &'a [T], new: &[T]) -> Vec<&'a str> {
+    let mut gone: Vec<&str> = old.iter().filter(|one| !new.contains(one)).map(AsRef::as_ref).collect();
+    gone.sort_unstable();
+    gone
+}
+
+fn granted(grants: &Grants, key: &str) -> bool {
+    match key {
+        "http" => !grants.http.is_empty(),
+        "directories" => !grants.directories.is_empty(),
+        "environment" => !grants.environment.is_empty(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(exports: &[&'static str], imports: &[&str], filters: &[&str]) -> Profile {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Profile { exports: exports.to_vec(), imports: owned(imports), filters: owned(filters) }
+    }
+
+    #[test]
+    fn what_is_gone_and_what_is_not_granted_is_said() {
+        let old = profile(&["start", "save"], &["wasi:cli/environment@0.2.6"], &["s/b", "s/a"]);
+        let imports = ["wasi:cli/environment@0.2.6", "wasi:http/outgoing-handler@0.2.6", "wasi:filesystem/types@0.2.6"];
+        let new = profile(&["start"], &imports, &["s/c"]);
+        assert_eq!(
+            differences("it", &old, &new, &Grants::default()),
+            [
+                "the new version no longer exports save",
+                "the new version has no load: what the former one saves is not handed over",
+                "the new version no longer subscribes to s/a, s/b",
+                "the new version imports wasi:http/outgoing-handler, for which services.it.grants.http has nothing",
+                "the new version imports wasi:filesystem/, for which services.it.grants.directories has nothing",
+            ]
+        );
+    }
+
+    #[test]
+    fn about_a_version_that_offers_more_there_is_nothing_to_say() {
+        let (old, new) = (profile(&[], &[], &["a"]), profile(&["save", "load"], &["wasi:io/poll@0.2.6"], &["a", "b"]));
+        assert_eq!(differences("it", &old, &new, &Grants::default()), [""; 0]);
+    }
+}

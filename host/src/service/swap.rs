@@ -1,0 +1,101 @@
+//! Actor's part: what a swap is made of. In: a started instance and what it was started with. Out: words for the supervisor and the
+//! task. Owns the former version while a new one is on probation.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::config;
+use crate::guest::{Component, Exports, Instance, Setting};
+use crate::message::{Message, Qos};
+use crate::store::Left;
+use crate::topic::{BaseTopic, TopicError};
+
+use super::Prepared;
+use super::compatibility::Profile;
+use super::probation::Probation;
+use super::versions::{Book, Version, utc};
+
+/// Where the answer to a command goes: what was done, or why it was not.
+pub type Answer = oneshot::Sender<Result<Value, String>>;
+
+/// A started instance that is to take over between two messages.
+pub struct Swap {
+    /// Counts the swaps of one service.
+    pub number: u64,
+    /// The section of the configuration that it was started with.
+    pub config: Arc<config::Service>,
+    /// What its guest got to know.
+    pub setting: Arc<Setting>,
+    /// The instance.
+    pub prepared: Prepared,
+    /// It is a former version that is to have what it left, by command; where the answer goes.
+    pub back: Option<(Left, Answer)>,
+}
+
+/// Which versions a service has, as the rest of the host sees it.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The component that runs, or is started again; `None` while none could be loaded.
+    pub component: Option<Component>,
+    /// The history.
+    pub book: Arc<Book>,
+    /// The number of the last swap that was carried out or refused.
+    pub concluded: u64,
+}
+
+/// A version on probation, and what is put back when it fails.
+pub(super) struct Trial {
+    pub(super) probation: Probation,
+    pub(super) former: Component,
+    pub(super) left: Left,
+}
+
+/// What a guest gets to know that is to work on a state of its own instead of the service's.
+pub fn private(setting: &Setting, left: &Left) -> Arc<Setting> {
+    let belongings = Arc::new(setting.belongings.copy_with(&left.state));
+    Arc::new(Setting { belongings, ..setting.clone() })
+}
+
+/// What there is to know of a version, to compare it with another.
+pub(super) fn profile(component: &Component, instance: &Instance) -> Profile {
+    let exports: Exports = component.exports();
+    Profile {
+        exports: exports.names().collect(),
+        imports: component.imports().to_vec(),
+        filters: instance.subscriptions().iter().map(|filter| filter.as_str().to_owned()).collect(),
+    }
+}
+
+/// What is published about a version that was rolled back.
+pub(super) struct Fall<'a> {
+    pub(super) service: &'a str,
+    pub(super) from: Option<Version>,
+    pub(super) to: Version,
+    pub(super) reason: &'a str,
+    pub(super) faults: u32,
+    pub(super) at: u64,
+}
+
+impl Fall<'_> {
+    /// The message on `<base>rollback`; of a service without base topic, where it would have been.
+    ///
+    /// # Errors
+    /// When the base topic leaves no room for it.
+    pub(super) fn message(&self, base: &BaseTopic) -> Result<Message, TopicError> {
+        let topic = match base.is_global() {
+            true => BaseTopic::of_service(self.service)?.topic("rollback")?,
+            false => base.topic("rollback")?,
+        };
+        let text = json!({
+            "service": self.service,
+            "from": self.from.map(|version| version.to_string()),
+            "to": self.to.to_string(),
+            "reason": self.reason,
+            "faults": self.faults,
+            "at": utc(self.at),
+        });
+        Ok(Message::new(topic, text.to_string(), Qos::AtLeastOnce, false))
+    }
+}

@@ -1,0 +1,249 @@
+//! Actor: how one version of a service takes another's place. In: started instances, faults of a version on probation. Out: the state
+//! handed over between two messages, the former version put back when the new one fails, the book written. Owns nothing.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tracing::{error, info, warn};
+
+use super::Task;
+use super::work::Work;
+use crate::config;
+use crate::effects::Effects;
+use crate::guest::{Component, Fault, Optional, Setting};
+use crate::service::compatibility::differences;
+use crate::service::lifecycle::Status;
+use crate::service::probation::{Probation, Verdict};
+use crate::service::swap::{Fall, Trial, profile};
+use crate::service::versions::{Book, Version, What};
+use crate::service::{Prepared, Standing, Swap};
+use crate::store::{Left, Record};
+
+impl Task {
+    /// Has a started instance take over, or says why it does not.
+    pub(super) async fn swap(&mut self, swap: Swap) {
+        let Swap { number, config, setting, prepared, back } = swap;
+        let version = prepared.component.version();
+        match back {
+            None => {
+                if let Err(reason) = self.succeed(config, setting, prepared).await {
+                    let (service, short) = (self.setting.name.as_str(), version.short());
+                    error!(service, version = short, "does not take over, the running version stays: {reason}");
+                    self.write_book(|book, at| book.note(Some(version), What::Refused, reason, at)).await;
+                }
+            }
+            Some((left, answer)) => {
+                self.stop_guest().await;
+                self.adopt(config, setting);
+                self.go_back(prepared, left, "by command").await;
+                // who no longer waits does not want to know
+                drop(answer.send(Ok(format!("version {} runs again", version.short()).into())));
+            }
+        }
+        self.concluded = number;
+        self.show();
+    }
+
+    /// The new version, or the one with a new section, takes over the state and then the place of the one that runs.
+    ///
+    /// # Errors
+    /// Why it does not; then nothing has changed.
+    async fn succeed(
+        &mut self,
+        config: Arc<config::Service>,
+        setting: Arc<Setting>,
+        prepared: Prepared,
+    ) -> Result<(), String> {
+        let version = prepared.component.version();
+        if self.book.refused() == Some(version) {
+            return Err("it was rolled back".to_owned());
+        }
+        let lines = self.compare(&config, &prepared);
+        let (prepared, saved) = self.hand_over(prepared, config.swap.saved).await?;
+        let (service, short) = (config.name.clone(), version.short());
+        for line in &lines {
+            warn!(service, version = short, "{line}");
+        }
+        self.stop_guest().await;
+        let left = Left { saved, state: self.setting.belongings.state() };
+        let former = self.component.clone().filter(|former| former.version() != version);
+        let is_new = self.component.is_none() || former.is_some();
+        let file = config.component.as_ref().map_or_else(String::new, |file| file.display().to_string());
+        self.adopt(config, setting);
+        let (what, keep) = (if is_new { What::Swapped } else { What::Configured }, self.config.swap.versions);
+        let kept = Arc::make_mut(&mut self.book).run(version, what, lines.join("; "), keep, now());
+        let record = self.record(kept.map(|kept| (kept, left.clone())));
+        self.install(prepared, Some(record)).await;
+        if is_new {
+            info!(service, "new version of {file} takes over version={short}");
+            let probation = Probation::new(&self.config.swap, Instant::now());
+            let trial = probation.zip(former).map(|(probation, former)| Trial { probation, former, left });
+            self.trial = trial.map(Box::new);
+        } else {
+            info!(service, "runs with its new configuration");
+        }
+        Ok(())
+    }
+
+    /// What there is to say about how the new version fits the one that runs.
+    fn compare(&self, config: &config::Service, new: &Prepared) -> Vec<String> {
+        let (Some(component), Some(instance)) = (&self.component, &self.instance) else { return Vec::new() };
+        let new = profile(&new.component, &new.instance);
+        differences(&config.name, &profile(component, instance), &new, &config.grants)
+    }
+
+    /// Has the running instance save what it knows, and the new one load it.
+    async fn hand_over(&mut self, prepared: Prepared, most: usize) -> Result<(Prepared, Option<Bytes>), String> {
+        let Some(instance) = self.instance.take() else { return Ok((prepared, None)) };
+        let (instance, saved) = self.caller.save(instance).await;
+        self.instance = instance;
+        if self.instance.is_none() {
+            self.set_status(Status::Waiting).await;
+        }
+        let saved = saved.map_err(|fault| format!("the running version cannot save its state: {fault}"))?;
+        let Some(saved) = saved.map(Bytes::from) else { return Ok((prepared, None)) };
+        if saved.len() > most {
+            return Err(format!("the running version saves {} bytes, more than the {most} of swap.saved", saved.len()));
+        }
+        if !prepared.component.exports().has(Optional::Load) {
+            return Ok((prepared, Some(saved)));
+        }
+        let loaded = self.caller.load(prepared, saved.clone()).await;
+        let prepared = loaded.map_err(|fault| format!("it does not load what the running version saved: {fault}"))?;
+        Ok((prepared, Some(saved)))
+    }
+
+    /// After a fault: whether it was one too many for the version on probation, so that the former one runs again.
+    pub(super) async fn falls(&mut self, fault: &Fault) -> bool {
+        let Some(trial) = &mut self.trial else { return false };
+        if matches!(fault, Fault::State(_) | Fault::Bug(_) | Fault::Instantiation(_)) {
+            // not the guest's
+            return false;
+        }
+        match trial.probation.failed(Instant::now()) {
+            Verdict::GoesOn => return false,
+            Verdict::Passed => {
+                self.pass_probation().await;
+                return false;
+            }
+            Verdict::Failed => {}
+        }
+        let (former, left) = (trial.former.clone(), trial.left.clone());
+        match self.caller.prepare_with(former, &self.setting, &left).await {
+            Ok(prepared) => {
+                self.instance = None;
+                self.go_back(prepared, left, &fault.to_string()).await;
+                true
+            }
+            Err(problem) => {
+                let service = self.setting.name.as_str();
+                error!(service, "has failed its probation, but the former version does not start: {problem}");
+                false
+            }
+        }
+    }
+
+    /// Makes a former version, started with what it left, the running one: the state is set back in the same commit.
+    async fn go_back(&mut self, mut prepared: Prepared, left: Left, reason: &str) {
+        let faults = self.trial.take().map_or(0, |trial| trial.probation.faults());
+        let (from, to, at) = (self.component.as_ref().map(Component::version), prepared.component.version(), now());
+        let back = self.setting.belongings.changes_to(&left.state);
+        let own = std::mem::replace(&mut prepared.effects, Effects { state: back, ..Effects::default() });
+        prepared.effects.append(own);
+        prepared.instance.set_setting(self.setting.clone());
+        Arc::make_mut(&mut self.book).go_back(to, reason, at);
+        self.lifecycle.renewed();
+        let record = self.record(None);
+        self.install(prepared, Some(record)).await;
+        let service = self.setting.name.clone();
+        let short = from.map_or_else(String::new, Version::short);
+        error!(service, faults, "version {short} is rolled back, version {} runs again: {reason}", to.short());
+        let fall = Fall { service: &service, from, to, reason, faults, at };
+        match fall.message(&self.config.base) {
+            Ok(message) => {
+                let effects = Effects { publishes: vec![message.into()], ..Effects::default() };
+                // without changes of the state a commit cannot fail
+                drop(self.commit(effects, None).await);
+            }
+            Err(error) => warn!(service, "the roll-back is not published: {error}"),
+        }
+    }
+
+    /// The work ended well: a message counts for the probation.
+    pub(super) async fn handled(&mut self) {
+        let Some(trial) = &mut self.trial else { return };
+        if matches!(self.hand, Some(Work::Message(_))) && trial.probation.handled() {
+            self.pass_probation().await;
+        }
+    }
+
+    /// The version on probation has stood it.
+    pub(super) async fn pass_probation(&mut self) {
+        let (Some(_), Some(component)) = (self.trial.take(), &self.component) else { return };
+        let version = component.version();
+        info!(service = self.setting.name.as_str(), version = version.short(), "has passed its probation");
+        self.write_book(|book, at| book.note(Some(version), What::Passed, String::new(), at)).await;
+    }
+
+    /// Starts the instance anew; when that fails, it is tried again with back-off.
+    ///
+    /// # Errors
+    /// Why it does not run now.
+    pub(super) async fn start_anew(&mut self) -> Result<String, String> {
+        let Some(component) = self.component.clone() else { return Err("has no component that could run".to_owned()) };
+        let version = component.version();
+        self.stop_guest().await;
+        self.lifecycle.renewed();
+        match self.caller.prepare(component, self.setting.clone()).await {
+            Ok(prepared) => {
+                info!(service = self.setting.name.as_str(), version = version.short(), "started anew by command");
+                self.install(prepared, None).await;
+                self.write_book(|book, at| book.note(Some(version), What::Restarted, String::new(), at)).await;
+                Ok(format!("version {} was started anew", version.short()))
+            }
+            Err(fault) => {
+                self.set_status(Status::Waiting).await;
+                Err(format!("does not start, and is tried again: {fault}"))
+            }
+        }
+    }
+
+    /// Writes into the book with which version the service begins.
+    pub(super) async fn begin_book(&mut self, component: Component) {
+        let (version, keep) = (component.version(), self.config.swap.versions);
+        self.component = Some(component);
+        let book = Arc::make_mut(&mut self.book);
+        let former = book.run(version, What::Started, String::new(), keep, now());
+        let state = self.setting.belongings.state();
+        self.keep_book(former.map(|former| (former, Left { saved: None, state }))).await;
+    }
+
+    /// Changes the book, and keeps and shows it.
+    pub(super) async fn write_book(&mut self, change: impl FnOnce(&mut Book, u64)) {
+        change(Arc::make_mut(&mut self.book), now());
+        self.keep_book(None).await;
+    }
+
+    async fn keep_book(&mut self, left: Option<(Version, Left)>) {
+        let record = self.record(left);
+        self.store.record(&self.setting.name, record).await;
+        self.show();
+    }
+
+    fn record(&self, left: Option<(Version, Left)>) -> Record {
+        Record { book: Book::clone(&self.book), left }
+    }
+
+    /// Shows the rest of the host which versions there are.
+    pub(super) fn show(&self) {
+        let (component, book) = (self.component.clone(), self.book.clone());
+        self.standing.send_replace(Standing { component, book, concluded: self.concluded });
+    }
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

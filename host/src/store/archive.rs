@@ -1,0 +1,128 @@
+//! Actor's part: the component files of versions, beside the state file, each named after its hash. In: bytes of components that run.
+//! Out: the same bytes, as long as some service keeps the version. Owns the directory. Everything here blocks.
+
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::service::versions::Version;
+
+/// What nobody keeps is removed when it was not touched for so long: a younger one may be about to run.
+const YOUNG: Duration = Duration::from_secs(600);
+
+/// Why a version is not in the archive.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+pub struct ArchiveError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The directory. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    directory: Arc<Path>,
+}
+
+impl Archive {
+    /// The directory beside the state file `path`; it is made when there is something to keep.
+    pub(super) fn beside(path: &Path) -> Self {
+        let mut directory = path.as_os_str().to_owned();
+        directory.push(".versions");
+        Self { directory: PathBuf::from(directory).into() }
+    }
+
+    /// Keeps the bytes of `version`.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn keep(&self, version: Version, bytes: &[u8]) -> Result<(), ArchiveError> {
+        let file = self.file(version);
+        let error = |source| ArchiveError { path: file.clone(), source };
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if fs::metadata(&file).is_ok_and(|present| present.len() == size) {
+            let touched = File::options().append(true).open(&file);
+            return touched.and_then(|file| file.set_modified(SystemTime::now())).map_err(error);
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory).map_err(error)?;
+        let new = file.with_extension(format!("new-{}", std::process::id()));
+        let write = || {
+            let mut file = File::create(&new)?;
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&new, self.file(version))
+        };
+        write().map_err(error)
+    }
+
+    /// The bytes of `version`, as they were written: who uses them checks their hash.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn read(&self, version: Version) -> Result<Vec<u8>, ArchiveError> {
+        let path = self.file(version);
+        fs::read(&path).map_err(|source| ArchiveError { path, source })
+    }
+
+    /// Where `version` is.
+    pub fn file(&self, version: Version) -> PathBuf {
+        self.directory.join(format!("{version}.wasm"))
+    }
+
+    /// Removes what is none of `kept` and not young.
+    ///
+    /// # Errors
+    /// When the directory cannot be read, or a file cannot be removed.
+    pub fn tidy(&self, kept: &HashSet<Version>) -> Result<(), ArchiveError> {
+        let error = |source| ArchiveError { path: self.directory.to_path_buf(), source };
+        let entries = match fs::read_dir(&self.directory) {
+            Err(absent) if absent.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(error)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(error)?;
+            let name = entry.file_name();
+            let version = name.to_str().and_then(|name| name.split('.').next()?.parse().ok());
+            let modified = entry.metadata().and_then(|metadata| metadata.modified()).map_err(error)?;
+            let old = modified.elapsed().is_ok_and(|age| age > YOUNG);
+            // what is not named after a version was not put here by a host
+            if old && version.is_some_and(|version| !kept.contains(&version)) {
+                fs::remove_file(entry.path()).map_err(error)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_there_and_what_nobody_keeps_goes_when_it_is_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let archive = Archive::beside(&directory.path().join("state.redb"));
+        let versions: Vec<_> = (0..3).map(|number| Version::new([number; 32])).collect();
+        archive.tidy(&HashSet::new()).unwrap();
+        for version in &versions {
+            archive.keep(*version, b"bytes").unwrap();
+        }
+        let long_ago = SystemTime::now() - 2 * YOUNG;
+        for version in &versions[..2] {
+            File::options().append(true).open(archive.file(*version)).unwrap().set_modified(long_ago).unwrap();
+        }
+        archive.tidy(&HashSet::from([versions[0]])).unwrap();
+        assert_eq!(archive.read(versions[0]).unwrap(), b"bytes");
+        assert!(archive.read(versions[1]).unwrap_err().to_string().contains(&versions[1].to_string()));
+        assert_eq!(archive.read(versions[2]).unwrap(), b"bytes", "it is young");
+        let mode = fs::metadata(archive.file(versions[0])).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

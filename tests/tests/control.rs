@@ -1,0 +1,256 @@
+//! The control channel: what the command line asks a running host about its services, and has it do.
+
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use miqro_tests::process::{Said, run_to_end};
+use miqro_tests::{Client, Host, guests, host};
+use serde_json::{Value, json};
+
+/// A host with the guest `contract-swap` as the service `probe`.
+async fn probe() -> Result<(Host, Client)> {
+    let host = Host::embedded()?.service("probe", "contract-swap", json!({})).start().await?;
+    let mut client = host.client().await?;
+    client.subscribe("service/probe/worked", 1).await?;
+    Ok((host, client))
+}
+
+/// Runs the host's program in `folder`, with the user's directory for state that hosts of tests have.
+async fn run_in(folder: &Path, arguments: &[&str]) -> Result<Said> {
+    let mut command = host::command()?;
+    command.current_dir(folder).env("XDG_STATE_HOME", folder.join("state")).args(arguments);
+    run_to_end(&mut command).await
+}
+
+async fn run(host: &Host, arguments: &[&str]) -> Result<Said> {
+    run_in(host.folder(), arguments).await
+}
+
+/// What a command that ends well says.
+async fn done(host: &Host, arguments: &[&str]) -> Result<String> {
+    let said = run(host, arguments).await?;
+    assert_eq!(said.code, Some(0), "{arguments:?}: {said:?}");
+    Ok(said.out)
+}
+
+/// What a command says that fails.
+async fn failed(host: &Host, arguments: &[&str]) -> Result<String> {
+    let said = run(host, arguments).await?;
+    assert_eq!(said.code, Some(1), "{arguments:?}: {said:?}");
+    Ok(said.err)
+}
+
+async fn history(host: &Host) -> Result<Value> {
+    Ok(serde_json::from_str(&done(host, &["history", "probe", "--json"]).await?)?)
+}
+
+/// What happened, as words.
+fn words(history: &Value) -> Vec<&str> {
+    history["events"].as_array().into_iter().flatten().filter_map(|event| event["what"].as_str()).collect()
+}
+
+async fn works(client: &mut Client, version: u32, memory: u64, state: u64) -> Result<()> {
+    client.publish("service/probe/work", "").await?;
+    let answer = client.expect("service/probe/worked").await?.json()?;
+    let wanted = json!({ "version": guests::version(version), "memory": memory, "state": state, "payload": "" });
+    assert_eq!(answer, wanted);
+    Ok(())
+}
+
+async fn replaced(host: &Host, bytes: &[u8], words: &str) -> Result<()> {
+    let line = host.output().lines().len();
+    host.replace("probe", bytes)?;
+    host.output().says(line, words).await.map(drop)
+}
+
+/// The control socket of the host.
+fn socket(host: &Host) -> Result<PathBuf> {
+    let folder = host.folder().join("state/miqro-host");
+    let entries = std::fs::read_dir(&folder)?.collect::<Result<Vec<_>, _>>()?;
+    let sockets =
+        entries.into_iter().map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with(".sock"));
+    sockets.last().context("there is no socket")
+}
+
+#[tokio::test]
+async fn the_history_says_how_versions_came_and_went() -> Result<()> {
+    let (host, _client) = probe().await?;
+    replaced(&host, &guests::swap(2)?, "takes over").await?;
+    replaced(&host, b"this is no component\n", "the running version stays").await?;
+    replaced(&host, &guests::swap(3)?, "takes over").await?;
+    let json = history(&host).await?;
+    assert_eq!(words(&json), ["started", "swapped", "refused", "swapped"]);
+    assert_eq!(json["service"], "probe");
+    let refused = &json["events"][2];
+    assert!(refused["note"].as_str().is_some_and(|note| note.contains("text, not a component")), "{refused}");
+    assert_eq!(refused["version"], Value::Null);
+    assert_eq!(json["events"][3]["version"], json["running"]);
+    assert_eq!(json["kept"], json!([json["events"][1]["version"], json["events"][0]["version"]]));
+    let table = done(&host, &["history", "probe"]).await?;
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("version") && lines[2].contains("swapped"), "{table}");
+    let running = &json["running"].as_str().unwrap_or_default()[..12];
+    assert!(table.contains(&format!("runs: {running}; kept to go back to: ")), "{table}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_history_is_there_after_a_restart_of_the_host() -> Result<()> {
+    let (mut host, _client) = probe().await?;
+    replaced(&host, &guests::swap(2)?, "takes over").await?;
+    host.stop().await?;
+    assert!(
+        !host
+            .folder()
+            .join("state/miqro-host")
+            .read_dir()?
+            .any(|entry| { entry.is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket())) })
+    );
+    host.restart()?;
+    host.online().await?;
+    let json = history(&host).await?;
+    assert_eq!(words(&json), ["started", "swapped", "started"]);
+    assert_eq!(json["kept"].as_array().map(Vec::len), Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_former_version_comes_back_with_what_it_left() -> Result<()> {
+    let (host, mut client) = probe().await?;
+    works(&mut client, 1, 1, 1).await?;
+    for version in 2..=3 {
+        replaced(&host, &guests::swap(version)?, "takes over").await?;
+        works(&mut client, version, u64::from(version), u64::from(version)).await?;
+    }
+    client.subscribe("service/probe/rollback", 1).await?;
+    let first = history(&host).await?["events"][0]["version"].as_str().context("no version")?.to_owned();
+    let said = done(&host, &["rollback", "probe"]).await?;
+    assert!(said.contains("runs again"), "{said}");
+    let fall = client.expect("service/probe/rollback").await?.json()?;
+    assert_eq!((&fall["reason"], &fall["faults"]), (&json!("by command"), &json!(0)));
+    works(&mut client, 2, 3, 3).await?;
+    done(&host, &["rollback", "probe", "--to", &first[..6]]).await?;
+    works(&mut client, 1, 2, 2).await?;
+    let json = history(&host).await?;
+    assert_eq!(words(&json)[3..], ["rolled back", "put back", "rolled back", "put back"]);
+    assert_eq!((&json["running"], &json["kept"]), (&json!(first), &json!([])));
+    let said = failed(&host, &["rollback", "probe"]).await?;
+    assert!(said.contains("no former version is kept"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_former_version_comes_back_after_a_restart_of_the_host() -> Result<()> {
+    let (mut host, mut client) = probe().await?;
+    works(&mut client, 1, 1, 1).await?;
+    replaced(&host, &guests::swap(2)?, "takes over").await?;
+    works(&mut client, 2, 2, 2).await?;
+    host.kill()?;
+    host.restart()?;
+    host.online().await?;
+    let mut client = host.client().await?;
+    client.subscribe("service/probe/worked", 1).await?;
+    works(&mut client, 2, 1, 3).await?;
+    done(&host, &["rollback", "probe"]).await?;
+    works(&mut client, 1, 2, 2).await?;
+    // and once more: what was put back runs
+    host.stop().await?;
+    host.restart()?;
+    host.online().await?;
+    let mut client = host.client().await?;
+    client.subscribe("service/probe/worked", 1).await?;
+    works(&mut client, 1, 1, 3).await
+}
+
+#[tokio::test]
+async fn a_service_is_started_anew() -> Result<()> {
+    let (host, mut client) = probe().await?;
+    works(&mut client, 1, 1, 1).await?;
+    let said = done(&host, &["restart", "probe"]).await?;
+    assert!(said.contains("was started anew"), "{said}");
+    works(&mut client, 1, 1, 2).await?;
+    assert_eq!(words(&history(&host).await?), ["started", "restarted"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_host_and_no_such_service_are_said() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let said = run_in(folder.path(), &["history", "probe"]).await?;
+    assert_eq!((said.code, said.out.contains("no host runs")), (Some(3), true), "{said:?}");
+    let (host, _client) = probe().await?;
+    let said = failed(&host, &["restart", "other"]).await?;
+    assert!(said.contains("\"other\"") && said.contains("probe"), "{said}");
+    let said = failed(&host, &["rollback", "probe", "--to", "zz"]).await?;
+    assert!(said.contains("no former version"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_several_hosts_with_the_service_one_is_chosen() -> Result<()> {
+    let ((one, _a), (other, mut client)) = (probe().await?, probe().await?);
+    // both are in the usual directory
+    let there = one.folder().join("state/miqro-host/other.redb.sock");
+    std::os::unix::fs::symlink(socket(&other)?, &there)?;
+    let said = failed(&one, &["restart", "probe"]).await?;
+    assert!(said.contains("--state-file") && said.contains("other.redb\n"), "{said}");
+    works(&mut client, 1, 1, 1).await?;
+    let file = there.with_extension("").display().to_string();
+    done(&one, &["restart", "probe", "--state-file", &file]).await?;
+    works(&mut client, 1, 1, 2).await
+}
+
+#[tokio::test]
+async fn a_state_file_of_any_length_has_its_socket() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("d".repeat(120)).join("e".repeat(120)).join("state.redb");
+    let host = Host::embedded()?.service("probe", "contract-swap", json!({})).top("state_file", json!(file));
+    let host = host.start().await?;
+    // the configuration in the working directory names the state file
+    assert_eq!(words(&history(&host).await?), ["started"]);
+    let said = done(&host, &["history", "probe", "--json", "--state-file", &file.display().to_string()]).await?;
+    assert!(said.contains("started"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_socket_is_the_users_alone_and_one_that_was_left_is_replaced() -> Result<()> {
+    let (mut host, _client) = probe().await?;
+    let path = socket(&host)?;
+    assert_eq!(std::fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
+    host.kill()?;
+    assert!(UnixStream::connect(&path).is_err() && path.exists(), "the socket of a killed host is there");
+    host.restart()?;
+    host.online().await?;
+    // the same thing twice is one entry
+    assert_eq!(words(&history(&host).await?), ["started"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_socket_on_which_another_listens_is_left_alone() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("state.redb");
+    let _other = UnixListener::bind(folder.path().join("state.redb.sock"))?;
+    let host = Host::embedded()?.service("probe", "contract-swap", json!({})).top("state_file", json!(file));
+    let host = host.start().await?;
+    host.output().wait_for("the warning", |line| line.contains("another host listens there")).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_understood_gets_an_answer_that_says_what_is() -> Result<()> {
+    use std::io::{BufRead, BufReader, Write};
+    let (host, _client) = probe().await?;
+    for request in ["{\"command\":\"explode\"}\n", "hello\n", "\n"] {
+        let mut stream = UnixStream::connect(socket(&host)?)?;
+        stream.write_all(request.as_bytes())?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line)?;
+        let reply: Value = serde_json::from_str(&line)?;
+        assert!(reply["error"].as_str().is_some_and(|error| error.contains("not understood")), "{reply}");
+    }
+    Ok(())
+}
