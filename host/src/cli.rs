@@ -9,6 +9,7 @@ mod format;
 mod install;
 mod places;
 mod publish;
+mod replay;
 mod run;
 mod show;
 mod subscribe;
@@ -47,6 +48,8 @@ enum Command {
     History(ask::History),
     /// Bring back a former version of a service
     Rollback(ask::Rollback),
+    /// Have a service handle again what it has given up
+    Replay(replay::Replay),
     /// Start the instance of a service anew
     Restart(ask::Service),
     /// Say whether a file is a service that the host can run, and what it uses
@@ -83,6 +86,7 @@ impl Cli {
             Command::Stop(stop) => stop.run(),
             Command::History(history) => history.run(config),
             Command::Rollback(rollback) => rollback.run(config),
+            Command::Replay(replay) => replay.run(config),
             Command::Restart(service) => service.restart(config),
             Command::Check(check) => check.run(),
             Command::Show(show) => show.run(config),

@@ -34,6 +34,16 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
     },
+    /// Which messages a service has given up.
+    Letters {
+        /// Its name.
+        service: String,
+    },
+    /// To have a service handle again what it has given up.
+    Replay {
+        /// Its name.
+        service: String,
+    },
     /// To start the instance of a service anew.
     Restart {
         /// Its name.

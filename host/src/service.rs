@@ -110,6 +110,12 @@ impl Asker {
         self.0.send(Command::Offer(Box::new(offer))).await.map_err(|_| gone())?;
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
+
+    /// Has the service handle messages that are kept on disk; one that has ended finds them at its next start.
+    pub async fn replay(&self, messages: Numbered) {
+        // fails when the service has ended
+        let _ = self.0.send(Command::Replay(kept(messages))).await;
+    }
 }
 
 /// What a service works with; all of it is made by the supervisor.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::client::Options;
 use crate::output::Output;
-use crate::process::Process;
+use crate::process::{Process, run_to_end};
 use crate::{Client, Deadline, Version, guests, place};
 
 /// How a host is started.
@@ -256,6 +256,18 @@ impl Host {
         let concluded =
             |line: &str| ["is in force", "is refused", "has not changed"].iter().any(|words| line.contains(words));
         self.output().wait_from(line, "the end of a reload", concluded).await
+    }
+
+    /// Runs the host's program with `arguments` in its folder, as a user beside it would: what it says.
+    ///
+    /// # Errors
+    /// When it does not end well.
+    pub async fn tell(&self, arguments: &[&str]) -> Result<String> {
+        let mut program = command()?;
+        program.current_dir(self.folder()).env("XDG_STATE_HOME", self.folder().join("state")).args(arguments);
+        let said = run_to_end(&mut program).await?;
+        ensure!(said.code == Some(0), "{arguments:?}: {said:?}");
+        Ok(said.out)
     }
 
     /// Asks it to stop (SIGTERM) and waits for its end.

@@ -28,13 +28,6 @@ async fn run(host: &Host, arguments: &[&str]) -> Result<Said> {
     run_in(host.folder(), arguments).await
 }
 
-/// What a command that ends well says.
-async fn done(host: &Host, arguments: &[&str]) -> Result<String> {
-    let said = run(host, arguments).await?;
-    assert_eq!(said.code, Some(0), "{arguments:?}: {said:?}");
-    Ok(said.out)
-}
-
 /// What a command says that fails.
 async fn failed(host: &Host, arguments: &[&str]) -> Result<String> {
     let said = run(host, arguments).await?;
@@ -43,7 +36,7 @@ async fn failed(host: &Host, arguments: &[&str]) -> Result<String> {
 }
 
 async fn history(host: &Host) -> Result<Value> {
-    Ok(serde_json::from_str(&done(host, &["history", "probe", "--json"]).await?)?)
+    Ok(serde_json::from_str(&host.tell(&["history", "probe", "--json"]).await?)?)
 }
 
 /// What happened, as words.
@@ -88,7 +81,7 @@ async fn the_history_says_how_versions_came_and_went() -> Result<()> {
     assert_eq!(refused["version"], Value::Null);
     assert_eq!(json["events"][3]["version"], json["running"]);
     assert_eq!(json["kept"], json!([json["events"][1]["version"], json["events"][0]["version"]]));
-    let table = done(&host, &["history", "probe"]).await?;
+    let table = host.tell(&["history", "probe"]).await?;
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[0].starts_with("version") && lines[2].contains("swapped"), "{table}");
     let running = &json["running"].as_str().unwrap_or_default()[..12];
@@ -126,12 +119,12 @@ async fn a_former_version_comes_back_with_what_it_left() -> Result<()> {
     }
     client.subscribe("service/probe/rollback", 1).await?;
     let first = history(&host).await?["events"][0]["version"].as_str().context("no version")?.to_owned();
-    let said = done(&host, &["rollback", "probe"]).await?;
+    let said = host.tell(&["rollback", "probe"]).await?;
     assert!(said.contains("runs again"), "{said}");
     let fall = client.expect("service/probe/rollback").await?.json()?;
     assert_eq!((&fall["reason"], &fall["faults"]), (&json!("by command"), &json!(0)));
     works(&mut client, 2, 3, 3).await?;
-    done(&host, &["rollback", "probe", "--to", &first[..6]]).await?;
+    host.tell(&["rollback", "probe", "--to", &first[..6]]).await?;
     works(&mut client, 1, 2, 2).await?;
     let json = history(&host).await?;
     assert_eq!(words(&json)[3..], ["rolled back", "put back", "rolled back", "put back"]);
@@ -153,7 +146,7 @@ async fn a_former_version_comes_back_after_a_restart_of_the_host() -> Result<()>
     let mut client = host.client().await?;
     client.subscribe("service/probe/worked", 1).await?;
     works(&mut client, 2, 1, 3).await?;
-    done(&host, &["rollback", "probe"]).await?;
+    host.tell(&["rollback", "probe"]).await?;
     works(&mut client, 1, 2, 2).await?;
     // and once more: what was put back runs
     host.stop().await?;
@@ -168,7 +161,7 @@ async fn a_former_version_comes_back_after_a_restart_of_the_host() -> Result<()>
 async fn a_service_is_started_anew() -> Result<()> {
     let (host, mut client) = probe().await?;
     works(&mut client, 1, 1, 1).await?;
-    let said = done(&host, &["restart", "probe"]).await?;
+    let said = host.tell(&["restart", "probe"]).await?;
     assert!(said.contains("was started anew"), "{said}");
     works(&mut client, 1, 1, 2).await?;
     assert_eq!(words(&history(&host).await?), ["started", "restarted"]);
@@ -198,7 +191,7 @@ async fn of_several_hosts_with_the_service_one_is_chosen() -> Result<()> {
     assert!(said.contains("--state-file") && said.contains("other.redb\n"), "{said}");
     works(&mut client, 1, 1, 1).await?;
     let file = there.with_extension("").display().to_string();
-    done(&one, &["restart", "probe", "--state-file", &file]).await?;
+    one.tell(&["restart", "probe", "--state-file", &file]).await?;
     works(&mut client, 1, 1, 2).await
 }
 
@@ -210,7 +203,7 @@ async fn a_state_file_of_any_length_has_its_socket() -> Result<()> {
     let host = host.start().await?;
     // the configuration in the working directory names the state file
     assert_eq!(words(&history(&host).await?), ["started"]);
-    let said = done(&host, &["history", "probe", "--json", "--state-file", &file.display().to_string()]).await?;
+    let said = host.tell(&["history", "probe", "--json", "--state-file", &file.display().to_string()]).await?;
     assert!(said.contains("started"), "{said}");
     Ok(())
 }

@@ -77,6 +77,39 @@ async fn what_waits_behind_a_message_that_fails_survives_the_host_in_order() -> 
     Ok(())
 }
 
+/// What was given up is kept, shown, and handled again by command.
+#[tokio::test]
+async fn what_was_given_up_is_handled_again_by_command() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    let setup = faulty(&broker, json!({ "attempts": 1, "dead_letters": 3 }));
+    let mut host = setup.start().await?;
+    let mut client = host.client().await?;
+    for filter in ["service/faulty/worked", "service/faulty/dead-letter"] {
+        client.subscribe(filter, 1).await?;
+    }
+    for _ in 0..4 {
+        client.publish("service/faulty/work", "fail").await?;
+        client.expect("service/faulty/dead-letter").await?;
+    }
+    host.output().says(0, "old dead letters are gone: limits.dead_letters keeps 3").await?;
+    // they survive the host
+    host.kill()?;
+    host.restart()?;
+    host.online().await?;
+    let list = host.tell(&["replay", "--list", "--json", "faulty"]).await?;
+    let list: Value = serde_json::from_str(&list)?;
+    assert_eq!(list.as_array().map(Vec::len), Some(3), "{list}");
+    assert_eq!((&list[0]["topic"], &list[0]["attempts"]), (&json!("service/faulty/work"), &json!(1)), "{list}");
+    assert!(host.tell(&["replay", "faulty"]).await?.contains("3 messages are handled again"));
+    for _ in 0..3 {
+        assert_eq!(client.expect("service/faulty/dead-letter").await?.text(), "fail");
+    }
+    // given up again, they are dead letters again
+    let list: Value = serde_json::from_str(&host.tell(&["replay", "--list", "--json", "faulty"]).await?)?;
+    assert_eq!(list.as_array().map(Vec::len), Some(3), "{list}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn by_policy_the_others_go_on() -> Result<()> {
     let broker = Mosquitto::start().await?;

@@ -2,16 +2,21 @@
 //! nothing.
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tracing::warn;
 
 use crate::control::{Asked, Bound, Request, Server, socket_of};
+use crate::service::Asker;
 use crate::service::versions::{Book, utc};
+use crate::store::{Letter, Store};
 
 use super::reload::House;
 use super::state;
 use crate::config::Config;
+
+/// Characters of a reason that are shown.
+const SHOWN: usize = 200;
 
 /// Requests that may wait.
 const WAITING: usize = 16;
@@ -65,11 +70,57 @@ impl House<'_> {
             Request::Services {} => Ok(self.supervisor.names().into()),
             Request::History { service } => self.supervisor.history(&service).map(|book| history(&service, &book)),
             Request::Rollback { service, to } => return self.supervisor.roll_back(&service, to.as_deref(), answer),
+            Request::Letters { service } => match self.supervisor.asker(&service) {
+                Ok(_) => return drop(tokio::spawn(letters(self.means.shared.store.clone(), service, answer))),
+                Err(error) => Err(error),
+            },
+            Request::Replay { service } => match self.supervisor.asker(&service) {
+                Ok(asker) => {
+                    return drop(tokio::spawn(replay(self.means.shared.store.clone(), service, asker, answer)));
+                }
+                Err(error) => Err(error),
+            },
             Request::Restart { service } => return self.supervisor.restart(&service, answer),
         };
         // who no longer waits does not want to know
         drop(answer.send(now));
     }
+}
+
+/// Where an answer goes; who no longer waits does not want to know.
+type Answer = oneshot::Sender<Result<Value, String>>;
+
+/// Says what a service has given up.
+async fn letters(store: Store, service: String, answer: Answer) {
+    let letters = store.letters(&service).await.map_err(|error| error.to_string());
+    drop(answer.send(letters.map(|letters| letters.iter().map(letter).collect())));
+}
+
+fn letter(letter: &Letter) -> Value {
+    let Letter { message, reason, attempts, component, at } = letter;
+    let reason = reason.chars().take(SHOWN).collect::<String>();
+    json!({
+        "topic": message.topic.as_str(),
+        "qos": message.qos,
+        "bytes": message.payload.len(),
+        "reason": reason,
+        "attempts": attempts,
+        "version": component,
+        "at": utc(at.saturating_mul(1_000)),
+    })
+}
+
+/// Has a service handle again what it has given up.
+async fn replay(store: Store, service: String, asker: Asker, answer: Answer) {
+    let outcome = match store.exhume(&service).await {
+        Ok(messages) => {
+            let count = messages.len();
+            asker.replay(messages).await;
+            Ok(format!("{count} messages are handled again").into())
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    drop(answer.send(outcome));
 }
 
 /// The history of a service, the oldest entry first.

@@ -178,7 +178,7 @@ pub struct House<'a> {
     pub supervisor: Supervisor,
     /// The configuration.
     pub reload: Reload,
-    means: Means,
+    pub(super) means: Means,
     logs: &'a Logs,
     /// The number of the next service.
     next: u32,

@@ -13,7 +13,7 @@ use crate::config::{Config, Selection};
 use crate::control::{AskError, Request, ask, socket_of, sockets};
 
 /// Exit code when no host runs, as of `status`.
-const NOBODY: u8 = 3;
+pub(super) const NOBODY: u8 = 3;
 
 /// How long a host may take to say which services it has.
 const AT_ONCE: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub struct Service {
     /// The service
     #[arg(value_name = "NAME")]
-    name: String,
+    pub(super) name: String,
     /// State file of its host [default: as the configuration says, else whichever host in the usual directory has the service]
     #[arg(long, value_name = "FILE")]
     state_file: Option<PathBuf>,
@@ -85,14 +85,14 @@ impl Service {
     }
 
     /// Asks, and shows the sentence that is answered.
-    fn tell(&self, config: Option<&Path>, request: &Request) -> anyhow::Result<ExitCode> {
+    pub(super) fn tell(&self, config: Option<&Path>, request: &Request) -> anyhow::Result<ExitCode> {
         let Some(answer) = self.ask(config, request)? else { return Ok(ExitCode::from(NOBODY)) };
         println!("{}: {}", self.name, answer.as_str().unwrap_or_default());
         Ok(ExitCode::SUCCESS)
     }
 
     /// Asks the host that has the service; `None`, after saying so: no host runs.
-    fn ask(&self, config: Option<&Path>, request: &Request) -> anyhow::Result<Option<Value>> {
+    pub(super) fn ask(&self, config: Option<&Path>, request: &Request) -> anyhow::Result<Option<Value>> {
         let (candidates, place) = self.candidates(config)?;
         let (mut having, mut others) = (Vec::new(), Vec::new());
         for socket in candidates {

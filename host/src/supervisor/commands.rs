@@ -7,7 +7,7 @@ use crate::config;
 use crate::guest::Setting;
 use crate::router::ServiceId;
 use crate::service::versions::{Book, Version};
-use crate::service::{self, Answer, Command, Prepared, Swap, private};
+use crate::service::{self, Answer, Asker, Command, Prepared, Swap, private};
 use crate::store::{Left, Store};
 
 use super::load::load_kept;
@@ -35,6 +35,14 @@ impl Supervisor {
     /// When there is no such service.
     pub fn history(&self, service: &str) -> Result<Arc<Book>, String> {
         self.entry(service).map(|entry| entry.handle.standing().book)
+    }
+
+    /// Who can offer something to the service.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub fn asker(&self, service: &str) -> Result<Asker, String> {
+        self.entry(service).map(|entry| entry.handle.asker())
     }
 
     /// Starts the instance of the service anew.
