@@ -5,12 +5,14 @@
 //! `versions` the history and `probation` what is done about a new version that faults.
 
 mod call;
+pub mod comparison;
 pub mod compatibility;
 mod dead_letter;
 mod drops;
 pub mod lifecycle;
 mod presence;
 pub mod probation;
+mod shadow;
 mod shared;
 pub mod statistics;
 mod swap;
@@ -38,6 +40,7 @@ use versions::{Book, Version, What};
 pub use call::{prepare, prepare_with};
 pub use lifecycle::Status;
 pub use presence::{Announced, Presence, will};
+pub use shadow::{Shadow, apart};
 pub use shared::Shared;
 pub use swap::{Answer, Standing, Swap, private};
 
@@ -48,6 +51,8 @@ const COMMANDS: usize = 4;
 pub enum Command {
     /// Take over a started instance: of a new component, with a new section of the configuration, or of a former version.
     Swap(Box<Swap>),
+    /// Have a started instance handle copies of what the running one handles.
+    Shadow(Box<Shadow>),
     /// Start the instance anew; says when it runs, or why it does not.
     Restart(Answer),
     /// Write something into the history that changes nothing.

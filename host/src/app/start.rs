@@ -68,7 +68,7 @@ pub async fn load_all(
         }
         let mut component = components.get(&file).and_then(|result| result.as_ref().ok()).cloned();
         let book = shared.book(&config.name).await;
-        if let Some(bad) = component.as_ref().map(Component::version).filter(|version| book.refused() == Some(*version))
+        if let Some(bad) = component.as_ref().map(Component::version).filter(|version| book.refused().contains(version))
         {
             component = put_back(host, pool, &config, &book, bad, shared).await.or(component);
         }
@@ -237,5 +237,5 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>) -> anyhow::Result<Entry
     };
     let (handle, task) = service::service(parts, first);
     tokio::spawn(task);
-    Ok(Entry { id, config, setting, file, given: None, handle })
+    Ok(Entry { id, config, setting, file, given: None, shadow: None, handle })
 }

@@ -23,6 +23,7 @@ use super::dead_letter::{Verdict, dead_letter};
 use super::drops::Drops;
 use super::lifecycle::{Lifecycle, Status};
 use super::presence::Presence;
+use super::shadow::{Mirror, Sample};
 use super::statistics::Statistics;
 use super::swap::Trial;
 use super::switch::Switch;
@@ -73,6 +74,8 @@ pub(super) struct Task {
     standing: watch::Sender<Standing>,
     /// While a new version is on probation.
     trial: Option<Box<Trial>>,
+    /// While a new version runs as a shadow.
+    mirror: Option<Mirror>,
 }
 
 impl Task {
@@ -109,6 +112,7 @@ impl Task {
             concluded: 0,
             standing,
             trial: None,
+            mirror: None,
         }
     }
 
@@ -140,7 +144,7 @@ impl Task {
     /// Waits for one thing and does it. Commands come first: a swap or a stop must not wait behind a full mailbox.
     async fn turn(&mut self) -> Flow {
         self.tell_drops();
-        if self.component.is_some() {
+        if self.instance.is_none() && self.component.is_some() {
             // a save that faulted, or a start by command that failed, has left none
             self.revive(Duration::ZERO).await?;
         }
@@ -297,23 +301,6 @@ impl Task {
 
     async fn obey(&mut self, command: Option<Command>) -> Flow {
         match command {
-            Some(Command::Swap(swap)) => {
-                self.swap(*swap).await;
-                Flow::Continue(())
-            }
-            Some(Command::Restart(answer)) => {
-                // who no longer waits does not want to know
-                drop(answer.send(self.start_anew().await.map(Into::into)));
-                Flow::Continue(())
-            }
-            Some(Command::Note(version, what, note)) => {
-                self.write_book(|book, at| book.note(version, what, note, at)).await;
-                Flow::Continue(())
-            }
-            Some(Command::Forgive) => {
-                self.write_book(|book, _| book.forgive()).await;
-                Flow::Continue(())
-            }
             Some(Command::Report) => {
                 self.report();
                 Flow::Continue(())
@@ -324,6 +311,10 @@ impl Task {
             }
             Some(Command::Stop(deadline)) => Flow::Break(Stop { deadline, leaves: false }),
             Some(Command::Leave(deadline)) => Flow::Break(Stop { deadline, leaves: true }),
+            Some(command) => {
+                self.carry_out(command).await;
+                Flow::Continue(())
+            }
             // the supervisor is gone: so is the host
             None => Flow::Break(Stop { deadline: Instant::now(), leaves: false }),
         }
@@ -340,8 +331,16 @@ impl Task {
 
     /// Runs a call and makes what it asked for happen.
     async fn perform(&mut self, call: Call, receipt: Option<Receipt>) -> Result<(), Fault> {
+        let sample = self.mirror.as_ref().and_then(|_| Sample::of(&call));
         let effects = self.call(call).await?;
-        self.commit(effects, receipt).await
+        let sample = sample.map(|sample| sample.published(&effects));
+        self.commit(effects, receipt).await?;
+        if let (Some(sample), Some(mirror)) = (sample, &self.mirror)
+            && !mirror.give(sample)
+        {
+            self.mirror = None;
+        }
+        Ok(())
     }
 
     /// Acknowledges a message without anything having come of it.

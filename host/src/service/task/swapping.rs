@@ -17,13 +17,27 @@ use crate::service::lifecycle::Status;
 use crate::service::probation::{Probation, Verdict};
 use crate::service::swap::{Fall, Trial, profile};
 use crate::service::versions::{Book, Version, What};
-use crate::service::{Prepared, Standing, Swap};
+use crate::service::{self, Command, Prepared, Shadow, Standing, Swap};
 use crate::store::{Left, Record};
 
 impl Task {
+    /// Does what is asked about versions; nothing else is asked of it.
+    pub(super) async fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Swap(swap) => self.swap(*swap).await,
+            Command::Shadow(shadow) => self.begin_shadow(*shadow).await,
+            // who no longer waits does not want to know
+            Command::Restart(answer) => drop(answer.send(self.start_anew().await.map(Into::into))),
+            Command::Note(version, what, note) => self.write_book(|book, at| book.note(version, what, note, at)).await,
+            Command::Forgive => self.write_book(|book, _| book.forgive()).await,
+            Command::Offer(_) | Command::Report | Command::Stop(_) | Command::Leave(_) => {}
+        }
+    }
+
     /// Has a started instance take over, or says why it does not.
-    pub(super) async fn swap(&mut self, swap: Swap) {
+    async fn swap(&mut self, swap: Swap) {
         let Swap { number, config, setting, prepared, back } = swap;
+        self.mirror = None;
         let version = prepared.component.version();
         match back {
             None => {
@@ -56,7 +70,7 @@ impl Task {
         prepared: Prepared,
     ) -> Result<(), String> {
         let version = prepared.component.version();
-        if self.book.refused() == Some(version) {
+        if self.book.refused().contains(&version) {
             return Err("it was rolled back".to_owned());
         }
         let lines = self.compare(&config, &prepared);
@@ -95,23 +109,47 @@ impl Task {
 
     /// Has the running instance save what it knows, and the new one load it.
     async fn hand_over(&mut self, prepared: Prepared, most: usize) -> Result<(Prepared, Option<Bytes>), String> {
-        let Some(instance) = self.instance.take() else { return Ok((prepared, None)) };
+        let saved = self.saved(most).await?;
+        let Some(bytes) = saved.clone().filter(|_| prepared.component.exports().has(Optional::Load)) else {
+            return Ok((prepared, saved));
+        };
+        let loaded = self.caller.load(prepared, bytes).await;
+        let prepared = loaded.map_err(|fault| format!("it does not load what the running version saved: {fault}"))?;
+        Ok((prepared, saved))
+    }
+
+    /// What the running instance saves; `None` when it has no `save`, or nothing runs.
+    async fn saved(&mut self, most: usize) -> Result<Option<Bytes>, String> {
+        let Some(instance) = self.instance.take() else { return Ok(None) };
         let (instance, saved) = self.caller.save(instance).await;
         self.instance = instance;
         if self.instance.is_none() {
             self.set_status(Status::Waiting).await;
         }
         let saved = saved.map_err(|fault| format!("the running version cannot save its state: {fault}"))?;
-        let Some(saved) = saved.map(Bytes::from) else { return Ok((prepared, None)) };
-        if saved.len() > most {
-            return Err(format!("the running version saves {} bytes, more than the {most} of swap.saved", saved.len()));
+        match saved {
+            Some(saved) if saved.len() > most => {
+                Err(format!("the running version saves {} bytes, more than the {most} of swap.saved", saved.len()))
+            }
+            saved => Ok(saved.map(Bytes::from)),
         }
-        if !prepared.component.exports().has(Optional::Load) {
-            return Ok((prepared, Some(saved)));
+    }
+
+    /// Begins to give copies to a new version, which has the state as it is now.
+    async fn begin_shadow(&mut self, shadow: Shadow) {
+        self.mirror = None;
+        let (service, version) = (self.setting.name.clone(), shadow.prepared.component.version().short());
+        match self.saved(self.config.swap.saved).await {
+            Ok(saved) => {
+                let span = shadow.span;
+                let (mirror, run) = service::shadow::shadow(shadow, &self.setting.belongings, saved);
+                self.caller.spawn(run);
+                self.mirror = Some(mirror);
+                info!(service, version, "the new version runs as a shadow for {span:?}");
+            }
+            // who no longer waits does not want to know
+            Err(reason) => drop(shadow.done.send(Err(reason))),
         }
-        let loaded = self.caller.load(prepared, saved.clone()).await;
-        let prepared = loaded.map_err(|fault| format!("it does not load what the running version saved: {fault}"))?;
-        Ok((prepared, Some(saved)))
     }
 
     /// After a fault: whether it was one too many for the version on probation, so that the former one runs again.
@@ -190,7 +228,7 @@ impl Task {
     ///
     /// # Errors
     /// Why it does not run now.
-    pub(super) async fn start_anew(&mut self) -> Result<String, String> {
+    async fn start_anew(&mut self) -> Result<String, String> {
         let Some(component) = self.component.clone() else { return Err("has no component that could run".to_owned()) };
         let version = component.version();
         self.stop_guest().await;
