@@ -31,7 +31,7 @@ use crate::guest::{Component, Instance, Setting};
 use crate::mailbox::{self, Mailbox};
 use crate::message::{Qos, Subscription};
 use crate::router::ServiceId;
-use crate::store::Store;
+use crate::store::{Left, Store};
 use crate::topic::{BaseTopic, Filter};
 use crate::{session, timers};
 
@@ -134,6 +134,8 @@ pub struct Parts {
     pub protocol: config::Protocol,
     /// The versions that it had in earlier runs of the host.
     pub book: Book,
+    /// What is put back if the version fails that was on probation when the host ended.
+    pub trial: Option<(Component, Left)>,
     /// Where its `online` goes.
     pub presence: Presence,
     /// Where slow guest calls run.

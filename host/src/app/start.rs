@@ -18,6 +18,7 @@ use crate::message::Subscription;
 use crate::router::ServiceId;
 use crate::service::versions::{Book, Version};
 use crate::service::{self, Announced, First, Parts, Presence, Shared};
+use crate::store::Left;
 use crate::supervisor::load::{LoadError, load, load_kept};
 use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
@@ -38,6 +39,8 @@ pub struct Loaded {
     pub file: PathBuf,
     /// The versions that it had before.
     pub book: Book,
+    /// What is put back if the version fails that was on probation when the host ended.
+    pub trial: Option<(Component, Left)>,
     /// How it begins.
     pub first: First,
     /// What it is subscribed to from the beginning.
@@ -72,7 +75,9 @@ pub async fn load_all(
         {
             component = put_back(host, pool, &config, &book, bad, shared).await.or(component);
         }
-        loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, book, pool, shared).await);
+        let trial = resumed(host, pool, &config.name, component.as_ref(), &book, shared).await;
+        let one = begin(ServiceId(u32::try_from(number)?), config, file, component, book, pool, shared).await;
+        loaded.push(Loaded { trial, ..one });
     }
     let all_failed = components.values().all(Result::is_err);
     let mut failed = loaded.iter().filter_map(|one| Some((one, components.remove(&one.file)?.err()?)));
@@ -111,6 +116,28 @@ async fn put_back(
     }
 }
 
+/// What is put back if `component` fails, which was on probation when the host ended.
+async fn resumed(
+    host: &Arc<guest::Host>,
+    pool: &Handle,
+    service: &str,
+    component: Option<&Component>,
+    book: &Book,
+    shared: &Shared,
+) -> Option<(Component, Left)> {
+    let former = *book.former().first().filter(|_| book.is_on_trial())?;
+    component.filter(|component| book.running() == Some(component.version()))?;
+    let left = shared.store.left(service, former).await.map_err(|error| error.to_string());
+    let component = load_kept(host, pool, former, shared.store.archive()).await.map_err(|error| error.to_string());
+    match component.and_then(|component| Ok((component, left?))) {
+        Ok(trial) => Some(trial),
+        Err(error) => {
+            error!(service, "is no longer on probation: the version before it is lost: {error}");
+            None
+        }
+    }
+}
+
 async fn begin(
     id: ServiceId,
     config: config::Service,
@@ -142,7 +169,7 @@ async fn begin(
         warn_idle(&config, effects);
     }
     let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
-    Loaded { id, config: Arc::new(config), setting, file, book, first, subscriptions, mailbox }
+    Loaded { id, config: Arc::new(config), setting, file, book, trial: None, first, subscriptions, mailbox }
 }
 
 /// A service whose instance was started already: one that a new configuration brings.
@@ -151,7 +178,8 @@ pub fn prepared(id: ServiceId, ready: Ready, book: Book) -> Loaded {
     warn_idle(&config, &prepared.effects);
     let subscriptions = service::subscriptions(&config, &prepared.effects);
     let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
-    Loaded { id, config, setting, file, book, first: First::Prepared(Box::new(prepared)), subscriptions, mailbox }
+    let first = First::Prepared(Box::new(prepared));
+    Loaded { id, config, setting, file, book, trial: None, first, subscriptions, mailbox }
 }
 
 fn warn_idle(config: &config::Service, effects: &Effects) {
@@ -211,7 +239,7 @@ pub async fn services(
 /// # Errors
 /// When its base topic leaves no room for `online`.
 pub async fn run(one: Loaded, around: &Surroundings<'_>) -> anyhow::Result<Entry> {
-    let Loaded { id, config, setting, file, book, first, mailbox, .. } = one;
+    let Loaded { id, config, setting, file, book, trial, first, mailbox, .. } = one;
     let (session, expiry) = around.sessions.presence(id);
     let announced = Announced {
         session,
@@ -230,6 +258,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>) -> anyhow::Result<Entry
         session: around.sessions.main(),
         timers: around.clock.clone(),
         book,
+        trial,
         presence,
         store: around.shared.store.clone(),
         protocol: around.shared.protocol,

@@ -23,11 +23,10 @@ use super::dead_letter::{Verdict, dead_letter};
 use super::drops::Drops;
 use super::lifecycle::{Lifecycle, Status};
 use super::presence::Presence;
-use super::shadow::{Mirror, Sample};
+use super::shadow::Sample;
 use super::statistics::Statistics;
-use super::swap::Trial;
+use super::swap::Versions;
 use super::switch::Switch;
-use super::versions::Book;
 use super::{Command, First, Parts, Standing, is_fixed};
 
 mod ending;
@@ -68,14 +67,7 @@ pub(super) struct Task {
     instance: Option<Box<Instance>>,
     /// The message in work, until it is settled.
     open: Option<Receipt>,
-    book: Arc<Book>,
-    /// The number of the last swap.
-    concluded: u64,
-    standing: watch::Sender<Standing>,
-    /// While a new version is on probation.
-    trial: Option<Box<Trial>>,
-    /// While a new version runs as a shadow.
-    mirror: Option<Mirror>,
+    versions: Versions,
 }
 
 impl Task {
@@ -108,11 +100,7 @@ impl Task {
             component: None,
             instance: None,
             open: None,
-            book: Arc::new(parts.book),
-            concluded: 0,
-            standing,
-            trial: None,
-            mirror: None,
+            versions: Versions::new(parts.book, parts.trial, standing),
         }
     }
 
@@ -148,7 +136,7 @@ impl Task {
             // a save that faulted, or a start by command that failed, has left none
             self.revive(Duration::ZERO).await?;
         }
-        let passes = self.trial.as_ref().map(|trial| trial.probation.until());
+        let passes = self.versions.trial.as_ref().map(|trial| trial.probation.until());
         let renewal = self.presence.renewal();
         let next = tokio::select! {
             biased;
@@ -331,14 +319,14 @@ impl Task {
 
     /// Runs a call and makes what it asked for happen.
     async fn perform(&mut self, call: Call, receipt: Option<Receipt>) -> Result<(), Fault> {
-        let sample = self.mirror.as_ref().and_then(|_| Sample::of(&call));
+        let sample = self.versions.mirror.as_ref().and_then(|_| Sample::of(&call));
         let effects = self.call(call).await?;
         let sample = sample.map(|sample| sample.published(&effects));
         self.commit(effects, receipt).await?;
-        if let (Some(sample), Some(mirror)) = (sample, &self.mirror)
+        if let (Some(sample), Some(mirror)) = (sample, &self.versions.mirror)
             && !mirror.give(sample)
         {
-            self.mirror = None;
+            self.versions.mirror = None;
         }
         Ok(())
     }

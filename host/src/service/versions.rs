@@ -137,6 +137,9 @@ pub struct Book {
     /// Those that were rolled back since the file had other bytes: they are not taken again until it has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     refused: Vec<Version>,
+    /// Whether the version that runs is on probation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    trial: bool,
     events: VecDeque<Event>,
 }
 
@@ -154,6 +157,16 @@ impl Book {
     /// The versions that were rolled back and are not taken again until the file has other bytes.
     pub fn refused(&self) -> &[Version] {
         &self.refused
+    }
+
+    /// Whether the version that runs is on probation.
+    pub fn is_on_trial(&self) -> bool {
+        self.trial
+    }
+
+    /// The probation of the version that runs begins, or ends.
+    pub fn set_trial(&mut self, trial: bool) {
+        self.trial = trial;
     }
 
     /// What happened, the oldest first.
@@ -175,6 +188,7 @@ impl Book {
         self.former.truncate(keep);
         if before.is_some() {
             self.refused.clear();
+            self.trial = false;
         }
         self.note(Some(version), what, note, at);
         before.filter(|before| self.former.contains(before))
@@ -184,6 +198,7 @@ impl Book {
     pub fn go_back(&mut self, to: Version, reason: &str, at: u64) {
         let from = self.running.replace(to);
         self.refused.extend(from);
+        self.trial = false;
         self.former.retain(|former| *former != to);
         self.note(from, What::RolledBack, reason.to_owned(), at);
         self.note(Some(to), What::PutBack, String::new(), at);
