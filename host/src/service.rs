@@ -6,12 +6,14 @@
 
 mod backlog;
 mod call;
+pub mod comparison;
 pub mod compatibility;
 mod dead_letter;
 mod drops;
 pub mod lifecycle;
 mod presence;
 pub mod probation;
+mod shadow;
 mod shared;
 pub mod statistics;
 mod swap;
@@ -30,7 +32,7 @@ use crate::guest::{Component, Instance, Setting};
 use crate::mailbox::{self, Delivery, Mailbox};
 use crate::message::{Qos, Receipt, Subscription};
 use crate::router::ServiceId;
-use crate::store::{Numbered, Store};
+use crate::store::{Left, Numbered, Store};
 use crate::topic::{BaseTopic, Filter};
 use crate::{session, timers};
 
@@ -39,6 +41,7 @@ use versions::{Book, Version, What};
 pub use call::{prepare, prepare_with};
 pub use lifecycle::Status;
 pub use presence::{Announced, Presence, will};
+pub use shadow::{Shadow, apart};
 pub use shared::Shared;
 pub use swap::{Answer, Standing, Swap, private};
 
@@ -49,6 +52,8 @@ const COMMANDS: usize = 4;
 pub enum Command {
     /// Take over a started instance: of a new component, with a new section of the configuration, or of a former version.
     Swap(Box<Swap>),
+    /// Have a started instance handle copies of what the running one handles.
+    Shadow(Box<Shadow>),
     /// Start the instance anew; says when it runs, or why it does not.
     Restart(Answer),
     /// Write something into the history that changes nothing.
@@ -142,6 +147,8 @@ pub struct Parts {
     pub protocol: config::Protocol,
     /// The versions that it had in earlier runs of the host.
     pub book: Book,
+    /// What is put back if the version fails that was on probation when the host ended.
+    pub trial: Option<(Component, Left)>,
     /// Where its `online` goes.
     pub presence: Presence,
     /// Where slow guest calls run.

@@ -4,6 +4,7 @@
 mod commands;
 pub mod load;
 pub mod reload;
+mod shadows;
 
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -18,12 +19,13 @@ use crate::config;
 use crate::guest::{self, Component, Setting};
 use crate::router::ServiceId;
 use crate::service::versions::{Version, What};
-use crate::service::{self, Command, Prepared, Status, Swap};
+use crate::service::{self, Command, Prepared, Status, Swap, apart};
 use crate::store::{Archive, Store};
 use crate::watch::Watch;
 
 use commands::Return;
 use load::{LoadError, load};
+use shadows::Shadowed;
 
 /// One service as the supervisor sees it.
 pub struct Entry {
@@ -37,6 +39,8 @@ pub struct Entry {
     pub file: PathBuf,
     /// The last swap that it was given.
     pub given: Option<Given>,
+    /// The version that runs as its shadow, or did so last.
+    pub shadow: Option<Version>,
     /// The way to it.
     pub handle: service::Handle,
 }
@@ -64,6 +68,8 @@ pub struct Supervisor {
     leaving: JoinSet<ServiceId>,
     /// Former versions that are being made ready to come back, by command.
     returning: JoinSet<Return>,
+    /// New versions that run as shadows.
+    shadows: JoinSet<Option<Shadowed>>,
     store: Store,
 }
 
@@ -78,7 +84,11 @@ struct User {
     id: ServiceId,
     running: Option<Version>,
     /// What was rolled back.
-    refused: Option<Version>,
+    refused: Vec<Version>,
+    /// What runs as its shadow.
+    shadow: Option<Version>,
+    /// How long a new version is to be one.
+    span: Duration,
     setting: Arc<Setting>,
 }
 
@@ -95,6 +105,8 @@ struct Replacement {
 enum Fate {
     /// It has started.
     Started(Box<Prepared>),
+    /// It has started with this, to run as a shadow.
+    Shadow(Box<Prepared>, Arc<Setting>),
     /// It has not.
     Failed(guest::Fault),
     /// It was rolled back before.
@@ -117,8 +129,8 @@ impl Supervisor {
         let (preparing, busy, again) = (JoinSet::new(), HashSet::new(), HashSet::new());
         let reports = (!reports.is_zero()).then(|| interval_at(tokio::time::Instant::now() + reports, reports));
         let (orders, leaving) = (VecDeque::new(), JoinSet::new());
-        let returning = JoinSet::new();
-        Self { host, pool, entries, watch, preparing, busy, again, orders, leaving, reports, returning, store }
+        let (returning, shadows) = (JoinSet::new(), JoinSet::new());
+        Self { host, pool, entries, watch, preparing, busy, again, orders, leaving, reports, returning, shadows, store }
     }
 
     /// How many services there are.
@@ -140,6 +152,10 @@ impl Supervisor {
                 Some(done) = self.preparing.join_next() => match done {
                     Ok((file, outcome)) => self.take_over(file, outcome),
                     Err(bug) => error!("preparing a component failed in the host, which is a bug: {bug}"),
+                },
+                Some(done) = self.shadows.join_next() => match done {
+                    Ok(shadowed) => shadowed.into_iter().for_each(|shadowed| self.end_shadow(shadowed)),
+                    Err(bug) => error!("a shadow failed in the host, which is a bug: {bug}"),
                 },
                 Some(done) = self.returning.join_next() => match done {
                     Ok(ready) => self.give_back(ready),
@@ -184,7 +200,9 @@ impl Supervisor {
             .map(|entry| User {
                 id: entry.id,
                 running: entry.version(),
-                refused: entry.handle.standing().book.refused(),
+                refused: entry.handle.standing().book.refused().to_vec(),
+                shadow: entry.shadow,
+                span: entry.config.swap.shadow,
                 setting: entry.setting.clone(),
             })
             .collect();
@@ -244,6 +262,7 @@ impl Supervisor {
         let (service, file, short) = (entry.config.name.as_str(), entry.file.display(), version.short());
         let command = match fate {
             Fate::Started(prepared) => entry.give(*prepared),
+            Fate::Shadow(prepared, apart) => return self.begin_shadow(id, version, *prepared, apart),
             Fate::Failed(fault) => {
                 warn!(
                     service,
@@ -286,6 +305,7 @@ impl Entry {
         let component = prepared.component.clone();
         let number = self.given.as_ref().map_or(0, |given| given.number) + 1;
         self.given = Some(Given { number, component });
+        self.shadow = None;
         let (config, setting) = (self.config.clone(), self.setting.clone());
         Command::Swap(Box::new(Swap { number, config, setting, prepared, back: None }))
     }
@@ -322,11 +342,19 @@ async fn replacements(
     let component = load(host, pool, file, archive).await?;
     let version = component.version();
     let mut replacements = Vec::new();
-    for User { id, running, refused, setting } in users {
+    for User { id, running, refused, shadow, span, setting } in users {
         let fate = match version {
-            same if running == Some(same) && refused.is_none() => continue,
+            same if running == Some(same) && refused.is_empty() => continue,
             same if running == Some(same) => Fate::Same,
-            bad if refused == Some(bad) => Fate::Refused,
+            bad if refused.contains(&bad) => Fate::Refused,
+            known if shadow == Some(known) => continue,
+            _ if running.is_some() && !span.is_zero() => {
+                let apart = apart(&setting);
+                match service::prepare(component.clone(), apart.clone()).await {
+                    Ok(prepared) => Fate::Shadow(Box::new(prepared), apart),
+                    Err(fault) => Fate::Failed(fault),
+                }
+            }
             _ => match service::prepare(component.clone(), setting.clone()).await {
                 Ok(prepared) => Fate::Started(Box::new(prepared)),
                 Err(fault) => Fate::Failed(fault),

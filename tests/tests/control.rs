@@ -131,6 +131,9 @@ async fn a_former_version_comes_back_with_what_it_left() -> Result<()> {
     assert_eq!((&json["running"], &json["kept"]), (&json!(first), &json!([])));
     let said = failed(&host, &["rollback", "probe"]).await?;
     assert!(said.contains("no former version is kept"), "{said}");
+    // neither of both is taken again
+    replaced(&host, &guests::swap(3)?, "is not taken again").await?;
+    works(&mut client, 1, 3, 3).await?;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "config",
             "mailbox",
             "router",
+            "service::comparison",
             "service::compatibility",
             "service::lifecycle",
             "session::loops",

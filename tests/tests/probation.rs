@@ -109,6 +109,23 @@ async fn what_was_put_back_runs_after_a_restart_too() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_version_is_on_probation_again_after_the_host_was_killed() -> Result<()> {
+    let (mut host, mut client) = counted("error", json!({ "faults": 1 })).await?;
+    replaced(&host, &guests::swap(2)?, "takes over").await?;
+    works(&mut client, 2, 3, 3).await?;
+    host.kill()?;
+    host.restart()?;
+    host.online().await?;
+    host.output().wait_for("the news", |line| line.contains("is on probation for another")).await?;
+    let mut client = host.client().await?;
+    client.subscribe("service/probe/worked", 1).await?;
+    works(&mut client, 2, 1, 4).await?;
+    client.publish("service/probe/work", "fail").await?;
+    // the state, and what was saved, are those of the swap
+    answered(&mut client, 1, 3, 3, "fail").await
+}
+
+#[tokio::test]
 async fn as_many_faults_as_are_allowed_are_no_reason() -> Result<()> {
     let (host, mut client) = counted("error", json!({ "faults": 10, "messages": 3 })).await?;
     replaced(&host, &guests::swap(2)?, "takes over").await?;

@@ -137,7 +137,7 @@ fn history(service: &str, book: &Book) -> Value {
         "service": service,
         "running": book.running().map(|version| version.to_string()),
         "kept": book.former().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "refused": book.refused().map(|version| version.to_string()),
+        "refused": book.refused().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "events": events.collect::<Vec<_>>(),
     })
 }

@@ -18,7 +18,7 @@ use crate::message::Subscription;
 use crate::router::ServiceId;
 use crate::service::versions::{Book, Version};
 use crate::service::{self, Announced, First, Parts, Presence, Shared};
-use crate::store::Numbered;
+use crate::store::{Left, Numbered};
 use crate::supervisor::load::{LoadError, load, load_kept};
 use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
@@ -39,6 +39,8 @@ pub struct Loaded {
     pub file: PathBuf,
     /// The versions that it had before.
     pub book: Book,
+    /// What is put back if the version fails that was on probation when the host ended.
+    pub trial: Option<(Component, Left)>,
     /// How it begins.
     pub first: First,
     /// What it is subscribed to from the beginning.
@@ -80,12 +82,14 @@ pub async fn load_all(
         }
         let mut component = components.get(&file).and_then(|result| result.as_ref().ok()).cloned();
         let book = shared.book(&config.name).await;
-        if let Some(bad) = component.as_ref().map(Component::version).filter(|version| book.refused() == Some(*version))
+        if let Some(bad) = component.as_ref().map(Component::version).filter(|version| book.refused().contains(version))
         {
             component = put_back(host, pool, &config, &book, bad, shared).await.or(component);
         }
+        let trial = resumed(host, pool, &config.name, component.as_ref(), &book, shared).await;
         let past = Past { book, aside: service::kept(aside.remove(&config.name).unwrap_or_default()) };
-        loaded.push(begin(ServiceId(u32::try_from(number)?), config, file, component, past, pool, shared).await);
+        let one = begin(ServiceId(u32::try_from(number)?), config, file, component, past, pool, shared).await;
+        loaded.push(Loaded { trial, ..one });
     }
     let all_failed = components.values().all(Result::is_err);
     let mut failed = loaded.iter().filter_map(|one| Some((one, components.remove(&one.file)?.err()?)));
@@ -124,6 +128,28 @@ async fn put_back(
     }
 }
 
+/// What is put back if `component` fails, which was on probation when the host ended.
+async fn resumed(
+    host: &Arc<guest::Host>,
+    pool: &Handle,
+    service: &str,
+    component: Option<&Component>,
+    book: &Book,
+    shared: &Shared,
+) -> Option<(Component, Left)> {
+    let former = *book.former().first().filter(|_| book.is_on_trial())?;
+    component.filter(|component| book.running() == Some(component.version()))?;
+    let left = shared.store.left(service, former).await.map_err(|error| error.to_string());
+    let component = load_kept(host, pool, former, shared.store.archive()).await.map_err(|error| error.to_string());
+    match component.and_then(|component| Ok((component, left?))) {
+        Ok(trial) => Some(trial),
+        Err(error) => {
+            error!(service, "is no longer on probation: the version before it is lost: {error}");
+            None
+        }
+    }
+}
+
 async fn begin(
     id: ServiceId,
     config: config::Service,
@@ -155,8 +181,8 @@ async fn begin(
         warn_idle(&config, effects);
     }
     let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
-    let Past { book, aside } = past;
-    Loaded { id, config: Arc::new(config), setting, file, book, first, subscriptions, mailbox, aside }
+    let (Past { book, aside }, trial) = (past, None);
+    Loaded { id, config: Arc::new(config), setting, file, book, trial, first, subscriptions, mailbox, aside }
 }
 
 /// A service whose instance was started already: one that a new configuration brings.
@@ -166,7 +192,7 @@ pub fn prepared(id: ServiceId, ready: Ready, book: Book, aside: Vec<Delivery>) -
     let subscriptions = service::subscriptions(&config, &prepared.effects);
     let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
     let first = First::Prepared(Box::new(prepared));
-    Loaded { id, config, setting, file, book, first, subscriptions, mailbox, aside }
+    Loaded { id, config, setting, file, book, trial: None, first, subscriptions, mailbox, aside }
 }
 
 fn warn_idle(config: &config::Service, effects: &Effects) {
@@ -226,7 +252,7 @@ pub async fn services(
 /// # Errors
 /// When its base topic leaves no room for `online`.
 pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyhow::Result<Entry> {
-    let Loaded { id, config, setting, file, book, first, mailbox, aside, .. } = one;
+    let Loaded { id, config, setting, file, book, trial, first, mailbox, aside, .. } = one;
     let (session, expiry) = around.sessions.presence(id);
     let announced = Announced {
         session,
@@ -247,6 +273,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
         session: around.sessions.main(),
         timers: around.clock.clone(),
         book,
+        trial,
         presence,
         store: around.shared.store.clone(),
         protocol: around.shared.protocol,
@@ -254,5 +281,5 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
     };
     let (handle, task) = service::service(parts, first);
     tokio::spawn(task);
-    Ok(Entry { id, config, setting, file, given: None, handle })
+    Ok(Entry { id, config, setting, file, given: None, shadow: None, handle })
 }

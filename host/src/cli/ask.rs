@@ -159,11 +159,12 @@ fn table(history: &Value) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    let kept: Vec<String> = history["kept"].as_array().into_iter().flatten().map(short).collect();
-    let kept = if kept.is_empty() { "none".to_owned() } else { kept.join(", ") };
-    text.push_str(&format!("\nruns: {}; kept to go back to: {kept}\n", short(&history["running"])));
-    if !history["refused"].is_null() {
-        text.push_str(&format!("not taken again until the file has other bytes: {}\n", short(&history["refused"])));
+    let list = |key: &str| history[key].as_array().into_iter().flatten().map(short).collect::<Vec<_>>().join(", ");
+    let or_none = |list: String| if list.is_empty() { "none".to_owned() } else { list };
+    text.push_str(&format!("\nruns: {}; kept to go back to: {}\n", short(&history["running"]), or_none(list("kept"))));
+    let refused = list("refused");
+    if !refused.is_empty() {
+        text.push_str(&format!("not taken again until the file has other bytes: {refused}\n"));
     }
     text
 }

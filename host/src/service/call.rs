@@ -66,6 +66,12 @@ impl Caller {
         outcome
     }
 
+    /// Runs something beside the service.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        // it ends by itself
+        drop(self.pool.spawn(future));
+    }
+
     /// Has a started instance load what another has saved.
     ///
     /// # Errors
@@ -119,8 +125,16 @@ pub async fn prepare(component: Component, setting: Arc<Setting>) -> Result<Prep
 /// # Errors
 /// What the guest did wrong; nothing of it has taken effect.
 pub async fn prepare_with(component: Component, setting: Arc<Setting>, left: &Left) -> Result<Prepared, Fault> {
-    let Prepared { component, instance, effects } = prepare(component, setting).await?;
-    let Some(saved) = left.saved.clone() else { return Ok(Prepared { component, instance, effects }) };
+    load(prepare(component, setting).await?, left.saved.clone()).await
+}
+
+/// Has a started instance load what another has saved, if there is anything.
+///
+/// # Errors
+/// What the guest did wrong; the instance is of no use then.
+pub async fn load(prepared: Prepared, saved: Option<Bytes>) -> Result<Prepared, Fault> {
+    let Some(saved) = saved else { return Ok(prepared) };
+    let Prepared { component, instance, effects } = prepared;
     loaded(component, effects, instance.call(Call::Load(saved)).await)
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::config;
 use crate::guest::{Component, Exports, Instance, Setting};
@@ -15,6 +15,7 @@ use crate::topic::{BaseTopic, TopicError};
 use super::Prepared;
 use super::compatibility::Profile;
 use super::probation::Probation;
+use super::shadow::Mirror;
 use super::versions::{Book, Version, utc};
 
 /// Where the answer to a command goes: what was done, or why it was not.
@@ -50,6 +51,27 @@ pub(super) struct Trial {
     pub(super) probation: Probation,
     pub(super) former: Component,
     pub(super) left: Left,
+}
+
+/// The versions of a service, as its task has them.
+pub(super) struct Versions {
+    pub(super) book: Arc<Book>,
+    /// The number of the last swap.
+    pub(super) concluded: u64,
+    pub(super) standing: watch::Sender<Standing>,
+    /// While a new version is on probation.
+    pub(super) trial: Option<Box<Trial>>,
+    /// What is put back if the version fails that was on probation when the host ended.
+    pub(super) resumed: Option<(Component, Left)>,
+    /// While a new version runs as a shadow.
+    pub(super) mirror: Option<Mirror>,
+}
+
+impl Versions {
+    /// As an earlier run of the host left them.
+    pub(super) fn new(book: Book, resumed: Option<(Component, Left)>, standing: watch::Sender<Standing>) -> Self {
+        Self { book: Arc::new(book), concluded: 0, standing, trial: None, resumed, mirror: None }
+    }
 }
 
 /// What a guest gets to know that is to work on a state of its own instead of the service's.

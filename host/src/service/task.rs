@@ -27,10 +27,10 @@ use super::call::Caller;
 use super::drops::Drops;
 use super::lifecycle::{Lifecycle, Status};
 use super::presence::Presence;
+use super::shadow::Sample;
 use super::statistics::Statistics;
-use super::swap::Trial;
+use super::swap::Versions;
 use super::switch::Switch;
-use super::versions::Book;
 use super::{Command, First, Parts, Standing, is_fixed};
 
 mod aside;
@@ -77,12 +77,7 @@ pub(super) struct Task {
     backlog: Backlog,
     /// What is in work, until it has ended well or was given up.
     hand: Option<Work>,
-    book: Arc<Book>,
-    /// The number of the last swap.
-    concluded: u64,
-    standing: watch::Sender<Standing>,
-    /// While a new version is on probation.
-    trial: Option<Box<Trial>>,
+    versions: Versions,
 }
 
 impl Task {
@@ -119,10 +114,7 @@ impl Task {
             attached: parts.attached,
             backlog,
             hand: None,
-            book: Arc::new(parts.book),
-            concluded: 0,
-            standing,
-            trial: None,
+            versions: Versions::new(parts.book, parts.trial, standing),
         }
     }
 
@@ -162,7 +154,7 @@ impl Task {
             return self.catch_up().await;
         }
         let (renewal, due) = (self.presence.renewal(), self.backlog.due());
-        let passes = self.trial.as_ref().map(|trial| trial.probation.until());
+        let passes = self.versions.trial.as_ref().map(|trial| trial.probation.until());
         tokio::select! {
             biased;
             command = self.commands.recv() => self.obey(command).await,
@@ -225,29 +217,8 @@ impl Task {
 
     async fn obey(&mut self, command: Option<Command>) -> Flow {
         match command {
-            Some(Command::Swap(swap)) => {
-                self.swap(*swap).await;
-                Flow::Continue(())
-            }
-            Some(Command::Restart(answer)) => {
-                // who no longer waits does not want to know
-                drop(answer.send(self.start_anew().await.map(Into::into)));
-                Flow::Continue(())
-            }
-            Some(Command::Note(version, what, note)) => {
-                self.write_book(|book, at| book.note(version, what, note, at)).await;
-                Flow::Continue(())
-            }
-            Some(Command::Forgive) => {
-                self.write_book(|book, _| book.forgive()).await;
-                Flow::Continue(())
-            }
             Some(Command::Report) => {
                 self.report();
-                Flow::Continue(())
-            }
-            Some(Command::Replay(deliveries)) => {
-                self.backlog.extend(deliveries);
                 Flow::Continue(())
             }
             Some(Command::Offer(offer)) => {
@@ -256,6 +227,10 @@ impl Task {
             }
             Some(Command::Stop(deadline)) => Flow::Break(Stop { deadline, leaves: false }),
             Some(Command::Leave(deadline)) => Flow::Break(Stop { deadline, leaves: true }),
+            Some(command) => {
+                self.carry_out(command).await;
+                Flow::Continue(())
+            }
             // the supervisor is gone: so is the host
             None => Flow::Break(Stop { deadline: Instant::now(), leaves: false }),
         }
@@ -272,8 +247,16 @@ impl Task {
 
     /// Runs a call and makes what it asked for happen.
     async fn perform(&mut self, call: Call, receipt: Option<Receipt>) -> Result<(), Fault> {
+        let sample = self.versions.mirror.as_ref().and_then(|_| Sample::of(&call));
         let effects = self.call(call).await?;
-        self.commit(effects, receipt).await
+        let sample = sample.map(|sample| sample.published(&effects));
+        self.commit(effects, receipt).await?;
+        if let (Some(sample), Some(mirror)) = (sample, &self.versions.mirror)
+            && !mirror.give(sample)
+        {
+            self.versions.mirror = None;
+        }
+        Ok(())
     }
 
     /// Acknowledges a message without anything having come of it.

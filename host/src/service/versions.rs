@@ -134,9 +134,12 @@ pub struct Book {
     running: Option<Version>,
     /// Those before it that are kept, the last one first.
     former: Vec<Version>,
-    /// The one that was rolled back: it is not taken again until its file has other bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    refused: Option<Version>,
+    /// Those that were rolled back since the file had other bytes: they are not taken again until it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<Version>,
+    /// Whether the version that runs is on probation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    trial: bool,
     events: VecDeque<Event>,
 }
 
@@ -151,9 +154,19 @@ impl Book {
         &self.former
     }
 
-    /// The version that was rolled back.
-    pub fn refused(&self) -> Option<Version> {
-        self.refused
+    /// The versions that were rolled back and are not taken again until the file has other bytes.
+    pub fn refused(&self) -> &[Version] {
+        &self.refused
+    }
+
+    /// Whether the version that runs is on probation.
+    pub fn is_on_trial(&self) -> bool {
+        self.trial
+    }
+
+    /// The probation of the version that runs begins, or ends.
+    pub fn set_trial(&mut self, trial: bool) {
+        self.trial = trial;
     }
 
     /// What happened, the oldest first.
@@ -173,8 +186,9 @@ impl Book {
         self.former.retain(|former| *former != version && Some(*former) != before);
         self.former.splice(0..0, before);
         self.former.truncate(keep);
-        if self.refused != Some(version) && before.is_some() {
-            self.refused = None;
+        if before.is_some() {
+            self.refused.clear();
+            self.trial = false;
         }
         self.note(Some(version), what, note, at);
         before.filter(|before| self.former.contains(before))
@@ -183,7 +197,8 @@ impl Book {
     /// The former version `to` runs again in place of the one that runs, which is not taken again.
     pub fn go_back(&mut self, to: Version, reason: &str, at: u64) {
         let from = self.running.replace(to);
-        self.refused = from;
+        self.refused.extend(from);
+        self.trial = false;
         self.former.retain(|former| *former != to);
         self.note(from, What::RolledBack, reason.to_owned(), at);
         self.note(Some(to), What::PutBack, String::new(), at);
@@ -191,7 +206,7 @@ impl Book {
 
     /// The file has other bytes than those that were rolled back: they may come again.
     pub fn forgive(&mut self) {
-        self.refused = None;
+        self.refused.clear();
     }
 
     /// Something happened that changes nothing. What repeats itself is kept once, with the last time.
@@ -291,15 +306,25 @@ mod tests {
     fn going_back_keeps_the_bad_one_out_until_another_comes() {
         let mut book = book([1, 2, 3], 3);
         book.go_back(version(2), "it broke", 9);
-        assert_eq!((book.running(), book.refused()), (Some(version(2)), Some(version(3))));
+        assert_eq!((book.running(), book.refused()), (Some(version(2)), &[version(3)][..]));
         assert_eq!(book.former(), [version(1)]);
         // a start of the host with the version that was put back changes nothing
         book.run(version(2), What::Started, String::new(), 3, 10);
-        assert_eq!(book.refused(), Some(version(3)));
+        assert_eq!(book.refused(), [version(3)]);
         book.run(version(4), What::Swapped, String::new(), 3, 11);
-        assert_eq!((book.refused(), book.former()), (None, &[version(2), version(1)][..]));
+        assert_eq!((book.refused(), book.former()), (&[][..], &[version(2), version(1)][..]));
         let words: Vec<_> = book.events().map(|event| event.what.word()).collect();
         assert_eq!(words, ["swapped", "swapped", "swapped", "rolled back", "put back", "started", "swapped"]);
+    }
+
+    #[test]
+    fn going_back_twice_keeps_both_out() {
+        let mut book = book([1, 2, 3], 3);
+        book.go_back(version(2), "", 0);
+        book.go_back(version(1), "", 0);
+        assert_eq!(book.refused(), [version(3), version(2)]);
+        book.forgive();
+        assert_eq!(book.refused(), []);
     }
 
     #[test]

@@ -128,18 +128,22 @@ async fn those_with_the_prefix_in_order() -> Result<()> {
     Ok(())
 }
 
-/// Without anything to keep, no file is made; two services do not see each other's keys.
+/// Without anything to keep (neither state nor former versions), no file is made; two services do not see each other's keys.
 #[tokio::test]
 async fn services_do_not_share_keys() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let host = Host::on(broker.port());
-    let host = host.service("a", "contract-full", json!({})).service("b", "contract-full", json!({})).start().await?;
+    let section = json!({ "swap": { "versions": 0 } });
+    let host =
+        host.service("a", "contract-full", section.clone()).service("b", "contract-full", section).start().await?;
     let mut client = host.client().await?;
     client.subscribe("service/+/value", 1).await?;
-    assert!(!host.folder().join("state").exists(), "a state file without state");
+    let state = || Ok::<_, std::io::Error>(host.folder().join("state/miqro-host").read_dir()?.count());
+    assert_eq!(state()?, 1, "more than the control socket");
     client.publish("service/a/command", json!({ "set": "k", "value": "of a" }).to_string()).await?;
     assert_eq!(client.expect("service/a/value").await?.json()?, json!("of a"));
     client.publish("service/b/command", json!({ "get": "k" }).to_string()).await?;
     assert_eq!(client.expect("service/b/value").await?.json()?, Value::Null);
+    assert_eq!(state()?, 2, "the control socket and the state file");
     Ok(())
 }

@@ -17,13 +17,28 @@ use crate::service::lifecycle::Status;
 use crate::service::probation::{Probation, Verdict};
 use crate::service::swap::{Fall, Trial, profile};
 use crate::service::versions::{Book, Version, What};
-use crate::service::{Prepared, Standing, Swap};
+use crate::service::{self, Command, Prepared, Shadow, Standing, Swap};
 use crate::store::{Left, Record};
 
 impl Task {
+    /// Does what is asked about versions; nothing else is asked of it.
+    pub(super) async fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Swap(swap) => self.swap(*swap).await,
+            Command::Shadow(shadow) => self.begin_shadow(*shadow).await,
+            // who no longer waits does not want to know
+            Command::Restart(answer) => drop(answer.send(self.start_anew().await.map(Into::into))),
+            Command::Note(version, what, note) => self.write_book(|book, at| book.note(version, what, note, at)).await,
+            Command::Replay(deliveries) => self.backlog.extend(deliveries),
+            Command::Forgive => self.write_book(|book, _| book.forgive()).await,
+            Command::Offer(_) | Command::Report | Command::Stop(_) | Command::Leave(_) => {}
+        }
+    }
+
     /// Has a started instance take over, or says why it does not.
-    pub(super) async fn swap(&mut self, swap: Swap) {
+    async fn swap(&mut self, swap: Swap) {
         let Swap { number, config, setting, prepared, back } = swap;
+        self.versions.mirror = None;
         let version = prepared.component.version();
         match back {
             None => {
@@ -41,7 +56,7 @@ impl Task {
                 drop(answer.send(Ok(format!("version {} runs again", version.short()).into())));
             }
         }
-        self.concluded = number;
+        self.versions.concluded = number;
         self.show();
     }
 
@@ -56,7 +71,7 @@ impl Task {
         prepared: Prepared,
     ) -> Result<(), String> {
         let version = prepared.component.version();
-        if self.book.refused() == Some(version) {
+        if self.versions.book.refused().contains(&version) {
             return Err("it was rolled back".to_owned());
         }
         let lines = self.compare(&config, &prepared);
@@ -72,14 +87,16 @@ impl Task {
         let file = config.component.as_ref().map_or_else(String::new, |file| file.display().to_string());
         self.adopt(config, setting);
         let (what, keep) = (if is_new { What::Swapped } else { What::Configured }, self.config.swap.versions);
-        let kept = Arc::make_mut(&mut self.book).run(version, what, lines.join("; "), keep, now());
+        let probation = Probation::new(&self.config.swap, Instant::now()).zip(former);
+        let book = Arc::make_mut(&mut self.versions.book);
+        let kept = book.run(version, what, lines.join("; "), keep, now());
+        book.set_trial(probation.is_some() || book.is_on_trial());
         let record = self.record(kept.map(|kept| (kept, left.clone())));
-        self.install(prepared, Some(record)).await;
+        self.install(prepared, record).await;
         if is_new {
             info!(service, "new version of {file} takes over version={short}");
-            let probation = Probation::new(&self.config.swap, Instant::now());
-            let trial = probation.zip(former).map(|(probation, former)| Trial { probation, former, left });
-            self.trial = trial.map(Box::new);
+            let trial = |(probation, former)| Box::new(Trial { probation, former, left });
+            self.versions.trial = probation.map(trial);
         } else {
             info!(service, "runs with its new configuration");
         }
@@ -95,28 +112,52 @@ impl Task {
 
     /// Has the running instance save what it knows, and the new one load it.
     async fn hand_over(&mut self, prepared: Prepared, most: usize) -> Result<(Prepared, Option<Bytes>), String> {
-        let Some(instance) = self.instance.take() else { return Ok((prepared, None)) };
+        let saved = self.saved(most).await?;
+        let Some(bytes) = saved.clone().filter(|_| prepared.component.exports().has(Optional::Load)) else {
+            return Ok((prepared, saved));
+        };
+        let loaded = self.caller.load(prepared, bytes).await;
+        let prepared = loaded.map_err(|fault| format!("it does not load what the running version saved: {fault}"))?;
+        Ok((prepared, saved))
+    }
+
+    /// What the running instance saves; `None` when it has no `save`, or nothing runs.
+    async fn saved(&mut self, most: usize) -> Result<Option<Bytes>, String> {
+        let Some(instance) = self.instance.take() else { return Ok(None) };
         let (instance, saved) = self.caller.save(instance).await;
         self.instance = instance;
         if self.instance.is_none() {
             self.set_status(Status::Waiting).await;
         }
         let saved = saved.map_err(|fault| format!("the running version cannot save its state: {fault}"))?;
-        let Some(saved) = saved.map(Bytes::from) else { return Ok((prepared, None)) };
-        if saved.len() > most {
-            return Err(format!("the running version saves {} bytes, more than the {most} of swap.saved", saved.len()));
+        match saved {
+            Some(saved) if saved.len() > most => {
+                Err(format!("the running version saves {} bytes, more than the {most} of swap.saved", saved.len()))
+            }
+            saved => Ok(saved.map(Bytes::from)),
         }
-        if !prepared.component.exports().has(Optional::Load) {
-            return Ok((prepared, Some(saved)));
+    }
+
+    /// Begins to give copies to a new version, which has the state as it is now.
+    async fn begin_shadow(&mut self, shadow: Shadow) {
+        self.versions.mirror = None;
+        let (service, version) = (self.setting.name.clone(), shadow.prepared.component.version().short());
+        match self.saved(self.config.swap.saved).await {
+            Ok(saved) => {
+                let span = shadow.span;
+                let (mirror, run) = service::shadow::shadow(shadow, &self.setting.belongings, saved);
+                self.caller.spawn(run);
+                self.versions.mirror = Some(mirror);
+                info!(service, version, "the new version runs as a shadow for {span:?}");
+            }
+            // who no longer waits does not want to know
+            Err(reason) => drop(shadow.done.send(Err(reason))),
         }
-        let loaded = self.caller.load(prepared, saved.clone()).await;
-        let prepared = loaded.map_err(|fault| format!("it does not load what the running version saved: {fault}"))?;
-        Ok((prepared, Some(saved)))
     }
 
     /// After a fault: whether it was one too many for the version on probation, so that the former one runs again.
     pub(super) async fn falls(&mut self, fault: &Fault) -> bool {
-        let Some(trial) = &mut self.trial else { return false };
+        let Some(trial) = &mut self.versions.trial else { return false };
         if matches!(fault, Fault::State(_) | Fault::Bug(_) | Fault::Instantiation(_)) {
             // not the guest's
             return false;
@@ -146,16 +187,16 @@ impl Task {
 
     /// Makes a former version, started with what it left, the running one: the state is set back in the same commit.
     async fn go_back(&mut self, mut prepared: Prepared, left: Left, reason: &str) {
-        let faults = self.trial.take().map_or(0, |trial| trial.probation.faults());
+        let faults = self.versions.trial.take().map_or(0, |trial| trial.probation.faults());
         let (from, to, at) = (self.component.as_ref().map(Component::version), prepared.component.version(), now());
         let back = self.setting.belongings.changes_to(&left.state);
         let own = std::mem::replace(&mut prepared.effects, Effects { state: back, ..Effects::default() });
         prepared.effects.append(own);
         prepared.instance.set_setting(self.setting.clone());
-        Arc::make_mut(&mut self.book).go_back(to, reason, at);
+        Arc::make_mut(&mut self.versions.book).go_back(to, reason, at);
         self.lifecycle.renewed();
         let record = self.record(None);
-        self.install(prepared, Some(record)).await;
+        self.install(prepared, record).await;
         let service = self.setting.name.clone();
         let short = from.map_or_else(String::new, Version::short);
         error!(service, faults, "version {short} is rolled back, version {} runs again: {reason}", to.short());
@@ -172,7 +213,7 @@ impl Task {
 
     /// The work ended well: a message counts for the probation.
     pub(super) async fn handled(&mut self) {
-        let Some(trial) = &mut self.trial else { return };
+        let Some(trial) = &mut self.versions.trial else { return };
         if matches!(self.hand, Some(Work::Message(_))) && trial.probation.handled() {
             self.pass_probation().await;
         }
@@ -180,17 +221,21 @@ impl Task {
 
     /// The version on probation has stood it.
     pub(super) async fn pass_probation(&mut self) {
-        let (Some(_), Some(component)) = (self.trial.take(), &self.component) else { return };
+        let (Some(_), Some(component)) = (self.versions.trial.take(), &self.component) else { return };
         let version = component.version();
         info!(service = self.setting.name.as_str(), version = version.short(), "has passed its probation");
-        self.write_book(|book, at| book.note(Some(version), What::Passed, String::new(), at)).await;
+        let passed = |book: &mut Book, at| {
+            book.set_trial(false);
+            book.note(Some(version), What::Passed, String::new(), at);
+        };
+        self.write_book(passed).await;
     }
 
     /// Starts the instance anew; when that fails, it is tried again with back-off.
     ///
     /// # Errors
     /// Why it does not run now.
-    pub(super) async fn start_anew(&mut self) -> Result<String, String> {
+    async fn start_anew(&mut self) -> Result<String, String> {
         let Some(component) = self.component.clone() else { return Err("has no component that could run".to_owned()) };
         let version = component.version();
         self.stop_guest().await;
@@ -209,36 +254,53 @@ impl Task {
         }
     }
 
-    /// Writes into the book with which version the service begins.
+    /// Writes into the book with which version the service begins. One that was on probation when the host ended is so again.
     pub(super) async fn begin_book(&mut self, component: Component) {
         let (version, keep) = (component.version(), self.config.swap.versions);
         self.component = Some(component);
-        let book = Arc::make_mut(&mut self.book);
+        let book = Arc::make_mut(&mut self.versions.book);
         let former = book.run(version, What::Started, String::new(), keep, now());
+        let probation = Probation::new(&self.config.swap, Instant::now());
+        let trial = probation
+            .zip(self.versions.resumed.take())
+            .map(|(probation, (former, left))| Box::new(Trial { probation, former, left }));
+        book.set_trial(trial.is_some());
+        if trial.is_some() {
+            let span = self.config.swap.probation;
+            info!(
+                service = self.setting.name.as_str(),
+                version = version.short(),
+                "is on probation for another {span:?}"
+            );
+        }
+        self.versions.trial = trial;
         let state = self.setting.belongings.state();
         self.keep_book(former.map(|former| (former, Left { saved: None, state }))).await;
     }
 
     /// Changes the book, and keeps and shows it.
     pub(super) async fn write_book(&mut self, change: impl FnOnce(&mut Book, u64)) {
-        change(Arc::make_mut(&mut self.book), now());
+        change(Arc::make_mut(&mut self.versions.book), now());
         self.keep_book(None).await;
     }
 
     async fn keep_book(&mut self, left: Option<(Version, Left)>) {
-        let record = self.record(left);
-        self.store.record(&self.setting.name, record).await;
+        if let Some(record) = self.record(left) {
+            self.store.record(&self.setting.name, record).await;
+        }
         self.show();
     }
 
-    fn record(&self, left: Option<(Version, Left)>) -> Record {
-        Record { book: Book::clone(&self.book), left }
+    /// What is to be on disk; nothing where no versions are kept.
+    fn record(&self, left: Option<(Version, Left)>) -> Option<Record> {
+        let book = &self.versions.book;
+        (self.config.swap.versions > 0).then(|| Record { book: Book::clone(book), left })
     }
 
     /// Shows the rest of the host which versions there are.
     pub(super) fn show(&self) {
-        let (component, book) = (self.component.clone(), self.book.clone());
-        self.standing.send_replace(Standing { component, book, concluded: self.concluded });
+        let (component, book) = (self.component.clone(), self.versions.book.clone());
+        self.versions.standing.send_replace(Standing { component, book, concluded: self.versions.concluded });
     }
 }
 

@@ -1,0 +1,131 @@
+//! Pure: how a new version's publishes compare with the running one's. In: what both published in the same calls, and the faults of the
+//! new one. Out: a report. Owns the counts and the first differences; no clock, no I/O.
+
+use std::fmt::{self, Write as _};
+
+use crate::message::Message;
+
+/// Differences, and faults, that are told one by one.
+const TOLD: usize = 3;
+
+/// Bytes of a payload that are shown.
+const SHOWN: usize = 40;
+
+/// What came of a shadow run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Comparison {
+    calls: u64,
+    agreed: u64,
+    faults: u64,
+    skipped: u64,
+    told: Vec<String>,
+}
+
+impl Comparison {
+    /// Both versions were called for the same and ended well.
+    pub fn compare(&mut self, what: &str, running: &[Message], new: &[Message]) {
+        self.calls += 1;
+        if running == new {
+            self.agreed += 1;
+        } else {
+            let (running, new) = (listed(running), listed(new));
+            self.tell(format!("for {what} the running version published {running}, the new one {new}"));
+        }
+    }
+
+    /// The new version failed where the running one ended well.
+    pub fn failed(&mut self, what: &str, fault: &str) {
+        self.calls += 1;
+        self.faults += 1;
+        self.tell(format!("for {what} the new version failed: {fault}"));
+    }
+
+    /// So many calls in all were not compared, because the new version was too slow.
+    pub fn skipped(&mut self, calls: u64) {
+        self.skipped = calls;
+    }
+
+    fn tell(&mut self, line: String) {
+        if self.told.len() < TOLD {
+            self.told.push(line);
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} calls agreed, {} faults", self.agreed, self.calls, self.faults)?;
+        if self.skipped > 0 {
+            write!(f, ", {} calls not compared because it was too slow", self.skipped)?;
+        }
+        self.told.iter().try_for_each(|line| write!(f, "; {line}"))
+    }
+}
+
+/// Topic, payload, quality of service and whether it is retained, of each message in order.
+fn listed(messages: &[Message]) -> String {
+    if messages.is_empty() {
+        return "nothing".to_owned();
+    }
+    let mut text = String::new();
+    for message in messages.iter().take(TOLD) {
+        let separator = if text.is_empty() { "" } else { ", " };
+        let retained = if message.retain { ", retained" } else { "" };
+        let payload = String::from_utf8_lossy(&message.payload[..message.payload.len().min(SHOWN)]);
+        let more = if message.payload.len() > SHOWN { "..." } else { "" };
+        // writing to a String cannot fail
+        let _ =
+            write!(text, "{separator}{} {payload:?}{more} (QoS {}{retained})", message.topic, u8::from(message.qos));
+    }
+    if messages.len() > TOLD {
+        let _ = write!(text, " and {} more", messages.len() - TOLD);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::message::Qos;
+    use crate::topic::Topic;
+
+    fn message(payload: &str, retain: bool) -> Message {
+        Message::new(Topic::new("a/b").unwrap(), payload.to_owned(), Qos::AtLeastOnce, retain)
+    }
+
+    #[test]
+    fn what_is_the_same_agrees_and_the_first_differences_are_told() {
+        let mut comparison = Comparison::default();
+        comparison.compare("x", &[message("1", false)], &[message("1", false)]);
+        comparison.compare("x", &[message("1", false)], &[message("1", true)]);
+        comparison.compare("y", &[message("1", false), message("2", false)], &[]);
+        assert_eq!(
+            comparison.to_string(),
+            "1 of 3 calls agreed, 0 faults; for x the running version published a/b \"1\" (QoS 1), the new one a/b \"1\" \
+             (QoS 1, retained); for y the running version published a/b \"1\" (QoS 1), a/b \"2\" (QoS 1), the new one nothing"
+        );
+    }
+
+    #[test]
+    fn faults_and_calls_that_were_skipped_are_counted() {
+        let mut comparison = Comparison::default();
+        for _ in 0..10 {
+            comparison.failed("x", "it broke");
+        }
+        comparison.skipped(2);
+        let text = comparison.to_string();
+        assert!(text.starts_with("0 of 10 calls agreed, 10 faults, 2 calls not compared"), "{text}");
+        assert_eq!(text.matches("it broke").count(), TOLD);
+    }
+
+    #[test]
+    fn order_and_long_payloads() {
+        let mut comparison = Comparison::default();
+        let (one, two) = (message(&"1".repeat(100), false), message("2", false));
+        comparison.compare("x", &[one.clone(), two.clone()], &[two, one]);
+        let text = comparison.to_string();
+        assert!(text.starts_with("0 of 1") && text.contains("...") && text.len() < 400, "{text}");
+    }
+}
