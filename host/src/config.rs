@@ -275,10 +275,16 @@ pub struct Availability {
 pub struct Limits {
     /// Linear memory in bytes, all memories of the component together.
     pub memory: usize,
+    /// Table elements, all tables of the component together.
+    pub table: usize,
+    /// Core instances of the component; tables and memories too, each.
+    pub instances: usize,
     /// How long one guest call may run.
     pub call: Duration,
     /// Messages that may wait.
     pub mailbox: usize,
+    /// Bytes that waiting messages may take; one message always may.
+    pub mailbox_bytes: usize,
     /// What happens to a message when the mailbox is full.
     pub when_full: WhenFull,
     /// How often a failing message or tick is tried in all.
@@ -287,8 +293,10 @@ pub struct Limits {
     pub backoff_min: Duration,
     /// Longest wait before a restart or another attempt.
     pub backoff_max: Duration,
-    /// Publishes in one call.
+    /// Publishes and requests in one call.
     pub publishes: usize,
+    /// Bytes that the publishes and requests of one call may take.
+    pub publish_bytes: usize,
     /// Bytes of one payload.
     pub payload: usize,
     /// Subscriptions in all.
@@ -297,6 +305,20 @@ pub struct Limits {
     pub timers: usize,
     /// Bytes of its state, keys included.
     pub state: usize,
+    /// Changes of subscriptions and timers in one call.
+    pub changes: usize,
+    /// Log lines in one call.
+    pub log_lines: usize,
+    /// Messages in a second beyond one for each that it handled.
+    pub publish_rate: u64,
+    /// Bytes of payloads in a second beyond those of what it handled.
+    pub payload_rate: u64,
+    /// Log lines in a second.
+    pub log_rate: u64,
+    /// Bytes of state written in a second, keys included.
+    pub state_rate: u64,
+    /// Changes of subscriptions and timers in a second.
+    pub change_rate: u64,
 }
 
 /// What happens to a message when the mailbox is full.

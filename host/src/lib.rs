@@ -6,6 +6,7 @@ pub mod app;
 pub mod backoff;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
+pub mod bucket;
 pub mod cli;
 pub mod config;
 pub mod daemon;
@@ -23,4 +24,5 @@ pub mod store;
 pub mod supervisor;
 pub mod timers;
 pub mod topic;
+pub mod trouble;
 pub mod watch;

@@ -5,12 +5,13 @@
 
 mod call;
 mod dead_letter;
-mod drops;
 pub mod lifecycle;
+pub mod pace;
 mod presence;
 mod shared;
 pub mod statistics;
 mod switch;
+pub mod tally;
 mod task;
 
 use std::sync::Arc;

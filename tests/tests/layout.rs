@@ -11,7 +11,7 @@ use syn::visit::{self, Visit};
 /// The layers, from the words that everything may use to the wiring that may use everything. A module may use its own layer
 /// and those above it in this list. The longest entry that fits decides, so parts of a module may lie in another layer.
 const LAYERS: [(&str, &[&str]); 6] = [
-    ("words", &["topic", "message", "offline", "effects", "backoff"]),
+    ("words", &["topic", "message", "offline", "effects", "backoff", "bucket", "trouble"]),
     (
         "pure",
         &[
@@ -19,6 +19,8 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "mailbox",
             "router",
             "service::lifecycle",
+            "service::pace",
+            "service::tally",
             "session::packet",
             "session::state",
             "timers::heap",

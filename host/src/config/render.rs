@@ -174,16 +174,27 @@ fn subscription(subscription: &Subscription) -> Value {
 fn limits(limits: &Limits) -> Value {
     json!({
         "memory": bytes(limits.memory),
+        "table": limits.table,
+        "instances": limits.instances,
         "call": show_duration(limits.call),
         "mailbox": limits.mailbox,
+        "mailbox_bytes": bytes(limits.mailbox_bytes),
         "when_full": word(&WHEN_FULL, limits.when_full),
         "attempts": limits.attempts,
         "backoff": span(limits.backoff_min, limits.backoff_max),
         "publishes": limits.publishes,
+        "publish_bytes": bytes(limits.publish_bytes),
         "payload": bytes(limits.payload),
         "subscriptions": limits.subscriptions,
         "timers": limits.timers,
         "state": bytes(limits.state),
+        "changes": limits.changes,
+        "log_lines": limits.log_lines,
+        "publish_rate": limits.publish_rate,
+        "payload_rate": show_size(limits.payload_rate),
+        "log_rate": limits.log_rate,
+        "state_rate": show_size(limits.state_rate),
+        "change_rate": limits.change_rate,
     })
 }
 

@@ -37,8 +37,8 @@ pub const MAX_COMPONENT_BYTES: usize = 128 * 1024 * 1024;
 /// Larger components go to the on-demand engine without asking whether they fit the pool.
 const SMALL_COMPONENT_BYTES: usize = 8 * 1024 * 1024;
 
-/// Stack that guest code may use.
-const WASM_STACK: usize = 512 * 1024;
+/// Stack that guest code may use, in bytes. A property of the engine, and so the same for all services.
+pub(super) const WASM_STACK: usize = 512 * 1024;
 
 /// The whole stack of a call; what is above [`WASM_STACK`] is for host functions.
 const CALL_STACK: usize = 1024 * 1024;
@@ -92,6 +92,8 @@ pub enum EngineError {
 pub(super) struct Flavour {
     pub(super) engine: Engine,
     pub(super) linker: Linker<Data>,
+    /// Elements of one table that there is room for; `None`: any number.
+    pub(super) table_slot: Option<usize>,
 }
 
 /// Everything that guests of one host share.
@@ -114,7 +116,7 @@ impl Host {
         let ticker = Arc::new(Ticker::start().map_err(EngineError::Ticker)?);
         let capacity = capacity(options.services);
         let pool = InstanceAllocationStrategy::Pooling(pool(u32::try_from(capacity).unwrap_or(u32::MAX)));
-        let pooled = Flavour::new(pool, cache.clone()).map_err(engine_error)?;
+        let pooled = Flavour::new(pool, cache.clone(), Some(POOLED_TABLE_ELEMENTS)).map_err(engine_error)?;
         ticker.add(&pooled.engine);
         Ok(Arc::new(Self { pooled, on_demand: OnceLock::new(), cache, ticker, capacity }))
     }
@@ -148,7 +150,7 @@ impl Host {
         if let Some(flavour) = self.on_demand.get() {
             return Ok(flavour);
         }
-        let flavour = Flavour::new(InstanceAllocationStrategy::OnDemand, self.cache.clone())?;
+        let flavour = Flavour::new(InstanceAllocationStrategy::OnDemand, self.cache.clone(), None)?;
         let flavour = self.on_demand.get_or_init(|| {
             self.ticker.add(&flavour.engine);
             flavour
@@ -162,9 +164,13 @@ impl Host {
 }
 
 impl Flavour {
-    fn new(strategy: InstanceAllocationStrategy, cache: Option<Cache>) -> wasmtime::Result<Self> {
+    fn new(
+        strategy: InstanceAllocationStrategy,
+        cache: Option<Cache>,
+        table_slot: Option<usize>,
+    ) -> wasmtime::Result<Self> {
         let engine = Engine::new(&config(strategy, cache))?;
-        Ok(Self { linker: linker(&engine)?, engine })
+        Ok(Self { linker: linker(&engine)?, engine, table_slot })
     }
 }
 

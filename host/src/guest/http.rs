@@ -24,6 +24,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::config::HttpGrant;
 use crate::guest::pause::Pause;
+use crate::guest::store::Setting;
 
 /// What a request may take where the guest does not say.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,15 +34,14 @@ type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error
 
 /// Lets requests of one service out.
 pub(super) struct Gate {
-    service: String,
-    grants: Arc<[HttpGrant]>,
+    setting: Arc<Setting>,
     pause: Arc<Pause>,
 }
 
 impl Gate {
-    /// A gate that lets requests for `grants` through. The time until a response begins counts as `pause`.
-    pub(super) fn new(service: &str, grants: &[HttpGrant], pause: Arc<Pause>) -> Self {
-        Self { service: service.to_owned(), grants: grants.into(), pause }
+    /// A gate that lets requests through that the service is granted. The time until a response begins counts as `pause`.
+    pub(super) fn new(setting: &Arc<Setting>, pause: Arc<Pause>) -> Self {
+        Self { setting: setting.clone(), pause }
     }
 }
 
@@ -56,17 +56,15 @@ impl WasiHttpHooks for Gate {
         options: Option<RequestOptions>,
         _errors: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let (service, grants, wait) = (self.service.clone(), self.grants.clone(), self.pause.begin());
+        let (setting, wait) = (self.setting.clone(), self.pause.begin());
         Box::new(async move {
             let _wait = wait;
             let target = Target::of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
+            let grants = &setting.grants.http;
             let Some(grant) = grants.iter().find(|grant| grant.allows(&target.host, target.port)) else {
-                let (host, port) = (&target.host, target.port);
-                warn!(
-                    service,
-                    "HTTP to {host}:{port} is not granted; to grant it, write into miqro.yml: \
-                     services.{service}.grants.http: [\"{host}:{port}\"]"
-                );
+                let (service, wanted) = (&setting.name, HttpGrant { host: target.host, port: Some(target.port) });
+                let line = format!("services.{service}.grants.http: [\"{wanted}\"]");
+                setting.belongings.meter().denied(service, &format!("HTTP to {wanted}"), &line);
                 return Err(Error::HttpRequestDenied);
             };
             send(request, &target, grant, options.unwrap_or_default()).await

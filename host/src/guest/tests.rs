@@ -32,6 +32,8 @@ fn limits() -> Limits {
         subscriptions: 2,
         timers: 2,
         state: 64,
+        publish_bytes: 16 << 20,
+        ..Limits::default()
     }
 }
 

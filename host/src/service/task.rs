@@ -17,20 +17,24 @@ use crate::router::ServiceId;
 use crate::session::{self, Commit};
 use crate::store::Store;
 use crate::timers::{self, sleep_until};
+use crate::trouble::Trouble;
 
 use super::call::Caller;
 use super::dead_letter::{Verdict, dead_letter};
-use super::drops::Drops;
 use super::lifecycle::{Lifecycle, Status};
+use super::pace::{Pace, Spent};
 use super::presence::Presence;
 use super::statistics::Statistics;
 use super::switch::Switch;
+use super::tally::Tally;
 use super::{Command, First, Parts, is_fixed};
 
 mod ending;
+mod limits;
 mod renewal;
 mod work;
 
+use limits::Dropped;
 use work::Work;
 
 /// Ends the loop; carried outwards by `?`.
@@ -55,7 +59,12 @@ pub(super) struct Task {
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
     lifecycle: Lifecycle,
-    drops: Drops,
+    tally: Tally,
+    pace: Pace,
+    /// Messages that the mailbox has dropped, as far as they are in `tally`.
+    dropped: Dropped,
+    /// Whether what is being done about a fault is told, and not only counted.
+    tells: bool,
     statistics: Statistics,
     store: Store,
     protocol: config::Protocol,
@@ -81,7 +90,10 @@ impl Task {
             clock: parts.timers,
             presence: parts.presence,
             caller: Caller::new(parts.pool),
-            drops: Drops::default(),
+            tally: Tally::default(),
+            pace: Pace::default(),
+            dropped: Dropped::default(),
+            tells: true,
             statistics: Statistics::new(Instant::now()),
             store: parts.store,
             protocol: parts.protocol,
@@ -121,13 +133,14 @@ impl Task {
 
     /// Waits for one thing and does it. Commands come first: a swap or a stop must not wait behind a full mailbox.
     async fn turn(&mut self) -> Flow {
-        self.tell_drops();
+        self.tell();
         let renewal = self.presence.renewal();
         let next = tokio::select! {
             biased;
             command = self.commands.recv() => return self.obey(command).await,
             next = self.mailbox.next(), if self.instance.is_some() => next,
             () = sleep_until(renewal) => return { self.presence.renew().await; Flow::Continue(()) },
+            () = sleep_until(self.tally.due()) => return Flow::Continue(()),
         };
         match next {
             Next::Delivery(delivery) => match self.switch.admit(delivery, &self.setting.name) {
@@ -140,16 +153,6 @@ impl Task {
             Next::Timers => self.tick().await,
             Next::Notice(notice) => self.work(Work::Notice(notice)).await,
             Next::Closed => Flow::Continue(()),
-        }
-    }
-
-    fn tell_drops(&mut self) {
-        if let Some(count) = self.drops.news(self.mailbox.counters(), Instant::now()) {
-            let limits = &self.config.limits;
-            warn!(
-                service = self.setting.name.as_str(),
-                "{count} messages dropped: more than limits.mailbox ({}) waited", limits.mailbox
-            );
         }
     }
 
@@ -168,28 +171,44 @@ impl Task {
             return Flow::Continue(());
         }
         self.open = work.receipt();
+        self.tells = false;
         for attempt in 1.. {
             let begun = self.statistics.measures(work.purpose()).then(Instant::now);
             let outcome = self.perform(work.call(attempt), work.receipt()).await;
             let failure = outcome.as_ref().err().map(Fault::to_string);
             self.statistics.ended(work.purpose(), begun.map(|begun| begun.elapsed()), failure);
-            let Err(fault) = outcome else {
-                self.lifecycle.succeeded();
-                break;
+            let requested = self.look_at_meter();
+            let fault = match outcome {
+                Ok(spent) => {
+                    self.lifecycle.succeeded();
+                    return self.keep_pace(&work, spent, requested).await;
+                }
+                Err(fault) => fault,
             };
+            let name = self.failed(fault.trouble());
             if self.instance.is_none() {
                 self.set_status(Status::Waiting).await;
             }
             let verdict = self.lifecycle.failed(attempt, fastrand::f64());
             let (service, what) = (self.setting.name.as_str(), work.describe());
             if verdict.give_up {
-                error!(service, attempt, "{what} failed and is given up: {fault}");
+                if self.tells {
+                    error!(service, attempt, fault = name, "{what} failed and is given up: {fault}");
+                }
                 let publishes = self.dead_letter(&work, attempt, &fault);
                 // without changes of the state a commit cannot fail
                 drop(self.commit(Effects { publishes, ..Effects::default() }, work.receipt()).await);
                 return self.revive(verdict.wait).await;
             }
-            warn!(service, attempt, "{what} failed and is tried again in {:?}: {fault}", verdict.wait);
+            if self.tells {
+                warn!(
+                    service,
+                    attempt,
+                    fault = name,
+                    "{what} failed and is tried again in {:?}: {fault}",
+                    verdict.wait
+                );
+            }
             self.pause(verdict.wait).await?;
             self.revive(Duration::ZERO).await?;
         }
@@ -222,12 +241,18 @@ impl Task {
             self.set_status(Status::Starting).await;
             match self.caller.prepare(component, self.setting.clone()).await {
                 Ok(prepared) => {
-                    info!(service = self.setting.name.as_str(), "started again");
+                    if self.tells {
+                        info!(service = self.setting.name.as_str(), "started again");
+                    }
                     self.install(prepared).await;
                 }
                 Err(fault) => {
                     let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
-                    error!(service = self.setting.name.as_str(), "could not start, next attempt in {wait:?}: {fault}");
+                    let service = self.setting.name.as_str();
+                    if self.tally.note(Trouble::Start, 1, Instant::now()) {
+                        let name = fault.trouble().name();
+                        error!(service, fault = name, "could not start, next attempt in {wait:?}: {fault}");
+                    }
                     self.set_status(Status::Waiting).await;
                     self.pause(wait).await?;
                 }
@@ -258,7 +283,8 @@ impl Task {
         let counters = self.mailbox.counters();
         let service = self.setting.name.as_str();
         if let Some(text) = self.statistics.report(Instant::now()) {
-            info!(service, waiting = counters.depth, most = counters.high_water, "{text}");
+            let troubles = self.tally.report().map_or_else(String::new, |troubles| format!("; troubles: {troubles}"));
+            info!(service, waiting = counters.depth, most = counters.high_water, "{text}{troubles}");
         }
     }
 
@@ -298,10 +324,12 @@ impl Task {
         result
     }
 
-    /// Runs a call and makes what it asked for happen.
-    async fn perform(&mut self, call: Call, receipt: Option<Receipt>) -> Result<(), Fault> {
+    /// Runs a call and makes what it asked for happen; says what that came to.
+    async fn perform(&mut self, call: Call, receipt: Option<Receipt>) -> Result<Spent, Fault> {
         let effects = self.call(call).await?;
-        self.commit(effects, receipt).await
+        let spent = Spent::of(&effects);
+        self.commit(effects, receipt).await?;
+        Ok(spent)
     }
 
     /// Acknowledges a message without anything having come of it.
