@@ -344,6 +344,8 @@ pub struct Grants {
     pub directories: Vec<Directory>,
     /// Hosts that it may send HTTP requests to.
     pub http: Vec<HttpGrant>,
+    /// Where it may connect and send to.
+    pub sockets: Vec<SocketGrant>,
     /// Environment variables that it sees.
     pub environment: Vec<String>,
 }
@@ -366,6 +368,39 @@ pub struct HttpGrant {
     pub host: String,
     /// The only port; `None`: every one.
     pub port: Option<u16>,
+}
+
+/// Where a service may connect to, or send datagrams to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketGrant {
+    /// Over what.
+    pub protocol: SocketProtocol,
+    /// Name or address, in lower case.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// What a socket speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketProtocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl std::fmt::Display for SocketProtocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if *self == Self::Tcp { "tcp" } else { "udp" })
+    }
+}
+
+impl std::fmt::Display for SocketGrant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { protocol, host, port } = self;
+        if host.contains(':') { write!(f, "{protocol}:[{host}]:{port}") } else { write!(f, "{protocol}:{host}:{port}") }
+    }
 }
 
 impl HttpGrant {

@@ -14,11 +14,11 @@
 //! wasmtime's own, in a directory of ours with mode 0700. An entry is found by the SHA-256 of the component's bytes, of the
 //! compiler's and the engine's settings and of the CPU features, below a directory named after wasmtime's version. It is
 //! written to a new file and renamed, so a reader sees a whole entry or none; an entry that does not decompress or parse is
-//! compiled anew. Entries are not signed: who can write to the directory can run code as the host, hence the mode.
+//! compiled anew. Entries are not signed: who can write to the directory can run code as the host, so it is refused when others
+//! can (see `private`).
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -28,8 +28,10 @@ use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, P
 use crate::guest::compilers;
 use crate::guest::component::{Component, ComponentError};
 use crate::guest::linker::linker;
+use crate::guest::private;
 use crate::guest::store::Data;
 use crate::guest::ticker::Ticker;
+use crate::signature::Key;
 
 /// Larger files are refused: compiling takes time and memory in proportion.
 pub const MAX_COMPONENT_BYTES: usize = 128 * 1024 * 1024;
@@ -228,24 +230,10 @@ fn capacity(services: usize) -> usize {
 
 fn open_cache(path: &Path) -> Result<Cache, EngineError> {
     let error = |reason: String| EngineError::Cache { path: path.to_owned(), reason };
-    make_private(path).map_err(&error)?;
+    private::make(path).map_err(&error)?;
     let mut config = CacheConfig::new();
     config.with_directory(path);
     Cache::new(config).map_err(|cause| error(format!("{cause:#}")))
-}
-
-/// Makes the directory with mode 0700; one that is there already must be ours and gets that mode.
-fn make_private(path: &Path) -> Result<(), String> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| error.to_string())?;
-    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
-    if !metadata.is_dir() {
-        return Err("this is not a directory".to_owned());
-    }
-    if metadata.mode() & 0o077 != 0 {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-            .map_err(|error| format!("others may access it, and that could not be changed: {error}"))?;
-    }
-    Ok(())
 }
 
 fn engine_error(error: wasmtime::Error) -> EngineError {

@@ -19,6 +19,7 @@ use crate::guest::limits::Limiter;
 use crate::guest::output::{Output, Stream};
 use crate::guest::pause::Pause;
 use crate::guest::request::Requests;
+use crate::guest::sockets::Door;
 use crate::guest::voice::Voice;
 use crate::message::Message;
 use crate::offline::OfflineRule;
@@ -105,6 +106,8 @@ pub(super) struct Data {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     gate: Gate,
+    /// Which sockets are let out.
+    pub(super) door: Arc<Door>,
     resources: ResourceTable,
 }
 
@@ -115,6 +118,7 @@ impl Data {
         let (mut resources, pause, voice) =
             (ResourceTable::new(), Arc::<Pause>::default(), Arc::new(Voice::new(&setting)));
         resources.set_max_capacity(RESOURCES);
+        let door = Door::new(&setting);
         Ok(Self {
             limiter: Limiter::new(&setting.limits, table_slot),
             effects: Effects::default(),
@@ -129,7 +133,8 @@ impl Data {
             gate: Gate::new(&setting, pause.clone()),
             pause,
             since: None,
-            wasi: wasi(&setting, &voice)?,
+            wasi: wasi(&setting, &voice, &door)?,
+            door,
             voice,
             http: WasiHttpCtx::new(),
             resources,
@@ -193,7 +198,7 @@ impl Data {
 
 /// WASI with everything denied that is not granted: no files, environment, arguments, input or network. Clocks and random
 /// numbers stay, and what the guest writes to its standard streams becomes log lines.
-fn wasi(setting: &Setting, voice: &Arc<Voice>) -> Result<WasiCtx, Fault> {
+fn wasi(setting: &Setting, voice: &Arc<Voice>, door: &Arc<Door>) -> Result<WasiCtx, Fault> {
     let grants = &setting.grants;
     let mut builder = WasiCtxBuilder::new();
     for Directory { path, guest, write } in &grants.directories {
@@ -206,10 +211,8 @@ fn wasi(setting: &Setting, voice: &Arc<Voice>) -> Result<WasiCtx, Fault> {
             builder.env(name, value);
         }
     }
+    door.guard(&mut builder);
     let wasi = builder
-        .allow_tcp(false)
-        .allow_udp(false)
-        .allow_ip_name_lookup(false)
         .max_random_size(RANDOM_BYTES)
         .stdout(Output::new(voice.clone(), Stream::Stdout))
         .stderr(Output::new(voice.clone(), Stream::Stderr))

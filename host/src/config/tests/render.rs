@@ -12,7 +12,8 @@ use super::yaml::any_section;
 use super::{load, quiet};
 use crate::config::{
     Availability, Broker, Config, Connection, Credentials, Directory, EmbeddedBroker, Grants, HttpGrant, Level, Limits,
-    LogFormat, Logging, OutboxLimits, Protocol, Selection, Service, Tls, Transport, WhenFull,
+    LogFormat, Logging, OutboxLimits, Protocol, Selection, Service, SocketGrant, SocketProtocol, Tls, Transport,
+    WhenFull,
 };
 use crate::message::{Qos, Subscription};
 use crate::offline::{OfflinePolicy, OfflineRule, Overflow};
@@ -167,6 +168,15 @@ fn http() -> impl Strategy<Value = HttpGrant> {
     (host, option::of(any::<u16>())).prop_map(|(host, port)| HttpGrant { host, port })
 }
 
+fn socket() -> impl Strategy<Value = SocketGrant> {
+    let host = prop_oneof!["[a-z][a-z0-9.-]{0,12}", any::<IpAddr>().prop_map(|ip| ip.to_string())];
+    (any::<bool>(), host, 1..=u16::MAX).prop_map(|(tcp, host, port)| SocketGrant {
+        protocol: if tcp { SocketProtocol::Tcp } else { SocketProtocol::Udp },
+        host,
+        port,
+    })
+}
+
 fn availability() -> impl Strategy<Value = Availability> {
     (word(), word(), word()).prop_map(|(topic, online, offline)| Availability {
         topic: Topic::new(topic).unwrap(),
@@ -201,6 +211,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
             subscribe: Vec::new(),
             directories: outage.3,
             http: outage.4,
+            sockets: outage.5,
             environment: grants.clone(),
         },
         log_level,

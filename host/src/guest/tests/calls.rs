@@ -125,8 +125,8 @@ async fn a_component_that_does_not_fit_the_pool_runs_on_demand() {
 async fn wasi_gives_nothing() {
     let bytes = wat::parse_str(include_str!("wasi.wat")).unwrap();
     let (_, outcome) = instance(&bytes, setting()).await.call(message("x")).await;
-    // no variables, no arguments, no directories, and an error: 20 (after "0" comes "D"), permanent-resolver-failure
-    assert_eq!(outcome, Err(Fault::Refused("0001D".to_owned())));
+    // no variables, no arguments, no directories, and an error: 1, access-denied
+    assert_eq!(outcome, Err(Fault::Refused("00011".to_owned())));
 }
 
 #[tokio::test]

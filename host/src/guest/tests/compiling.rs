@@ -132,11 +132,12 @@ async fn compiled_code_is_found_again_and_a_broken_entry_is_made_anew() {
 }
 
 #[test]
-fn a_cache_that_others_could_write_is_closed_to_them() {
+fn a_cache_that_others_can_write_to_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    cached_host(dir.path());
-    assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+    let options = EngineOptions { cache_dir: Some(dir.path().to_owned()), ..EngineOptions::default() };
+    let error = Host::new(options).map(drop).unwrap_err().to_string();
+    assert!(error.contains(&dir.path().display().to_string()) && error.contains("others can write to it"), "{error}");
 }
 
 #[test]
