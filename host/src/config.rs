@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::message::Subscription;
 use crate::offline::OfflineRule;
+use crate::signature::Key;
 use crate::topic::{BaseTopic, Filter, Topic};
 
 mod address;
@@ -58,6 +59,8 @@ pub struct Config {
     pub stop_deadline: Duration,
     /// Directory of the compile cache; `None`: the user's cache directory.
     pub cache_dir: Option<PathBuf>,
+    /// Keys of whom a component has to be signed; empty: it need not be.
+    pub trust: Vec<Key>,
     /// More services than this share one will instead of having a presence connection each.
     pub presence_connections: usize,
     /// File of the services' state and of messages that wait on disk; `None`: below the user's directory for state.

@@ -20,6 +20,7 @@ pub mod requests;
 pub mod router;
 pub mod service;
 pub mod session;
+pub mod signature;
 pub mod store;
 pub mod supervisor;
 pub mod timers;

@@ -19,7 +19,7 @@ use crate::router::ServiceId;
 use crate::service::{self, Command, Prepared, Status};
 use crate::watch::Watch;
 
-use load::{LoadError, load};
+use load::{LoadError, component_of, load};
 
 /// SHA-256 of a component's bytes.
 type Hash = [u8; 32];
@@ -103,7 +103,7 @@ impl Supervisor {
                     Ok(id) => return id,
                     Err(bug) => error!("waiting for a service failed in the host, which is a bug: {bug}"),
                 },
-                file = self.watch.changed() => self.prepare(file),
+                file = self.watch.changed() => self.prepare(component_of(&self.host, file)),
                 () = due(&mut self.reports) => self.report().await,
                 Some(done) = self.preparing.join_next() => match done {
                     Ok((file, outcome)) => self.take_over(file, outcome),

@@ -11,7 +11,7 @@ use syn::visit::{self, Visit};
 /// The layers, from the words that everything may use to the wiring that may use everything. A module may use its own layer
 /// and those above it in this list. The longest entry that fits decides, so parts of a module may lie in another layer.
 const LAYERS: [(&str, &[&str]); 6] = [
-    ("words", &["topic", "message", "offline", "effects", "backoff", "bucket", "trouble"]),
+    ("words", &["topic", "message", "offline", "effects", "backoff", "bucket", "signature", "trouble"]),
     (
         "pure",
         &[
@@ -38,6 +38,7 @@ const AT_HOME: [(&str, &[&str]); 13] = [
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("hyper", &["guest"]),
+    ("minisign_verify", &["signature"]),
     ("mqtt5", &["broker"]),
     ("notify", &["watch"]),
     ("rayon", &["guest"]),

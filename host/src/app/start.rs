@@ -17,7 +17,7 @@ use crate::mailbox::{self, Mailbox};
 use crate::message::Subscription;
 use crate::router::ServiceId;
 use crate::service::{self, Announced, First, Parts, Presence, Shared};
-use crate::supervisor::load::{LoadError, load};
+use crate::supervisor::load::{LoadError, load, watched};
 use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
 use crate::timers;
@@ -165,7 +165,7 @@ pub async fn services(
     loaded: Vec<Loaded>,
     around: &Surroundings<'_>,
 ) -> anyhow::Result<Supervisor> {
-    let watch = Watch::new(loaded.iter().map(|one| one.file.clone()))?;
+    let watch = Watch::new(loaded.iter().flat_map(|one| watched(&host, &one.file)))?;
     let mut entries = Vec::with_capacity(loaded.len());
     for one in loaded {
         entries.push(run(one, around).await?);

@@ -69,6 +69,8 @@ pub(super) fn document(config: &Config, secrets: Secrets) -> Map<String, Value> 
     document.insert("log".into(), json!({"level": show_level(config.log.level), "format": format}));
     document.insert("stop_deadline".into(), show_duration(config.stop_deadline).into());
     add(&mut document, "cache_dir", config.cache_dir.as_deref().map(path));
+    let trust: Vec<String> = config.trust.iter().map(ToString::to_string).collect();
+    add(&mut document, "trust", (!trust.is_empty()).then_some(trust.into()));
     document.insert("presence_connections".into(), config.presence_connections.into());
     add(&mut document, "state_file", config.state_file.as_deref().map(path));
     document.insert("online_interval".into(), show_duration(config.online_interval).into());

@@ -69,6 +69,8 @@ pub struct EngineOptions {
     pub cache_dir: Option<PathBuf>,
     /// How many services there will be.
     pub services: usize,
+    /// Keys of whom component files have to be signed; empty: they need not be.
+    pub trust: Vec<Key>,
 }
 
 /// Why there are no engines.
@@ -105,6 +107,7 @@ pub struct Host {
     cache: Option<Cache>,
     ticker: Arc<Ticker>,
     capacity: usize,
+    trust: Vec<Key>,
 }
 
 impl Host {
@@ -120,12 +123,17 @@ impl Host {
         let pool = InstanceAllocationStrategy::Pooling(pool(u32::try_from(capacity).unwrap_or(u32::MAX)));
         let pooled = Flavour::new(pool, cache.clone(), Some(POOLED_TABLE_ELEMENTS)).map_err(engine_error)?;
         ticker.add(&pooled.engine);
-        Ok(Arc::new(Self { pooled, on_demand: OnceLock::new(), cache, ticker, capacity }))
+        Ok(Arc::new(Self { pooled, on_demand: OnceLock::new(), cache, ticker, capacity, trust: options.trust }))
     }
 
     /// How many instances fit the pool. Less than the services asked for when the kernel's `vm.max_map_count` is too small.
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// The keys of whom a component file has to be signed. Whoever reads files asks here: [`Host::compile`] knows only bytes.
+    pub fn trust(&self) -> &[Key] {
+        &self.trust
     }
 
     /// Compiles a component, or finds its compiled code in the cache, and checks it against the contract. Blocks: seconds for

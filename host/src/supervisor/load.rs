@@ -1,11 +1,12 @@
 //! Actor's part: from a component file to something that can run. In: a path. Out: a compiled component with the hash of
-//! its bytes, or a sentence that says why not. Owns nothing; compiling happens on the pool, off the message path.
+//! its bytes, signed where that is demanded, or a sentence that says why not. Owns nothing; compiling happens on the pool, off the message path.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::guest::{self, Component, ComponentError};
+use crate::signature::{self, Key, SignatureError};
 
 /// Why a file could not be made to run; the message names the file.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,14 @@ pub enum LoadError {
         path: PathBuf,
         /// What is wrong with it.
         source: ComponentError,
+    },
+    /// The file is not signed as it has to be.
+    #[error("{path}: {source}")]
+    Signature {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its signature.
+        source: SignatureError,
     },
     /// The guest did not start.
     #[error("{path}: {fault}")]
@@ -52,10 +61,38 @@ pub async fn load(host: &Arc<guest::Host>, pool: &tokio::runtime::Handle, path: 
     let (host, file) = (host.clone(), path.to_owned());
     let loading = pool.spawn_blocking(move || {
         let bytes = std::fs::read(&file).map_err(|source| LoadError::Read { path: file.clone(), source })?;
+        // the very bytes that are compiled are verified, so nobody can exchange the file in between
+        check_signature(host.trust(), &file, &bytes)?;
         host.compile(&bytes).map_err(|source| LoadError::Component { path: file, source })
     });
     match loading.await {
         Ok(result) => result,
         Err(error) => Err(LoadError::Bug { path: path.to_owned(), reason: error.to_string() }),
     }
+}
+
+/// Whether the file is signed by one of `trust`, if there are any.
+fn check_signature(trust: &[Key], file: &Path, bytes: &[u8]) -> Result<(), LoadError> {
+    if trust.is_empty() {
+        return Ok(());
+    }
+    let beside = signature::file_of(file);
+    let text = match std::fs::read(&beside) {
+        Ok(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(source) => return Err(LoadError::Read { path: beside, source }),
+    };
+    signature::verify(trust, bytes, &beside, text.as_deref())
+        .map_err(|source| LoadError::Signature { path: file.to_owned(), source })
+}
+
+/// The files to watch for new versions of the component `file`: itself, and its signature where one is needed.
+pub fn watched(host: &guest::Host, file: &Path) -> Vec<PathBuf> {
+    let signature = (!host.trust().is_empty()).then(|| signature::file_of(file));
+    std::iter::once(file.to_owned()).chain(signature).collect()
+}
+
+/// The component that may have a new version when the watched file `changed`.
+pub fn component_of(host: &guest::Host, changed: PathBuf) -> PathBuf {
+    if host.trust().is_empty() { changed } else { signature::signed_by(&changed).unwrap_or(changed) }
 }

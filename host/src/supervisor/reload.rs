@@ -13,7 +13,7 @@ use crate::guest::{self, Component, Optional, Setting};
 use crate::router::ServiceId;
 use crate::service::{self, Asker, Change, Command, Shared};
 
-use super::load::{LoadError, load};
+use super::load::{LoadError, load, watched};
 use super::{Entry, Order, Supervisor};
 
 /// A section of the configuration with an instance that was started with it.
@@ -224,7 +224,7 @@ impl Supervisor {
 
     /// Watches the component files of the services as they are now.
     pub fn watch(&mut self) {
-        if let Err(error) = self.watch.watch(self.entries.iter().map(|entry| entry.file.clone())) {
+        if let Err(error) = self.watch.watch(self.entries.iter().flat_map(|entry| watched(&self.host, &entry.file))) {
             warn!("{error}; a new version there is not noticed");
         }
     }

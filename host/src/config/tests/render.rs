@@ -17,6 +17,7 @@ use crate::config::{
 };
 use crate::message::{Qos, Subscription};
 use crate::offline::{OfflinePolicy, OfflineRule, Overflow};
+use crate::signature::Key;
 use crate::topic::{BaseTopic, Filter, Topic};
 
 #[test]
@@ -194,6 +195,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         option::of(path()),
         prop::collection::vec(directory(), 0..2),
         prop::collection::vec(http(), 0..3),
+        prop::collection::vec(socket(), 0..3),
     );
     let parts =
         (option::of(path()), word(), subscriptions, limits(), grants, option::of(level()), any_section(), outage);
@@ -228,6 +230,12 @@ fn level() -> impl Strategy<Value = Level> {
     prop::sample::select(vec![Level::Trace, Level::Debug, Level::Info, Level::Warning, Level::Error])
 }
 
+/// The second is the first with another number.
+const KEYS: [&str; 2] = [
+    "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3",
+    "RWQg6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3",
+];
+
 prop_compose! {
     fn config()(
         broker in prop_oneof![remote(), embedded()],
@@ -235,6 +243,7 @@ prop_compose! {
         (cache_dir, presence_connections) in (option::of(path()), 0..10_000usize),
         (prefix, state_file) in (word(), option::of(path())),
         (online_interval, statistics_interval) in (millis(0..3_600_000), millis(0..3_600_000)),
+        trust in prop::collection::vec(prop::sample::select(KEYS.map(|key| Key::read(key).unwrap()).to_vec()), 0..2),
         services in prop::collection::hash_set(word(), 0..3)
             .prop_flat_map(|names| names.into_iter().map(service).collect::<Vec<_>>()),
     ) -> Config {
@@ -242,7 +251,7 @@ prop_compose! {
         let ha_discovery_prefix = Topic::new(prefix).unwrap();
         let log = Logging { level, format };
         let file = Some(PathBuf::from("/somewhere/miqro.yml"));
-        Config { file, broker, log, stop_deadline, cache_dir, presence_connections, state_file, online_interval, statistics_interval, ha_discovery_prefix, services }
+        Config { file, broker, log, stop_deadline, cache_dir, trust, presence_connections, state_file, online_interval, statistics_interval, ha_discovery_prefix, services }
     }
 }
 

@@ -143,7 +143,7 @@ fn a_cache_that_others_can_write_to_is_refused() {
 #[test]
 fn a_file_in_the_place_of_the_cache_is_an_error_that_names_it() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let options = EngineOptions { cache_dir: Some(file.path().to_owned()), services: 1 };
+    let options = EngineOptions { cache_dir: Some(file.path().to_owned()), ..EngineOptions::default() };
     let error = Host::new(options).map(drop).unwrap_err().to_string();
     assert!(error.contains(&file.path().display().to_string()), "{error}");
 }
