@@ -188,7 +188,13 @@ impl Supervisor {
                 self.orders.push_back(Order { id: entry.id, command: Command::Swap(Box::new(prepared)), news });
             }
             Err(fault) => {
-                warn!(service, version, "{file}: the new version did not start, the running one stays: {fault}");
+                let name = fault.trouble().name();
+                warn!(
+                    service,
+                    version,
+                    fault = name,
+                    "{file}: the new version did not start, the running one stays: {fault}"
+                );
             }
         }
     }

@@ -34,7 +34,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party names that stand at one place each.
-const AT_HOME: [(&str, &[&str]); 13] = [
+const AT_HOME: [(&str, &[&str]); 14] = [
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("hyper", &["guest"]),

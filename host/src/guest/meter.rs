@@ -13,7 +13,7 @@ use crate::bucket::Bucket;
 use crate::trouble::Trouble;
 
 /// Missing grants that are remembered, so that each is said once.
-const GRANTS: usize = 100;
+const GRANTS: usize = 32;
 
 /// What was exceeded since it was looked at last.
 #[derive(Debug, Default)]
@@ -61,7 +61,8 @@ impl Meter {
         let mut inner = self.inner();
         if inner.missing.len() < GRANTS && inner.missing.insert(line.to_owned()) {
             drop(inner);
-            warn!(service, "{what} is not granted; to grant it, write into miqro.yml: {line}");
+            let limit = Trouble::Grants.name();
+            warn!(service, limit, "{what} is not granted; to grant it, write into miqro.yml: {line}");
         }
     }
 

@@ -51,6 +51,11 @@ impl Tally {
         true
     }
 
+    /// Something happened that is told in any case.
+    pub fn count(&mut self, trouble: Trouble) {
+        self.rows.entry(trouble).or_default().total += 1;
+    }
+
     /// When there will be news; `None`: not as things are.
     pub fn due(&self) -> Option<Instant> {
         self.rows.values().filter(|row| row.untold > 0).filter_map(|row| Some(row.told? + PAUSE)).min()

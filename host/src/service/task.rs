@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::config;
 use crate::effects::{Effects, StateChange};
@@ -194,6 +194,8 @@ impl Task {
             if verdict.give_up {
                 if self.tells {
                     error!(service, attempt, fault = name, "{what} failed and is given up: {fault}");
+                } else {
+                    debug!(service, attempt, fault = name, "{what} failed and is given up: {fault}");
                 }
                 let publishes = self.dead_letter(&work, attempt, &fault);
                 // without changes of the state a commit cannot fail
@@ -248,10 +250,11 @@ impl Task {
                 }
                 Err(fault) => {
                     let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
-                    let service = self.setting.name.as_str();
+                    let (service, name) = (self.setting.name.as_str(), fault.trouble().name());
                     if self.tally.note(Trouble::Start, 1, Instant::now()) {
-                        let name = fault.trouble().name();
                         error!(service, fault = name, "could not start, next attempt in {wait:?}: {fault}");
+                    } else {
+                        debug!(service, fault = name, "could not start, next attempt in {wait:?}: {fault}");
                     }
                     self.set_status(Status::Waiting).await;
                     self.pause(wait).await?;
@@ -280,11 +283,13 @@ impl Task {
     }
 
     fn report(&mut self) {
+        self.tell();
         let counters = self.mailbox.counters();
         let service = self.setting.name.as_str();
-        if let Some(text) = self.statistics.report(Instant::now()) {
-            let troubles = self.tally.report().map_or_else(String::new, |troubles| format!("; troubles: {troubles}"));
-            info!(service, waiting = counters.depth, most = counters.high_water, "{text}{troubles}");
+        let troubles = self.tally.report().map(|troubles| format!("troubles: {troubles}"));
+        let parts: Vec<String> = self.statistics.report(Instant::now()).into_iter().chain(troubles).collect();
+        if !parts.is_empty() {
+            info!(service, waiting = counters.depth, most = counters.high_water, "{}", parts.join("; "));
         }
     }
 

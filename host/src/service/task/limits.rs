@@ -23,7 +23,13 @@ impl Task {
     /// Counts a fault of the work that is being done, and decides whether what is done about it is told. What is told once about a
     /// work is told to its end.
     pub(super) fn failed(&mut self, fault: Trouble) -> &'static str {
-        let new = self.tally.note(fault, 1, Instant::now());
+        // what a guest says itself is told each time: it may be another sentence, and the back-off bounds how often
+        let new = if fault == Trouble::Refused {
+            self.tally.count(fault);
+            true
+        } else {
+            self.tally.note(fault, 1, Instant::now())
+        };
         self.tells |= new;
         fault.name()
     }
