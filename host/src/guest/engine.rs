@@ -116,7 +116,7 @@ impl Host {
     /// # Errors
     /// When the cache directory cannot be used, or the engine or its thread cannot be made.
     pub fn new(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
-        compilers::stand_back();
+        compilers::set_up();
         let cache = options.cache_dir.as_deref().map(open_cache).transpose()?;
         let ticker = Arc::new(Ticker::start().map_err(EngineError::Ticker)?);
         let capacity = capacity(options.services);
