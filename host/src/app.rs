@@ -1,5 +1,5 @@
-//! Wiring: one run of the host. In: the checked configuration and what to do with signals. Out: an exit code. Owns the two
-//! runtimes (the message path and the pool) and the order in which everything starts and stops.
+//! Wiring: one run of the host. In: the checked configuration and what to do with signals. Out: an exit code. Owns the three
+//! runtimes (the message path, the pool, and that of the embedded broker) and the order in which everything starts and stops.
 //!
 //! Start: broker, guests loaded and routed, sessions, services, supervisor. Stop: no more messages taken, services drained,
 //! sessions flushed, broker.
@@ -35,8 +35,9 @@ use crate::logging::Logs;
 use crate::service::Shared;
 use crate::session::ConnectionStatus;
 use crate::store::{Contents, Store};
+use crate::supervisor::load::watched;
 use crate::watch::Watch;
-use crate::{requests, timers};
+use crate::{guest, requests, timers};
 
 use control::Control;
 use reload::{House, Means, Next, Reload};
@@ -46,7 +47,10 @@ use start::{Intervals, Surroundings};
 pub use state::directory as state_directory;
 use systemd::Notifier;
 
-/// Threads of the pool: slow guest calls, the embedded broker, preparation of new versions.
+/// Threads of the embedded broker. It has its own, since guests that compute without end may keep those of the pool busy.
+const BROKER_THREADS: usize = 2;
+
+/// Threads of the pool: slow guest calls, preparation of new versions. They stand back behind the message path.
 const POOL_THREADS: usize = 2;
 
 /// Exit code after a second signal, as a shell reports an interrupted program.
@@ -101,15 +105,23 @@ pub struct Run<'a> {
 /// When it cannot start, or when the broker says that another client has taken over its client id.
 pub fn run(run: Run<'_>) -> anyhow::Result<ExitCode> {
     bug::report_panics();
-    let pool = Builder::new_multi_thread().worker_threads(POOL_THREADS).thread_name("pool").enable_all().build()?;
+    let pool = Builder::new_multi_thread()
+        .worker_threads(POOL_THREADS)
+        .thread_name("pool")
+        .on_thread_start(guest::stand_back)
+        .enable_all()
+        .build()?;
+    let broker =
+        Builder::new_multi_thread().worker_threads(BROKER_THREADS).thread_name("broker").enable_all().build()?;
     let path = Builder::new_current_thread().enable_all().build()?;
-    let outcome = path.block_on(live(run, &pool));
+    let outcome = path.block_on(live(run, &pool, &broker));
     // what still runs there after the deadline is not waited for
     pool.shutdown_background();
+    broker.shutdown_background();
     outcome
 }
 
-async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
+async fn live(run: Run<'_>, pool: &Runtime, broker_threads: &Runtime) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let notifier = Notifier::from_environment();
     let reload = Reload::new(run.source, run.config.clone());
@@ -124,9 +136,10 @@ async fn live(run: Run<'_>, pool: &Runtime) -> anyhow::Result<ExitCode> {
     let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &config.broker;
     let shared = Shared::new(store.clone(), state, requests, connection.protocol, config.ha_discovery_prefix);
     let intervals = Intervals { online: config.online_interval, statistics: config.statistics_interval };
-    let watch = Watch::new(config.services.iter().filter_map(|one| one.component.clone()), config.watch_interval)?;
+    let files = config.services.iter().filter_map(|one| one.component.as_deref());
+    let watch = Watch::new(files.flat_map(|file| watched(&engine, file)), config.watch_interval)?;
     let loaded = start::load_all(&engine, pool.handle(), config.services, &shared, aside).await?;
-    let (connection, mut broker) = connect(config.broker, pool).await?;
+    let (connection, mut broker) = connect(config.broker, broker_threads).await?;
     (run.greet)(&Started { connection: &connection, embedded: broker.is_some(), services: &loaded });
 
     let (timers, clock) = timers::timers();
@@ -243,12 +256,12 @@ async fn broken(own: &mut JoinSet<()>) -> anyhow::Error {
 }
 
 /// Starts the embedded broker if that is the one to use, and says how to reach the broker.
-async fn connect(broker: Broker, pool: &Runtime) -> anyhow::Result<(Connection, Option<broker::Running>)> {
+async fn connect(broker: Broker, threads: &Runtime) -> anyhow::Result<(Connection, Option<broker::Running>)> {
     match broker {
         Broker::Remote(connection) => Ok((connection, None)),
         Broker::Embedded(embedded, mut connection) => {
             let (own, wanted) = (connection.credentials.clone(), embedded.listen);
-            let running = pool
+            let running = threads
                 .spawn(async move { broker::start(&embedded, own.as_ref()).await })
                 .await
                 .context("starting the embedded broker")??;

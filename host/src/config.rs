@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::message::Subscription;
 use crate::offline::OfflineRule;
+use crate::signature::Key;
 use crate::topic::{BaseTopic, Filter, Topic};
 
 mod address;
@@ -59,6 +60,8 @@ pub struct Config {
     pub stop_deadline: Duration,
     /// Directory of the compile cache; `None`: the user's cache directory.
     pub cache_dir: Option<PathBuf>,
+    /// Keys of whom a component has to be signed; empty: it need not be.
+    pub trust: Vec<Key>,
     /// More services than this share one will instead of having a presence connection each.
     pub presence_connections: usize,
     /// File of the services' state and of messages that wait on disk; `None`: below the user's directory for state.
@@ -280,10 +283,16 @@ pub struct Availability {
 pub struct Limits {
     /// Linear memory in bytes, all memories of the component together.
     pub memory: usize,
+    /// Table elements, all tables of the component together.
+    pub table: usize,
+    /// Core instances of the component; tables and memories too, each.
+    pub instances: usize,
     /// How long one guest call may run.
     pub call: Duration,
     /// Messages that may wait.
     pub mailbox: usize,
+    /// Bytes that waiting messages may take; one message always may.
+    pub mailbox_bytes: usize,
     /// What happens to a message when the mailbox is full.
     pub when_full: WhenFull,
     /// How often a failing message or tick is tried in all.
@@ -300,8 +309,10 @@ pub struct Limits {
     pub restart_window: Duration,
     /// Dead letters that are kept for `miqro-host replay`.
     pub dead_letters: usize,
-    /// Publishes in one call.
+    /// Publishes and requests in one call.
     pub publishes: usize,
+    /// Bytes that the publishes and requests of one call may take.
+    pub publish_bytes: usize,
     /// Bytes of one payload.
     pub payload: usize,
     /// Subscriptions in all.
@@ -310,6 +321,20 @@ pub struct Limits {
     pub timers: usize,
     /// Bytes of its state, keys included.
     pub state: usize,
+    /// Changes of subscriptions and timers in one call.
+    pub changes: usize,
+    /// Log lines in one call.
+    pub log_lines: usize,
+    /// Messages in a second beyond one for each that it handled.
+    pub publish_rate: u64,
+    /// Bytes of payloads in a second beyond those of what it handled.
+    pub payload_rate: u64,
+    /// Log lines in a second.
+    pub log_rate: u64,
+    /// Bytes of state written in a second, keys included.
+    pub state_rate: u64,
+    /// Changes of subscriptions and timers in a second.
+    pub change_rate: u64,
 }
 
 /// What is done when a new version of a service takes over.
@@ -361,6 +386,8 @@ pub struct Grants {
     pub directories: Vec<Directory>,
     /// Hosts that it may send HTTP requests to.
     pub http: Vec<HttpGrant>,
+    /// Where it may connect and send to.
+    pub sockets: Vec<SocketGrant>,
     /// Environment variables that it sees.
     pub environment: Vec<String>,
 }
@@ -383,6 +410,39 @@ pub struct HttpGrant {
     pub host: String,
     /// The only port; `None`: every one.
     pub port: Option<u16>,
+}
+
+/// Where a service may connect to, or send datagrams to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketGrant {
+    /// Over what.
+    pub protocol: SocketProtocol,
+    /// Name or address, in lower case.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// What a socket speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketProtocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl std::fmt::Display for SocketProtocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if *self == Self::Tcp { "tcp" } else { "udp" })
+    }
+}
+
+impl std::fmt::Display for SocketGrant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { protocol, host, port } = self;
+        if host.contains(':') { write!(f, "{protocol}:[{host}]:{port}") } else { write!(f, "{protocol}:{host}:{port}") }
+    }
 }
 
 impl HttpGrant {

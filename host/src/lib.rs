@@ -6,6 +6,7 @@ pub mod app;
 pub mod backoff;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
+pub mod bucket;
 pub mod bug;
 pub mod cli;
 pub mod config;
@@ -21,8 +22,10 @@ pub mod requests;
 pub mod router;
 pub mod service;
 pub mod session;
+pub mod signature;
 pub mod store;
 pub mod supervisor;
 pub mod timers;
 pub mod topic;
+pub mod trouble;
 pub mod watch;

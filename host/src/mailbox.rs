@@ -59,13 +59,15 @@ pub enum Notice {
 pub struct Limits {
     /// Messages that may wait; 0 counts as 1.
     pub messages: usize,
+    /// Bytes that they may take, their topics and properties included; a message that waits alone may take any number.
+    pub bytes: usize,
     /// What happens to a message when so many wait.
     pub when_full: WhenFull,
 }
 
 impl From<&config::Limits> for Limits {
     fn from(limits: &config::Limits) -> Self {
-        Self { messages: limits.mailbox, when_full: limits.when_full }
+        Self { messages: limits.mailbox, bytes: limits.mailbox_bytes, when_full: limits.when_full }
     }
 }
 
@@ -75,8 +77,8 @@ impl From<&config::Limits> for Limits {
 pub enum Delivered {
     /// It waits in the mailbox.
     Taken,
-    /// It waits, and this older one was dropped for it.
-    Replaced(Delivery),
+    /// It waits, and these older ones were dropped for it.
+    Replaced(Vec<Delivery>),
     /// It was dropped.
     Refused(Delivery),
 }
@@ -104,6 +106,8 @@ pub struct Counters {
     pub dropped_oldest: u64,
     /// Dropped because there was no place for them.
     pub dropped_newest: u64,
+    /// Of those dropped, the ones for which there was a place and not enough bytes.
+    pub dropped_for_bytes: u64,
     /// Left behind by the receiver, or offered after it was gone.
     pub undelivered: u64,
     /// Waiting now.
@@ -165,6 +169,7 @@ impl Sender {
         if !state.receiver_gone {
             return Vec::new();
         }
+        state.bytes = 0;
         std::mem::take(&mut state.queue).into()
     }
 
@@ -278,6 +283,8 @@ impl Shared {
 struct State {
     limits: Limits,
     queue: VecDeque<Delivery>,
+    /// What the messages in `queue` take.
+    bytes: usize,
     /// Timers are due and the service does not know yet.
     rung: bool,
     notices: VecDeque<Notice>,
@@ -288,6 +295,13 @@ struct State {
     /// The receiver, when it waits.
     sleeper: Option<Waker>,
     counters: Counters,
+}
+
+/// Of what there is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Full {
+    Messages,
+    Bytes,
 }
 
 /// Kinds of things that take turns.
@@ -304,6 +318,7 @@ impl State {
         Self {
             limits,
             queue: VecDeque::new(),
+            bytes: 0,
             rung: false,
             notices: VecDeque::new(),
             last: Turn::default(),
@@ -321,26 +336,43 @@ impl State {
             return Delivered::Refused(delivery);
         }
         let held_back = delivery.message.qos != Qos::AtMostOnce && delivery.receipt.is_some();
-        let mut dropped = None;
-        if self.queue.len() >= self.limits.messages.max(1) {
+        let weight = delivery.message.weight();
+        let mut dropped = Vec::new();
+        while let Some(full) = self.full(weight) {
             match self.limits.when_full {
-                WhenFull::DropOldest => dropped = self.drop_oldest(),
+                WhenFull::DropOldest => {
+                    self.counters.dropped_oldest += 1;
+                    dropped.extend(self.pop());
+                }
                 // the broker stops by itself at the receive maximum
-                WhenFull::Unacknowledged if held_back => {}
+                WhenFull::Unacknowledged if held_back => break,
                 WhenFull::DropNewest | WhenFull::Unacknowledged => {
                     self.counters.dropped_newest += 1;
+                    self.counters.dropped_for_bytes += u64::from(full == Full::Bytes);
                     return Delivered::Refused(delivery);
                 }
             }
+            self.counters.dropped_for_bytes += u64::from(full == Full::Bytes);
         }
+        self.bytes += weight;
         self.queue.push_back(delivery);
         self.counters.high_water = self.counters.high_water.max(self.queue.len());
-        dropped.map_or(Delivered::Taken, Delivered::Replaced)
+        if dropped.is_empty() { Delivered::Taken } else { Delivered::Replaced(dropped) }
     }
 
-    fn drop_oldest(&mut self) -> Option<Delivery> {
-        self.counters.dropped_oldest += 1;
-        self.queue.pop_front()
+    /// Why a message that takes `weight` bytes has no place.
+    fn full(&self, weight: usize) -> Option<Full> {
+        if self.queue.len() >= self.limits.messages.max(1) {
+            return Some(Full::Messages);
+        }
+        let no_room = !self.queue.is_empty() && self.bytes.saturating_add(weight) > self.limits.bytes;
+        no_room.then_some(Full::Bytes)
+    }
+
+    fn pop(&mut self) -> Option<Delivery> {
+        let delivery = self.queue.pop_front()?;
+        self.bytes -= delivery.message.weight();
+        Some(delivery)
     }
 
     fn take(&mut self) -> Option<Next> {
@@ -354,7 +386,7 @@ impl State {
             return turns.into_iter().find_map(|turn| self.take_one(turn));
         }
         self.last = Turn::Delivery;
-        match self.queue.pop_front() {
+        match self.pop() {
             Some(delivery) => Some(Next::Delivery(delivery)),
             None if self.senders == 0 => Some(Next::Closed),
             None => None,
@@ -377,7 +409,7 @@ impl State {
 
     fn take_one(&mut self, turn: Turn) -> Option<Next> {
         let next = match turn {
-            Turn::Delivery => self.queue.pop_front().map(Next::Delivery),
+            Turn::Delivery => self.pop().map(Next::Delivery),
             Turn::Notice => self.notices.pop_front().map(Next::Notice),
             Turn::Timers => std::mem::take(&mut self.rung).then_some(Next::Timers),
         }?;

@@ -80,7 +80,7 @@ struct Carrier {
 
 impl Carrier {
     fn new(connection: &Connection, session: Handle, requests: mpsc::Receiver<Request>) -> Self {
-        let limits = mailbox::Limits { messages: WAITING, when_full: WhenFull::DropOldest };
+        let limits = mailbox::Limits { messages: WAITING, bytes: usize::MAX, when_full: WhenFull::DropOldest };
         let (mail, mailbox) = mailbox::mailbox(limits);
         let client_id = connection.client_id.replace(['+', '#'], "-");
         Self {

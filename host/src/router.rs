@@ -146,7 +146,7 @@ fn deliver(
     match mailbox.deliver(delivery) {
         Delivered::Taken => true,
         Delivered::Replaced(older) => {
-            settled.extend(older.receipt);
+            settled.extend(older.into_iter().filter_map(|delivery| delivery.receipt));
             true
         }
         Delivered::Refused(_) => {

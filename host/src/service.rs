@@ -9,8 +9,8 @@ mod call;
 pub mod comparison;
 pub mod compatibility;
 mod dead_letter;
-mod drops;
 pub mod lifecycle;
+pub mod pace;
 mod presence;
 pub mod probation;
 mod shadow;
@@ -18,6 +18,7 @@ mod shared;
 pub mod statistics;
 mod swap;
 mod switch;
+pub mod tally;
 mod task;
 pub mod versions;
 

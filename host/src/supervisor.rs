@@ -24,7 +24,7 @@ use crate::store::{Archive, Store};
 use crate::watch::Watch;
 
 use commands::Return;
-use load::{LoadError, load};
+use load::{LoadError, component_of, load};
 use shadows::Shadowed;
 
 /// One service as the supervisor sees it.
@@ -147,7 +147,7 @@ impl Supervisor {
                     Ok(id) => return id,
                     Err(bug) => error!("waiting for a service failed in the host, which is a bug: {bug}"),
                 },
-                file = self.watch.changed() => self.prepare(file),
+                file = self.watch.changed() => self.prepare(component_of(&self.host, file)),
                 () = due(&mut self.reports) => self.report().await,
                 Some(done) = self.preparing.join_next() => match done {
                     Ok((file, outcome)) => self.take_over(file, outcome),
@@ -264,9 +264,11 @@ impl Supervisor {
             Fate::Started(prepared) => entry.give(*prepared),
             Fate::Shadow(prepared, apart) => return self.begin_shadow(id, version, *prepared, apart),
             Fate::Failed(fault) => {
+                let name = fault.trouble().name();
                 warn!(
                     service,
                     version = short,
+                    fault = name,
                     "{file}: the new version did not start, the running one stays: {fault}"
                 );
                 Command::Note(Some(version), What::Refused, fault.to_string())

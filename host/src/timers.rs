@@ -164,7 +164,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
 
     async fn service(handle: &Handle, id: u32) -> Mailbox {
-        let limits = Limits { messages: 1, when_full: WhenFull::DropNewest };
+        let limits = Limits { messages: 1, bytes: usize::MAX, when_full: WhenFull::DropNewest };
         let (sender, mailbox) = mailbox::mailbox(limits);
         handle.register(ServiceId(id), sender).await;
         mailbox

@@ -20,6 +20,7 @@ pub struct Setup {
     login: Option<(String, String)>,
     config: Map<String, Value>,
     services: Vec<(String, String)>,
+    files: Vec<(String, Vec<u8>)>,
     arguments: Vec<String>,
     launcher: Vec<String>,
 }
@@ -62,6 +63,12 @@ impl Setup {
         self
     }
 
+    /// Another file in its folder.
+    pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((name.into(), content.into()));
+        self
+    }
+
     /// One more argument of `miqro-host run`.
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.into());
@@ -92,6 +99,9 @@ impl Setup {
         let folder = TempDir::new()?;
         for (name, guest) in &self.services {
             std::fs::write(folder.path().join(name).with_extension("wasm"), guests::component(guest)?)?;
+        }
+        for (name, content) in &self.files {
+            std::fs::write(folder.path().join(name), content)?;
         }
         // JSON is YAML
         std::fs::write(folder.path().join("miqro.yml"), serde_json::to_string_pretty(&self.config)?)?;
@@ -134,7 +144,8 @@ impl Host {
 
     fn setup(port: u16, broker: Value) -> Setup {
         let config = Map::from_iter([("broker".to_owned(), broker)]);
-        Setup { port, login: None, config, services: Vec::new(), arguments: Vec::new(), launcher: Vec::new() }
+        let (services, files, arguments, launcher) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Setup { port, login: None, config, services, files, arguments, launcher }
     }
 
     /// Waits until every service is online.

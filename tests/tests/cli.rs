@@ -57,6 +57,26 @@ async fn check_says_what_a_component_is_and_uses() -> Result<()> {
 }
 
 #[tokio::test]
+async fn check_prints_the_grants_that_a_component_may_need_as_lines_to_paste() -> Result<()> {
+    let folder = folder(&[("it.wasm", &guests::component("contract-wasi")?)])?;
+    let said = say(folder.path(), &["check", "it.wasm"]).await?;
+    let keys = ["publish: ", "subscribe: ", "directories: ", "sockets: ", "environment: "];
+    assert!(keys.iter().all(|key| said.out.contains(key)) && !said.out.contains("http: "), "{}", said.out);
+    // pasted, they are a configuration in which these are the grants
+    let at = said.out.find("services:").context("no lines to paste")?;
+    std::fs::write(folder.path().join("miqro.yml"), &said.out[at..])?;
+    let shown = say(folder.path(), &["config"]).await?;
+    assert_eq!(shown.code, Some(0), "{}", shown.err);
+    for value in ["some/topic", "some/#", "/srv/data", "tcp:host.example:502", "NAME"] {
+        assert!(shown.out.contains(value), "{value}: {}", shown.out);
+    }
+    let minimal = [("minimal.wasm", &*guests::component("contract-minimal")?)];
+    let said = say(self::folder(&minimal)?.path(), &["check", "minimal.wasm"]).await?;
+    assert!(said.code == Some(0) && !said.out.contains("http: "), "{}", said.out);
+    Ok(())
+}
+
+#[tokio::test]
 async fn check_says_what_is_no_component_and_what_to_do() -> Result<()> {
     for (name, bytes, what, advice) in NO_COMPONENTS {
         let folder = folder(&[(name, bytes)])?;

@@ -11,7 +11,7 @@ use syn::visit::{self, Visit};
 /// The layers, from the words that everything may use to the wiring that may use everything. A module may use its own layer
 /// and those above it in this list. The longest entry that fits decides, so parts of a module may lie in another layer.
 const LAYERS: [(&str, &[&str]); 6] = [
-    ("words", &["topic", "message", "offline", "effects", "backoff", "bug"]),
+    ("words", &["topic", "message", "offline", "effects", "backoff", "bucket", "bug", "signature", "trouble"]),
     (
         "pure",
         &[
@@ -22,7 +22,9 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "service::compatibility",
             "service::lifecycle",
             "session::loops",
+            "service::pace",
             "service::probation",
+            "service::tally",
             "service::versions",
             "session::packet",
             "session::retained",
@@ -38,10 +40,11 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party names that stand at one place each.
-const AT_HOME: [(&str, &[&str]); 13] = [
+const AT_HOME: [(&str, &[&str]); 14] = [
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("hyper", &["guest"]),
+    ("minisign_verify", &["signature"]),
     ("mqtt5", &["broker"]),
     ("notify", &["watch"]),
     ("rayon", &["guest"]),

@@ -194,8 +194,9 @@ async fn a_guest_that_breaks_is_started_again_and_its_neighbour_does_not_notice(
     let mut client = host.client().await?;
     client.subscribe("service/faulty/worked", 1).await?;
     client.subscribe("service/faulty/lost", 1).await?;
+    // each has a name of its own: what has the same is told once a minute (see hostile.rs)
     let faults =
-        [("trap", "trapped"), ("loop", "did not end within"), ("allocate", "limits.memory"), ("recurse", "trapped")];
+        [("trap", "trapped"), ("loop", "did not end within"), ("allocate", "limits.memory"), ("recurse", "stack of")];
     for (fault, why) in faults {
         let line = host.output().lines().len();
         client.publish("service/faulty/work", fault).await?;
@@ -298,15 +299,18 @@ async fn a_guest_whose_start_fails_is_started_again_and_a_better_file_ends_the_w
     let broker = Mosquitto::start().await?;
     let limits = json!({ "backoff": { "min": "20ms", "max": "40ms" } });
     let section = json!({ "refuse_start": "not today", "limits": limits });
-    let host =
-        named(&broker).service("life", "contract-lifecycle", section).service("relay", "relay", json!({})).spawn()?;
+    let host = named(&broker).service("life", "contract-lifecycle", section).service("relay", "relay", json!({}));
+    let host = host.top("log", json!({ "level": "DEBUG" })).spawn()?;
     let refused = host.output().says(0, "not today").await?;
     assert!(refused.contains("ERROR"), "{refused}");
     let mut line = host.output().lines().len();
     for _ in 0..3 {
+        // once a minute as an error, and each time for who looks closer
         host.output().says(line, "not today").await?;
         line = host.output().lines().len();
     }
+    let is_error = |line: &&String| line.contains("ERROR") && line.contains("could not start, next attempt");
+    assert_eq!(host.output().lines().iter().filter(is_error).count(), 1);
     let mut neighbour = host.client().await?;
     neighbour.subscribe("service/relay/out", 1).await?;
     relayed(&mut neighbour, "neighbour".into()).await?;

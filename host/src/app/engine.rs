@@ -17,10 +17,11 @@ use crate::guest::{EngineError, EngineOptions, Host};
 pub fn engine(config: &Config) -> anyhow::Result<Arc<Host>> {
     let services = config.services.len();
     let cache_dir = config.cache_dir.clone().or_else(default_cache_dir);
-    let host = match Host::new(EngineOptions { cache_dir, services }) {
+    let options = |cache_dir| EngineOptions { cache_dir, services, trust: config.trust.clone() };
+    let host = match Host::new(options(cache_dir)) {
         Err(error @ EngineError::Cache { .. }) if config.cache_dir.is_none() => {
             warn!("{error}; compiled components are not kept");
-            Host::new(EngineOptions { cache_dir: None, services })
+            Host::new(options(None))
         }
         made => made,
     };

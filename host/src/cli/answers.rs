@@ -12,7 +12,7 @@ use crate::router::ServiceId;
 use crate::session::{Command, Handle};
 use crate::topic::{Filter, Topic};
 
-const WAITING: Limits = Limits { messages: 1_000, when_full: WhenFull::DropNewest };
+const WAITING: Limits = Limits { messages: 1_000, bytes: usize::MAX, when_full: WhenFull::DropNewest };
 
 /// A subscription that was made before the question is sent.
 pub(super) struct Answers {

@@ -1,5 +1,5 @@
-//! Surface: `miqro-host check`. In: a file. Out: what it is, whether it fulfils the contract and what it imports; the exit
-//! code says whether the host can run it. Owns nothing.
+//! Surface: `miqro-host check`. In: a file. Out: what it is, whether it fulfils the contract, what it imports and which grants that
+//! may need; the exit code says whether the host can run it. Owns nothing.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,14 +23,22 @@ pub struct Check {
 impl Check {
     /// Looks at each file.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let host = guest::Host::new(EngineOptions { cache_dir: None, services: 1 })?;
+        let host = guest::Host::new(EngineOptions { services: 1, ..EngineOptions::default() })?;
         let mut code = ExitCode::SUCCESS;
         for file in &self.files {
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
             let description = host.describe(&bytes);
             println!("{}: {description}", file.display());
-            if description.contract.is_err() {
+            let Ok(contract) = description.contract else {
                 code = ExitCode::FAILURE;
+                continue;
+            };
+            let name = file.file_stem().unwrap_or_default().to_string_lossy();
+            let grants = contract.grants(&name);
+            if !grants.is_empty() {
+                println!(
+                    "grants in miqro.yml, if it uses what it imports; without them it reaches nothing of this:\n{grants}"
+                );
             }
         }
         Ok(code)

@@ -23,7 +23,7 @@ use crate::topic::Filter;
 const ME: ServiceId = ServiceId(0);
 
 /// Messages that may wait for standard output.
-const WAITING: Limits = Limits { messages: 10_000, when_full: WhenFull::Unacknowledged };
+const WAITING: Limits = Limits { messages: 10_000, bytes: usize::MAX, when_full: WhenFull::Unacknowledged };
 
 /// Arguments of `sub`.
 #[derive(Debug, clap::Args)]

@@ -51,8 +51,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: 64 * MIB,
+            table: 200_000,
+            instances: 200,
             call: Duration::from_secs(1),
             mailbox: 10_000,
+            mailbox_bytes: 16 * MIB,
             when_full: WhenFull::Unacknowledged,
             attempts: 3,
             when_failing: WhenFailing::InOrder,
@@ -62,10 +65,18 @@ impl Default for Limits {
             restart_window: Duration::from_secs(600),
             dead_letters: 1000,
             publishes: 1000,
+            publish_bytes: 64 * MIB,
             payload: MIB,
             subscriptions: 1000,
             timers: 1000,
             state: MIB,
+            changes: 10_000,
+            log_lines: 1000,
+            publish_rate: 10_000,
+            payload_rate: 64 * 1024 * 1024,
+            log_rate: 100,
+            state_rate: 16 * 1024 * 1024,
+            change_rate: 1000,
         }
     }
 }

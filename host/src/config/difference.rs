@@ -85,6 +85,7 @@ fn restart(before: &Config, after: &Config) -> Vec<&'static str> {
     keys.extend((old.protocol != new.protocol).then_some("broker.protocol"));
     keys.extend((old.delivery_timeout != new.delivery_timeout).then_some("broker.delivery_timeout"));
     keys.extend((before.cache_dir != after.cache_dir).then_some("cache_dir"));
+    keys.extend((before.trust != after.trust).then_some("trust"));
     keys.extend((before.state_file != after.state_file).then_some("state_file"));
     keys.extend((before.online_interval != after.online_interval).then_some("online_interval"));
     keys.extend((before.statistics_interval != after.statistics_interval).then_some("statistics_interval"));

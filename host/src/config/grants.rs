@@ -6,7 +6,7 @@ use super::given::Given;
 use super::place::Place;
 use super::section::Section;
 use super::yaml;
-use super::{Directory, Grants, HttpGrant};
+use super::{Directory, Grants, HttpGrant, SocketGrant, SocketProtocol};
 use crate::topic::Filter;
 
 /// Reads the section; relative paths start from the directory of the file.
@@ -24,11 +24,15 @@ pub(super) fn grants(mut section: Section<'_>, place: &Place) -> Grants {
         let items = given.list("[weather.example, '192.168.1.1:8080']");
         items.into_iter().filter_map(|given| given.read(http)).collect()
     });
+    let sockets = section.take("sockets").map_or_else(Vec::new, |given| {
+        let items = given.list("['tcp:192.168.1.5:502', 'udp:ntp.example:123']");
+        items.into_iter().filter_map(|given| given.read(socket)).collect()
+    });
     let environment = section.take("environment").map_or_else(Vec::new, |given| {
         given.list("[TZ, LANG]").into_iter().filter_map(|given| given.text().map(str::to_owned)).collect()
     });
     section.finish();
-    Grants { publish, subscribe, directories, http, environment }
+    Grants { publish, subscribe, directories, http, sockets, environment }
 }
 
 fn granted(given: Given<'_>) -> Vec<Filter> {
@@ -80,14 +84,30 @@ fn http(text: &str) -> Result<HttpGrant, String> {
     Ok(HttpGrant { host, port })
 }
 
+/// Protocol, host and port; an IPv6 address in brackets.
+fn socket(text: &str) -> Result<SocketGrant, String> {
+    let wrong = || format!("{text:?} is no socket; write for example tcp:192.168.1.5:502 or 'udp:[::1]:53'");
+    let (protocol, place) = text.split_once(':').ok_or_else(wrong)?;
+    let protocol = match protocol {
+        "tcp" => SocketProtocol::Tcp,
+        "udp" => SocketProtocol::Udp,
+        _ => return Err(wrong()),
+    };
+    match http(place) {
+        Ok(HttpGrant { host, port: Some(port) }) if port > 0 => Ok(SocketGrant { protocol, host, port }),
+        _ => Err(wrong()),
+    }
+}
+
 /// The grants as the file would have them.
 pub(super) fn show(grants: &Grants) -> Value {
     let filters = |filters: &[Filter]| filters.iter().map(|f| f.as_str().to_owned()).collect::<Vec<_>>();
     let directories: Vec<Value> = grants.directories.iter().map(show_directory).collect();
     let http: Vec<String> = grants.http.iter().map(ToString::to_string).collect();
+    let sockets: Vec<String> = grants.sockets.iter().map(ToString::to_string).collect();
     json!({
         "publish": filters(&grants.publish), "subscribe": filters(&grants.subscribe), "directories": directories,
-        "http": http, "environment": grants.environment,
+        "http": http, "sockets": sockets, "environment": grants.environment,
     })
 }
 

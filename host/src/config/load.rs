@@ -12,6 +12,7 @@ use super::section::Section;
 use super::select::{Lines, select};
 use super::service::service;
 use super::{Broker, Config, ConfigError, Connection, Logging, Problem, broker, logging, mqttservice, yaml};
+use crate::signature::Key;
 use crate::topic::Topic;
 
 /// Where MIQRO looks, in this order; the first file that exists is read, and no other.
@@ -110,6 +111,7 @@ fn plain(place: &Place) -> Config {
         log: Logging::default(),
         stop_deadline: Duration::from_secs(10),
         cache_dir: None,
+        trust: Vec::new(),
         presence_connections: 32,
         state_file: None,
         online_interval: INTERVAL,
@@ -129,6 +131,7 @@ fn document(mut root: Section<'_>, place: &Place) -> (Config, Lines) {
     let stop_deadline = root.take("stop_deadline").and_then(|given| given.duration(Duration::ZERO..=hour));
     set(stop_deadline, &mut config.stop_deadline);
     config.cache_dir = root.take("cache_dir").and_then(|given| Some(place.path(given.text()?)));
+    config.trust = root.take("trust").map_or_else(Vec::new, |given| trust(given, place));
     let presence_connections = root.take("presence_connections").and_then(|given| given.number(0..=10_000));
     set(presence_connections, &mut config.presence_connections);
     config.state_file = root.take("state_file").and_then(|given| Some(place.path(given.text()?)));
@@ -146,6 +149,18 @@ fn document(mut root: Section<'_>, place: &Place) -> (Config, Lines) {
     }
     root.finish();
     (config, lines)
+}
+
+/// Keys as they are, or files that have them.
+fn trust(given: Given<'_>, place: &Place) -> Vec<Key> {
+    let items = given.list("[RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3, keys/minisign.pub]");
+    let key = |text: &str| {
+        Key::read(text).or_else(|wrong| {
+            let file = place.file_text(text).map_err(|error| format!("{text:?} {wrong}, and as a file: {error}"))?;
+            Key::read(&file).map_err(|wrong| format!("{text:?} {wrong}"))
+        })
+    };
+    items.into_iter().filter_map(|given| given.read(key)).collect()
 }
 
 /// The content of `file` as text.

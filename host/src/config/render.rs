@@ -69,6 +69,8 @@ pub(super) fn document(config: &Config, secrets: Secrets) -> Map<String, Value> 
     document.insert("log".into(), json!({"level": show_level(config.log.level), "format": format}));
     document.insert("stop_deadline".into(), show_duration(config.stop_deadline).into());
     add(&mut document, "cache_dir", config.cache_dir.as_deref().map(path));
+    let trust: Vec<String> = config.trust.iter().map(ToString::to_string).collect();
+    add(&mut document, "trust", (!trust.is_empty()).then_some(trust.into()));
     document.insert("presence_connections".into(), config.presence_connections.into());
     add(&mut document, "state_file", config.state_file.as_deref().map(path));
     document.insert("online_interval".into(), show_duration(config.online_interval).into());
@@ -176,8 +178,11 @@ fn subscription(subscription: &Subscription) -> Value {
 fn limits(limits: &Limits) -> Value {
     json!({
         "memory": bytes(limits.memory),
+        "table": limits.table,
+        "instances": limits.instances,
         "call": show_duration(limits.call),
         "mailbox": limits.mailbox,
+        "mailbox_bytes": bytes(limits.mailbox_bytes),
         "when_full": word(&WHEN_FULL, limits.when_full),
         "attempts": limits.attempts,
         "when_failing": word(&WHEN_FAILING, limits.when_failing),
@@ -186,10 +191,18 @@ fn limits(limits: &Limits) -> Value {
         "restart_window": show_duration(limits.restart_window),
         "dead_letters": limits.dead_letters,
         "publishes": limits.publishes,
+        "publish_bytes": bytes(limits.publish_bytes),
         "payload": bytes(limits.payload),
         "subscriptions": limits.subscriptions,
         "timers": limits.timers,
         "state": bytes(limits.state),
+        "changes": limits.changes,
+        "log_lines": limits.log_lines,
+        "publish_rate": limits.publish_rate,
+        "payload_rate": show_size(limits.payload_rate),
+        "log_rate": limits.log_rate,
+        "state_rate": show_size(limits.state_rate),
+        "change_rate": limits.change_rate,
     })
 }
 

@@ -1,5 +1,6 @@
-//! Machine: what a service has beyond one instance of its component: its state and its timers. In: committed changes, the time.
-//! Out: values for host functions, timers that are due. Owns both; shared by the instances that follow one another.
+//! Machine: what a service has beyond one instance of its component: its state, its timers, the count of what it exceeded. In:
+//! committed changes, the time. Out: values for host functions, timers that are due. Owns them; shared by the instances that follow
+//! one another.
 //!
 //! The locks are held for a few instructions, and the calls of a service follow one another, so they are hardly ever contended.
 
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::effects::StateChange;
+use crate::guest::meter::Meter;
 use crate::timers::set::TimerSet;
 
 /// What a service has.
@@ -17,6 +19,7 @@ use crate::timers::set::TimerSet;
 pub struct Belongings {
     values: Mutex<Values>,
     timers: Mutex<TimerSet>,
+    meter: Meter,
 }
 
 /// The committed state of a service.
@@ -69,6 +72,11 @@ impl Belongings {
     /// The timers.
     pub fn timers(&self) -> MutexGuard<'_, TimerSet> {
         self.timers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What its guest has exceeded.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// How long until the timer is due; `None` when there is none.

@@ -106,6 +106,7 @@ pub struct Component(Arc<Compiled>);
 struct Compiled {
     pre: InstancePre<Data>,
     indices: Indices,
+    table_slot: Option<usize>,
     imports: Vec<String>,
     hash: [u8; 32],
     ticker: Arc<Ticker>,
@@ -135,6 +136,7 @@ impl Component {
         Ok(Self(Arc::new(Compiled {
             pre: checked.pre,
             indices: checked.indices,
+            table_slot: flavour.table_slot,
             imports: checked.imports,
             hash: Sha256::digest(bytes).into(),
             ticker: host.ticker(),
@@ -146,7 +148,7 @@ impl Component {
     /// # Errors
     /// When the guest fails in its initialisation or wants more than it may have, or the host has no room for it.
     pub async fn instantiate(&self, setting: Arc<Setting>) -> Result<Box<Instance>, Fault> {
-        Instance::new(&self.0.pre, &self.0.indices, &self.0.ticker, setting).await
+        Instance::new(&self.0.pre, &self.0.indices, &self.0.ticker, self.0.table_slot, setting).await
     }
 
     /// Which optional exports it has.

@@ -135,6 +135,37 @@ pub struct Contract {
     pub wasi: Vec<String>,
 }
 
+/// What a component may want to be granted: the import that lets it use that, the key below `grants`, and an example of its value.
+const GRANTS: [(&str, &str, &str); 6] = [
+    ("miqro:service/messaging", "publish", "[some/topic]"),
+    ("miqro:service/messaging", "subscribe", "['some/#']"),
+    ("wasi:filesystem", "directories", "[{path: /srv/data, guest: /data}]"),
+    ("wasi:http", "http", "[host.example]"),
+    ("wasi:sockets", "sockets", "['tcp:host.example:502']"),
+    ("wasi:cli/environment", "environment", "[NAME]"),
+];
+
+impl Contract {
+    /// Lines of `miqro.yml` that would grant the service `name` what its component imports; empty when it imports nothing that needs
+    /// a grant. Importing is not using: many a component imports more than it uses, because its language's library does.
+    pub fn grants(&self, name: &str) -> String {
+        let imports = |prefix: &str| self.miqro.iter().chain(&self.wasi).any(|import| import.starts_with(prefix));
+        let lines: String = (GRANTS.iter().filter(|(import, ..)| imports(import)))
+            .map(|(import, key, example)| format!("\n      {key}: {example}  # {import}{}", condition(key)))
+            .collect();
+        if lines.is_empty() { lines } else { format!("services:\n  {name}:\n    grants:{lines}") }
+    }
+}
+
+/// What the example of a grant does not say.
+fn condition(key: &str) -> &'static str {
+    match key {
+        "publish" | "subscribe" => ", for topics outside of its own",
+        "directories" => "; to write there: write: true",
+        _ => "",
+    }
+}
+
 impl Host {
     /// Says what `bytes` are, and whether they fulfil the contract. Compiles them if they are a component, so it blocks.
     pub fn describe(&self, bytes: &[u8]) -> Description {

@@ -14,11 +14,11 @@
 //! wasmtime's own, in a directory of ours with mode 0700. An entry is found by the SHA-256 of the component's bytes, of the
 //! compiler's and the engine's settings and of the CPU features, below a directory named after wasmtime's version. It is
 //! written to a new file and renamed, so a reader sees a whole entry or none; an entry that does not decompress or parse is
-//! compiled anew. Entries are not signed: who can write to the directory can run code as the host, hence the mode.
+//! compiled anew. Entries are not signed: who can write to the directory can run code as the host, so it is refused when others
+//! can (see `private`).
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -28,8 +28,10 @@ use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, P
 use crate::guest::compilers;
 use crate::guest::component::{Component, ComponentError};
 use crate::guest::linker::linker;
+use crate::guest::private;
 use crate::guest::store::Data;
 use crate::guest::ticker::Ticker;
+use crate::signature::Key;
 
 /// Larger files are refused: compiling takes time and memory in proportion.
 pub const MAX_COMPONENT_BYTES: usize = 128 * 1024 * 1024;
@@ -37,8 +39,8 @@ pub const MAX_COMPONENT_BYTES: usize = 128 * 1024 * 1024;
 /// Larger components go to the on-demand engine without asking whether they fit the pool.
 const SMALL_COMPONENT_BYTES: usize = 8 * 1024 * 1024;
 
-/// Stack that guest code may use.
-const WASM_STACK: usize = 512 * 1024;
+/// Stack that guest code may use, in bytes. A property of the engine, and so the same for all services.
+pub(super) const WASM_STACK: usize = 512 * 1024;
 
 /// The whole stack of a call; what is above [`WASM_STACK`] is for host functions.
 const CALL_STACK: usize = 1024 * 1024;
@@ -67,6 +69,8 @@ pub struct EngineOptions {
     pub cache_dir: Option<PathBuf>,
     /// How many services there will be.
     pub services: usize,
+    /// Keys of whom component files have to be signed; empty: they need not be.
+    pub trust: Vec<Key>,
 }
 
 /// Why there are no engines.
@@ -92,6 +96,8 @@ pub enum EngineError {
 pub(super) struct Flavour {
     pub(super) engine: Engine,
     pub(super) linker: Linker<Data>,
+    /// Elements of one table that there is room for; `None`: any number.
+    pub(super) table_slot: Option<usize>,
 }
 
 /// Everything that guests of one host share.
@@ -101,6 +107,7 @@ pub struct Host {
     cache: Option<Cache>,
     ticker: Arc<Ticker>,
     capacity: usize,
+    trust: Vec<Key>,
 }
 
 impl Host {
@@ -109,19 +116,24 @@ impl Host {
     /// # Errors
     /// When the cache directory cannot be used, or the engine or its thread cannot be made.
     pub fn new(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
-        compilers::stand_back();
+        compilers::set_up();
         let cache = options.cache_dir.as_deref().map(open_cache).transpose()?;
         let ticker = Arc::new(Ticker::start().map_err(EngineError::Ticker)?);
         let capacity = capacity(options.services);
         let pool = InstanceAllocationStrategy::Pooling(pool(u32::try_from(capacity).unwrap_or(u32::MAX)));
-        let pooled = Flavour::new(pool, cache.clone()).map_err(engine_error)?;
+        let pooled = Flavour::new(pool, cache.clone(), Some(POOLED_TABLE_ELEMENTS)).map_err(engine_error)?;
         ticker.add(&pooled.engine);
-        Ok(Arc::new(Self { pooled, on_demand: OnceLock::new(), cache, ticker, capacity }))
+        Ok(Arc::new(Self { pooled, on_demand: OnceLock::new(), cache, ticker, capacity, trust: options.trust }))
     }
 
     /// How many instances fit the pool. Less than the services asked for when the kernel's `vm.max_map_count` is too small.
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// The keys of whom a component file has to be signed. Whoever reads files asks here: [`Host::compile`] knows only bytes.
+    pub fn trust(&self) -> &[Key] {
+        &self.trust
     }
 
     /// Compiles a component, or finds its compiled code in the cache, and checks it against the contract. Blocks: seconds for
@@ -148,7 +160,7 @@ impl Host {
         if let Some(flavour) = self.on_demand.get() {
             return Ok(flavour);
         }
-        let flavour = Flavour::new(InstanceAllocationStrategy::OnDemand, self.cache.clone())?;
+        let flavour = Flavour::new(InstanceAllocationStrategy::OnDemand, self.cache.clone(), None)?;
         let flavour = self.on_demand.get_or_init(|| {
             self.ticker.add(&flavour.engine);
             flavour
@@ -162,9 +174,13 @@ impl Host {
 }
 
 impl Flavour {
-    fn new(strategy: InstanceAllocationStrategy, cache: Option<Cache>) -> wasmtime::Result<Self> {
+    fn new(
+        strategy: InstanceAllocationStrategy,
+        cache: Option<Cache>,
+        table_slot: Option<usize>,
+    ) -> wasmtime::Result<Self> {
         let engine = Engine::new(&config(strategy, cache))?;
-        Ok(Self { linker: linker(&engine)?, engine })
+        Ok(Self { linker: linker(&engine)?, engine, table_slot })
     }
 }
 
@@ -222,24 +238,10 @@ fn capacity(services: usize) -> usize {
 
 fn open_cache(path: &Path) -> Result<Cache, EngineError> {
     let error = |reason: String| EngineError::Cache { path: path.to_owned(), reason };
-    make_private(path).map_err(&error)?;
+    private::make(path).map_err(&error)?;
     let mut config = CacheConfig::new();
     config.with_directory(path);
     Cache::new(config).map_err(|cause| error(format!("{cause:#}")))
-}
-
-/// Makes the directory with mode 0700; one that is there already must be ours and gets that mode.
-fn make_private(path: &Path) -> Result<(), String> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| error.to_string())?;
-    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
-    if !metadata.is_dir() {
-        return Err("this is not a directory".to_owned());
-    }
-    if metadata.mode() & 0o077 != 0 {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-            .map_err(|error| format!("others may access it, and that could not be changed: {error}"))?;
-    }
-    Ok(())
 }
 
 fn engine_error(error: wasmtime::Error) -> EngineError {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use crate::guest::limits::MemoryExceeded;
+use crate::guest::engine::WASM_STACK;
+use crate::guest::limits::{MemoryExceeded, TableExceeded};
+use crate::trouble::Trouble;
 
 /// Frames of a backtrace that are shown.
 const FRAMES: usize = 8;
@@ -47,8 +49,24 @@ pub enum Fault {
         /// Where it was, as in [`Fault::Trapped`].
         backtrace: String,
     },
+    /// The guest wanted more table elements than `limits.table`, or than fit where it lives.
+    #[error("the guest wanted {wanted} table elements, more than the {limit} of {what}{backtrace}",
+        what = if *.pooled { "one table in the pool" } else { "limits.table" })]
+    Table {
+        /// Elements that all its tables would have had together; where `pooled`, the one that should grow.
+        wanted: usize,
+        /// What there may be.
+        limit: usize,
+        /// Whether `limit` is that of one table in the pool.
+        pooled: bool,
+        /// Where it was, as in [`Fault::Trapped`].
+        backtrace: String,
+    },
+    /// The component has more core instances, tables or memories than `limits.instances`.
+    #[error("the component has more core instances, tables or memories than limits.instances allows: {0}")]
+    Instances(String),
     /// Calls nested too deeply.
-    #[error("the guest's stack overflowed{backtrace}")]
+    #[error("the guest's stack of {size} KiB overflowed{backtrace}", size = WASM_STACK / 1024)]
     StackOverflow {
         /// Where it was, as in [`Fault::Trapped`].
         backtrace: String,
@@ -73,6 +91,23 @@ pub enum Fault {
 pub(super) struct DeadlineReached(pub(super) Duration);
 
 impl Fault {
+    /// Its name.
+    pub const fn trouble(&self) -> Trouble {
+        match self {
+            Self::Refused(_) => Trouble::Refused,
+            Self::Trapped { .. } => Trouble::Trap,
+            Self::Deadline { .. } => Trouble::Call,
+            Self::Memory { .. } => Trouble::Memory,
+            Self::Table { .. } => Trouble::Table,
+            Self::Instances(_) => Trouble::Instances,
+            Self::StackOverflow { .. } => Trouble::Stack,
+            Self::Instantiation(_) => Trouble::Instantiation,
+            Self::Grant(_) => Trouble::Grants,
+            Self::State(_) => Trouble::Store,
+            Self::Bug(_) => Trouble::Bug,
+        }
+    }
+
     /// The guest's own error, cut where it is very long.
     pub(super) fn refused(mut reason: String) -> Self {
         if reason.len() > REASON_BYTES {
@@ -89,6 +124,9 @@ impl Fault {
         if let Some(MemoryExceeded { wanted, limit }) = error.downcast_ref() {
             return Self::Memory { wanted: *wanted, limit: *limit, backtrace };
         }
+        if let Some(&TableExceeded { wanted, limit, pooled }) = error.downcast_ref() {
+            return Self::Table { wanted, limit, pooled, backtrace };
+        }
         if let Some(DeadlineReached(limit)) = error.downcast_ref() {
             return Self::Deadline { limit: *limit, backtrace };
         }
@@ -100,8 +138,15 @@ impl Fault {
 
     /// What an error that came out of making an instance means: the guest's fault if guest code ran, else the host's.
     pub(super) fn of_instantiation(error: &wasmtime::Error) -> Self {
-        let ran = error.is::<Trap>() || error.is::<MemoryExceeded>() || error.is::<DeadlineReached>();
-        if ran { Self::of_running(error) } else { Self::Instantiation(format!("{error:#}")) }
+        let exceeded = error.is::<MemoryExceeded>() || error.is::<TableExceeded>();
+        if error.is::<Trap>() || error.is::<DeadlineReached>() || exceeded {
+            return Self::of_running(error);
+        }
+        // wasmtime has no type for it; a test with a real component holds the words
+        match error.root_cause().to_string().strip_prefix("resource limit exceeded: ") {
+            Some(what) => Self::Instances(what.to_owned()),
+            None => Self::Instantiation(format!("{error:#}")),
+        }
     }
 }
 

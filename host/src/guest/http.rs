@@ -5,7 +5,7 @@
 //! Redirects are the guest's: each is a request of its own and needs a grant of its own.
 
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::config::HttpGrant;
 use crate::guest::pause::Pause;
+use crate::guest::reach::reachable;
+use crate::guest::store::Setting;
 
 /// What a request may take where the guest does not say.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,15 +35,14 @@ type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error
 
 /// Lets requests of one service out.
 pub(super) struct Gate {
-    service: String,
-    grants: Arc<[HttpGrant]>,
+    setting: Arc<Setting>,
     pause: Arc<Pause>,
 }
 
 impl Gate {
-    /// A gate that lets requests for `grants` through. The time until a response begins counts as `pause`.
-    pub(super) fn new(service: &str, grants: &[HttpGrant], pause: Arc<Pause>) -> Self {
-        Self { service: service.to_owned(), grants: grants.into(), pause }
+    /// A gate that lets requests through that the service is granted. The time until a response begins counts as `pause`.
+    pub(super) fn new(setting: &Arc<Setting>, pause: Arc<Pause>) -> Self {
+        Self { setting: setting.clone(), pause }
     }
 }
 
@@ -56,17 +57,15 @@ impl WasiHttpHooks for Gate {
         options: Option<RequestOptions>,
         _errors: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let (service, grants, wait) = (self.service.clone(), self.grants.clone(), self.pause.begin());
+        let (setting, wait) = (self.setting.clone(), self.pause.begin());
         Box::new(async move {
             let _wait = wait;
             let target = Target::of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
+            let grants = &setting.grants.http;
             let Some(grant) = grants.iter().find(|grant| grant.allows(&target.host, target.port)) else {
-                let (host, port) = (&target.host, target.port);
-                warn!(
-                    service,
-                    "HTTP to {host}:{port} is not granted; to grant it, write into miqro.yml: \
-                     services.{service}.grants.http: [\"{host}:{port}\"]"
-                );
+                let (service, wanted) = (&setting.name, HttpGrant { host: target.host, port: Some(target.port) });
+                let line = format!("services.{service}.grants.http: [\"{wanted}\"]");
+                setting.belongings.meter().denied(service, &format!("HTTP to {wanted}"), &line);
                 return Err(Error::HttpRequestDenied);
             };
             send(request, &target, grant, options.unwrap_or_default()).await
@@ -118,22 +117,11 @@ async fn send(mut request: Request<WasiBody>, target: &Target, grant: &HttpGrant
 /// Connects to an address of the target that the grant allows.
 async fn connect(target: &Target, grant: &HttpGrant) -> Result<TcpStream, Error> {
     let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await.map_err(Error::Connect)?;
-    let allowed: Vec<SocketAddr> = found.filter(|address| reachable(address.ip(), grant)).collect();
+    let allowed: Vec<SocketAddr> = found.filter(|address| reachable(address.ip(), &grant.host)).collect();
     if allowed.is_empty() {
         return Err(Error::DestinationIpProhibited);
     }
     TcpStream::connect(&*allowed).await.map_err(Error::Connect)
-}
-
-/// Loopback and link-local addresses are reached only when the grant names them itself.
-fn reachable(ip: IpAddr, grant: &HttpGrant) -> bool {
-    if grant.host == "localhost" || grant.host.parse() == Ok(ip) {
-        return true;
-    }
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => !(ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || ip.is_broadcast()),
-        IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified() || ip.is_multicast()),
-    }
 }
 
 async fn handshake<S>(stream: S) -> Result<http1::SendRequest<WasiBody>, Error>
@@ -169,21 +157,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-
-    fn grant(host: &str) -> HttpGrant {
-        HttpGrant { host: host.to_owned(), port: None }
-    }
-
-    #[test]
-    fn a_name_does_not_lead_to_this_machine_or_its_link() {
-        for ip in ["127.0.0.1", "::1", "169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1"] {
-            let ip = ip.parse().unwrap();
-            assert!(!reachable(ip, &grant("innocent.example")), "{ip}");
-            assert!(reachable(ip, &grant(&ip.to_string())), "{ip}");
-        }
-        assert!(reachable("192.168.1.1".parse().unwrap(), &grant("router.example")));
-        assert!(reachable("127.0.0.1".parse().unwrap(), &grant("localhost")));
-    }
 
     #[test]
     fn a_grant_is_for_a_host_and_perhaps_a_port() {

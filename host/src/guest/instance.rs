@@ -87,11 +87,12 @@ impl Instance {
         pre: &InstancePre<Data>,
         indices: &Indices,
         ticker: &Arc<Ticker>,
+        table_slot: Option<usize>,
         setting: Arc<Setting>,
     ) -> Result<Box<Self>, Fault> {
         let limit = setting.limits.call;
         let delivered = indices.optional[Optional::Delivered as usize].is_some();
-        let mut store = store(pre, setting, delivered)?;
+        let mut store = store(pre, Data::new(setting, delivered, table_slot)?);
         let pause = store.data().pause.clone();
         let mut turn = Turn::new(ticker.clone());
         turn.begin();
@@ -214,14 +215,14 @@ fn fuel(limits: &Limits) -> usize {
     limits.payload.saturating_add(HOSTCALL_SLACK)
 }
 
-fn store(pre: &InstancePre<Data>, setting: Arc<Setting>, delivered: bool) -> Result<Store<Data>, Fault> {
-    let fuel = fuel(&setting.limits);
-    let mut store = Store::new(pre.engine(), Data::new(setting, delivered)?);
+fn store(pre: &InstancePre<Data>, data: Data) -> Store<Data> {
+    let fuel = fuel(&data.setting.limits);
+    let mut store = Store::new(pre.engine(), data);
     store.limiter(|data| &mut data.limiter);
     store.set_hostcall_fuel(fuel);
     store.epoch_deadline_callback(on_tick);
     store.set_epoch_deadline(FIRST_YIELD);
-    Ok(store)
+    store
 }
 
 /// Called in the guest's call at ticks from [`FIRST_YIELD`] on. The clock is first read here, so short calls never read it.

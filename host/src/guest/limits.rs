@@ -3,13 +3,9 @@
 
 use wasmtime::ResourceLimiter;
 
-/// Table elements of one table: what a CPython or SpiderMonkey component needs, several times.
-const TABLE_ELEMENTS: usize = 200_000;
-/// Core instances of one component (a component that was linked from many modules has one for each).
-const INSTANCES: usize = 200;
-/// Tables of one component.
-const TABLES: usize = 200;
-/// Linear memories of one component.
+use crate::config::Limits;
+
+/// Linear memories of one component, whatever `limits.instances` says: each takes gigabytes of address space.
 const MEMORIES: usize = 32;
 
 /// The guest asked for more linear memory than it may have.
@@ -22,23 +18,37 @@ pub(super) struct MemoryExceeded {
     pub(super) limit: usize,
 }
 
-/// The guest asked for a larger table than any guest may have.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("a table of {0} elements is more than the {TABLE_ELEMENTS} that a table may have")]
-struct TableExceeded(usize);
+/// The guest asked for more table elements than it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{wanted} table elements are more than the {limit} that there may be")]
+pub(super) struct TableExceeded {
+    /// Elements that all tables would have had together, or, where `pooled`, the one that should grow.
+    pub(super) wanted: usize,
+    /// `limits.table` of the service, or what fits the pool.
+    pub(super) limit: usize,
+    /// Whether it is the pool that has no room for such a table.
+    pub(super) pooled: bool,
+}
 
 /// Counts and bounds what one instance holds. Growth beyond a limit traps: a guest that merely got an error from its
 /// allocator would end in a trap all the same, with a message that says less.
 #[derive(Debug)]
 pub(super) struct Limiter {
-    limit: usize,
+    memory: usize,
     used: usize,
+    elements: usize,
+    used_elements: usize,
+    /// What one table may have where the instance lives in the pool.
+    slot: Option<usize>,
+    instances: usize,
 }
 
 impl Limiter {
-    /// A limiter for `limit` bytes of linear memory, all memories together.
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, used: 0 }
+    /// A limiter for an instance of a service with these limits; `slot`: elements of one table that the pool has room for, where the
+    /// instance lives there.
+    pub(super) fn new(limits: &Limits, slot: Option<usize>) -> Self {
+        let (memory, elements, instances) = (limits.memory, limits.table, limits.instances);
+        Self { memory, used: 0, elements, used_elements: 0, slot, instances }
     }
 }
 
@@ -48,30 +58,38 @@ impl ResourceLimiter for Limiter {
             return Ok(false);
         }
         let wanted = self.used.saturating_add(desired.saturating_sub(current));
-        if wanted > self.limit {
-            return Err(MemoryExceeded { wanted, limit: self.limit }.into());
+        if wanted > self.memory {
+            return Err(MemoryExceeded { wanted, limit: self.memory }.into());
         }
         self.used = wanted;
         Ok(true)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > TABLE_ELEMENTS {
-            return Err(TableExceeded(desired).into());
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if let Some(limit) = self.slot.filter(|slot| desired > *slot) {
+            return Err(TableExceeded { wanted: desired, limit, pooled: true }.into());
         }
-        Ok(maximum.is_none_or(|maximum| desired <= maximum))
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let wanted = self.used_elements.saturating_add(desired.saturating_sub(current));
+        if wanted > self.elements {
+            return Err(TableExceeded { wanted, limit: self.elements, pooled: false }.into());
+        }
+        self.used_elements = wanted;
+        Ok(true)
     }
 
     fn instances(&self) -> usize {
-        INSTANCES
+        self.instances
     }
 
     fn tables(&self) -> usize {
-        TABLES
+        self.instances
     }
 
     fn memories(&self) -> usize {
-        MEMORIES
+        self.instances.min(MEMORIES)
     }
 }
 
@@ -81,9 +99,24 @@ mod tests {
 
     use super::*;
 
+    fn limiter(memory: usize, table: usize) -> Limiter {
+        Limiter::new(&Limits { memory, table, ..Limits::default() }, Some(70))
+    }
+
+    #[test]
+    fn all_tables_count_together_and_the_pool_has_a_limit_of_its_own() {
+        let mut limiter = limiter(0, 100);
+        assert!(limiter.table_growing(0, 60, None).unwrap());
+        assert!(!limiter.table_growing(0, 60, Some(50)).unwrap(), "the table's own maximum is not a fault");
+        let error = limiter.table_growing(0, 50, None).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&TableExceeded { wanted: 110, limit: 100, pooled: false }));
+        let error = limiter.table_growing(60, 71, None).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&TableExceeded { wanted: 71, limit: 70, pooled: true }));
+    }
+
     #[test]
     fn all_memories_count_together() {
-        let mut limiter = Limiter::new(100);
+        let mut limiter = limiter(100, 0);
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.memory_growing(0, 30, None).unwrap());
         let error = limiter.memory_growing(30, 50, None).unwrap_err();
@@ -93,6 +126,6 @@ mod tests {
 
     #[test]
     fn the_memorys_own_maximum_is_not_a_fault() {
-        assert!(!Limiter::new(100).memory_growing(0, 60, Some(50)).unwrap());
+        assert!(!limiter(100, 0).memory_growing(0, 60, Some(50)).unwrap());
     }
 }

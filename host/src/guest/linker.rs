@@ -5,6 +5,7 @@ use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::guest::bindings::Service;
+use crate::guest::sockets;
 use crate::guest::store::Data;
 
 /// The version of `miqro:service` that this host offers.
@@ -17,6 +18,7 @@ pub(super) const WASI_PACKAGES: [&str; 7] = ["cli", "clocks", "filesystem", "htt
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    sockets::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     Service::add_to_linker::<_, HasSelf<Data>>(&mut linker, |data| data)?;
     Ok(linker)

@@ -8,6 +8,8 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::guest::voice::Voice;
+
 /// A longer line is cut into pieces of this many bytes.
 const LINE_BYTES: usize = 8 * 1024;
 
@@ -29,14 +31,14 @@ pub(super) enum Stream {
 pub(super) struct Output(Arc<Mutex<Lines>>);
 
 struct Lines {
-    service: Box<str>,
+    voice: Arc<Voice>,
     stream: Stream,
     unfinished: Vec<u8>,
 }
 
 impl Output {
-    pub(super) fn new(service: &str, stream: Stream) -> Self {
-        Self(Arc::new(Mutex::new(Lines { service: service.into(), stream, unfinished: Vec::new() })))
+    pub(super) fn new(voice: Arc<Voice>, stream: Stream) -> Self {
+        Self(Arc::new(Mutex::new(Lines { voice, stream, unfinished: Vec::new() })))
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
@@ -68,12 +70,13 @@ impl Lines {
         let line = std::mem::take(&mut self.unfinished);
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end_matches(['\n', '\r']);
-        if text.is_empty() {
+        if text.is_empty() || !self.voice.may_log() {
             return;
         }
+        let service = self.voice.service();
         match self.stream {
-            Stream::Stdout => tracing::info!(target: "miqro::guest::stdout", service = &*self.service, "{text}"),
-            Stream::Stderr => tracing::warn!(target: "miqro::guest::stderr", service = &*self.service, "{text}"),
+            Stream::Stdout => tracing::info!(target: "miqro::guest::stdout", service, "{text}"),
+            Stream::Stderr => tracing::warn!(target: "miqro::guest::stderr", service, "{text}"),
         }
     }
 }
@@ -131,6 +134,9 @@ mod tests {
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
+    use crate::config::Limits;
+    use crate::guest::store::Setting;
+    use crate::topic::BaseTopic;
 
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
@@ -152,10 +158,15 @@ mod tests {
     }
 
     fn logged(stream: Stream, writes: &[&[u8]]) -> Vec<String> {
+        logged_with(Limits::default(), stream, writes)
+    }
+
+    fn logged_with(limits: Limits, stream: Stream, writes: &[&[u8]]) -> Vec<String> {
+        let setting = Setting { limits, ..Setting::new("echo", BaseTopic::of_service("echo").unwrap(), "{}") };
         let log = Log::default();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(log.clone()).finish();
         subscriber::with_default(subscriber, || {
-            let output = Output::new("echo", stream);
+            let output = Output::new(Arc::new(Voice::new(&setting)), stream);
             for bytes in writes {
                 // a handle of its own for each write, as Rust guests do it
                 let mut handle = output.p2_stream();
@@ -184,6 +195,15 @@ mod tests {
             logged(Stream::Stderr, &[b"a\xffb\r\n"]),
             ["WARN miqro::guest::stderr: a\u{fffd}b service=\"echo\""]
         );
+    }
+
+    #[test]
+    fn lines_beyond_a_limit_are_dropped() {
+        let lines: &[&[u8]] = &[b"1\n", b"2\n", b"3\n"];
+        let limits = Limits { log_lines: 2, ..Limits::default() };
+        assert_eq!(logged_with(limits, Stream::Stdout, lines).len(), 2);
+        let limits = Limits { log_rate: 1, ..Limits::default() };
+        assert_eq!(logged_with(limits, Stream::Stdout, lines).len(), 1);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::config::{Directory, Grants, Limits};
 use crate::effects::{DueTimer, Effects};
 use crate::guest::belongings::Belongings;
+use crate::guest::draft::Draft;
 use crate::guest::fault::Fault;
 use crate::guest::http::Gate;
 use crate::guest::ledger::Ledger;
@@ -18,9 +19,12 @@ use crate::guest::limits::Limiter;
 use crate::guest::output::{Output, Stream};
 use crate::guest::pause::Pause;
 use crate::guest::request::Requests;
+use crate::guest::sockets::Door;
+use crate::guest::voice::Voice;
 use crate::message::Message;
 use crate::offline::OfflineRule;
 use crate::topic::{BaseTopic, Filter, Topic};
+use crate::trouble::Trouble;
 
 /// WASI resources (streams, pollables) that a guest may hold at once.
 const RESOURCES: usize = 1_000;
@@ -80,7 +84,10 @@ pub(super) struct Data {
     pub(super) limiter: Limiter,
     /// What the running call asked for.
     pub(super) effects: Effects,
-    /// Bytes that the publishes in `effects` hold.
+    /// What the running call has changed of the state.
+    pub(super) draft: Draft,
+    /// Messages that the running call has published or sent as requests, and the bytes that they take.
+    pub(super) sent: usize,
     pub(super) held: usize,
     pub(super) current: Option<Current>,
     pub(super) due: Vec<DueTimer>,
@@ -90,6 +97,8 @@ pub(super) struct Data {
     pub(super) subscriptions: Ledger<Filter, ()>,
     /// Whether the guest wants to know what becomes of its messages.
     pub(super) delivered: bool,
+    /// Who may write log lines.
+    pub(super) voice: Arc<Voice>,
     /// The time that the running call spends waiting for others.
     pub(super) pause: Arc<Pause>,
     /// When the running call was first seen by the ticker; `None` while it is younger than a tick.
@@ -97,28 +106,36 @@ pub(super) struct Data {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     gate: Gate,
+    /// Which sockets are let out.
+    pub(super) door: Arc<Door>,
     resources: ResourceTable,
 }
 
 impl Data {
     /// # Errors
     /// When a directory that was granted cannot be opened.
-    pub(super) fn new(setting: Arc<Setting>, delivered: bool) -> Result<Self, Fault> {
-        let (mut resources, pause) = (ResourceTable::new(), Arc::<Pause>::default());
+    pub(super) fn new(setting: Arc<Setting>, delivered: bool, table_slot: Option<usize>) -> Result<Self, Fault> {
+        let (mut resources, pause, voice) =
+            (ResourceTable::new(), Arc::<Pause>::default(), Arc::new(Voice::new(&setting)));
         resources.set_max_capacity(RESOURCES);
+        let door = Door::new(&setting);
         Ok(Self {
-            limiter: Limiter::new(setting.limits.memory),
+            limiter: Limiter::new(&setting.limits, table_slot),
             effects: Effects::default(),
+            draft: Draft::default(),
+            sent: 0,
             held: 0,
             current: None,
             due: Vec::new(),
             timers: Ledger::default(),
             subscriptions: Ledger::default(),
             delivered,
-            gate: Gate::new(&setting.name, &setting.grants.http, pause.clone()),
+            gate: Gate::new(&setting, pause.clone()),
             pause,
             since: None,
-            wasi: wasi(&setting)?,
+            wasi: wasi(&setting, &voice, &door)?,
+            door,
+            voice,
             http: WasiHttpCtx::new(),
             resources,
             setting,
@@ -130,6 +147,7 @@ impl Data {
         self.current = current;
         self.since = None;
         self.pause.reset();
+        self.voice.reset();
         for timer in &due {
             self.timers.settle(&timer.name, |periodic| !periodic);
         }
@@ -150,18 +168,38 @@ impl Data {
         self.close();
     }
 
+    /// Notes that the guest is refused what is beyond a limit; `text` is what it is told.
+    pub(super) fn beyond(&self, limit: Trouble, text: String) -> String {
+        self.setting.belongings.meter().exceeded(limit);
+        text
+    }
+
+    /// Whether the call may change one more subscription or timer.
+    ///
+    /// # Errors
+    /// What the guest is told when it may not.
+    pub(super) fn one_more_change(&self) -> Result<(), String> {
+        let limit = self.setting.limits.changes;
+        if self.effects.subscriptions.len() + self.effects.timers.len() < limit {
+            return Ok(());
+        }
+        let text = "subscriptions and timers, as many as limits.changes allows";
+        Err(self.beyond(Trouble::Changes, format!("this call has changed {limit} {text}")))
+    }
+
     fn close(&mut self) -> Effects {
         self.current = None;
         self.due.clear();
-        self.held = 0;
+        (self.sent, self.held) = (0, 0);
+        self.effects.state = self.draft.take();
         std::mem::take(&mut self.effects)
     }
 }
 
 /// WASI with everything denied that is not granted: no files, environment, arguments, input or network. Clocks and random
 /// numbers stay, and what the guest writes to its standard streams becomes log lines.
-fn wasi(setting: &Setting) -> Result<WasiCtx, Fault> {
-    let (service, grants) = (&setting.name, &setting.grants);
+fn wasi(setting: &Setting, voice: &Arc<Voice>, door: &Arc<Door>) -> Result<WasiCtx, Fault> {
+    let grants = &setting.grants;
     let mut builder = WasiCtxBuilder::new();
     for Directory { path, guest, write } in &grants.directories {
         let permissions = if *write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
@@ -173,13 +211,11 @@ fn wasi(setting: &Setting) -> Result<WasiCtx, Fault> {
             builder.env(name, value);
         }
     }
+    door.guard(&mut builder);
     let wasi = builder
-        .allow_tcp(false)
-        .allow_udp(false)
-        .allow_ip_name_lookup(false)
         .max_random_size(RANDOM_BYTES)
-        .stdout(Output::new(service, Stream::Stdout))
-        .stderr(Output::new(service, Stream::Stderr))
+        .stdout(Output::new(voice.clone(), Stream::Stdout))
+        .stderr(Output::new(voice.clone(), Stream::Stderr))
         .build();
     Ok(wasi)
 }

@@ -27,6 +27,7 @@ fn limits() -> Limits {
         subscriptions: 2,
         timers: 2,
         state: 64,
+        publish_bytes: 16 << 20,
         ..Limits::default()
     }
 }
@@ -37,11 +38,11 @@ fn setting() -> Setting {
 }
 
 fn host() -> Arc<Host> {
-    Host::new(EngineOptions { cache_dir: None, services: 1 }).unwrap()
+    Host::new(EngineOptions { services: 1, ..EngineOptions::default() }).unwrap()
 }
 
 fn cached_host(dir: &Path) -> Arc<Host> {
-    Host::new(EngineOptions { cache_dir: Some(dir.to_owned()), services: 1 }).unwrap()
+    Host::new(EngineOptions { cache_dir: Some(dir.to_owned()), services: 1, trust: Vec::new() }).unwrap()
 }
 
 /// The component in `guest.wat`, with `handle` doing what `body` says. `body` must leave the address of the result.

@@ -20,7 +20,7 @@ fn delivery(number: u64, qos: Qos) -> Delivery {
 }
 
 fn with_places(messages: usize, when_full: WhenFull) -> (Sender, Mailbox) {
-    mailbox(Limits { messages, when_full })
+    mailbox(Limits { messages, bytes: usize::MAX, when_full })
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn the_oldest_gives_way() {
     let [a, b, c] = [1, 2, 3].map(|number| delivery(number, Qos::AtLeastOnce));
     assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
     assert_eq!(sender.deliver(b.clone()), Delivered::Taken);
-    assert_eq!(sender.deliver(c.clone()), Delivered::Replaced(a));
+    assert_eq!(sender.deliver(c.clone()), Delivered::Replaced(vec![a]));
     assert_eq!(mailbox.try_next(), Some(Next::Delivery(b)));
     assert_eq!(mailbox.try_next(), Some(Next::Delivery(c)));
     assert_eq!(mailbox.try_next(), None);
@@ -146,7 +146,7 @@ fn expected(waiting: &mut VecDeque<Delivery>, new: &Delivery, places: usize, whe
     }
     waiting.push_back(new.clone());
     match when_full {
-        WhenFull::DropOldest if full => Delivered::Replaced(waiting.pop_front().unwrap()),
+        WhenFull::DropOldest if full => Delivered::Replaced(vec![waiting.pop_front().unwrap()]),
         _ => Delivered::Taken,
     }
 }
@@ -178,11 +178,51 @@ proptest! {
             }
             high_water = high_water.max(waiting.len());
             let counters = Counters {
-                received, dropped_oldest: replaced, dropped_newest: refused, undelivered: 0, depth: waiting.len(), high_water,
+                received, dropped_oldest: replaced, dropped_newest: refused, depth: waiting.len(), high_water, ..Counters::default()
             };
             prop_assert_eq!(mailbox.counters(), counters);
             prop_assert_eq!(received - replaced - refused - counters.depth as u64, taken);
             prop_assert!(when_full == WhenFull::Unacknowledged || counters.depth <= places);
+        }
+    }
+}
+
+fn heavy(bytes: usize) -> Delivery {
+    let message = Message::new(Topic::new("t").unwrap(), vec![0; bytes], Qos::AtMostOnce, false);
+    Delivery::new(message, None)
+}
+
+proptest! {
+    /// What waits takes no more bytes than may, unless it waits alone; an empty mailbox takes anything.
+    #[test]
+    fn bytes_are_bounded(policy in 0_usize..3, sizes in prop::collection::vec((0_usize..3_000, any::<bool>()), 0..60)) {
+        const BYTES: usize = 4_000;
+        let (sender, mut mailbox) = mailbox(Limits { messages: 100, bytes: BYTES, when_full: POLICIES[policy] });
+        let mut waiting: VecDeque<Delivery> = VecDeque::new();
+        let mut dropped = 0;
+        for (size, take) in sizes {
+            let new = heavy(size);
+            let is_empty = waiting.is_empty();
+            match sender.deliver(new.clone()) {
+                Delivered::Taken => waiting.push_back(new),
+                Delivered::Replaced(older) => {
+                    dropped += older.len() as u64;
+                    prop_assert!(older.iter().all(|older| waiting.pop_front().as_ref() == Some(older)));
+                    waiting.push_back(new);
+                }
+                Delivered::Refused(refused) => {
+                    dropped += 1;
+                    prop_assert!(refused == new && !is_empty && POLICIES[policy] != WhenFull::DropOldest);
+                }
+            }
+            let bytes: usize = waiting.iter().map(|delivery| delivery.message.weight()).sum();
+            prop_assert!(bytes <= BYTES || waiting.len() == 1, "{bytes}");
+            if take {
+                prop_assert_eq!(mailbox.try_next(), waiting.pop_front().map(Next::Delivery));
+            }
+            let counters = mailbox.counters();
+            prop_assert_eq!(counters.dropped_for_bytes, dropped);
+            prop_assert_eq!(counters.dropped_oldest + counters.dropped_newest, dropped);
         }
     }
 }

@@ -25,7 +25,8 @@ fn message(topic: &str) -> Message {
 }
 
 fn attach(router: &mut Router, id: u32, filters: &[&str]) -> (Mailbox, Difference) {
-    let (sender, mailbox) = mailbox::mailbox(mailbox::Limits { messages: 100, when_full: WhenFull::DropNewest });
+    let (sender, mailbox) =
+        mailbox::mailbox(mailbox::Limits { messages: 100, bytes: usize::MAX, when_full: WhenFull::DropNewest });
     let wanted: Vec<Subscription> = filters.iter().map(|text| subscription(text, Qos::AtLeastOnce)).collect();
     let difference = router.attach(ServiceId(id), sender, &wanted);
     (mailbox, difference)
@@ -67,7 +68,8 @@ fn a_filter_of_two_services_is_subscribed_once_and_unsubscribed_with_the_last() 
 fn the_highest_quality_of_service_counts_and_a_change_of_it_is_sent() {
     let mut router = Router::new();
     let (_a, _) = attach(&mut router, 1, &["a"]);
-    let (sender, _b) = mailbox::mailbox(mailbox::Limits { messages: 1, when_full: WhenFull::DropNewest });
+    let (sender, _b) =
+        mailbox::mailbox(mailbox::Limits { messages: 1, bytes: usize::MAX, when_full: WhenFull::DropNewest });
     let raised = router.attach(ServiceId(2), sender, &[subscription("a", Qos::ExactlyOnce)]);
     assert_eq!(raised.subscribe[0].subscription, subscription("a", Qos::ExactlyOnce));
     let lower = [SubscriptionChange::Subscribe(subscription("a", Qos::AtMostOnce))];
@@ -286,7 +288,7 @@ impl World {
     fn step(&mut self, router: &mut Router, step: Step) {
         let difference = match step {
             Step::Attach(service, filters) => {
-                let limits = mailbox::Limits { messages: 9, when_full: WhenFull::DropNewest };
+                let limits = mailbox::Limits { messages: 9, bytes: usize::MAX, when_full: WhenFull::DropNewest };
                 let (sender, mailbox) = mailbox::mailbox(limits);
                 let filters = filters.into_iter().map(|(which, qos)| (filter(FILTERS[which]), qos));
                 let filters: HashMap<Filter, Qos> = filters.collect();
@@ -353,7 +355,7 @@ proptest! {
         let policies = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Unacknowledged];
         let mut mailboxes: Vec<Option<Mailbox>> = Vec::new();
         for (service, when_full) in (0..).zip(policies) {
-            let (sender, mailbox) = mailbox::mailbox(mailbox::Limits { messages: 3, when_full });
+            let (sender, mailbox) = mailbox::mailbox(mailbox::Limits { messages: 3, bytes: usize::MAX, when_full });
             router.attach(ServiceId(service), sender, &[subscription("a/#", Qos::AtLeastOnce), subscription("+", Qos::AtLeastOnce)]);
             mailboxes.push(Some(mailbox));
         }

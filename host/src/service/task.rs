@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::bug;
 use crate::config;
@@ -24,22 +24,25 @@ use crate::timers::{self, sleep_until};
 
 use super::backlog::{Backlog, Tried};
 use super::call::Caller;
-use super::drops::Drops;
 use super::lifecycle::{Lifecycle, Status};
+use super::pace::{Pace, Spent};
 use super::presence::Presence;
 use super::shadow::Sample;
 use super::statistics::Statistics;
 use super::swap::Versions;
 use super::switch::Switch;
+use super::tally::Tally;
 use super::{Command, First, Parts, Standing, is_fixed};
 
 mod aside;
 mod ending;
+mod limits;
 mod renewal;
 mod swapping;
 mod trying;
 mod work;
 
+use limits::Dropped;
 use work::Work;
 
 /// Ends the loop; carried outwards by `?`.
@@ -64,7 +67,12 @@ pub(super) struct Task {
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
     lifecycle: Lifecycle,
-    drops: Drops,
+    tally: Tally,
+    pace: Pace,
+    /// Messages that the mailbox has dropped, as far as they are in `tally`.
+    dropped: Dropped,
+    /// Whether what is being done about a fault is told, and not only counted.
+    tells: bool,
     statistics: Statistics,
     store: Store,
     protocol: config::Protocol,
@@ -102,7 +110,10 @@ impl Task {
             clock: parts.timers,
             presence: parts.presence,
             caller: Caller::new(parts.pool),
-            drops: Drops::default(),
+            tally: Tally::default(),
+            pace: Pace::default(),
+            dropped: Dropped::default(),
+            tells: true,
             statistics: Statistics::new(Instant::now()),
             store: parts.store,
             protocol: parts.protocol,
@@ -145,7 +156,7 @@ impl Task {
 
     /// Waits for one thing and does it. Commands come first: a swap or a stop must not wait behind a full mailbox.
     async fn turn(&mut self) -> Flow {
-        self.tell_drops();
+        self.tell();
         if self.instance.is_none() {
             // a save that faulted, or a start by command that failed, has left none
             return if self.component.is_some() { self.revive(Duration::ZERO).await } else { self.pause(None).await };
@@ -153,7 +164,7 @@ impl Task {
         if self.backlog.is_waiting() {
             return self.catch_up().await;
         }
-        let (renewal, due) = (self.presence.renewal(), self.backlog.due());
+        let (renewal, due, news) = (self.presence.renewal(), self.backlog.due(), self.tally.due());
         let passes = self.versions.trial.as_ref().map(|trial| trial.probation.until());
         tokio::select! {
             biased;
@@ -162,6 +173,7 @@ impl Task {
             next = self.mailbox.next() => self.handle(next).await,
             () = sleep_until(passes) => { self.pass_probation().await; Flow::Continue(()) }
             () = sleep_until(renewal) => { self.presence.renew().await; Flow::Continue(()) }
+            () = sleep_until(news) => Flow::Continue(()),
         }
     }
 
@@ -184,16 +196,6 @@ impl Task {
         }
     }
 
-    fn tell_drops(&mut self) {
-        if let Some(count) = self.drops.news(self.mailbox.counters(), Instant::now()) {
-            let limits = &self.config.limits;
-            warn!(
-                service = self.setting.name.as_str(),
-                "{count} messages dropped: more than limits.mailbox ({}) waited", limits.mailbox
-            );
-        }
-    }
-
     async fn tick(&mut self) -> Flow {
         let due = self.setting.belongings.timers().due(Instant::now());
         for timer in due {
@@ -208,10 +210,13 @@ impl Task {
     }
 
     fn report(&mut self) {
+        self.tell();
         let counters = self.mailbox.counters();
         let service = self.setting.name.as_str();
-        if let Some(text) = self.statistics.report(Instant::now()) {
-            info!(service, waiting = counters.depth, most = counters.high_water, "{text}");
+        let troubles = self.tally.report().map(|troubles| format!("troubles: {troubles}"));
+        let parts: Vec<String> = self.statistics.report(Instant::now()).into_iter().chain(troubles).collect();
+        if !parts.is_empty() {
+            info!(service, waiting = counters.depth, most = counters.high_water, "{}", parts.join("; "));
         }
     }
 
@@ -245,18 +250,18 @@ impl Task {
         result
     }
 
-    /// Runs a call and makes what it asked for happen.
-    async fn perform(&mut self, call: Call, receipt: Option<Receipt>) -> Result<(), Fault> {
+    /// Runs a call and makes what it asked for happen; says what that came to.
+    async fn perform(&mut self, call: Call, receipt: Option<Receipt>) -> Result<Spent, Fault> {
         let sample = self.versions.mirror.as_ref().and_then(|_| Sample::of(&call));
         let effects = self.call(call).await?;
-        let sample = sample.map(|sample| sample.published(&effects));
+        let (sample, spent) = (sample.map(|sample| sample.published(&effects)), Spent::of(&effects));
         self.commit(effects, receipt).await?;
         if let (Some(sample), Some(mirror)) = (sample, &self.versions.mirror)
             && !mirror.give(sample)
         {
             self.versions.mirror = None;
         }
-        Ok(())
+        Ok(spent)
     }
 
     /// Acknowledges a message without anything having come of it.

@@ -132,7 +132,7 @@ impl Desk {
         let Some(mailbox) = self.router.mailbox(service) else { return };
         for message in self.retained.values(&known) {
             if let Delivered::Replaced(older) = mailbox.deliver(Delivery::new(message, None)) {
-                self.settled.extend(older.receipt);
+                self.settled.extend(older.into_iter().filter_map(|one| one.receipt));
             }
         }
         for receipt in self.settled.drain(..) {

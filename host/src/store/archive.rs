@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::service::versions::Version;
+use crate::signature;
 
 /// What nobody keeps is removed when it was not touched for so long: a younger one may be about to run.
 const YOUNG: Duration = Duration::from_secs(600);
@@ -36,12 +37,19 @@ impl Archive {
         Self { directory: PathBuf::from(directory).into() }
     }
 
-    /// Keeps the bytes of `version`.
+    /// Keeps the bytes of `version`, with their signature where there is one.
     ///
     /// # Errors
     /// When they cannot be written.
-    pub fn keep(&self, version: Version, bytes: &[u8]) -> Result<(), ArchiveError> {
+    pub fn keep(&self, version: Version, bytes: &[u8], signature: Option<&str>) -> Result<(), ArchiveError> {
         let file = self.file(version);
+        if let Some(signature) = signature {
+            self.put(signature::file_of(&file), signature.as_bytes())?;
+        }
+        self.put(file, bytes)
+    }
+
+    fn put(&self, file: PathBuf, bytes: &[u8]) -> Result<(), ArchiveError> {
         let error = |source| ArchiveError { path: file.clone(), source };
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if fs::metadata(&file).is_ok_and(|present| present.len() == size) {
@@ -51,11 +59,11 @@ impl Archive {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory).map_err(error)?;
         let new = file.with_extension(format!("new-{}", std::process::id()));
         let write = || {
-            let mut file = File::create(&new)?;
-            file.set_permissions(Permissions::from_mode(0o600))?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&new, self.file(version))
+            let mut written = File::create(&new)?;
+            written.set_permissions(Permissions::from_mode(0o600))?;
+            written.write_all(bytes)?;
+            written.sync_all()?;
+            fs::rename(&new, &file)
         };
         write().map_err(error)
     }
@@ -112,7 +120,7 @@ mod tests {
         let versions: Vec<_> = (0..3).map(|number| Version::new([number; 32])).collect();
         archive.tidy(&HashSet::new()).unwrap();
         for version in &versions {
-            archive.keep(*version, b"bytes").unwrap();
+            archive.keep(*version, b"bytes", None).unwrap();
         }
         let long_ago = SystemTime::now() - 2 * YOUNG;
         for version in &versions[..2] {

@@ -15,7 +15,7 @@ use crate::service::{self, Asker, Command, Shared};
 
 use crate::store::Archive;
 
-use super::load::{LoadError, load};
+use super::load::{LoadError, load, watched};
 use super::{Entry, Order, Supervisor};
 
 /// A section of the configuration with an instance that was started with it.
@@ -232,6 +232,6 @@ impl Supervisor {
 
     /// Watches the component files of the services as they are now.
     pub fn watch(&self) {
-        self.watch.watch(self.entries.iter().map(|entry| entry.file.clone()));
+        self.watch.watch(self.entries.iter().flat_map(|entry| watched(&self.host, &entry.file)));
     }
 }

@@ -34,7 +34,7 @@ impl Rig {
         let mut connection = connection(&broker);
         change(&mut connection);
         let mut router = Router::new();
-        let limits = mailbox::Limits { messages: 100_000, when_full: WhenFull::DropNewest };
+        let limits = mailbox::Limits { messages: 100_000, bytes: usize::MAX, when_full: WhenFull::DropNewest };
         let (sender, mailbox) = mailbox::mailbox(limits);
         router.attach(SERVICE, sender, &[subscription("in/#", Qos::ExactlyOnce)]);
         let will = Message::new(Topic::new("will").unwrap(), "0", Qos::AtLeastOnce, true);

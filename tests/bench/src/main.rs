@@ -21,7 +21,7 @@ use contender::{Contender, Programs, call, handler, native, raw};
 use options::{Measurement, Options, Role};
 use report::{Report, Section};
 use scenario::echo::Path;
-use scenario::{Plan, cold, echo, echo_table, idle, swap};
+use scenario::{Plan, cold, echo, echo_table, hostile, idle, swap};
 
 fn main() -> Result<()> {
     let options = Options::parse();
@@ -67,6 +67,7 @@ async fn section(measurement: Measurement, programs: &Programs, plan: &Plan) -> 
         Measurement::Embedded => echo_section(programs, plan, Path::Embedded).await,
         Measurement::Cold => Ok(cold::measure(programs, plan).await),
         Measurement::Swap => swap::measure(programs, plan).await,
+        Measurement::Hostile => hostile::measure(programs, plan).await,
         Measurement::Idle => idle::memory(programs).await,
         Measurement::Ticking => idle::ticking(programs, plan).await,
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Measures the host: echo against three other ways, cold start, swaps, idle memory, timers.
+/// Measures the host: echo against three other ways, cold start, swaps, hostile neighbours, idle memory, timers.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub struct Options {
@@ -57,6 +57,8 @@ pub enum Measurement {
     Cold,
     /// Replacing the guest under load.
     Swap,
+    /// A service beside a hostile one.
+    Hostile,
     /// Memory of idle services.
     Idle,
     /// CPU of services that tick.
@@ -65,8 +67,16 @@ pub enum Measurement {
 
 impl Measurement {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 7] =
-        [Self::Direct, Self::Mosquitto, Self::Embedded, Self::Cold, Self::Swap, Self::Idle, Self::Ticking];
+    pub const ALL: [Self; 8] = [
+        Self::Direct,
+        Self::Mosquitto,
+        Self::Embedded,
+        Self::Cold,
+        Self::Swap,
+        Self::Hostile,
+        Self::Idle,
+        Self::Ticking,
+    ];
 }
 
 /// A process that is measured.

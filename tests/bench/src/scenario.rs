@@ -3,6 +3,7 @@
 pub mod cold;
 pub mod echo;
 pub mod echo_table;
+pub mod hostile;
 pub mod idle;
 pub mod swap;
 

@@ -35,7 +35,7 @@ miqro.yml:3: broker.prot: is not known here; did you mean port? Accepted: ";
             "miqro.yml:11: services.echo.subscriptions[1].qos: is \"3\"; a whole number from 0 to 2 is wanted",
             "miqro.yml:11: services.echo.subscriptions[1].gobal: is not known here; did you mean global? Accepted: filter, global, qos",
             "miqro.yml:12: services.echo.grants.publish: is \"everything\"; a list is wanted: [home/lamp/set, alarm/#]",
-            "miqro.yml:13: log_levle: is not known here; did you mean log_level? Accepted: auth, broker, cache_dir, ha_discovery_prefix, log, log_level, online_interval, presence_connections, services, state_file, statistics_interval, stop_deadline, tls, watch_interval",
+            "miqro.yml:13: log_levle: is not known here; did you mean log_level? Accepted: auth, broker, cache_dir, ha_discovery_prefix, log, log_level, online_interval, presence_connections, services, state_file, statistics_interval, stop_deadline, tls, trust, watch_interval",
         ]
     );
 }

@@ -12,10 +12,12 @@ use super::yaml::any_section;
 use super::{load, quiet};
 use crate::config::{
     Availability, Broker, Config, Connection, Credentials, Directory, EmbeddedBroker, Grants, HttpGrant, Level, Limits,
-    LogFormat, Logging, OutboxLimits, Protocol, Selection, Service, Swap, Tls, Transport, WhenFailing, WhenFull,
+    LogFormat, Logging, OutboxLimits, Protocol, Selection, Service, SocketGrant, SocketProtocol, Swap, Tls, Transport,
+    WhenFailing, WhenFull,
 };
 use crate::message::{Qos, Subscription};
 use crate::offline::{OfflinePolicy, OfflineRule, Overflow};
+use crate::signature::Key;
 use crate::topic::{BaseTopic, Filter, Topic};
 
 #[test]
@@ -128,10 +130,18 @@ prop_compose! {
         (attempts, a, b) in (1..=u32::MAX, millis(1..1_000_000), millis(1..1_000_000)),
         (publishes, payload) in (0..1_000_000usize, 1..268_435_455usize),
         (subscriptions, timers, state) in (2..1_000_000usize, 0..1_000_000usize, 0..1_000_000usize),
+        (table, instances, mailbox_bytes) in (0..1_000_000usize, 1..1_000usize, 1..10_000_000_000usize),
+        (publish_bytes, changes, log_lines) in (0..10_000_000_000usize, 0..1_000_000usize, 0..1_000_000usize),
+        (publish_rate, log_rate, change_rate) in (1..1_000_000_000u64, 1..1_000_000_000u64, 1..1_000_000_000u64),
+        (payload_rate, state_rate) in (1..1_000_000_000_000u64, 1..1_000_000_000_000u64),
     ) -> Limits {
         let (backoff_min, backoff_max) = (a.min(b), a.max(b));
         let restart_window = Duration::from_secs(window);
-        Limits { memory, call, mailbox, when_full, attempts, when_failing, restarts, restart_window, dead_letters, backoff_min, backoff_max, publishes, payload, subscriptions, timers, state }
+        Limits {
+            memory, call, mailbox, when_full, attempts, when_failing, restarts, restart_window, dead_letters, backoff_min, backoff_max,
+            publishes, payload, subscriptions, timers, state, table, instances, mailbox_bytes, publish_bytes, changes, log_lines,
+            publish_rate, log_rate, change_rate, payload_rate, state_rate,
+        }
     }
 }
 
@@ -171,6 +181,15 @@ fn http() -> impl Strategy<Value = HttpGrant> {
     (host, option::of(any::<u16>())).prop_map(|(host, port)| HttpGrant { host, port })
 }
 
+fn socket() -> impl Strategy<Value = SocketGrant> {
+    let host = prop_oneof!["[a-z][a-z0-9.-]{0,12}", any::<IpAddr>().prop_map(|ip| ip.to_string())];
+    (any::<bool>(), host, 1..=u16::MAX).prop_map(|(tcp, host, port)| SocketGrant {
+        protocol: if tcp { SocketProtocol::Tcp } else { SocketProtocol::Udp },
+        host,
+        port,
+    })
+}
+
 fn availability() -> impl Strategy<Value = Availability> {
     (word(), word(), word()).prop_map(|(topic, online, offline)| Availability {
         topic: Topic::new(topic).unwrap(),
@@ -189,6 +208,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         prop::collection::vec(directory(), 0..2),
         prop::collection::vec(http(), 0..3),
         swap(),
+        prop::collection::vec(socket(), 0..3),
     );
     let parts =
         (option::of(path()), word(), subscriptions, limits(), grants, option::of(level()), any_section(), outage);
@@ -206,6 +226,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
             subscribe: Vec::new(),
             directories: outage.3,
             http: outage.4,
+            sockets: outage.6,
             environment: grants.clone(),
         },
         log_level,
@@ -223,6 +244,12 @@ fn level() -> impl Strategy<Value = Level> {
     prop::sample::select(vec![Level::Trace, Level::Debug, Level::Info, Level::Warning, Level::Error])
 }
 
+/// The second is the first with another number.
+const KEYS: [&str; 2] = [
+    "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3",
+    "RWQg6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3",
+];
+
 prop_compose! {
     fn config()(
         broker in prop_oneof![remote(), embedded()],
@@ -230,6 +257,7 @@ prop_compose! {
         (cache_dir, presence_connections) in (option::of(path()), 0..10_000usize),
         (prefix, state_file) in (word(), option::of(path())),
         (online_interval, statistics_interval, watch_interval) in (millis(0..3_600_000), millis(0..3_600_000), millis(0..3_600_000)),
+        trust in prop::collection::vec(prop::sample::select(KEYS.map(|key| Key::read(key).unwrap()).to_vec()), 0..2),
         services in prop::collection::hash_set(word(), 0..3)
             .prop_flat_map(|names| names.into_iter().map(service).collect::<Vec<_>>()),
     ) -> Config {
@@ -237,7 +265,7 @@ prop_compose! {
         let ha_discovery_prefix = Topic::new(prefix).unwrap();
         let log = Logging { level, format };
         let file = Some(PathBuf::from("/somewhere/miqro.yml"));
-        Config { file, broker, log, stop_deadline, cache_dir, presence_connections, state_file, online_interval, statistics_interval, watch_interval, ha_discovery_prefix, services }
+        Config { file, broker, log, stop_deadline, cache_dir, trust, presence_connections, state_file, online_interval, statistics_interval, watch_interval, ha_discovery_prefix, services }
     }
 }
 

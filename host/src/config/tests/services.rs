@@ -71,6 +71,7 @@ fn the_host_s_keys_are_typed_and_the_others_are_the_guest_s() {
         subscriptions: 6,
         timers: 0,
         state: 7,
+        ..Limits::default()
     };
     assert_eq!(service.limits, expected);
     assert_eq!(service.config, serde_json::json!({"colour": "red"}));

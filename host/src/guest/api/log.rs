@@ -14,8 +14,10 @@ impl Host for Data {
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) {
         let (service, message) = (&*self.setting.name, cut(&message));
         macro_rules! write_at {
-            ($level:ident) => {
-                if fields.is_empty() {
+            ($level:ident, $of:ident) => {
+                // a line that is not written anyway counts for nothing
+                if !tracing::enabled!(target: "miqro::guest", tracing::Level::$of) || !self.voice.may_log() {
+                } else if fields.is_empty() {
                     tracing::$level!(target: "miqro::guest", service, "{message}")
                 } else {
                     tracing::$level!(target: "miqro::guest", service, fields = %Fields(&fields), "{message}")
@@ -23,11 +25,11 @@ impl Host for Data {
             };
         }
         match level {
-            Level::Trace => write_at!(trace),
-            Level::Debug => write_at!(debug),
-            Level::Info => write_at!(info),
-            Level::Warn => write_at!(warn),
-            Level::Error => write_at!(error),
+            Level::Trace => write_at!(trace, TRACE),
+            Level::Debug => write_at!(debug, DEBUG),
+            Level::Info => write_at!(info, INFO),
+            Level::Warn => write_at!(warn, WARN),
+            Level::Error => write_at!(error, ERROR),
         }
     }
 }

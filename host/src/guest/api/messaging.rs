@@ -17,6 +17,7 @@ use crate::message::{
     Message, OnlyIfChanged, Outcome, Properties, Publication, Qos, Subscription, SubscriptionChange, Terms, Token,
 };
 use crate::topic::{Filter, Topic, TopicError};
+use crate::trouble::Trouble;
 
 use super::request;
 
@@ -58,8 +59,9 @@ impl Host for Data {
         let limit = self.setting.limits.subscriptions;
         if !self.subscriptions.contains(&filter) && self.subscriptions.len() >= limit {
             let text = format!("the service has {limit} subscriptions, as many as limits.subscriptions allows");
-            return Err(MessagingError::Limit(text));
+            return Err(MessagingError::Limit(self.beyond(Trouble::Subscriptions, text)));
         }
+        self.one_more_change().map_err(MessagingError::Limit)?;
         self.subscriptions.insert(filter.clone(), ());
         self.effects.subscriptions.push(SubscriptionChange::Subscribe(Subscription { filter, qos }));
         Ok(())
@@ -136,36 +138,34 @@ impl Data {
     /// Names the key and the value that would grant it.
     fn denied(&self, what: &str, topic: &str) -> MessagingError {
         let (name, base) = (&self.setting.name, &self.setting.base);
+        let line = format!("services.{name}.grants.{what}: [{topic:?}]");
+        self.setting.belongings.meter().denied(name, &format!("to {what} {topic:?}"), &line);
         MessagingError::Denied(format!(
-            "{topic:?} is outside of {base} and not granted; to grant it, write into miqro.yml: \
-             services.{name}.grants.{what}: [{topic:?}]"
+            "{topic:?} is outside of {base} and not granted; to grant it, write into miqro.yml: {line}"
         ))
     }
 
-    pub(super) fn check_payload(&self, message: &Message) -> Result<(), MessagingError> {
-        let (size, limit) = (message.payload.len(), self.setting.limits.payload);
-        if size > limit {
-            let text = format!("a payload of {size} bytes is more than the {limit} of limits.payload");
-            return Err(MessagingError::Limit(text));
-        }
-        Ok(())
-    }
-
-    /// Counts a message against the limits of one call. All messages of a call together may take as much memory as the
-    /// guest itself, so that a loop that publishes cannot use the host's memory instead of its own.
-    fn hold(&mut self, message: &Message) -> Result<(), MessagingError> {
+    /// Counts a message, published or sent as a request, against the limits of one call. What all of them take together is limited,
+    /// so that a loop that publishes cannot use the host's memory instead of its own.
+    pub(super) fn hold(&mut self, message: &Message) -> Result<(), MessagingError> {
         let limits = &self.setting.limits;
         let held = self.held.saturating_add(message.weight());
-        self.check_payload(message)?;
-        let refusal = if self.effects.publishes.len() >= limits.publishes {
-            format!("this call has published {} messages, as many as limits.publishes allows", limits.publishes)
-        } else if held > limits.memory {
-            format!("what this call publishes takes more than the {} bytes of limits.memory", limits.memory)
+        let size = message.payload.len();
+        let (exceeded, text) = if size > limits.payload {
+            let text = format!("a payload of {size} bytes is more than the {} of limits.payload", limits.payload);
+            (Trouble::Payload, text)
+        } else if self.sent >= limits.publishes {
+            let text = "messages, as many as limits.publishes allows";
+            (Trouble::Publishes, format!("this call has published {} {text}", limits.publishes))
+        } else if held > limits.publish_bytes {
+            let text = "what this call publishes takes more than the";
+            (Trouble::PublishBytes, format!("{text} {} bytes of limits.publish_bytes", limits.publish_bytes))
         } else {
             self.held = held;
+            self.sent += 1;
             return Ok(());
         };
-        Err(MessagingError::Limit(refusal))
+        Err(MessagingError::Limit(self.beyond(exceeded, text)))
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) async fn request(
     let Some(requests) = data.setting.requests.clone() else {
         return Err(RequestError::Unavailable("this host carries no requests".to_owned()));
     };
+    data.setting.belongings.meter().requested(message.payload.len());
     let (answer, answered) = oneshot::channel();
     let wait = data.pause.begin();
     let sent = requests.send(Request { message, deadline, answer }).await;
@@ -45,7 +46,7 @@ pub(super) async fn request(
 }
 
 fn message(
-    data: &Data,
+    data: &mut Data,
     topic: String,
     payload: Vec<u8>,
     options: Option<RequestOptions>,
@@ -58,6 +59,6 @@ fn message(
     let topic = data.publish_topic(topic, global)?;
     let mut message = Message::new(topic, payload, Qos::AtLeastOnce, false);
     message.properties = properties.map(checked).transpose()?.flatten();
-    data.check_payload(&message)?;
+    data.hold(&message)?;
     Ok(message)
 }

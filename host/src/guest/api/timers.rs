@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::effects::TimerChange;
 use crate::guest::bindings::miqro::service::timers::{DueTimer, Host, TimersError};
 use crate::guest::store::Data;
+use crate::trouble::Trouble;
 
 /// Bytes that the name of a timer may have.
 const NAME_BYTES: usize = 256;
@@ -61,8 +62,10 @@ impl Data {
         }
         let limit = self.setting.limits.timers;
         if !self.timers.contains(name) && self.timers.len() >= limit {
-            return Err(TimersError::Limit(format!("the service has {limit} timers, as many as limits.timers allows")));
+            let text = format!("the service has {limit} timers, as many as limits.timers allows");
+            return Err(TimersError::Limit(self.beyond(Trouble::Timers, text)));
         }
+        self.one_more_change().map_err(TimersError::Limit)?;
         self.timers.insert(name.clone(), periodic);
         Ok(())
     }

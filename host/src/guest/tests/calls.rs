@@ -86,6 +86,27 @@ async fn memory_beyond_the_limit_is_a_fault_that_names_it() {
 }
 
 #[tokio::test]
+async fn table_elements_and_instances_beyond_the_limit_are_faults_that_name_them() {
+    let grown = include_str!("guest.wat")
+        .replace("(; handle ;)", "(drop (table.grow $t (ref.null func) (i32.const 100))) (call $ok)")
+        .replace("(global $count", "(table $t 1 funcref) (global $count");
+    let grown = wat::parse_str(grown).unwrap();
+    let mut small = setting();
+    small.limits.table = 90;
+    let (dead, outcome) = instance(&grown, small).await.call(message("x")).await;
+    assert!(dead.is_none());
+    let Err(fault @ Fault::Table { wanted: 101, limit: 90, pooled: false, .. }) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(fault.trouble().name(), "table");
+    let mut few = setting();
+    few.limits.instances = 1;
+    let outcome = host().compile(&grown).unwrap().instantiate(Arc::new(few)).await.map(drop);
+    let Err(Fault::Instances(what)) = outcome else { panic!("{outcome:?}") };
+    assert!(what.contains("instance count too high"), "{what}");
+}
+
+#[tokio::test]
 async fn a_guest_that_starts_too_large_makes_no_instance() {
     let component = host().compile(&guest(ECHO)).unwrap();
     let mut tiny = setting();
@@ -125,8 +146,8 @@ async fn a_component_that_does_not_fit_the_pool_runs_on_demand() {
 async fn wasi_gives_nothing() {
     let bytes = wat::parse_str(include_str!("wasi.wat")).unwrap();
     let (_, outcome) = instance(&bytes, setting()).await.call(message("x")).await;
-    // no variables, no arguments, no directories, and an error: 20 (after "0" comes "D"), permanent-resolver-failure
-    assert_eq!(outcome, Err(Fault::Refused("0001D".to_owned())));
+    // no variables, no arguments, no directories, and an error: 1, access-denied
+    assert_eq!(outcome, Err(Fault::Refused("00011".to_owned())));
 }
 
 #[tokio::test]

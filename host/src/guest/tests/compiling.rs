@@ -132,17 +132,18 @@ async fn compiled_code_is_found_again_and_a_broken_entry_is_made_anew() {
 }
 
 #[test]
-fn a_cache_that_others_could_write_is_closed_to_them() {
+fn a_cache_that_others_can_write_to_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    cached_host(dir.path());
-    assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+    let options = EngineOptions { cache_dir: Some(dir.path().to_owned()), ..EngineOptions::default() };
+    let error = Host::new(options).map(drop).unwrap_err().to_string();
+    assert!(error.contains(&dir.path().display().to_string()) && error.contains("others can write to it"), "{error}");
 }
 
 #[test]
 fn a_file_in_the_place_of_the_cache_is_an_error_that_names_it() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let options = EngineOptions { cache_dir: Some(file.path().to_owned()), services: 1 };
+    let options = EngineOptions { cache_dir: Some(file.path().to_owned()), ..EngineOptions::default() };
     let error = Host::new(options).map(drop).unwrap_err().to_string();
     assert!(error.contains(&file.path().display().to_string()), "{error}");
 }

@@ -67,7 +67,7 @@ impl Task {
         let (call, receipt, what) = (work.call(1), work.receipt(), work.describe());
         self.hand = Some(work);
         match self.perform(call, receipt).await {
-            Ok(()) => self.hand = None,
+            Ok(_) => self.hand = None,
             Err(fault) => warn!(service = self.setting.name.as_str(), "{what} failed while stopping: {fault}"),
         }
     }

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::work::Work;
 use super::{Flow, Task};
@@ -14,7 +14,9 @@ use crate::guest::Fault;
 use crate::service::Command;
 use crate::service::backlog::Tried;
 use crate::service::lifecycle::Status;
+use crate::service::pace::Spent;
 use crate::timers::sleep_until;
+use crate::trouble::Trouble;
 
 impl Task {
     /// Tries until it ends well or was tried as often as allowed; `tried`: how often it was already.
@@ -23,6 +25,7 @@ impl Task {
             return Flow::Continue(());
         }
         self.hand = Some(work);
+        self.tells = false;
         let flow = self.try_hand(tried).await;
         if flow.is_continue() {
             self.hand = None;
@@ -32,11 +35,18 @@ impl Task {
 
     async fn try_hand(&mut self, tried: u32) -> Flow {
         for attempt in tried.saturating_add(1).. {
-            let Some((what, fault)) = self.attempt(attempt).await else {
-                self.lifecycle.succeeded();
-                self.handled().await;
-                break;
+            let outcome = self.attempt(attempt).await;
+            let requested = self.look_at_meter();
+            let (what, fault) = match outcome {
+                Ok(spent) => {
+                    self.lifecycle.succeeded();
+                    self.handled().await;
+                    let work = self.hand.take();
+                    return self.keep_pace(work, spent, requested).await;
+                }
+                Err(failed) => failed,
             };
+            let name = self.failed(fault.trouble());
             if self.falls(&fault).await {
                 // the former version, which is not on probation, begins anew with it
                 return Box::pin(self.try_hand(0)).await;
@@ -47,11 +57,18 @@ impl Task {
             let verdict = self.lifecycle.failed(attempt, fastrand::f64());
             let service = self.setting.name.as_str();
             if verdict.give_up {
-                error!(service, attempt, "{what} failed and is given up: {fault}");
+                if self.tells {
+                    error!(service, attempt, fault = name, "{what} failed and is given up: {fault}");
+                } else {
+                    debug!(service, attempt, fault = name, "{what} failed and is given up: {fault}");
+                }
                 self.give_up_hand(attempt, &fault).await;
                 return self.revive(verdict.wait).await;
             }
-            warn!(service, attempt, "{what} failed and is tried again in {:?}: {fault}", verdict.wait);
+            if self.tells {
+                let wait = verdict.wait;
+                warn!(service, attempt, fault = name, "{what} failed and is tried again in {wait:?}: {fault}");
+            }
             self.set_hand_aside().await;
             if self.put_later(attempt, verdict.wait) {
                 return self.revive(verdict.wait).await;
@@ -62,16 +79,16 @@ impl Task {
         Flow::Continue(())
     }
 
-    /// One attempt at what is in hand; `Some`: what it was and how it failed.
-    async fn attempt(&mut self, attempt: u32) -> Option<(String, Fault)> {
-        let work = self.hand.as_ref()?;
+    /// One attempt at what is in hand: what it came to, or what it was and how it failed.
+    async fn attempt(&mut self, attempt: u32) -> Result<Spent, (String, Fault)> {
+        let Some(work) = &self.hand else { return Ok(Spent::default()) };
         let begun = self.statistics.measures(work.purpose()).then(Instant::now);
         let (call, receipt) = (work.call(attempt), work.receipt());
         let outcome = self.perform(call, receipt).await;
-        let work = self.hand.as_ref()?;
+        let Some(work) = &self.hand else { return Ok(Spent::default()) };
         let failure = outcome.as_ref().err().map(Fault::to_string);
         self.statistics.ended(work.purpose(), begun.map(|begun| begun.elapsed()), failure);
-        outcome.err().map(|fault| (work.describe(), fault))
+        outcome.map_err(|fault| (work.describe(), fault))
     }
 
     /// Puts the message in hand away until its next attempt, where those behind it may go on meanwhile.
@@ -113,13 +130,20 @@ impl Task {
             self.set_status(Status::Starting).await;
             match self.caller.prepare(component, self.setting.clone()).await {
                 Ok(prepared) => {
-                    info!(service = self.setting.name.as_str(), "started again");
+                    if self.tells {
+                        info!(service = self.setting.name.as_str(), "started again");
+                    }
                     self.install(prepared, None).await;
                 }
                 Err(fault) if self.falls(&fault).await => {}
                 Err(fault) => {
                     let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
-                    error!(service = self.setting.name.as_str(), "could not start, next attempt in {wait:?}: {fault}");
+                    let (service, name) = (self.setting.name.as_str(), fault.trouble().name());
+                    if self.tally.note(Trouble::Start, 1, Instant::now()) {
+                        error!(service, fault = name, "could not start, next attempt in {wait:?}: {fault}");
+                    } else {
+                        debug!(service, fault = name, "could not start, next attempt in {wait:?}: {fault}");
+                    }
                     self.set_status(Status::Waiting).await;
                     self.pause(Some(wait)).await?;
                 }

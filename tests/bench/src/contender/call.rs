@@ -23,7 +23,7 @@ const SPANS: usize = 7;
 /// # Errors
 /// When the component cannot be loaded, or a call fails.
 pub async fn run(component: &Path) -> Result<()> {
-    let host = Host::new(EngineOptions { cache_dir: None, services: 1 })?;
+    let host = Host::new(EngineOptions { services: 1, ..EngineOptions::default() })?;
     let component = host.compile(&std::fs::read(component)?)?;
     let base = BaseTopic::of_service("echo")?;
     let topic = base.topic("echo")?;

@@ -1,0 +1,104 @@
+//! Pure: what the running call has changed of the service's state. In: values to set and to remove. Out: values as the call has left
+//! them, and the changes to commit, at most one for each key. Owns the changes and their size.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::effects::StateChange;
+use crate::guest::belongings::Values;
+
+/// Changes of the state that are not committed yet.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    /// `None`: the key is removed.
+    changes: BTreeMap<String, Option<Bytes>>,
+    /// What the values in `changes` take, with their keys.
+    added: usize,
+    /// What the committed values take in whose place they come.
+    replaced: usize,
+}
+
+impl Draft {
+    /// The value of `key` as the call has left it.
+    pub(super) fn get<'a>(&'a self, values: &'a Values, key: &str) -> Option<&'a Bytes> {
+        self.changes.get(key).map_or_else(|| values.get(key), Option::as_ref)
+    }
+
+    /// What the state would take if `key` had a value of `bytes`.
+    pub(super) fn size_with(&self, values: &Values, key: &str, bytes: usize) -> usize {
+        let present = self.get(values, key).map_or(0, |value| key.len() + value.len());
+        values.bytes() + self.added - self.replaced - present + key.len() + bytes
+    }
+
+    /// Sets `key`, or removes it.
+    pub(super) fn put(&mut self, values: &Values, key: String, value: Option<Bytes>) {
+        let size = |value: &Option<Bytes>| value.as_ref().map_or(0, |value| key.len() + value.len());
+        let committed = values.get(&key).map_or(0, |value| key.len() + value.len());
+        match self.changes.get(&key) {
+            Some(before) => self.added -= size(before),
+            None => self.replaced += committed,
+        }
+        self.added += size(&value);
+        if value.is_none() && committed == 0 {
+            self.changes.remove(&key);
+        } else {
+            self.changes.insert(key, value);
+        }
+    }
+
+    /// The keys that begin with `prefix`, and whether each has a value.
+    pub(super) fn keys<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a String, bool)> {
+        let from = (std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded);
+        let changes = self.changes.range::<str, _>(from).take_while(move |(key, _)| key.starts_with(prefix));
+        changes.map(|(key, value)| (key, value.is_some()))
+    }
+
+    /// Hands out the changes and begins anew.
+    pub(super) fn take(&mut self) -> Vec<StateChange> {
+        let changes = std::mem::take(self).changes;
+        changes.into_iter().map(|(key, value)| StateChange { key, value }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::guest::belongings::Belongings;
+
+    proptest! {
+        /// Sizes and values are those of a plain map to which every change was made at once.
+        #[test]
+        fn is_what_the_changes_make_of_the_state(
+            before in prop::collection::btree_map("[a-c]{1,2}", "[x-z]{0,3}", 0..5),
+            changes in prop::collection::vec(("[a-c]{1,2}", prop::option::of("[x-z]{0,3}")), 0..20),
+        ) {
+            let bytes = |text: &String| Bytes::from(text.clone());
+            let belongings = Belongings::with_state(before.iter().map(|(key, value)| (key.clone(), bytes(value))));
+            let (mut draft, mut map) = (Draft::default(), before);
+            for (key, value) in &changes {
+                let values = belongings.values();
+                if let Some(value) = value {
+                    map.insert(key.clone(), value.clone());
+                    let size: usize = map.iter().map(|(key, value)| key.len() + value.len()).sum();
+                    prop_assert_eq!(draft.size_with(&values, key, value.len()), size);
+                } else {
+                    map.remove(key);
+                }
+                draft.put(&values, key.clone(), value.as_ref().map(bytes));
+                for key in ["a", "b", "ab"] {
+                    prop_assert_eq!(draft.get(&values, key).cloned(), map.get(key).map(bytes));
+                }
+            }
+            belongings.apply(draft.take());
+            let values = belongings.values();
+            let after: Vec<_> = values.keys("").map(|key| (key.clone(), values.get(key).cloned())).collect();
+            let expected: Vec<_> = map.iter().map(|(key, value)| (key.clone(), Some(bytes(value)))).collect();
+            prop_assert_eq!(after, expected);
+            prop_assert_eq!(values.bytes(), map.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>());
+            prop_assert!(draft.take().is_empty());
+        }
+    }
+}

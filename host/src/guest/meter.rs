@@ -1,0 +1,105 @@
+//! Machine: what the guest of a service has exceeded. In: refusals and log lines as they happen, on whatever thread the guest runs.
+//! Out: counts for the service's task. Owns what was not looked at yet, and the bucket of the service's log lines; outlives the
+//! instances of the service.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tracing::warn;
+
+use crate::bucket::Bucket;
+use crate::trouble::Trouble;
+
+/// Missing grants that are remembered, so that each is said once.
+const GRANTS: usize = 32;
+
+/// What was exceeded since it was looked at last.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// Whether there is anything to look at, so that a call that exceeds nothing takes no lock.
+    any: AtomicBool,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    exceeded: BTreeMap<Trouble, u64>,
+    requests: Requested,
+    lines: Bucket,
+    missing: BTreeSet<String>,
+}
+
+/// Requests that a guest has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Requested {
+    /// How many.
+    pub count: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+}
+
+impl Meter {
+    /// Something was exceeded once.
+    pub(super) fn exceeded(&self, trouble: Trouble) {
+        *self.inner().exceeded.entry(trouble).or_default() += 1;
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// A request was sent.
+    pub(super) fn requested(&self, bytes: usize) {
+        let mut inner = self.inner();
+        inner.requests.count += 1;
+        inner.requests.bytes += bytes as u64;
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Something was refused because it is not granted: `what`, and the line of `miqro.yml` that would grant it, which is said once.
+    pub(super) fn denied(&self, service: &str, what: &str, line: &str) {
+        self.exceeded(Trouble::Grants);
+        let mut inner = self.inner();
+        if inner.missing.len() < GRANTS && inner.missing.insert(line.to_owned()) {
+            drop(inner);
+            let limit = Trouble::Grants.name();
+            warn!(service, limit, "{what} is not granted; to grant it, write into miqro.yml: {line}");
+        }
+    }
+
+    /// Whether one more log line may be written, of `rate` a second.
+    pub(super) fn may_log(&self, rate: u64, now: Instant) -> bool {
+        self.inner().lines.take(rate, now)
+    }
+
+    /// Takes what was exceeded and requested since the last time; `None` when there is nothing, which costs next to nothing.
+    pub fn take(&self) -> Option<(BTreeMap<Trouble, u64>, Requested)> {
+        // looked at first: a swap would take the cache line from whoever reads it
+        if !self.any.load(Ordering::Acquire) || !self.any.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        let mut inner = self.inner();
+        Some((std::mem::take(&mut inner.exceeded), std::mem::take(&mut inner.requests)))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_exceeded_is_taken_once() {
+        let meter = Meter::default();
+        assert_eq!(meter.take(), None);
+        meter.exceeded(Trouble::Payload);
+        meter.exceeded(Trouble::Payload);
+        meter.denied("it", "this", "services.it.grants.http: [a]");
+        meter.requested(7);
+        let exceeded = BTreeMap::from([(Trouble::Payload, 2), (Trouble::Grants, 1)]);
+        assert_eq!(meter.take(), Some((exceeded, Requested { count: 1, bytes: 7 })));
+        assert_eq!(meter.take(), None);
+    }
+}

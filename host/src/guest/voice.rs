@@ -1,0 +1,59 @@
+//! Machine: whether a guest may write one more log line. In: lines of the log interface and of stdout and stderr. Out: yes, or no and
+//! a count. Owns how many lines the running call has written; shared by the streams of one instance.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crate::guest::belongings::Belongings;
+use crate::guest::store::Setting;
+use crate::trouble::Trouble;
+
+/// The log lines of one instance.
+#[derive(Debug)]
+pub(super) struct Voice {
+    service: Box<str>,
+    belongings: Arc<Belongings>,
+    /// `limits.log_lines`.
+    per_call: usize,
+    /// `limits.log_rate`.
+    rate: u64,
+    lines: AtomicUsize,
+}
+
+impl Voice {
+    pub(super) fn new(setting: &Setting) -> Self {
+        Self {
+            service: setting.name.as_str().into(),
+            belongings: setting.belongings.clone(),
+            per_call: setting.limits.log_lines,
+            rate: setting.limits.log_rate,
+            lines: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whose lines these are.
+    pub(super) fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// A call begins.
+    pub(super) fn reset(&self) {
+        self.lines.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether one more line may be written; counts it, and what may not.
+    pub(super) fn may_log(&self) -> bool {
+        let meter = self.belongings.meter();
+        let exceeded = if self.lines.load(Ordering::Relaxed) >= self.per_call {
+            Trouble::LogLines
+        } else if !meter.may_log(self.rate, Instant::now()) {
+            Trouble::LogRate
+        } else {
+            self.lines.fetch_add(1, Ordering::Relaxed);
+            return true;
+        };
+        meter.exceeded(exceeded);
+        false
+    }
+}

@@ -1,0 +1,91 @@
+//! Actor's part: the limits that a service keeps or exceeds. In: what its calls came to, its meter and its mailbox. Out: waits, counts
+//! and log lines, each name at most once a minute. Owns nothing.
+
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use super::work::Work;
+use super::{Flow, Task};
+use crate::guest::Requested;
+use crate::service::pace::Spent;
+use crate::service::tally::News;
+use crate::trouble::Trouble;
+
+/// Messages that a mailbox has dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Dropped {
+    messages: u64,
+    bytes: u64,
+}
+
+impl Task {
+    /// Counts a fault of the work that is being done, and decides whether what is done about it is told. What is told once about a
+    /// work is told to its end.
+    pub(super) fn failed(&mut self, fault: Trouble) -> &'static str {
+        // what a guest says itself is told each time: it may be another sentence, and the back-off bounds how often
+        let new = if fault == Trouble::Refused {
+            self.tally.count(fault);
+            true
+        } else {
+            self.tally.note(fault, 1, Instant::now())
+        };
+        self.tells |= new;
+        fault.name()
+    }
+
+    /// After a call that went well: waits while the service is over one of its rates. Commands are obeyed meanwhile.
+    pub(super) async fn keep_pace(&mut self, work: Option<Work>, mut spent: Spent, requested: Requested) -> Flow {
+        spent.publishes += requested.count;
+        spent.payload += requested.bytes;
+        if let Some(Work::Message(delivery)) = work {
+            spent = spent.paid_by(&delivery.message);
+        }
+        let Some((limit, wait)) = self.pace.spend(spent, &self.config.limits, Instant::now) else {
+            return Flow::Continue(());
+        };
+        self.exceeded(limit, 1, Instant::now());
+        self.pause(Some(wait)).await
+    }
+
+    /// Counts what the guest has exceeded since the last time; gives the requests that it has sent.
+    pub(super) fn look_at_meter(&mut self) -> Requested {
+        let Some((exceeded, requested)) = self.setting.belongings.meter().take() else { return Requested::default() };
+        let now = Instant::now();
+        for (limit, count) in exceeded {
+            self.exceeded(limit, count, now);
+        }
+        requested
+    }
+
+    /// Counts what was exceeded and dropped, and says what is due to be said.
+    pub(super) fn tell(&mut self) {
+        self.look_at_meter();
+        let counters = self.mailbox.counters();
+        let all = counters.dropped_oldest + counters.dropped_newest;
+        let bytes = counters.dropped_for_bytes;
+        let dropped = Dropped { messages: all - bytes, bytes };
+        if dropped != self.dropped {
+            let former = std::mem::replace(&mut self.dropped, dropped);
+            let now = Instant::now();
+            self.exceeded(Trouble::Mailbox, dropped.messages - former.messages, now);
+            self.exceeded(Trouble::MailboxBytes, dropped.bytes - former.bytes, now);
+        }
+        if self.tally.due().is_some() {
+            for news in self.tally.news(Instant::now()) {
+                self.say(news);
+            }
+        }
+    }
+
+    fn exceeded(&mut self, limit: Trouble, count: u64, now: Instant) {
+        if count > 0 && self.tally.note(limit, count, now) && limit != Trouble::Grants {
+            // a missing grant was said when it was missed, with the line that would grant it
+            self.say(News { trouble: limit, count, span: Duration::ZERO });
+        }
+    }
+
+    fn say(&self, news: News) {
+        warn!(service = self.setting.name.as_str(), limit = news.trouble.name(), "{news}");
+    }
+}

@@ -1,0 +1,139 @@
+//! Words: what can go wrong with a service, by name. In: nothing. Out: `Trouble`: one name for each limit and each kind of fault, the
+//! same in the log, in statistics and in `miqro.yml`. Owns the list.
+
+use std::fmt;
+
+/// What can go wrong with a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Trouble {
+    /// More linear memory than `limits.memory`.
+    Memory,
+    /// More table elements than `limits.table`.
+    Table,
+    /// More core instances, tables or memories than `limits.instances`.
+    Instances,
+    /// Calls nested too deeply.
+    Stack,
+    /// A call longer than `limits.call`.
+    Call,
+    /// A trap for any other reason.
+    Trap,
+    /// An error that the guest itself returned.
+    Refused,
+    /// The host could not make an instance.
+    Instantiation,
+    /// What was not granted, or was and is not there.
+    Grants,
+    /// State that could not be written to disk.
+    Store,
+    /// A fault of the host itself.
+    Bug,
+    /// More messages published in a call than `limits.publishes`.
+    Publishes,
+    /// More bytes published in a call than `limits.publish_bytes`.
+    PublishBytes,
+    /// A payload larger than `limits.payload`.
+    Payload,
+    /// More subscriptions than `limits.subscriptions`.
+    Subscriptions,
+    /// More timers than `limits.timers`.
+    Timers,
+    /// More changes of subscriptions and timers in a call than `limits.changes`.
+    Changes,
+    /// More state than `limits.state`.
+    State,
+    /// More log lines in a call than `limits.log_lines`.
+    LogLines,
+    /// More messages in a second than `limits.publish_rate`.
+    PublishRate,
+    /// More bytes published in a second than `limits.payload_rate`.
+    PayloadRate,
+    /// More log lines in a second than `limits.log_rate`.
+    LogRate,
+    /// More bytes of state written in a second than `limits.state_rate`.
+    StateRate,
+    /// More changes of subscriptions and timers in a second than `limits.change_rate`.
+    ChangeRate,
+    /// More messages waiting than `limits.mailbox`.
+    Mailbox,
+    /// More bytes waiting than `limits.mailbox_bytes`.
+    MailboxBytes,
+    /// A start that failed.
+    Start,
+}
+
+impl Trouble {
+    /// Its name, in kebab-case; it never changes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Table => "table",
+            Self::Instances => "instances",
+            Self::Stack => "stack",
+            Self::Call => "call",
+            Self::Trap => "trap",
+            Self::Refused => "refused",
+            Self::Instantiation => "instantiation",
+            Self::Grants => "grants",
+            Self::Store => "store",
+            Self::Bug => "bug",
+            Self::Publishes => "publishes",
+            Self::PublishBytes => "publish-bytes",
+            Self::Payload => "payload",
+            Self::Subscriptions => "subscriptions",
+            Self::Timers => "timers",
+            Self::Changes => "changes",
+            Self::State => "state",
+            Self::LogLines => "log-lines",
+            Self::PublishRate => "publish-rate",
+            Self::PayloadRate => "payload-rate",
+            Self::LogRate => "log-rate",
+            Self::StateRate => "state-rate",
+            Self::ChangeRate => "change-rate",
+            Self::Mailbox => "mailbox",
+            Self::MailboxBytes => "mailbox-bytes",
+            Self::Start => "start",
+        }
+    }
+
+    /// The limit in `miqro.yml` that was exceeded, as in `limits.publish_rate`; `None` where it is no matter of a limit.
+    pub fn key(self) -> Option<String> {
+        let is_limit = !matches!(
+            self,
+            Self::Stack
+                | Self::Trap
+                | Self::Refused
+                | Self::Instantiation
+                | Self::Grants
+                | Self::Store
+                | Self::Bug
+                | Self::Start
+        );
+        is_limit.then(|| format!("limits.{}", self.name().replace('-', "_")))
+    }
+
+    /// What the host does about it, to follow a sentence; empty where the sentence says it.
+    pub const fn consequence(self) -> &'static str {
+        match self {
+            Self::PublishRate | Self::PayloadRate | Self::StateRate | Self::ChangeRate => {
+                "; the service has to wait before it is called again"
+            }
+            Self::LogLines | Self::LogRate => "; these log lines are dropped",
+            Self::Mailbox | Self::MailboxBytes => "; these messages are dropped",
+            Self::Publishes
+            | Self::PublishBytes
+            | Self::Payload
+            | Self::Subscriptions
+            | Self::Timers
+            | Self::Changes
+            | Self::State => "; this is refused to the guest",
+            _ => "",
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
