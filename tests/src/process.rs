@@ -7,6 +7,15 @@ use anyhow::{Context, Result, ensure};
 use crate::Deadline;
 use crate::output::Output;
 
+/// Resident memory of a program, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// Now.
+    pub now: u64,
+    /// At most so far.
+    pub peak: u64,
+}
+
 /// A running program.
 #[derive(Debug)]
 pub struct Process {
@@ -35,6 +44,19 @@ impl Process {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How much memory it has, now and at most so far.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn memory(&self) -> Result<Memory> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let kib = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+            line.and_then(|number| number.parse::<u64>().ok()).with_context(|| format!("no {name} in the status"))
+        };
+        Ok(Memory { now: kib("VmRSS:")? << 10, peak: kib("VmHWM:")? << 10 })
     }
 
     /// Sends it a signal by name (`TERM`, `INT`, `STOP`, `CONT`, `KILL`).
