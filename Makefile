@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build guests check test chaos bench setup-guests setup-tests
+.PHONY: help run build guests check test chaos fuzz bench setup-guests setup-tests
 
 # Where cargo builds: CARGO_TARGET_DIR where it is set, and below it the guests, which are a workspace of their own.
 HOST := $(or $(CARGO_TARGET_DIR),target)/release/miqro-host
@@ -36,6 +36,9 @@ test: setup-tests build guests ## Installs what the tests need and runs every te
 
 chaos: setup-tests build guests ## Runs the long form of the chaos tests, some minutes; the short one is in `make test`
 	MIQRO_CHAOS=long RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --test chaos -- --nocapture
+
+fuzz: ## Fuzzes packets, configuration, topics and components, three minutes each (FUZZ_SECONDS), in a build of its own
+	scripts/fuzz
 
 bench: setup-tests build guests ## Measures, and prints one table
 	cargo run --release --locked --package miqro-bench

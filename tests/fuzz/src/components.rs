@@ -1,0 +1,15 @@
+//! Any bytes as component. In: bytes. Out: a panic of the contract check or of what says what the bytes are. Owns the engine, which
+//! keeps no compiled code.
+
+use std::sync::{Arc, LazyLock};
+
+use miqro_host::guest::{EngineOptions, Host};
+
+static HOST: LazyLock<Arc<Host>> =
+    LazyLock::new(|| Host::new(EngineOptions { cache_dir: None, services: 1 }).expect("an engine"));
+
+/// Compiles `bytes` and checks them against the contract.
+pub fn run(bytes: &[u8]) {
+    let description = HOST.describe(bytes);
+    assert!(!description.to_string().is_empty());
+}

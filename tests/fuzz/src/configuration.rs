@@ -1,0 +1,24 @@
+//! Any text as configuration. In: text. Out: a panic when what `miqro-host config` shows of it does not give the same again. Owns
+//! nothing.
+
+use miqro_host::config::{Config, Selection};
+
+/// Reads `bytes` as `miqro.yml`.
+pub fn run(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    // a file that is named for a secret would be read
+    if text.contains("_file") {
+        return;
+    }
+    let loaded = match Config::read(text, None, Selection::All) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            assert!(!error.0.is_empty(), "refused without a reason");
+            return;
+        }
+    };
+    let shown = loaded.config.to_yaml();
+    let again = Config::read(&shown, None, Selection::All);
+    let again = again.unwrap_or_else(|error| panic!("what is shown is refused: {error:?}\n{shown}"));
+    assert_eq!(again.config.to_yaml(), shown, "what is shown gives something else");
+}
