@@ -1,154 +1,18 @@
-//! The link against real mosquitto brokers: TLS with every kind of key and fault, WebSocket, and both together. A CONNECT goes
-//! out as bytes and the CONNACK comes back as bytes; what they mean is the session's matter.
+//! The link against real mosquitto brokers: TCP and TLS with every kind of key and fault. A CONNECT goes out as bytes and the CONNACK
+//! comes back as bytes; what they mean is the session's matter.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod link_rig;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-use miqro_host::config::{Connection, OutboxLimits, Protocol, Tls, Transport};
-use miqro_host::session::link::{self, LinkError, Stream};
+use link_rig::{Certificates, DEADLINE, Mosquitto, connected, echo, greet, refused, to};
+use miqro_host::config::{Tls, Transport};
+use miqro_host::session::link::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-
-const DEADLINE: Duration = Duration::from_secs(20);
-
-fn to(port: u16, transport: Transport, tls: Tls) -> Connection {
-    Connection {
-        host: "localhost".to_owned(),
-        port,
-        transport,
-        bind_address: None,
-        protocol: Protocol::V311,
-        client_id: "link".to_owned(),
-        keepalive: Duration::from_secs(60),
-        session_expiry: Duration::ZERO,
-        clean_start: true,
-        credentials: None,
-        tls,
-        receive_maximum: 64,
-        max_packet_size: 16 << 20,
-        connect_timeout: DEADLINE,
-        reconnect_min: Duration::from_secs(1),
-        reconnect_max: Duration::from_secs(60),
-        delivery_timeout: Duration::from_secs(10),
-        outbox: OutboxLimits { messages: 1, bytes: 1 },
-    }
-}
-
-async fn connected(connection: &Connection) -> Result<Stream, LinkError> {
-    timeout(DEADLINE, link::connect(connection)).await.expect("connecting ended")
-}
-
-/// Connects, and makes sure that the broker understands what comes through and answers.
-async fn greet(connection: &Connection) -> Stream {
-    let mut stream = connected(connection).await.unwrap();
-    send(&mut stream, b"\x10\x10\x00\x04MQTT\x04\x02\x00\x3c\x00\x04link").await;
-    assert_eq!(receive(&mut stream, 4).await, b"\x20\x02\x00\x00", "CONNACK");
-    stream
-}
-
-async fn send(stream: &mut Stream, bytes: &[u8]) {
-    timeout(DEADLINE, stream.write_all(bytes)).await.unwrap().unwrap();
-    timeout(DEADLINE, stream.flush()).await.unwrap().unwrap();
-}
-
-async fn receive(stream: &mut Stream, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    timeout(DEADLINE, stream.read_exact(&mut bytes)).await.unwrap().unwrap();
-    bytes
-}
-
-async fn refused(connection: &Connection) -> String {
-    connected(connection).await.unwrap_err().to_string()
-}
-
-struct Mosquitto {
-    child: Child,
-    port: u16,
-}
-
-impl Mosquitto {
-    /// Starts a broker with these lines for its only listener.
-    fn start(directory: &Path, listener: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let file = directory.join(format!("{port}.conf"));
-        // As root it would give up its rights, and with them access to the test's directory. Mosquitto 2.0.11 ends when it has
-        // no listener but WebSocket ones: hence the other, a socket in the file system.
-        let other = directory.join(format!("{port}.socket"));
-        let other = format!("user root\nlistener 0 {}\n", other.display());
-        std::fs::write(&file, format!("{other}listener {port} 127.0.0.1\nallow_anonymous true\n{listener}\n")).unwrap();
-        let mut mosquitto = Command::new(program());
-        mosquitto.arg("-v").arg("-c").arg(&file).stderr(Stdio::piped());
-        let mut child = mosquitto.spawn().expect("mosquitto is installed");
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let started = log.by_ref().find(|line| line.contains("running") || line.contains("Error"));
-        assert!(started.as_ref().is_some_and(|line| line.contains("running")), "mosquitto: {started:?}");
-        std::thread::spawn(move || log.for_each(drop));
-        Self { child, port }
-    }
-}
-
-/// Debian puts it where the search path of users does not lead.
-fn program() -> &'static str {
-    if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Certificates made for one test.
-struct Certificates(tempfile::TempDir);
-
-impl Certificates {
-    fn new() -> Self {
-        let made = Self(tempfile::tempdir().unwrap());
-        made.authority("ca");
-        made.signed("server", "subjectAltName=DNS:localhost,IP:127.0.0.1");
-        made
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn openssl(&self, arguments: &str) {
-        let words = arguments.split_whitespace();
-        let output = Command::new("openssl").args(words).current_dir(&self.0).output().expect("openssl is installed");
-        assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn authority(&self, name: &str) {
-        self.openssl(&format!(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN={name} -keyout {name}.key -out {name}.pem"
-        ));
-    }
-
-    /// Makes `<name>.pem` and `<name>.key` (PKCS#8), signed by `ca`.
-    fn signed(&self, name: &str, extension: &str) {
-        std::fs::write(self.path("extension"), extension).unwrap();
-        self.openssl(&format!("req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"));
-        self.openssl(&format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extension -out {name}.pem"
-        ));
-    }
-
-    fn listener(&self, more: &str) -> Mosquitto {
-        let (certificate, key) = (self.path("server.pem"), self.path("server.key"));
-        let files = format!("certfile {}\nkeyfile {}\n{more}", certificate.display(), key.display());
-        Mosquitto::start(self.0.path(), &files)
-    }
-
-    fn trusting(&self, root: &str) -> Tls {
-        Tls { ca_certs: Some(self.path(root)), ..Tls::default() }
-    }
-}
 
 #[tokio::test]
 async fn tls_with_a_given_root_by_name_and_by_address() {
@@ -300,44 +164,6 @@ async fn a_port_without_tls_is_recognised() {
     assert!(error.ends_with("this port does not speak TLS"), "{error}");
 }
 
-/// Publishes a message of about `size` bytes to itself.
-async fn echo(stream: &mut Stream, size: usize) {
-    send(stream, b"\x82\x06\x00\x01\x00\x01a\x00").await;
-    assert_eq!(receive(stream, 5).await, b"\x90\x03\x00\x01\x00", "SUBACK");
-    let payload = numbers(size);
-    let mut publish = vec![0x30];
-    let mut remaining = payload.len() + 3;
-    while remaining > 127 {
-        publish.push((remaining % 128) as u8 | 128);
-        remaining /= 128;
-    }
-    publish.push(remaining as u8);
-    publish.extend(b"\x00\x01a");
-    publish.extend(payload);
-    send(stream, &publish).await;
-    assert!(receive(stream, publish.len()).await == publish, "the message came back changed");
-}
-
-/// Bytes in which no part is like another.
-fn numbers(size: usize) -> Vec<u8> {
-    (0..u32::MAX).flat_map(u32::to_le_bytes).take(size).collect()
-}
-
-#[tokio::test]
-async fn websocket_in_the_open_and_over_tls() {
-    let certificates = Certificates::new();
-    let plain = Mosquitto::start(certificates.0.path(), "protocol websockets");
-    let path = || "/mqtt".to_owned();
-    let mut stream = greet(&to(plain.port, Transport::WebSocket(path()), Tls::default())).await;
-    // Little, because mosquitto 2.0.11 sends 4 KiB every tenth of a second here, whoever the client is.
-    echo(&mut stream, 20_000).await;
-    let secure = certificates.listener("protocol websockets");
-    let trust = certificates.trusting("ca.pem");
-    let mut stream = greet(&to(secure.port, Transport::SecureWebSocket(path()), trust)).await;
-    echo(&mut stream, 20_000).await;
-    timeout(DEADLINE, stream.shutdown()).await.unwrap().unwrap();
-}
-
 #[tokio::test]
 async fn large_messages_pass_plain_and_over_tls() {
     let certificates = Certificates::new();
@@ -346,86 +172,4 @@ async fn large_messages_pass_plain_and_over_tls() {
     let secure = certificates.listener("");
     let connection = to(secure.port, Transport::Tls, certificates.trusting("ca.pem"));
     echo(&mut greet(&connection).await, 5_000_000).await;
-}
-
-#[tokio::test]
-async fn a_port_without_websocket_is_recognised() {
-    let directory = tempfile::tempdir().unwrap();
-    let broker = Mosquitto::start(directory.path(), "");
-    let error = refused(&to(broker.port, Transport::WebSocket("/".to_owned()), Tls::default())).await;
-    assert!(error.starts_with("WebSocket upgrade: "), "{error}");
-}
-
-#[tokio::test]
-async fn bytes_are_found_however_the_frames_cut_them() {
-    use futures_util::{SinkExt, StreamExt};
-    use tokio_tungstenite::tungstenite::Message;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let connection = to(listener.local_addr().unwrap().port(), Transport::WebSocket("/x".to_owned()), Tls::default());
-    let server = async {
-        let (socket, _) = listener.accept().await.unwrap();
-        let mut socket = tokio_tungstenite::accept_hdr_async(socket, agree).await.unwrap();
-        for frame in [&b"a"[..], b"", b"bcd", b"efghij"] {
-            socket.send(Message::Binary(frame.into())).await.unwrap();
-            socket.send(Message::Ping("?".into())).await.unwrap();
-        }
-        for _ in 0..4 {
-            assert_eq!(socket.next().await.unwrap().unwrap(), Message::Pong("?".into()));
-        }
-        socket.close(None).await.unwrap();
-    };
-    let client = async {
-        let mut stream = connected(&connection).await.unwrap();
-        let bytes = receive(&mut stream, 10).await;
-        assert_eq!(timeout(DEADLINE, stream.read(&mut [0])).await.unwrap().unwrap(), 0, "the end");
-        bytes
-    };
-    let ((), bytes) = tokio::join!(server, client);
-    assert_eq!(bytes, b"abcdefghij");
-}
-
-#[tokio::test]
-async fn much_passes_both_ways_at_once_however_slowly_it_is_read() {
-    use futures_util::{SinkExt, StreamExt};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let connection = to(listener.local_addr().unwrap().port(), Transport::WebSocket("/x".to_owned()), Tls::default());
-    let server = async {
-        let (socket, _) = listener.accept().await.unwrap();
-        let mut socket = tokio_tungstenite::accept_hdr_async(socket, agree).await.unwrap();
-        while let Some(Ok(frame)) = socket.next().await {
-            if frame.is_binary() {
-                socket.send(frame).await.unwrap();
-            }
-        }
-    };
-    let client = async {
-        let sent = numbers(5_000_000);
-        let (mut reading, mut writing) = tokio::io::split(connected(&connection).await.unwrap());
-        let write = async {
-            writing.write_all(&sent).await.unwrap();
-            writing.flush().await.unwrap();
-        };
-        let mut received = vec![0; sent.len()];
-        let (_, read) =
-            timeout(DEADLINE, async { tokio::join!(write, reading.read_exact(&mut received)) }).await.unwrap();
-        read.unwrap();
-        assert!(received == sent, "the bytes came back changed");
-        timeout(DEADLINE, writing.shutdown()).await.unwrap().unwrap();
-    };
-    tokio::join!(server, client);
-}
-
-/// Answers the subprotocol as MQTT brokers must (MQTT 5, section 6).
-#[allow(clippy::result_large_err)]
-fn agree(
-    request: &tokio_tungstenite::tungstenite::handshake::server::Request,
-    mut response: tokio_tungstenite::tungstenite::handshake::server::Response,
-) -> Result<
-    tokio_tungstenite::tungstenite::handshake::server::Response,
-    tokio_tungstenite::tungstenite::handshake::server::ErrorResponse,
-> {
-    let asked = request.headers()["sec-websocket-protocol"].clone();
-    assert_eq!(asked, "mqtt");
-    response.headers_mut().insert("sec-websocket-protocol", asked);
-    Ok(response)
 }
