@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -21,7 +21,10 @@ const START: Duration = Duration::from_secs(5);
 pub struct Mosquitto {
     /// Where it listens.
     pub port: u16,
-    _process: Process,
+    program: &'static str,
+    config: PathBuf,
+    log: PathBuf,
+    process: Option<Process>,
 }
 
 impl Mosquitto {
@@ -41,9 +44,26 @@ impl Mosquitto {
              max_inflight_messages 0\nmax_queued_messages 0\nlog_type error\n"
         );
         fs::write(&config, text)?;
-        let mut process = Process::start(Command::new(program).arg("-c").arg(config), &log)?;
-        wait_for_port(port, &mut process, &log).await?;
-        Ok(Self { port, _process: process })
+        let mut broker = Self { port, program, config, log, process: None };
+        broker.restart().await?;
+        Ok(broker)
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it on the same port, with nothing of what it had.
+    ///
+    /// # Errors
+    /// When it does not listen in time.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.kill();
+        let mut process = Process::start(Command::new(self.program).arg("-c").arg(&self.config), &self.log)?;
+        wait_for_port(self.port, &mut process, &self.log).await?;
+        self.process = Some(process);
+        Ok(())
     }
 }
 

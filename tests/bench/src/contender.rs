@@ -26,6 +26,8 @@ pub enum Contender {
     Python,
     /// The host with a native handler in place of the guest, (c).
     Handler,
+    /// The same, but it acknowledges at once: what comes of a message may be lost.
+    Prompt,
     /// The host with a guest.
     Guest,
     /// The generator's own packets: what can be measured at all.
@@ -42,6 +44,7 @@ impl Contender {
             Self::Native => "native",
             Self::Python => "python",
             Self::Handler => "handler",
+            Self::Prompt => "prompt",
             Self::Guest => "guest",
             Self::Raw => "raw",
         }
@@ -53,6 +56,7 @@ impl Contender {
             Self::Native => "(a) native, rumqttc loop",
             Self::Python => "(b) Python, paho",
             Self::Handler => "(c) host, native handler",
+            Self::Prompt => "(d) as (c), acknowledges at once",
             Self::Guest => "host, guest",
             Self::Raw => "(ceiling) raw packets",
         }
@@ -88,7 +92,7 @@ impl Programs {
     pub fn start(&self, contender: Contender, port: u16, qos: u8) -> Result<Process> {
         let log = self.log(contender);
         match contender {
-            Contender::Native | Contender::Handler | Contender::Raw => {
+            Contender::Native | Contender::Handler | Contender::Prompt | Contender::Raw => {
                 let mut command = Command::new(std::env::current_exe()?);
                 Process::start(command.args([contender.name(), &port.to_string(), &qos.to_string()]), &log)
             }

@@ -21,14 +21,15 @@ use contender::{Contender, Programs, call, handler, native, raw};
 use options::{Measurement, Options, Role};
 use report::{Report, Section};
 use scenario::echo::Path;
-use scenario::{Plan, cold, echo, echo_table, hostile, idle, swap};
+use scenario::{Plan, at_least_once, cold, echo, echo_table, hostile, idle, recovery, swap};
 
 fn main() -> Result<()> {
     let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match &options.contender {
         Some(Role::Native(place)) => runtime.block_on(native::run(place.port)),
-        Some(Role::Handler(place)) => runtime.block_on(handler::run(place.port)),
+        Some(Role::Handler(place)) => runtime.block_on(handler::run(Contender::Handler, place.port)),
+        Some(Role::Prompt(place)) => runtime.block_on(handler::run(Contender::Prompt, place.port)),
         Some(Role::Raw(place)) => runtime.block_on(raw::run(place.port, place.qos)),
         Some(Role::Call { component }) => runtime.block_on(call::run(component)),
         None => {
@@ -65,6 +66,8 @@ async fn section(measurement: Measurement, programs: &Programs, plan: &Plan) -> 
         Measurement::Direct => echo_section(programs, plan, Path::Direct).await,
         Measurement::Mosquitto => echo_section(programs, plan, Path::Mosquitto).await,
         Measurement::Embedded => echo_section(programs, plan, Path::Embedded).await,
+        Measurement::AtLeastOnce => at_least_once::measure(programs, plan).await,
+        Measurement::Recovery => recovery::measure(programs, plan).await,
         Measurement::Cold => Ok(cold::measure(programs, plan).await),
         Measurement::Swap => swap::measure(programs, plan).await,
         Measurement::Hostile => hostile::measure(programs, plan).await,

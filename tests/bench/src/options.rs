@@ -53,6 +53,10 @@ pub enum Measurement {
     Mosquitto,
     /// Echo on the embedded broker.
     Embedded,
+    /// What at-least-once costs.
+    AtLeastOnce,
+    /// First answer after a restart of the broker.
+    Recovery,
     /// Process start to first answer.
     Cold,
     /// Replacing the guest under load.
@@ -67,10 +71,12 @@ pub enum Measurement {
 
 impl Measurement {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Direct,
         Self::Mosquitto,
         Self::Embedded,
+        Self::AtLeastOnce,
+        Self::Recovery,
         Self::Cold,
         Self::Swap,
         Self::Hostile,
@@ -88,6 +94,9 @@ pub enum Role {
     /// Contender (c).
     #[command(hide = true)]
     Handler(Place),
+    /// Contender (d).
+    #[command(hide = true)]
+    Prompt(Place),
     /// The ceiling.
     #[command(hide = true)]
     Raw(Place),

@@ -1,10 +1,12 @@
 //! What is measured. In: `Programs`, `Plan`. Out: one `Section` of the report each. Owns the processes of one measurement.
 
+pub mod at_least_once;
 pub mod cold;
 pub mod echo;
 pub mod echo_table;
 pub mod hostile;
 pub mod idle;
+pub mod recovery;
 pub mod swap;
 
 use std::time::Duration;

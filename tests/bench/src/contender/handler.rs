@@ -1,5 +1,6 @@
 //! Contender (c): the host's own session, router and mailbox, with a native handler in place of the guest. In: the broker's
-//! port. Out: an answer to each request, with the request's QoS. Owns the session.
+//! port. Out: an answer to each request, with the request's QoS. Owns the session. As contender (d) it acknowledges each request at
+//! once, where (c) and the host do so when the broker has taken the answer.
 
 use anyhow::{Result, bail};
 use miqro_host::config::{self, Connection};
@@ -17,8 +18,7 @@ const SERVICE: ServiceId = ServiceId(0);
 ///
 /// # Errors
 /// When it does.
-pub async fn run(port: u16) -> Result<()> {
-    let me = Contender::Handler;
+pub async fn run(me: Contender, port: u16) -> Result<()> {
     let [request, response] = me.topics(0);
     let connection =
         Connection { port, client_id: me.name().into(), receive_maximum: RECEIVE_MAXIMUM, ..Connection::default() };
@@ -29,12 +29,12 @@ pub async fn run(port: u16) -> Result<()> {
     let _ = router.attach(SERVICE, sender, &[wanted]);
     let (session, handle) = Session::new(connection, None, router);
     let session = tokio::spawn(session.run());
-    echo(mailbox, handle, Topic::new(response)?).await;
+    echo(mailbox, handle, Topic::new(response)?, me == Contender::Prompt).await;
     bail!("the session ended: {:?}", session.await?)
 }
 
 /// The loop of a service task, with a native function in the guest's place.
-async fn echo(mut mailbox: Mailbox, session: Handle, response: Topic) {
+async fn echo(mut mailbox: Mailbox, session: Handle, response: Topic, at_once: bool) {
     loop {
         let delivery = match mailbox.next().await {
             Next::Delivery(delivery) => delivery,
@@ -43,7 +43,11 @@ async fn echo(mut mailbox: Mailbox, session: Handle, response: Topic) {
         };
         let request = delivery.message;
         let answer = Message::new(response.clone(), request.payload, request.qos, false);
-        let (receipt, publishes) = (delivery.receipt, vec![answer.into()]);
-        session.send(Command::Commit(Commit { receipt, publishes, ..Commit::new(SERVICE) })).await;
+        let commit = |receipt, publishes| Commit { receipt, publishes, ..Commit::new(SERVICE) };
+        let mut receipt = delivery.receipt;
+        if at_once && receipt.is_some() {
+            session.send(Command::Commit(commit(receipt.take(), vec![]))).await;
+        }
+        session.send(Command::Commit(commit(receipt, vec![answer.into()]))).await;
     }
 }

@@ -1,6 +1,6 @@
-//! Open load: so many messages a second, whether answers come or not. In: a `Link`, a rate. Out: latencies counted from the
-//! moment at which a message was due (so a stalled contender cannot hide its stall), the longest time without an answer,
-//! what was lost and what came twice. Owns nothing.
+//! Numbered load: so many messages a second, whether answers come or not, or as many as are answered. In: a `Link`, a pace. Out:
+//! latencies counted from the moment at which a message was due (so a stalled contender cannot hide its stall), the longest time
+//! without an answer, what was lost and what came twice. Owns nothing.
 
 use std::time::Duration;
 
@@ -15,6 +15,15 @@ use crate::wire::Template;
 const LATE: Duration = Duration::from_secs(3);
 /// Digits of the number in each payload.
 pub const STAMP: usize = 10;
+
+/// When messages are sent.
+#[derive(Debug, Clone, Copy)]
+pub enum Pace {
+    /// So many a second.
+    Rate(f64),
+    /// So many are outstanding all the time: as fast as they are answered.
+    Full(usize),
+}
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -34,15 +43,32 @@ pub struct Paced {
 /// The state of one run.
 struct Run {
     start: Instant,
-    rate: f64,
+    pace: Pace,
+    /// When each message was due.
+    due: Vec<Instant>,
     answered: Vec<bool>,
     last: Instant,
     seen: Paced,
 }
 
 impl Run {
-    fn due(&self, number: usize) -> Instant {
-        self.start + Duration::from_secs_f64(number as f64 / self.rate)
+    /// How many messages are to have been sent by now.
+    fn wanted(&self) -> usize {
+        match self.pace {
+            Pace::Rate(rate) => (self.start.elapsed().as_secs_f64() * rate) as usize,
+            Pace::Full(window) => self.seen.samples.count() + window,
+        }
+    }
+
+    /// The number of the next message, which is due now.
+    fn next(&mut self) -> usize {
+        let number = self.due.len();
+        self.due.push(match self.pace {
+            Pace::Rate(rate) => self.start + Duration::from_secs_f64(number as f64 / rate),
+            Pace::Full(_) => Instant::now(),
+        });
+        self.answered.push(false);
+        number
     }
 
     fn answer(&mut self, payload: &[u8], now: Instant) {
@@ -52,26 +78,24 @@ impl Run {
             self.seen.twice += 1;
             return;
         }
-        self.seen.samples.add(now - self.due(number));
+        self.seen.samples.add(now - self.due[number]);
         self.seen.gap = self.seen.gap.max(now - self.last);
         self.last = now;
     }
 }
 
-/// Sends `message` at `rate` a second for `span`.
+/// Sends `message` at `pace` for `span`.
 ///
 /// # Errors
 /// When the connection is lost.
-pub async fn run(link: &mut Link, message: &Template, rate: f64, span: Duration) -> Result<Paced> {
+pub async fn run(link: &mut Link, message: &Template, pace: Pace, span: Duration) -> Result<Paced> {
     let start = Instant::now();
-    let mut run = Run { start, rate, answered: vec![], last: start, seen: Paced::default() };
+    let mut run = Run { start, pace, due: vec![], answered: vec![], last: start, seen: Paced::default() };
     let mut tick = interval(Duration::from_millis(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while start.elapsed() < span {
-        let due = (start.elapsed().as_secs_f64() * rate) as usize;
-        while run.answered.len() < due {
-            link.publish(message, format!("{:0STAMP$}", run.answered.len()).as_bytes());
-            run.answered.push(false);
+        for _ in run.answered.len()..run.wanted() {
+            link.publish(message, format!("{:0STAMP$}", run.next()).as_bytes());
         }
         link.flush()?;
         tokio::select! {
