@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use miqro_host::guest::{EngineOptions, Host};
 
 static HOST: LazyLock<Arc<Host>> =
-    LazyLock::new(|| Host::new(EngineOptions { cache_dir: None, services: 1 }).expect("an engine"));
+    LazyLock::new(|| Host::new(EngineOptions { services: 1, ..EngineOptions::default() }).expect("an engine"));
 
 /// Compiles `bytes` and checks them against the contract.
 pub fn run(bytes: &[u8]) {
