@@ -18,6 +18,10 @@ pub fn run(bytes: &[u8]) {
         }
     };
     let shown = loaded.config.to_yaml();
+    // line separators of YAML 1.1 that are none in 1.2: the one exception that `to_yaml` names
+    if shown.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
+        return;
+    }
     let again = Config::read(&shown, None, Selection::All);
     let again = again.unwrap_or_else(|error| panic!("what is shown is refused: {error:?}\n{shown}"));
     assert_eq!(again.config.to_yaml(), shown, "what is shown gives something else");
