@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::Plan;
 use crate::contender::{Contender, Programs, remote, service};
 use crate::load::Listener;
-use crate::load::paced::{self, Paced};
+use crate::load::paced::{self, Pace, Paced};
 use crate::process::tail;
 use crate::report::{Aim, Section, Table, Value};
 use crate::samples::median;
@@ -70,8 +70,8 @@ async fn beside(programs: &Programs, told: Option<&str>, span: Duration) -> Resu
     let mut link = listener.link(&mut host).await.with_context(|| tail(&log))?;
     link.answer_topic = response.into();
     let message = link.template(&request, &[b'x'; 32], 0);
-    paced::run(&mut link, &message, RATE, WARM_UP).await?;
-    let seen = paced::run(&mut link, &message, RATE, span).await;
+    paced::run(&mut link, &message, Pace::Rate(RATE), WARM_UP).await?;
+    let seen = paced::run(&mut link, &message, Pace::Rate(RATE), span).await;
     host.check().with_context(|| tail(&log))?;
     seen
 }
