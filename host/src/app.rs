@@ -40,7 +40,7 @@ use reload::{House, Means, Next, Reload};
 use signals::{Received, Signals};
 pub use start::Loaded;
 use start::{Intervals, Surroundings};
-pub use state::directory as state_directory;
+pub use state::directories as state_directories;
 use systemd::Notifier;
 
 /// Threads of the pool: slow guest calls, the embedded broker, preparation of new versions.
