@@ -44,7 +44,7 @@ use reload::{House, Means, Next, Reload};
 use signals::{Received, Signals};
 pub use start::Loaded;
 use start::{Intervals, Surroundings};
-pub use state::directory as state_directory;
+pub use state::directories as state_directories;
 use systemd::Notifier;
 
 /// Threads of the embedded broker. It has its own, since guests that compute without end may keep those of the pool busy.

@@ -87,8 +87,8 @@ struct User {
     refused: Vec<Version>,
     /// What runs as its shadow.
     shadow: Option<Version>,
-    /// How long a new version is to be one.
-    span: Duration,
+    /// How long a new version is to be one, if at all.
+    span: Option<Duration>,
     setting: Arc<Setting>,
 }
 
@@ -202,7 +202,8 @@ impl Supervisor {
                 running: entry.version(),
                 refused: entry.handle.standing().book.refused().to_vec(),
                 shadow: entry.shadow,
-                span: entry.config.swap.shadow,
+                // beside one that does not run there is nothing to see
+                span: Some(entry.config.swap.shadow).filter(|_| entry.handle.status() == Status::Running),
                 setting: entry.setting.clone(),
             })
             .collect();
@@ -350,7 +351,7 @@ async fn replacements(
             same if running == Some(same) => Fate::Same,
             bad if refused.contains(&bad) => Fate::Refused,
             known if shadow == Some(known) => continue,
-            _ if running.is_some() && !span.is_zero() => {
+            _ if span.is_some_and(|span| !span.is_zero()) => {
                 let apart = apart(&setting);
                 match service::prepare(component.clone(), apart.clone()).await {
                     Ok(prepared) => Fate::Shadow(Box::new(prepared), apart),

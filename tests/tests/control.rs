@@ -75,7 +75,7 @@ async fn the_history_says_how_versions_came_and_went() -> Result<()> {
     replaced(&host, &guests::swap(3)?, "takes over").await?;
     let json = history(&host).await?;
     assert_eq!(words(&json), ["started", "swapped", "refused", "swapped"]);
-    assert_eq!(json["service"], "probe");
+    assert_eq!((&json["service"], &json["on_probation"]), (&json!("probe"), &json!(true)));
     let refused = &json["events"][2];
     assert!(refused["note"].as_str().is_some_and(|note| note.contains("text, not a component")), "{refused}");
     assert_eq!(refused["version"], Value::Null);

@@ -135,6 +135,7 @@ fn history(service: &str, book: &Book) -> Value {
     });
     json!({
         "service": service,
+        "on_probation": book.is_on_trial(),
         "running": book.running().map(|version| version.to_string()),
         "kept": book.former().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "refused": book.refused().iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use crate::config::{Broker, Config};
 use crate::store::{Contents, Store, StoreError};
 
+/// The directory that systemd makes for the unit that `install` writes.
+const SYSTEM: &str = "/var/lib/miqro-host";
+
 /// Opens the store.
 ///
 /// # Errors
@@ -21,11 +24,18 @@ pub fn file(config: &Config) -> PathBuf {
     config.state_file.clone().unwrap_or_else(|| directory().join(format!("{}.redb", name())))
 }
 
+/// Where a host's state file may be of which nothing is said: this user's own directory, and that of a host that systemd runs.
+pub fn directories() -> Vec<PathBuf> {
+    let mut directories = vec![directory(), PathBuf::from(SYSTEM)];
+    directories.dedup();
+    directories
+}
+
 /// Where state files are of which nothing is said: in the directory that systemd made for the service, or in the user's directory for
 /// state.
-pub fn directory() -> PathBuf {
+fn directory() -> PathBuf {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let user = || absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
     let directory = absolute("STATE_DIRECTORY").or_else(|| Some(user()?.join("miqro-host")));
-    directory.unwrap_or_else(|| PathBuf::from("/var/lib/miqro-host"))
+    directory.unwrap_or_else(|| PathBuf::from(SYSTEM))
 }

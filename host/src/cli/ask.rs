@@ -27,7 +27,7 @@ pub struct Service {
     /// The service
     #[arg(value_name = "NAME")]
     pub(super) name: String,
-    /// State file of its host [default: as the configuration says, else whichever host in the usual directory has the service]
+    /// State file of its host [default: as the configuration says, else whichever host in the usual directories has the service]
     #[arg(long, value_name = "FILE")]
     state_file: Option<PathBuf>,
 }
@@ -134,8 +134,13 @@ impl Service {
             let place = format!("on {}", socket.display());
             return Ok((vec![socket], place));
         }
-        let directory = app::state_directory();
-        Ok((sockets(&directory)?, format!("in {}", directory.display())))
+        let directories = app::state_directories();
+        let mut found = Vec::new();
+        for directory in &directories {
+            found.extend(sockets(directory)?);
+        }
+        let places: Vec<String> = directories.iter().map(|directory| directory.display().to_string()).collect();
+        Ok((found, format!("in {}", places.join(" and "))))
     }
 }
 
@@ -162,6 +167,9 @@ fn table(history: &Value) -> String {
     let list = |key: &str| history[key].as_array().into_iter().flatten().map(short).collect::<Vec<_>>().join(", ");
     let or_none = |list: String| if list.is_empty() { "none".to_owned() } else { list };
     text.push_str(&format!("\nruns: {}; kept to go back to: {}\n", short(&history["running"]), or_none(list("kept"))));
+    if history["on_probation"] == true {
+        text.push_str("it is on probation\n");
+    }
     let refused = list("refused");
     if !refused.is_empty() {
         text.push_str(&format!("not taken again until the file has other bytes: {refused}\n"));

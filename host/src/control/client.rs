@@ -61,11 +61,13 @@ fn exchange(mut stream: &UnixStream, request: &Request, patience: Duration) -> i
 /// The control sockets in `directory`, sorted.
 ///
 /// # Errors
-/// When it cannot be read; one that is not there has none.
+/// When it cannot be read; one that is not there, or is another user's, has none to ask.
 pub fn sockets(directory: &Path) -> Result<Vec<PathBuf>, AskError> {
     let failed = |source: io::Error| AskError::Io { path: directory.to_owned(), source };
     let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+            return Ok(Vec::new());
+        }
         entries => entries.map_err(failed)?,
     };
     let paths = entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed));
