@@ -72,7 +72,8 @@ async fn what_is_kept_on_disk_survives_the_host() -> Result<()> {
         let mut host = host(&broker, "contract-full", with_rule(rule, qos)).await?;
         broker.kill()?;
         host.output().wait_for("the loss", |line| line.contains(" disconnected")).await?;
-        host.output().wait_for("the write", |line| line.contains("written to the state file")).await?;
+        let written = |line: &str| line.contains("written to the state file") && !line.contains("waiting=0");
+        host.output().wait_for("the write", written).await?;
         host.kill()?;
         broker.restart().await?;
         let mut client = Client::connect(broker.port()).await?;
