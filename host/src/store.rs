@@ -254,7 +254,9 @@ fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
             warn!("which versions the services have is not kept on disk: {error}");
         }
         if outcome.is_ok() {
-            debug!(orders = batch.len(), "written to the state file");
+            // a batch says of how many changes of what waits for the broker it can be relied on
+            let waiting = batch.iter().filter(|order| matches!(order, Order::Keep(_))).count();
+            debug!(orders = batch.len(), waiting, "written to the state file");
         }
         let mut close = None;
         for order in batch {

@@ -118,5 +118,7 @@ fn kept() -> Result<u64, String> {
 fn publish(topic: &str, payload: &Value) -> Outcome {
     let options =
         PublishOptions { qos: Qos::AtLeastOnce, retain: false, global: false, only_if_changed: None, properties: None };
-    messaging::publish(topic, payload.to_string().as_bytes(), Some(&options)).map(drop).map_err(|error| error.to_string())
+    messaging::publish(topic, payload.to_string().as_bytes(), Some(&options))
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
