@@ -321,6 +321,8 @@ pub struct Limits {
     pub timers: usize,
     /// Bytes of its state, keys included.
     pub state: usize,
+    /// Values of its state.
+    pub state_keys: usize,
     /// Changes of subscriptions and timers in one call.
     pub changes: usize,
     /// Log lines in one call.
@@ -331,7 +333,7 @@ pub struct Limits {
     pub payload_rate: u64,
     /// Log lines in a second.
     pub log_rate: u64,
-    /// Bytes of state written in a second, keys included.
+    /// Bytes of state written in a second, keys included, and a KiB for each value.
     pub state_rate: u64,
     /// Changes of subscriptions and timers in a second.
     pub change_rate: u64,

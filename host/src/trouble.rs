@@ -42,6 +42,8 @@ pub enum Trouble {
     Changes,
     /// More state than `limits.state`.
     State,
+    /// More values in the state than `limits.state_keys`.
+    StateKeys,
     /// More log lines in a call than `limits.log_lines`.
     LogLines,
     /// More messages in a second than `limits.publish_rate`.
@@ -84,6 +86,7 @@ impl Trouble {
             Self::Timers => "timers",
             Self::Changes => "changes",
             Self::State => "state",
+            Self::StateKeys => "state-keys",
             Self::LogLines => "log-lines",
             Self::PublishRate => "publish-rate",
             Self::PayloadRate => "payload-rate",
@@ -126,7 +129,8 @@ impl Trouble {
             | Self::Subscriptions
             | Self::Timers
             | Self::Changes
-            | Self::State => "; this is refused to the guest",
+            | Self::State
+            | Self::StateKeys => "; this is refused to the guest",
             _ => "",
         }
     }

@@ -102,6 +102,7 @@ async fn each_limit_of_a_call_has_its_name() -> Result<()> {
         ("timers", json!({ "timers": 50 }), "timers"),
         ("resubscribe", json!({ "changes": 100 }), "changes"),
         ("state", json!({ "state": "100KiB" }), "state"),
+        ("state", json!({ "state_keys": 20 }), "state-keys"),
         ("log", json!({ "log_lines": 20 }), "log-lines"),
     ])
     .await

@@ -41,6 +41,7 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
     set(section.take("subscriptions").and_then(|given| given.number(0..=MOST)), &mut limits.subscriptions);
     set(section.take("timers").and_then(|given| given.number(0..=MOST)), &mut limits.timers);
     set(section.take("state").and_then(|given| given.size(0..=usize::MAX >> 1)), &mut limits.state);
+    set(section.take("state_keys").and_then(|given| given.number(0..=MOST)), &mut limits.state_keys);
     set(section.take("changes").and_then(|given| given.number(0..=MOST)), &mut limits.changes);
     set(section.take("log_lines").and_then(|given| given.number(0..=MOST)), &mut limits.log_lines);
     rates(&mut section, &mut limits);

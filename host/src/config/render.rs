@@ -196,6 +196,7 @@ fn limits(limits: &Limits) -> Value {
         "subscriptions": limits.subscriptions,
         "timers": limits.timers,
         "state": bytes(limits.state),
+        "state_keys": limits.state_keys,
         "changes": limits.changes,
         "log_lines": limits.log_lines,
         "publish_rate": limits.publish_rate,

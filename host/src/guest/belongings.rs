@@ -100,6 +100,11 @@ impl Values {
         self.map.range::<str, _>(from).map(|(key, _)| key).take_while(move |key| key.starts_with(prefix))
     }
 
+    /// How many values there are.
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+
     /// What all keys and values take together.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes

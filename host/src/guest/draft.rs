@@ -17,6 +17,8 @@ pub(super) struct Draft {
     added: usize,
     /// What the committed values take in whose place they come.
     replaced: usize,
+    /// How many values there are more than committed ones, as the call has left them.
+    more: isize,
 }
 
 impl Draft {
@@ -31,9 +33,16 @@ impl Draft {
         values.bytes() + self.added - self.replaced - present + key.len() + bytes
     }
 
+    /// How many values there would be if `key` had one.
+    pub(super) fn count_with(&self, values: &Values, key: &str) -> usize {
+        let present = usize::from(self.get(values, key).is_some());
+        values.len().saturating_add_signed(self.more) - present + 1
+    }
+
     /// Sets `key`, or removes it.
     pub(super) fn put(&mut self, values: &Values, key: String, value: Option<Bytes>) {
         let size = |value: &Option<Bytes>| value.as_ref().map_or(0, |value| key.len() + value.len());
+        self.more += isize::from(value.is_some()) - isize::from(self.get(values, &key).is_some());
         let committed = values.get(&key).map_or(0, |value| key.len() + value.len());
         match self.changes.get(&key) {
             Some(before) => self.added -= size(before),
@@ -84,6 +93,7 @@ mod tests {
                     map.insert(key.clone(), value.clone());
                     let size: usize = map.iter().map(|(key, value)| key.len() + value.len()).sum();
                     prop_assert_eq!(draft.size_with(&values, key, value.len()), size);
+                    prop_assert_eq!(draft.count_with(&values, key), map.len());
                 } else {
                     map.remove(key);
                 }

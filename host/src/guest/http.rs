@@ -156,7 +156,20 @@ fn tls() -> Arc<ClientConfig> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::net::IpAddr;
+
     use super::*;
+
+    #[test]
+    fn a_name_does_not_lead_to_this_machine_or_its_link() {
+        for ip in ["127.0.0.1", "::1", "169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1"] {
+            let ip: IpAddr = ip.parse().unwrap();
+            assert!(!reachable(ip, "innocent.example"), "{ip}");
+            assert!(reachable(ip, &ip.to_string()), "{ip}");
+        }
+        assert!(reachable("192.168.1.1".parse().unwrap(), "router.example"));
+        assert!(reachable("127.0.0.1".parse().unwrap(), "localhost"));
+    }
 
     #[test]
     fn a_grant_is_for_a_host_and_perhaps_a_port() {

@@ -14,6 +14,9 @@ use crate::effects::{Effects, StateChange};
 use crate::message::Message;
 use crate::trouble::Trouble;
 
+/// Bytes that a changed value counts for beside its own: what it costs at least, on disk and on the message path.
+const VALUE: usize = 1024;
+
 /// What a call came to, as far as it is limited by rates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spent {
@@ -21,7 +24,7 @@ pub struct Spent {
     pub publishes: u64,
     /// Bytes of their payloads.
     pub payload: u64,
-    /// Bytes of state written, keys included.
+    /// Bytes of state written, keys included, and a KiB for each value.
     pub state: u64,
     /// Changes of subscriptions and timers.
     pub changes: u64,
@@ -31,7 +34,7 @@ impl Spent {
     /// What these effects come to.
     pub fn of(effects: &Effects) -> Self {
         let payload: usize = effects.publishes.iter().map(|publication| publication.message.payload.len()).sum();
-        let size = |change: &StateChange| change.key.len() + change.value.as_ref().map_or(0, Bytes::len);
+        let size = |change: &StateChange| VALUE + change.key.len() + change.value.as_ref().map_or(0, Bytes::len);
         let state: usize = effects.state.iter().map(size).sum();
         Self {
             publishes: effects.publishes.len() as u64,

@@ -133,14 +133,14 @@ prop_compose! {
         (table, instances, mailbox_bytes) in (0..1_000_000usize, 1..1_000usize, 1..10_000_000_000usize),
         (publish_bytes, changes, log_lines) in (0..10_000_000_000usize, 0..1_000_000usize, 0..1_000_000usize),
         (publish_rate, log_rate, change_rate) in (1..1_000_000_000u64, 1..1_000_000_000u64, 1..1_000_000_000u64),
-        (payload_rate, state_rate) in (1..1_000_000_000_000u64, 1..1_000_000_000_000u64),
+        (payload_rate, state_rate, state_keys) in (1..1_000_000_000_000u64, 1..1_000_000_000_000u64, 0..1_000_000usize),
     ) -> Limits {
         let (backoff_min, backoff_max) = (a.min(b), a.max(b));
         let restart_window = Duration::from_secs(window);
         Limits {
             memory, call, mailbox, when_full, attempts, when_failing, restarts, restart_window, dead_letters, backoff_min, backoff_max,
             publishes, payload, subscriptions, timers, state, table, instances, mailbox_bytes, publish_bytes, changes, log_lines,
-            publish_rate, log_rate, change_rate, payload_rate, state_rate,
+            publish_rate, log_rate, change_rate, payload_rate, state_rate, state_keys,
         }
     }
 }

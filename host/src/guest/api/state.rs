@@ -21,13 +21,18 @@ impl Host for Data {
 
     fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), StateError> {
         check(&key)?;
-        let limit = self.setting.limits.state;
+        let limits = &self.setting.limits;
         let values = self.setting.belongings.values();
         let size = self.draft.size_with(&values, &key, value.len());
-        if size > limit {
-            drop(values);
-            let text = format!("the state would have {size} bytes, more than the {limit} of limits.state");
+        let count = self.draft.count_with(&values, &key);
+        if size > limits.state {
+            let text = format!("the state would have {size} bytes, more than the {} of limits.state", limits.state);
             return Err(StateError::Limit(self.beyond(Trouble::State, text)));
+        }
+        if count > limits.state_keys {
+            let text =
+                format!("the state would have {count} values, more than limits.state_keys, {}", limits.state_keys);
+            return Err(StateError::Limit(self.beyond(Trouble::StateKeys, text)));
         }
         self.draft.put(&values, key, Some(Bytes::from(value)));
         Ok(())
