@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::message::Subscription;
 use crate::offline::OfflineRule;
 use crate::signature::Key;
-use crate::topic::{BaseTopic, Filter, Topic};
+use crate::topic::{BaseTopic, Topic};
 
 mod address;
 mod availability;
@@ -41,6 +41,8 @@ mod units;
 mod yaml;
 
 pub use difference::Difference;
+pub use grants::{Directory, Grants, HttpGrant, NEEDS, SocketGrant, SocketProtocol};
+pub use limits::{Limits, WhenFailing, WhenFull};
 pub use load::{Loaded, Selection};
 pub use problem::{ConfigError, Problem};
 
@@ -278,67 +280,6 @@ pub struct Availability {
     pub offline: String,
 }
 
-/// Limits of one service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Linear memory in bytes, all memories of the component together.
-    pub memory: usize,
-    /// Table elements, all tables of the component together.
-    pub table: usize,
-    /// Core instances of the component; tables and memories too, each.
-    pub instances: usize,
-    /// How long one guest call may run.
-    pub call: Duration,
-    /// Messages that may wait.
-    pub mailbox: usize,
-    /// Bytes that waiting messages may take; one message always may.
-    pub mailbox_bytes: usize,
-    /// What happens to a message when the mailbox is full.
-    pub when_full: WhenFull,
-    /// How often a failing message or tick is tried in all.
-    pub attempts: u32,
-    /// What becomes of the messages behind one that fails.
-    pub when_failing: WhenFailing,
-    /// First wait before a restart or another attempt; doubled up to `backoff_max`, with jitter.
-    pub backoff_min: Duration,
-    /// Longest wait before a restart or another attempt.
-    pub backoff_max: Duration,
-    /// How often the guest may be started anew after faults within `restart_window`; then the service has failed.
-    pub restarts: u32,
-    /// The time in which restarts are counted.
-    pub restart_window: Duration,
-    /// Dead letters that are kept for `miqro-host replay`.
-    pub dead_letters: usize,
-    /// Publishes and requests in one call.
-    pub publishes: usize,
-    /// Bytes that the publishes and requests of one call may take.
-    pub publish_bytes: usize,
-    /// Bytes of one payload.
-    pub payload: usize,
-    /// Subscriptions in all.
-    pub subscriptions: usize,
-    /// Timers in all.
-    pub timers: usize,
-    /// Bytes of its state, keys included.
-    pub state: usize,
-    /// Values of its state.
-    pub state_keys: usize,
-    /// Changes of subscriptions and timers in one call.
-    pub changes: usize,
-    /// Log lines in one call.
-    pub log_lines: usize,
-    /// Messages in a second beyond one for each that it handled.
-    pub publish_rate: u64,
-    /// Bytes of payloads in a second beyond those of what it handled.
-    pub payload_rate: u64,
-    /// Log lines in a second.
-    pub log_rate: u64,
-    /// Bytes of state written in a second, keys included, and a KiB for each value.
-    pub state_rate: u64,
-    /// Changes of subscriptions and timers in a second.
-    pub change_rate: u64,
-}
-
 /// What is done when a new version of a service takes over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swap {
@@ -354,114 +295,6 @@ pub struct Swap {
     pub saved: usize,
     /// How long a new version handles copies of messages before it takes over; zero: not at all.
     pub shadow: Duration,
-}
-
-/// What happens to a message when the mailbox is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenFull {
-    /// The oldest waiting message is dropped and counted.
-    DropOldest,
-    /// The message is dropped and counted.
-    DropNewest,
-    /// QoS 1 and 2 messages wait unacknowledged (the broker sends no more than the receive maximum); QoS 0 messages, which
-    /// cannot be held back, are dropped and counted.
-    Unacknowledged,
-}
-
-/// What becomes of the messages of a service behind one that fails and is to be tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenFailing {
-    /// They wait, so that messages are handled in the order of their arrival.
-    InOrder,
-    /// They go on.
-    OutOfOrder,
-}
-
-/// What a service may reach outside its base topic. Nothing by default.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Grants {
-    /// Filters of topics that it may publish to.
-    pub publish: Vec<Filter>,
-    /// Filters that it may subscribe to.
-    pub subscribe: Vec<Filter>,
-    /// Directories that it sees.
-    pub directories: Vec<Directory>,
-    /// Hosts that it may send HTTP requests to.
-    pub http: Vec<HttpGrant>,
-    /// Where it may connect and send to.
-    pub sockets: Vec<SocketGrant>,
-    /// Environment variables that it sees.
-    pub environment: Vec<String>,
-}
-
-/// A directory of this machine that a service sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directory {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Under which path the guest sees it.
-    pub guest: String,
-    /// Whether the guest may change what is in it.
-    pub write: bool,
-}
-
-/// A host that a service may send HTTP requests to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpGrant {
-    /// Name or address, in lower case.
-    pub host: String,
-    /// The only port; `None`: every one.
-    pub port: Option<u16>,
-}
-
-/// Where a service may connect to, or send datagrams to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SocketGrant {
-    /// Over what.
-    pub protocol: SocketProtocol,
-    /// Name or address, in lower case.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-/// What a socket speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SocketProtocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl std::fmt::Display for SocketProtocol {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if *self == Self::Tcp { "tcp" } else { "udp" })
-    }
-}
-
-impl std::fmt::Display for SocketGrant {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { protocol, host, port } = self;
-        if host.contains(':') { write!(f, "{protocol}:[{host}]:{port}") } else { write!(f, "{protocol}:{host}:{port}") }
-    }
-}
-
-impl HttpGrant {
-    /// Whether it is for this host and port.
-    pub fn allows(&self, host: &str, port: u16) -> bool {
-        self.host == host && self.port.is_none_or(|own| own == port)
-    }
-}
-
-impl std::fmt::Display for HttpGrant {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.port {
-            None => f.write_str(&self.host),
-            Some(port) if self.host.contains(':') => write!(f, "[{}]:{port}", self.host),
-            Some(port) => write!(f, "{}:{port}", self.host),
-        }
-    }
 }
 
 impl std::fmt::Debug for Service {

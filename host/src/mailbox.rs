@@ -9,36 +9,12 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+mod delivery;
+
 use crate::config::{self, WhenFull};
-use crate::message::{Message, Outcome, Qos, Receipt, Token};
-use crate::topic::Topic;
+use crate::message::{Outcome, Qos, Token};
 
-/// A message on its way to a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
-    /// The message.
-    pub message: Message,
-    /// What to name when it is handled; `None` for QoS 0.
-    pub receipt: Option<Receipt>,
-    /// The way it has come, where that is followed.
-    pub trace: Option<Arc<Trace>>,
-}
-
-impl Delivery {
-    /// A message whose way is not followed.
-    pub fn new(message: Message, receipt: Option<Receipt>) -> Self {
-        Self { message, receipt, trace: None }
-    }
-}
-
-/// The way of a message that came of another one, which came of another one.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Trace {
-    /// The topic of the first.
-    pub origin: Topic,
-    /// How often that topic has come again.
-    pub rounds: u32,
-}
+pub use delivery::{Delivered, Delivery, Trace};
 
 /// What a service is told beside messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,18 +45,6 @@ impl From<&config::Limits> for Limits {
     fn from(limits: &config::Limits) -> Self {
         Self { messages: limits.mailbox, bytes: limits.mailbox_bytes, when_full: limits.when_full }
     }
-}
-
-/// What became of a delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "the receipt of what was dropped has to be settled"]
-pub enum Delivered {
-    /// It waits in the mailbox.
-    Taken,
-    /// It waits, and these older ones were dropped for it.
-    Replaced(Vec<Delivery>),
-    /// It was dropped.
-    Refused(Delivery),
 }
 
 /// What comes next for a service.

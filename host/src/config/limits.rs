@@ -1,10 +1,91 @@
-//! Pure: the section `limits` of a service. In: the section. Out: `Limits`. Owns nothing.
+//! Pure: what a service may hold and use. In: the section `limits`. Out: `Limits`. Owns nothing.
 
 use std::time::Duration;
 
 use super::connection::{set, span};
 use super::section::Section;
-use super::{Limits, WhenFailing, WhenFull};
+
+/// Limits of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory in bytes, all memories of the component together.
+    pub memory: usize,
+    /// Table elements, all tables of the component together.
+    pub table: usize,
+    /// Core instances of the component; tables and memories too, each.
+    pub instances: usize,
+    /// How long one guest call may run.
+    pub call: Duration,
+    /// Messages that may wait.
+    pub mailbox: usize,
+    /// Bytes that waiting messages may take; one message always may.
+    pub mailbox_bytes: usize,
+    /// What happens to a message when the mailbox is full.
+    pub when_full: WhenFull,
+    /// How often a failing message or tick is tried in all.
+    pub attempts: u32,
+    /// What becomes of the messages behind one that fails.
+    pub when_failing: WhenFailing,
+    /// First wait before a restart or another attempt; doubled up to `backoff_max`, with jitter.
+    pub backoff_min: Duration,
+    /// Longest wait before a restart or another attempt.
+    pub backoff_max: Duration,
+    /// How often the guest may be started anew after faults within `restart_window`; then the service has failed.
+    pub restarts: u32,
+    /// The time in which restarts are counted.
+    pub restart_window: Duration,
+    /// Dead letters that are kept for `miqro-host replay`.
+    pub dead_letters: usize,
+    /// Publishes and requests in one call.
+    pub publishes: usize,
+    /// Bytes that the publishes and requests of one call may take.
+    pub publish_bytes: usize,
+    /// Bytes of one payload.
+    pub payload: usize,
+    /// Subscriptions in all.
+    pub subscriptions: usize,
+    /// Timers in all.
+    pub timers: usize,
+    /// Bytes of its state, keys included.
+    pub state: usize,
+    /// Values of its state.
+    pub state_keys: usize,
+    /// Changes of subscriptions and timers in one call.
+    pub changes: usize,
+    /// Log lines in one call.
+    pub log_lines: usize,
+    /// Messages in a second beyond one for each that it handled.
+    pub publish_rate: u64,
+    /// Bytes of payloads in a second beyond those of what it handled.
+    pub payload_rate: u64,
+    /// Log lines in a second.
+    pub log_rate: u64,
+    /// Bytes of state written in a second, keys included, and a KiB for each value.
+    pub state_rate: u64,
+    /// Changes of subscriptions and timers in a second.
+    pub change_rate: u64,
+}
+
+/// What happens to a message when the mailbox is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The oldest waiting message is dropped and counted.
+    DropOldest,
+    /// The message is dropped and counted.
+    DropNewest,
+    /// QoS 1 and 2 messages wait unacknowledged (the broker sends no more than the receive maximum); QoS 0 messages, which
+    /// cannot be held back, are dropped and counted.
+    Unacknowledged,
+}
+
+/// What becomes of the messages of a service behind one that fails and is to be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFailing {
+    /// They wait, so that messages are handled in the order of their arrival.
+    InOrder,
+    /// They go on.
+    OutOfOrder,
+}
 
 /// One page of WebAssembly's linear memory.
 const PAGE: usize = 64 * 1024;

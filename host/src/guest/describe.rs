@@ -5,6 +5,7 @@ use std::fmt;
 
 use wasmtime::Engine;
 
+use crate::config::NEEDS;
 use crate::guest::component::{ComponentError, Exports};
 use crate::guest::engine::Host;
 
@@ -135,22 +136,12 @@ pub struct Contract {
     pub wasi: Vec<String>,
 }
 
-/// What a component may want to be granted: the import that lets it use that, the key below `grants`, and an example of its value.
-const GRANTS: [(&str, &str, &str); 6] = [
-    ("miqro:service/messaging", "publish", "[some/topic]"),
-    ("miqro:service/messaging", "subscribe", "['some/#']"),
-    ("wasi:filesystem", "directories", "[{path: /srv/data, guest: /data}]"),
-    ("wasi:http", "http", "[host.example]"),
-    ("wasi:sockets", "sockets", "['tcp:host.example:502']"),
-    ("wasi:cli/environment", "environment", "[NAME]"),
-];
-
 impl Contract {
     /// Lines of `miqro.yml` that would grant the service `name` what its component imports; empty when it imports nothing that needs
     /// a grant. Importing is not using: many a component imports more than it uses, because its language's library does.
     pub fn grants(&self, name: &str) -> String {
         let imports = |prefix: &str| self.miqro.iter().chain(&self.wasi).any(|import| import.starts_with(prefix));
-        let lines: String = (GRANTS.iter().filter(|(import, ..)| imports(import)))
+        let lines: String = (NEEDS.iter().filter(|(import, ..)| imports(import)))
             .map(|(import, key, example)| format!("\n      {key}: {example}  # {import}{}", condition(key)))
             .collect();
         if lines.is_empty() { lines } else { format!("services:\n  {name}:\n    grants:{lines}") }

@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use tokio::time::timeout;
 
 use super::*;
+use crate::message::{Message, Receipt};
+use crate::topic::Topic;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLICIES: [WhenFull; 3] = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Unacknowledged];

@@ -4,7 +4,7 @@
 //! Nothing of it is refused: leaving something out may be what the new version is for, what is not granted is refused to the guest
 //! when it asks for it, and whether it works all the same is what the probation is for.
 
-use crate::config::Grants;
+use crate::config::{Grants, NEEDS};
 
 /// What there is to know of a version.
 #[derive(Debug, Clone, Default)]
@@ -16,14 +16,6 @@ pub struct Profile {
     /// The filters that it has subscribed to itself.
     pub filters: Vec<String>,
 }
-
-/// Imports that need a grant, by how their names begin, and the key of the grant.
-const NEEDS: [(&str, &str); 4] = [
-    ("wasi:http/outgoing-handler", "http"),
-    ("wasi:filesystem/", "directories"),
-    ("wasi:sockets/", "sockets"),
-    ("wasi:cli/environment", "environment"),
-];
 
 /// What there is to say when `new` takes the place of `old` in the service `name`.
 pub fn differences(name: &str, old: &Profile, new: &Profile, grants: &Grants) -> Vec<String> {
@@ -39,9 +31,10 @@ pub fn differences(name: &str, old: &Profile, new: &Profile, grants: &Grants) ->
     if !gone.is_empty() {
         lines.push(format!("the new version no longer subscribes to {}", gone.join(", ")));
     }
-    for (begins, key) in NEEDS {
+    // messaging needs a grant for other services' topics only, and says so when it does
+    for (begins, key, _) in NEEDS.into_iter().filter(|(import, ..)| import.starts_with("wasi:")) {
         let imports = |profile: &Profile| profile.imports.iter().any(|import| import.starts_with(begins));
-        if imports(new) && !imports(old) && !granted(grants, key) {
+        if imports(new) && !imports(old) && !grants.has(key) {
             lines.push(format!("the new version imports {begins}, for which services.{name}.grants.{key} has nothing"));
         }
     }
@@ -52,15 +45,6 @@ fn missing<'a, T: AsRef<str> + PartialEq>(old: &'a [T], new: &[T]) -> Vec<&'a st
     let mut gone: Vec<&str> = old.iter().filter(|one| !new.contains(one)).map(AsRef::as_ref).collect();
     gone.sort_unstable();
     gone
-}
-
-fn granted(grants: &Grants, key: &str) -> bool {
-    match key {
-        "http" => !grants.http.is_empty(),
-        "directories" => !grants.directories.is_empty(),
-        "environment" => !grants.environment.is_empty(),
-        _ => false,
-    }
 }
 
 #[cfg(test)]
@@ -83,8 +67,8 @@ mod tests {
                 "the new version no longer exports save",
                 "the new version has no load: what the former one saves is not handed over",
                 "the new version no longer subscribes to s/a, s/b",
-                "the new version imports wasi:http/outgoing-handler, for which services.it.grants.http has nothing",
-                "the new version imports wasi:filesystem/, for which services.it.grants.directories has nothing",
+                "the new version imports wasi:http, for which services.it.grants.http has nothing",
+                "the new version imports wasi:filesystem, for which services.it.grants.directories has nothing",
             ]
         );
     }
