@@ -1,8 +1,11 @@
 //! What becomes of messages while the broker is away, as the rules of `offline` say, and what is left out because nothing changed.
 
+use std::time::Duration;
+
 use anyhow::Result;
-use miqro_tests::{Client, Host, Mosquitto};
+use miqro_tests::{Client, Deadline, Host, Mosquitto};
 use serde_json::{Value, json};
+use tokio::time::interval;
 
 async fn host(broker: &Mosquitto, guest: &str, section: Value) -> Result<Host> {
     Host::on(broker.port()).top("log_level", json!("DEBUG")).service("it", guest, section).start().await
@@ -34,9 +37,17 @@ async fn after_the_loss(section: Value) -> Result<Vec<String>> {
     host.output().wait_from(known, "the connection", |line| line.contains("connected to")).await?;
     let mut watcher = Client::connect(broker.port()).await?;
     watcher.subscribe("service/it/value", 1).await?;
-    // the answer to a command comes after everything that waited
-    client.publish("service/it/command", json!({ "get": "x" }).to_string()).await?;
-    watcher.next().await?;
+    // the answer to a command comes after everything that waited; the first one may come before the host has subscribed
+    let mut again = interval(Duration::from_millis(50));
+    let answered = async {
+        loop {
+            tokio::select! {
+                _ = again.tick() => client.publish("service/it/command", json!({ "get": "x" }).to_string()).await?,
+                answer = watcher.next() => return answer,
+            }
+        }
+    };
+    Deadline::new().wait("the answer to a command", answered).await??;
     Ok(client.pending().await?.into_iter().map(|message| message.text()).collect())
 }
 
