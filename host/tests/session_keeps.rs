@@ -16,6 +16,7 @@ both_versions!(connect_says_everything_that_is_configured, |version| async move 
     let rig = Rig::with(version, |connection| {
         connection.credentials = Some(Credentials { username: "me".to_owned(), password: Some("secret".to_owned()) });
         connection.keepalive = Duration::from_secs(33);
+        (connection.receive_maximum, connection.max_packet_size) = (17, 70_000);
     })
     .await;
     let mut peer = rig.broker.accept().await;
@@ -23,6 +24,7 @@ both_versions!(connect_says_everything_that_is_configured, |version| async move 
         client_id: "rig".to_owned(),
         clean_start: false,
         keepalive: 33,
+        limits: (version == Protocol::V5).then_some((17, 70_000)),
         will: Some("will".to_owned()),
         login: Some(("me".to_owned(), "secret".to_owned())),
     };

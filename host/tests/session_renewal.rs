@@ -27,6 +27,7 @@ both_versions!(new_settings_end_the_connection_cleanly_and_keep_the_session, |ve
         client_id: "rig".to_owned(),
         clean_start: false,
         keepalive: 7,
+        limits: (version == Protocol::V5).then_some((64, 1 << 20)),
         will: Some("will".to_owned()),
         login: Some(("me".to_owned(), "secret".to_owned())),
     };

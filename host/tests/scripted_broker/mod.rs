@@ -27,6 +27,8 @@ pub enum Seen {
         client_id: String,
         clean_start: bool,
         keepalive: u16,
+        /// Receive maximum and maximum packet size; 3.1.1 has none.
+        limits: Option<(u16, u32)>,
         will: Option<String>,
         login: Option<(String, String)>,
     },
@@ -273,6 +275,9 @@ fn seen_v5(packet: v5::Packet) -> Seen {
             client_id: connect.client_id,
             clean_start: connect.clean_start,
             keepalive: connect.keep_alive,
+            limits: connect
+                .properties
+                .and_then(|properties| Some((properties.receive_maximum?, properties.max_packet_size?))),
             will: will.map(|will| text(&will.topic)),
             login: login.map(|login| (login.username, login.password)),
         },
@@ -309,6 +314,7 @@ fn seen_v4(packet: v4::Packet) -> Seen {
             client_id: connect.client_id,
             clean_start: connect.clean_session,
             keepalive: connect.keep_alive,
+            limits: None,
             will: connect.last_will.map(|will| will.topic),
             login: connect.login.map(|login| (login.username, login.password)),
         },
