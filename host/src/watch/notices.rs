@@ -6,13 +6,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tracing::warn;
 
-/// Device and inode: another directory may have come into the place of one.
-type Identity = (u64, u64);
+/// Device, inode and time of birth, where the file system has one: another directory may have come into the place of one, and may have
+/// been given the number of the one that was deleted.
+type Identity = (u64, u64, Option<SystemTime>);
 
 /// Watches directories as far as the operating system does.
 pub(super) struct Notices {
@@ -100,5 +101,5 @@ impl Notices {
 
 fn identity(directory: &Path) -> Option<Identity> {
     let metadata = fs::metadata(directory).ok()?;
-    Some((metadata.dev(), metadata.ino()))
+    Some((metadata.dev(), metadata.ino(), metadata.created().ok()))
 }

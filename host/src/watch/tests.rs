@@ -133,6 +133,28 @@ async fn a_directory_that_is_deleted_and_made_again_is_watched() {
     }
 }
 
+/// Deleted and made again faster than anybody looks, so that the new directory may have the former one's number.
+#[tokio::test]
+async fn a_directory_that_is_made_again_at_once_is_watched() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("guests");
+    let (file, mut watch) = watched(&directory);
+    for round in 0..10 {
+        fs::remove_dir_all(&directory).unwrap();
+        fs::create_dir(&directory).unwrap();
+        fs::write(&file, format!("made again {round}")).unwrap();
+        loop {
+            // an empty file may have been seen first
+            assert_eq!(changed(&mut watch).await, file);
+            if watch.changed.is_empty() {
+                break;
+            }
+        }
+        fs::write(&file, format!("rewritten in place {round}")).unwrap();
+        assert_eq!(changed(&mut watch).await, file);
+    }
+}
+
 /// What is written through another name of the file, in another directory, is told to nobody who watches this one: as on a file
 /// system in the network when another machine writes.
 #[tokio::test]
