@@ -11,6 +11,7 @@ mod filters;
 pub mod trie;
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use crate::mailbox::{self, Delivered, Delivery};
 use crate::message::{Receipt, Subscription, SubscriptionChange};
@@ -106,6 +107,22 @@ impl Router {
         self.filters.wanted()
     }
 
+    /// A filter that some service wants, as the broker knows it.
+    pub fn number(&self, filter: &Filter) -> Option<Numbered> {
+        self.filters.number(filter)
+    }
+
+    /// The broker is asked for a filter once more, for `service` alone: the retained messages that it then sends are for those who
+    /// had it asked lately, and not for the others again.
+    pub fn ask_again(&mut self, service: ServiceId, filter: &Filter, now: Instant) -> Option<Numbered> {
+        self.filters.ask_again(service, filter, now)
+    }
+
+    /// The broker has lost the session: the retained messages that it sends are for all.
+    pub fn session_lost(&mut self) {
+        self.filters.session_lost();
+    }
+
     /// Whether a service wants messages on this topic.
     pub fn wants(&self, topic: &Topic) -> bool {
         let mut found = Vec::new();
@@ -120,6 +137,9 @@ impl Router {
     /// when so many commits name its receipt.
     pub fn route(&mut self, delivery: Delivery, ids: &[u32], settled: &mut Vec<Receipt>) -> usize {
         self.filters.takers(delivery.message.topic.as_str(), ids, &mut self.found);
+        if delivery.message.retain {
+            self.found.retain(|found| self.filters.expects(found));
+        }
         let mut taken = 0;
         let Some((last, others)) = self.found.split_last() else { return taken };
         for other in others {

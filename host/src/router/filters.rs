@@ -2,6 +2,7 @@
 //! services that take a copy; the difference to send. Owns the trie, the entries and the subscription identifiers.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use super::trie::Trie;
 use super::{Numbered, ServiceId};
@@ -13,6 +14,9 @@ const MAX_ID: u32 = 268_435_455;
 
 /// Identifiers of filters that went, kept to recognise copies that were already under way.
 const REMEMBERED: usize = 1024;
+
+/// So long after a filter was asked for once more its retained messages may come.
+const ANSWERED: Duration = Duration::from_secs(10);
 
 /// A subscription identifier: 1 to 268,435,455. Made from the filter's text, so that it means the same filter after a
 /// restart, when the broker delivers what it queued meanwhile.
@@ -44,6 +48,8 @@ pub struct Filters {
     /// Entries that changed since the last difference.
     touched: Vec<usize>,
     retired: VecDeque<u32>,
+    /// For whom a filter was asked for once more, and when.
+    asking: HashMap<u32, Vec<(ServiceId, Instant)>>,
     clock: u64,
 }
 
@@ -123,6 +129,32 @@ impl Filters {
     pub fn wanted(&self) -> Vec<Numbered> {
         let entries = self.entries.iter().flatten();
         entries.filter_map(|entry| entry.wanted().map(|qos| entry.numbered(qos))).collect()
+    }
+
+    /// A filter that some service wants.
+    pub fn number(&self, filter: &Filter) -> Option<Numbered> {
+        let entry = self.entries[*self.by_filter.get(filter)?].as_ref()?;
+        entry.wanted().map(|qos| entry.numbered(qos))
+    }
+
+    /// The filter is asked for once more, for the sake of `service`.
+    pub fn ask_again(&mut self, service: ServiceId, filter: &Filter, now: Instant) -> Option<Numbered> {
+        let numbered = self.number(filter)?;
+        let asking = self.asking.entry(numbered.id.0).or_default();
+        asking.retain(|(_, at)| now.saturating_duration_since(*at) < ANSWERED);
+        asking.push((service, now));
+        Some(numbered)
+    }
+
+    /// Whether a retained message that was found so is for the service.
+    pub fn expects(&self, found: &Match) -> bool {
+        let asking = self.asking.get(&found.id);
+        asking.is_none_or(|asking| asking.iter().any(|(service, _)| *service == found.service))
+    }
+
+    /// From now on retained messages are for all.
+    pub fn session_lost(&mut self) {
+        self.asking.clear();
     }
 
     /// Notes whether the broker granted a filter.
@@ -211,6 +243,7 @@ impl Filters {
         let Some(entry) = self.entries[index].take() else { return };
         self.trie.remove(entry.filter.pattern(), &index);
         self.ids.remove(&entry.id);
+        self.asking.remove(&entry.id.0);
         self.by_filter.remove(&entry.filter);
         self.free.push(index);
         if self.retired.len() == REMEMBERED {

@@ -67,8 +67,8 @@ mod tests {
                 "the new version no longer exports save",
                 "the new version has no load: what the former one saves is not handed over",
                 "the new version no longer subscribes to s/a, s/b",
-                "the new version imports wasi:http, for which services.it.grants.http has nothing",
                 "the new version imports wasi:filesystem, for which services.it.grants.directories has nothing",
+                "the new version imports wasi:http, for which services.it.grants.http has nothing",
             ]
         );
     }

@@ -117,20 +117,26 @@ impl Desk {
             self.state.settled(receipt);
         }
         if !difference.unsubscribe.is_empty() {
-            self.retained.ended(&difference.unsubscribe, |topic| self.router.wants(topic));
+            self.retained.ended(|topic| self.router.wants(topic));
         }
-        difference.subscribe.iter().for_each(|numbered| self.retained.asked(numbered, now()));
         if !(difference.subscribe.is_empty() && difference.unsubscribe.is_empty()) {
             self.state.change(difference.subscribe.into_iter().map(wanted).collect(), difference.unsubscribe);
         }
     }
 
-    /// Gives a service the retained messages of those of its new subscriptions that the broker has already.
+    /// Gives a service the retained messages of those of its new subscriptions that the broker has already: those that are known, or
+    /// else the broker is asked to send them again.
     fn tell_retained(&mut self, service: ServiceId, new: &[&Subscription], difference: &Difference) {
         let asked = |one: &&&Subscription| difference.subscribe.iter().any(|n| n.subscription.filter == one.filter);
-        let known: Vec<_> = new.iter().filter(|one| !asked(one)).copied().collect();
+        let present: Vec<_> = new.iter().filter(|one| !asked(one)).copied().collect();
+        let (certain, others): (Vec<_>, Vec<_>) = present.into_iter().partition(|one| {
+            self.router.number(&one.filter).is_some_and(|numbered| self.retained.is_certain(numbered.id.0))
+        });
+        for numbered in others.iter().filter_map(|one| self.router.ask_again(service, &one.filter, now())) {
+            self.state.ask_again(wanted(numbered));
+        }
         let Some(mailbox) = self.router.mailbox(service) else { return };
-        for message in self.retained.values(&known) {
+        for message in self.retained.values(&certain) {
             if let Delivered::Replaced(older) = mailbox.deliver(Delivery::new(message, None)) {
                 self.settled.extend(older.into_iter().filter_map(|one| one.receipt));
             }
@@ -152,8 +158,8 @@ impl Desk {
         self.connected = true;
         if !ack.session_present {
             self.retained.session_lost();
+            self.router.session_lost();
         }
-        self.router.subscriptions().iter().for_each(|numbered| self.retained.asked(numbered, now()));
         self.state.connected(ack, self.router.subscriptions().into_iter().map(wanted).collect());
         self.state.committed(None, self.announced.values().cloned().map(Publication::from).collect());
         self.tell_all(&Notice::Connected { session_present: ack.session_present });
@@ -191,9 +197,9 @@ impl Desk {
 
     /// A packet of the broker, other than DISCONNECT.
     pub fn received(&mut self, packet: Incoming) -> Result<(), Violation> {
-        let Some(mut arrival) = self.state.received(packet)? else { return Ok(()) };
+        let Some(arrival) = self.state.received(packet)? else { return Ok(()) };
         let ids = arrival.subscription_ids.as_slice();
-        self.retained.arrived(&mut arrival.message, ids, self.state.protocol(), now);
+        self.retained.arrived(&arrival.message, ids);
         let trace = self.loops.arrived(&arrival.message.topic, &arrival.message.payload);
         let delivery = Delivery { message: arrival.message, receipt: arrival.receipt, trace };
         let services = self.router.route(delivery, ids, &mut self.settled);
@@ -208,11 +214,6 @@ impl Desk {
 
     /// Tells the router and the log what happened.
     pub fn report(&mut self) {
-        if self.retained.take_overflowed() {
-            warn!(
-                "the broker keeps more than is kept here: a service that is replaced does not get all retained messages again"
-            );
-        }
         if !self.state.has_news() {
             return;
         }

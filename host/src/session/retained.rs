@@ -1,21 +1,14 @@
-//! Pure: what the broker keeps for the topics that services are subscribed to. In: subscriptions, messages that arrive. Out: the last
-//! values, for a service that comes to a subscription which the broker has already; which messages are from before a subscription.
-//! Owns the values, bounded in bytes.
+//! Pure: what the broker keeps for the topics that services are subscribed to. In: messages that arrive. Out: the values, for a service
+//! that comes to a subscription which the broker has already, as long as they are certain. Owns the values, bounded in bytes.
 //!
-//! With MQTT 5 the broker says of each message whether it keeps it (retain as published, section 3.8.3.1), so values are exact. What is
-//! from before a subscription comes soon after it was asked for, once for each topic. In 3.1.1 only messages from before a
-//! subscription are marked: a topic that had one is taken to have the last message that came on it.
+//! A message from before a subscription is marked (retain), one that comes later is not, whether the broker keeps it or not. So the
+//! values of a subscription are certain until a message without the mark comes for it; from then on the broker has to be asked.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
 
-use crate::config::Protocol;
 use crate::message::{Message, Subscription};
-use crate::router::Numbered;
-use crate::topic::{Filter, Topic};
+use crate::topic::Topic;
 
-/// So long after the last one another message from before a subscription may come.
-const SETTLING: Duration = Duration::from_secs(10);
 /// What all values may take together, in bytes.
 const MOST: usize = 16 * 1024 * 1024;
 
@@ -24,81 +17,52 @@ const MOST: usize = 16 * 1024 * 1024;
 pub struct Retained {
     values: HashMap<Topic, Message>,
     bytes: usize,
-    /// Subscriptions that this session was asked for.
-    asked: HashSet<Filter>,
-    /// Those for which messages from before may still come, by identifier.
-    settling: HashMap<u32, Settling>,
-    /// Whether a value was left out since that was last asked.
-    overflowed: bool,
-}
-
-#[derive(Debug)]
-struct Settling {
-    until: Instant,
-    came: HashSet<Topic>,
+    /// Identifiers of subscriptions of which not all values are certain.
+    uncertain: HashSet<u32>,
+    /// None are: a message came of which the broker did not say for which subscription, or there was no room for a value.
+    all_uncertain: bool,
 }
 
 impl Retained {
-    /// The broker is asked for a subscription.
-    pub fn asked(&mut self, subscription: &Numbered, now: Instant) {
-        if self.asked.insert(subscription.subscription.filter.clone()) {
-            self.settling.insert(subscription.id.0, Settling { until: now + SETTLING, came: HashSet::new() });
-        }
+    /// The broker has lost the session: all that it keeps comes again.
+    pub fn session_lost(&mut self) {
+        *self = Self::default();
     }
 
     /// Subscriptions have ended; `wanted` says which topics some service still wants.
-    pub fn ended(&mut self, filters: &[Filter], wanted: impl Fn(&Topic) -> bool) {
-        for filter in filters {
-            self.asked.remove(filter);
-        }
+    pub fn ended(&mut self, wanted: impl Fn(&Topic) -> bool) {
         self.values.retain(|topic, _| wanted(topic));
         self.bytes = self.values.values().map(Message::weight).sum();
     }
 
-    /// The broker has lost the session: all that it keeps comes again.
-    pub fn session_lost(&mut self) {
-        *self = Self { overflowed: self.overflowed, ..Self::default() };
-    }
-
-    /// Notes a message, and makes its retain flag say whether it is from before its subscription.
-    pub fn arrived(&mut self, message: &mut Message, ids: &[u32], protocol: Protocol, now: impl FnOnce() -> Instant) {
-        match protocol {
-            Protocol::V5 if message.retain => {
-                message.retain = self.is_from_before(&message.topic, ids, now());
-                self.keep(message);
+    /// Notes a message that came for these subscriptions.
+    pub fn arrived(&mut self, message: &Message, ids: &[u32]) {
+        if message.retain {
+            return self.keep(message);
+        }
+        self.all_uncertain |= ids.is_empty();
+        for id in ids {
+            if !self.uncertain.contains(id) {
+                self.uncertain.insert(*id);
             }
-            Protocol::V311 if message.retain || self.values.contains_key(&message.topic) => self.keep(message),
-            Protocol::V5 | Protocol::V311 => {}
         }
     }
 
-    fn is_from_before(&mut self, topic: &Topic, ids: &[u32], now: Instant) -> bool {
-        self.settling.retain(|_, settling| settling.until > now);
-        let mut before = false;
-        for (id, settling) in &mut self.settling {
-            // a broker without identifiers does not say for which one it is
-            if (ids.is_empty() || ids.contains(id)) && settling.came.insert(topic.clone()) {
-                settling.until = now + SETTLING;
-                before = true;
-            }
-        }
-        before
+    /// Whether all values of the subscription `id` are known for certain.
+    pub fn is_certain(&self, id: u32) -> bool {
+        !self.all_uncertain && !self.uncertain.contains(&id)
     }
 
     fn keep(&mut self, message: &Message) {
         if let Some(old) = self.values.remove(&message.topic) {
             self.bytes -= old.weight();
         }
-        // an empty payload takes the value away (MQTT 5, section 3.3.1.3)
-        if message.payload.is_empty() {
-            return;
-        }
         if self.bytes + message.weight() > MOST {
-            self.overflowed = true;
+            self.all_uncertain = true;
             return;
         }
         self.bytes += message.weight();
-        let value = Message { retain: true, dup: false, ..message.clone() };
+        let value = Message { dup: false, ..message.clone() };
         self.values.insert(message.topic.clone(), value);
     }
 
@@ -111,11 +75,6 @@ impl Retained {
             Some(Message { qos, ..value.clone() })
         })
     }
-
-    /// Whether a value was left out for want of room since the last call.
-    pub const fn take_overflowed(&mut self) -> bool {
-        std::mem::replace(&mut self.overflowed, false)
-    }
 }
 
 #[cfg(test)]
@@ -124,30 +83,15 @@ mod tests {
 
     use super::*;
     use crate::message::Qos;
-    use crate::router::SubscriptionId;
+    use crate::topic::Filter;
 
     fn message(topic: &str, payload: &str, retain: bool) -> Message {
         Message::new(Topic::new(topic).unwrap(), payload.to_owned(), Qos::AtLeastOnce, retain)
     }
 
-    fn subscription(filter: &str, qos: Qos) -> Subscription {
-        Subscription { filter: Filter::new(filter).unwrap(), qos }
-    }
-
-    fn numbered(id: u32) -> Numbered {
-        let subscription = subscription(&format!("filter/{id}"), Qos::AtLeastOnce);
-        Numbered { subscription, id: SubscriptionId(id) }
-    }
-
-    /// Whether the message counts as one from before.
-    fn comes(retained: &mut Retained, text: (&str, &str, bool), id: u32, protocol: Protocol, now: Instant) -> bool {
-        let mut message = message(text.0, text.1, text.2);
-        retained.arrived(&mut message, &[id], protocol, || now);
-        message.retain
-    }
-
     fn values(retained: &Retained, filters: &[&str]) -> Vec<(String, String)> {
-        let all: Vec<_> = filters.iter().map(|filter| subscription(filter, Qos::AtMostOnce)).collect();
+        let subscription = |filter: &&str| Subscription { filter: Filter::new(filter).unwrap(), qos: Qos::AtMostOnce };
+        let all: Vec<_> = filters.iter().map(subscription).collect();
         let all: Vec<_> = all.iter().collect();
         let shown = |message: Message| {
             assert!(message.retain && message.qos == Qos::AtMostOnce);
@@ -163,66 +107,39 @@ mod tests {
     }
 
     #[test]
-    fn with_mqtt_5_values_are_what_the_broker_keeps() {
-        let (mut retained, now) = (Retained::default(), Instant::now());
-        retained.asked(&numbered(1), now);
-        let mut comes = |text, id, now| comes(&mut retained, text, id, Protocol::V5, now);
-        assert!(comes(("a/x", "1", true), 1, now), "from before");
-        assert!(!comes(("a/x", "2", true), 1, now), "kept while we are subscribed");
-        assert!(!comes(("a/x", "3", false), 1, now), "not kept");
-        assert!(!comes(("a/late", "1", true), 1, now + 2 * SETTLING), "long after the subscription");
-        assert!(!comes(("a/gone", "1", true), 1, now + 2 * SETTLING));
-        assert!(!comes(("a/gone", "", true), 1, now + 2 * SETTLING));
-        assert_eq!(values(&retained, &["a/#", "+/x"]), [pair("a/late", "1"), pair("a/x", "2")]);
-        assert!(values(&retained, &["$share/g/a/#", "b"]).is_empty());
-    }
-
-    #[test]
-    fn each_subscription_has_its_own_messages_from_before() {
-        let (mut retained, now) = (Retained::default(), Instant::now());
-        retained.asked(&numbered(1), now);
-        assert!(comes(&mut retained, ("a", "1", true), 1, Protocol::V5, now));
-        retained.asked(&numbered(2), now);
-        assert!(comes(&mut retained, ("a", "1", true), 2, Protocol::V5, now));
-        // asked for again, the broker does not send them again
-        retained.asked(&numbered(2), now + SETTLING);
-        assert!(!comes(&mut retained, ("b", "1", true), 2, Protocol::V5, now + 2 * SETTLING));
+    fn values_are_certain_until_something_else_comes() {
+        let mut retained = Retained::default();
+        retained.arrived(&message("a/x", "1", true), &[1]);
+        retained.arrived(&message("a/y", "2", true), &[1]);
+        retained.arrived(&message("b", "3", true), &[2]);
+        assert_eq!(values(&retained, &["a/#", "+/x"]), [pair("a/x", "1"), pair("a/y", "2")]);
+        assert!(values(&retained, &["$share/g/a/#", "c"]).is_empty());
+        retained.arrived(&message("a/x", "4", false), &[1]);
+        assert_eq!((retained.is_certain(1), retained.is_certain(2)), (false, true));
+        retained.arrived(&message("a/x", "4", false), &[]);
+        assert!(!retained.is_certain(2), "for which one is not said");
         retained.session_lost();
-        assert!(values(&retained, &["#"]).is_empty());
-        retained.asked(&numbered(2), now + 2 * SETTLING);
-        assert!(comes(&mut retained, ("b", "1", true), 2, Protocol::V5, now + 2 * SETTLING));
-    }
-
-    #[test]
-    fn in_3_1_1_the_last_message_of_a_topic_that_had_a_value_counts() {
-        let (mut retained, now) = (Retained::default(), Instant::now());
-        let mut comes = |text| comes(&mut retained, text, 1, Protocol::V311, now);
-        assert!(comes(("a", "1", true)));
-        assert!(!comes(("a", "2", false)));
-        assert!(!comes(("b", "1", false)));
-        assert_eq!(values(&retained, &["#"]), [pair("a", "2")]);
+        assert!(retained.is_certain(1) && values(&retained, &["#"]).is_empty());
     }
 
     #[test]
     fn values_that_nobody_wants_any_more_go() {
-        let (mut retained, now) = (Retained::default(), Instant::now());
-        retained.asked(&numbered(1), now);
+        let mut retained = Retained::default();
         for topic in ["a", "b"] {
-            comes(&mut retained, (topic, "1", true), 1, Protocol::V5, now);
+            retained.arrived(&message(topic, "1", true), &[1]);
         }
-        retained.ended(&[numbered(1).subscription.filter], |topic| topic.as_str() == "b");
+        retained.ended(|topic| topic.as_str() == "b");
         assert_eq!(values(&retained, &["#"]), [pair("b", "1")]);
-        assert!(!retained.take_overflowed());
     }
 
     #[test]
-    fn too_much_is_left_out_and_said() {
-        let (mut retained, now) = (Retained::default(), Instant::now());
+    fn where_there_is_no_room_nothing_is_certain() {
+        let mut retained = Retained::default();
         for number in 0..3 {
-            let payload = "x".repeat(MOST / 2 - 1_000);
-            comes(&mut retained, (&number.to_string(), &payload, true), 1, Protocol::V5, now);
+            assert!(retained.is_certain(1));
+            retained.arrived(&message(&number.to_string(), &"x".repeat(MOST / 2 - 1_000), true), &[1]);
         }
         assert_eq!(values(&retained, &["#"]).len(), 2);
-        assert!(retained.take_overflowed() && !retained.take_overflowed());
+        assert!(!retained.is_certain(1));
     }
 }

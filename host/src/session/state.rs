@@ -207,6 +207,12 @@ impl State {
         }
     }
 
+    /// Asks for a subscription once more, so that the broker sends its retained messages again.
+    pub fn ask_again(&mut self, wanted: Wanted) {
+        self.requests.forget(&wanted.subscription.filter);
+        self.change(vec![wanted], Vec::new());
+    }
+
     /// PINGREQ is due.
     pub const fn ping(&mut self) {
         self.ping = true;

@@ -118,8 +118,8 @@ fn subscribe(request: &Subscribe) -> mqtt::Subscribe {
         path: subscription.filter.to_string(),
         qos: qos(subscription.qos),
         nolocal: false,
-        // what the broker keeps is known of every message, and `session::retained` tells which is from before
-        preserve_retain: true,
+        // so that retain says of a message that it is from before the subscription
+        preserve_retain: false,
         retain_forward_rule: retain_forward_rule.clone(),
     });
     let id = request.subscription_id.map(|id| id as usize);

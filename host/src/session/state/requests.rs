@@ -95,6 +95,11 @@ impl Requests {
         self.subscribe(asked, server, events);
     }
 
+    /// The next time that the filter is asked for, it is as if for the first.
+    pub fn forget(&mut self, filter: &Filter) {
+        self.confirmed.remove(filter);
+    }
+
     /// Asks for subscriptions on the connection that is there.
     pub fn subscribe(&mut self, wanted: Vec<Wanted>, server: &Server, events: &mut Vec<Event>) {
         // a broker that has kept the session from an earlier process may have the subscription; the services of this one know
