@@ -88,6 +88,18 @@ impl Message {
         Self { topic, payload: payload.into(), qos, retain, dup: false, properties: None }
     }
 
+    /// The same in memory of its own, for what is kept long: a message from the broker shares the buffer into which it was read, and
+    /// keeps all of that.
+    pub fn detached(&self) -> Self {
+        let mut own =
+            Self { topic: self.topic.detached(), payload: Bytes::copy_from_slice(&self.payload), ..self.clone() };
+        if let Some(properties) = &mut own.properties {
+            properties.response_topic = properties.response_topic.as_ref().map(Topic::detached);
+            properties.correlation_data = properties.correlation_data.as_deref().map(Bytes::copy_from_slice);
+        }
+        own
+    }
+
     /// Roughly the memory that the message holds, in bytes: what queues are bounded by.
     pub fn weight(&self) -> usize {
         let properties = self.properties.as_ref().map_or(0, |p| {

@@ -54,6 +54,11 @@ impl Topic {
         Ok(Self(text))
     }
 
+    /// The same in memory of its own.
+    pub fn detached(&self) -> Self {
+        Self(ByteString::from(self.0.to_string()))
+    }
+
     /// Where Home Assistant looks for announcements unless it is told otherwise: `homeassistant`.
     pub fn home_assistant() -> Self {
         Self(ByteString::from_static("homeassistant"))

@@ -62,8 +62,8 @@ impl Retained {
             return;
         }
         self.bytes += message.weight();
-        let value = Message { dup: false, ..message.clone() };
-        self.values.insert(message.topic.clone(), value);
+        let value = Message { dup: false, ..message.detached() };
+        self.values.insert(value.topic.clone(), value);
     }
 
     /// The values for a service that has come to these subscriptions, each topic once. The broker sends none for shared ones.

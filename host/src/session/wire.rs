@@ -13,8 +13,11 @@ use super::codec::{Batch, Codec, CodecError, needed};
 use super::link::Stream;
 use super::packet::{Incoming, Outgoing};
 
-/// How much is read at once: some hundred small messages, so that no mailbox overflows from one read.
+/// How much is read into one buffer, and so at once: some hundred small messages, so that no mailbox overflows from one read. Messages
+/// keep the buffer that they came in, so it is filled before another is begun: else one of a few bytes that waits would keep all of it.
 const READ: usize = 32 * 1024;
+/// With less room than this left, another buffer is begun.
+const LEAST: usize = 4 * 1024;
 /// No more is encoded while so much is not written.
 const WRITE: usize = 256 * 1024;
 
@@ -93,7 +96,10 @@ impl Wire {
     pub fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let missing = needed(&self.input).saturating_sub(self.input.len());
         // doubling at most: what a length announces is not trusted with memory before it comes
-        self.input.reserve(missing.min(self.input.len()).max(READ));
+        let wanted = missing.min(self.input.len());
+        if self.input.capacity() - self.input.len() < wanted.max(LEAST) {
+            self.input.reserve(wanted.max(READ));
+        }
         let read = pin!(self.stream.read_buf(&mut self.input));
         match ready!(read.poll(context))? {
             0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),

@@ -91,6 +91,7 @@ impl Task {
             Ok(first) => {
                 for (number, delivery) in (first..).zip(&mut deliveries) {
                     let arrived = delivery.receipt.replace(Receipt::Kept(number));
+                    delivery.message = delivery.message.detached();
                     self.settle(arrived).await;
                 }
                 (deliveries, true)

@@ -171,8 +171,17 @@ impl Task {
 
     /// Waits (`None`: for a command only), but obeys at once; a command cuts the wait short. What comes meanwhile is set aside.
     pub(super) async fn pause(&mut self, wait: Option<Duration>) -> Flow {
+        let room = self.room_aside();
+        self.wait(wait, room).await
+    }
+
+    /// As `pause`, but what comes meanwhile stays where it is: the service is slow, and has not failed.
+    pub(super) async fn slow_down(&mut self, wait: Duration) -> Flow {
+        self.wait(Some(wait), 0).await
+    }
+
+    async fn wait(&mut self, wait: Option<Duration>, mut room: usize) -> Flow {
         let end = wait.map(|wait| Instant::now() + wait);
-        let mut room = self.room_aside();
         loop {
             tokio::select! {
                 command = self.commands.recv() => {
