@@ -39,6 +39,8 @@ async fn a_changed_section_reaches_its_service_and_no_other() -> Result<()> {
     host.reconfigured(&config).await?;
     section(&mut client, "a", "colour", "blue").await?;
     let output = host.output();
+    // the answer may be here before the line is
+    output.says(0, "runs with its new configuration").await?;
     assert_eq!(output.count("changed: services.a.colour: \"red\" -> \"blue\""), 1, "{}", output.told("difference"));
     assert_eq!(output.count("runs with its new configuration"), 1, "{}", output.told("changes"));
     assert_eq!(output.count("connected to"), 2, "{}", output.told("connections"));
