@@ -8,6 +8,7 @@ use std::time::Duration;
 use contract_kit::bindings::miqro::service::state;
 use contract_kit::log::{Level, log};
 use contract_kit::messaging::{self, PublishOptions, Qos};
+use contract_kit::ruin::{allocate, recurse, spin};
 use contract_kit::{Guest, Outcome, publish, section, subscribe, text, timers};
 
 struct Hostile;
@@ -76,24 +77,4 @@ fn keep(values: usize, bytes: usize) {
 
 fn global() -> PublishOptions {
     PublishOptions { qos: Qos::AtMostOnce, retain: false, global: true, only_if_changed: None, properties: None }
-}
-
-fn spin() -> ! {
-    loop {
-        black_box(0);
-    }
-}
-
-/// Takes memory until there is none.
-fn allocate() -> ! {
-    let mut taken = Vec::new();
-    loop {
-        taken.push(black_box(vec![1u8; 1 << 20]));
-    }
-}
-
-/// Uses up the stack of calls, not the one in memory: it keeps nothing there.
-fn recurse(depth: u64) -> u64 {
-    let next: fn(u64) -> u64 = black_box(recurse);
-    next(depth + 1) ^ depth
 }

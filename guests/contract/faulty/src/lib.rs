@@ -1,8 +1,7 @@
 //! Fails as told. In: on `work`, with how it shall fail as payload. Out: before failing it publishes `lost` (which must not
 //! arrive); for a payload that names no failure, `worked`. Owns nothing.
 
-use std::hint::black_box;
-
+use contract_kit::ruin::{allocate, recurse, spin};
 use contract_kit::{Guest, Outcome, publish, subscribe, timers};
 
 struct Faulty;
@@ -37,24 +36,4 @@ impl Guest for Faulty {
     fn stop() -> Outcome {
         Ok(())
     }
-}
-
-fn spin() -> ! {
-    loop {
-        black_box(0);
-    }
-}
-
-/// Takes memory until there is none.
-fn allocate() -> ! {
-    let mut taken = Vec::new();
-    loop {
-        taken.push(black_box(vec![1u8; 1 << 20]));
-    }
-}
-
-/// Uses up the stack of calls, not the one in memory: it keeps nothing there.
-fn recurse(depth: u64) -> u64 {
-    let next: fn(u64) -> u64 = black_box(recurse);
-    next(depth + 1) ^ depth
 }

@@ -11,6 +11,8 @@ pub mod bindings {
     });
 }
 
+pub mod ruin;
+
 pub use bindings::miqro::service::{config, log, messaging, timers};
 pub use bindings::{Guest, service};
 pub use serde_json::{Value, json};
