@@ -106,7 +106,7 @@ fn letter(letter: &Letter) -> Value {
         "reason": reason,
         "attempts": attempts,
         "version": component,
-        "at": utc(at.saturating_mul(1_000)),
+        "at": utc(*at),
     })
 }
 

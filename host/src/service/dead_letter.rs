@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::versions::Version;
 use crate::config::Protocol;
 use crate::message::{Message, Qos};
 use crate::topic::Topic;
@@ -25,7 +26,7 @@ pub struct Verdict<'a> {
     /// How often it was tried.
     pub attempts: u32,
     /// SHA-256 of the component.
-    pub component: Option<[u8; 32]>,
+    pub component: Option<Version>,
 }
 
 /// The dead letter of `message`.
@@ -53,7 +54,7 @@ fn facts(message: &Message, verdict: Verdict<'_>) -> Vec<(String, String)> {
         ("reason", cut(reason).to_owned()),
         ("attempts", attempts.to_string()),
     ];
-    facts.extend(component.map(|hash| ("component", hexadecimal(&hash))));
+    facts.extend(component.map(|version| ("component", version.to_string())));
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
@@ -70,7 +71,7 @@ fn envelope(message: &Message, verdict: Verdict<'_>) -> Value {
 }
 
 /// Two digits a byte.
-pub fn hexadecimal(bytes: &[u8]) -> String {
+fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // writing to a String cannot fail
         let _ = write!(text, "{byte:02x}");
@@ -95,7 +96,8 @@ mod tests {
         let mut message = Message::new(Topic::new("home/door").unwrap(), payload, Qos::ExactlyOnce, true);
         let own = Properties { content_type: Some("x/y".to_owned()), ..Properties::default() };
         message.properties = Some(Box::new(own));
-        let verdict = Verdict { service: "it", reason: "it broke\0off", attempts: 3, component: Some([0xab; 32]) };
+        let verdict =
+            Verdict { service: "it", reason: "it broke\0off", attempts: 3, component: Some(Version::new([0xab; 32])) };
         dead_letter(Topic::new("service/it/dead-letter").unwrap(), &message, verdict, protocol)
     }
 

@@ -163,14 +163,14 @@ fn read(path: &Path) -> Result<(Database, Contents), redb::Error> {
         letters::each_aside(&table, |number, service, message| {
             contents.aside.entry(service.to_owned()).or_default().push((number, message));
         })?;
+        contents.next = table.last()?.map_or(0, |(last, _)| last.value() + 1);
     }
-    contents.next = letters::last_number(&transaction)?.map_or(0, |last| last + 1);
     drop(transaction);
     Ok((database, contents))
 }
 
 /// The table, if it was made already.
-pub(super) fn present<T>(opened: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
+fn present<T>(opened: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
     match opened {
         Ok(table) => Ok(Some(table)),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),

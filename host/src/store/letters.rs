@@ -1,18 +1,19 @@
 //! Machine: messages that the host keeps for services: set aside until they are handled, and dead letters. In: messages, why they
 //! were given up. Out: the numbers under which they are kept, and the messages again. Owns the two tables.
 
-use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::StoreError;
-use super::file::{File, present};
+use super::file::File;
 use super::record;
 use crate::message::Message;
 
 /// Acknowledged messages that are not handled, by number: the service, all but the payload as JSON, and the payload.
 pub(super) const ASIDE: TableDefinition<'_, u64, (&str, &str, &[u8])> = TableDefinition::new("aside");
-/// Messages that were given up, by service and number: all but the payload as JSON, and the payload.
+/// Messages that were given up, by service and number: all but the payload as JSON, and the payload. The numbers of a service follow
+/// one another, since old ones go first or all at once.
 const DEAD: TableDefinition<'_, (&str, u64), (&str, &[u8])> = TableDefinition::new("dead");
 
 /// A message that a service has given up.
@@ -26,7 +27,7 @@ pub struct Letter {
     pub attempts: u32,
     /// SHA-256 of the component, in hexadecimal digits.
     pub component: Option<String>,
-    /// When it was given up, in seconds since 1970.
+    /// When it was given up, in milliseconds since 1970.
     pub at: u64,
 }
 
@@ -63,15 +64,18 @@ impl Request {
                 drop(answer.send(file.within(|transaction| aside(&transaction.open_table(ASIDE)?, service))));
             }
             Self::Bury { letter, most, answer } => {
-                let number = file.numbers(1);
-                drop(answer.send(file.within(|transaction| bury(transaction, service, number, &letter, most))));
+                drop(answer.send(file.within(|transaction| bury(transaction, service, &letter, most))));
             }
             Self::Letters { answer } => {
                 let letters = file.within(|transaction| letters(&transaction.open_table(DEAD)?, service));
                 drop(answer.send(letters.map(|letters| letters.into_iter().map(|(_, letter)| letter).collect())));
             }
             Self::Exhume { answer } => {
-                drop(answer.send(file.within(|transaction| exhume(transaction, service))));
+                let dead = file.within(|transaction| letters(&transaction.open_table(DEAD)?, service));
+                drop(answer.send(dead.and_then(|dead| {
+                    let first = file.numbers(dead.len());
+                    file.within(|transaction| exhume(transaction, service, first, dead))
+                })));
             }
         }
     }
@@ -130,25 +134,20 @@ pub(super) fn each_aside(
     Ok(())
 }
 
-fn bury(
-    transaction: &WriteTransaction,
-    service: &str,
-    number: u64,
-    letter: &Letter,
-    most: usize,
-) -> Result<usize, redb::Error> {
+fn bury(transaction: &WriteTransaction, service: &str, letter: &Letter, most: usize) -> Result<usize, redb::Error> {
     let mut table = transaction.open_table(DEAD)?;
     let head = record::letter_head(letter).map_err(unwritable)?;
-    table.insert((service, number), (head.as_str(), &*letter.message.payload))?;
-    let numbers: Vec<u64> = table
-        .range((service, 0)..=(service, u64::MAX))?
-        .map(|entry| entry.map(|(key, _)| key.value().1))
-        .collect::<Result<_, _>>()?;
-    let surplus = numbers.len().saturating_sub(most);
-    for old in &numbers[..surplus] {
-        table.remove((service, *old))?;
+    let all = (service, 0)..=(service, u64::MAX);
+    let first = table.range(all.clone())?.next().transpose()?.map(|(key, _)| key.value().1);
+    let last = table.range(all)?.next_back().transpose()?.map(|(key, _)| key.value().1);
+    let own = last.map_or(0, |last| last + 1);
+    table.insert((service, own), (head.as_str(), &*letter.message.payload))?;
+    let first = first.unwrap_or(own);
+    let surplus = (own - first + 1).saturating_sub(most as u64);
+    for old in first..first + surplus {
+        table.remove((service, old))?;
     }
-    Ok(surplus)
+    Ok(surplus as usize)
 }
 
 fn letters(
@@ -167,30 +166,20 @@ fn letters(
     Ok(letters)
 }
 
-fn exhume(transaction: &WriteTransaction, service: &str) -> Result<Numbered, redb::Error> {
-    let (mut dead, mut aside) = (transaction.open_table(DEAD)?, transaction.open_table(ASIDE)?);
+fn exhume(
+    transaction: &WriteTransaction,
+    service: &str,
+    first: u64,
+    dead: Vec<(u64, Letter)>,
+) -> Result<Numbered, redb::Error> {
+    let (mut graves, mut aside) = (transaction.open_table(DEAD)?, transaction.open_table(ASIDE)?);
     let mut messages = Vec::new();
-    for (number, letter) in letters(&dead, service)? {
-        dead.remove((service, number))?;
+    for (number, (grave, letter)) in (first..).zip(dead) {
+        graves.remove((service, grave))?;
         put(&mut aside, service, number, &letter.message)?;
         messages.push((number, letter.message));
     }
     Ok(messages)
-}
-
-/// The largest number that is in use.
-pub(super) fn last_number(transaction: &ReadTransaction) -> Result<Option<u64>, redb::Error> {
-    let aside = match present(transaction.open_table(ASIDE))? {
-        Some(table) => table.last()?.map(|(number, _)| number.value()),
-        None => None,
-    };
-    let mut last = aside;
-    if let Some(table) = present(transaction.open_table(DEAD))? {
-        for entry in table.iter()? {
-            last = last.max(Some(entry?.0.value().1));
-        }
-    }
-    Ok(last)
 }
 
 fn unwritable(error: serde_json::Error) -> redb::Error {

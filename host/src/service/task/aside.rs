@@ -4,18 +4,19 @@
 //! Acknowledgements leave in the order of arrival (MQTT 5, section 4.6): one message that waits unacknowledged would hold up those of
 //! all services, and at the receive maximum all messages.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use tracing::{error, warn};
 
+use super::swapping::now;
 use super::work::Work;
 use super::{Flow, Task};
 use crate::config::WhenFull;
 use crate::effects::Effects;
-use crate::guest::{Component, Fault};
+use crate::guest::Component;
 use crate::mailbox::Delivery;
 use crate::message::{Publication, Receipt};
-use crate::service::dead_letter::{Verdict, dead_letter, hexadecimal};
+use crate::service::dead_letter::{Verdict, dead_letter};
 use crate::service::lifecycle::Status;
 use crate::store::Letter;
 
@@ -60,11 +61,9 @@ impl Task {
                 "{} messages become dead letters: the service has failed, and limits.mailbox messages wait already",
                 came.len()
             );
-            let fault =
-                Fault::Grant("the service has failed, and as many messages wait as limits.mailbox allows".to_owned());
             for delivery in came {
-                let work = Work::Message(delivery);
-                self.bury(&work, 0, &fault).await;
+                let reason = "the service has failed, and as many messages wait as limits.mailbox allows";
+                self.bury(&Work::Message(delivery), 0, reason).await;
             }
             return self.room_aside();
         }
@@ -105,16 +104,16 @@ impl Task {
     }
 
     /// Gives up what is in hand: a message becomes a dead letter.
-    pub(super) async fn give_up_hand(&mut self, attempts: u32, fault: &Fault) {
+    pub(super) async fn give_up_hand(&mut self, attempts: u32, reason: &str) {
         if let Some(work) = self.hand.take() {
-            self.bury(&work, attempts, fault).await;
+            self.bury(&work, attempts, reason).await;
         }
     }
 
     /// Makes a message a dead letter, on disk and at the broker; it is finished when the broker has taken that.
-    async fn bury(&mut self, work: &Work, attempts: u32, fault: &Fault) {
+    async fn bury(&mut self, work: &Work, attempts: u32, reason: &str) {
         let publishes = match work {
-            Work::Message(delivery) => self.dead_letter(delivery, attempts, &fault.to_string()).await,
+            Work::Message(delivery) => self.dead_letter(delivery, attempts, reason).await,
             Work::Tick(_) | Work::Notice(_) => Vec::new(),
         };
         // without changes of the state a commit cannot fail
@@ -123,13 +122,13 @@ impl Task {
 
     async fn dead_letter(&mut self, delivery: &Delivery, attempts: u32, reason: &str) -> Vec<Publication> {
         let (service, message) = (self.setting.name.as_str(), &delivery.message);
-        let component = self.component.as_ref().map(Component::hash);
+        let component = self.component.as_ref().map(Component::version);
         let letter = Letter {
             message: message.clone(),
             reason: reason.to_owned(),
             attempts,
-            component: component.map(|hash| hexadecimal(&hash)),
-            at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            component: component.map(|version| version.to_string()),
+            at: now(),
         };
         let most = self.config.limits.dead_letters;
         match self.store.bury(service, letter, most).await {

@@ -62,7 +62,7 @@ impl Task {
                 } else {
                     debug!(service, attempt, fault = name, "{what} failed and is given up: {fault}");
                 }
-                self.give_up_hand(attempt, &fault).await;
+                self.give_up_hand(attempt, &fault.to_string()).await;
                 return self.revive(verdict.wait).await;
             }
             if self.tells {
@@ -203,14 +203,10 @@ impl Task {
         self.instance = None;
         self.set_status(Status::Waiting).await;
         if let Some(work) = &self.hand {
-            let (service, fault) = (self.setting.name.as_str(), Fault::Bug(bug.to_string()));
-            error!(service, "{} is given up: {bug}", work.describe());
-            self.give_up_hand(1, &fault).await;
+            error!(service = self.setting.name.as_str(), "{} is given up: {bug}", work.describe());
+            self.give_up_hand(1, &Fault::Bug(bug.to_string()).to_string()).await;
         }
         let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
-        match self.revive(wait).await {
-            ControlFlow::Continue(()) => Flow::Continue(()),
-            stop @ ControlFlow::Break(_) => stop,
-        }
+        self.revive(wait).await
     }
 }
