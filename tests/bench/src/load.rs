@@ -4,6 +4,7 @@
 pub mod client;
 pub mod link;
 pub mod listener;
+pub mod metronome;
 pub mod paced;
 pub mod pump;
 

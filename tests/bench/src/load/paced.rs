@@ -5,14 +5,17 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::Link;
+use super::metronome::Metronome;
 use crate::samples::Samples;
 use crate::wire::Template;
 
 /// How long late answers are waited for.
 const LATE: Duration = Duration::from_secs(3);
+/// The shortest time between two portions of messages: what a thread can sleep, and little enough to show what a neighbour costs.
+const PORTION: Duration = Duration::from_micros(250);
 /// Digits of the number in each payload.
 pub const STAMP: usize = 10;
 
@@ -23,6 +26,17 @@ pub enum Pace {
     Rate(f64),
     /// So many are outstanding all the time: as fast as they are answered.
     Full(usize),
+}
+
+impl Pace {
+    /// Time between two looks at what is to be sent.
+    fn period(self) -> Duration {
+        match self {
+            Self::Rate(rate) => Duration::from_secs_f64(1.0 / rate).max(PORTION),
+            // answers set the pace; this only ends the span
+            Self::Full(_) => Duration::from_millis(1),
+        }
+    }
 }
 
 /// What was seen.
@@ -55,7 +69,8 @@ impl Run {
     /// How many messages are to have been sent by now.
     fn wanted(&self) -> usize {
         match self.pace {
-            Pace::Rate(rate) => (self.start.elapsed().as_secs_f64() * rate) as usize,
+            // the first is due at once
+            Pace::Rate(rate) => (self.start.elapsed().as_secs_f64() * rate) as usize + 1,
             Pace::Full(window) => self.seen.samples.count() + window,
         }
     }
@@ -91,15 +106,14 @@ impl Run {
 pub async fn run(link: &mut Link, message: &Template, pace: Pace, span: Duration) -> Result<Paced> {
     let start = Instant::now();
     let mut run = Run { start, pace, due: vec![], answered: vec![], last: start, seen: Paced::default() };
-    let mut tick = interval(Duration::from_millis(1));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let metronome = Metronome::start(pace.period())?;
     while start.elapsed() < span {
         for _ in run.answered.len()..run.wanted() {
             link.publish(message, format!("{:0STAMP$}", run.next()).as_bytes());
         }
         link.flush()?;
         tokio::select! {
-            _ = tick.tick() => {}
+            () = metronome.beat() => {}
             turn = link.turn(|payload| run.answer(payload, Instant::now())) => turn?,
         }
     }

@@ -76,10 +76,10 @@ async fn beside(programs: &Programs, told: Option<&str>, span: Duration) -> Resu
     seen
 }
 
-/// Misbehaves a hundred times a second, or as often as the host lets it.
+/// Misbehaves a hundred times a second, or as often as the host lets it. Its log lines are written.
 fn hostile(component: &Path, told: &str) -> String {
     let backoff = "limits: {backoff: {min: 10ms, max: 10ms}, attempts: 1}";
-    format!("{}    every: 10\n    told: {told}\n    {backoff}\n", service("hostile", component))
+    format!("{}    every: 10\n    told: {told}\n    log_level: INFO\n    {backoff}\n", service("hostile", component))
 }
 
 fn section(seen: &[(Option<&str>, Paced)]) -> Section {
