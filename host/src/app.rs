@@ -1,5 +1,5 @@
-//! Wiring: one run of the host. In: the checked configuration and what to do with signals. Out: an exit code. Owns the three
-//! runtimes (the message path, the pool, and that of the embedded broker) and the order in which everything starts and stops.
+//! Wiring: one run of the host. In: the checked configuration and what to do with signals. Out: an exit code. Owns the four
+//! runtimes (the message path, the two pools, and that of the embedded broker) and the order in which everything starts and stops.
 //!
 //! Start: broker, guests loaded and routed, sessions, services, supervisor. Stop: no more messages taken, services drained,
 //! sessions flushed, broker.
@@ -32,12 +32,12 @@ use crate::broker;
 use crate::bug;
 use crate::config::{Broker, Config, ConfigError, Connection, Selection};
 use crate::logging::Logs;
-use crate::service::Shared;
+use crate::service::{Pools, Shared};
 use crate::session::ConnectionStatus;
 use crate::store::{Contents, Store};
 use crate::supervisor::load::watched;
 use crate::watch::Watch;
-use crate::{guest, requests, timers};
+use crate::{priority, requests, timers};
 
 use control::Control;
 use reload::{House, Means, Next, Reload};
@@ -52,6 +52,9 @@ const BROKER_THREADS: usize = 2;
 
 /// Threads of the pool: slow guest calls, preparation of new versions. They stand back behind the message path.
 const POOL_THREADS: usize = 2;
+
+/// Threads for services that offend: what they may take of the machine while it is idle.
+const SPARE_THREADS: usize = 1;
 
 /// Exit code after a second signal, as a shell reports an interrupted program.
 const INTERRUPTED: u8 = 130;
@@ -105,30 +108,32 @@ pub struct Run<'a> {
 /// When it cannot start, or when the broker says that another client has taken over its client id.
 pub fn run(run: Run<'_>) -> anyhow::Result<ExitCode> {
     bug::report_panics();
-    let pool = Builder::new_multi_thread()
-        .worker_threads(POOL_THREADS)
-        .thread_name("pool")
-        .on_thread_start(guest::stand_back)
-        .enable_all()
-        .build()?;
-    let broker =
-        Builder::new_multi_thread().worker_threads(BROKER_THREADS).thread_name("broker").enable_all().build()?;
+    let pool = threads("pool", POOL_THREADS, priority::stand_back)?;
+    let spare = threads("spare", SPARE_THREADS, priority::spare_time_only)?;
+    let broker = threads("broker", BROKER_THREADS, || {})?;
     let path = Builder::new_current_thread().enable_all().build()?;
-    let outcome = path.block_on(live(run, &pool, &broker));
+    let pools = Pools { usual: pool.handle().clone(), spare: spare.handle().clone() };
+    let outcome = path.block_on(live(run, &pools, &broker));
     // what still runs there after the deadline is not waited for
-    pool.shutdown_background();
-    broker.shutdown_background();
+    for threads in [pool, spare, broker] {
+        threads.shutdown_background();
+    }
     outcome
 }
 
-async fn live(run: Run<'_>, pool: &Runtime, broker_threads: &Runtime) -> anyhow::Result<ExitCode> {
+/// A runtime with `count` threads, on each of which `prepare` runs first.
+fn threads(name: &str, count: usize, prepare: fn()) -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(count).thread_name(name).on_thread_start(prepare).enable_all().build()
+}
+
+async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let notifier = Notifier::from_environment();
     let reload = Reload::new(run.source, run.config.clone());
     let config = run.config;
     let engine = engine::engine(&config)?;
     let (store, Contents { state, waiting, aside, .. }) = state::open(&config)?;
-    let mut control = Control::open(&config, pool.handle());
+    let mut control = Control::open(&config, &pools.usual);
     let (requests, reception) = requests::requests();
     let (opened, opening) = oneshot::channel();
     let mut own = JoinSet::new();
@@ -138,7 +143,7 @@ async fn live(run: Run<'_>, pool: &Runtime, broker_threads: &Runtime) -> anyhow:
     let intervals = Intervals { online: config.online_interval, statistics: config.statistics_interval };
     let files = config.services.iter().filter_map(|one| one.component.as_deref());
     let watch = Watch::new(files.flat_map(|file| watched(&engine, file)), config.watch_interval)?;
-    let loaded = start::load_all(&engine, pool.handle(), config.services, &shared, aside).await?;
+    let loaded = start::load_all(&engine, &pools.usual, config.services, &shared, aside).await?;
     let (connection, mut broker) = connect(config.broker, broker_threads).await?;
     (run.greet)(&Started { connection: &connection, embedded: broker.is_some(), services: &loaded });
 
@@ -147,9 +152,9 @@ async fn live(run: Run<'_>, pool: &Runtime, broker_threads: &Runtime) -> anyhow:
     let sessions = sessions::open(&connection, &loaded, config.presence_connections, &store, waiting)?;
     // an error means that nobody can make requests any more
     drop(opened.send((connection.clone(), sessions.main())));
-    let around = Surroundings { sessions: &sessions, clock: &clock, pool: pool.handle(), shared: &shared, intervals };
+    let around = Surroundings { sessions: &sessions, clock: &clock, pools, shared: &shared, intervals };
     let supervisor = start::services(engine.clone(), loaded, watch, &around).await?;
-    let means = Means { engine, pool: pool.handle().clone(), clock, shared, intervals };
+    let means = Means { engine, pools: pools.clone(), clock, shared, intervals };
     let mut house = House::new(means, sessions, supervisor, run.logs, reload);
     info!(services = house.supervisor.services(), "running");
 

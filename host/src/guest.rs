@@ -31,7 +31,6 @@ mod ticker;
 mod voice;
 
 pub use belongings::Belongings;
-pub use compilers::stand_back;
 pub use component::{Component, ComponentError, Exports, Optional};
 pub use describe::{Description, Kind};
 pub use engine::{EngineError, EngineOptions, Host, MAX_COMPONENT_BYTES};

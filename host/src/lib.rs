@@ -18,6 +18,7 @@ pub mod logging;
 pub mod mailbox;
 pub mod message;
 pub mod offline;
+pub mod priority;
 pub mod requests;
 pub mod router;
 pub mod service;

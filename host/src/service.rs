@@ -39,7 +39,7 @@ use crate::{session, timers};
 
 use versions::{Book, Version, What};
 
-pub use call::{prepare, prepare_with};
+pub use call::{Pools, prepare, prepare_with};
 pub use lifecycle::Status;
 pub use presence::{Announced, Presence, will};
 pub use shadow::{Shadow, apart};
@@ -153,7 +153,7 @@ pub struct Parts {
     /// Where its `online` goes.
     pub presence: Presence,
     /// Where slow guest calls run.
-    pub pool: tokio::runtime::Handle,
+    pub pools: Pools,
 }
 
 /// The supervisor's end of a service.

@@ -115,6 +115,21 @@ impl Trouble {
         is_limit.then(|| format!("limits.{}", self.name().replace('-', "_")))
     }
 
+    /// Whether the guest has done it, by what it asks for or how it runs. Neither its own errors, nor what others send it or refuse it.
+    pub const fn is_offence(self) -> bool {
+        !matches!(
+            self,
+            Self::Refused
+                | Self::Instantiation
+                | Self::Grants
+                | Self::Store
+                | Self::Bug
+                | Self::Mailbox
+                | Self::MailboxBytes
+                | Self::Start
+        )
+    }
+
     /// What the host does about it, to follow a sentence; empty where the sentence says it.
     pub const fn consequence(self) -> &'static str {
         match self {

@@ -16,7 +16,7 @@ use crate::config::{Broker, Config, ConfigError, Connection, Difference, Problem
 use crate::guest;
 use crate::logging::{Levels, Logs};
 use crate::router::ServiceId;
-use crate::service::{self, Shared};
+use crate::service::{self, Pools, Shared};
 use crate::session::link;
 use crate::supervisor::Supervisor;
 use crate::supervisor::reload::{Agreed, Prepared, Ready, Refusal, Running, prepare};
@@ -160,8 +160,8 @@ fn renewed(config: &Config, current: &Connection) -> Connection {
 pub struct Means {
     /// Compiles and instantiates their guests.
     pub engine: Arc<guest::Host>,
-    /// Where slow guest calls run.
-    pub pool: Handle,
+    /// Where slow guest calls run, and what is not in a hurry.
+    pub pools: Pools,
     /// The timers task.
     pub clock: timers::Handle,
     /// What they share.
@@ -215,10 +215,10 @@ impl<'a> House<'a> {
         }
         notifier.reloading();
         let (source, old, current) = (reload.source.clone(), reload.config.clone(), self.sessions.connection().clone());
-        let (host, pool) = (self.means.engine.clone(), self.means.pool.clone());
+        let (host, pool) = (self.means.engine.clone(), self.means.pools.usual.clone());
         reload.preparing.spawn_on(
             plan(source, old, current, self.supervisor.running(), host, pool, self.means.shared.clone()),
-            &self.means.pool,
+            &self.means.pools.usual,
         );
     }
 
@@ -286,7 +286,7 @@ impl<'a> House<'a> {
                 let around = Surroundings {
                     sessions: &self.sessions,
                     clock: &self.means.clock,
-                    pool: &self.means.pool,
+                    pools: &self.means.pools,
                     shared: &self.means.shared,
                     intervals: self.means.intervals,
                 };

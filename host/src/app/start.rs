@@ -17,7 +17,7 @@ use crate::mailbox::{self, Delivery, Mailbox};
 use crate::message::Subscription;
 use crate::router::ServiceId;
 use crate::service::versions::{Book, Version};
-use crate::service::{self, Announced, First, Parts, Presence, Shared};
+use crate::service::{self, Announced, First, Parts, Pools, Presence, Shared};
 use crate::store::{Left, Numbered};
 use crate::supervisor::load::{LoadError, load, load_kept};
 use crate::supervisor::reload::Ready;
@@ -212,8 +212,8 @@ pub struct Surroundings<'a> {
     pub sessions: &'a Sessions,
     /// The timers task.
     pub clock: &'a timers::Handle,
-    /// Where slow guest calls run.
-    pub pool: &'a Handle,
+    /// Where slow guest calls run, and what is not in a hurry.
+    pub pools: &'a Pools,
     /// What services share.
     pub shared: &'a Shared,
     /// How often something is done.
@@ -244,7 +244,7 @@ pub async fn services(
         entries.push(run(one, around, true).await?);
     }
     let store = around.shared.store.clone();
-    Ok(Supervisor::new(host, around.pool.clone(), entries, watch, store, around.intervals.statistics))
+    Ok(Supervisor::new(host, around.pools.usual.clone(), entries, watch, store, around.intervals.statistics))
 }
 
 /// Makes one service run; `attached`: its routes are in place already.
@@ -277,7 +277,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
         presence,
         store: around.shared.store.clone(),
         protocol: around.shared.protocol,
-        pool: around.pool.clone(),
+        pools: around.pools.clone(),
     };
     let (handle, task) = service::service(parts, first);
     tokio::spawn(task);

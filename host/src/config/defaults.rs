@@ -74,9 +74,9 @@ impl Default for Limits {
             changes: 4000,
             log_lines: 1000,
             publish_rate: 10_000,
-            payload_rate: 64 * 1024 * 1024,
+            payload_rate: 8 * 1024 * 1024,
             log_rate: 100,
-            state_rate: 16 * 1024 * 1024,
+            state_rate: 1024 * 1024,
             change_rate: 1000,
         }
     }

@@ -1,14 +1,10 @@
 //! Pure: what the calls of one service cost. In: calls as they end. Out: sentences for the log: calls, mean and p99 duration,
 //! load, overruns, failures. Owns the counts; a report begins them anew, but for the last failure.
-//!
-//! Of messages every sixteenth is measured: reading the clock twice would cost a short call a tenth of its time.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// One in so many calls for a message is measured.
-const SAMPLE: u64 = 16;
 /// Steps in which durations are told apart, for each power of two of nanoseconds.
 const STEPS: u32 = 4;
 const BUCKETS: usize = 64 * STEPS as usize;
@@ -51,11 +47,6 @@ impl Statistics {
     pub fn new(now: Instant) -> Self {
         let (messages, other) = (Figures::default(), Figures::default());
         Self { since: now, messages, timers: BTreeMap::new(), other, last_failure: None }
-    }
-
-    /// Whether the next call for this purpose is to be measured.
-    pub fn measures(&self, purpose: Purpose<'_>) -> bool {
-        purpose != Purpose::Message || self.messages.calls.is_multiple_of(SAMPLE)
     }
 
     /// A call has ended; `took` where it was measured, `failure` where it failed.

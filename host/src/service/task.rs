@@ -109,7 +109,7 @@ impl Task {
             session: parts.session,
             clock: parts.timers,
             presence: parts.presence,
-            caller: Caller::new(parts.pool),
+            caller: Caller::new(parts.pools),
             tally: Tally::default(),
             pace: Pace::default(),
             dropped: Dropped::default(),

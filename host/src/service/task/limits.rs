@@ -31,6 +31,7 @@ impl Task {
             self.tally.note(fault, 1, Instant::now())
         };
         self.tells |= new;
+        self.penalise(fault, Instant::now());
         fault.name()
     }
 
@@ -78,7 +79,16 @@ impl Task {
         }
     }
 
+    fn penalise(&mut self, trouble: Trouble, now: Instant) {
+        if trouble.is_offence() {
+            self.caller.penalise(now);
+        }
+    }
+
     fn exceeded(&mut self, limit: Trouble, count: u64, now: Instant) {
+        if count > 0 {
+            self.penalise(limit, now);
+        }
         if count > 0 && self.tally.note(limit, count, now) && limit != Trouble::Grants {
             // a missing grant was said when it was missed, with the line that would grant it
             self.say(News { trouble: limit, count, span: Duration::ZERO });

@@ -82,12 +82,11 @@ impl Task {
     /// One attempt at what is in hand: what it came to, or what it was and how it failed.
     async fn attempt(&mut self, attempt: u32) -> Result<Spent, (String, Fault)> {
         let Some(work) = &self.hand else { return Ok(Spent::default()) };
-        let begun = self.statistics.measures(work.purpose()).then(Instant::now);
         let (call, receipt) = (work.call(attempt), work.receipt());
         let outcome = self.perform(call, receipt).await;
         let Some(work) = &self.hand else { return Ok(Spent::default()) };
         let failure = outcome.as_ref().err().map(Fault::to_string);
-        self.statistics.ended(work.purpose(), begun.map(|begun| begun.elapsed()), failure);
+        self.statistics.ended(work.purpose(), self.caller.took(), failure);
         outcome.map_err(|fault| (work.describe(), fault))
     }
 
