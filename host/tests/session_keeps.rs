@@ -9,8 +9,8 @@ use miqro_host::config::{Credentials, OutboxLimits, Protocol};
 use miqro_host::message::{Qos, SubscriptionChange};
 use miqro_host::session::{Command, ConnectionStatus};
 use miqro_host::topic::Filter;
-use scripted_broker::Seen;
 use scripted_broker::rig::{Rig, message, subscription};
+use scripted_broker::{Seen, soon};
 
 both_versions!(connect_says_everything_that_is_configured, |version| async move {
     let rig = Rig::with(version, |connection| {
@@ -218,6 +218,23 @@ both_versions!(a_refused_subscription_costs_neither_the_connection_nor_the_other
     peer.subscribed().await;
     peer.publish("more", 0, 0, false, "m").await;
     assert_eq!(rig.next().await.0, "m");
+});
+
+both_versions!(what_is_asked_about_subscriptions_is_confirmed_when_it_is_answered, |version| async move {
+    let rig = Rig::new(version).await;
+    let mut peer = rig.ready(false).await;
+    rig.change(vec![SubscriptionChange::Subscribe(subscription("more", Qos::AtMostOnce))]).await;
+    let handle = rig.handle.clone();
+    let mut confirmed = tokio::spawn(async move { handle.confirmed().await });
+    let id = peer.receive().await.id();
+    peer.nothing_before().await;
+    assert!(!confirmed.is_finished(), "the broker has not answered");
+    peer.suback(id, &[0]).await;
+    soon("the confirmation", &mut confirmed).await.unwrap();
+    drop(peer);
+    rig.disconnected().await;
+    rig.change(vec![SubscriptionChange::Subscribe(subscription("later", Qos::AtMostOnce))]).await;
+    soon("the confirmation that there is nobody to ask", rig.handle.confirmed()).await;
 });
 
 both_versions!(without_connection_the_oldest_qos_0_messages_give_way, |version| async move {

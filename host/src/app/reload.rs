@@ -266,7 +266,12 @@ impl<'a> House<'a> {
         }
         self.supervisor.watch();
         self.reload.config = config;
-        info!("the new configuration is in force");
+        let session = self.sessions.main();
+        tokio::spawn(async move {
+            // who reads this may rely on the subscriptions
+            session.confirmed().await;
+            info!("the new configuration is in force");
+        });
     }
 
     async fn add(&mut self, ready: Ready) {

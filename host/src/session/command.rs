@@ -2,16 +2,20 @@
 //! Owns the channels' sending ends.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use super::state::Kept;
 use crate::config::Connection;
 use crate::mailbox::{self, Trace};
 use crate::message::{Message, Publication, Receipt, Subscription, SubscriptionChange};
 use crate::router::ServiceId;
+
+/// How long a broker may take to answer what it is asked about subscriptions until nobody waits for it any more.
+const CONFIRMATION: Duration = Duration::from_secs(30);
 
 /// What the session can be told.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub enum Command {
     Commit(Commit),
     /// Publish this now, if there is a connection, and again after each CONNACK; the last one of a topic counts.
     Announce(Message),
+    /// Answer when the broker has answered everything that was asked before about subscriptions, or cannot be asked now.
+    Confirm(oneshot::Sender<()>),
     /// Take no more messages from the broker; those that come are left unacknowledged, so that they come again.
     Quiesce,
     /// Take no more messages, get everything to the broker that waits, say goodbye, end. Overtakes the other commands, but
@@ -133,6 +139,15 @@ impl Handle {
         if let Err(command) = self.try_send(command) {
             drop(self.commands.send(command).await);
         }
+    }
+
+    /// Waits until the broker has answered everything that was asked before about subscriptions: a message that is published from
+    /// then on comes. Without a connection, or when the broker does not answer in time, there is nothing to wait for.
+    pub async fn confirmed(&self) {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Confirm(answer)).await;
+        // an error means that there is nothing to wait for
+        let _ = timeout(CONFIRMATION, answered).await;
     }
 
     /// Gives a command without waiting.

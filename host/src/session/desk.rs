@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::command::{Command, Commit, Keeper};
@@ -30,6 +31,8 @@ pub struct Desk {
     /// Where messages are kept on disk that wait to be sent.
     keeper: Option<Keeper>,
     connected: bool,
+    /// Who waits for the broker's answers about subscriptions; dropped when they have come.
+    confirmations: Vec<oneshot::Sender<()>>,
     /// Reused for each message.
     settled: Vec<Receipt>,
     /// Events that were errors.
@@ -48,6 +51,7 @@ impl Desk {
             retained: Retained::default(),
             keeper: None,
             connected: false,
+            confirmations: Vec::new(),
             settled: Vec::new(),
             failures: 0,
         }
@@ -77,6 +81,7 @@ impl Desk {
                 self.change(difference);
             }
             Command::Announce(message) => self.announce(message),
+            Command::Confirm(answer) => self.confirmations.push(answer),
             Command::Quiesce => self.state.close(),
             // comes on a channel of its own
             Command::Stop { .. } => {}
@@ -214,6 +219,9 @@ impl Desk {
 
     /// Tells the router and the log what happened.
     pub fn report(&mut self) {
+        if !(self.connected && self.state.is_asking()) {
+            self.confirmations.clear();
+        }
         if !self.state.has_news() {
             return;
         }

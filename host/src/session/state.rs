@@ -273,6 +273,11 @@ impl State {
         !self.news.is_empty() || self.inbox.has_handled() || self.requests.has_answers()
     }
 
+    /// Whether the broker has still to answer something about subscriptions.
+    pub fn is_asking(&self) -> bool {
+        self.requests.is_asking()
+    }
+
     /// What the broker answered to subscriptions since the last call.
     pub fn take_answers(&mut self) -> Vec<Answer> {
         self.requests.take_answers()

@@ -27,7 +27,10 @@ impl Task {
             Command::Swap(swap) => self.swap(*swap).await,
             Command::Shadow(shadow) => self.begin_shadow(*shadow).await,
             // who no longer waits does not want to know
-            Command::Restart(answer) => drop(answer.send(self.start_anew().await.map(Into::into))),
+            Command::Restart(answer) => {
+                let outcome = self.start_anew().await.map(Into::into);
+                self.tell_confirmed(move || drop(answer.send(outcome)));
+            }
             Command::Note(version, what, note) => self.write_book(|book, at| book.note(version, what, note, at)).await,
             Command::Replay(deliveries) => self.backlog.extend(deliveries),
             Command::Forgive => self.write_book(|book, _| book.forgive()).await,
@@ -52,8 +55,9 @@ impl Task {
                 self.stop_guest().await;
                 self.adopt(config, setting);
                 self.go_back(prepared, left, "by command").await;
+                let said = format!("version {} runs again", version.short());
                 // who no longer waits does not want to know
-                drop(answer.send(Ok(format!("version {} runs again", version.short()).into())));
+                self.tell_confirmed(move || drop(answer.send(Ok(said.into()))));
             }
         }
         self.versions.concluded = number;
@@ -94,13 +98,22 @@ impl Task {
         let record = self.record(kept.map(|kept| (kept, left.clone())));
         self.install(prepared, record).await;
         if is_new {
-            info!(service, "new version of {file} takes over version={short}");
+            self.tell_confirmed(move || info!(service, "new version of {file} takes over version={short}"));
             let trial = |(probation, former)| Box::new(Trial { probation, former, left });
             self.versions.trial = probation.map(trial);
         } else {
-            info!(service, "runs with its new configuration");
+            self.tell_confirmed(move || info!(service, "runs with its new configuration"));
         }
         Ok(())
+    }
+
+    /// Says something when the broker has the subscriptions of what runs now, so that who reads it may rely on them.
+    fn tell_confirmed(&self, tell: impl FnOnce() + Send + 'static) {
+        let session = self.session.clone();
+        tokio::spawn(async move {
+            session.confirmed().await;
+            tell();
+        });
     }
 
     /// What there is to say about how the new version fits the one that runs.

@@ -126,6 +126,11 @@ impl Requests {
         self.ended.extend(filters);
     }
 
+    /// Whether something is not asked or not answered yet.
+    pub fn is_asking(&self) -> bool {
+        !(self.waiting.is_empty() && self.unanswered.is_empty())
+    }
+
     /// Whether `next_packet` has one.
     pub fn is_ready(&self) -> bool {
         !self.waiting.is_empty() && self.unanswered.len() < MAX_UNANSWERED
