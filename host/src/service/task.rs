@@ -45,6 +45,9 @@ mod work;
 use limits::Dropped;
 use work::Work;
 
+/// What one turn takes from the mailbox at most: looking around costs as much as a part of a short call.
+const AT_ONCE: usize = 32;
+
 /// Ends the loop; carried outwards by `?`.
 struct Stop {
     deadline: Instant,
@@ -170,11 +173,24 @@ impl Task {
             biased;
             command = self.commands.recv() => self.obey(command).await,
             () = sleep_until(due), if due.is_some() => self.catch_up().await,
-            next = self.mailbox.next() => self.handle(next).await,
+            next = self.mailbox.next() => self.handle_all(next).await,
             () = sleep_until(passes) => { self.pass_probation().await; Flow::Continue(()) }
             () = sleep_until(renewal) => { self.presence.renew().await; Flow::Continue(()) }
             () = sleep_until(news) => Flow::Continue(()),
         }
+    }
+
+    /// Handles what has come and what waits behind it, until something else wants attention.
+    async fn handle_all(&mut self, mut next: Next) -> Flow {
+        for _ in 1..AT_ONCE {
+            self.handle(next).await?;
+            if self.instance.is_none() || self.backlog.is_waiting() || !self.commands.is_empty() {
+                return Flow::Continue(());
+            }
+            let Some(more) = self.mailbox.try_next() else { return Flow::Continue(()) };
+            next = more;
+        }
+        self.handle(next).await
     }
 
     async fn handle(&mut self, next: Next) -> Flow {
