@@ -60,6 +60,8 @@ pub struct State {
     ping: bool,
     /// New messages are no longer taken; the broker keeps them.
     closing: bool,
+    /// Whether there was a connection before, and so a session that can be lost.
+    begun: bool,
     news: News,
 }
 
@@ -76,6 +78,7 @@ impl State {
             acks: VecDeque::new(),
             ping: false,
             closing: false,
+            begun: false,
             news: News::default(),
         }
     }
@@ -91,12 +94,13 @@ impl State {
     pub fn connected(&mut self, ack: &ConnAck, wanted: Vec<Wanted>) {
         self.disconnected();
         if !ack.session_present {
-            self.inbox.session_lost();
-            let count = self.outbox.session_lost(&mut self.ids);
-            if count > 0 {
-                self.news.events.push(Event::Republished { count });
+            let unfinished = self.inbox.session_lost();
+            let again = self.outbox.session_lost(&mut self.ids);
+            if self.begun {
+                self.news.events.push(Event::SessionLost { again, unfinished });
             }
         }
+        self.begun = true;
         let count = self.outbox.take_dropped();
         if count > 0 {
             self.news.events.push(Event::Dropped { count });

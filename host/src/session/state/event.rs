@@ -68,10 +68,13 @@ pub enum Event {
         /// How many since the connection was lost.
         count: u64,
     },
-    /// The broker lost the session; unacknowledged messages are sent again as new ones, so some may arrive twice.
-    Republished {
-        /// How many.
-        count: u64,
+    /// The broker lost the session, and with it what it had not delivered. The rest is known: what it had not acknowledged is sent again
+    /// as new messages, so some may arrive twice, and what it had delivered is handled to its end.
+    SessionLost {
+        /// How many messages are sent again.
+        again: u64,
+        /// How many are still being handled.
+        unfinished: usize,
     },
     /// The broker takes less than was asked for: the message is sent with a lower quality of service or without retain.
     Lowered {
@@ -106,7 +109,7 @@ pub enum Event {
 impl Event {
     /// Whether something was lost or will not work, as opposed to worth a note.
     pub const fn is_error(&self) -> bool {
-        !matches!(self, Self::Republished { .. } | Self::Lowered { .. } | Self::SubscriptionLowered { .. })
+        !matches!(self, Self::SessionLost { .. } | Self::Lowered { .. } | Self::SubscriptionLowered { .. })
     }
 }
 
@@ -126,8 +129,12 @@ impl fmt::Display for Event {
                     "without a connection {count} messages were dropped: by a rule of offline, or of QoS 0 because the outbox was full"
                 )
             }
-            Self::Republished { count } => {
-                write!(f, "the broker lost the session: {count} unacknowledged messages are sent again as new ones")
+            Self::SessionLost { again, unfinished } => {
+                write!(
+                    f,
+                    "the broker lost the session, and what it had not delivered, of which only it knew how much: {again} \
+                     unacknowledged messages are sent again as new ones, {unfinished} that it had delivered are handled to their end"
+                )
             }
             Self::Lowered { topic, what } => write!(f, "the message on {topic} was sent without {what}"),
             Self::SubscriptionRefused { filter, reason } => {

@@ -193,14 +193,16 @@ impl Inbox {
         });
     }
 
-    /// The broker has forgotten the session: no message of before comes again.
-    pub fn session_lost(&mut self) {
+    /// The broker has forgotten the session: no message of before comes again. Says how many of them are not handled yet.
+    pub fn session_lost(&mut self) -> usize {
+        let unfinished = self.aside.iter().filter(|(_, aside)| matches!(aside, Aside::Waiting(_))).count();
         self.aside.clear();
         self.known.clear();
         self.unreleased.clear();
         for work in &self.works {
             self.known.insert(work.id);
         }
+        unfinished
     }
 
     /// How many messages of this connection are not acknowledged.

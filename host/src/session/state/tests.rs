@@ -118,6 +118,9 @@ fn what_goes_wrong_is_told() {
     let reason = Reason(0x97);
     state.received(Incoming::Ack(Ack { kind: AckKind::PubAck, id, reason })).unwrap();
     assert!(state.next_packet().is_some());
+    // nobody has finished with this one when the connection ends
+    let arrived = Publish { id: 9, subscription_ids: SubscriptionIds::default(), message: message("arrived") };
+    assert!(state.received(Incoming::Publish(arrived)).unwrap().is_some());
     state.disconnected();
     for _ in 0..150 {
         state.committed(None, vec![Message::new(topic.clone(), "0", Qos::AtMostOnce, false).into()]);
@@ -127,7 +130,7 @@ fn what_goes_wrong_is_told() {
         Event::SubscriptionRefused { filter: Filter::new("a").unwrap(), reason: Reason::NOT_AUTHORIZED },
         Event::TooLarge { topic: topic.clone(), size: Some(108), max: 60 },
         Event::Refused { topic, reason },
-        Event::Republished { count: 1 },
+        Event::SessionLost { again: 1, unfinished: 1 },
         Event::Dropped { count: 51 },
     ];
     assert_eq!(state.take_news().events, expected);
