@@ -47,10 +47,10 @@ pub fn report_panics() {
 ///
 /// # Errors
 /// When it panics.
-pub async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Bug> {
+pub fn caught<T>(future: impl Future<Output = T>) -> impl Future<Output = Result<T, Bug>> {
     // a panic leaves nothing behind that is trusted afterwards: the caller puts together anew what it works with
-    let outcome = AssertUnwindSafe(future).catch_unwind().await;
-    outcome.map_err(|_| LAST.take().unwrap_or(Bug { trace_id: 0 }))
+    let outcome = AssertUnwindSafe(future).catch_unwind();
+    outcome.map(|outcome| outcome.map_err(|_| LAST.take().unwrap_or(Bug { trace_id: 0 })))
 }
 
 /// Runs `work`, which may panic for reasons that are not the host's; `None` when it does.

@@ -133,26 +133,26 @@ impl Task {
     }
 
     /// The service, from its first start to its stop.
-    pub(super) async fn run(mut self, first: First) {
+    pub(super) async fn run(mut self: Box<Self>, first: First) {
         if let ControlFlow::Break(stop) = self.live(first).await {
-            self.end(&stop).await;
+            Box::pin(self.end(&stop)).await;
         }
         self.set_status(Status::Stopped).await;
     }
 
     async fn live(&mut self, first: First) -> Flow {
         if let Some(component) = first.component() {
-            self.begin_book(component).await;
+            Box::pin(self.begin_book(component)).await;
         }
         match first {
-            First::Prepared(prepared) => self.install(*prepared, None).await,
-            First::Failed(_) => self.restart().await?,
+            First::Prepared(prepared) => Box::pin(self.install(*prepared, None)).await,
+            First::Failed(_) => Box::pin(self.restart()).await?,
             First::Nothing => self.set_status(Status::Waiting).await,
         }
         loop {
             match bug::caught(self.turn()).await {
                 Ok(flow) => flow?,
-                Err(bug) => self.recover(bug).await?,
+                Err(bug) => Box::pin(self.recover(bug)).await?,
             }
         }
     }
@@ -162,20 +162,23 @@ impl Task {
         self.tell();
         if self.instance.is_none() {
             // a save that faulted, or a start by command that failed, has left none
-            return if self.component.is_some() { self.revive(Duration::ZERO).await } else { self.pause(None).await };
+            let revived = async {
+                if self.component.is_some() { self.revive(Duration::ZERO).await } else { self.pause(None).await }
+            };
+            return Box::pin(revived).await;
         }
         if self.backlog.is_waiting() {
-            return self.catch_up().await;
+            return Box::pin(self.catch_up()).await;
         }
         let (renewal, due, news) = (self.presence.renewal(), self.backlog.due(), self.tally.due());
         let passes = self.versions.trial.as_ref().map(|trial| trial.probation.until());
         tokio::select! {
             biased;
-            command = self.commands.recv() => self.obey(command).await,
-            () = sleep_until(due), if due.is_some() => self.catch_up().await,
+            command = self.commands.recv() => Box::pin(self.obey(command)).await,
+            () = sleep_until(due), if due.is_some() => Box::pin(self.catch_up()).await,
             next = self.mailbox.next() => self.handle_all(next).await,
-            () = sleep_until(passes) => { self.pass_probation().await; Flow::Continue(()) }
-            () = sleep_until(renewal) => { self.presence.renew().await; Flow::Continue(()) }
+            () = sleep_until(passes) => { Box::pin(self.pass_probation()).await; Flow::Continue(()) }
+            () = sleep_until(renewal) => { Box::pin(self.presence.renew()).await; Flow::Continue(()) }
             () = sleep_until(news) => Flow::Continue(()),
         }
     }
@@ -289,7 +292,7 @@ impl Task {
     /// Makes what a call asked for happen; all of it or nothing.
     async fn commit(&mut self, effects: Effects, receipt: Option<Receipt>) -> Result<(), Fault> {
         if !effects.state.is_empty() {
-            self.keep_state(effects.state, None).await?;
+            Box::pin(self.keep_state(effects.state, None)).await?;
         }
         if !effects.timers.is_empty() {
             self.setting.belongings.timers().apply(effects.timers, Instant::now());

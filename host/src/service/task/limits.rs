@@ -46,7 +46,7 @@ impl Task {
             return Flow::Continue(());
         };
         self.exceeded(limit, 1, Instant::now());
-        self.slow_down(wait).await
+        Box::pin(self.slow_down(wait)).await
     }
 
     /// Counts what the guest has exceeded since the last time; gives the requests that it has sent.

@@ -37,46 +37,59 @@ impl Task {
         for attempt in tried.saturating_add(1).. {
             let outcome = self.attempt(attempt).await;
             let requested = self.look_at_meter();
-            let (what, fault) = match outcome {
+            match outcome {
                 Ok(spent) => {
                     self.lifecycle.succeeded();
                     self.handled().await;
                     let work = self.hand.take();
                     return self.keep_pace(work, spent, requested).await;
                 }
-                Err(failed) => failed,
-            };
-            let name = self.failed(fault.trouble());
-            if self.falls(&fault).await {
-                // the former version, which is not on probation, begins anew with it
-                return Box::pin(self.try_hand(0)).await;
-            }
-            if self.instance.is_none() {
-                self.set_status(Status::Waiting).await;
-            }
-            let verdict = self.lifecycle.failed(attempt, fastrand::f64());
-            let service = self.setting.name.as_str();
-            if verdict.give_up {
-                if self.tells {
-                    error!(service, attempt, fault = name, "{what} failed and is given up: {fault}");
-                } else {
-                    debug!(service, attempt, fault = name, "{what} failed and is given up: {fault}");
+                // boxed, as all that is seldom: there may be thousands of services, and each has room for what is not
+                Err((what, fault)) => {
+                    if !Box::pin(self.tries_again(attempt, &what, fault)).await? {
+                        break;
+                    }
                 }
-                self.give_up_hand(attempt, &fault.to_string()).await;
-                return self.revive(verdict.wait).await;
             }
-            if self.tells {
-                let wait = verdict.wait;
-                warn!(service, attempt, fault = name, "{what} failed and is tried again in {wait:?}: {fault}");
-            }
-            self.set_hand_aside().await;
-            if self.put_later(attempt, verdict.wait) {
-                return self.revive(verdict.wait).await;
-            }
-            self.pause(Some(verdict.wait)).await?;
-            self.revive(Duration::ZERO).await?;
         }
         Flow::Continue(())
+    }
+
+    /// Does what is to be done after an attempt that failed; says whether there is another one of what is in hand.
+    async fn tries_again(&mut self, attempt: u32, what: &str, fault: Fault) -> Flow<bool> {
+        let name = self.failed(fault.trouble());
+        if self.falls(&fault).await {
+            // the former version, which is not on probation, begins anew with it
+            self.try_hand(0).await?;
+            return Flow::Continue(false);
+        }
+        if self.instance.is_none() {
+            self.set_status(Status::Waiting).await;
+        }
+        let verdict = self.lifecycle.failed(attempt, fastrand::f64());
+        let service = self.setting.name.as_str();
+        if verdict.give_up {
+            if self.tells {
+                error!(service, attempt, fault = name, "{what} failed and is given up: {fault}");
+            } else {
+                debug!(service, attempt, fault = name, "{what} failed and is given up: {fault}");
+            }
+            self.give_up_hand(attempt, &fault.to_string()).await;
+            self.revive(verdict.wait).await?;
+            return Flow::Continue(false);
+        }
+        if self.tells {
+            let wait = verdict.wait;
+            warn!(service, attempt, fault = name, "{what} failed and is tried again in {wait:?}: {fault}");
+        }
+        self.set_hand_aside().await;
+        if self.put_later(attempt, verdict.wait) {
+            self.revive(verdict.wait).await?;
+            return Flow::Continue(false);
+        }
+        self.pause(Some(verdict.wait)).await?;
+        self.revive(Duration::ZERO).await?;
+        Flow::Continue(true)
     }
 
     /// One attempt at what is in hand: what it came to, or what it was and how it failed.
