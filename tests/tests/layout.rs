@@ -11,7 +11,10 @@ use syn::visit::{self, Visit};
 /// The layers, from the words that everything may use to the wiring that may use everything. A module may use its own layer
 /// and those above it in this list. The longest entry that fits decides, so parts of a module may lie in another layer.
 const LAYERS: [(&str, &[&str]); 6] = [
-    ("words", &["topic", "message", "offline", "effects", "backoff", "bucket", "bug", "signature", "trouble"]),
+    (
+        "words",
+        &["topic", "message", "offline", "effects", "backoff", "bucket", "bug", "priority", "signature", "trouble"],
+    ),
     (
         "pure",
         &[
@@ -40,7 +43,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party names that stand at one place each.
-const AT_HOME: [(&str, &[&str]); 14] = [
+const AT_HOME: [(&str, &[&str]); 15] = [
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("hyper", &["guest"]),
@@ -50,8 +53,9 @@ const AT_HOME: [(&str, &[&str]); 14] = [
     ("rayon", &["guest"]),
     ("redb", &["store"]),
     ("rumqttc", &["session::codec"]),
-    ("rustix", &["daemon", "guest"]),
+    ("rustix", &["daemon", "guest", "priority"]),
     ("saphyr_parser", &["config"]),
+    ("thread_priority", &["priority"]),
     ("wasmtime", &["guest"]),
     ("wasmtime_wasi", &["guest"]),
     ("wasmtime_wasi_http", &["guest"]),

@@ -74,7 +74,7 @@ impl Default for Limits {
             changes: 4000,
             log_lines: 1000,
             publish_rate: 10_000,
-            payload_rate: 8 * 1024 * 1024,
+            payload_rate: 2 * 1024 * 1024,
             log_rate: 100,
             state_rate: 1024 * 1024,
             change_rate: 1000,
