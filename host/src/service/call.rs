@@ -2,9 +2,10 @@
 //! the call's duration is known. Owns the decision: calls begin on the message path, where no thread hop is paid. One that is still
 //! running at the next epoch tick moves to the pool; after one that was slow, calls begin there until the service has shown that it
 //! is fast again. So a slow guest holds up nobody, for longer than once. What a service runs that has lately exceeded a limit or died
-//! has only the processor time that nobody else wants.
+//! has only the processor time that nobody else wants, and so has a call from a tenth of `limits.call` on: on a machine that is busy all
+//! the time the pool has a tenth of it, so such a call would not end in time there either.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -30,6 +31,9 @@ const TRUSTED: u32 = 32;
 /// For so long after an offence a service has only spare time.
 const PENALTY: Duration = Duration::from_secs(10);
 
+/// The part of `limits.call` that a call may compute before it has only spare time; see [`crate::priority`].
+const SHARE: u32 = 10;
+
 /// One in so many calls for a message is measured: reading the clock twice would cost a short call a tenth of its time.
 const SAMPLE: u32 = 16;
 
@@ -45,10 +49,15 @@ pub struct Pools {
     pub spare: Handle,
 }
 
+/// A call on its way to its end.
+type Running<T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send>>;
+
 /// Runs the calls of one service, one after the other.
 #[derive(Debug)]
 pub struct Caller {
     pools: Pools,
+    /// What a call may compute before it has only spare time.
+    patience: Duration,
     /// Until when the service has only spare time.
     penalty: Option<Instant>,
     /// How many short calls are to be seen on the pool yet; zero: calls begin on the message path.
@@ -59,9 +68,14 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Calls begin on the message path; the pools take those that turn out slow.
-    pub fn new(pools: Pools) -> Self {
-        Self { pools, penalty: None, owed: 0, messages: 0, took: None }
+    /// Calls begin on the message path; the pools take those that turn out slow. `limit`: `limits.call`.
+    pub fn new(pools: Pools, limit: Duration) -> Self {
+        Self { pools, patience: limit / SHARE, penalty: None, owed: 0, messages: 0, took: None }
+    }
+
+    /// From the next call on this is `limits.call`.
+    pub fn set_limit(&mut self, limit: Duration) {
+        self.patience = limit / SHARE;
     }
 
     /// The service has offended.
@@ -96,11 +110,7 @@ impl Caller {
         self.run(Box::pin(instance.save()), true).await
     }
 
-    async fn run<T: Send + 'static>(
-        &mut self,
-        mut future: Pin<Box<dyn Future<Output = Outcome<T>> + Send>>,
-        measured: bool,
-    ) -> Outcome<T> {
+    async fn run<T: Send + 'static>(&mut self, mut future: Running<T>, measured: bool) -> Outcome<T> {
         if self.owed == 0 {
             let begun = measured.then(Instant::now);
             // a no-op waker: what is not finished now is polled afresh on the pool
@@ -116,15 +126,14 @@ impl Caller {
         self.run_on_pool(future).await
     }
 
-    async fn run_on_pool<T: Send + 'static>(
-        &mut self,
-        future: impl Future<Output = Outcome<T>> + Send + 'static,
-    ) -> Outcome<T> {
-        let timed = async move {
-            let begun = Instant::now();
-            (future.await, begun.elapsed())
+    async fn run_on_pool<T: Send + 'static>(&mut self, future: Running<T>) -> Outcome<T> {
+        let (begun, patience) = (Instant::now(), self.patience);
+        let ended = match self.pool().spawn(patiently(future, patience)).await {
+            Ok(Ok(ended)) => Ok(ended),
+            Ok(Err(late)) => self.pools.spare.spawn(late).await.map(|outcome| (outcome, begun.elapsed())),
+            Err(error) => Err(error),
         };
-        match self.pool().spawn(timed).await {
+        match ended {
             Ok((outcome, took)) => {
                 self.took = Some(took);
                 self.owed = if took > SHORT { TRUSTED } else { self.owed.saturating_sub(1) };
@@ -181,6 +190,26 @@ impl Caller {
     }
 }
 
+/// Runs a call to its end and says how long that took.
+///
+/// # Errors
+/// Gives the call back when it has computed for longer than `patience`; waiting does not count.
+async fn patiently<T>(mut call: Running<T>, patience: Duration) -> Result<(Outcome<T>, Duration), Running<T>> {
+    let (begun, mut computed) = (Instant::now(), Duration::ZERO);
+    let outcome = poll_fn(|context| {
+        let polled = Instant::now();
+        match call.as_mut().poll(context) {
+            Poll::Ready(outcome) => return Poll::Ready(Some(outcome)),
+            Poll::Pending => computed += polled.elapsed(),
+        }
+        if computed > patience { Poll::Ready(None) } else { Poll::Pending }
+    });
+    match outcome.await {
+        Some(outcome) => Ok((outcome, begun.elapsed())),
+        None => Err(call),
+    }
+}
+
 /// Makes an instance and runs its `start`.
 ///
 /// # Errors
@@ -226,6 +255,8 @@ mod tests {
 
     use super::*;
 
+    const PIECE: Duration = Duration::from_millis(1);
+
     fn runtime(name: &str) -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name(name).build().unwrap()
     }
@@ -240,7 +271,8 @@ mod tests {
     #[tokio::test]
     async fn what_was_slow_runs_on_the_pool_until_it_is_fast_again() {
         let [usual, spare] = ["pool", "spare"].map(runtime);
-        let mut caller = Caller::new(Pools { usual: usual.handle().clone(), spare: spare.handle().clone() });
+        let pools = Pools { usual: usual.handle().clone(), spare: spare.handle().clone() };
+        let mut caller = Caller::new(pools, Duration::from_secs(1));
         let slow = caller.run(Box::pin(compute(2 * SHORT)), true).await.1.unwrap();
         assert_ne!(slow, "pool", "a first call begins on the message path");
         assert!(caller.took().unwrap() >= 2 * SHORT);
@@ -256,6 +288,16 @@ mod tests {
         assert_eq!(caller.run(Box::pin(compute(Duration::ZERO)), false).await.1.unwrap(), "spare");
         caller.penalise(Instant::now().checked_sub(PENALTY).unwrap());
         assert_eq!(caller.run(Box::pin(compute(Duration::ZERO)), false).await.1.unwrap(), "pool");
+        caller.penalty = None;
+        caller.set_limit(10 * PIECE);
+        let late = async {
+            for _ in 0..10 {
+                drop(compute(PIECE).await);
+                tokio::task::yield_now().await;
+            }
+            compute(PIECE).await
+        };
+        assert_eq!(caller.run(Box::pin(late), false).await.1.unwrap(), "spare", "it computed for more than its part");
         usual.shutdown_background();
         spare.shutdown_background();
     }

@@ -99,6 +99,7 @@ impl Task {
         standing: watch::Sender<Standing>,
     ) -> Self {
         let (sender, mailbox) = parts.mailbox;
+        let limit = parts.config.limits.call;
         let switch = Switch::new(&parts.config);
         let mut backlog = Backlog::default();
         backlog.extend(parts.aside);
@@ -112,7 +113,7 @@ impl Task {
             session: parts.session,
             clock: parts.timers,
             presence: parts.presence,
-            caller: Caller::new(parts.pools),
+            caller: Caller::new(parts.pools, limit),
             tally: Tally::default(),
             pace: Pace::default(),
             dropped: Dropped::default(),

@@ -23,6 +23,7 @@ impl Task {
     pub(super) fn adopt(&mut self, config: Arc<config::Service>, setting: Arc<Setting>) {
         self.lifecycle = Lifecycle::new(&config.limits);
         self.sender.set_limits(mailbox::Limits::from(&config.limits));
+        self.caller.set_limit(config.limits.call);
         (self.config, self.setting) = (config, setting);
     }
 
