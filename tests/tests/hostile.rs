@@ -82,6 +82,7 @@ async fn each_fault_of_a_guest_has_its_name() -> Result<()> {
         ("loop", json!({ "call": "100ms" }), "call"),
         ("allocate", json!({ "memory": "4MiB" }), "memory"),
         ("recurse", json!({}), "stack"),
+        ("huge", json!({ "payload": "64KiB" }), "payload"),
     ])
     .await
 }

@@ -17,6 +17,9 @@ const FRAMES: usize = 8;
 /// Bytes of a guest's own error text that are kept.
 const REASON_BYTES: usize = 4 * 1024;
 
+/// How wasmtime says that a host function was given more than it may copy.
+const TOO_MUCH: &str = "too much data is being copied between the host and the guest";
+
 /// Why a guest call, or making an instance, failed. Only [`Fault::Refused`] leaves the instance alive.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -62,6 +65,12 @@ pub enum Fault {
         /// Where it was, as in [`Fault::Trapped`].
         backtrace: String,
     },
+    /// One call of a host function had arguments far beyond `limits.payload`, so that they were not even read.
+    #[error("the guest called a host function with arguments far beyond limits.payload{backtrace}")]
+    Arguments {
+        /// Where it was, as in [`Fault::Trapped`].
+        backtrace: String,
+    },
     /// The component has more core instances, tables or memories than `limits.instances`.
     #[error("the component has more core instances, tables or memories than limits.instances allows: {0}")]
     Instances(String),
@@ -99,6 +108,7 @@ impl Fault {
             Self::Deadline { .. } => Trouble::Call,
             Self::Memory { .. } => Trouble::Memory,
             Self::Table { .. } => Trouble::Table,
+            Self::Arguments { .. } => Trouble::Payload,
             Self::Instances(_) => Trouble::Instances,
             Self::StackOverflow { .. } => Trouble::Stack,
             Self::Instantiation(_) => Trouble::Instantiation,
@@ -132,6 +142,10 @@ impl Fault {
         }
         if let Some(Trap::StackOverflow) = error.downcast_ref() {
             return Self::StackOverflow { backtrace };
+        }
+        // wasmtime has no public type for it; a test with a real component holds the words
+        if error.root_cause().to_string().starts_with(TOO_MUCH) {
+            return Self::Arguments { backtrace };
         }
         Self::Trapped { reason: reason(error), backtrace }
     }
