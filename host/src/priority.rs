@@ -1,4 +1,5 @@
-//! Machine: how much of the processor a thread takes from others. In: nothing. Out: the calling thread gives way, more or less.
+//! Machine: how much of the processor a thread takes from others. In: nothing. Out: the calling thread gives way, more or less, and knows
+//! what it has had.
 //! Owns nothing.
 //!
 //! Beside the message path there is other work: compiling, slow guest calls. It must not hold up messages, and must not starve either on
@@ -6,6 +7,9 @@
 //! services do that exceed their limits or die is left with what nobody else wants: the kernel lets any other thread interrupt it at
 //! once, where one that merely stands back may first finish its slice of some milliseconds.
 
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
 
 /// The niceness of threads that stand back: a tenth of the processor where somebody else wants it, all of it otherwise.
@@ -15,6 +19,12 @@ const NICENESS: i32 = 10;
 pub fn stand_back() {
     // on Linux this concerns the calling thread alone; where it is refused, the thread has the usual priority
     let _ = rustix::process::setpriority_process(None, NICENESS);
+}
+
+/// The processor time that the calling thread has had.
+pub fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Leaves the calling thread the processor time that nobody else wants; where that is refused, it stands back.

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 
 use crate::effects::Effects;
 use crate::guest::{Call, Component, Fault, Instance, Setting};
+use crate::priority::processor_time;
 use crate::store::Left;
 
 use super::Prepared;
@@ -193,14 +194,14 @@ impl Caller {
 /// Runs a call to its end and says how long that took.
 ///
 /// # Errors
-/// Gives the call back when it has computed for longer than `patience`; waiting does not count.
+/// Gives the call back when it has computed for longer than `patience`; waiting, also for the processor, does not count.
 async fn patiently<T>(mut call: Running<T>, patience: Duration) -> Result<(Outcome<T>, Duration), Running<T>> {
     let (begun, mut computed) = (Instant::now(), Duration::ZERO);
     let outcome = poll_fn(|context| {
-        let polled = Instant::now();
+        let before = processor_time();
         match call.as_mut().poll(context) {
             Poll::Ready(outcome) => return Poll::Ready(Some(outcome)),
-            Poll::Pending => computed += polled.elapsed(),
+            Poll::Pending => computed += processor_time().saturating_sub(before),
         }
         if computed > patience { Poll::Ready(None) } else { Poll::Pending }
     });
