@@ -35,7 +35,8 @@ async fn a_guest_that_is_ten_times_too_slow_costs_no_memory_and_loses_nothing() 
         }
         let after = host.process().memory()?;
         assert!((MANY * BYTES) as u64 > 3 * MORE, "that is too little to show it");
-        assert!(after.peak < before.now + MORE, "{} MiB before, {} MiB at most", before.now / MIB, after.peak / MIB);
+        let seen = format!("{} MiB before, {} MiB at most", before.now / MIB, after.peak / MIB);
+        assert!(after.peak < before.now + MORE, "{}", host.output().told(&seen));
         // each was answered once
         assert_eq!(listener.pending().await?, []);
     }
