@@ -90,6 +90,11 @@ impl Caller {
         if self.penalty.is_some() { &self.pools.spare } else { &self.pools.usual }
     }
 
+    /// Whether calls begin on the message path, where they are short.
+    pub fn is_fast(&self) -> bool {
+        self.owed == 0
+    }
+
     /// How long the last call ran, if it was measured: of calls for messages one in sixteen is, of others each.
     pub fn took(&self) -> Option<Duration> {
         self.took
@@ -112,7 +117,7 @@ impl Caller {
     }
 
     async fn run<T: Send + 'static>(&mut self, mut future: Running<T>, measured: bool) -> Outcome<T> {
-        if self.owed == 0 {
+        if self.is_fast() {
             let begun = measured.then(Instant::now);
             // a no-op waker: what is not finished now is polled afresh on the pool
             if let Poll::Ready(outcome) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

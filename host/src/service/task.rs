@@ -184,17 +184,20 @@ impl Task {
         }
     }
 
-    /// Handles what has come and what waits behind it, until something else wants attention.
-    async fn handle_all(&mut self, mut next: Next) -> Flow {
-        for _ in 1..AT_ONCE {
+    /// Handles what has come and what waits behind it, until something else wants attention. A slow service looks around each time:
+    /// what is due must not wait for many long calls.
+    async fn handle_all(&mut self, first: Next) -> Flow {
+        let mut next = first;
+        for handled in 1.. {
             self.handle(next).await?;
-            if self.instance.is_none() || self.backlog.is_waiting() || !self.commands.is_empty() {
-                return Flow::Continue(());
+            let goes_on = self.instance.is_some() && self.caller.is_fast() && handled < AT_ONCE;
+            if !goes_on || self.backlog.is_waiting() || !self.commands.is_empty() {
+                break;
             }
-            let Some(more) = self.mailbox.try_next() else { return Flow::Continue(()) };
+            let Some(more) = self.mailbox.try_next() else { break };
             next = more;
         }
-        self.handle(next).await
+        Flow::Continue(())
     }
 
     async fn handle(&mut self, next: Next) -> Flow {

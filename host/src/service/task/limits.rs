@@ -86,10 +86,11 @@ impl Task {
     }
 
     fn exceeded(&mut self, limit: Trouble, count: u64, now: Instant) {
-        if count > 0 {
-            self.penalise(limit, now);
+        if count == 0 {
+            return;
         }
-        if count > 0 && self.tally.note(limit, count, now) && limit != Trouble::Grants {
+        self.penalise(limit, now);
+        if self.tally.note(limit, count, now) && limit != Trouble::Grants {
             // a missing grant was said when it was missed, with the line that would grant it
             self.say(News { trouble: limit, count, span: Duration::ZERO });
         }
