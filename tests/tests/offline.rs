@@ -141,6 +141,11 @@ async fn what_has_not_changed_is_sent_again_to_a_broker_that_lost_the_session() 
         client.subscribe("service/it/out", 1).await?;
         client.publish("service/it/command", publish.clone()).await?;
         assert_eq!(client.next().await?.text(), "same");
+        // an answer to something later proves that the host knows of the broker's PUBACK; what it has none for it sends to the
+        // next broker on its own, and then nothing has changed
+        client.subscribe("service/it/value", 1).await?;
+        client.publish("service/it/command", json!({ "get": "x" }).to_string()).await?;
+        client.expect("service/it/value").await?;
         broker.kill()?;
         broker.restart().await?;
         // the broker has forgotten everything: what it says of the service comes from the host, after its subscriptions
