@@ -40,7 +40,9 @@ impl Retained {
         if message.retain {
             return self.keep(message);
         }
-        self.all_uncertain |= ids.is_empty();
+        if ids.is_empty() {
+            self.give_up();
+        }
         for id in ids {
             if !self.uncertain.contains(id) {
                 self.uncertain.insert(*id);
@@ -53,13 +55,20 @@ impl Retained {
         !self.all_uncertain && !self.uncertain.contains(&id)
     }
 
+    /// Nothing is certain any more, so nothing need be kept.
+    fn give_up(&mut self) {
+        *self = Self { all_uncertain: true, ..Self::default() };
+    }
+
     fn keep(&mut self, message: &Message) {
+        if self.all_uncertain {
+            return;
+        }
         if let Some(old) = self.values.remove(&message.topic) {
             self.bytes -= old.weight();
         }
         if self.bytes + message.weight() > MOST {
-            self.all_uncertain = true;
-            return;
+            return self.give_up();
         }
         self.bytes += message.weight();
         let value = Message { dup: false, ..message.detached() };
@@ -139,7 +148,9 @@ mod tests {
             assert!(retained.is_certain(1));
             retained.arrived(&message(&number.to_string(), &"x".repeat(MOST / 2 - 1_000), true), &[1]);
         }
-        assert_eq!(values(&retained, &["#"]).len(), 2);
-        assert!(!retained.is_certain(1));
+        // so it need keep none
+        assert!(!retained.is_certain(1) && values(&retained, &["#"]).is_empty());
+        retained.arrived(&message("3", "short", true), &[1]);
+        assert!(retained.values.is_empty() && retained.bytes == 0);
     }
 }
