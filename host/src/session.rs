@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::config::Connection;
 use crate::message::{Message, Publication};
@@ -29,11 +29,7 @@ mod wire;
 
 pub use command::{Command, Commit, ConnectionStatus, Handle, Keeper, Stopped};
 
-use command::Inputs;
 use task::Task;
-
-/// How many commands may wait; who sends more waits.
-const WAITING_COMMANDS: usize = 4096;
 
 /// Why a session ended that was not told to.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +65,9 @@ impl Session {
     /// A session over `connection`, with the routes that are there already, and the handle to command it. `will`: what the
     /// broker publishes when the connection ends without a clean stop.
     pub fn new(connection: Connection, will: Option<Message>, router: Router) -> (Self, Handle) {
-        let (commands, waiting) = mpsc::channel(WAITING_COMMANDS);
-        let (stop, stopped) = mpsc::channel(1);
-        let (renewals, renewed) = mpsc::channel(1);
         let (status, seen) = watch::channel(ConnectionStatus::Connecting);
-        let inputs = Inputs { commands: waiting, stop: stopped, renewals: renewed };
-        let task = Task::new(Arc::new(connection), will, router, inputs, status);
-        (Self { task }, Handle::new(commands, stop, renewals, seen))
+        let (handle, inputs) = command::channel(seen);
+        (Self { task: Task::new(Arc::new(connection), will, router, inputs, status) }, handle)
     }
 
     /// Before the session runs: `waiting` was kept on disk by an earlier run and is to be sent; `keeper` keeps what waits from now

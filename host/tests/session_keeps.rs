@@ -273,6 +273,24 @@ both_versions!(without_connection_qos_1_messages_wait_and_none_is_lost, |version
     tokio::join!(publisher, broker);
 });
 
+// nothing comes from the broker for them that would have the session look at what waits.
+both_versions!(qos_0_messages_go_on_when_the_outbox_was_full, |version| async move {
+    const MESSAGES: u32 = 3_000;
+    let rig = Rig::with(version, |connection| connection.outbox = OutboxLimits { messages: 1, bytes: 1 << 20 }).await;
+    let mut peer = rig.ready(false).await;
+    let publisher = async {
+        for number in 0..MESSAGES {
+            rig.publish("out", 0, &number.to_string()).await;
+        }
+    };
+    let broker = async {
+        for number in 0..MESSAGES {
+            assert_eq!(peer.receive().await, Seen::publish("out", 0, 0, false, &number.to_string()));
+        }
+    };
+    tokio::join!(publisher, broker);
+});
+
 both_versions!(announcements_are_repeated_after_each_connection, |version| async move {
     let rig = Rig::new(version).await;
     rig.handle.send(Command::Announce(message("state", 0, "old"))).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::state::Kept;
@@ -16,6 +16,13 @@ use crate::router::ServiceId;
 
 /// How long a broker may take to answer what it is asked about subscriptions until nobody waits for it any more.
 const CONFIRMATION: Duration = Duration::from_secs(30);
+
+/// How many commands may wait; who sends more waits.
+const COMMANDS: usize = 4096;
+/// How many bytes the messages of commands may take that wait; who sends more waits.
+const BYTES: usize = 4 << 20;
+/// Of commands with less, so many cannot wait.
+const LIGHT: usize = BYTES / COMMANDS;
 
 /// What the session can be told.
 #[derive(Debug)]
@@ -67,6 +74,16 @@ pub struct Commit {
     pub trace: Option<Arc<Trace>>,
 }
 
+impl Command {
+    /// What its messages take, in bytes.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Commit(commit) => commit.publishes.iter().map(|publication| publication.message.weight()).sum(),
+            _ => 0,
+        }
+    }
+}
+
 impl Commit {
     /// A call of `service` that came to nothing.
     pub const fn new(service: ServiceId) -> Self {
@@ -116,28 +133,31 @@ pub struct Stopped {
 /// Commands a session. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Order>,
+    room: Arc<Semaphore>,
     stop: mpsc::Sender<Instant>,
     renewals: mpsc::Sender<Box<Connection>>,
     status: watch::Receiver<ConnectionStatus>,
 }
 
-impl Handle {
-    pub(super) const fn new(
-        commands: mpsc::Sender<Command>,
-        stop: mpsc::Sender<Instant>,
-        renewals: mpsc::Sender<Box<Connection>>,
-        status: watch::Receiver<ConnectionStatus>,
-    ) -> Self {
-        Self { commands, stop, renewals, status }
-    }
+/// The way to a session, and its end at the session.
+pub(super) fn channel(status: watch::Receiver<ConnectionStatus>) -> (Handle, Inputs) {
+    let (commands, waiting) = mpsc::channel(COMMANDS);
+    let (stop, stopped) = mpsc::channel(1);
+    let (renewals, renewed) = mpsc::channel(1);
+    let inputs = Inputs { commands: waiting, stop: stopped, renewals: renewed };
+    (Handle { commands, room: Arc::new(Semaphore::new(BYTES)), stop, renewals, status }, inputs)
+}
 
+impl Handle {
     /// Gives a command; waits while too much is waiting. A session that has ended takes it without effect.
     pub async fn send(&self, command: Command) {
         // without tokio's budget as long as there is room: a service that yields in the middle of its mailbox would let the
         // session read, and overflow it
         if let Err(command) = self.try_send(command) {
-            drop(self.commands.send(command).await);
+            // an error means that the session has ended
+            let room = Arc::clone(&self.room).acquire_many_owned(permits(&command)).await.ok();
+            drop(self.commands.send(Order { command, _room: room }).await);
         }
     }
 
@@ -160,8 +180,15 @@ impl Handle {
             let _ = self.stop.try_send(deadline);
             return Ok(());
         }
-        match self.commands.try_send(command) {
-            Err(TrySendError::Full(command)) => Err(command),
+        let room = match permits(&command) {
+            0 => None,
+            count => match Arc::clone(&self.room).try_acquire_many_owned(count) {
+                Ok(room) => Some(room),
+                Err(_) => return Err(command),
+            },
+        };
+        match self.commands.try_send(Order { command, _room: room }) {
+            Err(TrySendError::Full(order)) => Err(order.command),
             Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
         }
     }
@@ -179,10 +206,24 @@ impl Handle {
     }
 }
 
+/// How much room a command needs: one that is too heavy for all of it gets all of it.
+fn permits(command: &Command) -> u32 {
+    let weight = command.weight().min(BYTES);
+    if weight < LIGHT { 0 } else { u32::try_from(weight).unwrap_or(u32::MAX) }
+}
+
+/// A command that waits.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub command: Command,
+    /// Given back when the session has taken it.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
 /// The session's ends of the channels.
 #[derive(Debug)]
 pub(super) struct Inputs {
-    pub commands: mpsc::Receiver<Command>,
+    pub commands: mpsc::Receiver<Order>,
     pub stop: mpsc::Receiver<Instant>,
     pub renewals: mpsc::Receiver<Box<Connection>>,
 }

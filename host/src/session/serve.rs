@@ -89,6 +89,9 @@ impl Serving {
         orders.poll(context, desk);
         self.watch(context, desk, now)?;
         self.write(context, desk, now)?;
+        if orders.may_go_on(desk) {
+            context.waker().wake_by_ref();
+        }
         desk.report();
         let drained = self.wire.is_written() && desk.state.is_drained();
         if orders.poll_stop(context, drained).is_ready() {

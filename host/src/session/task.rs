@@ -12,7 +12,7 @@ use tokio::time::{Sleep, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::attempt::{Failure, attempt};
-use super::command::{Command, ConnectionStatus, Inputs, Stopped};
+use super::command::{ConnectionStatus, Inputs, Order, Stopped};
 use super::desk::Desk;
 use super::packet::{ConnAck, Connect};
 use super::serve::{Ended, Serving};
@@ -63,7 +63,9 @@ enum Meanwhile<T> {
 #[derive(Debug)]
 pub struct Orders {
     inputs: Inputs,
-    batch: Vec<Command>,
+    batch: Vec<Order>,
+    /// Commands were not looked at because there was no room.
+    held_up: bool,
     /// Until when a stop may take.
     stop: Option<Pin<Box<Sleep>>>,
     /// All handles are gone.
@@ -94,9 +96,15 @@ impl Orders {
             match self.inputs.commands.poll_recv_many(context, &mut self.batch, BATCH) {
                 Poll::Pending => break,
                 Poll::Ready(0) => self.abandoned = true,
-                Poll::Ready(_) => self.batch.drain(..).for_each(|command| desk.take(command)),
+                Poll::Ready(_) => self.batch.drain(..).for_each(|order| desk.take(order.command)),
             }
         }
+        self.held_up = !desk.state.has_room();
+    }
+
+    /// Whether there is room now for commands that were not looked at: nobody wakes the task for them.
+    pub fn may_go_on(&self, desk: &Desk) -> bool {
+        self.held_up && desk.state.has_room()
     }
 
     fn expire(&mut self, context: &mut Context<'_>, desk: &mut Desk) {
@@ -133,7 +141,7 @@ impl Task {
         let state = State::new(connection.protocol, connection.outbox);
         let desk = Desk::new(router, state, connection.delivery_timeout);
         let batch = Vec::with_capacity(BATCH);
-        let orders = Orders { inputs, batch, stop: None, abandoned: false, timer: None, renewal: None };
+        let orders = Orders { inputs, batch, held_up: false, stop: None, abandoned: false, timer: None, renewal: None };
         Self { connection, connect, status, backoff, count: 0, short: 0, logged: String::new(), desk, orders }
     }
 
