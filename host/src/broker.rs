@@ -27,6 +27,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::config::{Credentials, EmbeddedBroker};
+use crate::directory;
 
 /// The largest packet that is accepted, in bytes. It is announced in CONNACK (MQTT 5, section 3.2.2.3.6).
 const MAX_PACKET_BYTES: usize = 1 << 20;
@@ -138,7 +139,7 @@ pub async fn start(config: &EmbeddedBroker, extra_user: Option<&Credentials>) ->
     }
     let users = if config.users.is_empty() { None } else { Some(Users::new(config.users.iter().chain(extra_user))?) };
     if let Some(path) = &config.data_dir {
-        make_private(path).map_err(|source| BrokerError::DataDir { path: path.display().to_string(), source })?;
+        directory::make(path).map_err(|source| BrokerError::DataDir { path: path.display().to_string(), source })?;
     }
     let listen = free_address(config).await?;
     let mut broker = MqttBroker::with_config(settings(listen, config.data_dir.as_deref())).await?;
@@ -210,14 +211,6 @@ fn no_limits() -> ResourceLimits {
         max_connection_rate: u32::MAX,
         rate_limit_window: Duration::from_millis(1),
     }
-}
-
-/// Makes the directory, for this user only, where it does not exist.
-fn make_private(path: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(path)
 }
 
 /// Who may connect. Passwords are kept as digests, so that comparing them takes no longer for a better guess.

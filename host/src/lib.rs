@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod directory;
 pub mod effects;
 pub mod guest;
 pub mod logging;

@@ -1,20 +1,23 @@
 //! Machine: what waits for one service. In: messages from the router, rings from the timers. Out: one thing after the other
-//! to the service's task. Owns the bounded queue, its policy and its counters.
+//! to the service's task. Owns both ends of it and the words for what goes in and comes out.
 //!
-//! The sender never waits. The lock is held for a few instructions and both ends live on the message path's thread, so it
+//! The sender never waits for the receiver. The lock is held for a few instructions and both ends live on the message path's thread, so it
 //! is hardly ever contended; the receiver's waker is called only when the receiver sleeps.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 mod delivery;
+mod overflow;
+mod state;
 
 use crate::config::{self, WhenFull};
-use crate::message::{Outcome, Qos, Token};
+use crate::message::{Outcome, Receipt, Token};
 
 pub use delivery::{Delivered, Delivery, Trace};
+pub use overflow::{Overflow, Unreadable};
+use state::State;
 
 /// What a service is told beside messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +59,8 @@ pub enum Next {
     Notice(Notice),
     /// A message.
     Delivery(Delivery),
+    /// A message waited on disk and cannot be read any more.
+    Unreadable(Unreadable),
     /// All senders are gone and nothing waits.
     Closed,
 }
@@ -80,9 +85,14 @@ pub struct Counters {
     pub high_water: usize,
 }
 
-/// A new mailbox: the end to put in and the end to take out.
+/// A new mailbox: the end to put in and the end to take out. What waits does so in memory.
 pub fn mailbox(limits: Limits) -> (Sender, Mailbox) {
-    let shared = Arc::new(Shared { state: Mutex::new(State::new(limits)) });
+    with_overflow(limits, Overflow::default())
+}
+
+/// A new mailbox whose messages wait in `overflow` where there are too many for memory.
+pub fn with_overflow(limits: Limits, overflow: Overflow) -> (Sender, Mailbox) {
+    let shared = Arc::new(Shared { state: Mutex::new(State::new(limits, overflow)) });
     (Sender { shared: Arc::clone(&shared) }, Mailbox { shared })
 }
 
@@ -127,14 +137,10 @@ impl Sender {
         wake(state);
     }
 
-    /// Takes what still waits when the receiver is gone; empty while it lives.
-    pub fn left_behind(&self) -> Vec<Delivery> {
+    /// Forgets what still waits when the receiver is gone, and gives the receipts of it; empty while it lives.
+    pub fn left_behind(&self) -> Vec<Receipt> {
         let mut state = self.shared.lock();
-        if !state.receiver_gone {
-            return Vec::new();
-        }
-        state.bytes = 0;
-        std::mem::take(&mut state.queue).into()
+        if state.receiver_gone { state.clear() } else { Vec::new() }
     }
 
     /// What happened so far.
@@ -179,13 +185,10 @@ impl Mailbox {
 
     /// As `try_next`, but leaves messages where they are.
     pub fn try_next_but_messages(&mut self) -> Option<Next> {
-        let mut state = self.shared.lock();
-        let turns =
-            if state.last == Turn::Timers { [Turn::Notice, Turn::Timers] } else { [Turn::Timers, Turn::Notice] };
-        turns.into_iter().find_map(|turn| state.take_one(turn))
+        self.shared.lock().take_but_messages()
     }
 
-    /// Waits for messages that have a receipt and takes all of them, `most` at most. Cancel-safe.
+    /// Waits for messages that have a receipt and takes the first of them, `most` at most. Cancel-safe.
     pub async fn with_receipt(&mut self, most: usize) -> Vec<Delivery> {
         poll_fn(|context| {
             let mut state = self.shared.lock();
@@ -220,7 +223,7 @@ impl Drop for Mailbox {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.receiver_gone = true;
-        state.counters.undelivered += state.queue.len() as u64;
+        state.counters.undelivered += state.len() as u64;
         state.sleeper = None;
     }
 }
@@ -238,147 +241,8 @@ impl Shared {
 
     fn counters(&self) -> Counters {
         let state = self.lock();
-        let depth = if state.receiver_gone { 0 } else { state.queue.len() };
+        let depth = if state.receiver_gone { 0 } else { state.len() };
         Counters { depth, ..state.counters }
-    }
-}
-
-#[derive(Debug)]
-struct State {
-    limits: Limits,
-    queue: VecDeque<Delivery>,
-    /// What the messages in `queue` take.
-    bytes: usize,
-    /// Timers are due and the service does not know yet.
-    rung: bool,
-    notices: VecDeque<Notice>,
-    /// What the service was given last: something else has the turn.
-    last: Turn,
-    senders: usize,
-    receiver_gone: bool,
-    /// The receiver, when it waits.
-    sleeper: Option<Waker>,
-    counters: Counters,
-}
-
-/// Of what there is too much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Full {
-    Messages,
-    Bytes,
-}
-
-/// Kinds of things that take turns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Turn {
-    #[default]
-    Delivery,
-    Timers,
-    Notice,
-}
-
-impl State {
-    fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            queue: VecDeque::new(),
-            bytes: 0,
-            rung: false,
-            notices: VecDeque::new(),
-            last: Turn::default(),
-            senders: 1,
-            receiver_gone: false,
-            sleeper: None,
-            counters: Counters::default(),
-        }
-    }
-
-    fn put(&mut self, delivery: Delivery) -> Delivered {
-        self.counters.received += 1;
-        if self.receiver_gone {
-            self.counters.undelivered += 1;
-            return Delivered::Refused(delivery);
-        }
-        let held_back = delivery.message.qos != Qos::AtMostOnce && delivery.receipt.is_some();
-        let weight = delivery.message.weight();
-        let mut dropped = Vec::new();
-        while let Some(full) = self.full(weight) {
-            match self.limits.when_full {
-                WhenFull::DropOldest => {
-                    self.counters.dropped_oldest += 1;
-                    dropped.extend(self.pop());
-                }
-                // the broker stops by itself at the receive maximum
-                WhenFull::Unacknowledged if held_back => break,
-                WhenFull::DropNewest | WhenFull::Unacknowledged => {
-                    self.counters.dropped_newest += 1;
-                    self.counters.dropped_for_bytes += u64::from(full == Full::Bytes);
-                    return Delivered::Refused(delivery);
-                }
-            }
-            self.counters.dropped_for_bytes += u64::from(full == Full::Bytes);
-        }
-        self.bytes += weight;
-        self.queue.push_back(delivery);
-        self.counters.high_water = self.counters.high_water.max(self.queue.len());
-        if dropped.is_empty() { Delivered::Taken } else { Delivered::Replaced(dropped) }
-    }
-
-    /// Why a message that takes `weight` bytes has no place.
-    fn full(&self, weight: usize) -> Option<Full> {
-        if self.queue.len() >= self.limits.messages.max(1) {
-            return Some(Full::Messages);
-        }
-        let no_room = !self.queue.is_empty() && self.bytes.saturating_add(weight) > self.limits.bytes;
-        no_room.then_some(Full::Bytes)
-    }
-
-    fn pop(&mut self) -> Option<Delivery> {
-        let delivery = self.queue.pop_front()?;
-        self.bytes -= delivery.message.weight();
-        Some(delivery)
-    }
-
-    fn take(&mut self) -> Option<Next> {
-        // each kind in its turn, so that none starves another; hardly ever does more than one wait
-        if self.rung || !self.notices.is_empty() {
-            let turns = match self.last {
-                Turn::Delivery => [Turn::Notice, Turn::Timers, Turn::Delivery],
-                Turn::Notice => [Turn::Timers, Turn::Delivery, Turn::Notice],
-                Turn::Timers => [Turn::Delivery, Turn::Notice, Turn::Timers],
-            };
-            return turns.into_iter().find_map(|turn| self.take_one(turn));
-        }
-        self.last = Turn::Delivery;
-        match self.pop() {
-            Some(delivery) => Some(Next::Delivery(delivery)),
-            None if self.senders == 0 => Some(Next::Closed),
-            None => None,
-        }
-    }
-}
-
-impl State {
-    fn take_with_receipt(&mut self, most: usize) -> Vec<Delivery> {
-        let mut taken = Vec::new();
-        self.queue.retain(|delivery| {
-            let takes = delivery.receipt.is_some() && taken.len() < most;
-            if takes {
-                taken.push(delivery.clone());
-            }
-            !takes
-        });
-        taken
-    }
-
-    fn take_one(&mut self, turn: Turn) -> Option<Next> {
-        let next = match turn {
-            Turn::Delivery => self.pop().map(Next::Delivery),
-            Turn::Notice => self.notices.pop_front().map(Next::Notice),
-            Turn::Timers => std::mem::take(&mut self.rung).then_some(Next::Timers),
-        }?;
-        self.last = turn;
-        Some(next)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Words: one MQTT message, incoming or outgoing, the same for both protocol versions. In: packets and guests. Out:
 //! `Message`, `Qos`, `Properties`, `Publication`, `Subscription`. Owns nothing: topic and payload are shared, so a clone copies no bytes.
 
+pub mod record;
+
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -66,7 +66,7 @@ impl Router {
         mailbox: mailbox::Sender,
         subscriptions: &[Subscription],
     ) -> Difference {
-        let settled = self.mailboxes.insert(service, mailbox).map_or_else(Vec::new, |old| left_behind(&old));
+        let settled = self.mailboxes.insert(service, mailbox).map_or_else(Vec::new, |old| old.left_behind());
         self.filters.replace(service, subscriptions);
         self.difference(settled)
     }
@@ -81,7 +81,7 @@ impl Router {
 
     /// Ends all routes to the service.
     pub fn detach(&mut self, service: ServiceId) -> Difference {
-        let settled = self.mailboxes.remove(&service).map_or_else(Vec::new, |old| left_behind(&old));
+        let settled = self.mailboxes.remove(&service).map_or_else(Vec::new, |old| old.left_behind());
         self.filters.replace(service, &[]);
         self.difference(settled)
     }
@@ -170,14 +170,10 @@ fn deliver(
             true
         }
         Delivered::Refused(_) => {
-            settled.extend(left_behind(mailbox));
+            settled.extend(mailbox.left_behind());
             false
         }
     }
-}
-
-fn left_behind(mailbox: &mailbox::Sender) -> Vec<Receipt> {
-    mailbox.left_behind().into_iter().filter_map(|delivery| delivery.receipt).collect()
 }
 
 #[cfg(test)]

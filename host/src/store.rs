@@ -14,6 +14,7 @@ mod versions;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, warn};
 
 use crate::effects::StateChange;
+use crate::mailbox::Overflow;
 use crate::message::{Message, Publication};
 use crate::service::versions::{Book, Version};
 use crate::session::state::Kept;
@@ -32,6 +34,9 @@ pub use letters::{Letter, Numbered};
 
 /// Orders that may wait; who sends more waits, or is refused.
 const WAITING: usize = 1024;
+
+/// So many bytes of messages that the broker holds until they are handled wait for one service in memory.
+const IN_MEMORY: usize = 1 << 20;
 
 /// Why something is not on disk.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -104,6 +109,7 @@ enum Order {
 pub struct Store {
     orders: mpsc::Sender<Order>,
     archive: Archive,
+    directory: Arc<Path>,
 }
 
 impl Store {
@@ -116,7 +122,13 @@ impl Store {
         let (orders, waiting) = mpsc::channel(WAITING);
         let started = thread::Builder::new().name("store".to_owned()).spawn(move || write(file, waiting));
         started.map_err(|error: io::Error| StoreError::File { path: path.to_owned(), reason: error.to_string() })?;
-        Ok((Self { orders, archive: Archive::beside(path) }, contents))
+        let directory = Arc::from(path.parent().unwrap_or(Path::new(".")));
+        Ok((Self { orders, archive: Archive::beside(path), directory }, contents))
+    }
+
+    /// Where messages wait for a service when there are too many for memory: beside the database.
+    pub fn overflow(&self, service: &str) -> Overflow {
+        Overflow::new(Arc::clone(&self.directory), service, IN_MEMORY)
     }
 
     /// Waits until the changes are on disk, all or none.

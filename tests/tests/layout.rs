@@ -13,7 +13,19 @@ use syn::visit::{self, Visit};
 const LAYERS: [(&str, &[&str]); 6] = [
     (
         "words",
-        &["topic", "message", "offline", "effects", "backoff", "bucket", "bug", "priority", "signature", "trouble"],
+        &[
+            "topic",
+            "message",
+            "offline",
+            "effects",
+            "backoff",
+            "bucket",
+            "bug",
+            "directory",
+            "priority",
+            "signature",
+            "trouble",
+        ],
     ),
     (
         "pure",

@@ -283,7 +283,7 @@ impl<'a> House<'a> {
             Vec::new()
         });
         let book = self.means.shared.book(&name).await;
-        let one = start::prepared(id, ready, book, service::kept(kept));
+        let one = start::prepared(id, ready, book, service::kept(kept), &self.means.shared);
         // a former service of this name may still be saying goodbye under the identifier without number
         let suffix = format!("{}-{}", one.config.name, id.0);
         let added = match self.sessions.add(id, suffix, &one.config) {

@@ -180,19 +180,23 @@ async fn begin(
     if let First::Prepared(_) = first {
         warn_idle(&config, effects);
     }
-    let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
+    let mailbox = mailbox_of(&config, shared);
     let (Past { book, aside }, trial) = (past, None);
     Loaded { id, config: Arc::new(config), setting, file, book, trial, first, subscriptions, mailbox, aside }
 }
 
 /// A service whose instance was started already: one that a new configuration brings.
-pub fn prepared(id: ServiceId, ready: Ready, book: Book, aside: Vec<Delivery>) -> Loaded {
+pub fn prepared(id: ServiceId, ready: Ready, book: Book, aside: Vec<Delivery>, shared: &Shared) -> Loaded {
     let Ready { config, setting, file, prepared } = ready;
     warn_idle(&config, &prepared.effects);
     let subscriptions = service::subscriptions(&config, &prepared.effects);
-    let mailbox = mailbox::mailbox(mailbox::Limits::from(&config.limits));
+    let mailbox = mailbox_of(&config, shared);
     let first = First::Prepared(Box::new(prepared));
     Loaded { id, config, setting, file, book, trial: None, first, subscriptions, mailbox, aside }
+}
+
+fn mailbox_of(config: &config::Service, shared: &Shared) -> (mailbox::Sender, Mailbox) {
+    mailbox::with_overflow(mailbox::Limits::from(&config.limits), shared.store.overflow(&config.name))
 }
 
 fn warn_idle(config: &config::Service, effects: &Effects) {

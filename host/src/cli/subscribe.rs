@@ -122,7 +122,7 @@ impl Subscribe {
         loop {
             let delivery = match mailbox.next().await {
                 Next::Delivery(delivery) => delivery,
-                Next::Timers | Next::Notice(_) => continue,
+                Next::Timers | Next::Notice(_) | Next::Unreadable(_) => continue,
                 Next::Closed => return Ok(End::Enough),
             };
             if self.is_wanted(&delivery.message) {

@@ -1,9 +1,9 @@
 //! Surface: the host's end of the control channel. In: connections of the same user. Out: requests to the wiring, answers back. Owns
 //! the socket; it is gone when the host ends.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::socket::fitting;
 use super::{Asked, LINE, Reply, Request};
-use crate::daemon;
+use crate::{daemon, directory};
 
 /// Connections at a time; further ones wait.
 const CONNECTIONS: usize = 16;
@@ -99,9 +99,9 @@ impl Server {
 
 /// Made under another name and then renamed, so that it never has other rights, and replaces what lies there.
 fn bind(path: &Path) -> io::Result<(Server, Bound)> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let new = directory.join(format!(".control-{}", std::process::id()));
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    directory::make(parent)?;
+    let new = parent.join(format!(".control-{}", std::process::id()));
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -2,8 +2,10 @@
 //! be used: whoever can put compiled code there can run it as the host. Owns nothing.
 
 use std::fs::{self, Metadata, Permissions};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+
+use crate::directory;
 
 /// Write permission of the group and of everybody.
 const OTHERS_WRITE: u32 = 0o022;
@@ -16,7 +18,7 @@ const STICKY: u32 = 0o1000;
 /// # Errors
 /// What is wrong, and what would be accepted.
 pub(super) fn make(path: &Path) -> Result<(), String> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| error.to_string())?;
+    directory::make(path).map_err(|error| error.to_string())?;
     // links on the way were followed, so what counts is where they led
     let path = fs::canonicalize(path).map_err(|error| error.to_string())?;
     let metadata = fs::metadata(&path).map_err(|error| error.to_string())?;

@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::time::timeout;
 
 use super::*;
-use crate::message::{Message, Receipt};
+use crate::message::{Message, Qos, Receipt};
 use crate::topic::Topic;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,6 +24,11 @@ fn delivery(number: u64, qos: Qos) -> Delivery {
 
 fn with_places(messages: usize, when_full: WhenFull) -> (Sender, Mailbox) {
     mailbox(Limits { messages, bytes: usize::MAX, when_full })
+}
+
+/// What waits beyond `begins_at` bytes does so in a file in `folder`.
+fn with_file(folder: &Path, limits: Limits, begins_at: usize) -> (Sender, Mailbox) {
+    with_overflow(limits, Overflow::new(folder.into(), "it", begins_at))
 }
 
 #[test]
@@ -115,7 +121,7 @@ fn a_dropped_mailbox_gives_back_what_it_holds_and_what_comes() {
     assert_eq!(sender.counters().depth, 1);
     drop(mailbox);
     assert_eq!(sender.deliver(b.clone()), Delivered::Refused(b));
-    assert_eq!(sender.left_behind(), [a]);
+    assert_eq!(sender.left_behind(), a.receipt.into_iter().collect::<Vec<_>>());
     assert_eq!(sender.left_behind(), []);
     let counters = Counters { received: 2, undelivered: 2, high_water: 1, ..Counters::default() };
     assert_eq!(sender.counters(), counters);
@@ -156,10 +162,13 @@ fn expected(waiting: &mut VecDeque<Delivery>, new: &Delivery, places: usize, whe
 proptest! {
     #[test]
     fn keeps_order_and_bounds_and_counts_every_loss(
-        places in 1_usize..5, policy in 0_usize..3, steps in prop::collection::vec(step(), 0..80),
+        places in 1_usize..5, policy in 0_usize..3, in_memory in 0_usize..3, steps in prop::collection::vec(step(), 0..80),
     ) {
         let when_full = POLICIES[policy];
-        let (sender, mut mailbox) = with_places(places, when_full);
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits { messages: places, bytes: usize::MAX, when_full };
+        let begins_at = in_memory * delivery(0, Qos::AtLeastOnce).message.weight();
+        let (sender, mut mailbox) = with_file(folder.path(), limits, begins_at);
         let mut waiting = VecDeque::new();
         let (mut received, mut taken, mut replaced, mut refused, mut high_water) = (0, 0, 0, 0, 0);
         for step in steps {
@@ -311,4 +320,38 @@ async fn what_has_a_receipt_can_be_taken_by_itself_and_the_rest_stays_in_order()
         left += 1;
     }
     assert_eq!(left, 2);
+}
+
+/// What was taken counts no longer, neither as a message nor in bytes.
+#[tokio::test]
+async fn what_was_taken_by_its_receipt_leaves_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let weight = delivery(1, Qos::AtLeastOnce).message.weight();
+    let limits = Limits { messages: 9, bytes: 3 * weight, when_full: WhenFull::Unacknowledged };
+    let (sender, mut mailbox) = with_file(folder.path(), limits, weight);
+    for _ in 0..5 {
+        for (number, qos) in [(1, Qos::AtLeastOnce), (2, Qos::AtLeastOnce), (3, Qos::AtMostOnce)] {
+            assert_eq!(sender.deliver(delivery(number, qos)), Delivered::Taken);
+        }
+        let last = delivery(4, Qos::AtMostOnce);
+        assert_eq!(sender.deliver(last.clone()), Delivered::Refused(last));
+        assert_eq!(mailbox.with_receipt(9).await.len(), 2);
+        assert_eq!(mailbox.try_next(), Some(Next::Delivery(delivery(3, Qos::AtMostOnce))));
+        assert_eq!(mailbox.try_next(), None);
+    }
+}
+
+#[test]
+fn what_waits_in_a_file_is_left_behind_with_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { messages: 1, bytes: 1, when_full: WhenFull::Unacknowledged };
+    let (sender, mailbox) = with_file(folder.path(), limits, 200);
+    for number in 0..9 {
+        assert_eq!(sender.deliver(delivery(number, Qos::ExactlyOnce)), Delivered::Taken);
+    }
+    assert_eq!(mailbox.counters().depth, 9);
+    drop(mailbox);
+    assert_eq!(sender.left_behind(), (0..9).map(Receipt::Arrived).collect::<Vec<_>>());
+    assert_eq!(sender.left_behind(), []);
+    assert_eq!(sender.counters().undelivered, 9);
 }

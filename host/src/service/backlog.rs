@@ -18,6 +18,8 @@ pub struct Tried {
 /// Messages that are not handled.
 #[derive(Debug, Default)]
 pub struct Backlog {
+    /// What they take.
+    bytes: usize,
     /// In the order of their coming.
     waiting: VecDeque<Delivery>,
     /// By the time of their next attempt; the number keeps those of one instant apart.
@@ -31,6 +33,11 @@ impl Backlog {
         self.waiting.len() + self.later.len()
     }
 
+    /// How many bytes they take.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether one can be handled, whatever the time.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
@@ -38,12 +45,16 @@ impl Backlog {
 
     /// Puts messages behind those that wait.
     pub fn extend(&mut self, deliveries: impl IntoIterator<Item = Delivery>) {
-        self.waiting.extend(deliveries);
+        for delivery in deliveries {
+            self.bytes += delivery.message.weight();
+            self.waiting.push_back(delivery);
+        }
     }
 
     /// Puts a message away until `at`.
     pub fn later(&mut self, tried: Tried, at: Instant) {
         self.last += 1;
+        self.bytes += tried.delivery.message.weight();
         self.later.insert((at, self.last), tried);
     }
 
@@ -54,14 +65,18 @@ impl Backlog {
 
     /// The next one to handle at `now`: one whose time has come, or the first that waits.
     pub fn take(&mut self, now: Instant) -> Option<Tried> {
-        if self.due().is_some_and(|at| at <= now) {
-            return self.later.pop_first().map(|(_, tried)| tried);
-        }
-        self.waiting.pop_front().map(|delivery| Tried { delivery, attempts: 0 })
+        let tried = if self.due().is_some_and(|at| at <= now) {
+            self.later.pop_first().map(|(_, tried)| tried)
+        } else {
+            self.waiting.pop_front().map(|delivery| Tried { delivery, attempts: 0 })
+        }?;
+        self.bytes -= tried.delivery.message.weight();
+        Some(tried)
     }
 
     /// All that are left, whatever the time.
     pub fn drain(&mut self) -> Vec<Delivery> {
+        self.bytes = 0;
         let later = std::mem::take(&mut self.later).into_values().map(|tried| tried.delivery);
         later.chain(self.waiting.drain(..)).collect()
     }

@@ -205,6 +205,10 @@ impl Task {
             Next::Delivery(delivery) => self.message(Tried { delivery, attempts: 0 }).await,
             Next::Timers => self.tick().await,
             Next::Notice(notice) => self.work(Work::Notice(notice), 0).await,
+            Next::Unreadable(unreadable) => {
+                self.lose(unreadable).await;
+                Flow::Continue(())
+            }
             Next::Closed => Flow::Continue(()),
         }
     }

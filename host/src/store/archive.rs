@@ -2,15 +2,15 @@
 //! Out: the same bytes, as long as some service keeps the version. Owns the directory. Everything here blocks.
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::service::versions::Version;
-use crate::signature;
+use crate::{directory, signature};
 
 /// What nobody keeps is removed when it was not touched for so long: a younger one may be about to run.
 const YOUNG: Duration = Duration::from_secs(600);
@@ -56,7 +56,7 @@ impl Archive {
             let touched = File::options().append(true).open(&file);
             return touched.and_then(|file| file.set_modified(SystemTime::now())).map_err(error);
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory).map_err(error)?;
+        directory::make(&self.directory).map_err(error)?;
         let new = file.with_extension(format!("new-{}", std::process::id()));
         let write = || {
             let mut written = File::create(&new)?;

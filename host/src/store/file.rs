@@ -2,25 +2,30 @@
 //! database.
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+};
 use tracing::error;
 
 use super::letters::{self, ASIDE};
-use super::record;
+use super::record::publication;
 use super::{Contents, Left, Order, StoreError, versions};
-use crate::bug;
+use crate::message::record;
 use crate::service::versions::{Book, Version};
 use crate::session::state::Kept;
+use crate::{bug, directory};
 
 /// Values by service and key.
 const STATE: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("state");
 /// Messages that wait, by number: all but the payload as JSON, and the payload.
 const WAITING: TableDefinition<'_, u64, (&str, &[u8])> = TableDefinition::new("waiting");
+
+/// How much of the file is kept in memory: what is in use is read once, at the start. It would be a GiB.
+const CACHE: usize = 4 << 20;
 
 /// The file.
 pub(super) struct File {
@@ -116,10 +121,9 @@ impl File {
     }
 
     fn create(&self) -> Result<Database, StoreError> {
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|error| self.error(format!("its directory cannot be made: {error}")))?;
-        Database::create(&self.path).map_err(|error| match error {
+        let parent = self.path.parent().unwrap_or(Path::new("."));
+        directory::make(parent).map_err(|error| self.error(format!("its directory cannot be made: {error}")))?;
+        builder().create(&self.path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => self.error("another host uses it"),
             other => self.error(other.to_string()),
         })
@@ -137,8 +141,14 @@ impl Order {
     }
 }
 
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE);
+    builder
+}
+
 fn read(path: &Path) -> Result<(Database, Contents), redb::Error> {
-    let database = Database::open(path)?;
+    let database = builder().open(path)?;
     let transaction = database.begin_read()?;
     let mut contents = Contents::default();
     if let Some(table) = present(transaction.open_table(STATE))? {
@@ -153,7 +163,7 @@ fn read(path: &Path) -> Result<(Database, Contents), redb::Error> {
         for entry in table.iter()? {
             let (number, message) = entry?;
             let (number, (head, payload)) = (number.value(), message.value());
-            match record::publication(number, head, payload) {
+            match publication(number, head, payload) {
                 Some(publication) => contents.waiting.push((number, publication)),
                 None => error!("a message that was kept for the broker cannot be read: {head}"),
             }

@@ -7,8 +7,8 @@ use tracing::error;
 
 use super::StoreError;
 use super::file::File;
-use super::record;
-use crate::message::Message;
+use super::record::{letter, letter_head};
+use crate::message::{Message, record};
 
 /// Acknowledged messages that are not handled, by number: the service, all but the payload as JSON, and the payload.
 pub(super) const ASIDE: TableDefinition<'_, u64, (&str, &str, &[u8])> = TableDefinition::new("aside");
@@ -136,7 +136,7 @@ pub(super) fn each_aside(
 
 fn bury(transaction: &WriteTransaction, service: &str, letter: &Letter, most: usize) -> Result<usize, redb::Error> {
     let mut table = transaction.open_table(DEAD)?;
-    let head = record::letter_head(letter).map_err(unwritable)?;
+    let head = letter_head(letter).map_err(unwritable)?;
     let all = (service, 0)..=(service, u64::MAX);
     let first = table.range(all.clone())?.next().transpose()?.map(|(key, _)| key.value().1);
     let last = table.range(all)?.next_back().transpose()?.map(|(key, _)| key.value().1);
@@ -158,7 +158,7 @@ fn letters(
     for entry in table.range((service, 0)..=(service, u64::MAX))? {
         let (key, value) = entry?;
         let (number, (head, payload)) = (key.value().1, value.value());
-        match record::letter(head, payload) {
+        match letter(head, payload) {
             Some(letter) => letters.push((number, letter)),
             None => error!(service, "a dead letter cannot be read: {head}"),
         }

@@ -14,7 +14,7 @@ use super::{Flow, Task};
 use crate::config::WhenFull;
 use crate::effects::Effects;
 use crate::guest::Component;
-use crate::mailbox::Delivery;
+use crate::mailbox::{Delivery, Unreadable};
 use crate::message::{Publication, Receipt};
 use crate::service::dead_letter::{Verdict, dead_letter};
 use crate::service::lifecycle::Status;
@@ -44,8 +44,16 @@ impl Task {
         if limits.when_full != WhenFull::Unacknowledged {
             return 0;
         }
-        let room = limits.mailbox.saturating_sub(self.backlog.len());
-        if room == 0 && self.has_failed() { BATCH } else { room }
+        match self.aside_is_full() {
+            false => limits.mailbox - self.backlog.len(),
+            true if self.has_failed() => BATCH,
+            true => 0,
+        }
+    }
+
+    fn aside_is_full(&self) -> bool {
+        let limits = &self.config.limits;
+        self.backlog.len() >= limits.mailbox || self.backlog.bytes() >= limits.mailbox_bytes
     }
 
     fn has_failed(&self) -> bool {
@@ -54,15 +62,15 @@ impl Task {
 
     /// Takes messages that came while the service waits: how many more there is room for.
     pub(super) async fn take_aside(&mut self, came: Vec<Delivery>) -> usize {
-        let full = self.backlog.len() >= self.config.limits.mailbox;
-        if full && self.has_failed() {
+        if self.aside_is_full() && self.has_failed() {
             error!(
                 service = self.setting.name.as_str(),
-                "{} messages become dead letters: the service has failed, and limits.mailbox messages wait already",
+                "{} messages become dead letters: the service has failed, and as many wait as limits.mailbox and \
+                 limits.mailbox_bytes allow",
                 came.len()
             );
             for delivery in came {
-                let reason = "the service has failed, and as many messages wait as limits.mailbox allows";
+                let reason = "the service has failed, and as many messages wait as limits.mailbox and limits.mailbox_bytes allow";
                 self.bury(&Work::Message(delivery), 0, reason).await;
             }
             return self.room_aside();
@@ -70,6 +78,15 @@ impl Task {
         let (kept, on_disk) = self.set_aside(came).await;
         self.backlog.extend(kept);
         if on_disk { self.room_aside() } else { 0 }
+    }
+
+    /// Acknowledges a message of which nothing is left here: unacknowledged it would hold up all that came later.
+    pub(super) async fn lose(&mut self, Unreadable { receipt, reason }: Unreadable) {
+        error!(
+            service = self.setting.name.as_str(),
+            "a message is lost: it waited in a file, which cannot be read any more: {reason}"
+        );
+        self.settle(receipt).await;
     }
 
     /// Acknowledges the message in hand and keeps it on disk: it has to wait.

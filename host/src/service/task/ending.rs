@@ -25,7 +25,7 @@ impl Task {
         let drained = tokio::time::timeout_at(stop.deadline.into(), async {
             // without an instance it stays where it is
             while self.instance.is_some()
-                && let Some(delivery) = self.next_left()
+                && let Some(delivery) = self.next_left().await
             {
                 self.last_work(delivery).await;
                 if stop.leaves {
@@ -45,7 +45,7 @@ impl Task {
         self.stop_guest().await;
     }
 
-    fn next_left(&mut self) -> Option<Delivery> {
+    async fn next_left(&mut self) -> Option<Delivery> {
         if let Some(tried) = self.backlog.take(Instant::now()) {
             return Some(tried.delivery);
         }
@@ -53,6 +53,7 @@ impl Task {
             match self.mailbox.try_next()? {
                 Next::Delivery(delivery) => return Some(delivery),
                 Next::Closed => return None,
+                Next::Unreadable(unreadable) => self.lose(unreadable).await,
                 Next::Timers | Next::Notice(_) => {}
             }
         }
@@ -84,7 +85,7 @@ impl Task {
     async fn keep_rest(&mut self) {
         self.keep_hand().await;
         let mut left = self.backlog.drain();
-        while let Some(delivery) = self.next_left() {
+        while let Some(delivery) = self.next_left().await {
             left.push(delivery);
         }
         let (arrived, others): (Vec<_>, Vec<_>) =
