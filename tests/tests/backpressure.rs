@@ -82,6 +82,38 @@ async fn what_waits_behind_a_message_that_fails_takes_no_more_memory_than_its_li
     Ok(())
 }
 
+/// A message shares the buffer into which it was read with those that came with it.
+#[tokio::test]
+async fn small_messages_that_wait_do_not_keep_the_large_ones_that_came_with_them() -> Result<()> {
+    const ROUNDS: usize = 4_000;
+    const BYTES: usize = 24_000;
+    const MORE: u64 = 32 * MIB;
+    let broker = Mosquitto::start().await?;
+    // where a full mailbox drops, what waits is in memory alone
+    let limits = json!({ "attempts": 1000, "backoff": { "min": "1h", "max": "1h" }, "when_full": "drop-newest" });
+    let setup =
+        Host::on(broker.port()).broker("outbox", json!({ "bytes": "2MiB" })).service("relay", "relay", json!({}));
+    let host = setup.service("faulty", "contract-faulty", json!({ "limits": limits })).start().await?;
+    let mut client = host.client().await?;
+    client.subscribe("service/relay/out", 1).await?;
+    client.publish("service/faulty/work", "fail").await?;
+    host.output().says(0, "is tried again in").await?;
+    let before = host.process().memory()?;
+    for number in 0..ROUNDS {
+        client.post(Message::new("service/faulty/work", number.to_string()).qos(0)).await?;
+        client.post(Message::new("service/relay/in", vec![b'x'; BYTES])).await?;
+    }
+    client.acknowledged(ROUNDS).await?;
+    for _ in 0..ROUNDS {
+        client.expect("service/relay/out").await?;
+    }
+    let after = host.process().memory()?;
+    assert!((ROUNDS * BYTES) as u64 > 2 * MORE, "that is too little to show it");
+    let seen = format!("{} MiB before, {} MiB at most", before.now / MIB, after.peak / MIB);
+    assert!(after.peak < before.now + MORE, "{}", host.output().told(&seen));
+    Ok(())
+}
+
 #[tokio::test]
 async fn ten_thousand_retained_messages_at_subscribe_are_all_handled() -> Result<()> {
     const RETAINED: u32 = 10_000;

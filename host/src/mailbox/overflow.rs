@@ -117,7 +117,7 @@ impl Overflow {
             }
             Err(error) => {
                 self.say(&error);
-                Place::Memory(Box::new(delivery))
+                Place::Memory(Box::new(Delivery { message: delivery.message.detached(), ..delivery }))
             }
         };
         self.bytes += weight;

@@ -8,6 +8,9 @@ use super::{Counters, Delivered, Delivery, Limits, Next, Notice, Overflow, Unrea
 use crate::config::WhenFull;
 use crate::message::{Qos, Receipt};
 
+/// So many messages may wait in the buffers into which they were read. Each keeps all of its buffer, which may have brought a thousand
+/// messages to others; the next have memory of their own.
+const IN_BUFFERS: usize = 512;
 /// So many bytes of messages are taken at once to be put elsewhere.
 const AT_ONCE: usize = 1 << 20;
 
@@ -108,10 +111,13 @@ impl State {
         receipt && self.limits.when_full == WhenFull::Unacknowledged
     }
 
-    fn append(&mut self, delivery: Delivery, weight: usize, held_back: bool) {
+    fn append(&mut self, mut delivery: Delivery, weight: usize, held_back: bool) {
         let too_much = held_back && self.bytes.saturating_add(weight) > self.overflow.begins_at();
         if too_much || !self.overflow.is_empty() {
             return self.overflow.push(delivery, weight);
+        }
+        if self.queue.len() >= IN_BUFFERS {
+            delivery.message = delivery.message.detached();
         }
         self.bytes += weight;
         self.queue.push_back(delivery);
