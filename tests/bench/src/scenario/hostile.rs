@@ -40,18 +40,35 @@ const BEHAVIOURS: [(&str, &str); 12] = [
     ("log", "logs without end"),
 ];
 
+/// The neighbour alone, and right after that beside a behaviour: the machine may be another one a minute later.
+struct Pair {
+    told: &'static str,
+    alone: Paced,
+    beside: Paced,
+}
+
+impl Pair {
+    /// How much larger p99 is.
+    fn ratio(&self) -> f64 {
+        self.beside.samples.percentile(0.99) / self.alone.samples.percentile(0.99)
+    }
+}
+
 /// Runs the neighbour alone and beside each behaviour, in turn.
 ///
 /// # Errors
 /// When a host does not start or loses its connection.
 pub async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
-    let mut seen: Vec<(Option<&str>, Paced)> = vec![];
+    let span = plan.steady / 2;
+    let mut pairs = vec![];
     for _ in 0..plan.rounds {
-        for told in std::iter::once(None).chain(BEHAVIOURS.map(|(told, _)| Some(told))) {
-            seen.push((told, beside(programs, told, plan.steady / 2).await.with_context(|| format!("{told:?}"))?));
+        for (told, _) in BEHAVIOURS {
+            let alone = beside(programs, None, span).await.context("alone")?;
+            let beside = beside(programs, Some(told), span).await.context(told)?;
+            pairs.push(Pair { told, alone, beside });
         }
     }
-    Ok(section(&seen))
+    Ok(section(&pairs))
 }
 
 async fn beside(programs: &Programs, told: Option<&str>, span: Duration) -> Result<Paced> {
@@ -82,23 +99,22 @@ fn hostile(component: &Path, told: &str) -> String {
     format!("{}    every: 10\n    told: {told}\n    log_level: INFO\n    {backoff}\n", service("hostile", component))
 }
 
-fn section(seen: &[(Option<&str>, Paced)]) -> Section {
+fn section(pairs: &[Pair]) -> Section {
     let mut table = Table::new(&["the other service", "p50 us", "p99 us", "p99 to alone", "lost"]);
-    let of = |told| seen.iter().filter(move |(of, _)| *of == told).map(|(_, paced)| paced);
-    let at = |told, share| median(of(told).map(|paced| paced.samples.percentile(share)));
-    let alone = at(None, 0.99);
+    let row = |title: &str, seen: Vec<&Paced>, ratio: f64| {
+        let at = |share| median(seen.iter().map(|paced| paced.samples.percentile(share)));
+        let lost = seen.iter().map(|paced| paced.lost).sum::<usize>() as f64;
+        let numbers = [(at(0.5), 0), (at(0.99), 0), (ratio, 2), (lost, 0)];
+        let numbers = numbers.map(|(number, digits)| Value::Number(number, digits));
+        std::iter::once(title.into()).chain(numbers).collect::<Vec<_>>()
+    };
+    table.row(row("is not there", pairs.iter().map(|pair| &pair.alone).collect(), 1.0));
     let mut worst: f64 = 0.0;
-    let rows = BEHAVIOURS.map(|(told, title)| (Some(told), title));
-    for (told, title) in std::iter::once((None, "is not there")).chain(rows) {
-        let ratio = at(told, 0.99) / alone;
+    for (told, title) in BEHAVIOURS {
+        let of = || pairs.iter().filter(|pair| pair.told == told);
+        let ratio = median(of().map(Pair::ratio));
         worst = worst.max(ratio);
-        table.row(vec![
-            title.into(),
-            Value::Number(at(told, 0.5), 0),
-            Value::Number(at(told, 0.99), 0),
-            Value::Number(ratio, 2),
-            Value::Number(of(told).map(|paced| paced.lost).sum::<usize>() as f64, 0),
-        ]);
+        table.row(row(title, of().map(|pair| &pair.beside).collect(), ratio));
     }
     Section {
         title: "An echo under 2,000 messages a second (QoS 0, 32 B) beside a hostile service".to_owned(),
