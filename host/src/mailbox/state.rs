@@ -75,6 +75,12 @@ impl State {
         self.queue.len() + self.overflow.len()
     }
 
+    /// Whether some wait in the overflow.
+    #[cfg(test)]
+    pub(super) fn overflows(&self) -> bool {
+        !self.overflow.is_empty()
+    }
+
     pub(super) fn put(&mut self, delivery: Delivery) -> Delivered {
         self.counters.received += 1;
         if self.receiver_gone {
@@ -112,8 +118,10 @@ impl State {
     }
 
     fn append(&mut self, mut delivery: Delivery, weight: usize, held_back: bool) {
-        let too_much = held_back && self.bytes.saturating_add(weight) > self.overflow.begins_at();
-        if too_much || !self.overflow.is_empty() {
+        let begins_at = self.overflow.begins_at().min(self.limits.bytes);
+        let too_much = held_back && self.bytes.saturating_add(weight) > begins_at;
+        // one that waits alone is about to be handled, whatever it weighs
+        if (too_much && !self.queue.is_empty()) || !self.overflow.is_empty() {
             return self.overflow.push(delivery, weight);
         }
         if self.queue.len() >= IN_BUFFERS {

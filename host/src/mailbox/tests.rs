@@ -355,3 +355,23 @@ fn what_waits_in_a_file_is_left_behind_with_the_rest() {
     assert_eq!(sender.left_behind(), []);
     assert_eq!(sender.counters().undelivered, 9);
 }
+
+/// As long as a service keeps up, nothing of it is written.
+#[test]
+fn a_heavy_message_that_waits_alone_stays_in_memory() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let limits = Limits { messages: 9, bytes: 1_000, when_full: WhenFull::Unacknowledged };
+    // nothing can be written there
+    let (sender, mut mailbox) = with_file(file.path(), limits, 100);
+    let message = Message::new(Topic::new("t").unwrap(), vec![0; 5_000], Qos::AtLeastOnce, false);
+    let heavy = Delivery::new(message, Some(Receipt::Arrived(1)));
+    for _ in 0..3 {
+        assert_eq!(sender.deliver(heavy.clone()), Delivered::Taken);
+        assert!(!sender.shared.lock().overflows());
+        assert_eq!(mailbox.try_next(), Some(Next::Delivery(heavy.clone())));
+    }
+    for _ in 0..2 {
+        assert_eq!(sender.deliver(heavy.clone()), Delivered::Taken);
+    }
+    assert!(sender.shared.lock().overflows());
+}
