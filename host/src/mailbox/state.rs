@@ -1,4 +1,4 @@
-//! Pure: the queue of a mailbox. In: messages, rings, notices. Out: what comes next, and what a full mailbox does with a message.
+//! Machine: the queue of a mailbox. In: messages, rings, notices. Out: what comes next, and what a full mailbox does with a message.
 //! Owns the messages in memory, those on disk, the policy and the counters.
 
 use std::collections::VecDeque;

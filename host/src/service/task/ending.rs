@@ -12,6 +12,9 @@ use crate::mailbox::{Delivery, Next};
 use crate::message::Receipt;
 use crate::session;
 
+/// So many bytes of messages are kept at once.
+const AT_ONCE: usize = 1 << 20;
+
 impl Task {
     /// Handles what waits, as long as the deadline allows, and lets the guest stop.
     pub(super) async fn end(&mut self, stop: &Stop) {
@@ -84,15 +87,29 @@ impl Task {
     /// Keeps everything that is left on disk.
     async fn keep_rest(&mut self) {
         self.keep_hand().await;
+        let (mut receipts, mut all) = (Vec::new(), 0);
         let mut left = self.backlog.drain();
-        while let Some(delivery) = self.next_left().await {
+        self.take_left(&mut left).await;
+        while !left.is_empty() {
+            all += left.len();
+            let (arrived, others): (Vec<_>, Vec<_>) =
+                left.drain(..).partition(|delivery| matches!(delivery.receipt, Some(Receipt::Arrived(_))));
+            let arrived = if arrived.is_empty() { arrived } else { self.set_aside(arrived).await.0 };
+            receipts.extend(arrived.into_iter().chain(others).filter_map(|delivery| delivery.receipt));
+            self.take_left(&mut left).await;
+        }
+        self.keep(receipts.into_iter(), all).await;
+    }
+
+    /// Puts the next that are left behind those in `left`: not all at once, since most may wait on disk.
+    async fn take_left(&mut self, left: &mut Vec<Delivery>) {
+        let mut weight = 0;
+        while weight < AT_ONCE
+            && let Some(delivery) = self.next_left().await
+        {
+            weight += delivery.message.weight();
             left.push(delivery);
         }
-        let (arrived, others): (Vec<_>, Vec<_>) =
-            left.into_iter().partition(|delivery| matches!(delivery.receipt, Some(Receipt::Arrived(_))));
-        let arrived = if arrived.is_empty() { arrived } else { self.set_aside(arrived).await.0 };
-        let all: Vec<Delivery> = arrived.into_iter().chain(others).collect();
-        self.keep(all.iter().filter_map(|delivery| delivery.receipt), all.len()).await;
     }
 
     /// Says what becomes of messages with these receipts, of `all` messages; those that are not on disk are given up.
