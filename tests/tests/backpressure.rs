@@ -1,12 +1,21 @@
 //! Backpressure: what a service cannot handle yet waits at the broker, not in the host's memory, and nothing of it is lost.
 
 use anyhow::{Context, Result};
+use miqro_tests::process::Memory;
 use miqro_tests::{Client, Host, Message, Mosquitto, Tally, Version};
 use serde_json::json;
 
 const MIB: u64 = 1 << 20;
 /// How much more memory the host may have than before. What waits at the broker is several times as much.
 const MORE: u64 = 8 * MIB;
+
+/// Checks how much more memory the host had at any time than it had `before`.
+fn grew_by_less_than(host: &Host, before: Memory, more: u64) -> Result<()> {
+    let after = host.process().memory()?;
+    let seen = format!("{} MiB before, {} MiB at most", before.now / MIB, after.peak / MIB);
+    assert!(after.peak < before.now + more, "{}", host.output().told(&seen));
+    Ok(())
+}
 
 #[tokio::test]
 async fn a_guest_that_is_ten_times_too_slow_costs_no_memory_and_loses_nothing() -> Result<()> {
@@ -36,10 +45,8 @@ async fn a_guest_that_is_ten_times_too_slow_costs_no_memory_and_loses_nothing() 
         for _ in 0..MANY {
             listener.expect("service/slow/done").await?;
         }
-        let after = host.process().memory()?;
         assert!((MANY * BYTES) as u64 > 3 * MORE, "that is too little to show it");
-        let seen = format!("{} MiB before, {} MiB at most", before.now / MIB, after.peak / MIB);
-        assert!(after.peak < before.now + MORE, "{}", host.output().told(&seen));
+        grew_by_less_than(&host, before, MORE)?;
         // each was answered once
         assert_eq!(listener.pending().await?, []);
     }
@@ -75,10 +82,8 @@ async fn what_waits_behind_a_message_that_fails_takes_no_more_memory_than_its_li
         let worked = worked.with_context(|| host.output().told(&format!("message {number}")))?.text();
         assert!(worked == payload(number), "{number}: {}", &worked[..20]);
     }
-    let after = host.process().memory()?;
     assert!((MANY * BYTES) as u64 > 3 * MORE, "that is too little to show it");
-    let seen = format!("{} MiB before, {} MiB at most", before.now / MIB, after.peak / MIB);
-    assert!(after.peak < before.now + MORE, "{}", host.output().told(&seen));
+    grew_by_less_than(&host, before, MORE)?;
     Ok(())
 }
 
@@ -107,10 +112,8 @@ async fn small_messages_that_wait_do_not_keep_the_large_ones_that_came_with_them
     for _ in 0..ROUNDS {
         client.expect("service/relay/out").await?;
     }
-    let after = host.process().memory()?;
     assert!((ROUNDS * BYTES) as u64 > 2 * MORE, "that is too little to show it");
-    let seen = format!("{} MiB before, {} MiB at most", before.now / MIB, after.peak / MIB);
-    assert!(after.peak < before.now + MORE, "{}", host.output().told(&seen));
+    grew_by_less_than(&host, before, MORE)?;
     Ok(())
 }
 
@@ -139,10 +142,8 @@ async fn ten_thousand_retained_messages_at_subscribe_are_all_handled() -> Result
         assert_eq!(twice, 0, "came twice");
         // mosquitto 2.0.11 sends almost all of them at once. In memory may be what the outbox takes, and the values that are kept
         // for services to come
-        let after = host.process().memory()?;
         assert!(u64::from(RETAINED) * BYTES as u64 > 2 * MORE, "that is too little to show it");
-        let seen = format!("{} MiB before, {} MiB at most", before.now / MIB, after.peak / MIB);
-        assert!(after.peak < before.now + MORE, "{}", host.output().told(&seen));
+        grew_by_less_than(&host, before, MORE)?;
         assert!(host.stop().await?.success());
     }
     Ok(())
