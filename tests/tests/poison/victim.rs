@@ -1,0 +1,79 @@
+//! An echo service beside trouble. In: a broker with a host whose service `victim` is the guest `echo`. Out: an error when an answer is
+//! missing or the longest time between two answers is too long. Owns the client that asks, 50 times a second, and listens.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use miqro_tests::{Client, Deadline, Message};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+const PERIOD: Duration = Duration::from_millis(20);
+const QUESTION: &str = "service/victim/echo";
+const ANSWER: &str = "service/victim/echo_response";
+
+/// Asks and listens until it is checked.
+#[derive(Debug)]
+pub struct Victim {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Result<Answers>>,
+}
+
+#[derive(Debug)]
+struct Answers {
+    asked: u32,
+    seen: BTreeSet<u32>,
+    gap: Duration,
+}
+
+impl Victim {
+    /// Begins to ask through the broker on `port`, when a first question was answered.
+    pub async fn start(port: u16) -> Result<Self> {
+        let (mut asking, mut listening) = (Client::connect(port).await?, Client::connect(port).await?);
+        listening.subscribe(ANSWER, 1).await?;
+        asking.publish(QUESTION, "first").await?;
+        listening.expect(ANSWER).await?;
+        let (stop, stopped) = watch::channel(false);
+        Ok(Self { stop, task: tokio::spawn(ask(asking, listening, stopped)) })
+    }
+
+    /// Stops to ask: every question was answered, and no two answers were further apart than `longest`.
+    pub async fn check(self, longest: Duration) -> Result<()> {
+        self.stop.send_replace(true);
+        let Answers { asked, seen, gap } = Deadline::new().wait("the victim's answers", self.task).await???;
+        let missing: Vec<u32> = (0..asked).filter(|number| !seen.contains(number)).collect();
+        ensure!(missing.is_empty(), "of {asked} questions these have no answer: {missing:?}");
+        ensure!(gap <= longest, "the longest gap between two answers was {gap:?}, expected at most {longest:?}");
+        Ok(())
+    }
+}
+
+async fn ask(mut asking: Client, mut listening: Client, mut stopped: watch::Receiver<bool>) -> Result<Answers> {
+    let listener = tokio::spawn(async move {
+        let (mut seen, mut gap, mut last) = (BTreeSet::new(), Duration::ZERO, Instant::now());
+        loop {
+            let answer = listening.expect(ANSWER).await?.text();
+            gap = gap.max(last.elapsed());
+            last = Instant::now();
+            let Ok(number) = answer.parse() else { return anyhow::Ok((seen, gap)) };
+            seen.insert(number);
+        }
+    });
+    let mut pace = tokio::time::interval(PERIOD);
+    let mut asked = 0;
+    while !*stopped.borrow_and_update() {
+        tokio::select! {
+            _ = stopped.changed() => {}
+            _ = pace.tick() => {
+                asking.post(Message::new(QUESTION, asked.to_string())).await?;
+                asked += 1;
+            }
+        }
+    }
+    asking.acknowledged(asked as usize).await?;
+    asking.publish(QUESTION, "last").await?;
+    let (seen, gap) = listener.await??;
+    asking.disconnect().await?;
+    Ok(Answers { asked, seen, gap })
+}
