@@ -1,4 +1,4 @@
-//! Poison: one message, service or broker that misbehaves takes the connection from no other service. A victim, an echo service that
+//! Poison: one message, service or broker that misbehaves takes the connection from no other service. A victim, a relay of QoS 1 that
 //! is asked 50 times a second, runs beside each kind of trouble; it misses nothing, and its longest gap stays below a bound.
 
 mod victim;
@@ -17,7 +17,7 @@ const LONGEST_GAP: Duration = Duration::from_secs(5);
 #[tokio::test]
 async fn a_victim_without_trouble_misses_nothing() -> Result<()> {
     let broker = Mosquitto::start().await?;
-    let _host = Host::on(broker.port()).service("victim", "echo", json!({})).start().await?;
+    let _host = Host::on(broker.port()).service("victim", "relay", json!({})).start().await?;
     let victim = Victim::start(broker.port()).await?;
     victim.check(LONGEST_GAP).await
 }

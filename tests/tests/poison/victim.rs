@@ -1,4 +1,4 @@
-//! An echo service beside trouble. In: a broker with a host whose service `victim` is the guest `echo`. Out: an error when an answer is
+//! A relay beside trouble. In: a broker with a host whose service `victim` is the guest `relay`. Out: an error when an answer is
 //! missing or the longest time between two answers is too long. Owns the client that asks, 50 times a second, and listens.
 
 use std::collections::BTreeSet;
@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 const PERIOD: Duration = Duration::from_millis(20);
-const QUESTION: &str = "service/victim/echo";
-const ANSWER: &str = "service/victim/echo_response";
+const QUESTION: &str = "service/victim/in";
+const ANSWER: &str = "service/victim/out";
 
 /// Asks and listens until it is checked.
 #[derive(Debug)]
