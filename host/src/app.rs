@@ -114,8 +114,8 @@ pub fn run(run: Run<'_>) -> anyhow::Result<ExitCode> {
     let path = Builder::new_current_thread().enable_all().build()?;
     let pools = Pools { usual: pool.handle().clone(), spare: spare.handle().clone() };
     let outcome = path.block_on(live(run, &pools, &broker));
-    // what still runs there after the deadline is not waited for
-    for threads in [pool, spare, broker] {
+    // what still runs there after the deadline is not waited for: nobody can end a call of the system's resolver
+    for threads in [path, pool, spare, broker] {
         threads.shutdown_background();
     }
     outcome

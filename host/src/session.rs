@@ -17,11 +17,15 @@ mod attempt;
 pub mod codec;
 mod command;
 mod desk;
+mod group;
 pub mod link;
 mod loops;
+mod outage;
 pub mod packet;
+mod places;
 mod promises;
 mod retained;
+mod schedule;
 mod serve;
 pub mod state;
 mod task;
@@ -29,6 +33,8 @@ mod wire;
 
 pub use command::{Command, Commit, ConnectionStatus, Handle, Keeper, Stopped};
 
+pub use group::Group;
+use group::Member;
 use task::Task;
 
 /// Why a session ended that was not told to.
@@ -65,9 +71,25 @@ impl Session {
     /// A session over `connection`, with the routes that are there already, and the handle to command it. `will`: what the
     /// broker publishes when the connection ends without a clean stop.
     pub fn new(connection: Connection, will: Option<Message>, router: Router) -> (Self, Handle) {
+        let member = Group::new(connection.reconnect_min, connection.reconnect_max).main();
+        Self::with(connection, will, router, member)
+    }
+
+    /// A further connection of this session's host, which has the will of `service`. It comes after the session itself, with
+    /// which it shares the waits between attempts.
+    pub fn presence(group: &Group, connection: Connection, will: Message, service: String) -> (Self, Handle) {
+        Self::with(connection, Some(will), Router::default(), group.clone().presence(service))
+    }
+
+    /// What the connections of this session's host share.
+    pub fn group(&self) -> Group {
+        self.task.group()
+    }
+
+    fn with(connection: Connection, will: Option<Message>, router: Router, member: Member) -> (Self, Handle) {
         let (status, seen) = watch::channel(ConnectionStatus::Connecting);
         let (handle, inputs) = command::channel(seen);
-        (Self { task: Task::new(Arc::new(connection), will, router, inputs, status) }, handle)
+        (Self { task: Task::new((Arc::new(connection), member), will, router, inputs, status) }, handle)
     }
 
     /// Before the session runs: `waiting` was kept on disk by an earlier run and is to be sent; `keeper` keeps what waits from now

@@ -31,6 +31,8 @@ const PRESENCE_STOP: Duration = Duration::from_secs(2);
 /// The running sessions.
 pub struct Sessions {
     main: session::Handle,
+    /// What all of them share.
+    group: session::Group,
     /// What all of them connect with.
     connection: Connection,
     presences: HashMap<ServiceId, Own>,
@@ -74,12 +76,13 @@ pub fn open(
     let (mut session, main) = Session::new(connection.clone(), will.clone(), router);
     let store = store.clone();
     session.keep_with(Keeper(Box::new(move |changes| store.keep(changes))), waiting);
+    let group = session.group();
     let mut tasks = JoinSet::new();
     tasks.spawn(session.run());
     let offline = will.clone().filter(|_| shared_will);
     let first = loaded.first().map(|first| first.id).filter(|_| !shared_will);
     let (connection, presences) = (connection.clone(), HashMap::new());
-    let mut sessions = Sessions { main, connection, presences, first, limit, offline, tasks };
+    let mut sessions = Sessions { main, group, connection, presences, first, limit, offline, tasks };
     if shared_will {
         sessions.limit = 0;
         let most = limit.saturating_add(1);
@@ -126,7 +129,7 @@ impl Sessions {
             return Ok(());
         }
         let own = presence_connection(&self.connection, &suffix);
-        let (session, handle) = Session::new(own, Some(will), Router::default());
+        let (session, handle) = Session::presence(&self.group, own, will, config.name.clone());
         self.tasks.spawn(session.run());
         self.presences.insert(service, Own { suffix, handle });
         Ok(())

@@ -130,6 +130,8 @@ impl Client {
             outcome
         };
         let (ended, outcome) = runtime.block_on(async { tokio::join!(session.run(), use_it) });
+        // a resolver that hangs is not waited for
+        runtime.shutdown_background();
         drop(logs);
         let (ended, value) = (ended?, outcome?);
         if ended.unsent > 0 {

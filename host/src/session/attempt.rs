@@ -5,8 +5,10 @@ use std::future::poll_fn;
 use std::io;
 
 use super::codec::{Codec, CodecError};
-use super::link::{self, LinkError};
+use super::link::tls::TlsError;
+use super::link::{self, LinkError, Resolver};
 use super::packet::{ConnAck, Connect, Incoming, Outgoing, Reason};
+use super::schedule::Trouble;
 use super::wire::{Wire, Written};
 use crate::config::Connection;
 
@@ -43,24 +45,52 @@ pub enum Failure {
 
 impl Failure {
     /// Whether somebody has to change something before it can work, as opposed to a broker that is away or busy.
-    pub const fn needs_attention(&self) -> bool {
+    pub fn trouble(&self) -> Trouble {
+        let lasting = match self {
+            Self::Refused { reason, .. } => {
+                !matches!(reason.0, 0x80 | 0x83 | 0x88 | 0x89 | 0x8B | 0x93 | 0x96..=0x98 | 0x9F)
+            }
+            Self::Link(LinkError::Tls(TlsError::Handshake(error))) => error.kind() == io::ErrorKind::InvalidData,
+            Self::Link(LinkError::Tls(_)) | Self::NoConnAck | Self::Codec(_) | Self::Settings(_) => true,
+            Self::Link(LinkError::WebSocket(error)) => error.is_refusal(),
+            Self::Link(_) | Self::Timeout(_) | Self::Io(_) => false,
+        };
+        if lasting { Trouble::Lasting } else { Trouble::Passing }
+    }
+
+    /// A word for what failed; the same whatever time, address or number the message has.
+    pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Refused { reason, .. } => !matches!(reason.0, 0x88 | 0x89 | 0x97 | 0x9F),
-            Self::NoConnAck | Self::Codec(_) => true,
-            _ => false,
+            Self::Link(LinkError::Resolve { .. } | LinkError::NoAddress { .. }) => "name",
+            Self::Link(LinkError::Connect { .. }) => "TCP",
+            Self::Link(LinkError::Tls(_)) => "TLS",
+            Self::Link(LinkError::WebSocket(_)) => "WebSocket",
+            Self::Timeout(_) => "time",
+            Self::Io(_) => "broken",
+            Self::Codec(_) | Self::NoConnAck => "protocol",
+            Self::Settings(_) => "settings",
+            Self::Refused { reason, .. } => reason.name(),
         }
     }
 }
 
 /// Connects, says CONNECT and waits for CONNACK, all within the connection's time limit.
-pub async fn attempt(connection: &Connection, connect: &Connect) -> Result<(Wire, ConnAck), Failure> {
+pub async fn attempt(
+    connection: &Connection,
+    connect: &Connect,
+    resolver: &Resolver,
+) -> Result<(Wire, ConnAck), Failure> {
     let limit = connection.connect_timeout;
-    tokio::time::timeout(limit, handshake(connection, connect)).await.unwrap_or(Err(Failure::Timeout(limit)))
+    tokio::time::timeout(limit, handshake(connection, connect, resolver)).await.unwrap_or(Err(Failure::Timeout(limit)))
 }
 
-async fn handshake(connection: &Connection, connect: &Connect) -> Result<(Wire, ConnAck), Failure> {
+async fn handshake(
+    connection: &Connection,
+    connect: &Connect,
+    resolver: &Resolver,
+) -> Result<(Wire, ConnAck), Failure> {
     let codec = Codec::new(connection.protocol, connection.max_packet_size);
-    let mut wire = Wire::new(link::connect(connection).await?, codec);
+    let mut wire = Wire::new(link::connect(connection, resolver).await?, codec);
     wire.encode(&Outgoing::Connect(connect)).map_err(Failure::Settings)?;
     poll_fn(|context| match wire.poll_write(context) {
         Ok(Written::Some | Written::Stalled) => std::task::Poll::Pending,

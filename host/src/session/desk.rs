@@ -153,7 +153,7 @@ impl Desk {
 
     fn announce(&mut self, message: Message) {
         if self.connected {
-            self.state.committed(None, vec![message.clone().into()]);
+            self.state.announce(message.clone());
         }
         self.announced.insert(message.topic.clone(), message);
     }
@@ -166,7 +166,7 @@ impl Desk {
             self.router.session_lost();
         }
         self.state.connected(ack, self.router.subscriptions().into_iter().map(wanted).collect());
-        self.state.committed(None, self.announced.values().cloned().map(Publication::from).collect());
+        self.announced.values().cloned().for_each(|message| self.state.announce(message));
         self.tell_all(&Notice::Connected { session_present: ack.session_present });
     }
 

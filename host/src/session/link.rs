@@ -2,6 +2,7 @@
 //! `LinkError` that names the broker and the step that failed. Owns the socket until it hands it over; the caller bounds the
 //! time of the whole connect, and reconnects.
 
+mod resolve;
 pub mod tls;
 pub mod websocket;
 
@@ -17,6 +18,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::client::TlsStream;
 
 use crate::config::{Connection, Transport};
+pub use resolve::Resolver;
 use tls::TlsError;
 use websocket::{Frames, WebSocketError};
 
@@ -76,8 +78,8 @@ pub enum Stream {
 ///
 /// # Errors
 /// Names the broker and the step that failed. Waiting is not bounded here: wrap the call in `connection.connect_timeout`.
-pub async fn connect(connection: &Connection) -> Result<Stream, LinkError> {
-    let tcp = connect_tcp(connection).await?;
+pub async fn connect(connection: &Connection, resolver: &Resolver) -> Result<Stream, LinkError> {
+    let tcp = connect_tcp(connection, resolver).await?;
     match &connection.transport {
         Transport::Tcp => Ok(Stream::Tcp(tcp)),
         Transport::Tls => Ok(Stream::Tls(Box::new(encrypt(connection, tcp).await?))),
@@ -122,8 +124,8 @@ fn authority(connection: &Connection) -> String {
 
 /// Tries every address of the host in the resolver's order. One that fails makes way for the next at once; one that stays
 /// silent gets company after `NEXT_ADDRESS_AFTER`, and the first that answers wins.
-async fn connect_tcp(connection: &Connection) -> Result<TcpStream, LinkError> {
-    let mut waiting = addresses(connection).await?.into_iter();
+async fn connect_tcp(connection: &Connection, resolver: &Resolver) -> Result<TcpStream, LinkError> {
+    let mut waiting = addresses(connection, resolver).await?.into_iter();
     let mut trying = FuturesUnordered::new();
     let mut failed = None;
     loop {
@@ -150,11 +152,15 @@ async fn connect_tcp(connection: &Connection) -> Result<TcpStream, LinkError> {
 }
 
 /// The addresses of the host; with `bind_address` those of its family.
-async fn addresses(connection: &Connection) -> Result<Vec<SocketAddr>, LinkError> {
-    let found = tokio::net::lookup_host((connection.host.as_str(), connection.port))
+async fn addresses(connection: &Connection, resolver: &Resolver) -> Result<Vec<SocketAddr>, LinkError> {
+    let found = resolver
+        .addresses(&connection.host, connection.port)
         .await
         .map_err(|source| LinkError::Resolve { host: connection.host.clone(), source })?;
-    Ok(found.filter(|address| connection.bind_address.is_none_or(|b| b.is_ipv4() == address.is_ipv4())).collect())
+    Ok(found
+        .into_iter()
+        .filter(|address| connection.bind_address.is_none_or(|b| b.is_ipv4() == address.is_ipv4()))
+        .collect())
 }
 
 async fn connect_address(connection: &Connection, address: SocketAddr) -> Result<TcpStream, (SocketAddr, io::Error)> {
@@ -239,6 +245,10 @@ mod tests {
         }
     }
 
+    async fn dial(connection: &Connection) -> Result<Stream, LinkError> {
+        connect(connection, &Resolver::default()).await
+    }
+
     #[tokio::test]
     async fn bytes_go_both_ways() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -251,7 +261,7 @@ mod tests {
         };
         let ask = async {
             // "localhost" may resolve to ::1 first, where nobody listens: the next address is then tried.
-            let mut stream = connect(&to("localhost", port)).await.unwrap();
+            let mut stream = dial(&to("localhost", port)).await.unwrap();
             stream.write_all(b"ping").await.unwrap();
             stream.flush().await.unwrap();
             let mut bytes = [0; 4];
@@ -267,7 +277,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut connection = to("127.0.0.1", listener.local_addr().unwrap().port());
         connection.bind_address = Some("127.0.0.9".parse().unwrap());
-        let (stream, accepted) = tokio::join!(connect(&connection), listener.accept());
+        let (stream, accepted) = tokio::join!(dial(&connection), listener.accept());
         assert_eq!(accepted.unwrap().1.ip().to_string(), "127.0.0.9");
         drop(stream.unwrap());
     }
@@ -275,14 +285,14 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_names_the_address_and_the_reason() {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let error = connect(&to("127.0.0.1", port)).await.unwrap_err().to_string();
+        let error = dial(&to("127.0.0.1", port)).await.unwrap_err().to_string();
         assert!(error.starts_with(&format!("TCP to 127.0.0.1:{port}: ")), "{error}");
         assert!(error.contains("refused"), "{error}");
     }
 
     #[tokio::test]
     async fn an_unknown_host_is_named() {
-        let error = connect(&to("no-such-host.invalid", 1883)).await.unwrap_err().to_string();
+        let error = dial(&to("no-such-host.invalid", 1883)).await.unwrap_err().to_string();
         assert!(error.starts_with("cannot resolve the host name \"no-such-host.invalid\": "), "{error}");
     }
 
@@ -290,7 +300,7 @@ mod tests {
     async fn an_address_of_the_wrong_family_is_not_tried() {
         let mut connection = to("127.0.0.1", 1883);
         connection.bind_address = Some("::1".parse().unwrap());
-        let error = connect(&connection).await.unwrap_err().to_string();
+        let error = dial(&connection).await.unwrap_err().to_string();
         assert_eq!(error, "the host \"127.0.0.1\" has no address to connect to from ::1");
     }
 }

@@ -193,6 +193,14 @@ impl State {
         }
     }
 
+    /// Publishes a retained message that takes the place of all earlier ones of its topic: none of them is sent any more, and it is
+    /// sent once on this connection.
+    pub fn announce(&mut self, message: Message) {
+        if !self.outbox.supersede(&message) {
+            self.committed(None, vec![message.into()]);
+        }
+    }
+
     /// Messages that were kept on disk by an earlier run, with rising numbers, wait to be sent again.
     pub fn restore(&mut self, messages: Vec<(u64, Publication)>) {
         for (number, publication) in messages {

@@ -8,17 +8,18 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::time::{Sleep, sleep, sleep_until};
-use tracing::{debug, error, info, warn};
+use tokio::time::{Sleep, sleep_until};
+use tracing::{error, info};
 
 use super::attempt::{Failure, attempt};
 use super::command::{ConnectionStatus, Inputs, Order, Stopped};
 use super::desk::Desk;
+use super::group::{Group, Member, Welcome};
 use super::packet::{ConnAck, Connect};
 use super::serve::{Ended, Serving};
 use super::state::State;
+use super::wire::Wire;
 use super::{SessionError, now};
-use crate::backoff::Backoff;
 use crate::config::{Connection, Protocol};
 use crate::message::Message;
 use crate::router::Router;
@@ -29,8 +30,6 @@ const BATCH: usize = 512;
 const ABANDONED: Duration = Duration::from_secs(5);
 /// After so many short connections in a row it is likely that another client has the same identifier: not every broker says so.
 const FIGHT: u32 = 5;
-/// A connection that lasted so long was a good one: the next wait is a short one.
-const GOOD: Duration = Duration::from_secs(5);
 
 /// The session's task.
 #[derive(Debug)]
@@ -38,13 +37,10 @@ pub struct Task {
     connection: Arc<Connection>,
     connect: Connect,
     status: watch::Sender<ConnectionStatus>,
-    backoff: Backoff,
+    /// Its place among the connections of the host: when it may connect.
+    member: Arc<Member>,
     /// Connections so far.
     count: u64,
-    /// Connections one after the other that did not last.
-    short: u32,
-    /// What was logged last; the same is not logged twice in a row.
-    logged: String,
     pub(super) desk: Desk,
     pub(super) orders: Orders,
 }
@@ -130,22 +126,26 @@ impl Orders {
 
 impl Task {
     pub fn new(
-        connection: Arc<Connection>,
+        (connection, member): (Arc<Connection>, Member),
         will: Option<Message>,
         router: Router,
         inputs: Inputs,
         status: watch::Sender<ConnectionStatus>,
     ) -> Self {
         let connect = connect_packet(&connection, will);
-        let backoff = Backoff::new(connection.reconnect_min, connection.reconnect_max);
         let state = State::new(connection.protocol, connection.outbox);
         let desk = Desk::new(router, state, connection.delivery_timeout);
         let batch = Vec::with_capacity(BATCH);
         let orders = Orders { inputs, batch, held_up: false, stop: None, abandoned: false, timer: None, renewal: None };
-        Self { connection, connect, status, backoff, count: 0, short: 0, logged: String::new(), desk, orders }
+        Self { connection, connect, status, member: Arc::new(member), count: 0, desk, orders }
     }
 
-    /// Connects, serves and waits in turn, until it is told to stop.
+    /// What the connections of its host share.
+    pub fn group(&self) -> Group {
+        self.member.group.clone()
+    }
+
+    /// Waits for its turn, connects and serves, again and again, until it is told to stop.
     pub async fn run(mut self) -> Result<Stopped, SessionError> {
         let outcome = self.keep().await;
         self.status.send_replace(ConnectionStatus::Stopped);
@@ -155,33 +155,38 @@ impl Task {
     async fn keep(&mut self) -> Result<Stopped, SessionError> {
         loop {
             self.renew();
-            let connection = Arc::clone(&self.connection);
-            let connect = self.connect.clone();
-            match self.meanwhile(attempt(&connection, &connect)).await {
+            let (connection, connect, member) =
+                (Arc::clone(&self.connection), self.connect.clone(), Arc::clone(&self.member));
+            let connecting = async {
+                let _turn = member.turn().await;
+                attempt(&connection, &connect, &member.group.resolver).await
+            };
+            match self.meanwhile(connecting).await {
                 Meanwhile::Stop => return Ok(self.stopped()),
-                Meanwhile::Renew => continue,
+                Meanwhile::Renew => {}
                 Meanwhile::Done(Err(Failure::Settings(source))) => {
                     return Err(SessionError::Settings { peer: self.peer(), source });
                 }
                 Meanwhile::Done(Err(failure)) => self.failed(&failure),
-                Meanwhile::Done(Ok((wire, ack))) => {
-                    let since = self.connected(&ack);
-                    let keepalive = self.desk.state.watch(self.connection.keepalive, since);
-                    let ended = Serving::new(wire, keepalive).run(&mut self.desk, &mut self.orders).await;
-                    self.desk.disconnected();
-                    match ended {
-                        Ended::Stopped => return Ok(self.stopped()),
-                        Ended::TakenOver => return Err(self.taken_over()),
-                        Ended::Renewed => continue,
-                        Ended::Lost(reason) => self.lost(reason, since),
-                    }
-                }
-            }
-            let wait = self.backoff.next(fastrand::f64());
-            if let Meanwhile::Stop = self.meanwhile(sleep(wait)).await {
-                return Ok(self.stopped());
+                Meanwhile::Done(Ok((wire, ack))) => match self.serve(wire, &ack).await {
+                    (Ended::Stopped, _) => return Ok(self.stopped()),
+                    (Ended::TakenOver, _) => return Err(self.taken_over()),
+                    (Ended::Renewed, _) => {}
+                    (Ended::Lost(reason), since) => self.lost(reason, since),
+                },
             }
         }
+    }
+
+    /// Serves a connection until it ends; since when it was there.
+    async fn serve(&mut self, wire: Wire, ack: &ConnAck) -> (Ended, Instant) {
+        let since = now();
+        let welcome = self.connected(ack);
+        let keepalive = self.desk.state.watch(self.connection.keepalive, since);
+        let serving = Serving::new(wire, keepalive).run(&mut self.desk, &mut self.orders);
+        let ended = self.member.during(welcome, serving).await;
+        self.desk.disconnected();
+        (ended, since)
     }
 
     /// Puts new settings in force, if there are any; there is no connection now.
@@ -193,9 +198,8 @@ impl Task {
         self.connect = connect_packet(&connection, self.connect.will.take());
         // a clean start is for the first connection: the session that is there already must not be thrown away
         self.connect.clean_start &= connection.protocol == Protocol::V311 || !same;
-        self.backoff = Backoff::new(connection.reconnect_min, connection.reconnect_max);
+        self.member.renew(connection.reconnect_min, connection.reconnect_max);
         self.desk.state.renew(connection.protocol, connection.outbox);
-        self.logged.clear();
         info!("connecting to {} with new settings", self.peer());
         self.status.send_replace(ConnectionStatus::Disconnected { reason: "its settings have changed".to_owned() });
     }
@@ -217,47 +221,38 @@ impl Task {
         .await
     }
 
-    fn connected(&mut self, ack: &ConnAck) -> Instant {
+    /// CONNACK came with success. Gives back what the log says of it later.
+    fn connected(&mut self, ack: &ConnAck) -> Option<(Duration, Welcome)> {
         self.count += 1;
-        self.logged.clear();
         // in MQTT 5 a clean start is for the first connection: the session is then kept for as long as it may last
         self.connect.clean_start &= self.connection.protocol == Protocol::V311;
         if let Some(assigned) = &ack.server.assigned_client_id {
             self.connect.client_id.clone_from(assigned);
         }
-        let session = if ack.session_present { "kept" } else { "new" };
-        info!(client_id = self.connect.client_id, session, "connected to {}", self.peer());
+        let (session_present, client_id) = (ack.session_present, self.connect.client_id.clone());
+        let welcome = self.member.connected(Welcome { client_id, session_present, peer: self.peer() });
         self.desk.connected(ack);
-        let (session_present, count) = (ack.session_present, self.count);
-        self.status.send_replace(ConnectionStatus::Connected { session_present, count });
-        now()
+        self.status.send_replace(ConnectionStatus::Connected { session_present, count: self.count });
+        welcome
     }
 
     fn lost(&mut self, reason: String, since: Instant) {
-        if since.elapsed() >= GOOD {
-            self.backoff.reset();
-            self.short = 0;
-        }
-        self.short += 1;
-        if self.short == FIGHT {
+        let short = self.member.lost(&reason, &self.peer(), since, self.longest_wait());
+        if short == FIGHT {
             let id = &self.connect.client_id;
             error!("{FIGHT} short connections one after the other; does another client use the client id {id:?} too?");
         }
-        warn!("connection to {} lost: {reason}; reconnecting", self.peer());
         self.status.send_replace(ConnectionStatus::Disconnected { reason });
     }
 
+    /// The longest wait after a connection was lost: the back-off decides, unless something has to be found out sooner.
+    fn longest_wait(&self) -> Duration {
+        Duration::MAX
+    }
+
     fn failed(&mut self, failure: &Failure) {
-        let reason = failure.to_string();
-        if reason == self.logged {
-            debug!("still not connected to {}: {reason}", self.peer());
-        } else if failure.needs_attention() {
-            error!("cannot connect to {}: {reason}; trying again until it works", self.peer());
-        } else {
-            warn!("cannot connect to {}: {reason}; trying again until it works", self.peer());
-        }
-        self.logged.clone_from(&reason);
-        self.status.send_replace(ConnectionStatus::Disconnected { reason });
+        self.member.failed(failure, &self.peer());
+        self.status.send_replace(ConnectionStatus::Disconnected { reason: failure.to_string() });
     }
 
     fn taken_over(&self) -> SessionError {

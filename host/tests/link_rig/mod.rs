@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use miqro_host::config::{Connection, OutboxLimits, Protocol, Tls, Transport};
-use miqro_host::session::link::{self, LinkError, Stream};
+use miqro_host::session::link::{self, LinkError, Resolver, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -39,7 +39,7 @@ pub fn to(port: u16, transport: Transport, tls: Tls) -> Connection {
 }
 
 pub async fn connected(connection: &Connection) -> Result<Stream, LinkError> {
-    timeout(DEADLINE, link::connect(connection)).await.expect("connecting ended")
+    timeout(DEADLINE, link::connect(connection, &Resolver::default())).await.expect("connecting ended")
 }
 
 /// Connects, and makes sure that the broker understands what comes through and answers.

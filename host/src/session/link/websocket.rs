@@ -37,6 +37,18 @@ pub enum WebSocketError {
     Upgrade(#[from] Box<tungstenite::Error>),
 }
 
+impl WebSocketError {
+    /// Whether the server has understood and said no: that will not change by itself.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Path { .. } => true,
+            Self::Upgrade(error) => {
+                matches!(&**error, tungstenite::Error::Http(response) if response.status().is_client_error())
+            }
+        }
+    }
+}
+
 /// The bytes inside the binary frames of a WebSocket.
 #[derive(Debug)]
 pub struct Frames<S> {

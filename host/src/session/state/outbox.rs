@@ -96,6 +96,14 @@ impl Outbox {
         }
     }
 
+    /// Takes out what waits to be sent and what `message` replaces. True: `message` itself is to be sent again on this connection
+    /// anyway, as the last one of its topic.
+    pub fn supersede(&mut self, message: &Message) -> bool {
+        self.queue.supersede(message);
+        let unsent = self.flights.iter().skip(self.sent).filter_map(|flight| flight.message.as_ref());
+        unsent.filter(|sent| sent.topic == message.topic).next_back() == Some(message)
+    }
+
     /// How many messages were dropped without a connection since the last call.
     pub const fn take_dropped(&mut self) -> u64 {
         self.queue.take_dropped()

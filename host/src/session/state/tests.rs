@@ -174,3 +174,33 @@ fn the_keepalive_asks_and_then_gives_up() {
     assert_eq!(keepalive.due(at(503)), Due::Silent(Duration::from_secs(477)));
     assert_eq!(Keepalive::new(Duration::ZERO, start).deadline(), None);
 }
+
+/// What is sent of one topic on each of a few connections that end before anything is acknowledged; on each, `values` are announced.
+fn announced(session_present: bool, values: &[&str]) -> Vec<Vec<String>> {
+    let mut state = State::new(Protocol::V5, OutboxLimits { messages: 100, bytes: 100_000 });
+    let message =
+        |value: &&str| Message::new(Topic::new("online").unwrap(), (*value).to_owned(), Qos::AtLeastOnce, true);
+    let mut connections = Vec::new();
+    for _ in 0..4 {
+        let ack = ConnAck { session_present, reason: Reason::SUCCESS, text: None, server: Server::default() };
+        state.connected(&ack, Vec::new());
+        values.iter().map(message).for_each(|message| state.announce(message));
+        let mut sent = Vec::new();
+        while let Some(packet) = state.next_packet() {
+            if let Outgoing::Publish { message, .. } = packet {
+                sent.push(String::from_utf8_lossy(&message.payload).into_owned());
+            }
+        }
+        connections.push(sent);
+        state.disconnected();
+    }
+    connections
+}
+
+#[test]
+fn an_announcement_is_sent_once_on_each_connection_and_what_it_replaces_not_at_all() {
+    for session_present in [true, false] {
+        assert_eq!(announced(session_present, &["1"]), vec![vec!["1"]; 4], "session kept: {session_present}");
+    }
+    assert_eq!(announced(false, &["0", "1", "0", "1"]), vec![vec!["1"]; 4]);
+}

@@ -54,6 +54,18 @@ impl Waiting {
         self.queue.push_front(queued);
     }
 
+    /// Takes out the retained messages of the topic for which nobody waits: `message` takes their place.
+    pub fn supersede(&mut self, message: &Message) {
+        let bytes = &mut self.bytes;
+        self.queue.retain(|queued| {
+            let Publication { message: older, terms } = &queued.publication;
+            let awaited = terms.is_some() || queued.receipt.is_some();
+            let stays = awaited || !older.retain || older.topic != message.topic;
+            *bytes -= if stays { 0 } else { older.weight() };
+            stays
+        });
+    }
+
     pub fn pop(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
         self.bytes -= queued.publication.message.weight();
