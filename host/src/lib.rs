@@ -27,6 +27,7 @@ pub mod session;
 pub mod signature;
 pub mod store;
 pub mod supervisor;
+pub mod text;
 pub mod timers;
 pub mod topic;
 pub mod trouble;

@@ -6,8 +6,13 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 
+use crate::text;
+
 /// The longest topic or filter in bytes (MQTT 5, section 1.5.4: a UTF-8 string has a two-byte length).
 pub const MAX_TOPIC_BYTES: usize = 65_535;
+
+/// The most levels of a topic or filter. MQTT has no limit, but brokers do: mosquitto ends the connection for more than 201.
+pub const MAX_LEVELS: usize = 200;
 
 /// What a shared subscription starts with (MQTT 5, section 4.8.2).
 const SHARE: &str = "$share/";
@@ -21,9 +26,15 @@ pub enum TopicError {
     /// Longer than 65,535 bytes.
     #[error("a topic of {0} bytes is longer than the {MAX_TOPIC_BYTES} bytes that MQTT allows")]
     TooLong(usize),
-    /// Contains U+0000 (section 4.7.3).
-    #[error("topic {0:?} contains the character U+0000, which MQTT forbids")]
-    Null(String),
+    /// Contains U+0000 (section 4.7.3), or another character that a text should not contain (section 1.5.4).
+    #[error("topic {0:?} contains the character {name}, which MQTT forbids", name = text::name(*.1))]
+    Character(String, char),
+    /// More levels than brokers take.
+    #[error("a topic of {0} levels is deeper than the {MAX_LEVELS} levels that brokers take")]
+    Deep(usize),
+    /// `data_topic` among the topics that are the broker's own (section 4.7.2), or where it would make filters shared ones.
+    #[error("{0:?} cannot be a base topic: $SYS is the broker's own, and $share is for subscriptions")]
+    Reserved(String),
     /// A wildcard in a topic name (section 4.7.1).
     #[error("topic {0:?} contains a wildcard ('+' or '#'); these are for subscriptions only")]
     Wildcard(String),
@@ -35,7 +46,8 @@ pub enum TopicError {
     Share(String),
 }
 
-/// The name of a topic: no wildcards, 1 to 65,535 bytes of UTF-8 without U+0000. Cheap to clone.
+/// The name of a topic: no wildcards, 1 to 65,535 bytes of UTF-8 without U+0000. One of our own has no other character either that a
+/// text should not contain, and no more levels than brokers take. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topic(ByteString);
 
@@ -47,6 +59,24 @@ impl Topic {
     pub fn new(text: impl Into<ByteString>) -> Result<Self, TopicError> {
         let text = text.into();
         check_text(&text)?;
+        Self::without_wildcards(text)
+    }
+
+    /// Takes the topic of a message that came from a broker, or was kept: it is no more than what MQTT forbids strictly (sections
+    /// 4.7.1 and 4.7.3), since a broker may take more from others than from us.
+    ///
+    /// # Errors
+    /// Says what MQTT forbids about it.
+    pub fn received(text: impl Into<ByteString>) -> Result<Self, TopicError> {
+        let text = text.into();
+        check_length(&text)?;
+        if text.contains('\0') {
+            return Err(TopicError::Character(text.to_string(), '\0'));
+        }
+        Self::without_wildcards(text)
+    }
+
+    fn without_wildcards(text: ByteString) -> Result<Self, TopicError> {
         // over bytes: this is done for every message, and a search for characters decodes each
         if text.bytes().any(|byte| matches!(byte, b'+' | b'#')) {
             return Err(TopicError::Wildcard(text.to_string()));
@@ -151,6 +181,9 @@ impl BaseTopic {
         }
         let text = if text.ends_with('/') { text.to_owned() } else { format!("{text}/") };
         Topic::new(text.clone())?;
+        if text.starts_with("$SYS/") || text.starts_with(SHARE) {
+            return Err(TopicError::Reserved(text));
+        }
         Ok(Self(text.into()))
     }
 
@@ -189,10 +222,20 @@ impl BaseTopic {
 }
 
 fn check_text(text: &str) -> Result<(), TopicError> {
+    check_length(text)?;
+    if let Some(character) = text::forbidden(text) {
+        return Err(TopicError::Character(text.to_owned(), character));
+    }
+    match 1 + text.bytes().filter(|byte| *byte == b'/').count() {
+        levels if levels > MAX_LEVELS => Err(TopicError::Deep(levels)),
+        _ => Ok(()),
+    }
+}
+
+fn check_length(text: &str) -> Result<(), TopicError> {
     match text.len() {
         0 => Err(TopicError::Empty),
         n if n > MAX_TOPIC_BYTES => Err(TopicError::TooLong(n)),
-        _ if text.contains('\0') => Err(TopicError::Null(text.to_owned())),
         _ => Ok(()),
     }
 }

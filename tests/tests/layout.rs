@@ -15,6 +15,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
         "words",
         &[
             "topic",
+            "text",
             "message",
             "offline",
             "effects",

@@ -16,6 +16,7 @@ use crate::config::Protocol;
 use crate::message::{Message, Properties, Qos};
 use crate::router::ServiceId;
 use crate::session::{Command, Commit, Handle};
+use crate::text;
 use crate::topic::{Filter, Topic};
 
 /// Lines that are read ahead of the session.
@@ -84,7 +85,7 @@ struct Given {
     #[arg(long, value_name = "TEXT")]
     correlation_data: Option<String>,
     /// MIME type of the payload
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", value_parser = property)]
     content_type: Option<String>,
     /// Seconds after which the broker shall no longer deliver it
     #[arg(long, value_name = "SECONDS")]
@@ -103,7 +104,15 @@ pub(super) fn qos(text: &str) -> Result<Qos, String> {
 
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| "write NAME=VALUE".to_owned())?;
-    Ok((name.to_owned(), value.to_owned()))
+    Ok((property(name)?, property(value)?))
+}
+
+/// Reads a text property.
+fn property(text: &str) -> Result<String, String> {
+    match text::forbidden(text) {
+        Some(character) => Err(format!("contains {}, which MQTT forbids", text::name(character))),
+        None => Ok(text.to_owned()),
+    }
 }
 
 impl Given {

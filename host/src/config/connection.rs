@@ -7,6 +7,7 @@ use super::given::Given;
 use super::section::Section;
 use super::units::LONGEST;
 use super::{Connection, OutboxLimits, Protocol};
+use crate::text;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MS: Duration = Duration::from_millis(1);
@@ -84,7 +85,7 @@ fn clean_start(given: &Given<'_>) -> Option<bool> {
 }
 
 fn client_id(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 65_535 || text.contains(char::is_control) {
+    if text.is_empty() || text.len() > 65_535 || text::forbidden(text).is_some() {
         return Err(
             "is no client identifier; leave it out, or write a word that no other client of the broker has".to_owned()
         );

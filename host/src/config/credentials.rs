@@ -5,6 +5,7 @@ use super::Credentials;
 use super::given::Given;
 use super::place::Place;
 use super::section::Section;
+use crate::text;
 
 /// How keys are called.
 pub(super) type Keys = [[&'static str; 3]; 2];
@@ -79,5 +80,9 @@ fn secret(section: &mut Section<'_>, keys: [&'static str; 3], place: &Place) -> 
         Some(2) => given.read(|name| place.variable(name)),
         _ => given.text().map(str::to_owned),
     };
+    if let Some(character) = text.as_deref().filter(|_| keys[0].starts_with("user")).and_then(text::forbidden) {
+        given.problem(format!("contains {}, for which brokers end the connection", text::name(character)));
+        return Secret::Wrong;
+    }
     text.map_or(Secret::Wrong, Secret::Text)
 }

@@ -10,6 +10,7 @@ use super::swap::swap;
 use super::yaml::Value;
 use super::{Grants, Limits, Service, Swap, json, logging, offline};
 use crate::message::{Qos, Subscription};
+use crate::text;
 use crate::topic::{BaseTopic, Filter, Topic};
 
 /// A service without a section.
@@ -73,8 +74,10 @@ fn dead_letter(given: &Given<'_>, base: &BaseTopic) -> Option<Topic> {
 
 /// The default base topic of `name`, which has to be a single level of a topic.
 fn base(name: &str) -> Result<BaseTopic, String> {
-    if name.is_empty() || name.contains(['/', '+', '#']) || name.contains(char::is_control) {
-        return Err(format!("{name:?} is no name for a service: it is one level of a topic, without / + and #"));
+    if name.is_empty() || name.contains(['/', '+', '#']) || text::forbidden(name).is_some() {
+        return Err(format!(
+            "{name:?} is no name for a service: it is one level of a topic, without /, + and #, control characters and noncharacters"
+        ));
     }
     BaseTopic::of_service(name).map_err(|error| error.to_string())
 }

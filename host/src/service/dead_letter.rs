@@ -4,17 +4,24 @@
 //! In MQTT 5 the payload and the properties are those of the message, and what was lost stands in user properties; in 3.1.1, which
 //! has none, everything is one JSON object.
 
+//!
+//! A broker may have delivered what it does not take from us, and a reason is a guest's own text: what MQTT says texts should not contain
+//! is escaped.
+
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
 use super::versions::Version;
 use crate::config::Protocol;
-use crate::message::{Message, Qos};
+use crate::message::{Message, Properties, Qos};
+use crate::text;
 use crate::topic::Topic;
 
 /// Bytes of a reason that are kept: all user properties together have to fit a packet.
 const REASON_BYTES: usize = 4 * 1024;
+/// Bytes that a text property may have (MQTT 5, section 1.5.4).
+const PROPERTY_BYTES: usize = 65_535;
 
 /// Why a message was given up.
 #[derive(Debug, Clone, Copy)]
@@ -34,9 +41,10 @@ pub fn dead_letter(topic: Topic, message: &Message, verdict: Verdict<'_>, protoc
     match protocol {
         Protocol::V5 => {
             let mut letter = Message::new(topic, message.payload.clone(), Qos::AtLeastOnce, false);
-            let mut properties = message.properties.clone().unwrap_or_default();
-            properties.user_properties.extend(facts(message, verdict));
-            letter.properties = Some(properties);
+            let mut properties = message.properties.as_deref().map(cleaned).unwrap_or_default();
+            let facts = facts(message, verdict).into_iter();
+            properties.user_properties.extend(facts.map(|(name, value)| (name.to_owned(), property(&value))));
+            letter.properties = Some(Box::new(properties));
             letter
         }
         Protocol::V311 => Message::new(topic, envelope(message, verdict).to_string(), Qos::AtLeastOnce, false),
@@ -44,18 +52,38 @@ pub fn dead_letter(topic: Topic, message: &Message, verdict: Verdict<'_>, protoc
 }
 
 /// What is known beside the message itself, in the order in which it is written.
-fn facts(message: &Message, verdict: Verdict<'_>) -> Vec<(String, String)> {
+fn facts(message: &Message, verdict: Verdict<'_>) -> Vec<(&'static str, String)> {
     let Verdict { service, reason, attempts, component } = verdict;
     let mut facts = vec![
         ("topic", message.topic.as_str().to_owned()),
         ("qos", u8::from(message.qos).to_string()),
         ("retain", message.retain.to_string()),
         ("service", service.to_owned()),
-        ("reason", cut(reason).to_owned()),
+        ("reason", text::escaped(reason, REASON_BYTES)),
         ("attempts", attempts.to_string()),
     ];
     facts.extend(component.map(|version| ("component", version.to_string())));
-    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    facts
+}
+
+/// The properties of a message as a broker takes them from us.
+fn cleaned(properties: &Properties) -> Properties {
+    let mut clean = properties.clone();
+    clean.content_type = properties.content_type.as_deref().map(property);
+    for text in clean.user_properties.iter_mut().flat_map(|(name, value)| [name, value]) {
+        *text = property(text);
+    }
+    if let Some(topic) = clean.response_topic.take() {
+        match Topic::new(topic.as_str().to_owned()) {
+            Ok(topic) => clean.response_topic = Some(topic),
+            Err(_) => clean.user_properties.push(("response_topic".to_owned(), property(topic.as_str()))),
+        }
+    }
+    clean
+}
+
+fn property(text: &str) -> String {
+    text::escaped(text, PROPERTY_BYTES)
 }
 
 fn envelope(message: &Message, verdict: Verdict<'_>) -> Value {
@@ -79,18 +107,11 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-fn cut(reason: &str) -> &str {
-    let end = (0..=REASON_BYTES.min(reason.len())).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or(0);
-    // MQTT forbids it in texts (section 1.5.4)
-    reason[..end].split('\0').next().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::message::Properties;
 
     fn letter(payload: &'static [u8], protocol: Protocol) -> Message {
         let mut message = Message::new(Topic::new("home/door").unwrap(), payload, Qos::ExactlyOnce, true);
@@ -109,8 +130,26 @@ mod tests {
         assert_eq!(properties.content_type.as_deref(), Some("x/y"));
         let said = |name: &str| properties.user_properties.iter().find(|(key, _)| key == name).unwrap().1.clone();
         assert_eq!((said("topic"), said("qos"), said("retain")), ("home/door".into(), "2".into(), "true".into()));
-        assert_eq!((said("reason"), said("attempts")), ("it broke".into(), "3".into()));
+        assert_eq!((said("reason"), said("attempts")), ("it broke\\u{0}off".into(), "3".into()));
         assert_eq!(said("component"), "ab".repeat(32));
+    }
+
+    #[test]
+    fn what_a_broker_would_not_take_from_us_is_escaped() {
+        let mut message = Message::new(Topic::received("a\tb").unwrap(), "x", Qos::AtLeastOnce, false);
+        message.properties = Some(Box::new(Properties {
+            response_topic: Some(Topic::received("to\u{1}me").unwrap()),
+            content_type: Some("a\nb".to_owned()),
+            user_properties: vec![("na\u{85}me".to_owned(), "val\u{ffff}ue".to_owned())],
+            ..Properties::default()
+        }));
+        let verdict = Verdict { service: "it", reason: "one\r\ntwo", attempts: 1, component: None };
+        let letter = dead_letter(Topic::new("lost").unwrap(), &message, verdict, Protocol::V5);
+        let properties = letter.properties.unwrap();
+        assert_eq!((properties.response_topic, properties.content_type.as_deref()), (None, Some("a\\nb")));
+        let pairs: Vec<_> = properties.user_properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(pairs[..2], [("na\\u{85}me", "val\\u{ffff}ue"), ("response_topic", "to\\u{1}me")]);
+        assert!(pairs.contains(&("topic", "a\\tb")) && pairs.contains(&("reason", "one\\r\\ntwo")), "{pairs:?}");
     }
 
     #[test]

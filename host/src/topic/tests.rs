@@ -60,7 +60,7 @@ fn refuses_what_is_no_topic_and_says_why() {
     assert_eq!(Filter::new(&format!("{longest}x")), Err(TopicError::TooLong(MAX_TOPIC_BYTES + 1)));
     assert_eq!(Topic::new(""), Err(TopicError::Empty));
     assert_eq!(Filter::new(""), Err(TopicError::Empty));
-    assert_eq!(Topic::new("a\0"), Err(TopicError::Null("a\0".to_owned())));
+    assert_eq!(Topic::new("a\0"), Err(TopicError::Character("a\0".to_owned(), '\0')));
     assert_eq!(Topic::new("a/+"), Err(TopicError::Wildcard("a/+".to_owned())));
     assert_eq!(Topic::new("a#"), Err(TopicError::Wildcard("a#".to_owned())));
     for text in ["sport/tennis#", "sport/tennis/#/ranking", "sport+", "a/b+/c", "##", "++", "#/a", "$share/g/a+"] {
@@ -211,4 +211,31 @@ proptest! {
         let full = base.topic(&text).unwrap();
         prop_assert_eq!(base.relative(&full), Some(text.as_str()));
     }
+}
+
+#[test]
+fn what_a_text_should_not_contain_is_refused_in_what_is_ours_and_taken_from_a_broker() {
+    for bad in ["a\tb", "a\n", "\u{1}", "a/\u{85}", "\u{fffe}", "x\u{10ffff}", "\u{fdd0}"] {
+        let wrong = |error: TopicError| matches!(error, TopicError::Character(..));
+        assert!(Topic::new(bad).is_err_and(wrong), "{bad:?}");
+        assert!(Filter::new(bad).is_err_and(wrong), "{bad:?}");
+        assert!(Filter::new(&format!("$share/{bad}/x")).is_err(), "{bad:?}");
+        assert!(BaseTopic::new(bad).is_err_and(wrong), "{bad:?}");
+        assert!(BaseTopic::new("base").unwrap().topic(bad).is_err_and(wrong), "{bad:?}");
+        assert_eq!(Topic::received(bad).unwrap().as_str(), bad);
+    }
+    for bad in ["", "a\0", "a/#", "+"] {
+        assert!(Topic::received(bad).is_err(), "{bad:?}");
+    }
+    assert!(Topic::new("a/".repeat(MAX_LEVELS - 1) + "b").is_ok());
+    assert_eq!(Topic::new("a/".repeat(MAX_LEVELS) + "b"), Err(TopicError::Deep(MAX_LEVELS + 1)));
+    assert!(Topic::received("a/".repeat(MAX_LEVELS) + "b").is_ok());
+}
+
+#[test]
+fn the_brokers_own_topics_are_no_base_topic() {
+    for reserved in ["$SYS", "$SYS/", "$SYS/broker", "$share", "$share/group"] {
+        assert!(BaseTopic::new(reserved).is_err_and(|error| matches!(error, TopicError::Reserved(_))), "{reserved}");
+    }
+    assert!(BaseTopic::new("$aws/things/lamp").is_ok());
 }

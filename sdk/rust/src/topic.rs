@@ -64,7 +64,8 @@ fn walk<'t>(filter: &str, topic: &'t str, mut capture: impl FnMut(usize, &'t str
     rest.is_none()
 }
 
-/// Whether `filter` is a topic filter (MQTT 5, section 4.7.1): not empty, no U+0000, wildcards alone in their level, `#`
+/// Whether `filter` is a topic filter (MQTT 5, section 4.7.1): not empty, no control characters and
+/// noncharacters, wildcards alone in their level, `#`
 /// only at the end, and something after the group of a shared subscription.
 pub const fn is_filter(filter: &str) -> bool {
     let (bytes, mut at, mut level) = (filter.as_bytes(), 0, 0);
@@ -73,7 +74,7 @@ pub const fn is_filter(filter: &str) -> bool {
     }
     while at < bytes.len() {
         match bytes[at] {
-            0 => return false,
+            _ if is_forbidden(bytes, at) => return false,
             b'/' => level = at + 1,
             b'+' | b'#' => {
                 let ends = at + 1 == bytes.len();
@@ -88,9 +89,23 @@ pub const fn is_filter(filter: &str) -> bool {
     true
 }
 
-/// Whether `topic` is a topic name: not empty, without wildcards and U+0000, at most 65,535 bytes.
+/// Whether `topic` is a topic name: not empty, without wildcards, control characters and noncharacters, at most 65,535 bytes.
 pub fn is_topic(topic: &str) -> bool {
-    !topic.is_empty() && topic.len() <= usize::from(u16::MAX) && !topic.contains(['+', '#', '\0'])
+    let bytes = topic.as_bytes();
+    let is_clean = (0..bytes.len()).all(|at| !matches!(bytes[at], b'+' | b'#') && !is_forbidden(bytes, at));
+    !topic.is_empty() && topic.len() <= usize::from(u16::MAX) && is_clean
+}
+
+/// Whether a character begins at `at` in these bytes of a text that MQTT says texts should not contain (MQTT 5, section 1.5.4): a
+/// control character or a noncharacter.
+const fn is_forbidden(bytes: &[u8], at: usize) -> bool {
+    match bytes[at] {
+        0..=0x1F | 0x7F => true,
+        0xC2 => bytes[at + 1] <= 0x9F,
+        0xEF => matches!((bytes[at + 1], bytes[at + 2]), (0xB7, 0x90..=0xAF) | (0xBF, 0xBE..=0xBF)),
+        0xF0..=0xF4 => bytes[at + 1] & 0x0F == 0x0F && bytes[at + 2] == 0xBF && bytes[at + 3] >= 0xBE,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -127,7 +142,21 @@ mod tests {
 
     #[test]
     fn what_is_no_filter_is_refused() {
-        for text in ["", "a#", "a/#/b", "a+", "+a", "++", "a\0"] {
+        for text in [
+            "",
+            "a#",
+            "a/#/b",
+            "a+",
+            "+a",
+            "++",
+            "a\0",
+            "a\tb",
+            "\u{85}",
+            "\u{fdd0}",
+            "\u{ffff}",
+            "\u{1fffe}",
+            "\u{10ffff}",
+        ] {
             assert!(!is_filter(text), "{text}");
         }
         for text in ["#", "+", "+/#", "a/+/b/#", "/", "$share/g/a"] {

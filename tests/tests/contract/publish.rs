@@ -98,7 +98,7 @@ async fn global_without_a_grant() -> Result<()> {
 
 async fn no_topic() -> Result<()> {
     let mut stage = publisher(json!({})).await?;
-    for topic in ["a/+", "a/#", "a\u{0}b"] {
+    for topic in ["a/+", "a/#", "a\u{0}b", "a\tb", "a\n", "\u{85}", "\u{ffff}", &"a/".repeat(250)] {
         let reason = stage.refused("publish", json!({ "topic": topic, "payload": "p" })).await?;
         assert!(reason.starts_with("MessagingError::InvalidTopic("), "{topic:?}: {reason}");
     }
@@ -112,6 +112,8 @@ async fn no_property() -> Result<()> {
     for properties in [
         json!({ "content_type": "x".repeat(70_000) }),
         json!({ "user_properties": [{ "name": "a", "value": "b\u{0}c" }] }),
+        json!({ "user_properties": [{ "name": "a\nb", "value": "c" }] }),
+        json!({ "content_type": "a\u{fffe}b" }),
         json!({ "correlation_data": "x".repeat(70_000) }),
     ] {
         let reason = stage.refused("publish", json!({ "topic": "out", "properties": properties })).await?;

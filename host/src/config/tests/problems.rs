@@ -59,8 +59,43 @@ fn what_is_written_twice_is_reported_with_both_lines() {
 
 #[test]
 fn names_of_services_are_one_level() {
-    for name in ["a/b", "'#'", "''", "a+"] {
+    for name in ["a/b", "'#'", "''", "a+", r#""a\tb""#, r#""a\x85b""#, r#""a\uFFFEb""#] {
         assert!(problems(&format!("services: {{{name}: }}")).contains("is no name for a service"), "{name}");
+    }
+}
+
+#[test]
+fn what_brokers_end_the_connection_for_is_refused_with_its_line() {
+    for (line, key) in [
+        (r#"data_topic: "home\tx""#, "data_topic"),
+        (r#"data_topic: "home\uFDD0""#, "data_topic"),
+        (r#"subscriptions: ["a\nb"]"#, "subscriptions[0]"),
+        (r#"subscriptions: [{filter: "$share/a\x01b/c", global: true}]"#, "subscriptions[0].filter"),
+        (r#"grants: {publish: ["a\x7Fb"]}"#, "grants.publish[0]"),
+        (r#"dead_letter: "lost\x85""#, "dead_letter"),
+        (r#"availability: [{topic: "a\U0010FFFF", global: true}]"#, "availability[0].topic"),
+        (r#"offline: [{filter: "a\x02", policy: drop}]"#, "offline[0].filter"),
+    ] {
+        let text = problems(&format!("services:\n  echo:\n    {line}\n"));
+        assert!(text.starts_with(&format!("miqro.yml:3: services.echo.{key}: ")), "{line}: {text}");
+        assert!(text.contains(", which MQTT forbids"), "{line}: {text}");
+    }
+    let deep = problems(&format!("services: {{echo: {{data_topic: {}}}}}", vec!["x"; 200].join("/")));
+    assert!(deep.contains("services.echo.data_topic: a topic of 201 levels"), "{deep}");
+    let id = problems("broker:\n  host: b\n  client_id: \"a\\tb\"\n");
+    assert!(id.starts_with("miqro.yml:3: broker.client_id: "), "{id}");
+    let user = problems("broker: {host: b}\nauth:\n  username: \"a\\uFFFFb\"\n");
+    assert!(user.starts_with("miqro.yml:3: auth.username: contains U+FFFF"), "{user}");
+}
+
+#[test]
+fn the_brokers_own_topics_are_no_base_topic() {
+    for base in ["$SYS", "$SYS/x", "$share/g"] {
+        let text = problems(&format!("services:\n  echo:\n    data_topic: {base}\n"));
+        assert!(
+            text.starts_with("miqro.yml:3: services.echo.data_topic: ") && text.contains("cannot be a base topic"),
+            "{text}"
+        );
     }
 }
 

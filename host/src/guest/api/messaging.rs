@@ -16,6 +16,7 @@ use crate::guest::store::Data;
 use crate::message::{
     Message, OnlyIfChanged, Outcome, Properties, Publication, Qos, Subscription, SubscriptionChange, Terms, Token,
 };
+use crate::text;
 use crate::topic::{Filter, Topic, TopicError};
 use crate::trouble::Trouble;
 
@@ -251,8 +252,9 @@ fn check_text(text: &str) -> Result<(), MessagingError> {
     if text.len() > PROPERTY_BYTES {
         return Err(too_long("a text property", text.len()));
     }
-    if text.contains('\0') {
-        return Err(MessagingError::InvalidProperty(format!("{text:?} contains U+0000, which MQTT forbids")));
+    if let Some(character) = text::forbidden(text) {
+        let name = text::name(character);
+        return Err(MessagingError::InvalidProperty(format!("{text:?} contains {name}, which MQTT forbids")));
     }
     Ok(())
 }

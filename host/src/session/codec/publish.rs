@@ -37,7 +37,7 @@ pub fn decode(frame: &Frame<'_>, protocol: Protocol) -> Result<Publish, CodecErr
 
 fn topic(name: Bytes) -> Result<Topic, String> {
     let name = ByteString::try_from(name).map_err(|_| "a topic that is not UTF-8".to_owned())?;
-    Topic::new(name).map_err(|error| error.to_string())
+    Topic::received(name).map_err(|error| error.to_string())
 }
 
 pub fn encode(message: &Message, id: u16, dup: bool, protocol: Protocol, out: &mut BytesMut) -> Result<(), CodecError> {

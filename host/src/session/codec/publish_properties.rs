@@ -63,7 +63,7 @@ fn response_topic(frame: &Frame<'_>, reader: &mut Reader<'_>) -> Result<Topic, C
     let range = reader.field().map_err(|BadField(what)| frame.malformed(what))?;
     let name = ByteString::try_from(frame.share(range.start, range.end));
     let name = name.map_err(|_| frame.malformed("a response topic that is not UTF-8"))?;
-    Topic::new(name).map_err(|error| frame.malformed(format_args!("response topic: {error}")))
+    Topic::received(name).map_err(|error| frame.malformed(format_args!("response topic: {error}")))
 }
 
 /// Writes what `publish_size` has counted.
