@@ -79,7 +79,7 @@ async fn is_told_once_and_counted(host: &Host, name: &str) -> Result<()> {
 async fn each_fault_of_a_guest_has_its_name() -> Result<()> {
     attack(&[
         ("trap", json!({}), "trap"),
-        ("loop", json!({ "call": "100ms" }), "call"),
+        ("loop", json!({ "call": "2s" }), "call"),
         ("allocate", json!({ "memory": "4MiB" }), "memory"),
         ("recurse", json!({}), "stack"),
         ("huge", json!({ "payload": "64KiB" }), "payload"),
@@ -87,9 +87,33 @@ async fn each_fault_of_a_guest_has_its_name() -> Result<()> {
     .await
 }
 
+/// The counts begin again with a new version; what was only counted before is said then, with the reason.
+#[tokio::test]
+async fn a_fault_of_a_new_version_is_told_at_once() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    let host = zoo(&broker, &[("trap", json!({}), "trap")]).start().await?;
+    let mut client = host.client().await?;
+    client.subscribe("service/trap/done", 1).await?;
+    for _ in 0..TIMES {
+        client.publish("service/trap/do", "trap").await?;
+        client.next().await?;
+    }
+    host.output().says(0, "fault=trap").await?;
+    let before = host.output().lines().len();
+    host.replace("trap", &miqro_tests::guests::marked(&miqro_tests::guests::component("hostile")?, 1))?;
+    host.output().says(before, "takes over").await?;
+    let summary = host.output().says(0, "trap: 2 times").await?;
+    ensure!(summary.contains("the last: the guest trapped: "), "{summary}");
+    client.publish("service/trap/do", "trap").await?;
+    client.next().await?;
+    host.output().says(before, "fault=trap").await?;
+    ensure!(host.output().count("fault=trap") == 2, host.output().told("two lines were expected"));
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_guest_that_sleeps_in_a_host_function_is_cut_off_too() -> Result<()> {
-    attack(&[("sleep", json!({ "call": "100ms" }), "call")]).await
+    attack(&[("sleep", json!({ "call": "2s" }), "call")]).await
 }
 
 #[tokio::test]
@@ -146,7 +170,7 @@ async fn a_flood_of_messages_is_dropped_and_said_once() -> Result<()> {
     {
         let broker = Mosquitto::start().await?;
         let mut limits = limits;
-        (limits["call"], limits["when_full"]) = (json!("500ms"), json!("drop-newest"));
+        (limits["call"], limits["when_full"]) = (json!("2s"), json!("drop-newest"));
         let host = zoo(&broker, &[("loop", limits, name)]).start().await?;
         let mut client = host.client().await?;
         client.subscribe(&format!("service/{name}/done"), 1).await?;

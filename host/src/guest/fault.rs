@@ -118,6 +118,18 @@ impl Fault {
         }
     }
 
+    /// What tells it from other faults of the same name: why and where a guest broke. A limit that was exceeded is the same fault
+    /// wherever that was noticed.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Trapped { reason, backtrace } => format!("{reason}{backtrace}"),
+            Self::Refused(text) | Self::Instances(text) | Self::Instantiation(text) => text.clone(),
+            Self::Grant(text) | Self::State(text) | Self::Bug(text) => text.clone(),
+            Self::Deadline { .. } | Self::Memory { .. } | Self::Table { .. } => String::new(),
+            Self::Arguments { .. } | Self::StackOverflow { .. } => String::new(),
+        }
+    }
+
     /// The guest's own error, cut where it is very long.
     pub(super) fn refused(mut reason: String) -> Self {
         if reason.len() > REASON_BYTES {

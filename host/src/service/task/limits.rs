@@ -7,9 +7,9 @@ use tracing::warn;
 
 use super::work::Work;
 use super::{Flow, Task};
-use crate::guest::Requested;
+use crate::guest::{Fault, Requested};
 use crate::service::pace::Spent;
-use crate::service::tally::News;
+use crate::service::tally::{News, Reason};
 use crate::trouble::Trouble;
 
 /// Messages that a mailbox has dropped.
@@ -22,17 +22,31 @@ pub(super) struct Dropped {
 impl Task {
     /// Counts a fault of the work that is being done, and decides whether what is done about it is told. What is told once about a
     /// work is told to its end.
-    pub(super) fn failed(&mut self, fault: Trouble) -> &'static str {
+    pub(super) fn failed(&mut self, fault: &Fault) -> &'static str {
+        let trouble = fault.trouble();
         // what a guest says itself is told each time: it may be another sentence, and the back-off bounds how often
-        let new = if fault == Trouble::Refused {
-            self.tally.count(fault);
+        let new = if trouble == Trouble::Refused {
+            self.tally.count(trouble);
             true
         } else {
-            self.tally.note(fault, 1, Instant::now())
+            self.tally.note(trouble, reason(fault), 1, Instant::now())
         };
         self.tells |= new;
-        self.penalise(fault, Instant::now());
-        fault.name()
+        self.penalise(trouble, Instant::now());
+        trouble.name()
+    }
+
+    /// Counts a start that failed, and decides whether it is told.
+    pub(super) fn start_failed(&mut self, fault: &Fault) -> bool {
+        self.tally.note(Trouble::Start, reason(fault), 1, Instant::now())
+    }
+
+    /// Another version runs, or somebody has done something about the faults: they are counted from the beginning. What was not told
+    /// yet is told now.
+    pub(super) fn count_anew(&mut self) {
+        for news in self.tally.reset(Instant::now()) {
+            self.say(&news);
+        }
     }
 
     /// After a call that went well: waits while the service is over one of its rates. Commands are obeyed meanwhile.
@@ -74,7 +88,7 @@ impl Task {
         }
         if self.tally.due().is_some() {
             for news in self.tally.news(Instant::now()) {
-                self.say(news);
+                self.say(&news);
             }
         }
     }
@@ -90,13 +104,17 @@ impl Task {
             return;
         }
         self.penalise(limit, now);
-        if self.tally.note(limit, count, now) && limit != Trouble::Grants {
+        if self.tally.note(limit, Reason::default(), count, now) && limit != Trouble::Grants {
             // a missing grant was said when it was missed, with the line that would grant it
-            self.say(News { trouble: limit, count, span: Duration::ZERO });
+            self.say(&News { trouble: limit, count, span: Duration::ZERO, reason: String::new() });
         }
     }
 
-    fn say(&self, news: News) {
+    fn say(&self, news: &News) {
         warn!(service = self.setting.name.as_str(), limit = news.trouble.name(), "{news}");
     }
+}
+
+fn reason(fault: &Fault) -> Reason {
+    Reason { kind: fault.kind(), text: fault.to_string() }
 }

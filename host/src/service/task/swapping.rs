@@ -89,6 +89,7 @@ impl Task {
         let former = self.component.clone().filter(|former| former.version() != version);
         let is_new = self.component.is_none() || former.is_some();
         let file = config.component.as_ref().map_or_else(String::new, |file| file.display().to_string());
+        self.count_anew();
         self.adopt(config, setting);
         let (what, keep) = (if is_new { What::Swapped } else { What::Configured }, self.config.swap.versions);
         let probation = Probation::new(&self.config.swap, Instant::now()).zip(former);
@@ -208,6 +209,7 @@ impl Task {
         prepared.instance.set_setting(self.setting.clone());
         Arc::make_mut(&mut self.versions.book).go_back(to, reason, at);
         self.lifecycle.renewed();
+        self.count_anew();
         let record = self.record(None);
         self.install(prepared, record).await;
         let service = self.setting.name.clone();
@@ -253,6 +255,7 @@ impl Task {
         let version = component.version();
         self.stop_guest().await;
         self.lifecycle.renewed();
+        self.count_anew();
         match self.caller.prepare(component, self.setting.clone()).await {
             Ok(prepared) => {
                 info!(service = self.setting.name.as_str(), version = version.short(), "started anew by command");

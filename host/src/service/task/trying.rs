@@ -16,7 +16,6 @@ use crate::service::backlog::Tried;
 use crate::service::lifecycle::Status;
 use crate::service::pace::Spent;
 use crate::timers::sleep_until;
-use crate::trouble::Trouble;
 
 impl Task {
     /// Tries until it ends well or was tried as often as allowed; `tried`: how often it was already.
@@ -57,7 +56,7 @@ impl Task {
 
     /// Does what is to be done after an attempt that failed; says whether there is another one of what is in hand.
     async fn tries_again(&mut self, attempt: u32, what: &str, fault: Fault) -> Flow<bool> {
-        let name = self.failed(fault.trouble());
+        let name = self.failed(&fault);
         if self.falls(&fault).await {
             // the former version, which is not on probation, begins anew with it
             self.try_hand(0).await?;
@@ -150,8 +149,9 @@ impl Task {
                 Err(fault) if self.falls(&fault).await => {}
                 Err(fault) => {
                     let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
+                    let told = self.start_failed(&fault);
                     let (service, name) = (self.setting.name.as_str(), fault.trouble().name());
-                    if self.tally.note(Trouble::Start, 1, Instant::now()) {
+                    if told {
                         error!(service, fault = name, "could not start, next attempt in {wait:?}: {fault}");
                     } else {
                         debug!(service, fault = name, "could not start, next attempt in {wait:?}: {fault}");
@@ -166,6 +166,8 @@ impl Task {
 
     /// The service has failed: it waits for somebody to do something.
     async fn fail(&mut self) -> Flow {
+        // from now on nothing happens that the next line about it could wait for
+        self.count_anew();
         let limits = &self.config.limits;
         error!(
             service = self.setting.name.as_str(),
