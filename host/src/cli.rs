@@ -8,6 +8,7 @@ mod control;
 mod format;
 mod install;
 mod places;
+mod print;
 mod publish;
 mod replay;
 mod run;
@@ -18,6 +19,9 @@ mod url;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+pub use print::last_words;
+
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Runs MQTT services as sandboxed WebAssembly components over one MQTT session.
@@ -72,11 +76,29 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the arguments and runs the command that they name.
+    ///
+    /// # Errors
+    /// What went wrong, for a person to read.
+    pub fn main() -> anyhow::Result<ExitCode> {
+        match Self::try_parse() {
+            Ok(cli) => cli.run(),
+            // `--help` and `--version` come that way too
+            Err(said) => {
+                let printed = said.print();
+                if !said.use_stderr() {
+                    print::unless_unread(printed).context("standard output")?;
+                }
+                Ok(ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(1)))
+            }
+        }
+    }
+
     /// Runs the command that the arguments name.
     ///
     /// # Errors
     /// What went wrong, for a person to read.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.config.as_deref();
         match self.command {
             Command::Run(run) => run.run(config),
@@ -93,7 +115,10 @@ impl Cli {
             Command::Publish(publish) => publish.run(config),
             Command::Subscribe(subscribe) => subscribe.run(config),
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Self::command(), "miqro-host", &mut std::io::stdout());
+                // into memory first: it would panic where it cannot write
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "miqro-host", &mut script);
+                print::print(String::from_utf8_lossy(&script))?;
                 Ok(ExitCode::SUCCESS)
             }
         }

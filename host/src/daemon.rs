@@ -86,7 +86,8 @@ impl Launch {
         }
         let status = child.wait().map_err(DaemonError::Watch)?;
         log.seek(SeekFrom::Start(start)).map_err(DaemonError::Watch)?;
-        io::copy(&mut log, &mut io::stderr()).map_err(DaemonError::Watch)?;
+        // stderr may be gone; the exit code says it too
+        let _ = io::copy(&mut log, &mut io::stderr());
         let code = status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code > 0);
         Ok(Err(ExitCode::from(code.unwrap_or(1))))
     }

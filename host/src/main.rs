@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use miqro_host::cli::Cli;
+use miqro_host::cli::{Cli, last_words};
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
+    match Cli::main() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("miqro-host: {}", whole(&error));
+            last_words(format!("miqro-host: {}", whole(&error)));
             ExitCode::FAILURE
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 
+use super::print::print_line;
 use crate::config::WhenFull;
 use crate::mailbox::{Limits, Mailbox, Next, mailbox};
 use crate::message::{Qos, Subscription};
@@ -47,8 +48,7 @@ impl Answers {
         };
         match tokio::time::timeout(patience, answer).await {
             Ok(Some(message)) => {
-                println!("{} {}", message.topic, String::from_utf8_lossy(&message.payload));
-                Ok(())
+                print_line(format_args!("{} {}", message.topic, String::from_utf8_lossy(&message.payload)))
             }
             _ => bail!("no answer on {} within {} s", self.filter, patience.as_secs_f64()),
         }

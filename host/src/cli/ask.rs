@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 use serde_json::Value;
 
+use super::print::{print, print_line};
 use crate::app;
 use crate::config::{Config, Selection};
 use crate::control::{AskError, Request, ask, socket_of, sockets};
@@ -62,8 +63,8 @@ impl History {
         let request = Request::History { service: self.service.name.clone() };
         let Some(history) = self.service.ask(config, &request)? else { return Ok(ExitCode::from(NOBODY)) };
         match self.json {
-            true => println!("{history:#}"),
-            false => print!("{}", table(&history)),
+            true => print_line(format_args!("{history:#}"))?,
+            false => print(table(&history))?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -87,7 +88,7 @@ impl Service {
     /// Asks, and shows the sentence that is answered.
     pub(super) fn tell(&self, config: Option<&Path>, request: &Request) -> anyhow::Result<ExitCode> {
         let Some(answer) = self.ask(config, request)? else { return Ok(ExitCode::from(NOBODY)) };
-        println!("{}: {}", self.name, answer.as_str().unwrap_or_default());
+        print_line(format_args!("{}: {}", self.name, answer.as_str().unwrap_or_default()))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -108,7 +109,7 @@ impl Service {
         match &having[..] {
             [one] => Ok(Some(ask(one, request, PATIENCE)?)),
             [] if others.is_empty() => {
-                println!("no host runs: nobody listens {place}");
+                print_line(format_args!("no host runs: nobody listens {place}"))?;
                 Ok(None)
             }
             [] => {

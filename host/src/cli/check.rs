@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use super::print::print_line;
 use crate::guest::{self, EngineOptions};
 
 /// Arguments of `check`.
@@ -28,7 +29,7 @@ impl Check {
         for file in &self.files {
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
             let description = host.describe(&bytes);
-            println!("{}: {description}", file.display());
+            print_line(format_args!("{}: {description}", file.display()))?;
             let Ok(contract) = description.contract else {
                 code = ExitCode::FAILURE;
                 continue;
@@ -36,9 +37,9 @@ impl Check {
             let name = file.file_stem().unwrap_or_default().to_string_lossy();
             let grants = contract.grants(&name);
             if !grants.is_empty() {
-                println!(
+                print_line(format_args!(
                     "grants in miqro.yml, if it uses what it imports; without them it reaches nothing of this:\n{grants}"
-                );
+                ))?;
             }
         }
         Ok(code)

@@ -12,6 +12,7 @@ use crate::daemon::pid_file::{Request, ask, holder, wait};
 
 use super::client::seconds;
 use super::places;
+use super::print::print_line;
 
 /// Which host.
 #[derive(Debug, clap::Args)]
@@ -37,11 +38,11 @@ impl Target {
         let path = places::pid_file(self.pid_file)?;
         match holder(&path)? {
             Some(pid) => {
-                println!("runs: process {pid}");
+                print_line(format_args!("runs: process {pid}"))?;
                 Ok(ExitCode::SUCCESS)
             }
             None => {
-                println!("does not run: nobody holds {}", path.display());
+                print_line(format_args!("does not run: nobody holds {}", path.display()))?;
                 Ok(ExitCode::from(3))
             }
         }
@@ -50,7 +51,7 @@ impl Target {
     /// Has the host read its configuration again.
     pub fn reload(self) -> anyhow::Result<ExitCode> {
         let pid = ask(&places::pid_file(self.pid_file)?, Request::Reload)?;
-        println!("process {pid} reads its configuration again; its log says what became of it");
+        print_line(format_args!("process {pid} reads its configuration again; its log says what became of it"))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -67,7 +68,7 @@ impl Stop {
             Ok(outcome) => outcome?,
             Err(_) => bail!("process {pid} has not ended within {} s", self.timeout.as_secs_f64()),
         }
-        println!("process {pid} has stopped");
+        print_line(format_args!("process {pid} has stopped"))?;
         Ok(ExitCode::SUCCESS)
     }
 }

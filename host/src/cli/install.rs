@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
+use super::print::{print, print_line};
 use crate::app::Source;
 use crate::config::Config;
 
@@ -66,19 +67,19 @@ impl Install {
         let unit = Unit { name: &self.name, program, config: path, files, user: self.user.as_deref() };
         let text = unit.text(&loaded.config);
         if self.stdout {
-            print!("{text}");
+            print(text)?;
             return Ok(ExitCode::SUCCESS);
         }
         let file = self.unit_directory.join(format!("{}.service", self.name));
         self.write(&file, &text)?;
-        println!("wrote {}", file.display());
+        print_line(format_args!("wrote {}", file.display()))?;
         for hint in unit.hints(&loaded.config) {
-            println!("note: {hint}");
+            print_line(format_args!("note: {hint}"))?;
         }
         let name = &self.name;
-        println!(
+        print_line(format_args!(
             "next:\n  systemctl daemon-reload\n  systemctl enable --now {name}\n  journalctl --follow --unit {name}"
-        );
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::ask::{NOBODY, Service};
+use super::print::print_line;
 use crate::control::Request;
 
 /// Arguments of `replay`.
@@ -39,8 +40,8 @@ impl Replay {
         let request = Request::Letters { service };
         let Some(letters) = self.service.ask(config, &request)? else { return Ok(ExitCode::from(NOBODY)) };
         match self.json {
-            true => println!("{letters:#}"),
-            false => letters.as_array().into_iter().flatten().for_each(|letter| println!("{}", line(letter))),
+            true => print_line(format_args!("{letters:#}"))?,
+            false => letters.as_array().into_iter().flatten().try_for_each(|letter| print_line(line(letter)))?,
         }
         Ok(ExitCode::SUCCESS)
     }

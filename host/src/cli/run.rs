@@ -16,6 +16,7 @@ use crate::logging::{self, Levels};
 use crate::message::Subscription;
 
 use super::places;
+use super::print::{complain, print, print_line};
 
 const EXAMPLES: &str = "Examples:
   miqro-host run guests/echo.wasm                 the echo service on the embedded broker
@@ -106,7 +107,9 @@ impl Run {
         let launch = Launch { arguments, identity, directory, pid_file, log_file };
         match launch.background(&log)? {
             Ok(pid) => {
-                println!("miqro-host runs in the background: process {pid}, log {}", log.display());
+                let said = format!("miqro-host runs in the background: process {pid}, log {}", log.display());
+                // it runs, whether that can be said or not
+                print_line(said).unwrap_or_else(|error| complain(format_args!("{error:#}")));
                 Ok(ExitCode::SUCCESS)
             }
             Err(code) => Ok(code),
@@ -142,18 +145,32 @@ fn absolute(path: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     Ok(path.map(std::path::absolute).transpose()?)
 }
 
+/// Says it on standard output, in a thread of its own: the host serves whether anybody reads that or not.
 fn greet(started: &Started<'_>) {
-    let address = format!("{}:{}", started.connection.host, started.connection.port);
-    match started.embedded {
-        true => println!("embedded broker listening on {address}"),
-        false => println!("connecting to the broker on {address}"),
+    let text = greeting(started);
+    let said = std::thread::Builder::new().name("greeting".to_owned()).spawn(move || {
+        if let Err(error) = print(text) {
+            warn!("the greeting is not written: {error:#}");
+        }
+    });
+    if let Err(error) = said {
+        warn!("the greeting is not written: no thread for it: {error}");
     }
+}
+
+fn greeting(started: &Started<'_>) -> String {
+    let address = format!("{}:{}", started.connection.host, started.connection.port);
+    let mut text = match started.embedded {
+        true => format!("embedded broker listening on {address}\n"),
+        false => format!("connecting to the broker on {address}\n"),
+    };
     for service in started.services {
-        println!("service {} below {}", service.config.name, service.config.base);
+        text.push_str(&format!("service {} below {}\n", service.config.name, service.config.base));
     }
     if let Some(line) = started.services.iter().find_map(|service| try_line(started, &service.subscriptions)) {
-        println!("to try it, copy into another terminal:\n  {line}");
+        text.push_str(&format!("to try it, copy into another terminal:\n  {line}\n"));
     }
+    text
 }
 
 /// A command that makes a service answer: for its first subscription without wildcards.

@@ -1,10 +1,11 @@
 //! Surface: `miqro-host config`. In: the configuration file and component files. Out: the effective configuration as YAML
 //! on standard output, defaults included and secrets hidden. Owns nothing.
 
-use crate::config::{Config, Selection};
-
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use super::print::{complain, print};
+use crate::config::{Config, Selection};
 
 /// Arguments of `config`.
 #[derive(Debug, clap::Args)]
@@ -23,10 +24,10 @@ impl Show {
         let selection = if self.files.is_empty() { Selection::All } else { Selection::Run(&self.files) };
         let loaded = Config::load(config, selection)?;
         for warning in &loaded.warnings {
-            eprintln!("warning: {warning}");
+            complain(format_args!("warning: {warning}"));
         }
         let config = loaded.config;
-        print!("{}", config.to_yaml());
+        print(config.to_yaml())?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -11,6 +11,7 @@ use anyhow::Context;
 
 use super::client::{Client, seconds};
 use super::format::Format;
+use super::print::complain;
 use super::publish::qos;
 use crate::config::WhenFull;
 use crate::mailbox::{Limits, Mailbox, Next, mailbox};
@@ -92,7 +93,7 @@ impl Subscribe {
         let end = self.client.with_session(connection, async |session| self.receive(session).await)?;
         match (end, self.count) {
             (End::Late(seen), Some(count)) if seen < count.get() => {
-                eprintln!("{seen} of {count} messages came in time");
+                complain(format_args!("{seen} of {count} messages came in time"));
                 Ok(ExitCode::FAILURE)
             }
             _ => Ok(ExitCode::SUCCESS),
@@ -112,7 +113,9 @@ impl Subscribe {
         };
         let lost = mailbox.counters().dropped_newest;
         if lost > 0 {
-            eprintln!("{lost} messages with QoS 0 were lost because standard output was not read fast enough");
+            complain(format_args!(
+                "{lost} messages with QoS 0 were lost because standard output was not read fast enough"
+            ));
         }
         end.map(|end| if matches!(end, End::Late(_)) { End::Late(seen) } else { end })
     }

@@ -1,4 +1,5 @@
 //! Every input of the corpus is tried: those that a fuzzer found once, and those that it begins with.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::Path;
 
