@@ -4,11 +4,7 @@
 
 mod link_rig;
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::process::{Command, Stdio};
-
-use link_rig::{Certificates, DEADLINE, Mosquitto, connected, echo, greet, refused, to};
+use link_rig::{Certificates, DEADLINE, Mosquitto, connected, echo, greet, refused, tls_server, to};
 use miqro_host::config::{Tls, Transport};
 use miqro_host::session::link::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,19 +18,6 @@ async fn tls_with_a_given_root_by_name_and_by_address() {
     greet(&connection).await;
     connection.host = "127.0.0.1".to_owned();
     greet(&connection).await;
-}
-
-/// A TLS server that is no broker, for what mosquitto has no setting for.
-fn tls_server(certificates: &Certificates, options: &str) -> Mosquitto {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let arguments = format!("s_server -accept 127.0.0.1:{port} -cert server.pem -key server.key {options}");
-    let mut openssl = Command::new("openssl");
-    openssl.args(arguments.split_whitespace()).current_dir(&certificates.0);
-    let mut child = openssl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(output.by_ref().any(|line| line == "ACCEPT"), "openssl {arguments}");
-    std::thread::spawn(move || output.for_each(drop));
-    Mosquitto { child, port }
 }
 
 #[tokio::test]
@@ -140,13 +123,13 @@ async fn unusable_files_are_named() {
     connection.tls = certificates.trusting("ca.pem");
     connection.tls.client_certificate = Some((certificates.path("server.pem"), certificates.path("server.pem")));
     let error = refused(&connection).await;
-    assert!(error.contains("client key") && error.contains("no unencrypted private key"), "{error}");
+    assert!(error.contains("client key") && error.contains("expected PRIVATE KEY in PEM form"), "{error}");
     connection.tls.client_certificate = Some((certificates.path("server.pem"), certificates.path("ca.key")));
     let error = refused(&connection).await;
     assert!(error.contains("client key") && error.contains("not the key of the client certificate"), "{error}");
     connection.tls = certificates.trusting("server.key");
     let error = refused(&connection).await;
-    assert!(error.contains("no certificate in PEM form"), "{error}");
+    assert!(error.contains("expected CERTIFICATE in PEM form"), "{error}");
 }
 
 #[tokio::test]
@@ -161,7 +144,7 @@ async fn a_port_without_tls_is_recognised() {
         socket
     };
     let (error, _socket) = tokio::join!(refused(&connection), plain);
-    assert!(error.ends_with("this port does not speak TLS"), "{error}");
+    assert!(error.contains("this port does not speak TLS"), "{error}");
 }
 
 #[tokio::test]

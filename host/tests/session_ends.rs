@@ -116,3 +116,13 @@ async fn a_stop_without_connection_is_at_once_when_nothing_waits() {
     rig.stop(Duration::from_secs(60)).await;
     assert_eq!(rig.ended().await.unwrap().unsent, 0);
 }
+
+both_versions!(a_will_that_may_be_denied_is_named, |version| async move {
+    let rig = Rig::new(version).await;
+    let mut peer = rig.broker.accept().await;
+    peer.receive().await;
+    peer.connack(false, if version == Protocol::V5 { 0x87 } else { 5 }, |_| {}).await;
+    let reason = rig.disconnected().await;
+    assert!(reason.contains("the will of the client \"rig\" is denied: allow it to publish on will"), "{reason}");
+    drop(rig.ready(false).await);
+});

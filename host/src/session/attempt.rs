@@ -6,7 +6,7 @@ use std::io;
 
 use super::codec::{Codec, CodecError};
 use super::link::tls::TlsError;
-use super::link::{self, LinkError, Resolver};
+use super::link::{self, LinkError, Resolver, advice};
 use super::packet::{ConnAck, Connect, Incoming, Outgoing, Reason};
 use super::schedule::Trouble;
 use super::wire::{Wire, Written};
@@ -95,22 +95,37 @@ async fn handshake(
     poll_fn(|context| match wire.poll_write(context) {
         Ok(Written::Some | Written::Stalled) => std::task::Poll::Pending,
         Ok(Written::All | Written::Nothing) => std::task::Poll::Ready(Ok(())),
-        Err(error) => std::task::Poll::Ready(Err(error)),
+        Err(error) => std::task::Poll::Ready(Err(advice::of_silence(error, connection))),
     })
     .await?;
     loop {
-        poll_fn(|context| wire.poll_read(context)).await?;
+        let read = poll_fn(|context| wire.poll_read(context)).await;
+        read.map_err(|error| advice::of_silence(error, connection))?;
+        if let Some(what) = advice::of_first_bytes(wire.unread()) {
+            return Err(CodecError::Malformed { packet: "CONNACK", what: what.to_owned() }.into());
+        }
         if let Some(packet) = wire.first_packet()? {
-            return accepted(wire, packet);
+            return accepted(wire, packet, connect);
         }
     }
 }
 
-fn accepted(wire: Wire, packet: Incoming) -> Result<(Wire, ConnAck), Failure> {
+fn accepted(wire: Wire, packet: Incoming, connect: &Connect) -> Result<(Wire, ConnAck), Failure> {
+    let refused = |reason, text| Err(Failure::Refused { reason, text: of_will(reason, text, connect) });
     match packet {
         Incoming::ConnAck(ack) if ack.reason == Reason::SUCCESS => Ok((wire, *ack)),
-        Incoming::ConnAck(ack) => Err(Failure::Refused { reason: ack.reason, text: ack.text }),
-        Incoming::Disconnect { reason, text } => Err(Failure::Refused { reason, text }),
+        Incoming::ConnAck(ack) => refused(ack.reason, ack.text),
+        Incoming::Disconnect { reason, text } => refused(reason, text),
         _ => Err(Failure::NoConnAck),
     }
+}
+
+/// The broker's words, and where it may be the will that is denied, whose it is: some brokers refuse the connection for it.
+fn of_will(reason: Reason, text: Option<String>, connect: &Connect) -> Option<String> {
+    let Some(will) = connect.will.as_ref().filter(|_| reason == Reason::NOT_AUTHORIZED) else { return text };
+    let advice = format!(
+        "if the user may connect at all, the will of the client {:?} is denied: allow it to publish on {}",
+        connect.client_id, will.topic
+    );
+    Some(text.map_or(advice.clone(), |text| format!("{text}; {advice}")))
 }

@@ -2,10 +2,12 @@
 //! `LinkError` that names the broker and the step that failed. Owns the socket until it hands it over; the caller bounds the
 //! time of the whole connect, and reconnects.
 
+pub mod advice;
 mod resolve;
 pub mod tls;
 pub mod websocket;
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -103,7 +105,9 @@ pub fn check(connection: &Connection) -> Result<(), LinkError> {
 }
 
 async fn encrypt(connection: &Connection, tcp: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
-    tls::handshake(&connection.tls, &connection.host, tcp).await
+    let handshake = tls::handshake(&connection.tls, &connection.host, tcp);
+    let late = |error| TlsError::Handshake(advice::of_handshake(error, &connection.tls));
+    answered(connection, handshake, late).await
 }
 
 async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
@@ -111,7 +115,22 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     path: &str,
     stream: S,
 ) -> Result<Frames<S>, WebSocketError> {
-    websocket::upgrade(stream, &authority(connection), path, connection.max_packet_size).await
+    let authority = authority(connection);
+    let upgrade = websocket::upgrade(stream, &authority, path, connection.max_packet_size);
+    answered(connection, upgrade, WebSocketError::late).await
+}
+
+/// What `step` comes to; `late`: its error when it is not answered. It has less than the whole time for connecting, so that it is
+/// this step that is named.
+async fn answered<T, E>(
+    connection: &Connection,
+    step: impl Future<Output = Result<T, E>>,
+    late: impl FnOnce(io::Error) -> E,
+) -> Result<T, E> {
+    let limit = connection.connect_timeout * 9 / 10;
+    tokio::time::timeout(limit, step).await.unwrap_or_else(|_| {
+        Err(late(io::Error::new(io::ErrorKind::TimedOut, format!("not answered within {limit:?}"))))
+    })
 }
 
 /// The broker as `host:port` for the request, an IPv6 address in brackets.

@@ -107,6 +107,11 @@ impl Wire {
         }
     }
 
+    /// The bytes that were read and are not taken out as packets.
+    pub fn unread(&self) -> &[u8] {
+        &self.input
+    }
+
     /// The complete packets that were read.
     pub fn packets(&mut self) -> Result<Batch, CodecError> {
         self.codec.split(&mut self.input)

@@ -91,6 +91,19 @@ impl Mosquitto {
     }
 }
 
+/// A TLS server that is no broker, for what mosquitto has no setting for.
+pub fn tls_server(certificates: &Certificates, options: &str) -> Mosquitto {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let arguments = format!("s_server -accept 127.0.0.1:{port} -cert server.pem -key server.key {options}");
+    let mut openssl = Command::new("openssl");
+    openssl.args(arguments.split_whitespace()).current_dir(&certificates.0);
+    let mut child = openssl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(output.by_ref().any(|line| line == "ACCEPT"), "openssl {arguments}");
+    std::thread::spawn(move || output.for_each(drop));
+    Mosquitto { child, port }
+}
+
 /// Debian puts it where the search path of users does not lead.
 pub fn program() -> &'static str {
     if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" }
@@ -136,6 +149,20 @@ impl Certificates {
         self.openssl(&format!("req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"));
         self.openssl(&format!(
             "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extension -out {name}.pem"
+        ));
+    }
+
+    /// As [`Self::signed`], valid from `from` until `until`, as in `20200101000000Z`.
+    pub fn dated(&self, name: &str, extension: &str, from: &str, until: &str) {
+        self.signed(name, extension);
+        let ca = "[ca]\ndefault_ca = own\n[own]\ndatabase = index\nserial = serial\nnew_certs_dir = .\n\
+                  default_md = sha256\npolicy = any\nunique_subject = no\n[any]\ncommonName = supplied\n";
+        for (file, content) in [("ca.conf", ca), ("index", ""), ("serial", "1000\n")] {
+            std::fs::write(self.path(file), content).unwrap();
+        }
+        self.openssl(&format!(
+            "ca -batch -notext -config ca.conf -cert ca.pem -keyfile ca.key -in {name}.csr -out {name}.pem -extfile extension \
+             -startdate {from} -enddate {until}"
         ));
     }
 

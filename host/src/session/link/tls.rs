@@ -2,6 +2,8 @@
 //! what was wrong with a file or the handshake. Owns nothing: files are read at each connect, so that renewed certificates are
 //! taken up by the next connection.
 
+mod files;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,16 +14,17 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::CryptoProvider;
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, InvalidMessage,
-    OtherError, RootCertStore, SignatureScheme, client::verify_server_name, crypto::ring,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, OtherError, RootCertStore,
+    SignatureScheme, client::verify_server_name, crypto::ring,
 };
 
+use super::advice;
 use crate::config::Tls;
+use files::{Purpose, certificates, private_key};
 
 /// Why there is no TLS connection.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +43,10 @@ pub enum TlsError {
     #[error("the system has no trusted root certificates; install ca-certificates or set tls.ca_certs")]
     NoSystemRoots,
     /// The name can stand in no certificate.
-    #[error("{0:?} is neither a host name nor an address that a certificate could be for")]
+    #[error("{0:?} is neither a host name nor an address that a certificate could be for; write tls.server_name")]
     ServerName(String),
     /// The handshake failed.
-    #[error("{0}{hint}", hint = hint(.0))]
+    #[error("{0}")]
     Handshake(std::io::Error),
     /// The settings do not fit together, for example a key that is not the certificate's.
     #[error(transparent)]
@@ -59,11 +62,12 @@ pub async fn handshake(tls: &Tls, host: &str, tcp: TcpStream) -> Result<TlsStrea
     if tls.insecure {
         tracing::warn!(host, "the broker's certificate is not verified (cert_reqs: CERT_NONE)");
     }
-    let tls = tls.clone();
+    let (tls, advised) = (tls.clone(), tls);
     // The system's roots are some hundred files: off the message path.
     let settings = tokio::task::spawn_blocking(move || settings(&tls)).await.map_err(std::io::Error::other);
     let settings = settings.map_err(TlsError::Handshake)??;
-    TlsConnector::from(Arc::new(settings)).connect(name, tcp).await.map_err(TlsError::Handshake)
+    let connected = TlsConnector::from(Arc::new(settings)).connect(name, tcp).await;
+    connected.map_err(|error| TlsError::Handshake(advice::of_handshake(error, advised)))
 }
 
 /// Reads the files and the name; connects to nothing.
@@ -98,51 +102,17 @@ fn settings(tls: &Tls) -> Result<ClientConfig, TlsError> {
 /// The client's certificate and key. The certificate may be of X.509 version 1, as mosquitto's manual makes them: what of it is
 /// good enough is for the broker to say.
 fn identity(chain: &Path, key: &Path) -> Result<SingleCertAndKey, TlsError> {
-    let chain = certificates("client certificate", chain)?;
-    let read = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| unusable("client key", key, error, "no unencrypted private key in PEM form"))?;
-    let identity = CertifiedKey::new(chain, ring::default_provider().key_provider.load_private_key(read)?);
+    let certificates = certificates(Purpose::ClientCertificate, chain)?;
+    let unusable = |reason: String| Purpose::ClientKey.unusable(key, reason);
+    let loaded = ring::default_provider().key_provider.load_private_key(private_key(key)?);
+    let loaded = loaded.map_err(|error| unusable(format!("{error}; RSA, ECDSA and Ed25519 are known")))?;
+    let identity = CertifiedKey::new(certificates, loaded);
     match identity.keys_match() {
-        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-            let reason = "it is not the key of the client certificate".to_owned();
-            Err(TlsError::File { what: "client key", path: key.to_owned(), reason })
-        }
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(unusable(format!(
+            "it is not the key of the client certificate {}; tls.certfile and tls.keyfile have to be a pair",
+            chain.display()
+        ))),
         _ => Ok(SingleCertAndKey::from(identity)),
-    }
-}
-
-fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unusable = |error| unusable(what, path, error, "no certificate in PEM form");
-    let found: Vec<_> =
-        CertificateDer::pem_file_iter(path).map_err(unusable)?.collect::<Result<_, _>>().map_err(unusable)?;
-    if found.is_empty() { Err(unusable(pem::Error::NoItemsFound)) } else { Ok(found) }
-}
-
-fn unusable(what: &'static str, path: &Path, error: pem::Error, nothing: &str) -> TlsError {
-    let reason = match error {
-        pem::Error::NoItemsFound => nothing.to_owned(),
-        pem::Error::Io(error) => error.to_string(),
-        other => other.to_string(),
-    };
-    TlsError::File { what, path: path.to_owned(), reason }
-}
-
-/// What to do about a failed handshake, where it is known.
-fn hint(error: &std::io::Error) -> &'static str {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            ": it is signed by nobody whom this host trusts; set tls.ca_certs to the root certificate of the broker"
-        }
-        Some(Error::InvalidCertificate(CertificateError::Other(OtherError(inner))))
-            if inner.to_string() == "UnsupportedCertVersion" =>
-        {
-            ": it is of X.509 version 1, which has no place for the broker's name; make one with a subjectAltName"
-        }
-        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => ": this port does not speak TLS",
-        Some(Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure)) => {
-            ": the broker may ask for a client certificate (tls.certfile and tls.keyfile)"
-        }
-        _ => "",
     }
 }
 
@@ -157,15 +127,17 @@ struct Trusted {
 impl Trusted {
     fn new(ca_certs: Option<&Path>, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
-        let given = match ca_certs {
-            Some(path) => certificates("ca_certs", path)?,
-            None => Vec::new(),
-        };
-        for certificate in &given {
-            roots.add(certificate.clone())?;
-        }
-        if ca_certs.is_none() {
-            roots.add_parsable_certificates(load_native_certs().certs);
+        let mut given = Vec::new();
+        match ca_certs {
+            Some(path) => {
+                given = certificates(Purpose::Authorities, path)?;
+                for (number, certificate) in (1..).zip(&given) {
+                    let malformed = |error| format!("certificate {number} in it cannot be read: {error}");
+                    let added = roots.add(certificate.clone());
+                    added.map_err(|error| Purpose::Authorities.unusable(path, malformed(error)))?;
+                }
+            }
+            None => drop(roots.add_parsable_certificates(load_native_certs().certs)),
         }
         if roots.is_empty() {
             return Err(TlsError::NoSystemRoots);

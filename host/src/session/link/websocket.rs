@@ -15,6 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use super::advice;
+
 /// The most bytes that go into one frame; some brokers have small limits.
 const FRAME_BYTES: usize = 64 << 10;
 
@@ -33,7 +35,7 @@ pub enum WebSocketError {
         source: InvalidUri,
     },
     /// The broker did not agree to change to WebSocket.
-    #[error(transparent)]
+    #[error("{0}{advice}", advice = advice::of_upgrade(status(.0)))]
     Upgrade(#[from] Box<tungstenite::Error>),
 }
 
@@ -46,6 +48,18 @@ impl WebSocketError {
                 matches!(&**error, tungstenite::Error::Http(response) if response.status().is_client_error())
             }
         }
+    }
+
+    /// The request was not answered in time.
+    pub(super) fn late(error: Error) -> Self {
+        Self::Upgrade(Box::new(tungstenite::Error::Io(error)))
+    }
+}
+
+fn status(error: &tungstenite::Error) -> Option<u16> {
+    match error {
+        tungstenite::Error::Http(response) => Some(response.status().as_u16()),
+        _ => None,
     }
 }
 

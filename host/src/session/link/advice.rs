@@ -1,0 +1,229 @@
+//! Pure: what to write into the configuration about a connection that failed, where that can be told from how it failed. In: errors,
+//! the first bytes of whoever answers, the settings. Out: sentences that name the cause and the key. Owns nothing.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+
+use tokio_rustls::rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible};
+
+use crate::config::{Connection, Tls, Transport};
+
+/// Wrong port or no TLS.
+const NO_TLS: &str = "this port does not speak TLS; write the port that does into broker.port (8883 as a rule), or \
+     transport: tcp and no tls section";
+
+/// TLS where there should be none.
+const IS_TLS: &str = "this port speaks TLS; write a tls section (with ca_certs, unless the system knows who signed the broker's \
+     certificate), or the port without TLS into broker.port (1883 as a rule)";
+
+/// HTTP where there should be MQTT.
+const IS_HTTP: &str = "it answers with HTTP; for MQTT over WebSocket write transport: ws (wss with TLS) below broker, else another \
+     broker.port";
+
+/// An error with a sentence about what to do.
+#[derive(Debug)]
+struct Advised {
+    error: io::Error,
+    advice: String,
+}
+
+impl fmt::Display for Advised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.error, self.advice)
+    }
+}
+
+impl std::error::Error for Advised {}
+
+fn advised(error: io::Error, advice: Option<String>) -> io::Error {
+    match advice {
+        Some(advice) => io::Error::new(error.kind(), Advised { error, advice }),
+        None => error,
+    }
+}
+
+/// The error of a TLS handshake.
+pub fn of_handshake(error: io::Error, tls: &Tls) -> io::Error {
+    let advice = match tls_error(&error) {
+        Some(error) => of_tls(error, tls),
+        None if is_end(&error) => Some(format!("it may be that {NO_TLS}; or {}", if_certificate(tls))),
+        None => None,
+    };
+    advised(error, advice)
+}
+
+/// The error with which a connection broke before the broker answered CONNECT.
+pub fn of_silence(error: io::Error, connection: &Connection) -> io::Error {
+    let advice = match (tls_error(&error), &connection.transport) {
+        // in TLS 1.3 the client is done before the server has looked at the client's certificate
+        (Some(error), _) => of_tls(error, &connection.tls),
+        (None, Transport::Tls | Transport::SecureWebSocket(_)) if is_end(&error) => {
+            Some(if_certificate(&connection.tls))
+        }
+        (None, Transport::Tcp) if is_end(&error) => Some(
+            "if this port speaks TLS, write a tls section; if it speaks WebSocket, write transport: ws below broker"
+                .to_owned(),
+        ),
+        _ => None,
+    };
+    advised(error, advice)
+}
+
+/// What answers, when it is certainly no MQTT broker: by the first bytes that came.
+pub fn of_first_bytes(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        // an alert, or a part of a handshake, of any version of TLS (RFC 8446, section 5.1)
+        [0x15 | 0x16, 0x03, 0x00..=0x04, ..] => Some(IS_TLS),
+        bytes if bytes.starts_with(b"HTTP/") => Some(IS_HTTP),
+        _ => None,
+    }
+}
+
+/// An answer to the request for a WebSocket that is none: `status` is that of an answer in HTTP.
+pub fn of_upgrade(status: Option<u16>) -> &'static str {
+    match status {
+        Some(401 | 403) => "; the server wants somebody to log in before MQTT begins, which this host cannot",
+        Some(_) => "; write the path that the broker has for WebSocket into broker.path",
+        None => {
+            "; this port speaks no WebSocket, or only over TLS (transport: wss); without WebSocket write transport: tcp (tls with TLS)"
+        }
+    }
+}
+
+fn tls_error(error: &io::Error) -> Option<&Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<Error>())
+}
+
+/// Whether the other side says nothing, or has gone without a word.
+fn is_end(error: &io::Error) -> bool {
+    let gone = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe, ErrorKind::TimedOut];
+    gone.contains(&error.kind())
+}
+
+fn of_tls(error: &Error, tls: &Tls) -> Option<String> {
+    match error {
+        Error::InvalidCertificate(error) => of_certificate(error, tls),
+        Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
+            Some(NO_TLS.to_owned())
+        }
+        Error::AlertReceived(alert) => of_alert(*alert, tls),
+        Error::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        ) => Some("the broker speaks only versions of TLS before 1.2; allow 1.2 or 1.3 there".to_owned()),
+        _ => None,
+    }
+}
+
+/// What is wrong with the broker's certificate.
+fn of_certificate(error: &CertificateError, tls: &Tls) -> Option<String> {
+    let advice = match error {
+        CertificateError::UnknownIssuer => match &tls.ca_certs {
+            Some(path) => {
+                let path = path.display();
+                format!(
+                    "it is signed by nobody in tls.ca_certs, {path}; write the root certificate of the broker there"
+                )
+            }
+            None => {
+                "it is signed by nobody whom this system trusts; set tls.ca_certs to the root certificate of the broker"
+                    .to_owned()
+            }
+        },
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the broker needs a new certificate, if the clock of this machine is right".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the clock of this machine may be wrong".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "write a name that the certificate has into tls.server_name, or into broker.host".to_owned()
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it is not a certificate for servers; make one with extendedKeyUsage serverAuth".to_owned()
+        }
+        CertificateError::Other(OtherError(inner)) => return of_other(&inner.to_string()),
+        _ => return None,
+    };
+    Some(advice)
+}
+
+/// The verifier has no types for these.
+fn of_other(text: &str) -> Option<String> {
+    let advice = match text {
+        "UnsupportedCertVersion" => {
+            "it is of X.509 version 1, which has no place for the broker's name; make one with a subjectAltName"
+        }
+        "CaUsedAsEndEntity" => "it is self-signed; set tls.ca_certs to this very certificate",
+        _ => return None,
+    };
+    Some(advice.to_owned())
+}
+
+/// What the broker complains of. What it says about a certificate is about the client's.
+fn of_alert(alert: AlertDescription, tls: &Tls) -> Option<String> {
+    use AlertDescription as A;
+    let Some((certificate, _)) = &tls.client_certificate else {
+        return match alert {
+            A::CertificateRequired => {
+                Some("the broker demands a client certificate: write tls.certfile and tls.keyfile".to_owned())
+            }
+            A::HandshakeFailure | A::BadCertificate | A::NoCertificate | A::AccessDenied => Some(if_certificate(tls)),
+            A::ProtocolVersion => {
+                Some("the broker speaks only versions of TLS before 1.2; allow 1.2 or 1.3 there".to_owned())
+            }
+            A::UnrecognisedName => {
+                Some("the broker has no certificate for this name: write tls.server_name".to_owned())
+            }
+            _ => None,
+        };
+    };
+    let what = match alert {
+        A::UnknownCA => "does not trust who signed",
+        A::CertificateExpired => "finds expired",
+        A::CertificateRevoked => "finds revoked",
+        A::BadCertificate | A::UnsupportedCertificate | A::CertificateUnknown | A::AccessDenied | A::DecryptError => {
+            "does not accept"
+        }
+        A::UnrecognisedName => {
+            return Some("the broker has no certificate for this name: write tls.server_name".to_owned());
+        }
+        A::HandshakeFailure => "may not accept",
+        _ => return None,
+    };
+    Some(format!("the broker {what} the client certificate {} (tls.certfile)", certificate.display()))
+}
+
+fn if_certificate(tls: &Tls) -> String {
+    match &tls.client_certificate {
+        None => "the broker may demand a client certificate (tls.certfile and tls.keyfile)".to_owned(),
+        Some((certificate, _)) => {
+            format!("the broker may not accept the client certificate {} (tls.certfile)", certificate.display())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_no_broker_is_known_by_its_first_bytes() {
+        assert_eq!(of_first_bytes(&[0x15, 3, 3, 0, 2, 2, 70]), Some(IS_TLS));
+        assert_eq!(of_first_bytes(b"HTTP/1.1 400 Bad Request\r\n"), Some(IS_HTTP));
+        for packet in [&[0x20, 2, 0, 0][..], &[0x20, 3, 0, 0, 0], &[0xE0, 1, 0x87], b""] {
+            assert_eq!(of_first_bytes(packet), None);
+        }
+    }
+
+    #[test]
+    fn an_error_keeps_its_kind_and_words() {
+        let error = io::Error::new(ErrorKind::InvalidData, Error::AlertReceived(AlertDescription::CertificateRequired));
+        let error = of_handshake(error, &Tls::default());
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        let text = error.to_string();
+        assert!(
+            text.starts_with("received fatal alert: CertificateRequired; ") && text.contains("tls.certfile"),
+            "{text}"
+        );
+    }
+}
