@@ -252,6 +252,8 @@ pub struct Service {
     pub grants: Grants,
     /// What becomes of its messages without a connection; the first rule that matches a topic is the one for it.
     pub offline: Vec<Arc<OfflineRule>>,
+    /// Whether its last retained messages are published again when the broker has forgotten the session.
+    pub republish_retained: bool,
     /// Where messages go that are given up; `None`: they are only logged.
     pub dead_letter: Option<Topic>,
     /// What is done when a new version takes over.

@@ -24,6 +24,7 @@ mod outage;
 pub mod packet;
 mod places;
 mod promises;
+mod republish;
 mod retained;
 mod schedule;
 mod serve;

@@ -46,6 +46,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "service::tally",
             "service::versions",
             "session::packet",
+            "session::republish",
             "session::retained",
             "session::state",
             "timers::heap",

@@ -153,6 +153,7 @@ fn service(service: &Service, secrets: Secrets) -> Map<String, Value> {
     section.insert("grants".into(), grants::show(&service.grants));
     let offline: Vec<Value> = service.offline.iter().map(|rule| offline::show(rule)).collect();
     section.insert("offline".into(), offline.into());
+    section.insert("republish_retained".into(), service.republish_retained.into());
     let dead_letter = service.dead_letter.as_ref().and_then(|topic| service.base.relative(topic));
     section.insert("dead_letter".into(), dead_letter.map_or(false.into(), Value::from));
     let further: Vec<Value> = service.availability.iter().map(availability::show).collect();

@@ -26,6 +26,7 @@ pub(super) fn plain(name: &str) -> Result<Service, String> {
         limits: Limits::default(),
         grants: Grants::default(),
         offline: Vec::new(),
+        republish_retained: false,
         dead_letter: base(name)?.topic("dead-letter").ok(),
         swap: Swap::default(),
         availability: Vec::new(),
@@ -51,6 +52,7 @@ pub(super) fn service(name: &str, given: Given<'_>, place: &Place) -> Option<Ser
     }
     service.grants = section.take("grants").map_or_else(Grants::default, |given| grants(given.section(), place));
     service.offline = section.take("offline").map_or_else(Vec::new, |given| offline::rules(given, &service.base));
+    service.republish_retained = section.take("republish_retained").and_then(|given| given.flag()).unwrap_or_default();
     service.dead_letter = service.base.topic("dead-letter").ok();
     if let Some(given) = section.take("dead_letter") {
         service.dead_letter = dead_letter(&given, &service.base);

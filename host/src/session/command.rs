@@ -38,6 +38,13 @@ pub enum Command {
         /// Whether it is to get the retained messages of subscriptions which the broker has already and sends none for.
         retained: bool,
     },
+    /// Whether the service's retained messages are published again when the broker has forgotten the session, and perhaps them.
+    Republish {
+        /// The service.
+        service: ServiceId,
+        /// Whether they are.
+        on: bool,
+    },
     /// Route nothing to the service any more.
     Detach {
         /// The service.

@@ -12,12 +12,17 @@ use super::loops::{Loops, ROUNDS};
 use super::now;
 use super::packet::{ConnAck, Incoming};
 use super::promises::Promises;
+use super::republish::{BYTES, Republish, TOPICS};
 use super::retained::Retained;
 use super::state::{Event, State, Violation, Wanted};
 use crate::mailbox::{Delivered, Delivery, Notice};
 use crate::message::{Message, Outcome, Publication, Receipt, Subscription, SubscriptionChange};
 use crate::router::{Difference, Numbered, Router, ServiceId, SubscriptionId};
 use crate::topic::Topic;
+
+/// How many messages wait for the broker at most while retained ones are published again: mosquitto ends a connection of 3.1.1 with
+/// more than 20 of QoS 2 that are not released.
+const AGAIN: usize = 16;
 
 /// Router and session state.
 #[derive(Debug)]
@@ -28,6 +33,7 @@ pub struct Desk {
     promises: Promises,
     loops: Loops,
     retained: Retained,
+    republish: Republish,
     /// Where messages are kept on disk that wait to be sent.
     keeper: Option<Keeper>,
     connected: bool,
@@ -49,6 +55,7 @@ impl Desk {
             promises: Promises::new(delivery_timeout),
             loops: Loops::default(),
             retained: Retained::default(),
+            republish: Republish::default(),
             keeper: None,
             connected: false,
             confirmations: Vec::new(),
@@ -76,7 +83,9 @@ impl Desk {
                 }
                 self.change(difference);
             }
+            Command::Republish { service, on } => self.republish.set(service, on),
             Command::Detach { service } => {
+                self.republish.set(service, false);
                 let difference = self.router.detach(service);
                 self.change(difference);
             }
@@ -98,6 +107,14 @@ impl Desk {
         if !commit.publishes.is_empty() {
             let cut = self.loops.published(commit.trace, &mut commit.publishes);
             cut.iter().for_each(|publication| self.cut(commit.service, publication));
+        }
+        if self.republish.is_used()
+            && let Some(topic) = self.republish.published(commit.service, &commit.publishes, self.connected, now())
+        {
+            warn!(
+                "the retained message on {topic} and further ones of its service are not kept to be published again: \
+                 republish_retained is for {TOPICS} topics and {BYTES} bytes of a service"
+            );
         }
         for terms in commit.publishes.iter().filter_map(|publication| publication.terms.as_deref()) {
             self.promises.make(commit.service, terms);
@@ -168,6 +185,16 @@ impl Desk {
         self.state.connected(ack, self.router.subscriptions().into_iter().map(wanted).collect());
         self.announced.values().cloned().for_each(|message| self.state.announce(message));
         self.tell_all(&Notice::Connected { session_present: ack.session_present });
+        self.republish.connected(ack.session_present);
+    }
+
+    /// Publishes retained messages again that the broker has perhaps forgotten, a few at a time: what services publish now comes
+    /// between them.
+    pub fn publish_again(&mut self) {
+        while self.republish.is_pending() && self.state.unsent() < AGAIN && self.state.has_room() {
+            let Some(message) = self.republish.next(now()) else { return };
+            self.state.committed(None, vec![message.into()]);
+        }
     }
 
     /// The connection is lost.

@@ -124,6 +124,7 @@ impl Serving {
     /// Encodes and writes until there is nothing more or the socket is full.
     fn write(&mut self, context: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Result<(), Fault> {
         loop {
+            desk.publish_again();
             self.encode(desk);
             let w = self.wire.poll_write(context)?;
             match w {

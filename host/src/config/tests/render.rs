@@ -209,6 +209,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         prop::collection::vec(http(), 0..3),
         swap(),
         prop::collection::vec(socket(), 0..3),
+        any::<bool>(),
     );
     let parts =
         (option::of(path()), word(), subscriptions, limits(), grants, option::of(level()), any_section(), outage);
@@ -236,6 +237,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         availability: outage.1,
         import_state: outage.2,
         swap: outage.5,
+        republish_retained: outage.7,
         secrets: Vec::new(),
     })
 }

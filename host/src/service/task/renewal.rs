@@ -37,6 +37,7 @@ impl Task {
             if let Some(instance) = &mut self.instance {
                 instance.set_setting(self.setting.clone());
             }
+            self.tell_republish().await;
         }
         // who no longer waits does not want to know
         drop(answer.send(outcome.map_err(|fault| fault.to_string())));
@@ -56,7 +57,14 @@ impl Task {
         // what the guest asked for goes through the rules; what the operator wrote is one of them
         let commit = Commit { subscriptions: operators, ..Commit::new(self.id) };
         self.session.send(session::Command::Commit(commit)).await;
+        self.tell_republish().await;
         self.commit(effects, None).await
+    }
+
+    /// Tells the session whether it is to publish retained messages again.
+    async fn tell_republish(&mut self) {
+        let on = self.config.republish_retained;
+        self.session.send(session::Command::Republish { service: self.id, on }).await;
     }
 
     /// Makes a started instance the running one: its timers, subscriptions and publishes replace the former ones. What is kept
@@ -77,6 +85,7 @@ impl Task {
         let mailbox = self.sender.clone();
         let attach = session::Command::Attach { service: self.id, mailbox, subscriptions, retained };
         self.session.send(attach).await;
+        self.tell_republish().await;
         let kept = match record {
             Some(record) if effects.state.is_empty() => {
                 self.store.record(&self.setting.name, record).await;
