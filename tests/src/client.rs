@@ -102,6 +102,15 @@ impl Client {
         self.send(Message::new(topic, payload)).await
     }
 
+    /// Publishes with QoS 0: the broker does not deliver it again to a host that was killed before its acknowledgement had left, where
+    /// a test counts what was handled.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub async fn publish_once(&mut self, topic: &str, payload: impl Into<Bytes>) -> Result<()> {
+        self.send(Message::new(topic, payload).qos(0)).await
+    }
+
     /// Publishes and, with QoS 1 and 2, waits until the broker has it.
     ///
     /// # Errors

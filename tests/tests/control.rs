@@ -45,7 +45,7 @@ fn words(history: &Value) -> Vec<&str> {
 }
 
 async fn works(client: &mut Client, version: u32, memory: u64, state: u64) -> Result<()> {
-    client.publish("service/probe/work", "").await?;
+    client.publish_once("service/probe/work", "").await?;
     let answer = client.expect("service/probe/worked").await?.json()?;
     let wanted = json!({ "version": guests::version(version), "memory": memory, "state": state, "payload": "" });
     assert_eq!(answer, wanted);

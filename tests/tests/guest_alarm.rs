@@ -33,7 +33,7 @@ fn section(prealarm: &str) -> Value {
             {
                 "name": "frost", "label": "Frost", "default_enabled": true, "reset_delay": { "milliseconds": 100 },
                 "inputs": [
-                    { "mqtt": "home/inside", "when": "value_float < 8", "label": "Inside", "debounce": "500ms",
+                    { "mqtt": "home/inside", "when": "value_float < 8", "label": "Inside", "debounce": "2s",
                       "format": "{value_float:.0f}°C" },
                     { "label": "Both", "mode": "and", "inputs": [
                         { "mqtt": "home/door", "when": "is_on(value)", "label": "One" },
@@ -119,7 +119,7 @@ fn said(topic: &str, text: &str) -> (String, String) {
 
 #[tokio::test]
 async fn an_input_raises_a_prealarm_and_in_time_an_alarm_until_it_is_reset() -> Result<()> {
-    let mut stage = Stage::new("700ms").await?;
+    let mut stage = Stage::new("2s").await?;
     stage.fact("intrusion/display_state", "disabled").await?;
     stage.command("intrusion/enabled/command", "on").await?;
     stage.fact("intrusion/display_state", "enabled").await?;
@@ -130,7 +130,7 @@ async fn an_input_raises_a_prealarm_and_in_time_an_alarm_until_it_is_reset() -> 
     assert_eq!(stage.output().await?, said("siren/timer", "0.4"));
     assert_eq!(stage.output().await?, said("siren/timer", "0.4"));
     stage.fact("intrusion/state", "alarm").await?;
-    assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
     let mut next = stage.output().await?;
     while next == said("siren/timer", "0.4") {
         next = stage.output().await?;
@@ -164,12 +164,12 @@ async fn inhibitors_and_commands_hold_an_alarm_back() -> Result<()> {
     stage.command("intrusion/inhibited/command", "off").await?;
     stage.fact("intrusion/inhibited/state", "0").await?;
     let begun = Instant::now();
-    stage.command("intrusion/inhibited/command", "2").await?;
+    stage.command("intrusion/inhibited/command", "4").await?;
     stage.fact("intrusion/inhibited/state", "1").await?;
     stage.tell("home/door", "off").await?;
     stage.tell("home/door", "on").await?;
     stage.fact("intrusion/inhibited/state", "0").await?;
-    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_secs(4), "{:?}", begun.elapsed());
     assert_eq!(stage.kept("intrusion/state").await?, "off");
     // and an inhibitor ends a prealarm
     stage.tell("home/door", "off").await?;
@@ -203,7 +203,7 @@ async fn a_change_has_to_last() -> Result<()> {
     let begun = Instant::now();
     stage.tell("home/inside", "7.6").await?;
     stage.fact("frost/state", "alarm").await?;
-    assert!(begun.elapsed() >= Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(stage.output().await?, said("siren/timer", "2"));
     assert_eq!(stage.output().await?, said("sms/send", "ALARM Frost: Inside (8°C)"));
     Ok(())
@@ -302,7 +302,8 @@ async fn a_prealarm_goes_on_after_a_kill() -> Result<()> {
 async fn an_inhibition_ends_in_time_though_the_host_was_killed() -> Result<()> {
     let mut stage = Stage::new("1h").await?;
     stage.command("intrusion/enabled/command", "1").await?;
-    stage.command("intrusion/inhibited/command", "3").await?;
+    // with QoS 1 the next host might get the command once more, and would inhibit again after the time is over
+    stage.facts.publish_once("service/alarm/intrusion/inhibited/command", "3").await?;
     stage.fact("intrusion/inhibited/state", "1").await?;
     stage.host.kill()?;
     stage.host.restart()?;

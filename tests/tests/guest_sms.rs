@@ -272,9 +272,9 @@ async fn a_router_that_does_not_answer_is_reported_in_time() -> Result<()> {
         Answer::ok("")
     })?;
     let mut section = section(web.port(), granted(&web));
-    section["timeout"] = json!("600ms");
+    section["timeout"] = json!("1200ms");
     section["poll"] = json!("1h");
-    section["limits"] = json!({ "call": "200ms" });
+    section["limits"] = json!({ "call": "500ms" });
     let (_broker, host, mut client) = start(section).await?;
     client.publish("service/sms/send/single/1", "hi").await?;
     let (topic, reason) = next(&mut client, &host).await?;

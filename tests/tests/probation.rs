@@ -22,7 +22,7 @@ async fn counted(how: &str, swap: Value) -> Result<(Host, Client)> {
 
 /// The version that answers, and what it has counted in its memory and in its state.
 async fn works(client: &mut Client, version: u32, memory: u64, state: u64) -> Result<()> {
-    client.publish("service/probe/work", "").await?;
+    client.publish_once("service/probe/work", "").await?;
     answered(client, version, memory, state, "").await
 }
 

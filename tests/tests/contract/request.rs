@@ -12,7 +12,7 @@ cases! {
 }
 
 async fn asker(version: Version) -> Result<Stage> {
-    let section = json!({ "grants": { "publish": ["oracle"] }, "limits": { "call": "100ms", "attempts": 1 } });
+    let section = json!({ "grants": { "publish": ["oracle"] }, "limits": { "call": "500ms", "attempts": 1 } });
     let clock = json!({ "say": 1, "delay": 0 });
     let set_up = |setup: Setup| {
         setup.version(version).service("probe", "contract-full", section).service("clock", "ticker", clock)

@@ -4,7 +4,7 @@ use anyhow::Result;
 use miqro_tests::{Host, Mosquitto};
 use serde_json::{Value, json};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, own};
 
 cases! {
     "state.get": survives_a_kill, nothing_where_there_is_none, sees_what_the_call_has_set;
@@ -19,12 +19,12 @@ async fn keeper() -> Result<Stage> {
 
 impl Stage {
     async fn set_key(&mut self, key: &str, value: &str) -> Result<()> {
-        self.tell("command", json!({ "set": key, "value": value })).await?;
+        self.client.publish_once(&own("command"), json!({ "set": key, "value": value }).to_string()).await?;
         self.expect("value").await.map(drop)
     }
 
     async fn get_key(&mut self, key: &str) -> Result<Value> {
-        self.tell("command", json!({ "get": key })).await?;
+        self.client.publish_once(&own("command"), json!({ "get": key }).to_string()).await?;
         self.expect("value").await?.json()
     }
 }
