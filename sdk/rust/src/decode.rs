@@ -80,17 +80,19 @@ impl Decode<'_> for serde_json::Value {
 
 /// Numbers as text, with space around.
 macro_rules! numbers {
-    ($expected:literal: $($number:ty)*) => { $(
+    ($expected:literal, $accepted:expr; $($number:ty)*) => { $(
         impl Decode<'_> for $number {
             fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-                <&str>::decode(bytes)?.trim().parse().map_err(|error| wrong($expected, &error, bytes))
+                let number = <&str>::decode(bytes)?.trim().parse().map_err(|error| wrong($expected, &error, bytes))?;
+                if $accepted(number) { Ok(number) } else { Err(wrong($expected, &"not finite", bytes)) }
             }
         }
     )* };
 }
 
-numbers!("a whole number": i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
-numbers!("a number": f32 f64);
+numbers!("a whole number", |_| true; i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
+// a float that is not finite cannot be published or kept, so a handler would fail at each attempt
+numbers!("a number", |number: Self| number.is_finite(); f32 f64);
 
 fn wrong(expected: &'static str, error: &dyn std::fmt::Display, bytes: &[u8]) -> DecodeError {
     // enough to recognise the message, not so much that a foreign payload fills the log
@@ -116,6 +118,8 @@ mod tests {
     fn what_cannot_be_read_says_what_was_expected() {
         let error = u8::decode(b"warm").unwrap_err();
         assert_eq!(error.to_string(), "not a whole number: invalid digit found in string in \"warm\"");
+        assert_eq!(f64::decode(b"nan").unwrap_err().to_string(), "not a number: not finite in \"nan\"");
+        assert!(f32::decode(b"1e39").is_err() && f64::decode(b"-inf").is_err());
         assert!(<&str>::decode(b"\xff").is_err() && bool::decode(b"2").is_err());
     }
 }

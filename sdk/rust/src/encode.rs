@@ -11,14 +11,14 @@ use crate::error::Result;
 use crate::json;
 
 /// A value that can be published: text and bytes as they are, `true` and `false` as `1` and `0`, nothing (`()`, `None`) as
-/// an empty payload, whole numbers as they are, floats rounded, maps and lists as JSON. Any other type goes as
+/// an empty payload, whole numbers as they are, floats rounded (one that is not finite is refused), maps and lists as JSON. Any other type goes as
 /// [`Json(&value)`](Json).
 pub trait Encode {
     /// The payload.
     ///
     /// # Errors
     ///
-    /// When the value cannot be JSON.
+    /// When the value cannot be JSON, or a float is infinite or not a number.
     fn encode(&self) -> Result<Cow<'_, [u8]>>;
 }
 
@@ -84,13 +84,13 @@ impl<T: Encode> Encode for Option<T> {
 
 impl Encode for f64 {
     fn encode(&self) -> Result<Cow<'_, [u8]>> {
-        Ok(owned(json::float_text(*self)))
+        json::float_text(*self).map(owned)
     }
 }
 
 impl Encode for f32 {
     fn encode(&self) -> Result<Cow<'_, [u8]>> {
-        Ok(owned(json::float_text(json::widened(*self))))
+        json::float_text(json::widened(*self)).map(owned)
     }
 }
 
@@ -103,7 +103,7 @@ impl Encode for Value {
             Self::Bool(false) => Ok(Cow::Borrowed(b"0")),
             Self::String(text) => text.encode(),
             Self::Number(number) => match (number.is_f64(), number.as_f64()) {
-                (true, Some(float)) => Ok(owned(json::float_text(float))),
+                (true, Some(float)) => json::float_text(float).map(owned),
                 _ => Ok(owned(number.to_string())),
             },
             Self::Array(_) | Self::Object(_) => Ok(owned(json::to_text(self)?)),

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter, Serializer};
 
 use crate::config;
+use crate::error;
+use crate::finite::{self, Finite};
 
 /// Decimals of floats where the section has no `json_float_precision`: what MIQRO rounds to (its documentation says 5).
 pub const DEFAULT_PRECISION: usize = 4;
@@ -20,11 +22,12 @@ thread_local! {
 }
 
 /// Writes `value` as JSON with `", "` and `": "` between members, non-ASCII characters as `\u....`, floats rounded to the
-/// service's precision and written as Python does. What JSON has no number for (infinite, not a number) is `null`.
+/// service's precision and written as Python does.
 ///
 /// # Errors
 ///
-/// When the value cannot be JSON, for example a map whose keys are no text.
+/// When the value cannot be JSON: a map whose keys are no text, or a float that is infinite or not a number; the error names the
+/// key.
 ///
 /// ```
 /// let text = miqro_sdk::json::to_text(&serde_json::json!({"x": 1.234567891, "y": [1, 2.0]})).unwrap();
@@ -32,13 +35,23 @@ thread_local! {
 /// ```
 pub fn to_text<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let mut bytes = Vec::with_capacity(64);
-    value.serialize(&mut Serializer::with_formatter(&mut bytes, Python { precision: precision() }))?;
+    Finite(value).serialize(&mut Serializer::with_formatter(&mut bytes, Python { precision: precision() }))?;
     String::from_utf8(bytes).map_err(serde::ser::Error::custom)
 }
 
 /// A float as Python's `str(round(value, precision))`, with the service's precision.
-pub fn float_text(value: f64) -> String {
-    python_float(value, precision())
+///
+/// # Errors
+///
+/// When it is infinite or not a number.
+///
+/// ```
+/// assert_eq!(miqro_sdk::json::float_text(21.53).unwrap(), "21.53");
+/// let error = miqro_sdk::json::float_text(f64::NAN).unwrap_err();
+/// assert_eq!(error.to_string(), "expected a finite number, found NaN");
+/// ```
+pub fn float_text(value: f64) -> error::Result<String> {
+    finite::finite(value).map(|value| python_float(value, precision()))
 }
 
 /// Forgets the precision, because the section may be another one.
@@ -66,16 +79,6 @@ fn python_float(value: f64, precision: usize) -> String {
 /// The shortest text that reads back as `value`, with an exponent where Python has one: below 1e-4 and from 1e16.
 fn python_repr(value: f64) -> String {
     let size = value.abs();
-    if !value.is_finite() {
-        return if value.is_nan() {
-            "nan"
-        } else if value > 0.0 {
-            "inf"
-        } else {
-            "-inf"
-        }
-        .to_owned();
-    }
     if size == 0.0 || (1e-4..1e16).contains(&size) {
         let text = format!("{value:?}");
         let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
@@ -185,6 +188,8 @@ mod tests {
         let value = json!({"z": [1, 2.0, {"a": null}], "a": "ü\u{7f}\"\n😀", "e": {}, "f": []});
         let python = r#"{"z": [1, 2.0, {"a": null}], "a": "\u00fc\u007f\"\n\ud83d\ude00", "e": {}, "f": []}"#;
         assert_eq!(to_text(&value).unwrap(), python);
-        assert_eq!(to_text(&[0.1_f32, f32::NAN]).unwrap(), "[0.1, null]");
+        assert_eq!(to_text(&[0.1_f32]).unwrap(), "[0.1]");
+        let error = to_text(&std::collections::BTreeMap::from([("room", [0.1_f32, f32::NAN])])).unwrap_err();
+        assert_eq!(error.to_string(), "room: expected a finite number, found NaN");
     }
 }

@@ -50,6 +50,7 @@ mod counters;
 mod decode;
 mod encode;
 mod error;
+mod finite;
 mod handlers;
 pub mod home_assistant;
 mod host;

@@ -10,6 +10,7 @@ use crate::bindings::messaging::{OnlyIfChanged, PublishOptions, Qos, SubscribeOp
 use crate::decode::Json;
 use crate::encode::Encode;
 use crate::error::{Error, MessagingError, Result};
+use crate::finite::Finite;
 use crate::host;
 
 pub use crate::bindings::messaging::{DeliveryOutcome, Properties};
@@ -21,7 +22,7 @@ pub type Token = u64;
 ///
 /// # Errors
 ///
-/// A [`MessagingError`], or when the value cannot be JSON.
+/// A [`MessagingError`], or when the value cannot be JSON or is a float that is infinite or not a number.
 ///
 /// ```
 /// # fn f() -> miqro_sdk::Result {
@@ -141,7 +142,7 @@ impl Publication<'_> {
     ///
     /// As [`publish`].
     pub fn send_keys<T: Serialize + ?Sized>(&self, value: &T) -> Result {
-        self.fan_out(self.topic, &serde_json::to_value(value)?)
+        self.fan_out(self.topic, &serde_json::to_value(Finite(value))?)
     }
 
     fn fan_out(&self, topic: &str, value: &Value) -> Result {

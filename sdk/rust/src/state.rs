@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, StateError};
+use crate::finite::Finite;
 use crate::host;
 
 /// The value of a key, which was [`set`] before; `None` when there is none.
@@ -22,9 +23,9 @@ pub fn get<T: DeserializeOwned>(key: &str) -> Result<Option<T>> {
 ///
 /// # Errors
 ///
-/// A [`StateError`], or when the value cannot be JSON.
+/// A [`StateError`], or when the value cannot be JSON, as with a float that is infinite or not a number.
 pub fn set<T: Serialize + ?Sized>(key: &str, value: &T) -> Result {
-    set_bytes(key, &serde_json::to_vec(value)?)
+    set_bytes(key, &serde_json::to_vec(&Finite(value))?)
 }
 
 /// The bytes of a key; `None` when there is none.
@@ -103,7 +104,7 @@ pub fn set_path<T: Serialize + ?Sized>(path: &[&str], value: &T) -> Result {
         }
         place = &mut place[*word];
     }
-    *place = serde_json::to_value(value)?;
+    *place = serde_json::to_value(Finite(value))?;
     set(key, &whole)
 }
 

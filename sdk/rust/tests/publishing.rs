@@ -222,3 +222,30 @@ fn moments_of_life_are_reported() {
     assert_eq!(log[1].message, "gone");
     host.stop().unwrap();
 }
+
+/// What must not be written: each way in which the SDK turns numbers into payloads, JSON or state.
+#[test]
+fn a_number_that_is_not_finite_is_refused_wherever_it_is_written() {
+    let place = Place { lat: f64::NAN, name: String::new() };
+    let map = std::collections::BTreeMap::from([("room".to_owned(), f32::INFINITY)]);
+    let of = |value: f64| format!("expected a finite number, found {value}");
+    let ways: [(Result, String); 13] = [
+        (publish("x", f64::NAN), of(f64::NAN)),
+        (publish("x", f32::NEG_INFINITY), of(f64::NEG_INFINITY)),
+        (publish("x", Some(f64::INFINITY)), of(f64::INFINITY)),
+        (publish("x", vec![1.0, f64::NAN]), of(f64::NAN)),
+        (publish("x", &[f64::NAN][..]), of(f64::NAN)),
+        (publish("x", map), format!("room: {}", of(f64::INFINITY))),
+        (publish("x", Json(&place)), format!("lat: {}", of(f64::NAN))),
+        (publish_json("x", &[Some(&place)]), format!("lat: {}", of(f64::NAN))),
+        (publish_json_keys("x", &place), format!("lat: {}", of(f64::NAN))),
+        (message("x").retain().send(f64::NAN).map(drop), of(f64::NAN)),
+        (request("x").send(f64::NAN).map(drop), of(f64::NAN)),
+        (state::set("x", &place), format!("lat: {}", of(f64::NAN))),
+        (state::set_path(&["x", "y"], &f64::NAN), of(f64::NAN)),
+    ];
+    for (at, (way, error)) in ways.into_iter().enumerate() {
+        assert_eq!(way.unwrap_err().to_string(), error, "{at}");
+    }
+    assert_eq!(state::get::<serde_json::Value>("x").unwrap(), None);
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::finite::Finite;
 use crate::service::Service;
 use crate::test::host::TestHost;
 use crate::test::world::{World, with};
@@ -59,7 +60,7 @@ impl<S: Service> Setup<S> {
     ///
     /// When the value cannot be JSON.
     pub fn state<T: Serialize>(mut self, key: &str, value: &T) -> Result<Self> {
-        self.world.state.insert(key.to_owned(), serde_json::to_vec(value)?);
+        self.world.state.insert(key.to_owned(), serde_json::to_vec(&Finite(value))?);
         Ok(self)
     }
 
