@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use miqro_sdk::home_assistant::{Component, Device, Entity};
+use miqro_sdk::warn;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -63,11 +64,19 @@ impl Described {
         Some(Self { name, vendor: text(&definition["vendor"]), model: text(&definition["model"]), properties })
     }
 
-    /// The device as Home Assistant is told of it.
+    /// The device as Home Assistant is told of it. What Home Assistant would refuse is left out, and takes nothing with it.
     pub fn announcement(&self, availability: bool) -> Device {
         let device = Device::new(&self.name).manufacturer(&self.vendor).model(&self.model);
         let device = if availability { device.availability(format!("{}/available", self.name)) } else { device };
-        self.properties.values().fold(device, |device, property| device.entity(property.entity(&self.name)))
+        self.properties.values().map(|property| property.entity(&self.name)).fold(device, |device, entity| {
+            match entity.check() {
+                Ok(()) => device.entity(entity),
+                Err(error) => {
+                    warn!("not announced: {error}"; device = self.name);
+                    device
+                }
+            }
+        })
     }
 }
 
@@ -120,7 +129,10 @@ impl Property {
             }
             _ => None,
         };
-        class.into_iter().fold(entity.state_class("measurement"), |entity, class| entity.device_class(class))
+        let entity = entity.state_class("measurement");
+        // a class stands only with its units
+        let classed = class.map(|class| entity.clone().device_class(class));
+        classed.filter(|classed| classed.check().is_ok()).unwrap_or(entity)
     }
 
     const fn component(&self, settable: bool) -> Component {

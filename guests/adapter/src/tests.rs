@@ -121,3 +121,23 @@ fn availability_is_one_or_nothing() {
     host.send_global("zigbee2mqtt/door/availability", "{\"state\": \"offline\"}").unwrap();
     host.expect_next("door/available", "0");
 }
+
+#[test]
+fn what_home_assistant_would_refuse_takes_nothing_with_it() {
+    let mut host = adapter(json!({}));
+    let odd = json!([{"friendly_name": "odd", "definition": {"vendor": "v", "model": "m", "exposes": [
+        {"type": "numeric", "property": "temperature", "unit": "%", "access": 1},
+        {"type": "numeric", "property": "limit", "access": 3, "value_min": 5, "value_max": 1},
+        {"type": "binary", "property": "lamp", "access": 3, "value_on": "ON", "value_off": "ON"},
+        {"type": "numeric", "property": "power", "unit": "W", "access": 1},
+    ]}}]);
+    host.send_global("zigbee2mqtt/bridge/devices", odd).unwrap();
+    let device: Value = serde_json::from_slice(&host.next_sent().unwrap().payload).unwrap();
+    let entities = device["components"].as_object().unwrap();
+    assert_eq!(entities.len(), 2, "{device}");
+    assert_eq!(entities["adapter_odd__sensor_temperature"].get("device_class"), None);
+    assert_eq!(entities["adapter_odd__sensor_power"]["device_class"], json!("power"));
+    let warnings: Vec<String> = host.log().into_iter().map(|line| line.message.clone()).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].ends_with("number \"limit\": max: expected a number from 5 on, which is min, found 1") || warnings[1].ends_with("number \"limit\": max: expected a number from 5 on, which is min, found 1"), "{warnings:?}");
+}

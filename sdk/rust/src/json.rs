@@ -34,8 +34,17 @@ thread_local! {
 /// assert_eq!(text, r#"{"x": 1.2346, "y": [1, 2.0]}"#);
 /// ```
 pub fn to_text<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
+    write(value, precision())
+}
+
+/// As [`to_text`], with floats as they are.
+pub(crate) fn to_exact_text<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
+    write(value, MAX_PRECISION)
+}
+
+fn write<T: Serialize + ?Sized>(value: &T, precision: usize) -> Result<String, serde_json::Error> {
     let mut bytes = Vec::with_capacity(64);
-    Finite(value).serialize(&mut Serializer::with_formatter(&mut bytes, Python { precision: precision() }))?;
+    Finite(value).serialize(&mut Serializer::with_formatter(&mut bytes, Python { precision }))?;
     String::from_utf8(bytes).map_err(serde::ser::Error::custom)
 }
 

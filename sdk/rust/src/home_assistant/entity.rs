@@ -6,43 +6,11 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
+use crate::error::Result;
+use crate::home_assistant::{Component, check};
 use crate::message::Message;
 use crate::registry::{self, Handle};
 use crate::service::{IntoOutcome, Service};
-
-/// A kind of entity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum Component {
-    BinarySensor,
-    Button,
-    Climate,
-    DeviceTracker,
-    Event,
-    Number,
-    Select,
-    Sensor,
-    Switch,
-    Text,
-}
-
-impl Component {
-    /// What Home Assistant calls it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BinarySensor => "binary_sensor",
-            Self::Button => "button",
-            Self::Climate => "climate",
-            Self::DeviceTracker => "device_tracker",
-            Self::Event => "event",
-            Self::Number => "number",
-            Self::Select => "select",
-            Self::Sensor => "sensor",
-            Self::Switch => "switch",
-            Self::Text => "text",
-        }
-    }
-}
 
 /// An entity. Topics are below the service's base topic.
 #[derive(Clone)]
@@ -57,9 +25,16 @@ pub struct Entity {
     pub(super) commands: Vec<(String, Handle)>,
 }
 
+/// Its kind and its name.
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.component.name(), self.name)
+    }
+}
+
 impl fmt::Debug for Entity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?} {:?} {:?}", self.component.name(), self.name, self.topics, self.options)
+        write!(f, "{self} {:?} {:?}", self.topics, self.options)
     }
 }
 
@@ -75,56 +50,6 @@ impl Entity {
             availability: Vec::new(),
             commands: Vec::new(),
         }
-    }
-
-    /// A value that is measured.
-    pub fn sensor(name: &str, state_topic: &str) -> Self {
-        Self::new(Component::Sensor, name).topic("state_topic", state_topic)
-    }
-
-    /// Something that is or is not: `1` or `0`, as a `bool` is published.
-    pub fn binary_sensor(name: &str, state_topic: &str) -> Self {
-        Self::new(Component::BinarySensor, name).topic("state_topic", state_topic).payloads("1", "0")
-    }
-
-    /// Something to switch: `1` or `0`, as a `bool` is published; [`payloads`](Self::payloads) says otherwise.
-    pub fn switch(name: &str, state_topic: &str) -> Self {
-        Self::new(Component::Switch, name).topic("state_topic", state_topic).payloads("1", "0")
-    }
-
-    /// A text of up to 255 characters.
-    pub fn text(name: &str, state_topic: &str) -> Self {
-        Self::new(Component::Text, name).topic("state_topic", state_topic).with("min", 0).with("max", 255)
-    }
-
-    /// A number between 1 and 100; [`range`](Self::range) says otherwise.
-    pub fn number(name: &str, state_topic: &str) -> Self {
-        Self::new(Component::Number, name).topic("state_topic", state_topic).with("min", 1).with("max", 100)
-    }
-
-    /// One of several words.
-    pub fn select(name: &str, state_topic: &str, options: &[&str]) -> Self {
-        Self::new(Component::Select, name).topic("state_topic", state_topic).with("options", options)
-    }
-
-    /// Something to press; the command is `PRESS`.
-    pub fn button(name: &str) -> Self {
-        Self::new(Component::Button, name).with("payload_press", "PRESS")
-    }
-
-    /// Events of these types; a message is JSON with `event_type`.
-    pub fn event(name: &str, state_topic: &str, types: &[&str]) -> Self {
-        Self::new(Component::Event, name).topic("state_topic", state_topic).with("event_types", types)
-    }
-
-    /// Something that heats or cools; [`topic`](Self::topic) and [`on_command_at`](Self::on_command_at) give it its topics.
-    pub fn climate(name: &str) -> Self {
-        Self::new(Component::Climate, name)
-    }
-
-    /// Something whose place is known; the attributes are JSON with `latitude` and `longitude`.
-    pub fn device_tracker(name: &str, attributes_topic: &str) -> Self {
-        Self::new(Component::DeviceTracker, name).topic("json_attributes_topic", attributes_topic)
     }
 
     /// Handles what Home Assistant sends to `command_topic`. A payload that cannot be read is logged and counted.
@@ -161,7 +86,7 @@ impl Entity {
         self
     }
 
-    /// Any other key; what the kind does not have is refused when it is announced.
+    /// Any other key; what Home Assistant does not know or take is refused when it is announced ([`check`](Self::check)).
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.options.insert(key.to_owned(), value.into());
         self
@@ -199,7 +124,7 @@ impl Entity {
         self.with("icon", icon)
     }
 
-    /// `config` or `diagnostic`, for what is not what the device is for.
+    /// `config` or `diagnostic`, for what is not what the device is for; a sensor and a binary sensor can be `diagnostic` only.
     pub fn category(self, category: &str) -> Self {
         self.with("entity_category", category)
     }
@@ -219,6 +144,21 @@ impl Entity {
         self.with("payload_on", on).with("payload_off", off)
     }
 
+    /// The unique identifiers of the entities of this kind that it stands for (since Home Assistant 2026.11).
+    pub fn group(self, unique_ids: &[&str]) -> Self {
+        self.with("group", unique_ids)
+    }
+
+    /// How many seconds a broker keeps commands that nobody has taken yet (since Home Assistant 2026.11, MQTT 5).
+    pub fn message_expiry_interval(self, seconds: u32) -> Self {
+        self.with("message_expiry_interval", seconds)
+    }
+
+    /// Whether it is shown where the user has not said otherwise (since Home Assistant 2026.11).
+    pub fn visible_by_default(self, visible: bool) -> Self {
+        self.with("visible_by_default", visible)
+    }
+
     /// The smallest and the greatest number.
     pub fn range(self, min: f64, max: f64) -> Self {
         self.with("min", number(min)).with("max", number(max))
@@ -229,13 +169,44 @@ impl Entity {
         self.with("step", number(step))
     }
 
+    /// Whether Home Assistant would take the entity. [`announce`](super::HomeAssistant::announce) checks it too; this is for a
+    /// service that describes what others have, and would rather leave one thing out than announce nothing.
+    ///
+    /// # Errors
+    ///
+    /// Names the entity, the key, the value and what is accepted.
+    ///
+    /// ```
+    /// use miqro_sdk::home_assistant::Entity;
+    /// let pressure = Entity::sensor("Pressure", "pressure").device_class("pressure");
+    /// assert!(pressure.clone().unit("bar").check().is_ok());
+    /// assert!(pressure.unit("°C").check().unwrap_err().to_string().contains("unit_of_measurement: expected one of Pa, atm, bar"));
+    /// ```
+    pub fn check(&self) -> Result {
+        let topics = self.topics.iter().map(|(key, topic)| (key.clone(), json!(topic)));
+        check::entity(&self.to_string(), self.section(), &topics.chain(self.options.clone()).collect())
+    }
+
+    /// The section of the schema that describes it.
+    pub(super) fn section(&self) -> &'static str {
+        match (self.component, self.options.get("schema").and_then(Value::as_str)) {
+            (Component::Light, Some("json")) => "light/json",
+            (Component::Light, Some("template")) => "light/template",
+            (Component::Light, _) => "light/basic",
+            (component, _) => component.name(),
+        }
+    }
+
     pub(super) fn handlers(&self, topic: &str) -> impl Iterator<Item = Handle> {
         self.commands.iter().filter(move |(own, _)| own == topic).map(|(_, handle)| Rc::clone(handle))
     }
 }
 
-/// Whole numbers without a point, as people write them.
+/// Whole numbers without a point, as people write them. JSON has no number for one that is not finite: its name is refused.
 #[allow(clippy::cast_possible_truncation)]
 fn number(value: f64) -> Value {
+    if !value.is_finite() {
+        return json!(value.to_string());
+    }
     if value.fract() == 0.0 && value.abs() < 1e15 { json!(value as i64) } else { json!(value) }
 }

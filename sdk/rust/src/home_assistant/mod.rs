@@ -44,15 +44,24 @@
 //! It takes the grants `publish: [homeassistant/#]` and `subscribe: [homeassistant/status]`.
 
 mod announcement;
+mod check;
+mod classes;
+mod component;
+mod device;
 mod entity;
+mod kinds;
+mod rules;
 pub mod schema;
+mod value;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-pub use entity::{Component, Entity};
+pub use component::Component;
+pub use device::{ChildDevice, Device};
+pub use entity::Entity;
 
 use crate::error::Result;
 use crate::home_assistant::announcement::Announced;
@@ -76,16 +85,8 @@ pub(crate) struct Inner {
     devices: Vec<Device>,
     entities: Vec<Entity>,
     availability: Vec<String>,
-}
-
-/// A device: several entities that belong together.
-#[derive(Debug, Clone)]
-pub struct Device {
-    name: String,
-    about: Map<String, Value>,
-    via: Option<String>,
-    entities: Vec<Entity>,
-    availability: Vec<String>,
+    /// What is said of the service, besides its name.
+    origin: Map<String, Value>,
 }
 
 impl HomeAssistant {
@@ -110,6 +111,21 @@ impl HomeAssistant {
     /// only that the service is there; this one may say that what it serves is there too.
     pub fn availability(self, topic: impl Into<String>) -> Self {
         self.inner.borrow_mut().availability.push(topic.into());
+        self
+    }
+
+    /// The version of the service, which Home Assistant shows in its log.
+    pub fn sw_version(self, version: &str) -> Self {
+        self.origin("sw_version", version)
+    }
+
+    /// The page that helps with the service; an address that begins with `http://` or `https://`.
+    pub fn support_url(self, url: &str) -> Self {
+        self.origin("support_url", url)
+    }
+
+    fn origin(self, key: &str, value: &str) -> Self {
+        self.inner.borrow_mut().origin.insert(key.to_owned(), value.into());
         self
     }
 
@@ -145,8 +161,9 @@ impl HomeAssistant {
     ///
     /// # Errors
     ///
-    /// When an entity has a key that its kind does not have, or misses one; a [`MessagingError`](crate::MessagingError); or when
-    /// the state cannot be used.
+    /// When Home Assistant would refuse something: a key that the kind does not have or misses, a value that it does not take (the
+    /// error names the entity, the key, the value and what is accepted); a [`MessagingError`](crate::MessagingError); or when the state
+    /// cannot be used.
     pub fn announce(&self) -> Result {
         let now = self.inner.borrow().announcements()?;
         let before: Announced = state::get(STATE_KEY)?.unwrap_or_default();
@@ -174,81 +191,5 @@ impl HomeAssistant {
 
     fn id(&self) -> usize {
         Rc::as_ptr(&self.inner).addr()
-    }
-}
-
-impl Device {
-    /// A device called `name`.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), about: Map::new(), via: None, entities: Vec::new(), availability: Vec::new() }
-    }
-
-    /// Adds an entity.
-    pub fn entity(mut self, entity: Entity) -> Self {
-        self.entities.push(entity);
-        self
-    }
-
-    /// The model.
-    pub fn model(self, model: &str) -> Self {
-        self.about("model", model)
-    }
-
-    /// The manufacturer.
-    pub fn manufacturer(self, manufacturer: &str) -> Self {
-        self.about("manufacturer", manufacturer)
-    }
-
-    /// The version of its software.
-    pub fn sw_version(self, version: &str) -> Self {
-        self.about("sw_version", version)
-    }
-
-    /// The version of its hardware.
-    pub fn hw_version(self, version: &str) -> Self {
-        self.about("hw_version", version)
-    }
-
-    /// Where it probably is.
-    pub fn suggested_area(self, area: &str) -> Self {
-        self.about("suggested_area", area)
-    }
-
-    /// A further identifier, such as a serial number; one made of the names of service and device is always there.
-    pub fn identifier(mut self, identifier: &str) -> Self {
-        append(&mut self.about, "identifiers", identifier.into());
-        self
-    }
-
-    /// A connection to the outside, as in `("mac", "02:5b:26:a8:dc:12")`.
-    pub fn connection(mut self, kind: &str, identifier: &str) -> Self {
-        append(&mut self.about, "connections", Value::from([kind, identifier].as_slice()));
-        self
-    }
-
-    /// The name of the device of this service through which it is reached.
-    pub fn via_device(mut self, name: impl Into<String>) -> Self {
-        self.via = Some(name.into());
-        self
-    }
-
-    /// A further topic below the base topic that must be `1` for the device to be available.
-    pub fn availability(mut self, topic: impl Into<String>) -> Self {
-        self.availability.push(topic.into());
-        self
-    }
-
-    fn about(mut self, key: &str, value: &str) -> Self {
-        self.about.insert(key.to_owned(), value.into());
-        self
-    }
-}
-
-fn append(about: &mut Map<String, Value>, key: &str, value: Value) {
-    match about.get_mut(key) {
-        Some(Value::Array(list)) => list.push(value),
-        _ => {
-            about.insert(key.to_owned(), Value::Array(vec![value]));
-        }
     }
 }

@@ -1,170 +1,72 @@
-//! The keys that Home Assistant knows for each kind of entity, from the "configuration variables" of its documentation
-//! (`https://www.home-assistant.io/integrations/<component>.mqtt/`). In: a kind. Out: the keys it may have and must have. Owns
-//! nothing.
+//! The keys that Home Assistant knows for each kind of entity. In: the table `schema.txt`. Out: the keys that a kind may have and
+//! must have, with the types of their values. Owns nothing.
 
 use crate::home_assistant::Component;
+use crate::home_assistant::value::Type;
 
-/// Keys that every kind has.
-const COMMON: &[&str] = &[
-    "availability",
-    "availability_mode",
-    "availability_template",
-    "availability_topic",
-    "default_entity_id",
-    "device",
-    "enabled_by_default",
-    "encoding",
-    "entity_category",
-    "entity_picture",
-    "icon",
-    "json_attributes_template",
-    "json_attributes_topic",
-    "name",
-    "origin",
-    "payload_available",
-    "payload_not_available",
-    "platform",
-    "qos",
-    "unique_id",
-];
+const TABLE: &str = include_str!("schema.txt");
 
-/// The keys of climate that come as `<x>_command_template`, `<x>_command_topic`, `<x>_state_template` and `<x>_state_topic`.
-const CLIMATE: &[&str] = &[
-    "fan_mode",
-    "mode",
-    "swing_horizontal_mode",
-    "swing_mode",
-    "target_humidity",
-    "temperature",
-    "temperature_high",
-    "temperature_low",
-];
+/// What the table says of one key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Whether it cannot be left out.
+    pub(super) required: bool,
+    /// The name of its type, where the table has one.
+    accepts: Option<&'static str>,
+}
 
-/// Whether an entity of this kind may have `key`.
+impl Key {
+    fn parse(word: &'static str) -> Self {
+        let (name, accepts) = word.split_once(':').map_or((word, None), |(name, accepts)| (name, Some(accepts)));
+        let (name, required) = name.strip_suffix('!').map_or((name, false), |name| (name, true));
+        Self { name, required, accepts }
+    }
+
+    /// What its value may be.
+    pub(super) fn accepts(self) -> Type {
+        self.accepts.map_or_else(|| Type::of_name(self.name), Type::parse)
+    }
+}
+
+/// Whether an entity of this kind may have `key`; for a light, in any of its schemas.
 pub fn allows(component: Component, key: &str) -> bool {
-    let climate = component == Component::Climate && CLIMATE.iter().any(|name| is_part(key, name));
-    climate || COMMON.contains(&key) || own(component).contains(&key)
+    variants(component).any(|section| entity_keys(section).any(|known| known.name == key))
 }
 
-/// The keys that an entity of this kind must have, beside its name.
-pub fn required(component: Component) -> &'static [&'static str] {
-    match component {
-        Component::BinarySensor | Component::Sensor => &["state_topic"],
-        Component::Button | Component::Number | Component::Switch | Component::Text => &["command_topic"],
-        Component::Climate | Component::DeviceTracker => &[],
-        Component::Event => &["state_topic", "event_types"],
-        Component::Select => &["command_topic", "options"],
-    }
+/// The keys that an entity of this kind must have, besides its name; for a light, in all of its schemas.
+pub fn required(component: Component) -> Vec<&'static str> {
+    let needs = |section: &str, name: &str| entity_keys(section).any(|key| key.name == name && key.required);
+    let first = variants(component).next().into_iter().flat_map(entity_keys);
+    let required = first.filter(|key| key.required && variants(component).all(|section| needs(section, key.name)));
+    required.map(|key| key.name).collect()
 }
 
-fn is_part(key: &str, name: &str) -> bool {
-    key.strip_prefix(name)
-        .is_some_and(|rest| ["_command_template", "_command_topic", "_state_template", "_state_topic"].contains(&rest))
+/// The sections of a kind: one, but for a light one for each of its schemas.
+fn variants(component: Component) -> impl Iterator<Item = &'static str> {
+    let all: &[&str] = match component {
+        Component::Light => &["light/basic", "light/json", "light/template"],
+        _ => &[],
+    };
+    all.iter().copied().chain(all.is_empty().then_some(component.name()))
 }
 
-fn own(component: Component) -> &'static [&'static str] {
-    match component {
-        Component::BinarySensor => &[
-            "device_class",
-            "expire_after",
-            "force_update",
-            "off_delay",
-            "payload_off",
-            "payload_on",
-            "state_topic",
-            "value_template",
-        ],
-        Component::Button => &["command_template", "command_topic", "device_class", "payload_press", "retain"],
-        Component::Climate => &[
-            "action_template",
-            "action_topic",
-            "current_humidity_template",
-            "current_humidity_topic",
-            "current_temperature_template",
-            "current_temperature_topic",
-            "fan_modes",
-            "initial",
-            "max_humidity",
-            "max_temp",
-            "min_humidity",
-            "min_temp",
-            "modes",
-            "optimistic",
-            "payload_off",
-            "payload_on",
-            "power_command_template",
-            "power_command_topic",
-            "precision",
-            "preset_mode_command_template",
-            "preset_mode_command_topic",
-            "preset_mode_state_topic",
-            "preset_mode_value_template",
-            "preset_modes",
-            "retain",
-            "swing_horizontal_modes",
-            "swing_modes",
-            "temp_step",
-            "temperature_unit",
-            "value_template",
-        ],
-        Component::DeviceTracker => {
-            &["payload_home", "payload_not_home", "payload_reset", "source_type", "state_topic", "value_template"]
-        }
-        Component::Event => &["device_class", "event_types", "state_topic", "value_template"],
-        Component::Number => &[
-            "command_template",
-            "command_topic",
-            "device_class",
-            "max",
-            "min",
-            "mode",
-            "optimistic",
-            "payload_reset",
-            "retain",
-            "state_topic",
-            "step",
-            "unit_of_measurement",
-            "value_template",
-        ],
-        Component::Select => {
-            &["command_template", "command_topic", "optimistic", "options", "retain", "state_topic", "value_template"]
-        }
-        Component::Sensor => &[
-            "device_class",
-            "expire_after",
-            "force_update",
-            "last_reset_value_template",
-            "options",
-            "state_class",
-            "state_topic",
-            "suggested_display_precision",
-            "unit_of_measurement",
-            "value_template",
-        ],
-        Component::Switch => &[
-            "command_template",
-            "command_topic",
-            "device_class",
-            "optimistic",
-            "payload_off",
-            "payload_on",
-            "retain",
-            "state_off",
-            "state_on",
-            "state_topic",
-            "value_template",
-        ],
-        Component::Text => &[
-            "command_template",
-            "command_topic",
-            "max",
-            "min",
-            "mode",
-            "optimistic",
-            "pattern",
-            "retain",
-            "state_topic",
-            "value_template",
-        ],
-    }
+/// The keys of a kind: its own, and those of all entities.
+pub(super) fn entity_keys(section: &str) -> impl Iterator<Item = Key> + use<> {
+    let common = if is_entity(section) { "entity" } else { "" };
+    // the kind's own come first: what a kind says of a key that all have is stricter
+    keys(section).chain(keys(common))
+}
+
+/// Whether what a section describes becomes an entity: triggers and tags do not, so they have no name, state or availability.
+pub(super) fn is_entity(section: &str) -> bool {
+    !["device_automation", "tag"].contains(&section)
+}
+
+/// The keys of one section.
+pub(super) fn keys(section: &str) -> impl Iterator<Item = Key> + use<> {
+    let named = |text: &&'static str| text.split_once(']').is_some_and(|(name, _)| name == section);
+    let text = TABLE.split("\n[").skip(1).find(named).and_then(|text| text.split_once(']'));
+    text.map_or("", |(_, words)| words).split_whitespace().map(Key::parse)
 }
