@@ -132,7 +132,7 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
     let reload = Reload::new(run.source, run.config.clone());
     let config = run.config;
     let engine = engine::engine(&config)?;
-    let (store, Contents { state, waiting, aside, .. }) = state::open(&config)?;
+    let (store, Contents { state, waiting, spools, .. }) = state::open(&config)?;
     let mut control = Control::open(&config, &pools.usual);
     let (requests, reception) = requests::requests();
     let (opened, opening) = oneshot::channel();
@@ -143,7 +143,7 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
     let intervals = Intervals { online: config.online_interval, statistics: config.statistics_interval };
     let files = config.services.iter().filter_map(|one| one.component.as_deref());
     let watch = Watch::new(files.flat_map(|file| watched(&engine, file)), config.watch_interval)?;
-    let loaded = start::load_all(&engine, &pools.usual, config.services, &shared, aside).await?;
+    let loaded = start::load_all(&engine, &pools.usual, config.services, &shared, spools).await?;
     let (connection, mut broker) = connect(config.broker, broker_threads).await?;
     (run.greet)(&Started { connection: &connection, embedded: broker.is_some(), services: &loaded });
 

@@ -53,6 +53,8 @@ impl From<&config::Limits> for Limits {
 /// What comes next for a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
+    /// Nothing until the service may publish again: see `Mailbox::uncongested`.
+    Congested,
     /// Timers are due.
     Timers,
     /// Something to be told.
@@ -85,12 +87,15 @@ pub struct Counters {
     pub high_water: usize,
 }
 
-/// A new mailbox: the end to put in and the end to take out. What waits does so in memory.
+/// A new mailbox of the host itself: the end to put in and the end to take out. What waits does so in memory, and it hands everything
+/// out however much is published.
 pub fn mailbox(limits: Limits) -> (Sender, Mailbox) {
-    with_overflow(limits, Overflow::default())
+    let (sender, mailbox) = with_overflow(limits, Overflow::default());
+    mailbox.ignore_congestion();
+    (sender, mailbox)
 }
 
-/// A new mailbox whose messages wait in `overflow` where there are too many for memory.
+/// A new mailbox of a service, whose messages wait in `overflow` where there are too many for memory.
 pub fn with_overflow(limits: Limits, overflow: Overflow) -> (Sender, Mailbox) {
     let shared = Arc::new(Shared { state: Mutex::new(State::new(limits, overflow)) });
     (Sender { shared: Arc::clone(&shared) }, Mailbox { shared })
@@ -134,6 +139,21 @@ impl Sender {
             state.notices.retain(|waiting| matches!(waiting, Notice::Outcome(..)));
         }
         state.notices.push_back(notice);
+        wake(state);
+    }
+
+    /// Says that messages whose receipt is below `number` hold up the broker's next ones, and how many messages a service may hold
+    /// unacknowledged while others wait in its spool: see `Mailbox::overdue`.
+    pub fn mark_overdue(&self, number: u64, share: usize) {
+        let mut state = self.shared.lock();
+        (state.flow.overdue, state.flow.share) = (number, share);
+        wake(state);
+    }
+
+    /// Says whether the service has published as much as it may for now. While it has, the mailbox hands nothing out.
+    pub fn set_congested(&self, congested: bool) {
+        let mut state = self.shared.lock();
+        state.flow.congested = congested;
         wake(state);
     }
 
@@ -188,18 +208,66 @@ impl Mailbox {
         self.shared.lock().take_but_messages()
     }
 
-    /// Waits for messages that have a receipt and takes the first of them, `most` at most. Cancel-safe.
-    pub async fn with_receipt(&mut self, most: usize) -> Vec<Delivery> {
+    /// Waits until messages hold up the broker's next ones: as many as `share` wait unacknowledged, or one of them is overdue, here or
+    /// `in_hand`, which has left the mailbox and is not handled. Cancel-safe.
+    pub async fn overdue(&self, share: Option<usize>, in_hand: Option<u64>) {
         poll_fn(|context| {
             let mut state = self.shared.lock();
-            let taken = state.take_with_receipt(most);
-            if taken.is_empty() {
+            if state.is_overdue(share, in_hand) {
+                return Poll::Ready(());
+            }
+            state.sleeper = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// As `overdue`, now.
+    pub fn is_overdue(&self, share: Option<usize>, in_hand: Option<u64>) -> bool {
+        self.shared.lock().is_overdue(share, in_hand)
+    }
+
+    /// How many messages may wait here unacknowledged while others wait in the service's spool.
+    pub fn share(&self) -> usize {
+        self.shared.lock().flow.share
+    }
+
+    /// Takes the first messages that have a receipt: `most`, or less when they are heavy.
+    pub fn take_with_receipt(&mut self, most: usize) -> Vec<Delivery> {
+        self.shared.lock().take_with_receipt(most)
+    }
+
+    /// Puts messages back that were taken last, before all others.
+    pub fn put_back(&mut self, deliveries: Vec<Delivery>) {
+        self.shared.lock().put_back(deliveries);
+    }
+
+    /// Counts messages that were taken out and dropped because there were too many.
+    pub fn count_dropped(&self, messages: u64) {
+        self.shared.lock().counters.dropped_newest += messages;
+    }
+
+    /// Hands everything out from now on, however much the service has published.
+    pub fn ignore_congestion(&self) {
+        self.shared.lock().flow.ends = true;
+    }
+
+    /// Waits until the service may publish. Cancel-safe.
+    pub async fn uncongested(&self) {
+        poll_fn(|context| {
+            let mut state = self.shared.lock();
+            if state.is_congested() {
                 state.sleeper = Some(context.waker().clone());
                 return Poll::Pending;
             }
-            Poll::Ready(taken)
+            Poll::Ready(())
         })
         .await
+    }
+
+    /// Whether nothing is handed out because the service has published as much as it may.
+    pub fn is_congested(&self) -> bool {
+        self.shared.lock().is_congested()
     }
 
     /// What happened so far.

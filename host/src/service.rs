@@ -30,10 +30,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::config;
 use crate::effects::Effects;
 use crate::guest::{Component, Instance, Setting};
-use crate::mailbox::{self, Delivery, Mailbox};
-use crate::message::{Qos, Receipt, Subscription};
+use crate::mailbox::{self, Mailbox};
+use crate::message::{Qos, Subscription};
 use crate::router::ServiceId;
-use crate::store::{Left, Numbered, Store};
+use crate::store::{Left, Segment, Store};
 use crate::topic::{BaseTopic, Filter};
 use crate::{session, timers};
 
@@ -66,7 +66,7 @@ pub enum Command {
     /// Say in the log what its calls cost.
     Report,
     /// Handle these messages, which are kept on disk.
-    Replay(Vec<Delivery>),
+    Replay(Segment),
     /// Handle what waits until the deadline, stop, and end; what is left is delivered again when the host starts again.
     Stop(Instant),
     /// As `Stop`, but for good, while the host goes on: what is left is given up, so that the acknowledgements behind it can leave.
@@ -117,10 +117,10 @@ impl Asker {
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Has the service handle messages that are kept on disk; one that has ended finds them at its next start.
-    pub async fn replay(&self, messages: Numbered) {
+    /// Has the service handle messages of its spool; one that has ended finds them at its next start.
+    pub async fn replay(&self, segment: Segment) {
         // fails when the service has ended
-        let _ = self.0.send(Command::Replay(kept(messages))).await;
+        let _ = self.0.send(Command::Replay(segment)).await;
     }
 }
 
@@ -134,8 +134,8 @@ pub struct Parts {
     pub setting: Arc<Setting>,
     /// Where its messages wait.
     pub mailbox: (mailbox::Sender, Mailbox),
-    /// Messages of earlier that it has not handled.
-    pub aside: Vec<Delivery>,
+    /// Messages of an earlier time that it has not handled.
+    pub spool: Option<Segment>,
     /// Whether its routes are in place.
     pub attached: bool,
     /// The MQTT session.
@@ -222,12 +222,6 @@ pub enum First {
     Failed(Component),
     /// With nothing, because its file holds no component; it waits for a swap.
     Nothing,
-}
-
-/// Messages that were kept on disk, to be handled.
-pub fn kept(messages: Numbered) -> Vec<Delivery> {
-    let delivery = |(number, message)| Delivery::new(message, Some(Receipt::Kept(number)));
-    messages.into_iter().map(delivery).collect()
 }
 
 impl First {

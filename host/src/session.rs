@@ -18,6 +18,7 @@ pub mod codec;
 mod command;
 mod desk;
 mod group;
+mod head_of_line;
 pub mod link;
 mod loops;
 mod outage;

@@ -9,6 +9,7 @@ mod archive;
 mod file;
 mod letters;
 mod record;
+mod spool;
 mod versions;
 
 use std::collections::HashMap;
@@ -29,8 +30,10 @@ use crate::session::state::Kept;
 
 pub use archive::{Archive, ArchiveError};
 use file::File;
+pub use letters::Letter;
 use letters::Request;
-pub use letters::{Letter, Numbered};
+use spool::Append;
+pub use spool::{Portion, Segment};
 
 /// Orders that may wait; who sends more waits, or is refused.
 const WAITING: usize = 1024;
@@ -49,6 +52,9 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// Too much is being written.
+    #[error("the disk is slower than the messages: too much waits to be written")]
+    Busy,
     /// The thread that writes is gone.
     #[error("the state is no longer written: the host is stopping")]
     Ended,
@@ -61,8 +67,8 @@ pub struct Contents {
     pub state: HashMap<String, Vec<(String, Bytes)>>,
     /// Messages that waited for the broker, by rising number.
     pub waiting: Vec<(u64, Publication)>,
-    /// Messages that were acknowledged and not handled, by service and rising number.
-    pub aside: HashMap<String, Numbered>,
+    /// Messages that were acknowledged and not handled, by service.
+    pub spools: HashMap<String, Segment>,
     /// The number of the next message that is kept for a service.
     next: u64,
 }
@@ -94,8 +100,19 @@ enum Order {
         done: oneshot::Sender<Result<(), StoreError>>,
     },
     Keep(Vec<Kept>),
-    /// About messages that are kept for a service.
-    Ask(String, Request),
+    /// Keep messages of a service until they are handled.
+    Spool(Append),
+    /// The spool of a service.
+    Spooled(String, oneshot::Sender<Result<Option<Segment>, StoreError>>),
+    /// A portion of the spool of a service, of so many bytes.
+    Portion {
+        service: String,
+        segment: Segment,
+        bytes: usize,
+        answer: oneshot::Sender<Result<Portion, StoreError>>,
+    },
+    /// About dead letters of a service.
+    Letters(String, Request),
     /// Nobody waits for it.
     Record(String, Box<Record>),
     Book(String, oneshot::Sender<Result<Option<Book>, StoreError>>),
@@ -196,20 +213,51 @@ impl Store {
         }
     }
 
-    /// Keeps messages until they are handled (`Kept::Handled`): the first of their numbers, which are consecutive.
+    /// Begins to keep messages of a service until they are handled (`Kept::Handled`). Messages of several services are written
+    /// together. The answer comes when they are on disk, or cannot be written: the number of the first, after which the others follow.
     ///
     /// # Errors
-    /// When they are not on disk.
-    pub async fn set_aside(&self, service: &str, messages: Vec<Message>) -> Result<u64, StoreError> {
-        self.ask(|answer| Order::Ask(service.to_owned(), Request::SetAside { messages, answer })).await
+    /// When too much is being written; see `room`.
+    pub fn begin_spool(
+        &self,
+        service: &str,
+        messages: Vec<Message>,
+    ) -> Result<oneshot::Receiver<Result<u64, StoreError>>, StoreError> {
+        let (done, answer) = oneshot::channel();
+        let append = Append { service: service.to_owned(), messages, first: 0, done };
+        match self.orders.try_send(Order::Spool(append)) {
+            Ok(()) => Ok(answer),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(StoreError::Busy),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(StoreError::Ended),
+        }
     }
 
-    /// What is kept for a service until it is handled.
+    /// Waits until something can be asked for without waiting. Cancel-safe.
+    pub async fn room(&self) {
+        // an error means that the thread is gone, which the next call says
+        let _ = self.orders.reserve().await;
+    }
+
+    /// Whether something can be asked for without waiting.
+    pub fn has_room(&self) -> bool {
+        self.orders.capacity() > 0
+    }
+
+    /// The spool of a service that does not run; `None`: it is empty.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn aside(&self, service: &str) -> Result<Numbered, StoreError> {
-        self.ask(|answer| Order::Ask(service.to_owned(), Request::Aside { answer })).await
+    pub async fn spooled(&self, service: &str) -> Result<Option<Segment>, StoreError> {
+        self.ask(|answer| Order::Spooled(service.to_owned(), answer)).await
+    }
+
+    /// The first messages of a segment of a spool: at least one, and then as many as weigh `bytes` bytes together.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn portion(&self, service: &str, segment: Segment, bytes: usize) -> Result<Portion, StoreError> {
+        let service = service.to_owned();
+        self.ask(|answer| Order::Portion { service, segment, bytes, answer }).await
     }
 
     /// Keeps a dead letter, and no more than `most` of the service: how many old ones were thrown away for it.
@@ -217,7 +265,7 @@ impl Store {
     /// # Errors
     /// When it is not on disk.
     pub async fn bury(&self, service: &str, letter: Letter, most: usize) -> Result<usize, StoreError> {
-        self.ask(|answer| Order::Ask(service.to_owned(), Request::Bury { letter: Box::new(letter), most, answer }))
+        self.ask(|answer| Order::Letters(service.to_owned(), Request::Bury { letter: Box::new(letter), most, answer }))
             .await
     }
 
@@ -226,15 +274,15 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn letters(&self, service: &str) -> Result<Vec<Letter>, StoreError> {
-        self.ask(|answer| Order::Ask(service.to_owned(), Request::Letters { answer })).await
+        self.ask(|answer| Order::Letters(service.to_owned(), Request::Letters { answer })).await
     }
 
-    /// Makes the dead letters of a service messages that are kept until they are handled.
+    /// Puts the dead letters of a service into its spool; `None`: there are none.
     ///
     /// # Errors
     /// When that cannot be written; then they stay dead letters.
-    pub async fn exhume(&self, service: &str) -> Result<Numbered, StoreError> {
-        self.ask(|answer| Order::Ask(service.to_owned(), Request::Exhume { answer })).await
+    pub async fn replay(&self, service: &str) -> Result<Option<Segment>, StoreError> {
+        self.ask(|answer| Order::Letters(service.to_owned(), Request::Replay { answer })).await
     }
 
     /// Waits until everything that was asked for is done and the file is closed; nothing is written after that.
@@ -253,6 +301,11 @@ fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
         let mut batch = vec![first];
         while let Ok(next) = orders.try_recv() {
             batch.push(next);
+        }
+        for order in &mut batch {
+            if let Order::Spool(append) = order {
+                append.first = file.numbers(append.messages.len());
+            }
         }
         let outcome = file.write(&batch);
         if let Err(error) = &outcome
@@ -275,7 +328,12 @@ fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
             match order {
                 // who no longer waits does not want to know
                 Order::Commit { done, .. } => drop(done.send(outcome.clone())),
-                Order::Ask(service, request) => request.carry_out(&service, &mut file),
+                Order::Spool(Append { first, done, .. }) => drop(done.send(outcome.clone().map(|()| first))),
+                Order::Spooled(service, answer) => drop(answer.send(file.spool(&service))),
+                Order::Portion { service, segment, bytes, answer } => {
+                    drop(answer.send(file.portion(&service, segment, bytes)));
+                }
+                Order::Letters(service, request) => request.carry_out(&service, &mut file),
                 Order::Book(service, answer) => drop(answer.send(file.book(&service))),
                 Order::Left(service, version, answer) => drop(answer.send(file.left(&service, version))),
                 Order::Close(done) => close = Some(done),

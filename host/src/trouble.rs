@@ -60,6 +60,8 @@ pub enum Trouble {
     Mailbox,
     /// More bytes waiting than `limits.mailbox_bytes`.
     MailboxBytes,
+    /// More of `broker.outbox` than the service's share.
+    Outbox,
     /// A start that failed.
     Start,
 }
@@ -95,6 +97,7 @@ impl Trouble {
             Self::ChangeRate => "change-rate",
             Self::Mailbox => "mailbox",
             Self::MailboxBytes => "mailbox-bytes",
+            Self::Outbox => "outbox",
             Self::Start => "start",
         }
     }
@@ -112,6 +115,9 @@ impl Trouble {
                 | Self::Bug
                 | Self::Start
         );
+        if self == Self::Outbox {
+            return Some("the service's share of broker.outbox".to_owned());
+        }
         is_limit.then(|| format!("limits.{}", self.name().replace('-', "_")))
     }
 
@@ -126,6 +132,7 @@ impl Trouble {
                 | Self::Bug
                 | Self::Mailbox
                 | Self::MailboxBytes
+                | Self::Outbox
                 | Self::Start
         )
     }
@@ -136,6 +143,7 @@ impl Trouble {
             Self::PublishRate | Self::PayloadRate | Self::StateRate | Self::ChangeRate => {
                 "; the service has to wait before it is called again"
             }
+            Self::Outbox => "; the service waits until the broker has taken some of its messages",
             Self::LogLines | Self::LogRate => "; these log lines are dropped",
             Self::Mailbox | Self::MailboxBytes => "; these messages are dropped",
             Self::Publishes

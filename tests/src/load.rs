@@ -191,6 +191,18 @@ impl Tally {
         Ok(())
     }
 
+    /// Checks that the answers came in order, but for those that came before.
+    ///
+    /// # Errors
+    /// When one came too early.
+    pub fn in_order(&self) -> Result<()> {
+        let mut seen = BTreeSet::new();
+        let first = self.came.iter().filter(|number| seen.insert(**number));
+        let wrong = (0..).zip(first).find(|(expected, came)| expected != *came);
+        ensure!(wrong.is_none(), "not in order: (expected, came) = {wrong:?}");
+        Ok(())
+    }
+
     async fn until(&mut self, count: usize) -> Result<()> {
         while self.seen.len() < count {
             let message = self.client.expect(&self.output).await.with_context(|| self.missing(count))?;

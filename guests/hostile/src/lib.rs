@@ -3,13 +3,14 @@
 //! minds what it is refused. Owns nothing.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use contract_kit::bindings::miqro::service::state;
 use contract_kit::log::{Level, log};
 use contract_kit::messaging::{self, PublishOptions, Qos};
 use contract_kit::ruin::{allocate, recurse, spin};
-use contract_kit::{Guest, Outcome, publish, section, subscribe, text, timers};
+use contract_kit::{Guest, Outcome, publish, publish_confirmed, section, subscribe, text, timers};
 
 struct Hostile;
 contract_kit::service!(Hostile);
@@ -49,6 +50,8 @@ fn misbehave(told: &str) -> Outcome {
         "recurse" => drop(black_box(recurse(0))),
         "sleep" => std::thread::sleep(Duration::from_secs(3_600)),
         "publish" => times(MANY, |n| drop(publish("flood", n.to_string()))),
+        "confirmed" => times(300, |_| drop(publish_confirmed("flood", "x"))),
+        "count" => count()?,
         "bulk" => times(20, |_| drop(publish("flood", vec![b'x'; 64 * 1024]))),
         "huge" => drop(publish("flood", vec![b'x'; 3 << 19])),
         "outside" => drop(messaging::publish("elsewhere", b"x", Some(&global()))),
@@ -65,6 +68,14 @@ fn misbehave(told: &str) -> Outcome {
         other => return Err(format!("{other} is not known")),
     }
     Ok(())
+}
+
+/// Publishes how often it was called, and says it.
+fn count() -> Outcome {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    log(Level::Info, &format!("count {count}"), &[]);
+    publish_confirmed("count", count.to_string())
 }
 
 fn times(count: usize, act: impl FnMut(usize)) {

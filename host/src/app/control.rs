@@ -112,10 +112,12 @@ fn letter(letter: &Letter) -> Value {
 
 /// Has a service handle again what it has given up.
 async fn replay(store: Store, service: String, asker: Asker, answer: Answer) {
-    let outcome = match store.exhume(&service).await {
-        Ok(messages) => {
-            let count = messages.len();
-            asker.replay(messages).await;
+    let outcome = match store.replay(&service).await {
+        Ok(segment) => {
+            let count = segment.map_or(0, |segment| segment.messages);
+            if let Some(segment) = segment {
+                asker.replay(segment).await;
+            }
             Ok(format!("{count} messages are handled again").into())
         }
         Err(error) => Err(error.to_string()),

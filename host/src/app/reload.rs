@@ -278,12 +278,12 @@ impl<'a> House<'a> {
         let id = ServiceId(self.next);
         self.next += 1;
         let name = ready.config.name.clone();
-        let kept = self.means.shared.store.aside(&name).await.unwrap_or_else(|error| {
-            warn!(service = name.as_str(), "what it has not handled of earlier is not looked up: {error}");
-            Vec::new()
+        let spool = self.means.shared.store.spooled(&name).await.unwrap_or_else(|error| {
+            warn!(service = name.as_str(), "cannot read the service's spool: {error}");
+            None
         });
         let book = self.means.shared.book(&name).await;
-        let one = start::prepared(id, ready, book, service::kept(kept), &self.means.shared);
+        let one = start::prepared(id, ready, book, spool, &self.means.shared);
         // a former service of this name may still be saying goodbye under the identifier without number
         let suffix = format!("{}-{}", one.config.name, id.0);
         let added = match self.sessions.add(id, suffix, &one.config) {

@@ -13,12 +13,12 @@ use tracing::{error, warn};
 use crate::config;
 use crate::effects::Effects;
 use crate::guest::{self, Component, Setting};
-use crate::mailbox::{self, Delivery, Mailbox};
+use crate::mailbox::{self, Mailbox};
 use crate::message::Subscription;
 use crate::router::ServiceId;
 use crate::service::versions::{Book, Version};
 use crate::service::{self, Announced, First, Parts, Pools, Presence, Shared};
-use crate::store::{Left, Numbered};
+use crate::store::{Left, Segment};
 use crate::supervisor::load::{LoadError, load, load_kept};
 use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
@@ -48,7 +48,7 @@ pub struct Loaded {
     /// Where its messages wait.
     pub mailbox: (mailbox::Sender, Mailbox),
     /// Messages of an earlier run, or of an earlier time in this one, that it has not handled.
-    pub aside: Vec<Delivery>,
+    pub spool: Option<Segment>,
 }
 
 /// What an earlier run knew of a service.
@@ -56,7 +56,7 @@ struct Past {
     /// Its versions.
     book: Book,
     /// Messages that it has not handled.
-    aside: Vec<Delivery>,
+    spool: Option<Segment>,
 }
 
 /// Loads and starts every service. One that fails is said in the log and waits for a better file; the others run.
@@ -68,7 +68,7 @@ pub async fn load_all(
     pool: &Handle,
     services: Vec<config::Service>,
     shared: &Shared,
-    mut aside: HashMap<String, Numbered>,
+    mut spools: HashMap<String, Segment>,
 ) -> anyhow::Result<Vec<Loaded>> {
     let mut components: HashMap<PathBuf, Result<Component, LoadError>> = HashMap::new();
     let mut loaded = Vec::with_capacity(services.len());
@@ -87,7 +87,7 @@ pub async fn load_all(
             component = put_back(host, pool, &config, &book, bad, shared).await.or(component);
         }
         let trial = resumed(host, pool, &config.name, component.as_ref(), &book, shared).await;
-        let past = Past { book, aside: service::kept(aside.remove(&config.name).unwrap_or_default()) };
+        let past = Past { book, spool: spools.remove(&config.name) };
         let one = begin(ServiceId(u32::try_from(number)?), config, file, component, past, pool, shared).await;
         loaded.push(Loaded { trial, ..one });
     }
@@ -181,18 +181,18 @@ async fn begin(
         warn_idle(&config, effects);
     }
     let mailbox = mailbox_of(&config, shared);
-    let (Past { book, aside }, trial) = (past, None);
-    Loaded { id, config: Arc::new(config), setting, file, book, trial, first, subscriptions, mailbox, aside }
+    let (Past { book, spool }, trial) = (past, None);
+    Loaded { id, config: Arc::new(config), setting, file, book, trial, first, subscriptions, mailbox, spool }
 }
 
 /// A service whose instance was started already: one that a new configuration brings.
-pub fn prepared(id: ServiceId, ready: Ready, book: Book, aside: Vec<Delivery>, shared: &Shared) -> Loaded {
+pub fn prepared(id: ServiceId, ready: Ready, book: Book, spool: Option<Segment>, shared: &Shared) -> Loaded {
     let Ready { config, setting, file, prepared } = ready;
     warn_idle(&config, &prepared.effects);
     let subscriptions = service::subscriptions(&config, &prepared.effects);
     let mailbox = mailbox_of(&config, shared);
     let first = First::Prepared(Box::new(prepared));
-    Loaded { id, config, setting, file, book, trial: None, first, subscriptions, mailbox, aside }
+    Loaded { id, config, setting, file, book, trial: None, first, subscriptions, mailbox, spool }
 }
 
 fn mailbox_of(config: &config::Service, shared: &Shared) -> (mailbox::Sender, Mailbox) {
@@ -256,7 +256,7 @@ pub async fn services(
 /// # Errors
 /// When its base topic leaves no room for `online`.
 pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyhow::Result<Entry> {
-    let Loaded { id, config, setting, file, book, trial, first, mailbox, aside, .. } = one;
+    let Loaded { id, config, setting, file, book, trial, first, mailbox, spool, .. } = one;
     let (session, expiry) = around.sessions.presence(id);
     let announced = Announced {
         session,
@@ -272,7 +272,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
         config: config.clone(),
         setting: setting.clone(),
         mailbox,
-        aside,
+        spool,
         attached,
         session: around.sessions.main(),
         timers: around.clock.clone(),

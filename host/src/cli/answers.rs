@@ -41,7 +41,7 @@ impl Answers {
                     Next::Delivery(delivery) if delivery.message.topic == *question => {}
                     Next::Delivery(delivery) if delivery.message.retain => {}
                     Next::Delivery(delivery) => break Some(delivery.message),
-                    Next::Timers | Next::Notice(_) | Next::Unreadable(_) => {}
+                    Next::Congested | Next::Timers | Next::Notice(_) | Next::Unreadable(_) => {}
                     Next::Closed => break None,
                 }
             }

@@ -24,7 +24,7 @@ use crate::topic::Filter;
 const ME: ServiceId = ServiceId(0);
 
 /// Messages that may wait for standard output.
-const WAITING: Limits = Limits { messages: 10_000, bytes: usize::MAX, when_full: WhenFull::Unacknowledged };
+const WAITING: Limits = Limits { messages: 10_000, bytes: usize::MAX, when_full: WhenFull::Hold };
 
 /// Arguments of `sub`.
 #[derive(Debug, clap::Args)]
@@ -125,7 +125,7 @@ impl Subscribe {
         loop {
             let delivery = match mailbox.next().await {
                 Next::Delivery(delivery) => delivery,
-                Next::Timers | Next::Notice(_) | Next::Unreadable(_) => continue,
+                Next::Congested | Next::Timers | Next::Notice(_) | Next::Unreadable(_) => continue,
                 Next::Closed => return Ok(End::Enough),
             };
             if self.is_wanted(&delivery.message) {

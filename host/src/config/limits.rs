@@ -34,6 +34,8 @@ pub struct Limits {
     pub restarts: u32,
     /// The time in which restarts are counted.
     pub restart_window: Duration,
+    /// Bytes of acknowledged messages that may wait on disk.
+    pub spool: usize,
     /// Dead letters that are kept for `miqro-host replay`.
     pub dead_letters: usize,
     /// Publishes and requests in one call.
@@ -66,16 +68,16 @@ pub struct Limits {
     pub change_rate: u64,
 }
 
-/// What happens to a message when the mailbox is full.
+/// What happens to a message when the mailbox, or the spool, is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenFull {
     /// The oldest waiting message is dropped and counted.
     DropOldest,
     /// The message is dropped and counted.
     DropNewest,
-    /// QoS 1 and 2 messages wait unacknowledged (the broker sends no more than the receive maximum); QoS 0 messages, which
-    /// cannot be held back, are dropped and counted.
-    Unacknowledged,
+    /// Nothing of QoS 1 and 2 is dropped. What would keep the broker from sending to other services is spooled; when `spool` is full
+    /// too, the next messages wait at the broker. QoS 0 messages, which cannot be held back, are dropped and counted.
+    Hold,
 }
 
 /// What becomes of the messages of a service behind one that fails and is to be tried again.
@@ -115,6 +117,7 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
     }
     set(section.take("restarts").and_then(|given| given.number(0..=u32::MAX)), &mut limits.restarts);
     set(section.take("restart_window").and_then(|given| given.duration(windows)), &mut limits.restart_window);
+    set(section.take("spool").and_then(|given| given.size(1..=usize::MAX >> 1)), &mut limits.spool);
     set(section.take("dead_letters").and_then(|given| given.number(0..=MOST)), &mut limits.dead_letters);
     set(section.take("publishes").and_then(|given| given.number(0..=MOST)), &mut limits.publishes);
     set(section.take("publish_bytes").and_then(|given| given.size(0..=usize::MAX >> 1)), &mut limits.publish_bytes);
@@ -149,8 +152,10 @@ pub(super) const WHEN_FAILING: [(&str, WhenFailing); 2] =
     [("in-order", WhenFailing::InOrder), ("out-of-order", WhenFailing::OutOfOrder)];
 
 /// The words of `when_full`.
-pub(super) const WHEN_FULL: [(&str, WhenFull); 3] = [
+pub(super) const WHEN_FULL: [(&str, WhenFull); 4] = [
     ("drop-oldest", WhenFull::DropOldest),
     ("drop-newest", WhenFull::DropNewest),
-    ("unacknowledged", WhenFull::Unacknowledged),
+    ("hold", WhenFull::Hold),
+    // its former name
+    ("unacknowledged", WhenFull::Hold),
 ];

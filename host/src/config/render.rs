@@ -190,6 +190,7 @@ fn limits(limits: &Limits) -> Value {
         "backoff": span(limits.backoff_min, limits.backoff_max),
         "restarts": limits.restarts,
         "restart_window": show_duration(limits.restart_window),
+        "spool": bytes(limits.spool),
         "dead_letters": limits.dead_letters,
         "publishes": limits.publishes,
         "publish_bytes": bytes(limits.publish_bytes),

@@ -185,15 +185,25 @@ impl Overflow {
         message.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
+    /// The receipts of all messages, in order.
+    pub(super) fn receipts(&self) -> impl Iterator<Item = Option<Receipt>> {
+        self.slots.iter().map(Slot::receipt)
+    }
+
     /// Forgets all messages, and gives their receipts.
     pub(super) fn clear(&mut self) -> Vec<Receipt> {
         self.files.clear();
         self.bytes = 0;
-        let receipt = |slot: Slot| match slot.place {
+        std::mem::take(&mut self.slots).iter().filter_map(Slot::receipt).collect()
+    }
+}
+
+impl Slot {
+    fn receipt(&self) -> Option<Receipt> {
+        match &self.place {
             Place::Memory(delivery) => delivery.receipt,
-            Place::Disk { receipt, .. } => receipt,
-        };
-        std::mem::take(&mut self.slots).into_iter().filter_map(receipt).collect()
+            Place::Disk { receipt, .. } => *receipt,
+        }
     }
 }
 

@@ -27,6 +27,9 @@ pub(super) struct State {
     /// Timers are due and the service does not know yet.
     pub(super) rung: bool,
     pub(super) notices: VecDeque<Notice>,
+    /// How many of the messages the broker holds until they are acknowledged.
+    unacknowledged: usize,
+    pub(super) flow: Flow,
     /// What the service was given last: something else has the turn.
     last: Turn,
     pub(super) senders: usize,
@@ -34,6 +37,25 @@ pub(super) struct State {
     /// The receiver, when it waits.
     pub(super) sleeper: Option<Waker>,
     pub(super) counters: Counters,
+}
+
+/// What the session says about the flow of messages from and to the broker.
+#[derive(Debug)]
+pub(super) struct Flow {
+    /// Receipts below this number have held up the broker's messages for too long; zero: none has.
+    pub(super) overdue: u64,
+    /// How many messages a service may hold unacknowledged while others wait in its spool.
+    pub(super) share: usize,
+    /// The service has published as much as it may until the broker has taken some of it: nothing more is handed out.
+    pub(super) congested: bool,
+    /// The service ends: what is left is handed out nonetheless.
+    pub(super) ends: bool,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self { overdue: 0, share: 1, congested: false, ends: false }
+    }
 }
 
 /// Of what there is too much.
@@ -62,6 +84,8 @@ impl State {
             bytes: 0,
             rung: false,
             notices: VecDeque::new(),
+            unacknowledged: 0,
+            flow: Flow::default(),
             last: Turn::default(),
             senders: 1,
             receiver_gone: false,
@@ -97,8 +121,8 @@ impl State {
                     dropped.extend(self.pop());
                 }
                 // the broker stops by itself at the receive maximum, unless it does not keep to that
-                WhenFull::Unacknowledged if held_back => break,
-                WhenFull::DropNewest | WhenFull::Unacknowledged => {
+                WhenFull::Hold if held_back => break,
+                WhenFull::DropNewest | WhenFull::Hold => {
                     self.counters.dropped_newest += 1;
                     self.counters.dropped_for_bytes += u64::from(full == Full::Bytes);
                     return Delivered::Refused(delivery);
@@ -114,7 +138,7 @@ impl State {
     /// Whether the broker has it until it is handled.
     fn holds_back(&self, delivery: &Delivery) -> bool {
         let receipt = delivery.message.qos != Qos::AtMostOnce && delivery.receipt.is_some();
-        receipt && self.limits.when_full == WhenFull::Unacknowledged
+        receipt && self.limits.when_full == WhenFull::Hold
     }
 
     fn append(&mut self, mut delivery: Delivery, weight: usize, held_back: bool) {
@@ -122,8 +146,10 @@ impl State {
         let too_much = held_back && self.bytes.saturating_add(weight) > begins_at;
         // one that waits alone is about to be handled, whatever it weighs
         if (too_much && !self.queue.is_empty()) || !self.overflow.is_empty() {
+            self.unacknowledged += usize::from(is_unacknowledged(delivery.receipt));
             return self.overflow.push(delivery, weight);
         }
+        self.unacknowledged += usize::from(is_unacknowledged(delivery.receipt));
         if self.queue.len() >= IN_BUFFERS {
             delivery.message = delivery.message.detached();
         }
@@ -143,25 +169,39 @@ impl State {
     fn pop(&mut self) -> Option<Delivery> {
         if let Some(delivery) = self.queue.pop_front() {
             self.bytes -= delivery.message.weight();
+            self.unacknowledged -= usize::from(is_unacknowledged(delivery.receipt));
             return Some(delivery);
         }
         loop {
             match self.overflow.pop()? {
-                Ok(delivery) => return Some(delivery),
-                Err(unreadable) => self.unreadable.push_back(unreadable),
+                Ok(delivery) => {
+                    self.unacknowledged -= usize::from(is_unacknowledged(delivery.receipt));
+                    return Some(delivery);
+                }
+                Err(unreadable) => {
+                    self.unacknowledged -= usize::from(is_unacknowledged(unreadable.receipt));
+                    self.unreadable.push_back(unreadable);
+                }
             }
         }
     }
 
     /// Forgets all messages, and gives their receipts.
     pub(super) fn clear(&mut self) -> Vec<Receipt> {
-        self.bytes = 0;
+        (self.bytes, self.unacknowledged) = (0, 0);
         let queue = std::mem::take(&mut self.queue).into_iter().filter_map(|delivery| delivery.receipt);
         let unreadable = std::mem::take(&mut self.unreadable).into_iter().filter_map(|one| one.receipt);
         unreadable.chain(queue).chain(self.overflow.clear()).collect()
     }
 
+    pub(super) const fn is_congested(&self) -> bool {
+        self.flow.congested && !self.flow.ends
+    }
+
     pub(super) fn take(&mut self) -> Option<Next> {
+        if self.is_congested() {
+            return Some(Next::Congested);
+        }
         if let Some(unreadable) = self.unreadable.pop_front() {
             return Some(Next::Unreadable(unreadable));
         }
@@ -183,6 +223,9 @@ impl State {
     }
 
     pub(super) fn take_but_messages(&mut self) -> Option<Next> {
+        if self.is_congested() {
+            return None;
+        }
         let turns = if self.last == Turn::Timers { [Turn::Notice, Turn::Timers] } else { [Turn::Timers, Turn::Notice] };
         turns.into_iter().find_map(|turn| self.take_one(turn))
     }
@@ -197,6 +240,38 @@ impl State {
         Some(next)
     }
 
+    /// Whether messages hold up the broker's next ones: as many as `share`, or one that is overdue, here or `in_hand`.
+    pub(super) fn is_overdue(&mut self, share: Option<usize>, in_hand: Option<u64>) -> bool {
+        let bound = self.flow.overdue;
+        if share.is_some_and(|share| self.unacknowledged >= share) || in_hand.is_some_and(|number| number < bound) {
+            return true;
+        }
+        // looking for the oldest one takes time, which is well spent once for each time that some are overdue
+        let overdue = bound > 0 && self.oldest_unacknowledged().is_some_and(|number| number < bound);
+        if !overdue {
+            self.flow.overdue = 0;
+        }
+        overdue
+    }
+
+    /// The oldest message that the broker holds until it is acknowledged; `None`: there is none.
+    fn oldest_unacknowledged(&self) -> Option<u64> {
+        let queued = self.queue.iter().map(|delivery| delivery.receipt);
+        queued.chain(self.overflow.receipts()).flatten().find_map(|receipt| match receipt {
+            Receipt::Arrived(number) => Some(number),
+            Receipt::Kept(_) => None,
+        })
+    }
+
+    /// Puts messages back that were taken last, before all others.
+    pub(super) fn put_back(&mut self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries.into_iter().rev() {
+            self.bytes += delivery.message.weight();
+            self.unacknowledged += usize::from(is_unacknowledged(delivery.receipt));
+            self.queue.push_front(delivery);
+        }
+    }
+
     /// The first messages that have a receipt: `most`, or less when they are heavy. The others stay, in order.
     pub(super) fn take_with_receipt(&mut self, most: usize) -> Vec<Delivery> {
         let (mut taken, mut others, mut weight) = (Vec::new(), Vec::new(), 0);
@@ -209,10 +284,11 @@ impl State {
                 others.push(delivery);
             }
         }
-        for delivery in others.into_iter().rev() {
-            self.bytes += delivery.message.weight();
-            self.queue.push_front(delivery);
-        }
+        self.put_back(others);
         taken
     }
+}
+
+fn is_unacknowledged(receipt: Option<Receipt>) -> bool {
+    matches!(receipt, Some(Receipt::Arrived(_)))
 }

@@ -14,7 +14,7 @@ use crate::message::{Message, Qos, Receipt};
 use crate::topic::Topic;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const POLICIES: [WhenFull; 3] = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Unacknowledged];
+const POLICIES: [WhenFull; 3] = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Hold];
 
 fn delivery(number: u64, qos: Qos) -> Delivery {
     let receipt = (qos != Qos::AtMostOnce).then_some(Receipt::Arrived(number));
@@ -59,7 +59,7 @@ fn the_newest_is_refused() {
 
 #[test]
 fn what_the_broker_can_hold_back_is_taken_beyond_the_limit_and_the_rest_refused() {
-    let (sender, mut mailbox) = with_places(1, WhenFull::Unacknowledged);
+    let (sender, mut mailbox) = with_places(1, WhenFull::Hold);
     let [a, b] = [1, 2].map(|number| delivery(number, Qos::ExactlyOnce));
     let lost = delivery(3, Qos::AtMostOnce);
     assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
@@ -147,7 +147,7 @@ fn expected(waiting: &mut VecDeque<Delivery>, new: &Delivery, places: usize, whe
     let refused = match when_full {
         WhenFull::DropOldest => false,
         WhenFull::DropNewest => full,
-        WhenFull::Unacknowledged => full && new.message.qos == Qos::AtMostOnce,
+        WhenFull::Hold => full && new.message.qos == Qos::AtMostOnce,
     };
     if refused {
         return Delivered::Refused(new.clone());
@@ -193,7 +193,7 @@ proptest! {
             };
             prop_assert_eq!(mailbox.counters(), counters);
             prop_assert_eq!(received - replaced - refused - counters.depth as u64, taken);
-            prop_assert!(when_full == WhenFull::Unacknowledged || counters.depth <= places);
+            prop_assert!(when_full == WhenFull::Hold || counters.depth <= places);
         }
     }
 }
@@ -303,15 +303,15 @@ async fn two_threads_exchange_everything_in_order() {
 
 #[tokio::test]
 async fn what_has_a_receipt_can_be_taken_by_itself_and_the_rest_stays_in_order() {
-    let (sender, mut mailbox) = with_places(10, WhenFull::Unacknowledged);
+    let (sender, mut mailbox) = with_places(10, WhenFull::Hold);
     for (number, qos) in [(0, 0), (1, 1), (2, 0), (3, 2), (4, 1)] {
         assert_eq!(sender.deliver(delivery(number, qos.try_into().unwrap())), Delivered::Taken);
     }
     sender.ring();
     let receipts = |taken: Vec<Delivery>| taken.iter().map(|one| one.receipt).collect::<Vec<_>>();
-    let taken = receipts(mailbox.with_receipt(2).await);
+    let taken = receipts(mailbox.take_with_receipt(2));
     assert_eq!(taken, [Some(Receipt::Arrived(1)), Some(Receipt::Arrived(3))]);
-    assert_eq!(receipts(mailbox.with_receipt(2).await), [Some(Receipt::Arrived(4))]);
+    assert_eq!(receipts(mailbox.take_with_receipt(2)), [Some(Receipt::Arrived(4))]);
     assert_eq!(mailbox.try_next_but_messages(), Some(Next::Timers));
     assert_eq!(mailbox.try_next_but_messages(), None);
     let mut left = 0;
@@ -327,7 +327,7 @@ async fn what_has_a_receipt_can_be_taken_by_itself_and_the_rest_stays_in_order()
 async fn what_was_taken_by_its_receipt_leaves_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let weight = delivery(1, Qos::AtLeastOnce).message.weight();
-    let limits = Limits { messages: 9, bytes: 3 * weight, when_full: WhenFull::Unacknowledged };
+    let limits = Limits { messages: 9, bytes: 3 * weight, when_full: WhenFull::Hold };
     let (sender, mut mailbox) = with_file(folder.path(), limits, weight);
     for _ in 0..5 {
         for (number, qos) in [(1, Qos::AtLeastOnce), (2, Qos::AtLeastOnce), (3, Qos::AtMostOnce)] {
@@ -335,7 +335,7 @@ async fn what_was_taken_by_its_receipt_leaves_its_place() {
         }
         let last = delivery(4, Qos::AtMostOnce);
         assert_eq!(sender.deliver(last.clone()), Delivered::Refused(last));
-        assert_eq!(mailbox.with_receipt(9).await.len(), 2);
+        assert_eq!(mailbox.take_with_receipt(9).len(), 2);
         assert_eq!(mailbox.try_next(), Some(Next::Delivery(delivery(3, Qos::AtMostOnce))));
         assert_eq!(mailbox.try_next(), None);
     }
@@ -344,7 +344,7 @@ async fn what_was_taken_by_its_receipt_leaves_its_place() {
 #[test]
 fn what_waits_in_a_file_is_left_behind_with_the_rest() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits { messages: 1, bytes: 1, when_full: WhenFull::Unacknowledged };
+    let limits = Limits { messages: 1, bytes: 1, when_full: WhenFull::Hold };
     let (sender, mailbox) = with_file(folder.path(), limits, 200);
     for number in 0..9 {
         assert_eq!(sender.deliver(delivery(number, Qos::ExactlyOnce)), Delivered::Taken);
@@ -360,7 +360,7 @@ fn what_waits_in_a_file_is_left_behind_with_the_rest() {
 #[test]
 fn a_heavy_message_that_waits_alone_stays_in_memory() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let limits = Limits { messages: 9, bytes: 1_000, when_full: WhenFull::Unacknowledged };
+    let limits = Limits { messages: 9, bytes: 1_000, when_full: WhenFull::Hold };
     // nothing can be written there
     let (sender, mut mailbox) = with_file(file.path(), limits, 100);
     let message = Message::new(Topic::new("t").unwrap(), vec![0; 5_000], Qos::AtLeastOnce, false);

@@ -352,7 +352,7 @@ proptest! {
     #[test]
     fn each_receipt_that_was_taken_is_handled_or_settled(steps in prop::collection::vec(load(), 0..80)) {
         let mut router = Router::new();
-        let policies = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Unacknowledged];
+        let policies = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Hold];
         let mut mailboxes: Vec<Option<Mailbox>> = Vec::new();
         for (service, when_full) in (0..).zip(policies) {
             let (sender, mailbox) = mailbox::mailbox(mailbox::Limits { messages: 3, bytes: usize::MAX, when_full });

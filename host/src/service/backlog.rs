@@ -1,10 +1,17 @@
-//! Pure: messages of one service that left its mailbox and are not handled. In: messages that were set aside while the service
-//! could not handle them, messages that are tried again later, the time. Out: the next one to handle. Owns them, in order.
+//! Messages of one service that left its mailbox and are not handled: its spool, and messages that are tried again later.
+//!
+//! The spool is on disk. Its first messages are in memory too, so that the next one is at hand; of the others only the places are known.
+//! Pure: reading from disk is the queue's matter.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::mailbox::Delivery;
+use crate::message::Receipt;
+use crate::store::Segment;
+
+/// So many bytes of spooled messages are in memory.
+const IN_MEMORY: usize = 1 << 20;
 
 /// A message and how often it was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,36 +25,82 @@ pub struct Tried {
 /// Messages that are not handled.
 #[derive(Debug, Default)]
 pub struct Backlog {
-    /// What they take.
-    bytes: usize,
-    /// In the order of their coming.
-    waiting: VecDeque<Delivery>,
+    /// The first messages of the spool.
+    first: VecDeque<Delivery>,
+    /// Where the messages of the spool after those in `first` are.
+    on_disk: VecDeque<Segment>,
+    /// How many messages are on disk only.
+    unread: usize,
     /// By the time of their next attempt; the number keeps those of one instant apart.
     later: BTreeMap<(Instant, u64), Tried>,
     last: u64,
+    /// What all messages weigh together, in bytes.
+    bytes: usize,
+    /// What those in `first` weigh.
+    first_bytes: usize,
 }
 
 impl Backlog {
-    /// How many there are.
+    /// How many messages there are.
     pub fn len(&self) -> usize {
-        self.waiting.len() + self.later.len()
+        self.first.len() + self.unread + self.later.len()
     }
 
-    /// How many bytes they take.
+    /// What they weigh together, in bytes.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether one can be handled, whatever the time.
-    pub fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+    /// Whether the spool has messages, so that what comes has to wait behind them.
+    pub fn is_spooling(&self) -> bool {
+        !self.first.is_empty() || !self.on_disk.is_empty()
     }
 
-    /// Puts messages behind those that wait.
-    pub fn extend(&mut self, deliveries: impl IntoIterator<Item = Delivery>) {
-        for delivery in deliveries {
-            self.bytes += delivery.message.weight();
-            self.waiting.push_back(delivery);
+    /// The segment that must be read from disk before `take` has the next message of the spool; it is taken out.
+    pub fn next_segment(&mut self) -> Option<Segment> {
+        if !self.first.is_empty() {
+            return None;
+        }
+        let segment = self.on_disk.pop_front()?;
+        self.forget(segment);
+        Some(segment)
+    }
+
+    /// Puts the messages of a segment, or those that could be read of it, back to the front; `rest` comes after them.
+    pub fn put_first(&mut self, messages: Vec<Delivery>, rest: Option<Segment>) {
+        if let Some(rest) = rest {
+            self.bytes += rest.bytes;
+            self.unread += rest.messages;
+            self.on_disk.push_front(rest);
+        }
+        for delivery in messages.into_iter().rev() {
+            let weight = delivery.message.weight();
+            self.bytes += weight;
+            self.first_bytes += weight;
+            self.first.push_front(delivery);
+        }
+    }
+
+    /// Puts a segment of the spool behind those that wait.
+    pub fn push_segment(&mut self, segment: Segment) {
+        self.bytes += segment.bytes;
+        self.unread += segment.messages;
+        self.on_disk.push_back(segment);
+    }
+
+    /// Puts a message that is on disk under `number` behind those that wait.
+    pub fn push(&mut self, delivery: Delivery, number: u64) {
+        let weight = delivery.message.weight();
+        self.bytes += weight;
+        if self.on_disk.is_empty() && self.first_bytes + weight <= IN_MEMORY {
+            self.first_bytes += weight;
+            // a message from the broker keeps the whole buffer into which it was read
+            return self.first.push_back(Delivery { message: delivery.message.detached(), ..delivery });
+        }
+        self.unread += 1;
+        match self.on_disk.back_mut().filter(|segment| segment.last < number) {
+            Some(segment) => segment.push(number, weight),
+            None => self.on_disk.push_back(Segment::new(number, weight)),
         }
     }
 
@@ -63,22 +116,30 @@ impl Backlog {
         self.later.keys().next().map(|(at, _)| *at)
     }
 
-    /// The next one to handle at `now`: one whose time has come, or the first that waits.
+    /// The next one to handle at `now`: one whose time has come, or the first of the spool that is in memory.
     pub fn take(&mut self, now: Instant) -> Option<Tried> {
-        let tried = if self.due().is_some_and(|at| at <= now) {
-            self.later.pop_first().map(|(_, tried)| tried)
-        } else {
-            self.waiting.pop_front().map(|delivery| Tried { delivery, attempts: 0 })
-        }?;
-        self.bytes -= tried.delivery.message.weight();
-        Some(tried)
+        if self.due().is_some_and(|at| at <= now) {
+            let (_, tried) = self.later.pop_first()?;
+            self.bytes -= tried.delivery.message.weight();
+            return Some(tried);
+        }
+        let delivery = self.first.pop_front()?;
+        let weight = delivery.message.weight();
+        self.bytes -= weight;
+        self.first_bytes -= weight;
+        Some(Tried { delivery, attempts: 0 })
     }
 
-    /// All that are left, whatever the time.
-    pub fn drain(&mut self) -> Vec<Delivery> {
-        self.bytes = 0;
-        let later = std::mem::take(&mut self.later).into_values().map(|tried| tried.delivery);
-        later.chain(self.waiting.drain(..)).collect()
+    /// Forgets everything: the receipts of what is in memory, and how many messages are on disk only.
+    pub fn drain(&mut self) -> (Vec<Receipt>, usize) {
+        let Self { first, unread, later, .. } = std::mem::take(self);
+        let later = later.into_values().map(|tried| tried.delivery);
+        (later.chain(first).filter_map(|delivery| delivery.receipt).collect(), unread)
+    }
+
+    const fn forget(&mut self, segment: Segment) {
+        self.unread -= segment.messages;
+        self.bytes -= segment.bytes;
     }
 }
 
@@ -89,38 +150,78 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::message::{Message, Qos, Receipt};
+    use crate::message::{Message, Qos};
     use crate::topic::Topic;
 
-    fn delivery(number: u64) -> Delivery {
-        let message = Message::new(Topic::new("t").unwrap(), number.to_string(), Qos::AtLeastOnce, false);
+    fn delivery(number: u64, bytes: usize) -> Delivery {
+        let message = Message::new(Topic::new("t").unwrap(), vec![0; bytes], Qos::AtLeastOnce, false);
         Delivery::new(message, Some(Receipt::Kept(number)))
     }
 
-    #[test]
-    fn what_is_due_comes_first_and_what_waits_keeps_its_order() {
-        let (mut backlog, start) = (Backlog::default(), Instant::now());
-        let second = Duration::from_secs(1);
-        backlog.extend([delivery(1), delivery(2)]);
-        backlog.later(Tried { delivery: delivery(8), attempts: 2 }, start + 2 * second);
-        backlog.later(Tried { delivery: delivery(9), attempts: 1 }, start + second);
-        assert_eq!((backlog.len(), backlog.due()), (4, Some(start + second)));
-        let mut taken =
-            |after| backlog.take(start + after).map(|tried| (tried.delivery.receipt.unwrap(), tried.attempts));
-        assert_eq!(taken(Duration::ZERO), Some((Receipt::Kept(1), 0)));
-        assert_eq!(taken(second), Some((Receipt::Kept(9), 1)));
-        assert_eq!(taken(second), Some((Receipt::Kept(2), 0)));
-        assert_eq!(taken(second), None);
-        assert_eq!(taken(2 * second), Some((Receipt::Kept(8), 2)));
-        assert_eq!(backlog.len(), 0);
+    fn push(backlog: &mut Backlog, number: u64, bytes: usize) {
+        backlog.push(delivery(number, bytes), number);
+    }
+
+    fn take(backlog: &mut Backlog, now: Instant) -> Option<(Receipt, u32)> {
+        backlog.take(now).map(|tried| (tried.delivery.receipt.unwrap(), tried.attempts))
     }
 
     #[test]
-    fn nothing_is_left_behind() {
+    fn messages_that_are_due_come_before_the_spool_which_keeps_its_order() {
         let (mut backlog, start) = (Backlog::default(), Instant::now());
-        backlog.extend([delivery(1)]);
-        backlog.later(Tried { delivery: delivery(2), attempts: 1 }, start);
-        assert_eq!(backlog.drain().len(), 2);
-        assert_eq!((backlog.len(), backlog.is_waiting(), backlog.due()), (0, false, None));
+        let second = Duration::from_secs(1);
+        push(&mut backlog, 1, 1);
+        push(&mut backlog, 2, 1);
+        backlog.later(Tried { delivery: delivery(8, 1), attempts: 2 }, start + 2 * second);
+        backlog.later(Tried { delivery: delivery(9, 1), attempts: 1 }, start + second);
+        assert_eq!((backlog.len(), backlog.due()), (4, Some(start + second)));
+        assert_eq!(take(&mut backlog, start), Some((Receipt::Kept(1), 0)));
+        assert_eq!(take(&mut backlog, start + second), Some((Receipt::Kept(9), 1)));
+        assert_eq!(take(&mut backlog, start + second), Some((Receipt::Kept(2), 0)));
+        assert_eq!(take(&mut backlog, start + second), None);
+        assert_eq!(take(&mut backlog, start + 2 * second), Some((Receipt::Kept(8), 2)));
+        assert_eq!((backlog.len(), backlog.bytes()), (0, 0));
+    }
+
+    /// A disk with `count` messages of 64 KiB, of which the backlog has only the first MiB in memory.
+    #[test]
+    fn the_spool_is_read_in_portions_and_in_order() {
+        const SIZE: usize = 64 << 10;
+        let (mut backlog, now, count) = (Backlog::default(), Instant::now(), 100);
+        for number in 0..count {
+            push(&mut backlog, 2 * number, SIZE);
+        }
+        assert!(backlog.first_bytes <= IN_MEMORY && backlog.first.len() >= 15, "{}", backlog.first.len());
+        let mut taken = Vec::new();
+        while backlog.is_spooling() {
+            if let Some(segment) = backlog.next_segment() {
+                let read: Vec<_> = (segment.first..=segment.last).step_by(2).take(7).collect();
+                let last = *read.last().unwrap();
+                let weight = delivery(0, SIZE).message.weight();
+                let rest = Segment {
+                    first: last + 2,
+                    last: segment.last,
+                    messages: segment.messages - read.len(),
+                    bytes: segment.bytes - read.len() * weight,
+                };
+                backlog.put_first(
+                    read.into_iter().map(|number| delivery(number, SIZE)).collect(),
+                    (rest.messages > 0).then_some(rest),
+                );
+            }
+            taken.extend(take(&mut backlog, now).map(|(receipt, _)| receipt));
+        }
+        assert_eq!(taken, (0..count).map(|number| Receipt::Kept(2 * number)).collect::<Vec<_>>());
+        assert_eq!((backlog.len(), backlog.bytes(), backlog.first_bytes), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_drained_backlog_says_what_was_in_it() {
+        let (mut backlog, start) = (Backlog::default(), Instant::now());
+        push(&mut backlog, 1, 1);
+        push(&mut backlog, 2, IN_MEMORY);
+        backlog.later(Tried { delivery: delivery(3, 1), attempts: 1 }, start);
+        assert_eq!(backlog.drain(), (vec![Receipt::Kept(3), Receipt::Kept(1)], 1));
+        assert_eq!((backlog.len(), backlog.is_spooling(), backlog.due()), (0, false, None));
     }
 }

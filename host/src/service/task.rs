@@ -1,11 +1,14 @@
 //! Actor: the loop of one service. In: what its mailbox and the supervisor have for it, one thing at a time. Out: what the
 //! guest calls came to, committed in the order state, timers, subscriptions, publishes, acknowledgement. Owns the running service.
 //!
-//! `work` is what a guest is to do, `trying` what is done when it fails, `aside` what becomes of messages meanwhile, `renewal` how the
-//! guest is replaced, `ending` the end.
+//! `queue` is what waits for it, `work` what a guest is to do, `trying` what is done when it fails, `aside` what becomes of messages
+//! meanwhile, `renewal` how the guest is replaced, `ending` the end.
 
+use std::future::poll_fn;
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -15,14 +18,14 @@ use crate::bug;
 use crate::config;
 use crate::effects::{Effects, StateChange};
 use crate::guest::{Call, Component, Fault, Instance, Optional, Setting};
-use crate::mailbox::{self, Mailbox, Next};
+use crate::mailbox::{self, Next};
 use crate::message::{Receipt, SubscriptionChange};
 use crate::router::ServiceId;
 use crate::session::{self, Commit};
 use crate::store::{Record, Store};
 use crate::timers::{self, sleep_until};
 
-use super::backlog::{Backlog, Tried};
+use super::backlog::Tried;
 use super::call::Caller;
 use super::lifecycle::{Lifecycle, Status};
 use super::pace::{Pace, Spent};
@@ -37,12 +40,14 @@ use super::{Command, First, Parts, Standing, is_fixed};
 mod aside;
 mod ending;
 mod limits;
+mod queue;
 mod renewal;
 mod swapping;
 mod trying;
 mod work;
 
 use limits::Dropped;
+use queue::Queue;
 use work::Work;
 
 /// What one turn takes from the mailbox at most: looking around costs as much as a part of a short call.
@@ -62,7 +67,7 @@ pub(super) struct Task {
     config: Arc<config::Service>,
     setting: Arc<Setting>,
     sender: mailbox::Sender,
-    mailbox: Mailbox,
+    queue: Queue,
     session: session::Handle,
     clock: timers::Handle,
     presence: Presence,
@@ -84,10 +89,6 @@ pub(super) struct Task {
     instance: Option<Box<Instance>>,
     /// Whether the mailbox has had routes since before the first instance, and so every retained message.
     attached: bool,
-    /// Messages that left the mailbox and are not handled.
-    backlog: Backlog,
-    /// What is in work, until it has ended well or was given up.
-    hand: Option<Work>,
     versions: Versions,
 }
 
@@ -101,15 +102,15 @@ impl Task {
         let (sender, mailbox) = parts.mailbox;
         let limit = parts.config.limits.call;
         let switch = Switch::new(&parts.config);
-        let mut backlog = Backlog::default();
-        backlog.extend(parts.aside);
+        let outputs = (parts.session.clone(), parts.store.clone());
+        let queue = Queue::new(parts.id, parts.config.clone(), outputs, mailbox, parts.spool);
         Self {
             id: parts.id,
             lifecycle: Lifecycle::new(&parts.config.limits),
             config: parts.config,
             setting: parts.setting,
             sender,
-            mailbox,
+            queue,
             session: parts.session,
             clock: parts.timers,
             presence: parts.presence,
@@ -127,8 +128,6 @@ impl Task {
             component: None,
             instance: None,
             attached: parts.attached,
-            backlog,
-            hand: None,
             versions: Versions::new(parts.book, parts.trial, standing),
         }
     }
@@ -168,16 +167,17 @@ impl Task {
             };
             return Box::pin(revived).await;
         }
-        if self.backlog.is_waiting() {
+        self.queue.advance();
+        if self.queue.is_behind() || self.queue.mailbox.is_congested() {
             return Box::pin(self.catch_up()).await;
         }
-        let (renewal, due, news) = (self.presence.renewal(), self.backlog.due(), self.tally.due());
+        let (renewal, due, news) = (self.presence.renewal(), self.queue.backlog.due(), self.tally.due());
         let passes = self.versions.trial.as_ref().map(|trial| trial.probation.until());
         tokio::select! {
             biased;
             command = self.commands.recv() => Box::pin(self.obey(command)).await,
             () = sleep_until(due), if due.is_some() => Box::pin(self.catch_up()).await,
-            next = self.mailbox.next() => self.handle_all(next).await,
+            next = self.queue.mailbox.next() => self.handle_all(next).await,
             () = sleep_until(passes) => { Box::pin(self.pass_probation()).await; Flow::Continue(()) }
             () = sleep_until(renewal) => { Box::pin(self.presence.renew()).await; Flow::Continue(()) }
             () = sleep_until(news) => Flow::Continue(()),
@@ -189,12 +189,13 @@ impl Task {
     async fn handle_all(&mut self, first: Next) -> Flow {
         let mut next = first;
         for handled in 1.. {
+            let may_publish = next != Next::Congested;
             self.handle(next).await?;
-            let goes_on = self.instance.is_some() && self.caller.is_fast() && handled < AT_ONCE;
-            if !goes_on || self.backlog.is_waiting() || !self.commands.is_empty() {
+            let goes_on = may_publish && self.instance.is_some() && self.caller.is_fast() && handled < AT_ONCE;
+            if !goes_on || self.queue.is_behind() || !self.commands.is_empty() {
                 break;
             }
-            let Some(more) = self.mailbox.try_next() else { break };
+            let Some(more) = self.queue.mailbox.try_next() else { break };
             next = more;
         }
         Flow::Continue(())
@@ -209,7 +210,8 @@ impl Task {
                 self.lose(unreadable).await;
                 Flow::Continue(())
             }
-            Next::Closed => Flow::Continue(()),
+            // what is to be done then is decided in the next turn
+            Next::Closed | Next::Congested => Flow::Continue(()),
         }
     }
 
@@ -238,7 +240,7 @@ impl Task {
 
     fn report(&mut self) {
         self.tell();
-        let counters = self.mailbox.counters();
+        let counters = self.queue.mailbox.counters();
         let service = self.setting.name.as_str();
         let troubles = self.tally.report().map(|troubles| format!("troubles: {troubles}"));
         let parts: Vec<String> = self.statistics.report(Instant::now()).into_iter().chain(troubles).collect();
@@ -272,15 +274,31 @@ impl Task {
         let Some(instance) = self.instance.take() else {
             return Err(Fault::Bug("a call without an instance".to_owned()));
         };
-        let (instance, result) = self.caller.call(instance, call).await;
+        let mut running = pin!(self.caller.call(instance, call));
+        let mut polled = poll_fn(|context| Poll::Ready(running.as_mut().poll(context))).await;
+        let (instance, result) = loop {
+            match polled {
+                Poll::Ready(outcome) => break outcome,
+                // it runs on the pool; messages that wait meanwhile must not hold up other services
+                Poll::Pending => tokio::select! {
+                    biased;
+                    outcome = &mut running => polled = Poll::Ready(outcome),
+                    () = Box::pin(self.queue.progress(false)) => {}
+                },
+            }
+        };
         self.instance = instance;
         result
     }
 
-    /// Runs a call and makes what it asked for happen; says what that came to.
-    async fn perform(&mut self, call: Call, receipt: Option<Receipt>) -> Result<Spent, Fault> {
+    /// Runs a call and makes what it asked for happen; says what that came to. `finishes`: with that, the work in hand is done.
+    async fn perform(&mut self, call: Call, finishes: bool) -> Result<Spent, Fault> {
         let sample = self.versions.mirror.as_ref().and_then(|_| Sample::of(&call));
         let effects = self.call(call).await?;
+        if finishes && self.queue.is_writing_current() {
+            Box::pin(self.queue.finish_writing()).await;
+        }
+        let receipt = self.queue.current.as_ref().filter(|_| finishes).and_then(Work::receipt);
         let (sample, spent) = (sample.map(|sample| sample.published(&effects)), Spent::of(&effects));
         self.commit(effects, receipt).await?;
         if let (Some(sample), Some(mirror)) = (sample, &self.versions.mirror)
@@ -314,7 +332,7 @@ impl Task {
             SubscriptionChange::Subscribe(subscription) => !is_fixed(&self.config, &subscription.filter),
             SubscriptionChange::Unsubscribe(filter) => !is_fixed(&self.config, filter),
         });
-        let trace = self.hand.as_ref().and_then(Work::trace);
+        let trace = self.queue.current.as_ref().and_then(Work::trace);
         let commit = Commit { service: self.id, receipt, subscriptions, publishes: effects.publishes, trace };
         self.session.send(session::Command::Commit(commit)).await;
         Ok(())
@@ -337,6 +355,7 @@ impl Task {
     }
 
     async fn set_status(&mut self, status: Status) {
+        self.queue.set_failed(status == Status::Failed);
         self.status.send_replace(status);
         self.presence.update(status).await;
     }

@@ -200,6 +200,12 @@ impl Handle {
         }
     }
 
+    /// Waits until a command without publishes can be given without waiting, or the session has ended. Cancel-safe.
+    pub async fn room(&self) {
+        // an error means that the session has ended
+        let _ = self.commands.reserve().await;
+    }
+
     /// Ends the connection cleanly and connects with these settings from now on; the session, its routes and what waits stay.
     /// Overtakes all commands: what waits must not keep the settings from coming with which it could be sent.
     pub async fn renew(&self, connection: Connection) {

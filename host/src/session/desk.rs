@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::command::{Command, Commit, Keeper};
+use super::head_of_line::HeadOfLine;
 use super::loops::{Loops, ROUNDS};
 use super::now;
 use super::packet::{ConnAck, Incoming};
@@ -32,6 +33,7 @@ pub struct Desk {
     announced: HashMap<Topic, Message>,
     promises: Promises,
     loops: Loops,
+    head_of_line: HeadOfLine,
     retained: Retained,
     republish: Republish,
     /// Where messages are kept on disk that wait to be sent.
@@ -54,6 +56,7 @@ impl Desk {
             announced: HashMap::new(),
             promises: Promises::new(delivery_timeout),
             loops: Loops::default(),
+            head_of_line: HeadOfLine::default(),
             retained: Retained::default(),
             republish: Republish::default(),
             keeper: None,
@@ -119,7 +122,7 @@ impl Desk {
         for terms in commit.publishes.iter().filter_map(|publication| publication.terms.as_deref()) {
             self.promises.make(commit.service, terms);
         }
-        self.state.committed(commit.receipt, commit.publishes);
+        self.state.committed(Some(commit.service), commit.receipt, commit.publishes);
     }
 
     /// A message that went round too often is not sent.
@@ -193,12 +196,13 @@ impl Desk {
     pub fn publish_again(&mut self) {
         while self.republish.is_pending() && self.state.unsent() < AGAIN && self.state.has_room() {
             let Some(message) = self.republish.next(now()) else { return };
-            self.state.committed(None, vec![message.into()]);
+            self.state.committed(None, None, vec![message.into()]);
         }
     }
 
     /// The connection is lost.
     pub fn disconnected(&mut self) {
+        self.head_of_line.clear();
         if std::mem::take(&mut self.connected) {
             self.tell_all(&Notice::Disconnected);
         }
@@ -244,8 +248,34 @@ impl Desk {
         Ok(())
     }
 
+    /// Asks the services to spool messages that keep the broker from sending the next ones; to be called every 50 ms or so. `false`:
+    /// not as long as nothing arrives.
+    pub fn look_at_head_of_line(&mut self) -> bool {
+        let (receipts, most) = self.state.unacknowledged_receipts();
+        if receipts.is_empty() {
+            self.head_of_line.clear();
+            return false;
+        }
+        if let Some(overdue) = self.head_of_line.look(receipts, most)
+            && self.router.mailboxes().nth(1).is_some()
+        {
+            self.router.mailboxes().for_each(|mailbox| mailbox.mark_overdue(overdue.below, overdue.share));
+        }
+        true
+    }
+
+    /// Says to services whether they have to wait before they publish more.
+    fn share_out_outbox(&mut self) {
+        for (service, congested) in self.state.congestion_changes() {
+            if let Some(mailbox) = self.router.mailbox(service) {
+                mailbox.set_congested(congested);
+            }
+        }
+    }
+
     /// Tells the router and the log what happened.
     pub fn report(&mut self) {
+        self.share_out_outbox();
         if !(self.connected && self.state.is_asking()) {
             self.confirmations.clear();
         }

@@ -61,12 +61,14 @@ pub struct Serving {
     wire: Wire,
     keepalive: Keepalive,
     timer: Pin<Box<Sleep>>,
+    /// When to look for messages that hold up others; `None`: nothing is unacknowledged.
+    look: Option<Pin<Box<Sleep>>>,
 }
 
 impl Serving {
     pub fn new(wire: Wire, keepalive: Keepalive) -> Self {
         let first = keepalive.deadline().unwrap_or_else(far);
-        Self { wire, keepalive, timer: Box::pin(sleep_until(first.into())) }
+        Self { wire, keepalive, timer: Box::pin(sleep_until(first.into())), look: None }
     }
 
     /// Serves until the connection ends.
@@ -87,6 +89,7 @@ impl Serving {
     fn turn(&mut self, context: &mut Context<'_>, desk: &mut Desk, orders: &mut Orders) -> Poll<Result<(), Fault>> {
         let now = now();
         orders.poll(context, desk);
+        self.look_at_head_of_line(context, desk, now);
         self.watch(context, desk, now)?;
         self.write(context, desk, now)?;
         if orders.may_go_on(desk) {
@@ -151,6 +154,21 @@ impl Serving {
         }
     }
 
+    fn look_at_head_of_line(&mut self, context: &mut Context<'_>, desk: &mut Desk, now: Instant) {
+        if self.look.is_none() && desk.state.unacknowledged() > 0 {
+            self.look = Some(Box::pin(sleep_until((now + LOOK).into())));
+        }
+        while let Some(timer) = &mut self.look
+            && timer.as_mut().poll(context).is_ready()
+        {
+            if desk.look_at_head_of_line() {
+                timer.as_mut().reset((now + LOOK).into());
+            } else {
+                self.look = None;
+            }
+        }
+    }
+
     /// The timer is set anew only when it has run out: deadlines move away with every packet.
     fn watch(&mut self, context: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Result<(), Fault> {
         while self.timer.as_mut().poll(context).is_ready() {
@@ -199,6 +217,8 @@ fn packet_came(packet: Incoming, desk: &mut Desk) -> Result<(), Fault> {
         .map_err(|violation| Fault { reason: Some(violation.reason), ended: Ended::Lost(violation.to_string()) })
 }
 
+/// How often to look for messages that hold up others: they are asked for when they are between one and two of these old.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 /// The finest distance of two looks at the clock.
 const TICK: std::time::Duration = std::time::Duration::from_millis(1);
 /// How long the last packet may take.

@@ -3,10 +3,12 @@
 //! directions; no I/O, no clock, no logging.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::config::{OutboxLimits, Protocol};
 use crate::message::{Message, Publication, Qos, Receipt};
+use crate::router::ServiceId;
 use crate::session::packet::{Ack, AckKind, ConnAck, Incoming, Outgoing, Publish, Reason, Server, SubscriptionIds};
 use crate::topic::Filter;
 
@@ -23,7 +25,7 @@ pub use requests::{Answer, Wanted};
 
 use ids::Ids;
 use inbox::Inbox;
-use outbox::Outbox;
+use outbox::{Outbox, Queued};
 use requests::Requests;
 
 /// A message to deliver.
@@ -176,13 +178,14 @@ impl State {
         self.inbox.finished(receipt, 0, &mut self.acks);
     }
 
-    /// A service has handled the message of `receipt`, if there was one, and publishes this.
-    pub fn committed(&mut self, receipt: Option<Receipt>, publishes: Vec<Publication>) {
+    /// `service` has handled the message of `receipt`, if there was one, and publishes this. `None`: the host itself does.
+    pub fn committed(&mut self, service: Option<ServiceId>, receipt: Option<Receipt>, publishes: Vec<Publication>) {
         let (online, mut awaited) = (self.server.is_some(), 0);
         for publication in publishes {
             let waits = publication.message.qos != Qos::AtMostOnce;
             awaited += usize::from(waits);
-            self.outbox.push(publication, receipt.filter(|_| waits), online, &mut self.news);
+            let queued = Queued { publication, receipt: receipt.filter(|_| waits), service };
+            self.outbox.push(queued, online, &mut self.news);
         }
         if let Some(receipt) = receipt {
             self.inbox.finished(receipt, awaited, &mut self.acks);
@@ -197,7 +200,7 @@ impl State {
     /// sent once on this connection.
     pub fn announce(&mut self, message: Message) {
         if !self.outbox.supersede(&message) {
-            self.committed(None, vec![message.into()]);
+            self.committed(None, None, vec![message.into()]);
         }
     }
 
@@ -251,7 +254,7 @@ impl State {
 
     /// Whether more may be published. If not, no commits are to be taken until it is true again.
     pub fn has_room(&self) -> bool {
-        self.outbox.has_room()
+        self.outbox.has_room(self.server.is_some())
     }
 
     /// From now on messages that arrive are left to the broker.
@@ -272,6 +275,16 @@ impl State {
     /// How many messages of the broker are not acknowledged on this connection.
     pub fn unacknowledged(&self) -> usize {
         self.inbox.len()
+    }
+
+    /// The receipts of those messages, in the order of arrival, and the most that there were at once on this connection.
+    pub fn unacknowledged_receipts(&self) -> (Range<u64>, usize) {
+        (self.inbox.receipts(), self.inbox.most())
+    }
+
+    /// The services that from now on have to wait before they publish more (`true`), or no longer.
+    pub fn congestion_changes(&mut self) -> Vec<(ServiceId, bool)> {
+        self.outbox.congestion_changes(self.server.is_some())
     }
 
     /// What happened since the last call.

@@ -11,8 +11,8 @@ use redb::{
 };
 use tracing::error;
 
-use super::letters::{self, ASIDE};
 use super::record::publication;
+use super::spool::{self, SPOOL};
 use super::{Contents, Left, Order, StoreError, versions};
 use crate::message::record;
 use crate::service::versions::{Book, Version};
@@ -108,16 +108,23 @@ impl File {
         first
     }
 
+    /// Reads something; what it is by default where there is no file.
+    pub(super) fn read<T: Default>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let Some(database) = &self.database else { return Ok(T::default()) };
+        work(database).map_err(|error| self.error(error.to_string()))
+    }
+
     /// What was kept about the versions of `service`.
     pub(super) fn book(&self, service: &str) -> Result<Option<Book>, StoreError> {
-        let Some(database) = &self.database else { return Ok(None) };
-        versions::book(database, service).map_err(|error| self.error(error.to_string()))
+        self.read(|database| versions::book(database, service))
     }
 
     /// What `version` of `service` left.
     pub(super) fn left(&self, service: &str, version: Version) -> Result<Left, StoreError> {
-        let Some(database) = &self.database else { return Ok(Left::default()) };
-        versions::left(database, service, version).map_err(|error| self.error(error.to_string()))
+        self.read(|database| versions::left(database, service, version))
     }
 
     fn create(&self) -> Result<Database, StoreError> {
@@ -137,7 +144,7 @@ impl File {
 impl Order {
     /// Whether it changes the file.
     fn writes(&self) -> bool {
-        matches!(self, Self::Commit { .. } | Self::Keep(_) | Self::Record(..))
+        matches!(self, Self::Commit { .. } | Self::Keep(_) | Self::Record(..) | Self::Spool(_))
     }
 }
 
@@ -169,10 +176,8 @@ fn read(path: &Path) -> Result<(Database, Contents), redb::Error> {
             }
         }
     }
-    if let Some(table) = present(transaction.open_table(ASIDE))? {
-        letters::each_aside(&table, |number, service, message| {
-            contents.aside.entry(service.to_owned()).or_default().push((number, message));
-        })?;
+    if let Some(table) = present(transaction.open_table(SPOOL))? {
+        contents.spools = spool::all(&table)?;
         contents.next = table.last()?.map_or(0, |(last, _)| last.value() + 1);
     }
     drop(transaction);
@@ -180,7 +185,7 @@ fn read(path: &Path) -> Result<(Database, Contents), redb::Error> {
 }
 
 /// The table, if it was made already.
-fn present<T>(opened: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
+pub(super) fn present<T>(opened: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
     match opened {
         Ok(table) => Ok(Some(table)),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
@@ -212,13 +217,19 @@ fn carry_out(transaction: &WriteTransaction, order: &Order) -> Result<(), redb::
         }
         Order::Keep(changes) => keep(transaction, changes),
         Order::Record(service, record) => versions::write(transaction, service, record),
+        Order::Spool(append) => append.write(transaction),
         // have a transaction of their own, or none
-        Order::Ask(..) | Order::Book(..) | Order::Left(..) | Order::Close(_) => Ok(()),
+        Order::Letters(..)
+        | Order::Spooled(..)
+        | Order::Portion { .. }
+        | Order::Book(..)
+        | Order::Left(..)
+        | Order::Close(_) => Ok(()),
     }
 }
 
 fn keep(transaction: &WriteTransaction, changes: &[Kept]) -> Result<(), redb::Error> {
-    let (mut table, mut aside) = (transaction.open_table(WAITING)?, transaction.open_table(ASIDE)?);
+    let (mut table, mut spool) = (transaction.open_table(WAITING)?, transaction.open_table(SPOOL)?);
     for change in changes {
         match change {
             Kept::Keep(number, message) => match record::head(message) {
@@ -226,8 +237,12 @@ fn keep(transaction: &WriteTransaction, changes: &[Kept]) -> Result<(), redb::Er
                 Err(error) => error!("the message on {} cannot be kept on disk: {error}", message.topic),
             },
             Kept::Forget(number) => drop(table.remove(*number)?),
-            Kept::Handled(number) => drop(aside.remove(*number)?),
+            Kept::Handled(number) => drop(spool.remove(*number)?),
         }
     }
     Ok(())
+}
+
+pub(super) fn unwritable(error: serde_json::Error) -> redb::Error {
+    redb::Error::Io(error.into())
 }

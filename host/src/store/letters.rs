@@ -1,17 +1,16 @@
-//! Machine: messages that the host keeps for services: set aside until they are handled, and dead letters. In: messages, why they
-//! were given up. Out: the numbers under which they are kept, and the messages again. Owns the two tables.
+//! Dead letters: messages that services have given up, with the reason. They are kept until there are too many, or until they are
+//! replayed, which puts them into the service's spool.
 
-use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::StoreError;
-use super::file::File;
+use super::file::{File, present, unwritable};
 use super::record::{letter, letter_head};
-use crate::message::{Message, record};
+use super::spool::{self, SPOOL, Segment};
+use crate::message::Message;
 
-/// Acknowledged messages that are not handled, by number: the service, all but the payload as JSON, and the payload.
-pub(super) const ASIDE: TableDefinition<'_, u64, (&str, &str, &[u8])> = TableDefinition::new("aside");
 /// Messages that were given up, by service and number: all but the payload as JSON, and the payload. The numbers of a service follow
 /// one another, since old ones go first or all at once.
 const DEAD: TableDefinition<'_, (&str, u64), (&str, &[u8])> = TableDefinition::new("dead");
@@ -31,107 +30,49 @@ pub struct Letter {
     pub at: u64,
 }
 
-/// Messages with the numbers under which they are kept.
-pub type Numbered = Vec<(u64, Message)>;
-
 /// Where an answer goes.
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// What the thread is asked about messages of one service.
+/// What the thread is asked about dead letters of one service.
 pub(super) enum Request {
-    /// Keep these until they are handled; the answer is the first of their numbers, which are consecutive.
-    SetAside { messages: Vec<Message>, answer: Answer<u64> },
-    /// What is kept until it is handled, by rising number.
-    Aside { answer: Answer<Numbered> },
     /// Keep a dead letter, and no more than `most`; the answer is how many old ones were thrown away for it.
     Bury { letter: Box<Letter>, most: usize, answer: Answer<usize> },
     /// The dead letters, the oldest first.
     Letters { answer: Answer<Vec<Letter>> },
-    /// Set the dead letters aside as messages to be handled.
-    Exhume { answer: Answer<Numbered> },
+    /// Put the dead letters into the spool; the answer is where they are.
+    Replay { answer: Answer<Option<Segment>> },
 }
 
 impl Request {
     /// Does it, in a transaction of its own. Who no longer waits for the answer does not want to know.
     pub(super) fn carry_out(self, service: &str, file: &mut File) {
         match self {
-            Self::SetAside { messages, answer } => {
-                let first = file.numbers(messages.len());
-                let kept = file.within(|transaction| set_aside(transaction, service, first, &messages));
-                drop(answer.send(kept.map(|()| first)));
-            }
-            Self::Aside { answer } => {
-                drop(answer.send(file.within(|transaction| aside(&transaction.open_table(ASIDE)?, service))));
-            }
             Self::Bury { letter, most, answer } => {
                 drop(answer.send(file.within(|transaction| bury(transaction, service, &letter, most))));
             }
             Self::Letters { answer } => {
-                let letters = file.within(|transaction| letters(&transaction.open_table(DEAD)?, service));
+                let letters = file.letters(service);
                 drop(answer.send(letters.map(|letters| letters.into_iter().map(|(_, letter)| letter).collect())));
             }
-            Self::Exhume { answer } => {
-                let dead = file.within(|transaction| letters(&transaction.open_table(DEAD)?, service));
-                drop(answer.send(dead.and_then(|dead| {
+            Self::Replay { answer } => {
+                let replayed = file.letters(service).and_then(|dead| {
                     let first = file.numbers(dead.len());
-                    file.within(|transaction| exhume(transaction, service, first, dead))
-                })));
+                    file.within(|transaction| replay(transaction, service, first, dead))
+                });
+                drop(answer.send(replayed));
             }
         }
     }
 }
 
-fn set_aside(
-    transaction: &WriteTransaction,
-    service: &str,
-    first: u64,
-    messages: &[Message],
-) -> Result<(), redb::Error> {
-    let mut table = transaction.open_table(ASIDE)?;
-    for (number, message) in (first..).zip(messages) {
-        put(&mut table, service, number, message)?;
+impl File {
+    /// The dead letters of `service` with their numbers, the oldest first.
+    fn letters(&self, service: &str) -> Result<Vec<(u64, Letter)>, StoreError> {
+        self.read(|database| match present(database.begin_read()?.open_table(DEAD))? {
+            Some(table) => letters(&table, service),
+            None => Ok(Vec::new()),
+        })
     }
-    Ok(())
-}
-
-fn put(
-    table: &mut Table<'_, u64, (&str, &str, &[u8])>,
-    service: &str,
-    number: u64,
-    message: &Message,
-) -> Result<(), redb::Error> {
-    let head = record::head(message).map_err(unwritable)?;
-    table.insert(number, (service, head.as_str(), &*message.payload))?;
-    Ok(())
-}
-
-fn aside(
-    table: &impl ReadableTable<u64, (&'static str, &'static str, &'static [u8])>,
-    service: &str,
-) -> Result<Numbered, redb::Error> {
-    let mut messages = Vec::new();
-    each_aside(table, |number, of, message| {
-        if of == service {
-            messages.push((number, message));
-        }
-    })?;
-    Ok(messages)
-}
-
-/// Goes through the messages that are kept until they are handled: their numbers and services.
-pub(super) fn each_aside(
-    table: &impl ReadableTable<u64, (&'static str, &'static str, &'static [u8])>,
-    mut each: impl FnMut(u64, &str, Message),
-) -> Result<(), redb::Error> {
-    for entry in table.iter()? {
-        let (number, value) = entry?;
-        let (number, (service, head, payload)) = (number.value(), value.value());
-        match record::message(head, payload) {
-            Some(message) => each(number, service, message),
-            None => error!(service, "a message that was set aside cannot be read: {head}"),
-        }
-    }
-    Ok(())
 }
 
 fn bury(transaction: &WriteTransaction, service: &str, letter: &Letter, most: usize) -> Result<usize, redb::Error> {
@@ -166,22 +107,23 @@ fn letters(
     Ok(letters)
 }
 
-fn exhume(
+fn replay(
     transaction: &WriteTransaction,
     service: &str,
     first: u64,
     dead: Vec<(u64, Letter)>,
-) -> Result<Numbered, redb::Error> {
-    let (mut graves, mut aside) = (transaction.open_table(DEAD)?, transaction.open_table(ASIDE)?);
-    let mut messages = Vec::new();
-    for (number, (grave, letter)) in (first..).zip(dead) {
-        graves.remove((service, grave))?;
-        put(&mut aside, service, number, &letter.message)?;
-        messages.push((number, letter.message));
+) -> Result<Option<Segment>, redb::Error> {
+    let mut letters = transaction.open_table(DEAD)?;
+    let mut table = transaction.open_table(SPOOL)?;
+    let mut segment: Option<Segment> = None;
+    for (number, (old, letter)) in (first..).zip(dead) {
+        letters.remove((service, old))?;
+        spool::put(&mut table, service, number, &letter.message)?;
+        let bytes = letter.message.weight();
+        match &mut segment {
+            Some(segment) => segment.push(number, bytes),
+            None => segment = Some(Segment::new(number, bytes)),
+        }
     }
-    Ok(messages)
-}
-
-fn unwritable(error: serde_json::Error) -> redb::Error {
-    redb::Error::Io(error.into())
+    Ok(segment)
 }

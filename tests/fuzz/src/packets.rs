@@ -92,7 +92,7 @@ fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
         }
         let publishes = publishes(script.next());
         let receipt = if script.next() & 1 == 0 { open.pop() } else { None };
-        state.committed(receipt, publishes);
+        state.committed(None, receipt, publishes);
         written(&codec, protocol, &mut state);
     }
     // each packet of the broker is at most one message, each commit at most three

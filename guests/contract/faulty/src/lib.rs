@@ -1,8 +1,11 @@
 //! Fails as told. In: on `work`, with how it shall fail as payload. Out: before failing it publishes `lost` (which must not
-//! arrive); for a payload that names no failure, `worked`. Owns nothing.
+//! arrive); for a payload that names no failure, `worked`. For `sleep <milliseconds> <answer>` it publishes the answer on `worked` when
+//! the time is over, with QoS 1. Owns nothing.
+
+use std::time::Duration;
 
 use contract_kit::ruin::{allocate, recurse, spin};
-use contract_kit::{Guest, Outcome, publish, subscribe, timers};
+use contract_kit::{Guest, Outcome, publish, publish_confirmed, subscribe, timers};
 
 struct Faulty;
 contract_kit::service!(Faulty);
@@ -14,6 +17,11 @@ impl Guest for Faulty {
 
     fn handle(_topic: String, payload: Vec<u8>) -> Outcome {
         let how = String::from_utf8_lossy(&payload);
+        if let Some((milliseconds, answer)) = how.strip_prefix("sleep ").and_then(|rest| rest.split_once(' ')) {
+            let milliseconds = milliseconds.parse().map_err(|_| format!("{how}: no number of milliseconds"))?;
+            std::thread::sleep(Duration::from_millis(milliseconds));
+            return publish_confirmed("worked", answer);
+        }
         match &*how {
             "tick" => return timers::after("fail", 0).map_err(|error| error.to_string()),
             "fail" | "trap" | "loop" | "allocate" | "recurse" => publish("lost", &*how)?,

@@ -32,11 +32,20 @@ pub fn publish(topic: &str, payload: impl AsRef<[u8]>) -> Outcome {
     messaging::publish(topic, payload.as_ref(), None).map(drop).map_err(|error| error.to_string())
 }
 
+/// Publishes below the service's base topic, with QoS 1.
+pub fn publish_confirmed(topic: &str, payload: impl AsRef<[u8]>) -> Outcome {
+    publish_with(topic, payload.as_ref(), false)
+}
+
 /// Publishes below the service's base topic, with QoS 1, for the broker to keep.
 pub fn publish_retained(topic: &str, payload: impl AsRef<[u8]>) -> Outcome {
+    publish_with(topic, payload.as_ref(), true)
+}
+
+fn publish_with(topic: &str, payload: &[u8], retain: bool) -> Outcome {
     let options =
-        PublishOptions { qos: Qos::AtLeastOnce, retain: true, global: false, only_if_changed: None, properties: None };
-    messaging::publish(topic, payload.as_ref(), Some(&options)).map(drop).map_err(|error| error.to_string())
+        PublishOptions { qos: Qos::AtLeastOnce, retain, global: false, only_if_changed: None, properties: None };
+    messaging::publish(topic, payload, Some(&options)).map(drop).map_err(|error| error.to_string())
 }
 
 /// Publishes `done` for what was accepted, and `refused` with the reason for what was not.

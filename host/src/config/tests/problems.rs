@@ -30,7 +30,7 @@ miqro.yml:3: broker.prot: is not known here; did you mean port? Accepted: ";
             "miqro.yml:4: broker.keepalive: \"soon\" is not a duration; write for example 500ms, 5s, 1h30m",
             "miqro.yml:8: services.echo.limits.call: \"5 parsecs\" is not a duration; write for example 500ms, 5s, 1h30m",
             "miqro.yml:9: services.echo.limits.memory: \"64\" is not a size; write for example 64KiB, 16MiB, 1000B",
-            "miqro.yml:10: services.echo.limits.when_full: is \"explode\"; accepted: drop-oldest, drop-newest, unacknowledged",
+            "miqro.yml:10: services.echo.limits.when_full: is \"explode\"; accepted: drop-oldest, drop-newest, hold, unacknowledged",
             "miqro.yml:11: services.echo.subscriptions[0]: filter \"service/echo/a/#/b\": '+' must stand alone in its level and '#' alone in the last level",
             "miqro.yml:11: services.echo.subscriptions[1].qos: is \"3\"; a whole number from 0 to 2 is wanted",
             "miqro.yml:11: services.echo.subscriptions[1].gobal: is not known here; did you mean global? Accepted: filter, global, qos",

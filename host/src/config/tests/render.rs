@@ -124,13 +124,14 @@ fn embedded() -> impl Strategy<Value = Broker> {
 prop_compose! {
     fn limits()(
         (memory, call, mailbox) in (65_536..10_000_000_000usize, millis(1..86_400_000), 1..1_000_000usize),
-        when_full in prop::sample::select(vec![WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Unacknowledged]),
+        when_full in prop::sample::select(vec![WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Hold]),
         (when_failing, restarts, window, dead_letters) in
             (prop::sample::select(vec![WhenFailing::InOrder, WhenFailing::OutOfOrder]), any::<u32>(), 1_u64..100_000, 0_usize..1_000_000),
         (attempts, a, b) in (1..=u32::MAX, millis(1..1_000_000), millis(1..1_000_000)),
         (publishes, payload) in (0..1_000_000usize, 1..268_435_455usize),
         (subscriptions, timers, state) in (2..1_000_000usize, 0..1_000_000usize, 0..1_000_000usize),
-        (table, instances, mailbox_bytes) in (0..1_000_000usize, 1..1_000usize, 1..10_000_000_000usize),
+        (table, instances, mailbox_bytes, spool) in
+            (0..1_000_000usize, 1..1_000usize, 1..10_000_000_000usize, 1..10_000_000_000usize),
         (publish_bytes, changes, log_lines) in (0..10_000_000_000usize, 0..1_000_000usize, 0..1_000_000usize),
         (publish_rate, log_rate, change_rate) in (1..1_000_000_000u64, 1..1_000_000_000u64, 1..1_000_000_000u64),
         (payload_rate, state_rate, state_keys) in (1..1_000_000_000_000u64, 1..1_000_000_000_000u64, 0..1_000_000usize),
@@ -139,7 +140,7 @@ prop_compose! {
         let restart_window = Duration::from_secs(window);
         Limits {
             memory, call, mailbox, when_full, attempts, when_failing, restarts, restart_window, dead_letters, backoff_min, backoff_max,
-            publishes, payload, subscriptions, timers, state, table, instances, mailbox_bytes, publish_bytes, changes, log_lines,
+            publishes, payload, subscriptions, timers, state, table, instances, mailbox_bytes, spool, publish_bytes, changes, log_lines,
             publish_rate, log_rate, change_rate, payload_rate, state_rate, state_keys,
         }
     }

@@ -1,8 +1,4 @@
-//! Actor: messages that cannot be handled now. In: messages whose handling failed, and those that come while the guest is down. Out:
-//! the same, acknowledged and kept on disk, so that they hold up nobody's acknowledgements; dead letters. Owns nothing.
-//!
-//! Acknowledgements leave in the order of arrival (MQTT 5, section 4.6): one message that waits unacknowledged would hold up those of
-//! all services, and at the receive maximum all messages.
+//! Messages that the service cannot handle now: those of its spool, those for which there is no more room, and those that are given up.
 
 use std::time::Instant;
 
@@ -10,74 +6,73 @@ use tracing::{error, warn};
 
 use super::swapping::now;
 use super::work::Work;
-use super::{Flow, Task};
-use crate::config::WhenFull;
+use super::{AT_ONCE, Flow, Task};
 use crate::effects::Effects;
 use crate::guest::Component;
 use crate::mailbox::{Delivery, Unreadable};
-use crate::message::{Publication, Receipt};
+use crate::message::Publication;
 use crate::service::dead_letter::{Verdict, dead_letter};
-use crate::service::lifecycle::Status;
 use crate::store::Letter;
+use crate::trouble::Trouble;
 
 /// Messages of a failed service that become dead letters at once.
 const BATCH: usize = 64;
 
 impl Task {
-    /// Handles one message of the backlog, and one other thing, so that timers do not starve.
+    /// Handles messages of the spool, and one other thing, so that timers do not starve. A service that has published as much as it may
+    /// waits here.
     pub(super) async fn catch_up(&mut self) -> Flow {
+        self.drop_surplus().await;
         if let Ok(command) = self.commands.try_recv() {
             return self.obey(Some(command)).await;
         }
-        if let Some(tried) = self.backlog.take(Instant::now()) {
-            self.message(tried).await?;
+        if self.queue.mailbox.is_congested() {
+            return self.wait_for_outbox().await;
         }
-        match self.mailbox.try_next_but_messages() {
+        if !self.queue.backlog.is_spooling() {
+            // what is being written comes before what is in the mailbox
+            self.queue.finish_writing().await;
+        }
+        for _ in 0..AT_ONCE {
+            let Some(tried) = self.queue.next_of_backlog().await else { break };
+            self.message(tried).await?;
+            if !self.caller.is_fast() || self.instance.is_none() || !self.commands.is_empty() {
+                break;
+            }
+        }
+        match self.queue.mailbox.try_next_but_messages() {
             Some(next) if self.instance.is_some() => self.handle(next).await,
             _ => Flow::Continue(()),
         }
     }
 
-    /// How many messages may be set aside while the service waits. Where a full mailbox drops, nothing is held up.
-    pub(super) fn room_aside(&self) -> usize {
-        let limits = &self.config.limits;
-        if limits.when_full != WhenFull::Unacknowledged {
-            return 0;
-        }
-        match self.aside_is_full() {
-            false => limits.mailbox - self.backlog.len(),
-            true if self.has_failed() => BATCH,
-            true => 0,
+    async fn wait_for_outbox(&mut self) -> Flow {
+        self.exceeded(Trouble::Outbox, 1, Instant::now());
+        tokio::select! {
+            command = self.commands.recv() => self.obey(command).await,
+            () = self.queue.publishing_allowed() => Flow::Continue(()),
         }
     }
 
-    fn aside_is_full(&self) -> bool {
-        let limits = &self.config.limits;
-        self.backlog.len() >= limits.mailbox || self.backlog.bytes() >= limits.mailbox_bytes
-    }
-
-    fn has_failed(&self) -> bool {
-        *self.status.borrow() == Status::Failed
-    }
-
-    /// Takes messages that came while the service waits: how many more there is room for.
-    pub(super) async fn take_aside(&mut self, came: Vec<Delivery>) -> usize {
-        if self.aside_is_full() && self.has_failed() {
-            error!(
-                service = self.setting.name.as_str(),
-                "{} messages become dead letters: the service has failed, and as many wait as limits.mailbox and \
-                 limits.mailbox_bytes allow",
-                came.len()
-            );
-            for delivery in came {
-                let reason = "the service has failed, and as many messages wait as limits.mailbox and limits.mailbox_bytes allow";
-                self.bury(&Work::Message(delivery), 0, reason).await;
-            }
-            return self.room_aside();
+    /// Makes the messages dead letters for which there is no more room: the oldest ones where the policy drops those, the next ones
+    /// where the service has failed.
+    pub(super) async fn drop_surplus(&mut self) {
+        while self.queue.exceeds_limits() {
+            let Some(tried) = self.queue.next_of_backlog().await else { return };
+            let reason = "as many messages wait as limits.mailbox, limits.mailbox_bytes and limits.spool allow";
+            warn!(service = self.setting.name.as_str(), "the oldest message becomes a dead letter: {reason}");
+            self.bury(&Work::Message(tried.delivery), tried.attempts, reason).await;
         }
-        let (kept, on_disk) = self.set_aside(came).await;
-        self.backlog.extend(kept);
-        if on_disk { self.room_aside() } else { 0 }
+        let came = if self.queue.room() == 0 { self.queue.mailbox.take_with_receipt(BATCH) } else { Vec::new() };
+        if came.is_empty() {
+            return;
+        }
+        let reason =
+            "the service has failed, and as many messages wait as limits.mailbox and limits.mailbox_bytes allow";
+        error!(service = self.setting.name.as_str(), "{} messages become dead letters: {reason}", came.len());
+        for delivery in came {
+            self.bury(&Work::Message(delivery), 0, reason).await;
+        }
     }
 
     /// Acknowledges a message of which nothing is left here: unacknowledged it would hold up all that came later.
@@ -89,40 +84,12 @@ impl Task {
         self.settle(receipt).await;
     }
 
-    /// Acknowledges the message in hand and keeps it on disk: it has to wait.
-    pub(super) async fn set_hand_aside(&mut self) {
-        let Some(work) = self.hand.take() else { return };
-        self.hand = match work {
-            Work::Message(delivery) if matches!(delivery.receipt, Some(Receipt::Arrived(_))) => {
-                self.set_aside(vec![delivery]).await.0.pop().map(Work::Message)
-            }
-            other => Some(other),
-        };
-    }
-
-    /// Keeps messages on disk in place of at the broker. When that does not work they stay unacknowledged.
-    pub(super) async fn set_aside(&mut self, mut deliveries: Vec<Delivery>) -> (Vec<Delivery>, bool) {
-        let messages = deliveries.iter().map(|delivery| delivery.message.clone()).collect();
-        match self.store.set_aside(&self.setting.name, messages).await {
-            Ok(first) => {
-                for (number, delivery) in (first..).zip(&mut deliveries) {
-                    let arrived = delivery.receipt.replace(Receipt::Kept(number));
-                    delivery.message = delivery.message.detached();
-                    self.settle(arrived).await;
-                }
-                (deliveries, true)
-            }
-            Err(error) => {
-                let service = self.setting.name.as_str();
-                warn!(service, "{} messages wait unacknowledged and hold up others: {error}", deliveries.len());
-                (deliveries, false)
-            }
+    /// Gives up the work in hand: a message becomes a dead letter.
+    pub(super) async fn give_up_current(&mut self, attempts: u32, reason: &str) {
+        if self.queue.is_writing_current() {
+            Box::pin(self.queue.finish_writing()).await;
         }
-    }
-
-    /// Gives up what is in hand: a message becomes a dead letter.
-    pub(super) async fn give_up_hand(&mut self, attempts: u32, reason: &str) {
-        if let Some(work) = self.hand.take() {
+        if let Some(work) = self.queue.current.take() {
             self.bury(&work, attempts, reason).await;
         }
     }

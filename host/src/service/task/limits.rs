@@ -76,7 +76,7 @@ impl Task {
     /// Counts what was exceeded and dropped, and says what is due to be said.
     pub(super) fn tell(&mut self) {
         self.look_at_meter();
-        let counters = self.mailbox.counters();
+        let counters = self.queue.mailbox.counters();
         let all = counters.dropped_oldest + counters.dropped_newest;
         let bytes = counters.dropped_for_bytes;
         let dropped = Dropped { messages: all - bytes, bytes };
@@ -99,7 +99,7 @@ impl Task {
         }
     }
 
-    fn exceeded(&mut self, limit: Trouble, count: u64, now: Instant) {
+    pub(super) fn exceeded(&mut self, limit: Trouble, count: u64, now: Instant) {
         if count == 0 {
             return;
         }

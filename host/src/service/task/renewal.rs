@@ -24,6 +24,7 @@ impl Task {
         self.lifecycle = Lifecycle::new(&config.limits);
         self.sender.set_limits(mailbox::Limits::from(&config.limits));
         self.caller.set_limit(config.limits.call);
+        self.queue.set_config(config.clone());
         (self.config, self.setting) = (config, setting);
     }
 
@@ -34,6 +35,7 @@ impl Task {
         let outcome = self.take_over(&config, setting).await;
         if outcome.is_err() {
             (self.config, self.setting) = former;
+            self.queue.set_config(self.config.clone());
             if let Some(instance) = &mut self.instance {
                 instance.set_setting(self.setting.clone());
             }
@@ -54,6 +56,7 @@ impl Task {
         let added = config.subscriptions.iter().cloned().map(SubscriptionChange::Subscribe);
         let operators: Vec<_> = changes.chain(added).collect();
         (self.config, self.setting) = (config.clone(), setting);
+        self.queue.set_config(config.clone());
         // what the guest asked for goes through the rules; what the operator wrote is one of them
         let commit = Commit { subscriptions: operators, ..Commit::new(self.id) };
         self.session.send(session::Command::Commit(commit)).await;

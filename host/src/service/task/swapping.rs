@@ -32,7 +32,7 @@ impl Task {
                 self.tell_confirmed(move || drop(answer.send(outcome)));
             }
             Command::Note(version, what, note) => self.write_book(|book, at| book.note(version, what, note, at)).await,
-            Command::Replay(deliveries) => self.backlog.extend(deliveries),
+            Command::Replay(segment) => self.queue.backlog.push_segment(segment),
             Command::Forgive => self.write_book(|book, _| book.forgive()).await,
             Command::Offer(_) | Command::Report | Command::Stop(_) | Command::Leave(_) => {}
         }
@@ -229,7 +229,7 @@ impl Task {
     /// The work ended well: a message counts for the probation.
     pub(super) async fn handled(&mut self) {
         let Some(trial) = &mut self.versions.trial else { return };
-        if matches!(self.hand, Some(Work::Message(_))) && trial.probation.handled() {
+        if matches!(self.queue.current, Some(Work::Message(_))) && trial.probation.handled() {
             self.pass_probation().await;
         }
     }

@@ -23,11 +23,11 @@ impl Task {
         if work.export().is_some_and(|export| !self.exports(export)) {
             return Flow::Continue(());
         }
-        self.hand = Some(work);
+        self.queue.current = Some(work);
         self.tells = false;
         let flow = self.try_hand(tried).await;
         if flow.is_continue() {
-            self.hand = None;
+            self.queue.current = None;
         }
         flow
     }
@@ -40,7 +40,7 @@ impl Task {
                 Ok(spent) => {
                     self.lifecycle.succeeded();
                     self.handled().await;
-                    let work = self.hand.take();
+                    let work = self.queue.current.take();
                     return self.keep_pace(work, spent, requested).await;
                 }
                 // boxed, as all that is seldom: there may be thousands of services, and each has room for what is not
@@ -73,7 +73,7 @@ impl Task {
             } else {
                 debug!(service, attempt, fault = name, "{what} failed and is given up: {fault}");
             }
-            self.give_up_hand(attempt, &fault.to_string()).await;
+            self.give_up_current(attempt, &fault.to_string()).await;
             self.revive(verdict.wait).await?;
             return Flow::Continue(false);
         }
@@ -81,7 +81,7 @@ impl Task {
             let wait = verdict.wait;
             warn!(service, attempt, fault = name, "{what} failed and is tried again in {wait:?}: {fault}");
         }
-        self.set_hand_aside().await;
+        Box::pin(self.queue.spool_current()).await;
         if self.put_later(attempt, verdict.wait) {
             self.revive(verdict.wait).await?;
             return Flow::Continue(false);
@@ -93,10 +93,10 @@ impl Task {
 
     /// One attempt at what is in hand: what it came to, or what it was and how it failed.
     async fn attempt(&mut self, attempt: u32) -> Result<Spent, (String, Fault)> {
-        let Some(work) = &self.hand else { return Ok(Spent::default()) };
-        let (call, receipt) = (work.call(attempt), work.receipt());
-        let outcome = self.perform(call, receipt).await;
-        let Some(work) = &self.hand else { return Ok(Spent::default()) };
+        let Some(work) = &self.queue.current else { return Ok(Spent::default()) };
+        let call = work.call(attempt);
+        let outcome = self.perform(call, true).await;
+        let Some(work) = &self.queue.current else { return Ok(Spent::default()) };
         let failure = outcome.as_ref().err().map(Fault::to_string);
         self.statistics.ended(work.purpose(), self.caller.took(), failure);
         outcome.map_err(|fault| (work.describe(), fault))
@@ -105,16 +105,16 @@ impl Task {
     /// Puts the message in hand away until its next attempt, where those behind it may go on meanwhile.
     fn put_later(&mut self, attempts: u32, wait: Duration) -> bool {
         let limits = &self.config.limits;
-        if limits.when_failing == WhenFailing::InOrder || self.backlog.len() >= limits.mailbox {
+        if limits.when_failing == WhenFailing::InOrder || self.queue.backlog.len() >= limits.mailbox {
             return false;
         }
-        match self.hand.take() {
+        match self.queue.current.take() {
             Some(Work::Message(delivery)) => {
-                self.backlog.later(Tried { delivery, attempts }, Instant::now() + wait);
+                self.queue.backlog.later(Tried { delivery, attempts }, Instant::now() + wait);
                 true
             }
             other => {
-                self.hand = other;
+                self.queue.current = other;
                 false
             }
         }
@@ -183,18 +183,17 @@ impl Task {
         Flow::Continue(())
     }
 
-    /// Waits (`None`: for a command only), but obeys at once; a command cuts the wait short. What comes meanwhile is set aside.
+    /// Waits (`None`: for a command only), but obeys at once; a command cuts the wait short. What comes meanwhile is spooled.
     pub(super) async fn pause(&mut self, wait: Option<Duration>) -> Flow {
-        let room = self.room_aside();
-        self.wait(wait, room).await
+        self.wait(wait, true).await
     }
 
-    /// As `pause`, but what comes meanwhile stays where it is: the service is slow, and has not failed.
+    /// As `pause`, but what comes meanwhile is spooled only when it holds up others: the service is slow, and has not failed.
     pub(super) async fn slow_down(&mut self, wait: Duration) -> Flow {
-        self.wait(Some(wait), 0).await
+        self.wait(Some(wait), false).await
     }
 
-    async fn wait(&mut self, wait: Option<Duration>, mut room: usize) -> Flow {
+    async fn wait(&mut self, wait: Option<Duration>, fails: bool) -> Flow {
         let end = wait.map(|wait| Instant::now() + wait);
         loop {
             tokio::select! {
@@ -206,7 +205,7 @@ impl Task {
                     }
                 }
                 () = sleep_until(end) => return Flow::Continue(()),
-                came = self.mailbox.with_receipt(room), if room > 0 => room = self.take_aside(came).await,
+                () = self.queue.progress(fails) => self.drop_surplus().await,
             }
         }
     }
@@ -216,9 +215,9 @@ impl Task {
     pub(super) async fn recover(&mut self, bug: Bug) -> Flow {
         self.instance = None;
         self.set_status(Status::Waiting).await;
-        if let Some(work) = &self.hand {
+        if let Some(work) = &self.queue.current {
             error!(service = self.setting.name.as_str(), "{} is given up: {bug}", work.describe());
-            self.give_up_hand(1, &Fault::Bug(bug.to_string()).to_string()).await;
+            self.give_up_current(1, &Fault::Bug(bug.to_string()).to_string()).await;
         }
         let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
         self.revive(wait).await

@@ -6,6 +6,7 @@
 //! are set aside; a message that the broker then delivers again finds its entry there and is not handled twice.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 
 use super::ids::IdSet;
 use crate::message::{Qos, Receipt};
@@ -44,6 +45,8 @@ pub struct Inbox {
     first: u64,
     /// In the order of arrival on this connection.
     works: VecDeque<Work>,
+    /// The most that `works` had on this connection.
+    most: usize,
     /// Of earlier connections, by rising receipt.
     aside: Vec<(u64, Aside)>,
     /// Identifiers in `works` and of those waiting in `aside`.
@@ -76,6 +79,7 @@ impl Inbox {
 
     fn append(&mut self, work: Work) -> Receipt {
         self.works.push_back(work);
+        self.most = self.most.max(self.works.len());
         Receipt::Arrived(self.first + self.works.len() as u64 - 1)
     }
 
@@ -183,6 +187,7 @@ impl Inbox {
     /// The connection is lost: nothing can be acknowledged until it is delivered again.
     pub fn disconnected(&mut self) {
         let first = self.first;
+        self.most = 0;
         self.first += self.works.len() as u64;
         let works = self.works.drain(..).enumerate();
         self.aside.extend(works.map(|(place, work)| (first + place as u64, Aside::Waiting(work))));
@@ -203,6 +208,16 @@ impl Inbox {
             self.known.insert(work.id);
         }
         unfinished
+    }
+
+    /// The receipts of the messages of this connection that are not acknowledged, in the order of arrival.
+    pub fn receipts(&self) -> Range<u64> {
+        self.first..self.first + self.works.len() as u64
+    }
+
+    /// The most that were unacknowledged at once on this connection: the broker sends at least so many.
+    pub const fn most(&self) -> usize {
+        self.most
     }
 
     /// How many messages of this connection are not acknowledged.

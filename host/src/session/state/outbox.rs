@@ -10,15 +10,19 @@ use super::event::{Event, News};
 use super::ids::Ids;
 use crate::config::{OutboxLimits, Protocol};
 use crate::message::{Message, Outcome, Publication, Qos, Receipt, Terms};
+use crate::router::ServiceId;
 use crate::session::packet::{Ack, AckKind, Outgoing, Reason, Server, publish_size};
 
 mod flight;
 mod memory;
+mod shares;
 mod waiting;
 
 use flight::{Flight, Stage};
 use memory::Memory;
-use waiting::{Queued, Waiting};
+use shares::{Charge, Shares};
+pub use waiting::Queued;
+use waiting::Waiting;
 
 /// More would let identifiers come round to those in use.
 const MAX_WINDOW: usize = 32_768;
@@ -34,8 +38,8 @@ pub struct Outbox {
     flights: VecDeque<Flight>,
     /// How many of `flights`, from the front, were sent on this connection.
     sent: usize,
-    /// In `flights`.
-    bytes: usize,
+    /// Of `queue` and `flights` together.
+    shares: Shares,
     /// The QoS 0 message that is being encoded.
     current: Option<Message>,
     memory: Memory,
@@ -60,8 +64,16 @@ enum Step {
 impl Outbox {
     /// An empty outbox.
     pub fn new(protocol: Protocol, limits: OutboxLimits) -> Self {
-        let (queue, flights, memory) = (Waiting::default(), VecDeque::new(), Memory::default());
-        Self { protocol, limits, queue, flights, sent: 0, bytes: 0, current: None, memory }
+        Self {
+            protocol,
+            limits,
+            queue: Waiting::default(),
+            flights: VecDeque::new(),
+            sent: 0,
+            shares: Shares::default(),
+            current: None,
+            memory: Memory::default(),
+        }
     }
 
     /// From the next connection on these hold; what waits stays, even if it is more than the new limits.
@@ -70,9 +82,13 @@ impl Outbox {
     }
 
     /// Whether another message fits. Messages are taken nonetheless: who brings them has to ask first.
-    pub fn has_room(&self) -> bool {
-        self.queue.len() + self.flights.len() < self.limits.messages
-            && self.queue.bytes() + self.bytes < self.limits.bytes
+    pub fn has_room(&self, online: bool) -> bool {
+        self.shares.has_room(self.limits, online)
+    }
+
+    /// The services that from now on have to wait before they publish more (`true`), or no longer.
+    pub fn congestion_changes(&mut self, online: bool) -> Vec<(ServiceId, bool)> {
+        if self.shares.is_crowded(self.limits) { self.shares.changes(self.limits, online) } else { Vec::new() }
     }
 
     /// Whether there is nothing that the broker has not taken.
@@ -86,20 +102,23 @@ impl Outbox {
     }
 
     /// Appends a message. Without a connection, the rules for that time and the limits decide what is dropped.
-    pub fn push(&mut self, publication: Publication, receipt: Option<Receipt>, online: bool, news: &mut News) {
-        let queued = Queued { publication, receipt };
+    pub fn push(&mut self, queued: Queued, online: bool, news: &mut News) {
+        self.shares.add(queued.service, queued.charge());
         if online {
-            self.queue.push_back(queued);
-        } else {
-            let room = self.has_room();
-            self.queue.push_offline(queued, room, news);
+            return self.queue.push_back(queued);
+        }
+        self.queue.push_offline(queued, &mut self.shares, news);
+        while let Some(service) = self.shares.dropping(self.limits) {
+            if !self.queue.drop_qos_0(service, &mut self.shares, news) {
+                break;
+            }
         }
     }
 
     /// Takes out what waits to be sent and what `message` replaces. True: `message` itself is to be sent again on this connection
     /// anyway, as the last one of its topic.
     pub fn supersede(&mut self, message: &Message) -> bool {
-        self.queue.supersede(message);
+        self.queue.supersede(message, &mut self.shares);
         let unsent = self.flights.iter().skip(self.sent).filter_map(|flight| flight.message.as_ref());
         unsent.filter(|sent| sent.topic == message.topic).next_back() == Some(message)
     }
@@ -112,7 +131,9 @@ impl Outbox {
     /// Appends a message that an earlier run kept on disk under `number`.
     pub fn restore(&mut self, number: u64, publication: Publication) {
         self.queue.kept_up_to(number);
-        self.queue.push_back(Queued { publication, receipt: None });
+        let queued = Queued { publication, receipt: None, service: None };
+        self.shares.add(None, queued.charge());
+        self.queue.push_back(queued);
     }
 
     /// The next packet, if the broker's window allows one.
@@ -146,22 +167,25 @@ impl Outbox {
             }
         }
         while self.sent == self.flights.len() && self.may_send(window) {
-            let Queued { mut publication, receipt } = self.queue.pop()?;
+            let Queued { mut publication, receipt, service } = self.queue.pop()?;
+            // the broker may have it lowered
+            let charge = Charge::of(&publication.message);
             if !self.wanted(&mut publication, server, news) {
+                self.shares.remove(service, charge);
                 news.gone.extend(receipt);
                 continue;
             }
             if publication.message.qos == Qos::AtMostOnce {
+                self.shares.remove(service, charge);
                 news.gone.extend(receipt);
                 return Some(self.hand_over(publication, news));
             }
             let Some(id) = ids.take() else {
-                self.queue.push_front(Queued { publication, receipt });
+                self.queue.push_front(Queued { publication, receipt, service });
                 return None;
             };
             self.memory.note(&publication.message, publication.terms.as_deref(), self.limits.bytes);
-            self.bytes += publication.message.weight();
-            self.flights.push_back(Flight::new(id, publication, receipt));
+            self.flights.push_back(Flight::new(id, Queued { publication, receipt, service }));
             self.sent += 1;
             return Some(Step::Flight(self.sent - 1));
         }
@@ -265,7 +289,7 @@ impl Outbox {
         let flight = &mut self.flights[place];
         flight.stage = Stage::Done;
         if let Some(message) = flight.message.take() {
-            self.bytes -= message.weight();
+            self.shares.remove(flight.service, Charge::of(&message));
         }
         while self.flights.front().is_some_and(Flight::is_done) {
             if let Some(done) = self.flights.pop_front() {
@@ -291,9 +315,8 @@ impl Outbox {
         while let Some(flight) = self.flights.pop_back() {
             ids.free(flight.id);
             if let Some(message) = flight.message {
-                self.bytes -= message.weight();
                 let publication = Publication { message, terms: flight.terms };
-                self.queue.push_front(Queued { publication, receipt: flight.receipt });
+                self.queue.push_front(Queued { publication, receipt: flight.receipt, service: flight.service });
                 count += 1;
             }
         }

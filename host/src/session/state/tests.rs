@@ -112,6 +112,7 @@ fn what_goes_wrong_is_told() {
     let message = |payload: &str| Message::new(topic.clone(), payload.to_owned(), Qos::AtLeastOnce, false);
     state.committed(
         None,
+        None,
         [message(&"x".repeat(100)), message("refused"), message("lost")].map(Publication::from).into(),
     );
     let Some(Outgoing::Publish { id, .. }) = state.next_packet() else { panic!("not PUBLISH") };
@@ -123,7 +124,7 @@ fn what_goes_wrong_is_told() {
     assert!(state.received(Incoming::Publish(arrived)).unwrap().is_some());
     state.disconnected();
     for _ in 0..150 {
-        state.committed(None, vec![Message::new(topic.clone(), "0", Qos::AtMostOnce, false).into()]);
+        state.committed(None, None, vec![Message::new(topic.clone(), "0", Qos::AtMostOnce, false).into()]);
     }
     state.connected(&ConnAck { session_present: false, reason: Reason::SUCCESS, text: None, server }, Vec::new());
     let expected = [
@@ -144,7 +145,7 @@ fn a_service_that_drops_a_message_does_not_hold_its_acknowledgement_back() {
     let arrival = state.received(Incoming::Publish(publish)).unwrap().unwrap();
     let receipt = arrival.receipt.unwrap();
     state.routed(receipt, 2);
-    state.committed(Some(receipt), Vec::new());
+    state.committed(None, Some(receipt), Vec::new());
     assert_eq!(state.next_packet(), None);
     state.settled(receipt);
     assert_eq!(state.next_packet(), Some(Outgoing::Ack(Ack::success(AckKind::PubAck, 7))));

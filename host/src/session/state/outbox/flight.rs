@@ -1,6 +1,8 @@
 //! Pure: one message that was sent with QoS 1 or 2 and is not fully acknowledged. In, out: the outbox. Owns the message.
 
+use super::waiting::Queued;
 use crate::message::{Message, Publication, Qos, Receipt, Terms};
+use crate::router::ServiceId;
 
 /// How far the broker has acknowledged it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,15 +24,17 @@ pub struct Flight {
     pub dup: bool,
     /// The incoming message that waits for the broker to take this one.
     pub receipt: Option<Receipt>,
+    /// The service that published it; `None`: the host itself.
+    pub service: Option<ServiceId>,
     /// `None` when it is done.
     pub message: Option<Message>,
     pub terms: Option<Box<Terms>>,
 }
 
 impl Flight {
-    pub fn new(id: u16, publication: Publication, receipt: Option<Receipt>) -> Self {
-        let Publication { message, terms } = publication;
-        Self { id, stage: Stage::Sent, dup: false, receipt, message: Some(message), terms }
+    pub fn new(id: u16, queued: Queued) -> Self {
+        let Queued { publication: Publication { message, terms }, receipt, service } = queued;
+        Self { id, stage: Stage::Sent, dup: false, receipt, service, message: Some(message), terms }
     }
 
     pub fn is_done(&self) -> bool {

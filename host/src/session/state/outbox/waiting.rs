@@ -6,20 +6,30 @@ use std::sync::Arc;
 
 use crate::message::{Message, Outcome, Publication, Qos, Receipt};
 use crate::offline::{OfflinePolicy, OfflineRule, Overflow};
+use crate::router::ServiceId;
 use crate::session::state::event::{Kept, News};
 
-/// A message and the incoming message whose handling published it.
+use super::shares::{Charge, Shares};
+
+/// A message, the incoming message whose handling published it, and the service that did; `None`: the host itself.
 #[derive(Debug)]
 pub struct Queued {
     pub publication: Publication,
     pub receipt: Option<Receipt>,
+    pub service: Option<ServiceId>,
+}
+
+impl Queued {
+    /// What it takes of the outbox.
+    pub fn charge(&self) -> Charge {
+        Charge::of(&self.publication.message)
+    }
 }
 
 /// The queue.
 #[derive(Debug, Default)]
 pub struct Waiting {
     queue: VecDeque<Queued>,
-    bytes: usize,
     /// Messages dropped since the connection was lost.
     dropped: u64,
     /// The number of the last message that was kept on disk.
@@ -35,41 +45,33 @@ impl Waiting {
         self.queue.is_empty()
     }
 
-    /// What all messages weigh together.
-    pub const fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     pub fn first(&self) -> Option<&Message> {
         self.queue.front().map(|queued| &queued.publication.message)
     }
 
     pub fn push_back(&mut self, queued: Queued) {
-        self.bytes += queued.publication.message.weight();
         self.queue.push_back(queued);
     }
 
     pub fn push_front(&mut self, queued: Queued) {
-        self.bytes += queued.publication.message.weight();
         self.queue.push_front(queued);
     }
 
     /// Takes out the retained messages of the topic for which nobody waits: `message` takes their place.
-    pub fn supersede(&mut self, message: &Message) {
-        let bytes = &mut self.bytes;
+    pub fn supersede(&mut self, message: &Message, shares: &mut Shares) {
         self.queue.retain(|queued| {
             let Publication { message: older, terms } = &queued.publication;
             let awaited = terms.is_some() || queued.receipt.is_some();
             let stays = awaited || !older.retain || older.topic != message.topic;
-            *bytes -= if stays { 0 } else { older.weight() };
+            if !stays {
+                shares.remove(queued.service, queued.charge());
+            }
             stays
         });
     }
 
     pub fn pop(&mut self) -> Option<Queued> {
-        let queued = self.queue.pop_front()?;
-        self.bytes -= queued.publication.message.weight();
-        Some(queued)
+        self.queue.pop_front()
     }
 
     /// How many messages were dropped since the last call.
@@ -82,34 +84,37 @@ impl Waiting {
         self.kept = self.kept.max(last);
     }
 
-    /// Appends a message while there is no connection. `room`: whether it fits the outbox; if not, the oldest message of QoS 0 is
-    /// dropped for it, which may be itself.
-    pub fn push_offline(&mut self, mut queued: Queued, room: bool, news: &mut News) {
+    /// Appends a message while there is no connection, unless its rule says otherwise. `shares` has it already.
+    pub fn push_offline(&mut self, mut queued: Queued, shares: &mut Shares, news: &mut News) {
         let rule = queued.publication.terms.as_ref().and_then(|terms| terms.offline.clone());
         if let Some(rule) = rule {
-            if !self.make_place(&queued.publication.message, &rule, news) {
-                return self.gone(queued, "there is no connection, and the rule of offline drops it", news);
+            if !self.make_place(&queued.publication.message, &rule, shares, news) {
+                return self.gone(queued, "there is no connection, and the rule of offline drops it", shares, news);
             }
             if rule.persist {
                 self.keep(&mut queued.publication, news);
             }
         }
         self.push_back(queued);
-        let place = self.queue.iter().position(|queued| queued.publication.message.qos == Qos::AtMostOnce);
-        if let Some(place) = place.filter(|_| !room) {
-            self.drop_at(place, "there is no connection, and the outbox is full", news);
-        }
+    }
+
+    /// Drops the oldest message of QoS 0 of `service`: the outbox is full, and there is no connection.
+    pub fn drop_qos_0(&mut self, service: Option<ServiceId>, shares: &mut Shares, news: &mut News) -> bool {
+        let is_one = |queued: &Queued| queued.service == service && queued.publication.message.qos == Qos::AtMostOnce;
+        let Some(place) = self.queue.iter().position(is_one) else { return false };
+        self.drop_at(place, "there is no connection, and the outbox is full", shares, news);
+        true
     }
 
     /// Whether the rule lets the message wait; drops what it takes the place of.
-    fn make_place(&mut self, message: &Message, rule: &Arc<OfflineRule>, news: &mut News) -> bool {
+    fn make_place(&mut self, message: &Message, rule: &Arc<OfflineRule>, shares: &mut Shares, news: &mut News) -> bool {
         const REPLACED: &str = "there is no connection, and a newer message took its place";
         match rule.policy {
             OfflinePolicy::Drop => false,
             OfflinePolicy::KeepLast => {
                 let same = |queued: &Queued| of_rule(queued, rule) && queued.publication.message.topic == message.topic;
                 while let Some(place) = self.queue.iter().position(same) {
-                    self.drop_at(place, REPLACED, news);
+                    self.drop_at(place, REPLACED, shares, news);
                 }
                 true
             }
@@ -121,7 +126,7 @@ impl Waiting {
                 while self.queue.iter().filter(|queued| of_rule(queued, rule)).count() >= limit {
                     let oldest = self.queue.iter().position(|queued| of_rule(queued, rule));
                     match oldest {
-                        Some(place) if overflow == Overflow::DropOldest => self.drop_at(place, REPLACED, news),
+                        Some(place) if overflow == Overflow::DropOldest => self.drop_at(place, REPLACED, shares, news),
                         _ => return false,
                     }
                 }
@@ -138,14 +143,14 @@ impl Waiting {
         }
     }
 
-    fn drop_at(&mut self, place: usize, why: &str, news: &mut News) {
+    fn drop_at(&mut self, place: usize, why: &str, shares: &mut Shares, news: &mut News) {
         if let Some(queued) = self.queue.remove(place) {
-            self.bytes -= queued.publication.message.weight();
-            self.gone(queued, why, news);
+            self.gone(queued, why, shares, news);
         }
     }
 
-    fn gone(&mut self, queued: Queued, why: &str, news: &mut News) {
+    fn gone(&mut self, queued: Queued, why: &str, shares: &mut Shares, news: &mut News) {
+        shares.remove(queued.service, queued.charge());
         self.dropped += 1;
         news.gone.extend(queued.receipt);
         if let Some(terms) = &queued.publication.terms {

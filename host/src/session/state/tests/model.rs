@@ -102,7 +102,7 @@ impl Model {
             match step {
                 Step::Publish(qos) => {
                     let message = self.new_message(qos);
-                    self.state.committed(None, vec![message.into()]);
+                    self.state.committed(None, None, vec![message.into()]);
                 }
                 Step::Transport(count) => (0..count).for_each(|_| self.transport()),
                 Step::Answer(count) => (0..count).for_each(|_| self.answer()),
@@ -266,7 +266,7 @@ impl Model {
         let publishes: Vec<Message> = qos.iter().map(|qos| self.new_message(*qos)).collect();
         let awaited = self.published.iter().rev().take(publishes.len()).filter(|(_, qos)| *qos > 0);
         self.handled.insert(number, awaited.map(|(number, _)| *number).collect());
-        self.state.committed(receipt, publishes.into_iter().map(Publication::from).collect());
+        self.state.committed(None, receipt, publishes.into_iter().map(Publication::from).collect());
     }
 
     /// Handles, transports and answers until nothing is left anywhere.
@@ -275,7 +275,7 @@ impl Model {
         for _ in 0..100_000 {
             while let Some((receipt, number)) = self.running.pop() {
                 self.handled.insert(number, Vec::new());
-                self.state.committed(receipt, Vec::new());
+                self.state.committed(None, receipt, Vec::new());
             }
             self.transport();
             self.answer();

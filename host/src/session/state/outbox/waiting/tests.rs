@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::memory::Memory;
 use super::*;
+use crate::config::OutboxLimits;
 use crate::message::{OnlyIfChanged, Terms};
 use crate::topic::{Filter, Topic};
 
@@ -24,26 +25,42 @@ fn terms(offline: Option<Arc<OfflineRule>>) -> Terms {
 fn queued(topic: &str, payload: &str, qos: Qos, rule: &Arc<OfflineRule>) -> Queued {
     let message = Message::new(Topic::new(topic.to_owned()).unwrap(), payload.to_owned(), qos, false);
     let terms = Some(Box::new(terms(Some(rule.clone()))));
-    Queued { publication: Publication { message, terms }, receipt: None }
+    Queued { publication: Publication { message, terms }, receipt: None, service: None }
 }
 
-fn payloads(waiting: &mut Waiting) -> String {
-    let mut all = String::new();
-    while let Some(queued) = waiting.pop() {
-        all.push_str(std::str::from_utf8(&queued.publication.message.payload).unwrap());
+/// The queue of a service, and what it uses of the outbox.
+#[derive(Default)]
+struct Offline {
+    waiting: Waiting,
+    shares: Shares,
+    news: News,
+}
+
+impl Offline {
+    fn push(&mut self, queued: Queued) {
+        self.shares.add(queued.service, queued.charge());
+        self.waiting.push_offline(queued, &mut self.shares, &mut self.news);
     }
-    assert_eq!(waiting.bytes(), 0);
-    all
+
+    fn payloads(&mut self) -> String {
+        let mut all = String::new();
+        while let Some(queued) = self.waiting.pop() {
+            self.shares.remove(queued.service, queued.charge());
+            all.push_str(std::str::from_utf8(&queued.publication.message.payload).unwrap());
+        }
+        assert!(self.shares.has_room(OutboxLimits { messages: 1, bytes: 1 }, true), "{:?}", self.shares);
+        all
+    }
 }
 
 /// What waits after the payloads of `sent`, each on the topic of its name, were published without a connection.
 fn after(policy: OfflinePolicy, sent: &[(&str, &str, Qos)]) -> (String, u64) {
-    let (rule, mut waiting, mut news) = (rule(policy, false), Waiting::default(), News::default());
+    let (rule, mut offline) = (rule(policy, false), Offline::default());
     for (topic, payload, qos) in sent {
-        waiting.push_offline(queued(topic, payload, *qos, &rule), true, &mut news);
+        offline.push(queued(topic, payload, *qos, &rule));
     }
-    let dropped = waiting.take_dropped();
-    (payloads(&mut waiting), dropped)
+    let dropped = offline.waiting.take_dropped();
+    (offline.payloads(), dropped)
 }
 
 const ABC: [(&str, &str, Qos); 4] = [
@@ -78,25 +95,38 @@ fn messages_of_qos_0_and_equal_ones_may_be_left_out() {
 #[test]
 fn rules_count_their_own_messages_only() {
     let (one, other) = (rule(queue(1, Overflow::DropOldest), false), rule(queue(1, Overflow::DropOldest), false));
-    let (mut waiting, mut news) = (Waiting::default(), News::default());
+    let mut offline = Offline::default();
     for (payload, rule) in [("a", &one), ("b", &other), ("c", &one)] {
-        waiting.push_offline(queued("t", payload, Qos::AtLeastOnce, rule), true, &mut news);
+        offline.push(queued("t", payload, Qos::AtLeastOnce, rule));
     }
-    assert_eq!(payloads(&mut waiting), "bc");
+    assert_eq!(offline.payloads(), "bc");
 }
 
 #[test]
 fn what_persists_is_kept_until_it_is_dropped() {
-    let (rule, mut waiting, mut news) = (rule(OfflinePolicy::KeepLast, true), Waiting::default(), News::default());
-    waiting.kept_up_to(7);
+    let (rule, mut offline) = (rule(OfflinePolicy::KeepLast, true), Offline::default());
+    offline.waiting.kept_up_to(7);
     for payload in ["a", "b"] {
-        waiting.push_offline(queued("t", payload, Qos::AtMostOnce, &rule), true, &mut news);
+        offline.push(queued("t", payload, Qos::AtMostOnce, &rule));
     }
-    let kept = news.kept.iter().map(|kept| match kept {
+    let kept = offline.news.kept.iter().map(|kept| match kept {
         Kept::Keep(number, message) => (*number, Some(message.payload.clone())),
         Kept::Forget(number) | Kept::Handled(number) => (*number, None),
     });
     assert!(kept.eq([(8, Some("a".into())), (8, None), (9, Some("b".into()))]));
+}
+
+#[test]
+fn the_oldest_of_qos_0_of_a_service_is_dropped() {
+    let (rule, mut offline) = (rule(queue(9, Overflow::DropOldest), false), Offline::default());
+    for (payload, service, qos) in [("a", 1, 0), ("b", 2, 1), ("c", 2, 0), ("d", 2, 0)] {
+        let queued = queued("t", payload, Qos::try_from(qos).unwrap(), &rule);
+        offline.push(Queued { service: Some(ServiceId(service)), ..queued });
+    }
+    let Offline { waiting, shares, news } = &mut offline;
+    assert!(waiting.drop_qos_0(Some(ServiceId(2)), shares, news));
+    assert!(!waiting.drop_qos_0(Some(ServiceId(3)), shares, news));
+    assert_eq!(offline.payloads(), "abd");
 }
 
 fn message(payload: &str, qos: Qos) -> Message {

@@ -1,0 +1,345 @@
+//! Everything that waits for one service: its mailbox, its backlog, and the work in hand.
+//!
+//! Acknowledgements leave in the order of arrival (MQTT 5, section 4.6), and a broker sends no more than the receive maximum without
+//! them. So a message that waits unacknowledged for one service would hold up those of all services. When it has waited for too long,
+//! or when the service cannot handle messages, the messages go to the service's spool on disk and are acknowledged there; from then
+//! on, until the spool is empty, what comes goes there too, so that the order stays.
+//!
+//! Writing to the spool goes on beside a guest call and beside waiting: [`Queue::advance`] does what can be done at once, and
+//! [`Queue::progress`] waits for the next thing that can be done. Both are safe to be cancelled.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tracing::{error, warn};
+
+use super::work::Work;
+use crate::config::{self, WhenFull};
+use crate::mailbox::{Delivery, Mailbox};
+use crate::message::Receipt;
+use crate::router::ServiceId;
+use crate::service::backlog::{Backlog, Tried};
+use crate::session::{self, Commit};
+use crate::store::{Segment, Store, StoreError};
+use crate::timers::sleep_until;
+
+mod limits;
+
+/// Messages that are written to the spool at once.
+const BATCH: usize = 512;
+/// How many bytes of the spool are read at once.
+const PORTION: usize = 1 << 18;
+/// How long to wait after the disk has failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What waits for one service.
+pub(super) struct Queue {
+    id: ServiceId,
+    config: Arc<config::Service>,
+    session: session::Handle,
+    store: Store,
+    pub(super) mailbox: Mailbox,
+    pub(super) backlog: Backlog,
+    /// The work that is being done, until it has ended well or was given up.
+    pub(super) current: Option<Work>,
+    /// Messages on their way to the spool.
+    writing: Option<Writing>,
+    /// Receipts of messages that are in the spool, to be acknowledged.
+    written: VecDeque<Receipt>,
+    /// When the disk is tried again that has failed.
+    retry_at: Option<Instant>,
+    /// Whether it was said that the spool is full.
+    is_full: bool,
+    /// Whether the service has failed: what is beyond `limits.mailbox` is not spooled then.
+    has_failed: bool,
+}
+
+struct Writing {
+    /// Whether the first of `deliveries` is the work in hand.
+    with_current: bool,
+    deliveries: Vec<Delivery>,
+    answer: oneshot::Receiver<Result<u64, StoreError>>,
+}
+
+impl Queue {
+    pub(super) fn new(
+        id: ServiceId,
+        config: Arc<config::Service>,
+        (session, store): (session::Handle, Store),
+        mailbox: Mailbox,
+        spool: Option<Segment>,
+    ) -> Self {
+        let mut backlog = Backlog::default();
+        if let Some(segment) = spool {
+            backlog.push_segment(segment);
+        }
+        Self {
+            id,
+            config,
+            session,
+            store,
+            mailbox,
+            backlog,
+            current: None,
+            writing: None,
+            written: VecDeque::new(),
+            retry_at: None,
+            is_full: false,
+            has_failed: false,
+        }
+    }
+
+    /// From now on this section of the configuration holds.
+    pub(super) fn set_config(&mut self, config: Arc<config::Service>) {
+        self.config = config;
+    }
+
+    /// Whether messages wait that have to be handled before those in the mailbox, or acknowledgements of spooled ones.
+    pub(super) fn is_behind(&self) -> bool {
+        self.backlog.is_spooling() || self.writing.is_some() || !self.written.is_empty()
+    }
+
+    /// The next message that has to be handled before those in the mailbox; reads it from disk where it is there only.
+    pub(super) async fn next_of_backlog(&mut self) -> Option<Tried> {
+        if self.backlog.due().is_none_or(|at| at > Instant::now()) && !self.load().await {
+            return None;
+        }
+        self.backlog.take(Instant::now())
+    }
+
+    /// Reads the next portion of the spool where none is in memory; `false`: it cannot be read now.
+    async fn load(&mut self) -> bool {
+        sleep_if_some(self.retry_at).await;
+        self.retry_at = None;
+        let Some(segment) = self.backlog.next_segment() else { return true };
+        match self.store.portion(&self.config.name, segment, PORTION).await {
+            Ok(portion) => {
+                let deliveries = portion
+                    .messages
+                    .into_iter()
+                    .map(|(number, message)| Delivery::new(message, Some(Receipt::Kept(number))));
+                self.backlog.put_first(deliveries.collect(), portion.rest);
+                true
+            }
+            Err(error) => {
+                error!(
+                    service = self.config.name.as_str(),
+                    "cannot read the spool, next attempt in {RETRY:?}: {error}"
+                );
+                self.backlog.put_first(Vec::new(), Some(segment));
+                self.retry_at = Some(Instant::now() + RETRY);
+                false
+            }
+        }
+    }
+
+    /// Does what can be done at once for messages that hold up the broker's next ones.
+    pub(super) fn advance(&mut self) {
+        self.acknowledge();
+        if let Some(writing) = &mut self.writing {
+            match writing.answer.try_recv() {
+                Ok(outcome) => self.conclude(outcome),
+                Err(oneshot::error::TryRecvError::Empty) => return,
+                Err(oneshot::error::TryRecvError::Closed) => self.conclude(Err(StoreError::Ended)),
+            }
+            self.acknowledge();
+        } else if self.mailbox.is_overdue(self.share(false), self.unacknowledged())
+            && self.may_spool()
+            && self.store.has_room()
+        {
+            self.begin();
+        }
+    }
+
+    /// Waits until something can be done for messages that hold up the broker's next ones, and does it. `waits`: the service handles
+    /// no messages, so that all of them are to be spooled.
+    pub(super) async fn progress(&mut self, waits: bool) {
+        if !self.written.is_empty() {
+            self.session.room().await;
+            return self.acknowledge();
+        }
+        if let Some(writing) = &mut self.writing {
+            let outcome = (&mut writing.answer).await.unwrap_or(Err(StoreError::Ended));
+            self.conclude(outcome);
+            return self.acknowledge();
+        }
+        sleep_if_some(self.retry_at).await;
+        self.retry_at = None;
+        self.mailbox.overdue(self.share(waits), self.unacknowledged()).await;
+        if self.room() == 0 {
+            // the caller makes dead letters of them
+        } else if self.may_spool() {
+            self.store.room().await;
+            self.begin();
+        } else {
+            // until messages were handled
+            pending().await
+        }
+    }
+
+    /// Puts the message in hand into the spool, and waits until it is there: it is tried again later.
+    pub(super) async fn spool_current(&mut self) {
+        self.finish_writing().await;
+        if self.unacknowledged().is_some() {
+            self.store.room().await;
+            self.write(true, Vec::new());
+            self.finish_writing().await;
+        }
+    }
+
+    /// Puts these messages into the spool, and waits until they are there. Gives those back that are not.
+    pub(super) async fn spool_all(&mut self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        self.finish_writing().await;
+        self.store.room().await;
+        self.write(false, deliveries);
+        let mut refused = Vec::new();
+        while let Some(Writing { answer, .. }) = &mut self.writing {
+            let outcome = answer.await.unwrap_or(Err(StoreError::Ended));
+            refused.extend(self.settle(outcome));
+        }
+        self.finish_writing().await;
+        refused
+    }
+
+    /// Waits until the service may publish; messages that hold up others are spooled meanwhile.
+    pub(super) async fn publishing_allowed(&mut self) {
+        while self.mailbox.is_congested() {
+            if self.writing.is_some() || !self.written.is_empty() || self.retry_at.is_some() {
+                self.progress(false).await;
+                continue;
+            }
+            let may_spool = self.may_spool();
+            let (share, in_hand) = (self.share(false), self.unacknowledged());
+            tokio::select! {
+                biased;
+                () = self.mailbox.uncongested() => return,
+                () = self.mailbox.overdue(share, in_hand), if may_spool => {}
+            }
+            self.store.room().await;
+            self.begin();
+        }
+    }
+
+    /// Whether the message in hand is on its way to the spool.
+    pub(super) fn is_writing_current(&self) -> bool {
+        self.writing.as_ref().is_some_and(|writing| writing.with_current)
+    }
+
+    /// Waits until nothing is on its way to the spool.
+    pub(super) async fn finish_writing(&mut self) {
+        while self.writing.is_some() || !self.written.is_empty() {
+            self.progress(false).await;
+        }
+    }
+
+    /// How many messages may wait unacknowledged in the mailbox; `None`: as many as come, until it is said that they are overdue.
+    fn share(&self, waits: bool) -> Option<usize> {
+        if waits && self.config.limits.when_full == WhenFull::Hold {
+            return Some(1);
+        }
+        self.backlog.is_spooling().then(|| self.mailbox.share())
+    }
+
+    /// The receipt of the message in hand, when the broker waits for its acknowledgement.
+    fn unacknowledged(&self) -> Option<u64> {
+        match self.current.as_ref().and_then(Work::receipt) {
+            Some(Receipt::Arrived(number)) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// Begins to write what the broker waits for: the message in hand and those in the mailbox.
+    fn begin(&mut self) {
+        let deliveries = self.mailbox.take_with_receipt(self.room().min(BATCH));
+        let (kept, surplus) = self.within_limits(deliveries);
+        if !surplus.is_empty() {
+            self.mailbox.count_dropped(surplus.len() as u64);
+            self.written.extend(surplus.into_iter().filter_map(|delivery| delivery.receipt));
+        }
+        self.write(self.unacknowledged().is_some(), kept);
+    }
+
+    fn write(&mut self, with_current: bool, mut deliveries: Vec<Delivery>) {
+        if with_current && let Some(Work::Message(delivery)) = &self.current {
+            deliveries.insert(0, delivery.clone());
+        }
+        if deliveries.is_empty() {
+            return;
+        }
+        let messages = deliveries.iter().map(|delivery| delivery.message.clone()).collect();
+        match self.store.begin_spool(&self.config.name, messages) {
+            Ok(answer) => self.writing = Some(Writing { with_current, deliveries, answer }),
+            Err(error) => self.put_back(with_current, deliveries, &error),
+        }
+    }
+
+    fn conclude(&mut self, outcome: Result<u64, StoreError>) {
+        let refused = self.settle(outcome);
+        self.mailbox.put_back(refused);
+    }
+
+    /// Notes how writing has ended: gives the messages back that are not in the spool.
+    fn settle(&mut self, outcome: Result<u64, StoreError>) -> Vec<Delivery> {
+        let Some(Writing { with_current, deliveries, .. }) = self.writing.take() else { return Vec::new() };
+        match outcome {
+            Ok(first) => {
+                let mut numbered = (first..).zip(deliveries);
+                if with_current && let Some((number, delivery)) = numbered.next() {
+                    self.current_is_spooled(number, delivery.receipt);
+                }
+                for (number, mut delivery) in numbered {
+                    self.written.extend(delivery.receipt.replace(Receipt::Kept(number)));
+                    self.backlog.push(delivery, number);
+                }
+                Vec::new()
+            }
+            Err(error) => self.refused(with_current, deliveries, &error),
+        }
+    }
+
+    /// The message in hand, which has this receipt, is in the spool. One that was given up meanwhile is forgotten there.
+    fn current_is_spooled(&mut self, number: u64, receipt: Option<Receipt>) {
+        match &mut self.current {
+            Some(Work::Message(current)) if current.receipt == receipt => {
+                self.written.extend(current.receipt.replace(Receipt::Kept(number)));
+                current.message = current.message.detached();
+            }
+            _ => self.written.push_back(Receipt::Kept(number)),
+        }
+    }
+
+    fn put_back(&mut self, with_current: bool, deliveries: Vec<Delivery>, error: &StoreError) {
+        let refused = self.refused(with_current, deliveries, error);
+        self.mailbox.put_back(refused);
+    }
+
+    fn refused(&mut self, with_current: bool, mut deliveries: Vec<Delivery>, error: &StoreError) -> Vec<Delivery> {
+        let (service, count) = (self.config.name.as_str(), deliveries.len());
+        warn!(service, "{count} messages wait unacknowledged and hold up others: {error}");
+        self.retry_at = Some(Instant::now() + RETRY);
+        if with_current {
+            deliveries.remove(0);
+        }
+        deliveries
+    }
+
+    /// Acknowledges what is in the spool, as far as the session takes it now.
+    fn acknowledge(&mut self) {
+        while let Some(receipt) = self.written.front() {
+            let commit = Commit { receipt: Some(*receipt), ..Commit::new(self.id) };
+            if self.session.try_send(session::Command::Commit(commit)).is_err() {
+                return;
+            }
+            self.written.pop_front();
+        }
+    }
+}
+
+async fn sleep_if_some(until: Option<Instant>) {
+    if until.is_some() {
+        sleep_until(until).await;
+    }
+}
