@@ -7,7 +7,7 @@ use miqro_tests::{Client, Host, Load, Message, Mosquitto, Tally};
 use serde_json::{Value, json};
 
 /// More than the broker may have unacknowledged.
-const MANY: usize = 100;
+const MANY: usize = 300;
 
 fn faulty(broker: &Mosquitto, limits: Value) -> Setup {
     Host::on(broker.port()).service("faulty", "contract-faulty", json!({ "limits": limits }))

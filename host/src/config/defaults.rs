@@ -23,7 +23,7 @@ impl Default for Connection {
             clean_start: false,
             credentials: None,
             tls: Tls::default(),
-            receive_maximum: 64,
+            receive_maximum: 256,
             max_packet_size: 1024 * 1024,
             connect_timeout: Duration::from_secs(10),
             reconnect_min: Duration::from_millis(200),

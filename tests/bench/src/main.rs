@@ -22,7 +22,7 @@ use contender::{Contender, Programs, call, handler, native, raw};
 use options::{Measurement, Options, Role};
 use report::{Report, Section};
 use scenario::echo::Path;
-use scenario::{Plan, at_least_once, cold, echo, echo_table, hostile, idle, recovery, swap};
+use scenario::{Plan, at_least_once, cold, echo, echo_table, hostile, idle, recovery, slow, swap};
 
 fn main() -> Result<()> {
     let options = Options::parse();
@@ -72,6 +72,7 @@ async fn section(measurement: Measurement, programs: &Programs, plan: &Plan) -> 
         Measurement::Cold => Ok(cold::measure(programs, plan).await),
         Measurement::Swap => swap::measure(programs, plan).await,
         Measurement::Hostile => hostile::measure(programs, plan).await,
+        Measurement::Slow => slow::measure(programs, plan).await,
         Measurement::Idle => idle::memory(programs).await,
         Measurement::Ticking => idle::ticking(programs, plan).await,
     }

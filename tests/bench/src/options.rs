@@ -63,6 +63,8 @@ pub enum Measurement {
     Swap,
     /// A service beside a hostile one.
     Hostile,
+    /// A service beside a slow one.
+    Slow,
     /// Memory of idle services.
     Idle,
     /// CPU of services that tick.
@@ -71,7 +73,7 @@ pub enum Measurement {
 
 impl Measurement {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Direct,
         Self::Mosquitto,
         Self::Embedded,
@@ -80,6 +82,7 @@ impl Measurement {
         Self::Cold,
         Self::Swap,
         Self::Hostile,
+        Self::Slow,
         Self::Idle,
         Self::Ticking,
     ];

@@ -7,6 +7,7 @@ pub mod echo_table;
 pub mod hostile;
 pub mod idle;
 pub mod recovery;
+pub mod slow;
 pub mod swap;
 
 use std::time::Duration;

@@ -17,4 +17,4 @@ fn rounds(short: u32, long: u32) -> u32 {
 }
 
 /// The receive maximum of the default configuration: as many messages may be unacknowledged at once.
-const WINDOW: usize = 64;
+const WINDOW: usize = 256;

@@ -38,7 +38,7 @@ async fn echo(mut mailbox: Mailbox, session: Handle, response: Topic, at_once: b
     loop {
         let delivery = match mailbox.next().await {
             Next::Delivery(delivery) => delivery,
-            Next::Timers | Next::Notice(_) | Next::Unreadable(_) => continue,
+            Next::Congested | Next::Timers | Next::Notice(_) | Next::Unreadable(_) => continue,
             Next::Closed => return,
         };
         let request = delivery.message;

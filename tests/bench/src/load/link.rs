@@ -1,6 +1,7 @@
 //! One connection of the generator. In: packets. Out: packets; counts answers. Owns the socket and both buffers. Whatever
 //! the other side wants (acknowledgements, subscriptions, pings) it gets; only answers are handed to the measurement.
 
+use std::collections::VecDeque;
 use std::io;
 
 use anyhow::{Context, Result, bail};
@@ -40,6 +41,8 @@ pub struct Link {
     pub answer_topic: Vec<u8>,
     /// Messages on other topics.
     pub others: u64,
+    /// Messages with their stamps that wait until the other side has acknowledged others, as they do in a broker.
+    waiting: VecDeque<(Template, Vec<u8>)>,
 }
 
 impl Link {
@@ -58,6 +61,7 @@ impl Link {
             subscribed: vec![],
             answer_topic: vec![],
             others: 0,
+            waiting: VecDeque::new(),
         })
     }
 
@@ -85,6 +89,15 @@ impl Link {
             stamp => template.push_stamped(&mut self.outbox, next, stamp),
         }
         self.unacknowledged += usize::from(template.is_acknowledged());
+    }
+
+    /// Queues a message as `publish`, behind those that wait; one that is to be acknowledged is sent when the receive maximum allows it.
+    pub fn queue(&mut self, template: &Template, stamp: &[u8]) {
+        if template.is_acknowledged() {
+            self.waiting.push_back((template.clone(), stamp.to_vec()));
+        } else {
+            self.publish(template, stamp);
+        }
     }
 
     /// How many more messages the other side takes now.
@@ -121,6 +134,11 @@ impl Link {
 
     /// Writes what is queued as far as the socket takes it.
     pub fn flush(&mut self) -> Result<()> {
+        while self.unacknowledged < self.receive_maximum
+            && let Some((template, stamp)) = self.waiting.pop_front()
+        {
+            self.publish(&template, &stamp);
+        }
         while self.sent < self.outbox.len() {
             match self.stream.try_write(&self.outbox[self.sent..]) {
                 Ok(n) => self.sent += n,

@@ -109,7 +109,7 @@ pub async fn run(link: &mut Link, message: &Template, pace: Pace, span: Duration
     let metronome = Metronome::start(pace.period())?;
     while start.elapsed() < span {
         for _ in run.answered.len()..run.wanted() {
-            link.publish(message, format!("{:0STAMP$}", run.next()).as_bytes());
+            link.queue(message, format!("{:0STAMP$}", run.next()).as_bytes());
         }
         link.flush()?;
         tokio::select! {
