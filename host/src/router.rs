@@ -4,8 +4,9 @@
 //!
 //! Whatever number of services share a filter, the broker sees it once, at the highest quality of service. Where filters of
 //! one service overlap, brokers send one copy with all identifiers or one copy for each filter; the service takes the copy
-//! that names the filter it subscribed to first, and so gets the message once either way. Without identifiers (MQTT 3.1.1)
-//! each copy from the broker goes once to each service with a matching filter.
+//! that names the filter it subscribed to first, and so gets the message once either way. Without identifiers (MQTT 3.1.1) copies
+//! cannot be told apart, so the broker is asked for the widest of overlapping filters only (`filters::cover`); each copy goes
+//! once to each service with a matching filter.
 
 mod filters;
 pub mod trie;
@@ -88,8 +89,13 @@ impl Router {
 
     /// Notes the broker's answer to a subscription. One that was refused brings no copies, so it must not keep a service
     /// from taking the copy for another filter.
-    pub fn answered(&mut self, id: SubscriptionId, granted: bool) {
-        self.filters.answered(id, granted);
+    pub fn answered(&mut self, filter: &Filter, granted: bool) {
+        self.filters.answered(filter, granted);
+    }
+
+    /// What the broker has to be told because of its answers.
+    pub fn adjusted(&mut self) -> Difference {
+        self.difference(Vec::new())
     }
 
     /// The mailbox of a service.
@@ -102,9 +108,10 @@ impl Router {
         self.mailboxes.values()
     }
 
-    /// Everything that the broker should know, for subscribing anew after a connection was made.
-    pub fn subscriptions(&self) -> Vec<Numbered> {
-        self.filters.wanted()
+    /// A connection is there: everything that the broker should know, and what it may know and should not. `identifiers`: whether
+    /// it tells for which subscriptions a message is. Without the former session the retained messages that it sends are for all.
+    pub fn connected(&mut self, identifiers: bool, session_present: bool) -> (Vec<Numbered>, Vec<Filter>) {
+        self.filters.connected(identifiers, session_present)
     }
 
     /// A filter that some service wants, as the broker knows it.
@@ -116,11 +123,6 @@ impl Router {
     /// had it asked lately, and not for the others again.
     pub fn ask_again(&mut self, service: ServiceId, filter: &Filter, now: Instant) -> Option<Numbered> {
         self.filters.ask_again(service, filter, now)
-    }
-
-    /// The broker has lost the session: the retained messages that it sends are for all.
-    pub fn session_lost(&mut self) {
-        self.filters.session_lost();
     }
 
     /// Whether a service wants messages on this topic.

@@ -13,10 +13,13 @@ use crate::config::Connection;
 use crate::message::{Message, Publication};
 use crate::router::Router;
 
+mod abilities;
 mod attempt;
 pub mod codec;
 mod command;
+mod connect;
 mod desk;
+mod digest;
 mod group;
 mod head_of_line;
 pub mod link;

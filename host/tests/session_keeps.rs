@@ -26,6 +26,7 @@ both_versions!(connect_says_everything_that_is_configured, |version| async move 
         keepalive: 33,
         limits: (version == Protocol::V5).then_some((17, 70_000)),
         will: Some("will".to_owned()),
+        will_as: Some((1, true)),
         login: Some(("me".to_owned(), "secret".to_owned())),
     };
     assert_eq!(peer.receive().await, expected);
@@ -38,16 +39,6 @@ both_versions!(incoming_packets_of_more_than_10_kib_are_taken, |version| async m
         peer.publish("in/a", 0, 0, false, vec![b'x'; size]).await;
         assert_eq!(rig.next().await.0.len(), size);
     }
-});
-
-both_versions!(a_packet_above_our_limit_ends_the_connection_with_a_reason, |version| async move {
-    let mut rig = Rig::with(version, |connection| connection.max_packet_size = 1000).await;
-    let mut peer = rig.ready(false).await;
-    peer.publish("in/a", 0, 0, false, vec![b'x'; 2000]).await;
-    let farewell = if version == Protocol::V5 { 0x95 } else { 0 };
-    assert_eq!(peer.receive().await, Seen::Disconnect(farewell));
-    assert!(rig.disconnected().await.contains("max_packet_size"));
-    assert!(rig.nothing_delivered());
 });
 
 both_versions!(retransmission_keeps_send_order_and_sets_dup, |version| async move {

@@ -29,6 +29,7 @@ both_versions!(new_settings_end_the_connection_cleanly_and_keep_the_session, |ve
         keepalive: 7,
         limits: (version == Protocol::V5).then_some((64, 1 << 20)),
         will: Some("will".to_owned()),
+        will_as: Some((1, true)),
         login: Some(("me".to_owned(), "secret".to_owned())),
     };
     assert_eq!(peer.receive().await, expected);

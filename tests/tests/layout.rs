@@ -37,6 +37,8 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "service::comparison",
             "service::compatibility",
             "service::lifecycle",
+            "session::abilities",
+            "session::digest",
             "session::loops",
             "session::outage",
             "session::places",

@@ -1,6 +1,8 @@
 //! Pure: which service wants which filters, and what the broker was told. In: changes of services. Out: for a topic the
 //! services that take a copy; the difference to send. Owns the trie, the entries and the subscription identifiers.
 
+mod cover;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,7 @@ use super::trie::Trie;
 use super::{Numbered, ServiceId};
 use crate::message::{Qos, Subscription, SubscriptionChange};
 use crate::topic::Filter;
+use cover::{Cover, Covered};
 
 /// The largest subscription identifier (MQTT 5, section 3.8.2.1.2).
 const MAX_ID: u32 = 268_435_455;
@@ -48,9 +51,14 @@ pub struct Filters {
     /// Entries that changed since the last difference.
     touched: Vec<usize>,
     retired: VecDeque<u32>,
-    /// For whom a filter was asked for once more, and when.
-    asking: HashMap<u32, Vec<(ServiceId, Instant)>>,
+    /// For whom a filter was asked for once more, and when; `None`: because of something else.
+    asking: HashMap<u32, Vec<(ServiceId, Option<Instant>)>>,
+    cover: Cover,
+    /// There was a connection.
+    begun: bool,
     clock: u64,
+    /// `clock` at the last difference.
+    settled: u64,
 }
 
 #[derive(Debug)]
@@ -62,6 +70,7 @@ struct Entry {
     told: Option<Qos>,
     /// The broker does not want to: the filter matches nothing until it is granted.
     refused: bool,
+    covered: Covered,
     members: Vec<Member>,
 }
 
@@ -108,41 +117,83 @@ impl Filters {
 
     /// What to subscribe and what to unsubscribe since the last difference.
     pub fn difference(&mut self) -> (Vec<Numbered>, Vec<Filter>) {
+        if self.cover.active && !self.touched.is_empty() {
+            self.recover();
+        }
+        self.settled = self.clock;
         let (mut subscribe, mut unsubscribe) = (Vec::new(), Vec::new());
         for index in std::mem::take(&mut self.touched) {
+            let at_broker = self.at_broker(index);
             let Some(entry) = &mut self.entries[index] else { continue };
-            let wanted = entry.wanted();
-            let told = std::mem::replace(&mut entry.told, wanted);
-            match wanted {
-                Some(qos) if told != wanted => subscribe.push(entry.numbered(qos)),
+            let told = std::mem::replace(&mut entry.told, at_broker);
+            match at_broker {
+                Some(qos) if told != at_broker => subscribe.push(entry.numbered(qos)),
                 Some(_) => {}
                 None => {
+                    entry.covered.granted = false;
                     unsubscribe.extend(told.map(|_| entry.filter.clone()));
-                    self.forget(index);
                 }
+            }
+            if entry.members.is_empty() {
+                self.forget(index);
             }
         }
         (subscribe, unsubscribe)
     }
 
-    /// Every filter that a service wants.
-    pub fn wanted(&self) -> Vec<Numbered> {
-        let entries = self.entries.iter().flatten();
-        entries.filter_map(|entry| entry.wanted().map(|qos| entry.numbered(qos))).collect()
+    /// A connection is there, with or without subscription identifiers: what to subscribe, and what to unsubscribe then, because
+    /// the broker may have it from before.
+    pub fn connected(&mut self, identifiers: bool, session_present: bool) -> (Vec<Numbered>, Vec<Filter>) {
+        if !session_present {
+            self.asking.clear();
+        }
+        let first = !std::mem::replace(&mut self.begun, true);
+        if first || !session_present {
+            for entry in self.entries.iter_mut().flatten() {
+                (entry.told, entry.covered.granted) = (None, false);
+            }
+        }
+        let was_told: HashSet<usize> = self.told().map(|(index, _)| index).collect();
+        self.cover(!identifiers);
+        self.difference();
+        let subscribe = self.told().filter_map(|(_, entry)| Some(entry.numbered(entry.told?))).collect();
+        let covered = self.entries.iter().enumerate().filter_map(|(index, entry)| Some((index, entry.as_ref()?)));
+        let covered = covered.filter(|(_, entry)| entry.told.is_none());
+        let unsubscribe = covered.filter(|(index, _)| (first && session_present) || was_told.contains(index));
+        let unsubscribe = unsubscribe.map(|(_, entry)| entry.filter.clone()).collect();
+        (subscribe, unsubscribe)
     }
 
-    /// A filter that some service wants.
+    fn told(&self) -> impl Iterator<Item = (usize, &Entry)> {
+        let entries = self.entries.iter().enumerate().filter_map(|(index, entry)| Some((index, entry.as_ref()?)));
+        entries.filter(|(_, entry)| entry.told.is_some())
+    }
+
+    /// A filter that some service wants, as the broker knows it: what covers it, if something does.
     pub fn number(&self, filter: &Filter) -> Option<Numbered> {
-        let entry = self.entries[*self.by_filter.get(filter)?].as_ref()?;
-        entry.wanted().map(|qos| entry.numbered(qos))
+        let index = self.bringing(filter)?;
+        let entry = self.entries[index].as_ref()?;
+        self.at_broker(index).map(|qos| entry.numbered(qos))
+    }
+
+    /// What brings the messages for a filter.
+    fn bringing(&self, filter: &Filter) -> Option<usize> {
+        let index = *self.by_filter.get(filter)?;
+        let entry = self.entries[index].as_ref()?;
+        Some(entry.covered.by.filter(|_| entry.told.is_none()).unwrap_or(index))
     }
 
     /// The filter is asked for once more, for the sake of `service`.
     pub fn ask_again(&mut self, service: ServiceId, filter: &Filter, now: Instant) -> Option<Numbered> {
         let numbered = self.number(filter)?;
-        let asking = self.asking.entry(numbered.id.0).or_default();
-        asking.retain(|(_, at)| now.saturating_duration_since(*at) < ANSWERED);
-        asking.push((service, now));
+        let index = self.bringing(filter)?;
+        let all = self.entries.iter().enumerate().filter_map(|(other, entry)| Some((other, entry.as_ref()?)));
+        let brought = all.filter(|(other, entry)| *other == index || entry.covered.by == Some(index));
+        for id in brought.map(|(_, entry)| entry.id.0).collect::<Vec<_>>() {
+            let asking = self.asking.entry(id).or_default();
+            asking.retain(|(_, at)| at.is_none_or(|at| now.saturating_duration_since(at) < ANSWERED));
+            asking.push((service, Some(now)));
+        }
         Some(numbered)
     }
 
@@ -152,15 +203,15 @@ impl Filters {
         asking.is_none_or(|asking| asking.iter().any(|(service, _)| *service == found.service))
     }
 
-    /// From now on retained messages are for all.
-    pub fn session_lost(&mut self) {
-        self.asking.clear();
-    }
-
     /// Notes whether the broker granted a filter.
-    pub fn answered(&mut self, id: SubscriptionId, granted: bool) {
-        if let Some(entry) = self.ids.get(&id).and_then(|index| self.entries[*index].as_mut()) {
+    pub fn answered(&mut self, filter: &Filter, granted: bool) {
+        let Some(index) = self.by_filter.get(filter).copied() else { return };
+        if let Some(entry) = &mut self.entries[index] {
             entry.refused = !granted;
+            entry.covered.granted = granted;
+            if self.cover.active {
+                self.touched.push(index);
+            }
         }
     }
 
@@ -234,7 +285,15 @@ impl Filters {
         self.ids.insert(id, index);
         self.by_filter.insert(filter.clone(), index);
         let filter = filter.clone();
-        self.entries[index] = Some(Entry { filter, id, shared, told: None, refused: false, members: Vec::new() });
+        self.entries[index] = Some(Entry {
+            filter,
+            id,
+            shared,
+            told: None,
+            refused: false,
+            covered: Covered::default(),
+            members: Vec::new(),
+        });
         self.retired.retain(|retired| *retired != id.0);
         index
     }

@@ -3,6 +3,8 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
+use std::time::Duration;
 
 use super::codec::{Codec, CodecError};
 use super::link::tls::TlsError;
@@ -12,6 +14,9 @@ use super::schedule::Trouble;
 use super::wire::{Wire, Written};
 use crate::config::Connection;
 
+/// How long the last packet may take.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -20,7 +25,7 @@ pub enum Failure {
     Link(#[from] LinkError),
     /// Nothing, or no CONNACK, came in time.
     #[error("no answer within {0:?}")]
-    Timeout(std::time::Duration),
+    Timeout(Duration),
     /// The stream broke before CONNACK.
     #[error("the connection broke before CONNACK: {0}")]
     Io(#[from] io::Error),
@@ -93,9 +98,9 @@ async fn handshake(
     let mut wire = Wire::new(link::connect(connection, resolver).await?, codec);
     wire.encode(&Outgoing::Connect(connect)).map_err(Failure::Settings)?;
     poll_fn(|context| match wire.poll_write(context) {
-        Ok(Written::Some | Written::Stalled) => std::task::Poll::Pending,
-        Ok(Written::All | Written::Nothing) => std::task::Poll::Ready(Ok(())),
-        Err(error) => std::task::Poll::Ready(Err(advice::of_silence(error, connection))),
+        Ok(Written::Some | Written::Stalled) => Poll::Pending,
+        Ok(Written::All | Written::Nothing) => Poll::Ready(Ok(())),
+        Err(error) => Poll::Ready(Err(advice::of_silence(error, connection))),
     })
     .await?;
     loop {
@@ -128,4 +133,24 @@ fn of_will(reason: Reason, text: Option<String>, connect: &Connect) -> Option<St
         connect.client_id, will.topic
     );
     Some(text.map_or(advice.clone(), |text| format!("{text}; {advice}")))
+}
+
+/// Says DISCONNECT as far as the socket takes it at once, and closes. A broker that does not read does not get a goodbye.
+pub async fn leave(mut wire: Wire, reason: Reason) {
+    let farewell = async {
+        if wire.encode(&Outgoing::Disconnect(reason)).is_ok() {
+            poll_fn(|context| match wire.poll_write(context) {
+                Ok(Written::Some | Written::Stalled) => Poll::Pending,
+                _ => Poll::Ready(()),
+            })
+            .await;
+        }
+        poll_fn(|context| wire.poll_shutdown(context)).await;
+        // until the broker has closed too: closing with something unread resets the connection, and the broker may then never read
+        // our goodbye
+        while poll_fn(|context| wire.poll_read(context)).await.is_ok() {
+            wire.discard();
+        }
+    };
+    drop(tokio::time::timeout(FAREWELL, farewell).await);
 }

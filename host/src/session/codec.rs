@@ -1,27 +1,31 @@
 //! Machine: bytes to packets and back, MQTT 5 and 3.1.1. In: what the socket gave, packets of the session. Out: `Incoming`
-//! packets, bytes to write. Owns nothing between calls. The only place that names rumqttc.
+//! packets, bytes to write. Owns, between calls, how much is left of a message that is too large. The only place that names rumqttc.
 //!
-//! rumqttc's packets and codec serve for CONNECT, CONNACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE and UNSUBACK. The rest is written
-//! here: PUBLISH and the short acknowledgements are the fast path (rumqttc copies each topic and property into a `String`),
-//! and rumqttc 0.25.1 reads a PUBLISH with three subscription identifiers wrongly (it counts two bytes too many for each),
-//! cannot read a DISCONNECT of zero or one byte, and writes a DISCONNECT with a reason one byte longer than it announces.
+//! rumqttc's packets and codec serve for CONNECT, CONNACK, SUBSCRIBE and UNSUBSCRIBE. The rest is written here: PUBLISH and the short
+//! acknowledgements are the fast path (rumqttc copies each topic and property into a `String`), rumqttc 0.25.1 reads a PUBLISH with
+//! three subscription identifiers wrongly (it counts two bytes too many for each), cannot read a DISCONNECT of zero or one byte,
+//! writes a DISCONNECT with a reason one byte longer than it announces, and reads no SUBACK with a reason code that it does not know.
+//!
+//! An error ends the connection, so there is none as long as the next packet can be found: one that makes no sense is said to.
 
 use bytes::{Bytes, BytesMut};
 
 use crate::config::Protocol;
-use crate::session::packet::{Incoming, Outgoing, Reason};
+use crate::session::packet::{Incoming, Outgoing, Reason, Rejected};
 
 mod ack;
 mod disconnect;
 mod frame;
+mod oversize;
 mod publish;
 mod publish_properties;
 mod reader;
+mod suback;
 mod v311;
 mod v5;
 
-pub use frame::needed;
-use frame::{Frame, Kind};
+use frame::{Frame, Header, Kind};
+use oversize::Oversize;
 
 /// Why bytes are no packet, or a packet cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,9 +51,6 @@ pub enum CodecError {
     /// A packet type that a broker must not send.
     #[error("the broker sent {0}, which only clients send or which does not exist")]
     Unexpected(&'static str),
-    /// The broker used a topic alias, which we never allow (Topic Alias Maximum is 0).
-    #[error("the broker used topic alias {0}; none is allowed")]
-    TopicAlias(u16),
     /// MQTT has no form for what is to be sent.
     #[error("cannot write {packet}: {what}")]
     Unwritable {
@@ -71,30 +72,32 @@ impl CodecError {
             Self::Malformed { .. } => Reason::MALFORMED,
             Self::TooLarge { .. } => Reason::PACKET_TOO_LARGE,
             Self::Unexpected(_) | Self::Unwritable { .. } => Reason::PROTOCOL_ERROR,
-            Self::TopicAlias(_) => Reason::TOPIC_ALIAS,
         }
     }
 }
 
-/// Turns bytes into packets and packets into bytes, for one protocol version.
-#[derive(Debug, Clone, Copy)]
+/// Turns bytes into packets and packets into bytes, for one protocol version and one connection.
+#[derive(Debug, Clone)]
 pub struct Codec {
     protocol: Protocol,
     max_packet_size: usize,
+    /// A message that is too large, of which more is to come.
+    oversize: Option<Oversize>,
 }
 
 impl Codec {
-    /// A codec that refuses incoming packets of more than `max_packet_size` bytes.
+    /// A codec that rejects messages of more than `max_packet_size` bytes.
     pub fn new(protocol: Protocol, max_packet_size: u32) -> Self {
-        Self { protocol, max_packet_size: usize::try_from(max_packet_size).unwrap_or(usize::MAX) }
+        let max_packet_size = usize::try_from(max_packet_size).unwrap_or(usize::MAX);
+        Self { protocol, max_packet_size, oversize: None }
     }
 
     /// Takes all complete packets out of `buffer`, as one piece that is shared by their topics and payloads.
     ///
     /// # Errors
-    /// When the first packet announces a length that is malformed or too large; complete packets before such a one are
-    /// handed out first.
-    pub fn split(&self, buffer: &mut BytesMut) -> Result<Batch, CodecError> {
+    /// When the first packet announces a length that is malformed, or that is too large for another packet than a message;
+    /// complete packets before such a one are handed out first.
+    pub fn split(&mut self, buffer: &mut BytesMut) -> Result<Batch, CodecError> {
         self.split_some(buffer, usize::MAX)
     }
 
@@ -102,14 +105,32 @@ impl Codec {
     ///
     /// # Errors
     /// When its bytes are no packet.
-    pub fn first(&self, buffer: &mut BytesMut) -> Result<Option<Incoming>, CodecError> {
+    pub fn first(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, CodecError> {
         self.split_some(buffer, 1)?.next_packet().transpose()
     }
 
-    fn split_some(&self, buffer: &mut BytesMut, packets: usize) -> Result<Batch, CodecError> {
+    /// How many bytes have to be in `buffer` for its first packet, as far as can be seen yet.
+    pub fn needed(&self, buffer: &[u8]) -> usize {
+        match frame::header(buffer) {
+            Ok(Some(header)) if header.size() > self.max_packet_size => {
+                header.size().min(header.start() + oversize::HEAD)
+            }
+            Ok(Some(header)) => header.size(),
+            Ok(None) | Err(_) => 0,
+        }
+    }
+
+    fn split_some(&mut self, buffer: &mut BytesMut, packets: usize) -> Result<Batch, CodecError> {
+        if self.oversize.is_some() {
+            return Ok(self.read_past(buffer));
+        }
         let mut length = 0;
         for _ in 0..packets {
-            match frame::header(&buffer[length..], self.max_packet_size) {
+            match frame::header(&buffer[length..]) {
+                Ok(Some(header)) if header.size() > self.max_packet_size && length == 0 => {
+                    return self.too_large(&header, buffer);
+                }
+                Ok(Some(header)) if header.size() > self.max_packet_size => break,
                 Ok(Some(header)) if length + header.size() <= buffer.len() => length += header.size(),
                 Ok(_) => break,
                 Err(_) if length > 0 => break,
@@ -117,22 +138,23 @@ impl Codec {
             }
         }
         let bytes = if length > 0 { buffer.split_to(length).freeze() } else { Bytes::new() };
-        Ok(Batch { codec: *self, bytes, at: 0 })
+        Ok(Batch { protocol: self.protocol, bytes, at: 0, rejected: None })
     }
 
-    fn decode(&self, frame: &Frame<'_>) -> Result<Incoming, CodecError> {
-        match frame.kind {
-            Kind::Publish => publish::decode(frame, self.protocol).map(Incoming::Publish),
-            Kind::Ack(kind) => ack::decode(frame, kind).map(Incoming::Ack),
-            Kind::PingResp => Ok(Incoming::PingResp),
-            Kind::Disconnect if self.protocol == Protocol::V5 => disconnect::decode(frame),
-            Kind::ConnAck | Kind::SubAck | Kind::UnsubAck => match self.protocol {
-                Protocol::V5 => v5::decode(frame),
-                Protocol::V311 => v311::decode(frame),
-            },
-            Kind::Disconnect => Err(CodecError::Unexpected("DISCONNECT")),
-            Kind::Other(name) => Err(CodecError::Unexpected(name)),
+    fn too_large(&mut self, header: &Header, buffer: &mut BytesMut) -> Result<Batch, CodecError> {
+        if header.kind() != Kind::Publish {
+            let (size, max) = (header.size(), self.max_packet_size);
+            return Err(CodecError::TooLarge { packet: header.kind().name(), size, max });
         }
+        self.oversize = Oversize::begin(header, buffer);
+        Ok(self.read_past(buffer))
+    }
+
+    /// Drops what has come of a message that is too large; with its end it is in the batch.
+    fn read_past(&mut self, buffer: &mut BytesMut) -> Batch {
+        let done = self.oversize.as_mut().is_some_and(|oversize| oversize.read_past(buffer));
+        let rejected = self.oversize.take_if(|_| done).map(Oversize::into_rejected);
+        Batch { protocol: self.protocol, bytes: Bytes::new(), at: 0, rejected }
     }
 
     /// Appends `packet` to `out`.
@@ -169,30 +191,54 @@ impl Codec {
 /// Complete packets in one piece of memory; give them one after the other.
 #[derive(Debug)]
 pub struct Batch {
-    codec: Codec,
+    protocol: Protocol,
     bytes: Bytes,
     at: usize,
+    /// A message that was too large; there are no other packets then.
+    rejected: Option<Rejected>,
 }
 
 impl Batch {
     /// The next packet; `None` at the end.
     ///
     /// # Errors
-    /// When its bytes are no packet; the connection must then be given up.
+    /// When a client cannot go on after it; the connection must then be given up.
     pub fn next_packet(&mut self) -> Option<Result<Incoming, CodecError>> {
-        let header = match frame::header(&self.bytes[self.at..], usize::MAX) {
+        if let Some(rejected) = self.rejected.take() {
+            return Some(Ok(Incoming::Rejected(rejected)));
+        }
+        let header = match frame::header(&self.bytes[self.at..]) {
             Ok(None) => return None,
             Ok(Some(header)) => header,
             Err(error) => return Some(Err(error)),
         };
         let start = self.at;
         self.at += header.size();
-        Some(self.codec.decode(&header.frame(&self.bytes, start)))
+        Some(decode(&header.frame(&self.bytes, start), self.protocol))
     }
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.is_empty() && self.rejected.is_none()
+    }
+}
+
+fn decode(frame: &Frame<'_>, protocol: Protocol) -> Result<Incoming, CodecError> {
+    match frame.kind {
+        Kind::Publish => Ok(publish::decode(frame, protocol)),
+        Kind::Ack(kind) => Ok(ack::decode(frame, kind)),
+        Kind::SubAck | Kind::UnsubAck => Ok(suback::decode(frame, protocol)),
+        Kind::PingResp => Ok(Incoming::PingResp),
+        Kind::Disconnect if protocol == Protocol::V5 => Ok(disconnect::decode(frame)),
+        Kind::ConnAck => {
+            let ack = match protocol {
+                Protocol::V5 => v5::connack(frame),
+                Protocol::V311 => v311::connack(frame),
+            };
+            ack.map(|ack| Incoming::ConnAck(Box::new(ack)))
+        }
+        Kind::Disconnect => Err(CodecError::Unexpected("DISCONNECT")),
+        Kind::Other(name) => Err(CodecError::Unexpected(name)),
     }
 }
 

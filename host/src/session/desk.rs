@@ -1,13 +1,14 @@
 //! Machine: where router and session state meet. In: commands, packets of the broker. Out: deliveries into mailboxes, log lines
 //! for what the state reports. Owns both, and what is announced after each CONNACK. Does no I/O and never waits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::command::{Command, Commit, Keeper};
+use super::digest::Digest;
 use super::head_of_line::HeadOfLine;
 use super::loops::{Loops, ROUNDS};
 use super::now;
@@ -16,9 +17,10 @@ use super::promises::Promises;
 use super::republish::{BYTES, Republish, TOPICS};
 use super::retained::Retained;
 use super::state::{Event, State, Violation, Wanted};
+use crate::config::{OutboxLimits, Protocol};
 use crate::mailbox::{Delivered, Delivery, Notice};
 use crate::message::{Message, Outcome, Publication, Receipt, Subscription, SubscriptionChange};
-use crate::router::{Difference, Numbered, Router, ServiceId, SubscriptionId};
+use crate::router::{Difference, Numbered, Router, ServiceId};
 use crate::topic::Topic;
 
 /// How many messages wait for the broker at most while retained ones are published again: mosquitto ends a connection of 3.1.1 with
@@ -43,6 +45,10 @@ pub struct Desk {
     confirmations: Vec<oneshot::Sender<()>>,
     /// Reused for each message.
     settled: Vec<Receipt>,
+    /// Events that come in numbers.
+    digest: Digest,
+    /// What the broker cannot do is said by another session.
+    pub quiet: bool,
     /// Events that were errors.
     pub failures: u64,
 }
@@ -63,6 +69,8 @@ impl Desk {
             connected: false,
             confirmations: Vec::new(),
             settled: Vec::new(),
+            digest: Digest::default(),
+            quiet: false,
             failures: 0,
         }
     }
@@ -157,8 +165,16 @@ impl Desk {
         let (certain, others): (Vec<_>, Vec<_>) = present.into_iter().partition(|one| {
             self.router.number(&one.filter).is_some_and(|numbered| self.retained.is_certain(numbered.id.0))
         });
+        let mut asked = HashSet::new();
         for numbered in others.iter().filter_map(|one| self.router.ask_again(service, &one.filter, now())) {
-            self.state.ask_again(wanted(numbered));
+            // one filter may bring the messages of several
+            if !asked.insert(numbered.id) {
+                continue;
+            }
+            match difference.subscribe.iter().any(|one| one.id == numbered.id) {
+                true => self.state.forget(&numbered.subscription.filter),
+                false => self.state.ask_again(wanted(numbered)),
+            }
         }
         let Some(mailbox) = self.router.mailbox(service) else { return };
         for message in self.retained.values(&certain) {
@@ -178,14 +194,23 @@ impl Desk {
         self.announced.insert(message.topic.clone(), message);
     }
 
+    /// From the next connection on these hold; perhaps with another broker. To be called while there is none.
+    pub fn renew(&mut self, protocol: Protocol, limits: OutboxLimits) {
+        self.summarize(true);
+        self.digest.clear();
+        self.state.renew(protocol, limits);
+    }
+
     /// CONNACK came with success.
     pub fn connected(&mut self, ack: &ConnAck) {
         self.connected = true;
         if !ack.session_present {
             self.retained.session_lost();
-            self.router.session_lost();
         }
-        self.state.connected(ack, self.router.subscriptions().into_iter().map(wanted).collect());
+        let identifiers = self.state.protocol() == Protocol::V5 && ack.server.subscription_ids;
+        let (subscribe, unsubscribe) = self.router.connected(identifiers, ack.session_present);
+        self.state.connected(ack, subscribe.into_iter().map(wanted).collect());
+        self.state.change(Vec::new(), unsubscribe);
         self.announced.values().cloned().for_each(|message| self.state.announce(message));
         self.tell_all(&Notice::Connected { session_present: ack.session_present });
         self.republish.connected(ack.session_present);
@@ -273,18 +298,24 @@ impl Desk {
         }
     }
 
-    /// Tells the router and the log what happened.
-    pub fn report(&mut self) {
+    /// Tells the router and the log what happened. True: something is to be sent because of it.
+    pub fn report(&mut self) -> bool {
         self.share_out_outbox();
         if !(self.connected && self.state.is_asking()) {
             self.confirmations.clear();
         }
+        if self.digest.is_due() {
+            self.summarize(false);
+        }
         if !self.state.has_news() {
-            return;
+            return false;
         }
         for answer in self.state.take_answers() {
-            self.router.answered(SubscriptionId(answer.id), answer.granted);
+            self.router.answered(&answer.filter, answer.granted);
         }
+        let difference = self.router.adjusted();
+        let is_changed = !(difference.subscribe.is_empty() && difference.unsubscribe.is_empty());
+        self.change(difference);
         let news = self.state.take_news();
         for (token, outcome) in news.outcomes {
             if let Some(service) = self.promises.keep(token) {
@@ -294,10 +325,26 @@ impl Desk {
         if let Some(keeper) = self.keeper.as_mut().filter(|_| !news.kept.is_empty()) {
             keeper.0(news.kept);
         }
-        news.events.iter().for_each(|event| self.log(event));
+        news.events.into_iter().for_each(|event| self.log(event));
+        is_changed
     }
 
-    fn log(&mut self, event: &Event) {
+    /// Says how often events came again that are not said one by one; at the `end`, all of them.
+    pub fn summarize(&mut self, end: bool) {
+        self.digest.take(now(), end).iter().for_each(|summary| error!("{summary}"));
+    }
+
+    fn log(&mut self, event: Event) {
+        if self.quiet && matches!(event, Event::Lowered { .. }) {
+            return;
+        }
+        let event = match event.kind() {
+            None => event,
+            Some(kind) => match self.digest.note(kind, event, now()) {
+                Some(first) => first,
+                None => return,
+            },
+        };
         if event.is_error() {
             self.failures += 1;
             error!("{event}");

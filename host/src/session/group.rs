@@ -11,13 +11,16 @@ use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
+use super::abilities::{Abilities, Verdict};
 use super::attempt::Failure;
 use super::link::Resolver;
 use super::now;
 use super::outage::{Outage, Over, Say};
+use super::packet::{Reason, Server};
 use super::places::Places;
 use super::schedule::{Role, Schedule, Trouble, Turn};
 use super::serve::Ended;
+use crate::message::Message;
 
 /// The connections of one host. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -32,6 +35,7 @@ struct Shared {
     schedule: Schedule,
     outage: Outage,
     places: Places,
+    abilities: Abilities,
 }
 
 /// One of the connections.
@@ -81,7 +85,8 @@ impl Welcome {
 impl Group {
     /// The group of a main connection: `min`, `max` are the waits of its back-off.
     pub fn new(min: Duration, max: Duration) -> Self {
-        let shared = Shared { schedule: Schedule::new(min, max), outage: Outage::default(), places: Places::default() };
+        let (schedule, outage, places) = (Schedule::new(min, max), Outage::default(), Places::default());
+        let shared = Shared { schedule, outage, places, abilities: Abilities::default() };
         Self { shared: Arc::new(watch::Sender::new(shared)), resolver: Arc::default() }
     }
 
@@ -140,9 +145,67 @@ impl Member {
         if self.role == Role::Main {
             self.group.change(|shared| {
                 shared.schedule.renew(min, max);
-                shared.outage = Outage::default();
+                (shared.outage, shared.abilities) = (Outage::default(), Abilities::default());
             });
         }
+    }
+
+    /// As much of the will `whole` as the next attempt is made with.
+    pub fn will(&self, whole: Option<&Message>) -> Option<Message> {
+        self.group.shared.borrow().abilities.will(whole?, self.role == Role::Main)
+    }
+
+    /// An attempt with this will failed. True: the broker takes less of it, and another attempt can be made at once.
+    pub fn takes_less(&self, failure: &Failure, will: Option<&Message>) -> bool {
+        let main = self.role == Role::Main;
+        self.find_out(|abilities| match failure {
+            Failure::Refused { reason, .. } => abilities.refused(*reason, will),
+            Failure::Io(_) if main => abilities.closed(),
+            _ => {
+                if main {
+                    abilities.failed();
+                }
+                false
+            }
+        })
+    }
+
+    /// CONNACK came with success, for `sent` in place of the will `whole`.
+    pub fn accepted(&self, whole: Option<&Message>, sent: Option<&Message>) -> Verdict {
+        match self.role {
+            Role::Main => self.find_out(|abilities| abilities.accepted(whole, sent)),
+            Role::Presence => Verdict::Serve,
+        }
+    }
+
+    /// The broker ended a connection because it has not what was asked of it.
+    pub fn unsupported(&self, what: Reason) {
+        self.find_out(|abilities| abilities.unsupported(what));
+    }
+
+    /// Takes from `server` what was found to be otherwise; `host`: says what is missing then.
+    pub fn limit(&self, server: &mut Server, host: bool) {
+        let host = host && self.role == Role::Main;
+        let missing = self.find_out(|abilities| {
+            abilities.limit(server);
+            if host { abilities.missing(server) } else { Vec::new() }
+        });
+        missing.iter().for_each(|line| warn!("{line}"));
+    }
+
+    /// Whether it is one for a service's will only.
+    pub fn is_presence(&self) -> bool {
+        self.role == Role::Presence
+    }
+
+    /// Nobody waits for what is found out.
+    fn find_out<T: Default>(&self, look: impl FnOnce(&mut Abilities) -> T) -> T {
+        let mut found = T::default();
+        self.group.shared.send_if_modified(|shared| {
+            found = look(&mut shared.abilities);
+            false
+        });
+        found
     }
 
     /// An attempt failed.

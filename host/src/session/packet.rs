@@ -6,9 +6,11 @@ use crate::message::{Message, Qos, Subscription};
 use crate::topic::Filter;
 
 mod reason;
+mod rejected;
 mod size;
 
 pub use reason::Reason;
+pub use rejected::{Rejected, TOO_LARGE};
 pub use size::{MAX_REMAINING, PublishSize, publish_size, varint_size};
 
 /// A packet from the broker.
@@ -18,6 +20,15 @@ pub enum Incoming {
     ConnAck(Box<ConnAck>),
     /// A message (section 3.3).
     Publish(Publish),
+    /// A message that cannot be delivered.
+    Rejected(Rejected),
+    /// An acknowledgement, other than PUBLISH, of which cannot be read what it is for.
+    Unattributed {
+        /// The packet type.
+        packet: &'static str,
+        /// Whether it may have been for a message of ours: PUBACK, PUBREC or PUBCOMP.
+        of_message: bool,
+    },
     /// PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7).
     Ack(Ack),
     /// The answer to SUBSCRIBE, one reason for each filter (section 3.9).

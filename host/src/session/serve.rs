@@ -12,10 +12,11 @@ use std::time::Instant;
 use tokio::time::{Sleep, sleep_until};
 use tracing::error;
 
+use super::attempt::leave;
 use super::codec::CodecError;
 use super::desk::Desk;
 use super::now;
-use super::packet::{Incoming, Outgoing, Reason};
+use super::packet::{Incoming, Reason};
 use super::state::{Due, Keepalive};
 use super::task::Orders;
 use super::wire::{Wire, Written};
@@ -29,6 +30,8 @@ pub enum Ended {
     TakenOver,
     /// There are new settings to connect with; we said goodbye.
     Renewed,
+    /// The broker has not what was asked of it, by this reason; the session reconnects and asks for less.
+    Unsupported(Reason, String),
     /// Anything else; the session reconnects.
     Lost(String),
 }
@@ -95,7 +98,9 @@ impl Serving {
         if orders.may_go_on(desk) {
             context.waker().wake_by_ref();
         }
-        desk.report();
+        if desk.report() {
+            context.waker().wake_by_ref();
+        }
         let drained = self.wire.is_written() && desk.state.is_drained();
         if orders.poll_stop(context, drained).is_ready() {
             return Poll::Ready(Ok(()));
@@ -187,24 +192,8 @@ impl Serving {
     }
 
     /// Says DISCONNECT as far as the socket takes it at once, and closes.
-    async fn goodbye(mut self, reason: Reason, ended: Ended) -> Ended {
-        let farewell = async {
-            if self.wire.encode(&Outgoing::Disconnect(reason)).is_ok() {
-                poll_fn(|context| match self.wire.poll_write(context) {
-                    Ok(Written::Some | Written::Stalled) => Poll::Pending,
-                    _ => Poll::Ready(()),
-                })
-                .await;
-            }
-            poll_fn(|context| self.wire.poll_shutdown(context)).await;
-            // until the broker has closed too: closing with something unread resets the connection, and the broker may then
-            // never read our goodbye
-            while poll_fn(|context| self.wire.poll_read(context)).await.is_ok() {
-                self.wire.discard();
-            }
-        };
-        // a broker that does not read does not get a goodbye
-        drop(tokio::time::timeout(FAREWELL, farewell).await);
+    async fn goodbye(self, reason: Reason, ended: Ended) -> Ended {
+        leave(self.wire, reason).await;
         ended
     }
 }
@@ -221,8 +210,6 @@ fn packet_came(packet: Incoming, desk: &mut Desk) -> Result<(), Fault> {
 const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 /// The finest distance of two looks at the clock.
 const TICK: std::time::Duration = std::time::Duration::from_millis(1);
-/// How long the last packet may take.
-const FAREWELL: std::time::Duration = std::time::Duration::from_millis(500);
 
 fn far() -> Instant {
     now() + std::time::Duration::from_secs(86_400)
@@ -237,7 +224,8 @@ fn disconnected(reason: Reason, text: Option<String>) -> Fault {
         Reason::TAKEN_OVER => Ended::TakenOver,
         _ => {
             let words = text.map_or_else(String::new, |text| format!(": {text}"));
-            Ended::Lost(format!("the broker said DISCONNECT, {reason}{words}"))
+            let said = format!("the broker said DISCONNECT, {reason}{words}");
+            if reason.is_unsupported() { Ended::Unsupported(reason, said) } else { Ended::Lost(said) }
         }
     };
     Fault { ended, reason: None }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use crate::config::{OutboxLimits, Protocol};
 use crate::message::{Message, Publication, Qos, Receipt};
 use crate::router::ServiceId;
-use crate::session::packet::{Ack, AckKind, ConnAck, Incoming, Outgoing, Publish, Reason, Server, SubscriptionIds};
+use crate::session::packet::{
+    Ack, AckKind, ConnAck, Incoming, Outgoing, Publish, Reason, Rejected, Server, SubscriptionIds,
+};
 use crate::topic::Filter;
 
 mod event;
@@ -129,6 +131,13 @@ impl State {
     pub fn received(&mut self, packet: Incoming) -> Result<Option<Arrival>, Violation> {
         match packet {
             Incoming::Publish(publish) => return Ok(self.arrived(publish)),
+            Incoming::Rejected(rejected) => self.rejected(rejected),
+            Incoming::Unattributed { of_message: true, .. } if self.outbox.is_awaiting() => {
+                // it would be missed for ever: on the next connection what it was for is sent again
+                let what = "the broker acknowledged a message and did not say which";
+                return Err(Violation { reason: Reason::MALFORMED, what });
+            }
+            Incoming::Unattributed { packet, .. } => self.news.events.push(Event::Unattributed { packet }),
             Incoming::Ack(Ack { kind: AckKind::PubRel, id, .. }) => {
                 let ack = self.inbox.released(id);
                 self.acks.push_back(ack);
@@ -136,6 +145,7 @@ impl State {
             Incoming::Ack(ack) => self.acknowledged(ack),
             Incoming::SubAck { id, reasons } => {
                 self.requests.subscribed(id, &reasons, &mut self.ids, &mut self.news.events);
+                self.omit_lowered();
             }
             Incoming::UnsubAck { id, reasons } => {
                 self.requests.unsubscribed(id, &reasons, &mut self.ids, &mut self.news.events);
@@ -148,6 +158,13 @@ impl State {
         Ok(None)
     }
 
+    /// A subscription that is lowered to what the broker takes at most is no news.
+    fn omit_lowered(&mut self) {
+        let most = self.server.as_ref().map_or(Qos::ExactlyOnce, |server| server.maximum_qos);
+        let is_known = |event: &Event| matches!(event, Event::SubscriptionLowered { granted, .. } if *granted >= most);
+        self.news.events.retain(|event| !is_known(event));
+    }
+
     fn arrived(&mut self, publish: Publish) -> Option<Arrival> {
         let Publish { id, subscription_ids, message } = publish;
         if self.closing {
@@ -158,6 +175,19 @@ impl State {
             qos => Some(self.inbox.arrived(id, qos, message.dup, &mut self.acks)?),
         };
         Some(Arrival { message, subscription_ids, receipt })
+    }
+
+    /// Acknowledges a message that nobody gets, in its turn: else the broker would send it again and again.
+    fn rejected(&mut self, rejected: Rejected) {
+        let Rejected { id, qos, dup, .. } = rejected;
+        if self.closing {
+            return;
+        }
+        if id != 0 {
+            let Some(receipt) = self.inbox.arrived(id, qos, dup, &mut self.acks) else { return };
+            self.inbox.routed(receipt, 0, &mut self.acks);
+        }
+        self.news.events.push(Event::Rejected(rejected));
     }
 
     fn acknowledged(&mut self, ack: Ack) {
@@ -211,15 +241,21 @@ impl State {
         }
     }
 
-    /// Asks for subscriptions, and ends some. Without connection, those asked for come with `connected`.
+    /// Asks for subscriptions, and ends some then: one may take the place of another. Without connection, those asked for come with
+    /// `connected`.
     pub fn change(&mut self, subscribe: Vec<Wanted>, unsubscribe: Vec<Filter>) {
         match &self.server {
             Some(server) => {
-                self.requests.unsubscribe(unsubscribe, server);
                 self.requests.subscribe(subscribe, server, &mut self.news.events);
+                self.requests.unsubscribe(unsubscribe, server);
             }
             None => self.requests.unsubscribe_later(unsubscribe),
         }
+    }
+
+    /// The next time that the filter is asked for, the broker sends its retained messages again.
+    pub fn forget(&mut self, filter: &Filter) {
+        self.requests.forget(filter);
     }
 
     /// Asks for a subscription once more, so that the broker sends its retained messages again.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Sleep, sleep_until};
 use tracing::{error, info};
 
-use super::attempt::{Failure, attempt};
+use super::attempt::Failure;
 use super::command::{ConnectionStatus, Inputs, Order, Stopped};
 use super::desk::Desk;
 use super::group::{Group, Member, Welcome};
@@ -134,7 +134,8 @@ impl Task {
     ) -> Self {
         let connect = connect_packet(&connection, will);
         let state = State::new(connection.protocol, connection.outbox);
-        let desk = Desk::new(router, state, connection.delivery_timeout);
+        let mut desk = Desk::new(router, state, connection.delivery_timeout);
+        desk.quiet = member.is_presence();
         let batch = Vec::with_capacity(BATCH);
         let orders = Orders { inputs, batch, held_up: false, stop: None, abandoned: false, timer: None, renewal: None };
         Self { connection, connect, status, member: Arc::new(member), count: 0, desk, orders }
@@ -157,11 +158,7 @@ impl Task {
             self.renew();
             let (connection, connect, member) =
                 (Arc::clone(&self.connection), self.connect.clone(), Arc::clone(&self.member));
-            let connecting = async {
-                let _turn = member.turn().await;
-                attempt(&connection, &connect, &member.group.resolver).await
-            };
-            match self.meanwhile(connecting).await {
+            match self.meanwhile(super::connect::connect(&connection, &connect, &member)).await {
                 Meanwhile::Stop => return Ok(self.stopped()),
                 Meanwhile::Renew => {}
                 Meanwhile::Done(Err(Failure::Settings(source))) => {
@@ -172,6 +169,10 @@ impl Task {
                     (Ended::Stopped, _) => return Ok(self.stopped()),
                     (Ended::TakenOver, _) => return Err(self.taken_over()),
                     (Ended::Renewed, _) => {}
+                    (Ended::Unsupported(what, reason), since) => {
+                        self.member.unsupported(what);
+                        self.lost(reason, since);
+                    }
                     (Ended::Lost(reason), since) => self.lost(reason, since),
                 },
             }
@@ -199,7 +200,7 @@ impl Task {
         // a clean start is for the first connection: the session that is there already must not be thrown away
         self.connect.clean_start &= connection.protocol == Protocol::V311 || !same;
         self.member.renew(connection.reconnect_min, connection.reconnect_max);
-        self.desk.state.renew(connection.protocol, connection.outbox);
+        self.desk.renew(connection.protocol, connection.outbox);
         info!("connecting to {} with new settings", self.peer());
         self.status.send_replace(ConnectionStatus::Disconnected { reason: "its settings have changed".to_owned() });
     }
@@ -261,6 +262,7 @@ impl Task {
 
     fn stopped(&mut self) -> Stopped {
         self.desk.report();
+        self.desk.summarize(true);
         Stopped { unsent: self.desk.state.unsent(), failures: self.desk.failures }
     }
 

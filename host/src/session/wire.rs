@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use super::codec::{Batch, Codec, CodecError, needed};
+use super::codec::{Batch, Codec, CodecError};
 use super::link::Stream;
 use super::packet::{Incoming, Outgoing};
 
@@ -94,7 +94,7 @@ impl Wire {
 
     /// Reads once. Ready: some bytes came; `packets` then has what is complete.
     pub fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let missing = needed(&self.input).saturating_sub(self.input.len());
+        let missing = self.codec.needed(&self.input).saturating_sub(self.input.len());
         // doubling at most: what a length announces is not trusted with memory before it comes
         let wanted = missing.min(self.input.len());
         if self.input.capacity() - self.input.len() < wanted.max(LEAST) {

@@ -30,6 +30,8 @@ pub enum Seen {
         /// Receive maximum and maximum packet size; 3.1.1 has none.
         limits: Option<(u16, u32)>,
         will: Option<String>,
+        /// Quality of service and retain of the will.
+        will_as: Option<(u8, bool)>,
         login: Option<(String, String)>,
     },
     Publish {
@@ -278,6 +280,7 @@ fn seen_v5(packet: v5::Packet) -> Seen {
             limits: connect
                 .properties
                 .and_then(|properties| Some((properties.receive_maximum?, properties.max_packet_size?))),
+            will_as: will.as_ref().map(|will| (will.qos as u8, will.retain)),
             will: will.map(|will| text(&will.topic)),
             login: login.map(|login| (login.username, login.password)),
         },
@@ -315,6 +318,7 @@ fn seen_v4(packet: v4::Packet) -> Seen {
             clean_start: connect.clean_session,
             keepalive: connect.keep_alive,
             limits: None,
+            will_as: connect.last_will.as_ref().map(|will| (will.qos as u8, will.retain)),
             will: connect.last_will.map(|will| will.topic),
             login: connect.login.map(|login| (login.username, login.password)),
         },

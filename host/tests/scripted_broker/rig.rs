@@ -63,6 +63,12 @@ impl Rig {
         self.resumed().await
     }
 
+    /// Breaks `peer` and gives the next connection, which has to subscribe again.
+    pub async fn ready_again(&self, peer: Peer) -> Peer {
+        drop(peer);
+        self.ready(true).await
+    }
+
     pub async fn publish(&self, topic: &str, qos: u8, payload: &str) {
         self.commit(None, vec![message(topic, qos, payload)]).await;
     }

@@ -3,21 +3,21 @@
 
 use bytes::BytesMut;
 
-use super::CodecError;
 use super::frame::Frame;
-use super::reader::{BadField, Reader};
+use super::reader::Reader;
 use crate::config::Protocol;
-use crate::session::packet::{Ack, AckKind, Reason};
+use crate::session::packet::{Ack, AckKind, Incoming, Reason};
 
-pub fn decode(frame: &Frame<'_>, kind: AckKind) -> Result<Ack, CodecError> {
+pub fn decode(frame: &Frame<'_>, kind: AckKind) -> Incoming {
     let mut reader = Reader::new(frame.body());
-    let id = reader.u16().map_err(|BadField(what)| frame.malformed(what))?;
-    if id == 0 {
-        return Err(frame.malformed("packet identifier 0"));
+    match reader.u16() {
+        Err(_) | Ok(0) => Incoming::Unattributed { packet: kind.name(), of_message: kind != AckKind::PubRel },
+        Ok(id) => {
+            // the reason may be missing (it is then success), and properties tell the client nothing that it acts upon
+            let reason = reader.u8().map_or(Reason::SUCCESS, Reason);
+            Incoming::Ack(Ack { kind, id, reason })
+        }
     }
-    // the reason may be missing (it is then success), and properties tell the client nothing that it acts upon
-    let reason = reader.u8().map_or(Reason::SUCCESS, Reason);
-    Ok(Ack { kind, id, reason })
 }
 
 pub fn encode(ack: Ack, protocol: Protocol, out: &mut BytesMut) {

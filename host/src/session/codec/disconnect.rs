@@ -2,7 +2,6 @@
 
 use bytes::BytesMut;
 
-use super::CodecError;
 use super::frame::Frame;
 use super::reader::{BadField, Reader};
 use crate::config::Protocol;
@@ -13,18 +12,17 @@ const SERVER_REFERENCE: u8 = 28;
 const REASON_STRING: u8 = 31;
 const USER_PROPERTY: u8 = 38;
 
-pub fn decode(frame: &Frame<'_>) -> Result<Incoming, CodecError> {
+/// Reads it as well as it can be: the connection ends in any case, and the reason matters more than properties without sense.
+pub fn decode(frame: &Frame<'_>) -> Incoming {
     let mut reader = Reader::new(frame.body());
     let reason = reader.u8().map_or(Reason::SUCCESS, Reason);
-    let text = if reader.is_at_end() {
-        None
-    } else {
-        reader.properties().and_then(reason_string).map_err(|BadField(what)| frame.malformed(what))?
-    };
-    Ok(Incoming::Disconnect { reason, text })
+    let text = reader.properties().and_then(reason_string).ok().flatten();
+    Incoming::Disconnect { reason, text }
 }
 
-fn reason_string(mut reader: Reader<'_>) -> Result<Option<String>, BadField> {
+/// The reason string (31) among the properties of DISCONNECT, or of a CONNACK that refuses; `None` where something else comes first
+/// that neither of them explains.
+pub fn reason_string(mut reader: Reader<'_>) -> Result<Option<String>, BadField> {
     let mut text = None;
     while !reader.is_at_end() {
         match reader.u8()? {
@@ -37,7 +35,7 @@ fn reason_string(mut reader: Reader<'_>) -> Result<Option<String>, BadField> {
                 reader.field()?;
                 reader.field()?;
             }
-            _ => return Err(BadField("a property that does not belong there")),
+            _ => return Ok(text),
         }
     }
     Ok(text)

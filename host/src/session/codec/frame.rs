@@ -71,9 +71,28 @@ impl Header {
         self.start + self.remaining
     }
 
+    pub const fn kind(&self) -> Kind {
+        Kind::of(self.first)
+    }
+
+    /// The lower four bits of the first byte.
+    pub const fn flags(&self) -> u8 {
+        self.first & 0x0F
+    }
+
+    /// Bytes of the fixed header.
+    pub const fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Bytes after the fixed header.
+    pub const fn remaining(&self) -> usize {
+        self.remaining
+    }
+
     /// The packet that begins in `batch` at `at` and is complete there.
     pub fn frame<'a>(&self, batch: &'a Bytes, at: usize) -> Frame<'a> {
-        Frame { kind: Kind::of(self.first), flags: self.first & 0x0F, batch, at, header: *self }
+        Frame { kind: self.kind(), flags: self.flags(), batch, at, header: *self }
     }
 }
 
@@ -106,36 +125,28 @@ impl<'a> Frame<'a> {
         (bytes, self.header.first, self.header.start - 1, self.header.remaining)
     }
 
+    /// The size of the whole packet in bytes.
+    pub const fn size(&self) -> usize {
+        self.header.size()
+    }
+
     pub fn malformed(&self, what: impl ToString) -> CodecError {
         CodecError::malformed(self.kind.name(), what)
     }
 }
 
 /// The fixed header at the start of `bytes`; `None` while it is incomplete.
-pub fn header(bytes: &[u8], max_packet_size: usize) -> Result<Option<Header>, CodecError> {
+pub fn header(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
     let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
     let mut remaining = 0;
     for (place, &byte) in rest.iter().take(4).enumerate() {
         remaining |= usize::from(byte & 0x7F) << (7 * place);
         if byte & 0x80 == 0 {
-            let header = Header { first, start: 2 + place, remaining };
-            return check_size(header, max_packet_size).map(Some);
+            return Ok(Some(Header { first, start: 2 + place, remaining }));
         }
     }
     if rest.len() >= 4 {
         return Err(CodecError::malformed(Kind::of(first).name(), "a length of more than four bytes"));
     }
     Ok(None)
-}
-
-fn check_size(header: Header, max: usize) -> Result<Header, CodecError> {
-    if header.size() > max {
-        return Err(CodecError::TooLarge { packet: Kind::of(header.first).name(), size: header.size(), max });
-    }
-    Ok(header)
-}
-
-/// How many bytes the incomplete packet at the start of `bytes` has in all, as far as can be seen yet.
-pub fn needed(bytes: &[u8]) -> usize {
-    header(bytes, usize::MAX).ok().flatten().map_or(0, |header| header.size())
 }

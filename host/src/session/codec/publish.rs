@@ -1,5 +1,9 @@
-//! Machine: PUBLISH (MQTT 5, section 3.3). In: a frame, or a message to send. Out: `Publish`, or bytes. Owns nothing.
+//! Machine: PUBLISH (MQTT 5, section 3.3). In: a frame, or a message to send. Out: `Publish`, `Rejected` or bytes. Owns nothing.
 //! Topic, payload and correlation data share the memory of the batch that was read.
+//!
+//! A frame that ends where its header says does not cost the connection, whatever is in it: the broker would send it again on the next
+//! one. It is rejected where MQTT forbids its topic or a text in it, or where it cannot be understood. What says less, as two content
+//! types or a subscription identifier of 0, is read as well as it can be.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
@@ -9,35 +13,71 @@ use super::reader::{BadField, Reader};
 use super::{CodecError, publish_properties};
 use crate::config::Protocol;
 use crate::message::{Message, Qos};
-use crate::session::packet::{Publish, SubscriptionIds, publish_size};
-use crate::topic::Topic;
+use crate::session::packet::{Incoming, Publish, Rejected, SubscriptionIds, publish_size};
+use crate::topic::{Topic, TopicError};
 
-pub fn decode(frame: &Frame<'_>, protocol: Protocol) -> Result<Publish, CodecError> {
-    let bad = |BadField(what)| frame.malformed(what);
-    let qos = Qos::try_from((frame.flags >> 1) & 3).map_err(|error| frame.malformed(error))?;
+/// Bytes of a topic that are shown of a message which cannot be delivered.
+const SHOWN: usize = 200;
+
+/// Reads a message; one that cannot be delivered is read as far as it has to be acknowledged and named.
+pub fn decode(frame: &Frame<'_>, protocol: Protocol) -> Incoming {
+    match read(frame, protocol) {
+        Ok(publish) => Incoming::Publish(publish),
+        Err(BadField(reason)) => Incoming::Rejected(rejected(frame.flags, frame.body(), frame.size(), reason)),
+    }
+}
+
+fn read(frame: &Frame<'_>, protocol: Protocol) -> Result<Publish, BadField> {
+    let qos = Qos::try_from((frame.flags >> 1) & 3).map_err(|_| BadField("its quality of service is 3"))?;
     let mut reader = Reader::new(frame.body());
-    let name = reader.field().map_err(bad)?;
-    let id = if qos == Qos::AtMostOnce { 0 } else { reader.u16().map_err(bad)? };
+    let name = reader.field()?;
+    let id = if qos == Qos::AtMostOnce { 0 } else { reader.u16()? };
     if qos != Qos::AtMostOnce && id == 0 {
-        return Err(frame.malformed("packet identifier 0"));
+        return Err(BadField("its packet identifier is 0"));
     }
     let mut subscription_ids = SubscriptionIds::default();
     let mut properties = None;
     if protocol == Protocol::V5 {
-        let present = reader.properties().map_err(bad)?;
+        let present = reader.properties()?;
         if !present.is_at_end() {
             properties = publish_properties::decode(frame, present, &mut subscription_ids)?;
         }
     }
-    let topic = topic(frame.share(name.start, name.end)).map_err(|what| frame.malformed(what))?;
+    let topic = topic(frame.share(name.start, name.end))?;
     let payload = frame.share(reader.at(), frame.body().len());
     let (retain, dup) = (frame.flags & 1 != 0, frame.flags & 8 != 0);
     Ok(Publish { id, subscription_ids, message: Message { topic, payload, qos, retain, dup, properties } })
 }
 
-fn topic(name: Bytes) -> Result<Topic, String> {
-    let name = ByteString::try_from(name).map_err(|_| "a topic that is not UTF-8".to_owned())?;
-    Topic::received(name).map_err(|error| error.to_string())
+fn topic(name: Bytes) -> Result<Topic, BadField> {
+    let name = ByteString::try_from(name).map_err(|_| BadField("its topic is not UTF-8"))?;
+    Topic::received(name).map_err(|error| match error {
+        TopicError::Empty => BadField("its topic is empty"),
+        TopicError::Wildcard(_) => BadField("its topic contains a wildcard"),
+        _ => BadField("its topic contains U+0000"),
+    })
+}
+
+/// What can be said of a message that cannot be delivered: `body` is all that follows the fixed header, or its beginning.
+pub fn rejected(flags: u8, body: &[u8], size: usize, reason: &'static str) -> Rejected {
+    let qos = Qos::try_from((flags >> 1) & 3).unwrap_or(Qos::AtMostOnce);
+    let mut reader = Reader::new(body);
+    let name = reader.field().ok();
+    let id = match qos {
+        Qos::AtMostOnce => 0,
+        _ => name.as_ref().and_then(|_| reader.u16().ok()).unwrap_or(0),
+    };
+    let topic = name.map_or_else(String::new, |range| shown(&body[range]));
+    Rejected { id, qos, dup: flags & 8 != 0, retain: flags & 1 != 0, size, topic, reason }
+}
+
+fn shown(topic: &[u8]) -> String {
+    let most = topic.len().min(SHOWN);
+    let mut text = String::from_utf8_lossy(&topic[..most]).into_owned();
+    if most < topic.len() {
+        text.push('…');
+    }
+    text
 }
 
 pub fn encode(message: &Message, id: u16, dup: bool, protocol: Protocol, out: &mut BytesMut) -> Result<(), CodecError> {

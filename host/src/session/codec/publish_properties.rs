@@ -4,7 +4,6 @@
 use bytes::{BufMut, BytesMut};
 use bytestring::ByteString;
 
-use super::CodecError;
 use super::frame::Frame;
 use super::publish::{put_field, put_text};
 use super::reader::{BadField, Reader};
@@ -27,43 +26,49 @@ pub fn decode(
     frame: &Frame<'_>,
     mut reader: Reader<'_>,
     ids: &mut SubscriptionIds,
-) -> Result<Option<Box<Properties>>, CodecError> {
-    let bad = |BadField(what)| frame.malformed(what);
+) -> Result<Option<Box<Properties>>, BadField> {
     let mut properties: Option<Box<Properties>> = None;
     while !reader.is_at_end() {
-        let property = reader.u8().map_err(bad)?;
+        let property = reader.u8()?;
         if property == SUBSCRIPTION_ID {
-            ids.push(reader.varint().map_err(bad)?);
+            ids.push(reader.varint()?);
             continue;
-        }
-        if property == TOPIC_ALIAS {
-            return Err(CodecError::TopicAlias(reader.u16().map_err(bad)?));
         }
         let properties = properties.get_or_insert_default();
         match property {
-            PAYLOAD_FORMAT => properties.utf8 = reader.u8().map_err(bad)? == 1,
-            MESSAGE_EXPIRY => properties.message_expiry = Some(reader.u32().map_err(bad)?),
-            CONTENT_TYPE => properties.content_type = Some(reader.text().map_err(bad)?.to_owned()),
+            PAYLOAD_FORMAT => properties.utf8 = reader.u8()? == 1,
+            MESSAGE_EXPIRY => properties.message_expiry = Some(reader.u32()?),
+            CONTENT_TYPE => properties.content_type = Some(text(&mut reader)?),
             RESPONSE_TOPIC => properties.response_topic = Some(response_topic(frame, &mut reader)?),
             CORRELATION_DATA => {
-                let range = reader.field().map_err(bad)?;
+                let range = reader.field()?;
                 properties.correlation_data = Some(frame.share(range.start, range.end));
             }
             USER_PROPERTY => {
-                let name = reader.text().map_err(bad)?.to_owned();
-                properties.user_properties.push((name, reader.text().map_err(bad)?.to_owned()));
+                let name = text(&mut reader)?;
+                properties.user_properties.push((name, text(&mut reader)?));
             }
-            other => return Err(frame.malformed(format_args!("property {other}, which does not belong there"))),
+            TOPIC_ALIAS => return Err(BadField("it has a topic alias, and none is allowed")),
+            _ => return Err(BadField("it has a property that does not belong there")),
         }
     }
     Ok(properties)
 }
 
-fn response_topic(frame: &Frame<'_>, reader: &mut Reader<'_>) -> Result<Topic, CodecError> {
-    let range = reader.field().map_err(|BadField(what)| frame.malformed(what))?;
+/// A text of a property. MQTT forbids U+0000 in it (section 1.5.4).
+fn text(reader: &mut Reader<'_>) -> Result<String, BadField> {
+    let text = reader.text()?;
+    if text.as_bytes().contains(&0) {
+        return Err(BadField("a text of its properties contains U+0000"));
+    }
+    Ok(text.to_owned())
+}
+
+fn response_topic(frame: &Frame<'_>, reader: &mut Reader<'_>) -> Result<Topic, BadField> {
+    let range = reader.field()?;
     let name = ByteString::try_from(frame.share(range.start, range.end));
-    let name = name.map_err(|_| frame.malformed("a response topic that is not UTF-8"))?;
-    Topic::received(name).map_err(|error| frame.malformed(format_args!("response topic: {error}")))
+    let name = name.map_err(|_| BadField("its response topic is not UTF-8"))?;
+    Topic::received(name).map_err(|_| BadField("its response topic is no topic"))
 }
 
 /// Writes what `publish_size` has counted.

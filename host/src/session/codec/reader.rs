@@ -7,7 +7,7 @@ use std::ops::Range;
 #[error("{0}")]
 pub struct BadField(pub &'static str);
 
-const SHORT: BadField = BadField("it ends in the middle of a field");
+const SHORT: BadField = BadField("a field of it reaches beyond its end");
 
 /// A position in the body of a packet.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
     /// A UTF-8 text.
     pub fn text(&mut self) -> Result<&'a str, BadField> {
         let range = self.field()?;
-        std::str::from_utf8(&self.body[range]).map_err(|_| BadField("a text that is not UTF-8"))
+        std::str::from_utf8(&self.body[range]).map_err(|_| BadField("a text of its properties is not UTF-8"))
     }
 
     /// A reader of the properties that come next, and steps over them. Positions stay those of the whole body.

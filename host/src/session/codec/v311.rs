@@ -1,36 +1,19 @@
-//! Machine: CONNECT, CONNACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE and UNSUBACK of MQTT 3.1.1 by rumqttc's packets. In: a frame, or
-//! a packet. Out: the packet, or bytes. Owns nothing.
+//! Machine: CONNECT, SUBSCRIBE and UNSUBSCRIBE of MQTT 3.1.1 by rumqttc's packets, and CONNACK. In: a frame, or a packet. Out: the
+//! packet, or bytes. Owns nothing.
 
 use bytes::BytesMut;
 use rumqttc::mqttbytes::v4 as mqtt;
-use rumqttc::mqttbytes::{FixedHeader, Protocol, QoS};
+use rumqttc::mqttbytes::{Protocol, QoS};
 
 use super::CodecError;
-use super::frame::{Frame, Kind};
+use super::frame::Frame;
 use crate::message::Qos;
-use crate::session::packet::{ConnAck, Connect, Incoming, Outgoing, Reason, Server, Subscribe, Unsubscribe};
+use crate::session::packet::{ConnAck, Connect, Outgoing, Reason, Server, Subscribe, Unsubscribe};
 
-pub fn decode(frame: &Frame<'_>) -> Result<Incoming, CodecError> {
-    let (bytes, first, length_bytes, remaining) = frame.whole();
-    let header = FixedHeader::new(first, length_bytes, remaining);
-    match frame.kind {
-        Kind::ConnAck => {
-            let &[flags, code, ..] = frame.body() else { return Err(frame.malformed("no return code")) };
-            let reason = connect_reason(code);
-            let server = Server::default();
-            Ok(Incoming::ConnAck(Box::new(ConnAck { session_present: flags & 1 != 0, reason, text: None, server })))
-        }
-        Kind::SubAck => {
-            let ack = mqtt::SubAck::read(header, bytes).map_err(|error| frame.malformed(error))?;
-            let count = ack.return_codes.len();
-            let reasons = frame.body()[remaining - count..].iter().copied().map(Reason).collect();
-            Ok(Incoming::SubAck { id: ack.pkid, reasons })
-        }
-        _ => {
-            let ack = mqtt::UnsubAck::read(header, bytes).map_err(|error| frame.malformed(error))?;
-            Ok(Incoming::UnsubAck { id: ack.pkid, reasons: Vec::new() })
-        }
-    }
+pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
+    let &[flags, code, ..] = frame.body() else { return Err(frame.malformed("no return code")) };
+    let (reason, server) = (connect_reason(code), Server::default());
+    Ok(ConnAck { session_present: flags & 1 != 0, reason, text: None, server })
 }
 
 /// The return codes of 3.1.1 (section 3.2.2.3) as reason codes of MQTT 5.

@@ -1,40 +1,29 @@
-//! Machine: CONNECT, CONNACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE and UNSUBACK of MQTT 5 by rumqttc's packets. In: a frame, or a
-//! packet. Out: the packet, or bytes. Owns nothing.
+//! Machine: CONNECT, CONNACK, SUBSCRIBE and UNSUBSCRIBE of MQTT 5 by rumqttc's packets. In: a frame, or a packet. Out: the packet,
+//! or bytes. Owns nothing.
 
 use bytes::BytesMut;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5 as mqtt;
 
 use super::CodecError;
-use super::frame::{Frame, Kind};
+use super::disconnect::reason_string;
+use super::frame::Frame;
+use super::reader::Reader;
 use crate::config::Credentials;
 use crate::message::{Message, Qos};
-use crate::session::packet::{ConnAck, Connect, Incoming, Outgoing, Reason, Server, Subscribe, Unsubscribe};
+use crate::session::packet::{ConnAck, Connect, Outgoing, Reason, Server, Subscribe, Unsubscribe};
 
-pub fn decode(frame: &Frame<'_>) -> Result<Incoming, CodecError> {
-    let (bytes, first, length_bytes, remaining) = frame.whole();
-    let header = mqtt::FixedHeader::new(first, length_bytes, remaining);
-    // rumqttc hides the reason codes in enums; they are the last bytes of both packets
-    let reasons = |count: usize| frame.body()[remaining - count..].iter().copied().map(Reason).collect();
-    match frame.kind {
-        Kind::ConnAck => connack(frame).map(|ack| Incoming::ConnAck(Box::new(ack))),
-        Kind::SubAck => {
-            let ack = mqtt::SubAck::read(header, bytes).map_err(|error| frame.malformed(error))?;
-            Ok(Incoming::SubAck { id: ack.pkid, reasons: reasons(ack.return_codes.len()) })
-        }
-        _ => {
-            let ack = mqtt::UnsubAck::read(header, bytes).map_err(|error| frame.malformed(error))?;
-            Ok(Incoming::UnsubAck { id: ack.pkid, reasons: reasons(ack.reasons.len()) })
-        }
-    }
-}
-
-fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
+pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
     let &[flags, code, ref rest @ ..] = frame.body() else { return Err(frame.malformed("no reason code")) };
     if rest.is_empty() {
         // a broker that speaks 3.1.1 only refuses a CONNECT of MQTT 5 in its own form
         let reason = super::v311::connect_reason(code);
         return Ok(ConnAck { session_present: flags & 1 != 0, reason, text: None, server: Server::default() });
+    }
+    if Reason(code).is_failure() {
+        // rumqttc does not know all reasons, and its properties matter less than why the broker refuses
+        let text = Reader::new(rest).properties().and_then(reason_string).ok().flatten();
+        return Ok(ConnAck { session_present: false, reason: Reason(code), text, server: Server::default() });
     }
     let (bytes, first, length_bytes, remaining) = frame.whole();
     let ack = mqtt::ConnAck::read(mqtt::FixedHeader::new(first, length_bytes, remaining), bytes)

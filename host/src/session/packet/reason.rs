@@ -32,14 +32,23 @@ impl Reason {
     pub const TAKEN_OVER: Self = Self(0x8E);
     /// An acknowledgement names a packet that is not there.
     pub const ID_NOT_FOUND: Self = Self(0x92);
-    /// A topic alias that was not allowed or is not known.
-    pub const TOPIC_ALIAS: Self = Self(0x94);
     /// A packet larger than allowed.
     pub const PACKET_TOO_LARGE: Self = Self(0x95);
+    /// Retained messages are not supported.
+    pub const RETAIN_NOT_SUPPORTED: Self = Self(0x9A);
+    /// The quality of service is not supported.
+    pub const QOS_NOT_SUPPORTED: Self = Self(0x9B);
     /// Shared subscriptions are not supported.
     pub const SHARED_NOT_SUPPORTED: Self = Self(0x9E);
+    /// Subscription identifiers are not supported.
+    pub const IDS_NOT_SUPPORTED: Self = Self(0xA1);
     /// Wildcards are not supported.
     pub const WILDCARDS_NOT_SUPPORTED: Self = Self(0xA2);
+
+    /// Whether the code says that the broker has not what was asked of it.
+    pub const fn is_unsupported(self) -> bool {
+        matches!(self.0, 0x9A | 0x9B | 0x9E | 0xA1 | 0xA2)
+    }
 
     /// Whether the code says that something failed (0x80 and above).
     pub const fn is_failure(self) -> bool {

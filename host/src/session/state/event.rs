@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::message::{Message, Outcome, Qos, Receipt, Terms, Token};
-use crate::session::packet::Reason;
+use crate::session::packet::{Reason, Rejected};
 use crate::topic::{Filter, Topic};
 
 /// What happened in the state since it was last asked.
@@ -63,6 +63,13 @@ pub enum Event {
         /// What the broker allows, in bytes.
         max: u32,
     },
+    /// A message came that cannot be delivered; it was acknowledged, as far as it could be.
+    Rejected(Rejected),
+    /// An acknowledgement came of which cannot be read what it is for.
+    Unattributed {
+        /// The packet type.
+        packet: &'static str,
+    },
     /// Messages were dropped while there was no connection: of QoS 0 because the outbox was full, or by a rule.
     Dropped {
         /// How many since the connection was lost.
@@ -107,6 +114,16 @@ pub enum Event {
 }
 
 impl Event {
+    /// Of events that come in numbers: what those have in common that are said together.
+    pub const fn kind(&self) -> Option<&'static str> {
+        match self {
+            Self::Rejected(rejected) => Some(rejected.reason),
+            Self::Unattributed { packet } => Some(packet),
+            Self::Lowered { what, .. } => Some(what),
+            _ => None,
+        }
+    }
+
     /// Whether something was lost or will not work, as opposed to worth a note.
     pub const fn is_error(&self) -> bool {
         !matches!(self, Self::SessionLost { .. } | Self::Lowered { .. } | Self::SubscriptionLowered { .. })
@@ -122,6 +139,13 @@ impl fmt::Display for Event {
             }
             Self::TooLarge { topic, size: None, .. } => {
                 write!(f, "the message on {topic} was not sent: it is larger than MQTT can express")
+            }
+            Self::Rejected(rejected) if rejected.id == 0 && rejected.qos != Qos::AtMostOnce => {
+                write!(f, "a message of the broker is delivered to nobody, and cannot be acknowledged: {rejected}")
+            }
+            Self::Rejected(rejected) => write!(f, "a message of the broker is delivered to nobody: {rejected}"),
+            Self::Unattributed { packet } => {
+                write!(f, "the broker sent {packet} without a packet identifier, so it is not known what for")
             }
             Self::Dropped { count } => {
                 write!(

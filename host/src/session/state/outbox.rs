@@ -96,6 +96,11 @@ impl Outbox {
         self.queue.is_empty() && self.flights.is_empty()
     }
 
+    /// Whether something was sent on this connection that the broker has still to acknowledge.
+    pub fn is_awaiting(&self) -> bool {
+        self.flights.iter().take(self.sent).any(|flight| !flight.is_done())
+    }
+
     /// How many messages the broker has not taken.
     pub fn len(&self) -> usize {
         self.queue.len() + self.flights.iter().filter(|flight| !flight.is_done()).count()
@@ -218,8 +223,10 @@ impl Outbox {
 
     /// The broker may allow less than on the connection before.
     fn fits_again(&mut self, place: usize, server: &Server, news: &mut News) -> bool {
-        let flight = &self.flights[place];
-        let fits = flight.message.as_ref().is_none_or(|message| fits(message, server, self.protocol, &mut news.events));
+        // of QoS 0 it would have no identifier any more
+        let least = Server { maximum_qos: server.maximum_qos.max(Qos::AtLeastOnce), ..server.clone() };
+        let (protocol, flight) = (self.protocol, &mut self.flights[place]);
+        let fits = flight.message.as_mut().is_none_or(|message| fit(message, &least, protocol, &mut news.events));
         if !fits {
             settle(flight.terms.as_deref(), news, || too_large(server));
         }

@@ -26,11 +26,11 @@ pub struct Wanted {
     pub id: u32,
 }
 
-/// The broker's answer for a subscription identifier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The broker's answer for a filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The subscription identifier.
-    pub id: u32,
+    /// The filter.
+    pub filter: Filter,
     /// Whether the broker delivers for it.
     pub granted: bool,
 }
@@ -154,9 +154,16 @@ impl Requests {
     pub fn subscribed(&mut self, id: u16, reasons: &[Reason], ids: &mut Ids, events: &mut Vec<Event>) {
         let Some(Request::Subscribe(request)) = self.unanswered.remove(&id) else { return };
         ids.free(id);
-        for (subscription, reason) in request.subscriptions.into_iter().zip(reasons) {
+        let mut reasons = reasons.iter();
+        for subscription in request.subscriptions {
+            let Some(reason) = reasons.next() else {
+                // whether it stands is not known, so what comes for it is delivered
+                let (filter, reason) = (subscription.filter, Reason::MALFORMED);
+                events.push(Event::SubscriptionRefused { filter, reason });
+                continue;
+            };
             let granted = !reason.is_failure();
-            self.answers.extend(request.subscription_id.map(|id| Answer { id, granted }));
+            self.answers.push(Answer { filter: subscription.filter.clone(), granted });
             self.answered(subscription, *reason, events);
         }
     }
@@ -192,7 +199,7 @@ impl Requests {
         !self.answers.is_empty()
     }
 
-    /// What the broker answered since the last call, where there are subscription identifiers.
+    /// What the broker answered since the last call.
     pub fn take_answers(&mut self) -> Vec<Answer> {
         std::mem::take(&mut self.answers)
     }

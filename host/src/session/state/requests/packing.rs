@@ -44,8 +44,9 @@ impl<'a> Packing<'a> {
         let mut bytes = 0;
         for Wanted { subscription, id } in wanted {
             if let Some(reason) = self.refusal(&subscription.filter) {
-                events.push(Event::SubscriptionRefused { filter: subscription.filter, reason });
-                answers.push(Answer { id, granted: false });
+                let filter = subscription.filter;
+                events.push(Event::SubscriptionRefused { filter: filter.clone(), reason });
+                answers.push(Answer { filter, granted: false });
                 continue;
             }
             let size = 3 + subscription.filter.as_str().len();
