@@ -68,13 +68,13 @@ impl Described {
     pub fn announcement(&self, availability: bool) -> Device {
         let device = Device::new(&self.name).manufacturer(&self.vendor).model(&self.model);
         let device = if availability { device.availability(format!("{}/available", self.name)) } else { device };
-        self.properties.values().map(|property| property.entity(&self.name)).fold(device, |device, entity| {
-            match entity.check() {
-                Ok(()) => device.entity(entity),
-                Err(error) => {
-                    warn!("not announced: {error}"; device = self.name);
-                    device
-                }
+        self.properties.values().map(|property| property.entity(&self.name)).fold(device, |device, entity| match entity
+            .check()
+        {
+            Ok(()) => device.entity(entity),
+            Err(error) => {
+                warn!("not announced: {error}"; device = self.name);
+                device
             }
         })
     }

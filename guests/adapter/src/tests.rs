@@ -139,5 +139,9 @@ fn what_home_assistant_would_refuse_takes_nothing_with_it() {
     assert_eq!(entities["adapter_odd__sensor_power"]["device_class"], json!("power"));
     let warnings: Vec<String> = host.log().into_iter().map(|line| line.message.clone()).collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(warnings[0].ends_with("number \"limit\": max: expected a number from 5 on, which is min, found 1") || warnings[1].ends_with("number \"limit\": max: expected a number from 5 on, which is min, found 1"), "{warnings:?}");
+    assert!(
+        warnings[0].ends_with("number \"limit\": max: expected a number from 5 on, which is min, found 1")
+            || warnings[1].ends_with("number \"limit\": max: expected a number from 5 on, which is min, found 1"),
+        "{warnings:?}"
+    );
 }
