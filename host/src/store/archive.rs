@@ -2,12 +2,13 @@
 //! Out: the same bytes, as long as some service keeps the version. Owns the directory. Everything here blocks.
 
 use std::collections::HashSet;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use tempfile::Builder;
 
 use crate::service::versions::Version;
 use crate::{directory, signature};
@@ -57,15 +58,16 @@ impl Archive {
             return touched.and_then(|file| file.set_modified(SystemTime::now())).map_err(error);
         }
         directory::make(&self.directory).map_err(error)?;
-        let new = file.with_extension(format!("new-{}", std::process::id()));
+        // services with the same component are kept at the same time: each writes a file of its own, and the last one stays
+        let prefix = format!("{}.new-", file.file_stem().unwrap_or_default().to_string_lossy());
         let write = || {
-            let mut written = File::create(&new)?;
-            written.set_permissions(Permissions::from_mode(0o600))?;
+            // only the user can open it
+            let mut written = Builder::new().prefix(&prefix).tempfile_in(&self.directory)?;
             written.write_all(bytes)?;
-            written.sync_all()?;
-            fs::rename(&new, &file)
+            written.as_file().sync_all()?;
+            Ok(written.persist(&file)?)
         };
-        write().map_err(error)
+        write().map(drop).map_err(error)
     }
 
     /// The bytes of `version`, as they were written: who uses them checks their hash.
@@ -95,11 +97,17 @@ impl Archive {
         for entry in entries {
             let entry = entry.map_err(error)?;
             let name = entry.file_name();
-            let version = name.to_str().and_then(|name| name.split('.').next()?.parse().ok());
-            let modified = entry.metadata().and_then(|metadata| metadata.modified()).map_err(error)?;
+            let (version, rest) = name.to_str().and_then(|name| name.split_once('.')).unzip();
+            let version = version.and_then(|version| version.parse().ok());
+            let modified = match entry.metadata().and_then(|metadata| metadata.modified()) {
+                // it has its name by now
+                Err(gone) if gone.kind() == io::ErrorKind::NotFound => continue,
+                modified => modified.map_err(error)?,
+            };
             let old = modified.elapsed().is_ok_and(|age| age > YOUNG);
+            let unfinished = rest.is_some_and(|rest| rest.split('.').any(|part| part.starts_with("new-")));
             // what is not named after a version was not put here by a host
-            if old && version.is_some_and(|version| !kept.contains(&version)) {
+            if old && version.is_some_and(|version| unfinished || !kept.contains(&version)) {
                 fs::remove_file(entry.path()).map_err(error)?;
             }
         }
@@ -111,7 +119,29 @@ impl Archive {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    /// Two services with the same component, at the first start.
+    #[test]
+    fn one_version_is_kept_by_many_at_the_same_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let archive = Archive::beside(&directory.path().join("state.redb"));
+        let bytes = vec![7; 100_000];
+        for number in 0..20 {
+            let version = Version::new([number; 32]);
+            let keep = || archive.keep(version, &bytes, Some("signature"));
+            let outcomes: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(keep)).collect();
+                archive.tidy(&HashSet::new()).unwrap();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+            assert_eq!(archive.read(version).unwrap(), bytes);
+        }
+        assert_eq!(fs::read_dir(&archive.directory).unwrap().count(), 40, "something unfinished is left");
+    }
 
     #[test]
     fn what_is_kept_is_there_and_what_nobody_keeps_goes_when_it_is_old() {
