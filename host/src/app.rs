@@ -4,20 +4,23 @@
 //! Start: broker, guests loaded and routed, sessions, services, supervisor. Stop: no more messages taken, services drained,
 //! sessions flushed, broker.
 
+mod awaited;
 #[cfg(not(feature = "embedded-broker"))]
 #[path = "app/no_broker.rs"]
 mod broker;
 mod control;
 mod engine;
+mod identity;
 mod reload;
 mod sessions;
 mod signals;
+mod source;
 mod start;
 mod state;
 mod systemd;
+mod waiting;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -30,18 +33,21 @@ use tracing::{info, warn};
 #[cfg(feature = "embedded-broker")]
 use crate::broker;
 use crate::bug;
-use crate::config::{Broker, Config, ConfigError, Connection, Selection};
-use crate::logging::Logs;
+use crate::config::{self, Broker, Connection};
+use crate::logging::{Levels, Logs};
 use crate::service::{Pools, Shared};
 use crate::session::ConnectionStatus;
 use crate::store::{Contents, Store};
-use crate::supervisor::load::watched;
+use crate::supervisor::load::watched_for;
 use crate::watch::Watch;
 use crate::{priority, requests, timers};
 
+use awaited::Happened;
 use control::Control;
+use identity::Identity;
 use reload::{House, Means, Next, Reload};
 use signals::{Received, Signals};
+pub use source::Source;
 pub use start::Loaded;
 use start::{Intervals, Surroundings};
 pub use state::directories as state_directories;
@@ -69,29 +75,10 @@ pub struct Started<'a> {
     pub services: &'a [Loaded],
 }
 
-/// Where the configuration comes from, so that it can be read again.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// The file that was named; `None`: wherever it is looked for.
-    pub path: Option<PathBuf>,
-    /// The component files that were named.
-    pub files: Vec<PathBuf>,
-}
-
-impl Source {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn load(&self) -> Result<crate::config::Loaded, ConfigError> {
-        Config::load(self.path.as_deref(), Selection::Run(&self.files))
-    }
-}
-
 /// What one run of the host is given.
 pub struct Run<'a> {
-    /// The configuration.
-    pub config: Config,
+    /// The configuration, as [`Source::begin`] gives it.
+    pub loaded: config::Loaded,
     /// Where it comes from.
     pub source: Source,
     /// Where log lines go.
@@ -129,11 +116,22 @@ fn threads(name: &str, count: usize, prepare: fn()) -> std::io::Result<Runtime> 
 async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let notifier = Notifier::from_environment();
-    let reload = Reload::new(run.source, run.config.clone());
-    let config = run.config;
+    let loaded = match waiting::whole(run.loaded, &run.source, &mut signals, &notifier, run.ready).await {
+        waiting::Start::Whole(loaded) => *loaded,
+        waiting::Start::Stop(name) => {
+            info!("stopped on {name}");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    run.logs.set(Levels::of(&loaded.config), loaded.config.log.format);
+    let named = !run.source.files.is_empty();
+    let identity = Identity::of(&loaded.config, named)?;
+    let reload = Reload::new(run.source, &loaded, identity.client_id().to_owned());
+    let mut config = loaded.config;
+    identity.complete(&mut config);
     let engine = engine::engine(&config)?;
-    let (store, Contents { state, waiting, spools, .. }) = state::open(&config)?;
-    let mut control = Control::open(&config, &pools.usual);
+    let (store, Contents { state, waiting, spools, .. }) = Store::open(identity.state_file())?;
+    let mut control = Control::open(identity.state_file(), &pools.usual);
     let (requests, reception) = requests::requests();
     let (opened, opening) = oneshot::channel();
     let mut own = JoinSet::new();
@@ -141,9 +139,10 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
     let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &config.broker;
     let shared = Shared::new(store.clone(), state, requests, connection.protocol, config.ha_discovery_prefix);
     let intervals = Intervals { online: config.online_interval, statistics: config.statistics_interval };
-    let files = config.services.iter().filter_map(|one| one.component.as_deref());
-    let watch = Watch::new(files.flat_map(|file| watched(&engine, file)), config.watch_interval)?;
-    let loaded = start::load_all(&engine, &pools.usual, config.services, &shared, spools).await?;
+    let files = config.services.iter().flat_map(|service| watched_for(&engine, service));
+    let watch = Watch::new(files, config.watch_interval)?;
+    let (loaded, failures) = start::load_all(&engine, &pools.usual, config.services, &shared, spools).await?;
+    start::judge(&loaded, failures, named)?;
     let (connection, mut broker) = connect(config.broker, broker_threads).await?;
     (run.greet)(&Started { connection: &connection, embedded: broker.is_some(), services: &loaded });
 
@@ -206,7 +205,8 @@ async fn serve(
             error = house.sessions.failed() => return Err(error),
             left = house.supervisor.run() => house.close(left).await,
             next = house.reload.next() => match next {
-                Next::Changed => house.ask("the file has changed"),
+                Next::Files(Happened::Changed(cause)) => house.ask(cause),
+                Next::Files(Happened::Settled(refusal)) => reload::say_refused(&refusal),
                 Next::Plan(plan) => house.conclude_reload(*plan, notifier).await,
             },
             () = notifier.watch(&mut pulse) => {}

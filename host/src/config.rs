@@ -29,6 +29,7 @@ mod near;
 mod offline;
 mod place;
 mod problem;
+mod quotes;
 mod render;
 mod scalar;
 mod secret;
@@ -36,6 +37,7 @@ mod section;
 mod select;
 mod service;
 mod swap;
+pub mod text;
 mod tls;
 mod units;
 mod yaml;
@@ -43,7 +45,7 @@ mod yaml;
 pub use difference::Difference;
 pub use grants::{Directory, Grants, HttpGrant, NEEDS, SocketGrant, SocketProtocol};
 pub use limits::{Limits, WhenFailing, WhenFull};
-pub use load::{Loaded, Selection};
+pub use load::{Blank, Held, Loaded, MissingFiles, Selection};
 pub use problem::{ConfigError, Problem};
 
 #[cfg(test)]
@@ -115,7 +117,7 @@ pub struct Connection {
     pub bind_address: Option<IpAddr>,
     /// Protocol version.
     pub protocol: Protocol,
-    /// Client identifier; stable across restarts so that the broker keeps the session.
+    /// Client identifier; empty where none is written: then it is that of the host's identity, see `app::identity`.
     pub client_id: String,
     /// Keepalive interval, whole seconds; zero turns it off.
     pub keepalive: Duration,

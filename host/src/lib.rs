@@ -24,6 +24,7 @@ pub mod requests;
 pub mod router;
 pub mod service;
 pub mod session;
+pub mod settling;
 pub mod signature;
 pub mod store;
 pub mod supervisor;

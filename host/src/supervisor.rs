@@ -1,6 +1,7 @@
 //! Actor: keeps the services. In: changed component files, new sections of the configuration, the order to stop. Out: swaps,
 //! changes and stops to the services. Owns the services' handles, the watch on their files and the preparation of new versions.
 
+mod changes;
 mod commands;
 pub mod load;
 pub mod reload;
@@ -20,11 +21,12 @@ use crate::guest::{self, Component, Setting};
 use crate::router::ServiceId;
 use crate::service::versions::{Version, What};
 use crate::service::{self, Command, Prepared, Status, Swap, apart};
+use crate::settling::Settling;
 use crate::store::{Archive, Store};
 use crate::watch::Watch;
 
 use commands::Return;
-use load::{LoadError, component_of, load};
+use load::{LoadError, load};
 use shadows::Shadowed;
 
 /// One service as the supervisor sees it.
@@ -57,7 +59,7 @@ pub struct Supervisor {
     pool: tokio::runtime::Handle,
     entries: Vec<Entry>,
     watch: Watch,
-    preparing: JoinSet<(PathBuf, Result<Vec<Replacement>, LoadError>)>,
+    preparing: JoinSet<Outcome>,
     busy: HashSet<PathBuf>,
     again: HashSet<PathBuf>,
     /// When statistics are logged; `None`: on request only.
@@ -71,6 +73,16 @@ pub struct Supervisor {
     /// New versions that run as shadows.
     shadows: JoinSet<Option<Shadowed>>,
     store: Store,
+    /// Files that were refused lately.
+    settling: Settling,
+}
+
+/// What became of a file that changed.
+struct Outcome {
+    file: PathBuf,
+    /// Its number in the file system, when it was read.
+    inode: Option<u64>,
+    replacements: Result<Vec<Replacement>, LoadError>,
 }
 
 /// Something to be told to a service.
@@ -130,7 +142,23 @@ impl Supervisor {
         let reports = (!reports.is_zero()).then(|| interval_at(tokio::time::Instant::now() + reports, reports));
         let (orders, leaving) = (VecDeque::new(), JoinSet::new());
         let (returning, shadows) = (JoinSet::new(), JoinSet::new());
-        Self { host, pool, entries, watch, preparing, busy, again, orders, leaving, reports, returning, shadows, store }
+        let settling = Settling::default();
+        Self {
+            host,
+            pool,
+            entries,
+            watch,
+            preparing,
+            busy,
+            again,
+            orders,
+            leaving,
+            reports,
+            returning,
+            shadows,
+            store,
+            settling,
+        }
     }
 
     /// How many services there are.
@@ -147,10 +175,11 @@ impl Supervisor {
                     Ok(id) => return id,
                     Err(bug) => error!("waiting for a service failed in the host, which is a bug: {bug}"),
                 },
-                file = self.watch.changed() => self.prepare(component_of(&self.host, file)),
+                file = self.watch.changed() => self.changed(file),
                 () = due(&mut self.reports) => self.report().await,
+                () = changes::settled(&self.settling) => self.say_settled(),
                 Some(done) = self.preparing.join_next() => match done {
-                    Ok((file, outcome)) => self.take_over(file, outcome),
+                    Ok(outcome) => self.take_over(outcome),
                     Err(bug) => error!("preparing a component failed in the host, which is a bug: {bug}"),
                 },
                 Some(done) = self.shadows.join_next() => match done {
@@ -211,8 +240,9 @@ impl Supervisor {
         let (host, pool) = (self.host.clone(), self.pool.clone());
         self.preparing.spawn_on(
             async move {
-                let outcome = replacements(&host, &pool, &file, kept, users).await;
-                (file, outcome)
+                let inode = changes::inode(&pool, &file).await;
+                let replacements = replacements(&host, &pool, &file, kept, users).await;
+                Outcome { file, inode, replacements }
             },
             &self.pool,
         );
@@ -230,27 +260,6 @@ impl Supervisor {
             book.kept().chain(entry.version()).collect::<Vec<_>>()
         };
         self.entries.iter().flat_map(of).collect()
-    }
-
-    fn take_over(&mut self, file: PathBuf, outcome: Result<Vec<Replacement>, LoadError>) {
-        self.busy.remove(&file);
-        match outcome {
-            Ok(replacements) => {
-                for replacement in replacements {
-                    self.swap(replacement);
-                }
-            }
-            Err(error) => {
-                warn!("{error}; the running version stays");
-                for id in self.entries.iter().filter(|entry| entry.file == file).map(|entry| entry.id) {
-                    let command = Command::Note(None, What::Refused, error.to_string());
-                    self.orders.push_back(Order { id, command });
-                }
-            }
-        }
-        if self.again.remove(&file) {
-            self.prepare(file);
-        }
     }
 
     fn swap(&mut self, Replacement { id, version, setting, fate }: Replacement) {

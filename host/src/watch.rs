@@ -48,6 +48,8 @@ struct Seen {
     inode: u64,
     bytes: u64,
     modified: Option<SystemTime>,
+    /// Who may read it: mode, user and group.
+    access: (u32, u32, u32),
 }
 
 /// The way to the thread, which ends with it.
@@ -182,7 +184,8 @@ impl Looker {
 fn see(file: &Path) -> Option<Seen> {
     let target = fs::canonicalize(file).ok()?;
     let metadata = fs::metadata(&target).ok()?;
-    Some(Seen { target, inode: metadata.ino(), bytes: metadata.len(), modified: metadata.modified().ok() })
+    let access = (metadata.mode(), metadata.uid(), metadata.gid());
+    Some(Seen { target, inode: metadata.ino(), bytes: metadata.len(), modified: metadata.modified().ok(), access })
 }
 
 #[cfg(test)]

@@ -10,14 +10,21 @@ use miqro_tests::{Client, Host, Mosquitto, guests, host, mosquitto, place};
 use serde_json::json;
 use tempfile::TempDir;
 
+/// `miqro-host` in `folder`, with its state there.
+fn program(folder: &Path) -> Result<Command> {
+    let mut command = host::command()?;
+    command.current_dir(folder).env("XDG_STATE_HOME", folder.join("state"));
+    Ok(command)
+}
+
 /// Runs `miqro-host` in `folder` to its end.
 async fn say(folder: &Path, arguments: &[&str]) -> Result<Said> {
-    run_to_end(host::command()?.current_dir(folder).args(arguments)).await
+    run_to_end(program(folder)?.args(arguments)).await
 }
 
 /// Starts `miqro-host` in `folder`.
 fn start(folder: &Path, arguments: &[&str]) -> Result<Process> {
-    Process::start(host::command()?.current_dir(folder).args(arguments))
+    Process::start(program(folder)?.args(arguments))
 }
 
 /// A folder with these files.
@@ -250,7 +257,7 @@ async fn a_taken_default_port_is_left_for_the_next_free_one() -> Result<()> {
     // an error means that somebody else has taken it, which does as well
     let _taken = TcpListener::bind(("127.0.0.1", 1883));
     let folder = folder(&[("empty.yml", b""), ("echo.wasm", &guests::component("echo")?)])?;
-    let process = start(folder.path(), &["run", "echo.wasm", "--config", "empty.yml"])?;
+    let process = start(folder.path(), &["run", "echo.wasm", "--config", "empty.yml", "--allow-empty"])?;
     let port = port(&process).await?;
     assert!((1884..1984).contains(&port), "{port}");
     let said = process.output().says(0, "1883").await?;

@@ -39,7 +39,9 @@ impl Home {
     }
 
     async fn say(&self, arguments: &[&str]) -> Result<Said> {
-        run_to_end(host::command()?.current_dir(self.folder.path()).args(arguments)).await
+        let mut command = host::command()?;
+        command.current_dir(self.folder.path()).env("XDG_STATE_HOME", self.path("state"));
+        run_to_end(command.args(arguments)).await
     }
 
     /// `run --daemon` with pid file and log file here, and these arguments.
@@ -220,6 +222,7 @@ impl Manager {
     fn command(&self) -> Result<Command> {
         let mut command = host::command()?;
         command.env("NOTIFY_SOCKET", &self.path).env("WATCHDOG_USEC", "100000");
+        command.env("XDG_STATE_HOME", self.path.with_file_name("state"));
         Ok(command)
     }
 

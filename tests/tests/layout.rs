@@ -24,6 +24,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "bug",
             "directory",
             "priority",
+            "settling",
             "signature",
             "trouble",
         ],

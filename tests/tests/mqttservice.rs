@@ -27,7 +27,9 @@ impl Lab {
 
     fn start(&self) -> Result<Process> {
         let arguments = ["run", "svc.wasm", "--config", "lab.conf"];
-        Process::start(host::command()?.current_dir(self.folder.path()).args(arguments))
+        let mut command = host::command()?;
+        command.current_dir(self.folder.path()).env("XDG_STATE_HOME", self.folder.path().join("state"));
+        Process::start(command.args(arguments))
     }
 }
 

@@ -162,7 +162,9 @@ impl House {
 
     fn start(&self) -> Result<Process> {
         let arguments = ["run", "--config", "miqro.yml"];
-        Process::start(host::command()?.current_dir(self.folder.path()).args(arguments))
+        let mut command = host::command()?;
+        command.current_dir(self.folder.path()).env("XDG_STATE_HOME", self.folder.path().join("state"));
+        Process::start(command.args(arguments))
     }
 
     /// Configures other services and waits until they run.

@@ -1,6 +1,8 @@
 //! Wiring: what is done about requests of the control channel. In: requests. Out: commands to the supervisor, and answers. Owns
 //! nothing.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -12,8 +14,6 @@ use crate::service::versions::{Book, utc};
 use crate::store::{Letter, Store};
 
 use super::reload::House;
-use super::state;
-use crate::config::Config;
 
 /// Characters of a reason that are shown.
 const SHOWN: usize = 200;
@@ -32,10 +32,10 @@ pub struct Control {
 
 impl Control {
     /// Listens beside the state file. Where that is not possible, the log says so, and nothing can be asked.
-    pub fn open(config: &Config, pool: &tokio::runtime::Handle) -> Self {
+    pub fn open(state_file: &Path, pool: &tokio::runtime::Handle) -> Self {
         let (open, asked) = mpsc::channel(WAITING);
         let _inside = pool.enter();
-        match Server::open(&socket_of(&state::file(config))) {
+        match Server::open(&socket_of(state_file)) {
             Ok((server, bound)) => {
                 let serving = pool.spawn(server.serve(open.clone())).abort_handle();
                 Self { asked, _open: open, _bound: Some(bound), serving: Some(serving) }

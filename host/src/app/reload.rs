@@ -4,34 +4,40 @@
 //! First everything is prepared beside what runs: the file read, certificates opened, components loaded, guests started. Only
 //! when all of it has worked is it put in force, by steps that cannot fail.
 
+mod refused;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use crate::config::{Broker, Config, ConfigError, Connection, Difference, Problem};
+use crate::config::{self, Blank, Broker, Config, Connection, Difference, Tls};
 use crate::guest;
 use crate::logging::{Levels, Logs};
 use crate::router::ServiceId;
 use crate::service::{self, Pools, Shared};
 use crate::session::link;
 use crate::supervisor::Supervisor;
-use crate::supervisor::reload::{Agreed, Prepared, Ready, Refusal, Running, prepare};
+use crate::supervisor::reload::{Agreed, Prepared, Ready, Running, prepare};
 use crate::timers;
-use crate::watch::Watch;
 
 use super::Source;
+use super::awaited::{Files, Happened, inode};
+use super::identity;
 use super::sessions::Sessions;
+use super::source::empty;
 use super::start::{self, Intervals, Surroundings};
 use super::systemd::Notifier;
 
+use refused::Refused;
+pub use refused::say_refused;
+
 /// A new configuration, of which everything is prepared.
 pub struct Plan {
-    config: Config,
-    warnings: Vec<Problem>,
+    loaded: config::Loaded,
     difference: Difference,
     /// Instances for the services that change and those that are new.
     ready: Vec<Ready>,
@@ -41,50 +47,41 @@ pub struct Plan {
     connection: Option<Connection>,
 }
 
-/// Why a new configuration is not put in force.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// It is wrong.
-    #[error("{0}")]
-    Config(#[from] ConfigError),
-    /// It changes what is made once.
-    #[error("{} cannot change while the host runs: start it again for that", .0.join(", "))]
-    Restart(Vec<&'static str>),
-    /// Nothing can be connected with it.
-    #[error("the connection's settings cannot be used: {0}")]
-    Connection(#[from] link::LinkError),
-    /// A service does not run with it.
-    #[error("{0}")]
-    Service(#[from] Refusal),
-    /// A base topic is too long.
-    #[error("services.{0}: {1}")]
-    Base(String, crate::topic::TopicError),
-    /// A fault in the host itself.
-    #[error("reading the configuration failed in the host, which is a bug: {0}")]
-    Bug(#[from] tokio::task::JoinError),
+/// What became of the attempt to prepare a new configuration.
+pub struct Outcome {
+    plan: Result<Plan, Refused>,
+    /// The number of its file in the file system, when it was read.
+    inode: Option<u64>,
 }
 
 /// The configuration that runs, and the way to the next one.
 pub struct Reload {
     source: Source,
     config: Config,
-    watch: Option<Watch>,
+    blank: Option<Blank>,
+    /// The client identifier where the configuration has none.
+    client_id: String,
+    files: Files,
     /// Why it is to be read again.
     asked: Option<&'static str>,
-    preparing: JoinSet<Result<Plan, Refused>>,
+    preparing: JoinSet<Outcome>,
 }
 
 impl Reload {
-    /// `config` came from `source` and runs.
-    pub fn new(source: Source, config: Config) -> Self {
-        let watch = config.file.clone().and_then(|file: PathBuf| match Watch::new([file], config.watch_interval) {
-            Ok(watch) => Some(watch),
-            Err(error) => {
-                warn!("{error}; it is read again on SIGHUP only");
-                None
-            }
-        });
-        Self { source, config, watch, asked: None, preparing: JoinSet::new() }
+    /// `loaded` came from `source` and runs, with `client_id` where it has none. Services that were left out are added when their
+    /// files come.
+    pub fn new(source: Source, loaded: &config::Loaded, client_id: String) -> Self {
+        let mut config = loaded.config.clone();
+        identity::complete(&mut config, &client_id);
+        let files = Files::new(config.file.clone(), config.watch_interval);
+        for held in &loaded.held {
+            let service = held.service.as_str();
+            held.problems.iter().for_each(|problem| error!(service, "does not run before this is mended: {problem}"));
+        }
+        let missing = loaded.held.iter().flat_map(|held| &held.problems).filter_map(|problem| problem.awaited.clone());
+        files.wait_for(missing.collect());
+        let (blank, asked, preparing) = (loaded.blank, None, JoinSet::new());
+        Self { source, config, blank, client_id, files, asked, preparing }
     }
 
     /// The configuration that runs.
@@ -92,58 +89,86 @@ impl Reload {
         &self.config
     }
 
-    /// Waits until the file changes or a plan is made. Cancel-safe.
+    /// Waits until one of the files changes or a plan is made. Cancel-safe.
     pub async fn next(&mut self) -> Next {
-        let changed = async {
-            match &mut self.watch {
-                Some(watch) => watch.changed().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            _ = changed => Next::Changed,
-            Some(outcome) = self.preparing.join_next() => Next::Plan(Box::new(outcome.unwrap_or_else(|bug| Err(bug.into())))),
+            happened = self.files.next() => Next::Files(happened),
+            Some(outcome) = self.preparing.join_next() => {
+                let failed = |bug: tokio::task::JoinError| Outcome { plan: Err(bug.into()), inode: None };
+                Next::Plan(Box::new(outcome.unwrap_or_else(failed)))
+            }
         }
+    }
+
+    /// What runs, as far as a new configuration is compared with it.
+    fn before(&self, connection: &Connection) -> Before {
+        let (source, config, connection) = (self.source.clone(), self.config.clone(), connection.clone());
+        Before { source, config, blank: self.blank, client_id: self.client_id.clone(), connection }
     }
 }
 
 /// What there is to do about the configuration.
 pub enum Next {
-    /// To ask for a plan: the file has changed.
-    Changed,
+    /// To ask for a plan, or to say why there is none.
+    Files(Happened),
     /// To put a plan in force, or to say why there is none.
-    Plan(Box<Result<Plan, Refused>>),
+    Plan(Box<Outcome>),
+}
+
+/// What a new configuration is compared with.
+struct Before {
+    source: Source,
+    config: Config,
+    blank: Option<Blank>,
+    client_id: String,
+    connection: Connection,
+}
+
+impl Before {
+    /// Reads the configuration again, and finds out what it changes.
+    fn compare(self) -> Result<(config::Loaded, Difference, Option<Connection>), Refused> {
+        let mut loaded = self.source.load()?;
+        identity::complete(&mut loaded.config, &self.client_id);
+        let difference = self.config.difference(&loaded.config);
+        if let Some(blank) = loaded.blank.filter(|blank| Some(*blank) != self.blank)
+            && !self.config.services.is_empty()
+        {
+            return Err(empty(blank, &loaded.config, "the services that run would lose all that was configured").into());
+        }
+        if !difference.restart.is_empty() {
+            return Err(Refused::Restart(difference.restart));
+        }
+        let connection = difference.connection.then(|| renewed(&loaded.config, &self.connection));
+        if let Some(Err(error)) = connection.as_ref().map(link::check) {
+            return Err(Refused::Connection(error, connection.iter().flat_map(|new| certificates(&new.tls)).collect()));
+        }
+        Ok((loaded, difference, connection))
+    }
+}
+
+/// The files of a TLS connection.
+fn certificates(tls: &Tls) -> Vec<PathBuf> {
+    let own = tls.client_certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
+    own.chain(&tls.ca_certs).cloned().collect()
 }
 
 /// Reads the configuration and prepares everything that it changes; touches nothing of what runs.
 async fn plan(
-    source: Source,
-    old: Config,
-    current: Connection,
+    before: Before,
     running: Running,
     host: Arc<guest::Host>,
     pool: Handle,
     shared: Shared,
 ) -> Result<Plan, Refused> {
-    let (config, warnings, difference, connection) = pool
-        .spawn_blocking(move || {
-            let loaded = source.load()?;
-            let difference = old.difference(&loaded.config);
-            if !difference.restart.is_empty() {
-                return Err(Refused::Restart(difference.restart));
-            }
-            let connection = difference.connection.then(|| renewed(&loaded.config, &current));
-            connection.as_ref().map_or(Ok(()), link::check)?;
-            Ok((loaded.config, loaded.warnings, difference, connection))
-        })
-        .await??;
+    let (loaded, difference, connection) = pool.spawn_blocking(move || before.compare()).await??;
     let services: Vec<_> = difference.changed.iter().chain(&difference.added).cloned().collect();
     for service in &services {
         service::will(service).map_err(|error| Refused::Base(service.name.clone(), error))?;
     }
-    let prepared = prepare(&host, &pool, &running, services, &shared).await?;
+    let prepared = prepare(&host, &pool, &running, services, &shared).await;
+    let prepared = prepared.map_err(|refusal| Refused::Service(Box::new(refusal)))?;
     let Prepared { ready, agreed } = prepared;
-    Ok(Plan { config, warnings, difference, ready, agreed, connection })
+    Ok(Plan { loaded, difference, ready, agreed, connection })
 }
 
 /// What to connect with; an embedded broker stays where it listens.
@@ -196,11 +221,18 @@ impl<'a> House<'a> {
         if let Err(error) = self.logs.reopen() {
             error!("{error}");
         }
+        self.reload.files.forget();
         self.ask("SIGHUP");
     }
 
     /// Asks for a new plan.
     pub fn ask(&mut self, cause: &'static str) {
+        if self.reload.files.are_settling() {
+            // it is being written, and was refused a moment ago
+            debug!("reading the configuration again: {cause}");
+            self.reload.asked = Some(cause);
+            return;
+        }
         let wait = if self.supervisor.is_parting() { ", as soon as the services that leave have ended" } else { "" };
         info!("reading the configuration again: {cause}{wait}");
         self.reload.asked = Some(cause);
@@ -214,33 +246,39 @@ impl<'a> House<'a> {
             return;
         }
         notifier.reloading();
-        let (source, old, current) = (reload.source.clone(), reload.config.clone(), self.sessions.connection().clone());
+        let (before, file) = (reload.before(self.sessions.connection()), reload.config.file.clone());
         let (host, pool) = (self.means.engine.clone(), self.means.pools.usual.clone());
-        reload.preparing.spawn_on(
-            plan(source, old, current, self.supervisor.running(), host, pool, self.means.shared.clone()),
-            &self.means.pools.usual,
-        );
+        let (running, shared) = (self.supervisor.running(), self.means.shared.clone());
+        let prepare = async move {
+            let inode = match file {
+                Some(file) => pool.spawn_blocking(move || inode(&file)).await.unwrap_or_default(),
+                None => None,
+            };
+            Outcome { plan: plan(before, running, host, pool, shared).await, inode }
+        };
+        reload.preparing.spawn_on(prepare, &self.means.pools.usual);
     }
 
     /// Puts a plan in force, or says why there is none.
-    pub async fn conclude_reload(&mut self, plan: Result<Plan, Refused>, notifier: &Notifier) {
+    pub async fn conclude_reload(&mut self, Outcome { plan, inode }: Outcome, notifier: &Notifier) {
+        let files = &mut self.reload.files;
+        let awaited = plan.as_ref().err().map_or_else(Vec::new, Refused::awaited);
+        files.wait_for(awaited);
+        if plan.is_ok() {
+            files.forget();
+        }
         match plan {
             Ok(plan) if plan.difference.is_empty() => info!("the configuration has not changed"),
             Ok(plan) => self.apply(plan).await,
-            Err(Refused::Config(ConfigError(problems))) => {
-                for problem in &problems {
-                    error!("{problem}");
-                }
-                error!("the new configuration is refused, the running one stays");
-            }
-            Err(refused) => error!("the new configuration is refused, the running one stays: {refused}"),
+            Err(refused) => files.refused(inode, refused.lines()).iter().for_each(|refusal| say_refused(refusal)),
         }
         notifier.ready(self.supervisor.services());
     }
 
     /// None of this can fail.
     async fn apply(&mut self, plan: Plan) {
-        let Plan { config, warnings, difference, ready, agreed, connection } = plan;
+        let Plan { loaded, difference, ready, agreed, connection } = plan;
+        let config::Loaded { config, warnings, blank, .. } = loaded;
         self.logs.set(Levels::of(&config), config.log.format);
         for warning in &warnings {
             warn!("{warning}");
@@ -265,7 +303,7 @@ impl<'a> House<'a> {
             }
         }
         self.supervisor.watch();
-        self.reload.config = config;
+        (self.reload.config, self.reload.blank) = (config, blank);
         let session = self.sessions.main();
         tokio::spawn(async move {
             // who reads this may rely on the subscriptions

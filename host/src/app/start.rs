@@ -59,18 +59,41 @@ struct Past {
     spool: Option<Segment>,
 }
 
-/// Loads and starts every service. One that fails is said in the log and waits for a better file; the others run.
+/// A component that could not be loaded.
+pub struct Failure {
+    service: String,
+    error: LoadError,
+}
+
+/// Says which components could not be loaded; their services wait for better files, and the others run. `named`: they were named
+/// on the command line.
 ///
 /// # Errors
-/// When none can be loaded.
+/// When none could be loaded of those that were named: somebody is waiting to hear that.
+pub fn judge(loaded: &[Loaded], mut failures: Vec<Failure>, named: bool) -> anyhow::Result<()> {
+    let none = loaded.iter().all(|one| matches!(one.first, First::Nothing));
+    if named && none && !failures.is_empty() {
+        return Err(failures.swap_remove(0).error.into());
+    }
+    for Failure { service, error } in failures {
+        error!(service, "{error}; the service starts when there is a better file");
+    }
+    Ok(())
+}
+
+/// Loads and starts every service; one whose component cannot be loaded has nothing to run.
+///
+/// # Errors
+/// When a service has no component.
 pub async fn load_all(
     host: &Arc<guest::Host>,
     pool: &Handle,
     services: Vec<config::Service>,
     shared: &Shared,
     mut spools: HashMap<String, Segment>,
-) -> anyhow::Result<Vec<Loaded>> {
-    let mut components: HashMap<PathBuf, Result<Component, LoadError>> = HashMap::new();
+) -> anyhow::Result<(Vec<Loaded>, Vec<Failure>)> {
+    let mut components: HashMap<PathBuf, Option<Component>> = HashMap::new();
+    let mut failures = Vec::new();
     let mut loaded = Vec::with_capacity(services.len());
     for (number, config) in services.into_iter().enumerate() {
         let Some(file) = config.component.clone() else {
@@ -78,9 +101,11 @@ pub async fn load_all(
         };
         let archive = (config.swap.versions > 0).then(|| shared.store.archive().clone());
         if !components.contains_key(&file) {
-            components.insert(file.clone(), load(host, pool, &file, archive.clone()).await);
+            let outcome = load(host, pool, &file, archive.clone()).await;
+            let fail = |error| failures.push(Failure { service: config.name.clone(), error });
+            components.insert(file.clone(), outcome.map_err(fail).ok());
         }
-        let mut component = components.get(&file).and_then(|result| result.as_ref().ok()).cloned();
+        let mut component = components.get(&file).cloned().flatten();
         let book = shared.book(&config.name).await;
         if let Some(bad) = component.as_ref().map(Component::version).filter(|version| book.refused().contains(version))
         {
@@ -91,15 +116,7 @@ pub async fn load_all(
         let one = begin(ServiceId(u32::try_from(number)?), config, file, component, past, pool, shared).await;
         loaded.push(Loaded { trial, ..one });
     }
-    let all_failed = components.values().all(Result::is_err);
-    let mut failed = loaded.iter().filter_map(|one| Some((one, components.remove(&one.file)?.err()?)));
-    // the one that ends the host is not logged as well
-    let fatal = if all_failed { failed.next() } else { None };
-    for (one, error) in failed {
-        error!(service = one.config.name.as_str(), "{error}");
-    }
-    fatal.map_or(Ok(()), |(_, error)| Err(error))?;
-    Ok(loaded)
+    Ok((loaded, failures))
 }
 
 /// The version that runs in place of the one in the file, which was rolled back in an earlier run of the host.

@@ -62,7 +62,8 @@ impl Install {
         // what cannot run is not installed
         let path = Config::find(config).map(std::path::absolute).transpose()?;
         let files = self.files.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
-        let loaded = Source { path: path.clone(), files: files.clone() }.load()?;
+        let source = Source { path: path.clone(), files: files.clone(), allow_empty: false };
+        let loaded = source.accepted(source.load()?)?;
         let program = std::env::current_exe().context("cannot find out where the program is")?;
         let unit = Unit { name: &self.name, program, config: path, files, user: self.user.as_deref() };
         let text = unit.text(&loaded.config);

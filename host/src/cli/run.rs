@@ -55,6 +55,10 @@ pub struct Run {
     /// Directory to work in [default with --daemon: /]
     #[arg(long, value_name = "DIR")]
     working_directory: Option<PathBuf>,
+    /// Accept a configuration file that is empty, or whose `services` is: the defaults hold. Such a file was more often cut while it
+    /// was written
+    #[arg(long)]
+    allow_empty: bool,
     /// Set by --daemon for the program in the background
     #[arg(long = "in-background", hide = true, conflicts_with_all = ["daemon", "uid", "gid", "working_directory"])]
     in_background: bool,
@@ -87,14 +91,14 @@ impl Run {
             std::env::set_current_dir(directory).with_context(failed)?;
         }
         let _pid_file = daemon::hold(pid_file.as_deref())?;
-        let source = Source { path, files };
-        let loaded = source.load()?;
+        let source = Source { path, files, allow_empty: self.allow_empty };
+        let loaded = source.begin()?;
         let logs = logging::start(Levels::of(&loaded.config), loaded.config.log.format, log_file.as_deref())?;
         for warning in &loaded.warnings {
             warn!("{warning}");
         }
         let ready = || background.iter().for_each(Background::ready);
-        app::run(app::Run { config: loaded.config, source, logs: &logs, greet: &greet, ready: &ready })
+        app::run(app::Run { loaded, source, logs: &logs, greet: &greet, ready: &ready })
     }
 
     fn background(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -129,6 +133,7 @@ impl Run {
                 arguments.extend([name.into(), std::path::absolute(path)?.into()]);
             }
         }
+        arguments.extend(self.allow_empty.then(|| "--allow-empty".into()));
         for file in &self.files {
             arguments.push(std::path::absolute(file)?.into());
         }

@@ -26,6 +26,9 @@ impl Show {
         for warning in &loaded.warnings {
             complain(format_args!("warning: {warning}"));
         }
+        if let Some(blank) = loaded.blank {
+            complain(format_args!("warning: {blank}; `run` does not start with it without --allow-empty"));
+        }
         let config = loaded.config;
         print(config.to_yaml())?;
         Ok(ExitCode::SUCCESS)

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::given::Given;
+use super::quotes;
 use super::section::Section;
 use super::{Connection, Transport};
 
@@ -101,8 +102,13 @@ fn default_port(transport: &Transport) -> u16 {
 
 /// The name or address of a broker.
 pub(super) fn host(text: &str) -> Result<String, String> {
+    if let Some(quote) = quotes::within(text) {
+        return Err(format!("{text:?} has {} in it; write the name alone", quotes::named(quote)));
+    }
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    let wrong = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':' | '@' | '?' | '#');
+    let invisible = |c: char| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+    let wrong =
+        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':' | '@' | '?' | '#') || invisible(c);
     if bare.parse::<IpAddr>().is_ok() || !(bare.is_empty() || bare.contains(wrong)) {
         return Ok(bare.to_owned());
     }

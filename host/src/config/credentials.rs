@@ -76,7 +76,7 @@ fn secret(section: &mut Section<'_>, keys: [&'static str; 3], place: &Place) -> 
     }
     let Some((key, given)) = given.into_iter().next() else { return Secret::Absent };
     let text = match keys.iter().position(|name| *name == key) {
-        Some(1) => given.read(|file| place.file_text(file)),
+        Some(1) => given.file(place),
         Some(2) => given.read(|name| place.variable(name)),
         _ => given.text().map(str::to_owned),
     };

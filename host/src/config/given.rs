@@ -5,8 +5,10 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::place::Place;
 use super::problem::Report;
-use super::scalar::Scalar;
+use super::quotes;
+use super::scalar::{self, Scalar};
 use super::section::{Section, kind};
 use super::units;
 use super::yaml::{Node, Value};
@@ -50,6 +52,9 @@ impl<'a> Given<'a> {
     /// As text; numbers and the like are taken as they are written.
     pub fn text(&self) -> Option<&'a str> {
         self.refuse_tag();
+        if self.is_in_typographic_quotes() {
+            return None;
+        }
         match &self.node.value {
             Value::Scalar { scalar: Scalar::Null, .. } | Value::List(_) | Value::Map(_) => {
                 self.wrong("text is wanted");
@@ -64,6 +69,12 @@ impl<'a> Given<'a> {
         read(self.text()?).map_err(|error| self.problem(error.to_string())).ok()
     }
 
+    /// As the text of the file that it names.
+    pub fn file(&self, place: &Place) -> Option<String> {
+        let path = place.path(self.text()?);
+        place.file_text(&path).map_err(|error| self.report.awaiting(self.line, &self.path, error, path)).ok()
+    }
+
     /// As one of `words`.
     pub fn word<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
@@ -75,11 +86,12 @@ impl<'a> Given<'a> {
         found
     }
 
-    /// As true or false.
+    /// As true or false, in quotes or not.
     pub fn flag(&self) -> Option<bool> {
         self.refuse_tag();
-        match &self.node.value {
-            Value::Scalar { scalar: Scalar::Bool(value), .. } => Some(*value),
+        match self.meant() {
+            Some(Scalar::Bool(value)) => Some(value),
+            _ if self.is_in_typographic_quotes() => None,
             _ => {
                 self.wrong("true or false is wanted");
                 None
@@ -87,14 +99,14 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// As a whole number in `range`.
+    /// As a whole number in `range`, in quotes or not.
     pub fn number<T>(&self, range: RangeInclusive<T>) -> Option<T>
     where
         T: TryFrom<i128> + PartialOrd + Display,
     {
         self.refuse_tag();
         let number = self.int().and_then(|value| T::try_from(value).ok()).filter(|value| range.contains(value));
-        if number.is_none() {
+        if number.is_none() && !self.is_in_typographic_quotes() {
             self.wrong(&format!("a whole number from {} to {} is wanted", range.start(), range.end()));
         }
         number
@@ -162,12 +174,34 @@ impl<'a> Given<'a> {
         self.report.warning(self.line, &self.path, message);
     }
 
-    /// The value as a whole number, if it is one.
+    /// The value as a whole number, if it is one, in quotes or not.
     pub fn int(&self) -> Option<i128> {
-        match self.node.value {
-            Value::Scalar { scalar: Scalar::Int(value), .. } => Some(value),
+        match self.meant() {
+            Some(Scalar::Int(value)) => Some(value),
             _ => None,
         }
+    }
+
+    /// What a word means where no text is wanted: quotes around it make no difference. Programs that write YAML or JSON often put
+    /// everything in quotes.
+    fn meant(&self) -> Option<Scalar> {
+        match &self.node.value {
+            Value::Scalar { text, plain: false, .. } => Some(scalar::resolve(text)),
+            Value::Scalar { scalar, .. } => Some(scalar.clone()),
+            Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
+    /// Whether the value stands in quotes that are none to YAML, after saying so.
+    fn is_in_typographic_quotes(&self) -> bool {
+        let Value::Scalar { text, plain: true, .. } = &self.node.value else { return false };
+        let Some(quote) = quotes::around(text) else { return false };
+        // the value is not shown: it may be a secret
+        self.problem(format!(
+            "has {} at its beginning or end, which is part of the value here; leave it out, or write \" or '",
+            quotes::named(quote)
+        ));
+        true
     }
 
     fn wrong(&self, wanted: &str) {

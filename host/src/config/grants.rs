@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::given::Given;
 use super::place::Place;
+use super::quotes;
 use super::section::Section;
 use super::yaml;
 use crate::topic::Filter;
@@ -192,7 +193,7 @@ fn http(text: &str) -> Result<HttpGrant, String> {
         None => (text, None),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    if host.is_empty() || host.contains(['/', ' ', '@', '*']) {
+    if host.is_empty() || host.contains(['/', ' ', '@', '*']) || quotes::within(&host).is_some() {
         return Err(wrong());
     }
     Ok(HttpGrant { host, port })

@@ -5,6 +5,7 @@ use serde_json::{Map, Number, Value as Json};
 
 use super::place::Place;
 use super::problem::Report;
+use super::quotes;
 use super::scalar::{Scalar, differs_in_miqro};
 use super::secret;
 use super::yaml::{Entry, Node, Value};
@@ -67,6 +68,10 @@ impl Reader<'_> {
             Value::Scalar { text, scalar, plain } => {
                 if let (true, Some(how)) = (*plain, differs_in_miqro(text)) {
                     report.warning(line, path, format!("{text} {how}"));
+                }
+                if let (true, Some(quote)) = (*plain, quotes::around(text)) {
+                    let named = quotes::named(quote);
+                    report.warning(line, path, format!("goes to the service with {named} in it; quotes are \" and '"));
                 }
                 word(text, scalar).unwrap_or_else(|message| {
                     report.problem(line, path, message);

@@ -11,7 +11,8 @@ use super::problem::Report;
 use super::section::Section;
 use super::select::{Lines, select};
 use super::service::service;
-use super::{Broker, Config, ConfigError, Connection, Logging, Problem, broker, logging, mqttservice, yaml};
+use super::yaml::{self, Node, Value};
+use super::{Broker, Config, ConfigError, Connection, Logging, Problem, broker, logging, mqttservice, text};
 use crate::signature::Key;
 use crate::topic::Topic;
 
@@ -25,6 +26,41 @@ pub struct Loaded {
     pub config: Config,
     /// What is accepted but does not do what it seems to.
     pub warnings: Vec<Problem>,
+    /// What the file says nothing of though it most likely did once.
+    pub blank: Option<Blank>,
+    /// Services that were left out because a file is missing that their section names: see [`MissingFiles::LeaveOut`].
+    pub held: Vec<Held>,
+    /// What is missing for all of it: until these files come, the configuration cannot be used.
+    pub waits: Vec<Problem>,
+}
+
+/// A file that says nothing where it should: one that was cut while it was written looks the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Blank {
+    /// Nothing at all, or comments alone.
+    #[error("is empty")]
+    File,
+    /// The key `services` without a value.
+    #[error("services: is empty; write services: {{}} for none")]
+    Services,
+}
+
+/// A service that cannot run before files come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// Its name.
+    pub service: String,
+    /// What is missing.
+    pub problems: Vec<Problem>,
+}
+
+/// What to do about a service whose section names a file that is missing or not whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingFiles {
+    /// The configuration is refused.
+    Refuse,
+    /// The service is left out, and whatever is missing for all of it is named.
+    LeaveOut,
 }
 
 /// Which services the configuration shall hold.
@@ -49,11 +85,28 @@ impl Config {
     /// Everything that is wrong with the file and with the selected services, each with file, line, key and what would be
     /// accepted. A `path` that does not exist is an error.
     pub fn load(path: Option<&Path>, selection: Selection<'_>) -> Result<Loaded, ConfigError> {
-        let Some(file) = Self::find(path) else { return Self::read("", None, selection) };
+        Self::load_with(path, selection, MissingFiles::Refuse)
+    }
+
+    /// As [`Config::load`], with `missing` for files that the configuration names.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_with(
+        path: Option<&Path>,
+        selection: Selection<'_>,
+        missing: MissingFiles,
+    ) -> Result<Loaded, ConfigError> {
+        let Some(file) = Self::find(path) else { return read("", None, selection, missing) };
+        let report = Report::new(Some(file));
         match std::fs::read(file) {
-            Ok(bytes) => Self::read(&text(bytes, file)?, Some(file), selection),
-            Err(error) => Err(whole_file(file, None, format!("cannot read the configuration: {error}"))),
+            Ok(bytes) => match text::text(&bytes) {
+                Ok(text) => return read(text, Some(file), selection, missing),
+                Err(error) => report.no_text(&error),
+            },
+            Err(error) => report.problem(0, "", format!("cannot read the configuration: {error}")),
         }
+        Err(report.errors())
     }
 
     /// Reads `text` as the content of `file`, from whose directory relative paths start.
@@ -61,32 +114,65 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn read(text: &str, file: Option<&Path>, selection: Selection<'_>) -> Result<Loaded, ConfigError> {
-        let (place, report) = (Place::of(file), Report::new(file));
-        let Some(node) = yaml::parse(&mqttservice::as_yaml(text), &report) else {
-            return Err(report.finish().err().unwrap_or(ConfigError(Vec::new())));
-        };
-        let root = Section::new(&node, String::new(), 0, &report);
-        let mut named = Vec::new();
-        let mut config = if mqttservice::is_one(&node) {
-            of_mqttservice(root, &place, selection, &report)
-        } else {
-            let (mut config, lines) = document(root, &place);
-            if let Selection::Run(files) = selection {
-                config.services = select(config.services, files, &lines, &report);
-            }
-            config
-        };
-        if let Selection::Run(files) = selection
-            && !files.is_empty()
-        {
-            named = config.services.iter().map(|service| service.name.clone()).collect();
-        }
-        let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &mut config.broker;
-        if connection.client_id.is_empty() {
-            connection.client_id = place.client_id(&named);
-        }
-        report.finish().map(|warnings| Loaded { config, warnings })
+        read(text, file, selection, MissingFiles::Refuse)
     }
+}
+
+fn read(
+    text: &str,
+    file: Option<&Path>,
+    selection: Selection<'_>,
+    missing: MissingFiles,
+) -> Result<Loaded, ConfigError> {
+    let (place, report) = (Place::of(file), Report::new(file));
+    let node = match text::checked(text) {
+        Ok(text) => yaml::parse(&mqttservice::as_yaml(text), &report),
+        Err(error) => {
+            report.no_text(&error);
+            None
+        }
+    };
+    let Some(node) = node else { return Err(report.errors()) };
+    let blank = file.and(blank(&node));
+    if let (Some(blank), Selection::Run([])) = (blank, selection) {
+        report.problem(0, "", blank.to_string());
+    }
+    let root = Section::new(&node, String::new(), 0, &report);
+    let (mut config, mut held) = match mqttservice::is_one(&node) {
+        true => (of_mqttservice(root, &place, selection, &report), Vec::new()),
+        false => of_miqro(root, &place, selection, &report),
+    };
+    let mut waits = Vec::new();
+    match missing {
+        MissingFiles::Refuse => held.drain(..).for_each(|held| report.put(held.problems)),
+        MissingFiles::LeaveOut => {
+            held.retain(|held| config.services.iter().any(|service| service.name == held.service));
+            config.services.retain(|service| !held.iter().any(|held| held.service == service.name));
+            waits = report.take_awaiting(0);
+            if report.count() > 0 {
+                held.drain(..).for_each(|held| report.put(held.problems));
+            }
+        }
+    }
+    report.finish().map(|warnings| Loaded { config, warnings, blank, held, waits })
+}
+
+/// The configuration, and the services for which nothing but files is missing.
+fn of_miqro(root: Section<'_>, place: &Place, selection: Selection<'_>, report: &Report) -> (Config, Vec<Held>) {
+    let Document { config, lines, held } = document(root, place, report);
+    match selection {
+        Selection::All => (config, held),
+        Selection::Run(files) => {
+            let services = select(config.services.clone(), files, &lines, report);
+            (Config { services, ..config }, held)
+        }
+    }
+}
+
+fn blank(root: &Node) -> Option<Blank> {
+    let Value::Map(entries) = &root.value else { return root.is_null().then_some(Blank::File) };
+    let services = entries.iter().find(|entry| entry.key == "services")?;
+    services.node.is_null().then_some(Blank::Services)
 }
 
 /// A file of mqttservice. To look at, its service is named after the file.
@@ -122,8 +208,16 @@ fn plain(place: &Place) -> Config {
     }
 }
 
-/// The configuration, and where the section of each service begins.
-fn document(mut root: Section<'_>, place: &Place) -> (Config, Lines) {
+/// What stands in a file.
+struct Document {
+    config: Config,
+    /// Where the section of each service begins.
+    lines: Lines,
+    /// Services for which nothing but files is missing.
+    held: Vec<Held>,
+}
+
+fn document(mut root: Section<'_>, place: &Place, report: &Report) -> Document {
     let hour = Duration::from_secs(3600);
     root.ignore("x-"); // a place for values that are repeated with * elsewhere
     let mut config =
@@ -142,36 +236,39 @@ fn document(mut root: Section<'_>, place: &Place) -> (Config, Lines) {
     let prefix = root.take("ha_discovery_prefix");
     let prefix = prefix.and_then(|given| given.read(|text| Topic::new(text.to_owned())));
     set(prefix, &mut config.ha_discovery_prefix);
-    let mut lines = Lines::new();
+    let (mut lines, mut held) = (Lines::new(), Vec::new());
     for (name, given) in root.section("services").named() {
         lines.insert(name.to_owned(), given.line);
+        let before = report.count();
         config.services.extend(service(name, given, place));
+        let problems = report.take_awaiting(before);
+        if !problems.is_empty() {
+            held.push(Held { service: name.to_owned(), problems });
+        }
     }
     root.finish();
-    (config, lines)
+    Document { config, lines, held }
 }
 
 /// Keys as they are, or files that have them.
 fn trust(given: Given<'_>, place: &Place) -> Vec<Key> {
     let items = given.list("[RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3, keys/minisign.pub]");
-    let key = |text: &str| {
-        Key::read(text).or_else(|wrong| {
-            let file = place.file_text(text).map_err(|error| format!("{text:?} {wrong}, and as a file: {error}"))?;
-            Key::read(&file).map_err(|wrong| format!("{text:?} {wrong}"))
-        })
+    items.into_iter().filter_map(|given| key(&given, place)).collect()
+}
+
+fn key(given: &Given<'_>, place: &Place) -> Option<Key> {
+    let text = given.text()?;
+    let wrong = match Key::read(text) {
+        Ok(key) => return Some(key),
+        Err(wrong) => wrong,
     };
-    items.into_iter().filter_map(|given| given.read(key)).collect()
-}
-
-/// The content of `file` as text.
-fn text(bytes: Vec<u8>, file: &Path) -> Result<String, ConfigError> {
-    String::from_utf8(bytes).map_err(|error| {
-        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
-        whole_file(file, Some(line), "is not UTF-8 text; save the file as UTF-8".to_owned())
-    })
-}
-
-fn whole_file(file: &Path, line: Option<usize>, message: String) -> ConfigError {
-    ConfigError(vec![Problem { file: Some(file.to_owned()), line, key: String::new(), message }])
+    let path = place.path(text);
+    let read = place.file_text(&path).map_err(|error| format!("{text:?} {wrong}, and as a file: {error}"));
+    let read = read.and_then(|file| Key::read(&file).map_err(|wrong| format!("{text:?} {wrong}")));
+    let noted = read.map_err(|message| match path.exists() || text.contains('.') {
+        true => given.report.awaiting(given.line, &given.path, message, path),
+        // a key with a slip in it rather than a file that is to come
+        false => given.problem(message),
+    });
+    noted.ok()
 }

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::text::TextError;
+
 /// One finding: an error, or a warning about something that is accepted but does not do what it seems to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -12,10 +14,14 @@ pub struct Problem {
     pub file: Option<PathBuf>,
     /// The line, from 1; `None` where no single line is at fault.
     pub line: Option<usize>,
+    /// The character of the line, from 1, where it is known.
+    pub column: Option<usize>,
     /// The key with everything above it (`services.echo.limits.call`); empty for the whole file.
     pub key: String,
     /// What is wrong and what would be accepted.
     pub message: String,
+    /// The file that would mend it by coming, or by becoming whole.
+    pub awaited: Option<PathBuf>,
 }
 
 impl fmt::Display for Problem {
@@ -24,6 +30,9 @@ impl fmt::Display for Problem {
             write!(f, "{}", file.display())?;
             if let Some(line) = self.line {
                 write!(f, ":{line}")?;
+            }
+            if let Some(column) = self.column {
+                write!(f, ":{column}")?;
             }
             f.write_str(": ")?;
         }
@@ -38,6 +47,13 @@ impl fmt::Display for Problem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", lines(.0))]
 pub struct ConfigError(pub Vec<Problem>);
+
+impl ConfigError {
+    /// The files whose coming, or becoming whole, may mend it.
+    pub fn awaited(&self) -> Vec<PathBuf> {
+        self.0.iter().filter_map(|problem| problem.awaited.clone()).collect()
+    }
+}
 
 fn lines(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
@@ -62,6 +78,37 @@ impl Report {
         self.problems.borrow_mut().push(self.finding(line, key, message.into()));
     }
 
+    /// Notes an error at `line` that goes when `file` comes or becomes whole.
+    pub fn awaiting(&self, line: usize, key: &str, message: impl Into<String>, file: PathBuf) {
+        let problem = Problem { awaited: Some(file), ..self.finding(line, key, message.into()) };
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// Notes that the file is no text.
+    pub fn no_text(&self, error: &TextError) {
+        let position = error.position();
+        let column = position.map(|position| position.column);
+        let finding = self.finding(position.map_or(0, |position| position.line), "", error.to_string());
+        self.problems.borrow_mut().push(Problem { column, ..finding });
+    }
+
+    /// How many errors there are.
+    pub fn count(&self) -> usize {
+        self.problems.borrow().len()
+    }
+
+    /// Takes back the errors from the one numbered `first` on, if all of them wait for files.
+    pub fn take_awaiting(&self, first: usize) -> Vec<Problem> {
+        let mut problems = self.problems.borrow_mut();
+        let all = problems.len() > first && problems[first..].iter().all(|problem| problem.awaited.is_some());
+        if all { problems.split_off(first) } else { Vec::new() }
+    }
+
+    /// Notes errors that were taken back.
+    pub fn put(&self, problems: Vec<Problem>) {
+        self.problems.borrow_mut().extend(problems);
+    }
+
     /// Notes something that is accepted but may surprise.
     pub fn warning(&self, line: usize, key: &str, message: impl Into<String>) {
         self.warnings.borrow_mut().push(self.finding(line, key, message.into()));
@@ -69,7 +116,7 @@ impl Report {
 
     /// Notes an error that has no place in the file.
     pub fn elsewhere(&self, message: impl Into<String>) {
-        let problem = Problem { file: None, line: None, key: String::new(), message: message.into() };
+        let problem = Problem { file: None, ..self.finding(0, "", message.into()) };
         self.problems.borrow_mut().push(problem);
     }
 
@@ -81,7 +128,13 @@ impl Report {
         if problems.is_empty() { Ok(warnings) } else { Err(ConfigError(problems)) }
     }
 
+    /// The errors, where there is no configuration for want of a text.
+    pub fn errors(self) -> ConfigError {
+        self.finish().err().unwrap_or(ConfigError(Vec::new()))
+    }
+
     fn finding(&self, line: usize, key: &str, message: String) -> Problem {
-        Problem { file: self.file.clone(), line: (line > 0).then_some(line), key: key.to_owned(), message }
+        let (file, line) = (self.file.clone(), (line > 0).then_some(line));
+        Problem { file, line, column: None, key: key.to_owned(), message, awaited: None }
     }
 }

@@ -107,9 +107,9 @@ fn address(connection: &Connection) -> Map<String, Value> {
 fn session(connection: &Connection) -> Map<String, Value> {
     let never = Duration::from_secs(u32::MAX.into());
     let expiry = connection.session_expiry;
-    object(json!({
+    let client_id = Some(&connection.client_id).filter(|id| !id.is_empty());
+    let mut section = object(json!({
         "protocol": match connection.protocol { Protocol::V5 => "5", Protocol::V311 => "3.1.1" },
-        "client_id": connection.client_id,
         "keepalive": show_duration(connection.keepalive),
         "session_expiry": if expiry == never { "never".to_owned() } else { show_duration(expiry) },
         "clean_start": connection.clean_start,
@@ -119,7 +119,9 @@ fn session(connection: &Connection) -> Map<String, Value> {
         "connect_timeout": show_duration(connection.connect_timeout),
         "reconnect": span(connection.reconnect_min, connection.reconnect_max),
         "outbox": {"messages": connection.outbox.messages, "bytes": bytes(connection.outbox.bytes)},
-    }))
+    }));
+    add(&mut section, "client_id", client_id.map(|id| id.as_str().into()));
+    section
 }
 
 fn tls(connection: &Connection) -> Option<Value> {

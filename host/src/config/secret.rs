@@ -25,7 +25,7 @@ pub(super) fn fetch(node: &Node, line: usize, path: &str, place: &Place, report:
     };
     let given = Given { node, path: format!("{path}.{key}"), line: *line, report };
     match key.as_str() {
-        FILE => given.read(|file| place.file_text(file)),
+        FILE => given.file(place),
         _ => given.read(|name| place.variable(name)),
     }
 }

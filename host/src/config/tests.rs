@@ -8,8 +8,10 @@ use super::{Broker, Config, Connection, Loaded, Selection};
 
 mod broker;
 mod difference;
+mod files;
 mod mqttservice;
 mod problems;
+mod quotes;
 mod render;
 mod sample;
 mod secrets;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::problem::Report;
+use super::quotes;
 use super::scalar::{self, Scalar};
 
 /// Deeper nesting is refused: no configuration needs it, and code that walks the tree may recurse.
@@ -72,7 +73,6 @@ impl Node {
 /// The single document in `text`; an empty text is an empty value. Problems go to `report`; what stands before a syntax
 /// error is not returned, because half a file means something else than the whole.
 pub(super) fn parse(text: &str, report: &Report) -> Option<Node> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder { report, open: Vec::new(), anchors: HashMap::new(), documents: Vec::new(), count: 0 };
     for event in Parser::new_from_str(text) {
         let (line, message) = match event {
@@ -211,6 +211,10 @@ fn key_of(node: Node) -> Result<(String, usize), String> {
     match node.value {
         Value::Scalar { text, plain: false, .. } if text == MERGE => {
             Err("the key << cannot be put in quotes".to_owned())
+        }
+        Value::Scalar { text, plain: true, .. } if let Some(quote) = quotes::before(&text) => {
+            let named = quotes::named(quote);
+            Err(format!("the key {text} begins with {named}, which is part of it; leave it out, or write \" or '"))
         }
         Value::Scalar { text, .. } => Ok((text, node.line)),
         Value::List(_) | Value::Map(_) => Err("a list or section cannot be a key; write a word".to_owned()),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tracing::warn;
 
+use crate::config;
 use crate::guest::{self, Component, ComponentError};
 use crate::service::versions::Version;
 use crate::signature::{self, Key, SignatureError};
@@ -130,6 +131,13 @@ fn check_signature(trust: &[Key], file: &Path, bytes: &[u8]) -> Result<Option<St
 pub fn watched(host: &guest::Host, file: &Path) -> Vec<PathBuf> {
     let signature = (!host.trust().is_empty()).then(|| signature::file_of(file));
     std::iter::once(file.to_owned()).chain(signature).collect()
+}
+
+/// The files to watch for the service: those of its component, and directories granted to it that are not there yet.
+pub fn watched_for(host: &guest::Host, service: &config::Service) -> Vec<PathBuf> {
+    let component = service.component.iter().flat_map(|file| watched(host, file));
+    let directories = service.grants.directories.iter().map(|directory| &directory.path);
+    component.chain(directories.filter(|path| !path.exists()).cloned()).collect()
 }
 
 /// The component that may have a new version when the watched file `changed`.

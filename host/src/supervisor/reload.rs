@@ -15,7 +15,7 @@ use crate::service::{self, Asker, Command, Shared};
 
 use crate::store::Archive;
 
-use super::load::{LoadError, load, watched};
+use super::load::{LoadError, load, watched, watched_for};
 use super::{Entry, Order, Supervisor};
 
 /// A section of the configuration with an instance that was started with it.
@@ -38,6 +38,8 @@ pub enum Refusal {
     Load {
         /// The service.
         name: String,
+        /// The files that it is loaded from.
+        files: Vec<PathBuf>,
         /// What is wrong.
         source: LoadError,
     },
@@ -46,6 +48,8 @@ pub enum Refusal {
     Start {
         /// The service.
         name: String,
+        /// The files and directories that it is started with.
+        files: Vec<PathBuf>,
         /// What the guest did.
         fault: guest::Fault,
     },
@@ -60,6 +64,16 @@ pub enum Refusal {
     /// Nothing to run.
     #[error("services.{0}: has no component; write component: <file.wasm>")]
     NoComponent(String),
+}
+
+impl Refusal {
+    /// The files and directories whose coming, or becoming whole, may mend it.
+    pub fn awaited(&self) -> &[PathBuf] {
+        match self {
+            Self::Load { files, .. } | Self::Start { files, .. } => files,
+            Self::Refused { .. } | Self::NoComponent(_) => &[],
+        }
+    }
 }
 
 /// A service that runs, as far as new sections need to know it.
@@ -112,14 +126,18 @@ pub async fn prepare(
         let own = running.iter().find(|runs| runs.file == file && runs.config.name == name);
         let component = match own.or_else(|| running.iter().find(|runs| runs.file == file)) {
             Some(runs) => runs.component.clone(),
-            None => load(host, pool, &file, archive(&config, shared))
-                .await
-                .map_err(|source| Refusal::Load { name: name.clone(), source })?,
+            None => load(host, pool, &file, archive(&config, shared)).await.map_err(|source| Refusal::Load {
+                name: name.clone(),
+                files: watched(host, &file),
+                source,
+            })?,
         };
+        let directories = config.grants.directories.iter().map(|directory| directory.path.clone());
+        let files = directories.chain(watched(host, &file)).collect();
         let setting = Arc::new(shared.setting(&config).await);
         let started = pool.spawn(service::prepare(component, setting.clone())).await;
         let prepared = started.unwrap_or_else(|bug| Err(guest::Fault::Bug(bug.to_string())));
-        let prepared = prepared.map_err(|fault| Refusal::Start { name, fault })?;
+        let prepared = prepared.map_err(|fault| Refusal::Start { name, files, fault })?;
         ready.push(Ready { config: Arc::new(config), setting, file, prepared });
     }
     // last, because who has agreed runs with its new section at once
@@ -230,8 +248,8 @@ impl Supervisor {
         });
     }
 
-    /// Watches the component files of the services as they are now.
+    /// Watches the files of the services as they are now.
     pub fn watch(&self) {
-        self.watch.watch(self.entries.iter().flat_map(|entry| watched(&self.host, &entry.file)));
+        self.watch.watch(self.entries.iter().flat_map(|entry| watched_for(&self.host, &entry.config)));
     }
 }

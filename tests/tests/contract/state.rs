@@ -139,11 +139,11 @@ async fn services_do_not_share_keys() -> Result<()> {
     let mut client = host.client().await?;
     client.subscribe("service/+/value", 1).await?;
     let state = || Ok::<_, std::io::Error>(host.folder().join("state/miqro-host").read_dir()?.count());
-    assert_eq!(state()?, 1, "more than the control socket");
+    assert_eq!(state()?, 2, "more than the control socket and the record of the identity");
     client.publish("service/a/command", json!({ "set": "k", "value": "of a" }).to_string()).await?;
     assert_eq!(client.expect("service/a/value").await?.json()?, json!("of a"));
     client.publish("service/b/command", json!({ "get": "k" }).to_string()).await?;
     assert_eq!(client.expect("service/b/value").await?.json()?, Value::Null);
-    assert_eq!(state()?, 2, "the control socket and the state file");
+    assert_eq!(state()?, 3, "the control socket, the record of the identity and the state file");
     Ok(())
 }

@@ -193,16 +193,3 @@ fn tls_reads_python_s_words() {
     assert_eq!(ignored.lines().count(), 4, "{ignored}");
     assert!(ignored.contains("miqro.yml:2: tls.ca_certs: there is no file nowhere.pem"), "{ignored}");
 }
-
-#[test]
-fn client_identifiers_are_stable_and_differ_between_files() {
-    let id = |text: &str, file: &str| {
-        let loaded = crate::config::Config::read(text, Some(file.as_ref()), crate::config::Selection::All).unwrap();
-        let (Broker::Remote(connection) | Broker::Embedded(_, connection)) = loaded.config.broker;
-        connection.client_id
-    };
-    let first = id("broker: {host: b}", "/etc/a.yml");
-    assert_eq!(first, id("broker: {host: c}\nservices: {echo: }", "/etc/a.yml"));
-    assert_ne!(first, id("broker: {host: b}", "/etc/b.yml"));
-    assert!(first.len() <= 23 && first.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{first}");
-}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{problems, quiet};
-use crate::config::{Broker, Config, Grants, Level, Limits, Loaded, Selection, WhenFailing, WhenFull};
+use crate::config::{Config, Grants, Level, Limits, Loaded, Selection, WhenFailing, WhenFull};
 use crate::message::{Qos, Subscription};
 use crate::topic::Filter;
 
@@ -144,18 +144,6 @@ fn problems_of_file_and_command_line_come_together() {
 }
 
 #[test]
-fn the_client_identifier_tells_apart_what_was_named_on_the_command_line() {
-    let id = |files: &[&str]| {
-        let (Broker::Remote(connection) | Broker::Embedded(_, connection)) =
-            run("services: {a: {component: a.wasm}}", files).unwrap().config.broker;
-        connection.client_id
-    };
-    assert_eq!(id(&["x.wasm"]), id(&["y/x.wasm"]));
-    assert_ne!(id(&["x.wasm"]), id(&["y.wasm"]));
-    assert_ne!(id(&["x.wasm"]), id(&[]));
-}
-
-#[test]
 fn files_are_loaded_from_disk_and_their_paths_start_there() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("house.yml");
@@ -167,5 +155,5 @@ fn files_are_loaded_from_disk_and_their_paths_start_there() {
     assert_eq!(config.services[0].component, Some(dir.path().join("echo.wasm")));
     std::fs::write(&file, b"# good\n\xff\n").unwrap();
     let binary = Config::load(Some(&file), Selection::All).unwrap_err().to_string();
-    assert!(binary.contains("house.yml:2: is not UTF-8 text"), "{binary}");
+    assert!(binary.contains("house.yml:2:1: is not UTF-8 text"), "{binary}");
 }

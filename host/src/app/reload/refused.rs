@@ -1,0 +1,64 @@
+//! Wiring: why a new configuration is not put in force. In: what was wrong. Out: lines for the log, and the files that may mend it. Owns
+//! nothing.
+
+use std::path::PathBuf;
+
+use tracing::error;
+
+use crate::config::ConfigError;
+use crate::session::link;
+use crate::supervisor::reload::Refusal;
+use crate::topic::TopicError;
+
+/// Why a new configuration is not put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// It is wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// It changes what is made once.
+    #[error("{} cannot change while the host runs: start it again for that", .0.join(", "))]
+    Restart(Vec<&'static str>),
+    /// Nothing can be connected with it.
+    #[error("the connection's settings cannot be used: {0}")]
+    Connection(link::LinkError, Vec<PathBuf>),
+    /// A service does not run with it.
+    #[error("{0}")]
+    Service(Box<Refusal>),
+    /// A base topic is too long.
+    #[error("services.{0}: {1}")]
+    Base(String, TopicError),
+    /// A fault in the host itself.
+    #[error("reading the configuration failed in the host, which is a bug: {0}")]
+    Bug(#[from] tokio::task::JoinError),
+}
+
+impl Refused {
+    /// The files whose coming, or becoming whole, may mend it.
+    pub fn awaited(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Config(error) => error.awaited(),
+            Self::Connection(_, files) => files.clone(),
+            Self::Service(refusal) => refusal.awaited().to_vec(),
+            Self::Restart(_) | Self::Base(..) | Self::Bug(_) => Vec::new(),
+        }
+    }
+
+    /// What is wrong, one line for each, and the outcome.
+    pub fn lines(&self) -> String {
+        let outcome = "the new configuration is refused, the running one stays";
+        let outcome = match self {
+            Self::Config(error) => format!("{error}\n{outcome}"),
+            refused => format!("{outcome}: {refused}"),
+        };
+        match &self.awaited()[..] {
+            [] => outcome,
+            [file, ..] => format!("{outcome}; it is read again when {} changes", file.display()),
+        }
+    }
+}
+
+/// Says why a configuration is refused.
+pub fn say_refused(refusal: &str) {
+    refusal.lines().for_each(|line| error!("{line}"));
+}

@@ -1,0 +1,55 @@
+//! Wiring: where the configuration comes from. In: the paths of the command line. Out: the configuration, read as a start or a running
+//! host needs it. Owns nothing.
+
+use std::path::PathBuf;
+
+use crate::config::{self, Blank, Config, ConfigError, MissingFiles, Problem, Selection};
+
+/// Where the configuration comes from, so that it can be read again.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The file that was named; `None`: wherever it is looked for.
+    pub path: Option<PathBuf>,
+    /// The component files that were named.
+    pub files: Vec<PathBuf>,
+    /// Whether a file may be empty.
+    pub allow_empty: bool,
+}
+
+impl Source {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load(&self) -> Result<config::Loaded, ConfigError> {
+        Config::load(self.path.as_deref(), Selection::Run(&self.files))
+    }
+
+    /// Reads it for a start: what waits for files is left out, and an empty file is refused if it was not allowed.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn begin(&self) -> Result<config::Loaded, ConfigError> {
+        let selection = Selection::Run(&self.files);
+        self.accepted(Config::load_with(self.path.as_deref(), selection, MissingFiles::LeaveOut)?)
+    }
+
+    /// Refuses an empty file if it was not allowed.
+    ///
+    /// # Errors
+    /// Says so.
+    pub fn accepted(&self, loaded: config::Loaded) -> Result<config::Loaded, ConfigError> {
+        match loaded.blank {
+            Some(blank) if !self.allow_empty => {
+                Err(empty(blank, &loaded.config, "if that is meant, start with --allow-empty"))
+            }
+            _ => Ok(loaded),
+        }
+    }
+}
+
+/// A file that is empty where it must not be.
+pub(super) fn empty(blank: Blank, config: &Config, advice: &str) -> ConfigError {
+    let (file, message) = (config.file.clone(), format!("{blank}; {advice}"));
+    ConfigError(vec![Problem { file, line: None, column: None, key: String::new(), message, awaited: None }])
+}

@@ -1,0 +1,83 @@
+//! Wiring: a start that waits. In: a configuration that names files which are not there, and without which nothing of it can be used.
+//! Out: the configuration when they have come, or that the host is to stop. Owns the watch on them meanwhile.
+
+use tracing::{error, info};
+
+use crate::config::{ConfigError, Loaded, Problem};
+
+use super::Source;
+use super::awaited::{Files, Happened};
+use super::signals::{Received, Signals};
+use super::systemd::Notifier;
+
+/// How a start ends that has to wait.
+pub enum Start {
+    /// With a configuration that can be used.
+    Whole(Box<Loaded>),
+    /// With the signal to stop.
+    Stop(&'static str),
+}
+
+/// Waits until the files are there that `loaded` waits for; `waiting` is called once if they are not.
+pub async fn whole(
+    mut loaded: Loaded,
+    source: &Source,
+    signals: &mut Signals,
+    notifier: &Notifier,
+    waiting: &dyn Fn(),
+) -> Start {
+    if loaded.waits.is_empty() {
+        return Start::Whole(Box::new(loaded));
+    }
+    let mut files = Files::new(loaded.config.file.clone(), loaded.config.watch_interval);
+    let mut said = String::new();
+    let mut pulse = tokio::time::Instant::now();
+    say(&loaded.waits, &mut said);
+    files.wait_for(awaited(&loaded.waits));
+    notifier.tell("READY=1\nSTATUS=waits for files that the configuration names");
+    waiting();
+    loop {
+        tokio::select! {
+            happened = files.next() => if let Happened::Settled(_) = happened { continue },
+            signal = signals.next() => match signal {
+                Received::Stop(name) => return Start::Stop(name),
+                Received::Hangup => said.clear(),
+                Received::Report => continue,
+            },
+            () = notifier.watch(&mut pulse) => continue,
+        }
+        match source.begin() {
+            Ok(again) if again.waits.is_empty() => {
+                info!("the files are there that the configuration names");
+                return Start::Whole(Box::new(again));
+            }
+            Ok(again) => {
+                say(&again.waits, &mut said);
+                files.wait_for(awaited(&again.waits));
+                loaded = again;
+            }
+            Err(ConfigError(problems)) => {
+                say(&problems, &mut said);
+                files.wait_for(awaited(problems.iter().chain(&loaded.waits)));
+            }
+        }
+    }
+}
+
+fn awaited<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Vec<std::path::PathBuf> {
+    problems.into_iter().filter_map(|problem| problem.awaited.clone()).collect()
+}
+
+/// Says what is missing, once.
+fn say(problems: &[Problem], said: &mut String) {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let text = lines.join("\n");
+    if text == *said {
+        return;
+    }
+    for line in &lines {
+        error!("{line}");
+    }
+    error!("nothing runs before that is mended; the configuration is read again when one of its files changes");
+    *said = text;
+}

@@ -1,0 +1,151 @@
+//! Pure: the bytes of a file as text. In: bytes, or text. Out: the text without a byte-order mark, or the first thing in it that no text
+//! file has, with its line and column. Owns nothing.
+
+use std::fmt;
+
+/// A place in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The line, from 1.
+    pub line: usize,
+    /// The character of the line, from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// Why bytes are not a text that was written whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// Another encoding.
+    #[error("is not UTF-8 text; save the file as UTF-8")]
+    Encoding(Position),
+    /// Nothing but zeroes, as a file system leaves them after a loss of power.
+    #[error("has nothing but NUL bytes: it was not written to its end; write it again")]
+    Zeroes,
+    /// A character that is not printable (YAML 1.2, section 5.1).
+    #[error("the character U+{:04X}{} cannot stand in this file; {}", u32::from(*.1), name(*.1), advice(*.1))]
+    Control(Position, char),
+}
+
+impl TextError {
+    /// Where it is; `None`: everywhere.
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Self::Encoding(position) | Self::Control(position, _) => Some(*position),
+            Self::Zeroes => None,
+        }
+    }
+}
+
+/// The text that `bytes` are, without a byte-order mark at its beginning.
+///
+/// # Errors
+/// When they are no text, or have characters that no text file has.
+pub fn text(bytes: &[u8]) -> Result<&str, TextError> {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let good = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+            return Err(TextError::Encoding(position(good)));
+        }
+    };
+    checked(text)
+}
+
+/// `text` without a byte-order mark at its beginning.
+///
+/// # Errors
+/// When it has characters that no text file has.
+pub fn checked(text: &str) -> Result<&str, TextError> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    match text.find(is_unprintable) {
+        None => Ok(text),
+        Some(_) if text.bytes().all(|byte| byte == 0) => Err(TextError::Zeroes),
+        Some(at) => {
+            let found = text[at..].chars().next().unwrap_or_default();
+            Err(TextError::Control(position(&text[..at]), found))
+        }
+    }
+}
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+fn is_unprintable(c: char) -> bool {
+    let accepted = matches!(c, '\t' | '\n' | '\r' | '\u{85}');
+    (c.is_control() && !accepted) || matches!(c, BYTE_ORDER_MARK | '\u{fffe}' | '\u{ffff}')
+}
+
+/// Where `text` ends.
+fn position(text: &str) -> Position {
+    let line = text.rsplit('\n').next().unwrap_or_default();
+    Position { line: 1 + text.matches('\n').count(), column: 1 + line.chars().count() }
+}
+
+fn name(c: char) -> &'static str {
+    match c {
+        '\0' => " (NUL)",
+        '\u{1b}' => " (escape)",
+        BYTE_ORDER_MARK => " (byte-order mark)",
+        _ => "",
+    }
+}
+
+fn advice(c: char) -> &'static str {
+    match c {
+        '\0' => "the file may not have been written to its end",
+        BYTE_ORDER_MARK => "take it away, two files may have been joined there",
+        _ => {
+            "take it away; in a value for a service write it as an escape between double quotes, for example \"\\x1b\""
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_no_text_file_has_is_named_with_its_place() {
+        type Said = (Option<(usize, usize)>, String);
+        fn said(bytes: &[u8]) -> Result<&str, Said> {
+            text(bytes).map_err(|error| (error.position().map(|at| (at.line, at.column)), error.to_string()))
+        }
+        assert_eq!(said("\u{feff}a: ü\r\n\tb".as_bytes()), Ok("a: ü\r\n\tb"));
+        assert_eq!(said(b""), Ok(""));
+        for (bytes, place, word) in [
+            (&b"a: 1\nb: \0x"[..], Some((2, 4)), "U+0000 (NUL)"),
+            ("ü\u{1b}[0m".as_bytes(), Some((1, 2)), "U+001B (escape)"),
+            ("a\u{7f}".as_bytes(), Some((1, 2)), "U+007F"),
+            ("a\u{9f}".as_bytes(), Some((1, 2)), "U+009F"),
+            ("a: 1\n\u{feff}b: 2".as_bytes(), Some((2, 1)), "byte-order mark"),
+            (&b"a\nb\xff"[..], Some((2, 2)), "UTF-8"),
+            (&b"\xff\xfea\0"[..], Some((1, 1)), "UTF-8"),
+            (&[0; 512][..], None, "nothing but NUL bytes"),
+        ] {
+            let (found, said) = said(bytes).unwrap_err();
+            assert!(found == place && said.contains(word), "{bytes:?}: {found:?} {said}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_without_such_characters_is_left_as_it_is(written in "[^\\p{Cc}\u{feff}\u{fffe}\u{ffff}]{0,40}") {
+            prop_assert_eq!(text(written.as_bytes()), Ok(written.as_str()));
+        }
+
+        #[test]
+        fn one_such_character_anywhere_is_found_where_it_is(before in "[^\\p{Cc}\u{feff}\u{fffe}\u{ffff}]{1,20}\n?[a-z]{0,9}", after in "[a-z\n]{0,20}") {
+            let error = checked(&format!("{before}\u{1}{after}")).unwrap_err();
+            prop_assert_eq!(error, TextError::Control(position(&before), '\u{1}'));
+        }
+    }
+}

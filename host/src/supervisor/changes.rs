@@ -1,0 +1,92 @@
+//! Actor's part: what is done about files that changed. In: their paths, and what became of new versions. Out: swaps; for files that
+//! cannot be loaded a line in the log and in the history of their services, once while the file is being written and once when it was
+//! left alone. Owns nothing.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use crate::service::versions::What;
+use crate::service::{Command, Status};
+use crate::settling::{STILL, Settling};
+
+use super::load::component_of;
+use super::{Entry, Order, Outcome, Supervisor};
+
+impl Supervisor {
+    /// A component may have a new version, or a directory is there that a service was waiting for.
+    pub(super) fn changed(&mut self, file: PathBuf) {
+        let waits = |entry: &&Entry| {
+            let granted = entry.config.grants.directories.iter().any(|directory| directory.path == file);
+            granted && entry.handle.status() != Status::Running
+        };
+        for id in self.entries.iter().filter(waits).map(|entry| entry.id).collect::<Vec<_>>() {
+            // nobody waits for the answer
+            let (answer, _) = oneshot::channel();
+            self.orders.push_back(Order { id, command: Command::Restart(answer) });
+        }
+        let component = component_of(&self.host, file);
+        if self.entries.iter().any(|entry| entry.file == component) {
+            self.prepare(component);
+        }
+    }
+
+    /// Hands over the versions that a file has brought.
+    pub(super) fn take_over(&mut self, Outcome { file, inode, replacements }: Outcome) {
+        self.busy.remove(&file);
+        match replacements {
+            Ok(replacements) => {
+                self.settling.forget(&file);
+                for replacement in replacements {
+                    self.swap(replacement);
+                }
+            }
+            Err(error) => {
+                if let Some(reason) = self.settling.refused(&file, inode, error.to_string(), Instant::now()) {
+                    self.say_refused(&file, reason);
+                }
+            }
+        }
+        if self.again.remove(&file) {
+            self.prepare(file);
+        }
+    }
+
+    /// Says that the file is refused.
+    fn say_refused(&mut self, file: &Path, reason: String) {
+        let users = || self.entries.iter().filter(|entry| entry.file == file);
+        let stays = match users().any(|entry| entry.version().is_some()) {
+            true => "the running version stays",
+            false => "the service waits for a better file",
+        };
+        warn!("{reason}; {stays}");
+        let note = |id| Order { id, command: Command::Note(None, What::Refused, reason.clone()) };
+        let orders: Vec<Order> = users().map(|entry| note(entry.id)).collect();
+        self.orders.extend(orders);
+    }
+
+    /// Says which files were left alone and are refused as they are now.
+    pub(super) fn say_settled(&mut self) {
+        for (file, reason) in self.settling.due(Instant::now()) {
+            self.say_refused(&file, format!("{reason} (unchanged for {STILL:?})"));
+        }
+    }
+}
+
+/// Waits until a file was left alone that is still refused.
+pub(super) async fn settled(settling: &Settling) {
+    match settling.next() {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The number of the file in its file system, if it is there.
+pub(super) async fn inode(pool: &tokio::runtime::Handle, file: &Path) -> Option<u64> {
+    let file: PathBuf = file.to_owned();
+    let metadata = pool.spawn_blocking(move || std::fs::metadata(file)).await.ok()?;
+    metadata.map(|metadata| metadata.ino()).ok()
+}
