@@ -102,6 +102,23 @@ both_versions!(a_redelivered_message_that_is_still_handled_is_not_handled_twice,
     assert!(rig.nothing_delivered());
 });
 
+/// A broker that was killed goes on with what it had saved some time before: identifiers stand for other messages.
+both_versions!(another_message_with_the_identifier_of_one_that_is_still_handled_is_handled, |version| async move {
+    let mut rig = Rig::new(version).await;
+    let mut peer = rig.ready(false).await;
+    peer.publish("in/a", 9, 1, false, "slow").await;
+    let slow = rig.next().await.1;
+    drop(peer);
+    rig.disconnected().await;
+    let mut peer = rig.resumed().await;
+    peer.publish("in/a", 9, 1, true, "of before").await;
+    let before = rig.next().await.1;
+    rig.commit(before, Vec::new()).await;
+    assert_eq!(peer.receive().await, Seen::PubAck(9));
+    rig.commit(slow, Vec::new()).await;
+    peer.nothing_before().await;
+});
+
 #[tokio::test]
 async fn acknowledgements_do_not_wait_behind_flow_control() {
     let mut rig = Rig::new(Protocol::V5).await;

@@ -26,7 +26,7 @@ pub use keepalive::{Due, Keepalive};
 pub use requests::{Answer, Wanted};
 
 use ids::Ids;
-use inbox::Inbox;
+use inbox::{Inbox, Packet};
 use outbox::{Outbox, Queued};
 use requests::Requests;
 
@@ -172,7 +172,7 @@ impl State {
         }
         let receipt = match message.qos {
             Qos::AtMostOnce => None,
-            qos => Some(self.inbox.arrived(id, qos, message.dup, &mut self.acks)?),
+            _ => Some(self.inbox.arrived(Packet::new(id, &message), &mut self.acks)?),
         };
         Some(Arrival { message, subscription_ids, receipt })
     }
@@ -184,7 +184,8 @@ impl State {
             return;
         }
         if id != 0 {
-            let Some(receipt) = self.inbox.arrived(id, qos, dup, &mut self.acks) else { return };
+            let packet = Packet { id, qos, dup, fingerprint: 0 };
+            let Some(receipt) = self.inbox.arrived(packet, &mut self.acks) else { return };
             self.inbox.routed(receipt, 0, &mut self.acks);
         }
         self.news.events.push(Event::Rejected(rejected));

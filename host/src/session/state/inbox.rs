@@ -6,17 +6,41 @@
 //! are set aside; a message that the broker then delivers again finds its entry there and is not handled twice.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
+use rustc_hash::FxHasher;
+
 use super::ids::IdSet;
-use crate::message::{Qos, Receipt};
+use crate::message::{Message, Qos, Receipt};
 use crate::session::packet::{Ack, AckKind, Reason};
+
+/// Bytes at each end of a payload that are looked at to know a message again.
+const ENDS: usize = 32;
+
+/// The parts of a PUBLISH by which it is known again.
+#[derive(Debug, Clone, Copy)]
+pub struct Packet {
+    pub id: u16,
+    pub qos: Qos,
+    pub dup: bool,
+    /// Tells two messages apart that have the same packet identifier.
+    pub fingerprint: u64,
+}
+
+impl Packet {
+    /// A PUBLISH with this identifier and message.
+    pub fn new(id: u16, message: &Message) -> Self {
+        Self { id, qos: message.qos, dup: message.dup, fingerprint: fingerprint(message) }
+    }
+}
 
 /// What is still to be done for one message.
 #[derive(Debug, Clone, Copy)]
 struct Work {
     id: u16,
     qos: Qos,
+    fingerprint: u64,
     /// Services that have not committed.
     services: usize,
     /// Publishes of the commits that the broker has not taken.
@@ -61,13 +85,14 @@ pub struct Inbox {
 
 impl Inbox {
     /// A message arrived. `Some`: it is new and to be handled under this receipt; `None`: it is known.
-    pub fn arrived(&mut self, id: u16, qos: Qos, dup: bool, acks: &mut VecDeque<Ack>) -> Option<Receipt> {
+    pub fn arrived(&mut self, packet: Packet, acks: &mut VecDeque<Ack>) -> Option<Receipt> {
+        let Packet { id, qos, dup, fingerprint } = packet;
         if qos == Qos::ExactlyOnce && self.unreleased.contains(id) {
             acks.push_back(Ack::success(AckKind::PubRec, id));
             return None;
         }
         // one service is assumed until `routed` says how many there are
-        let new = Work { id, qos, services: 1, publishes: 0 };
+        let new = Work { id, qos, fingerprint, services: 1, publishes: 0 };
         if self.known.insert(id) {
             return Some(self.append(new));
         }
@@ -87,8 +112,10 @@ impl Inbox {
         let place = self.aside.iter().position(|(_, aside)| matches!(aside, Aside::Waiting(work) if work.id == new.id));
         let Some(place) = place else { return Some(self.append(new)) };
         let Aside::Waiting(old) = self.aside[place].1 else { return None };
-        // a QoS 1 message without DUP is another one that got the same identifier
-        if old.qos != new.qos || (new.qos == Qos::AtLeastOnce && !dup) {
+        // a QoS 1 message without DUP is another one that got the same identifier; and so may be one with it, from a broker that was
+        // killed and goes on with what it had saved some time before
+        let is_other = old.qos != new.qos || old.fingerprint != new.fingerprint;
+        if is_other || (new.qos == Qos::AtLeastOnce && !dup) {
             self.aside.remove(place);
             return Some(self.append(new));
         }
@@ -224,6 +251,15 @@ impl Inbox {
     pub fn len(&self) -> usize {
         self.works.len()
     }
+}
+
+/// A hash of the topic and of both ends of the payload.
+fn fingerprint(message: &Message) -> u64 {
+    let payload = &*message.payload;
+    let (head, tail) = (&payload[..payload.len().min(ENDS)], &payload[payload.len().saturating_sub(ENDS)..]);
+    let mut hasher = FxHasher::default();
+    (message.topic.as_str(), payload.len(), head, tail).hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Aside {
