@@ -103,7 +103,7 @@ impl Cli {
         match self.command {
             Command::Run(run) => run.run(config),
             Command::Install(install) => install.run(config),
-            Command::Status(target) => target.status(),
+            Command::Status(target) => target.status(config),
             Command::Reload(target) => target.reload(),
             Command::Stop(stop) => stop.run(),
             Command::History(history) => history.run(config),

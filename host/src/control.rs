@@ -21,6 +21,8 @@ pub use socket::socket_of;
 pub enum Request {
     /// Which services there are.
     Services {},
+    /// Which process it is, and for which filters the broker ends the connection.
+    Status {},
     /// Which versions a service has had.
     History {
         /// Its name.

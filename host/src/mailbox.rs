@@ -116,6 +116,11 @@ impl Sender {
         delivered
     }
 
+    /// The name of the service, where it has one.
+    pub fn service(&self) -> Option<Arc<str>> {
+        self.shared.lock().overflow.service()
+    }
+
     /// From now on these limits hold; what waits already stays.
     pub fn set_limits(&self, limits: Limits) {
         self.shared.lock().limits = limits;

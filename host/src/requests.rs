@@ -22,7 +22,7 @@ use crate::topic::{Filter, Topic};
 const WAITING: usize = 1024;
 
 /// Under which the router knows us.
-const ME: ServiceId = ServiceId(u32::MAX - 1);
+const ME: ServiceId = ServiceId::REQUESTS;
 
 /// Who waits for an answer.
 type Answer = oneshot::Sender<Result<Message, RequestFailure>>;

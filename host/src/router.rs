@@ -24,6 +24,11 @@ use filters::{Filters, Match};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(pub u32);
 
+impl ServiceId {
+    /// What carries the requests of all services.
+    pub const REQUESTS: Self = Self(u32::MAX - 1);
+}
+
 /// A subscription with the identifier under which the broker shall know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Numbered {

@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::config::Connection;
-use crate::message::{Message, Publication};
+use crate::message::Message;
 use crate::router::Router;
 
 mod abilities;
@@ -40,6 +40,7 @@ pub use command::{Command, Commit, ConnectionStatus, Handle, Keeper, Stopped};
 
 pub use group::Group;
 use group::Member;
+use state::Restored;
 use task::Task;
 
 /// Why a session ended that was not told to.
@@ -93,15 +94,16 @@ impl Session {
 
     fn with(connection: Connection, will: Option<Message>, router: Router, member: Member) -> (Self, Handle) {
         let (status, seen) = watch::channel(ConnectionStatus::Connecting);
-        let (handle, inputs) = command::channel(seen);
-        (Self { task: Task::new((Arc::new(connection), member), will, router, inputs, status) }, handle)
+        let (mut handle, inputs) = command::channel(seen);
+        let task = Task::new((Arc::new(connection), member), will, router, inputs, status);
+        handle.quarantine = task.desk.quarantine();
+        (Self { task }, handle)
     }
 
     /// Before the session runs: `waiting` was kept on disk by an earlier run and is to be sent; `keeper` keeps what waits from now
     /// on, where its rule asks for it.
-    pub fn keep_with(&mut self, keeper: Keeper, waiting: Vec<(u64, Publication)>) {
-        self.task.desk.keep_with(keeper);
-        self.task.desk.state.restore(waiting);
+    pub fn keep_with(&mut self, keeper: Keeper, waiting: Vec<Restored>) {
+        self.task.desk.keep_with(keeper, waiting);
     }
 
     /// Keeps the session until `Command::Stop`, or until all handles are gone: connects, serves, and reconnects for ever.

@@ -24,9 +24,9 @@ use tracing::{debug, error, warn};
 
 use crate::effects::StateChange;
 use crate::mailbox::Overflow;
-use crate::message::{Message, Publication};
+use crate::message::Message;
 use crate::service::versions::{Book, Version};
-use crate::session::state::Kept;
+use crate::session::state::{Kept, Restored};
 
 pub use archive::{Archive, ArchiveError};
 use file::File;
@@ -66,7 +66,7 @@ pub struct Contents {
     /// The state of each service, by its name.
     pub state: HashMap<String, Vec<(String, Bytes)>>,
     /// Messages that waited for the broker, by rising number.
-    pub waiting: Vec<(u64, Publication)>,
+    pub waiting: Vec<Restored>,
     /// Messages that were acknowledged and not handled, by service.
     pub spools: HashMap<String, Segment>,
     /// The number of the next message that is kept for a service.

@@ -11,6 +11,7 @@ use tracing::warn;
 use crate::control::{Asked, Bound, Request, Server, socket_of};
 use crate::service::Asker;
 use crate::service::versions::{Book, utc};
+use crate::session::Handle;
 use crate::store::{Letter, Store};
 
 use super::reload::House;
@@ -68,6 +69,7 @@ impl House<'_> {
     pub fn obey(&mut self, Asked { request, answer }: Asked) {
         let now = match request {
             Request::Services {} => Ok(self.supervisor.names().into()),
+            Request::Status {} => Ok(status(&self.sessions.main())),
             Request::History { service } => self.supervisor.history(&service).map(|book| history(&service, &book)),
             Request::Rollback { service, to } => return self.supervisor.roll_back(&service, to.as_deref(), answer),
             Request::Letters { service } => match self.supervisor.asker(&service) {
@@ -87,6 +89,12 @@ impl House<'_> {
     }
 }
 
+/// What is not as it should be.
+fn status(session: &Handle) -> Value {
+    let filters: Vec<String> = session.quarantine().borrow().iter().map(ToString::to_string).collect();
+    json!({"pid": std::process::id(), "quarantined": filters})
+}
+
 /// Where an answer goes; who no longer waits does not want to know.
 type Answer = oneshot::Sender<Result<Value, String>>;
 
@@ -97,7 +105,7 @@ async fn letters(store: Store, service: String, answer: Answer) {
 }
 
 fn letter(letter: &Letter) -> Value {
-    let Letter { message, reason, attempts, component, at } = letter;
+    let Letter { message, reason, attempts, component, at, outgoing } = letter;
     let reason = reason.chars().take(SHOWN).collect::<String>();
     json!({
         "topic": message.topic.as_str(),
@@ -107,6 +115,7 @@ fn letter(letter: &Letter) -> Value {
         "attempts": attempts,
         "version": component,
         "at": utc(*at),
+        "outgoing": outgoing,
     })
 }
 

@@ -13,9 +13,10 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::config::{self, Connection};
-use crate::message::{Message, Publication, Qos};
+use crate::message::{Message, Qos};
 use crate::router::{Router, ServiceId};
 use crate::service;
+use crate::session::state::Restored;
 use crate::session::{self, Command, Keeper, Session, SessionError, Stopped};
 use crate::store::Store;
 use crate::topic::Topic;
@@ -61,7 +62,7 @@ pub fn open(
     loaded: &[Loaded],
     limit: usize,
     store: &Store,
-    waiting: Vec<(u64, Publication)>,
+    waiting: Vec<Restored>,
 ) -> anyhow::Result<Sessions> {
     let shared_will = loaded.len() > limit.saturating_add(1);
     let mut router = Router::default();

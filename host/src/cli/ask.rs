@@ -145,6 +145,21 @@ impl Service {
     }
 }
 
+/// What the host that runs as the process `pid` says is not as it should be, in lines; nothing where it cannot be asked.
+pub(super) fn troubles(config: Option<&Path>, pid: impl std::fmt::Display) -> Vec<String> {
+    let named = state_file(config).ok().flatten().map(|file| socket_of(&file));
+    let mut candidates: Vec<PathBuf> = named.into_iter().collect();
+    candidates.extend(app::state_directories().iter().filter_map(|directory| sockets(directory).ok()).flatten());
+    let pid = pid.to_string();
+    let answers = candidates.iter().filter_map(|socket| ask(socket, &Request::Status {}, AT_ONCE).ok());
+    let Some(status) = answers.into_iter().find(|status| status["pid"].to_string() == pid) else { return Vec::new() };
+    let filters = status["quarantined"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let line = |filter| {
+        format!("not subscribed to {filter}: the broker ends the connection for it; tried again within an hour")
+    };
+    filters.map(line).collect()
+}
+
 /// The state file that the configuration names, if it does. One that was not named and cannot be read has nothing to say.
 fn state_file(config: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     match Config::load(config, Selection::All) {

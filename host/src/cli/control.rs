@@ -1,7 +1,7 @@
 //! Surface: `miqro-host status`, `reload` and `stop`. In: the pid file of a running host. Out: a signal to it; the exit code says
 //! whether it runs. Owns nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use anyhow::bail;
 
 use crate::daemon::pid_file::{Request, ask, holder, wait};
 
+use super::ask::troubles;
 use super::client::seconds;
 use super::places;
 use super::print::print_line;
@@ -34,11 +35,14 @@ pub struct Stop {
 
 impl Target {
     /// Says whether the host runs: exit code 0, or 3 as init scripts have it.
-    pub fn status(self) -> anyhow::Result<ExitCode> {
+    pub fn status(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let path = places::pid_file(self.pid_file)?;
         match holder(&path)? {
             Some(pid) => {
                 print_line(format_args!("runs: process {pid}"))?;
+                for line in troubles(config, pid) {
+                    print_line(line)?;
+                }
                 Ok(ExitCode::SUCCESS)
             }
             None => {

@@ -13,7 +13,8 @@ use crate::control::Request;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The host keeps the messages that a service has given up, limits.dead_letters of them. They go back to that service
-alone, the oldest first, behind what waits for it, and count as new: what fails again is given up again.
+alone, the oldest first, behind what waits for it, and count as new: what fails again is given up again. What the service
+published itself and was never sent, because the broker ends the connection for it, is only shown.
 
 Examples:
   miqro-host replay --list echo   what there is, and why
@@ -50,13 +51,16 @@ impl Replay {
 /// One dead letter for people.
 fn line(letter: &Value) -> String {
     let word = |key: &str| letter[key].as_str().unwrap_or_default().replace('\n', " ");
+    let attempts = match letter["outgoing"].as_bool() {
+        Some(true) => "never sent".to_owned(),
+        _ => format!("{} attempts", letter["attempts"]),
+    };
     format!(
-        "{}  {}, {} bytes, QoS {}, {} attempts: {}",
+        "{}  {}, {} bytes, QoS {}, {attempts}: {}",
         word("at"),
         word("topic"),
         letter["bytes"],
         letter["qos"],
-        letter["attempts"],
         word("reason")
     )
 }

@@ -90,6 +90,11 @@ impl Overflow {
         Self { folder: Some(folder), service: Arc::from(service), begins_at, ..Self::default() }
     }
 
+    /// The name of the service, where it has one.
+    pub(super) fn service(&self) -> Option<Arc<str>> {
+        Some(Arc::clone(&self.service)).filter(|name| !name.is_empty())
+    }
+
     /// How many bytes wait in memory before any wait here.
     pub(super) const fn begins_at(&self) -> usize {
         self.begins_at

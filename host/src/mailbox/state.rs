@@ -19,7 +19,7 @@ pub(super) struct State {
     pub(super) limits: Limits,
     queue: VecDeque<Delivery>,
     /// What comes after those in `queue`.
-    overflow: Overflow,
+    pub(super) overflow: Overflow,
     /// What was in `overflow` and cannot be read any more.
     unreadable: VecDeque<Unreadable>,
     /// What the messages in `queue` take.

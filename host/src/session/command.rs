@@ -13,6 +13,7 @@ use crate::config::Connection;
 use crate::mailbox::{self, Trace};
 use crate::message::{Message, Publication, Receipt, Subscription, SubscriptionChange};
 use crate::router::ServiceId;
+use crate::topic::Filter;
 
 /// How long a broker may take to answer what it is asked about subscriptions until nobody waits for it any more.
 const CONFIRMATION: Duration = Duration::from_secs(30);
@@ -145,6 +146,7 @@ pub struct Handle {
     stop: mpsc::Sender<Instant>,
     renewals: mpsc::Sender<Box<Connection>>,
     status: watch::Receiver<ConnectionStatus>,
+    pub(super) quarantine: watch::Receiver<Vec<Filter>>,
 }
 
 /// The way to a session, and its end at the session.
@@ -153,7 +155,8 @@ pub(super) fn channel(status: watch::Receiver<ConnectionStatus>) -> (Handle, Inp
     let (stop, stopped) = mpsc::channel(1);
     let (renewals, renewed) = mpsc::channel(1);
     let inputs = Inputs { commands: waiting, stop: stopped, renewals: renewed };
-    (Handle { commands, room: Arc::new(Semaphore::new(BYTES)), stop, renewals, status }, inputs)
+    let (room, quarantine) = (Arc::new(Semaphore::new(BYTES)), watch::Sender::default().subscribe());
+    (Handle { commands, room, stop, renewals, status, quarantine }, inputs)
 }
 
 impl Handle {
@@ -211,6 +214,11 @@ impl Handle {
     pub async fn renew(&self, connection: Connection) {
         // fails only when the session has ended
         let _ = self.renewals.send(Box::new(connection)).await;
+    }
+
+    /// The filters that are not asked for, because the broker ends the connection for them, and when that changes.
+    pub fn quarantine(&self) -> watch::Receiver<Vec<Filter>> {
+        self.quarantine.clone()
     }
 
     /// How the connection is, and when that changes.

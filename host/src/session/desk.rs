@@ -2,9 +2,10 @@
 //! for what the state reports. Owns both, and what is announced after each CONNACK. Does no I/O and never waits.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tracing::{error, warn};
 
 use super::command::{Command, Commit, Keeper};
@@ -21,11 +22,15 @@ use crate::config::{OutboxLimits, Protocol};
 use crate::mailbox::{Delivered, Delivery, Notice};
 use crate::message::{Message, Outcome, Publication, Receipt, Subscription, SubscriptionChange};
 use crate::router::{Difference, Numbered, Router, ServiceId};
-use crate::topic::Topic;
+use crate::topic::{Filter, Topic};
 
 /// How many messages wait for the broker at most while retained ones are published again: mosquitto ends a connection of 3.1.1 with
 /// more than 20 of QoS 2 that are not released.
 const AGAIN: usize = 16;
+
+mod suspicion;
+
+use suspicion::RESTED;
 
 /// Router and session state.
 #[derive(Debug)]
@@ -40,6 +45,9 @@ pub struct Desk {
     republish: Republish,
     /// Where messages are kept on disk that wait to be sent.
     keeper: Option<Keeper>,
+    /// The services whose messages an earlier run kept, by their numbers.
+    publishers: HashMap<u64, Arc<str>>,
+    quarantine: watch::Sender<Vec<Filter>>,
     connected: bool,
     /// Who waits for the broker's answers about subscriptions; dropped when they have come.
     confirmations: Vec<oneshot::Sender<()>>,
@@ -66,6 +74,8 @@ impl Desk {
             retained: Retained::default(),
             republish: Republish::default(),
             keeper: None,
+            publishers: HashMap::new(),
+            quarantine: watch::Sender::default(),
             connected: false,
             confirmations: Vec::new(),
             settled: Vec::new(),
@@ -73,11 +83,6 @@ impl Desk {
             quiet: false,
             failures: 0,
         }
-    }
-
-    /// Keeps messages that wait with `keeper`, where their rule asks for it.
-    pub fn keep_with(&mut self, keeper: Keeper) {
-        self.keeper = Some(keeper);
     }
 
     /// Carries a command out.
@@ -93,6 +98,7 @@ impl Desk {
                     self.tell_retained(service, &subscriptions.iter().collect::<Vec<_>>(), &difference);
                 }
                 self.change(difference);
+                self.try_again(subscriptions.iter().map(|one| &one.filter), Duration::ZERO);
             }
             Command::Republish { service, on } => self.republish.set(service, on),
             Command::Detach { service } => {
@@ -114,6 +120,7 @@ impl Desk {
             let new: Vec<_> = commit.subscriptions.iter().filter_map(SubscriptionChange::subscribed).collect();
             self.tell_retained(commit.service, &new, &difference);
             self.change(difference);
+            self.try_again(new.iter().map(|one| &one.filter), RESTED);
         }
         if !commit.publishes.is_empty() {
             let cut = self.loops.published(commit.trace, &mut commit.publishes);
@@ -322,10 +329,14 @@ impl Desk {
                 self.tell(service, Notice::Outcome(token, outcome));
             }
         }
-        if let Some(keeper) = self.keeper.as_mut().filter(|_| !news.kept.is_empty()) {
-            keeper.0(news.kept);
+        if !news.kept.is_empty() {
+            self.keep(news.kept);
         }
+        let is_quarantine = !news.events.is_empty() || !self.quarantine.borrow().is_empty();
         news.events.into_iter().for_each(|event| self.log(event));
+        if is_quarantine {
+            self.tell_quarantine();
+        }
         is_changed
     }
 
@@ -345,11 +356,12 @@ impl Desk {
                 None => return,
             },
         };
+        let service = event.service().and_then(|service| self.name(service));
         if event.is_error() {
             self.failures += 1;
-            error!("{event}");
+            error!(service = service.as_deref(), "{event}");
         } else {
-            warn!("{event}");
+            warn!(service = service.as_deref(), "{event}");
         }
     }
 }

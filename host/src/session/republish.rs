@@ -84,6 +84,18 @@ impl Republish {
         left_out.filter(|_| !std::mem::replace(&mut share.full, true))
     }
 
+    /// A message is never sent, since the broker ends the connection for it: it is not published again either. Gives the service whose it
+    /// was, where it was the last one of its topic.
+    pub fn forget(&mut self, message: &Message) -> Option<ServiceId> {
+        self.kept.get(&message.topic).filter(|kept| kept.message.payload == message.payload)?;
+        let kept = self.kept.remove(&message.topic)?;
+        if let Some(share) = self.shares.get_mut(&kept.service) {
+            share.topics -= 1;
+            share.bytes -= kept.message.weight();
+        }
+        Some(kept.service)
+    }
+
     /// Keeps the last message of a topic in the place of the one before, whosoever that was; `false`: there is no room.
     fn keep(&mut self, service: ServiceId, message: &Message, now: Instant) -> bool {
         if let Some(old) = self.kept.remove(&message.topic)

@@ -150,7 +150,8 @@ impl Schedule {
         }
     }
 
-    /// A connection ended that was there since `since`; the next attempt waits at most `longest`.
+    /// A connection ended that was there since `since`; the next attempt waits at most `longest`. Where that is less than the back-off
+    /// gives, it is being found out why connections end, and this one counts for nothing else.
     pub fn lost(&mut self, role: Role, since: Instant, now: Instant, (jitter, longest): (f64, Duration)) {
         let good = now.saturating_duration_since(since) >= GOOD;
         if good {
@@ -158,11 +159,17 @@ impl Schedule {
         }
         if role == Role::Main {
             self.up = None;
-            self.short = if good { 0 } else { self.short.saturating_add(1) };
         }
         let lane = self.lane(role);
+        let before = lane.passing.clone();
         lane.failed(Trouble::Passing, now, jitter);
-        lane.not_before = lane.not_before.min(now.checked_add(longest).or(lane.not_before));
+        if let Some(soon) = now.checked_add(longest).filter(|soon| lane.not_before.is_none_or(|at| *soon < at)) {
+            (lane.passing, lane.not_before) = (before, Some(soon));
+            return;
+        }
+        if role == Role::Main {
+            self.short = if good { 0 } else { self.short.saturating_add(1) };
+        }
     }
 
     /// How long the main connection has to last before it is relied on.

@@ -5,6 +5,7 @@
 //! that the services run, and their commits go out together in the next turn's write.
 
 use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -32,6 +33,8 @@ pub enum Ended {
     Renewed,
     /// The broker has not what was asked of it, by this reason; the session reconnects and asks for less.
     Unsupported(Reason, String),
+    /// The broker closed it, perhaps for something that it was sent; the session reconnects.
+    Closed(String),
     /// Anything else; the session reconnects.
     Lost(String),
 }
@@ -45,10 +48,18 @@ struct Fault {
 impl From<std::io::Error> for Fault {
     fn from(error: std::io::Error) -> Self {
         let text = match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => "the broker closed it".to_owned(),
+            ErrorKind::UnexpectedEof => "the broker closed it".to_owned(),
             _ => error.to_string(),
         };
-        Self { ended: Ended::Lost(text), reason: None }
+        let closed = matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::WriteZero
+        );
+        Self { ended: if closed { Ended::Closed(text) } else { Ended::Lost(text) }, reason: None }
     }
 }
 
@@ -94,7 +105,9 @@ impl Serving {
         orders.poll(context, desk);
         self.look_at_head_of_line(context, desk, now);
         self.watch(context, desk, now)?;
-        self.write(context, desk, now)?;
+        if let Err(fault) = self.write(context, desk, now) {
+            return Poll::Ready(Err(self.last_words(context, desk).err().unwrap_or(fault)));
+        }
         if orders.may_go_on(desk) {
             context.waker().wake_by_ref();
         }
@@ -114,6 +127,14 @@ impl Serving {
             context.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+
+    /// The connection takes nothing more; what the broker said before is still read: what it took, and why it ends.
+    fn last_words(&mut self, context: &mut Context<'_>, desk: &mut Desk) -> Result<(), Fault> {
+        while let Poll::Ready(Ok(())) = self.wire.poll_read(context) {
+            self.packets(desk)?;
+        }
+        Ok(())
     }
 
     fn packets(&mut self, desk: &mut Desk) -> Result<(), Fault> {
@@ -176,6 +197,11 @@ impl Serving {
 
     /// The timer is set anew only when it has run out: deadlines move away with every packet.
     fn watch(&mut self, context: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Result<(), Fault> {
+        desk.tick(now);
+        let often = desk.state.wants_ticks();
+        if often && self.timer.deadline() > (now + OFTEN).into() {
+            self.timer.as_mut().reset((now + OFTEN).into());
+        }
         while self.timer.as_mut().poll(context).is_ready() {
             match self.keepalive.due(now) {
                 Due::Nothing => {}
@@ -186,6 +212,7 @@ impl Serving {
                 }
             }
             let next = self.keepalive.deadline().unwrap_or_else(far).max(now + TICK);
+            let next = if often { next.min(now + OFTEN) } else { next };
             self.timer.as_mut().reset(next.into());
         }
         Ok(())
@@ -210,6 +237,8 @@ fn packet_came(packet: Incoming, desk: &mut Desk) -> Result<(), Fault> {
 const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 /// The finest distance of two looks at the clock.
 const TICK: std::time::Duration = std::time::Duration::from_millis(1);
+/// How often the time is told where it matters.
+const OFTEN: std::time::Duration = std::time::Duration::from_millis(100);
 
 fn far() -> Instant {
     now() + std::time::Duration::from_secs(86_400)
@@ -225,7 +254,11 @@ fn disconnected(reason: Reason, text: Option<String>) -> Fault {
         _ => {
             let words = text.map_or_else(String::new, |text| format!(": {text}"));
             let said = format!("the broker said DISCONNECT, {reason}{words}");
-            if reason.is_unsupported() { Ended::Unsupported(reason, said) } else { Ended::Lost(said) }
+            match reason {
+                _ if reason.is_unsupported() => Ended::Unsupported(reason, said),
+                _ if reason.blames_nothing_sent() => Ended::Lost(said),
+                _ => Ended::Closed(said),
+            }
         }
     };
     Fault { ended, reason: None }

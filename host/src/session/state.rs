@@ -14,17 +14,21 @@ use crate::session::packet::{
 };
 use crate::topic::Filter;
 
+mod bisection;
 mod event;
 mod ids;
 mod inbox;
 mod keepalive;
 mod outbox;
 mod requests;
+mod suspicion;
 
-pub use event::{Event, Kept, News};
+pub use bisection::EndedBy;
+pub use event::{Event, Kept, News, Origin, Restored, Unsent};
 pub use keepalive::{Due, Keepalive};
 pub use requests::{Answer, Wanted};
 
+use bisection::{Bisection, Suspect};
 use ids::Ids;
 use inbox::{Inbox, Packet};
 use outbox::{Outbox, Queued};
@@ -60,6 +64,7 @@ pub struct State {
     inbox: Inbox,
     outbox: Outbox,
     requests: Requests,
+    bisection: Bisection,
     acks: VecDeque<Ack>,
     ping: bool,
     /// New messages are no longer taken; the broker keeps them.
@@ -79,6 +84,7 @@ impl State {
             inbox: Inbox::default(),
             outbox: Outbox::new(protocol, limits),
             requests: Requests::new(protocol),
+            bisection: Bisection::default(),
             acks: VecDeque::new(),
             ping: false,
             closing: false,
@@ -92,6 +98,7 @@ impl State {
         self.protocol = protocol;
         self.outbox.renew(protocol, limits);
         self.requests.renew(protocol);
+        self.bisection.renew();
     }
 
     /// CONNACK came with success. `wanted`: every subscription that shall be there.
@@ -105,6 +112,7 @@ impl State {
             }
         }
         self.begun = true;
+        self.bisection.connected();
         let count = self.outbox.take_dropped();
         if count > 0 {
             self.news.events.push(Event::Dropped { count });
@@ -144,13 +152,16 @@ impl State {
             }
             Incoming::Ack(ack) => self.acknowledged(ack),
             Incoming::SubAck { id, reasons } => {
-                self.requests.subscribed(id, &reasons, &mut self.ids, &mut self.news.events);
+                let events = &mut self.news.events;
+                self.requests.subscribed(id, &reasons, &mut self.ids, &mut self.bisection, events);
                 self.omit_lowered();
             }
             Incoming::UnsubAck { id, reasons } => {
-                self.requests.unsubscribed(id, &reasons, &mut self.ids, &mut self.news.events);
+                let events = &mut self.news.events;
+                self.requests.unsubscribed(id, &reasons, &mut self.ids, &mut self.bisection, events);
             }
-            Incoming::PingResp | Incoming::Disconnect { .. } => {}
+            Incoming::PingResp => self.ponged(),
+            Incoming::Disconnect { .. } => {}
             Incoming::ConnAck(_) => {
                 return Err(Violation { reason: Reason::PROTOCOL_ERROR, what: "the broker sent CONNACK twice" });
             }
@@ -194,6 +205,9 @@ impl State {
     fn acknowledged(&mut self, ack: Ack) {
         let acknowledged = self.outbox.acknowledged(ack, &mut self.ids, &mut self.news);
         self.acks.extend(acknowledged.reply);
+        if let Some(serial) = acknowledged.serial {
+            self.bisection.answered(|| Suspect::Message(serial));
+        }
         if let Some(receipt) = acknowledged.receipt {
             self.inbox.published(receipt, &mut self.acks);
         }
@@ -215,7 +229,7 @@ impl State {
         for publication in publishes {
             let waits = publication.message.qos != Qos::AtMostOnce;
             awaited += usize::from(waits);
-            let queued = Queued { publication, receipt: receipt.filter(|_| waits), service };
+            let queued = Queued::new(publication, receipt.filter(|_| waits), service);
             self.outbox.push(queued, online, &mut self.news);
         }
         if let Some(receipt) = receipt {
@@ -236,8 +250,8 @@ impl State {
     }
 
     /// Messages that were kept on disk by an earlier run, with rising numbers, wait to be sent again.
-    pub fn restore(&mut self, messages: Vec<(u64, Publication)>) {
-        for (number, publication) in messages {
+    pub fn restore(&mut self, messages: Vec<Restored>) {
+        for Restored { number, publication, .. } in messages {
             self.outbox.restore(number, publication);
         }
     }
@@ -276,17 +290,26 @@ impl State {
         if let Some(ack) = self.acks.pop_front() {
             return Some(Outgoing::Ack(ack));
         }
-        if std::mem::take(&mut self.ping) {
+        if std::mem::take(&mut self.ping) || self.bisection.wants_ping_first() {
+            self.bisection.ping_sent();
             return Some(Outgoing::PingReq);
         }
-        if self.requests.is_ready() {
-            return self.requests.next_packet(&mut self.ids);
+        if self.requests.is_ready(&self.bisection) {
+            return self.requests.next_packet(&mut self.ids, &mut self.bisection);
         }
-        let packet = self.outbox.next_packet(server, &mut self.ids, &mut self.news);
+        // in a search what is asked about subscriptions goes first
+        let packet = match self.bisection.is_searching() && self.requests.is_waiting() {
+            true => None,
+            false => self.outbox.next_packet(server, &mut self.ids, &mut self.bisection, &mut self.news),
+        };
         for receipt in self.news.gone.drain(..) {
             self.inbox.published(receipt, &mut self.acks);
         }
-        packet.or_else(|| self.acks.pop_front().map(Outgoing::Ack))
+        packet.or_else(|| self.acks.pop_front().map(Outgoing::Ack)).or_else(|| {
+            let wants_ping = self.bisection.wants_ping();
+            wants_ping.then(|| self.bisection.ping_sent())?;
+            Some(Outgoing::PingReq)
+        })
     }
 
     /// Whether more may be published. If not, no commits are to be taken until it is true again.

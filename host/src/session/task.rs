@@ -17,7 +17,7 @@ use super::desk::Desk;
 use super::group::{Group, Member, Welcome};
 use super::packet::{ConnAck, Connect};
 use super::serve::{Ended, Serving};
-use super::state::State;
+use super::state::{EndedBy, State};
 use super::wire::Wire;
 use super::{SessionError, now};
 use crate::config::{Connection, Protocol};
@@ -173,7 +173,7 @@ impl Task {
                         self.member.unsupported(what);
                         self.lost(reason, since);
                     }
-                    (Ended::Lost(reason), since) => self.lost(reason, since),
+                    (Ended::Closed(reason) | Ended::Lost(reason), since) => self.lost(reason, since),
                 },
             }
         }
@@ -186,7 +186,11 @@ impl Task {
         let keepalive = self.desk.state.watch(self.connection.keepalive, since);
         let serving = Serving::new(wire, keepalive).run(&mut self.desk, &mut self.orders);
         let ended = self.member.during(welcome, serving).await;
-        self.desk.disconnected();
+        match &ended {
+            Ended::Closed(_) => self.desk.lost(EndedBy::Broker),
+            Ended::Lost(_) => self.desk.lost(EndedBy::Other),
+            Ended::Stopped | Ended::TakenOver | Ended::Renewed | Ended::Unsupported(..) => self.desk.disconnected(),
+        }
         (ended, since)
     }
 
@@ -248,7 +252,7 @@ impl Task {
 
     /// The longest wait after a connection was lost: the back-off decides, unless something has to be found out sooner.
     fn longest_wait(&self) -> Duration {
-        Duration::MAX
+        self.desk.state.retry().unwrap_or(Duration::MAX)
     }
 
     fn failed(&mut self, failure: &Failure) {

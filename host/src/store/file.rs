@@ -11,10 +11,10 @@ use redb::{
 };
 use tracing::error;
 
-use super::record::publication;
+use super::letters;
+use super::record::{restored, waiting_head};
 use super::spool::{self, SPOOL};
 use super::{Contents, Left, Order, StoreError, versions};
-use crate::message::record;
 use crate::service::versions::{Book, Version};
 use crate::session::state::Kept;
 use crate::{bug, directory};
@@ -170,8 +170,8 @@ fn read(path: &Path) -> Result<(Database, Contents), redb::Error> {
         for entry in table.iter()? {
             let (number, message) = entry?;
             let (number, (head, payload)) = (number.value(), message.value());
-            match publication(number, head, payload) {
-                Some(publication) => contents.waiting.push((number, publication)),
+            match restored(number, head, payload) {
+                Some(restored) => contents.waiting.push(restored),
                 None => error!("a message that was kept for the broker cannot be read: {head}"),
             }
         }
@@ -232,11 +232,15 @@ fn keep(transaction: &WriteTransaction, changes: &[Kept]) -> Result<(), redb::Er
     let (mut table, mut spool) = (transaction.open_table(WAITING)?, transaction.open_table(SPOOL)?);
     for change in changes {
         match change {
-            Kept::Keep(number, message) => match record::head(message) {
+            Kept::Keep(number, origin, message) => match waiting_head(message, origin.name.as_deref()) {
                 Ok(head) => drop(table.insert(*number, (head.as_str(), &*message.payload))?),
                 Err(error) => error!("the message on {} cannot be kept on disk: {error}", message.topic),
             },
             Kept::Forget(number) => drop(table.remove(*number)?),
+            Kept::Bury(unsent) => {
+                unsent.kept.map_or(Ok(None), |number| table.remove(number).map(Some)).map(drop)?;
+                letters::bury_unsent(transaction, unsent)?;
+            }
             Kept::Handled(number) => drop(spool.remove(*number)?),
         }
     }

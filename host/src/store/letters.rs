@@ -1,15 +1,19 @@
 //! Dead letters: messages that services have given up, with the reason. They are kept until there are too many, or until they are
 //! replayed, which puts them into the service's spool.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use tokio::sync::oneshot;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::StoreError;
 use super::file::{File, present, unwritable};
 use super::record::{letter, letter_head};
 use super::spool::{self, SPOOL, Segment};
+use crate::config::Limits;
 use crate::message::Message;
+use crate::session::state::Unsent;
 
 /// Messages that were given up, by service and number: all but the payload as JSON, and the payload. The numbers of a service follow
 /// one another, since old ones go first or all at once.
@@ -28,6 +32,8 @@ pub struct Letter {
     pub component: Option<String>,
     /// When it was given up, in milliseconds since 1970.
     pub at: u64,
+    /// Whether the service published it, and the broker did not take it.
+    pub outgoing: bool,
 }
 
 /// Where an answer goes.
@@ -75,7 +81,12 @@ impl File {
     }
 }
 
-fn bury(transaction: &WriteTransaction, service: &str, letter: &Letter, most: usize) -> Result<usize, redb::Error> {
+pub(super) fn bury(
+    transaction: &WriteTransaction,
+    service: &str,
+    letter: &Letter,
+    most: usize,
+) -> Result<usize, redb::Error> {
     let mut table = transaction.open_table(DEAD)?;
     let head = letter_head(letter).map_err(unwritable)?;
     let all = (service, 0)..=(service, u64::MAX);
@@ -89,6 +100,26 @@ fn bury(transaction: &WriteTransaction, service: &str, letter: &Letter, most: us
         table.remove((service, old))?;
     }
     Ok(surplus as usize)
+}
+
+/// Keeps a message as a dead letter that was never sent, since the broker ends the connection for it.
+pub(super) fn bury_unsent(transaction: &WriteTransaction, unsent: &Unsent) -> Result<(), redb::Error> {
+    let Unsent { origin, message, reason, .. } = unsent;
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let letter = Letter {
+        message: message.clone(),
+        reason: (*reason).to_owned(),
+        attempts: 0,
+        component: None,
+        at: u64::try_from(at).unwrap_or(u64::MAX),
+        outgoing: true,
+    };
+    let service = origin.name.as_deref().unwrap_or_default();
+    let dropped = bury(transaction, service, &letter, Limits::default().dead_letters)?;
+    if dropped > 0 {
+        warn!(service, "{dropped} old dead letters are gone, since there are too many");
+    }
+    Ok(())
 }
 
 fn letters(
@@ -116,8 +147,16 @@ fn replay(
     let mut letters = transaction.open_table(DEAD)?;
     let mut table = transaction.open_table(SPOOL)?;
     let mut segment: Option<Segment> = None;
-    for (number, (old, letter)) in (first..).zip(dead) {
-        letters.remove((service, old))?;
+    for (old, _) in &dead {
+        letters.remove((service, *old))?;
+    }
+    let (unsent, dead): (Vec<_>, Vec<_>) = dead.into_iter().partition(|(_, letter)| letter.outgoing);
+    // these are not for the service to handle; their numbers follow one another again
+    for (number, (_, letter)) in (0..).zip(&unsent) {
+        let head = letter_head(letter).map_err(unwritable)?;
+        letters.insert((service, number), (head.as_str(), &*letter.message.payload))?;
+    }
+    for (number, (_, letter)) in (first..).zip(dead) {
         spool::put(&mut table, service, number, &letter.message)?;
         let bytes = letter.message.weight();
         match &mut segment {

@@ -7,6 +7,7 @@ use std::fs;
 use super::*;
 use crate::message::{Message, Qos};
 use crate::service::versions::What;
+use crate::session::state::Origin;
 use crate::topic::Topic;
 
 fn set(key: &str, value: &str) -> StateChange {
@@ -53,12 +54,15 @@ async fn messages_that_wait_come_back_with_everything_that_they_carry() {
         ..Default::default()
     };
     message.properties = Some(Box::new(properties));
-    store.keep(vec![Kept::Keep(7, message.clone()), Kept::Keep(8, message.clone())]);
+    let origin = Origin { service: None, name: Some(Arc::from("echo")) };
+    store.keep(vec![Kept::Keep(7, origin, message.clone()), Kept::Keep(8, Origin::default(), message.clone())]);
     store.keep(vec![Kept::Forget(8)]);
     store.close().await;
     let contents = read(&path).await;
-    let [(7, publication)] = &contents.waiting[..] else { panic!("{:?}", contents.waiting) };
-    assert_eq!(publication.message, message);
+    let [Restored { number: 7, publisher, publication }] = &contents.waiting[..] else {
+        panic!("{:?}", contents.waiting)
+    };
+    assert_eq!((publisher.as_deref(), &publication.message), (Some("echo"), &message));
     assert_eq!(publication.terms.as_ref().unwrap().kept, Some(7));
 }
 

@@ -1,6 +1,8 @@
 //! Poison: one message, service or broker that misbehaves takes the connection from no other service. A victim, a relay of QoS 1 that
 //! is asked 50 times a second, runs beside each kind of trouble; it misses nothing, and its longest gap stays below a bound.
 
+mod censor;
+mod closing;
 mod inbound;
 mod injector;
 mod limited;

@@ -113,6 +113,7 @@ impl Task {
             attempts,
             component: component.map(|version| version.to_string()),
             at: now(),
+            outgoing: false,
         };
         let most = self.config.limits.dead_letters;
         match self.store.bury(service, letter, most).await {

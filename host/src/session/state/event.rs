@@ -3,7 +3,11 @@
 
 use std::fmt;
 
-use crate::message::{Message, Outcome, Qos, Receipt, Terms, Token};
+use std::sync::Arc;
+
+use super::bisection::Ban;
+use crate::message::{Message, Outcome, Publication, Qos, Receipt, Terms, Token};
+use crate::router::ServiceId;
 use crate::session::packet::{Reason, Rejected};
 use crate::topic::{Filter, Topic};
 
@@ -27,6 +31,15 @@ impl News {
         self.kept.extend(terms.kept.map(Kept::Forget));
     }
 
+    /// Tells that a message is not sent, and keeps it as a dead letter.
+    pub fn set_aside(&mut self, service: Option<ServiceId>, publication: Publication, reason: &'static str) {
+        let Publication { message, terms } = publication;
+        let token = terms.as_ref().and_then(|terms| terms.token);
+        self.outcomes.extend(token.map(|token| (token, Outcome::Refused(reason.to_owned()))));
+        let kept = terms.and_then(|terms| terms.kept);
+        self.kept.push(Kept::Bury(Box::new(Unsent { kept, origin: Origin::of(service), message, reason })));
+    }
+
     /// Whether there is anything for somebody outside of the state.
     pub const fn is_empty(&self) -> bool {
         self.events.is_empty() && self.outcomes.is_empty() && self.kept.is_empty()
@@ -37,11 +50,53 @@ impl News {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kept {
     /// Keep this message under this number while it waits to be sent.
-    Keep(u64, Message),
+    Keep(u64, Origin, Message),
     /// The message of this number waits no longer to be sent.
     Forget(u64),
     /// The incoming message of this number (of `Receipt::Kept`) is handled, and the broker has taken what came of it.
     Handled(u64),
+    /// Keep this message as a dead letter: it is never sent.
+    Bury(Box<Unsent>),
+}
+
+/// Who published a message that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// The service; `None`: the host itself, or a service of an earlier run.
+    pub service: Option<ServiceId>,
+    /// Its name, as far as it is known.
+    pub name: Option<Arc<str>>,
+}
+
+impl Origin {
+    /// A service whose name is not looked up yet.
+    pub const fn of(service: Option<ServiceId>) -> Self {
+        Self { service, name: None }
+    }
+}
+
+/// A message that an earlier run kept while it waited to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The number under which it is kept.
+    pub number: u64,
+    /// The name of the service that published it, as far as it is known.
+    pub publisher: Option<Arc<str>>,
+    /// The message.
+    pub publication: Publication,
+}
+
+/// A message that is never sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsent {
+    /// The number under which it was kept while it waited.
+    pub kept: Option<u64>,
+    /// Who published it.
+    pub origin: Origin,
+    /// The message.
+    pub message: Message,
+    /// Why.
+    pub reason: &'static str,
 }
 
 /// Something that an operator wants to know.
@@ -104,6 +159,35 @@ pub enum Event {
         /// What the broker granted.
         granted: Qos,
     },
+    /// The broker ended two connections one after the other, soon after something was sent on each.
+    SearchBegins,
+    /// What seemed to be looked for is not there.
+    SearchAbandoned,
+    /// The broker ends the connection for a message, which is therefore never sent.
+    SetAside {
+        /// Who published it; `None`: the host itself.
+        service: Option<ServiceId>,
+        /// Of the message.
+        topic: Topic,
+        /// Of the message.
+        qos: Qos,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Messages like those that the broker ended the connection for are not sent for a while, or are again.
+    Banned(Ban),
+    /// The broker ends the connection for a filter, which is therefore not asked for.
+    FilterQuarantined {
+        /// The filter.
+        filter: Filter,
+        /// Whether it was about its end.
+        unsubscribe: bool,
+    },
+    /// The broker takes no more than so many filters in one packet.
+    FewFilters {
+        /// So many.
+        most: usize,
+    },
     /// The broker did not end a subscription.
     UnsubscribeRefused {
         /// Of the subscription.
@@ -126,7 +210,25 @@ impl Event {
 
     /// Whether something was lost or will not work, as opposed to worth a note.
     pub const fn is_error(&self) -> bool {
-        !matches!(self, Self::SessionLost { .. } | Self::Lowered { .. } | Self::SubscriptionLowered { .. })
+        !matches!(
+            self,
+            Self::SessionLost { .. }
+                | Self::Lowered { .. }
+                | Self::SubscriptionLowered { .. }
+                | Self::FewFilters { .. }
+                | Self::SearchBegins
+                | Self::SearchAbandoned
+                | Self::Banned(Ban { ended: Some(_), .. })
+        )
+    }
+
+    /// The service that it is about, where it is about one.
+    pub const fn service(&self) -> Option<ServiceId> {
+        match self {
+            Self::SetAside { service, .. } => *service,
+            Self::Banned(ban) => Some(ban.service),
+            _ => None,
+        }
     }
 }
 
@@ -166,6 +268,41 @@ impl fmt::Display for Event {
             }
             Self::SubscriptionLowered { filter, granted } => {
                 write!(f, "the broker granted only QoS {} for {filter}", u8::from(*granted))
+            }
+            Self::SearchBegins => f.write_str(
+                "the broker ended two connections soon after something was sent; it is looked for what it ends them for, with less at a \
+                 time",
+            ),
+            Self::SearchAbandoned => {
+                f.write_str("nothing that is sent is to blame for the connections that the broker ended; nothing is set aside")
+            }
+            Self::SetAside { topic, qos, reason, .. } => {
+                let qos = u8::from(*qos);
+                write!(f, "the message on {topic} with QoS {qos} is set aside and kept as a dead letter: {reason}")
+            }
+            Self::Banned(Ban { topic, ended, .. }) => {
+                let what = topic.as_ref().map_or_else(|| "whatever".to_owned(), |topic| format!("on {topic}"));
+                match ended {
+                    None => write!(
+                        f,
+                        "what it publishes {what} is set aside for now without a try: the broker ended the connection for several such \
+                         messages"
+                    ),
+                    Some(count) => write!(f, "what it publishes {what} is sent again; {count} messages were set aside"),
+                }
+            }
+            Self::FilterQuarantined { filter, unsubscribe: false } => {
+                write!(
+                    f,
+                    "the broker ends the connection for the subscription to {filter}; it is tried again in an hour, or when a service \
+                     asks for it again"
+                )
+            }
+            Self::FilterQuarantined { filter, unsubscribe: true } => {
+                write!(f, "the broker ends the connection for the end of the subscription to {filter}, which therefore stays")
+            }
+            Self::FewFilters { most } => {
+                write!(f, "the broker ends the connection for many filters in one packet; it gets {most} at a time from now on")
             }
             Self::UnsubscribeRefused { filter, reason } => {
                 write!(f, "the broker did not end the subscription to {filter}: {reason}")

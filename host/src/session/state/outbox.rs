@@ -6,21 +6,25 @@
 
 use std::collections::VecDeque;
 
+use super::bisection::{Bisection, Suspect};
 use super::event::{Event, News};
 use super::ids::Ids;
 use crate::config::{OutboxLimits, Protocol};
-use crate::message::{Message, Outcome, Publication, Qos, Receipt, Terms};
+use crate::message::{Message, Outcome, Publication, Qos, Terms};
 use crate::router::ServiceId;
-use crate::session::packet::{Ack, AckKind, Outgoing, Reason, Server, publish_size};
+use crate::session::packet::{Ack, AckKind, Outgoing, Server, publish_size};
 
+mod acknowledged;
 mod flight;
 mod memory;
 mod shares;
+mod suspects;
 mod waiting;
 
 use flight::{Flight, Stage};
 use memory::Memory;
 use shares::{Charge, Shares};
+use suspects::Cause;
 pub use waiting::Queued;
 use waiting::Waiting;
 
@@ -43,15 +47,12 @@ pub struct Outbox {
     /// The QoS 0 message that is being encoded.
     current: Option<Message>,
     memory: Memory,
-}
-
-/// What an acknowledgement came to.
-#[derive(Debug, Default)]
-pub struct Acknowledged {
-    /// The incoming message that waited for it.
-    pub receipt: Option<Receipt>,
-    /// What is to be sent in return.
-    pub reply: Option<Ack>,
+    /// The serial number of the last message.
+    serial: u64,
+    /// Of QoS 0, sent in a search and not known to be taken.
+    unconfirmed: VecDeque<Queued>,
+    /// Not sent until it is known whether they end the connection.
+    held: Vec<Queued>,
 }
 
 /// What to send next.
@@ -73,6 +74,9 @@ impl Outbox {
             shares: Shares::default(),
             current: None,
             memory: Memory::default(),
+            serial: 0,
+            unconfirmed: VecDeque::new(),
+            held: Vec::new(),
         }
     }
 
@@ -93,7 +97,7 @@ impl Outbox {
 
     /// Whether there is nothing that the broker has not taken.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.flights.is_empty()
+        self.queue.is_empty() && self.flights.is_empty() && self.unconfirmed.is_empty() && self.held.is_empty()
     }
 
     /// Whether something was sent on this connection that the broker has still to acknowledge.
@@ -103,12 +107,17 @@ impl Outbox {
 
     /// How many messages the broker has not taken.
     pub fn len(&self) -> usize {
-        self.queue.len() + self.flights.iter().filter(|flight| !flight.is_done()).count()
+        let unanswered = self.flights.iter().filter(|flight| !flight.is_done()).count();
+        self.queue.len() + unanswered + self.unconfirmed.len() + self.held.len()
     }
 
     /// Appends a message. Without a connection, the rules for that time and the limits decide what is dropped.
-    pub fn push(&mut self, queued: Queued, online: bool, news: &mut News) {
+    pub fn push(&mut self, mut queued: Queued, online: bool, news: &mut News) {
+        queued.serial = self.next_serial();
         self.shares.add(queued.service, queued.charge());
+        if !self.held.is_empty() && self.holds_like(&queued) {
+            return self.held.push(queued);
+        }
         if online {
             return self.queue.push_back(queued);
         }
@@ -136,14 +145,25 @@ impl Outbox {
     /// Appends a message that an earlier run kept on disk under `number`.
     pub fn restore(&mut self, number: u64, publication: Publication) {
         self.queue.kept_up_to(number);
-        let queued = Queued { publication, receipt: None, service: None };
+        let queued = Queued { serial: self.next_serial(), ..Queued::new(publication, None, None) };
         self.shares.add(None, queued.charge());
         self.queue.push_back(queued);
     }
 
-    /// The next packet, if the broker's window allows one.
-    pub fn next_packet(&mut self, server: &Server, ids: &mut Ids, news: &mut News) -> Option<Outgoing<'_>> {
-        match self.step(server, ids, news)? {
+    const fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// The next packet, if the broker's window and the search for what ends connections allow one.
+    pub fn next_packet(
+        &mut self,
+        server: &Server,
+        ids: &mut Ids,
+        bisection: &mut Bisection,
+        news: &mut News,
+    ) -> Option<Outgoing<'_>> {
+        match self.step(server, ids, bisection, news)? {
             Step::Current => self.current.as_ref().map(|message| Outgoing::Publish { id: 0, dup: false, message }),
             Step::Release(id) => Some(Outgoing::Ack(Ack::success(AckKind::PubRel, id))),
             Step::Flight(place) => {
@@ -154,17 +174,26 @@ impl Outbox {
         }
     }
 
-    fn step(&mut self, server: &Server, ids: &mut Ids, news: &mut News) -> Option<Step> {
+    fn step(&mut self, server: &Server, ids: &mut Ids, bisection: &mut Bisection, news: &mut News) -> Option<Step> {
         self.current = None;
         let window = self.window(server);
         while self.sent < self.flights.len() && self.sent < window {
             let place = self.sent;
+            let Flight { stage, serial, id, .. } = self.flights[place];
+            if stage != Stage::Done && !bisection.admits(&Suspect::Message(serial)) {
+                return None;
+            }
             self.sent += 1;
-            let stage = self.flights[place].stage;
             match stage {
                 Stage::Done => {}
-                Stage::Received => return Some(Step::Release(self.flights[place].id)),
-                Stage::Sent if self.fits_again(place, server, news) => return Some(Step::Flight(place)),
+                Stage::Received => {
+                    bisection.sent(|| Suspect::Message(serial), false);
+                    return Some(Step::Release(id));
+                }
+                Stage::Sent if self.fits_again(place, server, news) => {
+                    bisection.sent(|| Suspect::Message(serial), false);
+                    return Some(Step::Flight(place));
+                }
                 Stage::Sent => {
                     news.gone.extend(self.flights[place].receipt.take());
                     self.finish(place, ids);
@@ -172,7 +201,14 @@ impl Outbox {
             }
         }
         while self.sent == self.flights.len() && self.may_send(window) {
-            let Queued { mut publication, receipt, service } = self.queue.pop()?;
+            let admits = |queued: &Queued| bisection.admits(&Suspect::Message(queued.serial));
+            self.queue.first().filter(|queued| admits(queued))?;
+            let Queued { mut publication, receipt, service, serial } = self.queue.pop()?;
+            if bisection.bans().refuses(service, &publication.message.topic) {
+                let queued = Queued { publication, receipt, service, serial };
+                self.set_aside(queued, Cause::LikeOthers, news);
+                continue;
+            }
             // the broker may have it lowered
             let charge = Charge::of(&publication.message);
             if !self.wanted(&mut publication, server, news) {
@@ -182,15 +218,20 @@ impl Outbox {
             }
             if publication.message.qos == Qos::AtMostOnce {
                 self.shares.remove(service, charge);
+                bisection.sent(|| Suspect::Message(serial), true);
+                if bisection.is_searching() {
+                    return Some(self.hand_over_suspected(Queued { publication, receipt, service, serial }));
+                }
                 news.gone.extend(receipt);
                 return Some(self.hand_over(publication, news));
             }
             let Some(id) = ids.take() else {
-                self.queue.push_front(Queued { publication, receipt, service });
+                self.queue.push_front(Queued { publication, receipt, service, serial });
                 return None;
             };
             self.memory.note(&publication.message, publication.terms.as_deref(), self.limits.bytes);
-            self.flights.push_back(Flight::new(id, Queued { publication, receipt, service }));
+            bisection.sent(|| Suspect::Message(serial), false);
+            self.flights.push_back(Flight::new(id, Queued { publication, receipt, service, serial }));
             self.sent += 1;
             return Some(Step::Flight(self.sent - 1));
         }
@@ -234,7 +275,7 @@ impl Outbox {
     }
 
     fn may_send(&self, window: usize) -> bool {
-        let next_is_free = self.queue.first().is_some_and(|message| message.qos == Qos::AtMostOnce);
+        let next_is_free = self.queue.first().is_some_and(|queued| queued.publication.message.qos == Qos::AtMostOnce);
         next_is_free || self.flights.len() < window
     }
 
@@ -243,41 +284,6 @@ impl Outbox {
             Protocol::V5 => usize::from(server.receive_maximum).min(MAX_WINDOW),
             Protocol::V311 => WINDOW_V311,
         }
-    }
-
-    /// The broker acknowledged something of ours: PUBACK, PUBREC or PUBCOMP.
-    pub fn acknowledged(&mut self, ack: Ack, ids: &mut Ids, news: &mut News) -> Acknowledged {
-        let Some(place) = self.find(ack.id) else { return unknown(ack) };
-        let flight = &mut self.flights[place];
-        let mut acknowledged = Acknowledged::default();
-        match (ack.kind, flight.qos()) {
-            (AckKind::PubRec, Qos::ExactlyOnce) if !ack.reason.is_failure() => {
-                flight.stage = Stage::Received;
-                acknowledged.receipt = flight.receipt.take();
-                acknowledged.reply = Some(Ack::success(AckKind::PubRel, ack.id));
-                settle(flight.terms.take().as_deref(), news, || Outcome::Delivered);
-            }
-            (AckKind::PubAck, Qos::AtLeastOnce) | (AckKind::PubRec | AckKind::PubComp, Qos::ExactlyOnce) => {
-                acknowledged.receipt = flight.receipt.take();
-                let refused = ack.reason.is_failure() && ack.reason != Reason::ID_NOT_FOUND;
-                self.taken(place, refused.then_some(ack.reason), news);
-                self.finish(place, ids);
-            }
-            _ => {}
-        }
-        acknowledged
-    }
-
-    /// Tells that the broker took a message, or why it refused it.
-    fn taken(&mut self, place: usize, refused: Option<Reason>, news: &mut News) {
-        let flight = &mut self.flights[place];
-        let terms = flight.terms.take();
-        let Some(reason) = refused else { return settle(terms.as_deref(), news, || Outcome::Delivered) };
-        if let Some(message) = &flight.message {
-            self.memory.forget(&message.topic);
-            news.events.push(Event::Refused { topic: message.topic.clone(), reason });
-        }
-        settle(terms.as_deref(), news, || Outcome::Refused(reason.to_string()));
     }
 
     /// Identifiers rise along the flights, so one is found by its distance from the oldest.
@@ -311,6 +317,10 @@ impl Outbox {
         self.sent = 0;
         self.current = None;
         self.memory.disconnected();
+        while let Some(queued) = self.unconfirmed.pop_back() {
+            self.shares.add(queued.service, queued.charge());
+            self.queue.push_front(queued);
+        }
     }
 
     /// The broker has forgotten the session: what is not acknowledged becomes new, at the front, in send order. A QoS 2
@@ -323,7 +333,8 @@ impl Outbox {
             ids.free(flight.id);
             if let Some(message) = flight.message {
                 let publication = Publication { message, terms: flight.terms };
-                self.queue.push_front(Queued { publication, receipt: flight.receipt, service: flight.service });
+                let Flight { receipt, service, serial, .. } = flight;
+                self.queue.push_front(Queued { publication, receipt, service, serial });
                 count += 1;
             }
         }
@@ -339,13 +350,6 @@ fn settle(terms: Option<&Terms>, news: &mut News, outcome: impl FnOnce() -> Outc
 
 fn too_large(server: &Server) -> Outcome {
     Outcome::Refused(format!("too large: the broker takes packets of {} bytes", server.maximum_packet_size))
-}
-
-/// An acknowledgement of nothing that we know: PUBREC is answered, so that the broker can end the exchange.
-fn unknown(ack: Ack) -> Acknowledged {
-    let wanted = ack.kind == AckKind::PubRec && !ack.reason.is_failure();
-    let reply = Ack { kind: AckKind::PubRel, id: ack.id, reason: Reason::ID_NOT_FOUND };
-    Acknowledged { receipt: None, reply: wanted.then_some(reply) }
 }
 
 /// Makes `message` one that the broker takes; false when it never will. A packet that is too large would end the connection,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
+use super::bisection::{Bisection, Suspect};
 use super::event::Event;
 use super::ids::Ids;
 use crate::config::Protocol;
@@ -11,8 +12,10 @@ use crate::session::packet::{Outgoing, Reason, Server, Subscribe, Unsubscribe};
 use crate::topic::Filter;
 
 mod packing;
+mod quarantine;
 
-use packing::Packing;
+use packing::{MAX_FILTERS, Packing};
+use quarantine::Quarantine;
 
 /// How many may be unanswered at once.
 const MAX_UNANSWERED: usize = 256;
@@ -48,6 +51,37 @@ impl Request {
             Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe(Unsubscribe { id, .. }) => *id = new,
         }
     }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Subscribe(request) => request.subscriptions.len(),
+            Self::Unsubscribe(request) => request.filters.len(),
+        }
+    }
+
+    fn suspect(&self, place: usize) -> Suspect {
+        match self {
+            Self::Subscribe(request) => Suspect::Subscribe(request.subscriptions[place].filter.clone()),
+            Self::Unsubscribe(request) => Suspect::Unsubscribe(request.filters[place].clone()),
+        }
+    }
+
+    fn suspects(&self) -> impl ExactSizeIterator<Item = Suspect> {
+        (0..self.len()).map(|place| self.suspect(place))
+    }
+
+    /// Keeps the first `count` filters, and gives a request for the others.
+    fn split_off(&mut self, count: usize) -> Self {
+        match self {
+            Self::Subscribe(request) => {
+                let subscriptions = request.subscriptions.split_off(count);
+                Self::Subscribe(Subscribe { subscriptions, ..request.clone() })
+            }
+            Self::Unsubscribe(request) => {
+                Self::Unsubscribe(Unsubscribe { id: 0, filters: request.filters.split_off(count) })
+            }
+        }
+    }
 }
 
 /// Requests about subscriptions.
@@ -61,18 +95,36 @@ pub struct Requests {
     /// Ended without the broker's knowledge.
     ended: HashSet<Filter>,
     answers: Vec<Answer>,
+    /// Filters for which the broker ends the connection.
+    quarantine: Quarantine,
+    /// So many filters go in one packet: known brokers take some hundred, and one that takes less is found out.
+    most: usize,
+    /// It was found out that there can be no more, which is not told yet.
+    most_is_news: bool,
 }
 
 impl Requests {
     /// Nothing asked.
     pub fn new(protocol: Protocol) -> Self {
         let (confirmed, ended) = (HashMap::new(), HashSet::new());
-        Self { protocol, waiting: VecDeque::new(), unanswered: BTreeMap::new(), confirmed, ended, answers: Vec::new() }
+        Self {
+            protocol,
+            waiting: VecDeque::new(),
+            unanswered: BTreeMap::new(),
+            confirmed,
+            ended,
+            answers: Vec::new(),
+            quarantine: Quarantine::default(),
+            most: MAX_FILTERS,
+            most_is_news: false,
+        }
     }
 
-    /// From the next connection on this protocol is spoken.
-    pub const fn renew(&mut self, protocol: Protocol) {
+    /// From the next connection on this protocol is spoken, perhaps with another broker.
+    pub fn renew(&mut self, protocol: Protocol) {
         self.protocol = protocol;
+        (self.most, self.most_is_news) = (MAX_FILTERS, false);
+        self.quarantine = Quarantine::default();
     }
 
     /// A connection is there: asks for all that is wanted and ends what is not, as far as the broker may have it. In 3.1.1, which
@@ -102,12 +154,13 @@ impl Requests {
 
     /// Asks for subscriptions on the connection that is there.
     pub fn subscribe(&mut self, wanted: Vec<Wanted>, server: &Server, events: &mut Vec<Event>) {
+        let wanted = self.without_quarantined(wanted);
         // a broker that has kept the session from an earlier process may have the subscription; the services of this one know
         // nothing yet of what is retained for it
         let known = |wanted: &Wanted| self.confirmed.contains_key(&wanted.subscription.filter);
         let (again, first): (Vec<_>, Vec<_>) = wanted.into_iter().partition(known);
         for (wanted, retained_again) in [(first, true), (again, false)] {
-            let packing = Packing::new(self.protocol, server).with_retained(retained_again);
+            let packing = Packing::new(self.protocol, server, self.most).with_retained(retained_again);
             for request in packing.subscribes(wanted, events, &mut self.answers) {
                 self.waiting.push_back(Request::Subscribe(request));
             }
@@ -115,8 +168,9 @@ impl Requests {
     }
 
     /// Ends subscriptions on the connection that is there.
-    pub fn unsubscribe(&mut self, filters: Vec<Filter>, server: &Server) {
-        for request in Packing::new(self.protocol, server).unsubscribes(filters) {
+    pub fn unsubscribe(&mut self, mut filters: Vec<Filter>, server: &Server) {
+        filters.retain(|filter| !self.quarantine.has(&Suspect::Unsubscribe(filter.clone())));
+        for request in Packing::new(self.protocol, server, self.most).unsubscribes(filters) {
             self.waiting.push_back(Request::Unsubscribe(request));
         }
     }
@@ -131,19 +185,29 @@ impl Requests {
         !(self.waiting.is_empty() && self.unanswered.is_empty())
     }
 
-    /// Whether `next_packet` has one.
-    pub fn is_ready(&self) -> bool {
+    /// Whether something waits to be asked.
+    pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty() && self.unanswered.len() < MAX_UNANSWERED
     }
 
+    /// Whether `next_packet` has one.
+    pub fn is_ready(&self, bisection: &Bisection) -> bool {
+        self.is_waiting() && self.waiting.front().is_some_and(|first| bisection.admits_of(first.suspects()) > 0)
+    }
+
     /// The next packet.
-    pub fn next_packet(&mut self, ids: &mut Ids) -> Option<Outgoing<'_>> {
-        if !self.is_ready() {
+    pub fn next_packet(&mut self, ids: &mut Ids, bisection: &mut Bisection) -> Option<Outgoing<'_>> {
+        if !self.is_ready(bisection) {
             return None;
         }
         let id = ids.take()?;
         let mut request = self.waiting.pop_front()?;
+        let admitted = bisection.admits_of(request.suspects()).min(self.most);
+        if admitted < request.len() {
+            self.waiting.push_front(request.split_off(admitted));
+        }
         request.set_id(id);
+        request.suspects().for_each(|suspect| bisection.sent(|| suspect, false));
         Some(match self.unanswered.entry(id).or_insert(request) {
             Request::Subscribe(request) => Outgoing::Subscribe(request),
             Request::Unsubscribe(request) => Outgoing::Unsubscribe(request),
@@ -151,11 +215,19 @@ impl Requests {
     }
 
     /// SUBACK came.
-    pub fn subscribed(&mut self, id: u16, reasons: &[Reason], ids: &mut Ids, events: &mut Vec<Event>) {
+    pub fn subscribed(
+        &mut self,
+        id: u16,
+        reasons: &[Reason],
+        ids: &mut Ids,
+        bisection: &mut Bisection,
+        events: &mut Vec<Event>,
+    ) {
         let Some(Request::Subscribe(request)) = self.unanswered.remove(&id) else { return };
         ids.free(id);
         let mut reasons = reasons.iter();
         for subscription in request.subscriptions {
+            bisection.answered(|| Suspect::Subscribe(subscription.filter.clone()));
             let Some(reason) = reasons.next() else {
                 // whether it stands is not known, so what comes for it is delivered
                 let (filter, reason) = (subscription.filter, Reason::MALFORMED);
@@ -182,11 +254,19 @@ impl Requests {
     }
 
     /// UNSUBACK came.
-    pub fn unsubscribed(&mut self, id: u16, reasons: &[Reason], ids: &mut Ids, events: &mut Vec<Event>) {
+    pub fn unsubscribed(
+        &mut self,
+        id: u16,
+        reasons: &[Reason],
+        ids: &mut Ids,
+        bisection: &mut Bisection,
+        events: &mut Vec<Event>,
+    ) {
         let Some(Request::Unsubscribe(request)) = self.unanswered.remove(&id) else { return };
         ids.free(id);
         let reasons = reasons.iter().copied().chain(std::iter::repeat(Reason::SUCCESS));
         for (filter, reason) in request.filters.into_iter().zip(reasons) {
+            bisection.answered(|| Suspect::Unsubscribe(filter.clone()));
             self.confirmed.remove(&filter);
             if reason.is_failure() {
                 events.push(Event::UnsubscribeRefused { filter, reason });

@@ -26,6 +26,8 @@ pub struct Flight {
     pub receipt: Option<Receipt>,
     /// The service that published it; `None`: the host itself.
     pub service: Option<ServiceId>,
+    /// As `Queued::serial`.
+    pub serial: u64,
     /// `None` when it is done.
     pub message: Option<Message>,
     pub terms: Option<Box<Terms>>,
@@ -33,8 +35,8 @@ pub struct Flight {
 
 impl Flight {
     pub fn new(id: u16, queued: Queued) -> Self {
-        let Queued { publication: Publication { message, terms }, receipt, service } = queued;
-        Self { id, stage: Stage::Sent, dup: false, receipt, service, message: Some(message), terms }
+        let Queued { publication: Publication { message, terms }, receipt, service, serial } = queued;
+        Self { id, stage: Stage::Sent, dup: false, receipt, service, serial, message: Some(message), terms }
     }
 
     pub fn is_done(&self) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::message::{Message, Outcome, Publication, Qos, Receipt};
 use crate::offline::{OfflinePolicy, OfflineRule, Overflow};
 use crate::router::ServiceId;
-use crate::session::state::event::{Kept, News};
+use crate::session::state::event::{Kept, News, Origin};
 
 use super::shares::{Charge, Shares};
 
@@ -17,9 +17,21 @@ pub struct Queued {
     pub publication: Publication,
     pub receipt: Option<Receipt>,
     pub service: Option<ServiceId>,
+    /// Names it for the life of the session; given by the outbox.
+    pub serial: u64,
 }
 
 impl Queued {
+    /// Without a serial number.
+    pub const fn new(publication: Publication, receipt: Option<Receipt>, service: Option<ServiceId>) -> Self {
+        Self { publication, receipt, service, serial: 0 }
+    }
+
+    /// Whether it is the same message of the same service.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.service == other.service && self.publication.message == other.publication.message
+    }
+
     /// What it takes of the outbox.
     pub fn charge(&self) -> Charge {
         Charge::of(&self.publication.message)
@@ -45,8 +57,22 @@ impl Waiting {
         self.queue.is_empty()
     }
 
-    pub fn first(&self) -> Option<&Message> {
-        self.queue.front().map(|queued| &queued.publication.message)
+    pub fn first(&self) -> Option<&Queued> {
+        self.queue.front()
+    }
+
+    /// Takes the message with this serial number out.
+    pub fn remove(&mut self, serial: u64) -> Option<Queued> {
+        let place = self.queue.iter().position(|queued| queued.serial == serial)?;
+        self.queue.remove(place)
+    }
+
+    /// Takes all messages out that are equal to this one.
+    pub fn remove_like(&mut self, message: &Queued) -> Vec<Queued> {
+        let is_like = |queued: &Queued| queued.is_like(message);
+        let (like, others): (VecDeque<_>, _) = std::mem::take(&mut self.queue).into_iter().partition(is_like);
+        self.queue = others;
+        like.into()
     }
 
     pub fn push_back(&mut self, queued: Queued) {
@@ -88,11 +114,17 @@ impl Waiting {
     pub fn push_offline(&mut self, mut queued: Queued, shares: &mut Shares, news: &mut News) {
         let rule = queued.publication.terms.as_ref().and_then(|terms| terms.offline.clone());
         if let Some(rule) = rule {
+            // one that takes the place of an equal one is suspected of the same
+            if rule.policy == OfflinePolicy::KeepLast
+                && let Some(older) = self.queue.iter().find(|older| older.is_like(&queued))
+            {
+                queued.serial = older.serial;
+            }
             if !self.make_place(&queued.publication.message, &rule, shares, news) {
                 return self.gone(queued, "there is no connection, and the rule of offline drops it", shares, news);
             }
             if rule.persist {
-                self.keep(&mut queued.publication, news);
+                self.keep(&mut queued, news);
             }
         }
         self.push_back(queued);
@@ -135,11 +167,13 @@ impl Waiting {
         }
     }
 
-    fn keep(&mut self, publication: &mut Publication, news: &mut News) {
+    fn keep(&mut self, queued: &mut Queued, news: &mut News) {
+        let Queued { publication, service, .. } = queued;
         if let Some(terms) = &mut publication.terms {
             self.kept += 1;
             terms.kept = Some(self.kept);
-            news.kept.push(Kept::Keep(self.kept, publication.message.clone()));
+            let origin = Origin::of(*service);
+            news.kept.push(Kept::Keep(self.kept, origin, publication.message.clone()));
         }
     }
 

@@ -8,7 +8,7 @@ use crate::session::state::event::Event;
 use crate::topic::Filter;
 
 /// Brokers limit the filters of one packet; those known allow some hundred.
-const MAX_FILTERS: usize = 100;
+pub const MAX_FILTERS: usize = 100;
 /// Fixed header, packet identifier and properties of both packets, at most.
 const OVERHEAD: usize = 5 + 2 + 1 + 5;
 
@@ -18,14 +18,17 @@ pub struct Packing<'a> {
     with_ids: bool,
     server: &'a Server,
     max_bytes: usize,
+    /// Filters in one packet.
+    most: usize,
     retained_again: bool,
 }
 
 impl<'a> Packing<'a> {
-    pub fn new(protocol: Protocol, server: &'a Server) -> Self {
+    /// With `most` filters in one packet.
+    pub fn new(protocol: Protocol, server: &'a Server, most: usize) -> Self {
         let with_ids = protocol == Protocol::V5 && server.subscription_ids;
         let max_bytes = usize::try_from(server.maximum_packet_size).unwrap_or(usize::MAX);
-        Self { with_ids, server, max_bytes, retained_again: false }
+        Self { with_ids, server, max_bytes, most, retained_again: false }
     }
 
     /// Asks for retained messages even where the broker has the subscription already.
@@ -52,7 +55,7 @@ impl<'a> Packing<'a> {
             let size = 3 + subscription.filter.as_str().len();
             let subscription_id = self.with_ids.then_some(id);
             let last = packets.last_mut().filter(|packet| {
-                let room = packet.subscriptions.len() < MAX_FILTERS && bytes + size <= self.max_bytes;
+                let room = packet.subscriptions.len() < self.most && bytes + size <= self.max_bytes;
                 room && packet.subscription_id == subscription_id
             });
             match last {
@@ -76,7 +79,7 @@ impl<'a> Packing<'a> {
                 continue;
             }
             let size = 2 + filter.as_str().len();
-            let room = |packet: &&mut Unsubscribe| packet.filters.len() < MAX_FILTERS && bytes + size <= self.max_bytes;
+            let room = |packet: &&mut Unsubscribe| packet.filters.len() < self.most && bytes + size <= self.max_bytes;
             match packets.last_mut().filter(room) {
                 Some(packet) => push(&mut packet.filters, filter, &mut bytes, size),
                 None => {

@@ -25,7 +25,7 @@ fn terms(offline: Option<Arc<OfflineRule>>) -> Terms {
 fn queued(topic: &str, payload: &str, qos: Qos, rule: &Arc<OfflineRule>) -> Queued {
     let message = Message::new(Topic::new(topic.to_owned()).unwrap(), payload.to_owned(), qos, false);
     let terms = Some(Box::new(terms(Some(rule.clone()))));
-    Queued { publication: Publication { message, terms }, receipt: None, service: None }
+    Queued::new(Publication { message, terms }, None, None)
 }
 
 /// The queue of a service, and what it uses of the outbox.
@@ -110,8 +110,9 @@ fn what_persists_is_kept_until_it_is_dropped() {
         offline.push(queued("t", payload, Qos::AtMostOnce, &rule));
     }
     let kept = offline.news.kept.iter().map(|kept| match kept {
-        Kept::Keep(number, message) => (*number, Some(message.payload.clone())),
+        Kept::Keep(number, _, message) => (*number, Some(message.payload.clone())),
         Kept::Forget(number) | Kept::Handled(number) => (*number, None),
+        Kept::Bury(unsent) => panic!("{unsent:?}"),
     });
     assert!(kept.eq([(8, Some("a".into())), (8, None), (9, Some("b".into()))]));
 }
