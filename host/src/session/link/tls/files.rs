@@ -36,8 +36,8 @@ impl Purpose {
         }
     }
 
-    /// How openssl makes PEM of the binary form.
-    const fn from_der(self) -> &'static str {
+    /// The command of openssl that makes PEM of the binary form.
+    const fn conversion(self) -> &'static str {
         match self {
             Self::Authorities | Self::ClientCertificate => "openssl x509 -inform der",
             Self::ClientKey => "openssl pkey -inform der",
@@ -110,7 +110,7 @@ fn other(purpose: Purpose, path: &Path, bytes: &[u8]) -> String {
         // PKCS#12 begins with its version, 3 (RFC 7292)
         return match content.starts_with(&[2, 1, 3]) {
             true => format!("it is PKCS#12; PEM is wanted: openssl pkcs12 -in {path} -nodes -out NEW"),
-            false => format!("it is DER; PEM is wanted: {} -in {path} -out NEW", purpose.from_der()),
+            false => format!("it is DER; PEM is wanted: {} -in {path} -out NEW", purpose.conversion()),
         };
     }
     if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
