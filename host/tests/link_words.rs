@@ -5,7 +5,6 @@
 mod link_rig;
 
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use link_rig::{Certificates, DEADLINE, Mosquitto, greet, refused, tls_server, to};
@@ -231,7 +230,7 @@ async fn a_handshake_that_is_not_answered_is_explained() {
     let certificates = Certificates::new();
     let silent = |transport| Connection {
         connect_timeout: Duration::from_millis(500),
-        ..to(port, transport, Tls { ca_certs: Some(PathBuf::from(certificates.path("ca.pem"))), ..Tls::default() })
+        ..to(port, transport, Tls { ca_certs: Some(certificates.path("ca.pem")), ..Tls::default() })
     };
     says(&reason(&silent(Transport::Tls)).await, &["TLS handshake: ", "not answered", "does not speak TLS"]);
     let web = Transport::WebSocket("/mqtt".to_owned());

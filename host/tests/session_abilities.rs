@@ -11,6 +11,8 @@ use scripted_broker::rig::{Rig, message, subscription};
 use scripted_broker::{Peer, Seen};
 
 type Will = Option<(u8, bool)>;
+/// Whether a broker takes a will.
+type Takes = fn(Will) -> bool;
 
 /// The next connection with the will of its CONNECT, before it is answered.
 async fn asked(rig: &Rig) -> (Peer, Will) {
@@ -68,7 +70,7 @@ async fn served(rig: &Rig, takes: impl Fn(Will) -> bool) -> (Vec<Will>, Peer) {
 
 both_versions!(a_broker_that_closes_because_of_the_will_is_found_out, |version| async move {
     const RETAINED: Will = Some((1, true));
-    let cases: [(fn(Will) -> bool, Will); 4] = [
+    let cases: [(Takes, Will); 4] = [
         (|will| will.is_none_or(|(_, retain)| !retain), Some((1, false))),
         (|will| will.is_none_or(|(qos, _)| qos == 0), Some((0, true))),
         (|will| will.is_none_or(|will| will == (0, false)), Some((0, false))),

@@ -102,7 +102,7 @@ both_versions!(a_redelivered_message_that_is_still_handled_is_not_handled_twice,
     assert!(rig.nothing_delivered());
 });
 
-/// A broker that was killed goes on with what it had saved some time before: identifiers stand for other messages.
+// A broker that was killed goes on with what it had saved some time before: identifiers stand for other messages.
 both_versions!(another_message_with_the_identifier_of_one_that_is_still_handled_is_handled, |version| async move {
     let mut rig = Rig::new(version).await;
     let mut peer = rig.ready(false).await;

@@ -152,7 +152,8 @@ pub(super) fn troubles(config: Option<&Path>, pid: impl std::fmt::Display) -> Ve
     candidates.extend(app::state_directories().iter().filter_map(|directory| sockets(directory).ok()).flatten());
     let pid = pid.to_string();
     let answers = candidates.iter().filter_map(|socket| ask(socket, &Request::Status {}, AT_ONCE).ok());
-    let Some(status) = answers.into_iter().find(|status| status["pid"].to_string() == pid) else { return Vec::new() };
+    let is_it = |status: &Value| status["pid"].as_u64().is_some_and(|own| own.to_string() == pid);
+    let Some(status) = answers.into_iter().find(is_it) else { return Vec::new() };
     let filters = status["quarantined"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let line = |filter| {
         format!("not subscribed to {filter}: the broker ends the connection for it; tried again within an hour")

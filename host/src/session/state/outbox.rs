@@ -133,8 +133,8 @@ impl Outbox {
     /// anyway, as the last one of its topic.
     pub fn supersede(&mut self, message: &Message) -> bool {
         self.queue.supersede(message, &mut self.shares);
-        let unsent = self.flights.iter().skip(self.sent).filter_map(|flight| flight.message.as_ref());
-        unsent.filter(|sent| sent.topic == message.topic).next_back() == Some(message)
+        let mut unsent = self.flights.iter().skip(self.sent).filter_map(|flight| flight.message.as_ref());
+        unsent.rfind(|sent| sent.topic == message.topic) == Some(message)
     }
 
     /// How many messages were dropped without a connection since the last call.

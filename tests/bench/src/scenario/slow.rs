@@ -94,8 +94,8 @@ fn section(pairs: &[Pair]) -> Section {
         };
         let (alone, _) = row(0, of().map(|pair| &pair.alone).collect());
         let (beside, gap) = row(WAITING, of().map(|pair| &pair.beside).collect());
-        aims.push(Aim::at_most(&format!("receive maximum {window}: p99 to alone"), MOST, beside / alone, "x"));
-        aims.push(Aim::at_most(&format!("receive maximum {window}: longest gap"), LONGEST, gap, "s"));
+        aims.push(Aim::at_most(format!("receive maximum {window}: p99 to alone"), MOST, beside / alone, "x"));
+        aims.push(Aim::at_most(format!("receive maximum {window}: longest gap"), LONGEST, gap, "s"));
     }
     Section {
         title: "A relay under 200 messages a second (QoS 1, 32 B) beside a slow service".to_owned(),
