@@ -68,7 +68,8 @@ impl Injector {
 
 async fn connection(client: TcpStream, broker: u16, poison: &[Vec<u8>], seen: &watch::Sender<Seen>) -> Result<()> {
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)).await?;
-    (client.set_nodelay(true)?, server.set_nodelay(true)?);
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     let (replies, replied) = mpsc::channel(64);
     tokio::select! {
