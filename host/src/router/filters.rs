@@ -150,7 +150,7 @@ impl Filters {
         let first = !std::mem::replace(&mut self.begun, true);
         if first || !session_present {
             for entry in self.entries.iter_mut().flatten() {
-                (entry.told, entry.covered.granted) = (None, false);
+                (entry.told, entry.covered) = (None, Covered::default());
             }
         }
         let was_told: HashSet<usize> = self.told().map(|(index, _)| index).collect();

@@ -29,15 +29,18 @@ pub struct Covered {
     pub raised: Option<Qos>,
     /// The broker has granted it as it was last told.
     pub granted: bool,
+    /// Its messages came although it was not asked for: by something that was granted.
+    pub came: bool,
 }
 
 impl Filters {
-    /// What the broker shall have of a filter. One that the broker has stays until what covers it is granted.
+    /// What the broker shall have of a filter. One whose messages come stays, or is asked for, until what covers it is granted.
     pub fn at_broker(&self, index: usize) -> Option<Qos> {
         let entry = self.entries.get(index)?.as_ref()?;
         let wanted = entry.wanted()?;
         let cover = entry.covered.by.and_then(|by| self.entries[by].as_ref());
-        let replaced = cover.is_some_and(|cover| entry.told.is_none() || cover.covered.granted);
+        let new = entry.told.is_none() && !entry.covered.came;
+        let replaced = cover.is_some_and(|cover| new || cover.covered.granted);
         (!replaced).then(|| entry.covered.raised.map_or(wanted, |raised| raised.max(wanted)))
     }
 
@@ -71,14 +74,17 @@ impl Filters {
 
     fn find_cover(&mut self, index: usize) {
         let by = self.widest(index);
+        let is_granted = |by: usize| self.entries[by].as_ref().is_some_and(|cover| cover.covered.granted);
+        let granted = by.is_some_and(is_granted);
         let Some(entry) = &mut self.entries[index] else { return };
         let before = std::mem::replace(&mut entry.covered.by, by);
+        let came = std::mem::replace(&mut entry.covered.came, granted && entry.told.is_none());
+        entry.covered.came |= came && entry.told.is_none();
         let (id, wanted, told) = (entry.id.0, entry.wanted(), entry.told);
         if before != by || (by.is_some() && told.is_some()) {
             self.touched.push(index);
         }
-        let cover = |by: usize| self.entries.get(by).and_then(Option::as_ref);
-        if by.is_none() && before.and_then(cover).is_some_and(|before| before.covered.granted) {
+        if came && !granted && told.is_none() {
             // its messages have come already, the retained ones too; they come again for those who are new to it
             let new = self.entries[index].iter().flat_map(|entry| &entry.members).filter(|one| one.age > self.settled);
             let new = new.map(|member| (member.service, None)).collect();
@@ -88,20 +94,23 @@ impl Filters {
             && wanted > cover.covered.raised
         {
             cover.covered.raised = wanted;
-            cover.covered.granted &= cover.wanted() >= wanted;
+            cover.covered.granted &= cover.told >= wanted;
             self.touched.extend(by);
         }
     }
 
-    /// The widest filter that covers this one, if there is one.
+    /// The widest filter that covers this one, of those that are granted if there are some.
     fn widest(&self, index: usize) -> Option<usize> {
         let entry = self.entries[index].as_ref()?;
         // one that was refused is asked for again on each connection
         if entry.shared || entry.refused || entry.members.is_empty() {
             return None;
         }
-        let covering = self.cover.wide.iter().copied().filter(|wide| self.dominates(*wide, index));
-        covering.reduce(|best, next| if self.dominates(next, best) { next } else { best })
+        let covering = || self.cover.wide.iter().copied().filter(move |wide| self.dominates(*wide, index));
+        let widest = |best: usize, next: usize| if self.dominates(next, best) { next } else { best };
+        // as long as the widest is not granted, it may be refused
+        let is_granted = |wide: &usize| self.entries[*wide].as_ref().is_some_and(|entry| entry.covered.granted);
+        covering().filter(is_granted).reduce(widest).or_else(|| covering().reduce(widest))
     }
 
     /// Whether `wide` is to stand for `other`. Of two that match the same topics one is to.
