@@ -62,6 +62,9 @@ const POOL_THREADS: usize = 2;
 /// Threads for services that offend: what they may take of the machine while it is idle.
 const SPARE_THREADS: usize = 1;
 
+/// How long the embedded broker has at least to write what it keeps.
+const BROKER_STOP: Duration = Duration::from_secs(2);
+
 /// Exit code after a second signal, as a shell reports an interrupted program.
 const INTERRUPTED: u8 = 130;
 
@@ -164,19 +167,18 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
     };
     info!("stopping on {name}");
     notifier.tell("STOPPING=1");
+    let deadline = Instant::now() + house.reload.config().stop_deadline;
     let stopped = tokio::select! {
         name = stop_signal(&mut signals) => Err(name),
-        () = stop(&mut house, &store) => Ok(()),
+        () = stop(&mut house, &store, deadline) => Ok(()),
         () = notifier.watch_for_ever() => Ok(()),
     };
     if let Err(name) = stopped {
         warn!("stopping at once on a second signal ({name})");
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    if let Some(broker) = broker
-        && let Err(error) = broker.stop().await
-    {
-        warn!("{error}");
+    if let Some(broker) = broker {
+        stop_broker(broker, deadline.max(Instant::now() + BROKER_STOP)).await;
     }
     info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -229,8 +231,7 @@ async fn stop_signal(signals: &mut Signals) -> &'static str {
 }
 
 /// Lets everything end in order.
-async fn stop(house: &mut House<'_>, store: &Store) {
-    let deadline = Instant::now() + house.reload.config().stop_deadline;
+async fn stop(house: &mut House<'_>, store: &Store, deadline: Instant) {
     house.sessions.quiesce().await;
     // what is late here is not acknowledged, so the broker delivers it again
     let _ = tokio::time::timeout_at(deadline.into(), house.supervisor.stop(deadline)).await;
@@ -240,6 +241,15 @@ async fn stop(house: &mut House<'_>, store: &Store) {
     }
     house.sessions.stop(deadline.max(Instant::now() + Duration::from_secs(1))).await;
     store.close().await;
+}
+
+/// Lets the embedded broker write what it keeps.
+async fn stop_broker(broker: broker::Running, deadline: Instant) {
+    match tokio::time::timeout_at(deadline.into(), broker.stop()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!("{error}"),
+        Err(_) => warn!("the embedded broker has not ended in time; what it had not written yet is lost"),
+    }
 }
 
 /// Waits until the embedded broker ends though nobody stopped it: without it there is nothing to do here.

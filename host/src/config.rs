@@ -14,6 +14,7 @@ use crate::topic::{BaseTopic, Topic};
 mod address;
 mod availability;
 mod broker;
+mod broker_limits;
 mod connection;
 mod credentials;
 mod defaults;
@@ -102,6 +103,40 @@ pub struct EmbeddedBroker {
     pub data_dir: Option<PathBuf>,
     /// Who may connect; empty: everybody (allowed on loopback addresses only).
     pub users: Vec<Credentials>,
+    /// What clients may make it hold.
+    pub limits: BrokerLimits,
+}
+
+/// What clients may make the embedded broker hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerLimits {
+    /// Connections at once.
+    pub connections: usize,
+    /// Of them, those that have not said CONNECT yet.
+    pub pending: usize,
+    /// How long a connection may take to say CONNECT.
+    pub connect_timeout: Duration,
+    /// Sessions that outlive their connection.
+    pub sessions: usize,
+    /// Subscriptions of one client.
+    pub subscriptions: usize,
+    /// Messages that wait for one client that is connected and does not read.
+    pub waiting: OutboxLimits,
+    /// What is done about a client that does not read while messages of QoS 1 and 2 wait for it.
+    pub when_full: WhenClientFull,
+    /// Messages of QoS 1 and 2 that wait for one client that is away or does not acknowledge.
+    pub queue: OutboxLimits,
+    /// Retained messages, of all clients.
+    pub retained: OutboxLimits,
+}
+
+/// What is done about a client that does not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenClientFull {
+    /// It is disconnected; what its session is owed waits for it in its queue.
+    Disconnect,
+    /// It stays; the oldest messages of its queue are dropped.
+    Drop,
 }
 
 /// The MQTT session.

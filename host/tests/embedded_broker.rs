@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use miqro_host::broker::{self, BrokerError, Running};
-use miqro_host::config::{Credentials, EmbeddedBroker};
+use miqro_host::config::{BrokerLimits, Credentials, EmbeddedBroker};
 
 /// Seconds after which a waiting client gives up, and with it the test.
 const DEADLINE: &str = "20";
@@ -18,7 +18,13 @@ const VERSIONS: [&str; 2] = ["5", "311"];
 
 fn on_free_port() -> EmbeddedBroker {
     let listen = "127.0.0.1:0".parse().unwrap();
-    EmbeddedBroker { listen, listen_is_default: false, data_dir: None, users: Vec::new() }
+    EmbeddedBroker {
+        listen,
+        listen_is_default: false,
+        data_dir: None,
+        users: Vec::new(),
+        limits: BrokerLimits::default(),
+    }
 }
 
 fn user(name: &str, password: &str) -> Credentials {

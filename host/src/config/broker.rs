@@ -9,7 +9,7 @@ use super::place::Place;
 use super::section::Section;
 use super::tls::tls;
 use super::yaml::Value;
-use super::{Broker, Connection, Credentials, EmbeddedBroker, Tls, connection};
+use super::{Broker, BrokerLimits, Connection, Credentials, EmbeddedBroker, Tls, broker_limits, connection};
 
 /// The port of MQTT.
 const PORT: u16 = 1883;
@@ -74,11 +74,16 @@ fn only_remote(address: &Address<'_>, auth: &Option<Given<'_>>, tls: &Option<Giv
 
 fn embed(mut connection: Connection, embedded: Option<Given<'_>>, place: &Place) -> Broker {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
-    let mut broker = EmbeddedBroker { listen: default, listen_is_default: true, data_dir: None, users: Vec::new() };
+    let (users_given, limits) = (Vec::new(), BrokerLimits::default());
+    let mut broker =
+        EmbeddedBroker { listen: default, listen_is_default: true, data_dir: None, users: users_given, limits };
     if let Some(given) = embedded {
         let mut section = given.section();
         let listen = section.take("listen");
         broker.data_dir = section.take("data_dir").and_then(|given| Some(place.path(given.text()?)));
+        if let Some(given) = section.take("limits") {
+            broker.limits = broker_limits::limits(given.section());
+        }
         let mut users_wrong = false;
         if let Some(given) = section.take("users") {
             users_wrong = !matches!(&given.node.value, Value::List(items) if items.is_empty());

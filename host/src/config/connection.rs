@@ -93,7 +93,8 @@ fn client_id(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn outbox(mut section: Section<'_>, mut limits: OutboxLimits) -> OutboxLimits {
+/// Reads a section `{messages, bytes}`.
+pub(super) fn outbox(mut section: Section<'_>, mut limits: OutboxLimits) -> OutboxLimits {
     set(section.take("messages").and_then(|given| given.number(1..=100_000_000)), &mut limits.messages);
     set(section.take("bytes").and_then(|given| given.size(1024..=usize::MAX >> 1)), &mut limits.bytes);
     section.finish();

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Connection, Level, Limits, LogFormat, Logging, OutboxLimits, Protocol, Tls, Transport, WhenFailing, WhenFull,
+    BrokerLimits, Connection, Level, Limits, LogFormat, Logging, OutboxLimits, Protocol, Tls, Transport,
+    WhenClientFull, WhenFailing, WhenFull,
 };
 
 const KIB: usize = 1024;
@@ -38,6 +39,23 @@ impl Default for Connection {
 impl Default for OutboxLimits {
     fn default() -> Self {
         Self { messages: 10_000, bytes: 16 * MIB }
+    }
+}
+
+/// For a machine with 512 MB.
+impl Default for BrokerLimits {
+    fn default() -> Self {
+        Self {
+            connections: 500,
+            pending: 100,
+            connect_timeout: Duration::from_secs(10),
+            sessions: 200,
+            subscriptions: 1000,
+            waiting: OutboxLimits { messages: 10_000, bytes: 16 * MIB },
+            when_full: WhenClientFull::Disconnect,
+            queue: OutboxLimits { messages: 10_000, bytes: 16 * MIB },
+            retained: OutboxLimits { messages: 10_000, bytes: 16 * MIB },
+        }
     }
 }
 

@@ -76,6 +76,7 @@ fn restart(before: &Config, after: &Config) -> Vec<&'static str> {
             keys.extend((listen(before) != listen(after)).then_some("broker.embedded.listen"));
             keys.extend((before.data_dir != after.data_dir).then_some("broker.embedded.data_dir"));
             keys.extend((before.users != after.users).then_some("broker.embedded.users"));
+            keys.extend((before.limits != after.limits).then_some("broker.embedded.limits"));
         }
         _ => keys.push("broker (from the embedded one to one elsewhere, or back)"),
     }

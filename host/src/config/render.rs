@@ -11,7 +11,7 @@ use super::logging::{FORMATS, show_level};
 use super::units::{show_duration, show_size};
 use super::{
     Broker, Config, Connection, Credentials, EmbeddedBroker, Limits, Protocol, Service, Swap, Transport, availability,
-    grants, offline,
+    broker_limits, grants, offline,
 };
 use crate::message::Subscription;
 
@@ -88,6 +88,7 @@ fn embedded(broker: &EmbeddedBroker, secrets: Secrets) -> Map<String, Value> {
     add(&mut section, "data_dir", broker.data_dir.as_deref().map(path));
     let users: Vec<Value> = broker.users.iter().map(|user| login(user, secrets)).collect();
     add(&mut section, "users", (!users.is_empty()).then_some(users.into()));
+    section.insert("limits".into(), broker_limits::show(&broker.limits));
     section
 }
 

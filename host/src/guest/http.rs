@@ -5,7 +5,7 @@
 //! Redirects are the guest's: each is a request of its own and needs a grant of its own.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use http_body_util::BodyExt;
 use hyper::client::conn::http1;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -29,6 +30,8 @@ use crate::guest::store::Setting;
 
 /// What a request may take where the guest does not say.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// How many names are looked up at once.
+const LOOKUPS: usize = 4;
 
 /// The outcome of a request: the response, and what drives the connection while its body is read.
 type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
@@ -116,12 +119,23 @@ async fn send(mut request: Request<WasiBody>, target: &Target, grant: &HttpGrant
 
 /// Connects to an address of the target that the grant allows.
 async fn connect(target: &Target, grant: &HttpGrant) -> Result<TcpStream, Error> {
-    let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await.map_err(Error::Connect)?;
-    let allowed: Vec<SocketAddr> = found.filter(|address| reachable(address.ip(), &grant.host)).collect();
+    let found = addresses(target.host.clone(), target.port).await.map_err(Error::Connect)?;
+    let allowed: Vec<SocketAddr> = found.into_iter().filter(|address| reachable(address.ip(), &grant.host)).collect();
     if allowed.is_empty() {
         return Err(Error::DestinationIpProhibited);
     }
     TcpStream::connect(&*allowed).await.map_err(Error::Connect)
+}
+
+/// Looks a name up. The system's resolver blocks a thread for as long as it likes: requests beyond `LOOKUPS` wait for one of them.
+async fn addresses(host: String, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    static FREE: Semaphore = Semaphore::const_new(LOOKUPS);
+    let turn = FREE.acquire().await.map_err(std::io::Error::other)?;
+    let lookup = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        (host, port).to_socket_addrs().map(Iterator::collect)
+    });
+    lookup.await.map_err(std::io::Error::other)?
 }
 
 async fn handshake<S>(stream: S) -> Result<http1::SendRequest<WasiBody>, Error>

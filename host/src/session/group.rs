@@ -307,9 +307,7 @@ impl Shared {
         debug!(service, "no presence connection to {peer}: {reason}");
         if let Some(without) = self.places.failed(self.schedule.presence_failures()) {
             let without = without.join(", ");
-            warn!(
-                "no presence connection of their own, so no `online` that tells when the host is gone: {without}; trying again: {reason}"
-            );
+            warn!("no presence connection of their own, and so no `online`: {without}; trying again: {reason}");
         }
     }
 }

@@ -7,6 +7,8 @@ mod inbound;
 mod injector;
 mod limited;
 mod slow;
+mod embedded;
+mod storms;
 mod texts;
 mod victim;
 

@@ -67,6 +67,7 @@ fn what_is_made_once_needs_a_restart() {
     assert_eq!(restart("", "broker: {embedded: {listen: 127.0.0.1:1884}}"), "broker.embedded.listen");
     assert_eq!(restart("", "broker: {embedded: {data_dir: x}}"), "broker.embedded.data_dir");
     assert_eq!(restart("", "broker: {embedded: {users: [{username: a, password: b}]}}"), "broker.embedded.users");
+    assert_eq!(restart("", "broker: {embedded: {limits: {connections: 9}}}"), "broker.embedded.limits");
     assert_eq!(restart("cache_dir: a", "cache_dir: b\npresence_connections: 1"), "cache_dir presence_connections");
     assert!(restart("", "broker: {host: b}").contains("embedded"));
     assert_eq!(restart("broker: {host: a}", "broker: {host: b, keepalive: 9}\nstop_deadline: 1s"), "");

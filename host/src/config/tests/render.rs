@@ -11,9 +11,9 @@ use proptest::prelude::*;
 use super::yaml::any_section;
 use super::{load, quiet};
 use crate::config::{
-    Availability, Broker, Config, Connection, Credentials, Directory, EmbeddedBroker, Grants, HttpGrant, Level, Limits,
-    LogFormat, Logging, OutboxLimits, Protocol, Selection, Service, SocketGrant, SocketProtocol, Swap, Tls, Transport,
-    WhenFailing, WhenFull,
+    Availability, Broker, BrokerLimits, Config, Connection, Credentials, Directory, EmbeddedBroker, Grants, HttpGrant,
+    Level, Limits, LogFormat, Logging, OutboxLimits, Protocol, Selection, Service, SocketGrant, SocketProtocol, Swap,
+    Tls, Transport, WhenClientFull, WhenFailing, WhenFull,
 };
 use crate::message::{Qos, Subscription};
 use crate::offline::{OfflinePolicy, OfflineRule, Overflow};
@@ -106,19 +106,35 @@ fn remote() -> impl Strategy<Value = Broker> {
     })
 }
 
+prop_compose! {
+    fn broker_limits()(
+        connections in 1..1_000_000_usize, pending in 1..1_000_000_usize, connect_timeout in millis(1..3_600_000),
+        sessions in 1..1_000_000_usize, subscriptions in 1..1_000_000_usize, disconnect in any::<bool>(),
+        messages in 1..1_000_000_usize, bytes in 1024..1_000_000_usize,
+    ) -> BrokerLimits {
+        let when_full = if disconnect { WhenClientFull::Disconnect } else { WhenClientFull::Drop };
+        let waiting = OutboxLimits { messages, bytes };
+        let (queue, retained) = (OutboxLimits { messages: pending, bytes }, OutboxLimits { messages, bytes: bytes + 1 });
+        BrokerLimits { connections, pending, connect_timeout, sessions, subscriptions, waiting, when_full, queue, retained }
+    }
+}
+
 fn embedded() -> impl Strategy<Value = Broker> {
     let listen = option::of((any::<bool>(), any::<u16>()));
     let users = prop::collection::hash_set(word(), 0..3);
-    (session(), listen, option::of(path()), users).prop_map(|(session, listen, data_dir, users)| {
-        let user = |username| Credentials { username, password: Some("***".to_owned()) };
-        let users: Vec<Credentials> = users.into_iter().map(user).collect();
-        let (v6, port) = listen.unwrap_or((false, 1883));
-        let ip = if v6 { "::1" } else { "127.0.0.1" };
-        let address = SocketAddr::new(ip.parse().unwrap(), port);
-        let credentials = users.first().cloned();
-        let broker = EmbeddedBroker { listen: address, listen_is_default: listen.is_none(), data_dir, users };
-        Broker::Embedded(broker, Connection { host: ip.to_owned(), port, credentials, ..session })
-    })
+    (session(), listen, option::of(path()), users, broker_limits()).prop_map(
+        |(session, listen, data_dir, users, limits)| {
+            let user = |username| Credentials { username, password: Some("***".to_owned()) };
+            let users: Vec<Credentials> = users.into_iter().map(user).collect();
+            let (v6, port) = listen.unwrap_or((false, 1883));
+            let ip = if v6 { "::1" } else { "127.0.0.1" };
+            let address = SocketAddr::new(ip.parse().unwrap(), port);
+            let credentials = users.first().cloned();
+            let broker =
+                EmbeddedBroker { listen: address, listen_is_default: listen.is_none(), data_dir, users, limits };
+            Broker::Embedded(broker, Connection { host: ip.to_owned(), port, credentials, ..session })
+        },
+    )
 }
 
 prop_compose! {

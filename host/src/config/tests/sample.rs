@@ -1,14 +1,15 @@
 //! The shipped `miqro.yml`.
 
 use super::{load, problems, quiet};
-use crate::config::{Broker, Config};
+use crate::config::{Broker, BrokerLimits, Config};
 
 const SAMPLE: &str = include_str!("../../../../miqro.yml");
 /// Keys of a broker elsewhere, of the embedded one, and those that exclude another key beside them.
 const ELSEWHERE: [&str; 9] =
     ["host:", "port:", "transport:", "path:", "bind_address:", "auth:", "username:", "password:", "tls:"];
 const TLS: [&str; 7] = ["ca_certs:", "certfile:", "keyfile:", "cert_reqs:", "server_name:", "tls_version:", "ciphers:"];
-const EMBEDDED: [&str; 4] = ["embedded:", "listen:", "data_dir:", "users:"];
+const EMBEDDED: [&str; 7] =
+    ["embedded:", "listen:", "data_dir:", "users:", "limits: {connections", "waiting:", "queue:"];
 const EXCLUSIVE: [&str; 3] = ["password_file:", "password_env:", "log_level: INFO"];
 
 /// The sample with every setting in use but those whose line begins with one of `but`.
@@ -55,6 +56,7 @@ fn the_sample_with_every_setting_in_use_loads_with_the_embedded_broker() {
     let Broker::Embedded(_, defaults) = quiet("").broker else { panic!() };
     (connection.client_id, connection.credentials) = (defaults.client_id.clone(), None);
     assert_eq!(connection, defaults, "the sample shows other defaults");
+    assert_eq!(broker.limits, BrokerLimits::default(), "the sample shows other defaults");
     assert_eq!((config.log, config.stop_deadline), (quiet("").log, quiet("").stop_deadline));
     assert_eq!(config.presence_connections, quiet("").presence_connections);
 }

@@ -1,0 +1,113 @@
+//! Machine: clients that acknowledge nothing further. In: whose window is full, what is published. Out: the broker's word that messages
+//! for them go to their bounded queue. Owns the list of them.
+//!
+//! The broker hands messages of QoS 1 and 2 to a channel of each connection, which is bounded in messages alone. As long as they are
+//! small that is a bound in bytes too; when a larger one comes, the messages for clients whose window is full go to the queue,
+//! which is bounded in bytes, as if they were away.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use mqtt5::broker::router::MessageRouter;
+use mqtt5::broker::storage::QueueHandle;
+
+use crate::config::BrokerLimits;
+
+use super::retained::Retained;
+
+/// The broker numbers its connections from the time on; this is none of those numbers.
+const DIVERTED: u64 = u64::MAX;
+
+/// What is known of a client that is connected.
+pub struct Client {
+    /// The bounds.
+    pub limits: Arc<BrokerLimits>,
+    /// How many messages of QoS 1 and 2 it has under way at most.
+    pub window: usize,
+    /// Its identifier and queue, once the broker has accepted it.
+    session: OnceLock<(Arc<str>, QueueHandle)>,
+    full: AtomicBool,
+    diverted: AtomicBool,
+    backlog: Arc<Backlog>,
+    retained: Arc<Mutex<Retained>>,
+}
+
+/// The clients whose window is full.
+#[derive(Default)]
+pub struct Backlog {
+    /// How many there are.
+    count: AtomicUsize,
+    clients: Mutex<HashMap<Arc<str>, Weak<Client>>>,
+}
+
+impl Backlog {
+    /// A message of so many bytes is about to be routed.
+    pub fn published(&self, bytes: usize, small: usize) {
+        if self.count.load(Ordering::Acquire) == 0 || bytes <= small {
+            return;
+        }
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.values().filter_map(Weak::upgrade).for_each(|client| client.divert());
+    }
+}
+
+impl Client {
+    /// A client that is about to be connected.
+    pub fn new(
+        limits: Arc<BrokerLimits>,
+        window: usize,
+        backlog: Arc<Backlog>,
+        retained: Arc<Mutex<Retained>>,
+    ) -> Arc<Self> {
+        let (full, diverted) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { limits, window, session: OnceLock::new(), full, diverted, backlog, retained })
+    }
+
+    /// Whether the broker refuses to keep a message of `bytes` for `topic`.
+    pub fn is_beyond(&self, topic: &[u8], bytes: usize) -> bool {
+        let retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
+        retained.is_beyond(topic, bytes, self.limits.retained)
+    }
+
+    /// The broker has accepted it under this identifier.
+    pub fn accepted(&self, id: Arc<str>, router: &MessageRouter) {
+        let queue = router.queue_handle(&id);
+        // an error means that it was accepted before
+        let _ = self.session.set((id, queue));
+    }
+
+    /// How it is called in the log.
+    pub fn name(&self) -> String {
+        self.session.get().map_or_else(|| "a client".to_owned(), |(id, _)| format!("client {id:?}"))
+    }
+
+    /// Whether its window is full from now on.
+    pub fn set_full(self: &Arc<Self>, full: bool) {
+        if self.full.swap(full, Ordering::AcqRel) == full {
+            return;
+        }
+        let Some((id, queue)) = self.session.get() else { return };
+        let mut clients = self.backlog.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if full {
+            clients.insert(Arc::clone(id), Arc::downgrade(self));
+        } else if clients.get(id).is_some_and(|of| std::ptr::eq(of.as_ptr(), Arc::as_ptr(self))) {
+            clients.remove(id);
+        }
+        self.backlog.count.store(clients.len(), Ordering::Release);
+        drop(clients);
+        if !full && self.diverted.swap(false, Ordering::AcqRel) {
+            queue.mark_bound(DIVERTED);
+            queue.notify();
+        }
+    }
+
+    fn divert(&self) {
+        if let Some((_, queue)) = self.session.get()
+            && !queue.awaiting_bind()
+        {
+            self.diverted.store(true, Ordering::Release);
+            queue.expect_bind(DIVERTED);
+        }
+    }
+}

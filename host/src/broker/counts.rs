@@ -1,0 +1,153 @@
+//! Actor: what the embedded broker refuses and drops. In: events, from all connections. Out: one log line that sums them up, a minute
+//! apart for each kind. Owns the counts.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tracing::warn;
+
+/// How long events are collected before the first line.
+const COLLECT: Duration = Duration::from_secs(1);
+/// The time between two lines about the same.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Something that was refused or dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refused {
+    /// Connections beyond `limits.connections`.
+    Connections,
+    /// Connections beyond `limits.pending`, before CONNECT.
+    Pending,
+    /// Connections that did not say CONNECT in time.
+    Silent,
+    /// Connections that said something else.
+    Foreign,
+    /// Connections that the system could not take.
+    Accept,
+    /// User name or password.
+    Login,
+    /// Sessions beyond `limits.sessions`.
+    Sessions,
+    /// Messages or subscriptions beyond `limits.retained` or `limits.subscriptions`, with QoS 1 or 2.
+    Quota,
+    /// Messages of QoS 0 for clients that do not read.
+    Slow,
+    /// Clients that were disconnected since they read nothing.
+    Stalled,
+    /// Connections that ended by another fault of the client.
+    Faults,
+}
+
+impl Refused {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Connections => "connections refused, since there are limits.connections",
+            Self::Pending => "connections refused, since limits.pending have not said CONNECT",
+            Self::Silent => "connections ended that did not say CONNECT in time",
+            Self::Foreign => "connections ended that said something else than CONNECT",
+            Self::Accept => "connections lost, which the system could not take",
+            Self::Login => "clients refused for user name or password",
+            Self::Sessions => "sessions refused, since there are limits.sessions",
+            Self::Quota => "messages refused beyond limits.retained",
+            Self::Slow => "messages of QoS 0 dropped for clients that do not read",
+            Self::Stalled => "clients disconnected that read nothing",
+            Self::Faults => "connections ended by faults of clients",
+        }
+    }
+}
+
+/// Counts, and who was the last.
+#[derive(Debug, Default)]
+pub struct Counts {
+    counts: Mutex<BTreeMap<Refused, (u64, String)>>,
+    news: Notify,
+    /// Bytes that wait for all clients together.
+    pub waiting: AtomicUsize,
+}
+
+impl Counts {
+    /// Counts an event; `last` says whose it is.
+    pub fn count(&self, refused: Refused, last: impl FnOnce() -> String) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, name) = counts.entry(refused).or_default();
+        *count += 1;
+        // who it was is asked once a line: a flood is to cost nothing
+        if name.is_empty() {
+            *name = last();
+        }
+        drop(counts);
+        self.news.notify_one();
+    }
+
+    /// Bytes that wait for a client changed.
+    pub fn waits(&self, before: usize, after: usize) {
+        if after >= before {
+            self.waiting.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.waiting.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+
+    /// The line that sums up what there was since it was told last; what is among `told` waits. Gives back whether something does.
+    fn line(&self, told: &mut BTreeMap<Refused, Instant>, now: Instant) -> (Option<String>, bool) {
+        told.retain(|_, at| now.saturating_duration_since(*at) < EVERY);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (wait, tell) =
+            std::mem::take(&mut *counts).into_iter().partition(|(refused, _)| told.contains_key(refused));
+        *counts = wait;
+        let tell: BTreeMap<Refused, (u64, String)> = tell;
+        told.extend(tell.keys().map(|refused| (*refused, now)));
+        let part = |(refused, (count, name)): (Refused, (u64, String))| {
+            format!("{count} {} (among them {name})", refused.words())
+        };
+        let line = (!tell.is_empty()).then(|| tell.into_iter().map(part).collect::<Vec<_>>().join("; "));
+        (line, !counts.is_empty())
+    }
+
+    /// Logs the line whenever there is one; each kind of event is told a minute apart.
+    pub async fn run(&self) {
+        let mut told = BTreeMap::new();
+        loop {
+            self.news.notified().await;
+            loop {
+                tokio::time::sleep(COLLECT).await;
+                let (line, waits) = self.line(&mut told, Instant::now());
+                if let Some(line) = line {
+                    warn!("the embedded broker: {line}");
+                }
+                if !waits {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_told_once_a_minute_with_its_count() {
+        let (counts, mut told, start) = (Counts::default(), BTreeMap::new(), Instant::now());
+        assert_eq!(counts.line(&mut told, start), (None, false));
+        for number in 0..3 {
+            counts.count(Refused::Silent, || format!("client {number}"));
+        }
+        counts.count(Refused::Slow, || "anna".to_owned());
+        let line = "3 connections ended that did not say CONNECT in time (among them client 0); \
+            1 messages of QoS 0 dropped for clients that do not read (among them anna)";
+        assert_eq!(counts.line(&mut told, start), (Some(line.to_owned()), false));
+        counts.count(Refused::Slow, || "bert".to_owned());
+        counts.count(Refused::Slow, || "carl".to_owned());
+        assert_eq!(counts.line(&mut told, start), (None, true));
+        counts.count(Refused::Login, || "dora".to_owned());
+        let line = "1 clients refused for user name or password (among them dora)";
+        assert_eq!(counts.line(&mut told, start + COLLECT), (Some(line.to_owned()), true));
+        let line = "2 messages of QoS 0 dropped for clients that do not read (among them bert)";
+        assert_eq!(counts.line(&mut told, start + EVERY), (Some(line.to_owned()), false));
+    }
+}

@@ -1,0 +1,180 @@
+//! Machine: who may connect, and what the broker keeps. In: the crate's questions and events. Out: answers, within the bounds for
+//! sessions and retained messages. Owns digests of the passwords, the names of sessions and the sizes of retained messages.
+
+use std::collections::HashMap;
+use std::future::{Future, ready};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use mqtt5::MqttError;
+use mqtt5::broker::events::{ClientConnectEvent, ClientPublishEvent, PublishAction, RetainedSetEvent};
+use mqtt5::broker::router::MessageRouter;
+use mqtt5::broker::storage::DynamicStorage;
+use mqtt5::broker::{AuthProvider, AuthResult, BrokerEventHandler, StorageBackend};
+use mqtt5::packet::connect::ConnectPacket;
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use sha2::{Digest, Sha256};
+
+use crate::config::{BrokerLimits, Credentials};
+
+use super::BrokerError;
+use super::backlog::{Backlog, Client};
+use super::counts::{Counts, Refused};
+use super::retained::Retained;
+use super::server::CHANNEL;
+
+tokio::task_local! {
+    /// The client whose connection this task serves.
+    pub static CLIENT: Arc<Client>;
+}
+
+/// Who may connect. Passwords are kept as digests, so that comparing them takes no longer for a better guess.
+pub struct Users(HashMap<String, [u8; 32]>);
+
+impl Users {
+    /// The users of the configuration.
+    ///
+    /// # Errors
+    /// When one has no password.
+    pub fn new<'a>(users: impl Iterator<Item = &'a Credentials>) -> Result<Self, BrokerError> {
+        let digest = |user: &Credentials| match &user.password {
+            Some(password) => Ok((user.username.clone(), Sha256::digest(password).into())),
+            None => Err(BrokerError::NoPassword(user.username.clone())),
+        };
+        users.map(digest).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn knows(&self, connect: &ConnectPacket) -> Option<&str> {
+        let (name, password) = connect.username.as_deref().zip(connect.password.as_deref())?;
+        let (name, expected) = self.0.get_key_value(name)?;
+        (Sha256::digest(password)[..] == expected[..]).then_some(name)
+    }
+}
+
+/// Answers the crate's questions.
+pub struct Guard {
+    /// `None`: everybody may connect.
+    pub users: Option<Users>,
+    pub limits: Arc<BrokerLimits>,
+    pub storage: Arc<DynamicStorage>,
+    pub counts: Arc<Counts>,
+}
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl Guard {
+    async fn admit(&self, connect: &ConnectPacket, from: SocketAddr) -> AuthResult {
+        let user = match &self.users {
+            None => None,
+            Some(users) => match users.knows(connect) {
+                Some(name) => Some(name),
+                None => {
+                    self.counts.count(Refused::Login, || described(connect, from));
+                    return AuthResult::fail(ReasonCode::BadUsernameOrPassword);
+                }
+            },
+        };
+        if lasts(connect) && !self.has_room_for(&connect.client_id).await {
+            self.counts.count(Refused::Sessions, || described(connect, from));
+            return AuthResult::fail(ReasonCode::QuotaExceeded);
+        }
+        // with the name the broker lets nobody else take over the session of this client id
+        user.map_or_else(AuthResult::success, AuthResult::success_with_user)
+    }
+
+    async fn has_room_for(&self, client: &str) -> bool {
+        // what cannot be read does not keep clients out
+        let sessions = self.storage.session_client_ids().await.unwrap_or_default();
+        sessions.len() < self.limits.sessions || sessions.iter().any(|known| known == client)
+    }
+}
+
+/// Whether the session outlives the connection.
+fn lasts(connect: &ConnectPacket) -> bool {
+    match connect.protocol_version {
+        5 => connect.properties.get_session_expiry_interval().is_some_and(|seconds| seconds > 0),
+        _ => !connect.clean_start,
+    }
+}
+
+fn described(connect: &ConnectPacket, from: SocketAddr) -> String {
+    let user = connect.username.as_deref().map_or_else(String::new, |user| format!(", user {user:?}"));
+    format!("client {:?}{user}, from {from}", connect.client_id)
+}
+
+impl AuthProvider for Guard {
+    fn authenticate<'a>(
+        &'a self,
+        connect: &'a ConnectPacket,
+        from: SocketAddr,
+    ) -> Answer<'a, mqtt5::Result<AuthResult>> {
+        Box::pin(async move { Ok(self.admit(connect, from).await) })
+    }
+
+    fn authorize_publish<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> Answer<'a, bool> {
+        Box::pin(ready(true))
+    }
+
+    fn authorize_subscribe<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> Answer<'a, bool> {
+        Box::pin(ready(true))
+    }
+}
+
+/// Follows what happens in the broker.
+pub struct Observer {
+    pub limits: Arc<BrokerLimits>,
+    /// Weak, since the router holds this.
+    pub router: OnceLock<Weak<MessageRouter>>,
+    pub backlog: Arc<Backlog>,
+    pub retained: Arc<Mutex<Retained>>,
+}
+
+impl Observer {
+    /// Begins to follow a broker that has read what is kept.
+    ///
+    /// # Errors
+    /// When retained messages cannot be read.
+    pub async fn begin(&self, router: &Arc<MessageRouter>, storage: &DynamicStorage) -> Result<(), MqttError> {
+        let kept = storage.get_retained_messages("#").await?;
+        {
+            let mut retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.into_iter().for_each(|(topic, message)| retained.set(topic.into(), message.payload.len()));
+        }
+        // an error means that it has begun already
+        let _ = self.router.set(Arc::downgrade(router));
+        self.bound();
+        Ok(())
+    }
+
+    /// Tells the broker how much more it may keep.
+    pub fn bound(&self) {
+        let retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(router) = self.router.get().and_then(Weak::upgrade) {
+            let most = self.limits.retained;
+            router.update_retained_limits(most.messages, retained.room(most.bytes));
+        }
+    }
+}
+
+impl BrokerEventHandler for Observer {
+    fn on_client_connect<'a>(&'a self, event: ClientConnectEvent) -> Answer<'a, ()> {
+        if let Some(router) = self.router.get().and_then(Weak::upgrade) {
+            // an error means that another task serves it, of which there is none
+            let _ = CLIENT.try_with(|client| client.accepted(event.client_id, &router));
+        }
+        Box::pin(ready(()))
+    }
+
+    fn on_client_publish<'a>(&'a self, event: ClientPublishEvent) -> Answer<'a, PublishAction> {
+        self.backlog.published(event.payload.len(), self.limits.queue.bytes / CHANNEL);
+        Box::pin(ready(PublishAction::Continue))
+    }
+
+    fn on_retained_set<'a>(&'a self, event: RetainedSetEvent) -> Answer<'a, ()> {
+        let size = if event.cleared { 0 } else { event.payload.len() };
+        self.retained.lock().unwrap_or_else(PoisonError::into_inner).set(event.topic, size);
+        self.bound();
+        Box::pin(ready(()))
+    }
+}

@@ -1,0 +1,269 @@
+//! Actor: the embedded broker at work: the crate's router and handlers behind a listener of ours. In: connections. Out: a handler for each
+//! that says CONNECT in time and for which there is room. Owns the listener, the storage and the counts.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use mqtt5::MqttError;
+use mqtt5::broker::client_handler::ClientHandler;
+use mqtt5::broker::router::MessageRouter;
+use mqtt5::broker::storage::{DynamicStorage, FileBackend, MemoryBackend, QueueLimits};
+use mqtt5::broker::sys_topics::BrokerStats;
+use mqtt5::broker::transport::BrokerTransport;
+use mqtt5::broker::{BrokerConfig, ResourceLimits, ResourceMonitor, StorageBackend};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{interval, sleep, timeout};
+use tracing::{debug, warn};
+
+use crate::config::{BrokerLimits, EmbeddedBroker};
+
+use super::backlog::{Backlog, Client};
+use super::counts::{Counts, Refused};
+use super::frame;
+use super::guard::{CLIENT, Guard, Observer, Users};
+use super::retained::Retained;
+use super::stream::ClientStream;
+
+/// The largest packet that is accepted, in bytes. It is announced in CONNACK (MQTT 5, section 3.2.2.3.6).
+const MAX_PACKET_BYTES: usize = 1 << 20;
+/// The largest CONNECT, in bytes: a will, a user name and a password have 64 KiB each at most.
+const CONNECT_BYTES: usize = 256 << 10;
+/// How many messages of each kind the crate hands to a connection that is busy. Retained messages of QoS 0 beyond it are dropped at a
+/// subscription.
+pub const CHANNEL: usize = 10_000;
+/// How many messages of QoS 1 and 2 a client has unacknowledged at most.
+const WINDOW: u16 = 64;
+/// Connections of this machine beyond `limits.connections`: the host's own must always find a place.
+const OWN: usize = 100;
+/// How often sessions that have expired are removed.
+const SWEEP: Duration = Duration::from_secs(60);
+/// How often messages that have expired are removed, which looks at all files.
+const CLEANUP: Duration = Duration::from_secs(3600);
+/// How long clients may take to be told of the end.
+const DRAIN: Duration = Duration::from_secs(5);
+/// The wait after a connection that the system could not take.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What all connections share.
+pub struct Server {
+    config: Arc<BrokerConfig>,
+    limits: Arc<BrokerLimits>,
+    router: Arc<MessageRouter>,
+    storage: Arc<DynamicStorage>,
+    guard: Arc<Guard>,
+    monitor: Arc<ResourceMonitor>,
+    stats: Arc<BrokerStats>,
+    backlog: Arc<Backlog>,
+    retained: Arc<Mutex<Retained>>,
+    counts: Arc<Counts>,
+    /// Connections, and those of them that have not said CONNECT.
+    open: AtomicUsize,
+    pending: AtomicUsize,
+    stop: broadcast::Sender<()>,
+}
+
+/// One counted connection.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(of: &'a AtomicUsize, most: usize) -> Option<Self> {
+        let more = |count| (count < most).then_some(count + 1);
+        of.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok().map(|_| Self(of))
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Server {
+    /// Reads what is kept in the data directory.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub async fn open(config: &EmbeddedBroker, users: Option<Users>) -> Result<Arc<Self>, MqttError> {
+        let (limits, counts) = (Arc::new(config.limits.clone()), Arc::new(Counts::default()));
+        let queue = QueueLimits { max_messages: limits.queue.messages, max_bytes: limits.queue.bytes };
+        let storage = Arc::new(match &config.data_dir {
+            Some(path) => DynamicStorage::File(FileBackend::with_queue_limits(path, queue).await?),
+            None => DynamicStorage::Memory(MemoryBackend::with_queue_limits(queue)),
+        });
+        let backlog = Arc::<Backlog>::default();
+        let retained = Arc::<Mutex<Retained>>::default();
+        let (router, of) = (OnceLock::new(), Arc::clone(&backlog));
+        let observer =
+            Arc::new(Observer { limits: Arc::clone(&limits), router, backlog: of, retained: Arc::clone(&retained) });
+        let router = MessageRouter::with_storage(Arc::clone(&storage)).with_event_handler(observer.clone());
+        let router = Arc::new(router);
+        router.recover_sessions(u32::MAX).await?;
+        storage.cleanup_expired().await?;
+        router.initialize().await?;
+        observer.begin(&router, &storage).await?;
+        let guard = Guard { users, limits: limits.clone(), storage: storage.clone(), counts: counts.clone() };
+        let mut settings = BrokerConfig::new().with_max_packet_size(MAX_PACKET_BYTES);
+        settings.max_subscriptions_per_client = limits.subscriptions;
+        settings.client_channel_capacity = CHANNEL;
+        settings.max_outbound_inflight = WINDOW;
+        settings.event_handler = Some(observer);
+        Ok(Arc::new(Self {
+            config: Arc::new(settings),
+            limits,
+            router,
+            storage,
+            guard: Arc::new(guard),
+            monitor: Arc::new(ResourceMonitor::new(no_limits())),
+            stats: Arc::new(BrokerStats::new()),
+            backlog,
+            retained,
+            counts,
+            open: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+            stop: broadcast::Sender::new(1),
+        }))
+    }
+
+    /// Has `run` end.
+    pub fn stop(&self) {
+        // an error means that nobody is left to be told
+        let _ = self.stop.send(());
+    }
+
+    /// Serves until it is stopped; then clients are told, and everything is on disk.
+    ///
+    /// # Errors
+    /// When the last writes fail.
+    pub async fn run(self: Arc<Self>, listener: TcpListener) -> Result<(), MqttError> {
+        let mut stopped = self.stop.subscribe();
+        let (connection, mut closed) = mpsc::channel(1);
+        let (mut sweep, mut cleanup) = (interval(SWEEP), interval(CLEANUP));
+        let counts = Arc::clone(&self.counts);
+        let mut summary = std::pin::pin!(async move { counts.run().await });
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((tcp, from)) => self.accept(tcp, from, connection.clone()),
+                    Err(error) => {
+                        self.counts.count(Refused::Accept, || error.to_string());
+                        sleep(PAUSE).await;
+                    }
+                },
+                _ = cleanup.tick() => self.clean_up().await,
+                _ = sweep.tick() => self.router.sweep_sessions().await,
+                () = &mut summary => {}
+                _ = stopped.recv() => break,
+            }
+        }
+        drop((listener, connection));
+        if timeout(DRAIN, closed.recv()).await.is_err() {
+            warn!("the embedded broker has not told all clients of its end");
+        }
+        self.storage.shutdown().await
+    }
+
+    async fn clean_up(&self) {
+        if let Err(error) = self.storage.cleanup_expired().await {
+            warn!("the embedded broker cannot remove what has expired: {error}");
+        }
+        self.monitor.cleanup_expired_windows().await;
+    }
+
+    fn accept(self: &Arc<Self>, tcp: TcpStream, from: SocketAddr, open: mpsc::Sender<()>) {
+        let server = Arc::clone(self);
+        let mut stopped = self.stop.subscribe();
+        tokio::spawn(async move {
+            // held until the connection has ended
+            let _open = open;
+            let Some(counted) = Counted::new(&server.pending, server.limits.pending) else {
+                return server.counts.count(Refused::Pending, || from.to_string());
+            };
+            let first = tokio::select! {
+                first = server.connect_packet(tcp, from) => first,
+                _ = stopped.recv() => None,
+            };
+            drop(counted);
+            if let Some((tcp, connect, first)) = first {
+                server.serve(tcp, from, &connect, first).await;
+            }
+        });
+    }
+
+    /// Reads CONNECT: a connection that is silent, or says something else, costs no more than this.
+    async fn connect_packet(&self, mut tcp: TcpStream, from: SocketAddr) -> Option<(TcpStream, frame::Connect, Bytes)> {
+        let mut bytes = BytesMut::new();
+        let reading = async {
+            loop {
+                match frame::connect(&bytes, CONNECT_BYTES) {
+                    Ok(Some(connect)) => return Ok(connect),
+                    Ok(None) => {}
+                    Err(frame::Malformed) => return Err(Refused::Foreign),
+                }
+                bytes.reserve(1024);
+                if !matches!(tcp.read_buf(&mut bytes).await, Ok(1..)) {
+                    return Err(Refused::Silent);
+                }
+            }
+        };
+        match timeout(self.limits.connect_timeout, reading).await.unwrap_or(Err(Refused::Silent)) {
+            Ok(connect) => Some((tcp, connect, bytes.freeze())),
+            Err(refused) => {
+                self.counts.count(refused, || from.to_string());
+                None
+            }
+        }
+    }
+
+    async fn serve(&self, mut tcp: TcpStream, from: SocketAddr, connect: &frame::Connect, first: Bytes) {
+        let own = if from.ip().is_loopback() { OWN } else { 0 };
+        let Some(_counted) = Counted::new(&self.open, self.limits.connections.saturating_add(own)) else {
+            self.counts.count(Refused::Connections, || from.to_string());
+            // quota exceeded; in 3.1.1: unavailable (section 3.2.2.3)
+            let refusal: &[u8] = if connect.level < 5 { &[0x20, 2, 0, 3] } else { &[0x20, 3, 0, 0x97, 0] };
+            // an error means that it has gone already
+            drop(tcp.write_all(refusal).await);
+            return;
+        };
+        if let Err(error) = tcp.set_nodelay(true) {
+            debug!("{from}: {error}");
+        }
+        let window = usize::from(connect.receive_maximum.clamp(1, WINDOW));
+        let client =
+            Client::new(Arc::clone(&self.limits), window, Arc::clone(&self.backlog), Arc::clone(&self.retained));
+        let stream = ClientStream::new(tcp, first, Arc::clone(&client), Arc::clone(&self.counts));
+        let handler = ClientHandler::new(
+            BrokerTransport::WebSocket(Box::new(stream)),
+            from,
+            Arc::clone(&self.config),
+            Arc::clone(&self.router),
+            self.guard.clone(),
+            Some(Arc::clone(&self.storage)),
+            Arc::clone(&self.stats),
+            Arc::clone(&self.monitor),
+            self.stop.subscribe(),
+        );
+        match CLIENT.scope(Arc::clone(&client), handler.run()).await {
+            Err(error) if !error.is_normal_disconnect() => {
+                self.counts.count(Refused::Faults, || format!("{}, from {from}: {error}", client.name()));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Bounds are ours; the crate's lock an address out, the host's own included.
+fn no_limits() -> ResourceLimits {
+    ResourceLimits {
+        max_connections: usize::MAX,
+        max_connections_per_ip: usize::MAX,
+        max_message_rate_per_client: 0,
+        max_bandwidth_per_client: 0,
+        max_connection_rate: u32::MAX,
+        rate_limit_window: Duration::from_millis(1),
+    }
+}

@@ -1,0 +1,173 @@
+//! Machine: the bytes between the broker and one client. In: the client's socket. Out: a transport for the broker that takes every packet at
+//! once, so that nothing waits in the broker, where it has no bound. Owns the socket and what waits for the client.
+
+use std::future::Future;
+use std::io::{Error, ErrorKind, Result};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use mqtt5::broker::transport::WebSocketTransport;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use crate::config::WhenClientFull;
+
+use super::backlog::Client;
+use super::counts::{Counts, Refused};
+use super::frame::{Outbound, Scanner, Seen, outbound};
+use super::waiting::{Verdict, Waiting};
+
+/// How long a client for which messages of QoS 1 or 2 wait may read nothing.
+const STALLED: Duration = Duration::from_secs(10);
+/// All clients together may have so many times waiting what one may.
+const ALL: usize = 4;
+
+/// A client's connection.
+pub struct ClientStream {
+    tcp: TcpStream,
+    /// CONNECT, which was read already, and what came with it.
+    first: Bytes,
+    scanner: Scanner,
+    waiting: Waiting,
+    /// When the client has read nothing for too long.
+    stalled: Option<Pin<Box<Sleep>>>,
+    client: Arc<Client>,
+    counts: Arc<Counts>,
+}
+
+impl ClientStream {
+    /// `first` was read from `tcp` already.
+    pub fn new(tcp: TcpStream, first: Bytes, client: Arc<Client>, counts: Arc<Counts>) -> Self {
+        let waiting = Waiting::new(client.limits.waiting, client.window);
+        Self { tcp, first, scanner: Scanner::default(), waiting, stalled: None, client, counts }
+    }
+
+    /// Writes what waits as far as the socket takes it.
+    fn poll_backlog(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let before = self.waiting.bytes();
+        let outcome = loop {
+            let Some(next) = self.waiting.next() else { break Poll::Ready(Ok(())) };
+            match Pin::new(&mut self.tcp).poll_write(context, next) {
+                Poll::Ready(Ok(count)) => {
+                    self.waiting.wrote(count);
+                    self.stalled = None;
+                }
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        self.counts.waits(before, self.waiting.bytes());
+        outcome
+    }
+
+    /// Fails when the client has read nothing for too long.
+    fn poll_stalled(&mut self, context: &mut Context<'_>) -> Result<()> {
+        if self.waiting.is_empty() || self.client.limits.when_full == WhenClientFull::Drop || !self.waiting.is_owed() {
+            self.stalled = None;
+            return Ok(());
+        }
+        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
+        if timer.as_mut().poll(context).is_pending() {
+            return Ok(());
+        }
+        self.counts.count(Refused::Stalled, || self.client.name());
+        Err(Error::new(ErrorKind::TimedOut, "the client reads nothing"))
+    }
+
+    fn wait(&mut self, packet: &[u8], kind: Outbound, written: usize) -> Result<()> {
+        let before = self.waiting.bytes();
+        let scarce = self.counts.waiting.load(Ordering::Relaxed) > ALL * self.client.limits.waiting.bytes;
+        match self.waiting.push(packet, kind, written, scarce) {
+            Verdict::Waits => self.counts.waits(before, self.waiting.bytes()),
+            Verdict::Dropped => self.counts.count(Refused::Slow, || self.client.name()),
+            Verdict::TooMany => {
+                self.counts.count(Refused::Stalled, || self.client.name());
+                return Err(Error::new(ErrorKind::TimedOut, "the client reads none of its answers"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        if let Poll::Ready(Err(error)) = this.poll_backlog(context) {
+            return Poll::Ready(Err(error));
+        }
+        this.poll_stalled(context)?;
+        let before = buf.filled().len();
+        if this.first.is_empty() {
+            ready!(Pin::new(&mut this.tcp).poll_read(context, buf))?;
+        } else {
+            let part = this.first.len().min(buf.remaining());
+            buf.put_slice(&this.first[..part]);
+            this.first.advance(part);
+        }
+        let (waiting, client, counts) = (&mut this.waiting, &this.client, &this.counts);
+        this.scanner.feed(&buf.filled()[before..], |seen| match seen {
+            Seen::Acknowledged(id) => waiting.acknowledged(id),
+            // the broker answers these with nothing
+            Seen::Retained { topic, bytes } if client.is_beyond(topic, bytes) => {
+                counts.count(Refused::Quota, || client.name());
+            }
+            Seen::Retained { .. } => {}
+        });
+        this.client.set_full(this.waiting.is_full());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    /// Takes the whole packet: the broker writes one at a time.
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, packet: &[u8]) -> Poll<Result<usize>> {
+        let this = self.get_mut();
+        let kind = outbound(packet);
+        let mut written = 0;
+        if let Poll::Ready(()) = this.poll_backlog(context)?
+            && let Poll::Ready(count) = Pin::new(&mut this.tcp).poll_write(context, packet)?
+        {
+            written = count;
+        }
+        match kind {
+            Outbound::Acknowledged(_) => {
+                this.waiting.sent(kind);
+                this.client.set_full(this.waiting.is_full());
+            }
+            Outbound::Refusal => this.counts.count(Refused::Quota, || this.client.name()),
+            Outbound::AtMostOnce | Outbound::Other => {}
+        }
+        if written < packet.len() {
+            this.wait(packet, kind, written)?;
+        }
+        Poll::Ready(Ok(packet.len()))
+    }
+
+    /// What waits is written whenever the broker reads.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_shutdown(context)
+    }
+}
+
+impl WebSocketTransport for ClientStream {
+    fn peer_addr(&self) -> mqtt5::Result<SocketAddr> {
+        Ok(self.tcp.peer_addr()?)
+    }
+}
+
+impl Drop for ClientStream {
+    fn drop(&mut self) {
+        self.counts.waits(self.waiting.bytes(), 0);
+        self.client.set_full(false);
+    }
+}
