@@ -45,7 +45,7 @@ impl Refused {
     const fn words(self) -> &'static str {
         match self {
             Self::Connections => "connections refused, since there are limits.connections",
-            Self::Pending => "connections refused, since limits.pending have not said CONNECT",
+            Self::Pending => "connections ended that had not said CONNECT, to make room beyond limits.pending",
             Self::Silent => "connections ended that did not say CONNECT in time",
             Self::Foreign => "connections ended that said something else than CONNECT",
             Self::Accept => "connections lost, which the system could not take",

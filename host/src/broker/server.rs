@@ -1,9 +1,10 @@
 //! Actor: the embedded broker at work: the crate's router and handlers behind a listener of ours. In: connections. Out: a handler for each
 //! that says CONNECT in time and for which there is room. Owns the listener, the storage and the counts.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +17,7 @@ use mqtt5::broker::transport::BrokerTransport;
 use mqtt5::broker::{BrokerConfig, ResourceLimits, ResourceMonitor, StorageBackend};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{interval, sleep, timeout};
 use tracing::{debug, warn};
 
@@ -61,9 +62,10 @@ pub struct Server {
     backlog: Arc<Backlog>,
     retained: Arc<Mutex<Retained>>,
     counts: Arc<Counts>,
-    /// Connections, and those of them that have not said CONNECT.
+    /// Connections that have said CONNECT.
     open: AtomicUsize,
-    pending: AtomicUsize,
+    /// Those that have not, the oldest first: the end of one is the loss of its sender.
+    pending: Mutex<VecDeque<oneshot::Sender<()>>>,
     stop: broadcast::Sender<()>,
 }
 
@@ -124,7 +126,7 @@ impl Server {
             retained,
             counts,
             open: AtomicUsize::new(0),
-            pending: AtomicUsize::new(0),
+            pending: Mutex::default(),
             stop: broadcast::Sender::new(1),
         }))
     }
@@ -176,22 +178,38 @@ impl Server {
 
     fn accept(self: &Arc<Self>, tcp: TcpStream, from: SocketAddr, open: mpsc::Sender<()>) {
         let server = Arc::clone(self);
-        let mut stopped = self.stop.subscribe();
+        let (mut stopped, mut displaced) = (self.stop.subscribe(), self.pend());
         tokio::spawn(async move {
             // held until the connection has ended
             let _open = open;
-            let Some(counted) = Counted::new(&server.pending, server.limits.pending) else {
-                return server.counts.count(Refused::Pending, || from.to_string());
-            };
             let first = tokio::select! {
                 first = server.connect_packet(tcp, from) => first,
+                _ = &mut displaced => {
+                    server.counts.count(Refused::Pending, || from.to_string());
+                    None
+                }
                 _ = stopped.recv() => None,
             };
-            drop(counted);
+            drop(displaced);
             if let Some((tcp, connect, first)) = first {
                 server.serve(tcp, from, &connect, first).await;
             }
         });
+    }
+
+    /// Counts one more connection that has not said CONNECT. When there are too many, the oldest makes room: who is silent must not
+    /// keep out who is not.
+    fn pend(&self) -> oneshot::Receiver<()> {
+        let (sender, displaced) = oneshot::channel();
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if pending.len() >= self.limits.pending {
+            pending.retain(|sender| !sender.is_closed());
+        }
+        if pending.len() >= self.limits.pending {
+            pending.pop_front();
+        }
+        pending.push_back(sender);
+        displaced
     }
 
     /// Reads CONNECT: a connection that is silent, or says something else, costs no more than this.

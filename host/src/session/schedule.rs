@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 /// A connection that lasted so long was a good one: the next wait is a short one.
 const GOOD: Duration = Duration::from_secs(5);
 /// How long the main connection has to last after a short one before it is relied on; doubled for each further short one.
-const SETTLE: Duration = Duration::from_millis(250);
+const SETTLE: Duration = Duration::from_millis(50);
 /// The waits after a refusal that does not heal by itself.
 const LASTING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// The longest wait before another presence connection is attempted while the main one stands.

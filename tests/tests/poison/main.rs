@@ -8,6 +8,7 @@ mod injector;
 mod limited;
 mod slow;
 mod embedded;
+mod slow;
 mod storms;
 mod texts;
 mod victim;

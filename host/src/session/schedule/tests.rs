@@ -60,9 +60,9 @@ fn a_good_connection_that_is_cut_is_made_again_soon_and_a_short_one_later_each_t
         now += wait * MS;
     }
     assert_eq!(schedule.short(), 5);
-    assert_eq!(schedule.settle(), 4000 * MS);
+    assert_eq!(schedule.settle(), 800 * MS);
     schedule.connected(Role::Main, now);
-    assert_eq!(schedule.turn(Role::Presence, now), Turn::At(now + 4000 * MS));
+    assert_eq!(schedule.turn(Role::Presence, now), Turn::At(now + 800 * MS));
     schedule.lost(Role::Main, now, now + GOOD, (1.0, Duration::MAX));
     assert_eq!(schedule.turn(Role::Main, now + GOOD), Turn::At(now + GOOD + 200 * MS));
     assert_eq!(schedule.settle(), Duration::ZERO);
