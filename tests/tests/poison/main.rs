@@ -3,11 +3,10 @@
 
 mod censor;
 mod closing;
+mod embedded;
 mod inbound;
 mod injector;
 mod limited;
-mod slow;
-mod embedded;
 mod slow;
 mod storms;
 mod texts;
