@@ -208,7 +208,12 @@ pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> 
     let (commands, received) = mpsc::channel(COMMANDS);
     let (status, watched) = watch::channel(Status::Starting);
     let component = first.component();
-    let (shown, standing) = watch::channel(Standing { component, book: Arc::new(parts.book.clone()), concluded: 0 });
+    let (shown, standing) = watch::channel(Standing {
+        component,
+        book: Arc::new(parts.book.clone()),
+        concluded: 0,
+        holds_up_others: false,
+    });
     // a future has its arguments twice: once as they are given, once as they are used
     let task = Box::new(task::Task::new(parts, received, status, shown));
     (Handle { commands, status: watched, standing }, task.run(first))

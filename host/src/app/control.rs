@@ -69,7 +69,9 @@ impl House<'_> {
     pub fn obey(&mut self, Asked { request, answer }: Asked) {
         let now = match request {
             Request::Services {} => Ok(self.supervisor.names().into()),
-            Request::Status {} => Ok(status(&self.sessions.main())),
+            Request::Status {} => {
+                Ok(status(&self.sessions.main(), self.supervisor.holding_up_others(), self.supervisor.names()))
+            }
             Request::History { service } => self.supervisor.history(&service).map(|book| history(&service, &book)),
             Request::Rollback { service, to } => return self.supervisor.roll_back(&service, to.as_deref(), answer),
             Request::Letters { service } => match self.supervisor.asker(&service) {
@@ -90,9 +92,16 @@ impl House<'_> {
 }
 
 /// What is not as it should be.
-fn status(session: &Handle) -> Value {
+fn status(session: &Handle, holding: Vec<String>, services: Vec<String>) -> Value {
     let filters: Vec<String> = session.quarantine().borrow().iter().map(ToString::to_string).collect();
-    json!({"pid": std::process::id(), "quarantined": filters})
+    let holding: Vec<Value> = holding
+        .into_iter()
+        .map(|service| {
+            let others: Vec<&String> = services.iter().filter(|other| **other != service).collect();
+            json!({"service": service, "others": others})
+        })
+        .collect();
+    json!({"pid": std::process::id(), "quarantined": filters, "holding_up": holding})
 }
 
 /// Where an answer goes; who no longer waits does not want to know.

@@ -158,7 +158,16 @@ pub(super) fn troubles(config: Option<&Path>, pid: impl std::fmt::Display) -> Ve
     let line = |filter| {
         format!("not subscribed to {filter}: the broker ends the connection for it; tried again within an hour")
     };
-    filters.map(line).collect()
+    let holding = status["holding_up"].as_array().into_iter().flatten();
+    let held_up = |one: &Value| {
+        let others: Vec<&str> = one["others"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let service = one["service"].as_str().unwrap_or_default();
+        format!(
+            "{service} holds up {}: its spool is full (limits.spool), and limits.when_full is hold",
+            others.join(", ")
+        )
+    };
+    filters.map(line).chain(holding.map(held_up)).collect()
 }
 
 /// The state file that the configuration names, if it does. One that was not named and cannot be read has nothing to say.

@@ -44,6 +44,8 @@ pub struct Standing {
     pub book: Arc<Book>,
     /// The number of the last swap that was carried out or refused.
     pub concluded: u64,
+    /// Whether it keeps the broker from sending to the other services: its spool is full, and `limits.when_full` is `hold`.
+    pub holds_up_others: bool,
 }
 
 /// A version on probation, and what is put back when it fails.

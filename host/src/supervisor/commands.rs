@@ -29,6 +29,12 @@ impl Supervisor {
         self.entries.iter().map(|entry| entry.config.name.clone()).collect()
     }
 
+    /// The services that keep the broker from sending to the others, because their spool is full.
+    pub fn holding_up_others(&self) -> Vec<String> {
+        let holding = self.entries.iter().filter(|entry| entry.handle.standing().holds_up_others);
+        holding.map(|entry| entry.config.name.clone()).collect()
+    }
+
     /// Which versions the service has had.
     ///
     /// # Errors

@@ -76,6 +76,9 @@ impl Task {
     /// Counts what was exceeded and dropped, and says what is due to be said.
     pub(super) fn tell(&mut self) {
         self.look_at_meter();
+        if self.versions.standing.borrow().holds_up_others != self.queue.holds_up_others() {
+            self.show();
+        }
         let counters = self.queue.mailbox.counters();
         let all = counters.dropped_oldest + counters.dropped_newest;
         let bytes = counters.dropped_for_bytes;

@@ -51,8 +51,8 @@ pub(super) struct Queue {
     written: VecDeque<Receipt>,
     /// When the disk is tried again that has failed.
     retry_at: Option<Instant>,
-    /// Whether it was said that the spool is full.
-    is_full: bool,
+    /// Whether messages were overdue and the spool was full, which was said.
+    holds_up_others: bool,
     /// Whether the service has failed: what is beyond `limits.mailbox` is not spooled then.
     has_failed: bool,
 }
@@ -87,7 +87,7 @@ impl Queue {
             writing: None,
             written: VecDeque::new(),
             retry_at: None,
-            is_full: false,
+            holds_up_others: false,
             has_failed: false,
         }
     }

@@ -315,8 +315,12 @@ impl Task {
 
     /// Shows the rest of the host which versions there are.
     pub(super) fn show(&self) {
-        let (component, book) = (self.component.clone(), self.versions.book.clone());
-        self.versions.standing.send_replace(Standing { component, book, concluded: self.versions.concluded });
+        self.versions.standing.send_replace(Standing {
+            component: self.component.clone(),
+            book: self.versions.book.clone(),
+            concluded: self.versions.concluded,
+            holds_up_others: self.queue.holds_up_others(),
+        });
     }
 }
 

@@ -205,7 +205,10 @@ impl Task {
                     }
                 }
                 () = sleep_until(end) => return Flow::Continue(()),
-                () = self.queue.progress(fails) => self.drop_surplus().await,
+                () = self.queue.progress(fails) => {
+                    self.tell();
+                    self.drop_surplus().await;
+                }
             }
         }
     }

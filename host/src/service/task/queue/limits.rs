@@ -9,21 +9,28 @@ use crate::mailbox::Delivery;
 impl Queue {
     /// Whether the service's policy lets what waits for it be more than it is.
     pub(super) fn may_spool(&mut self) -> bool {
-        let limits = &self.config.limits;
-        let full = self.backlog.bytes() >= limits.spool && limits.when_full == WhenFull::Hold;
-        if full != self.is_full {
-            self.is_full = full;
-            if full {
-                error!(
-                    service = self.config.name.as_str(),
-                    "the spool is full: {} bytes wait, limits.spool is {}; with when_full: hold the next messages wait at the \
-                     broker, and so do those of the other services",
-                    self.backlog.bytes(),
-                    limits.spool
-                );
-            }
+        let full = self.spool_is_full();
+        if full && !self.holds_up_others {
+            error!(
+                service = self.config.name.as_str(),
+                "the spool is full: {} bytes wait, limits.spool is {}; with when_full: hold the next messages wait at the broker, \
+                 and so do those of the other services",
+                self.backlog.bytes(),
+                self.config.limits.spool
+            );
         }
+        self.holds_up_others = full;
         !full
+    }
+
+    /// Whether the service keeps the broker from sending to the others, because its spool is full.
+    pub(in crate::service::task) fn holds_up_others(&self) -> bool {
+        self.holds_up_others && self.spool_is_full()
+    }
+
+    fn spool_is_full(&self) -> bool {
+        let limits = &self.config.limits;
+        self.backlog.bytes() >= limits.spool && limits.when_full == WhenFull::Hold
     }
 
     /// From now on the service has failed, or has not.
