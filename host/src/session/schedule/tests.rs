@@ -1,6 +1,5 @@
 //! What always holds of the schedule.
 #![allow(clippy::unwrap_used)]
-#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 
