@@ -119,27 +119,24 @@ both_versions!(the_largest_message_of_mqtt_is_read_past, |version| async move {
     answers(&mut rig, &mut peer, "next").await;
 });
 
-both_versions!(
-    an_acknowledgement_without_an_identifier_costs_the_connection_only_when_one_is_awaited,
-    |version| async move {
-        let mut rig = Rig::new(version).await;
-        let mut peer = rig.ready(false).await;
-        for packet in
-            [&[0x40, 0][..], &[0x50, 2, 0, 0], &[0x62, 1, 0], &[0x70, 0], &[0x90, 1, 0], &[0xB0, 0], &[0x90, 2, 9, 9]]
-        {
-            peer.raw(packet).await;
-        }
-        answers(&mut rig, &mut peer, "next").await;
-        rig.publish("out", 1, "m").await;
-        let sent = peer.receive().await;
-        peer.raw(&[0x40, 2, 0, 0]).await;
-        assert!(rig.disconnected().await.contains("did not say which"));
-        let mut peer = rig.resumed().await;
-        assert_eq!(peer.receive().await, Seen::publish("out", sent.id(), 1, true, "m"));
-        peer.puback(sent.id()).await;
-        peer.nothing_before().await;
+both_versions!(a_stray_acknowledgement_costs_the_connection_only_when_one_is_awaited, |version| async move {
+    let mut rig = Rig::new(version).await;
+    let mut peer = rig.ready(false).await;
+    for packet in
+        [&[0x40, 0][..], &[0x50, 2, 0, 0], &[0x62, 1, 0], &[0x70, 0], &[0x90, 1, 0], &[0xB0, 0], &[0x90, 2, 9, 9]]
+    {
+        peer.raw(packet).await;
     }
-);
+    answers(&mut rig, &mut peer, "next").await;
+    rig.publish("out", 1, "m").await;
+    let sent = peer.receive().await;
+    peer.raw(&[0x40, 2, 0, 0]).await;
+    assert!(rig.disconnected().await.contains("did not say which"));
+    let mut peer = rig.resumed().await;
+    assert_eq!(peer.receive().await, Seen::publish("out", sent.id(), 1, true, "m"));
+    peer.puback(sent.id()).await;
+    peer.nothing_before().await;
+});
 
 both_versions!(
     an_answer_to_subscribe_that_makes_no_sense_costs_neither_the_connection_nor_the_subscription,
