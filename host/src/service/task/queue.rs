@@ -185,7 +185,8 @@ impl Queue {
         self.finish_writing().await;
         if self.unacknowledged().is_some() {
             self.store.room().await;
-            self.write(true, Vec::new());
+            let refused = self.write(true, Vec::new());
+            self.mailbox.put_back(refused);
             self.finish_writing().await;
         }
     }
@@ -194,8 +195,7 @@ impl Queue {
     pub(super) async fn spool_all(&mut self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
         self.finish_writing().await;
         self.store.room().await;
-        self.write(false, deliveries);
-        let mut refused = Vec::new();
+        let mut refused = self.write(false, deliveries);
         while let Some(Writing { answer, .. }) = &mut self.writing {
             let outcome = answer.await.unwrap_or(Err(StoreError::Ended));
             refused.extend(self.settle(outcome));
@@ -259,20 +259,25 @@ impl Queue {
             self.mailbox.count_dropped(surplus.len() as u64);
             self.written.extend(surplus.into_iter().filter_map(|delivery| delivery.receipt));
         }
-        self.write(self.unacknowledged().is_some(), kept);
+        let refused = self.write(self.unacknowledged().is_some(), kept);
+        self.mailbox.put_back(refused);
     }
 
-    fn write(&mut self, with_current: bool, mut deliveries: Vec<Delivery>) {
+    /// Begins to write messages; gives those back that cannot be written now.
+    fn write(&mut self, with_current: bool, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
         if with_current && let Some(Work::Message(delivery)) = &self.current {
             deliveries.insert(0, delivery.clone());
         }
         if deliveries.is_empty() {
-            return;
+            return Vec::new();
         }
         let messages = deliveries.iter().map(|delivery| delivery.message.clone()).collect();
         match self.store.begin_spool(&self.config.name, messages) {
-            Ok(answer) => self.writing = Some(Writing { with_current, deliveries, answer }),
-            Err(error) => self.put_back(with_current, deliveries, &error),
+            Ok(answer) => {
+                self.writing = Some(Writing { with_current, deliveries, answer });
+                Vec::new()
+            }
+            Err(error) => self.refused(with_current, deliveries, &error),
         }
     }
 
@@ -309,11 +314,6 @@ impl Queue {
             }
             _ => self.written.push_back(Receipt::Kept(number)),
         }
-    }
-
-    fn put_back(&mut self, with_current: bool, deliveries: Vec<Delivery>, error: &StoreError) {
-        let refused = self.refused(with_current, deliveries, error);
-        self.mailbox.put_back(refused);
     }
 
     fn refused(&mut self, with_current: bool, mut deliveries: Vec<Delivery>, error: &StoreError) -> Vec<Delivery> {
