@@ -102,7 +102,10 @@ pub fn run(run: Run<'_>) -> anyhow::Result<ExitCode> {
     let spare = threads("spare", SPARE_THREADS, priority::spare_time_only)?;
     let broker = threads("broker", BROKER_THREADS, || {})?;
     let path = Builder::new_current_thread().enable_all().build()?;
-    let pools = Pools { usual: pool.handle().clone(), spare: spare.handle().clone() };
+    let pools = Pools {
+        usual: pool.handle().clone(),
+        spare: spare.handle().clone(),
+    };
     let outcome = path.block_on(live(run, &pools, &broker));
     // what still runs there after the deadline is not waited for: nobody can end a call of the system's resolver
     for threads in [path, pool, spare, broker] {
@@ -113,50 +116,100 @@ pub fn run(run: Run<'_>) -> anyhow::Result<ExitCode> {
 
 /// A runtime with `count` threads, on each of which `prepare` runs first.
 fn threads(name: &str, count: usize, prepare: fn()) -> std::io::Result<Runtime> {
-    Builder::new_multi_thread().worker_threads(count).thread_name(name).on_thread_start(prepare).enable_all().build()
+    Builder::new_multi_thread()
+        .worker_threads(count)
+        .thread_name(name)
+        .on_thread_start(prepare)
+        .enable_all()
+        .build()
 }
 
 async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let notifier = Notifier::from_environment();
-    let loaded = match waiting::whole(run.loaded, &run.source, &mut signals, &notifier, run.ready).await {
-        waiting::Start::Whole(loaded) => *loaded,
-        waiting::Start::Stop(name) => {
-            info!("stopped on {name}");
-            return Ok(ExitCode::SUCCESS);
-        }
-    };
-    run.logs.set(Levels::of(&loaded.config), loaded.config.log.format);
+    let loaded =
+        match waiting::whole(run.loaded, &run.source, &mut signals, &notifier, run.ready).await {
+            waiting::Start::Whole(loaded) => *loaded,
+            waiting::Start::Stop(name) => {
+                info!("stopped on {name}");
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
+    run.logs
+        .set(Levels::of(&loaded.config), loaded.config.log.format);
     let named = !run.source.files.is_empty();
     let identity = Identity::of(&loaded.config, named)?;
     let reload = Reload::new(run.source, &loaded, identity.client_id().to_owned());
     let mut config = loaded.config;
     identity.complete(&mut config);
     let engine = engine::engine(&config)?;
-    let (store, Contents { state, waiting, spools, .. }) = Store::open(identity.state_file())?;
+    let (
+        store,
+        Contents {
+            state,
+            waiting,
+            spools,
+            ..
+        },
+    ) = Store::open(identity.state_file())?;
     let mut control = Control::open(identity.state_file(), &pools.usual);
     let (requests, reception) = requests::requests();
     let (opened, opening) = oneshot::channel();
     let mut own = JoinSet::new();
     own.spawn(reception.run(opening));
     let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &config.broker;
-    let shared = Shared::new(store.clone(), state, requests, connection.protocol, config.ha_discovery_prefix);
-    let intervals = Intervals { online: config.online_interval, statistics: config.statistics_interval };
-    let files = config.services.iter().flat_map(|service| watched_for(&engine, service));
+    let shared = Shared::new(
+        store.clone(),
+        state,
+        requests,
+        connection.protocol,
+        config.ha_discovery_prefix,
+    );
+    let intervals = Intervals {
+        online: config.online_interval,
+        statistics: config.statistics_interval,
+    };
+    let files = config
+        .services
+        .iter()
+        .flat_map(|service| watched_for(&engine, service));
     let watch = Watch::new(files, config.watch_interval)?;
-    let (loaded, failures) = start::load_all(&engine, &pools.usual, config.services, &shared, spools).await?;
+    let (loaded, failures) =
+        start::load_all(&engine, &pools.usual, config.services, &shared, spools).await?;
     start::judge(&loaded, failures, named)?;
     let (connection, mut broker) = connect(config.broker, broker_threads).await?;
-    (run.greet)(&Started { connection: &connection, embedded: broker.is_some(), services: &loaded });
+    (run.greet)(&Started {
+        connection: &connection,
+        embedded: broker.is_some(),
+        services: &loaded,
+    });
 
     let (timers, clock) = timers::timers();
     own.spawn(timers.run());
-    let sessions = sessions::open(&connection, &loaded, config.presence_connections, &store, waiting)?;
+    let sessions = sessions::open(
+        &connection,
+        &loaded,
+        config.presence_connections,
+        &store,
+        waiting,
+    )?;
     // an error means that nobody can make requests any more
     drop(opened.send((connection.clone(), sessions.main())));
-    let around = Surroundings { sessions: &sessions, clock: &clock, pools, shared: &shared, intervals };
+    let around = Surroundings {
+        sessions: &sessions,
+        clock: &clock,
+        pools,
+        shared: &shared,
+        intervals,
+    };
     let supervisor = start::services(engine.clone(), loaded, watch, &around).await?;
-    let means = Means { engine, pools: pools.clone(), clock, shared, intervals };
+    let means = Means {
+        engine,
+        pools: pools.clone(),
+        clock,
+        shared,
+        intervals,
+    };
     let mut house = House::new(means, sessions, supervisor, run.logs, reload);
     info!(services = house.supervisor.services(), "running");
 
@@ -236,10 +289,16 @@ async fn stop(house: &mut House<'_>, store: &Store, deadline: Instant) {
     // what is late here is not acknowledged, so the broker delivers it again
     let _ = tokio::time::timeout_at(deadline.into(), house.supervisor.stop(deadline)).await;
     for (id, service) in house.supervisor.unfinished() {
-        warn!(service = service.name.as_str(), "has not stopped in time; what it is handling comes again");
+        warn!(
+            service = service.name.as_str(),
+            "has not stopped in time; what it is handling comes again"
+        );
         house.sessions.offline(id, &service).await;
     }
-    house.sessions.stop(deadline.max(Instant::now() + Duration::from_secs(1))).await;
+    house
+        .sessions
+        .stop(deadline.max(Instant::now() + Duration::from_secs(1)))
+        .await;
     store.close().await;
 }
 
@@ -248,7 +307,9 @@ async fn stop_broker(broker: broker::Running, deadline: Instant) {
     match tokio::time::timeout_at(deadline.into(), broker.stop()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!("{error}"),
-        Err(_) => warn!("the embedded broker has not ended in time; what it had not written yet is lost"),
+        Err(_) => {
+            warn!("the embedded broker has not ended in time; what it had not written yet is lost")
+        }
     }
 }
 
@@ -271,7 +332,10 @@ async fn broken(own: &mut JoinSet<()>) -> anyhow::Error {
 }
 
 /// Starts the embedded broker if that is the one to use, and says how to reach the broker.
-async fn connect(broker: Broker, threads: &Runtime) -> anyhow::Result<(Connection, Option<broker::Running>)> {
+async fn connect(
+    broker: Broker,
+    threads: &Runtime,
+) -> anyhow::Result<(Connection, Option<broker::Running>)> {
     match broker {
         Broker::Remote(connection) => Ok((connection, None)),
         Broker::Embedded(embedded, mut connection) => {

@@ -14,7 +14,11 @@ pub struct Backoff {
 impl Backoff {
     /// Waits from `min` to `max`; a `min` above `max` counts as `max`.
     pub fn new(min: Duration, max: Duration) -> Self {
-        Self { min: min.min(max), max, failures: 0 }
+        Self {
+            min: min.min(max),
+            max,
+            failures: 0,
+        }
     }
 
     /// Counts a failure and gives the wait that follows it. `jitter` (0.0 to 1.0, at random) spreads it over half to all of
@@ -38,7 +42,9 @@ impl Backoff {
     }
 
     fn bound(&self) -> Duration {
-        let doubled = 1_u32.checked_shl(self.failures).and_then(|factor| self.min.checked_mul(factor));
+        let doubled = 1_u32
+            .checked_shl(self.failures)
+            .and_then(|factor| self.min.checked_mul(factor));
         doubled.unwrap_or(self.max).min(self.max)
     }
 }
@@ -70,7 +76,10 @@ mod tests {
 
     #[test]
     fn no_wait_stays_no_wait_and_a_wrong_order_is_put_right() {
-        assert_eq!(Backoff::new(Duration::ZERO, Duration::from_secs(1)).next(1.0), Duration::ZERO);
+        assert_eq!(
+            Backoff::new(Duration::ZERO, Duration::from_secs(1)).next(1.0),
+            Duration::ZERO
+        );
         let mut backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(1));
         assert_eq!(backoff.next(1.0), Duration::from_secs(1));
     }

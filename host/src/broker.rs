@@ -84,7 +84,9 @@ pub struct Running {
 
 impl std::fmt::Debug for Running {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Running")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,7 +98,9 @@ impl Running {
 
     /// Waits until the broker ends though nobody stopped it; for ever, as a rule. Can be dropped and called again.
     pub async fn ended(&mut self) -> BrokerError {
-        outcome((&mut self.task).await).err().unwrap_or(BrokerError::Ended)
+        outcome((&mut self.task).await)
+            .err()
+            .unwrap_or(BrokerError::Ended)
     }
 
     /// Stops it: clients get DISCONNECT 0x8B, sessions and queued messages reach the data directory.
@@ -110,7 +114,9 @@ impl Running {
     }
 }
 
-fn outcome(ended: Result<Result<(), MqttError>, tokio::task::JoinError>) -> Result<(), BrokerError> {
+fn outcome(
+    ended: Result<Result<(), MqttError>, tokio::task::JoinError>,
+) -> Result<(), BrokerError> {
     Ok(ended.map_err(|_| BrokerError::Ended)??)
 }
 
@@ -120,26 +126,52 @@ fn outcome(ended: Result<Result<(), MqttError>, tokio::task::JoinError>) -> Resu
 ///
 /// # Errors
 /// When it would be open to strangers, when the port is in use and was asked for, or when the data directory is not usable.
-pub async fn start(config: &EmbeddedBroker, extra_user: Option<&Credentials>) -> Result<Running, BrokerError> {
+pub async fn start(
+    config: &EmbeddedBroker,
+    extra_user: Option<&Credentials>,
+) -> Result<Running, BrokerError> {
     if config.users.is_empty() && !config.listen.ip().is_loopback() {
         return Err(BrokerError::Open(config.listen));
     }
-    let users = if config.users.is_empty() { None } else { Some(Users::new(config.users.iter().chain(extra_user))?) };
+    let users = if config.users.is_empty() {
+        None
+    } else {
+        Some(Users::new(config.users.iter().chain(extra_user))?)
+    };
     if let Some(path) = &config.data_dir {
-        directory::make(path).map_err(|source| BrokerError::DataDir { path: path.display().to_string(), source })?;
+        directory::make(path).map_err(|source| BrokerError::DataDir {
+            path: path.display().to_string(),
+            source,
+        })?;
     }
     let listener = listen(config).await?;
-    let address = listener.local_addr().map_err(|source| BrokerError::Listen { address: config.listen, source })?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| BrokerError::Listen {
+            address: config.listen,
+            source,
+        })?;
     let server = Server::open(config, users).await?;
     let task = tokio::spawn(Arc::clone(&server).run(listener));
-    Ok(Running { address, server, task })
+    Ok(Running {
+        address,
+        server,
+        task,
+    })
 }
 
 /// Listens on the configured address, or with the default one on the next whose port is free.
 async fn listen(config: &EmbeddedBroker) -> Result<TcpListener, BrokerError> {
-    let tries = if config.listen_is_default { PORTS_TRIED } else { 1 };
+    let tries = if config.listen_is_default {
+        PORTS_TRIED
+    } else {
+        1
+    };
     for offset in 0..tries {
-        let address = SocketAddr::new(config.listen.ip(), config.listen.port().saturating_add(offset));
+        let address = SocketAddr::new(
+            config.listen.ip(),
+            config.listen.port().saturating_add(offset),
+        );
         match TcpListener::bind(address).await {
             Ok(listener) => return Ok(listener),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}

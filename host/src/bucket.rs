@@ -19,7 +19,9 @@ impl Bucket {
     /// is. `rate` flows in each second; zero counts as one.
     pub fn spend(&mut self, amount: u64, rate: u64, now: Instant) -> Duration {
         self.full = self.after(amount, rate, now);
-        self.full.map_or(Duration::ZERO, |full| full.saturating_duration_since(now).saturating_sub(BURST))
+        self.full.map_or(Duration::ZERO, |full| {
+            full.saturating_duration_since(now).saturating_sub(BURST)
+        })
     }
 
     /// Takes one if it is there; says whether it was.

@@ -36,9 +36,14 @@ impl fmt::Display for Bug {
 pub fn report_panics() {
     set_hook(Box::new(|panic| {
         if !QUIET.get() {
-            let bug = Bug { trace_id: fastrand::u32(..) };
+            let bug = Bug {
+                trace_id: fastrand::u32(..),
+            };
             LAST.set(Some(bug));
-            error!("{bug}: {}", told(panic, &Backtrace::force_capture().to_string()));
+            error!(
+                "{bug}: {}",
+                told(panic, &Backtrace::force_capture().to_string())
+            );
         }
     }));
 }
@@ -64,10 +69,22 @@ pub fn expected<T>(work: impl FnOnce() -> T) -> Option<T> {
 /// What happened, where, and through which functions of the host.
 fn told(panic: &PanicHookInfo<'_>, backtrace: &str) -> String {
     let words = panic.payload_as_str().unwrap_or("it panicked");
-    let place = panic.location().map_or_else(String::new, |place| format!(" at {place}"));
-    let own = backtrace.lines().filter_map(|line| line.trim().split_once(": ")).map(|(_, function)| function);
-    let own: Vec<&str> = own.filter(|f| f.contains("miqro_host::") && !f.contains("::bug::")).take(FRAMES).collect();
-    let path = if own.is_empty() { String::new() } else { format!(" (in {})", own.join(" < ")) };
+    let place = panic
+        .location()
+        .map_or_else(String::new, |place| format!(" at {place}"));
+    let own = backtrace
+        .lines()
+        .filter_map(|line| line.trim().split_once(": "))
+        .map(|(_, function)| function);
+    let own: Vec<&str> = own
+        .filter(|f| f.contains("miqro_host::") && !f.contains("::bug::"))
+        .take(FRAMES)
+        .collect();
+    let path = if own.is_empty() {
+        String::new()
+    } else {
+        format!(" (in {})", own.join(" < "))
+    };
     format!("{words}{place}{path}")
 }
 

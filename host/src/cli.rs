@@ -68,7 +68,9 @@ enum Command {
     #[command(name = "sub")]
     Subscribe(subscribe::Subscribe),
     /// Write a completion script for a shell to standard output
-    #[command(after_help = "Example:\n  miqro-host completions bash > /etc/bash_completion.d/miqro-host")]
+    #[command(
+        after_help = "Example:\n  miqro-host completions bash > /etc/bash_completion.d/miqro-host"
+    )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,

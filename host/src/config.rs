@@ -222,7 +222,12 @@ pub struct Credentials {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.username, if self.password.is_some() { "***" } else { "" })
+        write!(
+            f,
+            "{}:{}",
+            self.username,
+            if self.password.is_some() { "***" } else { "" }
+        )
     }
 }
 
@@ -339,6 +344,9 @@ pub struct Swap {
 impl std::fmt::Debug for Service {
     /// Without what only the guest reads: it may hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service").field("name", &self.name).field("base", &self.base).finish_non_exhaustive()
+        f.debug_struct("Service")
+            .field("name", &self.name)
+            .field("base", &self.base)
+            .finish_non_exhaustive()
     }
 }

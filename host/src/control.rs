@@ -83,13 +83,27 @@ mod tests {
 
     #[test]
     fn requests_look_as_documented() {
-        let request = Request::Rollback { service: "echo".to_owned(), to: None };
+        let request = Request::Rollback {
+            service: "echo".to_owned(),
+            to: None,
+        };
         let text = r#"{"command":"rollback","service":"echo"}"#;
         assert_eq!(serde_json::to_string(&request).unwrap(), text);
         assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
-        assert_eq!(serde_json::from_str::<Request>(r#"{"command":"services"}"#).unwrap(), Request::Services {});
-        let wrong = serde_json::from_str::<Request>(r#"{"command":"explode"}"#).unwrap_err().to_string();
-        assert!(wrong.contains("rollback") && wrong.contains("history"), "{wrong}");
-        assert_eq!(serde_json::to_string(&Reply::Error("no".to_owned())).unwrap(), r#"{"error":"no"}"#);
+        assert_eq!(
+            serde_json::from_str::<Request>(r#"{"command":"services"}"#).unwrap(),
+            Request::Services {}
+        );
+        let wrong = serde_json::from_str::<Request>(r#"{"command":"explode"}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            wrong.contains("rollback") && wrong.contains("history"),
+            "{wrong}"
+        );
+        assert_eq!(
+            serde_json::to_string(&Reply::Error("no".to_owned())).unwrap(),
+            r#"{"error":"no"}"#
+        );
     }
 }

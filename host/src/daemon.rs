@@ -76,7 +76,11 @@ impl Launch {
         let mut command = self.command()?;
         // a panic, too, is said there: the log line of it may never have been written
         let stderr = log.try_clone().map_err(DaemonError::Start)?;
-        command.arg(CHILD).stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(stderr);
+        command
+            .arg(CHILD)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(stderr);
         let mut child = command.spawn().map_err(DaemonError::Start)?;
         // its end of the socket must be the only one left, so that its end is seen
         drop(command);
@@ -85,10 +89,14 @@ impl Launch {
             return Ok(Ok(child.id()));
         }
         let status = child.wait().map_err(DaemonError::Watch)?;
-        log.seek(SeekFrom::Start(start)).map_err(DaemonError::Watch)?;
+        log.seek(SeekFrom::Start(start))
+            .map_err(DaemonError::Watch)?;
         // stderr may be gone; the exit code says it too
         let _ = io::copy(&mut log, &mut io::stderr());
-        let code = status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code > 0);
+        let code = status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .filter(|code| *code > 0);
         Ok(Err(ExitCode::from(code.unwrap_or(1))))
     }
 
@@ -117,13 +125,21 @@ impl Launch {
         if let Some(path) = &self.pid_file
             && let Some(pid) = pid_file::holder(path)?
         {
-            return Err(PidFileError::Running { path: path.clone(), pid }.into());
+            return Err(PidFileError::Running {
+                path: path.clone(),
+                pid,
+            }
+            .into());
         }
         for path in self.pid_file.iter().chain(&self.log_file) {
             let file = opened(path)?;
             if let Some(identity) = &self.identity {
-                let given = std::os::unix::fs::fchown(&file, Some(identity.uid), Some(identity.gid));
-                given.map_err(|source| DaemonError::File { path: path.clone(), source })?;
+                let given =
+                    std::os::unix::fs::fchown(&file, Some(identity.uid), Some(identity.gid));
+                given.map_err(|source| DaemonError::File {
+                    path: path.clone(),
+                    source,
+                })?;
             }
         }
         Ok(())
@@ -131,8 +147,15 @@ impl Launch {
 }
 
 fn opened(path: &Path) -> Result<File, DaemonError> {
-    let file = OpenOptions::new().read(true).append(true).create(true).open(path);
-    file.map_err(|source| DaemonError::File { path: path.to_owned(), source })
+    let file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(path);
+    file.map_err(|source| DaemonError::File {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The second program's part.

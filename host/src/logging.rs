@@ -41,13 +41,23 @@ pub struct Levels {
 impl Levels {
     /// The levels of a configuration.
     pub fn of(config: &Config) -> Self {
-        let services = config.services.iter().filter_map(|s| Some((s.name.clone(), filter(s.log_level?)))).collect();
-        Self { host: filter(config.log.level), services }
+        let services = config
+            .services
+            .iter()
+            .filter_map(|s| Some((s.name.clone(), filter(s.log_level?))))
+            .collect();
+        Self {
+            host: filter(config.log.level),
+            services,
+        }
     }
 
     /// One level for all, as when there is no configuration yet.
     pub fn all(level: Level) -> Self {
-        Self { host: filter(level), services: HashMap::new() }
+        Self {
+            host: filter(level),
+            services: HashMap::new(),
+        }
     }
 
     /// Sets the level of one service; `None`: as the host's.
@@ -71,7 +81,10 @@ impl Levels {
     }
 
     fn most(&self) -> LevelFilter {
-        self.services.values().copied().fold(self.host, LevelFilter::max)
+        self.services
+            .values()
+            .copied()
+            .fold(self.host, LevelFilter::max)
     }
 }
 
@@ -122,7 +135,10 @@ impl<S: Subscriber> Filter<S> for Live {
         if levels.services.is_empty() || !event.metadata().target().starts_with(GUEST) {
             return true;
         }
-        let mut wanted = Wanted { levels: &levels, limit: levels.host };
+        let mut wanted = Wanted {
+            levels: &levels,
+            limit: levels.host,
+        };
         event.record(&mut wanted);
         *event.metadata().level() <= wanted.limit
     }
@@ -141,7 +157,12 @@ struct Wanted<'a> {
 impl Visit for Wanted<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "service" {
-            self.limit = self.levels.services.get(value).copied().unwrap_or(self.levels.host);
+            self.limit = self
+                .levels
+                .services
+                .get(value)
+                .copied()
+                .unwrap_or(self.levels.host);
         }
     }
 
@@ -191,8 +212,14 @@ impl Logs {
     /// # Errors
     /// When it cannot be written; lines go on into the old one then.
     pub fn reopen(&self) -> Result<(), LoggingError> {
-        let Some(path) = &self.file else { return Ok(()) };
-        if self.pipe.redirect(file::open(path)?) { Ok(()) } else { Err(LoggingError::Stuck) }
+        let Some(path) = &self.file else {
+            return Ok(());
+        };
+        if self.pipe.redirect(file::open(path)?) {
+            Ok(())
+        } else {
+            Err(LoggingError::Stuck)
+        }
     }
 
     /// How many lines were dropped because stderr was not read.
@@ -214,19 +241,37 @@ impl Drop for Logs {
 pub fn start(levels: Levels, format: LogFormat, file: Option<&Path>) -> Result<Logs, LoggingError> {
     let (pipe, look) = match file {
         Some(path) => (Pipe::new(file::open(path)?), Look::new(format, false)),
-        None => (Pipe::new(std::io::stderr()), Look::new(format, journal::is_read())),
+        None => (
+            Pipe::new(std::io::stderr()),
+            Look::new(format, journal::is_read()),
+        ),
     };
     let colours = file.is_none()
         && std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
     let pipe = pipe.map_err(LoggingError::Thread)?;
     let levels = Live(Arc::new(RwLock::new(levels)));
-    subscriber(levels.clone(), look.clone(), colours, pipe.clone()).try_init().map_err(|_| LoggingError::Twice)?;
-    Ok(Logs { levels, look, pipe, file: file.map(Path::to_owned) })
+    subscriber(levels.clone(), look.clone(), colours, pipe.clone())
+        .try_init()
+        .map_err(|_| LoggingError::Twice)?;
+    Ok(Logs {
+        levels,
+        look,
+        pipe,
+        file: file.map(Path::to_owned),
+    })
 }
 
-fn subscriber(levels: Live, look: Look, colours: bool, writer: Pipe) -> impl Subscriber + Send + Sync {
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours).event_format(look);
+fn subscriber(
+    levels: Live,
+    look: Look,
+    colours: bool,
+    writer: Pipe,
+) -> impl Subscriber + Send + Sync {
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(colours)
+        .event_format(look);
     Registry::default().with(lines.with_filter(levels))
 }
 
@@ -240,16 +285,28 @@ mod tests {
 
     fn levels(host: Level, services: &[(&str, Level)]) -> Levels {
         let mut levels = Levels::all(host);
-        services.iter().for_each(|(name, level)| levels.set_service(name, Some(*level)));
+        services
+            .iter()
+            .for_each(|(name, level)| levels.set_service(name, Some(*level)));
         levels
     }
 
     /// What is written while `act` runs, without the time at the beginning of each line.
-    fn written(levels: Levels, format: LogFormat, colours: bool, act: impl FnOnce(&Live)) -> String {
+    fn written(
+        levels: Levels,
+        format: LogFormat,
+        colours: bool,
+        act: impl FnOnce(&Live),
+    ) -> String {
         let buffer = Buffer::default();
         let pipe = Pipe::new(buffer.clone()).unwrap();
         let levels = Live(Arc::new(RwLock::new(levels)));
-        let subscriber = subscriber(levels.clone(), Look::new(format, false), colours, pipe.clone());
+        let subscriber = subscriber(
+            levels.clone(),
+            Look::new(format, false),
+            colours,
+            pipe.clone(),
+        );
         tracing::subscriber::with_default(subscriber, || act(&levels));
         pipe.finish();
         String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
@@ -270,7 +327,9 @@ mod tests {
 
     fn text(levels: Levels, act: impl FnOnce()) -> Vec<String> {
         let text = written(levels, LogFormat::Text, false, |_| act());
-        text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+        text.lines()
+            .map(|line| line.split_once(' ').unwrap().1.to_owned())
+            .collect()
     }
 
     #[test]
@@ -281,7 +340,10 @@ mod tests {
         });
         assert_eq!(
             lines,
-            [" INFO session::link: connected to x port=1883 host=\"two words\"", " WARN notify::watcher: careful"]
+            [
+                " INFO session::link: connected to x port=1883 host=\"two words\"",
+                " WARN notify::watcher: careful"
+            ]
         );
     }
 
@@ -306,7 +368,10 @@ mod tests {
         let forged = written(levels(Level::Info, &[]), LogFormat::Text, false, |_| {
             tracing::info!(target: "miqro::guest", service = "echo", "a\n2026-01-01T00:00:00Z ERROR session: b");
         });
-        assert_eq!(forged.lines().nth(1), Some("    | 2026-01-01T00:00:00Z ERROR session: b"));
+        assert_eq!(
+            forged.lines().nth(1),
+            Some("    | 2026-01-01T00:00:00Z ERROR session: b")
+        );
     }
 
     fn everything() {
@@ -326,7 +391,14 @@ mod tests {
 
     fn seen(levels: Levels) -> Vec<String> {
         let last_words = |line: &String| {
-            line.split(' ').rev().take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(" ")
+            line.split(' ')
+                .rev()
+                .take(2)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         text(levels, everything).iter().map(last_words).collect()
     }
@@ -334,7 +406,10 @@ mod tests {
     #[test]
     fn each_service_has_its_level_and_others_the_hosts() {
         assert_eq!(
-            seen(levels(Level::Info, &[("quiet", Level::Error), ("loud", Level::Debug)])),
+            seen(levels(
+                Level::Info,
+                &[("quiet", Level::Error), ("loud", Level::Debug)]
+            )),
             [
                 "host error",
                 "host info",
@@ -349,13 +424,25 @@ mod tests {
         );
         assert_eq!(
             seen(levels(Level::Error, &[("loud", Level::Info)])),
-            ["host error", "theirs error", "quiet error", "loud error", "loud info", "other error"]
+            [
+                "host error",
+                "theirs error",
+                "quiet error",
+                "loud error",
+                "loud info",
+                "other error"
+            ]
         );
     }
 
     #[test]
     fn other_crates_are_heard_only_at_trace() {
-        let theirs = |level| seen(levels(level, &[])).into_iter().filter(|line| line.starts_with("theirs")).count();
+        let theirs = |level| {
+            seen(levels(level, &[]))
+                .into_iter()
+                .filter(|line| line.starts_with("theirs"))
+                .count()
+        };
         assert_eq!([theirs(Level::Debug), theirs(Level::Trace)], [1, 3]);
     }
 
@@ -367,7 +454,10 @@ mod tests {
             tracing::debug!(target: "miqro::guest", service = "loud", "now");
             tracing::debug!(target: "miqro::guest", service = "quiet", "never");
         });
-        assert!(text.contains("[loud] now") && !text.contains("never") && !text.contains("loud debug"), "{text}");
+        assert!(
+            text.contains("[loud] now") && !text.contains("never") && !text.contains("loud debug"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -378,7 +468,10 @@ mod tests {
         });
         let object: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
         assert_eq!(object["service"], "echo");
-        assert_eq!((&object["fields"]["colour"], &object["count"]), (&"dark blue".into(), &3.into()));
+        assert_eq!(
+            (&object["fields"]["colour"], &object["count"]),
+            (&"dark blue".into(), &3.into())
+        );
         assert_eq!(object["message"], "a \"quoted\"\nline");
         assert_eq!(object["level"], "INFO");
         assert!(object["timestamp"].is_string());
@@ -387,7 +480,12 @@ mod tests {
     #[test]
     fn colours_are_used_only_where_they_are_wanted() {
         let line = |colours| {
-            written(levels(Level::Info, &[]), LogFormat::Text, colours, |_| tracing::info!(target: "miqro_host", "x"))
+            written(
+                levels(Level::Info, &[]),
+                LogFormat::Text,
+                colours,
+                |_| tracing::info!(target: "miqro_host", "x"),
+            )
         };
         assert!(line(true).contains("\u{1b}["));
         assert!(!line(false).contains('\u{1b}'));

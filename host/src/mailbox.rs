@@ -46,7 +46,11 @@ pub struct Limits {
 
 impl From<&config::Limits> for Limits {
     fn from(limits: &config::Limits) -> Self {
-        Self { messages: limits.mailbox, bytes: limits.mailbox_bytes, when_full: limits.when_full }
+        Self {
+            messages: limits.mailbox,
+            bytes: limits.mailbox_bytes,
+            when_full: limits.when_full,
+        }
     }
 }
 
@@ -97,8 +101,15 @@ pub fn mailbox(limits: Limits) -> (Sender, Mailbox) {
 
 /// A new mailbox of a service, whose messages wait in `overflow` where there are too many for memory.
 pub fn with_overflow(limits: Limits, overflow: Overflow) -> (Sender, Mailbox) {
-    let shared = Arc::new(Shared { state: Mutex::new(State::new(limits, overflow)) });
-    (Sender { shared: Arc::clone(&shared) }, Mailbox { shared })
+    let shared = Arc::new(Shared {
+        state: Mutex::new(State::new(limits, overflow)),
+    });
+    (
+        Sender {
+            shared: Arc::clone(&shared),
+        },
+        Mailbox { shared },
+    )
 }
 
 /// The end to put in: for the router and the timers.
@@ -141,7 +152,9 @@ impl Sender {
             return;
         }
         if !matches!(notice, Notice::Outcome(..)) {
-            state.notices.retain(|waiting| matches!(waiting, Notice::Outcome(..)));
+            state
+                .notices
+                .retain(|waiting| matches!(waiting, Notice::Outcome(..)));
         }
         state.notices.push_back(notice);
         wake(state);
@@ -165,7 +178,11 @@ impl Sender {
     /// Forgets what still waits when the receiver is gone, and gives the receipts of it; empty while it lives.
     pub fn left_behind(&self) -> Vec<Receipt> {
         let mut state = self.shared.lock();
-        if state.receiver_gone { state.clear() } else { Vec::new() }
+        if state.receiver_gone {
+            state.clear()
+        } else {
+            Vec::new()
+        }
     }
 
     /// What happened so far.
@@ -177,7 +194,9 @@ impl Sender {
 impl Clone for Sender {
     fn clone(&self) -> Self {
         self.shared.lock().senders += 1;
-        Self { shared: Arc::clone(&self.shared) }
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 
@@ -315,7 +334,10 @@ impl Shared {
     fn counters(&self) -> Counters {
         let state = self.lock();
         let depth = if state.receiver_gone { 0 } else { state.len() };
-        Counters { depth, ..state.counters }
+        Counters {
+            depth,
+            ..state.counters
+        }
     }
 }
 

@@ -16,9 +16,12 @@ fn main() -> ExitCode {
 
 /// The error and its causes; a cause that the text before it has said already is not said again.
 fn whole(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match () {
-        () if said.is_empty() => cause,
-        () if said.contains(&cause) => said,
-        () => format!("{said}: {cause}"),
-    })
+    error
+        .chain()
+        .map(ToString::to_string)
+        .fold(String::new(), |said, cause| match () {
+            () if said.is_empty() => cause,
+            () if said.contains(&cause) => said,
+            () => format!("{said}: {cause}"),
+        })
 }

@@ -14,7 +14,9 @@ use crate::offline::OfflineRule;
 use crate::topic::{Filter, Topic};
 
 /// Quality of service (MQTT 5, section 4.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(into = "u8", try_from = "u8")]
 pub enum Qos {
     /// QoS 0: sent once, not acknowledged.
@@ -87,17 +89,30 @@ pub struct Message {
 impl Message {
     /// An outgoing message without properties.
     pub fn new(topic: Topic, payload: impl Into<Bytes>, qos: Qos, retain: bool) -> Self {
-        Self { topic, payload: payload.into(), qos, retain, dup: false, properties: None }
+        Self {
+            topic,
+            payload: payload.into(),
+            qos,
+            retain,
+            dup: false,
+            properties: None,
+        }
     }
 
     /// The same in memory of its own, for what is kept long: a message from the broker shares the buffer into which it was read, and
     /// keeps all of that.
     pub fn detached(&self) -> Self {
-        let mut own =
-            Self { topic: self.topic.detached(), payload: Bytes::copy_from_slice(&self.payload), ..self.clone() };
+        let mut own = Self {
+            topic: self.topic.detached(),
+            payload: Bytes::copy_from_slice(&self.payload),
+            ..self.clone()
+        };
         if let Some(properties) = &mut own.properties {
             properties.response_topic = properties.response_topic.as_ref().map(Topic::detached);
-            properties.correlation_data = properties.correlation_data.as_deref().map(Bytes::copy_from_slice);
+            properties.correlation_data = properties
+                .correlation_data
+                .as_deref()
+                .map(Bytes::copy_from_slice);
         }
         own
     }
@@ -105,7 +120,11 @@ impl Message {
     /// Roughly the memory that the message holds, in bytes: what queues are bounded by.
     pub fn weight(&self) -> usize {
         let properties = self.properties.as_ref().map_or(0, |p| {
-            let pairs: usize = p.user_properties.iter().map(|(k, v)| k.len() + v.len()).sum();
+            let pairs: usize = p
+                .user_properties
+                .iter()
+                .map(|(k, v)| k.len() + v.len())
+                .sum();
             pairs + p.correlation_data.as_ref().map_or(0, Bytes::len) + size_of::<Properties>()
         });
         size_of::<Self>() + self.topic.as_str().len() + self.payload.len() + properties
@@ -123,7 +142,10 @@ pub struct Publication {
 
 impl From<Message> for Publication {
     fn from(message: Message) -> Self {
-        Self { message, terms: None }
+        Self {
+            message,
+            terms: None,
+        }
     }
 }
 

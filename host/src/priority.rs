@@ -30,8 +30,11 @@ pub fn processor_time() -> Duration {
 /// Leaves the calling thread the processor time that nobody else wants; where that is refused, it stands back.
 pub fn spare_time_only() {
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    let _ =
-        thread_priority::set_thread_priority_and_policy(thread_priority::thread_native_id(), ThreadPriority::Min, idle);
+    let _ = thread_priority::set_thread_priority_and_policy(
+        thread_priority::thread_native_id(),
+        ThreadPriority::Min,
+        idle,
+    );
     stand_back();
 }
 
@@ -57,7 +60,11 @@ mod tests {
     fn threads_give_way_alone() {
         let before = after(|| {});
         assert_eq!(after(stand_back), ["10", "0"]);
-        assert_eq!(after(spare_time_only), ["10", "5"], "SCHED_IDLE, see sched(7)");
+        assert_eq!(
+            after(spare_time_only),
+            ["10", "5"],
+            "SCHED_IDLE, see sched(7)"
+        );
         assert_eq!(after(|| {}), before, "others are as they were");
     }
 }

@@ -80,7 +80,11 @@ struct Carrier {
 
 impl Carrier {
     fn new(connection: &Connection, session: Handle, requests: mpsc::Receiver<Request>) -> Self {
-        let limits = mailbox::Limits { messages: WAITING, bytes: usize::MAX, when_full: WhenFull::DropOldest };
+        let limits = mailbox::Limits {
+            messages: WAITING,
+            bytes: usize::MAX,
+            when_full: WhenFull::DropOldest,
+        };
         let (mail, mailbox) = mailbox::mailbox(limits);
         let client_id = connection.client_id.replace(['+', '#'], "-");
         Self {
@@ -116,7 +120,11 @@ impl Carrier {
     }
 
     async fn send(&mut self, request: Request) {
-        let Request { mut message, deadline, answer } = request;
+        let Request {
+            mut message,
+            deadline,
+            answer,
+        } = request;
         let (topic, end) = match self.ready(deadline) {
             Ok(ready) => ready,
             Err(why) => return refuse(answer, &why),
@@ -136,25 +144,56 @@ impl Carrier {
         if self.protocol != Protocol::V5 {
             return Err("requests need MQTT 5; broker.protocol is 3.1.1".to_owned());
         }
-        if !matches!(*self.session.connection().borrow(), ConnectionStatus::Connected { .. }) {
+        if !matches!(
+            *self.session.connection().borrow(),
+            ConnectionStatus::Connected { .. }
+        ) {
             return Err("there is no connection to the broker".to_owned());
         }
-        let end = Instant::now().checked_add(deadline).ok_or("the deadline is too far away")?;
-        Ok((self.topic.clone().ok_or("the client id is too long for a response topic")?, end))
+        let end = Instant::now()
+            .checked_add(deadline)
+            .ok_or("the deadline is too far away")?;
+        Ok((
+            self.topic
+                .clone()
+                .ok_or("the client id is too long for a response topic")?,
+            end,
+        ))
     }
 
     async fn subscribe(&mut self, topic: &Topic) {
-        let Some(mailbox) = self.sender.take() else { return };
-        let Ok(filter) = Filter::new(topic.as_str()) else { return };
-        let subscriptions = vec![Subscription { filter, qos: Qos::AtLeastOnce }];
-        self.session.send(Command::Attach { service: ME, mailbox, subscriptions, retained: false }).await;
+        let Some(mailbox) = self.sender.take() else {
+            return;
+        };
+        let Ok(filter) = Filter::new(topic.as_str()) else {
+            return;
+        };
+        let subscriptions = vec![Subscription {
+            filter,
+            qos: Qos::AtLeastOnce,
+        }];
+        self.session
+            .send(Command::Attach {
+                service: ME,
+                mailbox,
+                subscriptions,
+                retained: false,
+            })
+            .await;
     }
 
     async fn answered(&mut self, delivery: Delivery) {
-        let Delivery { message, receipt, .. } = delivery;
-        let correlation = message.properties.as_ref().and_then(|properties| properties.correlation_data.clone());
+        let Delivery {
+            message, receipt, ..
+        } = delivery;
+        let correlation = message
+            .properties
+            .as_ref()
+            .and_then(|properties| properties.correlation_data.clone());
         // an answer that nobody waits for came too late
-        if let Some((end, number, answer)) = correlation.and_then(|correlation| self.take(&correlation)) {
+        if let Some((end, number, answer)) =
+            correlation.and_then(|correlation| self.take(&correlation))
+        {
             self.ends.remove(&(end, number));
             drop(answer.send(Ok(message)));
         }
@@ -187,7 +226,11 @@ impl Carrier {
 
     async fn commit(&self, receipt: Option<crate::message::Receipt>, publishes: Vec<Message>) {
         let publishes = publishes.into_iter().map(Into::into).collect();
-        let commit = Commit { receipt, publishes, ..Commit::new(ME) };
+        let commit = Commit {
+            receipt,
+            publishes,
+            ..Commit::new(ME)
+        };
         self.session.send(Command::Commit(commit)).await;
     }
 }

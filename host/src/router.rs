@@ -72,7 +72,10 @@ impl Router {
         mailbox: mailbox::Sender,
         subscriptions: &[Subscription],
     ) -> Difference {
-        let settled = self.mailboxes.insert(service, mailbox).map_or_else(Vec::new, |old| old.left_behind());
+        let settled = self
+            .mailboxes
+            .insert(service, mailbox)
+            .map_or_else(Vec::new, |old| old.left_behind());
         self.filters.replace(service, subscriptions);
         self.difference(settled)
     }
@@ -87,7 +90,10 @@ impl Router {
 
     /// Ends all routes to the service.
     pub fn detach(&mut self, service: ServiceId) -> Difference {
-        let settled = self.mailboxes.remove(&service).map_or_else(Vec::new, |old| old.left_behind());
+        let settled = self
+            .mailboxes
+            .remove(&service)
+            .map_or_else(Vec::new, |old| old.left_behind());
         self.filters.replace(service, &[]);
         self.difference(settled)
     }
@@ -115,7 +121,11 @@ impl Router {
 
     /// A connection is there: everything that the broker should know, and what it may know and should not. `identifiers`: whether
     /// it tells for which subscriptions a message is. Without the former session the retained messages that it sends are for all.
-    pub fn connected(&mut self, identifiers: bool, session_present: bool) -> (Vec<Numbered>, Vec<Filter>) {
+    pub fn connected(
+        &mut self,
+        identifiers: bool,
+        session_present: bool,
+    ) -> (Vec<Numbered>, Vec<Filter>) {
         self.filters.connected(identifiers, session_present)
     }
 
@@ -126,7 +136,12 @@ impl Router {
 
     /// The broker is asked for a filter once more, for `service` alone: the retained messages that it then sends are for those who
     /// had it asked lately, and not for the others again.
-    pub fn ask_again(&mut self, service: ServiceId, filter: &Filter, now: Instant) -> Option<Numbered> {
+    pub fn ask_again(
+        &mut self,
+        service: ServiceId,
+        filter: &Filter,
+        now: Instant,
+    ) -> Option<Numbered> {
         self.filters.ask_again(service, filter, now)
     }
 
@@ -143,14 +158,22 @@ impl Router {
     /// older messages that were dropped in favour of this one. Returns how many mailboxes took the message: it is handled
     /// when so many commits name its receipt.
     pub fn route(&mut self, delivery: Delivery, ids: &[u32], settled: &mut Vec<Receipt>) -> usize {
-        self.filters.takers(delivery.message.topic.as_str(), ids, &mut self.found);
+        self.filters
+            .takers(delivery.message.topic.as_str(), ids, &mut self.found);
         if delivery.message.retain {
             self.found.retain(|found| self.filters.expects(found));
         }
         let mut taken = 0;
-        let Some((last, others)) = self.found.split_last() else { return taken };
+        let Some((last, others)) = self.found.split_last() else {
+            return taken;
+        };
         for other in others {
-            taken += usize::from(deliver(&self.mailboxes, other.service, delivery.clone(), settled));
+            taken += usize::from(deliver(
+                &self.mailboxes,
+                other.service,
+                delivery.clone(),
+                settled,
+            ));
         }
         taken += usize::from(deliver(&self.mailboxes, last.service, delivery, settled));
         taken
@@ -158,7 +181,11 @@ impl Router {
 
     fn difference(&mut self, settled: Vec<Receipt>) -> Difference {
         let (subscribe, unsubscribe) = self.filters.difference();
-        Difference { subscribe, unsubscribe, settled }
+        Difference {
+            subscribe,
+            unsubscribe,
+            settled,
+        }
     }
 }
 
@@ -169,7 +196,9 @@ fn deliver(
     delivery: Delivery,
     settled: &mut Vec<Receipt>,
 ) -> bool {
-    let Some(mailbox) = mailboxes.get(&service) else { return false };
+    let Some(mailbox) = mailboxes.get(&service) else {
+        return false;
+    };
     match mailbox.deliver(delivery) {
         Delivered::Taken => true,
         Delivered::Replaced(older) => {

@@ -76,7 +76,10 @@ pub enum Command {
 impl Command {
     /// Whether it changes nothing of what the service is doing, or waiting for.
     fn is_no_news(&self) -> bool {
-        matches!(self, Self::Report | Self::Note(..) | Self::Forgive | Self::Replay(_))
+        matches!(
+            self,
+            Self::Report | Self::Note(..) | Self::Forgive | Self::Replay(_)
+        )
     }
 }
 
@@ -109,11 +112,22 @@ impl Asker {
     ///
     /// # Errors
     /// Why it has not; then nothing has changed.
-    pub async fn offer(&self, config: Arc<config::Service>, setting: Arc<Setting>) -> Result<(), String> {
+    pub async fn offer(
+        &self,
+        config: Arc<config::Service>,
+        setting: Arc<Setting>,
+    ) -> Result<(), String> {
         let (answer, answered) = oneshot::channel();
         let gone = || "the service has ended".to_owned();
-        let offer = Offer { config, setting, answer };
-        self.0.send(Command::Offer(Box::new(offer))).await.map_err(|_| gone())?;
+        let offer = Offer {
+            config,
+            setting,
+            answer,
+        };
+        self.0
+            .send(Command::Offer(Box::new(offer)))
+            .await
+            .map_err(|_| gone())?;
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
@@ -198,7 +212,10 @@ impl Handle {
     /// Waits until the service has ended.
     pub async fn ended(&mut self) {
         // an error means that the task is gone, which is what is waited for
-        let _ = self.status.wait_for(|status| *status == Status::Stopped).await;
+        let _ = self
+            .status
+            .wait_for(|status| *status == Status::Stopped)
+            .await;
     }
 }
 
@@ -216,7 +233,14 @@ pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> 
     });
     // a future has its arguments twice: once as they are given, once as they are used
     let task = Box::new(task::Task::new(parts, received, status, shown));
-    (Handle { commands, status: watched, standing }, task.run(first))
+    (
+        Handle {
+            commands,
+            status: watched,
+            standing,
+        },
+        task.run(first),
+    )
 }
 
 /// How a service begins.
@@ -257,7 +281,10 @@ pub fn subscriptions(config: &config::Service, effects: &Effects) -> Vec<Subscri
             all.push(subscription.clone());
         }
     }
-    all.extend(switch(&config.base).map(|filter| Subscription { filter, qos: Qos::AtLeastOnce }));
+    all.extend(switch(&config.base).map(|filter| Subscription {
+        filter,
+        qos: Qos::AtLeastOnce,
+    }));
     all
 }
 
@@ -268,6 +295,9 @@ fn switch(base: &BaseTopic) -> Option<Filter> {
 
 /// Whether the subscription is not the guest's to change: the operator's, and the host's own.
 fn is_fixed(config: &config::Service, filter: &Filter) -> bool {
-    let of_operator = config.subscriptions.iter().any(|fixed| fixed.filter == *filter);
+    let of_operator = config
+        .subscriptions
+        .iter()
+        .any(|fixed| fixed.filter == *filter);
     of_operator || switch(&config.base).is_some_and(|switch| switch == *filter)
 }

@@ -83,8 +83,18 @@ impl Session {
 
     /// A further connection of this session's host, which has the will of `service`. It comes after the session itself, with
     /// which it shares the waits between attempts.
-    pub fn presence(group: &Group, connection: Connection, will: Message, service: String) -> (Self, Handle) {
-        Self::with(connection, Some(will), Router::default(), group.clone().presence(service))
+    pub fn presence(
+        group: &Group,
+        connection: Connection,
+        will: Message,
+        service: String,
+    ) -> (Self, Handle) {
+        Self::with(
+            connection,
+            Some(will),
+            Router::default(),
+            group.clone().presence(service),
+        )
     }
 
     /// What the connections of this session's host share.
@@ -92,7 +102,12 @@ impl Session {
         self.task.group()
     }
 
-    fn with(connection: Connection, will: Option<Message>, router: Router, member: Member) -> (Self, Handle) {
+    fn with(
+        connection: Connection,
+        will: Option<Message>,
+        router: Router,
+        member: Member,
+    ) -> (Self, Handle) {
         let (status, seen) = watch::channel(ConnectionStatus::Connecting);
         let (mut handle, inputs) = command::channel(seen);
         let task = Task::new((Arc::new(connection), member), will, router, inputs, status);

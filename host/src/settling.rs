@@ -29,15 +29,32 @@ struct Refusal {
 
 impl Settling {
     /// The file was refused at `now`. Returns `reason` where it is to be said now; else [`Settling::due`] does later.
-    pub fn refused(&mut self, file: &Path, inode: Option<u64>, reason: String, now: Instant) -> Option<String> {
+    pub fn refused(
+        &mut self,
+        file: &Path,
+        inode: Option<u64>,
+        reason: String,
+        now: Instant,
+    ) -> Option<String> {
         let until = now + STILL;
-        match self.files.get_mut(file).filter(|refusal| refusal.is_being_written(inode, now)) {
+        match self
+            .files
+            .get_mut(file)
+            .filter(|refusal| refusal.is_being_written(inode, now))
+        {
             Some(refusal) => {
                 (refusal.until, refusal.unsaid) = (until, Some(reason));
                 None
             }
             None => {
-                self.files.insert(file.to_owned(), Refusal { inode, until, unsaid: None });
+                self.files.insert(
+                    file.to_owned(),
+                    Refusal {
+                        inode,
+                        until,
+                        unsaid: None,
+                    },
+                );
                 Some(reason)
             }
         }
@@ -50,18 +67,26 @@ impl Settling {
 
     /// Whether a refusal of the file was said so lately that the next one may wait.
     pub fn has(&self, file: &Path, now: Instant) -> bool {
-        self.files.get(file).is_some_and(|refusal| now < refusal.until)
+        self.files
+            .get(file)
+            .is_some_and(|refusal| now < refusal.until)
     }
 
     /// When there is something to be said next.
     pub fn next(&self) -> Option<Instant> {
-        self.files.values().filter(|refusal| refusal.unsaid.is_some()).map(|refusal| refusal.until).min()
+        self.files
+            .values()
+            .filter(|refusal| refusal.unsaid.is_some())
+            .map(|refusal| refusal.until)
+            .min()
     }
 
     /// Files that were left alone and not said to be refused as they are now, with the reasons.
     pub fn due(&mut self, now: Instant) -> Vec<(PathBuf, String)> {
         let still = self.files.extract_if(|_, refusal| refusal.until <= now);
-        still.filter_map(|(file, refusal)| Some((file, refusal.unsaid?))).collect()
+        still
+            .filter_map(|(file, refusal)| Some((file, refusal.unsaid?)))
+            .collect()
     }
 }
 
@@ -84,23 +109,47 @@ mod tests {
         let (mut settling, start) = (Settling::default(), Instant::now());
         let file = Path::new("a.wasm");
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(settling.refused(file, Some(1), "half".into(), at(0)), Some("half".into()));
+        assert_eq!(
+            settling.refused(file, Some(1), "half".into(), at(0)),
+            Some("half".into())
+        );
         assert_eq!(settling.next(), None);
         for second in 1..20 {
-            assert_eq!(settling.refused(file, Some(1), format!("{second}"), at(second)), None);
+            assert_eq!(
+                settling.refused(file, Some(1), format!("{second}"), at(second)),
+                None
+            );
             assert!(settling.due(at(second)).is_empty());
         }
         assert_eq!(settling.next(), Some(at(19) + STILL));
-        assert_eq!(settling.due(at(19) + STILL), [(file.to_owned(), "19".to_owned())]);
+        assert_eq!(
+            settling.due(at(19) + STILL),
+            [(file.to_owned(), "19".to_owned())]
+        );
         // it is left alone: the next change is another matter
-        assert_eq!(settling.refused(file, Some(1), "again".into(), at(40)), Some("again".into()));
+        assert_eq!(
+            settling.refused(file, Some(1), "again".into(), at(40)),
+            Some("again".into())
+        );
         // so is another file in its place, and none at all
-        assert_eq!(settling.refused(file, Some(2), "other".into(), at(41)), Some("other".into()));
-        assert_eq!(settling.refused(file, None, "gone".into(), at(41)), Some("gone".into()));
-        assert_eq!(settling.refused(file, None, "gone".into(), at(41)), Some("gone".into()));
+        assert_eq!(
+            settling.refused(file, Some(2), "other".into(), at(41)),
+            Some("other".into())
+        );
+        assert_eq!(
+            settling.refused(file, None, "gone".into(), at(41)),
+            Some("gone".into())
+        );
+        assert_eq!(
+            settling.refused(file, None, "gone".into(), at(41)),
+            Some("gone".into())
+        );
         settling.refused(file, Some(3), "half".into(), at(42));
         settling.forget(file);
-        assert_eq!(settling.refused(file, Some(3), "asked".into(), at(42)), Some("asked".into()));
+        assert_eq!(
+            settling.refused(file, Some(3), "asked".into(), at(42)),
+            Some("asked".into())
+        );
     }
 
     proptest! {

@@ -41,9 +41,17 @@ impl Key {
     /// # Errors
     /// When it is none.
     pub fn read(text: &str) -> Result<Self, String> {
-        let base64 = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
-        let key = PublicKey::from_base64(base64).map_err(|error| format!("is no public key of minisign: {error}"))?;
-        Ok(Self { base64: base64.to_owned(), key })
+        let base64 = text
+            .lines()
+            .map(str::trim)
+            .rfind(|line| !line.is_empty())
+            .unwrap_or_default();
+        let key = PublicKey::from_base64(base64)
+            .map_err(|error| format!("is no public key of minisign: {error}"))?;
+        Ok(Self {
+            base64: base64.to_owned(),
+            key,
+        })
     }
 }
 
@@ -76,10 +84,16 @@ pub fn signed_by(signature: &Path) -> Option<PathBuf> {
 ///
 /// # Errors
 /// Says what is wrong with the signature.
-pub fn verify(keys: &[Key], bytes: &[u8], signature: &Path, text: Option<&str>) -> Result<(), SignatureError> {
+pub fn verify(
+    keys: &[Key],
+    bytes: &[u8],
+    signature: &Path,
+    text: Option<&str>,
+) -> Result<(), SignatureError> {
     let path = || signature.to_owned();
     let text = text.ok_or_else(|| SignatureError::Missing(path()))?;
-    let decoded = Signature::decode(text).map_err(|error| SignatureError::Malformed(path(), error.to_string()))?;
+    let decoded = Signature::decode(text)
+        .map_err(|error| SignatureError::Malformed(path(), error.to_string()))?;
     let mut known = false;
     for Key { key, .. } in keys {
         // signatures of minisign before 0.8 hash nothing in advance, and are as good
@@ -89,7 +103,11 @@ pub fn verify(keys: &[Key], bytes: &[u8], signature: &Path, text: Option<&str>) 
             Err(_) => known = true,
         }
     }
-    Err(if known { SignatureError::Altered(path()) } else { SignatureError::Unknown(path()) })
+    Err(if known {
+        SignatureError::Altered(path())
+    } else {
+        SignatureError::Unknown(path())
+    })
 }
 
 #[cfg(test)]
@@ -120,12 +138,27 @@ wLMDjy9FLAuxZ3q4NlEvkgtyhrr0gtTu6KC4KBJdITbbOeAi1zBIYo0v4iTgt8jJpIidRJnp94ABQkJA
     #[test]
     fn whatever_is_wrong_is_said() {
         let path = || PathBuf::from("a.wasm.minisig");
-        assert_eq!(verified(&[KEY], b"test", None), Err(SignatureError::Missing(path())));
-        assert_eq!(verified(&[KEY], b"Test", Some(SIGNATURE)), Err(SignatureError::Altered(path())));
-        assert_eq!(verified(&[], b"test", Some(SIGNATURE)), Err(SignatureError::Unknown(path())));
-        assert!(matches!(verified(&[KEY], b"test", Some("nothing")), Err(SignatureError::Malformed(..))));
+        assert_eq!(
+            verified(&[KEY], b"test", None),
+            Err(SignatureError::Missing(path()))
+        );
+        assert_eq!(
+            verified(&[KEY], b"Test", Some(SIGNATURE)),
+            Err(SignatureError::Altered(path()))
+        );
+        assert_eq!(
+            verified(&[], b"test", Some(SIGNATURE)),
+            Err(SignatureError::Unknown(path()))
+        );
+        assert!(matches!(
+            verified(&[KEY], b"test", Some("nothing")),
+            Err(SignatureError::Malformed(..))
+        ));
         let altered = SIGNATURE.replace("timestamp:1633700835", "timestamp:1633700836");
-        assert_eq!(verified(&[KEY], b"test", Some(&altered)), Err(SignatureError::Altered(path())));
+        assert_eq!(
+            verified(&[KEY], b"test", Some(&altered)),
+            Err(SignatureError::Altered(path()))
+        );
         assert!(Key::read("nothing").is_err());
     }
 
@@ -133,7 +166,10 @@ wLMDjy9FLAuxZ3q4NlEvkgtyhrr0gtTu6KC4KBJdITbbOeAi1zBIYo0v4iTgt8jJpIidRJnp94ABQkJA
     fn a_file_and_its_signature_find_each_other() {
         let signature = file_of(Path::new("/x/a.wasm"));
         assert_eq!(signature, Path::new("/x/a.wasm.minisig"));
-        assert_eq!(signed_by(&signature).as_deref(), Some(Path::new("/x/a.wasm")));
+        assert_eq!(
+            signed_by(&signature).as_deref(),
+            Some(Path::new("/x/a.wasm"))
+        );
         assert_eq!(signed_by(Path::new("/x/a.wasm")), None);
     }
 }

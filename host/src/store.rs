@@ -137,10 +137,22 @@ impl Store {
     pub fn open(path: &Path) -> Result<(Self, Contents), StoreError> {
         let (file, contents) = File::open(path)?;
         let (orders, waiting) = mpsc::channel(WAITING);
-        let started = thread::Builder::new().name("store".to_owned()).spawn(move || write(file, waiting));
-        started.map_err(|error: io::Error| StoreError::File { path: path.to_owned(), reason: error.to_string() })?;
+        let started = thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || write(file, waiting));
+        started.map_err(|error: io::Error| StoreError::File {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
         let directory = Arc::from(path.parent().unwrap_or(Path::new(".")));
-        Ok((Self { orders, archive: Archive::beside(path), directory }, contents))
+        Ok((
+            Self {
+                orders,
+                archive: Archive::beside(path),
+                directory,
+            },
+            contents,
+        ))
     }
 
     /// Where messages wait for a service when there are too many for memory: beside the database.
@@ -167,13 +179,22 @@ impl Store {
         record: Option<Record>,
     ) -> Result<(), StoreError> {
         let (service, record) = (service.to_owned(), record.map(Box::new));
-        self.ask(|done| Order::Commit { service, changes, record, done }).await
+        self.ask(|done| Order::Commit {
+            service,
+            changes,
+            record,
+            done,
+        })
+        .await
     }
 
     /// Keeps what there is about the service's versions, without waiting until it is on disk; a failure is logged.
     pub async fn record(&self, service: &str, record: Record) {
         // an error means that the host is stopping
-        let _ = self.orders.send(Order::Record(service.to_owned(), Box::new(record))).await;
+        let _ = self
+            .orders
+            .send(Order::Record(service.to_owned(), Box::new(record)))
+            .await;
     }
 
     /// What was kept about the service's versions; `None`: nothing.
@@ -181,7 +202,8 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub async fn book(&self, service: &str) -> Result<Option<Book>, StoreError> {
-        self.ask(|answer| Order::Book(service.to_owned(), answer)).await
+        self.ask(|answer| Order::Book(service.to_owned(), answer))
+            .await
     }
 
     /// What a former version left; nothing where nothing was kept.
@@ -189,7 +211,8 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub async fn left(&self, service: &str, version: Version) -> Result<Left, StoreError> {
-        self.ask(|answer| Order::Left(service.to_owned(), version, answer)).await
+        self.ask(|answer| Order::Left(service.to_owned(), version, answer))
+            .await
     }
 
     /// The components of versions.
@@ -202,14 +225,19 @@ impl Store {
         order: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Order,
     ) -> Result<T, StoreError> {
         let (done, answer) = oneshot::channel();
-        self.orders.send(order(done)).await.map_err(|_| StoreError::Ended)?;
+        self.orders
+            .send(order(done))
+            .await
+            .map_err(|_| StoreError::Ended)?;
         answer.await.unwrap_or(Err(StoreError::Ended))
     }
 
     /// Keeps messages that wait, or forgets them; never waits.
     pub fn keep(&self, changes: Vec<Kept>) {
         if self.orders.try_send(Order::Keep(changes)).is_err() {
-            error!("messages that wait for the broker are not kept on disk: too much is being written");
+            error!(
+                "messages that wait for the broker are not kept on disk: too much is being written"
+            );
         }
     }
 
@@ -224,7 +252,12 @@ impl Store {
         messages: Vec<Message>,
     ) -> Result<oneshot::Receiver<Result<u64, StoreError>>, StoreError> {
         let (done, answer) = oneshot::channel();
-        let append = Append { service: service.to_owned(), messages, first: 0, done };
+        let append = Append {
+            service: service.to_owned(),
+            messages,
+            first: 0,
+            done,
+        };
         match self.orders.try_send(Order::Spool(append)) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(_)) => Err(StoreError::Busy),
@@ -248,25 +281,51 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn spooled(&self, service: &str) -> Result<Option<Segment>, StoreError> {
-        self.ask(|answer| Order::Spooled(service.to_owned(), answer)).await
+        self.ask(|answer| Order::Spooled(service.to_owned(), answer))
+            .await
     }
 
     /// The first messages of a segment of a spool: at least one, and then as many as weigh `bytes` bytes together.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn portion(&self, service: &str, segment: Segment, bytes: usize) -> Result<Portion, StoreError> {
+    pub async fn portion(
+        &self,
+        service: &str,
+        segment: Segment,
+        bytes: usize,
+    ) -> Result<Portion, StoreError> {
         let service = service.to_owned();
-        self.ask(|answer| Order::Portion { service, segment, bytes, answer }).await
+        self.ask(|answer| Order::Portion {
+            service,
+            segment,
+            bytes,
+            answer,
+        })
+        .await
     }
 
     /// Keeps a dead letter, and no more than `most` of the service: how many old ones were thrown away for it.
     ///
     /// # Errors
     /// When it is not on disk.
-    pub async fn bury(&self, service: &str, letter: Letter, most: usize) -> Result<usize, StoreError> {
-        self.ask(|answer| Order::Letters(service.to_owned(), Request::Bury { letter: Box::new(letter), most, answer }))
-            .await
+    pub async fn bury(
+        &self,
+        service: &str,
+        letter: Letter,
+        most: usize,
+    ) -> Result<usize, StoreError> {
+        self.ask(|answer| {
+            Order::Letters(
+                service.to_owned(),
+                Request::Bury {
+                    letter: Box::new(letter),
+                    most,
+                    answer,
+                },
+            )
+        })
+        .await
     }
 
     /// The dead letters of a service, the oldest first.
@@ -274,7 +333,8 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn letters(&self, service: &str) -> Result<Vec<Letter>, StoreError> {
-        self.ask(|answer| Order::Letters(service.to_owned(), Request::Letters { answer })).await
+        self.ask(|answer| Order::Letters(service.to_owned(), Request::Letters { answer }))
+            .await
     }
 
     /// Puts the dead letters of a service into its spool; `None`: there are none.
@@ -282,7 +342,8 @@ impl Store {
     /// # Errors
     /// When that cannot be written; then they stay dead letters.
     pub async fn replay(&self, service: &str) -> Result<Option<Segment>, StoreError> {
-        self.ask(|answer| Order::Letters(service.to_owned(), Request::Replay { answer })).await
+        self.ask(|answer| Order::Letters(service.to_owned(), Request::Replay { answer }))
+            .await
     }
 
     /// Waits until everything that was asked for is done and the file is closed; nothing is written after that.
@@ -320,7 +381,10 @@ fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
         }
         if outcome.is_ok() {
             // a batch says of how many changes of what waits for the broker it can be relied on
-            let waiting = batch.iter().filter(|order| matches!(order, Order::Keep(_))).count();
+            let waiting = batch
+                .iter()
+                .filter(|order| matches!(order, Order::Keep(_)))
+                .count();
             debug!(orders = batch.len(), waiting, "written to the state file");
         }
         let mut close = None;
@@ -328,14 +392,23 @@ fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
             match order {
                 // who no longer waits does not want to know
                 Order::Commit { done, .. } => drop(done.send(outcome.clone())),
-                Order::Spool(Append { first, done, .. }) => drop(done.send(outcome.clone().map(|()| first))),
+                Order::Spool(Append { first, done, .. }) => {
+                    drop(done.send(outcome.clone().map(|()| first)))
+                }
                 Order::Spooled(service, answer) => drop(answer.send(file.spool(&service))),
-                Order::Portion { service, segment, bytes, answer } => {
+                Order::Portion {
+                    service,
+                    segment,
+                    bytes,
+                    answer,
+                } => {
                     drop(answer.send(file.portion(&service, segment, bytes)));
                 }
                 Order::Letters(service, request) => request.carry_out(&service, &mut file),
                 Order::Book(service, answer) => drop(answer.send(file.book(&service))),
-                Order::Left(service, version, answer) => drop(answer.send(file.left(&service, version))),
+                Order::Left(service, version, answer) => {
+                    drop(answer.send(file.left(&service, version)))
+                }
                 Order::Close(done) => close = Some(done),
                 Order::Keep(_) | Order::Record(..) => {}
             }

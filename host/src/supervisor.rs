@@ -139,7 +139,8 @@ impl Supervisor {
         reports: Duration,
     ) -> Self {
         let (preparing, busy, again) = (JoinSet::new(), HashSet::new(), HashSet::new());
-        let reports = (!reports.is_zero()).then(|| interval_at(tokio::time::Instant::now() + reports, reports));
+        let reports = (!reports.is_zero())
+            .then(|| interval_at(tokio::time::Instant::now() + reports, reports));
         let (orders, leaving) = (VecDeque::new(), JoinSet::new());
         let (returning, shadows) = (JoinSet::new(), JoinSet::new());
         let settling = Settling::default();
@@ -214,8 +215,13 @@ impl Supervisor {
 
     /// The services that have not ended.
     pub fn unfinished(&self) -> Vec<(ServiceId, Arc<config::Service>)> {
-        let running = self.entries.iter().filter(|entry| entry.handle.status() != Status::Stopped);
-        running.map(|entry| (entry.id, entry.config.clone())).collect()
+        let running = self
+            .entries
+            .iter()
+            .filter(|entry| entry.handle.status() != Status::Stopped);
+        running
+            .map(|entry| (entry.id, entry.config.clone()))
+            .collect()
     }
 
     /// Compiles the file and starts an instance for each service that uses it, beside the running ones.
@@ -232,17 +238,24 @@ impl Supervisor {
                 refused: entry.handle.standing().book.refused().to_vec(),
                 shadow: entry.shadow,
                 // beside one that does not run there is nothing to see
-                span: Some(entry.config.swap.shadow).filter(|_| entry.handle.status() == Status::Running),
+                span: Some(entry.config.swap.shadow)
+                    .filter(|_| entry.handle.status() == Status::Running),
                 setting: entry.setting.clone(),
             })
             .collect();
-        let kept = self.archives(&file).then(|| (self.store.archive().clone(), self.kept()));
+        let kept = self
+            .archives(&file)
+            .then(|| (self.store.archive().clone(), self.kept()));
         let (host, pool) = (self.host.clone(), self.pool.clone());
         self.preparing.spawn_on(
             async move {
                 let inode = changes::inode(&pool, &file).await;
                 let replacements = replacements(&host, &pool, &file, kept, users).await;
-                Outcome { file, inode, replacements }
+                Outcome {
+                    file,
+                    inode,
+                    replacements,
+                }
             },
             &self.pool,
         );
@@ -250,7 +263,9 @@ impl Supervisor {
 
     /// Whether versions of the file are kept.
     fn archives(&self, file: &Path) -> bool {
-        self.entries.iter().any(|entry| entry.file == file && entry.config.swap.versions > 0)
+        self.entries
+            .iter()
+            .any(|entry| entry.file == file && entry.config.swap.versions > 0)
     }
 
     /// Every version that some service keeps or may be about to run.
@@ -262,17 +277,33 @@ impl Supervisor {
         self.entries.iter().flat_map(of).collect()
     }
 
-    fn swap(&mut self, Replacement { id, version, setting, fate }: Replacement) {
-        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else { return };
+    fn swap(
+        &mut self,
+        Replacement {
+            id,
+            version,
+            setting,
+            fate,
+        }: Replacement,
+    ) {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else {
+            return;
+        };
         if !Arc::ptr_eq(&entry.setting, &setting) {
             // its section changed meanwhile: the instance was started with the former one
             self.again.insert(entry.file.clone());
             return;
         }
-        let (service, file, short) = (entry.config.name.as_str(), entry.file.display(), version.short());
+        let (service, file, short) = (
+            entry.config.name.as_str(),
+            entry.file.display(),
+            version.short(),
+        );
         let command = match fate {
             Fate::Started(prepared) => entry.give(*prepared),
-            Fate::Shadow(prepared, apart) => return self.begin_shadow(id, version, *prepared, apart),
+            Fate::Shadow(prepared, apart) => {
+                return self.begin_shadow(id, version, *prepared, apart);
+            }
             Fate::Failed(fault) => {
                 let name = fault.trouble().name();
                 warn!(
@@ -284,8 +315,13 @@ impl Supervisor {
                 Command::Note(Some(version), What::Refused, fault.to_string())
             }
             Fate::Refused => {
-                let reason = "it was rolled back, and is not taken again until the file has other bytes";
-                return warn!(service, version = short, "{file}: the running version stays: {reason}");
+                let reason =
+                    "it was rolled back, and is not taken again until the file has other bytes";
+                return warn!(
+                    service,
+                    version = short,
+                    "{file}: the running version stays: {reason}"
+                );
             }
             Fate::Same => Command::Forgive,
         };
@@ -304,8 +340,13 @@ impl Entry {
     /// The component that runs, or is about to; `None` while none could be loaded.
     fn component(&self) -> Option<Component> {
         let standing = self.handle.standing();
-        let given = self.given.as_ref().filter(|given| given.number > standing.concluded);
-        given.map(|given| given.component.clone()).or(standing.component)
+        let given = self
+            .given
+            .as_ref()
+            .filter(|given| given.number > standing.concluded);
+        given
+            .map(|given| given.component.clone())
+            .or(standing.component)
     }
 
     fn version(&self) -> Option<Version> {
@@ -319,7 +360,13 @@ impl Entry {
         self.given = Some(Given { number, component });
         self.shadow = None;
         let (config, setting) = (self.config.clone(), self.setting.clone());
-        Command::Swap(Box::new(Swap { number, config, setting, prepared, back: None }))
+        Command::Swap(Box::new(Swap {
+            number,
+            config,
+            setting,
+            prepared,
+            back: None,
+        }))
     }
 }
 
@@ -354,7 +401,15 @@ async fn replacements(
     let component = load(host, pool, file, archive).await?;
     let version = component.version();
     let mut replacements = Vec::new();
-    for User { id, running, refused, shadow, span, setting } in users {
+    for User {
+        id,
+        running,
+        refused,
+        shadow,
+        span,
+        setting,
+    } in users
+    {
         let fate = match version {
             same if running == Some(same) && refused.is_empty() => continue,
             same if running == Some(same) => Fate::Same,
@@ -372,7 +427,12 @@ async fn replacements(
                 Err(fault) => Fate::Failed(fault),
             },
         };
-        replacements.push(Replacement { id, version, setting, fate });
+        replacements.push(Replacement {
+            id,
+            version,
+            setting,
+            fate,
+        });
     }
     Ok(replacements)
 }

@@ -79,7 +79,10 @@ mod tests {
 
     #[test]
     fn control_characters_and_noncharacters_are_found() {
-        for bad in ['\0', '\t', '\n', '\u{1}', '\u{1f}', '\u{7f}', '\u{85}', '\u{9f}', '\u{fdd0}', '\u{fdef}'] {
+        for bad in [
+            '\0', '\t', '\n', '\u{1}', '\u{1f}', '\u{7f}', '\u{85}', '\u{9f}', '\u{fdd0}',
+            '\u{fdef}',
+        ] {
             assert_eq!(forbidden(&format!("a{bad}b")), Some(bad));
         }
         for plane in 0..=16 {
@@ -88,16 +91,20 @@ mod tests {
                 assert_eq!(forbidden(&format!("ä{bad}")), Some(bad), "{}", name(bad));
             }
         }
-        for good in
-            [" ", "~", "\u{a0}", "¿", "ü", "\u{fdcf}", "\u{fdf0}", "\u{fffd}", "\u{feff}", "😀", "\u{2028}", "/+#$"]
-        {
+        for good in [
+            " ", "~", "\u{a0}", "¿", "ü", "\u{fdcf}", "\u{fdf0}", "\u{fffd}", "\u{feff}", "😀",
+            "\u{2028}", "/+#$",
+        ] {
             assert_eq!(forbidden(good), None, "{good:?}");
         }
     }
 
     #[test]
     fn what_is_escaped_can_be_read() {
-        assert_eq!(escaped("one\ntwo\t\u{1}\u{ffff} C:\\x", 100), "one\\ntwo\\t\\u{1}\\u{ffff} C:\\\\x");
+        assert_eq!(
+            escaped("one\ntwo\t\u{1}\u{ffff} C:\\x", 100),
+            "one\\ntwo\\t\\u{1}\\u{ffff} C:\\\\x"
+        );
         assert_eq!(escaped("as it is: ü {} \\n", 100), "as it is: ü {} \\n");
         assert_eq!(escaped("abcdef", 6), "abcdef");
         assert_eq!(escaped("abcdefg", 6), "abc…");
@@ -128,7 +135,11 @@ mod tests {
                 'r' => out.push('\r'),
                 't' => out.push('\t'),
                 'u' => {
-                    let digits: String = characters.by_ref().skip(1).take_while(|digit| *digit != '}').collect();
+                    let digits: String = characters
+                        .by_ref()
+                        .skip(1)
+                        .take_while(|digit| *digit != '}')
+                        .collect();
                     out.push(char::from_u32(u32::from_str_radix(&digits, 16).unwrap()).unwrap());
                 }
                 other => out.push(other),

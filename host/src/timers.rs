@@ -30,7 +30,12 @@ const BUNDLED: Duration = Duration::from_millis(2);
 /// A new clock: the actor, to be run, and the first handle to it.
 pub fn timers() -> (Timers, Handle) {
     let (sender, commands) = mpsc::channel(COMMANDS);
-    let timers = Timers { commands, deadlines: Heap::new(), services: HashMap::new(), woken: Instant::now() };
+    let timers = Timers {
+        commands,
+        deadlines: Heap::new(),
+        services: HashMap::new(),
+        woken: Instant::now(),
+    };
     (timers, Handle { commands: sender })
 }
 
@@ -106,7 +111,11 @@ impl Timers {
 
     fn next_wake_up(&self) -> Option<Instant> {
         let (at, _) = self.deadlines.peek()?;
-        Some(if self.deadlines.entries() > MANY { at.max(self.woken + BUNDLED) } else { at })
+        Some(if self.deadlines.entries() > MANY {
+            at.max(self.woken + BUNDLED)
+        } else {
+            at
+        })
     }
 
     fn obey(&mut self, command: Command) {
@@ -120,12 +129,18 @@ impl Timers {
             }
         }
         let services = &self.services;
-        let holds = |at, id| services.get(&id).is_some_and(|service| service.at == Some(at));
+        let holds = |at, id| {
+            services
+                .get(&id)
+                .is_some_and(|service| service.at == Some(at))
+        };
         self.deadlines.tidy(services.len(), holds);
     }
 
     fn set(&mut self, id: ServiceId, at: Option<Instant>) {
-        let Some(service) = self.services.get_mut(&id) else { return };
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
         if service.at != at {
             service.at = at;
             at.into_iter().for_each(|at| self.deadlines.push(at, id));
@@ -135,7 +150,11 @@ impl Timers {
     fn ring(&mut self, now: Instant) {
         self.woken = now;
         while let Some((at, id)) = self.deadlines.pop_due(now) {
-            if let Some(service) = self.services.get_mut(&id).filter(|service| service.at == Some(at)) {
+            if let Some(service) = self
+                .services
+                .get_mut(&id)
+                .filter(|service| service.at == Some(at))
+            {
                 service.at = None;
                 service.mailbox.ring();
             }
@@ -164,14 +183,21 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
 
     async fn service(handle: &Handle, id: u32) -> Mailbox {
-        let limits = Limits { messages: 1, bytes: usize::MAX, when_full: WhenFull::DropNewest };
+        let limits = Limits {
+            messages: 1,
+            bytes: usize::MAX,
+            when_full: WhenFull::DropNewest,
+        };
         let (sender, mailbox) = mailbox::mailbox(limits);
         handle.register(ServiceId(id), sender).await;
         mailbox
     }
 
     async fn rung(mailbox: &mut Mailbox) -> Instant {
-        assert_eq!(timeout(PATIENCE, mailbox.next()).await.unwrap(), Next::Timers);
+        assert_eq!(
+            timeout(PATIENCE, mailbox.next()).await.unwrap(),
+            Next::Timers
+        );
         Instant::now()
     }
 
@@ -220,7 +246,12 @@ mod tests {
         let (timers, handle) = timers();
         let other = handle.clone();
         let mut mailbox = service(&handle, 1).await;
-        handle.set(ServiceId(1), Some(Instant::now() + Duration::from_secs(3600))).await;
+        handle
+            .set(
+                ServiceId(1),
+                Some(Instant::now() + Duration::from_secs(3600)),
+            )
+            .await;
         drop((handle, other));
         timeout(PATIENCE, timers.run()).await.unwrap();
         assert_eq!(mailbox.try_next(), Some(Next::Closed));

@@ -33,7 +33,9 @@ pub enum TopicError {
     #[error("a topic of {0} levels is deeper than the {MAX_LEVELS} levels that brokers take")]
     Deep(usize),
     /// `data_topic` among the topics that are the broker's own (section 4.7.2), or where it would make filters shared ones.
-    #[error("{0:?} cannot be a base topic: $SYS is the broker's own, and $share is for subscriptions")]
+    #[error(
+        "{0:?} cannot be a base topic: $SYS is the broker's own, and $share is for subscriptions"
+    )]
     Reserved(String),
     /// A wildcard in a topic name (section 4.7.1).
     #[error("topic {0:?} contains a wildcard ('+' or '#'); these are for subscriptions only")]
@@ -179,7 +181,11 @@ impl BaseTopic {
         if text.is_empty() {
             return Ok(Self::global());
         }
-        let text = if text.ends_with('/') { text.to_owned() } else { format!("{text}/") };
+        let text = if text.ends_with('/') {
+            text.to_owned()
+        } else {
+            format!("{text}/")
+        };
         Topic::new(text.clone())?;
         if text.starts_with("$SYS/") || text.starts_with(SHARE) {
             return Err(TopicError::Reserved(text));
@@ -210,14 +216,21 @@ impl BaseTopic {
     pub fn filter(&self, relative: &str) -> Result<Filter, TopicError> {
         let (share, below) = split_share(relative);
         if below.is_empty() {
-            return Err(if share.is_empty() { TopicError::Empty } else { TopicError::Share(relative.to_owned()) });
+            return Err(if share.is_empty() {
+                TopicError::Empty
+            } else {
+                TopicError::Share(relative.to_owned())
+            });
         }
         Filter::new(&[share, &self.0, below].concat())
     }
 
     /// The part of `topic` below this base; `None` when the topic is elsewhere.
     pub fn relative<'a>(&self, topic: &'a Topic) -> Option<&'a str> {
-        topic.as_str().strip_prefix(&*self.0).filter(|rest| !rest.is_empty())
+        topic
+            .as_str()
+            .strip_prefix(&*self.0)
+            .filter(|rest| !rest.is_empty())
     }
 }
 
@@ -242,15 +255,20 @@ fn check_length(text: &str) -> Result<(), TopicError> {
 
 /// Splits `$share/<group>/` off; the first part is empty for a filter that is not shared.
 fn split_share(filter: &str) -> (&str, &str) {
-    let Some(shared) = filter.strip_prefix(SHARE) else { return ("", filter) };
+    let Some(shared) = filter.strip_prefix(SHARE) else {
+        return ("", filter);
+    };
     let group = shared.find('/').map_or(shared.len(), |slash| slash + 1);
     filter.split_at(SHARE.len() + group)
 }
 
 /// Section 4.8.2: a group of at least one character without wildcards, and a filter.
 fn is_share(share: &str, pattern: &str) -> bool {
-    let group = share.strip_prefix(SHARE).and_then(|group| group.strip_suffix('/'));
-    !pattern.is_empty() && group.is_some_and(|group| !group.is_empty() && !group.contains(['+', '#']))
+    let group = share
+        .strip_prefix(SHARE)
+        .and_then(|group| group.strip_suffix('/'));
+    !pattern.is_empty()
+        && group.is_some_and(|group| !group.is_empty() && !group.contains(['+', '#']))
 }
 
 /// Section 4.7.2: a filter that starts with a wildcard does not match a topic that starts with `$`.

@@ -65,18 +65,39 @@ impl Watch {
     ///
     /// # Errors
     /// When the operating system has no further thread.
-    pub fn new(files: impl IntoIterator<Item = PathBuf>, interval: Duration) -> Result<Self, WatchError> {
+    pub fn new(
+        files: impl IntoIterator<Item = PathBuf>,
+        interval: Duration,
+    ) -> Result<Self, WatchError> {
         // one slot: which file it was is found out by looking, so one waiting word stands for any number
         let (wake, woken) = threads::sync_channel(1);
         let (told, changed) = mpsc::channel(WAITING);
-        let seen: HashMap<_, _> = files.into_iter().map(|file| (file.clone(), see(&file))).collect();
+        let seen: HashMap<_, _> = files
+            .into_iter()
+            .map(|file| (file.clone(), see(&file)))
+            .collect();
         let (files, wanted) = watch::channel(seen.keys().cloned().collect());
         let notices = Notices::new(wake.clone(), interval);
         let interval = (!interval.is_zero()).then_some(interval);
-        let mut looker = Looker { notices, wanted, woken, told, interval, files: seen, pending: HashMap::new() };
+        let mut looker = Looker {
+            notices,
+            wanted,
+            woken,
+            told,
+            interval,
+            files: seen,
+            pending: HashMap::new(),
+        };
         looker.look();
-        thread::Builder::new().name("watch".to_owned()).spawn(move || looker.run()).map_err(WatchError)?;
-        Ok(Self { files, wake, changed })
+        thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(move || looker.run())
+            .map_err(WatchError)?;
+        Ok(Self {
+            files,
+            wake,
+            changed,
+        })
     }
 
     /// Watches `files` and no others from now on; new ones are told once, since they may have changed since they were read.
@@ -147,7 +168,10 @@ impl Looker {
         }
         let wanted = self.wanted.borrow_and_update().clone();
         let mut known = std::mem::take(&mut self.files);
-        self.files = wanted.into_iter().map(|file| (file.clone(), known.remove(&file).unwrap_or_default())).collect();
+        self.files = wanted
+            .into_iter()
+            .map(|file| (file.clone(), known.remove(&file).unwrap_or_default()))
+            .collect();
         self.pending.retain(|file, _| self.files.contains_key(file));
     }
 
@@ -162,7 +186,12 @@ impl Looker {
                     self.pending.insert(file.clone(), Instant::now() + QUIET);
                 }
             }
-            if !self.notices.cover(self.files.keys().flat_map(|file| way::directories(file)).collect()) {
+            if !self.notices.cover(
+                self.files
+                    .keys()
+                    .flat_map(|file| way::directories(file))
+                    .collect(),
+            ) {
                 return;
             }
         }
@@ -171,8 +200,12 @@ impl Looker {
     /// Tells of the files that have been quiet for long enough.
     fn tell(&mut self) {
         let now = Instant::now();
-        let quiet: Vec<PathBuf> =
-            self.pending.iter().filter(|(_, at)| **at <= now).map(|(file, _)| file.clone()).collect();
+        let quiet: Vec<PathBuf> = self
+            .pending
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(file, _)| file.clone())
+            .collect();
         for file in quiet {
             self.pending.remove(&file);
             // an error means that nobody wants to know any more
@@ -185,7 +218,13 @@ fn see(file: &Path) -> Option<Seen> {
     let target = fs::canonicalize(file).ok()?;
     let metadata = fs::metadata(&target).ok()?;
     let access = (metadata.mode(), metadata.uid(), metadata.gid());
-    Some(Seen { target, inode: metadata.ino(), bytes: metadata.len(), modified: metadata.modified().ok(), access })
+    Some(Seen {
+        target,
+        inode: metadata.ino(),
+        bytes: metadata.len(),
+        modified: metadata.modified().ok(),
+        access,
+    })
 }
 
 #[cfg(test)]

@@ -28,7 +28,10 @@ fn on_free_port() -> EmbeddedBroker {
 }
 
 fn user(name: &str, password: &str) -> Credentials {
-    Credentials { username: name.to_owned(), password: Some(password.to_owned()) }
+    Credentials {
+        username: name.to_owned(),
+        password: Some(password.to_owned()),
+    }
 }
 
 async fn started() -> Running {
@@ -38,12 +41,24 @@ async fn started() -> Running {
 fn client(program: &str, broker: SocketAddr, version: &str) -> Command {
     // Without stdbuf the subscriber's lines would wait in its buffer until it ends.
     let mut command = Command::new("stdbuf");
-    command.args(["-oL", program, "-h", &broker.ip().to_string(), "-p", &broker.port().to_string(), "-V", version]);
+    command.args([
+        "-oL",
+        program,
+        "-h",
+        &broker.ip().to_string(),
+        "-p",
+        &broker.port().to_string(),
+        "-V",
+        version,
+    ]);
     command
 }
 
 fn publish(broker: SocketAddr, version: &str, arguments: &[&str]) -> Output {
-    client("mosquitto_pub", broker, version).args(arguments).output().expect("mosquitto_pub is installed")
+    client("mosquitto_pub", broker, version)
+        .args(arguments)
+        .output()
+        .expect("mosquitto_pub is installed")
 }
 
 fn published(broker: SocketAddr, version: &str, arguments: &[&str]) {
@@ -61,8 +76,13 @@ impl Subscriber {
     /// Messages are reported as topic, QoS, retain flag, payload and user properties.
     fn start(broker: SocketAddr, version: &str, arguments: &[&str]) -> Self {
         let mut command = client("mosquitto_sub", broker, version);
-        command.args(["-d", "-W", DEADLINE, "-F", "> %t %q %r %p %P"]).args(arguments);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("mosquitto_sub is installed");
+        command
+            .args(["-d", "-W", DEADLINE, "-F", "> %t %q %r %p %P"])
+            .args(arguments);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("mosquitto_sub is installed");
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut subscriber = Self { child, lines };
         subscriber.line(|line| line.starts_with("Subscribed"));
@@ -106,9 +126,18 @@ async fn every_quality_of_service_in_both_versions() {
     let broker = started().await;
     for version in VERSIONS {
         for qos in ["0", "1", "2"] {
-            let mut subscriber = Subscriber::start(broker.address(), version, &["-t", "a/+", "-q", qos]);
-            published(broker.address(), version, &["-t", "a/b", "-q", qos, "-m", "hello"]);
-            assert_eq!(subscriber.message(), format!("a/b {qos} 0 hello"), "version {version}");
+            let mut subscriber =
+                Subscriber::start(broker.address(), version, &["-t", "a/+", "-q", qos]);
+            published(
+                broker.address(),
+                version,
+                &["-t", "a/b", "-q", qos, "-m", "hello"],
+            );
+            assert_eq!(
+                subscriber.message(),
+                format!("a/b {qos} 0 hello"),
+                "version {version}"
+            );
         }
     }
     broker.stop().await.unwrap();
@@ -119,7 +148,11 @@ async fn the_versions_hear_each_other_and_quality_of_service_is_lowered() {
     let broker = started().await;
     for (from, to) in [("5", "311"), ("311", "5")] {
         let mut subscriber = Subscriber::start(broker.address(), to, &["-t", "#", "-q", "1"]);
-        published(broker.address(), from, &["-t", "x", "-q", "2", "-m", "over"]);
+        published(
+            broker.address(),
+            from,
+            &["-t", "x", "-q", "2", "-m", "over"],
+        );
         assert_eq!(subscriber.message(), "x 1 0 over", "from {from} to {to}");
     }
     broker.stop().await.unwrap();
@@ -129,7 +162,21 @@ async fn the_versions_hear_each_other_and_quality_of_service_is_lowered() {
 async fn user_properties_arrive() {
     let broker = started().await;
     let mut subscriber = Subscriber::start(broker.address(), "5", &["-t", "x"]);
-    published(broker.address(), "5", &["-t", "x", "-m", "m", "-D", "publish", "user-property", "colour", "red"]);
+    published(
+        broker.address(),
+        "5",
+        &[
+            "-t",
+            "x",
+            "-m",
+            "m",
+            "-D",
+            "publish",
+            "user-property",
+            "colour",
+            "red",
+        ],
+    );
     assert_eq!(subscriber.message(), "x 0 0 m colour:red");
     broker.stop().await.unwrap();
 }
@@ -138,13 +185,23 @@ async fn user_properties_arrive() {
 async fn a_retained_message_waits_for_subscribers_until_it_is_cleared() {
     let broker = started().await;
     for version in VERSIONS {
-        published(broker.address(), version, &["-t", "state", "-r", "-q", "1", "-m", "on"]);
-        let mut subscriber = Subscriber::start(broker.address(), version, &["-t", "state", "-q", "1"]);
+        published(
+            broker.address(),
+            version,
+            &["-t", "state", "-r", "-q", "1", "-m", "on"],
+        );
+        let mut subscriber =
+            Subscriber::start(broker.address(), version, &["-t", "state", "-q", "1"]);
         assert_eq!(subscriber.message(), "state 1 1 on");
         published(broker.address(), version, &["-t", "state", "-r", "-n"]);
         published(broker.address(), version, &["-t", "end", "-r", "-m", "1"]);
-        let mut second = Subscriber::start(broker.address(), version, &["-t", "state", "-t", "end"]);
-        assert_eq!(second.message(), "end 0 1 1", "the cleared message must not come");
+        let mut second =
+            Subscriber::start(broker.address(), version, &["-t", "state", "-t", "end"]);
+        assert_eq!(
+            second.message(),
+            "end 0 1 1",
+            "the cleared message must not come"
+        );
         published(broker.address(), version, &["-t", "end", "-r", "-n"]);
     }
     broker.stop().await.unwrap();
@@ -154,16 +211,25 @@ async fn a_retained_message_waits_for_subscribers_until_it_is_cleared() {
 async fn a_will_is_published_for_a_killed_client_and_not_for_a_clean_end() {
     let broker = started().await;
     for version in VERSIONS {
-        let mut watcher = Subscriber::start(broker.address(), version, &["-t", "will/#", "-q", "1"]);
+        let mut watcher =
+            Subscriber::start(broker.address(), version, &["-t", "will/#", "-q", "1"]);
         let will = ["--will-payload", "gone", "--will-qos", "1", "--will-retain"];
-        let clean = [&["-t", "x", "-m", "1", "--will-topic", "will/clean"], &will[..]].concat();
+        let clean = [
+            &["-t", "x", "-m", "1", "--will-topic", "will/clean"],
+            &will[..],
+        ]
+        .concat();
         published(broker.address(), version, &clean);
         let killed = [&["-t", "x", "--will-topic", "will/killed"], &will[..]].concat();
         Subscriber::start(broker.address(), version, &killed).kill();
         assert_eq!(watcher.message(), "will/killed 1 0 gone");
         let mut late = Subscriber::start(broker.address(), version, &["-t", "will/#"]);
         assert_eq!(late.message(), "will/killed 0 1 gone");
-        published(broker.address(), version, &["-t", "will/killed", "-r", "-n"]);
+        published(
+            broker.address(),
+            version,
+            &["-t", "will/killed", "-r", "-n"],
+        );
     }
     broker.stop().await.unwrap();
 }
@@ -175,11 +241,19 @@ async fn a_large_message_passes_and_one_above_the_limit_does_not() {
     let file = directory.path().join("payload");
     std::fs::write(&file, vec![b'x'; 1_000_000]).unwrap();
     let mut subscriber = Subscriber::start(broker.address(), "5", &["-t", "big"]);
-    published(broker.address(), "5", &["-t", "big", "-q", "1", "-f", file.to_str().unwrap()]);
+    published(
+        broker.address(),
+        "5",
+        &["-t", "big", "-q", "1", "-f", file.to_str().unwrap()],
+    );
     assert_eq!(subscriber.message().len(), "big 0 0 ".len() + 1_000_000);
     std::fs::write(&file, vec![b'x'; 1_100_000]).unwrap();
     // In MQTT 3.1.1 the client cannot know the limit; whether it reports the closed connection is its own affair.
-    publish(broker.address(), "311", &["-t", "big", "-q", "1", "-f", file.to_str().unwrap()]);
+    publish(
+        broker.address(),
+        "311",
+        &["-t", "big", "-q", "1", "-f", file.to_str().unwrap()],
+    );
     published(broker.address(), "5", &["-t", "big", "-m", "next"]);
     assert_eq!(subscriber.message(), "big 0 0 next");
     broker.stop().await.unwrap();
@@ -189,19 +263,48 @@ async fn a_large_message_passes_and_one_above_the_limit_does_not() {
 async fn users_are_asked_for_their_password() {
     let mut config = on_free_port();
     config.users = vec![user("alice", "secret")];
-    let broker = broker::start(&config, Some(&user("host", "inner"))).await.unwrap();
+    let broker = broker::start(&config, Some(&user("host", "inner")))
+        .await
+        .unwrap();
     for version in VERSIONS {
-        published(broker.address(), version, &["-t", "x", "-m", "1", "-q", "1", "-u", "alice", "-P", "secret"]);
-        published(broker.address(), version, &["-t", "x", "-m", "1", "-q", "1", "-u", "host", "-P", "inner"]);
-        let strangers: [&[&str]; 4] =
-            [&[], &["-u", "alice"], &["-u", "alice", "-P", "wrong"], &["-u", "bob", "-P", "secret"]];
+        published(
+            broker.address(),
+            version,
+            &[
+                "-t", "x", "-m", "1", "-q", "1", "-u", "alice", "-P", "secret",
+            ],
+        );
+        published(
+            broker.address(),
+            version,
+            &["-t", "x", "-m", "1", "-q", "1", "-u", "host", "-P", "inner"],
+        );
+        let strangers: [&[&str]; 4] = [
+            &[],
+            &["-u", "alice"],
+            &["-u", "alice", "-P", "wrong"],
+            &["-u", "bob", "-P", "secret"],
+        ];
         for credentials in strangers {
-            let output = publish(broker.address(), version, &[&["-t", "x", "-m", "1"], credentials].concat());
-            assert!(!output.status.success(), "version {version}, {credentials:?}: {output:?}");
+            let output = publish(
+                broker.address(),
+                version,
+                &[&["-t", "x", "-m", "1"], credentials].concat(),
+            );
+            assert!(
+                !output.status.success(),
+                "version {version}, {credentials:?}: {output:?}"
+            );
         }
     }
     // The crate's own limit would by now have locked out this address.
-    published(broker.address(), "5", &["-t", "x", "-m", "1", "-q", "1", "-u", "alice", "-P", "secret"]);
+    published(
+        broker.address(),
+        "5",
+        &[
+            "-t", "x", "-m", "1", "-q", "1", "-u", "alice", "-P", "secret",
+        ],
+    );
     broker.stop().await.unwrap();
 }
 
@@ -209,11 +312,24 @@ async fn users_are_asked_for_their_password() {
 async fn a_public_address_needs_users() {
     let mut config = on_free_port();
     config.listen = "0.0.0.0:0".parse().unwrap();
-    assert!(matches!(broker::start(&config, None).await, Err(BrokerError::Open(_))));
-    config.users = vec![Credentials { username: "alice".to_owned(), password: None }];
-    assert!(matches!(broker::start(&config, None).await, Err(BrokerError::NoPassword(name)) if name == "alice"));
+    assert!(matches!(
+        broker::start(&config, None).await,
+        Err(BrokerError::Open(_))
+    ));
+    config.users = vec![Credentials {
+        username: "alice".to_owned(),
+        password: None,
+    }];
+    assert!(
+        matches!(broker::start(&config, None).await, Err(BrokerError::NoPassword(name)) if name == "alice")
+    );
     config.users = vec![user("alice", "secret")];
-    broker::start(&config, None).await.unwrap().stop().await.unwrap();
+    broker::start(&config, None)
+        .await
+        .unwrap()
+        .stop()
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -224,7 +340,10 @@ async fn a_taken_port_is_passed_over_only_when_nobody_asked_for_it() {
     let error = broker::start(&config, None).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("the embedded broker cannot listen on {}: the port is in use", config.listen)
+        format!(
+            "the embedded broker cannot listen on {}: the port is in use",
+            config.listen
+        )
     );
     config.listen_is_default = true;
     let broker = broker::start(&config, None).await.unwrap();
@@ -234,22 +353,44 @@ async fn a_taken_port_is_passed_over_only_when_nobody_asked_for_it() {
 }
 
 fn kept_in(directory: &Path) -> EmbeddedBroker {
-    EmbeddedBroker { data_dir: Some(directory.to_owned()), ..on_free_port() }
+    EmbeddedBroker {
+        data_dir: Some(directory.to_owned()),
+        ..on_free_port()
+    }
 }
 
 /// Leaves a retained message and, for the client `sleeper`, a queued one.
 async fn left_behind(config: &EmbeddedBroker, version: &str) {
     let broker = broker::start(config, None).await.unwrap();
-    let session = [&["-i", "sleeper", "-t", "queue", "-q", "1", "-E"][..], keep_session(version)].concat();
-    let output = client("mosquitto_sub", broker.address(), version).args(session).output().unwrap();
+    let session = [
+        &["-i", "sleeper", "-t", "queue", "-q", "1", "-E"][..],
+        keep_session(version),
+    ]
+    .concat();
+    let output = client("mosquitto_sub", broker.address(), version)
+        .args(session)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
-    published(broker.address(), version, &["-t", "kept", "-r", "-q", "1", "-m", "retained"]);
-    published(broker.address(), version, &["-t", "queue", "-q", "1", "-m", "queued"]);
+    published(
+        broker.address(),
+        version,
+        &["-t", "kept", "-r", "-q", "1", "-m", "retained"],
+    );
+    published(
+        broker.address(),
+        version,
+        &["-t", "queue", "-q", "1", "-m", "queued"],
+    );
     broker.stop().await.unwrap();
 }
 
 fn keep_session(version: &str) -> &'static [&'static str] {
-    if version == "5" { &["-c", "-x", "300"] } else { &["-c"] }
+    if version == "5" {
+        &["-c", "-x", "300"]
+    } else {
+        &["-c"]
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,9 +403,21 @@ async fn retained_messages_and_sessions_survive_a_restart() {
         let mut anybody = Subscriber::start(broker.address(), version, &["-t", "kept"]);
         assert_eq!(anybody.message(), "kept 0 1 retained");
         let mut sleeper = client("mosquitto_sub", broker.address(), version);
-        let session = [&["-i", "sleeper", "-t", "queue", "-q", "1", "-C", "1"][..], keep_session(version)].concat();
-        let output = sleeper.args(["-W", DEADLINE]).args(session).output().unwrap();
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), "queued\n", "version {version}");
+        let session = [
+            &["-i", "sleeper", "-t", "queue", "-q", "1", "-C", "1"][..],
+            keep_session(version),
+        ]
+        .concat();
+        let output = sleeper
+            .args(["-W", DEADLINE])
+            .args(session)
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            "queued\n",
+            "version {version}"
+        );
         broker.stop().await.unwrap();
     }
 }
@@ -289,9 +442,19 @@ async fn damaged_files_do_not_keep_it_from_starting() {
 /// The files of the data directory that hold messages and sessions: all but the lock and the version of the format, without
 /// which the broker rightly refuses to guess.
 fn files_in(directory: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let nested = entries.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] });
-    nested.filter(|path| !path.ends_with(".lock") && !path.ends_with(".storage_version")).collect()
+    let entries = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let nested = entries.flat_map(|path| {
+        if path.is_dir() {
+            files_in(&path)
+        } else {
+            vec![path]
+        }
+    });
+    nested
+        .filter(|path| !path.ends_with(".lock") && !path.ends_with(".storage_version"))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,6 +463,9 @@ async fn two_brokers_do_not_share_a_data_directory() {
     let config = kept_in(directory.path());
     let broker = broker::start(&config, None).await.unwrap();
     let error = broker::start(&config, None).await.unwrap_err().to_string();
-    assert!(error.contains("already in use by another broker"), "{error}");
+    assert!(
+        error.contains("already in use by another broker"),
+        "{error}"
+    );
     broker.stop().await.unwrap();
 }

@@ -18,7 +18,13 @@ async fn started(change: impl FnOnce(&mut BrokerLimits)) -> Running {
     let mut limits = BrokerLimits::default();
     change(&mut limits);
     let listen = "127.0.0.1:0".parse().unwrap();
-    let config = EmbeddedBroker { listen, listen_is_default: false, data_dir: None, users: Vec::new(), limits };
+    let config = EmbeddedBroker {
+        listen,
+        listen_is_default: false,
+        data_dir: None,
+        users: Vec::new(),
+        limits,
+    };
     broker::start(&config, None).await.unwrap()
 }
 
@@ -50,13 +56,15 @@ impl Raw {
 
     /// Connects; `expiry`: of its session. Gives back the reason in the CONNACK.
     async fn connect(&mut self, id: &str, expiry: u32) -> u8 {
-        self.connect_with(if expiry > 0 { 0 } else { 2 }, expiry, &text(id)).await
+        self.connect_with(if expiry > 0 { 0 } else { 2 }, expiry, &text(id))
+            .await
     }
 
     async fn connect_with(&mut self, flags: u8, expiry: u32, payload: &[u8]) -> u8 {
         let properties = [&[0x11][..], &expiry.to_be_bytes()].concat();
         let head = [&text("MQTT")[..], &[5, flags, 0, 60, 5]].concat();
-        self.send(0x10, &[&head[..], &properties, payload].concat()).await;
+        self.send(0x10, &[&head[..], &properties, payload].concat())
+            .await;
         self.receive().await.expect("CONNACK")[3]
     }
 
@@ -73,7 +81,8 @@ impl Raw {
     /// Publishes with QoS 1 and gives back the reason in the PUBACK.
     async fn publish(&mut self, retain: bool, topic: &str, payload: &[u8]) -> u8 {
         let first = if retain { 0x33 } else { 0x32 };
-        self.send(first, &[&text(topic)[..], &[0, 1, 0], payload].concat()).await;
+        self.send(first, &[&text(topic)[..], &[0, 1, 0], payload].concat())
+            .await;
         let ack = self.receive().await.expect("PUBACK");
         assert_eq!(ack[0], 0x40, "{ack:?}");
         ack.get(4).copied().unwrap_or(0)
@@ -81,7 +90,8 @@ impl Raw {
 
     /// Subscribes and gives back the reason in the SUBACK.
     async fn subscribe(&mut self, filter: &str, qos: u8) -> u8 {
-        self.send(0x82, &[&[0, 9, 0][..], &text(filter), &[qos]].concat()).await;
+        self.send(0x82, &[&[0, 9, 0][..], &text(filter), &[qos]].concat())
+            .await;
         *self.receive().await.expect("SUBACK").last().unwrap()
     }
 
@@ -113,7 +123,9 @@ impl Raw {
 async fn serves(broker: SocketAddr) {
     let mut client = Raw::connected(broker, "serves").await;
     assert_eq!(client.subscribe("serves", 0).await, 0);
-    client.send(0x30, &[&text("serves")[..], &[0], b"yes"].concat()).await;
+    client
+        .send(0x30, &[&text("serves")[..], &[0], b"yes"].concat())
+        .await;
     assert!(client.receive().await.unwrap().ends_with(b"yes"));
 }
 
@@ -133,7 +145,11 @@ async fn connections_that_say_no_connect_are_bounded_in_number_and_time() {
     for mut raw in silent {
         assert_eq!(raw.receive().await, None);
     }
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x10, 0xFF, 0xFF, 0xFF, 0x7F], &[0; 100]] {
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0x10, 0xFF, 0xFF, 0xFF, 0x7F],
+        &[0; 100],
+    ] {
         let mut raw = Raw::open(broker.address()).await;
         raw.0.write_all(bytes).await.unwrap();
         assert_eq!(raw.receive().await, None, "{bytes:?}");
@@ -155,9 +171,11 @@ async fn a_connection_too_many_is_told_so() {
     assert_eq!(raw.receive().await, None);
     drop(clients.pop());
     // as soon as the broker has noticed
-    timeout(PATIENCE, async { while Raw::open(broker.address()).await.connect("again", 0).await != 0 {} })
-        .await
-        .unwrap();
+    timeout(PATIENCE, async {
+        while Raw::open(broker.address()).await.connect("again", 0).await != 0 {}
+    })
+    .await
+    .unwrap();
     broker.stop().await.unwrap();
 }
 
@@ -167,7 +185,10 @@ async fn sessions_and_subscriptions_are_bounded() {
     for id in ["a", "b"] {
         assert_eq!(Raw::open(broker.address()).await.connect(id, 300).await, 0);
     }
-    assert_eq!(Raw::open(broker.address()).await.connect("c", 300).await, 0x97);
+    assert_eq!(
+        Raw::open(broker.address()).await.connect("c", 300).await,
+        0x97
+    );
     // those that are there come back, and who wants no session needs no place
     let mut client = Raw::open(broker.address()).await;
     assert_eq!(client.connect("a", 300).await, 0);
@@ -182,15 +203,29 @@ async fn sessions_and_subscriptions_are_bounded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retained_messages_are_bounded_in_number_and_bytes() {
-    let broker = started(|limits| limits.retained = OutboxLimits { messages: 3, bytes: 100 }).await;
+    let broker = started(|limits| {
+        limits.retained = OutboxLimits {
+            messages: 3,
+            bytes: 100,
+        }
+    })
+    .await;
     let mut client = Raw::connected(broker.address(), "keeper").await;
     for topic in ["1", "2", "3"] {
         assert_eq!(client.publish(true, topic, &[b'x'; 20]).await, 0);
     }
     assert_eq!(client.publish(true, "4", b"x").await, 0x97, "one too many");
-    assert_eq!(client.publish(true, "3", &[b'y'; 41]).await, 0x97, "too many bytes");
+    assert_eq!(
+        client.publish(true, "3", &[b'y'; 41]).await,
+        0x97,
+        "too many bytes"
+    );
     assert_eq!(client.publish(true, "3", &[b'y'; 40]).await, 0);
-    assert_eq!(client.publish(false, "4", &[b'z'; 1000]).await & 0x80, 0, "not retained");
+    assert_eq!(
+        client.publish(false, "4", &[b'z'; 1000]).await & 0x80,
+        0,
+        "not retained"
+    );
     // what is cleared makes room
     assert_eq!(client.publish(true, "1", b"").await & 0x80, 0);
     assert_eq!(client.publish(true, "4", &[b'x'; 20]).await, 0);
@@ -205,7 +240,12 @@ async fn what_is_found(limits: OutboxLimits, bytes: usize) -> (usize, usize) {
     assert_eq!(sleeper.subscribe("flood", 0).await, 0);
     let mut client = Raw::connected(broker.address(), "flooder").await;
     for _ in 0..COUNT {
-        client.send(0x30, &[&text("flood")[..], &[0], &vec![b'x'; bytes]].concat()).await;
+        client
+            .send(
+                0x30,
+                &[&text("flood")[..], &[0], &vec![b'x'; bytes]].concat(),
+            )
+            .await;
     }
     // answered when all before it is routed
     assert_eq!(client.publish(false, "elsewhere", b"").await & 0x80, 0);
@@ -218,7 +258,9 @@ async fn what_is_found(limits: OutboxLimits, bytes: usize) -> (usize, usize) {
         found += 1;
         // as soon as there is room again
         if found == 50 {
-            client.send(0x30, &[&text("flood")[..], &[0], b"end"].concat()).await;
+            client
+                .send(0x30, &[&text("flood")[..], &[0], b"end"].concat())
+                .await;
         }
     }
     serves(broker.address()).await;
@@ -228,18 +270,38 @@ async fn what_is_found(limits: OutboxLimits, bytes: usize) -> (usize, usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_a_client_that_does_not_read_is_bounded_and_arrives_when_it_reads() {
-    let (found, count) = what_is_found(OutboxLimits { messages: 100_000, bytes: 1 << 20 }, 20_000).await;
+    let (found, count) = what_is_found(
+        OutboxLimits {
+            messages: 100_000,
+            bytes: 1 << 20,
+        },
+        20_000,
+    )
+    .await;
     // 40 MB were sent; sockets hold some themselves
     assert!(found * 20_000 < 16 << 20, "{found} messages");
     assert!(found * 20_000 > 1 << 20, "{found} messages");
     assert!(found < count);
-    let (found, count) = what_is_found(OutboxLimits { messages: 100_000, bytes: 64 << 20 }, 20_000).await;
+    let (found, count) = what_is_found(
+        OutboxLimits {
+            messages: 100_000,
+            bytes: 64 << 20,
+        },
+        20_000,
+    )
+    .await;
     assert_eq!(found, count, "within the bounds nothing is dropped");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_nothing_of_qos_1_is_disconnected_and_its_session_stays() {
-    let broker = started(|limits| limits.queue = OutboxLimits { messages: 10, bytes: 1 << 20 }).await;
+    let broker = started(|limits| {
+        limits.queue = OutboxLimits {
+            messages: 10,
+            bytes: 1 << 20,
+        }
+    })
+    .await;
     let mut watcher = Raw::connected(broker.address(), "watcher").await;
     assert_eq!(watcher.subscribe("gone", 0).await, 0);
     let mut sleeper = Raw::open(broker.address()).await;
@@ -248,7 +310,10 @@ async fn a_client_that_reads_nothing_of_qos_1_is_disconnected_and_its_session_st
     assert_eq!(sleeper.subscribe("owed", 1).await, 1);
     let mut client = Raw::connected(broker.address(), "sender").await;
     for _ in 0..300 {
-        assert_eq!(client.publish(false, "owed", &[b'x'; 100_000]).await & 0x80, 0);
+        assert_eq!(
+            client.publish(false, "owed", &[b'x'; 100_000]).await & 0x80,
+            0
+        );
     }
     assert!(watcher.receive().await.unwrap().ends_with(b"x"), "its will");
     let mut received = 0;
@@ -265,7 +330,10 @@ async fn a_client_that_reads_nothing_of_qos_1_is_disconnected_and_its_session_st
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_and_acknowledges_nothing_has_its_oldest_messages_dropped() {
     let broker = started(|limits| {
-        limits.queue = OutboxLimits { messages: 50, bytes: 1 << 20 };
+        limits.queue = OutboxLimits {
+            messages: 50,
+            bytes: 1 << 20,
+        };
         limits.when_full = WhenClientFull::Drop;
     })
     .await;
@@ -274,12 +342,21 @@ async fn a_client_that_reads_and_acknowledges_nothing_has_its_oldest_messages_dr
     let mut sender = Raw::connected(broker.address(), "sender").await;
     for number in 0..200_u8 {
         // larger than what may wait outside of the queue
-        assert_eq!(sender.publish(false, "owed", &[&[number][..], &[b'x'; 5_000]].concat()).await & 0x80, 0);
+        assert_eq!(
+            sender
+                .publish(false, "owed", &[&[number][..], &[b'x'; 5_000]].concat())
+                .await
+                & 0x80,
+            0
+        );
     }
     let mut numbers = Vec::new();
     while numbers.len() < 64 {
         let message = client.receive().await.unwrap();
-        numbers.push((u16::from_be_bytes([message[9], message[10]]), message[message.len() - 5_001]));
+        numbers.push((
+            u16::from_be_bytes([message[9], message[10]]),
+            message[message.len() - 5_001],
+        ));
     }
     assert_eq!(numbers.last().unwrap().1, 63);
     // and now it acknowledges: what comes are the last ones

@@ -3,7 +3,9 @@
 
 mod link_rig;
 
-use link_rig::{Certificates, DEADLINE, Mosquitto, connected, echo, greet, numbers, receive, refused, to};
+use link_rig::{
+    Certificates, DEADLINE, Mosquitto, connected, echo, greet, numbers, receive, refused, to,
+};
 use miqro_host::config::{Tls, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -13,7 +15,12 @@ async fn websocket_in_the_open_and_over_tls() {
     let certificates = Certificates::new();
     let plain = Mosquitto::start(certificates.0.path(), "protocol websockets");
     let path = || "/mqtt".to_owned();
-    let mut stream = greet(&to(plain.port, Transport::WebSocket(path()), Tls::default())).await;
+    let mut stream = greet(&to(
+        plain.port,
+        Transport::WebSocket(path()),
+        Tls::default(),
+    ))
+    .await;
     // Little, because mosquitto 2.0.11 sends 4 KiB every tenth of a second here, whoever the client is.
     echo(&mut stream, 20_000).await;
     let secure = certificates.listener("protocol websockets");
@@ -27,7 +34,12 @@ async fn websocket_in_the_open_and_over_tls() {
 async fn a_port_without_websocket_is_recognised() {
     let directory = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(directory.path(), "");
-    let error = refused(&to(broker.port, Transport::WebSocket("/".to_owned()), Tls::default())).await;
+    let error = refused(&to(
+        broker.port,
+        Transport::WebSocket("/".to_owned()),
+        Tls::default(),
+    ))
+    .await;
     assert!(error.starts_with("WebSocket upgrade: "), "{error}");
 }
 
@@ -36,23 +48,39 @@ async fn bytes_are_found_however_the_frames_cut_them() {
     use futures_util::{SinkExt, StreamExt};
     use tokio_tungstenite::tungstenite::Message;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let connection = to(listener.local_addr().unwrap().port(), Transport::WebSocket("/x".to_owned()), Tls::default());
+    let connection = to(
+        listener.local_addr().unwrap().port(),
+        Transport::WebSocket("/x".to_owned()),
+        Tls::default(),
+    );
     let server = async {
         let (socket, _) = listener.accept().await.unwrap();
-        let mut socket = tokio_tungstenite::accept_hdr_async(socket, agree).await.unwrap();
+        let mut socket = tokio_tungstenite::accept_hdr_async(socket, agree)
+            .await
+            .unwrap();
         for frame in [&b"a"[..], b"", b"bcd", b"efghij"] {
             socket.send(Message::Binary(frame.into())).await.unwrap();
             socket.send(Message::Ping("?".into())).await.unwrap();
         }
         for _ in 0..4 {
-            assert_eq!(socket.next().await.unwrap().unwrap(), Message::Pong("?".into()));
+            assert_eq!(
+                socket.next().await.unwrap().unwrap(),
+                Message::Pong("?".into())
+            );
         }
         socket.close(None).await.unwrap();
     };
     let client = async {
         let mut stream = connected(&connection).await.unwrap();
         let bytes = receive(&mut stream, 10).await;
-        assert_eq!(timeout(DEADLINE, stream.read(&mut [0])).await.unwrap().unwrap(), 0, "the end");
+        assert_eq!(
+            timeout(DEADLINE, stream.read(&mut [0]))
+                .await
+                .unwrap()
+                .unwrap(),
+            0,
+            "the end"
+        );
         bytes
     };
     let ((), bytes) = tokio::join!(server, client);
@@ -63,10 +91,16 @@ async fn bytes_are_found_however_the_frames_cut_them() {
 async fn much_passes_both_ways_at_once_however_slowly_it_is_read() {
     use futures_util::{SinkExt, StreamExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let connection = to(listener.local_addr().unwrap().port(), Transport::WebSocket("/x".to_owned()), Tls::default());
+    let connection = to(
+        listener.local_addr().unwrap().port(),
+        Transport::WebSocket("/x".to_owned()),
+        Tls::default(),
+    );
     let server = async {
         let (socket, _) = listener.accept().await.unwrap();
-        let mut socket = tokio_tungstenite::accept_hdr_async(socket, agree).await.unwrap();
+        let mut socket = tokio_tungstenite::accept_hdr_async(socket, agree)
+            .await
+            .unwrap();
         while let Some(Ok(frame)) = socket.next().await {
             if frame.is_binary() {
                 socket.send(frame).await.unwrap();
@@ -81,11 +115,17 @@ async fn much_passes_both_ways_at_once_however_slowly_it_is_read() {
             writing.flush().await.unwrap();
         };
         let mut received = vec![0; sent.len()];
-        let (_, read) =
-            timeout(DEADLINE, async { tokio::join!(write, reading.read_exact(&mut received)) }).await.unwrap();
+        let (_, read) = timeout(DEADLINE, async {
+            tokio::join!(write, reading.read_exact(&mut received))
+        })
+        .await
+        .unwrap();
         read.unwrap();
         assert!(received == sent, "the bytes came back changed");
-        timeout(DEADLINE, writing.shutdown()).await.unwrap().unwrap();
+        timeout(DEADLINE, writing.shutdown())
+            .await
+            .unwrap()
+            .unwrap();
     };
     tokio::join!(server, client);
 }
@@ -101,6 +141,8 @@ fn agree(
 > {
     let asked = request.headers()["sec-websocket-protocol"].clone();
     assert_eq!(asked, "mqtt");
-    response.headers_mut().insert("sec-websocket-protocol", asked);
+    response
+        .headers_mut()
+        .insert("sec-websocket-protocol", asked);
     Ok(response)
 }

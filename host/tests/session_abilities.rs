@@ -68,42 +68,64 @@ async fn served(rig: &Rig, takes: impl Fn(Will) -> bool) -> (Vec<Will>, Peer) {
     panic!("not served: {wills:?}");
 }
 
-both_versions!(a_broker_that_closes_because_of_the_will_is_found_out, |version| async move {
-    const RETAINED: Will = Some((1, true));
-    let cases: [(Takes, Will); 4] = [
-        (|will| will.is_none_or(|(_, retain)| !retain), Some((1, false))),
-        (|will| will.is_none_or(|(qos, _)| qos == 0), Some((0, true))),
-        (|will| will.is_none_or(|will| will == (0, false)), Some((0, false))),
-        (|will| will.is_none(), None),
-    ];
-    for (takes, expected) in cases {
-        let rig = Rig::new(version).await;
-        let (wills, mut peer) = served(&rig, takes).await;
-        assert_eq!((wills[0], *wills.last().unwrap()), (RETAINED, expected), "{wills:?}");
-        let taken = wills.iter().position(|will| takes(*will)).unwrap();
-        assert_eq!(wills[taken + 1], RETAINED, "it may have been something that is over now: {wills:?}");
-        let mut kept = message("out", 1, "m");
-        kept.retain = true;
-        rig.commit(None, vec![kept]).await;
-        let Seen::Publish { qos, retain, .. } = peer.receive().await else { panic!("not PUBLISH") };
-        assert_eq!((qos, retain), expected.unwrap_or((1, true)));
-        drop(peer);
-        assert_eq!(asked(&rig).await.1, expected, "it is known now");
-    }
-});
-
-both_versions!(a_broker_that_closes_for_a_while_gets_the_whole_will_when_it_is_back, |version| async move {
-    for away in 1..9 {
-        let rig = Rig::new(version).await;
-        for _ in 0..away {
-            drop(asked(&rig).await);
+both_versions!(
+    a_broker_that_closes_because_of_the_will_is_found_out,
+    |version| async move {
+        const RETAINED: Will = Some((1, true));
+        let cases: [(Takes, Will); 4] = [
+            (
+                |will| will.is_none_or(|(_, retain)| !retain),
+                Some((1, false)),
+            ),
+            (|will| will.is_none_or(|(qos, _)| qos == 0), Some((0, true))),
+            (
+                |will| will.is_none_or(|will| will == (0, false)),
+                Some((0, false)),
+            ),
+            (|will| will.is_none(), None),
+        ];
+        for (takes, expected) in cases {
+            let rig = Rig::new(version).await;
+            let (wills, mut peer) = served(&rig, takes).await;
+            assert_eq!(
+                (wills[0], *wills.last().unwrap()),
+                (RETAINED, expected),
+                "{wills:?}"
+            );
+            let taken = wills.iter().position(|will| takes(*will)).unwrap();
+            assert_eq!(
+                wills[taken + 1],
+                RETAINED,
+                "it may have been something that is over now: {wills:?}"
+            );
+            let mut kept = message("out", 1, "m");
+            kept.retain = true;
+            rig.commit(None, vec![kept]).await;
+            let Seen::Publish { qos, retain, .. } = peer.receive().await else {
+                panic!("not PUBLISH")
+            };
+            assert_eq!((qos, retain), expected.unwrap_or((1, true)));
+            drop(peer);
+            assert_eq!(asked(&rig).await.1, expected, "it is known now");
         }
-        let (wills, peer) = served(&rig, |_| true).await;
-        assert_eq!(*wills.last().unwrap(), Some((1, true)), "{away}: {wills:?}");
-        drop(peer);
-        assert_eq!(asked(&rig).await.1, Some((1, true)));
     }
-});
+);
+
+both_versions!(
+    a_broker_that_closes_for_a_while_gets_the_whole_will_when_it_is_back,
+    |version| async move {
+        for away in 1..9 {
+            let rig = Rig::new(version).await;
+            for _ in 0..away {
+                drop(asked(&rig).await);
+            }
+            let (wills, peer) = served(&rig, |_| true).await;
+            assert_eq!(*wills.last().unwrap(), Some((1, true)), "{away}: {wills:?}");
+            drop(peer);
+            assert_eq!(asked(&rig).await.1, Some((1, true)));
+        }
+    }
+);
 
 #[tokio::test]
 async fn what_a_broker_ends_the_connection_for_with_a_reason_is_not_asked_again() {
@@ -113,7 +135,14 @@ async fn what_a_broker_ends_the_connection_for_with_a_reason_is_not_asked_again(
     kept.retain = true;
     rig.commit(None, vec![kept]).await;
     for (reason, qos, retain) in [(0x9A, 2, true), (0x9B, 2, false), (0, 1, false)] {
-        let Seen::Publish { qos: seen, retain: kept, .. } = peer.receive().await else { panic!("not PUBLISH") };
+        let Seen::Publish {
+            qos: seen,
+            retain: kept,
+            ..
+        } = peer.receive().await
+        else {
+            panic!("not PUBLISH")
+        };
         assert_eq!((seen, kept), (qos, retain));
         if reason != 0 {
             peer.disconnect(reason).await;
@@ -122,7 +151,13 @@ async fn what_a_broker_ends_the_connection_for_with_a_reason_is_not_asked_again(
     }
     peer.disconnect(0xA1).await;
     let mut peer = rig.broker.connected(true).await;
-    assert!(matches!(peer.subscribed().await, Seen::Subscribe { subscription_id: None, .. }));
+    assert!(matches!(
+        peer.subscribed().await,
+        Seen::Subscribe {
+            subscription_id: None,
+            ..
+        }
+    ));
 }
 
 /// A connection to a broker that has no subscription identifiers.
@@ -135,7 +170,9 @@ async fn without_identifiers(rig: &Rig, session_present: bool) -> Peer {
 
 fn filters(seen: &Seen) -> Vec<&str> {
     match seen {
-        Seen::Subscribe { filters, .. } => filters.iter().map(|(filter, _)| filter.as_str()).collect(),
+        Seen::Subscribe { filters, .. } => {
+            filters.iter().map(|(filter, _)| filter.as_str()).collect()
+        }
         Seen::Unsubscribe { filters, .. } => filters.iter().map(String::as_str).collect(),
         other => panic!("{other:?}"),
     }
@@ -149,57 +186,85 @@ fn unsubscribe(filter: &str) -> SubscriptionChange {
     SubscriptionChange::Unsubscribe(Filter::new(filter).unwrap())
 }
 
-both_versions!(of_filters_that_cover_each_other_the_widest_is_asked_for, |version| async move {
-    let mut rig = Rig::new(version).await;
-    let mut peer = without_identifiers(&rig, false).await;
-    assert_eq!(filters(&peer.subscribed().await), ["in/#"]);
-    rig.change(vec![subscribe("in/a"), subscribe("in/+"), subscribe("out/a")]).await;
-    let mut asked = Vec::new();
-    while !asked.contains(&"out/a".to_owned()) {
-        asked.extend(filters(&peer.subscribed().await).into_iter().map(str::to_owned));
+both_versions!(
+    of_filters_that_cover_each_other_the_widest_is_asked_for,
+    |version| async move {
+        let mut rig = Rig::new(version).await;
+        let mut peer = without_identifiers(&rig, false).await;
+        assert_eq!(filters(&peer.subscribed().await), ["in/#"]);
+        rig.change(vec![
+            subscribe("in/a"),
+            subscribe("in/+"),
+            subscribe("out/a"),
+        ])
+        .await;
+        let mut asked = Vec::new();
+        while !asked.contains(&"out/a".to_owned()) {
+            asked.extend(
+                filters(&peer.subscribed().await)
+                    .into_iter()
+                    .map(str::to_owned),
+            );
+        }
+        // what is retained is asked for by the filter that covers them
+        assert!(
+            asked
+                .iter()
+                .all(|filter| filter == "in/#" || filter == "out/a"),
+            "{asked:?}"
+        );
+        for text in ["equal", "equal", "other"] {
+            peer.publish("in/a", 0, 0, false, text).await;
+            assert_eq!(rig.next().await.0, text);
+        }
+        // no gap: the one that was covered comes before the one that covered it goes
+        rig.change(vec![unsubscribe("in/#"), unsubscribe("in/+")])
+            .await;
+        assert_eq!(filters(&peer.subscribed().await), ["in/a"]);
+        let seen = peer.receive().await;
+        assert_eq!(filters(&seen), ["in/#"]);
+        peer.unsuback(seen.id(), 1).await;
+        // and the other way the one that is covered goes when the other is granted
+        rig.change(vec![subscribe("+/a")]).await;
+        let id = peer.receive().await.id();
+        peer.nothing_before().await;
+        peer.suback(id, &[1]).await;
+        let seen = peer.receive().await;
+        assert!(matches!(seen, Seen::Unsubscribe { .. }));
+        let mut gone = filters(&seen);
+        gone.sort_unstable();
+        assert_eq!(gone, ["in/a", "out/a"]);
+        peer.unsuback(seen.id(), 2).await;
+        peer.nothing_before().await;
     }
-    // what is retained is asked for by the filter that covers them
-    assert!(asked.iter().all(|filter| filter == "in/#" || filter == "out/a"), "{asked:?}");
-    for text in ["equal", "equal", "other"] {
-        peer.publish("in/a", 0, 0, false, text).await;
-        assert_eq!(rig.next().await.0, text);
+);
+
+both_versions!(
+    what_is_covered_is_asked_for_when_the_filter_that_covers_it_is_refused,
+    |version| async move {
+        let mut rig = Rig::new(version).await;
+        rig.change(vec![subscribe("in/a")]).await;
+        let mut peer = without_identifiers(&rig, false).await;
+        let seen = peer.receive().await;
+        assert_eq!(filters(&seen), ["in/#"]);
+        peer.suback(
+            seen.id(),
+            &[if version == Protocol::V5 { 0x87 } else { 0x80 }],
+        )
+        .await;
+        assert_eq!(filters(&peer.subscribed().await), ["in/a"]);
+        peer.publish("in/a", 0, 0, false, "m").await;
+        assert_eq!(rig.next().await.0, "m");
     }
-    // no gap: the one that was covered comes before the one that covered it goes
-    rig.change(vec![unsubscribe("in/#"), unsubscribe("in/+")]).await;
-    assert_eq!(filters(&peer.subscribed().await), ["in/a"]);
-    let seen = peer.receive().await;
-    assert_eq!(filters(&seen), ["in/#"]);
-    peer.unsuback(seen.id(), 1).await;
-    // and the other way the one that is covered goes when the other is granted
-    rig.change(vec![subscribe("+/a")]).await;
-    let id = peer.receive().await.id();
-    peer.nothing_before().await;
-    peer.suback(id, &[1]).await;
-    let seen = peer.receive().await;
-    assert!(matches!(seen, Seen::Unsubscribe { .. }));
-    let mut gone = filters(&seen);
-    gone.sort_unstable();
-    assert_eq!(gone, ["in/a", "out/a"]);
-    peer.unsuback(seen.id(), 2).await;
-    peer.nothing_before().await;
-});
+);
 
-both_versions!(what_is_covered_is_asked_for_when_the_filter_that_covers_it_is_refused, |version| async move {
-    let mut rig = Rig::new(version).await;
-    rig.change(vec![subscribe("in/a")]).await;
-    let mut peer = without_identifiers(&rig, false).await;
-    let seen = peer.receive().await;
-    assert_eq!(filters(&seen), ["in/#"]);
-    peer.suback(seen.id(), &[if version == Protocol::V5 { 0x87 } else { 0x80 }]).await;
-    assert_eq!(filters(&peer.subscribed().await), ["in/a"]);
-    peer.publish("in/a", 0, 0, false, "m").await;
-    assert_eq!(rig.next().await.0, "m");
-});
-
-both_versions!(what_an_earlier_process_left_in_the_session_is_ended, |version| async move {
-    let rig = Rig::new(version).await;
-    rig.change(vec![subscribe("in/a")]).await;
-    let mut peer = without_identifiers(&rig, true).await;
-    assert_eq!(filters(&peer.subscribed().await), ["in/#"]);
-    assert_eq!(filters(&peer.receive().await), ["in/a"]);
-});
+both_versions!(
+    what_an_earlier_process_left_in_the_session_is_ended,
+    |version| async move {
+        let rig = Rig::new(version).await;
+        rig.change(vec![subscribe("in/a")]).await;
+        let mut peer = without_identifiers(&rig, true).await;
+        assert_eq!(filters(&peer.subscribed().await), ["in/#"]);
+        assert_eq!(filters(&peer.receive().await), ["in/a"]);
+    }
+);

@@ -45,7 +45,8 @@ impl Seens {
                 Some(peer) => peer,
                 None => {
                     let mut peer = rig.broker.connected(true).await;
-                    if let Some(payload) = self.delivers.filter(|_| !self.acknowledged.contains(&7)) {
+                    if let Some(payload) = self.delivers.filter(|_| !self.acknowledged.contains(&7))
+                    {
                         peer.publish("in/a", 7, 1, true, payload).await;
                     }
                     peer
@@ -68,7 +69,9 @@ impl Seens {
 
     async fn answer(&mut self, peer: &mut Peer, seen: Seen) {
         match seen {
-            Seen::Publish { id, qos, payload, .. } => {
+            Seen::Publish {
+                id, qos, payload, ..
+            } => {
                 self.taken.insert(payload);
                 match qos {
                     0 => {}
@@ -80,7 +83,8 @@ impl Seens {
             Seen::PubAck(id) => _ = self.acknowledged.insert(id),
             Seen::Subscribe { id, filters, .. } => {
                 let granted: Vec<u8> = filters.iter().map(|(_, qos)| *qos).collect();
-                self.filters.extend(filters.into_iter().map(|(filter, _)| filter));
+                self.filters
+                    .extend(filters.into_iter().map(|(filter, _)| filter));
                 peer.suback(id, &granted).await;
             }
             Seen::Unsubscribe { id, filters } => peer.unsuback(id, filters.len()).await,
@@ -112,9 +116,19 @@ async fn a_message(version: Protocol, qos: u8) {
     };
     let mut publishes: Vec<_> = (1..50).map(|number| publish("fine", 1, number)).collect();
     publishes.insert(20, publish("poison", qos, 1_000));
-    rig.handle.send(Command::Commit(Commit { receipt, publishes, ..Commit::new(SERVICE) })).await;
-    let mut seens = Seens { delivers: Some("cause"), ..Seens::default() };
-    let others = |seens: &Seens| (1..50).all(|number: u64| seens.taken.contains(&number.to_string()));
+    rig.handle
+        .send(Command::Commit(Commit {
+            receipt,
+            publishes,
+            ..Commit::new(SERVICE)
+        }))
+        .await;
+    let mut seens = Seens {
+        delivers: Some("cause"),
+        ..Seens::default()
+    };
+    let others =
+        |seens: &Seens| (1..50).all(|number: u64| seens.taken.contains(&number.to_string()));
     // what led to it is acknowledged in the end
     let enough = |seens: &Seens| others(seens) && seens.acknowledged.contains(&7);
     let peer = seens.serve(&rig, Some(peer), is_poison, enough).await;
@@ -123,35 +137,58 @@ async fn a_message(version: Protocol, qos: u8) {
     // the guest hears of it, once
     let refused = soon("the outcome", async {
         loop {
-            if let Next::Notice(Notice::Outcome(token, Outcome::Refused(why))) = rig.mailbox.next().await {
+            if let Next::Notice(Notice::Outcome(token, Outcome::Refused(why))) =
+                rig.mailbox.next().await
+            {
                 return (token, why);
             }
         }
     });
     let (token, why) = refused.await;
     assert_eq!(token.0.get(), 1_000);
-    assert!(why.contains("the broker ends the connection whenever it is sent"), "{why}");
+    assert!(
+        why.contains("the broker ends the connection whenever it is sent"),
+        "{why}"
+    );
     // and the connection stands
     rig.publish("fine", 1, "after").await;
-    seens.serve(&rig, Some(peer), is_poison, |seens| seens.taken.contains("after")).await;
+    seens
+        .serve(&rig, Some(peer), is_poison, |seens| {
+            seens.taken.contains("after")
+        })
+        .await;
 }
 
-both_versions!(a_message_of_qos_1_is_set_aside, |version| a_message(version, 1));
-both_versions!(a_message_of_qos_2_is_set_aside, |version| a_message(version, 2));
+both_versions!(a_message_of_qos_1_is_set_aside, |version| a_message(
+    version, 1
+));
+both_versions!(a_message_of_qos_2_is_set_aside, |version| a_message(
+    version, 2
+));
 
-both_versions!(a_rule_about_the_payload_and_retain_finds_what_it_is_for, |version| async move {
-    let rig = Rig::new(version).await;
-    let peer = rig.ready(false).await;
-    let forbids: Rule = |seen| matches!(seen, Seen::Publish { payload, retain: true, .. } if payload.contains('7'));
-    let mut publishes: Vec<_> = (0..30).map(|number| message("t", 1, &number.to_string())).collect();
-    publishes.iter_mut().for_each(|message| message.retain = true);
-    rig.commit(None, publishes).await;
-    let mut seens = Seens::default();
-    let all =
-        |seens: &Seens| (0..30).filter(|n| ![7, 17, 27].contains(n)).all(|n| seens.taken.contains(&n.to_string()));
-    seens.serve(&rig, Some(peer), forbids, all).await;
-    assert_eq!(seens.taken.len(), 27);
-});
+both_versions!(
+    a_rule_about_the_payload_and_retain_finds_what_it_is_for,
+    |version| async move {
+        let rig = Rig::new(version).await;
+        let peer = rig.ready(false).await;
+        let forbids: Rule = |seen| matches!(seen, Seen::Publish { payload, retain: true, .. } if payload.contains('7'));
+        let mut publishes: Vec<_> = (0..30)
+            .map(|number| message("t", 1, &number.to_string()))
+            .collect();
+        publishes
+            .iter_mut()
+            .for_each(|message| message.retain = true);
+        rig.commit(None, publishes).await;
+        let mut seens = Seens::default();
+        let all = |seens: &Seens| {
+            (0..30)
+                .filter(|n| ![7, 17, 27].contains(n))
+                .all(|n| seens.taken.contains(&n.to_string()))
+        };
+        seens.serve(&rig, Some(peer), forbids, all).await;
+        assert_eq!(seens.taken.len(), 27);
+    }
+);
 
 both_versions!(a_filter_is_not_asked_for_any_more, |version| async move {
     let rig = Rig::new(version).await;
@@ -159,16 +196,27 @@ both_versions!(a_filter_is_not_asked_for_any_more, |version| async move {
     let forbids: Rule = |seen| matches!(seen, Seen::Subscribe { filters, .. } if filters.iter().any(|(filter, _)| filter == "poison/#"));
     let filters = ["a", "b", "poison/#", "c", "d/+"];
     rig.change(
-        filters.map(|filter| SubscriptionChange::Subscribe(subscription(filter, message("t", 1, "").qos))).into(),
+        filters
+            .map(|filter| {
+                SubscriptionChange::Subscribe(subscription(filter, message("t", 1, "").qos))
+            })
+            .into(),
     )
     .await;
     let mut seens = Seens::default();
-    let all = |seens: &Seens| ["a", "b", "c", "d/+"].iter().all(|filter| seens.filters.contains(*filter));
+    let all = |seens: &Seens| {
+        ["a", "b", "c", "d/+"]
+            .iter()
+            .all(|filter| seens.filters.contains(*filter))
+    };
     let peer = seens.serve(&rig, Some(peer), forbids, all).await;
     assert!(!seens.filters.contains("poison/#"));
     // the connection has to stand for a while until it is certain
     let mut quarantine = rig.handle.quarantine();
-    let certain = soon("the quarantine", quarantine.wait_for(|filters| !filters.is_empty()));
+    let certain = soon(
+        "the quarantine",
+        quarantine.wait_for(|filters| !filters.is_empty()),
+    );
     let answering = seens.serve(&rig, Some(peer), forbids, |_| false);
     tokio::select! {
         filters = certain => {

@@ -40,7 +40,13 @@ impl Options {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let id = format!("test-{}-{count}", std::process::id());
-        Self { port, version: Version::V5, id, keep_session: false, login: None }
+        Self {
+            port,
+            version: Version::V5,
+            id,
+            keep_session: false,
+            login: None,
+        }
     }
 }
 
@@ -69,7 +75,12 @@ impl Client {
     /// When there is no broker or it refuses.
     pub async fn with(options: &Options) -> Result<Self> {
         let (link, messages, replies) = Link::open(options);
-        let mut client = Self { link, messages, replies, session_present: false };
+        let mut client = Self {
+            link,
+            messages,
+            replies,
+            session_present: false,
+        };
         match client.reply("CONNACK").await? {
             Reply::Connected { session_present } => client.session_present = session_present,
             other => bail!("{other:?} in place of CONNACK"),
@@ -89,7 +100,9 @@ impl Client {
     pub async fn subscribe(&mut self, filter: &str, qos: u8) -> Result<u8> {
         self.link.subscribe(filter, qos).await?;
         match self.reply("SUBACK").await? {
-            Reply::Subscribed(granted) => granted.map_err(|reason| anyhow::anyhow!("{filter}: {reason}")),
+            Reply::Subscribed(granted) => {
+                granted.map_err(|reason| anyhow::anyhow!("{filter}: {reason}"))
+            }
             other => bail!("{other:?} in place of SUBACK"),
         }
     }
@@ -118,7 +131,11 @@ impl Client {
     pub async fn send(&mut self, message: Message) -> Result<()> {
         let qos = message.qos;
         self.post(message).await?;
-        if qos == 0 { Ok(()) } else { self.acknowledged(1).await }
+        if qos == 0 {
+            Ok(())
+        } else {
+            self.acknowledged(1).await
+        }
     }
 
     /// Publishes without waiting for the broker's answer; see [`Client::acknowledged`].
@@ -126,7 +143,9 @@ impl Client {
     /// # Errors
     /// When the connection is broken.
     pub async fn post(&mut self, message: Message) -> Result<()> {
-        Deadline::new().wait("room to publish", self.link.publish(message)).await?
+        Deadline::new()
+            .wait("room to publish", self.link.publish(message))
+            .await?
     }
 
     /// Waits until the broker has `count` more of the messages of QoS 1 and 2 that were posted.
@@ -148,7 +167,9 @@ impl Client {
     /// # Errors
     /// When there is none before the deadline, or the connection breaks.
     pub async fn next(&mut self) -> Result<Message> {
-        let message = Deadline::new().wait("a message", self.messages.recv()).await?;
+        let message = Deadline::new()
+            .wait("a message", self.messages.recv())
+            .await?;
         message.context("the connection broke while waiting for a message")
     }
 
@@ -180,7 +201,10 @@ impl Client {
                 }
             }
         };
-        Deadline::new().wait(topic, found).await?.with_context(|| format!("waiting for {topic}"))
+        Deadline::new()
+            .wait(topic, found)
+            .await?
+            .with_context(|| format!("waiting for {topic}"))
     }
 
     /// All messages that the broker had for this client before it answers a message of its own.
@@ -207,11 +231,17 @@ impl Client {
     pub async fn disconnect(mut self) -> Result<()> {
         self.link.disconnect().await?;
         let gone = async { while self.replies.recv().await.is_some() {} };
-        Deadline::new().wait("the end of the connection", gone).await
+        Deadline::new()
+            .wait("the end of the connection", gone)
+            .await
     }
 
     async fn reply(&mut self, what: &str) -> Result<Reply> {
-        match Deadline::new().wait(what, self.replies.recv()).await?.with_context(|| format!("no {what}"))? {
+        match Deadline::new()
+            .wait(what, self.replies.recv())
+            .await?
+            .with_context(|| format!("no {what}"))?
+        {
             Reply::Broken(reason) => bail!("waiting for {what}: {reason}"),
             reply => Ok(reply),
         }

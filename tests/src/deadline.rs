@@ -27,8 +27,14 @@ impl Deadline {
     ///
     /// # Errors
     /// When the deadline comes first; the error names `what`.
-    pub async fn wait<T>(self, what: impl std::fmt::Display, event: impl Future<Output = T>) -> Result<T> {
-        timeout_at(self.0, event).await.map_err(|_| anyhow::anyhow!("deadline reached while waiting for {what}"))
+    pub async fn wait<T>(
+        self,
+        what: impl std::fmt::Display,
+        event: impl Future<Output = T>,
+    ) -> Result<T> {
+        timeout_at(self.0, event)
+            .await
+            .map_err(|_| anyhow::anyhow!("deadline reached while waiting for {what}"))
     }
 }
 

@@ -13,8 +13,12 @@ pub const FIRST_VERSION: &str = "version-0000000001";
 /// # Errors
 /// When it is not built.
 pub fn component(name: &str) -> Result<Vec<u8>> {
-    let file = place::project().join("guests").join(name).with_extension("wasm");
-    std::fs::read(&file).with_context(|| format!("{} is not there: run `make guests`", file.display()))
+    let file = place::project()
+        .join("guests")
+        .join(name)
+        .with_extension("wasm");
+    std::fs::read(&file)
+        .with_context(|| format!("{} is not there: run `make guests`", file.display()))
 }
 
 /// Another component that does the same as `component`: it has one more custom section, with `mark` in it.
@@ -42,7 +46,9 @@ pub fn swap(number: u32) -> Result<Vec<u8>> {
 fn versioned(guest: &str, number: u32) -> Result<Vec<u8>> {
     let mut bytes = component(guest)?;
     let (old, new) = (FIRST_VERSION.as_bytes(), version(number));
-    let places: Vec<usize> = (0..bytes.len() - old.len()).filter(|at| bytes[*at..].starts_with(old)).collect();
+    let places: Vec<usize> = (0..bytes.len() - old.len())
+        .filter(|at| bytes[*at..].starts_with(old))
+        .collect();
     ensure!(!places.is_empty(), "{guest} has no {FIRST_VERSION} in it");
     for at in places {
         bytes[at..at + old.len()].copy_from_slice(new.as_bytes());

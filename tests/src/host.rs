@@ -77,7 +77,10 @@ impl Setup {
 
     /// The program, with its first arguments, that starts the host: it gets the host's command as its further arguments.
     pub fn through(mut self, launcher: &[impl AsRef<str>]) -> Self {
-        self.launcher = launcher.iter().map(|word| word.as_ref().to_owned()).collect();
+        self.launcher = launcher
+            .iter()
+            .map(|word| word.as_ref().to_owned())
+            .collect();
         self
     }
 
@@ -98,15 +101,25 @@ impl Setup {
     pub fn spawn(self) -> Result<Host> {
         let folder = TempDir::new()?;
         for (name, guest) in &self.services {
-            std::fs::write(folder.path().join(name).with_extension("wasm"), guests::component(guest)?)?;
+            std::fs::write(
+                folder.path().join(name).with_extension("wasm"),
+                guests::component(guest)?,
+            )?;
         }
         for (name, content) in &self.files {
             std::fs::write(folder.path().join(name), content)?;
         }
         // JSON is YAML
-        std::fs::write(folder.path().join("miqro.yml"), serde_json::to_string_pretty(&self.config)?)?;
+        std::fs::write(
+            folder.path().join("miqro.yml"),
+            serde_json::to_string_pretty(&self.config)?,
+        )?;
         let process = run(&self, &folder)?;
-        Ok(Host { setup: self, folder, process })
+        Ok(Host {
+            setup: self,
+            folder,
+            process,
+        })
     }
 }
 
@@ -144,8 +157,17 @@ impl Host {
 
     fn setup(port: u16, broker: Value) -> Setup {
         let config = Map::from_iter([("broker".to_owned(), broker)]);
-        let (services, files, arguments, launcher) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Setup { port, login: None, config, services, files, arguments, launcher }
+        let (services, files, arguments, launcher) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Setup {
+            port,
+            login: None,
+            config,
+            services,
+            files,
+            arguments,
+            launcher,
+        }
     }
 
     /// Waits until every service is online.
@@ -163,10 +185,17 @@ impl Host {
     async fn all_online(&self) -> Result<()> {
         let mut client = Deadline::new().wait("the broker", self.reach()).await?;
         client.subscribe("service/+/online", 1).await?;
-        let mut missing: Vec<String> =
-            self.setup.services.iter().map(|(name, _)| format!("service/{name}/online")).collect();
+        let mut missing: Vec<String> = self
+            .setup
+            .services
+            .iter()
+            .map(|(name, _)| format!("service/{name}/online"))
+            .collect();
         while !missing.is_empty() {
-            let message = client.next().await.with_context(|| format!("not online: {missing:?}"))?;
+            let message = client
+                .next()
+                .await
+                .with_context(|| format!("not online: {missing:?}"))?;
             missing.retain(|topic| *topic != message.topic || message.payload != "1");
         }
         Ok(())
@@ -187,7 +216,11 @@ impl Host {
     /// # Errors
     /// When the broker cannot be reached.
     pub async fn client(&self) -> Result<Client> {
-        Client::with(&Options { login: self.setup.login.clone(), ..Options::new(self.setup.port) }).await
+        Client::with(&Options {
+            login: self.setup.login.clone(),
+            ..Options::new(self.setup.port)
+        })
+        .await
     }
 
     /// The port of its broker.
@@ -246,7 +279,10 @@ impl Host {
     /// When it is refused.
     pub async fn reconfigured(&self, config: &Value) -> Result<()> {
         let outcome = self.configured(config).await?;
-        ensure!(outcome.contains("is in force"), self.output().told(&outcome));
+        ensure!(
+            outcome.contains("is in force"),
+            self.output().told(&outcome)
+        );
         Ok(())
     }
 
@@ -264,9 +300,14 @@ impl Host {
     async fn configured(&self, config: impl ToString) -> Result<String> {
         let line = self.output().lines().len();
         self.configure(config)?;
-        let concluded =
-            |line: &str| ["is in force", "is refused", "has not changed"].iter().any(|words| line.contains(words));
-        self.output().wait_from(line, "the end of a reload", concluded).await
+        let concluded = |line: &str| {
+            ["is in force", "is refused", "has not changed"]
+                .iter()
+                .any(|words| line.contains(words))
+        };
+        self.output()
+            .wait_from(line, "the end of a reload", concluded)
+            .await
     }
 
     /// Runs the host's program with `arguments` in its folder, as a user beside it would: what it says.
@@ -275,7 +316,10 @@ impl Host {
     /// When it does not end well.
     pub async fn tell(&self, arguments: &[&str]) -> Result<String> {
         let mut program = command()?;
-        program.current_dir(self.folder()).env("XDG_STATE_HOME", self.folder().join("state")).args(arguments);
+        program
+            .current_dir(self.folder())
+            .env("XDG_STATE_HOME", self.folder().join("state"))
+            .args(arguments);
         let said = run_to_end(&mut program).await?;
         ensure!(said.code == Some(0), "{arguments:?}: {said:?}");
         Ok(said.out)
@@ -327,7 +371,9 @@ impl Host {
 /// When it is not built.
 pub fn command() -> Result<Command> {
     let mut command = Command::new(place::host()?);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MIQRO")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MIQRO"))
+    {
         command.env_remove(name);
     }
     // compiled guests are shared between tests, as they are between runs of the host
@@ -337,16 +383,25 @@ pub fn command() -> Result<Command> {
 
 fn run(setup: &Setup, folder: &TempDir) -> Result<Process> {
     let mut command = launched(command()?, &setup.launcher);
-    command.current_dir(folder.path()).env("XDG_STATE_HOME", folder.path().join("state")).arg("run");
+    command
+        .current_dir(folder.path())
+        .env("XDG_STATE_HOME", folder.path().join("state"))
+        .arg("run");
     for (name, _) in &setup.services {
         command.arg(format!("{name}.wasm"));
     }
-    Process::start(command.args(["--config", "miqro.yml"]).args(&setup.arguments))
+    Process::start(
+        command
+            .args(["--config", "miqro.yml"])
+            .args(&setup.arguments),
+    )
 }
 
 /// The program of `command`, in its environment, started by `launcher`.
 fn launched(command: Command, launcher: &[String]) -> Command {
-    let [program, arguments @ ..] = launcher else { return command };
+    let [program, arguments @ ..] = launcher else {
+        return command;
+    };
     let mut outer = Command::new(program);
     outer.args(arguments).arg(command.get_program());
     for (name, value) in command.get_envs() {

@@ -48,7 +48,12 @@ impl Load {
     }
 }
 
-async fn publish(mut client: Client, topic: String, rate: u32, mut stopped: watch::Receiver<bool>) -> Result<u32> {
+async fn publish(
+    mut client: Client,
+    topic: String,
+    rate: u32,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<u32> {
     let mut pace = tokio::time::interval(BURST);
     let burst = (rate / (1000 / BURST.as_millis() as u32)).max(1);
     let mut sent = 0;
@@ -88,7 +93,10 @@ pub async fn until_the_end(mut client: Client, topic: &str, first: u32) -> Sent 
         let _ = client.post(Message::new(topic, next.to_string())).await;
         next += 1;
     }
-    Sent { taken: first..taken, next }
+    Sent {
+        taken: first..taken,
+        next,
+    }
 }
 
 /// Checks the answers of a service that sends back, in order, what it gets.
@@ -111,11 +119,22 @@ impl Tally {
     /// # Errors
     /// When the broker cannot be reached.
     pub async fn start(port: u16, input: &str, output: &str) -> Result<Self> {
-        let options = Options { keep_session: true, ..Options::new(port) };
+        let options = Options {
+            keep_session: true,
+            ..Options::new(port)
+        };
         let mut client = Client::with(&options).await?;
         client.subscribe(output, 1).await?;
         let (input, output) = (input.into(), output.into());
-        Ok(Self { options, client, input, output, came: Vec::new(), seen: BTreeSet::new(), settlements: 0 })
+        Ok(Self {
+            options,
+            client,
+            input,
+            output,
+            came: Vec::new(),
+            seen: BTreeSet::new(),
+            settlements: 0,
+        })
     }
 
     /// Goes on with a broker that has ended and is there again.
@@ -174,8 +193,16 @@ impl Tally {
     pub async fn all(&mut self, count: u32) -> Result<usize> {
         self.until(count as usize).await?;
         self.settled().await?;
-        ensure!(self.seen.len() == count as usize, "{} numbers answered in place of {count}", self.seen.len());
-        ensure!(self.seen.last() < Some(&count), "{:?} was never sent", self.seen.last());
+        ensure!(
+            self.seen.len() == count as usize,
+            "{} numbers answered in place of {count}",
+            self.seen.len()
+        );
+        ensure!(
+            self.seen.last() < Some(&count),
+            "{:?} was never sent",
+            self.seen.last()
+        );
         Ok(self.twice())
     }
 
@@ -185,9 +212,18 @@ impl Tally {
     /// When one does not come, comes twice or comes too early.
     pub async fn each_once(&mut self, count: u32) -> Result<()> {
         let twice = self.all(count).await?;
-        ensure!(twice == 0, "{twice} of {count} were answered twice, the first {:?}", self.first_twice());
-        let wrong = (0..count).zip(&self.came).find(|(expected, came)| expected != *came);
-        ensure!(wrong.is_none(), "not in order: (expected, came) = {wrong:?}");
+        ensure!(
+            twice == 0,
+            "{twice} of {count} were answered twice, the first {:?}",
+            self.first_twice()
+        );
+        let wrong = (0..count)
+            .zip(&self.came)
+            .find(|(expected, came)| expected != *came);
+        ensure!(
+            wrong.is_none(),
+            "not in order: (expected, came) = {wrong:?}"
+        );
         Ok(())
     }
 
@@ -199,13 +235,20 @@ impl Tally {
         let mut seen = BTreeSet::new();
         let first = self.came.iter().filter(|number| seen.insert(**number));
         let wrong = (0..).zip(first).find(|(expected, came)| expected != *came);
-        ensure!(wrong.is_none(), "not in order: (expected, came) = {wrong:?}");
+        ensure!(
+            wrong.is_none(),
+            "not in order: (expected, came) = {wrong:?}"
+        );
         Ok(())
     }
 
     async fn until(&mut self, count: usize) -> Result<()> {
         while self.seen.len() < count {
-            let message = self.client.expect(&self.output).await.with_context(|| self.missing(count))?;
+            let message = self
+                .client
+                .expect(&self.output)
+                .await
+                .with_context(|| self.missing(count))?;
             self.take(&message)?;
         }
         Ok(())
@@ -216,7 +259,10 @@ impl Tally {
         if message.payload.starts_with(LAST.as_bytes()) {
             return Ok(());
         }
-        let number = message.text().parse().with_context(|| format!("answered: {}", message.text()))?;
+        let number = message
+            .text()
+            .parse()
+            .with_context(|| format!("answered: {}", message.text()))?;
         self.came.push(number);
         self.seen.insert(number);
         Ok(())
@@ -224,12 +270,18 @@ impl Tally {
 
     fn first_twice(&self) -> Option<u32> {
         let mut seen = BTreeSet::new();
-        self.came.iter().copied().find(|number| !seen.insert(*number))
+        self.came
+            .iter()
+            .copied()
+            .find(|number| !seen.insert(*number))
     }
 
     fn missing(&self, count: usize) -> String {
         let missing = (0..count as u32).filter(|number| !self.seen.contains(number));
         let first: Vec<u32> = missing.take(10).collect();
-        format!("{} answers in place of {count}; the first that are missing: {first:?}", self.seen.len())
+        format!(
+            "{} answers in place of {count}; the first that are missing: {first:?}",
+            self.seen.len()
+        )
     }
 }

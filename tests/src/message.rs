@@ -38,7 +38,12 @@ pub struct Properties {
 impl Message {
     /// A message of QoS 1 without properties.
     pub fn new(topic: impl Into<String>, payload: impl Into<Bytes>) -> Self {
-        Self { topic: topic.into(), payload: payload.into(), qos: 1, ..Self::default() }
+        Self {
+            topic: topic.into(),
+            payload: payload.into(),
+            qos: 1,
+            ..Self::default()
+        }
     }
 
     /// The same message with another quality of service.
@@ -48,7 +53,10 @@ impl Message {
 
     /// The same message, to be kept by the broker.
     pub fn retained(self) -> Self {
-        Self { retain: true, ..self }
+        Self {
+            retain: true,
+            ..self
+        }
     }
 
     /// The same message with properties.

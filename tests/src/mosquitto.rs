@@ -57,9 +57,16 @@ impl Mosquitto {
     /// When mosquitto is not installed or does not start.
     pub async fn on(port: u16, setup: &Setup) -> Result<Self> {
         let folder = TempDir::new()?;
-        std::fs::write(folder.path().join("mosquitto.conf"), configuration(setup, port, folder.path())?)?;
+        std::fs::write(
+            folder.path().join("mosquitto.conf"),
+            configuration(setup, port, folder.path())?,
+        )?;
         let process = run(folder.path()).await?;
-        Ok(Self { port, folder, process })
+        Ok(Self {
+            port,
+            folder,
+            process,
+        })
     }
 
     /// Where it listens, on 127.0.0.1.
@@ -113,9 +120,15 @@ impl Mosquitto {
 async fn run(folder: &Path) -> Result<Process> {
     let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new("mosquitto");
-    command.env("PATH", path).arg("-c").arg(folder.join("mosquitto.conf"));
+    command
+        .env("PATH", path)
+        .arg("-c")
+        .arg(folder.join("mosquitto.conf"));
     let process = Process::start(&mut command).context("run `make setup-tests`")?;
-    process.output().wait_for("mosquitto is running", |line| line.ends_with(" running")).await?;
+    process
+        .output()
+        .wait_for("mosquitto is running", |line| line.ends_with(" running"))
+        .await?;
     Ok(process)
 }
 
@@ -136,15 +149,30 @@ fn configuration(setup: &Setup, port: u16, folder: &Path) -> Result<String> {
     if setup.persistent {
         lines.push("persistence true".into());
         lines.push(format!("persistence_location {}/", folder.display()));
-        lines.extend(["autosave_on_changes true".into(), "autosave_interval 1".into()]);
+        lines.extend([
+            "autosave_on_changes true".into(),
+            "autosave_interval 1".into(),
+        ]);
     }
     if !setup.users.is_empty() {
         let file = folder.join("users");
         lines.push(format!("password_file {}", file.display()));
-        let plain: String = setup.users.iter().map(|(name, password)| format!("{name}:{password}\n")).collect();
+        let plain: String = setup
+            .users
+            .iter()
+            .map(|(name, password)| format!("{name}:{password}\n"))
+            .collect();
         std::fs::write(&file, plain)?;
-        let hashed = Command::new("mosquitto_passwd").arg("-U").arg(&file).output().context("mosquitto_passwd")?;
-        ensure!(hashed.status.success(), "mosquitto_passwd: {}", String::from_utf8_lossy(&hashed.stderr));
+        let hashed = Command::new("mosquitto_passwd")
+            .arg("-U")
+            .arg(&file)
+            .output()
+            .context("mosquitto_passwd")?;
+        ensure!(
+            hashed.status.success(),
+            "mosquitto_passwd: {}",
+            String::from_utf8_lossy(&hashed.stderr)
+        );
     }
     lines.extend(setup.lines.iter().cloned());
     Ok(lines.join("\n") + "\n")

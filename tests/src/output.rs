@@ -30,7 +30,10 @@ impl Output {
 
     /// All lines so far.
     pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits for the first line, printed already or yet to come, that `wanted` accepts.
@@ -45,7 +48,12 @@ impl Output {
     ///
     /// # Errors
     /// As [`Output::wait_for`].
-    pub async fn wait_from(&self, start: usize, what: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
+    pub async fn wait_from(
+        &self,
+        start: usize,
+        what: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<String> {
         let mut count = self.count.clone();
         let mut seen = start;
         let line = async {
@@ -61,8 +69,12 @@ impl Output {
                 }
             }
         };
-        let found = Deadline::new().wait(format!("the line: {what}"), line).await;
-        found.and_then(|line| line.context("the program ended")).with_context(|| self.told(what))
+        let found = Deadline::new()
+            .wait(format!("the line: {what}"), line)
+            .await;
+        found
+            .and_then(|line| line.context("the program ended"))
+            .with_context(|| self.told(what))
     }
 
     /// Waits for a line after the first `start` ones that has `text` in it.
@@ -70,12 +82,16 @@ impl Output {
     /// # Errors
     /// As [`Output::wait_for`].
     pub async fn says(&self, start: usize, text: &str) -> Result<String> {
-        self.wait_from(start, text, |line| line.contains(text)).await
+        self.wait_from(start, text, |line| line.contains(text))
+            .await
     }
 
     /// How many lines have `text` in them so far.
     pub fn count(&self, text: &str) -> usize {
-        self.lines().iter().filter(|line| line.contains(text)).count()
+        self.lines()
+            .iter()
+            .filter(|line| line.contains(text))
+            .count()
     }
 
     /// Waits until the program has closed its standard streams, which it does when it ends.

@@ -17,7 +17,10 @@ pub fn project() -> PathBuf {
 /// When the running program does not lie in cargo's target directory.
 pub fn release() -> Result<PathBuf> {
     let test = std::env::current_exe().context("the path of the running test")?;
-    test.ancestors().nth(2).map(Path::to_owned).context("the test does not lie in cargo's target directory")
+    test.ancestors()
+        .nth(2)
+        .map(Path::to_owned)
+        .context("the test does not lie in cargo's target directory")
 }
 
 /// The host's program.
@@ -26,7 +29,11 @@ pub fn release() -> Result<PathBuf> {
 /// When it is not built.
 pub fn host() -> Result<PathBuf> {
     let program = release()?.join("miqro-host");
-    ensure!(program.is_file(), "{} is not there: run `make build`", program.display());
+    ensure!(
+        program.is_file(),
+        "{} is not there: run `make build`",
+        program.display()
+    );
     Ok(program)
 }
 
@@ -36,14 +43,23 @@ pub fn host() -> Result<PathBuf> {
 /// When it cannot be made.
 pub fn cache() -> Result<PathBuf> {
     let folder = release()?.with_file_name("test-cache");
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }
 
 /// The folder of `scripts/setup-tests`: paho-mqtt and cargo-component.
 pub fn tools() -> PathBuf {
-    let from = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = || from("XDG_CACHE_HOME").or_else(|| Some(from("HOME")?.join(".cache"))).unwrap_or_default();
+    let from = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let cache = || {
+        from("XDG_CACHE_HOME")
+            .or_else(|| Some(from("HOME")?.join(".cache")))
+            .unwrap_or_default()
+    };
     from("MIQRO_TOOLS").unwrap_or_else(|| cache().join("miqro-host/tools"))
 }
 
@@ -73,7 +89,11 @@ pub fn cargo_component() -> Result<PathBuf> {
 
 fn tool(path: &str) -> Result<PathBuf> {
     let program = tools().join(path);
-    ensure!(program.exists(), "{} is not there: run `make setup-tests`", program.display());
+    ensure!(
+        program.exists(),
+        "{} is not there: run `make setup-tests`",
+        program.display()
+    );
     Ok(program)
 }
 

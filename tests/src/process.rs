@@ -29,11 +29,19 @@ impl Process {
     /// # Errors
     /// When it cannot be started.
     pub fn start(command: &mut Command) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {:?}", command.get_program()))?;
         let stdout = child.stdout.take().context("no standard output")?;
         let stderr = child.stderr.take().context("no standard error")?;
-        Ok(Self { child, output: Output::read(vec![Box::new(stdout), Box::new(stderr)]) })
+        Ok(Self {
+            child,
+            output: Output::read(vec![Box::new(stdout), Box::new(stderr)]),
+        })
     }
 
     /// What it prints.
@@ -53,10 +61,16 @@ impl Process {
     pub fn memory(&self) -> Result<Memory> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let kib = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
-            line.and_then(|number| number.parse::<u64>().ok()).with_context(|| format!("no {name} in the status"))
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+            line.and_then(|number| number.parse::<u64>().ok())
+                .with_context(|| format!("no {name} in the status"))
         };
-        Ok(Memory { now: kib("VmRSS:")? << 10, peak: kib("VmHWM:")? << 10 })
+        Ok(Memory {
+            now: kib("VmRSS:")? << 10,
+            peak: kib("VmHWM:")? << 10,
+        })
     }
 
     /// Sends it a signal by name (`TERM`, `INT`, `STOP`, `CONT`, `KILL`).
@@ -65,7 +79,9 @@ impl Process {
     /// When there is no such signal or the process has ended.
     pub fn signal(&self, name: &str) -> Result<()> {
         let id = self.id().to_string();
-        let status = Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &id]).status()?;
+        let status = Command::new("sh")
+            .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &id])
+            .status()?;
         ensure!(status.success(), "cannot send {name} to process {id}");
         Ok(())
     }
@@ -117,16 +133,37 @@ pub struct Said {
 /// # Errors
 /// When it cannot be started, or when it does not end: it is killed then.
 pub async fn run_to_end(command: &mut Command) -> Result<Said> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()))?;
-    let out = Output::read(vec![Box::new(child.stdout.take().context("no standard output")?)]);
-    let err = Output::read(vec![Box::new(child.stderr.take().context("no standard error")?)]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start {:?}", command.get_program()))?;
+    let out = Output::read(vec![Box::new(
+        child.stdout.take().context("no standard output")?,
+    )]);
+    let err = Output::read(vec![Box::new(
+        child.stderr.take().context("no standard error")?,
+    )]);
     let closed = async { tokio::join!(out.closed(), err.closed()) };
-    let ended = Deadline::new().wait(format!("the end of {command:?}"), closed).await;
+    let ended = Deadline::new()
+        .wait(format!("the end of {command:?}"), closed)
+        .await;
     if ended.is_err() {
         child.kill()?;
     }
     let code = child.wait()?.code();
-    let text = |output: &Output| output.lines().iter().map(|line| format!("{line}\n")).collect();
-    ended.map(|_| Said { code, out: text(&out), err: text(&err) })
+    let text = |output: &Output| {
+        output
+            .lines()
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect()
+    };
+    ended.map(|_| Said {
+        code,
+        out: text(&out),
+        err: text(&err),
+    })
 }

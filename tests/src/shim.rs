@@ -24,8 +24,13 @@ impl Shim {
         let (code, library) = (folder.path().join("shim.c"), folder.path().join("shim.so"));
         std::fs::write(&code, source)?;
         let mut command = std::process::Command::new("cc");
-        command.args(["-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o"]).arg(&library).arg(&code);
-        let said = run_to_end(&mut command).await.context("run `make setup-tests`")?;
+        command
+            .args(["-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o"])
+            .arg(&library)
+            .arg(&code);
+        let said = run_to_end(&mut command)
+            .await
+            .context("run `make setup-tests`")?;
         ensure!(said.code == Some(0), "{}", said.err);
         Ok(Self { folder })
     }

@@ -38,12 +38,20 @@ pub struct Answer {
 impl Answer {
     /// All is well.
     pub fn ok(body: impl Into<Vec<u8>>) -> Self {
-        Self { status: "200 OK", headers: Vec::new(), body: body.into() }
+        Self {
+            status: "200 OK",
+            headers: Vec::new(),
+            body: body.into(),
+        }
     }
 
     /// It is elsewhere.
     pub fn elsewhere(place: String) -> Self {
-        Self { status: "302 Found", headers: vec![("Location", place)], body: Vec::new() }
+        Self {
+            status: "302 Found",
+            headers: vec![("Location", place)],
+            body: Vec::new(),
+        }
     }
 }
 
@@ -71,10 +79,16 @@ impl Web {
                     return;
                 }
                 // who breaks a connection off has no answer, and the next one is served
-                let _ = stream.map_err(anyhow::Error::from).and_then(|stream| serve(stream, &answer, &sender));
+                let _ = stream
+                    .map_err(anyhow::Error::from)
+                    .and_then(|stream| serve(stream, &answer, &sender));
             }
         });
-        Ok(Self { address, requests, over })
+        Ok(Self {
+            address,
+            requests,
+            over,
+        })
     }
 
     /// Where it listens, on 127.0.0.1.
@@ -87,7 +101,10 @@ impl Web {
     /// # Errors
     /// When there is none before the deadline.
     pub async fn next(&mut self) -> Result<Request> {
-        Deadline::new().wait("a request", self.requests.recv()).await?.context("the server has ended")
+        Deadline::new()
+            .wait("a request", self.requests.recv())
+            .await?
+            .context("the server has ended")
     }
 
     /// The next request for `path`; others are passed over.
@@ -103,7 +120,10 @@ impl Web {
                 }
             }
         };
-        Deadline::new().wait(path, found).await?.with_context(|| format!("waiting for {path}"))
+        Deadline::new()
+            .wait(path, found)
+            .await?
+            .with_context(|| format!("waiting for {path}"))
     }
 
     /// The requests that have come and were not taken.
@@ -127,10 +147,21 @@ fn serve(
     requests: &UnboundedSender<Request>,
 ) -> Result<()> {
     let request = read(&stream)?;
-    let Answer { status, headers, body } = answer(&request);
+    let Answer {
+        status,
+        headers,
+        body,
+    } = answer(&request);
     requests.send(request)?;
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(stream, "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len())?;
+    let headers: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    )?;
     Ok(stream.write_all(&body)?)
 }
 
@@ -145,7 +176,9 @@ fn read(stream: &TcpStream) -> Result<Request> {
     let (mut host, mut length) = (String::new(), 0);
     loop {
         let header = line()?;
-        let Some((name, value)) = header.split_once(": ") else { break };
+        let Some((name, value)) = header.split_once(": ") else {
+            break;
+        };
         match name.to_ascii_lowercase().as_str() {
             "host" => value.clone_into(&mut host),
             "content-length" => length = value.parse()?,
@@ -155,11 +188,21 @@ fn read(stream: &TcpStream) -> Result<Request> {
     // taken, so that the connection is not reset because something was left in it
     std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
     let mut words = first.split(' ').map(str::to_owned);
-    let (method, target) = (words.next().context("no method")?, words.next().context("no target")?);
+    let (method, target) = (
+        words.next().context("no method")?,
+        words.next().context("no target")?,
+    );
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let query = query.split('&').filter_map(|pair| pair.split_once('='));
-    let query = query.map(|(name, value)| (decoded(name), decoded(value))).collect();
-    Ok(Request { method, path: path.to_owned(), query, host })
+    let query = query
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect();
+    Ok(Request {
+        method,
+        path: path.to_owned(),
+        query,
+        host,
+    })
 }
 
 /// A text of a query without its percent-encoding (RFC 3986, section 2.1).
@@ -167,7 +210,9 @@ fn decoded(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), text);
     while let Some((before, after)) = rest.split_once('%') {
         bytes.extend(before.as_bytes());
-        let code = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let code = after
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
         bytes.push(code.unwrap_or(b'%'));
         rest = if code.is_some() { &after[2..] } else { after };
     }

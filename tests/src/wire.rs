@@ -59,11 +59,18 @@ impl Wire {
     pub async fn to(broker: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
-        let connections = Connections { tasks: JoinSet::new(), fault: watch::Sender::new(Fault::None) };
+        let connections = Connections {
+            tasks: JoinSet::new(),
+            fault: watch::Sender::new(Fault::None),
+        };
         let connections = Arc::new(Mutex::new(connections));
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, broker, Arc::clone(&connections)));
-        Ok(Self { port, connections, _accepting: accepting })
+        Ok(Self {
+            port,
+            connections,
+            _accepting: accepting,
+        })
     }
 
     /// Where it begins.
@@ -73,12 +80,19 @@ impl Wire {
 
     /// Cuts all connections at once, whatever is under way in them; new ones can be made.
     pub fn cut(&self) {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner).tasks.abort_all();
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .tasks
+            .abort_all();
     }
 
     /// Gives the connections that there are a fault; new ones can be made, which have none.
     pub fn fail(&self, fault: Fault) {
-        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = self
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         connections.fault.send_replace(fault);
         connections.fault = watch::Sender::new(Fault::None);
     }
@@ -93,12 +107,25 @@ async fn accept(listener: TcpListener, broker: u16, connections: Arc<Mutex<Conne
 }
 
 async fn connection(client: TcpStream, broker: u16, fault: watch::Receiver<Fault>) {
-    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)).await else { return };
+    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)).await else {
+        return;
+    };
     // small packets are not to wait here
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-    let up = Pump { from: from_client, to: to_server, fault: fault.clone(), up: true };
-    let down = Pump { from: from_server, to: to_client, fault, up: false };
+    let ((from_client, to_client), (from_server, to_server)) =
+        (client.into_split(), server.into_split());
+    let up = Pump {
+        from: from_client,
+        to: to_server,
+        fault: fault.clone(),
+        up: true,
+    };
+    let down = Pump {
+        from: from_server,
+        to: to_client,
+        fault,
+        up: false,
+    };
     tokio::select! {
         () = up.run() => {}
         () = down.run() => {}

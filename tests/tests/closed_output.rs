@@ -33,15 +33,31 @@ impl Stream {
 }
 
 /// Exit code and standard error of the command.
-async fn ended(folder: &Path, arguments: &[&str], out: Stream, err: Stream) -> Result<(Option<i32>, String)> {
+async fn ended(
+    folder: &Path,
+    arguments: &[&str],
+    out: Stream,
+    err: Stream,
+) -> Result<(Option<i32>, String)> {
     let mut command = host::command()?;
-    command.current_dir(folder).env("XDG_STATE_HOME", folder.join("state")).args(arguments);
-    command.stdin(Stdio::null()).stdout(out.open()?).stderr(err.open()?);
+    command
+        .current_dir(folder)
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .args(arguments);
+    command
+        .stdin(Stdio::null())
+        .stdout(out.open()?)
+        .stderr(err.open()?);
     let child = command.spawn()?;
     // what it says is little: it waits for nobody to read it
     let output = tokio::task::spawn_blocking(move || child.wait_with_output());
-    let output = Deadline::new().wait(format!("the end of {arguments:?}"), output).await???;
-    Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    let output = Deadline::new()
+        .wait(format!("the end of {arguments:?}"), output)
+        .await???;
+    Ok((
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    ))
 }
 
 /// The command does not mind where its output goes; `writes`: it has something for standard output.
@@ -49,21 +65,36 @@ async fn does_not_mind(folder: &Path, arguments: &[&str], code: i32) -> Result<(
     let (usual, said) = ended(folder, arguments, Stream::Read, Stream::Read).await?;
     ensure!(usual == Some(code), "{arguments:?}: {usual:?} {said}");
     let (unread, complaint) = ended(folder, arguments, Stream::Unread, Stream::Read).await?;
-    ensure!((unread, &complaint) == (usual, &said), "{arguments:?}: {unread:?} {complaint}");
+    ensure!(
+        (unread, &complaint) == (usual, &said),
+        "{arguments:?}: {unread:?} {complaint}"
+    );
     let (unread, _) = ended(folder, arguments, Stream::Unread, Stream::Unread).await?;
-    ensure!(unread == usual, "{arguments:?}: {unread:?} with nobody who reads anything");
+    ensure!(
+        unread == usual,
+        "{arguments:?}: {unread:?} with nobody who reads anything"
+    );
     // a full disk is a failure, and said to be one
     let (full, complaint) = ended(folder, arguments, Stream::Full, Stream::Read).await?;
-    ensure!(full == Some(1) && complaint.contains("standard output: No space left"), "{arguments:?}: {complaint}");
+    ensure!(
+        full == Some(1) && complaint.contains("standard output: No space left"),
+        "{arguments:?}: {complaint}"
+    );
     let (full, _) = ended(folder, arguments, Stream::Full, Stream::Full).await?;
-    ensure!(full == Some(1), "{arguments:?}: {full:?} with all disks full");
+    ensure!(
+        full == Some(1),
+        "{arguments:?}: {full:?} with all disks full"
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn commands_do_not_mind_an_output_that_nobody_reads() -> Result<()> {
     let folder = TempDir::new()?;
-    for (name, bytes) in [("echo.wasm", guests::component("echo")?), ("text.wasm", b"none".to_vec())] {
+    for (name, bytes) in [
+        ("echo.wasm", guests::component("echo")?),
+        ("text.wasm", b"none".to_vec()),
+    ] {
         std::fs::write(folder.path().join(name), bytes)?;
     }
     for (arguments, code) in [
@@ -81,9 +112,14 @@ async fn commands_do_not_mind_an_output_that_nobody_reads() -> Result<()> {
         (&["status", "--pid-file", "none.pid"], 3),
         (&["history", "echo", "--state-file", "none.redb"], 3),
         (&["restart", "echo", "--state-file", "none.redb"], 3),
-        (&["replay", "echo", "--list", "--state-file", "none.redb"], 3),
+        (
+            &["replay", "echo", "--list", "--state-file", "none.redb"],
+            3,
+        ),
     ] {
-        does_not_mind(folder.path(), arguments, code).await.with_context(|| format!("{arguments:?}"))?;
+        does_not_mind(folder.path(), arguments, code)
+            .await
+            .with_context(|| format!("{arguments:?}"))?;
     }
     // what only complains
     for err in [Stream::Unread, Stream::Full] {
@@ -105,7 +141,10 @@ async fn commands_to_a_host_do_not_mind_either() -> Result<()> {
         .start()
         .await?;
     let port = broker.port().to_string();
-    host.client().await?.send(Message::new("kept", "value").retained()).await?;
+    host.client()
+        .await?
+        .send(Message::new("kept", "value").retained())
+        .await?;
     for arguments in [
         &["status", "--pid-file", "host.pid"][..],
         &["reload", "--pid-file", "host.pid"],
@@ -113,8 +152,27 @@ async fn commands_to_a_host_do_not_mind_either() -> Result<()> {
         &["history", "relay", "--json"],
         &["restart", "relay"],
         &["replay", "relay", "--list", "--json"],
-        &["sub", "--host", "127.0.0.1", "--port", &port, "-n", "1", "kept"],
-        &["pub", "--host", "127.0.0.1", "--port", &port, "service/relay/in", "x", "--answers", "service/relay/out"],
+        &[
+            "sub",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "-n",
+            "1",
+            "kept",
+        ],
+        &[
+            "pub",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "service/relay/in",
+            "x",
+            "--answers",
+            "service/relay/out",
+        ],
     ] {
         does_not_mind(host.folder(), arguments, 0)
             .await
@@ -125,7 +183,9 @@ async fn commands_to_a_host_do_not_mind_either() -> Result<()> {
 
 /// Standard output, or both, made what `redirection` says before the host takes the shell's place.
 fn redirected(redirection: &str) -> Vec<String> {
-    ["bash", "-c", &format!("{redirection}; exec \"$@\""), "bash"].map(str::to_owned).to_vec()
+    ["bash", "-c", &format!("{redirection}; exec \"$@\""), "bash"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 #[tokio::test]
@@ -142,7 +202,9 @@ async fn the_host_serves_whatever_becomes_of_its_output() -> Result<()> {
         &format!("{full}; exec >&3"),
         &format!("{full}; exec >&3 2>&1"),
     ] {
-        serves(redirection).await.with_context(|| redirection.to_owned())?;
+        serves(redirection)
+            .await
+            .with_context(|| redirection.to_owned())?;
     }
     Ok(())
 }
@@ -155,7 +217,9 @@ async fn serves(redirection: &str) -> Result<()> {
     let mut host = setup.through(&redirected(redirection)).spawn()?;
     while client.expect("service/relay/online").await?.text() != "1" {}
     for number in 0..100 {
-        client.publish("service/relay/in", number.to_string()).await?;
+        client
+            .publish("service/relay/in", number.to_string())
+            .await?;
         ensure!(client.expect("service/relay/out").await?.text() == number.to_string());
     }
     let status = host.stop().await?;
@@ -168,17 +232,35 @@ async fn serves(redirection: &str) -> Result<()> {
 async fn a_host_in_the_background_is_started_though_nobody_reads_that() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let folder = TempDir::new()?;
-    std::fs::write(folder.path().join("relay.wasm"), guests::component("relay")?)?;
+    std::fs::write(
+        folder.path().join("relay.wasm"),
+        guests::component("relay")?,
+    )?;
     std::fs::write(
         folder.path().join("miqro.yml"),
         json!({ "broker": { "host": "127.0.0.1", "port": broker.port() }, "services": { "relay": {} } }).to_string(),
     )?;
     for out in [Stream::Unread, Stream::Full] {
-        let run =
-            ["run", "relay.wasm", "--config", "miqro.yml", "--daemon", "--pid-file", "it.pid", "--log-file", "it.log"];
+        let run = [
+            "run",
+            "relay.wasm",
+            "--config",
+            "miqro.yml",
+            "--daemon",
+            "--pid-file",
+            "it.pid",
+            "--log-file",
+            "it.log",
+        ];
         let (code, said) = ended(folder.path(), &run, out, Stream::Read).await?;
         ensure!(code == Some(0), "{code:?} {said}");
-        let (code, said) = ended(folder.path(), &["stop", "--pid-file", "it.pid"], Stream::Read, Stream::Read).await?;
+        let (code, said) = ended(
+            folder.path(),
+            &["stop", "--pid-file", "it.pid"],
+            Stream::Read,
+            Stream::Read,
+        )
+        .await?;
         ensure!(code == Some(0), "{code:?} {said}");
     }
     Ok(())
@@ -189,9 +271,19 @@ async fn a_host_in_the_background_is_started_though_nobody_reads_that() -> Resul
 async fn a_pipeline_ends_quietly() -> Result<()> {
     let program = miqro_tests::place::host()?;
     let program = program.display();
-    let line = format!("{program} completions bash | head -1; {program} --help | head -1; {program} config | head -1");
+    let line = format!(
+        "{program} completions bash | head -1; {program} --help | head -1; {program} config | head -1"
+    );
     let mut shell = Command::new("bash");
-    let said = miqro_tests::process::run_to_end(shell.args(["-c", &line]).current_dir(TempDir::new()?.path())).await?;
-    ensure!(said.err.is_empty() && said.out.lines().count() == 3, "{said:?}");
+    let said = miqro_tests::process::run_to_end(
+        shell
+            .args(["-c", &line])
+            .current_dir(TempDir::new()?.path()),
+    )
+    .await?;
+    ensure!(
+        said.err.is_empty() && said.out.lines().count() == 3,
+        "{said:?}"
+    );
     Ok(())
 }

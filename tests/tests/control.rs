@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 
 /// A host with the guest `contract-swap` as the service `probe`.
 async fn probe() -> Result<(Host, Client)> {
-    let host = Host::embedded()?.service("probe", "contract-swap", json!({})).start().await?;
+    let host = Host::embedded()?
+        .service("probe", "contract-swap", json!({}))
+        .start()
+        .await?;
     let mut client = host.client().await?;
     client.subscribe("service/probe/worked", 1).await?;
     Ok((host, client))
@@ -20,7 +23,10 @@ async fn probe() -> Result<(Host, Client)> {
 /// Runs the host's program in `folder`, with the user's directory for state that hosts of tests have.
 async fn run_in(folder: &Path, arguments: &[&str]) -> Result<Said> {
     let mut command = host::command()?;
-    command.current_dir(folder).env("XDG_STATE_HOME", folder.join("state")).args(arguments);
+    command
+        .current_dir(folder)
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .args(arguments);
     run_to_end(&mut command).await
 }
 
@@ -36,12 +42,19 @@ async fn failed(host: &Host, arguments: &[&str]) -> Result<String> {
 }
 
 async fn history(host: &Host) -> Result<Value> {
-    Ok(serde_json::from_str(&host.tell(&["history", "probe", "--json"]).await?)?)
+    Ok(serde_json::from_str(
+        &host.tell(&["history", "probe", "--json"]).await?,
+    )?)
 }
 
 /// What happened, as words.
 fn words(history: &Value) -> Vec<&str> {
-    history["events"].as_array().into_iter().flatten().filter_map(|event| event["what"].as_str()).collect()
+    history["events"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|event| event["what"].as_str())
+        .collect()
 }
 
 async fn works(client: &mut Client, version: u32, memory: u64, state: u64) -> Result<()> {
@@ -62,8 +75,10 @@ async fn replaced(host: &Host, bytes: &[u8], words: &str) -> Result<()> {
 fn socket(host: &Host) -> Result<PathBuf> {
     let folder = host.folder().join("state/miqro-host");
     let entries = std::fs::read_dir(&folder)?.collect::<Result<Vec<_>, _>>()?;
-    let sockets =
-        entries.into_iter().map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with(".sock"));
+    let sockets = entries
+        .into_iter()
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().ends_with(".sock"));
     sockets.last().context("there is no socket")
 }
 
@@ -71,21 +86,43 @@ fn socket(host: &Host) -> Result<PathBuf> {
 async fn the_history_says_how_versions_came_and_went() -> Result<()> {
     let (host, _client) = probe().await?;
     replaced(&host, &guests::swap(2)?, "takes over").await?;
-    replaced(&host, b"this is no component\n", "the running version stays").await?;
+    replaced(
+        &host,
+        b"this is no component\n",
+        "the running version stays",
+    )
+    .await?;
     replaced(&host, &guests::swap(3)?, "takes over").await?;
     let json = history(&host).await?;
     assert_eq!(words(&json), ["started", "swapped", "refused", "swapped"]);
-    assert_eq!((&json["service"], &json["on_probation"]), (&json!("probe"), &json!(true)));
+    assert_eq!(
+        (&json["service"], &json["on_probation"]),
+        (&json!("probe"), &json!(true))
+    );
     let refused = &json["events"][2];
-    assert!(refused["note"].as_str().is_some_and(|note| note.contains("text, not a component")), "{refused}");
+    assert!(
+        refused["note"]
+            .as_str()
+            .is_some_and(|note| note.contains("text, not a component")),
+        "{refused}"
+    );
     assert_eq!(refused["version"], Value::Null);
     assert_eq!(json["events"][3]["version"], json["running"]);
-    assert_eq!(json["kept"], json!([json["events"][1]["version"], json["events"][0]["version"]]));
+    assert_eq!(
+        json["kept"],
+        json!([json["events"][1]["version"], json["events"][0]["version"]])
+    );
     let table = host.tell(&["history", "probe"]).await?;
     let lines: Vec<&str> = table.lines().collect();
-    assert!(lines[0].starts_with("version") && lines[2].contains("swapped"), "{table}");
+    assert!(
+        lines[0].starts_with("version") && lines[2].contains("swapped"),
+        "{table}"
+    );
     let running = &json["running"].as_str().unwrap_or_default()[..12];
-    assert!(table.contains(&format!("runs: {running}; kept to go back to: ")), "{table}");
+    assert!(
+        table.contains(&format!("runs: {running}; kept to go back to: ")),
+        "{table}"
+    );
     Ok(())
 }
 
@@ -99,7 +136,9 @@ async fn a_history_is_there_after_a_restart_of_the_host() -> Result<()> {
             .folder()
             .join("state/miqro-host")
             .read_dir()?
-            .any(|entry| { entry.is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket())) })
+            .any(|entry| {
+                entry.is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()))
+            })
     );
     host.restart()?;
     host.online().await?;
@@ -118,17 +157,30 @@ async fn a_former_version_comes_back_with_what_it_left() -> Result<()> {
         works(&mut client, version, u64::from(version), u64::from(version)).await?;
     }
     client.subscribe("service/probe/rollback", 1).await?;
-    let first = history(&host).await?["events"][0]["version"].as_str().context("no version")?.to_owned();
+    let first = history(&host).await?["events"][0]["version"]
+        .as_str()
+        .context("no version")?
+        .to_owned();
     let said = host.tell(&["rollback", "probe"]).await?;
     assert!(said.contains("runs again"), "{said}");
     let fall = client.expect("service/probe/rollback").await?.json()?;
-    assert_eq!((&fall["reason"], &fall["faults"]), (&json!("by command"), &json!(0)));
+    assert_eq!(
+        (&fall["reason"], &fall["faults"]),
+        (&json!("by command"), &json!(0))
+    );
     works(&mut client, 2, 3, 3).await?;
-    host.tell(&["rollback", "probe", "--to", &first[..6]]).await?;
+    host.tell(&["rollback", "probe", "--to", &first[..6]])
+        .await?;
     works(&mut client, 1, 2, 2).await?;
     let json = history(&host).await?;
-    assert_eq!(words(&json)[3..], ["rolled back", "put back", "rolled back", "put back"]);
-    assert_eq!((&json["running"], &json["kept"]), (&json!(first), &json!([])));
+    assert_eq!(
+        words(&json)[3..],
+        ["rolled back", "put back", "rolled back", "put back"]
+    );
+    assert_eq!(
+        (&json["running"], &json["kept"]),
+        (&json!(first), &json!([]))
+    );
     let said = failed(&host, &["rollback", "probe"]).await?;
     assert!(said.contains("no former version is kept"), "{said}");
     // neither of both is taken again
@@ -175,10 +227,17 @@ async fn a_service_is_started_anew() -> Result<()> {
 async fn no_host_and_no_such_service_are_said() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let said = run_in(folder.path(), &["history", "probe"]).await?;
-    assert_eq!((said.code, said.out.contains("no host runs")), (Some(3), true), "{said:?}");
+    assert_eq!(
+        (said.code, said.out.contains("no host runs")),
+        (Some(3), true),
+        "{said:?}"
+    );
     let (host, _client) = probe().await?;
     let said = failed(&host, &["restart", "other"]).await?;
-    assert!(said.contains("\"other\"") && said.contains("probe"), "{said}");
+    assert!(
+        said.contains("\"other\"") && said.contains("probe"),
+        "{said}"
+    );
     let said = failed(&host, &["rollback", "probe", "--to", "zz"]).await?;
     assert!(said.contains("no former version"), "{said}");
     Ok(())
@@ -191,22 +250,40 @@ async fn of_several_hosts_with_the_service_one_is_chosen() -> Result<()> {
     let there = one.folder().join("state/miqro-host/other.redb.sock");
     std::os::unix::fs::symlink(socket(&other)?, &there)?;
     let said = failed(&one, &["restart", "probe"]).await?;
-    assert!(said.contains("--state-file") && said.contains("other.redb\n"), "{said}");
+    assert!(
+        said.contains("--state-file") && said.contains("other.redb\n"),
+        "{said}"
+    );
     works(&mut client, 1, 1, 1).await?;
     let file = there.with_extension("").display().to_string();
-    one.tell(&["restart", "probe", "--state-file", &file]).await?;
+    one.tell(&["restart", "probe", "--state-file", &file])
+        .await?;
     works(&mut client, 1, 1, 2).await
 }
 
 #[tokio::test]
 async fn a_state_file_of_any_length_has_its_socket() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let file = folder.path().join("d".repeat(120)).join("e".repeat(120)).join("state.redb");
-    let host = Host::embedded()?.service("probe", "contract-swap", json!({})).top("state_file", json!(file));
+    let file = folder
+        .path()
+        .join("d".repeat(120))
+        .join("e".repeat(120))
+        .join("state.redb");
+    let host = Host::embedded()?
+        .service("probe", "contract-swap", json!({}))
+        .top("state_file", json!(file));
     let host = host.start().await?;
     // the configuration in the working directory names the state file
     assert_eq!(words(&history(&host).await?), ["started"]);
-    let said = host.tell(&["history", "probe", "--json", "--state-file", &file.display().to_string()]).await?;
+    let said = host
+        .tell(&[
+            "history",
+            "probe",
+            "--json",
+            "--state-file",
+            &file.display().to_string(),
+        ])
+        .await?;
     assert!(said.contains("started"), "{said}");
     Ok(())
 }
@@ -215,9 +292,15 @@ async fn a_state_file_of_any_length_has_its_socket() -> Result<()> {
 async fn the_socket_is_the_users_alone_and_one_that_was_left_is_replaced() -> Result<()> {
     let (mut host, _client) = probe().await?;
     let path = socket(&host)?;
-    assert_eq!(std::fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&path)?.permissions().mode() & 0o777,
+        0o600
+    );
     host.kill()?;
-    assert!(UnixStream::connect(&path).is_err() && path.exists(), "the socket of a killed host is there");
+    assert!(
+        UnixStream::connect(&path).is_err() && path.exists(),
+        "the socket of a killed host is there"
+    );
     host.restart()?;
     host.online().await?;
     // the same thing twice is one entry
@@ -230,9 +313,15 @@ async fn a_socket_on_which_another_listens_is_left_alone() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("state.redb");
     let _other = UnixListener::bind(folder.path().join("state.redb.sock"))?;
-    let host = Host::embedded()?.service("probe", "contract-swap", json!({})).top("state_file", json!(file));
+    let host = Host::embedded()?
+        .service("probe", "contract-swap", json!({}))
+        .top("state_file", json!(file));
     let host = host.start().await?;
-    host.output().wait_for("the warning", |line| line.contains("another host listens there")).await?;
+    host.output()
+        .wait_for("the warning", |line| {
+            line.contains("another host listens there")
+        })
+        .await?;
     Ok(())
 }
 
@@ -246,7 +335,12 @@ async fn what_is_not_understood_gets_an_answer_that_says_what_is() -> Result<()>
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line)?;
         let reply: Value = serde_json::from_str(&line)?;
-        assert!(reply["error"].as_str().is_some_and(|error| error.contains("not understood")), "{reply}");
+        assert!(
+            reply["error"]
+                .as_str()
+                .is_some_and(|error| error.contains("not understood")),
+            "{reply}"
+        );
     }
     Ok(())
 }

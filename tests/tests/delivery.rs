@@ -43,7 +43,13 @@ async fn everything(setup: Setup, version: Version) -> Result<()> {
         .start()
         .await?;
     for qos in 0..=2 {
-        answers(&host, qos, "service/echo/echo", "service/echo/echo_response").await?;
+        answers(
+            &host,
+            qos,
+            "service/echo/echo",
+            "service/echo/echo_response",
+        )
+        .await?;
         answers(&host, qos, "service/relay/in", "service/relay/out").await?;
         level_in(&host, qos).await?;
         level_out(&host, qos).await?;
@@ -51,7 +57,11 @@ async fn everything(setup: Setup, version: Version) -> Result<()> {
     properties_in(&host, version).await?;
     properties_out(&host, version).await?;
     retained(&host).await?;
-    assert!(host.stop().await?.success(), "{}", host.output().told("the end"));
+    assert!(
+        host.stop().await?.success(),
+        "{}",
+        host.output().told("the end")
+    );
     Ok(())
 }
 
@@ -60,20 +70,37 @@ async fn answers(host: &Host, qos: u8, input: &str, output: &str) -> Result<()> 
     let mut client = host.client().await?;
     client.subscribe(output, 2).await?;
     for number in 0..MESSAGES {
-        client.post(Message::new(input, format!("{qos} {number}")).qos(qos)).await?;
+        client
+            .post(Message::new(input, format!("{qos} {number}")).qos(qos))
+            .await?;
     }
     for number in 0..MESSAGES {
-        assert_eq!(client.next().await?.text(), format!("{qos} {number}"), "{input}");
+        assert_eq!(
+            client.next().await?.text(),
+            format!("{qos} {number}"),
+            "{input}"
+        );
     }
-    assert_eq!(client.pending().await.unwrap_or_default(), [], "{input} with QoS {qos}");
+    assert_eq!(
+        client.pending().await.unwrap_or_default(),
+        [],
+        "{input} with QoS {qos}"
+    );
     Ok(())
 }
 
 /// The guest is told with which quality of service a message came.
 async fn level_in(host: &Host, qos: u8) -> Result<()> {
     let mut client = host.client().await?;
-    let told = info(&mut client, Message::new("service/told/in/level", "").qos(qos)).await?;
-    assert_eq!((&told["qos"], &told["retain"], &told["dup"]), (&json!(qos), &json!(false), &json!(false)));
+    let told = info(
+        &mut client,
+        Message::new("service/told/in/level", "").qos(qos),
+    )
+    .await?;
+    assert_eq!(
+        (&told["qos"], &told["retain"], &told["dup"]),
+        (&json!(qos), &json!(false), &json!(false))
+    );
     Ok(())
 }
 
@@ -89,9 +116,14 @@ async fn level_out(host: &Host, qos: u8) -> Result<()> {
     let mut client = host.client().await?;
     client.subscribe("service/say/level", 2).await?;
     let command = json!({ "topic": "level", "payload": "p", "qos": qos });
-    client.publish("service/say/publish", command.to_string()).await?;
+    client
+        .publish("service/say/publish", command.to_string())
+        .await?;
     let message = client.expect("service/say/level").await?;
-    assert_eq!((message.text().as_str(), message.qos, message.retain), ("p", qos, false));
+    assert_eq!(
+        (message.text().as_str(), message.qos, message.retain),
+        ("p", qos, false)
+    );
     Ok(())
 }
 
@@ -103,13 +135,29 @@ async fn properties_in(host: &Host, version: Version) -> Result<()> {
         content_type: Some("text/plain".into()),
         message_expiry: None,
         utf8: true,
-        user_properties: vec![("b".into(), "1".into()), ("a".into(), "2".into()), ("b".into(), "3".into())],
+        user_properties: vec![
+            ("b".into(), "1".into()),
+            ("a".into(), "2".into()),
+            ("b".into(), "3".into()),
+        ],
     };
     let mut client = host.client().await?;
-    let mut told = info(&mut client, Message::new("service/told/in/properties", "p").with(properties)).await?;
-    if let Some(pairs) = told.pointer_mut("/properties/user_properties").and_then(Value::as_array_mut) {
+    let mut told = info(
+        &mut client,
+        Message::new("service/told/in/properties", "p").with(properties),
+    )
+    .await?;
+    if let Some(pairs) = told
+        .pointer_mut("/properties/user_properties")
+        .and_then(Value::as_array_mut)
+    {
         // the embedded broker adds who sent the message
-        pairs.retain(|pair| !pair["name"].as_str().unwrap_or_default().starts_with("x-mqtt-"));
+        pairs.retain(|pair| {
+            !pair["name"]
+                .as_str()
+                .unwrap_or_default()
+                .starts_with("x-mqtt-")
+        });
     }
     let expected = json!({
         "response_topic": "home/answer",
@@ -119,7 +167,14 @@ async fn properties_in(host: &Host, version: Version) -> Result<()> {
         "utf8": true,
         "user_properties": [{"name": "b", "value": "1"}, {"name": "a", "value": "2"}, {"name": "b", "value": "3"}],
     });
-    assert_eq!(told["properties"], if version == Version::V5 { expected } else { Value::Null });
+    assert_eq!(
+        told["properties"],
+        if version == Version::V5 {
+            expected
+        } else {
+            Value::Null
+        }
+    );
     Ok(())
 }
 
@@ -131,10 +186,16 @@ async fn properties_out(host: &Host, version: Version) -> Result<()> {
         "response_topic": "home/answer", "correlation_data": "42", "content_type": "text/plain", "utf8": true,
         "user_properties": [{"name": "b", "value": "1"}, {"name": "a", "value": "2"}],
     });
-    let command = json!({ "topic": "properties", "payload": "p", "qos": 1, "properties": properties });
-    client.publish("service/say/publish", command.to_string()).await?;
+    let command =
+        json!({ "topic": "properties", "payload": "p", "qos": 1, "properties": properties });
+    client
+        .publish("service/say/publish", command.to_string())
+        .await?;
     let mut message = client.expect("service/say/properties").await?;
-    message.properties.user_properties.retain(|(name, _)| !name.starts_with("x-mqtt-"));
+    message
+        .properties
+        .user_properties
+        .retain(|(name, _)| !name.starts_with("x-mqtt-"));
     let all = Properties {
         response_topic: Some("home/answer".into()),
         correlation_data: Some("42".into()),
@@ -143,7 +204,14 @@ async fn properties_out(host: &Host, version: Version) -> Result<()> {
         utf8: true,
         user_properties: vec![("b".into(), "1".into()), ("a".into(), "2".into())],
     };
-    assert_eq!(message.properties, if version == Version::V5 { all } else { Properties::default() });
+    assert_eq!(
+        message.properties,
+        if version == Version::V5 {
+            all
+        } else {
+            Properties::default()
+        }
+    );
     Ok(())
 }
 
@@ -152,7 +220,9 @@ async fn retained(host: &Host) -> Result<()> {
     let mut client = host.client().await?;
     client.subscribe("service/say/done", 1).await?;
     let command = json!({ "topic": "kept", "payload": "kept", "qos": 1, "retain": true });
-    client.publish("service/say/publish", command.to_string()).await?;
+    client
+        .publish("service/say/publish", command.to_string())
+        .await?;
     client.expect("service/say/done").await?;
     let mut later = host.client().await?;
     later.subscribe("service/say/kept", 1).await?;
@@ -165,11 +235,19 @@ async fn retained(host: &Host) -> Result<()> {
 async fn a_message_from_before_the_subscription_is_told_as_retained() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let mut client = Client::connect(broker.port()).await?;
-    client.send(Message::new("service/told/in/early", "kept").retained()).await?;
+    client
+        .send(Message::new("service/told/in/early", "kept").retained())
+        .await?;
     client.subscribe("service/told/info", 1).await?;
-    let _host = Host::on(broker.port()).service("told", "contract-message-info", json!({})).start().await?;
+    let _host = Host::on(broker.port())
+        .service("told", "contract-message-info", json!({}))
+        .start()
+        .await?;
     let told = client.expect("service/told/info").await?.json()?;
-    assert_eq!((&told["handle_topic"], &told["retain"]), (&json!("in/early"), &json!(true)));
+    assert_eq!(
+        (&told["handle_topic"], &told["retain"]),
+        (&json!("in/early"), &json!(true))
+    );
     Ok(())
 }
 
@@ -177,7 +255,9 @@ async fn a_message_from_before_the_subscription_is_told_as_retained() -> Result<
 async fn relayed(host: &Host, payload: &str) -> Result<()> {
     let mut client = host.client().await?;
     client.subscribe("service/relay/out", 1).await?;
-    client.publish("service/relay/in", payload.to_owned()).await?;
+    client
+        .publish("service/relay/in", payload.to_owned())
+        .await?;
     assert_eq!(client.expect("service/relay/out").await?.text(), payload);
     Ok(())
 }
@@ -187,7 +267,9 @@ async fn a_broker_that_is_killed_and_started_again_is_found_again() -> Result<()
     for version in [Version::V5, Version::V311] {
         let mut broker = Mosquitto::start().await?;
         // kills one right after the other are one trouble, of which the log has one line
-        let setup = Host::on(broker.port()).version(version).top("log_level", json!("DEBUG"));
+        let setup = Host::on(broker.port())
+            .version(version)
+            .top("log_level", json!("DEBUG"));
         let host = setup.service("relay", "relay", json!({})).start().await?;
         for round in 0..3 {
             relayed(&host, &format!("before {round}")).await?;
@@ -206,8 +288,16 @@ async fn a_broker_that_is_killed_and_started_again_is_found_again() -> Result<()
 #[tokio::test]
 async fn a_broker_that_keeps_sessions_forgets_nothing_when_it_is_restarted() -> Result<()> {
     for version in [Version::V5, Version::V311] {
-        let mut broker = Mosquitto::with(&mosquitto::Setup { persistent: true, ..mosquitto::Setup::default() }).await?;
-        let host = Host::on(broker.port()).version(version).service("relay", "relay", json!({})).start().await?;
+        let mut broker = Mosquitto::with(&mosquitto::Setup {
+            persistent: true,
+            ..mosquitto::Setup::default()
+        })
+        .await?;
+        let host = Host::on(broker.port())
+            .version(version)
+            .service("relay", "relay", json!({}))
+            .start()
+            .await?;
         relayed(&host, "before").await?;
         let mut client = host.client().await?;
         client.publish("service/relay/in", "last").await?;
@@ -228,7 +318,10 @@ async fn a_broker_that_keeps_sessions_forgets_nothing_when_it_is_restarted() -> 
 #[tokio::test]
 async fn what_a_guest_publishes_while_the_broker_is_away_arrives_later() -> Result<()> {
     let mut broker = Mosquitto::start().await?;
-    let host = Host::on(broker.port()).service("life", "contract-lifecycle", json!({})).start().await?;
+    let host = Host::on(broker.port())
+        .service("life", "contract-lifecycle", json!({}))
+        .start()
+        .await?;
     let line = host.output().lines().len();
     broker.kill()?;
     host.output().says(line, "lost").await?;
@@ -237,8 +330,14 @@ async fn what_a_guest_publishes_while_the_broker_is_away_arrives_later() -> Resu
     broker.restart().await?;
     let mut client = host.client().await?;
     client.subscribe("service/life/+", 1).await?;
-    assert_eq!(client.expect("service/life/stopped").await?.text(), miqro_tests::guests::FIRST_VERSION);
-    assert_eq!(client.expect("service/life/started").await?.text(), miqro_tests::guests::version(2));
+    assert_eq!(
+        client.expect("service/life/stopped").await?.text(),
+        miqro_tests::guests::FIRST_VERSION
+    );
+    assert_eq!(
+        client.expect("service/life/started").await?.text(),
+        miqro_tests::guests::version(2)
+    );
     Ok(())
 }
 
@@ -246,7 +345,9 @@ async fn what_a_guest_publishes_while_the_broker_is_away_arrives_later() -> Resu
 async fn a_broker_that_is_absent_at_the_start_is_waited_for() -> Result<()> {
     let mut broker = Mosquitto::start().await?;
     broker.stop().await?;
-    let host = Host::on(broker.port()).service("relay", "relay", json!({})).spawn()?;
+    let host = Host::on(broker.port())
+        .service("relay", "relay", json!({}))
+        .spawn()?;
     host.output().says(0, "cannot connect").await?;
     broker.restart().await?;
     host.online().await?;
@@ -257,12 +358,19 @@ async fn a_broker_that_is_absent_at_the_start_is_waited_for() -> Result<()> {
 async fn messages_that_come_while_the_host_is_down_are_answered_when_it_is_back() -> Result<()> {
     for version in [Version::V5, Version::V311] {
         let broker = Mosquitto::start().await?;
-        let mut host = Host::on(broker.port()).version(version).service("relay", "relay", json!({})).start().await?;
-        let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
+        let mut host = Host::on(broker.port())
+            .version(version)
+            .service("relay", "relay", json!({}))
+            .start()
+            .await?;
+        let mut tally =
+            Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
         assert!(host.stop().await?.success());
         let mut client = host.client().await?;
         for number in 0..MESSAGES {
-            client.publish("service/relay/in", number.to_string()).await?;
+            client
+                .publish("service/relay/in", number.to_string())
+                .await?;
         }
         host.restart()?;
         tally.each_once(MESSAGES).await?;
@@ -275,8 +383,13 @@ async fn messages_that_come_while_the_host_is_down_are_answered_when_it_is_back(
 async fn nothing_is_missing_after_the_host_was_killed_under_load() -> Result<()> {
     for version in [Version::V5, Version::V311] {
         let broker = Mosquitto::start().await?;
-        let mut host = Host::on(broker.port()).version(version).service("relay", "relay", json!({})).start().await?;
-        let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
+        let mut host = Host::on(broker.port())
+            .version(version)
+            .service("relay", "relay", json!({}))
+            .start()
+            .await?;
+        let mut tally =
+            Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
         let load = Load::start(broker.port(), "service/relay/in", 3_000).await?;
         for _ in 0..3 {
             tally.further(1_500).await?;
@@ -297,8 +410,13 @@ async fn nothing_is_missing_after_the_connection_was_cut_under_load() -> Result<
     for version in [Version::V5, Version::V311] {
         let broker = Mosquitto::start().await?;
         let wire = Wire::to(broker.port()).await?;
-        let host = Host::on(wire.port()).version(version).service("relay", "relay", json!({})).start().await?;
-        let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
+        let host = Host::on(wire.port())
+            .version(version)
+            .service("relay", "relay", json!({}))
+            .start()
+            .await?;
+        let mut tally =
+            Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
         let load = Load::start(broker.port(), "service/relay/in", 3_000).await?;
         for _ in 0..5 {
             tally.further(1_000).await?;
@@ -318,16 +436,26 @@ async fn nothing_is_missing_after_the_connection_was_cut_under_load() -> Result<
 async fn a_host_that_stood_still_goes_on_where_it_was() -> Result<()> {
     const FLOOD: u32 = 20_000;
     let broker = Mosquitto::start().await?;
-    let host = Host::on(broker.port()).service("relay", "relay", json!({})).start().await?;
+    let host = Host::on(broker.port())
+        .service("relay", "relay", json!({}))
+        .start()
+        .await?;
     let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
     let mut client = Client::connect(broker.port()).await?;
     host.process().signal("STOP")?;
     for number in 0..FLOOD {
-        client.post(Message::new("service/relay/in", number.to_string())).await?;
+        client
+            .post(Message::new("service/relay/in", number.to_string()))
+            .await?;
     }
     client.acknowledged(FLOOD as usize).await?;
     host.process().signal("CONT")?;
     tally.each_once(FLOOD).await?;
-    assert_eq!(host.output().count(" lost"), 0, "{}", host.output().told("the connection was lost"));
+    assert_eq!(
+        host.output().count(" lost"),
+        0,
+        "{}",
+        host.output().told("the connection was lost")
+    );
     Ok(())
 }

@@ -20,7 +20,10 @@ fn endless() -> Value {
 
 async fn worked(client: &mut Client, count: usize) -> Result<()> {
     for number in 0..count {
-        assert_eq!(client.expect("service/faulty/worked").await?.text(), number.to_string());
+        assert_eq!(
+            client.expect("service/faulty/worked").await?.text(),
+            number.to_string()
+        );
     }
     Ok(())
 }
@@ -30,7 +33,9 @@ async fn stuck(host: &Host, client: &mut Client) -> Result<()> {
     client.publish("service/faulty/work", "fail").await?;
     host.output().says(0, "is tried again in").await?;
     for number in 0..MANY {
-        client.publish("service/faulty/work", number.to_string()).await?;
+        client
+            .publish("service/faulty/work", number.to_string())
+            .await?;
     }
     Ok(())
 }
@@ -38,7 +43,10 @@ async fn stuck(host: &Host, client: &mut Client) -> Result<()> {
 #[tokio::test]
 async fn what_fails_and_what_waits_behind_it_hold_up_no_other_service() -> Result<()> {
     let broker = Mosquitto::start().await?;
-    let host = faulty(&broker, endless()).service("relay", "relay", json!({})).start().await?;
+    let host = faulty(&broker, endless())
+        .service("relay", "relay", json!({}))
+        .start()
+        .await?;
     stuck(&host, &mut host.client().await?).await?;
     let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
     let load = Load::start(broker.port(), "service/relay/in", 1_000).await?;
@@ -91,7 +99,9 @@ async fn what_was_given_up_is_handled_again_by_command() -> Result<()> {
         client.publish("service/faulty/work", "fail").await?;
         client.expect("service/faulty/dead-letter").await?;
     }
-    host.output().says(0, "old dead letters are gone: limits.dead_letters keeps 3").await?;
+    host.output()
+        .says(0, "old dead letters are gone: limits.dead_letters keeps 3")
+        .await?;
     // they survive the host
     host.kill()?;
     host.restart()?;
@@ -99,13 +109,25 @@ async fn what_was_given_up_is_handled_again_by_command() -> Result<()> {
     let list = host.tell(&["replay", "--list", "--json", "faulty"]).await?;
     let list: Value = serde_json::from_str(&list)?;
     assert_eq!(list.as_array().map(Vec::len), Some(3), "{list}");
-    assert_eq!((&list[0]["topic"], &list[0]["attempts"]), (&json!("service/faulty/work"), &json!(1)), "{list}");
-    assert!(host.tell(&["replay", "faulty"]).await?.contains("3 messages are handled again"));
+    assert_eq!(
+        (&list[0]["topic"], &list[0]["attempts"]),
+        (&json!("service/faulty/work"), &json!(1)),
+        "{list}"
+    );
+    assert!(
+        host.tell(&["replay", "faulty"])
+            .await?
+            .contains("3 messages are handled again")
+    );
     for _ in 0..3 {
-        assert_eq!(client.expect("service/faulty/dead-letter").await?.text(), "fail");
+        assert_eq!(
+            client.expect("service/faulty/dead-letter").await?.text(),
+            "fail"
+        );
     }
     // given up again, they are dead letters again
-    let list: Value = serde_json::from_str(&host.tell(&["replay", "--list", "--json", "faulty"]).await?)?;
+    let list: Value =
+        serde_json::from_str(&host.tell(&["replay", "--list", "--json", "faulty"]).await?)?;
     assert_eq!(list.as_array().map(Vec::len), Some(3), "{list}");
     Ok(())
 }
@@ -121,18 +143,30 @@ async fn by_policy_the_others_go_on() -> Result<()> {
     stuck(&host, &mut client).await?;
     worked(&mut client, MANY).await?;
     // those of QoS 0 as well
-    client.send(Message::new("service/faulty/work", "fail").qos(0)).await?;
-    client.send(Message::new("service/faulty/work", "0").qos(0)).await?;
+    client
+        .send(Message::new("service/faulty/work", "fail").qos(0))
+        .await?;
+    client
+        .send(Message::new("service/faulty/work", "0").qos(0))
+        .await?;
     worked(&mut client, 1).await
 }
 
 #[tokio::test]
-async fn a_service_that_was_started_again_as_often_as_allowed_has_failed_until_there_is_a_better_file() -> Result<()> {
+async fn a_service_that_was_started_again_as_often_as_allowed_has_failed_until_there_is_a_better_file()
+-> Result<()> {
     let broker = Mosquitto::start().await?;
     let limits = json!({ "attempts": 1, "restarts": 2, "mailbox": MANY, "backoff": { "min": "1ms", "max": "1ms" } });
-    let host = faulty(&broker, limits).service("relay", "relay", json!({})).start().await?;
+    let host = faulty(&broker, limits)
+        .service("relay", "relay", json!({}))
+        .start()
+        .await?;
     let mut client = host.client().await?;
-    for filter in ["service/faulty/worked", "service/faulty/online", "service/faulty/dead-letter"] {
+    for filter in [
+        "service/faulty/worked",
+        "service/faulty/online",
+        "service/faulty/dead-letter",
+    ] {
         client.subscribe(filter, 1).await?;
     }
     for _ in 0..3 {
@@ -140,13 +174,21 @@ async fn a_service_that_was_started_again_as_often_as_allowed_has_failed_until_t
         client.expect("service/faulty/dead-letter").await?;
     }
     let failed = host.output().says(0, "has failed").await?;
-    assert!(failed.contains("service=faulty") && failed.contains("ERROR"), "{failed}");
+    assert!(
+        failed.contains("service=faulty") && failed.contains("ERROR"),
+        "{failed}"
+    );
     // what comes now waits on disk; what is too much of it becomes dead letters; the neighbour does not notice
     for number in 0..2 * MANY {
-        client.publish("service/faulty/work", number.to_string()).await?;
+        client
+            .publish("service/faulty/work", number.to_string())
+            .await?;
     }
     for number in MANY..2 * MANY {
-        assert_eq!(client.expect("service/faulty/dead-letter").await?.text(), number.to_string());
+        assert_eq!(
+            client.expect("service/faulty/dead-letter").await?.text(),
+            number.to_string()
+        );
     }
     let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
     let load = Load::start(broker.port(), "service/relay/in", 1_000).await?;

@@ -40,7 +40,10 @@ async fn start(devices: &[Value]) -> Result<(Mosquitto, Host, Client)> {
     let mut client = Client::connect(broker.port()).await?;
     client.subscribe("homeassistant/device/#", 1).await?;
     name(&mut client, devices).await?;
-    let host = Host::on(broker.port()).service("adapter", "adapter", section()).start().await?;
+    let host = Host::on(broker.port())
+        .service("adapter", "adapter", section())
+        .start()
+        .await?;
     Ok((broker, host, client))
 }
 
@@ -48,7 +51,9 @@ async fn start(devices: &[Value]) -> Result<(Mosquitto, Host, Client)> {
 async fn name(client: &mut Client, devices: &[Value]) -> Result<()> {
     let coordinator = json!({ "friendly_name": "Coordinator", "definition": null });
     let list: Vec<&Value> = std::iter::once(&coordinator).chain(devices).collect();
-    client.send(Message::new("zigbee2mqtt/bridge/devices", serde_json::to_string(&list)?).retained()).await
+    client
+        .send(Message::new("zigbee2mqtt/bridge/devices", serde_json::to_string(&list)?).retained())
+        .await
 }
 
 /// What the broker keeps on `filter`, for one who comes late.
@@ -56,24 +61,55 @@ async fn kept(broker: &Mosquitto, filter: &str) -> Result<Vec<Message>> {
     let mut late = Client::connect(broker.port()).await?;
     late.subscribe(filter, 1).await?;
     // what is published meanwhile comes too, without the flag
-    Ok(late.pending().await?.into_iter().filter(|message| message.retain).collect())
+    Ok(late
+        .pending()
+        .await?
+        .into_iter()
+        .filter(|message| message.retain)
+        .collect())
 }
 
 #[tokio::test]
 async fn a_devices_json_becomes_topics_that_stay() -> Result<()> {
     let (broker, _host, mut client) = start(&[lamp(), door()]).await?;
     client.subscribe("service/adapter/#", 1).await?;
-    client.publish("zigbee2mqtt/door", r#"{"contact": false, "battery": 97}"#).await?;
-    assert_eq!(client.expect("service/adapter/door/contact").await?.text(), "0");
-    assert_eq!(client.expect("service/adapter/door/battery").await?.text(), "97");
-    let values =
-        r#"{"state": "ON", "brightness": 120, "color": {"x": 0.123456, "y": 0.5}, "update": {"state": "idle"}}"#;
+    client
+        .publish("zigbee2mqtt/door", r#"{"contact": false, "battery": 97}"#)
+        .await?;
+    assert_eq!(
+        client.expect("service/adapter/door/contact").await?.text(),
+        "0"
+    );
+    assert_eq!(
+        client.expect("service/adapter/door/battery").await?.text(),
+        "97"
+    );
+    let values = r#"{"state": "ON", "brightness": 120, "color": {"x": 0.123456, "y": 0.5}, "update": {"state": "idle"}}"#;
     client.publish("zigbee2mqtt/kitchen/lamp", values).await?;
-    for (topic, value) in [("state", "ON"), ("brightness", "120"), ("color/x", "0.1235"), ("update/state", "idle")] {
-        assert_eq!(client.expect(&format!("service/adapter/kitchen/lamp/{topic}")).await?.text(), value);
+    for (topic, value) in [
+        ("state", "ON"),
+        ("brightness", "120"),
+        ("color/x", "0.1235"),
+        ("update/state", "idle"),
+    ] {
+        assert_eq!(
+            client
+                .expect(&format!("service/adapter/kitchen/lamp/{topic}"))
+                .await?
+                .text(),
+            value
+        );
     }
-    client.publish("zigbee2mqtt/door/availability", r#"{"state": "online"}"#).await?;
-    assert_eq!(client.expect("service/adapter/door/available").await?.text(), "1");
+    client
+        .publish("zigbee2mqtt/door/availability", r#"{"state": "online"}"#)
+        .await?;
+    assert_eq!(
+        client
+            .expect("service/adapter/door/available")
+            .await?
+            .text(),
+        "1"
+    );
     let kept = kept(&broker, "service/adapter/door/#").await?;
     assert_eq!(kept.len(), 3, "{kept:?}");
     assert!(kept.iter().all(|message| message.retain), "{kept:?}");
@@ -86,8 +122,13 @@ async fn a_message_that_is_no_json_does_not_hurt() -> Result<()> {
     client.subscribe("service/adapter/door/#", 1).await?;
     client.publish("zigbee2mqtt/door", "broken{").await?;
     host.output().says(0, "WARN").await?;
-    client.publish("zigbee2mqtt/door", r#"{"contact": true}"#).await?;
-    assert_eq!(client.expect("service/adapter/door/contact").await?.text(), "1");
+    client
+        .publish("zigbee2mqtt/door", r#"{"contact": true}"#)
+        .await?;
+    assert_eq!(
+        client.expect("service/adapter/door/contact").await?.text(),
+        "1"
+    );
     Ok(())
 }
 
@@ -104,9 +145,15 @@ async fn commands_go_back_as_the_device_wants_them() -> Result<()> {
         ("note", "12", json!({ "note": "12" })),
         ("color", r#"{"x": 0.3}"#, json!({ "color": { "x": 0.3 } })),
     ] {
-        client.publish(&format!("service/adapter/set/kitchen/lamp/{key}"), value).await?;
+        client
+            .publish(&format!("service/adapter/set/kitchen/lamp/{key}"), value)
+            .await?;
         let command = client.expect("zigbee2mqtt/kitchen/lamp/set").await?;
-        assert_eq!((command.json()?, command.qos, command.retain), (wanted, 1, false), "{key}");
+        assert_eq!(
+            (command.json()?, command.qos, command.retain),
+            (wanted, 1, false),
+            "{key}"
+        );
     }
     Ok(())
 }
@@ -117,13 +164,23 @@ async fn a_retained_command_is_not_repeated_after_a_restart() -> Result<()> {
     let (_broker, mut host, mut client) = start(&[lamp()]).await?;
     client.expect(LAMP).await?;
     client.subscribe("zigbee2mqtt/kitchen/lamp/set", 1).await?;
-    client.send(Message::new("service/adapter/set/kitchen/lamp/state", "ON").retained()).await?;
+    client
+        .send(Message::new("service/adapter/set/kitchen/lamp/state", "ON").retained())
+        .await?;
     client.expect("zigbee2mqtt/kitchen/lamp/set").await?;
     host.stop().await?;
     host.restart()?;
     host.output().says(0, "not a command").await?;
-    client.publish("service/adapter/set/kitchen/lamp/brightness", "7").await?;
-    assert_eq!(client.expect("zigbee2mqtt/kitchen/lamp/set").await?.json()?, json!({ "brightness": 7 }));
+    client
+        .publish("service/adapter/set/kitchen/lamp/brightness", "7")
+        .await?;
+    assert_eq!(
+        client
+            .expect("zigbee2mqtt/kitchen/lamp/set")
+            .await?
+            .json()?,
+        json!({ "brightness": 7 })
+    );
     Ok(())
 }
 
@@ -133,7 +190,10 @@ async fn devices_are_announced_when_connected_and_again_when_home_assistant_star
     let first = [client.expect(DOOR).await?, client.expect(LAMP).await?];
     assert!(first.iter().all(|message| message.qos == 1), "{first:?}");
     let kept = kept(&broker, "homeassistant/device/#").await?;
-    ensure!(kept.len() == 2 && kept.iter().all(|message| message.retain), "{kept:?}");
+    ensure!(
+        kept.len() == 2 && kept.iter().all(|message| message.retain),
+        "{kept:?}"
+    );
     // anything else that Home Assistant says on this topic is none of its births
     client.publish("homeassistant/status", "offline").await?;
     client.publish("homeassistant/status", "online").await?;
@@ -170,7 +230,12 @@ async fn a_device_that_vanishes_is_removed() -> Result<()> {
     while !client.expect(LAMP).await?.payload.is_empty() {}
     client.expect(DOOR).await?;
     let kept = kept(&broker, "homeassistant/device/#").await?;
-    assert_eq!(kept.iter().map(|message| message.topic.as_str()).collect::<Vec<_>>(), [DOOR]);
+    assert_eq!(
+        kept.iter()
+            .map(|message| message.topic.as_str())
+            .collect::<Vec<_>>(),
+        [DOOR]
+    );
     Ok(())
 }
 
@@ -181,24 +246,48 @@ async fn what_is_known_of_the_devices_outlives_guest_and_host() -> Result<()> {
     client.expect(LAMP).await?;
     client.subscribe("zigbee2mqtt/kitchen/lamp/set", 1).await?;
     let known = host.output().lines().len();
-    host.replace("adapter", &guests::marked(&guests::component("adapter")?, 1))?;
+    host.replace(
+        "adapter",
+        &guests::marked(&guests::component("adapter")?, 1),
+    )?;
     host.output().says(known, "takes over").await?;
     // a text that looks like a number stays a text only where the kind of the value is known
-    client.publish("service/adapter/set/kitchen/lamp/note", "12").await?;
-    assert_eq!(client.expect("zigbee2mqtt/kitchen/lamp/set").await?.json()?, json!({ "note": "12" }));
-    client.send(Message::new("zigbee2mqtt/bridge/devices", "").retained()).await?;
+    client
+        .publish("service/adapter/set/kitchen/lamp/note", "12")
+        .await?;
+    assert_eq!(
+        client
+            .expect("zigbee2mqtt/kitchen/lamp/set")
+            .await?
+            .json()?,
+        json!({ "note": "12" })
+    );
+    client
+        .send(Message::new("zigbee2mqtt/bridge/devices", "").retained())
+        .await?;
     host.kill()?;
     host.restart()?;
     client.expect(LAMP).await?;
-    client.publish("service/adapter/set/kitchen/lamp/note", "13").await?;
-    assert_eq!(client.expect("zigbee2mqtt/kitchen/lamp/set").await?.json()?, json!({ "note": "13" }));
+    client
+        .publish("service/adapter/set/kitchen/lamp/note", "13")
+        .await?;
+    assert_eq!(
+        client
+            .expect("zigbee2mqtt/kitchen/lamp/set")
+            .await?
+            .json()?,
+        json!({ "note": "13" })
+    );
     Ok(())
 }
 
 /// The keys that stand in `value` are those that the documentation has, and none that it wants is missing.
 fn conforms(what: &str, documented: &Value, value: &Value) -> Result<()> {
-    let words = |key: &str| -> Result<Vec<String>> { Ok(serde_json::from_value(documented[key].clone())?) };
-    let value = value.as_object().with_context(|| format!("{what} is no object"))?;
+    let words =
+        |key: &str| -> Result<Vec<String>> { Ok(serde_json::from_value(documented[key].clone())?) };
+    let value = value
+        .as_object()
+        .with_context(|| format!("{what} is no object"))?;
     let (required, allowed) = (words("required")?, words("allowed")?);
     for key in required {
         ensure!(value.contains_key(&key), "{what} misses {key}");
@@ -215,15 +304,21 @@ async fn what_the_broker_keeps_of_a_device_conforms_to_the_documented_schema() -
     client.expect(LAMP).await?;
     let file = place::project().join("sdk/rust/tests/fixtures/home_assistant.json");
     let documented: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
-    for (topic, kinds) in
-        [(LAMP, ["number", "select", "sensor", "switch", "text"].as_slice()), (DOOR, &["binary_sensor", "sensor"])]
-    {
+    for (topic, kinds) in [
+        (
+            LAMP,
+            ["number", "select", "sensor", "switch", "text"].as_slice(),
+        ),
+        (DOOR, &["binary_sensor", "sensor"]),
+    ] {
         let kept = kept(&broker, topic).await?;
         let device = kept.first().context("nothing is kept")?.json()?;
         conforms("the message", &documented["message"], &device)?;
         conforms("device", &documented["device"], &device["device"])?;
         conforms("origin", &documented["origin"], &device["origin"])?;
-        let availability = device["availability"].as_array().context("no availability")?;
+        let availability = device["availability"]
+            .as_array()
+            .context("no availability")?;
         assert_eq!(availability.len(), 2, "the service's and the device's");
         for place in availability {
             conforms("availability", &documented["availability"], place)?;
@@ -247,20 +342,50 @@ async fn home_assistant_can_use_what_was_announced() -> Result<()> {
     let (broker, _host, mut client) = start(&[lamp()]).await?;
     let device = client.expect(LAMP).await?.json()?;
     let switch = &device["components"]["adapter_kitchen-lamp__switch_State"];
-    let text = |key: &str| switch[key].as_str().with_context(|| format!("no {key}: {device}"));
+    let text = |key: &str| {
+        switch[key]
+            .as_str()
+            .with_context(|| format!("no {key}: {device}"))
+    };
     client.subscribe(text("state_topic")?, 1).await?;
     client.subscribe("zigbee2mqtt/kitchen/lamp/set", 1).await?;
-    client.publish("zigbee2mqtt/kitchen/lamp", r#"{"state": "ON"}"#).await?;
-    assert_eq!(client.expect(text("state_topic")?).await?.text(), text("payload_on")?);
-    client.publish(text("command_topic")?, text("payload_off")?.to_owned()).await?;
-    assert_eq!(client.expect("zigbee2mqtt/kitchen/lamp/set").await?.json()?, json!({ "state": "OFF" }));
-    client.publish("zigbee2mqtt/kitchen/lamp/availability", "offline").await?;
+    client
+        .publish("zigbee2mqtt/kitchen/lamp", r#"{"state": "ON"}"#)
+        .await?;
+    assert_eq!(
+        client.expect(text("state_topic")?).await?.text(),
+        text("payload_on")?
+    );
+    client
+        .publish(text("command_topic")?, text("payload_off")?.to_owned())
+        .await?;
+    assert_eq!(
+        client
+            .expect("zigbee2mqtt/kitchen/lamp/set")
+            .await?
+            .json()?,
+        json!({ "state": "OFF" })
+    );
+    client
+        .publish("zigbee2mqtt/kitchen/lamp/availability", "offline")
+        .await?;
     let mut shown = client;
-    for place in device["availability"].as_array().context("no availability")? {
+    for place in device["availability"]
+        .as_array()
+        .context("no availability")?
+    {
         let topic = place["topic"].as_str().context("no topic")?;
-        let wanted = if topic.ends_with("/online") { "payload_available" } else { "payload_not_available" };
+        let wanted = if topic.ends_with("/online") {
+            "payload_available"
+        } else {
+            "payload_not_available"
+        };
         shown.subscribe(topic, 1).await?;
-        assert_eq!(shown.expect(topic).await?.text(), place[wanted].as_str().unwrap_or_default(), "{topic}");
+        assert_eq!(
+            shown.expect(topic).await?.text(),
+            place[wanted].as_str().unwrap_or_default(),
+            "{topic}"
+        );
     }
     drop(broker);
     Ok(())

@@ -74,8 +74,16 @@ impl Stage {
         for filter in ["siren/#", "sms/#", "info/#"] {
             outputs.subscribe(filter, 1).await?;
         }
-        let host = Host::on(broker.port()).service("alarm", "alarm", section).start().await?;
-        Ok(Self { broker, host, facts, outputs })
+        let host = Host::on(broker.port())
+            .service("alarm", "alarm", section)
+            .start()
+            .await?;
+        Ok(Self {
+            broker,
+            host,
+            facts,
+            outputs,
+        })
     }
 
     async fn tell(&mut self, topic: &str, text: &str) -> Result<()> {
@@ -91,7 +99,8 @@ impl Stage {
         let full = format!("service/alarm/{topic}");
         loop {
             let message = self.facts.expect(&full).await;
-            let message = message.with_context(|| self.host.output().told(&format!("{topic} is not {wanted}")))?;
+            let message = message
+                .with_context(|| self.host.output().told(&format!("{topic} is not {wanted}")))?;
             if message.text() == wanted {
                 return Ok(());
             }
@@ -100,7 +109,11 @@ impl Stage {
 
     /// The next message to an output.
     async fn output(&mut self) -> Result<(String, String)> {
-        let message = self.outputs.next().await.with_context(|| self.host.output().told("no output"))?;
+        let message = self
+            .outputs
+            .next()
+            .await
+            .with_context(|| self.host.output().told("no output"))?;
         let text = message.text();
         Ok((message.topic, text))
     }
@@ -130,20 +143,34 @@ async fn an_input_raises_a_prealarm_and_in_time_an_alarm_until_it_is_reset() -> 
     assert_eq!(stage.output().await?, said("siren/timer", "0.4"));
     assert_eq!(stage.output().await?, said("siren/timer", "0.4"));
     stage.fact("intrusion/state", "alarm").await?;
-    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() >= Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
     let mut next = stage.output().await?;
     while next == said("siren/timer", "0.4") {
         next = stage.output().await?;
     }
     assert_eq!(next, said("siren/set", "0"));
     assert_eq!(stage.output().await?, said("siren/set", "1"));
-    assert_eq!(stage.output().await?, said("sms/send", "ALARM Intrusion: Door"));
+    assert_eq!(
+        stage.output().await?,
+        said("sms/send", "ALARM Intrusion: Door")
+    );
     stage.tell("home/window", r#"{"contact": false}"#).await?;
-    assert_eq!(stage.output().await?, said("sms/send", "ALARM Intrusion: Door, Window"));
+    assert_eq!(
+        stage.output().await?,
+        said("sms/send", "ALARM Intrusion: Door, Window")
+    );
     stage.command("intrusion/reset/command", "1").await?;
     assert_eq!(stage.output().await?, said("siren/set", "0"));
     stage.fact("intrusion/state", "off").await?;
-    assert_eq!(stage.kept("intrusion/enabled/state").await?, "1", "a reset does not switch off");
+    assert_eq!(
+        stage.kept("intrusion/enabled/state").await?,
+        "1",
+        "a reset does not switch off"
+    );
     Ok(())
 }
 
@@ -169,7 +196,11 @@ async fn inhibitors_and_commands_hold_an_alarm_back() -> Result<()> {
     stage.tell("home/door", "off").await?;
     stage.tell("home/door", "on").await?;
     stage.fact("intrusion/inhibited/state", "0").await?;
-    assert!(begun.elapsed() >= Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() >= Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(stage.kept("intrusion/state").await?, "off");
     // and an inhibitor ends a prealarm
     stage.tell("home/door", "off").await?;
@@ -203,9 +234,16 @@ async fn a_change_has_to_last() -> Result<()> {
     let begun = Instant::now();
     stage.tell("home/inside", "7.6").await?;
     stage.fact("frost/state", "alarm").await?;
-    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() >= Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(stage.output().await?, said("siren/timer", "2"));
-    assert_eq!(stage.output().await?, said("sms/send", "ALARM Frost: Inside (8°C)"));
+    assert_eq!(
+        stage.output().await?,
+        said("sms/send", "ALARM Frost: Inside (8°C)")
+    );
     Ok(())
 }
 
@@ -217,13 +255,21 @@ async fn silence_and_wrong_answers_are_told() -> Result<()> {
     stage.tell("home/bridge", "online").await?;
     stage.fact("frost/live", "1").await?;
     stage.tell("home/bridge", "offline").await?;
-    stage.fact("frost/liveness/Bridge/state", "invalid_response").await?;
-    assert_eq!(stage.output().await?, said("info/send", r#"Bridge: invalid response Some("offline")"#));
+    stage
+        .fact("frost/liveness/Bridge/state", "invalid_response")
+        .await?;
+    assert_eq!(
+        stage.output().await?,
+        said("info/send", r#"Bridge: invalid response Some("offline")"#)
+    );
     stage.tell("home/bridge", "online").await?;
     stage.fact("frost/live", "1").await?;
     stage.fact("frost/liveness/Bridge/state", "offline").await?;
     let (topic, text) = stage.output().await?;
-    assert!(topic == "info/send" && text.starts_with("Bridge: silent for "), "{topic} {text}");
+    assert!(
+        topic == "info/send" && text.starts_with("Bridge: silent for "),
+        "{topic} {text}"
+    );
     Ok(())
 }
 
@@ -244,7 +290,11 @@ async fn a_shared_switch_follows_the_most_important_group() -> Result<()> {
             seen.push(next);
         }
     }
-    let wanted = [said("sms/send", "ALARM Frost: Both"), said("siren/set", "0"), said("siren/timer", "2")];
+    let wanted = [
+        said("sms/send", "ALARM Frost: Both"),
+        said("siren/set", "0"),
+        said("siren/timer", "2"),
+    ];
     assert_eq!(seen, wanted);
     Ok(())
 }
@@ -303,7 +353,10 @@ async fn an_inhibition_ends_in_time_though_the_host_was_killed() -> Result<()> {
     let mut stage = Stage::new("1h").await?;
     stage.command("intrusion/enabled/command", "1").await?;
     // with QoS 1 the next host might get the command once more, and would inhibit again after the time is over
-    stage.facts.publish_once("service/alarm/intrusion/inhibited/command", "3").await?;
+    stage
+        .facts
+        .publish_once("service/alarm/intrusion/inhibited/command", "3")
+        .await?;
     stage.fact("intrusion/inhibited/state", "1").await?;
     stage.host.kill()?;
     stage.host.restart()?;
@@ -322,7 +375,11 @@ async fn a_retained_command_is_not_done_again() -> Result<()> {
     stage.fact("intrusion/enabled/state", "0").await?;
     stage.host.stop().await?;
     stage.host.restart()?;
-    stage.host.output().says(0, "a retained command is an old one").await?;
+    stage
+        .host
+        .output()
+        .says(0, "a retained command is an old one")
+        .await?;
     stage.tell("home/door", "on").await?;
     stage.fact("intrusion/input/Door/value", "1").await?;
     assert_eq!(stage.kept("intrusion/enabled/state").await?, "0");
@@ -340,7 +397,10 @@ async fn the_probe_is_posted_again_and_again() -> Result<()> {
     let mut stage = Stage::with(section).await?;
     for _ in 0..3 {
         let request = web.next().await?;
-        assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/alive"));
+        assert_eq!(
+            (request.method.as_str(), request.path.as_str()),
+            ("POST", "/alive")
+        );
     }
     drop(web);
     stage.host.output().says(0, "/alive: ").await?;

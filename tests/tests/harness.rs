@@ -9,7 +9,11 @@ use miqro_tests::{Client, Message, Mosquitto, Properties, Version};
 async fn messages_of_every_quality_of_service_arrive_in_both_versions() -> Result<()> {
     let broker = Mosquitto::start().await?;
     for version in [Version::V5, Version::V311] {
-        let mut client = Client::with(&Options { version, ..Options::new(broker.port()) }).await?;
+        let mut client = Client::with(&Options {
+            version,
+            ..Options::new(broker.port())
+        })
+        .await?;
         assert_eq!(client.subscribe("a/#", 2).await?, 2);
         for qos in 0..=2 {
             let sent = Message::new("a/b", format!("payload {qos}")).qos(qos);
@@ -34,7 +38,9 @@ async fn properties_arrive() -> Result<()> {
         utf8: true,
         user_properties: vec![("b".into(), "1".into()), ("a".into(), "2".into())],
     };
-    client.send(Message::new("a", "b").with(properties.clone())).await?;
+    client
+        .send(Message::new("a", "b").with(properties.clone()))
+        .await?;
     assert_eq!(client.expect("a").await?.properties, properties);
     Ok(())
 }
@@ -47,21 +53,39 @@ async fn pending_has_all_that_came_before() -> Result<()> {
     for topic in ["a/1", "a/2"] {
         client.publish(topic, "").await?;
     }
-    let topics: Vec<String> = client.pending().await?.into_iter().map(|message| message.topic).collect();
+    let topics: Vec<String> = client
+        .pending()
+        .await?
+        .into_iter()
+        .map(|message| message.topic)
+        .collect();
     assert_eq!(topics, ["a/1", "a/2"]);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_persistent_broker_keeps_sessions_through_a_restart() -> Result<()> {
-    let mut broker = Mosquitto::with(&Setup { persistent: true, ..Setup::default() }).await?;
-    let options = Options { keep_session: true, ..Options::new(broker.port()) };
+    let mut broker = Mosquitto::with(&Setup {
+        persistent: true,
+        ..Setup::default()
+    })
+    .await?;
+    let options = Options {
+        keep_session: true,
+        ..Options::new(broker.port())
+    };
     let mut client = Client::with(&options).await?;
     client.subscribe("a", 1).await?;
     client.disconnect().await?;
-    Client::connect(broker.port()).await?.publish("a", "kept").await?;
+    Client::connect(broker.port())
+        .await?
+        .publish("a", "kept")
+        .await?;
     broker.stop().await?;
-    assert!(Client::connect(broker.port()).await.is_err(), "the broker is stopped");
+    assert!(
+        Client::connect(broker.port()).await.is_err(),
+        "the broker is stopped"
+    );
     broker.restart().await?;
     let mut client = Client::with(&options).await?;
     assert!(client.session_present());
@@ -74,15 +98,27 @@ async fn a_killed_broker_breaks_the_connection() -> Result<()> {
     let mut broker = Mosquitto::start().await?;
     let mut client = Client::connect(broker.port()).await?;
     broker.kill()?;
-    let error = client.next().await.err().map(|error| error.to_string()).unwrap_or_default();
+    let error = client
+        .next()
+        .await
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default();
     assert!(error.contains("connection broke"), "{error}");
     Ok(())
 }
 
 #[tokio::test]
 async fn users_need_their_password() -> Result<()> {
-    let users = vec![("ann".to_owned(), "secret".to_owned()), ("bob".to_owned(), "word".to_owned())];
-    let broker = Mosquitto::with(&Setup { users, ..Setup::default() }).await?;
+    let users = vec![
+        ("ann".to_owned(), "secret".to_owned()),
+        ("bob".to_owned(), "word".to_owned()),
+    ];
+    let broker = Mosquitto::with(&Setup {
+        users,
+        ..Setup::default()
+    })
+    .await?;
     let login = |user: &str, password: &str| Options {
         login: Some((user.into(), password.into())),
         ..Options::new(broker.port())

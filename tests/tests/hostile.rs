@@ -38,7 +38,10 @@ async fn attack(cases: &[Case]) -> Result<()> {
         relayed(&mut neighbour).await?;
     }
     for _ in 0..TIMES * cases.len() {
-        client.next().await.with_context(|| host.output().told("not all have ended"))?;
+        client
+            .next()
+            .await
+            .with_context(|| host.output().told("not all have ended"))?;
     }
     host.process().signal("USR1")?;
     for (_, _, name) in cases {
@@ -50,7 +53,9 @@ async fn attack(cases: &[Case]) -> Result<()> {
 /// The neighbour answers, in order.
 async fn relayed(neighbour: &mut Client) -> Result<()> {
     for number in 0..50 {
-        neighbour.publish("service/relay/in", number.to_string()).await?;
+        neighbour
+            .publish("service/relay/in", number.to_string())
+            .await?;
         ensure!(neighbour.next().await?.text() == number.to_string());
     }
     Ok(())
@@ -60,15 +65,22 @@ async fn is_told_once_and_counted(host: &Host, name: &str) -> Result<()> {
     let output = host.output();
     let service = format!("service={name} ");
     let is_report = |line: &str| line.contains("troubles: ") && line.contains(&service);
-    let report = output.wait_for(&format!("the report of {name}"), is_report).await?;
-    let troubles = report.split_once("troubles:").map_or("", |(_, troubles)| troubles);
-    let count =
-        troubles.split_once(&format!(" {name} ")).and_then(|(_, rest)| rest.split([',', ' ']).next()?.parse().ok());
+    let report = output
+        .wait_for(&format!("the report of {name}"), is_report)
+        .await?;
+    let troubles = report
+        .split_once("troubles:")
+        .map_or("", |(_, troubles)| troubles);
+    let count = troubles
+        .split_once(&format!(" {name} "))
+        .and_then(|(_, rest)| rest.split([',', ' ']).next()?.parse().ok());
     ensure!(count >= Some(TIMES), "{report}");
     let has = |line: &str, field: String| line.split_whitespace().any(|word| word == field);
     let speaks = |line: &&String| {
         has(line, format!("service={name}"))
-            && ["limit", "fault"].map(|of| has(line, format!("{of}={name}"))).contains(&true)
+            && ["limit", "fault"]
+                .map(|of| has(line, format!("{of}={name}")))
+                .contains(&true)
     };
     let lines = output.lines();
     let spoken: Vec<&String> = lines.iter().filter(speaks).collect();
@@ -101,14 +113,23 @@ async fn a_fault_of_a_new_version_is_told_at_once() -> Result<()> {
     }
     host.output().says(0, "fault=trap").await?;
     let before = host.output().lines().len();
-    host.replace("trap", &miqro_tests::guests::marked(&miqro_tests::guests::component("hostile")?, 1))?;
+    host.replace(
+        "trap",
+        &miqro_tests::guests::marked(&miqro_tests::guests::component("hostile")?, 1),
+    )?;
     host.output().says(before, "takes over").await?;
     let summary = host.output().says(0, "trap: 2 times").await?;
-    ensure!(summary.contains("the last: the guest trapped: "), "{summary}");
+    ensure!(
+        summary.contains("the last: the guest trapped: "),
+        "{summary}"
+    );
     client.publish("service/trap/do", "trap").await?;
     client.next().await?;
     host.output().says(before, "fault=trap").await?;
-    ensure!(host.output().count("fault=trap") == 2, host.output().told("two lines were expected"));
+    ensure!(
+        host.output().count("fault=trap") == 2,
+        host.output().told("two lines were expected")
+    );
     Ok(())
 }
 
@@ -121,7 +142,11 @@ async fn a_guest_that_sleeps_in_a_host_function_is_cut_off_too() -> Result<()> {
 async fn each_limit_of_a_call_has_its_name() -> Result<()> {
     attack(&[
         ("publish", json!({ "publishes": 100 }), "publishes"),
-        ("bulk", json!({ "publish_bytes": "256KiB" }), "publish-bytes"),
+        (
+            "bulk",
+            json!({ "publish_bytes": "256KiB" }),
+            "publish-bytes",
+        ),
         ("huge", json!({}), "payload"),
         ("outside", json!({}), "grants"),
         ("subscribe", json!({ "subscriptions": 50 }), "subscriptions"),
@@ -136,8 +161,11 @@ async fn each_limit_of_a_call_has_its_name() -> Result<()> {
 
 #[tokio::test]
 async fn what_a_guest_prints_counts_as_log_lines() -> Result<()> {
-    attack(&[("print", json!({ "log_lines": 20 }), "log-lines"), ("print", json!({ "log_rate": 10 }), "log-rate")])
-        .await
+    attack(&[
+        ("print", json!({ "log_lines": 20 }), "log-lines"),
+        ("print", json!({ "log_rate": 10 }), "log-rate"),
+    ])
+    .await
 }
 
 /// A service that is over its rate waits; nothing of what it published is lost.
@@ -148,11 +176,20 @@ async fn each_rate_has_its_name_and_loses_nothing() -> Result<()> {
         ("bulk", json!({ "payload_rate": "1MiB" }), "payload-rate"),
         ("rewrite", json!({ "state_rate": "50KiB" }), "state-rate"),
         ("reset", json!({ "change_rate": 200 }), "change-rate"),
-        ("log", json!({ "log_rate": 10, "log_lines": 100_000 }), "log-rate"),
+        (
+            "log",
+            json!({ "log_rate": 10, "log_lines": 100_000 }),
+            "log-rate",
+        ),
     ])
     .await?;
     let broker = Mosquitto::start().await?;
-    let host = zoo(&broker, &[("amplify", json!({ "publish_rate": 400 }), "publish-rate")]).start().await?;
+    let host = zoo(
+        &broker,
+        &[("amplify", json!({ "publish_rate": 400 }), "publish-rate")],
+    )
+    .start()
+    .await?;
     let mut client = host.client().await?;
     client.subscribe("service/publish-rate/flood", 1).await?;
     client.publish("service/publish-rate/do", "amplify").await?;
@@ -166,9 +203,10 @@ async fn each_rate_has_its_name_and_loses_nothing() -> Result<()> {
 /// A flood from outside onto a service that is busy: what waits is bounded in messages and in bytes.
 #[tokio::test]
 async fn a_flood_of_messages_is_dropped_and_said_once() -> Result<()> {
-    for (limits, name) in
-        [(json!({ "mailbox": 10 }), "mailbox"), (json!({ "mailbox_bytes": "64KiB" }), "mailbox-bytes")]
-    {
+    for (limits, name) in [
+        (json!({ "mailbox": 10 }), "mailbox"),
+        (json!({ "mailbox_bytes": "64KiB" }), "mailbox-bytes"),
+    ] {
         let broker = Mosquitto::start().await?;
         let mut limits = limits;
         (limits["call"], limits["when_full"]) = (json!("2s"), json!("drop-newest"));
@@ -178,7 +216,9 @@ async fn a_flood_of_messages_is_dropped_and_said_once() -> Result<()> {
         let topic = format!("service/{name}/do");
         client.publish(&topic, "loop").await?;
         for _ in 0..TIMES * 20 {
-            client.post(miqro_tests::Message::new(&topic, vec![b'x'; 10_000])).await?;
+            client
+                .post(miqro_tests::Message::new(&topic, vec![b'x'; 10_000]))
+                .await?;
         }
         // the loop has been cut off, and with it the flood was looked at
         client.next().await?;
@@ -210,8 +250,11 @@ const TABLE: &str = r#"(component
 async fn swapped_in(component: &str, limits: Value, name: &str) -> Result<String> {
     let broker = Mosquitto::start().await?;
     let section = json!({ "limits": limits, "subscriptions": ["do"] });
-    let host =
-        Host::on(broker.port()).service(name, "hostile", section).service("relay", "relay", json!({})).start().await?;
+    let host = Host::on(broker.port())
+        .service(name, "hostile", section)
+        .service("relay", "relay", json!({}))
+        .start()
+        .await?;
     host.replace(name, &wat::parse_str(component)?)?;
     let taken = |line: &str| line.contains("takes over") || line.contains("did not start");
     host.output().wait_for("the swap", taken).await?;
@@ -227,19 +270,41 @@ async fn swapped_in(component: &str, limits: Value, name: &str) -> Result<String
 
 #[tokio::test]
 async fn a_table_that_grows_without_end_has_its_name() -> Result<()> {
-    let line = swapped_in(TABLE, json!({ "table": 5_000, "attempts": 1, "call": "10s" }), "table").await?;
-    ensure!(line.contains("more than the 5000 of limits.table"), "{line}");
+    let line = swapped_in(
+        TABLE,
+        json!({ "table": 5_000, "attempts": 1, "call": "10s" }),
+        "table",
+    )
+    .await?;
+    ensure!(
+        line.contains("more than the 5000 of limits.table"),
+        "{line}"
+    );
     // the pool has a limit of its own
     let line = swapped_in(TABLE, json!({ "attempts": 1, "call": "10s" }), "table").await?;
-    ensure!(line.contains("more than the 20000 of one table in the pool"), "{line}");
+    ensure!(
+        line.contains("more than the 20000 of one table in the pool"),
+        "{line}"
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn a_component_of_too_many_instances_does_not_start() -> Result<()> {
-    let many = format!("(core module $n) {}", "(core instance (instantiate $n)) ".repeat(10));
+    let many = format!(
+        "(core module $n) {}",
+        "(core instance (instantiate $n)) ".repeat(10)
+    );
     let component = TABLE.replacen("(core module", &format!("{many} (core module"), 1);
-    let line = swapped_in(&component, json!({ "instances": 5, "call": "10s" }), "instances").await?;
-    ensure!(line.contains("limits.instances") && line.contains("did not start"), "{line}");
+    let line = swapped_in(
+        &component,
+        json!({ "instances": 5, "call": "10s" }),
+        "instances",
+    )
+    .await?;
+    ensure!(
+        line.contains("limits.instances") && line.contains("did not start"),
+        "{line}"
+    );
     Ok(())
 }

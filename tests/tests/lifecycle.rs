@@ -12,8 +12,13 @@ use serde_json::{Value, json};
 async fn a_stop_under_load_handles_what_was_taken_and_says_goodbye() -> Result<()> {
     for (version, signal) in [(Version::V5, "TERM"), (Version::V311, "INT")] {
         let broker = Mosquitto::start().await?;
-        let mut host = named(&broker).version(version).service("relay", "relay", json!({})).start().await?;
-        let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
+        let mut host = named(&broker)
+            .version(version)
+            .service("relay", "relay", json!({}))
+            .start()
+            .await?;
+        let mut tally =
+            Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
         let load = Load::start(broker.port(), "service/relay/in", 1_000).await?;
         for _ in 0..3 {
             tally.further(300).await?;
@@ -21,7 +26,10 @@ async fn a_stop_under_load_handles_what_was_taken_and_says_goodbye() -> Result<(
             host.process().signal(signal)?;
             let status = host.ended().await?;
             assert_eq!(status.code(), Some(0), "{}", host.output().told(signal));
-            broker.output().says(line, "Client host-under-test disconnected.").await?;
+            broker
+                .output()
+                .says(line, "Client host-under-test disconnected.")
+                .await?;
             host.restart()?;
             // answers of the former host may still be on their way to us, and a host that has just begun dies of a signal
             host.online().await?;
@@ -41,7 +49,11 @@ async fn a_message_that_is_given_up_becomes_a_dead_letter() -> Result<()> {
         let broker = Mosquitto::start().await?;
         let limits = json!({ "attempts": 2, "backoff": { "min": "1ms", "max": "1ms" } });
         let section = json!({ "limits": limits, "subscriptions": ["#"] });
-        let host = named(&broker).version(version).service("bad", "contract-faulty", section).start().await?;
+        let host = named(&broker)
+            .version(version)
+            .service("bad", "contract-faulty", section)
+            .start()
+            .await?;
         let mut client = host.client().await?;
         client.subscribe("service/bad/dead-letter", 1).await?;
         client.publish("service/bad/work", "fail").await?;
@@ -50,13 +62,24 @@ async fn a_message_that_is_given_up_becomes_a_dead_letter() -> Result<()> {
             if version == Version::V311 {
                 return Ok(letter.json()?[name].as_str().unwrap_or_default().to_owned());
             }
-            let found = letter.properties.user_properties.iter().find(|(key, _)| key == name);
+            let found = letter
+                .properties
+                .user_properties
+                .iter()
+                .find(|(key, _)| key == name);
             Ok(found.map(|(_, value)| value.clone()).unwrap_or_default())
         };
-        assert_eq!((said("topic")?.as_str(), said("attempts")?.as_str()), ("service/bad/work", "2"));
+        assert_eq!(
+            (said("topic")?.as_str(), said("attempts")?.as_str()),
+            ("service/bad/work", "2")
+        );
         assert!(said("reason")?.contains("told to fail"), "{letter:?}");
         assert_eq!(said("component")?.len(), 64);
-        let payload = if version == Version::V311 { said("payload")? } else { letter.text() };
+        let payload = if version == Version::V311 {
+            said("payload")?
+        } else {
+            letter.text()
+        };
         assert_eq!(payload, "fail");
         // it was given up once: what comes next is handled, and there is no second letter
         client.publish("service/bad/work", "fail").await?;
@@ -73,17 +96,29 @@ fn named(broker: &Mosquitto) -> Setup {
 
 /// A broker that logs every packet.
 fn packets() -> mosquitto::Setup {
-    mosquitto::Setup { lines: vec!["log_type debug".into()], ..mosquitto::Setup::default() }
+    mosquitto::Setup {
+        lines: vec!["log_type debug".into()],
+        ..mosquitto::Setup::default()
+    }
 }
 
 /// Tells the guest `contract-timers` to be busy.
 async fn busy(client: &mut Client, milliseconds: u32) -> Result<()> {
-    client.publish("service/slow/command", json!({ "busy": milliseconds }).to_string()).await
+    client
+        .publish(
+            "service/slow/command",
+            json!({ "busy": milliseconds }).to_string(),
+        )
+        .await
 }
 
 /// A host with the guest `contract-timers` as `slow`, whose calls may last a minute.
 fn slow(broker: &Mosquitto) -> Setup {
-    named(broker).service("slow", "contract-timers", json!({ "limits": { "call": "60s" } }))
+    named(broker).service(
+        "slow",
+        "contract-timers",
+        json!({ "limits": { "call": "60s" } }),
+    )
 }
 
 #[tokio::test]
@@ -97,9 +132,15 @@ async fn a_stop_waits_for_what_was_taken() -> Result<()> {
     }
     // the others wait in the mailbox
     client.expect("service/slow/done").await?;
-    assert!(host.stop().await?.success(), "{}", host.output().told("the end"));
+    assert!(
+        host.stop().await?.success(),
+        "{}",
+        host.output().told("the end")
+    );
     assert_eq!(client.pending().await?.len(), 3);
-    let acknowledged = broker.output().count("Received PUBACK from host-under-test");
+    let acknowledged = broker
+        .output()
+        .count("Received PUBACK from host-under-test");
     assert!(acknowledged >= 4, "{acknowledged} acknowledged");
     Ok(())
 }
@@ -107,16 +148,29 @@ async fn a_stop_waits_for_what_was_taken() -> Result<()> {
 #[tokio::test]
 async fn a_stop_does_not_wait_beyond_its_deadline_and_loses_nothing() -> Result<()> {
     let broker = Mosquitto::with(&packets()).await?;
-    let mut host = slow(&broker).top("stop_deadline", json!("500ms")).start().await?;
+    let mut host = slow(&broker)
+        .top("stop_deadline", json!("500ms"))
+        .start()
+        .await?;
     let mut client = host.client().await?;
     client.subscribe("service/slow/done", 1).await?;
     busy(&mut client, 8_000).await?;
-    broker.output().says(0, "Sending PUBLISH to host-under-test").await?;
+    broker
+        .output()
+        .says(0, "Sending PUBLISH to host-under-test")
+        .await?;
     let begun = Instant::now();
     let status = host.stop().await?;
     assert_eq!(status.code(), Some(0), "{}", host.output().told("the end"));
-    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
-    broker.output().says(0, "Client host-under-test disconnected.").await?;
+    assert!(
+        begun.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        begun.elapsed()
+    );
+    broker
+        .output()
+        .says(0, "Client host-under-test disconnected.")
+        .await?;
     let mut watcher = host.client().await?;
     watcher.subscribe("service/slow/online", 1).await?;
     assert_eq!(watcher.next().await?.text(), "0");
@@ -129,16 +183,28 @@ async fn a_stop_does_not_wait_beyond_its_deadline_and_loses_nothing() -> Result<
 async fn a_second_signal_ends_at_once() -> Result<()> {
     for (first, second) in [("TERM", "TERM"), ("INT", "INT"), ("TERM", "INT")] {
         let broker = Mosquitto::with(&packets()).await?;
-        let mut host = slow(&broker).top("stop_deadline", json!("60s")).start().await?;
+        let mut host = slow(&broker)
+            .top("stop_deadline", json!("60s"))
+            .start()
+            .await?;
         let mut client = host.client().await?;
         busy(&mut client, 59_000).await?;
-        broker.output().says(0, "Sending PUBLISH to host-under-test").await?;
+        broker
+            .output()
+            .says(0, "Sending PUBLISH to host-under-test")
+            .await?;
         host.process().signal(first)?;
-        host.output().says(0, &format!("stopping on SIG{first}")).await?;
+        host.output()
+            .says(0, &format!("stopping on SIG{first}"))
+            .await?;
         let begun = Instant::now();
         host.process().signal(second)?;
         let status = host.ended().await?;
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            begun.elapsed()
+        );
         assert!(!status.success(), "{status}");
     }
     Ok(())
@@ -147,13 +213,20 @@ async fn a_second_signal_ends_at_once() -> Result<()> {
 #[tokio::test]
 async fn a_stop_ends_also_while_there_is_no_broker() -> Result<()> {
     let mut broker = Mosquitto::start().await?;
-    let mut host = named(&broker).service("relay", "relay", json!({})).start().await?;
+    let mut host = named(&broker)
+        .service("relay", "relay", json!({}))
+        .start()
+        .await?;
     let line = host.output().lines().len();
     broker.kill()?;
     host.output().says(line, "lost").await?;
     let begun = Instant::now();
     let status = host.stop().await?;
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(status.code(), Some(0), "{}", host.output().told("the end"));
     Ok(())
 }
@@ -161,8 +234,15 @@ async fn a_stop_ends_also_while_there_is_no_broker() -> Result<()> {
 #[tokio::test]
 async fn a_host_whose_client_id_is_taken_by_another_ends_and_says_so() -> Result<()> {
     // mosquitto 2.0 says nothing to the first one (MQTT 5, section 3.1.4: it shall say 0x8E), so neither knows of the other
-    let broker = Host::embedded()?.service("base", "relay", json!({})).start().await?;
-    let host = || Host::on(broker.port()).broker("client_id", json!("twice")).service("relay", "relay", json!({}));
+    let broker = Host::embedded()?
+        .service("base", "relay", json!({}))
+        .start()
+        .await?;
+    let host = || {
+        Host::on(broker.port())
+            .broker("client_id", json!("twice"))
+            .service("relay", "relay", json!({}))
+    };
     let mut first = host().start().await?;
     let _second = host().spawn()?;
     let status = first.ended().await?;
@@ -184,7 +264,9 @@ fn faulty(broker: &Mosquitto) -> Setup {
     let limits = json!({
         "memory": "8MiB", "call": "1s", "attempts": 2, "backoff": { "min": "50ms", "max": "200ms" },
     });
-    named(broker).service("faulty", "contract-faulty", json!({ "limits": limits })).service("relay", "relay", json!({}))
+    named(broker)
+        .service("faulty", "contract-faulty", json!({ "limits": limits }))
+        .service("relay", "relay", json!({}))
 }
 
 #[tokio::test]
@@ -197,8 +279,12 @@ async fn a_guest_that_breaks_is_started_again_and_its_neighbour_does_not_notice(
     client.subscribe("service/faulty/worked", 1).await?;
     client.subscribe("service/faulty/lost", 1).await?;
     // each has a name of its own: what has the same is told once a minute (see hostile.rs)
-    let faults =
-        [("trap", "trapped"), ("loop", "did not end within"), ("allocate", "limits.memory"), ("recurse", "stack of")];
+    let faults = [
+        ("trap", "trapped"),
+        ("loop", "did not end within"),
+        ("allocate", "limits.memory"),
+        ("recurse", "stack of"),
+    ];
     for (fault, why) in faults {
         let line = host.output().lines().len();
         client.publish("service/faulty/work", fault).await?;
@@ -207,16 +293,30 @@ async fn a_guest_that_breaks_is_started_again_and_its_neighbour_does_not_notice(
         }
         if fault == "loop" {
             let said = host.output().lines().split_off(line);
-            assert!(said.is_empty(), "the neighbour waited for the end of the loop: {said:#?}");
+            assert!(
+                said.is_empty(),
+                "the neighbour waited for the end of the loop: {said:#?}"
+            );
         }
         let tried = host.output().says(line, "is tried again").await?;
-        assert!(tried.contains(why) && tried.contains("service/faulty/work"), "{fault}: {tried}");
+        assert!(
+            tried.contains(why) && tried.contains("service/faulty/work"),
+            "{fault}: {tried}"
+        );
         let given_up = host.output().says(line, "is given up").await?;
-        assert!(given_up.contains("ERROR") && given_up.contains(why), "{fault}: {given_up}");
-        client.publish("service/faulty/work", format!("after {fault}")).await?;
+        assert!(
+            given_up.contains("ERROR") && given_up.contains(why),
+            "{fault}: {given_up}"
+        );
+        client
+            .publish("service/faulty/work", format!("after {fault}"))
+            .await?;
         let worked = client.next().await?;
         // nothing of what the guest published before it failed
-        assert_eq!((worked.topic.as_str(), worked.text()), ("service/faulty/worked", format!("after {fault}")));
+        assert_eq!(
+            (worked.topic.as_str(), worked.text()),
+            ("service/faulty/worked", format!("after {fault}"))
+        );
     }
     Ok(())
 }
@@ -233,7 +333,10 @@ async fn a_service_is_offline_while_its_guest_is_broken() -> Result<()> {
     client.publish("service/faulty/work", "trap").await?;
     for online in ["0", "1", "0", "1"] {
         let message = client.next().await?;
-        assert_eq!((message.topic.as_str(), message.text().as_str()), ("service/faulty/online", online));
+        assert_eq!(
+            (message.topic.as_str(), message.text().as_str()),
+            ("service/faulty/online", online)
+        );
     }
     Ok(())
 }
@@ -242,29 +345,51 @@ async fn a_service_is_offline_while_its_guest_is_broken() -> Result<()> {
 async fn a_message_that_fails_is_tried_as_often_as_allowed_and_then_given_up() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let limits = json!({ "attempts": 4, "backoff": { "min": "10ms", "max": "20ms" } });
-    let mut host = named(&broker).service("faulty", "contract-faulty", json!({ "limits": limits })).start().await?;
+    let mut host = named(&broker)
+        .service("faulty", "contract-faulty", json!({ "limits": limits }))
+        .start()
+        .await?;
     let mut client = host.client().await?;
     client.subscribe("service/faulty/#", 1).await?;
     assert_eq!(client.expect("service/faulty/online").await?.text(), "1");
     client.publish("service/faulty/work", "fail").await?;
     let given_up = host.output().says(0, "is given up").await?;
-    for part in ["ERROR", "service=faulty", "attempt=4", "service/faulty/work", "told to fail"] {
+    for part in [
+        "ERROR",
+        "service=faulty",
+        "attempt=4",
+        "service/faulty/work",
+        "told to fail",
+    ] {
         assert!(given_up.contains(part), "{part}: {given_up}");
     }
     let output = host.output();
-    assert_eq!(output.count("is tried again"), 3, "{}", output.told("attempts"));
+    assert_eq!(
+        output.count("is tried again"),
+        3,
+        "{}",
+        output.told("attempts")
+    );
     client.expect("service/faulty/dead-letter").await?;
     // the next one is handled, the failed one is acknowledged, and no instance was thrown away
     client.publish("service/faulty/work", "fine").await?;
     for topic in ["work", "worked"] {
-        assert_eq!(client.next().await?.topic, format!("service/faulty/{topic}"));
+        assert_eq!(
+            client.next().await?.topic,
+            format!("service/faulty/{topic}")
+        );
     }
     assert!(host.stop().await?.success());
     host.restart()?;
     client.publish("service/faulty/work", "again").await?;
     host.online().await?;
     client.expect("service/faulty/worked").await?;
-    assert_eq!(host.output().count("is tried again"), 0, "{}", host.output().told("the failed message came again"));
+    assert_eq!(
+        host.output().count("is tried again"),
+        0,
+        "{}",
+        host.output().told("the failed message came again")
+    );
     Ok(())
 }
 
@@ -272,12 +397,18 @@ async fn a_message_that_fails_is_tried_as_often_as_allowed_and_then_given_up() -
 async fn a_message_that_fails_twice_is_handled_at_the_third_attempt() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let limits = json!({ "attempts": 3, "backoff": { "min": "10ms", "max": "20ms" } });
-    let host = named(&broker).service("told", "contract-message-info", json!({ "limits": limits })).start().await?;
+    let host = named(&broker)
+        .service("told", "contract-message-info", json!({ "limits": limits }))
+        .start()
+        .await?;
     let mut client = host.client().await?;
     client.subscribe("service/told/info", 1).await?;
     client.publish("service/told/in/a", "fail").await?;
     let told = client.next().await?.json()?;
-    assert_eq!((&told["handle_topic"], &told["attempt"]), (&json!("in/a"), &json!(3)));
+    assert_eq!(
+        (&told["handle_topic"], &told["attempt"]),
+        (&json!("in/a"), &json!(3))
+    );
     assert_eq!(client.pending().await?, []);
     Ok(())
 }
@@ -290,18 +421,24 @@ async fn a_tick_that_fails_is_tried_as_often_as_allowed_and_then_given_up() -> R
     client.subscribe("service/faulty/worked", 1).await?;
     client.publish("service/faulty/work", "tick").await?;
     let given_up = host.output().says(0, "is given up").await?;
-    assert!(given_up.contains("told to fail in tick") && given_up.contains("timer fail"), "{given_up}");
+    assert!(
+        given_up.contains("told to fail in tick") && given_up.contains("timer fail"),
+        "{given_up}"
+    );
     client.publish("service/faulty/work", "fine").await?;
     assert_eq!(client.next().await?.text(), "fine");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_guest_whose_start_fails_is_started_again_and_a_better_file_ends_the_wait() -> Result<()> {
+async fn a_guest_whose_start_fails_is_started_again_and_a_better_file_ends_the_wait() -> Result<()>
+{
     let broker = Mosquitto::start().await?;
     let limits = json!({ "backoff": { "min": "20ms", "max": "40ms" } });
     let section = json!({ "refuse_start": "not today", "limits": limits });
-    let host = named(&broker).service("life", "contract-lifecycle", section).service("relay", "relay", json!({}));
+    let host = named(&broker)
+        .service("life", "contract-lifecycle", section)
+        .service("relay", "relay", json!({}));
     let host = host.top("log", json!({ "level": "DEBUG" })).spawn()?;
     let refused = host.output().says(0, "not today").await?;
     assert!(refused.contains("ERROR"), "{refused}");
@@ -311,7 +448,8 @@ async fn a_guest_whose_start_fails_is_started_again_and_a_better_file_ends_the_w
         host.output().says(line, "not today").await?;
         line = host.output().lines().len();
     }
-    let is_error = |line: &&String| line.contains("ERROR") && line.contains("could not start, next attempt");
+    let is_error =
+        |line: &&String| line.contains("ERROR") && line.contains("could not start, next attempt");
     assert_eq!(host.output().lines().iter().filter(is_error).count(), 1);
     let mut neighbour = host.client().await?;
     neighbour.subscribe("service/relay/out", 1).await?;
@@ -327,13 +465,22 @@ async fn a_message_that_fails_in_one_version_is_handled_by_the_next() -> Result<
     // the version that fails waits for longer than the test does
     let limits = json!({ "attempts": 3, "backoff": { "min": "10m", "max": "10m" } });
     let section = json!({ "limits": limits, "subscriptions": ["work"] });
-    let host = named(&broker).service("faulty", "contract-faulty", section).start().await?;
+    let host = named(&broker)
+        .service("faulty", "contract-faulty", section)
+        .start()
+        .await?;
     let mut client = host.client().await?;
     client.subscribe("service/faulty/worked", 1).await?;
     client.publish("service/faulty/work", "fail").await?;
     host.output().says(0, "is tried again").await?;
-    host.replace("faulty", &miqro_tests::guests::component("contract-lifecycle")?)?;
-    assert_eq!(client.next().await?.text(), miqro_tests::guests::FIRST_VERSION);
+    host.replace(
+        "faulty",
+        &miqro_tests::guests::component("contract-lifecycle")?,
+    )?;
+    assert_eq!(
+        client.next().await?.text(),
+        miqro_tests::guests::FIRST_VERSION
+    );
     Ok(())
 }
 
@@ -341,14 +488,20 @@ async fn a_message_that_fails_in_one_version_is_handled_by_the_next() -> Result<
 /// takes two.
 async fn handled_of_five(when_full: &str, qos: u8, count: usize) -> Result<Vec<Value>> {
     let broker = Mosquitto::start().await?;
-    let limits = json!({ "mailbox": 2, "when_full": when_full, "backoff": { "min": "1s", "max": "1s" } });
-    let host = named(&broker).service("told", "contract-message-info", json!({ "limits": limits })).start().await?;
+    let limits =
+        json!({ "mailbox": 2, "when_full": when_full, "backoff": { "min": "1s", "max": "1s" } });
+    let host = named(&broker)
+        .service("told", "contract-message-info", json!({ "limits": limits }))
+        .start()
+        .await?;
     let mut client = host.client().await?;
     client.subscribe("service/told/info", 1).await?;
     client.publish("service/told/in/0", "fail").await?;
     host.output().says(0, "is tried again").await?;
     for number in 1..=5 {
-        client.send(Message::new(format!("service/told/in/{number}"), "").qos(qos)).await?;
+        client
+            .send(Message::new(format!("service/told/in/{number}"), "").qos(qos))
+            .await?;
     }
     let mut handled = Vec::new();
     for _ in 0..count {
@@ -357,20 +510,29 @@ async fn handled_of_five(when_full: &str, qos: u8, count: usize) -> Result<Vec<V
     assert_eq!(client.pending().await?, [], "{when_full}");
     if count < 6 {
         let said = host.output().says(0, "dropped").await?;
-        assert!(said.contains("service=told") && said.contains("WARN"), "{said}");
+        assert!(
+            said.contains("service=told") && said.contains("WARN"),
+            "{said}"
+        );
     }
     Ok(handled)
 }
 
 #[tokio::test]
 async fn a_full_mailbox_drops_the_oldest() -> Result<()> {
-    assert_eq!(handled_of_five("drop-oldest", 1, 3).await?, ["in/0", "in/4", "in/5"]);
+    assert_eq!(
+        handled_of_five("drop-oldest", 1, 3).await?,
+        ["in/0", "in/4", "in/5"]
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn a_full_mailbox_drops_the_newest() -> Result<()> {
-    assert_eq!(handled_of_five("drop-newest", 1, 3).await?, ["in/0", "in/1", "in/2"]);
+    assert_eq!(
+        handled_of_five("drop-newest", 1, 3).await?,
+        ["in/0", "in/1", "in/2"]
+    );
     Ok(())
 }
 

@@ -15,7 +15,10 @@ struct Lab {
 impl Lab {
     async fn new() -> Result<Self> {
         let (broker, folder) = (Mosquitto::start().await?, TempDir::new()?);
-        std::fs::write(folder.path().join("svc.wasm"), guests::component("contract-config")?)?;
+        std::fs::write(
+            folder.path().join("svc.wasm"),
+            guests::component("contract-config")?,
+        )?;
         Ok(Self { broker, folder })
     }
 
@@ -28,7 +31,9 @@ impl Lab {
     fn start(&self) -> Result<Process> {
         let arguments = ["run", "svc.wasm", "--config", "lab.conf"];
         let mut command = host::command()?;
-        command.current_dir(self.folder.path()).env("XDG_STATE_HOME", self.folder.path().join("state"));
+        command
+            .current_dir(self.folder.path())
+            .env("XDG_STATE_HOME", self.folder.path().join("state"));
         Process::start(command.args(arguments))
     }
 }
@@ -48,24 +53,40 @@ async fn its_file_runs_a_service_below_its_base_topic_and_sighup_does_not_crash(
     let mut client = Client::connect(lab.broker.port()).await?;
     client.subscribe("labor/#", 1).await?;
     client.expect("labor/eins/config_at_start").await?;
-    assert_eq!(host.output().count("ERROR") + host.output().count("WARN"), 0, "{}", host.output().told("anonymous"));
+    assert_eq!(
+        host.output().count("ERROR") + host.output().count("WARN"),
+        0,
+        "{}",
+        host.output().told("anonymous")
+    );
     // the password is not for the service, and neither is the rest of `mqtt`
-    assert_eq!(section(&mut client, "labor/eins/").await?, json!({ "colour": "red" }));
+    assert_eq!(
+        section(&mut client, "labor/eins/").await?,
+        json!({ "colour": "red" })
+    );
     lab.configure("labor/eins", "blue")?;
     host.signal("HUP")?;
     host.output().says(0, "is in force").await?;
-    host.output().says(0, "runs with its new configuration").await?;
+    host.output()
+        .says(0, "runs with its new configuration")
+        .await?;
     // retained: what the new instance said at its start
     let mut client = Client::connect(lab.broker.port()).await?;
     client.subscribe("labor/#", 1).await?;
     while client.expect("labor/eins/config_at_start").await?.json()?["colour"] != "blue" {}
-    assert_eq!(section(&mut client, "labor/eins/").await?, json!({ "colour": "blue" }));
+    assert_eq!(
+        section(&mut client, "labor/eins/").await?,
+        json!({ "colour": "blue" })
+    );
     // another base topic: the service moves
     let line = host.output().lines().len();
     lab.configure("labor/zwei/", "blue")?;
     host.output().says(line, "is in force").await?;
     client.expect("labor/zwei/config_at_start").await?;
-    assert_eq!(section(&mut client, "labor/zwei/").await?, json!({ "colour": "blue" }));
+    assert_eq!(
+        section(&mut client, "labor/zwei/").await?,
+        json!({ "colour": "blue" })
+    );
     Ok(())
 }
 
@@ -88,11 +109,22 @@ async fn without_a_base_topic_the_topics_are_full_ones() -> Result<()> {
 #[tokio::test]
 async fn a_first_file_that_is_wrong_ends_the_start_instead_of_idling() -> Result<()> {
     let lab = Lab::new().await?;
-    std::fs::write(lab.folder.path().join("lab.conf"), "{\"mqtt\": {\n\"port\": 0}}")?;
+    std::fs::write(
+        lab.folder.path().join("lab.conf"),
+        "{\"mqtt\": {\n\"port\": 0}}",
+    )?;
     let arguments = ["run", "svc.wasm", "--config", "lab.conf"];
-    let said = run_to_end(host::command()?.current_dir(lab.folder.path()).args(arguments)).await?;
+    let said = run_to_end(
+        host::command()?
+            .current_dir(lab.folder.path())
+            .args(arguments),
+    )
+    .await?;
     assert_eq!(said.code, Some(1));
-    for part in ["lab.conf:1: mqtt: has no broker", "lab.conf:2: mqtt.port: is \"0\"; a whole number from 1 to 65535"] {
+    for part in [
+        "lab.conf:1: mqtt: has no broker",
+        "lab.conf:2: mqtt.port: is \"0\"; a whole number from 1 to 65535",
+    ] {
         assert!(said.err.contains(part), "{part}\n{}", said.err);
     }
     Ok(())
@@ -119,7 +151,9 @@ async fn a_stop_while_the_broker_is_away_is_bounded() -> Result<()> {
     let mut host = lab.start()?;
     host.output().says(0, "trying again until it works").await?;
     host.signal("HUP")?;
-    host.output().says(0, "the configuration has not changed").await?;
+    host.output()
+        .says(0, "the configuration has not changed")
+        .await?;
     host.signal("TERM")?;
     assert!(host.ended().await?.success());
     Ok(())

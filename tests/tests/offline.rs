@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 use tokio::time::interval;
 
 async fn host(broker: &Mosquitto, guest: &str, section: Value) -> Result<Host> {
-    Host::on(broker.port()).top("log_level", json!("DEBUG")).service("it", guest, section).start().await
+    Host::on(broker.port())
+        .top("log_level", json!("DEBUG"))
+        .service("it", guest, section)
+        .start()
+        .await
 }
 
 fn command(qos: u8) -> Value {
@@ -26,7 +30,9 @@ async fn after_the_loss(section: Value) -> Result<Vec<String>> {
     let mut broker = Mosquitto::start().await?;
     let host = host(&broker, "contract-full", section).await?;
     broker.kill()?;
-    host.output().wait_for("the loss", |line| line.contains(" disconnected")).await?;
+    host.output()
+        .wait_for("the loss", |line| line.contains(" disconnected"))
+        .await?;
     let known = host.output().lines().len();
     // this client is there before the host, which has to wait for its next attempt
     host.process().signal("STOP")?;
@@ -34,7 +40,11 @@ async fn after_the_loss(section: Value) -> Result<Vec<String>> {
     let mut client = Client::connect(broker.port()).await?;
     client.subscribe("service/it/offline", 1).await?;
     host.process().signal("CONT")?;
-    host.output().wait_from(known, "the connection", |line| line.contains("connected to")).await?;
+    host.output()
+        .wait_from(known, "the connection", |line| {
+            line.contains("connected to")
+        })
+        .await?;
     let mut watcher = Client::connect(broker.port()).await?;
     watcher.subscribe("service/it/value", 1).await?;
     // the answer to a command comes after everything that waited; the first one may come before the host has subscribed
@@ -47,8 +57,15 @@ async fn after_the_loss(section: Value) -> Result<Vec<String>> {
             }
         }
     };
-    Deadline::new().wait("the answer to a command", answered).await??;
-    Ok(client.pending().await?.into_iter().map(|message| message.text()).collect())
+    Deadline::new()
+        .wait("the answer to a command", answered)
+        .await??;
+    Ok(client
+        .pending()
+        .await?
+        .into_iter()
+        .map(|message| message.text())
+        .collect())
 }
 
 #[tokio::test]
@@ -61,7 +78,14 @@ async fn a_message_waits_where_no_rule_says_otherwise() -> Result<()> {
 
 #[tokio::test]
 async fn a_rule_drops_it() -> Result<()> {
-    assert!(after_the_loss(with_rule(json!({ "filter": "offline", "policy": "drop" }), 1)).await?.is_empty());
+    assert!(
+        after_the_loss(with_rule(
+            json!({ "filter": "offline", "policy": "drop" }),
+            1
+        ))
+        .await?
+        .is_empty()
+    );
     let rule = json!({ "filter": "#", "policy": "queue", "qos0": false });
     assert!(after_the_loss(with_rule(rule, 0)).await?.is_empty());
     Ok(())
@@ -82,8 +106,11 @@ async fn what_is_kept_on_disk_survives_the_host() -> Result<()> {
         let rule = json!({ "filter": "offline", "policy": "keep-last", "persist": true });
         let mut host = host(&broker, "contract-full", with_rule(rule, qos)).await?;
         broker.kill()?;
-        host.output().wait_for("the loss", |line| line.contains(" disconnected")).await?;
-        let written = |line: &str| line.contains("written to the state file") && !line.contains("waiting=0");
+        host.output()
+            .wait_for("the loss", |line| line.contains(" disconnected"))
+            .await?;
+        let written =
+            |line: &str| line.contains("written to the state file") && !line.contains("waiting=0");
         host.output().wait_for("the write", written).await?;
         host.kill()?;
         broker.restart().await?;
@@ -107,7 +134,8 @@ async fn what_has_not_changed_is_left_out() -> Result<()> {
     let mut client = host.client().await?;
     client.subscribe("service/it/out", 1).await?;
     let publish = |payload: &str, rule: Value| {
-        json!({ "publish": "out", "payload": payload, "qos": 1, "only_if_changed": rule }).to_string()
+        json!({ "publish": "out", "payload": payload, "qos": 1, "only_if_changed": rule })
+            .to_string()
     };
     let hour = json!(3_600_000);
     for (payload, rule) in [
@@ -120,7 +148,9 @@ async fn what_has_not_changed_is_left_out() -> Result<()> {
         ("b", json!(null)),
         ("c", json!(true)),
     ] {
-        client.publish("service/it/command", publish(payload, rule)).await?;
+        client
+            .publish("service/it/command", publish(payload, rule))
+            .await?;
     }
     let mut seen = String::new();
     while !seen.ends_with('c') {
@@ -135,16 +165,21 @@ async fn what_has_not_changed_is_left_out() -> Result<()> {
 async fn what_has_not_changed_is_sent_again_to_a_broker_that_lost_the_session() -> Result<()> {
     let mut broker = Mosquitto::start().await?;
     let host = host(&broker, "contract-full", json!({})).await?;
-    let publish = json!({ "publish": "out", "payload": "same", "qos": 1, "only_if_changed": true }).to_string();
+    let publish = json!({ "publish": "out", "payload": "same", "qos": 1, "only_if_changed": true })
+        .to_string();
     for _ in 0..2 {
         let mut client = Client::connect(broker.port()).await?;
         client.subscribe("service/it/out", 1).await?;
-        client.publish("service/it/command", publish.clone()).await?;
+        client
+            .publish("service/it/command", publish.clone())
+            .await?;
         assert_eq!(client.next().await?.text(), "same");
         // an answer to something later proves that the host knows of the broker's PUBACK; what it has none for it sends to the
         // next broker on its own, and then nothing has changed
         client.subscribe("service/it/value", 1).await?;
-        client.publish("service/it/command", json!({ "get": "x" }).to_string()).await?;
+        client
+            .publish("service/it/command", json!({ "get": "x" }).to_string())
+            .await?;
         client.expect("service/it/value").await?;
         broker.kill()?;
         broker.restart().await?;

@@ -18,7 +18,11 @@ struct Traffic {
 
 impl Traffic {
     fn note(&mut self, base: &str, message: &Message) {
-        let topic = message.topic.strip_prefix(base).unwrap_or(&message.topic).to_owned();
+        let topic = message
+            .topic
+            .strip_prefix(base)
+            .unwrap_or(&message.topic)
+            .to_owned();
         if message.retain {
             self.kept.insert(topic, message.text());
         } else {
@@ -32,12 +36,24 @@ impl Traffic {
 
 fn original(script: &str, arguments: &[&str]) -> Result<Process> {
     let mut command = Command::new(place::original_python()?);
-    Process::start(command.arg(place::project().join("tests/originals").join(script)).args(arguments))
+    Process::start(
+        command
+            .arg(place::project().join("tests/originals").join(script))
+            .args(arguments),
+    )
 }
 
 /// Records `client` until each of `topics` below `base` was seen.
-async fn record(client: &mut Client, base: &str, topics: &[&str], traffic: &mut Traffic) -> Result<()> {
-    let mut missing: Vec<String> = topics.iter().map(|topic| format!("{base}{topic}")).collect();
+async fn record(
+    client: &mut Client,
+    base: &str,
+    topics: &[&str],
+    traffic: &mut Traffic,
+) -> Result<()> {
+    let mut missing: Vec<String> = topics
+        .iter()
+        .map(|topic| format!("{base}{topic}"))
+        .collect();
     while !missing.is_empty() {
         let message = client.next().await?;
         missing.retain(|topic| *topic != message.topic);
@@ -50,22 +66,46 @@ async fn record(client: &mut Client, base: &str, topics: &[&str], traffic: &mut 
 async fn kept(port: u16, base: &str, traffic: &mut Traffic) -> Result<()> {
     let mut late = Client::connect(port).await?;
     late.subscribe(&format!("{base}#"), 1).await?;
-    late.pending().await?.iter().for_each(|message| traffic.note(base, message));
+    late.pending()
+        .await?
+        .iter()
+        .for_each(|message| traffic.note(base, message));
     Ok(())
 }
 
 /// Everything that an echo service of MIQRO says from its start to its end. `end` stops it.
-async fn life(port: u16, name: &str, client: &mut Client, end: impl AsyncFnOnce() -> Result<()>) -> Result<Traffic> {
+async fn life(
+    port: u16,
+    name: &str,
+    client: &mut Client,
+    end: impl AsyncFnOnce() -> Result<()>,
+) -> Result<Traffic> {
     let (base, mut traffic) = (format!("service/{name}/"), Traffic::default());
-    client.publish(&format!("{base}echo"), "Grüezi \u{1f600}").await?;
-    record(client, &base, &["echo_response", "foo", "foofoo"], &mut traffic).await?;
+    client
+        .publish(&format!("{base}echo"), "Grüezi \u{1f600}")
+        .await?;
+    record(
+        client,
+        &base,
+        &["echo_response", "foo", "foofoo"],
+        &mut traffic,
+    )
+    .await?;
     kept(port, &base, &mut traffic).await?;
-    assert_eq!(traffic.kept, BTreeMap::from([("online".to_owned(), "1".to_owned())]), "{name}");
+    assert_eq!(
+        traffic.kept,
+        BTreeMap::from([("online".to_owned(), "1".to_owned())]),
+        "{name}"
+    );
     end().await?;
     record(client, &base, &["online"], &mut traffic).await?;
     kept(port, &base, &mut traffic).await?;
     // whether the `1` came while somebody listened is chance
-    traffic.live.entry("online".to_owned()).or_default().retain(|(payload, _)| payload == "0");
+    traffic
+        .live
+        .entry("online".to_owned())
+        .or_default()
+        .retain(|(payload, _)| payload == "0");
     Ok(traffic)
 }
 
@@ -83,12 +123,18 @@ async fn miqros_echo_and_ours_say_the_same() -> Result<()> {
     client.subscribe("service/original/#", 2).await?;
     let process = original("miqro_echo.py", &[&config.display().to_string()])?;
     client.expect("service/original/online").await?;
-    let theirs = life(port, "original", &mut client, async || process.signal("KILL")).await?;
+    let theirs = life(port, "original", &mut client, async || {
+        process.signal("KILL")
+    })
+    .await?;
 
     let mut ours = Vec::new();
     // with the contract alone, and with the SDK
     for guest in ["echo", "echo-sdk"] {
-        let mut host = Host::on(port).service(guest, guest, section.clone()).start().await?;
+        let mut host = Host::on(port)
+            .service(guest, guest, section.clone())
+            .start()
+            .await?;
         let mut client = Client::connect(port).await?;
         client.subscribe(&format!("service/{guest}/#"), 2).await?;
         ours.push(life(port, guest, &mut client, async || host.kill()).await?);
@@ -105,7 +151,10 @@ async fn miqros_echo_and_ours_say_the_same() -> Result<()> {
     for ours in ours {
         assert_eq!(ours, theirs);
     }
-    assert_eq!(theirs.live["foofoo"][0].0, r#"{"answer": 42.01, "config_demo": "from the file"}"#);
+    assert_eq!(
+        theirs.live["foofoo"][0].0,
+        r#"{"answer": 42.01, "config_demo": "from the file"}"#
+    );
     Ok(())
 }
 
@@ -114,12 +163,21 @@ async fn the_echo_of_mqttservice_and_ours_say_the_same() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let folder = TempDir::new()?;
     let file = |name: &str| folder.path().join(name).display().to_string();
-    let config = json!({ "mqtt": { "broker": "127.0.0.1", "port": broker.port(), "basetopic": "house" } });
+    let config =
+        json!({ "mqtt": { "broker": "127.0.0.1", "port": broker.port(), "basetopic": "house" } });
     std::fs::write(file("echo.conf"), config.to_string())?;
     let mut client = Client::connect(broker.port()).await?;
     client.subscribe("house/echoservice/reply", 2).await?;
 
-    let arguments = ["-f", "--config", &file("echo.conf"), "--logfile", &file("log"), "--pidfile", &file("pid")];
+    let arguments = [
+        "-f",
+        "--config",
+        &file("echo.conf"),
+        "--logfile",
+        &file("log"),
+        "--pidfile",
+        &file("pid"),
+    ];
     let process = original("mqttservice_echo.py", &arguments)?;
     let theirs = asked(&mut client).await?;
     process.signal("KILL")?;
@@ -127,11 +185,19 @@ async fn the_echo_of_mqttservice_and_ours_say_the_same() -> Result<()> {
     let component = miqro_tests::guests::component("echoservice")?;
     std::fs::write(file("echoservice.wasm"), component)?;
     let mut command = miqro_tests::host::command()?;
-    command.args(["run", &file("echoservice.wasm"), "--config", &file("echo.conf")]);
+    command.args([
+        "run",
+        &file("echoservice.wasm"),
+        "--config",
+        &file("echo.conf"),
+    ]);
     let _host = Process::start(command.env("XDG_STATE_HOME", folder.path()))?;
     let ours = asked(&mut client).await?;
     assert_eq!(ours, theirs);
-    assert_eq!(theirs.text(), r#"{"some": "payload", "will": "be serialized", "to": "JSON from dict"}"#);
+    assert_eq!(
+        theirs.text(),
+        r#"{"some": "payload", "will": "be serialized", "to": "JSON from dict"}"#
+    );
     Ok(())
 }
 

@@ -10,14 +10,20 @@ use serde_json::json;
 const SERVICES: [&str; 3] = ["first", "second", "third"];
 
 fn three(port: u16, version: Version) -> Setup {
-    let setup = Host::on(port).broker("client_id", json!("present")).version(version);
-    SERVICES.into_iter().fold(setup, |setup, name| setup.service(name, "relay", json!({})))
+    let setup = Host::on(port)
+        .broker("client_id", json!("present"))
+        .version(version);
+    SERVICES
+        .into_iter()
+        .fold(setup, |setup, name| setup.service(name, "relay", json!({})))
 }
 
 /// Waits until each service has said `value`, and returns whether the broker had kept it for us.
 async fn all_say(client: &mut Client, value: &str) -> Result<bool> {
     let mut kept = true;
-    let mut missing = SERVICES.map(|name| format!("service/{name}/online")).to_vec();
+    let mut missing = SERVICES
+        .map(|name| format!("service/{name}/online"))
+        .to_vec();
     while !missing.is_empty() {
         let message = client.next().await?;
         assert_eq!(message.text(), value, "{}", message.topic);
@@ -37,7 +43,8 @@ async fn later(port: u16, value: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_service_is_offline_after_the_host_was_killed_and_online_when_it_is_back() -> Result<()> {
+async fn every_service_is_offline_after_the_host_was_killed_and_online_when_it_is_back()
+-> Result<()> {
     for version in [Version::V5, Version::V311] {
         let broker = Mosquitto::start().await?;
         let mut host = three(broker.port(), version).start().await?;
@@ -71,7 +78,10 @@ async fn every_service_is_offline_after_a_clean_stop() -> Result<()> {
         // the host said it, not the broker: that would mean that somebody left without DISCONNECT
         assert_eq!(watcher.pending().await?, [], "said twice");
         for client in ["present", "present-second", "present-third"] {
-            broker.output().says(0, &format!("Client {client} disconnected.")).await?;
+            broker
+                .output()
+                .says(0, &format!("Client {client} disconnected."))
+                .await?;
         }
     }
     Ok(())
@@ -79,7 +89,9 @@ async fn every_service_is_offline_after_a_clean_stop() -> Result<()> {
 
 #[tokio::test]
 async fn the_embedded_broker_says_so_to_its_clients_before_it_goes() -> Result<()> {
-    let setup = SERVICES.into_iter().fold(Host::embedded()?, |setup, name| setup.service(name, "relay", json!({})));
+    let setup = SERVICES.into_iter().fold(Host::embedded()?, |setup, name| {
+        setup.service(name, "relay", json!({}))
+    });
     let mut host = setup.start().await?;
     let mut watcher = host.client().await?;
     watcher.subscribe("service/+/online", 1).await?;
@@ -103,7 +115,10 @@ async fn a_broker_that_lost_everything_is_told_again() -> Result<()> {
 #[tokio::test]
 async fn more_services_than_presence_connections_share_one_will() -> Result<()> {
     let broker = Mosquitto::start().await?;
-    let mut host = three(broker.port(), Version::V5).top("presence_connections", json!(1)).start().await?;
+    let mut host = three(broker.port(), Version::V5)
+        .top("presence_connections", json!(1))
+        .start()
+        .await?;
     host.output().says(0, "share one will").await?;
     broker.output().says(0, "as present").await?;
     let mut watcher = Client::connect(broker.port()).await?;
@@ -117,11 +132,23 @@ async fn more_services_than_presence_connections_share_one_will() -> Result<()> 
         assert_eq!(message.text(), "1");
         expiry.insert(message.topic, message.properties.message_expiry);
     }
-    assert!(expiry.values().all(|seconds| seconds.is_some_and(|seconds| seconds <= 180)), "{expiry:?}");
-    assert_eq!(broker.output().count("as present"), 1, "more than one connection");
+    assert!(
+        expiry
+            .values()
+            .all(|seconds| seconds.is_some_and(|seconds| seconds <= 180)),
+        "{expiry:?}"
+    );
+    assert_eq!(
+        broker.output().count("as present"),
+        1,
+        "more than one connection"
+    );
     host.kill()?;
     let gone = watcher.next().await?;
-    assert_eq!((gone.topic.as_str(), gone.text().as_str()), ("miqro/present/online", "0"));
+    assert_eq!(
+        (gone.topic.as_str(), gone.text().as_str()),
+        ("miqro/present/online", "0")
+    );
     host.restart()?;
     assert_eq!(watcher.expect("miqro/present/online").await?.text(), "1");
     host.online().await?;
@@ -134,7 +161,10 @@ async fn more_services_than_presence_connections_share_one_will() -> Result<()> 
 #[tokio::test]
 async fn as_many_services_as_presence_connections_and_one_have_a_will_each() -> Result<()> {
     let broker = Mosquitto::start().await?;
-    let mut host = three(broker.port(), Version::V5).top("presence_connections", json!(2)).start().await?;
+    let mut host = three(broker.port(), Version::V5)
+        .top("presence_connections", json!(2))
+        .start()
+        .await?;
     host.kill()?;
     let mut watcher = Client::connect(broker.port()).await?;
     watcher.subscribe("service/+/online", 1).await?;

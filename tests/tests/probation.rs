@@ -10,7 +10,10 @@ async fn counted(how: &str, swap: Value) -> Result<(Host, Client)> {
     let section = json!({
         "broken": { guests::version(2): how }, "swap": swap, "limits": { "backoff": { "min": "1ms", "max": "2ms" }, "attempts": 10 },
     });
-    let host = Host::embedded()?.service("probe", "contract-swap", section).start().await?;
+    let host = Host::embedded()?
+        .service("probe", "contract-swap", section)
+        .start()
+        .await?;
     let mut client = host.client().await?;
     client.subscribe("service/probe/worked", 1).await?;
     client.subscribe("service/probe/rollback", 1).await?;
@@ -26,7 +29,13 @@ async fn works(client: &mut Client, version: u32, memory: u64, state: u64) -> Re
     answered(client, version, memory, state, "").await
 }
 
-async fn answered(client: &mut Client, version: u32, memory: u64, state: u64, payload: &str) -> Result<()> {
+async fn answered(
+    client: &mut Client,
+    version: u32,
+    memory: u64,
+    state: u64,
+    payload: &str,
+) -> Result<()> {
     let answer = client.expect("service/probe/worked").await?.json()?;
     let wanted = json!({ "version": guests::version(version), "memory": memory, "state": state, "payload": payload });
     assert_eq!(answer, wanted);
@@ -49,9 +58,22 @@ async fn falls(how: &str) -> Result<(Host, Client)> {
     let fall = client.expect("service/probe/rollback").await?;
     assert!(!fall.retain);
     let fall = fall.json()?;
-    assert_eq!((&fall["service"], &fall["faults"]), (&json!("probe"), &json!(2)));
-    assert!(fall["reason"].as_str().is_some_and(|reason| reason.contains("guest")), "{fall}");
-    assert!(fall["at"].as_str().is_some_and(|at| at.starts_with("20") && at.ends_with('Z')), "{fall}");
+    assert_eq!(
+        (&fall["service"], &fall["faults"]),
+        (&json!("probe"), &json!(2))
+    );
+    assert!(
+        fall["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("guest")),
+        "{fall}"
+    );
+    assert!(
+        fall["at"]
+            .as_str()
+            .is_some_and(|at| at.starts_with("20") && at.ends_with('Z')),
+        "{fall}"
+    );
     for version in ["from", "to"] {
         assert_eq!(fall[version].as_str().map(str::len), Some(64), "{fall}");
     }
@@ -59,7 +81,9 @@ async fn falls(how: &str) -> Result<(Host, Client)> {
     // the message that failed is handled by the former version, with the memory and the state of the swap
     answered(&mut client, 1, 3, 3, "fail").await?;
     works(&mut client, 1, 4, 4).await?;
-    host.output().wait_for("the news", |line| line.contains("is rolled back")).await?;
+    host.output()
+        .wait_for("the news", |line| line.contains("is rolled back"))
+        .await?;
     Ok((host, client))
 }
 
@@ -69,7 +93,8 @@ async fn a_version_that_traps_is_replaced_by_the_former_one_with_its_state() -> 
 }
 
 #[tokio::test]
-async fn a_version_that_refuses_messages_is_replaced_by_the_former_one_with_its_state() -> Result<()> {
+async fn a_version_that_refuses_messages_is_replaced_by_the_former_one_with_its_state() -> Result<()>
+{
     falls("error").await.map(drop)
 }
 
@@ -96,7 +121,9 @@ async fn what_was_put_back_runs_after_a_restart_too() -> Result<()> {
         }
         host.restart()?;
         host.online().await?;
-        host.output().wait_for("the news", |line| line.contains("was rolled back")).await?;
+        host.output()
+            .wait_for("the news", |line| line.contains("was rolled back"))
+            .await?;
         let mut client = host.client().await?;
         client.subscribe("service/probe/worked", 1).await?;
         // the memory is a new one, the state is that of the version that was put back
@@ -116,7 +143,11 @@ async fn a_version_is_on_probation_again_after_the_host_was_killed() -> Result<(
     host.kill()?;
     host.restart()?;
     host.online().await?;
-    host.output().wait_for("the news", |line| line.contains("is on probation for another")).await?;
+    host.output()
+        .wait_for("the news", |line| {
+            line.contains("is on probation for another")
+        })
+        .await?;
     let mut client = host.client().await?;
     client.subscribe("service/probe/worked", 1).await?;
     works(&mut client, 2, 1, 4).await?;
@@ -131,17 +162,28 @@ async fn as_many_faults_as_are_allowed_are_no_reason() -> Result<()> {
     replaced(&host, &guests::swap(2)?, "takes over").await?;
     // ten attempts, ten faults
     client.publish("service/probe/work", "fail").await?;
-    host.output().wait_for("that it is given up", |line| line.contains("is given up")).await?;
+    host.output()
+        .wait_for("that it is given up", |line| line.contains("is given up"))
+        .await?;
     for count in 3..=5 {
         works(&mut client, 2, count + 10, count).await?;
     }
-    host.output().wait_for("the end of the probation", |line| line.contains("has passed its probation")).await?;
+    host.output()
+        .wait_for("the end of the probation", |line| {
+            line.contains("has passed its probation")
+        })
+        .await?;
     // now its faults are like those of any version
     for _ in 0..2 {
         client.publish("service/probe/work", "fail").await?;
     }
     works(&mut client, 2, 36, 6).await?;
-    assert_eq!(host.output().count("is rolled back"), 0, "{}", host.output().told("rolled back"));
+    assert_eq!(
+        host.output().count("is rolled back"),
+        0,
+        "{}",
+        host.output().told("rolled back")
+    );
     Ok(())
 }
 

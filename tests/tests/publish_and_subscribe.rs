@@ -11,13 +11,21 @@ use miqro_tests::{Client, Message, Mosquitto, Properties, place};
 /// A command in a folder without a configuration.
 fn host(port: u16, arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(place::host()?);
-    command.arg(arguments[0]).args(["--port", &port.to_string()]).args(&arguments[1..]).current_dir("/");
+    command
+        .arg(arguments[0])
+        .args(["--port", &port.to_string()])
+        .args(&arguments[1..])
+        .current_dir("/");
     Ok(command)
 }
 
 fn run(port: u16, arguments: &[&str], input: &[u8]) -> Result<Output> {
     let mut command = host(port, arguments)?;
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
     let mut stdin = child.stdin.take().context("no standard input")?;
     stdin.write_all(input)?;
     drop(stdin);
@@ -42,12 +50,30 @@ async fn what_is_published_arrives_with_everything() -> Result<()> {
     let mut client = Client::connect(broker.port()).await?;
     client.subscribe("#", 2).await?;
     for qos in 0..=2 {
-        succeeds(broker.port(), &["pub", "-q", &qos.to_string(), "a/b", "hello"], b"")?;
+        succeeds(
+            broker.port(),
+            &["pub", "-q", &qos.to_string(), "a/b", "hello"],
+            b"",
+        )?;
         assert_eq!(client.next().await?, Message::new("a/b", "hello").qos(qos));
     }
-    let options =
-        ["-D", "k=1", "-D", "k=2=3", "--response-topic", "r", "--correlation-data", "c", "--content-type", "t"];
-    succeeds(broker.port(), &[&["pub", "a", "x"], &options[..]].concat(), b"")?;
+    let options = [
+        "-D",
+        "k=1",
+        "-D",
+        "k=2=3",
+        "--response-topic",
+        "r",
+        "--correlation-data",
+        "c",
+        "--content-type",
+        "t",
+    ];
+    succeeds(
+        broker.port(),
+        &[&["pub", "a", "x"], &options[..]].concat(),
+        b"",
+    )?;
     let properties = Properties {
         response_topic: Some("r".into()),
         correlation_data: Some("c".into()),
@@ -67,13 +93,25 @@ async fn payloads_come_from_everywhere() -> Result<()> {
     let sources: [(&[&str], &[u8], &[&str]); 4] = [
         (&["pub", "a", "--empty"], b"", &[""]),
         (&["pub", "a", "--file", "-"], b"x\ny\n", &["x\ny\n"]),
-        (&["pub", "a", "-q", "1", "--stdin-lines"], b"one\ntwo\r\n\nfour", &["one", "two", "", "four"]),
-        (&["pub", "a", "--protocol", "3.1.1", "-q", "2", "text"], b"", &["text"]),
+        (
+            &["pub", "a", "-q", "1", "--stdin-lines"],
+            b"one\ntwo\r\n\nfour",
+            &["one", "two", "", "four"],
+        ),
+        (
+            &["pub", "a", "--protocol", "3.1.1", "-q", "2", "text"],
+            b"",
+            &["text"],
+        ),
     ];
     for (arguments, input, payloads) in sources {
         succeeds(broker.port(), arguments, input)?;
         for payload in payloads {
-            assert_eq!(client.next().await?.payload, payload.as_bytes(), "{arguments:?}");
+            assert_eq!(
+                client.next().await?.payload,
+                payload.as_bytes(),
+                "{arguments:?}"
+            );
         }
     }
     Ok(())
@@ -85,8 +123,14 @@ async fn more_lines_than_the_outbox_holds_are_all_acknowledged() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let mut client = Client::connect(broker.port()).await?;
     client.subscribe("last", 1).await?;
-    let lines: Vec<u8> = (0..LINES).flat_map(|number| format!("{number}\n").into_bytes()).collect();
-    succeeds(broker.port(), &["pub", "-q", "1", "last", "-r", "--stdin-lines"], &lines)?;
+    let lines: Vec<u8> = (0..LINES)
+        .flat_map(|number| format!("{number}\n").into_bytes())
+        .collect();
+    succeeds(
+        broker.port(),
+        &["pub", "-q", "1", "last", "-r", "--stdin-lines"],
+        &lines,
+    )?;
     // All were acknowledged when the program ended, so the last one is the retained one.
     let shown = succeeds(broker.port(), &["sub", "-n", "1", "last"], b"")?;
     assert_eq!(shown, format!("{}\n", LINES - 1));
@@ -98,7 +142,10 @@ async fn a_broker_that_is_not_there_is_an_error_and_no_long_wait() -> Result<()>
     let port = place::free_port()?;
     for command in [&["pub", "a", "x"][..], &["sub", "a"]] {
         let error = fails(port, command)?;
-        assert!(error.contains(&format!("cannot connect to 127.0.0.1:{port}: ")), "{error}");
+        assert!(
+            error.contains(&format!("cannot connect to 127.0.0.1:{port}: ")),
+            "{error}"
+        );
         assert!(error.contains("refused"), "{error}");
     }
     Ok(())
@@ -107,25 +154,61 @@ async fn a_broker_that_is_not_there_is_an_error_and_no_long_wait() -> Result<()>
 #[tokio::test]
 async fn a_broker_that_refuses_is_an_error_that_says_why() -> Result<()> {
     let users = vec![("alice".to_owned(), "secret".to_owned())];
-    let broker = Mosquitto::with(&Setup { users, ..Setup::default() }).await?;
-    for command in [&["pub", "a", "x"][..], &["pub", "a", "x", "-u", "alice", "--password", "wrong"], &["sub", "a"]] {
+    let broker = Mosquitto::with(&Setup {
+        users,
+        ..Setup::default()
+    })
+    .await?;
+    for command in [
+        &["pub", "a", "x"][..],
+        &["pub", "a", "x", "-u", "alice", "--password", "wrong"],
+        &["sub", "a"],
+    ] {
         let error = fails(broker.port(), command)?;
         assert!(error.contains("refused the connection"), "{error}");
     }
-    succeeds(broker.port(), &["pub", "-q", "1", "a", "x", "-u", "alice", "--password", "secret"], b"")?;
+    succeeds(
+        broker.port(),
+        &[
+            "pub",
+            "-q",
+            "1",
+            "a",
+            "x",
+            "-u",
+            "alice",
+            "--password",
+            "secret",
+        ],
+        b"",
+    )?;
     let url = format!("mqtt://alice:secret@127.0.0.1:{}", broker.port());
-    let output =
-        Command::new(place::host()?).args(["pub", "-q", "1", "a", "x", "--url", &url]).current_dir("/").output()?;
+    let output = Command::new(place::host()?)
+        .args(["pub", "-q", "1", "a", "x", "--url", &url])
+        .current_dir("/")
+        .output()?;
     assert!(output.status.success(), "{output:?}");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_message_that_the_broker_does_not_take_is_an_error() -> Result<()> {
-    let broker = Mosquitto::with(&Setup { lines: vec!["max_packet_size 1000".to_owned()], ..Setup::default() }).await?;
-    succeeds(broker.port(), &["pub", "-q", "1", "a", &"x".repeat(900)], b"")?;
+    let broker = Mosquitto::with(&Setup {
+        lines: vec!["max_packet_size 1000".to_owned()],
+        ..Setup::default()
+    })
+    .await?;
+    succeeds(
+        broker.port(),
+        &["pub", "-q", "1", "a", &"x".repeat(900)],
+        b"",
+    )?;
     let error = fails(broker.port(), &["pub", "-q", "1", "a", &"x".repeat(1000)])?;
-    assert!(error.contains("the message on a was not sent") && error.contains("did not take everything"), "{error}");
+    assert!(
+        error.contains("the message on a was not sent")
+            && error.contains("did not take everything"),
+        "{error}"
+    );
     Ok(())
 }
 
@@ -152,9 +235,16 @@ async fn what_makes_no_sense_is_refused_before_connecting() -> Result<()> {
 
 /// A subscriber that has subscribed: it has shown the retained message.
 async fn subscriber(broker: &Mosquitto, arguments: &[&str]) -> Result<Process> {
-    succeeds(broker.port(), &["pub", "-q", "1", "-r", "ready", "ready"], b"")?;
+    succeeds(
+        broker.port(),
+        &["pub", "-q", "1", "-r", "ready", "ready"],
+        b"",
+    )?;
     let process = Process::start(&mut host(broker.port(), &[arguments, &["ready"]].concat())?)?;
-    process.output().wait_for("the retained message", |line| line.contains("ready")).await?;
+    process
+        .output()
+        .wait_for("the retained message", |line| line.contains("ready"))
+        .await?;
     Ok(process)
 }
 
@@ -165,7 +255,9 @@ async fn messages_are_shown_as_they_come_and_counted() -> Result<()> {
         let mut sub = subscriber(&broker, &["sub", "-v", "-n", "3", "-q", qos, "a/+"]).await?;
         for payload in ["x", "y"] {
             succeeds(broker.port(), &["pub", "-q", qos, "a/b", payload], b"")?;
-            sub.output().wait_for("the message", |line| line == format!("a/b {payload}")).await?;
+            sub.output()
+                .wait_for("the message", |line| line == format!("a/b {payload}"))
+                .await?;
         }
         assert!(sub.ended().await?.success());
     }
@@ -187,8 +279,22 @@ async fn it_ends_well_on_a_signal() -> Result<()> {
 async fn retained_messages_can_be_the_only_ones_or_none() -> Result<()> {
     let broker = Mosquitto::start().await?;
     succeeds(broker.port(), &["pub", "-q", "1", "-r", "a", "kept"], b"")?;
-    assert_eq!(succeeds(broker.port(), &["sub", "--retained-only", "-W", "0.5", "a"], b"")?, "kept\n");
-    assert_eq!(succeeds(broker.port(), &["sub", "--no-retained", "-W", "0.5", "a"], b"")?, "");
+    assert_eq!(
+        succeeds(
+            broker.port(),
+            &["sub", "--retained-only", "-W", "0.5", "a"],
+            b""
+        )?,
+        "kept\n"
+    );
+    assert_eq!(
+        succeeds(
+            broker.port(),
+            &["sub", "--no-retained", "-W", "0.5", "a"],
+            b""
+        )?,
+        ""
+    );
     let error = fails(broker.port(), &["sub", "-n", "2", "-W", "0.5", "a"])?;
     assert!(error.contains("1 of 2 messages came in time"), "{error}");
     Ok(())
@@ -197,8 +303,27 @@ async fn retained_messages_can_be_the_only_ones_or_none() -> Result<()> {
 #[tokio::test]
 async fn json_shows_properties() -> Result<()> {
     let broker = Mosquitto::start().await?;
-    succeeds(broker.port(), &["pub", "-q", "1", "-r", "a", "x", "-D", "k=v", "--content-type", "t"], b"")?;
-    let line = succeeds(broker.port(), &["sub", "--json", "-n", "1", "-q", "1", "a"], b"")?;
+    succeeds(
+        broker.port(),
+        &[
+            "pub",
+            "-q",
+            "1",
+            "-r",
+            "a",
+            "x",
+            "-D",
+            "k=v",
+            "--content-type",
+            "t",
+        ],
+        b"",
+    )?;
+    let line = succeeds(
+        broker.port(),
+        &["sub", "--json", "-n", "1", "-q", "1", "a"],
+        b"",
+    )?;
     let expected = r#"{"topic":"a","payload":"x","qos":1,"retain":true,"properties":{"content_type":"t","user_properties":[["k","v"]]}}"#;
     assert_eq!(line.trim_end(), expected);
     Ok(())

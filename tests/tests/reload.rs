@@ -15,7 +15,10 @@ const RATE: u32 = 2_000;
 async fn section(client: &mut Client, service: &str, key: &str, value: &str) -> Result<()> {
     let topic = format!("service/{service}/config_at_start");
     loop {
-        let message = client.expect(&topic).await.with_context(|| format!("{service} never had {key}: {value}"))?;
+        let message = client
+            .expect(&topic)
+            .await
+            .with_context(|| format!("{service} never had {key}: {value}"))?;
         if message.json()?[key] == value {
             return Ok(());
         }
@@ -41,19 +44,40 @@ async fn a_changed_section_reaches_its_service_and_no_other() -> Result<()> {
     let output = host.output();
     // the answer may be here before the line is
     output.says(0, "runs with its new configuration").await?;
-    assert_eq!(output.count("changed: services.a.colour: \"red\" -> \"blue\""), 1, "{}", output.told("difference"));
-    assert_eq!(output.count("runs with its new configuration"), 1, "{}", output.told("changes"));
+    assert_eq!(
+        output.count("changed: services.a.colour: \"red\" -> \"blue\""),
+        1,
+        "{}",
+        output.told("difference")
+    );
+    assert_eq!(
+        output.count("runs with its new configuration"),
+        1,
+        "{}",
+        output.told("changes")
+    );
     // presence connections say nothing of their own
-    assert_eq!(output.count("connected to"), 1, "{}", output.told("connections"));
+    assert_eq!(
+        output.count("connected to"),
+        1,
+        "{}",
+        output.told("connections")
+    );
     client.publish("service/b/get", "").await?;
-    assert_eq!(client.expect("service/b/config").await?.json()?["colour"], "red");
+    assert_eq!(
+        client.expect("service/b/config").await?.json()?["colour"],
+        "red"
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn twenty_changes_of_a_section_under_load_lose_nothing() -> Result<()> {
     let broker = Mosquitto::start().await?;
-    let host = Host::on(broker.port()).service("relay", "relay", json!({ "number": 0 })).start().await?;
+    let host = Host::on(broker.port())
+        .service("relay", "relay", json!({ "number": 0 }))
+        .start()
+        .await?;
     let mut tally = Tally::start(host.port(), "service/relay/in", "service/relay/out").await?;
     let load = Load::start(host.port(), "service/relay/in", RATE).await?;
     let mut config = host.config();
@@ -64,17 +88,27 @@ async fn twenty_changes_of_a_section_under_load_lose_nothing() -> Result<()> {
     }
     let sent = load.stop().await?;
     tally.each_once(sent).await?;
-    assert_eq!(host.output().count("connected to"), 1, "{}", host.output().told("connections"));
+    assert_eq!(
+        host.output().count("connected to"),
+        1,
+        "{}",
+        host.output().told("connections")
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn the_first_sighup_does_not_crash_and_says_that_nothing_has_changed() -> Result<()> {
-    let mut host = Host::embedded()?.service("echo", "echo", json!({})).start().await?;
+    let mut host = Host::embedded()?
+        .service("echo", "echo", json!({}))
+        .start()
+        .await?;
     for _ in 0..3 {
         let line = host.output().lines().len();
         host.process().signal("HUP")?;
-        host.output().says(line, "the configuration has not changed").await?;
+        host.output()
+            .says(line, "the configuration has not changed")
+            .await?;
     }
     assert!(host.stop().await?.success());
     Ok(())
@@ -82,24 +116,38 @@ async fn the_first_sighup_does_not_crash_and_says_that_nothing_has_changed() -> 
 
 #[tokio::test]
 async fn a_file_with_faults_changes_nothing_and_each_fault_is_said() -> Result<()> {
-    let host = Host::embedded()?.service("echo", "echo", json!({})).start().await?;
+    let host = Host::embedded()?
+        .service("echo", "echo", json!({}))
+        .start()
+        .await?;
     let said = host.refused("broker: [\n").await?;
-    assert!(said.contains("miqro.yml:") && said.contains("not YAML"), "{said}");
+    assert!(
+        said.contains("miqro.yml:") && said.contains("not YAML"),
+        "{said}"
+    );
     let mut config = host.config();
     config["log_level"] = json!("LOUD");
     config["services"]["echo"]["limits"] = json!({ "call": "soon" });
     let said = host.refused(&config).await?;
     assert!(said.contains("log_level: \"LOUD\" is no level"), "{said}");
-    assert!(said.contains("services.echo.limits.call: \"soon\" is not a duration"), "{said}");
+    assert!(
+        said.contains("services.echo.limits.call: \"soon\" is not a duration"),
+        "{said}"
+    );
     // a file that is gone is no configuration either
     let line = host.output().lines().len();
     std::fs::remove_file(host.folder().join("miqro.yml"))?;
     host.process().signal("HUP")?;
-    host.output().says(line, "is refused, the running one stays").await?;
+    host.output()
+        .says(line, "is refused, the running one stays")
+        .await?;
     let mut client = host.client().await?;
     client.subscribe("service/echo/echo_response", 1).await?;
     client.publish("service/echo/echo", "still here").await?;
-    assert_eq!(client.expect("service/echo/echo_response").await?.text(), "still here");
+    assert_eq!(
+        client.expect("service/echo/echo_response").await?.text(),
+        "still here"
+    );
     // and the next good one is taken
     let mut config = host.config();
     config["log_level"] = json!("DEBUG");
@@ -118,18 +166,27 @@ async fn when_one_service_cannot_start_no_other_is_touched() -> Result<()> {
     config["services"]["b"]["limits"] = json!({ "publishes": 0 });
     config["log_level"] = json!("ERROR");
     let said = host.refused(&config).await?;
-    assert!(said.contains("services.b: does not start with the new configuration"), "{said}");
+    assert!(
+        said.contains("services.b: does not start with the new configuration"),
+        "{said}"
+    );
     let mut client = host.client().await?;
     client.subscribe("service/a/config", 1).await?;
     client.publish("service/a/get", "").await?;
-    assert_eq!(client.expect("service/a/config").await?.json()?["colour"], "red");
+    assert_eq!(
+        client.expect("service/a/config").await?.json()?["colour"],
+        "red"
+    );
     assert_eq!(host.output().count("runs with its new configuration"), 0);
     Ok(())
 }
 
 #[tokio::test]
 async fn what_is_made_once_is_refused_with_the_word_restart() -> Result<()> {
-    let host = Host::embedded()?.service("echo", "echo", json!({})).start().await?;
+    let host = Host::embedded()?
+        .service("echo", "echo", json!({}))
+        .start()
+        .await?;
     let mut config = host.config();
     config["broker"]["embedded"]["listen"] = json!("127.0.0.1:1");
     config["presence_connections"] = json!(3);
@@ -150,21 +207,27 @@ impl House {
     async fn new(guests: &[&str]) -> Result<Self> {
         let (broker, folder) = (Mosquitto::start().await?, tempfile::tempdir()?);
         for guest in guests {
-            std::fs::write(folder.path().join(guest).with_extension("wasm"), guests::component(guest)?)?;
+            std::fs::write(
+                folder.path().join(guest).with_extension("wasm"),
+                guests::component(guest)?,
+            )?;
         }
         Ok(Self { broker, folder })
     }
 
     fn configure(&self, services: &Value) -> Result<()> {
         let broker = json!({ "host": "127.0.0.1", "port": self.broker.port() });
-        let text = json!({ "broker": broker, "stop_deadline": "1s", "services": services }).to_string();
+        let text =
+            json!({ "broker": broker, "stop_deadline": "1s", "services": services }).to_string();
         Ok(std::fs::write(self.folder.path().join("miqro.yml"), text)?)
     }
 
     fn start(&self) -> Result<Process> {
         let arguments = ["run", "--config", "miqro.yml"];
         let mut command = host::command()?;
-        command.current_dir(self.folder.path()).env("XDG_STATE_HOME", self.folder.path().join("state"));
+        command
+            .current_dir(self.folder.path())
+            .env("XDG_STATE_HOME", self.folder.path().join("state"));
         Process::start(command.args(arguments))
     }
 
@@ -178,14 +241,27 @@ impl House {
 
 /// Waits until the service says that it is online or not.
 async fn online(client: &mut Client, service: &str, value: &str) -> Result<()> {
-    while client.expect(&format!("service/{service}/online")).await?.text() != value {}
+    while client
+        .expect(&format!("service/{service}/online"))
+        .await?
+        .text()
+        != value
+    {}
     Ok(())
 }
 
 /// The service answers.
 async fn answers(client: &mut Client, service: &str) -> Result<()> {
-    client.publish(&format!("service/{service}/in"), service.to_owned()).await?;
-    assert_eq!(client.expect(&format!("service/{service}/out")).await?.text(), service);
+    client
+        .publish(&format!("service/{service}/in"), service.to_owned())
+        .await?;
+    assert_eq!(
+        client
+            .expect(&format!("service/{service}/out"))
+            .await?
+            .text(),
+        service
+    );
     Ok(())
 }
 
@@ -199,12 +275,19 @@ async fn services_come_and_go_and_come_back_and_move() -> Result<()> {
     client.subscribe("service/+/online", 1).await?;
     client.subscribe("service/+/out", 1).await?;
     online(&mut client, "b", "1").await?;
-    house.reconfigured(&process, &json!({ "a": relay, "c": relay })).await?;
-    process.output().says(0, "is no longer configured and ends service=b").await?;
+    house
+        .reconfigured(&process, &json!({ "a": relay, "c": relay }))
+        .await?;
+    process
+        .output()
+        .says(0, "is no longer configured and ends service=b")
+        .await?;
     online(&mut client, "c", "1").await?;
     answers(&mut client, "c").await?;
     let moved = json!({ "component": "relay.wasm", "data_topic": "service/moved" });
-    house.reconfigured(&process, &json!({ "a": moved, "b": relay, "c": relay })).await?;
+    house
+        .reconfigured(&process, &json!({ "a": moved, "b": relay, "c": relay }))
+        .await?;
     online(&mut client, "moved", "1").await?;
     answers(&mut client, "moved").await?;
     answers(&mut client, "b").await?;
@@ -213,8 +296,17 @@ async fn services_come_and_go_and_come_back_and_move() -> Result<()> {
     // at the end all of them are offline, whichever connection said so
     for service in ["a", "b", "c", "moved"] {
         let mut client = Client::connect(house.broker.port()).await?;
-        client.subscribe(&format!("service/{service}/online"), 1).await?;
-        assert_eq!(client.expect(&format!("service/{service}/online")).await?.text(), "0", "{service}");
+        client
+            .subscribe(&format!("service/{service}/online"), 1)
+            .await?;
+        assert_eq!(
+            client
+                .expect(&format!("service/{service}/online"))
+                .await?
+                .text(),
+            "0",
+            "{service}"
+        );
     }
     Ok(())
 }
@@ -235,10 +327,16 @@ async fn a_service_that_is_removed_in_the_middle_of_its_work_holds_up_nobody() -
         client.publish("service/faulty/work", "fail").await?;
     }
     process.output().says(0, "is tried again in").await?;
-    house.reconfigured(&process, &json!({ "relay": relay })).await?;
-    process.output().says(0, "are kept on disk until the service is configured again").await?;
+    house
+        .reconfigured(&process, &json!({ "relay": relay }))
+        .await?;
+    process
+        .output()
+        .says(0, "are kept on disk until the service is configured again")
+        .await?;
     // more than the broker may have unacknowledged
-    let mut tally = Tally::start(house.broker.port(), "service/relay/in", "service/relay/out").await?;
+    let mut tally =
+        Tally::start(house.broker.port(), "service/relay/in", "service/relay/out").await?;
     let load = Load::start(house.broker.port(), "service/relay/in", RATE).await?;
     tally.further(500).await?;
     tally.each_once(load.stop().await?).await?;
@@ -260,12 +358,17 @@ async fn a_service_that_is_removed_in_the_middle_of_its_work_holds_up_nobody() -
 #[tokio::test]
 async fn another_broker_is_used_at_once_and_the_service_stays() -> Result<()> {
     let (first, second) = (Mosquitto::start().await?, Mosquitto::start().await?);
-    let host = Host::on(first.port()).service("relay", "relay", json!({})).start().await?;
+    let host = Host::on(first.port())
+        .service("relay", "relay", json!({}))
+        .start()
+        .await?;
     let mut config = host.config();
     config["broker"]["port"] = json!(second.port());
     let line = host.output().lines().len();
     host.reconfigured(&config).await?;
-    host.output().says(line, &format!("connected to 127.0.0.1:{}", second.port())).await?;
+    host.output()
+        .says(line, &format!("connected to 127.0.0.1:{}", second.port()))
+        .await?;
     let mut client = Client::connect(second.port()).await?;
     client.subscribe("service/relay/#", 1).await?;
     assert_eq!(client.expect("service/relay/online").await?.text(), "1");
@@ -280,14 +383,20 @@ async fn another_broker_is_used_at_once_and_the_service_stays() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_not_there_is_no_fault_of_the_file_and_the_way_back_is_open() -> Result<()> {
+async fn a_broker_that_is_not_there_is_no_fault_of_the_file_and_the_way_back_is_open() -> Result<()>
+{
     let broker = Mosquitto::start().await?;
-    let host = Host::on(broker.port()).service("relay", "relay", json!({})).start().await?;
+    let host = Host::on(broker.port())
+        .service("relay", "relay", json!({}))
+        .start()
+        .await?;
     let mut config = host.config();
     config["broker"]["port"] = json!(miqro_tests::place::free_port()?);
     let line = host.output().lines().len();
     host.reconfigured(&config).await?;
-    host.output().says(line, "trying again until it works").await?;
+    host.output()
+        .says(line, "trying again until it works")
+        .await?;
     let line = host.output().lines().len();
     host.reconfigured(&host.config()).await?;
     host.output().says(line, "connected to").await?;
@@ -295,21 +404,33 @@ async fn a_broker_that_is_not_there_is_no_fault_of_the_file_and_the_way_back_is_
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_read_is_refused_before_the_connection_is_given_up() -> Result<()> {
+async fn a_certificate_that_cannot_be_read_is_refused_before_the_connection_is_given_up()
+-> Result<()> {
     let broker = Mosquitto::start().await?;
-    let host = Host::on(broker.port()).service("relay", "relay", json!({})).start().await?;
+    let host = Host::on(broker.port())
+        .service("relay", "relay", json!({}))
+        .start()
+        .await?;
     let mut config = host.config();
     config["tls"] = json!({ "ca_certs": "nowhere.pem" });
     let said = host.refused(&config).await?;
     assert!(said.contains("nowhere.pem"), "{said}");
-    assert_eq!(host.output().count("connected to"), 1, "{}", host.output().told("connections"));
+    assert_eq!(
+        host.output().count("connected to"),
+        1,
+        "{}",
+        host.output().told("connections")
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn a_session_is_kept_when_the_settings_of_its_connection_change() -> Result<()> {
     let broker = Mosquitto::start().await?;
-    let host = Host::on(broker.port()).service("relay", "relay", json!({})).start().await?;
+    let host = Host::on(broker.port())
+        .service("relay", "relay", json!({}))
+        .start()
+        .await?;
     let mut tally = Tally::start(host.port(), "service/relay/in", "service/relay/out").await?;
     let load = Load::start(host.port(), "service/relay/in", RATE).await?;
     let mut config = host.config();
@@ -327,13 +448,19 @@ async fn a_session_is_kept_when_the_settings_of_its_connection_change() -> Resul
 
 #[tokio::test]
 async fn a_link_that_leads_to_another_file_counts_as_a_change() -> Result<()> {
-    let host = Host::embedded()?.service("a", "contract-config", json!({ "colour": "red" })).start().await?;
+    let host = Host::embedded()?
+        .service("a", "contract-config", json!({ "colour": "red" }))
+        .start()
+        .await?;
     let file = host.folder().join("miqro.yml");
     let mut config = host.config();
     // as configuration maps are mounted: the file is a link into a folder that is itself a link
     let write = |folder: &str, config: &Value| -> Result<()> {
         std::fs::create_dir(host.folder().join(folder))?;
-        Ok(std::fs::write(host.folder().join(folder).join("miqro.yml"), config.to_string())?)
+        Ok(std::fs::write(
+            host.folder().join(folder).join("miqro.yml"),
+            config.to_string(),
+        )?)
     };
     write("one", &config)?;
     config["services"]["a"]["colour"] = json!("blue");
@@ -341,7 +468,9 @@ async fn a_link_that_leads_to_another_file_counts_as_a_change() -> Result<()> {
     relink(Path::new("one"), &host.folder().join("data"))?;
     let line = host.output().lines().len();
     relink(Path::new("data/miqro.yml"), &file)?;
-    host.output().says(line, "the configuration has not changed").await?;
+    host.output()
+        .says(line, "the configuration has not changed")
+        .await?;
     let line = host.output().lines().len();
     relink(Path::new("two"), &host.folder().join("data"))?;
     host.output().says(line, "is in force").await?;
@@ -357,7 +486,10 @@ fn relink(target: &Path, link: &Path) -> Result<()> {
 
 #[tokio::test]
 async fn secrets_are_fetched_for_the_service_and_shown_to_nobody() -> Result<()> {
-    let host = Host::embedded()?.service("a", "contract-config", json!({ "key": "open" })).start().await?;
+    let host = Host::embedded()?
+        .service("a", "contract-config", json!({ "key": "open" }))
+        .start()
+        .await?;
     std::fs::write(host.folder().join("key.txt"), "geheim-1\n")?;
     let mut config = host.config();
     config["services"]["a"]["key"] = json!({ "from_file": "key.txt" });
@@ -370,21 +502,43 @@ async fn secrets_are_fetched_for_the_service_and_shown_to_nobody() -> Result<()>
     host.process().signal("HUP")?;
     section(&mut client, "a", "key", "geheim-2").await?;
     let output = host.output();
-    output.wait_for("the hidden difference", |line| line.contains("services.a.key: another secret")).await?;
-    assert_eq!(output.count("geheim"), 0, "{}", output.told("a secret is shown"));
+    output
+        .wait_for("the hidden difference", |line| {
+            line.contains("services.a.key: another secret")
+        })
+        .await?;
+    assert_eq!(
+        output.count("geheim"),
+        0,
+        "{}",
+        output.told("a secret is shown")
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn the_level_and_the_format_of_the_log_change_at_once() -> Result<()> {
-    let host = Host::embedded()?.service("echo", "echo", json!({})).start().await?;
+    let host = Host::embedded()?
+        .service("echo", "echo", json!({}))
+        .start()
+        .await?;
     let mut config = host.config();
     config["log"] = json!({ "format": "json" });
     config["services"]["echo"]["log_level"] = json!("DEBUG");
     host.reconfigured(&config).await?;
-    let line = host.output().wait_for("JSON", |line| line.starts_with('{') && line.contains("is in force")).await?;
+    let line = host
+        .output()
+        .wait_for("JSON", |line| {
+            line.starts_with('{') && line.contains("is in force")
+        })
+        .await?;
     assert_eq!(serde_json::from_str::<Value>(&line)?["level"], "INFO");
     // the level of its lines is no reason for a new instance
-    assert_eq!(host.output().count("runs with its new configuration"), 0, "{}", host.output().told("instances"));
+    assert_eq!(
+        host.output().count("runs with its new configuration"),
+        0,
+        "{}",
+        host.output().told("instances")
+    );
     Ok(())
 }

@@ -12,22 +12,40 @@ const MANY: usize = 150;
 
 /// Has the service publish, and waits until the broker has taken it.
 async fn published(client: &mut Client, service: &str, message: Value) -> Result<()> {
-    client.publish(&format!("service/{service}/publish"), message.to_string()).await?;
-    client.expect(&format!("service/{service}/done")).await.map(drop)
+    client
+        .publish(&format!("service/{service}/publish"), message.to_string())
+        .await?;
+    client
+        .expect(&format!("service/{service}/done"))
+        .await
+        .map(drop)
 }
 
 async fn publishes(host: &Host, service: &str) -> Result<()> {
     let mut client = host.client().await?;
-    client.subscribe(&format!("service/{service}/done"), 1).await?;
+    client
+        .subscribe(&format!("service/{service}/done"), 1)
+        .await?;
     let mut say = async |topic: &str, payload: &str, qos: u8, retain: bool| {
         let message = json!({ "topic": topic, "payload": payload, "qos": qos, "retain": retain });
         published(&mut client, service, message).await
     };
     for number in 0..MANY {
-        say(&format!("many/{number}"), &number.to_string(), (number % 3) as u8, true).await?;
+        say(
+            &format!("many/{number}"),
+            &number.to_string(),
+            (number % 3) as u8,
+            true,
+        )
+        .await?;
     }
-    for (topic, payload) in [("last", "first"), ("last", "second"), ("gone", "there"), ("gone", ""), ("only_once", "x")]
-    {
+    for (topic, payload) in [
+        ("last", "first"),
+        ("last", "second"),
+        ("gone", "there"),
+        ("gone", ""),
+        ("only_once", "x"),
+    ] {
         say(topic, payload, 1, topic != "only_once").await?;
     }
     Ok(())
@@ -37,21 +55,36 @@ async fn publishes(host: &Host, service: &str) -> Result<()> {
 async fn kept(host: &Host, service: &str) -> Result<BTreeMap<String, String>> {
     let mut client = host.client().await?;
     client.subscribe(&format!("service/{service}/#"), 1).await?;
-    let mut kept: BTreeMap<_, _> = client.pending().await?.into_iter().map(|m| (m.topic.clone(), m.text())).collect();
+    let mut kept: BTreeMap<_, _> = client
+        .pending()
+        .await?
+        .into_iter()
+        .map(|m| (m.topic.clone(), m.text()))
+        .collect();
     kept.remove(&format!("service/{service}/online"));
     Ok(kept)
 }
 
 fn expected(service: &str) -> BTreeMap<String, String> {
-    let many = (0..MANY).map(|number| (format!("service/{service}/many/{number}"), number.to_string()));
-    many.chain([(format!("service/{service}/last"), "second".to_owned())]).collect()
+    let many = (0..MANY).map(|number| {
+        (
+            format!("service/{service}/many/{number}"),
+            number.to_string(),
+        )
+    });
+    many.chain([(format!("service/{service}/last"), "second".to_owned())])
+        .collect()
 }
 
 async fn comes_again(version: Version) -> Result<()> {
     let mut broker = Mosquitto::start().await?;
     let host = Host::on(broker.port())
         .version(version)
-        .service("keeps", "contract-publish", json!({ "republish_retained": true }))
+        .service(
+            "keeps",
+            "contract-publish",
+            json!({ "republish_retained": true }),
+        )
         .service("usual", "contract-publish", json!({}))
         .start()
         .await?;
@@ -67,11 +100,17 @@ async fn comes_again(version: Version) -> Result<()> {
         watcher.subscribe("service/keeps/#", 1).await?;
         let mut missing = expected("keeps");
         while !missing.is_empty() {
-            let message = watcher.next().await.with_context(|| host.output().told(&format!("missing: {missing:?}")))?;
+            let message = watcher
+                .next()
+                .await
+                .with_context(|| host.output().told(&format!("missing: {missing:?}")))?;
             missing.retain(|topic, payload| *topic != message.topic || *payload != message.text());
         }
         assert_eq!(kept(&host, "keeps").await?, expected("keeps"));
-        ensure!(kept(&host, "usual").await?.is_empty(), "a service has to ask for it");
+        ensure!(
+            kept(&host, "usual").await?.is_empty(),
+            "a service has to ask for it"
+        );
     }
     // switched off, nothing comes again
     let mut config = host.config();
@@ -82,7 +121,12 @@ async fn comes_again(version: Version) -> Result<()> {
     host.online().await?;
     let mut client = host.client().await?;
     client.subscribe("service/keeps/done", 1).await?;
-    published(&mut client, "keeps", json!({ "topic": "new", "payload": "1", "qos": 1, "retain": true })).await?;
+    published(
+        &mut client,
+        "keeps",
+        json!({ "topic": "new", "payload": "1", "qos": 1, "retain": true }),
+    )
+    .await?;
     assert_eq!(kept(&host, "keeps").await?.len(), 1);
     Ok(())
 }

@@ -18,7 +18,11 @@ fn retained(topic: &str) -> Message {
 }
 
 async fn replaced_guests_get_them(setup: Setup, version: Version) -> Result<()> {
-    let host = setup.version(version).service("told", "contract-message-info", json!({})).start().await?;
+    let host = setup
+        .version(version)
+        .service("told", "contract-message-info", json!({}))
+        .start()
+        .await?;
     let mut client = host.client().await?;
     client.subscribe("service/told/info", 1).await?;
     client.send(retained("kept")).await?;
@@ -28,7 +32,9 @@ async fn replaced_guests_get_them(setup: Setup, version: Version) -> Result<()> 
     assert_eq!(told(&mut client).await?, ("in/once".to_owned(), false));
     client.send(retained("gone")).await?;
     assert_eq!(told(&mut client).await?, ("in/gone".to_owned(), false));
-    client.send(Message::new("service/told/in/gone", "").retained()).await?;
+    client
+        .send(Message::new("service/told/in/gone", "").retained())
+        .await?;
     assert_eq!(told(&mut client).await?, ("in/gone".to_owned(), false));
     client.send(retained("kept")).await?;
     assert_eq!(told(&mut client).await?, ("in/kept".to_owned(), false));
@@ -66,7 +72,10 @@ async fn a_new_version_gets_those_from_before_the_subscription_without_the_broke
     let mut client = Client::connect(broker.port()).await?;
     client.send(retained("kept")).await?;
     client.subscribe("service/told/info", 1).await?;
-    let host = Host::on(broker.port()).service("told", "contract-message-info", json!({})).start().await?;
+    let host = Host::on(broker.port())
+        .service("told", "contract-message-info", json!({}))
+        .start()
+        .await?;
     assert_eq!(told(&mut client).await?, ("in/kept".to_owned(), true));
     broker.kill()?;
     host.output().says(0, "reconnecting").await?;
@@ -94,10 +103,13 @@ async fn a_service_that_is_added_gets_them() -> Result<()> {
         .await?;
     let mut client = host.client().await?;
     client.subscribe("service/+/out", 1).await?;
-    client.send(Message::new("home/door", "open").retained()).await?;
+    client
+        .send(Message::new("home/door", "open").retained())
+        .await?;
     assert_eq!(client.expect("service/relay/out").await?.text(), "open");
     let mut config = host.config();
-    config["services"]["second"] = json!({ "component": "relay.wasm", "subscriptions": listens["subscriptions"] });
+    config["services"]["second"] =
+        json!({ "component": "relay.wasm", "subscriptions": listens["subscriptions"] });
     host.reconfigured(&config).await?;
     assert_eq!(client.expect("service/second/out").await?.text(), "open");
     assert_eq!(client.pending().await?, []);

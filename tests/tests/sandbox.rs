@@ -16,25 +16,39 @@ struct Stage {
 impl Stage {
     async fn new(section: Value) -> Result<Self> {
         let broker = Mosquitto::start().await?;
-        let host = Host::on(broker.port()).service("it", "contract-wasi", section).start().await?;
+        let host = Host::on(broker.port())
+            .service("it", "contract-wasi", section)
+            .start()
+            .await?;
         let mut client = host.client().await?;
         client.subscribe("service/it/reached", 1).await?;
         client.subscribe("service/it/denied", 1).await?;
-        Ok(Self { _broker: broker, host, client })
+        Ok(Self {
+            _broker: broker,
+            host,
+            client,
+        })
     }
 
     /// What the guest found, or why it did not.
     async fn tries(&mut self, command: String) -> Result<Result<String, String>> {
         self.client.publish("service/it/try", command).await?;
         let answer = self.client.next().await?;
-        Ok(if answer.topic.ends_with("reached") { Ok(answer.text()) } else { Err(answer.text()) })
+        Ok(if answer.topic.ends_with("reached") {
+            Ok(answer.text())
+        } else {
+            Err(answer.text())
+        })
     }
 }
 
 #[tokio::test]
 async fn nothing_is_reached_without_a_grant() -> Result<()> {
     let mut stage = Stage::new(json!({})).await?;
-    let (tcp, udp) = (TcpListener::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    let (tcp, udp) = (
+        TcpListener::bind("127.0.0.1:0")?,
+        UdpSocket::bind("127.0.0.1:0")?,
+    );
     for listens in [tcp.set_nonblocking(true), udp.set_nonblocking(true)] {
         listens?;
     }
@@ -65,10 +79,23 @@ async fn what_is_granted_is_reached_and_nothing_beside_it() -> Result<()> {
     std::fs::write(folder.path().join("beside"), "secret")?;
     std::os::unix::fs::symlink("../beside", folder.path().join("granted/link"))?;
     let directory = json!({ "path": folder.path().join("granted"), "guest": "/data" });
-    let mut stage = Stage::new(json!({ "grants": { "directories": [directory], "environment": ["PATH"] } })).await?;
-    assert_eq!(stage.tries("read /data/here".to_owned()).await?, Ok("found".to_owned()));
-    assert_eq!(stage.tries("env PATH".to_owned()).await?.ok(), std::env::var("PATH").ok());
-    for command in ["read /data/link", "read /data/../beside", "read /etc/hostname", "env HOME"] {
+    let mut stage =
+        Stage::new(json!({ "grants": { "directories": [directory], "environment": ["PATH"] } }))
+            .await?;
+    assert_eq!(
+        stage.tries("read /data/here".to_owned()).await?,
+        Ok("found".to_owned())
+    );
+    assert_eq!(
+        stage.tries("env PATH".to_owned()).await?.ok(),
+        std::env::var("PATH").ok()
+    );
+    for command in [
+        "read /data/link",
+        "read /data/../beside",
+        "read /etc/hostname",
+        "env HOME",
+    ] {
         let outcome = stage.tries(command.to_owned()).await?;
         assert!(outcome.is_err(), "{command}: {outcome:?}");
     }
@@ -77,20 +104,33 @@ async fn what_is_granted_is_reached_and_nothing_beside_it() -> Result<()> {
 
 /// The line of `miqro.yml` that the log names for what was refused, and how often.
 fn named(host: &Host, grant: &str) -> usize {
-    host.output().count(&format!("write into miqro.yml: services.it.grants.sockets: [\"{grant}\"]"))
+    host.output().count(&format!(
+        "write into miqro.yml: services.it.grants.sockets: [\"{grant}\"]"
+    ))
 }
 
 #[tokio::test]
 async fn a_granted_socket_is_reached_and_no_other() -> Result<()> {
-    let (tcp, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    let (tcp, other) = (
+        TcpListener::bind("127.0.0.1:0")?,
+        TcpListener::bind("127.0.0.1:0")?,
+    );
     let udp = UdpSocket::bind("127.0.0.1:0")?;
     udp.set_read_timeout(Some(std::time::Duration::from_secs(20)))?;
     let (granted, refused, datagrams) = (tcp.local_addr()?, other.local_addr()?, udp.local_addr()?);
     let by_name = format!("tcp:localhost:{}", granted.port());
-    let sockets = json!([format!("tcp:{granted}"), format!("udp:{datagrams}"), by_name]);
+    let sockets = json!([
+        format!("tcp:{granted}"),
+        format!("udp:{datagrams}"),
+        by_name
+    ]);
     let mut stage = Stage::new(json!({ "grants": { "sockets": sockets } })).await?;
     let port = granted.port();
-    for command in [format!("tcp {granted}"), format!("tcp localhost:{port}"), format!("udp {datagrams}")] {
+    for command in [
+        format!("tcp {granted}"),
+        format!("tcp localhost:{port}"),
+        format!("udp {datagrams}"),
+    ] {
         let outcome = stage.tries(command.clone()).await?;
         assert!(outcome.is_ok(), "{command}: {outcome:?}");
     }
@@ -110,7 +150,11 @@ async fn a_granted_socket_is_reached_and_no_other() -> Result<()> {
     other.set_nonblocking(true)?;
     assert!(other.accept().is_err(), "somebody has connected");
     let output = stage.host.output();
-    for grant in [format!("tcp:{refused}"), format!("udp:127.0.0.1:{port}"), "tcp:example.invalid:PORT".to_owned()] {
+    for grant in [
+        format!("tcp:{refused}"),
+        format!("udp:127.0.0.1:{port}"),
+        "tcp:example.invalid:PORT".to_owned(),
+    ] {
         output.says(0, &format!("[\"{grant}\"]")).await?;
         assert_eq!(named(&stage.host, &grant), 1, "{}", output.told(&grant));
     }
@@ -120,20 +164,36 @@ async fn a_granted_socket_is_reached_and_no_other() -> Result<()> {
 #[tokio::test]
 async fn a_refused_socket_is_said_once_with_the_line_that_would_grant_it() -> Result<()> {
     let mut stage = Stage::new(json!({})).await?;
-    for command in ["tcp 127.0.0.1:1", "tcp 127.0.0.1:2", "udp 127.0.0.1:1", "resolve localhost:80"] {
+    for command in [
+        "tcp 127.0.0.1:1",
+        "tcp 127.0.0.1:2",
+        "udp 127.0.0.1:1",
+        "resolve localhost:80",
+    ] {
         let outcome = stage.tries(command.to_owned()).await?;
         assert!(outcome.is_err(), "{command}: {outcome:?}");
     }
     for grant in ["tcp:HOST:PORT", "udp:HOST:PORT", "tcp:localhost:PORT"] {
-        stage.host.output().says(0, &format!("[\"{grant}\"]")).await?;
-        assert_eq!(named(&stage.host, grant), 1, "{}", stage.host.output().told(grant));
+        stage
+            .host
+            .output()
+            .says(0, &format!("[\"{grant}\"]"))
+            .await?;
+        assert_eq!(
+            named(&stage.host, grant),
+            1,
+            "{}",
+            stage.host.output().told(grant)
+        );
     }
     Ok(())
 }
 
 /// What the guest `guest` answers to a command on `topic`: nothing, or why it was refused.
 async fn asked(stage: &mut Client, topic: &str, command: Value) -> Result<Option<String>> {
-    stage.publish(&format!("service/it/{topic}"), command.to_string()).await?;
+    stage
+        .publish(&format!("service/it/{topic}"), command.to_string())
+        .await?;
     loop {
         let message = stage.next().await?;
         match message.topic.as_str() {
@@ -150,7 +210,12 @@ async fn the_brokers_own_topics_and_shared_subscriptions_need_a_grant() -> Resul
     let everything = json!({ "grants": { "publish": ["#"], "subscribe": ["#"] } });
     let system = json!({ "grants": { "publish": ["$SYS/x"], "subscribe": ["$SYS/#", "other/#"] } });
     let wanted = [
-        ("contract-subscribe", "command", json!({ "subscribe": "$SYS/#", "global": true }), r#"subscribe: ["$SYS/#"]"#),
+        (
+            "contract-subscribe",
+            "command",
+            json!({ "subscribe": "$SYS/#", "global": true }),
+            r#"subscribe: ["$SYS/#"]"#,
+        ),
         (
             "contract-subscribe",
             "command",
@@ -165,22 +230,37 @@ async fn the_brokers_own_topics_and_shared_subscriptions_need_a_grant() -> Resul
         ),
     ];
     for (guest, topic, command, line) in wanted {
-        for (section, granted) in
-            [(json!({}), false), (everything.clone(), line.contains("other")), (system.clone(), true)]
-        {
+        for (section, granted) in [
+            (json!({}), false),
+            (everything.clone(), line.contains("other")),
+            (system.clone(), true),
+        ] {
             if granted && guest == "contract-publish" {
                 continue; // what the broker does about it is not ours
             }
             let broker = Mosquitto::start().await?;
-            let host = Host::on(broker.port()).service("it", guest, section.clone()).start().await?;
+            let host = Host::on(broker.port())
+                .service("it", guest, section.clone())
+                .start()
+                .await?;
             let mut client = host.client().await?;
             client.subscribe("service/it/+", 1).await?;
             let refused = asked(&mut client, topic, command.clone()).await?;
-            assert_eq!(refused.is_none(), granted, "{command} with {section}: {refused:?}");
+            assert_eq!(
+                refused.is_none(),
+                granted,
+                "{command} with {section}: {refused:?}"
+            );
             if let Some(why) = refused {
                 // the guest shows the text as Rust writes it
-                assert!(why.replace('\\', "").contains(&format!("services.it.grants.{line}")), "{why}");
-                host.output().says(0, &format!("services.it.grants.{line}")).await?;
+                assert!(
+                    why.replace('\\', "")
+                        .contains(&format!("services.it.grants.{line}")),
+                    "{why}"
+                );
+                host.output()
+                    .says(0, &format!("services.it.grants.{line}"))
+                    .await?;
             }
         }
     }

@@ -10,7 +10,10 @@ async fn probe(section: Value) -> Result<(Host, Client)> {
     let mut section = section;
     section["swap"] = json!({ "shadow": "4s" });
     section["anonymous"] = json!(true);
-    let host = Host::embedded()?.service("probe", "contract-swap", section).start().await?;
+    let host = Host::embedded()?
+        .service("probe", "contract-swap", section)
+        .start()
+        .await?;
     let mut client = host.client().await?;
     client.subscribe("service/probe/worked", 1).await?;
     works(&mut client, "any", "").await?;
@@ -19,9 +22,15 @@ async fn probe(section: Value) -> Result<(Host, Client)> {
 
 /// Sends a message and expects one answer, of this version.
 async fn works(client: &mut Client, version: &str, payload: &str) -> Result<Value> {
-    client.publish("service/probe/work", payload.to_owned()).await?;
+    client
+        .publish("service/probe/work", payload.to_owned())
+        .await?;
     let answer = client.next().await?.json()?;
-    assert_eq!((&answer["version"], &answer["payload"]), (&json!(version), &json!(payload)), "{answer}");
+    assert_eq!(
+        (&answer["version"], &answer["payload"]),
+        (&json!(version), &json!(payload)),
+        "{answer}"
+    );
     Ok(answer)
 }
 
@@ -33,7 +42,9 @@ async fn shadowed(host: &Host, client: &mut Client) -> Result<(String, u64)> {
     let deadline = Deadline::new();
     let mut count = 0;
     let said = loop {
-        deadline.wait("the report", works(client, "any", "x")).await??;
+        deadline
+            .wait("the report", works(client, "any", "x"))
+            .await??;
         count += 1;
         let lines = host.output().lines().split_off(line);
         if let Some(said) = lines.into_iter().find(|line| line.contains("calls agreed")) {
@@ -47,19 +58,26 @@ async fn shadowed(host: &Host, client: &mut Client) -> Result<(String, u64)> {
 /// `n` of `m calls agreed`.
 fn agreed(said: &str) -> Result<(u64, u64)> {
     let words: Vec<&str> = said.split_whitespace().collect();
-    let at = words.windows(2).position(|pair| pair == ["calls", "agreed,"]).context("no number of calls")?;
+    let at = words
+        .windows(2)
+        .position(|pair| pair == ["calls", "agreed,"])
+        .context("no number of calls")?;
     Ok((words[at - 3].parse()?, words[at - 1].parse()?))
 }
 
 #[tokio::test]
-async fn what_agrees_is_said_and_then_it_takes_over_with_the_running_versions_state() -> Result<()> {
+async fn what_agrees_is_said_and_then_it_takes_over_with_the_running_versions_state() -> Result<()>
+{
     let (host, mut client) = probe(json!({})).await?;
     let (said, count) = shadowed(&host, &mut client).await?;
     let (agreed, calls) = agreed(&said)?;
     assert!(agreed == calls && calls > 0 && calls <= count, "{said}");
     // nothing of what the shadow did was done: one message, one count
     let answer = works(&mut client, "any", "y").await?;
-    assert_eq!((&answer["memory"], &answer["state"]), (&json!(count + 2), &json!(count + 2)));
+    assert_eq!(
+        (&answer["memory"], &answer["state"]),
+        (&json!(count + 2), &json!(count + 2))
+    );
     let output = host.output();
     assert_eq!(output.count("takes over"), 1, "{}", output.told("swaps"));
     Ok(())
@@ -113,13 +131,19 @@ async fn a_newer_file_replaces_the_shadow() -> Result<()> {
     host.output().says(line, "takes over").await?;
     works(&mut client, "another", "").await?;
     let output = host.output();
-    assert_eq!((output.count("takes over"), output.count("calls agreed")), (1, 1), "{}", output.told("shadows"));
+    assert_eq!(
+        (output.count("takes over"), output.count("calls agreed")),
+        (1, 1),
+        "{}",
+        output.told("shadows")
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn what_does_not_load_the_state_does_not_take_over() -> Result<()> {
-    let (host, mut client) = probe(json!({ "refuse_load": { guests::version(2): "too old" } })).await?;
+    let (host, mut client) =
+        probe(json!({ "refuse_load": { guests::version(2): "too old" } })).await?;
     let line = host.output().lines().len();
     host.replace("probe", &guests::swap(2)?)?;
     let said = host.output().says(line, "does not take over").await?;

@@ -19,7 +19,10 @@ async fn version(client: &mut Client) -> Result<String> {
 
 #[tokio::test]
 async fn an_unsigned_component_does_not_start_whatever_the_cache_has() -> Result<()> {
-    let (broker, key) = (Mosquitto::start().await?, KeyPair::generate_unencrypted_keypair()?);
+    let (broker, key) = (
+        Mosquitto::start().await?,
+        KeyPair::generate_unencrypted_keypair()?,
+    );
     let echo = guests::component("echo")?;
     let mut host = Host::on(broker.port())
         .top("trust", json!([key.pk.to_base64()]))
@@ -33,14 +36,20 @@ async fn an_unsigned_component_does_not_start_whatever_the_cache_has() -> Result
     host.restart()?;
     assert!(!host.ended().await?.success());
     let said = host.output().says(0, "is not signed").await?;
-    assert!(said.contains("it.wasm: ") && said.contains("it.wasm.minisig"), "{said}");
+    assert!(
+        said.contains("it.wasm: ") && said.contains("it.wasm.minisig"),
+        "{said}"
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn a_version_that_is_not_signed_does_not_take_over() -> Result<()> {
     let broker = Mosquitto::start().await?;
-    let (key, other) = (KeyPair::generate_unencrypted_keypair()?, KeyPair::generate_unencrypted_keypair()?);
+    let (key, other) = (
+        KeyPair::generate_unencrypted_keypair()?,
+        KeyPair::generate_unencrypted_keypair()?,
+    );
     let first = guests::component("contract-lifecycle")?;
     let host = Host::on(broker.port())
         .top("trust", json!(["minisign.pub"]))
@@ -59,11 +68,16 @@ async fn a_version_that_is_not_signed_does_not_take_over() -> Result<()> {
     let line = host.output().lines().len();
     host.replace("it", &second)?;
     let refused = host.output().says(line, "does not fit").await?;
-    assert!(refused.contains("it.wasm.minisig") && refused.contains("the running version stays"), "{refused}");
+    assert!(
+        refused.contains("it.wasm.minisig") && refused.contains("the running version stays"),
+        "{refused}"
+    );
     assert_eq!(version(&mut client).await?, guests::FIRST_VERSION);
     let line = host.output().lines().len();
     sign(signed(&other, &second)?)?;
-    host.output().says(line, "a key that trust does not have").await?;
+    host.output()
+        .says(line, "a key that trust does not have")
+        .await?;
     let line = host.output().lines().len();
     sign("no signature".to_owned())?;
     host.output().says(line, "none of minisign").await?;

@@ -57,26 +57,40 @@ impl Described {
     /// Reads one device; `None` when it is none that publishes.
     pub fn read(device: &Value) -> Option<Self> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let definition = device.get("definition").filter(|definition| !definition.is_null())?;
+        let definition = device
+            .get("definition")
+            .filter(|definition| !definition.is_null())?;
         let mut properties = BTreeMap::new();
         collect(definition.get("exposes")?, &mut properties);
         let name = device.get("friendly_name")?.as_str()?.to_owned();
-        Some(Self { name, vendor: text(&definition["vendor"]), model: text(&definition["model"]), properties })
+        Some(Self {
+            name,
+            vendor: text(&definition["vendor"]),
+            model: text(&definition["model"]),
+            properties,
+        })
     }
 
     /// The device as Home Assistant is told of it. What Home Assistant would refuse is left out, and takes nothing with it.
     pub fn announcement(&self, availability: bool) -> Device {
-        let device = Device::new(&self.name).manufacturer(&self.vendor).model(&self.model);
-        let device = if availability { device.availability(format!("{}/available", self.name)) } else { device };
-        self.properties.values().map(|property| property.entity(&self.name)).fold(device, |device, entity| match entity
-            .check()
-        {
-            Ok(()) => device.entity(entity),
-            Err(error) => {
-                warn!("not announced: {error}"; device = self.name);
-                device
-            }
-        })
+        let device = Device::new(&self.name)
+            .manufacturer(&self.vendor)
+            .model(&self.model);
+        let device = if availability {
+            device.availability(format!("{}/available", self.name))
+        } else {
+            device
+        };
+        self.properties
+            .values()
+            .map(|property| property.entity(&self.name))
+            .fold(device, |device, entity| match entity.check() {
+                Ok(()) => device.entity(entity),
+                Err(error) => {
+                    warn!("not announced: {error}"; device = self.name);
+                    device
+                }
+            })
     }
 }
 
@@ -84,7 +98,10 @@ impl Described {
 /// colour, is published all the same, but not announced.
 fn collect(exposes: &Value, properties: &mut BTreeMap<String, Property>) {
     for exposed in exposes.as_array().into_iter().flatten() {
-        if let Some(features) = exposed.get("features").filter(|_| exposed["type"] != "composite") {
+        if let Some(features) = exposed
+            .get("features")
+            .filter(|_| exposed["type"] != "composite")
+        {
             collect(features, properties);
         } else if let Ok(property) = Property::deserialize(exposed) {
             properties.insert(property.property.clone(), property);
@@ -108,8 +125,11 @@ impl Property {
         let settable = self.access & CAN_BE_SET != 0;
         let state = format!("{device}/{}", self.property);
         let entity = Entity::new(self.component(settable), name).topic("state_topic", &state);
-        let entity =
-            if settable { entity.topic("command_topic", &format!("set/{device}/{}", self.property)) } else { entity };
+        let entity = if settable {
+            entity.topic("command_topic", &format!("set/{device}/{}", self.property))
+        } else {
+            entity
+        };
         match (self.kind, &self.unit) {
             (Kind::Binary, _) => entity.payloads(&shown(&self.value_on), &shown(&self.value_off)),
             (Kind::Enum, _) if settable => entity.with("options", self.values.clone()),
@@ -121,18 +141,25 @@ impl Property {
     fn numeric(&self, entity: Entity, unit: Option<&str>, settable: bool) -> Entity {
         let entity = unit.into_iter().fold(entity, Entity::unit);
         if settable {
-            return entity.range(self.value_min.unwrap_or(0.0), self.value_max.unwrap_or(65_535.0));
+            return entity.range(
+                self.value_min.unwrap_or(0.0),
+                self.value_max.unwrap_or(65_535.0),
+            );
         }
         let class = match (self.property.as_str(), unit) {
-            ("battery" | "humidity" | "temperature" | "pressure" | "power" | "voltage" | "current", Some(_)) => {
-                Some(&self.property)
-            }
+            (
+                "battery" | "humidity" | "temperature" | "pressure" | "power" | "voltage"
+                | "current",
+                Some(_),
+            ) => Some(&self.property),
             _ => None,
         };
         let entity = entity.state_class("measurement");
         // a class stands only with its units
         let classed = class.map(|class| entity.clone().device_class(class));
-        classed.filter(|classed| classed.check().is_ok()).unwrap_or(entity)
+        classed
+            .filter(|classed| classed.check().is_ok())
+            .unwrap_or(entity)
     }
 
     const fn component(&self, settable: bool) -> Component {

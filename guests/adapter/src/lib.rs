@@ -44,25 +44,41 @@ impl Adapter {
         let zigbee = config::get("zigbee_topic")?.unwrap_or_else(|| "zigbee2mqtt".to_owned());
         let availability = config::get("device_availability")?.unwrap_or(false);
         let devices = state::get(DEVICES)?.unwrap_or_default();
-        Ok(Self { zigbee, availability, devices, home: HomeAssistant::new() })
+        Ok(Self {
+            zigbee,
+            availability,
+            devices,
+            home: HomeAssistant::new(),
+        })
     }
 
     #[start]
     fn start(&mut self) -> Result {
         self.home.start()?;
         self.home.replace(self.announcements())?;
-        handler(&format!("{}/#", self.zigbee)).global().call(Self::zigbee).map(drop)
+        handler(&format!("{}/#", self.zigbee))
+            .global()
+            .call(Self::zigbee)
+            .map(drop)
     }
 
     #[connected]
     fn connected(&mut self) -> Result {
         // before the bridge has named its devices, announcing nothing would remove them all
-        if self.devices.is_empty() { Ok(()) } else { self.home.announce() }
+        if self.devices.is_empty() {
+            Ok(())
+        } else {
+            self.home.announce()
+        }
     }
 
     /// Anything from Zigbee2MQTT. Devices may have slashes in their names.
     fn zigbee(&mut self, message: &Message<'_>) -> Result {
-        let Some(topic) = message.topic().strip_prefix(&self.zigbee).and_then(|rest| rest.strip_prefix('/')) else {
+        let Some(topic) = message
+            .topic()
+            .strip_prefix(&self.zigbee)
+            .and_then(|rest| rest.strip_prefix('/'))
+        else {
             return Ok(());
         };
         match topic.rsplit_once('/') {
@@ -77,7 +93,9 @@ impl Adapter {
     fn devices(&mut self, list: Vec<Value>) -> Result {
         // one device that is described otherwise does not take the others with it
         let devices = list.iter().filter_map(Described::read);
-        self.devices = devices.map(|device| (device.name.clone(), device)).collect();
+        self.devices = devices
+            .map(|device| (device.name.clone(), device))
+            .collect();
         if let Err(error) = state::set(DEVICES, &self.devices) {
             // too many for the state: they are known until the service is started again
             warn!("the devices are not kept: {}", error);
@@ -87,7 +105,10 @@ impl Adapter {
     }
 
     fn announcements(&self) -> Vec<Device> {
-        self.devices.values().map(|device| device.announcement(self.availability)).collect()
+        self.devices
+            .values()
+            .map(|device| device.announcement(self.availability))
+            .collect()
     }
 
     #[handle("set/#")]
@@ -97,10 +118,20 @@ impl Adapter {
             warn!("not a command: set/<device>/<key>, not retained"; topic = message.topic());
             return Ok(());
         };
-        let property = self.devices.get(device).and_then(|device| device.properties.get(key));
-        let value = property.map_or_else(|| devices::guess(payload), |property| property.value(payload));
+        let property = self
+            .devices
+            .get(device)
+            .and_then(|device| device.properties.get(key));
+        let value = property.map_or_else(
+            || devices::guess(payload),
+            |property| property.value(payload),
+        );
         let topic = format!("{}/{device}/set", self.zigbee);
-        miqro_sdk::message(&topic).global().qos(1).send(json!({ key: value })).map(drop)
+        miqro_sdk::message(&topic)
+            .global()
+            .qos(1)
+            .send(json!({ key: value }))
+            .map(drop)
     }
 }
 
@@ -115,8 +146,12 @@ fn values(device: &str, message: &Message<'_>) -> Result {
 /// `online` or `offline`, plain or as `{"state": "online"}`.
 fn available(device: &str, message: &Message<'_>) -> Result {
     let text = message.text()?;
-    let state =
-        serde_json::from_str::<Value>(text).ok().and_then(|value| Some(value.get("state")?.as_str()?.to_owned()));
+    let state = serde_json::from_str::<Value>(text)
+        .ok()
+        .and_then(|value| Some(value.get("state")?.as_str()?.to_owned()));
     let online = state.as_deref().unwrap_or(text) == "online";
-    miqro_sdk::message(&format!("{device}/available")).retain().send(online).map(drop)
+    miqro_sdk::message(&format!("{device}/available"))
+        .retain()
+        .send(online)
+        .map(drop)
 }

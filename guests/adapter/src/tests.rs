@@ -9,7 +9,11 @@ use crate::Adapter;
 
 fn adapter(section: Value) -> TestHost<Adapter> {
     let setup = TestHost::setup().name("adapter").config(section);
-    setup.grant("zigbee2mqtt/#").grant("homeassistant/#").start().unwrap()
+    setup
+        .grant("zigbee2mqtt/#")
+        .grant("homeassistant/#")
+        .start()
+        .unwrap()
 }
 
 fn devices() -> Value {
@@ -31,12 +35,16 @@ fn devices() -> Value {
 #[test]
 fn values_become_topics() {
     let mut host = adapter(json!({}));
-    host.send_global("zigbee2mqtt/kitchen/lamp", json!({"state": "ON", "color": {"x": 0.123_456}, "update": null}))
-        .unwrap();
+    host.send_global(
+        "zigbee2mqtt/kitchen/lamp",
+        json!({"state": "ON", "color": {"x": 0.123_456}, "update": null}),
+    )
+    .unwrap();
     assert!(host.expect_next("kitchen/lamp/state", "ON").retain);
     host.expect_next("kitchen/lamp/color/x", "0.1235");
     host.expect_next("kitchen/lamp/update", "");
-    host.send_global("zigbee2mqtt/door", json!({"contact": false})).unwrap();
+    host.send_global("zigbee2mqtt/door", json!({"contact": false}))
+        .unwrap();
     host.expect_next("door/contact", "0");
     host.expect_nothing();
 }
@@ -44,8 +52,15 @@ fn values_become_topics() {
 #[test]
 fn the_bridge_and_commands_of_others_are_left_alone() {
     let mut host = adapter(json!({}));
-    for topic in ["bridge/logging", "bridge/info", "door/set", "door/get", "bridge"] {
-        host.send_global(&format!("zigbee2mqtt/{topic}"), "{\"a\": 1}").unwrap();
+    for topic in [
+        "bridge/logging",
+        "bridge/info",
+        "door/set",
+        "door/get",
+        "bridge",
+    ] {
+        host.send_global(&format!("zigbee2mqtt/{topic}"), "{\"a\": 1}")
+            .unwrap();
     }
     host.expect_nothing();
 }
@@ -56,14 +71,16 @@ fn a_message_that_is_no_json_is_counted_and_the_next_one_is_handled() {
     host.send_global("zigbee2mqtt/door", "broken{").unwrap();
     host.expect_nothing();
     assert_eq!(counters().decode_errors, 1);
-    host.send_global("zigbee2mqtt/door", "{\"contact\": true}").unwrap();
+    host.send_global("zigbee2mqtt/door", "{\"contact\": true}")
+        .unwrap();
     host.expect_next("door/contact", "1");
 }
 
 #[test]
 fn commands_go_back_as_the_device_wants_them() {
     let mut host = adapter(json!({}));
-    host.send_global("zigbee2mqtt/bridge/devices", devices()).unwrap();
+    host.send_global("zigbee2mqtt/bridge/devices", devices())
+        .unwrap();
     host.skip();
     host.send("set/kitchen/lamp/state", "ON").unwrap();
     let sent = host.expect_next("zigbee2mqtt/kitchen/lamp/set", "{\"state\": \"ON\"}");
@@ -74,7 +91,10 @@ fn commands_go_back_as_the_device_wants_them() {
     host.expect_next("zigbee2mqtt/kitchen/lamp/set", "{\"effect\": \"1\"}");
     host.send("set/other/x", "{\"y\": 1}").unwrap();
     host.expect_next("zigbee2mqtt/other/set", "{\"x\": {\"y\": 1}}");
-    host.message("set/kitchen/lamp/state").retained().send("ON").unwrap();
+    host.message("set/kitchen/lamp/state")
+        .retained()
+        .send("ON")
+        .unwrap();
     host.expect_nothing();
 }
 
@@ -82,18 +102,33 @@ fn commands_go_back_as_the_device_wants_them() {
 fn devices_are_announced_and_removed_with_the_bridges_list() {
     let mut host = adapter(json!({"device_availability": true}));
     host.expect_nothing();
-    host.send_global("zigbee2mqtt/bridge/devices", devices()).unwrap();
+    host.send_global("zigbee2mqtt/bridge/devices", devices())
+        .unwrap();
     let door: Value = serde_json::from_slice(&host.next_sent().unwrap().payload).unwrap();
     let lamp = host.next_sent().unwrap();
-    assert_eq!(lamp.topic, "homeassistant/device/adapter_kitchen-lamp/config");
+    assert_eq!(
+        lamp.topic,
+        "homeassistant/device/adapter_kitchen-lamp/config"
+    );
     let lamp: Value = serde_json::from_slice(&lamp.payload).unwrap();
-    let kinds: Vec<&str> =
-        lamp["components"].as_object().unwrap().values().map(|entity| entity["platform"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> = lamp["components"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|entity| entity["platform"].as_str().unwrap())
+        .collect();
     assert_eq!(kinds, ["number", "select", "switch"]);
-    assert_eq!(lamp["availability"][1]["topic"], "service/adapter/kitchen/lamp/available");
+    assert_eq!(
+        lamp["availability"][1]["topic"],
+        "service/adapter/kitchen/lamp/available"
+    );
     let contact = &door["components"]["adapter_door__binary_sensor_Contact"];
-    assert_eq!((&contact["payload_on"], &contact["payload_off"]), (&json!("0"), &json!("1")));
-    host.send_global("zigbee2mqtt/bridge/devices", "[]").unwrap();
+    assert_eq!(
+        (&contact["payload_on"], &contact["payload_off"]),
+        (&json!("0"), &json!("1"))
+    );
+    host.send_global("zigbee2mqtt/bridge/devices", "[]")
+        .unwrap();
     host.expect_next("homeassistant/device/adapter_door/config", "");
     host.expect_next("homeassistant/device/adapter_kitchen-lamp/config", "");
 }
@@ -101,13 +136,19 @@ fn devices_are_announced_and_removed_with_the_bridges_list() {
 #[test]
 fn devices_are_known_after_a_restart_before_the_bridge_names_them_again() {
     let mut host = adapter(json!({}));
-    host.send_global("zigbee2mqtt/bridge/devices", devices()).unwrap();
+    host.send_global("zigbee2mqtt/bridge/devices", devices())
+        .unwrap();
     host.skip();
     let mut host = host.restart().unwrap();
-    let topics: Vec<String> = std::iter::from_fn(|| host.next_sent()).map(|sent| sent.topic).collect();
+    let topics: Vec<String> = std::iter::from_fn(|| host.next_sent())
+        .map(|sent| sent.topic)
+        .collect();
     assert_eq!(
         topics,
-        ["homeassistant/device/adapter_door/config", "homeassistant/device/adapter_kitchen-lamp/config"]
+        [
+            "homeassistant/device/adapter_door/config",
+            "homeassistant/device/adapter_kitchen-lamp/config"
+        ]
     );
     host.send("set/kitchen/lamp/effect", "1").unwrap();
     host.expect_next("zigbee2mqtt/kitchen/lamp/set", "{\"effect\": \"1\"}");
@@ -116,9 +157,11 @@ fn devices_are_known_after_a_restart_before_the_bridge_names_them_again() {
 #[test]
 fn availability_is_one_or_nothing() {
     let mut host = adapter(json!({}));
-    host.send_global("zigbee2mqtt/door/availability", "online").unwrap();
+    host.send_global("zigbee2mqtt/door/availability", "online")
+        .unwrap();
     host.expect_next("door/available", "1");
-    host.send_global("zigbee2mqtt/door/availability", "{\"state\": \"offline\"}").unwrap();
+    host.send_global("zigbee2mqtt/door/availability", "{\"state\": \"offline\"}")
+        .unwrap();
     host.expect_next("door/available", "0");
 }
 
@@ -135,13 +178,26 @@ fn what_home_assistant_would_refuse_takes_nothing_with_it() {
     let device: Value = serde_json::from_slice(&host.next_sent().unwrap().payload).unwrap();
     let entities = device["components"].as_object().unwrap();
     assert_eq!(entities.len(), 2, "{device}");
-    assert_eq!(entities["adapter_odd__sensor_temperature"].get("device_class"), None);
-    assert_eq!(entities["adapter_odd__sensor_power"]["device_class"], json!("power"));
-    let warnings: Vec<String> = host.log().into_iter().map(|line| line.message.clone()).collect();
+    assert_eq!(
+        entities["adapter_odd__sensor_temperature"].get("device_class"),
+        None
+    );
+    assert_eq!(
+        entities["adapter_odd__sensor_power"]["device_class"],
+        json!("power")
+    );
+    let warnings: Vec<String> = host
+        .log()
+        .into_iter()
+        .map(|line| line.message.clone())
+        .collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(
-        warnings[0].ends_with("number \"limit\": max: expected a number from 5 on, which is min, found 1")
-            || warnings[1].ends_with("number \"limit\": max: expected a number from 5 on, which is min, found 1"),
+        warnings[0]
+            .ends_with("number \"limit\": max: expected a number from 5 on, which is min, found 1")
+            || warnings[1].ends_with(
+                "number \"limit\": max: expected a number from 5 on, which is min, found 1"
+            ),
         "{warnings:?}"
     );
 }

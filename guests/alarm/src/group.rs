@@ -62,21 +62,29 @@ impl Group {
 
     /// The switches of a phase, with their schedules.
     pub fn switches(&self, phase: Phase) -> Vec<(String, String)> {
-        output::switches(self.outputs(phase)).map(|(name, schedule)| (name.clone(), schedule.clone())).collect()
+        output::switches(self.outputs(phase))
+            .map(|(name, schedule)| (name.clone(), schedule.clone()))
+            .collect()
     }
 
     /// The switches of the other phases only.
     pub fn all_switches(&self, but: Phase) -> Vec<String> {
-        let all = [Phase::Prealarm, Phase::Alarm].into_iter().flat_map(|phase| self.switches(phase));
+        let all = [Phase::Prealarm, Phase::Alarm]
+            .into_iter()
+            .flat_map(|phase| self.switches(phase));
         let own = self.switches(but);
-        all.map(|(name, _)| name).filter(|name| own.iter().all(|(own, _)| own != name)).collect()
+        all.map(|(name, _)| name)
+            .filter(|name| own.iter().all(|(own, _)| own != name))
+            .collect()
     }
 
     pub fn texts(&self, phase: Phase) -> impl Iterator<Item = &String> {
-        self.outputs(phase).iter().filter_map(|output| match output {
-            Output::Text(name) => Some(name),
-            Output::Switch(_) => None,
-        })
+        self.outputs(phase)
+            .iter()
+            .filter_map(|output| match output {
+                Output::Text(name) => Some(name),
+                Output::Switch(_) => None,
+            })
     }
 
     pub fn timer(&self, kind: &str) -> String {
@@ -103,9 +111,14 @@ impl Alarm {
     pub fn input_changed(&mut self, input: usize, is_on: bool) -> Result {
         let (id, role) = (self.inputs[input].group, self.inputs[input].role);
         let word = if is_on { "Active" } else { "Inactive" };
-        publish(&format!("{}/sensor_stream", self.groups[id].name), format!("{word}: {}", self.inputs[input].label))?;
+        publish(
+            &format!("{}/sensor_stream", self.groups[id].name),
+            format!("{word}: {}", self.inputs[input].label),
+        )?;
         match (role, is_on) {
-            (Role::Inhibitor, true) if self.groups[id].memory.phase == Phase::Prealarm => self.reset(id),
+            (Role::Inhibitor, true) if self.groups[id].memory.phase == Phase::Prealarm => {
+                self.reset(id)
+            }
             (Role::Input, true) => self.input_on(id),
             (Role::Input, false) => self.input_off(id),
             _ => Ok(()),
@@ -130,9 +143,18 @@ impl Alarm {
     /// An alarm with a delay ends by itself when none of its inputs is on any more, as far as they can be trusted.
     fn input_off(&mut self, id: usize) -> Result {
         let group = &self.groups[id];
-        let (Some(span), true) = (group.reset_delay, group.memory.phase != Phase::Off) else { return Ok(()) };
-        let quiet = group.inputs.iter().all(|input| self.trust(*input) != Trust::Online || !self.is_on(*input));
-        if quiet { timers::after(&group.timer("reset"), span) } else { Ok(()) }
+        let (Some(span), true) = (group.reset_delay, group.memory.phase != Phase::Off) else {
+            return Ok(());
+        };
+        let quiet = group
+            .inputs
+            .iter()
+            .all(|input| self.trust(*input) != Trust::Online || !self.is_on(*input));
+        if quiet {
+            timers::after(&group.timer("reset"), span)
+        } else {
+            Ok(())
+        }
     }
 
     pub fn enter(&mut self, id: usize, phase: Phase) -> Result {
@@ -149,7 +171,11 @@ impl Alarm {
     }
 
     pub fn reset(&mut self, id: usize) -> Result {
-        if self.groups[id].memory.phase == Phase::Off { Ok(()) } else { self.enter(id, Phase::Off) }
+        if self.groups[id].memory.phase == Phase::Off {
+            Ok(())
+        } else {
+            self.enter(id, Phase::Off)
+        }
     }
 
     pub fn enable(&mut self, id: usize, enabled: bool) -> Result {
@@ -167,7 +193,9 @@ impl Alarm {
         let timer = self.groups[id].timer("inhibit");
         let memory = &mut self.groups[id].memory;
         memory.inhibited = inhibited;
-        memory.inhibited_until = span.filter(|_| inhibited).map(|span| (clock::wall() + span).as_secs());
+        memory.inhibited_until = span
+            .filter(|_| inhibited)
+            .map(|span| (clock::wall() + span).as_secs());
         match span.filter(|_| inhibited) {
             Some(span) => timers::after(&timer, span)?,
             None => timers::cancel(&timer),
@@ -179,7 +207,11 @@ impl Alarm {
     }
 
     pub fn is_inhibited(&self, id: usize) -> bool {
-        self.groups[id].memory.inhibited || self.groups[id].inhibitors.iter().any(|input| self.is_on(*input))
+        self.groups[id].memory.inhibited
+            || self.groups[id]
+                .inhibitors
+                .iter()
+                .any(|input| self.is_on(*input))
     }
 
     /// The inputs that are on, as they are shown.
@@ -192,6 +224,9 @@ impl Alarm {
     }
 
     fn keep_group(&self, id: usize) -> Result {
-        state::set(&format!("group/{}", self.groups[id].name), &self.groups[id].memory)
+        state::set(
+            &format!("group/{}", self.groups[id].name),
+            &self.groups[id].memory,
+        )
     }
 }

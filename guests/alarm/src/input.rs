@@ -27,8 +27,14 @@ impl Role {
 }
 
 pub enum Source {
-    Topic { topic: String, condition: Expression },
-    Several { mode: Mode, members: Vec<usize> },
+    Topic {
+        topic: String,
+        condition: Expression,
+    },
+    Several {
+        mode: Mode,
+        members: Vec<usize>,
+    },
 }
 
 /// Whether an input can be trusted.
@@ -84,11 +90,23 @@ pub struct Input {
 impl Alarm {
     pub fn listen(&mut self, id: usize) -> Result {
         let input = &self.inputs[id];
-        let Source::Topic { topic, .. } = &input.source else { return Ok(()) };
-        handler(topic).global().call(move |alarm: &mut Self, message| alarm.received(id, message))?;
-        let Some(span) = input.silence else { return Ok(()) };
-        let silent = input.memory.seen.map_or(0, |seen| clock::wall().as_secs().saturating_sub(seen));
-        timers::after(&format!("silence/{id}"), span.saturating_sub(Duration::from_secs(silent)))
+        let Source::Topic { topic, .. } = &input.source else {
+            return Ok(());
+        };
+        handler(topic)
+            .global()
+            .call(move |alarm: &mut Self, message| alarm.received(id, message))?;
+        let Some(span) = input.silence else {
+            return Ok(());
+        };
+        let silent = input
+            .memory
+            .seen
+            .map_or(0, |seen| clock::wall().as_secs().saturating_sub(seen));
+        timers::after(
+            &format!("silence/{id}"),
+            span.saturating_sub(Duration::from_secs(silent)),
+        )
     }
 
     fn received(&mut self, id: usize, message: &Message<'_>) -> Result {
@@ -99,7 +117,9 @@ impl Alarm {
         if let Some(span) = input.silence {
             timers::after(&format!("silence/{id}"), span)?;
         }
-        let Source::Topic { condition, .. } = &input.source else { return Ok(()) };
+        let Source::Topic { condition, .. } = &input.source else {
+            return Ok(());
+        };
         match condition.holds(&Scope::new(text)) {
             Ok(value) if input.role == Role::Liveness => self.alive(id, value)?,
             Ok(value) => {
@@ -107,7 +127,10 @@ impl Alarm {
                 self.change(id, value)?;
             }
             Err(why) => {
-                let told = format!("{}: the condition cannot be applied to {text:?}: {why}", input.label);
+                let told = format!(
+                    "{}: the condition cannot be applied to {text:?}: {why}",
+                    input.label
+                );
                 self.tell(&told)?;
             }
         }
@@ -132,7 +155,10 @@ impl Alarm {
     /// An input was something else than it should be for too long.
     pub fn invalid(&mut self, id: usize) -> Result {
         self.inputs[id].memory.trust = Trust::InvalidResponse;
-        let told = format!("{}: invalid response {:?}", self.inputs[id].label, self.inputs[id].memory.raw);
+        let told = format!(
+            "{}: invalid response {:?}",
+            self.inputs[id].label, self.inputs[id].memory.raw
+        );
         self.tell(&told)?;
         self.keep(id)?;
         self.report()
@@ -143,7 +169,11 @@ impl Alarm {
         self.inputs[id].memory.trust = Trust::Offline;
         let input = &self.inputs[id];
         let told = match input.memory.seen {
-            Some(seen) => format!("{}: silent for {} s", input.label, clock::wall().as_secs().saturating_sub(seen)),
+            Some(seen) => format!(
+                "{}: silent for {} s",
+                input.label,
+                clock::wall().as_secs().saturating_sub(seen)
+            ),
             None => format!("{}: silent since it was started", input.label),
         };
         self.tell(&told)?;
@@ -154,7 +184,11 @@ impl Alarm {
     fn change(&mut self, id: usize, value: bool) -> Result {
         let input = &mut self.inputs[id];
         let Some(span) = input.debounce else {
-            return if input.memory.value == Some(value) { Ok(()) } else { self.commit(id, value) };
+            return if input.memory.value == Some(value) {
+                Ok(())
+            } else {
+                self.commit(id, value)
+            };
         };
         let timer = format!("debounce/{id}");
         match input.observed {
@@ -173,7 +207,9 @@ impl Alarm {
 
     /// A change has lasted.
     pub fn lasted(&mut self, id: usize) -> Result {
-        let Some(value) = self.inputs[id].observed.take() else { return Ok(()) };
+        let Some(value) = self.inputs[id].observed.take() else {
+            return Ok(());
+        };
         self.commit(id, value)?;
         self.keep(id)?;
         self.report()
@@ -195,17 +231,33 @@ impl Alarm {
         let is_on = |member: &usize| self.is_on(*member);
         match &self.inputs[id].source {
             Source::Topic { .. } => self.inputs[id].memory.value == Some(true),
-            Source::Several { mode: Mode::And, members } => members.iter().all(is_on),
-            Source::Several { mode: Mode::Or, members } => members.iter().any(is_on),
+            Source::Several {
+                mode: Mode::And,
+                members,
+            } => members.iter().all(is_on),
+            Source::Several {
+                mode: Mode::Or,
+                members,
+            } => members.iter().any(is_on),
         }
     }
 
     /// Whether an input can be trusted; one of several as the worst of its members.
     pub fn trust(&self, id: usize) -> Trust {
-        let Source::Several { members, .. } = &self.inputs[id].source else { return self.inputs[id].memory.trust };
+        let Source::Several { members, .. } = &self.inputs[id].source else {
+            return self.inputs[id].memory.trust;
+        };
         let all: Vec<Trust> = members.iter().map(|member| self.trust(*member)).collect();
-        let worst = [Trust::InvalidResponse, Trust::Offline, Trust::Unknown, Trust::Online];
-        worst.into_iter().find(|trust| all.contains(trust)).unwrap_or_default()
+        let worst = [
+            Trust::InvalidResponse,
+            Trust::Offline,
+            Trust::Unknown,
+            Trust::Online,
+        ];
+        worst
+            .into_iter()
+            .find(|trust| all.contains(trust))
+            .unwrap_or_default()
     }
 
     fn keep(&self, id: usize) -> Result {
@@ -228,8 +280,12 @@ fn filled(format: &str, raw: &str) -> String {
     let (mut text, mut rest) = (String::new(), format);
     while let Some((before, after)) = rest.split_once('{') {
         text.push_str(before);
-        let Some((field, after)) = after.split_once('}') else { return text + "{" + after };
-        let digits = field.strip_prefix("value_float:.").and_then(|rest| rest.strip_suffix('f')?.parse::<usize>().ok());
+        let Some((field, after)) = after.split_once('}') else {
+            return text + "{" + after;
+        };
+        let digits = field
+            .strip_prefix("value_float:.")
+            .and_then(|rest| rest.strip_suffix('f')?.parse::<usize>().ok());
         match (field, digits) {
             ("value", _) => text.push_str(raw),
             (_, Some(digits)) => text.push_str(&format!("{number:.0$}", digits.min(20))),

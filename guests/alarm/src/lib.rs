@@ -85,24 +85,36 @@ impl Alarm {
 
     #[handle("+/inhibited/command")]
     fn on_inhibited(&mut self, word: &str, message: &Message<'_>, group: &str) -> Result {
-        let seconds = word.trim().parse().ok().filter(|seconds: &u64| *seconds > 1);
+        let seconds = word
+            .trim()
+            .parse()
+            .ok()
+            .filter(|seconds: &u64| *seconds > 1);
         let inhibited = seconds.is_some() || message.decode::<bool>()?;
-        self.command(group, message, |alarm, id| alarm.inhibit(id, inhibited, seconds.map(Duration::from_secs)))
+        self.command(group, message, |alarm, id| {
+            alarm.inhibit(id, inhibited, seconds.map(Duration::from_secs))
+        })
     }
 
     #[handle("+/reset/command")]
     fn on_reset(&mut self, on: bool, message: &Message<'_>, group: &str) -> Result {
-        self.command(group, message, |alarm, id| if on { alarm.reset(id) } else { Ok(()) })
+        self.command(
+            group,
+            message,
+            |alarm, id| if on { alarm.reset(id) } else { Ok(()) },
+        )
     }
 
     /// One button for everything: it resets an alarm, or else switches the group on or off.
     #[handle("+/auto/command")]
     #[handle("+/reset/auto/command")]
     fn on_auto(&mut self, on: bool, message: &Message<'_>, group: &str) -> Result {
-        self.command(group, message, |alarm, id| match (on, alarm.groups[id].memory.phase) {
-            (false, _) => Ok(()),
-            (true, Phase::Off) => alarm.enable(id, !alarm.groups[id].memory.enabled),
-            (true, _) => alarm.reset(id),
+        self.command(group, message, |alarm, id| {
+            match (on, alarm.groups[id].memory.phase) {
+                (false, _) => Ok(()),
+                (true, Phase::Off) => alarm.enable(id, !alarm.groups[id].memory.enabled),
+                (true, _) => alarm.reset(id),
+            }
         })
     }
 
@@ -151,7 +163,12 @@ impl Alarm {
     }
 
     /// A retained command is an old one, which the broker repeats at each connection: it is not done again.
-    fn command(&mut self, group: &str, message: &Message<'_>, act: impl FnOnce(&mut Self, usize) -> Result) -> Result {
+    fn command(
+        &mut self,
+        group: &str,
+        message: &Message<'_>,
+        act: impl FnOnce(&mut Self, usize) -> Result,
+    ) -> Result {
         if message.is_retained() {
             warn!("a retained command is an old one"; topic = message.topic());
             return Ok(());

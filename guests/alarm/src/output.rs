@@ -34,7 +34,11 @@ pub struct TextOutput {
 
 impl Switch {
     pub fn new(schedules: BTreeMap<String, Schedule>) -> Self {
-        Self { schedules, requests: Vec::new(), active: None }
+        Self {
+            schedules,
+            requests: Vec::new(),
+            active: None,
+        }
     }
 
     pub fn has(&self, schedule: &str) -> bool {
@@ -53,9 +57,16 @@ impl Switch {
 
     /// What has to be done, one after the other, now that the requests have changed.
     fn settle(&mut self) -> Vec<(String, Phase)> {
-        self.requests.sort_by_key(|request| (request.priority, request.group));
-        let wanted = self.requests.first().map(|request| (request.schedule.clone(), request.phase));
-        let running = self.active.clone().filter(|(_, phase)| *phase != Phase::Off);
+        self.requests
+            .sort_by_key(|request| (request.priority, request.group));
+        let wanted = self
+            .requests
+            .first()
+            .map(|request| (request.schedule.clone(), request.phase));
+        let running = self
+            .active
+            .clone()
+            .filter(|(_, phase)| *phase != Phase::Off);
         if wanted == running {
             return Vec::new();
         }
@@ -67,7 +78,10 @@ impl Switch {
 
 impl TextOutput {
     pub fn new(settings: Text) -> Self {
-        Self { settings, told: BTreeMap::new() }
+        Self {
+            settings,
+            told: BTreeMap::new(),
+        }
     }
 }
 
@@ -79,16 +93,25 @@ impl Alarm {
             self.request(&name, group, Some((switch, phase)))?;
         }
         let others = self.groups[group].all_switches(phase);
-        others.iter().try_for_each(|name| self.request(name, group, None))?;
+        others
+            .iter()
+            .try_for_each(|name| self.request(name, group, None))?;
         self.update_texts()
     }
 
     fn request(&mut self, name: &str, group: usize, wanted: Option<(String, Phase)>) -> Result {
         let priority = self.groups[group].priority;
-        let Some(switch) = self.switches.get_mut(name) else { return Ok(()) };
+        let Some(switch) = self.switches.get_mut(name) else {
+            return Ok(());
+        };
         switch.requests.retain(|request| request.group != group);
         if let Some((schedule, phase)) = wanted {
-            switch.requests.push(Request { priority, group, schedule, phase });
+            switch.requests.push(Request {
+                priority,
+                group,
+                schedule,
+                phase,
+            });
         }
         for active in switch.settle() {
             info!("the output {name} changes"; schedule = active.0, phase = active.1.name());
@@ -103,7 +126,9 @@ impl Alarm {
 
     /// Does what an output does now, and again when its span is over.
     pub fn act(&mut self, name: &str) -> Result {
-        let Some(action) = self.switches.get(name).and_then(Switch::action) else { return Ok(()) };
+        let Some(action) = self.switches.get(name).and_then(Switch::action) else {
+            return Ok(());
+        };
         perform(&action)?;
         match action.repeat {
             Some(Span(span)) => timers::after(&format!("repeat/{name}"), span),
@@ -113,14 +138,20 @@ impl Alarm {
 
     /// Tells text outputs what is new: another phase, or another active input. That something is over is not told.
     fn update_texts(&mut self) -> Result {
-        let now: Vec<BTreeMap<usize, Vec<String>>> = self.texts.keys().map(|name| self.lines(name)).collect();
+        let now: Vec<BTreeMap<usize, Vec<String>>> =
+            self.texts.keys().map(|name| self.lines(name)).collect();
         for (text, now) in self.texts.values_mut().zip(now) {
             let is_new = |(group, words): (&usize, &Vec<String>)| {
-                text.told.get(group).is_none_or(|told| words.iter().any(|word| !told.contains(word)))
+                text.told
+                    .get(group)
+                    .is_none_or(|told| words.iter().any(|word| !told.contains(word)))
             };
             if now.iter().any(is_new) {
                 let lines: Vec<String> = now.values().map(|words| line(words)).collect();
-                message(&text.settings.mqtt).global().qos(1).send(lines.join("\n"))?;
+                message(&text.settings.mqtt)
+                    .global()
+                    .qos(1)
+                    .send(lines.join("\n"))?;
             }
             text.told = now;
         }
@@ -129,12 +160,26 @@ impl Alarm {
 
     /// What a text output says now: for each group in (pre)alarm that uses it, its headline and its active inputs.
     fn lines(&self, name: &str) -> BTreeMap<usize, Vec<String>> {
-        let uses = |group: &crate::group::Group| group.texts(group.memory.phase).any(|own| own == name);
-        let groups = self.groups.iter().enumerate().filter(|(_, group)| uses(group));
+        let uses =
+            |group: &crate::group::Group| group.texts(group.memory.phase).any(|own| own == name);
+        let groups = self
+            .groups
+            .iter()
+            .enumerate()
+            .filter(|(_, group)| uses(group));
         groups
             .map(|(id, group)| {
-                let head = format!("{} {}: ", group.memory.phase.name().to_uppercase(), group.label);
-                (id, std::iter::once(head).chain(self.active_inputs(id)).collect())
+                let head = format!(
+                    "{} {}: ",
+                    group.memory.phase.name().to_uppercase(),
+                    group.label
+                );
+                (
+                    id,
+                    std::iter::once(head)
+                        .chain(self.active_inputs(id))
+                        .collect(),
+                )
             })
             .collect()
     }
@@ -143,7 +188,13 @@ impl Alarm {
     pub fn tell(&self, text: &str) -> Result {
         warn!("{}", text);
         let wanting = self.texts.values().filter(|output| output.settings.info);
-        wanting.into_iter().try_for_each(|output| message(&output.settings.mqtt).global().qos(1).send(text).map(drop))
+        wanting.into_iter().try_for_each(|output| {
+            message(&output.settings.mqtt)
+                .global()
+                .qos(1)
+                .send(text)
+                .map(drop)
+        })
     }
 }
 
@@ -153,7 +204,9 @@ pub fn perform(action: &Action) -> Result {
         message(topic).global().qos(1).send(text)?;
     }
     if let Some(address) = &action.http_post
-        && let Err(error) = http::post(address.as_str()).timeout(Duration::from_secs(10)).send()
+        && let Err(error) = http::post(address.as_str())
+            .timeout(Duration::from_secs(10))
+            .send()
     {
         error!("{}", error);
     }
@@ -161,7 +214,9 @@ pub fn perform(action: &Action) -> Result {
 }
 
 fn line(words: &[String]) -> String {
-    let (head, inputs) = words.split_first().map_or(("", &[][..]), |(head, inputs)| (head.as_str(), inputs));
+    let (head, inputs) = words
+        .split_first()
+        .map_or(("", &[][..]), |(head, inputs)| (head.as_str(), inputs));
     format!("{head}{}", inputs.join(", "))
 }
 

@@ -15,15 +15,28 @@ impl Alarm {
         let mut all = Map::new();
         for (id, group) in self.groups.iter().enumerate() {
             let facts = self.facts(id, group);
-            message(&group.name).qos(1).retain().only_if_changed().send_keys(&facts)?;
-            message(&format!("{}/info", group.name)).only_if_changed_within(Duration::from_secs(30)).send(&facts)?;
+            message(&group.name)
+                .qos(1)
+                .retain()
+                .only_if_changed()
+                .send_keys(&facts)?;
+            message(&format!("{}/info", group.name))
+                .only_if_changed_within(Duration::from_secs(30))
+                .send(&facts)?;
             all.insert(group.name.clone(), facts);
         }
-        message("info").only_if_changed_within(Duration::from_secs(60)).send(Value::Object(all)).map(drop)
+        message("info")
+            .only_if_changed_within(Duration::from_secs(60))
+            .send(Value::Object(all))
+            .map(drop)
     }
 
     fn facts(&self, id: usize, group: &Group) -> Value {
-        let online = |inputs: &[usize]| inputs.iter().all(|input| self.trust(*input) == Trust::Online);
+        let online = |inputs: &[usize]| {
+            inputs
+                .iter()
+                .all(|input| self.trust(*input) == Trust::Online)
+        };
         let inhibited = self.is_inhibited(id);
         let display = match (group.memory.phase, group.memory.enabled, inhibited) {
             (Phase::Off, false, _) => "disabled",
@@ -67,17 +80,27 @@ pub fn device(group: &Group) -> Device {
             .topic("command_topic", &topic(&format!("{name}/command")))
     };
     let button = |name: &str, command: &str| {
-        Entity::button(name).topic("command_topic", &topic(command)).with("payload_press", "1")
+        Entity::button(name)
+            .topic("command_topic", &topic(command))
+            .with("payload_press", "1")
     };
     let states = ["disabled", "enabled", "inhibited", "prealarm", "alarm"];
     Device::new(format!("Alarm {}", group.label))
         .entity(switch("enabled"))
         .entity(switch("inhibited"))
         .entity(button("reset", "reset/command"))
-        .entity(button("on/off/reset", "auto/command").topic("json_attributes_topic", &topic("info")))
+        .entity(
+            button("on/off/reset", "auto/command").topic("json_attributes_topic", &topic("info")),
+        )
         .entity(Entity::sensor("state", &topic("state")).options(&["off", "prealarm", "alarm"]))
         .entity(Entity::sensor("display state", &topic("display_state")).options(&states))
-        .entity(Entity::binary_sensor("all inputs online", &topic("all_inputs_online")).category("diagnostic"))
+        .entity(
+            Entity::binary_sensor("all inputs online", &topic("all_inputs_online"))
+                .category("diagnostic"),
+        )
         .entity(Entity::binary_sensor("live", &topic("live")).category("diagnostic"))
-        .entity(Entity::sensor("active inputs", &topic("active_inputs_text")))
+        .entity(Entity::sensor(
+            "active inputs",
+            &topic("active_inputs_text"),
+        ))
 }

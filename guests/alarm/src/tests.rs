@@ -47,9 +47,22 @@ fn section() -> Value {
 }
 
 fn setup(section: Value) -> Setup<Alarm> {
-    let topics =
-        ["door", "window", "owner", "inside", "two", "bridge", "siren/#", "sms/#", "info/#", "homeassistant/#"];
-    topics.into_iter().fold(TestHost::setup().name("alarm").config(section), Setup::grant)
+    let topics = [
+        "door",
+        "window",
+        "owner",
+        "inside",
+        "two",
+        "bridge",
+        "siren/#",
+        "sms/#",
+        "info/#",
+        "homeassistant/#",
+    ];
+    topics.into_iter().fold(
+        TestHost::setup().name("alarm").config(section),
+        Setup::grant,
+    )
 }
 
 fn alarm() -> TestHost<Alarm> {
@@ -59,7 +72,9 @@ fn alarm() -> TestHost<Alarm> {
 /// What was sent to outputs since the last look.
 fn outputs(host: &mut TestHost<Alarm>) -> Vec<(String, String)> {
     let sent = std::iter::from_fn(|| host.next_sent());
-    sent.filter(|sent| sent.global).map(|sent| (sent.topic.clone(), sent.text())).collect()
+    sent.filter(|sent| sent.global)
+        .map(|sent| (sent.topic.clone(), sent.text()))
+        .collect()
 }
 
 fn sent(topic: &str, text: &str) -> (String, String) {
@@ -81,17 +96,27 @@ fn an_input_raises_a_prealarm_and_then_an_alarm_until_it_is_reset() {
     fact(&host, "intrusion/state", "prealarm");
     fact(&host, "intrusion/sensor_stream", "Active: Door");
     host.advance(4 * SECOND).unwrap();
-    assert_eq!(outputs(&mut host), [sent("siren/timer", "0.4"), sent("siren/timer", "0.4")]);
+    assert_eq!(
+        outputs(&mut host),
+        [sent("siren/timer", "0.4"), sent("siren/timer", "0.4")]
+    );
     host.advance(16 * SECOND).unwrap();
     fact(&host, "intrusion/state", "alarm");
     fact(&host, "intrusion/active_inputs_text", "Door");
     let seen = outputs(&mut host);
     assert!(
-        seen.ends_with(&[sent("siren/set", "0"), sent("siren/set", "1"), sent("sms/send", "ALARM Intrusion: Door")]),
+        seen.ends_with(&[
+            sent("siren/set", "0"),
+            sent("siren/set", "1"),
+            sent("sms/send", "ALARM Intrusion: Door")
+        ]),
         "{seen:?}"
     );
     host.send_global("window", "{\"contact\": false}").unwrap();
-    assert_eq!(outputs(&mut host), [sent("sms/send", "ALARM Intrusion: Door, Window")]);
+    assert_eq!(
+        outputs(&mut host),
+        [sent("sms/send", "ALARM Intrusion: Door, Window")]
+    );
     host.send("intrusion/reset/command", "1").unwrap();
     assert_eq!(outputs(&mut host), [sent("siren/set", "0")]);
     fact(&host, "intrusion/state", "off");
@@ -147,7 +172,10 @@ fn a_change_has_to_last_and_an_alarm_may_end_by_itself() {
     host.send_global("inside", "7.4").unwrap();
     host.advance(30 * SECOND).unwrap();
     fact(&host, "frost/state", "alarm");
-    assert_eq!(host.last("sms/send").as_deref(), Some("ALARM Frost: Inside (7°C)"));
+    assert_eq!(
+        host.last("sms/send").as_deref(),
+        Some("ALARM Frost: Inside (7°C)")
+    );
     host.send_global("inside", "9").unwrap();
     host.advance(39 * SECOND).unwrap();
     fact(&host, "frost/state", "alarm");
@@ -162,10 +190,16 @@ fn a_shared_switch_follows_the_most_important_group() {
     host.send_global("two", "1").unwrap();
     host.skip();
     host.send_global("door", "1").unwrap(); // both groups: frost at once, intrusion in prealarm
-    let siren: Vec<_> = outputs(&mut host).into_iter().filter(|(topic, _)| topic.starts_with("siren")).collect();
+    let siren: Vec<_> = outputs(&mut host)
+        .into_iter()
+        .filter(|(topic, _)| topic.starts_with("siren"))
+        .collect();
     assert_eq!(siren, [sent("siren/timer", "0.4")], "frost has to wait");
     host.send("intrusion/enabled/command", "0").unwrap();
-    assert_eq!(outputs(&mut host), [sent("siren/set", "0"), sent("siren/timer", "2")]);
+    assert_eq!(
+        outputs(&mut host),
+        [sent("siren/set", "0"), sent("siren/timer", "2")]
+    );
 }
 
 #[test]
@@ -178,13 +212,19 @@ fn silence_and_invalid_responses_are_told() {
     fact(&host, "frost/live", "1");
     host.advance(SECOND).unwrap();
     fact(&host, "frost/liveness/Bridge/state", "invalid_response");
-    assert_eq!(host.last("info/send").as_deref(), Some("Bridge: invalid response Some(\"offline\")"));
+    assert_eq!(
+        host.last("info/send").as_deref(),
+        Some("Bridge: invalid response Some(\"offline\")")
+    );
     host.send_global("bridge", "online").unwrap();
     host.advance(3_599 * SECOND).unwrap();
     fact(&host, "frost/live", "1");
     host.advance(SECOND).unwrap();
     fact(&host, "frost/liveness/Bridge/state", "offline");
-    assert_eq!(host.last("info/send").as_deref(), Some("Bridge: silent for 3600 s"));
+    assert_eq!(
+        host.last("info/send").as_deref(),
+        Some("Bridge: silent for 3600 s")
+    );
 }
 
 #[test]
@@ -192,7 +232,11 @@ fn a_message_that_no_condition_understands_changes_nothing() {
     let mut host = alarm();
     host.send_global("window", "{\"other\": 1}").unwrap();
     fact(&host, "intrusion/input/Window/state", "unknown");
-    assert!(host.last("info/send").unwrap().contains("there is no such key"));
+    assert!(
+        host.last("info/send")
+            .unwrap()
+            .contains("there is no such key")
+    );
     host.send_global("window", "{\"contact\": true}").unwrap();
     fact(&host, "intrusion/input/Window/value", "0");
 }
@@ -214,7 +258,10 @@ fn an_alarm_outlives_a_restart() {
 #[test]
 fn retained_commands_are_not_repeated() {
     let mut host = alarm();
-    host.message("intrusion/enabled/command").retained().send("1").unwrap();
+    host.message("intrusion/enabled/command")
+        .retained()
+        .send("1")
+        .unwrap();
     fact(&host, "intrusion/enabled/state", "0");
 }
 
@@ -222,13 +269,27 @@ fn retained_commands_are_not_repeated() {
 fn facts_of_all_groups_are_published_below_their_names() {
     let mut host = alarm();
     host.send_global("two", "0").unwrap();
-    for topic in ["intrusion/label", "frost/label", "intrusion/info", "frost/info", "info"] {
+    for topic in [
+        "intrusion/label",
+        "frost/label",
+        "intrusion/info",
+        "frost/info",
+        "info",
+    ] {
         assert!(host.last(topic).is_some(), "{topic}");
     }
-    assert!(host.sent().iter().all(|sent| sent.topic != "label" && sent.topic != "state"));
+    assert!(
+        host.sent()
+            .iter()
+            .all(|sent| sent.topic != "label" && sent.topic != "state")
+    );
     let before = host.sent().len();
     host.send_global("two", "0").unwrap();
-    assert_eq!(host.sent().len(), before, "what has not changed is left out");
+    assert_eq!(
+        host.sent().len(),
+        before,
+        "what has not changed is left out"
+    );
 }
 
 #[test]
@@ -239,8 +300,12 @@ fn mistakes_in_the_section_name_their_place() {
         setup(section).start().err().unwrap()
     };
     let text = wrong(|section| section["groups"][0]["inputs"][0]["when"] = json!("value =="));
-    assert_eq!(text, "input/intrusion/input/Door: the condition \"value ==\": it ends too early");
-    let text = wrong(|section| section["groups"][1]["outputs"]["alarm"] = json!([{"siren": "fire"}]));
+    assert_eq!(
+        text,
+        "input/intrusion/input/Door: the condition \"value ==\": it ends too early"
+    );
+    let text =
+        wrong(|section| section["groups"][1]["outputs"]["alarm"] = json!([{"siren": "fire"}]));
     assert_eq!(text, "group frost: there is no output siren: fire");
     let text = wrong(|section| section["groups"][1]["name"] = json!("a/b"));
     assert!(text.starts_with("group \"a/b\""), "{text}");
@@ -252,7 +317,10 @@ fn the_probe_and_home_assistant_are_served() {
     section["probe"] = json!({"http_post": "http://probe.example/alive", "repeat": {"minutes": 1}});
     section["home_assistant"] = json!(true);
     let mut host = setup(section).start().unwrap();
-    assert_eq!(host.next_sent().unwrap().topic, "homeassistant/device/alarm_Alarm-Intrusion/config");
+    assert_eq!(
+        host.next_sent().unwrap().topic,
+        "homeassistant/device/alarm_Alarm-Intrusion/config"
+    );
     host.answer_http(|_| Err("no connection".to_owned()));
     host.advance(60 * SECOND).unwrap();
     assert_eq!(host.http_requests().len(), 2);

@@ -33,9 +33,14 @@ fn demo(section: &str) -> Result<String, String> {
     let section: serde_json::Value =
         serde_json::from_str(section).map_err(|error| format!("configuration: {error}"))?;
     // as Python writes it, with spaces
-    Ok(format!(r#"{{"answer": 42.01, "config_demo": {}}}"#, section["custom_value"]))
+    Ok(format!(
+        r#"{{"answer": 42.01, "config_demo": {}}}"#,
+        section["custom_value"]
+    ))
 }
 
 fn publish(topic: &str, payload: &[u8]) -> Result<(), String> {
-    messaging::publish(topic, payload, None).map(drop).map_err(|error| error.to_string())
+    messaging::publish(topic, payload, None)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }

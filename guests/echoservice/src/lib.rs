@@ -10,6 +10,9 @@ struct EchoService;
 impl EchoService {
     #[handle("echoservice/echo")]
     fn echo(&mut self) -> Result {
-        publish("echoservice/reply", json!({ "some": "payload", "will": "be serialized", "to": "JSON from dict" }))
+        publish(
+            "echoservice/reply",
+            json!({ "some": "payload", "will": "be serialized", "to": "JSON from dict" }),
+        )
     }
 }

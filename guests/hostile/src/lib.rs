@@ -55,8 +55,12 @@ fn misbehave(told: &str) -> Outcome {
         "bulk" => times(20, |_| drop(publish("flood", vec![b'x'; 64 * 1024]))),
         "huge" => drop(publish("flood", vec![b'x'; 3 << 19])),
         "outside" => drop(messaging::publish("elsewhere", b"x", Some(&global()))),
-        "subscribe" => times(MANY, |n| drop(messaging::subscribe(&format!("s/{n}"), None))),
-        "resubscribe" => times(MANY, |n| drop(messaging::subscribe(&format!("s/{}", n % 9), None))),
+        "subscribe" => times(MANY, |n| {
+            drop(messaging::subscribe(&format!("s/{n}"), None))
+        }),
+        "resubscribe" => times(MANY, |n| {
+            drop(messaging::subscribe(&format!("s/{}", n % 9), None))
+        }),
         "timers" => times(MANY, |n| drop(timers::after(&n.to_string(), 3_600_000))),
         "state" => keep(MANY, 1_000),
         "rewrite" => keep(1, 60_000),
@@ -83,9 +87,17 @@ fn times(count: usize, act: impl FnMut(usize)) {
 }
 
 fn keep(values: usize, bytes: usize) {
-    times(values, |n| drop(state::set(&n.to_string(), &vec![b'x'; bytes])));
+    times(values, |n| {
+        drop(state::set(&n.to_string(), &vec![b'x'; bytes]))
+    });
 }
 
 fn global() -> PublishOptions {
-    PublishOptions { qos: Qos::AtMostOnce, retain: false, global: true, only_if_changed: None, properties: None }
+    PublishOptions {
+        qos: Qos::AtMostOnce,
+        retain: false,
+        global: true,
+        only_if_changed: None,
+        properties: None,
+    }
 }

@@ -20,7 +20,9 @@ impl Guest for Relay {
             only_if_changed: None,
             properties: None,
         };
-        messaging::publish("out", &payload, Some(&options)).map(drop).map_err(|error| error.to_string())
+        messaging::publish("out", &payload, Some(&options))
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 
     fn tick() -> Result<(), String> {

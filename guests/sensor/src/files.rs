@@ -25,27 +25,49 @@ pub struct Memory {
 
 impl Files {
     pub fn new(proc: &str, sys: &str) -> Self {
-        Self { proc: proc.into(), sys: sys.into() }
+        Self {
+            proc: proc.into(),
+            sys: sys.into(),
+        }
     }
 
     /// The folders that cannot be read, as those that were not granted, and why.
     pub fn hidden(&self) -> Vec<(String, std::io::Error)> {
         let folders = [&self.proc, &self.sys].into_iter();
-        folders.filter_map(|folder| Some((folder.display().to_string(), std::fs::metadata(folder).err()?))).collect()
+        folders
+            .filter_map(|folder| {
+                Some((
+                    folder.display().to_string(),
+                    std::fs::metadata(folder).err()?,
+                ))
+            })
+            .collect()
     }
 
     /// The load of the last minute.
     pub fn load(&self) -> Option<f64> {
-        read(self.proc.join("loadavg"))?.split_whitespace().next()?.parse().ok()
+        read(self.proc.join("loadavg"))?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
     }
 
     /// The line `cpu` of `stat`: user, nice, system, idle, iowait and so on.
     pub fn processor(&self) -> Option<Processor> {
         let stat = read(self.proc.join("stat"))?;
-        let ticks: Vec<u64> =
-            stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map_while(|tick| tick.parse().ok()).collect();
+        let ticks: Vec<u64> = stat
+            .lines()
+            .next()?
+            .strip_prefix("cpu ")?
+            .split_whitespace()
+            .map_while(|tick| tick.parse().ok())
+            .collect();
         // guest times (from the ninth on) are contained in the first two
-        Some(Processor { idle: ticks.get(3)? + ticks.get(4).unwrap_or(&0), total: ticks.iter().take(8).sum() })
+        Some(Processor {
+            idle: ticks.get(3)? + ticks.get(4).unwrap_or(&0),
+            total: ticks.iter().take(8).sum(),
+        })
     }
 
     pub fn memory(&self) -> Option<Memory> {
@@ -55,18 +77,33 @@ impl Files {
             .filter_map(|line| line.split_once(':'))
             .filter_map(|(name, size)| Some((name, size.split_whitespace().next()?.parse().ok()?)))
             .collect();
-        Some(Memory { total: *sizes.get("MemTotal")?, available: *sizes.get("MemAvailable")? })
+        Some(Memory {
+            total: *sizes.get("MemTotal")?,
+            available: *sizes.get("MemAvailable")?,
+        })
     }
 
     /// The temperature in °C of each thermal zone, by its type; a type that comes twice gets a number.
     pub fn temperatures(&self) -> Vec<(String, f64)> {
-        let Ok(zones) = std::fs::read_dir(self.sys.join("class/thermal")) else { return Vec::new() };
+        let Ok(zones) = std::fs::read_dir(self.sys.join("class/thermal")) else {
+            return Vec::new();
+        };
         let mut paths: Vec<PathBuf> = zones.filter_map(|zone| Some(zone.ok()?.path())).collect();
         paths.sort();
         let mut found: Vec<(String, f64)> = Vec::new();
         for (name, degrees) in paths.iter().filter_map(|path| zone(path)) {
-            let same = found.iter().filter(|(other, _)| other.starts_with(&name)).count();
-            found.push((if same == 0 { name } else { format!("{name}-{}", same + 1) }, degrees));
+            let same = found
+                .iter()
+                .filter(|(other, _)| other.starts_with(&name))
+                .count();
+            found.push((
+                if same == 0 {
+                    name
+                } else {
+                    format!("{name}-{}", same + 1)
+                },
+                degrees,
+            ));
         }
         found
     }
@@ -76,7 +113,10 @@ impl Processor {
     /// The share of time since `before` in which something ran, in percent; `None` when no time has passed.
     #[allow(clippy::cast_precision_loss)]
     pub fn usage_since(self, before: Self) -> Option<f64> {
-        let total = self.total.checked_sub(before.total).filter(|total| *total > 0)?;
+        let total = self
+            .total
+            .checked_sub(before.total)
+            .filter(|total| *total > 0)?;
         let idle = self.idle.saturating_sub(before.idle).min(total);
         Some(100.0 * (total - idle) as f64 / total as f64)
     }
@@ -91,7 +131,9 @@ impl Memory {
 
 fn zone(path: &Path) -> Option<(String, f64)> {
     let thousandths: f64 = read(path.join("temp"))?.trim().parse().ok()?;
-    let name = read(path.join("type"))?.trim().replace(['/', '+', '#', ' '], "-");
+    let name = read(path.join("type"))?
+        .trim()
+        .replace(['/', '+', '#', ' '], "-");
     Some((name, thousandths / 1_000.0))
 }
 

@@ -59,7 +59,12 @@ impl Sensor {
         let settings: Settings = config::section()?;
         let files = Files::new(&settings.proc, &settings.sys);
         let home = HomeAssistant::new().device(device(&files));
-        Ok(Self { settings, files, processor: None, home })
+        Ok(Self {
+            settings,
+            files,
+            processor: None,
+            home,
+        })
     }
 
     /// What cannot be seen is told here, once: a sample leaves it out.
@@ -72,12 +77,20 @@ impl Sensor {
             );
         }
         Loop::add("sample", self.settings.interval.0, Self::sample)?;
-        if self.settings.home_assistant { self.home.start() } else { Ok(()) }
+        if self.settings.home_assistant {
+            self.home.start()
+        } else {
+            Ok(())
+        }
     }
 
     #[connected]
     fn connected(&mut self) -> Result {
-        if self.settings.home_assistant { self.home.announce() } else { Ok(()) }
+        if self.settings.home_assistant {
+            self.home.announce()
+        } else {
+            Ok(())
+        }
     }
 
     /// What cannot be read is left out: a machine without a thermometer still has a load.
@@ -93,7 +106,10 @@ impl Sensor {
         }
         if let Some(memory) = self.files.memory() {
             publish("memory/used", memory.used_percent())?;
-            message("memory/total").retain().only_if_changed().send(memory.total)?;
+            message("memory/total")
+                .retain()
+                .only_if_changed()
+                .send(memory.total)?;
         }
         for (zone, degrees) in self.files.temperatures() {
             publish(&format!("temperature/{zone}"), degrees)?;
@@ -103,13 +119,29 @@ impl Sensor {
 }
 
 fn device(files: &Files) -> Device {
-    let percent = |name: &str, topic: &str| Entity::sensor(name, topic).unit("%").state_class("measurement");
+    let percent = |name: &str, topic: &str| {
+        Entity::sensor(name, topic)
+            .unit("%")
+            .state_class("measurement")
+    };
     let device = Device::new(config::me().name)
-        .entity(Entity::sensor("Load", "cpu/load").state_class("measurement").icon("mdi:gauge"))
+        .entity(
+            Entity::sensor("Load", "cpu/load")
+                .state_class("measurement")
+                .icon("mdi:gauge"),
+        )
         .entity(percent("Processor", "cpu/usage"))
         .entity(percent("Memory", "memory/used"));
-    files.temperatures().into_iter().fold(device, |device, (zone, _)| {
-        let topic = format!("temperature/{zone}");
-        device.entity(Entity::sensor(&zone, &topic).unit("°C").device_class("temperature").state_class("measurement"))
-    })
+    files
+        .temperatures()
+        .into_iter()
+        .fold(device, |device, (zone, _)| {
+            let topic = format!("temperature/{zone}");
+            device.entity(
+                Entity::sensor(&zone, &topic)
+                    .unit("°C")
+                    .device_class("temperature")
+                    .state_class("measurement"),
+            )
+        })
 }

@@ -12,11 +12,15 @@ struct Machine(PathBuf);
 
 impl Machine {
     fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("miqro-sensor-{}-{name}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("miqro-sensor-{}-{name}", std::process::id()));
         let machine = Self(folder);
         machine.write("proc/loadavg", "0.52 0.58 0.59 1/389 12345\n");
         machine.write("proc/stat", "cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 1 2 3\n");
-        machine.write("proc/meminfo", "MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    250 kB\n");
+        machine.write(
+            "proc/meminfo",
+            "MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    250 kB\n",
+        );
         machine.write("sys/kernel/version", "1");
         machine
     }
@@ -29,8 +33,16 @@ impl Machine {
 
     fn start(&self, more: serde_json::Value) -> TestHost<Sensor> {
         let mut section = json!({"proc": self.0.join("proc"), "sys": self.0.join("sys")});
-        section.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        TestHost::setup().name("sensor").grant("homeassistant/#").config(section).start().unwrap()
+        section
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        TestHost::setup()
+            .name("sensor")
+            .grant("homeassistant/#")
+            .config(section)
+            .start()
+            .unwrap()
     }
 }
 
@@ -43,7 +55,11 @@ impl Drop for Machine {
 #[test]
 fn load_memory_and_temperatures_are_published() {
     let machine = Machine::new("all");
-    for (zone, kind) in [("thermal_zone0", "x86_pkg_temp"), ("thermal_zone1", "acpitz"), ("thermal_zone2", "acpitz")] {
+    for (zone, kind) in [
+        ("thermal_zone0", "x86_pkg_temp"),
+        ("thermal_zone1", "acpitz"),
+        ("thermal_zone2", "acpitz"),
+    ] {
         machine.write(&format!("sys/class/thermal/{zone}/type"), kind);
         machine.write(&format!("sys/class/thermal/{zone}/temp"), "42500\n");
     }
@@ -83,15 +99,28 @@ fn what_cannot_be_seen_is_told_once() {
     let machine = Machine::new("hidden");
     let mut host = machine.start(json!({"sys": "/not/there"}));
     host.advance(Duration::from_secs(60)).unwrap();
-    let warnings: Vec<String> = host.log().into_iter().map(|line| line.message.clone()).collect();
+    let warnings: Vec<String> = host
+        .log()
+        .into_iter()
+        .map(|line| line.message.clone())
+        .collect();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].starts_with("cannot read /not/there: "), "{warnings:?}");
-    assert!(warnings[0].ends_with("services.sensor.grants.directories: [/not/there]"), "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("cannot read /not/there: "),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings[0].ends_with("services.sensor.grants.directories: [/not/there]"),
+        "{warnings:?}"
+    );
 }
 
 #[test]
 fn home_assistant_is_told_when_wished() {
     let machine = Machine::new("home");
     let mut host = machine.start(json!({"home_assistant": true}));
-    assert_eq!(host.next_sent().unwrap().topic, "homeassistant/device/sensor_sensor/config");
+    assert_eq!(
+        host.next_sent().unwrap().topic,
+        "homeassistant/device/sensor_sensor/config"
+    );
 }

@@ -55,7 +55,9 @@ struct Sms {
 impl Sms {
     #[new]
     fn new() -> Result<Self> {
-        Ok(Self { settings: config::section()? })
+        Ok(Self {
+            settings: config::section()?,
+        })
     }
 
     #[start]
@@ -84,7 +86,11 @@ impl Sms {
             warn!("a retained text is an old one and is not sent"; topic = message.topic());
             return Ok(());
         }
-        match self.settings.router.ask("sms_send", &[(name, to), ("text", text)]) {
+        match self
+            .settings
+            .router
+            .ask("sms_send", &[(name, to), ("text", text)])
+        {
             Ok(answer) => publish(&format!("sent/{kind}/{to}"), answer),
             Err(error) => failed(&format!("{kind}/{to}"), &error),
         }
@@ -113,17 +119,24 @@ impl Sms {
         }
         let seen: BTreeSet<String> = state::get(SEEN)?.unwrap_or_default();
         let new = texts.iter().filter(|text| !seen.contains(&text.identity()));
-        new.clone().try_for_each(|text| message("received").qos(1).send(Json(text)).map(drop))?;
+        new.clone()
+            .try_for_each(|text| message("received").qos(1).send(Json(text)).map(drop))?;
         let present: BTreeSet<String> = texts.iter().map(Text::identity).collect();
         if present != seen {
             state::set(SEEN, &present)?;
         }
-        texts.iter().filter(|text| self.is_old(text)).try_for_each(|text| self.delete_message(&text.index))
+        texts
+            .iter()
+            .filter(|text| self.is_old(text))
+            .try_for_each(|text| self.delete_message(&text.index))
     }
 
     fn is_old(&self, text: &Text) -> bool {
-        let Some(Span(age)) = self.settings.delete_after else { return false };
-        text.received().is_some_and(|received| clock::wall().saturating_sub(received) > age)
+        let Some(Span(age)) = self.settings.delete_after else {
+            return false;
+        };
+        text.received()
+            .is_some_and(|received| clock::wall().saturating_sub(received) > age)
     }
 }
 

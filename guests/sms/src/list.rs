@@ -20,8 +20,13 @@ pub fn read(list: &str) -> Vec<Text> {
     for line in list.lines() {
         if let Some(index) = line.strip_prefix("Index: ") {
             let empty = String::new;
-            current =
-                Some(Text { index: index.into(), date: empty(), sender: empty(), text: empty(), status: empty() });
+            current = Some(Text {
+                index: index.into(),
+                date: empty(),
+                sender: empty(),
+                text: empty(),
+                status: empty(),
+            });
         } else if let Some(text) = &mut current {
             take(text, line);
         }
@@ -55,10 +60,13 @@ impl Text {
     pub fn received(&self) -> Option<Duration> {
         let mut words = self.date.split_whitespace().skip(1);
         let (month, day, time, year) = (words.next()?, words.next()?, words.next()?, words.next()?);
-        let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let months = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
         let month = months.iter().position(|name| *name == month)?;
         let mut parts = time.split(':').map(str::parse::<u64>);
-        let seconds = parts.next()?.ok()? * 3_600 + parts.next()?.ok()? * 60 + parts.next()?.ok()?;
+        let seconds =
+            parts.next()?.ok()? * 3_600 + parts.next()?.ok()? * 60 + parts.next()?.ok()?;
         let days = days_since_1970(year.parse().ok()?, month, day.parse().ok()?)?;
         Some(Duration::from_secs(days * 86_400 + seconds))
     }
@@ -66,9 +74,26 @@ impl Text {
 
 /// Days from 1970-01-01 to a day; `month` counts from 0.
 fn days_since_1970(year: u64, month: usize, day: u64) -> Option<u64> {
-    let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let lengths = [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let lengths = [
+        31,
+        28 + u64::from(is_leap(year)),
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
     // a year that far away is a fault of the router's
-    let years = (1_970..year.min(10_000)).map(|year| 365 + u64::from(is_leap(year))).sum::<u64>();
+    let years = (1_970..year.min(10_000))
+        .map(|year| 365 + u64::from(is_leap(year)))
+        .sum::<u64>();
     Some(years + lengths.iter().take(month).sum::<u64>() + day.checked_sub(1)?)
 }

@@ -32,10 +32,15 @@ fn timeout() -> Span {
 impl Router {
     /// Runs a command of the router, such as `sms_send`.
     pub fn ask(&self, command: &str, parameters: &[(&str, &str)]) -> Result<String> {
-        let url = Url::new(format!("http://{}:{}/cgi-bin/{command}", self.host, self.port))
-            .query("username", &self.username)
-            .query("password", &self.password);
-        let url = parameters.iter().fold(url, |url, (name, value)| url.query(name, value));
+        let url = Url::new(format!(
+            "http://{}:{}/cgi-bin/{command}",
+            self.host, self.port
+        ))
+        .query("username", &self.username)
+        .query("password", &self.password);
+        let url = parameters
+            .iter()
+            .fold(url, |url, (name, value)| url.query(name, value));
         let answer = http::get(url).timeout(self.timeout.0).send()?;
         // one foreign character must not hide all messages
         Ok(String::from_utf8_lossy(&answer.body).into_owned())

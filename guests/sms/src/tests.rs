@@ -24,19 +24,31 @@ Status: unread
 
 fn setup(more: serde_json::Value) -> Setup<Sms> {
     let mut section = json!({"username": "user1", "password": "a&b"});
-    section.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    section
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     TestHost::setup().name("rutos_sms").config(section)
 }
 
 fn router(request: &HttpRequest) -> Result<(u16, String), String> {
-    Ok((200, if request.url.contains("sms_list") { LIST } else { "OK" }.to_owned()))
+    Ok((
+        200,
+        if request.url.contains("sms_list") {
+            LIST
+        } else {
+            "OK"
+        }
+        .to_owned(),
+    ))
 }
 
 #[test]
 fn texts_are_sent_to_numbers_and_groups() {
     let mut host = setup(json!({})).start().unwrap();
     host.answer_http(router);
-    host.send("send/single/0037060000001", "Grüße & more").unwrap();
+    host.send("send/single/0037060000001", "Grüße & more")
+        .unwrap();
     host.expect_next("sent/single/0037060000001", "OK");
     host.send("send/group/family/close", "hi").unwrap();
     host.expect_next("sent/group/family/close", "OK");
@@ -51,14 +63,26 @@ fn texts_are_sent_to_numbers_and_groups() {
 
 #[test]
 fn a_router_that_does_not_answer_is_reported_and_not_asked_again() {
-    let mut host = setup(json!({"host": "10.0.0.1", "port": 8080})).start().unwrap();
+    let mut host = setup(json!({"host": "10.0.0.1", "port": 8080}))
+        .start()
+        .unwrap();
     host.send("send/single/1", "hi").unwrap();
-    host.expect_next("failed/single/1", "http: http://10.0.0.1:8080/cgi-bin/sms_send: no connection");
+    host.expect_next(
+        "failed/single/1",
+        "http: http://10.0.0.1:8080/cgi-bin/sms_send: no connection",
+    );
     host.answer_http(|_| Ok((500, "?".to_owned())));
     host.send("delete", "4").unwrap();
-    host.expect_next("failed/delete", "http: http://10.0.0.1:8080/cgi-bin/sms_delete: status 500");
+    host.expect_next(
+        "failed/delete",
+        "http: http://10.0.0.1:8080/cgi-bin/sms_delete: status 500",
+    );
     host.advance(Duration::from_secs(60)).unwrap();
-    assert!(host.log().iter().all(|line| !line.message.contains("password")));
+    assert!(
+        host.log()
+            .iter()
+            .all(|line| !line.message.contains("password"))
+    );
 }
 
 #[test]
@@ -102,8 +126,12 @@ fn old_texts_are_deleted() {
     host.answer_http(router);
     host.advance(Duration::ZERO).unwrap();
     assert_eq!(host.last("deleted").as_deref(), Some("OK"));
-    let deleted: Vec<String> =
-        host.http_requests().into_iter().map(|request| request.url).filter(|url| url.contains("sms_delete")).collect();
+    let deleted: Vec<String> = host
+        .http_requests()
+        .into_iter()
+        .map(|request| request.url)
+        .filter(|url| url.contains("sms_delete"))
+        .collect();
     assert_eq!(deleted.len(), 1);
     assert!(deleted[0].ends_with("number=4"));
 }
@@ -112,7 +140,20 @@ fn old_texts_are_deleted() {
 fn dates_are_read() {
     let texts = list::read(LIST);
     // date -u -d '2022-12-28 17:19:31' +%s
-    assert_eq!(texts[0].received(), Some(Duration::from_secs(1_672_247_971)));
-    assert_eq!(texts[1].received(), Some(Duration::from_secs(1_767_225_610)));
-    assert_eq!(list::Text { date: "?".into(), ..texts[0].clone() }.received(), None);
+    assert_eq!(
+        texts[0].received(),
+        Some(Duration::from_secs(1_672_247_971))
+    );
+    assert_eq!(
+        texts[1].received(),
+        Some(Duration::from_secs(1_767_225_610))
+    );
+    assert_eq!(
+        list::Text {
+            date: "?".into(),
+            ..texts[0].clone()
+        }
+        .received(),
+        None
+    );
 }

@@ -30,7 +30,9 @@ impl Guest for Ticker {
         if !SAYS.get() {
             return Ok(());
         }
-        messaging::publish("tick", b"", None).map(drop).map_err(|error| error.to_string())
+        messaging::publish("tick", b"", None)
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 
     fn stop() -> Result<(), String> {
@@ -41,8 +43,12 @@ impl Guest for Ticker {
 /// The whole number behind the key `name` of a flat JSON object; 0 when there is none. A parser of JSON would make each of
 /// ten thousand instances larger than what it does.
 fn number(json: &str, name: &str) -> u64 {
-    let Some((_, rest)) = json.split_once(&format!("\"{name}\":")) else { return 0 };
+    let Some((_, rest)) = json.split_once(&format!("\"{name}\":")) else {
+        return 0;
+    };
     let digits = rest.trim_start();
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let end = digits
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(digits.len());
     digits[..end].parse().unwrap_or(0)
 }

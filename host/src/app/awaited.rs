@@ -31,14 +31,21 @@ pub enum Happened {
 impl Files {
     /// Watches `configuration`, if there is one, and looks at it every `interval`.
     pub fn new(configuration: Option<PathBuf>, interval: Duration) -> Self {
-        let watch = configuration.clone().and_then(|file| match Watch::new([file], interval) {
-            Ok(watch) => Some(watch),
-            Err(error) => {
-                warn!("{error}; it is read again on SIGHUP only");
-                None
-            }
-        });
-        Self { configuration, watch, settling: Settling::default(), said: None }
+        let watch = configuration
+            .clone()
+            .and_then(|file| match Watch::new([file], interval) {
+                Ok(watch) => Some(watch),
+                Err(error) => {
+                    warn!("{error}; it is read again on SIGHUP only");
+                    None
+                }
+            });
+        Self {
+            configuration,
+            watch,
+            settling: Settling::default(),
+            said: None,
+        }
     }
 
     /// Watches these as well from now on, and no others. Those that are there count as changed.
@@ -89,7 +96,9 @@ impl Files {
 
     /// Whether a refusal was said so lately that the next one may wait.
     pub fn are_settling(&self) -> bool {
-        self.configuration.as_ref().is_some_and(|file| self.settling.has(file, Instant::now()))
+        self.configuration
+            .as_ref()
+            .is_some_and(|file| self.settling.has(file, Instant::now()))
     }
 
     /// The next refusal is said at once.

@@ -39,11 +39,21 @@ impl Control {
         match Server::open(&socket_of(state_file)) {
             Ok((server, bound)) => {
                 let serving = pool.spawn(server.serve(open.clone())).abort_handle();
-                Self { asked, _open: open, _bound: Some(bound), serving: Some(serving) }
+                Self {
+                    asked,
+                    _open: open,
+                    _bound: Some(bound),
+                    serving: Some(serving),
+                }
             }
             Err(error) => {
                 warn!("{error}; the command line cannot ask this host");
-                Self { asked, _open: open, _bound: None, serving: None }
+                Self {
+                    asked,
+                    _open: open,
+                    _bound: None,
+                    serving: None,
+                }
             }
         }
     }
@@ -69,18 +79,36 @@ impl House<'_> {
     pub fn obey(&mut self, Asked { request, answer }: Asked) {
         let now = match request {
             Request::Services {} => Ok(self.supervisor.names().into()),
-            Request::Status {} => {
-                Ok(status(&self.sessions.main(), self.supervisor.holding_up_others(), self.supervisor.names()))
+            Request::Status {} => Ok(status(
+                &self.sessions.main(),
+                self.supervisor.holding_up_others(),
+                self.supervisor.names(),
+            )),
+            Request::History { service } => self
+                .supervisor
+                .history(&service)
+                .map(|book| history(&service, &book)),
+            Request::Rollback { service, to } => {
+                return self.supervisor.roll_back(&service, to.as_deref(), answer);
             }
-            Request::History { service } => self.supervisor.history(&service).map(|book| history(&service, &book)),
-            Request::Rollback { service, to } => return self.supervisor.roll_back(&service, to.as_deref(), answer),
             Request::Letters { service } => match self.supervisor.asker(&service) {
-                Ok(_) => return drop(tokio::spawn(letters(self.means.shared.store.clone(), service, answer))),
+                Ok(_) => {
+                    return drop(tokio::spawn(letters(
+                        self.means.shared.store.clone(),
+                        service,
+                        answer,
+                    )));
+                }
                 Err(error) => Err(error),
             },
             Request::Replay { service } => match self.supervisor.asker(&service) {
                 Ok(asker) => {
-                    return drop(tokio::spawn(replay(self.means.shared.store.clone(), service, asker, answer)));
+                    return drop(tokio::spawn(replay(
+                        self.means.shared.store.clone(),
+                        service,
+                        asker,
+                        answer,
+                    )));
                 }
                 Err(error) => Err(error),
             },
@@ -93,7 +121,12 @@ impl House<'_> {
 
 /// What is not as it should be.
 fn status(session: &Handle, holding: Vec<String>, services: Vec<String>) -> Value {
-    let filters: Vec<String> = session.quarantine().borrow().iter().map(ToString::to_string).collect();
+    let filters: Vec<String> = session
+        .quarantine()
+        .borrow()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let holding: Vec<Value> = holding
         .into_iter()
         .map(|service| {
@@ -109,12 +142,22 @@ type Answer = oneshot::Sender<Result<Value, String>>;
 
 /// Says what a service has given up.
 async fn letters(store: Store, service: String, answer: Answer) {
-    let letters = store.letters(&service).await.map_err(|error| error.to_string());
+    let letters = store
+        .letters(&service)
+        .await
+        .map_err(|error| error.to_string());
     drop(answer.send(letters.map(|letters| letters.iter().map(letter).collect())));
 }
 
 fn letter(letter: &Letter) -> Value {
-    let Letter { message, reason, attempts, component, at, outgoing } = letter;
+    let Letter {
+        message,
+        reason,
+        attempts,
+        component,
+        at,
+        outgoing,
+    } = letter;
     let reason = reason.chars().take(SHOWN).collect::<String>();
     json!({
         "topic": message.topic.as_str(),

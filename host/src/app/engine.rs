@@ -17,7 +17,11 @@ use crate::guest::{EngineError, EngineOptions, Host};
 pub fn engine(config: &Config) -> anyhow::Result<Arc<Host>> {
     let services = config.services.len();
     let cache_dir = config.cache_dir.clone().or_else(default_cache_dir);
-    let options = |cache_dir| EngineOptions { cache_dir, services, trust: config.trust.clone() };
+    let options = |cache_dir| EngineOptions {
+        cache_dir,
+        services,
+        trust: config.trust.clone(),
+    };
     let host = match Host::new(options(cache_dir)) {
         Err(error @ EngineError::Cache { .. }) if config.cache_dir.is_none() => {
             warn!("{error}; compiled components are not kept");
@@ -30,7 +34,11 @@ pub fn engine(config: &Config) -> anyhow::Result<Arc<Host>> {
 
 /// The directory that systemd made for the service, or the user's cache directory.
 fn default_cache_dir() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     let user = || absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
     let base = absolute("CACHE_DIRECTORY").or_else(|| Some(user()?.join("miqro-host")))?;
     Some(base.join("compiled"))

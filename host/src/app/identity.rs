@@ -64,7 +64,11 @@ impl Identity {
     /// # Errors
     /// When another host uses it.
     pub fn of(config: &Config, named: bool) -> Result<Self, IdentityError> {
-        let services = config.services.iter().filter(|_| named).map(|service| service.name.clone());
+        let services = config
+            .services
+            .iter()
+            .filter(|_| named)
+            .map(|service| service.name.clone());
         let origin = Origin::here(config.file.as_deref(), services.collect());
         if let Some(state_file) = config.state_file.clone() {
             let opened = open(&state_file);
@@ -72,10 +76,12 @@ impl Identity {
         }
         let directory = super::state::directory();
         // so that of two hosts that start at the same time one sees the other's choice
-        let _one_at_a_time = directory::make(&directory).and_then(|()| File::open(&directory)).and_then(|directory| {
-            directory.lock()?;
-            Ok(directory)
-        });
+        let _one_at_a_time = directory::make(&directory)
+            .and_then(|()| File::open(&directory))
+            .and_then(|directory| {
+                directory.lock()?;
+                Ok(directory)
+            });
         Self::choose(&directory, origin, connection(config).client_id.as_str())
     }
 
@@ -96,14 +102,23 @@ impl Identity {
 
     fn choose(directory: &Path, origin: Origin, configured: &str) -> Result<Self, IdentityError> {
         let stems = stems(directory);
-        let preferred = if configured.is_empty() { origin.client_id(0) } else { safe(configured) };
-        let mut opened: Vec<Opened> = stems.iter().map(|stem| open(&state_file(directory, stem))).collect();
+        let preferred = if configured.is_empty() {
+            origin.client_id(0)
+        } else {
+            safe(configured)
+        };
+        let mut opened: Vec<Opened> = stems
+            .iter()
+            .map(|stem| open(&state_file(directory, stem)))
+            .collect();
         let known: Vec<Known> = (stems.iter().zip(&opened))
             .map(|(stem, opened)| Known::new(stem.clone(), opened.record.as_ref(), opened.in_use))
             .collect();
         let explicit = !configured.is_empty();
         let (stem, opened) = match choose(&origin, &preferred, explicit, &known) {
-            Choice::InUse(index) => return Err(IdentityError::InUse(state_file(directory, &stems[index]))),
+            Choice::InUse(index) => {
+                return Err(IdentityError::InUse(state_file(directory, &stems[index])));
+            }
             Choice::Known(index, why) => {
                 say_adopted(why, &known[index], directory);
                 (stems[index].clone(), opened.swap_remove(index))
@@ -111,7 +126,10 @@ impl Identity {
             Choice::New => {
                 say_others(&known, directory);
                 let taken = |stem: &String| stems.contains(stem);
-                let free = (0..).map(|salt| origin.client_id(salt)).find(|stem| !taken(stem)).unwrap_or_default();
+                let free = (0..)
+                    .map(|salt| origin.client_id(salt))
+                    .find(|stem| !taken(stem))
+                    .unwrap_or_default();
                 let stem = if explicit { preferred } else { free };
                 let opened = open(&state_file(directory, &stem));
                 (stem, opened)
@@ -125,9 +143,17 @@ impl Identity {
         if opened.in_use {
             return Err(IdentityError::InUse(state_file));
         }
-        let stem = state_file.file_stem().and_then(|stem| stem.to_str()).filter(|stem| is_invented(stem));
-        let known = opened.record.as_ref().map(|record| record.client_id.clone());
-        let client_id = known.or_else(|| stem.map(str::to_owned)).unwrap_or_else(|| origin.client_id(0));
+        let stem = state_file
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .filter(|stem| is_invented(stem));
+        let known = opened
+            .record
+            .as_ref()
+            .map(|record| record.client_id.clone());
+        let client_id = known
+            .or_else(|| stem.map(str::to_owned))
+            .unwrap_or_else(|| origin.client_id(0));
         let record = Record { client_id, origin };
         let mut lock = opened.file;
         if opened.record.as_ref() != Some(&record)
@@ -140,7 +166,11 @@ impl Identity {
                 path.display()
             );
         }
-        Ok(Self { state_file, client_id: record.client_id, _lock: lock })
+        Ok(Self {
+            state_file,
+            client_id: record.client_id,
+            _lock: lock,
+        })
     }
 }
 
@@ -159,7 +189,13 @@ fn connection(config: &Config) -> &config::Connection {
 
 /// A client identifier as a file may be called.
 fn safe(client_id: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' {
+            c
+        } else {
+            '_'
+        }
+    };
     client_id.chars().map(safe).collect()
 }
 
@@ -184,7 +220,11 @@ fn stems(directory: &Path) -> Vec<String> {
         let state = name.strip_suffix(RECORD).unwrap_or(&name);
         Some(state.strip_suffix(STATE)?.strip_suffix('.')?.to_owned())
     };
-    names.filter_map(stem).collect::<BTreeSet<_>>().into_iter().collect()
+    names
+        .filter_map(stem)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }
 
 /// Opens the record of `state_file`, if there is one, and locks it. Without one the state file says whether it is in use.
@@ -194,12 +234,20 @@ fn open(state_file: &Path) -> Opened {
     match writable.or_else(|_| File::open(&path)) {
         Ok(mut file) => {
             let in_use = is_locked(&file);
-            Opened { record: Record::read(&mut file), file: Some(file), in_use }
+            Opened {
+                record: Record::read(&mut file),
+                file: Some(file),
+                in_use,
+            }
         }
         Err(_) => {
             // the database's own lock, of a host that keeps no records; ours ends here, so that the database can be opened
             let in_use = File::open(state_file).is_ok_and(|file| is_locked(&file));
-            Opened { file: None, record: None, in_use }
+            Opened {
+                file: None,
+                record: None,
+                in_use,
+            }
         }
     }
 }
@@ -216,7 +264,12 @@ fn keep(state_file: &Path, record: &Record, lock: &mut Option<File>) -> io::Resu
         None => {
             directory::make(state_file.parent().unwrap_or(Path::new(".")))?;
             let path = record_of(state_file);
-            let made = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            let made = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)?;
             if is_locked(&made) {
                 return Err(io::Error::other("another host makes it at the same time"));
             }
@@ -230,7 +283,9 @@ fn say_adopted(why: Why, known: &Known, directory: &Path) {
     let of = format!("{} in {}", known, directory.display());
     match why {
         Why::Own => {}
-        Why::Configuration => info!("goes on with the session and the state of {of}: it is this configuration's"),
+        Why::Configuration => {
+            info!("goes on with the session and the state of {of}: it is this configuration's")
+        }
         Why::OnlyOne => info!("goes on with the session and the state of {of}: there is no other"),
     }
 }
@@ -238,7 +293,11 @@ fn say_adopted(why: Why, known: &Known, directory: &Path) {
 fn say_others(known: &[Known], directory: &Path) {
     let named: Vec<String> = known.iter().take(SHOWN).map(ToString::to_string).collect();
     let more = known.len().saturating_sub(SHOWN);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     if let Some(first) = known.first() {
         warn!(
             "begins without a session and without state: in {} lies what belongs to {}{more}; to go on with one of them write \

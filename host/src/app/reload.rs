@@ -76,12 +76,26 @@ impl Reload {
         let files = Files::new(config.file.clone(), config.watch_interval);
         for held in &loaded.held {
             let service = held.service.as_str();
-            held.problems.iter().for_each(|problem| error!(service, "does not run before this is mended: {problem}"));
+            held.problems.iter().for_each(|problem| {
+                error!(service, "does not run before this is mended: {problem}")
+            });
         }
-        let missing = loaded.held.iter().flat_map(|held| &held.problems).filter_map(|problem| problem.awaited.clone());
+        let missing = loaded
+            .held
+            .iter()
+            .flat_map(|held| &held.problems)
+            .filter_map(|problem| problem.awaited.clone());
         files.wait_for(missing.collect());
         let (blank, asked, preparing) = (loaded.blank, None, JoinSet::new());
-        Self { source, config, blank, client_id, files, asked, preparing }
+        Self {
+            source,
+            config,
+            blank,
+            client_id,
+            files,
+            asked,
+            preparing,
+        }
     }
 
     /// The configuration that runs.
@@ -102,8 +116,15 @@ impl Reload {
 
     /// What runs, as far as a new configuration is compared with it.
     fn before(&self, connection: &Connection) -> Before {
-        let (source, config, connection) = (self.source.clone(), self.config.clone(), connection.clone());
-        Before { source, config, blank: self.blank, client_id: self.client_id.clone(), connection }
+        let (source, config, connection) =
+            (self.source.clone(), self.config.clone(), connection.clone());
+        Before {
+            source,
+            config,
+            blank: self.blank,
+            client_id: self.client_id.clone(),
+            connection,
+        }
     }
 }
 
@@ -133,14 +154,27 @@ impl Before {
         if let Some(blank) = loaded.blank.filter(|blank| Some(*blank) != self.blank)
             && !self.config.services.is_empty()
         {
-            return Err(empty(blank, &loaded.config, "the services that run would lose all that was configured").into());
+            return Err(empty(
+                blank,
+                &loaded.config,
+                "the services that run would lose all that was configured",
+            )
+            .into());
         }
         if !difference.restart.is_empty() {
             return Err(Refused::Restart(difference.restart));
         }
-        let connection = difference.connection.then(|| renewed(&loaded.config, &self.connection));
+        let connection = difference
+            .connection
+            .then(|| renewed(&loaded.config, &self.connection));
         if let Some(Err(error)) = connection.as_ref().map(link::check) {
-            return Err(Refused::Connection(error, connection.iter().flat_map(|new| certificates(&new.tls)).collect()));
+            return Err(Refused::Connection(
+                error,
+                connection
+                    .iter()
+                    .flat_map(|new| certificates(&new.tls))
+                    .collect(),
+            ));
         }
         Ok((loaded, difference, connection))
     }
@@ -148,7 +182,10 @@ impl Before {
 
 /// The files of a TLS connection.
 fn certificates(tls: &Tls) -> Vec<PathBuf> {
-    let own = tls.client_certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
+    let own = tls
+        .client_certificate
+        .iter()
+        .flat_map(|(certificate, key)| [certificate, key]);
     own.chain(&tls.ca_certs).cloned().collect()
 }
 
@@ -161,23 +198,36 @@ async fn plan(
     shared: Shared,
 ) -> Result<Plan, Refused> {
     let (loaded, difference, connection) = pool.spawn_blocking(move || before.compare()).await??;
-    let services: Vec<_> = difference.changed.iter().chain(&difference.added).cloned().collect();
+    let services: Vec<_> = difference
+        .changed
+        .iter()
+        .chain(&difference.added)
+        .cloned()
+        .collect();
     for service in &services {
         service::will(service).map_err(|error| Refused::Base(service.name.clone(), error))?;
     }
     let prepared = prepare(&host, &pool, &running, services, &shared).await;
     let prepared = prepared.map_err(|refusal| Refused::Service(Box::new(refusal)))?;
     let Prepared { ready, agreed } = prepared;
-    Ok(Plan { loaded, difference, ready, agreed, connection })
+    Ok(Plan {
+        loaded,
+        difference,
+        ready,
+        agreed,
+        connection,
+    })
 }
 
 /// What to connect with; an embedded broker stays where it listens.
 fn renewed(config: &Config, current: &Connection) -> Connection {
     match &config.broker {
         Broker::Remote(connection) => connection.clone(),
-        Broker::Embedded(_, connection) => {
-            Connection { host: current.host.clone(), port: current.port, ..connection.clone() }
-        }
+        Broker::Embedded(_, connection) => Connection {
+            host: current.host.clone(),
+            port: current.port,
+            ..connection.clone()
+        },
     }
 }
 
@@ -211,9 +261,22 @@ pub struct House<'a> {
 
 impl<'a> House<'a> {
     /// Everything that runs, put together.
-    pub fn new(means: Means, sessions: Sessions, supervisor: Supervisor, logs: &'a Logs, reload: Reload) -> Self {
+    pub fn new(
+        means: Means,
+        sessions: Sessions,
+        supervisor: Supervisor,
+        logs: &'a Logs,
+        reload: Reload,
+    ) -> Self {
         let next = u32::try_from(supervisor.services()).unwrap_or(u32::MAX);
-        Self { sessions, supervisor, reload, means, logs, next }
+        Self {
+            sessions,
+            supervisor,
+            reload,
+            means,
+            logs,
+            next,
+        }
     }
 
     /// On SIGHUP.
@@ -233,7 +296,11 @@ impl<'a> House<'a> {
             self.reload.asked = Some(cause);
             return;
         }
-        let wait = if self.supervisor.is_parting() { ", as soon as the services that leave have ended" } else { "" };
+        let wait = if self.supervisor.is_parting() {
+            ", as soon as the services that leave have ended"
+        } else {
+            ""
+        };
         info!("reading the configuration again: {cause}{wait}");
         self.reload.asked = Some(cause);
     }
@@ -242,19 +309,31 @@ impl<'a> House<'a> {
     /// the same name could come back.
     pub fn begin_reload(&mut self, notifier: &Notifier) {
         let reload = &mut self.reload;
-        if !reload.preparing.is_empty() || self.supervisor.is_parting() || reload.asked.take().is_none() {
+        if !reload.preparing.is_empty()
+            || self.supervisor.is_parting()
+            || reload.asked.take().is_none()
+        {
             return;
         }
         notifier.reloading();
-        let (before, file) = (reload.before(self.sessions.connection()), reload.config.file.clone());
+        let (before, file) = (
+            reload.before(self.sessions.connection()),
+            reload.config.file.clone(),
+        );
         let (host, pool) = (self.means.engine.clone(), self.means.pools.usual.clone());
         let (running, shared) = (self.supervisor.running(), self.means.shared.clone());
         let prepare = async move {
             let inode = match file {
-                Some(file) => pool.spawn_blocking(move || inode(&file)).await.unwrap_or_default(),
+                Some(file) => pool
+                    .spawn_blocking(move || inode(&file))
+                    .await
+                    .unwrap_or_default(),
                 None => None,
             };
-            Outcome { plan: plan(before, running, host, pool, shared).await, inode }
+            Outcome {
+                plan: plan(before, running, host, pool, shared).await,
+                inode,
+            }
         };
         reload.preparing.spawn_on(prepare, &self.means.pools.usual);
     }
@@ -270,15 +349,29 @@ impl<'a> House<'a> {
         match plan {
             Ok(plan) if plan.difference.is_empty() => info!("the configuration has not changed"),
             Ok(plan) => self.apply(plan).await,
-            Err(refused) => files.refused(inode, refused.lines()).iter().for_each(|refusal| say_refused(refusal)),
+            Err(refused) => files
+                .refused(inode, refused.lines())
+                .iter()
+                .for_each(|refusal| say_refused(refusal)),
         }
         notifier.ready(self.supervisor.services());
     }
 
     /// None of this can fail.
     async fn apply(&mut self, plan: Plan) {
-        let Plan { loaded, difference, ready, agreed, connection } = plan;
-        let config::Loaded { config, warnings, blank, .. } = loaded;
+        let Plan {
+            loaded,
+            difference,
+            ready,
+            agreed,
+            connection,
+        } = plan;
+        let config::Loaded {
+            config,
+            warnings,
+            blank,
+            ..
+        } = loaded;
         self.logs.set(Levels::of(&config), config.log.format);
         for warning in &warnings {
             warn!("{warning}");
@@ -287,7 +380,12 @@ impl<'a> House<'a> {
             info!("changed: {line}");
         }
         let deadline = Instant::now() + config.stop_deadline;
-        for id in difference.removed.iter().filter_map(|name| self.supervisor.id(name)).collect::<Vec<_>>() {
+        for id in difference
+            .removed
+            .iter()
+            .filter_map(|name| self.supervisor.id(name))
+            .collect::<Vec<_>>()
+        {
             self.supervisor.remove(id, deadline);
         }
         if let Some(connection) = connection {
@@ -316,10 +414,19 @@ impl<'a> House<'a> {
         let id = ServiceId(self.next);
         self.next += 1;
         let name = ready.config.name.clone();
-        let spool = self.means.shared.store.spooled(&name).await.unwrap_or_else(|error| {
-            warn!(service = name.as_str(), "cannot read the service's spool: {error}");
-            None
-        });
+        let spool = self
+            .means
+            .shared
+            .store
+            .spooled(&name)
+            .await
+            .unwrap_or_else(|error| {
+                warn!(
+                    service = name.as_str(),
+                    "cannot read the service's spool: {error}"
+                );
+                None
+            });
         let book = self.means.shared.book(&name).await;
         let one = start::prepared(id, ready, book, spool, &self.means.shared);
         // a former service of this name may still be saying goodbye under the identifier without number

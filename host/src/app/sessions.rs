@@ -76,14 +76,29 @@ pub fn open(
     };
     let (mut session, main) = Session::new(connection.clone(), will.clone(), router);
     let store = store.clone();
-    session.keep_with(Keeper(Box::new(move |changes| store.keep(changes))), waiting);
+    session.keep_with(
+        Keeper(Box::new(move |changes| store.keep(changes))),
+        waiting,
+    );
     let group = session.group();
     let mut tasks = JoinSet::new();
     tasks.spawn(session.run());
     let offline = will.clone().filter(|_| shared_will);
-    let first = loaded.first().map(|first| first.id).filter(|_| !shared_will);
+    let first = loaded
+        .first()
+        .map(|first| first.id)
+        .filter(|_| !shared_will);
     let (connection, presences) = (connection.clone(), HashMap::new());
-    let mut sessions = Sessions { main, group, connection, presences, first, limit, offline, tasks };
+    let mut sessions = Sessions {
+        main,
+        group,
+        connection,
+        presences,
+        first,
+        limit,
+        offline,
+        tasks,
+    };
     if shared_will {
         sessions.limit = 0;
         let most = limit.saturating_add(1);
@@ -110,7 +125,10 @@ impl Sessions {
     pub fn presence(&self, service: ServiceId) -> (session::Handle, Option<Duration>) {
         match self.presences.get(&service) {
             Some(own) => (own.handle.clone(), None),
-            None => (self.main.clone(), (self.first != Some(service)).then_some(EXPIRY)),
+            None => (
+                self.main.clone(),
+                (self.first != Some(service)).then_some(EXPIRY),
+            ),
         }
     }
 
@@ -119,7 +137,12 @@ impl Sessions {
     ///
     /// # Errors
     /// When the base topic leaves no room for `online`.
-    pub fn add(&mut self, service: ServiceId, suffix: String, config: &config::Service) -> anyhow::Result<()> {
+    pub fn add(
+        &mut self,
+        service: ServiceId,
+        suffix: String,
+        config: &config::Service,
+    ) -> anyhow::Result<()> {
         let will = service::will(config)?;
         if self.presences.len() >= self.limit {
             warn!(
@@ -140,7 +163,11 @@ impl Sessions {
     pub async fn remove(&mut self, service: ServiceId) {
         self.main.send(Command::Detach { service }).await;
         if let Some(own) = self.presences.remove(&service) {
-            own.handle.send(Command::Stop { deadline: Instant::now() + PRESENCE_STOP }).await;
+            own.handle
+                .send(Command::Stop {
+                    deadline: Instant::now() + PRESENCE_STOP,
+                })
+                .await;
         }
     }
 
@@ -148,7 +175,9 @@ impl Sessions {
     pub async fn renew(&mut self, connection: Connection) {
         self.main.renew(connection.clone()).await;
         for own in self.presences.values() {
-            own.handle.renew(presence_connection(&connection, &own.suffix)).await;
+            own.handle
+                .renew(presence_connection(&connection, &own.suffix))
+                .await;
         }
         self.connection = connection;
     }
@@ -164,7 +193,9 @@ impl Sessions {
             match self.tasks.join_next().await {
                 Some(Ok(Err(error))) => return error.into(),
                 Some(Ok(Ok(_))) => {}
-                Some(Err(bug)) => return anyhow!("the MQTT session failed in the host, which is a bug: {bug}"),
+                Some(Err(bug)) => {
+                    return anyhow!("the MQTT session failed in the host, which is a bug: {bug}");
+                }
                 None => std::future::pending().await,
             }
         }
@@ -187,7 +218,12 @@ impl Sessions {
         if let Some(offline) = self.offline.take() {
             self.main.send(Command::Announce(offline)).await;
         }
-        for handle in self.presences.values().map(|own| &own.handle).chain([&self.main]) {
+        for handle in self
+            .presences
+            .values()
+            .map(|own| &own.handle)
+            .chain([&self.main])
+        {
             handle.send(Command::Stop { deadline }).await;
         }
         while let Some(ended) = self.tasks.join_next().await {
@@ -208,14 +244,23 @@ fn presence_connection(connection: &Connection, suffix: &str) -> Connection {
 }
 
 fn host_topic(connection: &Connection) -> anyhow::Result<Topic> {
-    Ok(Topic::new(format!("miqro/{}/online", connection.client_id))?)
+    Ok(Topic::new(format!(
+        "miqro/{}/online",
+        connection.client_id
+    ))?)
 }
 
 fn host_will(connection: &Connection) -> anyhow::Result<Message> {
-    Ok(Message::new(host_topic(connection)?, "0", Qos::AtLeastOnce, true))
+    Ok(Message::new(
+        host_topic(connection)?,
+        "0",
+        Qos::AtLeastOnce,
+        true,
+    ))
 }
 
 fn announce_host(main: &session::Handle, connection: &Connection) -> anyhow::Result<()> {
     let online = Message::new(host_topic(connection)?, "1", Qos::AtLeastOnce, true);
-    main.try_send(Command::Announce(online)).map_err(|_| anyhow!("the session takes no commands"))
+    main.try_send(Command::Announce(online))
+        .map_err(|_| anyhow!("the session takes no commands"))
 }

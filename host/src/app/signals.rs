@@ -30,11 +30,22 @@ impl Signals {
     /// # Errors
     /// When the system refuses.
     pub fn new() -> std::io::Result<Self> {
-        let [terminate, interrupt, hangup] = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        let [terminate, interrupt, hangup] = [
+            SignalKind::terminate(),
+            SignalKind::interrupt(),
+            SignalKind::hangup(),
+        ];
         let terminal = std::io::stdin().is_terminal();
         let report = signal(SignalKind::user_defined1())?;
-        let (terminate, interrupt, hangup) = (signal(terminate)?, signal(interrupt)?, signal(hangup)?);
-        Ok(Self { terminate, interrupt, hangup, report, terminal })
+        let (terminate, interrupt, hangup) =
+            (signal(terminate)?, signal(interrupt)?, signal(hangup)?);
+        Ok(Self {
+            terminate,
+            interrupt,
+            hangup,
+            report,
+            terminal,
+        })
     }
 
     /// The next signal. Cancel-safe.

@@ -31,7 +31,11 @@ impl Source {
     /// As [`Config::load`].
     pub fn begin(&self) -> Result<config::Loaded, ConfigError> {
         let selection = Selection::Run(&self.files);
-        self.accepted(Config::load_with(self.path.as_deref(), selection, MissingFiles::LeaveOut)?)
+        self.accepted(Config::load_with(
+            self.path.as_deref(),
+            selection,
+            MissingFiles::LeaveOut,
+        )?)
     }
 
     /// Refuses an empty file if it was not allowed.
@@ -40,9 +44,11 @@ impl Source {
     /// Says so.
     pub fn accepted(&self, loaded: config::Loaded) -> Result<config::Loaded, ConfigError> {
         match loaded.blank {
-            Some(blank) if !self.allow_empty => {
-                Err(empty(blank, &loaded.config, "if that is meant, start with --allow-empty"))
-            }
+            Some(blank) if !self.allow_empty => Err(empty(
+                blank,
+                &loaded.config,
+                "if that is meant, start with --allow-empty",
+            )),
             _ => Ok(loaded),
         }
     }
@@ -51,5 +57,12 @@ impl Source {
 /// A file that is empty where it must not be.
 pub(super) fn empty(blank: Blank, config: &Config, advice: &str) -> ConfigError {
     let (file, message) = (config.file.clone(), format!("{blank}; {advice}"));
-    ConfigError(vec![Problem { file, line: None, column: None, key: String::new(), message, awaited: None }])
+    ConfigError(vec![Problem {
+        file,
+        line: None,
+        column: None,
+        key: String::new(),
+        message,
+        awaited: None,
+    }])
 }

@@ -76,7 +76,10 @@ pub fn judge(loaded: &[Loaded], mut failures: Vec<Failure>, named: bool) -> anyh
         return Err(failures.swap_remove(0).error.into());
     }
     for Failure { service, error } in failures {
-        error!(service, "{error}; the service starts when there is a better file");
+        error!(
+            service,
+            "{error}; the service starts when there is a better file"
+        );
     }
     Ok(())
 }
@@ -97,23 +100,48 @@ pub async fn load_all(
     let mut loaded = Vec::with_capacity(services.len());
     for (number, config) in services.into_iter().enumerate() {
         let Some(file) = config.component.clone() else {
-            bail!("services.{}: has no component; write component: <file.wasm>", config.name)
+            bail!(
+                "services.{}: has no component; write component: <file.wasm>",
+                config.name
+            )
         };
         let archive = (config.swap.versions > 0).then(|| shared.store.archive().clone());
         if !components.contains_key(&file) {
             let outcome = load(host, pool, &file, archive.clone()).await;
-            let fail = |error| failures.push(Failure { service: config.name.clone(), error });
+            let fail = |error| {
+                failures.push(Failure {
+                    service: config.name.clone(),
+                    error,
+                })
+            };
             components.insert(file.clone(), outcome.map_err(fail).ok());
         }
         let mut component = components.get(&file).cloned().flatten();
         let book = shared.book(&config.name).await;
-        if let Some(bad) = component.as_ref().map(Component::version).filter(|version| book.refused().contains(version))
+        if let Some(bad) = component
+            .as_ref()
+            .map(Component::version)
+            .filter(|version| book.refused().contains(version))
         {
-            component = put_back(host, pool, &config, &book, bad, shared).await.or(component);
+            component = put_back(host, pool, &config, &book, bad, shared)
+                .await
+                .or(component);
         }
         let trial = resumed(host, pool, &config.name, component.as_ref(), &book, shared).await;
-        let past = Past { book, spool: spools.remove(&config.name) };
-        let one = begin(ServiceId(u32::try_from(number)?), config, file, component, past, pool, shared).await;
+        let past = Past {
+            book,
+            spool: spools.remove(&config.name),
+        };
+        let one = begin(
+            ServiceId(u32::try_from(number)?),
+            config,
+            file,
+            component,
+            past,
+            pool,
+            shared,
+        )
+        .await;
         loaded.push(Loaded { trial, ..one });
     }
     Ok((loaded, failures))
@@ -132,7 +160,10 @@ async fn put_back(
     match load_kept(host, pool, good, shared.store.archive()).await {
         Ok(component) => {
             let good = good.short();
-            warn!(service, "version {bad} of its file was rolled back: {good} runs until the file has other bytes");
+            warn!(
+                service,
+                "version {bad} of its file was rolled back: {good} runs until the file has other bytes"
+            );
             Some(component)
         }
         Err(error) => {
@@ -156,12 +187,21 @@ async fn resumed(
 ) -> Option<(Component, Left)> {
     let former = *book.former().first().filter(|_| book.is_on_trial())?;
     component.filter(|component| book.running() == Some(component.version()))?;
-    let left = shared.store.left(service, former).await.map_err(|error| error.to_string());
-    let component = load_kept(host, pool, former, shared.store.archive()).await.map_err(|error| error.to_string());
+    let left = shared
+        .store
+        .left(service, former)
+        .await
+        .map_err(|error| error.to_string());
+    let component = load_kept(host, pool, former, shared.store.archive())
+        .await
+        .map_err(|error| error.to_string());
     match component.and_then(|component| Ok((component, left?))) {
         Ok(trial) => Some(trial),
         Err(error) => {
-            error!(service, "is no longer on probation: the version before it is lost: {error}");
+            error!(
+                service,
+                "is no longer on probation: the version before it is lost: {error}"
+            );
             None
         }
     }
@@ -179,41 +219,90 @@ async fn begin(
     let setting = Arc::new(shared.setting(&config).await);
     let first = match component {
         None => First::Nothing,
-        Some(component) => match pool.spawn(service::prepare(component.clone(), setting.clone())).await {
+        Some(component) => match pool
+            .spawn(service::prepare(component.clone(), setting.clone()))
+            .await
+        {
             Ok(Ok(prepared)) => First::Prepared(Box::new(prepared)),
             Ok(Err(fault)) => {
-                error!(service = config.name.as_str(), "could not start and is tried again: {fault}");
+                error!(
+                    service = config.name.as_str(),
+                    "could not start and is tried again: {fault}"
+                );
                 First::Failed(component)
             }
             Err(bug) => {
-                error!(service = config.name.as_str(), "starting it failed in the host, which is a bug: {bug}");
+                error!(
+                    service = config.name.as_str(),
+                    "starting it failed in the host, which is a bug: {bug}"
+                );
                 First::Failed(component)
             }
         },
     };
     let nothing = Effects::default();
-    let effects = if let First::Prepared(prepared) = &first { &prepared.effects } else { &nothing };
+    let effects = if let First::Prepared(prepared) = &first {
+        &prepared.effects
+    } else {
+        &nothing
+    };
     let subscriptions = service::subscriptions(&config, effects);
     if let First::Prepared(_) = first {
         warn_idle(&config, effects);
     }
     let mailbox = mailbox_of(&config, shared);
     let (Past { book, spool }, trial) = (past, None);
-    Loaded { id, config: Arc::new(config), setting, file, book, trial, first, subscriptions, mailbox, spool }
+    Loaded {
+        id,
+        config: Arc::new(config),
+        setting,
+        file,
+        book,
+        trial,
+        first,
+        subscriptions,
+        mailbox,
+        spool,
+    }
 }
 
 /// A service whose instance was started already: one that a new configuration brings.
-pub fn prepared(id: ServiceId, ready: Ready, book: Book, spool: Option<Segment>, shared: &Shared) -> Loaded {
-    let Ready { config, setting, file, prepared } = ready;
+pub fn prepared(
+    id: ServiceId,
+    ready: Ready,
+    book: Book,
+    spool: Option<Segment>,
+    shared: &Shared,
+) -> Loaded {
+    let Ready {
+        config,
+        setting,
+        file,
+        prepared,
+    } = ready;
     warn_idle(&config, &prepared.effects);
     let subscriptions = service::subscriptions(&config, &prepared.effects);
     let mailbox = mailbox_of(&config, shared);
     let first = First::Prepared(Box::new(prepared));
-    Loaded { id, config, setting, file, book, trial: None, first, subscriptions, mailbox, spool }
+    Loaded {
+        id,
+        config,
+        setting,
+        file,
+        book,
+        trial: None,
+        first,
+        subscriptions,
+        mailbox,
+        spool,
+    }
 }
 
 fn mailbox_of(config: &config::Service, shared: &Shared) -> (mailbox::Sender, Mailbox) {
-    mailbox::with_overflow(mailbox::Limits::from(&config.limits), shared.store.overflow(&config.name))
+    mailbox::with_overflow(
+        mailbox::Limits::from(&config.limits),
+        shared.store.overflow(&config.name),
+    )
 }
 
 fn warn_idle(config: &config::Service, effects: &Effects) {
@@ -265,7 +354,14 @@ pub async fn services(
         entries.push(run(one, around, true).await?);
     }
     let store = around.shared.store.clone();
-    Ok(Supervisor::new(host, around.pools.usual.clone(), entries, watch, store, around.intervals.statistics))
+    Ok(Supervisor::new(
+        host,
+        around.pools.usual.clone(),
+        entries,
+        watch,
+        store,
+        around.intervals.statistics,
+    ))
 }
 
 /// Makes one service run; `attached`: its routes are in place already.
@@ -273,7 +369,18 @@ pub async fn services(
 /// # Errors
 /// When its base topic leaves no room for `online`.
 pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyhow::Result<Entry> {
-    let Loaded { id, config, setting, file, book, trial, first, mailbox, spool, .. } = one;
+    let Loaded {
+        id,
+        config,
+        setting,
+        file,
+        book,
+        trial,
+        first,
+        mailbox,
+        spool,
+        ..
+    } = one;
     let (session, expiry) = around.sessions.presence(id);
     let announced = Announced {
         session,
@@ -302,5 +409,13 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
     };
     let (handle, task) = service::service(parts, first);
     tokio::spawn(task);
-    Ok(Entry { id, config, setting, file, given: None, shadow: None, handle })
+    Ok(Entry {
+        id,
+        config,
+        setting,
+        file,
+        given: None,
+        shadow: None,
+        handle,
+    })
 }

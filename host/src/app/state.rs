@@ -15,8 +15,13 @@ pub fn directories() -> Vec<PathBuf> {
 /// Where state files are of which nothing is said: in the directory that systemd made for the service, or in the user's directory for
 /// state.
 pub fn directory() -> PathBuf {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let user = || absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let user =
+        || absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
     let directory = absolute("STATE_DIRECTORY").or_else(|| Some(user()?.join("miqro-host")));
     directory.unwrap_or_else(|| PathBuf::from(SYSTEM))
 }

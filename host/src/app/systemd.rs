@@ -18,7 +18,9 @@ pub struct Notifier {
 impl Notifier {
     /// As NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID say.
     pub fn from_environment() -> Self {
-        let name = std::env::var("NOTIFY_SOCKET").ok().filter(|name| !name.is_empty());
+        let name = std::env::var("NOTIFY_SOCKET")
+            .ok()
+            .filter(|name| !name.is_empty());
         let socket = name.and_then(|name| match connect(&name) {
             Ok(socket) => Some(socket),
             Err(error) => {
@@ -29,9 +31,13 @@ impl Notifier {
         let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
         let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
         // half of what it waits for, as sd_watchdog_enabled(3) says
-        let pulse =
-            number("WATCHDOG_USEC").filter(|time| ours && *time > 1).map(|time| Duration::from_micros(time / 2));
-        Self { pulse: pulse.filter(|_| socket.is_some()), socket }
+        let pulse = number("WATCHDOG_USEC")
+            .filter(|time| ours && *time > 1)
+            .map(|time| Duration::from_micros(time / 2));
+        Self {
+            pulse: pulse.filter(|_| socket.is_some()),
+            socket,
+        }
     }
 
     /// Everything is loaded: `services` run.
@@ -56,7 +62,9 @@ impl Notifier {
     /// Waits for as long as the watchdog allows, and tells that the one who waits is alive. To be called by the task that would
     /// hang. Cancelled, it tells at the next call.
     pub async fn watch(&self, due: &mut tokio::time::Instant) {
-        let Some(pulse) = self.pulse else { return std::future::pending().await };
+        let Some(pulse) = self.pulse else {
+            return std::future::pending().await;
+        };
         tokio::time::sleep_until(*due).await;
         self.tell("WATCHDOG=1");
         *due = tokio::time::Instant::now() + pulse;

@@ -65,7 +65,10 @@ pub async fn whole(
 }
 
 fn awaited<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Vec<std::path::PathBuf> {
-    problems.into_iter().filter_map(|problem| problem.awaited.clone()).collect()
+    problems
+        .into_iter()
+        .filter_map(|problem| problem.awaited.clone())
+        .collect()
 }
 
 /// Says what is missing, once.
@@ -78,6 +81,8 @@ fn say(problems: &[Problem], said: &mut String) {
     for line in &lines {
         error!("{line}");
     }
-    error!("nothing runs before that is mended; the configuration is read again when one of its files changes");
+    error!(
+        "nothing runs before that is mended; the configuration is read again when one of its files changes"
+    );
     *said = text;
 }

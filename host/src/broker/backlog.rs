@@ -48,7 +48,10 @@ impl Backlog {
             return;
         }
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.values().filter_map(Weak::upgrade).for_each(|client| client.divert());
+        clients
+            .values()
+            .filter_map(Weak::upgrade)
+            .for_each(|client| client.divert());
     }
 }
 
@@ -61,7 +64,15 @@ impl Client {
         retained: Arc<Mutex<Retained>>,
     ) -> Arc<Self> {
         let (full, diverted) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { limits, window, session: OnceLock::new(), full, diverted, backlog, retained })
+        Arc::new(Self {
+            limits,
+            window,
+            session: OnceLock::new(),
+            full,
+            diverted,
+            backlog,
+            retained,
+        })
     }
 
     /// Whether the broker refuses to keep a message of `bytes` for `topic`.
@@ -79,7 +90,9 @@ impl Client {
 
     /// How it is called in the log.
     pub fn name(&self) -> String {
-        self.session.get().map_or_else(|| "a client".to_owned(), |(id, _)| format!("client {id:?}"))
+        self.session
+            .get()
+            .map_or_else(|| "a client".to_owned(), |(id, _)| format!("client {id:?}"))
     }
 
     /// Whether its window is full from now on.
@@ -87,11 +100,20 @@ impl Client {
         if self.full.swap(full, Ordering::AcqRel) == full {
             return;
         }
-        let Some((id, queue)) = self.session.get() else { return };
-        let mut clients = self.backlog.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((id, queue)) = self.session.get() else {
+            return;
+        };
+        let mut clients = self
+            .backlog
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if full {
             clients.insert(Arc::clone(id), Arc::downgrade(self));
-        } else if clients.get(id).is_some_and(|of| std::ptr::eq(of.as_ptr(), Arc::as_ptr(self))) {
+        } else if clients
+            .get(id)
+            .is_some_and(|of| std::ptr::eq(of.as_ptr(), Arc::as_ptr(self)))
+        {
             clients.remove(id);
         }
         self.backlog.count.store(clients.len(), Ordering::Release);

@@ -45,7 +45,9 @@ impl Refused {
     const fn words(self) -> &'static str {
         match self {
             Self::Connections => "connections refused, since there are limits.connections",
-            Self::Pending => "connections ended that had not said CONNECT, to make room beyond limits.pending",
+            Self::Pending => {
+                "connections ended that had not said CONNECT, to make room beyond limits.pending"
+            }
             Self::Silent => "connections ended that did not say CONNECT in time",
             Self::Foreign => "connections ended that said something else than CONNECT",
             Self::Accept => "connections lost, which the system could not take",
@@ -95,15 +97,17 @@ impl Counts {
     fn line(&self, told: &mut BTreeMap<Refused, Instant>, now: Instant) -> (Option<String>, bool) {
         told.retain(|_, at| now.saturating_duration_since(*at) < EVERY);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let (wait, tell) =
-            std::mem::take(&mut *counts).into_iter().partition(|(refused, _)| told.contains_key(refused));
+        let (wait, tell) = std::mem::take(&mut *counts)
+            .into_iter()
+            .partition(|(refused, _)| told.contains_key(refused));
         *counts = wait;
         let tell: BTreeMap<Refused, (u64, String)> = tell;
         told.extend(tell.keys().map(|refused| (*refused, now)));
         let part = |(refused, (count, name)): (Refused, (u64, String))| {
             format!("{count} {} (among them {name})", refused.words())
         };
-        let line = (!tell.is_empty()).then(|| tell.into_iter().map(part).collect::<Vec<_>>().join("; "));
+        let line =
+            (!tell.is_empty()).then(|| tell.into_iter().map(part).collect::<Vec<_>>().join("; "));
         (line, !counts.is_empty())
     }
 
@@ -140,14 +144,23 @@ mod tests {
         counts.count(Refused::Slow, || "anna".to_owned());
         let line = "3 connections ended that did not say CONNECT in time (among them client 0); \
             1 messages of QoS 0 dropped for clients that do not read (among them anna)";
-        assert_eq!(counts.line(&mut told, start), (Some(line.to_owned()), false));
+        assert_eq!(
+            counts.line(&mut told, start),
+            (Some(line.to_owned()), false)
+        );
         counts.count(Refused::Slow, || "bert".to_owned());
         counts.count(Refused::Slow, || "carl".to_owned());
         assert_eq!(counts.line(&mut told, start), (None, true));
         counts.count(Refused::Login, || "dora".to_owned());
         let line = "1 clients refused for user name or password (among them dora)";
-        assert_eq!(counts.line(&mut told, start + COLLECT), (Some(line.to_owned()), true));
+        assert_eq!(
+            counts.line(&mut told, start + COLLECT),
+            (Some(line.to_owned()), true)
+        );
         let line = "2 messages of QoS 0 dropped for clients that do not read (among them bert)";
-        assert_eq!(counts.line(&mut told, start + EVERY), (Some(line.to_owned()), false));
+        assert_eq!(
+            counts.line(&mut told, start + EVERY),
+            (Some(line.to_owned()), false)
+        );
     }
 }

@@ -16,7 +16,9 @@ pub struct Malformed;
 
 /// How long a packet is, its fixed header included, and its kind; `None`: more bytes are needed to tell.
 fn measure(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Malformed> {
-    let Some((first, rest)) = bytes.split_first() else { return Ok(None) };
+    let Some((first, rest)) = bytes.split_first() else {
+        return Ok(None);
+    };
     let mut length = 0_usize;
     for (place, byte) in rest.iter().take(4).enumerate() {
         length |= usize::from(byte & 0x7F) << (7 * place);
@@ -24,7 +26,11 @@ fn measure(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Malformed> {
             return Ok(Some((*first, place + 2, length)));
         }
     }
-    if rest.len() < 4 { Ok(None) } else { Err(Malformed) }
+    if rest.len() < 4 {
+        Ok(None)
+    } else {
+        Err(Malformed)
+    }
 }
 
 /// What a packet to a client is.
@@ -42,13 +48,17 @@ pub enum Outbound {
 
 /// What one whole packet to a client is.
 pub fn outbound(packet: &[u8]) -> Outbound {
-    let Ok(Some((first, header, _))) = measure(packet) else { return Outbound::Other };
+    let Ok(Some((first, header, _))) = measure(packet) else {
+        return Outbound::Other;
+    };
     let body = packet.get(header..).unwrap_or_default();
     match first >> 4 {
         PUBLISH if (first >> 1) & 3 == 0 => Outbound::AtMostOnce,
         PUBLISH => {
             let topic = pair(body).map_or(0, usize::from);
-            body.get(2 + topic..).and_then(pair).map_or(Outbound::Other, Outbound::Acknowledged)
+            body.get(2 + topic..)
+                .and_then(pair)
+                .map_or(Outbound::Other, Outbound::Acknowledged)
         }
         PUBACK | PUBREC if body.get(2).is_some_and(|reason| *reason >= 0x80) => Outbound::Refusal,
         _ => Outbound::Other,
@@ -78,26 +88,44 @@ pub fn connect(bytes: &[u8], longest: usize) -> Result<Option<Connect>, Malforme
     if bytes.first().is_some_and(|first| *first != CONNECT << 4) {
         return Err(Malformed);
     }
-    let Some((_, header, length)) = measure(bytes)? else { return Ok(None) };
+    let Some((_, header, length)) = measure(bytes)? else {
+        return Ok(None);
+    };
     if length > longest {
         return Err(Malformed);
     }
-    let Some(body) = bytes.get(header..header + length) else { return Ok(None) };
+    let Some(body) = bytes.get(header..header + length) else {
+        return Ok(None);
+    };
     let name = usize::from(pair(body).ok_or(Malformed)?);
     let rest = body.get(2 + name..).ok_or(Malformed)?;
     let level = *rest.first().ok_or(Malformed)?;
     // protocol level, flags, keepalive
-    let receive_maximum = if level < 5 { None } else { rest.get(4..).and_then(receive_maximum) };
-    Ok(Some(Connect { length: header + length, level, receive_maximum: receive_maximum.unwrap_or(u16::MAX) }))
+    let receive_maximum = if level < 5 {
+        None
+    } else {
+        rest.get(4..).and_then(receive_maximum)
+    };
+    Ok(Some(Connect {
+        length: header + length,
+        level,
+        receive_maximum: receive_maximum.unwrap_or(u16::MAX),
+    }))
 }
 
 /// The receive maximum among the properties that `bytes` begins with.
 fn receive_maximum(bytes: &[u8]) -> Option<u16> {
     // a variable byte integer looks like the length of a packet
-    let (_, header, length) = measure(&[&[0], bytes.get(..bytes.len().min(4))?].concat()).ok()??;
+    let (_, header, length) =
+        measure(&[&[0], bytes.get(..bytes.len().min(4))?].concat()).ok()??;
     let mut properties = bytes.get(header - 1..)?.get(..length)?;
     while let Some((id, value)) = properties.split_first() {
-        let text = || value.get(..2).and_then(pair).map(|length| 2 + usize::from(length));
+        let text = || {
+            value
+                .get(..2)
+                .and_then(pair)
+                .map(|length| 2 + usize::from(length))
+        };
         let size = match *id {
             RECEIVE_MAXIMUM => return pair(value),
             0x17 | 0x19 => 1,
@@ -170,7 +198,8 @@ impl Scanner {
                     Err(Malformed) => self.lost = true,
                 }
                 // acknowledgements are short; a long one is none
-                self.lost |= self.remaining > 70_000 && self.kind() != PUBLISH && self.kind() != CONNECT;
+                self.lost |=
+                    self.remaining > 70_000 && self.kind() != PUBLISH && self.kind() != CONNECT;
             }
             if self.remaining == 0 {
                 self.finished(&mut saw);
@@ -199,8 +228,13 @@ impl Scanner {
                 saw(Seen::Acknowledged(id));
             }
             if self.kind() == PUBLISH && self.is_retained() {
-                let topic = pair(body).and_then(|length| body.get(2..2 + usize::from(length))).unwrap_or_default();
-                saw(Seen::Retained { topic, bytes: self.length });
+                let topic = pair(body)
+                    .and_then(|length| body.get(2..2 + usize::from(length)))
+                    .unwrap_or_default();
+                saw(Seen::Retained {
+                    topic,
+                    bytes: self.length,
+                });
             }
         }
         self.head.clear();
@@ -220,31 +254,67 @@ mod tests {
 
     #[test]
     fn a_connect_is_read_when_it_is_whole() {
-        let bytes = b"\x10\x14\x00\x04MQTT\x05\x02\x00\x3c\x08\x11\x00\x00\x00\x0a\x21\x00\x14\x00\x00\x00";
+        let bytes =
+            b"\x10\x14\x00\x04MQTT\x05\x02\x00\x3c\x08\x11\x00\x00\x00\x0a\x21\x00\x14\x00\x00\x00";
         let packet = &bytes[..22];
         for end in 0..packet.len() {
             assert_eq!(connect(&packet[..end], 1000), Ok(None), "{end}");
         }
-        assert_eq!(connect(packet, 1000), Ok(Some(Connect { length: 22, level: 5, receive_maximum: 20 })));
+        assert_eq!(
+            connect(packet, 1000),
+            Ok(Some(Connect {
+                length: 22,
+                level: 5,
+                receive_maximum: 20
+            }))
+        );
         assert_eq!(connect(packet, 10), Err(Malformed));
         let old = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00";
-        assert_eq!(connect(old, 1000), Ok(Some(Connect { length: 14, level: 4, receive_maximum: u16::MAX })));
+        assert_eq!(
+            connect(old, 1000),
+            Ok(Some(Connect {
+                length: 14,
+                level: 4,
+                receive_maximum: u16::MAX
+            }))
+        );
         let without = connect(CONNECT_5, 1000);
-        assert!(matches!(without, Ok(Some(Connect { receive_maximum: u16::MAX, .. }) | None)), "{without:?}");
+        assert!(
+            matches!(
+                without,
+                Ok(Some(Connect {
+                    receive_maximum: u16::MAX,
+                    ..
+                }) | None)
+            ),
+            "{without:?}"
+        );
     }
 
     #[test]
     fn what_is_no_connect_is_seen_at_its_first_byte_and_a_claim_of_much_at_its_header() {
         assert_eq!(connect(b"GET / HTTP/1.1", 1000), Err(Malformed));
-        assert_eq!(connect(&[0x10, 0xFF, 0xFF, 0xFF, 0x7F], 1 << 18), Err(Malformed));
-        assert_eq!(connect(&[0x10, 0xFF, 0xFF, 0xFF, 0xFF], 1 << 18), Err(Malformed));
+        assert_eq!(
+            connect(&[0x10, 0xFF, 0xFF, 0xFF, 0x7F], 1 << 18),
+            Err(Malformed)
+        );
+        assert_eq!(
+            connect(&[0x10, 0xFF, 0xFF, 0xFF, 0xFF], 1 << 18),
+            Err(Malformed)
+        );
     }
 
     #[test]
     fn packets_to_a_client_are_told_apart() {
         assert_eq!(outbound(b"\x30\x03\x00\x01tx"), Outbound::AtMostOnce);
-        assert_eq!(outbound(b"\x32\x06\x00\x01t\x01\x02x"), Outbound::Acknowledged(0x102));
-        assert_eq!(outbound(b"\x35\x06\x00\x01t\x01\x02x"), Outbound::Acknowledged(0x102));
+        assert_eq!(
+            outbound(b"\x32\x06\x00\x01t\x01\x02x"),
+            Outbound::Acknowledged(0x102)
+        );
+        assert_eq!(
+            outbound(b"\x35\x06\x00\x01t\x01\x02x"),
+            Outbound::Acknowledged(0x102)
+        );
         assert_eq!(outbound(b"\x40\x03\x00\x01\x97"), Outbound::Refusal);
         assert_eq!(outbound(b"\x40\x02\x00\x01"), Outbound::Other);
         assert_eq!(outbound(b"\xd0\x00"), Outbound::Other);

@@ -8,7 +8,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use mqtt5::MqttError;
-use mqtt5::broker::events::{ClientConnectEvent, ClientPublishEvent, PublishAction, RetainedSetEvent};
+use mqtt5::broker::events::{
+    ClientConnectEvent, ClientPublishEvent, PublishAction, RetainedSetEvent,
+};
 use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::storage::DynamicStorage;
 use mqtt5::broker::{AuthProvider, AuthResult, BrokerEventHandler, StorageBackend};
@@ -46,7 +48,10 @@ impl Users {
     }
 
     fn knows(&self, connect: &ConnectPacket) -> Option<&str> {
-        let (name, password) = connect.username.as_deref().zip(connect.password.as_deref())?;
+        let (name, password) = connect
+            .username
+            .as_deref()
+            .zip(connect.password.as_deref())?;
         let (name, expected) = self.0.get_key_value(name)?;
         (Sha256::digest(password)[..] == expected[..]).then_some(name)
     }
@@ -70,13 +75,15 @@ impl Guard {
             Some(users) => match users.knows(connect) {
                 Some(name) => Some(name),
                 None => {
-                    self.counts.count(Refused::Login, || described(connect, from));
+                    self.counts
+                        .count(Refused::Login, || described(connect, from));
                     return AuthResult::fail(ReasonCode::BadUsernameOrPassword);
                 }
             },
         };
         if lasts(connect) && !self.has_room_for(&connect.client_id).await {
-            self.counts.count(Refused::Sessions, || described(connect, from));
+            self.counts
+                .count(Refused::Sessions, || described(connect, from));
             return AuthResult::fail(ReasonCode::QuotaExceeded);
         }
         // with the name the broker lets nobody else take over the session of this client id
@@ -93,13 +100,19 @@ impl Guard {
 /// Whether the session outlives the connection.
 fn lasts(connect: &ConnectPacket) -> bool {
     match connect.protocol_version {
-        5 => connect.properties.get_session_expiry_interval().is_some_and(|seconds| seconds > 0),
+        5 => connect
+            .properties
+            .get_session_expiry_interval()
+            .is_some_and(|seconds| seconds > 0),
         _ => !connect.clean_start,
     }
 }
 
 fn described(connect: &ConnectPacket, from: SocketAddr) -> String {
-    let user = connect.username.as_deref().map_or_else(String::new, |user| format!(", user {user:?}"));
+    let user = connect
+        .username
+        .as_deref()
+        .map_or_else(String::new, |user| format!(", user {user:?}"));
     format!("client {:?}{user}, from {from}", connect.client_id)
 }
 
@@ -112,11 +125,21 @@ impl AuthProvider for Guard {
         Box::pin(async move { Ok(self.admit(connect, from).await) })
     }
 
-    fn authorize_publish<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> Answer<'a, bool> {
+    fn authorize_publish<'a>(
+        &'a self,
+        _: &str,
+        _: Option<&'a str>,
+        _: &'a str,
+    ) -> Answer<'a, bool> {
         Box::pin(ready(true))
     }
 
-    fn authorize_subscribe<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> Answer<'a, bool> {
+    fn authorize_subscribe<'a>(
+        &'a self,
+        _: &str,
+        _: Option<&'a str>,
+        _: &'a str,
+    ) -> Answer<'a, bool> {
         Box::pin(ready(true))
     }
 }
@@ -135,11 +158,16 @@ impl Observer {
     ///
     /// # Errors
     /// When retained messages cannot be read.
-    pub async fn begin(&self, router: &Arc<MessageRouter>, storage: &DynamicStorage) -> Result<(), MqttError> {
+    pub async fn begin(
+        &self,
+        router: &Arc<MessageRouter>,
+        storage: &DynamicStorage,
+    ) -> Result<(), MqttError> {
         let kept = storage.get_retained_messages("#").await?;
         {
             let mut retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.into_iter().for_each(|(topic, message)| retained.set(topic.into(), message.payload.len()));
+            kept.into_iter()
+                .for_each(|(topic, message)| retained.set(topic.into(), message.payload.len()));
         }
         // an error means that it has begun already
         let _ = self.router.set(Arc::downgrade(router));
@@ -167,13 +195,21 @@ impl BrokerEventHandler for Observer {
     }
 
     fn on_client_publish<'a>(&'a self, event: ClientPublishEvent) -> Answer<'a, PublishAction> {
-        self.backlog.published(event.payload.len(), self.limits.queue.bytes / CHANNEL);
+        self.backlog
+            .published(event.payload.len(), self.limits.queue.bytes / CHANNEL);
         Box::pin(ready(PublishAction::Continue))
     }
 
     fn on_retained_set<'a>(&'a self, event: RetainedSetEvent) -> Answer<'a, ()> {
-        let size = if event.cleared { 0 } else { event.payload.len() };
-        self.retained.lock().unwrap_or_else(PoisonError::into_inner).set(event.topic, size);
+        let size = if event.cleared {
+            0
+        } else {
+            event.payload.len()
+        };
+        self.retained
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .set(event.topic, size);
         self.bound();
         Box::pin(ready(()))
     }

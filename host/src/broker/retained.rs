@@ -15,14 +15,19 @@ pub struct Retained {
 impl Retained {
     /// A message of `size` bytes is kept for `topic`; 0: none.
     pub fn set(&mut self, topic: Arc<str>, size: usize) {
-        let before = if size == 0 { self.sizes.remove(&topic) } else { self.sizes.insert(topic, size) };
+        let before = if size == 0 {
+            self.sizes.remove(&topic)
+        } else {
+            self.sizes.insert(topic, size)
+        };
         self.bytes = self.bytes + size - before.unwrap_or(0);
     }
 
     /// Whether the broker refuses to keep a message of `bytes` for `topic`.
     pub fn is_beyond(&self, topic: &[u8], bytes: usize, most: OutboxLimits) -> bool {
         let known = || std::str::from_utf8(topic).is_ok_and(|topic| self.sizes.contains_key(topic));
-        bytes > self.room(most.bytes).saturating_add(topic.len()) || (self.sizes.len() >= most.messages && !known())
+        bytes > self.room(most.bytes).saturating_add(topic.len())
+            || (self.sizes.len() >= most.messages && !known())
     }
 
     /// The largest message that may be kept besides, in bytes. The broker takes 0 as "any".
@@ -37,7 +42,13 @@ mod tests {
 
     #[test]
     fn room_is_what_is_not_taken_and_never_nothing() {
-        let (mut retained, most) = (Retained::default(), OutboxLimits { messages: 2, bytes: 100 });
+        let (mut retained, most) = (
+            Retained::default(),
+            OutboxLimits {
+                messages: 2,
+                bytes: 100,
+            },
+        );
         retained.set("a".into(), 40);
         retained.set("b".into(), 50);
         retained.set("a".into(), 30);

@@ -75,7 +75,9 @@ struct Counted<'a>(&'a AtomicUsize);
 impl<'a> Counted<'a> {
     fn new(of: &'a AtomicUsize, most: usize) -> Option<Self> {
         let more = |count| (count < most).then_some(count + 1);
-        of.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok().map(|_| Self(of))
+        of.fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .ok()
+            .map(|_| Self(of))
     }
 }
 
@@ -90,9 +92,15 @@ impl Server {
     ///
     /// # Errors
     /// When it cannot be used.
-    pub async fn open(config: &EmbeddedBroker, users: Option<Users>) -> Result<Arc<Self>, MqttError> {
+    pub async fn open(
+        config: &EmbeddedBroker,
+        users: Option<Users>,
+    ) -> Result<Arc<Self>, MqttError> {
         let (limits, counts) = (Arc::new(config.limits.clone()), Arc::new(Counts::default()));
-        let queue = QueueLimits { max_messages: limits.queue.messages, max_bytes: limits.queue.bytes };
+        let queue = QueueLimits {
+            max_messages: limits.queue.messages,
+            max_bytes: limits.queue.bytes,
+        };
         let storage = Arc::new(match &config.data_dir {
             Some(path) => DynamicStorage::File(FileBackend::with_queue_limits(path, queue).await?),
             None => DynamicStorage::Memory(MemoryBackend::with_queue_limits(queue)),
@@ -100,15 +108,25 @@ impl Server {
         let backlog = Arc::<Backlog>::default();
         let retained = Arc::<Mutex<Retained>>::default();
         let (router, of) = (OnceLock::new(), Arc::clone(&backlog));
-        let observer =
-            Arc::new(Observer { limits: Arc::clone(&limits), router, backlog: of, retained: Arc::clone(&retained) });
-        let router = MessageRouter::with_storage(Arc::clone(&storage)).with_event_handler(observer.clone());
+        let observer = Arc::new(Observer {
+            limits: Arc::clone(&limits),
+            router,
+            backlog: of,
+            retained: Arc::clone(&retained),
+        });
+        let router =
+            MessageRouter::with_storage(Arc::clone(&storage)).with_event_handler(observer.clone());
         let router = Arc::new(router);
         router.recover_sessions(u32::MAX).await?;
         storage.cleanup_expired().await?;
         router.initialize().await?;
         observer.begin(&router, &storage).await?;
-        let guard = Guard { users, limits: limits.clone(), storage: storage.clone(), counts: counts.clone() };
+        let guard = Guard {
+            users,
+            limits: limits.clone(),
+            storage: storage.clone(),
+            counts: counts.clone(),
+        };
         let mut settings = BrokerConfig::new().with_max_packet_size(MAX_PACKET_BYTES);
         settings.max_subscriptions_per_client = limits.subscriptions;
         settings.client_channel_capacity = CHANNEL;
@@ -213,7 +231,11 @@ impl Server {
     }
 
     /// Reads CONNECT: a connection that is silent, or says something else, costs no more than this.
-    async fn connect_packet(&self, mut tcp: TcpStream, from: SocketAddr) -> Option<(TcpStream, frame::Connect, Bytes)> {
+    async fn connect_packet(
+        &self,
+        mut tcp: TcpStream,
+        from: SocketAddr,
+    ) -> Option<(TcpStream, frame::Connect, Bytes)> {
         let mut bytes = BytesMut::new();
         let reading = async {
             loop {
@@ -228,7 +250,10 @@ impl Server {
                 }
             }
         };
-        match timeout(self.limits.connect_timeout, reading).await.unwrap_or(Err(Refused::Silent)) {
+        match timeout(self.limits.connect_timeout, reading)
+            .await
+            .unwrap_or(Err(Refused::Silent))
+        {
             Ok(connect) => Some((tcp, connect, bytes.freeze())),
             Err(refused) => {
                 self.counts.count(refused, || from.to_string());
@@ -237,12 +262,23 @@ impl Server {
         }
     }
 
-    async fn serve(&self, mut tcp: TcpStream, from: SocketAddr, connect: &frame::Connect, first: Bytes) {
+    async fn serve(
+        &self,
+        mut tcp: TcpStream,
+        from: SocketAddr,
+        connect: &frame::Connect,
+        first: Bytes,
+    ) {
         let own = if from.ip().is_loopback() { OWN } else { 0 };
-        let Some(_counted) = Counted::new(&self.open, self.limits.connections.saturating_add(own)) else {
+        let Some(_counted) = Counted::new(&self.open, self.limits.connections.saturating_add(own))
+        else {
             self.counts.count(Refused::Connections, || from.to_string());
             // quota exceeded; in 3.1.1: unavailable (section 3.2.2.3)
-            let refusal: &[u8] = if connect.level < 5 { &[0x20, 2, 0, 3] } else { &[0x20, 3, 0, 0x97, 0] };
+            let refusal: &[u8] = if connect.level < 5 {
+                &[0x20, 2, 0, 3]
+            } else {
+                &[0x20, 3, 0, 0x97, 0]
+            };
             // an error means that it has gone already
             drop(tcp.write_all(refusal).await);
             return;
@@ -251,8 +287,12 @@ impl Server {
             debug!("{from}: {error}");
         }
         let window = usize::from(connect.receive_maximum.clamp(1, WINDOW));
-        let client =
-            Client::new(Arc::clone(&self.limits), window, Arc::clone(&self.backlog), Arc::clone(&self.retained));
+        let client = Client::new(
+            Arc::clone(&self.limits),
+            window,
+            Arc::clone(&self.backlog),
+            Arc::clone(&self.retained),
+        );
         let stream = ClientStream::new(tcp, first, Arc::clone(&client), Arc::clone(&self.counts));
         let handler = ClientHandler::new(
             BrokerTransport::WebSocket(Box::new(stream)),
@@ -267,7 +307,9 @@ impl Server {
         );
         match CLIENT.scope(Arc::clone(&client), handler.run()).await {
             Err(error) if !error.is_normal_disconnect() => {
-                self.counts.count(Refused::Faults, || format!("{}, from {from}: {error}", client.name()));
+                self.counts.count(Refused::Faults, || {
+                    format!("{}, from {from}: {error}", client.name())
+                });
             }
             _ => {}
         }

@@ -45,14 +45,24 @@ impl ClientStream {
     /// `first` was read from `tcp` already.
     pub fn new(tcp: TcpStream, first: Bytes, client: Arc<Client>, counts: Arc<Counts>) -> Self {
         let waiting = Waiting::new(client.limits.waiting, client.window);
-        Self { tcp, first, scanner: Scanner::default(), waiting, stalled: None, client, counts }
+        Self {
+            tcp,
+            first,
+            scanner: Scanner::default(),
+            waiting,
+            stalled: None,
+            client,
+            counts,
+        }
     }
 
     /// Writes what waits as far as the socket takes it.
     fn poll_backlog(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         let before = self.waiting.bytes();
         let outcome = loop {
-            let Some(next) = self.waiting.next() else { break Poll::Ready(Ok(())) };
+            let Some(next) = self.waiting.next() else {
+                break Poll::Ready(Ok(()));
+            };
             match Pin::new(&mut self.tcp).poll_write(context, next) {
                 Poll::Ready(Ok(count)) => {
                     self.waiting.wrote(count);
@@ -68,7 +78,10 @@ impl ClientStream {
 
     /// Fails when the client has read nothing for too long.
     fn poll_stalled(&mut self, context: &mut Context<'_>) -> Result<()> {
-        if self.waiting.is_empty() || self.client.limits.when_full == WhenClientFull::Drop || !self.waiting.is_owed() {
+        if self.waiting.is_empty()
+            || self.client.limits.when_full == WhenClientFull::Drop
+            || !self.waiting.is_owed()
+        {
             self.stalled = None;
             return Ok(());
         }
@@ -82,13 +95,17 @@ impl ClientStream {
 
     fn wait(&mut self, packet: &[u8], kind: Outbound, written: usize) -> Result<()> {
         let before = self.waiting.bytes();
-        let scarce = self.counts.waiting.load(Ordering::Relaxed) > ALL * self.client.limits.waiting.bytes;
+        let scarce =
+            self.counts.waiting.load(Ordering::Relaxed) > ALL * self.client.limits.waiting.bytes;
         match self.waiting.push(packet, kind, written, scarce) {
             Verdict::Waits => self.counts.waits(before, self.waiting.bytes()),
             Verdict::Dropped => self.counts.count(Refused::Slow, || self.client.name()),
             Verdict::TooMany => {
                 self.counts.count(Refused::Stalled, || self.client.name());
-                return Err(Error::new(ErrorKind::TimedOut, "the client reads none of its answers"));
+                return Err(Error::new(
+                    ErrorKind::TimedOut,
+                    "the client reads none of its answers",
+                ));
             }
         }
         Ok(())
@@ -96,7 +113,11 @@ impl ClientStream {
 }
 
 impl AsyncRead for ClientStream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
         let this = self.get_mut();
         if let Poll::Ready(Err(error)) = this.poll_backlog(context) {
             return Poll::Ready(Err(error));
@@ -111,14 +132,15 @@ impl AsyncRead for ClientStream {
             this.first.advance(part);
         }
         let (waiting, client, counts) = (&mut this.waiting, &this.client, &this.counts);
-        this.scanner.feed(&buf.filled()[before..], |seen| match seen {
-            Seen::Acknowledged(id) => waiting.acknowledged(id),
-            // the broker answers these with nothing
-            Seen::Retained { topic, bytes } if client.is_beyond(topic, bytes) => {
-                counts.count(Refused::Quota, || client.name());
-            }
-            Seen::Retained { .. } => {}
-        });
+        this.scanner
+            .feed(&buf.filled()[before..], |seen| match seen {
+                Seen::Acknowledged(id) => waiting.acknowledged(id),
+                // the broker answers these with nothing
+                Seen::Retained { topic, bytes } if client.is_beyond(topic, bytes) => {
+                    counts.count(Refused::Quota, || client.name());
+                }
+                Seen::Retained { .. } => {}
+            });
         this.client.set_full(this.waiting.is_full());
         Poll::Ready(Ok(()))
     }
@@ -126,7 +148,11 @@ impl AsyncRead for ClientStream {
 
 impl AsyncWrite for ClientStream {
     /// Takes the whole packet: the broker writes one at a time.
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, packet: &[u8]) -> Poll<Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        packet: &[u8],
+    ) -> Poll<Result<usize>> {
         let this = self.get_mut();
         let kind = outbound(packet);
         let mut written = 0;

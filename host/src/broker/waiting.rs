@@ -45,7 +45,17 @@ impl Waiting {
     /// `window`: how many messages of QoS 1 and 2 the broker has under way at most.
     pub fn new(limits: OutboxLimits, window: usize) -> Self {
         let (packets, unacknowledged) = (VecDeque::new(), HashSet::new());
-        Self { limits, packets, written: 0, bytes: 0, messages: 0, owed: 0, answers: 0, unacknowledged, window }
+        Self {
+            limits,
+            packets,
+            written: 0,
+            bytes: 0,
+            messages: 0,
+            owed: 0,
+            answers: 0,
+            unacknowledged,
+            window,
+        }
     }
 
     /// Whether nothing waits.
@@ -84,7 +94,11 @@ impl Waiting {
     /// may have only its share.
     pub fn push(&mut self, packet: &[u8], kind: Outbound, written: usize, scarce: bool) -> Verdict {
         let message = is_message(kind);
-        let most = if scarce { self.limits.bytes / 16 } else { self.limits.bytes };
+        let most = if scarce {
+            self.limits.bytes / 16
+        } else {
+            self.limits.bytes
+        };
         let beyond = self.messages >= self.limits.messages || self.bytes + packet.len() > most;
         if kind == Outbound::AtMostOnce && written == 0 && beyond {
             return Verdict::Dropped;
@@ -107,13 +121,18 @@ impl Waiting {
 
     /// What is to be written next.
     pub fn next(&self) -> Option<&[u8]> {
-        self.packets.front().and_then(|(packet, _)| packet.get(self.written..))
+        self.packets
+            .front()
+            .and_then(|(packet, _)| packet.get(self.written..))
     }
 
     /// So many bytes of it are written.
     pub fn wrote(&mut self, count: usize) {
         self.written += count;
-        if self.packets.front().is_some_and(|(packet, _)| packet.len() <= self.written)
+        if self
+            .packets
+            .front()
+            .is_some_and(|(packet, _)| packet.len() <= self.written)
             && let Some((packet, kind)) = self.packets.pop_front()
         {
             self.written = 0;
@@ -144,18 +163,36 @@ mod tests {
     #[test]
     fn messages_of_qos_0_are_dropped_beyond_either_bound_and_others_are_not() {
         let mut waiting = waiting(3, 100);
-        assert_eq!(waiting.push(&[0; 60], Outbound::AtMostOnce, 0, false), Verdict::Waits);
-        assert_eq!(waiting.push(&[0; 60], Outbound::AtMostOnce, 0, false), Verdict::Dropped);
-        assert_eq!(waiting.push(&[0; 60], Outbound::Acknowledged(1), 0, false), Verdict::Waits);
-        assert_eq!(waiting.push(&[0; 1], Outbound::AtMostOnce, 0, false), Verdict::Dropped);
-        assert_eq!(waiting.push(&[0; 1], Outbound::Other, 0, false), Verdict::Waits);
+        assert_eq!(
+            waiting.push(&[0; 60], Outbound::AtMostOnce, 0, false),
+            Verdict::Waits
+        );
+        assert_eq!(
+            waiting.push(&[0; 60], Outbound::AtMostOnce, 0, false),
+            Verdict::Dropped
+        );
+        assert_eq!(
+            waiting.push(&[0; 60], Outbound::Acknowledged(1), 0, false),
+            Verdict::Waits
+        );
+        assert_eq!(
+            waiting.push(&[0; 1], Outbound::AtMostOnce, 0, false),
+            Verdict::Dropped
+        );
+        assert_eq!(
+            waiting.push(&[0; 1], Outbound::Other, 0, false),
+            Verdict::Waits
+        );
         assert_eq!(waiting.bytes(), 121);
     }
 
     #[test]
     fn one_of_which_a_part_is_written_is_never_dropped() {
         let mut waiting = waiting(1, 10);
-        assert_eq!(waiting.push(&[7; 60], Outbound::AtMostOnce, 59, false), Verdict::Waits);
+        assert_eq!(
+            waiting.push(&[7; 60], Outbound::AtMostOnce, 59, false),
+            Verdict::Waits
+        );
         assert_eq!(waiting.next().unwrap(), [7]);
         waiting.wrote(1);
         assert!(waiting.is_empty());
@@ -165,7 +202,12 @@ mod tests {
     fn who_never_reads_its_answers_is_one_too_many() {
         let mut waiting = waiting(10, 10);
         let verdicts = (0..ANSWERS).map(|_| waiting.push(&[0xD0, 0], Outbound::Other, 0, false));
-        assert_eq!(verdicts.filter(|verdict| *verdict == Verdict::TooMany).count(), ANSWERS / 2);
+        assert_eq!(
+            verdicts
+                .filter(|verdict| *verdict == Verdict::TooMany)
+                .count(),
+            ANSWERS / 2
+        );
     }
 
     #[test]

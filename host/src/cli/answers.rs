@@ -13,7 +13,11 @@ use crate::router::ServiceId;
 use crate::session::{Command, Handle};
 use crate::topic::{Filter, Topic};
 
-const WAITING: Limits = Limits { messages: 1_000, bytes: usize::MAX, when_full: WhenFull::DropNewest };
+const WAITING: Limits = Limits {
+    messages: 1_000,
+    bytes: usize::MAX,
+    when_full: WhenFull::DropNewest,
+};
 
 /// A subscription that was made before the question is sent.
 pub(super) struct Answers {
@@ -25,8 +29,18 @@ impl Answers {
     /// Subscribes.
     pub(super) async fn open(session: &Handle, filter: Filter) -> Self {
         let (sender, mailbox) = mailbox(WAITING);
-        let subscriptions = vec![Subscription { filter: filter.clone(), qos: Qos::AtMostOnce }];
-        session.send(Command::Attach { service: ServiceId(0), mailbox: sender, subscriptions, retained: false }).await;
+        let subscriptions = vec![Subscription {
+            filter: filter.clone(),
+            qos: Qos::AtMostOnce,
+        }];
+        session
+            .send(Command::Attach {
+                service: ServiceId(0),
+                mailbox: sender,
+                subscriptions,
+                retained: false,
+            })
+            .await;
         Self { filter, mailbox }
     }
 
@@ -34,7 +48,11 @@ impl Answers {
     ///
     /// # Errors
     /// When none comes in time.
-    pub(super) async fn first(mut self, question: &Topic, patience: Duration) -> anyhow::Result<()> {
+    pub(super) async fn first(
+        mut self,
+        question: &Topic,
+        patience: Duration,
+    ) -> anyhow::Result<()> {
         let answer = async {
             loop {
                 match self.mailbox.next().await {
@@ -47,10 +65,16 @@ impl Answers {
             }
         };
         match tokio::time::timeout(patience, answer).await {
-            Ok(Some(message)) => {
-                print_line(format_args!("{} {}", message.topic, String::from_utf8_lossy(&message.payload)))
-            }
-            _ => bail!("no answer on {} within {} s", self.filter, patience.as_secs_f64()),
+            Ok(Some(message)) => print_line(format_args!(
+                "{} {}",
+                message.topic,
+                String::from_utf8_lossy(&message.payload)
+            )),
+            _ => bail!(
+                "no answer on {} within {} s",
+                self.filter,
+                patience.as_secs_f64()
+            ),
         }
     }
 }

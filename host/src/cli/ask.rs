@@ -60,8 +60,12 @@ pub struct Rollback {
 impl History {
     /// Shows which versions the service has had.
     pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
-        let request = Request::History { service: self.service.name.clone() };
-        let Some(history) = self.service.ask(config, &request)? else { return Ok(ExitCode::from(NOBODY)) };
+        let request = Request::History {
+            service: self.service.name.clone(),
+        };
+        let Some(history) = self.service.ask(config, &request)? else {
+            return Ok(ExitCode::from(NOBODY));
+        };
         match self.json {
             true => print_line(format_args!("{history:#}"))?,
             false => print(table(&history))?,
@@ -73,7 +77,10 @@ impl History {
 impl Rollback {
     /// Brings back a former version.
     pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
-        let request = Request::Rollback { service: self.service.name.clone(), to: self.to };
+        let request = Request::Rollback {
+            service: self.service.name.clone(),
+            to: self.to,
+        };
         self.service.tell(config, &request)
     }
 }
@@ -81,26 +88,48 @@ impl Rollback {
 impl Service {
     /// Starts it anew.
     pub fn restart(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
-        let request = Request::Restart { service: self.name.clone() };
+        let request = Request::Restart {
+            service: self.name.clone(),
+        };
         self.tell(config, &request)
     }
 
     /// Asks, and shows the sentence that is answered.
-    pub(super) fn tell(&self, config: Option<&Path>, request: &Request) -> anyhow::Result<ExitCode> {
-        let Some(answer) = self.ask(config, request)? else { return Ok(ExitCode::from(NOBODY)) };
-        print_line(format_args!("{}: {}", self.name, answer.as_str().unwrap_or_default()))?;
+    pub(super) fn tell(
+        &self,
+        config: Option<&Path>,
+        request: &Request,
+    ) -> anyhow::Result<ExitCode> {
+        let Some(answer) = self.ask(config, request)? else {
+            return Ok(ExitCode::from(NOBODY));
+        };
+        print_line(format_args!(
+            "{}: {}",
+            self.name,
+            answer.as_str().unwrap_or_default()
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 
     /// Asks the host that has the service; `None`, after saying so: no host runs.
-    pub(super) fn ask(&self, config: Option<&Path>, request: &Request) -> anyhow::Result<Option<Value>> {
+    pub(super) fn ask(
+        &self,
+        config: Option<&Path>,
+        request: &Request,
+    ) -> anyhow::Result<Option<Value>> {
         let (candidates, place) = self.candidates(config)?;
         let (mut having, mut others) = (Vec::new(), Vec::new());
         for socket in candidates {
             match ask(&socket, &Request::Services {}, AT_ONCE) {
                 Ok(names) => {
-                    let has = names.as_array().is_some_and(|names| names.iter().any(|name| *name == *self.name));
-                    if has { having.push(socket) } else { others.push((socket, names)) }
+                    let has = names
+                        .as_array()
+                        .is_some_and(|names| names.iter().any(|name| *name == *self.name));
+                    if has {
+                        having.push(socket)
+                    } else {
+                        others.push((socket, names))
+                    }
                 }
                 Err(AskError::Nobody(_)) => {}
                 Err(error) => return Err(error.into()),
@@ -113,13 +142,24 @@ impl Service {
                 Ok(None)
             }
             [] => {
-                let known = others.iter().map(|(socket, names)| format!("\n  {}: {names}", socket.display()));
-                bail!("no host has a service {:?}:{}", self.name, known.collect::<String>())
+                let known = others
+                    .iter()
+                    .map(|(socket, names)| format!("\n  {}: {names}", socket.display()));
+                bail!(
+                    "no host has a service {:?}:{}",
+                    self.name,
+                    known.collect::<String>()
+                )
             }
             several => {
-                let list = several.iter().map(|socket| format!("\n  {}", socket.with_extension("").display()));
+                let list = several
+                    .iter()
+                    .map(|socket| format!("\n  {}", socket.with_extension("").display()));
                 let list: String = list.collect();
-                bail!("several hosts have a service {:?}; say which with --state-file FILE:{list}", self.name)
+                bail!(
+                    "several hosts have a service {:?}; say which with --state-file FILE:{list}",
+                    self.name
+                )
             }
         }
     }
@@ -140,27 +180,57 @@ impl Service {
         for directory in &directories {
             found.extend(sockets(directory)?);
         }
-        let places: Vec<String> = directories.iter().map(|directory| directory.display().to_string()).collect();
+        let places: Vec<String> = directories
+            .iter()
+            .map(|directory| directory.display().to_string())
+            .collect();
         Ok((found, format!("in {}", places.join(" and "))))
     }
 }
 
 /// What the host that runs as the process `pid` says is not as it should be, in lines; nothing where it cannot be asked.
 pub(super) fn troubles(config: Option<&Path>, pid: impl std::fmt::Display) -> Vec<String> {
-    let named = state_file(config).ok().flatten().map(|file| socket_of(&file));
+    let named = state_file(config)
+        .ok()
+        .flatten()
+        .map(|file| socket_of(&file));
     let mut candidates: Vec<PathBuf> = named.into_iter().collect();
-    candidates.extend(app::state_directories().iter().filter_map(|directory| sockets(directory).ok()).flatten());
+    candidates.extend(
+        app::state_directories()
+            .iter()
+            .filter_map(|directory| sockets(directory).ok())
+            .flatten(),
+    );
     let pid = pid.to_string();
-    let answers = candidates.iter().filter_map(|socket| ask(socket, &Request::Status {}, AT_ONCE).ok());
-    let is_it = |status: &Value| status["pid"].as_u64().is_some_and(|own| own.to_string() == pid);
-    let Some(status) = answers.into_iter().find(is_it) else { return Vec::new() };
-    let filters = status["quarantined"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let answers = candidates
+        .iter()
+        .filter_map(|socket| ask(socket, &Request::Status {}, AT_ONCE).ok());
+    let is_it = |status: &Value| {
+        status["pid"]
+            .as_u64()
+            .is_some_and(|own| own.to_string() == pid)
+    };
+    let Some(status) = answers.into_iter().find(is_it) else {
+        return Vec::new();
+    };
+    let filters = status["quarantined"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     let line = |filter| {
-        format!("not subscribed to {filter}: the broker ends the connection for it; tried again within an hour")
+        format!(
+            "not subscribed to {filter}: the broker ends the connection for it; tried again within an hour"
+        )
     };
     let holding = status["holding_up"].as_array().into_iter().flatten();
     let held_up = |one: &Value| {
-        let others: Vec<&str> = one["others"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let others: Vec<&str> = one["others"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let service = one["service"].as_str().unwrap_or_default();
         format!(
             "{service} holds up {}: its spool is full (limits.spool), and limits.when_full is hold",
@@ -181,24 +251,53 @@ fn state_file(config: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
 
 /// The history for people.
 fn table(history: &Value) -> String {
-    let short = |value: &Value| value.as_str().map_or("-".to_owned(), |version| version.chars().take(12).collect());
+    let short = |value: &Value| {
+        value
+            .as_str()
+            .map_or("-".to_owned(), |version| version.chars().take(12).collect())
+    };
     let mut text = format!("{:<12}  {:<20}  {:<11}  note\n", "version", "when", "what");
     for event in history["events"].as_array().into_iter().flatten() {
         let word = |key: &str| event[key].as_str().unwrap_or_default().replace('\n', " ");
-        let line =
-            format!("{:<12}  {:<20}  {:<11}  {}", short(&event["version"]), word("at"), word("what"), word("note"));
+        let line = format!(
+            "{:<12}  {:<20}  {:<11}  {}",
+            short(&event["version"]),
+            word("at"),
+            word("what"),
+            word("note")
+        );
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    let list = |key: &str| history[key].as_array().into_iter().flatten().map(short).collect::<Vec<_>>().join(", ");
-    let or_none = |list: String| if list.is_empty() { "none".to_owned() } else { list };
-    text.push_str(&format!("\nruns: {}; kept to go back to: {}\n", short(&history["running"]), or_none(list("kept"))));
+    let list = |key: &str| {
+        history[key]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(short)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let or_none = |list: String| {
+        if list.is_empty() {
+            "none".to_owned()
+        } else {
+            list
+        }
+    };
+    text.push_str(&format!(
+        "\nruns: {}; kept to go back to: {}\n",
+        short(&history["running"]),
+        or_none(list("kept"))
+    ));
     if history["on_probation"] == true {
         text.push_str("it is on probation\n");
     }
     let refused = list("refused");
     if !refused.is_empty() {
-        text.push_str(&format!("not taken again until the file has other bytes: {refused}\n"));
+        text.push_str(&format!(
+            "not taken again until the file has other bytes: {refused}\n"
+        ));
     }
     text
 }

@@ -24,7 +24,10 @@ pub struct Check {
 impl Check {
     /// Looks at each file.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let host = guest::Host::new(EngineOptions { services: 1, ..EngineOptions::default() })?;
+        let host = guest::Host::new(EngineOptions {
+            services: 1,
+            ..EngineOptions::default()
+        })?;
         let mut code = ExitCode::SUCCESS;
         for file in &self.files {
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;

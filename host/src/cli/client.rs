@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::config::{Broker, Config, Connection, Credentials, Level, LogFormat, Protocol, Selection, Transport};
+use crate::config::{
+    Broker, Config, Connection, Credentials, Level, LogFormat, Protocol, Selection, Transport,
+};
 use crate::logging::{self, Levels};
 use crate::router::Router;
 use crate::session::{Command, ConnectionStatus, Handle, Session};
@@ -31,7 +33,13 @@ pub struct Client {
     #[arg(short, long, value_name = "NAME")]
     username: Option<String>,
     /// Password; better in the environment, where other users do not see it
-    #[arg(long, value_name = "TEXT", env = "MIQRO_PASSWORD", hide_env_values = true, requires = "username")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        env = "MIQRO_PASSWORD",
+        hide_env_values = true,
+        requires = "username"
+    )]
     password: Option<String>,
     /// Protocol version: 5 or 3.1.1
     #[arg(long, value_name = "VERSION", value_parser = protocol)]
@@ -54,7 +62,9 @@ fn protocol(text: &str) -> Result<Protocol, String> {
 
 /// Reads a number of seconds, with a fraction if need be.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "write a number of seconds".to_owned())?;
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "write a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
@@ -68,7 +78,11 @@ impl Client {
     ///
     /// # Errors
     /// What is wrong with the configuration or the URL.
-    pub(super) fn connection(&self, config: Option<&Path>, purpose: &str) -> anyhow::Result<Connection> {
+    pub(super) fn connection(
+        &self,
+        config: Option<&Path>,
+        purpose: &str,
+    ) -> anyhow::Result<Connection> {
         let (Broker::Embedded(_, connection) | Broker::Remote(connection)) =
             Config::load(config, Selection::All)?.config.broker;
         let mut connection = match &self.url {
@@ -79,7 +93,10 @@ impl Client {
         connection.port = self.port.unwrap_or(connection.port);
         connection.protocol = self.protocol.unwrap_or(connection.protocol);
         if let Some(username) = self.username.clone() {
-            connection.credentials = Some(Credentials { username, password: self.password.clone() });
+            connection.credentials = Some(Credentials {
+                username,
+                password: self.password.clone(),
+            });
         }
         let random = || format!("miqro-{purpose}-{:08x}", fastrand::u32(..));
         connection.client_id = self.client_id.clone().unwrap_or_else(random);
@@ -98,7 +115,13 @@ impl Client {
             Transport::WebSocket(_) => 80,
             Transport::SecureWebSocket(_) => 443,
         });
-        Ok(Connection { host: url.host, port, transport: url.transport, credentials: url.credentials, ..connection })
+        Ok(Connection {
+            host: url.host,
+            port,
+            transport: url.transport,
+            credentials: url.credentials,
+            ..connection
+        })
     }
 
     /// Connects, lets `work` use the session, and ends it when everything was acknowledged.
@@ -110,7 +133,10 @@ impl Client {
         connection: Connection,
         work: impl AsyncFnOnce(&Handle) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("no runtime")?;
         let peer = format!("{}:{}", connection.host, connection.port);
         let timeout = self.timeout;
         let (session, handle) = Session::new(connection, None, Router::new());
@@ -125,8 +151,16 @@ impl Client {
                 }
                 Err(error) => Err(error),
             };
-            let patience = if outcome.is_ok() { timeout } else { Duration::ZERO };
-            handle.send(Command::Stop { deadline: Instant::now() + patience }).await;
+            let patience = if outcome.is_ok() {
+                timeout
+            } else {
+                Duration::ZERO
+            };
+            handle
+                .send(Command::Stop {
+                    deadline: Instant::now() + patience,
+                })
+                .await;
             outcome
         };
         let (ended, outcome) = runtime.block_on(async { tokio::join!(session.run(), use_it) });
@@ -135,7 +169,11 @@ impl Client {
         drop(logs);
         let (ended, value) = (ended?, outcome?);
         if ended.unsent > 0 {
-            bail!("{peer} did not acknowledge {} of the messages within {} s", ended.unsent, timeout.as_secs_f64());
+            bail!(
+                "{peer} did not acknowledge {} of the messages within {} s",
+                ended.unsent,
+                timeout.as_secs_f64()
+            );
         }
         if ended.failures > 0 {
             bail!("{peer} did not take everything; see above");
@@ -147,10 +185,14 @@ impl Client {
 /// Waits for the outcome of the first attempt to connect.
 async fn connected(handle: &Handle, peer: &str) -> anyhow::Result<()> {
     let mut status = handle.connection();
-    let decided = status.wait_for(|status| !matches!(status, ConnectionStatus::Connecting)).await;
+    let decided = status
+        .wait_for(|status| !matches!(status, ConnectionStatus::Connecting))
+        .await;
     match decided.as_deref() {
         Ok(ConnectionStatus::Connected { .. }) => Ok(()),
-        Ok(ConnectionStatus::Disconnected { reason }) => bail!("cannot connect to {peer}: {reason}"),
+        Ok(ConnectionStatus::Disconnected { reason }) => {
+            bail!("cannot connect to {peer}: {reason}")
+        }
         _ => bail!("cannot connect to {peer}"),
     }
 }

@@ -46,7 +46,10 @@ impl Target {
                 Ok(ExitCode::SUCCESS)
             }
             None => {
-                print_line(format_args!("does not run: nobody holds {}", path.display()))?;
+                print_line(format_args!(
+                    "does not run: nobody holds {}",
+                    path.display()
+                ))?;
                 Ok(ExitCode::from(3))
             }
         }
@@ -55,7 +58,9 @@ impl Target {
     /// Has the host read its configuration again.
     pub fn reload(self) -> anyhow::Result<ExitCode> {
         let pid = ask(&places::pid_file(self.pid_file)?, Request::Reload)?;
-        print_line(format_args!("process {pid} reads its configuration again; its log says what became of it"))?;
+        print_line(format_args!(
+            "process {pid} reads its configuration again; its log says what became of it"
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -70,7 +75,10 @@ impl Stop {
         std::thread::spawn(move || done.send(wait(&path)));
         match ended.recv_timeout(self.timeout) {
             Ok(outcome) => outcome?,
-            Err(_) => bail!("process {pid} has not ended within {} s", self.timeout.as_secs_f64()),
+            Err(_) => bail!(
+                "process {pid} has not ended within {} s",
+                self.timeout.as_secs_f64()
+            ),
         }
         print_line(format_args!("process {pid} has stopped"))?;
         Ok(ExitCode::SUCCESS)

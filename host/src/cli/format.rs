@@ -28,7 +28,9 @@ impl Format {
             if character == '%' {
                 match characters.next() {
                     Some(letter) if LETTERS.contains(letter) => parts.push(Part::Letter(letter)),
-                    Some(other) => return Err(format!("%{other} means nothing; see the end of the help")),
+                    Some(other) => {
+                        return Err(format!("%{other} means nothing; see the end of the help"));
+                    }
                     None => return Err("ends with %; a percent sign is written %%".to_owned()),
                 }
             } else if let Some(Part::Text(text)) = parts.last_mut() {
@@ -60,7 +62,10 @@ impl Format {
         object.insert("topic".to_owned(), message.topic.as_str().into());
         match std::str::from_utf8(&message.payload) {
             Ok(text) => object.insert("payload".to_owned(), text.into()),
-            Err(_) => object.insert("payload_hex".to_owned(), hexadecimal(&message.payload).into()),
+            Err(_) => object.insert(
+                "payload_hex".to_owned(),
+                hexadecimal(&message.payload).into(),
+            ),
         };
         object.insert("qos".to_owned(), u8::from(message.qos).into());
         object.insert("retain".to_owned(), message.retain.into());
@@ -79,13 +84,34 @@ fn letter_of(letter: char, message: &Message, properties: &Properties, line: &mu
         'x' => line.write_all(hexadecimal(&message.payload).as_bytes()),
         'q' => write!(line, "{}", u8::from(message.qos)),
         'r' => write!(line, "{}", u8::from(message.retain)),
-        'R' => line.write_all(properties.response_topic.as_ref().map_or("", |topic| topic.as_str()).as_bytes()),
+        'R' => line.write_all(
+            properties
+                .response_topic
+                .as_ref()
+                .map_or("", |topic| topic.as_str())
+                .as_bytes(),
+        ),
         'D' => line.write_all(properties.correlation_data.as_deref().unwrap_or_default()),
-        'C' => line.write_all(properties.content_type.as_deref().unwrap_or_default().as_bytes()),
-        'E' => line.write_all(properties.message_expiry.map(|s| s.to_string()).unwrap_or_default().as_bytes()),
+        'C' => line.write_all(
+            properties
+                .content_type
+                .as_deref()
+                .unwrap_or_default()
+                .as_bytes(),
+        ),
+        'E' => line.write_all(
+            properties
+                .message_expiry
+                .map(|s| s.to_string())
+                .unwrap_or_default()
+                .as_bytes(),
+        ),
         'P' => {
-            let pairs: Vec<_> =
-                properties.user_properties.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+            let pairs: Vec<_> = properties
+                .user_properties
+                .iter()
+                .map(|(name, value)| format!("{name}:{value}"))
+                .collect();
             line.write_all(pairs.join(" ").as_bytes())
         }
         'n' => line.write_all(b"\n"),
@@ -103,13 +129,32 @@ fn properties_json(properties: &Properties) -> Value {
         Err(_) => json!({ "hex": hexadecimal(bytes) }),
     };
     let fields = [
-        ("response_topic", properties.response_topic.as_ref().map(|topic| topic.as_str().into())),
-        ("correlation_data", properties.correlation_data.as_ref().map(text)),
-        ("content_type", properties.content_type.as_deref().map(Value::from)),
+        (
+            "response_topic",
+            properties
+                .response_topic
+                .as_ref()
+                .map(|topic| topic.as_str().into()),
+        ),
+        (
+            "correlation_data",
+            properties.correlation_data.as_ref().map(text),
+        ),
+        (
+            "content_type",
+            properties.content_type.as_deref().map(Value::from),
+        ),
         ("message_expiry", properties.message_expiry.map(Value::from)),
-        ("user_properties", (!properties.user_properties.is_empty()).then(|| json!(properties.user_properties))),
+        (
+            "user_properties",
+            (!properties.user_properties.is_empty()).then(|| json!(properties.user_properties)),
+        ),
     ];
-    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<Map<_, _>>().into()
+    fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 #[cfg(test)]
@@ -122,7 +167,10 @@ mod tests {
 
     fn message(payload: &'static [u8], properties: Option<Properties>) -> Message {
         let message = Message::new(Topic::new("a/b").unwrap(), payload, Qos::AtLeastOnce, true);
-        Message { properties: properties.map(Box::new), ..message }
+        Message {
+            properties: properties.map(Box::new),
+            ..message
+        }
     }
 
     fn all() -> Properties {
@@ -132,14 +180,20 @@ mod tests {
             content_type: Some("text/plain".to_owned()),
             message_expiry: Some(7),
             utf8: true,
-            user_properties: vec![("k".to_owned(), "1".to_owned()), ("k".to_owned(), "2".to_owned())],
+            user_properties: vec![
+                ("k".to_owned(), "1".to_owned()),
+                ("k".to_owned(), "2".to_owned()),
+            ],
         }
     }
 
     #[test]
     fn every_letter() {
         let format = Format::parse("%t|%p|%x|%q|%r|%R|%D|%C|%E|%P|%%%n").unwrap();
-        assert_eq!(format.message(&message(b"hi", Some(all()))), b"a/b|hi|6869|1|1|r|\xff|text/plain|7|k:1 k:2|%\n");
+        assert_eq!(
+            format.message(&message(b"hi", Some(all()))),
+            b"a/b|hi|6869|1|1|r|\xff|text/plain|7|k:1 k:2|%\n"
+        );
         assert_eq!(format.message(&message(b"", None)), b"a/b|||1|1||||||%\n");
     }
 
@@ -151,8 +205,13 @@ mod tests {
 
     #[test]
     fn json_keeps_bytes_that_are_no_text() {
-        let object = |payload, properties| String::from_utf8(Format::json(&message(payload, properties))).unwrap();
-        assert_eq!(object(b"\"x\"", None), r#"{"topic":"a/b","payload":"\"x\"","qos":1,"retain":true}"#);
+        let object = |payload, properties| {
+            String::from_utf8(Format::json(&message(payload, properties))).unwrap()
+        };
+        assert_eq!(
+            object(b"\"x\"", None),
+            r#"{"topic":"a/b","payload":"\"x\"","qos":1,"retain":true}"#
+        );
         let expected = concat!(
             r#"{"topic":"a/b","payload_hex":"ff","qos":1,"retain":true,"properties":{"response_topic":"r","#,
             r#""correlation_data":{"hex":"ff"},"content_type":"text/plain","message_expiry":7,"#,

@@ -61,11 +61,25 @@ impl Install {
     pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         // what cannot run is not installed
         let path = Config::find(config).map(std::path::absolute).transpose()?;
-        let files = self.files.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
-        let source = Source { path: path.clone(), files: files.clone(), allow_empty: false };
+        let files = self
+            .files
+            .iter()
+            .map(std::path::absolute)
+            .collect::<Result<Vec<_>, _>>()?;
+        let source = Source {
+            path: path.clone(),
+            files: files.clone(),
+            allow_empty: false,
+        };
         let loaded = source.accepted(source.load()?)?;
         let program = std::env::current_exe().context("cannot find out where the program is")?;
-        let unit = Unit { name: &self.name, program, config: path, files, user: self.user.as_deref() };
+        let unit = Unit {
+            name: &self.name,
+            program,
+            config: path,
+            files,
+            user: self.user.as_deref(),
+        };
         let text = unit.text(&loaded.config);
         if self.stdout {
             print(text)?;
@@ -102,6 +116,11 @@ impl Install {
         let written = std::fs::write(&new, text)
             .and_then(|()| std::fs::set_permissions(&new, PermissionsExt::from_mode(0o644)))
             .and_then(|()| std::fs::rename(&new, file));
-        written.with_context(|| format!("cannot write {}; run this as root, or print it with --stdout", file.display()))
+        written.with_context(|| {
+            format!(
+                "cannot write {}; run this as root, or print it with --stdout",
+                file.display()
+            )
+        })
     }
 }

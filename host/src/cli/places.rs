@@ -17,7 +17,9 @@ pub fn pid_file(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     };
     match named {
         Some(named) => Ok(named),
-        None => Ok(usual().context("XDG_RUNTIME_DIR is not set; write --pid-file FILE")?.join("miqro-host.pid")),
+        None => Ok(usual()
+            .context("XDG_RUNTIME_DIR is not set; write --pid-file FILE")?
+            .join("miqro-host.pid")),
     }
 }
 
@@ -26,17 +28,25 @@ pub fn pid_file(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// When there is no usual place, or it cannot be made.
 pub fn log_file(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    let state = || directory("XDG_STATE_HOME").or_else(|| Some(directory("HOME")?.join(".local/state")));
+    let state =
+        || directory("XDG_STATE_HOME").or_else(|| Some(directory("HOME")?.join(".local/state")));
     if let Some(named) = named {
         return Ok(named);
     }
-    let folder = if daemon::is_root() { Some(PathBuf::from("/var/log")) } else { state() };
+    let folder = if daemon::is_root() {
+        Some(PathBuf::from("/var/log"))
+    } else {
+        state()
+    };
     let folder = folder.context("HOME is not set; write --log-file FILE")?;
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder.join("miqro-host.log"))
 }
 
 /// The absolute path in an environment variable.
 fn directory(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+    std::env::var_os(name)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
 }

@@ -103,14 +103,19 @@ pub(super) fn qos(text: &str) -> Result<Qos, String> {
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or_else(|| "write NAME=VALUE".to_owned())?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| "write NAME=VALUE".to_owned())?;
     Ok((property(name)?, property(value)?))
 }
 
 /// Reads a text property.
 fn property(text: &str) -> Result<String, String> {
     match text::forbidden(text) {
-        Some(character) => Err(format!("contains {}, which MQTT forbids", text::name(character))),
+        Some(character) => Err(format!(
+            "contains {}, which MQTT forbids",
+            text::name(character)
+        )),
         None => Ok(text.to_owned()),
     }
 }
@@ -140,9 +145,14 @@ impl Publish {
         if connection.protocol == Protocol::V311 && properties.is_some() {
             bail!("properties need MQTT 5; this broker is used with 3.1.1 (--protocol 5)");
         }
-        let template = Message { properties, ..Message::new(self.topic, Bytes::new(), self.qos, self.retain) };
+        let template = Message {
+            properties,
+            ..Message::new(self.topic, Bytes::new(), self.qos, self.retain)
+        };
         if self.payload.stdin_lines {
-            self.client.with_session(connection, async |session| send_lines(session, &template).await)?;
+            self.client.with_session(connection, async |session| {
+                send_lines(session, &template).await
+            })?;
         } else {
             let payload = self.payload.read()?;
             let (answers, patience) = (self.answers, self.client.timeout());
@@ -152,7 +162,14 @@ impl Publish {
                     Some(filter) => Some(Answers::open(session, filter).await),
                     None => None,
                 };
-                send(session, Message { payload, ..template }).await;
+                send(
+                    session,
+                    Message {
+                        payload,
+                        ..template
+                    },
+                )
+                .await;
                 match answers {
                     Some(answers) => answers.first(&question, patience).await,
                     None => Ok(()),
@@ -168,17 +185,23 @@ impl Payload {
         match self.file {
             Some(file) if file == Path::new("-") => {
                 let mut bytes = Vec::new();
-                std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes).context("standard input")?;
+                std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes)
+                    .context("standard input")?;
                 Ok(bytes.into())
             }
-            Some(file) => Ok(std::fs::read(&file).with_context(|| file.display().to_string())?.into()),
+            Some(file) => Ok(std::fs::read(&file)
+                .with_context(|| file.display().to_string())?
+                .into()),
             None => Ok(self.text.unwrap_or_default().into()),
         }
     }
 }
 
 async fn send(session: &Handle, message: Message) {
-    let commit = Commit { publishes: vec![message.into()], ..Commit::new(ServiceId(0)) };
+    let commit = Commit {
+        publishes: vec![message.into()],
+        ..Commit::new(ServiceId(0))
+    };
     session.send(Command::Commit(commit)).await;
 }
 
@@ -198,7 +221,14 @@ async fn send_lines(session: &Handle, template: &Message) -> anyhow::Result<()> 
         if line.last() == Some(&b'\r') {
             line.pop();
         }
-        send(session, Message { payload: line.into(), ..template.clone() }).await;
+        send(
+            session,
+            Message {
+                payload: line.into(),
+                ..template.clone()
+            },
+        )
+        .await;
     }
     Ok(())
 }

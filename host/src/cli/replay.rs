@@ -39,10 +39,16 @@ impl Replay {
             return self.service.tell(config, &Request::Replay { service });
         }
         let request = Request::Letters { service };
-        let Some(letters) = self.service.ask(config, &request)? else { return Ok(ExitCode::from(NOBODY)) };
+        let Some(letters) = self.service.ask(config, &request)? else {
+            return Ok(ExitCode::from(NOBODY));
+        };
         match self.json {
             true => print_line(format_args!("{letters:#}"))?,
-            false => letters.as_array().into_iter().flatten().try_for_each(|letter| print_line(line(letter)))?,
+            false => letters
+                .as_array()
+                .into_iter()
+                .flatten()
+                .try_for_each(|letter| print_line(line(letter)))?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -71,19 +71,42 @@ impl Run {
             return self.background(config);
         }
         if let Some(identity) = identity(self.uid.as_deref(), self.gid.as_deref())? {
-            let (pid_file, log_file) = (absolute(self.pid_file.as_deref())?, absolute(self.log_file.as_deref())?);
-            let directory = self.working_directory.clone().map_or_else(std::env::current_dir, Ok)?;
+            let (pid_file, log_file) = (
+                absolute(self.pid_file.as_deref())?,
+                absolute(self.log_file.as_deref())?,
+            );
+            let directory = self
+                .working_directory
+                .clone()
+                .map_or_else(std::env::current_dir, Ok)?;
             let arguments = self.arguments(config, pid_file.as_deref(), log_file.as_deref())?;
-            let launch = Launch { arguments, identity: Some(identity), directory, pid_file, log_file };
+            let launch = Launch {
+                arguments,
+                identity: Some(identity),
+                directory,
+                pid_file,
+                log_file,
+            };
             return Err(launch.in_place().into());
         }
         self.foreground(config)
     }
 
     fn foreground(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
-        let background = if self.in_background { Some(Background::begin()?) } else { None };
-        let (pid_file, log_file) = (absolute(self.pid_file.as_deref())?, absolute(self.log_file.as_deref())?);
-        let files = self.files.iter().map(|file| self.elsewhere(file)).collect::<anyhow::Result<_>>()?;
+        let background = if self.in_background {
+            Some(Background::begin()?)
+        } else {
+            None
+        };
+        let (pid_file, log_file) = (
+            absolute(self.pid_file.as_deref())?,
+            absolute(self.log_file.as_deref())?,
+        );
+        let files = self
+            .files
+            .iter()
+            .map(|file| self.elsewhere(file))
+            .collect::<anyhow::Result<_>>()?;
         let found = Config::find(config);
         let path = found.map(|file| self.elsewhere(file)).transpose()?;
         if let Some(directory) = &self.working_directory {
@@ -91,14 +114,28 @@ impl Run {
             std::env::set_current_dir(directory).with_context(failed)?;
         }
         let _pid_file = daemon::hold(pid_file.as_deref())?;
-        let source = Source { path, files, allow_empty: self.allow_empty };
+        let source = Source {
+            path,
+            files,
+            allow_empty: self.allow_empty,
+        };
         let loaded = source.begin()?;
-        let logs = logging::start(Levels::of(&loaded.config), loaded.config.log.format, log_file.as_deref())?;
+        let logs = logging::start(
+            Levels::of(&loaded.config),
+            loaded.config.log.format,
+            log_file.as_deref(),
+        )?;
         for warning in &loaded.warnings {
             warn!("{warning}");
         }
         let ready = || background.iter().for_each(Background::ready);
-        app::run(app::Run { loaded, source, logs: &logs, greet: &greet, ready: &ready })
+        app::run(app::Run {
+            loaded,
+            source,
+            logs: &logs,
+            greet: &greet,
+            ready: &ready,
+        })
     }
 
     fn background(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -108,10 +145,19 @@ impl Run {
         let arguments = self.arguments(config, pid_file.as_deref(), Some(&log))?;
         let directory = self.working_directory.unwrap_or_else(|| PathBuf::from("/"));
         let log_file = Some(log.clone());
-        let launch = Launch { arguments, identity, directory, pid_file, log_file };
+        let launch = Launch {
+            arguments,
+            identity,
+            directory,
+            pid_file,
+            log_file,
+        };
         match launch.background(&log)? {
             Ok(pid) => {
-                let said = format!("miqro-host runs in the background: process {pid}, log {}", log.display());
+                let said = format!(
+                    "miqro-host runs in the background: process {pid}, log {}",
+                    log.display()
+                );
                 // it runs, whether that can be said or not
                 print_line(said).unwrap_or_else(|error| complain(format_args!("{error:#}")));
                 Ok(ExitCode::SUCCESS)
@@ -128,7 +174,11 @@ impl Run {
         log: Option<&Path>,
     ) -> anyhow::Result<Vec<OsString>> {
         let mut arguments: Vec<OsString> = vec!["run".into()];
-        for (name, path) in [("--config", Config::find(config)), ("--pid-file", pid), ("--log-file", log)] {
+        for (name, path) in [
+            ("--config", Config::find(config)),
+            ("--pid-file", pid),
+            ("--log-file", log),
+        ] {
             if let Some(path) = path {
                 arguments.extend([name.into(), std::path::absolute(path)?.into()]);
             }
@@ -142,7 +192,11 @@ impl Run {
 
     /// A path that means the same in the directory to work in.
     fn elsewhere(&self, path: &Path) -> anyhow::Result<PathBuf> {
-        Ok(if self.working_directory.is_some() { std::path::absolute(path)? } else { path.to_owned() })
+        Ok(if self.working_directory.is_some() {
+            std::path::absolute(path)?
+        } else {
+            path.to_owned()
+        })
     }
 }
 
@@ -153,11 +207,13 @@ fn absolute(path: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
 /// Says it on standard output, in a thread of its own: the host serves whether anybody reads that or not.
 fn greet(started: &Started<'_>) {
     let text = greeting(started);
-    let said = std::thread::Builder::new().name("greeting".to_owned()).spawn(move || {
-        if let Err(error) = print(text) {
-            warn!("the greeting is not written: {error:#}");
-        }
-    });
+    let said = std::thread::Builder::new()
+        .name("greeting".to_owned())
+        .spawn(move || {
+            if let Err(error) = print(text) {
+                warn!("the greeting is not written: {error:#}");
+            }
+        });
     if let Err(error) = said {
         warn!("the greeting is not written: no thread for it: {error}");
     }
@@ -170,20 +226,38 @@ fn greeting(started: &Started<'_>) -> String {
         false => format!("connecting to the broker on {address}\n"),
     };
     for service in started.services {
-        text.push_str(&format!("service {} below {}\n", service.config.name, service.config.base));
+        text.push_str(&format!(
+            "service {} below {}\n",
+            service.config.name, service.config.base
+        ));
     }
-    if let Some(line) = started.services.iter().find_map(|service| try_line(started, &service.subscriptions)) {
-        text.push_str(&format!("to try it, copy into another terminal:\n  {line}\n"));
+    if let Some(line) = started
+        .services
+        .iter()
+        .find_map(|service| try_line(started, &service.subscriptions))
+    {
+        text.push_str(&format!(
+            "to try it, copy into another terminal:\n  {line}\n"
+        ));
     }
     text
 }
 
 /// A command that makes a service answer: for its first subscription without wildcards.
 fn try_line(started: &Started<'_>, subscriptions: &[Subscription]) -> Option<String> {
-    let filter = subscriptions.iter().map(|s| s.filter.as_str()).find(|filter| !filter.contains(['+', '#', '$']))?;
-    let below = filter.rsplit_once('/').map_or("#".to_owned(), |(base, _)| format!("{base}/#"));
-    let program = std::env::args().next().unwrap_or_else(|| "miqro-host".to_owned());
+    let filter = subscriptions
+        .iter()
+        .map(|s| s.filter.as_str())
+        .find(|filter| !filter.contains(['+', '#', '$']))?;
+    let below = filter
+        .rsplit_once('/')
+        .map_or("#".to_owned(), |(base, _)| format!("{base}/#"));
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "miqro-host".to_owned());
     let port = started.connection.port;
     let host = &started.connection.host;
-    Some(format!("{program} pub --host {host} --port {port} --answers '{below}' {filter} hello"))
+    Some(format!(
+        "{program} pub --host {host} --port {port} --answers '{below}' {filter} hello"
+    ))
 }

@@ -21,13 +21,19 @@ pub struct Show {
 impl Show {
     /// Prints it.
     pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
-        let selection = if self.files.is_empty() { Selection::All } else { Selection::Run(&self.files) };
+        let selection = if self.files.is_empty() {
+            Selection::All
+        } else {
+            Selection::Run(&self.files)
+        };
         let loaded = Config::load(config, selection)?;
         for warning in &loaded.warnings {
             complain(format_args!("warning: {warning}"));
         }
         if let Some(blank) = loaded.blank {
-            complain(format_args!("warning: {blank}; `run` does not start with it without --allow-empty"));
+            complain(format_args!(
+                "warning: {blank}; `run` does not start with it without --allow-empty"
+            ));
         }
         let config = loaded.config;
         print(config.to_yaml())?;

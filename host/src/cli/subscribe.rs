@@ -24,7 +24,11 @@ use crate::topic::Filter;
 const ME: ServiceId = ServiceId(0);
 
 /// Messages that may wait for standard output.
-const WAITING: Limits = Limits { messages: 10_000, bytes: usize::MAX, when_full: WhenFull::Hold };
+const WAITING: Limits = Limits {
+    messages: 10_000,
+    bytes: usize::MAX,
+    when_full: WhenFull::Hold,
+};
 
 /// Arguments of `sub`.
 #[derive(Debug, clap::Args)]
@@ -90,7 +94,9 @@ impl Subscribe {
     /// The broker cannot be reached or refuses the connection; standard output cannot be written.
     pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let connection = self.client.connection(config, "sub")?;
-        let end = self.client.with_session(connection, async |session| self.receive(session).await)?;
+        let end = self
+            .client
+            .with_session(connection, async |session| self.receive(session).await)?;
         match (end, self.count) {
             (End::Late(seen), Some(count)) if seen < count.get() => {
                 complain(format_args!("{seen} of {count} messages came in time"));
@@ -102,9 +108,19 @@ impl Subscribe {
 
     async fn receive(&self, session: &Handle) -> anyhow::Result<End> {
         let (sender, mut mailbox) = mailbox(WAITING);
-        let subscription = |filter: &Filter| Subscription { filter: filter.clone(), qos: self.qos };
+        let subscription = |filter: &Filter| Subscription {
+            filter: filter.clone(),
+            qos: self.qos,
+        };
         let subscriptions = self.filters.iter().map(subscription).collect();
-        session.send(Command::Attach { service: ME, mailbox: sender, subscriptions, retained: false }).await;
+        session
+            .send(Command::Attach {
+                service: ME,
+                mailbox: sender,
+                subscriptions,
+                retained: false,
+            })
+            .await;
         let mut seen = 0;
         let end = tokio::select! {
             end = self.show(session, &mut mailbox, &mut seen) => end,
@@ -117,11 +133,25 @@ impl Subscribe {
                 "{lost} messages with QoS 0 were lost because standard output was not read fast enough"
             ));
         }
-        end.map(|end| if matches!(end, End::Late(_)) { End::Late(seen) } else { end })
+        end.map(|end| {
+            if matches!(end, End::Late(_)) {
+                End::Late(seen)
+            } else {
+                end
+            }
+        })
     }
 
-    async fn show(&self, session: &Handle, mailbox: &mut Mailbox, seen: &mut u64) -> anyhow::Result<End> {
-        let mut out = Output { stdout: std::io::stdout().lock(), safe: std::io::stdout().is_terminal() };
+    async fn show(
+        &self,
+        session: &Handle,
+        mailbox: &mut Mailbox,
+        seen: &mut u64,
+    ) -> anyhow::Result<End> {
+        let mut out = Output {
+            stdout: std::io::stdout().lock(),
+            safe: std::io::stdout().is_terminal(),
+        };
         loop {
             let delivery = match mailbox.next().await {
                 Next::Delivery(delivery) => delivery,
@@ -152,14 +182,19 @@ impl Subscribe {
         match &self.format {
             _ if self.json => Format::json(message),
             Some(format) => format.message(message),
-            None if self.verbose => [message.topic.as_str().as_bytes(), b" ", &message.payload].concat(),
+            None if self.verbose => {
+                [message.topic.as_str().as_bytes(), b" ", &message.payload].concat()
+            }
             None => message.payload.to_vec(),
         }
     }
 }
 
 fn acknowledge(receipt: Receipt) -> Command {
-    Command::Commit(Commit { receipt: Some(receipt), ..Commit::new(ME) })
+    Command::Commit(Commit {
+        receipt: Some(receipt),
+        ..Commit::new(ME)
+    })
 }
 
 async fn passed(wait: Option<Duration>) {

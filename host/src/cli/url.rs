@@ -30,15 +30,27 @@ pub(super) enum UrlError {
 pub(super) fn parse(text: &str) -> Result<Url, UrlError> {
     let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let (user, address) = authority.rsplit_once('@').map_or((None, authority), |(user, address)| (Some(user), address));
+    let (user, address) = authority
+        .rsplit_once('@')
+        .map_or((None, authority), |(user, address)| (Some(user), address));
     let (host, port) = split_port(address);
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let host = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
     if host.is_empty() {
         return Err(UrlError::Host);
     }
-    let port = port.map(|port| port.parse().map_err(|_| UrlError::Port(port.to_owned()))).transpose()?;
+    let port = port
+        .map(|port| port.parse().map_err(|_| UrlError::Port(port.to_owned())))
+        .transpose()?;
     let credentials = user.map(credentials).transpose()?;
-    Ok(Url { host: host.to_owned(), port, transport: transport(scheme, path)?, credentials })
+    Ok(Url {
+        host: host.to_owned(),
+        port,
+        transport: transport(scheme, path)?,
+        credentials,
+    })
 }
 
 /// A colon inside brackets belongs to an IPv6 address.
@@ -62,8 +74,13 @@ fn transport(scheme: &str, path: &str) -> Result<Transport, UrlError> {
 }
 
 fn credentials(user: &str) -> Result<Credentials, UrlError> {
-    let (name, password) = user.split_once(':').map_or((user, None), |(name, password)| (name, Some(password)));
-    Ok(Credentials { username: decode(name)?, password: password.map(decode).transpose()? })
+    let (name, password) = user
+        .split_once(':')
+        .map_or((user, None), |(name, password)| (name, Some(password)));
+    Ok(Credentials {
+        username: decode(name)?,
+        password: password.map(decode).transpose()?,
+    })
 }
 
 /// Resolves `%40` and the like.
@@ -86,22 +103,57 @@ mod tests {
     use super::*;
 
     fn url(host: &str, port: Option<u16>, transport: Transport) -> Url {
-        Url { host: host.to_owned(), port, transport, credentials: None }
+        Url {
+            host: host.to_owned(),
+            port,
+            transport,
+            credentials: None,
+        }
     }
 
     #[test]
     fn each_scheme_with_and_without_port_and_path() {
         assert_eq!(parse("mqtt://h"), Ok(url("h", None, Transport::Tcp)));
         assert_eq!(parse("mqtts://h:1/"), Ok(url("h", Some(1), Transport::Tls)));
-        assert_eq!(parse("ws://[::1]:80"), Ok(url("::1", Some(80), Transport::WebSocket("/mqtt".to_owned()))));
-        assert_eq!(parse("wss://[::1]/a/b"), Ok(url("::1", None, Transport::SecureWebSocket("/a/b".to_owned()))));
+        assert_eq!(
+            parse("ws://[::1]:80"),
+            Ok(url(
+                "::1",
+                Some(80),
+                Transport::WebSocket("/mqtt".to_owned())
+            ))
+        );
+        assert_eq!(
+            parse("wss://[::1]/a/b"),
+            Ok(url(
+                "::1",
+                None,
+                Transport::SecureWebSocket("/a/b".to_owned())
+            ))
+        );
     }
 
     #[test]
     fn credentials_may_hold_anything_encoded() {
-        let credentials = parse("mqtt://us%40er:p%3Aa%2f@h").unwrap().credentials.unwrap();
-        assert_eq!((credentials.username.as_str(), credentials.password.as_deref()), ("us@er", Some("p:a/")));
-        assert_eq!(parse("mqtt://user@h").unwrap().credentials.unwrap().password, None);
+        let credentials = parse("mqtt://us%40er:p%3Aa%2f@h")
+            .unwrap()
+            .credentials
+            .unwrap();
+        assert_eq!(
+            (
+                credentials.username.as_str(),
+                credentials.password.as_deref()
+            ),
+            ("us@er", Some("p:a/"))
+        );
+        assert_eq!(
+            parse("mqtt://user@h")
+                .unwrap()
+                .credentials
+                .unwrap()
+                .password,
+            None
+        );
     }
 
     #[test]
@@ -111,7 +163,13 @@ mod tests {
         assert_eq!(parse("mqtt://:1"), Err(UrlError::Host));
         assert_eq!(parse("mqtt://h:x"), Err(UrlError::Port("x".to_owned())));
         assert_eq!(parse("mqtt://h/a"), Err(UrlError::Path));
-        assert_eq!(parse("mqtt://%4@h"), Err(UrlError::Encoding("%4".to_owned())));
-        assert_eq!(parse("mqtt://%ff@h"), Err(UrlError::Encoding("%ff".to_owned())));
+        assert_eq!(
+            parse("mqtt://%4@h"),
+            Err(UrlError::Encoding("%4".to_owned()))
+        );
+        assert_eq!(
+            parse("mqtt://%ff@h"),
+            Err(UrlError::Encoding("%ff".to_owned()))
+        );
     }
 }

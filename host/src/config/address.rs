@@ -27,14 +27,26 @@ impl<'a> Address<'a> {
             port: section.take("port"),
             transport: section.take("transport"),
             path: section.take("path"),
-            bind_address: section.take("bind_address").filter(|given| given.text() != Some("")),
-            bind_port: section.take("bind_port").filter(|given| given.int() != Some(0)),
+            bind_address: section
+                .take("bind_address")
+                .filter(|given| given.text() != Some("")),
+            bind_port: section
+                .take("bind_port")
+                .filter(|given| given.int() != Some(0)),
         }
     }
 
     /// All given keys but `host`.
     pub fn all(&self) -> impl Iterator<Item = &Given<'a>> {
-        [&self.port, &self.transport, &self.path, &self.bind_address, &self.bind_port].into_iter().flatten()
+        [
+            &self.port,
+            &self.transport,
+            &self.path,
+            &self.bind_address,
+            &self.bind_port,
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// Sets the fields of `connection`; `tls` says whether the file has a `tls` section.
@@ -47,8 +59,15 @@ impl<'a> Address<'a> {
             Some(given) => given.number(1..=u16::MAX).unwrap_or(1883),
             None => default_port(&connection.transport),
         };
-        connection.bind_address = self.bind_address.as_ref().and_then(|given| given.read(bind_address));
-        if let Some(given) = self.bind_port.as_ref().filter(|given| given.number(1..=u16::MAX).is_some()) {
+        connection.bind_address = self
+            .bind_address
+            .as_ref()
+            .and_then(|given| given.read(bind_address));
+        if let Some(given) = self
+            .bind_port
+            .as_ref()
+            .filter(|given| given.number(1..=u16::MAX).is_some())
+        {
             given.warning("is ignored: the system chooses the local port, which lets the host reconnect at once");
         }
     }
@@ -63,7 +82,9 @@ impl<'a> Address<'a> {
             ])?;
             if tls && !secure.0 {
                 let instead = if secure.1 { "wss" } else { "tls" };
-                given.problem(format!("is without TLS, but there is a tls section; write {instead}, or leave tls out"));
+                given.problem(format!(
+                    "is without TLS, but there is a tls section; write {instead}, or leave tls out"
+                ));
             }
             Some(secure)
         });
@@ -80,15 +101,20 @@ impl<'a> Address<'a> {
     }
 
     fn request_path(&self) -> String {
-        let path = self.path.as_ref().and_then(|given| given.read(request_path));
+        let path = self
+            .path
+            .as_ref()
+            .and_then(|given| given.read(request_path));
         path.unwrap_or_else(|| "/mqtt".to_owned())
     }
 }
 
 /// The address that the embedded broker listens on.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
-    let hint = "write an address and a port, for example 127.0.0.1:1883, 0.0.0.0:1883 or \"[::]:1883\"";
-    text.parse().map_err(|_| format!("{text:?} is no address to listen on; {hint}"))
+    let hint =
+        "write an address and a port, for example 127.0.0.1:1883, 0.0.0.0:1883 or \"[::]:1883\"";
+    text.parse()
+        .map_err(|_| format!("{text:?} is no address to listen on; {hint}"))
 }
 
 fn default_port(transport: &Transport) -> u16 {
@@ -103,23 +129,40 @@ fn default_port(transport: &Transport) -> u16 {
 /// The name or address of a broker.
 pub(super) fn host(text: &str) -> Result<String, String> {
     if let Some(quote) = quotes::within(text) {
-        return Err(format!("{text:?} has {} in it; write the name alone", quotes::named(quote)));
+        return Err(format!(
+            "{text:?} has {} in it; write the name alone",
+            quotes::named(quote)
+        ));
     }
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
     let invisible = |c: char| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
-    let wrong =
-        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':' | '@' | '?' | '#') || invisible(c);
+    let wrong = |c: char| {
+        c.is_whitespace()
+            || c.is_control()
+            || matches!(c, '/' | ':' | '@' | '?' | '#')
+            || invisible(c)
+    };
     if bare.parse::<IpAddr>().is_ok() || !(bare.is_empty() || bare.contains(wrong)) {
         return Ok(bare.to_owned());
     }
-    Err(format!("{text:?} is no host name; write the name alone (localhost) and the rest as port, transport and path"))
+    Err(format!(
+        "{text:?} is no host name; write the name alone (localhost) and the rest as port, transport and path"
+    ))
 }
 
 fn bind_address(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| format!("{text:?} is no IP address; write the local address to connect from"))
+    text.parse()
+        .map_err(|_| format!("{text:?} is no IP address; write the local address to connect from"))
 }
 
 fn request_path(text: &str) -> Result<String, String> {
     let fine = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-    if fine { Ok(text.to_owned()) } else { Err(format!("{text:?} is no path; write for example /mqtt")) }
+    if fine {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no path; write for example /mqtt"))
+    }
 }

@@ -9,7 +9,9 @@ use super::place::Place;
 use super::section::Section;
 use super::tls::tls;
 use super::yaml::Value;
-use super::{Broker, BrokerLimits, Connection, Credentials, EmbeddedBroker, Tls, broker_limits, connection};
+use super::{
+    Broker, BrokerLimits, Connection, Credentials, EmbeddedBroker, Tls, broker_limits, connection,
+};
 
 /// The port of MQTT.
 const PORT: u16 = 1883;
@@ -56,9 +58,17 @@ fn login(given: Given<'_>, place: &Place) -> Option<Credentials> {
 }
 
 /// Keys that mean nothing to the embedded broker are refused: somebody who writes `auth` or `tls` counts on it.
-fn only_remote(address: &Address<'_>, auth: &Option<Given<'_>>, tls: &Option<Given<'_>>, embedded: bool) {
-    let instead =
-        if embedded { "and broker.embedded is the broker inside this host" } else { "and broker.host is missing" };
+fn only_remote(
+    address: &Address<'_>,
+    auth: &Option<Given<'_>>,
+    tls: &Option<Given<'_>>,
+    embedded: bool,
+) {
+    let instead = if embedded {
+        "and broker.embedded is the broker inside this host"
+    } else {
+        "and broker.host is missing"
+    };
     for given in address.all() {
         given.problem(format!("is for a broker elsewhere, {instead}"));
     }
@@ -68,19 +78,28 @@ fn only_remote(address: &Address<'_>, auth: &Option<Given<'_>>, tls: &Option<Giv
         ));
     }
     if let Some(tls) = tls {
-        tls.problem(format!("is for a broker elsewhere, {instead}; the embedded broker speaks no TLS"));
+        tls.problem(format!(
+            "is for a broker elsewhere, {instead}; the embedded broker speaks no TLS"
+        ));
     }
 }
 
 fn embed(mut connection: Connection, embedded: Option<Given<'_>>, place: &Place) -> Broker {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
     let (users_given, limits) = (Vec::new(), BrokerLimits::default());
-    let mut broker =
-        EmbeddedBroker { listen: default, listen_is_default: true, data_dir: None, users: users_given, limits };
+    let mut broker = EmbeddedBroker {
+        listen: default,
+        listen_is_default: true,
+        data_dir: None,
+        users: users_given,
+        limits,
+    };
     if let Some(given) = embedded {
         let mut section = given.section();
         let listen = section.take("listen");
-        broker.data_dir = section.take("data_dir").and_then(|given| Some(place.path(given.text()?)));
+        broker.data_dir = section
+            .take("data_dir")
+            .and_then(|given| Some(place.path(given.text()?)));
         if let Some(given) = section.take("limits") {
             broker.limits = broker_limits::limits(given.section());
         }
@@ -90,7 +109,9 @@ fn embed(mut connection: Connection, embedded: Option<Given<'_>>, place: &Place)
             broker.users = users(given, place);
         }
         section.finish();
-        if let Some((given, address)) = listen.and_then(|given| Some((given.clone(), given.read(address::listen)?))) {
+        if let Some((given, address)) =
+            listen.and_then(|given| Some((given.clone(), given.read(address::listen)?)))
+        {
             (broker.listen, broker.listen_is_default) = (address, false);
             if !address.ip().is_loopback() && broker.users.is_empty() && !users_wrong {
                 given.problem(format!(

@@ -11,15 +11,27 @@ use crate::text;
 pub(super) type Keys = [[&'static str; 3]; 2];
 
 /// In `miqro.yml`.
-pub(super) const MIQRO: Keys =
-    [["username", "username_file", "username_env"], ["password", "password_file", "password_env"]];
+pub(super) const MIQRO: Keys = [
+    ["username", "username_file", "username_env"],
+    ["password", "password_file", "password_env"],
+];
 
 /// In files of mqttservice.
-pub(super) const MQTTSERVICE: Keys = [["user", "user_file", "user_env"], ["password", "password_file", "password_env"]];
+pub(super) const MQTTSERVICE: Keys = [
+    ["user", "user_file", "user_env"],
+    ["password", "password_file", "password_env"],
+];
 
 /// The credentials in `section`; `None` when there are none, and after a problem.
-pub(super) fn credentials(section: &mut Section<'_>, keys: Keys, place: &Place) -> Option<Credentials> {
-    let (username, password) = (secret(section, keys[0], place), secret(section, keys[1], place));
+pub(super) fn credentials(
+    section: &mut Section<'_>,
+    keys: Keys,
+    place: &Place,
+) -> Option<Credentials> {
+    let (username, password) = (
+        secret(section, keys[0], place),
+        secret(section, keys[1], place),
+    );
     match (username, password) {
         (Secret::Absent, Secret::Absent) => None,
         (Secret::Absent, _) => {
@@ -27,8 +39,14 @@ pub(super) fn credentials(section: &mut Section<'_>, keys: Keys, place: &Place) 
             None
         }
         (Secret::Wrong, _) | (_, Secret::Wrong) => None,
-        (Secret::Text(username), Secret::Absent) => Some(Credentials { username, password: None }),
-        (Secret::Text(username), Secret::Text(password)) => Some(Credentials { username, password: Some(password) }),
+        (Secret::Text(username), Secret::Absent) => Some(Credentials {
+            username,
+            password: None,
+        }),
+        (Secret::Text(username), Secret::Text(password)) => Some(Credentials {
+            username,
+            password: Some(password),
+        }),
     }
 }
 
@@ -48,8 +66,15 @@ pub(super) fn users(given: Given<'_>, place: &Place) -> Vec<Credentials> {
             Some(user) if user.password.is_none() => {
                 at.problem("has no password; write password, password_file or password_env");
             }
-            Some(user) if let Some(first) = users.iter().position(|other| other.username == user.username) => {
-                at.problem(format!("the user {:?} is there already: {}", user.username, places[first]));
+            Some(user)
+                if let Some(first) = users
+                    .iter()
+                    .position(|other| other.username == user.username) =>
+            {
+                at.problem(format!(
+                    "the user {:?} is there already: {}",
+                    user.username, places[first]
+                ));
             }
             Some(user) => {
                 users.push(user);
@@ -69,19 +94,31 @@ enum Secret {
 
 /// The value of a key that may also be given as a file or as an environment variable, but only in one way.
 fn secret(section: &mut Section<'_>, keys: [&'static str; 3], place: &Place) -> Secret {
-    let given: Vec<_> = keys.into_iter().filter_map(|key| Some((key, section.take(key)?))).collect();
+    let given: Vec<_> = keys
+        .into_iter()
+        .filter_map(|key| Some((key, section.take(key)?)))
+        .collect();
     if let [_, (_, second), ..] = given.as_slice() {
         second.problem(format!("write only one of {}", keys.join(", ")));
         return Secret::Wrong;
     }
-    let Some((key, given)) = given.into_iter().next() else { return Secret::Absent };
+    let Some((key, given)) = given.into_iter().next() else {
+        return Secret::Absent;
+    };
     let text = match keys.iter().position(|name| *name == key) {
         Some(1) => given.file(place),
         Some(2) => given.read(|name| place.variable(name)),
         _ => given.text().map(str::to_owned),
     };
-    if let Some(character) = text.as_deref().filter(|_| keys[0].starts_with("user")).and_then(text::forbidden) {
-        given.problem(format!("contains {}, for which brokers end the connection", text::name(character)));
+    if let Some(character) = text
+        .as_deref()
+        .filter(|_| keys[0].starts_with("user"))
+        .and_then(text::forbidden)
+    {
+        given.problem(format!(
+            "contains {}, for which brokers end the connection",
+            text::name(character)
+        ));
         return Secret::Wrong;
     }
     text.map_or(Secret::Wrong, Secret::Text)

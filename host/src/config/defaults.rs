@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    BrokerLimits, Connection, Level, Limits, LogFormat, Logging, OutboxLimits, Protocol, Tls, Transport,
-    WhenClientFull, WhenFailing, WhenFull,
+    BrokerLimits, Connection, Level, Limits, LogFormat, Logging, OutboxLimits, Protocol, Tls,
+    Transport, WhenClientFull, WhenFailing, WhenFull,
 };
 
 const KIB: usize = 1024;
@@ -38,7 +38,10 @@ impl Default for Connection {
 
 impl Default for OutboxLimits {
     fn default() -> Self {
-        Self { messages: 10_000, bytes: 16 * MIB }
+        Self {
+            messages: 10_000,
+            bytes: 16 * MIB,
+        }
     }
 }
 
@@ -51,17 +54,29 @@ impl Default for BrokerLimits {
             connect_timeout: Duration::from_secs(10),
             sessions: 200,
             subscriptions: 1000,
-            waiting: OutboxLimits { messages: 10_000, bytes: 16 * MIB },
+            waiting: OutboxLimits {
+                messages: 10_000,
+                bytes: 16 * MIB,
+            },
             when_full: WhenClientFull::Disconnect,
-            queue: OutboxLimits { messages: 10_000, bytes: 16 * MIB },
-            retained: OutboxLimits { messages: 10_000, bytes: 16 * MIB },
+            queue: OutboxLimits {
+                messages: 10_000,
+                bytes: 16 * MIB,
+            },
+            retained: OutboxLimits {
+                messages: 10_000,
+                bytes: 16 * MIB,
+            },
         }
     }
 }
 
 impl Default for Logging {
     fn default() -> Self {
-        Self { level: Level::Info, format: LogFormat::Text }
+        Self {
+            level: Level::Info,
+            format: LogFormat::Text,
+        }
     }
 }
 

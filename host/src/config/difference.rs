@@ -31,7 +31,10 @@ pub struct Difference {
 impl Config {
     /// What changes when `new` takes the place of this configuration.
     pub fn difference(&self, new: &Self) -> Difference {
-        let mut difference = Difference { lines: lines(self, new), ..Difference::default() };
+        let mut difference = Difference {
+            lines: lines(self, new),
+            ..Difference::default()
+        };
         difference.restart = restart(self, new);
         let (Broker::Embedded(_, before) | Broker::Remote(before)) = &self.broker;
         let (Broker::Embedded(_, after) | Broker::Remote(after)) = &new.broker;
@@ -48,8 +51,11 @@ impl Config {
             }
             difference.removed.push(service.name.clone());
         }
-        let is_new = |service: &&Service| !self.services.iter().any(|other| other.name == service.name);
-        difference.added.extend(new.services.iter().filter(is_new).cloned());
+        let is_new =
+            |service: &&Service| !self.services.iter().any(|other| other.name == service.name);
+        difference
+            .added
+            .extend(new.services.iter().filter(is_new).cloned());
         difference
     }
 }
@@ -63,7 +69,11 @@ impl Difference {
 
 /// The level of its log lines is the host's business alone.
 fn concerns_guest(before: &Service, after: &Service) -> bool {
-    *before != Service { log_level: before.log_level, ..after.clone() }
+    *before
+        != Service {
+            log_level: before.log_level,
+            ..after.clone()
+        }
 }
 
 /// What is made once, at the start.
@@ -84,15 +94,24 @@ fn restart(before: &Config, after: &Config) -> Vec<&'static str> {
     let (Broker::Embedded(_, new) | Broker::Remote(new)) = &after.broker;
     // requests under way are written in the protocol, and all outcomes that are awaited have one timeout
     keys.extend((old.protocol != new.protocol).then_some("broker.protocol"));
-    keys.extend((old.delivery_timeout != new.delivery_timeout).then_some("broker.delivery_timeout"));
+    keys.extend(
+        (old.delivery_timeout != new.delivery_timeout).then_some("broker.delivery_timeout"),
+    );
     keys.extend((before.cache_dir != after.cache_dir).then_some("cache_dir"));
     keys.extend((before.trust != after.trust).then_some("trust"));
     keys.extend((before.state_file != after.state_file).then_some("state_file"));
     keys.extend((before.online_interval != after.online_interval).then_some("online_interval"));
-    keys.extend((before.statistics_interval != after.statistics_interval).then_some("statistics_interval"));
+    keys.extend(
+        (before.statistics_interval != after.statistics_interval).then_some("statistics_interval"),
+    );
     keys.extend((before.watch_interval != after.watch_interval).then_some("watch_interval"));
-    keys.extend((before.ha_discovery_prefix != after.ha_discovery_prefix).then_some("ha_discovery_prefix"));
-    keys.extend((before.presence_connections != after.presence_connections).then_some("presence_connections"));
+    keys.extend(
+        (before.ha_discovery_prefix != after.ha_discovery_prefix).then_some("ha_discovery_prefix"),
+    );
+    keys.extend(
+        (before.presence_connections != after.presence_connections)
+            .then_some("presence_connections"),
+    );
     keys
 }
 
@@ -100,15 +119,25 @@ fn restart(before: &Config, after: &Config) -> Vec<&'static str> {
 fn lines(before: &Config, after: &Config) -> Vec<String> {
     let flat = |config, secrets| {
         let mut leaves = BTreeMap::new();
-        flatten(&Value::Object(document(config, secrets)), String::new(), &mut leaves);
+        flatten(
+            &Value::Object(document(config, secrets)),
+            String::new(),
+            &mut leaves,
+        );
         leaves
     };
     let (old, new) = (flat(before, Secrets::Plain), flat(after, Secrets::Plain));
     let (old_shown, new_shown) = (flat(before, Secrets::Hidden), flat(after, Secrets::Hidden));
-    let mut keys: Vec<&String> = old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key)).collect();
+    let mut keys: Vec<&String> = old
+        .keys()
+        .chain(new.keys())
+        .filter(|key| old.get(*key) != new.get(*key))
+        .collect();
     keys.sort_unstable();
     keys.dedup();
-    keys.into_iter().map(|key| line(key, old_shown.get(key), new_shown.get(key))).collect()
+    keys.into_iter()
+        .map(|key| line(key, old_shown.get(key), new_shown.get(key)))
+        .collect()
 }
 
 fn line(key: &str, before: Option<&Value>, after: Option<&Value>) -> String {
@@ -120,7 +149,9 @@ fn line(key: &str, before: Option<&Value>, after: Option<&Value>) -> String {
 }
 
 fn shown(value: Option<&Value>) -> String {
-    let Some(value) = value else { return "nothing".to_owned() };
+    let Some(value) = value else {
+        return "nothing".to_owned();
+    };
     let text = value.to_string();
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -132,7 +163,11 @@ fn flatten(value: &Value, path: String, leaves: &mut BTreeMap<String, Value>) {
     match value {
         Value::Object(members) if !members.is_empty() => {
             for (key, value) in members {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 flatten(value, path, leaves);
             }
         }

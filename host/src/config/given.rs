@@ -56,7 +56,12 @@ impl<'a> Given<'a> {
             return None;
         }
         match &self.node.value {
-            Value::Scalar { scalar: Scalar::Null, .. } | Value::List(_) | Value::Map(_) => {
+            Value::Scalar {
+                scalar: Scalar::Null,
+                ..
+            }
+            | Value::List(_)
+            | Value::Map(_) => {
                 self.wrong("text is wanted");
                 None
             }
@@ -66,19 +71,27 @@ impl<'a> Given<'a> {
 
     /// As what `read` makes of the text; its error completes `"<text>" …`.
     pub fn read<T, E: Display>(&self, read: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
-        read(self.text()?).map_err(|error| self.problem(error.to_string())).ok()
+        read(self.text()?)
+            .map_err(|error| self.problem(error.to_string()))
+            .ok()
     }
 
     /// As the text of the file that it names.
     pub fn file(&self, place: &Place) -> Option<String> {
         let path = place.path(self.text()?);
-        place.file_text(&path).map_err(|error| self.report.awaiting(self.line, &self.path, error, path)).ok()
+        place
+            .file_text(&path)
+            .map_err(|error| self.report.awaiting(self.line, &self.path, error, path))
+            .ok()
     }
 
     /// As one of `words`.
     pub fn word<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
-        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone());
+        let found = words
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|(_, value)| value.clone());
         if found.is_none() {
             let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             self.wrong(&format!("accepted: {}", words.join(", ")));
@@ -105,9 +118,16 @@ impl<'a> Given<'a> {
         T: TryFrom<i128> + PartialOrd + Display,
     {
         self.refuse_tag();
-        let number = self.int().and_then(|value| T::try_from(value).ok()).filter(|value| range.contains(value));
+        let number = self
+            .int()
+            .and_then(|value| T::try_from(value).ok())
+            .filter(|value| range.contains(value));
         if number.is_none() && !self.is_in_typographic_quotes() {
-            self.wrong(&format!("a whole number from {} to {} is wanted", range.start(), range.end()));
+            self.wrong(&format!(
+                "a whole number from {} to {} is wanted",
+                range.start(),
+                range.end()
+            ));
         }
         number
     }
@@ -116,11 +136,16 @@ impl<'a> Given<'a> {
     pub fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
         let text = self.text()?;
         let Some(span) = units::duration(text) else {
-            self.problem(format!("{text:?} is not a duration; write for example 500ms, 5s, 1h30m"));
+            self.problem(format!(
+                "{text:?} is not a duration; write for example 500ms, 5s, 1h30m"
+            ));
             return None;
         };
         if !range.contains(&span) {
-            let (from, to) = (units::show_duration(*range.start()), units::show_duration(*range.end()));
+            let (from, to) = (
+                units::show_duration(*range.start()),
+                units::show_duration(*range.end()),
+            );
             self.problem(format!("{text} is out of range: from {from} to {to}"));
             return None;
         }
@@ -131,7 +156,9 @@ impl<'a> Given<'a> {
     pub fn seconds(&self, most: u32, bare: bool) -> Option<Duration> {
         let range = Duration::ZERO..=Duration::from_secs(most.into()).min(units::LONGEST);
         if bare && self.int().is_some() {
-            return self.number(0..=most).map(|seconds| Duration::from_secs(seconds.into()));
+            return self
+                .number(0..=most)
+                .map(|seconds| Duration::from_secs(seconds.into()));
         }
         let span = self.duration(range)?;
         if span.subsec_nanos() != 0 {
@@ -148,13 +175,25 @@ impl<'a> Given<'a> {
     {
         let text = self.text()?;
         let Some(bytes) = units::size(text) else {
-            self.problem(format!("{text:?} is not a size; write for example 64KiB, 16MiB, 1000B"));
+            self.problem(format!(
+                "{text:?} is not a size; write for example 64KiB, 16MiB, 1000B"
+            ));
             return None;
         };
-        let size = T::try_from(bytes).ok().filter(|value| range.contains(value));
+        let size = T::try_from(bytes)
+            .ok()
+            .filter(|value| range.contains(value));
         if size.is_none() {
-            let show = |bound: &T| (*bound).try_into().map_or_else(|_| "the largest".to_owned(), units::show_size);
-            self.problem(format!("{text} is out of range: from {} to {}", show(range.start()), show(range.end())));
+            let show = |bound: &T| {
+                (*bound)
+                    .try_into()
+                    .map_or_else(|_| "the largest".to_owned(), units::show_size)
+            };
+            self.problem(format!(
+                "{text} is out of range: from {} to {}",
+                show(range.start()),
+                show(range.end())
+            ));
         }
         size
     }
@@ -186,7 +225,9 @@ impl<'a> Given<'a> {
     /// everything in quotes.
     fn meant(&self) -> Option<Scalar> {
         match &self.node.value {
-            Value::Scalar { text, plain: false, .. } => Some(scalar::resolve(text)),
+            Value::Scalar {
+                text, plain: false, ..
+            } => Some(scalar::resolve(text)),
             Value::Scalar { scalar, .. } => Some(scalar.clone()),
             Value::List(_) | Value::Map(_) => None,
         }
@@ -194,8 +235,15 @@ impl<'a> Given<'a> {
 
     /// Whether the value stands in quotes that are none to YAML, after saying so.
     fn is_in_typographic_quotes(&self) -> bool {
-        let Value::Scalar { text, plain: true, .. } = &self.node.value else { return false };
-        let Some(quote) = quotes::around(text) else { return false };
+        let Value::Scalar {
+            text, plain: true, ..
+        } = &self.node.value
+        else {
+            return false;
+        };
+        let Some(quote) = quotes::around(text) else {
+            return false;
+        };
         // the value is not shown: it may be a secret
         self.problem(format!(
             "has {} at its beginning or end, which is part of the value here; leave it out, or write \" or '",

@@ -77,8 +77,16 @@ impl std::fmt::Display for SocketProtocol {
 
 impl std::fmt::Display for SocketGrant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { protocol, host, port } = self;
-        if host.contains(':') { write!(f, "{protocol}:[{host}]:{port}") } else { write!(f, "{protocol}:{host}:{port}") }
+        let Self {
+            protocol,
+            host,
+            port,
+        } = self;
+        if host.contains(':') {
+            write!(f, "{protocol}:[{host}]:{port}")
+        } else {
+            write!(f, "{protocol}:{host}:{port}")
+        }
     }
 }
 
@@ -86,7 +94,11 @@ impl std::fmt::Display for SocketGrant {
 pub const NEEDS: [(&str, &str, &str); 6] = [
     ("miqro:service/messaging", "publish", "[some/topic]"),
     ("miqro:service/messaging", "subscribe", "['some/#']"),
-    ("wasi:filesystem", "directories", "[{path: /srv/data, guest: /data}]"),
+    (
+        "wasi:filesystem",
+        "directories",
+        "[{path: /srv/data, guest: /data}]",
+    ),
     ("wasi:http", "http", "[host.example]"),
     ("wasi:sockets", "sockets", "['tcp:host.example:502']"),
     ("wasi:cli/environment", "environment", "[NAME]"),
@@ -128,37 +140,64 @@ impl std::fmt::Display for HttpGrant {
 pub(super) fn grants(mut section: Section<'_>, place: &Place) -> Grants {
     let mut filters = |key| section.take(key).map_or_else(Vec::new, granted);
     let (publish, subscribe) = (filters("publish"), filters("subscribe"));
-    let list = |given: Option<Given<'_>>, wanted: &str, read: &dyn Fn(Given<'_>) -> Option<Directory>| {
-        given.map_or_else(Vec::new, |given| given.list(wanted).into_iter().filter_map(read).collect())
-    };
-    let directories =
-        list(section.take("directories"), "[/proc, {path: /srv/data, guest: /data, write: true}]", &|given| {
-            directory(given, place)
-        });
+    let list =
+        |given: Option<Given<'_>>, wanted: &str, read: &dyn Fn(Given<'_>) -> Option<Directory>| {
+            given.map_or_else(Vec::new, |given| {
+                given.list(wanted).into_iter().filter_map(read).collect()
+            })
+        };
+    let directories = list(
+        section.take("directories"),
+        "[/proc, {path: /srv/data, guest: /data, write: true}]",
+        &|given| directory(given, place),
+    );
     let http = section.take("http").map_or_else(Vec::new, |given| {
         let items = given.list("[weather.example, '192.168.1.1:8080']");
-        items.into_iter().filter_map(|given| given.read(http)).collect()
+        items
+            .into_iter()
+            .filter_map(|given| given.read(http))
+            .collect()
     });
     let sockets = section.take("sockets").map_or_else(Vec::new, |given| {
         let items = given.list("['tcp:192.168.1.5:502', 'udp:ntp.example:123']");
-        items.into_iter().filter_map(|given| given.read(socket)).collect()
+        items
+            .into_iter()
+            .filter_map(|given| given.read(socket))
+            .collect()
     });
     let environment = section.take("environment").map_or_else(Vec::new, |given| {
-        given.list("[TZ, LANG]").into_iter().filter_map(|given| given.text().map(str::to_owned)).collect()
+        given
+            .list("[TZ, LANG]")
+            .into_iter()
+            .filter_map(|given| given.text().map(str::to_owned))
+            .collect()
     });
     section.finish();
-    Grants { publish, subscribe, directories, http, sockets, environment }
+    Grants {
+        publish,
+        subscribe,
+        directories,
+        http,
+        sockets,
+        environment,
+    }
 }
 
 fn granted(given: Given<'_>) -> Vec<Filter> {
     let filter = |given: Given<'_>| given.read(plain_filter);
-    given.list("[home/lamp/set, alarm/#]").into_iter().filter_map(filter).collect()
+    given
+        .list("[home/lamp/set, alarm/#]")
+        .into_iter()
+        .filter_map(filter)
+        .collect()
 }
 
 fn plain_filter(text: &str) -> Result<Filter, String> {
     let filter = Filter::new(text).map_err(|error| error.to_string())?;
     if filter.pattern() != filter.as_str() {
-        return Err(format!("{text:?} is a shared subscription; a grant is a filter alone and covers shared ones too"));
+        return Err(format!(
+            "{text:?} is a shared subscription; a grant is a filter alone and covers shared ones too"
+        ));
     }
     Ok(filter)
 }
@@ -167,7 +206,11 @@ fn plain_filter(text: &str) -> Result<Filter, String> {
 fn directory(given: Given<'_>, place: &Place) -> Option<Directory> {
     if !matches!(given.node.value, yaml::Value::Map(_)) {
         let text = given.text()?;
-        return Some(Directory { path: place.path(text), guest: text.to_owned(), write: false });
+        return Some(Directory {
+            path: place.path(text),
+            guest: text.to_owned(),
+            write: false,
+        });
     }
     let mut section = given.section();
     let path = section.take("path");
@@ -175,24 +218,40 @@ fn directory(given: Given<'_>, place: &Place) -> Option<Directory> {
         section.problem("has no path");
     }
     let guest = section.take("guest");
-    let write = section.take("write").map_or(Some(false), |given| given.flag());
+    let write = section
+        .take("write")
+        .map_or(Some(false), |given| given.flag());
     section.finish();
     let path = path?.text()?;
     let guest = guest.map_or(Some(path), |given| given.text())?;
-    Some(Directory { path: place.path(path), guest: guest.to_owned(), write: write? })
+    Some(Directory {
+        path: place.path(path),
+        guest: guest.to_owned(),
+        write: write?,
+    })
 }
 
 /// A host, or host and port; an IPv6 address in brackets where a port follows.
 fn http(text: &str) -> Result<HttpGrant, String> {
-    let wrong = || format!("{text:?} is no host; write for example weather.example, 192.168.1.1:8080 or '[::1]:80'");
+    let wrong = || {
+        format!(
+            "{text:?} is no host; write for example weather.example, 192.168.1.1:8080 or '[::1]:80'"
+        )
+    };
     if text.parse::<std::net::Ipv6Addr>().is_ok() {
-        return Ok(HttpGrant { host: text.to_ascii_lowercase(), port: None });
+        return Ok(HttpGrant {
+            host: text.to_ascii_lowercase(),
+            port: None,
+        });
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (host, Some(port.parse().map_err(|_| wrong())?)),
         None => (text, None),
     };
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_ascii_lowercase();
     if host.is_empty() || host.contains(['/', ' ', '@', '*']) || quotes::within(&host).is_some() {
         return Err(wrong());
     }
@@ -201,7 +260,9 @@ fn http(text: &str) -> Result<HttpGrant, String> {
 
 /// Protocol, host and port; an IPv6 address in brackets.
 fn socket(text: &str) -> Result<SocketGrant, String> {
-    let wrong = || format!("{text:?} is no socket; write for example tcp:192.168.1.5:502 or 'udp:[::1]:53'");
+    let wrong = || {
+        format!("{text:?} is no socket; write for example tcp:192.168.1.5:502 or 'udp:[::1]:53'")
+    };
     let (protocol, place) = text.split_once(':').ok_or_else(wrong)?;
     let protocol = match protocol {
         "tcp" => SocketProtocol::Tcp,
@@ -209,14 +270,26 @@ fn socket(text: &str) -> Result<SocketGrant, String> {
         _ => return Err(wrong()),
     };
     match http(place) {
-        Ok(HttpGrant { host, port: Some(port) }) if port > 0 => Ok(SocketGrant { protocol, host, port }),
+        Ok(HttpGrant {
+            host,
+            port: Some(port),
+        }) if port > 0 => Ok(SocketGrant {
+            protocol,
+            host,
+            port,
+        }),
         _ => Err(wrong()),
     }
 }
 
 /// The grants as the file would have them.
 pub(super) fn show(grants: &Grants) -> Value {
-    let filters = |filters: &[Filter]| filters.iter().map(|f| f.as_str().to_owned()).collect::<Vec<_>>();
+    let filters = |filters: &[Filter]| {
+        filters
+            .iter()
+            .map(|f| f.as_str().to_owned())
+            .collect::<Vec<_>>()
+    };
     let directories: Vec<Value> = grants.directories.iter().map(show_directory).collect();
     let http: Vec<String> = grants.http.iter().map(ToString::to_string).collect();
     let sockets: Vec<String> = grants.sockets.iter().map(ToString::to_string).collect();

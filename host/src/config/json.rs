@@ -12,8 +12,18 @@ use super::yaml::{Entry, Node, Value};
 
 /// `entries` of the section at `path` as a JSON object, and JSON pointers to the values that came from elsewhere. Keys that
 /// are no strings in YAML become the text they are written with.
-pub(super) fn free(entries: &[&Entry], path: &str, place: &Place, report: &Report) -> (Json, Vec<String>) {
-    let mut reader = Reader { place, report, pointer: Vec::new(), secrets: Vec::new() };
+pub(super) fn free(
+    entries: &[&Entry],
+    path: &str,
+    place: &Place,
+    report: &Report,
+) -> (Json, Vec<String>) {
+    let mut reader = Reader {
+        place,
+        report,
+        pointer: Vec::new(),
+        secrets: Vec::new(),
+    };
     let json = reader.object(entries, path);
     (json, reader.secrets)
 }
@@ -30,8 +40,14 @@ impl Reader<'_> {
     fn object(&mut self, entries: &[&Entry], path: &str) -> Json {
         let mut members = Map::new();
         for entry in entries {
-            let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
-            let value = self.below(&entry.key, |reader| reader.json(&entry.node, entry.line, &path));
+            let path = if path.is_empty() {
+                entry.key.clone()
+            } else {
+                format!("{path}.{}", entry.key)
+            };
+            let value = self.below(&entry.key, |reader| {
+                reader.json(&entry.node, entry.line, &path)
+            });
             members.insert(entry.key.clone(), value);
         }
         Json::Object(members)
@@ -40,7 +56,9 @@ impl Reader<'_> {
     fn list(&mut self, items: &[Node], path: &str) -> Json {
         let item = |(index, node): (usize, &Node)| {
             let path = format!("{path}[{index}]");
-            self.below(&index.to_string(), |reader| reader.json(node, node.line, &path))
+            self.below(&index.to_string(), |reader| {
+                reader.json(node, node.line, &path)
+            })
         };
         Json::Array(items.iter().enumerate().map(item).collect())
     }
@@ -55,7 +73,9 @@ impl Reader<'_> {
     fn json(&mut self, node: &Node, line: usize, path: &str) -> Json {
         let report = self.report;
         if let Some(tag) = &node.tag {
-            let message = format!("the tag {tag} means nothing in JSON, which the service gets; leave it out");
+            let message = format!(
+                "the tag {tag} means nothing in JSON, which the service gets; leave it out"
+            );
             report.problem(line, path, message);
         }
         match &node.value {
@@ -65,13 +85,21 @@ impl Reader<'_> {
             }
             Value::Map(entries) => self.object(&entries.iter().collect::<Vec<_>>(), path),
             Value::List(items) => self.list(items, path),
-            Value::Scalar { text, scalar, plain } => {
+            Value::Scalar {
+                text,
+                scalar,
+                plain,
+            } => {
                 if let (true, Some(how)) = (*plain, differs_in_miqro(text)) {
                     report.warning(line, path, format!("{text} {how}"));
                 }
                 if let (true, Some(quote)) = (*plain, quotes::around(text)) {
                     let named = quotes::named(quote);
-                    report.warning(line, path, format!("goes to the service with {named} in it; quotes are \" and '"));
+                    report.warning(
+                        line,
+                        path,
+                        format!("goes to the service with {named} in it; quotes are \" and '"),
+                    );
                 }
                 word(text, scalar).unwrap_or_else(|message| {
                     report.problem(line, path, message);
@@ -87,11 +115,11 @@ fn word(text: &str, scalar: &Scalar) -> Result<Json, String> {
         Scalar::Null => Ok(Json::Null),
         Scalar::Bool(value) => Ok(Json::Bool(*value)),
         Scalar::Text => Ok(Json::String(text.to_owned())),
-        Scalar::Int(value) => Number::from_i128(*value)
-            .map(Json::Number)
-            .ok_or_else(|| format!("{text} does not fit into 64 bits; put it in quotes to hand it on as text")),
-        Scalar::Float(value) => Number::from_f64(*value)
-            .map(Json::Number)
-            .ok_or_else(|| format!("JSON, which the service gets, has no {text}; leave it out or put it in quotes")),
+        Scalar::Int(value) => Number::from_i128(*value).map(Json::Number).ok_or_else(|| {
+            format!("{text} does not fit into 64 bits; put it in quotes to hand it on as text")
+        }),
+        Scalar::Float(value) => Number::from_f64(*value).map(Json::Number).ok_or_else(|| {
+            format!("JSON, which the service gets, has no {text}; leave it out or put it in quotes")
+        }),
     }
 }

@@ -103,31 +103,140 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
     let mut limits = Limits::default();
     let calls = Duration::from_millis(1)..=Duration::from_secs(86_400);
     let windows = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
-    set(section.take("memory").and_then(|given| given.size(PAGE..=usize::MAX >> 1)), &mut limits.memory);
-    set(section.take("table").and_then(|given| given.number(0..=MOST)), &mut limits.table);
-    set(section.take("instances").and_then(|given| given.number(1..=MOST)), &mut limits.instances);
-    set(section.take("call").and_then(|given| given.duration(calls)), &mut limits.call);
-    set(section.take("mailbox").and_then(|given| given.number(1..=MOST)), &mut limits.mailbox);
-    set(section.take("mailbox_bytes").and_then(|given| given.size(1..=usize::MAX >> 1)), &mut limits.mailbox_bytes);
-    set(section.take("when_full").and_then(|given| given.word(&WHEN_FULL)), &mut limits.when_full);
-    set(section.take("attempts").and_then(|given| given.number(1..=u32::MAX)), &mut limits.attempts);
-    set(section.take("when_failing").and_then(|given| given.word(&WHEN_FAILING)), &mut limits.when_failing);
+    set(
+        section
+            .take("memory")
+            .and_then(|given| given.size(PAGE..=usize::MAX >> 1)),
+        &mut limits.memory,
+    );
+    set(
+        section
+            .take("table")
+            .and_then(|given| given.number(0..=MOST)),
+        &mut limits.table,
+    );
+    set(
+        section
+            .take("instances")
+            .and_then(|given| given.number(1..=MOST)),
+        &mut limits.instances,
+    );
+    set(
+        section.take("call").and_then(|given| given.duration(calls)),
+        &mut limits.call,
+    );
+    set(
+        section
+            .take("mailbox")
+            .and_then(|given| given.number(1..=MOST)),
+        &mut limits.mailbox,
+    );
+    set(
+        section
+            .take("mailbox_bytes")
+            .and_then(|given| given.size(1..=usize::MAX >> 1)),
+        &mut limits.mailbox_bytes,
+    );
+    set(
+        section
+            .take("when_full")
+            .and_then(|given| given.word(&WHEN_FULL)),
+        &mut limits.when_full,
+    );
+    set(
+        section
+            .take("attempts")
+            .and_then(|given| given.number(1..=u32::MAX)),
+        &mut limits.attempts,
+    );
+    set(
+        section
+            .take("when_failing")
+            .and_then(|given| given.word(&WHEN_FAILING)),
+        &mut limits.when_failing,
+    );
     if let Some(given) = section.take("backoff") {
-        (limits.backoff_min, limits.backoff_max) = span(given.section(), (limits.backoff_min, limits.backoff_max));
+        (limits.backoff_min, limits.backoff_max) =
+            span(given.section(), (limits.backoff_min, limits.backoff_max));
     }
-    set(section.take("restarts").and_then(|given| given.number(0..=u32::MAX)), &mut limits.restarts);
-    set(section.take("restart_window").and_then(|given| given.duration(windows)), &mut limits.restart_window);
-    set(section.take("spool").and_then(|given| given.size(1..=usize::MAX >> 1)), &mut limits.spool);
-    set(section.take("dead_letters").and_then(|given| given.number(0..=MOST)), &mut limits.dead_letters);
-    set(section.take("publishes").and_then(|given| given.number(0..=MOST)), &mut limits.publishes);
-    set(section.take("publish_bytes").and_then(|given| given.size(0..=usize::MAX >> 1)), &mut limits.publish_bytes);
-    set(section.take("payload").and_then(|given| given.size(1..=LARGEST_PAYLOAD)), &mut limits.payload);
-    set(section.take("subscriptions").and_then(|given| given.number(0..=MOST)), &mut limits.subscriptions);
-    set(section.take("timers").and_then(|given| given.number(0..=MOST)), &mut limits.timers);
-    set(section.take("state").and_then(|given| given.size(0..=usize::MAX >> 1)), &mut limits.state);
-    set(section.take("state_keys").and_then(|given| given.number(0..=MOST)), &mut limits.state_keys);
-    set(section.take("changes").and_then(|given| given.number(0..=MOST)), &mut limits.changes);
-    set(section.take("log_lines").and_then(|given| given.number(0..=MOST)), &mut limits.log_lines);
+    set(
+        section
+            .take("restarts")
+            .and_then(|given| given.number(0..=u32::MAX)),
+        &mut limits.restarts,
+    );
+    set(
+        section
+            .take("restart_window")
+            .and_then(|given| given.duration(windows)),
+        &mut limits.restart_window,
+    );
+    set(
+        section
+            .take("spool")
+            .and_then(|given| given.size(1..=usize::MAX >> 1)),
+        &mut limits.spool,
+    );
+    set(
+        section
+            .take("dead_letters")
+            .and_then(|given| given.number(0..=MOST)),
+        &mut limits.dead_letters,
+    );
+    set(
+        section
+            .take("publishes")
+            .and_then(|given| given.number(0..=MOST)),
+        &mut limits.publishes,
+    );
+    set(
+        section
+            .take("publish_bytes")
+            .and_then(|given| given.size(0..=usize::MAX >> 1)),
+        &mut limits.publish_bytes,
+    );
+    set(
+        section
+            .take("payload")
+            .and_then(|given| given.size(1..=LARGEST_PAYLOAD)),
+        &mut limits.payload,
+    );
+    set(
+        section
+            .take("subscriptions")
+            .and_then(|given| given.number(0..=MOST)),
+        &mut limits.subscriptions,
+    );
+    set(
+        section
+            .take("timers")
+            .and_then(|given| given.number(0..=MOST)),
+        &mut limits.timers,
+    );
+    set(
+        section
+            .take("state")
+            .and_then(|given| given.size(0..=usize::MAX >> 1)),
+        &mut limits.state,
+    );
+    set(
+        section
+            .take("state_keys")
+            .and_then(|given| given.number(0..=MOST)),
+        &mut limits.state_keys,
+    );
+    set(
+        section
+            .take("changes")
+            .and_then(|given| given.number(0..=MOST)),
+        &mut limits.changes,
+    );
+    set(
+        section
+            .take("log_lines")
+            .and_then(|given| given.number(0..=MOST)),
+        &mut limits.log_lines,
+    );
     rates(&mut section, &mut limits);
     section.finish();
     limits
@@ -140,16 +249,31 @@ fn rates(section: &mut Section<'_>, limits: &mut Limits) {
         ("log_rate", &mut limits.log_rate),
         ("change_rate", &mut limits.change_rate),
     ] {
-        set(section.take(key).and_then(|given| given.number(1..=FASTEST)), rate);
+        set(
+            section
+                .take(key)
+                .and_then(|given| given.number(1..=FASTEST)),
+            rate,
+        );
     }
-    for (key, rate) in [("payload_rate", &mut limits.payload_rate), ("state_rate", &mut limits.state_rate)] {
-        set(section.take(key).and_then(|given| given.size(1..=FASTEST_BYTES)), rate);
+    for (key, rate) in [
+        ("payload_rate", &mut limits.payload_rate),
+        ("state_rate", &mut limits.state_rate),
+    ] {
+        set(
+            section
+                .take(key)
+                .and_then(|given| given.size(1..=FASTEST_BYTES)),
+            rate,
+        );
     }
 }
 
 /// The words of `when_failing`.
-pub(super) const WHEN_FAILING: [(&str, WhenFailing); 2] =
-    [("in-order", WhenFailing::InOrder), ("out-of-order", WhenFailing::OutOfOrder)];
+pub(super) const WHEN_FAILING: [(&str, WhenFailing); 2] = [
+    ("in-order", WhenFailing::InOrder),
+    ("out-of-order", WhenFailing::OutOfOrder),
+];
 
 /// The words of `when_full`.
 pub(super) const WHEN_FULL: [(&str, WhenFull); 4] = [

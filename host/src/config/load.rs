@@ -12,7 +12,9 @@ use super::section::Section;
 use super::select::{Lines, select};
 use super::service::service;
 use super::yaml::{self, Node, Value};
-use super::{Broker, Config, ConfigError, Connection, Logging, Problem, broker, logging, mqttservice, text};
+use super::{
+    Broker, Config, ConfigError, Connection, Logging, Problem, broker, logging, mqttservice, text,
+};
 use crate::signature::Key;
 use crate::topic::Topic;
 
@@ -97,7 +99,9 @@ impl Config {
         selection: Selection<'_>,
         missing: MissingFiles,
     ) -> Result<Loaded, ConfigError> {
-        let Some(file) = Self::find(path) else { return read("", None, selection, missing) };
+        let Some(file) = Self::find(path) else {
+            return read("", None, selection, missing);
+        };
         let report = Report::new(Some(file));
         match std::fs::read(file) {
             Ok(bytes) => match text::text(&bytes) {
@@ -113,7 +117,11 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn read(text: &str, file: Option<&Path>, selection: Selection<'_>) -> Result<Loaded, ConfigError> {
+    pub fn read(
+        text: &str,
+        file: Option<&Path>,
+        selection: Selection<'_>,
+    ) -> Result<Loaded, ConfigError> {
         read(text, file, selection, MissingFiles::Refuse)
     }
 }
@@ -132,7 +140,9 @@ fn read(
             None
         }
     };
-    let Some(node) = node else { return Err(report.errors()) };
+    let Some(node) = node else {
+        return Err(report.errors());
+    };
     let blank = file.and(blank(&node));
     if let (Some(blank), Selection::Run([])) = (blank, selection) {
         report.problem(0, "", blank.to_string());
@@ -146,20 +156,42 @@ fn read(
     match missing {
         MissingFiles::Refuse => held.drain(..).for_each(|held| report.put(held.problems)),
         MissingFiles::LeaveOut => {
-            held.retain(|held| config.services.iter().any(|service| service.name == held.service));
-            config.services.retain(|service| !held.iter().any(|held| held.service == service.name));
+            held.retain(|held| {
+                config
+                    .services
+                    .iter()
+                    .any(|service| service.name == held.service)
+            });
+            config
+                .services
+                .retain(|service| !held.iter().any(|held| held.service == service.name));
             waits = report.take_awaiting(0);
             if report.count() > 0 {
                 held.drain(..).for_each(|held| report.put(held.problems));
             }
         }
     }
-    report.finish().map(|warnings| Loaded { config, warnings, blank, held, waits })
+    report.finish().map(|warnings| Loaded {
+        config,
+        warnings,
+        blank,
+        held,
+        waits,
+    })
 }
 
 /// The configuration, and the services for which nothing but files is missing.
-fn of_miqro(root: Section<'_>, place: &Place, selection: Selection<'_>, report: &Report) -> (Config, Vec<Held>) {
-    let Document { config, lines, held } = document(root, place, report);
+fn of_miqro(
+    root: Section<'_>,
+    place: &Place,
+    selection: Selection<'_>,
+    report: &Report,
+) -> (Config, Vec<Held>) {
+    let Document {
+        config,
+        lines,
+        held,
+    } = document(root, place, report);
     match selection {
         Selection::All => (config, held),
         Selection::Run(files) => {
@@ -170,20 +202,35 @@ fn of_miqro(root: Section<'_>, place: &Place, selection: Selection<'_>, report: 
 }
 
 fn blank(root: &Node) -> Option<Blank> {
-    let Value::Map(entries) = &root.value else { return root.is_null().then_some(Blank::File) };
+    let Value::Map(entries) = &root.value else {
+        return root.is_null().then_some(Blank::File);
+    };
     let services = entries.iter().find(|entry| entry.key == "services")?;
     services.node.is_null().then_some(Blank::Services)
 }
 
 /// A file of mqttservice. To look at, its service is named after the file.
-fn of_mqttservice(root: Section<'_>, place: &Place, selection: Selection<'_>, report: &Report) -> Config {
+fn of_mqttservice(
+    root: Section<'_>,
+    place: &Place,
+    selection: Selection<'_>,
+    report: &Report,
+) -> Config {
     let (broker, template) = mqttservice::read(root, place, report);
-    let stem = place.file.as_ref().and_then(|file| file.file_stem()?.to_str()).unwrap_or_default();
+    let stem = place
+        .file
+        .as_ref()
+        .and_then(|file| file.file_stem()?.to_str())
+        .unwrap_or_default();
     let services = match selection {
         Selection::Run(files) => template.select(files, report),
         Selection::All => template.named(stem).into_iter().collect(),
     };
-    Config { broker, services, ..plain(place) }
+    Config {
+        broker,
+        services,
+        ..plain(place)
+    }
 }
 
 /// MIQRO's interval for saying that a service is online, and for its statistics.
@@ -220,19 +267,43 @@ struct Document {
 fn document(mut root: Section<'_>, place: &Place, report: &Report) -> Document {
     let hour = Duration::from_secs(3600);
     root.ignore("x-"); // a place for values that are repeated with * elsewhere
-    let mut config =
-        Config { broker: broker::broker(&mut root, place), log: logging::logging(&mut root), ..plain(place) };
-    let stop_deadline = root.take("stop_deadline").and_then(|given| given.duration(Duration::ZERO..=hour));
+    let mut config = Config {
+        broker: broker::broker(&mut root, place),
+        log: logging::logging(&mut root),
+        ..plain(place)
+    };
+    let stop_deadline = root
+        .take("stop_deadline")
+        .and_then(|given| given.duration(Duration::ZERO..=hour));
     set(stop_deadline, &mut config.stop_deadline);
-    config.cache_dir = root.take("cache_dir").and_then(|given| Some(place.path(given.text()?)));
-    config.trust = root.take("trust").map_or_else(Vec::new, |given| trust(given, place));
-    let presence_connections = root.take("presence_connections").and_then(|given| given.number(0..=10_000));
+    config.cache_dir = root
+        .take("cache_dir")
+        .and_then(|given| Some(place.path(given.text()?)));
+    config.trust = root
+        .take("trust")
+        .map_or_else(Vec::new, |given| trust(given, place));
+    let presence_connections = root
+        .take("presence_connections")
+        .and_then(|given| given.number(0..=10_000));
     set(presence_connections, &mut config.presence_connections);
-    config.state_file = root.take("state_file").and_then(|given| Some(place.path(given.text()?)));
-    let interval = |given: Option<Given<'_>>| given.and_then(|given| given.duration(Duration::ZERO..=24 * hour));
-    set(interval(root.take("online_interval")), &mut config.online_interval);
-    set(interval(root.take("statistics_interval")), &mut config.statistics_interval);
-    set(interval(root.take("watch_interval")), &mut config.watch_interval);
+    config.state_file = root
+        .take("state_file")
+        .and_then(|given| Some(place.path(given.text()?)));
+    let interval = |given: Option<Given<'_>>| {
+        given.and_then(|given| given.duration(Duration::ZERO..=24 * hour))
+    };
+    set(
+        interval(root.take("online_interval")),
+        &mut config.online_interval,
+    );
+    set(
+        interval(root.take("statistics_interval")),
+        &mut config.statistics_interval,
+    );
+    set(
+        interval(root.take("watch_interval")),
+        &mut config.watch_interval,
+    );
     let prefix = root.take("ha_discovery_prefix");
     let prefix = prefix.and_then(|given| given.read(|text| Topic::new(text.to_owned())));
     set(prefix, &mut config.ha_discovery_prefix);
@@ -243,17 +314,28 @@ fn document(mut root: Section<'_>, place: &Place, report: &Report) -> Document {
         config.services.extend(service(name, given, place));
         let problems = report.take_awaiting(before);
         if !problems.is_empty() {
-            held.push(Held { service: name.to_owned(), problems });
+            held.push(Held {
+                service: name.to_owned(),
+                problems,
+            });
         }
     }
     root.finish();
-    Document { config, lines, held }
+    Document {
+        config,
+        lines,
+        held,
+    }
 }
 
 /// Keys as they are, or files that have them.
 fn trust(given: Given<'_>, place: &Place) -> Vec<Key> {
-    let items = given.list("[RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3, keys/minisign.pub]");
-    items.into_iter().filter_map(|given| key(&given, place)).collect()
+    let items =
+        given.list("[RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3, keys/minisign.pub]");
+    items
+        .into_iter()
+        .filter_map(|given| key(&given, place))
+        .collect()
 }
 
 fn key(given: &Given<'_>, place: &Place) -> Option<Key> {
@@ -263,10 +345,14 @@ fn key(given: &Given<'_>, place: &Place) -> Option<Key> {
         Err(wrong) => wrong,
     };
     let path = place.path(text);
-    let read = place.file_text(&path).map_err(|error| format!("{text:?} {wrong}, and as a file: {error}"));
+    let read = place
+        .file_text(&path)
+        .map_err(|error| format!("{text:?} {wrong}, and as a file: {error}"));
     let read = read.and_then(|file| Key::read(&file).map_err(|wrong| format!("{text:?} {wrong}")));
     let noted = read.map_err(|message| match path.exists() || text.contains('.') {
-        true => given.report.awaiting(given.line, &given.path, message, path),
+        true => given
+            .report
+            .awaiting(given.line, &given.path, message, path),
         // a key with a slip in it rather than a file that is to come
         false => given.problem(message),
     });

@@ -6,7 +6,8 @@ use super::section::Section;
 use super::{Level, LogFormat, Logging};
 
 /// The words of `log.format`.
-pub(super) const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+pub(super) const FORMATS: [(&str, LogFormat); 2] =
+    [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 /// Reads both keys, of which only one may set the level.
 pub(super) fn logging(root: &mut Section<'_>) -> Logging {
@@ -14,12 +15,23 @@ pub(super) fn logging(root: &mut Section<'_>) -> Logging {
     let miqro = root.take("log_level");
     let mut section = root.section("log");
     let ours = section.take("level");
-    set(section.take("format").and_then(|given| given.word(&FORMATS)), &mut logging.format);
+    set(
+        section
+            .take("format")
+            .and_then(|given| given.word(&FORMATS)),
+        &mut logging.format,
+    );
     section.finish();
     if let (Some(miqro), Some(ours)) = (&miqro, &ours) {
-        ours.problem(format!("is the same as log_level in line {}; write only one of them", miqro.line));
+        ours.problem(format!(
+            "is the same as log_level in line {}; write only one of them",
+            miqro.line
+        ));
     }
-    set(miqro.or(ours).and_then(|given| level(&given)), &mut logging.level);
+    set(
+        miqro.or(ours).and_then(|given| level(&given)),
+        &mut logging.level,
+    );
     logging
 }
 
@@ -31,7 +43,9 @@ pub(super) fn level(given: &Given<'_>) -> Option<Level> {
         "INFO" => Ok(Level::Info),
         "WARNING" | "WARN" => Ok(Level::Warning),
         "ERROR" | "CRITICAL" | "FATAL" => Ok(Level::Error),
-        _ => Err(format!("{text:?} is no level; accepted: TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL")),
+        _ => Err(format!(
+            "{text:?} is no level; accepted: TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL"
+        )),
     })
 }
 

@@ -37,14 +37,26 @@ pub(super) fn read(mut root: Section<'_>, place: &Place, report: &Report) -> (Br
     let mut connection = Connection::default();
     match section.take("broker") {
         Some(given) => set(given.read(address::host), &mut connection.host),
-        None => section.problem("has no broker; write its host name or address: \"broker\": \"localhost\""),
+        None => section
+            .problem("has no broker; write its host name or address: \"broker\": \"localhost\""),
     }
-    set(section.take("port").and_then(|given| given.number(1..=u16::MAX)), &mut connection.port);
+    set(
+        section
+            .take("port")
+            .and_then(|given| given.number(1..=u16::MAX)),
+        &mut connection.port,
+    );
     connection.credentials = credentials(&mut section, MQTTSERVICE, place);
-    let base = section.take("basetopic").and_then(|given| given.read(BaseTopic::new));
+    let base = section
+        .take("basetopic")
+        .and_then(|given| given.read(BaseTopic::new));
     section.ignore_rest("a service gets what stands outside of mqtt");
     let (config, secrets) = json::free(&root.rest(), "", place, report);
-    let template = Template { base: base.unwrap_or_else(BaseTopic::global), config, secrets };
+    let template = Template {
+        base: base.unwrap_or_else(BaseTopic::global),
+        config,
+        secrets,
+    };
     (Broker::Remote(connection), template)
 }
 
@@ -60,8 +72,15 @@ impl Template {
             });
             return Vec::new();
         };
-        match self.named(file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()) {
-            Ok(service) => vec![Service { component: Some(file.clone()), ..service }],
+        match self.named(
+            file.file_stem()
+                .and_then(|stem| stem.to_str())
+                .unwrap_or_default(),
+        ) {
+            Ok(service) => vec![Service {
+                component: Some(file.clone()),
+                ..service
+            }],
             Err(message) => {
                 report.elsewhere(format!("{}: {message}; rename the file", file.display()));
                 Vec::new()
@@ -74,15 +93,25 @@ impl Template {
     /// # Errors
     /// When it cannot be the name of a service.
     pub fn named(self, name: &str) -> Result<Service, String> {
-        let Self { base, config, secrets } = self;
-        Ok(Service { base, config, secrets, ..service::plain(name)? })
+        let Self {
+            base,
+            config,
+            secrets,
+        } = self;
+        Ok(Service {
+            base,
+            config,
+            secrets,
+            ..service::plain(name)?
+        })
     }
 }
 
 /// JSON as the YAML that means the same. All JSON is YAML but for tabs before values and for characters beyond U+FFFF that are
 /// escaped in two halves. Lines stay lines.
 pub(super) fn as_yaml(text: &str) -> Cow<'_, str> {
-    let is_json = text.trim_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+    let is_json = text.trim_start().starts_with('{')
+        && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     if !is_json {
         return Cow::Borrowed(text);
     }
@@ -103,7 +132,12 @@ pub(super) fn as_yaml(text: &str) -> Cow<'_, str> {
 fn escape(text: &str) -> (Cow<'_, str>, usize) {
     let half = |from: usize| u16::from_str_radix(text.get(from..from + 4)?, 16).ok();
     if text[1..].starts_with('u')
-        && let (Some(high), Some(low)) = (half(2), text.get(6..8).filter(|mark| *mark == "\\u").and_then(|_| half(8)))
+        && let (Some(high), Some(low)) = (
+            half(2),
+            text.get(6..8)
+                .filter(|mark| *mark == "\\u")
+                .and_then(|_| half(8)),
+        )
         && let Some(Ok(character)) = char::decode_utf16([high, low]).next()
         && u32::from(character) > 0xFFFF
     {

@@ -2,7 +2,10 @@
 //! the nearest, if near. Owns nothing.
 
 /// The accepted word that `written` is most likely a slip of.
-pub(super) fn nearest<'a>(written: &str, accepted: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    written: &str,
+    accepted: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let plain = plain(written);
     accepted
         .into_iter()
@@ -14,7 +17,11 @@ pub(super) fn nearest<'a>(written: &str, accepted: impl IntoIterator<Item = &'a 
 
 /// Case and separators aside: `keepAlive` and `keep-alive` are slips of `keepalive`.
 fn plain(word: &str) -> Vec<char> {
-    word.chars().take(64).filter(|c| !matches!(c, '-' | '_' | ' ')).flat_map(char::to_lowercase).collect()
+    word.chars()
+        .take(64)
+        .filter(|c| !matches!(c, '-' | '_' | ' '))
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// How many letters have to be added, dropped, changed or swapped with their neighbour.

@@ -17,9 +17,16 @@ impl Place {
     /// The surroundings of `file`; without one, of the working directory.
     pub fn of(file: Option<&Path>) -> Self {
         let dir = file.and_then(Path::parent).unwrap_or(Path::new(""));
-        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        let dir = if dir.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            dir
+        };
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-        Self { file: file.map(Path::to_owned), dir }
+        Self {
+            file: file.map(Path::to_owned),
+            dir,
+        }
     }
 
     /// `text` as an absolute path, relative paths starting from the directory of the file.
@@ -33,7 +40,8 @@ impl Place {
     /// # Errors
     /// When it cannot be read, is no text, or is empty: it may not have been written to its end.
     pub fn file_text(&self, path: &Path) -> Result<String, String> {
-        let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let bytes = std::fs::read(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let content = text::text(&bytes).map_err(|error| match error.position() {
             Some(position) => format!("{}, {position}: {error}", path.display()),
             None => format!("{} {error}", path.display()),
@@ -46,6 +54,7 @@ impl Place {
 
     /// The value of the environment variable `name`.
     pub fn variable(&self, name: &str) -> Result<String, String> {
-        std::env::var(name).map_err(|error| format!("cannot read the environment variable {name}: {error}"))
+        std::env::var(name)
+            .map_err(|error| format!("cannot read the environment variable {name}: {error}"))
     }
 }

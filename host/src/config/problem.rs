@@ -51,12 +51,19 @@ pub struct ConfigError(pub Vec<Problem>);
 impl ConfigError {
     /// The files whose coming, or becoming whole, may mend it.
     pub fn awaited(&self) -> Vec<PathBuf> {
-        self.0.iter().filter_map(|problem| problem.awaited.clone()).collect()
+        self.0
+            .iter()
+            .filter_map(|problem| problem.awaited.clone())
+            .collect()
     }
 }
 
 fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
+    problems
+        .iter()
+        .map(Problem::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Collects problems and warnings while a file is read, so that all are reported at once.
@@ -70,17 +77,26 @@ pub(super) struct Report {
 impl Report {
     /// An empty report about `file`.
     pub fn new(file: Option<&Path>) -> Self {
-        Self { file: file.map(Path::to_owned), problems: RefCell::default(), warnings: RefCell::default() }
+        Self {
+            file: file.map(Path::to_owned),
+            problems: RefCell::default(),
+            warnings: RefCell::default(),
+        }
     }
 
     /// Notes an error at `line` (0: no line).
     pub fn problem(&self, line: usize, key: &str, message: impl Into<String>) {
-        self.problems.borrow_mut().push(self.finding(line, key, message.into()));
+        self.problems
+            .borrow_mut()
+            .push(self.finding(line, key, message.into()));
     }
 
     /// Notes an error at `line` that goes when `file` comes or becomes whole.
     pub fn awaiting(&self, line: usize, key: &str, message: impl Into<String>, file: PathBuf) {
-        let problem = Problem { awaited: Some(file), ..self.finding(line, key, message.into()) };
+        let problem = Problem {
+            awaited: Some(file),
+            ..self.finding(line, key, message.into())
+        };
         self.problems.borrow_mut().push(problem);
     }
 
@@ -88,8 +104,14 @@ impl Report {
     pub fn no_text(&self, error: &TextError) {
         let position = error.position();
         let column = position.map(|position| position.column);
-        let finding = self.finding(position.map_or(0, |position| position.line), "", error.to_string());
-        self.problems.borrow_mut().push(Problem { column, ..finding });
+        let finding = self.finding(
+            position.map_or(0, |position| position.line),
+            "",
+            error.to_string(),
+        );
+        self.problems
+            .borrow_mut()
+            .push(Problem { column, ..finding });
     }
 
     /// How many errors there are.
@@ -100,8 +122,15 @@ impl Report {
     /// Takes back the errors from the one numbered `first` on, if all of them wait for files.
     pub fn take_awaiting(&self, first: usize) -> Vec<Problem> {
         let mut problems = self.problems.borrow_mut();
-        let all = problems.len() > first && problems[first..].iter().all(|problem| problem.awaited.is_some());
-        if all { problems.split_off(first) } else { Vec::new() }
+        let all = problems.len() > first
+            && problems[first..]
+                .iter()
+                .all(|problem| problem.awaited.is_some());
+        if all {
+            problems.split_off(first)
+        } else {
+            Vec::new()
+        }
     }
 
     /// Notes errors that were taken back.
@@ -111,12 +140,17 @@ impl Report {
 
     /// Notes something that is accepted but may surprise.
     pub fn warning(&self, line: usize, key: &str, message: impl Into<String>) {
-        self.warnings.borrow_mut().push(self.finding(line, key, message.into()));
+        self.warnings
+            .borrow_mut()
+            .push(self.finding(line, key, message.into()));
     }
 
     /// Notes an error that has no place in the file.
     pub fn elsewhere(&self, message: impl Into<String>) {
-        let problem = Problem { file: None, ..self.finding(0, "", message.into()) };
+        let problem = Problem {
+            file: None,
+            ..self.finding(0, "", message.into())
+        };
         self.problems.borrow_mut().push(problem);
     }
 
@@ -125,7 +159,11 @@ impl Report {
         let (mut problems, mut warnings) = (self.problems.into_inner(), self.warnings.into_inner());
         problems.sort_by_key(|p| p.line.unwrap_or(usize::MAX));
         warnings.sort_by_key(|p| p.line.unwrap_or(usize::MAX));
-        if problems.is_empty() { Ok(warnings) } else { Err(ConfigError(problems)) }
+        if problems.is_empty() {
+            Ok(warnings)
+        } else {
+            Err(ConfigError(problems))
+        }
     }
 
     /// The errors, where there is no configuration for want of a text.
@@ -135,6 +173,13 @@ impl Report {
 
     fn finding(&self, line: usize, key: &str, message: String) -> Problem {
         let (file, line) = (self.file.clone(), (line > 0).then_some(line));
-        Problem { file, line, column: None, key: key.to_owned(), message, awaited: None }
+        Problem {
+            file,
+            line,
+            column: None,
+            key: key.to_owned(),
+            message,
+            awaited: None,
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Pure: quotes of word processors and web pages, which mean nothing in a configuration. In: a text. Out: the quote in it. Owns nothing.
 
 /// What looks like a quote and is none to YAML and JSON.
-const TYPOGRAPHIC: [char; 17] = ['“', '”', '„', '‟', '‘', '’', '‚', '‛', '«', '»', '‹', '›', '″', '′', '´', '＂', '＇'];
+const TYPOGRAPHIC: [char; 17] = [
+    '“', '”', '„', '‟', '‘', '’', '‚', '‛', '«', '»', '‹', '›', '″', '′', '´', '＂', '＇',
+];
 
 /// The typographic quote that `text` is put in, or begins or ends with.
 pub(super) fn around(text: &str) -> Option<char> {
@@ -34,7 +36,12 @@ mod tests {
         assert_eq!(around("localhost’"), Some('’'));
         assert_eq!(around("kid’s room"), None);
         assert_eq!(
-            (within("kid’s"), within("kids"), before("kid’s"), before("’s")),
+            (
+                within("kid’s"),
+                within("kids"),
+                before("kid’s"),
+                before("’s")
+            ),
             (Some('’'), None, None, Some('’'))
         );
         assert_eq!((around(""), within(""), before("")), (None, None, None));

@@ -30,15 +30,23 @@ pub(super) fn resolve(word: &str) -> Scalar {
 /// Why MIQRO, whose YAML is of version 1.1, gave the guest something else for the unquoted `word` than this host does.
 pub(super) fn differs_in_miqro(word: &str) -> Option<&'static str> {
     let lower = word.to_ascii_lowercase();
-    let mixed = word != lower && word != word.to_ascii_uppercase() && !word.starts_with(|c: char| c.is_uppercase());
+    let mixed = word != lower
+        && word != word.to_ascii_uppercase()
+        && !word.starts_with(|c: char| c.is_uppercase());
     match lower.as_str() {
         _ if mixed => None,
-        "yes" | "on" => Some("is text here and was `true` in MIQRO; write true, or put it in quotes"),
-        "no" | "off" => Some("is text here and was `false` in MIQRO; write false, or put it in quotes"),
-        _ if padded(word) => Some("is text here and was an octal number in MIQRO; put it in quotes, or drop the zeros"),
-        _ if grouped(word) => {
-            Some("is text here and was a number in MIQRO; write it without underscores, or in quotes")
+        "yes" | "on" => {
+            Some("is text here and was `true` in MIQRO; write true, or put it in quotes")
         }
+        "no" | "off" => {
+            Some("is text here and was `false` in MIQRO; write false, or put it in quotes")
+        }
+        _ if padded(word) => Some(
+            "is text here and was an octal number in MIQRO; put it in quotes, or drop the zeros",
+        ),
+        _ if grouped(word) => Some(
+            "is text here and was a number in MIQRO; write it without underscores, or in quotes",
+        ),
         _ => None,
     }
 }
@@ -54,7 +62,9 @@ fn number(word: &str) -> Option<Scalar> {
     }
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
         if let Some(rest) = digits.strip_prefix(prefix) {
-            let value = i128::from_str_radix(rest, radix).ok().filter(|_| !rest.starts_with(['+', '-']))?;
+            let value = i128::from_str_radix(rest, radix)
+                .ok()
+                .filter(|_| !rest.starts_with(['+', '-']))?;
             return Some(Scalar::Int(i128::from(sign) * value));
         }
     }
@@ -62,7 +72,11 @@ fn number(word: &str) -> Option<Scalar> {
         return None; // 007 is a telephone extension rather than a number: keep the zeros
     }
     if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
-        return digits.parse::<i128>().ok().map(|value| Scalar::Int(i128::from(sign) * value)).or_else(|| float(word));
+        return digits
+            .parse::<i128>()
+            .ok()
+            .map(|value| Scalar::Int(i128::from(sign) * value))
+            .or_else(|| float(word));
     }
     float(word)
 }
@@ -70,7 +84,11 @@ fn number(word: &str) -> Option<Scalar> {
 fn float(word: &str) -> Option<Scalar> {
     let allowed = |b: u8| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E');
     let shaped = word.bytes().all(allowed) && word.bytes().any(|b| b.is_ascii_digit());
-    if shaped { word.parse().ok().map(Scalar::Float) } else { None }
+    if shaped {
+        word.parse().ok().map(Scalar::Float)
+    } else {
+        None
+    }
 }
 
 /// Leading zeros before further digits.
@@ -81,6 +99,8 @@ fn padded(word: &str) -> bool {
 
 fn grouped(word: &str) -> bool {
     let digits = word.trim_start_matches(['-', '+']);
-    let numeric = digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'_' | b'.'));
+    let numeric = digits
+        .bytes()
+        .all(|b| b.is_ascii_digit() || matches!(b, b'_' | b'.'));
     numeric && digits.contains('_') && digits.starts_with(|c: char| c.is_ascii_digit())
 }

@@ -24,12 +24,22 @@ impl<'a> Section<'a> {
             _ if node.is_null() => Vec::new(),
             other => {
                 // the value is not shown: it may be a secret in the wrong place
-                let found = if matches!(other, Value::List(_)) { "a list" } else { "a single value" };
+                let found = if matches!(other, Value::List(_)) {
+                    "a list"
+                } else {
+                    "a single value"
+                };
                 report.problem(line, &path, format!("is {found} where a section is wanted"));
                 Vec::new()
             }
         };
-        Self { path, line, entries, accepted: Vec::new(), report }
+        Self {
+            path,
+            line,
+            entries,
+            accepted: Vec::new(),
+            report,
+        }
     }
 
     /// The value of `key`; `None` when it is absent or empty.
@@ -51,7 +61,13 @@ impl<'a> Section<'a> {
             Some(given) => given.section(),
             None => {
                 let (path, line) = (self.path_of(key), self.line);
-                Section { path, line, entries: Vec::new(), accepted: Vec::new(), report: self.report }
+                Section {
+                    path,
+                    line,
+                    entries: Vec::new(),
+                    accepted: Vec::new(),
+                    report: self.report,
+                }
             }
         }
     }
@@ -69,8 +85,13 @@ impl<'a> Section<'a> {
             let meant = nearest(&entry.key, accepted.iter().copied());
             let hint = meant.map_or(String::new(), |word| format!("; did you mean {word}?"));
             let message = format!("is not known here{hint} Accepted: {}", accepted.join(", "));
-            let message = if meant.is_some() { message } else { message.replacen(" Accepted", "; accepted", 1) };
-            self.report.problem(entry.line, &self.path_of(&entry.key), message);
+            let message = if meant.is_some() {
+                message
+            } else {
+                message.replacen(" Accepted", "; accepted", 1)
+            };
+            self.report
+                .problem(entry.line, &self.path_of(&entry.key), message);
         }
     }
 
@@ -79,8 +100,11 @@ impl<'a> Section<'a> {
     pub fn rest(self) -> Vec<&'a Entry> {
         for entry in &self.entries {
             if let Some(word) = nearest(&entry.key, self.accepted.iter().copied()) {
-                let message = format!("goes to the service as it is; did you mean {word}, which is for the host?");
-                self.report.warning(entry.line, &self.path_of(&entry.key), message);
+                let message = format!(
+                    "goes to the service as it is; did you mean {word}, which is for the host?"
+                );
+                self.report
+                    .warning(entry.line, &self.path_of(&entry.key), message);
             }
         }
         self.entries
@@ -90,13 +114,17 @@ impl<'a> Section<'a> {
     pub fn ignore_rest(self, why: &str) {
         for entry in &self.entries {
             let message = format!("is ignored: {why}; accepted: {}", self.accepted.join(", "));
-            self.report.warning(entry.line, &self.path_of(&entry.key), message);
+            self.report
+                .warning(entry.line, &self.path_of(&entry.key), message);
         }
     }
 
     /// Every key with its value, for sections whose keys are names.
     pub fn named(self) -> Vec<(&'a str, Given<'a>)> {
-        self.entries.iter().map(|entry| (entry.key.as_str(), self.given(entry))).collect()
+        self.entries
+            .iter()
+            .map(|entry| (entry.key.as_str(), self.given(entry)))
+            .collect()
     }
 
     /// Whether nothing is left to take.
@@ -111,18 +139,30 @@ impl<'a> Section<'a> {
 
     /// The full path of `key` in this section.
     pub fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 
     fn given(&self, entry: &'a Entry) -> Given<'a> {
-        Given { node: &entry.node, path: self.path_of(&entry.key), line: entry.line, report: self.report }
+        Given {
+            node: &entry.node,
+            path: self.path_of(&entry.key),
+            line: entry.line,
+            report: self.report,
+        }
     }
 }
 
 /// What a value is, in words.
 pub(super) fn kind(value: &Value) -> String {
     match value {
-        Value::Scalar { scalar: Scalar::Null, .. } => "empty".to_owned(),
+        Value::Scalar {
+            scalar: Scalar::Null,
+            ..
+        } => "empty".to_owned(),
         Value::Scalar { text, .. } => format!("{text:?}"),
         Value::List(_) => "a list".to_owned(),
         Value::Map(_) => "a section".to_owned(),

@@ -42,26 +42,47 @@ pub(super) fn service(name: &str, given: Given<'_>, place: &Place) -> Option<Ser
     let mut service = plain(name).map_err(|message| given.problem(message)).ok()?;
     let (path, report) = (given.path.clone(), given.report);
     let mut section = given.section();
-    if let Some(base) = section.take("data_topic").and_then(|given| given.read(BaseTopic::new)) {
+    if let Some(base) = section
+        .take("data_topic")
+        .and_then(|given| given.read(BaseTopic::new))
+    {
         service.base = base;
     }
-    service.component = section.take("component").and_then(|given| Some(place.path(given.text()?)));
-    service.limits = section.take("limits").map_or_else(Limits::default, |given| limits(given.section()));
+    service.component = section
+        .take("component")
+        .and_then(|given| Some(place.path(given.text()?)));
+    service.limits = section
+        .take("limits")
+        .map_or_else(Limits::default, |given| limits(given.section()));
     if let Some(given) = section.take("subscriptions") {
         service.subscriptions = subscriptions(given, &service.base, service.limits.subscriptions);
     }
-    service.grants = section.take("grants").map_or_else(Grants::default, |given| grants(given.section(), place));
-    service.offline = section.take("offline").map_or_else(Vec::new, |given| offline::rules(given, &service.base));
-    service.republish_retained = section.take("republish_retained").and_then(|given| given.flag()).unwrap_or_default();
+    service.grants = section
+        .take("grants")
+        .map_or_else(Grants::default, |given| grants(given.section(), place));
+    service.offline = section
+        .take("offline")
+        .map_or_else(Vec::new, |given| offline::rules(given, &service.base));
+    service.republish_retained = section
+        .take("republish_retained")
+        .and_then(|given| given.flag())
+        .unwrap_or_default();
     service.dead_letter = service.base.topic("dead-letter").ok();
     if let Some(given) = section.take("dead_letter") {
         service.dead_letter = dead_letter(&given, &service.base);
     }
-    service.swap = section.take("swap").map_or_else(Swap::default, |given| swap(given.section()));
-    service.availability =
-        section.take("availability").map_or_else(Vec::new, |given| availability(given, &service.base));
-    service.import_state = section.take("import_state").and_then(|given| Some(place.path(given.text()?)));
-    service.log_level = section.take("log_level").and_then(|given| logging::level(&given));
+    service.swap = section
+        .take("swap")
+        .map_or_else(Swap::default, |given| swap(given.section()));
+    service.availability = section
+        .take("availability")
+        .map_or_else(Vec::new, |given| availability(given, &service.base));
+    service.import_state = section
+        .take("import_state")
+        .and_then(|given| Some(place.path(given.text()?)));
+    service.log_level = section
+        .take("log_level")
+        .and_then(|given| logging::level(&given));
     (service.config, service.secrets) = json::free(&section.rest(), &path, place, report);
     Some(service)
 }
@@ -91,8 +112,13 @@ fn subscriptions(given: Given<'_>, base: &BaseTopic, most: usize) -> Vec<Subscri
     for item in given.list("[echo, {filter: home/#, qos: 1, global: true}]") {
         let place = item.clone();
         match subscription(item, base) {
-            Some(new) if let Some(first) = all.iter().position(|other| other.filter == new.filter) => {
-                place.problem(format!("{} is subscribed to already by {}", new.filter, places[first]));
+            Some(new)
+                if let Some(first) = all.iter().position(|other| other.filter == new.filter) =>
+            {
+                place.problem(format!(
+                    "{} is subscribed to already by {}",
+                    new.filter, places[first]
+                ));
             }
             Some(new) => {
                 all.push(new);
@@ -102,7 +128,10 @@ fn subscriptions(given: Given<'_>, base: &BaseTopic, most: usize) -> Vec<Subscri
         }
     }
     if all.len() > most {
-        at.problem(format!("{} subscriptions are more than limits.subscriptions, {most}", all.len()));
+        at.problem(format!(
+            "{} subscriptions are more than limits.subscriptions, {most}",
+            all.len()
+        ));
     }
     all
 }
@@ -111,17 +140,33 @@ fn subscriptions(given: Given<'_>, base: &BaseTopic, most: usize) -> Vec<Subscri
 fn subscription(given: Given<'_>, base: &BaseTopic) -> Option<Subscription> {
     if !matches!(given.node.value, Value::Map(_)) {
         let filter = given.read(|text| base.filter(text))?;
-        return Some(Subscription { filter, qos: Qos::AtLeastOnce });
+        return Some(Subscription {
+            filter,
+            qos: Qos::AtLeastOnce,
+        });
     }
     let mut section = given.section();
-    let qos = section.take("qos").map_or(Some(1), |given| given.number(0..=2u8));
-    let global = section.take("global").map_or(Some(false), |given| given.flag());
+    let qos = section
+        .take("qos")
+        .map_or(Some(1), |given| given.number(0..=2u8));
+    let global = section
+        .take("global")
+        .map_or(Some(false), |given| given.flag());
     let filter = section.take("filter");
     if filter.is_none() {
         section.problem("has no filter");
     }
     section.finish();
-    let read = |text: &str| if global == Some(true) { Filter::new(text) } else { base.filter(text) };
+    let read = |text: &str| {
+        if global == Some(true) {
+            Filter::new(text)
+        } else {
+            base.filter(text)
+        }
+    };
     let filter = filter?.read(read)?;
-    Some(Subscription { filter, qos: qos?.try_into().ok()? })
+    Some(Subscription {
+        filter,
+        qos: qos?.try_into().ok()?,
+    })
 }

@@ -25,12 +25,42 @@ impl Default for Swap {
 /// Reads the section; what it does not say is the default.
 pub(super) fn swap(mut section: Section<'_>) -> Swap {
     let mut swap = Swap::default();
-    set(section.take("probation").and_then(|given| given.duration(Duration::ZERO..=365 * DAY)), &mut swap.probation);
-    set(section.take("messages").and_then(|given| given.number(0..=u64::MAX)), &mut swap.messages);
-    set(section.take("faults").and_then(|given| given.number(0..=u32::MAX)), &mut swap.faults);
-    set(section.take("versions").and_then(|given| given.number(0..=100)), &mut swap.versions);
-    set(section.take("saved").and_then(|given| given.size(0..=1024 * MIB)), &mut swap.saved);
-    set(section.take("shadow").and_then(|given| given.duration(Duration::ZERO..=DAY)), &mut swap.shadow);
+    set(
+        section
+            .take("probation")
+            .and_then(|given| given.duration(Duration::ZERO..=365 * DAY)),
+        &mut swap.probation,
+    );
+    set(
+        section
+            .take("messages")
+            .and_then(|given| given.number(0..=u64::MAX)),
+        &mut swap.messages,
+    );
+    set(
+        section
+            .take("faults")
+            .and_then(|given| given.number(0..=u32::MAX)),
+        &mut swap.faults,
+    );
+    set(
+        section
+            .take("versions")
+            .and_then(|given| given.number(0..=100)),
+        &mut swap.versions,
+    );
+    set(
+        section
+            .take("saved")
+            .and_then(|given| given.size(0..=1024 * MIB)),
+        &mut swap.saved,
+    );
+    set(
+        section
+            .take("shadow")
+            .and_then(|given| given.duration(Duration::ZERO..=DAY)),
+        &mut swap.shadow,
+    );
     section.finish();
     swap
 }

@@ -21,7 +21,11 @@ mod yaml;
 
 /// Loads `text` as the content of /etc/house/miqro.yml.
 fn load(text: &str) -> Loaded {
-    match Config::read(text, Some(Path::new("/etc/house/miqro.yml")), Selection::All) {
+    match Config::read(
+        text,
+        Some(Path::new("/etc/house/miqro.yml")),
+        Selection::All,
+    ) {
         Ok(loaded) => loaded,
         Err(error) => panic!("{error}\n{text}"),
     }
@@ -36,14 +40,22 @@ fn quiet(text: &str) -> Config {
 
 /// The problems of `text`, one a line, without the directory.
 fn problems(text: &str) -> String {
-    match Config::read(text, Some(Path::new("/etc/house/miqro.yml")), Selection::All) {
+    match Config::read(
+        text,
+        Some(Path::new("/etc/house/miqro.yml")),
+        Selection::All,
+    ) {
         Ok(loaded) => panic!("accepted: {text}\n{loaded:?}"),
         Err(error) => error.to_string().replace("/etc/house/", ""),
     }
 }
 
 fn warnings(text: &str) -> String {
-    let lines: Vec<String> = load(text).warnings.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = load(text)
+        .warnings
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     lines.join("\n").replace("/etc/house/", "")
 }
 

@@ -83,7 +83,10 @@ fn is_unprintable(c: char) -> bool {
 /// Where `text` ends.
 fn position(text: &str) -> Position {
     let line = text.rsplit('\n').next().unwrap_or_default();
-    Position { line: 1 + text.matches('\n').count(), column: 1 + line.chars().count() }
+    Position {
+        line: 1 + text.matches('\n').count(),
+        column: 1 + line.chars().count(),
+    }
 }
 
 fn name(c: char) -> &'static str {
@@ -117,7 +120,12 @@ mod tests {
     fn what_no_text_file_has_is_named_with_its_place() {
         type Said = (Option<(usize, usize)>, String);
         fn said(bytes: &[u8]) -> Result<&str, Said> {
-            text(bytes).map_err(|error| (error.position().map(|at| (at.line, at.column)), error.to_string()))
+            text(bytes).map_err(|error| {
+                (
+                    error.position().map(|at| (at.line, at.column)),
+                    error.to_string(),
+                )
+            })
         }
         assert_eq!(said("\u{feff}a: ü\r\n\tb".as_bytes()), Ok("a: ü\r\n\tb"));
         assert_eq!(said(b""), Ok(""));
@@ -126,13 +134,20 @@ mod tests {
             ("ü\u{1b}[0m".as_bytes(), Some((1, 2)), "U+001B (escape)"),
             ("a\u{7f}".as_bytes(), Some((1, 2)), "U+007F"),
             ("a\u{9f}".as_bytes(), Some((1, 2)), "U+009F"),
-            ("a: 1\n\u{feff}b: 2".as_bytes(), Some((2, 1)), "byte-order mark"),
+            (
+                "a: 1\n\u{feff}b: 2".as_bytes(),
+                Some((2, 1)),
+                "byte-order mark",
+            ),
             (&b"a\nb\xff"[..], Some((2, 2)), "UTF-8"),
             (&b"\xff\xfea\0"[..], Some((1, 1)), "UTF-8"),
             (&[0; 512][..], None, "nothing but NUL bytes"),
         ] {
             let (found, said) = said(bytes).unwrap_err();
-            assert!(found == place && said.contains(word), "{bytes:?}: {found:?} {said}");
+            assert!(
+                found == place && said.contains(word),
+                "{bytes:?}: {found:?} {said}"
+            );
         }
     }
 

@@ -6,7 +6,13 @@ use std::time::Duration;
 /// The longest span that is accepted: a hundred years. More would overflow clocks.
 pub(super) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const TIMES: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
 const SIZES: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -28,7 +34,9 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
         total = total.checked_add(whole(digits, factor)?)?;
         rest = tail[unit.len()..].trim_start();
     }
-    let millis = u64::try_from(total).ok().filter(|_| !text.trim().is_empty())?;
+    let millis = u64::try_from(total)
+        .ok()
+        .filter(|_| !text.trim().is_empty())?;
     Some(Duration::from_millis(millis)).filter(|span| *span <= LONGEST)
 }
 
@@ -51,13 +59,22 @@ pub(super) fn show_duration(span: Duration) -> String {
             text.push_str(&format!("{count}{unit}"));
         }
     }
-    if text.is_empty() { "0s".to_owned() } else { text }
+    if text.is_empty() {
+        "0s".to_owned()
+    } else {
+        text
+    }
 }
 
 /// `bytes` as `size` reads it, in the largest unit that fits without rest.
 pub(super) fn show_size(bytes: u64) -> String {
-    let whole = SIZES[..4].iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
-    whole.map_or_else(|| format!("{bytes}B"), |(unit, factor)| format!("{}{unit}", bytes / factor))
+    let whole = SIZES[..4]
+        .iter()
+        .find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
+    whole.map_or_else(
+        || format!("{bytes}B"),
+        |(unit, factor)| format!("{}{unit}", bytes / factor),
+    )
 }
 
 /// `digits` (with a decimal point perhaps) times `factor`; `None` when that is no whole number.
@@ -67,7 +84,15 @@ fn whole(digits: &str, factor: u64) -> Option<u128> {
         return None;
     }
     let scale = 10u128.pow(u32::try_from(fraction.len()).ok()?);
-    let part = if fraction.is_empty() { 0 } else { fraction.parse::<u128>().ok()?.checked_mul(factor.into())? };
+    let part = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse::<u128>().ok()?.checked_mul(factor.into())?
+    };
     let whole = integer.parse::<u128>().ok()?.checked_mul(factor.into())?;
-    if part.is_multiple_of(scale) { whole.checked_add(part / scale) } else { None }
+    if part.is_multiple_of(scale) {
+        whole.checked_add(part / scale)
+    } else {
+        None
+    }
 }

@@ -35,9 +35,17 @@ pub enum AskError {
 /// # Errors
 /// When nobody listens, no answer comes in time, or the host refuses.
 pub fn ask(socket: &Path, request: &Request, patience: Duration) -> Result<Value, AskError> {
-    let failed = |source: io::Error| AskError::Io { path: socket.to_owned(), source };
+    let failed = |source: io::Error| AskError::Io {
+        path: socket.to_owned(),
+        source,
+    };
     let stream = match fitting(socket).and_then(|fit| UnixStream::connect(fit.path)) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
             return Err(AskError::Nobody(socket.to_owned()));
         }
         stream => stream.map_err(failed)?,
@@ -63,16 +71,28 @@ fn exchange(mut stream: &UnixStream, request: &Request, patience: Duration) -> i
 /// # Errors
 /// When it cannot be read; one that is not there, or is another user's, has none to ask.
 pub fn sockets(directory: &Path) -> Result<Vec<PathBuf>, AskError> {
-    let failed = |source: io::Error| AskError::Io { path: directory.to_owned(), source };
+    let failed = |source: io::Error| AskError::Io {
+        path: directory.to_owned(),
+        source,
+    };
     let entries = match fs::read_dir(directory) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+            ) =>
+        {
             return Ok(Vec::new());
         }
         entries => entries.map_err(failed)?,
     };
     let paths = entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed));
     let mut sockets = paths.collect::<Result<Vec<_>, _>>()?;
-    sockets.retain(|path| path.as_os_str().as_encoded_bytes().ends_with(SUFFIX.as_bytes()));
+    sockets.retain(|path| {
+        path.as_os_str()
+            .as_encoded_bytes()
+            .ends_with(SUFFIX.as_bytes())
+    });
     sockets.sort();
     Ok(sockets)
 }

@@ -66,10 +66,16 @@ impl Server {
     /// # Errors
     /// When another host listens, or the socket cannot be made.
     pub fn open(path: &Path) -> Result<(Self, Bound), ControlError> {
-        if fitting(path).and_then(|fit| BlockingStream::connect(fit.path)).is_ok() {
+        if fitting(path)
+            .and_then(|fit| BlockingStream::connect(fit.path))
+            .is_ok()
+        {
             return Err(ControlError::InUse(path.to_owned()));
         }
-        bind(path).map_err(|source| ControlError::Io { path: path.to_owned(), source })
+        bind(path).map_err(|source| ControlError::Io {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// Accepts connections for ever; each request goes to `requests`.
@@ -77,7 +83,9 @@ impl Server {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             // it is never closed
-            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let Ok(place) = places.clone().acquire_owned().await else {
+                return;
+            };
             match self.listener.accept().await {
                 Ok((stream, _)) if is_same_user(&stream) => {
                     let requests = requests.clone();
@@ -99,7 +107,10 @@ impl Server {
 
 /// Made under another name and then renamed, so that it never has other rights, and replaces what lies there.
 fn bind(path: &Path) -> io::Result<(Server, Bound)> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     directory::make(parent)?;
     let new = parent.join(format!(".control-{}", std::process::id()));
     match fs::remove_file(&new) {
@@ -114,7 +125,9 @@ fn bind(path: &Path) -> io::Result<(Server, Bound)> {
 
 /// The rights of the socket say so already, but not between its making and its getting them.
 fn is_same_user(stream: &UnixStream) -> bool {
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == daemon::user())
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == daemon::user())
 }
 
 /// One request, one answer.

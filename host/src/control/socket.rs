@@ -20,12 +20,18 @@ pub(super) const SUFFIX: &str = ".sock";
 
 /// The control socket of the host with this state file: beside it. The name of a file that is very long is replaced by its hash.
 pub fn socket_of(state_file: &Path) -> PathBuf {
-    let name = state_file.file_name().map_or_else(OsString::new, ToOwned::to_owned);
+    let name = state_file
+        .file_name()
+        .map_or_else(OsString::new, ToOwned::to_owned);
     let mut socket = if name.len() + SUFFIX.len() <= LONGEST_NAME {
         name
     } else {
         let hash = Sha256::digest(name.as_encoded_bytes());
-        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+        hash.iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+            .into()
     };
     socket.push(SUFFIX);
     state_file.with_file_name(socket)
@@ -44,14 +50,22 @@ pub(super) struct Fitting {
 /// When the directory cannot be opened.
 pub(super) fn fitting(path: &Path) -> io::Result<Fitting> {
     if path.as_os_str().len() <= LONGEST {
-        return Ok(Fitting { path: path.to_owned(), _directory: None });
+        return Ok(Fitting {
+            path: path.to_owned(),
+            _directory: None,
+        });
     }
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidFilename.into());
     };
     let directory = File::open(parent)?;
-    let path = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
-    Ok(Fitting { path, _directory: Some(directory) })
+    let path = Path::new("/proc/self/fd")
+        .join(directory.as_raw_fd().to_string())
+        .join(name);
+    Ok(Fitting {
+        path,
+        _directory: Some(directory),
+    })
 }
 
 #[cfg(test)]
@@ -64,10 +78,16 @@ mod tests {
 
     #[test]
     fn it_is_beside_the_state_file() {
-        assert_eq!(socket_of(Path::new("/var/x.redb")), Path::new("/var/x.redb.sock"));
+        assert_eq!(
+            socket_of(Path::new("/var/x.redb")),
+            Path::new("/var/x.redb.sock")
+        );
         assert_eq!(socket_of(Path::new("x.redb")), Path::new("x.redb.sock"));
         let long = socket_of(&Path::new("/var").join("x".repeat(200)));
-        assert_eq!((long.parent(), long.file_name().unwrap().len()), (Some(Path::new("/var")), 37));
+        assert_eq!(
+            (long.parent(), long.file_name().unwrap().len()),
+            (Some(Path::new("/var")), 37)
+        );
     }
 
     #[test]

@@ -35,11 +35,17 @@ pub enum IdentityError {
 ///
 /// # Errors
 /// When one of them is not known.
-pub fn identity(user: Option<&str>, group: Option<&str>) -> Result<Option<Identity>, IdentityError> {
+pub fn identity(
+    user: Option<&str>,
+    group: Option<&str>,
+) -> Result<Option<Identity>, IdentityError> {
     if user.is_none() && group.is_none() {
         return Ok(None);
     }
-    let (own_user, own_group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let (own_user, own_group) = (
+        rustix::process::getuid().as_raw(),
+        rustix::process::getgid().as_raw(),
+    );
     let (uid, group_of_user) = user.map_or(Ok((own_user, Some(own_group))), find_user)?;
     let gid = match group {
         Some(group) => find_group(group)?,
@@ -54,15 +60,27 @@ pub fn identity(user: Option<&str>, group: Option<&str>) -> Result<Option<Identi
 fn find_user(name: &str) -> Result<(u32, Option<u32>), IdentityError> {
     let number = name.parse().ok();
     match (entry("passwd", name), number) {
-        (Some(fields), _) if let (Some(uid), gid) = (numbered(&fields, 2), numbered(&fields, 3)) => Ok((uid, gid)),
+        (Some(fields), _)
+            if let (Some(uid), gid) = (numbered(&fields, 2), numbered(&fields, 3)) =>
+        {
+            Ok((uid, gid))
+        }
         (_, Some(number)) => Ok((number, None)),
-        _ => Err(IdentityError::Unknown { kind: "user", name: name.to_owned() }),
+        _ => Err(IdentityError::Unknown {
+            kind: "user",
+            name: name.to_owned(),
+        }),
     }
 }
 
 fn find_group(name: &str) -> Result<u32, IdentityError> {
     let known = entry("group", name).and_then(|fields| numbered(&fields, 2));
-    known.or_else(|| name.parse().ok()).ok_or_else(|| IdentityError::Unknown { kind: "group", name: name.to_owned() })
+    known
+        .or_else(|| name.parse().ok())
+        .ok_or_else(|| IdentityError::Unknown {
+            kind: "group",
+            name: name.to_owned(),
+        })
 }
 
 fn numbered(fields: &[String], index: usize) -> Option<u32> {
@@ -72,9 +90,15 @@ fn numbered(fields: &[String], index: usize) -> Option<u32> {
 /// The fields of a line of passwd(5) or group(5).
 fn entry(database: &str, name: &str) -> Option<Vec<String>> {
     // a name that begins with - would be an option
-    let output = Command::new("getent").args([database, "--", name]).output().ok()?;
+    let output = Command::new("getent")
+        .args([database, "--", name])
+        .output()
+        .ok()?;
     let line = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| line.trim_end().split(':').map(str::to_owned).collect())
+    output
+        .status
+        .success()
+        .then(|| line.trim_end().split(':').map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -88,8 +112,16 @@ mod tests {
         assert_eq!(find_user("root").unwrap(), (0, Some(0)));
         assert_eq!(find_user("0").unwrap(), (0, Some(0)));
         assert_eq!(find_user("4000123").unwrap(), (4_000_123, None));
-        assert_eq!((find_group("root").unwrap(), find_group("4000123").unwrap()), (0, 4_000_123));
-        assert!(find_user("nobody-like-this").unwrap_err().to_string().contains("there is no user nobody-like-this"));
+        assert_eq!(
+            (find_group("root").unwrap(), find_group("4000123").unwrap()),
+            (0, 4_000_123)
+        );
+        assert!(
+            find_user("nobody-like-this")
+                .unwrap_err()
+                .to_string()
+                .contains("there is no user nobody-like-this")
+        );
         assert!(find_group("--help").is_err());
         assert_eq!(identity(None, None).unwrap(), None);
     }

@@ -48,19 +48,35 @@ impl PidFile {
     /// # Errors
     /// When another host has it, or it cannot be written.
     pub fn take(path: &Path) -> Result<Self, PidFileError> {
-        let failed = |source| PidFileError::Io { path: path.to_owned(), source };
+        let failed = |source| PidFileError::Io {
+            path: path.to_owned(),
+            source,
+        };
         loop {
-            let mut file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)
+                .map_err(failed)?;
             if !locked(&file).map_err(failed)? {
-                return Err(PidFileError::Running { path: path.to_owned(), pid: read(&mut file).map_err(failed)? });
+                return Err(PidFileError::Running {
+                    path: path.to_owned(),
+                    pid: read(&mut file).map_err(failed)?,
+                });
             }
             // its former owner may have removed it between opening and locking: then another file has the name by now
             if !is_at(&file, path).map_err(failed)? {
                 continue;
             }
-            file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
-            return Ok(Self { file, path: path.to_owned() });
+            file.set_len(0)
+                .and_then(|()| writeln!(file, "{}", std::process::id()))
+                .map_err(failed)?;
+            return Ok(Self {
+                file,
+                path: path.to_owned(),
+            });
         }
     }
 }
@@ -78,7 +94,10 @@ impl Drop for PidFile {
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn holder(path: &Path) -> Result<Option<u32>, PidFileError> {
-    let failed = |source| PidFileError::Io { path: path.to_owned(), source };
+    let failed = |source| PidFileError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(failed)?,
@@ -104,9 +123,19 @@ pub enum Request {
 /// When no host has it, or it may not be asked.
 pub fn ask(path: &Path, request: Request) -> Result<u32, PidFileError> {
     let id = holder(path)?.ok_or_else(|| PidFileError::NotRunning(path.to_owned()))?;
-    let signal = if request == Request::Reload { Signal::HUP } else { Signal::TERM };
-    let failed = |source| PidFileError::Io { path: path.to_owned(), source };
-    let pid = i32::try_from(id).ok().and_then(Pid::from_raw).ok_or_else(|| failed(no_pid()))?;
+    let signal = if request == Request::Reload {
+        Signal::HUP
+    } else {
+        Signal::TERM
+    };
+    let failed = |source| PidFileError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let pid = i32::try_from(id)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| failed(no_pid()))?;
     kill_process(pid, signal).map_err(|error| failed(error.into()))?;
     Ok(id)
 }
@@ -118,9 +147,12 @@ pub fn ask(path: &Path, request: Request) -> Result<u32, PidFileError> {
 pub fn wait(path: &Path) -> Result<(), PidFileError> {
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        opened => {
-            opened.and_then(|file| file.lock()).map_err(|source| PidFileError::Io { path: path.to_owned(), source })
-        }
+        opened => opened
+            .and_then(|file| file.lock())
+            .map_err(|source| PidFileError::Io {
+                path: path.to_owned(),
+                source,
+            }),
     }
 }
 
@@ -168,10 +200,16 @@ mod tests {
         let ours = PidFile::take(&path).unwrap();
         assert_eq!(holder(&path).unwrap(), Some(std::process::id()));
         let refused = PidFile::take(&path).unwrap_err().to_string();
-        assert!(refused.contains(&std::process::id().to_string()), "{refused}");
+        assert!(
+            refused.contains(&std::process::id().to_string()),
+            "{refused}"
+        );
         drop(ours);
         assert!(!path.exists());
-        assert!(matches!(ask(&path, Request::Stop), Err(PidFileError::NotRunning(_))));
+        assert!(matches!(
+            ask(&path, Request::Stop),
+            Err(PidFileError::NotRunning(_))
+        ));
         wait(&path).unwrap();
     }
 }

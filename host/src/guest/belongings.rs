@@ -33,7 +33,10 @@ impl Belongings {
     /// A service with this state.
     pub fn with_state(state: impl IntoIterator<Item = (String, Bytes)>) -> Self {
         let belongings = Self::default();
-        let changes = state.into_iter().map(|(key, value)| StateChange { key, value: Some(value) });
+        let changes = state.into_iter().map(|(key, value)| StateChange {
+            key,
+            value: Some(value),
+        });
         belongings.apply(changes);
         belongings
     }
@@ -48,17 +51,35 @@ impl Belongings {
 
     /// The committed state. The values are shared, not copied.
     pub fn state(&self) -> Vec<(String, Bytes)> {
-        self.values().map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+        self.values()
+            .map
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     }
 
     /// What has to change for the state to become `wanted`.
     pub fn changes_to(&self, wanted: &[(String, Bytes)]) -> Vec<StateChange> {
         let values = self.values();
-        let wanted: BTreeMap<&str, &Bytes> = wanted.iter().map(|(key, value)| (key.as_str(), value)).collect();
-        let gone = values.map.keys().filter(|key| !wanted.contains_key(key.as_str()));
-        let gone = gone.map(|key| StateChange { key: key.clone(), value: None });
-        let other = wanted.iter().filter(|(key, value)| values.map.get(**key) != Some(*value));
-        let other = other.map(|(key, value)| StateChange { key: (*key).to_owned(), value: Some((*value).clone()) });
+        let wanted: BTreeMap<&str, &Bytes> = wanted
+            .iter()
+            .map(|(key, value)| (key.as_str(), value))
+            .collect();
+        let gone = values
+            .map
+            .keys()
+            .filter(|key| !wanted.contains_key(key.as_str()));
+        let gone = gone.map(|key| StateChange {
+            key: key.clone(),
+            value: None,
+        });
+        let other = wanted
+            .iter()
+            .filter(|(key, value)| values.map.get(**key) != Some(*value));
+        let other = other.map(|(key, value)| StateChange {
+            key: (*key).to_owned(),
+            value: Some((*value).clone()),
+        });
         gone.chain(other).collect()
     }
 
@@ -81,7 +102,9 @@ impl Belongings {
 
     /// How long until the timer is due; `None` when there is none.
     pub(super) fn remaining(&self, timer: &str, now: Instant) -> Option<Duration> {
-        self.timers().at(timer).map(|at| at.saturating_duration_since(now))
+        self.timers()
+            .at(timer)
+            .map(|at| at.saturating_duration_since(now))
     }
 
     pub(super) fn values(&self) -> MutexGuard<'_, Values> {
@@ -96,8 +119,14 @@ impl Values {
 
     /// The keys that begin with `prefix`, in order.
     pub(super) fn keys<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a String> {
-        let from = (std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded);
-        self.map.range::<str, _>(from).map(|(key, _)| key).take_while(move |key| key.starts_with(prefix))
+        let from = (
+            std::ops::Bound::Included(prefix),
+            std::ops::Bound::Unbounded,
+        );
+        self.map
+            .range::<str, _>(from)
+            .map(|(key, _)| key)
+            .take_while(move |key| key.starts_with(prefix))
     }
 
     /// How many values there are.

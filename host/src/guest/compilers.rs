@@ -9,7 +9,8 @@ use crate::priority::stand_back;
 pub(super) fn set_up() {
     static SET_UP: Once = Once::new();
     SET_UP.call_once(|| {
-        let pool = rayon::ThreadPoolBuilder::new().thread_name(|number| format!("compile-{number}"));
+        let pool =
+            rayon::ThreadPoolBuilder::new().thread_name(|number| format!("compile-{number}"));
         if let Err(error) = pool.start_handler(|_| stand_back()).build_global() {
             tracing::warn!("compiling may hold up messages: {error}");
         }

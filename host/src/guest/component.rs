@@ -24,7 +24,9 @@ pub enum ComponentError {
     #[error("this is {0}, not a component{advice}", advice = .0.advice())]
     NotAComponent(Kind),
     /// More bytes than [`MAX_COMPONENT_BYTES`].
-    #[error("a component of {0} bytes is larger than the {MAX_COMPONENT_BYTES} bytes that the host accepts")]
+    #[error(
+        "a component of {0} bytes is larger than the {MAX_COMPONENT_BYTES} bytes that the host accepts"
+    )]
     TooLarge(usize),
     /// The component is damaged, or uses a feature of WebAssembly that is off.
     #[error("the component is not valid: {0}")]
@@ -95,7 +97,10 @@ impl Exports {
 
     /// The names of those that are there.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Optional::ALL.into_iter().filter(move |export| self.has(*export)).map(Optional::name)
+        Optional::ALL
+            .into_iter()
+            .filter(move |export| self.has(*export))
+            .map(Optional::name)
     }
 }
 
@@ -132,7 +137,9 @@ impl Component {
             compile(host, bytes).map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
         let checked = contract::check(flavour, &component).map_err(ComponentError::Contract)?;
         // otherwise made at the first instantiation, which may be on the message path
-        component.initialize_copy_on_write_image().map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
+        component
+            .initialize_copy_on_write_image()
+            .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
         Ok(Self(Arc::new(Compiled {
             pre: checked.pre,
             indices: checked.indices,
@@ -148,7 +155,14 @@ impl Component {
     /// # Errors
     /// When the guest fails in its initialisation or wants more than it may have, or the host has no room for it.
     pub async fn instantiate(&self, setting: Arc<Setting>) -> Result<Box<Instance>, Fault> {
-        Instance::new(&self.0.pre, &self.0.indices, &self.0.ticker, self.0.table_slot, setting).await
+        Instance::new(
+            &self.0.pre,
+            &self.0.indices,
+            &self.0.ticker,
+            self.0.table_slot,
+            setting,
+        )
+        .await
     }
 
     /// Which optional exports it has.
@@ -174,13 +188,19 @@ impl Component {
 
 impl fmt::Debug for Component {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Component").field("imports", &self.0.imports).field("exports", &self.exports()).finish()
+        f.debug_struct("Component")
+            .field("imports", &self.0.imports)
+            .field("exports", &self.exports())
+            .finish()
     }
 }
 
 /// Compiles for the pool when the component fits a slot of it, else for the on-demand engine. The settings of both engines
 /// that matter to the compiler are the same, so with a cache nothing is compiled twice.
-fn compile<'a>(host: &'a Host, bytes: &[u8]) -> wasmtime::Result<(&'a Flavour, wasmtime::component::Component)> {
+fn compile<'a>(
+    host: &'a Host,
+    bytes: &[u8],
+) -> wasmtime::Result<(&'a Flavour, wasmtime::component::Component)> {
     if let Some(pooled) = host.pooled(bytes.len()) {
         // an error here may only mean that it does not fit, so the other engine has the last word
         if let Ok(component) = wasmtime::component::Component::from_binary(&pooled.engine, bytes) {
@@ -188,5 +208,8 @@ fn compile<'a>(host: &'a Host, bytes: &[u8]) -> wasmtime::Result<(&'a Flavour, w
         }
     }
     let flavour = host.on_demand()?;
-    Ok((flavour, wasmtime::component::Component::from_binary(&flavour.engine, bytes)?))
+    Ok((
+        flavour,
+        wasmtime::component::Component::from_binary(&flavour.engine, bytes)?,
+    ))
 }

@@ -22,7 +22,8 @@ const QOS: &str = "enum{at-most-once, at-least-once, exactly-once}";
 const PROPERTIES: &str = "record{response-topic: option<string>, correlation-data: option<list<u8>>, \
     content-type: option<string>, message-expiry: option<u32>, utf8: bool, \
     user-properties: list<tuple<string, string>>}";
-const MESSAGING_ERROR: &str = "variant{invalid-topic(string), denied(string), invalid-property(string), limit(string)}";
+const MESSAGING_ERROR: &str =
+    "variant{invalid-topic(string), denied(string), invalid-property(string), limit(string)}";
 const OUTCOME: &str = "variant{delivered, timed-out, refused(string)}";
 const STATE_ERROR: &str = "variant{invalid-key(string), limit(string), unavailable(string)}";
 const TIMERS_ERROR: &str = "variant{invalid(string), limit(string)}";
@@ -32,7 +33,16 @@ const USED_TYPES: [&str; 2] = ["delivery-token", "delivery-outcome"];
 
 /// The interfaces and their functions.
 const INTERFACES: [(&str, &[&str]); 5] = [
-    ("messaging", &["publish", "request", "subscribe", "unsubscribe", "current-message"]),
+    (
+        "messaging",
+        &[
+            "publish",
+            "request",
+            "subscribe",
+            "unsubscribe",
+            "current-message",
+        ],
+    ),
     ("timers", &["every", "after", "cancel", "remaining", "due"]),
     ("config", &["get", "me"]),
     ("state", &["get", "set", "delete", "keys"]),
@@ -45,7 +55,9 @@ pub struct ContractFaults(pub Vec<String>);
 
 impl fmt::Display for ContractFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|fault| write!(f, "\n  - {fault}"))
+        self.0
+            .iter()
+            .try_for_each(|fault| write!(f, "\n  - {fault}"))
     }
 }
 
@@ -62,7 +74,8 @@ pub(super) fn check(flavour: &Flavour, component: &Component) -> Result<Checked,
     for required in REQUIRED {
         export(component, required, true, &mut faults);
     }
-    let optional = Optional::ALL.map(|optional| export(component, optional.name(), false, &mut faults));
+    let optional =
+        Optional::ALL.map(|optional| export(component, optional.name(), false, &mut faults));
     let imports = imports(flavour, component, &mut faults);
     let pre = match flavour.linker.instantiate_pre(component) {
         Ok(pre) => Some(pre),
@@ -82,26 +95,39 @@ pub(super) fn check(flavour: &Flavour, component: &Component) -> Result<Checked,
         None
     });
     match (pre, required) {
-        (Some(pre), Some(required)) if faults.is_empty() => {
-            Ok(Checked { pre, indices: Indices { required, optional }, imports })
-        }
+        (Some(pre), Some(required)) if faults.is_empty() => Ok(Checked {
+            pre,
+            indices: Indices { required, optional },
+            imports,
+        }),
         _ => Err(ContractFaults(faults)),
     }
 }
 
-fn export(component: &Component, name: &str, required: bool, faults: &mut Vec<String>) -> Option<ComponentExportIndex> {
+fn export(
+    component: &Component,
+    name: &str,
+    required: bool,
+    faults: &mut Vec<String>,
+) -> Option<ComponentExportIndex> {
     let wit = signature(None, name);
     match component.get_export(None, name) {
-        None if required => faults.push(format!("export {name:?} is missing; it must be `export {wit}`")),
+        None if required => faults.push(format!(
+            "export {name:?} is missing; it must be `export {wit}`"
+        )),
         None => {}
         Some((ComponentItem::ComponentFunc(function), index)) => {
             let found = shape(&function);
             if found == exported(name) {
                 return Some(index);
             }
-            faults.push(format!("export {name:?} is `{found}`; it must be `export {wit}`"));
+            faults.push(format!(
+                "export {name:?} is `{found}`; it must be `export {wit}`"
+            ));
         }
-        Some(_) => faults.push(format!("export {name:?} is not a function; it must be `export {wit}`")),
+        Some(_) => faults.push(format!(
+            "export {name:?} is not a function; it must be `export {wit}`"
+        )),
     }
     None
 }
@@ -114,8 +140,13 @@ fn imports(flavour: &Flavour, component: &Component, faults: &mut Vec<String>) -
         names.push(name.to_owned());
         match (name.split_once('@').unwrap_or((name, "")), &import.ty) {
             ((interface, version), ComponentItem::ComponentInstance(instance)) => {
-                match (interface.strip_prefix("miqro:service/"), interface.strip_prefix("wasi:")) {
-                    (Some(interface), _) => own_interface(flavour, interface, version, instance, faults),
+                match (
+                    interface.strip_prefix("miqro:service/"),
+                    interface.strip_prefix("wasi:"),
+                ) {
+                    (Some(interface), _) => {
+                        own_interface(flavour, interface, version, instance, faults)
+                    }
                     (None, Some(interface)) => wasi_interface(name, interface, version, faults),
                     (None, None) => faults.push(unknown(name)),
                 }
@@ -140,9 +171,14 @@ fn unknown(name: &str) -> String {
 fn wasi_interface(name: &str, interface: &str, version: &str, faults: &mut Vec<String>) {
     let package = interface.split('/').next().unwrap_or_default();
     if !WASI_PACKAGES.contains(&package) {
-        faults.push(format!("import {name:?} is not offered; of WASI there are {}", WASI_PACKAGES.join(", ")));
+        faults.push(format!(
+            "import {name:?} is not offered; of WASI there are {}",
+            WASI_PACKAGES.join(", ")
+        ));
     } else if !version.starts_with("0.2.") {
-        faults.push(format!("import {name:?}: this host offers version 0.2 of WASI"));
+        faults.push(format!(
+            "import {name:?}: this host offers version 0.2 of WASI"
+        ));
     }
 }
 
@@ -156,20 +192,31 @@ fn own_interface(
     let name = format!("miqro:service/{interface}@{version}");
     let Some((_, functions)) = INTERFACES.iter().find(|(known, _)| *known == interface) else {
         let known = INTERFACES.map(|(known, _)| known).join(", ");
-        return faults.push(format!("import {name:?} is not offered; of miqro:service@{VERSION} there are {known}"));
+        return faults.push(format!(
+            "import {name:?} is not offered; of miqro:service@{VERSION} there are {known}"
+        ));
     };
     if version != VERSION {
-        return faults.push(format!("import {name:?}: this host offers version {VERSION}"));
+        return faults.push(format!(
+            "import {name:?}: this host offers version {VERSION}"
+        ));
     }
     for (function, item) in instance.exports(&flavour.engine) {
-        let ComponentItem::ComponentFunc(found) = item.ty else { continue };
+        let ComponentItem::ComponentFunc(found) = item.ty else {
+            continue;
+        };
         if !functions.contains(&function) {
-            faults.push(format!("import {name:?}: there is no {function:?}; there are {}", functions.join(", ")));
+            faults.push(format!(
+                "import {name:?}: there is no {function:?}; there are {}",
+                functions.join(", ")
+            ));
             continue;
         }
         let (found, wit) = (shape(&found), signature(Some(interface), function));
         if found != expected(interface, function) {
-            faults.push(format!("import {name:?}: {function:?} is `{found}`; it must be `{wit}`"));
+            faults.push(format!(
+                "import {name:?}: {function:?} is `{found}`; it must be `{wit}`"
+            ));
         }
     }
 }
@@ -194,8 +241,10 @@ fn expected(interface: &str, function: &str) -> String {
         "timers" => timers(function),
         "state" => state(function),
         "config" if function == "get" => "func() -> string".to_owned(),
-        "config" => "func() -> record{name: string, base-topic: string, discovery-prefix: string}".to_owned(),
-        _ => "func(enum{trace, debug, info, warn, error}, string, list<tuple<string, string>>)".to_owned(),
+        "config" => "func() -> record{name: string, base-topic: string, discovery-prefix: string}"
+            .to_owned(),
+        _ => "func(enum{trace, debug, info, warn, error}, string, list<tuple<string, string>>)"
+            .to_owned(),
     }
 }
 
@@ -212,7 +261,9 @@ fn messaging(function: &str) -> String {
              variant{{refused({MESSAGING_ERROR}), unavailable(string), timed-out}}>"
         ),
         "subscribe" => {
-            format!("func(string, option<record{{qos: {QOS}, global: bool}}>) -> result<_, {MESSAGING_ERROR}>")
+            format!(
+                "func(string, option<record{{qos: {QOS}, global: bool}}>) -> result<_, {MESSAGING_ERROR}>"
+            )
         }
         "unsubscribe" => format!("func(string, bool) -> result<_, {MESSAGING_ERROR}>"),
         _ => format!(
@@ -243,19 +294,35 @@ fn state(function: &str) -> String {
 
 /// The line of the WIT that declares the function `name` of an interface, or of the world.
 fn signature(interface: Option<&str>, name: &str) -> &'static str {
-    let begin = interface.and_then(|interface| WIT.find(&format!("\ninterface {interface} {{"))).unwrap_or_default();
+    let begin = interface
+        .and_then(|interface| WIT.find(&format!("\ninterface {interface} {{")))
+        .unwrap_or_default();
     WIT[begin..]
         .lines()
-        .map(|line| line.trim().trim_start_matches("export ").trim_end_matches(';'))
-        .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(": func(")))
+        .map(|line| {
+            line.trim()
+                .trim_start_matches("export ")
+                .trim_end_matches(';')
+        })
+        .find(|line| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(": func("))
+        })
         .unwrap_or_default()
 }
 
 /// A function's type in the notation of WIT, without the names of parameters and types.
 fn shape(function: &ComponentFunc) -> String {
     let parameters = list(function.params().map(|(_, ty)| type_shape(&ty)));
-    let result: String = function.results().map(|ty| format!(" -> {}", type_shape(&ty))).collect();
-    let kind = if function.async_() { "async func" } else { "func" };
+    let result: String = function
+        .results()
+        .map(|ty| format!(" -> {}", type_shape(&ty)))
+        .collect();
+    let kind = if function.async_() {
+        "async func"
+    } else {
+        "func"
+    };
     format!("{kind}({parameters}){result}")
 }
 
@@ -265,7 +332,11 @@ fn type_shape(ty: &Type) -> String {
         Type::Record(record) => {
             format!(
                 "record{{{}}}",
-                list(record.fields().map(|field| format!("{}: {}", field.name, type_shape(&field.ty))))
+                list(record.fields().map(|field| format!(
+                    "{}: {}",
+                    field.name,
+                    type_shape(&field.ty)
+                )))
             )
         }
         Type::Tuple(tuple) => format!("tuple<{}>", list(tuple.types().map(|ty| type_shape(&ty)))),

@@ -60,10 +60,17 @@ impl Kind {
 
     fn of_text(bytes: &[u8]) -> Self {
         let start = &bytes[..bytes.len().min(512)];
-        if start.contains(&0) || start.utf8_chunks().next().is_none_or(|chunk| chunk.valid().len() + 3 < start.len()) {
+        if start.contains(&0)
+            || start
+                .utf8_chunks()
+                .next()
+                .is_none_or(|chunk| chunk.valid().len() + 3 < start.len())
+        {
             return Self::Unknown;
         }
-        let text = String::from_utf8_lossy(start).trim_start().to_ascii_lowercase();
+        let text = String::from_utf8_lossy(start)
+            .trim_start()
+            .to_ascii_lowercase();
         match &*text {
             text if text.starts_with("(component") || text.starts_with("(module") => Self::WasmText,
             text if text.starts_with("<!doctype html") || text.starts_with("<html") => Self::Html,
@@ -140,11 +147,22 @@ impl Contract {
     /// Lines of `miqro.yml` that would grant the service `name` what its component imports; empty when it imports nothing that needs
     /// a grant. Importing is not using: many a component imports more than it uses, because its language's library does.
     pub fn grants(&self, name: &str) -> String {
-        let imports = |prefix: &str| self.miqro.iter().chain(&self.wasi).any(|import| import.starts_with(prefix));
+        let imports = |prefix: &str| {
+            self.miqro
+                .iter()
+                .chain(&self.wasi)
+                .any(|import| import.starts_with(prefix))
+        };
         let lines: String = (NEEDS.iter().filter(|(import, ..)| imports(import)))
-            .map(|(import, key, example)| format!("\n      {key}: {example}  # {import}{}", condition(key)))
+            .map(|(import, key, example)| {
+                format!("\n      {key}: {example}  # {import}{}", condition(key))
+            })
             .collect();
-        if lines.is_empty() { lines } else { format!("services:\n  {name}:\n    grants:{lines}") }
+        if lines.is_empty() {
+            lines
+        } else {
+            format!("services:\n  {name}:\n    grants:{lines}")
+        }
     }
 }
 
@@ -161,10 +179,22 @@ impl Host {
     /// Says what `bytes` are, and whether they fulfil the contract. Compiles them if they are a component, so it blocks.
     pub fn describe(&self, bytes: &[u8]) -> Description {
         let contract = self.compile(bytes).map(|component| {
-            let (miqro, wasi) = component.imports().iter().cloned().partition(|name| name.starts_with("miqro:"));
-            Contract { exports: component.exports(), miqro, wasi }
+            let (miqro, wasi) = component
+                .imports()
+                .iter()
+                .cloned()
+                .partition(|name| name.starts_with("miqro:"));
+            Contract {
+                exports: component.exports(),
+                miqro,
+                wasi,
+            }
         });
-        Description { bytes: bytes.len(), kind: Kind::of(bytes), contract }
+        Description {
+            bytes: bytes.len(),
+            kind: Kind::of(bytes),
+            contract,
+        }
     }
 }
 
@@ -174,8 +204,16 @@ impl fmt::Display for Description {
             Ok(contract) => contract,
             Err(error) => return write!(f, "{error}"),
         };
-        writeln!(f, "a component of {} bytes that fulfils the contract miqro:service", self.bytes)?;
-        let optional: String = contract.exports.names().map(|name| format!(", {name}")).collect();
+        writeln!(
+            f,
+            "a component of {} bytes that fulfils the contract miqro:service",
+            self.bytes
+        )?;
+        let optional: String = contract
+            .exports
+            .names()
+            .map(|name| format!(", {name}"))
+            .collect();
         writeln!(f, "exports: handle, tick{optional}")?;
         writeln!(f, "imports of miqro: {}", or_none(&contract.miqro))?;
         write!(f, "imports of WASI: {}", or_none(&contract.wasi))
@@ -183,5 +221,9 @@ impl fmt::Display for Description {
 }
 
 fn or_none(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }

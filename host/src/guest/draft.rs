@@ -24,12 +24,16 @@ pub(super) struct Draft {
 impl Draft {
     /// The value of `key` as the call has left it.
     pub(super) fn get<'a>(&'a self, values: &'a Values, key: &str) -> Option<&'a Bytes> {
-        self.changes.get(key).map_or_else(|| values.get(key), Option::as_ref)
+        self.changes
+            .get(key)
+            .map_or_else(|| values.get(key), Option::as_ref)
     }
 
     /// What the state would take if `key` had a value of `bytes`.
     pub(super) fn size_with(&self, values: &Values, key: &str, bytes: usize) -> usize {
-        let present = self.get(values, key).map_or(0, |value| key.len() + value.len());
+        let present = self
+            .get(values, key)
+            .map_or(0, |value| key.len() + value.len());
         values.bytes() + self.added - self.replaced - present + key.len() + bytes
     }
 
@@ -41,7 +45,8 @@ impl Draft {
 
     /// Sets `key`, or removes it.
     pub(super) fn put(&mut self, values: &Values, key: String, value: Option<Bytes>) {
-        let size = |value: &Option<Bytes>| value.as_ref().map_or(0, |value| key.len() + value.len());
+        let size =
+            |value: &Option<Bytes>| value.as_ref().map_or(0, |value| key.len() + value.len());
         self.more += isize::from(value.is_some()) - isize::from(self.get(values, &key).is_some());
         let committed = values.get(&key).map_or(0, |value| key.len() + value.len());
         match self.changes.get(&key) {
@@ -58,15 +63,24 @@ impl Draft {
 
     /// The keys that begin with `prefix`, and whether each has a value.
     pub(super) fn keys<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a String, bool)> {
-        let from = (std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded);
-        let changes = self.changes.range::<str, _>(from).take_while(move |(key, _)| key.starts_with(prefix));
+        let from = (
+            std::ops::Bound::Included(prefix),
+            std::ops::Bound::Unbounded,
+        );
+        let changes = self
+            .changes
+            .range::<str, _>(from)
+            .take_while(move |(key, _)| key.starts_with(prefix));
         changes.map(|(key, value)| (key, value.is_some()))
     }
 
     /// Hands out the changes and begins anew.
     pub(super) fn take(&mut self) -> Vec<StateChange> {
         let changes = std::mem::take(self).changes;
-        changes.into_iter().map(|(key, value)| StateChange { key, value }).collect()
+        changes
+            .into_iter()
+            .map(|(key, value)| StateChange { key, value })
+            .collect()
     }
 }
 

@@ -23,7 +23,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use wasmtime::component::Linker;
-use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+};
 
 use crate::guest::compilers;
 use crate::guest::component::{Component, ComponentError};
@@ -120,10 +122,19 @@ impl Host {
         let cache = options.cache_dir.as_deref().map(open_cache).transpose()?;
         let ticker = Arc::new(Ticker::start().map_err(EngineError::Ticker)?);
         let capacity = capacity(options.services);
-        let pool = InstanceAllocationStrategy::Pooling(pool(u32::try_from(capacity).unwrap_or(u32::MAX)));
-        let pooled = Flavour::new(pool, cache.clone(), Some(POOLED_TABLE_ELEMENTS)).map_err(engine_error)?;
+        let pool =
+            InstanceAllocationStrategy::Pooling(pool(u32::try_from(capacity).unwrap_or(u32::MAX)));
+        let pooled =
+            Flavour::new(pool, cache.clone(), Some(POOLED_TABLE_ELEMENTS)).map_err(engine_error)?;
         ticker.add(&pooled.engine);
-        Ok(Arc::new(Self { pooled, on_demand: OnceLock::new(), cache, ticker, capacity, trust: options.trust }))
+        Ok(Arc::new(Self {
+            pooled,
+            on_demand: OnceLock::new(),
+            cache,
+            ticker,
+            capacity,
+            trust: options.trust,
+        }))
     }
 
     /// How many instances fit the pool. Less than the services asked for when the kernel's `vm.max_map_count` is too small.
@@ -147,7 +158,9 @@ impl Host {
 
     /// How often compiled code was found in the cache and how often it was not, since the host was made.
     pub fn cache_use(&self) -> (usize, usize) {
-        self.cache.as_ref().map_or((0, 0), |cache| (cache.cache_hits(), cache.cache_misses()))
+        self.cache
+            .as_ref()
+            .map_or((0, 0), |cache| (cache.cache_hits(), cache.cache_misses()))
     }
 
     /// The engine whose pool has room for a component of `bytes` bytes, if it is small enough to try.
@@ -160,7 +173,11 @@ impl Host {
         if let Some(flavour) = self.on_demand.get() {
             return Ok(flavour);
         }
-        let flavour = Flavour::new(InstanceAllocationStrategy::OnDemand, self.cache.clone(), None)?;
+        let flavour = Flavour::new(
+            InstanceAllocationStrategy::OnDemand,
+            self.cache.clone(),
+            None,
+        )?;
         let flavour = self.on_demand.get_or_init(|| {
             self.ticker.add(&flavour.engine);
             flavour
@@ -180,7 +197,11 @@ impl Flavour {
         table_slot: Option<usize>,
     ) -> wasmtime::Result<Self> {
         let engine = Engine::new(&config(strategy, cache))?;
-        Ok(Self { linker: linker(&engine)?, engine, table_slot })
+        Ok(Self {
+            linker: linker(&engine)?,
+            engine,
+            table_slot,
+        })
     }
 }
 
@@ -226,18 +247,27 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
 fn capacity(services: usize) -> usize {
     let wanted = services.saturating_mul(2).saturating_add(SPARE_INSTANCES);
     let mappings = fs::read_to_string("/proc/sys/vm/max_map_count").ok();
-    let mappings = mappings.and_then(|text| text.trim().parse::<usize>().ok()).unwrap_or(usize::MAX);
+    let mappings = mappings
+        .and_then(|text| text.trim().parse::<usize>().ok())
+        .unwrap_or(usize::MAX);
     let possible = mappings.saturating_sub(OTHER_MAPPINGS) / MAPPINGS_PER_INSTANCE;
     let capacity = wanted.min(possible.max(SPARE_INSTANCES));
     if capacity < services {
         let needed = services * MAPPINGS_PER_INSTANCE + OTHER_MAPPINGS;
-        tracing::warn!(services, capacity, "not all services fit; raise the limit: sysctl vm.max_map_count={needed}");
+        tracing::warn!(
+            services,
+            capacity,
+            "not all services fit; raise the limit: sysctl vm.max_map_count={needed}"
+        );
     }
     capacity
 }
 
 fn open_cache(path: &Path) -> Result<Cache, EngineError> {
-    let error = |reason: String| EngineError::Cache { path: path.to_owned(), reason };
+    let error = |reason: String| EngineError::Cache {
+        path: path.to_owned(),
+        reason,
+    };
     private::make(path).map_err(&error)?;
     let mut config = CacheConfig::new();
     config.with_directory(path);

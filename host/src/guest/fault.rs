@@ -43,7 +43,9 @@ pub enum Fault {
         backtrace: String,
     },
     /// The guest wanted more linear memory than `limits.memory`.
-    #[error("the guest wanted {wanted} bytes of memory, more than the {limit} bytes of limits.memory{backtrace}")]
+    #[error(
+        "the guest wanted {wanted} bytes of memory, more than the {limit} bytes of limits.memory{backtrace}"
+    )]
     Memory {
         /// Bytes that all its memories would have had together.
         wanted: usize,
@@ -72,7 +74,9 @@ pub enum Fault {
         backtrace: String,
     },
     /// The component has more core instances, tables or memories than `limits.instances`.
-    #[error("the component has more core instances, tables or memories than limits.instances allows: {0}")]
+    #[error(
+        "the component has more core instances, tables or memories than limits.instances allows: {0}"
+    )]
     Instances(String),
     /// Calls nested too deeply.
     #[error("the guest's stack of {size} KiB overflowed{backtrace}", size = WASM_STACK / 1024)]
@@ -133,7 +137,10 @@ impl Fault {
     /// The guest's own error, cut where it is very long.
     pub(super) fn refused(mut reason: String) -> Self {
         if reason.len() > REASON_BYTES {
-            let end = (0..=REASON_BYTES).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or(0);
+            let end = (0..=REASON_BYTES)
+                .rev()
+                .find(|at| reason.is_char_boundary(*at))
+                .unwrap_or(0);
             reason.truncate(end);
             reason.push_str("...");
         }
@@ -144,13 +151,30 @@ impl Fault {
     pub(super) fn of_running(error: &wasmtime::Error) -> Self {
         let backtrace = backtrace(error);
         if let Some(MemoryExceeded { wanted, limit }) = error.downcast_ref() {
-            return Self::Memory { wanted: *wanted, limit: *limit, backtrace };
+            return Self::Memory {
+                wanted: *wanted,
+                limit: *limit,
+                backtrace,
+            };
         }
-        if let Some(&TableExceeded { wanted, limit, pooled }) = error.downcast_ref() {
-            return Self::Table { wanted, limit, pooled, backtrace };
+        if let Some(&TableExceeded {
+            wanted,
+            limit,
+            pooled,
+        }) = error.downcast_ref()
+        {
+            return Self::Table {
+                wanted,
+                limit,
+                pooled,
+                backtrace,
+            };
         }
         if let Some(DeadlineReached(limit)) = error.downcast_ref() {
-            return Self::Deadline { limit: *limit, backtrace };
+            return Self::Deadline {
+                limit: *limit,
+                backtrace,
+            };
         }
         if let Some(Trap::StackOverflow) = error.downcast_ref() {
             return Self::StackOverflow { backtrace };
@@ -159,7 +183,10 @@ impl Fault {
         if error.root_cause().to_string().starts_with(TOO_MUCH) {
             return Self::Arguments { backtrace };
         }
-        Self::Trapped { reason: reason(error), backtrace }
+        Self::Trapped {
+            reason: reason(error),
+            backtrace,
+        }
     }
 
     /// What an error that came out of making an instance means: the guest's fault if guest code ran, else the host's.
@@ -169,7 +196,11 @@ impl Fault {
             return Self::of_running(error);
         }
         // wasmtime has no type for it; a test with a real component holds the words
-        match error.root_cause().to_string().strip_prefix("resource limit exceeded: ") {
+        match error
+            .root_cause()
+            .to_string()
+            .strip_prefix("resource limit exceeded: ")
+        {
             Some(what) => Self::Instances(what.to_owned()),
             None => Self::Instantiation(format!("{error:#}")),
         }
@@ -181,14 +212,19 @@ fn reason(error: &wasmtime::Error) -> String {
         return format!("it called exit with status {status}");
     }
     match error.downcast_ref::<Trap>() {
-        Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
+        Some(trap) => trap
+            .to_string()
+            .trim_start_matches("wasm trap: ")
+            .to_owned(),
         None => error.root_cause().to_string(),
     }
 }
 
 /// ` (in inner < outer < ...)`, so that it can follow a message directly.
 fn backtrace(error: &wasmtime::Error) -> String {
-    let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
+    let frames = error
+        .downcast_ref::<WasmBacktrace>()
+        .map_or(&[][..], WasmBacktrace::frames);
     let mut text = String::new();
     for (index, frame) in frames.iter().take(FRAMES).enumerate() {
         text.push_str(if index == 0 { " (in " } else { " < " });
@@ -210,7 +246,11 @@ fn backtrace(error: &wasmtime::Error) -> String {
 /// Rust's symbols end in `::h` and 16 hexadecimal digits that help nobody.
 fn without_hash(name: &str) -> &str {
     match name.rsplit_once("::h") {
-        Some((path, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => path,
+        Some((path, hash))
+            if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
+        {
+            path
+        }
         _ => name,
     }
 }
@@ -221,13 +261,18 @@ mod tests {
 
     #[test]
     fn rust_hashes_are_cut() {
-        assert_eq!(without_hash("echo::handle::h0123456789abcdef"), "echo::handle");
+        assert_eq!(
+            without_hash("echo::handle::h0123456789abcdef"),
+            "echo::handle"
+        );
         assert_eq!(without_hash("echo::hello"), "echo::hello");
     }
 
     #[test]
     fn long_errors_of_the_guest_are_cut_between_characters() {
-        let Fault::Refused(text) = Fault::refused("ä".repeat(5_000)) else { panic!("another fault") };
+        let Fault::Refused(text) = Fault::refused("ä".repeat(5_000)) else {
+            panic!("another fault")
+        };
         assert!(text.len() <= REASON_BYTES + 3 && text.ends_with("ä..."));
     }
 }

@@ -34,7 +34,13 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const LOOKUPS: usize = 4;
 
 /// The outcome of a request: the response, and what drives the connection while its body is read.
-type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+type Sent = Result<
+    (
+        Response<WasiBody>,
+        Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ),
+    Error,
+>;
 
 /// Lets requests of one service out.
 pub(super) struct Gate {
@@ -45,7 +51,10 @@ pub(super) struct Gate {
 impl Gate {
     /// A gate that lets requests through that the service is granted. The time until a response begins counts as `pause`.
     pub(super) fn new(setting: &Arc<Setting>, pause: Arc<Pause>) -> Self {
-        Self { setting: setting.clone(), pause }
+        Self {
+            setting: setting.clone(),
+            pause,
+        }
     }
 }
 
@@ -65,10 +74,22 @@ impl WasiHttpHooks for Gate {
             let _wait = wait;
             let target = Target::of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
             let grants = &setting.grants.http;
-            let Some(grant) = grants.iter().find(|grant| grant.allows(&target.host, target.port)) else {
-                let (service, wanted) = (&setting.name, HttpGrant { host: target.host, port: Some(target.port) });
+            let Some(grant) = grants
+                .iter()
+                .find(|grant| grant.allows(&target.host, target.port))
+            else {
+                let (service, wanted) = (
+                    &setting.name,
+                    HttpGrant {
+                        host: target.host,
+                        port: Some(target.port),
+                    },
+                );
                 let line = format!("services.{service}.grants.http: [\"{wanted}\"]");
-                setting.belongings.meter().denied(service, &format!("HTTP to {wanted}"), &line);
+                setting
+                    .belongings
+                    .meter()
+                    .denied(service, &format!("HTTP to {wanted}"), &line);
                 return Err(Error::HttpRequestDenied);
             };
             send(request, &target, grant, options.unwrap_or_default()).await
@@ -86,25 +107,47 @@ struct Target {
 impl Target {
     fn of(uri: &Uri) -> Option<Self> {
         let tls = uri.scheme() != Some(&Scheme::HTTP);
-        let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        Some(Self { host, port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }), tls })
+        let host = uri
+            .host()?
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_ascii_lowercase();
+        Some(Self {
+            host,
+            port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            tls,
+        })
     }
 }
 
-async fn send(mut request: Request<WasiBody>, target: &Target, grant: &HttpGrant, options: RequestOptions) -> Sent {
+async fn send(
+    mut request: Request<WasiBody>,
+    target: &Target,
+    grant: &HttpGrant,
+    options: RequestOptions,
+) -> Sent {
     let limit = options.connect_timeout.unwrap_or(TIMEOUT);
     let connecting = async {
         let stream = connect(target, grant).await?;
         if target.tls {
-            let name = ServerName::try_from(target.host.clone()).map_err(|_| Error::HttpRequestUriInvalid)?;
-            let stream = TlsConnector::from(tls()).connect(name, stream).await.map_err(Error::Tls)?;
+            let name = ServerName::try_from(target.host.clone())
+                .map_err(|_| Error::HttpRequestUriInvalid)?;
+            let stream = TlsConnector::from(tls())
+                .connect(name, stream)
+                .await
+                .map_err(Error::Tls)?;
             return handshake(stream).await;
         }
         handshake(stream).await
     };
-    let mut sender = tokio::time::timeout(limit, connecting).await.map_err(|_| Error::ConnectionTimeout)??;
+    let mut sender = tokio::time::timeout(limit, connecting)
+        .await
+        .map_err(|_| Error::ConnectionTimeout)??;
     // scheme and authority are for proxies only
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
     *request.uri_mut() = path.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
     let limit = options.first_byte_timeout.unwrap_or(TIMEOUT);
     let response = tokio::time::timeout(limit, sender.send_request(request)).await;
@@ -114,13 +157,21 @@ async fn send(mut request: Request<WasiBody>, target: &Target, grant: &HttpGrant
         drop(sender);
         Ok(())
     });
-    Ok((response.map(|body| body.map_err(Error::from).boxed_unsync()), open))
+    Ok((
+        response.map(|body| body.map_err(Error::from).boxed_unsync()),
+        open,
+    ))
 }
 
 /// Connects to an address of the target that the grant allows.
 async fn connect(target: &Target, grant: &HttpGrant) -> Result<TcpStream, Error> {
-    let found = addresses(target.host.clone(), target.port).await.map_err(Error::Connect)?;
-    let allowed: Vec<SocketAddr> = found.into_iter().filter(|address| reachable(address.ip(), &grant.host)).collect();
+    let found = addresses(target.host.clone(), target.port)
+        .await
+        .map_err(Error::Connect)?;
+    let allowed: Vec<SocketAddr> = found
+        .into_iter()
+        .filter(|address| reachable(address.ip(), &grant.host))
+        .collect();
     if allowed.is_empty() {
         return Err(Error::DestinationIpProhibited);
     }
@@ -158,10 +209,17 @@ fn tls() -> Arc<ClientConfig> {
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
-            let error = found.errors.first().map_or_else(|| "none found".to_owned(), ToString::to_string);
+            let error = found
+                .errors
+                .first()
+                .map_or_else(|| "none found".to_owned(), ToString::to_string);
             warn!("no trusted certificates on this system, so https fails: {error}");
         }
-        Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+        Arc::new(
+            ClientConfig::builder()
+                .with_root_certificates(roots)
+                .with_no_client_auth(),
+        )
     });
     config.clone()
 }
@@ -176,7 +234,14 @@ mod tests {
 
     #[test]
     fn a_name_does_not_lead_to_this_machine_or_its_link() {
-        for ip in ["127.0.0.1", "::1", "169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1"] {
+        for ip in [
+            "127.0.0.1",
+            "::1",
+            "169.254.169.254",
+            "fe80::1",
+            "0.0.0.0",
+            "::ffff:127.0.0.1",
+        ] {
             let ip: IpAddr = ip.parse().unwrap();
             assert!(!reachable(ip, "innocent.example"), "{ip}");
             assert!(reachable(ip, &ip.to_string()), "{ip}");
@@ -187,12 +252,18 @@ mod tests {
 
     #[test]
     fn a_grant_is_for_a_host_and_perhaps_a_port() {
-        let grant = HttpGrant { host: "router.example".to_owned(), port: Some(8080) };
+        let grant = HttpGrant {
+            host: "router.example".to_owned(),
+            port: Some(8080),
+        };
         assert!(grant.allows("router.example", 8080));
         assert!(!grant.allows("router.example", 80) && !grant.allows("evil-router.example", 8080));
         let target = Target::of(&"http://Router.Example:8080/x".parse().unwrap()).unwrap();
         assert!(grant.allows(&target.host, target.port) && !target.tls);
         let target = Target::of(&"https://[::1]/".parse().unwrap()).unwrap();
-        assert_eq!((target.host.as_str(), target.port, target.tls), ("::1", 443, true));
+        assert_eq!(
+            (target.host.as_str(), target.port, target.tls),
+            ("::1", 443, true)
+        );
     }
 }

@@ -99,13 +99,24 @@ impl Instance {
         let instance = within(limit, &pause, pre.instantiate_async(&mut store)).await;
         let instance = instance.map_err(|error| Fault::of_instantiation(&error))?;
         let missing = || Fault::Instantiation("an export of the component is missing".to_owned());
-        let find = |index: &Option<_>| index.as_ref().and_then(|index| instance.get_func(&mut store, index));
+        let find = |index: &Option<_>| {
+            index
+                .as_ref()
+                .and_then(|index| instance.get_func(&mut store, index))
+        };
         let exports = Functions {
             optional: indices.optional.each_ref().map(find),
-            required: indices.required.load(&mut store, &instance).map_err(|_| missing())?,
+            required: indices
+                .required
+                .load(&mut store, &instance)
+                .map_err(|_| missing())?,
         };
         turn.end();
-        Ok(Box::new(Self { store, exports, turn }))
+        Ok(Box::new(Self {
+            store,
+            exports,
+            turn,
+        }))
     }
 
     /// From the next call on, the guest gets to know this; limits of memory stay as they were.
@@ -117,7 +128,10 @@ impl Instance {
     /// asked for in a call that failed is dropped.
     ///
     /// Must be polled within a tokio runtime with timers.
-    pub async fn call(mut self: Box<Self>, call: Call) -> (Option<Box<Self>>, Result<Effects, Fault>) {
+    pub async fn call(
+        mut self: Box<Self>,
+        call: Call,
+    ) -> (Option<Box<Self>>, Result<Effects, Fault>) {
         self.turn.begin();
         let limit = self.store.data().setting.limits.call;
         let pause = self.store.data().pause.clone();
@@ -146,11 +160,14 @@ impl Instance {
             }
             Call::Start => self.optional(Optional::Start, ()).await,
             Call::Stop => self.optional(Optional::Stop, ()).await,
-            Call::Connected { session_present } => self.optional(Optional::Connected, (session_present,)).await,
+            Call::Connected { session_present } => {
+                self.optional(Optional::Connected, (session_present,)).await
+            }
             Call::Disconnected => self.optional(Optional::Disconnected, ()).await,
             Call::Delivered(token, outcome) => {
                 let outcome = DeliveryOutcome::from(&outcome);
-                self.optional(Optional::Delivered, (token.0.get(), outcome)).await
+                self.optional(Optional::Delivered, (token.0.get(), outcome))
+                    .await
             }
             Call::ConfigChanged => self.optional(Optional::ConfigChanged, ()).await,
             Call::Load(saved) => self.optional(Optional::Load, (&*saved,)).await,
@@ -160,11 +177,17 @@ impl Instance {
     /// Runs `save`: its bytes; `None` when the guest does not export it. Gives the instance back unless it is dead. What the guest
     /// asked for meanwhile is dropped. As `call`, it must be polled within a tokio runtime with timers.
     pub async fn save(mut self: Box<Self>) -> (Option<Box<Self>>, Result<Option<Vec<u8>>, Fault>) {
-        let Some(function) = self.exports.optional[Optional::Save as usize] else { return (Some(self), Ok(None)) };
+        let Some(function) = self.exports.optional[Optional::Save as usize] else {
+            return (Some(self), Ok(None));
+        };
         self.turn.begin();
-        let (limits, pause) = (self.store.data().setting.limits.clone(), self.store.data().pause.clone());
+        let (limits, pause) = (
+            self.store.data().setting.limits.clone(),
+            self.store.data().pause.clone(),
+        );
         // the bytes come out of the guest's memory, which is bounded
-        self.store.set_hostcall_fuel(limits.memory.saturating_add(HOSTCALL_SLACK));
+        self.store
+            .set_hostcall_fuel(limits.memory.saturating_add(HOSTCALL_SLACK));
         let outcome = within(limits.call, &pause, self.saved(function)).await;
         self.turn.end();
         self.store.set_hostcall_fuel(fuel(&limits));
@@ -189,20 +212,33 @@ impl Instance {
     }
 
     /// The arguments are written from the message's own buffers into the guest's memory.
-    async fn handle(&mut self, message: Message, attempt: u32) -> wasmtime::Result<Result<(), String>> {
+    async fn handle(
+        &mut self,
+        message: Message,
+        attempt: u32,
+    ) -> wasmtime::Result<Result<(), String>> {
         let (topic, payload) = (message.topic.clone(), message.payload.clone());
         let data = self.store.data_mut();
         data.open(Some(Current { message, attempt }), Vec::new());
         let topic = data.setting.base.relative(&topic).unwrap_or(topic.as_str());
-        self.exports.required.call_handle(&mut self.store, topic, &payload).await
+        self.exports
+            .required
+            .call_handle(&mut self.store, topic, &payload)
+            .await
     }
 
     /// Calls an export that may be missing; then nothing happens.
-    async fn optional<P>(&mut self, export: Optional, parameters: P) -> wasmtime::Result<Result<(), String>>
+    async fn optional<P>(
+        &mut self,
+        export: Optional,
+        parameters: P,
+    ) -> wasmtime::Result<Result<(), String>>
     where
         P: ComponentNamedList + Lower + Send + Sync,
     {
-        let Some(function) = self.exports.optional[export as usize] else { return Ok(Ok(())) };
+        let Some(function) = self.exports.optional[export as usize] else {
+            return Ok(Ok(()));
+        };
         self.store.data_mut().open(None, Vec::new());
         let function = function.typed::<P, (Result<(), String>,)>(&self.store)?;
         let (result,) = function.call_async(&mut self.store, parameters).await?;
@@ -230,9 +266,17 @@ fn on_tick(mut store: StoreContextMut<'_, Data>) -> wasmtime::Result<UpdateDeadl
     let now = Instant::now();
     let data = store.data_mut();
     let limit = data.setting.limits.call;
-    let since = *data.since.get_or_insert(now.checked_sub(TICK).unwrap_or(now));
-    let ran = now.duration_since(since).saturating_sub(data.pause.waited(now));
-    if ran >= limit { Err(DeadlineReached(limit).into()) } else { Ok(UpdateDeadline::Yield(1)) }
+    let since = *data
+        .since
+        .get_or_insert(now.checked_sub(TICK).unwrap_or(now));
+    let ran = now
+        .duration_since(since)
+        .saturating_sub(data.pause.waited(now));
+    if ran >= limit {
+        Err(DeadlineReached(limit).into())
+    } else {
+        Ok(UpdateDeadline::Yield(1))
+    }
 }
 
 /// Ends `call` some time after `limit`, also when it waits in a host function and sees no ticks. A call that is ready at once
@@ -253,10 +297,16 @@ async fn within<T>(
                 let at = since + limit + GRACE + pause.waited(Instant::now());
                 end.set(Some(tokio::time::sleep_until(at.into())));
             }
-            let Some(timer) = end.as_mut().as_pin_mut() else { return Poll::Pending };
+            let Some(timer) = end.as_mut().as_pin_mut() else {
+                return Poll::Pending;
+            };
             ready!(timer.poll(cx));
             let now = Instant::now();
-            if now.saturating_duration_since(since).saturating_sub(pause.waited(now)) >= limit {
+            if now
+                .saturating_duration_since(since)
+                .saturating_sub(pause.waited(now))
+                >= limit
+            {
                 return Poll::Ready(Err(DeadlineReached(limit).into()));
             }
             // it waited for others meanwhile, which does not count

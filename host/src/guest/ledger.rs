@@ -13,7 +13,10 @@ pub(super) struct Ledger<K, V> {
 
 impl<K, V> Default for Ledger<K, V> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), undo: Vec::new() }
+        Self {
+            entries: HashMap::new(),
+            undo: Vec::new(),
+        }
     }
 }
 

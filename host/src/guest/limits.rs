@@ -48,33 +48,66 @@ impl Limiter {
     /// instance lives there.
     pub(super) fn new(limits: &Limits, slot: Option<usize>) -> Self {
         let (memory, elements, instances) = (limits.memory, limits.table, limits.instances);
-        Self { memory, used: 0, elements, used_elements: 0, slot, instances }
+        Self {
+            memory,
+            used: 0,
+            elements,
+            used_elements: 0,
+            slot,
+            instances,
+        }
     }
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
         let wanted = self.used.saturating_add(desired.saturating_sub(current));
         if wanted > self.memory {
-            return Err(MemoryExceeded { wanted, limit: self.memory }.into());
+            return Err(MemoryExceeded {
+                wanted,
+                limit: self.memory,
+            }
+            .into());
         }
         self.used = wanted;
         Ok(true)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         if let Some(limit) = self.slot.filter(|slot| desired > *slot) {
-            return Err(TableExceeded { wanted: desired, limit, pooled: true }.into());
+            return Err(TableExceeded {
+                wanted: desired,
+                limit,
+                pooled: true,
+            }
+            .into());
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let wanted = self.used_elements.saturating_add(desired.saturating_sub(current));
+        let wanted = self
+            .used_elements
+            .saturating_add(desired.saturating_sub(current));
         if wanted > self.elements {
-            return Err(TableExceeded { wanted, limit: self.elements, pooled: false }.into());
+            return Err(TableExceeded {
+                wanted,
+                limit: self.elements,
+                pooled: false,
+            }
+            .into());
         }
         self.used_elements = wanted;
         Ok(true)
@@ -100,18 +133,42 @@ mod tests {
     use super::*;
 
     fn limiter(memory: usize, table: usize) -> Limiter {
-        Limiter::new(&Limits { memory, table, ..Limits::default() }, Some(70))
+        Limiter::new(
+            &Limits {
+                memory,
+                table,
+                ..Limits::default()
+            },
+            Some(70),
+        )
     }
 
     #[test]
     fn all_tables_count_together_and_the_pool_has_a_limit_of_its_own() {
         let mut limiter = limiter(0, 100);
         assert!(limiter.table_growing(0, 60, None).unwrap());
-        assert!(!limiter.table_growing(0, 60, Some(50)).unwrap(), "the table's own maximum is not a fault");
+        assert!(
+            !limiter.table_growing(0, 60, Some(50)).unwrap(),
+            "the table's own maximum is not a fault"
+        );
         let error = limiter.table_growing(0, 50, None).unwrap_err();
-        assert_eq!(error.downcast_ref(), Some(&TableExceeded { wanted: 110, limit: 100, pooled: false }));
+        assert_eq!(
+            error.downcast_ref(),
+            Some(&TableExceeded {
+                wanted: 110,
+                limit: 100,
+                pooled: false
+            })
+        );
         let error = limiter.table_growing(60, 71, None).unwrap_err();
-        assert_eq!(error.downcast_ref(), Some(&TableExceeded { wanted: 71, limit: 70, pooled: true }));
+        assert_eq!(
+            error.downcast_ref(),
+            Some(&TableExceeded {
+                wanted: 71,
+                limit: 70,
+                pooled: true
+            })
+        );
     }
 
     #[test]
@@ -120,8 +177,17 @@ mod tests {
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.memory_growing(0, 30, None).unwrap());
         let error = limiter.memory_growing(30, 50, None).unwrap_err();
-        assert_eq!(error.downcast_ref(), Some(&MemoryExceeded { wanted: 110, limit: 100 }));
-        assert!(limiter.memory_growing(30, 40, None).unwrap(), "what was refused does not count");
+        assert_eq!(
+            error.downcast_ref(),
+            Some(&MemoryExceeded {
+                wanted: 110,
+                limit: 100
+            })
+        );
+        assert!(
+            limiter.memory_growing(30, 40, None).unwrap(),
+            "what was refused does not count"
+        );
     }
 
     #[test]

@@ -12,7 +12,15 @@ use crate::guest::store::Data;
 pub(super) const VERSION: &str = "0.1.0";
 
 /// The packages of WASI 0.2 that this host offers: `wasi:cli/imports` and what it needs, and outgoing HTTP.
-pub(super) const WASI_PACKAGES: [&str; 7] = ["cli", "clocks", "filesystem", "http", "io", "random", "sockets"];
+pub(super) const WASI_PACKAGES: [&str; 7] = [
+    "cli",
+    "clocks",
+    "filesystem",
+    "http",
+    "io",
+    "random",
+    "sockets",
+];
 
 /// A linker with everything that a guest may import.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {

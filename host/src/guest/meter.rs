@@ -62,7 +62,10 @@ impl Meter {
         if inner.missing.len() < GRANTS && inner.missing.insert(line.to_owned()) {
             drop(inner);
             let limit = Trouble::Grants.name();
-            warn!(service, limit, "{what} is not granted; to grant it, write into miqro.yml: {line}");
+            warn!(
+                service,
+                limit, "{what} is not granted; to grant it, write into miqro.yml: {line}"
+            );
         }
     }
 
@@ -78,7 +81,10 @@ impl Meter {
             return None;
         }
         let mut inner = self.inner();
-        Some((std::mem::take(&mut inner.exceeded), std::mem::take(&mut inner.requests)))
+        Some((
+            std::mem::take(&mut inner.exceeded),
+            std::mem::take(&mut inner.requests),
+        ))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -99,7 +105,10 @@ mod tests {
         meter.denied("it", "this", "services.it.grants.http: [a]");
         meter.requested(7);
         let exceeded = BTreeMap::from([(Trouble::Payload, 2), (Trouble::Grants, 1)]);
-        assert_eq!(meter.take(), Some((exceeded, Requested { count: 1, bytes: 7 })));
+        assert_eq!(
+            meter.take(),
+            Some((exceeded, Requested { count: 1, bytes: 7 }))
+        );
         assert_eq!(meter.take(), None);
     }
 }

@@ -38,7 +38,11 @@ struct Lines {
 
 impl Output {
     pub(super) fn new(voice: Arc<Voice>, stream: Stream) -> Self {
-        Self(Arc::new(Mutex::new(Lines { voice, stream, unfinished: Vec::new() })))
+        Self(Arc::new(Mutex::new(Lines {
+            voice,
+            stream,
+            unfinished: Vec::new(),
+        })))
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
@@ -162,9 +166,16 @@ mod tests {
     }
 
     fn logged_with(limits: Limits, stream: Stream, writes: &[&[u8]]) -> Vec<String> {
-        let setting = Setting { limits, ..Setting::new("echo", BaseTopic::of_service("echo").unwrap(), "{}") };
+        let setting = Setting {
+            limits,
+            ..Setting::new("echo", BaseTopic::of_service("echo").unwrap(), "{}")
+        };
         let log = Log::default();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(log.clone()).finish();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_writer(log.clone())
+            .finish();
         subscriber::with_default(subscriber, || {
             let output = Output::new(Arc::new(Voice::new(&setting)), stream);
             for bytes in writes {
@@ -180,7 +191,10 @@ mod tests {
     #[test]
     fn pieces_become_lines_and_the_last_needs_no_end() {
         assert_eq!(
-            logged(Stream::Stdout, &[b"one ", b"line\nand", b" another\n\n", b"the last"]),
+            logged(
+                Stream::Stdout,
+                &[b"one ", b"line\nand", b" another\n\n", b"the last"]
+            ),
             [
                 r#"INFO miqro::guest::stdout: one line service="echo""#,
                 r#"INFO miqro::guest::stdout: and another service="echo""#,
@@ -200,9 +214,15 @@ mod tests {
     #[test]
     fn lines_beyond_a_limit_are_dropped() {
         let lines: &[&[u8]] = &[b"1\n", b"2\n", b"3\n"];
-        let limits = Limits { log_lines: 2, ..Limits::default() };
+        let limits = Limits {
+            log_lines: 2,
+            ..Limits::default()
+        };
         assert_eq!(logged_with(limits, Stream::Stdout, lines).len(), 2);
-        let limits = Limits { log_rate: 1, ..Limits::default() };
+        let limits = Limits {
+            log_rate: 1,
+            ..Limits::default()
+        };
         assert_eq!(logged_with(limits, Stream::Stdout, lines).len(), 1);
     }
 

@@ -52,7 +52,10 @@ impl Pause {
     /// How long the call has waited, a wait that still lasts included.
     pub(super) fn waited(&self, now: Instant) -> Duration {
         let waits = self.waits();
-        waits.over + waits.lasting.map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(since))
+        waits.over
+            + waits.lasting.map_or(Duration::ZERO, |(_, since)| {
+                now.saturating_duration_since(since)
+            })
     }
 
     fn waits(&self) -> MutexGuard<'_, Waits> {

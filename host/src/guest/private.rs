@@ -34,13 +34,18 @@ pub(super) fn make(path: &Path) -> Result<(), String> {
     }
     if metadata.mode() & OTHERS_WRITE != 0 {
         let mode = metadata.mode() & 0o7777;
-        return Err(format!("others can write to it (mode {mode:o}), and may have: remove it, the host makes it anew"));
+        return Err(format!(
+            "others can write to it (mode {mode:o}), and may have: remove it, the host makes it anew"
+        ));
     }
     for above in path.ancestors().skip(1) {
-        let metadata = fs::metadata(above).map_err(|error| format!("{}: {error}", above.display()))?;
+        let metadata =
+            fs::metadata(above).map_err(|error| format!("{}: {error}", above.display()))?;
         if lets_others_replace(&metadata, user) {
             let (above, mode, owner) = (above.display(), metadata.mode() & 0o7777, metadata.uid());
-            return Err(format!("others can replace it, for {above} has mode {mode:o} and belongs to user {owner}"));
+            return Err(format!(
+                "others can replace it, for {above} has mode {mode:o} and belongs to user {owner}"
+            ));
         }
     }
     // nobody could write; now nobody can look either
@@ -54,7 +59,11 @@ fn lets_others_replace(directory: &Metadata, user: u32) -> bool {
     }
     // a group with the number of the user is the user's own, as most systems make them
     let own_group = [0, user].contains(&directory.gid());
-    let others_write = if own_group { OTHERS_WRITE & 0o007 } else { OTHERS_WRITE };
+    let others_write = if own_group {
+        OTHERS_WRITE & 0o007
+    } else {
+        OTHERS_WRITE
+    };
     directory.mode() & others_write != 0 && directory.mode() & STICKY == 0
 }
 
@@ -76,7 +85,11 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
         mode(&path, 0o755);
         make(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700, "others could only look");
+        assert_eq!(
+            fs::metadata(&path).unwrap().mode() & 0o7777,
+            0o700,
+            "others could only look"
+        );
     }
 
     #[test]
@@ -85,8 +98,15 @@ mod tests {
         for writable in [0o770, 0o702, 0o1777] {
             mode(folder.path(), writable);
             let error = make(folder.path()).unwrap_err();
-            assert!(error.contains("others can write to it") && error.contains(&format!("{writable:o}")), "{error}");
-            assert_eq!(fs::metadata(folder.path()).unwrap().mode() & 0o7777, writable);
+            assert!(
+                error.contains("others can write to it")
+                    && error.contains(&format!("{writable:o}")),
+                "{error}"
+            );
+            assert_eq!(
+                fs::metadata(folder.path()).unwrap().mode() & 0o7777,
+                writable
+            );
         }
     }
 
@@ -98,7 +118,8 @@ mod tests {
         mode(folder.path(), 0o777);
         let error = make(&path).unwrap_err();
         assert!(
-            error.contains("others can replace it") && error.contains(&folder.path().display().to_string()),
+            error.contains("others can replace it")
+                && error.contains(&folder.path().display().to_string()),
             "{error}"
         );
         // in a directory like /tmp nobody can
@@ -117,7 +138,10 @@ mod tests {
             let below = folder.path().join("below");
             fs::create_dir(&below).unwrap();
             let error = make(&below).unwrap_err();
-            assert!(error.contains("others can replace it") && error.contains("12345"), "{error}");
+            assert!(
+                error.contains("others can replace it") && error.contains("12345"),
+                "{error}"
+            );
         }
     }
 }

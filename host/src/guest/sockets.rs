@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, network, tcp_create_socket, udp_create_socket};
+use wasmtime_wasi::p2::bindings::sockets::{
+    ip_name_lookup, network, tcp_create_socket, udp_create_socket,
+};
 use wasmtime_wasi::p2::{DynPollable, Network, SocketError, SocketResult, TcpSocket, UdpSocket};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
 
@@ -43,16 +45,23 @@ struct Found {
 
 impl Door {
     pub(super) fn new(setting: &Arc<Setting>) -> Arc<Self> {
-        Arc::new(Self { setting: setting.clone(), found: Mutex::default() })
+        Arc::new(Self {
+            setting: setting.clone(),
+            found: Mutex::default(),
+        })
     }
 
     /// Has the sockets of `builder` ask here.
     pub(super) fn guard(self: &Arc<Self>, builder: &mut WasiCtxBuilder) {
         let door = self.clone();
-        builder.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true).socket_addr_check(move |address, usage| {
-            let may = door.may(address, usage);
-            Box::pin(async move { may })
-        });
+        builder
+            .allow_tcp(true)
+            .allow_udp(true)
+            .allow_ip_name_lookup(true)
+            .socket_addr_check(move |address, usage| {
+                let may = door.may(address, usage);
+                Box::pin(async move { may })
+            });
     }
 
     fn may(&self, address: SocketAddr, usage: SocketAddrUse) -> bool {
@@ -66,22 +75,36 @@ impl Door {
         let (ip, port) = (address.ip().to_canonical(), address.port());
         let leads_there = |grant: &SocketGrant| {
             let known = self.found();
-            grant.host.parse() == Ok(ip) || known.addresses.get(&grant.host).is_some_and(|found| found.contains(&ip))
+            grant.host.parse() == Ok(ip)
+                || known
+                    .addresses
+                    .get(&grant.host)
+                    .is_some_and(|found| found.contains(&ip))
         };
         let mut grants = self.setting.grants.sockets.iter();
-        if grants.any(|grant| grant.protocol == protocol && grant.port == port && leads_there(grant)) {
+        if grants
+            .any(|grant| grant.protocol == protocol && grant.port == port && leads_there(grant))
+        {
             return true;
         }
         // what comes in unasked is dropped without a word
         if !matches!(usage, SocketAddrUse::UdpReceive) {
-            let wanted = SocketGrant { protocol, host: ip.to_string(), port };
+            let wanted = SocketGrant {
+                protocol,
+                host: ip.to_string(),
+                port,
+            };
             self.denied(&wanted.to_string(), &wanted.to_string());
         }
         false
     }
 
     fn has(&self, protocol: SocketProtocol) -> bool {
-        self.setting.grants.sockets.iter().any(|grant| grant.protocol == protocol)
+        self.setting
+            .grants
+            .sockets
+            .iter()
+            .any(|grant| grant.protocol == protocol)
     }
 
     /// Whether a socket may be made at all: without any grant for it, it would only cost a file descriptor.
@@ -89,12 +112,19 @@ impl Door {
         if self.has(protocol) {
             return Ok(());
         }
-        self.denied(&format!("a {protocol} socket"), &format!("{protocol}:HOST:PORT"));
+        self.denied(
+            &format!("a {protocol} socket"),
+            &format!("{protocol}:HOST:PORT"),
+        );
         Err(ErrorCode::AccessDenied.into())
     }
 
     fn is_granted(&self, host: &str) -> bool {
-        self.setting.grants.sockets.iter().any(|grant| grant.host == host)
+        self.setting
+            .grants
+            .sockets
+            .iter()
+            .any(|grant| grant.host == host)
     }
 
     /// Whether the name may be looked up; addresses may, since nobody is asked about them.
@@ -162,7 +192,10 @@ struct View<'a> {
 }
 
 fn view(data: &mut Data) -> View<'_> {
-    View { door: data.door.clone(), sockets: data.sockets() }
+    View {
+        door: data.door.clone(),
+        sockets: data.sockets(),
+    }
 }
 
 impl tcp_create_socket::Host for View<'_> {
@@ -173,7 +206,10 @@ impl tcp_create_socket::Host for View<'_> {
 }
 
 impl udp_create_socket::Host for View<'_> {
-    async fn create_udp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<UdpSocket>> {
+    async fn create_udp_socket(
+        &mut self,
+        family: IpAddressFamily,
+    ) -> SocketResult<Resource<UdpSocket>> {
         self.door.may_make(SocketProtocol::Udp)?;
         self.sockets.create_udp_socket(family).await
     }
@@ -195,10 +231,22 @@ impl ip_name_lookup::Host for View<'_> {
 
 impl HostResolveAddressStream for View<'_> {
     /// Skips addresses to which the name must not lead.
-    fn resolve_next_address(&mut self, stream: Resource<ResolveAddressStream>) -> SocketResult<Option<IpAddress>> {
+    fn resolve_next_address(
+        &mut self,
+        stream: Resource<ResolveAddressStream>,
+    ) -> SocketResult<Option<IpAddress>> {
         let number = stream.rep();
-        let name = self.door.found().lookups.get(&number).cloned().unwrap_or_default();
-        while let Some(address) = self.sockets.resolve_next_address(Resource::new_borrow(number))? {
+        let name = self
+            .door
+            .found()
+            .lookups
+            .get(&number)
+            .cloned()
+            .unwrap_or_default();
+        while let Some(address) = self
+            .sockets
+            .resolve_next_address(Resource::new_borrow(number))?
+        {
             if self.door.found_at(&name, ip(address)) {
                 return Ok(Some(address));
             }
@@ -206,7 +254,10 @@ impl HostResolveAddressStream for View<'_> {
         Ok(None)
     }
 
-    fn subscribe(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<Resource<DynPollable>> {
+    fn subscribe(
+        &mut self,
+        stream: Resource<ResolveAddressStream>,
+    ) -> wasmtime::Result<Resource<DynPollable>> {
         self.sockets.subscribe(stream)
     }
 
@@ -222,7 +273,10 @@ impl network::Host for View<'_> {
         network::Host::convert_error_code(&mut self.sockets, error)
     }
 
-    fn network_error_code(&mut self, error: Resource<wasmtime::Error>) -> wasmtime::Result<Option<ErrorCode>> {
+    fn network_error_code(
+        &mut self,
+        error: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
         network::Host::network_error_code(&mut self.sockets, error)
     }
 }

@@ -114,9 +114,16 @@ pub(super) struct Data {
 impl Data {
     /// # Errors
     /// When a directory that was granted cannot be opened.
-    pub(super) fn new(setting: Arc<Setting>, delivered: bool, table_slot: Option<usize>) -> Result<Self, Fault> {
-        let (mut resources, pause, voice) =
-            (ResourceTable::new(), Arc::<Pause>::default(), Arc::new(Voice::new(&setting)));
+    pub(super) fn new(
+        setting: Arc<Setting>,
+        delivered: bool,
+        table_slot: Option<usize>,
+    ) -> Result<Self, Fault> {
+        let (mut resources, pause, voice) = (
+            ResourceTable::new(),
+            Arc::<Pause>::default(),
+            Arc::new(Voice::new(&setting)),
+        );
         resources.set_max_capacity(RESOURCES);
         let door = Door::new(&setting);
         Ok(Self {
@@ -184,7 +191,10 @@ impl Data {
             return Ok(());
         }
         let text = "subscriptions and timers, as many as limits.changes allows";
-        Err(self.beyond(Trouble::Changes, format!("this call has changed {limit} {text}")))
+        Err(self.beyond(
+            Trouble::Changes,
+            format!("this call has changed {limit} {text}"),
+        ))
     }
 
     fn close(&mut self) -> Effects {
@@ -202,9 +212,15 @@ fn wasi(setting: &Setting, voice: &Arc<Voice>, door: &Arc<Door>) -> Result<WasiC
     let grants = &setting.grants;
     let mut builder = WasiCtxBuilder::new();
     for Directory { path, guest, write } in &grants.directories {
-        let permissions = if *write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+        let permissions = if *write {
+            FsPerms::ReadWrite
+        } else {
+            FsPerms::ReadOnly
+        };
         let opened = builder.preopened_dir(path, guest, permissions);
-        opened.map_err(|error| Fault::Grant(format!("grants.directories: {}: {error}", path.display())))?;
+        opened.map_err(|error| {
+            Fault::Grant(format!("grants.directories: {}: {error}", path.display()))
+        })?;
     }
     for name in &grants.environment {
         if let Ok(value) = std::env::var(name) {
@@ -222,12 +238,19 @@ fn wasi(setting: &Setting, voice: &Arc<Voice>, door: &Arc<Door>) -> Result<WasiC
 
 impl WasiHttpView for Data {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.resources, hooks: &mut self.gate }
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.resources,
+            hooks: &mut self.gate,
+        }
     }
 }
 
 impl WasiView for Data {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.resources,
+        }
     }
 }

@@ -34,15 +34,27 @@ fn limits() -> Limits {
 
 fn setting() -> Setting {
     let setting = Setting::new("echo", BaseTopic::of_service("echo").unwrap(), r#"{"a":1}"#);
-    Setting { limits: limits(), ..setting }
+    Setting {
+        limits: limits(),
+        ..setting
+    }
 }
 
 fn host() -> Arc<Host> {
-    Host::new(EngineOptions { services: 1, ..EngineOptions::default() }).unwrap()
+    Host::new(EngineOptions {
+        services: 1,
+        ..EngineOptions::default()
+    })
+    .unwrap()
 }
 
 fn cached_host(dir: &Path) -> Arc<Host> {
-    Host::new(EngineOptions { cache_dir: Some(dir.to_owned()), services: 1, trust: Vec::new() }).unwrap()
+    Host::new(EngineOptions {
+        cache_dir: Some(dir.to_owned()),
+        services: 1,
+        trust: Vec::new(),
+    })
+    .unwrap()
 }
 
 /// The component in `guest.wat`, with `handle` doing what `body` says. `body` must leave the address of the result.
@@ -52,21 +64,39 @@ fn guest(body: &str) -> Vec<u8> {
 
 fn message(payload: &'static str) -> Call {
     let topic = Topic::new("service/echo/echo").unwrap();
-    let message = Message::new(topic, Bytes::from_static(payload.as_bytes()), Qos::AtMostOnce, false);
-    Call::Message { message, attempt: 1 }
+    let message = Message::new(
+        topic,
+        Bytes::from_static(payload.as_bytes()),
+        Qos::AtMostOnce,
+        false,
+    );
+    Call::Message {
+        message,
+        attempt: 1,
+    }
 }
 
 async fn instance(bytes: &[u8], setting: Setting) -> Box<Instance> {
-    host().compile(bytes).unwrap().instantiate(Arc::new(setting)).await.unwrap()
+    host()
+        .compile(bytes)
+        .unwrap()
+        .instantiate(Arc::new(setting))
+        .await
+        .unwrap()
 }
 
 /// What comes of one message for a guest whose `handle` is `body`.
 async fn outcome(body: &str) -> (Option<Box<Instance>>, Result<Effects, Fault>) {
-    instance(&guest(body), setting()).await.call(message("hello")).await
+    instance(&guest(body), setting())
+        .await
+        .call(message("hello"))
+        .await
 }
 
 /// The service task spawns calls: their future must be `Send` and own everything.
 #[allow(dead_code)]
-fn a_call_can_be_spawned(guest: Box<Instance>) -> impl Future<Output = impl Sized> + Send + 'static {
+fn a_call_can_be_spawned(
+    guest: Box<Instance>,
+) -> impl Future<Output = impl Sized> + Send + 'static {
     guest.call(Call::Start)
 }

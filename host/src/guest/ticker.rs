@@ -41,8 +41,13 @@ impl Ticker {
             engines: [const { OnceLock::new() }; 2],
         });
         let weak = Arc::downgrade(&shared);
-        let thread = thread::Builder::new().name("guest-ticker".to_owned()).spawn(move || run(&weak))?;
-        Ok(Self { shared, thread: thread.thread().clone() })
+        let thread = thread::Builder::new()
+            .name("guest-ticker".to_owned())
+            .spawn(move || run(&weak))?;
+        Ok(Self {
+            shared,
+            thread: thread.thread().clone(),
+        })
     }
 
     /// Ticks `engine` too.
@@ -58,7 +63,9 @@ impl Ticker {
     fn enter(&self) {
         self.shared.running.fetch_add(1, Ordering::SeqCst);
         // the other half of the handshake is in `Shared::rest`: each side writes first and reads then
-        if self.shared.parked.load(Ordering::SeqCst) && self.shared.parked.swap(false, Ordering::SeqCst) {
+        if self.shared.parked.load(Ordering::SeqCst)
+            && self.shared.parked.swap(false, Ordering::SeqCst)
+        {
             self.thread.unpark();
         }
     }
@@ -83,7 +90,10 @@ pub(super) struct Turn {
 
 impl Turn {
     pub(super) fn new(ticker: Arc<Ticker>) -> Self {
-        Self { ticker, running: false }
+        Self {
+            ticker,
+            running: false,
+        }
     }
 
     /// A call begins.
@@ -172,10 +182,16 @@ mod tests {
     fn parks_when_idle_and_wakes_for_each_call() {
         let ticker = Arc::new(Ticker::start().unwrap());
         for _ in 0..3 {
-            assert!(wait_for(|| ticker.shared.parked.load(Ordering::SeqCst)), "it did not park");
+            assert!(
+                wait_for(|| ticker.shared.parked.load(Ordering::SeqCst)),
+                "it did not park"
+            );
             let mut turn = Turn::new(ticker.clone());
             turn.begin();
-            assert!(!ticker.shared.parked.load(Ordering::SeqCst), "it was not woken");
+            assert!(
+                !ticker.shared.parked.load(Ordering::SeqCst),
+                "it was not woken"
+            );
             drop(turn);
         }
     }

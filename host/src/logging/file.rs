@@ -8,5 +8,8 @@ use super::LoggingError;
 /// Opens `path` for appending, and makes it where it is not there.
 pub(super) fn open(path: &Path) -> Result<File, LoggingError> {
     let opened = OpenOptions::new().append(true).create(true).open(path);
-    opened.map_err(|source| LoggingError::File { path: path.to_owned(), source })
+    opened.map_err(|source| LoggingError::File {
+        path: path.to_owned(),
+        source,
+    })
 }

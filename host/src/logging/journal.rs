@@ -9,8 +9,14 @@ use tracing::Level;
 
 /// Whether stderr is the journal. systemd says which file the journal is: stderr may have been redirected since.
 pub(super) fn is_read() -> bool {
-    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
-    let stderr = std::io::stderr().as_fd().try_clone_to_owned().map(File::from).and_then(|file| file.metadata());
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    let stderr = std::io::stderr()
+        .as_fd()
+        .try_clone_to_owned()
+        .map(File::from)
+        .and_then(|file| file.metadata());
     stderr.is_ok_and(|stderr| stream == format!("{}:{}", stderr.dev(), stderr.ino()))
 }
 
@@ -22,7 +28,9 @@ pub(super) fn prioritised(text: &str, level: &Level) -> String {
         Level::INFO => 6,
         Level::DEBUG | Level::TRACE => 7,
     };
-    text.lines().map(|line| format!("<{priority}>{line}\n")).collect()
+    text.lines()
+        .map(|line| format!("<{priority}>{line}\n"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -31,7 +39,10 @@ mod tests {
 
     #[test]
     fn every_line_has_the_priority() {
-        assert_eq!(prioritised("a\n    | b\n", &Level::WARN), "<4>a\n<4>    | b\n");
+        assert_eq!(
+            prioritised("a\n    | b\n", &Level::WARN),
+            "<4>a\n<4>    | b\n"
+        );
         assert_eq!(prioritised("a\n", &Level::INFO), "<6>a\n");
     }
 }

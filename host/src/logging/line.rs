@@ -24,9 +24,17 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let guest = event.metadata().target().starts_with(GUEST);
-        let mut parts = Parts { guest, ..Parts::default() };
+        let mut parts = Parts {
+            guest,
+            ..Parts::default()
+        };
         event.record(&mut parts);
         let (dim, colour, end) = colours(&writer, event.metadata().level());
         if self.time {
@@ -35,10 +43,17 @@ where
             write!(writer, "{end} ")?;
         }
         write!(writer, "{colour}{:>5}{end} ", event.metadata().level())?;
-        let target = parts.log_target.as_deref().unwrap_or(event.metadata().target());
+        let target = parts
+            .log_target
+            .as_deref()
+            .unwrap_or(event.metadata().target());
         match parts.service {
             Some(service) if parts.guest => write!(writer, "{dim}[{end}{service}{dim}]{end} ")?,
-            _ => write!(writer, "{dim}{}:{end} ", target.strip_prefix("miqro_host::").unwrap_or(target))?,
+            _ => write!(
+                writer,
+                "{dim}{}:{end} ",
+                target.strip_prefix("miqro_host::").unwrap_or(target)
+            )?,
         }
         writeln!(writer, "{}{}", parts.message, parts.fields)
     }
@@ -74,10 +89,16 @@ struct Parts {
 
 impl Parts {
     fn field(&mut self, name: &str, value: &str) {
-        let plain =
-            !value.is_empty() && value.chars().all(|c| c.is_alphanumeric() || c.is_ascii_punctuation() && c != '"');
+        let plain = !value.is_empty()
+            && value
+                .chars()
+                .all(|c| c.is_alphanumeric() || c.is_ascii_punctuation() && c != '"');
         // Writing to a string cannot fail.
-        let _ = if plain { write!(self.fields, " {name}={value}") } else { write!(self.fields, " {name}={value:?}") };
+        let _ = if plain {
+            write!(self.fields, " {name}={value}")
+        } else {
+            write!(self.fields, " {name}={value:?}")
+        };
     }
 }
 
@@ -97,7 +118,10 @@ impl Visit for Parts {
             "message" => append(&mut self.message, &format!("{value:?}")),
             "fields" => {
                 for (name, value) in guest_fields(&format!("{value:?}")).unwrap_or_default() {
-                    self.field(&name.escape_debug().to_string(), value.as_str().unwrap_or_default());
+                    self.field(
+                        &name.escape_debug().to_string(),
+                        value.as_str().unwrap_or_default(),
+                    );
                 }
             }
             name if name.starts_with("log.") => {}

@@ -25,12 +25,16 @@ pub(super) struct Look {
 impl Look {
     /// Lines in `format`; `journal`: for the systemd journal.
     pub(super) fn new(format: LogFormat, journal: bool) -> Self {
-        Self { json: Arc::new(AtomicBool::new(format == LogFormat::Json)), journal }
+        Self {
+            json: Arc::new(AtomicBool::new(format == LogFormat::Json)),
+            journal,
+        }
     }
 
     /// From now on lines have this format.
     pub(super) fn set(&self, format: LogFormat) {
-        self.json.store(format == LogFormat::Json, Ordering::Relaxed);
+        self.json
+            .store(format == LogFormat::Json, Ordering::Relaxed);
     }
 }
 
@@ -39,9 +43,16 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let json = self.json.load(Ordering::Relaxed);
-        let text = Text { time: !self.journal };
+        let text = Text {
+            time: !self.journal,
+        };
         match (json, self.journal) {
             (true, false) => return Json.format_event(context, writer, event),
             (false, false) => return text.format_event(context, writer, event),

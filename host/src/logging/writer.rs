@@ -38,7 +38,9 @@ impl Pipe {
         let (queue, jobs) = sync_channel(LINES);
         let lost = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&lost);
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || write(Box::new(stream), &jobs, &counter))?;
+        std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write(Box::new(stream), &jobs, &counter))?;
         Ok(Self { queue, lost })
     }
 
@@ -113,7 +115,11 @@ fn write(mut stream: Box<dyn Write + Send>, jobs: &Receiver<Job>, lost: &AtomicU
 fn tell(stream: &mut impl Write, lost: &AtomicU64, told: &mut u64) {
     let now = lost.load(Ordering::Relaxed);
     if now > *told {
-        drop(writeln!(stream, "{} log lines were dropped here because nobody read them", now - *told));
+        drop(writeln!(
+            stream,
+            "{} log lines were dropped here because nobody read them",
+            now - *told
+        ));
         *told = now;
     }
 }
@@ -155,7 +161,10 @@ mod tests {
         while !told.ends_with("nobody read them\n") {
             told.push_str(&String::from_utf8(reader.recv().unwrap()).unwrap());
         }
-        assert!(told.contains(&format!("{lost} log lines were dropped")), "{told}");
+        assert!(
+            told.contains(&format!("{lost} log lines were dropped")),
+            "{told}"
+        );
     }
 
     #[test]

@@ -20,7 +20,11 @@ pub struct Delivery {
 impl Delivery {
     /// A message whose way is not followed.
     pub fn new(message: Message, receipt: Option<Receipt>) -> Self {
-        Self { message, receipt, trace: None }
+        Self {
+            message,
+            receipt,
+            trace: None,
+        }
     }
 }
 

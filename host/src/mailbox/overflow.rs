@@ -49,7 +49,13 @@ enum Place {
     /// It could not be written.
     Memory(Box<Delivery>),
     /// It is the next in the files.
-    Disk { head: usize, payload: usize, dup: bool, receipt: Option<Receipt>, trace: Option<Arc<Trace>> },
+    Disk {
+        head: usize,
+        payload: usize,
+        dup: bool,
+        receipt: Option<Receipt>,
+        trace: Option<Arc<Trace>>,
+    },
 }
 
 /// A file, written at its end and read from its start.
@@ -87,7 +93,12 @@ impl Default for Overflow {
 impl Overflow {
     /// Messages of `service` wait in files in `folder` when those in memory take more than `begins_at` bytes.
     pub fn new(folder: Arc<Path>, service: &str, begins_at: usize) -> Self {
-        Self { folder: Some(folder), service: Arc::from(service), begins_at, ..Self::default() }
+        Self {
+            folder: Some(folder),
+            service: Arc::from(service),
+            begins_at,
+            ..Self::default()
+        }
     }
 
     /// The name of the service, where it has one.
@@ -122,7 +133,10 @@ impl Overflow {
             }
             Err(error) => {
                 self.say(&error);
-                Place::Memory(Box::new(Delivery { message: delivery.message.detached(), ..delivery }))
+                Place::Memory(Box::new(Delivery {
+                    message: delivery.message.detached(),
+                    ..delivery
+                }))
             }
         };
         self.bytes += weight;
@@ -141,12 +155,22 @@ impl Overflow {
     }
 
     fn write(&mut self, delivery: &Delivery) -> io::Result<Place> {
-        let Delivery { message, receipt, trace } = delivery;
+        let Delivery {
+            message,
+            receipt,
+            trace,
+        } = delivery;
         let mut bytes = record::head(message)?.into_bytes();
         let (head, payload) = (bytes.len(), message.payload.len());
         bytes.extend_from_slice(&message.payload);
         self.pages()?.write(&bytes)?;
-        Ok(Place::Disk { head, payload, dup: message.dup, receipt: *receipt, trace: trace.clone() })
+        Ok(Place::Disk {
+            head,
+            payload,
+            dup: message.dup,
+            receipt: *receipt,
+            trace: trace.clone(),
+        })
     }
 
     /// The file that has room.
@@ -155,9 +179,15 @@ impl Overflow {
         if !has_room {
             let folder = self.folder.as_deref().ok_or(io::ErrorKind::Unsupported)?;
             directory::make(folder)?;
-            self.files.push_back(Pages { file: tempfile::tempfile_in(folder)?, written: 0, read: 0 });
+            self.files.push_back(Pages {
+                file: tempfile::tempfile_in(folder)?,
+                written: 0,
+                read: 0,
+            });
         }
-        self.files.back_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.files
+            .back_mut()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// The next message.
@@ -166,12 +196,25 @@ impl Overflow {
         self.bytes -= weight;
         let delivery = match place {
             Place::Memory(delivery) => Ok(*delivery),
-            Place::Disk { head, payload, dup, receipt, trace } => match self.read(head, payload) {
+            Place::Disk {
+                head,
+                payload,
+                dup,
+                receipt,
+                trace,
+            } => match self.read(head, payload) {
                 Ok(mut message) => {
                     message.dup = dup;
-                    Ok(Delivery { message, receipt, trace })
+                    Ok(Delivery {
+                        message,
+                        receipt,
+                        trace,
+                    })
                 }
-                Err(error) => Err(Unreadable { receipt, reason: error.to_string() }),
+                Err(error) => Err(Unreadable {
+                    receipt,
+                    reason: error.to_string(),
+                }),
             },
         };
         if self.slots.is_empty() {
@@ -184,9 +227,15 @@ impl Overflow {
         while self.files.len() > 1 && self.files.front().is_some_and(Pages::is_read) {
             self.files.pop_front();
         }
-        let bytes = self.files.front_mut().ok_or(io::ErrorKind::NotFound)?.read(head + payload)?;
+        let bytes = self
+            .files
+            .front_mut()
+            .ok_or(io::ErrorKind::NotFound)?
+            .read(head + payload)?;
         let (head, payload) = bytes.split_at(head);
-        let message = std::str::from_utf8(head).ok().and_then(|head| record::message(head, payload));
+        let message = std::str::from_utf8(head)
+            .ok()
+            .and_then(|head| record::message(head, payload));
         message.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
@@ -199,7 +248,10 @@ impl Overflow {
     pub(super) fn clear(&mut self) -> Vec<Receipt> {
         self.files.clear();
         self.bytes = 0;
-        std::mem::take(&mut self.slots).iter().filter_map(Slot::receipt).collect()
+        std::mem::take(&mut self.slots)
+            .iter()
+            .filter_map(Slot::receipt)
+            .collect()
     }
 }
 
@@ -246,9 +298,20 @@ mod tests {
         let user_properties = vec![("number".to_owned(), number.to_string())];
         let mut message = Message::new(topic.clone(), payload, Qos::ExactlyOnce, true);
         message.dup = number.is_multiple_of(2);
-        message.properties = Some(Box::new(Properties { user_properties, utf8: true, ..Properties::default() }));
-        let trace = Some(Arc::new(Trace { origin: topic, rounds: 3 }));
-        Delivery { message, receipt: Some(Receipt::Arrived(number)), trace }
+        message.properties = Some(Box::new(Properties {
+            user_properties,
+            utf8: true,
+            ..Properties::default()
+        }));
+        let trace = Some(Arc::new(Trace {
+            origin: topic,
+            rounds: 3,
+        }));
+        Delivery {
+            message,
+            receipt: Some(Receipt::Arrived(number)),
+            trace,
+        }
     }
 
     fn push(overflow: &mut Overflow, delivery: Delivery) {
@@ -257,7 +320,11 @@ mod tests {
     }
 
     fn on_disk(overflow: &Overflow) -> usize {
-        overflow.slots.iter().filter(|slot| matches!(slot.place, Place::Disk { .. })).count()
+        overflow
+            .slots
+            .iter()
+            .filter(|slot| matches!(slot.place, Place::Disk { .. }))
+            .count()
     }
 
     #[test]
@@ -269,17 +336,32 @@ mod tests {
             push(&mut overflow, delivery(number, payload(number)));
             assert_eq!(on_disk(&overflow), overflow.len());
             if number >= 20 {
-                assert_eq!(overflow.pop().unwrap(), Ok(delivery(number - 20, payload(number - 20))));
+                assert_eq!(
+                    overflow.pop().unwrap(),
+                    Ok(delivery(number - 20, payload(number - 20)))
+                );
             }
         }
         // 20 MiB wait: in the file that is read, the one that is written, and at most one between them
         assert!(overflow.files.len() <= 3, "{} files", overflow.files.len());
         assert!(overflow.bytes() > 20 << 20);
         for number in 20..40 {
-            assert_eq!(overflow.pop().unwrap(), Ok(delivery(number, payload(number))));
+            assert_eq!(
+                overflow.pop().unwrap(),
+                Ok(delivery(number, payload(number)))
+            );
         }
-        assert_eq!((overflow.pop(), overflow.bytes(), overflow.files.len()), (None, 0, 0));
-        assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 0, "the files have no names");
+        assert_eq!(
+            (overflow.pop(), overflow.bytes(), overflow.files.len()),
+            (None, 0, 0)
+        );
+        assert_eq!(
+            std::fs::read_dir(folder.path().join("new"))
+                .unwrap()
+                .count(),
+            0,
+            "the files have no names"
+        );
     }
 
     #[test]
@@ -293,7 +375,9 @@ mod tests {
         std::fs::remove_file(&blocked).unwrap();
         push(&mut overflow, delivery(1, vec![2]));
         assert!(!overflow.failing && on_disk(&overflow) == 1);
-        let taken: Vec<_> = std::iter::from_fn(|| overflow.pop()).map(Result::unwrap).collect();
+        let taken: Vec<_> = std::iter::from_fn(|| overflow.pop())
+            .map(Result::unwrap)
+            .collect();
         assert_eq!(taken, [delivery(0, vec![1]), delivery(1, vec![2])]);
     }
 
@@ -304,10 +388,16 @@ mod tests {
         push(&mut overflow, delivery(0, vec![1; 9]));
         push(&mut overflow, delivery(1, vec![2; 9]));
         overflow.files[0].file.write_all_at(b"?", 0).unwrap();
-        assert_eq!(overflow.pop().unwrap().unwrap_err().receipt, Some(Receipt::Arrived(0)));
+        assert_eq!(
+            overflow.pop().unwrap().unwrap_err().receipt,
+            Some(Receipt::Arrived(0))
+        );
         assert_eq!(overflow.pop().unwrap(), Ok(delivery(1, vec![2; 9])));
         push(&mut overflow, delivery(2, vec![3; 9]));
         overflow.files[0].file.set_len(0).unwrap();
-        assert_eq!(overflow.pop().unwrap().unwrap_err().receipt, Some(Receipt::Arrived(2)));
+        assert_eq!(
+            overflow.pop().unwrap().unwrap_err().receipt,
+            Some(Receipt::Arrived(2))
+        );
     }
 }

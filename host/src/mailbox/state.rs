@@ -54,7 +54,12 @@ pub(super) struct Flow {
 
 impl Default for Flow {
     fn default() -> Self {
-        Self { overdue: 0, share: 1, congested: false, ends: false }
+        Self {
+            overdue: 0,
+            share: 1,
+            congested: false,
+            ends: false,
+        }
     }
 }
 
@@ -132,7 +137,11 @@ impl State {
         }
         self.append(delivery, weight, held_back);
         self.counters.high_water = self.counters.high_water.max(self.len());
-        if dropped.is_empty() { Delivered::Taken } else { Delivered::Replaced(dropped) }
+        if dropped.is_empty() {
+            Delivered::Taken
+        } else {
+            Delivered::Replaced(dropped)
+        }
     }
 
     /// Whether the broker has it until it is handled.
@@ -162,7 +171,10 @@ impl State {
         if self.len() >= self.limits.messages.max(1) {
             return Some(Full::Messages);
         }
-        let all = self.bytes.saturating_add(self.overflow.bytes()).saturating_add(weight);
+        let all = self
+            .bytes
+            .saturating_add(self.overflow.bytes())
+            .saturating_add(weight);
         (self.len() > 0 && all > self.limits.bytes).then_some(Full::Bytes)
     }
 
@@ -189,9 +201,16 @@ impl State {
     /// Forgets all messages, and gives their receipts.
     pub(super) fn clear(&mut self) -> Vec<Receipt> {
         (self.bytes, self.unacknowledged) = (0, 0);
-        let queue = std::mem::take(&mut self.queue).into_iter().filter_map(|delivery| delivery.receipt);
-        let unreadable = std::mem::take(&mut self.unreadable).into_iter().filter_map(|one| one.receipt);
-        unreadable.chain(queue).chain(self.overflow.clear()).collect()
+        let queue = std::mem::take(&mut self.queue)
+            .into_iter()
+            .filter_map(|delivery| delivery.receipt);
+        let unreadable = std::mem::take(&mut self.unreadable)
+            .into_iter()
+            .filter_map(|one| one.receipt);
+        unreadable
+            .chain(queue)
+            .chain(self.overflow.clear())
+            .collect()
     }
 
     pub(super) const fn is_congested(&self) -> bool {
@@ -226,7 +245,11 @@ impl State {
         if self.is_congested() {
             return None;
         }
-        let turns = if self.last == Turn::Timers { [Turn::Notice, Turn::Timers] } else { [Turn::Timers, Turn::Notice] };
+        let turns = if self.last == Turn::Timers {
+            [Turn::Notice, Turn::Timers]
+        } else {
+            [Turn::Timers, Turn::Notice]
+        };
         turns.into_iter().find_map(|turn| self.take_one(turn))
     }
 
@@ -243,11 +266,16 @@ impl State {
     /// Whether messages hold up the broker's next ones: as many as `share`, or one that is overdue, here or `in_hand`.
     pub(super) fn is_overdue(&mut self, share: Option<usize>, in_hand: Option<u64>) -> bool {
         let bound = self.flow.overdue;
-        if share.is_some_and(|share| self.unacknowledged >= share) || in_hand.is_some_and(|number| number < bound) {
+        if share.is_some_and(|share| self.unacknowledged >= share)
+            || in_hand.is_some_and(|number| number < bound)
+        {
             return true;
         }
         // looking for the oldest one takes time, which is well spent once for each time that some are overdue
-        let overdue = bound > 0 && self.oldest_unacknowledged().is_some_and(|number| number < bound);
+        let overdue = bound > 0
+            && self
+                .oldest_unacknowledged()
+                .is_some_and(|number| number < bound);
         if !overdue {
             self.flow.overdue = 0;
         }
@@ -257,10 +285,13 @@ impl State {
     /// The oldest message that the broker holds until it is acknowledged; `None`: there is none.
     fn oldest_unacknowledged(&self) -> Option<u64> {
         let queued = self.queue.iter().map(|delivery| delivery.receipt);
-        queued.chain(self.overflow.receipts()).flatten().find_map(|receipt| match receipt {
-            Receipt::Arrived(number) => Some(number),
-            Receipt::Kept(_) => None,
-        })
+        queued
+            .chain(self.overflow.receipts())
+            .flatten()
+            .find_map(|receipt| match receipt {
+                Receipt::Arrived(number) => Some(number),
+                Receipt::Kept(_) => None,
+            })
     }
 
     /// Puts messages back that were taken last, before all others.

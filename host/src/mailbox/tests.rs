@@ -25,7 +25,11 @@ fn delivery(number: u64, qos: Qos) -> Delivery {
 }
 
 fn with_places(messages: usize, when_full: WhenFull) -> (Sender, Mailbox) {
-    mailbox(Limits { messages, bytes: usize::MAX, when_full })
+    mailbox(Limits {
+        messages,
+        bytes: usize::MAX,
+        when_full,
+    })
 }
 
 /// What waits beyond `begins_at` bytes does so in a file in `folder`.
@@ -43,7 +47,12 @@ fn the_oldest_gives_way() {
     assert_eq!(mailbox.try_next(), Some(Next::Delivery(b)));
     assert_eq!(mailbox.try_next(), Some(Next::Delivery(c)));
     assert_eq!(mailbox.try_next(), None);
-    let counters = Counters { received: 3, dropped_oldest: 1, high_water: 2, ..Counters::default() };
+    let counters = Counters {
+        received: 3,
+        dropped_oldest: 1,
+        high_water: 2,
+        ..Counters::default()
+    };
     assert_eq!(sender.counters(), counters);
     assert_eq!(mailbox.counters(), counters);
 }
@@ -75,7 +84,10 @@ fn what_the_broker_can_hold_back_is_taken_beyond_the_limit_and_the_rest_refused(
 #[test]
 fn a_mailbox_for_nothing_holds_one() {
     let (sender, mut mailbox) = with_places(0, WhenFull::DropNewest);
-    assert_eq!(sender.deliver(delivery(1, Qos::AtMostOnce)), Delivered::Taken);
+    assert_eq!(
+        sender.deliver(delivery(1, Qos::AtMostOnce)),
+        Delivered::Taken
+    );
     assert!(matches!(mailbox.try_next(), Some(Next::Delivery(_))));
 }
 
@@ -84,13 +96,20 @@ fn timers_and_messages_take_turns() {
     let (sender, mut mailbox) = with_places(9, WhenFull::DropNewest);
     let mut seen = String::new();
     for number in 0..3 {
-        assert_eq!(sender.deliver(delivery(number, Qos::AtMostOnce)), Delivered::Taken);
+        assert_eq!(
+            sender.deliver(delivery(number, Qos::AtMostOnce)),
+            Delivered::Taken
+        );
     }
     for _ in 0..4 {
         // rung twice before each turn, as by timers that are always due
         sender.ring();
         sender.ring();
-        seen.push(if mailbox.try_next() == Some(Next::Timers) { 't' } else { 'm' });
+        seen.push(if mailbox.try_next() == Some(Next::Timers) {
+            't'
+        } else {
+            'm'
+        });
     }
     while let Some(next) = mailbox.try_next() {
         seen.push(if next == Next::Timers { 't' } else { 'm' });
@@ -123,9 +142,17 @@ fn a_dropped_mailbox_gives_back_what_it_holds_and_what_comes() {
     assert_eq!(sender.counters().depth, 1);
     drop(mailbox);
     assert_eq!(sender.deliver(b.clone()), Delivered::Refused(b));
-    assert_eq!(sender.left_behind(), a.receipt.into_iter().collect::<Vec<_>>());
+    assert_eq!(
+        sender.left_behind(),
+        a.receipt.into_iter().collect::<Vec<_>>()
+    );
     assert_eq!(sender.left_behind(), []);
-    let counters = Counters { received: 2, undelivered: 2, high_water: 1, ..Counters::default() };
+    let counters = Counters {
+        received: 2,
+        undelivered: 2,
+        high_water: 1,
+        ..Counters::default()
+    };
     assert_eq!(sender.counters(), counters);
 }
 
@@ -144,7 +171,12 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// What the policy is meant to do: the queue as a list, and what became of the message.
-fn expected(waiting: &mut VecDeque<Delivery>, new: &Delivery, places: usize, when_full: WhenFull) -> Delivered {
+fn expected(
+    waiting: &mut VecDeque<Delivery>,
+    new: &Delivery,
+    places: usize,
+    when_full: WhenFull,
+) -> Delivered {
     let full = waiting.len() >= places;
     let refused = match when_full {
         WhenFull::DropOldest => false,
@@ -201,7 +233,12 @@ proptest! {
 }
 
 fn heavy(bytes: usize) -> Delivery {
-    let message = Message::new(Topic::new("t").unwrap(), vec![0; bytes], Qos::AtMostOnce, false);
+    let message = Message::new(
+        Topic::new("t").unwrap(),
+        vec![0; bytes],
+        Qos::AtMostOnce,
+        false,
+    );
     Delivery::new(message, None)
 }
 
@@ -252,7 +289,10 @@ async fn an_abandoned_wait_loses_nothing() {
         }
         let sent = delivery(number, Qos::AtLeastOnce);
         assert_eq!(sender.deliver(sent.clone()), Delivered::Taken);
-        assert_eq!(timeout(PATIENCE, mailbox.next()).await.unwrap(), Next::Delivery(sent));
+        assert_eq!(
+            timeout(PATIENCE, mailbox.next()).await.unwrap(),
+            Next::Delivery(sent)
+        );
     }
 }
 
@@ -288,7 +328,10 @@ async fn two_threads_exchange_everything_in_order() {
     let (sender, mut mailbox) = with_places(usize::MAX, WhenFull::DropNewest);
     let producer = std::thread::spawn(move || {
         for number in 0..MESSAGES {
-            assert_eq!(sender.deliver(delivery(number, Qos::AtLeastOnce)), Delivered::Taken);
+            assert_eq!(
+                sender.deliver(delivery(number, Qos::AtLeastOnce)),
+                Delivered::Taken
+            );
         }
     });
     let consumer = tokio::spawn(async move {
@@ -299,7 +342,10 @@ async fn two_threads_exchange_everything_in_order() {
         }
         count
     });
-    assert_eq!(timeout(PATIENCE, consumer).await.unwrap().unwrap(), MESSAGES);
+    assert_eq!(
+        timeout(PATIENCE, consumer).await.unwrap().unwrap(),
+        MESSAGES
+    );
     producer.join().unwrap();
 }
 
@@ -307,13 +353,22 @@ async fn two_threads_exchange_everything_in_order() {
 async fn what_has_a_receipt_can_be_taken_by_itself_and_the_rest_stays_in_order() {
     let (sender, mut mailbox) = with_places(10, WhenFull::Hold);
     for (number, qos) in [(0, 0), (1, 1), (2, 0), (3, 2), (4, 1)] {
-        assert_eq!(sender.deliver(delivery(number, qos.try_into().unwrap())), Delivered::Taken);
+        assert_eq!(
+            sender.deliver(delivery(number, qos.try_into().unwrap())),
+            Delivered::Taken
+        );
     }
     sender.ring();
     let receipts = |taken: Vec<Delivery>| taken.iter().map(|one| one.receipt).collect::<Vec<_>>();
     let taken = receipts(mailbox.take_with_receipt(2));
-    assert_eq!(taken, [Some(Receipt::Arrived(1)), Some(Receipt::Arrived(3))]);
-    assert_eq!(receipts(mailbox.take_with_receipt(2)), [Some(Receipt::Arrived(4))]);
+    assert_eq!(
+        taken,
+        [Some(Receipt::Arrived(1)), Some(Receipt::Arrived(3))]
+    );
+    assert_eq!(
+        receipts(mailbox.take_with_receipt(2)),
+        [Some(Receipt::Arrived(4))]
+    );
     assert_eq!(mailbox.try_next_but_messages(), Some(Next::Timers));
     assert_eq!(mailbox.try_next_but_messages(), None);
     let mut left = 0;
@@ -329,16 +384,27 @@ async fn what_has_a_receipt_can_be_taken_by_itself_and_the_rest_stays_in_order()
 async fn what_was_taken_by_its_receipt_leaves_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let weight = delivery(1, Qos::AtLeastOnce).message.weight();
-    let limits = Limits { messages: 9, bytes: 3 * weight, when_full: WhenFull::Hold };
+    let limits = Limits {
+        messages: 9,
+        bytes: 3 * weight,
+        when_full: WhenFull::Hold,
+    };
     let (sender, mut mailbox) = with_file(folder.path(), limits, weight);
     for _ in 0..5 {
-        for (number, qos) in [(1, Qos::AtLeastOnce), (2, Qos::AtLeastOnce), (3, Qos::AtMostOnce)] {
+        for (number, qos) in [
+            (1, Qos::AtLeastOnce),
+            (2, Qos::AtLeastOnce),
+            (3, Qos::AtMostOnce),
+        ] {
             assert_eq!(sender.deliver(delivery(number, qos)), Delivered::Taken);
         }
         let last = delivery(4, Qos::AtMostOnce);
         assert_eq!(sender.deliver(last.clone()), Delivered::Refused(last));
         assert_eq!(mailbox.take_with_receipt(9).len(), 2);
-        assert_eq!(mailbox.try_next(), Some(Next::Delivery(delivery(3, Qos::AtMostOnce))));
+        assert_eq!(
+            mailbox.try_next(),
+            Some(Next::Delivery(delivery(3, Qos::AtMostOnce)))
+        );
         assert_eq!(mailbox.try_next(), None);
     }
 }
@@ -346,14 +412,24 @@ async fn what_was_taken_by_its_receipt_leaves_its_place() {
 #[test]
 fn what_waits_in_a_file_is_left_behind_with_the_rest() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits { messages: 1, bytes: 1, when_full: WhenFull::Hold };
+    let limits = Limits {
+        messages: 1,
+        bytes: 1,
+        when_full: WhenFull::Hold,
+    };
     let (sender, mailbox) = with_file(folder.path(), limits, 200);
     for number in 0..9 {
-        assert_eq!(sender.deliver(delivery(number, Qos::ExactlyOnce)), Delivered::Taken);
+        assert_eq!(
+            sender.deliver(delivery(number, Qos::ExactlyOnce)),
+            Delivered::Taken
+        );
     }
     assert_eq!(mailbox.counters().depth, 9);
     drop(mailbox);
-    assert_eq!(sender.left_behind(), (0..9).map(Receipt::Arrived).collect::<Vec<_>>());
+    assert_eq!(
+        sender.left_behind(),
+        (0..9).map(Receipt::Arrived).collect::<Vec<_>>()
+    );
     assert_eq!(sender.left_behind(), []);
     assert_eq!(sender.counters().undelivered, 9);
 }
@@ -362,10 +438,19 @@ fn what_waits_in_a_file_is_left_behind_with_the_rest() {
 #[test]
 fn a_heavy_message_that_waits_alone_stays_in_memory() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let limits = Limits { messages: 9, bytes: 1_000, when_full: WhenFull::Hold };
+    let limits = Limits {
+        messages: 9,
+        bytes: 1_000,
+        when_full: WhenFull::Hold,
+    };
     // nothing can be written there
     let (sender, mut mailbox) = with_file(file.path(), limits, 100);
-    let message = Message::new(Topic::new("t").unwrap(), vec![0; 5_000], Qos::AtLeastOnce, false);
+    let message = Message::new(
+        Topic::new("t").unwrap(),
+        vec![0; 5_000],
+        Qos::AtLeastOnce,
+        false,
+    );
     let heavy = Delivery::new(message, Some(Receipt::Arrived(1)));
     for _ in 0..3 {
         assert_eq!(sender.deliver(heavy.clone()), Delivered::Taken);

@@ -46,7 +46,10 @@ impl From<&Message> for Record {
             topic: message.topic.as_str().to_owned(),
             qos: message.qos,
             retain: message.retain,
-            properties: message.properties.as_deref().map(|properties| Box::new(extra(properties))),
+            properties: message
+                .properties
+                .as_deref()
+                .map(|properties| Box::new(extra(properties))),
         }
     }
 }
@@ -55,7 +58,12 @@ impl Record {
     /// The message again; `None` when it cannot be one.
     pub fn with(self, payload: &[u8]) -> Option<Message> {
         let topic = Topic::received(self.topic).ok()?;
-        let mut message = Message::new(topic, Bytes::copy_from_slice(payload), self.qos, self.retain);
+        let mut message = Message::new(
+            topic,
+            Bytes::copy_from_slice(payload),
+            self.qos,
+            self.retain,
+        );
         message.properties = match self.properties {
             Some(extra) => Some(Box::new(properties(*extra)?)),
             None => None,
@@ -66,8 +74,14 @@ impl Record {
 
 fn extra(properties: &Properties) -> Extra {
     Extra {
-        response_topic: properties.response_topic.as_ref().map(|topic| topic.as_str().to_owned()),
-        correlation_data: properties.correlation_data.as_ref().map(|data| data.to_vec()),
+        response_topic: properties
+            .response_topic
+            .as_ref()
+            .map(|topic| topic.as_str().to_owned()),
+        correlation_data: properties
+            .correlation_data
+            .as_ref()
+            .map(|data| data.to_vec()),
         content_type: properties.content_type.clone(),
         message_expiry: properties.message_expiry,
         utf8: properties.utf8,

@@ -87,14 +87,23 @@ impl Entry {
     }
 
     fn numbered(&self, qos: Qos) -> Numbered {
-        Numbered { subscription: Subscription { filter: self.filter.clone(), qos }, id: self.id }
+        Numbered {
+            subscription: Subscription {
+                filter: self.filter.clone(),
+                qos,
+            },
+            id: self.id,
+        }
     }
 }
 
 impl Filters {
     /// Makes `subscriptions` all that the service wants; what it wanted before keeps its place in the order.
     pub fn replace(&mut self, service: ServiceId, subscriptions: &[Subscription]) {
-        let kept: HashSet<&Filter> = subscriptions.iter().map(|subscription| &subscription.filter).collect();
+        let kept: HashSet<&Filter> = subscriptions
+            .iter()
+            .map(|subscription| &subscription.filter)
+            .collect();
         let held = self.held.get(&service).into_iter().flatten();
         let gone: Vec<Filter> = held
             .filter_map(|index| self.entries[*index].as_ref())
@@ -102,7 +111,9 @@ impl Filters {
             .map(|entry| entry.filter.clone())
             .collect();
         gone.iter().for_each(|filter| self.leave(service, filter));
-        subscriptions.iter().for_each(|subscription| self.join(service, subscription));
+        subscriptions
+            .iter()
+            .for_each(|subscription| self.join(service, subscription));
     }
 
     /// Changes what the service wants, in order.
@@ -124,7 +135,9 @@ impl Filters {
         let (mut subscribe, mut unsubscribe) = (Vec::new(), Vec::new());
         for index in std::mem::take(&mut self.touched) {
             let at_broker = self.at_broker(index);
-            let Some(entry) = &mut self.entries[index] else { continue };
+            let Some(entry) = &mut self.entries[index] else {
+                continue;
+            };
             let told = std::mem::replace(&mut entry.told, at_broker);
             match at_broker {
                 Some(qos) if told != at_broker => subscribe.push(entry.numbered(qos)),
@@ -143,7 +156,11 @@ impl Filters {
 
     /// A connection is there, with or without subscription identifiers: what to subscribe, and what to unsubscribe then, because
     /// the broker may have it from before.
-    pub fn connected(&mut self, identifiers: bool, session_present: bool) -> (Vec<Numbered>, Vec<Filter>) {
+    pub fn connected(
+        &mut self,
+        identifiers: bool,
+        session_present: bool,
+    ) -> (Vec<Numbered>, Vec<Filter>) {
         if !session_present {
             self.asking.clear();
         }
@@ -156,16 +173,28 @@ impl Filters {
         let was_told: HashSet<usize> = self.told().map(|(index, _)| index).collect();
         self.cover(!identifiers);
         self.difference();
-        let subscribe = self.told().filter_map(|(_, entry)| Some(entry.numbered(entry.told?))).collect();
-        let covered = self.entries.iter().enumerate().filter_map(|(index, entry)| Some((index, entry.as_ref()?)));
+        let subscribe = self
+            .told()
+            .filter_map(|(_, entry)| Some(entry.numbered(entry.told?)))
+            .collect();
+        let covered = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter_map(|(index, entry)| Some((index, entry.as_ref()?)));
         let covered = covered.filter(|(_, entry)| entry.told.is_none());
-        let unsubscribe = covered.filter(|(index, _)| (first && session_present) || was_told.contains(index));
+        let unsubscribe =
+            covered.filter(|(index, _)| (first && session_present) || was_told.contains(index));
         let unsubscribe = unsubscribe.map(|(_, entry)| entry.filter.clone()).collect();
         (subscribe, unsubscribe)
     }
 
     fn told(&self) -> impl Iterator<Item = (usize, &Entry)> {
-        let entries = self.entries.iter().enumerate().filter_map(|(index, entry)| Some((index, entry.as_ref()?)));
+        let entries = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter_map(|(index, entry)| Some((index, entry.as_ref()?)));
         entries.filter(|(_, entry)| entry.told.is_some())
     }
 
@@ -180,18 +209,35 @@ impl Filters {
     fn bringing(&self, filter: &Filter) -> Option<usize> {
         let index = *self.by_filter.get(filter)?;
         let entry = self.entries[index].as_ref()?;
-        Some(entry.covered.by.filter(|_| entry.told.is_none()).unwrap_or(index))
+        Some(
+            entry
+                .covered
+                .by
+                .filter(|_| entry.told.is_none())
+                .unwrap_or(index),
+        )
     }
 
     /// The filter is asked for once more, for the sake of `service`.
-    pub fn ask_again(&mut self, service: ServiceId, filter: &Filter, now: Instant) -> Option<Numbered> {
+    pub fn ask_again(
+        &mut self,
+        service: ServiceId,
+        filter: &Filter,
+        now: Instant,
+    ) -> Option<Numbered> {
         let numbered = self.number(filter)?;
         let index = self.bringing(filter)?;
-        let all = self.entries.iter().enumerate().filter_map(|(other, entry)| Some((other, entry.as_ref()?)));
-        let brought = all.filter(|(other, entry)| *other == index || entry.covered.by == Some(index));
+        let all = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter_map(|(other, entry)| Some((other, entry.as_ref()?)));
+        let brought =
+            all.filter(|(other, entry)| *other == index || entry.covered.by == Some(index));
         for id in brought.map(|(_, entry)| entry.id.0).collect::<Vec<_>>() {
             let asking = self.asking.entry(id).or_default();
-            asking.retain(|(_, at)| at.is_none_or(|at| now.saturating_duration_since(at) < ANSWERED));
+            asking
+                .retain(|(_, at)| at.is_none_or(|at| now.saturating_duration_since(at) < ANSWERED));
             asking.push((service, Some(now)));
         }
         Some(numbered)
@@ -205,7 +251,9 @@ impl Filters {
 
     /// Notes whether the broker granted a filter.
     pub fn answered(&mut self, filter: &Filter, granted: bool) {
-        let Some(index) = self.by_filter.get(filter).copied() else { return };
+        let Some(index) = self.by_filter.get(filter).copied() else {
+            return;
+        };
         if let Some(entry) = &mut self.entries[index] {
             entry.refused = !granted;
             entry.covered.granted = granted;
@@ -248,12 +296,22 @@ impl Filters {
             Some(index) => *index,
             None => self.add(&subscription.filter),
         };
-        let Some(entry) = &mut self.entries[index] else { return };
-        match entry.members.iter_mut().find(|member| member.service == service) {
+        let Some(entry) = &mut self.entries[index] else {
+            return;
+        };
+        match entry
+            .members
+            .iter_mut()
+            .find(|member| member.service == service)
+        {
             Some(member) => member.qos = subscription.qos,
             None => {
                 self.clock += 1;
-                entry.members.push(Member { service, qos: subscription.qos, age: self.clock });
+                entry.members.push(Member {
+                    service,
+                    qos: subscription.qos,
+                    age: self.clock,
+                });
                 self.held.entry(service).or_default().insert(index);
             }
         }
@@ -261,7 +319,9 @@ impl Filters {
     }
 
     fn leave(&mut self, service: ServiceId, filter: &Filter) {
-        let Some(index) = self.by_filter.get(filter).copied() else { return };
+        let Some(index) = self.by_filter.get(filter).copied() else {
+            return;
+        };
         if let Some(entry) = &mut self.entries[index] {
             entry.members.retain(|member| member.service != service);
         }
@@ -299,7 +359,9 @@ impl Filters {
     }
 
     fn forget(&mut self, index: usize) {
-        let Some(entry) = self.entries[index].take() else { return };
+        let Some(entry) = self.entries[index].take() else {
+            return;
+        };
         self.trie.remove(entry.filter.pattern(), &index);
         self.ids.remove(&entry.id);
         self.asking.remove(&entry.id.0);
@@ -327,7 +389,12 @@ impl Entry {
             return;
         }
         let (shared, id) = (self.shared, self.id.0);
-        found.extend(self.members.iter().map(|member| Match { service: member.service, shared, age: member.age, id }));
+        found.extend(self.members.iter().map(|member| Match {
+            service: member.service,
+            shared,
+            age: member.age,
+            id,
+        }));
     }
 }
 
@@ -346,5 +413,7 @@ fn keep_takers_of(ids: &[u32], found: &mut Vec<Match>) {
 
 /// FNV-1a, 32 bits: small, and the same in every build.
 fn hash(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }

@@ -17,24 +17,42 @@ fn filter(text: &str) -> Filter {
 }
 
 fn subscription(text: &str, qos: Qos) -> Subscription {
-    Subscription { filter: filter(text), qos }
+    Subscription {
+        filter: filter(text),
+        qos,
+    }
 }
 
 fn message(topic: &str) -> Message {
-    Message::new(Topic::new(topic.to_owned()).unwrap(), "x", Qos::AtLeastOnce, false)
+    Message::new(
+        Topic::new(topic.to_owned()).unwrap(),
+        "x",
+        Qos::AtLeastOnce,
+        false,
+    )
 }
 
 fn attach(router: &mut Router, id: u32, filters: &[&str]) -> (Mailbox, Difference) {
-    let (sender, mailbox) =
-        mailbox::mailbox(mailbox::Limits { messages: 100, bytes: usize::MAX, when_full: WhenFull::DropNewest });
-    let wanted: Vec<Subscription> = filters.iter().map(|text| subscription(text, Qos::AtLeastOnce)).collect();
+    let (sender, mailbox) = mailbox::mailbox(mailbox::Limits {
+        messages: 100,
+        bytes: usize::MAX,
+        when_full: WhenFull::DropNewest,
+    });
+    let wanted: Vec<Subscription> = filters
+        .iter()
+        .map(|text| subscription(text, Qos::AtLeastOnce))
+        .collect();
     let difference = router.attach(ServiceId(id), sender, &wanted);
     (mailbox, difference)
 }
 
 fn change(router: &mut Router, id: u32, subscribe: &[&str], unsubscribe: &[&str]) -> Difference {
-    let new = subscribe.iter().map(|text| SubscriptionChange::Subscribe(subscription(text, Qos::AtLeastOnce)));
-    let gone = unsubscribe.iter().map(|text| SubscriptionChange::Unsubscribe(filter(text)));
+    let new = subscribe
+        .iter()
+        .map(|text| SubscriptionChange::Subscribe(subscription(text, Qos::AtLeastOnce)));
+    let gone = unsubscribe
+        .iter()
+        .map(|text| SubscriptionChange::Unsubscribe(filter(text)));
     router.change(ServiceId(id), &new.chain(gone).collect::<Vec<_>>())
 }
 
@@ -48,7 +66,9 @@ fn copy(router: &mut Router, topic: &str, ids: &[u32]) -> usize {
 }
 
 fn drain(mailbox: &mut Mailbox) -> usize {
-    std::iter::from_fn(|| mailbox.try_next()).take_while(|next| matches!(next, Next::Delivery(_))).count()
+    std::iter::from_fn(|| mailbox.try_next())
+        .take_while(|next| matches!(next, Next::Delivery(_)))
+        .count()
 }
 
 #[test]
@@ -67,13 +87,25 @@ fn a_filter_of_two_services_is_subscribed_once_and_unsubscribed_with_the_last() 
 fn the_highest_quality_of_service_counts_and_a_change_of_it_is_sent() {
     let mut router = Router::new();
     let (_a, _) = attach(&mut router, 1, &["a"]);
-    let (sender, _b) =
-        mailbox::mailbox(mailbox::Limits { messages: 1, bytes: usize::MAX, when_full: WhenFull::DropNewest });
+    let (sender, _b) = mailbox::mailbox(mailbox::Limits {
+        messages: 1,
+        bytes: usize::MAX,
+        when_full: WhenFull::DropNewest,
+    });
     let raised = router.attach(ServiceId(2), sender, &[subscription("a", Qos::ExactlyOnce)]);
-    assert_eq!(raised.subscribe[0].subscription, subscription("a", Qos::ExactlyOnce));
-    let lower = [SubscriptionChange::Subscribe(subscription("a", Qos::AtMostOnce))];
+    assert_eq!(
+        raised.subscribe[0].subscription,
+        subscription("a", Qos::ExactlyOnce)
+    );
+    let lower = [SubscriptionChange::Subscribe(subscription(
+        "a",
+        Qos::AtMostOnce,
+    ))];
     let lowered = router.change(ServiceId(2), &lower);
-    assert_eq!(lowered.subscribe[0].subscription, subscription("a", Qos::AtLeastOnce));
+    assert_eq!(
+        lowered.subscribe[0].subscription,
+        subscription("a", Qos::AtLeastOnce)
+    );
     assert_eq!(lowered.subscribe[0].id, raised.subscribe[0].id);
 }
 
@@ -81,10 +113,21 @@ fn the_highest_quality_of_service_counts_and_a_change_of_it_is_sent() {
 fn changes_that_cancel_each_other_send_nothing() {
     let mut router = Router::new();
     let (_a, _) = attach(&mut router, 1, &["a"]);
-    assert_eq!(change(&mut router, 1, &["b"], &["b", "c"]), Difference::default());
-    assert_eq!(change(&mut router, 2, &["b"], &[]), Difference::default(), "not attached");
+    assert_eq!(
+        change(&mut router, 1, &["b"], &["b", "c"]),
+        Difference::default()
+    );
+    assert_eq!(
+        change(&mut router, 2, &["b"], &[]),
+        Difference::default(),
+        "not attached"
+    );
     let (_a, difference) = attach(&mut router, 1, &["a"]);
-    assert_eq!(difference, Difference::default(), "attached anew with the same filters");
+    assert_eq!(
+        difference,
+        Difference::default(),
+        "attached anew with the same filters"
+    );
     assert_eq!(router.detach(ServiceId(7)), Difference::default());
 }
 
@@ -115,10 +158,22 @@ fn the_first_filter_takes_the_copy_and_the_next_one_takes_over_from_it() {
     let (mut a, _) = attach(&mut router, 1, &["a/#"]);
     change(&mut router, 1, &["a/b"], &[]);
     let (wide, narrow) = (id_of(&router, "a/#"), id_of(&router, "a/b"));
-    assert_eq!((copy(&mut router, "a/b", &[narrow]), copy(&mut router, "a/b", &[wide])), (0, 1));
+    assert_eq!(
+        (
+            copy(&mut router, "a/b", &[narrow]),
+            copy(&mut router, "a/b", &[wide])
+        ),
+        (0, 1)
+    );
     change(&mut router, 1, &[], &["a/#"]);
     // copies for the filter that went are still under way
-    assert_eq!((copy(&mut router, "a/b", &[narrow]), copy(&mut router, "a/b", &[wide])), (1, 0));
+    assert_eq!(
+        (
+            copy(&mut router, "a/b", &[narrow]),
+            copy(&mut router, "a/b", &[wide])
+        ),
+        (1, 0)
+    );
     assert_eq!(drain(&mut a), 2);
 }
 
@@ -136,7 +191,12 @@ fn a_refused_filter_swallows_nothing() {
     let mut router = Router::new();
     let (mut a, difference) = attach(&mut router, 1, &["a/#", "a/b"]);
     let narrow = id_of(&router, "a/b");
-    let wide = difference.subscribe.iter().find(|numbered| numbered.id.0 != narrow).unwrap().id;
+    let wide = difference
+        .subscribe
+        .iter()
+        .find(|numbered| numbered.id.0 != narrow)
+        .unwrap()
+        .id;
     router.answered(&filter("a/#"), false);
     assert_eq!(copy(&mut router, "a/b", &[narrow]), 1);
     assert_eq!(copy(&mut router, "a/c", &[]), 0, "not entitled to it");
@@ -144,18 +204,36 @@ fn a_refused_filter_swallows_nothing() {
     assert_eq!(copy(&mut router, "a/b", &[narrow]), 0);
     assert_eq!(copy(&mut router, "a/b", &[wide.0]), 1);
     assert_eq!(drain(&mut a), 2);
-    assert_eq!(router.connected(true, true).0.len(), 2, "tried again on the next connection");
+    assert_eq!(
+        router.connected(true, true).0.len(),
+        2,
+        "tried again on the next connection"
+    );
 }
 
 #[test]
 fn copies_of_shared_subscriptions_do_not_stand_for_others() {
     let mut router = Router::new();
     let (mut a, _) = attach(&mut router, 1, &["$share/g/t", "$share/h/t", "t"]);
-    let (g, h, t) = (id_of(&router, "$share/g/t"), id_of(&router, "$share/h/t"), id_of(&router, "t"));
-    assert_eq!((copy(&mut router, "t", &[g]), copy(&mut router, "t", &[h]), copy(&mut router, "t", &[t])), (0, 0, 1));
+    let (g, h, t) = (
+        id_of(&router, "$share/g/t"),
+        id_of(&router, "$share/h/t"),
+        id_of(&router, "t"),
+    );
+    assert_eq!(
+        (
+            copy(&mut router, "t", &[g]),
+            copy(&mut router, "t", &[h]),
+            copy(&mut router, "t", &[t])
+        ),
+        (0, 0, 1)
+    );
     change(&mut router, 1, &[], &["t"]);
     // only this member gets the message of a group: each copy counts
-    assert_eq!((copy(&mut router, "t", &[g]), copy(&mut router, "t", &[h])), (1, 1));
+    assert_eq!(
+        (copy(&mut router, "t", &[g]), copy(&mut router, "t", &[h])),
+        (1, 1)
+    );
     assert_eq!(copy(&mut router, "t", &[g, h]), 1);
     assert_eq!(drain(&mut a), 4);
 }
@@ -166,11 +244,25 @@ fn what_a_dropped_mailbox_held_is_settled() {
     let mut settled = Vec::new();
     for end in ["message", "attach", "detach"] {
         let (a, _) = attach(&mut router, 1, &["t"]);
-        assert_eq!(router.route(Delivery::new(message("t"), Some(Receipt::Arrived(1))), &[], &mut settled), 1);
+        assert_eq!(
+            router.route(
+                Delivery::new(message("t"), Some(Receipt::Arrived(1))),
+                &[],
+                &mut settled
+            ),
+            1
+        );
         drop(a);
         let receipts = match end {
             "message" => {
-                assert_eq!(router.route(Delivery::new(message("t"), Some(Receipt::Arrived(2))), &[], &mut settled), 0);
+                assert_eq!(
+                    router.route(
+                        Delivery::new(message("t"), Some(Receipt::Arrived(2))),
+                        &[],
+                        &mut settled
+                    ),
+                    0
+                );
                 std::mem::take(&mut settled)
             }
             "attach" => attach(&mut router, 1, &["t"]).1.settled,
@@ -199,7 +291,9 @@ enum Step {
     Publish(usize, Copies, bool),
 }
 
-const FILTERS: [&str; 12] = ["a", "a/#", "a/b", "a/+", "+/b", "#", "+", "b/#", "$s/#", "+/+/c", "a/b/c", "/"];
+const FILTERS: [&str; 12] = [
+    "a", "a/#", "a/b", "a/+", "+/b", "#", "+", "b/#", "$s/#", "+/+/c", "a/b/c", "/",
+];
 const TOPICS: [&str; 8] = ["a", "a/b", "a/b/c", "b", "b/b", "$s/b", "/", "c/d/e"];
 
 fn step() -> impl Strategy<Value = Step> {
@@ -226,11 +320,19 @@ impl World {
     /// Obeys a difference; every line of it must change something.
     fn tell(&mut self, difference: Difference) {
         for Numbered { subscription, id } in difference.subscribe {
-            let before = self.broker.insert(subscription.filter, (subscription.qos, id.0));
-            assert!(before.is_none_or(|(qos, known)| qos != subscription.qos && known == id.0), "told twice");
+            let before = self
+                .broker
+                .insert(subscription.filter, (subscription.qos, id.0));
+            assert!(
+                before.is_none_or(|(qos, known)| qos != subscription.qos && known == id.0),
+                "told twice"
+            );
         }
         for filter in difference.unsubscribe {
-            assert!(self.broker.remove(&filter).is_some(), "{filter} was not subscribed");
+            assert!(
+                self.broker.remove(&filter).is_some(),
+                "{filter} was not subscribed"
+            );
         }
     }
 
@@ -240,23 +342,37 @@ impl World {
             let highest = wanted.entry(filter.clone()).or_insert(*qos);
             *highest = (*qos).max(*highest);
         }
-        let told: HashMap<Filter, Qos> = self.broker.iter().map(|(filter, (qos, _))| (filter.clone(), *qos)).collect();
+        let told: HashMap<Filter, Qos> = self
+            .broker
+            .iter()
+            .map(|(filter, (qos, _))| (filter.clone(), *qos))
+            .collect();
         assert_eq!(told, wanted);
         let again = router.connected(true, true).0;
-        let again = again
-            .into_iter()
-            .map(|numbered| (numbered.subscription.filter, (numbered.subscription.qos, numbered.id.0)));
+        let again = again.into_iter().map(|numbered| {
+            (
+                numbered.subscription.filter,
+                (numbered.subscription.qos, numbered.id.0),
+            )
+        });
         assert_eq!(again.collect::<HashMap<_, _>>(), self.broker);
         let mut ids: Vec<u32> = self.broker.values().map(|(_, id)| *id).collect();
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(ids.len(), self.broker.len(), "two filters with one identifier");
+        assert_eq!(
+            ids.len(),
+            self.broker.len(),
+            "two filters with one identifier"
+        );
         assert!(ids.iter().all(|id| (1..=268_435_455).contains(id)));
     }
 
     /// The identifiers of each copy that the broker sends.
     fn copies(&self, topic: &Topic, copies: Copies, reversed: bool) -> Vec<Vec<u32>> {
-        let matching = self.broker.iter().filter(|(filter, _)| filter.matches(topic));
+        let matching = self
+            .broker
+            .iter()
+            .filter(|(filter, _)| filter.matches(topic));
         let mut ids: Vec<u32> = matching.map(|(_, (_, id))| *id).collect();
         ids.sort_unstable();
         if reversed {
@@ -273,13 +389,19 @@ impl World {
     fn publish(&mut self, router: &mut Router, topic: &str, copies: Copies, reversed: bool) {
         let message = message(topic);
         let copies = self.copies(&message.topic, copies, reversed);
-        let taken: usize =
-            copies.iter().map(|ids| router.route(Delivery::new(message.clone(), None), ids, &mut Vec::new())).sum();
+        let taken: usize = copies
+            .iter()
+            .map(|ids| router.route(Delivery::new(message.clone(), None), ids, &mut Vec::new()))
+            .sum();
         let mut expected = 0;
         for (id, (mailbox, filters)) in &mut self.services {
             let wants = filters.keys().any(|filter| filter.matches(&message.topic));
             expected += usize::from(wants);
-            assert_eq!(drain(mailbox), usize::from(wants), "service {id}, topic {topic}");
+            assert_eq!(
+                drain(mailbox),
+                usize::from(wants),
+                "service {id}, topic {topic}"
+            );
         }
         assert_eq!(taken, expected);
     }
@@ -287,11 +409,20 @@ impl World {
     fn step(&mut self, router: &mut Router, step: Step) {
         let difference = match step {
             Step::Attach(service, filters) => {
-                let limits = mailbox::Limits { messages: 9, bytes: usize::MAX, when_full: WhenFull::DropNewest };
+                let limits = mailbox::Limits {
+                    messages: 9,
+                    bytes: usize::MAX,
+                    when_full: WhenFull::DropNewest,
+                };
                 let (sender, mailbox) = mailbox::mailbox(limits);
-                let filters = filters.into_iter().map(|(which, qos)| (filter(FILTERS[which]), qos));
+                let filters = filters
+                    .into_iter()
+                    .map(|(which, qos)| (filter(FILTERS[which]), qos));
                 let filters: HashMap<Filter, Qos> = filters.collect();
-                let wanted = filters.iter().map(|(filter, qos)| Subscription { filter: filter.clone(), qos: *qos });
+                let wanted = filters.iter().map(|(filter, qos)| Subscription {
+                    filter: filter.clone(),
+                    qos: *qos,
+                });
                 let wanted: Vec<Subscription> = wanted.collect();
                 self.services.insert(service, (mailbox, filters));
                 router.attach(ServiceId(service), sender, &wanted)
@@ -300,13 +431,22 @@ impl World {
                 if let Some((_, filters)) = self.services.get_mut(&service) {
                     filters.insert(filter(FILTERS[which]), qos);
                 }
-                router.change(ServiceId(service), &[SubscriptionChange::Subscribe(subscription(FILTERS[which], qos))])
+                router.change(
+                    ServiceId(service),
+                    &[SubscriptionChange::Subscribe(subscription(
+                        FILTERS[which],
+                        qos,
+                    ))],
+                )
             }
             Step::Unsubscribe(service, which) => {
                 if let Some((_, filters)) = self.services.get_mut(&service) {
                     filters.remove(&filter(FILTERS[which]));
                 }
-                router.change(ServiceId(service), &[SubscriptionChange::Unsubscribe(filter(FILTERS[which]))])
+                router.change(
+                    ServiceId(service),
+                    &[SubscriptionChange::Unsubscribe(filter(FILTERS[which]))],
+                )
             }
             Step::Detach(service) => {
                 self.services.remove(&service);

@@ -31,7 +31,12 @@ struct Node<T> {
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
-        Self { exact: Children::default(), plus: None, rest: Vec::new(), here: Vec::new() }
+        Self {
+            exact: Children::default(),
+            plus: None,
+            rest: Vec::new(),
+            here: Vec::new(),
+        }
     }
 }
 
@@ -43,7 +48,10 @@ impl<T> Node<T> {
 
 impl<T> Default for Trie<T> {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()], free: Vec::new() }
+        Self {
+            nodes: vec![Node::default()],
+            free: Vec::new(),
+        }
     }
 }
 
@@ -73,8 +81,14 @@ impl<T: PartialEq> Trie<T> {
             }
         }
         let ends_in_rest = pattern == "#" || pattern.ends_with("/#");
-        let values = if ends_in_rest { &mut self.nodes[at].rest } else { &mut self.nodes[at].here };
-        let Some(position) = values.iter().position(|held| held == value) else { return false };
+        let values = if ends_in_rest {
+            &mut self.nodes[at].rest
+        } else {
+            &mut self.nodes[at].here
+        };
+        let Some(position) = values.iter().position(|held| held == value) else {
+            return false;
+        };
         values.swap_remove(position);
         self.prune(at, path);
         true
@@ -118,7 +132,11 @@ impl<T: PartialEq> Trie<T> {
     }
 
     fn child(&self, at: usize, level: &str) -> Option<usize> {
-        if level == "+" { self.nodes[at].plus } else { self.nodes[at].exact.get(level) }
+        if level == "+" {
+            self.nodes[at].plus
+        } else {
+            self.nodes[at].exact.get(level)
+        }
     }
 
     fn child_or_new(&mut self, at: usize, level: &str) -> usize {
@@ -184,7 +202,10 @@ impl Children {
 
     fn get(&self, level: &str) -> Option<usize> {
         match self {
-            Self::Few(list) => list.iter().find(|(name, _)| **name == *level).map(|(_, child)| *child),
+            Self::Few(list) => list
+                .iter()
+                .find(|(name, _)| **name == *level)
+                .map(|(_, child)| *child),
             Self::Many(table) => table.get(level).copied(),
         }
     }
@@ -193,7 +214,8 @@ impl Children {
     fn insert(&mut self, level: &str, child: usize) {
         match self {
             Self::Few(list) if list.len() == FEW => {
-                let mut table: HashMap<Box<str>, usize> = std::mem::take(list).into_iter().collect();
+                let mut table: HashMap<Box<str>, usize> =
+                    std::mem::take(list).into_iter().collect();
                 table.insert(level.into(), child);
                 *self = Self::Many(table);
             }
@@ -289,16 +311,29 @@ mod tests {
     fn any_topic() -> impl Strategy<Value = String> {
         let level = prop::sample::select(vec!["", "a", "b", "c", "$s"]);
         let levels = prop::collection::vec(level, 1..5);
-        levels.prop_map(|levels| levels.join("/")).prop_filter("empty", |text| !text.is_empty())
+        levels
+            .prop_map(|levels| levels.join("/"))
+            .prop_filter("empty", |text| !text.is_empty())
     }
 
-    fn check(trie: &Trie<usize>, filters: &[Option<String>], topics: &[String]) -> Result<(), TestCaseError> {
+    fn check(
+        trie: &Trie<usize>,
+        filters: &[Option<String>],
+        topics: &[String],
+    ) -> Result<(), TestCaseError> {
         for text in topics {
             let topic = Topic::new(text.clone()).unwrap();
             let matching = |(_, pattern): &(usize, &Option<String>)| {
-                pattern.as_ref().is_some_and(|pattern| Filter::new(pattern).unwrap().matches(&topic))
+                pattern
+                    .as_ref()
+                    .is_some_and(|pattern| Filter::new(pattern).unwrap().matches(&topic))
             };
-            let expected: Vec<usize> = filters.iter().enumerate().filter(matching).map(|(value, _)| value).collect();
+            let expected: Vec<usize> = filters
+                .iter()
+                .enumerate()
+                .filter(matching)
+                .map(|(value, _)| value)
+                .collect();
             prop_assert_eq!(found(trie, text), expected, "{}", text);
         }
         Ok(())

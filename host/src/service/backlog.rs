@@ -95,10 +95,17 @@ impl Backlog {
         if self.on_disk.is_empty() && self.first_bytes + weight <= IN_MEMORY {
             self.first_bytes += weight;
             // a message from the broker keeps the whole buffer into which it was read
-            return self.first.push_back(Delivery { message: delivery.message.detached(), ..delivery });
+            return self.first.push_back(Delivery {
+                message: delivery.message.detached(),
+                ..delivery
+            });
         }
         self.unread += 1;
-        match self.on_disk.back_mut().filter(|segment| segment.last < number) {
+        match self
+            .on_disk
+            .back_mut()
+            .filter(|segment| segment.last < number)
+        {
             Some(segment) => segment.push(number, weight),
             None => self.on_disk.push_back(Segment::new(number, weight)),
         }
@@ -127,14 +134,28 @@ impl Backlog {
         let weight = delivery.message.weight();
         self.bytes -= weight;
         self.first_bytes -= weight;
-        Some(Tried { delivery, attempts: 0 })
+        Some(Tried {
+            delivery,
+            attempts: 0,
+        })
     }
 
     /// Forgets everything: the receipts of what is in memory, and how many messages are on disk only.
     pub fn drain(&mut self) -> (Vec<Receipt>, usize) {
-        let Self { first, unread, later, .. } = std::mem::take(self);
+        let Self {
+            first,
+            unread,
+            later,
+            ..
+        } = std::mem::take(self);
         let later = later.into_values().map(|tried| tried.delivery);
-        (later.chain(first).filter_map(|delivery| delivery.receipt).collect(), unread)
+        (
+            later
+                .chain(first)
+                .filter_map(|delivery| delivery.receipt)
+                .collect(),
+            unread,
+        )
     }
 
     const fn forget(&mut self, segment: Segment) {
@@ -154,7 +175,12 @@ mod tests {
     use crate::topic::Topic;
 
     fn delivery(number: u64, bytes: usize) -> Delivery {
-        let message = Message::new(Topic::new("t").unwrap(), vec![0; bytes], Qos::AtLeastOnce, false);
+        let message = Message::new(
+            Topic::new("t").unwrap(),
+            vec![0; bytes],
+            Qos::AtLeastOnce,
+            false,
+        );
         Delivery::new(message, Some(Receipt::Kept(number)))
     }
 
@@ -163,7 +189,9 @@ mod tests {
     }
 
     fn take(backlog: &mut Backlog, now: Instant) -> Option<(Receipt, u32)> {
-        backlog.take(now).map(|tried| (tried.delivery.receipt.unwrap(), tried.attempts))
+        backlog
+            .take(now)
+            .map(|tried| (tried.delivery.receipt.unwrap(), tried.attempts))
     }
 
     #[test]
@@ -172,14 +200,35 @@ mod tests {
         let second = Duration::from_secs(1);
         push(&mut backlog, 1, 1);
         push(&mut backlog, 2, 1);
-        backlog.later(Tried { delivery: delivery(8, 1), attempts: 2 }, start + 2 * second);
-        backlog.later(Tried { delivery: delivery(9, 1), attempts: 1 }, start + second);
+        backlog.later(
+            Tried {
+                delivery: delivery(8, 1),
+                attempts: 2,
+            },
+            start + 2 * second,
+        );
+        backlog.later(
+            Tried {
+                delivery: delivery(9, 1),
+                attempts: 1,
+            },
+            start + second,
+        );
         assert_eq!((backlog.len(), backlog.due()), (4, Some(start + second)));
         assert_eq!(take(&mut backlog, start), Some((Receipt::Kept(1), 0)));
-        assert_eq!(take(&mut backlog, start + second), Some((Receipt::Kept(9), 1)));
-        assert_eq!(take(&mut backlog, start + second), Some((Receipt::Kept(2), 0)));
+        assert_eq!(
+            take(&mut backlog, start + second),
+            Some((Receipt::Kept(9), 1))
+        );
+        assert_eq!(
+            take(&mut backlog, start + second),
+            Some((Receipt::Kept(2), 0))
+        );
         assert_eq!(take(&mut backlog, start + second), None);
-        assert_eq!(take(&mut backlog, start + 2 * second), Some((Receipt::Kept(8), 2)));
+        assert_eq!(
+            take(&mut backlog, start + 2 * second),
+            Some((Receipt::Kept(8), 2))
+        );
         assert_eq!((backlog.len(), backlog.bytes()), (0, 0));
     }
 
@@ -191,7 +240,11 @@ mod tests {
         for number in 0..count {
             push(&mut backlog, 2 * number, SIZE);
         }
-        assert!(backlog.first_bytes <= IN_MEMORY && backlog.first.len() >= 15, "{}", backlog.first.len());
+        assert!(
+            backlog.first_bytes <= IN_MEMORY && backlog.first.len() >= 15,
+            "{}",
+            backlog.first.len()
+        );
         let mut taken = Vec::new();
         while backlog.is_spooling() {
             if let Some(segment) = backlog.next_segment() {
@@ -205,14 +258,24 @@ mod tests {
                     bytes: segment.bytes - read.len() * weight,
                 };
                 backlog.put_first(
-                    read.into_iter().map(|number| delivery(number, SIZE)).collect(),
+                    read.into_iter()
+                        .map(|number| delivery(number, SIZE))
+                        .collect(),
                     (rest.messages > 0).then_some(rest),
                 );
             }
             taken.extend(take(&mut backlog, now).map(|(receipt, _)| receipt));
         }
-        assert_eq!(taken, (0..count).map(|number| Receipt::Kept(2 * number)).collect::<Vec<_>>());
-        assert_eq!((backlog.len(), backlog.bytes(), backlog.first_bytes), (0, 0, 0));
+        assert_eq!(
+            taken,
+            (0..count)
+                .map(|number| Receipt::Kept(2 * number))
+                .collect::<Vec<_>>()
+        );
+        assert_eq!(
+            (backlog.len(), backlog.bytes(), backlog.first_bytes),
+            (0, 0, 0)
+        );
     }
 
     #[test]
@@ -220,8 +283,20 @@ mod tests {
         let (mut backlog, start) = (Backlog::default(), Instant::now());
         push(&mut backlog, 1, 1);
         push(&mut backlog, 2, IN_MEMORY);
-        backlog.later(Tried { delivery: delivery(3, 1), attempts: 1 }, start);
-        assert_eq!(backlog.drain(), (vec![Receipt::Kept(3), Receipt::Kept(1)], 1));
-        assert_eq!((backlog.len(), backlog.is_spooling(), backlog.due()), (0, false, None));
+        backlog.later(
+            Tried {
+                delivery: delivery(3, 1),
+                attempts: 1,
+            },
+            start,
+        );
+        assert_eq!(
+            backlog.drain(),
+            (vec![Receipt::Kept(3), Receipt::Kept(1)], 1)
+        );
+        assert_eq!(
+            (backlog.len(), backlog.is_spooling(), backlog.due()),
+            (0, false, None)
+        );
     }
 }

@@ -71,7 +71,14 @@ pub struct Caller {
 impl Caller {
     /// Calls begin on the message path; the pools take those that turn out slow. `limit`: `limits.call`.
     pub fn new(pools: Pools, limit: Duration) -> Self {
-        Self { pools, patience: limit / SHARE, penalty: None, owed: 0, messages: 0, took: None }
+        Self {
+            pools,
+            patience: limit / SHARE,
+            penalty: None,
+            owed: 0,
+            messages: 0,
+            took: None,
+        }
     }
 
     /// From the next call on this is `limits.call`.
@@ -87,7 +94,11 @@ impl Caller {
     /// Where what is not in a hurry runs now.
     fn pool(&mut self) -> &Handle {
         self.penalty = self.penalty.filter(|end| *end > Instant::now());
-        if self.penalty.is_some() { &self.pools.spare } else { &self.pools.usual }
+        if self.penalty.is_some() {
+            &self.pools.spare
+        } else {
+            &self.pools.usual
+        }
     }
 
     /// Whether calls begin on the message path, where they are short.
@@ -116,11 +127,18 @@ impl Caller {
         self.run(Box::pin(instance.save()), true).await
     }
 
-    async fn run<T: Send + 'static>(&mut self, mut future: Running<T>, measured: bool) -> Outcome<T> {
+    async fn run<T: Send + 'static>(
+        &mut self,
+        mut future: Running<T>,
+        measured: bool,
+    ) -> Outcome<T> {
         if self.is_fast() {
             let begun = measured.then(Instant::now);
             // a no-op waker: what is not finished now is polled afresh on the pool
-            if let Poll::Ready(outcome) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            if let Poll::Ready(outcome) = future
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+            {
                 self.took = begun.map(|begun| begun.elapsed());
                 if self.took.is_some_and(|took| took > SHORT) {
                     self.owed = TRUSTED;
@@ -136,13 +154,22 @@ impl Caller {
         let (begun, patience) = (Instant::now(), self.patience);
         let ended = match self.pool().spawn(patiently(future, patience)).await {
             Ok(Ok(ended)) => Ok(ended),
-            Ok(Err(late)) => self.pools.spare.spawn(late).await.map(|outcome| (outcome, begun.elapsed())),
+            Ok(Err(late)) => self
+                .pools
+                .spare
+                .spawn(late)
+                .await
+                .map(|outcome| (outcome, begun.elapsed())),
             Err(error) => Err(error),
         };
         match ended {
             Ok((outcome, took)) => {
                 self.took = Some(took);
-                self.owed = if took > SHORT { TRUSTED } else { self.owed.saturating_sub(1) };
+                self.owed = if took > SHORT {
+                    TRUSTED
+                } else {
+                    self.owed.saturating_sub(1)
+                };
                 outcome
             }
             Err(error) => {
@@ -163,8 +190,16 @@ impl Caller {
     /// # Errors
     /// What the guest did wrong; the instance is of no use then.
     pub async fn load(&mut self, prepared: Prepared, saved: Bytes) -> Result<Prepared, Fault> {
-        let Prepared { component, instance, effects } = prepared;
-        loaded(component, effects, self.call(instance, Call::Load(saved)).await)
+        let Prepared {
+            component,
+            instance,
+            effects,
+        } = prepared;
+        loaded(
+            component,
+            effects,
+            self.call(instance, Call::Load(saved)).await,
+        )
     }
 
     /// As [`prepare_with`], on the pool.
@@ -178,7 +213,11 @@ impl Caller {
         left: &Left,
     ) -> Result<Prepared, Fault> {
         let (setting, left) = (private(setting, left), left.clone());
-        match self.pool().spawn(async move { prepare_with(component, setting, &left).await }).await {
+        match self
+            .pool()
+            .spawn(async move { prepare_with(component, setting, &left).await })
+            .await
+        {
             Ok(result) => result,
             Err(error) => Err(Fault::Bug(error.to_string())),
         }
@@ -188,7 +227,11 @@ impl Caller {
     ///
     /// # Errors
     /// What the guest did wrong; nothing of it has taken effect.
-    pub async fn prepare(&mut self, component: Component, setting: Arc<Setting>) -> Result<Prepared, Fault> {
+    pub async fn prepare(
+        &mut self,
+        component: Component,
+        setting: Arc<Setting>,
+    ) -> Result<Prepared, Fault> {
         match self.pool().spawn(prepare(component, setting)).await {
             Ok(result) => result,
             Err(error) => Err(Fault::Bug(error.to_string())),
@@ -200,7 +243,10 @@ impl Caller {
 ///
 /// # Errors
 /// Gives the call back when it has computed for longer than `patience`; waiting, also for the processor, does not count.
-async fn patiently<T>(mut call: Running<T>, patience: Duration) -> Result<(Outcome<T>, Duration), Running<T>> {
+async fn patiently<T>(
+    mut call: Running<T>,
+    patience: Duration,
+) -> Result<(Outcome<T>, Duration), Running<T>> {
     let (begun, mut computed) = (Instant::now(), Duration::ZERO);
     let outcome = poll_fn(|context| {
         let before = processor_time();
@@ -208,7 +254,11 @@ async fn patiently<T>(mut call: Running<T>, patience: Duration) -> Result<(Outco
             Poll::Ready(outcome) => return Poll::Ready(Some(outcome)),
             Poll::Pending => computed += processor_time().saturating_sub(before),
         }
-        if computed > patience { Poll::Ready(None) } else { Poll::Pending }
+        if computed > patience {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
     });
     match outcome.await {
         Some(outcome) => Ok((outcome, begun.elapsed())),
@@ -225,8 +275,14 @@ pub async fn prepare(component: Component, setting: Arc<Setting>) -> Result<Prep
     let (instance, result) = instance.call(Call::Start).await;
     let effects = result?;
     match instance {
-        Some(instance) => Ok(Prepared { component, instance, effects }),
-        None => Err(Fault::Bug("start ended well and left no instance".to_owned())),
+        Some(instance) => Ok(Prepared {
+            component,
+            instance,
+            effects,
+        }),
+        None => Err(Fault::Bug(
+            "start ended well and left no instance".to_owned(),
+        )),
     }
 }
 
@@ -235,7 +291,11 @@ pub async fn prepare(component: Component, setting: Arc<Setting>) -> Result<Prep
 ///
 /// # Errors
 /// What the guest did wrong; nothing of it has taken effect.
-pub async fn prepare_with(component: Component, setting: Arc<Setting>, left: &Left) -> Result<Prepared, Fault> {
+pub async fn prepare_with(
+    component: Component,
+    setting: Arc<Setting>,
+    left: &Left,
+) -> Result<Prepared, Fault> {
     load(prepare(component, setting).await?, left.saved.clone()).await
 }
 
@@ -244,15 +304,30 @@ pub async fn prepare_with(component: Component, setting: Arc<Setting>, left: &Le
 /// # Errors
 /// What the guest did wrong; the instance is of no use then.
 pub async fn load(prepared: Prepared, saved: Option<Bytes>) -> Result<Prepared, Fault> {
-    let Some(saved) = saved else { return Ok(prepared) };
-    let Prepared { component, instance, effects } = prepared;
+    let Some(saved) = saved else {
+        return Ok(prepared);
+    };
+    let Prepared {
+        component,
+        instance,
+        effects,
+    } = prepared;
     loaded(component, effects, instance.call(Call::Load(saved)).await)
 }
 
-fn loaded(component: Component, mut effects: Effects, (instance, result): Outcome) -> Result<Prepared, Fault> {
+fn loaded(
+    component: Component,
+    mut effects: Effects,
+    (instance, result): Outcome,
+) -> Result<Prepared, Fault> {
     effects.append(result?);
-    let instance = instance.ok_or_else(|| Fault::Bug("load ended well and left no instance".to_owned()))?;
-    Ok(Prepared { component, instance, effects })
+    let instance =
+        instance.ok_or_else(|| Fault::Bug("load ended well and left no instance".to_owned()))?;
+    Ok(Prepared {
+        component,
+        instance,
+        effects,
+    })
 }
 
 #[cfg(test)]
@@ -264,36 +339,74 @@ mod tests {
     const PIECE: Duration = Duration::from_millis(1);
 
     fn runtime(name: &str) -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name(name).build().unwrap()
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name(name)
+            .build()
+            .unwrap()
     }
 
     /// Computes for `span` and gives the name of the thread that it did it on.
     async fn compute(span: Duration) -> Outcome<String> {
         let begun = Instant::now();
         while begun.elapsed() < span {}
-        (None, Ok(std::thread::current().name().unwrap_or_default().to_owned()))
+        (
+            None,
+            Ok(std::thread::current().name().unwrap_or_default().to_owned()),
+        )
     }
 
     #[tokio::test]
     async fn what_was_slow_runs_on_the_pool_until_it_is_fast_again() {
         let [usual, spare] = ["pool", "spare"].map(runtime);
-        let pools = Pools { usual: usual.handle().clone(), spare: spare.handle().clone() };
+        let pools = Pools {
+            usual: usual.handle().clone(),
+            spare: spare.handle().clone(),
+        };
         let mut caller = Caller::new(pools, Duration::from_secs(1));
-        let slow = caller.run(Box::pin(compute(2 * SHORT)), true).await.1.unwrap();
+        let slow = caller
+            .run(Box::pin(compute(2 * SHORT)), true)
+            .await
+            .1
+            .unwrap();
         assert_ne!(slow, "pool", "a first call begins on the message path");
         assert!(caller.took().unwrap() >= 2 * SHORT);
         let (mut on_pool, end) = (0, Instant::now() + Duration::from_secs(30));
-        while caller.run(Box::pin(compute(Duration::ZERO)), false).await.1.unwrap() == "pool" {
+        while caller
+            .run(Box::pin(compute(Duration::ZERO)), false)
+            .await
+            .1
+            .unwrap()
+            == "pool"
+        {
             on_pool += 1;
             assert!(Instant::now() < end, "it does not come back from the pool");
         }
         assert!(on_pool >= TRUSTED, "back after {on_pool} calls");
-        assert_eq!(caller.took(), None, "on the message path, only what is to be measured is");
+        assert_eq!(
+            caller.took(),
+            None,
+            "on the message path, only what is to be measured is"
+        );
         caller.owed = TRUSTED;
         caller.penalise(Instant::now());
-        assert_eq!(caller.run(Box::pin(compute(Duration::ZERO)), false).await.1.unwrap(), "spare");
+        assert_eq!(
+            caller
+                .run(Box::pin(compute(Duration::ZERO)), false)
+                .await
+                .1
+                .unwrap(),
+            "spare"
+        );
         caller.penalise(Instant::now().checked_sub(PENALTY).unwrap());
-        assert_eq!(caller.run(Box::pin(compute(Duration::ZERO)), false).await.1.unwrap(), "pool");
+        assert_eq!(
+            caller
+                .run(Box::pin(compute(Duration::ZERO)), false)
+                .await
+                .1
+                .unwrap(),
+            "pool"
+        );
         caller.penalty = None;
         caller.set_limit(10 * PIECE);
         let late = async {
@@ -303,7 +416,11 @@ mod tests {
             }
             compute(PIECE).await
         };
-        assert_eq!(caller.run(Box::pin(late), false).await.1.unwrap(), "spare", "it computed for more than its part");
+        assert_eq!(
+            caller.run(Box::pin(late), false).await.1.unwrap(),
+            "spare",
+            "it computed for more than its part"
+        );
         usual.shutdown_background();
         spare.shutdown_background();
     }

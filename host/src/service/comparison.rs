@@ -29,7 +29,9 @@ impl Comparison {
             self.agreed += 1;
         } else {
             let (running, new) = (listed(running), listed(new));
-            self.tell(format!("for {what} the running version published {running}, the new one {new}"));
+            self.tell(format!(
+                "for {what} the running version published {running}, the new one {new}"
+            ));
         }
     }
 
@@ -54,9 +56,17 @@ impl Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} calls agreed, {} faults", self.agreed, self.calls, self.faults)?;
+        write!(
+            f,
+            "{} of {} calls agreed, {} faults",
+            self.agreed, self.calls, self.faults
+        )?;
         if self.skipped > 0 {
-            write!(f, ", {} calls not compared because it was too slow", self.skipped)?;
+            write!(
+                f,
+                ", {} calls not compared because it was too slow",
+                self.skipped
+            )?;
         }
         self.told.iter().try_for_each(|line| write!(f, "; {line}"))
     }
@@ -72,10 +82,18 @@ fn listed(messages: &[Message]) -> String {
         let separator = if text.is_empty() { "" } else { ", " };
         let retained = if message.retain { ", retained" } else { "" };
         let payload = String::from_utf8_lossy(&message.payload[..message.payload.len().min(SHOWN)]);
-        let more = if message.payload.len() > SHOWN { "..." } else { "" };
+        let more = if message.payload.len() > SHOWN {
+            "..."
+        } else {
+            ""
+        };
         // writing to a String cannot fail
-        let _ =
-            write!(text, "{separator}{} {payload:?}{more} (QoS {}{retained})", message.topic, u8::from(message.qos));
+        let _ = write!(
+            text,
+            "{separator}{} {payload:?}{more} (QoS {}{retained})",
+            message.topic,
+            u8::from(message.qos)
+        );
     }
     if messages.len() > TOLD {
         let _ = write!(text, " and {} more", messages.len() - TOLD);
@@ -92,7 +110,12 @@ mod tests {
     use crate::topic::Topic;
 
     fn message(payload: &str, retain: bool) -> Message {
-        Message::new(Topic::new("a/b").unwrap(), payload.to_owned(), Qos::AtLeastOnce, retain)
+        Message::new(
+            Topic::new("a/b").unwrap(),
+            payload.to_owned(),
+            Qos::AtLeastOnce,
+            retain,
+        )
     }
 
     #[test]
@@ -116,7 +139,10 @@ mod tests {
         }
         comparison.skipped(2);
         let text = comparison.to_string();
-        assert!(text.starts_with("0 of 10 calls agreed, 10 faults, 2 calls not compared"), "{text}");
+        assert!(
+            text.starts_with("0 of 10 calls agreed, 10 faults, 2 calls not compared"),
+            "{text}"
+        );
         assert_eq!(text.matches("it broke").count(), TOLD);
     }
 
@@ -126,6 +152,9 @@ mod tests {
         let (one, two) = (message(&"1".repeat(100), false), message("2", false));
         comparison.compare("x", &[one.clone(), two.clone()], &[two, one]);
         let text = comparison.to_string();
-        assert!(text.starts_with("0 of 1") && text.contains("...") && text.len() < 400, "{text}");
+        assert!(
+            text.starts_with("0 of 1") && text.contains("...") && text.len() < 400,
+            "{text}"
+        );
     }
 }

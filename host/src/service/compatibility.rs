@@ -22,18 +22,34 @@ pub fn differences(name: &str, old: &Profile, new: &Profile, grants: &Grants) ->
     let mut lines = Vec::new();
     let gone = missing(&old.exports, &new.exports);
     if !gone.is_empty() {
-        lines.push(format!("the new version no longer exports {}", gone.join(", ")));
+        lines.push(format!(
+            "the new version no longer exports {}",
+            gone.join(", ")
+        ));
     }
     if old.exports.contains(&"save") && !new.exports.contains(&"load") {
-        lines.push("the new version has no load: what the former one saves is not handed over".to_owned());
+        lines.push(
+            "the new version has no load: what the former one saves is not handed over".to_owned(),
+        );
     }
     let gone = missing(&old.filters, &new.filters);
     if !gone.is_empty() {
-        lines.push(format!("the new version no longer subscribes to {}", gone.join(", ")));
+        lines.push(format!(
+            "the new version no longer subscribes to {}",
+            gone.join(", ")
+        ));
     }
     // messaging needs a grant for other services' topics only, and says so when it does
-    for (begins, key, _) in NEEDS.into_iter().filter(|(import, ..)| import.starts_with("wasi:")) {
-        let imports = |profile: &Profile| profile.imports.iter().any(|import| import.starts_with(begins));
+    for (begins, key, _) in NEEDS
+        .into_iter()
+        .filter(|(import, ..)| import.starts_with("wasi:"))
+    {
+        let imports = |profile: &Profile| {
+            profile
+                .imports
+                .iter()
+                .any(|import| import.starts_with(begins))
+        };
         if imports(new) && !imports(old) && !grants.has(key) {
             lines.push(format!("the new version imports {begins}, for which services.{name}.grants.{key} has nothing"));
         }
@@ -42,7 +58,11 @@ pub fn differences(name: &str, old: &Profile, new: &Profile, grants: &Grants) ->
 }
 
 fn missing<'a, T: AsRef<str> + PartialEq>(old: &'a [T], new: &[T]) -> Vec<&'a str> {
-    let mut gone: Vec<&str> = old.iter().filter(|one| !new.contains(one)).map(AsRef::as_ref).collect();
+    let mut gone: Vec<&str> = old
+        .iter()
+        .filter(|one| !new.contains(one))
+        .map(AsRef::as_ref)
+        .collect();
     gone.sort_unstable();
     gone
 }
@@ -53,13 +73,25 @@ mod tests {
 
     fn profile(exports: &[&'static str], imports: &[&str], filters: &[&str]) -> Profile {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        Profile { exports: exports.to_vec(), imports: owned(imports), filters: owned(filters) }
+        Profile {
+            exports: exports.to_vec(),
+            imports: owned(imports),
+            filters: owned(filters),
+        }
     }
 
     #[test]
     fn what_is_gone_and_what_is_not_granted_is_said() {
-        let old = profile(&["start", "save"], &["wasi:cli/environment@0.2.6"], &["s/b", "s/a"]);
-        let imports = ["wasi:cli/environment@0.2.6", "wasi:http/outgoing-handler@0.2.6", "wasi:filesystem/types@0.2.6"];
+        let old = profile(
+            &["start", "save"],
+            &["wasi:cli/environment@0.2.6"],
+            &["s/b", "s/a"],
+        );
+        let imports = [
+            "wasi:cli/environment@0.2.6",
+            "wasi:http/outgoing-handler@0.2.6",
+            "wasi:filesystem/types@0.2.6",
+        ];
         let new = profile(&["start"], &imports, &["s/c"]);
         assert_eq!(
             differences("it", &old, &new, &Grants::default()),
@@ -75,7 +107,10 @@ mod tests {
 
     #[test]
     fn about_a_version_that_offers_more_there_is_nothing_to_say() {
-        let (old, new) = (profile(&[], &[], &["a"]), profile(&["save", "load"], &["wasi:io/poll@0.2.6"], &["a", "b"]));
+        let (old, new) = (
+            profile(&[], &[], &["a"]),
+            profile(&["save", "load"], &["wasi:io/poll@0.2.6"], &["a", "b"]),
+        );
         assert_eq!(differences("it", &old, &new, &Grants::default()), [""; 0]);
     }
 }

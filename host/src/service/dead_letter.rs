@@ -37,23 +37,44 @@ pub struct Verdict<'a> {
 }
 
 /// The dead letter of `message`.
-pub fn dead_letter(topic: Topic, message: &Message, verdict: Verdict<'_>, protocol: Protocol) -> Message {
+pub fn dead_letter(
+    topic: Topic,
+    message: &Message,
+    verdict: Verdict<'_>,
+    protocol: Protocol,
+) -> Message {
     match protocol {
         Protocol::V5 => {
             let mut letter = Message::new(topic, message.payload.clone(), Qos::AtLeastOnce, false);
-            let mut properties = message.properties.as_deref().map(cleaned).unwrap_or_default();
+            let mut properties = message
+                .properties
+                .as_deref()
+                .map(cleaned)
+                .unwrap_or_default();
             let facts = facts(message, verdict).into_iter();
-            properties.user_properties.extend(facts.map(|(name, value)| (name.to_owned(), property(&value))));
+            properties
+                .user_properties
+                .extend(facts.map(|(name, value)| (name.to_owned(), property(&value))));
             letter.properties = Some(Box::new(properties));
             letter
         }
-        Protocol::V311 => Message::new(topic, envelope(message, verdict).to_string(), Qos::AtLeastOnce, false),
+        Protocol::V311 => Message::new(
+            topic,
+            envelope(message, verdict).to_string(),
+            Qos::AtLeastOnce,
+            false,
+        ),
     }
 }
 
 /// What is known beside the message itself, in the order in which it is written.
 fn facts(message: &Message, verdict: Verdict<'_>) -> Vec<(&'static str, String)> {
-    let Verdict { service, reason, attempts, component } = verdict;
+    let Verdict {
+        service,
+        reason,
+        attempts,
+        component,
+    } = verdict;
     let mut facts = vec![
         ("topic", message.topic.as_str().to_owned()),
         ("qos", u8::from(message.qos).to_string()),
@@ -70,13 +91,19 @@ fn facts(message: &Message, verdict: Verdict<'_>) -> Vec<(&'static str, String)>
 fn cleaned(properties: &Properties) -> Properties {
     let mut clean = properties.clone();
     clean.content_type = properties.content_type.as_deref().map(property);
-    for text in clean.user_properties.iter_mut().flat_map(|(name, value)| [name, value]) {
+    for text in clean
+        .user_properties
+        .iter_mut()
+        .flat_map(|(name, value)| [name, value])
+    {
         *text = property(text);
     }
     if let Some(topic) = clean.response_topic.take() {
         match Topic::new(topic.as_str().to_owned()) {
             Ok(topic) => clean.response_topic = Some(topic),
-            Err(_) => clean.user_properties.push(("response_topic".to_owned(), property(topic.as_str()))),
+            Err(_) => clean
+                .user_properties
+                .push(("response_topic".to_owned(), property(topic.as_str()))),
         }
     }
     clean
@@ -100,11 +127,13 @@ fn envelope(message: &Message, verdict: Verdict<'_>) -> Value {
 
 /// Two digits a byte.
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // writing to a String cannot fail
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            // writing to a String cannot fail
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]
@@ -114,42 +143,105 @@ mod tests {
     use super::*;
 
     fn letter(payload: &'static [u8], protocol: Protocol) -> Message {
-        let mut message = Message::new(Topic::new("home/door").unwrap(), payload, Qos::ExactlyOnce, true);
-        let own = Properties { content_type: Some("x/y".to_owned()), ..Properties::default() };
+        let mut message = Message::new(
+            Topic::new("home/door").unwrap(),
+            payload,
+            Qos::ExactlyOnce,
+            true,
+        );
+        let own = Properties {
+            content_type: Some("x/y".to_owned()),
+            ..Properties::default()
+        };
         message.properties = Some(Box::new(own));
-        let verdict =
-            Verdict { service: "it", reason: "it broke\0off", attempts: 3, component: Some(Version::new([0xab; 32])) };
-        dead_letter(Topic::new("service/it/dead-letter").unwrap(), &message, verdict, protocol)
+        let verdict = Verdict {
+            service: "it",
+            reason: "it broke\0off",
+            attempts: 3,
+            component: Some(Version::new([0xab; 32])),
+        };
+        dead_letter(
+            Topic::new("service/it/dead-letter").unwrap(),
+            &message,
+            verdict,
+            protocol,
+        )
     }
 
     #[test]
     fn in_mqtt_5_the_message_keeps_its_payload_and_properties() {
         let letter = letter(b"\xff\x00", Protocol::V5);
-        assert_eq!((&letter.payload[..], letter.qos, letter.retain), (&b"\xff\x00"[..], Qos::AtLeastOnce, false));
+        assert_eq!(
+            (&letter.payload[..], letter.qos, letter.retain),
+            (&b"\xff\x00"[..], Qos::AtLeastOnce, false)
+        );
         let properties = letter.properties.unwrap();
         assert_eq!(properties.content_type.as_deref(), Some("x/y"));
-        let said = |name: &str| properties.user_properties.iter().find(|(key, _)| key == name).unwrap().1.clone();
-        assert_eq!((said("topic"), said("qos"), said("retain")), ("home/door".into(), "2".into(), "true".into()));
-        assert_eq!((said("reason"), said("attempts")), ("it broke\\u{0}off".into(), "3".into()));
+        let said = |name: &str| {
+            properties
+                .user_properties
+                .iter()
+                .find(|(key, _)| key == name)
+                .unwrap()
+                .1
+                .clone()
+        };
+        assert_eq!(
+            (said("topic"), said("qos"), said("retain")),
+            ("home/door".into(), "2".into(), "true".into())
+        );
+        assert_eq!(
+            (said("reason"), said("attempts")),
+            ("it broke\\u{0}off".into(), "3".into())
+        );
         assert_eq!(said("component"), "ab".repeat(32));
     }
 
     #[test]
     fn what_a_broker_would_not_take_from_us_is_escaped() {
-        let mut message = Message::new(Topic::received("a\tb").unwrap(), "x", Qos::AtLeastOnce, false);
+        let mut message = Message::new(
+            Topic::received("a\tb").unwrap(),
+            "x",
+            Qos::AtLeastOnce,
+            false,
+        );
         message.properties = Some(Box::new(Properties {
             response_topic: Some(Topic::received("to\u{1}me").unwrap()),
             content_type: Some("a\nb".to_owned()),
             user_properties: vec![("na\u{85}me".to_owned(), "val\u{ffff}ue".to_owned())],
             ..Properties::default()
         }));
-        let verdict = Verdict { service: "it", reason: "one\r\ntwo", attempts: 1, component: None };
+        let verdict = Verdict {
+            service: "it",
+            reason: "one\r\ntwo",
+            attempts: 1,
+            component: None,
+        };
         let letter = dead_letter(Topic::new("lost").unwrap(), &message, verdict, Protocol::V5);
         let properties = letter.properties.unwrap();
-        assert_eq!((properties.response_topic, properties.content_type.as_deref()), (None, Some("a\\nb")));
-        let pairs: Vec<_> = properties.user_properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        assert_eq!(pairs[..2], [("na\\u{85}me", "val\\u{ffff}ue"), ("response_topic", "to\\u{1}me")]);
-        assert!(pairs.contains(&("topic", "a\\tb")) && pairs.contains(&("reason", "one\\r\\ntwo")), "{pairs:?}");
+        assert_eq!(
+            (
+                properties.response_topic,
+                properties.content_type.as_deref()
+            ),
+            (None, Some("a\\nb"))
+        );
+        let pairs: Vec<_> = properties
+            .user_properties
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(
+            pairs[..2],
+            [
+                ("na\\u{85}me", "val\\u{ffff}ue"),
+                ("response_topic", "to\\u{1}me")
+            ]
+        );
+        assert!(
+            pairs.contains(&("topic", "a\\tb")) && pairs.contains(&("reason", "one\\r\\ntwo")),
+            "{pairs:?}"
+        );
     }
 
     #[test]
@@ -159,7 +251,8 @@ mod tests {
             (&text["topic"], &text["payload"], &text["attempts"]),
             (&"home/door".into(), &"open".into(), &"3".into())
         );
-        let binary: Value = serde_json::from_slice(&letter(b"\xff\x00", Protocol::V311).payload).unwrap();
+        let binary: Value =
+            serde_json::from_slice(&letter(b"\xff\x00", Protocol::V311).payload).unwrap();
         assert_eq!(binary["payload_hex"], "ff00");
     }
 }

@@ -64,7 +64,11 @@ impl Lifecycle {
 
     /// Whether the guest may be started anew now, after a fault; that is counted.
     pub fn may_restart(&mut self, now: Instant) -> bool {
-        while self.restarted.front().is_some_and(|at| now.saturating_duration_since(*at) >= self.window) {
+        while self
+            .restarted
+            .front()
+            .is_some_and(|at| now.saturating_duration_since(*at) >= self.window)
+        {
             self.restarted.pop_front();
         }
         let may = self.restarted.len() < usize::try_from(self.restarts).unwrap_or(usize::MAX);
@@ -87,7 +91,10 @@ impl Lifecycle {
 
     /// Attempt number `attempt` (from 1) at some work failed. `jitter` is in 0.0..1.0.
     pub fn failed(&mut self, attempt: u32, jitter: f64) -> Verdict {
-        Verdict { wait: self.backoff.next(jitter), give_up: attempt >= self.attempts }
+        Verdict {
+            wait: self.backoff.next(jitter),
+            give_up: attempt >= self.attempts,
+        }
     }
 }
 
@@ -108,7 +115,9 @@ mod tests {
     #[test]
     fn gives_up_after_the_allowed_attempts() {
         let mut lifecycle = lifecycle(3);
-        let verdicts: Vec<bool> = (1..=3).map(|attempt| lifecycle.failed(attempt, 0.5).give_up).collect();
+        let verdicts: Vec<bool> = (1..=3)
+            .map(|attempt| lifecycle.failed(attempt, 0.5).give_up)
+            .collect();
         assert_eq!(verdicts, [false, false, true]);
     }
 
@@ -125,9 +134,14 @@ mod tests {
     #[test]
     fn restarts_are_counted_within_the_window() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let limits = Limits { restarts: 2, restart_window: 10 * second, ..Limits::default() };
+        let limits = Limits {
+            restarts: 2,
+            restart_window: 10 * second,
+            ..Limits::default()
+        };
         let mut lifecycle = Lifecycle::new(&limits);
-        let at = [0, 4, 9, 10, 11, 14].map(|seconds| lifecycle.may_restart(start + seconds * second));
+        let at =
+            [0, 4, 9, 10, 11, 14].map(|seconds| lifecycle.may_restart(start + seconds * second));
         assert_eq!(at, [true, true, false, true, false, true]);
         lifecycle.renewed();
         assert!(lifecycle.may_restart(start + 15 * second));
@@ -135,8 +149,14 @@ mod tests {
 
     #[test]
     fn only_a_running_service_is_online() {
-        let online = [Status::Starting, Status::Running, Status::Waiting, Status::Failed, Status::Stopped]
-            .map(Status::is_online);
+        let online = [
+            Status::Starting,
+            Status::Running,
+            Status::Waiting,
+            Status::Failed,
+            Status::Stopped,
+        ]
+        .map(Status::is_online);
         assert_eq!(online, [false, true, false, false, false]);
     }
 }

@@ -33,8 +33,14 @@ pub struct Spent {
 impl Spent {
     /// What these effects come to.
     pub fn of(effects: &Effects) -> Self {
-        let payload: usize = effects.publishes.iter().map(|publication| publication.message.payload.len()).sum();
-        let size = |change: &StateChange| VALUE + change.key.len() + change.value.as_ref().map_or(0, Bytes::len);
+        let payload: usize = effects
+            .publishes
+            .iter()
+            .map(|publication| publication.message.payload.len())
+            .sum();
+        let size = |change: &StateChange| {
+            VALUE + change.key.len() + change.value.as_ref().map_or(0, Bytes::len)
+        };
         let state: usize = effects.state.iter().map(size).sum();
         Self {
             publishes: effects.publishes.len() as u64,
@@ -77,12 +83,28 @@ impl Pace {
         }
         let now = now();
         let waits = [
-            (Trouble::PublishRate, self.publishes.spend(spent.publishes, limits.publish_rate, now)),
-            (Trouble::PayloadRate, self.payload.spend(spent.payload, limits.payload_rate, now)),
-            (Trouble::StateRate, self.state.spend(spent.state, limits.state_rate, now)),
-            (Trouble::ChangeRate, self.changes.spend(spent.changes, limits.change_rate, now)),
+            (
+                Trouble::PublishRate,
+                self.publishes
+                    .spend(spent.publishes, limits.publish_rate, now),
+            ),
+            (
+                Trouble::PayloadRate,
+                self.payload.spend(spent.payload, limits.payload_rate, now),
+            ),
+            (
+                Trouble::StateRate,
+                self.state.spend(spent.state, limits.state_rate, now),
+            ),
+            (
+                Trouble::ChangeRate,
+                self.changes.spend(spent.changes, limits.change_rate, now),
+            ),
         ];
-        waits.into_iter().max_by_key(|(_, wait)| *wait).filter(|(_, wait)| !wait.is_zero())
+        waits
+            .into_iter()
+            .max_by_key(|(_, wait)| *wait)
+            .filter(|(_, wait)| !wait.is_zero())
     }
 }
 
@@ -97,33 +119,64 @@ mod tests {
     use crate::topic::Topic;
 
     fn message(bytes: usize) -> Message {
-        Message::new(Topic::new("t").unwrap(), vec![0; bytes], Qos::AtMostOnce, false)
+        Message::new(
+            Topic::new("t").unwrap(),
+            vec![0; bytes],
+            Qos::AtMostOnce,
+            false,
+        )
     }
 
     fn answers(sizes: &[usize]) -> Effects {
-        Effects { publishes: sizes.iter().map(|size| message(*size).into()).collect(), ..Effects::default() }
+        Effects {
+            publishes: sizes.iter().map(|size| message(*size).into()).collect(),
+            ..Effects::default()
+        }
     }
 
     #[test]
     fn one_answer_for_each_message_is_free_and_reads_no_clock() {
-        let limits = Limits { publish_rate: 1, payload_rate: 1, ..Limits::default() };
+        let limits = Limits {
+            publish_rate: 1,
+            payload_rate: 1,
+            ..Limits::default()
+        };
         let mut pace = Pace::default();
         for _ in 0..1_000 {
             let spent = Spent::of(&answers(&[100])).paid_by(&message(100));
-            assert_eq!(pace.spend(spent, &limits, || panic!("the clock was read")), None);
+            assert_eq!(
+                pace.spend(spent, &limits, || panic!("the clock was read")),
+                None
+            );
         }
     }
 
     #[test]
     fn the_slowest_limit_is_named() {
-        let limits = Limits { publish_rate: 10, payload_rate: 10, ..Limits::default() };
+        let limits = Limits {
+            publish_rate: 10,
+            payload_rate: 10,
+            ..Limits::default()
+        };
         let (mut pace, now) = (Pace::default(), Instant::now());
         let spent = Spent::of(&answers(&[20, 20, 7])).paid_by(&message(7));
         assert_eq!((spent.publishes, spent.payload), (2, 40));
-        assert_eq!(pace.spend(spent, &limits, || now), Some((Trouble::PayloadRate, Duration::from_secs(3))));
-        let ticks = Spent { changes: 3, ..Spent::default() };
-        let limits = Limits { change_rate: 1, ..limits };
-        assert_eq!(pace.spend(ticks, &limits, || now), Some((Trouble::PayloadRate, Duration::from_secs(3))));
+        assert_eq!(
+            pace.spend(spent, &limits, || now),
+            Some((Trouble::PayloadRate, Duration::from_secs(3)))
+        );
+        let ticks = Spent {
+            changes: 3,
+            ..Spent::default()
+        };
+        let limits = Limits {
+            change_rate: 1,
+            ..limits
+        };
+        assert_eq!(
+            pace.spend(ticks, &limits, || now),
+            Some((Trouble::PayloadRate, Duration::from_secs(3)))
+        );
     }
 
     proptest! {

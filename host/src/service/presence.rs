@@ -44,9 +44,23 @@ impl Presence {
     /// # Errors
     /// When the base topic is too long for `online` behind it.
     pub fn new(service: &config::Service, announced: Announced) -> Result<Self, TopicError> {
-        let Announced { session, expiry, interval, main, further } = announced;
+        let Announced {
+            session,
+            expiry,
+            interval,
+            main,
+            further,
+        } = announced;
         let (topic, further) = (topic(service)?, (main, further));
-        Ok(Self { topic, session, expiry, online: None, renewal: None, interval, further })
+        Ok(Self {
+            topic,
+            session,
+            expiry,
+            online: None,
+            renewal: None,
+            interval,
+            further,
+        })
     }
 
     /// Announces `status` if it changes whether the service is online.
@@ -72,15 +86,30 @@ impl Presence {
     async fn announce(&mut self, online: bool) {
         let mut message = message(self.topic.clone(), online);
         let interval = Some(self.interval).filter(|interval| !interval.is_zero());
-        let interval = self.expiry.map(|expiry| expiry / 3).into_iter().chain(interval).min();
-        self.renewal = interval.filter(|_| online).map(|interval| Instant::now() + interval);
+        let interval = self
+            .expiry
+            .map(|expiry| expiry / 3)
+            .into_iter()
+            .chain(interval)
+            .min();
+        self.renewal = interval
+            .filter(|_| online)
+            .map(|interval| Instant::now() + interval);
         if let Some(expiry) = self.expiry.filter(|_| online) {
             let seconds = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX);
-            message.properties = Some(Box::new(Properties { message_expiry: Some(seconds), ..Properties::default() }));
+            message.properties = Some(Box::new(Properties {
+                message_expiry: Some(seconds),
+                ..Properties::default()
+            }));
         }
         self.session.send(session::Command::Announce(message)).await;
         let (session, further) = &self.further;
-        for Availability { topic, online: up, offline: down } in further {
+        for Availability {
+            topic,
+            online: up,
+            offline: down,
+        } in further
+        {
             let payload = if online { up } else { down };
             let message = Message::new(topic.clone(), payload.clone(), Qos::AtLeastOnce, true);
             session.send(session::Command::Announce(message)).await;
@@ -105,5 +134,10 @@ fn topic(service: &config::Service) -> Result<Topic, TopicError> {
 }
 
 fn message(topic: Topic, online: bool) -> Message {
-    Message::new(topic, if online { "1" } else { "0" }, Qos::AtLeastOnce, true)
+    Message::new(
+        topic,
+        if online { "1" } else { "0" },
+        Qos::AtLeastOnce,
+        true,
+    )
 }

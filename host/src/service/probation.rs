@@ -31,8 +31,16 @@ pub struct Probation {
 impl Probation {
     /// Begins at `now`; `None` where there is to be none.
     pub fn new(rules: &Swap, now: Instant) -> Option<Self> {
-        let until = now.checked_add(rules.probation).filter(|until| *until > now)?;
-        Some(Self { until, messages: rules.messages, handled: 0, allowed: rules.faults, faults: 0 })
+        let until = now
+            .checked_add(rules.probation)
+            .filter(|until| *until > now)?;
+        Some(Self {
+            until,
+            messages: rules.messages,
+            handled: 0,
+            allowed: rules.faults,
+            faults: 0,
+        })
     }
 
     /// When it ends well if nothing happens.
@@ -57,7 +65,11 @@ impl Probation {
             return Verdict::Passed;
         }
         self.faults = self.faults.saturating_add(1);
-        if self.faults > self.allowed { Verdict::Failed } else { Verdict::GoesOn }
+        if self.faults > self.allowed {
+            Verdict::Failed
+        } else {
+            Verdict::GoesOn
+        }
     }
 }
 
@@ -72,12 +84,26 @@ mod tests {
     use super::*;
 
     fn rules(messages: u64, faults: u32) -> Swap {
-        Swap { probation: Duration::from_secs(60), messages, faults, ..Swap::default() }
+        Swap {
+            probation: Duration::from_secs(60),
+            messages,
+            faults,
+            ..Swap::default()
+        }
     }
 
     #[test]
     fn without_a_time_there_is_none() {
-        assert!(Probation::new(&Swap { probation: Duration::ZERO, ..rules(5, 0) }, Instant::now()).is_none());
+        assert!(
+            Probation::new(
+                &Swap {
+                    probation: Duration::ZERO,
+                    ..rules(5, 0)
+                },
+                Instant::now()
+            )
+            .is_none()
+        );
     }
 
     #[test]
@@ -85,7 +111,10 @@ mod tests {
         let now = Instant::now();
         let mut probation = Probation::new(&rules(0, 2), now).unwrap();
         let verdicts: Vec<_> = (0..3).map(|_| probation.failed(now)).collect();
-        assert_eq!(verdicts, [Verdict::GoesOn, Verdict::GoesOn, Verdict::Failed]);
+        assert_eq!(
+            verdicts,
+            [Verdict::GoesOn, Verdict::GoesOn, Verdict::Failed]
+        );
     }
 
     #[test]

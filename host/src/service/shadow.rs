@@ -36,10 +36,30 @@ pub struct Shadow {
 /// change.
 pub fn apart(setting: &Setting) -> Arc<Setting> {
     let belongings = Arc::new(setting.belongings.copy_with(&setting.belongings.state()));
-    let Grants { publish, subscribe, directories, environment, .. } = setting.grants.clone();
-    let mut grants = Grants { publish, subscribe, directories, environment, ..Grants::default() };
-    grants.directories.iter_mut().for_each(|directory| directory.write = false);
-    Arc::new(Setting { belongings, grants, requests: None, ..setting.clone() })
+    let Grants {
+        publish,
+        subscribe,
+        directories,
+        environment,
+        ..
+    } = setting.grants.clone();
+    let mut grants = Grants {
+        publish,
+        subscribe,
+        directories,
+        environment,
+        ..Grants::default()
+    };
+    grants
+        .directories
+        .iter_mut()
+        .for_each(|directory| directory.write = false);
+    Arc::new(Setting {
+        belongings,
+        grants,
+        requests: None,
+        ..setting.clone()
+    })
 }
 
 /// The running version's end: gives copies away and never waits.
@@ -63,12 +83,19 @@ impl Sample {
             Call::Tick(due) => format!("timer {}", due.name),
             _ => return None,
         };
-        Some(Self { what, call: call.clone(), published: Vec::new() })
+        Some(Self {
+            what,
+            call: call.clone(),
+            published: Vec::new(),
+        })
     }
 
     /// With what the running version published.
     pub(super) fn published(self, effects: &Effects) -> Self {
-        Self { published: messages(effects), ..self }
+        Self {
+            published: messages(effects),
+            ..self
+        }
     }
 }
 
@@ -97,20 +124,39 @@ pub(super) fn shadow(
     let skipped = Arc::<AtomicU64>::default();
     let own = &shadow.setting.belongings;
     own.apply(own.changes_to(&belongings.state()));
-    let mirror = Mirror { samples, skipped: skipped.clone() };
+    let mirror = Mirror {
+        samples,
+        skipped: skipped.clone(),
+    };
     (mirror, run(shadow, saved, received, skipped))
 }
 
-async fn run(shadow: Shadow, saved: Option<Bytes>, mut samples: mpsc::Receiver<Sample>, skipped: Arc<AtomicU64>) {
-    let Shadow { prepared, setting, span, done } = shadow;
+async fn run(
+    shadow: Shadow,
+    saved: Option<Bytes>,
+    mut samples: mpsc::Receiver<Sample>,
+    skipped: Arc<AtomicU64>,
+) {
+    let Shadow {
+        prepared,
+        setting,
+        span,
+        done,
+    } = shadow;
     let end = tokio::time::sleep(span);
     tokio::pin!(end);
     let mut prepared = match load(prepared, saved).await {
         Ok(prepared) => prepared,
         // as it would be when it takes over; who no longer waits does not want to know
-        Err(fault) => return drop(done.send(Err(format!("it does not load what the running version saved: {fault}")))),
+        Err(fault) => {
+            return drop(done.send(Err(format!(
+                "it does not load what the running version saved: {fault}"
+            ))));
+        }
     };
-    setting.belongings.apply(std::mem::take(&mut prepared.effects.state));
+    setting
+        .belongings
+        .apply(std::mem::take(&mut prepared.effects.state));
     let mut comparison = Comparison::default();
     loop {
         let sample = tokio::select! {
@@ -122,7 +168,11 @@ async fn run(shadow: Shadow, saved: Option<Bytes>, mut samples: mpsc::Receiver<S
         let Some(sample) = sample else { return };
         prepared = match follow(prepared, &setting, sample, &mut comparison).await {
             Ok(prepared) => prepared,
-            Err(fault) => return drop(done.send(Err(format!("it does not start again after a fault: {fault}")))),
+            Err(fault) => {
+                return drop(done.send(Err(format!(
+                    "it does not start again after a fault: {fault}"
+                ))));
+            }
         };
     }
     comparison.skipped(skipped.load(Ordering::Relaxed));
@@ -137,7 +187,11 @@ async fn follow(
     sample: Sample,
     comparison: &mut Comparison,
 ) -> Result<Prepared, Fault> {
-    let Prepared { component, instance, .. } = prepared;
+    let Prepared {
+        component,
+        instance,
+        ..
+    } = prepared;
     let (instance, outcome) = instance.call(sample.call).await;
     match outcome {
         Ok(effects) => {
@@ -147,15 +201,25 @@ async fn follow(
         Err(fault) => comparison.failed(&sample.what, &fault.to_string()),
     }
     match instance {
-        Some(instance) => Ok(Prepared { component, instance, effects: Effects::default() }),
+        Some(instance) => Ok(Prepared {
+            component,
+            instance,
+            effects: Effects::default(),
+        }),
         None => {
             let prepared = prepare(component, setting.clone()).await?;
-            setting.belongings.apply(prepared.effects.state.iter().cloned());
+            setting
+                .belongings
+                .apply(prepared.effects.state.iter().cloned());
             Ok(prepared)
         }
     }
 }
 
 fn messages(effects: &Effects) -> Vec<Message> {
-    effects.publishes.iter().map(|publication| publication.message.clone()).collect()
+    effects
+        .publishes
+        .iter()
+        .map(|publication| publication.message.clone())
+        .collect()
 }

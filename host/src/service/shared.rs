@@ -56,8 +56,17 @@ impl Shared {
         protocol: Protocol,
         discovery_prefix: Topic,
     ) -> Self {
-        let kept = Kept { state, belongings: HashMap::new() };
-        Self { store, protocol, requests, discovery_prefix, kept: Arc::new(Mutex::new(kept)) }
+        let kept = Kept {
+            state,
+            belongings: HashMap::new(),
+        };
+        Self {
+            store,
+            protocol,
+            requests,
+            discovery_prefix,
+            kept: Arc::new(Mutex::new(kept)),
+        }
     }
 
     /// What the guest of a service gets to know.
@@ -94,20 +103,42 @@ impl Shared {
         }
         let state = match &service.import_state {
             Some(file) => self.import(name, file).await.unwrap_or_else(|error| {
-                warn!(service = name.as_str(), "begins without state: {}: {error}", file.display());
+                warn!(
+                    service = name.as_str(),
+                    "begins without state: {}: {error}",
+                    file.display()
+                );
                 Vec::new()
             }),
             None => Vec::new(),
         };
         let belongings = Arc::new(Belongings::with_state(state));
-        self.kept().belongings.entry(name.clone()).or_insert(belongings).clone()
+        self.kept()
+            .belongings
+            .entry(name.clone())
+            .or_insert(belongings)
+            .clone()
     }
 
-    async fn import(&self, service: &str, file: &Path) -> Result<Vec<(String, Bytes)>, ImportError> {
+    async fn import(
+        &self,
+        service: &str,
+        file: &Path,
+    ) -> Result<Vec<(String, Bytes)>, ImportError> {
         let state = values(&std::fs::read_to_string(file)?)?;
-        let change = |(key, value): &(String, Bytes)| StateChange { key: key.clone(), value: Some(value.clone()) };
-        self.store.commit(service, state.iter().map(change).collect()).await?;
-        info!(service, "{} values imported from {}", state.len(), file.display());
+        let change = |(key, value): &(String, Bytes)| StateChange {
+            key: key.clone(),
+            value: Some(value.clone()),
+        };
+        self.store
+            .commit(service, state.iter().map(change).collect())
+            .await?;
+        info!(
+            service,
+            "{} values imported from {}",
+            state.len(),
+            file.display()
+        );
         Ok(state)
     }
 
@@ -119,7 +150,8 @@ impl Shared {
 impl Kept {
     fn find(&mut self, service: &str) -> Option<Arc<Belongings>> {
         if let Some(state) = self.state.remove(service) {
-            self.belongings.insert(service.to_owned(), Arc::new(Belongings::with_state(state)));
+            self.belongings
+                .insert(service.to_owned(), Arc::new(Belongings::with_state(state)));
         }
         self.belongings.get(service).cloned()
     }
@@ -128,7 +160,11 @@ impl Kept {
 /// MIQRO's state is one map; each of its keys becomes one here, with its value as JSON.
 fn values(text: &str) -> Result<Vec<(String, Bytes)>, serde_yaml::Error> {
     let map: Option<serde_json::Map<String, serde_json::Value>> = serde_yaml::from_str(text)?;
-    Ok(map.unwrap_or_default().into_iter().map(|(key, value)| (key, Bytes::from(value.to_string()))).collect())
+    Ok(map
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(key, value)| (key, Bytes::from(value.to_string())))
+        .collect())
 }
 
 #[cfg(test)]
@@ -139,10 +175,18 @@ mod tests {
 
     #[test]
     fn a_state_file_of_miqro_is_read_key_by_key() {
-        let values = values("enabled: true\ninputs:\n  door: {last: 1.5, seen: null}\nlist: [1, two]\n").unwrap();
-        let shown: Vec<_> = values.iter().map(|(k, v)| (k.as_str(), std::str::from_utf8(v).unwrap())).collect();
-        let expected =
-            [("enabled", "true"), ("inputs", r#"{"door":{"last":1.5,"seen":null}}"#), ("list", r#"[1,"two"]"#)];
+        let values =
+            values("enabled: true\ninputs:\n  door: {last: 1.5, seen: null}\nlist: [1, two]\n")
+                .unwrap();
+        let shown: Vec<_> = values
+            .iter()
+            .map(|(k, v)| (k.as_str(), std::str::from_utf8(v).unwrap()))
+            .collect();
+        let expected = [
+            ("enabled", "true"),
+            ("inputs", r#"{"door":{"last":1.5,"seen":null}}"#),
+            ("list", r#"[1,"two"]"#),
+        ];
         assert_eq!(shown, expected);
         assert!(super::values("").unwrap().is_empty());
         assert!(super::values("- a list").is_err());

@@ -46,7 +46,13 @@ impl Statistics {
     /// Nothing was called yet.
     pub fn new(now: Instant) -> Self {
         let (messages, other) = (Figures::default(), Figures::default());
-        Self { since: now, messages, timers: BTreeMap::new(), other, last_failure: None }
+        Self {
+            since: now,
+            messages,
+            timers: BTreeMap::new(),
+            other,
+            last_failure: None,
+        }
     }
 
     /// A call has ended; `took` where it was measured, `failure` where it failed.
@@ -58,7 +64,9 @@ impl Statistics {
                 if !self.timers.contains_key(name) {
                     self.timers.insert(name.to_owned(), Figures::default());
                 }
-                let Some(figures) = self.timers.get_mut(name) else { return };
+                let Some(figures) = self.timers.get_mut(name) else {
+                    return;
+                };
                 figures.overruns += count.saturating_sub(1);
                 figures
             }
@@ -111,10 +119,17 @@ impl Figures {
     }
 
     fn show(&self, span: Duration) -> String {
-        let mean = u32::try_from(self.measured).ok().and_then(|measured| self.total.checked_div(measured));
+        let mean = u32::try_from(self.measured)
+            .ok()
+            .and_then(|measured| self.total.checked_div(measured));
         let mean = mean.unwrap_or_default();
-        let load = 100.0 * mean.as_secs_f64() * self.calls as f64 / span.as_secs_f64().max(f64::MIN_POSITIVE);
-        let mut text = format!("{} calls, mean {mean:.1?}, p99 {:.1?}, load {load:.1} %", self.calls, self.p99());
+        let load = 100.0 * mean.as_secs_f64() * self.calls as f64
+            / span.as_secs_f64().max(f64::MIN_POSITIVE);
+        let mut text = format!(
+            "{} calls, mean {mean:.1?}, p99 {:.1?}, load {load:.1} %",
+            self.calls,
+            self.p99()
+        );
         for (count, what) in [(self.overruns, "overruns"), (self.failures, "failures")] {
             if count > 0 {
                 let _ = write!(text, ", {count} {what}");
@@ -139,7 +154,9 @@ impl Figures {
 
 /// Durations of up to [`upper`] of the bucket.
 fn bucket(took: Duration) -> usize {
-    let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(STEPS.into());
+    let nanoseconds = u64::try_from(took.as_nanos())
+        .unwrap_or(u64::MAX)
+        .max(STEPS.into());
     let power = nanoseconds.ilog2();
     let step = (nanoseconds >> (power - STEPS.ilog2())) & u64::from(STEPS - 1);
     (power * STEPS) as usize + step as usize
@@ -164,15 +181,30 @@ mod tests {
         let start = Instant::now();
         let mut statistics = Statistics::new(start);
         for _ in 0..99 {
-            statistics.ended(Purpose::Timer("poll", 1), Some(Duration::from_micros(100)), None);
+            statistics.ended(
+                Purpose::Timer("poll", 1),
+                Some(Duration::from_micros(100)),
+                None,
+            );
         }
         let slow = Some(Duration::from_millis(10));
-        statistics.ended(Purpose::Timer("poll", 4), slow, Some("it did not work".to_owned()));
+        statistics.ended(
+            Purpose::Timer("poll", 4),
+            slow,
+            Some("it did not work".to_owned()),
+        );
         statistics.ended(Purpose::Message, Some(Duration::from_micros(7)), None);
         let report = statistics.report(start + Duration::from_secs(2)).unwrap();
-        let expected = "timer poll: 100 calls, mean 199.0µs, p99 10.5ms, load 1.0 %, 3 overruns, 1 failures";
-        assert!(report.starts_with("messages: 1 calls, mean 7.0µs") && report.contains(expected), "{report}");
-        assert!(report.ends_with("last failure: it did not work"), "{report}");
+        let expected =
+            "timer poll: 100 calls, mean 199.0µs, p99 10.5ms, load 1.0 %, 3 overruns, 1 failures";
+        assert!(
+            report.starts_with("messages: 1 calls, mean 7.0µs") && report.contains(expected),
+            "{report}"
+        );
+        assert!(
+            report.ends_with("last failure: it did not work"),
+            "{report}"
+        );
         assert_eq!(statistics.report(start + Duration::from_secs(3)), None);
     }
 

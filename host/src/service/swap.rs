@@ -71,15 +71,29 @@ pub(super) struct Versions {
 
 impl Versions {
     /// As an earlier run of the host left them.
-    pub(super) fn new(book: Book, resumed: Option<(Component, Left)>, standing: watch::Sender<Standing>) -> Self {
-        Self { book: Arc::new(book), concluded: 0, standing, trial: None, resumed, mirror: None }
+    pub(super) fn new(
+        book: Book,
+        resumed: Option<(Component, Left)>,
+        standing: watch::Sender<Standing>,
+    ) -> Self {
+        Self {
+            book: Arc::new(book),
+            concluded: 0,
+            standing,
+            trial: None,
+            resumed,
+            mirror: None,
+        }
     }
 }
 
 /// What a guest gets to know that is to work on a state of its own instead of the service's.
 pub fn private(setting: &Setting, left: &Left) -> Arc<Setting> {
     let belongings = Arc::new(setting.belongings.copy_with(&left.state));
-    Arc::new(Setting { belongings, ..setting.clone() })
+    Arc::new(Setting {
+        belongings,
+        ..setting.clone()
+    })
 }
 
 /// What there is to know of a version, to compare it with another.
@@ -88,7 +102,11 @@ pub(super) fn profile(component: &Component, instance: &Instance) -> Profile {
     Profile {
         exports: exports.names().collect(),
         imports: component.imports().to_vec(),
-        filters: instance.subscriptions().iter().map(|filter| filter.as_str().to_owned()).collect(),
+        filters: instance
+            .subscriptions()
+            .iter()
+            .map(|filter| filter.as_str().to_owned())
+            .collect(),
     }
 }
 
@@ -120,6 +138,11 @@ impl Fall<'_> {
             "faults": self.faults,
             "at": utc(self.at),
         });
-        Ok(Message::new(topic, text.to_string(), Qos::AtLeastOnce, false))
+        Ok(Message::new(
+            topic,
+            text.to_string(),
+            Qos::AtLeastOnce,
+            false,
+        ))
     }
 }

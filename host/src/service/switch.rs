@@ -26,14 +26,23 @@ impl Switch {
     /// Switched on.
     pub fn new(service: &config::Service) -> Self {
         let topic = service.base.topic("enabled").ok();
-        Self { topic, dead_letter: service.dead_letter.clone(), on: true, skipped: 0 }
+        Self {
+            topic,
+            dead_letter: service.dead_letter.clone(),
+            on: true,
+            skipped: 0,
+        }
     }
 
     /// Gives the delivery back when the service is to handle it.
     ///
     /// # Errors
     /// When it was for the switch, or the service is switched off; what is to be acknowledged, if anything.
-    pub fn admit(&mut self, delivery: Delivery, service: &str) -> Result<Delivery, Option<Receipt>> {
+    pub fn admit(
+        &mut self,
+        delivery: Delivery,
+        service: &str,
+    ) -> Result<Delivery, Option<Receipt>> {
         if self.topic.as_ref() == Some(&delivery.message.topic) {
             self.turn(&delivery, service);
             return Err(delivery.receipt);
@@ -54,16 +63,28 @@ impl Switch {
             b"0" => false,
             // a retained message that is taken away
             b"" => return,
-            _ => return warn!(service, "{}: neither 1 nor 0, which is ignored", delivery.message.topic),
+            _ => {
+                return warn!(
+                    service,
+                    "{}: neither 1 nor 0, which is ignored", delivery.message.topic
+                );
+            }
         };
         if on == self.on {
             return;
         }
         self.on = on;
         if on {
-            info!(service, "switched on; {} messages came while it was off", std::mem::take(&mut self.skipped));
+            info!(
+                service,
+                "switched on; {} messages came while it was off",
+                std::mem::take(&mut self.skipped)
+            );
         } else {
-            info!(service, "switched off: it gets no messages; its timers go on");
+            info!(
+                service,
+                "switched off: it gets no messages; its timers go on"
+            );
         }
     }
 }

@@ -69,11 +69,18 @@ impl Tally {
     pub fn note(&mut self, trouble: Trouble, reason: Reason, count: u64, now: Instant) -> bool {
         let row = self.rows.entry(trouble).or_default();
         row.total += count;
-        row.reasons.retain(|counted| counted.untold > 0 || now.saturating_duration_since(counted.told) < PAUSE);
+        row.reasons.retain(|counted| {
+            counted.untold > 0 || now.saturating_duration_since(counted.told) < PAUSE
+        });
         let Reason { kind, text } = reason;
         let known = row.reasons.iter().position(|counted| counted.kind == kind);
         if known.is_none() && row.reasons.len() < REASONS {
-            row.reasons.push(Counted { kind, text, untold: 0, told: now });
+            row.reasons.push(Counted {
+                kind,
+                text,
+                untold: 0,
+                told: now,
+            });
             return true;
         }
         if let Some(counted) = row.reasons.get_mut(known.unwrap_or(REASONS - 1)) {
@@ -91,7 +98,10 @@ impl Tally {
     /// When there will be news; `None`: not as things are.
     pub fn due(&self) -> Option<Instant> {
         let reasons = self.rows.values().flat_map(|row| &row.reasons);
-        reasons.filter(|counted| counted.untold > 0).map(|counted| counted.told + PAUSE).min()
+        reasons
+            .filter(|counted| counted.untold > 0)
+            .map(|counted| counted.told + PAUSE)
+            .min()
     }
 
     /// What happened and was not told, for reasons that were not spoken of in the last minute.
@@ -113,8 +123,14 @@ impl Tally {
                 let span = now.saturating_duration_since(counted.told);
                 if is_due(span) {
                     counted.told = now;
-                    let (count, reason) = (std::mem::take(&mut counted.untold), counted.text.clone());
-                    news.push(News { trouble: *trouble, count, span, reason });
+                    let (count, reason) =
+                        (std::mem::take(&mut counted.untold), counted.text.clone());
+                    news.push(News {
+                        trouble: *trouble,
+                        count,
+                        span,
+                        reason,
+                    });
                 }
             }
         }
@@ -127,7 +143,11 @@ impl Tally {
         for (trouble, row) in self.rows.iter_mut().filter(|(_, row)| row.total > 0) {
             let separator = if text.is_empty() { "" } else { ", " };
             // writing to a String cannot fail
-            let _ = write!(text, "{separator}{trouble} {}", std::mem::take(&mut row.total));
+            let _ = write!(
+                text,
+                "{separator}{trouble} {}",
+                std::mem::take(&mut row.total)
+            );
         }
         (!text.is_empty()).then_some(text)
     }
@@ -135,7 +155,10 @@ impl Tally {
 
 impl fmt::Display for News {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (times, seconds) = (if self.count == 1 { "time" } else { "times" }, self.span.as_secs());
+        let (times, seconds) = (
+            if self.count == 1 { "time" } else { "times" },
+            self.span.as_secs(),
+        );
         match self.trouble.key() {
             Some(key) => write!(f, "{key} exceeded {} {times}", self.count)?,
             None => write!(f, "{}: {} {times}", self.trouble, self.count)?,
@@ -144,7 +167,11 @@ impl fmt::Display for News {
             write!(f, " in the last {seconds} s")?;
         }
         f.write_str(self.trouble.consequence())?;
-        if self.reason.is_empty() { Ok(()) } else { write!(f, "; the last: {}", self.reason) }
+        if self.reason.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "; the last: {}", self.reason)
+        }
     }
 }
 
@@ -156,7 +183,10 @@ mod tests {
 
     /// A reason of this kind; its text says which one of them it is.
     fn reason(kind: u64, number: u64) -> Reason {
-        Reason { kind: kind.to_string(), text: format!("{kind}.{number}") }
+        Reason {
+            kind: kind.to_string(),
+            text: format!("{kind}.{number}"),
+        }
     }
 
     #[test]
@@ -166,12 +196,26 @@ mod tests {
         assert!(tally.note(Trouble::Mailbox, none(), 3, start));
         assert_eq!(tally.due(), None);
         assert!(!tally.note(Trouble::Mailbox, none(), 4, start + PAUSE / 2));
-        assert!(tally.note(Trouble::Trap, none(), 1, start + PAUSE / 2), "each name by itself");
+        assert!(
+            tally.note(Trouble::Trap, none(), 1, start + PAUSE / 2),
+            "each name by itself"
+        );
         assert_eq!(tally.due(), Some(start + PAUSE));
         assert_eq!(tally.news(start + PAUSE / 2), Vec::new());
         let news = tally.news(start + PAUSE);
-        assert_eq!(news, [News { trouble: Trouble::Mailbox, count: 4, span: PAUSE, reason: String::new() }]);
-        assert_eq!(news[0].to_string(), "limits.mailbox exceeded 4 times in the last 60 s; these messages are dropped");
+        assert_eq!(
+            news,
+            [News {
+                trouble: Trouble::Mailbox,
+                count: 4,
+                span: PAUSE,
+                reason: String::new()
+            }]
+        );
+        assert_eq!(
+            news[0].to_string(),
+            "limits.mailbox exceeded 4 times in the last 60 s; these messages are dropped"
+        );
         assert!(!tally.note(Trouble::Mailbox, none(), 1, start + PAUSE));
         assert_eq!(tally.report().as_deref(), Some("trap 1, mailbox 8"));
         assert_eq!(tally.report(), None);
@@ -181,13 +225,26 @@ mod tests {
     fn each_reason_is_spoken_of_and_the_summary_has_the_last_one() {
         let (mut tally, start) = (Tally::default(), Instant::now());
         assert!(tally.note(Trouble::Trap, reason(1, 1), 1, start));
-        assert!(tally.note(Trouble::Trap, reason(2, 1), 1, start), "another reason");
+        assert!(
+            tally.note(Trouble::Trap, reason(2, 1), 1, start),
+            "another reason"
+        );
         for number in 2..5 {
-            assert!(!tally.note(Trouble::Trap, reason(1, number), 1, start), "in turn with another one too");
+            assert!(
+                !tally.note(Trouble::Trap, reason(1, number), 1, start),
+                "in turn with another one too"
+            );
             assert!(!tally.note(Trouble::Trap, reason(2, number), 1, start));
         }
-        let news: Vec<_> = tally.news(start + PAUSE).iter().map(News::to_string).collect();
-        assert_eq!(news, [1, 2].map(|kind| format!("trap: 3 times in the last 60 s; the last: {kind}.4")));
+        let news: Vec<_> = tally
+            .news(start + PAUSE)
+            .iter()
+            .map(News::to_string)
+            .collect();
+        assert_eq!(
+            news,
+            [1, 2].map(|kind| format!("trap: 3 times in the last 60 s; the last: {kind}.4"))
+        );
     }
 
     #[test]
@@ -196,7 +253,15 @@ mod tests {
         assert!(tally.note(Trouble::Trap, reason(1, 1), 1, start));
         assert!(!tally.note(Trouble::Trap, reason(1, 2), 2, start));
         let news = tally.reset(start + PAUSE / 2);
-        assert_eq!(news, [News { trouble: Trouble::Trap, count: 2, span: PAUSE / 2, reason: "1.2".to_owned() }]);
+        assert_eq!(
+            news,
+            [News {
+                trouble: Trouble::Trap,
+                count: 2,
+                span: PAUSE / 2,
+                reason: "1.2".to_owned()
+            }]
+        );
         assert!(tally.note(Trouble::Trap, reason(1, 3), 1, start + PAUSE / 2));
         assert_eq!(tally.reset(start + PAUSE / 2), []);
         assert_eq!(tally.report().as_deref(), Some("trap 4"));

@@ -103,7 +103,13 @@ impl Task {
         let limit = parts.config.limits.call;
         let switch = Switch::new(&parts.config);
         let outputs = (parts.session.clone(), parts.store.clone());
-        let queue = Queue::new(parts.id, parts.config.clone(), outputs, mailbox, parts.spool);
+        let queue = Queue::new(
+            parts.id,
+            parts.config.clone(),
+            outputs,
+            mailbox,
+            parts.spool,
+        );
         Self {
             id: parts.id,
             lifecycle: Lifecycle::new(&parts.config.limits),
@@ -163,7 +169,11 @@ impl Task {
         if self.instance.is_none() {
             // a save that faulted, or a start by command that failed, has left none
             let revived = async {
-                if self.component.is_some() { self.revive(Duration::ZERO).await } else { self.pause(None).await }
+                if self.component.is_some() {
+                    self.revive(Duration::ZERO).await
+                } else {
+                    self.pause(None).await
+                }
             };
             return Box::pin(revived).await;
         }
@@ -171,8 +181,16 @@ impl Task {
         if self.queue.is_behind() || self.queue.mailbox.is_congested() {
             return Box::pin(self.catch_up()).await;
         }
-        let (renewal, due, news) = (self.presence.renewal(), self.queue.backlog.due(), self.tally.due());
-        let passes = self.versions.trial.as_ref().map(|trial| trial.probation.until());
+        let (renewal, due, news) = (
+            self.presence.renewal(),
+            self.queue.backlog.due(),
+            self.tally.due(),
+        );
+        let passes = self
+            .versions
+            .trial
+            .as_ref()
+            .map(|trial| trial.probation.until());
         tokio::select! {
             biased;
             command = self.commands.recv() => Box::pin(self.obey(command)).await,
@@ -191,11 +209,16 @@ impl Task {
         for handled in 1.. {
             let may_publish = next != Next::Congested;
             self.handle(next).await?;
-            let goes_on = may_publish && self.instance.is_some() && self.caller.is_fast() && handled < AT_ONCE;
+            let goes_on = may_publish
+                && self.instance.is_some()
+                && self.caller.is_fast()
+                && handled < AT_ONCE;
             if !goes_on || self.queue.is_behind() || !self.commands.is_empty() {
                 break;
             }
-            let Some(more) = self.queue.mailbox.try_next() else { break };
+            let Some(more) = self.queue.mailbox.try_next() else {
+                break;
+            };
             next = more;
         }
         Flow::Continue(())
@@ -203,7 +226,13 @@ impl Task {
 
     async fn handle(&mut self, next: Next) -> Flow {
         match next {
-            Next::Delivery(delivery) => self.message(Tried { delivery, attempts: 0 }).await,
+            Next::Delivery(delivery) => {
+                self.message(Tried {
+                    delivery,
+                    attempts: 0,
+                })
+                .await
+            }
             Next::Timers => self.tick().await,
             Next::Notice(notice) => self.work(Work::Notice(notice), 0).await,
             Next::Unreadable(unreadable) => {
@@ -235,17 +264,33 @@ impl Task {
     }
 
     fn exports(&self, export: Optional) -> bool {
-        self.component.as_ref().is_some_and(|component| component.exports().has(export))
+        self.component
+            .as_ref()
+            .is_some_and(|component| component.exports().has(export))
     }
 
     fn report(&mut self) {
         self.tell();
         let counters = self.queue.mailbox.counters();
         let service = self.setting.name.as_str();
-        let troubles = self.tally.report().map(|troubles| format!("troubles: {troubles}"));
-        let parts: Vec<String> = self.statistics.report(Instant::now()).into_iter().chain(troubles).collect();
+        let troubles = self
+            .tally
+            .report()
+            .map(|troubles| format!("troubles: {troubles}"));
+        let parts: Vec<String> = self
+            .statistics
+            .report(Instant::now())
+            .into_iter()
+            .chain(troubles)
+            .collect();
         if !parts.is_empty() {
-            info!(service, waiting = counters.depth, most = counters.high_water, "{}", parts.join("; "));
+            info!(
+                service,
+                waiting = counters.depth,
+                most = counters.high_water,
+                "{}",
+                parts.join("; ")
+            );
         }
     }
 
@@ -259,14 +304,23 @@ impl Task {
                 self.consider(*offer).await;
                 Flow::Continue(())
             }
-            Some(Command::Stop(deadline)) => Flow::Break(Stop { deadline, leaves: false }),
-            Some(Command::Leave(deadline)) => Flow::Break(Stop { deadline, leaves: true }),
+            Some(Command::Stop(deadline)) => Flow::Break(Stop {
+                deadline,
+                leaves: false,
+            }),
+            Some(Command::Leave(deadline)) => Flow::Break(Stop {
+                deadline,
+                leaves: true,
+            }),
             Some(command) => {
                 self.carry_out(command).await;
                 Flow::Continue(())
             }
             // the supervisor is gone: so is the host
-            None => Flow::Break(Stop { deadline: Instant::now(), leaves: false }),
+            None => Flow::Break(Stop {
+                deadline: Instant::now(),
+                leaves: false,
+            }),
         }
     }
 
@@ -293,13 +347,25 @@ impl Task {
 
     /// Runs a call and makes what it asked for happen; says what that came to. `finishes`: with that, the work in hand is done.
     async fn perform(&mut self, call: Call, finishes: bool) -> Result<Spent, Fault> {
-        let sample = self.versions.mirror.as_ref().and_then(|_| Sample::of(&call));
+        let sample = self
+            .versions
+            .mirror
+            .as_ref()
+            .and_then(|_| Sample::of(&call));
         let effects = self.call(call).await?;
         if finishes && self.queue.is_writing_current() {
             Box::pin(self.queue.finish_writing()).await;
         }
-        let receipt = self.queue.current.as_ref().filter(|_| finishes).and_then(Work::receipt);
-        let (sample, spent) = (sample.map(|sample| sample.published(&effects)), Spent::of(&effects));
+        let receipt = self
+            .queue
+            .current
+            .as_ref()
+            .filter(|_| finishes)
+            .and_then(Work::receipt);
+        let (sample, spent) = (
+            sample.map(|sample| sample.published(&effects)),
+            Spent::of(&effects),
+        );
         self.commit(effects, receipt).await?;
         if let (Some(sample), Some(mirror)) = (sample, &self.versions.mirror)
             && !mirror.give(sample)
@@ -321,7 +387,10 @@ impl Task {
             Box::pin(self.keep_state(effects.state, None)).await?;
         }
         if !effects.timers.is_empty() {
-            self.setting.belongings.timers().apply(effects.timers, Instant::now());
+            self.setting
+                .belongings
+                .timers()
+                .apply(effects.timers, Instant::now());
             self.wind().await;
         }
         if receipt.is_none() && effects.publishes.is_empty() && effects.subscriptions.is_empty() {
@@ -329,18 +398,34 @@ impl Task {
         }
         let mut subscriptions = effects.subscriptions;
         subscriptions.retain(|change| match change {
-            SubscriptionChange::Subscribe(subscription) => !is_fixed(&self.config, &subscription.filter),
+            SubscriptionChange::Subscribe(subscription) => {
+                !is_fixed(&self.config, &subscription.filter)
+            }
             SubscriptionChange::Unsubscribe(filter) => !is_fixed(&self.config, filter),
         });
         let trace = self.queue.current.as_ref().and_then(Work::trace);
-        let commit = Commit { service: self.id, receipt, subscriptions, publishes: effects.publishes, trace };
+        let commit = Commit {
+            service: self.id,
+            receipt,
+            subscriptions,
+            publishes: effects.publishes,
+            trace,
+        };
         self.session.send(session::Command::Commit(commit)).await;
         Ok(())
     }
 
     /// Puts changes of the state on disk. When that fails, the instance believes what is not so, and is given up.
-    async fn keep_state(&mut self, changes: Vec<StateChange>, record: Option<Record>) -> Result<(), Fault> {
-        if let Err(error) = self.store.commit_with(&self.setting.name, changes.clone(), record).await {
+    async fn keep_state(
+        &mut self,
+        changes: Vec<StateChange>,
+        record: Option<Record>,
+    ) -> Result<(), Fault> {
+        if let Err(error) = self
+            .store
+            .commit_with(&self.setting.name, changes.clone(), record)
+            .await
+        {
             self.instance = None;
             return Err(Fault::State(error.to_string()));
         }

@@ -181,9 +181,20 @@ impl Book {
 
     /// `version` runs from now on: it has taken the former one's place (`what`), of which `keep` are kept. Returns the one that
     /// became a former one, if it is kept.
-    pub fn run(&mut self, version: Version, what: What, note: String, keep: usize, at: u64) -> Option<Version> {
-        let before = self.running.replace(version).filter(|before| *before != version);
-        self.former.retain(|former| *former != version && Some(*former) != before);
+    pub fn run(
+        &mut self,
+        version: Version,
+        what: What,
+        note: String,
+        keep: usize,
+        at: u64,
+    ) -> Option<Version> {
+        let before = self
+            .running
+            .replace(version)
+            .filter(|before| *before != version);
+        self.former
+            .retain(|former| *former != version && Some(*former) != before);
         self.former.splice(0..0, before);
         self.former.truncate(keep);
         if before.is_some() {
@@ -217,7 +228,12 @@ impl Book {
             last.at = at;
             return;
         }
-        self.events.push_back(Event { at, version, what, note });
+        self.events.push_back(Event {
+            at,
+            version,
+            what,
+            note,
+        });
         if self.events.len() > EVENTS {
             self.events.pop_front();
         }
@@ -228,17 +244,30 @@ impl Book {
     /// # Errors
     /// When there is none, or more than one; says which are kept.
     pub fn find(&self, prefix: Option<&str>) -> Result<Version, String> {
-        let known = || match self.former.iter().map(|version| version.short()).collect::<Vec<_>>() {
+        let known = || match self
+            .former
+            .iter()
+            .map(|version| version.short())
+            .collect::<Vec<_>>()
+        {
             none if none.is_empty() => "no former version is kept".to_owned(),
             some => format!("kept are {}", some.join(", ")),
         };
-        let Some(prefix) = prefix else { return self.former.first().copied().ok_or_else(known) };
+        let Some(prefix) = prefix else {
+            return self.former.first().copied().ok_or_else(known);
+        };
         let prefix = prefix.to_ascii_lowercase();
-        let mut fitting = self.former.iter().filter(|version| version.to_string().starts_with(&prefix));
+        let mut fitting = self
+            .former
+            .iter()
+            .filter(|version| version.to_string().starts_with(&prefix));
         match (fitting.next(), fitting.next()) {
             (Some(version), None) => Ok(*version),
             (None, _) => Err(format!("no former version {prefix:?}; {}", known())),
-            (Some(_), Some(_)) => Err(format!("{prefix:?} is the beginning of several versions; {}", known())),
+            (Some(_), Some(_)) => Err(format!(
+                "{prefix:?} is the beginning of several versions; {}",
+                known()
+            )),
         }
     }
 }
@@ -253,11 +282,19 @@ pub fn utc(at: u64) -> String {
     let of_year = day - (365 * year + year / 4 - year / 100);
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, year) = if month < 10 { (month + 3, year) } else { (month - 9, year + 1) };
+    let (month, year) = if month < 10 {
+        (month + 3, year)
+    } else {
+        (month - 9, year + 1)
+    };
     let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     let mut text = String::new();
     // writing to a String cannot fail
-    let _ = write!(text, "{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", year + era * 400);
+    let _ = write!(
+        text,
+        "{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z",
+        year + era * 400
+    );
     text
 }
 
@@ -293,28 +330,51 @@ mod tests {
     #[test]
     fn the_last_versions_are_kept() {
         let book = book(1..=6, 3);
-        assert_eq!((book.running(), book.former()), (Some(version(6)), &[version(5), version(4), version(3)][..]));
+        assert_eq!(
+            (book.running(), book.former()),
+            (Some(version(6)), &[version(5), version(4), version(3)][..])
+        );
     }
 
     #[test]
     fn a_version_that_comes_again_is_no_former_one() {
         let book = book([1, 2, 1], 3);
-        assert_eq!((book.running(), book.former()), (Some(version(1)), &[version(2)][..]));
+        assert_eq!(
+            (book.running(), book.former()),
+            (Some(version(1)), &[version(2)][..])
+        );
     }
 
     #[test]
     fn going_back_keeps_the_bad_one_out_until_another_comes() {
         let mut book = book([1, 2, 3], 3);
         book.go_back(version(2), "it broke", 9);
-        assert_eq!((book.running(), book.refused()), (Some(version(2)), &[version(3)][..]));
+        assert_eq!(
+            (book.running(), book.refused()),
+            (Some(version(2)), &[version(3)][..])
+        );
         assert_eq!(book.former(), [version(1)]);
         // a start of the host with the version that was put back changes nothing
         book.run(version(2), What::Started, String::new(), 3, 10);
         assert_eq!(book.refused(), [version(3)]);
         book.run(version(4), What::Swapped, String::new(), 3, 11);
-        assert_eq!((book.refused(), book.former()), (&[][..], &[version(2), version(1)][..]));
+        assert_eq!(
+            (book.refused(), book.former()),
+            (&[][..], &[version(2), version(1)][..])
+        );
         let words: Vec<_> = book.events().map(|event| event.what.word()).collect();
-        assert_eq!(words, ["swapped", "swapped", "swapped", "rolled back", "put back", "started", "swapped"]);
+        assert_eq!(
+            words,
+            [
+                "swapped",
+                "swapped",
+                "swapped",
+                "rolled back",
+                "put back",
+                "started",
+                "swapped"
+            ]
+        );
     }
 
     #[test]
@@ -333,8 +393,17 @@ mod tests {
         assert_eq!(book.find(None), Ok(version(0xab)));
         assert_eq!(book.find(Some("12")), Ok(version(0x12)));
         assert!(book.find(Some("1")).unwrap_err().contains("several"));
-        assert!(book.find(Some("cc")).unwrap_err().contains("kept are abababababab, 121212121212, 111111111111"));
-        assert!(Book::default().find(None).unwrap_err().contains("no former version"));
+        assert!(
+            book.find(Some("cc"))
+                .unwrap_err()
+                .contains("kept are abababababab, 121212121212, 111111111111")
+        );
+        assert!(
+            Book::default()
+                .find(None)
+                .unwrap_err()
+                .contains("no former version")
+        );
     }
 
     #[test]

@@ -18,15 +18,32 @@ struct Limits {
     will: bool,
 }
 
-const EVERYTHING: Limits = Limits { retain: true, qos: Qos::ExactlyOnce, will: true };
+const EVERYTHING: Limits = Limits {
+    retain: true,
+    qos: Qos::ExactlyOnce,
+    will: true,
+};
 
 /// Less and less.
 const LADDER: [Limits; 5] = [
     EVERYTHING,
-    Limits { retain: false, ..EVERYTHING },
-    Limits { qos: Qos::AtMostOnce, ..EVERYTHING },
-    Limits { retain: false, qos: Qos::AtMostOnce, ..EVERYTHING },
-    Limits { will: false, ..EVERYTHING },
+    Limits {
+        retain: false,
+        ..EVERYTHING
+    },
+    Limits {
+        qos: Qos::AtMostOnce,
+        ..EVERYTHING
+    },
+    Limits {
+        retain: false,
+        qos: Qos::AtMostOnce,
+        ..EVERYTHING
+    },
+    Limits {
+        will: false,
+        ..EVERYTHING
+    },
 ];
 
 /// Which step of the ladder is tried after so many attempts that were closed: most often the whole will.
@@ -63,7 +80,12 @@ pub struct Abilities {
 
 impl Default for Abilities {
     fn default() -> Self {
-        Self { known: EVERYTHING, without: Vec::new(), search: Search::Closed(0), said: Vec::new() }
+        Self {
+            known: EVERYTHING,
+            without: Vec::new(),
+            search: Search::Closed(0),
+            said: Vec::new(),
+        }
     }
 }
 
@@ -73,7 +95,11 @@ impl Abilities {
         let trial = if main { self.trial() } else { EVERYTHING };
         let limits = self.known.and(trial);
         let (retain, qos) = (whole.retain && limits.retain, whole.qos.min(limits.qos));
-        limits.will.then(|| Message { retain, qos, ..whole.clone() })
+        limits.will.then(|| Message {
+            retain,
+            qos,
+            ..whole.clone()
+        })
     }
 
     fn trial(&self) -> Limits {
@@ -89,8 +115,12 @@ impl Abilities {
         let Some(will) = will else { return false };
         match reason {
             Reason::RETAIN_NOT_SUPPORTED if will.retain => self.known.retain = false,
-            Reason::QOS_NOT_SUPPORTED if will.qos == Qos::ExactlyOnce => self.known.qos = Qos::AtLeastOnce,
-            Reason::QOS_NOT_SUPPORTED if will.qos == Qos::AtLeastOnce => self.known.qos = Qos::AtMostOnce,
+            Reason::QOS_NOT_SUPPORTED if will.qos == Qos::ExactlyOnce => {
+                self.known.qos = Qos::AtLeastOnce
+            }
+            Reason::QOS_NOT_SUPPORTED if will.qos == Qos::AtLeastOnce => {
+                self.known.qos = Qos::AtMostOnce
+            }
             // no will at all is better than no connection
             Reason::RETAIN_NOT_SUPPORTED | Reason::QOS_NOT_SUPPORTED => self.known.will = false,
             _ => return false,
@@ -132,7 +162,9 @@ impl Abilities {
     pub fn unsupported(&mut self, what: Reason) {
         match what {
             Reason::RETAIN_NOT_SUPPORTED => self.known.retain = false,
-            Reason::QOS_NOT_SUPPORTED if self.known.qos == Qos::ExactlyOnce => self.known.qos = Qos::AtLeastOnce,
+            Reason::QOS_NOT_SUPPORTED if self.known.qos == Qos::ExactlyOnce => {
+                self.known.qos = Qos::AtLeastOnce
+            }
             Reason::QOS_NOT_SUPPORTED => self.known.qos = Qos::AtMostOnce,
             other if !self.without.contains(&other) => self.without.push(other),
             _ => {}
@@ -151,7 +183,11 @@ impl Abilities {
     /// What is to be said about a broker that can do this, if it was not said last.
     pub fn missing(&mut self, server: &Server) -> Vec<&'static str> {
         let missing = missing(server, self.known.will);
-        let new = missing.iter().copied().filter(|one| !self.said.contains(one)).collect();
+        let new = missing
+            .iter()
+            .copied()
+            .filter(|one| !self.said.contains(one))
+            .collect();
         self.said = missing;
         new
     }
@@ -159,7 +195,11 @@ impl Abilities {
 
 impl Limits {
     fn and(self, other: Self) -> Self {
-        Self { retain: self.retain && other.retain, qos: self.qos.min(other.qos), will: self.will && other.will }
+        Self {
+            retain: self.retain && other.retain,
+            qos: self.qos.min(other.qos),
+            will: self.will && other.will,
+        }
     }
 }
 
@@ -184,7 +224,9 @@ fn missing(server: &Server, will: bool) -> Vec<&'static str> {
         Qos::ExactlyOnce => {}
     }
     if !server.wildcards {
-        missing.push("the broker takes no wildcards: filters with + or # are refused, and the others stand");
+        missing.push(
+            "the broker takes no wildcards: filters with + or # are refused, and the others stand",
+        );
     }
     if !server.shared {
         missing.push("the broker has no shared subscriptions: filters with $share are refused, and the others stand");

@@ -52,15 +52,25 @@ impl Failure {
     /// Whether somebody has to change something before it can work, as opposed to a broker that is away or busy.
     pub fn trouble(&self) -> Trouble {
         let lasting = match self {
-            Self::Refused { reason, .. } => {
-                !matches!(reason.0, 0x80 | 0x83 | 0x88 | 0x89 | 0x8B | 0x93 | 0x96..=0x98 | 0x9F)
+            Self::Refused { reason, .. } => !matches!(
+                reason.0,
+                0x80 | 0x83 | 0x88 | 0x89 | 0x8B | 0x93 | 0x96..=0x98 | 0x9F
+            ),
+            Self::Link(LinkError::Tls(TlsError::Handshake(error))) => {
+                error.kind() == io::ErrorKind::InvalidData
             }
-            Self::Link(LinkError::Tls(TlsError::Handshake(error))) => error.kind() == io::ErrorKind::InvalidData,
-            Self::Link(LinkError::Tls(_)) | Self::NoConnAck | Self::Codec(_) | Self::Settings(_) => true,
+            Self::Link(LinkError::Tls(_))
+            | Self::NoConnAck
+            | Self::Codec(_)
+            | Self::Settings(_) => true,
             Self::Link(LinkError::WebSocket(error)) => error.is_refusal(),
             Self::Link(_) | Self::Timeout(_) | Self::Io(_) => false,
         };
-        if lasting { Trouble::Lasting } else { Trouble::Passing }
+        if lasting {
+            Trouble::Lasting
+        } else {
+            Trouble::Passing
+        }
     }
 
     /// A word for what failed; the same whatever time, address or number the message has.
@@ -86,7 +96,9 @@ pub async fn attempt(
     resolver: &Resolver,
 ) -> Result<(Wire, ConnAck), Failure> {
     let limit = connection.connect_timeout;
-    tokio::time::timeout(limit, handshake(connection, connect, resolver)).await.unwrap_or(Err(Failure::Timeout(limit)))
+    tokio::time::timeout(limit, handshake(connection, connect, resolver))
+        .await
+        .unwrap_or(Err(Failure::Timeout(limit)))
 }
 
 async fn handshake(
@@ -96,7 +108,8 @@ async fn handshake(
 ) -> Result<(Wire, ConnAck), Failure> {
     let codec = Codec::new(connection.protocol, connection.max_packet_size);
     let mut wire = Wire::new(link::connect(connection, resolver).await?, codec);
-    wire.encode(&Outgoing::Connect(connect)).map_err(Failure::Settings)?;
+    wire.encode(&Outgoing::Connect(connect))
+        .map_err(Failure::Settings)?;
     poll_fn(|context| match wire.poll_write(context) {
         Ok(Written::Some | Written::Stalled) => Poll::Pending,
         Ok(Written::All | Written::Nothing) => Poll::Ready(Ok(())),
@@ -107,7 +120,11 @@ async fn handshake(
         let read = poll_fn(|context| wire.poll_read(context)).await;
         read.map_err(|error| advice::of_silence(error, connection))?;
         if let Some(what) = advice::of_first_bytes(wire.unread()) {
-            return Err(CodecError::Malformed { packet: "CONNACK", what: what.to_owned() }.into());
+            return Err(CodecError::Malformed {
+                packet: "CONNACK",
+                what: what.to_owned(),
+            }
+            .into());
         }
         if let Some(packet) = wire.first_packet()? {
             return accepted(wire, packet, connect);
@@ -116,7 +133,12 @@ async fn handshake(
 }
 
 fn accepted(wire: Wire, packet: Incoming, connect: &Connect) -> Result<(Wire, ConnAck), Failure> {
-    let refused = |reason, text| Err(Failure::Refused { reason, text: of_will(reason, text, connect) });
+    let refused = |reason, text| {
+        Err(Failure::Refused {
+            reason,
+            text: of_will(reason, text, connect),
+        })
+    };
     match packet {
         Incoming::ConnAck(ack) if ack.reason == Reason::SUCCESS => Ok((wire, *ack)),
         Incoming::ConnAck(ack) => refused(ack.reason, ack.text),
@@ -127,7 +149,13 @@ fn accepted(wire: Wire, packet: Incoming, connect: &Connect) -> Result<(Wire, Co
 
 /// The broker's words, and where it may be the will that is denied, whose it is: some brokers refuse the connection for it.
 fn of_will(reason: Reason, text: Option<String>, connect: &Connect) -> Option<String> {
-    let Some(will) = connect.will.as_ref().filter(|_| reason == Reason::NOT_AUTHORIZED) else { return text };
+    let Some(will) = connect
+        .will
+        .as_ref()
+        .filter(|_| reason == Reason::NOT_AUTHORIZED)
+    else {
+        return text;
+    };
     let advice = format!(
         "if the user may connect at all, the will of the client {:?} is denied: allow it to publish on {}",
         connect.client_id, will.topic

@@ -63,7 +63,10 @@ pub enum CodecError {
 
 impl CodecError {
     fn malformed(packet: &'static str, what: impl ToString) -> Self {
-        Self::Malformed { packet, what: what.to_string() }
+        Self::Malformed {
+            packet,
+            what: what.to_string(),
+        }
     }
 
     /// The reason code for the DISCONNECT that answers it (MQTT 5, section 4.13).
@@ -89,7 +92,11 @@ impl Codec {
     /// A codec that rejects messages of more than `max_packet_size` bytes.
     pub fn new(protocol: Protocol, max_packet_size: u32) -> Self {
         let max_packet_size = usize::try_from(max_packet_size).unwrap_or(usize::MAX);
-        Self { protocol, max_packet_size, oversize: None }
+        Self {
+            protocol,
+            max_packet_size,
+            oversize: None,
+        }
     }
 
     /// Takes all complete packets out of `buffer`, as one piece that is shared by their topics and payloads.
@@ -131,20 +138,35 @@ impl Codec {
                     return self.too_large(&header, buffer);
                 }
                 Ok(Some(header)) if header.size() > self.max_packet_size => break,
-                Ok(Some(header)) if length + header.size() <= buffer.len() => length += header.size(),
+                Ok(Some(header)) if length + header.size() <= buffer.len() => {
+                    length += header.size()
+                }
                 Ok(_) => break,
                 Err(_) if length > 0 => break,
                 Err(error) => return Err(error),
             }
         }
-        let bytes = if length > 0 { buffer.split_to(length).freeze() } else { Bytes::new() };
-        Ok(Batch { protocol: self.protocol, bytes, at: 0, rejected: None })
+        let bytes = if length > 0 {
+            buffer.split_to(length).freeze()
+        } else {
+            Bytes::new()
+        };
+        Ok(Batch {
+            protocol: self.protocol,
+            bytes,
+            at: 0,
+            rejected: None,
+        })
     }
 
     fn too_large(&mut self, header: &Header, buffer: &mut BytesMut) -> Result<Batch, CodecError> {
         if header.kind() != Kind::Publish {
             let (size, max) = (header.size(), self.max_packet_size);
-            return Err(CodecError::TooLarge { packet: header.kind().name(), size, max });
+            return Err(CodecError::TooLarge {
+                packet: header.kind().name(),
+                size,
+                max,
+            });
         }
         self.oversize = Oversize::begin(header, buffer);
         Ok(self.read_past(buffer))
@@ -152,9 +174,17 @@ impl Codec {
 
     /// Drops what has come of a message that is too large; with its end it is in the batch.
     fn read_past(&mut self, buffer: &mut BytesMut) -> Batch {
-        let done = self.oversize.as_mut().is_some_and(|oversize| oversize.read_past(buffer));
+        let done = self
+            .oversize
+            .as_mut()
+            .is_some_and(|oversize| oversize.read_past(buffer));
         let rejected = self.oversize.take_if(|_| done).map(Oversize::into_rejected);
-        Batch { protocol: self.protocol, bytes: Bytes::new(), at: 0, rejected }
+        Batch {
+            protocol: self.protocol,
+            bytes: Bytes::new(),
+            at: 0,
+            rejected,
+        }
     }
 
     /// Appends `packet` to `out`.
@@ -163,7 +193,9 @@ impl Codec {
     /// When MQTT has no form for it; `out` is then as it was.
     pub fn encode(&self, packet: &Outgoing<'_>, out: &mut BytesMut) -> Result<(), CodecError> {
         match packet {
-            Outgoing::Publish { id, dup, message } => publish::encode(message, *id, *dup, self.protocol, out),
+            Outgoing::Publish { id, dup, message } => {
+                publish::encode(message, *id, *dup, self.protocol, out)
+            }
             Outgoing::Ack(ack) => {
                 ack::encode(*ack, self.protocol, out);
                 Ok(())

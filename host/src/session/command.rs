@@ -86,7 +86,11 @@ impl Command {
     /// What its messages take, in bytes.
     fn weight(&self) -> usize {
         match self {
-            Self::Commit(commit) => commit.publishes.iter().map(|publication| publication.message.weight()).sum(),
+            Self::Commit(commit) => commit
+                .publishes
+                .iter()
+                .map(|publication| publication.message.weight())
+                .sum(),
             _ => 0,
         }
     }
@@ -95,7 +99,13 @@ impl Command {
 impl Commit {
     /// A call of `service` that came to nothing.
     pub const fn new(service: ServiceId) -> Self {
-        Self { service, receipt: None, subscriptions: Vec::new(), publishes: Vec::new(), trace: None }
+        Self {
+            service,
+            receipt: None,
+            subscriptions: Vec::new(),
+            publishes: Vec::new(),
+            trace: None,
+        }
     }
 }
 
@@ -154,9 +164,26 @@ pub(super) fn channel(status: watch::Receiver<ConnectionStatus>) -> (Handle, Inp
     let (commands, waiting) = mpsc::channel(COMMANDS);
     let (stop, stopped) = mpsc::channel(1);
     let (renewals, renewed) = mpsc::channel(1);
-    let inputs = Inputs { commands: waiting, stop: stopped, renewals: renewed };
-    let (room, quarantine) = (Arc::new(Semaphore::new(BYTES)), watch::Sender::default().subscribe());
-    (Handle { commands, room, stop, renewals, status, quarantine }, inputs)
+    let inputs = Inputs {
+        commands: waiting,
+        stop: stopped,
+        renewals: renewed,
+    };
+    let (room, quarantine) = (
+        Arc::new(Semaphore::new(BYTES)),
+        watch::Sender::default().subscribe(),
+    );
+    (
+        Handle {
+            commands,
+            room,
+            stop,
+            renewals,
+            status,
+            quarantine,
+        },
+        inputs,
+    )
 }
 
 impl Handle {
@@ -166,8 +193,18 @@ impl Handle {
         // session read, and overflow it
         if let Err(command) = self.try_send(command) {
             // an error means that the session has ended
-            let room = Arc::clone(&self.room).acquire_many_owned(permits(&command)).await.ok();
-            drop(self.commands.send(Order { command, _room: room }).await);
+            let room = Arc::clone(&self.room)
+                .acquire_many_owned(permits(&command))
+                .await
+                .ok();
+            drop(
+                self.commands
+                    .send(Order {
+                        command,
+                        _room: room,
+                    })
+                    .await,
+            );
         }
     }
 
@@ -197,7 +234,10 @@ impl Handle {
                 Err(_) => return Err(command),
             },
         };
-        match self.commands.try_send(Order { command, _room: room }) {
+        match self.commands.try_send(Order {
+            command,
+            _room: room,
+        }) {
             Err(TrySendError::Full(order)) => Err(order.command),
             Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
         }
@@ -230,7 +270,11 @@ impl Handle {
 /// How much room a command needs: one that is too heavy for all of it gets all of it.
 fn permits(command: &Command) -> u32 {
     let weight = command.weight().min(BYTES);
-    if weight < LIGHT { 0 } else { u32::try_from(weight).unwrap_or(u32::MAX) }
+    if weight < LIGHT {
+        0
+    } else {
+        u32::try_from(weight).unwrap_or(u32::MAX)
+    }
 }
 
 /// A command that waits.

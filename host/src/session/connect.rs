@@ -10,11 +10,18 @@ use super::wire::Wire;
 use crate::config::Connection;
 
 /// Connects with as much of the will as the broker takes.
-pub async fn connect(connection: &Connection, connect: &Connect, member: &Member) -> Result<(Wire, ConnAck), Failure> {
+pub async fn connect(
+    connection: &Connection,
+    connect: &Connect,
+    member: &Member,
+) -> Result<(Wire, ConnAck), Failure> {
     let whole = connect.will.as_ref();
     loop {
         let _turn = member.turn().await;
-        let connect = Connect { will: member.will(whole), ..connect.clone() };
+        let connect = Connect {
+            will: member.will(whole),
+            ..connect.clone()
+        };
         match attempt(connection, &connect, &member.group.resolver).await {
             Ok((wire, mut ack)) => match member.accepted(whole, connect.will.as_ref()) {
                 Verdict::Again => leave(wire, Reason::SUCCESS).await,

@@ -89,13 +89,24 @@ impl Desk {
     pub fn take(&mut self, command: Command) {
         match command {
             Command::Commit(commit) => self.commit(commit),
-            Command::Attach { service, mailbox, subscriptions, retained } => {
+            Command::Attach {
+                service,
+                mailbox,
+                subscriptions,
+                retained,
+            } => {
                 if self.connected {
-                    mailbox.tell(Notice::Connected { session_present: true });
+                    mailbox.tell(Notice::Connected {
+                        session_present: true,
+                    });
                 }
                 let difference = self.router.attach(service, mailbox, &subscriptions);
                 if retained {
-                    self.tell_retained(service, &subscriptions.iter().collect::<Vec<_>>(), &difference);
+                    self.tell_retained(
+                        service,
+                        &subscriptions.iter().collect::<Vec<_>>(),
+                        &difference,
+                    );
                 }
                 self.change(difference);
                 self.try_again(subscriptions.iter().map(|one| &one.filter), Duration::ZERO);
@@ -117,27 +128,39 @@ impl Desk {
     fn commit(&mut self, mut commit: Commit) {
         if !commit.subscriptions.is_empty() {
             let difference = self.router.change(commit.service, &commit.subscriptions);
-            let new: Vec<_> = commit.subscriptions.iter().filter_map(SubscriptionChange::subscribed).collect();
+            let new: Vec<_> = commit
+                .subscriptions
+                .iter()
+                .filter_map(SubscriptionChange::subscribed)
+                .collect();
             self.tell_retained(commit.service, &new, &difference);
             self.change(difference);
             self.try_again(new.iter().map(|one| &one.filter), RESTED);
         }
         if !commit.publishes.is_empty() {
             let cut = self.loops.published(commit.trace, &mut commit.publishes);
-            cut.iter().for_each(|publication| self.cut(commit.service, publication));
+            cut.iter()
+                .for_each(|publication| self.cut(commit.service, publication));
         }
         if self.republish.is_used()
-            && let Some(topic) = self.republish.published(commit.service, &commit.publishes, self.connected, now())
+            && let Some(topic) =
+                self.republish
+                    .published(commit.service, &commit.publishes, self.connected, now())
         {
             warn!(
                 "the retained message on {topic} and further ones of its service are not kept to be published again: \
                  republish_retained is for {TOPICS} topics and {BYTES} bytes of a service"
             );
         }
-        for terms in commit.publishes.iter().filter_map(|publication| publication.terms.as_deref()) {
+        for terms in commit
+            .publishes
+            .iter()
+            .filter_map(|publication| publication.terms.as_deref())
+        {
             self.promises.make(commit.service, terms);
         }
-        self.state.committed(Some(commit.service), commit.receipt, commit.publishes);
+        self.state
+            .committed(Some(commit.service), commit.receipt, commit.publishes);
     }
 
     /// A message that went round too often is not sent.
@@ -148,7 +171,10 @@ impl Desk {
             "a publish loop is cut: a message on {topic} led to the next one on {topic} {ROUNDS} times, and the last is not sent"
         );
         if let Some(token) = publication.terms.as_deref().and_then(|terms| terms.token) {
-            self.tell(service, Notice::Outcome(token, Outcome::Refused("a publish loop is cut".to_owned())));
+            self.tell(
+                service,
+                Notice::Outcome(token, Outcome::Refused("a publish loop is cut".to_owned())),
+            );
         }
     }
 
@@ -160,20 +186,38 @@ impl Desk {
             self.retained.ended(|topic| self.router.wants(topic));
         }
         if !(difference.subscribe.is_empty() && difference.unsubscribe.is_empty()) {
-            self.state.change(difference.subscribe.into_iter().map(wanted).collect(), difference.unsubscribe);
+            self.state.change(
+                difference.subscribe.into_iter().map(wanted).collect(),
+                difference.unsubscribe,
+            );
         }
     }
 
     /// Gives a service the retained messages of those of its new subscriptions that the broker has already: those that are known, or
     /// else the broker is asked to send them again.
-    fn tell_retained(&mut self, service: ServiceId, new: &[&Subscription], difference: &Difference) {
-        let asked = |one: &&&Subscription| difference.subscribe.iter().any(|n| n.subscription.filter == one.filter);
+    fn tell_retained(
+        &mut self,
+        service: ServiceId,
+        new: &[&Subscription],
+        difference: &Difference,
+    ) {
+        let asked = |one: &&&Subscription| {
+            difference
+                .subscribe
+                .iter()
+                .any(|n| n.subscription.filter == one.filter)
+        };
         let present: Vec<_> = new.iter().filter(|one| !asked(one)).copied().collect();
         let (certain, others): (Vec<_>, Vec<_>) = present.into_iter().partition(|one| {
-            self.router.number(&one.filter).is_some_and(|numbered| self.retained.is_certain(numbered.id.0))
+            self.router
+                .number(&one.filter)
+                .is_some_and(|numbered| self.retained.is_certain(numbered.id.0))
         });
         let mut asked = HashSet::new();
-        for numbered in others.iter().filter_map(|one| self.router.ask_again(service, &one.filter, now())) {
+        for numbered in others
+            .iter()
+            .filter_map(|one| self.router.ask_again(service, &one.filter, now()))
+        {
             // one filter may bring the messages of several
             if !asked.insert(numbered.id) {
                 continue;
@@ -183,10 +227,13 @@ impl Desk {
                 false => self.state.ask_again(wanted(numbered)),
             }
         }
-        let Some(mailbox) = self.router.mailbox(service) else { return };
+        let Some(mailbox) = self.router.mailbox(service) else {
+            return;
+        };
         for message in self.retained.values(&certain) {
             if let Delivered::Replaced(older) = mailbox.deliver(Delivery::new(message, None)) {
-                self.settled.extend(older.into_iter().filter_map(|one| one.receipt));
+                self.settled
+                    .extend(older.into_iter().filter_map(|one| one.receipt));
             }
         }
         for receipt in self.settled.drain(..) {
@@ -216,10 +263,16 @@ impl Desk {
         }
         let identifiers = self.state.protocol() == Protocol::V5 && ack.server.subscription_ids;
         let (subscribe, unsubscribe) = self.router.connected(identifiers, ack.session_present);
-        self.state.connected(ack, subscribe.into_iter().map(wanted).collect());
+        self.state
+            .connected(ack, subscribe.into_iter().map(wanted).collect());
         self.state.change(Vec::new(), unsubscribe);
-        self.announced.values().cloned().for_each(|message| self.state.announce(message));
-        self.tell_all(&Notice::Connected { session_present: ack.session_present });
+        self.announced
+            .values()
+            .cloned()
+            .for_each(|message| self.state.announce(message));
+        self.tell_all(&Notice::Connected {
+            session_present: ack.session_present,
+        });
         self.republish.connected(ack.session_present);
     }
 
@@ -227,7 +280,9 @@ impl Desk {
     /// between them.
     pub fn publish_again(&mut self) {
         while self.republish.is_pending() && self.state.unsent() < AGAIN && self.state.has_room() {
-            let Some(message) = self.republish.next(now()) else { return };
+            let Some(message) = self.republish.next(now()) else {
+                return;
+            };
             self.state.committed(None, None, vec![message.into()]);
         }
     }
@@ -242,7 +297,9 @@ impl Desk {
     }
 
     fn tell_all(&self, notice: &Notice) {
-        self.router.mailboxes().for_each(|mailbox| mailbox.tell(notice.clone()));
+        self.router
+            .mailboxes()
+            .for_each(|mailbox| mailbox.tell(notice.clone()));
     }
 
     fn tell(&self, service: ServiceId, notice: Notice) {
@@ -265,11 +322,19 @@ impl Desk {
 
     /// A packet of the broker, other than DISCONNECT.
     pub fn received(&mut self, packet: Incoming) -> Result<(), Violation> {
-        let Some(arrival) = self.state.received(packet)? else { return Ok(()) };
+        let Some(arrival) = self.state.received(packet)? else {
+            return Ok(());
+        };
         let ids = arrival.subscription_ids.as_slice();
         self.retained.arrived(&arrival.message, ids);
-        let trace = self.loops.arrived(&arrival.message.topic, &arrival.message.payload);
-        let delivery = Delivery { message: arrival.message, receipt: arrival.receipt, trace };
+        let trace = self
+            .loops
+            .arrived(&arrival.message.topic, &arrival.message.payload);
+        let delivery = Delivery {
+            message: arrival.message,
+            receipt: arrival.receipt,
+            trace,
+        };
         let services = self.router.route(delivery, ids, &mut self.settled);
         if let Some(receipt) = arrival.receipt {
             self.state.routed(receipt, services);
@@ -291,7 +356,9 @@ impl Desk {
         if let Some(overdue) = self.head_of_line.look(receipts, most)
             && self.router.mailboxes().nth(1).is_some()
         {
-            self.router.mailboxes().for_each(|mailbox| mailbox.mark_overdue(overdue.below, overdue.share));
+            self.router
+                .mailboxes()
+                .for_each(|mailbox| mailbox.mark_overdue(overdue.below, overdue.share));
         }
         true
     }
@@ -342,7 +409,10 @@ impl Desk {
 
     /// Says how often events came again that are not said one by one; at the `end`, all of them.
     pub fn summarize(&mut self, end: bool) {
-        self.digest.take(now(), end).iter().for_each(|summary| error!("{summary}"));
+        self.digest
+            .take(now(), end)
+            .iter()
+            .for_each(|summary| error!("{summary}"));
     }
 
     fn log(&mut self, event: Event) {
@@ -367,5 +437,8 @@ impl Desk {
 }
 
 fn wanted(numbered: Numbered) -> Wanted {
-    Wanted { subscription: numbered.subscription, id: numbered.id.0 }
+    Wanted {
+        subscription: numbered.subscription,
+        id: numbered.id.0,
+    }
 }

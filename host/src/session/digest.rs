@@ -53,7 +53,14 @@ impl Digest {
                 None
             }
             None => {
-                self.kinds.insert(kind, Kind { since: now, count: 0, last: None });
+                self.kinds.insert(
+                    kind,
+                    Kind {
+                        since: now,
+                        count: 0,
+                        last: None,
+                    },
+                );
                 Some(event)
             }
         }
@@ -72,7 +79,10 @@ impl Digest {
                 continue;
             }
             if let Some(last) = kind.last.take() {
-                summaries.push(Summary { count: kind.count, last });
+                summaries.push(Summary {
+                    count: kind.count,
+                    last,
+                });
                 self.unsaid -= kind.count;
                 (kind.since, kind.count) = (now, 0);
             }
@@ -101,15 +111,37 @@ mod tests {
         for (second, packet) in [(1, "2"), (2, "3")] {
             assert_eq!(digest.note("a", event(packet), at(second)), None);
         }
-        assert_eq!(digest.note("b", event("4"), at(30)), Some(event("4")), "another kind");
+        assert_eq!(
+            digest.note("b", event("4"), at(30)),
+            Some(event("4")),
+            "another kind"
+        );
         assert!(digest.is_due() && digest.take(at(59), false).is_empty());
-        assert_eq!(digest.take(at(60), false), [Summary { count: 2, last: event("3") }]);
+        assert_eq!(
+            digest.take(at(60), false),
+            [Summary {
+                count: 2,
+                last: event("3")
+            }]
+        );
         assert!(!digest.is_due());
         assert_eq!(digest.note("a", event("5"), at(61)), None);
         assert!(digest.take(at(119), false).is_empty());
-        assert_eq!(digest.take(at(119), true), [Summary { count: 1, last: event("5") }]);
-        let lowered = || Event::Lowered { topic: crate::topic::Topic::home_assistant(), what: "retain" };
-        assert_eq!([(); 3].map(|()| digest.note("retain", lowered(), at(119)).is_some()), [true, false, false]);
+        assert_eq!(
+            digest.take(at(119), true),
+            [Summary {
+                count: 1,
+                last: event("5")
+            }]
+        );
+        let lowered = || Event::Lowered {
+            topic: crate::topic::Topic::home_assistant(),
+            what: "retain",
+        };
+        assert_eq!(
+            [(); 3].map(|()| digest.note("retain", lowered(), at(119)).is_some()),
+            [true, false, false]
+        );
         assert!(digest.take(at(300), true).is_empty());
         digest.clear();
         assert_eq!(digest.note("a", event("6"), at(120)), Some(event("6")));

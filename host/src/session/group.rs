@@ -70,12 +70,17 @@ pub struct Welcome {
 
 impl Welcome {
     fn say(&self, over: Option<Over>) {
-        let Self { client_id, peer, .. } = self;
+        let Self {
+            client_id, peer, ..
+        } = self;
         let session = if self.session_present { "kept" } else { "new" };
         match over.filter(|over| over.failures > 1) {
             Some(Over { failures, lasted }) => {
                 let seconds = lasted.as_secs_f64();
-                info!(client_id, session, "connected to {peer} after {failures} failures in {seconds:.1} s");
+                info!(
+                    client_id,
+                    session, "connected to {peer} after {failures} failures in {seconds:.1} s"
+                );
             }
             None => info!(client_id, session, "connected to {peer}"),
         }
@@ -85,14 +90,30 @@ impl Welcome {
 impl Group {
     /// The group of a main connection: `min`, `max` are the waits of its back-off.
     pub fn new(min: Duration, max: Duration) -> Self {
-        let (schedule, outage, places) = (Schedule::new(min, max), Outage::default(), Places::default());
-        let shared = Shared { schedule, outage, places, abilities: Abilities::default() };
-        Self { shared: Arc::new(watch::Sender::new(shared)), resolver: Arc::default() }
+        let (schedule, outage, places) = (
+            Schedule::new(min, max),
+            Outage::default(),
+            Places::default(),
+        );
+        let shared = Shared {
+            schedule,
+            outage,
+            places,
+            abilities: Abilities::default(),
+        };
+        Self {
+            shared: Arc::new(watch::Sender::new(shared)),
+            resolver: Arc::default(),
+        }
     }
 
     /// Its main connection.
     pub fn main(self) -> Member {
-        Member { group: self, role: Role::Main, service: String::new() }
+        Member {
+            group: self,
+            role: Role::Main,
+            service: String::new(),
+        }
     }
 
     /// One more presence connection, for `service`.
@@ -101,12 +122,17 @@ impl Group {
             shared.places.join(&service);
             false
         });
-        Member { group: self, role: Role::Presence, service }
+        Member {
+            group: self,
+            role: Role::Presence,
+            service,
+        }
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Shared) -> T) -> Option<T> {
         let mut outcome = None;
-        self.shared.send_modify(|shared| outcome = Some(change(shared)));
+        self.shared
+            .send_modify(|shared| outcome = Some(change(shared)));
         outcome
     }
 }
@@ -152,7 +178,11 @@ impl Member {
 
     /// As much of the will `whole` as the next attempt is made with.
     pub fn will(&self, whole: Option<&Message>) -> Option<Message> {
-        self.group.shared.borrow().abilities.will(whole?, self.role == Role::Main)
+        self.group
+            .shared
+            .borrow()
+            .abilities
+            .will(whole?, self.role == Role::Main)
     }
 
     /// An attempt with this will failed. True: the broker takes less of it, and another attempt can be made at once.
@@ -188,7 +218,11 @@ impl Member {
         let host = host && self.role == Role::Main;
         let missing = self.find_out(|abilities| {
             abilities.limit(server);
-            if host { abilities.missing(server) } else { Vec::new() }
+            if host {
+                abilities.missing(server)
+            } else {
+                Vec::new()
+            }
         });
         missing.iter().for_each(|line| warn!("{line}"));
     }
@@ -236,7 +270,10 @@ impl Member {
             .change(|shared| {
                 shared.schedule.connected(self.role, now);
                 if self.role == Role::Presence {
-                    debug!(service = self.service, "its presence connection to {} is made", welcome.peer);
+                    debug!(
+                        service = self.service,
+                        "its presence connection to {} is made", welcome.peer
+                    );
                     if shared.places.up(&self.service) {
                         info!("every service has a presence connection of its own again");
                     }
@@ -258,7 +295,9 @@ impl Member {
     pub fn lost(&self, reason: &str, peer: &str, since: Instant, longest: Duration) -> u32 {
         let (now, jitter) = (now(), fastrand::f64());
         let short = self.group.change(|shared| {
-            shared.schedule.lost(self.role, since, now, (jitter, longest));
+            shared
+                .schedule
+                .lost(self.role, since, now, (jitter, longest));
             if self.role == Role::Presence {
                 shared.places.down(&self.service);
                 shared.no_place(&self.service, peer, reason);
@@ -266,7 +305,9 @@ impl Member {
             }
             match shared.outage.failed("lost", now) {
                 Say::New => warn!("connection to {peer} lost: {reason}; reconnecting"),
-                Say::Count(count) => warn!("connection to {peer} lost: {reason}; {count} more failures; reconnecting"),
+                Say::Count(count) => warn!(
+                    "connection to {peer} lost: {reason}; {count} more failures; reconnecting"
+                ),
                 Say::Nothing => debug!("connection to {peer} lost: {reason}; reconnecting"),
             }
             shared.schedule.short()
@@ -276,18 +317,25 @@ impl Member {
 
     /// Serves a connection. Says `welcome` when it has lasted for its time; a presence connection ends when the main one needs
     /// its place.
-    pub async fn during(&self, welcome: Option<(Duration, Welcome)>, serving: impl Future<Output = Ended>) -> Ended {
+    pub async fn during(
+        &self,
+        welcome: Option<(Duration, Welcome)>,
+        serving: impl Future<Output = Ended>,
+    ) -> Ended {
         let (mut serving, mut room) = (pin!(serving), pin!(self.room_is_needed()));
         let mut welcome = welcome.map(|(wait, welcome)| (Box::pin(sleep(wait)), welcome));
         poll_fn(|context| {
             if let Some((timer, words)) = &mut welcome
                 && timer.as_mut().poll(context).is_ready()
             {
-                self.group.change(|shared| words.say(shared.outage.over(now())));
+                self.group
+                    .change(|shared| words.say(shared.outage.over(now())));
                 welcome = None;
             }
             if self.role == Role::Presence && room.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Ended::Lost("the main connection needs its place".to_owned()));
+                return Poll::Ready(Ended::Lost(
+                    "the main connection needs its place".to_owned(),
+                ));
             }
             serving.as_mut().poll(context)
         })
@@ -297,7 +345,13 @@ impl Member {
     async fn room_is_needed(&self) {
         let needed = |shared: &Shared| shared.schedule.must_make_room();
         // an error cannot be: this end is one of the senders
-        drop(self.group.shared.subscribe().wait_for(|shared| needed(shared)).await);
+        drop(
+            self.group
+                .shared
+                .subscribe()
+                .wait_for(|shared| needed(shared))
+                .await,
+        );
     }
 }
 
@@ -307,7 +361,9 @@ impl Shared {
         debug!(service, "no presence connection to {peer}: {reason}");
         if let Some(without) = self.places.failed(self.schedule.presence_failures()) {
             let without = without.join(", ");
-            warn!("no presence connection of their own, and so no `online`: {without}; trying again: {reason}");
+            warn!(
+                "no presence connection of their own, and so no `online`: {without}; trying again: {reason}"
+            );
         }
     }
 }
@@ -315,7 +371,8 @@ impl Shared {
 impl Drop for Member {
     fn drop(&mut self) {
         if self.role == Role::Presence {
-            self.group.change(|shared| shared.places.leave(&self.service));
+            self.group
+                .change(|shared| shared.places.leave(&self.service));
         }
     }
 }

@@ -34,7 +34,10 @@ impl HeadOfLine {
         let mark = self.mark.replace(receipts.end)?;
         let waiting = usize::try_from(receipts.end - receipts.start).unwrap_or(usize::MAX);
         let holds_up = receipts.start < mark && waiting >= ENOUGH.min(most);
-        holds_up.then(|| Overdue { below: mark, share: (most / 4).clamp(1, LARGEST_SHARE) })
+        holds_up.then(|| Overdue {
+            below: mark,
+            share: (most / 4).clamp(1, LARGEST_SHARE),
+        })
     }
 
     /// Nothing is unacknowledged, or there is no connection any more.
@@ -51,9 +54,25 @@ mod tests {
     fn what_was_there_at_the_last_look_is_overdue() {
         let mut line = HeadOfLine::default();
         assert_eq!(line.look(10..20, 20), None, "nothing is known of their age");
-        assert_eq!(line.look(20..30, 20), None, "those of before are acknowledged");
-        assert_eq!(line.look(29..40, 20), Some(Overdue { below: 30, share: 5 }));
-        assert_eq!(line.look(29..41, 20), Some(Overdue { below: 40, share: 5 }));
+        assert_eq!(
+            line.look(20..30, 20),
+            None,
+            "those of before are acknowledged"
+        );
+        assert_eq!(
+            line.look(29..40, 20),
+            Some(Overdue {
+                below: 30,
+                share: 5
+            })
+        );
+        assert_eq!(
+            line.look(29..41, 20),
+            Some(Overdue {
+                below: 40,
+                share: 5
+            })
+        );
         line.clear();
         assert_eq!(line.look(29..42, 20), None);
     }
@@ -63,7 +82,18 @@ mod tests {
         let mut line = HeadOfLine::default();
         assert_eq!(line.look(0..1, 5), None);
         assert_eq!(line.look(0..1, 5), None, "the broker may send four more");
-        assert_eq!(line.look(0..1, 1), Some(Overdue { below: 1, share: 1 }), "it may send no more");
-        assert_eq!(line.look(0..8, 1000), Some(Overdue { below: 1, share: 64 }), "eight are enough");
+        assert_eq!(
+            line.look(0..1, 1),
+            Some(Overdue { below: 1, share: 1 }),
+            "it may send no more"
+        );
+        assert_eq!(
+            line.look(0..8, 1000),
+            Some(Overdue {
+                below: 1,
+                share: 64
+            }),
+            "eight are enough"
+        );
     }
 }

@@ -85,10 +85,14 @@ pub async fn connect(connection: &Connection, resolver: &Resolver) -> Result<Str
     match &connection.transport {
         Transport::Tcp => Ok(Stream::Tcp(tcp)),
         Transport::Tls => Ok(Stream::Tls(Box::new(encrypt(connection, tcp).await?))),
-        Transport::WebSocket(path) => Ok(Stream::WebSocket(Box::new(upgrade(connection, path, tcp).await?))),
+        Transport::WebSocket(path) => Ok(Stream::WebSocket(Box::new(
+            upgrade(connection, path, tcp).await?,
+        ))),
         Transport::SecureWebSocket(path) => {
             let tls = encrypt(connection, tcp).await?;
-            Ok(Stream::SecureWebSocket(Box::new(upgrade(connection, path, tls).await?)))
+            Ok(Stream::SecureWebSocket(Box::new(
+                upgrade(connection, path, tls).await?,
+            )))
         }
     }
 }
@@ -98,13 +102,19 @@ pub async fn connect(connection: &Connection, resolver: &Resolver) -> Result<Str
 /// # Errors
 /// What cannot be used whatever the broker is.
 pub fn check(connection: &Connection) -> Result<(), LinkError> {
-    if matches!(connection.transport, Transport::Tls | Transport::SecureWebSocket(_)) {
+    if matches!(
+        connection.transport,
+        Transport::Tls | Transport::SecureWebSocket(_)
+    ) {
         tls::check(&connection.tls, &connection.host)?;
     }
     Ok(())
 }
 
-async fn encrypt(connection: &Connection, tcp: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
+async fn encrypt(
+    connection: &Connection,
+    tcp: TcpStream,
+) -> Result<TlsStream<TcpStream>, TlsError> {
     let handshake = tls::handshake(&connection.tls, &connection.host, tcp);
     let late = |error| TlsError::Handshake(advice::of_handshake(error, &connection.tls));
     answered(connection, handshake, late).await
@@ -129,7 +139,10 @@ async fn answered<T, E>(
 ) -> Result<T, E> {
     let limit = connection.connect_timeout * 9 / 10;
     tokio::time::timeout(limit, step).await.unwrap_or_else(|_| {
-        Err(late(io::Error::new(io::ErrorKind::TimedOut, format!("not answered within {limit:?}"))))
+        Err(late(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("not answered within {limit:?}"),
+        )))
     })
 }
 
@@ -166,25 +179,45 @@ async fn connect_tcp(connection: &Connection, resolver: &Resolver) -> Result<Tcp
     }
     Err(match failed {
         Some((address, source)) => LinkError::Connect { address, source },
-        None => LinkError::NoAddress { host: connection.host.clone(), bind: connection.bind_address },
+        None => LinkError::NoAddress {
+            host: connection.host.clone(),
+            bind: connection.bind_address,
+        },
     })
 }
 
 /// The addresses of the host; with `bind_address` those of its family.
-async fn addresses(connection: &Connection, resolver: &Resolver) -> Result<Vec<SocketAddr>, LinkError> {
+async fn addresses(
+    connection: &Connection,
+    resolver: &Resolver,
+) -> Result<Vec<SocketAddr>, LinkError> {
     let found = resolver
         .addresses(&connection.host, connection.port)
         .await
-        .map_err(|source| LinkError::Resolve { host: connection.host.clone(), source })?;
+        .map_err(|source| LinkError::Resolve {
+            host: connection.host.clone(),
+            source,
+        })?;
     Ok(found
         .into_iter()
-        .filter(|address| connection.bind_address.is_none_or(|b| b.is_ipv4() == address.is_ipv4()))
+        .filter(|address| {
+            connection
+                .bind_address
+                .is_none_or(|b| b.is_ipv4() == address.is_ipv4())
+        })
         .collect())
 }
 
-async fn connect_address(connection: &Connection, address: SocketAddr) -> Result<TcpStream, (SocketAddr, io::Error)> {
+async fn connect_address(
+    connection: &Connection,
+    address: SocketAddr,
+) -> Result<TcpStream, (SocketAddr, io::Error)> {
     let attempt = async {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
         if let Some(bind) = connection.bind_address {
             socket.bind(SocketAddr::new(bind, 0))?;
         }
@@ -212,13 +245,21 @@ macro_rules! inner {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         inner!(self, stream => stream.poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         inner!(self, stream => stream.poll_write(cx, bytes))
     }
 
@@ -260,7 +301,10 @@ mod tests {
             reconnect_min: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(60),
             delivery_timeout: Duration::from_secs(10),
-            outbox: OutboxLimits { messages: 1, bytes: 1 },
+            outbox: OutboxLimits {
+                messages: 1,
+                bytes: 1,
+            },
         }
     }
 
@@ -303,16 +347,29 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_names_the_address_and_the_reason() {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let error = dial(&to("127.0.0.1", port)).await.unwrap_err().to_string();
-        assert!(error.starts_with(&format!("TCP to 127.0.0.1:{port}: ")), "{error}");
+        assert!(
+            error.starts_with(&format!("TCP to 127.0.0.1:{port}: ")),
+            "{error}"
+        );
         assert!(error.contains("refused"), "{error}");
     }
 
     #[tokio::test]
     async fn an_unknown_host_is_named() {
-        let error = dial(&to("no-such-host.invalid", 1883)).await.unwrap_err().to_string();
-        assert!(error.starts_with("cannot resolve the host name \"no-such-host.invalid\": "), "{error}");
+        let error = dial(&to("no-such-host.invalid", 1883))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("cannot resolve the host name \"no-such-host.invalid\": "),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -320,6 +377,9 @@ mod tests {
         let mut connection = to("127.0.0.1", 1883);
         connection.bind_address = Some("::1".parse().unwrap());
         let error = dial(&connection).await.unwrap_err().to_string();
-        assert_eq!(error, "the host \"127.0.0.1\" has no address to connect to from ::1");
+        assert_eq!(
+            error,
+            "the host \"127.0.0.1\" has no address to connect to from ::1"
+        );
     }
 }

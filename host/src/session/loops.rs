@@ -43,30 +43,53 @@ impl Loops {
         if self.marks & mark(topic, payload) == 0 {
             return None;
         }
-        let place = self.followed.iter().position(|one| one.topic == *topic && one.payload == *payload)?;
+        let place = self
+            .followed
+            .iter()
+            .position(|one| one.topic == *topic && one.payload == *payload)?;
         let found = self.followed.remove(place)?;
-        self.marks = self.followed.iter().fold(0, |marks, one| marks | mark(&one.topic, &one.payload));
+        self.marks = self
+            .followed
+            .iter()
+            .fold(0, |marks, one| marks | mark(&one.topic, &one.payload));
         Some(found.trace)
     }
 
     /// A call for a message that has come this way publishes these. Those that have gone round too often are taken out.
-    pub fn published(&mut self, trace: Option<Arc<Trace>>, publishes: &mut Vec<Publication>) -> Vec<Publication> {
+    pub fn published(
+        &mut self,
+        trace: Option<Arc<Trace>>,
+        publishes: &mut Vec<Publication>,
+    ) -> Vec<Publication> {
         let Some(trace) = trace else {
             self.skipped += 1;
             if self.skipped >= SAMPLE {
                 self.skipped = 0;
                 for publication in publishes.iter() {
-                    let trace = Trace { origin: publication.message.topic.clone(), rounds: 0 };
+                    let trace = Trace {
+                        origin: publication.message.topic.clone(),
+                        rounds: 0,
+                    };
                     self.follow(publication, trace);
                 }
             }
             return Vec::new();
         };
-        let rounds = |publication: &Publication| trace.rounds + u32::from(publication.message.topic == trace.origin);
-        let (cut, rest) = std::mem::take(publishes).into_iter().partition(|one| rounds(one) >= ROUNDS);
+        let rounds = |publication: &Publication| {
+            trace.rounds + u32::from(publication.message.topic == trace.origin)
+        };
+        let (cut, rest) = std::mem::take(publishes)
+            .into_iter()
+            .partition(|one| rounds(one) >= ROUNDS);
         *publishes = rest;
         for publication in publishes.iter() {
-            self.follow(publication, Trace { origin: trace.origin.clone(), rounds: rounds(publication) });
+            self.follow(
+                publication,
+                Trace {
+                    origin: trace.origin.clone(),
+                    rounds: rounds(publication),
+                },
+            );
         }
         cut
     }
@@ -75,16 +98,24 @@ impl Loops {
         if self.followed.len() >= FOLLOWED {
             self.followed.pop_front();
         }
-        let (topic, payload) = (publication.message.topic.clone(), publication.message.payload.clone());
+        let (topic, payload) = (
+            publication.message.topic.clone(),
+            publication.message.payload.clone(),
+        );
         self.marks |= mark(&topic, &payload);
-        self.followed.push_back(Followed { topic, payload, trace: Arc::new(trace) });
+        self.followed.push_back(Followed {
+            topic,
+            payload,
+            trace: Arc::new(trace),
+        });
     }
 }
 
 /// One of 64 bits, the same for the same message.
 fn mark(topic: &Topic, payload: &Bytes) -> u64 {
     let last = payload.last().copied().unwrap_or_default();
-    let number = topic.as_str().len().wrapping_mul(31) ^ payload.len().wrapping_mul(17) ^ usize::from(last);
+    let number =
+        topic.as_str().len().wrapping_mul(31) ^ payload.len().wrapping_mul(17) ^ usize::from(last);
     1 << (number % 64)
 }
 
@@ -96,17 +127,32 @@ mod tests {
     use crate::message::{Message, Qos};
 
     fn publication(topic: &str, payload: &str) -> Publication {
-        Message::new(Topic::new(topic).unwrap(), payload.to_owned(), Qos::AtMostOnce, false).into()
+        Message::new(
+            Topic::new(topic).unwrap(),
+            payload.to_owned(),
+            Qos::AtMostOnce,
+            false,
+        )
+        .into()
     }
 
     /// Handles messages until none comes any more, `most` at most: how many there were, and what was cut.
-    fn run(service: impl Fn(&str, &str, u32) -> Vec<Publication>, most: u32) -> (u32, Vec<Publication>) {
+    fn run(
+        service: impl Fn(&str, &str, u32) -> Vec<Publication>,
+        most: u32,
+    ) -> (u32, Vec<Publication>) {
         let (mut loops, mut wire) = (Loops::default(), VecDeque::from([publication("in", "x")]));
         for handled in 0..most {
-            let Some(came) = wire.pop_front() else { return (handled, Vec::new()) };
+            let Some(came) = wire.pop_front() else {
+                return (handled, Vec::new());
+            };
             let Message { topic, payload, .. } = came.message;
             let trace = loops.arrived(&topic, &payload);
-            let mut publishes = service(topic.as_str(), std::str::from_utf8(&payload).unwrap(), handled);
+            let mut publishes = service(
+                topic.as_str(),
+                std::str::from_utf8(&payload).unwrap(),
+                handled,
+            );
             let cut = loops.published(trace, &mut publishes);
             if !cut.is_empty() {
                 return (handled, cut);
@@ -130,10 +176,16 @@ mod tests {
     #[test]
     fn two_services_that_answer_each_other_with_ever_other_messages_are_cut() {
         let other = |topic: &str, _: &str, number: u32| {
-            vec![publication(if topic == "in" { "out" } else { "in" }, &number.to_string())]
+            vec![publication(
+                if topic == "in" { "out" } else { "in" },
+                &number.to_string(),
+            )]
         };
         let (handled, cut) = run(other, 10_000);
-        assert!(handled < 3 * 2 * ROUNDS && cut.len() == 1, "{handled} {cut:?}");
+        assert!(
+            handled < 3 * 2 * ROUNDS && cut.len() == 1,
+            "{handled} {cut:?}"
+        );
     }
 
     #[test]
@@ -142,7 +194,11 @@ mod tests {
         for _ in 0..10_000 {
             let (topic, payload) = (Topic::new("in").unwrap(), Bytes::from_static(b"on"));
             let trace = loops.arrived(&topic, &payload);
-            assert!(loops.published(trace, &mut vec![publication("state", "on")]).is_empty());
+            assert!(
+                loops
+                    .published(trace, &mut vec![publication("state", "on")])
+                    .is_empty()
+            );
         }
     }
 

@@ -52,7 +52,10 @@ impl Outage {
             return Say::New;
         }
         self.untold += 1;
-        if self.said.is_some_and(|said| now.saturating_duration_since(said) < EVERY) {
+        if self
+            .said
+            .is_some_and(|said| now.saturating_duration_since(said) < EVERY)
+        {
             return Say::Nothing;
         }
         self.said = Some(now);
@@ -61,8 +64,13 @@ impl Outage {
 
     /// There is a connection that lasts.
     pub fn over(&mut self, now: Instant) -> Option<Over> {
-        let Self { began, failures, .. } = std::mem::take(self);
-        began.map(|began| Over { failures, lasted: now.saturating_duration_since(began) })
+        let Self {
+            began, failures, ..
+        } = std::mem::take(self);
+        began.map(|began| Over {
+            failures,
+            lasted: now.saturating_duration_since(began),
+        })
     }
 }
 
@@ -77,12 +85,21 @@ mod tests {
         assert_eq!(outage.failed("lost", at(0)), Say::New);
         assert_eq!(outage.failed("TCP", at(1)), Say::New);
         for second in 2..61 {
-            assert_eq!(outage.failed(if second % 2 == 0 { "lost" } else { "TCP" }, at(second)), Say::Nothing);
+            assert_eq!(
+                outage.failed(if second % 2 == 0 { "lost" } else { "TCP" }, at(second)),
+                Say::Nothing
+            );
         }
         assert_eq!(outage.failed("lost", at(61)), Say::Count(60));
         assert_eq!(outage.failed("lost", at(62)), Say::Nothing);
         assert_eq!(outage.failed("lost", at(121)), Say::Count(2));
-        assert_eq!(outage.over(at(130)), Some(Over { failures: 64, lasted: Duration::from_secs(130) }));
+        assert_eq!(
+            outage.over(at(130)),
+            Some(Over {
+                failures: 64,
+                lasted: Duration::from_secs(130)
+            })
+        );
     }
 
     #[test]
@@ -90,7 +107,13 @@ mod tests {
         let (mut outage, now) = (Outage::default(), Instant::now());
         assert_eq!(outage.over(now), None);
         assert_eq!(outage.failed("lost", now), Say::New);
-        assert_eq!(outage.over(now), Some(Over { failures: 1, lasted: Duration::ZERO }));
+        assert_eq!(
+            outage.over(now),
+            Some(Over {
+                failures: 1,
+                lasted: Duration::ZERO
+            })
+        );
         assert_eq!(outage.over(now), None);
         assert_eq!(outage.failed("lost", now), Say::New);
     }

@@ -135,7 +135,11 @@ pub struct Ack {
 impl Ack {
     /// An acknowledgement that says that all went well.
     pub const fn success(kind: AckKind, id: u16) -> Self {
-        Self { kind, id, reason: Reason::SUCCESS }
+        Self {
+            kind,
+            id,
+            reason: Reason::SUCCESS,
+        }
     }
 }
 

@@ -50,7 +50,11 @@ impl Places {
 
     /// A connection failed, as the last of `failures` one after the other: who has none, if that is not what was said last.
     pub fn failed(&mut self, failures: u32) -> Option<Vec<String>> {
-        let without = self.services.iter().filter(|(_, up)| !**up).map(|(service, _)| service.clone());
+        let without = self
+            .services
+            .iter()
+            .filter(|(_, up)| !**up)
+            .map(|(service, _)| service.clone());
         let without: BTreeSet<String> = without.collect();
         if failures < ENOUGH || without == self.said {
             return None;
@@ -66,7 +70,9 @@ mod tests {
 
     fn places() -> Places {
         let mut places = Places::default();
-        ["a", "b", "c"].iter().for_each(|service| places.join(service));
+        ["a", "b", "c"]
+            .iter()
+            .for_each(|service| places.join(service));
         places
     }
 

@@ -19,14 +19,19 @@ pub struct Promises {
 impl Promises {
     /// None yet; each lasts `timeout`.
     pub fn new(timeout: Duration) -> Self {
-        Self { timeout, open: HashMap::new(), ends: VecDeque::new() }
+        Self {
+            timeout,
+            open: HashMap::new(),
+            ends: VecDeque::new(),
+        }
     }
 
     /// `service` wants to know what becomes of a message on these terms.
     pub fn make(&mut self, service: ServiceId, terms: &Terms) {
         let Some(token) = terms.token else { return };
         self.open.insert(token, service);
-        self.ends.extend(terms.at.checked_add(self.timeout).map(|end| (end, token)));
+        self.ends
+            .extend(terms.at.checked_add(self.timeout).map(|end| (end, token)));
     }
 
     /// Something is known about a message: the service to tell, unless it was told something before.
@@ -49,7 +54,11 @@ impl Promises {
     }
 
     fn tidy(&mut self) {
-        while self.ends.front().is_some_and(|(_, token)| !self.open.contains_key(token)) {
+        while self
+            .ends
+            .front()
+            .is_some_and(|(_, token)| !self.open.contains_key(token))
+        {
             self.ends.pop_front();
         }
     }

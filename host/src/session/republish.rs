@@ -73,8 +73,14 @@ impl Republish {
         now: Instant,
     ) -> Option<Topic> {
         let mut left_out = None;
-        for publication in publishes.iter().filter(|publication| publication.message.retain) {
-            let rule = publication.terms.as_deref().and_then(|terms| terms.offline.as_deref());
+        for publication in publishes
+            .iter()
+            .filter(|publication| publication.message.retain)
+        {
+            let rule = publication
+                .terms
+                .as_deref()
+                .and_then(|terms| terms.offline.as_deref());
             let dropped = !connected && rule.is_some_and(|rule| rule.policy == OfflinePolicy::Drop);
             if !dropped && !self.keep(service, &publication.message, now) {
                 left_out = Some(publication.message.topic.clone());
@@ -87,7 +93,9 @@ impl Republish {
     /// A message is never sent, since the broker ends the connection for it: it is not published again either. Gives the service whose it
     /// was, where it was the last one of its topic.
     pub fn forget(&mut self, message: &Message) -> Option<ServiceId> {
-        self.kept.get(&message.topic).filter(|kept| kept.message.payload == message.payload)?;
+        self.kept
+            .get(&message.topic)
+            .filter(|kept| kept.message.payload == message.payload)?;
         let kept = self.kept.remove(&message.topic)?;
         if let Some(share) = self.shares.get_mut(&kept.service) {
             share.topics -= 1;
@@ -104,7 +112,9 @@ impl Republish {
             share.topics -= 1;
             share.bytes -= old.message.weight();
         }
-        let Some(share) = self.shares.get_mut(&service) else { return true };
+        let Some(share) = self.shares.get_mut(&service) else {
+            return true;
+        };
         // an empty payload is how a retained message is removed (MQTT 5, section 3.3.1.3)
         if message.payload.is_empty() {
             return true;
@@ -115,9 +125,20 @@ impl Republish {
         let message = message.detached();
         share.topics += 1;
         share.bytes += message.weight();
-        let expiry = message.properties.as_ref().and_then(|properties| properties.message_expiry);
+        let expiry = message
+            .properties
+            .as_ref()
+            .and_then(|properties| properties.message_expiry);
         let expires = expiry.map(|seconds| now + Duration::from_secs(seconds.into()));
-        self.kept.insert(message.topic.clone(), Kept { service, message, expires, sent: true });
+        self.kept.insert(
+            message.topic.clone(),
+            Kept {
+                service,
+                message,
+                expires,
+                sent: true,
+            },
+        );
         true
     }
 
@@ -139,9 +160,13 @@ impl Republish {
     /// The next message to publish again, with what is left of its time; each topic once, unless a newer one came meanwhile.
     pub fn next(&mut self, now: Instant) -> Option<Message> {
         while let Some(topic) = self.pending.pop_front() {
-            let Some(kept) = self.kept.get_mut(&topic).filter(|kept| !kept.sent) else { continue };
+            let Some(kept) = self.kept.get_mut(&topic).filter(|kept| !kept.sent) else {
+                continue;
+            };
             kept.sent = true;
-            let left = kept.expires.map(|end| end.saturating_duration_since(now).as_secs());
+            let left = kept
+                .expires
+                .map(|end| end.saturating_duration_since(now).as_secs());
             if left == Some(0) {
                 continue;
             }
@@ -170,15 +195,25 @@ mod tests {
     const OTHER: ServiceId = ServiceId(2);
 
     fn message(topic: &str, payload: &str) -> Publication {
-        Message::new(Topic::new(topic.to_owned()).unwrap(), payload.to_owned(), Qos::AtLeastOnce, true).into()
+        Message::new(
+            Topic::new(topic.to_owned()).unwrap(),
+            payload.to_owned(),
+            Qos::AtLeastOnce,
+            true,
+        )
+        .into()
     }
 
     /// What is published again after a new session.
     fn again(republish: &mut Republish, now: Instant) -> Vec<(String, String)> {
         republish.connected(false);
         let next = std::iter::from_fn(|| republish.next(now));
-        let text =
-            |message: Message| (message.topic.to_string(), String::from_utf8_lossy(&message.payload).into_owned());
+        let text = |message: Message| {
+            (
+                message.topic.to_string(),
+                String::from_utf8_lossy(&message.payload).into_owned(),
+            )
+        };
         next.map(text).collect()
     }
 
@@ -192,14 +227,24 @@ mod tests {
         republish.set(ONE, true);
         republish.connected(false);
         assert!(!republish.is_pending(), "the first session is no lost one");
-        let publishes = [message("a", "1"), message("b", "1"), message("a", "2"), message("c", "1"), message("c", "")];
+        let publishes = [
+            message("a", "1"),
+            message("b", "1"),
+            message("a", "2"),
+            message("c", "1"),
+            message("c", ""),
+        ];
         assert_eq!(republish.published(ONE, &publishes, true, now), None);
         republish.published(OTHER, &[message("d", "1")], true, now);
         republish.connected(true);
         assert!(!republish.is_pending());
         assert_eq!(again(&mut republish, now), [pair("a", "2"), pair("b", "1")]);
         republish.published(OTHER, &[message("b", "of another")], true, now);
-        assert_eq!(again(&mut republish, now), [pair("a", "2")], "the last value of b is not its");
+        assert_eq!(
+            again(&mut republish, now),
+            [pair("a", "2")],
+            "the last value of b is not its"
+        );
         republish.set(ONE, false);
         assert_eq!(again(&mut republish, now), []);
         assert!(!republish.is_used() && republish.kept.is_empty());
@@ -226,8 +271,9 @@ mod tests {
         republish.connected(false);
         assert_eq!(republish.next(now).unwrap().topic.as_str(), "a");
         republish.connected(true);
-        let topics: Vec<_> =
-            std::iter::from_fn(|| republish.next(now)).map(|message| message.topic.to_string()).collect();
+        let topics: Vec<_> = std::iter::from_fn(|| republish.next(now))
+            .map(|message| message.topic.to_string())
+            .collect();
         assert_eq!(topics, ["a", "b"]);
         republish.connected(true);
         assert!(!republish.is_pending());
@@ -235,11 +281,15 @@ mod tests {
 
     #[test]
     fn time_that_has_passed_counts() {
-        let (mut republish, now, second) = (Republish::default(), Instant::now(), Duration::from_secs(1));
+        let (mut republish, now, second) =
+            (Republish::default(), Instant::now(), Duration::from_secs(1));
         republish.set(ONE, true);
         republish.connected(false);
         let mut short = message("a", "1");
-        let expiry = Properties { message_expiry: Some(10), ..Properties::default() };
+        let expiry = Properties {
+            message_expiry: Some(10),
+            ..Properties::default()
+        };
         short.message.properties = Some(Box::new(expiry));
         republish.published(ONE, &[short], true, now);
         republish.connected(false);
@@ -253,9 +303,15 @@ mod tests {
         let (mut republish, now) = (Republish::default(), Instant::now());
         republish.set(ONE, true);
         let half = "x".repeat(BYTES / 2);
-        assert_eq!(republish.published(ONE, &[message("a", &half)], true, now), None);
+        assert_eq!(
+            republish.published(ONE, &[message("a", &half)], true, now),
+            None
+        );
         let b = message("b", &half);
-        assert_eq!(republish.published(ONE, std::slice::from_ref(&b), true, now), Some(b.message.topic.clone()));
+        assert_eq!(
+            republish.published(ONE, std::slice::from_ref(&b), true, now),
+            Some(b.message.topic.clone())
+        );
         assert_eq!(republish.published(ONE, &[b], true, now), None);
         assert_eq!(republish.kept.len(), 1);
         republish.published(ONE, &[message("a", "")], true, now);

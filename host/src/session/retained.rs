@@ -57,7 +57,10 @@ impl Retained {
 
     /// Nothing is certain any more, so nothing need be kept.
     fn give_up(&mut self) {
-        *self = Self { all_uncertain: true, ..Self::default() };
+        *self = Self {
+            all_uncertain: true,
+            ..Self::default()
+        };
     }
 
     fn keep(&mut self, message: &Message) {
@@ -71,17 +74,29 @@ impl Retained {
             return self.give_up();
         }
         self.bytes += message.weight();
-        let value = Message { dup: false, ..message.detached() };
+        let value = Message {
+            dup: false,
+            ..message.detached()
+        };
         self.values.insert(value.topic.clone(), value);
     }
 
     /// The values for a service that has come to these subscriptions, each topic once. The broker sends none for shared ones.
-    pub fn values<'a>(&'a self, subscriptions: &'a [&Subscription]) -> impl Iterator<Item = Message> + 'a {
+    pub fn values<'a>(
+        &'a self,
+        subscriptions: &'a [&Subscription],
+    ) -> impl Iterator<Item = Message> + 'a {
         let plain = |one: &&&Subscription| one.filter.pattern().len() == one.filter.as_str().len();
         self.values.values().filter_map(move |value| {
-            let mut found = subscriptions.iter().filter(plain).filter(|one| one.filter.matches(&value.topic));
+            let mut found = subscriptions
+                .iter()
+                .filter(plain)
+                .filter(|one| one.filter.matches(&value.topic));
             let qos = found.next().map(|one| value.qos.min(one.qos))?;
-            Some(Message { qos, ..value.clone() })
+            Some(Message {
+                qos,
+                ..value.clone()
+            })
         })
     }
 }
@@ -95,16 +110,27 @@ mod tests {
     use crate::topic::Filter;
 
     fn message(topic: &str, payload: &str, retain: bool) -> Message {
-        Message::new(Topic::new(topic).unwrap(), payload.to_owned(), Qos::AtLeastOnce, retain)
+        Message::new(
+            Topic::new(topic).unwrap(),
+            payload.to_owned(),
+            Qos::AtLeastOnce,
+            retain,
+        )
     }
 
     fn values(retained: &Retained, filters: &[&str]) -> Vec<(String, String)> {
-        let subscription = |filter: &&str| Subscription { filter: Filter::new(filter).unwrap(), qos: Qos::AtMostOnce };
+        let subscription = |filter: &&str| Subscription {
+            filter: Filter::new(filter).unwrap(),
+            qos: Qos::AtMostOnce,
+        };
         let all: Vec<_> = filters.iter().map(subscription).collect();
         let all: Vec<_> = all.iter().collect();
         let shown = |message: Message| {
             assert!(message.retain && message.qos == Qos::AtMostOnce);
-            (message.topic.to_string(), String::from_utf8(message.payload.to_vec()).unwrap())
+            (
+                message.topic.to_string(),
+                String::from_utf8(message.payload.to_vec()).unwrap(),
+            )
         };
         let mut values: Vec<_> = retained.values(&all).map(shown).collect();
         values.sort();
@@ -121,10 +147,16 @@ mod tests {
         retained.arrived(&message("a/x", "1", true), &[1]);
         retained.arrived(&message("a/y", "2", true), &[1]);
         retained.arrived(&message("b", "3", true), &[2]);
-        assert_eq!(values(&retained, &["a/#", "+/x"]), [pair("a/x", "1"), pair("a/y", "2")]);
+        assert_eq!(
+            values(&retained, &["a/#", "+/x"]),
+            [pair("a/x", "1"), pair("a/y", "2")]
+        );
         assert!(values(&retained, &["$share/g/a/#", "c"]).is_empty());
         retained.arrived(&message("a/x", "4", false), &[1]);
-        assert_eq!((retained.is_certain(1), retained.is_certain(2)), (false, true));
+        assert_eq!(
+            (retained.is_certain(1), retained.is_certain(2)),
+            (false, true)
+        );
         retained.arrived(&message("a/x", "4", false), &[]);
         assert!(!retained.is_certain(2), "for which one is not said");
         retained.session_lost();
@@ -146,7 +178,10 @@ mod tests {
         let mut retained = Retained::default();
         for number in 0..3 {
             assert!(retained.is_certain(1));
-            retained.arrived(&message(&number.to_string(), &"x".repeat(MOST / 2 - 1_000), true), &[1]);
+            retained.arrived(
+                &message(&number.to_string(), &"x".repeat(MOST / 2 - 1_000), true),
+                &[1],
+            );
         }
         // so it need keep none
         assert!(!retained.is_certain(1) && values(&retained, &["#"]).is_empty());

@@ -74,7 +74,11 @@ struct Lane {
 impl Lane {
     fn new(min: Duration, max: Duration) -> Self {
         let lasting = Backoff::new(LASTING.0.max(min), LASTING.1.max(max));
-        Self { passing: Backoff::new(min, max), lasting, not_before: None }
+        Self {
+            passing: Backoff::new(min, max),
+            lasting,
+            not_before: None,
+        }
     }
 
     fn failed(&mut self, trouble: Trouble, now: Instant, jitter: f64) {
@@ -101,12 +105,21 @@ impl Schedule {
     /// `min`, `max`: the waits of the back-off.
     pub fn new(min: Duration, max: Duration) -> Self {
         let (main, presence) = (Lane::new(min, max), Lane::new(min, PRESENCE.max(max)));
-        Self { main, presence, up: None, short: 0, under_way: 0 }
+        Self {
+            main,
+            presence,
+            up: None,
+            short: 0,
+            under_way: 0,
+        }
     }
 
     /// Begins again with other waits; there is no main connection now.
     pub fn renew(&mut self, min: Duration, max: Duration) {
-        *self = Self { under_way: self.under_way, ..Self::new(min, max) };
+        *self = Self {
+            under_way: self.under_way,
+            ..Self::new(min, max)
+        };
     }
 
     /// Whether a connection may be attempted.
@@ -124,7 +137,11 @@ impl Schedule {
     }
 
     fn at_once(&self) -> usize {
-        if self.presence.failures() == 0 { AT_ONCE } else { 1 }
+        if self.presence.failures() == 0 {
+            AT_ONCE
+        } else {
+            1
+        }
     }
 
     /// An attempt has begun.
@@ -152,7 +169,13 @@ impl Schedule {
 
     /// A connection ended that was there since `since`; the next attempt waits at most `longest`. Where that is less than the back-off
     /// gives, it is being found out why connections end, and this one counts for nothing else.
-    pub fn lost(&mut self, role: Role, since: Instant, now: Instant, (jitter, longest): (f64, Duration)) {
+    pub fn lost(
+        &mut self,
+        role: Role,
+        since: Instant,
+        now: Instant,
+        (jitter, longest): (f64, Duration),
+    ) {
         let good = now.saturating_duration_since(since) >= GOOD;
         if good {
             self.lane(role).reset();
@@ -163,19 +186,32 @@ impl Schedule {
         let lane = self.lane(role);
         let before = lane.passing.clone();
         lane.failed(Trouble::Passing, now, jitter);
-        if let Some(soon) = now.checked_add(longest).filter(|soon| lane.not_before.is_none_or(|at| *soon < at)) {
+        if let Some(soon) = now
+            .checked_add(longest)
+            .filter(|soon| lane.not_before.is_none_or(|at| *soon < at))
+        {
             (lane.passing, lane.not_before) = (before, Some(soon));
             return;
         }
         if role == Role::Main {
-            self.short = if good { 0 } else { self.short.saturating_add(1) };
+            self.short = if good {
+                0
+            } else {
+                self.short.saturating_add(1)
+            };
         }
     }
 
     /// How long the main connection has to last before it is relied on.
     pub fn settle(&self) -> Duration {
-        let doubled = |times| 1_u32.checked_shl(times).and_then(|factor| SETTLE.checked_mul(factor));
-        self.short.checked_sub(1).map_or(Duration::ZERO, |times| doubled(times).unwrap_or(GOOD).min(GOOD))
+        let doubled = |times| {
+            1_u32
+                .checked_shl(times)
+                .and_then(|factor| SETTLE.checked_mul(factor))
+        };
+        self.short.checked_sub(1).map_or(Duration::ZERO, |times| {
+            doubled(times).unwrap_or(GOOD).min(GOOD)
+        })
     }
 
     /// Main connections one after the other that did not last.

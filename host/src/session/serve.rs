@@ -59,13 +59,23 @@ impl From<std::io::Error> for Fault {
                 | ErrorKind::BrokenPipe
                 | ErrorKind::WriteZero
         );
-        Self { ended: if closed { Ended::Closed(text) } else { Ended::Lost(text) }, reason: None }
+        Self {
+            ended: if closed {
+                Ended::Closed(text)
+            } else {
+                Ended::Lost(text)
+            },
+            reason: None,
+        }
     }
 }
 
 impl From<CodecError> for Fault {
     fn from(error: CodecError) -> Self {
-        Self { reason: Some(error.reason()), ended: Ended::Lost(error.to_string()) }
+        Self {
+            reason: Some(error.reason()),
+            ended: Ended::Lost(error.to_string()),
+        }
     }
 }
 
@@ -82,7 +92,12 @@ pub struct Serving {
 impl Serving {
     pub fn new(wire: Wire, keepalive: Keepalive) -> Self {
         let first = keepalive.deadline().unwrap_or_else(far);
-        Self { wire, keepalive, timer: Box::pin(sleep_until(first.into())), look: None }
+        Self {
+            wire,
+            keepalive,
+            timer: Box::pin(sleep_until(first.into())),
+            look: None,
+        }
     }
 
     /// Serves until the connection ends.
@@ -92,7 +107,9 @@ impl Serving {
         if outcome.is_ok() {
             outcome = poll_fn(|context| self.turn(context, desk, orders)).await;
         }
-        let Err(fault) = outcome else { return self.goodbye(Reason::SUCCESS, Ended::Stopped).await };
+        let Err(fault) = outcome else {
+            return self.goodbye(Reason::SUCCESS, Ended::Stopped).await;
+        };
         match fault.reason {
             Some(reason) => self.goodbye(reason, fault.ended).await,
             None => fault.ended,
@@ -100,7 +117,12 @@ impl Serving {
     }
 
     /// Ready: told to stop and nothing is left, or the connection is to be given up.
-    fn turn(&mut self, context: &mut Context<'_>, desk: &mut Desk, orders: &mut Orders) -> Poll<Result<(), Fault>> {
+    fn turn(
+        &mut self,
+        context: &mut Context<'_>,
+        desk: &mut Desk,
+        orders: &mut Orders,
+    ) -> Poll<Result<(), Fault>> {
         let now = now();
         orders.poll(context, desk);
         self.look_at_head_of_line(context, desk, now);
@@ -119,7 +141,10 @@ impl Serving {
             return Poll::Ready(Ok(()));
         }
         if orders.renewal.is_some() {
-            return Poll::Ready(Err(Fault { ended: Ended::Renewed, reason: Some(Reason::SUCCESS) }));
+            return Poll::Ready(Err(Fault {
+                ended: Ended::Renewed,
+                reason: Some(Reason::SUCCESS),
+            }));
         }
         if self.wire.poll_read(context)?.is_ready() {
             self.keepalive.received(now);
@@ -151,7 +176,12 @@ impl Serving {
     }
 
     /// Encodes and writes until there is nothing more or the socket is full.
-    fn write(&mut self, context: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Result<(), Fault> {
+    fn write(
+        &mut self,
+        context: &mut Context<'_>,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> Result<(), Fault> {
         loop {
             desk.publish_again();
             self.encode(desk);
@@ -173,7 +203,9 @@ impl Serving {
 
     fn encode(&mut self, desk: &mut Desk) {
         while self.wire.has_room() {
-            let Some(packet) = desk.state.next_packet() else { return };
+            let Some(packet) = desk.state.next_packet() else {
+                return;
+            };
             if let Err(error) = self.wire.encode(&packet) {
                 error!("{error}");
             }
@@ -196,7 +228,12 @@ impl Serving {
     }
 
     /// The timer is set anew only when it has run out: deadlines move away with every packet.
-    fn watch(&mut self, context: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Result<(), Fault> {
+    fn watch(
+        &mut self,
+        context: &mut Context<'_>,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> Result<(), Fault> {
         desk.tick(now);
         let often = desk.state.wants_ticks();
         if often && self.timer.deadline() > (now + OFTEN).into() {
@@ -206,12 +243,24 @@ impl Serving {
             match self.keepalive.due(now) {
                 Due::Nothing => {}
                 Due::Ping => desk.state.ping(),
-                Due::Silent(time) => return Err(gone(format!("nothing came for {:.1} s", time.as_secs_f64()))),
+                Due::Silent(time) => {
+                    return Err(gone(format!(
+                        "nothing came for {:.1} s",
+                        time.as_secs_f64()
+                    )));
+                }
                 Due::Stalled(time) => {
-                    return Err(gone(format!("the broker read nothing for {:.1} s", time.as_secs_f64())));
+                    return Err(gone(format!(
+                        "the broker read nothing for {:.1} s",
+                        time.as_secs_f64()
+                    )));
                 }
             }
-            let next = self.keepalive.deadline().unwrap_or_else(far).max(now + TICK);
+            let next = self
+                .keepalive
+                .deadline()
+                .unwrap_or_else(far)
+                .max(now + TICK);
             let next = if often { next.min(now + OFTEN) } else { next };
             self.timer.as_mut().reset(next.into());
         }
@@ -229,8 +278,10 @@ fn packet_came(packet: Incoming, desk: &mut Desk) -> Result<(), Fault> {
     if let Incoming::Disconnect { reason, text } = packet {
         return Err(disconnected(reason, text));
     }
-    desk.received(packet)
-        .map_err(|violation| Fault { reason: Some(violation.reason), ended: Ended::Lost(violation.to_string()) })
+    desk.received(packet).map_err(|violation| Fault {
+        reason: Some(violation.reason),
+        ended: Ended::Lost(violation.to_string()),
+    })
 }
 
 /// How often to look for messages that hold up others: they are asked for when they are between one and two of these old.
@@ -245,7 +296,10 @@ fn far() -> Instant {
 }
 
 fn gone(reason: String) -> Fault {
-    Fault { ended: Ended::Lost(reason), reason: Some(Reason::KEEPALIVE_TIMEOUT) }
+    Fault {
+        ended: Ended::Lost(reason),
+        reason: Some(Reason::KEEPALIVE_TIMEOUT),
+    }
 }
 
 fn disconnected(reason: Reason, text: Option<String>) -> Fault {
@@ -261,5 +315,8 @@ fn disconnected(reason: Reason, text: Option<String>) -> Fault {
             }
         }
     };
-    Fault { ended, reason: None }
+    Fault {
+        ended,
+        reason: None,
+    }
 }

@@ -108,7 +108,9 @@ impl State {
             let unfinished = self.inbox.session_lost();
             let again = self.outbox.session_lost(&mut self.ids);
             if self.begun {
-                self.news.events.push(Event::SessionLost { again, unfinished });
+                self.news
+                    .events
+                    .push(Event::SessionLost { again, unfinished });
             }
         }
         self.begun = true;
@@ -117,7 +119,12 @@ impl State {
         if count > 0 {
             self.news.events.push(Event::Dropped { count });
         }
-        self.requests.connected(wanted, ack.session_present, &ack.server, &mut self.news.events);
+        self.requests.connected(
+            wanted,
+            ack.session_present,
+            &ack.server,
+            &mut self.news.events,
+        );
         self.server = Some(ack.server.clone());
     }
 
@@ -140,30 +147,51 @@ impl State {
         match packet {
             Incoming::Publish(publish) => return Ok(self.arrived(publish)),
             Incoming::Rejected(rejected) => self.rejected(rejected),
-            Incoming::Unattributed { of_message: true, .. } if self.outbox.is_awaiting() => {
+            Incoming::Unattributed {
+                of_message: true, ..
+            } if self.outbox.is_awaiting() => {
                 // it would be missed for ever: on the next connection what it was for is sent again
                 let what = "the broker acknowledged a message and did not say which";
-                return Err(Violation { reason: Reason::MALFORMED, what });
+                return Err(Violation {
+                    reason: Reason::MALFORMED,
+                    what,
+                });
             }
-            Incoming::Unattributed { packet, .. } => self.news.events.push(Event::Unattributed { packet }),
-            Incoming::Ack(Ack { kind: AckKind::PubRel, id, .. }) => {
+            Incoming::Unattributed { packet, .. } => {
+                self.news.events.push(Event::Unattributed { packet })
+            }
+            Incoming::Ack(Ack {
+                kind: AckKind::PubRel,
+                id,
+                ..
+            }) => {
                 let ack = self.inbox.released(id);
                 self.acks.push_back(ack);
             }
             Incoming::Ack(ack) => self.acknowledged(ack),
             Incoming::SubAck { id, reasons } => {
                 let events = &mut self.news.events;
-                self.requests.subscribed(id, &reasons, &mut self.ids, &mut self.bisection, events);
+                self.requests
+                    .subscribed(id, &reasons, &mut self.ids, &mut self.bisection, events);
                 self.omit_lowered();
             }
             Incoming::UnsubAck { id, reasons } => {
                 let events = &mut self.news.events;
-                self.requests.unsubscribed(id, &reasons, &mut self.ids, &mut self.bisection, events);
+                self.requests.unsubscribed(
+                    id,
+                    &reasons,
+                    &mut self.ids,
+                    &mut self.bisection,
+                    events,
+                );
             }
             Incoming::PingResp => self.ponged(),
             Incoming::Disconnect { .. } => {}
             Incoming::ConnAck(_) => {
-                return Err(Violation { reason: Reason::PROTOCOL_ERROR, what: "the broker sent CONNACK twice" });
+                return Err(Violation {
+                    reason: Reason::PROTOCOL_ERROR,
+                    what: "the broker sent CONNACK twice",
+                });
             }
         }
         Ok(None)
@@ -171,21 +199,35 @@ impl State {
 
     /// A subscription that is lowered to what the broker takes at most is no news.
     fn omit_lowered(&mut self) {
-        let most = self.server.as_ref().map_or(Qos::ExactlyOnce, |server| server.maximum_qos);
+        let most = self
+            .server
+            .as_ref()
+            .map_or(Qos::ExactlyOnce, |server| server.maximum_qos);
         let is_known = |event: &Event| matches!(event, Event::SubscriptionLowered { granted, .. } if *granted >= most);
         self.news.events.retain(|event| !is_known(event));
     }
 
     fn arrived(&mut self, publish: Publish) -> Option<Arrival> {
-        let Publish { id, subscription_ids, message } = publish;
+        let Publish {
+            id,
+            subscription_ids,
+            message,
+        } = publish;
         if self.closing {
             return None;
         }
         let receipt = match message.qos {
             Qos::AtMostOnce => None,
-            _ => Some(self.inbox.arrived(Packet::new(id, &message), &mut self.acks)?),
+            _ => Some(
+                self.inbox
+                    .arrived(Packet::new(id, &message), &mut self.acks)?,
+            ),
         };
-        Some(Arrival { message, subscription_ids, receipt })
+        Some(Arrival {
+            message,
+            subscription_ids,
+            receipt,
+        })
     }
 
     /// Acknowledges a message that nobody gets, in its turn: else the broker would send it again and again.
@@ -195,8 +237,15 @@ impl State {
             return;
         }
         if id != 0 {
-            let packet = Packet { id, qos, dup, fingerprint: 0 };
-            let Some(receipt) = self.inbox.arrived(packet, &mut self.acks) else { return };
+            let packet = Packet {
+                id,
+                qos,
+                dup,
+                fingerprint: 0,
+            };
+            let Some(receipt) = self.inbox.arrived(packet, &mut self.acks) else {
+                return;
+            };
             self.inbox.routed(receipt, 0, &mut self.acks);
         }
         self.news.events.push(Event::Rejected(rejected));
@@ -224,7 +273,12 @@ impl State {
     }
 
     /// `service` has handled the message of `receipt`, if there was one, and publishes this. `None`: the host itself does.
-    pub fn committed(&mut self, service: Option<ServiceId>, receipt: Option<Receipt>, publishes: Vec<Publication>) {
+    pub fn committed(
+        &mut self,
+        service: Option<ServiceId>,
+        receipt: Option<Receipt>,
+        publishes: Vec<Publication>,
+    ) {
         let (online, mut awaited) = (self.server.is_some(), 0);
         for publication in publishes {
             let waits = publication.message.qos != Qos::AtMostOnce;
@@ -251,7 +305,12 @@ impl State {
 
     /// Messages that were kept on disk by an earlier run, with rising numbers, wait to be sent again.
     pub fn restore(&mut self, messages: Vec<Restored>) {
-        for Restored { number, publication, .. } in messages {
+        for Restored {
+            number,
+            publication,
+            ..
+        } in messages
+        {
             self.outbox.restore(number, publication);
         }
     }
@@ -261,7 +320,8 @@ impl State {
     pub fn change(&mut self, subscribe: Vec<Wanted>, unsubscribe: Vec<Filter>) {
         match &self.server {
             Some(server) => {
-                self.requests.subscribe(subscribe, server, &mut self.news.events);
+                self.requests
+                    .subscribe(subscribe, server, &mut self.news.events);
                 self.requests.unsubscribe(unsubscribe, server);
             }
             None => self.requests.unsubscribe_later(unsubscribe),
@@ -295,21 +355,28 @@ impl State {
             return Some(Outgoing::PingReq);
         }
         if self.requests.is_ready(&self.bisection) {
-            return self.requests.next_packet(&mut self.ids, &mut self.bisection);
+            return self
+                .requests
+                .next_packet(&mut self.ids, &mut self.bisection);
         }
         // in a search what is asked about subscriptions goes first
         let packet = match self.bisection.is_searching() && self.requests.is_waiting() {
             true => None,
-            false => self.outbox.next_packet(server, &mut self.ids, &mut self.bisection, &mut self.news),
+            false => {
+                self.outbox
+                    .next_packet(server, &mut self.ids, &mut self.bisection, &mut self.news)
+            }
         };
         for receipt in self.news.gone.drain(..) {
             self.inbox.published(receipt, &mut self.acks);
         }
-        packet.or_else(|| self.acks.pop_front().map(Outgoing::Ack)).or_else(|| {
-            let wants_ping = self.bisection.wants_ping();
-            wants_ping.then(|| self.bisection.ping_sent())?;
-            Some(Outgoing::PingReq)
-        })
+        packet
+            .or_else(|| self.acks.pop_front().map(Outgoing::Ack))
+            .or_else(|| {
+                let wants_ping = self.bisection.wants_ping();
+                wants_ping.then(|| self.bisection.ping_sent())?;
+                Some(Outgoing::PingReq)
+            })
     }
 
     /// Whether more may be published. If not, no commits are to be taken until it is true again.
@@ -349,7 +416,9 @@ impl State {
 
     /// What happened since the last call.
     pub fn take_news(&mut self) -> News {
-        self.news.kept.extend(self.inbox.take_handled().map(Kept::Handled));
+        self.news
+            .kept
+            .extend(self.inbox.take_handled().map(Kept::Handled));
         std::mem::take(&mut self.news)
     }
 

@@ -89,10 +89,17 @@ impl Orders {
             context.waker().wake_by_ref();
         }
         while !self.abandoned && desk.state.has_room() {
-            match self.inputs.commands.poll_recv_many(context, &mut self.batch, BATCH) {
+            match self
+                .inputs
+                .commands
+                .poll_recv_many(context, &mut self.batch, BATCH)
+            {
                 Poll::Pending => break,
                 Poll::Ready(0) => self.abandoned = true,
-                Poll::Ready(_) => self.batch.drain(..).for_each(|order| desk.take(order.command)),
+                Poll::Ready(_) => self
+                    .batch
+                    .drain(..)
+                    .for_each(|order| desk.take(order.command)),
             }
         }
         self.held_up = !desk.state.has_room();
@@ -105,7 +112,9 @@ impl Orders {
 
     fn expire(&mut self, context: &mut Context<'_>, desk: &mut Desk) {
         while let Some(deadline) = desk.deadline() {
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
             if timer.as_mut().poll(context).is_pending() {
                 return;
             }
@@ -116,7 +125,9 @@ impl Orders {
 
     /// Whether the session is to end now: told to stop, and nothing is left or the time is over.
     pub fn poll_stop(&mut self, context: &mut Context<'_>, drained: bool) -> Poll<()> {
-        let Some(deadline) = &mut self.stop else { return Poll::Pending };
+        let Some(deadline) = &mut self.stop else {
+            return Poll::Pending;
+        };
         if drained && self.inputs.commands.is_empty() {
             return Poll::Ready(());
         }
@@ -137,8 +148,24 @@ impl Task {
         let mut desk = Desk::new(router, state, connection.delivery_timeout);
         desk.quiet = member.is_presence();
         let batch = Vec::with_capacity(BATCH);
-        let orders = Orders { inputs, batch, held_up: false, stop: None, abandoned: false, timer: None, renewal: None };
-        Self { connection, connect, status, member: Arc::new(member), count: 0, desk, orders }
+        let orders = Orders {
+            inputs,
+            batch,
+            held_up: false,
+            stop: None,
+            abandoned: false,
+            timer: None,
+            renewal: None,
+        };
+        Self {
+            connection,
+            connect,
+            status,
+            member: Arc::new(member),
+            count: 0,
+            desk,
+            orders,
+        }
     }
 
     /// What the connections of its host share.
@@ -156,13 +183,22 @@ impl Task {
     async fn keep(&mut self) -> Result<Stopped, SessionError> {
         loop {
             self.renew();
-            let (connection, connect, member) =
-                (Arc::clone(&self.connection), self.connect.clone(), Arc::clone(&self.member));
-            match self.meanwhile(super::connect::connect(&connection, &connect, &member)).await {
+            let (connection, connect, member) = (
+                Arc::clone(&self.connection),
+                self.connect.clone(),
+                Arc::clone(&self.member),
+            );
+            match self
+                .meanwhile(super::connect::connect(&connection, &connect, &member))
+                .await
+            {
                 Meanwhile::Stop => return Ok(self.stopped()),
                 Meanwhile::Renew => {}
                 Meanwhile::Done(Err(Failure::Settings(source))) => {
-                    return Err(SessionError::Settings { peer: self.peer(), source });
+                    return Err(SessionError::Settings {
+                        peer: self.peer(),
+                        source,
+                    });
                 }
                 Meanwhile::Done(Err(failure)) => self.failed(&failure),
                 Meanwhile::Done(Ok((wire, ack))) => match self.serve(wire, &ack).await {
@@ -173,7 +209,9 @@ impl Task {
                         self.member.unsupported(what);
                         self.lost(reason, since);
                     }
-                    (Ended::Closed(reason) | Ended::Lost(reason), since) => self.lost(reason, since),
+                    (Ended::Closed(reason) | Ended::Lost(reason), since) => {
+                        self.lost(reason, since)
+                    }
                 },
             }
         }
@@ -189,24 +227,32 @@ impl Task {
         match &ended {
             Ended::Closed(_) => self.desk.lost(EndedBy::Broker),
             Ended::Lost(_) => self.desk.lost(EndedBy::Other),
-            Ended::Stopped | Ended::TakenOver | Ended::Renewed | Ended::Unsupported(..) => self.desk.disconnected(),
+            Ended::Stopped | Ended::TakenOver | Ended::Renewed | Ended::Unsupported(..) => {
+                self.desk.disconnected()
+            }
         }
         (ended, since)
     }
 
     /// Puts new settings in force, if there are any; there is no connection now.
     fn renew(&mut self) {
-        let Some(connection) = self.orders.renewal.take() else { return };
+        let Some(connection) = self.orders.renewal.take() else {
+            return;
+        };
         let connection = Arc::new(*connection);
         let old = std::mem::replace(&mut self.connection, Arc::clone(&connection));
-        let same = (&old.host, old.port, &old.client_id) == (&connection.host, connection.port, &connection.client_id);
+        let same = (&old.host, old.port, &old.client_id)
+            == (&connection.host, connection.port, &connection.client_id);
         self.connect = connect_packet(&connection, self.connect.will.take());
         // a clean start is for the first connection: the session that is there already must not be thrown away
         self.connect.clean_start &= connection.protocol == Protocol::V311 || !same;
-        self.member.renew(connection.reconnect_min, connection.reconnect_max);
+        self.member
+            .renew(connection.reconnect_min, connection.reconnect_max);
         self.desk.renew(connection.protocol, connection.outbox);
         info!("connecting to {} with new settings", self.peer());
-        self.status.send_replace(ConnectionStatus::Disconnected { reason: "its settings have changed".to_owned() });
+        self.status.send_replace(ConnectionStatus::Disconnected {
+            reason: "its settings have changed".to_owned(),
+        });
     }
 
     /// Waits for `work` and takes commands meanwhile.
@@ -215,7 +261,11 @@ impl Task {
         poll_fn(|context| {
             self.orders.poll(context, &mut self.desk);
             self.desk.report();
-            if self.orders.poll_stop(context, self.desk.state.is_drained()).is_ready() {
+            if self
+                .orders
+                .poll_stop(context, self.desk.state.is_drained())
+                .is_ready()
+            {
                 return Poll::Ready(Meanwhile::Stop);
             }
             if self.orders.renewal.is_some() {
@@ -235,19 +285,31 @@ impl Task {
             self.connect.client_id.clone_from(assigned);
         }
         let (session_present, client_id) = (ack.session_present, self.connect.client_id.clone());
-        let welcome = self.member.connected(Welcome { client_id, session_present, peer: self.peer() });
+        let welcome = self.member.connected(Welcome {
+            client_id,
+            session_present,
+            peer: self.peer(),
+        });
         self.desk.connected(ack);
-        self.status.send_replace(ConnectionStatus::Connected { session_present, count: self.count });
+        self.status.send_replace(ConnectionStatus::Connected {
+            session_present,
+            count: self.count,
+        });
         welcome
     }
 
     fn lost(&mut self, reason: String, since: Instant) {
-        let short = self.member.lost(&reason, &self.peer(), since, self.longest_wait());
+        let short = self
+            .member
+            .lost(&reason, &self.peer(), since, self.longest_wait());
         if short == FIGHT {
             let id = &self.connect.client_id;
-            error!("{FIGHT} short connections one after the other; does another client use the client id {id:?} too?");
+            error!(
+                "{FIGHT} short connections one after the other; does another client use the client id {id:?} too?"
+            );
         }
-        self.status.send_replace(ConnectionStatus::Disconnected { reason });
+        self.status
+            .send_replace(ConnectionStatus::Disconnected { reason });
     }
 
     /// The longest wait after a connection was lost: the back-off decides, unless something has to be found out sooner.
@@ -257,17 +319,25 @@ impl Task {
 
     fn failed(&mut self, failure: &Failure) {
         self.member.failed(failure, &self.peer());
-        self.status.send_replace(ConnectionStatus::Disconnected { reason: failure.to_string() });
+        self.status.send_replace(ConnectionStatus::Disconnected {
+            reason: failure.to_string(),
+        });
     }
 
     fn taken_over(&self) -> SessionError {
-        SessionError::TakenOver { peer: self.peer(), client_id: self.connect.client_id.clone() }
+        SessionError::TakenOver {
+            peer: self.peer(),
+            client_id: self.connect.client_id.clone(),
+        }
     }
 
     fn stopped(&mut self) -> Stopped {
         self.desk.report();
         self.desk.summarize(true);
-        Stopped { unsent: self.desk.state.unsent(), failures: self.desk.failures }
+        Stopped {
+            unsent: self.desk.state.unsent(),
+            failures: self.desk.failures,
+        }
     }
 
     fn peer(&self) -> String {

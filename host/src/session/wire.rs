@@ -47,7 +47,13 @@ pub enum Written {
 
 impl Wire {
     pub fn new(stream: Stream, codec: Codec) -> Self {
-        Self { stream, codec, input: BytesMut::new(), output: BytesMut::new(), unflushed: false }
+        Self {
+            stream,
+            codec,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            unflushed: false,
+        }
     }
 
     /// Whether more is to be encoded now.
@@ -94,7 +100,10 @@ impl Wire {
 
     /// Reads once. Ready: some bytes came; `packets` then has what is complete.
     pub fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let missing = self.codec.needed(&self.input).saturating_sub(self.input.len());
+        let missing = self
+            .codec
+            .needed(&self.input)
+            .saturating_sub(self.input.len());
         // doubling at most: what a length announces is not trusted with memory before it comes
         let wanted = missing.min(self.input.len());
         if self.input.capacity() - self.input.len() < wanted.max(LEAST) {

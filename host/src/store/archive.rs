@@ -35,14 +35,21 @@ impl Archive {
     pub(super) fn beside(path: &Path) -> Self {
         let mut directory = path.as_os_str().to_owned();
         directory.push(".versions");
-        Self { directory: PathBuf::from(directory).into() }
+        Self {
+            directory: PathBuf::from(directory).into(),
+        }
     }
 
     /// Keeps the bytes of `version`, with their signature where there is one.
     ///
     /// # Errors
     /// When they cannot be written.
-    pub fn keep(&self, version: Version, bytes: &[u8], signature: Option<&str>) -> Result<(), ArchiveError> {
+    pub fn keep(
+        &self,
+        version: Version,
+        bytes: &[u8],
+        signature: Option<&str>,
+    ) -> Result<(), ArchiveError> {
         let file = self.file(version);
         if let Some(signature) = signature {
             self.put(signature::file_of(&file), signature.as_bytes())?;
@@ -51,18 +58,28 @@ impl Archive {
     }
 
     fn put(&self, file: PathBuf, bytes: &[u8]) -> Result<(), ArchiveError> {
-        let error = |source| ArchiveError { path: file.clone(), source };
+        let error = |source| ArchiveError {
+            path: file.clone(),
+            source,
+        };
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if fs::metadata(&file).is_ok_and(|present| present.len() == size) {
             let touched = File::options().append(true).open(&file);
-            return touched.and_then(|file| file.set_modified(SystemTime::now())).map_err(error);
+            return touched
+                .and_then(|file| file.set_modified(SystemTime::now()))
+                .map_err(error);
         }
         directory::make(&self.directory).map_err(error)?;
         // services with the same component are kept at the same time: each writes a file of its own, and the last one stays
-        let prefix = format!("{}.new-", file.file_stem().unwrap_or_default().to_string_lossy());
+        let prefix = format!(
+            "{}.new-",
+            file.file_stem().unwrap_or_default().to_string_lossy()
+        );
         let write = || {
             // only the user can open it
-            let mut written = Builder::new().prefix(&prefix).tempfile_in(&self.directory)?;
+            let mut written = Builder::new()
+                .prefix(&prefix)
+                .tempfile_in(&self.directory)?;
             written.write_all(bytes)?;
             written.as_file().sync_all()?;
             Ok(written.persist(&file)?)
@@ -89,7 +106,10 @@ impl Archive {
     /// # Errors
     /// When the directory cannot be read, or a file cannot be removed.
     pub fn tidy(&self, kept: &HashSet<Version>) -> Result<(), ArchiveError> {
-        let error = |source| ArchiveError { path: self.directory.to_path_buf(), source };
+        let error = |source| ArchiveError {
+            path: self.directory.to_path_buf(),
+            source,
+        };
         let entries = match fs::read_dir(&self.directory) {
             Err(absent) if absent.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries.map_err(error)?,
@@ -105,7 +125,8 @@ impl Archive {
                 modified => modified.map_err(error)?,
             };
             let old = modified.elapsed().is_ok_and(|age| age > YOUNG);
-            let unfinished = rest.is_some_and(|rest| rest.split('.').any(|part| part.starts_with("new-")));
+            let unfinished =
+                rest.is_some_and(|rest| rest.split('.').any(|part| part.starts_with("new-")));
             // what is not named after a version was not put here by a host
             if old && version.is_some_and(|version| unfinished || !kept.contains(&version)) {
                 fs::remove_file(entry.path()).map_err(error)?;
@@ -135,12 +156,19 @@ mod tests {
             let outcomes: Vec<_> = std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..8).map(|_| scope.spawn(keep)).collect();
                 archive.tidy(&HashSet::new()).unwrap();
-                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect()
             });
             assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
             assert_eq!(archive.read(version).unwrap(), bytes);
         }
-        assert_eq!(fs::read_dir(&archive.directory).unwrap().count(), 40, "something unfinished is left");
+        assert_eq!(
+            fs::read_dir(&archive.directory).unwrap().count(),
+            40,
+            "something unfinished is left"
+        );
     }
 
     #[test]
@@ -154,13 +182,27 @@ mod tests {
         }
         let long_ago = SystemTime::now() - 2 * YOUNG;
         for version in &versions[..2] {
-            File::options().append(true).open(archive.file(*version)).unwrap().set_modified(long_ago).unwrap();
+            File::options()
+                .append(true)
+                .open(archive.file(*version))
+                .unwrap()
+                .set_modified(long_ago)
+                .unwrap();
         }
         archive.tidy(&HashSet::from([versions[0]])).unwrap();
         assert_eq!(archive.read(versions[0]).unwrap(), b"bytes");
-        assert!(archive.read(versions[1]).unwrap_err().to_string().contains(&versions[1].to_string()));
+        assert!(
+            archive
+                .read(versions[1])
+                .unwrap_err()
+                .to_string()
+                .contains(&versions[1].to_string())
+        );
         assert_eq!(archive.read(versions[2]).unwrap(), b"bytes", "it is young");
-        let mode = fs::metadata(archive.file(versions[0])).unwrap().permissions().mode();
+        let mode = fs::metadata(archive.file(versions[0]))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

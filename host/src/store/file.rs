@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    WriteTransaction,
 };
 use tracing::error;
 
@@ -39,12 +40,18 @@ pub(super) struct File {
 impl File {
     /// Opens the file if there is one. A damaged one is renamed.
     pub(super) fn open(path: &Path) -> Result<(Self, Contents), StoreError> {
-        let mut file = Self { path: path.to_owned(), database: None, next: 0 };
+        let mut file = Self {
+            path: path.to_owned(),
+            database: None,
+            next: 0,
+        };
         if !path.exists() {
             return Ok((file, Contents::default()));
         }
         // the database panics on some damages
-        let Some(opened) = bug::expected(|| read(path)) else { return file.set_aside("reading it failed") };
+        let Some(opened) = bug::expected(|| read(path)) else {
+            return file.set_aside("reading it failed");
+        };
         match opened {
             Ok((database, contents)) => {
                 file.database = Some(database);
@@ -60,7 +67,9 @@ impl File {
     }
 
     fn set_aside(self, damage: &str) -> Result<(Self, Contents), StoreError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
         let mut aside = self.path.clone().into_os_string();
         aside.push(format!(".broken-{now}"));
         fs::rename(&self.path, &aside)
@@ -78,7 +87,11 @@ impl File {
         if !orders.iter().any(Order::writes) {
             return Ok(());
         }
-        self.within(|transaction| orders.iter().try_for_each(|order| carry_out(transaction, order)))
+        self.within(|transaction| {
+            orders
+                .iter()
+                .try_for_each(|order| carry_out(transaction, order))
+        })
     }
 
     /// Does `work` in one transaction. After an error the file is opened anew: the database does not go on by itself, not even
@@ -113,7 +126,9 @@ impl File {
         &self,
         work: impl FnOnce(&Database) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        let Some(database) = &self.database else { return Ok(T::default()) };
+        let Some(database) = &self.database else {
+            return Ok(T::default());
+        };
         work(database).map_err(|error| self.error(error.to_string()))
     }
 
@@ -129,7 +144,8 @@ impl File {
 
     fn create(&self) -> Result<Database, StoreError> {
         let parent = self.path.parent().unwrap_or(Path::new("."));
-        directory::make(parent).map_err(|error| self.error(format!("its directory cannot be made: {error}")))?;
+        directory::make(parent)
+            .map_err(|error| self.error(format!("its directory cannot be made: {error}")))?;
         builder().create(&self.path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => self.error("another host uses it"),
             other => self.error(other.to_string()),
@@ -137,14 +153,20 @@ impl File {
     }
 
     fn error(&self, reason: impl Into<String>) -> StoreError {
-        StoreError::File { path: self.path.clone(), reason: reason.into() }
+        StoreError::File {
+            path: self.path.clone(),
+            reason: reason.into(),
+        }
     }
 }
 
 impl Order {
     /// Whether it changes the file.
     fn writes(&self) -> bool {
-        matches!(self, Self::Commit { .. } | Self::Keep(_) | Self::Record(..) | Self::Spool(_))
+        matches!(
+            self,
+            Self::Commit { .. } | Self::Keep(_) | Self::Record(..) | Self::Spool(_)
+        )
     }
 }
 
@@ -205,15 +227,24 @@ fn transaction<T>(
 
 fn carry_out(transaction: &WriteTransaction, order: &Order) -> Result<(), redb::Error> {
     match order {
-        Order::Commit { service, changes, record, .. } => {
+        Order::Commit {
+            service,
+            changes,
+            record,
+            ..
+        } => {
             let mut table = transaction.open_table(STATE)?;
             for change in changes {
                 match &change.value {
-                    Some(value) => drop(table.insert((service.as_str(), change.key.as_str()), &**value)?),
+                    Some(value) => {
+                        drop(table.insert((service.as_str(), change.key.as_str()), &**value)?)
+                    }
                     None => drop(table.remove((service.as_str(), change.key.as_str()))?),
                 }
             }
-            record.as_ref().map_or(Ok(()), |record| versions::write(transaction, service, record))
+            record.as_ref().map_or(Ok(()), |record| {
+                versions::write(transaction, service, record)
+            })
         }
         Order::Keep(changes) => keep(transaction, changes),
         Order::Record(service, record) => versions::write(transaction, service, record),
@@ -229,16 +260,27 @@ fn carry_out(transaction: &WriteTransaction, order: &Order) -> Result<(), redb::
 }
 
 fn keep(transaction: &WriteTransaction, changes: &[Kept]) -> Result<(), redb::Error> {
-    let (mut table, mut spool) = (transaction.open_table(WAITING)?, transaction.open_table(SPOOL)?);
+    let (mut table, mut spool) = (
+        transaction.open_table(WAITING)?,
+        transaction.open_table(SPOOL)?,
+    );
     for change in changes {
         match change {
-            Kept::Keep(number, origin, message) => match waiting_head(message, origin.name.as_deref()) {
-                Ok(head) => drop(table.insert(*number, (head.as_str(), &*message.payload))?),
-                Err(error) => error!("the message on {} cannot be kept on disk: {error}", message.topic),
-            },
+            Kept::Keep(number, origin, message) => {
+                match waiting_head(message, origin.name.as_deref()) {
+                    Ok(head) => drop(table.insert(*number, (head.as_str(), &*message.payload))?),
+                    Err(error) => error!(
+                        "the message on {} cannot be kept on disk: {error}",
+                        message.topic
+                    ),
+                }
+            }
             Kept::Forget(number) => drop(table.remove(*number)?),
             Kept::Bury(unsent) => {
-                unsent.kept.map_or(Ok(None), |number| table.remove(number).map(Some)).map(drop)?;
+                unsent
+                    .kept
+                    .map_or(Ok(None), |number| table.remove(number).map(Some))
+                    .map(drop)?;
                 letters::bury_unsent(transaction, unsent)?;
             }
             Kept::Handled(number) => drop(spool.remove(*number)?),

@@ -42,7 +42,11 @@ type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What the thread is asked about dead letters of one service.
 pub(super) enum Request {
     /// Keep a dead letter, and no more than `most`; the answer is how many old ones were thrown away for it.
-    Bury { letter: Box<Letter>, most: usize, answer: Answer<usize> },
+    Bury {
+        letter: Box<Letter>,
+        most: usize,
+        answer: Answer<usize>,
+    },
     /// The dead letters, the oldest first.
     Letters { answer: Answer<Vec<Letter>> },
     /// Put the dead letters into the spool; the answer is where they are.
@@ -53,12 +57,21 @@ impl Request {
     /// Does it, in a transaction of its own. Who no longer waits for the answer does not want to know.
     pub(super) fn carry_out(self, service: &str, file: &mut File) {
         match self {
-            Self::Bury { letter, most, answer } => {
-                drop(answer.send(file.within(|transaction| bury(transaction, service, &letter, most))));
+            Self::Bury {
+                letter,
+                most,
+                answer,
+            } => {
+                drop(
+                    answer
+                        .send(file.within(|transaction| bury(transaction, service, &letter, most))),
+                );
             }
             Self::Letters { answer } => {
                 let letters = file.letters(service);
-                drop(answer.send(letters.map(|letters| letters.into_iter().map(|(_, letter)| letter).collect())));
+                drop(answer.send(
+                    letters.map(|letters| letters.into_iter().map(|(_, letter)| letter).collect()),
+                ));
             }
             Self::Replay { answer } => {
                 let replayed = file.letters(service).and_then(|dead| {
@@ -74,10 +87,12 @@ impl Request {
 impl File {
     /// The dead letters of `service` with their numbers, the oldest first.
     fn letters(&self, service: &str) -> Result<Vec<(u64, Letter)>, StoreError> {
-        self.read(|database| match present(database.begin_read()?.open_table(DEAD))? {
-            Some(table) => letters(&table, service),
-            None => Ok(Vec::new()),
-        })
+        self.read(
+            |database| match present(database.begin_read()?.open_table(DEAD))? {
+                Some(table) => letters(&table, service),
+                None => Ok(Vec::new()),
+            },
+        )
     }
 }
 
@@ -90,8 +105,16 @@ pub(super) fn bury(
     let mut table = transaction.open_table(DEAD)?;
     let head = letter_head(letter).map_err(unwritable)?;
     let all = (service, 0)..=(service, u64::MAX);
-    let first = table.range(all.clone())?.next().transpose()?.map(|(key, _)| key.value().1);
-    let last = table.range(all)?.next_back().transpose()?.map(|(key, _)| key.value().1);
+    let first = table
+        .range(all.clone())?
+        .next()
+        .transpose()?
+        .map(|(key, _)| key.value().1);
+    let last = table
+        .range(all)?
+        .next_back()
+        .transpose()?
+        .map(|(key, _)| key.value().1);
     let own = last.map_or(0, |last| last + 1);
     table.insert((service, own), (head.as_str(), &*letter.message.payload))?;
     let first = first.unwrap_or(own);
@@ -103,9 +126,20 @@ pub(super) fn bury(
 }
 
 /// Keeps a message as a dead letter that was never sent, since the broker ends the connection for it.
-pub(super) fn bury_unsent(transaction: &WriteTransaction, unsent: &Unsent) -> Result<(), redb::Error> {
-    let Unsent { origin, message, reason, .. } = unsent;
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+pub(super) fn bury_unsent(
+    transaction: &WriteTransaction,
+    unsent: &Unsent,
+) -> Result<(), redb::Error> {
+    let Unsent {
+        origin,
+        message,
+        reason,
+        ..
+    } = unsent;
+    let at = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
     let letter = Letter {
         message: message.clone(),
         reason: (*reason).to_owned(),
@@ -115,9 +149,17 @@ pub(super) fn bury_unsent(transaction: &WriteTransaction, unsent: &Unsent) -> Re
         outgoing: true,
     };
     let service = origin.name.as_deref().unwrap_or_default();
-    let dropped = bury(transaction, service, &letter, Limits::default().dead_letters)?;
+    let dropped = bury(
+        transaction,
+        service,
+        &letter,
+        Limits::default().dead_letters,
+    )?;
     if dropped > 0 {
-        warn!(service, "{dropped} old dead letters are gone, since there are too many");
+        warn!(
+            service,
+            "{dropped} old dead letters are gone, since there are too many"
+        );
     }
     Ok(())
 }
@@ -150,7 +192,8 @@ fn replay(
     for (old, _) in &dead {
         letters.remove((service, *old))?;
     }
-    let (unsent, dead): (Vec<_>, Vec<_>) = dead.into_iter().partition(|(_, letter)| letter.outgoing);
+    let (unsent, dead): (Vec<_>, Vec<_>) =
+        dead.into_iter().partition(|(_, letter)| letter.outgoing);
     // these are not for the service to handle; their numbers follow one another again
     for (number, (_, letter)) in (0..).zip(&unsent) {
         let head = letter_head(letter).map_err(unwritable)?;

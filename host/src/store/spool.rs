@@ -15,7 +15,8 @@ use super::file::{File, present, unwritable};
 use crate::message::{Message, record};
 
 /// Messages by number: the service, all but the payload as JSON, and the payload.
-pub(super) const SPOOL: TableDefinition<'_, u64, (&str, &str, &[u8])> = TableDefinition::new("aside");
+pub(super) const SPOOL: TableDefinition<'_, u64, (&str, &str, &[u8])> =
+    TableDefinition::new("aside");
 
 /// Messages of one service with consecutive numbers. Other services may have numbers between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,12 @@ pub struct Segment {
 impl Segment {
     /// One message of `bytes` bytes.
     pub const fn new(number: u64, bytes: usize) -> Self {
-        Self { first: number, last: number, messages: 1, bytes }
+        Self {
+            first: number,
+            last: number,
+            messages: 1,
+            bytes,
+        }
     }
 
     /// Adds a message with a higher number.
@@ -92,7 +98,9 @@ pub(super) fn all(
     for entry in table.iter()? {
         let (number, value) = entry?;
         let (number, (service, head, payload)) = (number.value(), value.value());
-        let Some(message) = read(service, head, payload) else { continue };
+        let Some(message) = read(service, head, payload) else {
+            continue;
+        };
         let bytes = message.weight();
         match spools.get_mut(service) {
             Some(spool) => spool.push(number, bytes),
@@ -105,17 +113,25 @@ pub(super) fn all(
 impl File {
     /// The spool of `service` as it is on disk.
     pub(super) fn spool(&self, service: &str) -> Result<Option<Segment>, StoreError> {
-        let table = |database: &redb::Database| match present(database.begin_read()?.open_table(SPOOL))? {
-            Some(table) => Ok(all(&table)?.remove(service)),
-            None => Ok(None),
-        };
+        let table =
+            |database: &redb::Database| match present(database.begin_read()?.open_table(SPOOL))? {
+                Some(table) => Ok(all(&table)?.remove(service)),
+                None => Ok(None),
+            };
         self.read(table)
     }
 
     /// The first messages of `segment`: at least one, if there are any, and then as many as weigh `most` bytes together.
-    pub(super) fn portion(&self, service: &str, segment: Segment, most: usize) -> Result<Portion, StoreError> {
+    pub(super) fn portion(
+        &self,
+        service: &str,
+        segment: Segment,
+        most: usize,
+    ) -> Result<Portion, StoreError> {
         self.read(|database| {
-            let Some(table) = present(database.begin_read()?.open_table(SPOOL))? else { return Ok(Portion::default()) };
+            let Some(table) = present(database.begin_read()?.open_table(SPOOL))? else {
+                return Ok(Portion::default());
+            };
             portion(&table, service, segment, most)
         })
     }
@@ -141,14 +157,20 @@ fn portion(
                 messages: segment.messages.saturating_sub(messages.len()),
                 bytes: segment.bytes.saturating_sub(weight),
             };
-            return Ok(Portion { messages, rest: Some(rest) });
+            return Ok(Portion {
+                messages,
+                rest: Some(rest),
+            });
         }
         if let Some(message) = read(service, head, payload) {
             weight += message.weight();
             messages.push((number, message));
         }
     }
-    Ok(Portion { messages, rest: None })
+    Ok(Portion {
+        messages,
+        rest: None,
+    })
 }
 
 fn read(service: &str, head: &str, payload: &[u8]) -> Option<Message> {

@@ -11,12 +11,17 @@ use crate::session::state::Origin;
 use crate::topic::Topic;
 
 fn set(key: &str, value: &str) -> StateChange {
-    StateChange { key: key.to_owned(), value: Some(Bytes::copy_from_slice(value.as_bytes())) }
+    StateChange {
+        key: key.to_owned(),
+        value: Some(Bytes::copy_from_slice(value.as_bytes())),
+    }
 }
 
 fn entries(contents: &Contents, service: &str) -> Vec<(String, String)> {
     let values = contents.state.get(service).into_iter().flatten();
-    values.map(|(key, value)| (key.clone(), String::from_utf8(value.to_vec()).unwrap())).collect()
+    values
+        .map(|(key, value)| (key.clone(), String::from_utf8(value.to_vec()).unwrap()))
+        .collect()
 }
 
 /// Opens the file, reads what is in it and closes it.
@@ -31,10 +36,28 @@ async fn what_is_committed_is_there_at_the_next_start() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("deep/state.redb");
     let (store, contents) = Store::open(&path).unwrap();
-    assert!(contents.state.is_empty() && !path.exists(), "a file was made before there was anything to keep");
-    store.commit("a", vec![set("x", "1"), set("y", "2")]).await.unwrap();
+    assert!(
+        contents.state.is_empty() && !path.exists(),
+        "a file was made before there was anything to keep"
+    );
+    store
+        .commit("a", vec![set("x", "1"), set("y", "2")])
+        .await
+        .unwrap();
     store.commit("b", vec![set("x", "3")]).await.unwrap();
-    store.commit("a", vec![StateChange { key: "y".to_owned(), value: None }, set("x", "4")]).await.unwrap();
+    store
+        .commit(
+            "a",
+            vec![
+                StateChange {
+                    key: "y".to_owned(),
+                    value: None,
+                },
+                set("x", "4"),
+            ],
+        )
+        .await
+        .unwrap();
     store.close().await;
     let contents = read(&path).await;
     assert_eq!(entries(&contents, "a"), [("x".to_owned(), "4".to_owned())]);
@@ -46,7 +69,12 @@ async fn messages_that_wait_come_back_with_everything_that_they_carry() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.redb");
     let (store, _) = Store::open(&path).unwrap();
-    let mut message = Message::new(Topic::new("t").unwrap(), vec![0, 255, 10], Qos::ExactlyOnce, true);
+    let mut message = Message::new(
+        Topic::new("t").unwrap(),
+        vec![0, 255, 10],
+        Qos::ExactlyOnce,
+        true,
+    );
     let properties = crate::message::Properties {
         response_topic: Some(Topic::new("r").unwrap()),
         correlation_data: Some(Bytes::from_static(&[0, 1])),
@@ -54,15 +82,31 @@ async fn messages_that_wait_come_back_with_everything_that_they_carry() {
         ..Default::default()
     };
     message.properties = Some(Box::new(properties));
-    let origin = Origin { service: None, name: Some(Arc::from("echo")) };
-    store.keep(vec![Kept::Keep(7, origin, message.clone()), Kept::Keep(8, Origin::default(), message.clone())]);
+    let origin = Origin {
+        service: None,
+        name: Some(Arc::from("echo")),
+    };
+    store.keep(vec![
+        Kept::Keep(7, origin, message.clone()),
+        Kept::Keep(8, Origin::default(), message.clone()),
+    ]);
     store.keep(vec![Kept::Forget(8)]);
     store.close().await;
     let contents = read(&path).await;
-    let [Restored { number: 7, publisher, publication }] = &contents.waiting[..] else {
+    let [
+        Restored {
+            number: 7,
+            publisher,
+            publication,
+        },
+    ] = &contents.waiting[..]
+    else {
         panic!("{:?}", contents.waiting)
     };
-    assert_eq!((publisher.as_deref(), &publication.message), (Some("echo"), &message));
+    assert_eq!(
+        (publisher.as_deref(), &publication.message),
+        (Some("echo"), &message)
+    );
     assert_eq!(publication.terms.as_ref().unwrap().kept, Some(7));
 }
 
@@ -76,7 +120,12 @@ async fn a_damaged_file_is_set_aside_and_a_new_one_begun() {
     let whole = fs::read(&path).unwrap();
     let mut wrong = whole.clone();
     wrong[64..4096].fill(0xa5);
-    for damage in [b"not a database".to_vec(), Vec::new(), whole[..whole.len() / 3].to_vec(), wrong] {
+    for damage in [
+        b"not a database".to_vec(),
+        Vec::new(),
+        whole[..whole.len() / 3].to_vec(),
+        wrong,
+    ] {
         fs::write(&path, &damage).unwrap();
         let (store, contents) = Store::open(&path).unwrap();
         assert!(contents.state.is_empty());
@@ -85,8 +134,12 @@ async fn a_damaged_file_is_set_aside_and_a_new_one_begun() {
         let contents = read(&path).await;
         assert_eq!(entries(&contents, "a"), [("x".to_owned(), "2".to_owned())]);
         let aside = fs::read_dir(directory.path()).unwrap().flatten();
-        let aside: Vec<_> = aside.filter(|file| file.path().to_string_lossy().contains(".broken-")).collect();
-        let [kept] = &aside[..] else { panic!("{aside:?}") };
+        let aside: Vec<_> = aside
+            .filter(|file| file.path().to_string_lossy().contains(".broken-"))
+            .collect();
+        let [kept] = &aside[..] else {
+            panic!("{aside:?}")
+        };
         // the database may have tried to repair it, but has not taken anything away
         assert!(kept.metadata().unwrap().len() >= damage.len() as u64);
         fs::remove_file(kept.path()).unwrap();
@@ -103,7 +156,11 @@ async fn a_second_host_is_refused_and_a_file_that_cannot_be_written_is_an_error(
     assert!(error.contains("another host uses it"), "{error}");
     let blocked = directory.path().join("state.redb/below");
     let (store, _) = Store::open(&blocked).unwrap();
-    let error = store.commit("a", vec![set("x", "1")]).await.unwrap_err().to_string();
+    let error = store
+        .commit("a", vec![set("x", "1")])
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("its directory cannot be made"), "{error}");
 }
 
@@ -122,19 +179,37 @@ async fn the_book_and_what_former_versions_left_are_there_at_the_next_start() {
     let mut book = Book::default();
     for number in 1..=4 {
         let former = book.run(version(number), What::Swapped, String::new(), 2, 0);
-        let record = Record { book: book.clone(), left: former.map(|former| (former, left("saved"))) };
+        let record = Record {
+            book: book.clone(),
+            left: former.map(|former| (former, left("saved"))),
+        };
         match number {
-            4 => store.commit_with("a", vec![set("x", "1")], Some(record)).await.unwrap(),
+            4 => store
+                .commit_with("a", vec![set("x", "1")], Some(record))
+                .await
+                .unwrap(),
             _ => store.record("a", record).await,
         }
     }
-    store.record("ab", Record { book: Book::default(), left: None }).await;
+    store
+        .record(
+            "ab",
+            Record {
+                book: Book::default(),
+                left: None,
+            },
+        )
+        .await;
     store.close().await;
     let (store, contents) = Store::open(&path).unwrap();
     assert_eq!(entries(&contents, "a"), [("x".to_owned(), "1".to_owned())]);
     assert_eq!(store.book("a").await.unwrap(), Some(book));
     assert_eq!(store.left("a", version(3)).await.unwrap(), left("saved"));
     assert_eq!(store.left("a", version(2)).await.unwrap(), left("saved"));
-    assert_eq!(store.left("a", version(1)).await.unwrap(), Left::default(), "it is no longer kept");
+    assert_eq!(
+        store.left("a", version(1)).await.unwrap(),
+        Left::default(),
+        "it is no longer kept"
+    );
     store.close().await;
 }

@@ -17,22 +17,45 @@ const SAVED: &str = "saved";
 const VALUE: &str = "value/";
 
 /// Writes what is to be kept about `service`; what versions left that are no longer kept goes.
-pub(super) fn write(transaction: &WriteTransaction, service: &str, record: &Record) -> Result<(), redb::Error> {
-    let text = serde_json::to_string(&record.book).map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-    transaction.open_table(BOOKS)?.insert(service, text.as_str())?;
+pub(super) fn write(
+    transaction: &WriteTransaction,
+    service: &str,
+    record: &Record,
+) -> Result<(), redb::Error> {
+    let text = serde_json::to_string(&record.book)
+        .map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+    transaction
+        .open_table(BOOKS)?
+        .insert(service, text.as_str())?;
     let mut table = transaction.open_table(LEFT)?;
-    let kept: Vec<String> = record.book.former().iter().map(ToString::to_string).collect();
-    let new = record.left.as_ref().map(|(version, left)| (version.to_string(), left));
-    let stays =
-        |version: &str| kept.iter().any(|kept| kept == version) && new.as_ref().is_none_or(|(new, _)| new != version);
+    let kept: Vec<String> = record
+        .book
+        .former()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let new = record
+        .left
+        .as_ref()
+        .map(|(version, left)| (version.to_string(), left));
+    let stays = |version: &str| {
+        kept.iter().any(|kept| kept == version)
+            && new.as_ref().is_none_or(|(new, _)| new != version)
+    };
     let after = format!("{service}\0");
-    table.retain_in((service, "", "")..(after.as_str(), "", ""), |(_, version, _), _| stays(version))?;
+    table.retain_in(
+        (service, "", "")..(after.as_str(), "", ""),
+        |(_, version, _), _| stays(version),
+    )?;
     if let Some((version, left)) = &new {
         if let Some(saved) = &left.saved {
             table.insert((service, version.as_str(), SAVED), &**saved)?;
         }
         for (key, value) in &left.state {
-            table.insert((service, version.as_str(), format!("{VALUE}{key}").as_str()), &**value)?;
+            table.insert(
+                (service, version.as_str(), format!("{VALUE}{key}").as_str()),
+                &**value,
+            )?;
         }
     }
     Ok(())
@@ -45,12 +68,20 @@ pub(super) fn book(database: &Database, service: &str) -> Result<Option<Book>, r
         Err(TableError::TableDoesNotExist(_)) => return Ok(None),
         table => table?,
     };
-    let Some(text) = table.get(service)? else { return Ok(None) };
-    serde_json::from_str(text.value()).map(Some).map_err(|error| redb::Error::Corrupted(error.to_string()))
+    let Some(text) = table.get(service)? else {
+        return Ok(None);
+    };
+    serde_json::from_str(text.value())
+        .map(Some)
+        .map_err(|error| redb::Error::Corrupted(error.to_string()))
 }
 
 /// What `version` of `service` left; nothing where nothing was written.
-pub(super) fn left(database: &Database, service: &str, version: Version) -> Result<Left, redb::Error> {
+pub(super) fn left(
+    database: &Database,
+    service: &str,
+    version: Version,
+) -> Result<Left, redb::Error> {
     let (transaction, version) = (database.begin_read()?, version.to_string());
     let table = match transaction.open_table(LEFT) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(Left::default()),

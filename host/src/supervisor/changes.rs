@@ -20,13 +20,27 @@ impl Supervisor {
     /// A component may have a new version, or a directory is there that a service was waiting for.
     pub(super) fn changed(&mut self, file: PathBuf) {
         let waits = |entry: &&Entry| {
-            let granted = entry.config.grants.directories.iter().any(|directory| directory.path == file);
+            let granted = entry
+                .config
+                .grants
+                .directories
+                .iter()
+                .any(|directory| directory.path == file);
             granted && entry.handle.status() != Status::Running
         };
-        for id in self.entries.iter().filter(waits).map(|entry| entry.id).collect::<Vec<_>>() {
+        for id in self
+            .entries
+            .iter()
+            .filter(waits)
+            .map(|entry| entry.id)
+            .collect::<Vec<_>>()
+        {
             // nobody waits for the answer
             let (answer, _) = oneshot::channel();
-            self.orders.push_back(Order { id, command: Command::Restart(answer) });
+            self.orders.push_back(Order {
+                id,
+                command: Command::Restart(answer),
+            });
         }
         let component = component_of(&self.host, file);
         if self.entries.iter().any(|entry| entry.file == component) {
@@ -35,7 +49,14 @@ impl Supervisor {
     }
 
     /// Hands over the versions that a file has brought.
-    pub(super) fn take_over(&mut self, Outcome { file, inode, replacements }: Outcome) {
+    pub(super) fn take_over(
+        &mut self,
+        Outcome {
+            file,
+            inode,
+            replacements,
+        }: Outcome,
+    ) {
         self.busy.remove(&file);
         match replacements {
             Ok(replacements) => {
@@ -45,7 +66,10 @@ impl Supervisor {
                 }
             }
             Err(error) => {
-                if let Some(reason) = self.settling.refused(&file, inode, error.to_string(), Instant::now()) {
+                if let Some(reason) =
+                    self.settling
+                        .refused(&file, inode, error.to_string(), Instant::now())
+                {
                     self.say_refused(&file, reason);
                 }
             }
@@ -63,7 +87,10 @@ impl Supervisor {
             false => "the service waits for a better file",
         };
         warn!("{reason}; {stays}");
-        let note = |id| Order { id, command: Command::Note(None, What::Refused, reason.clone()) };
+        let note = |id| Order {
+            id,
+            command: Command::Note(None, What::Refused, reason.clone()),
+        };
         let orders: Vec<Order> = users().map(|entry| note(entry.id)).collect();
         self.orders.extend(orders);
     }
@@ -87,6 +114,9 @@ pub(super) async fn settled(settling: &Settling) {
 /// The number of the file in its file system, if it is there.
 pub(super) async fn inode(pool: &tokio::runtime::Handle, file: &Path) -> Option<u64> {
     let file: PathBuf = file.to_owned();
-    let metadata = pool.spawn_blocking(move || std::fs::metadata(file)).await.ok()?;
+    let metadata = pool
+        .spawn_blocking(move || std::fs::metadata(file))
+        .await
+        .ok()?;
     metadata.map(|metadata| metadata.ino()).ok()
 }

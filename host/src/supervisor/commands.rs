@@ -26,12 +26,18 @@ pub(super) struct Return {
 impl Supervisor {
     /// The names of the services.
     pub fn names(&self) -> Vec<String> {
-        self.entries.iter().map(|entry| entry.config.name.clone()).collect()
+        self.entries
+            .iter()
+            .map(|entry| entry.config.name.clone())
+            .collect()
     }
 
     /// The services that keep the broker from sending to the others, because their spool is full.
     pub fn holding_up_others(&self) -> Vec<String> {
-        let holding = self.entries.iter().filter(|entry| entry.handle.standing().holds_up_others);
+        let holding = self
+            .entries
+            .iter()
+            .filter(|entry| entry.handle.standing().holds_up_others);
         holding.map(|entry| entry.config.name.clone()).collect()
     }
 
@@ -40,7 +46,8 @@ impl Supervisor {
     /// # Errors
     /// When there is no such service.
     pub fn history(&self, service: &str) -> Result<Arc<Book>, String> {
-        self.entry(service).map(|entry| entry.handle.standing().book)
+        self.entry(service)
+            .map(|entry| entry.handle.standing().book)
     }
 
     /// Who can offer something to the service.
@@ -54,7 +61,10 @@ impl Supervisor {
     /// Starts the instance of the service anew.
     pub fn restart(&mut self, service: &str, answer: Answer) {
         match self.entry(service).map(|entry| entry.id) {
-            Ok(id) => self.orders.push_back(Order { id, command: Command::Restart(answer) }),
+            Ok(id) => self.orders.push_back(Order {
+                id,
+                command: Command::Restart(answer),
+            }),
             // who no longer waits does not want to know
             Err(error) => drop(answer.send(Err(error))),
         }
@@ -64,7 +74,12 @@ impl Supervisor {
     pub fn roll_back(&mut self, service: &str, to: Option<&str>, answer: Answer) {
         let found = self.entry(service).and_then(|entry| {
             let version = entry.handle.standing().book.find(to)?;
-            Ok((entry.id, version, entry.config.clone(), entry.setting.clone()))
+            Ok((
+                entry.id,
+                version,
+                entry.config.clone(),
+                entry.setting.clone(),
+            ))
         });
         let (id, version, config, setting) = match found {
             Ok(found) => found,
@@ -79,20 +94,37 @@ impl Supervisor {
                     let left = left?;
                     let component = load_kept(&host, &pool, version, store.archive()).await;
                     let component = component.map_err(|error| error.to_string())?;
-                    let prepared = service::prepare_with(component, private(&setting, &left), &left).await;
                     let prepared =
-                        prepared.map_err(|fault| format!("version {} does not start: {fault}", version.short()))?;
+                        service::prepare_with(component, private(&setting, &left), &left).await;
+                    let prepared = prepared.map_err(|fault| {
+                        format!("version {} does not start: {fault}", version.short())
+                    })?;
                     Ok((prepared, left))
                 };
                 let ready = ready.await;
-                Return { id, config, setting, answer, ready }
+                Return {
+                    id,
+                    config,
+                    setting,
+                    answer,
+                    ready,
+                }
             },
             &self.pool,
         );
     }
 
     /// Hands a former version over to its service.
-    pub(super) fn give_back(&mut self, Return { id, config, setting, answer, ready }: Return) {
+    pub(super) fn give_back(
+        &mut self,
+        Return {
+            id,
+            config,
+            setting,
+            answer,
+            ready,
+        }: Return,
+    ) {
         let entry = self.entries.iter_mut().find(|entry| entry.id == id);
         let ready = ready.and_then(|ready| match entry {
             Some(entry) if Arc::ptr_eq(&entry.setting, &setting) => Ok((entry, ready)),
@@ -101,9 +133,18 @@ impl Supervisor {
         });
         match ready {
             Ok((entry, (prepared, left))) => {
-                let Command::Swap(swap) = entry.give(prepared) else { return };
-                let swap = Swap { config, back: Some((left, answer)), ..*swap };
-                self.orders.push_back(Order { id, command: Command::Swap(Box::new(swap)) });
+                let Command::Swap(swap) = entry.give(prepared) else {
+                    return;
+                };
+                let swap = Swap {
+                    config,
+                    back: Some((left, answer)),
+                    ..*swap
+                };
+                self.orders.push_back(Order {
+                    id,
+                    command: Command::Swap(Box::new(swap)),
+                });
             }
             // who no longer waits does not want to know
             Err(error) => drop(answer.send(Err(error))),
@@ -111,11 +152,22 @@ impl Supervisor {
     }
 
     fn entry(&self, service: &str) -> Result<&Entry, String> {
-        let entry = self.entries.iter().find(|entry| entry.config.name == service);
-        entry.ok_or_else(|| format!("there is no service {service:?}; there are {}", self.names().join(", ")))
+        let entry = self
+            .entries
+            .iter()
+            .find(|entry| entry.config.name == service);
+        entry.ok_or_else(|| {
+            format!(
+                "there is no service {service:?}; there are {}",
+                self.names().join(", ")
+            )
+        })
     }
 }
 
 async fn left(store: &Store, service: &str, version: Version) -> Result<Left, String> {
-    store.left(service, version).await.map_err(|error| error.to_string())
+    store
+        .left(service, version)
+        .await
+        .map_err(|error| error.to_string())
 }

@@ -73,21 +73,34 @@ pub async fn load(
 ) -> Result<Component, LoadError> {
     let (host, file) = (host.clone(), path.to_owned());
     let loading = pool.spawn_blocking(move || {
-        let bytes = std::fs::read(&file).map_err(|source| LoadError::Read { path: file.clone(), source })?;
+        let bytes = std::fs::read(&file).map_err(|source| LoadError::Read {
+            path: file.clone(),
+            source,
+        })?;
         // the very bytes that are compiled are verified, so nobody can exchange the file in between
         let signed = check_signature(host.trust(), &file, &bytes)?;
-        let component = host.compile(&bytes).map_err(|source| LoadError::Component { path: file, source })?;
+        let component = host
+            .compile(&bytes)
+            .map_err(|source| LoadError::Component { path: file, source })?;
         Ok((component, bytes, signed))
     });
     let (component, bytes, signed) = match loading.await {
         Ok(result) => result?,
-        Err(error) => return Err(LoadError::Bug { path: path.to_owned(), reason: error.to_string() }),
+        Err(error) => {
+            return Err(LoadError::Bug {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            });
+        }
     };
     if let Some(archive) = archive {
         let version = component.version();
         pool.spawn_blocking(move || {
             if let Err(error) = archive.keep(version, &bytes, signed.as_deref()) {
-                warn!("version {} cannot be kept, there is no way back to it: {error}", version.short());
+                warn!(
+                    "version {} cannot be kept, there is no way back to it: {error}",
+                    version.short()
+                );
             }
         });
     }
@@ -120,10 +133,19 @@ fn check_signature(trust: &[Key], file: &Path, bytes: &[u8]) -> Result<Option<St
     let text = match std::fs::read(&beside) {
         Ok(text) => Some(String::from_utf8_lossy(&text).into_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(source) => return Err(LoadError::Read { path: beside, source }),
+        Err(source) => {
+            return Err(LoadError::Read {
+                path: beside,
+                source,
+            });
+        }
     };
-    signature::verify(trust, bytes, &beside, text.as_deref())
-        .map_err(|source| LoadError::Signature { path: file.to_owned(), source })?;
+    signature::verify(trust, bytes, &beside, text.as_deref()).map_err(|source| {
+        LoadError::Signature {
+            path: file.to_owned(),
+            source,
+        }
+    })?;
     Ok(text)
 }
 
@@ -135,12 +157,25 @@ pub fn watched(host: &guest::Host, file: &Path) -> Vec<PathBuf> {
 
 /// The files to watch for the service: those of its component, and directories granted to it that are not there yet.
 pub fn watched_for(host: &guest::Host, service: &config::Service) -> Vec<PathBuf> {
-    let component = service.component.iter().flat_map(|file| watched(host, file));
-    let directories = service.grants.directories.iter().map(|directory| &directory.path);
-    component.chain(directories.filter(|path| !path.exists()).cloned()).collect()
+    let component = service
+        .component
+        .iter()
+        .flat_map(|file| watched(host, file));
+    let directories = service
+        .grants
+        .directories
+        .iter()
+        .map(|directory| &directory.path);
+    component
+        .chain(directories.filter(|path| !path.exists()).cloned())
+        .collect()
 }
 
 /// The component that may have a new version when the watched file `changed`.
 pub fn component_of(host: &guest::Host, changed: PathBuf) -> PathBuf {
-    if host.trust().is_empty() { changed } else { signature::signed_by(&changed).unwrap_or(changed) }
+    if host.trust().is_empty() {
+        changed
+    } else {
+        signature::signed_by(&changed).unwrap_or(changed)
+    }
 }

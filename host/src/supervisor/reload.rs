@@ -118,27 +118,51 @@ pub async fn prepare(
     for config in services {
         if let Some(runs) = running.iter().find(|runs| runs.takes_over(&config)) {
             let setting = Arc::new(shared.setting(&config).await);
-            offers.push((runs, Agreed { config: Arc::new(config), setting }));
+            offers.push((
+                runs,
+                Agreed {
+                    config: Arc::new(config),
+                    setting,
+                },
+            ));
             continue;
         }
         let name = config.name.clone();
-        let file = config.component.clone().ok_or_else(|| Refusal::NoComponent(name.clone()))?;
-        let own = running.iter().find(|runs| runs.file == file && runs.config.name == name);
+        let file = config
+            .component
+            .clone()
+            .ok_or_else(|| Refusal::NoComponent(name.clone()))?;
+        let own = running
+            .iter()
+            .find(|runs| runs.file == file && runs.config.name == name);
         let component = match own.or_else(|| running.iter().find(|runs| runs.file == file)) {
             Some(runs) => runs.component.clone(),
-            None => load(host, pool, &file, archive(&config, shared)).await.map_err(|source| Refusal::Load {
-                name: name.clone(),
-                files: watched(host, &file),
-                source,
-            })?,
+            None => load(host, pool, &file, archive(&config, shared))
+                .await
+                .map_err(|source| Refusal::Load {
+                    name: name.clone(),
+                    files: watched(host, &file),
+                    source,
+                })?,
         };
-        let directories = config.grants.directories.iter().map(|directory| directory.path.clone());
+        let directories = config
+            .grants
+            .directories
+            .iter()
+            .map(|directory| directory.path.clone());
         let files = directories.chain(watched(host, &file)).collect();
         let setting = Arc::new(shared.setting(&config).await);
-        let started = pool.spawn(service::prepare(component, setting.clone())).await;
+        let started = pool
+            .spawn(service::prepare(component, setting.clone()))
+            .await;
         let prepared = started.unwrap_or_else(|bug| Err(guest::Fault::Bug(bug.to_string())));
         let prepared = prepared.map_err(|fault| Refusal::Start { name, files, fault })?;
-        ready.push(Ready { config: Arc::new(config), setting, file, prepared });
+        ready.push(Ready {
+            config: Arc::new(config),
+            setting,
+            file,
+            prepared,
+        });
     }
     // last, because who has agreed runs with its new section at once
     let agreed = offer(offers).await?;
@@ -154,16 +178,30 @@ fn archive(config: &config::Service, shared: &Shared) -> Option<Archive> {
 async fn offer(offers: Vec<(&Runs, Agreed)>) -> Result<Vec<Agreed>, Refusal> {
     let mut agreed: Vec<(&Runs, Agreed)> = Vec::new();
     for (runs, new) in offers {
-        let Err(reason) = runs.asker.offer(new.config.clone(), new.setting.clone()).await else {
+        let Err(reason) = runs
+            .asker
+            .offer(new.config.clone(), new.setting.clone())
+            .await
+        else {
             agreed.push((runs, new));
             continue;
         };
         for (runs, _) in agreed.into_iter().rev() {
-            if let Err(reason) = runs.asker.offer(runs.config.clone(), runs.setting.clone()).await {
-                warn!(service = runs.config.name.as_str(), "does not take back its former configuration: {reason}");
+            if let Err(reason) = runs
+                .asker
+                .offer(runs.config.clone(), runs.setting.clone())
+                .await
+            {
+                warn!(
+                    service = runs.config.name.as_str(),
+                    "does not take back its former configuration: {reason}"
+                );
             }
         }
-        return Err(Refusal::Refused { name: new.config.name.clone(), reason });
+        return Err(Refusal::Refused {
+            name: new.config.name.clone(),
+            reason,
+        });
     }
     Ok(agreed.into_iter().map(|(_, agreed)| agreed).collect())
 }
@@ -173,7 +211,12 @@ impl Runs {
     /// instance is made with.
     fn takes_over(&self, new: &config::Service) -> bool {
         let same = |service: &config::Service| {
-            (service.component.clone(), service.limits.clone(), service.grants.clone(), service.availability.clone())
+            (
+                service.component.clone(),
+                service.limits.clone(),
+                service.grants.clone(),
+                service.availability.clone(),
+            )
         };
         self.config.name == new.name
             && self.component.exports().has(Optional::ConfigChanged)
@@ -199,15 +242,25 @@ impl Supervisor {
     /// Notes that a guest has taken over its new section.
     pub fn agreed(&mut self, agreed: Agreed) {
         let Agreed { config, setting } = agreed;
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.config.name == config.name) {
-            info!(service = config.name.as_str(), "has taken over its new configuration");
+        if let Some(entry) = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.config.name == config.name)
+        {
+            info!(
+                service = config.name.as_str(),
+                "has taken over its new configuration"
+            );
             (entry.config, entry.setting) = (config, setting);
         }
     }
 
     /// The number of the service `name`.
     pub fn id(&self, name: &str) -> Option<ServiceId> {
-        self.entries.iter().find(|entry| entry.config.name == name).map(|entry| entry.id)
+        self.entries
+            .iter()
+            .find(|entry| entry.config.name == name)
+            .map(|entry| entry.id)
     }
 
     /// Whether a service that was to leave has not ended yet.
@@ -217,8 +270,15 @@ impl Supervisor {
 
     /// Puts a new section of the service `id` in force: the instance that was started with it takes over between two messages.
     pub fn change(&mut self, id: ServiceId, ready: Ready) {
-        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else { return };
-        let Ready { config, setting, file, prepared } = ready;
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else {
+            return;
+        };
+        let Ready {
+            config,
+            setting,
+            file,
+            prepared,
+        } = ready;
         let older = entry.file == file && entry.version() != Some(prepared.component.version());
         (entry.config, entry.setting, entry.file) = (config, setting, file.clone());
         let command = entry.give(prepared);
@@ -237,10 +297,15 @@ impl Supervisor {
 
     /// Lets the service `id` handle what it has until `deadline` and end; `run` says when it has.
     pub fn remove(&mut self, id: ServiceId, deadline: Instant) {
-        let Some(index) = self.entries.iter().position(|entry| entry.id == id) else { return };
+        let Some(index) = self.entries.iter().position(|entry| entry.id == id) else {
+            return;
+        };
         let mut entry = self.entries.remove(index);
         self.orders.retain(|order| order.id != id);
-        info!(service = entry.config.name.as_str(), "is no longer configured and ends");
+        info!(
+            service = entry.config.name.as_str(),
+            "is no longer configured and ends"
+        );
         self.leaving.spawn(async move {
             entry.handle.send(Command::Leave(deadline)).await;
             entry.handle.ended().await;
@@ -250,6 +315,10 @@ impl Supervisor {
 
     /// Watches the files of the services as they are now.
     pub fn watch(&self) {
-        self.watch.watch(self.entries.iter().flat_map(|entry| watched_for(&self.host, &entry.config)));
+        self.watch.watch(
+            self.entries
+                .iter()
+                .flat_map(|entry| watched_for(&self.host, &entry.config)),
+        );
     }
 }

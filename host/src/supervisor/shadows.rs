@@ -27,25 +27,49 @@ pub(super) struct Shadowed {
 
 impl Supervisor {
     /// Has a started instance run as the shadow of a service, in place of another that did.
-    pub(super) fn begin_shadow(&mut self, id: ServiceId, version: Version, prepared: Prepared, apart: Arc<Setting>) {
-        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else { return };
+    pub(super) fn begin_shadow(
+        &mut self,
+        id: ServiceId,
+        version: Version,
+        prepared: Prepared,
+        apart: Arc<Setting>,
+    ) {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else {
+            return;
+        };
         entry.shadow = Some(version);
         let (done, ended) = oneshot::channel();
         let (component, setting) = (prepared.component.clone(), entry.setting.clone());
-        let shadow = Shadow { prepared, setting: apart, span: entry.config.swap.shadow, done };
-        self.orders.push_back(Order { id, command: Command::Shadow(Box::new(shadow)) });
+        let shadow = Shadow {
+            prepared,
+            setting: apart,
+            span: entry.config.swap.shadow,
+            done,
+        };
+        self.orders.push_back(Order {
+            id,
+            command: Command::Shadow(Box::new(shadow)),
+        });
         self.shadows.spawn_on(
             async move {
                 // an error means that the run was given up
                 let outcome = ended.await.ok()?;
                 let fate = match outcome {
-                    Ok(_) => Some(match service::prepare(component.clone(), setting.clone()).await {
-                        Ok(prepared) => Fate::Started(Box::new(prepared)),
-                        Err(fault) => Fate::Failed(fault),
-                    }),
+                    Ok(_) => Some(
+                        match service::prepare(component.clone(), setting.clone()).await {
+                            Ok(prepared) => Fate::Started(Box::new(prepared)),
+                            Err(fault) => Fate::Failed(fault),
+                        },
+                    ),
                     Err(_) => None,
                 };
-                Some(Shadowed { id, outcome, component, setting, fate })
+                Some(Shadowed {
+                    id,
+                    outcome,
+                    component,
+                    setting,
+                    fate,
+                })
             },
             &self.pool,
         );
@@ -53,26 +77,50 @@ impl Supervisor {
 
     /// Says what came of a shadow run, and has the version take over.
     pub(super) fn end_shadow(&mut self, shadowed: Shadowed) {
-        let Shadowed { id, outcome, component, setting, fate } = shadowed;
+        let Shadowed {
+            id,
+            outcome,
+            component,
+            setting,
+            fate,
+        } = shadowed;
         let version = component.version();
         let entry = self.entries.iter_mut().find(|entry| entry.id == id);
         // meanwhile another version may have taken over, or be the shadow
-        let Some(entry) = entry.filter(|entry| entry.shadow == Some(version)) else { return };
+        let Some(entry) = entry.filter(|entry| entry.shadow == Some(version)) else {
+            return;
+        };
         entry.shadow = None;
-        let (service, short, file) = (entry.config.name.as_str(), version.short(), entry.file.clone());
+        let (service, short, file) = (
+            entry.config.name.as_str(),
+            version.short(),
+            entry.file.clone(),
+        );
         let (what, note) = match outcome {
             Ok(comparison) => {
                 info!(service, version = short, "ran as a shadow: {comparison}");
                 (What::Shadowed, comparison.to_string())
             }
             Err(reason) => {
-                error!(service, version = short, "does not take over, the running version stays: {reason}");
+                error!(
+                    service,
+                    version = short,
+                    "does not take over, the running version stays: {reason}"
+                );
                 (What::Refused, reason)
             }
         };
-        self.orders.push_back(Order { id, command: Command::Note(Some(version), what, note) });
+        self.orders.push_back(Order {
+            id,
+            command: Command::Note(Some(version), what, note),
+        });
         if let Some(fate) = fate {
-            self.swap(Replacement { id, version, setting, fate });
+            self.swap(Replacement {
+                id,
+                version,
+                setting,
+                fate,
+            });
             if self.again.remove(&file) {
                 self.prepare(file);
             }

@@ -17,7 +17,9 @@ pub struct Heap<K> {
 
 impl<K: Ord> Default for Heap<K> {
     fn default() -> Self {
-        Self { order: BinaryHeap::new() }
+        Self {
+            order: BinaryHeap::new(),
+        }
     }
 }
 

@@ -50,8 +50,16 @@ impl TimerSet {
     pub fn apply(&mut self, changes: Vec<TimerChange>, now: Instant) {
         for change in changes {
             match change {
-                TimerChange::Every { name, period, delay } => {
-                    self.set(name, Some(period.max(SHORTEST_PERIOD)), now.checked_add(delay));
+                TimerChange::Every {
+                    name,
+                    period,
+                    delay,
+                } => {
+                    self.set(
+                        name,
+                        Some(period.max(SHORTEST_PERIOD)),
+                        now.checked_add(delay),
+                    );
                 }
                 TimerChange::After { name, delay } => self.set(name, None, now.checked_add(delay)),
                 TimerChange::Cancel { name } => self.cancel(&name),
@@ -64,7 +72,9 @@ impl TimerSet {
     pub fn due(&mut self, now: Instant) -> Vec<DueTimer> {
         let mut due = Vec::new();
         while let Some((at, key)) = self.order.pop_due(now) {
-            let Some(timer) = held(&mut self.places, at, key) else { continue };
+            let Some(timer) = held(&mut self.places, at, key) else {
+                continue;
+            };
             let name = timer.name.as_ref().to_owned();
             let Some(period) = timer.period else {
                 self.forget(key.place);
@@ -89,7 +99,9 @@ impl TimerSet {
 
     /// When the timer of this name is due next; `None` when there is none, or it is never due.
     pub fn at(&self, name: &str) -> Option<Instant> {
-        self.by_name.get(name).and_then(|place| self.places[*place].as_ref()?.at)
+        self.by_name
+            .get(name)
+            .and_then(|place| self.places[*place].as_ref()?.at)
     }
 
     /// How many timers there are.
@@ -106,12 +118,25 @@ impl TimerSet {
     /// stays as it was set.
     pub fn inherit(&mut self, old: &TimerSet) {
         for (place, timer) in self.places.iter_mut().enumerate() {
-            let Some(timer) = timer.as_mut().filter(|timer| timer.period.is_some()) else { continue };
-            let before = old.by_name.get(&timer.name).and_then(|place| old.places[*place].as_ref());
-            let Some(before) = before.filter(|before| before.period == timer.period) else { continue };
+            let Some(timer) = timer.as_mut().filter(|timer| timer.period.is_some()) else {
+                continue;
+            };
+            let before = old
+                .by_name
+                .get(&timer.name)
+                .and_then(|place| old.places[*place].as_ref());
+            let Some(before) = before.filter(|before| before.period == timer.period) else {
+                continue;
+            };
             timer.at = before.at;
-            let key = Key { number: timer.number, place };
-            before.at.into_iter().for_each(|at| self.order.push(at, key));
+            let key = Key {
+                number: timer.number,
+                place,
+            };
+            before
+                .at
+                .into_iter()
+                .for_each(|at| self.order.push(at, key));
         }
         self.skip_outdated();
     }
@@ -120,7 +145,12 @@ impl TimerSet {
         self.cancel(&name);
         self.last += 1;
         let name: Arc<str> = name.into();
-        let timer = Timer { name: Arc::clone(&name), number: self.last, period, at };
+        let timer = Timer {
+            name: Arc::clone(&name),
+            number: self.last,
+            period,
+            at,
+        };
         let place = self.free.pop().unwrap_or(self.places.len());
         if place == self.places.len() {
             self.places.push(Some(timer));
@@ -128,7 +158,15 @@ impl TimerSet {
             self.places[place] = Some(timer);
         }
         self.by_name.insert(name, place);
-        at.into_iter().for_each(|at| self.order.push(at, Key { number: self.last, place }));
+        at.into_iter().for_each(|at| {
+            self.order.push(
+                at,
+                Key {
+                    number: self.last,
+                    place,
+                },
+            )
+        });
         self.skip_outdated();
     }
 
@@ -148,7 +186,11 @@ impl TimerSet {
 
     fn skip_outdated(&mut self) {
         let places = &self.places;
-        let holds = |at, key: Key| places[key.place].as_ref().is_some_and(|timer| timer.is(at, key));
+        let holds = |at, key: Key| {
+            places[key.place]
+                .as_ref()
+                .is_some_and(|timer| timer.is(at, key))
+        };
         self.order.tidy(self.by_name.len(), holds);
         self.order.skip(holds);
     }
@@ -167,10 +209,17 @@ fn held(places: &mut [Option<Timer>], at: Instant, key: Key) -> Option<&mut Time
 
 /// How many due times from `at` on, a `period` apart, are not after `now`, and the next one. `at` is not after `now`.
 fn onwards(at: Instant, period: Duration, now: Instant) -> (u64, Option<Instant>) {
-    let (late, step) = (now.saturating_duration_since(at).as_nanos(), period.as_nanos());
+    let (late, step) = (
+        now.saturating_duration_since(at).as_nanos(),
+        period.as_nanos(),
+    );
     let count = u64::try_from(late / step + 1).unwrap_or(u64::MAX);
     let since_last = Duration::from_nanos(u64::try_from(late % step).unwrap_or(u64::MAX));
-    (count, now.checked_sub(since_last).and_then(|last| last.checked_add(period)))
+    (
+        count,
+        now.checked_sub(since_last)
+            .and_then(|last| last.checked_add(period)),
+    )
 }
 
 #[cfg(test)]
@@ -185,15 +234,24 @@ mod tests {
     }
 
     fn every(name: &str, period: u64, delay: u64) -> TimerChange {
-        TimerChange::Every { name: name.to_owned(), period: ms(period), delay: ms(delay) }
+        TimerChange::Every {
+            name: name.to_owned(),
+            period: ms(period),
+            delay: ms(delay),
+        }
     }
 
     fn after(name: &str, delay: u64) -> TimerChange {
-        TimerChange::After { name: name.to_owned(), delay: ms(delay) }
+        TimerChange::After {
+            name: name.to_owned(),
+            delay: ms(delay),
+        }
     }
 
     fn cancel(name: &str) -> TimerChange {
-        TimerChange::Cancel { name: name.to_owned() }
+        TimerChange::Cancel {
+            name: name.to_owned(),
+        }
     }
 
     fn set(changes: Vec<TimerChange>, now: Instant) -> TimerSet {
@@ -203,11 +261,16 @@ mod tests {
     }
 
     fn named(due: Vec<DueTimer>) -> Vec<(String, u64)> {
-        due.into_iter().map(|timer| (timer.name, timer.count)).collect()
+        due.into_iter()
+            .map(|timer| (timer.name, timer.count))
+            .collect()
     }
 
     fn pairs(expected: &[(&str, u64)]) -> Vec<(String, u64)> {
-        expected.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+        expected
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count))
+            .collect()
     }
 
     #[test]
@@ -234,7 +297,16 @@ mod tests {
     #[test]
     fn a_taken_name_is_replaced_and_a_cancelled_one_forgotten() {
         let start = Instant::now();
-        let mut set = set(vec![every("a", 10, 10), after("b", 5), after("a", 20), cancel("b"), cancel("c")], start);
+        let mut set = set(
+            vec![
+                every("a", 10, 10),
+                after("b", 5),
+                after("a", 20),
+                cancel("b"),
+                cancel("c"),
+            ],
+            start,
+        );
         assert_eq!(set.len(), 1);
         assert_eq!(set.due(start + ms(19)), []);
         assert_eq!(named(set.due(start + ms(20))), pairs(&[("a", 1)]));
@@ -244,7 +316,15 @@ mod tests {
     #[test]
     fn due_timers_come_in_the_order_of_their_times_then_of_setting() {
         let start = Instant::now();
-        let mut set = set(vec![after("z", 7), after("a", 7), after("late", 9), after("early", 1)], start);
+        let mut set = set(
+            vec![
+                after("z", 7),
+                after("a", 7),
+                after("late", 9),
+                after("early", 1),
+            ],
+            start,
+        );
         let expected = pairs(&[("early", 1), ("z", 1), ("a", 1), ("late", 1)]);
         assert_eq!(named(set.due(start + ms(9))), expected);
     }
@@ -253,23 +333,45 @@ mod tests {
     fn a_swap_keeps_the_phase_of_what_stays_the_same() {
         let start = Instant::now();
         let old = set(
-            vec![every("same", 100, 30), every("changed", 100, 30), every("gone", 10, 10), after("once", 5)],
+            vec![
+                every("same", 100, 30),
+                every("changed", 100, 30),
+                every("gone", 10, 10),
+                after("once", 5),
+            ],
             start,
         );
         let swap = start + ms(20);
-        let mut new = set(vec![every("same", 100, 100), every("changed", 70, 70), after("once", 50)], swap);
+        let mut new = set(
+            vec![
+                every("same", 100, 100),
+                every("changed", 70, 70),
+                after("once", 50),
+            ],
+            swap,
+        );
         new.inherit(&old);
         assert_eq!(new.len(), 3);
         assert_eq!(named(new.due(start + ms(30))), pairs(&[("same", 1)]));
-        assert_eq!(named(new.due(start + ms(90))), pairs(&[("once", 1), ("changed", 1)]));
+        assert_eq!(
+            named(new.due(start + ms(90))),
+            pairs(&[("once", 1), ("changed", 1)])
+        );
         assert_eq!(new.next(), Some(start + ms(130)));
     }
 
     #[test]
     fn what_the_clock_cannot_show_is_never_due() {
         let start = Instant::now();
-        let far = TimerChange::After { name: "far".to_owned(), delay: Duration::MAX };
-        let slow = TimerChange::Every { name: "slow".to_owned(), period: Duration::MAX, delay: ms(1) };
+        let far = TimerChange::After {
+            name: "far".to_owned(),
+            delay: Duration::MAX,
+        };
+        let slow = TimerChange::Every {
+            name: "slow".to_owned(),
+            period: Duration::MAX,
+            delay: ms(1),
+        };
         let mut set = set(vec![far, slow], start);
         assert_eq!(named(set.due(start + ms(10))), pairs(&[("slow", 1)]));
         assert_eq!((set.len(), set.next()), (2, None));
@@ -288,7 +390,10 @@ mod tests {
         let start = Instant::now();
         let mut set = set(vec![after("first", 0)], start);
         for turn in 0..10_000 {
-            set.apply(vec![every("a", 1, turn), after("b", turn), cancel("b")], start);
+            set.apply(
+                vec![every("a", 1, turn), after("b", turn), cancel("b")],
+                start,
+            );
         }
         assert!(
             set.places.len() <= 3 && set.order.entries() < 100,

@@ -22,32 +22,86 @@ fn matches_as_the_examples_of_the_specification_say() {
     let cases: &[(&str, &[&str], &[&str])] = &[
         (
             "sport/tennis/player1/#",
-            &["sport/tennis/player1", "sport/tennis/player1/ranking", "sport/tennis/player1/score/wimbledon"],
-            &["sport/tennis", "sport/tennis/player10", "sport/tennis/player2/ranking"],
+            &[
+                "sport/tennis/player1",
+                "sport/tennis/player1/ranking",
+                "sport/tennis/player1/score/wimbledon",
+            ],
+            &[
+                "sport/tennis",
+                "sport/tennis/player10",
+                "sport/tennis/player2/ranking",
+            ],
         ),
-        ("sport/#", &["sport", "sport/", "sport/a/b"], &["sports", "/sport"]),
-        ("#", &["a", "/", "a/b/c", "/finance", "a$b", "a/$SYS"], &["$SYS", "$SYS/a"]),
-        ("sport/tennis/+", &["sport/tennis/player1", "sport/tennis/"], &["sport/tennis/player1/ranking"]),
+        (
+            "sport/#",
+            &["sport", "sport/", "sport/a/b"],
+            &["sports", "/sport"],
+        ),
+        (
+            "#",
+            &["a", "/", "a/b/c", "/finance", "a$b", "a/$SYS"],
+            &["$SYS", "$SYS/a"],
+        ),
+        (
+            "sport/tennis/+",
+            &["sport/tennis/player1", "sport/tennis/"],
+            &["sport/tennis/player1/ranking"],
+        ),
         ("sport/+", &["sport/"], &["sport", "sport/a/b"]),
         ("+", &["a"], &["/finance", "a/", "$a"]),
-        ("+/+", &["/finance", "a/", "/"], &["finance", "$SYS/a", "a/b/c"]),
+        (
+            "+/+",
+            &["/finance", "a/", "/"],
+            &["finance", "$SYS/a", "a/b/c"],
+        ),
         ("/+", &["/finance", "/"], &["finance", "a/b"]),
-        ("+/tennis/#", &["a/tennis", "/tennis", "a/tennis/b"], &["tennis", "$a/tennis"]),
-        ("+/monitor/Clients", &["a/monitor/Clients"], &["$SYS/monitor/Clients"]),
-        ("$SYS/#", &["$SYS", "$SYS/", "$SYS/monitor/Clients"], &["SYS", "$SYS2"]),
-        ("$SYS/monitor/+", &["$SYS/monitor/Clients"], &["$SYS/monitor"]),
+        (
+            "+/tennis/#",
+            &["a/tennis", "/tennis", "a/tennis/b"],
+            &["tennis", "$a/tennis"],
+        ),
+        (
+            "+/monitor/Clients",
+            &["a/monitor/Clients"],
+            &["$SYS/monitor/Clients"],
+        ),
+        (
+            "$SYS/#",
+            &["$SYS", "$SYS/", "$SYS/monitor/Clients"],
+            &["SYS", "$SYS2"],
+        ),
+        (
+            "$SYS/monitor/+",
+            &["$SYS/monitor/Clients"],
+            &["$SYS/monitor"],
+        ),
         ("+/+/#", &["a/b", "a/", "a/b/c", "//"], &["a", "$a/b"]),
         ("a//b", &["a//b"], &["a/b", "a///b", "a/x/b"]),
         ("a/+/b", &["a//b", "a/x/b"], &["a/b"]),
-        ("ACCOUNTS", &["ACCOUNTS"], &["Accounts", "ACCOUNTS/", "/ACCOUNTS"]),
+        (
+            "ACCOUNTS",
+            &["ACCOUNTS"],
+            &["Accounts", "ACCOUNTS/", "/ACCOUNTS"],
+        ),
         ("Accounts payable", &["Accounts payable"], &["Accounts"]),
         ("$share/group/a/+", &["a/b"], &["$share/group/a/b", "a"]),
         ("$share/group/#", &["a"], &["$SYS/a"]),
         ("$share/group/$SYS/#", &["$SYS/a"], &["a"]),
     ];
     for (pattern, yes, no) in cases {
-        yes.iter().for_each(|text| assert!(filter(pattern).matches(&topic(text)), "{pattern} and {text}"));
-        no.iter().for_each(|text| assert!(!filter(pattern).matches(&topic(text)), "{pattern} but {text}"));
+        yes.iter().for_each(|text| {
+            assert!(
+                filter(pattern).matches(&topic(text)),
+                "{pattern} and {text}"
+            )
+        });
+        no.iter().for_each(|text| {
+            assert!(
+                !filter(pattern).matches(&topic(text)),
+                "{pattern} but {text}"
+            )
+        });
     }
 }
 
@@ -56,20 +110,59 @@ fn refuses_what_is_no_topic_and_says_why() {
     let longest = "x".repeat(MAX_TOPIC_BYTES);
     assert!(Topic::new(longest.clone()).is_ok());
     assert!(Filter::new(&longest).is_ok());
-    assert_eq!(Topic::new(format!("{longest}x")), Err(TopicError::TooLong(MAX_TOPIC_BYTES + 1)));
-    assert_eq!(Filter::new(&format!("{longest}x")), Err(TopicError::TooLong(MAX_TOPIC_BYTES + 1)));
+    assert_eq!(
+        Topic::new(format!("{longest}x")),
+        Err(TopicError::TooLong(MAX_TOPIC_BYTES + 1))
+    );
+    assert_eq!(
+        Filter::new(&format!("{longest}x")),
+        Err(TopicError::TooLong(MAX_TOPIC_BYTES + 1))
+    );
     assert_eq!(Topic::new(""), Err(TopicError::Empty));
     assert_eq!(Filter::new(""), Err(TopicError::Empty));
-    assert_eq!(Topic::new("a\0"), Err(TopicError::Character("a\0".to_owned(), '\0')));
-    assert_eq!(Topic::new("a/+"), Err(TopicError::Wildcard("a/+".to_owned())));
+    assert_eq!(
+        Topic::new("a\0"),
+        Err(TopicError::Character("a\0".to_owned(), '\0'))
+    );
+    assert_eq!(
+        Topic::new("a/+"),
+        Err(TopicError::Wildcard("a/+".to_owned()))
+    );
     assert_eq!(Topic::new("a#"), Err(TopicError::Wildcard("a#".to_owned())));
-    for text in ["sport/tennis#", "sport/tennis/#/ranking", "sport+", "a/b+/c", "##", "++", "#/a", "$share/g/a+"] {
-        assert_eq!(Filter::new(text), Err(TopicError::Misplaced(text.to_owned())));
+    for text in [
+        "sport/tennis#",
+        "sport/tennis/#/ranking",
+        "sport+",
+        "a/b+/c",
+        "##",
+        "++",
+        "#/a",
+        "$share/g/a+",
+    ] {
+        assert_eq!(
+            Filter::new(text),
+            Err(TopicError::Misplaced(text.to_owned()))
+        );
     }
-    for text in ["$share/", "$share/g", "$share/g/", "$share//a", "$share/+/a", "$share/g#/a"] {
+    for text in [
+        "$share/",
+        "$share/g",
+        "$share/g/",
+        "$share//a",
+        "$share/+/a",
+        "$share/g#/a",
+    ] {
         assert_eq!(Filter::new(text), Err(TopicError::Share(text.to_owned())));
     }
-    for text in ["/", "//", " ", "$share", "$shared/+/a", "$share/g//", "ä/水/+"] {
+    for text in [
+        "/",
+        "//",
+        " ",
+        "$share",
+        "$shared/+/a",
+        "$share/g//",
+        "ä/水/+",
+    ] {
         assert!(Filter::new(text).is_ok(), "{text}");
     }
 }
@@ -77,7 +170,11 @@ fn refuses_what_is_no_topic_and_says_why() {
 #[test]
 fn a_grant_covers_no_more_than_it_matches() {
     let cases: &[(&str, &[&str], &[&str])] = &[
-        ("a/#", &["a", "a/b", "a/+", "a/#", "a/+/#", "$share/g/a/#"], &["#", "+", "+/b", "b", "aa"]),
+        (
+            "a/#",
+            &["a", "a/b", "a/+", "a/#", "a/+/#", "$share/g/a/#"],
+            &["#", "+", "+/b", "b", "aa"],
+        ),
         ("a/+", &["a/b", "a/+", "a/"], &["a", "a/#", "a/b/c", "+/+"]),
         ("#", &["#", "+", "+/#", "a/#", "/"], &["$SYS", "$SYS/#"]),
         ("+/#", &["#", "+/#", "a"], &["$SYS/#"]),
@@ -86,8 +183,10 @@ fn a_grant_covers_no_more_than_it_matches() {
         ("/+/#", &["/#", "/+", "//"], &["#", "+/#"]),
     ];
     for (grant, yes, no) in cases {
-        yes.iter().for_each(|text| assert!(filter(grant).covers(&filter(text)), "{grant} and {text}"));
-        no.iter().for_each(|text| assert!(!filter(grant).covers(&filter(text)), "{grant} but {text}"));
+        yes.iter()
+            .for_each(|text| assert!(filter(grant).covers(&filter(text)), "{grant} and {text}"));
+        no.iter()
+            .for_each(|text| assert!(!filter(grant).covers(&filter(text)), "{grant} but {text}"));
     }
 }
 
@@ -97,9 +196,23 @@ fn a_base_topic_puts_services_below_itself() {
     assert_eq!(base, BaseTopic::new("service/echo/").unwrap());
     assert_eq!(base.topic("a/b").unwrap(), topic("service/echo/a/b"));
     assert_eq!(base.filter("+/#").unwrap(), filter("service/echo/+/#"));
-    assert_eq!(base.filter("$share/g/+").unwrap(), filter("$share/g/service/echo/+"));
-    for text in ["$share/g/", "$share/g", "$share/", "$share//a", "$share/+/a"] {
-        assert_eq!(base.filter(text).map_err(|error| matches!(error, TopicError::Share(_))), Err(true), "{text}");
+    assert_eq!(
+        base.filter("$share/g/+").unwrap(),
+        filter("$share/g/service/echo/+")
+    );
+    for text in [
+        "$share/g/",
+        "$share/g",
+        "$share/",
+        "$share//a",
+        "$share/+/a",
+    ] {
+        assert_eq!(
+            base.filter(text)
+                .map_err(|error| matches!(error, TopicError::Share(_))),
+            Err(true),
+            "{text}"
+        );
     }
     assert_eq!(base.relative(&topic("service/echo/a/b")), Some("a/b"));
     assert_eq!(base.relative(&topic("service/echo/")), None);
@@ -116,13 +229,16 @@ fn matches_by_the_book(filter: &[&str], topic: &[&str]) -> bool {
         // "the multi-level wildcard represents the parent and any number of child levels"
         (["#"], _) | ([], []) => true,
         (["+", below @ ..], [_, rest @ ..]) => matches_by_the_book(below, rest),
-        ([wanted, below @ ..], [level, rest @ ..]) => wanted == level && matches_by_the_book(below, rest),
+        ([wanted, below @ ..], [level, rest @ ..]) => {
+            wanted == level && matches_by_the_book(below, rest)
+        }
         _ => false,
     }
 }
 
 fn reference(filter: &str, topic: &str) -> bool {
-    let (filter, topic): (Vec<&str>, Vec<&str>) = (filter.split('/').collect(), topic.split('/').collect());
+    let (filter, topic): (Vec<&str>, Vec<&str>) =
+        (filter.split('/').collect(), topic.split('/').collect());
     // "MUST NOT match topic filters starting with a wildcard with topic names beginning with a $" (4.7.2)
     let hidden = topic[0].starts_with('$') && ["#", "+"].contains(&filter[0]);
     !hidden && matches_by_the_book(&filter, &topic)
@@ -152,7 +268,10 @@ static TOPICS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut all: Vec<String> = LEVELS.iter().map(|level| (*level).to_owned()).collect();
     let mut longest = all.clone();
     for _ in 1..5 {
-        longest = longest.iter().flat_map(|start| LEVELS.map(|level| format!("{start}/{level}"))).collect();
+        longest = longest
+            .iter()
+            .flat_map(|start| LEVELS.map(|level| format!("{start}/{level}")))
+            .collect();
         all.extend_from_slice(&longest);
     }
     all.retain(|text| !text.is_empty());
@@ -161,7 +280,9 @@ static TOPICS: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 fn any_topic() -> impl Strategy<Value = String> {
     let levels = prop::collection::vec(prop::sample::select(LEVELS.to_vec()), 1..6);
-    levels.prop_map(|levels| levels.join("/")).prop_filter("empty", |text| !text.is_empty())
+    levels
+        .prop_map(|levels| levels.join("/"))
+        .prop_filter("empty", |text| !text.is_empty())
 }
 
 fn any_filter() -> impl Strategy<Value = String> {
@@ -215,27 +336,44 @@ proptest! {
 
 #[test]
 fn what_a_text_should_not_contain_is_refused_in_what_is_ours_and_taken_from_a_broker() {
-    for bad in ["a\tb", "a\n", "\u{1}", "a/\u{85}", "\u{fffe}", "x\u{10ffff}", "\u{fdd0}"] {
+    for bad in [
+        "a\tb",
+        "a\n",
+        "\u{1}",
+        "a/\u{85}",
+        "\u{fffe}",
+        "x\u{10ffff}",
+        "\u{fdd0}",
+    ] {
         let wrong = |error: TopicError| matches!(error, TopicError::Character(..));
         assert!(Topic::new(bad).is_err_and(wrong), "{bad:?}");
         assert!(Filter::new(bad).is_err_and(wrong), "{bad:?}");
         assert!(Filter::new(&format!("$share/{bad}/x")).is_err(), "{bad:?}");
         assert!(BaseTopic::new(bad).is_err_and(wrong), "{bad:?}");
-        assert!(BaseTopic::new("base").unwrap().topic(bad).is_err_and(wrong), "{bad:?}");
+        assert!(
+            BaseTopic::new("base").unwrap().topic(bad).is_err_and(wrong),
+            "{bad:?}"
+        );
         assert_eq!(Topic::received(bad).unwrap().as_str(), bad);
     }
     for bad in ["", "a\0", "a/#", "+"] {
         assert!(Topic::received(bad).is_err(), "{bad:?}");
     }
     assert!(Topic::new("a/".repeat(MAX_LEVELS - 1) + "b").is_ok());
-    assert_eq!(Topic::new("a/".repeat(MAX_LEVELS) + "b"), Err(TopicError::Deep(MAX_LEVELS + 1)));
+    assert_eq!(
+        Topic::new("a/".repeat(MAX_LEVELS) + "b"),
+        Err(TopicError::Deep(MAX_LEVELS + 1))
+    );
     assert!(Topic::received("a/".repeat(MAX_LEVELS) + "b").is_ok());
 }
 
 #[test]
 fn the_brokers_own_topics_are_no_base_topic() {
     for reserved in ["$SYS", "$SYS/", "$SYS/broker", "$share", "$share/group"] {
-        assert!(BaseTopic::new(reserved).is_err_and(|error| matches!(error, TopicError::Reserved(_))), "{reserved}");
+        assert!(
+            BaseTopic::new(reserved).is_err_and(|error| matches!(error, TopicError::Reserved(_))),
+            "{reserved}"
+        );
     }
     assert!(BaseTopic::new("$aws/things/lamp").is_ok());
 }

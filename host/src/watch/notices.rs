@@ -34,13 +34,21 @@ impl Notices {
             Duration::ZERO => "what changes there is not noticed (watch_interval: 0s)".to_owned(),
             _ => format!("files there are looked at every {interval:?} (watch_interval)"),
         };
-        Self { wake, watcher: None, directories: HashMap::new(), refused: String::new(), instead }
+        Self {
+            wake,
+            watcher: None,
+            directories: HashMap::new(),
+            refused: String::new(),
+            instead,
+        }
     }
 
     /// Watches every directory of `wanted` that is not watched yet, and forgets the others. Says whether there were new ones.
     pub(super) fn cover(&mut self, wanted: HashSet<PathBuf>) -> bool {
-        let identified = |directory: PathBuf| identity(&directory).map(|identity| (directory, identity));
-        let wanted: HashMap<PathBuf, Identity> = wanted.into_iter().filter_map(identified).collect();
+        let identified =
+            |directory: PathBuf| identity(&directory).map(|identity| (directory, identity));
+        let wanted: HashMap<PathBuf, Identity> =
+            wanted.into_iter().filter_map(identified).collect();
         if let Err(error) = self.watcher() {
             self.say(Some(format!("cannot watch files for changes: {error}")));
             return false;
@@ -64,10 +72,15 @@ impl Notices {
     }
 
     fn forget(&mut self, wanted: &HashMap<PathBuf, Identity>) {
-        let gone = self.directories.extract_if(|directory, identity| wanted.get(directory) != Some(identity));
+        let gone = self
+            .directories
+            .extract_if(|directory, identity| wanted.get(directory) != Some(identity));
         for (directory, _) in gone {
             // an error means that the directory itself is gone
-            let _ = self.watcher.as_mut().map(|watcher| watcher.unwatch(&directory));
+            let _ = self
+                .watcher
+                .as_mut()
+                .map(|watcher| watcher.unwatch(&directory));
         }
     }
 
@@ -75,7 +88,9 @@ impl Notices {
     fn add(&mut self, wanted: HashMap<PathBuf, Identity>) -> Option<String> {
         let mut refused = Vec::new();
         for (directory, identity) in wanted {
-            let Some(watcher) = &mut self.watcher else { continue };
+            let Some(watcher) = &mut self.watcher else {
+                continue;
+            };
             if self.directories.contains_key(&directory) {
                 continue;
             }
@@ -85,8 +100,12 @@ impl Notices {
             }
         }
         // always the same one, so that it is not said again
-        let refused = refused.into_iter().min_by(|(one, _), (other, _)| one.cmp(other));
-        refused.map(|(directory, error)| format!("cannot watch {} for changes: {error}", directory.display()))
+        let refused = refused
+            .into_iter()
+            .min_by(|(one, _), (other, _)| one.cmp(other));
+        refused.map(|(directory, error)| {
+            format!("cannot watch {} for changes: {error}", directory.display())
+        })
     }
 
     /// Says once what is refused, and again when it is something else.

@@ -10,7 +10,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const NEVER: Duration = Duration::ZERO;
 
 async fn changed(watch: &mut Watch) -> PathBuf {
-    tokio::time::timeout(DEADLINE, watch.changed()).await.unwrap()
+    tokio::time::timeout(DEADLINE, watch.changed())
+        .await
+        .unwrap()
 }
 
 /// A file in a folder of its own, watched by notices.
@@ -80,7 +82,10 @@ async fn a_switch_of_data_is_seen_every_time() {
     for number in 2..6 {
         version(number);
         assert_eq!(changed(&mut watch).await, at("a.wasm"));
-        assert_eq!(fs::read_to_string(at("a.wasm")).unwrap(), number.to_string());
+        assert_eq!(
+            fs::read_to_string(at("a.wasm")).unwrap(),
+            number.to_string()
+        );
         fs::remove_dir_all(at(&format!("..2026_{}", number - 1))).unwrap();
     }
 }
@@ -170,7 +175,10 @@ async fn what_nobody_tells_of_is_seen_by_looking() {
     let mut deaf = Watch::new([here.join("a.wasm")], NEVER).unwrap();
     fs::write(there.join("a.wasm"), "three").unwrap();
     assert_eq!(changed(&mut watch).await, here.join("a.wasm"));
-    assert!(deaf.changed.try_recv().is_err(), "there are notices of it: this test shows nothing");
+    assert!(
+        deaf.changed.try_recv().is_err(),
+        "there are notices of it: this test shows nothing"
+    );
 }
 
 #[tokio::test]

@@ -77,7 +77,10 @@ mod tests {
         }
         let way = |file: &str| {
             let found = directories(&root.join(file));
-            found.into_iter().map(|path| path.strip_prefix(&root).unwrap().to_owned()).collect::<Vec<_>>()
+            found
+                .into_iter()
+                .map(|path| path.strip_prefix(&root).unwrap().to_owned())
+                .collect::<Vec<_>>()
         };
         let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         fs::write(root.join("a/b/file"), "").unwrap();

@@ -34,30 +34,49 @@ pub fn to(port: u16, transport: Transport, tls: Tls) -> Connection {
         reconnect_min: Duration::from_secs(1),
         reconnect_max: Duration::from_secs(60),
         delivery_timeout: Duration::from_secs(10),
-        outbox: OutboxLimits { messages: 1, bytes: 1 },
+        outbox: OutboxLimits {
+            messages: 1,
+            bytes: 1,
+        },
     }
 }
 
 pub async fn connected(connection: &Connection) -> Result<Stream, LinkError> {
-    timeout(DEADLINE, link::connect(connection, &Resolver::default())).await.expect("connecting ended")
+    timeout(DEADLINE, link::connect(connection, &Resolver::default()))
+        .await
+        .expect("connecting ended")
 }
 
 /// Connects, and makes sure that the broker understands what comes through and answers.
 pub async fn greet(connection: &Connection) -> Stream {
     let mut stream = connected(connection).await.unwrap();
-    send(&mut stream, b"\x10\x10\x00\x04MQTT\x04\x02\x00\x3c\x00\x04link").await;
-    assert_eq!(receive(&mut stream, 4).await, b"\x20\x02\x00\x00", "CONNACK");
+    send(
+        &mut stream,
+        b"\x10\x10\x00\x04MQTT\x04\x02\x00\x3c\x00\x04link",
+    )
+    .await;
+    assert_eq!(
+        receive(&mut stream, 4).await,
+        b"\x20\x02\x00\x00",
+        "CONNACK"
+    );
     stream
 }
 
 pub async fn send(stream: &mut Stream, bytes: &[u8]) {
-    timeout(DEADLINE, stream.write_all(bytes)).await.unwrap().unwrap();
+    timeout(DEADLINE, stream.write_all(bytes))
+        .await
+        .unwrap()
+        .unwrap();
     timeout(DEADLINE, stream.flush()).await.unwrap().unwrap();
 }
 
 pub async fn receive(stream: &mut Stream, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
-    timeout(DEADLINE, stream.read_exact(&mut bytes)).await.unwrap().unwrap();
+    timeout(DEADLINE, stream.read_exact(&mut bytes))
+        .await
+        .unwrap()
+        .unwrap();
     bytes
 }
 
@@ -73,19 +92,40 @@ pub struct Mosquitto {
 impl Mosquitto {
     /// Starts a broker with these lines for its only listener.
     pub fn start(directory: &Path, listener: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let file = directory.join(format!("{port}.conf"));
         // As root it would give up its rights, and with them access to the test's directory. Mosquitto 2.0.11 ends when it has
         // no listener but WebSocket ones: hence the other, a socket in the file system.
         let other = directory.join(format!("{port}.socket"));
         let other = format!("user root\nlistener 0 {}\n", other.display());
-        std::fs::write(&file, format!("{other}listener {port} 127.0.0.1\nallow_anonymous true\n{listener}\n")).unwrap();
+        std::fs::write(
+            &file,
+            format!("{other}listener {port} 127.0.0.1\nallow_anonymous true\n{listener}\n"),
+        )
+        .unwrap();
         let mut mosquitto = Command::new(program());
-        mosquitto.arg("-v").arg("-c").arg(&file).stderr(Stdio::piped());
+        mosquitto
+            .arg("-v")
+            .arg("-c")
+            .arg(&file)
+            .stderr(Stdio::piped());
         let mut child = mosquitto.spawn().expect("mosquitto is installed");
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let started = log.by_ref().find(|line| line.contains("running") || line.contains("Error"));
-        assert!(started.as_ref().is_some_and(|line| line.contains("running")), "mosquitto: {started:?}");
+        let mut log = BufReader::new(child.stderr.take().unwrap())
+            .lines()
+            .map_while(Result::ok);
+        let started = log
+            .by_ref()
+            .find(|line| line.contains("running") || line.contains("Error"));
+        assert!(
+            started
+                .as_ref()
+                .is_some_and(|line| line.contains("running")),
+            "mosquitto: {started:?}"
+        );
         std::thread::spawn(move || log.for_each(drop));
         Self { child, port }
     }
@@ -93,20 +133,41 @@ impl Mosquitto {
 
 /// A TLS server that is no broker, for what mosquitto has no setting for.
 pub fn tls_server(certificates: &Certificates, options: &str) -> Mosquitto {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let arguments = format!("s_server -accept 127.0.0.1:{port} -cert server.pem -key server.key {options}");
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let arguments =
+        format!("s_server -accept 127.0.0.1:{port} -cert server.pem -key server.key {options}");
     let mut openssl = Command::new("openssl");
-    openssl.args(arguments.split_whitespace()).current_dir(&certificates.0);
-    let mut child = openssl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(output.by_ref().any(|line| line == "ACCEPT"), "openssl {arguments}");
+    openssl
+        .args(arguments.split_whitespace())
+        .current_dir(&certificates.0);
+    let mut child = openssl
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    assert!(
+        output.by_ref().any(|line| line == "ACCEPT"),
+        "openssl {arguments}"
+    );
     std::thread::spawn(move || output.for_each(drop));
     Mosquitto { child, port }
 }
 
 /// Debian puts it where the search path of users does not lead.
 pub fn program() -> &'static str {
-    if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" }
+    if Path::new("/usr/sbin/mosquitto").exists() {
+        "/usr/sbin/mosquitto"
+    } else {
+        "mosquitto"
+    }
 }
 
 impl Drop for Mosquitto {
@@ -133,8 +194,16 @@ impl Certificates {
 
     pub fn openssl(&self, arguments: &str) {
         let words = arguments.split_whitespace();
-        let output = Command::new("openssl").args(words).current_dir(&self.0).output().expect("openssl is installed");
-        assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new("openssl")
+            .args(words)
+            .current_dir(&self.0)
+            .output()
+            .expect("openssl is installed");
+        assert!(
+            output.status.success(),
+            "openssl {arguments}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     pub fn authority(&self, name: &str) {
@@ -146,7 +215,9 @@ impl Certificates {
     /// Makes `<name>.pem` and `<name>.key` (PKCS#8), signed by `ca`.
     pub fn signed(&self, name: &str, extension: &str) {
         std::fs::write(self.path("extension"), extension).unwrap();
-        self.openssl(&format!("req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"));
+        self.openssl(&format!(
+            "req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
+        ));
         self.openssl(&format!(
             "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extension -out {name}.pem"
         ));
@@ -168,12 +239,19 @@ impl Certificates {
 
     pub fn listener(&self, more: &str) -> Mosquitto {
         let (certificate, key) = (self.path("server.pem"), self.path("server.key"));
-        let files = format!("certfile {}\nkeyfile {}\n{more}", certificate.display(), key.display());
+        let files = format!(
+            "certfile {}\nkeyfile {}\n{more}",
+            certificate.display(),
+            key.display()
+        );
         Mosquitto::start(self.0.path(), &files)
     }
 
     pub fn trusting(&self, root: &str) -> Tls {
-        Tls { ca_certs: Some(self.path(root)), ..Tls::default() }
+        Tls {
+            ca_certs: Some(self.path(root)),
+            ..Tls::default()
+        }
     }
 }
 
@@ -192,10 +270,16 @@ pub async fn echo(stream: &mut Stream, size: usize) {
     publish.extend(b"\x00\x01a");
     publish.extend(payload);
     send(stream, &publish).await;
-    assert!(receive(stream, publish.len()).await == publish, "the message came back changed");
+    assert!(
+        receive(stream, publish.len()).await == publish,
+        "the message came back changed"
+    );
 }
 
 /// Bytes in which no part is like another.
 pub fn numbers(size: usize) -> Vec<u8> {
-    (0..u32::MAX).flat_map(u32::to_le_bytes).take(size).collect()
+    (0..u32::MAX)
+        .flat_map(u32::to_le_bytes)
+        .take(size)
+        .collect()
 }

@@ -17,7 +17,9 @@ pub mod rig;
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("waited too long for {what}"))
 }
 
 /// A packet that the session sent.
@@ -65,12 +67,21 @@ pub enum Seen {
 impl Seen {
     pub fn publish(topic: &str, id: u16, qos: u8, dup: bool, payload: &str) -> Self {
         let (topic, payload) = (topic.to_owned(), payload.to_owned());
-        Self::Publish { topic, id, qos, dup, retain: false, payload }
+        Self::Publish {
+            topic,
+            id,
+            qos,
+            dup,
+            retain: false,
+            payload,
+        }
     }
 
     pub fn id(&self) -> u16 {
         match self {
-            Self::Publish { id, .. } | Self::Subscribe { id, .. } | Self::Unsubscribe { id, .. } => *id,
+            Self::Publish { id, .. }
+            | Self::Subscribe { id, .. }
+            | Self::Unsubscribe { id, .. } => *id,
             other => panic!("{other:?} has no id of its own"),
         }
     }
@@ -83,11 +94,17 @@ pub struct Broker {
 
 impl Broker {
     pub async fn new(protocol: Protocol) -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), protocol }
+        Self {
+            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            protocol,
+        }
     }
 
     pub async fn on(protocol: Protocol, port: u16) -> Self {
-        Self { listener: TcpListener::bind(("127.0.0.1", port)).await.unwrap(), protocol }
+        Self {
+            listener: TcpListener::bind(("127.0.0.1", port)).await.unwrap(),
+            protocol,
+        }
     }
 
     pub fn port(&self) -> u16 {
@@ -98,7 +115,11 @@ impl Broker {
     pub async fn accept(&self) -> Peer {
         let (stream, _) = soon("a connection", self.listener.accept()).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Peer { stream, buffer: BytesMut::new(), protocol: self.protocol }
+        Peer {
+            stream,
+            buffer: BytesMut::new(),
+            protocol: self.protocol,
+        }
     }
 
     /// The next connection, CONNECT read and accepted.
@@ -107,7 +128,11 @@ impl Broker {
     }
 
     /// The same with properties in the CONNACK (MQTT 5).
-    pub async fn connected_as(&self, session_present: bool, set: impl FnOnce(&mut v5::ConnAckProperties)) -> Peer {
+    pub async fn connected_as(
+        &self,
+        session_present: bool,
+        set: impl FnOnce(&mut v5::ConnAckProperties),
+    ) -> Peer {
         let mut peer = self.accept().await;
         let connect = peer.receive().await;
         assert!(matches!(connect, Seen::Connect { .. }), "{connect:?}");
@@ -138,27 +163,53 @@ impl Peer {
     }
 
     /// `code` is that of the protocol version.
-    pub async fn connack(&mut self, session_present: bool, code: u8, set: impl FnOnce(&mut v5::ConnAckProperties)) {
+    pub async fn connack(
+        &mut self,
+        session_present: bool,
+        code: u8,
+        set: impl FnOnce(&mut v5::ConnAckProperties),
+    ) {
         if self.protocol == Protocol::V311 || code != 0 {
-            let properties: &[u8] = if self.protocol == Protocol::V5 { &[0] } else { &[] };
-            let head = [0x20, 2 + properties.len() as u8, u8::from(session_present), code];
+            let properties: &[u8] = if self.protocol == Protocol::V5 {
+                &[0]
+            } else {
+                &[]
+            };
+            let head = [
+                0x20,
+                2 + properties.len() as u8,
+                u8::from(session_present),
+                code,
+            ];
             return self.raw(&[&head, properties].concat()).await;
         }
         let mut properties = no_properties();
         set(&mut properties);
-        let ack = v5::ConnAck { session_present, code: v5::ConnectReturnCode::Success, properties: Some(properties) };
+        let ack = v5::ConnAck {
+            session_present,
+            code: v5::ConnectReturnCode::Success,
+            properties: Some(properties),
+        };
         let mut out = BytesMut::new();
         ack.write(&mut out).unwrap();
         self.raw(&out).await;
     }
 
-    pub async fn publish(&mut self, topic: &str, id: u16, qos: u8, dup: bool, payload: impl Into<Bytes>) {
+    pub async fn publish(
+        &mut self,
+        topic: &str,
+        id: u16,
+        qos: u8,
+        dup: bool,
+        payload: impl Into<Bytes>,
+    ) {
         let payload: Bytes = payload.into();
         let mut five = v5::Publish::new(topic, v5m::qos(qos).unwrap(), payload.clone(), None);
         (five.pkid, five.dup) = (id, dup);
         let mut four = v4::Publish::new(topic, v4m::qos(qos).unwrap(), payload);
         (four.pkid, four.dup) = (id, dup);
-        self.send(v5::Packet::Publish(five), v4::Packet::Publish(four)).await;
+        self.send(v5::Packet::Publish(five), v4::Packet::Publish(four))
+            .await;
     }
 
     pub async fn puback(&mut self, id: u16) {
@@ -178,16 +229,26 @@ impl Peer {
     }
 
     pub async fn suback(&mut self, id: u16, codes: &[u8]) {
-        let empty: &[u8] = if self.protocol == Protocol::V5 { &[0] } else { &[] };
+        let empty: &[u8] = if self.protocol == Protocol::V5 {
+            &[0]
+        } else {
+            &[]
+        };
         let [high, low] = id.to_be_bytes();
         let length = (2 + empty.len() + codes.len()) as u8;
-        self.raw(&[&[0x90, length, high, low], empty, codes].concat()).await;
+        self.raw(&[&[0x90, length, high, low], empty, codes].concat())
+            .await;
     }
 
     pub async fn unsuback(&mut self, id: u16, count: usize) {
         let [high, low] = id.to_be_bytes();
-        let rest = if self.protocol == Protocol::V5 { vec![0; 1 + count] } else { Vec::new() };
-        self.raw(&[&[0xB0, 2 + rest.len() as u8, high, low], rest.as_slice()].concat()).await;
+        let rest = if self.protocol == Protocol::V5 {
+            vec![0; 1 + count]
+        } else {
+            Vec::new()
+        };
+        self.raw(&[&[0xB0, 2 + rest.len() as u8, high, low], rest.as_slice()].concat())
+            .await;
     }
 
     pub async fn pingresp(&mut self) {
@@ -208,7 +269,9 @@ impl Peer {
     /// Reads SUBSCRIBE, answers that all is granted, and gives it back.
     pub async fn subscribed(&mut self) -> Seen {
         let seen = self.receive().await;
-        let Seen::Subscribe { id, filters, .. } = &seen else { panic!("not SUBSCRIBE: {seen:?}") };
+        let Seen::Subscribe { id, filters, .. } = &seen else {
+            panic!("not SUBSCRIBE: {seen:?}")
+        };
         let granted: Vec<u8> = filters.iter().map(|(_, qos)| *qos).collect();
         self.suback(*id, &granted).await;
         seen
@@ -277,9 +340,9 @@ fn seen_v5(packet: v5::Packet) -> Seen {
             client_id: connect.client_id,
             clean_start: connect.clean_start,
             keepalive: connect.keep_alive,
-            limits: connect
-                .properties
-                .and_then(|properties| Some((properties.receive_maximum?, properties.max_packet_size?))),
+            limits: connect.properties.and_then(|properties| {
+                Some((properties.receive_maximum?, properties.max_packet_size?))
+            }),
             will_as: will.as_ref().map(|will| (will.qos as u8, will.retain)),
             will: will.map(|will| text(&will.topic)),
             login: login.map(|login| (login.username, login.password)),
@@ -303,9 +366,16 @@ fn seen_v5(packet: v5::Packet) -> Seen {
                 .filters
                 .iter()
                 .all(|filter| filter.retain_forward_rule == v5::RetainForwardRule::OnNewSubscribe),
-            filters: request.filters.into_iter().map(|filter| (filter.path, filter.qos as u8)).collect(),
+            filters: request
+                .filters
+                .into_iter()
+                .map(|filter| (filter.path, filter.qos as u8))
+                .collect(),
         },
-        v5::Packet::Unsubscribe(request) => Seen::Unsubscribe { id: request.pkid, filters: request.filters },
+        v5::Packet::Unsubscribe(request) => Seen::Unsubscribe {
+            id: request.pkid,
+            filters: request.filters,
+        },
         v5::Packet::PingReq(_) => Seen::PingReq,
         other => panic!("a client does not send {other:?}"),
     }
@@ -318,7 +388,10 @@ fn seen_v4(packet: v4::Packet) -> Seen {
             clean_start: connect.clean_session,
             keepalive: connect.keep_alive,
             limits: None,
-            will_as: connect.last_will.as_ref().map(|will| (will.qos as u8, will.retain)),
+            will_as: connect
+                .last_will
+                .as_ref()
+                .map(|will| (will.qos as u8, will.retain)),
             will: connect.last_will.map(|will| will.topic),
             login: connect.login.map(|login| (login.username, login.password)),
         },
@@ -337,10 +410,17 @@ fn seen_v4(packet: v4::Packet) -> Seen {
         v4::Packet::Subscribe(request) => Seen::Subscribe {
             id: request.pkid,
             subscription_id: None,
-            filters: request.filters.into_iter().map(|filter| (filter.path, filter.qos as u8)).collect(),
+            filters: request
+                .filters
+                .into_iter()
+                .map(|filter| (filter.path, filter.qos as u8))
+                .collect(),
             only_if_new: false,
         },
-        v4::Packet::Unsubscribe(request) => Seen::Unsubscribe { id: request.pkid, filters: request.topics },
+        v4::Packet::Unsubscribe(request) => Seen::Unsubscribe {
+            id: request.pkid,
+            filters: request.topics,
+        },
         v4::Packet::PingReq => Seen::PingReq,
         other => panic!("a client does not send {other:?}"),
     }

@@ -8,7 +8,9 @@ use miqro_host::config::{Connection, OutboxLimits, Protocol, Tls, Transport, Whe
 use miqro_host::mailbox::{self, Delivery, Mailbox, Next};
 use miqro_host::message::{Message, Qos, Receipt, Subscription, SubscriptionChange};
 use miqro_host::router::{Router, ServiceId};
-use miqro_host::session::{Command, Commit, ConnectionStatus, Handle, Session, SessionError, Stopped};
+use miqro_host::session::{
+    Command, Commit, ConnectionStatus, Handle, Session, SessionError, Stopped,
+};
 use miqro_host::topic::{Filter, Topic};
 use tokio::task::JoinHandle;
 
@@ -34,12 +36,21 @@ impl Rig {
         let mut connection = connection(&broker);
         change(&mut connection);
         let mut router = Router::new();
-        let limits = mailbox::Limits { messages: 100_000, bytes: usize::MAX, when_full: WhenFull::DropNewest };
+        let limits = mailbox::Limits {
+            messages: 100_000,
+            bytes: usize::MAX,
+            when_full: WhenFull::DropNewest,
+        };
         let (sender, mailbox) = mailbox::mailbox(limits);
         router.attach(SERVICE, sender, &[subscription("in/#", Qos::ExactlyOnce)]);
         let will = Message::new(Topic::new("will").unwrap(), "0", Qos::AtLeastOnce, true);
         let (session, handle) = Session::new(connection, Some(will), router);
-        Self { broker, handle, mailbox, run: tokio::spawn(session.run()) }
+        Self {
+            broker,
+            handle,
+            mailbox,
+            run: tokio::spawn(session.run()),
+        }
     }
 
     /// The next connection, accepted and subscribed.
@@ -75,12 +86,23 @@ impl Rig {
 
     pub async fn commit(&self, receipt: Option<Receipt>, publishes: Vec<Message>) {
         let publishes = publishes.into_iter().map(Into::into).collect();
-        let commit = Commit { receipt, publishes, ..Commit::new(SERVICE) };
-        soon("room for a commit", self.handle.send(Command::Commit(commit))).await;
+        let commit = Commit {
+            receipt,
+            publishes,
+            ..Commit::new(SERVICE)
+        };
+        soon(
+            "room for a commit",
+            self.handle.send(Command::Commit(commit)),
+        )
+        .await;
     }
 
     pub async fn change(&self, subscriptions: Vec<SubscriptionChange>) {
-        let commit = Commit { subscriptions, ..Commit::new(SERVICE) };
+        let commit = Commit {
+            subscriptions,
+            ..Commit::new(SERVICE)
+        };
         self.handle.send(Command::Commit(commit)).await;
     }
 
@@ -97,7 +119,10 @@ impl Rig {
     /// The payload of the next delivery, and its receipt.
     pub async fn next(&mut self) -> (String, Option<Receipt>) {
         let delivery = self.delivery().await;
-        (String::from_utf8_lossy(&delivery.message.payload).into_owned(), delivery.receipt)
+        (
+            String::from_utf8_lossy(&delivery.message.payload).into_owned(),
+            delivery.receipt,
+        )
     }
 
     pub fn nothing_delivered(&mut self) -> bool {
@@ -106,19 +131,29 @@ impl Rig {
 
     pub async fn status(&self, wanted: impl FnMut(&ConnectionStatus) -> bool) -> ConnectionStatus {
         let mut status = self.handle.connection();
-        soon("a connection status", status.wait_for(wanted)).await.unwrap().clone()
+        soon("a connection status", status.wait_for(wanted))
+            .await
+            .unwrap()
+            .clone()
     }
 
     /// Waits until the session has seen that the connection is gone.
     pub async fn disconnected(&self) -> String {
-        match self.status(|status| matches!(status, ConnectionStatus::Disconnected { .. })).await {
+        match self
+            .status(|status| matches!(status, ConnectionStatus::Disconnected { .. }))
+            .await
+        {
             ConnectionStatus::Disconnected { reason } => reason,
             other => panic!("{other:?}"),
         }
     }
 
     pub async fn stop(&self, within: Duration) {
-        self.handle.send(Command::Stop { deadline: Instant::now() + within }).await;
+        self.handle
+            .send(Command::Stop {
+                deadline: Instant::now() + within,
+            })
+            .await;
     }
 
     pub async fn ended(&mut self) -> Result<Stopped, SessionError> {
@@ -145,16 +180,27 @@ pub fn connection(broker: &Broker) -> Connection {
         reconnect_min: Duration::from_millis(10),
         reconnect_max: Duration::from_millis(50),
         delivery_timeout: Duration::from_secs(10),
-        outbox: OutboxLimits { messages: 10_000, bytes: 10_000_000 },
+        outbox: OutboxLimits {
+            messages: 10_000,
+            bytes: 10_000_000,
+        },
     }
 }
 
 pub fn message(topic: &str, qos: u8, payload: &str) -> Message {
-    Message::new(Topic::new(topic.to_owned()).unwrap(), payload.to_owned(), Qos::try_from(qos).unwrap(), false)
+    Message::new(
+        Topic::new(topic.to_owned()).unwrap(),
+        payload.to_owned(),
+        Qos::try_from(qos).unwrap(),
+        false,
+    )
 }
 
 pub fn subscription(filter: &str, qos: Qos) -> Subscription {
-    Subscription { filter: Filter::new(filter).unwrap(), qos }
+    Subscription {
+        filter: Filter::new(filter).unwrap(),
+        qos,
+    }
 }
 
 /// The test body for both protocol versions.

@@ -14,7 +14,8 @@ pub use crate::bindings::config::Identity;
 ///
 /// When the section is not what the type wants; says what and where.
 pub fn section<T: DeserializeOwned>() -> Result<T> {
-    serde_json::from_str(&host::config::get()).map_err(|error| Error::new(format!("configuration: {error}")))
+    serde_json::from_str(&host::config::get())
+        .map_err(|error| Error::new(format!("configuration: {error}")))
 }
 
 /// The value of one key of the section; `None` where it is missing or null.

@@ -51,10 +51,17 @@ impl Decode<'_> for bool {
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let text = <&str>::decode(bytes)?.trim();
         let is = |words: [&str; 4]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
-        match (is(["1", "true", "on", "yes"]), is(["0", "false", "off", "no"])) {
+        match (
+            is(["1", "true", "on", "yes"]),
+            is(["0", "false", "off", "no"]),
+        ) {
             (true, _) => Ok(true),
             (_, true) => Ok(false),
-            _ => Err(wrong("a switch (1 or 0, on or off, true or false)", &"unknown word", bytes)),
+            _ => Err(wrong(
+                "a switch (1 or 0, on or off, true or false)",
+                &"unknown word",
+                bytes,
+            )),
         }
     }
 }
@@ -62,13 +69,19 @@ impl Decode<'_> for bool {
 /// Anything or nothing: an empty payload is `None`.
 impl<'a, T: Decode<'a>> Decode<'a> for Option<T> {
     fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        if bytes.is_empty() { Ok(None) } else { T::decode(bytes).map(Some) }
+        if bytes.is_empty() {
+            Ok(None)
+        } else {
+            T::decode(bytes).map(Some)
+        }
     }
 }
 
 impl<T: DeserializeOwned> Decode<'_> for Json<T> {
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        serde_json::from_slice(bytes).map(Self).map_err(|error| wrong("the JSON that is wanted", &error, bytes))
+        serde_json::from_slice(bytes)
+            .map(Self)
+            .map_err(|error| wrong("the JSON that is wanted", &error, bytes))
     }
 }
 
@@ -97,7 +110,10 @@ numbers!("a number", |number: Self| number.is_finite(); f32 f64);
 fn wrong(expected: &'static str, error: &dyn std::fmt::Display, bytes: &[u8]) -> DecodeError {
     // enough to recognise the message, not so much that a foreign payload fills the log
     let shown: String = String::from_utf8_lossy(bytes).chars().take(40).collect();
-    DecodeError { expected, reason: format!("{error} in {shown:?}") }
+    DecodeError {
+        expected,
+        reason: format!("{error} in {shown:?}"),
+    }
 }
 
 #[cfg(test)]
@@ -117,8 +133,14 @@ mod tests {
     #[test]
     fn what_cannot_be_read_says_what_was_expected() {
         let error = u8::decode(b"warm").unwrap_err();
-        assert_eq!(error.to_string(), "not a whole number: invalid digit found in string in \"warm\"");
-        assert_eq!(f64::decode(b"nan").unwrap_err().to_string(), "not a number: not finite in \"nan\"");
+        assert_eq!(
+            error.to_string(),
+            "not a whole number: invalid digit found in string in \"warm\""
+        );
+        assert_eq!(
+            f64::decode(b"nan").unwrap_err().to_string(),
+            "not a number: not finite in \"nan\""
+        );
         assert!(f32::decode(b"1e39").is_err() && f64::decode(b"-inf").is_err());
         assert!(<&str>::decode(b"\xff").is_err() && bool::decode(b"2").is_err());
     }

@@ -7,8 +7,8 @@
 use std::fmt::Display;
 
 use serde::ser::{
-    self, Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
-    SerializeTupleStruct, SerializeTupleVariant,
+    self, Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct,
+    SerializeStructVariant, SerializeTuple, SerializeTupleStruct, SerializeTupleVariant,
 };
 
 use crate::error::{Error, Result};
@@ -19,7 +19,11 @@ use crate::error::{Error, Result};
 ///
 /// When it is infinite or not a number; the error names it.
 pub(crate) fn finite(value: f64) -> Result<f64> {
-    if value.is_finite() { Ok(value) } else { Err(Error::new(unwritable(value))) }
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err(Error::new(unwritable(value)))
+    }
 }
 
 fn unwritable(value: impl Display) -> String {
@@ -68,11 +72,19 @@ impl<S: ser::Serializer> ser::Serializer for Serializer<S> {
     }
 
     fn serialize_f32(self, value: f32) -> Result<S::Ok, S::Error> {
-        if value.is_finite() { self.0.serialize_f32(value) } else { Err(S::Error::custom(unwritable(value))) }
+        if value.is_finite() {
+            self.0.serialize_f32(value)
+        } else {
+            Err(S::Error::custom(unwritable(value)))
+        }
     }
 
     fn serialize_f64(self, value: f64) -> Result<S::Ok, S::Error> {
-        if value.is_finite() { self.0.serialize_f64(value) } else { Err(S::Error::custom(unwritable(value))) }
+        if value.is_finite() {
+            self.0.serialize_f64(value)
+        } else {
+            Err(S::Error::custom(unwritable(value)))
+        }
     }
 
     fn serialize_none(self) -> Result<S::Ok, S::Error> {
@@ -87,11 +99,20 @@ impl<S: ser::Serializer> ser::Serializer for Serializer<S> {
         self.0.serialize_unit()
     }
 
-    fn serialize_unit_variant(self, name: &'static str, at: u32, variant: &'static str) -> Result<S::Ok, S::Error> {
+    fn serialize_unit_variant(
+        self,
+        name: &'static str,
+        at: u32,
+        variant: &'static str,
+    ) -> Result<S::Ok, S::Error> {
         self.0.serialize_unit_variant(name, at, variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<S::Ok, S::Error> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
         self.0.serialize_newtype_struct(name, &Finite(value))
     }
 
@@ -102,7 +123,8 @@ impl<S: ser::Serializer> ser::Serializer for Serializer<S> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.0.serialize_newtype_variant(name, at, variant, &Finite(value))
+        self.0
+            .serialize_newtype_variant(name, at, variant, &Finite(value))
     }
 
     fn serialize_seq(self, length: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
@@ -113,7 +135,11 @@ impl<S: ser::Serializer> ser::Serializer for Serializer<S> {
         self.0.serialize_tuple(length).map(Compound)
     }
 
-    fn serialize_tuple_struct(self, name: &'static str, length: usize) -> Result<Self::SerializeTupleStruct, S::Error> {
+    fn serialize_tuple_struct(
+        self,
+        name: &'static str,
+        length: usize,
+    ) -> Result<Self::SerializeTupleStruct, S::Error> {
         self.0.serialize_tuple_struct(name, length).map(Compound)
     }
 
@@ -124,14 +150,20 @@ impl<S: ser::Serializer> ser::Serializer for Serializer<S> {
         variant: &'static str,
         length: usize,
     ) -> Result<Self::SerializeTupleVariant, S::Error> {
-        self.0.serialize_tuple_variant(name, at, variant, length).map(Compound)
+        self.0
+            .serialize_tuple_variant(name, at, variant, length)
+            .map(Compound)
     }
 
     fn serialize_map(self, length: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
         self.0.serialize_map(length).map(Compound)
     }
 
-    fn serialize_struct(self, name: &'static str, length: usize) -> Result<Self::SerializeStruct, S::Error> {
+    fn serialize_struct(
+        self,
+        name: &'static str,
+        length: usize,
+    ) -> Result<Self::SerializeStruct, S::Error> {
         self.0.serialize_struct(name, length).map(Compound)
     }
 
@@ -142,7 +174,9 @@ impl<S: ser::Serializer> ser::Serializer for Serializer<S> {
         variant: &'static str,
         length: usize,
     ) -> Result<Self::SerializeStructVariant, S::Error> {
-        self.0.serialize_struct_variant(name, at, variant, length).map(Compound)
+        self.0
+            .serialize_struct_variant(name, at, variant, length)
+            .map(Compound)
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
@@ -218,10 +252,12 @@ impl<C: SerializeMap> SerializeMap for Compound<C> {
         key: &K,
         value: &V,
     ) -> Result<(), C::Error> {
-        self.0.serialize_entry(key, &Finite(value)).map_err(|error| match serde_json::to_value(key) {
-            Ok(serde_json::Value::String(key)) => C::Error::custom(format!("{key}: {error}")),
-            _ => error,
-        })
+        self.0
+            .serialize_entry(key, &Finite(value))
+            .map_err(|error| match serde_json::to_value(key) {
+                Ok(serde_json::Value::String(key)) => C::Error::custom(format!("{key}: {error}")),
+                _ => error,
+            })
     }
 
     fn end(self) -> Result<C::Ok, C::Error> {
@@ -253,30 +289,71 @@ mod tests {
 
     fn sample(reading: f32, more: f64, kind: Kind) -> Sample {
         let more = BTreeMap::from([("door".to_owned(), (1, more))]);
-        Sample { name: "ü", readings: vec![None, Some(reading)], more, kind }
+        Sample {
+            name: "ü",
+            readings: vec![None, Some(reading)],
+            more,
+            kind,
+        }
     }
 
     #[test]
     fn what_is_finite_is_written_as_it_was() {
-        for kind in [Kind::Unit, Kind::Newtype(1.5), Kind::Tuple(1, -0.0), Kind::Struct { at: 1e300 }] {
+        for kind in [
+            Kind::Unit,
+            Kind::Newtype(1.5),
+            Kind::Tuple(1, -0.0),
+            Kind::Struct { at: 1e300 },
+        ] {
             let sample = sample(0.1, 2.0, kind);
-            assert_eq!(serde_json::to_string(&Finite(&sample)).unwrap(), serde_json::to_string(&sample).unwrap());
-            assert_eq!(serde_json::to_value(Finite(&sample)).unwrap(), serde_json::to_value(&sample).unwrap());
+            assert_eq!(
+                serde_json::to_string(&Finite(&sample)).unwrap(),
+                serde_json::to_string(&sample).unwrap()
+            );
+            assert_eq!(
+                serde_json::to_value(Finite(&sample)).unwrap(),
+                serde_json::to_value(&sample).unwrap()
+            );
         }
     }
 
     #[test]
     fn what_is_not_finite_is_refused_wherever_it_stands() {
         let cases = [
-            (sample(f32::NAN, 2.0, Kind::Unit), "readings: expected a finite number, found NaN"),
-            (sample(0.1, f64::INFINITY, Kind::Unit), "more: door: expected a finite number, found inf"),
-            (sample(0.1, 2.0, Kind::Newtype(f64::NEG_INFINITY)), "kind: expected a finite number, found -inf"),
-            (sample(0.1, 2.0, Kind::Tuple(1, f64::NAN)), "kind: expected a finite number, found NaN"),
-            (sample(0.1, 2.0, Kind::Struct { at: f64::NAN }), "kind: at: expected a finite number, found NaN"),
+            (
+                sample(f32::NAN, 2.0, Kind::Unit),
+                "readings: expected a finite number, found NaN",
+            ),
+            (
+                sample(0.1, f64::INFINITY, Kind::Unit),
+                "more: door: expected a finite number, found inf",
+            ),
+            (
+                sample(0.1, 2.0, Kind::Newtype(f64::NEG_INFINITY)),
+                "kind: expected a finite number, found -inf",
+            ),
+            (
+                sample(0.1, 2.0, Kind::Tuple(1, f64::NAN)),
+                "kind: expected a finite number, found NaN",
+            ),
+            (
+                sample(0.1, 2.0, Kind::Struct { at: f64::NAN }),
+                "kind: at: expected a finite number, found NaN",
+            ),
         ];
         for (sample, error) in cases {
-            assert_eq!(serde_json::to_string(&Finite(&sample)).unwrap_err().to_string(), error);
-            assert_eq!(serde_json::to_value(Finite(&sample)).unwrap_err().to_string(), error);
+            assert_eq!(
+                serde_json::to_string(&Finite(&sample))
+                    .unwrap_err()
+                    .to_string(),
+                error
+            );
+            assert_eq!(
+                serde_json::to_value(Finite(&sample))
+                    .unwrap_err()
+                    .to_string(),
+                error
+            );
         }
     }
 }

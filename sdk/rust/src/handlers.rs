@@ -30,7 +30,11 @@ use crate::service::{IntoOutcome, Service};
 /// # host.expect_next("seen", "zigbee2mqtt/kitchen");
 /// ```
 pub fn handler(filter: &str) -> NewHandler<'_> {
-    NewHandler { filter, global: false, qos: 1 }
+    NewHandler {
+        filter,
+        global: false,
+        qos: 1,
+    }
 }
 
 /// A handler in the making; see [`handler`].
@@ -60,15 +64,23 @@ impl NewHandler<'_> {
     /// # Errors
     ///
     /// A [`MessagingError`](crate::MessagingError).
-    pub fn call<S, R>(self, handle: impl Fn(&mut S, &Message<'_>) -> R + 'static) -> Result<HandlerId>
+    pub fn call<S, R>(
+        self,
+        handle: impl Fn(&mut S, &Message<'_>) -> R + 'static,
+    ) -> Result<HandlerId>
     where
         S: Service,
         R: IntoOutcome,
     {
         messaging::subscribe(self.filter, self.global, self.qos)?;
-        let handle =
-            registry::erase(move |service: &mut S, message: &Message<'_>| handle(service, message).into_outcome());
-        Ok(HandlerId(registry::add_route(self.filter, self.global, handle)))
+        let handle = registry::erase(move |service: &mut S, message: &Message<'_>| {
+            handle(service, message).into_outcome()
+        });
+        Ok(HandlerId(registry::add_route(
+            self.filter,
+            self.global,
+            handle,
+        )))
     }
 }
 
@@ -85,7 +97,11 @@ impl HandlerId {
     /// A [`MessagingError`](crate::MessagingError).
     pub fn remove<S: Service>(self) -> Result {
         match registry::remove_route(self.0) {
-            Some((filter, global)) if !S::HANDLERS.iter().any(|own| own.filter == filter && own.global == global) => {
+            Some((filter, global))
+                if !S::HANDLERS
+                    .iter()
+                    .any(|own| own.filter == filter && own.global == global) =>
+            {
                 messaging::unsubscribe(&filter, global)
             }
             _ => Ok(()),

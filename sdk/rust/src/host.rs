@@ -22,7 +22,9 @@ pub(crate) mod clock {
 
     /// Time since 1970.
     pub(crate) fn wall() -> Duration {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
     }
 
     /// Time since some moment, never backwards.

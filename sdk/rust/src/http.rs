@@ -99,12 +99,21 @@ pub struct HttpRequest {
 
 /// A request that asks for something.
 pub fn get(url: impl Into<Url>) -> HttpRequest {
-    HttpRequest { method: Method::Get, url: url.into().0, headers: Vec::new(), body: Vec::new(), timeout: TIMEOUT }
+    HttpRequest {
+        method: Method::Get,
+        url: url.into().0,
+        headers: Vec::new(),
+        body: Vec::new(),
+        timeout: TIMEOUT,
+    }
 }
 
 /// A request that hands something over.
 pub fn post(url: impl Into<Url>) -> HttpRequest {
-    HttpRequest { method: Method::Post, ..get(url) }
+    HttpRequest {
+        method: Method::Post,
+        ..get(url)
+    }
 }
 
 impl HttpRequest {
@@ -134,7 +143,8 @@ impl HttpRequest {
     pub fn send(&self) -> Result<HttpResponse> {
         // the query may hold a password, so it is not shown
         let place = self.url.split('?').next().unwrap_or_default();
-        let response = host::http::send(self).map_err(|why| Error::new(format!("http: {place}: {why}")))?;
+        let response =
+            host::http::send(self).map_err(|why| Error::new(format!("http: {place}: {why}")))?;
         match response.status {
             200..300 => Ok(response),
             status => Err(Error::new(format!("http: {place}: status {status}"))),

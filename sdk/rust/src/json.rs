@@ -44,7 +44,10 @@ pub(crate) fn to_exact_text<T: Serialize + ?Sized>(value: &T) -> Result<String, 
 
 fn write<T: Serialize + ?Sized>(value: &T, precision: usize) -> Result<String, serde_json::Error> {
     let mut bytes = Vec::with_capacity(64);
-    Finite(value).serialize(&mut Serializer::with_formatter(&mut bytes, Python { precision }))?;
+    Finite(value).serialize(&mut Serializer::with_formatter(
+        &mut bytes,
+        Python { precision },
+    ))?;
     String::from_utf8(bytes).map_err(serde::ser::Error::custom)
 }
 
@@ -90,13 +93,21 @@ fn python_repr(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 || (1e-4..1e16).contains(&size) {
         let text = format!("{value:?}");
-        let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        let decimals = text
+            .split_once('.')
+            .map_or(0, |(_, decimals)| decimals.len());
         return even(format!("{value:.decimals$}"), text, value);
     }
     let text = format!("{value:e}");
-    let Some((digits, exponent)) = text.split_once('e') else { return text };
-    let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len());
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |number| ('-', number));
+    let Some((digits, exponent)) = text.split_once('e') else {
+        return text;
+    };
+    let decimals = digits
+        .split_once('.')
+        .map_or(0, |(_, decimals)| decimals.len());
+    let (sign, exponent) = exponent
+        .strip_prefix('-')
+        .map_or(('+', exponent), |number| ('-', number));
     let text = format!("{digits}e{sign}{exponent:0>2}");
     let rounded = format!("{value:.decimals$e}");
     let rounded = rounded.split_once('e').map_or(digits, |(digits, _)| digits);
@@ -105,7 +116,11 @@ fn python_repr(value: f64) -> String {
 
 /// Where two shortest texts are equally near, Python takes the even one, and so does rounding to as many decimals.
 fn even(rounded: String, shortest: String, value: f64) -> String {
-    if rounded.parse() == Ok(value) { rounded } else { shortest }
+    if rounded.parse() == Ok(value) {
+        rounded
+    } else {
+        shortest
+    }
 }
 
 struct Python {
@@ -121,29 +136,56 @@ impl Formatter for Python {
         self.write_f64(writer, widened(value))
     }
 
-    fn begin_array_value<W: Write + ?Sized>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
+    fn begin_array_value<W: Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        if first {
+            Ok(())
+        } else {
+            writer.write_all(b", ")
+        }
     }
 
-    fn begin_object_key<W: Write + ?Sized>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
+    fn begin_object_key<W: Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        if first {
+            Ok(())
+        } else {
+            writer.write_all(b", ")
+        }
     }
 
     fn begin_object_value<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
         writer.write_all(b": ")
     }
 
-    fn write_string_fragment<W: Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         for character in fragment.chars() {
             match character {
                 ' '..='~' => writer.write_all(&[character as u8])?,
-                other => other.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(writer, "\\u{unit:04x}"))?,
+                other => other
+                    .encode_utf16(&mut [0; 2])
+                    .iter()
+                    .try_for_each(|unit| write!(writer, "\\u{unit:04x}"))?,
             }
         }
         Ok(())
     }
 
-    fn write_char_escape<W: Write + ?Sized>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
+    fn write_char_escape<W: Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
         let short: &[u8] = match escape {
             CharEscape::Quote => b"\\\"",
             CharEscape::ReverseSolidus => b"\\\\",
@@ -161,7 +203,10 @@ impl Formatter for Python {
 
 /// The double that is written with the same digits: 0.1 and not 0.10000000149.
 pub(crate) fn widened(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or_else(|_| f64::from(value))
+    value
+        .to_string()
+        .parse()
+        .unwrap_or_else(|_| f64::from(value))
 }
 
 #[cfg(test)]
@@ -189,7 +234,10 @@ mod tests {
         }
         assert_eq!(python_float(0.000_012_34, 8), "1.234e-05");
         // python: round(0.125, 2) is 0.12 and round(2.675, 2) is 2.67
-        assert_eq!((python_float(0.125, 2), python_float(2.675, 2)), ("0.12".to_owned(), "2.67".to_owned()));
+        assert_eq!(
+            (python_float(0.125, 2), python_float(2.675, 2)),
+            ("0.12".to_owned(), "2.67".to_owned())
+        );
     }
 
     #[test]
@@ -198,7 +246,14 @@ mod tests {
         let python = r#"{"z": [1, 2.0, {"a": null}], "a": "\u00fc\u007f\"\n\ud83d\ude00", "e": {}, "f": []}"#;
         assert_eq!(to_text(&value).unwrap(), python);
         assert_eq!(to_text(&[0.1_f32]).unwrap(), "[0.1]");
-        let error = to_text(&std::collections::BTreeMap::from([("room", [0.1_f32, f32::NAN])])).unwrap_err();
-        assert_eq!(error.to_string(), "room: expected a finite number, found NaN");
+        let error = to_text(&std::collections::BTreeMap::from([(
+            "room",
+            [0.1_f32, f32::NAN],
+        )]))
+        .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "room: expected a finite number, found NaN"
+        );
     }
 }

@@ -78,16 +78,20 @@ pub use miqro_sdk_macros::service;
 pub use counters::{Counters, counters};
 pub use decode::{Decode, Json};
 pub use encode::Encode;
-pub use error::{DecodeError, Error, MessagingError, RequestError, Result, StateError, TimersError};
+pub use error::{
+    DecodeError, Error, MessagingError, RequestError, Result, StateError, TimersError,
+};
 pub use handlers::{HandlerId, NewHandler, handler};
 pub use message::Message;
 pub use messaging::{
-    DeliveryOutcome, Properties, Publication, Token, message, publish, publish_json, publish_json_keys, subscribe,
-    unsubscribe,
+    DeliveryOutcome, Properties, Publication, Token, message, publish, publish_json,
+    publish_json_keys, subscribe, unsubscribe,
 };
 pub use request::{Request, Response, request};
 pub use runtime::Runtime;
-pub use service::{Handler, IntoFlow, IntoOutcome, IntoSaved, LoopSpec, Service, TimerSpec, Timing};
+pub use service::{
+    Handler, IntoFlow, IntoOutcome, IntoSaved, LoopSpec, Service, TimerSpec, Timing,
+};
 pub use span::Span;
 pub use timers::Loop;
 
@@ -99,9 +103,9 @@ pub mod prelude {
     pub use serde_json::json;
 
     pub use crate::{
-        DeliveryOutcome, Error, Json, Loop, Message, Response, Result, Service, Span, Token, clock, config, counters,
-        debug, error, handler, info, message, publish, publish_json, publish_json_keys, request, service, state,
-        timers, warn,
+        DeliveryOutcome, Error, Json, Loop, Message, Response, Result, Service, Span, Token, clock,
+        config, counters, debug, error, handler, info, message, publish, publish_json,
+        publish_json_keys, request, service, state, timers, warn,
     };
 }
 

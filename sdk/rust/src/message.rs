@@ -18,7 +18,11 @@ pub struct Message<'a> {
 
 impl<'a> Message<'a> {
     pub(crate) fn new(topic: &'a str, payload: &'a [u8]) -> Self {
-        Self { topic, payload, info: OnceCell::new() }
+        Self {
+            topic,
+            payload,
+            info: OnceCell::new(),
+        }
     }
 
     /// The topic as the host gave it: relative to the service's base topic, or the full one ([`is_relative`](Self::is_relative)).

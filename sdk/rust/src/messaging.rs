@@ -67,9 +67,18 @@ pub fn publish_json_keys<T: Serialize + ?Sized>(topic: &str, value: &T) -> Resul
 /// # f().unwrap();
 /// ```
 pub fn message(topic: &str) -> Publication<'_> {
-    let options =
-        PublishOptions { qos: Qos::AtMostOnce, retain: false, global: false, only_if_changed: None, properties: None };
-    Publication { topic, qos: 0, options }
+    let options = PublishOptions {
+        qos: Qos::AtMostOnce,
+        retain: false,
+        global: false,
+        only_if_changed: None,
+        properties: None,
+    };
+    Publication {
+        topic,
+        qos: 0,
+        options,
+    }
 }
 
 /// A message in the making; see [`message`].
@@ -146,18 +155,30 @@ impl Publication<'_> {
     }
 
     fn fan_out(&self, topic: &str, value: &Value) -> Result {
-        let Value::Object(members) = value else { return self.send_to(topic, value).map(|_| ()) };
+        let Value::Object(members) = value else {
+            return self.send_to(topic, value).map(|_| ());
+        };
         members.iter().try_for_each(|(key, value)| {
             // a key that is foreign data must not make the topic an impossible one
             let key = key.replace(['+', '#', '\0'], "_");
-            let topic = if topic.is_empty() { key } else { format!("{topic}/{key}") };
+            let topic = if topic.is_empty() {
+                key
+            } else {
+                format!("{topic}/{key}")
+            };
             self.fan_out(&topic, value)
         })
     }
 
     fn send_to(&self, topic: &str, value: impl Encode) -> Result<Option<Token>> {
-        let options = PublishOptions { qos: to_qos(self.qos)?, ..self.options.clone() };
-        Ok(host::messaging::publish(topic, &value.encode()?, Some(&options)).map_err(MessagingError::from)?)
+        let options = PublishOptions {
+            qos: to_qos(self.qos)?,
+            ..self.options.clone()
+        };
+        Ok(
+            host::messaging::publish(topic, &value.encode()?, Some(&options))
+                .map_err(MessagingError::from)?,
+        )
     }
 }
 
@@ -167,7 +188,10 @@ impl Publication<'_> {
 ///
 /// A [`MessagingError`].
 pub fn subscribe(filter: &str, global: bool, qos: u8) -> Result {
-    let options = SubscribeOptions { qos: to_qos(qos)?, global };
+    let options = SubscribeOptions {
+        qos: to_qos(qos)?,
+        global,
+    };
     Ok(host::messaging::subscribe(filter, Some(options)).map_err(MessagingError::from)?)
 }
 
@@ -185,7 +209,9 @@ pub(crate) fn to_qos(qos: u8) -> Result<Qos> {
         0 => Ok(Qos::AtMostOnce),
         1 => Ok(Qos::AtLeastOnce),
         2 => Ok(Qos::ExactlyOnce),
-        other => Err(Error::new(format!("there is no quality of service {other}"))),
+        other => Err(Error::new(format!(
+            "there is no quality of service {other}"
+        ))),
     }
 }
 

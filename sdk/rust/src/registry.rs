@@ -56,14 +56,24 @@ thread_local! {
 }
 
 /// Turns a closure over a service into one over anything; a service of another type has no such handler.
-pub(crate) fn erase<S: Service>(handle: impl Fn(&mut S, &Message<'_>) -> Result + 'static) -> Handle {
-    Rc::new(move |service, message| service.downcast_mut().map_or(Ok(()), |service| handle(service, message)))
+pub(crate) fn erase<S: Service>(
+    handle: impl Fn(&mut S, &Message<'_>) -> Result + 'static,
+) -> Handle {
+    Rc::new(move |service, message| {
+        service
+            .downcast_mut()
+            .map_or(Ok(()), |service| handle(service, message))
+    })
 }
 
 /// As [`erase`], for timers.
-pub(crate) fn erase_tick<S: Service>(tick: impl Fn(&mut S, &str) -> Result<ControlFlow<()>> + 'static) -> Tick {
+pub(crate) fn erase_tick<S: Service>(
+    tick: impl Fn(&mut S, &str) -> Result<ControlFlow<()>> + 'static,
+) -> Tick {
     Rc::new(move |service, name| {
-        service.downcast_mut().map_or(Ok(ControlFlow::Break(())), |service| tick(service, name))
+        service
+            .downcast_mut()
+            .map_or(Ok(ControlFlow::Break(())), |service| tick(service, name))
     })
 }
 
@@ -71,7 +81,13 @@ pub(crate) fn add_route(filter: &str, global: bool, handle: Handle) -> u64 {
     with(|registry| {
         registry.last_id += 1;
         let id = registry.last_id;
-        registry.changes.push(Change::Add(Route { id, filter: filter.to_owned(), global, handle, owner: 0 }));
+        registry.changes.push(Change::Add(Route {
+            id,
+            filter: filter.to_owned(),
+            global,
+            handle,
+            owner: 0,
+        }));
         id
     })
 }
@@ -79,13 +95,21 @@ pub(crate) fn add_route(filter: &str, global: bool, handle: Handle) -> u64 {
 /// Adds a route unless `owner` has one for this filter; says whether it did.
 pub(crate) fn ensure_route(filter: &str, global: bool, owner: usize, handle: Handle) -> bool {
     with(|registry| {
-        let same = |route: &Route| route.owner == owner && route.filter == filter && route.global == global;
+        let same = |route: &Route| {
+            route.owner == owner && route.filter == filter && route.global == global
+        };
         if registry.after().iter().any(same) {
             return false;
         }
         registry.last_id += 1;
         let id = registry.last_id;
-        registry.changes.push(Change::Add(Route { id, filter: filter.to_owned(), global, handle, owner }));
+        registry.changes.push(Change::Add(Route {
+            id,
+            filter: filter.to_owned(),
+            global,
+            handle,
+            owner,
+        }));
         true
     })
 }
@@ -113,12 +137,22 @@ pub(crate) fn unwind(name: &str) {
 /// When the loop `name` runs, as this call has left it.
 pub(crate) fn timing(name: &str) -> Option<Timing> {
     with(|registry| {
-        let added = registry.changes.iter().rev().find_map(|change| match change {
-            Change::Wind(clockwork) if clockwork.name == name => Some(clockwork.timing),
-            Change::Unwind(gone) if gone == name => Some(None),
-            _ => None,
-        });
-        added.unwrap_or_else(|| registry.clockworks.iter().find(|own| own.name == name).and_then(|own| own.timing))
+        let added = registry
+            .changes
+            .iter()
+            .rev()
+            .find_map(|change| match change {
+                Change::Wind(clockwork) if clockwork.name == name => Some(clockwork.timing),
+                Change::Unwind(gone) if gone == name => Some(None),
+                _ => None,
+            });
+        added.unwrap_or_else(|| {
+            registry
+                .clockworks
+                .iter()
+                .find(|own| own.name == name)
+                .and_then(|own| own.timing)
+        })
     })
 }
 
@@ -139,7 +173,9 @@ pub(crate) fn finish(well: bool) {
     with(|registry| {
         let changes = std::mem::take(&mut registry.changes);
         if well {
-            changes.into_iter().for_each(|change| registry.apply(change));
+            changes
+                .into_iter()
+                .for_each(|change| registry.apply(change));
         }
     });
 }
@@ -168,8 +204,14 @@ impl Registry {
 
     /// The routes as they will be when this call ends well.
     fn after(&self) -> Vec<Route> {
-        let mut registry = Self { routes: self.routes.clone(), ..Self::default() };
-        self.changes.iter().cloned().for_each(|change| registry.apply(change));
+        let mut registry = Self {
+            routes: self.routes.clone(),
+            ..Self::default()
+        };
+        self.changes
+            .iter()
+            .cloned()
+            .for_each(|change| registry.apply(change));
         registry.routes
     }
 }

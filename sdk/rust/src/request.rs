@@ -23,7 +23,14 @@ pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// # Ok(()) }
 /// ```
 pub fn request(topic: &str) -> Request<'_> {
-    Request { topic, options: RequestOptions { global: false, deadline: milliseconds(TIMEOUT), properties: None } }
+    Request {
+        topic,
+        options: RequestOptions {
+            global: false,
+            deadline: milliseconds(TIMEOUT),
+            properties: None,
+        },
+    }
 }
 
 /// A request in the making; see [`request`].
@@ -59,9 +66,12 @@ impl Request<'_> {
     ///
     /// A [`RequestError`], or when the value cannot be JSON.
     pub fn send(&self, value: impl Encode) -> Result<Response> {
-        let answer =
-            host::messaging::request(self.topic, &value.encode()?, Some(&self.options)).map_err(RequestError::from)?;
-        Ok(Response { payload: answer.payload, properties: answer.properties })
+        let answer = host::messaging::request(self.topic, &value.encode()?, Some(&self.options))
+            .map_err(RequestError::from)?;
+        Ok(Response {
+            payload: answer.payload,
+            properties: answer.properties,
+        })
     }
 }
 

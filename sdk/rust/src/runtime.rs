@@ -47,8 +47,16 @@ impl<S: Service> Runtime<S> {
     /// That of the first handler that fails.
     pub fn handle(&mut self, topic: &str, payload: &[u8]) -> Outcome {
         let message = Message::new(topic, payload);
-        let handled = self.annotated(&message).and_then(|handled| Ok(self.added(&message)? || handled));
-        finish(handled.and_then(|handled| if handled { Ok(()) } else { self.unhandled(&message) }))
+        let handled = self
+            .annotated(&message)
+            .and_then(|handled| Ok(self.added(&message)? || handled));
+        finish(handled.and_then(|handled| {
+            if handled {
+                Ok(())
+            } else {
+                self.unhandled(&message)
+            }
+        }))
     }
 
     /// Runs what is due.
@@ -57,7 +65,11 @@ impl<S: Service> Runtime<S> {
     ///
     /// That of the first method that fails.
     pub fn tick(&mut self) -> Outcome {
-        finish(host::timers::due().iter().try_for_each(|timer| self.due(&timer.name)))
+        finish(
+            host::timers::due()
+                .iter()
+                .try_for_each(|timer| self.due(&timer.name)),
+        )
     }
 
     /// Stops the service.
@@ -141,7 +153,9 @@ impl<S: Service> Runtime<S> {
         let mixed = S::HANDLERS.iter().any(|handler| handler.global) || registry::has_routes();
         let mut handled = false;
         for handler in S::HANDLERS {
-            let Some(topic) = seen_topic(message, handler.global, mixed) else { continue };
+            let Some(topic) = seen_topic(message, handler.global, mixed) else {
+                continue;
+            };
             if let Some(outcome) = (handler.call)(&mut self.service, topic, message) {
                 handled = true;
                 forgive(outcome, handler.name, message.topic())?;
@@ -156,10 +170,16 @@ impl<S: Service> Runtime<S> {
         }
         let mut handled = false;
         for route in registry::routes() {
-            if seen_topic(message, route.global, true).is_some_and(|topic| topic::matches(&route.filter, topic)) {
+            if seen_topic(message, route.global, true)
+                .is_some_and(|topic| topic::matches(&route.filter, topic))
+            {
                 handled = true;
                 let service: &mut dyn Any = &mut self.service;
-                forgive((route.handle)(service, message), &route.filter, message.topic())?;
+                forgive(
+                    (route.handle)(service, message),
+                    &route.filter,
+                    message.topic(),
+                )?;
             }
         }
         Ok(handled)
@@ -185,12 +205,18 @@ impl<S: Service> Runtime<S> {
                 forgive(outcome, own.name, timer)?;
             }
         }
-        registry::clockworks().iter().try_for_each(|own| self.added_due(own, timer))
+        registry::clockworks()
+            .iter()
+            .try_for_each(|own| self.added_due(own, timer))
     }
 
     fn added_due(&mut self, own: &Clockwork, timer: &str) -> Result {
         let Some(tick) = &own.tick else { return Ok(()) };
-        let meant = if own.timing.is_some() { own.name == timer } else { topic::matches(&own.name, timer) };
+        let meant = if own.timing.is_some() {
+            own.name == timer
+        } else {
+            topic::matches(&own.name, timer)
+        };
         if meant && forgive_flow(tick(&mut self.service, timer), &own.name)?.is_break() {
             host::timers::cancel(timer);
         }
@@ -221,7 +247,10 @@ fn forgive(outcome: Result, handler: &str, topic: &str) -> Result {
     }
 }
 
-fn forgive_flow<T>(outcome: Result<std::ops::ControlFlow<T>>, name: &str) -> Result<std::ops::ControlFlow<T>> {
+fn forgive_flow<T>(
+    outcome: Result<std::ops::ControlFlow<T>>,
+    name: &str,
+) -> Result<std::ops::ControlFlow<T>> {
     match outcome {
         Err(error) if error.is_decode() => {
             forgive(Err(error), name, name).map(|()| std::ops::ControlFlow::Continue(()))
@@ -238,8 +267,9 @@ fn finish(outcome: Result) -> Outcome {
 /// Subscribes once for each filter, with the highest QoS that a handler wants.
 fn subscribe<S: Service>() -> Result {
     for (at, handler) in S::HANDLERS.iter().enumerate() {
-        let same =
-            |other: &&crate::service::Handler<S>| other.filter == handler.filter && other.global == handler.global;
+        let same = |other: &&crate::service::Handler<S>| {
+            other.filter == handler.filter && other.global == handler.global
+        };
         if S::HANDLERS[..at].iter().any(|other| same(&other)) {
             continue;
         }
@@ -251,7 +281,11 @@ fn subscribe<S: Service>() -> Result {
 
 fn set_loops<S: Service>() -> Result {
     for own in S::LOOPS {
-        registry::wind(Clockwork { name: own.name.to_owned(), timing: Some(own.timing), tick: None });
+        registry::wind(Clockwork {
+            name: own.name.to_owned(),
+            timing: Some(own.timing),
+            tick: None,
+        });
         if own.starts {
             timers::arm(own.name, own.timing, timers::jittered(own.timing))?;
         }

@@ -32,8 +32,12 @@ pub const fn parse(text: &str) -> Option<u64> {
     while at < bytes.len() {
         let (begin, mut number) = (at, 0_u64);
         while at < bytes.len() && bytes[at].is_ascii_digit() {
-            let Some(tens) = number.checked_mul(10) else { return None };
-            let Some(sum) = tens.checked_add((bytes[at] - b'0') as u64) else { return None };
+            let Some(tens) = number.checked_mul(10) else {
+                return None;
+            };
+            let Some(sum) = tens.checked_add((bytes[at] - b'0') as u64) else {
+                return None;
+            };
             number = sum;
             at += 1;
         }
@@ -50,8 +54,12 @@ pub const fn parse(text: &str) -> Option<u64> {
             _ => return None,
         };
         at += if milli { 2 } else { 1 };
-        let Some(span) = number.checked_mul(unit) else { return None };
-        let Some(sum) = total.checked_add(span) else { return None };
+        let Some(span) = number.checked_mul(unit) else {
+            return None;
+        };
+        let Some(sum) = total.checked_add(span) else {
+            return None;
+        };
         total = sum;
     }
     Some(total)
@@ -62,16 +70,23 @@ impl<'de> Deserialize<'de> for Span {
         let value = serde_json::Value::deserialize(deserializer)?;
         let span = match &value {
             serde_json::Value::String(text) => parse(text).map(Duration::from_millis),
-            serde_json::Value::Number(seconds) => seconds.as_f64().and_then(|s| Duration::try_from_secs_f64(s).ok()),
+            serde_json::Value::Number(seconds) => seconds
+                .as_f64()
+                .and_then(|s| Duration::try_from_secs_f64(s).ok()),
             serde_json::Value::Object(parts) => {
-                let seconds: Option<f64> =
-                    parts.iter().map(|(unit, count)| Some(seconds(unit)? * count.as_f64()?)).sum();
+                let seconds: Option<f64> = parts
+                    .iter()
+                    .map(|(unit, count)| Some(seconds(unit)? * count.as_f64()?))
+                    .sum();
                 seconds.and_then(|s| Duration::try_from_secs_f64(s).ok())
             }
             _ => None,
         };
-        span.map(Self)
-            .ok_or_else(|| D::Error::custom(format!("{value} is no span of time: 10s, 1h30m, {{seconds: 10}}")))
+        span.map(Self).ok_or_else(|| {
+            D::Error::custom(format!(
+                "{value} is no span of time: 10s, 1h30m, {{seconds: 10}}"
+            ))
+        })
     }
 }
 
@@ -96,7 +111,12 @@ mod tests {
 
     #[test]
     fn spans_are_read_as_they_are_written_in_the_configuration() {
-        for (text, milliseconds) in [("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("7d", 604_800_000)] {
+        for (text, milliseconds) in [
+            ("500ms", 500),
+            ("10s", 10_000),
+            ("2m", 120_000),
+            ("7d", 604_800_000),
+        ] {
             assert_eq!(parse(text), Some(milliseconds));
         }
         for text in ["", "10", "s", "1.5s", "10 s", "99999999999999999999s"] {

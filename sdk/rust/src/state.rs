@@ -15,8 +15,12 @@ use crate::host;
 ///
 /// A [`StateError`], or when the value is of another type.
 pub fn get<T: DeserializeOwned>(key: &str) -> Result<Option<T>> {
-    let Some(bytes) = get_bytes(key)? else { return Ok(None) };
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| Error::new(format!("state of {key}: {error}")))
+    let Some(bytes) = get_bytes(key)? else {
+        return Ok(None);
+    };
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| Error::new(format!("state of {key}: {error}")))
 }
 
 /// Sets a key to a value, as JSON.
@@ -79,14 +83,18 @@ pub fn keys(prefix: &str) -> Result<Vec<String>> {
 /// ```
 pub fn get_path<T: DeserializeOwned>(path: &[&str]) -> Result<Option<T>> {
     let (key, rest) = split(path)?;
-    let Some(mut value) = get::<Value>(key)? else { return Ok(None) };
+    let Some(mut value) = get::<Value>(key)? else {
+        return Ok(None);
+    };
     for word in rest {
         match value.get_mut(word).map(Value::take) {
             Some(inner) => value = inner,
             None => return Ok(None),
         }
     }
-    serde_json::from_value(value).map(Some).map_err(|error| Error::new(format!("state of {}: {error}", path.join("/"))))
+    serde_json::from_value(value)
+        .map(Some)
+        .map_err(|error| Error::new(format!("state of {}: {error}", path.join("/"))))
 }
 
 /// Sets a value within values; maps that are missing on the way are made, and what is no map there is replaced by one.

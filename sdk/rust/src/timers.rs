@@ -36,9 +36,15 @@ where
     R: IntoOutcome,
 {
     let tick = registry::erase_tick(move |service: &mut S, name: &str| {
-        tick(service, name).into_outcome().map(|()| std::ops::ControlFlow::Continue(()))
+        tick(service, name)
+            .into_outcome()
+            .map(|()| std::ops::ControlFlow::Continue(()))
     });
-    registry::wind(Clockwork { name: pattern.to_owned(), timing: None, tick: Some(tick) });
+    registry::wind(Clockwork {
+        name: pattern.to_owned(),
+        timing: None,
+        tick: Some(tick),
+    });
 }
 
 /// A loop of the service by its name, to stop and to restart it.
@@ -81,14 +87,26 @@ impl Loop {
     /// # Errors
     ///
     /// A [`TimersError`].
-    pub fn add<S, R>(name: &str, period: Duration, tick: impl Fn(&mut S) -> R + 'static) -> Result<Self>
+    pub fn add<S, R>(
+        name: &str,
+        period: Duration,
+        tick: impl Fn(&mut S) -> R + 'static,
+    ) -> Result<Self>
     where
         S: Service,
         R: IntoFlow,
     {
         let tick = registry::erase_tick(move |service: &mut S, _| tick(service).into_flow());
-        let timing = Timing { period: milliseconds(period), delay: 0, jitter: 0 };
-        registry::wind(Clockwork { name: name.to_owned(), timing: Some(timing), tick: Some(tick) });
+        let timing = Timing {
+            period: milliseconds(period),
+            delay: 0,
+            jitter: 0,
+        };
+        registry::wind(Clockwork {
+            name: name.to_owned(),
+            timing: Some(timing),
+            tick: Some(tick),
+        });
         arm(name, timing, 0)?;
         Ok(Self::named(name))
     }
@@ -106,7 +124,11 @@ impl Loop {
     ///
     /// When there is no such loop, or a [`TimersError`].
     pub fn start(&self) -> Result {
-        if self.remaining().is_some() { Ok(()) } else { self.restart() }
+        if self.remaining().is_some() {
+            Ok(())
+        } else {
+            self.restart()
+        }
     }
 
     /// Stops the loop.
@@ -140,13 +162,18 @@ impl Loop {
     }
 
     fn timing(&self) -> Result<Timing> {
-        registry::timing(&self.name).ok_or_else(|| Error::new(format!("there is no loop {}", self.name)))
+        registry::timing(&self.name)
+            .ok_or_else(|| Error::new(format!("there is no loop {}", self.name)))
     }
 }
 
 /// Milliseconds before the first run.
 pub(crate) fn jittered(timing: Timing) -> u64 {
-    let chance = if timing.jitter == 0 { 0 } else { host::clock::random() % timing.jitter.saturating_add(1) };
+    let chance = if timing.jitter == 0 {
+        0
+    } else {
+        host::clock::random() % timing.jitter.saturating_add(1)
+    };
     timing.delay.saturating_add(chance)
 }
 

@@ -35,7 +35,10 @@ pub fn captures<'t, const N: usize>(filter: &str, topic: &'t str) -> Option<[&'t
 
 /// The filter of a shared subscription without `$share/<group>/`; any other filter as it is.
 pub(crate) fn without_share(filter: &str) -> &str {
-    filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/')).map_or(filter, |(_, rest)| rest)
+    filter
+        .strip_prefix("$share/")
+        .and_then(|rest| rest.split_once('/'))
+        .map_or(filter, |(_, rest)| rest)
 }
 
 fn walk<'t>(filter: &str, topic: &'t str, mut capture: impl FnMut(usize, &'t str)) -> bool {
@@ -50,7 +53,9 @@ fn walk<'t>(filter: &str, topic: &'t str, mut capture: impl FnMut(usize, &'t str
             return true;
         }
         let Some(text) = rest else { return false };
-        let (here, after) = text.split_once('/').map_or((text, None), |(here, after)| (here, Some(after)));
+        let (here, after) = text
+            .split_once('/')
+            .map_or((text, None), |(here, after)| (here, Some(after)));
         match level {
             "+" => {
                 capture(at, here);
@@ -92,7 +97,8 @@ pub const fn is_filter(filter: &str) -> bool {
 /// Whether `topic` is a topic name: not empty, without wildcards, control characters and noncharacters, at most 65,535 bytes.
 pub fn is_topic(topic: &str) -> bool {
     let bytes = topic.as_bytes();
-    let is_clean = (0..bytes.len()).all(|at| !matches!(bytes[at], b'+' | b'#') && !is_forbidden(bytes, at));
+    let is_clean =
+        (0..bytes.len()).all(|at| !matches!(bytes[at], b'+' | b'#') && !is_forbidden(bytes, at));
     !topic.is_empty() && topic.len() <= usize::from(u16::MAX) && is_clean
 }
 
@@ -102,8 +108,13 @@ const fn is_forbidden(bytes: &[u8], at: usize) -> bool {
     match bytes[at] {
         0..=0x1F | 0x7F => true,
         0xC2 => bytes[at + 1] <= 0x9F,
-        0xEF => matches!((bytes[at + 1], bytes[at + 2]), (0xB7, 0x90..=0xAF) | (0xBF, 0xBE..=0xBF)),
-        0xF0..=0xF4 => bytes[at + 1] & 0x0F == 0x0F && bytes[at + 2] == 0xBF && bytes[at + 3] >= 0xBE,
+        0xEF => matches!(
+            (bytes[at + 1], bytes[at + 2]),
+            (0xB7, 0x90..=0xAF) | (0xBF, 0xBE..=0xBF)
+        ),
+        0xF0..=0xF4 => {
+            bytes[at + 1] & 0x0F == 0x0F && bytes[at + 2] == 0xBF && bytes[at + 3] >= 0xBE
+        }
         _ => false,
     }
 }
@@ -115,21 +126,35 @@ mod tests {
     #[test]
     fn filters_match_as_the_specification_says() {
         let cases: &[(&str, &[&str], &[&str])] = &[
-            ("sport/tennis/player1/#", &["sport/tennis/player1", "sport/tennis/player1/ranking"], &["sport/tennis"]),
-            ("sport/#", &["sport", "sport/", "sport/a/b"], &["sports", "/sport"]),
+            (
+                "sport/tennis/player1/#",
+                &["sport/tennis/player1", "sport/tennis/player1/ranking"],
+                &["sport/tennis"],
+            ),
+            (
+                "sport/#",
+                &["sport", "sport/", "sport/a/b"],
+                &["sports", "/sport"],
+            ),
             ("#", &["a", "/", "a/$SYS"], &["$SYS", "$SYS/a"]),
             ("sport/+", &["sport/"], &["sport", "sport/a/b"]),
             ("+", &["a"], &["/finance", "a/", "$a"]),
             ("+/+", &["/finance", "a/"], &["finance", "$SYS/a"]),
-            ("+/tennis/#", &["a/tennis", "/tennis", "a/tennis/b"], &["tennis", "$a/tennis"]),
+            (
+                "+/tennis/#",
+                &["a/tennis", "/tennis", "a/tennis/b"],
+                &["tennis", "$a/tennis"],
+            ),
             ("$SYS/#", &["$SYS", "$SYS/a"], &["SYS"]),
             ("a//b", &["a//b"], &["a/b"]),
             ("a/+/b", &["a//b", "a/x/b"], &["a/b"]),
             ("$share/group/a/+", &["a/b"], &["$share/group/a/b"]),
         ];
         for (filter, yes, no) in cases {
-            yes.iter().for_each(|topic| assert!(matches(filter, topic), "{filter} and {topic}"));
-            no.iter().for_each(|topic| assert!(!matches(filter, topic), "{filter} but {topic}"));
+            yes.iter()
+                .for_each(|topic| assert!(matches(filter, topic), "{filter} and {topic}"));
+            no.iter()
+                .for_each(|topic| assert!(!matches(filter, topic), "{filter} but {topic}"));
         }
     }
 

@@ -29,22 +29,44 @@ impl House {
     }
 
     #[handle("zigbee/#", global)]
-    fn zigbee(&mut self, Json(value): Json<serde_json::Value>, message: &Message<'_>, rest: &str) -> Result {
-        publish("zigbee", format!("{rest} {} {} {}", value["x"], message.is_retained(), message.qos()))
+    fn zigbee(
+        &mut self,
+        Json(value): Json<serde_json::Value>,
+        message: &Message<'_>,
+        rest: &str,
+    ) -> Result {
+        publish(
+            "zigbee",
+            format!(
+                "{rest} {} {} {}",
+                value["x"],
+                message.is_retained(),
+                message.qos()
+            ),
+        )
     }
 
     #[handle("fragile")]
     fn fragile(&mut self) -> Result {
         publish("half", "done")?;
-        if self.refuse { Err(Error::new("not today")) } else { Ok(()) }
+        if self.refuse {
+            Err(Error::new("not today"))
+        } else {
+            Ok(())
+        }
     }
 
     #[handle("add/+")]
     fn add(&mut self, what: &str, _topic: &str) -> Result<()> {
         let what = what.to_owned();
-        handler("extra")
-            .call(move |_: &mut House, message| publish("extra_seen", format!("{what} {}", message.text()?)))?;
-        if self.refuse { Err(Error::new("not today")) } else { Ok(()) }
+        handler("extra").call(move |_: &mut House, message| {
+            publish("extra_seen", format!("{what} {}", message.text()?))
+        })?;
+        if self.refuse {
+            Err(Error::new("not today"))
+        } else {
+            Ok(())
+        }
     }
 
     #[fallback]
@@ -54,7 +76,11 @@ impl House {
 }
 
 fn house() -> TestHost<House> {
-    TestHost::setup().name("house").grant("zigbee/#").start().unwrap()
+    TestHost::setup()
+        .name("house")
+        .grant("zigbee/#")
+        .start()
+        .unwrap()
 }
 
 #[test]
@@ -86,7 +112,12 @@ fn captures_are_levels_and_the_remainder() {
 #[test]
 fn properties_of_the_current_message_are_reachable() {
     let mut host = house();
-    host.message("zigbee/door").global().retained().qos(2).send("{\"x\": 1}").unwrap();
+    host.message("zigbee/door")
+        .global()
+        .retained()
+        .qos(2)
+        .send("{\"x\": 1}")
+        .unwrap();
     host.expect_next("zigbee", "door 1 true 2");
 }
 
@@ -99,7 +130,13 @@ fn a_payload_that_cannot_be_read_is_a_counted_warning_and_no_retry() {
     host.send("tree/many/x", "").unwrap();
     host.expect_nothing();
     assert_eq!(counters().decode_errors, 3);
-    assert_eq!(host.log().iter().filter(|line| line.message.starts_with("cannot read a message")).count(), 3);
+    assert_eq!(
+        host.log()
+            .iter()
+            .filter(|line| line.message.starts_with("cannot read a message"))
+            .count(),
+        3
+    );
 }
 
 #[test]
@@ -149,7 +186,11 @@ fn filters_match_exactly_as_mqtt_says() {
 #[test]
 fn one_filter_is_subscribed_once_with_the_highest_qos() {
     let host = house();
-    let own: Vec<String> = host.subscriptions().into_iter().filter(|filter| filter.ends_with("+/set")).collect();
+    let own: Vec<String> = host
+        .subscriptions()
+        .into_iter()
+        .filter(|filter| filter.ends_with("+/set"))
+        .collect();
     assert_eq!(own, ["service/house/lamp/+/set"]);
 }
 
@@ -206,7 +247,11 @@ impl Both {
 
 #[test]
 fn relative_and_full_topics_are_told_apart() {
-    let mut host = TestHost::<Both>::setup().grant("x").grant("service/+/x").start().unwrap();
+    let mut host = TestHost::<Both>::setup()
+        .grant("x")
+        .grant("service/+/x")
+        .start()
+        .unwrap();
     host.send_global("x", "").unwrap();
     host.expect_next("foreign", "");
     host.expect_nothing();
@@ -254,14 +299,22 @@ impl Count {
     #[save]
     fn save(&self) -> Result<u32> {
         publish("saved", self.0)?;
-        if self.0 == 0 { Err(Error::new("nothing counted")) } else { Ok(self.0) }
+        if self.0 == 0 {
+            Err(Error::new("nothing counted"))
+        } else {
+            Ok(self.0)
+        }
     }
 
     #[load]
     fn load(&mut self, count: u32) -> Result {
         publish("loaded", count)?;
         self.0 = count;
-        if count > 2 { Err(Error::new("too many")) } else { Ok(()) }
+        if count > 2 {
+            Err(Error::new("too many"))
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -30,9 +30,18 @@ impl Values {
         publish("nothing", None::<f64>)?;
         publish("int", -7)?;
         publish("float", 1.234_567_891)?;
-        publish("map", json!({"x": 1.234_567_891, "a": [true, null, {"b": 2.0}]}))?;
+        publish(
+            "map",
+            json!({"x": 1.234_567_891, "a": [true, null, {"b": 2.0}]}),
+        )?;
         publish("list", vec![1.0, 2.55555])?;
-        publish("struct", Json(&Place { lat: 48.0, name: "ü".to_owned() }))?;
+        publish(
+            "struct",
+            Json(&Place {
+                lat: 48.0,
+                name: "ü".to_owned(),
+            }),
+        )?;
         publish_json("json", "quoted")
     }
 
@@ -48,8 +57,13 @@ impl Values {
     fn changed(&mut self, value: &str) -> Result {
         message("always").only_if_changed().send(value)?;
         message("mixed").only_if_changed().send(value)?;
-        message("mixed").only_if_changed_within(Duration::from_secs(5)).send(value)?;
-        message("within").only_if_changed_within(Duration::from_secs(5)).send(value).map(drop)
+        message("mixed")
+            .only_if_changed_within(Duration::from_secs(5))
+            .send(value)?;
+        message("within")
+            .only_if_changed_within(Duration::from_secs(5))
+            .send(value)
+            .map(drop)
     }
 
     #[handle("token")]
@@ -62,14 +76,21 @@ impl Values {
 
     #[handle("ask")]
     fn ask(&mut self, timeout: u64) -> Result {
-        let answer = request("heater/get").global().timeout(Duration::from_millis(timeout)).send("state")?;
+        let answer = request("heater/get")
+            .global()
+            .timeout(Duration::from_millis(timeout))
+            .send("state")?;
         publish("answer", answer.text()?)
     }
 
     #[handle("keep/+")]
     fn keep(&mut self, value: &str, name: &str) -> Result {
         state::set_path(&["kept", name], value)?;
-        if value == "bad" { Err(Error::new("bad")) } else { Ok(()) }
+        if value == "bad" {
+            Err(Error::new("bad"))
+        } else {
+            Ok(())
+        }
     }
 
     #[connected]
@@ -85,7 +106,10 @@ impl Values {
     #[delivered]
     fn delivered(&mut self, token: Token, outcome: DeliveryOutcome) -> Result {
         let waiting: Option<Token> = state::get("waiting")?;
-        publish("known", waiting == Some(token) && matches!(outcome, DeliveryOutcome::Delivered))
+        publish(
+            "known",
+            waiting == Some(token) && matches!(outcome, DeliveryOutcome::Delivered),
+        )
     }
 
     #[config_changed]
@@ -110,7 +134,12 @@ impl Values {
 }
 
 fn values() -> TestHost<Values> {
-    let mut host = TestHost::setup().name("values").grant("heater/#").grant("home/#").start().unwrap();
+    let mut host = TestHost::setup()
+        .name("values")
+        .grant("heater/#")
+        .grant("home/#")
+        .start()
+        .unwrap();
     host.expect_next("connected", false);
     host
 }
@@ -137,12 +166,20 @@ fn values_are_converted_as_miqro_does() {
 #[test]
 fn the_precision_of_floats_is_the_sections() {
     let mut host = values();
-    host.change_config(json!({"json_float_precision": 2})).unwrap();
+    host.change_config(json!({"json_float_precision": 2}))
+        .unwrap();
     host.send("values", "").unwrap();
     assert_eq!(host.last("float").as_deref(), Some("1.23"));
-    assert_eq!(host.change_config(json!({"json_float_precision": 9})), Err("nine is too much".to_owned()));
+    assert_eq!(
+        host.change_config(json!({"json_float_precision": 9})),
+        Err("nine is too much".to_owned())
+    );
     host.send("values", "").unwrap();
-    assert_eq!(host.last("float").as_deref(), Some("1.23"), "a refused section does not apply");
+    assert_eq!(
+        host.last("float").as_deref(),
+        Some("1.23"),
+        "a refused section does not apply"
+    );
 }
 
 #[test]
@@ -167,7 +204,12 @@ fn key_fan_out_honours_qos_retain_and_global() {
 #[test]
 fn unchanged_messages_are_left_out_until_the_session_is_lost() {
     let mut host = values();
-    let count = |host: &TestHost<Values>, topic: &str| host.sent().iter().filter(|sent| sent.topic == topic).count();
+    let count = |host: &TestHost<Values>, topic: &str| {
+        host.sent()
+            .iter()
+            .filter(|sent| sent.topic == topic)
+            .count()
+    };
     host.send("changed", "a").unwrap();
     host.send("changed", "a").unwrap();
     assert_eq!((count(&host, "always"), count(&host, "within")), (1, 1));
@@ -193,12 +235,27 @@ fn a_token_names_the_message_that_was_delivered() {
 #[test]
 fn requests_are_answered_by_the_test() {
     let mut host = values();
-    assert_eq!(host.send("ask", "500"), Err("no answer came in time".to_owned()));
-    host.answer(|request| Ok(Response { payload: request.payload.to_ascii_uppercase(), properties: None }));
+    assert_eq!(
+        host.send("ask", "500"),
+        Err("no answer came in time".to_owned())
+    );
+    host.answer(|request| {
+        Ok(Response {
+            payload: request.payload.to_ascii_uppercase(),
+            properties: None,
+        })
+    });
     host.send("ask", "500").unwrap();
     host.expect_next("answer", "STATE");
     let request = host.requests().pop().unwrap();
-    assert_eq!((request.topic.as_str(), request.global, request.timeout.as_millis()), ("heater/get", true, 500));
+    assert_eq!(
+        (
+            request.topic.as_str(),
+            request.global,
+            request.timeout.as_millis()
+        ),
+        ("heater/get", true, 500)
+    );
 }
 
 #[test]
@@ -218,7 +275,10 @@ fn moments_of_life_are_reported() {
     host.expect_next("connected", true);
     let log: Vec<LogLine> = host.log();
     assert_eq!(log[0].message, "here is values");
-    assert_eq!(log[0].fields, [("below".to_owned(), "service/values/".to_owned())]);
+    assert_eq!(
+        log[0].fields,
+        [("below".to_owned(), "service/values/".to_owned())]
+    );
     assert_eq!(log[1].message, "gone");
     host.stop().unwrap();
 }
@@ -226,7 +286,10 @@ fn moments_of_life_are_reported() {
 /// What must not be written: each way in which the SDK turns numbers into payloads, JSON or state.
 #[test]
 fn a_number_that_is_not_finite_is_refused_wherever_it_is_written() {
-    let place = Place { lat: f64::NAN, name: String::new() };
+    let place = Place {
+        lat: f64::NAN,
+        name: String::new(),
+    };
     let map = std::collections::BTreeMap::from([("room".to_owned(), f32::INFINITY)]);
     let of = |value: f64| format!("expected a finite number, found {value}");
     let ways: [(Result, String); 13] = [
@@ -237,8 +300,14 @@ fn a_number_that_is_not_finite_is_refused_wherever_it_is_written() {
         (publish("x", &[f64::NAN][..]), of(f64::NAN)),
         (publish("x", map), format!("room: {}", of(f64::INFINITY))),
         (publish("x", Json(&place)), format!("lat: {}", of(f64::NAN))),
-        (publish_json("x", &[Some(&place)]), format!("lat: {}", of(f64::NAN))),
-        (publish_json_keys("x", &place), format!("lat: {}", of(f64::NAN))),
+        (
+            publish_json("x", &[Some(&place)]),
+            format!("lat: {}", of(f64::NAN)),
+        ),
+        (
+            publish_json_keys("x", &place),
+            format!("lat: {}", of(f64::NAN)),
+        ),
         (message("x").retain().send(f64::NAN).map(drop), of(f64::NAN)),
         (request("x").send(f64::NAN).map(drop), of(f64::NAN)),
         (state::set("x", &place), format!("lat: {}", of(f64::NAN))),

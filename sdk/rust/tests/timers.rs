@@ -15,7 +15,10 @@ struct Clock {
 impl Clock {
     #[new]
     fn make() -> Result<Self> {
-        Ok(Self { left: config::get("left")?.unwrap_or(3), fail: false })
+        Ok(Self {
+            left: config::get("left")?.unwrap_or(3),
+            fail: false,
+        })
     }
 
     #[every("250ms")]
@@ -26,7 +29,11 @@ impl Clock {
         }
         publish("fast", self.left)?;
         self.left -= 1;
-        Ok(if self.left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        Ok(if self.left == 0 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
     }
 
     #[every("1s", delayed)]
@@ -64,14 +71,18 @@ impl Clock {
             "start" => own.start(),
             "restart" => own.restart(),
             "delayed" => own.restart_delayed(),
-            "add" => {
-                Loop::add(name, Duration::from_secs(1), |clock: &mut Clock| publish("added", clock.left)).map(drop)
-            }
+            "add" => Loop::add(name, Duration::from_secs(1), |clock: &mut Clock| {
+                publish("added", clock.left)
+            })
+            .map(drop),
             "remove" => {
                 own.remove();
                 Ok(())
             }
-            "remaining" => publish("remaining", own.remaining().map(|span| span.as_millis().to_string())),
+            "remaining" => publish(
+                "remaining",
+                own.remaining().map(|span| span.as_millis().to_string()),
+            ),
             _ => {
                 own.stop();
                 Ok(())
@@ -129,7 +140,13 @@ fn loops_are_started_stopped_and_restarted() {
     host.skip();
     host.advance(MS(60_000)).unwrap();
     assert_eq!(host.last("idle").as_deref(), Some(""));
-    assert!(host.sent().iter().filter(|sent| sent.topic == "idle").count() == 2);
+    assert!(
+        host.sent()
+            .iter()
+            .filter(|sent| sent.topic == "idle")
+            .count()
+            == 2
+    );
     assert!(host.send("loop/unknown", "start").is_err());
 }
 
@@ -138,10 +155,22 @@ fn loops_are_added_and_removed_at_run_time() {
     let mut host = clock();
     host.send("loop/more", "add").unwrap();
     host.advance(MS(1_000)).unwrap();
-    assert_eq!(host.sent().iter().filter(|sent| sent.topic == "added").count(), 2);
+    assert_eq!(
+        host.sent()
+            .iter()
+            .filter(|sent| sent.topic == "added")
+            .count(),
+        2
+    );
     host.send("loop/more", "remove").unwrap();
     host.advance(MS(10_000)).unwrap();
-    assert_eq!(host.sent().iter().filter(|sent| sent.topic == "added").count(), 2);
+    assert_eq!(
+        host.sent()
+            .iter()
+            .filter(|sent| sent.topic == "added")
+            .count(),
+        2
+    );
 }
 
 #[test]
@@ -173,10 +202,17 @@ fn a_loop_that_fails_runs_again_and_publishes_nothing() {
 
 #[test]
 fn the_section_is_read_when_the_service_is_made() {
-    let mut host = TestHost::<Clock>::setup().config(json!({"left": 1})).start().unwrap();
+    let mut host = TestHost::<Clock>::setup()
+        .config(json!({"left": 1}))
+        .start()
+        .unwrap();
     host.advance(MS(5_000)).unwrap();
     host.expect_next("fast", 1);
     host.expect_nothing();
-    let wrong = TestHost::<Clock>::setup().config(json!({"left": "many"})).start().err().unwrap();
+    let wrong = TestHost::<Clock>::setup()
+        .config(json!({"left": "many"}))
+        .start()
+        .err()
+        .unwrap();
     assert!(wrong.starts_with("configuration: left:"), "{wrong}");
 }

@@ -13,7 +13,11 @@ use tokio::time::{Instant, sleep};
 use crate::process::{Process, tail};
 
 /// Where Debian puts the program; it is not on every user's path.
-const PROGRAMS: [&str; 3] = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"];
+const PROGRAMS: [&str; 3] = [
+    "/usr/sbin/mosquitto",
+    "/usr/local/sbin/mosquitto",
+    "/usr/bin/mosquitto",
+];
 const START: Duration = Duration::from_secs(5);
 
 /// A running mosquitto.
@@ -44,7 +48,13 @@ impl Mosquitto {
              max_inflight_messages 0\nmax_queued_messages 0\nlog_type error\n"
         );
         fs::write(&config, text)?;
-        let mut broker = Self { port, program, config, log, process: None };
+        let mut broker = Self {
+            port,
+            program,
+            config,
+            log,
+            process: None,
+        };
         broker.restart().await?;
         Ok(broker)
     }
@@ -60,7 +70,10 @@ impl Mosquitto {
     /// When it does not listen in time.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill();
-        let mut process = Process::start(Command::new(self.program).arg("-c").arg(&self.config), &self.log)?;
+        let mut process = Process::start(
+            Command::new(self.program).arg("-c").arg(&self.config),
+            &self.log,
+        )?;
         wait_for_port(self.port, &mut process, &self.log).await?;
         self.process = Some(process);
         Ok(())

@@ -65,7 +65,11 @@ impl Contender {
     /// The topics of its requests and of its answers in `qos`. The guest that answers with QoS 1 is guests/relay, which
     /// has topics of its own.
     pub fn topics(self, qos: u8) -> [String; 2] {
-        let names = if self == Self::Guest && qos == 1 { ["in", "out"] } else { ["echo", "echo_response"] };
+        let names = if self == Self::Guest && qos == 1 {
+            ["in", "out"]
+        } else {
+            ["echo", "echo_response"]
+        };
         names.map(|name| format!("service/{}/{name}", self.name()))
     }
 }
@@ -94,7 +98,10 @@ impl Programs {
         match contender {
             Contender::Native | Contender::Handler | Contender::Prompt | Contender::Raw => {
                 let mut command = Command::new(std::env::current_exe()?);
-                Process::start(command.args([contender.name(), &port.to_string(), &qos.to_string()]), &log)
+                Process::start(
+                    command.args([contender.name(), &port.to_string(), &qos.to_string()]),
+                    &log,
+                )
             }
             Contender::Python => {
                 let script = self.dir.join("miqro_way.py");
@@ -117,9 +124,15 @@ impl Programs {
     /// When it cannot be measured.
     pub fn guest_calls(&self) -> Result<Vec<f64>> {
         let mut command = Command::new(std::env::current_exe()?);
-        let output = command.arg("call").arg(self.guests.join("echo.wasm")).output()?;
+        let output = command
+            .arg("call")
+            .arg(self.guests.join("echo.wasm"))
+            .output()?;
         let lines = String::from_utf8(output.stdout)?;
-        let calls: Vec<f64> = lines.lines().filter_map(|line| Some(line.parse::<f64>().ok()? / 1e3)).collect();
+        let calls: Vec<f64> = lines
+            .lines()
+            .filter_map(|line| Some(line.parse::<f64>().ok()? / 1e3))
+            .collect();
         if calls.len() != call::SIZES.len() {
             bail!("guest calls: {}", String::from_utf8_lossy(&output.stderr));
         }
@@ -131,7 +144,12 @@ impl Programs {
     /// # Errors
     /// When it cannot be started.
     pub fn host(&self, config: &Path, log: &Path) -> Result<Process> {
-        Process::start(Command::new(&self.host).args(["run", "--config"]).arg(config), log)
+        Process::start(
+            Command::new(&self.host)
+                .args(["run", "--config"])
+                .arg(config),
+            log,
+        )
     }
 
     /// Writes a configuration with the echo guest that answers in `qos` as service `guest`, and the section `broker`.
@@ -139,7 +157,9 @@ impl Programs {
     /// # Errors
     /// When the file cannot be written.
     pub fn echo_config(&self, broker: &str, qos: u8) -> Result<PathBuf> {
-        let guest = self.guests.join(if qos == 0 { "echo.wasm" } else { "relay.wasm" });
+        let guest = self
+            .guests
+            .join(if qos == 0 { "echo.wasm" } else { "relay.wasm" });
         self.config("guest", broker, &self.cache(), &service("guest", &guest))
     }
 
@@ -147,9 +167,18 @@ impl Programs {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn config(&self, name: &str, broker: &str, cache: &Path, services: &str) -> Result<PathBuf> {
+    pub fn config(
+        &self,
+        name: &str,
+        broker: &str,
+        cache: &Path,
+        services: &str,
+    ) -> Result<PathBuf> {
         let file = self.dir.join(format!("{name}.yml"));
-        let text = format!("{broker}cache_dir: {}\nlog_level: WARNING\nservices:\n{services}", cache.display());
+        let text = format!(
+            "{broker}cache_dir: {}\nlog_level: WARNING\nservices:\n{services}",
+            cache.display()
+        );
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
         Ok(file)
     }

@@ -26,10 +26,14 @@ use scenario::{Plan, at_least_once, cold, echo, echo_table, hostile, idle, recov
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     match &options.contender {
         Some(Role::Native(place)) => runtime.block_on(native::run(place.port)),
-        Some(Role::Handler(place)) => runtime.block_on(handler::run(Contender::Handler, place.port)),
+        Some(Role::Handler(place)) => {
+            runtime.block_on(handler::run(Contender::Handler, place.port))
+        }
         Some(Role::Prompt(place)) => runtime.block_on(handler::run(Contender::Prompt, place.port)),
         Some(Role::Raw(place)) => runtime.block_on(raw::run(place.port, place.qos)),
         Some(Role::Call { component }) => runtime.block_on(call::run(component)),
@@ -47,7 +51,11 @@ fn main() -> Result<()> {
 async fn measure(options: &Options) -> Result<Report> {
     let temporary = tempfile::tempdir()?;
     let programs = programs(options, temporary.path().to_owned())?;
-    let mut plan = if options.full { Plan::full() } else { Plan::quick() };
+    let mut plan = if options.full {
+        Plan::full()
+    } else {
+        Plan::quick()
+    };
     plan.rounds = options.rounds.unwrap_or(plan.rounds);
     let mut report = Report::default();
     for measurement in Measurement::ALL {
@@ -92,12 +100,17 @@ async fn echo_section(programs: &Programs, plan: &Plan, path: Path) -> Result<Se
 fn programs(options: &Options, temporary: PathBuf) -> Result<Programs> {
     let dir = options.dir.clone().unwrap_or(temporary);
     std::fs::create_dir_all(&dir)?;
-    let absolute = |path: &PathBuf| std::path::absolute(path).with_context(|| format!("{}", path.display()));
+    let absolute =
+        |path: &PathBuf| std::path::absolute(path).with_context(|| format!("{}", path.display()));
     let host = match &options.host {
         Some(host) => host.clone(),
         None => std::env::current_exe()?.with_file_name("miqro-host"),
     };
-    anyhow::ensure!(host.is_file(), "there is no host at {}; build it with `make build`", host.display());
+    anyhow::ensure!(
+        host.is_file(),
+        "there is no host at {}; build it with `make build`",
+        host.display()
+    );
     Ok(Programs {
         host: absolute(&host)?,
         guests: absolute(&options.guests)?,
@@ -111,9 +124,14 @@ fn find_python() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     let tools = variable("MIQRO_TOOLS").or_else(|| Some(cache?.join("miqro-host/tools")));
-    let candidates = tools.map(|tools| tools.join("python/bin/python")).into_iter().chain([PathBuf::from("python3")]);
+    let candidates = tools
+        .map(|tools| tools.join("python/bin/python"))
+        .into_iter()
+        .chain([PathBuf::from("python3")]);
     let imports = |python: &PathBuf| {
-        let output = Command::new(python).args(["-c", "import paho.mqtt.client"]).output();
+        let output = Command::new(python)
+            .args(["-c", "import paho.mqtt.client"])
+            .output();
         output.is_ok_and(|output| output.status.success())
     };
     candidates.into_iter().find(imports)

@@ -21,7 +21,8 @@ impl Process {
     /// # Errors
     /// When the program cannot be started.
     pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
-        let out = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let out =
+            fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         // a group of its own: an interrupt on the terminal ends the bench, which ends its children in order
         let command = command
             .stdin(Stdio::null())
@@ -29,7 +30,9 @@ impl Process {
             .stderr(out)
             .process_group(0)
             .env("RUST_BACKTRACE", "0");
-        let child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {:?}", command.get_program()))?;
         Ok(Self { child })
     }
 
@@ -53,7 +56,11 @@ impl Process {
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
             // a thread may end between listing and reading
             let line = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-            sum += line.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+            sum += line
+                .split(' ')
+                .next()
+                .and_then(|ns| ns.parse::<u64>().ok())
+                .unwrap_or(0);
         }
         Ok(Duration::from_nanos(sum))
     }
@@ -64,7 +71,10 @@ impl Process {
     /// When the process is gone.
     pub fn resident(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 }

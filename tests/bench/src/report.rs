@@ -46,7 +46,11 @@ impl fmt::Display for Report {
         for section in &self.sections {
             write!(f, "{section}")?;
         }
-        let aims: Vec<&Aim> = self.sections.iter().flat_map(|section| &section.aims).collect();
+        let aims: Vec<&Aim> = self
+            .sections
+            .iter()
+            .flat_map(|section| &section.aims)
+            .collect();
         let met = aims.iter().filter(|aim| aim.is_met()).count();
         let mut table = Table::new(&["aim", "wanted", "measured", "verdict"]);
         aims.iter().for_each(|aim| table.row(aim.row()));

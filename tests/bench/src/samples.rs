@@ -23,7 +23,8 @@ impl Samples {
     pub fn percentile(&self, share: f64) -> f64 {
         let mut sorted = self.nanoseconds.clone();
         sorted.sort_unstable();
-        let place = ((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len().max(1)) - 1;
+        let place =
+            ((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len().max(1)) - 1;
         sorted.get(place).map_or(0.0, |ns| *ns as f64 / 1e3)
     }
 }
@@ -46,8 +47,13 @@ mod tests {
     #[test]
     fn percentiles_are_taken_from_the_samples() {
         let mut samples = Samples::default();
-        (1..=1000).rev().for_each(|us| samples.add(Duration::from_micros(us)));
-        assert_eq!([0.5, 0.99, 0.999, 1.0].map(|p| samples.percentile(p)), [500.0, 990.0, 999.0, 1000.0]);
+        (1..=1000)
+            .rev()
+            .for_each(|us| samples.add(Duration::from_micros(us)));
+        assert_eq!(
+            [0.5, 0.99, 0.999, 1.0].map(|p| samples.percentile(p)),
+            [500.0, 990.0, 999.0, 1000.0]
+        );
     }
 
     #[test]

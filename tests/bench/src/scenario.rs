@@ -31,12 +31,24 @@ impl Plan {
     /// A few minutes in all.
     pub fn quick() -> Self {
         let ms = Duration::from_millis;
-        Self { rounds: 3, span: ms(800), latency: ms(200), steady: ms(5_000), ceiling: false }
+        Self {
+            rounds: 3,
+            span: ms(800),
+            latency: ms(200),
+            steady: ms(5_000),
+            ceiling: false,
+        }
     }
 
     /// Longer, for figures to keep.
     pub fn full() -> Self {
         let ms = Duration::from_millis;
-        Self { rounds: 7, span: ms(2_000), latency: ms(1_000), steady: ms(15_000), ceiling: true }
+        Self {
+            rounds: 7,
+            span: ms(2_000),
+            latency: ms(1_000),
+            steady: ms(15_000),
+            ceiling: true,
+        }
     }
 }

@@ -5,8 +5,13 @@ use std::sync::{Arc, LazyLock};
 
 use miqro_host::guest::{EngineOptions, Host};
 
-static HOST: LazyLock<Arc<Host>> =
-    LazyLock::new(|| Host::new(EngineOptions { services: 1, ..EngineOptions::default() }).expect("an engine"));
+static HOST: LazyLock<Arc<Host>> = LazyLock::new(|| {
+    Host::new(EngineOptions {
+        services: 1,
+        ..EngineOptions::default()
+    })
+    .expect("an engine")
+});
 
 /// Compiles `bytes` and checks them against the contract.
 pub fn run(bytes: &[u8]) {

@@ -5,7 +5,9 @@ use miqro_host::config::{Config, Selection};
 
 /// Reads `bytes` as `miqro.yml`.
 pub fn run(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
     // a file that is named for a secret would be read
     if text.contains("_file") {
         return;
@@ -23,6 +25,11 @@ pub fn run(bytes: &[u8]) {
         return;
     }
     let again = Config::read(&shown, None, Selection::All);
-    let again = again.unwrap_or_else(|error| panic!("what is shown is refused: {error:?}\n{shown}"));
-    assert_eq!(again.config.to_yaml(), shown, "what is shown gives something else");
+    let again =
+        again.unwrap_or_else(|error| panic!("what is shown is refused: {error:?}\n{shown}"));
+    assert_eq!(
+        again.config.to_yaml(),
+        shown,
+        "what is shown gives something else"
+    );
 }

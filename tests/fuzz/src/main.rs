@@ -11,7 +11,9 @@ static TARGET: LazyLock<Target> = LazyLock::new(|| {
     let wanted = std::env::var("FUZZ_TARGET").unwrap_or_default();
     let names = || TARGETS.map(|(name, _)| name);
     let found = TARGETS.iter().find(|(name, _)| *name == wanted);
-    found.unwrap_or_else(|| panic!("FUZZ_TARGET is {wanted:?}; there are {:?}", names())).1
+    found
+        .unwrap_or_else(|| panic!("FUZZ_TARGET is {wanted:?}; there are {:?}", names()))
+        .1
 });
 
 fuzz_target!(|bytes: &[u8]| TARGET(bytes));

@@ -15,12 +15,20 @@ const LARGEST: u32 = 4096;
 
 /// Reads `bytes` as what a broker sends, whole and in pieces, and lets a session answer.
 pub fn run(bytes: &[u8]) {
-    let [first, cut, bytes @ ..] = bytes else { return };
-    let protocol = if first & 1 == 0 { Protocol::V5 } else { Protocol::V311 };
+    let [first, cut, bytes @ ..] = bytes else {
+        return;
+    };
+    let protocol = if first & 1 == 0 {
+        Protocol::V5
+    } else {
+        Protocol::V311
+    };
     let whole = read(protocol, bytes, bytes.len().max(1));
     let pieces = read(protocol, bytes, usize::from(*cut).max(1));
     assert_eq!(whole, pieces, "it matters where the bytes are cut");
-    let mut script = Script { rest: bytes.iter().rev().copied().collect() };
+    let mut script = Script {
+        rest: bytes.iter().rev().copied().collect(),
+    };
     session(protocol, whole.0, &mut script);
 }
 
@@ -59,13 +67,30 @@ impl Script {
 }
 
 fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
-    let mut state = State::new(protocol, OutboxLimits { messages: 100, bytes: 1 << 20 });
+    let mut state = State::new(
+        protocol,
+        OutboxLimits {
+            messages: 100,
+            bytes: 1 << 20,
+        },
+    );
     let codec = Codec::new(protocol, u32::MAX);
-    let subscription =
-        |filter: &str| Subscription { filter: Filter::new(filter).expect("a filter"), qos: Qos::AtLeastOnce };
-    let wanted = || vec![Wanted { subscription: subscription("in/#"), id: 1 }];
-    let accepted =
-        |session_present| ConnAck { session_present, reason: Reason::SUCCESS, text: None, server: Server::default() };
+    let subscription = |filter: &str| Subscription {
+        filter: Filter::new(filter).expect("a filter"),
+        qos: Qos::AtLeastOnce,
+    };
+    let wanted = || {
+        vec![Wanted {
+            subscription: subscription("in/#"),
+            id: 1,
+        }]
+    };
+    let accepted = |session_present| ConnAck {
+        session_present,
+        reason: Reason::SUCCESS,
+        text: None,
+        server: Server::default(),
+    };
     state.connected(&accepted(false), wanted());
     let mut open = Vec::new();
     let count = packets.len();
@@ -91,21 +116,43 @@ fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
             }
         }
         let publishes = publishes(script.next());
-        let receipt = if script.next() & 1 == 0 { open.pop() } else { None };
+        let receipt = if script.next() & 1 == 0 {
+            open.pop()
+        } else {
+            None
+        };
         state.committed(None, receipt, publishes);
         written(&codec, protocol, &mut state);
     }
     // each packet of the broker is at most one message, each commit at most three
-    assert!(state.unacknowledged() <= count, "{} unacknowledged of {count} packets", state.unacknowledged());
-    assert!(state.unsent() <= 3 * count, "{} unsent after {count} commits", state.unsent());
+    assert!(
+        state.unacknowledged() <= count,
+        "{} unacknowledged of {count} packets",
+        state.unacknowledged()
+    );
+    assert!(
+        state.unsent() <= 3 * count,
+        "{} unsent after {count} commits",
+        state.unsent()
+    );
     let _ = (state.take_news(), state.take_answers());
 }
 
 fn publishes(script: u8) -> Vec<Publication> {
-    let message =
-        |qos| Message::new(Topic::new("out").expect("a topic"), Bytes::from_static(b"payload"), qos, script & 4 != 0);
+    let message = |qos| {
+        Message::new(
+            Topic::new("out").expect("a topic"),
+            Bytes::from_static(b"payload"),
+            qos,
+            script & 4 != 0,
+        )
+    };
     let levels = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
-    levels.into_iter().take(usize::from(script & 3)).map(|qos| message(qos).into()).collect()
+    levels
+        .into_iter()
+        .take(usize::from(script & 3))
+        .map(|qos| message(qos).into())
+        .collect()
 }
 
 /// What the session sends is written, and a message reads as what it was.
@@ -119,7 +166,9 @@ fn written(codec: &Codec, protocol: Protocol, state: &mut State) {
         assert!(!out.is_empty(), "{packet:?} is written as nothing");
         if let Outgoing::Publish { id, message, .. } = packet {
             let (read, error) = read(protocol, &out, out.len());
-            let [Incoming::Publish(publish)] = &read[..] else { panic!("a message is written as {read:?}, {error:?}") };
+            let [Incoming::Publish(publish)] = &read[..] else {
+                panic!("a message is written as {read:?}, {error:?}")
+            };
             assert_eq!(
                 (publish.id, &publish.message.topic, &publish.message.payload),
                 (id, &message.topic, &message.payload)

@@ -6,10 +6,18 @@ use miqro_host::topic::{BaseTopic, Filter, Topic};
 
 /// Takes the lines of `bytes` as topics, as filters and as a base topic.
 pub fn run(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
     let lines: Vec<&str> = text.split('\n').take(12).collect();
-    let topics: Vec<Topic> = lines.iter().filter_map(|line| Topic::new(line.to_string()).ok()).collect();
-    let filters: Vec<Filter> = lines.iter().filter_map(|line| Filter::new(line).ok()).collect();
+    let topics: Vec<Topic> = lines
+        .iter()
+        .filter_map(|line| Topic::new(line.to_string()).ok())
+        .collect();
+    let filters: Vec<Filter> = lines
+        .iter()
+        .filter_map(|line| Filter::new(line).ok())
+        .collect();
     let mut trie = Trie::default();
     for (number, filter) in filters.iter().enumerate() {
         trie.insert(filter.pattern(), number);
@@ -18,23 +26,40 @@ pub fn run(bytes: &[u8]) {
         let mut routed = Vec::new();
         trie.matches(topic.as_str(), |number| routed.push(*number));
         routed.sort_unstable();
-        let expected: Vec<usize> =
-            (0..filters.len()).filter(|number| specified(filters[*number].pattern(), topic.as_str())).collect();
+        let expected: Vec<usize> = (0..filters.len())
+            .filter(|number| specified(filters[*number].pattern(), topic.as_str()))
+            .collect();
         assert_eq!(routed, expected, "routes of {topic:?} among {filters:?}");
-        let matching: Vec<usize> = (0..filters.len()).filter(|number| filters[*number].matches(topic)).collect();
-        assert_eq!(matching, expected, "filters that match {topic:?} among {filters:?}");
+        let matching: Vec<usize> = (0..filters.len())
+            .filter(|number| filters[*number].matches(topic))
+            .collect();
+        assert_eq!(
+            matching, expected,
+            "filters that match {topic:?} among {filters:?}"
+        );
     }
-    for (wide, narrow) in filters.iter().flat_map(|wide| filters.iter().map(move |narrow| (wide, narrow))) {
+    for (wide, narrow) in filters
+        .iter()
+        .flat_map(|wide| filters.iter().map(move |narrow| (wide, narrow)))
+    {
         if wide.covers(narrow) {
-            let escaped = topics.iter().find(|topic| narrow.matches(topic) && !wide.matches(topic));
-            assert!(escaped.is_none(), "{wide:?} covers {narrow:?}, but not {escaped:?}");
+            let escaped = topics
+                .iter()
+                .find(|topic| narrow.matches(topic) && !wide.matches(topic));
+            assert!(
+                escaped.is_none(),
+                "{wide:?} covers {narrow:?}, but not {escaped:?}"
+            );
         }
     }
     if let Some(base) = lines.first().and_then(|line| BaseTopic::new(line).ok()) {
         below(&base, &lines);
     }
     for (number, filter) in filters.iter().enumerate() {
-        assert!(trie.remove(filter.pattern(), &number), "{filter:?} was there");
+        assert!(
+            trie.remove(filter.pattern(), &number),
+            "{filter:?} was there"
+        );
     }
     assert!(trie.is_empty(), "something is left");
 }

@@ -8,13 +8,20 @@ use miqro_fuzz::TARGETS;
 #[test]
 fn every_input_does_what_always_holds() {
     for (name, target) in TARGETS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("corpus")
+            .join(name);
         let mut files: Vec<_> = std::fs::read_dir(&folder)
             .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
             .map(|entry| entry.expect("a file").path())
             .collect();
         files.sort();
-        assert!(files.len() >= 5, "{} inputs in {}", files.len(), folder.display());
+        assert!(
+            files.len() >= 5,
+            "{} inputs in {}",
+            files.len(),
+            folder.display()
+        );
         for file in files {
             // when it panics, the last line says with which
             println!("{}", file.display());

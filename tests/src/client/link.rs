@@ -58,7 +58,14 @@ impl Link {
             Version::V5 => open_v5(options, inbox),
             Version::V311 => open_v311(options, inbox),
         };
-        (Self { id: options.id.clone(), client }, taken, answers)
+        (
+            Self {
+                id: options.id.clone(),
+                client,
+            },
+            taken,
+            answers,
+        )
     }
 
     /// The client identifier.
@@ -68,16 +75,26 @@ impl Link {
 
     /// Sends PUBLISH.
     pub async fn publish(&self, message: Message) -> Result<()> {
-        let Message { topic, payload, qos, retain, properties } = message;
+        let Message {
+            topic,
+            payload,
+            qos,
+            retain,
+            properties,
+        } = message;
         match &self.client {
-            Either::V5(client) if properties == Properties::default() => {
-                Ok(client.publish_bytes(topic, level_v5(qos)?, retain, payload).await?)
-            }
+            Either::V5(client) if properties == Properties::default() => Ok(client
+                .publish_bytes(topic, level_v5(qos)?, retain, payload)
+                .await?),
             Either::V5(client) => {
                 let qos = level_v5(qos)?;
-                Ok(client.publish_bytes_with_properties(topic, qos, retain, payload, properties.into()).await?)
+                Ok(client
+                    .publish_bytes_with_properties(topic, qos, retain, payload, properties.into())
+                    .await?)
             }
-            Either::V311(client) => Ok(client.publish_bytes(topic, level_v311(qos)?, retain, payload).await?),
+            Either::V311(client) => Ok(client
+                .publish_bytes(topic, level_v311(qos)?, retain, payload)
+                .await?),
         }
     }
 
@@ -111,12 +128,18 @@ impl Inbox {
     /// Takes one packet of MQTT 5.
     fn take_v5(&self, packet: v5::Packet) {
         match packet {
-            v5::Packet::ConnAck(ack) => self.reply(Reply::Connected { session_present: ack.session_present }),
+            v5::Packet::ConnAck(ack) => self.reply(Reply::Connected {
+                session_present: ack.session_present,
+            }),
             v5::Packet::SubAck(ack) => self.reply(Reply::Subscribed(granted_v5(&ack))),
             v5::Packet::PubAck(ack) => {
                 use v5::PubAckReason::{NoMatchingSubscribers, Success};
                 let taken = matches!(ack.reason, Success | NoMatchingSubscribers);
-                self.reply(Reply::Published(if taken { Ok(()) } else { Err(format!("{:?}", ack.reason)) }));
+                self.reply(Reply::Published(if taken {
+                    Ok(())
+                } else {
+                    Err(format!("{:?}", ack.reason))
+                }));
             }
             v5::Packet::PubRec(received) => {
                 use v5::PubRecReason::{NoMatchingSubscribers, Success};
@@ -139,7 +162,9 @@ impl Inbox {
     /// Takes one packet of MQTT 3.1.1.
     fn take_v311(&self, packet: rumqttc::Packet) {
         match packet {
-            rumqttc::Packet::ConnAck(ack) => self.reply(Reply::Connected { session_present: ack.session_present }),
+            rumqttc::Packet::ConnAck(ack) => self.reply(Reply::Connected {
+                session_present: ack.session_present,
+            }),
             rumqttc::Packet::SubAck(ack) => {
                 let granted = ack.return_codes.first().copied();
                 self.reply(Reply::Subscribed(match granted {
@@ -147,7 +172,9 @@ impl Inbox {
                     other => Err(format!("{other:?}")),
                 }));
             }
-            rumqttc::Packet::PubAck(_) | rumqttc::Packet::PubComp(_) => self.reply(Reply::Published(Ok(()))),
+            rumqttc::Packet::PubAck(_) | rumqttc::Packet::PubComp(_) => {
+                self.reply(Reply::Published(Ok(())))
+            }
             rumqttc::Packet::Publish(publish) => self.message(Message {
                 topic: publish.topic,
                 payload: publish.payload,
@@ -162,7 +189,8 @@ impl Inbox {
 
 fn open_v5(options: &Options, inbox: Inbox) -> Either {
     let mut mqtt = client5::MqttOptions::new(&options.id, "127.0.0.1", options.port);
-    mqtt.set_keep_alive(KEEPALIVE).set_clean_start(!options.keep_session);
+    mqtt.set_keep_alive(KEEPALIVE)
+        .set_clean_start(!options.keep_session);
     mqtt.set_max_packet_size(Some(LARGEST_PACKET));
     mqtt.set_session_expiry_interval(options.keep_session.then_some(SESSION));
     if let Some((user, password)) = &options.login {
@@ -183,7 +211,8 @@ fn open_v5(options: &Options, inbox: Inbox) -> Either {
 
 fn open_v311(options: &Options, inbox: Inbox) -> Either {
     let mut mqtt = rumqttc::MqttOptions::new(&options.id, "127.0.0.1", options.port);
-    mqtt.set_keep_alive(KEEPALIVE).set_clean_session(!options.keep_session);
+    mqtt.set_keep_alive(KEEPALIVE)
+        .set_clean_session(!options.keep_session);
     mqtt.set_max_packet_size(LARGEST_PACKET as usize, LARGEST_PACKET as usize);
     if let Some((user, password)) = &options.login {
         mqtt.set_credentials(user, password);

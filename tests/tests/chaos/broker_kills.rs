@@ -34,7 +34,12 @@ async fn killed(version: Version) -> Result<()> {
     let kills = rounds(4, 20);
     // what it has is written whole each time: with every change, it would do nothing else
     let lines = vec![format!("autosave_interval {CHANGES}")];
-    let mut broker = Mosquitto::with(&mosquitto::Setup { persistent: true, lines, ..Default::default() }).await?;
+    let mut broker = Mosquitto::with(&mosquitto::Setup {
+        persistent: true,
+        lines,
+        ..Default::default()
+    })
+    .await?;
     let port = broker.port();
     let witness = Witness::new(port, "service/relay/in").await?;
     let host = Host::plain(port)
@@ -47,7 +52,11 @@ async fn killed(version: Version) -> Result<()> {
     let mut tally = Tally::start(port, "service/relay/in", "service/relay/out").await?;
     let (mut next, mut taken) = (0, BTreeSet::new());
     for kill in 0..kills {
-        let load = tokio::spawn(until_the_end(Client::connect(port).await?, "service/relay/in", next));
+        let load = tokio::spawn(until_the_end(
+            Client::connect(port).await?,
+            "service/relay/in",
+            next,
+        ));
         tally.further(BETWEEN).await?;
         let line = host.output().lines().len();
         broker.kill()?;
@@ -59,16 +68,30 @@ async fn killed(version: Version) -> Result<()> {
             absent(&host, line).await?;
         }
         broker.restart().await?;
-        let back = Deadline::after(BACK).wait("an answer of the host that found its broker again", answered(port));
-        let said = || broker.output().told(&host.output().told("after the broker's return"));
+        let back = Deadline::after(BACK).wait(
+            "an answer of the host that found its broker again",
+            answered(port),
+        );
+        let said = || {
+            broker
+                .output()
+                .told(&host.output().told("after the broker's return"))
+        };
         back.await.flatten().with_context(said)?;
         tally.resume().await.with_context(said)?;
         tally.settled().await.with_context(said)?;
     }
     let kept = witness.kept().await?;
     let unanswered: Vec<u32> = kept.difference(tally.seen()).copied().collect();
-    assert!(unanswered.is_empty(), "the broker had them and they were not answered: {unanswered:?}");
-    assert!(kept.len() >= BETWEEN, "the broker kept only {} of {next}", kept.len());
+    assert!(
+        unanswered.is_empty(),
+        "the broker had them and they were not answered: {unanswered:?}"
+    );
+    assert!(
+        kept.len() >= BETWEEN,
+        "the broker kept only {} of {next}",
+        kept.len()
+    );
     let lost = taken.difference(tally.seen()).count();
     let (taken, kept, twice) = (taken.len(), kept.len(), tally.twice());
     println!(
@@ -84,7 +107,10 @@ async fn absent(host: &Host, line: usize) -> Result<()> {
     while failures < rounds(6, 12) as usize {
         host.output().says(seen, "not connect").await?;
         let lines = host.output().lines();
-        failures += lines[seen..].iter().filter(|line| line.contains("not connect")).count();
+        failures += lines[seen..]
+            .iter()
+            .filter(|line| line.contains("not connect"))
+            .count();
         seen = lines.len();
     }
     Ok(())

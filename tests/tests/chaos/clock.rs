@@ -30,7 +30,9 @@ async fn timers_keepalive_and_messages_do_not_mind_a_clock_that_jumps() -> Resul
     ticks.subscribe("service/timers/due", 0).await?;
     let period = PERIOD.as_millis() as u64;
     let command = json!({ "every": "pace", "period": period, "delay": period });
-    ticks.publish("service/timers/command", command.to_string()).await?;
+    ticks
+        .publish("service/timers/command", command.to_string())
+        .await?;
     let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
     let load = Load::start(broker.port(), "service/relay/in", 500).await?;
     let begun = Instant::now();
@@ -53,13 +55,20 @@ async fn timers_keepalive_and_messages_do_not_mind_a_clock_that_jumps() -> Resul
     assert!(counted <= most, "{counted} ticks in the time of {most}");
     let sent = load.stop().await?;
     tally.each_once(sent).await?;
-    assert_eq!(host.output().count(" lost"), 0, "{}", host.output().told("the connection was lost"));
+    assert_eq!(
+        host.output().count(" lost"),
+        0,
+        "{}",
+        host.output().told("the connection was lost")
+    );
     Ok(())
 }
 
 /// How many times the timer was due.
 fn count(due: &Value) -> Result<u64> {
-    due[0]["count"].as_u64().with_context(|| format!("no count in {due}"))
+    due[0]["count"]
+        .as_u64()
+        .with_context(|| format!("no count in {due}"))
 }
 
 /// The jump has reached the host: its log has the time of day that it was told.
@@ -70,10 +79,17 @@ async fn says_the_time(host: &Host, seconds: i64) -> Result<()> {
     let said = host.output().says(line, "has not changed").await?;
     let real = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
     let (_, time) = said.split_once('T').context("no time")?;
-    let parts: Vec<i64> =
-        time.split([':', '.']).take(3).map(str::parse).collect::<Result<_, _>>().context(said.clone())?;
+    let parts: Vec<i64> = time
+        .split([':', '.'])
+        .take(3)
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .context(said.clone())?;
     let off = (real + seconds - parts.iter().fold(0, |sum, part| sum * 60 + part)).rem_euclid(DAY);
     // the line may be some seconds old
-    assert!(off < 60, "{said}: the clock of the host is not off by {seconds} s");
+    assert!(
+        off < 60,
+        "{said}: the clock of the host is not off by {seconds} s"
+    );
     Ok(())
 }

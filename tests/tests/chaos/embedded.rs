@@ -25,7 +25,11 @@ const SETTLED: u32 = 100;
 async fn the_embedded_broker_comes_back_with_what_it_had_on_disk() -> Result<()> {
     let kills = rounds(5, 50);
     let data = tempfile::tempdir()?;
-    let mut host = Host::embedded()?.data(data.path()).service("relay", "relay", json!({})).start().await?;
+    let mut host = Host::embedded()?
+        .data(data.path())
+        .service("relay", "relay", json!({}))
+        .start()
+        .await?;
     let mut tally = Tally::start(host.port(), "service/relay/in", "service/relay/out").await?;
     let witness = Witness::new(host.port(), "service/relay/in").await?;
     let queue = data.path().join("queues").join(witness.id());
@@ -34,10 +38,14 @@ async fn the_embedded_broker_comes_back_with_what_it_had_on_disk() -> Result<()>
         let before = on_disk(&queue);
         let mut client = host.client().await?;
         for number in next..next + SETTLED {
-            client.publish("service/relay/in", number.to_string()).await?;
+            client
+                .publish("service/relay/in", number.to_string())
+                .await?;
         }
         tally.further(SETTLED as usize).await?;
-        Deadline::new().wait("what is on disk", grown(&queue, before + SETTLED as usize)).await?;
+        Deadline::new()
+            .wait("what is on disk", grown(&queue, before + SETTLED as usize))
+            .await?;
         settled.extend(next..next + SETTLED);
         let load = tokio::spawn(until_the_end(client, "service/relay/in", next + SETTLED));
         tally.further(BETWEEN).await?;
@@ -54,11 +62,16 @@ async fn the_embedded_broker_comes_back_with_what_it_had_on_disk() -> Result<()>
     let kept = witness.kept().await?;
     // in one of ten long runs this broker had not given the witness 4 of 5,000
     let missing: Vec<_> = settled.difference(&kept).collect();
-    assert!(missing.len() * 100 <= settled.len(), "they were on disk and are not there: {missing:?}");
+    assert!(
+        missing.len() * 100 <= settled.len(),
+        "they were on disk and are not there: {missing:?}"
+    );
     let lost = taken.difference(tally.seen()).count();
     let (settled, taken, twice) = (settled.len(), taken.len(), tally.twice());
     let missing = missing.len();
-    println!("{kills} kills of both: of {taken} just taken {lost} lost, of {settled} on disk {missing}, {twice} twice");
+    println!(
+        "{kills} kills of both: of {taken} just taken {lost} lost, of {settled} on disk {missing}, {twice} twice"
+    );
     Ok(())
 }
 
@@ -66,7 +79,12 @@ async fn the_embedded_broker_comes_back_with_what_it_had_on_disk() -> Result<()>
 fn on_disk(queue: &Path) -> usize {
     std::fs::read_dir(queue).map_or(0, |entries| {
         let names = entries.flatten().map(|entry| entry.path());
-        names.filter(|path| path.extension().is_some_and(|extension| extension == "json")).count()
+        names
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "json")
+            })
+            .count()
     })
 }
 

@@ -22,17 +22,30 @@ struct Stage {
 impl Stage {
     async fn new() -> Result<Self> {
         let broker = Mosquitto::start().await?;
-        let host = Host::on(broker.port()).service("relay", "relay", json!({})).start().await?;
+        let host = Host::on(broker.port())
+            .service("relay", "relay", json!({}))
+            .start()
+            .await?;
         let tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
         let load = Load::start(broker.port(), "service/relay/in", 1_000).await?;
-        Ok(Self { _broker: broker, host, tally, load, relay: guests::component("relay")? })
+        Ok(Self {
+            _broker: broker,
+            host,
+            tally,
+            load,
+            relay: guests::component("relay")?,
+        })
     }
 
     /// `bytes` come into the place of the file and are refused; the running version answers.
     async fn refused(&mut self, what: &str, bytes: &[u8]) -> Result<()> {
         let line = self.host.output().lines().len();
         self.host.replace("relay", bytes)?;
-        let said = self.host.output().says(line, "the running version stays").await?;
+        let said = self
+            .host
+            .output()
+            .says(line, "the running version stays")
+            .await?;
         assert!(said.contains("relay.wasm"), "{what}: {said}");
         self.tally.further(10).await
     }
@@ -40,7 +53,8 @@ impl Stage {
     /// The good file takes over, and every message was answered once all the time.
     async fn good(mut self) -> Result<()> {
         let line = self.host.output().lines().len();
-        self.host.replace("relay", &guests::marked(&self.relay, 200))?;
+        self.host
+            .replace("relay", &guests::marked(&self.relay, 200))?;
         self.host.output().says(line, "takes over").await?;
         self.tally.further(100).await?;
         let sent = self.load.stop().await?;
@@ -55,7 +69,9 @@ async fn a_file_that_is_cut_anywhere_is_refused() -> Result<()> {
     let cuts = rounds(12, 200) as usize;
     // not only where it ends by chance between two sections of the component
     for cut in (0..cuts).map(|cut| 1 + cut * (relay.len() - 2) / cuts) {
-        stage.refused(&format!("cut after {cut} bytes"), &relay[..cut]).await?;
+        stage
+            .refused(&format!("cut after {cut} bytes"), &relay[..cut])
+            .await?;
     }
     stage.good().await
 }
@@ -66,10 +82,14 @@ async fn a_file_with_a_damaged_part_is_refused() -> Result<()> {
     let relay = stage.relay.clone();
     // the second half of a component is not all code: a damage in a name or in data is no damage that can be seen
     let half = relay.len() / 2;
-    for place in (0..rounds(8, 100) as usize).map(|place| 8 + place * (half - 100) / rounds(8, 100) as usize) {
+    for place in
+        (0..rounds(8, 100) as usize).map(|place| 8 + place * (half - 100) / rounds(8, 100) as usize)
+    {
         let mut damaged = relay.clone();
         damaged[place..place + 64].fill(0xff);
-        stage.refused(&format!("damaged at {place}"), &damaged).await?;
+        stage
+            .refused(&format!("damaged at {place}"), &damaged)
+            .await?;
     }
     stage.good().await
 }
@@ -86,10 +106,15 @@ async fn a_file_that_changes_while_it_is_read_does_no_harm() -> Result<()> {
         let versions = [vec![b'?'; version.len()], version];
         let writing = std::thread::spawn(move || in_turn(&file, &versions, 40));
         stage.tally.further(20).await?;
-        writing.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+        writing
+            .join()
+            .map_err(|_| anyhow::anyhow!("the writer panicked"))??;
         // two replacements in quick succession: the last one counts
         stage.host.replace("relay", &stage.relay[1..])?;
-        stage.host.replace("relay", &guests::marked(&stage.relay, 100 + (round % 100) as u8))?;
+        stage.host.replace(
+            "relay",
+            &guests::marked(&stage.relay, 100 + (round % 100) as u8),
+        )?;
         stage.host.output().says(line, "takes over").await?;
     }
     stage.good().await

@@ -13,7 +13,11 @@ mod witness;
 
 /// How many rounds there are: `short` ones in a usual run of the tests, `long` ones in `make chaos`.
 fn rounds(short: u32, long: u32) -> u32 {
-    if std::env::var("MIQRO_CHAOS").is_ok_and(|form| form == "long") { long } else { short }
+    if std::env::var("MIQRO_CHAOS").is_ok_and(|form| form == "long") {
+        long
+    } else {
+        short
+    }
 }
 
 /// The receive maximum of the default configuration: as many messages may be unacknowledged at once.

@@ -11,23 +11,33 @@ async fn fails(fault: Fault, times: u32, reason: &[&str]) -> Result<()> {
     for version in [Version::V5, Version::V311] {
         let broker = Mosquitto::start().await?;
         let wire = Wire::to(broker.port()).await?;
-        let setup = Host::on(wire.port()).version(version).broker("keepalive", json!("2s"));
+        let setup = Host::on(wire.port())
+            .version(version)
+            .broker("keepalive", json!("2s"));
         let host = setup.service("relay", "relay", json!({})).start().await?;
-        let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
+        let mut tally =
+            Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
         let load = Load::start(broker.port(), "service/relay/in", 500).await?;
         for _ in 0..times {
             tally.further(200).await?;
             let line = host.output().lines().len();
             wire.fail(fault);
             let lost = host.output().says(line, " lost").await?;
-            assert!(reason.iter().any(|reason| lost.contains(reason)), "{fault:?}: {lost}");
+            assert!(
+                reason.iter().any(|reason| lost.contains(reason)),
+                "{fault:?}: {lost}"
+            );
             host.output().says(line, "connected to").await?;
         }
         tally.further(200).await?;
         let sent = load.stop().await?;
         let twice = tally.all(sent).await?;
         // in 3.1.1 it is the broker that decides how many are unacknowledged; a machine that is slow beside all this may lose a connection more
-        let most = if version == Version::V5 { WINDOW * host.output().count(" lost") } else { usize::MAX };
+        let most = if version == Version::V5 {
+            WINDOW * host.output().count(" lost")
+        } else {
+            usize::MAX
+        };
         assert!(twice <= most, "{fault:?}: {twice} of {sent} came twice");
     }
     Ok(())
@@ -45,12 +55,22 @@ async fn a_connection_that_is_cut_within_a_packet_is_made_anew() -> Result<()> {
 
 #[tokio::test]
 async fn a_connection_that_is_reset_is_made_anew() -> Result<()> {
-    fails(Fault::Reset, rounds(5, 50), &["reset", "closed", "Broken pipe"]).await
+    fails(
+        Fault::Reset,
+        rounds(5, 50),
+        &["reset", "closed", "Broken pipe"],
+    )
+    .await
 }
 
 #[tokio::test]
 async fn a_broker_that_stops_reading_is_noticed_and_left() -> Result<()> {
-    fails(Fault::Stalled, rounds(1, 5), &["nothing came", "read nothing"]).await
+    fails(
+        Fault::Stalled,
+        rounds(1, 5),
+        &["nothing came", "read nothing"],
+    )
+    .await
 }
 
 /// What waits for a slow broker is bounded by acknowledgements, and the keepalive lets a slow one live.
@@ -68,11 +88,20 @@ async fn a_slow_broker_is_not_left_and_gets_everything() -> Result<()> {
     wire.fail(Fault::Slow(60_000));
     let mut client = Client::connect(broker.port()).await?;
     for number in 0..MESSAGES {
-        client.post(Message::new("service/relay/in", format!("{number:0BYTES$}"))).await?;
+        client
+            .post(Message::new(
+                "service/relay/in",
+                format!("{number:0BYTES$}"),
+            ))
+            .await?;
     }
     for number in 0..MESSAGES {
         assert_eq!(listener.next().await?.text(), format!("{number:0BYTES$}"));
     }
-    assert_eq!(host.output().lines()[line..].join("\n"), "", "the host has something to say");
+    assert_eq!(
+        host.output().lines()[line..].join("\n"),
+        "",
+        "the host has something to say"
+    );
     Ok(())
 }

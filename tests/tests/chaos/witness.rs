@@ -18,7 +18,10 @@ impl Witness {
     /// # Errors
     /// When the broker cannot be reached.
     pub async fn new(port: u16, topic: &str) -> Result<Self> {
-        let options = Options { keep_session: true, ..Options::new(port) };
+        let options = Options {
+            keep_session: true,
+            ..Options::new(port)
+        };
         let mut client = Client::with(&options).await?;
         client.subscribe(topic, 1).await?;
         client.disconnect().await?;
@@ -36,6 +39,9 @@ impl Witness {
     /// When the broker cannot be reached.
     pub async fn kept(&self) -> Result<BTreeSet<u32>> {
         let messages = Client::with(&self.options).await?.pending().await?;
-        Ok(messages.iter().filter_map(|message| message.text().parse().ok()).collect())
+        Ok(messages
+            .iter()
+            .filter_map(|message| message.text().parse().ok())
+            .collect())
     }
 }

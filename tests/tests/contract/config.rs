@@ -36,7 +36,9 @@ async fn an_empty_object_where_there_is_none() -> Result<()> {
 async fn name_base_topic_and_prefix() -> Result<()> {
     let set_up = |setup: Setup| {
         let section = json!({ "data_topic": "service/probe" });
-        setup.top("ha_discovery_prefix", json!("ha")).service("probe", "contract-config", section)
+        setup
+            .top("ha_discovery_prefix", json!("ha"))
+            .service("probe", "contract-config", section)
     };
     let mut stage = Stage::with(set_up).await?;
     stage.tell("get", "").await?;

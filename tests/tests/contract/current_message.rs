@@ -19,7 +19,10 @@ async fn the_facts() -> Result<()> {
     for version in [Version::V5, Version::V311] {
         let mut stage = Stage::version("contract-message-info", json!({}), version).await?;
         for qos in 0..=2 {
-            stage.client.send(Message::new(own("in/a/b"), "x").qos(qos)).await?;
+            stage
+                .client
+                .send(Message::new(own("in/a/b"), "x").qos(qos))
+                .await?;
             let expected = json!({
                 "handle_topic": "in/a/b", "topic": "service/probe/in/a/b", "relative": true, "qos": qos, "retain": false,
                 "dup": false, "attempt": 1, "properties": null,
@@ -31,22 +34,34 @@ async fn the_facts() -> Result<()> {
 }
 
 async fn a_global_message() -> Result<()> {
-    let mut stage = teller(json!({ "global": "home/#", "grants": { "subscribe": ["home/#"] } })).await?;
+    let mut stage =
+        teller(json!({ "global": "home/#", "grants": { "subscribe": ["home/#"] } })).await?;
     stage.client.publish("home/lamp", "x").await?;
     let info = stage.expect("info").await?.json()?;
     let told = [&info["handle_topic"], &info["topic"], &info["relative"]];
-    assert_eq!(told, [&json!("home/lamp"), &json!("home/lamp"), &json!(false)]);
+    assert_eq!(
+        told,
+        [&json!("home/lamp"), &json!("home/lamp"), &json!(false)]
+    );
     Ok(())
 }
 
 async fn a_retained_message() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let mut client = Client::connect(broker.port()).await?;
-    client.send(Message::new(own("in/kept"), "x").retained()).await?;
+    client
+        .send(Message::new(own("in/kept"), "x").retained())
+        .await?;
     client.subscribe(&own("info"), 1).await?;
-    let _host = Host::on(broker.port()).service("probe", "contract-message-info", json!({})).start().await?;
+    let _host = Host::on(broker.port())
+        .service("probe", "contract-message-info", json!({}))
+        .start()
+        .await?;
     let info = client.expect(&own("info")).await?.json()?;
-    assert_eq!((&info["handle_topic"], &info["retain"]), (&json!("in/kept"), &json!(true)));
+    assert_eq!(
+        (&info["handle_topic"], &info["retain"]),
+        (&json!("in/kept"), &json!(true))
+    );
     Ok(())
 }
 
@@ -61,7 +76,10 @@ async fn properties() -> Result<()> {
         utf8: true,
         user_properties: vec![pair("b", "1"), pair("a", "2"), pair("b", "3")],
     };
-    stage.client.send(Message::new(own("in/a"), "x").with(properties)).await?;
+    stage
+        .client
+        .send(Message::new(own("in/a"), "x").with(properties))
+        .await?;
     let expected = json!({
         "response_topic": "elsewhere", "correlation_data": "c-1", "content_type": "text/plain",
         "message_expiry": null, "utf8": true,

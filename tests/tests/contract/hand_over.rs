@@ -55,7 +55,10 @@ async fn a_fault_keeps_the_running_version() -> Result<()> {
     let section = json!({ "broken_save": { guests::FIRST_VERSION: true } });
     let mut stage = counted(section).await?;
     let said = replaced(&stage, 2, "does not take over").await?;
-    assert!(said.contains("cannot save its state") && said.contains("trapped"), "{said}");
+    assert!(
+        said.contains("cannot save its state") && said.contains("trapped"),
+        "{said}"
+    );
     // a trap takes the instance with it: the running version was started again
     works(&mut stage, 1, 1, 3).await
 }
@@ -63,7 +66,10 @@ async fn a_fault_keeps_the_running_version() -> Result<()> {
 async fn too_much_keeps_the_running_version() -> Result<()> {
     let mut stage = counted(json!({ "save_bytes": 2000, "swap": { "saved": "1999B" } })).await?;
     let said = replaced(&stage, 2, "does not take over").await?;
-    assert!(said.contains("2000 bytes, more than the 1999 of swap.saved"), "{said}");
+    assert!(
+        said.contains("2000 bytes, more than the 1999 of swap.saved"),
+        "{said}"
+    );
     works(&mut stage, 1, 3, 3).await
 }
 
@@ -81,8 +87,19 @@ async fn is_said_to_be_of_no_use_where_nothing_loads() -> Result<()> {
     let stage = counted(json!({})).await?;
     let line = stage.host.output().lines().len();
     stage.host.replace("probe", &guests::lifecycle(2)?)?;
-    stage.host.output().says(line, "has no load: what the former one saves is not handed over").await?;
-    stage.host.output().says(line, "no longer exports load, save").await?;
+    stage
+        .host
+        .output()
+        .says(
+            line,
+            "has no load: what the former one saves is not handed over",
+        )
+        .await?;
+    stage
+        .host
+        .output()
+        .says(line, "no longer exports load, save")
+        .await?;
     stage.host.output().says(line, "takes over").await?;
     Ok(())
 }
@@ -91,7 +108,10 @@ async fn its_effects_are_the_new_versions_first() -> Result<()> {
     let mut stage = counted(json!({})).await?;
     replaced(&stage, 2, "takes over").await?;
     let loaded = stage.expect("loaded").await?.json()?;
-    assert_eq!(loaded, json!({ "version": guests::version(2), "memory": 2, "state": 2, "payload": "" }));
+    assert_eq!(
+        loaded,
+        json!({ "version": guests::version(2), "memory": 2, "state": 2, "payload": "" })
+    );
     works(&mut stage, 2, 3, 3).await
 }
 
@@ -99,9 +119,16 @@ async fn a_refusal_keeps_the_running_version_with_all_it_knows() -> Result<()> {
     let mut stage = counted(told("refuse_load", "too old for me")).await?;
     let mut watcher = stage.watch(&own("loaded")).await?;
     let said = replaced(&stage, 2, "does not take over").await?;
-    assert!(said.contains("too old for me") && said.contains("the running version stays"), "{said}");
+    assert!(
+        said.contains("too old for me") && said.contains("the running version stays"),
+        "{said}"
+    );
     works(&mut stage, 1, 3, 3).await?;
-    assert_eq!(watcher.pending().await?, [], "what a refused load publishes is not sent");
+    assert_eq!(
+        watcher.pending().await?,
+        [],
+        "what a refused load publishes is not sent"
+    );
     replaced(&stage, 3, "takes over").await?;
     works(&mut stage, 3, 4, 4).await
 }
@@ -119,16 +146,27 @@ async fn with_a_new_section() -> Result<()> {
     let mut config = stage.host.config();
     config["services"]["probe"] = json!({ "colour": "red" });
     stage.host.reconfigured(&config).await?;
-    stage.host.output().wait_for("the news", |line| line.contains("runs with its new configuration")).await?;
+    stage
+        .host
+        .output()
+        .wait_for("the news", |line| {
+            line.contains("runs with its new configuration")
+        })
+        .await?;
     works(&mut stage, 1, 3, 3).await
 }
 
 async fn a_refusal_keeps_the_former_section() -> Result<()> {
     let mut stage = counted(json!({})).await?;
     let mut config = stage.host.config();
-    config["services"]["probe"] = json!({ "refuse_load": { guests::FIRST_VERSION: "not with this section" } });
+    config["services"]["probe"] =
+        json!({ "refuse_load": { guests::FIRST_VERSION: "not with this section" } });
     stage.host.reconfigured(&config).await?;
-    stage.host.output().wait_for("the reason", |line| line.contains("not with this section")).await?;
+    stage
+        .host
+        .output()
+        .wait_for("the reason", |line| line.contains("not with this section"))
+        .await?;
     works(&mut stage, 1, 3, 3).await?;
     // the former section does not refuse: the next version takes over, with the new section
     replaced(&stage, 2, "takes over").await?;

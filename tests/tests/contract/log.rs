@@ -14,7 +14,12 @@ const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
 
 async fn logger(level: &str, format: &str) -> Result<Stage> {
     let section = json!({ "log_level": level, "limits": { "attempts": 1 } });
-    Stage::with(|setup| setup.top("log", json!({ "format": format })).service("probe", "contract-log", section)).await
+    Stage::with(|setup| {
+        setup
+            .top("log", json!({ "format": format }))
+            .service("probe", "contract-log", section)
+    })
+    .await
 }
 
 async fn every_level_with_fields() -> Result<()> {
@@ -22,11 +27,26 @@ async fn every_level_with_fields() -> Result<()> {
     for level in LEVELS {
         let message = format!("a line of {level}");
         let fields = json!({ "colour": "dark blue", "count": "3" });
-        stage.tell("log", json!({ "level": level, "message": message, "fields": fields })).await?;
-        let line = stage.host.output().wait_for(&message, |line| line.contains(&message)).await?;
+        stage
+            .tell(
+                "log",
+                json!({ "level": level, "message": message, "fields": fields }),
+            )
+            .await?;
+        let line = stage
+            .host
+            .output()
+            .wait_for(&message, |line| line.contains(&message))
+            .await?;
         assert!(line.to_lowercase().contains(level), "{line}");
-        assert!(line.contains("probe") && line.contains("colour=") && line.contains("dark blue"), "{line}");
-        assert!(line.contains("count=3") || line.contains("count=\"3\""), "{line}");
+        assert!(
+            line.contains("probe") && line.contains("colour=") && line.contains("dark blue"),
+            "{line}"
+        );
+        assert!(
+            line.contains("count=3") || line.contains("count=\"3\""),
+            "{line}"
+        );
     }
     Ok(())
 }
@@ -34,13 +54,26 @@ async fn every_level_with_fields() -> Result<()> {
 async fn levels_below_the_services_are_left_out() -> Result<()> {
     let mut stage = logger("WARNING", "text").await?;
     for level in LEVELS {
-        stage.tell("log", json!({ "level": level, "message": format!("a line of {level}") })).await?;
+        stage
+            .tell(
+                "log",
+                json!({ "level": level, "message": format!("a line of {level}") }),
+            )
+            .await?;
     }
-    stage.host.output().wait_for("the last line", |line| line.contains("a line of error")).await?;
+    stage
+        .host
+        .output()
+        .wait_for("the last line", |line| line.contains("a line of error"))
+        .await?;
     let lines = stage.host.output().lines();
     let written: Vec<&str> = LEVELS
         .into_iter()
-        .filter(|level| lines.iter().any(|line| line.contains(&format!("a line of {level}"))))
+        .filter(|level| {
+            lines
+                .iter()
+                .any(|line| line.contains(&format!("a line of {level}")))
+        })
         .collect();
     assert_eq!(written, ["warn", "error"]);
     Ok(())
@@ -49,8 +82,17 @@ async fn levels_below_the_services_are_left_out() -> Result<()> {
 async fn as_json() -> Result<()> {
     let mut stage = logger("INFO", "json").await?;
     let message = "quotes \" and\nline breaks";
-    stage.tell("log", json!({ "level": "warn", "message": message, "fields": { "colour": "dark blue" } })).await?;
-    let line = stage.host.output().wait_for("the line", |line| line.contains("dark blue")).await?;
+    stage
+        .tell(
+            "log",
+            json!({ "level": "warn", "message": message, "fields": { "colour": "dark blue" } }),
+        )
+        .await?;
+    let line = stage
+        .host
+        .output()
+        .wait_for("the line", |line| line.contains("dark blue"))
+        .await?;
     let line: Value = serde_json::from_str(&line).with_context(|| line.clone())?;
     assert_eq!(find(&line, "message"), Some(&json!(message)), "{line}");
     assert_eq!(find(&line, "colour"), Some(&json!("dark blue")), "{line}");
@@ -60,18 +102,40 @@ async fn as_json() -> Result<()> {
 
 async fn lines_of_a_call_that_fails_are_written() -> Result<()> {
     let mut stage = logger("INFO", "text").await?;
-    stage.tell("log", json!({ "level": "info", "message": "before failing", "fail": true })).await?;
-    stage.host.output().wait_for("the line", |line| line.contains("before failing")).await?;
-    stage.host.output().wait_for("the error", |line| line.contains("told to fail")).await?;
+    stage
+        .tell(
+            "log",
+            json!({ "level": "info", "message": "before failing", "fail": true }),
+        )
+        .await?;
+    stage
+        .host
+        .output()
+        .wait_for("the line", |line| line.contains("before failing"))
+        .await?;
+    stage
+        .host
+        .output()
+        .wait_for("the error", |line| line.contains("told to fail"))
+        .await?;
     Ok(())
 }
 
 async fn standard_streams_become_lines() -> Result<()> {
     let mut stage = logger("DEBUG", "text").await?;
-    stage.tell("log", json!({ "stdout": "one\ntwo", "stderr": "three" })).await?;
+    stage
+        .tell("log", json!({ "stdout": "one\ntwo", "stderr": "three" }))
+        .await?;
     for word in ["one", "two", "three"] {
-        let line = stage.host.output().wait_for(word, |line| line.trim_end().ends_with(word)).await?;
-        assert!(line.contains("probe") && line.trim() != word, "a log line, not the bare text: {line}");
+        let line = stage
+            .host
+            .output()
+            .wait_for(word, |line| line.trim_end().ends_with(word))
+            .await?;
+        assert!(
+            line.contains("probe") && line.trim() != word,
+            "a log line, not the bare text: {line}"
+        );
     }
     Ok(())
 }
@@ -79,5 +143,7 @@ async fn standard_streams_become_lines() -> Result<()> {
 /// The first member `name` of a JSON value, at whatever depth.
 fn find<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     let object = value.as_object()?;
-    object.get(name).or_else(|| object.values().find_map(|member| find(member, name)))
+    object
+        .get(name)
+        .or_else(|| object.values().find_map(|member| find(member, name)))
 }

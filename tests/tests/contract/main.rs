@@ -54,11 +54,17 @@ const COVERED: [&[&str]; 11] = [
 fn every_function_of_the_contract_has_a_case() -> Result<()> {
     let covered: BTreeSet<String> = COVERED.concat().into_iter().map(str::to_owned).collect();
     let functions = functions()?;
-    assert!(functions.len() > 10, "the contract has more functions than {functions:?}");
+    assert!(
+        functions.len() > 10,
+        "the contract has more functions than {functions:?}"
+    );
     let without: Vec<_> = functions.difference(&covered).collect();
     assert!(without.is_empty(), "functions without a case: {without:?}");
     let unknown: Vec<_> = covered.difference(&functions).collect();
-    assert!(unknown.is_empty(), "cases of functions that the contract does not have: {unknown:?}");
+    assert!(
+        unknown.is_empty(),
+        "cases of functions that the contract does not have: {unknown:?}"
+    );
     Ok(())
 }
 
@@ -71,10 +77,15 @@ fn functions() -> Result<BTreeSet<String>> {
         match words[..] {
             ["interface", name, "{"] => prefix = format!("{name}."),
             ["world", _, "{"] => prefix.clear(),
-            ["export" | "import", name, function, ..] | [name, function, ..] if function.starts_with("func(") => {
+            ["export" | "import", name, function, ..] | [name, function, ..]
+                if function.starts_with("func(") =>
+            {
                 found.insert(format!("{prefix}{}", name.trim_end_matches(':')));
             }
-            _ => assert!(line.trim_start().starts_with("//") || !line.contains("func("), "not understood: {line}"),
+            _ => assert!(
+                line.trim_start().starts_with("//") || !line.contains("func("),
+                "not understood: {line}"
+            ),
         }
     }
     Ok(found)

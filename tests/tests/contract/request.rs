@@ -15,7 +15,10 @@ async fn asker(version: Version) -> Result<Stage> {
     let section = json!({ "grants": { "publish": ["oracle"] }, "limits": { "call": "500ms", "attempts": 1 } });
     let clock = json!({ "say": 1, "delay": 0 });
     let set_up = |setup: Setup| {
-        setup.version(version).service("probe", "contract-full", section).service("clock", "ticker", clock)
+        setup
+            .version(version)
+            .service("probe", "contract-full", section)
+            .service("clock", "ticker", clock)
     };
     Stage::with(set_up).await
 }
@@ -37,10 +40,20 @@ async fn the_answer_comes_in_the_call() -> Result<()> {
         clock.next().await?;
     }
     let topic = asked.properties.response_topic.unwrap_or_default();
-    let wrong = Properties { correlation_data: Some("wrong".into()), ..Properties::default() };
-    oracle.send(Message::new(&topic, "not this").with(wrong)).await?;
-    let right = Properties { correlation_data: asked.properties.correlation_data, ..Properties::default() };
-    oracle.send(Message::new(&topic, "because").with(right)).await?;
+    let wrong = Properties {
+        correlation_data: Some("wrong".into()),
+        ..Properties::default()
+    };
+    oracle
+        .send(Message::new(&topic, "not this").with(wrong))
+        .await?;
+    let right = Properties {
+        correlation_data: asked.properties.correlation_data,
+        ..Properties::default()
+    };
+    oracle
+        .send(Message::new(&topic, "because").with(right))
+        .await?;
     assert_eq!(stage.expect("response").await?.json()?, json!("because"));
     Ok(())
 }
@@ -48,7 +61,10 @@ async fn the_answer_comes_in_the_call() -> Result<()> {
 async fn without_an_answer() -> Result<()> {
     let mut stage = asker(Version::V5).await?;
     stage.tell("command", question(50)).await?;
-    assert_eq!(stage.expect("refused").await?.text(), "RequestError::TimedOut");
+    assert_eq!(
+        stage.expect("refused").await?.text(),
+        "RequestError::TimedOut"
+    );
     Ok(())
 }
 
@@ -56,13 +72,18 @@ async fn without_mqtt_5() -> Result<()> {
     let mut stage = asker(Version::V311).await?;
     stage.tell("command", question(50)).await?;
     let reason = stage.expect("refused").await?.text();
-    assert!(reason.starts_with("RequestError::Unavailable(") && reason.contains("MQTT 5"), "{reason}");
+    assert!(
+        reason.starts_with("RequestError::Unavailable(") && reason.contains("MQTT 5"),
+        "{reason}"
+    );
     Ok(())
 }
 
 async fn outside_without_a_grant() -> Result<()> {
     let mut stage = asker(Version::V5).await?;
-    stage.tell("command", json!({ "request": "elsewhere", "global": true })).await?;
+    stage
+        .tell("command", json!({ "request": "elsewhere", "global": true }))
+        .await?;
     let reason = stage.expect("refused").await?.text();
     assert!(reason.contains("services.probe.grants.publish"), "{reason}");
     Ok(())

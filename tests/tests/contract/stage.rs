@@ -30,7 +30,11 @@ impl Stage {
         let host = set_up(Host::on(broker.port())).start().await?;
         let mut client = Client::connect(broker.port()).await?;
         client.subscribe("service/probe/#", 2).await?;
-        Ok(Self { host, client, broker })
+        Ok(Self {
+            host,
+            client,
+            broker,
+        })
     }
 
     /// A further client that has subscribed to `filter`: to see that nothing comes, which the first client cannot, because
@@ -57,7 +61,8 @@ impl Stage {
         self.tell(topic, command).await?;
         loop {
             let message = self.client.next().await;
-            let message = message.with_context(|| self.host.output().told(&format!("no answer to {topic}")))?;
+            let message = message
+                .with_context(|| self.host.output().told(&format!("no answer to {topic}")))?;
             match message.topic.as_str() {
                 "service/probe/done" => return Ok(Ok(())),
                 "service/probe/refused" => return Ok(Err(message.text())),

@@ -14,17 +14,28 @@ cases! {
 }
 
 async fn keeper() -> Result<Stage> {
-    Stage::new("contract-full", json!({ "limits": { "state": "64B", "attempts": 1 } })).await
+    Stage::new(
+        "contract-full",
+        json!({ "limits": { "state": "64B", "attempts": 1 } }),
+    )
+    .await
 }
 
 impl Stage {
     async fn set_key(&mut self, key: &str, value: &str) -> Result<()> {
-        self.client.publish_once(&own("command"), json!({ "set": key, "value": value }).to_string()).await?;
+        self.client
+            .publish_once(
+                &own("command"),
+                json!({ "set": key, "value": value }).to_string(),
+            )
+            .await?;
         self.expect("value").await.map(drop)
     }
 
     async fn get_key(&mut self, key: &str) -> Result<Value> {
-        self.client.publish_once(&own("command"), json!({ "get": key }).to_string()).await?;
+        self.client
+            .publish_once(&own("command"), json!({ "get": key }).to_string())
+            .await?;
         self.expect("value").await?.json()
     }
 }
@@ -58,8 +69,14 @@ async fn sees_what_the_call_has_set() -> Result<()> {
 async fn a_failed_call_sets_nothing() -> Result<()> {
     let mut stage = keeper().await?;
     stage.set_key("a", "1").await?;
-    stage.tell("command", json!({ "set": "a", "value": "2", "fail": true })).await?;
-    stage.host.output().wait_for("the error", |line| line.contains("told to fail")).await?;
+    stage
+        .tell("command", json!({ "set": "a", "value": "2", "fail": true }))
+        .await?;
+    stage
+        .host
+        .output()
+        .wait_for("the error", |line| line.contains("told to fail"))
+        .await?;
     assert_eq!(stage.get_key("a").await?, json!("1"));
     Ok(())
 }
@@ -82,7 +99,10 @@ async fn more_than_the_limit() -> Result<()> {
     let mut stage = keeper().await?;
     stage.set_key("a", &"x".repeat(63)).await?;
     let reason = refused(&mut stage, json!({ "set": "b", "value": "" })).await?;
-    assert!(reason.starts_with("StateError::Limit(") && reason.contains("limits.state"), "{reason}");
+    assert!(
+        reason.starts_with("StateError::Limit(") && reason.contains("limits.state"),
+        "{reason}"
+    );
     // a smaller value makes room
     stage.set_key("a", "x").await?;
     stage.set_key("b", "y").await
@@ -95,7 +115,11 @@ async fn survives_a_swap_and_a_trap() -> Result<()> {
     // a custom section makes another file of it: id 0, two bytes, a name of one byte
     other.extend([0, 2, 1, b'x']);
     stage.host.replace("probe", &other)?;
-    stage.host.output().wait_for("the swap", |line| line.contains("takes over")).await?;
+    stage
+        .host
+        .output()
+        .wait_for("the swap", |line| line.contains("takes over"))
+        .await?;
     assert_eq!(stage.get_key("a").await?, json!("1"));
     Ok(())
 }
@@ -111,7 +135,9 @@ async fn a_deleted_key_is_gone() -> Result<()> {
 
 async fn unknown_keys_are_ignored() -> Result<()> {
     let mut stage = keeper().await?;
-    stage.tell("command", json!({ "delete": "never set" })).await?;
+    stage
+        .tell("command", json!({ "delete": "never set" }))
+        .await?;
     assert_eq!(stage.expect("value").await?.json()?, Value::Null);
     Ok(())
 }
@@ -124,7 +150,10 @@ async fn those_with_the_prefix_in_order() -> Result<()> {
     stage.tell("command", json!({ "keys": "b/" })).await?;
     assert_eq!(stage.expect("keys").await?.json()?, json!(["b/1", "b/2"]));
     stage.tell("command", json!({ "keys": "" })).await?;
-    assert_eq!(stage.expect("keys").await?.json()?, json!(["a", "b/1", "b/2", "c"]));
+    assert_eq!(
+        stage.expect("keys").await?.json()?,
+        json!(["a", "b/1", "b/2", "c"])
+    );
     Ok(())
 }
 
@@ -134,16 +163,38 @@ async fn services_do_not_share_keys() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let host = Host::on(broker.port());
     let section = json!({ "swap": { "versions": 0 } });
-    let host =
-        host.service("a", "contract-full", section.clone()).service("b", "contract-full", section).start().await?;
+    let host = host
+        .service("a", "contract-full", section.clone())
+        .service("b", "contract-full", section)
+        .start()
+        .await?;
     let mut client = host.client().await?;
     client.subscribe("service/+/value", 1).await?;
-    let state = || Ok::<_, std::io::Error>(host.folder().join("state/miqro-host").read_dir()?.count());
-    assert_eq!(state()?, 2, "more than the control socket and the record of the identity");
-    client.publish("service/a/command", json!({ "set": "k", "value": "of a" }).to_string()).await?;
-    assert_eq!(client.expect("service/a/value").await?.json()?, json!("of a"));
-    client.publish("service/b/command", json!({ "get": "k" }).to_string()).await?;
+    let state =
+        || Ok::<_, std::io::Error>(host.folder().join("state/miqro-host").read_dir()?.count());
+    assert_eq!(
+        state()?,
+        2,
+        "more than the control socket and the record of the identity"
+    );
+    client
+        .publish(
+            "service/a/command",
+            json!({ "set": "k", "value": "of a" }).to_string(),
+        )
+        .await?;
+    assert_eq!(
+        client.expect("service/a/value").await?.json()?,
+        json!("of a")
+    );
+    client
+        .publish("service/b/command", json!({ "get": "k" }).to_string())
+        .await?;
     assert_eq!(client.expect("service/b/value").await?.json()?, Value::Null);
-    assert_eq!(state()?, 3, "the control socket, the record of the identity and the state file");
+    assert_eq!(
+        state()?,
+        3,
+        "the control socket, the record of the identity and the state file"
+    );
     Ok(())
 }

@@ -20,7 +20,10 @@ async fn timekeeper(section: Value) -> Result<Stage> {
 
 impl Stage {
     async fn set(&mut self, command: Value) -> Result<()> {
-        ensure!(self.command("command", command.clone()).await? == Ok(()), "{command} was refused");
+        ensure!(
+            self.command("command", command.clone()).await? == Ok(()),
+            "{command} was refused"
+        );
         Ok(())
     }
 
@@ -30,7 +33,10 @@ impl Stage {
         while all.len() < count {
             let due = self.expect("due").await?.json()?;
             for timer in due.as_array().into_iter().flatten() {
-                all.push((timer["name"].as_str().unwrap_or("?").into(), timer["count"].as_u64().unwrap_or(0)));
+                all.push((
+                    timer["name"].as_str().unwrap_or("?").into(),
+                    timer["count"].as_u64().unwrap_or(0),
+                ));
             }
         }
         Ok(all)
@@ -39,27 +45,44 @@ impl Stage {
 
 async fn comes_again_and_again() -> Result<()> {
     let mut stage = timekeeper(json!({})).await?;
-    stage.tell("command", json!({ "every": "a", "period": 20, "delay": 0 })).await?;
+    stage
+        .tell("command", json!({ "every": "a", "period": 20, "delay": 0 }))
+        .await?;
     let due = stage.due(5).await?;
-    assert!(due.iter().all(|(name, count)| name == "a" && *count >= 1), "{due:?}");
+    assert!(
+        due.iter().all(|(name, count)| name == "a" && *count >= 1),
+        "{due:?}"
+    );
     Ok(())
 }
 
 async fn missed_ticks_come_once_with_a_count() -> Result<()> {
     let mut stage = timekeeper(json!({})).await?;
-    stage.tell("command", json!({ "every": "a", "period": 10, "delay": 10 })).await?;
+    stage
+        .tell(
+            "command",
+            json!({ "every": "a", "period": 10, "delay": 10 }),
+        )
+        .await?;
     stage.due(1).await?;
     stage.set(json!({ "busy": 300 })).await?;
     // `done` was published by the call that was busy: the first tick after it
     let (_, count) = stage.due(1).await?.remove(0);
-    assert!((25..=500).contains(&count), "30 ticks were missed, {count} reported");
+    assert!(
+        (25..=500).contains(&count),
+        "30 ticks were missed, {count} reported"
+    );
     Ok(())
 }
 
 async fn the_same_name_replaces() -> Result<()> {
     let mut stage = timekeeper(json!({})).await?;
-    stage.set(json!({ "every": "a", "period": 3_600_000, "delay": 3_600_000 })).await?;
-    stage.tell("command", json!({ "after": "a", "delay": 0 })).await?;
+    stage
+        .set(json!({ "every": "a", "period": 3_600_000, "delay": 3_600_000 }))
+        .await?;
+    stage
+        .tell("command", json!({ "after": "a", "delay": 0 }))
+        .await?;
     assert_eq!(stage.due(1).await?, [("a".to_owned(), 1)]);
     Ok(())
 }
@@ -72,28 +95,48 @@ async fn no_timer() -> Result<()> {
         json!({ "after": "", "delay": 0 }),
     ] {
         let reason = stage.refused("command", command.clone()).await?;
-        assert!(reason.starts_with("TimersError::Invalid("), "{command}: {reason}");
+        assert!(
+            reason.starts_with("TimersError::Invalid("),
+            "{command}: {reason}"
+        );
     }
     Ok(())
 }
 
 async fn more_than_the_limit() -> Result<()> {
     let mut stage = timekeeper(json!({ "limits": { "timers": 1 } })).await?;
-    stage.set(json!({ "after": "a", "delay": 3_600_000 })).await?;
-    for command in [json!({ "after": "b", "delay": 1 }), json!({ "every": "b", "period": 1, "delay": 1 })] {
+    stage
+        .set(json!({ "after": "a", "delay": 3_600_000 }))
+        .await?;
+    for command in [
+        json!({ "after": "b", "delay": 1 }),
+        json!({ "every": "b", "period": 1, "delay": 1 }),
+    ] {
         let reason = stage.refused("command", command).await?;
-        assert!(reason.starts_with("TimersError::Limit(") && reason.contains("timers"), "{reason}");
+        assert!(
+            reason.starts_with("TimersError::Limit(") && reason.contains("timers"),
+            "{reason}"
+        );
     }
     // the same again is not one more, and one less makes room
-    stage.set(json!({ "after": "a", "delay": 3_600_000 })).await?;
+    stage
+        .set(json!({ "after": "a", "delay": 3_600_000 }))
+        .await?;
     stage.set(json!({ "cancel": "a" })).await?;
     stage.set(json!({ "after": "b", "delay": 3_600_000 })).await
 }
 
 async fn comes_once() -> Result<()> {
     let mut stage = timekeeper(json!({})).await?;
-    stage.tell("command", json!({ "after": "once", "delay": 0 })).await?;
-    stage.tell("command", json!({ "every": "often", "period": 10, "delay": 10 })).await?;
+    stage
+        .tell("command", json!({ "after": "once", "delay": 0 }))
+        .await?;
+    stage
+        .tell(
+            "command",
+            json!({ "every": "often", "period": 10, "delay": 10 }),
+        )
+        .await?;
     let due = stage.due(6).await?;
     let once: Vec<_> = due.iter().filter(|(name, _)| name == "once").collect();
     assert_eq!(once, [&("once".to_owned(), 1)], "{due:?}");
@@ -122,25 +165,36 @@ async fn unknown_names_are_ignored() -> Result<()> {
 
 async fn until_it_is_due() -> Result<()> {
     let mut stage = timekeeper(json!({})).await?;
-    for command in
-        [json!({ "after": "a", "delay": 3_600_000 }), json!({ "every": "b", "period": 60_000, "delay": 30_000 })]
-    {
+    for command in [
+        json!({ "after": "a", "delay": 3_600_000 }),
+        json!({ "every": "b", "period": 60_000, "delay": 30_000 }),
+    ] {
         stage.set(command).await?;
     }
     for (name, at_most) in [("a", 3_600_000), ("b", 30_000)] {
         stage.tell("command", json!({ "remaining": name })).await?;
         let remaining = stage.expect("remaining").await?.json()?.as_u64();
-        assert!(remaining.is_some_and(|ms| ms <= at_most && ms > at_most - 30_000), "{name}: {remaining:?}");
+        assert!(
+            remaining.is_some_and(|ms| ms <= at_most && ms > at_most - 30_000),
+            "{name}: {remaining:?}"
+        );
     }
-    stage.tell("command", json!({ "remaining": "none" })).await?;
+    stage
+        .tell("command", json!({ "remaining": "none" }))
+        .await?;
     assert_eq!(stage.expect("remaining").await?.json()?, Value::Null);
     Ok(())
 }
 
 async fn empty_outside_of_tick() -> Result<()> {
     let mut stage = timekeeper(json!({})).await?;
-    stage.set(json!({ "after": "later", "delay": 3_600_000 })).await?;
-    stage.client.publish(&own("command"), json!({ "due": true }).to_string()).await?;
+    stage
+        .set(json!({ "after": "later", "delay": 3_600_000 }))
+        .await?;
+    stage
+        .client
+        .publish(&own("command"), json!({ "due": true }).to_string())
+        .await?;
     assert_eq!(stage.expect("due").await?.json()?, json!([]));
     Ok(())
 }
@@ -155,7 +209,12 @@ async fn in_the_order_of_becoming_due() -> Result<()> {
     ] {
         stage.tell("command", command).await?;
     }
-    let names: Vec<String> = stage.due(3).await?.into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = stage
+        .due(3)
+        .await?
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     assert_eq!(names, ["first", "second", "third"]);
     Ok(())
 }

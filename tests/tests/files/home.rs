@@ -25,7 +25,10 @@ impl Home {
 
     /// As `new`, with a broker of this kind.
     pub async fn with(guests: &[&str], setup: &mosquitto::Setup) -> Result<Self> {
-        let home = Self { broker: Mosquitto::with(setup).await?, folder: TempDir::new()? };
+        let home = Self {
+            broker: Mosquitto::with(setup).await?,
+            folder: TempDir::new()?,
+        };
         for guest in guests {
             home.write(&format!("{guest}.wasm"), guests::component(guest)?)?;
         }
@@ -78,8 +81,14 @@ impl Home {
                 outer
             }
         };
-        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.current_dir(self.folder.path()).env("XDG_STATE_HOME", self.path("state"));
+        command.envs(
+            program
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        command
+            .current_dir(self.folder.path())
+            .env("XDG_STATE_HOME", self.path("state"));
         Ok(command)
     }
 
@@ -110,20 +119,37 @@ impl Home {
 
 /// Waits until the service says that it is online.
 pub async fn online(client: &mut Client, service: &str) -> Result<()> {
-    while client.expect(&format!("service/{service}/online")).await?.text() != "1" {}
+    while client
+        .expect(&format!("service/{service}/online"))
+        .await?
+        .text()
+        != "1"
+    {}
     Ok(())
 }
 
 /// The guest `relay` under this name answers.
 pub async fn relays(client: &mut Client, service: &str) -> Result<()> {
-    client.publish(&format!("service/{service}/in"), service.to_owned()).await?;
-    assert_eq!(client.expect(&format!("service/{service}/out")).await?.text(), service);
+    client
+        .publish(&format!("service/{service}/in"), service.to_owned())
+        .await?;
+    assert_eq!(
+        client
+            .expect(&format!("service/{service}/out"))
+            .await?
+            .text(),
+        service
+    );
     Ok(())
 }
 
 /// Ends the host.
 pub async fn stop(mut host: Process) -> Result<()> {
     host.signal("TERM")?;
-    assert!(host.ended().await?.success(), "{}", host.output().told("the end"));
+    assert!(
+        host.ended().await?.success(),
+        "{}",
+        host.output().told("the end")
+    );
     Ok(())
 }

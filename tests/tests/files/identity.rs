@@ -9,8 +9,15 @@ use serde_json::{Value, json};
 use crate::home::{Home, online, stop};
 
 /// A container made anew has another host name.
-const ELSEWHERE: [&str; 7] =
-    ["unshare", "--uts", "--map-root-user", "sh", "-c", "hostname elsewhere && exec \"$@\"", "sh"];
+const ELSEWHERE: [&str; 7] = [
+    "unshare",
+    "--uts",
+    "--map-root-user",
+    "sh",
+    "-c",
+    "hostname elsewhere && exec \"$@\"",
+    "sh",
+];
 
 const COMMAND: &str = "service/contract-full/command";
 const VALUE: &str = "service/contract-full/value";
@@ -26,17 +33,29 @@ async fn home(name: &str) -> Result<Home> {
 async fn leave(home: &Home, host: Process) -> Result<Client> {
     let mut client = home.client().await?;
     online(&mut client, "contract-full").await?;
-    client.publish(COMMAND, json!({ "set": "k", "value": "kept" }).to_string()).await?;
+    client
+        .publish(COMMAND, json!({ "set": "k", "value": "kept" }).to_string())
+        .await?;
     client.expect(VALUE).await?;
     stop(host).await?;
-    client.publish(COMMAND, json!({ "get": "k" }).to_string()).await?;
+    client
+        .publish(COMMAND, json!({ "get": "k" }).to_string())
+        .await?;
     Ok(client)
 }
 
 /// The question that lay in the session is answered, from the state.
 async fn found(client: &mut Client, host: &Process) -> Result<()> {
-    let value = client.expect(VALUE).await.with_context(|| host.output().told("the session is not found"))?;
-    assert_eq!(value.json()?, json!("kept"), "{}", host.output().told("the state is not found"));
+    let value = client
+        .expect(VALUE)
+        .await
+        .with_context(|| host.output().told("the session is not found"))?;
+    assert_eq!(
+        value.json()?,
+        json!("kept"),
+        "{}",
+        host.output().told("the state is not found")
+    );
     host.output().says(0, "session=kept").await.map(drop)
 }
 
@@ -44,7 +63,12 @@ async fn found(client: &mut Client, host: &Process) -> Result<()> {
 async fn client_id(host: &Process) -> Result<String> {
     let line = host.output().says(0, "connected to").await?;
     let id = line.split("client_id=").nth(1).context(line.clone())?;
-    Ok(id.split_whitespace().next().unwrap_or_default().trim_matches('"').to_owned())
+    Ok(id
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .trim_matches('"')
+        .to_owned())
 }
 
 #[tokio::test]
@@ -58,13 +82,22 @@ async fn a_container_made_anew_finds_its_session_and_its_state() -> Result<()> {
     let arguments = ["contract-full.wasm", "--config", "two/other.yml"];
     let host = home.start_through(&ELSEWHERE, &arguments)?;
     found(&mut client, &host).await?;
-    host.output().says(0, "goes on with the session and the state of").await?;
+    host.output()
+        .says(0, "goes on with the session and the state of")
+        .await?;
     stop(host).await?;
     // and from then on it is its own
-    client.publish(COMMAND, json!({ "get": "k" }).to_string()).await?;
+    client
+        .publish(COMMAND, json!({ "get": "k" }).to_string())
+        .await?;
     let host = home.start_through(&ELSEWHERE, &arguments)?;
     found(&mut client, &host).await?;
-    assert_eq!(host.output().count("goes on with the session"), 0, "{}", host.output().told("the identity"));
+    assert_eq!(
+        host.output().count("goes on with the session"),
+        0,
+        "{}",
+        host.output().told("the identity")
+    );
     stop(host).await
 }
 
@@ -75,7 +108,9 @@ async fn one_more_file_on_the_command_line_loses_nothing() -> Result<()> {
     let host = home.start(&["contract-full.wasm", "relay.wasm"])?;
     found(&mut client, &host).await?;
     stop(host).await?;
-    client.publish(COMMAND, json!({ "get": "k" }).to_string()).await?;
+    client
+        .publish(COMMAND, json!({ "get": "k" }).to_string())
+        .await?;
     let host = home.start(&["contract-full.wasm"])?;
     found(&mut client, &host).await?;
     stop(host).await
@@ -92,16 +127,28 @@ async fn two_configurations_of_one_user_have_two_identities_and_that_is_said() -
     let second = home.start(&["--config", "b.yml"])?;
     let other = client_id(&second).await?;
     assert_ne!(one, other);
-    let said = second.output().says(0, "begins without a session and without state").await?;
-    assert!(said.contains(&one) && said.contains("a.yml") && said.contains("state_file: "), "{said}");
+    let said = second
+        .output()
+        .says(0, "begins without a session and without state")
+        .await?;
+    assert!(
+        said.contains(&one) && said.contains("a.yml") && said.contains("state_file: "),
+        "{said}"
+    );
     // the same configuration twice is refused
     let third = home.say(&["run", "--config", "b.yml"]).await?;
-    assert!(third.code == Some(1) && third.err.contains("another host uses it"), "{third:?}");
+    assert!(
+        third.code == Some(1) && third.err.contains("another host uses it"),
+        "{third:?}"
+    );
     stop(second).await?;
     stop(first).await?;
     for (config, id) in [("b.yml", &other), ("a.yml", &one)] {
-        let files =
-            if config == "a.yml" { vec!["contract-full.wasm", "--config", config] } else { vec!["--config", config] };
+        let files = if config == "a.yml" {
+            vec!["contract-full.wasm", "--config", config]
+        } else {
+            vec!["--config", config]
+        };
         let host = home.start(&files)?;
         assert_eq!(&client_id(&host).await?, id, "{config}");
         stop(host).await?;
@@ -121,7 +168,9 @@ async fn a_configured_client_id_wins_and_finds_the_state() -> Result<()> {
     assert_eq!(client_id(&host).await?, "house");
     let mut client = home.client().await?;
     online(&mut client, "contract-full").await?;
-    client.publish(COMMAND, json!({ "get": "k" }).to_string()).await?;
+    client
+        .publish(COMMAND, json!({ "get": "k" }).to_string())
+        .await?;
     assert_eq!(client.expect(VALUE).await?.json()?, json!("kept"));
     // it is taken away again while the host runs
     let line = host.output().lines().len();

@@ -12,7 +12,8 @@ use crate::home::{Home, online, relays, stop};
 #[tokio::test]
 async fn a_torn_or_empty_configuration_ends_no_service() -> Result<()> {
     let home = Home::new(&["relay"]).await?;
-    let services = json!({ "a": { "component": "relay.wasm" }, "b": { "component": "relay.wasm" } });
+    let services =
+        json!({ "a": { "component": "relay.wasm" }, "b": { "component": "relay.wasm" } });
     let good = serde_json::to_string_pretty(&home.config(services.clone(), json!({})))?;
     home.write("miqro.yml", &good)?;
     let host = home.start(&[])?;
@@ -26,16 +27,26 @@ async fn a_torn_or_empty_configuration_ends_no_service() -> Result<()> {
         ("# nothing\n".to_owned(), "is empty"),
         ("\0".repeat(good.len()), "nothing but NUL bytes"),
         (within, "U+0000 (NUL)"),
-        (format!("{}{}", &good[..at], "\0".repeat(good.len() - at)), "U+0000 (NUL)"),
-        (format!("broker: {{host: 127.0.0.1, port: {port}}}\nservices:\n"), "services: is empty"),
         (
-            format!("broker: {{host: “127.0.0.1”, port: {port}}}\nservices: {{a: {{component: relay.wasm}}}}\n"),
+            format!("{}{}", &good[..at], "\0".repeat(good.len() - at)),
+            "U+0000 (NUL)",
+        ),
+        (
+            format!("broker: {{host: 127.0.0.1, port: {port}}}\nservices:\n"),
+            "services: is empty",
+        ),
+        (
+            format!(
+                "broker: {{host: “127.0.0.1”, port: {port}}}\nservices: {{a: {{component: relay.wasm}}}}\n"
+            ),
             "typographic",
         ),
     ] {
         let line = host.output().lines().len();
         home.replace("miqro.yml", &text)?;
-        host.output().says(line, "is refused, the running one stays").await?;
+        host.output()
+            .says(line, "is refused, the running one stays")
+            .await?;
         let said = host.output().lines()[line..].join("\n");
         assert!(said.contains(why), "{text:?}: {said}");
         for service in ["a", "b"] {
@@ -51,11 +62,21 @@ async fn a_torn_or_empty_configuration_ends_no_service() -> Result<()> {
 #[tokio::test]
 async fn an_empty_configuration_starts_only_where_that_is_allowed() -> Result<()> {
     let home = Home::new(&["relay"]).await?;
-    for (text, why) in [("", "is empty"), ("# nothing\n", "is empty"), ("services:\n", "services: is empty")] {
+    for (text, why) in [
+        ("", "is empty"),
+        ("# nothing\n", "is empty"),
+        ("services:\n", "services: is empty"),
+    ] {
         home.write("miqro.yml", text)?;
         let said = home.say(&["run", "relay.wasm"]).await?;
-        assert!(said.code == Some(1) && said.err.contains("miqro.yml: "), "{text:?}: {said:?}");
-        assert!(said.err.contains(why) && said.err.contains("--allow-empty"), "{text:?}: {said:?}");
+        assert!(
+            said.code == Some(1) && said.err.contains("miqro.yml: "),
+            "{text:?}: {said:?}"
+        );
+        assert!(
+            said.err.contains(why) && said.err.contains("--allow-empty"),
+            "{text:?}: {said:?}"
+        );
         let said = home.say(&["run"]).await?;
         assert_eq!(said.code, Some(1), "{said:?}");
         let host = home.start(&["relay.wasm", "--allow-empty"])?;
@@ -68,7 +89,10 @@ async fn an_empty_configuration_starts_only_where_that_is_allowed() -> Result<()
     stop(host).await?;
     home.write("miqro.yml", "\0".repeat(1000))?;
     let said = home.say(&["run", "relay.wasm", "--allow-empty"]).await?;
-    assert!(said.code == Some(1) && said.err.contains("nothing but NUL bytes"), "{said:?}");
+    assert!(
+        said.code == Some(1) && said.err.contains("nothing but NUL bytes"),
+        "{said:?}"
+    );
     Ok(())
 }
 
@@ -89,10 +113,17 @@ async fn services_with_one_component_are_kept_at_their_first_start() -> Result<(
     stop(host).await?;
     let host = home.start(&[])?;
     host.output().says(0, "running").await?;
-    assert_eq!(host.output().count("cannot be kept"), 0, "{}", host.output().told("versions"));
+    assert_eq!(
+        host.output().count("cannot be kept"),
+        0,
+        "{}",
+        host.output().told("versions")
+    );
     let kept = std::fs::read_dir(home.path("state/miqro-host"))?.filter_map(|entry| {
         let path = entry.ok()?.path();
-        path.to_string_lossy().ends_with(".versions").then_some(path)
+        path.to_string_lossy()
+            .ends_with(".versions")
+            .then_some(path)
     });
     let kept: Vec<_> = kept.flat_map(std::fs::read_dir).flatten().collect();
     assert_eq!(kept.len(), 1, "{kept:?}");
@@ -102,7 +133,10 @@ async fn services_with_one_component_are_kept_at_their_first_start() -> Result<(
 /// Written piece by piece over the file that runs, with pauses in which it is looked at.
 #[tokio::test]
 async fn a_component_that_is_uploaded_slowly_costs_one_line() -> Result<()> {
-    let host = Host::embedded()?.service("life", "contract-lifecycle", json!({})).start().await?;
+    let host = Host::embedded()?
+        .service("life", "contract-lifecycle", json!({}))
+        .start()
+        .await?;
     let whole = guests::lifecycle(2)?;
     let (pieces, rest) = (15, whole.len() / 16);
     let line = host.output().lines().len();
@@ -112,16 +146,27 @@ async fn a_component_that_is_uploaded_slowly_costs_one_line() -> Result<()> {
         file.write_all(piece)?;
         pace.tick().await;
     }
-    host.output().says(line, "the running version stays").await?;
+    host.output()
+        .says(line, "the running version stays")
+        .await?;
     file.write_all(&whole[pieces * rest..])?;
     host.output().says(line, "takes over").await?;
-    assert_eq!(host.output().count("the running version stays"), 1, "{}", host.output().told("the upload"));
+    assert_eq!(
+        host.output().count("the running version stays"),
+        1,
+        "{}",
+        host.output().told("the upload")
+    );
     // one that stays half is said again when it was left alone
     let line = host.output().lines().len();
     let mut file = std::fs::File::create(host.file("life"))?;
     file.write_all(&whole[..rest])?;
-    host.output().says(line, "the running version stays").await?;
+    host.output()
+        .says(line, "the running version stays")
+        .await?;
     file.write_all(&whole[rest..2 * rest])?;
-    host.output().says(line, "(unchanged for 5s); the running version stays").await?;
+    host.output()
+        .says(line, "(unchanged for 5s); the running version stays")
+        .await?;
     Ok(())
 }

@@ -26,7 +26,9 @@ pub struct Packet<'a> {
 impl Packet<'_> {
     /// Whether `text` stands anywhere in it.
     pub fn has(&self, text: &str) -> bool {
-        self.body.windows(text.len()).any(|window| window == text.as_bytes())
+        self.body
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
     }
 }
 
@@ -43,7 +45,10 @@ impl Censor {
     ///
     /// # Errors
     /// When no port is free.
-    pub async fn before(broker: u16, forbids: impl Fn(&Packet<'_>) -> bool + Send + Sync + 'static) -> Result<Self> {
+    pub async fn before(
+        broker: u16,
+        forbids: impl Fn(&Packet<'_>) -> bool + Send + Sync + 'static,
+    ) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let (port, ended) = (listener.local_addr()?.port(), Arc::<AtomicUsize>::default());
         let (forbids, counter) = (Arc::new(forbids), Arc::clone(&ended));
@@ -59,7 +64,11 @@ impl Censor {
                 });
             }
         });
-        Ok(Self { port, ended, _accepting: accepting })
+        Ok(Self {
+            port,
+            ended,
+            _accepting: accepting,
+        })
     }
 
     /// Where the broker seems to be.
@@ -74,22 +83,36 @@ impl Censor {
 }
 
 /// Whether it was ended by the rule.
-async fn connection(client: TcpStream, broker: u16, forbids: &(impl Fn(&Packet<'_>) -> bool + Sync)) -> bool {
-    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)).await else { return false };
+async fn connection(
+    client: TcpStream,
+    broker: u16,
+    forbids: &(impl Fn(&Packet<'_>) -> bool + Sync),
+) -> bool {
+    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)).await else {
+        return false;
+    };
     // small packets are not to wait here
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let ((from_client, mut to_client), (mut from_server, to_server)) = (client.into_split(), server.into_split());
+    let ((from_client, mut to_client), (mut from_server, to_server)) =
+        (client.into_split(), server.into_split());
     tokio::select! {
         ended = up(from_client, to_server, forbids) => ended,
         _ = tokio::io::copy(&mut from_server, &mut to_client) => false,
     }
 }
 
-async fn up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, forbids: &(impl Fn(&Packet<'_>) -> bool + Sync)) -> bool {
+async fn up(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    forbids: &(impl Fn(&Packet<'_>) -> bool + Sync),
+) -> bool {
     let mut buffer = Vec::new();
     loop {
         while let Some((header, length)) = frame(&buffer) {
-            if forbids(&Packet { kind: buffer[0] >> 4, body: &buffer[header..length] }) {
+            if forbids(&Packet {
+                kind: buffer[0] >> 4,
+                body: &buffer[header..length],
+            }) {
                 return true;
             }
             if to.write_all(&buffer[..length]).await.is_err() {

@@ -18,7 +18,9 @@ const LARGE: usize = 2 << 20;
 const AFTER: &str = "4000000000";
 
 fn host(port: u16, version: Version) -> HostSetup {
-    Host::on(port).version(version).service("victim", "relay", json!({}))
+    Host::on(port)
+        .version(version)
+        .service("victim", "relay", json!({}))
 }
 
 /// Waits until a service is online, at the broker itself: the poison is for the host.
@@ -49,21 +51,55 @@ fn publish(version: Version, flags: u8, topic: &[u8], properties: &[u8], id: &mu
 /// One of each kind, at each quality of service, and how many of them can be acknowledged.
 fn poison(version: Version) -> (Vec<Vec<u8>>, usize) {
     let (mut packets, mut id) = (Vec::new(), FIRST_ID);
-    let topics = [&b"service/victim/in\xFF"[..], b"service/victim/\0", b"service/victim/+", b"service/victim/#", b""];
+    let topics = [
+        &b"service/victim/in\xFF"[..],
+        b"service/victim/\0",
+        b"service/victim/+",
+        b"service/victim/#",
+        b"",
+    ];
     let properties: &[&[u8]] = match version {
-        Version::V5 => &[&[99], &[35, 0, 1], &[8, 0, 1, b'#'], &[3, 0, 1, 0xFF], &[38, 0, 1, b'a', 0, 9], &[2, 0]],
+        Version::V5 => &[
+            &[99],
+            &[35, 0, 1],
+            &[8, 0, 1, b'#'],
+            &[3, 0, 1, 0xFF],
+            &[38, 0, 1, b'a', 0, 9],
+            &[2, 0],
+        ],
         Version::V311 => &[],
     };
     for flags in [0, 1, 2, 3, 4, 5] {
-        packets.extend(topics.iter().map(|topic| publish(version, flags, topic, &[], &mut id)));
-        packets.extend(properties.iter().map(|bytes| publish(version, flags, b"service/victim/in", bytes, &mut id)));
+        packets.extend(
+            topics
+                .iter()
+                .map(|topic| publish(version, flags, topic, &[], &mut id)),
+        );
+        packets.extend(
+            properties
+                .iter()
+                .map(|bytes| publish(version, flags, b"service/victim/in", bytes, &mut id)),
+        );
     }
     let acknowledged = usize::from(id - FIRST_ID);
     // what has no identifier, of a message or of an answer that nobody waits for
     packets.extend(
-        [&[0x36, 5, 0, 1, b'a', 1, 1][..], &[0x32, 5, 0, 1, b'a', 0, 0], &[0x32, 3, 9, 9, b'a']].map(Vec::from),
+        [
+            &[0x36, 5, 0, 1, b'a', 1, 1][..],
+            &[0x32, 5, 0, 1, b'a', 0, 0],
+            &[0x32, 3, 9, 9, b'a'],
+        ]
+        .map(Vec::from),
     );
-    packets.extend([&[0x62, 0][..], &[0x90, 1, 0], &[0x90, 2, 0xEA, 0x60], &[0xB0, 0]].map(Vec::from));
+    packets.extend(
+        [
+            &[0x62, 0][..],
+            &[0x90, 1, 0],
+            &[0x90, 2, 0xEA, 0x60],
+            &[0xB0, 0],
+        ]
+        .map(Vec::from),
+    );
     (packets, acknowledged)
 }
 
@@ -74,17 +110,29 @@ async fn is_delivered_to_nobody(version: Version) -> Result<()> {
     let mut host = host(injector.port(), version).spawn()?;
     online(&broker, "victim").await?;
     let victim = Victim::start(broker.port()).await?;
-    let seen = injector.wait("rounds of poison", |seen| seen.acknowledged >= 10 * acknowledged).await?;
+    let seen = injector
+        .wait("rounds of poison", |seen| {
+            seen.acknowledged >= 10 * acknowledged
+        })
+        .await?;
     ensure!(seen.connections == 1, "the connection ended: {seen:?}");
     let said = host.output().count("is delivered to nobody");
     let kinds = if version == Version::V5 { 12 } else { 7 };
-    ensure!((4..=kinds).contains(&said), "{}", host.output().told(&format!("{said} lines")));
+    ensure!(
+        (4..=kinds).contains(&said),
+        "{}",
+        host.output().told(&format!("{said} lines"))
+    );
     // and after a restart; what was not answered meanwhile is answered then
     host.stop().await?;
     host.restart()?;
     online(&broker, "victim").await?;
-    let seen = injector.wait("a connection of the new host", |seen| seen.connections == 2).await?;
-    injector.wait("rounds after it", |now| now.rounds >= seen.rounds + 5).await?;
+    let seen = injector
+        .wait("a connection of the new host", |seen| seen.connections == 2)
+        .await?;
+    injector
+        .wait("rounds after it", |now| now.rounds >= seen.rounds + 5)
+        .await?;
     victim.check(LONGEST_GAP).await
 }
 
@@ -99,17 +147,35 @@ async fn what_mqtt_forbids_is_delivered_to_nobody_with_mqtt_3_1_1() -> Result<()
 }
 
 /// Publishes so many bytes with mosquitto's own client and MQTT 3.1.1, which has no limit for them.
-async fn publish_large(port: u16, topic: &str, size: usize, arguments: &'static [&'static str]) -> Result<()> {
+async fn publish_large(
+    port: u16,
+    topic: &str,
+    size: usize,
+    arguments: &'static [&'static str],
+) -> Result<()> {
     let (port, topic) = (port.to_string(), topic.to_owned());
     let publishing = tokio::task::spawn_blocking(move || {
         let mut program = Command::new("mosquitto_pub")
-            .args(["-V", "mqttv311", "-h", "127.0.0.1", "-p", &port, "-t", &topic, "-s"])
+            .args([
+                "-V",
+                "mqttv311",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port,
+                "-t",
+                &topic,
+                "-s",
+            ])
             .args(arguments)
             .stdin(Stdio::piped())
             .spawn()
             .context("mosquitto_pub")?;
         let mut input = program.stdin.take().context("its input")?;
-        std::io::copy(&mut std::io::Read::take(std::io::repeat(b'x'), size as u64), &mut input)?;
+        std::io::copy(
+            &mut std::io::Read::take(std::io::repeat(b'x'), size as u64),
+            &mut input,
+        )?;
         drop(input);
         ensure!(program.wait()?.success(), "mosquitto_pub failed");
         anyhow::Ok(())
@@ -120,19 +186,43 @@ async fn publish_large(port: u16, topic: &str, size: usize, arguments: &'static 
 async fn too_large(version: Version) -> Result<()> {
     let broker = Mosquitto::start().await?;
     // kept from before the first connection of the host, and where the victim is asked
-    publish_large(broker.port(), "service/victim/in", LARGE, &["-q", "1", "-r"]).await?;
+    publish_large(
+        broker.port(),
+        "service/victim/in",
+        LARGE,
+        &["-q", "1", "-r"],
+    )
+    .await?;
     let mut host = host(broker.port(), version).start().await?;
     let victim = Victim::start(broker.port()).await?;
-    for arguments in [&["-q", "0"][..], &["-q", "1"], &["-q", "2"], &["-q", "2", "-r"]] {
+    for arguments in [
+        &["-q", "0"][..],
+        &["-q", "1"],
+        &["-q", "2"],
+        &["-q", "2", "-r"],
+    ] {
         publish_large(broker.port(), "service/victim/in", LARGE, arguments).await?;
     }
     let before = host.process().memory()?.peak;
     publish_large(broker.port(), "service/victim/in", 100 << 20, &["-q", "1"]).await?;
     if version == Version::V311 {
         // in MQTT 5 mosquitto knows the limit and keeps such a message to itself
-        let line = host.output().says(0, "is delivered to nobody: it is larger than max_packet_size allows").await?;
-        ensure!(line.contains("service/victim/in") && line.contains("209"), "{line}");
-        ensure!(host.output().count("is delivered to nobody") == 1, "{}", host.output().told("more than one line"));
+        let line = host
+            .output()
+            .says(
+                0,
+                "is delivered to nobody: it is larger than max_packet_size allows",
+            )
+            .await?;
+        ensure!(
+            line.contains("service/victim/in") && line.contains("209"),
+            "{line}"
+        );
+        ensure!(
+            host.output().count("is delivered to nobody") == 1,
+            "{}",
+            host.output().told("more than one line")
+        );
     }
     // in order: when this is answered, what came before it was read past
     let mut client = Client::connect(broker.port()).await?;
@@ -144,7 +234,11 @@ async fn too_large(version: Version) -> Result<()> {
     host.stop().await?;
     host.restart()?;
     host.online().await?;
-    ensure!(host.output().count("lost") == 0, "{}", host.output().told("a connection was lost"));
+    ensure!(
+        host.output().count("lost") == 0,
+        "{}",
+        host.output().told("a connection was lost")
+    );
     victim.check(LONGEST_GAP).await
 }
 
@@ -160,16 +254,28 @@ async fn a_message_above_max_packet_size_is_read_past_with_mqtt_3_1_1() -> Resul
 
 /// What should not be sent is legal to receive.
 async fn odd_topics_are_delivered(version: Version) -> Result<()> {
-    let topics =
-        ["odd/a\tb", "odd/\u{1}", "odd/\u{85}", "odd/\u{FFFE}", "odd/\u{FFFF}", "odd/\u{FDD0}", "odd/\u{1FFFE}"];
+    let topics = [
+        "odd/a\tb",
+        "odd/\u{1}",
+        "odd/\u{85}",
+        "odd/\u{FFFE}",
+        "odd/\u{FFFF}",
+        "odd/\u{FDD0}",
+        "odd/\u{1FFFE}",
+    ];
     let broker = Mosquitto::start().await?;
     let mut id = FIRST_ID;
-    let packets = topics.iter().map(|topic| publish(version, 2, topic.as_bytes(), &[], &mut id)).collect();
+    let packets = topics
+        .iter()
+        .map(|topic| publish(version, 2, topic.as_bytes(), &[], &mut id))
+        .collect();
     let injector = Injector::to(broker.port(), packets).await?;
     let odd = json!({ "subscriptions": [{ "filter": "odd/#", "global": true }] });
     let mut client = Client::connect(broker.port()).await?;
     client.subscribe("service/odd/out", 1).await?;
-    let _host = host(injector.port(), version).service("odd", "relay", odd).spawn()?;
+    let _host = host(injector.port(), version)
+        .service("odd", "relay", odd)
+        .spawn()?;
     online(&broker, "victim").await?;
     let victim = Victim::start(broker.port()).await?;
     for _ in 0..3 * topics.len() {

@@ -48,10 +48,15 @@ impl Injector {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let (poison, sender) = (Arc::clone(&poison), Arc::clone(&sender));
-                connections.spawn(async move { connection(client, broker, &poison, &sender).await.ok() });
+                connections
+                    .spawn(async move { connection(client, broker, &poison, &sender).await.ok() });
             }
         });
-        Ok(Self { port, seen, _accepting: accepting })
+        Ok(Self {
+            port,
+            seen,
+            _accepting: accepting,
+        })
     }
 
     /// Where the host connects.
@@ -61,16 +66,24 @@ impl Injector {
 
     /// Waits until the host has done so much.
     pub async fn wait(&mut self, what: &str, done: impl Fn(&Seen) -> bool) -> Result<Seen> {
-        let seen = Deadline::new().wait(what, self.seen.wait_for(|seen| done(seen))).await?;
+        let seen = Deadline::new()
+            .wait(what, self.seen.wait_for(|seen| done(seen)))
+            .await?;
         seen.map(|seen| *seen).context("the proxy has ended")
     }
 }
 
-async fn connection(client: TcpStream, broker: u16, poison: &[Vec<u8>], seen: &watch::Sender<Seen>) -> Result<()> {
+async fn connection(
+    client: TcpStream,
+    broker: u16,
+    poison: &[Vec<u8>],
+    seen: &watch::Sender<Seen>,
+) -> Result<()> {
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+    let ((from_client, to_client), (from_server, to_server)) =
+        (client.into_split(), server.into_split());
     let (replies, replied) = mpsc::channel(64);
     tokio::select! {
         ended = up(from_client, to_server, replies, seen) => ended,

@@ -10,7 +10,11 @@ use super::victim::Victim;
 
 async fn broker(lines: &[&str]) -> Result<Mosquitto> {
     let lines = lines.iter().map(|line| (*line).to_owned()).collect();
-    Mosquitto::with(&mosquitto::Setup { lines, ..mosquitto::Setup::default() }).await
+    Mosquitto::with(&mosquitto::Setup {
+        lines,
+        ..mosquitto::Setup::default()
+    })
+    .await
 }
 
 /// Waits until both services have said `payload`; where nothing is retained one has to be there then.
@@ -28,7 +32,9 @@ async fn answers(port: u16) -> Result<()> {
     let mut client = Client::connect(port).await?;
     client.subscribe("service/other/out", 0).await?;
     for number in 0..100 {
-        client.post(Message::new("service/other/in", number.to_string()).qos(0)).await?;
+        client
+            .post(Message::new("service/other/in", number.to_string()).qos(0))
+            .await?;
         ensure!(client.expect("service/other/out").await?.text() == number.to_string());
     }
     client.disconnect().await
@@ -39,12 +45,18 @@ async fn is_served(version: Version, lines: &[&str], said: &[&str]) -> Result<()
     let mut listening = Client::connect(broker.port()).await?;
     listening.subscribe("service/+/online", 0).await?;
     let setup = Host::on(broker.port()).version(version);
-    let setup = setup.service("victim", "relay", json!({})).service("other", "relay", json!({}));
+    let setup = setup
+        .service("victim", "relay", json!({}))
+        .service("other", "relay", json!({}));
     let mut host = setup.spawn()?;
     both_are(&mut listening, "1").await?;
     for words in said {
         host.output().says(0, words).await?;
-        ensure!(host.output().count(words) == 1, "{}", host.output().told(words));
+        ensure!(
+            host.output().count(words) == 1,
+            "{}",
+            host.output().told(words)
+        );
     }
     let victim = match lines.contains(&"max_qos 0") {
         true => answers(broker.port()).await.map(|()| None)?,
@@ -56,7 +68,11 @@ async fn is_served(version: Version, lines: &[&str], said: &[&str]) -> Result<()
     host.restart()?;
     both_are(&mut listening, "1").await?;
     answers(broker.port()).await?;
-    ensure!(host.output().count("was sent without") <= 2, "{}", host.output().told("a line for each message"));
+    ensure!(
+        host.output().count("was sent without") <= 2,
+        "{}",
+        host.output().told("a line for each message")
+    );
     match victim {
         Some(victim) => victim.check(LONGEST_GAP).await,
         None => Ok(()),
@@ -88,14 +104,29 @@ async fn a_broker_of_qos_0_is_served_with_mqtt_3_1_1() -> Result<()> {
 
 #[tokio::test]
 async fn a_broker_of_qos_1_is_served() -> Result<()> {
-    is_served(Version::V5, &["max_qos 1"], &["the broker takes QoS 1 at most"]).await?;
+    is_served(
+        Version::V5,
+        &["max_qos 1"],
+        &["the broker takes QoS 1 at most"],
+    )
+    .await?;
     is_served(Version::V311, &["max_qos 1"], &[]).await
 }
 
 #[tokio::test]
 async fn a_broker_of_qos_0_without_retained_messages_is_served() -> Result<()> {
-    is_served(Version::V5, &["max_qos 0", "retain_available false"], &[QOS_0, RETAIN]).await?;
-    is_served(Version::V311, &["max_qos 0", "retain_available false"], &[QOS_0, RETAIN]).await
+    is_served(
+        Version::V5,
+        &["max_qos 0", "retain_available false"],
+        &[QOS_0, RETAIN],
+    )
+    .await?;
+    is_served(
+        Version::V311,
+        &["max_qos 0", "retain_available false"],
+        &[QOS_0, RETAIN],
+    )
+    .await
 }
 
 /// A broker that sends a copy for each filter that matches: a message is handled once, and one that is equal to it too.
@@ -104,13 +135,23 @@ async fn a_message_for_overlapping_filters_is_handled_once() -> Result<()> {
     let broker = broker(&["allow_duplicate_messages true"]).await?;
     let mut client = Client::connect(broker.port()).await?;
     client.subscribe("service/+/out", 1).await?;
-    client.send(Message::new("many/a/b", "kept").retained()).await?;
+    client
+        .send(Message::new("many/a/b", "kept").retained())
+        .await?;
     let filter = |filter: &str, qos: u8| json!({ "filter": filter, "global": true, "qos": qos });
-    let filters = [filter("many/a/b", 2), filter("many/#", 1), filter("many/+/b", 0)];
+    let filters = [
+        filter("many/a/b", 2),
+        filter("many/#", 1),
+        filter("many/+/b", 0),
+    ];
     let mut host = Host::on(broker.port())
         .version(Version::V311)
         .service("over", "relay", json!({ "subscriptions": filters }))
-        .service("other", "relay", json!({ "subscriptions": [filter("many/a/#", 0)] }))
+        .service(
+            "other",
+            "relay",
+            json!({ "subscriptions": [filter("many/a/#", 0)] }),
+        )
         .start()
         .await?;
     for restarted in [false, true] {
@@ -124,8 +165,11 @@ async fn a_message_for_overlapping_filters_is_handled_once() -> Result<()> {
         }
         for service in ["over", "other"] {
             let topic = format!("service/{service}/out");
-            let payloads: Vec<&str> =
-                seen.iter().filter(|(other, _)| *other == topic).map(|(_, payload)| payload.as_str()).collect();
+            let payloads: Vec<&str> = seen
+                .iter()
+                .filter(|(other, _)| *other == topic)
+                .map(|(_, payload)| payload.as_str())
+                .collect();
             // the new process asks for what is retained once more
             ensure!(
                 payloads == ["kept", "1", "equal", "equal", "end"],

@@ -26,7 +26,10 @@ const LONGEST_GAP: Duration = Duration::from_secs(5);
 #[tokio::test]
 async fn a_victim_without_trouble_misses_nothing() -> Result<()> {
     let broker = Mosquitto::start().await?;
-    let _host = Host::on(broker.port()).service("victim", "relay", json!({})).start().await?;
+    let _host = Host::on(broker.port())
+        .service("victim", "relay", json!({}))
+        .start()
+        .await?;
     let victim = Victim::start(broker.port()).await?;
     victim.check(LONGEST_GAP).await
 }

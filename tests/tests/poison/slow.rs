@@ -24,7 +24,10 @@ const WORKED: &str = "service/slow/worked";
 
 /// Has a slow service beside a victim get all messages at once. `kill`: kills the host in the middle.
 async fn beside_a_slow_service(setup: Setup, kill: bool) -> Result<()> {
-    let setup = setup.service("victim", "relay", json!({})).service("slow", "contract-faulty", json!({}));
+    let setup =
+        setup
+            .service("victim", "relay", json!({}))
+            .service("slow", "contract-faulty", json!({}));
     let mut host = setup.start().await?;
     let mut slow = Tally::start(host.port(), WORK, WORKED).await?;
     let victim = Victim::start(host.port()).await?;
@@ -32,15 +35,25 @@ async fn beside_a_slow_service(setup: Setup, kill: bool) -> Result<()> {
     let mut client = host.client().await?;
     for number in 0..WAITING {
         let pause = if number < SLOW { 300 } else { 0 };
-        client.post(Message::new(WORK, format!("sleep {pause} {number}"))).await?;
+        client
+            .post(Message::new(WORK, format!("sleep {pause} {number}")))
+            .await?;
     }
     client.acknowledged(WAITING as usize).await?;
     slow.further(10).await?;
     victim.check(LONGEST_GAP).await?;
     let after = host.process().memory()?;
-    let seen = format!("{} KiB before, {} KiB at most", before.now >> 10, after.peak >> 10);
+    let seen = format!(
+        "{} KiB before, {} KiB at most",
+        before.now >> 10,
+        after.peak >> 10
+    );
     let more = if kill { MORE } else { MORE_WITH_BROKER };
-    assert!(after.peak < before.now + more, "{}", host.output().told(&seen));
+    assert!(
+        after.peak < before.now + more,
+        "{}",
+        host.output().told(&seen)
+    );
     if kill {
         host.kill()?;
         host.restart()?;
@@ -52,7 +65,11 @@ async fn beside_a_slow_service(setup: Setup, kill: bool) -> Result<()> {
 
 async fn on_mosquitto(version: Version, lines: &[&str]) -> Result<()> {
     let lines = lines.iter().copied().map(str::to_owned).collect();
-    let broker = Mosquitto::with(&mosquitto::Setup { lines, ..mosquitto::Setup::default() }).await?;
+    let broker = Mosquitto::with(&mosquitto::Setup {
+        lines,
+        ..mosquitto::Setup::default()
+    })
+    .await?;
     beside_a_slow_service(Host::on(broker.port()).version(version), true).await
 }
 
@@ -77,7 +94,11 @@ async fn a_slow_service_holds_up_no_other_where_few_messages_are_in_flight() -> 
 #[tokio::test]
 async fn a_slow_service_holds_up_no_other_on_the_embedded_broker() -> Result<()> {
     for receive_maximum in [20, 256] {
-        beside_a_slow_service(Host::embedded()?.broker("receive_maximum", json!(receive_maximum)), false).await?;
+        beside_a_slow_service(
+            Host::embedded()?.broker("receive_maximum", json!(receive_maximum)),
+            false,
+        )
+        .await?;
     }
     Ok(())
 }
@@ -87,11 +108,27 @@ async fn a_slow_service_holds_up_no_other_on_the_embedded_broker() -> Result<()>
 async fn a_service_that_floods_the_outbox_leaves_room_for_the_others() -> Result<()> {
     const COUNTED: u32 = 50;
     for version in [Version::V5, Version::V311] {
-        let mut broker = Mosquitto::with(&mosquitto::Setup { persistent: true, ..mosquitto::Setup::default() }).await?;
-        let setup = Host::on(broker.port()).version(version).broker("outbox", json!({ "messages": 2000 }));
-        let setup = setup.service("flood", "hostile", json!({ "every": 20, "told": "confirmed" }));
-        let host = setup.service("meek", "hostile", json!({ "every": 20, "told": "count" })).start().await?;
-        let options = client::Options { keep_session: true, ..client::Options::new(broker.port()) };
+        let mut broker = Mosquitto::with(&mosquitto::Setup {
+            persistent: true,
+            ..mosquitto::Setup::default()
+        })
+        .await?;
+        let setup = Host::on(broker.port())
+            .version(version)
+            .broker("outbox", json!({ "messages": 2000 }));
+        let setup = setup.service(
+            "flood",
+            "hostile",
+            json!({ "every": 20, "told": "confirmed" }),
+        );
+        let host = setup
+            .service("meek", "hostile", json!({ "every": 20, "told": "count" }))
+            .start()
+            .await?;
+        let options = client::Options {
+            keep_session: true,
+            ..client::Options::new(broker.port())
+        };
         let mut listener = Client::with(&options).await?;
         listener.subscribe("service/meek/count", 1).await?;
         broker.stop().await?;
@@ -99,17 +136,34 @@ async fn a_service_that_floods_the_outbox_leaves_room_for_the_others() -> Result
         host.output().says(0, "share of broker.outbox").await?;
         // the other one goes on, for longer than its share of what is left would last without sharing
         let line = host.output().lines().len();
-        let counted = host.output().wait_from(line, "a count", |line| line.contains("count ")).await?;
-        let first: u32 = counted.rsplit("count ").next().unwrap_or_default().trim().parse()?;
+        let counted = host
+            .output()
+            .wait_from(line, "a count", |line| line.contains("count "))
+            .await?;
+        let first: u32 = counted
+            .rsplit("count ")
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .parse()?;
         let last = first + COUNTED;
         let said = format!("count {last}");
-        host.output().wait_from(line, "the last count", |line| line.contains(&said)).await?;
+        host.output()
+            .wait_from(line, "the last count", |line| line.contains(&said))
+            .await?;
         broker.restart().await?;
         let mut listener = Client::with(&options).await?;
         let mut next = None;
         while next.is_none_or(|next| next <= last) {
-            let number: u32 = listener.expect("service/meek/count").await?.text().parse()?;
-            assert!(next.is_none_or(|next| number <= next), "{next:?} is missing, {number} came");
+            let number: u32 = listener
+                .expect("service/meek/count")
+                .await?
+                .text()
+                .parse()?;
+            assert!(
+                next.is_none_or(|next| number <= next),
+                "{next:?} is missing, {number} came"
+            );
             next = Some(next.map_or(number + 1, |next: u32| next.max(number + 1)));
         }
     }

@@ -15,12 +15,16 @@ const SERVICES: usize = 20;
 
 fn with_services(setup: Setup, count: usize) -> Setup {
     let setup = setup.broker("client_id", json!("storm"));
-    (0..count).fold(setup, |setup, number| setup.service(&format!("s{number:02}"), "echo", json!({})))
+    (0..count).fold(setup, |setup, number| {
+        setup.service(&format!("s{number:02}"), "echo", json!({}))
+    })
 }
 
 /// Takes the next connection and reads what CONNECT begins with.
 async fn accepted(listener: &TcpListener) -> Result<TcpStream> {
-    let (mut stream, _) = Deadline::new().wait("a connection", listener.accept()).await??;
+    let (mut stream, _) = Deadline::new()
+        .wait("a connection", listener.accept())
+        .await??;
     let mut byte = [0];
     stream.read_exact(&mut byte).await?;
     ensure!(byte[0] == 0x10, "not CONNECT: {byte:?}");
@@ -29,7 +33,11 @@ async fn accepted(listener: &TcpListener) -> Result<TcpStream> {
 
 /// Lines of the host about its connection.
 fn lines_about_connections(host: &Host) -> usize {
-    host.output().lines().iter().filter(|line| line.contains("connect")).count()
+    host.output()
+        .lines()
+        .iter()
+        .filter(|line| line.contains("connect"))
+        .count()
 }
 
 #[tokio::test]
@@ -45,9 +53,17 @@ async fn a_broker_that_accepts_and_closes_gets_the_attempts_of_one_connection() 
         }
         // of one connection alone: 0.1, 0.2, 0.4, 0.5, 0.5 .. s at least; 20 would be here at once
         let took = first.map(|first| first.elapsed()).unwrap_or_default();
-        ensure!(took > Duration::from_millis(2_000), "ten attempts took {took:?}");
+        ensure!(
+            took > Duration::from_millis(2_000),
+            "ten attempts took {took:?}"
+        );
         let lines = lines_about_connections(&host);
-        ensure!(lines <= 6, "{}", host.output().told(&format!("{lines} lines about connections")));
+        ensure!(
+            lines <= 6,
+            "{}",
+            host.output()
+                .told(&format!("{lines} lines about connections"))
+        );
     }
     Ok(())
 }
@@ -63,14 +79,25 @@ async fn a_refusal_that_does_not_heal_by_itself_is_waited_for_longer_and_said_on
         stream.write_all(&[0x20, 3, 0, 0x87, 0]).await?;
     }
     let took = first.map(|first| first.elapsed()).unwrap_or_default();
-    ensure!(took > Duration::from_millis(2_400), "the second attempt came after {took:?}");
+    ensure!(
+        took > Duration::from_millis(2_400),
+        "the second attempt came after {took:?}"
+    );
     host.output().says(0, "not authorized").await?;
-    ensure!(host.output().count("not authorized") == 1, "{}", host.output().told("said more than once"));
+    ensure!(
+        host.output().count("not authorized") == 1,
+        "{}",
+        host.output().told("said more than once")
+    );
     // and it is found when it heals
     let mut stream = accepted(&listener).await?;
     stream.write_all(&[0x20, 3, 0, 0, 0]).await?;
     host.output().says(0, "connected to").await?;
-    ensure!(host.output().count("after 2 failures") == 1, "{}", host.output().told("the end is not said"));
+    ensure!(
+        host.output().count("after 2 failures") == 1,
+        "{}",
+        host.output().told("the end is not said")
+    );
     Ok(())
 }
 
@@ -98,35 +125,63 @@ async fn each_service_says_once_a_connection_that_it_is_online() -> Result<()> {
         }
     }
     // after the last cut all of them come
-    let mut missing: Vec<String> = (0..COUNT).map(|number| format!("service/s{number:02}/online")).collect();
+    let mut missing: Vec<String> = (0..COUNT)
+        .map(|number| format!("service/s{number:02}/online"))
+        .collect();
     missing.retain(|topic| *topic != last);
     while !missing.is_empty() {
         let message = watcher.next().await?;
         said += usize::from(message.payload == "1");
         missing.retain(|topic| message.payload != "1" || *topic != message.topic);
     }
-    said += watcher.pending().await?.iter().filter(|message| message.payload == "1").count();
+    said += watcher
+        .pending()
+        .await?
+        .iter()
+        .filter(|message| message.payload == "1")
+        .count();
     let connections = broker.output().count("as storm");
-    ensure!(said <= connections, "{}", host.output().told(&format!("{said} times with {connections} connections")));
+    ensure!(
+        said <= connections,
+        "{}",
+        host.output()
+            .told(&format!("{said} times with {connections} connections"))
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn the_main_connection_comes_first_after_each_of_ten_restarts_of_a_broker_with_few_places() -> Result<()> {
+async fn the_main_connection_comes_first_after_each_of_ten_restarts_of_a_broker_with_few_places()
+-> Result<()> {
     let lines = vec!["max_connections 5".to_owned()];
-    let mut broker = Mosquitto::with(&mosquitto::Setup { lines, ..mosquitto::Setup::default() }).await?;
+    let mut broker = Mosquitto::with(&mosquitto::Setup {
+        lines,
+        ..mosquitto::Setup::default()
+    })
+    .await?;
     let host = with_services(Host::on(broker.port()), 9).spawn()?;
-    let without = host.output().says(0, "no presence connection of their own").await?;
-    ensure!(without.matches("s0").count() == 4, "four have none: {without}");
+    let without = host
+        .output()
+        .says(0, "no presence connection of their own")
+        .await?;
+    ensure!(
+        without.matches("s0").count() == 4,
+        "four have none: {without}"
+    );
     for round in 0..10 {
         broker.kill()?;
         broker.restart().await?;
         let first = broker.output().says(0, "New client connected").await?;
-        ensure!(first.contains(" as storm ("), "in round {round} another one was first: {first}");
+        ensure!(
+            first.contains(" as storm ("),
+            "in round {round} another one was first: {first}"
+        );
         for number in 1..5 {
             broker
                 .output()
-                .wait_for(&format!("{number} presence connections"), |_| broker.output().count(" as storm-") >= number)
+                .wait_for(&format!("{number} presence connections"), |_| {
+                    broker.output().count(" as storm-") >= number
+                })
                 .await?;
         }
     }
@@ -152,14 +207,35 @@ async fn a_name_server_that_hangs_holds_one_thread_and_not_the_end() -> Result<(
     let shim = Shim::compile(NEVER).await?;
     let asked = shim.file("asked");
     let setup = with_services(Host::plain(1883), SERVICES).top("log_level", json!("DEBUG"));
-    let setup = setup.broker("host", json!("broker.invalid")).broker("connect_timeout", json!("100ms"));
-    let mut host = setup.top("stop_deadline", json!("2s")).through(&shim.launcher(&asked)).spawn()?;
+    let setup = setup
+        .broker("host", json!("broker.invalid"))
+        .broker("connect_timeout", json!("100ms"));
+    let mut host = setup
+        .top("stop_deadline", json!("2s"))
+        .through(&shim.launcher(&asked))
+        .spawn()?;
     for failures in 1..6 {
-        host.output().wait_for("attempts", |_| host.output().count("no answer within") >= failures).await?;
+        host.output()
+            .wait_for("attempts", |_| {
+                host.output().count("no answer within") >= failures
+            })
+            .await?;
     }
-    ensure!(std::fs::read(&asked)?.len() == 1, "{}", host.output().told("more than one look-up"));
+    ensure!(
+        std::fs::read(&asked)?.len() == 1,
+        "{}",
+        host.output().told("more than one look-up")
+    );
     let begun = Instant::now();
-    ensure!(host.stop().await?.success(), "{}", host.output().told("it did not end well"));
-    ensure!(begun.elapsed() < Duration::from_secs(10), "the end took {:?}", begun.elapsed());
+    ensure!(
+        host.stop().await?.success(),
+        "{}",
+        host.output().told("it did not end well")
+    );
+    ensure!(
+        begun.elapsed() < Duration::from_secs(10),
+        "the end took {:?}",
+        begun.elapsed()
+    );
     Ok(())
 }

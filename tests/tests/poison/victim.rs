@@ -30,26 +30,42 @@ struct Answers {
 impl Victim {
     /// Begins to ask through the broker on `port`, when a first question was answered.
     pub async fn start(port: u16) -> Result<Self> {
-        let (mut asking, mut listening) = (Client::connect(port).await?, Client::connect(port).await?);
+        let (mut asking, mut listening) =
+            (Client::connect(port).await?, Client::connect(port).await?);
         listening.subscribe(ANSWER, 1).await?;
         asking.publish(QUESTION, "first").await?;
         listening.expect(ANSWER).await?;
         let (stop, stopped) = watch::channel(false);
-        Ok(Self { stop, task: tokio::spawn(ask(asking, listening, stopped)) })
+        Ok(Self {
+            stop,
+            task: tokio::spawn(ask(asking, listening, stopped)),
+        })
     }
 
     /// Stops to ask: every question was answered, and no two answers were further apart than `longest`.
     pub async fn check(self, longest: Duration) -> Result<()> {
         self.stop.send_replace(true);
-        let Answers { asked, seen, gap } = Deadline::new().wait("the victim's answers", self.task).await???;
+        let Answers { asked, seen, gap } = Deadline::new()
+            .wait("the victim's answers", self.task)
+            .await???;
         let missing: Vec<u32> = (0..asked).filter(|number| !seen.contains(number)).collect();
-        ensure!(missing.is_empty(), "of {asked} questions these have no answer: {missing:?}");
-        ensure!(gap <= longest, "the longest gap between two answers was {gap:?}, expected at most {longest:?}");
+        ensure!(
+            missing.is_empty(),
+            "of {asked} questions these have no answer: {missing:?}"
+        );
+        ensure!(
+            gap <= longest,
+            "the longest gap between two answers was {gap:?}, expected at most {longest:?}"
+        );
         Ok(())
     }
 }
 
-async fn ask(mut asking: Client, mut listening: Client, mut stopped: watch::Receiver<bool>) -> Result<Answers> {
+async fn ask(
+    mut asking: Client,
+    mut listening: Client,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<Answers> {
     let listener = tokio::spawn(async move {
         let (mut seen, mut gap, mut last) = (BTreeSet::new(), Duration::ZERO, Instant::now());
         loop {

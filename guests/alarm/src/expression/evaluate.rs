@@ -38,15 +38,21 @@ impl Expression {
             Self::Variable(Variable::Json) => Item::from(&scope.json),
             Self::Unary('-', inner) => Item::Number(-inner.item(scope)?.number()?),
             Self::Unary(_, inner) => Item::Bool(!inner.item(scope)?.is_true()),
-            Self::Arithmetic(operator, left, right) => arithmetic(*operator, left.item(scope)?, right.item(scope)?)?,
+            Self::Arithmetic(operator, left, right) => {
+                arithmetic(*operator, left.item(scope)?, right.item(scope)?)?
+            }
             Self::Comparison(first, others) => Item::Bool(chain(first, others, scope)?),
             Self::And(all) => return until(all, scope, false),
             Self::Or(all) => return until(all, scope, true),
             Self::Index(of, at) => {
-                return index(of.item(scope)?, &at.item(scope)?)?.ok_or_else(|| "there is no such key".to_owned());
+                return index(of.item(scope)?, &at.item(scope)?)?
+                    .ok_or_else(|| "there is no such key".to_owned());
             }
             Self::Call(function, arguments) => {
-                let items: Vec<_> = arguments.iter().map(|argument| argument.item(scope)).collect::<Result<_, _>>()?;
+                let items: Vec<_> = arguments
+                    .iter()
+                    .map(|argument| argument.item(scope))
+                    .collect::<Result<_, _>>()?;
                 return call(*function, items);
             }
         })
@@ -118,7 +124,11 @@ fn until<'s>(all: &'s [Expression], scope: &'s Scope<'_>, decides: bool) -> Eval
     Ok(last)
 }
 
-fn chain(first: &Expression, others: &[(Comparison, Expression)], scope: &Scope<'_>) -> Result<bool, String> {
+fn chain(
+    first: &Expression,
+    others: &[(Comparison, Expression)],
+    scope: &Scope<'_>,
+) -> Result<bool, String> {
     let mut left = first.item(scope)?;
     for (comparison, expression) in others {
         let right = expression.item(scope)?;
@@ -154,7 +164,9 @@ fn order(left: &Item<'_>, right: &Item<'_>) -> Result<Option<Ordering>, String> 
 fn contains(place: &Item<'_>, item: &Item<'_>) -> Result<bool, String> {
     match place {
         Item::Text(text) => Ok(text.contains(item.text()?)),
-        Item::Nested(Value::Array(list)) => Ok(list.iter().any(|value| Item::from(value).equals(item))),
+        Item::Nested(Value::Array(list)) => {
+            Ok(list.iter().any(|value| Item::from(value).equals(item)))
+        }
         Item::Nested(Value::Object(map)) => Ok(map.contains_key(item.text()?)),
         other => Err(format!("nothing is in {other:?}")),
     }
@@ -162,7 +174,9 @@ fn contains(place: &Item<'_>, item: &Item<'_>) -> Result<bool, String> {
 
 fn index<'s>(of: Item<'s>, at: &Item<'_>) -> Result<Option<Item<'s>>, String> {
     match (of, at) {
-        (Item::Nested(Value::Object(map)), Item::Text(key)) => Ok(map.get(key.as_ref()).map(Item::from)),
+        (Item::Nested(Value::Object(map)), Item::Text(key)) => {
+            Ok(map.get(key.as_ref()).map(Item::from))
+        }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         (Item::Nested(Value::Array(list)), Item::Number(at)) if *at >= 0.0 => {
             Ok(list.get(*at as usize).map(Item::from))
@@ -194,7 +208,11 @@ fn call(function: Function, items: Vec<Item<'_>>) -> Evaluated<'_> {
         Function::IsOn => Item::Bool(of.is_on()),
         Function::IsOff => Item::Bool(!of.is_on()),
         Function::Float => match &of {
-            Item::Text(text) => Item::Number(text.trim().parse().map_err(|_| format!("{text:?} is no number"))?),
+            Item::Text(text) => Item::Number(
+                text.trim()
+                    .parse()
+                    .map_err(|_| format!("{text:?} is no number"))?,
+            ),
             other => Item::Number(other.number()?),
         },
         Function::Abs => Item::Number(of.number()?.abs()),
@@ -217,5 +235,8 @@ fn call(function: Function, items: Vec<Item<'_>>) -> Evaluated<'_> {
 }
 
 fn length(value: &Value) -> usize {
-    value.as_array().map_or_else(|| value.as_object().map_or(0, serde_json::Map::len), Vec::len)
+    value.as_array().map_or_else(
+        || value.as_object().map_or(0, serde_json::Map::len),
+        Vec::len,
+    )
 }

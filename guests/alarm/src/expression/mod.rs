@@ -75,12 +75,19 @@ pub struct Scope<'m> {
 impl<'m> Scope<'m> {
     /// A message: no number is `NaN`, and no JSON an empty map.
     pub fn new(value: &'m str) -> Self {
-        let json = serde_json::from_str(value).unwrap_or_else(|_| Value::Object(serde_json::Map::new()));
-        Self { value, float: value.trim().parse().unwrap_or(f64::NAN), json }
+        let json =
+            serde_json::from_str(value).unwrap_or_else(|_| Value::Object(serde_json::Map::new()));
+        Self {
+            value,
+            float: value.trim().parse().unwrap_or(f64::NAN),
+            json,
+        }
     }
 }
 
 /// Whether a word means on: `1`, `yes`, `on`, `true`, in any case.
 pub fn is_on(word: &str) -> bool {
-    ["1", "yes", "on", "true"].iter().any(|on| on.eq_ignore_ascii_case(word.trim()))
+    ["1", "yes", "on", "true"]
+        .iter()
+        .any(|on| on.eq_ignore_ascii_case(word.trim()))
 }

@@ -17,7 +17,9 @@ enum Token {
     Sign(&'static str),
 }
 
-const SIGNS: [&str; 17] = ["==", "!=", "<=", ">=", "<", ">", "(", ")", "[", "]", ",", ".", "+", "-", "*", "/", "%"];
+const SIGNS: [&str; 17] = [
+    "==", "!=", "<=", ">=", "<", ">", "(", ")", "[", "]", ",", ".", "+", "-", "*", "/", "%",
+];
 
 struct Parser {
     tokens: Vec<Token>,
@@ -34,7 +36,11 @@ impl FromStr for Expression {
         if text.len() > LONGEST {
             return Err(format!("it is longer than {LONGEST} bytes"));
         }
-        let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0 };
+        let mut parser = Parser {
+            tokens: tokens(text)?,
+            at: 0,
+            depth: 0,
+        };
         let expression = parser.either()?;
         match parser.tokens.get(parser.at) {
             None => Ok(expression),
@@ -48,25 +54,35 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
     while let Some(first) = rest.chars().next() {
         let length = match first {
             '0'..='9' => {
-                let length = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
+                let length = rest
+                    .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+                    .unwrap_or(rest.len());
                 tokens.push(Token::Number(
-                    rest[..length].parse().map_err(|_| format!("{} is no number", &rest[..length]))?,
+                    rest[..length]
+                        .parse()
+                        .map_err(|_| format!("{} is no number", &rest[..length]))?,
                 ));
                 length
             }
             '\'' | '"' => {
-                let end = rest[1..].find(first).ok_or_else(|| format!("{rest} does not end"))?;
+                let end = rest[1..]
+                    .find(first)
+                    .ok_or_else(|| format!("{rest} does not end"))?;
                 tokens.push(Token::Text(rest[1..=end].to_owned()));
                 end + 2
             }
             c if c.is_alphabetic() || c == '_' => {
-                let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+                let length = rest
+                    .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+                    .unwrap_or(rest.len());
                 tokens.push(Token::Word(rest[..length].to_owned()));
                 length
             }
             _ => {
-                let sign =
-                    SIGNS.iter().find(|sign| rest.starts_with(**sign)).ok_or_else(|| format!("{first} is unknown"))?;
+                let sign = SIGNS
+                    .iter()
+                    .find(|sign| rest.starts_with(**sign))
+                    .ok_or_else(|| format!("{first} is unknown"))?;
                 tokens.push(Token::Sign(sign));
                 sign.len()
             }
@@ -92,7 +108,11 @@ impl Parser {
     }
 
     fn wants(&mut self, sign: &'static str) -> Result<(), String> {
-        if self.sign(sign) { Ok(()) } else { Err(format!("{sign} is missing")) }
+        if self.sign(sign) {
+            Ok(())
+        } else {
+            Err(format!("{sign} is missing"))
+        }
     }
 
     fn either(&mut self) -> Parsed {
@@ -131,7 +151,11 @@ impl Parser {
         while let Some(comparison) = self.comparator()? {
             others.push((comparison, self.sum()?));
         }
-        Ok(if others.is_empty() { first } else { Expression::Comparison(Box::new(first), others) })
+        Ok(if others.is_empty() {
+            first
+        } else {
+            Expression::Comparison(Box::new(first), others)
+        })
     }
 
     fn comparator(&mut self) -> Result<Option<Comparison>, String> {
@@ -147,7 +171,11 @@ impl Parser {
             return Ok(Some(comparison));
         }
         if self.word("is") {
-            return Ok(Some(if self.word("not") { Comparison::Unequal } else { Comparison::Equal }));
+            return Ok(Some(if self.word("not") {
+                Comparison::Unequal
+            } else {
+                Comparison::Equal
+            }));
         }
         if self.word("in") {
             return Ok(Some(Comparison::In));
@@ -167,7 +195,11 @@ impl Parser {
         self.operators(&[("*", '*'), ("/", '/'), ("%", '%')], Self::signed)
     }
 
-    fn operators(&mut self, signs: &[(&'static str, char)], part: fn(&mut Self) -> Parsed) -> Parsed {
+    fn operators(
+        &mut self,
+        signs: &[(&'static str, char)],
+        part: fn(&mut Self) -> Parsed,
+    ) -> Parsed {
         let mut left = part(self)?;
         while let Some((_, operator)) = signs.iter().find(|(sign, _)| self.sign(sign)) {
             left = Expression::Arithmetic(*operator, Box::new(left), Box::new(part(self)?));
@@ -181,7 +213,11 @@ impl Parser {
             minus = !minus;
         }
         let inner = self.suffixed()?;
-        Ok(if minus { Expression::Unary('-', Box::new(inner)) } else { inner })
+        Ok(if minus {
+            Expression::Unary('-', Box::new(inner))
+        } else {
+            inner
+        })
     }
 
     fn suffixed(&mut self) -> Parsed {
@@ -244,7 +280,11 @@ impl Parser {
     }
 
     fn atom(&mut self) -> Parsed {
-        let token = self.tokens.get(self.at).cloned().ok_or("it ends too early")?;
+        let token = self
+            .tokens
+            .get(self.at)
+            .cloned()
+            .ok_or("it ends too early")?;
         self.at += 1;
         match token {
             Token::Number(number) => Ok(Expression::Number(number)),
@@ -277,7 +317,11 @@ impl Parser {
             "True" | "true" => Expression::Bool(true),
             "False" | "false" => Expression::Bool(false),
             "None" | "null" => Expression::None,
-            _ => return Err(format!("there is no value {word}; there are value, value_float and value_json")),
+            _ => {
+                return Err(format!(
+                    "there is no value {word}; there are value, value_float and value_json"
+                ));
+            }
         })
     }
 }

@@ -20,20 +20,36 @@ fn conditions_of_the_original_hold_as_in_python() {
         ("2 < value_float <= 5", "5", true),
         ("2 < value_float <= 5", "2", false),
         ("value_json.get('a') == 1", "{\"b\": 1}", false),
-        ("value_json['a']['b'][1] == 'x'", "{\"a\": {\"b\": [0, \"x\"]}}", true),
+        (
+            "value_json['a']['b'][1] == 'x'",
+            "{\"a\": {\"b\": [0, \"x\"]}}",
+            true,
+        ),
         ("value_json.get('battery', 100) < 20", "{}", false),
         ("'smoke' in value_json", "{\"smoke\": true}", true),
         ("value not in 'abc'", "d", true),
-        ("value.lower().startswith('al') and not value.endswith(\"m!\")", "ALARM", true),
+        (
+            "value.lower().startswith('al') and not value.endswith(\"m!\")",
+            "ALARM",
+            true,
+        ),
         ("(1 + 2 * 3 - 4 / 2) % 3 == 2", "", true),
-        ("-7 % 3 == 2 and abs(-1) == True and len(value) == 2", "ab", true),
+        (
+            "-7 % 3 == 2 and abs(-1) == True and len(value) == 2",
+            "ab",
+            true,
+        ),
         ("value_json is None", "null", true),
         ("value_json != None and value or value_float", "0", true),
         ("value_json and value_float", "0", false),
     ];
     for (condition, message, expected) in cases {
         let condition = condition.replace("{}", "None");
-        assert_eq!(holds(&condition, message), Ok(expected), "{condition} of {message:?}");
+        assert_eq!(
+            holds(&condition, message),
+            Ok(expected),
+            "{condition} of {message:?}"
+        );
     }
 }
 

@@ -17,8 +17,13 @@ impl Guest for Faulty {
 
     fn handle(_topic: String, payload: Vec<u8>) -> Outcome {
         let how = String::from_utf8_lossy(&payload);
-        if let Some((milliseconds, answer)) = how.strip_prefix("sleep ").and_then(|rest| rest.split_once(' ')) {
-            let milliseconds = milliseconds.parse().map_err(|_| format!("{how}: no number of milliseconds"))?;
+        if let Some((milliseconds, answer)) = how
+            .strip_prefix("sleep ")
+            .and_then(|rest| rest.split_once(' '))
+        {
+            let milliseconds = milliseconds
+                .parse()
+                .map_err(|_| format!("{how}: no number of milliseconds"))?;
             std::thread::sleep(Duration::from_millis(milliseconds));
             return publish_confirmed("worked", answer);
         }

@@ -15,7 +15,9 @@ export!(Full);
 
 impl Guest for Full {
     fn start() -> Outcome {
-        messaging::subscribe("command", None).map(drop).map_err(|error| error.to_string())
+        messaging::subscribe("command", None)
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 
     fn handle(_topic: String, payload: Vec<u8>) -> Outcome {
@@ -24,7 +26,11 @@ impl Guest for Full {
             Ok((topic, answer)) => publish(topic, &answer.to_string()),
             Err(refusal) => publish("refused", &refusal),
         }?;
-        if command["fail"] == true { Err("told to fail".to_owned()) } else { Ok(()) }
+        if command["fail"] == true {
+            Err("told to fail".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     fn tick() -> Outcome {
@@ -42,7 +48,9 @@ impl Guest for Full {
     fn disconnected() -> Outcome {
         say("disconnected")?;
         match command(config::get().as_bytes())?["when_disconnected"].as_u64() {
-            Some(qos) => carry_out(&json!({ "publish": "offline", "payload": "o", "qos": qos })).map(drop),
+            Some(qos) => {
+                carry_out(&json!({ "publish": "offline", "payload": "o", "qos": qos })).map(drop)
+            }
             None => Ok(()),
         }
     }
@@ -54,7 +62,10 @@ impl Guest for Full {
             DeliveryOutcome::Refused(why) => json!({ "refused": why }),
         };
         say(&format!("delivered {outcome}"))?;
-        publish("delivered", &json!({ "token": token, "outcome": outcome }).to_string())
+        publish(
+            "delivered",
+            &json!({ "token": token, "outcome": outcome }).to_string(),
+        )
     }
 
     fn save() -> Vec<u8> {
@@ -80,7 +91,8 @@ fn carry_out(command: &Value) -> Result<(&'static str, Value), String> {
     let payload = payload.as_bytes();
     let refused = |error: &dyn std::fmt::Debug| format!("{error:?}");
     if command["set"].is_string() {
-        state::set(text(command, "set"), text(command, "value").as_bytes()).map_err(|error| refused(&error))?;
+        state::set(text(command, "set"), text(command, "value").as_bytes())
+            .map_err(|error| refused(&error))?;
         return Ok(("value", command["value"].clone()));
     }
     if command["delete"].is_string() {
@@ -89,24 +101,46 @@ fn carry_out(command: &Value) -> Result<(&'static str, Value), String> {
     }
     if command["get"].is_string() {
         let value = state::get(text(command, "get")).map_err(|error| refused(&error))?;
-        return Ok(("value", value.map_or(Value::Null, |value| String::from_utf8_lossy(&value).into())));
+        return Ok((
+            "value",
+            value.map_or(Value::Null, |value| String::from_utf8_lossy(&value).into()),
+        ));
     }
     if command["keys"].is_string() {
-        return Ok(("keys", state::keys(text(command, "keys")).map_err(|error| refused(&error))?.into()));
+        return Ok((
+            "keys",
+            state::keys(text(command, "keys"))
+                .map_err(|error| refused(&error))?
+                .into(),
+        ));
     }
     if command["request"].is_string() {
         let deadline = command["deadline"].as_u64().unwrap_or(30_000);
-        let options = RequestOptions { global: command["global"] == true, deadline, properties: None };
+        let options = RequestOptions {
+            global: command["global"] == true,
+            deadline,
+            properties: None,
+        };
         let response = messaging::request(text(command, "request"), payload, Some(&options));
         let response = response.map_err(|error| refused(&error))?;
-        return Ok(("response", String::from_utf8_lossy(&response.payload).into()));
+        return Ok((
+            "response",
+            String::from_utf8_lossy(&response.payload).into(),
+        ));
     }
-    let qos = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce][command["qos"].as_u64().unwrap_or(0) as usize];
+    let qos = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]
+        [command["qos"].as_u64().unwrap_or(0) as usize];
     let only_if_changed = match &command["only_if_changed"] {
         Value::Bool(true) => Some(messaging::OnlyIfChanged::Always),
         other => other.as_u64().map(messaging::OnlyIfChanged::Within),
     };
-    let options = PublishOptions { qos, retain: false, global: false, only_if_changed, properties: None };
+    let options = PublishOptions {
+        qos,
+        retain: false,
+        global: false,
+        only_if_changed,
+        properties: None,
+    };
     let token = messaging::publish(text(command, "publish"), payload, Some(&options));
     Ok(("token", token.map_err(|error| refused(&error))?.into()))
 }
@@ -118,5 +152,7 @@ fn say(text: &str) -> Outcome {
 }
 
 fn publish(topic: &str, payload: &str) -> Outcome {
-    messaging::publish(topic, payload.as_bytes(), None).map(drop).map_err(|error| error.to_string())
+    messaging::publish(topic, payload.as_bytes(), None)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }

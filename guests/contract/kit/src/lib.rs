@@ -29,7 +29,9 @@ pub fn subscribe(filter: &str) -> Outcome {
 
 /// Publishes below the service's base topic, with QoS 0.
 pub fn publish(topic: &str, payload: impl AsRef<[u8]>) -> Outcome {
-    messaging::publish(topic, payload.as_ref(), None).map(drop).map_err(|error| error.to_string())
+    messaging::publish(topic, payload.as_ref(), None)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 /// Publishes below the service's base topic, with QoS 1.
@@ -43,9 +45,16 @@ pub fn publish_retained(topic: &str, payload: impl AsRef<[u8]>) -> Outcome {
 }
 
 fn publish_with(topic: &str, payload: &[u8], retain: bool) -> Outcome {
-    let options =
-        PublishOptions { qos: Qos::AtLeastOnce, retain, global: false, only_if_changed: None, properties: None };
-    messaging::publish(topic, payload, Some(&options)).map(drop).map_err(|error| error.to_string())
+    let options = PublishOptions {
+        qos: Qos::AtLeastOnce,
+        retain,
+        global: false,
+        only_if_changed: None,
+        properties: None,
+    };
+    messaging::publish(topic, payload, Some(&options))
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 /// Publishes `done` for what was accepted, and `refused` with the reason for what was not.

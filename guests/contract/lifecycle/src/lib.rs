@@ -40,5 +40,9 @@ fn version() -> &'static str {
 /// The error that the section asks for in the key `name`.
 fn refused(name: &str) -> Outcome {
     let section = section()?;
-    if section[name].is_string() { Err(text(&section, name).to_owned()) } else { Ok(()) }
+    if section[name].is_string() {
+        Err(text(&section, name).to_owned())
+    } else {
+        Ok(())
+    }
 }

@@ -15,10 +15,15 @@ impl Guest for Log {
     fn handle(_topic: String, payload: Vec<u8>) -> Outcome {
         let command = command(&payload)?;
         let fields = command["fields"].as_object().into_iter().flatten();
-        let fields: Vec<_> =
-            fields.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().into())).collect();
+        let fields: Vec<_> = fields
+            .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().into()))
+            .collect();
         if command["message"].is_string() {
-            log::log(level(text(&command, "level"))?, text(&command, "message"), &fields);
+            log::log(
+                level(text(&command, "level"))?,
+                text(&command, "message"),
+                &fields,
+            );
         }
         if command["stdout"].is_string() {
             println!("{}", text(&command, "stdout"));
@@ -26,7 +31,11 @@ impl Guest for Log {
         if command["stderr"].is_string() {
             eprintln!("{}", text(&command, "stderr"));
         }
-        if command["fail"] == true { Err("told to fail".into()) } else { publish("done", "") }
+        if command["fail"] == true {
+            Err("told to fail".into())
+        } else {
+            publish("done", "")
+        }
     }
 
     fn tick() -> Outcome {

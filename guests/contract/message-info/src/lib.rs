@@ -10,11 +10,17 @@ contract_kit::service!(Told);
 
 impl Guest for Told {
     fn start() -> Outcome {
-        let options = |global| Some(SubscribeOptions { qos: Qos::ExactlyOnce, global });
+        let options = |global| {
+            Some(SubscribeOptions {
+                qos: Qos::ExactlyOnce,
+                global,
+            })
+        };
         messaging::subscribe("in/#", options(false)).map_err(|error| error.to_string())?;
         let section = section()?;
         if section["global"].is_string() {
-            messaging::subscribe(text(&section, "global"), options(true)).map_err(|error| error.to_string())?;
+            messaging::subscribe(text(&section, "global"), options(true))
+                .map_err(|error| error.to_string())?;
         }
         outside("start")
     }
@@ -41,7 +47,10 @@ impl Guest for Told {
 
 /// Publishes, retained, whether there is a current message in `call`.
 fn outside(call: &str) -> Outcome {
-    publish_retained(&format!("outside/{call}"), messaging::current_message().is_some().to_string())
+    publish_retained(
+        &format!("outside/{call}"),
+        messaging::current_message().is_some().to_string(),
+    )
 }
 
 fn describe(handle_topic: &str, info: &MessageInfo) -> Value {

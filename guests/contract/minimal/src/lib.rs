@@ -8,7 +8,11 @@ export!(Minimal);
 
 impl Guest for Minimal {
     fn handle(topic: String, payload: Vec<u8>) -> Result<(), String> {
-        if payload.is_empty() { Ok(()) } else { Err(format!("{topic}: {}", String::from_utf8_lossy(&payload))) }
+        if payload.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{topic}: {}", String::from_utf8_lossy(&payload)))
+        }
     }
 
     fn tick() -> Result<(), String> {

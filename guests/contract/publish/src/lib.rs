@@ -15,8 +15,11 @@ impl Guest for Publish {
     fn handle(_topic: String, payload: Vec<u8>) -> Outcome {
         let command = command(&payload)?;
         let options = (command["plain"] != true).then(|| options(&command));
-        let published =
-            messaging::publish(text(&command, "topic"), text(&command, "payload").as_bytes(), options.as_ref());
+        let published = messaging::publish(
+            text(&command, "topic"),
+            text(&command, "payload").as_bytes(),
+            options.as_ref(),
+        );
         answer(published.map(drop))
     }
 
@@ -35,7 +38,9 @@ fn options(command: &Value) -> PublishOptions {
         retain: command["retain"] == true,
         global: command["global"] == true,
         only_if_changed: only_if_changed(&command["only_if_changed"]),
-        properties: command["properties"].is_object().then(|| properties(&command["properties"])),
+        properties: command["properties"]
+            .is_object()
+            .then(|| properties(&command["properties"])),
     }
 }
 
@@ -54,8 +59,12 @@ fn properties(value: &Value) -> Properties {
         response_topic: string("response_topic"),
         correlation_data: string("correlation_data").map(String::into_bytes),
         content_type: string("content_type"),
-        message_expiry: value["message_expiry"].as_u64().map(|seconds| seconds as u32),
+        message_expiry: value["message_expiry"]
+            .as_u64()
+            .map(|seconds| seconds as u32),
         utf8: value["utf8"] == true,
-        user_properties: pairs.map(|pair| (text(pair, "name").into(), text(pair, "value").into())).collect(),
+        user_properties: pairs
+            .map(|pair| (text(pair, "name").into(), text(pair, "value").into()))
+            .collect(),
     }
 }

@@ -15,15 +15,22 @@ impl Guest for Subscribe {
     fn handle(topic: String, payload: Vec<u8>) -> Outcome {
         if topic != "command" {
             let qos = messaging::current_message().map(|message| message.qos as u8);
-            let seen = json!({ "topic": topic, "payload": String::from_utf8_lossy(&payload), "qos": qos });
+            let seen =
+                json!({ "topic": topic, "payload": String::from_utf8_lossy(&payload), "qos": qos });
             return publish("seen", seen.to_string());
         }
         let command = command(&payload)?;
         let global = command["global"] == true;
         if command["unsubscribe"].is_string() {
-            return answer(messaging::unsubscribe(text(&command, "unsubscribe"), global));
+            return answer(messaging::unsubscribe(
+                text(&command, "unsubscribe"),
+                global,
+            ));
         }
-        let options = (command["plain"] != true).then(|| SubscribeOptions { qos: qos(&command), global });
+        let options = (command["plain"] != true).then(|| SubscribeOptions {
+            qos: qos(&command),
+            global,
+        });
         answer(messaging::subscribe(text(&command, "subscribe"), options))
     }
 

@@ -79,7 +79,9 @@ impl Guest for Swap {
     }
 
     fn load(saved: Vec<u8>) -> Outcome {
-        let count = String::from_utf8_lossy(&saved).parse().map_err(|_| "this is no count")?;
+        let count = String::from_utf8_lossy(&saved)
+            .parse()
+            .map_err(|_| "this is no count")?;
         COUNT.set(count);
         publish("loaded", &answer(count, kept()?, b""))?;
         match told("refuse_load").as_str() {
@@ -104,20 +106,35 @@ fn version() -> &'static str {
 }
 
 fn answer(memory: u64, state: u64, payload: &[u8]) -> Value {
-    let version = if told("differs").is_null() { version() } else { "another" };
-    let version = if section()["anonymous"] == true && version != "another" { "any" } else { version };
+    let version = if told("differs").is_null() {
+        version()
+    } else {
+        "another"
+    };
+    let version = if section()["anonymous"] == true && version != "another" {
+        "any"
+    } else {
+        version
+    };
     json!({ "version": version, "memory": memory, "state": state, "payload": String::from_utf8_lossy(payload) })
 }
 
 /// How many messages the state says were handled.
 fn kept() -> Result<u64, String> {
-    let value = state::get("count").map_err(|error| error.to_string())?.unwrap_or_default();
+    let value = state::get("count")
+        .map_err(|error| error.to_string())?
+        .unwrap_or_default();
     Ok(String::from_utf8_lossy(&value).parse().unwrap_or(0))
 }
 
 fn publish(topic: &str, payload: &Value) -> Outcome {
-    let options =
-        PublishOptions { qos: Qos::AtLeastOnce, retain: false, global: false, only_if_changed: None, properties: None };
+    let options = PublishOptions {
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        global: false,
+        only_if_changed: None,
+        properties: None,
+    };
     messaging::publish(topic, payload.to_string().as_bytes(), Some(&options))
         .map(drop)
         .map_err(|error| error.to_string())

@@ -4,7 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use contract_kit::{Guest, Outcome, Value, answer, command, json, publish, subscribe, text, timers};
+use contract_kit::{
+    Guest, Outcome, Value, answer, command, json, publish, subscribe, text, timers,
+};
 
 struct Timers;
 contract_kit::service!(Timers);
@@ -18,7 +20,11 @@ impl Guest for Timers {
         let command = command(&payload)?;
         let number = |name: &str| command[name].as_u64().unwrap_or_default();
         if command["every"].is_string() {
-            return answer(timers::every(text(&command, "every"), number("period"), number("delay")));
+            return answer(timers::every(
+                text(&command, "every"),
+                number("period"),
+                number("delay"),
+            ));
         }
         if command["after"].is_string() {
             return answer(timers::after(text(&command, "after"), number("delay")));
@@ -48,7 +54,10 @@ impl Guest for Timers {
 
 /// Publishes all that is due, as one message.
 fn say_due() -> Outcome {
-    let due: Value = timers::due().iter().map(|timer| json!({ "name": timer.name, "count": timer.count })).collect();
+    let due: Value = timers::due()
+        .iter()
+        .map(|timer| json!({ "name": timer.name, "count": timer.count }))
+        .collect();
     publish("due", due.to_string())
 }
 

@@ -34,9 +34,13 @@ impl Guest for Wasi {
 fn reach(what: &str, place: &str) -> Result<String, String> {
     let found = match what {
         "tcp" => TcpStream::connect(place).map(|_| String::new()),
-        "udp" => UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(b"x", place)).map(|_| String::new()),
+        "udp" => UdpSocket::bind("127.0.0.1:0")
+            .and_then(|socket| socket.send_to(b"x", place))
+            .map(|_| String::new()),
         "listen" => TcpListener::bind(place).map(|_| String::new()),
-        "resolve" => place.to_socket_addrs().map(|found| format!("{:?}", found.collect::<Vec<_>>())),
+        "resolve" => place
+            .to_socket_addrs()
+            .map(|found| format!("{:?}", found.collect::<Vec<_>>())),
         "read" => std::fs::read_to_string(place),
         "list" => std::fs::read_dir(place).map(|entries| format!("{} entries", entries.count())),
         "env" => std::env::var(place).map_err(std::io::Error::other),

@@ -44,7 +44,12 @@ impl Known {
         let origin = record.map(|record| record.origin.clone());
         let config = origin.as_ref().and_then(|origin| origin.config.as_deref());
         let config_is_there = config.is_some_and(|config| config.exists());
-        Self { stem, origin, in_use, config_is_there }
+        Self {
+            stem,
+            origin,
+            in_use,
+            config_is_there,
+        }
     }
 
     /// Its name.
@@ -64,9 +69,15 @@ impl Known {
 
 impl fmt::Display for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(origin) = &self.origin else { return f.write_str(&self.stem) };
-        let config =
-            origin.config.as_ref().map_or("no configuration".to_owned(), |config| config.display().to_string());
+        let Some(origin) = &self.origin else {
+            return f.write_str(&self.stem);
+        };
+        let config = origin
+            .config
+            .as_ref()
+            .map_or("no configuration".to_owned(), |config| {
+                config.display().to_string()
+            });
         write!(f, "{} (of {config} on {:?})", self.stem, origin.machine)
     }
 }
@@ -77,27 +88,42 @@ pub(super) fn choose(own: &Origin, preferred: &str, explicit: bool, known: &[Kno
         true => Choice::InUse(index),
         false => Choice::Known(index, why),
     };
-    let is_same = |one: &Known| one.origin.as_ref().is_some_and(|origin| origin.config == own.config);
+    let is_same = |one: &Known| {
+        one.origin
+            .as_ref()
+            .is_some_and(|origin| origin.config == own.config)
+    };
     let named = known.iter().position(|one| one.stem == preferred);
     if let Some(index) = named.filter(|_| explicit) {
         return taken(index, Why::Own);
     }
-    if let Some(index) = known.iter().position(|one| one.origin.as_ref() == Some(own)) {
+    if let Some(index) = known
+        .iter()
+        .position(|one| one.origin.as_ref() == Some(own))
+    {
         return taken(index, Why::Own);
     }
     if let Some(index) = named.filter(|index| known[*index].origin.is_none()) {
         return taken(index, Why::Own);
     }
     // the same in a container made anew; where it runs still, the former one has not ended yet
-    let has_moved =
-        |one: &Known| is_same(one) && one.origin.as_ref().is_some_and(|origin| origin.services == own.services);
+    let has_moved = |one: &Known| {
+        is_same(one)
+            && one
+                .origin
+                .as_ref()
+                .is_some_and(|origin| origin.services == own.services)
+    };
     if let Some(index) = only(known, |one| has_moved(one)) {
         return taken(index, Why::Configuration);
     }
     let is_free = |one: &Known| is_same(one) && !one.in_use;
     let shares = |one: &Known| {
         let services = one.origin.iter().flat_map(|origin| &origin.services);
-        is_free(one) && services.into_iter().any(|service| own.services.contains(service))
+        is_free(one)
+            && services
+                .into_iter()
+                .any(|service| own.services.contains(service))
     };
     if let Some(index) = only(known, is_free).or_else(|| only(known, shares)) {
         return Choice::Known(index, Why::Configuration);
@@ -110,7 +136,11 @@ pub(super) fn choose(own: &Origin, preferred: &str, explicit: bool, known: &[Kno
 
 /// The only one that fits.
 fn only(known: &[Known], fits: impl Fn(&Known) -> bool) -> Option<usize> {
-    let mut found = known.iter().enumerate().filter(|(_, one)| fits(one)).map(|(index, _)| index);
+    let mut found = known
+        .iter()
+        .enumerate()
+        .filter(|(_, one)| fits(one))
+        .map(|(index, _)| index);
     found.next().filter(|_| found.next().is_none())
 }
 
@@ -133,7 +163,12 @@ mod tests {
 
     /// One that was used for `origin`, whose configuration is still there.
     fn known(origin: &Origin) -> Known {
-        Known { stem: origin.client_id(0), origin: Some(origin.clone()), in_use: false, config_is_there: true }
+        Known {
+            stem: origin.client_id(0),
+            origin: Some(origin.clone()),
+            in_use: false,
+            config_is_there: true,
+        }
     }
 
     fn chosen(own: &Origin, known: &[Known]) -> Choice {
@@ -144,15 +179,36 @@ mod tests {
     fn a_container_made_anew_finds_its_own() {
         let before = known(&origin("c1", "/etc/miqro.yml", &[]));
         // another host name; and another place of the configuration as well
-        for own in [origin("c2", "/etc/miqro.yml", &[]), origin("c2", "/config/miqro.yml", &[])] {
-            assert!(matches!(chosen(&own, std::slice::from_ref(&before)), Choice::Known(0, _)), "{own:?}");
+        for own in [
+            origin("c2", "/etc/miqro.yml", &[]),
+            origin("c2", "/config/miqro.yml", &[]),
+        ] {
+            assert!(
+                matches!(
+                    chosen(&own, std::slice::from_ref(&before)),
+                    Choice::Known(0, _)
+                ),
+                "{own:?}"
+            );
         }
         // the same host name, and the configuration is no longer where it was
-        let gone = Known { config_is_there: false, ..before.clone() };
-        assert_eq!(chosen(&origin("c1", "/x.yml", &[]), &[gone]), Choice::Known(0, Why::OnlyOne));
+        let gone = Known {
+            config_is_there: false,
+            ..before.clone()
+        };
+        assert_eq!(
+            chosen(&origin("c1", "/x.yml", &[]), &[gone]),
+            Choice::Known(0, Why::OnlyOne)
+        );
         // the former container has not ended yet
-        let running = Known { in_use: true, ..before };
-        assert_eq!(chosen(&origin("c2", "/etc/miqro.yml", &[]), &[running]), Choice::InUse(0));
+        let running = Known {
+            in_use: true,
+            ..before
+        };
+        assert_eq!(
+            chosen(&origin("c2", "/etc/miqro.yml", &[]), &[running]),
+            Choice::InUse(0)
+        );
     }
 
     #[test]
@@ -160,37 +216,78 @@ mod tests {
         let before = known(&origin("m", "/a.yml", &["a"]));
         let other = known(&origin("m", "/a.yml", &["z"]));
         let own = origin("m", "/a.yml", &["a", "b"]);
-        assert_eq!(chosen(&own, std::slice::from_ref(&before)), Choice::Known(0, Why::Configuration));
-        assert_eq!(chosen(&own, &[other.clone(), before.clone()]), Choice::Known(1, Why::Configuration));
+        assert_eq!(
+            chosen(&own, std::slice::from_ref(&before)),
+            Choice::Known(0, Why::Configuration)
+        );
+        assert_eq!(
+            chosen(&own, &[other.clone(), before.clone()]),
+            Choice::Known(1, Why::Configuration)
+        );
         // without any configuration too
         let without = known(&origin("m", "", &["a"]));
-        assert_eq!(chosen(&origin("m", "", &["a", "b"]), &[without]), Choice::Known(0, Why::Configuration));
+        assert_eq!(
+            chosen(&origin("m", "", &["a", "b"]), &[without]),
+            Choice::Known(0, Why::Configuration)
+        );
         // neither of them is certainly its own
-        assert_eq!(chosen(&origin("m", "/a.yml", &["q"]), &[other, before]), Choice::New);
+        assert_eq!(
+            chosen(&origin("m", "/a.yml", &["q"]), &[other, before]),
+            Choice::New
+        );
     }
 
     #[test]
     fn two_configurations_of_one_user_do_not_share_one() {
         let first = known(&origin("m", "/a.yml", &[]));
-        assert_eq!(chosen(&origin("m", "/b.yml", &[]), std::slice::from_ref(&first)), Choice::New);
+        assert_eq!(
+            chosen(&origin("m", "/b.yml", &[]), std::slice::from_ref(&first)),
+            Choice::New
+        );
         // nor two hosts of one configuration with other services
-        let running = Known { in_use: true, ..known(&origin("m", "/a.yml", &["a"])) };
-        assert_eq!(chosen(&origin("m", "/a.yml", &["b"]), std::slice::from_ref(&running)), Choice::New);
+        let running = Known {
+            in_use: true,
+            ..known(&origin("m", "/a.yml", &["a"]))
+        };
+        assert_eq!(
+            chosen(
+                &origin("m", "/a.yml", &["b"]),
+                std::slice::from_ref(&running)
+            ),
+            Choice::New
+        );
         // and the same one twice is an error
-        assert_eq!(chosen(&origin("m", "/a.yml", &["a"]), &[running]), Choice::InUse(0));
+        assert_eq!(
+            chosen(&origin("m", "/a.yml", &["a"]), &[running]),
+            Choice::InUse(0)
+        );
     }
 
     #[test]
     fn what_hosts_without_records_made_is_found() {
         let own = origin("m", "/a.yml", &[]);
-        let legacy = |stem: &str| Known { stem: stem.to_owned(), origin: None, in_use: false, config_is_there: false };
+        let legacy = |stem: &str| Known {
+            stem: stem.to_owned(),
+            origin: None,
+            in_use: false,
+            config_is_there: false,
+        };
         let other = legacy("miqro0123456789abcdef");
-        assert_eq!(chosen(&own, &[other.clone(), legacy(&own.client_id(0))]), Choice::Known(1, Why::Own));
-        assert_eq!(chosen(&own, std::slice::from_ref(&other)), Choice::Known(0, Why::OnlyOne));
+        assert_eq!(
+            chosen(&own, &[other.clone(), legacy(&own.client_id(0))]),
+            Choice::Known(1, Why::Own)
+        );
+        assert_eq!(
+            chosen(&own, std::slice::from_ref(&other)),
+            Choice::Known(0, Why::OnlyOne)
+        );
         assert_eq!(chosen(&own, &[other.clone(), other.clone()]), Choice::New);
         // of one that has a name only the configuration with that name is the owner
         assert_eq!(chosen(&own, &[legacy("house")]), Choice::New);
-        assert_eq!(choose(&own, "house", true, &[other, legacy("house")]), Choice::Known(1, Why::Own));
+        assert_eq!(
+            choose(&own, "house", true, &[other, legacy("house")]),
+            Choice::Known(1, Why::Own)
+        );
     }
 
     proptest! {

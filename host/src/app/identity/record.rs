@@ -38,8 +38,13 @@ pub(super) struct Record {
 impl Origin {
     /// `config` on this machine. Links are not followed: where one leads may change, and nothing must be lost for that.
     pub fn here(config: Option<&Path>, services: Vec<String>) -> Self {
-        let config = config.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
-        Self { machine: machine(), config, services }
+        let config =
+            config.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
+        Self {
+            machine: machine(),
+            config,
+            services,
+        }
     }
 
     /// A client identifier that is another one on another machine, for another file, for other services on the command line and
@@ -48,7 +53,13 @@ impl Origin {
         let mut hash = Sha256::new();
         hash.update(&self.machine);
         hash.update([0]);
-        hash.update(self.config.as_deref().unwrap_or(Path::new("")).as_os_str().as_encoded_bytes());
+        hash.update(
+            self.config
+                .as_deref()
+                .unwrap_or(Path::new(""))
+                .as_os_str()
+                .as_encoded_bytes(),
+        );
         for name in &self.services {
             hash.update([0]);
             hash.update(name);
@@ -57,7 +68,12 @@ impl Origin {
             hash.update([0, 0]);
             hash.update(salt.to_be_bytes());
         }
-        let digits = hash.finalize().iter().take(HASH).map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digits = hash
+            .finalize()
+            .iter()
+            .take(HASH)
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>();
         format!("{INVENTED}{digits}")
     }
 }
@@ -65,7 +81,9 @@ impl Origin {
 /// Whether a host made up this client identifier.
 pub(super) fn is_invented(client_id: &str) -> bool {
     let digits = client_id.strip_prefix(INVENTED);
-    digits.is_some_and(|digits| digits.len() == 2 * HASH && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    digits.is_some_and(|digits| {
+        digits.len() == 2 * HASH && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 impl Record {
@@ -93,9 +111,19 @@ impl Record {
 /// The name of this machine; empty where the system does not say.
 fn machine() -> String {
     let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
-    let from_file = files.iter().find_map(|file| std::fs::read_to_string(file).ok());
-    let from_variable = || ["HOSTNAME", "COMPUTERNAME"].iter().find_map(|name| std::env::var(name).ok());
-    from_file.or_else(from_variable).unwrap_or_default().trim().to_owned()
+    let from_file = files
+        .iter()
+        .find_map(|file| std::fs::read_to_string(file).ok());
+    let from_variable = || {
+        ["HOSTNAME", "COMPUTERNAME"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok())
+    };
+    from_file
+        .or_else(from_variable)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -110,7 +138,11 @@ mod tests {
         };
         let first = id("/etc/a.yml", &["a"]);
         assert_eq!(first, id("/etc/a.yml", &["a"]));
-        for other in [id("/etc/b.yml", &["a"]), id("/etc/a.yml", &["b"]), id("/etc/a.yml", &[])] {
+        for other in [
+            id("/etc/b.yml", &["a"]),
+            id("/etc/a.yml", &["b"]),
+            id("/etc/a.yml", &[]),
+        ] {
             assert_ne!(first, other);
         }
         assert!(first.len() <= 23 && is_invented(&first), "{first}");

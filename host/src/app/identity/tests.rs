@@ -5,7 +5,11 @@
 use super::*;
 
 fn origin(machine: &str, config: &Path) -> Origin {
-    Origin { machine: machine.to_owned(), config: Some(config.to_owned()), services: Vec::new() }
+    Origin {
+        machine: machine.to_owned(),
+        config: Some(config.to_owned()),
+        services: Vec::new(),
+    }
 }
 
 fn chosen(directory: &Path, origin: &Origin) -> Identity {
@@ -23,9 +27,16 @@ fn an_identity_is_found_again_under_another_name_of_machine_and_file() {
     assert!(Identity::choose(folder.path(), origin("two", &file), "").is_err());
     let (client_id, state_file) = (first.client_id().to_owned(), first.state_file().to_owned());
     drop(first);
-    for again in [origin("one", &file), origin("two", &file), origin("three", Path::new("/elsewhere.yml"))] {
+    for again in [
+        origin("one", &file),
+        origin("two", &file),
+        origin("three", Path::new("/elsewhere.yml")),
+    ] {
         let again = chosen(folder.path(), &again);
-        assert_eq!((again.client_id(), again.state_file()), (client_id.as_str(), state_file.as_path()));
+        assert_eq!(
+            (again.client_id(), again.state_file()),
+            (client_id.as_str(), state_file.as_path())
+        );
     }
 }
 
@@ -34,22 +45,34 @@ fn two_configurations_have_two_identities_one_after_the_other_and_at_the_same_ti
     let folder = tempfile::tempdir().unwrap();
     let files = ["a.yml", "b.yml"].map(|name| folder.path().join(name));
     files.iter().for_each(|file| fs::write(file, "").unwrap());
-    let first = chosen(folder.path(), &origin("m", &files[0])).client_id().to_owned();
+    let first = chosen(folder.path(), &origin("m", &files[0]))
+        .client_id()
+        .to_owned();
     let second = chosen(folder.path(), &origin("m", &files[1]));
     assert_ne!(second.client_id(), first);
-    assert_eq!(chosen(folder.path(), &origin("m", &files[0])).client_id(), first);
+    assert_eq!(
+        chosen(folder.path(), &origin("m", &files[0])).client_id(),
+        first
+    );
 }
 
 #[test]
 fn what_an_older_host_left_is_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let own = origin("m", Path::new("/etc/miqro.yml"));
-    for stem in [own.client_id(0), "miqro0123456789abcdef".to_owned(), "house".to_owned()] {
+    for stem in [
+        own.client_id(0),
+        "miqro0123456789abcdef".to_owned(),
+        "house".to_owned(),
+    ] {
         fs::write(folder.path().join(format!("{stem}.redb")), "").unwrap();
         fs::write(folder.path().join(format!("{stem}.redb.broken-1")), "").unwrap();
     }
     let identity = chosen(folder.path(), &own);
-    assert_eq!(identity.state_file(), folder.path().join(format!("{}.redb", own.client_id(0))));
+    assert_eq!(
+        identity.state_file(),
+        folder.path().join(format!("{}.redb", own.client_id(0)))
+    );
     let named = Identity::choose(folder.path(), own, "house").unwrap();
     assert_eq!(named.state_file(), folder.path().join("house.redb"));
 }
@@ -62,10 +85,18 @@ fn a_configured_client_id_wins_and_the_state_stays() {
     let before = chosen(folder.path(), &own).state_file().to_owned();
     let named = Identity::choose(folder.path(), own, "house").unwrap();
     assert_eq!(named.state_file(), before);
-    let mut config = Config::read("broker: {host: b, client_id: house}", None, config::Selection::All).unwrap().config;
+    let mut config = Config::read(
+        "broker: {host: b, client_id: house}",
+        None,
+        config::Selection::All,
+    )
+    .unwrap()
+    .config;
     named.complete(&mut config);
     assert_eq!(connection(&config).client_id, "house");
-    let mut config = Config::read("broker: {host: b}", None, config::Selection::All).unwrap().config;
+    let mut config = Config::read("broker: {host: b}", None, config::Selection::All)
+        .unwrap()
+        .config;
     named.complete(&mut config);
     assert_eq!(connection(&config).client_id, named.client_id());
 }
@@ -79,7 +110,10 @@ fn a_damaged_record_costs_nothing_but_what_it_said() {
     drop(first);
     for damage in [&b""[..], &[0; 64], b"{\"client_id\":"] {
         fs::write(&record, damage).unwrap();
-        assert_eq!(chosen(folder.path(), &origin("n", Path::new("/other.yml"))).client_id(), client_id);
+        assert_eq!(
+            chosen(folder.path(), &origin("n", Path::new("/other.yml"))).client_id(),
+            client_id
+        );
         assert_eq!(chosen(folder.path(), &own).client_id(), client_id);
     }
 }

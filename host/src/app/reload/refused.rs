@@ -53,7 +53,10 @@ impl Refused {
         };
         match &self.awaited()[..] {
             [] => outcome,
-            [file, ..] => format!("{outcome}; it is read again when {} changes", file.display()),
+            [file, ..] => format!(
+                "{outcome}; it is read again when {} changes",
+                file.display()
+            ),
         }
     }
 }

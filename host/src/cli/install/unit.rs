@@ -55,12 +55,21 @@ impl Unit<'_> {
     /// The unit.
     pub(super) fn text(&self, config: &Config) -> String {
         let name = self.name;
-        let user = self.user.map_or_else(|| "DynamicUser=yes".to_owned(), |user| format!("User={user}"));
-        let home = if self.is_in(&["/home", "/root"]) { "read-only" } else { "yes" };
+        let user = self.user.map_or_else(
+            || "DynamicUser=yes".to_owned(),
+            |user| format!("User={user}"),
+        );
+        let home = if self.is_in(&["/home", "/root"]) {
+            "read-only"
+        } else {
+            "yes"
+        };
         // longer than the host's own deadline, so that systemd does not cut it short
         let stop = (config.stop_deadline + Duration::from_secs(10)).as_secs();
-        let writable: String =
-            writable(config).iter().map(|path| format!("ReadWritePaths={}\n", quoted(path))).collect();
+        let writable: String = writable(config)
+            .iter()
+            .map(|path| format!("ReadWritePaths={}\n", quoted(path)))
+            .collect();
         format!(
             "{MARK} Changes to it are lost when that is run again; put them into a drop-in (systemctl edit {name}).\n\
             [Unit]\n\
@@ -94,13 +103,20 @@ impl Unit<'_> {
     /// What to look after.
     pub(super) fn hints(&self, config: &Config) -> Vec<String> {
         let who = self.user.unwrap_or("a user that systemd makes up");
-        let mut hints =
-            vec![format!("it runs as {who}, who must be able to read the configuration and the components")];
+        let mut hints = vec![format!(
+            "it runs as {who}, who must be able to read the configuration and the components"
+        )];
         if self.is_in(&["/tmp", "/var/tmp"]) {
-            hints.push("something of it lies in /tmp, where the unit does not see it; move it elsewhere".to_owned());
+            hints.push(
+                "something of it lies in /tmp, where the unit does not see it; move it elsewhere"
+                    .to_owned(),
+            );
         }
         for path in writable(config) {
-            hints.push(format!("{} must be there and writable for that user", path.display()));
+            hints.push(format!(
+                "{} must be there and writable for that user",
+                path.display()
+            ));
         }
         hints
     }
@@ -117,24 +133,46 @@ impl Unit<'_> {
     /// Whether anything that the host reads lies in one of these directories.
     fn is_in(&self, directories: &[&str]) -> bool {
         let mut read = self.files.iter().chain(&self.config).chain([&self.program]);
-        read.any(|path| directories.iter().any(|directory| path.starts_with(directory)))
+        read.any(|path| {
+            directories
+                .iter()
+                .any(|directory| path.starts_with(directory))
+        })
     }
 }
 
 /// Directories that the configuration names for writing.
 fn writable(config: &Config) -> Vec<&Path> {
-    let data = if let Broker::Embedded(broker, _) = &config.broker { broker.data_dir.as_deref() } else { None };
-    data.into_iter().chain(config.cache_dir.as_deref()).collect()
+    let data = if let Broker::Embedded(broker, _) = &config.broker {
+        broker.data_dir.as_deref()
+    } else {
+        None
+    };
+    data.into_iter()
+        .chain(config.cache_dir.as_deref())
+        .collect()
 }
 
 /// A path as a word of a unit file: `%` and `$` stand for something there, and so do quotes, blanks and backslashes
 /// (systemd.service(5), "Command lines").
 fn quoted(path: &Path) -> String {
-    let text = path.display().to_string().replace('%', "%%").replace('$', "$$");
-    if text.chars().all(|c| c.is_alphanumeric() || "/._-+=:,@%$".contains(c)) {
+    let text = path
+        .display()
+        .to_string()
+        .replace('%', "%%")
+        .replace('$', "$$");
+    if text
+        .chars()
+        .all(|c| c.is_alphanumeric() || "/._-+=:,@%$".contains(c))
+    {
         return text;
     }
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+    format!(
+        "\"{}\"",
+        text.replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n")
+    )
 }
 
 #[cfg(test)]
@@ -146,17 +184,29 @@ mod tests {
 
     fn text(yaml: &str, user: Option<&str>, program: &str) -> String {
         let config = Config::read(yaml, None, Selection::All).unwrap().config;
-        let (program, files) = (program.into(), vec!["/opt/my services/echo 100%.wasm".into()]);
-        Unit { name: "house", program, config: Some("/etc/miqro.yml".into()), files, user }.text(&config)
+        let (program, files) = (
+            program.into(),
+            vec!["/opt/my services/echo 100%.wasm".into()],
+        );
+        Unit {
+            name: "house",
+            program,
+            config: Some("/etc/miqro.yml".into()),
+            files,
+            user,
+        }
+        .text(&config)
     }
 
     #[test]
     fn the_configuration_and_the_components_are_carried_over() {
         let unit = text("", None, "/usr/bin/miqro-host");
-        let expected =
-            "\nExecStart=/usr/bin/miqro-host run --config /etc/miqro.yml \"/opt/my services/echo 100%%.wasm\"\n";
+        let expected = "\nExecStart=/usr/bin/miqro-host run --config /etc/miqro.yml \"/opt/my services/echo 100%%.wasm\"\n";
         assert!(unit.starts_with(MARK) && unit.contains(expected), "{unit}");
-        assert!(unit.contains("\nDynamicUser=yes\n") && unit.contains("\nProtectHome=yes\n"), "{unit}");
+        assert!(
+            unit.contains("\nDynamicUser=yes\n") && unit.contains("\nProtectHome=yes\n"),
+            "{unit}"
+        );
         assert!(unit.contains("\nStateDirectory=house\n"), "{unit}");
     }
 

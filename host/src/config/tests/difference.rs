@@ -8,12 +8,16 @@ fn difference(before: &str, after: &str) -> Difference {
 }
 
 fn names(services: &[crate::config::Service]) -> Vec<&str> {
-    services.iter().map(|service| service.name.as_str()).collect()
+    services
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect()
 }
 
 #[test]
 fn the_same_text_changes_nothing() {
-    let text = "broker: {host: b}\nauth: {username: a, password: p}\nservices: {echo: {x: [1, {y: 2}]}}";
+    let text =
+        "broker: {host: b}\nauth: {username: a, password: p}\nservices: {echo: {x: [1, {y: 2}]}}";
     assert!(difference(text, text).is_empty());
 }
 
@@ -50,26 +54,62 @@ fn services_are_added_removed_and_changed() {
         "services: {a: {x: 1}, b: {x: 1}, c: {x: 1}, d: {log_level: INFO}}",
         "services: {a: {x: 1}, b: {x: 2}, d: {log_level: DEBUG}, e: {x: 1}}",
     );
-    assert_eq!((names(&change.changed), names(&change.added)), (vec!["b"], vec!["e"]));
+    assert_eq!(
+        (names(&change.changed), names(&change.added)),
+        (vec!["b"], vec!["e"])
+    );
     assert_eq!(change.removed, ["c"]);
     assert!(!change.connection);
 }
 
 #[test]
 fn a_service_that_moves_to_another_base_topic_is_removed_and_added() {
-    let change = difference("services: {a: {x: 1}}", "services: {a: {x: 1, data_topic: b}}");
-    assert_eq!((names(&change.added), change.removed, change.changed.len()), (vec!["a"], vec!["a".to_owned()], 0));
+    let change = difference(
+        "services: {a: {x: 1}}",
+        "services: {a: {x: 1, data_topic: b}}",
+    );
+    assert_eq!(
+        (names(&change.added), change.removed, change.changed.len()),
+        (vec!["a"], vec!["a".to_owned()], 0)
+    );
 }
 
 #[test]
 fn what_is_made_once_needs_a_restart() {
     let restart = |before, after| difference(before, after).restart.join(" ");
-    assert_eq!(restart("", "broker: {embedded: {listen: 127.0.0.1:1884}}"), "broker.embedded.listen");
-    assert_eq!(restart("", "broker: {embedded: {data_dir: x}}"), "broker.embedded.data_dir");
-    assert_eq!(restart("", "broker: {embedded: {users: [{username: a, password: b}]}}"), "broker.embedded.users");
-    assert_eq!(restart("", "broker: {embedded: {limits: {connections: 9}}}"), "broker.embedded.limits");
-    assert_eq!(restart("cache_dir: a", "cache_dir: b\npresence_connections: 1"), "cache_dir presence_connections");
+    assert_eq!(
+        restart("", "broker: {embedded: {listen: 127.0.0.1:1884}}"),
+        "broker.embedded.listen"
+    );
+    assert_eq!(
+        restart("", "broker: {embedded: {data_dir: x}}"),
+        "broker.embedded.data_dir"
+    );
+    assert_eq!(
+        restart(
+            "",
+            "broker: {embedded: {users: [{username: a, password: b}]}}"
+        ),
+        "broker.embedded.users"
+    );
+    assert_eq!(
+        restart("", "broker: {embedded: {limits: {connections: 9}}}"),
+        "broker.embedded.limits"
+    );
+    assert_eq!(
+        restart("cache_dir: a", "cache_dir: b\npresence_connections: 1"),
+        "cache_dir presence_connections"
+    );
     assert!(restart("", "broker: {host: b}").contains("embedded"));
-    assert_eq!(restart("broker: {host: a}", "broker: {host: b, keepalive: 9}\nstop_deadline: 1s"), "");
-    assert_eq!(restart("broker: {host: a}", "broker: {host: a, protocol: 3.1.1}"), "broker.protocol");
+    assert_eq!(
+        restart(
+            "broker: {host: a}",
+            "broker: {host: b, keepalive: 9}\nstop_deadline: 1s"
+        ),
+        ""
+    );
+    assert_eq!(
+        restart("broker: {host: a}", "broker: {host: a, protocol: 3.1.1}"),
+        "broker.protocol"
+    );
 }

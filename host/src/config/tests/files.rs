@@ -15,7 +15,10 @@ fn load_with(folder: &Path, text: &str, files: &[PathBuf]) -> Result<Loaded, Con
 fn control_characters_are_errors_with_line_and_column() {
     for (text, place) in [
         ("services:\n  a: {x: 1}\n  b: \0\n", "miqro.yml:3:6: "),
-        ("broker: {host: b}\nlog_level: DEBUG\u{1b}[0m", "miqro.yml:2:17: "),
+        (
+            "broker: {host: b}\nlog_level: DEBUG\u{1b}[0m",
+            "miqro.yml:2:17: ",
+        ),
         ("services: {a: {text: \"x\u{7}y\"}}", "miqro.yml:1:24: "),
         ("{\"mqtt\": {\"broker\": \"b\0\"}}", "miqro.yml:1:23: "),
         ("{\"mqtt\": {\"broker\": \"b\"}}\n\0\0\0", "miqro.yml:2:1: "),
@@ -23,28 +26,58 @@ fn control_characters_are_errors_with_line_and_column() {
         ("log_level: INFO\n\u{feff}services: {}", "miqro.yml:2:1: "),
     ] {
         let said = problems(text);
-        assert!(said.starts_with(place) && said.lines().count() == 1 && said.contains("U+"), "{text:?}: {said}");
+        assert!(
+            said.starts_with(place) && said.lines().count() == 1 && said.contains("U+"),
+            "{text:?}: {said}"
+        );
     }
     let zeroes = problems(&"\0".repeat(4096));
-    assert!(zeroes.starts_with("miqro.yml: has nothing but NUL bytes") && zeroes.lines().count() == 1, "{zeroes}");
+    assert!(
+        zeroes.starts_with("miqro.yml: has nothing but NUL bytes") && zeroes.lines().count() == 1,
+        "{zeroes}"
+    );
     // written as an escape, it is what a service may want
     let config = super::quiet("services: {a: {text: \"\\x1b[0m\\0\"}}");
-    assert_eq!(config.services[0].config, serde_json::json!({"text": "\u{1b}[0m\0"}));
+    assert_eq!(
+        config.services[0].config,
+        serde_json::json!({"text": "\u{1b}[0m\0"})
+    );
 }
 
 #[test]
 fn what_is_empty_is_said() {
-    let blank = |text: &str| Config::read(text, Some(Path::new("a.yml")), Selection::All).unwrap().blank;
-    for text in ["", "\n\n", "# comments\n", "---\n", "\u{feff}", "   \n", "~"] {
+    let blank = |text: &str| {
+        Config::read(text, Some(Path::new("a.yml")), Selection::All)
+            .unwrap()
+            .blank
+    };
+    for text in [
+        "",
+        "\n\n",
+        "# comments\n",
+        "---\n",
+        "\u{feff}",
+        "   \n",
+        "~",
+    ] {
         assert_eq!(blank(text), Some(Blank::File), "{text:?}");
     }
-    for text in ["services:\n", "log_level: DEBUG\nservices:", "services: ~\n", "services: # none\n"] {
+    for text in [
+        "services:\n",
+        "log_level: DEBUG\nservices:",
+        "services: ~\n",
+        "services: # none\n",
+    ] {
         assert_eq!(blank(text), Some(Blank::Services), "{text:?}");
     }
     for text in ["services: {}", "broker: {host: b}", "{}", "services: {a: }"] {
         assert_eq!(blank(text), None, "{text:?}");
     }
-    assert_eq!(Config::read("", None, Selection::All).unwrap().blank, None, "there is no file");
+    assert_eq!(
+        Config::read("", None, Selection::All).unwrap().blank,
+        None,
+        "there is no file"
+    );
 }
 
 #[test]
@@ -52,16 +85,32 @@ fn secrets_have_no_byte_order_mark_and_no_line_ends() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
     let text = "broker: {host: b}\nauth: {username: anna, password_file: secret}\nservices: {a: {component: a.wasm, key: {from_file: secret}}}";
-    for written in ["geheim", "geheim\n", "geheim\r\n", "\u{feff}geheim\n\n", "geheim\r\n\r\n", "\u{feff}geheim"] {
+    for written in [
+        "geheim",
+        "geheim\n",
+        "geheim\r\n",
+        "\u{feff}geheim\n\n",
+        "geheim\r\n\r\n",
+        "\u{feff}geheim",
+    ] {
         std::fs::write(&secret, written).unwrap();
         let config = load_with(folder.path(), text, &[]).unwrap().config;
         assert_eq!(config.services[0].config["key"], "geheim", "{written:?}");
-        let Broker::Remote(connection) = config.broker else { panic!() };
-        assert_eq!(connection.credentials.unwrap().password.as_deref(), Some("geheim"), "{written:?}");
+        let Broker::Remote(connection) = config.broker else {
+            panic!()
+        };
+        assert_eq!(
+            connection.credentials.unwrap().password.as_deref(),
+            Some("geheim"),
+            "{written:?}"
+        );
     }
     // within a secret nothing is taken away
     std::fs::write(&secret, " a\tb \n c \n").unwrap();
-    assert_eq!(load_with(folder.path(), text, &[]).unwrap().config.services[0].config["key"], " a\tb \n c ");
+    assert_eq!(
+        load_with(folder.path(), text, &[]).unwrap().config.services[0].config["key"],
+        " a\tb \n c "
+    );
     for (written, word) in [
         (&b""[..], "is empty"),
         (b"\n", "is empty"),
@@ -71,32 +120,66 @@ fn secrets_have_no_byte_order_mark_and_no_line_ends() {
         (b"\xff\xfeg\0", "is not UTF-8 text"),
     ] {
         std::fs::write(&secret, written).unwrap();
-        let error = Config::load(Some(&folder.path().join("miqro.yml")), Selection::Run(&[])).unwrap_err();
+        let error =
+            Config::load(Some(&folder.path().join("miqro.yml")), Selection::Run(&[])).unwrap_err();
         let said = error.to_string();
-        assert!(said.matches(word).count() == 2 && said.contains("secret"), "{written:?}: {said}");
+        assert!(
+            said.matches(word).count() == 2 && said.contains("secret"),
+            "{written:?}: {said}"
+        );
         assert!(!said.contains("gehe"), "{said}");
         assert_eq!(error.awaited(), [secret.clone(), secret.clone()]);
     }
     std::fs::write(&secret, "anna\ngeheim\n").unwrap();
-    let said = problems(&format!("broker: {{host: b}}\nauth: {{username_file: {}, password: x}}", secret.display()));
-    assert!(said.contains("auth.username_file: contains U+000A"), "{said}");
+    let said = problems(&format!(
+        "broker: {{host: b}}\nauth: {{username_file: {}, password: x}}",
+        secret.display()
+    ));
+    assert!(
+        said.contains("auth.username_file: contains U+000A"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_service_whose_file_is_missing_is_left_out_and_the_others_are_there() {
     let folder = tempfile::tempdir().unwrap();
-    let text = "services:\n  a: {component: a.wasm, key: {from_file: a.key}}\n  b: {component: b.wasm}\n";
+    let text =
+        "services:\n  a: {component: a.wasm, key: {from_file: a.key}}\n  b: {component: b.wasm}\n";
     let loaded = load_with(folder.path(), text, &[]).unwrap();
-    let names = |loaded: &Loaded| loaded.config.services.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
-    assert_eq!((names(&loaded), loaded.held.len(), loaded.waits.len()), (vec!["b".to_owned()], 1, 0));
+    let names = |loaded: &Loaded| {
+        loaded
+            .config
+            .services
+            .iter()
+            .map(|one| one.name.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (names(&loaded), loaded.held.len(), loaded.waits.len()),
+        (vec!["b".to_owned()], 1, 0)
+    );
     assert_eq!(loaded.held[0].service, "a");
-    assert_eq!(loaded.held[0].problems[0].awaited.as_deref(), Some(folder.path().join("a.key").as_path()));
+    assert_eq!(
+        loaded.held[0].problems[0].awaited.as_deref(),
+        Some(folder.path().join("a.key").as_path())
+    );
     // one that is named on the command line does not run without its section
-    let loaded = load_with(folder.path(), text, &[PathBuf::from("a.wasm"), PathBuf::from("c.wasm")]).unwrap();
-    assert_eq!((names(&loaded), loaded.held.len()), (vec!["c".to_owned()], 1));
+    let loaded = load_with(
+        folder.path(),
+        text,
+        &[PathBuf::from("a.wasm"), PathBuf::from("c.wasm")],
+    )
+    .unwrap();
+    assert_eq!(
+        (names(&loaded), loaded.held.len()),
+        (vec!["c".to_owned()], 1)
+    );
     // one with another fault is refused with all that is wrong
     let wrong = "services: {a: {component: a.wasm, key: {from_file: a.key}, limits: {call: soon}}, b: {key: {from_file: b.key}}}";
-    let said = load_with(folder.path(), wrong, &[]).unwrap_err().to_string();
+    let said = load_with(folder.path(), wrong, &[])
+        .unwrap_err()
+        .to_string();
     assert!(said.contains("a.key") && said.contains("soon"), "{said}");
     std::fs::write(folder.path().join("a.key"), "key").unwrap();
     let loaded = load_with(folder.path(), text, &[]).unwrap();
@@ -109,15 +192,22 @@ fn what_is_missing_for_all_is_waited_for() {
     let text = "broker: {host: b}\nauth: {username: anna, password_file: secret}\nservices: {a: {component: a.wasm, key: {from_file: key}}}";
     let loaded = load_with(folder.path(), text, &[]).unwrap();
     assert_eq!((loaded.waits.len(), loaded.held.len()), (1, 1));
-    assert_eq!(loaded.waits[0].awaited.as_deref(), Some(folder.path().join("secret").as_path()));
-    let refused = Config::load(Some(&folder.path().join("miqro.yml")), Selection::Run(&[])).unwrap_err();
+    assert_eq!(
+        loaded.waits[0].awaited.as_deref(),
+        Some(folder.path().join("secret").as_path())
+    );
+    let refused =
+        Config::load(Some(&folder.path().join("miqro.yml")), Selection::Run(&[])).unwrap_err();
     assert_eq!(refused.0.len(), 2, "{refused}");
     // an environment variable does not come by itself, nor does a key with a slip in it
     for text in [
         "broker: {host: b}\nauth: {username: anna, password_env: MIQRO_NO_SUCH}\nservices: {a: {component: a.wasm}}",
         "trust: [RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO]\nservices: {a: {component: a.wasm}}",
     ] {
-        assert_eq!(load_with(folder.path(), text, &[]).unwrap_err().awaited(), Vec::<PathBuf>::new());
+        assert_eq!(
+            load_with(folder.path(), text, &[]).unwrap_err().awaited(),
+            Vec::<PathBuf>::new()
+        );
     }
     let text = "trust: [keys/minisign.pub]\nservices: {a: {component: a.wasm}}";
     assert_eq!(load_with(folder.path(), text, &[]).unwrap().waits.len(), 1);

@@ -19,7 +19,11 @@ const FILE: &str = r#"{
 
 fn run(text: &str, files: &[&str]) -> Result<Loaded, String> {
     let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
-    let loaded = Config::read(text, Some(Path::new("/etc/lab.conf")), Selection::Run(&files));
+    let loaded = Config::read(
+        text,
+        Some(Path::new("/etc/lab.conf")),
+        Selection::Run(&files),
+    );
     loaded.map_err(|error| error.to_string())
 }
 
@@ -28,12 +32,23 @@ fn a_file_of_mqttservice_is_taken_as_it_is() {
     let loaded = run(FILE, &["guests/svc.wasm"]).unwrap();
     assert_eq!(loaded.warnings, []);
     let config = loaded.config;
-    let Broker::Remote(connection) = &config.broker else { panic!("{:?}", config.broker) };
-    assert_eq!((connection.host.as_str(), connection.port), ("broker.example", 1884));
-    let login = Credentials { username: "anna".to_owned(), password: Some("geheim".to_owned()) };
+    let Broker::Remote(connection) = &config.broker else {
+        panic!("{:?}", config.broker)
+    };
+    assert_eq!(
+        (connection.host.as_str(), connection.port),
+        ("broker.example", 1884)
+    );
+    let login = Credentials {
+        username: "anna".to_owned(),
+        password: Some("geheim".to_owned()),
+    };
     assert_eq!(connection.credentials, Some(login));
     let service = &config.services[0];
-    assert_eq!((service.name.as_str(), service.base.as_str()), ("svc", "labor/eins/"));
+    assert_eq!(
+        (service.name.as_str(), service.base.as_str()),
+        ("svc", "labor/eins/")
+    );
     let expected = serde_json::json!({
         "port": "/dev/ttyUSB0", "limits": { "low": 1.5, "high": [1, 2, null, true] }, "smile": "😀 ä a/b",
     });
@@ -43,21 +58,41 @@ fn a_file_of_mqttservice_is_taken_as_it_is() {
 
 #[test]
 fn without_a_base_topic_topics_are_full_ones_and_anonymous_is_no_error() {
-    for text in [r#"{"mqtt": {"broker": "b"}}"#, r#"{"mqtt": {"broker": "b", "basetopic": "", "user": null}}"#] {
+    for text in [
+        r#"{"mqtt": {"broker": "b"}}"#,
+        r#"{"mqtt": {"broker": "b", "basetopic": "", "user": null}}"#,
+    ] {
         let config = run(text, &["svc.wasm"]).unwrap().config;
-        let Broker::Remote(connection) = &config.broker else { panic!("{:?}", config.broker) };
+        let Broker::Remote(connection) = &config.broker else {
+            panic!("{:?}", config.broker)
+        };
         assert_eq!((connection.port, &connection.credentials), (1883, &None));
         assert_eq!(config.services[0].base.as_str(), "");
-        assert_eq!(config.services[0].base.filter("a/#").unwrap().as_str(), "a/#");
+        assert_eq!(
+            config.services[0].base.filter("a/#").unwrap().as_str(),
+            "a/#"
+        );
         let shown = config.to_yaml();
-        let again = Config::read(&shown, None, Selection::All).unwrap().config.services.remove(0);
-        assert_eq!((again.name.as_str(), again.base.as_str()), ("svc", ""), "{shown}");
+        let again = Config::read(&shown, None, Selection::All)
+            .unwrap()
+            .config
+            .services
+            .remove(0);
+        assert_eq!(
+            (again.name.as_str(), again.base.as_str()),
+            ("svc", ""),
+            "{shown}"
+        );
     }
 }
 
 #[test]
 fn every_fault_is_said_with_line_key_and_what_is_accepted() {
-    let said = run("{\n\"mqtt\": {\n\"port\": 70000,\n\"basetopic\": \"a/+\"\n}\n}", &[]).unwrap_err();
+    let said = run(
+        "{\n\"mqtt\": {\n\"port\": 70000,\n\"basetopic\": \"a/+\"\n}\n}",
+        &[],
+    )
+    .unwrap_err();
     for part in [
         "/etc/lab.conf:2: mqtt: has no broker",
         "/etc/lab.conf:3: mqtt.port: is \"70000\"; a whole number from 1 to 65535 is wanted",
@@ -66,23 +101,41 @@ fn every_fault_is_said_with_line_key_and_what_is_accepted() {
     ] {
         assert!(said.contains(part), "{part}\n{said}");
     }
-    let twice = run("{\"mqtt\": {\"broker\": \"b\"},\n\"a\": 1,\n\"a\": 2}", &["svc.wasm"]).unwrap_err();
-    assert!(twice.contains("a: written twice: in line 2 and in line 3"), "{twice}");
+    let twice = run(
+        "{\"mqtt\": {\"broker\": \"b\"},\n\"a\": 1,\n\"a\": 2}",
+        &["svc.wasm"],
+    )
+    .unwrap_err();
+    assert!(
+        twice.contains("a: written twice: in line 2 and in line 3"),
+        "{twice}"
+    );
     let two = run(r#"{"mqtt": {"broker": "b"}}"#, &["a.wasm", "b.wasm"]).unwrap_err();
     assert!(two.contains("is for one service"), "{two}");
     let password = run(r#"{"mqtt": {"broker": "b", "password": "x"}}"#, &["a.wasm"]).unwrap_err();
-    assert!(password.contains("mqtt: has a password but no user"), "{password}");
+    assert!(
+        password.contains("mqtt: has a password but no user"),
+        "{password}"
+    );
 }
 
 #[test]
 fn an_unknown_key_of_the_section_is_said_and_ignored() {
     let loaded = run("{\"mqtt\": {\"broker\": \"b\", \"qos\": 1}}", &["a.wasm"]).unwrap();
     assert_eq!(loaded.warnings.len(), 1);
-    assert!(loaded.warnings[0].to_string().contains("mqtt.qos: is ignored"), "{}", loaded.warnings[0]);
+    assert!(
+        loaded.warnings[0]
+            .to_string()
+            .contains("mqtt.qos: is ignored"),
+        "{}",
+        loaded.warnings[0]
+    );
 }
 
 #[test]
 fn to_look_at_the_service_is_named_after_the_file() {
-    let config = Config::read(FILE, Some(Path::new("/etc/lab.conf")), Selection::All).unwrap().config;
+    let config = Config::read(FILE, Some(Path::new("/etc/lab.conf")), Selection::All)
+        .unwrap()
+        .config;
     assert_eq!(config.services[0].name, "lab");
 }

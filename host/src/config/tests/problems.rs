@@ -42,7 +42,9 @@ miqro.yml:3: broker.prot: is not known here; did you mean port? Accepted: ";
 
 #[test]
 fn what_is_no_yaml_is_reported_with_its_line() {
-    assert!(problems("broker:\n  host: [a\nlog_level: x: y\n").starts_with("miqro.yml:3: not YAML: "));
+    assert!(
+        problems("broker:\n  host: [a\nlog_level: x: y\n").starts_with("miqro.yml:3: not YAML: ")
+    );
     assert!(problems("broker:\n  host: b\n\tport: 1\n").contains("not YAML: "));
     assert!(problems("broker: *nobody\n").starts_with("miqro.yml:1: not YAML: "));
 }
@@ -59,8 +61,19 @@ fn what_is_written_twice_is_reported_with_both_lines() {
 
 #[test]
 fn names_of_services_are_one_level() {
-    for name in ["a/b", "'#'", "''", "a+", r#""a\tb""#, r#""a\x85b""#, r#""a\uFFFEb""#] {
-        assert!(problems(&format!("services: {{{name}: }}")).contains("is no name for a service"), "{name}");
+    for name in [
+        "a/b",
+        "'#'",
+        "''",
+        "a+",
+        r#""a\tb""#,
+        r#""a\x85b""#,
+        r#""a\uFFFEb""#,
+    ] {
+        assert!(
+            problems(&format!("services: {{{name}: }}")).contains("is no name for a service"),
+            "{name}"
+        );
     }
 }
 
@@ -70,22 +83,43 @@ fn what_brokers_end_the_connection_for_is_refused_with_its_line() {
         (r#"data_topic: "home\tx""#, "data_topic"),
         (r#"data_topic: "home\uFDD0""#, "data_topic"),
         (r#"subscriptions: ["a\nb"]"#, "subscriptions[0]"),
-        (r#"subscriptions: [{filter: "$share/a\x01b/c", global: true}]"#, "subscriptions[0].filter"),
+        (
+            r#"subscriptions: [{filter: "$share/a\x01b/c", global: true}]"#,
+            "subscriptions[0].filter",
+        ),
         (r#"grants: {publish: ["a\x7Fb"]}"#, "grants.publish[0]"),
         (r#"dead_letter: "lost\x85""#, "dead_letter"),
-        (r#"availability: [{topic: "a\U0010FFFF", global: true}]"#, "availability[0].topic"),
-        (r#"offline: [{filter: "a\x02", policy: drop}]"#, "offline[0].filter"),
+        (
+            r#"availability: [{topic: "a\U0010FFFF", global: true}]"#,
+            "availability[0].topic",
+        ),
+        (
+            r#"offline: [{filter: "a\x02", policy: drop}]"#,
+            "offline[0].filter",
+        ),
     ] {
         let text = problems(&format!("services:\n  echo:\n    {line}\n"));
-        assert!(text.starts_with(&format!("miqro.yml:3: services.echo.{key}: ")), "{line}: {text}");
+        assert!(
+            text.starts_with(&format!("miqro.yml:3: services.echo.{key}: ")),
+            "{line}: {text}"
+        );
         assert!(text.contains(", which MQTT forbids"), "{line}: {text}");
     }
-    let deep = problems(&format!("services: {{echo: {{data_topic: {}}}}}", vec!["x"; 200].join("/")));
-    assert!(deep.contains("services.echo.data_topic: a topic of 201 levels"), "{deep}");
+    let deep = problems(&format!(
+        "services: {{echo: {{data_topic: {}}}}}",
+        vec!["x"; 200].join("/")
+    ));
+    assert!(
+        deep.contains("services.echo.data_topic: a topic of 201 levels"),
+        "{deep}"
+    );
     let id = problems("broker:\n  host: b\n  client_id: \"a\\tb\"\n");
     assert!(id.starts_with("miqro.yml:3: broker.client_id: "), "{id}");
     let user = problems("broker: {host: b}\nauth:\n  username: \"a\\uFFFFb\"\n");
-    assert!(user.starts_with("miqro.yml:3: auth.username: contains U+FFFF"), "{user}");
+    assert!(
+        user.starts_with("miqro.yml:3: auth.username: contains U+FFFF"),
+        "{user}"
+    );
 }
 
 #[test]
@@ -93,7 +127,8 @@ fn the_brokers_own_topics_are_no_base_topic() {
     for base in ["$SYS", "$SYS/x", "$share/g"] {
         let text = problems(&format!("services:\n  echo:\n    data_topic: {base}\n"));
         assert!(
-            text.starts_with("miqro.yml:3: services.echo.data_topic: ") && text.contains("cannot be a base topic"),
+            text.starts_with("miqro.yml:3: services.echo.data_topic: ")
+                && text.contains("cannot be a base topic"),
             "{text}"
         );
     }
@@ -105,15 +140,24 @@ fn a_free_key_that_looks_like_one_of_the_host_s_gives_a_warning() {
     let warnings = warnings(text);
     let lines: Vec<&str> = warnings.lines().collect();
     assert_eq!(lines.len(), 3, "{warnings}");
-    assert!(lines[0].starts_with("miqro.yml:3: services.echo.subscription: ") && lines[0].contains("subscriptions"));
+    assert!(
+        lines[0].starts_with("miqro.yml:3: services.echo.subscription: ")
+            && lines[0].contains("subscriptions")
+    );
 }
 
 #[test]
 fn values_of_the_wrong_kind_are_named_and_secrets_are_not() {
-    assert!(problems("services: {echo: {subscriptions: [~]}}").ends_with("subscriptions[0]: is empty; text is wanted"));
+    assert!(
+        problems("services: {echo: {subscriptions: [~]}}")
+            .ends_with("subscriptions[0]: is empty; text is wanted")
+    );
     assert!(problems("broker: {host: [b]}").contains("broker.host: is a list; text is wanted"));
     assert!(problems("services: [echo]").contains("services: is a list where a section is wanted"));
     let misplaced = problems("broker: {host: b}\nauth: geheim");
-    assert!(misplaced.contains("miqro.yml:2: auth: is a single value where a section is wanted"), "{misplaced}");
+    assert!(
+        misplaced.contains("miqro.yml:2: auth: is a single value where a section is wanted"),
+        "{misplaced}"
+    );
     assert!(!misplaced.contains("geheim"));
 }

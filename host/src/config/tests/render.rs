@@ -11,9 +11,10 @@ use proptest::prelude::*;
 use super::yaml::any_section;
 use super::{load, quiet};
 use crate::config::{
-    Availability, Broker, BrokerLimits, Config, Connection, Credentials, Directory, EmbeddedBroker, Grants, HttpGrant,
-    Level, Limits, LogFormat, Logging, OutboxLimits, Protocol, Selection, Service, SocketGrant, SocketProtocol, Swap,
-    Tls, Transport, WhenClientFull, WhenFailing, WhenFull,
+    Availability, Broker, BrokerLimits, Config, Connection, Credentials, Directory, EmbeddedBroker,
+    Grants, HttpGrant, Level, Limits, LogFormat, Logging, OutboxLimits, Protocol, Selection,
+    Service, SocketGrant, SocketProtocol, Swap, Tls, Transport, WhenClientFull, WhenFailing,
+    WhenFull,
 };
 use crate::message::{Qos, Subscription};
 use crate::offline::{OfflinePolicy, OfflineRule, Overflow};
@@ -23,19 +24,37 @@ use crate::topic::{BaseTopic, Filter, Topic};
 #[test]
 fn no_secret_is_shown() {
     let yaml = quiet("broker: {host: b}\nauth: {username: anna, password: geheim}").to_yaml();
-    assert!(yaml.contains("password: '***'") && yaml.contains("anna") && !yaml.contains("geheim"), "{yaml}");
+    assert!(
+        yaml.contains("password: '***'") && yaml.contains("anna") && !yaml.contains("geheim"),
+        "{yaml}"
+    );
     let yaml = quiet("broker: {embedded: {users: [{username: anna, password: geheim}]}}").to_yaml();
-    assert!(yaml.contains("password: '***'") && !yaml.contains("geheim"), "{yaml}");
+    assert!(
+        yaml.contains("password: '***'") && !yaml.contains("geheim"),
+        "{yaml}"
+    );
 }
 
 #[test]
 fn defaults_load_again() {
-    for text in ["", "broker: {host: b}\ntls:\n", "services: {echo: {component: a.wasm, subscriptions: [x]}}"] {
+    for text in [
+        "",
+        "broker: {host: b}\ntls:\n",
+        "services: {echo: {component: a.wasm, subscriptions: [x]}}",
+    ] {
         let config = quiet(text);
-        assert_eq!(load(&config.to_yaml()).config, config, "{}", config.to_yaml());
+        assert_eq!(
+            load(&config.to_yaml()).config,
+            config,
+            "{}",
+            config.to_yaml()
+        );
     }
     let yaml = quiet("").to_yaml();
-    assert!(yaml.contains("# the embedded broker listens on 127.0.0.1:1883 or on the next free port"), "{yaml}");
+    assert!(
+        yaml.contains("# the embedded broker listens on 127.0.0.1:1883 or on the next free port"),
+        "{yaml}"
+    );
 }
 
 fn millis(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
@@ -51,17 +70,27 @@ fn path() -> impl Strategy<Value = PathBuf> {
 }
 
 fn credentials() -> impl Strategy<Value = Credentials> {
-    word().prop_map(|username| Credentials { username, password: Some("***".to_owned()) })
+    word().prop_map(|username| Credentials {
+        username,
+        password: Some("***".to_owned()),
+    })
 }
 
 fn transport() -> impl Strategy<Value = (Transport, Tls)> {
-    let tls = (option::of(path()), option::of((path(), path())), any::<bool>(), option::of(word()));
-    let tls = tls.prop_map(|(ca_certs, client_certificate, insecure, server_name)| Tls {
-        ca_certs,
-        client_certificate,
-        insecure,
-        server_name,
-    });
+    let tls = (
+        option::of(path()),
+        option::of((path(), path())),
+        any::<bool>(),
+        option::of(word()),
+    );
+    let tls = tls.prop_map(
+        |(ca_certs, client_certificate, insecure, server_name)| Tls {
+            ca_certs,
+            client_certificate,
+            insecure,
+            server_name,
+        },
+    );
     let tls = tls.boxed();
     let request = "/[a-z?=&{}]{0,8}";
     prop_oneof![
@@ -100,10 +129,26 @@ prop_compose! {
 
 fn remote() -> impl Strategy<Value = Broker> {
     let host = prop_oneof!["[a-z0-9][a-z0-9.-]{0,12}", Just("::1".to_owned())];
-    let address = (host, 1..=u16::MAX, transport(), option::of(any::<IpAddr>()), option::of(credentials()));
-    (session(), address).prop_map(|(session, (host, port, (transport, tls), bind_address, credentials))| {
-        Broker::Remote(Connection { host, port, transport, tls, bind_address, credentials, ..session })
-    })
+    let address = (
+        host,
+        1..=u16::MAX,
+        transport(),
+        option::of(any::<IpAddr>()),
+        option::of(credentials()),
+    );
+    (session(), address).prop_map(
+        |(session, (host, port, (transport, tls), bind_address, credentials))| {
+            Broker::Remote(Connection {
+                host,
+                port,
+                transport,
+                tls,
+                bind_address,
+                credentials,
+                ..session
+            })
+        },
+    )
 }
 
 prop_compose! {
@@ -122,19 +167,40 @@ prop_compose! {
 fn embedded() -> impl Strategy<Value = Broker> {
     let listen = option::of((any::<bool>(), any::<u16>()));
     let users = prop::collection::hash_set(word(), 0..3);
-    (session(), listen, option::of(path()), users, broker_limits()).prop_map(
-        |(session, listen, data_dir, users, limits)| {
-            let user = |username| Credentials { username, password: Some("***".to_owned()) };
+    (
+        session(),
+        listen,
+        option::of(path()),
+        users,
+        broker_limits(),
+    )
+        .prop_map(|(session, listen, data_dir, users, limits)| {
+            let user = |username| Credentials {
+                username,
+                password: Some("***".to_owned()),
+            };
             let users: Vec<Credentials> = users.into_iter().map(user).collect();
             let (v6, port) = listen.unwrap_or((false, 1883));
             let ip = if v6 { "::1" } else { "127.0.0.1" };
             let address = SocketAddr::new(ip.parse().unwrap(), port);
             let credentials = users.first().cloned();
-            let broker =
-                EmbeddedBroker { listen: address, listen_is_default: listen.is_none(), data_dir, users, limits };
-            Broker::Embedded(broker, Connection { host: ip.to_owned(), port, credentials, ..session })
-        },
-    )
+            let broker = EmbeddedBroker {
+                listen: address,
+                listen_is_default: listen.is_none(),
+                data_dir,
+                users,
+                limits,
+            };
+            Broker::Embedded(
+                broker,
+                Connection {
+                    host: ip.to_owned(),
+                    port,
+                    credentials,
+                    ..session
+                },
+            )
+        })
 }
 
 prop_compose! {
@@ -172,7 +238,8 @@ prop_compose! {
 }
 
 fn filter() -> impl Strategy<Value = Filter> {
-    "(\\$share/g/)?[a-z+]/[a-z #'-]{1,5}x(/#)?".prop_filter_map("no filter", |text| Filter::new(&text).ok())
+    "(\\$share/g/)?[a-z+]/[a-z #'-]{1,5}x(/#)?"
+        .prop_filter_map("no filter", |text| Filter::new(&text).ok())
 }
 
 fn rule() -> impl Strategy<Value = Arc<OfflineRule>> {
@@ -184,24 +251,47 @@ fn rule() -> impl Strategy<Value = Arc<OfflineRule>> {
         qos0,
         duplicates,
     });
-    let policy = prop_oneof![Just(OfflinePolicy::Drop), Just(OfflinePolicy::KeepLast), queue];
-    (filter(), policy, any::<bool>())
-        .prop_map(|(filter, policy, persist)| Arc::new(OfflineRule { filter, policy, persist }))
+    let policy = prop_oneof![
+        Just(OfflinePolicy::Drop),
+        Just(OfflinePolicy::KeepLast),
+        queue
+    ];
+    (filter(), policy, any::<bool>()).prop_map(|(filter, policy, persist)| {
+        Arc::new(OfflineRule {
+            filter,
+            policy,
+            persist,
+        })
+    })
 }
 
 fn directory() -> impl Strategy<Value = Directory> {
-    (path(), word(), any::<bool>()).prop_map(|(path, guest, write)| Directory { path, guest, write })
+    (path(), word(), any::<bool>()).prop_map(|(path, guest, write)| Directory {
+        path,
+        guest,
+        write,
+    })
 }
 
 fn http() -> impl Strategy<Value = HttpGrant> {
-    let host = prop_oneof!["[a-z][a-z0-9.-]{0,12}", any::<IpAddr>().prop_map(|ip| ip.to_string())];
+    let host = prop_oneof![
+        "[a-z][a-z0-9.-]{0,12}",
+        any::<IpAddr>().prop_map(|ip| ip.to_string())
+    ];
     (host, option::of(any::<u16>())).prop_map(|(host, port)| HttpGrant { host, port })
 }
 
 fn socket() -> impl Strategy<Value = SocketGrant> {
-    let host = prop_oneof!["[a-z][a-z0-9.-]{0,12}", any::<IpAddr>().prop_map(|ip| ip.to_string())];
+    let host = prop_oneof![
+        "[a-z][a-z0-9.-]{0,12}",
+        any::<IpAddr>().prop_map(|ip| ip.to_string())
+    ];
     (any::<bool>(), host, 1..=u16::MAX).prop_map(|(tcp, host, port)| SocketGrant {
-        protocol: if tcp { SocketProtocol::Tcp } else { SocketProtocol::Udp },
+        protocol: if tcp {
+            SocketProtocol::Tcp
+        } else {
+            SocketProtocol::Udp
+        },
         host,
         port,
     })
@@ -228,39 +318,60 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         prop::collection::vec(socket(), 0..3),
         any::<bool>(),
     );
-    let parts =
-        (option::of(path()), word(), subscriptions, limits(), grants, option::of(level()), any_section(), outage);
-    parts.prop_map(move |(component, base, subscriptions, limits, grants, log_level, config, outage)| Service {
-        name: name.clone(),
-        component,
-        base: BaseTopic::new(&base).unwrap(),
-        subscriptions: subscriptions
-            .into_iter()
-            .map(|(filter, qos)| Subscription { filter, qos: Qos::try_from(qos).unwrap() })
-            .collect(),
-        limits,
-        grants: Grants {
-            publish: grants.iter().map(|f| Filter::new(f).unwrap()).collect(),
-            subscribe: Vec::new(),
-            directories: outage.3,
-            http: outage.4,
-            sockets: outage.6,
-            environment: grants.clone(),
+    let parts = (
+        option::of(path()),
+        word(),
+        subscriptions,
+        limits(),
+        grants,
+        option::of(level()),
+        any_section(),
+        outage,
+    );
+    parts.prop_map(
+        move |(component, base, subscriptions, limits, grants, log_level, config, outage)| {
+            Service {
+                name: name.clone(),
+                component,
+                base: BaseTopic::new(&base).unwrap(),
+                subscriptions: subscriptions
+                    .into_iter()
+                    .map(|(filter, qos)| Subscription {
+                        filter,
+                        qos: Qos::try_from(qos).unwrap(),
+                    })
+                    .collect(),
+                limits,
+                grants: Grants {
+                    publish: grants.iter().map(|f| Filter::new(f).unwrap()).collect(),
+                    subscribe: Vec::new(),
+                    directories: outage.3,
+                    http: outage.4,
+                    sockets: outage.6,
+                    environment: grants.clone(),
+                },
+                log_level,
+                config,
+                offline: outage.0,
+                dead_letter: BaseTopic::new(&base).unwrap().topic("lost").ok(),
+                availability: outage.1,
+                import_state: outage.2,
+                swap: outage.5,
+                republish_retained: outage.7,
+                secrets: Vec::new(),
+            }
         },
-        log_level,
-        config,
-        offline: outage.0,
-        dead_letter: BaseTopic::new(&base).unwrap().topic("lost").ok(),
-        availability: outage.1,
-        import_state: outage.2,
-        swap: outage.5,
-        republish_retained: outage.7,
-        secrets: Vec::new(),
-    })
+    )
 }
 
 fn level() -> impl Strategy<Value = Level> {
-    prop::sample::select(vec![Level::Trace, Level::Debug, Level::Info, Level::Warning, Level::Error])
+    prop::sample::select(vec![
+        Level::Trace,
+        Level::Debug,
+        Level::Info,
+        Level::Warning,
+        Level::Error,
+    ])
 }
 
 /// The second is the first with another number.

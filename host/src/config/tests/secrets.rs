@@ -6,21 +6,26 @@ use crate::config::{Config, Selection};
 
 fn load(folder: &Path, text: &str) -> Result<Config, String> {
     let file = folder.join("miqro.yml");
-    Config::read(text, Some(&file), Selection::All).map(|loaded| loaded.config).map_err(|error| error.to_string())
+    Config::read(text, Some(&file), Selection::All)
+        .map(|loaded| loaded.config)
+        .map_err(|error| error.to_string())
 }
 
 #[test]
 fn references_are_followed_wherever_they_stand() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("key.txt"), "geheim\n").unwrap();
-    let text =
-        "services: {a: {key: {from_file: key.txt}, list: [1, {from_env: PATH}], deep: {er: {from_file: key.txt}}}}";
+    let text = "services: {a: {key: {from_file: key.txt}, list: [1, {from_env: PATH}], deep: {er: {from_file: key.txt}}}}";
     let config = load(folder.path(), text).unwrap();
     let path = std::env::var("PATH").unwrap();
-    let expected = serde_json::json!({"key": "geheim", "list": [1, path], "deep": {"er": "geheim"}});
+    let expected =
+        serde_json::json!({"key": "geheim", "list": [1, path], "deep": {"er": "geheim"}});
     assert_eq!(config.services[0].config, expected);
     let yaml = config.to_yaml();
-    assert!(!yaml.contains("geheim") && !yaml.contains(&path) && yaml.matches("***").count() == 3, "{yaml}");
+    assert!(
+        !yaml.contains("geheim") && !yaml.contains(&path) && yaml.matches("***").count() == 3,
+        "{yaml}"
+    );
     assert!(!format!("{config:?}").contains("geheim"));
 }
 

@@ -10,14 +10,22 @@ use crate::topic::Filter;
 
 fn run(text: &str, files: &[&str]) -> Result<Loaded, String> {
     let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
-    Config::read(text, Some(Path::new("/etc/house/miqro.yml")), Selection::Run(&files)).map_err(|e| e.to_string())
+    Config::read(
+        text,
+        Some(Path::new("/etc/house/miqro.yml")),
+        Selection::Run(&files),
+    )
+    .map_err(|e| e.to_string())
 }
 
 /// Names and components of what runs.
 fn running(text: &str, files: &[&str]) -> Vec<(String, String)> {
     let component = |path: Option<PathBuf>| path.unwrap().display().to_string();
     let services = run(text, files).unwrap().config.services;
-    services.into_iter().map(|service| (service.name, component(service.component))).collect()
+    services
+        .into_iter()
+        .map(|service| (service.name, component(service.component)))
+        .collect()
 }
 
 fn pair(name: &str, component: &str) -> (String, String) {
@@ -27,9 +35,18 @@ fn pair(name: &str, component: &str) -> (String, String) {
 #[test]
 fn an_empty_section_has_the_defaults() {
     let service = quiet("services: {echo: }").services.remove(0);
-    assert_eq!((service.name.as_str(), service.base.as_str()), ("echo", "service/echo/"));
-    assert_eq!((service.limits, service.grants, service.log_level), (Limits::default(), Grants::default(), None));
-    assert_eq!((service.component, service.config), (None, serde_json::json!({})));
+    assert_eq!(
+        (service.name.as_str(), service.base.as_str()),
+        ("echo", "service/echo/")
+    );
+    assert_eq!(
+        (service.limits, service.grants, service.log_level),
+        (Limits::default(), Grants::default(), None)
+    );
+    assert_eq!(
+        (service.component, service.config),
+        (None, serde_json::json!({}))
+    );
 }
 
 #[test]
@@ -39,9 +56,18 @@ fn the_host_s_keys_are_typed_and_the_others_are_the_guest_s() {
     )
     .services
     .remove(0);
-    assert_eq!(service.component, Some(PathBuf::from("/etc/house/x/echo.wasm")));
-    assert_eq!((service.base.as_str(), service.log_level), ("home/", Some(Level::Trace)));
-    let subscription = |filter: &str, qos| Subscription { filter: Filter::new(filter).unwrap(), qos };
+    assert_eq!(
+        service.component,
+        Some(PathBuf::from("/etc/house/x/echo.wasm"))
+    );
+    assert_eq!(
+        (service.base.as_str(), service.log_level),
+        ("home/", Some(Level::Trace))
+    );
+    let subscription = |filter: &str, qos| Subscription {
+        filter: Filter::new(filter).unwrap(),
+        qos,
+    };
     let expected = [
         subscription("home/echo", Qos::AtLeastOnce),
         subscription("$share/all/home/work/#", Qos::AtLeastOnce),
@@ -49,10 +75,19 @@ fn the_host_s_keys_are_typed_and_the_others_are_the_guest_s() {
         subscription("home/b", Qos::AtMostOnce),
     ];
     assert_eq!(service.subscriptions, expected);
-    let filters = |filters: &[&str]| filters.iter().map(|f| Filter::new(f).unwrap()).collect::<Vec<_>>();
+    let filters = |filters: &[&str]| {
+        filters
+            .iter()
+            .map(|f| Filter::new(f).unwrap())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(
         service.grants,
-        Grants { publish: filters(&["a/+"]), subscribe: filters(&["b/#", "c"]), ..Grants::default() }
+        Grants {
+            publish: filters(&["a/+"]),
+            subscribe: filters(&["b/#", "c"]),
+            ..Grants::default()
+        }
     );
     let expected = Limits {
         memory: 1 << 20,
@@ -79,8 +114,12 @@ fn the_host_s_keys_are_typed_and_the_others_are_the_guest_s() {
 
 #[test]
 fn subscriptions_and_grants_are_checked() {
-    let subscriptions = |text: &str| problems(&format!("services: {{echo: {{subscriptions: {text}}}}}"));
-    assert!(subscriptions("[a, a]").contains("subscriptions[1]: service/echo/a is subscribed to already"));
+    let subscriptions =
+        |text: &str| problems(&format!("services: {{echo: {{subscriptions: {text}}}}}"));
+    assert!(
+        subscriptions("[a, a]")
+            .contains("subscriptions[1]: service/echo/a is subscribed to already")
+    );
     assert!(subscriptions("[{qos: 1}]").contains("subscriptions[0]: has no filter"));
     assert!(subscriptions("[$share/x]").contains("$share/<group>/<filter>"));
     assert!(subscriptions("['']").contains("must not be empty"));
@@ -88,7 +127,10 @@ fn subscriptions_and_grants_are_checked() {
         problems("services: {echo: {subscriptions: [a, b], limits: {subscriptions: 1}}}")
             .contains("more than limits.subscriptions, 1")
     );
-    assert!(problems("services: {echo: {grants: {subscribe: [$share/g/a]}}}").contains("a grant is a filter alone"));
+    assert!(
+        problems("services: {echo: {grants: {subscribe: [$share/g/a]}}}")
+            .contains("a grant is a filter alone")
+    );
     assert!(
         problems("services: {echo: {limits: {backoff: {min: 2s, max: 1s}}}}")
             .contains("limits.backoff: min is larger than max")
@@ -99,28 +141,51 @@ fn subscriptions_and_grants_are_checked() {
 fn files_name_their_services() {
     assert_eq!(
         running("", &["guests/echo.wasm", "/x/relay.wasm"]),
-        [pair("echo", "guests/echo.wasm"), pair("relay", "/x/relay.wasm")]
+        [
+            pair("echo", "guests/echo.wasm"),
+            pair("relay", "/x/relay.wasm")
+        ]
     );
-    let loaded = run("services: {echo: {colour: red}, other: {component: other.wasm}}", &["guests/echo.wasm"]).unwrap();
+    let loaded = run(
+        "services: {echo: {colour: red}, other: {component: other.wasm}}",
+        &["guests/echo.wasm"],
+    )
+    .unwrap();
     assert_eq!(loaded.config.services.len(), 1);
-    assert_eq!(loaded.config.services[0].config, serde_json::json!({"colour": "red"}));
+    assert_eq!(
+        loaded.config.services[0].config,
+        serde_json::json!({"colour": "red"})
+    );
 }
 
 #[test]
 fn a_section_that_names_the_file_is_the_service_whatever_its_name() {
     let text = "services: {kitchen: {component: /x/lamp.wasm}, bath: {component: /x/y/../lamp.wasm}, lamp: {component: /x/new.wasm}}";
-    assert_eq!(running(text, &["/x/lamp.wasm"])[0], pair("kitchen", "/x/lamp.wasm"));
+    assert_eq!(
+        running(text, &["/x/lamp.wasm"])[0],
+        pair("kitchen", "/x/lamp.wasm")
+    );
     // the section of the stem counts where none names the file, and the file on the command line is what runs
-    assert_eq!(running(text, &["/y/lamp.wasm"]), [pair("lamp", "/y/lamp.wasm")]);
+    assert_eq!(
+        running(text, &["/y/lamp.wasm"]),
+        [pair("lamp", "/y/lamp.wasm")]
+    );
 }
 
 #[test]
 fn without_files_every_section_with_a_component_runs() {
     let text = "services: {b: {component: b.wasm}, free: {x: 1}, a: {component: a.wasm}}";
-    assert_eq!(running(text, &[]), [pair("b", "/etc/house/b.wasm"), pair("a", "/etc/house/a.wasm")]);
+    assert_eq!(
+        running(text, &[]),
+        [
+            pair("b", "/etc/house/b.wasm"),
+            pair("a", "/etc/house/a.wasm")
+        ]
+    );
     let nothing = run("services: {free: {x: 1}}", &[]).unwrap_err();
     assert!(
-        nothing.contains("no service to run: name a component file (miqro-host run guests/echo.wasm)"),
+        nothing
+            .contains("no service to run: name a component file (miqro-host run guests/echo.wasm)"),
         "{nothing}"
     );
 }
@@ -128,12 +193,26 @@ fn without_files_every_section_with_a_component_runs() {
 #[test]
 fn two_services_of_one_name_or_base_topic_are_refused() {
     let twice = run("", &["a/echo.wasm", "b/echo.wasm"]).unwrap_err();
-    assert!(twice.contains("b/echo.wasm: the service echo runs a/echo.wasm already"), "{twice}");
-    let base = run("services: {a: {component: a.wasm, data_topic: x}, b: {component: b.wasm, data_topic: x/}}", &[]);
+    assert!(
+        twice.contains("b/echo.wasm: the service echo runs a/echo.wasm already"),
+        "{twice}"
+    );
+    let base = run(
+        "services: {a: {component: a.wasm, data_topic: x}, b: {component: b.wasm, data_topic: x/}}",
+        &[],
+    );
     let base = base.unwrap_err();
-    assert!(base.contains("miqro.yml:1: services.b.data_topic: the services a (line 1) and b (line 1) have"), "{base}");
+    assert!(
+        base.contains(
+            "miqro.yml:1: services.b.data_topic: the services a (line 1) and b (line 1) have"
+        ),
+        "{base}"
+    );
     let name = run("", &["a/we+ird.wasm"]).unwrap_err();
-    assert!(name.contains("\"we+ird\" is no name for a service"), "{name}");
+    assert!(
+        name.contains("\"we+ird\" is no name for a service"),
+        "{name}"
+    );
     assert!(run("", &["/"]).unwrap_err().contains("no file name"));
 }
 
@@ -147,13 +226,31 @@ fn problems_of_file_and_command_line_come_together() {
 fn files_are_loaded_from_disk_and_their_paths_start_there() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("house.yml");
-    let missing = Config::load(Some(&file), Selection::All).unwrap_err().to_string();
-    assert!(missing.starts_with(&format!("{}: cannot read the configuration: ", file.display())), "{missing}");
+    let missing = Config::load(Some(&file), Selection::All)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        missing.starts_with(&format!(
+            "{}: cannot read the configuration: ",
+            file.display()
+        )),
+        "{missing}"
+    );
     std::fs::write(&file, "services: {echo: {component: ./echo.wasm}}").unwrap();
-    let config = Config::load(Some(&file), Selection::Run(&[])).unwrap().config;
+    let config = Config::load(Some(&file), Selection::Run(&[]))
+        .unwrap()
+        .config;
     assert_eq!(config.file.as_deref(), Some(file.as_path()));
-    assert_eq!(config.services[0].component, Some(dir.path().join("echo.wasm")));
+    assert_eq!(
+        config.services[0].component,
+        Some(dir.path().join("echo.wasm"))
+    );
     std::fs::write(&file, b"# good\n\xff\n").unwrap();
-    let binary = Config::load(Some(&file), Selection::All).unwrap_err().to_string();
-    assert!(binary.contains("house.yml:2:1: is not UTF-8 text"), "{binary}");
+    let binary = Config::load(Some(&file), Selection::All)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        binary.contains("house.yml:2:1: is not UTF-8 text"),
+        "{binary}"
+    );
 }

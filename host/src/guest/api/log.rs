@@ -54,7 +54,10 @@ impl fmt::Display for Fields<'_> {
 }
 
 fn cut(message: &str) -> &str {
-    let end = (0..=LINE_BYTES.min(message.len())).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+    let end = (0..=LINE_BYTES.min(message.len()))
+        .rev()
+        .find(|at| message.is_char_boundary(*at))
+        .unwrap_or(0);
     &message[..end]
 }
 
@@ -64,19 +67,27 @@ mod tests {
 
     #[test]
     fn fields_are_an_object() {
-        let fields = [("n", "1"), ("text", "two \"words\"\n"), ("none", "")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        assert_eq!(Fields(&fields).to_string(), r#"{"n":"1","text":"two \"words\"\n","none":""}"#);
+        let fields = [("n", "1"), ("text", "two \"words\"\n"), ("none", "")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(
+            Fields(&fields).to_string(),
+            r#"{"n":"1","text":"two \"words\"\n","none":""}"#
+        );
     }
 
     #[test]
     fn too_many_fields_are_cut() {
-        let fields = [("n", "1"), ("long", &"x".repeat(LINE_BYTES))].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let fields = [("n", "1"), ("long", &"x".repeat(LINE_BYTES))]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(Fields(&fields).to_string(), r#"{"n":"1","cut":"..."}"#);
     }
 
     #[test]
     fn long_lines_are_cut_between_characters() {
         assert_eq!(cut("short"), "short");
-        assert_eq!(cut(&"\u{20ac}".repeat(LINE_BYTES)).len(), LINE_BYTES / 3 * 3);
+        assert_eq!(
+            cut(&"\u{20ac}".repeat(LINE_BYTES)).len(),
+            LINE_BYTES / 3 * 3
+        );
     }
 }

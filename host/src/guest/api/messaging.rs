@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::guest::bindings::miqro::service::messaging::{
-    DeliveryOutcome, Host, MessageInfo, MessagingError, OnlyIfChanged as WitOnlyIfChanged, Properties as WitProperties,
-    PublishOptions, Qos as WitQos, RequestError, RequestOptions, Response, SubscribeOptions,
+    DeliveryOutcome, Host, MessageInfo, MessagingError, OnlyIfChanged as WitOnlyIfChanged,
+    Properties as WitProperties, PublishOptions, Qos as WitQos, RequestError, RequestOptions,
+    Response, SubscribeOptions,
 };
 use crate::guest::store::Data;
 use crate::message::{
-    Message, OnlyIfChanged, Outcome, Properties, Publication, Qos, Subscription, SubscriptionChange, Terms, Token,
+    Message, OnlyIfChanged, Outcome, Properties, Publication, Qos, Subscription,
+    SubscriptionChange, Terms, Token,
 };
 use crate::text;
 use crate::topic::{Filter, Topic, TopicError};
@@ -51,20 +53,32 @@ impl Host for Data {
         request::request(self, topic, payload, options).await
     }
 
-    fn subscribe(&mut self, filter: String, options: Option<SubscribeOptions>) -> Result<(), MessagingError> {
-        let (qos, global) = options.map_or((Qos::AtLeastOnce, false), |options| (options.qos.into(), options.global));
+    fn subscribe(
+        &mut self,
+        filter: String,
+        options: Option<SubscribeOptions>,
+    ) -> Result<(), MessagingError> {
+        let (qos, global) = options.map_or((Qos::AtLeastOnce, false), |options| {
+            (options.qos.into(), options.global)
+        });
         let filter = self.full_filter(&filter, global)?;
         if global {
             self.may_subscribe(&filter)?;
         }
         let limit = self.setting.limits.subscriptions;
         if !self.subscriptions.contains(&filter) && self.subscriptions.len() >= limit {
-            let text = format!("the service has {limit} subscriptions, as many as limits.subscriptions allows");
-            return Err(MessagingError::Limit(self.beyond(Trouble::Subscriptions, text)));
+            let text = format!(
+                "the service has {limit} subscriptions, as many as limits.subscriptions allows"
+            );
+            return Err(MessagingError::Limit(
+                self.beyond(Trouble::Subscriptions, text),
+            ));
         }
         self.one_more_change().map_err(MessagingError::Limit)?;
         self.subscriptions.insert(filter.clone(), ());
-        self.effects.subscriptions.push(SubscriptionChange::Subscribe(Subscription { filter, qos }));
+        self.effects
+            .subscriptions
+            .push(SubscriptionChange::Subscribe(Subscription { filter, qos }));
         Ok(())
     }
 
@@ -72,7 +86,9 @@ impl Host for Data {
         let filter = self.full_filter(&filter, global)?;
         if self.subscriptions.contains(&filter) {
             self.subscriptions.remove(&filter);
-            self.effects.subscriptions.push(SubscriptionChange::Unsubscribe(filter));
+            self.effects
+                .subscriptions
+                .push(SubscriptionChange::Unsubscribe(filter));
         }
         Ok(())
     }
@@ -107,30 +123,70 @@ impl Data {
             .then(|| NonZeroU64::MIN.saturating_add(TOKEN.fetch_add(1, Ordering::Relaxed)));
         // who is not told the outcome needs no place among those who wait for one
         let awaited = token.filter(|_| self.delivered).map(Token);
-        let offline = self.setting.offline.iter().find(|rule| rule.filter.matches(&message.topic)).cloned();
-        let terms = (awaited.is_some() || only_if_changed.is_some() || offline.is_some())
-            .then(|| Box::new(Terms { token: awaited, only_if_changed, offline, kept: None, at: Instant::now() }));
+        let offline = self
+            .setting
+            .offline
+            .iter()
+            .find(|rule| rule.filter.matches(&message.topic))
+            .cloned();
+        let terms =
+            (awaited.is_some() || only_if_changed.is_some() || offline.is_some()).then(|| {
+                Box::new(Terms {
+                    token: awaited,
+                    only_if_changed,
+                    offline,
+                    kept: None,
+                    at: Instant::now(),
+                })
+            });
         self.effects.publishes.push(Publication { message, terms });
         Ok(token.map(NonZeroU64::get))
     }
 
-    pub(super) fn publish_topic(&self, topic: String, global: bool) -> Result<Topic, MessagingError> {
+    pub(super) fn publish_topic(
+        &self,
+        topic: String,
+        global: bool,
+    ) -> Result<Topic, MessagingError> {
         if !global {
             return Ok(self.setting.base.topic(&topic)?);
         }
         let topic = Topic::new(topic)?;
         let granted = self.setting.base.relative(&topic).is_some()
-            || self.setting.grants.publish.iter().any(|grant| grant.matches(&topic));
-        if granted { Ok(topic) } else { Err(self.denied("publish", topic.as_str())) }
+            || self
+                .setting
+                .grants
+                .publish
+                .iter()
+                .any(|grant| grant.matches(&topic));
+        if granted {
+            Ok(topic)
+        } else {
+            Err(self.denied("publish", topic.as_str()))
+        }
     }
 
     fn full_filter(&self, filter: &str, global: bool) -> Result<Filter, MessagingError> {
-        if global { Ok(Filter::new(filter)?) } else { Ok(self.setting.base.filter(filter)?) }
+        if global {
+            Ok(Filter::new(filter)?)
+        } else {
+            Ok(self.setting.base.filter(filter)?)
+        }
     }
 
     fn may_subscribe(&self, filter: &Filter) -> Result<(), MessagingError> {
-        let below = filter.pattern().strip_prefix(self.setting.base.as_str()).is_some_and(|rest| !rest.is_empty());
-        if below || self.setting.grants.subscribe.iter().any(|grant| grant.covers(filter)) {
+        let below = filter
+            .pattern()
+            .strip_prefix(self.setting.base.as_str())
+            .is_some_and(|rest| !rest.is_empty());
+        if below
+            || self
+                .setting
+                .grants
+                .subscribe
+                .iter()
+                .any(|grant| grant.covers(filter))
+        {
             return Ok(());
         }
         Err(self.denied("subscribe", filter.pattern()))
@@ -140,7 +196,10 @@ impl Data {
     fn denied(&self, what: &str, topic: &str) -> MessagingError {
         let (name, base) = (&self.setting.name, &self.setting.base);
         let line = format!("services.{name}.grants.{what}: [{topic:?}]");
-        self.setting.belongings.meter().denied(name, &format!("to {what} {topic:?}"), &line);
+        self.setting
+            .belongings
+            .meter()
+            .denied(name, &format!("to {what} {topic:?}"), &line);
         MessagingError::Denied(format!(
             "{topic:?} is outside of {base} and not granted; to grant it, write into miqro.yml: {line}"
         ))
@@ -153,14 +212,26 @@ impl Data {
         let held = self.held.saturating_add(message.weight());
         let size = message.payload.len();
         let (exceeded, text) = if size > limits.payload {
-            let text = format!("a payload of {size} bytes is more than the {} of limits.payload", limits.payload);
+            let text = format!(
+                "a payload of {size} bytes is more than the {} of limits.payload",
+                limits.payload
+            );
             (Trouble::Payload, text)
         } else if self.sent >= limits.publishes {
             let text = "messages, as many as limits.publishes allows";
-            (Trouble::Publishes, format!("this call has published {} {text}", limits.publishes))
+            (
+                Trouble::Publishes,
+                format!("this call has published {} {text}", limits.publishes),
+            )
         } else if held > limits.publish_bytes {
             let text = "what this call publishes takes more than the";
-            (Trouble::PublishBytes, format!("{text} {} bytes of limits.publish_bytes", limits.publish_bytes))
+            (
+                Trouble::PublishBytes,
+                format!(
+                    "{text} {} bytes of limits.publish_bytes",
+                    limits.publish_bytes
+                ),
+            )
         } else {
             self.held = held;
             self.sent += 1;
@@ -180,7 +251,9 @@ impl From<WitOnlyIfChanged> for OnlyIfChanged {
     fn from(rule: WitOnlyIfChanged) -> Self {
         match rule {
             WitOnlyIfChanged::Always => Self::Always,
-            WitOnlyIfChanged::Within(milliseconds) => Self::Within(Duration::from_millis(milliseconds)),
+            WitOnlyIfChanged::Within(milliseconds) => {
+                Self::Within(Duration::from_millis(milliseconds))
+            }
         }
     }
 }
@@ -218,8 +291,14 @@ impl From<Qos> for WitQos {
 impl From<&Properties> for WitProperties {
     fn from(properties: &Properties) -> Self {
         Self {
-            response_topic: properties.response_topic.as_ref().map(|topic| topic.as_str().to_owned()),
-            correlation_data: properties.correlation_data.as_ref().map(|data| data.to_vec()),
+            response_topic: properties
+                .response_topic
+                .as_ref()
+                .map(|topic| topic.as_str().to_owned()),
+            correlation_data: properties
+                .correlation_data
+                .as_ref()
+                .map(|data| data.to_vec()),
             content_type: properties.content_type.clone(),
             message_expiry: properties.message_expiry,
             utf8: properties.utf8,
@@ -229,12 +308,21 @@ impl From<&Properties> for WitProperties {
 }
 
 /// The guest's properties, if there are any in it, when MQTT can carry them.
-pub(super) fn checked(properties: WitProperties) -> Result<Option<Box<Properties>>, MessagingError> {
-    let texts = properties.user_properties.iter().flat_map(|(name, value)| [name, value]);
+pub(super) fn checked(
+    properties: WitProperties,
+) -> Result<Option<Box<Properties>>, MessagingError> {
+    let texts = properties
+        .user_properties
+        .iter()
+        .flat_map(|(name, value)| [name, value]);
     for text in texts.chain(&properties.content_type) {
         check_text(text)?;
     }
-    if let Some(data) = properties.correlation_data.as_ref().filter(|data| data.len() > PROPERTY_BYTES) {
+    if let Some(data) = properties
+        .correlation_data
+        .as_ref()
+        .filter(|data| data.len() > PROPERTY_BYTES)
+    {
         return Err(too_long("correlation data", data.len()));
     }
     let properties = Properties {
@@ -254,7 +342,9 @@ fn check_text(text: &str) -> Result<(), MessagingError> {
     }
     if let Some(character) = text::forbidden(text) {
         let name = text::name(character);
-        return Err(MessagingError::InvalidProperty(format!("{text:?} contains {name}, which MQTT forbids")));
+        return Err(MessagingError::InvalidProperty(format!(
+            "{text:?} contains {name}, which MQTT forbids"
+        )));
     }
     Ok(())
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::guest::bindings::miqro::service::messaging::{MessagingError, RequestError, RequestOptions, Response};
+use crate::guest::bindings::miqro::service::messaging::{
+    MessagingError, RequestError, RequestOptions, Response,
+};
 use crate::guest::request::{Request, RequestFailure};
 use crate::guest::store::Data;
 use crate::message::{Message, Qos};
@@ -23,16 +25,34 @@ pub(super) async fn request(
     payload: Vec<u8>,
     options: Option<RequestOptions>,
 ) -> Result<Response, RequestError> {
-    let deadline = options.as_ref().map_or(DEADLINE, |options| Duration::from_millis(options.deadline)).min(LONGEST);
+    let deadline = options
+        .as_ref()
+        .map_or(DEADLINE, |options| Duration::from_millis(options.deadline))
+        .min(LONGEST);
     let message = message(data, topic, payload, options).map_err(RequestError::Refused)?;
     let Some(requests) = data.setting.requests.clone() else {
-        return Err(RequestError::Unavailable("this host carries no requests".to_owned()));
+        return Err(RequestError::Unavailable(
+            "this host carries no requests".to_owned(),
+        ));
     };
-    data.setting.belongings.meter().requested(message.payload.len());
+    data.setting
+        .belongings
+        .meter()
+        .requested(message.payload.len());
     let (answer, answered) = oneshot::channel();
     let wait = data.pause.begin();
-    let sent = requests.send(Request { message, deadline, answer }).await;
-    let outcome = if sent.is_ok() { answered.await.ok() } else { None };
+    let sent = requests
+        .send(Request {
+            message,
+            deadline,
+            answer,
+        })
+        .await;
+    let outcome = if sent.is_ok() {
+        answered.await.ok()
+    } else {
+        None
+    };
     drop(wait);
     match outcome {
         Some(Ok(message)) => Ok(Response {
@@ -51,9 +71,16 @@ fn message(
     payload: Vec<u8>,
     options: Option<RequestOptions>,
 ) -> Result<Message, MessagingError> {
-    let (global, properties) = options.map_or((false, None), |options| (options.global, options.properties));
-    if properties.as_ref().is_some_and(|given| given.response_topic.is_some() || given.correlation_data.is_some()) {
-        let text = "response topic and correlation data of a request are the host's own; leave them out".to_owned();
+    let (global, properties) = options.map_or((false, None), |options| {
+        (options.global, options.properties)
+    });
+    if properties
+        .as_ref()
+        .is_some_and(|given| given.response_topic.is_some() || given.correlation_data.is_some())
+    {
+        let text =
+            "response topic and correlation data of a request are the host's own; leave them out"
+                .to_owned();
         return Err(MessagingError::InvalidProperty(text));
     }
     let topic = data.publish_topic(topic, global)?;

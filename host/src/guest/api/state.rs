@@ -26,12 +26,17 @@ impl Host for Data {
         let size = self.draft.size_with(&values, &key, value.len());
         let count = self.draft.count_with(&values, &key);
         if size > limits.state {
-            let text = format!("the state would have {size} bytes, more than the {} of limits.state", limits.state);
+            let text = format!(
+                "the state would have {size} bytes, more than the {} of limits.state",
+                limits.state
+            );
             return Err(StateError::Limit(self.beyond(Trouble::State, text)));
         }
         if count > limits.state_keys {
-            let text =
-                format!("the state would have {count} values, more than limits.state_keys, {}", limits.state_keys);
+            let text = format!(
+                "the state would have {count} values, more than limits.state_keys, {}",
+                limits.state_keys
+            );
             return Err(StateError::Limit(self.beyond(Trouble::StateKeys, text)));
         }
         self.draft.put(&values, key, Some(Bytes::from(value)));
@@ -61,7 +66,9 @@ impl Host for Data {
 fn check(key: &str) -> Result<(), StateError> {
     match key.len() {
         0 => Err(StateError::InvalidKey("a key must not be empty".to_owned())),
-        n if n > KEY_BYTES => Err(StateError::InvalidKey(format!("a key of {n} bytes is longer than {KEY_BYTES}"))),
+        n if n > KEY_BYTES => Err(StateError::InvalidKey(format!(
+            "a key of {n} bytes is longer than {KEY_BYTES}"
+        ))),
         _ => Ok(()),
     }
 }

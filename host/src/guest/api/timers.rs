@@ -17,11 +17,17 @@ const LONGEST: u64 = 36_500 * 24 * 60 * 60 * 1_000;
 impl Host for Data {
     fn every(&mut self, name: String, period: u64, delay: u64) -> Result<(), TimersError> {
         if period == 0 {
-            return Err(TimersError::Invalid(format!("timer {name:?}: the period must not be zero")));
+            return Err(TimersError::Invalid(format!(
+                "timer {name:?}: the period must not be zero"
+            )));
         }
         let (period, delay) = (span(&name, period)?, span(&name, delay)?);
         self.take_name(&name, true)?;
-        self.effects.timers.push(TimerChange::Every { name, period, delay });
+        self.effects.timers.push(TimerChange::Every {
+            name,
+            period,
+            delay,
+        });
         Ok(())
     }
 
@@ -45,14 +51,22 @@ impl Host for Data {
     }
 
     fn due(&mut self) -> Vec<DueTimer> {
-        self.due.iter().map(|timer| DueTimer { name: timer.name.clone(), count: timer.count }).collect()
+        self.due
+            .iter()
+            .map(|timer| DueTimer {
+                name: timer.name.clone(),
+                count: timer.count,
+            })
+            .collect()
     }
 }
 
 impl Data {
     fn take_name(&mut self, name: &String, periodic: bool) -> Result<(), TimersError> {
         if name.is_empty() {
-            return Err(TimersError::Invalid("the name of a timer must not be empty".to_owned()));
+            return Err(TimersError::Invalid(
+                "the name of a timer must not be empty".to_owned(),
+            ));
         }
         if name.len() > NAME_BYTES {
             return Err(TimersError::Invalid(format!(
@@ -73,7 +87,9 @@ impl Data {
 
 fn span(name: &str, milliseconds: u64) -> Result<Duration, TimersError> {
     if milliseconds > LONGEST {
-        return Err(TimersError::Invalid(format!("timer {name:?}: {milliseconds} ms are more than 36,500 days")));
+        return Err(TimersError::Invalid(format!(
+            "timer {name:?}: {milliseconds} ms are more than 36,500 days"
+        )));
     }
     Ok(Duration::from_millis(milliseconds))
 }

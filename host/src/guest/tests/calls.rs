@@ -5,11 +5,15 @@ use crate::effects::TimerChange;
 use crate::message::SubscriptionChange;
 
 /// Publishes the payload to `echo_response`.
-const ECHO: &str = "(call $send (i32.const 1024) (i32.const 13) (local.get $payload) (local.get $payload_len))";
+const ECHO: &str =
+    "(call $send (i32.const 1024) (i32.const 13) (local.get $payload) (local.get $payload_len))";
 
 fn echoed(payload: &'static str) -> Effects {
     let topic = Topic::new("service/echo/echo_response").unwrap();
-    Effects { publishes: vec![Message::new(topic, payload, Qos::AtMostOnce, false).into()], ..Effects::default() }
+    Effects {
+        publishes: vec![Message::new(topic, payload, Qos::AtMostOnce, false).into()],
+        ..Effects::default()
+    }
 }
 
 #[tokio::test]
@@ -29,13 +33,29 @@ async fn start_stop_and_tick_have_effects_too() {
     let [SubscriptionChange::Subscribe(subscription)] = &started.unwrap().subscriptions[..] else {
         panic!("start did not subscribe")
     };
-    assert_eq!((subscription.filter.as_str(), subscription.qos), ("service/echo/in", Qos::AtLeastOnce));
-    let due = DueTimer { name: "a".to_owned(), count: 2 };
+    assert_eq!(
+        (subscription.filter.as_str(), subscription.qos),
+        ("service/echo/in", Qos::AtLeastOnce)
+    );
+    let due = DueTimer {
+        name: "a".to_owned(),
+        count: 2,
+    };
     let (guest, ticked) = guest.unwrap().call(Call::Tick(due)).await;
-    let timer = TimerChange::After { name: "t".to_owned(), delay: Duration::from_millis(1) };
-    assert_eq!(ticked.unwrap().timers, [timer], "the guest saw one due timer");
+    let timer = TimerChange::After {
+        name: "t".to_owned(),
+        delay: Duration::from_millis(1),
+    };
+    assert_eq!(
+        ticked.unwrap().timers,
+        [timer],
+        "the guest saw one due timer"
+    );
     let (_, stopped) = guest.unwrap().call(Call::Stop).await;
-    assert_eq!(stopped.unwrap().publishes[0].message.topic.as_str(), "service/echo/bye");
+    assert_eq!(
+        stopped.unwrap().publishes[0].message.topic.as_str(),
+        "service/echo/bye"
+    );
 }
 
 #[tokio::test]
@@ -51,7 +71,9 @@ async fn a_refusal_drops_the_effects_and_keeps_the_instance() {
 async fn a_trap_drops_the_effects_and_the_instance() {
     let (guest, outcome) = outcome(&format!("(drop {ECHO}) unreachable (call $ok)")).await;
     assert!(guest.is_none());
-    let Err(Fault::Trapped { reason, .. }) = &outcome else { panic!("{outcome:?}") };
+    let Err(Fault::Trapped { reason, .. }) = &outcome else {
+        panic!("{outcome:?}")
+    };
     assert!(reason.contains("unreachable"), "{reason}");
 }
 
@@ -71,7 +93,10 @@ async fn an_endless_loop_ends_at_the_deadline_and_yields_until_then() {
         matches!(outcome, Err(Fault::Deadline { limit, .. }) if limit == Duration::from_millis(200)),
         "{outcome:?}"
     );
-    assert!(yields >= 5, "it held its thread for too long: {yields} yields in 200 ms");
+    assert!(
+        yields >= 5,
+        "it held its thread for too long: {yields} yields in 200 ms"
+    );
 }
 
 #[tokio::test]
@@ -81,28 +106,48 @@ async fn memory_beyond_the_limit_is_a_fault_that_names_it() {
     small.limits.memory = 1 << 20;
     let (dead, outcome) = instance(&guest(body), small).await.call(message("x")).await;
     assert!(dead.is_none());
-    let Err(Fault::Memory { wanted, limit, .. }) = outcome else { panic!("{outcome:?}") };
+    let Err(Fault::Memory { wanted, limit, .. }) = outcome else {
+        panic!("{outcome:?}")
+    };
     assert_eq!((wanted, limit), (257 * 65_536, 1 << 20));
 }
 
 #[tokio::test]
 async fn table_elements_and_instances_beyond_the_limit_are_faults_that_name_them() {
     let grown = include_str!("guest.wat")
-        .replace("(; handle ;)", "(drop (table.grow $t (ref.null func) (i32.const 100))) (call $ok)")
+        .replace(
+            "(; handle ;)",
+            "(drop (table.grow $t (ref.null func) (i32.const 100))) (call $ok)",
+        )
         .replace("(global $count", "(table $t 1 funcref) (global $count");
     let grown = wat::parse_str(grown).unwrap();
     let mut small = setting();
     small.limits.table = 90;
     let (dead, outcome) = instance(&grown, small).await.call(message("x")).await;
     assert!(dead.is_none());
-    let Err(fault @ Fault::Table { wanted: 101, limit: 90, pooled: false, .. }) = outcome else {
+    let Err(
+        fault @ Fault::Table {
+            wanted: 101,
+            limit: 90,
+            pooled: false,
+            ..
+        },
+    ) = outcome
+    else {
         panic!("{outcome:?}")
     };
     assert_eq!(fault.trouble().name(), "table");
     let mut few = setting();
     few.limits.instances = 1;
-    let outcome = host().compile(&grown).unwrap().instantiate(Arc::new(few)).await.map(drop);
-    let Err(Fault::Instances(what)) = outcome else { panic!("{outcome:?}") };
+    let outcome = host()
+        .compile(&grown)
+        .unwrap()
+        .instantiate(Arc::new(few))
+        .await
+        .map(drop);
+    let Err(Fault::Instances(what)) = outcome else {
+        panic!("{outcome:?}")
+    };
     assert!(what.contains("instance count too high"), "{what}");
 }
 
@@ -112,22 +157,40 @@ async fn a_guest_that_starts_too_large_makes_no_instance() {
     let mut tiny = setting();
     tiny.limits.memory = 1_000;
     let outcome = component.instantiate(Arc::new(tiny)).await.map(drop);
-    assert!(matches!(outcome, Err(Fault::Memory { wanted: 65_536, limit: 1_000, .. })), "{outcome:?}");
+    assert!(
+        matches!(
+            outcome,
+            Err(Fault::Memory {
+                wanted: 65_536,
+                limit: 1_000,
+                ..
+            })
+        ),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test]
 async fn recursion_without_end_is_a_stack_overflow() {
     let (guest, outcome) = outcome("(drop (call $recurse (i32.const 0))) (call $ok)").await;
     assert!(guest.is_none());
-    let Err(Fault::StackOverflow { backtrace }) = outcome else { panic!("{outcome:?}") };
-    assert!(backtrace.starts_with(" (in recurse < recurse"), "{backtrace}");
+    let Err(Fault::StackOverflow { backtrace }) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(
+        backtrace.starts_with(" (in recurse < recurse"),
+        "{backtrace}"
+    );
 }
 
 #[tokio::test]
 async fn the_backtrace_of_a_trap_names_functions() {
     let (_, outcome) = outcome("unreachable").await;
     let text = outcome.unwrap_err().to_string();
-    assert!(text.starts_with("the guest trapped: ") && text.contains("unreachable"), "{text}");
+    assert!(
+        text.starts_with("the guest trapped: ") && text.contains("unreachable"),
+        "{text}"
+    );
     assert!(text.ends_with(')') && text.contains(" (in "), "{text}");
 }
 
@@ -138,7 +201,10 @@ async fn a_component_that_does_not_fit_the_pool_runs_on_demand() {
     let text = include_str!("guest.wat")
         .replace("(; handle ;)", ECHO)
         .replace("(global $count", "(table 30000 funcref) (global $count");
-    let (_, effects) = instance(&wat::parse_str(text).unwrap(), setting()).await.call(message("x")).await;
+    let (_, effects) = instance(&wat::parse_str(text).unwrap(), setting())
+        .await
+        .call(message("x"))
+        .await;
     assert_eq!(effects.unwrap(), echoed("x"));
 }
 
@@ -156,6 +222,12 @@ async fn a_guest_that_waits_in_a_host_function_ends_at_the_deadline() {
     let started = std::time::Instant::now();
     let (guest, outcome) = instance(&bytes, setting()).await.call(message("x")).await;
     assert!(guest.is_none());
-    assert!(matches!(outcome, Err(Fault::Deadline { .. })), "{outcome:?}");
-    assert!(started.elapsed() < Duration::from_secs(60), "the guest slept for an hour");
+    assert!(
+        matches!(outcome, Err(Fault::Deadline { .. })),
+        "{outcome:?}"
+    );
+    assert!(
+        started.elapsed() < Duration::from_secs(60),
+        "the guest slept for an hour"
+    );
 }

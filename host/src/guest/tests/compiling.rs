@@ -19,7 +19,10 @@ fn faults(text: &str) -> Vec<String> {
 fn the_whole_contract_is_accepted_and_described() {
     let described = host().describe(&guest(OK));
     let contract = described.contract.unwrap();
-    assert_eq!(contract.exports.names().collect::<Vec<_>>(), ["start", "stop"]);
+    assert_eq!(
+        contract.exports.names().collect::<Vec<_>>(),
+        ["start", "stop"]
+    );
     assert_eq!(
         contract.miqro,
         ["config", "log", "messaging", "timers"].map(|name| format!("miqro:service/{name}@0.1.0"))
@@ -55,7 +58,10 @@ fn everything_that_is_missing_is_said_at_once() {
         "import \"other\" is not offered; a service may import interfaces of miqro:service@0.1.0 and wasi 0.2 only",
     ];
     for fault in expected {
-        assert!(found.iter().any(|found| found == fault), "missing: {fault}\nin: {found:#?}");
+        assert!(
+            found.iter().any(|found| found == fault),
+            "missing: {fault}\nin: {found:#?}"
+        );
     }
     assert_eq!(found.len(), expected.len(), "{found:#?}");
 }
@@ -63,21 +69,48 @@ fn everything_that_is_missing_is_said_at_once() {
 #[test]
 fn files_that_are_no_component_are_named_with_advice() {
     let files: [(&[u8], &str); 9] = [
-        (b"", "an empty file, not a component: a build or copy that has not ended yet"),
-        (b"\0asm\x01\0\0\0", "a core module, not a component: build it for the target wasm32-wasip2"),
-        (b"\0asm\x0d\0", "broken WebAssembly, not a component: it is cut off"),
-        (b"<!DOCTYPE html><html>", "an HTML page, not a component: a download"),
-        (b"  (component)", "WebAssembly text, not a component: translate it"),
-        (b"\x7fELF\x02\x01\x01", "an ELF file, not a component: it is built for this machine"),
+        (
+            b"",
+            "an empty file, not a component: a build or copy that has not ended yet",
+        ),
+        (
+            b"\0asm\x01\0\0\0",
+            "a core module, not a component: build it for the target wasm32-wasip2",
+        ),
+        (
+            b"\0asm\x0d\0",
+            "broken WebAssembly, not a component: it is cut off",
+        ),
+        (
+            b"<!DOCTYPE html><html>",
+            "an HTML page, not a component: a download",
+        ),
+        (
+            b"  (component)",
+            "WebAssembly text, not a component: translate it",
+        ),
+        (
+            b"\x7fELF\x02\x01\x01",
+            "an ELF file, not a component: it is built for this machine",
+        ),
         (b"\x1f\x8b\x08\0", "a gzip file, not a component: unpack"),
-        (b"#!/bin/sh\n", "a script, not a component: give the .wasm file"),
-        ("Größe: 1\n".as_bytes(), "text, not a component: give the .wasm file"),
+        (
+            b"#!/bin/sh\n",
+            "a script, not a component: give the .wasm file",
+        ),
+        (
+            "Größe: 1\n".as_bytes(),
+            "text, not a component: give the .wasm file",
+        ),
     ];
     for (bytes, expected) in files {
         let text = host().describe(bytes).to_string();
         assert!(text.starts_with(&format!("this is {expected}")), "{text}");
     }
-    assert_eq!(host().describe(&[1, 2, 0, 255]).to_string(), "this is an unknown kind of file, not a component");
+    assert_eq!(
+        host().describe(&[1, 2, 0, 255]).to_string(),
+        "this is an unknown kind of file, not a component"
+    );
 }
 
 #[test]
@@ -85,7 +118,10 @@ fn compiled_code_is_refused() {
     let engine = wasmtime::Engine::default();
     let compiled = engine.precompile_component(&guest(OK)).unwrap();
     assert_eq!(Kind::of(&compiled), Kind::Precompiled);
-    assert!(matches!(host().compile(&compiled), Err(ComponentError::NotAComponent(Kind::Precompiled))));
+    assert!(matches!(
+        host().compile(&compiled),
+        Err(ComponentError::NotAComponent(Kind::Precompiled))
+    ));
 }
 
 #[test]
@@ -93,7 +129,13 @@ fn a_cut_off_component_is_invalid() {
     let bytes = guest(OK);
     for end in [8, 20, bytes.len() / 2, bytes.len() - 1] {
         let outcome = host().compile(&bytes[..end]);
-        assert!(matches!(outcome, Err(ComponentError::Invalid(_) | ComponentError::Contract(_))), "{end}: {outcome:?}");
+        assert!(
+            matches!(
+                outcome,
+                Err(ComponentError::Invalid(_) | ComponentError::Contract(_))
+            ),
+            "{end}: {outcome:?}"
+        );
     }
 }
 
@@ -112,7 +154,9 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
 async fn compiled_code_is_found_again_and_a_broken_entry_is_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("cache");
-    let bytes = guest("(call $send (i32.const 1024) (i32.const 13) (local.get $payload) (local.get $payload_len))");
+    let bytes = guest(
+        "(call $send (i32.const 1024) (i32.const 13) (local.get $payload) (local.get $payload_len))",
+    );
     let mut outcomes = Vec::new();
     for expected in [(0, 1), (1, 0), (0, 1)] {
         let host = cached_host(&dir);
@@ -127,23 +171,43 @@ async fn compiled_code_is_found_again_and_a_broken_entry_is_made_anew() {
             }
         }
     }
-    assert!(outcomes.iter().all(|effects| *effects == outcomes[0] && effects.publishes.len() == 1));
-    assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(
+        outcomes
+            .iter()
+            .all(|effects| *effects == outcomes[0] && effects.publishes.len() == 1)
+    );
+    assert_eq!(
+        fs::metadata(&dir).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
 }
 
 #[test]
 fn a_cache_that_others_can_write_to_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let options = EngineOptions { cache_dir: Some(dir.path().to_owned()), ..EngineOptions::default() };
+    let options = EngineOptions {
+        cache_dir: Some(dir.path().to_owned()),
+        ..EngineOptions::default()
+    };
     let error = Host::new(options).map(drop).unwrap_err().to_string();
-    assert!(error.contains(&dir.path().display().to_string()) && error.contains("others can write to it"), "{error}");
+    assert!(
+        error.contains(&dir.path().display().to_string())
+            && error.contains("others can write to it"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_file_in_the_place_of_the_cache_is_an_error_that_names_it() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let options = EngineOptions { cache_dir: Some(file.path().to_owned()), ..EngineOptions::default() };
+    let options = EngineOptions {
+        cache_dir: Some(file.path().to_owned()),
+        ..EngineOptions::default()
+    };
     let error = Host::new(options).map(drop).unwrap_err().to_string();
-    assert!(error.contains(&file.path().display().to_string()), "{error}");
+    assert!(
+        error.contains(&file.path().display().to_string()),
+        "{error}"
+    );
 }

@@ -8,7 +8,10 @@ use super::*;
 async fn messages_are_overdue_when_they_were_marked_or_are_more_than_the_share() {
     let (sender, mut mailbox) = with_places(10, WhenFull::Hold);
     for number in [4, 5, 6] {
-        assert_eq!(sender.deliver(delivery(number, Qos::AtLeastOnce)), Delivered::Taken);
+        assert_eq!(
+            sender.deliver(delivery(number, Qos::AtLeastOnce)),
+            Delivered::Taken
+        );
     }
     assert!(!mailbox.is_overdue(None, None) && !mailbox.is_overdue(Some(4), None));
     assert!(mailbox.is_overdue(Some(3), None), "as many as the share");
@@ -17,8 +20,13 @@ async fn messages_are_overdue_when_they_were_marked_or_are_more_than_the_share()
     sender.mark_overdue(4, 2);
     assert!(mailbox.is_overdue(None, Some(3)), "the one in hand did not");
     sender.mark_overdue(5, 2);
-    timeout(PATIENCE, mailbox.overdue(None, None)).await.unwrap();
-    assert_eq!((mailbox.take_with_receipt(1).len(), mailbox.share()), (1, 2));
+    timeout(PATIENCE, mailbox.overdue(None, None))
+        .await
+        .unwrap();
+    assert_eq!(
+        (mailbox.take_with_receipt(1).len(), mailbox.share()),
+        (1, 2)
+    );
     assert!(!mailbox.is_overdue(None, None), "it is taken");
     mailbox.put_back(vec![delivery(4, Qos::AtLeastOnce)]);
     assert!(mailbox.is_overdue(Some(3), None), "it is back");
@@ -26,16 +34,29 @@ async fn messages_are_overdue_when_they_were_marked_or_are_more_than_the_share()
 
 #[tokio::test]
 async fn a_congested_mailbox_hands_nothing_out_until_the_service_may_publish_or_ends() {
-    let limits = Limits { messages: 10, bytes: usize::MAX, when_full: WhenFull::Hold };
+    let limits = Limits {
+        messages: 10,
+        bytes: usize::MAX,
+        when_full: WhenFull::Hold,
+    };
     let (sender, mut mailbox) = with_overflow(limits, Overflow::default());
-    assert_eq!(sender.deliver(delivery(1, Qos::AtMostOnce)), Delivered::Taken);
+    assert_eq!(
+        sender.deliver(delivery(1, Qos::AtMostOnce)),
+        Delivered::Taken
+    );
     sender.ring();
     sender.set_congested(true);
-    assert_eq!((mailbox.next().await, mailbox.try_next_but_messages()), (Next::Congested, None));
+    assert_eq!(
+        (mailbox.next().await, mailbox.try_next_but_messages()),
+        (Next::Congested, None)
+    );
     sender.set_congested(false);
     timeout(PATIENCE, mailbox.uncongested()).await.unwrap();
     assert_eq!(mailbox.next().await, Next::Timers);
     sender.set_congested(true);
     mailbox.ignore_congestion();
-    assert_eq!(mailbox.next().await, Next::Delivery(delivery(1, Qos::AtMostOnce)));
+    assert_eq!(
+        mailbox.next().await,
+        Next::Delivery(delivery(1, Qos::AtMostOnce))
+    );
 }

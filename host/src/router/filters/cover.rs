@@ -41,7 +41,12 @@ impl Filters {
         let cover = entry.covered.by.and_then(|by| self.entries[by].as_ref());
         let new = entry.told.is_none() && !entry.covered.came;
         let replaced = cover.is_some_and(|cover| new || cover.covered.granted);
-        (!replaced).then(|| entry.covered.raised.map_or(wanted, |raised| raised.max(wanted)))
+        (!replaced).then(|| {
+            entry
+                .covered
+                .raised
+                .map_or(wanted, |raised| raised.max(wanted))
+        })
     }
 
     /// Begins to cover, or ends it: every filter is looked at again.
@@ -49,16 +54,23 @@ impl Filters {
         self.cover.active = active;
         self.cover.wide.clear();
         for entry in self.entries.iter_mut().flatten() {
-            entry.covered = Covered { granted: entry.covered.granted, ..Covered::default() };
+            entry.covered = Covered {
+                granted: entry.covered.granted,
+                ..Covered::default()
+            };
         }
-        self.touched = (0..self.entries.len()).filter(|index| self.entries[*index].is_some()).collect();
+        self.touched = (0..self.entries.len())
+            .filter(|index| self.entries[*index].is_some())
+            .collect();
     }
 
     /// Finds out what covers the filters that were touched, and what they cover.
     pub fn recover(&mut self) {
         let mut check: BTreeSet<usize> = self.touched.iter().copied().collect();
         for index in self.touched.clone() {
-            let Some(entry) = &self.entries[index] else { continue };
+            let Some(entry) = &self.entries[index] else {
+                continue;
+            };
             if entry.shared || !entry.filter.as_str().contains(['+', '#']) {
                 continue;
             }
@@ -74,9 +86,15 @@ impl Filters {
 
     fn find_cover(&mut self, index: usize) {
         let by = self.widest(index);
-        let is_granted = |by: usize| self.entries[by].as_ref().is_some_and(|cover| cover.covered.granted);
+        let is_granted = |by: usize| {
+            self.entries[by]
+                .as_ref()
+                .is_some_and(|cover| cover.covered.granted)
+        };
         let granted = by.is_some_and(is_granted);
-        let Some(entry) = &mut self.entries[index] else { return };
+        let Some(entry) = &mut self.entries[index] else {
+            return;
+        };
         let before = std::mem::replace(&mut entry.covered.by, by);
         let came = std::mem::replace(&mut entry.covered.came, granted && entry.told.is_none());
         entry.covered.came |= came && entry.told.is_none();
@@ -86,7 +104,10 @@ impl Filters {
         }
         if came && !granted && told.is_none() {
             // its messages have come already, the retained ones too; they come again for those who are new to it
-            let new = self.entries[index].iter().flat_map(|entry| &entry.members).filter(|one| one.age > self.settled);
+            let new = self.entries[index]
+                .iter()
+                .flat_map(|entry| &entry.members)
+                .filter(|one| one.age > self.settled);
             let new = new.map(|member| (member.service, None)).collect();
             self.asking.entry(id).or_insert(new);
         }
@@ -106,11 +127,30 @@ impl Filters {
         if entry.shared || entry.refused || entry.members.is_empty() {
             return None;
         }
-        let covering = || self.cover.wide.iter().copied().filter(move |wide| self.dominates(*wide, index));
-        let widest = |best: usize, next: usize| if self.dominates(next, best) { next } else { best };
+        let covering = || {
+            self.cover
+                .wide
+                .iter()
+                .copied()
+                .filter(move |wide| self.dominates(*wide, index))
+        };
+        let widest = |best: usize, next: usize| {
+            if self.dominates(next, best) {
+                next
+            } else {
+                best
+            }
+        };
         // as long as the widest is not granted, it may be refused
-        let is_granted = |wide: &usize| self.entries[*wide].as_ref().is_some_and(|entry| entry.covered.granted);
-        covering().filter(is_granted).reduce(widest).or_else(|| covering().reduce(widest))
+        let is_granted = |wide: &usize| {
+            self.entries[*wide]
+                .as_ref()
+                .is_some_and(|entry| entry.covered.granted)
+        };
+        covering()
+            .filter(is_granted)
+            .reduce(widest)
+            .or_else(|| covering().reduce(widest))
     }
 
     /// Whether `wide` is to stand for `other`. Of two that match the same topics one is to.
@@ -119,7 +159,9 @@ impl Filters {
     }
 
     fn covers(&self, wide: usize, other: usize) -> bool {
-        let (Some(Some(wide_entry)), Some(Some(entry))) = (self.entries.get(wide), self.entries.get(other)) else {
+        let (Some(Some(wide_entry)), Some(Some(entry))) =
+            (self.entries.get(wide), self.entries.get(other))
+        else {
             return false;
         };
         wide != other && !entry.shared && wide_entry.filter.covers(&entry.filter)

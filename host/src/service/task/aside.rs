@@ -34,7 +34,9 @@ impl Task {
             self.queue.finish_writing().await;
         }
         for _ in 0..AT_ONCE {
-            let Some(tried) = self.queue.next_of_backlog().await else { break };
+            let Some(tried) = self.queue.next_of_backlog().await else {
+                break;
+            };
             self.message(tried).await?;
             if !self.caller.is_fast() || self.instance.is_none() || !self.commands.is_empty() {
                 break;
@@ -58,18 +60,31 @@ impl Task {
     /// where the service has failed.
     pub(super) async fn drop_surplus(&mut self) {
         while self.queue.exceeds_limits() {
-            let Some(tried) = self.queue.next_of_backlog().await else { return };
+            let Some(tried) = self.queue.next_of_backlog().await else {
+                return;
+            };
             let reason = "as many messages wait as limits.mailbox, limits.mailbox_bytes and limits.spool allow";
-            warn!(service = self.setting.name.as_str(), "the oldest message becomes a dead letter: {reason}");
-            self.bury(&Work::Message(tried.delivery), tried.attempts, reason).await;
+            warn!(
+                service = self.setting.name.as_str(),
+                "the oldest message becomes a dead letter: {reason}"
+            );
+            self.bury(&Work::Message(tried.delivery), tried.attempts, reason)
+                .await;
         }
-        let came = if self.queue.room() == 0 { self.queue.mailbox.take_with_receipt(BATCH) } else { Vec::new() };
+        let came = if self.queue.room() == 0 {
+            self.queue.mailbox.take_with_receipt(BATCH)
+        } else {
+            Vec::new()
+        };
         if came.is_empty() {
             return;
         }
-        let reason =
-            "the service has failed, and as many messages wait as limits.mailbox and limits.mailbox_bytes allow";
-        error!(service = self.setting.name.as_str(), "{} messages become dead letters: {reason}", came.len());
+        let reason = "the service has failed, and as many messages wait as limits.mailbox and limits.mailbox_bytes allow";
+        error!(
+            service = self.setting.name.as_str(),
+            "{} messages become dead letters: {reason}",
+            came.len()
+        );
         for delivery in came {
             self.bury(&Work::Message(delivery), 0, reason).await;
         }
@@ -101,10 +116,24 @@ impl Task {
             Work::Tick(_) | Work::Notice(_) => Vec::new(),
         };
         // without changes of the state a commit cannot fail
-        drop(self.commit(Effects { publishes, ..Effects::default() }, work.receipt()).await);
+        drop(
+            self.commit(
+                Effects {
+                    publishes,
+                    ..Effects::default()
+                },
+                work.receipt(),
+            )
+            .await,
+        );
     }
 
-    async fn dead_letter(&mut self, delivery: &Delivery, attempts: u32, reason: &str) -> Vec<Publication> {
+    async fn dead_letter(
+        &mut self,
+        delivery: &Delivery,
+        attempts: u32,
+        reason: &str,
+    ) -> Vec<Publication> {
         let (service, message) = (self.setting.name.as_str(), &delivery.message);
         let component = self.component.as_ref().map(Component::version);
         let letter = Letter {
@@ -118,11 +147,22 @@ impl Task {
         let most = self.config.limits.dead_letters;
         match self.store.bury(service, letter, most).await {
             Ok(0) => {}
-            Ok(dropped) => warn!(service, "{dropped} old dead letters are gone: limits.dead_letters keeps {most}"),
+            Ok(dropped) => warn!(
+                service,
+                "{dropped} old dead letters are gone: limits.dead_letters keeps {most}"
+            ),
             Err(error) => error!(service, "a dead letter cannot be kept for replay: {error}"),
         }
-        let verdict = Verdict { service, reason, attempts, component };
+        let verdict = Verdict {
+            service,
+            reason,
+            attempts,
+            component,
+        };
         let topic = self.config.dead_letter.clone();
-        topic.map(|topic| dead_letter(topic, message, verdict, self.protocol).into()).into_iter().collect()
+        topic
+            .map(|topic| dead_letter(topic, message, verdict, self.protocol).into())
+            .into_iter()
+            .collect()
     }
 }

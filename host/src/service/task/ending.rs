@@ -19,7 +19,12 @@ impl Task {
         if stop.leaves {
             let (mailbox, subscriptions) = (self.sender.clone(), Vec::new());
             self.session
-                .send(session::Command::Attach { service: self.id, mailbox, subscriptions, retained: false })
+                .send(session::Command::Attach {
+                    service: self.id,
+                    mailbox,
+                    subscriptions,
+                    retained: false,
+                })
                 .await;
             self.keep_current().await;
         }
@@ -77,7 +82,10 @@ impl Task {
         self.queue.current = Some(work);
         match self.perform(call, true).await {
             Ok(_) => self.queue.current = None,
-            Err(fault) => warn!(service = self.setting.name.as_str(), "{what} failed while stopping: {fault}"),
+            Err(fault) => warn!(
+                service = self.setting.name.as_str(),
+                "{what} failed while stopping: {fault}"
+            ),
         }
     }
 
@@ -102,8 +110,9 @@ impl Task {
             if left.is_empty() {
                 break;
             }
-            let (arrived, unconfirmed): (Vec<_>, Vec<_>) =
-                left.into_iter().partition(|delivery| matches!(delivery.receipt, Some(Receipt::Arrived(_))));
+            let (arrived, unconfirmed): (Vec<_>, Vec<_>) = left
+                .into_iter()
+                .partition(|delivery| matches!(delivery.receipt, Some(Receipt::Arrived(_))));
             others += unconfirmed.len();
             let refused = self.queue.spool_all(arrived).await;
             receipts.extend(refused.into_iter().filter_map(|delivery| delivery.receipt));
@@ -141,10 +150,16 @@ impl Task {
         }
         let service = self.setting.name.as_str();
         if kept > 0 {
-            warn!(service, "{kept} messages are kept on disk until the service is configured again");
+            warn!(
+                service,
+                "{kept} messages are kept on disk until the service is configured again"
+            );
         }
         if given_up > 0 {
-            error!(service, "{given_up} messages are given up: the service is no longer configured");
+            error!(
+                service,
+                "{given_up} messages are given up: the service is no longer configured"
+            );
         }
     }
 

@@ -38,7 +38,8 @@ impl Task {
 
     /// Counts a start that failed, and decides whether it is told.
     pub(super) fn start_failed(&mut self, fault: &Fault) -> bool {
-        self.tally.note(Trouble::Start, reason(fault), 1, Instant::now())
+        self.tally
+            .note(Trouble::Start, reason(fault), 1, Instant::now())
     }
 
     /// Another version runs, or somebody has done something about the faults: they are counted from the beginning. What was not told
@@ -50,7 +51,12 @@ impl Task {
     }
 
     /// After a call that went well: waits while the service is over one of its rates. Commands are obeyed meanwhile.
-    pub(super) async fn keep_pace(&mut self, work: Option<Work>, mut spent: Spent, requested: Requested) -> Flow {
+    pub(super) async fn keep_pace(
+        &mut self,
+        work: Option<Work>,
+        mut spent: Spent,
+        requested: Requested,
+    ) -> Flow {
         spent.publishes += requested.count;
         spent.payload += requested.bytes;
         if let Some(Work::Message(delivery)) = work {
@@ -65,7 +71,9 @@ impl Task {
 
     /// Counts what the guest has exceeded since the last time; gives the requests that it has sent.
     pub(super) fn look_at_meter(&mut self) -> Requested {
-        let Some((exceeded, requested)) = self.setting.belongings.meter().take() else { return Requested::default() };
+        let Some((exceeded, requested)) = self.setting.belongings.meter().take() else {
+            return Requested::default();
+        };
         let now = Instant::now();
         for (limit, count) in exceeded {
             self.exceeded(limit, count, now);
@@ -82,7 +90,10 @@ impl Task {
         let counters = self.queue.mailbox.counters();
         let all = counters.dropped_oldest + counters.dropped_newest;
         let bytes = counters.dropped_for_bytes;
-        let dropped = Dropped { messages: all - bytes, bytes };
+        let dropped = Dropped {
+            messages: all - bytes,
+            bytes,
+        };
         if dropped != self.dropped {
             let former = std::mem::replace(&mut self.dropped, dropped);
             let now = Instant::now();
@@ -109,15 +120,27 @@ impl Task {
         self.penalise(limit, now);
         if self.tally.note(limit, Reason::default(), count, now) && limit != Trouble::Grants {
             // a missing grant was said when it was missed, with the line that would grant it
-            self.say(&News { trouble: limit, count, span: Duration::ZERO, reason: String::new() });
+            self.say(&News {
+                trouble: limit,
+                count,
+                span: Duration::ZERO,
+                reason: String::new(),
+            });
         }
     }
 
     fn say(&self, news: &News) {
-        warn!(service = self.setting.name.as_str(), limit = news.trouble.name(), "{news}");
+        warn!(
+            service = self.setting.name.as_str(),
+            limit = news.trouble.name(),
+            "{news}"
+        );
     }
 }
 
 fn reason(fault: &Fault) -> Reason {
-    Reason { kind: fault.kind(), text: fault.to_string() }
+    Reason {
+        kind: fault.kind(),
+        text: fault.to_string(),
+    }
 }

@@ -114,8 +114,14 @@ impl Queue {
     async fn load(&mut self) -> bool {
         sleep_if_some(self.retry_at).await;
         self.retry_at = None;
-        let Some(segment) = self.backlog.next_segment() else { return true };
-        match self.store.portion(&self.config.name, segment, PORTION).await {
+        let Some(segment) = self.backlog.next_segment() else {
+            return true;
+        };
+        match self
+            .store
+            .portion(&self.config.name, segment, PORTION)
+            .await
+        {
             Ok(portion) => {
                 let deliveries = portion
                     .messages
@@ -146,7 +152,9 @@ impl Queue {
                 Err(oneshot::error::TryRecvError::Closed) => self.conclude(Err(StoreError::Ended)),
             }
             self.acknowledge();
-        } else if self.mailbox.is_overdue(self.share(false), self.unacknowledged())
+        } else if self
+            .mailbox
+            .is_overdue(self.share(false), self.unacknowledged())
             && self.may_spool()
             && self.store.has_room()
         {
@@ -162,13 +170,17 @@ impl Queue {
             return self.acknowledge();
         }
         if let Some(writing) = &mut self.writing {
-            let outcome = (&mut writing.answer).await.unwrap_or(Err(StoreError::Ended));
+            let outcome = (&mut writing.answer)
+                .await
+                .unwrap_or(Err(StoreError::Ended));
             self.conclude(outcome);
             return self.acknowledge();
         }
         sleep_if_some(self.retry_at).await;
         self.retry_at = None;
-        self.mailbox.overdue(self.share(waits), self.unacknowledged()).await;
+        self.mailbox
+            .overdue(self.share(waits), self.unacknowledged())
+            .await;
         if self.room() == 0 {
             // the caller makes dead letters of them
         } else if self.may_spool() {
@@ -225,7 +237,9 @@ impl Queue {
 
     /// Whether the message in hand is on its way to the spool.
     pub(super) fn is_writing_current(&self) -> bool {
-        self.writing.as_ref().is_some_and(|writing| writing.with_current)
+        self.writing
+            .as_ref()
+            .is_some_and(|writing| writing.with_current)
     }
 
     /// Waits until nothing is on its way to the spool.
@@ -257,7 +271,8 @@ impl Queue {
         let (kept, surplus) = self.within_limits(deliveries);
         if !surplus.is_empty() {
             self.mailbox.count_dropped(surplus.len() as u64);
-            self.written.extend(surplus.into_iter().filter_map(|delivery| delivery.receipt));
+            self.written
+                .extend(surplus.into_iter().filter_map(|delivery| delivery.receipt));
         }
         let refused = self.write(self.unacknowledged().is_some(), kept);
         self.mailbox.put_back(refused);
@@ -271,10 +286,17 @@ impl Queue {
         if deliveries.is_empty() {
             return Vec::new();
         }
-        let messages = deliveries.iter().map(|delivery| delivery.message.clone()).collect();
+        let messages = deliveries
+            .iter()
+            .map(|delivery| delivery.message.clone())
+            .collect();
         match self.store.begin_spool(&self.config.name, messages) {
             Ok(answer) => {
-                self.writing = Some(Writing { with_current, deliveries, answer });
+                self.writing = Some(Writing {
+                    with_current,
+                    deliveries,
+                    answer,
+                });
                 Vec::new()
             }
             Err(error) => self.refused(with_current, deliveries, &error),
@@ -288,7 +310,14 @@ impl Queue {
 
     /// Notes how writing has ended: gives the messages back that are not in the spool.
     fn settle(&mut self, outcome: Result<u64, StoreError>) -> Vec<Delivery> {
-        let Some(Writing { with_current, deliveries, .. }) = self.writing.take() else { return Vec::new() };
+        let Some(Writing {
+            with_current,
+            deliveries,
+            ..
+        }) = self.writing.take()
+        else {
+            return Vec::new();
+        };
         match outcome {
             Ok(first) => {
                 let mut numbered = (first..).zip(deliveries);
@@ -296,7 +325,8 @@ impl Queue {
                     self.current_is_spooled(number, delivery.receipt);
                 }
                 for (number, mut delivery) in numbered {
-                    self.written.extend(delivery.receipt.replace(Receipt::Kept(number)));
+                    self.written
+                        .extend(delivery.receipt.replace(Receipt::Kept(number)));
                     self.backlog.push(delivery, number);
                 }
                 Vec::new()
@@ -309,16 +339,25 @@ impl Queue {
     fn current_is_spooled(&mut self, number: u64, receipt: Option<Receipt>) {
         match &mut self.current {
             Some(Work::Message(current)) if current.receipt == receipt => {
-                self.written.extend(current.receipt.replace(Receipt::Kept(number)));
+                self.written
+                    .extend(current.receipt.replace(Receipt::Kept(number)));
                 current.message = current.message.detached();
             }
             _ => self.written.push_back(Receipt::Kept(number)),
         }
     }
 
-    fn refused(&mut self, with_current: bool, mut deliveries: Vec<Delivery>, error: &StoreError) -> Vec<Delivery> {
+    fn refused(
+        &mut self,
+        with_current: bool,
+        mut deliveries: Vec<Delivery>,
+        error: &StoreError,
+    ) -> Vec<Delivery> {
         let (service, count) = (self.config.name.as_str(), deliveries.len());
-        warn!(service, "{count} messages wait unacknowledged and hold up others: {error}");
+        warn!(
+            service,
+            "{count} messages wait unacknowledged and hold up others: {error}"
+        );
         self.retry_at = Some(Instant::now() + RETRY);
         if with_current {
             deliveries.remove(0);
@@ -329,8 +368,15 @@ impl Queue {
     /// Acknowledges what is in the spool, as far as the session takes it now.
     fn acknowledge(&mut self) {
         while let Some(receipt) = self.written.front() {
-            let commit = Commit { receipt: Some(*receipt), ..Commit::new(self.id) };
-            if self.session.try_send(session::Command::Commit(commit)).is_err() {
+            let commit = Commit {
+                receipt: Some(*receipt),
+                ..Commit::new(self.id)
+            };
+            if self
+                .session
+                .try_send(session::Command::Commit(commit))
+                .is_err()
+            {
                 return;
             }
             self.written.pop_front();

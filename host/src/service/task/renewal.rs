@@ -22,7 +22,8 @@ impl Task {
     /// From now on this section of the configuration is in force.
     pub(super) fn adopt(&mut self, config: Arc<config::Service>, setting: Arc<Setting>) {
         self.lifecycle = Lifecycle::new(&config.limits);
-        self.sender.set_limits(mailbox::Limits::from(&config.limits));
+        self.sender
+            .set_limits(mailbox::Limits::from(&config.limits));
         self.caller.set_limit(config.limits.call);
         self.queue.set_config(config.clone());
         (self.config, self.setting) = (config, setting);
@@ -30,7 +31,11 @@ impl Task {
 
     /// Has the running guest take over a new section of the configuration, unless it refuses.
     pub(super) async fn consider(&mut self, offer: Offer) {
-        let Offer { config, setting, answer } = offer;
+        let Offer {
+            config,
+            setting,
+            answer,
+        } = offer;
         let former = (self.config.clone(), self.setting.clone());
         let outcome = self.take_over(&config, setting).await;
         if outcome.is_err() {
@@ -45,20 +50,35 @@ impl Task {
         drop(answer.send(outcome.map_err(|fault| fault.to_string())));
     }
 
-    async fn take_over(&mut self, config: &Arc<config::Service>, setting: Arc<Setting>) -> Result<(), Fault> {
+    async fn take_over(
+        &mut self,
+        config: &Arc<config::Service>,
+        setting: Arc<Setting>,
+    ) -> Result<(), Fault> {
         let Some(instance) = &mut self.instance else {
             return Err(Fault::Refused("it does not run".to_owned()));
         };
         instance.set_setting(setting.clone());
         let effects = self.call(Call::ConfigChanged).await?;
-        let ended = self.config.subscriptions.iter().filter(|old| !config.subscriptions.contains(old));
+        let ended = self
+            .config
+            .subscriptions
+            .iter()
+            .filter(|old| !config.subscriptions.contains(old));
         let changes = ended.map(|old| SubscriptionChange::Unsubscribe(old.filter.clone()));
-        let added = config.subscriptions.iter().cloned().map(SubscriptionChange::Subscribe);
+        let added = config
+            .subscriptions
+            .iter()
+            .cloned()
+            .map(SubscriptionChange::Subscribe);
         let operators: Vec<_> = changes.chain(added).collect();
         (self.config, self.setting) = (config.clone(), setting);
         self.queue.set_config(config.clone());
         // what the guest asked for goes through the rules; what the operator wrote is one of them
-        let commit = Commit { subscriptions: operators, ..Commit::new(self.id) };
+        let commit = Commit {
+            subscriptions: operators,
+            ..Commit::new(self.id)
+        };
         self.session.send(session::Command::Commit(commit)).await;
         self.tell_republish().await;
         self.commit(effects, None).await
@@ -67,13 +87,22 @@ impl Task {
     /// Tells the session whether it is to publish retained messages again.
     async fn tell_republish(&mut self) {
         let on = self.config.republish_retained;
-        self.session.send(session::Command::Republish { service: self.id, on }).await;
+        self.session
+            .send(session::Command::Republish {
+                service: self.id,
+                on,
+            })
+            .await;
     }
 
     /// Makes a started instance the running one: its timers, subscriptions and publishes replace the former ones. What is kept
     /// about its version is written together with its state.
     pub(super) async fn install(&mut self, prepared: Prepared, record: Option<Record>) {
-        let Prepared { component, instance, effects } = prepared;
+        let Prepared {
+            component,
+            instance,
+            effects,
+        } = prepared;
         {
             let mut timers = TimerSet::default();
             timers.apply(effects.timers.clone(), Instant::now());
@@ -86,7 +115,12 @@ impl Task {
         // an instance knows nothing of what those before it were told
         let retained = !std::mem::replace(&mut self.attached, false);
         let mailbox = self.sender.clone();
-        let attach = session::Command::Attach { service: self.id, mailbox, subscriptions, retained };
+        let attach = session::Command::Attach {
+            service: self.id,
+            mailbox,
+            subscriptions,
+            retained,
+        };
         self.session.send(attach).await;
         self.tell_republish().await;
         let kept = match record {
@@ -94,16 +128,24 @@ impl Task {
                 self.store.record(&self.setting.name, record).await;
                 Ok(())
             }
-            record if record.is_some() || !effects.state.is_empty() => self.keep_state(effects.state, record).await,
+            record if record.is_some() || !effects.state.is_empty() => {
+                self.keep_state(effects.state, record).await
+            }
             _ => Ok(()),
         };
-        let effects = Effects { publishes: effects.publishes, ..Effects::default() };
+        let effects = Effects {
+            publishes: effects.publishes,
+            ..Effects::default()
+        };
         let done = match kept {
             Ok(()) => self.commit(effects, None).await,
             Err(fault) => Err(fault),
         };
         if let Err(fault) = done {
-            error!(service = self.setting.name.as_str(), "what start has set and published is lost: {fault}");
+            error!(
+                service = self.setting.name.as_str(),
+                "what start has set and published is lost: {fault}"
+            );
         }
         self.component = Some(component);
         self.instance = Some(instance);

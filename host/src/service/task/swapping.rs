@@ -31,7 +31,10 @@ impl Task {
                 let outcome = self.start_anew().await.map(Into::into);
                 self.tell_confirmed(move || drop(answer.send(outcome)));
             }
-            Command::Note(version, what, note) => self.write_book(|book, at| book.note(version, what, note, at)).await,
+            Command::Note(version, what, note) => {
+                self.write_book(|book, at| book.note(version, what, note, at))
+                    .await
+            }
             Command::Replay(segment) => self.queue.backlog.push_segment(segment),
             Command::Forgive => self.write_book(|book, _| book.forgive()).await,
             Command::Offer(_) | Command::Report | Command::Stop(_) | Command::Leave(_) => {}
@@ -40,15 +43,26 @@ impl Task {
 
     /// Has a started instance take over, or says why it does not.
     async fn swap(&mut self, swap: Swap) {
-        let Swap { number, config, setting, prepared, back } = swap;
+        let Swap {
+            number,
+            config,
+            setting,
+            prepared,
+            back,
+        } = swap;
         self.versions.mirror = None;
         let version = prepared.component.version();
         match back {
             None => {
                 if let Err(reason) = self.succeed(config, setting, prepared).await {
                     let (service, short) = (self.setting.name.as_str(), version.short());
-                    error!(service, version = short, "does not take over, the running version stays: {reason}");
-                    self.write_book(|book, at| book.note(Some(version), What::Refused, reason, at)).await;
+                    error!(
+                        service,
+                        version = short,
+                        "does not take over, the running version stays: {reason}"
+                    );
+                    self.write_book(|book, at| book.note(Some(version), What::Refused, reason, at))
+                        .await;
                 }
             }
             Some((left, answer)) => {
@@ -85,13 +99,29 @@ impl Task {
             warn!(service, version = short, "{line}");
         }
         self.stop_guest().await;
-        let left = Left { saved, state: self.setting.belongings.state() };
-        let former = self.component.clone().filter(|former| former.version() != version);
+        let left = Left {
+            saved,
+            state: self.setting.belongings.state(),
+        };
+        let former = self
+            .component
+            .clone()
+            .filter(|former| former.version() != version);
         let is_new = self.component.is_none() || former.is_some();
-        let file = config.component.as_ref().map_or_else(String::new, |file| file.display().to_string());
+        let file = config
+            .component
+            .as_ref()
+            .map_or_else(String::new, |file| file.display().to_string());
         self.count_anew();
         self.adopt(config, setting);
-        let (what, keep) = (if is_new { What::Swapped } else { What::Configured }, self.config.swap.versions);
+        let (what, keep) = (
+            if is_new {
+                What::Swapped
+            } else {
+                What::Configured
+            },
+            self.config.swap.versions,
+        );
         let probation = Probation::new(&self.config.swap, Instant::now()).zip(former);
         let book = Arc::make_mut(&mut self.versions.book);
         let kept = book.run(version, what, lines.join("; "), keep, now());
@@ -99,8 +129,16 @@ impl Task {
         let record = self.record(kept.map(|kept| (kept, left.clone())));
         self.install(prepared, record).await;
         if is_new {
-            self.tell_confirmed(move || info!(service, "new version of {file} takes over version={short}"));
-            let trial = |(probation, former)| Box::new(Trial { probation, former, left });
+            self.tell_confirmed(move || {
+                info!(service, "new version of {file} takes over version={short}")
+            });
+            let trial = |(probation, former)| {
+                Box::new(Trial {
+                    probation,
+                    former,
+                    left,
+                })
+            };
             self.versions.trial = probation.map(trial);
         } else {
             self.tell_confirmed(move || info!(service, "runs with its new configuration"));
@@ -119,35 +157,54 @@ impl Task {
 
     /// What there is to say about how the new version fits the one that runs.
     fn compare(&self, config: &config::Service, new: &Prepared) -> Vec<String> {
-        let (Some(component), Some(instance)) = (&self.component, &self.instance) else { return Vec::new() };
+        let (Some(component), Some(instance)) = (&self.component, &self.instance) else {
+            return Vec::new();
+        };
         let new = profile(&new.component, &new.instance);
-        differences(&config.name, &profile(component, instance), &new, &config.grants)
+        differences(
+            &config.name,
+            &profile(component, instance),
+            &new,
+            &config.grants,
+        )
     }
 
     /// Has the running instance save what it knows, and the new one load it.
-    async fn hand_over(&mut self, prepared: Prepared, most: usize) -> Result<(Prepared, Option<Bytes>), String> {
+    async fn hand_over(
+        &mut self,
+        prepared: Prepared,
+        most: usize,
+    ) -> Result<(Prepared, Option<Bytes>), String> {
         let saved = self.saved(most).await?;
-        let Some(bytes) = saved.clone().filter(|_| prepared.component.exports().has(Optional::Load)) else {
+        let Some(bytes) = saved
+            .clone()
+            .filter(|_| prepared.component.exports().has(Optional::Load))
+        else {
             return Ok((prepared, saved));
         };
         let loaded = self.caller.load(prepared, bytes).await;
-        let prepared = loaded.map_err(|fault| format!("it does not load what the running version saved: {fault}"))?;
+        let prepared = loaded
+            .map_err(|fault| format!("it does not load what the running version saved: {fault}"))?;
         Ok((prepared, saved))
     }
 
     /// What the running instance saves; `None` when it has no `save`, or nothing runs.
     async fn saved(&mut self, most: usize) -> Result<Option<Bytes>, String> {
-        let Some(instance) = self.instance.take() else { return Ok(None) };
+        let Some(instance) = self.instance.take() else {
+            return Ok(None);
+        };
         let (instance, saved) = self.caller.save(instance).await;
         self.instance = instance;
         if self.instance.is_none() {
             self.set_status(Status::Waiting).await;
         }
-        let saved = saved.map_err(|fault| format!("the running version cannot save its state: {fault}"))?;
+        let saved =
+            saved.map_err(|fault| format!("the running version cannot save its state: {fault}"))?;
         match saved {
-            Some(saved) if saved.len() > most => {
-                Err(format!("the running version saves {} bytes, more than the {most} of swap.saved", saved.len()))
-            }
+            Some(saved) if saved.len() > most => Err(format!(
+                "the running version saves {} bytes, more than the {most} of swap.saved",
+                saved.len()
+            )),
             saved => Ok(saved.map(Bytes::from)),
         }
     }
@@ -155,14 +212,21 @@ impl Task {
     /// Begins to give copies to a new version, which has the state as it is now.
     async fn begin_shadow(&mut self, shadow: Shadow) {
         self.versions.mirror = None;
-        let (service, version) = (self.setting.name.clone(), shadow.prepared.component.version().short());
+        let (service, version) = (
+            self.setting.name.clone(),
+            shadow.prepared.component.version().short(),
+        );
         match self.saved(self.config.swap.saved).await {
             Ok(saved) => {
                 let span = shadow.span;
-                let (mirror, run) = service::shadow::shadow(shadow, &self.setting.belongings, saved);
+                let (mirror, run) =
+                    service::shadow::shadow(shadow, &self.setting.belongings, saved);
                 self.caller.spawn(run);
                 self.versions.mirror = Some(mirror);
-                info!(service, version, "the new version runs as a shadow for {span:?}");
+                info!(
+                    service,
+                    version, "the new version runs as a shadow for {span:?}"
+                );
             }
             // who no longer waits does not want to know
             Err(reason) => drop(shadow.done.send(Err(reason))),
@@ -171,8 +235,13 @@ impl Task {
 
     /// After a fault: whether it was one too many for the version on probation, so that the former one runs again.
     pub(super) async fn falls(&mut self, fault: &Fault) -> bool {
-        let Some(trial) = &mut self.versions.trial else { return false };
-        if matches!(fault, Fault::State(_) | Fault::Bug(_) | Fault::Instantiation(_)) {
+        let Some(trial) = &mut self.versions.trial else {
+            return false;
+        };
+        if matches!(
+            fault,
+            Fault::State(_) | Fault::Bug(_) | Fault::Instantiation(_)
+        ) {
             // not the guest's
             return false;
         }
@@ -193,7 +262,10 @@ impl Task {
             }
             Err(problem) => {
                 let service = self.setting.name.as_str();
-                error!(service, "has failed its probation, but the former version does not start: {problem}");
+                error!(
+                    service,
+                    "has failed its probation, but the former version does not start: {problem}"
+                );
                 false
             }
         }
@@ -201,10 +273,24 @@ impl Task {
 
     /// Makes a former version, started with what it left, the running one: the state is set back in the same commit.
     async fn go_back(&mut self, mut prepared: Prepared, left: Left, reason: &str) {
-        let faults = self.versions.trial.take().map_or(0, |trial| trial.probation.faults());
-        let (from, to, at) = (self.component.as_ref().map(Component::version), prepared.component.version(), now());
+        let faults = self
+            .versions
+            .trial
+            .take()
+            .map_or(0, |trial| trial.probation.faults());
+        let (from, to, at) = (
+            self.component.as_ref().map(Component::version),
+            prepared.component.version(),
+            now(),
+        );
         let back = self.setting.belongings.changes_to(&left.state);
-        let own = std::mem::replace(&mut prepared.effects, Effects { state: back, ..Effects::default() });
+        let own = std::mem::replace(
+            &mut prepared.effects,
+            Effects {
+                state: back,
+                ..Effects::default()
+            },
+        );
         prepared.effects.append(own);
         prepared.instance.set_setting(self.setting.clone());
         Arc::make_mut(&mut self.versions.book).go_back(to, reason, at);
@@ -214,11 +300,26 @@ impl Task {
         self.install(prepared, record).await;
         let service = self.setting.name.clone();
         let short = from.map_or_else(String::new, Version::short);
-        error!(service, faults, "version {short} is rolled back, version {} runs again: {reason}", to.short());
-        let fall = Fall { service: &service, from, to, reason, faults, at };
+        error!(
+            service,
+            faults,
+            "version {short} is rolled back, version {} runs again: {reason}",
+            to.short()
+        );
+        let fall = Fall {
+            service: &service,
+            from,
+            to,
+            reason,
+            faults,
+            at,
+        };
         match fall.message(&self.config.base) {
             Ok(message) => {
-                let effects = Effects { publishes: vec![message.into()], ..Effects::default() };
+                let effects = Effects {
+                    publishes: vec![message.into()],
+                    ..Effects::default()
+                };
                 // without changes of the state a commit cannot fail
                 drop(self.commit(effects, None).await);
             }
@@ -228,7 +329,9 @@ impl Task {
 
     /// The work ended well: a message counts for the probation.
     pub(super) async fn handled(&mut self) {
-        let Some(trial) = &mut self.versions.trial else { return };
+        let Some(trial) = &mut self.versions.trial else {
+            return;
+        };
         if matches!(self.queue.current, Some(Work::Message(_))) && trial.probation.handled() {
             self.pass_probation().await;
         }
@@ -236,9 +339,15 @@ impl Task {
 
     /// The version on probation has stood it.
     pub(super) async fn pass_probation(&mut self) {
-        let (Some(_), Some(component)) = (self.versions.trial.take(), &self.component) else { return };
+        let (Some(_), Some(component)) = (self.versions.trial.take(), &self.component) else {
+            return;
+        };
         let version = component.version();
-        info!(service = self.setting.name.as_str(), version = version.short(), "has passed its probation");
+        info!(
+            service = self.setting.name.as_str(),
+            version = version.short(),
+            "has passed its probation"
+        );
         let passed = |book: &mut Book, at| {
             book.set_trial(false);
             book.note(Some(version), What::Passed, String::new(), at);
@@ -251,16 +360,25 @@ impl Task {
     /// # Errors
     /// Why it does not run now.
     async fn start_anew(&mut self) -> Result<String, String> {
-        let Some(component) = self.component.clone() else { return Err("has no component that could run".to_owned()) };
+        let Some(component) = self.component.clone() else {
+            return Err("has no component that could run".to_owned());
+        };
         let version = component.version();
         self.stop_guest().await;
         self.lifecycle.renewed();
         self.count_anew();
         match self.caller.prepare(component, self.setting.clone()).await {
             Ok(prepared) => {
-                info!(service = self.setting.name.as_str(), version = version.short(), "started anew by command");
+                info!(
+                    service = self.setting.name.as_str(),
+                    version = version.short(),
+                    "started anew by command"
+                );
                 self.install(prepared, None).await;
-                self.write_book(|book, at| book.note(Some(version), What::Restarted, String::new(), at)).await;
+                self.write_book(|book, at| {
+                    book.note(Some(version), What::Restarted, String::new(), at)
+                })
+                .await;
                 Ok(format!("version {} was started anew", version.short()))
             }
             Err(fault) => {
@@ -277,9 +395,16 @@ impl Task {
         let book = Arc::make_mut(&mut self.versions.book);
         let former = book.run(version, What::Started, String::new(), keep, now());
         let probation = Probation::new(&self.config.swap, Instant::now());
-        let trial = probation
-            .zip(self.versions.resumed.take())
-            .map(|(probation, (former, left))| Box::new(Trial { probation, former, left }));
+        let trial =
+            probation
+                .zip(self.versions.resumed.take())
+                .map(|(probation, (former, left))| {
+                    Box::new(Trial {
+                        probation,
+                        former,
+                        left,
+                    })
+                });
         book.set_trial(trial.is_some());
         if trial.is_some() {
             let span = self.config.swap.probation;
@@ -291,7 +416,8 @@ impl Task {
         }
         self.versions.trial = trial;
         let state = self.setting.belongings.state();
-        self.keep_book(former.map(|former| (former, Left { saved: None, state }))).await;
+        self.keep_book(former.map(|former| (former, Left { saved: None, state })))
+            .await;
     }
 
     /// Changes the book, and keeps and shows it.
@@ -310,7 +436,10 @@ impl Task {
     /// What is to be on disk; nothing where no versions are kept.
     fn record(&self, left: Option<(Version, Left)>) -> Option<Record> {
         let book = &self.versions.book;
-        (self.config.swap.versions > 0).then(|| Record { book: Book::clone(book), left })
+        (self.config.swap.versions > 0).then(|| Record {
+            book: Book::clone(book),
+            left,
+        })
     }
 
     /// Shows the rest of the host which versions there are.
@@ -326,6 +455,8 @@ impl Task {
 
 /// Milliseconds since 1970.
 pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -69,9 +69,19 @@ impl Task {
         let service = self.setting.name.as_str();
         if verdict.give_up {
             if self.tells {
-                error!(service, attempt, fault = name, "{what} failed and is given up: {fault}");
+                error!(
+                    service,
+                    attempt,
+                    fault = name,
+                    "{what} failed and is given up: {fault}"
+                );
             } else {
-                debug!(service, attempt, fault = name, "{what} failed and is given up: {fault}");
+                debug!(
+                    service,
+                    attempt,
+                    fault = name,
+                    "{what} failed and is given up: {fault}"
+                );
             }
             self.give_up_current(attempt, &fault.to_string()).await;
             self.revive(verdict.wait).await?;
@@ -79,7 +89,12 @@ impl Task {
         }
         if self.tells {
             let wait = verdict.wait;
-            warn!(service, attempt, fault = name, "{what} failed and is tried again in {wait:?}: {fault}");
+            warn!(
+                service,
+                attempt,
+                fault = name,
+                "{what} failed and is tried again in {wait:?}: {fault}"
+            );
         }
         Box::pin(self.queue.spool_current()).await;
         if self.put_later(attempt, verdict.wait) {
@@ -93,24 +108,32 @@ impl Task {
 
     /// One attempt at what is in hand: what it came to, or what it was and how it failed.
     async fn attempt(&mut self, attempt: u32) -> Result<Spent, (String, Fault)> {
-        let Some(work) = &self.queue.current else { return Ok(Spent::default()) };
+        let Some(work) = &self.queue.current else {
+            return Ok(Spent::default());
+        };
         let call = work.call(attempt);
         let outcome = self.perform(call, true).await;
-        let Some(work) = &self.queue.current else { return Ok(Spent::default()) };
+        let Some(work) = &self.queue.current else {
+            return Ok(Spent::default());
+        };
         let failure = outcome.as_ref().err().map(Fault::to_string);
-        self.statistics.ended(work.purpose(), self.caller.took(), failure);
+        self.statistics
+            .ended(work.purpose(), self.caller.took(), failure);
         outcome.map_err(|fault| (work.describe(), fault))
     }
 
     /// Puts the message in hand away until its next attempt, where those behind it may go on meanwhile.
     fn put_later(&mut self, attempts: u32, wait: Duration) -> bool {
         let limits = &self.config.limits;
-        if limits.when_failing == WhenFailing::InOrder || self.queue.backlog.len() >= limits.mailbox {
+        if limits.when_failing == WhenFailing::InOrder || self.queue.backlog.len() >= limits.mailbox
+        {
             return false;
         }
         match self.queue.current.take() {
             Some(Work::Message(delivery)) => {
-                self.queue.backlog.later(Tried { delivery, attempts }, Instant::now() + wait);
+                self.queue
+                    .backlog
+                    .later(Tried { delivery, attempts }, Instant::now() + wait);
                 true
             }
             other => {
@@ -133,7 +156,9 @@ impl Task {
     /// Makes and starts instances of the component until one starts, or a swap brings one.
     pub(super) async fn restart(&mut self) -> Flow {
         while self.instance.is_none() {
-            let Some(component) = self.component.clone() else { break };
+            let Some(component) = self.component.clone() else {
+                break;
+            };
             if !self.lifecycle.may_restart(Instant::now()) {
                 self.fail().await?;
                 continue;
@@ -152,9 +177,17 @@ impl Task {
                     let told = self.start_failed(&fault);
                     let (service, name) = (self.setting.name.as_str(), fault.trouble().name());
                     if told {
-                        error!(service, fault = name, "could not start, next attempt in {wait:?}: {fault}");
+                        error!(
+                            service,
+                            fault = name,
+                            "could not start, next attempt in {wait:?}: {fault}"
+                        );
                     } else {
-                        debug!(service, fault = name, "could not start, next attempt in {wait:?}: {fault}");
+                        debug!(
+                            service,
+                            fault = name,
+                            "could not start, next attempt in {wait:?}: {fault}"
+                        );
                     }
                     self.set_status(Status::Waiting).await;
                     self.pause(Some(wait)).await?;
@@ -219,8 +252,13 @@ impl Task {
         self.instance = None;
         self.set_status(Status::Waiting).await;
         if let Some(work) = &self.queue.current {
-            error!(service = self.setting.name.as_str(), "{} is given up: {bug}", work.describe());
-            self.give_up_current(1, &Fault::Bug(bug.to_string()).to_string()).await;
+            error!(
+                service = self.setting.name.as_str(),
+                "{} is given up: {bug}",
+                work.describe()
+            );
+            self.give_up_current(1, &Fault::Bug(bug.to_string()).to_string())
+                .await;
         }
         let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
         self.revive(wait).await

@@ -19,13 +19,18 @@ impl Work {
     pub(super) fn call(&self, attempt: u32) -> Call {
         match self {
             // a message shares its bytes, so the copy for a possible further attempt costs two reference counts
-            Self::Message(delivery) => Call::Message { message: delivery.message.clone(), attempt },
+            Self::Message(delivery) => Call::Message {
+                message: delivery.message.clone(),
+                attempt,
+            },
             Self::Tick(due) => Call::Tick(due.clone()),
-            Self::Notice(Notice::Connected { session_present }) => {
-                Call::Connected { session_present: *session_present }
-            }
+            Self::Notice(Notice::Connected { session_present }) => Call::Connected {
+                session_present: *session_present,
+            },
             Self::Notice(Notice::Disconnected) => Call::Disconnected,
-            Self::Notice(Notice::Outcome(token, outcome)) => Call::Delivered(*token, outcome.clone()),
+            Self::Notice(Notice::Outcome(token, outcome)) => {
+                Call::Delivered(*token, outcome.clone())
+            }
         }
     }
 

@@ -27,12 +27,21 @@ impl Broker {
     }
 
     fn reason(&self, will: &Message) -> Reason {
-        if will.qos > self.qos { Reason::QOS_NOT_SUPPORTED } else { Reason::RETAIN_NOT_SUPPORTED }
+        if will.qos > self.qos {
+            Reason::QOS_NOT_SUPPORTED
+        } else {
+            Reason::RETAIN_NOT_SUPPORTED
+        }
     }
 }
 
 /// Attempts until one is served, `away` of which are closed whatever they say: how many there were, and the will that was sent last.
-fn connect(abilities: &mut Abilities, broker: Broker, whole: &Message, mut away: usize) -> (usize, Option<Message>) {
+fn connect(
+    abilities: &mut Abilities,
+    broker: Broker,
+    whole: &Message,
+    mut away: usize,
+) -> (usize, Option<Message>) {
     for attempts in 1..100 {
         let sent = abilities.will(whole, true);
         if away > 0 {
@@ -78,20 +87,33 @@ proptest! {
 fn what_is_missing_is_said_once() {
     let mut abilities = Abilities::default();
     assert!(abilities.missing(&Server::default()).is_empty());
-    let server = Server { retain_available: false, wildcards: false, ..Server::default() };
+    let server = Server {
+        retain_available: false,
+        wildcards: false,
+        ..Server::default()
+    };
     assert_eq!(abilities.missing(&server).len(), 2);
     assert!(abilities.missing(&server).is_empty());
     assert!(abilities.missing(&Server::default()).is_empty());
-    assert_eq!(abilities.missing(&server).len(), 2, "it was otherwise in between");
+    assert_eq!(
+        abilities.missing(&server).len(),
+        2,
+        "it was otherwise in between"
+    );
     assert!(abilities.refused(Reason::QOS_NOT_SUPPORTED, Some(&will(Qos::AtLeastOnce))));
     let mut server = Server::default();
     abilities.limit(&mut server);
-    assert_eq!((server.maximum_qos, server.retain_available), (Qos::AtMostOnce, true));
+    assert_eq!(
+        (server.maximum_qos, server.retain_available),
+        (Qos::AtMostOnce, true)
+    );
     for code in [0x9A, 0x9E, 0xA1, 0xA2] {
         abilities.unsupported(Reason(code));
     }
     abilities.limit(&mut server);
-    assert!(!(server.retain_available || server.shared || server.subscription_ids || server.wildcards));
+    assert!(
+        !(server.retain_available || server.shared || server.subscription_ids || server.wildcards)
+    );
     assert!(!abilities.refused(Reason::NOT_AUTHORIZED, Some(&will(Qos::AtLeastOnce))));
     assert!(!abilities.refused(Reason::QOS_NOT_SUPPORTED, None));
 }

@@ -11,7 +11,10 @@ use crate::session::packet::{Ack, AckKind, Incoming, Reason};
 pub fn decode(frame: &Frame<'_>, kind: AckKind) -> Incoming {
     let mut reader = Reader::new(frame.body());
     match reader.u16() {
-        Err(_) | Ok(0) => Incoming::Unattributed { packet: kind.name(), of_message: kind != AckKind::PubRel },
+        Err(_) | Ok(0) => Incoming::Unattributed {
+            packet: kind.name(),
+            of_message: kind != AckKind::PubRel,
+        },
         Ok(id) => {
             // the reason may be missing (it is then success), and properties tell the client nothing that it acts upon
             let reason = reader.u8().map_or(Reason::SUCCESS, Reason);

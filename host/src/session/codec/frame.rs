@@ -92,7 +92,13 @@ impl Header {
 
     /// The packet that begins in `batch` at `at` and is complete there.
     pub fn frame<'a>(&self, batch: &'a Bytes, at: usize) -> Frame<'a> {
-        Frame { kind: self.kind(), flags: self.flags(), batch, at, header: *self }
+        Frame {
+            kind: self.kind(),
+            flags: self.flags(),
+            batch,
+            at,
+            header: *self,
+        }
     }
 }
 
@@ -122,7 +128,12 @@ impl<'a> Frame<'a> {
     /// The whole packet, shared, and the parts of its header: first byte, bytes of the length, remaining length.
     pub fn whole(&self) -> (Bytes, u8, usize, usize) {
         let bytes = self.batch.slice(self.at..self.at + self.header.size());
-        (bytes, self.header.first, self.header.start - 1, self.header.remaining)
+        (
+            bytes,
+            self.header.first,
+            self.header.start - 1,
+            self.header.remaining,
+        )
     }
 
     /// The size of the whole packet in bytes.
@@ -137,16 +148,25 @@ impl<'a> Frame<'a> {
 
 /// The fixed header at the start of `bytes`; `None` while it is incomplete.
 pub fn header(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
-    let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
+    let Some((&first, rest)) = bytes.split_first() else {
+        return Ok(None);
+    };
     let mut remaining = 0;
     for (place, &byte) in rest.iter().take(4).enumerate() {
         remaining |= usize::from(byte & 0x7F) << (7 * place);
         if byte & 0x80 == 0 {
-            return Ok(Some(Header { first, start: 2 + place, remaining }));
+            return Ok(Some(Header {
+                first,
+                start: 2 + place,
+                remaining,
+            }));
         }
     }
     if rest.len() >= 4 {
-        return Err(CodecError::malformed(Kind::of(first).name(), "a length of more than four bytes"));
+        return Err(CodecError::malformed(
+            Kind::of(first).name(),
+            "a length of more than four bytes",
+        ));
     }
     Ok(None)
 }

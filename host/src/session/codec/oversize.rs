@@ -25,7 +25,10 @@ impl Oversize {
         let topic = usize::from(u16::from_be_bytes([*body.first()?, *body.get(1)?]));
         let needed = header.remaining().min(2 + topic + 2);
         let head = body.get(..needed)?;
-        Some(Self { left: header.size(), rejected: publish::rejected(header.flags(), head, header.size(), TOO_LARGE) })
+        Some(Self {
+            left: header.size(),
+            rejected: publish::rejected(header.flags(), head, header.size(), TOO_LARGE),
+        })
     }
 
     /// Drops what has come of it; `true` when that was all.

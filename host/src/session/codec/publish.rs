@@ -23,15 +23,22 @@ const SHOWN: usize = 200;
 pub fn decode(frame: &Frame<'_>, protocol: Protocol) -> Incoming {
     match read(frame, protocol) {
         Ok(publish) => Incoming::Publish(publish),
-        Err(BadField(reason)) => Incoming::Rejected(rejected(frame.flags, frame.body(), frame.size(), reason)),
+        Err(BadField(reason)) => {
+            Incoming::Rejected(rejected(frame.flags, frame.body(), frame.size(), reason))
+        }
     }
 }
 
 fn read(frame: &Frame<'_>, protocol: Protocol) -> Result<Publish, BadField> {
-    let qos = Qos::try_from((frame.flags >> 1) & 3).map_err(|_| BadField("its quality of service is 3"))?;
+    let qos = Qos::try_from((frame.flags >> 1) & 3)
+        .map_err(|_| BadField("its quality of service is 3"))?;
     let mut reader = Reader::new(frame.body());
     let name = reader.field()?;
-    let id = if qos == Qos::AtMostOnce { 0 } else { reader.u16()? };
+    let id = if qos == Qos::AtMostOnce {
+        0
+    } else {
+        reader.u16()?
+    };
     if qos != Qos::AtMostOnce && id == 0 {
         return Err(BadField("its packet identifier is 0"));
     }
@@ -46,7 +53,18 @@ fn read(frame: &Frame<'_>, protocol: Protocol) -> Result<Publish, BadField> {
     let topic = topic(frame.share(name.start, name.end))?;
     let payload = frame.share(reader.at(), frame.body().len());
     let (retain, dup) = (frame.flags & 1 != 0, frame.flags & 8 != 0);
-    Ok(Publish { id, subscription_ids, message: Message { topic, payload, qos, retain, dup, properties } })
+    Ok(Publish {
+        id,
+        subscription_ids,
+        message: Message {
+            topic,
+            payload,
+            qos,
+            retain,
+            dup,
+            properties,
+        },
+    })
 }
 
 fn topic(name: Bytes) -> Result<Topic, BadField> {
@@ -68,7 +86,15 @@ pub fn rejected(flags: u8, body: &[u8], size: usize, reason: &'static str) -> Re
         _ => name.as_ref().and_then(|_| reader.u16().ok()).unwrap_or(0),
     };
     let topic = name.map_or_else(String::new, |range| shown(&body[range]));
-    Rejected { id, qos, dup: flags & 8 != 0, retain: flags & 1 != 0, size, topic, reason }
+    Rejected {
+        id,
+        qos,
+        dup: flags & 8 != 0,
+        retain: flags & 1 != 0,
+        size,
+        topic,
+        reason,
+    }
 }
 
 fn shown(topic: &[u8]) -> String {
@@ -80,10 +106,22 @@ fn shown(topic: &[u8]) -> String {
     text
 }
 
-pub fn encode(message: &Message, id: u16, dup: bool, protocol: Protocol, out: &mut BytesMut) -> Result<(), CodecError> {
+pub fn encode(
+    message: &Message,
+    id: u16,
+    dup: bool,
+    protocol: Protocol,
+    out: &mut BytesMut,
+) -> Result<(), CodecError> {
     let Some(size) = publish_size(message, protocol) else {
-        let what = format!("the message on {:?} is larger than MQTT can express", message.topic);
-        return Err(CodecError::Unwritable { packet: "PUBLISH", what });
+        let what = format!(
+            "the message on {:?} is larger than MQTT can express",
+            message.topic
+        );
+        return Err(CodecError::Unwritable {
+            packet: "PUBLISH",
+            what,
+        });
     };
     out.reserve(size.packet);
     out.put_u8(0x30 | u8::from(dup) << 3 | u8::from(message.qos) << 1 | u8::from(message.retain));

@@ -37,7 +37,10 @@ impl<'a> Reader<'a> {
 
     pub fn u16(&mut self) -> Result<u16, BadField> {
         let range = self.skip(2)?;
-        Ok(u16::from_be_bytes([self.body[range.start], self.body[range.start + 1]]))
+        Ok(u16::from_be_bytes([
+            self.body[range.start],
+            self.body[range.start + 1],
+        ]))
     }
 
     pub fn u32(&mut self) -> Result<u32, BadField> {
@@ -76,13 +79,17 @@ impl<'a> Reader<'a> {
     /// A UTF-8 text.
     pub fn text(&mut self) -> Result<&'a str, BadField> {
         let range = self.field()?;
-        std::str::from_utf8(&self.body[range]).map_err(|_| BadField("a text of its properties is not UTF-8"))
+        std::str::from_utf8(&self.body[range])
+            .map_err(|_| BadField("a text of its properties is not UTF-8"))
     }
 
     /// A reader of the properties that come next, and steps over them. Positions stay those of the whole body.
     pub fn properties(&mut self) -> Result<Reader<'a>, BadField> {
         let length = self.varint()? as usize;
         let range = self.skip(length)?;
-        Ok(Reader { body: &self.body[..range.end], at: range.start })
+        Ok(Reader {
+            body: &self.body[..range.end],
+            at: range.start,
+        })
     }
 }

@@ -9,7 +9,12 @@ use crate::session::packet::{Incoming, Reason};
 pub fn decode(frame: &Frame<'_>, protocol: Protocol) -> Incoming {
     let mut reader = Reader::new(frame.body());
     let id = match reader.u16() {
-        Err(_) | Ok(0) => return Incoming::Unattributed { packet: frame.kind.name(), of_message: false },
+        Err(_) | Ok(0) => {
+            return Incoming::Unattributed {
+                packet: frame.kind.name(),
+                of_message: false,
+            };
+        }
         Ok(id) => id,
     };
     let readable = match (protocol, frame.kind) {
@@ -17,7 +22,11 @@ pub fn decode(frame: &Frame<'_>, protocol: Protocol) -> Incoming {
         // it has none
         (Protocol::V311, kind) => kind != Kind::UnsubAck,
     };
-    let codes = if readable { &frame.body()[reader.at()..] } else { &[] };
+    let codes = if readable {
+        &frame.body()[reader.at()..]
+    } else {
+        &[]
+    };
     let reasons = codes.iter().copied().map(Reason).collect();
     match frame.kind {
         Kind::UnsubAck => Incoming::UnsubAck { id, reasons },

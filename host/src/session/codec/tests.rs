@@ -146,32 +146,77 @@ proptest! {
 
 #[test]
 fn short_forms_of_packets_are_read() {
-    let disconnect = |reason| Incoming::Disconnect { reason: Reason(reason), text: None };
+    let disconnect = |reason| Incoming::Disconnect {
+        reason: Reason(reason),
+        text: None,
+    };
     assert_eq!(one(Protocol::V5, &[0xE0, 0]).unwrap(), disconnect(0));
-    assert_eq!(one(Protocol::V5, &[0xE0, 1, 0x8E]).unwrap(), disconnect(0x8E));
-    assert_eq!(one(Protocol::V5, &[0xE0, 2, 0x8B, 0]).unwrap(), disconnect(0x8B));
+    assert_eq!(
+        one(Protocol::V5, &[0xE0, 1, 0x8E]).unwrap(),
+        disconnect(0x8E)
+    );
+    assert_eq!(
+        one(Protocol::V5, &[0xE0, 2, 0x8B, 0]).unwrap(),
+        disconnect(0x8B)
+    );
     let with_text = one(Protocol::V5, &[0xE0, 6, 0x8B, 4, 31, 0, 1, b'x']).unwrap();
-    assert_eq!(with_text, Incoming::Disconnect { reason: Reason(0x8B), text: Some("x".to_owned()) });
-    let ack = |reason| Incoming::Ack(Ack { kind: AckKind::PubRec, id: 5, reason: Reason(reason) });
+    assert_eq!(
+        with_text,
+        Incoming::Disconnect {
+            reason: Reason(0x8B),
+            text: Some("x".to_owned())
+        }
+    );
+    let ack = |reason| {
+        Incoming::Ack(Ack {
+            kind: AckKind::PubRec,
+            id: 5,
+            reason: Reason(reason),
+        })
+    };
     assert_eq!(one(Protocol::V5, &[0x50, 2, 0, 5]).unwrap(), ack(0));
-    assert_eq!(one(Protocol::V5, &[0x50, 3, 0, 5, 0x97]).unwrap(), ack(0x97));
-    assert_eq!(one(Protocol::V5, &[0x50, 4, 0, 5, 0xEE, 0]).unwrap(), ack(0xEE));
-    let Incoming::ConnAck(refused) = one(Protocol::V5, &[0x20, 2, 0, 1]).unwrap() else { panic!("not CONNACK") };
+    assert_eq!(
+        one(Protocol::V5, &[0x50, 3, 0, 5, 0x97]).unwrap(),
+        ack(0x97)
+    );
+    assert_eq!(
+        one(Protocol::V5, &[0x50, 4, 0, 5, 0xEE, 0]).unwrap(),
+        ack(0xEE)
+    );
+    let Incoming::ConnAck(refused) = one(Protocol::V5, &[0x20, 2, 0, 1]).unwrap() else {
+        panic!("not CONNACK")
+    };
     assert_eq!(refused.reason, Reason::UNSUPPORTED_VERSION);
-    let Incoming::ConnAck(refused) = one(Protocol::V311, &[0x20, 2, 0, 5]).unwrap() else { panic!("not CONNACK") };
+    let Incoming::ConnAck(refused) = one(Protocol::V311, &[0x20, 2, 0, 5]).unwrap() else {
+        panic!("not CONNACK")
+    };
     assert_eq!(refused.reason, Reason::NOT_AUTHORIZED);
 }
 
 #[test]
 fn errors_name_the_packet() {
     let error = |protocol, bytes: &[u8]| decode_all(protocol, bytes).unwrap_err();
-    assert_eq!(error(Protocol::V5, &[0xF0, 0]), CodecError::Unexpected("AUTH"));
-    assert_eq!(error(Protocol::V311, &[0xE0, 0]), CodecError::Unexpected("DISCONNECT"));
+    assert_eq!(
+        error(Protocol::V5, &[0xF0, 0]),
+        CodecError::Unexpected("AUTH")
+    );
+    assert_eq!(
+        error(Protocol::V311, &[0xE0, 0]),
+        CodecError::Unexpected("DISCONNECT")
+    );
     let endless = error(Protocol::V5, &[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 1]);
-    assert_eq!(endless.to_string(), "malformed PUBLISH from the broker: a length of more than four bytes");
+    assert_eq!(
+        endless.to_string(),
+        "malformed PUBLISH from the broker: a length of more than four bytes"
+    );
     // of any packet but a message more than its beginning is needed
-    let large = Codec::new(Protocol::V5, 100).split(&mut BytesMut::from(&[0x90, 127][..])).unwrap_err();
-    assert_eq!(large.to_string(), "SUBACK of 129 bytes from the broker; max_packet_size allows 100");
+    let large = Codec::new(Protocol::V5, 100)
+        .split(&mut BytesMut::from(&[0x90, 127][..]))
+        .unwrap_err();
+    assert_eq!(
+        large.to_string(),
+        "SUBACK of 129 bytes from the broker; max_packet_size allows 100"
+    );
 }
 
 fn rejected(protocol: Protocol, bytes: &[u8]) -> Rejected {
@@ -199,7 +244,11 @@ fn a_message_with_a_topic_that_mqtt_forbids_is_rejected_and_can_be_acknowledged(
     for protocol in BOTH {
         for (topic, reason, shown) in [
             (&b"a\xFFb"[..], "its topic is not UTF-8", "a\u{FFFD}b"),
-            (b"a\xED\xA0\x80", "its topic is not UTF-8", "a\u{FFFD}\u{FFFD}\u{FFFD}"),
+            (
+                b"a\xED\xA0\x80",
+                "its topic is not UTF-8",
+                "a\u{FFFD}\u{FFFD}\u{FFFD}",
+            ),
             (b"a\0b", "its topic contains U+0000", "a\0b"),
             (b"a/+/b", "its topic contains a wildcard", "a/+/b"),
             (b"a/#", "its topic contains a wildcard", "a/#"),
@@ -218,8 +267,16 @@ fn a_message_with_a_topic_that_mqtt_forbids_is_rejected_and_can_be_acknowledged(
             assert_eq!(rejected(protocol, &bytes), expected);
         }
         // should not be sent, and is legal to receive (section 1.5.4)
-        for topic in ["a\tb", "a\u{1}b", "a\u{85}", "\u{FFFE}", "\u{FFFF}/\u{FDD0}"] {
-            let Incoming::Publish(publish) = one(protocol, &publish(topic.as_bytes(), &[], protocol)).unwrap() else {
+        for topic in [
+            "a\tb",
+            "a\u{1}b",
+            "a\u{85}",
+            "\u{FFFE}",
+            "\u{FFFF}/\u{FDD0}",
+        ] {
+            let Incoming::Publish(publish) =
+                one(protocol, &publish(topic.as_bytes(), &[], protocol)).unwrap()
+            else {
                 panic!("{topic:?} is rejected")
             };
             assert_eq!(publish.message.topic.as_str(), topic);
@@ -235,18 +292,36 @@ fn a_message_with_properties_that_make_no_sense_is_rejected_and_can_be_acknowled
         (&[8, 0, 1, b'#'], "its response topic is no topic"),
         (&[8, 0, 1, 0xFF], "its response topic is not UTF-8"),
         (&[3, 0, 1, 0xFF], "a text of its properties is not UTF-8"),
-        (&[38, 0, 1, b'a', 0, 1, 0xFF], "a text of its properties is not UTF-8"),
-        (&[38, 0, 1, 0, 0, 0], "a text of its properties contains U+0000"),
-        (&[38, 0, 1, b'a', 0, 2, b'a'], "a field of it reaches beyond its end"),
+        (
+            &[38, 0, 1, b'a', 0, 1, 0xFF],
+            "a text of its properties is not UTF-8",
+        ),
+        (
+            &[38, 0, 1, 0, 0, 0],
+            "a text of its properties contains U+0000",
+        ),
+        (
+            &[38, 0, 1, b'a', 0, 2, b'a'],
+            "a field of it reaches beyond its end",
+        ),
         (&[2, 0, 0], "a field of it reaches beyond its end"),
-        (&[11, 0x80, 0x80, 0x80, 0x80, 1], "a variable byte integer of more than four bytes"),
+        (
+            &[11, 0x80, 0x80, 0x80, 0x80, 1],
+            "a variable byte integer of more than four bytes",
+        ),
     ] {
         let rejected = rejected(Protocol::V5, &publish(b"a/b", properties, Protocol::V5));
-        assert_eq!((rejected.reason, rejected.id, rejected.topic.as_str()), (reason, 9, "a/b"));
+        assert_eq!(
+            (rejected.reason, rejected.id, rejected.topic.as_str()),
+            (reason, 9, "a/b")
+        );
     }
     // what says less is read as well as it can be: two content types, a subscription identifier of 0, no payload format
     for properties in [&[3, 0, 1, b'a', 3, 0, 1, b'b'][..], &[11, 0], &[1, 7]] {
-        assert!(matches!(one(Protocol::V5, &publish(b"a/b", properties, Protocol::V5)), Ok(Incoming::Publish(_))));
+        assert!(matches!(
+            one(Protocol::V5, &publish(b"a/b", properties, Protocol::V5)),
+            Ok(Incoming::Publish(_))
+        ));
     }
 }
 
@@ -254,15 +329,32 @@ fn a_message_with_properties_that_make_no_sense_is_rejected_and_can_be_acknowled
 fn a_message_that_cannot_be_acknowledged_does_not_hide_the_next_packet() {
     for protocol in BOTH {
         let cases: [(&[u8], &str, u8); 4] = [
-            (&[0x36, 6, 0, 1, b'a', 0, 1, 0], "its quality of service is 3", 0),
-            (&[0x32, 6, 0, 1, b'a', 0, 0, 0], "its packet identifier is 0", 1),
-            (&[0x34, 4, 0, 9, b'a', 0], "a field of it reaches beyond its end", 2),
+            (
+                &[0x36, 6, 0, 1, b'a', 0, 1, 0],
+                "its quality of service is 3",
+                0,
+            ),
+            (
+                &[0x32, 6, 0, 1, b'a', 0, 0, 0],
+                "its packet identifier is 0",
+                1,
+            ),
+            (
+                &[0x34, 4, 0, 9, b'a', 0],
+                "a field of it reaches beyond its end",
+                2,
+            ),
             (&[0x32, 0], "a field of it reaches beyond its end", 1),
         ];
         for (bytes, reason, qos) in cases {
             let packets = decode_all(protocol, &[bytes, &[0xD0, 0]].concat()).unwrap();
-            let [Incoming::Rejected(rejected), Incoming::PingResp] = &packets[..] else { panic!("{packets:?}") };
-            assert_eq!((rejected.reason, rejected.id, u8::from(rejected.qos)), (reason, 0, qos));
+            let [Incoming::Rejected(rejected), Incoming::PingResp] = &packets[..] else {
+                panic!("{packets:?}")
+            };
+            assert_eq!(
+                (rejected.reason, rejected.id, u8::from(rejected.qos)),
+                (reason, 0, qos)
+            );
         }
     }
 }
@@ -279,17 +371,40 @@ fn what_acknowledges_nothing_is_said_to() {
             (0xB0, "UNSUBACK", false),
         ] {
             for bytes in [&[first, 0][..], &[first, 1, 7], &[first, 2, 0, 0]] {
-                assert_eq!(one(protocol, bytes), Ok(Incoming::Unattributed { packet, of_message }));
+                assert_eq!(
+                    one(protocol, bytes),
+                    Ok(Incoming::Unattributed { packet, of_message })
+                );
             }
         }
     }
-    let reasons = |reasons: &[u8]| Incoming::SubAck { id: 7, reasons: reasons.iter().copied().map(Reason).collect() };
-    assert_eq!(one(Protocol::V5, &[0x90, 5, 0, 7, 0, 0x05, 0xEE]), Ok(reasons(&[0x05, 0xEE])));
-    assert_eq!(one(Protocol::V5, &[0x90, 4, 0, 7, 9, 0]), Ok(reasons(&[])), "its properties reach beyond its end");
-    assert_eq!(one(Protocol::V311, &[0x90, 3, 0, 7, 0x80]), Ok(reasons(&[0x80])));
-    assert_eq!(one(Protocol::V311, &[0xB0, 3, 0, 7, 0]), Ok(Incoming::UnsubAck { id: 7, reasons: Vec::new() }));
+    let reasons = |reasons: &[u8]| Incoming::SubAck {
+        id: 7,
+        reasons: reasons.iter().copied().map(Reason).collect(),
+    };
+    assert_eq!(
+        one(Protocol::V5, &[0x90, 5, 0, 7, 0, 0x05, 0xEE]),
+        Ok(reasons(&[0x05, 0xEE]))
+    );
+    assert_eq!(
+        one(Protocol::V5, &[0x90, 4, 0, 7, 9, 0]),
+        Ok(reasons(&[])),
+        "its properties reach beyond its end"
+    );
+    assert_eq!(
+        one(Protocol::V311, &[0x90, 3, 0, 7, 0x80]),
+        Ok(reasons(&[0x80]))
+    );
+    assert_eq!(
+        one(Protocol::V311, &[0xB0, 3, 0, 7, 0]),
+        Ok(Incoming::UnsubAck {
+            id: 7,
+            reasons: Vec::new()
+        })
+    );
     // reasons that rumqttc does not know, with a reason string
-    let Ok(Incoming::ConnAck(ack)) = one(Protocol::V5, &[0x20, 7, 0, 0x9E, 4, 31, 0, 1, b'x']) else {
+    let Ok(Incoming::ConnAck(ack)) = one(Protocol::V5, &[0x20, 7, 0, 0x9E, 4, 31, 0, 1, b'x'])
+    else {
         panic!("no CONNACK")
     };
     assert_eq!((ack.reason, ack.text.as_deref()), (Reason(0x9E), Some("x")));
@@ -336,20 +451,40 @@ proptest! {
 #[test]
 fn rumqttc_reads_acknowledgements_and_disconnect() {
     let mut out = BytesMut::new();
-    let released = Ack { kind: AckKind::PubComp, id: 5, reason: Reason::ID_NOT_FOUND };
-    codec(Protocol::V5).encode(&Outgoing::Ack(released), &mut out).unwrap();
-    let v5::Packet::PubComp(read) = v5::Packet::read(&mut out, None).unwrap() else { panic!("not PUBCOMP") };
-    assert_eq!((read.pkid, read.reason), (5, v5::PubCompReason::PacketIdentifierNotFound));
-    codec(Protocol::V5).encode(&Outgoing::Disconnect(Reason::MALFORMED), &mut out).unwrap();
+    let released = Ack {
+        kind: AckKind::PubComp,
+        id: 5,
+        reason: Reason::ID_NOT_FOUND,
+    };
+    codec(Protocol::V5)
+        .encode(&Outgoing::Ack(released), &mut out)
+        .unwrap();
+    let v5::Packet::PubComp(read) = v5::Packet::read(&mut out, None).unwrap() else {
+        panic!("not PUBCOMP")
+    };
+    assert_eq!(
+        (read.pkid, read.reason),
+        (5, v5::PubCompReason::PacketIdentifierNotFound)
+    );
+    codec(Protocol::V5)
+        .encode(&Outgoing::Disconnect(Reason::MALFORMED), &mut out)
+        .unwrap();
     assert_eq!(&out[..], [0xE0, 1, 0x81]);
 }
 
 #[test]
 fn what_mqtt_cannot_express_is_refused_and_leaves_no_bytes() {
     let mut message = Message::new(Topic::new("t").unwrap(), "x", Qos::AtMostOnce, false);
-    message.properties = Some(Box::new(Properties { content_type: Some("x".repeat(70_000)), ..Properties::default() }));
+    message.properties = Some(Box::new(Properties {
+        content_type: Some("x".repeat(70_000)),
+        ..Properties::default()
+    }));
     let mut out = BytesMut::new();
-    let packet = Outgoing::Publish { id: 0, dup: false, message: &message };
+    let packet = Outgoing::Publish {
+        id: 0,
+        dup: false,
+        message: &message,
+    };
     assert!(codec(Protocol::V5).encode(&packet, &mut out).is_err());
     assert!(out.is_empty());
     assert!(codec(Protocol::V311).encode(&packet, &mut out).is_ok());

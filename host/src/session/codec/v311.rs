@@ -11,9 +11,16 @@ use crate::message::Qos;
 use crate::session::packet::{ConnAck, Connect, Outgoing, Reason, Server, Subscribe, Unsubscribe};
 
 pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
-    let &[flags, code, ..] = frame.body() else { return Err(frame.malformed("no return code")) };
+    let &[flags, code, ..] = frame.body() else {
+        return Err(frame.malformed("no return code"));
+    };
     let (reason, server) = (connect_reason(code), Server::default());
-    Ok(ConnAck { session_present: flags & 1 != 0, reason, text: None, server })
+    Ok(ConnAck {
+        session_present: flags & 1 != 0,
+        reason,
+        text: None,
+        server,
+    })
 }
 
 /// The return codes of 3.1.1 (section 3.2.2.3) as reason codes of MQTT 5.
@@ -33,15 +40,32 @@ pub fn check_connect(connect: &Connect) -> Result<(), CodecError> {
     let credentials = connect.credentials.as_ref();
     let lengths = [
         ("client identifier", connect.client_id.len()),
-        ("user name", credentials.map_or(0, |login| login.username.len())),
-        ("password", credentials.and_then(|login| login.password.as_ref()).map_or(0, String::len)),
-        ("will payload", connect.will.as_ref().map_or(0, |will| will.payload.len())),
+        (
+            "user name",
+            credentials.map_or(0, |login| login.username.len()),
+        ),
+        (
+            "password",
+            credentials
+                .and_then(|login| login.password.as_ref())
+                .map_or(0, String::len),
+        ),
+        (
+            "will payload",
+            connect.will.as_ref().map_or(0, |will| will.payload.len()),
+        ),
     ];
-    match lengths.iter().find(|(_, length)| *length > usize::from(u16::MAX)) {
+    match lengths
+        .iter()
+        .find(|(_, length)| *length > usize::from(u16::MAX))
+    {
         None => Ok(()),
         Some((what, length)) => {
             let what = format!("the {what} of {length} bytes is longer than 65,535");
-            Err(CodecError::Unwritable { packet: "CONNECT", what })
+            Err(CodecError::Unwritable {
+                packet: "CONNECT",
+                what,
+            })
         }
     }
 }
@@ -56,15 +80,26 @@ pub fn encode(packet: &Outgoing<'_>, out: &mut BytesMut) -> Result<(), CodecErro
         Outgoing::Unsubscribe(request) => ("UNSUBSCRIBE", unsubscribe(request).write(out)),
         _ => return Ok(()),
     };
-    written.map(drop).map_err(|error| CodecError::Unwritable { packet: name, what: error.to_string() })
+    written.map(drop).map_err(|error| CodecError::Unwritable {
+        packet: name,
+        what: error.to_string(),
+    })
 }
 
 fn connect(connect: &Connect) -> mqtt::Connect {
     let will = connect.will.as_ref().map(|message| {
-        mqtt::LastWill::new(message.topic.as_str(), message.payload.as_ref(), qos(message.qos), message.retain)
+        mqtt::LastWill::new(
+            message.topic.as_str(),
+            message.payload.as_ref(),
+            qos(message.qos),
+            message.retain,
+        )
     });
     let login = connect.credentials.as_ref().map(|credentials| {
-        mqtt::Login::new(credentials.username.as_str(), credentials.password.as_deref().unwrap_or_default())
+        mqtt::Login::new(
+            credentials.username.as_str(),
+            credentials.password.as_deref().unwrap_or_default(),
+        )
     });
     mqtt::Connect {
         protocol: Protocol::V4,
@@ -77,15 +112,20 @@ fn connect(connect: &Connect) -> mqtt::Connect {
 }
 
 fn subscribe(request: &Subscribe) -> mqtt::Subscribe {
-    let filters = request
-        .subscriptions
-        .iter()
-        .map(|subscription| mqtt::SubscribeFilter::new(subscription.filter.to_string(), qos(subscription.qos)));
-    mqtt::Subscribe { pkid: request.id, filters: filters.collect() }
+    let filters = request.subscriptions.iter().map(|subscription| {
+        mqtt::SubscribeFilter::new(subscription.filter.to_string(), qos(subscription.qos))
+    });
+    mqtt::Subscribe {
+        pkid: request.id,
+        filters: filters.collect(),
+    }
 }
 
 fn unsubscribe(request: &Unsubscribe) -> mqtt::Unsubscribe {
-    mqtt::Unsubscribe { pkid: request.id, topics: request.filters.iter().map(ToString::to_string).collect() }
+    mqtt::Unsubscribe {
+        pkid: request.id,
+        topics: request.filters.iter().map(ToString::to_string).collect(),
+    }
 }
 
 const fn qos(qos: Qos) -> QoS {

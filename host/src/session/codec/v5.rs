@@ -14,24 +14,50 @@ use crate::message::{Message, Qos};
 use crate::session::packet::{ConnAck, Connect, Outgoing, Reason, Server, Subscribe, Unsubscribe};
 
 pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
-    let &[flags, code, ref rest @ ..] = frame.body() else { return Err(frame.malformed("no reason code")) };
+    let &[flags, code, ref rest @ ..] = frame.body() else {
+        return Err(frame.malformed("no reason code"));
+    };
     if rest.is_empty() {
         // a broker that speaks 3.1.1 only refuses a CONNECT of MQTT 5 in its own form
         let reason = super::v311::connect_reason(code);
-        return Ok(ConnAck { session_present: flags & 1 != 0, reason, text: None, server: Server::default() });
+        return Ok(ConnAck {
+            session_present: flags & 1 != 0,
+            reason,
+            text: None,
+            server: Server::default(),
+        });
     }
     if Reason(code).is_failure() {
         // rumqttc does not know all reasons, and its properties matter less than why the broker refuses
-        let text = Reader::new(rest).properties().and_then(reason_string).ok().flatten();
-        return Ok(ConnAck { session_present: false, reason: Reason(code), text, server: Server::default() });
+        let text = Reader::new(rest)
+            .properties()
+            .and_then(reason_string)
+            .ok()
+            .flatten();
+        return Ok(ConnAck {
+            session_present: false,
+            reason: Reason(code),
+            text,
+            server: Server::default(),
+        });
     }
     let (bytes, first, length_bytes, remaining) = frame.whole();
-    let ack = mqtt::ConnAck::read(mqtt::FixedHeader::new(first, length_bytes, remaining), bytes)
-        .map_err(|error| frame.malformed(error))?;
+    let ack = mqtt::ConnAck::read(
+        mqtt::FixedHeader::new(first, length_bytes, remaining),
+        bytes,
+    )
+    .map_err(|error| frame.malformed(error))?;
     let mut ack_properties = ack.properties;
-    let text = ack_properties.as_mut().and_then(|properties| properties.reason_string.take());
+    let text = ack_properties
+        .as_mut()
+        .and_then(|properties| properties.reason_string.take());
     let server = ack_properties.map_or_else(Server::default, server);
-    Ok(ConnAck { session_present: ack.session_present, reason: Reason(code), text, server })
+    Ok(ConnAck {
+        session_present: ack.session_present,
+        reason: Reason(code),
+        text,
+        server,
+    })
 }
 
 fn server(properties: mqtt::ConnAckProperties) -> Server {
@@ -56,13 +82,19 @@ pub fn encode(packet: &Outgoing<'_>, out: &mut BytesMut) -> Result<(), CodecErro
         Outgoing::Connect(connect) => {
             super::v311::check_connect(connect)?;
             let will = connect.will.as_ref().map(will);
-            ("CONNECT", self::connect(connect).write(&will, &connect.credentials.as_ref().map(login), out))
+            (
+                "CONNECT",
+                self::connect(connect).write(&will, &connect.credentials.as_ref().map(login), out),
+            )
         }
         Outgoing::Subscribe(request) => ("SUBSCRIBE", subscribe(request).write(out)),
         Outgoing::Unsubscribe(request) => ("UNSUBSCRIBE", unsubscribe(request).write(out)),
         _ => return Ok(()),
     };
-    written.map(drop).map_err(|error| CodecError::Unwritable { packet: name, what: error.to_string() })
+    written.map(drop).map_err(|error| CodecError::Unwritable {
+        packet: name,
+        what: error.to_string(),
+    })
 }
 
 fn connect(connect: &Connect) -> mqtt::Connect {
@@ -81,21 +113,33 @@ fn connect(connect: &Connect) -> mqtt::Connect {
 }
 
 fn will(message: &Message) -> mqtt::LastWill {
-    let properties = message.properties.as_deref().map(|properties| mqtt::LastWillProperties {
-        delay_interval: None,
-        payload_format_indicator: properties.utf8.then_some(1),
-        message_expiry_interval: properties.message_expiry,
-        content_type: properties.content_type.clone(),
-        response_topic: properties.response_topic.as_ref().map(ToString::to_string),
-        correlation_data: properties.correlation_data.clone(),
-        user_properties: properties.user_properties.clone(),
-    });
+    let properties = message
+        .properties
+        .as_deref()
+        .map(|properties| mqtt::LastWillProperties {
+            delay_interval: None,
+            payload_format_indicator: properties.utf8.then_some(1),
+            message_expiry_interval: properties.message_expiry,
+            content_type: properties.content_type.clone(),
+            response_topic: properties.response_topic.as_ref().map(ToString::to_string),
+            correlation_data: properties.correlation_data.clone(),
+            user_properties: properties.user_properties.clone(),
+        });
     let topic = message.topic.as_str();
-    mqtt::LastWill::new(topic, message.payload.as_ref(), qos(message.qos), message.retain, properties)
+    mqtt::LastWill::new(
+        topic,
+        message.payload.as_ref(),
+        qos(message.qos),
+        message.retain,
+        properties,
+    )
 }
 
 fn login(credentials: &Credentials) -> mqtt::Login {
-    mqtt::Login::new(credentials.username.as_str(), credentials.password.as_deref().unwrap_or_default())
+    mqtt::Login::new(
+        credentials.username.as_str(),
+        credentials.password.as_deref().unwrap_or_default(),
+    )
 }
 
 fn subscribe(request: &Subscribe) -> mqtt::Subscribe {
@@ -103,22 +147,36 @@ fn subscribe(request: &Subscribe) -> mqtt::Subscribe {
         true => mqtt::RetainForwardRule::OnEverySubscribe,
         false => mqtt::RetainForwardRule::OnNewSubscribe,
     };
-    let filters = request.subscriptions.iter().map(|subscription| mqtt::Filter {
-        path: subscription.filter.to_string(),
-        qos: qos(subscription.qos),
-        nolocal: false,
-        // so that retain says of a message that it is from before the subscription
-        preserve_retain: false,
-        retain_forward_rule: retain_forward_rule.clone(),
-    });
+    let filters = request
+        .subscriptions
+        .iter()
+        .map(|subscription| mqtt::Filter {
+            path: subscription.filter.to_string(),
+            qos: qos(subscription.qos),
+            nolocal: false,
+            // so that retain says of a message that it is from before the subscription
+            preserve_retain: false,
+            retain_forward_rule: retain_forward_rule.clone(),
+        });
     let id = request.subscription_id.map(|id| id as usize);
-    let properties = id.map(|id| mqtt::SubscribeProperties { id: Some(id), user_properties: Vec::new() });
-    mqtt::Subscribe { pkid: request.id, filters: filters.collect(), properties }
+    let properties = id.map(|id| mqtt::SubscribeProperties {
+        id: Some(id),
+        user_properties: Vec::new(),
+    });
+    mqtt::Subscribe {
+        pkid: request.id,
+        filters: filters.collect(),
+        properties,
+    }
 }
 
 fn unsubscribe(request: &Unsubscribe) -> mqtt::Unsubscribe {
     let filters = request.filters.iter().map(ToString::to_string).collect();
-    mqtt::Unsubscribe { pkid: request.id, filters, properties: None }
+    mqtt::Unsubscribe {
+        pkid: request.id,
+        filters,
+        properties: None,
+    }
 }
 
 const fn qos(qos: Qos) -> QoS {

@@ -42,7 +42,11 @@ impl Desk {
     }
 
     /// Asks again for filters that were not asked for because the broker ended the connection for them at least so long ago.
-    pub(super) fn try_again<'a>(&mut self, filters: impl Iterator<Item = &'a Filter>, rested: Duration) {
+    pub(super) fn try_again<'a>(
+        &mut self,
+        filters: impl Iterator<Item = &'a Filter>,
+        rested: Duration,
+    ) {
         for filter in filters {
             if self.state.try_again(filter, rested) {
                 self.ask(filter);
@@ -69,10 +73,16 @@ impl Desk {
     pub(super) fn keep(&mut self, mut changes: Vec<Kept>) {
         for change in &mut changes {
             match change {
-                Kept::Keep(_, origin, _) => origin.name = origin.service.and_then(|service| self.name(service)),
+                Kept::Keep(_, origin, _) => {
+                    origin.name = origin.service.and_then(|service| self.name(service))
+                }
                 Kept::Bury(unsent) => {
                     let again = self.republish.forget(&unsent.message);
-                    let own = unsent.origin.service.or(again).and_then(|service| self.name(service));
+                    let own = unsent
+                        .origin
+                        .service
+                        .or(again)
+                        .and_then(|service| self.name(service));
                     unsent.origin.name = own.or_else(|| self.publishers.remove(&unsent.kept?));
                 }
                 Kept::Forget(_) | Kept::Handled(_) => {}
@@ -80,7 +90,9 @@ impl Desk {
         }
         // what the host says itself is not kept: it is not said again, and the log says why
         changes.retain(|change| match change {
-            Kept::Bury(unsent) if self.announced.get(&unsent.message.topic) == Some(&unsent.message) => {
+            Kept::Bury(unsent)
+                if self.announced.get(&unsent.message.topic) == Some(&unsent.message) =>
+            {
                 self.announced.remove(&unsent.message.topic);
                 false
             }

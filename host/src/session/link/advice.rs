@@ -4,7 +4,9 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-use tokio_rustls::rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible};
+use tokio_rustls::rustls::{
+    AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible,
+};
 
 use crate::config::{Connection, Tls, Transport};
 
@@ -46,7 +48,10 @@ fn advised(error: io::Error, advice: Option<String>) -> io::Error {
 pub fn of_handshake(error: io::Error, tls: &Tls) -> io::Error {
     let advice = match tls_error(&error) {
         Some(error) => of_tls(error, tls),
-        None if is_end(&error) => Some(format!("it may be that {NO_TLS}; or {}", if_certificate(tls))),
+        None if is_end(&error) => Some(format!(
+            "it may be that {NO_TLS}; or {}",
+            if_certificate(tls)
+        )),
         None => None,
     };
     advised(error, advice)
@@ -82,7 +87,9 @@ pub fn of_first_bytes(bytes: &[u8]) -> Option<&'static str> {
 /// An answer to the request for a WebSocket that is none: `status` is that of an answer in HTTP.
 pub fn of_upgrade(status: Option<u16>) -> &'static str {
     match status {
-        Some(401 | 403) => "; the server wants somebody to log in before MQTT begins, which this host cannot",
+        Some(401 | 403) => {
+            "; the server wants somebody to log in before MQTT begins, which this host cannot"
+        }
         Some(_) => "; write the path that the broker has for WebSocket into broker.path",
         None => {
             "; this port speaks no WebSocket, or only over TLS (transport: wss); without WebSocket write transport: tcp (tls with TLS)"
@@ -91,25 +98,35 @@ pub fn of_upgrade(status: Option<u16>) -> &'static str {
 }
 
 fn tls_error(error: &io::Error) -> Option<&Error> {
-    error.get_ref().and_then(|inner| inner.downcast_ref::<Error>())
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>())
 }
 
 /// Whether the other side says nothing, or has gone without a word.
 fn is_end(error: &io::Error) -> bool {
-    let gone = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe, ErrorKind::TimedOut];
+    let gone = [
+        ErrorKind::UnexpectedEof,
+        ErrorKind::ConnectionReset,
+        ErrorKind::BrokenPipe,
+        ErrorKind::TimedOut,
+    ];
     gone.contains(&error.kind())
 }
 
 fn of_tls(error: &Error, tls: &Tls) -> Option<String> {
     match error {
         Error::InvalidCertificate(error) => of_certificate(error, tls),
-        Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
-            Some(NO_TLS.to_owned())
-        }
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => Some(NO_TLS.to_owned()),
         Error::AlertReceived(alert) => of_alert(*alert, tls),
         Error::PeerIncompatible(
-            PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-        ) => Some("the broker speaks only versions of TLS before 1.2; allow 1.2 or 1.3 there".to_owned()),
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        ) => Some(
+            "the broker speaks only versions of TLS before 1.2; allow 1.2 or 1.3 there".to_owned(),
+        ),
         _ => None,
     }
 }
@@ -164,16 +181,20 @@ fn of_alert(alert: AlertDescription, tls: &Tls) -> Option<String> {
     use AlertDescription as A;
     let Some((certificate, _)) = &tls.client_certificate else {
         return match alert {
-            A::CertificateRequired => {
-                Some("the broker demands a client certificate: write tls.certfile and tls.keyfile".to_owned())
+            A::CertificateRequired => Some(
+                "the broker demands a client certificate: write tls.certfile and tls.keyfile"
+                    .to_owned(),
+            ),
+            A::HandshakeFailure | A::BadCertificate | A::NoCertificate | A::AccessDenied => {
+                Some(if_certificate(tls))
             }
-            A::HandshakeFailure | A::BadCertificate | A::NoCertificate | A::AccessDenied => Some(if_certificate(tls)),
-            A::ProtocolVersion => {
-                Some("the broker speaks only versions of TLS before 1.2; allow 1.2 or 1.3 there".to_owned())
-            }
-            A::UnrecognisedName => {
-                Some("the broker has no certificate for this name: write tls.server_name".to_owned())
-            }
+            A::ProtocolVersion => Some(
+                "the broker speaks only versions of TLS before 1.2; allow 1.2 or 1.3 there"
+                    .to_owned(),
+            ),
+            A::UnrecognisedName => Some(
+                "the broker has no certificate for this name: write tls.server_name".to_owned(),
+            ),
             _ => None,
         };
     };
@@ -181,23 +202,35 @@ fn of_alert(alert: AlertDescription, tls: &Tls) -> Option<String> {
         A::UnknownCA => "does not trust who signed",
         A::CertificateExpired => "finds expired",
         A::CertificateRevoked => "finds revoked",
-        A::BadCertificate | A::UnsupportedCertificate | A::CertificateUnknown | A::AccessDenied | A::DecryptError => {
-            "does not accept"
-        }
+        A::BadCertificate
+        | A::UnsupportedCertificate
+        | A::CertificateUnknown
+        | A::AccessDenied
+        | A::DecryptError => "does not accept",
         A::UnrecognisedName => {
-            return Some("the broker has no certificate for this name: write tls.server_name".to_owned());
+            return Some(
+                "the broker has no certificate for this name: write tls.server_name".to_owned(),
+            );
         }
         A::HandshakeFailure => "may not accept",
         _ => return None,
     };
-    Some(format!("the broker {what} the client certificate {} (tls.certfile)", certificate.display()))
+    Some(format!(
+        "the broker {what} the client certificate {} (tls.certfile)",
+        certificate.display()
+    ))
 }
 
 fn if_certificate(tls: &Tls) -> String {
     match &tls.client_certificate {
-        None => "the broker may demand a client certificate (tls.certfile and tls.keyfile)".to_owned(),
+        None => {
+            "the broker may demand a client certificate (tls.certfile and tls.keyfile)".to_owned()
+        }
         Some((certificate, _)) => {
-            format!("the broker may not accept the client certificate {} (tls.certfile)", certificate.display())
+            format!(
+                "the broker may not accept the client certificate {} (tls.certfile)",
+                certificate.display()
+            )
         }
     }
 }
@@ -209,20 +242,32 @@ mod tests {
     #[test]
     fn whoever_is_no_broker_is_known_by_its_first_bytes() {
         assert_eq!(of_first_bytes(&[0x15, 3, 3, 0, 2, 2, 70]), Some(IS_TLS));
-        assert_eq!(of_first_bytes(b"HTTP/1.1 400 Bad Request\r\n"), Some(IS_HTTP));
-        for packet in [&[0x20, 2, 0, 0][..], &[0x20, 3, 0, 0, 0], &[0xE0, 1, 0x87], b""] {
+        assert_eq!(
+            of_first_bytes(b"HTTP/1.1 400 Bad Request\r\n"),
+            Some(IS_HTTP)
+        );
+        for packet in [
+            &[0x20, 2, 0, 0][..],
+            &[0x20, 3, 0, 0, 0],
+            &[0xE0, 1, 0x87],
+            b"",
+        ] {
             assert_eq!(of_first_bytes(packet), None);
         }
     }
 
     #[test]
     fn an_error_keeps_its_kind_and_words() {
-        let error = io::Error::new(ErrorKind::InvalidData, Error::AlertReceived(AlertDescription::CertificateRequired));
+        let error = io::Error::new(
+            ErrorKind::InvalidData,
+            Error::AlertReceived(AlertDescription::CertificateRequired),
+        );
         let error = of_handshake(error, &Tls::default());
         assert_eq!(error.kind(), ErrorKind::InvalidData);
         let text = error.to_string();
         assert!(
-            text.starts_with("received fatal alert: CertificateRequired; ") && text.contains("tls.certfile"),
+            text.starts_with("received fatal alert: CertificateRequired; ")
+                && text.contains("tls.certfile"),
             "{text}"
         );
     }

@@ -45,7 +45,8 @@ impl Resolver {
 impl Lookup {
     fn begin(name: (String, u16)) -> Self {
         let wanted = name.clone();
-        let task = tokio::task::spawn_blocking(move || wanted.to_socket_addrs().map(Iterator::collect));
+        let task =
+            tokio::task::spawn_blocking(move || wanted.to_socket_addrs().map(Iterator::collect));
         Self { name, task }
     }
 }

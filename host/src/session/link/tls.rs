@@ -12,14 +12,16 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, OtherError, RootCertStore,
-    SignatureScheme, client::verify_server_name, crypto::ring,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, OtherError,
+    RootCertStore, SignatureScheme, client::verify_server_name, crypto::ring,
 };
 
 use super::advice;
@@ -40,10 +42,14 @@ pub enum TlsError {
         reason: String,
     },
     /// The system has no trusted roots.
-    #[error("the system has no trusted root certificates; install ca-certificates or set tls.ca_certs")]
+    #[error(
+        "the system has no trusted root certificates; install ca-certificates or set tls.ca_certs"
+    )]
     NoSystemRoots,
     /// The name can stand in no certificate.
-    #[error("{0:?} is neither a host name nor an address that a certificate could be for; write tls.server_name")]
+    #[error(
+        "{0:?} is neither a host name nor an address that a certificate could be for; write tls.server_name"
+    )]
     ServerName(String),
     /// The handshake failed.
     #[error("{0}")]
@@ -57,16 +63,27 @@ pub enum TlsError {
 ///
 /// # Errors
 /// A file that cannot be used, or the reason for which the handshake failed.
-pub async fn handshake(tls: &Tls, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
+pub async fn handshake(
+    tls: &Tls,
+    host: &str,
+    tcp: TcpStream,
+) -> Result<TlsStream<TcpStream>, TlsError> {
     let name = server_name(tls, host)?;
     if tls.insecure {
-        tracing::warn!(host, "the broker's certificate is not verified (cert_reqs: CERT_NONE)");
+        tracing::warn!(
+            host,
+            "the broker's certificate is not verified (cert_reqs: CERT_NONE)"
+        );
     }
     let (tls, advised) = (tls.clone(), tls);
     // The system's roots are some hundred files: off the message path.
-    let settings = tokio::task::spawn_blocking(move || settings(&tls)).await.map_err(std::io::Error::other);
+    let settings = tokio::task::spawn_blocking(move || settings(&tls))
+        .await
+        .map_err(std::io::Error::other);
     let settings = settings.map_err(TlsError::Handshake)??;
-    let connected = TlsConnector::from(Arc::new(settings)).connect(name, tcp).await;
+    let connected = TlsConnector::from(Arc::new(settings))
+        .connect(name, tcp)
+        .await;
     connected.map_err(|error| TlsError::Handshake(advice::of_handshake(error, advised)))
 }
 
@@ -86,16 +103,21 @@ fn server_name(tls: &Tls, host: &str) -> Result<ServerName<'static>, TlsError> {
 
 fn settings(tls: &Tls) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
     let verifier: Arc<dyn ServerCertVerifier> = match tls.insecure {
         true => Arc::new(Anybody(provider)),
         false => Arc::new(Trusted::new(tls.ca_certs.as_deref(), provider)?),
     };
     // "Dangerous" is to bring a verifier of one's own.
-    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
     match &tls.client_certificate {
         None => Ok(builder.with_no_client_auth()),
-        Some((chain, key)) => Ok(builder.with_client_cert_resolver(Arc::new(identity(chain, key)?))),
+        Some((chain, key)) => {
+            Ok(builder.with_client_cert_resolver(Arc::new(identity(chain, key)?)))
+        }
     }
 }
 
@@ -104,8 +126,11 @@ fn settings(tls: &Tls) -> Result<ClientConfig, TlsError> {
 fn identity(chain: &Path, key: &Path) -> Result<SingleCertAndKey, TlsError> {
     let certificates = certificates(Purpose::ClientCertificate, chain)?;
     let unusable = |reason: String| Purpose::ClientKey.unusable(key, reason);
-    let loaded = ring::default_provider().key_provider.load_private_key(private_key(key)?);
-    let loaded = loaded.map_err(|error| unusable(format!("{error}; RSA, ECDSA and Ed25519 are known")))?;
+    let loaded = ring::default_provider()
+        .key_provider
+        .load_private_key(private_key(key)?);
+    let loaded =
+        loaded.map_err(|error| unusable(format!("{error}; RSA, ECDSA and Ed25519 are known")))?;
     let identity = CertifiedKey::new(certificates, loaded);
     match identity.keys_match() {
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(unusable(format!(
@@ -132,7 +157,8 @@ impl Trusted {
             Some(path) => {
                 given = certificates(Purpose::Authorities, path)?;
                 for (number, certificate) in (1..).zip(&given) {
-                    let malformed = |error| format!("certificate {number} in it cannot be read: {error}");
+                    let malformed =
+                        |error| format!("certificate {number} in it cannot be read: {error}");
                     let added = roots.add(certificate.clone());
                     added.map_err(|error| Purpose::Authorities.unusable(path, malformed(error)))?;
                 }
@@ -143,13 +169,18 @@ impl Trusted {
             return Err(TlsError::NoSystemRoots);
         }
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        Ok(Self { inner: inner.map_err(|error| Error::General(error.to_string()))?, given })
+        Ok(Self {
+            inner: inner.map_err(|error| Error::General(error.to_string()))?,
+            given,
+        })
     }
 }
 
 /// Whether the only fault of a certificate is that it is an authority's.
 fn is_authority(error: &Error) -> bool {
-    let Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error else { return false };
+    let Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error else {
+        return false;
+    };
     inner.to_string() == "CaUsedAsEndEntity"
 }
 
@@ -162,7 +193,10 @@ impl ServerCertVerifier for Trusted {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.inner.verify_server_cert(certificate, chain, name, ocsp, now) {
+        match self
+            .inner
+            .verify_server_cert(certificate, chain, name, ocsp, now)
+        {
             Err(error) if is_authority(&error) && self.given.contains(certificate) => {
                 verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -177,7 +211,8 @@ impl ServerCertVerifier for Trusted {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, certificate, signed)
+        self.inner
+            .verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -186,7 +221,8 @@ impl ServerCertVerifier for Trusted {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, certificate, signed)
+        self.inner
+            .verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -86,12 +86,23 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     let slash = if path.starts_with('/') { "" } else { "/" };
     let uri: Uri = format!("ws://{host}{slash}{path}")
         .parse()
-        .map_err(|source| WebSocketError::Path { path: path.to_owned(), source })?;
+        .map_err(|source| WebSocketError::Path {
+            path: path.to_owned(),
+            source,
+        })?;
     let request = ClientRequestBuilder::new(uri).with_sub_protocol("mqtt");
     let largest = MESSAGE_BYTES.max(max_packet_size as usize);
-    let limits = WebSocketConfig::default().max_message_size(Some(largest)).max_frame_size(Some(largest));
-    let (socket, _) = client_async_with_config(request, stream, Some(limits)).await.map_err(Box::new)?;
-    Ok(Frames { socket, unread: Bytes::new(), failed: None })
+    let limits = WebSocketConfig::default()
+        .max_message_size(Some(largest))
+        .max_frame_size(Some(largest));
+    let (socket, _) = client_async_with_config(request, stream, Some(limits))
+        .await
+        .map_err(Box::new)?;
+    Ok(Frames {
+        socket,
+        unread: Bytes::new(),
+        failed: None,
+    })
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
@@ -116,20 +127,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
 
 /// MQTT 5, section 6: a broker that sends text frames breaks the protocol.
 fn text_frame() -> Error {
-    Error::new(ErrorKind::InvalidData, "the broker sent a text frame over WebSocket; MQTT has binary ones only")
+    Error::new(
+        ErrorKind::InvalidData,
+        "the broker sent a text frame over WebSocket; MQTT has binary ones only",
+    )
 }
 
 fn into_io(error: tungstenite::Error) -> Error {
     match error {
         tungstenite::Error::Io(error) => error,
-        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => ErrorKind::BrokenPipe.into(),
+        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => {
+            ErrorKind::BrokenPipe.into()
+        }
         other => Error::new(ErrorKind::InvalidData, other),
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Frames<S> {
     /// Fills the buffer with all that has arrived, however many frames it came in.
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
         let before = buf.filled().len();
         while buf.remaining() > 0 {
             let read_some = buf.filled().len() > before;
@@ -154,11 +174,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Frames<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Frames<S> {
     /// Puts the bytes into a frame. Waits when the socket does not take what is waiting to be sent.
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize>> {
         let mut socket = Pin::new(&mut self.socket);
         ready!(socket.as_mut().poll_ready(cx)).map_err(into_io)?;
         let part = &bytes[..bytes.len().min(FRAME_BYTES)];
-        socket.start_send(Message::Binary(Bytes::copy_from_slice(part))).map_err(into_io)?;
+        socket
+            .start_send(Message::Binary(Bytes::copy_from_slice(part)))
+            .map_err(into_io)?;
         Poll::Ready(Ok(part.len()))
     }
 

@@ -11,7 +11,10 @@ impl Reason {
     /// Whether a DISCONNECT for it says nothing about what was sent before (MQTT 5, section 3.14.2.1): the broker stops, moves or is
     /// busy, or the client is silent, too fast or replaced.
     pub const fn blames_nothing_sent(self) -> bool {
-        matches!(self.0, 0x89 | 0x8B | 0x8D | 0x8E | 0x96..=0x98 | 0x9C | 0x9D | 0x9F | 0xA0)
+        matches!(
+            self.0,
+            0x89 | 0x8B | 0x8D | 0x8E | 0x96..=0x98 | 0x9C | 0x9D | 0x9F | 0xA0
+        )
     }
 
     /// All is well; also: QoS 0 granted, normal disconnection.

@@ -29,8 +29,19 @@ pub const TOO_LARGE: &str = "it is larger than max_packet_size allows";
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { qos, retain, size, topic, reason, .. } = self;
+        let Self {
+            qos,
+            retain,
+            size,
+            topic,
+            reason,
+            ..
+        } = self;
         let retained = if *retain { ", retained" } else { "" };
-        write!(f, "{reason} (topic {topic:?}, {size} bytes, QoS {}{retained})", u8::from(*qos))
+        write!(
+            f,
+            "{reason} (topic {topic:?}, {size} bytes, QoS {}{retained})",
+            u8::from(*qos)
+        )
     }
 }

@@ -32,7 +32,11 @@ pub fn publish_size(message: &Message, protocol: Protocol) -> Option<PublishSize
         }
     };
     let fits = remaining <= MAX_REMAINING;
-    fits.then_some(PublishSize { packet: 1 + varint_size(remaining) + remaining, remaining, properties })
+    fits.then_some(PublishSize {
+        packet: 1 + varint_size(remaining) + remaining,
+        remaining,
+        properties,
+    })
 }
 
 /// How many bytes a variable byte integer needs (MQTT 5, section 1.5.5).
@@ -49,7 +53,10 @@ fn properties_size(properties: &Properties) -> Option<usize> {
     let text = |length: usize| (length <= usize::from(u16::MAX)).then_some(2 + length);
     let one = |length: Option<usize>| length.map_or(Some(0), |length| Some(1 + text(length)?));
     let mut size = usize::from(properties.utf8) * 2 + properties.message_expiry.map_or(0, |_| 5);
-    size += one(properties.response_topic.as_ref().map(|topic| topic.as_str().len()))?;
+    size += one(properties
+        .response_topic
+        .as_ref()
+        .map(|topic| topic.as_str().len()))?;
     size += one(properties.correlation_data.as_ref().map(bytes::Bytes::len))?;
     size += one(properties.content_type.as_ref().map(String::len))?;
     for (name, value) in &properties.user_properties {

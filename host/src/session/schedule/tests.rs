@@ -64,7 +64,10 @@ fn a_good_connection_that_is_cut_is_made_again_soon_and_a_short_one_later_each_t
     schedule.connected(Role::Main, now);
     assert_eq!(schedule.turn(Role::Presence, now), Turn::At(now + 800 * MS));
     schedule.lost(Role::Main, now, now + GOOD, (1.0, Duration::MAX));
-    assert_eq!(schedule.turn(Role::Main, now + GOOD), Turn::At(now + GOOD + 200 * MS));
+    assert_eq!(
+        schedule.turn(Role::Main, now + GOOD),
+        Turn::At(now + GOOD + 200 * MS)
+    );
     assert_eq!(schedule.settle(), Duration::ZERO);
 }
 
@@ -73,7 +76,10 @@ fn what_does_not_heal_by_itself_waits_longer_from_the_start() {
     let (mut schedule, now) = (schedule(), Instant::now());
     for wait in [5, 10, 20, 40, 60, 60] {
         schedule.failed(Role::Main, Trouble::Lasting, now, 1.0);
-        assert_eq!(schedule.turn(Role::Main, now), Turn::At(now + Duration::from_secs(wait)));
+        assert_eq!(
+            schedule.turn(Role::Main, now),
+            Turn::At(now + Duration::from_secs(wait))
+        );
     }
     schedule.renew(200 * MS, 1000 * MS);
     assert_eq!(schedule.turn(Role::Main, now), Turn::Now);

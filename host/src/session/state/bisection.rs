@@ -85,7 +85,8 @@ impl Bisection {
         self.losses = 0;
         self.bans = Bans::default();
         if let Some(search) = self.search.take() {
-            self.rulings.extend(search.into_held().into_iter().map(Ruling::Release));
+            self.rulings
+                .extend(search.into_held().into_iter().map(Ruling::Release));
         }
     }
 
@@ -101,7 +102,10 @@ impl Bisection {
 
     /// How long to wait before the next connection, where a search wants one soon.
     pub fn retry(&self) -> Option<Duration> {
-        self.search.as_ref().filter(|search| search.is_hot()).map(|_| RETRY)
+        self.search
+            .as_ref()
+            .filter(|search| search.is_hot())
+            .map(|_| RETRY)
     }
 
     /// The time passes: what is unanswered for long is no suspect any more, and what is held back is condemned when the connection
@@ -133,7 +137,9 @@ impl Bisection {
         self.tick(now);
         let exposed_at = self.exposed_at.take();
         if by == EndedBy::Other {
-            self.search.iter_mut().for_each(|search| search.disconnected());
+            self.search
+                .iter_mut()
+                .for_each(|search| search.disconnected());
             return;
         }
         if let Some(search) = &mut self.search {
@@ -148,7 +154,10 @@ impl Bisection {
             self.losses = 0;
             return;
         }
-        if self.last_loss.is_some_and(|last| now.saturating_duration_since(last) >= MEMORY) {
+        if self
+            .last_loss
+            .is_some_and(|last| now.saturating_duration_since(last) >= MEMORY)
+        {
             self.losses = 0;
         }
         self.losses += 1;
@@ -163,7 +172,8 @@ impl Bisection {
         self.losses = 0;
         self.rests_until = Some(now + REST);
         if let Some(search) = self.search.take() {
-            self.rulings.extend(search.into_held().into_iter().map(Ruling::Release));
+            self.rulings
+                .extend(search.into_held().into_iter().map(Ruling::Release));
         }
     }
 
@@ -179,7 +189,9 @@ impl Bisection {
 
     /// Whether this may be sent now.
     pub fn admits(&self, suspect: &Suspect) -> bool {
-        self.search.as_ref().is_none_or(|search| search.capacity(suspect) > 0)
+        self.search
+            .as_ref()
+            .is_none_or(|search| search.capacity(suspect) > 0)
     }
 
     /// How many of these, which would go in one packet, may be sent now; none is never more than what all are.
@@ -207,12 +219,16 @@ impl Bisection {
 
     /// Whether a PINGREQ is to be sent before anything else: the answer says that the broker has taken what only that can show.
     pub fn wants_ping_first(&self) -> bool {
-        self.search.as_ref().is_some_and(|search| search.wants_ping_first())
+        self.search
+            .as_ref()
+            .is_some_and(|search| search.wants_ping_first())
     }
 
     /// Whether a PINGREQ is to be sent when there is nothing else: the answer says that the broker has taken all before it.
     pub fn wants_ping(&self) -> bool {
-        self.search.as_ref().is_some_and(|search| search.wants_ping())
+        self.search
+            .as_ref()
+            .is_some_and(|search| search.wants_ping())
     }
 
     /// PINGREQ was sent.
@@ -224,7 +240,9 @@ impl Bisection {
 
     /// PINGRESP came: what only that could show to be taken.
     pub fn pong(&mut self) -> Vec<Suspect> {
-        self.search.as_mut().map_or_else(Vec::new, |search| search.pong())
+        self.search
+            .as_mut()
+            .map_or_else(Vec::new, |search| search.pong())
     }
 
     /// Whether nothing is suspected now.

@@ -27,17 +27,29 @@ pub struct News {
 impl News {
     /// Tells what became of a message on these terms, once; it waits no longer.
     pub fn settle(&mut self, terms: &Terms, outcome: impl FnOnce() -> Outcome) {
-        self.outcomes.extend(terms.token.map(|token| (token, outcome())));
+        self.outcomes
+            .extend(terms.token.map(|token| (token, outcome())));
         self.kept.extend(terms.kept.map(Kept::Forget));
     }
 
     /// Tells that a message is not sent, and keeps it as a dead letter.
-    pub fn set_aside(&mut self, service: Option<ServiceId>, publication: Publication, reason: &'static str) {
+    pub fn set_aside(
+        &mut self,
+        service: Option<ServiceId>,
+        publication: Publication,
+        reason: &'static str,
+    ) {
         let Publication { message, terms } = publication;
         let token = terms.as_ref().and_then(|terms| terms.token);
-        self.outcomes.extend(token.map(|token| (token, Outcome::Refused(reason.to_owned()))));
+        self.outcomes
+            .extend(token.map(|token| (token, Outcome::Refused(reason.to_owned()))));
         let kept = terms.and_then(|terms| terms.kept);
-        self.kept.push(Kept::Bury(Box::new(Unsent { kept, origin: Origin::of(service), message, reason })));
+        self.kept.push(Kept::Bury(Box::new(Unsent {
+            kept,
+            origin: Origin::of(service),
+            message,
+            reason,
+        })));
     }
 
     /// Whether there is anything for somebody outside of the state.
@@ -71,7 +83,10 @@ pub struct Origin {
 impl Origin {
     /// A service whose name is not looked up yet.
     pub const fn of(service: Option<ServiceId>) -> Self {
-        Self { service, name: None }
+        Self {
+            service,
+            name: None,
+        }
     }
 }
 

@@ -9,7 +9,9 @@ pub struct IdSet {
 
 impl Default for IdSet {
     fn default() -> Self {
-        Self { words: Box::new([0; 1024]) }
+        Self {
+            words: Box::new([0; 1024]),
+        }
     }
 }
 

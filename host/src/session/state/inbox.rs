@@ -31,7 +31,12 @@ pub struct Packet {
 impl Packet {
     /// A PUBLISH with this identifier and message.
     pub fn new(id: u16, message: &Message) -> Self {
-        Self { id, qos: message.qos, dup: message.dup, fingerprint: fingerprint(message) }
+        Self {
+            id,
+            qos: message.qos,
+            dup: message.dup,
+            fingerprint: fingerprint(message),
+        }
     }
 }
 
@@ -86,13 +91,24 @@ pub struct Inbox {
 impl Inbox {
     /// A message arrived. `Some`: it is new and to be handled under this receipt; `None`: it is known.
     pub fn arrived(&mut self, packet: Packet, acks: &mut VecDeque<Ack>) -> Option<Receipt> {
-        let Packet { id, qos, dup, fingerprint } = packet;
+        let Packet {
+            id,
+            qos,
+            dup,
+            fingerprint,
+        } = packet;
         if qos == Qos::ExactlyOnce && self.unreleased.contains(id) {
             acks.push_back(Ack::success(AckKind::PubRec, id));
             return None;
         }
         // one service is assumed until `routed` says how many there are
-        let new = Work { id, qos, fingerprint, services: 1, publishes: 0 };
+        let new = Work {
+            id,
+            qos,
+            fingerprint,
+            services: 1,
+            publishes: 0,
+        };
         if self.known.insert(id) {
             return Some(self.append(new));
         }
@@ -109,9 +125,16 @@ impl Inbox {
     }
 
     fn arrived_again(&mut self, new: Work, dup: bool, acks: &mut VecDeque<Ack>) -> Option<Receipt> {
-        let place = self.aside.iter().position(|(_, aside)| matches!(aside, Aside::Waiting(work) if work.id == new.id));
-        let Some(place) = place else { return Some(self.append(new)) };
-        let Aside::Waiting(old) = self.aside[place].1 else { return None };
+        let place = self
+            .aside
+            .iter()
+            .position(|(_, aside)| matches!(aside, Aside::Waiting(work) if work.id == new.id));
+        let Some(place) = place else {
+            return Some(self.append(new));
+        };
+        let Aside::Waiting(old) = self.aside[place].1 else {
+            return None;
+        };
         // a QoS 1 message without DUP is another one that got the same identifier; and so may be one with it, from a broker that was
         // killed and goes on with what it had saved some time before
         let is_other = old.qos != new.qos || old.fingerprint != new.fingerprint;
@@ -149,10 +172,14 @@ impl Inbox {
     pub fn published(&mut self, receipt: Receipt, acks: &mut VecDeque<Ack>) {
         match receipt {
             Receipt::Arrived(number) => {
-                self.change(number, acks, |work| work.publishes = work.publishes.saturating_sub(1));
+                self.change(number, acks, |work| {
+                    work.publishes = work.publishes.saturating_sub(1)
+                });
             }
             Receipt::Kept(number) => {
-                let Some(left) = self.kept.get_mut(&number) else { return };
+                let Some(left) = self.kept.get_mut(&number) else {
+                    return;
+                };
                 *left -= 1;
                 if *left == 0 {
                     self.kept.remove(&number);
@@ -181,9 +208,17 @@ impl Inbox {
 
     fn find(&mut self, mut number: u64) -> Option<&mut Work> {
         while number < self.first {
-            let place = self.aside.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+            let place = self
+                .aside
+                .binary_search_by_key(&number, |(number, _)| *number)
+                .ok()?;
             match self.aside[place].1 {
-                Aside::Waiting(_) => return self.aside.get_mut(place).and_then(|(_, aside)| aside.waiting()),
+                Aside::Waiting(_) => {
+                    return self
+                        .aside
+                        .get_mut(place)
+                        .and_then(|(_, aside)| aside.waiting());
+                }
                 Aside::Continued(later) => number = later,
             }
         }
@@ -194,10 +229,16 @@ impl Inbox {
     /// Acknowledges what is done, as far as nothing that arrived earlier is still at work.
     fn release(&mut self, acks: &mut VecDeque<Ack>) {
         while self.works.front().is_some_and(Work::is_done) {
-            let Some(work) = self.works.pop_front() else { return };
+            let Some(work) = self.works.pop_front() else {
+                return;
+            };
             self.first += 1;
             self.known.remove(work.id);
-            let kind = if work.qos == Qos::ExactlyOnce { AckKind::PubRec } else { AckKind::PubAck };
+            let kind = if work.qos == Qos::ExactlyOnce {
+                AckKind::PubRec
+            } else {
+                AckKind::PubAck
+            };
             if kind == AckKind::PubRec {
                 self.unreleased.insert(work.id);
             }
@@ -207,8 +248,16 @@ impl Inbox {
 
     /// PUBREL came; the answer is PUBCOMP in any case, so that the broker can end the exchange (fault 3).
     pub fn released(&mut self, id: u16) -> Ack {
-        let reason = if self.unreleased.remove(id) { Reason::SUCCESS } else { Reason::ID_NOT_FOUND };
-        Ack { kind: AckKind::PubComp, id, reason }
+        let reason = if self.unreleased.remove(id) {
+            Reason::SUCCESS
+        } else {
+            Reason::ID_NOT_FOUND
+        };
+        Ack {
+            kind: AckKind::PubComp,
+            id,
+            reason,
+        }
     }
 
     /// The connection is lost: nothing can be acknowledged until it is delivered again.
@@ -217,7 +266,8 @@ impl Inbox {
         self.most = 0;
         self.first += self.works.len() as u64;
         let works = self.works.drain(..).enumerate();
-        self.aside.extend(works.map(|(place, work)| (first + place as u64, Aside::Waiting(work))));
+        self.aside
+            .extend(works.map(|(place, work)| (first + place as u64, Aside::Waiting(work))));
         let alive: Vec<u64> = self.aside.iter().map(|(number, _)| *number).collect();
         self.aside.retain(|(_, aside)| match aside {
             Aside::Waiting(_) => true,
@@ -227,7 +277,11 @@ impl Inbox {
 
     /// The broker has forgotten the session: no message of before comes again. Says how many of them are not handled yet.
     pub fn session_lost(&mut self) -> usize {
-        let unfinished = self.aside.iter().filter(|(_, aside)| matches!(aside, Aside::Waiting(_))).count();
+        let unfinished = self
+            .aside
+            .iter()
+            .filter(|(_, aside)| matches!(aside, Aside::Waiting(_)))
+            .count();
         self.aside.clear();
         self.known.clear();
         self.unreleased.clear();
@@ -256,7 +310,10 @@ impl Inbox {
 /// A hash of the topic and of both ends of the payload.
 fn fingerprint(message: &Message) -> u64 {
     let payload = &*message.payload;
-    let (head, tail) = (&payload[..payload.len().min(ENDS)], &payload[payload.len().saturating_sub(ENDS)..]);
+    let (head, tail) = (
+        &payload[..payload.len().min(ENDS)],
+        &payload[payload.len().saturating_sub(ENDS)..],
+    );
     let mut hasher = FxHasher::default();
     (message.topic.as_str(), payload.len(), head, tail).hash(&mut hasher);
     hasher.finish()

@@ -35,7 +35,13 @@ impl Keepalive {
     /// Starts at `now`; an `interval` of zero turns it off.
     pub fn new(interval: Duration, now: Instant) -> Self {
         let interval = (interval > Duration::ZERO).then_some(interval);
-        Self { interval, received: now, sent: now, asked: None, stalled: None }
+        Self {
+            interval,
+            received: now,
+            sent: now,
+            asked: None,
+            stalled: None,
+        }
     }
 
     /// Bytes came.
@@ -73,15 +79,24 @@ impl Keepalive {
 
     /// What is to be done at `now`. `Ping` is said once.
     pub fn due(&mut self, now: Instant) -> Due {
-        let Some(interval) = self.interval else { return Due::Nothing };
+        let Some(interval) = self.interval else {
+            return Due::Nothing;
+        };
         let limit = interval + GRACE;
         let silence = now.saturating_duration_since(self.received);
-        match self.stalled.map(|since| now.saturating_duration_since(since)) {
+        match self
+            .stalled
+            .map(|since| now.saturating_duration_since(since))
+        {
             Some(stall) if stall >= limit => return Due::Stalled(stall),
             _ => {}
         }
         if let Some(asked) = self.asked {
-            return if now >= self.silent_at(asked, interval) { Due::Silent(silence) } else { Due::Nothing };
+            return if now >= self.silent_at(asked, interval) {
+                Due::Silent(silence)
+            } else {
+                Due::Nothing
+            };
         }
         if silence >= interval || now.saturating_duration_since(self.sent) >= interval {
             self.asked = Some(now);

@@ -92,22 +92,36 @@ impl Outbox {
 
     /// The services that from now on have to wait before they publish more (`true`), or no longer.
     pub fn congestion_changes(&mut self, online: bool) -> Vec<(ServiceId, bool)> {
-        if self.shares.is_crowded(self.limits) { self.shares.changes(self.limits, online) } else { Vec::new() }
+        if self.shares.is_crowded(self.limits) {
+            self.shares.changes(self.limits, online)
+        } else {
+            Vec::new()
+        }
     }
 
     /// Whether there is nothing that the broker has not taken.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.flights.is_empty() && self.unconfirmed.is_empty() && self.held.is_empty()
+        self.queue.is_empty()
+            && self.flights.is_empty()
+            && self.unconfirmed.is_empty()
+            && self.held.is_empty()
     }
 
     /// Whether something was sent on this connection that the broker has still to acknowledge.
     pub fn is_awaiting(&self) -> bool {
-        self.flights.iter().take(self.sent).any(|flight| !flight.is_done())
+        self.flights
+            .iter()
+            .take(self.sent)
+            .any(|flight| !flight.is_done())
     }
 
     /// How many messages the broker has not taken.
     pub fn len(&self) -> usize {
-        let unanswered = self.flights.iter().filter(|flight| !flight.is_done()).count();
+        let unanswered = self
+            .flights
+            .iter()
+            .filter(|flight| !flight.is_done())
+            .count();
         self.queue.len() + unanswered + self.unconfirmed.len() + self.held.len()
     }
 
@@ -133,7 +147,11 @@ impl Outbox {
     /// anyway, as the last one of its topic.
     pub fn supersede(&mut self, message: &Message) -> bool {
         self.queue.supersede(message, &mut self.shares);
-        let mut unsent = self.flights.iter().skip(self.sent).filter_map(|flight| flight.message.as_ref());
+        let mut unsent = self
+            .flights
+            .iter()
+            .skip(self.sent)
+            .filter_map(|flight| flight.message.as_ref());
         unsent.rfind(|sent| sent.topic == message.topic) == Some(message)
     }
 
@@ -145,7 +163,10 @@ impl Outbox {
     /// Appends a message that an earlier run kept on disk under `number`.
     pub fn restore(&mut self, number: u64, publication: Publication) {
         self.queue.kept_up_to(number);
-        let queued = Queued { serial: self.next_serial(), ..Queued::new(publication, None, None) };
+        let queued = Queued {
+            serial: self.next_serial(),
+            ..Queued::new(publication, None, None)
+        };
         self.shares.add(None, queued.charge());
         self.queue.push_back(queued);
     }
@@ -164,22 +185,38 @@ impl Outbox {
         news: &mut News,
     ) -> Option<Outgoing<'_>> {
         match self.step(server, ids, bisection, news)? {
-            Step::Current => self.current.as_ref().map(|message| Outgoing::Publish { id: 0, dup: false, message }),
+            Step::Current => self.current.as_ref().map(|message| Outgoing::Publish {
+                id: 0,
+                dup: false,
+                message,
+            }),
             Step::Release(id) => Some(Outgoing::Ack(Ack::success(AckKind::PubRel, id))),
             Step::Flight(place) => {
                 let flight = self.flights.get_mut(place)?;
                 let dup = std::mem::replace(&mut flight.dup, true);
-                flight.message.as_ref().map(|message| Outgoing::Publish { id: flight.id, dup, message })
+                flight.message.as_ref().map(|message| Outgoing::Publish {
+                    id: flight.id,
+                    dup,
+                    message,
+                })
             }
         }
     }
 
-    fn step(&mut self, server: &Server, ids: &mut Ids, bisection: &mut Bisection, news: &mut News) -> Option<Step> {
+    fn step(
+        &mut self,
+        server: &Server,
+        ids: &mut Ids,
+        bisection: &mut Bisection,
+        news: &mut News,
+    ) -> Option<Step> {
         self.current = None;
         let window = self.window(server);
         while self.sent < self.flights.len() && self.sent < window {
             let place = self.sent;
-            let Flight { stage, serial, id, .. } = self.flights[place];
+            let Flight {
+                stage, serial, id, ..
+            } = self.flights[place];
             if stage != Stage::Done && !bisection.admits(&Suspect::Message(serial)) {
                 return None;
             }
@@ -203,9 +240,22 @@ impl Outbox {
         while self.sent == self.flights.len() && self.may_send(window) {
             let admits = |queued: &Queued| bisection.admits(&Suspect::Message(queued.serial));
             self.queue.first().filter(|queued| admits(queued))?;
-            let Queued { mut publication, receipt, service, serial } = self.queue.pop()?;
-            if bisection.bans().refuses(service, &publication.message.topic) {
-                let queued = Queued { publication, receipt, service, serial };
+            let Queued {
+                mut publication,
+                receipt,
+                service,
+                serial,
+            } = self.queue.pop()?;
+            if bisection
+                .bans()
+                .refuses(service, &publication.message.topic)
+            {
+                let queued = Queued {
+                    publication,
+                    receipt,
+                    service,
+                    serial,
+                };
                 self.set_aside(queued, Cause::LikeOthers, news);
                 continue;
             }
@@ -220,18 +270,40 @@ impl Outbox {
                 self.shares.remove(service, charge);
                 bisection.sent(|| Suspect::Message(serial), true);
                 if bisection.is_searching() {
-                    return Some(self.hand_over_suspected(Queued { publication, receipt, service, serial }));
+                    return Some(self.hand_over_suspected(Queued {
+                        publication,
+                        receipt,
+                        service,
+                        serial,
+                    }));
                 }
                 news.gone.extend(receipt);
                 return Some(self.hand_over(publication, news));
             }
             let Some(id) = ids.take() else {
-                self.queue.push_front(Queued { publication, receipt, service, serial });
+                self.queue.push_front(Queued {
+                    publication,
+                    receipt,
+                    service,
+                    serial,
+                });
                 return None;
             };
-            self.memory.note(&publication.message, publication.terms.as_deref(), self.limits.bytes);
+            self.memory.note(
+                &publication.message,
+                publication.terms.as_deref(),
+                self.limits.bytes,
+            );
             bisection.sent(|| Suspect::Message(serial), false);
-            self.flights.push_back(Flight::new(id, Queued { publication, receipt, service, serial }));
+            self.flights.push_back(Flight::new(
+                id,
+                Queued {
+                    publication,
+                    receipt,
+                    service,
+                    serial,
+                },
+            ));
             self.sent += 1;
             return Some(Step::Flight(self.sent - 1));
         }
@@ -242,7 +314,9 @@ impl Outbox {
     fn wanted(&self, publication: &mut Publication, server: &Server, news: &mut News) -> bool {
         let Publication { message, terms } = publication;
         if self.memory.repeats(message, terms.as_deref()) {
-            settle(terms.as_deref(), news, || Outcome::Refused("left out: nothing changed".to_owned()));
+            settle(terms.as_deref(), news, || {
+                Outcome::Refused("left out: nothing changed".to_owned())
+            });
             return false;
         }
         let fits = fit(message, server, self.protocol, &mut news.events);
@@ -255,7 +329,8 @@ impl Outbox {
     /// A message of QoS 0 is done when it is written.
     fn hand_over(&mut self, publication: Publication, news: &mut News) -> Step {
         let Publication { message, terms } = publication;
-        self.memory.note(&message, terms.as_deref(), self.limits.bytes);
+        self.memory
+            .note(&message, terms.as_deref(), self.limits.bytes);
         // a token is for QoS 1 and 2; the broker may have asked to lower that
         settle(terms.as_deref(), news, || Outcome::Delivered);
         self.current = Some(message);
@@ -265,9 +340,15 @@ impl Outbox {
     /// The broker may allow less than on the connection before.
     fn fits_again(&mut self, place: usize, server: &Server, news: &mut News) -> bool {
         // of QoS 0 it would have no identifier any more
-        let least = Server { maximum_qos: server.maximum_qos.max(Qos::AtLeastOnce), ..server.clone() };
+        let least = Server {
+            maximum_qos: server.maximum_qos.max(Qos::AtLeastOnce),
+            ..server.clone()
+        };
         let (protocol, flight) = (self.protocol, &mut self.flights[place]);
-        let fits = flight.message.as_mut().is_none_or(|message| fit(message, &least, protocol, &mut news.events));
+        let fits = flight
+            .message
+            .as_mut()
+            .is_none_or(|message| fit(message, &least, protocol, &mut news.events));
         if !fits {
             settle(flight.terms.as_deref(), news, || too_large(server));
         }
@@ -275,7 +356,10 @@ impl Outbox {
     }
 
     fn may_send(&self, window: usize) -> bool {
-        let next_is_free = self.queue.first().is_some_and(|queued| queued.publication.message.qos == Qos::AtMostOnce);
+        let next_is_free = self
+            .queue
+            .first()
+            .is_some_and(|queued| queued.publication.message.qos == Qos::AtMostOnce);
         next_is_free || self.flights.len() < window
     }
 
@@ -293,9 +377,17 @@ impl Outbox {
             return Some(0);
         }
         let distance = id.wrapping_sub(oldest);
-        let place = self.flights.partition_point(|flight| flight.id.wrapping_sub(oldest) < distance);
-        let found = |place: &usize| self.flights.get(*place).is_some_and(|flight| flight.id == id);
-        Some(place).filter(found).or_else(|| self.flights.iter().position(|flight| flight.id == id))
+        let place = self
+            .flights
+            .partition_point(|flight| flight.id.wrapping_sub(oldest) < distance);
+        let found = |place: &usize| {
+            self.flights
+                .get(*place)
+                .is_some_and(|flight| flight.id == id)
+        };
+        Some(place)
+            .filter(found)
+            .or_else(|| self.flights.iter().position(|flight| flight.id == id))
     }
 
     fn finish(&mut self, place: usize, ids: &mut Ids) {
@@ -332,9 +424,22 @@ impl Outbox {
         while let Some(flight) = self.flights.pop_back() {
             ids.free(flight.id);
             if let Some(message) = flight.message {
-                let publication = Publication { message, terms: flight.terms };
-                let Flight { receipt, service, serial, .. } = flight;
-                self.queue.push_front(Queued { publication, receipt, service, serial });
+                let publication = Publication {
+                    message,
+                    terms: flight.terms,
+                };
+                let Flight {
+                    receipt,
+                    service,
+                    serial,
+                    ..
+                } = flight;
+                self.queue.push_front(Queued {
+                    publication,
+                    receipt,
+                    service,
+                    serial,
+                });
                 count += 1;
             }
         }
@@ -349,19 +454,33 @@ fn settle(terms: Option<&Terms>, news: &mut News, outcome: impl FnOnce() -> Outc
 }
 
 fn too_large(server: &Server) -> Outcome {
-    Outcome::Refused(format!("too large: the broker takes packets of {} bytes", server.maximum_packet_size))
+    Outcome::Refused(format!(
+        "too large: the broker takes packets of {} bytes",
+        server.maximum_packet_size
+    ))
 }
 
 /// Makes `message` one that the broker takes; false when it never will. A packet that is too large would end the connection,
 /// again and again (fault 7).
-fn fit(message: &mut Message, server: &Server, protocol: Protocol, events: &mut Vec<Event>) -> bool {
+fn fit(
+    message: &mut Message,
+    server: &Server,
+    protocol: Protocol,
+    events: &mut Vec<Event>,
+) -> bool {
     if message.qos > server.maximum_qos {
         message.qos = server.maximum_qos;
-        events.push(Event::Lowered { topic: message.topic.clone(), what: "the quality of service asked for" });
+        events.push(Event::Lowered {
+            topic: message.topic.clone(),
+            what: "the quality of service asked for",
+        });
     }
     if message.retain && !server.retain_available {
         message.retain = false;
-        events.push(Event::Lowered { topic: message.topic.clone(), what: "retain" });
+        events.push(Event::Lowered {
+            topic: message.topic.clone(),
+            what: "retain",
+        });
     }
     fits(message, server, protocol, events)
 }
@@ -369,9 +488,14 @@ fn fit(message: &mut Message, server: &Server, protocol: Protocol, events: &mut 
 fn fits(message: &Message, server: &Server, protocol: Protocol, events: &mut Vec<Event>) -> bool {
     let size = publish_size(message, protocol).map(|size| size.packet);
     let max = server.maximum_packet_size;
-    let fits = size.is_some_and(|size| u64::try_from(size).is_ok_and(|size| size <= u64::from(max)));
+    let fits =
+        size.is_some_and(|size| u64::try_from(size).is_ok_and(|size| size <= u64::from(max)));
     if !fits {
-        events.push(Event::TooLarge { topic: message.topic.clone(), size, max });
+        events.push(Event::TooLarge {
+            topic: message.topic.clone(),
+            size,
+            max,
+        });
     }
     fits
 }

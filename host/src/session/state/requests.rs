@@ -48,7 +48,9 @@ enum Request {
 impl Request {
     fn set_id(&mut self, new: u16) {
         match self {
-            Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe(Unsubscribe { id, .. }) => *id = new,
+            Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe(Unsubscribe { id, .. }) => {
+                *id = new
+            }
         }
     }
 
@@ -61,7 +63,9 @@ impl Request {
 
     fn suspect(&self, place: usize) -> Suspect {
         match self {
-            Self::Subscribe(request) => Suspect::Subscribe(request.subscriptions[place].filter.clone()),
+            Self::Subscribe(request) => {
+                Suspect::Subscribe(request.subscriptions[place].filter.clone())
+            }
             Self::Unsubscribe(request) => Suspect::Unsubscribe(request.filters[place].clone()),
         }
     }
@@ -75,11 +79,15 @@ impl Request {
         match self {
             Self::Subscribe(request) => {
                 let subscriptions = request.subscriptions.split_off(count);
-                Self::Subscribe(Subscribe { subscriptions, ..request.clone() })
+                Self::Subscribe(Subscribe {
+                    subscriptions,
+                    ..request.clone()
+                })
             }
-            Self::Unsubscribe(request) => {
-                Self::Unsubscribe(Unsubscribe { id: 0, filters: request.filters.split_off(count) })
-            }
+            Self::Unsubscribe(request) => Self::Unsubscribe(Unsubscribe {
+                id: 0,
+                filters: request.filters.split_off(count),
+            }),
         }
     }
 }
@@ -129,7 +137,13 @@ impl Requests {
 
     /// A connection is there: asks for all that is wanted and ends what is not, as far as the broker may have it. In 3.1.1, which
     /// has no "only if new", a kept session is not asked again for what it confirmed: that would repeat retained messages.
-    pub fn connected(&mut self, wanted: Vec<Wanted>, session_present: bool, server: &Server, events: &mut Vec<Event>) {
+    pub fn connected(
+        &mut self,
+        wanted: Vec<Wanted>,
+        session_present: bool,
+        server: &Server,
+        events: &mut Vec<Event>,
+    ) {
         let mut ended = std::mem::take(&mut self.ended);
         if session_present {
             for Wanted { subscription, .. } in &wanted {
@@ -160,7 +174,8 @@ impl Requests {
         let known = |wanted: &Wanted| self.confirmed.contains_key(&wanted.subscription.filter);
         let (again, first): (Vec<_>, Vec<_>) = wanted.into_iter().partition(known);
         for (wanted, retained_again) in [(first, true), (again, false)] {
-            let packing = Packing::new(self.protocol, server, self.most).with_retained(retained_again);
+            let packing =
+                Packing::new(self.protocol, server, self.most).with_retained(retained_again);
             for request in packing.subscribes(wanted, events, &mut self.answers) {
                 self.waiting.push_back(Request::Subscribe(request));
             }
@@ -192,11 +207,19 @@ impl Requests {
 
     /// Whether `next_packet` has one.
     pub fn is_ready(&self, bisection: &Bisection) -> bool {
-        self.is_waiting() && self.waiting.front().is_some_and(|first| bisection.admits_of(first.suspects()) > 0)
+        self.is_waiting()
+            && self
+                .waiting
+                .front()
+                .is_some_and(|first| bisection.admits_of(first.suspects()) > 0)
     }
 
     /// The next packet.
-    pub fn next_packet(&mut self, ids: &mut Ids, bisection: &mut Bisection) -> Option<Outgoing<'_>> {
+    pub fn next_packet(
+        &mut self,
+        ids: &mut Ids,
+        bisection: &mut Bisection,
+    ) -> Option<Outgoing<'_>> {
         if !self.is_ready(bisection) {
             return None;
         }
@@ -207,7 +230,9 @@ impl Requests {
             self.waiting.push_front(request.split_off(admitted));
         }
         request.set_id(id);
-        request.suspects().for_each(|suspect| bisection.sent(|| suspect, false));
+        request
+            .suspects()
+            .for_each(|suspect| bisection.sent(|| suspect, false));
         Some(match self.unanswered.entry(id).or_insert(request) {
             Request::Subscribe(request) => Outgoing::Subscribe(request),
             Request::Unsubscribe(request) => Outgoing::Unsubscribe(request),
@@ -223,7 +248,9 @@ impl Requests {
         bisection: &mut Bisection,
         events: &mut Vec<Event>,
     ) {
-        let Some(Request::Subscribe(request)) = self.unanswered.remove(&id) else { return };
+        let Some(Request::Subscribe(request)) = self.unanswered.remove(&id) else {
+            return;
+        };
         ids.free(id);
         let mut reasons = reasons.iter();
         for subscription in request.subscriptions {
@@ -235,7 +262,10 @@ impl Requests {
                 continue;
             };
             let granted = !reason.is_failure();
-            self.answers.push(Answer { filter: subscription.filter.clone(), granted });
+            self.answers.push(Answer {
+                filter: subscription.filter.clone(),
+                granted,
+            });
             self.answered(subscription, *reason, events);
         }
     }
@@ -246,7 +276,10 @@ impl Requests {
             Err(_) => events.push(Event::SubscriptionRefused { filter, reason }),
             Ok(granted) => {
                 if granted < qos {
-                    events.push(Event::SubscriptionLowered { filter: filter.clone(), granted });
+                    events.push(Event::SubscriptionLowered {
+                        filter: filter.clone(),
+                        granted,
+                    });
                 }
                 self.confirmed.insert(filter, qos);
             }
@@ -262,9 +295,14 @@ impl Requests {
         bisection: &mut Bisection,
         events: &mut Vec<Event>,
     ) {
-        let Some(Request::Unsubscribe(request)) = self.unanswered.remove(&id) else { return };
+        let Some(Request::Unsubscribe(request)) = self.unanswered.remove(&id) else {
+            return;
+        };
         ids.free(id);
-        let reasons = reasons.iter().copied().chain(std::iter::repeat(Reason::SUCCESS));
+        let reasons = reasons
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(Reason::SUCCESS));
         for (filter, reason) in request.filters.into_iter().zip(reasons) {
             bisection.answered(|| Suspect::Unsubscribe(filter.clone()));
             self.confirmed.remove(&filter);

@@ -13,7 +13,9 @@ impl State {
     pub fn lost(&mut self, by: EndedBy, now: Instant) {
         let was_searching = self.bisection.is_searching();
         let (requests, outbox) = (&self.requests, &self.outbox);
-        self.bisection.lost(by, now, || [requests.in_doubt(), outbox.in_doubt()].concat());
+        self.bisection.lost(by, now, || {
+            [requests.in_doubt(), outbox.in_doubt()].concat()
+        });
         if by == EndedBy::Broker && self.bisection.is_searching() {
             self.requests.shrink_packets();
             if !was_searching {
@@ -47,12 +49,17 @@ impl State {
         if self.bisection.has_rulings() {
             self.carry_out_rulings();
         }
-        if self.server.is_some() && self.requests.has_shrunk() && self.bisection.is_calm() && !self.requests.is_asking()
+        if self.server.is_some()
+            && self.requests.has_shrunk()
+            && self.bisection.is_calm()
+            && !self.requests.is_asking()
         {
             self.requests.tell_packet_size(&mut self.news.events);
         }
         let changes = self.bisection.bans().take_changes();
-        self.news.events.extend(changes.into_iter().map(Event::Banned));
+        self.news
+            .events
+            .extend(changes.into_iter().map(Event::Banned));
         self.requests.tick(now)
     }
 
@@ -78,12 +85,15 @@ impl State {
     fn carry_out_rulings(&mut self) {
         for ruling in self.bisection.take_rulings() {
             match ruling {
-                Ruling::Hold(Suspect::Message(serial)) => self.outbox.hold(serial, &mut self.ids, &mut self.news),
+                Ruling::Hold(Suspect::Message(serial)) => {
+                    self.outbox.hold(serial, &mut self.ids, &mut self.news)
+                }
                 Ruling::Hold(filter) => self.requests.hold(filter),
                 Ruling::Release(Suspect::Message(serial)) => self.outbox.release(serial),
                 Ruling::Release(filter) => self.requests.release(&filter),
                 Ruling::Condemn(Suspect::Message(serial)) => {
-                    self.outbox.condemn(serial, &mut self.bisection, &mut self.news);
+                    self.outbox
+                        .condemn(serial, &mut self.bisection, &mut self.news);
                 }
                 Ruling::Condemn(filter) => self.requests.condemn(filter, &mut self.news.events),
             }

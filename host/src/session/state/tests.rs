@@ -49,7 +49,11 @@ proptest! {
 fn identifiers_come_round_without_a_collision() {
     let mut model = Model::new(Protocol::V5, 8);
     for round in 0..70_000_u32 {
-        let steps = [Step::Publish(1 + u8::from(round % 3 == 0)), Step::Transport(8), Step::Answer(8)];
+        let steps = [
+            Step::Publish(1 + u8::from(round % 3 == 0)),
+            Step::Transport(8),
+            Step::Answer(8),
+        ];
         model.play(steps.into());
     }
     model.finish();
@@ -57,19 +61,41 @@ fn identifiers_come_round_without_a_collision() {
 }
 
 fn wanted(filter: &str, id: u32) -> Wanted {
-    Wanted { subscription: Subscription { filter: Filter::new(filter).unwrap(), qos: Qos::AtLeastOnce }, id }
+    Wanted {
+        subscription: Subscription {
+            filter: Filter::new(filter).unwrap(),
+            qos: Qos::AtLeastOnce,
+        },
+        id,
+    }
 }
 
 fn connected(protocol: Protocol, server: Server, wanted: Vec<Wanted>) -> State {
-    let mut state = State::new(protocol, OutboxLimits { messages: 100, bytes: 1 << 20 });
-    state.connected(&ConnAck { session_present: false, reason: Reason::SUCCESS, text: None, server }, wanted);
+    let mut state = State::new(
+        protocol,
+        OutboxLimits {
+            messages: 100,
+            bytes: 1 << 20,
+        },
+    );
+    state.connected(
+        &ConnAck {
+            session_present: false,
+            reason: Reason::SUCCESS,
+            text: None,
+            server,
+        },
+        wanted,
+    );
     state
 }
 
 fn subscribes(state: &mut State) -> Vec<(Option<u32>, usize)> {
     let mut seen = Vec::new();
     while let Some(packet) = state.next_packet() {
-        let Outgoing::Subscribe(request) = packet else { panic!("not SUBSCRIBE") };
+        let Outgoing::Subscribe(request) = packet else {
+            panic!("not SUBSCRIBE")
+        };
         seen.push((request.subscription_id, request.subscriptions.len()));
     }
     seen
@@ -77,62 +103,153 @@ fn subscribes(state: &mut State) -> Vec<(Option<u32>, usize)> {
 
 #[test]
 fn filters_share_packets_as_far_as_identifiers_and_sizes_allow() {
-    let filters = || (1..=250).map(|id| wanted(&format!("filter/{id}"), id)).collect::<Vec<_>>();
+    let filters = || {
+        (1..=250)
+            .map(|id| wanted(&format!("filter/{id}"), id))
+            .collect::<Vec<_>>()
+    };
     let mut state = connected(Protocol::V311, Server::default(), filters());
-    assert_eq!(subscribes(&mut state), [(None, 100), (None, 100), (None, 50)]);
+    assert_eq!(
+        subscribes(&mut state),
+        [(None, 100), (None, 100), (None, 50)]
+    );
     let mut state = connected(Protocol::V5, Server::default(), filters());
-    assert_eq!(subscribes(&mut state), (1..=250).map(|id| (Some(id), 1)).collect::<Vec<_>>());
-    let small = Server { subscription_ids: false, maximum_packet_size: 100, ..Server::default() };
+    assert_eq!(
+        subscribes(&mut state),
+        (1..=250).map(|id| (Some(id), 1)).collect::<Vec<_>>()
+    );
+    let small = Server {
+        subscription_ids: false,
+        maximum_packet_size: 100,
+        ..Server::default()
+    };
     let mut state = connected(Protocol::V5, small, filters());
     let packets = subscribes(&mut state);
-    assert!(packets.iter().all(|(id, count)| id.is_none() && *count <= 7), "{packets:?}");
+    assert!(
+        packets
+            .iter()
+            .all(|(id, count)| id.is_none() && *count <= 7),
+        "{packets:?}"
+    );
     assert_eq!(packets.iter().map(|(_, count)| count).sum::<usize>(), 250);
 }
 
 #[test]
 fn what_the_broker_does_not_support_is_refused_here() {
-    let server = Server { shared: false, wildcards: false, ..Server::default() };
-    let mut state = connected(Protocol::V5, server, vec![wanted("$share/g/a", 1), wanted("a/+", 2), wanted("a", 3)]);
+    let server = Server {
+        shared: false,
+        wildcards: false,
+        ..Server::default()
+    };
+    let mut state = connected(
+        Protocol::V5,
+        server,
+        vec![wanted("$share/g/a", 1), wanted("a/+", 2), wanted("a", 3)],
+    );
     assert_eq!(subscribes(&mut state), [(Some(3), 1)]);
-    let refused = |filter: &str, reason| Event::SubscriptionRefused { filter: Filter::new(filter).unwrap(), reason };
-    let expected =
-        [refused("$share/g/a", Reason::SHARED_NOT_SUPPORTED), refused("a/+", Reason::WILDCARDS_NOT_SUPPORTED)];
+    let refused = |filter: &str, reason| Event::SubscriptionRefused {
+        filter: Filter::new(filter).unwrap(),
+        reason,
+    };
+    let expected = [
+        refused("$share/g/a", Reason::SHARED_NOT_SUPPORTED),
+        refused("a/+", Reason::WILDCARDS_NOT_SUPPORTED),
+    ];
     assert_eq!(state.take_news().events, expected);
-    let refused = |filter| Answer { filter: Filter::new(filter).unwrap(), granted: false };
+    let refused = |filter| Answer {
+        filter: Filter::new(filter).unwrap(),
+        granted: false,
+    };
     assert_eq!(state.take_answers(), ["$share/g/a", "a/+"].map(refused));
 }
 
 #[test]
 fn what_goes_wrong_is_told() {
-    let server = Server { maximum_packet_size: 60, ..Server::default() };
+    let server = Server {
+        maximum_packet_size: 60,
+        ..Server::default()
+    };
     let mut state = connected(Protocol::V5, server.clone(), vec![wanted("a", 1)]);
-    let Some(Outgoing::Subscribe(request)) = state.next_packet() else { panic!("not SUBSCRIBE") };
+    let Some(Outgoing::Subscribe(request)) = state.next_packet() else {
+        panic!("not SUBSCRIBE")
+    };
     let id = request.id;
-    state.received(Incoming::SubAck { id, reasons: vec![Reason::NOT_AUTHORIZED] }).unwrap();
+    state
+        .received(Incoming::SubAck {
+            id,
+            reasons: vec![Reason::NOT_AUTHORIZED],
+        })
+        .unwrap();
     let topic = Topic::new("t").unwrap();
-    let message = |payload: &str| Message::new(topic.clone(), payload.to_owned(), Qos::AtLeastOnce, false);
+    let message =
+        |payload: &str| Message::new(topic.clone(), payload.to_owned(), Qos::AtLeastOnce, false);
     state.committed(
         None,
         None,
-        [message(&"x".repeat(100)), message("refused"), message("lost")].map(Publication::from).into(),
+        [
+            message(&"x".repeat(100)),
+            message("refused"),
+            message("lost"),
+        ]
+        .map(Publication::from)
+        .into(),
     );
-    let Some(Outgoing::Publish { id, .. }) = state.next_packet() else { panic!("not PUBLISH") };
+    let Some(Outgoing::Publish { id, .. }) = state.next_packet() else {
+        panic!("not PUBLISH")
+    };
     let reason = Reason(0x97);
-    state.received(Incoming::Ack(Ack { kind: AckKind::PubAck, id, reason })).unwrap();
+    state
+        .received(Incoming::Ack(Ack {
+            kind: AckKind::PubAck,
+            id,
+            reason,
+        }))
+        .unwrap();
     assert!(state.next_packet().is_some());
     // nobody has finished with this one when the connection ends
-    let arrived = Publish { id: 9, subscription_ids: SubscriptionIds::default(), message: message("arrived") };
-    assert!(state.received(Incoming::Publish(arrived)).unwrap().is_some());
+    let arrived = Publish {
+        id: 9,
+        subscription_ids: SubscriptionIds::default(),
+        message: message("arrived"),
+    };
+    assert!(
+        state
+            .received(Incoming::Publish(arrived))
+            .unwrap()
+            .is_some()
+    );
     state.disconnected();
     for _ in 0..150 {
-        state.committed(None, None, vec![Message::new(topic.clone(), "0", Qos::AtMostOnce, false).into()]);
+        state.committed(
+            None,
+            None,
+            vec![Message::new(topic.clone(), "0", Qos::AtMostOnce, false).into()],
+        );
     }
-    state.connected(&ConnAck { session_present: false, reason: Reason::SUCCESS, text: None, server }, Vec::new());
+    state.connected(
+        &ConnAck {
+            session_present: false,
+            reason: Reason::SUCCESS,
+            text: None,
+            server,
+        },
+        Vec::new(),
+    );
     let expected = [
-        Event::SubscriptionRefused { filter: Filter::new("a").unwrap(), reason: Reason::NOT_AUTHORIZED },
-        Event::TooLarge { topic: topic.clone(), size: Some(108), max: 60 },
+        Event::SubscriptionRefused {
+            filter: Filter::new("a").unwrap(),
+            reason: Reason::NOT_AUTHORIZED,
+        },
+        Event::TooLarge {
+            topic: topic.clone(),
+            size: Some(108),
+            max: 60,
+        },
         Event::Refused { topic, reason },
-        Event::SessionLost { again: 1, unfinished: 1 },
+        Event::SessionLost {
+            again: 1,
+            unfinished: 1,
+        },
         Event::Dropped { count: 51 },
     ];
     assert_eq!(state.take_news().events, expected);
@@ -142,14 +259,21 @@ fn what_goes_wrong_is_told() {
 fn a_service_that_drops_a_message_does_not_hold_its_acknowledgement_back() {
     let mut state = connected(Protocol::V5, Server::default(), Vec::new());
     let message = Message::new(Topic::new("t").unwrap(), "m", Qos::AtLeastOnce, false);
-    let publish = Publish { id: 7, subscription_ids: SubscriptionIds::default(), message };
+    let publish = Publish {
+        id: 7,
+        subscription_ids: SubscriptionIds::default(),
+        message,
+    };
     let arrival = state.received(Incoming::Publish(publish)).unwrap().unwrap();
     let receipt = arrival.receipt.unwrap();
     state.routed(receipt, 2);
     state.committed(None, Some(receipt), Vec::new());
     assert_eq!(state.next_packet(), None);
     state.settled(receipt);
-    assert_eq!(state.next_packet(), Some(Outgoing::Ack(Ack::success(AckKind::PubAck, 7))));
+    assert_eq!(
+        state.next_packet(),
+        Some(Outgoing::Ack(Ack::success(AckKind::PubAck, 7)))
+    );
 }
 
 #[test]
@@ -173,20 +297,43 @@ fn the_keepalive_asks_and_then_gives_up() {
     // a process that slept asks first, and gives the broker its time
     assert_eq!(keepalive.due(at(500)), Due::Ping);
     assert_eq!(keepalive.due(at(501)), Due::Nothing);
-    assert_eq!(keepalive.due(at(503)), Due::Silent(Duration::from_secs(477)));
+    assert_eq!(
+        keepalive.due(at(503)),
+        Due::Silent(Duration::from_secs(477))
+    );
     assert_eq!(Keepalive::new(Duration::ZERO, start).deadline(), None);
 }
 
 /// What is sent of one topic on each of a few connections that end before anything is acknowledged; on each, `values` are announced.
 fn announced(session_present: bool, values: &[&str]) -> Vec<Vec<String>> {
-    let mut state = State::new(Protocol::V5, OutboxLimits { messages: 100, bytes: 100_000 });
-    let message =
-        |value: &&str| Message::new(Topic::new("online").unwrap(), (*value).to_owned(), Qos::AtLeastOnce, true);
+    let mut state = State::new(
+        Protocol::V5,
+        OutboxLimits {
+            messages: 100,
+            bytes: 100_000,
+        },
+    );
+    let message = |value: &&str| {
+        Message::new(
+            Topic::new("online").unwrap(),
+            (*value).to_owned(),
+            Qos::AtLeastOnce,
+            true,
+        )
+    };
     let mut connections = Vec::new();
     for _ in 0..4 {
-        let ack = ConnAck { session_present, reason: Reason::SUCCESS, text: None, server: Server::default() };
+        let ack = ConnAck {
+            session_present,
+            reason: Reason::SUCCESS,
+            text: None,
+            server: Server::default(),
+        };
         state.connected(&ack, Vec::new());
-        values.iter().map(message).for_each(|message| state.announce(message));
+        values
+            .iter()
+            .map(message)
+            .for_each(|message| state.announce(message));
         let mut sent = Vec::new();
         while let Some(packet) = state.next_packet() {
             if let Outgoing::Publish { message, .. } = packet {
@@ -202,7 +349,11 @@ fn announced(session_present: bool, values: &[&str]) -> Vec<Vec<String>> {
 #[test]
 fn an_announcement_is_sent_once_on_each_connection_and_what_it_replaces_not_at_all() {
     for session_present in [true, false] {
-        assert_eq!(announced(session_present, &["1"]), vec![vec!["1"]; 4], "session kept: {session_present}");
+        assert_eq!(
+            announced(session_present, &["1"]),
+            vec![vec!["1"]; 4],
+            "session kept: {session_present}"
+        );
     }
     assert_eq!(announced(false, &["0", "1", "0", "1"]), vec![vec!["1"]; 4]);
 }

@@ -6,9 +6,15 @@ use syn::{Attribute, Error, Ident, LitInt, LitStr, Meta, Result, Token};
 
 /// What a method is for.
 pub enum Annotation {
-    Handle { filter: LitStr, global: bool, qos: u8 },
+    Handle {
+        filter: LitStr,
+        global: bool,
+        qos: u8,
+    },
     Every(Every),
-    Timer { pattern: LitStr },
+    Timer {
+        pattern: LitStr,
+    },
     Moment(Moment),
 }
 
@@ -54,13 +60,19 @@ impl Parse for Word {
         if input.parse::<Option<Token![=]>>()?.is_none() {
             return Ok(Self::Flag(name));
         }
-        if input.peek(LitStr) { Ok(Self::Named(name, input.parse()?)) } else { Ok(Self::Number(name, input.parse()?)) }
+        if input.peek(LitStr) {
+            Ok(Self::Named(name, input.parse()?))
+        } else {
+            Ok(Self::Number(name, input.parse()?))
+        }
     }
 }
 
 /// What `attribute` of `method` says; `None` when it is not one of the SDK's.
 pub fn read(attribute: &Attribute, method: &Ident) -> Result<Option<Annotation>> {
-    let Some(name) = attribute.path().get_ident() else { return Ok(None) };
+    let Some(name) = attribute.path().get_ident() else {
+        return Ok(None);
+    };
     let moment = match name.to_string().as_str() {
         "handle" => return handle(attribute, method).map(Some),
         "every" => return every(attribute, method).map(Some),
@@ -80,7 +92,10 @@ pub fn read(attribute: &Attribute, method: &Ident) -> Result<Option<Annotation>>
     if words(attribute)?.is_empty() {
         return Ok(Some(Annotation::Moment(moment)));
     }
-    Err(Error::new_spanned(attribute, format!("`{method}`: #[{name}] takes no arguments")))
+    Err(Error::new_spanned(
+        attribute,
+        format!("`{method}`: #[{name}] takes no arguments"),
+    ))
 }
 
 fn handle(attribute: &Attribute, method: &Ident) -> Result<Annotation> {
@@ -94,20 +109,41 @@ fn handle(attribute: &Attribute, method: &Ident) -> Result<Annotation> {
                     .base10_parse()
                     .ok()
                     .filter(|qos| *qos <= 2)
-                    .ok_or_else(|| Error::new_spanned(&number, format!("`{method}`: qos is 0, 1 or 2")))?;
+                    .ok_or_else(|| {
+                        Error::new_spanned(&number, format!("`{method}`: qos is 0, 1 or 2"))
+                    })?;
             }
-            other => return Err(unknown(&other, method, "#[handle(\"topic/filter\", global, qos = 1)]")),
+            other => {
+                return Err(unknown(
+                    &other,
+                    method,
+                    "#[handle(\"topic/filter\", global, qos = 1)]",
+                ));
+            }
         }
     }
     let filter = filter.ok_or_else(|| missing(attribute, method, "#[handle(\"topic/filter\")]"))?;
-    Ok(Annotation::Handle { filter, global, qos })
+    Ok(Annotation::Handle {
+        filter,
+        global,
+        qos,
+    })
 }
 
 fn every(attribute: &Attribute, method: &Ident) -> Result<Annotation> {
     let form = "#[every(\"10s\", delayed, delay = \"1s\", jitter = \"1s\", stopped, name = \"x\")]";
     let name = LitStr::new(&method.to_string(), method.span());
-    let (mut period, mut every) =
-        (None, Every { delay: None, jitter: None, delayed: false, stopped: false, period: name.clone(), name });
+    let (mut period, mut every) = (
+        None,
+        Every {
+            delay: None,
+            jitter: None,
+            delayed: false,
+            stopped: false,
+            period: name.clone(),
+            name,
+        },
+    );
     for word in words(attribute)? {
         match word {
             Word::Text(text) if period.is_none() => period = Some(text),
@@ -140,7 +176,10 @@ fn words(attribute: &Attribute) -> Result<Vec<Word>> {
     if matches!(attribute.meta, Meta::Path(_)) {
         return Ok(Vec::new());
     }
-    Ok(attribute.parse_args_with(Punctuated::<Word, Token![,]>::parse_terminated)?.into_iter().collect())
+    Ok(attribute
+        .parse_args_with(Punctuated::<Word, Token![,]>::parse_terminated)?
+        .into_iter()
+        .collect())
 }
 
 fn unknown(word: &Word, method: &Ident, form: &str) -> Error {
@@ -148,9 +187,15 @@ fn unknown(word: &Word, method: &Ident, form: &str) -> Error {
         Word::Text(text) => text.span(),
         Word::Flag(name) | Word::Named(name, _) | Word::Number(name, _) => name.span(),
     };
-    Error::new(span, format!("`{method}`: not understood here; what is: {form}"))
+    Error::new(
+        span,
+        format!("`{method}`: not understood here; what is: {form}"),
+    )
 }
 
 fn missing(attribute: &Attribute, method: &Ident, form: &str) -> Error {
-    Error::new_spanned(attribute, format!("`{method}`: something is missing; what is wanted: {form}"))
+    Error::new_spanned(
+        attribute,
+        format!("`{method}`: something is missing; what is wanted: {form}"),
+    )
 }

@@ -57,38 +57,52 @@ fn take(tables: &mut Tables, method: &mut ImplItemFn) -> Result<()> {
         }
     }
     method.attrs = others;
-    annotations.iter().try_for_each(|annotation| match annotation {
-        Annotation::Handle { filter, global, qos } => {
-            tables.checks.push(filter_check(&method.sig.ident, filter));
-            handler(method, filter, *global, *qos).map(|entry| tables.handlers.push(entry))
-        }
-        Annotation::Every(every) => {
-            tables.checks.extend(span_checks(&method.sig.ident, every));
-            a_loop(method, every).map(|entry| tables.loops.push(entry))
-        }
-        Annotation::Timer { pattern } => {
-            tables.checks.push(filter_check(&method.sig.ident, pattern));
-            timer(method, pattern).map(|entry| tables.timers.push(entry))
-        }
-        Annotation::Moment(Moment::New) => create(tables, method),
-        Annotation::Moment(moment @ (Moment::Save | Moment::Load))
-            if tables.moments.iter().any(|(own, _)| own == moment) =>
-        {
-            let name = &method.sig.ident;
-            Err(Error::new(name.span(), format!("`{name}`: one method is #[save], and one is #[load]")))
-        }
-        Annotation::Moment(moment) => call_at(*moment, method).map(|call| tables.moments.push((*moment, call))),
-    })
+    annotations
+        .iter()
+        .try_for_each(|annotation| match annotation {
+            Annotation::Handle {
+                filter,
+                global,
+                qos,
+            } => {
+                tables.checks.push(filter_check(&method.sig.ident, filter));
+                handler(method, filter, *global, *qos).map(|entry| tables.handlers.push(entry))
+            }
+            Annotation::Every(every) => {
+                tables.checks.extend(span_checks(&method.sig.ident, every));
+                a_loop(method, every).map(|entry| tables.loops.push(entry))
+            }
+            Annotation::Timer { pattern } => {
+                tables.checks.push(filter_check(&method.sig.ident, pattern));
+                timer(method, pattern).map(|entry| tables.timers.push(entry))
+            }
+            Annotation::Moment(Moment::New) => create(tables, method),
+            Annotation::Moment(moment @ (Moment::Save | Moment::Load))
+                if tables.moments.iter().any(|(own, _)| own == moment) =>
+            {
+                let name = &method.sig.ident;
+                Err(Error::new(
+                    name.span(),
+                    format!("`{name}`: one method is #[save], and one is #[load]"),
+                ))
+            }
+            Annotation::Moment(moment) => {
+                call_at(*moment, method).map(|call| tables.moments.push((*moment, call)))
+            }
+        })
 }
 
 fn handler(method: &ImplItemFn, filter: &LitStr, global: bool, qos: u8) -> Result<TokenStream> {
     let (name, text) = (&method.sig.ident, filter.value());
     let arguments = method::arguments(method)?;
     let wildcards = wildcards(&text);
-    let form = format!("nothing, the payload, or the payload and the {wildcards} that {text:?} captures");
+    let form =
+        format!("nothing, the payload, or the payload and the {wildcards} that {text:?} captures");
     let count = method::values(name, &arguments, &[0, 1, 1 + wildcards], &form)?.len();
     let first = std::iter::once(quote!(message.payload()));
-    let sources = first.chain((0..wildcards).map(|at| quote!(captures[#at].as_bytes()))).take(count);
+    let sources = first
+        .chain((0..wildcards).map(|at| quote!(captures[#at].as_bytes())))
+        .take(count);
     let call = call(method, &arguments, sources);
     let named = name.to_string();
     Ok(quote! {
@@ -134,7 +148,9 @@ fn timer(method: &ImplItemFn, pattern: &LitStr) -> Result<TokenStream> {
     let wildcards = wildcards(&text);
     let form = format!("nothing, or the {wildcards} that {text:?} captures");
     let count = only_values(method, &arguments, &[0, wildcards], &form)?;
-    let sources = (0..wildcards).map(|at| quote!(captures[#at].as_bytes())).take(count);
+    let sources = (0..wildcards)
+        .map(|at| quote!(captures[#at].as_bytes()))
+        .take(count);
     let call = call(method, &arguments, sources);
     let named = name.to_string();
     Ok(quote! {
@@ -161,7 +177,11 @@ fn create(tables: &mut Tables, method: &ImplItemFn) -> Result<()> {
     }
     let returns_self = matches!(&method.sig.output, ReturnType::Type(_, of) if !is_result(of));
     let call = quote_spanned!(method.sig.output.span()=> Self::#name());
-    tables.create = Some(if returns_self { quote!(Ok(#call)) } else { quote!(#call.map_err(Into::into)) });
+    tables.create = Some(if returns_self {
+        quote!(Ok(#call))
+    } else {
+        quote!(#call.map_err(Into::into))
+    });
     Ok(())
 }
 
@@ -173,16 +193,30 @@ fn is_result(of: &Type) -> bool {
 fn call_at(moment: Moment, method: &ImplItemFn) -> Result<TokenStream> {
     let arguments = method::arguments(method)?;
     let (counts, form, sources): (&[usize], _, _) = match moment {
-        Moment::Connected => (&[0, 1], "nothing, or `session_present: bool`", vec![quote!(session_present)]),
-        Moment::Delivered => (&[2], "a `Token` and a `DeliveryOutcome`", vec![quote!(token), quote!(outcome.clone())]),
-        Moment::Fallback => (&[0, 1], "nothing, or the payload", vec![quote!(message.payload())]),
+        Moment::Connected => (
+            &[0, 1],
+            "nothing, or `session_present: bool`",
+            vec![quote!(session_present)],
+        ),
+        Moment::Delivered => (
+            &[2],
+            "a `Token` and a `DeliveryOutcome`",
+            vec![quote!(token), quote!(outcome.clone())],
+        ),
+        Moment::Fallback => (
+            &[0, 1],
+            "nothing, or the payload",
+            vec![quote!(message.payload())],
+        ),
         Moment::Load => (&[1], "what was saved", vec![quote!(state)]),
         _ => (&[0], "nothing", Vec::new()),
     };
     let name = &method.sig.ident;
     if moment == Moment::Save {
         only_values(method, &arguments, counts, form)?;
-        return Ok(quote_spanned!(method.sig.output.span()=> ::miqro_sdk::IntoSaved::into_saved(Self::#name(service))));
+        return Ok(
+            quote_spanned!(method.sig.output.span()=> ::miqro_sdk::IntoSaved::into_saved(Self::#name(service))),
+        );
     }
     if matches!(moment, Moment::Fallback | Moment::Load) {
         if moment == Moment::Load {
@@ -200,16 +234,31 @@ fn call_at(moment: Moment, method: &ImplItemFn) -> Result<TokenStream> {
 }
 
 /// As `method::values`, for methods that have no message.
-fn only_values(method: &ImplItemFn, arguments: &[Argument], wanted: &[usize], form: &str) -> Result<usize> {
+fn only_values(
+    method: &ImplItemFn,
+    arguments: &[Argument],
+    wanted: &[usize],
+    form: &str,
+) -> Result<usize> {
     let name = &method.sig.ident;
-    if arguments.iter().any(|argument| matches!(argument, Argument::Message)) {
-        return Err(Error::new(name.span(), format!("`{name}`: there is no message here; what is wanted: {form}")));
+    if arguments
+        .iter()
+        .any(|argument| matches!(argument, Argument::Message))
+    {
+        return Err(Error::new(
+            name.span(),
+            format!("`{name}`: there is no message here; what is wanted: {form}"),
+        ));
     }
     method::values(name, arguments, wanted, form).map(|types| types.len())
 }
 
 /// The call of `method`, each value decoded from the next of `sources`.
-fn call(method: &ImplItemFn, arguments: &[Argument], mut sources: impl Iterator<Item = TokenStream>) -> TokenStream {
+fn call(
+    method: &ImplItemFn,
+    arguments: &[Argument],
+    mut sources: impl Iterator<Item = TokenStream>,
+) -> TokenStream {
     let name = &method.sig.ident;
     let values = arguments.iter().map(|argument| match argument {
         Argument::Message => quote!(message),
@@ -230,7 +279,13 @@ fn filter_check(name: &Ident, filter: &LitStr) -> TokenStream {
 
 /// As [`filter_check`], for spans of time; a period of zero is none.
 fn span_checks(name: &Ident, every: &Every) -> impl Iterator<Item = TokenStream> {
-    let spans = [Some(&every.period), every.delay.as_ref(), every.jitter.as_ref()].into_iter().flatten();
+    let spans = [
+        Some(&every.period),
+        every.delay.as_ref(),
+        every.jitter.as_ref(),
+    ]
+    .into_iter()
+    .flatten();
     spans.enumerate().map(move |(at, text)| {
         let wrong = format!("`{name}`: {:?} is no span of time such as 500ms, 10s or 1h30m", text.value());
         let least = u64::from(at == 0);
@@ -246,21 +301,39 @@ fn span(text: &LitStr) -> TokenStream {
 }
 
 fn wildcards(filter: &str) -> usize {
-    filter.split('/').filter(|level| matches!(*level, "+" | "#")).count()
+    filter
+        .split('/')
+        .filter(|level| matches!(*level, "+" | "#"))
+        .count()
 }
 
 fn implementation(block: &ItemImpl, tables: &Tables) -> TokenStream {
-    let Tables { handlers, loops, timers, checks, create, moments } = tables;
+    let Tables {
+        handlers,
+        loops,
+        timers,
+        checks,
+        create,
+        moments,
+    } = tables;
     let name = &block.self_ty;
-    let create = create
-        .clone()
-        .unwrap_or_else(|| quote_spanned!(name.span()=> Ok(<Self as ::core::default::Default>::default())));
-    let at = |moment| moments.iter().filter(move |(own, _)| *own == moment).map(|(_, call)| call).collect::<Vec<_>>();
+    let create = create.clone().unwrap_or_else(
+        || quote_spanned!(name.span()=> Ok(<Self as ::core::default::Default>::default())),
+    );
+    let at = |moment| {
+        moments
+            .iter()
+            .filter(move |(own, _)| *own == moment)
+            .map(|(_, call)| call)
+            .collect::<Vec<_>>()
+    };
     let [start, stop, connected] = [at(Moment::Start), at(Moment::Stop), at(Moment::Connected)];
     let [disconnected, delivered] = [at(Moment::Disconnected), at(Moment::Delivered)];
     let [config_changed, fallback] = [at(Moment::ConfigChanged), at(Moment::Fallback)];
     let [save, load] = [at(Moment::Save), at(Moment::Load)];
-    let save = save.first().map_or_else(|| quote!(Ok(::std::vec::Vec::new())), |save| quote!(#save));
+    let save = save
+        .first()
+        .map_or_else(|| quote!(Ok(::std::vec::Vec::new())), |save| quote!(#save));
     let has_fallback = !fallback.is_empty();
     let used: Vec<Moment> = moments.iter().map(|(moment, _)| *moment).collect();
     let exports = exports::of(name, &used);

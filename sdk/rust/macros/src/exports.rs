@@ -21,7 +21,10 @@ pub fn of(name: &Type, used: &[Moment]) -> TokenStream {
         Moment::Save,
         Moment::Load,
     ];
-    let optional = optional.into_iter().filter(|moment| used.contains(moment)).map(export);
+    let optional = optional
+        .into_iter()
+        .filter(|moment| used.contains(moment))
+        .map(export);
     quote! {
         #[cfg(target_family = "wasm")]
         const _: () = {
@@ -113,7 +116,9 @@ fn export(moment: Moment) -> TokenStream {
 
 /// `delivered`, with the bindings of its own world: see the bindings' crate.
 fn delivered() -> TokenStream {
-    let contract = CONTRACT.split_once("package miqro:service@0.1.0;").map_or(CONTRACT, |(_, rest)| rest);
+    let contract = CONTRACT
+        .split_once("package miqro:service@0.1.0;")
+        .map_or(CONTRACT, |(_, rest)| rest);
     let text = format!(
         "package miqro:sdk; package miqro:service@0.1.0 {{ {contract} }} world delivers {{ \
          use miqro:service/messaging@0.1.0.{{delivery-token, delivery-outcome}}; \

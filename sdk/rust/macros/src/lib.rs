@@ -39,9 +39,13 @@ pub fn service(arguments: TokenStream, block: TokenStream) -> TokenStream {
         return error("#[service] takes no arguments");
     }
     let block = parse_macro_input!(block as ItemImpl);
-    expand::service(block).unwrap_or_else(|error| error.to_compile_error()).into()
+    expand::service(block)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }
 
 fn error(text: &str) -> TokenStream {
-    syn::Error::new(proc_macro2::Span::call_site(), text).to_compile_error().into()
+    syn::Error::new(proc_macro2::Span::call_site(), text)
+        .to_compile_error()
+        .into()
 }

@@ -24,7 +24,11 @@ pub(super) struct Class {
 pub(super) fn all() -> impl Iterator<Item = Class> + Clone {
     TABLE.lines().filter_map(|line| {
         let mut parts = line.split(": ");
-        Some(Class { name: parts.next()?, states: parts.next()?, units: parts.next()? })
+        Some(Class {
+            name: parts.next()?,
+            states: parts.next()?,
+            units: parts.next()?,
+        })
     })
 }
 
@@ -39,9 +43,10 @@ pub(super) type Misfit = (&'static str, String);
 /// Whether the unit of a number fits its class, which is one of a value that is a number.
 pub(super) fn number(options: &Map<String, Value>) -> Result<(), Misfit> {
     match class(options) {
-        Some(class) if class.states == "none" => {
-            Err(("device_class", format!("a class of numbers, not {}", class.name)))
-        }
+        Some(class) if class.states == "none" => Err((
+            "device_class",
+            format!("a class of numbers, not {}", class.name),
+        )),
         _ => unit(options),
     }
 }
@@ -55,14 +60,19 @@ pub(super) fn sensor(options: &Map<String, Value>) -> Result<(), Misfit> {
 
 /// `options` are the words of a sensor that is no number.
 fn words(options: &Map<String, Value>) -> Result<(), Misfit> {
-    let Some(words) = options.get("options").filter(|words| !words.is_null()) else { return Ok(()) };
+    let Some(words) = options.get("options").filter(|words| !words.is_null()) else {
+        return Ok(());
+    };
     if words.as_array().is_some_and(Vec::is_empty) {
         return Err(("options", "at least one word".to_owned()));
     }
     if class(options).is_none_or(|class| class.name != "enum") {
         return Err(("device_class", "enum, because there are options".to_owned()));
     }
-    match ["state_class", "unit_of_measurement"].into_iter().find(|key| text(options, key).is_some()) {
+    match ["state_class", "unit_of_measurement"]
+        .into_iter()
+        .find(|key| text(options, key).is_some())
+    {
         Some(key) => Err((key, "none, because there are options".to_owned())),
         None => Ok(()),
     }
@@ -71,14 +81,25 @@ fn words(options: &Map<String, Value>) -> Result<(), Misfit> {
 fn state_class(options: &Map<String, Value>) -> Result<(), Misfit> {
     let state_class = text(options, "state_class");
     if options.contains_key("last_reset_value_template") && state_class != Some("total") {
-        return Err(("state_class", "total, because there is a last_reset_value_template".to_owned()));
+        return Err((
+            "state_class",
+            "total, because there is a last_reset_value_template".to_owned(),
+        ));
     }
-    let Some(state_class) = state_class else { return Ok(()) };
+    let Some(state_class) = state_class else {
+        return Ok(());
+    };
     if state_class == "measurement_angle" && text(options, "unit_of_measurement") != Some("°") {
-        return Err(("unit_of_measurement", "° with state_class measurement_angle".to_owned()));
+        return Err((
+            "unit_of_measurement",
+            "° with state_class measurement_angle".to_owned(),
+        ));
     }
     match class(options) {
-        Some(class) if class.states != "any" && !class.states.split(',').any(|known| known == state_class) => {
+        Some(class)
+            if class.states != "any"
+                && !class.states.split(',').any(|known| known == state_class) =>
+        {
             Err(("state_class", expected(class.states.split(','), class)))
         }
         _ => Ok(()),
@@ -86,14 +107,23 @@ fn state_class(options: &Map<String, Value>) -> Result<(), Misfit> {
 }
 
 fn unit(options: &Map<String, Value>) -> Result<(), Misfit> {
-    let (Some(class), Some(unit)) = (class(options), text(options, "unit_of_measurement")) else { return Ok(()) };
+    let (Some(class), Some(unit)) = (class(options), text(options, "unit_of_measurement")) else {
+        return Ok(());
+    };
     // Home Assistant takes the micro sign for the Greek letter, and the old spelling of var
     let unit = unit.replace('\u{b5}', "\u{3bc}").replace("VAr", "var");
-    let fits = class.units == "any" || class.units.split(", ").any(|known| known == unit && known != "none");
+    let fits = class.units == "any"
+        || class
+            .units
+            .split(", ")
+            .any(|known| known == unit && known != "none");
     if fits || unit.trim().is_empty() {
         return Ok(());
     }
-    Err(("unit_of_measurement", expected(class.units.split(", "), class)))
+    Err((
+        "unit_of_measurement",
+        expected(class.units.split(", "), class),
+    ))
 }
 
 fn expected(words: impl Iterator<Item = &'static str> + Clone, class: Class) -> String {

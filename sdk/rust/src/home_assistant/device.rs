@@ -98,7 +98,11 @@ impl Device {
 
     /// A connection to the outside, as in `("mac", "02:5b:26:a8:dc:12")`.
     pub fn connection(mut self, kind: &str, identifier: &str) -> Self {
-        append(&mut self.about, "connections", Value::from([kind, identifier].as_slice()));
+        append(
+            &mut self.about,
+            "connections",
+            Value::from([kind, identifier].as_slice()),
+        );
         self
     }
 
@@ -121,14 +125,20 @@ impl Device {
 
     /// The entities of the device and of its parts.
     pub(super) fn all(&self) -> impl Iterator<Item = &Entity> {
-        self.entities.iter().chain(self.children.iter().flat_map(|child| &child.entities))
+        self.entities
+            .iter()
+            .chain(self.children.iter().flat_map(|child| &child.entities))
     }
 }
 
 impl ChildDevice {
     /// A part called `name`.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), identifiers: Vec::new(), entities: Vec::new() }
+        Self {
+            name: name.into(),
+            identifiers: Vec::new(),
+            entities: Vec::new(),
+        }
     }
 
     /// Adds an entity. Triggers and tags belong to the device itself.

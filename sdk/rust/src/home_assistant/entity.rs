@@ -53,7 +53,11 @@ impl Entity {
     }
 
     /// Handles what Home Assistant sends to `command_topic`. A payload that cannot be read is logged and counted.
-    pub fn on_command<S, R>(self, topic: &str, handle: impl Fn(&mut S, &Message<'_>) -> R + 'static) -> Self
+    pub fn on_command<S, R>(
+        self,
+        topic: &str,
+        handle: impl Fn(&mut S, &Message<'_>) -> R + 'static,
+    ) -> Self
     where
         S: Service,
         R: IntoOutcome,
@@ -72,7 +76,9 @@ impl Entity {
         S: Service,
         R: IntoOutcome,
     {
-        let handle = registry::erase(move |service: &mut S, message| handle(service, message).into_outcome());
+        let handle = registry::erase(move |service: &mut S, message| {
+            handle(service, message).into_outcome()
+        });
         let mut with_topic = self.topic(key, topic);
         with_topic.commands.push((topic.to_owned(), handle));
         with_topic
@@ -183,13 +189,23 @@ impl Entity {
     /// assert!(pressure.unit("°C").check().unwrap_err().to_string().contains("unit_of_measurement: expected one of Pa, atm, bar"));
     /// ```
     pub fn check(&self) -> Result {
-        let topics = self.topics.iter().map(|(key, topic)| (key.clone(), json!(topic)));
-        check::entity(&self.to_string(), self.section(), &topics.chain(self.options.clone()).collect())
+        let topics = self
+            .topics
+            .iter()
+            .map(|(key, topic)| (key.clone(), json!(topic)));
+        check::entity(
+            &self.to_string(),
+            self.section(),
+            &topics.chain(self.options.clone()).collect(),
+        )
     }
 
     /// The section of the schema that describes it.
     pub(super) fn section(&self) -> &'static str {
-        match (self.component, self.options.get("schema").and_then(Value::as_str)) {
+        match (
+            self.component,
+            self.options.get("schema").and_then(Value::as_str),
+        ) {
             (Component::Light, Some("json")) => "light/json",
             (Component::Light, Some("template")) => "light/template",
             (Component::Light, _) => "light/basic",
@@ -198,7 +214,10 @@ impl Entity {
     }
 
     pub(super) fn handlers(&self, topic: &str) -> impl Iterator<Item = Handle> {
-        self.commands.iter().filter(move |(own, _)| own == topic).map(|(_, handle)| Rc::clone(handle))
+        self.commands
+            .iter()
+            .filter(move |(own, _)| own == topic)
+            .map(|(_, handle)| Rc::clone(handle))
     }
 }
 
@@ -208,5 +227,9 @@ fn number(value: f64) -> Value {
     if !value.is_finite() {
         return json!(value.to_string());
     }
-    if value.fract() == 0.0 && value.abs() < 1e15 { json!(value as i64) } else { json!(value) }
+    if value.fract() == 0.0 && value.abs() < 1e15 {
+        json!(value as i64)
+    } else {
+        json!(value)
+    }
 }

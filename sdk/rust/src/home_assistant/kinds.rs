@@ -15,7 +15,9 @@ impl Entity {
 
     /// Something that is or is not: `1` or `0`, as a `bool` is published.
     pub fn binary_sensor(name: &str, state_topic: &str) -> Self {
-        Self::new(Component::BinarySensor, name).topic("state_topic", state_topic).payloads("1", "0")
+        Self::new(Component::BinarySensor, name)
+            .topic("state_topic", state_topic)
+            .payloads("1", "0")
     }
 
     /// Something to press; the command is `PRESS`.
@@ -58,25 +60,35 @@ impl Entity {
     /// Something that happens to a device, such as `button_short_press` of `button_1`, each time a message comes to `topic`;
     /// [`with("payload", ..)`](Self::with) names the only one that counts. It belongs to a device.
     pub fn device_trigger(what: &str, of: &str, topic: &str) -> Self {
-        let trigger = Self::new(Component::DeviceTrigger, format!("{what} {of}")).topic("topic", topic);
-        trigger.with("automation_type", "trigger").with("type", what).with("subtype", of)
+        let trigger =
+            Self::new(Component::DeviceTrigger, format!("{what} {of}")).topic("topic", topic);
+        trigger
+            .with("automation_type", "trigger")
+            .with("type", what)
+            .with("subtype", of)
     }
 
     /// Events of these types; a message is JSON with `event_type`.
     pub fn event(name: &str, state_topic: &str, types: &[&str]) -> Self {
-        Self::new(Component::Event, name).topic("state_topic", state_topic).with("event_types", types)
+        Self::new(Component::Event, name)
+            .topic("state_topic", state_topic)
+            .with("event_types", types)
     }
 
     /// A fan: `1` or `0`, as a `bool` is published. Speed (`percentage_..`), presets, direction and oscillation have topics of their
     /// own.
     pub fn fan(name: &str, state_topic: &str) -> Self {
-        Self::new(Component::Fan, name).topic("state_topic", state_topic).payloads("1", "0")
+        Self::new(Component::Fan, name)
+            .topic("state_topic", state_topic)
+            .payloads("1", "0")
     }
 
     /// Something that moistens or dries: `1` or `0`, as a `bool` is published. The humidity that is wanted comes to
     /// `target_humidity_command_topic`, which it must have.
     pub fn humidifier(name: &str, state_topic: &str) -> Self {
-        Self::new(Component::Humidifier, name).topic("state_topic", state_topic).payloads("1", "0")
+        Self::new(Component::Humidifier, name)
+            .topic("state_topic", state_topic)
+            .payloads("1", "0")
     }
 
     /// A picture; a message is its bytes, or its text in Base64 with [`with("image_encoding", "b64")`](Self::with).
@@ -97,19 +109,25 @@ impl Entity {
 
     /// A light: `1` or `0`, as a `bool` is published. Brightness, colours and effects have topics of their own.
     pub fn light(name: &str, state_topic: &str) -> Self {
-        Self::new(Component::Light, name).topic("state_topic", state_topic).payloads("1", "0")
+        Self::new(Component::Light, name)
+            .topic("state_topic", state_topic)
+            .payloads("1", "0")
     }
 
     /// A light whose state and commands are JSON, as in `{"state": "ON", "brightness": 255}`; `brightness`,
     /// `supported_color_modes` and `effect` say what it can do.
     pub fn light_json(name: &str, state_topic: &str) -> Self {
-        Self::new(Component::Light, name).topic("state_topic", state_topic).with("schema", "json")
+        Self::new(Component::Light, name)
+            .topic("state_topic", state_topic)
+            .with("schema", "json")
     }
 
     /// A light whose commands Home Assistant makes by these templates.
     pub fn light_template(name: &str, on: &str, off: &str) -> Self {
         let light = Self::new(Component::Light, name).with("schema", "template");
-        light.with("command_on_template", on).with("command_off_template", off)
+        light
+            .with("command_on_template", on)
+            .with("command_off_template", off)
     }
 
     /// A lock; the state is `LOCKED`, `UNLOCKED`, `LOCKING`, `UNLOCKING`, `OPEN`, `OPENING` or `JAMMED`, the command `LOCK` or
@@ -125,7 +143,10 @@ impl Entity {
 
     /// A number between 1 and 100; [`range`](Self::range) says otherwise.
     pub fn number(name: &str, state_topic: &str) -> Self {
-        Self::new(Component::Number, name).topic("state_topic", state_topic).with("min", 1).with("max", 100)
+        Self::new(Component::Number, name)
+            .topic("state_topic", state_topic)
+            .with("min", 1)
+            .with("max", 100)
     }
 
     /// Something to activate; the command is `ON`.
@@ -135,7 +156,9 @@ impl Entity {
 
     /// One of several words.
     pub fn select(name: &str, state_topic: &str, options: &[&str]) -> Self {
-        Self::new(Component::Select, name).topic("state_topic", state_topic).with("options", options)
+        Self::new(Component::Select, name)
+            .topic("state_topic", state_topic)
+            .with("options", options)
     }
 
     /// A value that is measured.
@@ -146,8 +169,13 @@ impl Entity {
     /// A siren: `1` or `0`, as a `bool` is published. A siren with tones, volume or duration gets them as JSON with
     /// [`siren_json`](Self::siren_json).
     pub fn siren(name: &str, state_topic: &str) -> Self {
-        let siren = Self::new(Component::Siren, name).topic("state_topic", state_topic).payloads("1", "0");
-        siren.with("command_template", "{{ value }}").with("support_duration", false).with("support_volume_set", false)
+        let siren = Self::new(Component::Siren, name)
+            .topic("state_topic", state_topic)
+            .payloads("1", "0");
+        siren
+            .with("command_template", "{{ value }}")
+            .with("support_duration", false)
+            .with("support_volume_set", false)
     }
 
     /// A siren whose commands are JSON, as in `{"state": "ON", "duration": 10, "volume_level": 0.5}`; `available_tones` are its
@@ -158,7 +186,9 @@ impl Entity {
 
     /// Something to switch: `1` or `0`, as a `bool` is published; [`payloads`](Self::payloads) says otherwise.
     pub fn switch(name: &str, state_topic: &str) -> Self {
-        Self::new(Component::Switch, name).topic("state_topic", state_topic).payloads("1", "0")
+        Self::new(Component::Switch, name)
+            .topic("state_topic", state_topic)
+            .payloads("1", "0")
     }
 
     /// Something that reads tags; a message is what a tag says.
@@ -168,7 +198,10 @@ impl Entity {
 
     /// A text of up to 255 characters.
     pub fn text(name: &str, state_topic: &str) -> Self {
-        Self::new(Component::Text, name).topic("state_topic", state_topic).with("min", 0).with("max", 255)
+        Self::new(Component::Text, name)
+            .topic("state_topic", state_topic)
+            .with("min", 0)
+            .with("max", 255)
     }
 
     /// A time of the day, as in `18:30:00`. It takes Home Assistant 2026.5.

@@ -125,7 +125,10 @@ impl HomeAssistant {
     }
 
     fn origin(self, key: &str, value: &str) -> Self {
-        self.inner.borrow_mut().origin.insert(key.to_owned(), value.into());
+        self.inner
+            .borrow_mut()
+            .origin
+            .insert(key.to_owned(), value.into());
         self
     }
 
@@ -149,8 +152,19 @@ impl HomeAssistant {
         let home = self.clone();
         // a retained one is old, and `connected` has announced everything already
         let is_birth = |message: &Message<'_>| message.payload() == BIRTH && !message.is_retained();
-        let born = move |message: &Message<'_>| if is_birth(message) { home.announce() } else { Ok(()) };
-        if registry::ensure_route(&topic, true, self.id(), Rc::new(move |_, message| born(message))) {
+        let born = move |message: &Message<'_>| {
+            if is_birth(message) {
+                home.announce()
+            } else {
+                Ok(())
+            }
+        };
+        if registry::ensure_route(
+            &topic,
+            true,
+            self.id(),
+            Rc::new(move |_, message| born(message)),
+        ) {
             messaging::subscribe(&topic, true, 1)?;
         }
         self.route()
@@ -169,7 +183,11 @@ impl HomeAssistant {
         let before: Announced = state::get(STATE_KEY)?.unwrap_or_default();
         announcement::publish(&now, &before)?;
         let announced = announcement::remember(&now);
-        if announced == before { Ok(()) } else { state::set(STATE_KEY, &announced) }
+        if announced == before {
+            Ok(())
+        } else {
+            state::set(STATE_KEY, &announced)
+        }
     }
 
     /// One subscription and one route for each command topic, however many entities share it and however often it is announced.
@@ -180,7 +198,9 @@ impl HomeAssistant {
             let handle = move |service: &mut dyn std::any::Any, message: &Message<'_>| {
                 // taken out first, because a handler may change what is announced
                 let commands = home.inner.borrow().commands(&own);
-                commands.iter().try_for_each(|command| command(service, message))
+                commands
+                    .iter()
+                    .try_for_each(|command| command(service, message))
             };
             if registry::ensure_route(&topic, false, self.id(), Rc::new(handle)) {
                 messaging::subscribe(&topic, false, 1)?;

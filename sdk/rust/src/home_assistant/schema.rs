@@ -19,14 +19,23 @@ pub(super) struct Key {
 
 impl Key {
     fn parse(word: &'static str) -> Self {
-        let (name, accepts) = word.split_once(':').map_or((word, None), |(name, accepts)| (name, Some(accepts)));
-        let (name, required) = name.strip_suffix('!').map_or((name, false), |name| (name, true));
-        Self { name, required, accepts }
+        let (name, accepts) = word
+            .split_once(':')
+            .map_or((word, None), |(name, accepts)| (name, Some(accepts)));
+        let (name, required) = name
+            .strip_suffix('!')
+            .map_or((name, false), |name| (name, true));
+        Self {
+            name,
+            required,
+            accepts,
+        }
     }
 
     /// What its value may be.
     pub(super) fn accepts(self) -> Type {
-        self.accepts.map_or_else(|| Type::of_name(self.name), Type::parse)
+        self.accepts
+            .map_or_else(|| Type::of_name(self.name), Type::parse)
     }
 }
 
@@ -37,9 +46,12 @@ pub fn allows(component: Component, key: &str) -> bool {
 
 /// The keys that an entity of this kind must have, besides its name; for a light, in all of its schemas.
 pub fn required(component: Component) -> Vec<&'static str> {
-    let needs = |section: &str, name: &str| entity_keys(section).any(|key| key.name == name && key.required);
+    let needs = |section: &str, name: &str| {
+        entity_keys(section).any(|key| key.name == name && key.required)
+    };
     let first = variants(component).next().into_iter().flat_map(entity_keys);
-    let required = first.filter(|key| key.required && variants(component).all(|section| needs(section, key.name)));
+    let required = first
+        .filter(|key| key.required && variants(component).all(|section| needs(section, key.name)));
     required.map(|key| key.name).collect()
 }
 
@@ -49,7 +61,9 @@ fn variants(component: Component) -> impl Iterator<Item = &'static str> {
         Component::Light => &["light/basic", "light/json", "light/template"],
         _ => &[],
     };
-    all.iter().copied().chain(all.is_empty().then_some(component.name()))
+    all.iter()
+        .copied()
+        .chain(all.is_empty().then_some(component.name()))
 }
 
 /// The keys of a kind: its own, and those of all entities.
@@ -66,7 +80,16 @@ pub(super) fn is_entity(section: &str) -> bool {
 
 /// The keys of one section.
 pub(super) fn keys(section: &str) -> impl Iterator<Item = Key> + use<> {
-    let named = |text: &&'static str| text.split_once(']').is_some_and(|(name, _)| name == section);
-    let text = TABLE.split("\n[").skip(1).find(named).and_then(|text| text.split_once(']'));
-    text.map_or("", |(_, words)| words).split_whitespace().map(Key::parse)
+    let named = |text: &&'static str| {
+        text.split_once(']')
+            .is_some_and(|(name, _)| name == section)
+    };
+    let text = TABLE
+        .split("\n[")
+        .skip(1)
+        .find(named)
+        .and_then(|text| text.split_once(']'));
+    text.map_or("", |(_, words)| words)
+        .split_whitespace()
+        .map(Key::parse)
 }

@@ -49,17 +49,29 @@ impl Type {
     /// The type that a key has where the table names none.
     pub(super) fn of_name(key: &str) -> Self {
         let kind = match key {
-            _ if key.ends_with("command_topic") || (key.starts_with("set_") && key.ends_with("_topic")) => Kind::Topic,
+            _ if key.ends_with("command_topic")
+                || (key.starts_with("set_") && key.ends_with("_topic")) =>
+            {
+                Kind::Topic
+            }
             _ if key.ends_with("topic") => Kind::Filter,
             _ => Kind::Text,
         };
-        Self { kind, nullable: false }
+        Self {
+            kind,
+            nullable: false,
+        }
     }
 
     /// The type of this name, with `?` at its end where `null` is accepted too.
     pub(super) fn parse(name: &'static str) -> Self {
-        let (name, nullable) = name.strip_suffix('?').map_or((name, false), |name| (name, true));
-        let least = || name.split_once(">=").and_then(|(_, least)| least.parse().ok());
+        let (name, nullable) = name
+            .strip_suffix('?')
+            .map_or((name, false), |name| (name, true));
+        let least = || {
+            name.split_once(">=")
+                .and_then(|(_, least)| least.parse().ok())
+        };
         let kind = match name {
             "text" => Kind::Text,
             "string" => Kind::String,
@@ -81,10 +93,14 @@ impl Type {
     }
 
     fn composed(name: &'static str) -> Kind {
-        let words = name.strip_prefix("list(").and_then(|rest| rest.strip_suffix(')'));
+        let words = name
+            .strip_prefix("list(")
+            .and_then(|rest| rest.strip_suffix(')'));
         match (words, name.strip_prefix('@')) {
             (Some(words), _) => Kind::ListOf(words),
-            (None, Some(section)) => section.strip_suffix('*').map_or(Kind::Map(section), Kind::Maps),
+            (None, Some(section)) => section
+                .strip_suffix('*')
+                .map_or(Kind::Map(section), Kind::Maps),
             (None, None) => Kind::Words(name),
         }
     }
@@ -100,17 +116,29 @@ impl Type {
             Kind::Topic => value.as_str().is_some_and(crate::topic::is_topic),
             Kind::Filter => value.as_str().is_some_and(crate::topic::is_filter),
             Kind::Bool => value.is_boolean(),
-            Kind::Whole(least) => value.as_f64().is_some_and(|number| number.fract() == 0.0 && reaches(number, least)),
+            Kind::Whole(least) => value
+                .as_f64()
+                .is_some_and(|number| number.fract() == 0.0 && reaches(number, least)),
             Kind::Number(least) => number(value).is_some_and(|number| reaches(number, least)),
             Kind::Words(words) => is_word(words, value),
-            Kind::List => value.as_array().is_some_and(|items| items.iter().all(is_text)),
-            Kind::ListOf(words) => value.as_array().is_some_and(|items| items.iter().all(|item| is_word(words, item))),
-            Kind::Pairs => value.as_array().is_some_and(|items| items.iter().all(is_pair)),
-            Kind::Class => value.as_str().is_some_and(|class| classes::find(class).is_some()),
+            Kind::List => value
+                .as_array()
+                .is_some_and(|items| items.iter().all(is_text)),
+            Kind::ListOf(words) => value
+                .as_array()
+                .is_some_and(|items| items.iter().all(|item| is_word(words, item))),
+            Kind::Pairs => value
+                .as_array()
+                .is_some_and(|items| items.iter().all(is_pair)),
+            Kind::Class => value
+                .as_str()
+                .is_some_and(|class| classes::find(class).is_some()),
             Kind::Icon => value.as_str().is_some_and(|icon| icon.contains(':')),
             Kind::Url(schemes) => value.as_str().is_some_and(|url| is_url(schemes, url)),
             Kind::Map(_) => value.is_object(),
-            Kind::Maps(_) => value.as_array().is_some_and(|items| items.iter().all(Value::is_object)),
+            Kind::Maps(_) => value
+                .as_array()
+                .is_some_and(|items| items.iter().all(Value::is_object)),
         }
     }
 
@@ -128,7 +156,11 @@ impl Type {
 /// What is accepted, in words.
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let from = |least: Option<f64>| least.map(|least| format!(" from {least} on")).unwrap_or_default();
+        let from = |least: Option<f64>| {
+            least
+                .map(|least| format!(" from {least} on"))
+                .unwrap_or_default()
+        };
         match self.kind {
             Kind::Text | Kind::String => f.write_str("text"),
             Kind::Topic => f.write_str("a topic without wildcards and control characters"),
@@ -152,13 +184,19 @@ impl fmt::Display for Type {
             Kind::Map(_) => f.write_str("a map"),
             Kind::Maps(_) => f.write_str("a list of maps"),
         }?;
-        if self.nullable { f.write_str(", or null") } else { Ok(()) }
+        if self.nullable {
+            f.write_str(", or null")
+        } else {
+            Ok(())
+        }
     }
 }
 
 /// The number that a value is or is written as, where it is finite.
 pub(super) fn number(value: &Value) -> Option<f64> {
-    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    let number = value
+        .as_f64()
+        .or_else(|| value.as_str()?.trim().parse().ok())?;
     number.is_finite().then_some(number)
 }
 
@@ -179,26 +217,39 @@ fn is_word(words: &str, value: &Value) -> bool {
 }
 
 fn is_pair(value: &Value) -> bool {
-    value.as_array().is_some_and(|pair| pair.len() == 2 && pair.iter().all(is_text))
+    value
+        .as_array()
+        .is_some_and(|pair| pair.len() == 2 && pair.iter().all(is_text))
 }
 
 fn is_url(schemes: &str, url: &str) -> bool {
-    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return false;
+    };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     let (host, port) = match host.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (host, ""),
     };
     let sound = !url.contains(char::is_control) && !host.contains(char::is_whitespace);
-    let known = schemes.split('|').any(|known| known.eq_ignore_ascii_case(scheme));
+    let known = schemes
+        .split('|')
+        .any(|known| known.eq_ignore_ascii_case(scheme));
     known && sound && !host.is_empty() && (port.is_empty() || port.parse::<u16>().is_ok())
 }
 
 /// `a`, or `one of a, b, c`.
-pub(super) fn choice<'w>(f: &mut impl fmt::Write, words: impl Iterator<Item = &'w str> + Clone) -> fmt::Result {
+pub(super) fn choice<'w>(
+    f: &mut impl fmt::Write,
+    words: impl Iterator<Item = &'w str> + Clone,
+) -> fmt::Result {
     if words.clone().nth(1).is_some() {
         f.write_str("one of ")?;
     }
-    words.enumerate().try_for_each(|(at, word)| write!(f, "{}{word}", if at == 0 { "" } else { ", " }))
+    words
+        .enumerate()
+        .try_for_each(|(at, word)| write!(f, "{}{word}", if at == 0 { "" } else { ", " }))
 }

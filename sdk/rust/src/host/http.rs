@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    Fields, IncomingResponse, Method as WasiMethod, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
+    Fields, IncomingResponse, Method as WasiMethod, OutgoingBody, OutgoingRequest, RequestOptions,
+    Scheme,
 };
 use wasip2::io::streams::StreamError;
 
@@ -18,16 +19,22 @@ const CHUNK: u64 = 16 << 10;
 pub(crate) fn send(request: &HttpRequest) -> Result<HttpResponse, String> {
     let outgoing = outgoing(request)?;
     let body = outgoing.body().map_err(|()| "no body".to_owned())?;
-    let future =
-        outgoing_handler::handle(outgoing, Some(options(request.timeout)?)).map_err(|error| error.to_string())?;
+    let future = outgoing_handler::handle(outgoing, Some(options(request.timeout)?))
+        .map_err(|error| error.to_string())?;
     write(body, &request.body)?;
     future.subscribe().block();
-    let response = future.get().ok_or("no answer")?.map_err(|()| "the answer was taken already")?;
+    let response = future
+        .get()
+        .ok_or("no answer")?
+        .map_err(|()| "the answer was taken already")?;
     read(&response.map_err(|error| error.to_string())?)
 }
 
 fn outgoing(request: &HttpRequest) -> Result<OutgoingRequest, String> {
-    let (scheme, rest) = request.url.split_once("://").ok_or("the address has no scheme")?;
+    let (scheme, rest) = request
+        .url
+        .split_once("://")
+        .ok_or("the address has no scheme")?;
     let scheme = match scheme {
         "http" => Scheme::Http,
         "https" => Scheme::Https,
@@ -35,11 +42,23 @@ fn outgoing(request: &HttpRequest) -> Result<OutgoingRequest, String> {
     };
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(at);
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    let headers: Vec<_> =
-        request.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect();
-    let outgoing = OutgoingRequest::new(Fields::from_list(&headers).map_err(|error| error.to_string())?);
-    let method = if request.method == Method::Post { WasiMethod::Post } else { WasiMethod::Get };
+    let path = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    };
+    let headers: Vec<_> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
+        .collect();
+    let outgoing =
+        OutgoingRequest::new(Fields::from_list(&headers).map_err(|error| error.to_string())?);
+    let method = if request.method == Method::Post {
+        WasiMethod::Post
+    } else {
+        WasiMethod::Get
+    };
     let set = outgoing
         .set_method(&method)
         .and_then(|()| outgoing.set_scheme(Some(&scheme)))
@@ -56,14 +75,17 @@ fn options(timeout: Duration) -> Result<RequestOptions, String> {
         .set_connect_timeout(span)
         .and_then(|()| options.set_first_byte_timeout(span))
         .and_then(|()| options.set_between_bytes_timeout(span));
-    set.map(|()| options).map_err(|()| "the host knows no timeouts".to_owned())
+    set.map(|()| options)
+        .map_err(|()| "the host knows no timeouts".to_owned())
 }
 
 fn write(body: OutgoingBody, bytes: &[u8]) -> Result<(), String> {
     let stream = body.write().map_err(|()| "no body".to_owned())?;
     // the host takes up to 4096 bytes in one call
     for chunk in bytes.chunks(4_096) {
-        stream.blocking_write_and_flush(chunk).map_err(|error| error.to_string())?;
+        stream
+            .blocking_write_and_flush(chunk)
+            .map_err(|error| error.to_string())?;
     }
     drop(stream);
     OutgoingBody::finish(body, None).map_err(|error| error.to_string())
@@ -80,5 +102,8 @@ fn read(response: &IncomingResponse) -> Result<HttpResponse, String> {
             Err(error) => return Err(error.to_string()),
         }
     }
-    Ok(HttpResponse { status: response.status(), body: bytes })
+    Ok(HttpResponse {
+        status: response.status(),
+        body: bytes,
+    })
 }

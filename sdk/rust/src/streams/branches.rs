@@ -48,11 +48,21 @@ impl<T: 'static> Branches<T> {
         is: impl FnMut(&T) -> bool + 'static,
         branch: Box<dyn Operator<T, Out = O>>,
     ) -> Self {
-        Self { is: Some(Box::new(is)), branches: vec![Box::new(branch)] }
+        Self {
+            is: Some(Box::new(is)),
+            branches: vec![Box::new(branch)],
+        }
     }
 
-    pub(super) fn all<O: 'static>(branches: impl Iterator<Item = Box<dyn Operator<T, Out = O>>>) -> Self {
-        Self { is: None, branches: branches.map(|branch| Box::new(branch) as Box<dyn Branch<T>>).collect() }
+    pub(super) fn all<O: 'static>(
+        branches: impl Iterator<Item = Box<dyn Operator<T, Out = O>>>,
+    ) -> Self {
+        Self {
+            is: None,
+            branches: branches
+                .map(|branch| Box::new(branch) as Box<dyn Branch<T>>)
+                .collect(),
+        }
     }
 }
 
@@ -62,7 +72,9 @@ impl<T: Clone> Operator<T> for Branches<T> {
     fn next(&mut self, item: T, now: Duration, out: &mut Vec<T>) -> Result {
         let meant = self.is.as_mut().is_none_or(|is| is(&item));
         if meant {
-            self.branches.iter_mut().for_each(|branch| branch.next(item.clone(), now));
+            self.branches
+                .iter_mut()
+                .for_each(|branch| branch.next(item.clone(), now));
         }
         if !meant || self.is.is_none() {
             out.push(item);
@@ -81,6 +93,9 @@ impl<T: Clone> Operator<T> for Branches<T> {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        self.branches.iter().filter_map(|branch| branch.deadline()).min()
+        self.branches
+            .iter()
+            .filter_map(|branch| branch.deadline())
+            .min()
     }
 }

@@ -95,12 +95,18 @@ pub fn readings() -> Stream<Vec<u8>, Reading> {
 
 impl<I: 'static, O: 'static> Stream<I, O> {
     fn from(operator: impl Operator<I, Out = O> + 'static) -> Self {
-        Self { operator: Box::new(operator), timer: None }
+        Self {
+            operator: Box::new(operator),
+            timer: None,
+        }
     }
 
     /// Goes on with an operator of one's own.
     pub fn then<P: 'static>(self, operator: impl Operator<O, Out = P> + 'static) -> Stream<I, P> {
-        Stream { operator: Box::new(Chain::new(self.operator, operator)), timer: self.timer }
+        Stream {
+            operator: Box::new(Chain::new(self.operator, operator)),
+            timer: self.timer,
+        }
     }
 
     /// The name of the one-shot timer that the stream sets when a window or a silence will end; the method with

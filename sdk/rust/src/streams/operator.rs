@@ -55,7 +55,10 @@ pub(super) struct Each<F, O> {
 
 impl<F, O> Each<F, O> {
     pub(super) fn new(run: F) -> Self {
-        Self { run, out: PhantomData }
+        Self {
+            run,
+            out: PhantomData,
+        }
     }
 }
 
@@ -76,12 +79,18 @@ pub(super) struct Chain<I, M, B> {
 
 impl<I, M, B: Operator<M>> Chain<I, M, B> {
     pub(super) fn new(first: Box<dyn Operator<I, Out = M>>, second: B) -> Self {
-        Self { first, second, ended: false }
+        Self {
+            first,
+            second,
+            ended: false,
+        }
     }
 
     /// Hands on what the first gave, each on its own: one that fails does not take the others with it.
     fn pass(&mut self, between: Vec<M>, now: Duration, out: &mut Vec<B::Out>) -> Result {
-        between.into_iter().for_each(|item| forgive(self.second.next(item, now, out)));
+        between
+            .into_iter()
+            .for_each(|item| forgive(self.second.next(item, now, out)));
         if self.first.is_complete() && !self.ended {
             self.ended = true;
             return self.second.end(now, out);
@@ -109,12 +118,21 @@ impl<I, M, B: Operator<M>> Operator<I> for Chain<I, M, B> {
     fn end(&mut self, now: Duration, out: &mut Vec<B::Out>) -> Result {
         let mut between = Vec::new();
         forgive(self.first.end(now, &mut between));
-        between.into_iter().for_each(|item| forgive(self.second.next(item, now, out)));
-        if std::mem::replace(&mut self.ended, true) { Ok(()) } else { self.second.end(now, out) }
+        between
+            .into_iter()
+            .for_each(|item| forgive(self.second.next(item, now, out)));
+        if std::mem::replace(&mut self.ended, true) {
+            Ok(())
+        } else {
+            self.second.end(now, out)
+        }
     }
 
     fn deadline(&self) -> Option<Duration> {
-        [self.first.deadline(), self.second.deadline()].into_iter().flatten().min()
+        [self.first.deadline(), self.second.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn is_complete(&self) -> bool {

@@ -32,7 +32,10 @@ impl<I: 'static, T: 'static> Stream<I, T> {
     }
 
     /// As [`map`](Self::map), with a function that may fail: then the item is dropped, logged and counted.
-    pub fn try_map<O: 'static>(self, mut make: impl FnMut(T) -> Result<O> + 'static) -> Stream<I, O> {
+    pub fn try_map<O: 'static>(
+        self,
+        mut make: impl FnMut(T) -> Result<O> + 'static,
+    ) -> Stream<I, O> {
         self.each(move |item, out| {
             out.push(make(item)?);
             Ok(())
@@ -52,8 +55,15 @@ impl<I: 'static, T: 'static> Stream<I, T> {
     }
 
     /// Gives what has been gathered, at the end (AntEvents: `aggregate`).
-    pub fn reduce<A: Clone + 'static>(self, start: A, gather: impl FnMut(A, T) -> A + 'static) -> Stream<I, A> {
-        self.then(Fold { gathered: start, gather })
+    pub fn reduce<A: Clone + 'static>(
+        self,
+        start: A,
+        gather: impl FnMut(A, T) -> A + 'static,
+    ) -> Stream<I, A> {
+        self.then(Fold {
+            gathered: start,
+            gather,
+        })
     }
 
     /// Leaves out the first `count` items (AntEvents: `drop`).
@@ -87,7 +97,10 @@ impl<I: 'static, T: 'static> Stream<I, T> {
 
     /// `true` when the first item comes for which `is` is true, or `false` at the end when none came.
     pub fn some(self, is: impl FnMut(&T) -> bool + 'static) -> Stream<I, bool> {
-        self.filter(is).map(|_| true).take(1).then(OrFalse { seen: false })
+        self.filter(is)
+            .map(|_| true)
+            .take(1)
+            .then(OrFalse { seen: false })
     }
 
     /// Items in lists: a list ends when it has `count` items, or when its first item is `span` old (it takes the stream's
@@ -142,16 +155,28 @@ impl<I: 'static, T: 'static> Stream<I, T> {
             let mut values: Vec<f64> = window.iter().map(T::value).collect();
             values.sort_by(f64::total_cmp);
             let middle = values.len() / 2;
-            let median =
-                if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) };
-            out.extend(window.into_iter().next_back().map(|item| item.with_value(median)));
+            let median = if values.len() % 2 == 1 {
+                values[middle]
+            } else {
+                f64::midpoint(values[middle - 1], values[middle])
+            };
+            out.extend(
+                window
+                    .into_iter()
+                    .next_back()
+                    .map(|item| item.with_value(median)),
+            );
             Ok(())
         })
     }
 
     /// Sends items for which `is` is true into `branch`, and goes on with the others. One after the other, they are a table of
     /// cases.
-    pub fn dispatch<O: 'static>(self, is: impl FnMut(&T) -> bool + 'static, branch: Stream<T, O>) -> Self
+    pub fn dispatch<O: 'static>(
+        self,
+        is: impl FnMut(&T) -> bool + 'static,
+        branch: Stream<T, O>,
+    ) -> Self
     where
         T: Clone,
     {
@@ -171,7 +196,9 @@ impl<I: 'static, T: 'static> Stream<I, T> {
     where
         T: Clone,
     {
-        self.then(Branches::all(branches.into_iter().map(|branch| branch.operator)))
+        self.then(Branches::all(
+            branches.into_iter().map(|branch| branch.operator),
+        ))
     }
 
     /// Calls `look` with each item.

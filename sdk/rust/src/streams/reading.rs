@@ -20,7 +20,11 @@ impl Reading {
     /// A reading of now.
     #[allow(clippy::cast_precision_loss)]
     pub fn now(sensor_id: impl Into<String>, val: f64) -> Self {
-        Self { sensor_id: sensor_id.into(), ts: clock::wall().as_secs() as f64, val }
+        Self {
+            sensor_id: sensor_id.into(),
+            ts: clock::wall().as_secs() as f64,
+            val,
+        }
     }
 
     /// The same reading with the time of now, for devices without a clock.

@@ -17,7 +17,12 @@ pub(super) struct Window<T> {
 
 impl<T> Window<T> {
     pub(super) fn new(count: Option<usize>, span: Option<Duration>) -> Self {
-        Self { items: Vec::new(), count: count.unwrap_or(usize::MAX).max(1), span, begun: Duration::ZERO }
+        Self {
+            items: Vec::new(),
+            count: count.unwrap_or(usize::MAX).max(1),
+            span,
+            begun: Duration::ZERO,
+        }
     }
 
     fn give(&mut self, out: &mut Vec<Vec<T>>) {
@@ -56,7 +61,9 @@ impl<T> Operator<T> for Window<T> {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        self.span.filter(|_| !self.items.is_empty()).map(|span| self.begun + span)
+        self.span
+            .filter(|_| !self.items.is_empty())
+            .map(|span| self.begun + span)
     }
 }
 
@@ -109,7 +116,10 @@ pub(super) struct TakeLast<T> {
 
 impl<T> TakeLast<T> {
     pub(super) fn new(count: usize) -> Self {
-        Self { items: VecDeque::new(), count }
+        Self {
+            items: VecDeque::new(),
+            count,
+        }
     }
 }
 
@@ -139,7 +149,11 @@ pub(super) struct Timeout<F> {
 
 impl<F> Timeout<F> {
     pub(super) fn new(span: Duration, make: F) -> Self {
-        Self { span, make, deadline: None }
+        Self {
+            span,
+            make,
+            deadline: None,
+        }
     }
 }
 

@@ -102,7 +102,15 @@ impl<S: Service> TestHost<S> {
 
     /// A message with more to it than [`send`](Self::send) gives.
     pub fn message<'h>(&'h mut self, topic: &'h str) -> Incoming<'h, S> {
-        Incoming { host: self, topic, global: false, qos: 0, retain: false, attempt: 1, properties: None }
+        Incoming {
+            host: self,
+            topic,
+            global: false,
+            qos: 0,
+            retain: false,
+            attempt: 1,
+            properties: None,
+        }
     }
 
     /// Moves the clock and runs every timer that becomes due, one after the other. The first error is returned, after all have
@@ -175,17 +183,26 @@ impl<S: Service> TestHost<S> {
     }
 
     /// Answers the requests that the service makes from now on. Without it, they time out.
-    pub fn answer(&mut self, mut answer: impl FnMut(&Request) -> Result<Response, RequestError> + 'static) {
+    pub fn answer(
+        &mut self,
+        mut answer: impl FnMut(&Request) -> Result<Response, RequestError> + 'static,
+    ) {
         let answer = move |request: &Request| {
             let response = answer(request)?;
-            Ok(crate::bindings::messaging::Response { payload: response.payload, properties: response.properties })
+            Ok(crate::bindings::messaging::Response {
+                payload: response.payload,
+                properties: response.properties,
+            })
         };
         with(|world| world.answer = Some(Box::new(answer)));
     }
 
     /// Answers the HTTP requests that the service makes from now on, with a status and a body, or says why there is no answer.
     /// Without it, there is no connection.
-    pub fn answer_http(&mut self, answer: impl FnMut(&HttpRequest) -> Result<(u16, String), String> + 'static) {
+    pub fn answer_http(
+        &mut self,
+        answer: impl FnMut(&HttpRequest) -> Result<(u16, String), String> + 'static,
+    ) {
         with(|world| world.http_answer = Some(Box::new(answer)));
     }
 
@@ -204,7 +221,9 @@ impl<S: Service> TestHost<S> {
     pub fn expect_next(&mut self, topic: &str, payload: impl Encode) -> Sent {
         let wanted = payload.encode().unwrap_or_default();
         let wanted = (topic, String::from_utf8_lossy(&wanted).into_owned());
-        let Some(sent) = self.next_sent() else { panic!("nothing was published; {wanted:?} was expected") };
+        let Some(sent) = self.next_sent() else {
+            panic!("nothing was published; {wanted:?} was expected")
+        };
         assert_eq!((sent.topic.as_str(), sent.text()), wanted);
         sent
     }
@@ -213,7 +232,10 @@ impl<S: Service> TestHost<S> {
     #[track_caller]
     pub fn expect_nothing(&mut self) {
         let unread = with(|world| Vec::from(std::mem::take(&mut world.unread)));
-        assert!(unread.is_empty(), "nothing more was expected, and there is: {unread:#?}");
+        assert!(
+            unread.is_empty(),
+            "nothing more was expected, and there is: {unread:#?}"
+        );
     }
 
     /// Forgets the published messages that were not looked at.
@@ -228,7 +250,14 @@ impl<S: Service> TestHost<S> {
 
     /// The payload of the last message published to `topic`, as text.
     pub fn last(&self, topic: &str) -> Option<String> {
-        with(|world| world.sent.iter().rev().find(|sent| sent.topic == topic).map(Sent::text))
+        with(|world| {
+            world
+                .sent
+                .iter()
+                .rev()
+                .find(|sent| sent.topic == topic)
+                .map(Sent::text)
+        })
     }
 
     /// All requests since the start, in order.
@@ -243,7 +272,12 @@ impl<S: Service> TestHost<S> {
 
     /// What the service has kept under a key; `None` when there is nothing, or nothing of that type.
     pub fn state<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        with(|world| world.state.get(key).and_then(|value| serde_json::from_slice(value).ok()))
+        with(|world| {
+            world
+                .state
+                .get(key)
+                .and_then(|value| serde_json::from_slice(value).ok())
+        })
     }
 
     /// The full filters to which the service is subscribed.
@@ -323,10 +357,18 @@ impl<S: Service> Incoming<'_, S> {
     /// The service's own, or when it has not subscribed to such a topic.
     pub fn send(self, payload: impl Encode) -> Outcome {
         let full = with(|world| world.full(self.topic, self.global));
-        if !with(|world| world.subscriptions.keys().any(|filter| topic::matches(filter, &full))) {
+        if !with(|world| {
+            world
+                .subscriptions
+                .keys()
+                .any(|filter| topic::matches(filter, &full))
+        }) {
             return Err(format!("the service has not subscribed to {full}"));
         }
-        let relative = with(|world| full.strip_prefix(&world.identity.base_topic).map(str::to_owned));
+        let relative = with(|world| {
+            full.strip_prefix(&world.identity.base_topic)
+                .map(str::to_owned)
+        });
         let info = MessageInfo {
             topic: full.clone(),
             relative: relative.is_some(),
@@ -338,6 +380,7 @@ impl<S: Service> Incoming<'_, S> {
         };
         with(|world| world.current = Some(info));
         let payload = payload.encode().map_err(|error| error.to_string())?;
-        self.host.call(|runtime| runtime.handle(relative.as_deref().unwrap_or(&full), &payload))
+        self.host
+            .call(|runtime| runtime.handle(relative.as_deref().unwrap_or(&full), &payload))
     }
 }

@@ -8,7 +8,8 @@ use crate::topic;
 pub(crate) mod messaging {
     use super::{topic, with};
     use crate::bindings::messaging::{
-        MessageInfo, MessagingError, PublishOptions, RequestError, RequestOptions, Response, SubscribeOptions,
+        MessageInfo, MessagingError, PublishOptions, RequestError, RequestOptions, Response,
+        SubscribeOptions,
     };
     use crate::messaging::qos_number;
     use crate::test::world::{Request, World};
@@ -20,7 +21,12 @@ pub(crate) mod messaging {
     ) -> Result<Option<u64>, MessagingError> {
         with(|world| {
             let full = world.full(topic, options.is_some_and(|options| options.global));
-            check(world, &full, topic::is_topic(&full) && !topic.is_empty(), "publish")?;
+            check(
+                world,
+                &full,
+                topic::is_topic(&full) && !topic.is_empty(),
+                "publish",
+            )?;
             Ok(world.publish(topic, payload, options))
         })
     }
@@ -34,17 +40,22 @@ pub(crate) mod messaging {
             topic: topic.to_owned(),
             payload: payload.to_vec(),
             global: options.is_some_and(|options| options.global),
-            timeout: std::time::Duration::from_millis(options.map_or(30_000, |options| options.deadline)),
+            timeout: std::time::Duration::from_millis(
+                options.map_or(30_000, |options| options.deadline),
+            ),
             properties: options.and_then(|options| options.properties.clone()),
         };
         // the answer is taken out while it runs, because it may look at the world
         let answer = with(|world| {
             let full = world.full(topic, request.global);
-            check(world, &full, topic::is_topic(&full), "publish").map_err(RequestError::Refused)?;
+            check(world, &full, topic::is_topic(&full), "publish")
+                .map_err(RequestError::Refused)?;
             world.requests.push(request.clone());
             Ok(world.answer.take())
         })?;
-        let Some(mut answer) = answer else { return Err(RequestError::TimedOut) };
+        let Some(mut answer) = answer else {
+            return Err(RequestError::TimedOut);
+        };
         let response = answer(&request);
         with(|world| {
             world.answer.get_or_insert(answer);
@@ -52,11 +63,17 @@ pub(crate) mod messaging {
         response
     }
 
-    pub(crate) fn subscribe(filter: &str, options: Option<SubscribeOptions>) -> Result<(), MessagingError> {
+    pub(crate) fn subscribe(
+        filter: &str,
+        options: Option<SubscribeOptions>,
+    ) -> Result<(), MessagingError> {
         with(|world| {
             let full = world.full(filter, options.is_some_and(|options| options.global));
             check(world, &full, topic::is_filter(filter), "subscribe")?;
-            world.effects.subscriptions.push((full, Some(options.map_or(1, |options| qos_number(options.qos)))));
+            world.effects.subscriptions.push((
+                full,
+                Some(options.map_or(1, |options| qos_number(options.qos))),
+            ));
             Ok(())
         })
     }
@@ -80,7 +97,9 @@ pub(crate) mod messaging {
         if world.is_granted(full) {
             return Ok(());
         }
-        Err(MessagingError::Denied(format!("{full} takes a grant: grants: {{{grant}: [{full}]}}")))
+        Err(MessagingError::Denied(format!(
+            "{full} takes a grant: grants: {{{grant}: [{full}]}}"
+        )))
     }
 }
 
@@ -102,7 +121,12 @@ pub(crate) mod timers {
     }
 
     pub(crate) fn cancel(name: &str) {
-        with(|world| world.effects.timers.push(TimerChange::Cancel(name.to_owned())));
+        with(|world| {
+            world
+                .effects
+                .timers
+                .push(TimerChange::Cancel(name.to_owned()))
+        });
     }
 
     pub(crate) fn remaining(name: &str) -> Option<u64> {
@@ -117,7 +141,13 @@ pub(crate) mod timers {
         if name.is_empty() {
             return Err(TimersError::Invalid("an empty name".to_owned()));
         }
-        with(|world| world.effects.timers.push(TimerChange::Set { name: name.to_owned(), delay, period }));
+        with(|world| {
+            world.effects.timers.push(TimerChange::Set {
+                name: name.to_owned(),
+                delay,
+                period,
+            })
+        });
         Ok(())
     }
 }
@@ -153,7 +183,12 @@ pub(crate) mod state {
 
     pub(crate) fn set(key: &str, value: &[u8]) -> Result<(), StateError> {
         check(key)?;
-        with(|world| world.effects.state.insert(key.to_owned(), Some(value.to_vec())));
+        with(|world| {
+            world
+                .effects
+                .state
+                .insert(key.to_owned(), Some(value.to_vec()))
+        });
         Ok(())
     }
 
@@ -172,14 +207,19 @@ pub(crate) mod state {
                     None => state.remove(key),
                 };
             }
-            state.into_keys().filter(|key| key.starts_with(prefix)).collect()
+            state
+                .into_keys()
+                .filter(|key| key.starts_with(prefix))
+                .collect()
         }))
     }
 
     fn check(key: &str) -> Result<(), StateError> {
         match key.len() {
             0 => Err(StateError::InvalidKey("an empty key".to_owned())),
-            length if length > LONGEST_KEY => Err(StateError::InvalidKey(format!("a key of {length} bytes"))),
+            length if length > LONGEST_KEY => {
+                Err(StateError::InvalidKey(format!("a key of {length} bytes")))
+            }
             _ => Ok(()),
         }
     }
@@ -192,7 +232,11 @@ pub(crate) mod log {
     use crate::test::world::LogLine;
 
     pub(crate) fn log(level: Level, message: &str, fields: &[(String, String)]) {
-        let line = LogLine { level, message: message.to_owned(), fields: fields.to_vec() };
+        let line = LogLine {
+            level,
+            message: message.to_owned(),
+            fields: fields.to_vec(),
+        };
         with(|world| world.log.push(line));
     }
 }
@@ -227,11 +271,16 @@ pub(crate) mod http {
             world.http_requests.push(request.clone());
             world.http_answer.take()
         });
-        let Some(mut answer) = answer else { return Err("no connection".to_owned()) };
+        let Some(mut answer) = answer else {
+            return Err("no connection".to_owned());
+        };
         let response = answer(request);
         with(|world| {
             world.http_answer.get_or_insert(answer);
         });
-        response.map(|(status, body)| HttpResponse { status, body: body.into_bytes() })
+        response.map(|(status, body)| HttpResponse {
+            status,
+            body: body.into_bytes(),
+        })
     }
 }

@@ -21,7 +21,10 @@ pub struct Setup<S> {
 
 impl<S: Service> Setup<S> {
     pub(super) fn new() -> Self {
-        Self { world: World::default(), service: PhantomData }
+        Self {
+            world: World::default(),
+            service: PhantomData,
+        }
     }
 
     /// The service's name, and `service/<name>/` as its base topic; `test` where it has no other.
@@ -60,7 +63,9 @@ impl<S: Service> Setup<S> {
     ///
     /// When the value cannot be JSON.
     pub fn state<T: Serialize>(mut self, key: &str, value: &T) -> Result<Self> {
-        self.world.state.insert(key.to_owned(), serde_json::to_vec(&Finite(value))?);
+        self.world
+            .state
+            .insert(key.to_owned(), serde_json::to_vec(&Finite(value))?);
         Ok(self)
     }
 

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 /// What a call asks of the timers.
 pub(crate) enum TimerChange {
-    Set { name: String, delay: u64, period: Option<u64> },
+    Set {
+        name: String,
+        delay: u64,
+        period: Option<u64>,
+    },
     Cancel(String),
 }
 
@@ -28,9 +32,16 @@ impl Timers {
 
     pub(crate) fn apply(&mut self, change: TimerChange) {
         match change {
-            TimerChange::Set { name, delay, period } => {
+            TimerChange::Set {
+                name,
+                delay,
+                period,
+            } => {
                 self.timers.retain(|timer| timer.name != name);
-                let (due, period) = (self.now + Duration::from_millis(delay), period.map(Duration::from_millis));
+                let (due, period) = (
+                    self.now + Duration::from_millis(delay),
+                    period.map(Duration::from_millis),
+                );
                 self.timers.push(Timer { name, due, period });
             }
             TimerChange::Cancel(name) => self.timers.retain(|timer| timer.name != name),
@@ -42,7 +53,10 @@ impl Timers {
     }
 
     pub(crate) fn remaining(&self, name: &str) -> Option<Duration> {
-        self.timers.iter().find(|timer| timer.name == name).map(|timer| timer.due.saturating_sub(self.now))
+        self.timers
+            .iter()
+            .find(|timer| timer.name == name)
+            .map(|timer| timer.due.saturating_sub(self.now))
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -51,7 +65,12 @@ impl Timers {
 
     /// Moves the clock to the next timer that is due until `end` and returns its name, or moves it to `end`.
     pub(crate) fn step(&mut self, end: Duration) -> Option<String> {
-        let next = self.timers.iter().enumerate().min_by_key(|(_, timer)| timer.due).map(|(at, _)| at);
+        let next = self
+            .timers
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, timer)| timer.due)
+            .map(|(at, _)| at);
         let Some(at) = next.filter(|at| self.timers[*at].due <= end) else {
             self.now = end;
             return None;

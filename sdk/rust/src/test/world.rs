@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::bindings::config::Identity;
 use crate::bindings::log::Level;
-use crate::bindings::messaging::{MessageInfo, OnlyIfChanged, Properties, PublishOptions, RequestError, Response};
+use crate::bindings::messaging::{
+    MessageInfo, OnlyIfChanged, Properties, PublishOptions, RequestError, Response,
+};
 use crate::bindings::timers::DueTimer;
 use crate::http::HttpRequest;
 use crate::test::timers::{TimerChange, Timers};
@@ -147,7 +149,10 @@ impl World {
         if global {
             return topic.to_owned();
         }
-        match topic.strip_prefix("$share/").and_then(|rest| rest.split_once('/')) {
+        match topic
+            .strip_prefix("$share/")
+            .and_then(|rest| rest.split_once('/'))
+        {
             Some((group, filter)) => format!("$share/{group}/{}{filter}", self.identity.base_topic),
             None => format!("{}{topic}", self.identity.base_topic),
         }
@@ -157,10 +162,18 @@ impl World {
     pub(crate) fn is_granted(&self, full: &str) -> bool {
         let bare = topic::without_share(full);
         bare.starts_with(&self.identity.base_topic)
-            || self.grants.iter().any(|grant| grant == bare || topic::matches(grant, bare))
+            || self
+                .grants
+                .iter()
+                .any(|grant| grant == bare || topic::matches(grant, bare))
     }
 
-    pub(crate) fn publish(&mut self, topic: &str, payload: &[u8], options: Option<&PublishOptions>) -> Option<u64> {
+    pub(crate) fn publish(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        options: Option<&PublishOptions>,
+    ) -> Option<u64> {
         let qos = options.map_or(0, |options| crate::messaging::qos_number(options.qos));
         let token = (qos > 0).then(|| {
             self.last_token += 1;
@@ -192,7 +205,10 @@ impl World {
                 None => self.state.remove(&key),
             };
         }
-        effects.timers.into_iter().for_each(|change| self.timers.apply(change));
+        effects
+            .timers
+            .into_iter()
+            .for_each(|change| self.timers.apply(change));
         for (filter, qos) in effects.subscriptions {
             match qos {
                 Some(qos) => self.subscriptions.insert(filter, qos),
@@ -209,10 +225,15 @@ impl World {
 
     fn send(&mut self, sent: Sent) {
         let (full, now) = (self.full(&sent.topic, sent.global), self.timers.now());
-        let same = self.last_sent.get(&full).filter(|(payload, _)| *payload == sent.payload);
+        let same = self
+            .last_sent
+            .get(&full)
+            .filter(|(payload, _)| *payload == sent.payload);
         let left_out = match (sent.only_if_changed, same) {
             (Some(OnlyIfChanged::Always), Some(_)) => true,
-            (Some(OnlyIfChanged::Within(span)), Some((_, then))) => now - *then < Duration::from_millis(span),
+            (Some(OnlyIfChanged::Within(span)), Some((_, then))) => {
+                now - *then < Duration::from_millis(span)
+            }
             _ => false,
         };
         if !left_out {

@@ -61,8 +61,13 @@ pub fn facts() -> Facts {
 impl Facts {
     /// The type of a key of a kind, without the `?` that lets it be null.
     pub fn accepts(&self, kind: &str, key: &str) -> (&str, bool) {
-        let accepts = self.components[kind].types.get(key).unwrap_or_else(|| &self.types[key]);
-        accepts.strip_suffix('?').map_or((accepts, false), |accepts| (accepts, true))
+        let accepts = self.components[kind]
+            .types
+            .get(key)
+            .unwrap_or_else(|| &self.types[key]);
+        accepts
+            .strip_suffix('?')
+            .map_or((accepts, false), |accepts| (accepts, true))
     }
 
     #[track_caller]
@@ -72,7 +77,10 @@ impl Facts {
             assert!(value.contains_key(key), "{what} misses {key}: {value:?}");
         }
         for key in value.keys() {
-            assert!(section.allowed.contains(key), "{what} cannot have {key}: {value:?}");
+            assert!(
+                section.allowed.contains(key),
+                "{what} cannot have {key}: {value:?}"
+            );
         }
     }
 
@@ -86,13 +94,24 @@ impl Facts {
         };
         // in the message of a device, the device is that of all
         let mut whole = value.clone();
-        if self.components[&kind].required.contains(&"device".to_owned()) {
+        if self.components[&kind]
+            .required
+            .contains(&"device".to_owned())
+        {
             whole["device"] = json!({});
         }
         self.conforms(id, &self.components[&kind], &whole);
-        for (key, value) in value.as_object().unwrap().iter().filter(|(key, _)| *key != "platform") {
+        for (key, value) in value
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(key, _)| *key != "platform")
+        {
             let (accepts, nullable) = self.accepts(&kind, key);
-            assert!(fits(accepts, value) || (nullable && value.is_null()), "{kind} {key} ({accepts}): {value}");
+            assert!(
+                fits(accepts, value) || (nullable && value.is_null()),
+                "{kind} {key} ({accepts}): {value}"
+            );
         }
         kind
     }
@@ -100,23 +119,40 @@ impl Facts {
 
 /// Whether a value is of a type of the fixture.
 fn fits(accepts: &str, value: &Value) -> bool {
-    let texts = |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_string));
+    let texts = |value: &Value| {
+        value
+            .as_array()
+            .is_some_and(|items| items.iter().all(Value::is_string))
+    };
     match accepts {
         "text" | "template" => value.is_string() || value.is_number(),
         "string" | "icon" | "url" | "ha_url" => value.is_string(),
-        "topic" | "filter" => value.as_str().is_some_and(|topic| !topic.is_empty() && !topic.contains(['+', '#'])),
+        "topic" | "filter" => value
+            .as_str()
+            .is_some_and(|topic| !topic.is_empty() && !topic.contains(['+', '#'])),
         "bool" => value.is_boolean(),
         "list" | "list of text" => texts(value),
-        "list of map" => value.as_array().is_some_and(|items| items.iter().all(Value::is_object)),
+        "list of map" => value
+            .as_array()
+            .is_some_and(|items| items.iter().all(Value::is_object)),
         "map" => value.is_object(),
         "integer" => value.is_i64(),
         _ if accepts.starts_with("whole") => value.is_i64(),
         _ if accepts.starts_with("number") => value.is_number(),
         _ => match accepts.strip_prefix("list of ") {
-            Some(words) => texts(value) && value.as_array().unwrap().iter().all(|item| fits(words, item)),
+            Some(words) => {
+                texts(value)
+                    && value
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .all(|item| fits(words, item))
+            }
             None => {
                 // a word may be a number, as in the quality of service
-                let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let shown = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
                 accepts.split('|').any(|word| shown == word)
             }
         },

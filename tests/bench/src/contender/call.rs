@@ -23,7 +23,10 @@ const SPANS: usize = 7;
 /// # Errors
 /// When the component cannot be loaded, or a call fails.
 pub async fn run(component: &Path) -> Result<()> {
-    let host = Host::new(EngineOptions { services: 1, ..EngineOptions::default() })?;
+    let host = Host::new(EngineOptions {
+        services: 1,
+        ..EngineOptions::default()
+    })?;
     let component = host.compile(&std::fs::read(component)?)?;
     let base = BaseTopic::of_service("echo")?;
     let topic = base.topic("echo")?;
@@ -43,16 +46,30 @@ pub async fn run(component: &Path) -> Result<()> {
 }
 
 /// Nanoseconds a call over one span.
-async fn span(mut instance: Box<Instance>, topic: &Topic, size: usize) -> Result<(Box<Instance>, f64)> {
+async fn span(
+    mut instance: Box<Instance>,
+    topic: &Topic,
+    size: usize,
+) -> Result<(Box<Instance>, f64)> {
     let message = Message::new(topic.clone(), vec![b'x'; size], Qos::AtMostOnce, false);
     let (start, mut calls) = (Instant::now(), 0);
     while start.elapsed() < SPAN {
         for _ in 0..BATCH {
-            instance = called(instance, Call::Message { message: message.clone(), attempt: 1 }).await?;
+            instance = called(
+                instance,
+                Call::Message {
+                    message: message.clone(),
+                    attempt: 1,
+                },
+            )
+            .await?;
         }
         calls += BATCH;
     }
-    Ok((instance, start.elapsed().as_nanos() as f64 / f64::from(calls)))
+    Ok((
+        instance,
+        start.elapsed().as_nanos() as f64 / f64::from(calls),
+    ))
 }
 
 async fn called(instance: Box<Instance>, call: Call) -> Result<Box<Instance>> {

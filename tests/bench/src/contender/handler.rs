@@ -20,16 +20,29 @@ const SERVICE: ServiceId = ServiceId(0);
 /// When it does.
 pub async fn run(me: Contender, port: u16) -> Result<()> {
     let [request, response] = me.topics(0);
-    let connection =
-        Connection { port, client_id: me.name().into(), receive_maximum: RECEIVE_MAXIMUM, ..Connection::default() };
+    let connection = Connection {
+        port,
+        client_id: me.name().into(),
+        receive_maximum: RECEIVE_MAXIMUM,
+        ..Connection::default()
+    };
     let (sender, mailbox) = mailbox::mailbox(mailbox::Limits::from(&config::Limits::default()));
-    let wanted = Subscription { filter: Filter::new(&request)?, qos: Qos::AtLeastOnce };
+    let wanted = Subscription {
+        filter: Filter::new(&request)?,
+        qos: Qos::AtLeastOnce,
+    };
     let mut router = Router::new();
     // nothing to be sent yet: the session subscribes to all routes when it is connected
     let _ = router.attach(SERVICE, sender, &[wanted]);
     let (session, handle) = Session::new(connection, None, router);
     let session = tokio::spawn(session.run());
-    echo(mailbox, handle, Topic::new(response)?, me == Contender::Prompt).await;
+    echo(
+        mailbox,
+        handle,
+        Topic::new(response)?,
+        me == Contender::Prompt,
+    )
+    .await;
     bail!("the session ended: {:?}", session.await?)
 }
 
@@ -43,11 +56,19 @@ async fn echo(mut mailbox: Mailbox, session: Handle, response: Topic, at_once: b
         };
         let request = delivery.message;
         let answer = Message::new(response.clone(), request.payload, request.qos, false);
-        let commit = |receipt, publishes| Commit { receipt, publishes, ..Commit::new(SERVICE) };
+        let commit = |receipt, publishes| Commit {
+            receipt,
+            publishes,
+            ..Commit::new(SERVICE)
+        };
         let mut receipt = delivery.receipt;
         if at_once && receipt.is_some() {
-            session.send(Command::Commit(commit(receipt.take(), vec![]))).await;
+            session
+                .send(Command::Commit(commit(receipt.take(), vec![])))
+                .await;
         }
-        session.send(Command::Commit(commit(receipt, vec![answer.into()]))).await;
+        session
+            .send(Command::Commit(commit(receipt, vec![answer.into()])))
+            .await;
     }
 }

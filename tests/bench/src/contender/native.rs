@@ -20,7 +20,9 @@ const MAX_PACKET: u32 = 1 << 20;
 pub async fn run(port: u16) -> Result<()> {
     let me = Contender::Native;
     let mut options = MqttOptions::new(me.name(), "127.0.0.1", port);
-    options.set_max_packet_size(Some(MAX_PACKET)).set_receive_maximum(Some(RECEIVE_MAXIMUM));
+    options
+        .set_max_packet_size(Some(MAX_PACKET))
+        .set_receive_maximum(Some(RECEIVE_MAXIMUM));
     options.set_outgoing_inflight_upper_limit(u16::MAX);
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);

@@ -22,9 +22,13 @@ pub async fn run(port: u16, qos: u8) -> Result<()> {
     let (mut size, mut answer) = (0, Template::new(&response, &[], qos, Version::V5, 0));
     loop {
         let (mut requests, mut length) = (0, 0);
-        link.turn(|payload| (requests, length) = (requests + 1, payload.len())).await?;
+        link.turn(|payload| (requests, length) = (requests + 1, payload.len()))
+            .await?;
         if requests > 0 && length != size {
-            (size, answer) = (length, Template::new(&response, &vec![b'x'; length], qos, Version::V5, 0));
+            (size, answer) = (
+                length,
+                Template::new(&response, &vec![b'x'; length], qos, Version::V5, 0),
+            );
         }
         (0..requests).for_each(|_| link.publish(&answer, &[]));
     }

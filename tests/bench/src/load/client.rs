@@ -24,12 +24,19 @@ const CLIENT_ID: &str = "miqro-bench-load";
 /// # Errors
 /// When the broker refuses or the contender never answers.
 pub async fn open(port: u16, request: &str, response: &str, process: &mut Process) -> Result<Link> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.context("the broker cannot be reached")?;
+    let stream = TcpStream::connect(("127.0.0.1", port))
+        .await
+        .context("the broker cannot be reached")?;
     let mut link = Link::new(stream)?;
     link.answer_topic = response.into();
-    link.push(&connect(&format!("{CLIENT_ID}-{}", response.replace('/', "-")), RECEIVE_MAXIMUM));
+    link.push(&connect(
+        &format!("{CLIENT_ID}-{}", response.replace('/', "-")),
+        RECEIVE_MAXIMUM,
+    ));
     // not every broker takes packets before it has answered with CONNACK
-    timeout(FIRST_ANSWER, link.turn(|_| ())).await.context("no CONNACK")??;
+    timeout(FIRST_ANSWER, link.turn(|_| ()))
+        .await
+        .context("no CONNACK")??;
     link.push(&subscribe(response, 1));
     let hello = Template::new(request, b"hello", 0, Version::V5, 0);
     let end = Instant::now() + FIRST_ANSWER;

@@ -67,7 +67,11 @@ impl Link {
 
     /// A message to the other side on `topic`, as a broker sends it: with the identifier of the subscription.
     pub fn template(&self, topic: &str, payload: &[u8], qos: u8) -> Template {
-        let id = self.subscribed.iter().find(|s| s.filter == topic).map_or(0, |s| s.id);
+        let id = self
+            .subscribed
+            .iter()
+            .find(|s| s.filter == topic)
+            .map_or(0, |s| s.id);
         Template::new(topic, payload, qos, self.version, id)
     }
 
@@ -103,7 +107,11 @@ impl Link {
     /// How many more messages the other side takes now.
     #[inline]
     pub fn credit(&self, template: &Template) -> usize {
-        if template.is_acknowledged() { self.receive_maximum.saturating_sub(self.unacknowledged) } else { usize::MAX }
+        if template.is_acknowledged() {
+            self.receive_maximum.saturating_sub(self.unacknowledged)
+        } else {
+            usize::MAX
+        }
     }
 
     /// Writes what is queued as far as the socket takes it, waits until something comes, and handles all of it:
@@ -114,8 +122,11 @@ impl Link {
     pub async fn turn(&mut self, mut answer: impl FnMut(&[u8])) -> Result<()> {
         loop {
             self.flush()?;
-            let interest =
-                if self.outbox.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            let interest = if self.outbox.is_empty() {
+                Interest::READABLE
+            } else {
+                Interest::READABLE | Interest::WRITABLE
+            };
             self.stream.ready(interest).await?;
             let stream = &self.stream;
             match self.inbox.fill(|room| stream.try_read(room)) {
@@ -154,12 +165,16 @@ impl Link {
     #[inline]
     fn handle(&mut self, frame: Frame, answer: &mut impl FnMut(&[u8])) -> Result<()> {
         match frame.kind() {
-            kind::PUBLISH => self.handle_publish(&frame, answer).context("a PUBLISH that cannot be read"),
+            kind::PUBLISH => self
+                .handle_publish(&frame, answer)
+                .context("a PUBLISH that cannot be read"),
             kind::PUBACK => {
                 self.unacknowledged = self.unacknowledged.saturating_sub(1);
                 Ok(())
             }
-            _ => self.handle_other(&frame).with_context(|| format!("a packet {:#x} that cannot be read", frame.first)),
+            _ => self
+                .handle_other(&frame)
+                .with_context(|| format!("a packet {:#x} that cannot be read", frame.first)),
         }
     }
 
@@ -185,26 +200,57 @@ impl Link {
             kind::CONNECT => {
                 let (version, receive_maximum) = read_connect(body)?;
                 (self.version, self.receive_maximum) = (version, receive_maximum.into());
-                let connack: &[u8] = if version == Version::V5 { &[0, 0, 0] } else { &[0, 0] };
+                let connack: &[u8] = if version == Version::V5 {
+                    &[0, 0, 0]
+                } else {
+                    &[0, 0]
+                };
                 push_packet(&mut self.outbox, kind::CONNACK, connack);
             }
             kind::SUBSCRIBE => {
                 let read = Filters::read(body, self.version, true)?;
-                let granted: Vec<u8> = read.filters.iter().map(|(_, options)| options & 3).collect();
+                let granted: Vec<u8> = read
+                    .filters
+                    .iter()
+                    .map(|(_, options)| options & 3)
+                    .collect();
                 let id = read.id;
-                self.subscribed.extend(
-                    read.filters
-                        .iter()
-                        .map(|(filter, _)| Subscribed { filter: String::from_utf8_lossy(filter).into_owned(), id }),
+                self.subscribed
+                    .extend(read.filters.iter().map(|(filter, _)| Subscribed {
+                        filter: String::from_utf8_lossy(filter).into_owned(),
+                        id,
+                    }));
+                push_grants(
+                    &mut self.outbox,
+                    kind::SUBACK,
+                    read.pid,
+                    self.version,
+                    &granted,
                 );
-                push_grants(&mut self.outbox, kind::SUBACK, read.pid, self.version, &granted);
             }
             kind::UNSUBSCRIBE => {
                 let read = Filters::read(body, self.version, false)?;
-                let done = vec![0; if self.version == Version::V5 { read.filters.len() } else { 0 }];
-                push_grants(&mut self.outbox, kind::UNSUBACK, read.pid, self.version, &done);
+                let done = vec![
+                    0;
+                    if self.version == Version::V5 {
+                        read.filters.len()
+                    } else {
+                        0
+                    }
+                ];
+                push_grants(
+                    &mut self.outbox,
+                    kind::UNSUBACK,
+                    read.pid,
+                    self.version,
+                    &done,
+                );
             }
-            kind::PUBREL => push_ack(&mut self.outbox, kind::PUBCOMP, u16::from_be_bytes(*body.first_chunk()?)),
+            kind::PUBREL => push_ack(
+                &mut self.outbox,
+                kind::PUBCOMP,
+                u16::from_be_bytes(*body.first_chunk()?),
+            ),
             kind::PINGREQ => push_packet(&mut self.outbox, kind::PINGRESP, &[]),
             _ => {}
         }

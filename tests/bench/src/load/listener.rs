@@ -53,7 +53,12 @@ impl Listener {
                 }
             }
         });
-        Ok(Self { port, links, counts, _accepting: accepting })
+        Ok(Self {
+            port,
+            links,
+            counts,
+            _accepting: accepting,
+        })
     }
 
     /// Waits for the connection on which `process` subscribes to the request topic. Its SUBACK is already on the way.
@@ -75,12 +80,20 @@ impl Listener {
     ///
     /// # Errors
     /// When the process ends, or does not subscribe in time.
-    pub async fn wait_for_subscriptions(&self, wanted: u64, process: &mut Process, limit: Duration) -> Result<()> {
+    pub async fn wait_for_subscriptions(
+        &self,
+        wanted: u64,
+        process: &mut Process,
+        limit: Duration,
+    ) -> Result<()> {
         let end = Instant::now() + limit;
         while self.subscribed() < wanted {
             process.check()?;
             if Instant::now() > end {
-                bail!("{} of {wanted} subscriptions within {limit:?}", self.subscribed());
+                bail!(
+                    "{} of {wanted} subscriptions within {limit:?}",
+                    self.subscribed()
+                );
             }
             sleep(Duration::from_millis(10)).await;
         }
@@ -101,9 +114,13 @@ impl Listener {
 async fn serve(mut link: Link, request: String, found: mpsc::Sender<Link>, counts: Arc<Counts>) {
     let mut known = 0;
     while link.turn(|_| ()).await.is_ok() {
-        counts.published.fetch_add(std::mem::take(&mut link.others), Ordering::Relaxed);
+        counts
+            .published
+            .fetch_add(std::mem::take(&mut link.others), Ordering::Relaxed);
         let new = &link.subscribed[known..];
-        counts.subscribed.fetch_add(new.len() as u64, Ordering::Relaxed);
+        counts
+            .subscribed
+            .fetch_add(new.len() as u64, Ordering::Relaxed);
         known = link.subscribed.len();
         if new.iter().any(|s| s.filter == request) {
             // nobody waiting any more: the measurement is over, and so is this connection

@@ -20,7 +20,9 @@ impl Metronome {
     pub fn start(period: Duration) -> Result<Self> {
         let notify = Arc::new(Notify::new());
         let weak = Arc::downgrade(&notify);
-        thread::Builder::new().name("metronome".to_owned()).spawn(move || run(&weak, period))?;
+        thread::Builder::new()
+            .name("metronome".to_owned())
+            .spawn(move || run(&weak, period))?;
         Ok(Self(notify))
     }
 

@@ -87,8 +87,12 @@ impl Run {
     }
 
     fn answer(&mut self, payload: &[u8], now: Instant) {
-        let number = payload.get(..STAMP).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<usize>().ok());
-        let Some(number) = number.filter(|n| *n < self.answered.len()) else { return };
+        let number = payload
+            .get(..STAMP)
+            .and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<usize>().ok());
+        let Some(number) = number.filter(|n| *n < self.answered.len()) else {
+            return;
+        };
         if std::mem::replace(&mut self.answered[number], true) {
             self.seen.twice += 1;
             return;
@@ -105,7 +109,14 @@ impl Run {
 /// When the connection is lost.
 pub async fn run(link: &mut Link, message: &Template, pace: Pace, span: Duration) -> Result<Paced> {
     let start = Instant::now();
-    let mut run = Run { start, pace, due: vec![], answered: vec![], last: start, seen: Paced::default() };
+    let mut run = Run {
+        start,
+        pace,
+        due: vec![],
+        answered: vec![],
+        last: start,
+        seen: Paced::default(),
+    };
     let metronome = Metronome::start(pace.period())?;
     while start.elapsed() < span {
         for _ in run.answered.len()..run.wanted() {
@@ -126,7 +137,11 @@ pub async fn run(link: &mut Link, message: &Template, pace: Pace, span: Duration
 async fn wait_for_rest(link: &mut Link, run: &mut Run) -> Result<()> {
     let end = Instant::now() + LATE;
     while run.seen.samples.count() < run.answered.len() && Instant::now() < end {
-        if let Ok(turn) = timeout(end - Instant::now(), link.turn(|payload| run.answer(payload, Instant::now()))).await
+        if let Ok(turn) = timeout(
+            end - Instant::now(),
+            link.turn(|payload| run.answer(payload, Instant::now())),
+        )
+        .await
         {
             turn?;
         }

@@ -46,7 +46,9 @@ pub async fn throughput(
     span: Duration,
 ) -> Result<Throughput> {
     let mut outstanding = 0;
-    let mut lost = run(link, load, &mut outstanding, Instant::now() + warm_up).await?.1;
+    let mut lost = run(link, load, &mut outstanding, Instant::now() + warm_up)
+        .await?
+        .1;
     let (start, cpu) = (Instant::now(), process.cpu()?);
     let (answers, stalled) = run(link, load, &mut outstanding, start + span).await?;
     let (elapsed, cpu) = (start.elapsed(), process.cpu()? - cpu);
@@ -54,11 +56,20 @@ pub async fn throughput(
     if answers == 0 {
         bail!("no answers");
     }
-    Ok(Throughput { rate: answers as f64 / elapsed.as_secs_f64(), cpu: cpu.as_secs_f64() * 1e6 / answers as f64, lost })
+    Ok(Throughput {
+        rate: answers as f64 / elapsed.as_secs_f64(),
+        cpu: cpu.as_secs_f64() * 1e6 / answers as f64,
+        lost,
+    })
 }
 
 /// Pumps until `end`; returns how many answers came and how many messages were given up.
-async fn run(link: &mut Link, load: &Load, outstanding: &mut usize, end: Instant) -> Result<(usize, usize)> {
+async fn run(
+    link: &mut Link,
+    load: &Load,
+    outstanding: &mut usize,
+    end: Instant,
+) -> Result<(usize, usize)> {
     // sending in portions of a quarter window keeps the contender busy and the generator cheap
     let portion = (load.window / 4).max(1);
     let (mut answers, mut lost) = (0, 0);

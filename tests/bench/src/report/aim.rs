@@ -21,13 +21,35 @@ pub struct Aim {
 
 impl Aim {
     /// `measured` shall be at least `wanted`.
-    pub fn at_least(text: impl Into<String>, wanted: f64, measured: f64, unit: &'static str) -> Self {
-        Self { text: text.into(), unit, side: Side::AtLeast, wanted, measured }
+    pub fn at_least(
+        text: impl Into<String>,
+        wanted: f64,
+        measured: f64,
+        unit: &'static str,
+    ) -> Self {
+        Self {
+            text: text.into(),
+            unit,
+            side: Side::AtLeast,
+            wanted,
+            measured,
+        }
     }
 
     /// `measured` shall be at most `wanted`.
-    pub fn at_most(text: impl Into<String>, wanted: f64, measured: f64, unit: &'static str) -> Self {
-        Self { text: text.into(), unit, side: Side::AtMost, wanted, measured }
+    pub fn at_most(
+        text: impl Into<String>,
+        wanted: f64,
+        measured: f64,
+        unit: &'static str,
+    ) -> Self {
+        Self {
+            text: text.into(),
+            unit,
+            side: Side::AtMost,
+            wanted,
+            measured,
+        }
     }
 
     /// Whether it is met; what was not measured is not.
@@ -54,11 +76,23 @@ impl Aim {
 
     /// Its row: aim, wanted, measured, verdict.
     pub fn row(&self) -> Vec<Value> {
-        let sign = if self.side == Side::AtLeast { ">=" } else { "<=" };
-        let measured =
-            if self.measured.is_nan() { "-".to_owned() } else { format!("{:.2} {}", self.measured, self.unit) };
+        let sign = if self.side == Side::AtLeast {
+            ">="
+        } else {
+            "<="
+        };
+        let measured = if self.measured.is_nan() {
+            "-".to_owned()
+        } else {
+            format!("{:.2} {}", self.measured, self.unit)
+        };
         let wanted = format!("{sign} {} {}", self.wanted, self.unit);
-        vec![self.text.clone().into(), wanted.into(), measured.into(), self.verdict().into()]
+        vec![
+            self.text.clone().into(),
+            wanted.into(),
+            measured.into(),
+            self.verdict().into(),
+        ]
     }
 
     /// The same as JSON.
@@ -78,8 +112,17 @@ mod tests {
     fn a_verdict_says_by_how_much() {
         assert_eq!(Aim::at_least("", 4.0, 4.0, "x").verdict(), "met");
         assert_eq!(Aim::at_least("", 4.0, 3.0, "x").verdict(), "MISSED by 25 %");
-        assert_eq!(Aim::at_most("", 15.0, 30.0, "ms").verdict(), "MISSED by 100 %");
-        assert_eq!(Aim::at_most("", 0.0, 3.0, "lost").verdict(), "MISSED by 3 lost");
-        assert_eq!(Aim::at_most("", 1.0, f64::NAN, "x").verdict(), "not measured");
+        assert_eq!(
+            Aim::at_most("", 15.0, 30.0, "ms").verdict(),
+            "MISSED by 100 %"
+        );
+        assert_eq!(
+            Aim::at_most("", 0.0, 3.0, "lost").verdict(),
+            "MISSED by 3 lost"
+        );
+        assert_eq!(
+            Aim::at_most("", 1.0, f64::NAN, "x").verdict(),
+            "not measured"
+        );
     }
 }

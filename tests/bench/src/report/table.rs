@@ -44,7 +44,10 @@ pub struct Table {
 impl Table {
     /// An empty table.
     pub fn new(headings: &[&str]) -> Self {
-        Self { headings: headings.iter().map(|&h| h.to_owned()).collect(), rows: vec![] }
+        Self {
+            headings: headings.iter().map(|&h| h.to_owned()).collect(),
+            rows: vec![],
+        }
     }
 
     /// Adds a row.
@@ -59,7 +62,12 @@ impl Table {
             Value::Number(number, _) => serde_json::json!(number),
         };
         let row = |row: &Vec<Value>| -> serde_json::Value {
-            self.headings.iter().cloned().zip(row.iter().map(cell)).collect::<serde_json::Map<_, _>>().into()
+            self.headings
+                .iter()
+                .cloned()
+                .zip(row.iter().map(cell))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
         };
         self.rows.iter().map(row).collect()
     }
@@ -67,7 +75,11 @@ impl Table {
     fn widths(&self) -> Vec<usize> {
         let cells = |column: usize| self.rows.iter().filter_map(move |row| row.get(column));
         let width = |(column, heading): (usize, &String)| {
-            cells(column).map(|cell| cell.to_string().chars().count()).max().unwrap_or(0).max(heading.chars().count())
+            cells(column)
+                .map(|cell| cell.to_string().chars().count())
+                .max()
+                .unwrap_or(0)
+                .max(heading.chars().count())
         };
         self.headings.iter().enumerate().map(width).collect()
     }
@@ -76,19 +88,32 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widths = self.widths();
-        let right = |column: usize| self.rows.iter().any(|row| matches!(row.get(column), Some(Value::Number(..))));
+        let right = |column: usize| {
+            self.rows
+                .iter()
+                .any(|row| matches!(row.get(column), Some(Value::Number(..))))
+        };
         for (heading, width) in self.headings.iter().zip(&widths) {
             write!(f, "| {heading:width$} ")?;
         }
         writeln!(f, "|")?;
         for (column, width) in widths.iter().enumerate() {
-            write!(f, "|{}{}", "-".repeat(width + 1), if right(column) { ":" } else { "-" })?;
+            write!(
+                f,
+                "|{}{}",
+                "-".repeat(width + 1),
+                if right(column) { ":" } else { "-" }
+            )?;
         }
         writeln!(f, "|")?;
         for row in &self.rows {
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 let cell = cell.to_string();
-                if right(column) { write!(f, "| {cell:>width$} ")? } else { write!(f, "| {cell:width$} ")? }
+                if right(column) {
+                    write!(f, "| {cell:>width$} ")?
+                } else {
+                    write!(f, "| {cell:width$} ")?
+                }
             }
             writeln!(f, "|")?;
         }
@@ -118,7 +143,8 @@ mod tests {
         let mut table = Table::new(&["who", "msg/s"]);
         table.row(vec!["a".into(), Value::Number(1_234_567.0, 0)]);
         table.row(vec!["bcd".into(), Value::Number(f64::NAN, 0)]);
-        let wanted = "| who | msg/s     |\n|-----|----------:|\n| a   | 1,234,567 |\n| bcd |         - |\n";
+        let wanted =
+            "| who | msg/s     |\n|-----|----------:|\n| a   | 1,234,567 |\n| bcd |         - |\n";
         assert_eq!(table.to_string(), wanted);
     }
 }

@@ -28,8 +28,12 @@ enum Start {
 }
 
 impl Start {
-    const ALL: [Self; 4] =
-        [Self::Cached, Self::Uncached, Self::Other(Contender::Native), Self::Other(Contender::Python)];
+    const ALL: [Self; 4] = [
+        Self::Cached,
+        Self::Uncached,
+        Self::Other(Contender::Native),
+        Self::Other(Contender::Python),
+    ];
 
     fn title(self) -> &'static str {
         match self {
@@ -40,14 +44,20 @@ impl Start {
     }
 
     fn contender(self) -> Contender {
-        if let Self::Other(contender) = self { contender } else { Contender::Guest }
+        if let Self::Other(contender) = self {
+            contender
+        } else {
+            Contender::Guest
+        }
     }
 }
 
 /// Starts each as often as there are rounds, at least five times.
 pub async fn measure(programs: &Programs, plan: &Plan) -> Section {
-    let mut section =
-        Section { title: "Cold start: process start to the first answer".to_owned(), ..Section::default() };
+    let mut section = Section {
+        title: "Cold start: process start to the first answer".to_owned(),
+        ..Section::default()
+    };
     let mut times: Vec<Vec<f64>> = vec![vec![]; Start::ALL.len()];
     // the first start fills the cache and the kernel's page cache
     for round in 0..=plan.rounds.max(5) {
@@ -55,7 +65,9 @@ pub async fn measure(programs: &Programs, plan: &Plan) -> Section {
             match once(programs, start, round).await {
                 Ok(time) if round > 0 => times.push(time.as_secs_f64() * 1e3),
                 Ok(_) => {}
-                Err(error) if round == 0 => section.notes.push(format!("{}: {error:#}", start.title())),
+                Err(error) if round == 0 => {
+                    section.notes.push(format!("{}: {error:#}", start.title()))
+                }
                 Err(_) => {}
             }
         }
@@ -83,7 +95,11 @@ async fn once(programs: &Programs, start: Start, round: usize) -> Result<Duratio
     let contender = start.contender();
     let mut listener = Listener::new(&contender.topics(0)[0]).await?;
     let own_cache = programs.dir.join(format!("cache-{round}"));
-    let cache = if start == Start::Uncached { own_cache } else { programs.cache() };
+    let cache = if start == Start::Uncached {
+        own_cache
+    } else {
+        programs.cache()
+    };
     let config = guest_config(programs, listener.port, &cache)?;
     let began = Instant::now();
     let mut process = match start {
@@ -96,10 +112,19 @@ async fn once(programs: &Programs, start: Start, round: usize) -> Result<Duratio
 }
 
 fn guest_config(programs: &Programs, port: u16, cache: &Path) -> Result<std::path::PathBuf> {
-    programs.config("cold", &remote(port), cache, &service("guest", &programs.guests.join("echo.wasm")))
+    programs.config(
+        "cold",
+        &remote(port),
+        cache,
+        &service("guest", &programs.guests.join("echo.wasm")),
+    )
 }
 
-async fn first_answer(listener: &mut Listener, process: &mut Process, contender: Contender) -> Result<()> {
+async fn first_answer(
+    listener: &mut Listener,
+    process: &mut Process,
+    contender: Contender,
+) -> Result<()> {
     let mut link = listener.link(process).await?;
     let [request, response] = contender.topics(0);
     link.answer_topic = response.into();

@@ -70,7 +70,12 @@ struct Running {
 ///
 /// # Errors
 /// When mosquitto is missing or the embedded broker does not start; a contender that fails only has no figures.
-pub async fn measure(programs: &Programs, plan: &Plan, path: Path, who: &[Contender]) -> Result<Vec<Cell>> {
+pub async fn measure(
+    programs: &Programs,
+    plan: &Plan,
+    path: Path,
+    who: &[Contender],
+) -> Result<Vec<Cell>> {
     let mut cells = vec![];
     for qos in [0, 1] {
         let (broker, mut running) = start_all(programs, path, qos, who).await?;
@@ -92,7 +97,11 @@ async fn start_all(
     qos: u8,
     who: &[Contender],
 ) -> Result<(Option<Mosquitto>, Contenders)> {
-    let mosquitto = if path == Path::Mosquitto { Some(Mosquitto::start(&programs.dir).await?) } else { None };
+    let mosquitto = if path == Path::Mosquitto {
+        Some(Mosquitto::start(&programs.dir).await?)
+    } else {
+        None
+    };
     let mut port = mosquitto.as_ref().map(|broker| broker.port);
     let mut embedded = None;
     if path == Path::Embedded {
@@ -101,7 +110,11 @@ async fn start_all(
     }
     let mut running = vec![];
     for &contender in who {
-        let host = if contender == Contender::Guest { embedded.take() } else { None };
+        let host = if contender == Contender::Guest {
+            embedded.take()
+        } else {
+            None
+        };
         let started = start(programs, contender, port, qos, host).await;
         running.push((contender, started.map_err(|error| format!("{error:#}"))));
     }
@@ -111,7 +124,10 @@ async fn start_all(
 async fn start_embedded(programs: &Programs, qos: u8) -> Result<(Process, u16)> {
     let port = free_port()?;
     let log = programs.dir.join("embedded.log");
-    let config = programs.echo_config(&format!("broker:\n  embedded:\n    listen: 127.0.0.1:{port}\n"), qos)?;
+    let config = programs.echo_config(
+        &format!("broker:\n  embedded:\n    listen: 127.0.0.1:{port}\n"),
+        qos,
+    )?;
     let mut process = programs.host(&config, &log)?;
     wait_for_port(port, &mut process, &log).await?;
     Ok((process, port))
@@ -126,22 +142,34 @@ async fn start(
     host: Option<Process>,
 ) -> Result<Running> {
     let [request, response] = contender.topics(qos);
-    let mut listener = if port.is_none() { Some(Listener::new(&request).await?) } else { None };
-    let at = port.or(listener.as_ref().map(|listener| listener.port)).context("no port")?;
+    let mut listener = if port.is_none() {
+        Some(Listener::new(&request).await?)
+    } else {
+        None
+    };
+    let at = port
+        .or(listener.as_ref().map(|listener| listener.port))
+        .context("no port")?;
     let mut process = match host {
         Some(process) => process,
         None => programs.start(contender, at, qos)?,
     };
     let said = || tail(&programs.log(contender));
     let link = match &mut listener {
-        None => client::open(at, &request, &response, &mut process).await.with_context(said)?,
+        None => client::open(at, &request, &response, &mut process)
+            .await
+            .with_context(said)?,
         Some(listener) => {
             let mut link = listener.link(&mut process).await.with_context(said)?;
             link.answer_topic = response.into();
             link
         }
     };
-    Ok(Running { process, link, _listener: listener })
+    Ok(Running {
+        process,
+        link,
+        _listener: listener,
+    })
 }
 
 async fn measure_case(plan: &Plan, case: Case, running: &mut Contenders) -> Vec<Cell> {
@@ -157,7 +185,10 @@ async fn measure_case(plan: &Plan, case: Case, running: &mut Contenders) -> Vec<
         for (cell, (_, started)) in cells.iter_mut().zip(running.iter_mut()) {
             let Ok(running) = started else { continue };
             if cell.failure.is_none() {
-                cell.failure = measure_once(plan, cell, running).await.err().map(|error| format!("{error:#}"));
+                cell.failure = measure_once(plan, cell, running)
+                    .await
+                    .err()
+                    .map(|error| format!("{error:#}"));
             }
         }
     }
@@ -170,9 +201,14 @@ async fn measure_once(plan: &Plan, cell: &mut Cell, running: &mut Running) -> Re
     link.receive_maximum = link.receive_maximum.min(RECEIVE_MAXIMUM.into());
     let [request, _] = cell.contender.topics(cell.case.qos);
     let message = link.template(&request, &vec![b'x'; cell.case.size], cell.case.qos);
-    let load = Load { message, window: cell.case.path.window() };
-    cell.rounds.push(pump::throughput(link, &load, &running.process, WARM_UP, plan.span).await?);
+    let load = Load {
+        message,
+        window: cell.case.path.window(),
+    };
+    cell.rounds
+        .push(pump::throughput(link, &load, &running.process, WARM_UP, plan.span).await?);
     let samples = pump::latency(link, &load.message, plan.latency).await?;
-    cell.latencies.push((samples.percentile(0.5), samples.percentile(0.99)));
+    cell.latencies
+        .push((samples.percentile(0.5), samples.percentile(0.99)));
     Ok(())
 }

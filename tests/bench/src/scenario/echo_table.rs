@@ -29,7 +29,10 @@ impl Figures {
 }
 
 fn find(cells: &[Cell], case: Case, contender: Contender) -> Option<Figures> {
-    cells.iter().find(|cell| cell.case == case && cell.contender == contender).map(Figures::of)
+    cells
+        .iter()
+        .find(|cell| cell.case == case && cell.contender == contender)
+        .map(Figures::of)
 }
 
 /// The section of one path.
@@ -60,8 +63,14 @@ pub fn section(path: Path, cells: &[Cell]) -> Section {
         }
     }
     let (title, note) = match path {
-        Path::Direct => ("Echo, the load generator plays broker: the client is the limit (1,000 outstanding)", None),
-        Path::Mosquitto => ("Echo through mosquitto: the broker is the limit (256 outstanding)", None),
+        Path::Direct => (
+            "Echo, the load generator plays broker: the client is the limit (1,000 outstanding)",
+            None,
+        ),
+        Path::Mosquitto => (
+            "Echo through mosquitto: the broker is the limit (256 outstanding)",
+            None,
+        ),
         Path::Embedded => (
             "Echo on the embedded broker (256 outstanding)",
             Some(
@@ -70,13 +79,24 @@ pub fn section(path: Path, cells: &[Cell]) -> Section {
         ),
     };
     notes.extend(note.map(str::to_owned));
-    Section { title: title.to_owned(), table, notes, aims: aims(path, cells) }
+    Section {
+        title: title.to_owned(),
+        table,
+        notes,
+        aims: aims(path, cells),
+    }
 }
 
 fn row(cell: &Cell, base: Option<Figures>) -> Vec<Value> {
     let figures = Figures::of(cell);
-    let ratio = |of: fn(&Figures) -> f64| Value::Number(base.map_or(f64::NAN, |base| of(&figures) / of(&base)), 2);
-    let size = if cell.case.size == 1024 { "1 KiB".to_owned() } else { format!("{} B", cell.case.size) };
+    let ratio = |of: fn(&Figures) -> f64| {
+        Value::Number(base.map_or(f64::NAN, |base| of(&figures) / of(&base)), 2)
+    };
+    let size = if cell.case.size == 1024 {
+        "1 KiB".to_owned()
+    } else {
+        format!("{} B", cell.case.size)
+    };
     let lost: usize = cell.rounds.iter().map(|round| round.lost).sum();
     vec![
         cell.case.qos.to_string().into(),
@@ -96,15 +116,26 @@ fn row(cell: &Cell, base: Option<Figures>) -> Vec<Value> {
 
 fn aims(path: Path, cells: &[Cell]) -> Vec<Aim> {
     match path {
-        Path::Direct => [0, 1].into_iter().flat_map(|qos| direct_aims(cells, qos)).collect(),
+        Path::Direct => [0, 1]
+            .into_iter()
+            .flat_map(|qos| direct_aims(cells, qos))
+            .collect(),
         Path::Mosquitto => mosquitto_aims(cells),
         Path::Embedded => vec![],
     }
 }
 
 fn direct_aims(cells: &[Cell], qos: u8) -> Vec<Aim> {
-    let small = Case { path: Path::Direct, qos, size: 32 };
-    let large = Case { path: Path::Direct, qos, size: 1024 };
+    let small = Case {
+        path: Path::Direct,
+        qos,
+        size: 32,
+    };
+    let large = Case {
+        path: Path::Direct,
+        qos,
+        size: 1024,
+    };
     let ratio = |case, to, of: fn(&Figures) -> f64| ratio(cells, case, to, of);
     vec![
         Aim::at_least(
@@ -136,15 +167,42 @@ fn direct_aims(cells: &[Cell], qos: u8) -> Vec<Aim> {
 
 /// Through mosquitto the worst of the four cases counts.
 fn mosquitto_aims(cells: &[Cell]) -> Vec<Aim> {
-    let cases = [(0, 32), (0, 1024), (1, 32), (1, 1024)].map(|(qos, size)| Case { path: Path::Mosquitto, qos, size });
+    let cases = [(0, 32), (0, 1024), (1, 32), (1, 1024)].map(|(qos, size)| Case {
+        path: Path::Mosquitto,
+        qos,
+        size,
+    });
     let worst = |of: fn(&Figures) -> f64, pick: fn(f64, f64) -> f64| {
-        cases.iter().map(|case| ratio(cells, *case, Contender::Native, of)).fold(f64::NAN, pick)
+        cases
+            .iter()
+            .map(|case| ratio(cells, *case, Contender::Native, of))
+            .fold(f64::NAN, pick)
     };
     vec![
-        Aim::at_least("mosquitto, worst case: throughput to (a)", 0.95, worst(|f| f.rate, f64::min), "x"),
-        Aim::at_most("mosquitto, worst case: p50 to (a)", 1.10, worst(|f| f.p50, f64::max), "x"),
-        Aim::at_most("mosquitto, worst case: p99 to (a)", 1.10, worst(|f| f.p99, f64::max), "x"),
-        Aim::at_most("mosquitto, worst case: CPU per message to (a)", 1.0, worst(|f| f.cpu, f64::max), "x"),
+        Aim::at_least(
+            "mosquitto, worst case: throughput to (a)",
+            0.95,
+            worst(|f| f.rate, f64::min),
+            "x",
+        ),
+        Aim::at_most(
+            "mosquitto, worst case: p50 to (a)",
+            1.10,
+            worst(|f| f.p50, f64::max),
+            "x",
+        ),
+        Aim::at_most(
+            "mosquitto, worst case: p99 to (a)",
+            1.10,
+            worst(|f| f.p99, f64::max),
+            "x",
+        ),
+        Aim::at_most(
+            "mosquitto, worst case: CPU per message to (a)",
+            1.0,
+            worst(|f| f.cpu, f64::max),
+            "x",
+        ),
     ]
 }
 
@@ -158,16 +216,35 @@ fn ratio(cells: &[Cell], case: Case, to: Contender, of: fn(&Figures) -> f64) -> 
 
 /// Adds what a guest call costs without a host, and the aim for what the host adds to it.
 pub fn add_guest_call(section: &mut Section, cells: &[Cell], calls: Result<Vec<f64>>) {
-    let small = find(cells, Case { path: Path::Direct, qos: 0, size: 32 }, Contender::Guest);
+    let small = find(
+        cells,
+        Case {
+            path: Path::Direct,
+            qos: 0,
+            size: 32,
+        },
+        Contender::Guest,
+    );
     let whole = small.map_or(f64::NAN, |figures| figures.cpu);
     let mut own = f64::NAN;
     match calls {
         Ok(calls) => {
             own = whole - calls[0];
-            let each = SIZES.iter().zip(&calls).map(|(size, call)| format!("{call:.2} us at {size} B"));
-            section.notes.push(format!("A bare call of the echo guest: {}.", each.collect::<Vec<_>>().join(", ")));
+            let each = SIZES
+                .iter()
+                .zip(&calls)
+                .map(|(size, call)| format!("{call:.2} us at {size} B"));
+            section.notes.push(format!(
+                "A bare call of the echo guest: {}.",
+                each.collect::<Vec<_>>().join(", ")
+            ));
         }
         Err(error) => section.notes.push(format!("{error:#}")),
     }
-    section.aims.push(Aim::at_most("direct, QoS 0, 32 B: host's own CPU over the bare guest call", 1.0, own, "us"));
+    section.aims.push(Aim::at_most(
+        "direct, QoS 0, 32 B: host's own CPU over the bare guest call",
+        1.0,
+        own,
+        "us",
+    ));
 }

@@ -58,7 +58,11 @@ pub async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
         for (told, _) in BEHAVIOURS {
             let alone = beside(programs, None, span).await.context("alone")?;
             let beside = beside(programs, Some(told), span).await.context(told)?;
-            pairs.push(Pair { told, alone, beside });
+            pairs.push(Pair {
+                told,
+                alone,
+                beside,
+            });
         }
     }
     Ok(section(&pairs))
@@ -73,7 +77,11 @@ async fn beside(programs: &Programs, told: Option<&str>, span: Duration) -> Resu
     if let Some(told) = told {
         services.push_str(&hostile(&programs.guests.join("hostile.wasm"), told));
     }
-    let state = format!("{}state_file: {}\n", remote(listener.port), dir.join("state.redb").display());
+    let state = format!(
+        "{}state_file: {}\n",
+        remote(listener.port),
+        dir.join("state.redb").display()
+    );
     let config = programs.config("hostile", &state, &programs.cache(), &services)?;
     let log = programs.dir.join("hostile.log");
     let mut host = programs.host(&config, &log)?;
@@ -89,16 +97,26 @@ async fn beside(programs: &Programs, told: Option<&str>, span: Duration) -> Resu
 /// Misbehaves a hundred times a second, or as often as the host lets it. Its log lines are written.
 fn hostile(component: &Path, told: &str) -> String {
     let backoff = "limits: {backoff: {min: 10ms, max: 10ms}, attempts: 1}";
-    format!("{}    every: 10\n    told: {told}\n    log_level: INFO\n    {backoff}\n", service("hostile", component))
+    format!(
+        "{}    every: 10\n    told: {told}\n    log_level: INFO\n    {backoff}\n",
+        service("hostile", component)
+    )
 }
 
 /// The p99 of the quietest run. What else runs on the machine only ever adds; what a host does to itself is in each of them.
 fn quietest<'a>(seen: impl Iterator<Item = &'a Paced>) -> f64 {
-    seen.map(|paced| paced.samples.percentile(0.99)).fold(f64::INFINITY, f64::min)
+    seen.map(|paced| paced.samples.percentile(0.99))
+        .fold(f64::INFINITY, f64::min)
 }
 
 fn section(pairs: &[Pair]) -> Section {
-    let mut table = Table::new(&["the other service", "p50 us", "p99 us", "p99 to alone", "lost"]);
+    let mut table = Table::new(&[
+        "the other service",
+        "p50 us",
+        "p99 us",
+        "p99 to alone",
+        "lost",
+    ]);
     let of = |told| pairs.iter().filter(move |pair| pair.told == told);
     let alone = median(BEHAVIOURS.map(|(told, _)| quietest(of(told).map(|pair| &pair.alone))));
     let mut row = |title: &str, seen: Vec<&Paced>, p99: f64| {
@@ -109,7 +127,11 @@ fn section(pairs: &[Pair]) -> Section {
         table.row(std::iter::once(title.into()).chain(numbers).collect());
         p99 / alone
     };
-    row("is not there", pairs.iter().map(|pair| &pair.alone).collect(), alone);
+    row(
+        "is not there",
+        pairs.iter().map(|pair| &pair.alone).collect(),
+        alone,
+    );
     let ratios = BEHAVIOURS.map(|(told, title)| {
         let seen: Vec<&Paced> = of(told).map(|pair| &pair.beside).collect();
         let p99 = quietest(seen.iter().copied());
@@ -117,9 +139,17 @@ fn section(pairs: &[Pair]) -> Section {
     });
     let worst = ratios.into_iter().fold(0.0, f64::max);
     Section {
-        title: "An echo under 2,000 messages a second (QoS 0, 32 B) beside a hostile service".to_owned(),
+        title: "An echo under 2,000 messages a second (QoS 0, 32 B) beside a hostile service"
+            .to_owned(),
         table,
-        notes: vec!["p99 is that of the quietest round; alone, the median of twelve such.".to_owned()],
-        aims: vec![Aim::at_most("beside the worst hostile service: p99 to alone", MOST, worst, "x")],
+        notes: vec![
+            "p99 is that of the quietest round; alone, the median of twelve such.".to_owned(),
+        ],
+        aims: vec![Aim::at_most(
+            "beside the worst hostile service: p99 to alone",
+            MOST,
+            worst,
+            "x",
+        )],
     }
 }

@@ -30,19 +30,36 @@ struct Many {
 
 impl Many {
     /// `keys`: further keys of the service with that number.
-    async fn start(programs: &Programs, guest: &str, number: usize, keys: impl Fn(usize) -> String) -> Result<Self> {
+    async fn start(
+        programs: &Programs,
+        guest: &str,
+        number: usize,
+        keys: impl Fn(usize) -> String,
+    ) -> Result<Self> {
         let listener = Listener::new("nobody/asks").await?;
         let mut services = String::new();
         for i in 0..number {
-            write!(services, "{}{}", service(&format!("s{i:05}"), &programs.guests.join(guest)), keys(i))?;
+            write!(
+                services,
+                "{}{}",
+                service(&format!("s{i:05}"), &programs.guests.join(guest)),
+                keys(i)
+            )?;
         }
-        let config = programs.config("many", &remote(listener.port), &programs.cache(), &services)?;
+        let config =
+            programs.config("many", &remote(listener.port), &programs.cache(), &services)?;
         let log = programs.dir.join("many.log");
         let began = Instant::now();
         let mut host = programs.host(&config, &log)?;
-        let all = listener.wait_for_subscriptions(number as u64, &mut host, START).await;
+        let all = listener
+            .wait_for_subscriptions(number as u64, &mut host, START)
+            .await;
         all.with_context(|| format!("{number} services: {}", tail(&log)))?;
-        Ok(Self { host, listener, start: began.elapsed() })
+        Ok(Self {
+            host,
+            listener,
+            start: began.elapsed(),
+        })
     }
 
     /// Resident KiB once they no longer change.
@@ -66,7 +83,10 @@ impl Many {
 /// # Errors
 /// When a host does not start.
 pub async fn memory(programs: &Programs) -> Result<Section> {
-    let mut section = Section { title: "Idle services (guests/echo)".to_owned(), ..Section::default() };
+    let mut section = Section {
+        title: "Idle services (guests/echo)".to_owned(),
+        ..Section::default()
+    };
     section.table = Table::new(&["services", "RSS MiB", "KiB per further service", "start s"]);
     let (mut one, mut each, mut all) = (0.0, f64::NAN, f64::NAN);
     for number in NUMBERS {
@@ -83,7 +103,11 @@ pub async fn memory(programs: &Programs) -> Result<Section> {
         } else {
             each = (resident - one) / (number - 1) as f64;
         }
-        all = if number == TICKING { resident / 1024.0 } else { f64::NAN };
+        all = if number == TICKING {
+            resident / 1024.0
+        } else {
+            f64::NAN
+        };
         section.table.row(vec![
             Value::Number(number as f64, 0),
             Value::Number(resident / 1024.0, 1),
@@ -103,7 +127,13 @@ pub async fn memory(programs: &Programs) -> Result<Section> {
 /// # Errors
 /// When the host does not start.
 pub async fn ticking(programs: &Programs, plan: &Plan) -> Result<Section> {
-    let keys = |i: usize| format!("    delay: {}\n    say: {}\n", i * 7919 % 1000, u8::from(i.is_multiple_of(SAYING)));
+    let keys = |i: usize| {
+        format!(
+            "    delay: {}\n    say: {}\n",
+            i * 7919 % 1000,
+            u8::from(i.is_multiple_of(SAYING))
+        )
+    };
     let many = Many::start(programs, "ticker.wasm", TICKING, keys).await?;
     sleep(Duration::from_secs(2)).await;
     let (began, cpu, said) = (Instant::now(), many.host.cpu()?, many.listener.published());
@@ -112,9 +142,30 @@ pub async fn ticking(programs: &Programs, plan: &Plan) -> Result<Section> {
     let share = 100.0 * (many.host.cpu()? - cpu).as_secs_f64() / seconds;
     let ticks = (many.listener.published() - said) as f64 * SAYING as f64 / seconds;
     let mut table = Table::new(&["services", "ticks/s", "% of a core", "us per tick"]);
-    let cells = [(TICKING as f64, 0), (ticks, 0), (share, 1), (share * 1e4 / ticks, 2)];
-    table.row(cells.map(|(number, decimals)| Value::Number(number, decimals)).into());
-    let aims = vec![Aim::at_most("10,000 services ticking at 1 Hz, guest calls included", 8.0, share, "% of a core")];
-    let notes = vec![format!("Ticks are counted at every {SAYING}th service, which publishes on each.")];
-    Ok(Section { title: "Services that tick once a second (guests/ticker)".to_owned(), table, notes, aims })
+    let cells = [
+        (TICKING as f64, 0),
+        (ticks, 0),
+        (share, 1),
+        (share * 1e4 / ticks, 2),
+    ];
+    table.row(
+        cells
+            .map(|(number, decimals)| Value::Number(number, decimals))
+            .into(),
+    );
+    let aims = vec![Aim::at_most(
+        "10,000 services ticking at 1 Hz, guest calls included",
+        8.0,
+        share,
+        "% of a core",
+    )];
+    let notes = vec![format!(
+        "Ticks are counted at every {SAYING}th service, which publishes on each."
+    )];
+    Ok(Section {
+        title: "Services that tick once a second (guests/ticker)".to_owned(),
+        table,
+        notes,
+        aims,
+    })
 }

@@ -17,7 +17,11 @@ use crate::samples::median;
 use crate::wire::packets::{connect, subscribe};
 
 /// For how long the broker is away.
-const ABSENCES: [Duration; 3] = [Duration::from_millis(100), Duration::from_secs(3), Duration::from_secs(10)];
+const ABSENCES: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_secs(3),
+    Duration::from_secs(10),
+];
 /// How often the host is asked until it answers.
 const ASK: Duration = Duration::from_millis(2);
 /// How long the host may take at most.
@@ -35,7 +39,9 @@ pub async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
     let log = programs.dir.join("recovery.log");
     let mut host = programs.host(&config, &log)?;
     let [request, response] = Contender::Guest.topics(1);
-    client::open(broker.port, &request, &response, &mut host).await.with_context(|| tail(&log))?;
+    client::open(broker.port, &request, &response, &mut host)
+        .await
+        .with_context(|| tail(&log))?;
     let mut table = Table::new(&["broker away for s", "median ms", "longest ms"]);
     let mut longest = Duration::ZERO;
     for absence in ABSENCES {
@@ -44,13 +50,21 @@ pub async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
             broker.kill();
             sleep(absence).await;
             broker.restart().await?;
-            seen.push(answer(broker.port, &mut host).await.with_context(|| tail(&log))?);
+            seen.push(
+                answer(broker.port, &mut host)
+                    .await
+                    .with_context(|| tail(&log))?,
+            );
         }
         let most = seen.iter().copied().max().unwrap_or_default();
         longest = longest.max(most);
         let ms = |span: Duration| span.as_secs_f64() * 1e3;
         let middle = median(seen.iter().map(|span| ms(*span)));
-        table.row(vec![Value::Number(absence.as_secs_f64(), 1), Value::Number(middle, 0), Value::Number(ms(most), 0)]);
+        table.row(vec![
+            Value::Number(absence.as_secs_f64(), 1),
+            Value::Number(middle, 0),
+            Value::Number(ms(most), 0),
+        ]);
     }
     let aim = "first answer after the broker listens again";
     Ok(Section {
@@ -69,7 +83,9 @@ async fn answer(port: u16, host: &mut Process) -> Result<Duration> {
     let mut link = Link::new(TcpStream::connect(("127.0.0.1", port)).await?)?;
     link.answer_topic = response.clone().into();
     link.push(&connect("miqro-bench-recovery", 100));
-    timeout(PATIENCE, link.turn(|_| ())).await.context("no CONNACK")??;
+    timeout(PATIENCE, link.turn(|_| ()))
+        .await
+        .context("no CONNACK")??;
     link.push(&subscribe(&response, 1));
     let hello = link.template(&request, b"hello", 0);
     let mut answers = 0;

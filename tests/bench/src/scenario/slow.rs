@@ -44,25 +44,45 @@ pub async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
     let mut pairs = vec![];
     for _ in 0..plan.rounds {
         for receive_maximum in RECEIVE_MAXIMA {
-            let alone = run(programs, receive_maximum, 0, plan.steady).await.context("alone")?;
-            let beside =
-                run(programs, receive_maximum, WAITING, LONG * plan.steady).await.context("beside the slow service")?;
-            pairs.push(Pair { receive_maximum, alone, beside });
+            let alone = run(programs, receive_maximum, 0, plan.steady)
+                .await
+                .context("alone")?;
+            let beside = run(programs, receive_maximum, WAITING, LONG * plan.steady)
+                .await
+                .context("beside the slow service")?;
+            pairs.push(Pair {
+                receive_maximum,
+                alone,
+                beside,
+            });
         }
     }
     Ok(section(&pairs))
 }
 
-async fn run(programs: &Programs, receive_maximum: u16, waiting: usize, span: Duration) -> Result<Paced> {
+async fn run(
+    programs: &Programs,
+    receive_maximum: u16,
+    waiting: usize,
+    span: Duration,
+) -> Result<Paced> {
     let dir = programs.dir.join("slow");
     // what an earlier run has left would be handled first
-    fs::remove_dir_all(&dir)
-        .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+    fs::remove_dir_all(&dir).or_else(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })?;
     fs::create_dir_all(&dir)?;
     let [request, response] = Contender::Guest.topics(1);
     let mut listener = Listener::new(&request).await?;
     let mut services = service(Contender::Guest.name(), &programs.guests.join("relay.wasm"));
-    services.push_str(&service("slow", &programs.guests.join("contract-faulty.wasm")));
+    services.push_str(&service(
+        "slow",
+        &programs.guests.join("contract-faulty.wasm"),
+    ));
     let broker = format!(
         "broker:\n  host: 127.0.0.1\n  port: {}\n  receive_maximum: {receive_maximum}\nstate_file: {}\n",
         listener.port,
@@ -83,25 +103,55 @@ async fn run(programs: &Programs, receive_maximum: u16, waiting: usize, span: Du
 }
 
 fn section(pairs: &[Pair]) -> Section {
-    let mut table =
-        Table::new(&["receive maximum", "waiting for the slow service", "p50 us", "p99 us", "longest gap ms", "lost"]);
+    let mut table = Table::new(&[
+        "receive maximum",
+        "waiting for the slow service",
+        "p50 us",
+        "p99 us",
+        "longest gap ms",
+        "lost",
+    ]);
     let mut aims = vec![];
     for receive_maximum in RECEIVE_MAXIMA {
         let window = receive_maximum.to_string();
-        let of = || pairs.iter().filter(move |pair| pair.receive_maximum == receive_maximum);
+        let of = || {
+            pairs
+                .iter()
+                .filter(move |pair| pair.receive_maximum == receive_maximum)
+        };
         let mut row = |waiting: usize, seen: Vec<&Paced>| {
             let percentile = |part| median(seen.iter().map(|paced| paced.samples.percentile(part)));
             let gap = median(seen.iter().map(|paced| paced.gap.as_secs_f64()));
             let lost = seen.iter().map(|paced| paced.lost).sum::<usize>() as f64;
-            let numbers = [(waiting as f64, 0), (percentile(0.5), 0), (percentile(0.99), 0), (gap * 1e3, 0), (lost, 0)];
+            let numbers = [
+                (waiting as f64, 0),
+                (percentile(0.5), 0),
+                (percentile(0.99), 0),
+                (gap * 1e3, 0),
+                (lost, 0),
+            ];
             let numbers = numbers.map(|(number, digits)| Value::Number(number, digits));
-            table.row(std::iter::once(window.clone().into()).chain(numbers).collect());
+            table.row(
+                std::iter::once(window.clone().into())
+                    .chain(numbers)
+                    .collect(),
+            );
             (percentile(0.99), gap)
         };
         let (alone, _) = row(0, of().map(|pair| &pair.alone).collect());
         let (beside, gap) = row(WAITING, of().map(|pair| &pair.beside).collect());
-        aims.push(Aim::at_most(format!("receive maximum {window}: p99 to alone"), MOST, beside / alone, "x"));
-        aims.push(Aim::at_most(format!("receive maximum {window}: longest gap"), LONGEST, gap, "s"));
+        aims.push(Aim::at_most(
+            format!("receive maximum {window}: p99 to alone"),
+            MOST,
+            beside / alone,
+            "x",
+        ));
+        aims.push(Aim::at_most(
+            format!("receive maximum {window}: longest gap"),
+            LONGEST,
+            gap,
+            "s",
+        ));
     }
     Section {
         title: "A relay under 200 messages a second (QoS 1, 32 B) beside a slow service".to_owned(),

@@ -17,7 +17,10 @@ use crate::report::{Aim, Section, Table, Value};
 use crate::samples::median;
 
 /// Messages a second, and then as fast as they are answered.
-const PACES: [(&str, Pace); 2] = [("20,000/s", Pace::Rate(20_000.0)), ("full load", Pace::Full(1_000))];
+const PACES: [(&str, Pace); 2] = [
+    ("20,000/s", Pace::Rate(20_000.0)),
+    ("full load", Pace::Full(1_000)),
+];
 
 /// What happens to the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,16 +67,33 @@ impl Swapped {
         fs::write(&file, &original)?;
         let [request, response] = Contender::Guest.topics(0);
         let mut listener = Listener::new(&request).await?;
-        let config = programs.config("swap", &remote(listener.port), &programs.cache(), &service("guest", &file))?;
+        let config = programs.config(
+            "swap",
+            &remote(listener.port),
+            &programs.cache(),
+            &service("guest", &file),
+        )?;
         let log = programs.dir.join("swap.log");
         let mut host = programs.host(&config, &log)?;
-        let mut link = listener.link(&mut host).await.with_context(|| process::tail(&log))?;
+        let mut link = listener
+            .link(&mut host)
+            .await
+            .with_context(|| process::tail(&log))?;
         link.answer_topic = response.into();
-        Ok(Self { host, link, _listener: listener, dir, original, versions: 0 })
+        Ok(Self {
+            host,
+            link,
+            _listener: listener,
+            dir,
+            original,
+            versions: 0,
+        })
     }
 
     async fn run(&mut self, swaps: Swaps, pace: Pace, span: Duration) -> Result<Paced> {
-        let message = self.link.template(&Contender::Guest.topics(0)[0], &[b'x'; 32], 0);
+        let message = self
+            .link
+            .template(&Contender::Guest.topics(0)[0], &[b'x'; 32], 0);
         let files = self.prepare(swaps, span)?;
         let target = self.dir.join("guest.wasm");
         tokio::select! {
@@ -84,13 +104,24 @@ impl Swapped {
 
     /// Writes the versions beforehand, so that a swap is nothing but a rename.
     fn prepare(&mut self, swaps: Swaps, span: Duration) -> Result<Vec<PathBuf>> {
-        let number = if swaps == Swaps::None { 0 } else { span.div_duration_f64(swaps.period()) as usize };
+        let number = if swaps == Swaps::None {
+            0
+        } else {
+            span.div_duration_f64(swaps.period()) as usize
+        };
         (0..number)
             .map(|i| {
                 self.versions += 1;
-                let version = if swaps == Swaps::Cached { i % 2 } else { self.versions + 1 };
+                let version = if swaps == Swaps::Cached {
+                    i % 2
+                } else {
+                    self.versions + 1
+                };
                 let file = self.dir.join(format!("version-{}", self.versions));
-                fs::write(&file, [&self.original[..], &custom_section(version)].concat())?;
+                fs::write(
+                    &file,
+                    [&self.original[..], &custom_section(version)].concat(),
+                )?;
                 Ok(file)
             })
             .collect()
@@ -127,7 +158,9 @@ pub async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
     let mut swapped = Swapped::start(programs).await?;
     let mut seen: [Vec<(Swaps, Paced)>; 2] = Default::default();
     // the first runs warm up: both versions get into the cache
-    swapped.run(Swaps::Cached, PACES[0].1, Duration::from_secs(1)).await?;
+    swapped
+        .run(Swaps::Cached, PACES[0].1, Duration::from_secs(1))
+        .await?;
     for _ in 0..plan.rounds {
         for ((_, pace), seen) in PACES.iter().zip(&mut seen) {
             for swaps in Swaps::ALL {
@@ -153,24 +186,49 @@ fn section(seen: &[Vec<(Swaps, Paced)>; 2]) -> Section {
         "twice",
     ]);
     for ((load, _), seen) in PACES.iter().zip(seen) {
-        Swaps::ALL.into_iter().for_each(|swaps| table.row(row(load, swaps, seen)));
+        Swaps::ALL
+            .into_iter()
+            .for_each(|swaps| table.row(row(load, swaps, seen)));
     }
     let [paced, full] = seen;
     let base = tail(paced, Swaps::None, 0.999);
     let to_none = |swaps| tail(paced, swaps, 0.999) / base;
-    let lost = |seen: &[(Swaps, Paced)]| seen.iter().map(|(_, paced)| paced.lost).sum::<usize>() as f64;
+    let lost =
+        |seen: &[(Swaps, Paced)]| seen.iter().map(|(_, paced)| paced.lost).sum::<usize>() as f64;
     let aims = vec![
-        Aim::at_most("20,000 msg/s with swaps: p99.9 to no swaps", 1.2, to_none(Swaps::Cached), "x"),
-        Aim::at_most("20,000 msg/s with swaps, compiling: p99.9 to no swaps", 1.2, to_none(Swaps::New), "x"),
-        Aim::at_most("20,000 msg/s with swaps: lost", 0.0, lost(paced), "messages"),
+        Aim::at_most(
+            "20,000 msg/s with swaps: p99.9 to no swaps",
+            1.2,
+            to_none(Swaps::Cached),
+            "x",
+        ),
+        Aim::at_most(
+            "20,000 msg/s with swaps, compiling: p99.9 to no swaps",
+            1.2,
+            to_none(Swaps::New),
+            "x",
+        ),
+        Aim::at_most(
+            "20,000 msg/s with swaps: lost",
+            0.0,
+            lost(paced),
+            "messages",
+        ),
         Aim::at_most("full load with swaps: lost", 0.0, lost(full), "messages"),
     ];
     let title = "Swapping the guest under load (QoS 0, 32 B)".to_owned();
-    Section { title, table, notes: vec![], aims }
+    Section {
+        title,
+        table,
+        notes: vec![],
+        aims,
+    }
 }
 
 fn of(seen: &[(Swaps, Paced)], swaps: Swaps) -> impl Iterator<Item = &Paced> {
-    seen.iter().filter(move |(of, _)| *of == swaps).map(|(_, paced)| paced)
+    seen.iter()
+        .filter(move |(of, _)| *of == swaps)
+        .map(|(_, paced)| paced)
 }
 
 fn tail(seen: &[(Swaps, Paced)], swaps: Swaps, share: f64) -> f64 {
@@ -179,7 +237,10 @@ fn tail(seen: &[(Swaps, Paced)], swaps: Swaps, share: f64) -> f64 {
 
 fn row(load: &str, swaps: Swaps, seen: &[(Swaps, Paced)]) -> Vec<Value> {
     let sum = |count: fn(&Paced) -> usize| of(seen, swaps).map(count).sum::<usize>() as f64;
-    let gap = of(seen, swaps).map(|paced| paced.gap).max().unwrap_or_default();
+    let gap = of(seen, swaps)
+        .map(|paced| paced.gap)
+        .max()
+        .unwrap_or_default();
     let late = tail(seen, swaps, 0.999);
     vec![
         load.into(),

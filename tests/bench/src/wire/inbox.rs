@@ -40,7 +40,11 @@ pub struct Inbox {
 
 impl Default for Inbox {
     fn default() -> Self {
-        Self { bytes: vec![0; 2 * READ], start: 0, end: 0 }
+        Self {
+            bytes: vec![0; 2 * READ],
+            start: 0,
+            end: 0,
+        }
     }
 }
 
@@ -67,7 +71,10 @@ impl Inbox {
     /// The next complete packet; `None` when there is none yet.
     #[inline]
     pub fn next(&mut self) -> Option<Frame> {
-        let first = *self.bytes.get(self.start).filter(|_| self.start < self.end)?;
+        let first = *self
+            .bytes
+            .get(self.start)
+            .filter(|_| self.start < self.end)?;
         let (length, bytes) = varint(&self.bytes[self.start + 1..self.end])?;
         let body = self.start + 1 + bytes..self.start + 1 + bytes + length as usize;
         (body.end <= self.end).then(|| {
@@ -90,8 +97,12 @@ mod tests {
 
     #[test]
     fn packets_are_cut_however_the_bytes_arrive() {
-        let stream: Vec<u8> =
-            [vec![0xC0, 0], vec![0x30, 3, 0, 1, b'a'], [vec![0x32, 200, 1], vec![7; 200]].concat()].concat();
+        let stream: Vec<u8> = [
+            vec![0xC0, 0],
+            vec![0x30, 3, 0, 1, b'a'],
+            [vec![0x32, 200, 1], vec![7; 200]].concat(),
+        ]
+        .concat();
         for step in 1..stream.len() {
             let mut inbox = Inbox::default();
             let mut seen = vec![];
@@ -106,7 +117,15 @@ mod tests {
                     seen.push((frame.first, inbox.body(&frame).to_vec()));
                 }
             }
-            assert_eq!(seen, [(0xC0, vec![]), (0x30, vec![0, 1, b'a']), (0x32, vec![7; 200])], "in steps of {step}");
+            assert_eq!(
+                seen,
+                [
+                    (0xC0, vec![]),
+                    (0x30, vec![0, 1, b'a']),
+                    (0x32, vec![7; 200])
+                ],
+                "in steps of {step}"
+            );
         }
     }
 }

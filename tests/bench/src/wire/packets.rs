@@ -28,7 +28,11 @@ impl<'a> Publish<'a> {
         if version == Version::V5 {
             rest = split(rest)?.1;
         }
-        Some(Self { topic, pid, payload: rest })
+        Some(Self {
+            topic,
+            pid,
+            payload: rest,
+        })
     }
 }
 
@@ -69,7 +73,11 @@ impl Template {
         let mut bytes = vec![];
         push_packet(&mut bytes, kind::PUBLISH | qos << 1, &body);
         let header = bytes.len() - body.len();
-        Self { bytes, pid: (qos > 0).then_some(header + at_pid), payload: header + at_payload }
+        Self {
+            bytes,
+            pid: (qos > 0).then_some(header + at_pid),
+            payload: header + at_payload,
+        }
     }
 
     /// Appends the packet with the packet identifier that `pid` gives (asked at QoS 1 only).
@@ -144,7 +152,10 @@ pub fn read_connect(body: &[u8]) -> Option<(Version, u16)> {
         return Some((Version::V311, u16::MAX));
     }
     let (properties, _) = split(rest.get(4..)?)?;
-    Some((Version::V5, number(properties, 0x21).map_or(u16::MAX, |n| n as u16)))
+    Some((
+        Version::V5,
+        number(properties, 0x21).map_or(u16::MAX, |n| n as u16),
+    ))
 }
 
 /// What the generator wants to know of a SUBSCRIBE or UNSUBSCRIBE.
@@ -162,14 +173,22 @@ impl<'a> Filters<'a> {
     /// Reads the body of a SUBSCRIBE (`options`: each filter is followed by a byte of options) or UNSUBSCRIBE.
     pub fn read(body: &'a [u8], version: Version, options: bool) -> Option<Self> {
         let pid = u16::from_be_bytes(*body.first_chunk()?);
-        let (properties, mut rest) = if version == Version::V5 { split(&body[2..])? } else { (&body[..0], &body[2..]) };
+        let (properties, mut rest) = if version == Version::V5 {
+            split(&body[2..])?
+        } else {
+            (&body[..0], &body[2..])
+        };
         let mut filters = vec![];
         while !rest.is_empty() {
             let (filter, behind) = text(rest)?;
             filters.push((filter, if options { *behind.first()? } else { 0 }));
             rest = &behind[usize::from(options)..];
         }
-        Some(Self { pid, id: number(properties, 0x0B).unwrap_or(0), filters })
+        Some(Self {
+            pid,
+            id: number(properties, 0x0B).unwrap_or(0),
+            filters,
+        })
     }
 }
 
@@ -199,7 +218,10 @@ mod tests {
                 template.push_stamped(&mut bytes, || 258, b"12");
                 let (first, body) = frames(&bytes).remove(0);
                 let read = Publish::read(&body, (first >> 1) & 3, version).unwrap();
-                assert_eq!((read.topic, read.pid), (&b"a/b"[..], if qos == 0 { 0 } else { 258 }));
+                assert_eq!(
+                    (read.topic, read.pid),
+                    (&b"a/b"[..], if qos == 0 { 0 } else { 258 })
+                );
                 assert_eq!(read.payload, [&b"12"[..], &[b'x'; 298]].concat());
             }
         }
@@ -208,10 +230,20 @@ mod tests {
     #[test]
     fn connect_and_subscribe_read_back() {
         let (first, body) = frames(&connect("me", 77)).remove(0);
-        assert_eq!((first, read_connect(&body)), (kind::CONNECT, Some((Version::V5, 77))));
+        assert_eq!(
+            (first, read_connect(&body)),
+            (kind::CONNECT, Some((Version::V5, 77)))
+        );
         let (first, body) = frames(&subscribe("a/#", 1)).remove(0);
         assert_eq!(first, 0x82);
         let read = Filters::read(&body, Version::V5, true).unwrap();
-        assert_eq!(read, Filters { pid: 1, id: 0, filters: vec![(b"a/#", 1)] });
+        assert_eq!(
+            read,
+            Filters {
+                pid: 1,
+                id: 0,
+                filters: vec![(b"a/#", 1)]
+            }
+        );
     }
 }

@@ -36,7 +36,9 @@ pub fn number(mut properties: &[u8], wanted: u8) -> Option<u32> {
     while let Some((&id, rest)) = properties.split_first() {
         let (value, length) = match id {
             0x0B => varint(rest)?,
-            0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2A => (big_endian(rest.get(..1)?), 1),
+            0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2A => {
+                (big_endian(rest.get(..1)?), 1)
+            }
             0x13 | 0x21 | 0x22 | 0x23 => (big_endian(rest.get(..2)?), 2),
             0x02 | 0x11 | 0x18 | 0x27 => (big_endian(rest.get(..4)?), 4),
             0x26 => {
@@ -54,7 +56,9 @@ pub fn number(mut properties: &[u8], wanted: u8) -> Option<u32> {
 }
 
 fn big_endian(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0, |value, byte| value << 8 | u32::from(*byte))
+    bytes
+        .iter()
+        .fold(0, |value, byte| value << 8 | u32::from(*byte))
 }
 
 #[cfg(test)]
@@ -63,9 +67,12 @@ mod tests {
 
     #[test]
     fn variable_byte_integers_of_the_standard() {
-        for (value, bytes) in
-            [(0, vec![0]), (127, vec![0x7F]), (128, vec![0x80, 1]), (268_435_455, vec![0xFF, 0xFF, 0xFF, 0x7F])]
-        {
+        for (value, bytes) in [
+            (0, vec![0]),
+            (127, vec![0x7F]),
+            (128, vec![0x80, 1]),
+            (268_435_455, vec![0xFF, 0xFF, 0xFF, 0x7F]),
+        ] {
             let mut out = vec![];
             push_varint(&mut out, value);
             assert_eq!(out, bytes);
@@ -76,7 +83,9 @@ mod tests {
 
     #[test]
     fn a_number_is_found_behind_other_properties() {
-        let properties = [0x26, 0, 1, b'a', 0, 2, b'b', b'c', 0x15, 0, 1, b'x', 0x11, 0, 0, 0, 9, 0x21, 1, 2];
+        let properties = [
+            0x26, 0, 1, b'a', 0, 2, b'b', b'c', 0x15, 0, 1, b'x', 0x11, 0, 0, 0, 9, 0x21, 1, 2,
+        ];
         assert_eq!(number(&properties, 0x21), Some(258));
         assert_eq!(number(&properties, 0x22), None);
     }

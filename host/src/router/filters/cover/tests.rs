@@ -12,7 +12,20 @@ use crate::message::Subscription;
 use crate::router::ServiceId;
 use crate::topic::{Filter, Topic};
 
-const FILTERS: [&str; 12] = ["a", "a/#", "a/b", "a/+", "+/b", "#", "+/#", "b/#", "a/b/c", "a/+/c", "+", "$share/g/a/#"];
+const FILTERS: [&str; 12] = [
+    "a",
+    "a/#",
+    "a/b",
+    "a/+",
+    "+/b",
+    "#",
+    "+/#",
+    "b/#",
+    "a/b/c",
+    "a/+/c",
+    "+",
+    "$share/g/a/#",
+];
 const TOPICS: [&str; 7] = ["a", "a/b", "a/b/c", "b", "b/b", "c", "a/x/c"];
 
 #[derive(Debug, Clone)]
@@ -75,7 +88,11 @@ impl World {
     }
 
     fn tell(&mut self, (subscribe, unsubscribe): (Vec<Numbered>, Vec<Filter>)) {
-        for Numbered { subscription: Subscription { filter, qos }, .. } in subscribe {
+        for Numbered {
+            subscription: Subscription { filter, qos },
+            ..
+        } in subscribe
+        {
             if !self.refuses(&filter) {
                 self.broker.insert(filter.clone(), qos);
             }
@@ -94,7 +111,13 @@ impl World {
         match step {
             Step::Join(service, which, qos) => {
                 self.wanted.insert((service, which), qos);
-                self.filters.join(ServiceId(service), &Subscription { filter: filter(which), qos });
+                self.filters.join(
+                    ServiceId(service),
+                    &Subscription {
+                        filter: filter(which),
+                        qos,
+                    },
+                );
             }
             Step::Leave(service, which) => {
                 self.wanted.remove(&(service, which));
@@ -120,20 +143,34 @@ impl World {
     fn brought(&self, which: usize) -> Option<(&Filter, Qos)> {
         let wanted = filter(which);
         let is_shared = |filter: &Filter| filter.as_str() != filter.pattern();
-        let brings =
-            |other: &Filter| *other == wanted || (!is_shared(other) && !is_shared(&wanted) && other.covers(&wanted));
-        let bringing = self.broker.iter().filter(|(other, _)| brings(other)).map(|(other, qos)| (other, *qos));
+        let brings = |other: &Filter| {
+            *other == wanted || (!is_shared(other) && !is_shared(&wanted) && other.covers(&wanted))
+        };
+        let bringing = self
+            .broker
+            .iter()
+            .filter(|(other, _)| brings(other))
+            .map(|(other, qos)| (other, *qos));
         bringing.max_by_key(|(_, qos)| *qos)
     }
 
     /// What came comes, as long as it is wanted: there is no gap when one filter takes the place of another.
     fn check_served(&mut self) {
-        for (service, which) in self.wanted.keys().copied().filter(|(_, which)| !self.refused.contains(which)) {
+        for (service, which) in self
+            .wanted
+            .keys()
+            .copied()
+            .filter(|(_, which)| !self.refused.contains(which))
+        {
             match self.brought(which) {
                 // until the broker has answered, nothing is promised
                 Some(_) if self.unanswered.is_empty() => drop(self.served.insert((service, which))),
                 Some(_) => {}
-                None => assert!(!self.served.contains(&(service, which)), "{} came, and does not", FILTERS[which]),
+                None => assert!(
+                    !self.served.contains(&(service, which)),
+                    "{} came, and does not",
+                    FILTERS[which]
+                ),
             }
         }
     }
@@ -143,25 +180,60 @@ impl World {
         while !self.unanswered.is_empty() {
             self.step(Step::Answer);
         }
-        for ((_, which), qos) in self.wanted.iter().filter(|((_, which), _)| !self.refused.contains(which)) {
-            let (by, granted) = self.brought(*which).unwrap_or_else(|| panic!("{} does not come", FILTERS[*which]));
-            assert!(granted >= *qos, "{} comes by {by} with {granted:?}, wanted {qos:?}", FILTERS[*which]);
+        for ((_, which), qos) in self
+            .wanted
+            .iter()
+            .filter(|((_, which), _)| !self.refused.contains(which))
+        {
+            let (by, granted) = self
+                .brought(*which)
+                .unwrap_or_else(|| panic!("{} does not come", FILTERS[*which]));
+            assert!(
+                granted >= *qos,
+                "{} comes by {by} with {granted:?}, wanted {qos:?}",
+                FILTERS[*which]
+            );
         }
-        let plain: Vec<&Filter> = self.broker.keys().filter(|filter| filter.as_str() == filter.pattern()).collect();
-        for (filter, other) in plain.iter().flat_map(|filter| plain.iter().map(move |other| (filter, other))) {
-            assert!(filter == other || !filter.covers(other), "{filter} and {other} are both asked for");
+        let plain: Vec<&Filter> = self
+            .broker
+            .keys()
+            .filter(|filter| filter.as_str() == filter.pattern())
+            .collect();
+        for (filter, other) in plain
+            .iter()
+            .flat_map(|filter| plain.iter().map(move |other| (filter, other)))
+        {
+            assert!(
+                filter == other || !filter.covers(other),
+                "{filter} and {other} are both asked for"
+            );
         }
         for topic in TOPICS {
             let mut found: Vec<Match> = Vec::new();
             self.filters.takers(topic, &[], &mut found);
             let topic = Topic::new(topic).unwrap();
-            let matching = self.wanted.keys().filter(|(_, which)| filter(*which).matches(&topic));
-            let (refused, granted): (Vec<_>, Vec<_>) = matching.partition(|(_, which)| self.refused.contains(which));
+            let matching = self
+                .wanted
+                .keys()
+                .filter(|(_, which)| filter(*which).matches(&topic));
+            let (refused, granted): (Vec<_>, Vec<_>) =
+                matching.partition(|(_, which)| self.refused.contains(which));
             let takes = |service: u32| found.iter().any(|one| one.service.0 == service);
-            assert!(granted.iter().all(|(service, _)| takes(*service)), "{topic}: {found:?}");
+            assert!(
+                granted.iter().all(|(service, _)| takes(*service)),
+                "{topic}: {found:?}"
+            );
             // what would be refused may not have been asked for
-            let may = |service: u32| granted.iter().chain(&refused).any(|(other, _)| *other == service);
-            assert!(found.iter().all(|one| may(one.service.0)), "{topic}: {found:?}");
+            let may = |service: u32| {
+                granted
+                    .iter()
+                    .chain(&refused)
+                    .any(|(other, _)| *other == service)
+            };
+            assert!(
+                found.iter().all(|one| may(one.service.0)),
+                "{topic}: {found:?}"
+            );
         }
     }
 }
@@ -185,11 +257,20 @@ proptest! {
 
 fn joined(filters: &mut Filters, service: u32, text: &str) {
     let filter = Filter::new(text).unwrap();
-    filters.join(ServiceId(service), &Subscription { filter, qos: Qos::AtLeastOnce });
+    filters.join(
+        ServiceId(service),
+        &Subscription {
+            filter,
+            qos: Qos::AtLeastOnce,
+        },
+    );
 }
 
 fn texts(numbered: &[Numbered]) -> Vec<&str> {
-    numbered.iter().map(|one| one.subscription.filter.as_str()).collect()
+    numbered
+        .iter()
+        .map(|one| one.subscription.filter.as_str())
+        .collect()
 }
 
 #[test]
@@ -200,10 +281,16 @@ fn what_another_process_may_have_left_in_the_session_is_ended() {
     }
     filters.difference();
     let (subscribe, unsubscribe) = filters.connected(false, true);
-    assert_eq!((texts(&subscribe), unsubscribe), (vec!["a/#", "c"], vec![Filter::new("a/b").unwrap()]));
+    assert_eq!(
+        (texts(&subscribe), unsubscribe),
+        (vec!["a/#", "c"], vec![Filter::new("a/b").unwrap()])
+    );
     // with identifiers everything is asked for
     let (subscribe, unsubscribe) = filters.connected(true, true);
-    assert_eq!((texts(&subscribe), unsubscribe), (vec!["a/b", "a/#", "c"], Vec::new()));
+    assert_eq!(
+        (texts(&subscribe), unsubscribe),
+        (vec!["a/b", "a/#", "c"], Vec::new())
+    );
 }
 
 #[test]
@@ -224,7 +311,13 @@ fn retained_messages_come_once_although_filters_take_each_others_place() {
     // a third one comes to what is covered: the broker is asked again for what covers it, for the third one alone
     joined(&mut filters, 3, "a/b");
     assert_eq!(filters.difference(), (Vec::new(), Vec::new()));
-    let asked = filters.ask_again(ServiceId(3), &Filter::new("a/b").unwrap(), std::time::Instant::now()).unwrap();
+    let asked = filters
+        .ask_again(
+            ServiceId(3),
+            &Filter::new("a/b").unwrap(),
+            std::time::Instant::now(),
+        )
+        .unwrap();
     assert_eq!(asked.subscription.filter.as_str(), "a/#");
     assert_eq!(expecting(&filters), [3]);
     // what covered it goes: its retained messages come again, and only a fourth one has not had them
@@ -238,6 +331,9 @@ fn retained_messages_come_once_although_filters_take_each_others_place() {
     other.leave(ServiceId(1), &Filter::new("a/#").unwrap());
     joined(&mut other, 4, "a/b");
     let (subscribe, unsubscribe) = other.difference();
-    assert_eq!((texts(&subscribe), unsubscribe), (vec!["a/b"], vec![Filter::new("a/#").unwrap()]));
+    assert_eq!(
+        (texts(&subscribe), unsubscribe),
+        (vec!["a/b"], vec![Filter::new("a/#").unwrap()])
+    );
     assert_eq!(expecting(&other), [4]);
 }

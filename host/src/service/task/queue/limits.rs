@@ -45,11 +45,18 @@ impl Queue {
             return usize::MAX;
         }
         let bytes_left = self.backlog.bytes() < limits.mailbox_bytes;
-        if bytes_left { limits.mailbox.saturating_sub(self.backlog.len()) } else { 0 }
+        if bytes_left {
+            limits.mailbox.saturating_sub(self.backlog.len())
+        } else {
+            0
+        }
     }
 
     /// Those that may wait, and those that are dropped because as many wait already as the policy allows.
-    pub(super) fn within_limits(&self, mut deliveries: Vec<Delivery>) -> (Vec<Delivery>, Vec<Delivery>) {
+    pub(super) fn within_limits(
+        &self,
+        mut deliveries: Vec<Delivery>,
+    ) -> (Vec<Delivery>, Vec<Delivery>) {
         if self.config.limits.when_full != WhenFull::DropNewest {
             return (deliveries, Vec::new());
         }
@@ -65,13 +72,17 @@ impl Queue {
     }
 
     fn most_bytes(&self) -> usize {
-        self.config.limits.spool.min(self.config.limits.mailbox_bytes)
+        self.config
+            .limits
+            .spool
+            .min(self.config.limits.mailbox_bytes)
     }
 
     /// Whether the oldest messages have to go, where the policy drops those.
     pub(in crate::service::task) fn exceeds_limits(&self) -> bool {
         let limits = &self.config.limits;
-        let exceeds = self.backlog.len() > limits.mailbox || self.backlog.bytes() > self.most_bytes();
+        let exceeds =
+            self.backlog.len() > limits.mailbox || self.backlog.bytes() > self.most_bytes();
         limits.when_full == WhenFull::DropOldest && exceeds && self.backlog.is_spooling()
     }
 }

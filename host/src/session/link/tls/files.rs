@@ -46,7 +46,11 @@ impl Purpose {
 
     /// An error about the file.
     pub(super) fn unusable(self, path: &Path, reason: impl ToString) -> TlsError {
-        TlsError::File { what: self.name(), path: path.to_owned(), reason: reason.to_string() }
+        TlsError::File {
+            what: self.name(),
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
     }
 
     fn read(self, path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -62,7 +66,10 @@ impl Purpose {
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The certificates in a file, at least one.
-pub(super) fn certificates(purpose: Purpose, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(
+    purpose: Purpose,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = purpose.read(path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match found {
@@ -93,7 +100,8 @@ pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsErro
 /// In PKCS#8 the label says it, in the older forms a header below the label (RFC 1421).
 fn is_encrypted(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
-    text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED")
+    text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+        || text.contains("Proc-Type: 4,ENCRYPTED")
 }
 
 fn damaged(error: &pem::Error) -> String {
@@ -103,21 +111,33 @@ fn damaged(error: &pem::Error) -> String {
 /// What the file is, where it has nothing of what it should have, and what to do about it.
 fn other(purpose: Purpose, path: &Path, bytes: &[u8]) -> String {
     let (wanted, path) = (purpose.wanted(), path.display());
-    if bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) {
+    if bytes
+        .iter()
+        .all(|byte| byte.is_ascii_whitespace() || *byte == 0)
+    {
         return format!("expected {wanted} in PEM form, found an empty file");
     }
     if let Some(content) = der(bytes) {
         // PKCS#12 begins with its version, 3 (RFC 7292)
         return match content.starts_with(&[2, 1, 3]) {
-            true => format!("it is PKCS#12; PEM is wanted: openssl pkcs12 -in {path} -nodes -out NEW"),
-            false => format!("it is DER; PEM is wanted: {} -in {path} -out NEW", purpose.conversion()),
+            true => {
+                format!("it is PKCS#12; PEM is wanted: openssl pkcs12 -in {path} -nodes -out NEW")
+            }
+            false => format!(
+                "it is DER; PEM is wanted: {} -in {path} -out NEW",
+                purpose.conversion()
+            ),
         };
     }
     if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
         return "it is text in UTF-16; save it as ASCII or UTF-8".to_owned();
     }
     let text = String::from_utf8_lossy(bytes);
-    let labels = text.lines().filter_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"));
+    let labels = text.lines().filter_map(|line| {
+        line.trim()
+            .strip_prefix("-----BEGIN ")?
+            .strip_suffix("-----")
+    });
     let labels: Vec<&str> = labels.collect();
     match labels.is_empty() {
         true => format!("expected {wanted} in PEM form, found no line that begins with -----BEGIN"),
@@ -128,9 +148,9 @@ fn other(purpose: Purpose, path: &Path, bytes: &[u8]) -> String {
 /// The content of the outermost sequence of something in DER (X.690); `None` when it is none.
 fn der(bytes: &[u8]) -> Option<&[u8]> {
     match bytes {
-        [0x30, 0x81, _, content @ ..] | [0x30, 0x82, _, _, content @ ..] | [0x30, 0x83, _, _, _, content @ ..] => {
-            Some(content)
-        }
+        [0x30, 0x81, _, content @ ..]
+        | [0x30, 0x82, _, _, content @ ..]
+        | [0x30, 0x83, _, _, _, content @ ..] => Some(content),
         _ => None,
     }
 }

@@ -58,7 +58,11 @@ impl Bans {
         self.counts.retain(|(service, topic), count| {
             let stays = now.saturating_duration_since(count.last) < span(topic.as_ref());
             if !stays && count.condemned >= most(topic.as_ref()) {
-                changes.push(Ban { service: *service, topic: topic.clone(), ended: Some(count.refused) });
+                changes.push(Ban {
+                    service: *service,
+                    topic: topic.clone(),
+                    ended: Some(count.refused),
+                });
             }
             stays
         });
@@ -70,25 +74,41 @@ impl Bans {
         for topic in [Some(topic.clone()), None] {
             // no service is to suffer for the requests of another
             let is_shared = topic.is_none() && service == ServiceId::REQUESTS;
-            if is_shared || (self.counts.len() >= MOST && !self.counts.contains_key(&(service, topic.clone()))) {
+            if is_shared
+                || (self.counts.len() >= MOST
+                    && !self.counts.contains_key(&(service, topic.clone())))
+            {
                 continue;
             }
             let most = most(topic.as_ref());
-            let new = Count { condemned: 0, last: now, refused: 0 };
+            let new = Count {
+                condemned: 0,
+                last: now,
+                refused: 0,
+            };
             let count = self.counts.entry((service, topic.clone())).or_insert(new);
             (count.condemned, count.last) = (count.condemned + 1, now);
             if count.condemned == most {
-                self.changes.push(Ban { service, topic, ended: None });
+                self.changes.push(Ban {
+                    service,
+                    topic,
+                    ended: None,
+                });
             }
         }
     }
 
     /// Whether a message is not to be tried; counts it then.
     pub fn refuses(&mut self, service: Option<ServiceId>, topic: &Topic) -> bool {
-        let Some(service) = service.filter(|_| !self.counts.is_empty()) else { return false };
+        let Some(service) = service.filter(|_| !self.counts.is_empty()) else {
+            return false;
+        };
         [Some(topic.clone()), None].into_iter().any(|topic| {
             let most = most(topic.as_ref());
-            let count = self.counts.get_mut(&(service, topic)).filter(|count| count.condemned >= most);
+            let count = self
+                .counts
+                .get_mut(&(service, topic))
+                .filter(|count| count.condemned >= most);
             count.map(|count| count.refused += 1).is_some()
         })
     }
@@ -100,9 +120,17 @@ impl Bans {
 }
 
 const fn most(topic: Option<&Topic>) -> u32 {
-    if topic.is_some() { OF_TOPIC } else { OF_SERVICE }
+    if topic.is_some() {
+        OF_TOPIC
+    } else {
+        OF_SERVICE
+    }
 }
 
 const fn span(topic: Option<&Topic>) -> Duration {
-    if topic.is_some() { FOR_TOPIC } else { FOR_SERVICE }
+    if topic.is_some() {
+        FOR_TOPIC
+    } else {
+        FOR_SERVICE
+    }
 }

@@ -124,14 +124,24 @@ impl Search {
             return;
         }
         let since = *self.connected_at.get_or_insert(now);
-        let settled = |sent: &Sent| sent.passed.is_some_and(|at| now.saturating_duration_since(at) >= SETTLED);
+        let settled = |sent: &Sent| {
+            sent.passed
+                .is_some_and(|at| now.saturating_duration_since(at) >= SETTLED)
+        };
         if self.unanswered.iter().any(settled) {
-            let (settled, others) = std::mem::take(&mut self.unanswered).into_iter().partition(settled);
+            let (settled, others) = std::mem::take(&mut self.unanswered)
+                .into_iter()
+                .partition(settled);
             self.unanswered = others;
-            settled.into_iter().for_each(|sent: Sent| self.acquit(sent.suspect));
+            settled
+                .into_iter()
+                .for_each(|sent: Sent| self.acquit(sent.suspect));
         }
         let lived = now.saturating_duration_since(since);
-        if self.lives && !self.held.is_empty() && lived >= (self.lethal * 4).clamp(LIVES, LIVES_AT_MOST) {
+        if self.lives
+            && !self.held.is_empty()
+            && lived >= (self.lethal * 4).clamp(LIVES, LIVES_AT_MOST)
+        {
             rulings.extend(self.held.drain(..).map(Ruling::Condemn));
             self.lethal = Duration::ZERO;
             self.losses = 0;
@@ -154,15 +164,24 @@ impl Search {
 
     /// The broker ended the connection; `Break`: no packet is to blame.
     pub fn lost(&mut self, now: Instant, rulings: &mut Vec<Ruling>) -> ControlFlow<()> {
-        let lived = self.connected_at.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let mut unanswered: Vec<Suspect> = self.unanswered.drain(..).map(|sent| sent.suspect).collect();
+        let lived = self
+            .connected_at
+            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let mut unanswered: Vec<Suspect> =
+            self.unanswered.drain(..).map(|sent| sent.suspect).collect();
         self.disconnected();
         self.ended = true;
         self.losses += 1;
-        self.causeless = if unanswered.is_empty() { self.causeless + 1 } else { 0 };
+        self.causeless = if unanswered.is_empty() {
+            self.causeless + 1
+        } else {
+            0
+        };
         match unanswered.len() {
             0 => {}
-            1 => unanswered.drain(..).for_each(|suspect| self.accuse(suspect, lived, rulings)),
+            1 => unanswered
+                .drain(..)
+                .for_each(|suspect| self.accuse(suspect, lived, rulings)),
             several => {
                 self.accused = None;
                 self.portion = several / 2;
@@ -170,7 +189,11 @@ impl Search {
             }
         }
         let causeless = self.causeless >= CAUSELESS && lived < MEMORY;
-        if causeless || self.held.len() > MOST_HELD { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if causeless || self.held.len() > MOST_HELD {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     /// It was alone when the connection ended.
@@ -199,36 +222,70 @@ impl Search {
         }
         let is_suspected = self.suspects.contains(suspect);
         // suspects only with one another, so that each loss halves them
-        let mixes = self.unanswered.first().is_some_and(|sent| self.suspects.contains(&sent.suspect) != is_suspected);
+        let mixes = self
+            .unanswered
+            .first()
+            .is_some_and(|sent| self.suspects.contains(&sent.suspect) != is_suspected);
         if !self.lives || mixes || self.is_too_early_for(suspect) {
             return 0;
         }
-        let most = if is_suspected { self.portion } else { self.window };
+        let most = if is_suspected {
+            self.portion
+        } else {
+            self.window
+        };
         most.saturating_sub(self.unanswered.len())
     }
 
     fn is_too_early_for(&self, suspect: &Suspect) -> bool {
-        let is_accused = self.accused.as_ref().is_some_and(|(accused, _)| accused == suspect);
-        is_accused && self.connected_at.is_none_or(|since| self.now.saturating_duration_since(since) < self.quiet)
+        let is_accused = self
+            .accused
+            .as_ref()
+            .is_some_and(|(accused, _)| accused == suspect);
+        is_accused
+            && self
+                .connected_at
+                .is_none_or(|since| self.now.saturating_duration_since(since) < self.quiet)
     }
 
     pub fn admits_of(&self, suspects: impl Iterator<Item = Suspect>) -> usize {
         let mut suspects = suspects.peekable();
-        let Some(first) = suspects.peek() else { return 0 };
-        let kind = |suspect: &Suspect| (self.acquitted.contains(suspect), self.suspects.contains(suspect));
+        let Some(first) = suspects.peek() else {
+            return 0;
+        };
+        let kind = |suspect: &Suspect| {
+            (
+                self.acquitted.contains(suspect),
+                self.suspects.contains(suspect),
+            )
+        };
         let (capacity, first) = (self.capacity(first), kind(first));
-        suspects.take(capacity).take_while(|suspect| kind(suspect) == first).count()
+        suspects
+            .take(capacity)
+            .take_while(|suspect| kind(suspect) == first)
+            .count()
     }
 
     pub fn sent(&mut self, suspect: Suspect, answered_by_ping: bool) {
         self.place += 1;
         if !self.acquitted.contains(&suspect) {
-            self.unanswered.push(Sent { suspect, place: self.place, answered_by_ping, passed: None });
+            self.unanswered.push(Sent {
+                suspect,
+                place: self.place,
+                answered_by_ping,
+                passed: None,
+            });
         }
     }
 
     pub fn answered(&mut self, suspect: &Suspect) {
-        let Some(at) = self.unanswered.iter().position(|sent| sent.suspect == *suspect) else { return };
+        let Some(at) = self
+            .unanswered
+            .iter()
+            .position(|sent| sent.suspect == *suspect)
+        else {
+            return;
+        };
         let sent = self.unanswered.remove(at);
         // a message is sent once; a filter again with each connection
         match sent.suspect {
@@ -252,11 +309,14 @@ impl Search {
 
     pub fn wants_ping_first(&self) -> bool {
         let last = self.unanswered.last();
-        last.is_some_and(|sent| sent.answered_by_ping && self.pings.back().is_none_or(|place| *place < sent.place))
+        last.is_some_and(|sent| {
+            sent.answered_by_ping && self.pings.back().is_none_or(|place| *place < sent.place)
+        })
     }
 
     pub fn wants_ping(&self) -> bool {
-        self.pings.is_empty() && (!self.lives || self.unanswered.iter().any(|sent| sent.passed.is_none()))
+        self.pings.is_empty()
+            && (!self.lives || self.unanswered.iter().any(|sent| sent.passed.is_none()))
     }
 
     pub fn ping_sent(&mut self) {
@@ -264,7 +324,9 @@ impl Search {
     }
 
     pub fn pong(&mut self) -> Vec<Suspect> {
-        let Some(place) = self.pings.pop_front() else { return Vec::new() };
+        let Some(place) = self.pings.pop_front() else {
+            return Vec::new();
+        };
         self.lives = true;
         let mut taken = Vec::new();
         let now = self.now;

@@ -52,13 +52,24 @@ fn filter(text: &str) -> Filter {
 }
 
 fn message(topic: &str, qos: u8) -> Message {
-    Message::new(Topic::new(topic.to_owned()).unwrap(), "m", Qos::try_from(qos).unwrap(), false)
+    Message::new(
+        Topic::new(topic.to_owned()).unwrap(),
+        "m",
+        Qos::try_from(qos).unwrap(),
+        false,
+    )
 }
 
 impl Broker {
     fn new(protocol: Protocol) -> Self {
         Self {
-            state: State::new(protocol, OutboxLimits { messages: 100_000, bytes: 1 << 30 }),
+            state: State::new(
+                protocol,
+                OutboxLimits {
+                    messages: 100_000,
+                    bytes: 1 << 30,
+                },
+            ),
             protocol,
             now: Instant::now(),
             filters: Vec::new(),
@@ -80,9 +91,19 @@ impl Broker {
 
     fn publish(&mut self, topic: &str, qos: u8) {
         let token = std::num::NonZeroU64::new(1).map(Token);
-        let terms = Terms { token, only_if_changed: None, offline: None, kept: None, at: self.now };
-        let publication = Publication { message: message(topic, qos), terms: Some(Box::new(terms)) };
-        self.state.committed(Some(ServiceId(1)), None, vec![publication]);
+        let terms = Terms {
+            token,
+            only_if_changed: None,
+            offline: None,
+            kept: None,
+            at: self.now,
+        };
+        let publication = Publication {
+            message: message(topic, qos),
+            terms: Some(Box::new(terms)),
+        };
+        self.state
+            .committed(Some(ServiceId(1)), None, vec![publication]);
     }
 
     fn is_poison(&self, text: &str) -> bool {
@@ -92,7 +113,10 @@ impl Broker {
     fn connect(&mut self) {
         self.connections += 1;
         let wanted = self.filters.iter().enumerate().map(|(place, text)| Wanted {
-            subscription: Subscription { filter: filter(text), qos: Qos::AtLeastOnce },
+            subscription: Subscription {
+                filter: filter(text),
+                qos: Qos::AtLeastOnce,
+            },
             id: u32::try_from(place).unwrap() + 1,
         });
         let wanted = wanted.collect();
@@ -101,18 +125,46 @@ impl Broker {
             self.subscribed.clear();
         }
         self.session = true;
-        let server = Server { subscription_ids: self.protocol == Protocol::V5, ..Server::default() };
-        self.state.connected(&ConnAck { session_present, reason: Reason::SUCCESS, text: None, server }, wanted);
-        self.state.committed(None, None, self.online.iter().cloned().map(Publication::from).collect());
+        let server = Server {
+            subscription_ids: self.protocol == Protocol::V5,
+            ..Server::default()
+        };
+        self.state.connected(
+            &ConnAck {
+                session_present,
+                reason: Reason::SUCCESS,
+                text: None,
+                server,
+            },
+            wanted,
+        );
+        self.state.committed(
+            None,
+            None,
+            self.online.iter().cloned().map(Publication::from).collect(),
+        );
         self.tick(Duration::ZERO);
     }
 
     fn tick(&mut self, time: Duration) {
         self.now += time;
         for filter in self.state.tick(self.now) {
-            let place = self.filters.iter().position(|text| text == filter.as_str()).unwrap();
-            let subscription = Subscription { filter, qos: Qos::AtLeastOnce };
-            self.state.change(vec![Wanted { subscription, id: u32::try_from(place).unwrap() + 1 }], Vec::new());
+            let place = self
+                .filters
+                .iter()
+                .position(|text| text == filter.as_str())
+                .unwrap();
+            let subscription = Subscription {
+                filter,
+                qos: Qos::AtLeastOnce,
+            };
+            self.state.change(
+                vec![Wanted {
+                    subscription,
+                    id: u32::try_from(place).unwrap() + 1,
+                }],
+                Vec::new(),
+            );
         }
         self.hear();
     }
@@ -123,11 +175,16 @@ impl Broker {
         for kept in news.kept {
             if let Kept::Bury(unsent) = kept {
                 let topic = unsent.message.topic.to_string();
-                self.online.retain(|message| message.topic != unsent.message.topic);
+                self.online
+                    .retain(|message| message.topic != unsent.message.topic);
                 self.buried.push((topic, unsent.origin.service));
             }
         }
-        self.refused += news.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Refused(_))).count();
+        self.refused += news
+            .outcomes
+            .iter()
+            .filter(|(_, outcome)| matches!(outcome, Outcome::Refused(_)))
+            .count();
         self.events.extend(news.events);
     }
 
@@ -141,9 +198,12 @@ impl Broker {
             {
                 sent += 1;
                 let (texts, answer) = read(&packet);
-                let is_request = matches!(packet, Outgoing::Subscribe(_) | Outgoing::Unsubscribe(_));
+                let is_request =
+                    matches!(packet, Outgoing::Subscribe(_) | Outgoing::Unsubscribe(_));
                 let subscribes = matches!(packet, Outgoing::Subscribe(_));
-                if texts.iter().any(|text| self.is_poison(text)) || (is_request && texts.len() > self.most_filters) {
+                if texts.iter().any(|text| self.is_poison(text))
+                    || (is_request && texts.len() > self.most_filters)
+                {
                     if self.lost == Lost::Nothing {
                         self.answer(answers);
                     }
@@ -154,7 +214,9 @@ impl Broker {
                 }
                 match (is_request, subscribes) {
                     (true, true) => self.subscribed.extend(texts),
-                    (true, false) => texts.iter().for_each(|text| _ = self.subscribed.remove(text)),
+                    (true, false) => texts
+                        .iter()
+                        .for_each(|text| _ = self.subscribed.remove(text)),
                     _ => self.taken.extend(texts),
                 }
                 answers.extend(answer);
@@ -194,7 +256,10 @@ impl Broker {
                 }
             }
         }
-        panic!("wedged after {} connections: {:?}", self.connections, self.events);
+        panic!(
+            "wedged after {} connections: {:?}",
+            self.connections, self.events
+        );
     }
 }
 
@@ -210,15 +275,39 @@ fn read(packet: &Outgoing<'_>) -> (Vec<String>, Option<Incoming>) {
             };
             (vec![message.topic.to_string()], answer)
         }
-        Outgoing::Ack(Ack { kind: AckKind::PubRel, id, .. }) => (Vec::new(), ack(AckKind::PubComp, *id)),
+        Outgoing::Ack(Ack {
+            kind: AckKind::PubRel,
+            id,
+            ..
+        }) => (Vec::new(), ack(AckKind::PubComp, *id)),
         Outgoing::Subscribe(request) => {
             let reasons = vec![Reason(1); request.subscriptions.len()];
-            let texts = request.subscriptions.iter().map(|one| one.filter.to_string()).collect();
-            (texts, Some(Incoming::SubAck { id: request.id, reasons }))
+            let texts = request
+                .subscriptions
+                .iter()
+                .map(|one| one.filter.to_string())
+                .collect();
+            (
+                texts,
+                Some(Incoming::SubAck {
+                    id: request.id,
+                    reasons,
+                }),
+            )
         }
         Outgoing::Unsubscribe(request) => {
-            let texts = request.filters.iter().map(|one| format!("un {one}")).collect();
-            (texts, Some(Incoming::UnsubAck { id: request.id, reasons: vec![Reason::SUCCESS; request.filters.len()] }))
+            let texts = request
+                .filters
+                .iter()
+                .map(|one| format!("un {one}"))
+                .collect();
+            (
+                texts,
+                Some(Incoming::UnsubAck {
+                    id: request.id,
+                    reasons: vec![Reason::SUCCESS; request.filters.len()],
+                }),
+            )
         }
         Outgoing::PingReq => (Vec::new(), Some(Incoming::PingResp)),
         _ => (Vec::new(), None),
@@ -331,10 +420,28 @@ fn a_message_of_qos_0_that_is_published_again_and_again_is_found() {
         broker.tick(Duration::from_millis(500));
     }
     broker.settle();
-    assert!(broker.buried.iter().all(|(topic, _)| topic == "bad"), "{:?}", broker.buried);
-    assert!(broker.events.iter().any(|event| matches!(event, Event::SetAside { .. })), "{:?}", broker.events);
+    assert!(
+        broker.buried.iter().all(|(topic, _)| topic == "bad"),
+        "{:?}",
+        broker.buried
+    );
+    assert!(
+        broker
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::SetAside { .. })),
+        "{:?}",
+        broker.events
+    );
     // the third on the same topic is the last that is tried
-    assert!(broker.events.iter().any(|event| matches!(event, Event::Banned(_))), "{:?}", broker.events);
+    assert!(
+        broker
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Banned(_))),
+        "{:?}",
+        broker.events
+    );
     let before = broker.connections;
     for _ in 0..50 {
         broker.publish("bad", 1);
@@ -346,11 +453,21 @@ fn a_message_of_qos_0_that_is_published_again_and_again_is_found() {
 #[test]
 fn what_the_host_says_itself_is_found_however_often_it_was_said() {
     let mut broker = Broker::new(Protocol::V311);
-    let online = Message { retain: true, ..message("service/x/online", 1) };
+    let online = Message {
+        retain: true,
+        ..message("service/x/online", 1)
+    };
     broker.online = vec![online, message("service/y/online", 1)];
     broker.poison.insert("service/x/online".to_owned());
     broker.settle();
-    assert!(broker.buried.iter().all(|(topic, _)| topic == "service/x/online"), "{:?}", broker.buried);
+    assert!(
+        broker
+            .buried
+            .iter()
+            .all(|(topic, _)| topic == "service/x/online"),
+        "{:?}",
+        broker.buried
+    );
     assert!(broker.taken.contains(&"service/y/online".to_owned()));
 }
 
@@ -364,7 +481,10 @@ fn an_unsubscribe_that_ends_the_connection_is_given_up() {
     broker.state.change(Vec::new(), vec![filter("b")]);
     assert!(!broker.exchange());
     broker.settle();
-    let given_up = Event::FilterQuarantined { filter: filter("b"), unsubscribe: true };
+    let given_up = Event::FilterQuarantined {
+        filter: filter("b"),
+        unsubscribe: true,
+    };
     assert!(broker.events.contains(&given_up), "{:?}", broker.events);
 }
 
@@ -376,13 +496,24 @@ fn a_broker_that_takes_few_filters_in_a_packet_gets_few() {
     broker.settle();
     assert_eq!(broker.subscribed.len(), 22);
     assert!(broker.state.quarantined().is_empty());
-    assert!(broker.connections <= 5, "{} connections", broker.connections);
-    let told: Vec<_> = broker.events.iter().filter(|event| matches!(event, Event::FewFilters { most: 5 })).collect();
+    assert!(
+        broker.connections <= 5,
+        "{} connections",
+        broker.connections
+    );
+    let told: Vec<_> = broker
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::FewFilters { most: 5 }))
+        .collect();
     assert_eq!(told.len(), 1, "{:?}", broker.events);
     // it is remembered
     let before = broker.connections;
     broker.keeps_session = false;
     broker.state.lost(EndedBy::Other, broker.now);
     broker.settle();
-    assert_eq!((broker.connections, broker.subscribed.len()), (before + 1, 22));
+    assert_eq!(
+        (broker.connections, broker.subscribed.len()),
+        (before + 1, 22)
+    );
 }

@@ -22,9 +22,14 @@ pub struct Acknowledged {
 impl Outbox {
     /// The broker acknowledged something of ours: PUBACK, PUBREC or PUBCOMP.
     pub fn acknowledged(&mut self, ack: Ack, ids: &mut Ids, news: &mut News) -> Acknowledged {
-        let Some(place) = self.find(ack.id) else { return unknown(ack) };
+        let Some(place) = self.find(ack.id) else {
+            return unknown(ack);
+        };
         let flight = &mut self.flights[place];
-        let mut acknowledged = Acknowledged { serial: Some(flight.serial), ..Acknowledged::default() };
+        let mut acknowledged = Acknowledged {
+            serial: Some(flight.serial),
+            ..Acknowledged::default()
+        };
         match (ack.kind, flight.qos()) {
             (AckKind::PubRec, Qos::ExactlyOnce) if !ack.reason.is_failure() => {
                 flight.stage = Stage::Received;
@@ -32,7 +37,8 @@ impl Outbox {
                 acknowledged.reply = Some(Ack::success(AckKind::PubRel, ack.id));
                 settle(flight.terms.take().as_deref(), news, || Outcome::Delivered);
             }
-            (AckKind::PubAck, Qos::AtLeastOnce) | (AckKind::PubRec | AckKind::PubComp, Qos::ExactlyOnce) => {
+            (AckKind::PubAck, Qos::AtLeastOnce)
+            | (AckKind::PubRec | AckKind::PubComp, Qos::ExactlyOnce) => {
                 acknowledged.receipt = flight.receipt.take();
                 let refused = ack.reason.is_failure() && ack.reason != Reason::ID_NOT_FOUND;
                 self.taken(place, refused.then_some(ack.reason), news);
@@ -47,18 +53,32 @@ impl Outbox {
     fn taken(&mut self, place: usize, refused: Option<Reason>, news: &mut News) {
         let flight = &mut self.flights[place];
         let terms = flight.terms.take();
-        let Some(reason) = refused else { return settle(terms.as_deref(), news, || Outcome::Delivered) };
+        let Some(reason) = refused else {
+            return settle(terms.as_deref(), news, || Outcome::Delivered);
+        };
         if let Some(message) = &flight.message {
             self.memory.forget(&message.topic);
-            news.events.push(Event::Refused { topic: message.topic.clone(), reason });
+            news.events.push(Event::Refused {
+                topic: message.topic.clone(),
+                reason,
+            });
         }
-        settle(terms.as_deref(), news, || Outcome::Refused(reason.to_string()));
+        settle(terms.as_deref(), news, || {
+            Outcome::Refused(reason.to_string())
+        });
     }
 }
 
 /// An acknowledgement of nothing that we know: PUBREC is answered, so that the broker can end the exchange.
 fn unknown(ack: Ack) -> Acknowledged {
     let wanted = ack.kind == AckKind::PubRec && !ack.reason.is_failure();
-    let reply = Ack { kind: AckKind::PubRel, id: ack.id, reason: Reason::ID_NOT_FOUND };
-    Acknowledged { reply: wanted.then_some(reply), ..Acknowledged::default() }
+    let reply = Ack {
+        kind: AckKind::PubRel,
+        id: ack.id,
+        reason: Reason::ID_NOT_FOUND,
+    };
+    Acknowledged {
+        reply: wanted.then_some(reply),
+        ..Acknowledged::default()
+    }
 }

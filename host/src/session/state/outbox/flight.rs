@@ -35,8 +35,22 @@ pub struct Flight {
 
 impl Flight {
     pub fn new(id: u16, queued: Queued) -> Self {
-        let Queued { publication: Publication { message, terms }, receipt, service, serial } = queued;
-        Self { id, stage: Stage::Sent, dup: false, receipt, service, serial, message: Some(message), terms }
+        let Queued {
+            publication: Publication { message, terms },
+            receipt,
+            service,
+            serial,
+        } = queued;
+        Self {
+            id,
+            stage: Stage::Sent,
+            dup: false,
+            receipt,
+            service,
+            serial,
+            message: Some(message),
+            terms,
+        }
     }
 
     pub fn is_done(&self) -> bool {
@@ -45,6 +59,8 @@ impl Flight {
 
     /// QoS 0 stands for a flight that is done and awaits nothing.
     pub fn qos(&self) -> Qos {
-        self.message.as_ref().map_or(Qos::AtMostOnce, |message| message.qos)
+        self.message
+            .as_ref()
+            .map_or(Qos::AtMostOnce, |message| message.qos)
     }
 }

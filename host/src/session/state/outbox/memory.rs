@@ -28,13 +28,21 @@ impl Memory {
     /// Whether `message` is to be left out on these terms.
     pub fn repeats(&self, message: &Message, terms: Option<&Terms>) -> bool {
         let Some(terms) = terms else { return false };
-        let Some(rule) = terms.only_if_changed else { return false };
-        let Some(last) = self.last.get(&message.topic).filter(|last| last.payload == message.payload) else {
+        let Some(rule) = terms.only_if_changed else {
+            return false;
+        };
+        let Some(last) = self
+            .last
+            .get(&message.topic)
+            .filter(|last| last.payload == message.payload)
+        else {
             return false;
         };
         match rule {
             OnlyIfChanged::Always => true,
-            OnlyIfChanged::Within(span) => last.at.is_some_and(|at| terms.at.saturating_duration_since(at) < span),
+            OnlyIfChanged::Within(span) => last
+                .at
+                .is_some_and(|at| terms.at.saturating_duration_since(at) < span),
         }
     }
 
@@ -51,7 +59,11 @@ impl Memory {
             self.clear();
         }
         self.bytes += size;
-        let last = Last { payload: message.payload.clone(), qos: message.qos, at: terms.map(|terms| terms.at) };
+        let last = Last {
+            payload: message.payload.clone(),
+            qos: message.qos,
+            at: terms.map(|terms| terms.at),
+        };
         self.last.insert(message.topic.clone(), last);
     }
 

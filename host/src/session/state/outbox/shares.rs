@@ -17,7 +17,10 @@ pub struct Charge {
 
 impl Charge {
     pub fn of(message: &Message) -> Self {
-        Self { bytes: message.weight(), is_qos_0: message.qos == Qos::AtMostOnce }
+        Self {
+            bytes: message.weight(),
+            is_qos_0: message.qos == Qos::AtMostOnce,
+        }
     }
 }
 
@@ -40,7 +43,10 @@ impl Used {
     }
 
     const fn without(self, other: Self) -> Self {
-        Self { messages: self.messages - other.messages, bytes: self.bytes - other.bytes }
+        Self {
+            messages: self.messages - other.messages,
+            bytes: self.bytes - other.bytes,
+        }
     }
 
     const fn reaches(self, share: Self) -> bool {
@@ -49,7 +55,10 @@ impl Used {
 
     /// So many quarters of it.
     const fn quarters(self, count: usize) -> Self {
-        Self { messages: self.messages * count / 4, bytes: self.bytes / 4 * count }
+        Self {
+            messages: self.messages * count / 4,
+            bytes: self.bytes / 4 * count,
+        }
     }
 }
 
@@ -78,7 +87,11 @@ impl Account {
 
     /// What cannot be dropped.
     const fn held(&self, online: bool) -> Used {
-        if online { self.all } else { self.all.without(self.qos_0) }
+        if online {
+            self.all
+        } else {
+            self.all.without(self.qos_0)
+        }
     }
 }
 
@@ -101,7 +114,9 @@ impl Shares {
     /// A message of `service` came into the outbox; `None`: of the host itself.
     pub fn add(&mut self, service: Option<ServiceId>, charge: Charge) {
         self.total.add(charge);
-        let Some(index) = service.map(index) else { return };
+        let Some(index) = service.map(index) else {
+            return;
+        };
         if self.services.len() <= index {
             self.services.resize(index + 1, Service::default());
         }
@@ -130,17 +145,37 @@ impl Shares {
         if !too_many && all.bytes <= limits.bytes {
             return None;
         }
-        let own = self.services.iter().fold(self.total.qos_0, |left, service| left.without(service.account.qos_0));
-        let services =
-            self.services.iter().enumerate().map(|(place, service)| (Some(id(place)), service.account.qos_0));
-        let droppable = services.chain([(None, own)]).filter(|(_, qos_0)| qos_0.messages > 0);
-        let most = droppable.max_by_key(|(_, qos_0)| if too_many { qos_0.messages } else { qos_0.bytes });
+        let own = self
+            .services
+            .iter()
+            .fold(self.total.qos_0, |left, service| {
+                left.without(service.account.qos_0)
+            });
+        let services = self
+            .services
+            .iter()
+            .enumerate()
+            .map(|(place, service)| (Some(id(place)), service.account.qos_0));
+        let droppable = services
+            .chain([(None, own)])
+            .filter(|(_, qos_0)| qos_0.messages > 0);
+        let most = droppable.max_by_key(|(_, qos_0)| {
+            if too_many {
+                qos_0.messages
+            } else {
+                qos_0.bytes
+            }
+        });
         most.map(|(service, _)| service)
     }
 
     /// Whether `changes` may have some.
     pub const fn is_crowded(&self, limits: OutboxLimits) -> bool {
-        self.congested > 0 || self.total.all.reaches(Used { messages: limits.messages / 4, bytes: limits.bytes / 4 })
+        self.congested > 0
+            || self.total.all.reaches(Used {
+                messages: limits.messages / 4,
+                bytes: limits.bytes / 4,
+            })
     }
 
     /// The services that from now on are congested (`true`), or no longer.
@@ -154,14 +189,22 @@ impl Shares {
         for (place, service) in self.services.iter_mut().enumerate() {
             let used = service.account.held(online);
             // not back and forth with each acknowledgement
-            let share = if service.congested { free.quarters(3) } else { free };
+            let share = if service.congested {
+                free.quarters(3)
+            } else {
+                free
+            };
             let congested = used.messages > 0 && used.reaches(share);
             if congested != service.congested {
                 service.congested = congested;
                 changes.push((id(place), congested));
             }
         }
-        self.congested = self.services.iter().filter(|service| service.congested).count();
+        self.congested = self
+            .services
+            .iter()
+            .filter(|service| service.congested)
+            .count();
         changes
     }
 }
@@ -186,10 +229,16 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: OutboxLimits = OutboxLimits { messages: 1000, bytes: 1_000_000 };
+    const LIMITS: OutboxLimits = OutboxLimits {
+        messages: 1000,
+        bytes: 1_000_000,
+    };
 
     const fn confirmed(bytes: usize) -> Charge {
-        Charge { bytes, is_qos_0: false }
+        Charge {
+            bytes,
+            is_qos_0: false,
+        }
     }
 
     /// Services that publish whenever they may, until none may: what each of them uses.
@@ -203,19 +252,31 @@ mod tests {
             let (service, bytes) = services[*order.last().unwrap()];
             shares.add(Some(service), confirmed(bytes));
             for (changed, congested) in shares.changes(LIMITS, true) {
-                let place = order.iter().position(|at| services[*at].0 == changed).unwrap();
+                let place = order
+                    .iter()
+                    .position(|at| services[*at].0 == changed)
+                    .unwrap();
                 open[place] = !congested;
             }
         }
-        services.iter().map(|(service, _)| shares.services[index(*service)].account.all).collect()
+        services
+            .iter()
+            .map(|(service, _)| shares.services[index(*service)].account.all)
+            .collect()
     }
 
     #[test]
     fn one_service_comes_to_a_half_and_two_to_a_third_each() {
         let one = flood(&mut Shares::default(), &[(ServiceId(0), 10)]);
         assert_eq!(one[0].messages, 500);
-        let two = flood(&mut Shares::default(), &[(ServiceId(0), 10), (ServiceId(u32::MAX - 1), 10)]);
-        assert!(two.iter().all(|used| (333..=335).contains(&used.messages)), "{two:?}");
+        let two = flood(
+            &mut Shares::default(),
+            &[(ServiceId(0), 10), (ServiceId(u32::MAX - 1), 10)],
+        );
+        assert!(
+            two.iter().all(|used| (333..=335).contains(&used.messages)),
+            "{two:?}"
+        );
         let heavy = flood(&mut Shares::default(), &[(ServiceId(7), 100_000)]);
         assert_eq!(heavy[0].messages, 5);
     }
@@ -231,19 +292,35 @@ mod tests {
             freed = shares.changes(LIMITS, true);
         }
         assert_eq!(freed, [(ServiceId(3), false)]);
-        assert!((400..450).contains(&shares.total.all.messages), "{:?}", shares.total.all);
+        assert!(
+            (400..450).contains(&shares.total.all.messages),
+            "{:?}",
+            shares.total.all
+        );
     }
 
     #[test]
     fn without_a_connection_the_service_with_most_of_qos_0_loses_messages() {
-        let (mut shares, limits) = (Shares::default(), OutboxLimits { messages: 10, bytes: 1000 });
-        let qos_0 = Charge { bytes: 1, is_qos_0: true };
+        let (mut shares, limits) = (
+            Shares::default(),
+            OutboxLimits {
+                messages: 10,
+                bytes: 1000,
+            },
+        );
+        let qos_0 = Charge {
+            bytes: 1,
+            is_qos_0: true,
+        };
         for (service, charge, count) in [(1, qos_0, 3), (2, qos_0, 4), (3, confirmed(1), 4)] {
             (0..count).for_each(|_| shares.add(Some(ServiceId(service)), charge));
         }
         assert_eq!(shares.dropping(limits), Some(Some(ServiceId(2))));
         assert!(shares.has_room(limits, false) && !shares.has_room(limits, true));
-        assert!(shares.changes(limits, false).is_empty(), "what can be dropped congests nobody");
+        assert!(
+            shares.changes(limits, false).is_empty(),
+            "what can be dropped congests nobody"
+        );
         shares.remove(Some(ServiceId(2)), qos_0);
         assert_eq!(shares.dropping(limits), None);
     }

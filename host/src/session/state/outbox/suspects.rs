@@ -22,7 +22,9 @@ impl Cause {
     /// For people.
     pub const fn text(self) -> &'static str {
         match self {
-            Self::Itself => "the broker ends the connection whenever it is sent, and keeps it without",
+            Self::Itself => {
+                "the broker ends the connection whenever it is sent, and keeps it without"
+            }
             Self::LikeOthers => {
                 "the broker ended the connection for others like it, of the same service, and it was not tried"
             }
@@ -33,14 +35,19 @@ impl Cause {
 impl Outbox {
     /// What was sent on this connection and is not acknowledged; of QoS 0 that is not known.
     pub fn in_doubt(&self) -> Vec<Suspect> {
-        let sent = self.flights.iter().take(self.sent).filter(|flight| !flight.is_done());
+        let sent = self
+            .flights
+            .iter()
+            .take(self.sent)
+            .filter(|flight| !flight.is_done());
         sent.map(|flight| Suspect::Message(flight.serial)).collect()
     }
 
     /// A message of QoS 0 in a search is kept until it is known that the broker has taken it.
     pub(super) fn hand_over_suspected(&mut self, queued: Queued) -> Step {
         let Publication { message, terms } = &queued.publication;
-        self.memory.note(message, terms.as_deref(), self.limits.bytes);
+        self.memory
+            .note(message, terms.as_deref(), self.limits.bytes);
         self.current = Some(message.clone());
         self.unconfirmed.push_back(queued);
         Step::Current
@@ -48,10 +55,18 @@ impl Outbox {
 
     /// The broker has taken this message of QoS 0.
     pub fn confirmed(&mut self, serial: u64, news: &mut News) {
-        let Some(place) = self.unconfirmed.iter().position(|queued| queued.serial == serial) else { return };
+        let Some(place) = self
+            .unconfirmed
+            .iter()
+            .position(|queued| queued.serial == serial)
+        else {
+            return;
+        };
         if let Some(queued) = self.unconfirmed.remove(place) {
             news.gone.extend(queued.receipt);
-            settle(queued.publication.terms.as_deref(), news, || Outcome::Delivered);
+            settle(queued.publication.terms.as_deref(), news, || {
+                Outcome::Delivered
+            });
         }
     }
 
@@ -59,7 +74,10 @@ impl Outbox {
     /// no connection.
     pub fn hold(&mut self, serial: u64, ids: &mut Ids, news: &mut News) {
         let queued = self.queue.remove(serial);
-        let flight = self.flights.iter().position(|flight| flight.serial == serial);
+        let flight = self
+            .flights
+            .iter()
+            .position(|flight| flight.serial == serial);
         let queued = queued.or_else(|| self.ground(flight?, ids, news));
         let Some(queued) = queued else { return };
         let like = |flight: &Flight| {
@@ -82,13 +100,26 @@ impl Outbox {
             self.finish(place, ids);
             return None;
         }
-        let Flight { id, receipt, service, serial, message, terms, .. } = self.flights.remove(place)?;
+        let Flight {
+            id,
+            receipt,
+            service,
+            serial,
+            message,
+            terms,
+            ..
+        } = self.flights.remove(place)?;
         let message = message?;
         // with QoS 2 the broker may have the identifier in use, and would take another message for this one
         if message.qos != Qos::ExactlyOnce {
             ids.free(id);
         }
-        Some(Queued { publication: Publication { message, terms }, receipt, service, serial })
+        Some(Queued {
+            publication: Publication { message, terms },
+            receipt,
+            service,
+            serial,
+        })
     }
 
     /// Whether messages equal to this one are held back.
@@ -106,21 +137,38 @@ impl Outbox {
     /// Sets a message aside that was held back, and all that are equal to it.
     pub fn condemn(&mut self, serial: u64, bisection: &mut Bisection, news: &mut News) {
         let held = self.take_held(serial);
-        let Some(Queued { publication, service, .. }) = held.first() else { return };
+        let Some(Queued {
+            publication,
+            service,
+            ..
+        }) = held.first()
+        else {
+            return;
+        };
         let (topic, qos) = (publication.message.topic.clone(), publication.message.qos);
         if let Some(service) = *service {
             bisection.bans().condemned(service, &topic);
         }
         self.memory.forget(&topic);
-        news.events.push(Event::SetAside { service: *service, topic, qos, reason: Cause::Itself.text() });
-        held.into_iter().for_each(|queued| self.set_aside(queued, Cause::Itself, news));
+        news.events.push(Event::SetAside {
+            service: *service,
+            topic,
+            qos,
+            reason: Cause::Itself.text(),
+        });
+        held.into_iter()
+            .for_each(|queued| self.set_aside(queued, Cause::Itself, news));
     }
 
     /// The messages that are held back together.
     fn take_held(&mut self, serial: u64) -> Vec<Queued> {
-        let Some(place) = self.held.iter().position(|queued| queued.serial == serial) else { return Vec::new() };
+        let Some(place) = self.held.iter().position(|queued| queued.serial == serial) else {
+            return Vec::new();
+        };
         let first = self.held.remove(place);
-        let (like, others) = std::mem::take(&mut self.held).into_iter().partition(|queued| queued.is_like(&first));
+        let (like, others) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition(|queued| queued.is_like(&first));
         self.held = others;
         std::iter::once(first).chain::<Vec<_>>(like).collect()
     }

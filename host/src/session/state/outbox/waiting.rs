@@ -23,8 +23,17 @@ pub struct Queued {
 
 impl Queued {
     /// Without a serial number.
-    pub const fn new(publication: Publication, receipt: Option<Receipt>, service: Option<ServiceId>) -> Self {
-        Self { publication, receipt, service, serial: 0 }
+    pub const fn new(
+        publication: Publication,
+        receipt: Option<Receipt>,
+        service: Option<ServiceId>,
+    ) -> Self {
+        Self {
+            publication,
+            receipt,
+            service,
+            serial: 0,
+        }
     }
 
     /// Whether it is the same message of the same service.
@@ -63,14 +72,19 @@ impl Waiting {
 
     /// Takes the message with this serial number out.
     pub fn remove(&mut self, serial: u64) -> Option<Queued> {
-        let place = self.queue.iter().position(|queued| queued.serial == serial)?;
+        let place = self
+            .queue
+            .iter()
+            .position(|queued| queued.serial == serial)?;
         self.queue.remove(place)
     }
 
     /// Takes all messages out that are equal to this one.
     pub fn remove_like(&mut self, message: &Queued) -> Vec<Queued> {
         let is_like = |queued: &Queued| queued.is_like(message);
-        let (like, others): (VecDeque<_>, _) = std::mem::take(&mut self.queue).into_iter().partition(is_like);
+        let (like, others): (VecDeque<_>, _) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition(is_like);
         self.queue = others;
         like.into()
     }
@@ -86,7 +100,10 @@ impl Waiting {
     /// Takes out the retained messages of the topic for which nobody waits: `message` takes their place.
     pub fn supersede(&mut self, message: &Message, shares: &mut Shares) {
         self.queue.retain(|queued| {
-            let Publication { message: older, terms } = &queued.publication;
+            let Publication {
+                message: older,
+                terms,
+            } = &queued.publication;
             let awaited = terms.is_some() || queued.receipt.is_some();
             let stays = awaited || !older.retain || older.topic != message.topic;
             if !stays {
@@ -112,7 +129,11 @@ impl Waiting {
 
     /// Appends a message while there is no connection, unless its rule says otherwise. `shares` has it already.
     pub fn push_offline(&mut self, mut queued: Queued, shares: &mut Shares, news: &mut News) {
-        let rule = queued.publication.terms.as_ref().and_then(|terms| terms.offline.clone());
+        let rule = queued
+            .publication
+            .terms
+            .as_ref()
+            .and_then(|terms| terms.offline.clone());
         if let Some(rule) = rule {
             // one that takes the place of an equal one is suspected of the same
             if rule.policy == OfflinePolicy::KeepLast
@@ -121,7 +142,12 @@ impl Waiting {
                 queued.serial = older.serial;
             }
             if !self.make_place(&queued.publication.message, &rule, shares, news) {
-                return self.gone(queued, "there is no connection, and the rule of offline drops it", shares, news);
+                return self.gone(
+                    queued,
+                    "there is no connection, and the rule of offline drops it",
+                    shares,
+                    news,
+                );
             }
             if rule.persist {
                 self.keep(&mut queued, news);
@@ -131,34 +157,73 @@ impl Waiting {
     }
 
     /// Drops the oldest message of QoS 0 of `service`: the outbox is full, and there is no connection.
-    pub fn drop_qos_0(&mut self, service: Option<ServiceId>, shares: &mut Shares, news: &mut News) -> bool {
-        let is_one = |queued: &Queued| queued.service == service && queued.publication.message.qos == Qos::AtMostOnce;
-        let Some(place) = self.queue.iter().position(is_one) else { return false };
-        self.drop_at(place, "there is no connection, and the outbox is full", shares, news);
+    pub fn drop_qos_0(
+        &mut self,
+        service: Option<ServiceId>,
+        shares: &mut Shares,
+        news: &mut News,
+    ) -> bool {
+        let is_one = |queued: &Queued| {
+            queued.service == service && queued.publication.message.qos == Qos::AtMostOnce
+        };
+        let Some(place) = self.queue.iter().position(is_one) else {
+            return false;
+        };
+        self.drop_at(
+            place,
+            "there is no connection, and the outbox is full",
+            shares,
+            news,
+        );
         true
     }
 
     /// Whether the rule lets the message wait; drops what it takes the place of.
-    fn make_place(&mut self, message: &Message, rule: &Arc<OfflineRule>, shares: &mut Shares, news: &mut News) -> bool {
+    fn make_place(
+        &mut self,
+        message: &Message,
+        rule: &Arc<OfflineRule>,
+        shares: &mut Shares,
+        news: &mut News,
+    ) -> bool {
         const REPLACED: &str = "there is no connection, and a newer message took its place";
         match rule.policy {
             OfflinePolicy::Drop => false,
             OfflinePolicy::KeepLast => {
-                let same = |queued: &Queued| of_rule(queued, rule) && queued.publication.message.topic == message.topic;
+                let same = |queued: &Queued| {
+                    of_rule(queued, rule) && queued.publication.message.topic == message.topic
+                };
                 while let Some(place) = self.queue.iter().position(same) {
                     self.drop_at(place, REPLACED, shares, news);
                 }
                 true
             }
-            OfflinePolicy::Queue { limit, overflow, qos0, duplicates } => {
-                let equal = |queued: &&Queued| of_rule(queued, rule) && queued.publication.message == *message;
-                if (!qos0 && message.qos == Qos::AtMostOnce) || (!duplicates && self.queue.iter().any(|q| equal(&q))) {
+            OfflinePolicy::Queue {
+                limit,
+                overflow,
+                qos0,
+                duplicates,
+            } => {
+                let equal = |queued: &&Queued| {
+                    of_rule(queued, rule) && queued.publication.message == *message
+                };
+                if (!qos0 && message.qos == Qos::AtMostOnce)
+                    || (!duplicates && self.queue.iter().any(|q| equal(&q)))
+                {
                     return false;
                 }
-                while self.queue.iter().filter(|queued| of_rule(queued, rule)).count() >= limit {
+                while self
+                    .queue
+                    .iter()
+                    .filter(|queued| of_rule(queued, rule))
+                    .count()
+                    >= limit
+                {
                     let oldest = self.queue.iter().position(|queued| of_rule(queued, rule));
                     match oldest {
-                        Some(place) if overflow == Overflow::DropOldest => self.drop_at(place, REPLACED, shares, news),
+                        Some(place) if overflow == Overflow::DropOldest => {
+                            self.drop_at(place, REPLACED, shares, news)
+                        }
                         _ => return false,
                     }
                 }
@@ -168,12 +233,17 @@ impl Waiting {
     }
 
     fn keep(&mut self, queued: &mut Queued, news: &mut News) {
-        let Queued { publication, service, .. } = queued;
+        let Queued {
+            publication,
+            service,
+            ..
+        } = queued;
         if let Some(terms) = &mut publication.terms {
             self.kept += 1;
             terms.kept = Some(self.kept);
             let origin = Origin::of(*service);
-            news.kept.push(Kept::Keep(self.kept, origin, publication.message.clone()));
+            news.kept
+                .push(Kept::Keep(self.kept, origin, publication.message.clone()));
         }
     }
 
@@ -194,7 +264,11 @@ impl Waiting {
 }
 
 fn of_rule(queued: &Queued, rule: &Arc<OfflineRule>) -> bool {
-    let own = queued.publication.terms.as_ref().and_then(|terms| terms.offline.as_ref());
+    let own = queued
+        .publication
+        .terms
+        .as_ref()
+        .and_then(|terms| terms.offline.as_ref());
     own.is_some_and(|own| Arc::ptr_eq(own, rule))
 }
 

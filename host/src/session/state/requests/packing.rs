@@ -28,12 +28,21 @@ impl<'a> Packing<'a> {
     pub fn new(protocol: Protocol, server: &'a Server, most: usize) -> Self {
         let with_ids = protocol == Protocol::V5 && server.subscription_ids;
         let max_bytes = usize::try_from(server.maximum_packet_size).unwrap_or(usize::MAX);
-        Self { with_ids, server, max_bytes, most, retained_again: false }
+        Self {
+            with_ids,
+            server,
+            max_bytes,
+            most,
+            retained_again: false,
+        }
     }
 
     /// Asks for retained messages even where the broker has the subscription already.
     pub fn with_retained(self, retained_again: bool) -> Self {
-        Self { retained_again, ..self }
+        Self {
+            retained_again,
+            ..self
+        }
     }
 
     /// A SUBSCRIBE has one subscription identifier, so filters with different ones go into different packets.
@@ -48,8 +57,14 @@ impl<'a> Packing<'a> {
         for Wanted { subscription, id } in wanted {
             if let Some(reason) = self.refusal(&subscription.filter) {
                 let filter = subscription.filter;
-                events.push(Event::SubscriptionRefused { filter: filter.clone(), reason });
-                answers.push(Answer { filter, granted: false });
+                events.push(Event::SubscriptionRefused {
+                    filter: filter.clone(),
+                    reason,
+                });
+                answers.push(Answer {
+                    filter,
+                    granted: false,
+                });
                 continue;
             }
             let size = 3 + subscription.filter.as_str().len();
@@ -64,7 +79,12 @@ impl<'a> Packing<'a> {
                     bytes = OVERHEAD + size;
                     let subscriptions = vec![subscription];
                     let retained_again = self.retained_again;
-                    packets.push(Subscribe { id: 0, subscription_id, retained_again, subscriptions });
+                    packets.push(Subscribe {
+                        id: 0,
+                        subscription_id,
+                        retained_again,
+                        subscriptions,
+                    });
                 }
             }
         }
@@ -79,12 +99,17 @@ impl<'a> Packing<'a> {
                 continue;
             }
             let size = 2 + filter.as_str().len();
-            let room = |packet: &&mut Unsubscribe| packet.filters.len() < self.most && bytes + size <= self.max_bytes;
+            let room = |packet: &&mut Unsubscribe| {
+                packet.filters.len() < self.most && bytes + size <= self.max_bytes
+            };
             match packets.last_mut().filter(room) {
                 Some(packet) => push(&mut packet.filters, filter, &mut bytes, size),
                 None => {
                     bytes = OVERHEAD + size;
-                    packets.push(Unsubscribe { id: 0, filters: vec![filter] });
+                    packets.push(Unsubscribe {
+                        id: 0,
+                        filters: vec![filter],
+                    });
                 }
             }
         }

@@ -31,13 +31,21 @@ impl Quarantine {
 impl Requests {
     /// What was asked on this connection and is not answered.
     pub fn in_doubt(&self) -> Vec<Suspect> {
-        self.unanswered.values().flat_map(Request::suspects).collect()
+        self.unanswered
+            .values()
+            .flat_map(Request::suspects)
+            .collect()
     }
 
     /// The broker ended the connection in a search: what is unanswered may have been too much for one packet, since there are brokers
     /// that take few filters in one.
     pub fn shrink_packets(&mut self) {
-        let largest = self.unanswered.values().map(Request::len).max().unwrap_or_default();
+        let largest = self
+            .unanswered
+            .values()
+            .map(Request::len)
+            .max()
+            .unwrap_or_default();
         if largest > 1 {
             self.most = self.most.min(largest / 2);
             self.most_is_news = true;
@@ -46,7 +54,9 @@ impl Requests {
 
     /// Tells that packets are smaller than they could be, when it is known that no filter alone is to blame.
     pub fn tell_packet_size(&mut self, events: &mut Vec<Event>) {
-        if std::mem::take(&mut self.most_is_news) && !self.quarantine.filters.keys().any(is_subscribe) {
+        if std::mem::take(&mut self.most_is_news)
+            && !self.quarantine.filters.keys().any(is_subscribe)
+        {
             events.push(Event::FewFilters { most: self.most });
         }
     }
@@ -63,33 +73,54 @@ impl Requests {
 
     /// Asks this again from the next connection on.
     pub fn release(&mut self, suspect: &Suspect) {
-        if let (Some(_), Suspect::Unsubscribe(filter)) = (self.quarantine.filters.remove(suspect), suspect) {
+        if let (Some(_), Suspect::Unsubscribe(filter)) =
+            (self.quarantine.filters.remove(suspect), suspect)
+        {
             self.ended.insert(filter.clone());
         }
     }
 
     /// Does not ask this for an hour.
     pub fn condemn(&mut self, suspect: Suspect, events: &mut Vec<Event>) {
-        let (Suspect::Subscribe(filter) | Suspect::Unsubscribe(filter)) = &suspect else { return };
+        let (Suspect::Subscribe(filter) | Suspect::Unsubscribe(filter)) = &suspect else {
+            return;
+        };
         let unsubscribe = !is_subscribe(&suspect);
         self.ended.remove(filter);
-        events.push(Event::FilterQuarantined { filter: filter.clone(), unsubscribe });
-        let until = self.quarantine.now.and_then(|now| now.checked_add(TRIED_AGAIN));
+        events.push(Event::FilterQuarantined {
+            filter: filter.clone(),
+            unsubscribe,
+        });
+        let until = self
+            .quarantine
+            .now
+            .and_then(|now| now.checked_add(TRIED_AGAIN));
         self.quarantine.filters.insert(suspect, until);
     }
 
     /// Filters that are not asked for, by name.
     pub fn quarantined(&self) -> Vec<Filter> {
-        let condemned =
-            self.quarantine.filters.iter().filter(|(suspect, until)| is_subscribe(suspect) && until.is_some());
-        let mut filters: Vec<Filter> = condemned.filter_map(|(suspect, _)| filter(suspect)).collect();
+        let condemned = self
+            .quarantine
+            .filters
+            .iter()
+            .filter(|(suspect, until)| is_subscribe(suspect) && until.is_some());
+        let mut filters: Vec<Filter> = condemned
+            .filter_map(|(suspect, _)| filter(suspect))
+            .collect();
         filters.sort_unstable();
         filters
     }
 
     /// Asks for a filter again, because something has changed; whether it was not asked for, at least for `rested`.
     pub fn try_again(&mut self, filter: &Filter, rested: Duration) -> bool {
-        let Quarantine { filters, now: Some(now) } = &mut self.quarantine else { return false };
+        let Quarantine {
+            filters,
+            now: Some(now),
+        } = &mut self.quarantine
+        else {
+            return false;
+        };
         if filters.is_empty() {
             return false;
         }
@@ -126,7 +157,10 @@ impl Requests {
         wanted.retain(|one| {
             let asked = !quarantine.has(&Suspect::Subscribe(one.subscription.filter.clone()));
             if !asked {
-                answers.push(Answer { filter: one.subscription.filter.clone(), granted: false });
+                answers.push(Answer {
+                    filter: one.subscription.filter.clone(),
+                    granted: false,
+                });
             }
             asked
         });

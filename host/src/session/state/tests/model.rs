@@ -17,7 +17,10 @@ pub enum Step {
     /// The broker delivers a message.
     Deliver(u8),
     /// A service handles one of its messages, and publishes.
-    Commit { which: prop::sample::Index, publishes: Vec<u8> },
+    Commit {
+        which: prop::sample::Index,
+        publishes: Vec<u8>,
+    },
     /// A subscription takes an identifier.
     Subscribe,
     /// The connection is lost, perhaps with the session, and made again.
@@ -27,7 +30,12 @@ pub enum Step {
 /// A packet on its way to the broker.
 #[derive(Debug, Clone)]
 enum Sent {
-    Publish { id: u16, dup: bool, qos: u8, number: u32 },
+    Publish {
+        id: u16,
+        dup: bool,
+        qos: u8,
+        number: u32,
+    },
     Ack(Ack),
     Request(u16),
 }
@@ -67,16 +75,34 @@ pub struct Model {
 }
 
 fn message(number: u32, qos: u8) -> Message {
-    Message::new(Topic::new("t").unwrap(), number.to_string(), Qos::try_from(qos).unwrap(), false)
+    Message::new(
+        Topic::new("t").unwrap(),
+        number.to_string(),
+        Qos::try_from(qos).unwrap(),
+        false,
+    )
 }
 
 impl Model {
     pub fn new(protocol: Protocol, window: u16) -> Self {
-        let server = Server { receive_maximum: window, ..Server::default() };
+        let server = Server {
+            receive_maximum: window,
+            ..Server::default()
+        };
         let mut model = Self {
-            state: State::new(protocol, OutboxLimits { messages: 1_000, bytes: 1 << 30 }),
+            state: State::new(
+                protocol,
+                OutboxLimits {
+                    messages: 1_000,
+                    bytes: 1 << 30,
+                },
+            ),
             server,
-            window: if protocol == Protocol::V5 { usize::from(window) } else { 512 },
+            window: if protocol == Protocol::V5 {
+                usize::from(window)
+            } else {
+                512
+            },
             protocol,
             next: 0,
             to_broker: VecDeque::new(),
@@ -124,7 +150,12 @@ impl Model {
     }
 
     fn connect(&mut self, session_present: bool) {
-        let ack = ConnAck { session_present, reason: Reason::SUCCESS, text: None, server: self.server.clone() };
+        let ack = ConnAck {
+            session_present,
+            reason: Reason::SUCCESS,
+            text: None,
+            server: self.server.clone(),
+        };
         self.state.connected(&ack, Vec::new());
     }
 
@@ -142,7 +173,8 @@ impl Model {
         self.connect(!session);
         for held in self.held.clone() {
             if held.received {
-                self.to_session.push_back(Incoming::Ack(Ack::success(AckKind::PubRel, held.id)));
+                self.to_session
+                    .push_back(Incoming::Ack(Ack::success(AckKind::PubRel, held.id)));
             } else {
                 self.awaited[usize::from(held.qos == 2)].push_back(held.id);
                 self.to_session.push_back(publish(&held, true));
@@ -155,8 +187,16 @@ impl Model {
         if let Some(packet) = self.state.next_packet() {
             let sent = match packet {
                 Outgoing::Publish { id, dup, message } => {
-                    let number = std::str::from_utf8(&message.payload).unwrap().parse().unwrap();
-                    Sent::Publish { id, dup, qos: message.qos.into(), number }
+                    let number = std::str::from_utf8(&message.payload)
+                        .unwrap()
+                        .parse()
+                        .unwrap();
+                    Sent::Publish {
+                        id,
+                        dup,
+                        qos: message.qos.into(),
+                        number,
+                    }
                 }
                 Outgoing::Ack(ack) => Sent::Ack(ack),
                 Outgoing::Subscribe(request) => Sent::Request(request.id),
@@ -175,7 +215,12 @@ impl Model {
     fn broker_reads(&mut self, sent: Sent) {
         match sent {
             Sent::Publish { qos: 0, .. } => {}
-            Sent::Publish { id, dup, qos, number } => {
+            Sent::Publish {
+                id,
+                dup,
+                qos,
+                number,
+            } => {
                 let new = self.in_use.insert(id);
                 assert!(new || dup, "identifier {id} is in use");
                 assert!(self.in_use.len() <= self.window + 1_000, "window");
@@ -183,12 +228,20 @@ impl Model {
                 if !repeated {
                     self.taken.push(number);
                 }
-                let kind = if qos == 1 { AckKind::PubAck } else { AckKind::PubRec };
-                self.to_session.push_back(Incoming::Ack(Ack::success(kind, id)));
+                let kind = if qos == 1 {
+                    AckKind::PubAck
+                } else {
+                    AckKind::PubRec
+                };
+                self.to_session
+                    .push_back(Incoming::Ack(Ack::success(kind, id)));
             }
             Sent::Request(id) => {
                 assert!(self.in_use.insert(id), "identifier {id} is in use");
-                self.to_session.push_back(Incoming::SubAck { id, reasons: vec![Reason::SUCCESS] });
+                self.to_session.push_back(Incoming::SubAck {
+                    id,
+                    reasons: vec![Reason::SUCCESS],
+                });
             }
             Sent::Ack(ack) => self.broker_reads_ack(ack),
         }
@@ -198,7 +251,8 @@ impl Model {
         match ack.kind {
             AckKind::PubRel => {
                 self.unreleased.remove(&ack.id);
-                self.to_session.push_back(Incoming::Ack(Ack::success(AckKind::PubComp, ack.id)));
+                self.to_session
+                    .push_back(Incoming::Ack(Ack::success(AckKind::PubComp, ack.id)));
             }
             AckKind::PubComp => self.held.retain(|held| held.id != ack.id),
             AckKind::PubAck | AckKind::PubRec => {
@@ -209,14 +263,21 @@ impl Model {
                 assert_eq!(held.qos == 2, ack.kind == AckKind::PubRec);
                 held.received = true;
                 let number = held.number;
-                let publishes = self.handled.get(&number).expect("acknowledged before it was handled");
+                let publishes = self
+                    .handled
+                    .get(&number)
+                    .expect("acknowledged before it was handled");
                 for publish in publishes {
-                    assert!(self.taken.contains(publish), "acknowledged before the broker had what it published");
+                    assert!(
+                        self.taken.contains(publish),
+                        "acknowledged before the broker had what it published"
+                    );
                 }
                 if ack.kind == AckKind::PubAck {
                     self.held.remove(place);
                 } else {
-                    self.to_session.push_back(Incoming::Ack(Ack::success(AckKind::PubRel, ack.id)));
+                    self.to_session
+                        .push_back(Incoming::Ack(Ack::success(AckKind::PubRel, ack.id)));
                 }
             }
         }
@@ -224,15 +285,25 @@ impl Model {
 
     /// One packet from the broker to the session.
     fn answer(&mut self) {
-        let Some(packet) = self.to_session.pop_front() else { return };
+        let Some(packet) = self.to_session.pop_front() else {
+            return;
+        };
         match &packet {
-            Incoming::Ack(Ack { kind: AckKind::PubAck | AckKind::PubComp, id, .. }) | Incoming::SubAck { id, .. } => {
+            Incoming::Ack(Ack {
+                kind: AckKind::PubAck | AckKind::PubComp,
+                id,
+                ..
+            })
+            | Incoming::SubAck { id, .. } => {
                 self.in_use.remove(id);
             }
             _ => {}
         }
         if let Some(arrival) = self.state.received(packet).unwrap() {
-            let number: u32 = std::str::from_utf8(&arrival.message.payload).unwrap().parse().unwrap();
+            let number: u32 = std::str::from_utf8(&arrival.message.payload)
+                .unwrap()
+                .parse()
+                .unwrap();
             self.deliveries.push((number, arrival.message.qos.into()));
             self.running.push((arrival.receipt, number));
             if let Some(receipt) = arrival.receipt {
@@ -245,14 +316,32 @@ impl Model {
         self.next += 1;
         let number = self.next;
         if qos == 0 {
-            self.to_session.push_back(publish(&Held { id: 0, qos, number, received: false }, false));
+            self.to_session.push_back(publish(
+                &Held {
+                    id: 0,
+                    qos,
+                    number,
+                    received: false,
+                },
+                false,
+            ));
             return;
         }
         // a small range, so that identifiers are used again soon
         let free = |id: &u16| self.held.iter().all(|held| held.id != *id);
-        let Some(id) = (1..=20).map(|step| (self.next_id + step) % 20 + 1).find(free) else { return };
+        let Some(id) = (1..=20)
+            .map(|step| (self.next_id + step) % 20 + 1)
+            .find(free)
+        else {
+            return;
+        };
         self.next_id = id;
-        let held = Held { id, qos, number, received: false };
+        let held = Held {
+            id,
+            qos,
+            number,
+            received: false,
+        };
         self.to_session.push_back(publish(&held, false));
         self.awaited[usize::from(qos == 2)].push_back(id);
         self.held.push(held);
@@ -264,9 +353,19 @@ impl Model {
         }
         let (receipt, number) = self.running.remove(which.index(self.running.len()));
         let publishes: Vec<Message> = qos.iter().map(|qos| self.new_message(*qos)).collect();
-        let awaited = self.published.iter().rev().take(publishes.len()).filter(|(_, qos)| *qos > 0);
-        self.handled.insert(number, awaited.map(|(number, _)| *number).collect());
-        self.state.committed(None, receipt, publishes.into_iter().map(Publication::from).collect());
+        let awaited = self
+            .published
+            .iter()
+            .rev()
+            .take(publishes.len())
+            .filter(|(_, qos)| *qos > 0);
+        self.handled
+            .insert(number, awaited.map(|(number, _)| *number).collect());
+        self.state.committed(
+            None,
+            receipt,
+            publishes.into_iter().map(Publication::from).collect(),
+        );
     }
 
     /// Handles, transports and answers until nothing is left anywhere.
@@ -279,30 +378,58 @@ impl Model {
             }
             self.transport();
             self.answer();
-            let quiet = self.to_session.is_empty() && self.to_broker.is_empty() && self.running.is_empty();
+            let quiet =
+                self.to_session.is_empty() && self.to_broker.is_empty() && self.running.is_empty();
             if quiet && self.held.is_empty() && self.state.is_drained() {
                 assert_eq!((self.state.unsent(), self.state.unacknowledged()), (0, 0));
                 return;
             }
         }
-        panic!("wedged: {} held, {} unsent, {:?}", self.held.len(), self.state.unsent(), self.protocol);
+        panic!(
+            "wedged: {} held, {} unsent, {:?}",
+            self.held.len(),
+            self.state.unsent(),
+            self.protocol
+        );
     }
 
     pub fn check_outgoing(&self, exactly_once: bool) {
         let mut seen = BTreeSet::new();
-        let first: Vec<u32> = self.taken.iter().copied().filter(|number| seen.insert(*number)).collect();
-        let wanted: Vec<u32> = self.published.iter().filter(|(_, qos)| *qos > 0).map(|(number, _)| *number).collect();
+        let first: Vec<u32> = self
+            .taken
+            .iter()
+            .copied()
+            .filter(|number| seen.insert(*number))
+            .collect();
+        let wanted: Vec<u32> = self
+            .published
+            .iter()
+            .filter(|(_, qos)| *qos > 0)
+            .map(|(number, _)| *number)
+            .collect();
         assert_eq!(first, wanted, "lost, or not in send order");
         if exactly_once {
-            let count = |wanted: u32| self.taken.iter().filter(|number| **number == wanted).count();
+            let count = |wanted: u32| {
+                self.taken
+                    .iter()
+                    .filter(|number| **number == wanted)
+                    .count()
+            };
             if self.taken.len() < 5_000 {
                 for (number, _) in self.published.iter().filter(|(_, qos)| *qos == 2) {
-                    assert_eq!(count(*number), 1, "QoS 2 message {number} taken more than once");
+                    assert_eq!(
+                        count(*number),
+                        1,
+                        "QoS 2 message {number} taken more than once"
+                    );
                 }
             }
             let mut delivered = BTreeSet::new();
             for (number, qos) in self.deliveries.iter().filter(|(_, qos)| *qos == 2) {
-                assert!(delivered.insert(*number), "QoS {qos} message {number} delivered twice");
+                assert!(
+                    delivered.insert(*number),
+                    "QoS {qos} message {number} delivered twice"
+                );
             }
         }
     }
@@ -311,5 +438,9 @@ impl Model {
 fn publish(held: &Held, dup: bool) -> Incoming {
     let mut message = message(held.number, held.qos);
     message.dup = dup;
-    Incoming::Publish(Publish { id: held.id, subscription_ids: SubscriptionIds::default(), message })
+    Incoming::Publish(Publish {
+        id: held.id,
+        subscription_ids: SubscriptionIds::default(),
+        message,
+    })
 }

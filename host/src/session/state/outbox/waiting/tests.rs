@@ -11,19 +11,39 @@ use crate::message::{OnlyIfChanged, Terms};
 use crate::topic::{Filter, Topic};
 
 fn rule(policy: OfflinePolicy, persist: bool) -> Arc<OfflineRule> {
-    Arc::new(OfflineRule { filter: Filter::new("#").unwrap(), policy, persist })
+    Arc::new(OfflineRule {
+        filter: Filter::new("#").unwrap(),
+        policy,
+        persist,
+    })
 }
 
 fn queue(limit: usize, overflow: Overflow) -> OfflinePolicy {
-    OfflinePolicy::Queue { limit, overflow, qos0: true, duplicates: true }
+    OfflinePolicy::Queue {
+        limit,
+        overflow,
+        qos0: true,
+        duplicates: true,
+    }
 }
 
 fn terms(offline: Option<Arc<OfflineRule>>) -> Terms {
-    Terms { token: None, only_if_changed: None, offline, kept: None, at: Instant::now() }
+    Terms {
+        token: None,
+        only_if_changed: None,
+        offline,
+        kept: None,
+        at: Instant::now(),
+    }
 }
 
 fn queued(topic: &str, payload: &str, qos: Qos, rule: &Arc<OfflineRule>) -> Queued {
-    let message = Message::new(Topic::new(topic.to_owned()).unwrap(), payload.to_owned(), qos, false);
+    let message = Message::new(
+        Topic::new(topic.to_owned()).unwrap(),
+        payload.to_owned(),
+        qos,
+        false,
+    );
     let terms = Some(Box::new(terms(Some(rule.clone()))));
     Queued::new(Publication { message, terms }, None, None)
 }
@@ -39,7 +59,8 @@ struct Offline {
 impl Offline {
     fn push(&mut self, queued: Queued) {
         self.shares.add(queued.service, queued.charge());
-        self.waiting.push_offline(queued, &mut self.shares, &mut self.news);
+        self.waiting
+            .push_offline(queued, &mut self.shares, &mut self.news);
     }
 
     fn payloads(&mut self) -> String {
@@ -48,7 +69,17 @@ impl Offline {
             self.shares.remove(queued.service, queued.charge());
             all.push_str(std::str::from_utf8(&queued.publication.message.payload).unwrap());
         }
-        assert!(self.shares.has_room(OutboxLimits { messages: 1, bytes: 1 }, true), "{:?}", self.shares);
+        assert!(
+            self.shares.has_room(
+                OutboxLimits {
+                    messages: 1,
+                    bytes: 1
+                },
+                true
+            ),
+            "{:?}",
+            self.shares
+        );
         all
     }
 }
@@ -72,9 +103,18 @@ const ABC: [(&str, &str, Qos); 4] = [
 
 #[test]
 fn a_queue_holds_so_many_and_drops_the_oldest_or_the_newest() {
-    assert_eq!(after(queue(2, Overflow::DropOldest), &ABC), ("cc".to_owned(), 2));
-    assert_eq!(after(queue(2, Overflow::DropNewest), &ABC), ("ab".to_owned(), 2));
-    assert_eq!(after(queue(9, Overflow::DropNewest), &ABC), ("abcc".to_owned(), 0));
+    assert_eq!(
+        after(queue(2, Overflow::DropOldest), &ABC),
+        ("cc".to_owned(), 2)
+    );
+    assert_eq!(
+        after(queue(2, Overflow::DropNewest), &ABC),
+        ("ab".to_owned(), 2)
+    );
+    assert_eq!(
+        after(queue(9, Overflow::DropNewest), &ABC),
+        ("abcc".to_owned(), 0)
+    );
 }
 
 #[test]
@@ -84,17 +124,28 @@ fn only_the_last_of_each_topic_is_kept() {
 
 #[test]
 fn messages_of_qos_0_and_equal_ones_may_be_left_out() {
-    let without =
-        |qos0, duplicates| OfflinePolicy::Queue { limit: 9, overflow: Overflow::DropOldest, qos0, duplicates };
+    let without = |qos0, duplicates| OfflinePolicy::Queue {
+        limit: 9,
+        overflow: Overflow::DropOldest,
+        qos0,
+        duplicates,
+    };
     assert_eq!(after(without(false, true), &ABC).0, "acc");
-    let twice = [("t", "a", Qos::AtLeastOnce), ("t", "a", Qos::AtLeastOnce), ("u", "a", Qos::AtLeastOnce)];
+    let twice = [
+        ("t", "a", Qos::AtLeastOnce),
+        ("t", "a", Qos::AtLeastOnce),
+        ("u", "a", Qos::AtLeastOnce),
+    ];
     assert_eq!(after(without(true, false), &twice), ("aa".to_owned(), 1));
     assert_eq!(after(OfflinePolicy::Drop, &twice), (String::new(), 3));
 }
 
 #[test]
 fn rules_count_their_own_messages_only() {
-    let (one, other) = (rule(queue(1, Overflow::DropOldest), false), rule(queue(1, Overflow::DropOldest), false));
+    let (one, other) = (
+        rule(queue(1, Overflow::DropOldest), false),
+        rule(queue(1, Overflow::DropOldest), false),
+    );
     let mut offline = Offline::default();
     for (payload, rule) in [("a", &one), ("b", &other), ("c", &one)] {
         offline.push(queued("t", payload, Qos::AtLeastOnce, rule));
@@ -119,12 +170,22 @@ fn what_persists_is_kept_until_it_is_dropped() {
 
 #[test]
 fn the_oldest_of_qos_0_of_a_service_is_dropped() {
-    let (rule, mut offline) = (rule(queue(9, Overflow::DropOldest), false), Offline::default());
+    let (rule, mut offline) = (
+        rule(queue(9, Overflow::DropOldest), false),
+        Offline::default(),
+    );
     for (payload, service, qos) in [("a", 1, 0), ("b", 2, 1), ("c", 2, 0), ("d", 2, 0)] {
         let queued = queued("t", payload, Qos::try_from(qos).unwrap(), &rule);
-        offline.push(Queued { service: Some(ServiceId(service)), ..queued });
+        offline.push(Queued {
+            service: Some(ServiceId(service)),
+            ..queued
+        });
     }
-    let Offline { waiting, shares, news } = &mut offline;
+    let Offline {
+        waiting,
+        shares,
+        news,
+    } = &mut offline;
     assert!(waiting.drop_qos_0(Some(ServiceId(2)), shares, news));
     assert!(!waiting.drop_qos_0(Some(ServiceId(3)), shares, news));
     assert_eq!(offline.payloads(), "abd");
@@ -137,24 +198,50 @@ fn message(payload: &str, qos: Qos) -> Message {
 #[test]
 fn what_repeats_is_known_until_the_connection_or_the_session_is_lost() {
     let mut memory = Memory::default();
-    let always = Terms { only_if_changed: Some(OnlyIfChanged::Always), ..terms(None) };
-    let within = |span, at| Terms { only_if_changed: Some(OnlyIfChanged::Within(span)), at, ..terms(None) };
+    let always = Terms {
+        only_if_changed: Some(OnlyIfChanged::Always),
+        ..terms(None)
+    };
+    let within = |span, at| Terms {
+        only_if_changed: Some(OnlyIfChanged::Within(span)),
+        at,
+        ..terms(None)
+    };
     let (start, minute) = (Instant::now(), Duration::from_secs(60));
     assert!(!memory.repeats(&message("a", Qos::AtLeastOnce), Some(&always)));
-    memory.note(&message("a", Qos::AtLeastOnce), Some(&within(minute, start)), 1 << 20);
+    memory.note(
+        &message("a", Qos::AtLeastOnce),
+        Some(&within(minute, start)),
+        1 << 20,
+    );
     assert!(memory.repeats(&message("a", Qos::AtMostOnce), Some(&always)));
-    assert!(!memory.repeats(&message("a", Qos::AtMostOnce), None), "nobody asked");
+    assert!(
+        !memory.repeats(&message("a", Qos::AtMostOnce), None),
+        "nobody asked"
+    );
     assert!(!memory.repeats(&message("b", Qos::AtMostOnce), Some(&always)));
-    assert!(memory.repeats(&message("a", Qos::AtMostOnce), Some(&within(minute, start + minute / 2))));
-    assert!(!memory.repeats(&message("a", Qos::AtMostOnce), Some(&within(minute, start + minute))));
+    assert!(memory.repeats(
+        &message("a", Qos::AtMostOnce),
+        Some(&within(minute, start + minute / 2))
+    ));
+    assert!(!memory.repeats(
+        &message("a", Qos::AtMostOnce),
+        Some(&within(minute, start + minute))
+    ));
     // a message without the wish counts as well
     memory.note(&message("b", Qos::AtLeastOnce), None, 1 << 20);
     assert!(!memory.repeats(&message("a", Qos::AtMostOnce), Some(&always)));
     memory.disconnected();
-    assert!(memory.repeats(&message("b", Qos::AtLeastOnce), Some(&always)), "the session delivers it");
+    assert!(
+        memory.repeats(&message("b", Qos::AtLeastOnce), Some(&always)),
+        "the session delivers it"
+    );
     memory.note(&message("c", Qos::AtMostOnce), Some(&always), 1 << 20);
     memory.disconnected();
-    assert!(!memory.repeats(&message("c", Qos::AtMostOnce), Some(&always)), "it may have been lost");
+    assert!(
+        !memory.repeats(&message("c", Qos::AtMostOnce), Some(&always)),
+        "it may have been lost"
+    );
     memory.note(&message("d", Qos::AtLeastOnce), Some(&always), 1 << 20);
     memory.clear();
     assert!(!memory.repeats(&message("d", Qos::AtMostOnce), Some(&always)));
