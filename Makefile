@@ -28,14 +28,14 @@ check: setup-guests ## Checks format, lints, documentation and layers
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	$(GUEST_CARGO) clippy --release --locked --target wasm32-wasip2 -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --workspace --no-deps --quiet
-	cargo test --release --locked --workspace --test layout
+	cargo test --release --locked --workspace --test system layout::
 
 test: setup-tests build guests ## Installs what the tests need and runs every test
 	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --no-fail-fast
 	$(GUEST_CARGO) test --locked --package adapter --package alarm --package sensor --package sms
 
 chaos: setup-tests build guests ## Runs the long form of the chaos tests, some minutes; the short one is in `make test`
-	MIQRO_CHAOS=long RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --test chaos -- --nocapture
+	MIQRO_CHAOS=long RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --test system chaos:: -- --nocapture
 
 fuzz: ## Fuzzes packets, configuration, topics and components, three minutes each (FUZZ_SECONDS), in a build of its own
 	scripts/fuzz

@@ -2,9 +2,7 @@
 //! comes back as bytes; what they mean is the session's matter.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod link_rig;
-
-use link_rig::{
+use super::link_rig::{
     Certificates, DEADLINE, Mosquitto, connected, echo, greet, refused, tls_server, to,
 };
 use miqro_host::config::{Tls, Transport};

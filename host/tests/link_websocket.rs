@@ -1,9 +1,7 @@
 //! The link over WebSocket, in the open and over TLS, against real mosquitto brokers and against frames that cut the bytes anywhere.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod link_rig;
-
-use link_rig::{
+use super::link_rig::{
     Certificates, DEADLINE, Mosquitto, connected, echo, greet, numbers, receive, refused, to,
 };
 use miqro_host::config::{Tls, Transport};

@@ -2,12 +2,10 @@
 //! `openssl s_server` for what mosquitto has no setting for.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod link_rig;
-
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use link_rig::{Certificates, DEADLINE, Mosquitto, greet, refused, tls_server, to};
+use super::link_rig::{Certificates, DEADLINE, Mosquitto, greet, refused, tls_server, to};
 use miqro_host::config::{Connection, Protocol, Tls, Transport};
 use miqro_host::router::Router;
 use miqro_host::session::{Command, ConnectionStatus, Session};

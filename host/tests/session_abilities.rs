@@ -2,13 +2,11 @@
 //! each filter without saying for which.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod scripted_broker;
-
+use super::scripted_broker::rig::{Rig, both_versions, message, subscription};
+use super::scripted_broker::{Peer, Seen};
 use miqro_host::config::Protocol;
 use miqro_host::message::{Qos, SubscriptionChange};
 use miqro_host::topic::Filter;
-use scripted_broker::rig::{Rig, message, subscription};
-use scripted_broker::{Peer, Seen};
 
 type Will = Option<(u8, bool)>;
 /// Whether a broker takes a will.

@@ -2,18 +2,16 @@
 //! broker, in both protocol versions.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod scripted_broker;
-
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::time::Instant;
 
+use super::scripted_broker::rig::{Rig, SERVICE, both_versions, message, subscription};
+use super::scripted_broker::{Peer, Seen, soon};
 use miqro_host::config::Protocol;
 use miqro_host::mailbox::{Next, Notice};
 use miqro_host::message::{Outcome, Publication, SubscriptionChange, Terms, Token};
 use miqro_host::session::{Command, Commit};
-use scripted_broker::rig::{Rig, SERVICE, message, subscription};
-use scripted_broker::{Peer, Seen, soon};
 
 /// What the broker does not like.
 type Rule = fn(&Seen) -> bool;

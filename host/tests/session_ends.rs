@@ -2,14 +2,12 @@
 //! scripted broker, in both protocol versions where it applies.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod scripted_broker;
-
 use std::time::Duration;
 
+use super::scripted_broker::rig::{Rig, both_versions, message};
+use super::scripted_broker::{Broker, Seen};
 use miqro_host::config::Protocol;
 use miqro_host::session::SessionError;
-use scripted_broker::rig::{Rig, message};
-use scripted_broker::{Broker, Seen};
 
 both_versions!(
     a_broker_that_is_unavailable_is_tried_again,

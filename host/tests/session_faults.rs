@@ -2,14 +2,12 @@
 //! where it applies.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod scripted_broker;
-
 use std::time::Duration;
 
+use super::scripted_broker::rig::{Rig, SERVICE, both_versions, message};
+use super::scripted_broker::{Broker, Peer, Seen, soon};
 use miqro_host::config::{OutboxLimits, Protocol};
 use miqro_host::session::{Command, Commit};
-use scripted_broker::rig::{Rig, SERVICE, message};
-use scripted_broker::{Broker, Peer, Seen, soon};
 
 both_versions!(delivers_and_publishes, |version| async move {
     let mut rig = Rig::new(version).await;

@@ -1,16 +1,14 @@
 //! What keeps a session through losses, refusals and silence, against a scripted broker; in both protocol versions where it applies.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod scripted_broker;
-
 use std::time::{Duration, Instant};
 
+use super::scripted_broker::rig::{Rig, both_versions, message, subscription};
+use super::scripted_broker::{Seen, soon};
 use miqro_host::config::{Credentials, OutboxLimits, Protocol};
 use miqro_host::message::{Qos, SubscriptionChange};
 use miqro_host::session::{Command, ConnectionStatus};
 use miqro_host::topic::Filter;
-use scripted_broker::rig::{Rig, message, subscription};
-use scripted_broker::{Seen, soon};
 
 both_versions!(
     connect_says_everything_that_is_configured,

@@ -2,14 +2,12 @@
 //! another message.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod scripted_broker;
-
 use std::time::Instant;
 
+use super::scripted_broker::rig::{Rig, both_versions};
+use super::scripted_broker::{Peer, Seen};
 use bytes::{BufMut, BytesMut};
 use miqro_host::config::Protocol;
-use scripted_broker::rig::Rig;
-use scripted_broker::{Peer, Seen};
 
 /// The first bytes of a PUBLISH with a payload of `payload` bytes.
 fn publish(version: Protocol, flags: u8, topic: &[u8], id: u16, payload: usize) -> Vec<u8> {

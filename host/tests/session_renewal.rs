@@ -1,13 +1,11 @@
 //! New settings for a session that runs: it says goodbye, connects with them, and keeps everything else.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod scripted_broker;
-
 use std::time::Duration;
 
+use super::scripted_broker::rig::{Rig, both_versions, connection};
+use super::scripted_broker::{Broker, Seen};
 use miqro_host::config::{Credentials, OutboxLimits, Protocol};
-use scripted_broker::rig::{Rig, connection};
-use scripted_broker::{Broker, Seen};
 
 both_versions!(
     new_settings_end_the_connection_cleanly_and_keep_the_session,

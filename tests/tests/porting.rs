@@ -28,7 +28,9 @@ fn every_test_that_is_named_exists() -> Result<()> {
             .with_context(|| format!("no test: {row}"))?;
         rows += 1;
         let source = std::fs::read_to_string(place::project().join(file)).unwrap_or_default();
-        if !source.contains(&format!("fn {function}("))
+        // a macro that makes a test of a name may have it on a line of its own
+        let source: String = source.split_whitespace().collect();
+        if !source.contains(&format!("fn{function}("))
             && !source.contains(&format!("!({function},"))
         {
             missing.push(format!("{file}::{function}"));

@@ -204,7 +204,6 @@ pub fn subscription(filter: &str, qos: Qos) -> Subscription {
 }
 
 /// The test body for both protocol versions.
-#[macro_export]
 macro_rules! both_versions {
     ($(#[$meta:meta])* $name:ident, $body:expr) => {
         mod $name {
@@ -222,6 +221,7 @@ macro_rules! both_versions {
         }
     };
 }
+pub(crate) use both_versions;
 
 pub fn is_closed(seen: &Seen) -> bool {
     matches!(seen, Seen::Closed)

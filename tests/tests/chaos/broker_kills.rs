@@ -10,8 +10,8 @@ use miqro_tests::{Client, Deadline, Host, Message, Mosquitto, Tally, Version, mo
 use serde_json::json;
 use tokio::time::interval;
 
-use crate::rounds;
-use crate::witness::Witness;
+use super::rounds;
+use super::witness::Witness;
 
 /// How long the host has, after the broker listens again, until it answers.
 const BACK: Duration = Duration::from_secs(2);

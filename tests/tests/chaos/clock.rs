@@ -7,7 +7,7 @@ use miqro_tests::shim::Shim;
 use miqro_tests::{Client, Host, Load, Mosquitto, Tally};
 use serde_json::{Value, json};
 
-use crate::rounds;
+use super::rounds;
 
 /// How often the timer ticks.
 const PERIOD: Duration = Duration::from_millis(50);

@@ -12,8 +12,8 @@ use miqro_tests::{Deadline, Host, Tally};
 use serde_json::json;
 use tokio::time::interval;
 
-use crate::rounds;
-use crate::witness::Witness;
+use super::rounds;
+use super::witness::Witness;
 
 /// Numbers that are answered between two kills.
 const BETWEEN: usize = 300;

@@ -8,7 +8,7 @@ use anyhow::Result;
 use miqro_tests::{Host, Load, Mosquitto, Tally, guests};
 use serde_json::json;
 
-use crate::rounds;
+use super::rounds;
 
 /// A host that answers numbers under load, and who checks them.
 struct Stage {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use miqro_tests::{Host, Load, Mosquitto, Tally, Version, mosquitto};
 use serde_json::json;
 
-use crate::{WINDOW, rounds};
+use super::{WINDOW, rounds};
 
 #[tokio::test]
 async fn nothing_is_missing_with_mqtt_5() -> Result<()> {

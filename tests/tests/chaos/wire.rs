@@ -4,7 +4,7 @@ use anyhow::Result;
 use miqro_tests::{Client, Fault, Host, Load, Message, Mosquitto, Tally, Version, Wire};
 use serde_json::json;
 
-use crate::{WINDOW, rounds};
+use super::{WINDOW, rounds};
 
 /// Faults one after the other under load, each of which ends the connection; the log of the host gives `reason` for each.
 async fn fails(fault: Fault, times: u32, reason: &[&str]) -> Result<()> {

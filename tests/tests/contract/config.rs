@@ -4,7 +4,7 @@ use anyhow::Result;
 use miqro_tests::host::Setup;
 use serde_json::json;
 
-use crate::stage::Stage;
+use super::stage::Stage;
 
 cases! {
     "config.get": the_section_without_the_hosts_keys, an_empty_object_where_there_is_none;

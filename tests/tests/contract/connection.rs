@@ -6,7 +6,7 @@ use miqro_tests::mosquitto::Setup;
 use miqro_tests::{Host, Mosquitto};
 use serde_json::{Value, json};
 
-use crate::stage::Stage;
+use super::stage::Stage;
 
 cases! {
     "connected": at_the_start_and_after_a_loss, a_new_version_is_told_too;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use miqro_tests::{Client, Host, Message, Mosquitto, Properties, Version};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, own};
+use super::stage::{Stage, own};
 
 cases! {
     "messaging.current-message": the_facts, a_global_message, a_retained_message, properties, the_attempt,

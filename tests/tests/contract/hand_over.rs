@@ -4,7 +4,7 @@ use anyhow::Result;
 use miqro_tests::guests;
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, own};
+use super::stage::{Stage, own};
 
 cases! {
     "save": what_it_gives_is_loaded_by_the_next_version, a_fault_keeps_the_running_version,

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::stage::Stage;
+use super::stage::Stage;
 
 cases! {
     "log.log": every_level_with_fields, levels_below_the_services_are_left_out, as_json,

@@ -4,7 +4,7 @@ use anyhow::Result;
 use miqro_tests::{Client, Message, Properties, Version};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, own};
+use super::stage::{Stage, own};
 
 cases! {
     "messaging.publish": without_options, every_quality_of_service, retained, properties, no_properties_in_3_1_1,

@@ -5,7 +5,7 @@ use miqro_tests::host::Setup;
 use miqro_tests::{Message, Properties, Version};
 use serde_json::{Value, json};
 
-use crate::stage::Stage;
+use super::stage::Stage;
 
 cases! {
     "messaging.request": the_answer_comes_in_the_call, without_an_answer, without_mqtt_5, outside_without_a_grant;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use miqro_tests::{Client, Host, Message, Mosquitto, Version, guests};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, own};
+use super::stage::{Stage, own};
 
 cases! {
     "handle": in_order, the_two_exports_are_enough, an_error_is_logged_and_nothing_is_published, every_kind_of_fault;

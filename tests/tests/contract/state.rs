@@ -4,7 +4,7 @@ use anyhow::Result;
 use miqro_tests::{Host, Mosquitto};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, own};
+use super::stage::{Stage, own};
 
 cases! {
     "state.get": survives_a_kill, nothing_where_there_is_none, sees_what_the_call_has_set;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use miqro_tests::{Message, Version};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, own};
+use super::stage::{Stage, own};
 
 cases! {
     "messaging.subscribe": without_options, with_another_quality_of_service, in_3_1_1, global_with_a_grant,

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, own};
+use super::stage::{Stage, own};
 
 cases! {
     "timers.every": comes_again_and_again, missed_ticks_come_once_with_a_count, the_same_name_replaces, no_timer,

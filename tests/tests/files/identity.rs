@@ -6,7 +6,7 @@ use miqro_tests::Client;
 use miqro_tests::process::Process;
 use serde_json::{Value, json};
 
-use crate::home::{Home, online, stop};
+use super::home::{Home, online, stop};
 
 /// A container made anew has another host name.
 const ELSEWHERE: [&str; 7] = [

@@ -7,7 +7,7 @@ use anyhow::Result;
 use miqro_tests::{Host, guests};
 use serde_json::json;
 
-use crate::home::{Home, online, relays, stop};
+use super::home::{Home, online, relays, stop};
 
 #[tokio::test]
 async fn a_torn_or_empty_configuration_ends_no_service() -> Result<()> {

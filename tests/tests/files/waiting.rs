@@ -7,7 +7,7 @@ use miqro_tests::process::Process;
 use miqro_tests::{guests, mosquitto};
 use serde_json::{Value, json};
 
-use crate::home::{Home, online, relays, stop};
+use super::home::{Home, online, relays, stop};
 
 fn relay() -> Value {
     json!({ "component": "relay.wasm" })

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::victim::Victim;
+use super::victim::Victim;
 
 const MIB: u64 = 1 << 20;
 /// How much more memory the host may have than before: what one client may make it hold, retained messages, and something.

@@ -8,7 +8,7 @@ use miqro_tests::host::Setup;
 use miqro_tests::{Client, Host, Message, Mosquitto, Tally, Version, client, mosquitto};
 use serde_json::json;
 
-use crate::victim::Victim;
+use super::victim::Victim;
 
 const WAITING: u32 = 10_000;
 /// How many of the messages take 300 ms; the others take next to nothing, so that the test ends.

@@ -1,7 +1,7 @@
 //! A broker that does what a test tells it: a TCP listener that speaks MQTT bytes through rumqttc's codec, so that the host's own
 //! codec is checked against another one. In: packets to send. Out: the packets that the session sent, in one form for MQTT 5
 //! and 3.1.1. Owns the listener; every wait has a deadline.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::time::Duration;
 

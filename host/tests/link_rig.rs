@@ -1,6 +1,6 @@
 //! A real mosquitto with one listener, certificates made for one test, and bytes that pass through a link. In: what a test needs. Out:
 //! streams, brokers, files. Owns the broker's process and the folder of the certificates.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
