@@ -22,7 +22,8 @@ build: ## Builds the host: target/release/miqro-host
 guests: setup-guests ## Builds the guests: guests/<name>.wasm
 	CARGO_TARGET_DIR='$(GUESTS_TARGET)' scripts/build-guests
 
-check: setup-guests ## Checks format, lints, documentation and layers
+check: setup-guests ## Checks format, lints, prose, documentation and layers
+	scripts/prose
 	cargo fmt --all --check
 	$(GUEST_CARGO) fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
