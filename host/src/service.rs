@@ -1,7 +1,7 @@
 //! Actor: one service. In: messages and due timers from its mailbox, commands from the supervisor. Out: commits to the
 //! session, deadlines to the timers task, `online` announcements. Owns the mailbox, the instance, the timers and the status.
 //!
-//! `task` is the loop, `call` where a guest call runs, `lifecycle` what is done about a fault, `presence` the `online` topic,
+//! `task` is the loop, `call` where a guest call runs, `retry` what is done about a fault, `presence` the `online` topic,
 //! `versions` the history and `probation` what is done about a new version that faults.
 
 mod backlog;
@@ -9,13 +9,14 @@ mod call;
 pub mod comparison;
 pub mod compatibility;
 mod dead_letter;
-pub mod lifecycle;
 pub mod pace;
 mod presence;
 pub mod probation;
+pub mod retry;
 mod shadow;
 mod shared;
 pub mod statistics;
+mod status;
 mod swap;
 mod switch;
 pub mod tally;
@@ -40,10 +41,10 @@ use crate::{session, timers};
 use versions::{Book, Version, What};
 
 pub use call::{Pools, prepare, prepare_with};
-pub use lifecycle::Status;
 pub use presence::{Announced, Presence, will};
 pub use shadow::{Shadow, apart};
 pub use shared::Shared;
+pub use status::Status;
 pub use swap::{Answer, Standing, Swap, private};
 
 /// Commands that may wait for one service; the supervisor sends one at a time.
@@ -300,4 +301,22 @@ fn is_fixed(config: &config::Service, filter: &Filter) -> bool {
         .iter()
         .any(|fixed| fixed.filter == *filter);
     of_operator || switch(&config.base).is_some_and(|switch| switch == *filter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Size in bytes of the future that a constructor returns beside a handle.
+    fn size_of_future<A, B, F>(_: impl FnOnce(A, B) -> (Handle, F)) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn service_future_and_task_stay_small() {
+        let future = size_of_future(service);
+        let task = size_of::<task::Task>();
+        assert!(future <= 100_000, "the future takes {future} bytes");
+        assert!(task <= 100_000, "the task takes {task} bytes");
+    }
 }

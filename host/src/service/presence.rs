@@ -8,7 +8,7 @@ use crate::message::{Message, Properties, Qos};
 use crate::session;
 use crate::topic::{BaseTopic, Topic, TopicError};
 
-use super::lifecycle::Status;
+use super::status::Status;
 
 /// Announces whether a service is online.
 #[derive(Debug)]

@@ -27,11 +27,12 @@ use crate::timers::{self, sleep_until};
 
 use super::backlog::Tried;
 use super::call::Caller;
-use super::lifecycle::{Lifecycle, Status};
 use super::pace::{Pace, Spent};
 use super::presence::Presence;
+use super::retry::Retry;
 use super::shadow::Sample;
 use super::statistics::Statistics;
+use super::status::Status;
 use super::swap::Versions;
 use super::switch::Switch;
 use super::tally::Tally;
@@ -74,7 +75,7 @@ pub(super) struct Task {
     caller: Caller,
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
-    lifecycle: Lifecycle,
+    retry: Retry,
     tally: Tally,
     pace: Pace,
     /// Messages that the mailbox has dropped, as far as they are in `tally`.
@@ -112,7 +113,7 @@ impl Task {
         );
         Self {
             id: parts.id,
-            lifecycle: Lifecycle::new(&parts.config.limits),
+            retry: Retry::new(&parts.config.limits),
             config: parts.config,
             setting: parts.setting,
             sender,

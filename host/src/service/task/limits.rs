@@ -22,7 +22,7 @@ pub(super) struct Dropped {
 impl Task {
     /// Counts a fault of the work that is being done, and decides whether what is done about it is told. What is told once about a
     /// work is told to its end.
-    pub(super) fn failed(&mut self, fault: &Fault) -> &'static str {
+    pub(super) fn failed(&mut self, fault: &Fault) -> bool {
         let trouble = fault.trouble();
         // what a guest says itself is told each time: it may be another sentence, and the back-off bounds how often
         let new = if trouble == Trouble::Refused {
@@ -33,7 +33,7 @@ impl Task {
         };
         self.tells |= new;
         self.penalise(trouble, Instant::now());
-        trouble.name()
+        self.tells
     }
 
     /// Counts a start that failed, and decides whether it is told.

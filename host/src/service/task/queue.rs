@@ -235,6 +235,25 @@ impl Queue {
         }
     }
 
+    /// How many messages are deferred or spooled, or on their way to the spool.
+    pub(super) fn waiting(&self) -> usize {
+        let writing = self.writing.as_ref().map_or(0, |writing| {
+            writing.deliveries.len() - usize::from(writing.with_current)
+        });
+        self.backlog.len() + writing
+    }
+
+    /// Puts the message in hand away until its next attempt.
+    pub(super) fn defer_current(&mut self, attempts: u32, wait: Duration) {
+        match self.current.take() {
+            Some(Work::Message(delivery)) => {
+                let at = Instant::now() + wait;
+                self.backlog.later(Tried { delivery, attempts }, at);
+            }
+            other => self.current = other,
+        }
+    }
+
     /// Whether the message in hand is on its way to the spool.
     pub(super) fn is_writing_current(&self) -> bool {
         self.writing

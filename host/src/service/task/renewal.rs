@@ -12,7 +12,8 @@ use crate::effects::Effects;
 use crate::guest::{Call, Fault, Setting};
 use crate::mailbox;
 use crate::message::SubscriptionChange;
-use crate::service::lifecycle::{Lifecycle, Status};
+use crate::service::retry::Retry;
+use crate::service::status::Status;
 use crate::service::{Offer, Prepared, subscriptions};
 use crate::session::{self, Commit};
 use crate::store::Record;
@@ -21,7 +22,7 @@ use crate::timers::set::TimerSet;
 impl Task {
     /// From now on this section of the configuration is in force.
     pub(super) fn adopt(&mut self, config: Arc<config::Service>, setting: Arc<Setting>) {
-        self.lifecycle = Lifecycle::new(&config.limits);
+        self.retry = Retry::new(&config.limits);
         self.sender
             .set_limits(mailbox::Limits::from(&config.limits));
         self.caller.set_limit(config.limits.call);

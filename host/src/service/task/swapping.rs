@@ -13,8 +13,8 @@ use crate::config;
 use crate::effects::Effects;
 use crate::guest::{Component, Fault, Optional, Setting};
 use crate::service::compatibility::differences;
-use crate::service::lifecycle::Status;
 use crate::service::probation::{Probation, Verdict};
+use crate::service::status::Status;
 use crate::service::swap::{Fall, Trial, profile};
 use crate::service::versions::{Book, Version, What};
 use crate::service::{self, Command, Prepared, Shadow, Standing, Swap};
@@ -233,8 +233,8 @@ impl Task {
         }
     }
 
-    /// After a fault: whether it was one too many for the version on probation, so that the former one runs again.
-    pub(super) async fn falls(&mut self, fault: &Fault) -> bool {
+    /// Counts a fault for the probation. Returns whether the version has more of them than allowed.
+    pub(super) async fn exceeds_probation(&mut self, fault: &Fault) -> bool {
         let Some(trial) = &mut self.versions.trial else {
             return false;
         };
@@ -245,15 +245,25 @@ impl Task {
             // not the guest's
             return false;
         }
+
         match trial.probation.failed(Instant::now()) {
-            Verdict::GoesOn => return false,
+            Verdict::GoesOn => false,
             Verdict::Passed => {
                 self.pass_probation().await;
-                return false;
+                false
             }
-            Verdict::Failed => {}
+            Verdict::Failed => true,
         }
-        let (former, left) = (trial.former.clone(), trial.left.clone());
+    }
+
+    /// Puts the former version back. Returns `false` where it does not start: then nothing has changed.
+    pub(super) async fn roll_back(&mut self, fault: &Fault) -> bool {
+        let Some(trial) = &self.versions.trial else {
+            return false;
+        };
+        let former = trial.former.clone();
+        let left = trial.left.clone();
+
         match self.caller.prepare_with(former, &self.setting, &left).await {
             Ok(prepared) => {
                 self.instance = None;
@@ -294,7 +304,7 @@ impl Task {
         prepared.effects.append(own);
         prepared.instance.set_setting(self.setting.clone());
         Arc::make_mut(&mut self.versions.book).go_back(to, reason, at);
-        self.lifecycle.renewed();
+        self.retry.reset();
         self.count_anew();
         let record = self.record(None);
         self.install(prepared, record).await;
@@ -365,7 +375,7 @@ impl Task {
         };
         let version = component.version();
         self.stop_guest().await;
-        self.lifecycle.renewed();
+        self.retry.reset();
         self.count_anew();
         match self.caller.prepare(component, self.setting.clone()).await {
             Ok(prepared) => {

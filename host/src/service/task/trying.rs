@@ -9,12 +9,11 @@ use tracing::{debug, error, info, warn};
 use super::work::Work;
 use super::{Flow, Task};
 use crate::bug::Bug;
-use crate::config::WhenFailing;
 use crate::guest::Fault;
 use crate::service::Command;
-use crate::service::backlog::Tried;
-use crate::service::lifecycle::Status;
 use crate::service::pace::Spent;
+use crate::service::retry::{Decision, Operation};
+use crate::service::status::Status;
 use crate::timers::sleep_until;
 
 impl Task {
@@ -33,77 +32,122 @@ impl Task {
     }
 
     async fn try_hand(&mut self, tried: u32) -> Flow {
-        for attempt in tried.saturating_add(1).. {
+        let mut attempt = tried.saturating_add(1);
+        loop {
             let outcome = self.attempt(attempt).await;
             let requested = self.look_at_meter();
             match outcome {
                 Ok(spent) => {
-                    self.lifecycle.succeeded();
+                    self.retry.on_success();
                     self.handled().await;
                     let work = self.queue.current.take();
                     return self.keep_pace(work, spent, requested).await;
                 }
                 // boxed, as all that is seldom: there may be thousands of services, and each has room for what is not
                 Err((what, fault)) => {
-                    if !Box::pin(self.tries_again(attempt, &what, fault)).await? {
-                        break;
+                    let operation = self.failed_operation(attempt);
+                    let on_fault = Box::pin(self.on_fault(operation, &what, fault));
+                    match on_fault.await? {
+                        Some(next) => attempt = next,
+                        None => return Flow::Continue(()),
                     }
                 }
             }
         }
-        Flow::Continue(())
     }
 
-    /// Does what is to be done after an attempt that failed; says whether there is another one of what is in hand.
-    async fn tries_again(&mut self, attempt: u32, what: &str, fault: Fault) -> Flow<bool> {
-        let name = self.failed(&fault);
-        if self.falls(&fault).await {
-            // the former version, which is not on probation, begins anew with it
-            self.try_hand(0).await?;
-            return Flow::Continue(false);
-        }
-        if self.instance.is_none() {
-            self.set_status(Status::Waiting).await;
-        }
-        let verdict = self.lifecycle.failed(attempt, fastrand::f64());
-        let service = self.setting.name.as_str();
-        if verdict.give_up {
-            if self.tells {
-                error!(
-                    service,
-                    attempt,
-                    fault = name,
-                    "{what} failed and is given up: {fault}"
-                );
-            } else {
-                debug!(
-                    service,
-                    attempt,
-                    fault = name,
-                    "{what} failed and is given up: {fault}"
-                );
-            }
-            self.give_up_current(attempt, &fault.to_string()).await;
-            self.revive(verdict.wait).await?;
-            return Flow::Continue(false);
-        }
-        if self.tells {
-            let wait = verdict.wait;
-            warn!(
-                service,
+    fn failed_operation(&self, attempt: u32) -> Operation {
+        match &self.queue.current {
+            Some(Work::Message(_)) => Operation::Message {
                 attempt,
-                fault = name,
-                "{what} failed and is tried again in {wait:?}: {fault}"
-            );
+                waiting: self.queue.waiting(),
+            },
+            _ => Operation::Event { attempt },
         }
-        Box::pin(self.queue.spool_current()).await;
-        if self.put_later(attempt, verdict.wait) {
-            self.revive(verdict.wait).await?;
-            return Flow::Continue(false);
+    }
+
+    /// Does what the policy says after a fault. Returns the number of the next attempt at the invocation, if there is one.
+    async fn on_fault(
+        &mut self,
+        operation: Operation,
+        what: &str,
+        fault: Fault,
+    ) -> Flow<Option<u32>> {
+        let name = fault.trouble().name();
+        let told = match operation {
+            Operation::Start => self.start_failed(&fault),
+            Operation::Event { .. } | Operation::Message { .. } => self.failed(&fault),
+        };
+        let service = self.setting.name.clone();
+
+        let mut exceeds_probation = self.exceeds_probation(&fault).await;
+        loop {
+            let jitter = fastrand::f64();
+            let decision = self.retry.on_fault(operation, exceeds_probation, jitter);
+            if decision != Decision::RollBack && self.instance.is_none() {
+                self.set_status(Status::Waiting).await;
+            }
+            match decision {
+                Decision::RollBack => {
+                    if self.roll_back(&fault).await {
+                        return Flow::Continue(Some(1));
+                    }
+                    exceeds_probation = false;
+                }
+                Decision::Restart { after } => {
+                    let text = format!("could not {what}, next attempt in {after:?}: {fault}");
+                    if told {
+                        error!(service, fault = name, "{text}");
+                    } else {
+                        debug!(service, fault = name, "{text}");
+                    }
+                    self.pause(Some(after)).await?;
+                    return Flow::Continue(None);
+                }
+                Decision::GiveUp { restart_after } => {
+                    let text = format!("{what} failed and is given up: {fault}");
+                    if told {
+                        error!(
+                            service,
+                            attempt = operation.attempt(),
+                            fault = name,
+                            "{text}"
+                        );
+                    } else {
+                        debug!(
+                            service,
+                            attempt = operation.attempt(),
+                            fault = name,
+                            "{text}"
+                        );
+                    }
+                    self.give_up_current(operation.attempt(), &fault.to_string())
+                        .await;
+                    self.revive(restart_after).await?;
+                    return Flow::Continue(None);
+                }
+                Decision::Retry { after } | Decision::Defer { after } => {
+                    if told {
+                        let attempt = operation.attempt();
+                        warn!(
+                            service,
+                            attempt,
+                            fault = name,
+                            "{what} failed and is tried again in {after:?}: {fault}"
+                        );
+                    }
+                    self.queue.spool_current().await;
+                    if matches!(decision, Decision::Defer { .. }) {
+                        self.queue.defer_current(operation.attempt(), after);
+                        self.revive(after).await?;
+                        return Flow::Continue(None);
+                    }
+                    self.pause(Some(after)).await?;
+                    self.revive(Duration::ZERO).await?;
+                    return Flow::Continue(Some(operation.attempt().saturating_add(1)));
+                }
+            }
         }
-        self.pause(Some(verdict.wait)).await?;
-        self.revive(Duration::ZERO).await?;
-        Flow::Continue(true)
     }
 
     /// One attempt at what is in hand: what it came to, or what it was and how it failed.
@@ -122,27 +166,6 @@ impl Task {
         outcome.map_err(|fault| (work.describe(), fault))
     }
 
-    /// Puts the message in hand away until its next attempt, where those behind it may go on meanwhile.
-    fn put_later(&mut self, attempts: u32, wait: Duration) -> bool {
-        let limits = &self.config.limits;
-        if limits.when_failing == WhenFailing::InOrder || self.queue.backlog.len() >= limits.mailbox
-        {
-            return false;
-        }
-        match self.queue.current.take() {
-            Some(Work::Message(delivery)) => {
-                self.queue
-                    .backlog
-                    .later(Tried { delivery, attempts }, Instant::now() + wait);
-                true
-            }
-            other => {
-                self.queue.current = other;
-                false
-            }
-        }
-    }
-
     /// Starts the service again if the last call killed its instance.
     pub(super) async fn revive(&mut self, wait: Duration) -> Flow {
         if self.instance.is_none() {
@@ -159,7 +182,7 @@ impl Task {
             let Some(component) = self.component.clone() else {
                 break;
             };
-            if !self.lifecycle.may_restart(Instant::now()) {
+            if !self.retry.try_restart(Instant::now()) {
                 self.fail().await?;
                 continue;
             }
@@ -171,26 +194,9 @@ impl Task {
                     }
                     self.install(prepared, None).await;
                 }
-                Err(fault) if self.falls(&fault).await => {}
                 Err(fault) => {
-                    let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
-                    let told = self.start_failed(&fault);
-                    let (service, name) = (self.setting.name.as_str(), fault.trouble().name());
-                    if told {
-                        error!(
-                            service,
-                            fault = name,
-                            "could not start, next attempt in {wait:?}: {fault}"
-                        );
-                    } else {
-                        debug!(
-                            service,
-                            fault = name,
-                            "could not start, next attempt in {wait:?}: {fault}"
-                        );
-                    }
-                    self.set_status(Status::Waiting).await;
-                    self.pause(Some(wait)).await?;
+                    let on_fault = Box::pin(self.on_fault(Operation::Start, "start", fault));
+                    on_fault.await?;
                 }
             }
         }
@@ -260,7 +266,7 @@ impl Task {
             self.give_up_current(1, &Fault::Bug(bug.to_string()).to_string())
                 .await;
         }
-        let wait = self.lifecycle.failed(1, fastrand::f64()).wait;
+        let wait = self.retry.next_wait(fastrand::f64());
         self.revive(wait).await
     }
 }
