@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build guests check test chaos fuzz bench setup-guests setup-tests
+.PHONY: help run build guests check docs test chaos fuzz bench setup-docs setup-guests setup-tests
 
 # Where cargo builds: CARGO_TARGET_DIR where it is set, and below it the guests, which are a workspace of their own.
 HOST := $(or $(CARGO_TARGET_DIR),target)/release/miqro-host
@@ -22,14 +22,18 @@ build: ## Builds the host: target/release/miqro-host
 guests: setup-guests ## Builds the guests: guests/<name>.wasm
 	CARGO_TARGET_DIR='$(GUESTS_TARGET)' scripts/build-guests
 
-check: setup-guests ## Checks format, lints, prose, documentation and layers
+check: setup-docs setup-guests ## Checks format, lints, prose, documentation and layers
 	scripts/prose
+	scripts/docs
 	cargo fmt --all --check
 	$(GUEST_CARGO) fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	$(GUEST_CARGO) clippy --release --locked --target wasm32-wasip2 -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --workspace --no-deps --quiet
 	cargo test --release --locked --workspace --test system layout::
+
+docs: setup-docs ## Checks the links of the documents and builds them: target/book/html
+	scripts/docs
 
 test: setup-tests build guests ## Installs what the tests need and runs every test
 	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --no-fail-fast
@@ -43,6 +47,9 @@ fuzz: ## Fuzzes packets, configuration, topics and components, three minutes eac
 
 bench: setup-tests build guests ## Measures, and prints one table
 	cargo run --release --locked --package miqro-bench
+
+setup-docs: ## Installs what builds the documents
+	scripts/setup-docs
 
 setup-guests: ## Gives the Rust toolchain what guests are built with
 	scripts/setup-rust-guests
