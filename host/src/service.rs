@@ -21,7 +21,6 @@ mod swap;
 mod switch;
 pub mod tally;
 mod task;
-pub mod versions;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,7 +37,8 @@ use crate::store::{Left, Segment, Store};
 use crate::topic::{BaseTopic, Filter};
 use crate::{session, timers};
 
-use versions::{Book, Version, What};
+use crate::rollout::history::{HistoryEvent, VersionHistory};
+use crate::version::Version;
 
 pub use call::{Pools, prepare, prepare_with};
 pub use presence::{Announced, Presence, will};
@@ -59,9 +59,9 @@ pub enum Command {
     /// Start the instance anew; says when it runs, or why it does not.
     Restart(Answer),
     /// Write something into the history that changes nothing.
-    Note(Option<Version>, What, String),
+    Note(Option<Version>, HistoryEvent, String),
     /// The file has other bytes than those of the version that was rolled back.
-    Forgive,
+    ClearRejected,
     /// Ask the running guest whether it takes over a new section of the configuration, and have it do so.
     Offer(Box<Offer>),
     /// Say in the log what its calls cost.
@@ -79,7 +79,7 @@ impl Command {
     fn is_no_news(&self) -> bool {
         matches!(
             self,
-            Self::Report | Self::Note(..) | Self::Forgive | Self::Replay(_)
+            Self::Report | Self::Note(..) | Self::ClearRejected | Self::Replay(_)
         )
     }
 }
@@ -162,7 +162,7 @@ pub struct Parts {
     /// Version of the protocol, which decides how a dead letter looks.
     pub protocol: config::Protocol,
     /// The versions that it had in earlier runs of the host.
-    pub book: Book,
+    pub history: VersionHistory,
     /// What is put back if the version fails that was on probation when the host ended.
     pub trial: Option<(Component, Left)>,
     /// Where its `online` goes.
@@ -228,7 +228,7 @@ pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> 
     let component = first.component();
     let (shown, standing) = watch::channel(Standing {
         component,
-        book: Arc::new(parts.book.clone()),
+        history: Arc::new(parts.history.clone()),
         concluded: 0,
         holds_up_others: false,
     });

@@ -25,8 +25,9 @@ use tracing::{debug, error, warn};
 use crate::effects::StateChange;
 use crate::mailbox::Overflow;
 use crate::message::Message;
-use crate::service::versions::{Book, Version};
+use crate::rollout::history::VersionHistory;
 use crate::session::state::{Kept, Restored};
+use crate::version::Version;
 
 pub use archive::{Archive, ArchiveError};
 use file::File;
@@ -77,7 +78,7 @@ pub struct Contents {
 #[derive(Debug, Clone)]
 pub struct Record {
     /// Which there are, and what happened.
-    pub book: Book,
+    pub history: VersionHistory,
     /// What the version has left that was just replaced.
     pub left: Option<(Version, Left)>,
 }
@@ -115,7 +116,10 @@ enum Order {
     Letters(String, Request),
     /// Nobody waits for it.
     Record(String, Box<Record>),
-    Book(String, oneshot::Sender<Result<Option<Book>, StoreError>>),
+    History(
+        String,
+        oneshot::Sender<Result<Option<VersionHistory>, StoreError>>,
+    ),
     Left(String, Version, oneshot::Sender<Result<Left, StoreError>>),
     /// Answers when everything before it is done and the file is closed.
     Close(oneshot::Sender<()>),
@@ -201,8 +205,8 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn book(&self, service: &str) -> Result<Option<Book>, StoreError> {
-        self.ask(|answer| Order::Book(service.to_owned(), answer))
+    pub async fn history(&self, service: &str) -> Result<Option<VersionHistory>, StoreError> {
+        self.ask(|answer| Order::History(service.to_owned(), answer))
             .await
     }
 
@@ -405,7 +409,7 @@ fn write(mut file: File, mut orders: mpsc::Receiver<Order>) {
                     drop(answer.send(file.portion(&service, segment, bytes)));
                 }
                 Order::Letters(service, request) => request.carry_out(&service, &mut file),
-                Order::Book(service, answer) => drop(answer.send(file.book(&service))),
+                Order::History(service, answer) => drop(answer.send(file.history(&service))),
                 Order::Left(service, version, answer) => {
                     drop(answer.send(file.left(&service, version)))
                 }

@@ -18,11 +18,12 @@ use tracing::{error, warn};
 
 use crate::config;
 use crate::guest::{self, Component, Setting};
+use crate::rollout::history::HistoryEvent;
 use crate::router::ServiceId;
-use crate::service::versions::{Version, What};
 use crate::service::{self, Command, Prepared, Status, Swap, apart};
 use crate::settling::Settling;
 use crate::store::{Archive, Store};
+use crate::version::Version;
 use crate::watch::Watch;
 
 use commands::Return;
@@ -235,7 +236,7 @@ impl Supervisor {
             .map(|entry| User {
                 id: entry.id,
                 running: entry.version(),
-                refused: entry.handle.standing().book.refused().to_vec(),
+                refused: entry.handle.standing().history.rejected().to_vec(),
                 shadow: entry.shadow,
                 // beside one that does not run there is nothing to see
                 span: Some(entry.config.swap.shadow)
@@ -271,8 +272,11 @@ impl Supervisor {
     /// Every version that some service keeps or may be about to run.
     fn kept(&self) -> HashSet<Version> {
         let of = |entry: &Entry| {
-            let book = entry.handle.standing().book;
-            book.kept().chain(entry.version()).collect::<Vec<_>>()
+            let history = entry.handle.standing().history;
+            history
+                .kept_versions()
+                .chain(entry.version())
+                .collect::<Vec<_>>()
         };
         self.entries.iter().flat_map(of).collect()
     }
@@ -312,7 +316,7 @@ impl Supervisor {
                     fault = name,
                     "{file}: the new version did not start, the running one stays: {fault}"
                 );
-                Command::Note(Some(version), What::Refused, fault.to_string())
+                Command::Note(Some(version), HistoryEvent::Refused, fault.to_string())
             }
             Fate::Refused => {
                 let reason =
@@ -323,7 +327,7 @@ impl Supervisor {
                     "{file}: the running version stays: {reason}"
                 );
             }
-            Fate::Same => Command::Forgive,
+            Fate::Same => Command::ClearRejected,
         };
         self.orders.push_back(Order { id, command });
     }

@@ -9,8 +9,8 @@ use tokio::task::AbortHandle;
 use tracing::warn;
 
 use crate::control::{Asked, Bound, Request, Server, socket_of};
+use crate::rollout::history::{VersionHistory, format_utc};
 use crate::service::Asker;
-use crate::service::versions::{Book, utc};
 use crate::session::Handle;
 use crate::store::{Letter, Store};
 
@@ -87,7 +87,7 @@ impl House<'_> {
             Request::History { service } => self
                 .supervisor
                 .history(&service)
-                .map(|book| history(&service, &book)),
+                .map(|history| describe_history(&service, &history)),
             Request::Rollback { service, to } => {
                 return self.supervisor.roll_back(&service, to.as_deref(), answer);
             }
@@ -166,7 +166,7 @@ fn letter(letter: &Letter) -> Value {
         "reason": reason,
         "attempts": attempts,
         "version": component,
-        "at": utc(*at),
+        "at": format_utc(*at),
         "outgoing": outgoing,
     })
 }
@@ -187,21 +187,21 @@ async fn replay(store: Store, service: String, asker: Asker, answer: Answer) {
 }
 
 /// The history of a service, the oldest entry first.
-fn history(service: &str, book: &Book) -> Value {
-    let events = book.events().map(|event| {
+fn describe_history(service: &str, history: &VersionHistory) -> Value {
+    let events = history.entries().map(|entry| {
         json!({
-            "version": event.version.map(|version| version.to_string()),
-            "at": utc(event.at),
-            "what": event.what.word(),
-            "note": event.note,
+            "version": entry.version.map(|version| version.to_string()),
+            "at": format_utc(entry.at),
+            "what": entry.event.as_str(),
+            "note": entry.note,
         })
     });
     json!({
         "service": service,
-        "on_probation": book.is_on_trial(),
-        "running": book.running().map(|version| version.to_string()),
-        "kept": book.former().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "refused": book.refused().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "on_probation": history.is_on_probation(),
+        "running": history.running().map(|version| version.to_string()),
+        "kept": history.former_versions().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "refused": history.rejected().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "events": events.collect::<Vec<_>>(),
     })
 }

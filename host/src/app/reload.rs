@@ -427,8 +427,8 @@ impl<'a> House<'a> {
                 );
                 None
             });
-        let book = self.means.shared.book(&name).await;
-        let one = start::prepared(id, ready, book, spool, &self.means.shared);
+        let history = self.means.shared.history(&name).await;
+        let one = start::prepared(id, ready, history, spool, &self.means.shared);
         // a former service of this name may still be saying goodbye under the identifier without number
         let suffix = format!("{}-{}", one.config.name, id.0);
         let added = match self.sessions.add(id, suffix, &one.config) {

@@ -15,14 +15,15 @@ use crate::effects::Effects;
 use crate::guest::{self, Component, Setting};
 use crate::mailbox::{self, Mailbox};
 use crate::message::Subscription;
+use crate::rollout::history::VersionHistory;
 use crate::router::ServiceId;
-use crate::service::versions::{Book, Version};
 use crate::service::{self, Announced, First, Parts, Pools, Presence, Shared};
 use crate::store::{Left, Segment};
 use crate::supervisor::load::{LoadError, load, load_kept};
 use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
 use crate::timers;
+use crate::version::Version;
 use crate::watch::Watch;
 
 use super::sessions::Sessions;
@@ -38,7 +39,7 @@ pub struct Loaded {
     /// Its component file.
     pub file: PathBuf,
     /// The versions that it had before.
-    pub book: Book,
+    pub history: VersionHistory,
     /// What is put back if the version fails that was on probation when the host ended.
     pub trial: Option<(Component, Left)>,
     /// How it begins.
@@ -54,7 +55,7 @@ pub struct Loaded {
 /// What an earlier run knew of a service.
 struct Past {
     /// Its versions.
-    book: Book,
+    history: VersionHistory,
     /// Messages that it has not handled.
     spool: Option<Segment>,
 }
@@ -117,19 +118,27 @@ pub async fn load_all(
             components.insert(file.clone(), outcome.map_err(fail).ok());
         }
         let mut component = components.get(&file).cloned().flatten();
-        let book = shared.book(&config.name).await;
+        let history = shared.history(&config.name).await;
         if let Some(bad) = component
             .as_ref()
             .map(Component::version)
-            .filter(|version| book.refused().contains(version))
+            .filter(|version| history.rejected().contains(version))
         {
-            component = put_back(host, pool, &config, &book, bad, shared)
+            component = put_back(host, pool, &config, &history, bad, shared)
                 .await
                 .or(component);
         }
-        let trial = resumed(host, pool, &config.name, component.as_ref(), &book, shared).await;
+        let trial = resumed(
+            host,
+            pool,
+            &config.name,
+            component.as_ref(),
+            &history,
+            shared,
+        )
+        .await;
         let past = Past {
-            book,
+            history,
             spool: spools.remove(&config.name),
         };
         let one = begin(
@@ -152,11 +161,11 @@ async fn put_back(
     host: &Arc<guest::Host>,
     pool: &Handle,
     config: &config::Service,
-    book: &Book,
+    history: &VersionHistory,
     bad: Version,
     shared: &Shared,
 ) -> Option<Component> {
-    let (service, bad, good) = (config.name.as_str(), bad.short(), book.running()?);
+    let (service, bad, good) = (config.name.as_str(), bad.short(), history.running()?);
     match load_kept(host, pool, good, shared.store.archive()).await {
         Ok(component) => {
             let good = good.short();
@@ -182,11 +191,14 @@ async fn resumed(
     pool: &Handle,
     service: &str,
     component: Option<&Component>,
-    book: &Book,
+    history: &VersionHistory,
     shared: &Shared,
 ) -> Option<(Component, Left)> {
-    let former = *book.former().first().filter(|_| book.is_on_trial())?;
-    component.filter(|component| book.running() == Some(component.version()))?;
+    let former = *history
+        .former_versions()
+        .first()
+        .filter(|_| history.is_on_probation())?;
+    component.filter(|component| history.running() == Some(component.version()))?;
     let left = shared
         .store
         .left(service, former)
@@ -251,13 +263,13 @@ async fn begin(
         warn_idle(&config, effects);
     }
     let mailbox = mailbox_of(&config, shared);
-    let (Past { book, spool }, trial) = (past, None);
+    let (Past { history, spool }, trial) = (past, None);
     Loaded {
         id,
         config: Arc::new(config),
         setting,
         file,
-        book,
+        history,
         trial,
         first,
         subscriptions,
@@ -270,7 +282,7 @@ async fn begin(
 pub fn prepared(
     id: ServiceId,
     ready: Ready,
-    book: Book,
+    history: VersionHistory,
     spool: Option<Segment>,
     shared: &Shared,
 ) -> Loaded {
@@ -289,7 +301,7 @@ pub fn prepared(
         config,
         setting,
         file,
-        book,
+        history,
         trial: None,
         first,
         subscriptions,
@@ -374,7 +386,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
         config,
         setting,
         file,
-        book,
+        history,
         trial,
         first,
         mailbox,
@@ -400,7 +412,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
         attached,
         session: around.sessions.main(),
         timers: around.clock.clone(),
-        book,
+        history,
         trial,
         presence,
         store: around.shared.store.clone(),

@@ -15,7 +15,7 @@ use crate::guest::fault::Fault;
 use crate::guest::instance::Instance;
 use crate::guest::store::{Data, Setting};
 use crate::guest::ticker::Ticker;
-use crate::service::versions::Version;
+use crate::version::Version;
 
 /// Why bytes are not a component that can run here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

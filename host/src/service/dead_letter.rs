@@ -12,11 +12,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::versions::Version;
 use crate::config::Protocol;
 use crate::message::{Message, Properties, Qos};
 use crate::text;
 use crate::topic::Topic;
+use crate::version::Version;
 
 /// Bytes of a reason that are kept: all user properties together have to fit a packet.
 const REASON_BYTES: usize = 4 * 1024;

@@ -14,7 +14,7 @@ use crate::guest::{Belongings, Requests, Setting};
 use crate::store::{Store, StoreError};
 use crate::topic::Topic;
 
-use super::versions::Book;
+use crate::rollout::history::VersionHistory;
 
 /// What services share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -85,12 +85,12 @@ impl Shared {
     }
 
     /// The versions that the service had before, as far as they are known.
-    pub async fn book(&self, service: &str) -> Book {
-        match self.store.book(service).await {
-            Ok(book) => book.unwrap_or_default(),
+    pub async fn history(&self, service: &str) -> VersionHistory {
+        match self.store.history(service).await {
+            Ok(history) => history.unwrap_or_default(),
             Err(error) => {
                 warn!(service, "its history is lost: {error}");
-                Book::default()
+                VersionHistory::default()
             }
         }
     }

@@ -16,7 +16,8 @@ use super::Prepared;
 use super::compatibility::Profile;
 use super::probation::Probation;
 use super::shadow::Mirror;
-use super::versions::{Book, Version, utc};
+use crate::rollout::history::{VersionHistory, format_utc};
+use crate::version::Version;
 
 /// Where the answer to a command goes: what was done, or why it was not.
 pub type Answer = oneshot::Sender<Result<Value, String>>;
@@ -41,7 +42,7 @@ pub struct Standing {
     /// The component that runs, or is started again; `None` while none could be loaded.
     pub component: Option<Component>,
     /// The history.
-    pub book: Arc<Book>,
+    pub history: Arc<VersionHistory>,
     /// The number of the last swap that was carried out or refused.
     pub concluded: u64,
     /// Whether it keeps the broker from sending to the other services: its spool is full, and `limits.when_full` is `hold`.
@@ -57,7 +58,7 @@ pub(super) struct Trial {
 
 /// The versions of a service, as its task has them.
 pub(super) struct Versions {
-    pub(super) book: Arc<Book>,
+    pub(super) history: Arc<VersionHistory>,
     /// The number of the last swap.
     pub(super) concluded: u64,
     pub(super) standing: watch::Sender<Standing>,
@@ -72,12 +73,12 @@ pub(super) struct Versions {
 impl Versions {
     /// As an earlier run of the host left them.
     pub(super) fn new(
-        book: Book,
+        history: VersionHistory,
         resumed: Option<(Component, Left)>,
         standing: watch::Sender<Standing>,
     ) -> Self {
         Self {
-            book: Arc::new(book),
+            history: Arc::new(history),
             concluded: 0,
             standing,
             trial: None,
@@ -136,7 +137,7 @@ impl Fall<'_> {
             "to": self.to.to_string(),
             "reason": self.reason,
             "faults": self.faults,
-            "at": utc(self.at),
+            "at": format_utc(self.at),
         });
         Ok(Message::new(
             topic,

@@ -135,7 +135,7 @@ impl Task {
             component: None,
             instance: None,
             attached: parts.attached,
-            versions: Versions::new(parts.book, parts.trial, standing),
+            versions: Versions::new(parts.history, parts.trial, standing),
         }
     }
 
@@ -149,7 +149,7 @@ impl Task {
 
     async fn live(&mut self, first: First) -> Flow {
         if let Some(component) = first.component() {
-            Box::pin(self.begin_book(component)).await;
+            Box::pin(self.begin_history(component)).await;
         }
         match first {
             First::Prepared(prepared) => Box::pin(self.install(*prepared, None)).await,

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::Builder;
 
-use crate::service::versions::Version;
+use crate::version::Version;
 use crate::{directory, signature};
 
 /// What nobody keeps is removed when it was not touched for so long: a younger one may be about to run.

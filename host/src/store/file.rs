@@ -16,8 +16,9 @@ use super::letters;
 use super::record::{restored, waiting_head};
 use super::spool::{self, SPOOL};
 use super::{Contents, Left, Order, StoreError, versions};
-use crate::service::versions::{Book, Version};
+use crate::rollout::history::VersionHistory;
 use crate::session::state::Kept;
+use crate::version::Version;
 use crate::{bug, directory};
 
 /// Values by service and key.
@@ -133,8 +134,8 @@ impl File {
     }
 
     /// What was kept about the versions of `service`.
-    pub(super) fn book(&self, service: &str) -> Result<Option<Book>, StoreError> {
-        self.read(|database| versions::book(database, service))
+    pub(super) fn history(&self, service: &str) -> Result<Option<VersionHistory>, StoreError> {
+        self.read(|database| versions::history(database, service))
     }
 
     /// What `version` of `service` left.
@@ -253,7 +254,7 @@ fn carry_out(transaction: &WriteTransaction, order: &Order) -> Result<(), redb::
         Order::Letters(..)
         | Order::Spooled(..)
         | Order::Portion { .. }
-        | Order::Book(..)
+        | Order::History(..)
         | Order::Left(..)
         | Order::Close(_) => Ok(()),
     }

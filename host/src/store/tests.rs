@@ -6,7 +6,7 @@ use std::fs;
 
 use super::*;
 use crate::message::{Message, Qos};
-use crate::service::versions::What;
+use crate::rollout::history::HistoryEvent;
 use crate::session::state::Origin;
 use crate::topic::Topic;
 
@@ -174,13 +174,14 @@ async fn the_book_and_what_former_versions_left_are_there_at_the_next_start() {
         state: vec![("a/b".to_owned(), Bytes::from_static(b"1"))],
     };
     let (store, _) = Store::open(&path).unwrap();
-    assert_eq!(store.book("a").await.unwrap(), None);
+    assert_eq!(store.history("a").await.unwrap(), None);
     assert_eq!(store.left("a", version(1)).await.unwrap(), Left::default());
-    let mut book = Book::default();
+    let mut history = VersionHistory::default();
     for number in 1..=4 {
-        let former = book.run(version(number), What::Swapped, String::new(), 2, 0);
+        let former =
+            history.set_running(version(number), HistoryEvent::Swapped, String::new(), 2, 0);
         let record = Record {
-            book: book.clone(),
+            history: history.clone(),
             left: former.map(|former| (former, left("saved"))),
         };
         match number {
@@ -195,7 +196,7 @@ async fn the_book_and_what_former_versions_left_are_there_at_the_next_start() {
         .record(
             "ab",
             Record {
-                book: Book::default(),
+                history: VersionHistory::default(),
                 left: None,
             },
         )
@@ -203,7 +204,7 @@ async fn the_book_and_what_former_versions_left_are_there_at_the_next_start() {
     store.close().await;
     let (store, contents) = Store::open(&path).unwrap();
     assert_eq!(entries(&contents, "a"), [("x".to_owned(), "1".to_owned())]);
-    assert_eq!(store.book("a").await.unwrap(), Some(book));
+    assert_eq!(store.history("a").await.unwrap(), Some(history));
     assert_eq!(store.left("a", version(3)).await.unwrap(), left("saved"));
     assert_eq!(store.left("a", version(2)).await.unwrap(), left("saved"));
     assert_eq!(

@@ -1,14 +1,15 @@
-//! Machine: what the database has about versions of services. In: records. Out: the book of a service, and what a former version
+//! Machine: what the database has about versions of services. In: records. Out: the history of a service, and what a former version
 //! left. Owns nothing; the tables are in the database file.
 
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
 
 use super::{Left, Record};
-use crate::service::versions::{Book, Version};
+use crate::rollout::history::VersionHistory;
+use crate::version::Version;
 
-/// The book of each service as JSON, by the service's name.
-const BOOKS: TableDefinition<'_, &str, &str> = TableDefinition::new("versions");
+/// The history of each service as JSON, by the service's name.
+const HISTORIES: TableDefinition<'_, &str, &str> = TableDefinition::new("versions");
 /// What former versions left, by service, version, and [`SAVED`] or [`VALUE`] with the key of a value.
 const LEFT: TableDefinition<'_, (&str, &str, &str), &[u8]> = TableDefinition::new("left");
 /// What `save` gave.
@@ -22,15 +23,15 @@ pub(super) fn write(
     service: &str,
     record: &Record,
 ) -> Result<(), redb::Error> {
-    let text = serde_json::to_string(&record.book)
+    let text = serde_json::to_string(&record.history)
         .map_err(|error| redb::Error::Corrupted(error.to_string()))?;
     transaction
-        .open_table(BOOKS)?
+        .open_table(HISTORIES)?
         .insert(service, text.as_str())?;
     let mut table = transaction.open_table(LEFT)?;
     let kept: Vec<String> = record
-        .book
-        .former()
+        .history
+        .former_versions()
         .iter()
         .map(ToString::to_string)
         .collect();
@@ -61,10 +62,13 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The book of `service`; `None`: there is none, or none that can be read.
-pub(super) fn book(database: &Database, service: &str) -> Result<Option<Book>, redb::Error> {
+/// The history of `service`; `None`: there is none, or none that can be read.
+pub(super) fn history(
+    database: &Database,
+    service: &str,
+) -> Result<Option<VersionHistory>, redb::Error> {
     let transaction = database.begin_read()?;
-    let table = match transaction.open_table(BOOKS) {
+    let table = match transaction.open_table(HISTORIES) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(None),
         table => table?,
     };

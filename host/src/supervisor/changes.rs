@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use crate::service::versions::What;
+use crate::rollout::history::HistoryEvent;
 use crate::service::{Command, Status};
 use crate::settling::{STILL, Settling};
 
@@ -89,7 +89,7 @@ impl Supervisor {
         warn!("{reason}; {stays}");
         let note = |id| Order {
             id,
-            command: Command::Note(None, What::Refused, reason.clone()),
+            command: Command::Note(None, HistoryEvent::Refused, reason.clone()),
         };
         let orders: Vec<Order> = users().map(|entry| note(entry.id)).collect();
         self.orders.extend(orders);

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::config;
 use crate::guest::Setting;
+use crate::rollout::history::VersionHistory;
 use crate::router::ServiceId;
-use crate::service::versions::{Book, Version};
 use crate::service::{self, Answer, Asker, Command, Prepared, Swap, private};
 use crate::store::{Left, Store};
+use crate::version::Version;
 
 use super::load::load_kept;
 use super::{Entry, Order, Supervisor};
@@ -45,9 +46,9 @@ impl Supervisor {
     ///
     /// # Errors
     /// When there is no such service.
-    pub fn history(&self, service: &str) -> Result<Arc<Book>, String> {
+    pub fn history(&self, service: &str) -> Result<Arc<VersionHistory>, String> {
         self.entry(service)
-            .map(|entry| entry.handle.standing().book)
+            .map(|entry| entry.handle.standing().history)
     }
 
     /// Who can offer something to the service.
@@ -73,7 +74,12 @@ impl Supervisor {
     /// Brings back a former version of the service, the last one or the one whose name begins with `to`, with what it left.
     pub fn roll_back(&mut self, service: &str, to: Option<&str>, answer: Answer) {
         let found = self.entry(service).and_then(|entry| {
-            let version = entry.handle.standing().book.find(to)?;
+            let version = entry
+                .handle
+                .standing()
+                .history
+                .find_former(to)
+                .map_err(|error| error.to_string())?;
             Ok((
                 entry.id,
                 version,

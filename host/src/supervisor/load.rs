@@ -9,9 +9,9 @@ use tracing::warn;
 
 use crate::config;
 use crate::guest::{self, Component, ComponentError};
-use crate::service::versions::Version;
 use crate::signature::{self, Key, SignatureError};
 use crate::store::Archive;
+use crate::version::Version;
 
 /// Why a file could not be made to run; the message names the file.
 #[derive(Debug, thiserror::Error)]

@@ -7,10 +7,11 @@ use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use crate::guest::{Component, Setting};
+use crate::rollout::history::HistoryEvent;
 use crate::router::ServiceId;
 use crate::service::comparison::Comparison;
-use crate::service::versions::{Version, What};
 use crate::service::{self, Command, Prepared, Shadow};
+use crate::version::Version;
 
 use super::{Fate, Order, Replacement, Supervisor};
 
@@ -99,7 +100,7 @@ impl Supervisor {
         let (what, note) = match outcome {
             Ok(comparison) => {
                 info!(service, version = short, "ran as a shadow: {comparison}");
-                (What::Shadowed, comparison.to_string())
+                (HistoryEvent::Shadowed, comparison.to_string())
             }
             Err(reason) => {
                 error!(
@@ -107,7 +108,7 @@ impl Supervisor {
                     version = short,
                     "does not take over, the running version stays: {reason}"
                 );
-                (What::Refused, reason)
+                (HistoryEvent::Refused, reason)
             }
         };
         self.orders.push_back(Order {

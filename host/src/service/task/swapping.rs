@@ -1,5 +1,5 @@
 //! Actor: how one version of a service takes another's place. In: started instances, faults of a version on probation. Out: the state
-//! handed over between two messages, the former version put back when the new one fails, the book written. Owns nothing.
+//! handed over between two messages, the former version put back when the new one fails, the history written. Owns nothing.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -12,13 +12,14 @@ use super::work::Work;
 use crate::config;
 use crate::effects::Effects;
 use crate::guest::{Component, Fault, Optional, Setting};
+use crate::rollout::history::{HistoryEvent, VersionHistory};
 use crate::service::compatibility::differences;
 use crate::service::probation::{Probation, Verdict};
 use crate::service::status::Status;
 use crate::service::swap::{Fall, Trial, profile};
-use crate::service::versions::{Book, Version, What};
 use crate::service::{self, Command, Prepared, Shadow, Standing, Swap};
 use crate::store::{Left, Record};
+use crate::version::Version;
 
 impl Task {
     /// Does what is asked about versions; nothing else is asked of it.
@@ -32,11 +33,14 @@ impl Task {
                 self.tell_confirmed(move || drop(answer.send(outcome)));
             }
             Command::Note(version, what, note) => {
-                self.write_book(|book, at| book.note(version, what, note, at))
+                self.write_history(|history, at| history.record(version, what, note, at))
                     .await
             }
             Command::Replay(segment) => self.queue.backlog.push_segment(segment),
-            Command::Forgive => self.write_book(|book, _| book.forgive()).await,
+            Command::ClearRejected => {
+                self.write_history(|history, _| history.clear_rejected())
+                    .await
+            }
             Command::Offer(_) | Command::Report | Command::Stop(_) | Command::Leave(_) => {}
         }
     }
@@ -61,8 +65,10 @@ impl Task {
                         version = short,
                         "does not take over, the running version stays: {reason}"
                     );
-                    self.write_book(|book, at| book.note(Some(version), What::Refused, reason, at))
-                        .await;
+                    self.write_history(|history, at| {
+                        history.record(Some(version), HistoryEvent::Refused, reason, at)
+                    })
+                    .await;
                 }
             }
             Some((left, answer)) => {
@@ -89,7 +95,7 @@ impl Task {
         prepared: Prepared,
     ) -> Result<(), String> {
         let version = prepared.component.version();
-        if self.versions.book.refused().contains(&version) {
+        if self.versions.history.rejected().contains(&version) {
             return Err("it was rolled back".to_owned());
         }
         let lines = self.compare(&config, &prepared);
@@ -116,16 +122,16 @@ impl Task {
         self.adopt(config, setting);
         let (what, keep) = (
             if is_new {
-                What::Swapped
+                HistoryEvent::Swapped
             } else {
-                What::Configured
+                HistoryEvent::Configured
             },
             self.config.swap.versions,
         );
         let probation = Probation::new(&self.config.swap, Instant::now()).zip(former);
-        let book = Arc::make_mut(&mut self.versions.book);
-        let kept = book.run(version, what, lines.join("; "), keep, now());
-        book.set_trial(probation.is_some() || book.is_on_trial());
+        let history = Arc::make_mut(&mut self.versions.history);
+        let kept = history.set_running(version, what, lines.join("; "), keep, now());
+        history.set_on_probation(probation.is_some() || history.is_on_probation());
         let record = self.record(kept.map(|kept| (kept, left.clone())));
         self.install(prepared, record).await;
         if is_new {
@@ -303,7 +309,7 @@ impl Task {
         );
         prepared.effects.append(own);
         prepared.instance.set_setting(self.setting.clone());
-        Arc::make_mut(&mut self.versions.book).go_back(to, reason, at);
+        Arc::make_mut(&mut self.versions.history).roll_back(to, reason, at);
         self.retry.reset();
         self.count_anew();
         let record = self.record(None);
@@ -358,11 +364,11 @@ impl Task {
             version = version.short(),
             "has passed its probation"
         );
-        let passed = |book: &mut Book, at| {
-            book.set_trial(false);
-            book.note(Some(version), What::Passed, String::new(), at);
+        let passed = |history: &mut VersionHistory, at| {
+            history.set_on_probation(false);
+            history.record(Some(version), HistoryEvent::Passed, String::new(), at);
         };
-        self.write_book(passed).await;
+        self.write_history(passed).await;
     }
 
     /// Starts the instance anew; when that fails, it is tried again with back-off.
@@ -385,8 +391,8 @@ impl Task {
                     "started anew by command"
                 );
                 self.install(prepared, None).await;
-                self.write_book(|book, at| {
-                    book.note(Some(version), What::Restarted, String::new(), at)
+                self.write_history(|history, at| {
+                    history.record(Some(version), HistoryEvent::Restarted, String::new(), at)
                 })
                 .await;
                 Ok(format!("version {} was started anew", version.short()))
@@ -398,12 +404,13 @@ impl Task {
         }
     }
 
-    /// Writes into the book with which version the service begins. One that was on probation when the host ended is so again.
-    pub(super) async fn begin_book(&mut self, component: Component) {
+    /// Writes into the history with which version the service begins. One that was on probation when the host ended is so again.
+    pub(super) async fn begin_history(&mut self, component: Component) {
         let (version, keep) = (component.version(), self.config.swap.versions);
         self.component = Some(component);
-        let book = Arc::make_mut(&mut self.versions.book);
-        let former = book.run(version, What::Started, String::new(), keep, now());
+        let history = Arc::make_mut(&mut self.versions.history);
+        let former =
+            history.set_running(version, HistoryEvent::Started, String::new(), keep, now());
         let probation = Probation::new(&self.config.swap, Instant::now());
         let trial =
             probation
@@ -415,7 +422,7 @@ impl Task {
                         left,
                     })
                 });
-        book.set_trial(trial.is_some());
+        history.set_on_probation(trial.is_some());
         if trial.is_some() {
             let span = self.config.swap.probation;
             info!(
@@ -426,17 +433,17 @@ impl Task {
         }
         self.versions.trial = trial;
         let state = self.setting.belongings.state();
-        self.keep_book(former.map(|former| (former, Left { saved: None, state })))
+        self.persist_history(former.map(|former| (former, Left { saved: None, state })))
             .await;
     }
 
-    /// Changes the book, and keeps and shows it.
-    pub(super) async fn write_book(&mut self, change: impl FnOnce(&mut Book, u64)) {
-        change(Arc::make_mut(&mut self.versions.book), now());
-        self.keep_book(None).await;
+    /// Changes the history, and keeps and shows it.
+    pub(super) async fn write_history(&mut self, change: impl FnOnce(&mut VersionHistory, u64)) {
+        change(Arc::make_mut(&mut self.versions.history), now());
+        self.persist_history(None).await;
     }
 
-    async fn keep_book(&mut self, left: Option<(Version, Left)>) {
+    async fn persist_history(&mut self, left: Option<(Version, Left)>) {
         if let Some(record) = self.record(left) {
             self.store.record(&self.setting.name, record).await;
         }
@@ -445,9 +452,9 @@ impl Task {
 
     /// What is to be on disk; nothing where no versions are kept.
     fn record(&self, left: Option<(Version, Left)>) -> Option<Record> {
-        let book = &self.versions.book;
+        let history = &self.versions.history;
         (self.config.swap.versions > 0).then(|| Record {
-            book: Book::clone(book),
+            history: VersionHistory::clone(history),
             left,
         })
     }
@@ -456,7 +463,7 @@ impl Task {
     pub(super) fn show(&self) {
         self.versions.standing.send_replace(Standing {
             component: self.component.clone(),
-            book: self.versions.book.clone(),
+            history: self.versions.history.clone(),
             concluded: self.versions.concluded,
             holds_up_others: self.queue.holds_up_others(),
         });

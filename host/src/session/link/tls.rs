@@ -142,7 +142,7 @@ fn identity(chain: &Path, key: &Path) -> Result<SingleCertAndKey, TlsError> {
 }
 
 /// Accepts certificates of the trusted roots, and the very certificates of `ca_certs`: small brokers often have one
-/// self-signed certificate, marked as an authority, which is not allowed to be a server's by the book (RFC 5280).
+/// self-signed certificate, marked as an authority, which is not allowed to be a server's by the history (RFC 5280).
 #[derive(Debug)]
 struct Trusted {
     inner: Arc<WebPkiServerVerifier>,

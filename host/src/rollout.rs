@@ -1,0 +1,3 @@
+//! Rollouts: how one version of a service replaces another.
+
+pub mod history;
