@@ -32,9 +32,9 @@ use tracing::{info, warn};
 
 #[cfg(feature = "embedded-broker")]
 use crate::broker;
-use crate::bug;
 use crate::config::{self, Broker, Connection};
 use crate::logging::{Levels, Logs};
+use crate::panic_hook;
 use crate::service::{Pools, Shared};
 use crate::session::ConnectionStatus;
 use crate::store::{Contents, Store};
@@ -97,7 +97,7 @@ pub struct Run<'a> {
 /// # Errors
 /// When it cannot start, or when the broker says that another client has taken over its client id.
 pub fn run(run: Run<'_>) -> anyhow::Result<ExitCode> {
-    bug::report_panics();
+    panic_hook::install();
     let pool = threads("pool", POOL_THREADS, priority::stand_back)?;
     let spare = threads("spare", SPARE_THREADS, priority::spare_time_only)?;
     let broker = threads("broker", BROKER_THREADS, || {})?;

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::config::{Credentials, EmbeddedBroker};
-use crate::directory;
+use crate::secure_dir;
 
 mod backlog;
 mod counts;
@@ -139,7 +139,7 @@ pub async fn start(
         Some(Users::new(config.users.iter().chain(extra_user))?)
     };
     if let Some(path) = &config.data_dir {
-        directory::make(path).map_err(|source| BrokerError::DataDir {
+        secure_dir::create(path).map_err(|source| BrokerError::DataDir {
             path: path.display().to_string(),
             source,
         })?;

@@ -22,7 +22,6 @@ mod linker;
 mod meter;
 mod output;
 mod pause;
-mod private;
 mod reach;
 mod request;
 mod sockets;
@@ -31,7 +30,7 @@ mod ticker;
 mod voice;
 
 pub use belongings::Belongings;
-pub use component::{Component, ComponentError, Exports, Optional};
+pub use component::{Component, ComponentError, Exports, OptionalExport};
 pub use describe::{Description, Kind};
 pub use engine::{EngineError, EngineOptions, Host, MAX_COMPONENT_BYTES};
 pub use fault::Fault;

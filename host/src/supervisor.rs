@@ -56,7 +56,7 @@ pub struct Given {
 
 /// Keeps the services.
 pub struct Supervisor {
-    host: Arc<guest::Host>,
+    host: Arc<guest::Engine>,
     pool: tokio::runtime::Handle,
     entries: Vec<Entry>,
     watch: Watch,
@@ -132,7 +132,7 @@ impl Supervisor {
     /// Keeps `entries`, whose files `watch` watches.
     /// Their statistics are logged every `reports`, where that is not zero.
     pub fn new(
-        host: Arc<guest::Host>,
+        host: Arc<guest::Engine>,
         pool: tokio::runtime::Handle,
         entries: Vec<Entry>,
         watch: Watch,
@@ -309,7 +309,7 @@ impl Supervisor {
                 return self.begin_shadow(id, version, *prepared, apart);
             }
             Fate::Failed(fault) => {
-                let name = fault.trouble().name();
+                let name = fault.kind().name();
                 warn!(
                     service,
                     version = short,
@@ -388,7 +388,7 @@ async fn hand_over(orders: &mut VecDeque<Order>, entries: &[Entry]) {
 }
 
 async fn replacements(
-    host: &Arc<guest::Host>,
+    host: &Arc<guest::Engine>,
     pool: &tokio::runtime::Handle,
     file: &Path,
     kept: Option<(Archive, HashSet<Version>)>,

@@ -23,7 +23,9 @@ pub fn engine(config: &Config) -> anyhow::Result<Arc<Host>> {
         trust: config.trust.clone(),
     };
     let host = match Host::new(options(cache_dir)) {
-        Err(error @ EngineError::Cache { .. }) if config.cache_dir.is_none() => {
+        Err(error @ (EngineError::CacheDir { .. } | EngineError::Cache { .. }))
+            if config.cache_dir.is_none() =>
+        {
             warn!("{error}; compiled components are not kept");
             Host::new(options(None))
         }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use tracing::{info, warn};
 
 use crate::config::{Broker, Config};
-use crate::{config, directory};
+use crate::{config, secure_dir};
 
 use choice::{Choice, Known, Why, choose};
 use record::{Origin, Record, is_invented};
@@ -76,7 +76,7 @@ impl Identity {
         }
         let directory = super::state::directory();
         // so that of two hosts that start at the same time one sees the other's choice
-        let _one_at_a_time = directory::make(&directory)
+        let _one_at_a_time = secure_dir::create(&directory)
             .and_then(|()| File::open(&directory))
             .and_then(|directory| {
                 directory.lock()?;
@@ -262,7 +262,7 @@ fn keep(state_file: &Path, record: &Record, lock: &mut Option<File>) -> io::Resu
     let file = match lock {
         Some(file) => file,
         None => {
-            directory::make(state_file.parent().unwrap_or(Path::new(".")))?;
+            secure_dir::create(state_file.parent().unwrap_or(Path::new(".")))?;
             let path = record_of(state_file);
             let made = OpenOptions::new()
                 .read(true)

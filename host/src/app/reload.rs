@@ -193,7 +193,7 @@ fn certificates(tls: &Tls) -> Vec<PathBuf> {
 async fn plan(
     before: Before,
     running: Running,
-    host: Arc<guest::Host>,
+    host: Arc<guest::Engine>,
     pool: Handle,
     shared: Shared,
 ) -> Result<Plan, Refused> {
@@ -234,7 +234,7 @@ fn renewed(config: &Config, current: &Connection) -> Connection {
 /// What services are made with.
 pub struct Means {
     /// Compiles and instantiates their guests.
-    pub engine: Arc<guest::Host>,
+    pub engine: Arc<guest::Engine>,
     /// Where slow guest calls run, and what is not in a hurry.
     pub pools: Pools,
     /// The timers task.

@@ -90,7 +90,7 @@ pub fn judge(loaded: &[Loaded], mut failures: Vec<Failure>, named: bool) -> anyh
 /// # Errors
 /// When a service has no component.
 pub async fn load_all(
-    host: &Arc<guest::Host>,
+    host: &Arc<guest::Engine>,
     pool: &Handle,
     services: Vec<config::Service>,
     shared: &Shared,
@@ -158,7 +158,7 @@ pub async fn load_all(
 
 /// The version that runs in place of the one in the file, which was rolled back in an earlier run of the host.
 async fn put_back(
-    host: &Arc<guest::Host>,
+    host: &Arc<guest::Engine>,
     pool: &Handle,
     config: &config::Service,
     history: &VersionHistory,
@@ -187,7 +187,7 @@ async fn put_back(
 
 /// What is put back if `component` fails, which was on probation when the host ended.
 async fn resumed(
-    host: &Arc<guest::Host>,
+    host: &Arc<guest::Engine>,
     pool: &Handle,
     service: &str,
     component: Option<&Component>,
@@ -356,7 +356,7 @@ pub struct Intervals {
 /// # Errors
 /// When a base topic leaves no room for `online`.
 pub async fn services(
-    host: Arc<guest::Host>,
+    host: Arc<guest::Engine>,
     loaded: Vec<Loaded>,
     watch: Watch,
     around: &Surroundings<'_>,

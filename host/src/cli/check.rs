@@ -24,7 +24,7 @@ pub struct Check {
 impl Check {
     /// Looks at each file.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let host = guest::Host::new(EngineOptions {
+        let host = guest::Engine::new(EngineOptions {
             services: 1,
             ..EngineOptions::default()
         })?;

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::socket::fitting;
 use super::{Asked, LINE, Reply, Request};
-use crate::{daemon, directory};
+use crate::{daemon, secure_dir};
 
 /// Connections at a time; further ones wait.
 const CONNECTIONS: usize = 16;
@@ -111,7 +111,7 @@ fn bind(path: &Path) -> io::Result<(Server, Bound)> {
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    directory::make(parent)?;
+    secure_dir::create(parent)?;
     let new = parent.join(format!(".control-{}", std::process::id()));
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

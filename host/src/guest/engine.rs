@@ -15,7 +15,7 @@
 //! compiler's and the engine's settings and of the CPU features, below a directory named after wasmtime's version. It is
 //! written to a new file and renamed, so a reader sees a whole entry or none; an entry that does not decompress or parse is
 //! compiled anew. Entries are not signed: who can write to the directory can run code as the host, so it is refused when others
-//! can (see `private`).
+//! can (see [`secure_dir`]).
 
 use std::fs;
 use std::io;
@@ -30,9 +30,9 @@ use wasmtime::{
 use crate::guest::compilers;
 use crate::guest::component::{Component, ComponentError};
 use crate::guest::linker::linker;
-use crate::guest::private;
 use crate::guest::store::Data;
 use crate::guest::ticker::Ticker;
+use crate::secure_dir::{self, SecureDirError};
 use crate::signature::Key;
 
 /// Larger files are refused: compiling takes time and memory in proportion.
@@ -78,12 +78,20 @@ pub struct EngineOptions {
 /// Why there are no engines.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The cache directory cannot be made, or is not ours alone.
+    /// The cache directory cannot be created, or other users have access to it.
+    #[error("compile cache {path}: {source}")]
+    CacheDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why it must not be used.
+        source: SecureDirError,
+    },
+    /// wasmtime refused the cache.
     #[error("compile cache {path}: {reason}")]
     Cache {
         /// The directory.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error of wasmtime.
         reason: String,
     },
     /// wasmtime refused the settings or the machine cannot satisfy them.
@@ -264,14 +272,17 @@ fn capacity(services: usize) -> usize {
 }
 
 fn open_cache(path: &Path) -> Result<Cache, EngineError> {
-    let error = |reason: String| EngineError::Cache {
+    secure_dir::create_exclusive(path).map_err(|source| EngineError::CacheDir {
         path: path.to_owned(),
-        reason,
-    };
-    private::make(path).map_err(&error)?;
+        source,
+    })?;
+
     let mut config = CacheConfig::new();
     config.with_directory(path);
-    Cache::new(config).map_err(|cause| error(format!("{cause:#}")))
+    Cache::new(config).map_err(|error| EngineError::Cache {
+        path: path.to_owned(),
+        reason: format!("{error:#}"),
+    })
 }
 
 fn engine_error(error: wasmtime::Error) -> EngineError {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use crate::fault_kind::FaultKind;
 use crate::guest::engine::WASM_STACK;
 use crate::guest::limits::{MemoryExceeded, TableExceeded};
-use crate::trouble::Trouble;
 
 /// Frames of a backtrace that are shown.
 const FRAMES: usize = 8;
@@ -105,26 +105,26 @@ pub(super) struct DeadlineReached(pub(super) Duration);
 
 impl Fault {
     /// Its name.
-    pub const fn trouble(&self) -> Trouble {
+    pub const fn kind(&self) -> FaultKind {
         match self {
-            Self::Refused(_) => Trouble::Refused,
-            Self::Trapped { .. } => Trouble::Trap,
-            Self::Deadline { .. } => Trouble::Call,
-            Self::Memory { .. } => Trouble::Memory,
-            Self::Table { .. } => Trouble::Table,
-            Self::Arguments { .. } => Trouble::Payload,
-            Self::Instances(_) => Trouble::Instances,
-            Self::StackOverflow { .. } => Trouble::Stack,
-            Self::Instantiation(_) => Trouble::Instantiation,
-            Self::Grant(_) => Trouble::Grants,
-            Self::State(_) => Trouble::Store,
-            Self::Bug(_) => Trouble::Bug,
+            Self::Refused(_) => FaultKind::Refused,
+            Self::Trapped { .. } => FaultKind::Trap,
+            Self::Deadline { .. } => FaultKind::Call,
+            Self::Memory { .. } => FaultKind::Memory,
+            Self::Table { .. } => FaultKind::Table,
+            Self::Arguments { .. } => FaultKind::Payload,
+            Self::Instances(_) => FaultKind::Instances,
+            Self::StackOverflow { .. } => FaultKind::Stack,
+            Self::Instantiation(_) => FaultKind::Instantiation,
+            Self::Grant(_) => FaultKind::Grants,
+            Self::State(_) => FaultKind::Store,
+            Self::Bug(_) => FaultKind::Bug,
         }
     }
 
     /// What tells it from other faults of the same name: why and where a guest broke. A limit that was exceeded is the same fault
     /// wherever that was noticed.
-    pub fn kind(&self) -> String {
+    pub fn detail(&self) -> String {
         match self {
             Self::Trapped { reason, backtrace } => format!("{reason}{backtrace}"),
             Self::Refused(text) | Self::Instances(text) | Self::Instantiation(text) => text.clone(),

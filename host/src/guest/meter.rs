@@ -10,7 +10,7 @@ use std::time::Instant;
 use tracing::warn;
 
 use crate::bucket::Bucket;
-use crate::trouble::Trouble;
+use crate::fault_kind::FaultKind;
 
 /// Missing grants that are remembered, so that each is said once.
 const GRANTS: usize = 32;
@@ -25,7 +25,7 @@ pub struct Meter {
 
 #[derive(Debug, Default)]
 struct Inner {
-    exceeded: BTreeMap<Trouble, u64>,
+    exceeded: BTreeMap<FaultKind, u64>,
     requests: Requested,
     lines: Bucket,
     missing: BTreeSet<String>,
@@ -42,7 +42,7 @@ pub struct Requested {
 
 impl Meter {
     /// Something was exceeded once.
-    pub(super) fn exceeded(&self, trouble: Trouble) {
+    pub(super) fn exceeded(&self, trouble: FaultKind) {
         *self.inner().exceeded.entry(trouble).or_default() += 1;
         self.any.store(true, Ordering::Release);
     }
@@ -57,11 +57,11 @@ impl Meter {
 
     /// Something was refused because it is not granted: `what`, and the line of `miqro.yml` that would grant it, which is said once.
     pub(super) fn denied(&self, service: &str, what: &str, line: &str) {
-        self.exceeded(Trouble::Grants);
+        self.exceeded(FaultKind::Grants);
         let mut inner = self.inner();
         if inner.missing.len() < GRANTS && inner.missing.insert(line.to_owned()) {
             drop(inner);
-            let limit = Trouble::Grants.name();
+            let limit = FaultKind::Grants.name();
             warn!(
                 service,
                 limit, "{what} is not granted; to grant it, write into miqro.yml: {line}"
@@ -75,7 +75,7 @@ impl Meter {
     }
 
     /// Takes what was exceeded and requested since the last time; `None` when there is nothing, which costs next to nothing.
-    pub fn take(&self) -> Option<(BTreeMap<Trouble, u64>, Requested)> {
+    pub fn take(&self) -> Option<(BTreeMap<FaultKind, u64>, Requested)> {
         // looked at first: a swap would take the cache line from whoever reads it
         if !self.any.load(Ordering::Acquire) || !self.any.swap(false, Ordering::AcqRel) {
             return None;
@@ -100,11 +100,11 @@ mod tests {
     fn what_was_exceeded_is_taken_once() {
         let meter = Meter::default();
         assert_eq!(meter.take(), None);
-        meter.exceeded(Trouble::Payload);
-        meter.exceeded(Trouble::Payload);
+        meter.exceeded(FaultKind::Payload);
+        meter.exceeded(FaultKind::Payload);
         meter.denied("it", "this", "services.it.grants.http: [a]");
         meter.requested(7);
-        let exceeded = BTreeMap::from([(Trouble::Payload, 2), (Trouble::Grants, 1)]);
+        let exceeded = BTreeMap::from([(FaultKind::Payload, 2), (FaultKind::Grants, 1)]);
         assert_eq!(
             meter.take(),
             Some((exceeded, Requested { count: 1, bytes: 7 }))

@@ -10,6 +10,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::config::{Directory, Grants, Limits};
 use crate::effects::{DueTimer, Effects};
+use crate::fault_kind::FaultKind;
 use crate::guest::belongings::Belongings;
 use crate::guest::draft::Draft;
 use crate::guest::fault::Fault;
@@ -24,7 +25,6 @@ use crate::guest::voice::Voice;
 use crate::message::Message;
 use crate::offline::OfflineRule;
 use crate::topic::{BaseTopic, Filter, Topic};
-use crate::trouble::Trouble;
 
 /// WASI resources (streams, pollables) that a guest may hold at once.
 const RESOURCES: usize = 1_000;
@@ -176,7 +176,7 @@ impl Data {
     }
 
     /// Notes that the guest is refused what is beyond a limit; `text` is what it is told.
-    pub(super) fn beyond(&self, limit: Trouble, text: String) -> String {
+    pub(super) fn beyond(&self, limit: FaultKind, text: String) -> String {
         self.setting.belongings.meter().exceeded(limit);
         text
     }
@@ -192,7 +192,7 @@ impl Data {
         }
         let text = "subscriptions and timers, as many as limits.changes allows";
         Err(self.beyond(
-            Trouble::Changes,
+            FaultKind::Changes,
             format!("this call has changed {limit} {text}"),
         ))
     }

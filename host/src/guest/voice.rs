@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use crate::fault_kind::FaultKind;
 use crate::guest::belongings::Belongings;
 use crate::guest::store::Setting;
-use crate::trouble::Trouble;
 
 /// The log lines of one instance.
 #[derive(Debug)]
@@ -46,9 +46,9 @@ impl Voice {
     pub(super) fn may_log(&self) -> bool {
         let meter = self.belongings.meter();
         let exceeded = if self.lines.load(Ordering::Relaxed) >= self.per_call {
-            Trouble::LogLines
+            FaultKind::LogLines
         } else if !meter.may_log(self.rate, Instant::now()) {
-            Trouble::LogRate
+            FaultKind::LogRate
         } else {
             self.lines.fetch_add(1, Ordering::Relaxed);
             return true;

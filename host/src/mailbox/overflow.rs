@@ -16,8 +16,8 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::{Delivery, Trace};
-use crate::directory;
 use crate::message::{Message, Receipt, record};
+use crate::secure_dir;
 
 /// When a file is so large, another one is begun, so that what was read is given back to the disk.
 const FILE: u64 = 16 << 20;
@@ -178,7 +178,7 @@ impl Overflow {
         let has_room = self.files.back().is_some_and(|pages| pages.written < FILE);
         if !has_room {
             let folder = self.folder.as_deref().ok_or(io::ErrorKind::Unsupported)?;
-            directory::make(folder)?;
+            secure_dir::create(folder)?;
             self.files.push_back(Pages {
                 file: tempfile::tempfile_in(folder)?,
                 written: 0,

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use crate::bucket::Bucket;
 use crate::config::Limits;
 use crate::effects::{Effects, StateChange};
+use crate::fault_kind::FaultKind;
 use crate::message::Message;
-use crate::trouble::Trouble;
 
 /// Bytes that a changed value counts for beside its own: what it costs at least, on disk and on the message path.
 const VALUE: usize = 1024;
@@ -77,27 +77,27 @@ impl Pace {
         spent: Spent,
         limits: &Limits,
         now: impl FnOnce() -> Instant,
-    ) -> Option<(Trouble, Duration)> {
+    ) -> Option<(FaultKind, Duration)> {
         if spent == Spent::default() {
             return None;
         }
         let now = now();
         let waits = [
             (
-                Trouble::PublishRate,
+                FaultKind::PublishRate,
                 self.publishes
                     .spend(spent.publishes, limits.publish_rate, now),
             ),
             (
-                Trouble::PayloadRate,
+                FaultKind::PayloadRate,
                 self.payload.spend(spent.payload, limits.payload_rate, now),
             ),
             (
-                Trouble::StateRate,
+                FaultKind::StateRate,
                 self.state.spend(spent.state, limits.state_rate, now),
             ),
             (
-                Trouble::ChangeRate,
+                FaultKind::ChangeRate,
                 self.changes.spend(spent.changes, limits.change_rate, now),
             ),
         ];
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!((spent.publishes, spent.payload), (2, 40));
         assert_eq!(
             pace.spend(spent, &limits, || now),
-            Some((Trouble::PayloadRate, Duration::from_secs(3)))
+            Some((FaultKind::PayloadRate, Duration::from_secs(3)))
         );
         let ticks = Spent {
             changes: 3,
@@ -175,7 +175,7 @@ mod tests {
         };
         assert_eq!(
             pace.spend(ticks, &limits, || now),
-            Some((Trouble::PayloadRate, Duration::from_secs(3)))
+            Some((FaultKind::PayloadRate, Duration::from_secs(3)))
         );
     }
 

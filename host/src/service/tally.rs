@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::time::{Duration, Instant};
 
-use crate::trouble::Trouble;
+use crate::fault_kind::FaultKind;
 
 /// The shortest time between two lines about one reason.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -17,7 +17,7 @@ const REASONS: usize = 8;
 /// Counts of one service.
 #[derive(Debug, Default)]
 pub struct Tally {
-    rows: BTreeMap<Trouble, Row>,
+    rows: BTreeMap<FaultKind, Row>,
 }
 
 /// Counts of one name.
@@ -55,7 +55,7 @@ pub struct Reason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News {
     /// What happened.
-    pub trouble: Trouble,
+    pub trouble: FaultKind,
     /// How often.
     pub count: u64,
     /// In which time.
@@ -66,7 +66,7 @@ pub struct News {
 
 impl Tally {
     /// Something happened `count` times. `true`: it is to be told now, since it was not in the last minute.
-    pub fn note(&mut self, trouble: Trouble, reason: Reason, count: u64, now: Instant) -> bool {
+    pub fn note(&mut self, trouble: FaultKind, reason: Reason, count: u64, now: Instant) -> bool {
         let row = self.rows.entry(trouble).or_default();
         row.total += count;
         row.reasons.retain(|counted| {
@@ -91,7 +91,7 @@ impl Tally {
     }
 
     /// Something happened that is told in any case.
-    pub fn count(&mut self, trouble: Trouble) {
+    pub fn count(&mut self, trouble: FaultKind) {
         self.rows.entry(trouble).or_default().total += 1;
     }
 
@@ -193,11 +193,11 @@ mod tests {
     fn a_flood_is_spoken_of_once_a_minute_and_completely() {
         let (mut tally, start, none) = (Tally::default(), Instant::now(), Reason::default);
         assert_eq!((tally.due(), tally.news(start)), (None, Vec::new()));
-        assert!(tally.note(Trouble::Mailbox, none(), 3, start));
+        assert!(tally.note(FaultKind::Mailbox, none(), 3, start));
         assert_eq!(tally.due(), None);
-        assert!(!tally.note(Trouble::Mailbox, none(), 4, start + PAUSE / 2));
+        assert!(!tally.note(FaultKind::Mailbox, none(), 4, start + PAUSE / 2));
         assert!(
-            tally.note(Trouble::Trap, none(), 1, start + PAUSE / 2),
+            tally.note(FaultKind::Trap, none(), 1, start + PAUSE / 2),
             "each name by itself"
         );
         assert_eq!(tally.due(), Some(start + PAUSE));
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(
             news,
             [News {
-                trouble: Trouble::Mailbox,
+                trouble: FaultKind::Mailbox,
                 count: 4,
                 span: PAUSE,
                 reason: String::new()
@@ -216,7 +216,7 @@ mod tests {
             news[0].to_string(),
             "limits.mailbox exceeded 4 times in the last 60 s; these messages are dropped"
         );
-        assert!(!tally.note(Trouble::Mailbox, none(), 1, start + PAUSE));
+        assert!(!tally.note(FaultKind::Mailbox, none(), 1, start + PAUSE));
         assert_eq!(tally.report().as_deref(), Some("trap 1, mailbox 8"));
         assert_eq!(tally.report(), None);
     }
@@ -224,17 +224,17 @@ mod tests {
     #[test]
     fn each_reason_is_spoken_of_and_the_summary_has_the_last_one() {
         let (mut tally, start) = (Tally::default(), Instant::now());
-        assert!(tally.note(Trouble::Trap, reason(1, 1), 1, start));
+        assert!(tally.note(FaultKind::Trap, reason(1, 1), 1, start));
         assert!(
-            tally.note(Trouble::Trap, reason(2, 1), 1, start),
+            tally.note(FaultKind::Trap, reason(2, 1), 1, start),
             "another reason"
         );
         for number in 2..5 {
             assert!(
-                !tally.note(Trouble::Trap, reason(1, number), 1, start),
+                !tally.note(FaultKind::Trap, reason(1, number), 1, start),
                 "in turn with another one too"
             );
-            assert!(!tally.note(Trouble::Trap, reason(2, number), 1, start));
+            assert!(!tally.note(FaultKind::Trap, reason(2, number), 1, start));
         }
         let news: Vec<_> = tally
             .news(start + PAUSE)
@@ -250,19 +250,19 @@ mod tests {
     #[test]
     fn counts_begin_again_and_none_is_lost() {
         let (mut tally, start) = (Tally::default(), Instant::now());
-        assert!(tally.note(Trouble::Trap, reason(1, 1), 1, start));
-        assert!(!tally.note(Trouble::Trap, reason(1, 2), 2, start));
+        assert!(tally.note(FaultKind::Trap, reason(1, 1), 1, start));
+        assert!(!tally.note(FaultKind::Trap, reason(1, 2), 2, start));
         let news = tally.reset(start + PAUSE / 2);
         assert_eq!(
             news,
             [News {
-                trouble: Trouble::Trap,
+                trouble: FaultKind::Trap,
                 count: 2,
                 span: PAUSE / 2,
                 reason: "1.2".to_owned()
             }]
         );
-        assert!(tally.note(Trouble::Trap, reason(1, 3), 1, start + PAUSE / 2));
+        assert!(tally.note(FaultKind::Trap, reason(1, 3), 1, start + PAUSE / 2));
         assert_eq!(tally.reset(start + PAUSE / 2), []);
         assert_eq!(tally.report().as_deref(), Some("trap 4"));
     }
@@ -275,14 +275,14 @@ mod tests {
             steps in prop::collection::vec((any::<bool>(), 0_u64..2 * REASONS as u64, 1_u64..5, 0_u64..90), 1..200),
         ) {
             let (mut tally, mut now) = (Tally::default(), Instant::now());
-            let mut said: BTreeMap<Trouble, Vec<(String, u64, Instant)>> = BTreeMap::new();
-            let mut happened: BTreeMap<Trouble, u64> = BTreeMap::new();
+            let mut said: BTreeMap<FaultKind, Vec<(String, u64, Instant)>> = BTreeMap::new();
+            let mut happened: BTreeMap<FaultKind, u64> = BTreeMap::new();
             for (which, kind, count, seconds) in steps {
                 now += Duration::from_secs(seconds);
                 for News { trouble, count, reason, .. } in tally.news(now) {
                     said.entry(trouble).or_default().push((reason, count, now));
                 }
-                let trouble = if which { Trouble::Trap } else { Trouble::Payload };
+                let trouble = if which { FaultKind::Trap } else { FaultKind::Payload };
                 *happened.entry(trouble).or_default() += count;
                 let reason = Reason { kind: kind.to_string(), text: kind.to_string() };
                 if tally.note(trouble, reason, count, now) {
@@ -297,7 +297,7 @@ mod tests {
                 said.entry(trouble).or_default().push((reason, count, now));
             }
             let sum = |lines: Vec<(String, u64, Instant)>| lines.into_iter().map(|(_, count, _)| count).sum();
-            let said: BTreeMap<Trouble, u64> = said.into_iter().map(|(trouble, lines)| (trouble, sum(lines))).collect();
+            let said: BTreeMap<FaultKind, u64> = said.into_iter().map(|(trouble, lines)| (trouble, sum(lines))).collect();
             prop_assert_eq!(said, happened);
         }
     }

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tracing::info;
 
-use crate::bug;
 use crate::config;
 use crate::effects::{Effects, StateChange};
-use crate::guest::{Call, Component, Fault, Instance, Optional, Setting};
+use crate::guest::{Call, Component, Fault, Instance, OptionalExport, Setting};
 use crate::mailbox::{self, Next};
 use crate::message::{Receipt, SubscriptionChange};
+use crate::panic_hook;
 use crate::router::ServiceId;
 use crate::session::{self, Commit};
 use crate::store::{Record, Store};
@@ -157,7 +157,7 @@ impl Task {
             First::Nothing => self.set_status(Status::Waiting).await,
         }
         loop {
-            match bug::caught(self.turn()).await {
+            match panic_hook::catch_panic(self.turn()).await {
                 Ok(flow) => flow?,
                 Err(bug) => Box::pin(self.recover(bug)).await?,
             }
@@ -264,7 +264,7 @@ impl Task {
         Flow::Continue(())
     }
 
-    fn exports(&self, export: Optional) -> bool {
+    fn exports(&self, export: OptionalExport) -> bool {
         self.component
             .as_ref()
             .is_some_and(|component| component.exports().has(export))

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use tempfile::Builder;
 
 use crate::version::Version;
-use crate::{directory, signature};
+use crate::{secure_dir, signature};
 
 /// What nobody keeps is removed when it was not touched for so long: a younger one may be about to run.
 const YOUNG: Duration = Duration::from_secs(600);
@@ -69,7 +69,7 @@ impl Archive {
                 .and_then(|file| file.set_modified(SystemTime::now()))
                 .map_err(error);
         }
-        directory::make(&self.directory).map_err(error)?;
+        secure_dir::create(&self.directory).map_err(error)?;
         // services with the same component are kept at the same time: each writes a file of its own, and the last one stays
         let prefix = format!(
             "{}.new-",

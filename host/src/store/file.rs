@@ -19,7 +19,7 @@ use super::{Contents, Left, Order, StoreError, versions};
 use crate::rollout::history::VersionHistory;
 use crate::session::state::Kept;
 use crate::version::Version;
-use crate::{bug, directory};
+use crate::{panic_hook, secure_dir};
 
 /// Values by service and key.
 const STATE: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("state");
@@ -50,7 +50,7 @@ impl File {
             return Ok((file, Contents::default()));
         }
         // the database panics on some damages
-        let Some(opened) = bug::expected(|| read(path)) else {
+        let Some(opened) = panic_hook::catch_expected(|| read(path)) else {
             return file.set_aside("reading it failed");
         };
         match opened {
@@ -145,7 +145,7 @@ impl File {
 
     fn create(&self) -> Result<Database, StoreError> {
         let parent = self.path.parent().unwrap_or(Path::new("."));
-        directory::make(parent)
+        secure_dir::create(parent)
             .map_err(|error| self.error(format!("its directory cannot be made: {error}")))?;
         builder().create(&self.path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => self.error("another host uses it"),

@@ -66,7 +66,7 @@ pub enum LoadError {
 /// # Errors
 /// Says what is wrong with the file.
 pub async fn load(
-    host: &Arc<guest::Host>,
+    host: &Arc<guest::Engine>,
     pool: &tokio::runtime::Handle,
     path: &Path,
     archive: Option<Archive>,
@@ -112,7 +112,7 @@ pub async fn load(
 /// # Errors
 /// When it is not there, is not what was kept, or cannot run.
 pub async fn load_kept(
-    host: &Arc<guest::Host>,
+    host: &Arc<guest::Engine>,
     pool: &tokio::runtime::Handle,
     version: Version,
     archive: &Archive,
@@ -150,13 +150,13 @@ fn check_signature(trust: &[Key], file: &Path, bytes: &[u8]) -> Result<Option<St
 }
 
 /// The files to watch for new versions of the component `file`: itself, and its signature where one is needed.
-pub fn watched(host: &guest::Host, file: &Path) -> Vec<PathBuf> {
+pub fn watched(host: &guest::Engine, file: &Path) -> Vec<PathBuf> {
     let signature = (!host.trust().is_empty()).then(|| signature::file_of(file));
     std::iter::once(file.to_owned()).chain(signature).collect()
 }
 
 /// The files to watch for the service: those of its component, and directories granted to it that are not there yet.
-pub fn watched_for(host: &guest::Host, service: &config::Service) -> Vec<PathBuf> {
+pub fn watched_for(host: &guest::Engine, service: &config::Service) -> Vec<PathBuf> {
     let component = service
         .component
         .iter()
@@ -172,7 +172,7 @@ pub fn watched_for(host: &guest::Host, service: &config::Service) -> Vec<PathBuf
 }
 
 /// The component that may have a new version when the watched file `changed`.
-pub fn component_of(host: &guest::Host, changed: PathBuf) -> PathBuf {
+pub fn component_of(host: &guest::Engine, changed: PathBuf) -> PathBuf {
     if host.trust().is_empty() {
         changed
     } else {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tracing::{info, warn};
 
 use crate::config;
-use crate::guest::{self, Component, Optional, Setting};
+use crate::guest::{self, Component, OptionalExport, Setting};
 use crate::router::ServiceId;
 use crate::service::{self, Asker, Command, Shared};
 
@@ -108,7 +108,7 @@ pub struct Prepared {
 /// # Errors
 /// The first that fails; what was started for the others is dropped.
 pub async fn prepare(
-    host: &Arc<guest::Host>,
+    host: &Arc<guest::Engine>,
     pool: &tokio::runtime::Handle,
     running: &Running,
     services: Vec<config::Service>,
@@ -219,7 +219,7 @@ impl Runs {
             )
         };
         self.config.name == new.name
-            && self.component.exports().has(Optional::ConfigChanged)
+            && self.component.exports().has(OptionalExport::ConfigChanged)
             && same(&self.config) == same(new)
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::fault_kind::FaultKind;
 use crate::guest::bindings::miqro::service::messaging::{
     DeliveryOutcome, Host, MessageInfo, MessagingError, OnlyIfChanged as WitOnlyIfChanged,
     Properties as WitProperties, PublishOptions, Qos as WitQos, RequestError, RequestOptions,
@@ -20,7 +21,6 @@ use crate::message::{
 };
 use crate::text;
 use crate::topic::{Filter, Topic, TopicError};
-use crate::trouble::Trouble;
 
 use super::request;
 
@@ -71,7 +71,7 @@ impl Host for Data {
                 "the service has {limit} subscriptions, as many as limits.subscriptions allows"
             );
             return Err(MessagingError::Limit(
-                self.beyond(Trouble::Subscriptions, text),
+                self.beyond(FaultKind::Subscriptions, text),
             ));
         }
         self.one_more_change().map_err(MessagingError::Limit)?;
@@ -216,17 +216,17 @@ impl Data {
                 "a payload of {size} bytes is more than the {} of limits.payload",
                 limits.payload
             );
-            (Trouble::Payload, text)
+            (FaultKind::Payload, text)
         } else if self.sent >= limits.publishes {
             let text = "messages, as many as limits.publishes allows";
             (
-                Trouble::Publishes,
+                FaultKind::Publishes,
                 format!("this call has published {} {text}", limits.publishes),
             )
         } else if held > limits.publish_bytes {
             let text = "what this call publishes takes more than the";
             (
-                Trouble::PublishBytes,
+                FaultKind::PublishBytes,
                 format!(
                     "{text} {} bytes of limits.publish_bytes",
                     limits.publish_bytes

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use crate::fault_kind::FaultKind;
 use crate::guest::bindings::miqro::service::state::{Host, StateError};
 use crate::guest::store::Data;
-use crate::trouble::Trouble;
 
 /// Bytes that a key may have.
 const KEY_BYTES: usize = 512;
@@ -30,14 +30,14 @@ impl Host for Data {
                 "the state would have {size} bytes, more than the {} of limits.state",
                 limits.state
             );
-            return Err(StateError::Limit(self.beyond(Trouble::State, text)));
+            return Err(StateError::Limit(self.beyond(FaultKind::State, text)));
         }
         if count > limits.state_keys {
             let text = format!(
                 "the state would have {count} values, more than limits.state_keys, {}",
                 limits.state_keys
             );
-            return Err(StateError::Limit(self.beyond(Trouble::StateKeys, text)));
+            return Err(StateError::Limit(self.beyond(FaultKind::StateKeys, text)));
         }
         self.draft.put(&values, key, Some(Bytes::from(value)));
         Ok(())

@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use crate::effects::TimerChange;
+use crate::fault_kind::FaultKind;
 use crate::guest::bindings::miqro::service::timers::{DueTimer, Host, TimersError};
 use crate::guest::store::Data;
-use crate::trouble::Trouble;
 
 /// Bytes that the name of a timer may have.
 const NAME_BYTES: usize = 256;
@@ -77,7 +77,7 @@ impl Data {
         let limit = self.setting.limits.timers;
         if !self.timers.contains(name) && self.timers.len() >= limit {
             let text = format!("the service has {limit} timers, as many as limits.timers allows");
-            return Err(TimersError::Limit(self.beyond(Trouble::Timers, text)));
+            return Err(TimersError::Limit(self.beyond(FaultKind::Timers, text)));
         }
         self.one_more_change().map_err(TimersError::Limit)?;
         self.timers.insert(name.clone(), periodic);

@@ -136,7 +136,7 @@ async fn table_elements_and_instances_beyond_the_limit_are_faults_that_name_them
     else {
         panic!("{outcome:?}")
     };
-    assert_eq!(fault.trouble().name(), "table");
+    assert_eq!(fault.kind().name(), "table");
     let mut few = setting();
     few.limits.instances = 1;
     let outcome = host()

@@ -8,12 +8,12 @@ use super::swapping::now;
 use super::work::Work;
 use super::{AT_ONCE, Flow, Task};
 use crate::effects::Effects;
+use crate::fault_kind::FaultKind;
 use crate::guest::Component;
 use crate::mailbox::{Delivery, Unreadable};
 use crate::message::Publication;
 use crate::service::dead_letter::{Verdict, dead_letter};
 use crate::store::Letter;
-use crate::trouble::Trouble;
 
 /// Messages of a failed service that become dead letters at once.
 const BATCH: usize = 64;
@@ -49,7 +49,7 @@ impl Task {
     }
 
     async fn wait_for_outbox(&mut self) -> Flow {
-        self.exceeded(Trouble::Outbox, 1, Instant::now());
+        self.exceeded(FaultKind::Outbox, 1, Instant::now());
         tokio::select! {
             command = self.commands.recv() => self.obey(command).await,
             () = self.queue.publishing_allowed() => Flow::Continue(()),

@@ -7,10 +7,10 @@ use tracing::warn;
 
 use super::work::Work;
 use super::{Flow, Task};
+use crate::fault_kind::FaultKind;
 use crate::guest::{Fault, Requested};
 use crate::service::pace::Spent;
 use crate::service::tally::{News, Reason};
-use crate::trouble::Trouble;
 
 /// Messages that a mailbox has dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,9 +23,9 @@ impl Task {
     /// Counts a fault of the work that is being done, and decides whether what is done about it is told. What is told once about a
     /// work is told to its end.
     pub(super) fn failed(&mut self, fault: &Fault) -> bool {
-        let trouble = fault.trouble();
+        let trouble = fault.kind();
         // what a guest says itself is told each time: it may be another sentence, and the back-off bounds how often
-        let new = if trouble == Trouble::Refused {
+        let new = if trouble == FaultKind::Refused {
             self.tally.count(trouble);
             true
         } else {
@@ -39,7 +39,7 @@ impl Task {
     /// Counts a start that failed, and decides whether it is told.
     pub(super) fn start_failed(&mut self, fault: &Fault) -> bool {
         self.tally
-            .note(Trouble::Start, reason(fault), 1, Instant::now())
+            .note(FaultKind::Start, reason(fault), 1, Instant::now())
     }
 
     /// Another version runs, or somebody has done something about the faults: they are counted from the beginning. What was not told
@@ -97,8 +97,8 @@ impl Task {
         if dropped != self.dropped {
             let former = std::mem::replace(&mut self.dropped, dropped);
             let now = Instant::now();
-            self.exceeded(Trouble::Mailbox, dropped.messages - former.messages, now);
-            self.exceeded(Trouble::MailboxBytes, dropped.bytes - former.bytes, now);
+            self.exceeded(FaultKind::Mailbox, dropped.messages - former.messages, now);
+            self.exceeded(FaultKind::MailboxBytes, dropped.bytes - former.bytes, now);
         }
         if self.tally.due().is_some() {
             for news in self.tally.news(Instant::now()) {
@@ -107,18 +107,18 @@ impl Task {
         }
     }
 
-    fn penalise(&mut self, trouble: Trouble, now: Instant) {
+    fn penalise(&mut self, trouble: FaultKind, now: Instant) {
         if trouble.is_offence() {
             self.caller.penalise(now);
         }
     }
 
-    pub(super) fn exceeded(&mut self, limit: Trouble, count: u64, now: Instant) {
+    pub(super) fn exceeded(&mut self, limit: FaultKind, count: u64, now: Instant) {
         if count == 0 {
             return;
         }
         self.penalise(limit, now);
-        if self.tally.note(limit, Reason::default(), count, now) && limit != Trouble::Grants {
+        if self.tally.note(limit, Reason::default(), count, now) && limit != FaultKind::Grants {
             // a missing grant was said when it was missed, with the line that would grant it
             self.say(&News {
                 trouble: limit,
@@ -140,7 +140,7 @@ impl Task {
 
 fn reason(fault: &Fault) -> Reason {
     Reason {
-        kind: fault.kind(),
+        kind: fault.detail(),
         text: fault.to_string(),
     }
 }

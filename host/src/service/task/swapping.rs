@@ -11,7 +11,7 @@ use super::Task;
 use super::work::Work;
 use crate::config;
 use crate::effects::Effects;
-use crate::guest::{Component, Fault, Optional, Setting};
+use crate::guest::{Component, Fault, OptionalExport, Setting};
 use crate::rollout::history::{HistoryEvent, VersionHistory};
 use crate::service::compatibility::differences;
 use crate::service::probation::{Probation, Verdict};
@@ -184,7 +184,7 @@ impl Task {
         let saved = self.saved(most).await?;
         let Some(bytes) = saved
             .clone()
-            .filter(|_| prepared.component.exports().has(Optional::Load))
+            .filter(|_| prepared.component.exports().has(OptionalExport::Load))
         else {
             return Ok((prepared, saved));
         };

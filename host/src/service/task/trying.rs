@@ -8,8 +8,8 @@ use tracing::{debug, error, info, warn};
 
 use super::work::Work;
 use super::{Flow, Task};
-use crate::bug::Bug;
 use crate::guest::Fault;
+use crate::panic_hook::PanicReport;
 use crate::service::Command;
 use crate::service::pace::Spent;
 use crate::service::retry::{Decision, Operation};
@@ -73,7 +73,7 @@ impl Task {
         what: &str,
         fault: Fault,
     ) -> Flow<Option<u32>> {
-        let name = fault.trouble().name();
+        let name = fault.kind().name();
         let told = match operation {
             Operation::Start => self.start_failed(&fault),
             Operation::Event { .. } | Operation::Message { .. } => self.failed(&fault),
@@ -254,7 +254,7 @@ impl Task {
 
     /// Does what is left of a turn that ended in a panic: the guest is started anew, what was in hand is given up, since the next
     /// attempt would end the same way.
-    pub(super) async fn recover(&mut self, bug: Bug) -> Flow {
+    pub(super) async fn recover(&mut self, bug: PanicReport) -> Flow {
         self.instance = None;
         self.set_status(Status::Waiting).await;
         if let Some(work) = &self.queue.current {

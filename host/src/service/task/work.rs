@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::effects::DueTimer;
-use crate::guest::{Call, Optional};
+use crate::guest::{Call, OptionalExport};
 use crate::mailbox::{Delivery, Notice, Trace};
 use crate::message::Receipt;
 use crate::service::statistics::Purpose;
@@ -43,11 +43,11 @@ impl Work {
     }
 
     /// The export that the guest needs for it.
-    pub(super) fn export(&self) -> Option<Optional> {
+    pub(super) fn export(&self) -> Option<OptionalExport> {
         match self {
-            Self::Notice(Notice::Connected { .. }) => Some(Optional::Connected),
-            Self::Notice(Notice::Disconnected) => Some(Optional::Disconnected),
-            Self::Notice(Notice::Outcome(..)) => Some(Optional::Delivered),
+            Self::Notice(Notice::Connected { .. }) => Some(OptionalExport::Connected),
+            Self::Notice(Notice::Disconnected) => Some(OptionalExport::Disconnected),
+            Self::Notice(Notice::Outcome(..)) => Some(OptionalExport::Delivered),
             Self::Message(_) | Self::Tick(_) => None,
         }
     }

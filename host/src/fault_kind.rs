@@ -1,11 +1,11 @@
-//! Words: what can go wrong with a service, by name. In: nothing. Out: `Trouble`: one name for each limit and each kind of fault, the
-//! same in the log, in statistics and in `miqro.yml`. Owns the list.
+//! Kinds of faults of a service: one name for each limit and each way to fail, the same in the log, in statistics and in
+//! `miqro.yml`.
 
 use std::fmt;
 
-/// What can go wrong with a service.
+/// A kind of fault of a service, or a limit that it exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Trouble {
+pub enum FaultKind {
     /// More linear memory than `limits.memory`.
     Memory,
     /// More table elements than `limits.table`.
@@ -22,11 +22,11 @@ pub enum Trouble {
     Refused,
     /// The host could not make an instance.
     Instantiation,
-    /// What was not granted, or was and is not there.
+    /// Access that was not granted, or to something granted that does not exist.
     Grants,
     /// State that could not be written to disk.
     Store,
-    /// A fault of the host itself.
+    /// A bug in the host.
     Bug,
     /// More messages published in a call than `limits.publishes`.
     Publishes,
@@ -66,8 +66,8 @@ pub enum Trouble {
     Start,
 }
 
-impl Trouble {
-    /// Its name, in kebab-case; it never changes.
+impl FaultKind {
+    /// The name in kebab-case, which is stable.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
@@ -102,7 +102,7 @@ impl Trouble {
         }
     }
 
-    /// The limit in `miqro.yml` that was exceeded, as in `limits.publish_rate`; `None` where it is no matter of a limit.
+    /// The exceeded limit in `miqro.yml`, as in `limits.publish_rate`; `None` for a fault that is not about a limit.
     pub fn key(self) -> Option<String> {
         let is_limit = !matches!(
             self,
@@ -121,7 +121,8 @@ impl Trouble {
         is_limit.then(|| format!("limits.{}", self.name().replace('-', "_")))
     }
 
-    /// Whether the guest has done it, by what it asks for or how it runs. Neither its own errors, nor what others send it or refuse it.
+    /// Whether the guest caused it by its requests or by the way it runs. Errors that it returns are not offences, nor is
+    /// anything that depends on others: messages sent to it, or the state of the host.
     pub const fn is_offence(self) -> bool {
         !matches!(
             self,
@@ -137,7 +138,7 @@ impl Trouble {
         )
     }
 
-    /// What the host does about it, to follow a sentence; empty where the sentence says it.
+    /// The host's reaction, as the end of a sentence; empty where the sentence already says it.
     pub const fn consequence(self) -> &'static str {
         match self {
             Self::PublishRate | Self::PayloadRate | Self::StateRate | Self::ChangeRate => {
@@ -153,13 +154,13 @@ impl Trouble {
             | Self::Timers
             | Self::Changes
             | Self::State
-            | Self::StateKeys => "; this is refused to the guest",
+            | Self::StateKeys => "; the guest gets an error",
             _ => "",
         }
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
