@@ -1,7 +1,7 @@
 //! Machine: guests. In: the bytes of a `.wasm` file, then messages and due timers. Out: `Effects`, or a `Fault` that says
 //! what went wrong. Owns everything between: engines, compile cache, linker, contract check, instances and their limits.
 //!
-//! This is the only module that knows wasmtime. A [`Host`] compiles bytes into a [`Component`]; a component makes any number
+//! This is the only module that knows wasmtime. A [`Engine`] compiles bytes into a [`Component`]; a component makes any number
 //! of [`Instance`]s; an instance runs one [`Call`] at a time and gives back the [`Effects`](crate::effects::Effects) of it.
 
 mod api;
@@ -32,7 +32,7 @@ mod voice;
 pub use belongings::Belongings;
 pub use component::{Component, ComponentError, Exports, OptionalExport};
 pub use describe::{Description, Kind};
-pub use engine::{EngineError, EngineOptions, Host, MAX_COMPONENT_BYTES};
+pub use engine::{Engine, EngineError, EngineOptions, MAX_COMPONENT_BYTES};
 pub use fault::Fault;
 pub use instance::{Call, Instance};
 pub use meter::{Meter, Requested};

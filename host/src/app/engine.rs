@@ -7,14 +7,14 @@ use anyhow::Context;
 use tracing::warn;
 
 use crate::config::Config;
-use crate::guest::{EngineError, EngineOptions, Host};
+use crate::guest::{Engine, EngineError, EngineOptions};
 
 /// Makes the engine. A cache directory that was not asked for and cannot be used is gone without: services then take longer
 /// to load.
 ///
 /// # Errors
 /// When `cache_dir` cannot be used, or the engine cannot be made.
-pub fn engine(config: &Config) -> anyhow::Result<Arc<Host>> {
+pub fn engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
     let services = config.services.len();
     let cache_dir = config.cache_dir.clone().or_else(default_cache_dir);
     let options = |cache_dir| EngineOptions {
@@ -22,16 +22,16 @@ pub fn engine(config: &Config) -> anyhow::Result<Arc<Host>> {
         services,
         trust: config.trust.clone(),
     };
-    let host = match Host::new(options(cache_dir)) {
+    let engine = match Engine::new(options(cache_dir)) {
         Err(error @ (EngineError::CacheDir { .. } | EngineError::Cache { .. }))
             if config.cache_dir.is_none() =>
         {
             warn!("{error}; compiled components are not kept");
-            Host::new(options(None))
+            Engine::new(options(None))
         }
         made => made,
     };
-    host.context("cannot set up WebAssembly")
+    engine.context("cannot set up WebAssembly")
 }
 
 /// The directory that systemd made for the service, or the user's cache directory.

@@ -24,14 +24,14 @@ pub struct Check {
 impl Check {
     /// Looks at each file.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let host = guest::Engine::new(EngineOptions {
+        let engine = guest::Engine::new(EngineOptions {
             services: 1,
             ..EngineOptions::default()
         })?;
         let mut code = ExitCode::SUCCESS;
         for file in &self.files {
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-            let description = host.describe(&bytes);
+            let description = engine.describe(&bytes);
             print_line(format_args!("{}: {description}", file.display()))?;
             let Ok(contract) = description.contract else {
                 code = ExitCode::FAILURE;

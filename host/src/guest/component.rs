@@ -10,7 +10,7 @@ use wasmtime::component::{ComponentExportIndex, InstancePre};
 use crate::guest::bindings::ServiceIndices;
 use crate::guest::contract::{self, ContractFaults};
 use crate::guest::describe::Kind;
-use crate::guest::engine::{Flavour, Host, MAX_COMPONENT_BYTES};
+use crate::guest::engine::{Engine, LinkedEngine, MAX_COMPONENT_BYTES};
 use crate::guest::fault::Fault;
 use crate::guest::instance::Instance;
 use crate::guest::store::{Data, Setting};
@@ -38,7 +38,7 @@ pub enum ComponentError {
 
 /// An export that a component may have or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Optional {
+pub enum OptionalExport {
     /// `start`.
     Start,
     /// `stop`.
@@ -57,7 +57,7 @@ pub enum Optional {
     Load,
 }
 
-impl Optional {
+impl OptionalExport {
     /// All of them, in the order of [`Exports`].
     pub const ALL: [Self; 8] = [
         Self::Start,
@@ -87,20 +87,20 @@ impl Optional {
 
 /// Which of the optional exports a component has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Exports([bool; Optional::ALL.len()]);
+pub struct Exports([bool; OptionalExport::ALL.len()]);
 
 impl Exports {
     /// Whether this one is there.
-    pub const fn has(self, export: Optional) -> bool {
+    pub const fn has(self, export: OptionalExport) -> bool {
         self.0[export as usize]
     }
 
     /// The names of those that are there.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Optional::ALL
+        OptionalExport::ALL
             .into_iter()
             .filter(move |export| self.has(*export))
-            .map(Optional::name)
+            .map(OptionalExport::name)
     }
 }
 
@@ -120,12 +120,12 @@ struct Compiled {
 /// Where the exports of the contract are.
 pub(super) struct Indices {
     pub(super) required: ServiceIndices,
-    /// In the order of [`Optional::ALL`].
-    pub(super) optional: [Option<ComponentExportIndex>; Optional::ALL.len()],
+    /// In the order of [`OptionalExport::ALL`].
+    pub(super) optional: [Option<ComponentExportIndex>; OptionalExport::ALL.len()],
 }
 
 impl Component {
-    pub(super) fn compile(host: &Host, bytes: &[u8]) -> Result<Self, ComponentError> {
+    pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Self, ComponentError> {
         match Kind::of(bytes) {
             Kind::Component => {}
             other => return Err(ComponentError::NotAComponent(other)),
@@ -133,9 +133,9 @@ impl Component {
         if bytes.len() > MAX_COMPONENT_BYTES {
             return Err(ComponentError::TooLarge(bytes.len()));
         }
-        let (flavour, component) =
-            compile(host, bytes).map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
-        let checked = contract::check(flavour, &component).map_err(ComponentError::Contract)?;
+        let (linked, component) = compile(engine, bytes)
+            .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
+        let checked = contract::check(linked, &component).map_err(ComponentError::Contract)?;
         // otherwise made at the first instantiation, which may be on the message path
         component
             .initialize_copy_on_write_image()
@@ -143,10 +143,10 @@ impl Component {
         Ok(Self(Arc::new(Compiled {
             pre: checked.pre,
             indices: checked.indices,
-            table_slot: flavour.table_slot,
+            table_slot: linked.table_slot,
             imports: checked.imports,
             hash: Sha256::digest(bytes).into(),
-            ticker: host.ticker(),
+            ticker: engine.ticker(),
         })))
     }
 
@@ -198,18 +198,18 @@ impl fmt::Debug for Component {
 /// Compiles for the pool when the component fits a slot of it, else for the on-demand engine. The settings of both engines
 /// that matter to the compiler are the same, so with a cache nothing is compiled twice.
 fn compile<'a>(
-    host: &'a Host,
+    engine: &'a Engine,
     bytes: &[u8],
-) -> wasmtime::Result<(&'a Flavour, wasmtime::component::Component)> {
-    if let Some(pooled) = host.pooled(bytes.len()) {
+) -> wasmtime::Result<(&'a LinkedEngine, wasmtime::component::Component)> {
+    if let Some(pooled) = engine.pooled(bytes.len()) {
         // an error here may only mean that it does not fit, so the other engine has the last word
         if let Ok(component) = wasmtime::component::Component::from_binary(&pooled.engine, bytes) {
             return Ok((pooled, component));
         }
     }
-    let flavour = host.on_demand()?;
+    let linked = engine.on_demand()?;
     Ok((
-        flavour,
-        wasmtime::component::Component::from_binary(&flavour.engine, bytes)?,
+        linked,
+        wasmtime::component::Component::from_binary(&linked.engine, bytes)?,
     ))
 }

@@ -7,8 +7,8 @@ use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Type};
 
 use crate::guest::bindings::ServiceIndices;
-use crate::guest::component::{Indices, Optional};
-use crate::guest::engine::Flavour;
+use crate::guest::component::{Indices, OptionalExport};
+use crate::guest::engine::LinkedEngine;
 use crate::guest::linker::{VERSION, WASI_PACKAGES};
 use crate::guest::store::Data;
 
@@ -69,15 +69,18 @@ pub(super) struct Checked {
 }
 
 /// Checks `component` against the contract and links it.
-pub(super) fn check(flavour: &Flavour, component: &Component) -> Result<Checked, ContractFaults> {
+pub(super) fn check(
+    linked: &LinkedEngine,
+    component: &Component,
+) -> Result<Checked, ContractFaults> {
     let mut faults = Vec::new();
     for required in REQUIRED {
         export(component, required, true, &mut faults);
     }
     let optional =
-        Optional::ALL.map(|optional| export(component, optional.name(), false, &mut faults));
-    let imports = imports(flavour, component, &mut faults);
-    let pre = match flavour.linker.instantiate_pre(component) {
+        OptionalExport::ALL.map(|optional| export(component, optional.name(), false, &mut faults));
+    let imports = imports(linked, component, &mut faults);
+    let pre = match linked.linker.instantiate_pre(component) {
         Ok(pre) => Some(pre),
         Err(error) => {
             // what this names has been said better above, if it was said
@@ -133,10 +136,10 @@ fn export(
 }
 
 /// The names of all imports, sorted; what is wrong with them goes to `faults`.
-fn imports(flavour: &Flavour, component: &Component, faults: &mut Vec<String>) -> Vec<String> {
+fn imports(linked: &LinkedEngine, component: &Component, faults: &mut Vec<String>) -> Vec<String> {
     let ty = component.component_type();
     let mut names = Vec::new();
-    for (name, import) in ty.imports(&flavour.engine) {
+    for (name, import) in ty.imports(&linked.engine) {
         names.push(name.to_owned());
         match (name.split_once('@').unwrap_or((name, "")), &import.ty) {
             ((interface, version), ComponentItem::ComponentInstance(instance)) => {
@@ -145,7 +148,7 @@ fn imports(flavour: &Flavour, component: &Component, faults: &mut Vec<String>) -
                     interface.strip_prefix("wasi:"),
                 ) {
                     (Some(interface), _) => {
-                        own_interface(flavour, interface, version, instance, faults)
+                        own_interface(linked, interface, version, instance, faults)
                     }
                     (None, Some(interface)) => wasi_interface(name, interface, version, faults),
                     (None, None) => faults.push(unknown(name)),
@@ -183,7 +186,7 @@ fn wasi_interface(name: &str, interface: &str, version: &str, faults: &mut Vec<S
 }
 
 fn own_interface(
-    flavour: &Flavour,
+    linked: &LinkedEngine,
     interface: &str,
     version: &str,
     instance: &ComponentInstance,
@@ -201,7 +204,7 @@ fn own_interface(
             "import {name:?}: this host offers version {VERSION}"
         ));
     }
-    for (function, item) in instance.exports(&flavour.engine) {
+    for (function, item) in instance.exports(&linked.engine) {
         let ComponentItem::ComponentFunc(found) = item.ty else {
             continue;
         };

@@ -3,11 +3,9 @@
 
 use std::fmt;
 
-use wasmtime::Engine;
-
 use crate::config::NEEDS;
 use crate::guest::component::{ComponentError, Exports};
-use crate::guest::engine::Host;
+use crate::guest::engine::Engine;
 
 /// What bytes are, by their beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +47,7 @@ impl Kind {
             [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Self::CoreModule,
             [0, b'a', b's', b'm', ..] => Self::BrokenWasm,
             // compiled code is an ELF file too
-            _ if Engine::detect_precompiled(bytes).is_some() => Self::Precompiled,
+            _ if wasmtime::Engine::detect_precompiled(bytes).is_some() => Self::Precompiled,
             [0x7f, b'E', b'L', b'F', ..] => Self::Elf,
             [0x1f, 0x8b, ..] => Self::Gzip,
             [b'P', b'K', 3, 4, ..] => Self::Zip,
@@ -175,7 +173,7 @@ fn condition(key: &str) -> &'static str {
     }
 }
 
-impl Host {
+impl Engine {
     /// Says what `bytes` are, and whether they fulfil the contract. Compiles them if they are a component, so it blocks.
     pub fn describe(&self, bytes: &[u8]) -> Description {
         let contract = self.compile(bytes).map(|component| {

@@ -6,7 +6,7 @@
 //! in microseconds and keeps ten thousand of them cheap; what does not fit a slot of the pool (a guest linked from many
 //! modules, with large tables or several memories) gets memory on demand from a second engine, made when it is first needed.
 //! The advice to have one engine in a process is about sharing: types, functions and stores of one engine must not meet those
-//! of another. Here they cannot: an engine, its linker and what is compiled with it stay together in [`Flavour`], and an
+//! of another. Here they cannot: an engine, its linker and what is compiled with it stay together in [`LinkedEngine`], and an
 //! instance never leaves the component that it was made from. Both engines have the same settings but for allocation, so
 //! they accept the same components and find each other's code in the compile cache. One ticker serves both.
 //!
@@ -23,9 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use wasmtime::component::Linker;
-use wasmtime::{
-    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
-};
+use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::guest::compilers;
 use crate::guest::component::{Component, ComponentError};
@@ -103,24 +101,24 @@ pub enum EngineError {
 }
 
 /// An engine, what is linked with it, and how it allocates.
-pub(super) struct Flavour {
-    pub(super) engine: Engine,
+pub(super) struct LinkedEngine {
+    pub(super) engine: wasmtime::Engine,
     pub(super) linker: Linker<Data>,
     /// Elements of one table that there is room for; `None`: any number.
     pub(super) table_slot: Option<usize>,
 }
 
 /// Everything that guests of one host share.
-pub struct Host {
-    pooled: Flavour,
-    on_demand: OnceLock<Flavour>,
+pub struct Engine {
+    pooled: LinkedEngine,
+    on_demand: OnceLock<LinkedEngine>,
     cache: Option<Cache>,
     ticker: Arc<Ticker>,
     capacity: usize,
     trust: Vec<Key>,
 }
 
-impl Host {
+impl Engine {
     /// Makes the pooling engine and opens the compile cache.
     ///
     /// # Errors
@@ -132,8 +130,8 @@ impl Host {
         let capacity = capacity(options.services);
         let pool =
             InstanceAllocationStrategy::Pooling(pool(u32::try_from(capacity).unwrap_or(u32::MAX)));
-        let pooled =
-            Flavour::new(pool, cache.clone(), Some(POOLED_TABLE_ELEMENTS)).map_err(engine_error)?;
+        let pooled = LinkedEngine::new(pool, cache.clone(), Some(POOLED_TABLE_ELEMENTS))
+            .map_err(engine_error)?;
         ticker.add(&pooled.engine);
         Ok(Arc::new(Self {
             pooled,
@@ -150,7 +148,7 @@ impl Host {
         self.capacity
     }
 
-    /// The keys of whom a component file has to be signed. Whoever reads files asks here: [`Host::compile`] knows only bytes.
+    /// The keys of whom a component file has to be signed. Whoever reads files asks here: [`Engine::compile`] knows only bytes.
     pub fn trust(&self) -> &[Key] {
         &self.trust
     }
@@ -172,25 +170,25 @@ impl Host {
     }
 
     /// The engine whose pool has room for a component of `bytes` bytes, if it is small enough to try.
-    pub(super) fn pooled(&self, bytes: usize) -> Option<&Flavour> {
+    pub(super) fn pooled(&self, bytes: usize) -> Option<&LinkedEngine> {
         (bytes <= SMALL_COMPONENT_BYTES).then_some(&self.pooled)
     }
 
     /// The engine for what does not fit the pool.
-    pub(super) fn on_demand(&self) -> wasmtime::Result<&Flavour> {
-        if let Some(flavour) = self.on_demand.get() {
-            return Ok(flavour);
+    pub(super) fn on_demand(&self) -> wasmtime::Result<&LinkedEngine> {
+        if let Some(linked) = self.on_demand.get() {
+            return Ok(linked);
         }
-        let flavour = Flavour::new(
+        let linked = LinkedEngine::new(
             InstanceAllocationStrategy::OnDemand,
             self.cache.clone(),
             None,
         )?;
-        let flavour = self.on_demand.get_or_init(|| {
-            self.ticker.add(&flavour.engine);
-            flavour
+        let linked = self.on_demand.get_or_init(|| {
+            self.ticker.add(&linked.engine);
+            linked
         });
-        Ok(flavour)
+        Ok(linked)
     }
 
     pub(super) fn ticker(&self) -> Arc<Ticker> {
@@ -198,13 +196,13 @@ impl Host {
     }
 }
 
-impl Flavour {
+impl LinkedEngine {
     fn new(
         strategy: InstanceAllocationStrategy,
         cache: Option<Cache>,
         table_slot: Option<usize>,
     ) -> wasmtime::Result<Self> {
-        let engine = Engine::new(&config(strategy, cache))?;
+        let engine = wasmtime::Engine::new(&config(strategy, cache))?;
         Ok(Self {
             linker: linker(&engine)?,
             engine,

@@ -18,7 +18,7 @@ use crate::config::Limits;
 use crate::effects::{DueTimer, Effects};
 use crate::guest::bindings::Service;
 use crate::guest::bindings::miqro::service::messaging::DeliveryOutcome;
-use crate::guest::component::{Indices, Optional};
+use crate::guest::component::{Indices, OptionalExport};
 use crate::guest::fault::{DeadlineReached, Fault};
 use crate::guest::pause::Pause;
 use crate::guest::store::{Current, Data, Setting};
@@ -78,8 +78,8 @@ pub struct Instance {
 /// The guest's exports in its store.
 struct Functions {
     required: Service,
-    /// In the order of [`Optional::ALL`].
-    optional: [Option<Func>; Optional::ALL.len()],
+    /// In the order of [`OptionalExport::ALL`].
+    optional: [Option<Func>; OptionalExport::ALL.len()],
 }
 
 impl Instance {
@@ -91,7 +91,7 @@ impl Instance {
         setting: Arc<Setting>,
     ) -> Result<Box<Self>, Fault> {
         let limit = setting.limits.call;
-        let delivered = indices.optional[Optional::Delivered as usize].is_some();
+        let delivered = indices.optional[OptionalExport::Delivered as usize].is_some();
         let mut store = store(pre, Data::new(setting, delivered, table_slot)?);
         let pause = store.data().pause.clone();
         let mut turn = Turn::new(ticker.clone());
@@ -158,26 +158,27 @@ impl Instance {
                 self.store.data_mut().open(None, vec![due]);
                 self.exports.required.call_tick(&mut self.store).await
             }
-            Call::Start => self.optional(Optional::Start, ()).await,
-            Call::Stop => self.optional(Optional::Stop, ()).await,
+            Call::Start => self.optional(OptionalExport::Start, ()).await,
+            Call::Stop => self.optional(OptionalExport::Stop, ()).await,
             Call::Connected { session_present } => {
-                self.optional(Optional::Connected, (session_present,)).await
-            }
-            Call::Disconnected => self.optional(Optional::Disconnected, ()).await,
-            Call::Delivered(token, outcome) => {
-                let outcome = DeliveryOutcome::from(&outcome);
-                self.optional(Optional::Delivered, (token.0.get(), outcome))
+                self.optional(OptionalExport::Connected, (session_present,))
                     .await
             }
-            Call::ConfigChanged => self.optional(Optional::ConfigChanged, ()).await,
-            Call::Load(saved) => self.optional(Optional::Load, (&*saved,)).await,
+            Call::Disconnected => self.optional(OptionalExport::Disconnected, ()).await,
+            Call::Delivered(token, outcome) => {
+                let outcome = DeliveryOutcome::from(&outcome);
+                self.optional(OptionalExport::Delivered, (token.0.get(), outcome))
+                    .await
+            }
+            Call::ConfigChanged => self.optional(OptionalExport::ConfigChanged, ()).await,
+            Call::Load(saved) => self.optional(OptionalExport::Load, (&*saved,)).await,
         }
     }
 
     /// Runs `save`: its bytes; `None` when the guest does not export it. Gives the instance back unless it is dead. What the guest
     /// asked for meanwhile is dropped. As `call`, it must be polled within a tokio runtime with timers.
     pub async fn save(mut self: Box<Self>) -> (Option<Box<Self>>, Result<Option<Vec<u8>>, Fault>) {
-        let Some(function) = self.exports.optional[Optional::Save as usize] else {
+        let Some(function) = self.exports.optional[OptionalExport::Save as usize] else {
             return (Some(self), Ok(None));
         };
         self.turn.begin();
@@ -230,7 +231,7 @@ impl Instance {
     /// Calls an export that may be missing; then nothing happens.
     async fn optional<P>(
         &mut self,
-        export: Optional,
+        export: OptionalExport,
         parameters: P,
     ) -> wasmtime::Result<Result<(), String>>
     where

@@ -40,16 +40,16 @@ fn setting() -> Setting {
     }
 }
 
-fn host() -> Arc<Host> {
-    Host::new(EngineOptions {
+fn engine() -> Arc<Engine> {
+    Engine::new(EngineOptions {
         services: 1,
         ..EngineOptions::default()
     })
     .unwrap()
 }
 
-fn cached_host(dir: &Path) -> Arc<Host> {
-    Host::new(EngineOptions {
+fn cached_engine(dir: &Path) -> Arc<Engine> {
+    Engine::new(EngineOptions {
         cache_dir: Some(dir.to_owned()),
         services: 1,
         trust: Vec::new(),
@@ -77,7 +77,7 @@ fn message(payload: &'static str) -> Call {
 }
 
 async fn instance(bytes: &[u8], setting: Setting) -> Box<Instance> {
-    host()
+    engine()
         .compile(bytes)
         .unwrap()
         .instantiate(Arc::new(setting))

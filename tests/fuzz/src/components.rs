@@ -3,10 +3,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use miqro_host::guest::{EngineOptions, Host};
+use miqro_host::guest::{Engine, EngineOptions};
 
-static HOST: LazyLock<Arc<Host>> = LazyLock::new(|| {
-    Host::new(EngineOptions {
+static ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(|| {
+    Engine::new(EngineOptions {
         services: 1,
         ..EngineOptions::default()
     })
@@ -15,6 +15,6 @@ static HOST: LazyLock<Arc<Host>> = LazyLock::new(|| {
 
 /// Compiles `bytes` and checks them against the contract.
 pub fn run(bytes: &[u8]) {
-    let description = HOST.describe(bytes);
+    let description = ENGINE.describe(bytes);
     assert!(!description.to_string().is_empty());
 }

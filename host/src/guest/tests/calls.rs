@@ -139,7 +139,7 @@ async fn table_elements_and_instances_beyond_the_limit_are_faults_that_name_them
     assert_eq!(fault.kind().name(), "table");
     let mut few = setting();
     few.limits.instances = 1;
-    let outcome = host()
+    let outcome = engine()
         .compile(&grown)
         .unwrap()
         .instantiate(Arc::new(few))
@@ -153,7 +153,7 @@ async fn table_elements_and_instances_beyond_the_limit_are_faults_that_name_them
 
 #[tokio::test]
 async fn a_guest_that_starts_too_large_makes_no_instance() {
-    let component = host().compile(&guest(ECHO)).unwrap();
+    let component = engine().compile(&guest(ECHO)).unwrap();
     let mut tiny = setting();
     tiny.limits.memory = 1_000;
     let outcome = component.instantiate(Arc::new(tiny)).await.map(drop);
@@ -197,7 +197,7 @@ async fn the_backtrace_of_a_trap_names_functions() {
 #[tokio::test]
 async fn a_component_that_does_not_fit_the_pool_runs_on_demand() {
     let large = guest(&format!("{ECHO} drop (call $ok)")); // compiles, so the text below is the only difference
-    assert!(host().compile(&large).is_ok());
+    assert!(engine().compile(&large).is_ok());
     let text = include_str!("guest.wat")
         .replace("(; handle ;)", ECHO)
         .replace("(global $count", "(table 30000 funcref) (global $count");

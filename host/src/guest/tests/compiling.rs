@@ -9,7 +9,7 @@ use super::*;
 const OK: &str = "(call $ok)";
 
 fn faults(text: &str) -> Vec<String> {
-    match host().compile(&wat::parse_str(text).unwrap()) {
+    match engine().compile(&wat::parse_str(text).unwrap()) {
         Err(ComponentError::Contract(faults)) => faults.0,
         other => panic!("{other:?}"),
     }
@@ -17,7 +17,7 @@ fn faults(text: &str) -> Vec<String> {
 
 #[test]
 fn the_whole_contract_is_accepted_and_described() {
-    let described = host().describe(&guest(OK));
+    let described = engine().describe(&guest(OK));
     let contract = described.contract.unwrap();
     assert_eq!(
         contract.exports.names().collect::<Vec<_>>(),
@@ -104,22 +104,22 @@ fn files_that_are_no_component_are_named_with_advice() {
         ),
     ];
     for (bytes, expected) in files {
-        let text = host().describe(bytes).to_string();
+        let text = engine().describe(bytes).to_string();
         assert!(text.starts_with(&format!("this is {expected}")), "{text}");
     }
     assert_eq!(
-        host().describe(&[1, 2, 0, 255]).to_string(),
+        engine().describe(&[1, 2, 0, 255]).to_string(),
         "this is an unknown kind of file, not a component"
     );
 }
 
 #[test]
 fn compiled_code_is_refused() {
-    let engine = wasmtime::Engine::default();
-    let compiled = engine.precompile_component(&guest(OK)).unwrap();
+    let other = wasmtime::Engine::default();
+    let compiled = other.precompile_component(&guest(OK)).unwrap();
     assert_eq!(Kind::of(&compiled), Kind::Precompiled);
     assert!(matches!(
-        host().compile(&compiled),
+        engine().compile(&compiled),
         Err(ComponentError::NotAComponent(Kind::Precompiled))
     ));
 }
@@ -128,7 +128,7 @@ fn compiled_code_is_refused() {
 fn a_cut_off_component_is_invalid() {
     let bytes = guest(OK);
     for end in [8, 20, bytes.len() / 2, bytes.len() - 1] {
-        let outcome = host().compile(&bytes[..end]);
+        let outcome = engine().compile(&bytes[..end]);
         assert!(
             matches!(
                 outcome,
@@ -159,9 +159,9 @@ async fn compiled_code_is_found_again_and_a_broken_entry_is_made_anew() {
     );
     let mut outcomes = Vec::new();
     for expected in [(0, 1), (1, 0), (0, 1)] {
-        let host = cached_host(&dir);
-        let component = host.compile(&bytes).unwrap();
-        assert_eq!(host.cache_use(), expected);
+        let engine = cached_engine(&dir);
+        let component = engine.compile(&bytes).unwrap();
+        assert_eq!(engine.cache_use(), expected);
         let guest = component.instantiate(Arc::new(setting())).await.unwrap();
         outcomes.push(guest.call(message("x")).await.1.unwrap());
         if expected == (1, 0) {
@@ -190,7 +190,7 @@ fn a_cache_that_others_can_write_to_is_refused() {
         cache_dir: Some(dir.path().to_owned()),
         ..EngineOptions::default()
     };
-    let error = Host::new(options).map(drop).unwrap_err().to_string();
+    let error = Engine::new(options).map(drop).unwrap_err().to_string();
     assert!(
         error.contains(&dir.path().display().to_string())
             && error.contains("others can write to it"),
@@ -205,7 +205,7 @@ fn a_file_in_the_place_of_the_cache_is_an_error_that_names_it() {
         cache_dir: Some(file.path().to_owned()),
         ..EngineOptions::default()
     };
-    let error = Host::new(options).map(drop).unwrap_err().to_string();
+    let error = Engine::new(options).map(drop).unwrap_err().to_string();
     assert!(
         error.contains(&file.path().display().to_string()),
         "{error}"

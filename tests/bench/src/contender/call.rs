@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use miqro_host::guest::{Call, EngineOptions, Host, Instance, Setting};
+use miqro_host::guest::{Call, Engine, EngineOptions, Instance, Setting};
 use miqro_host::message::{Message, Qos};
 use miqro_host::topic::{BaseTopic, Topic};
 
@@ -23,11 +23,11 @@ const SPANS: usize = 7;
 /// # Errors
 /// When the component cannot be loaded, or a call fails.
 pub async fn run(component: &Path) -> Result<()> {
-    let host = Host::new(EngineOptions {
+    let engine = Engine::new(EngineOptions {
         services: 1,
         ..EngineOptions::default()
     })?;
-    let component = host.compile(&std::fs::read(component)?)?;
+    let component = engine.compile(&std::fs::read(component)?)?;
     let base = BaseTopic::of_service("echo")?;
     let topic = base.topic("echo")?;
     let setting = Setting::new("echo", base, "{}");
