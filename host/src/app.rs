@@ -102,10 +102,7 @@ pub fn run(run: Run<'_>) -> anyhow::Result<ExitCode> {
     let spare = threads("spare", SPARE_THREADS, priority::spare_time_only)?;
     let broker = threads("broker", BROKER_THREADS, || {})?;
     let path = Builder::new_current_thread().enable_all().build()?;
-    let pools = Pools {
-        usual: pool.handle().clone(),
-        spare: spare.handle().clone(),
-    };
+    let pools = Pools::new(pool.handle().clone(), spare.handle().clone());
     let outcome = path.block_on(live(run, &pools, &broker));
     // what still runs there after the deadline is not waited for: nobody can end a call of the system's resolver
     for threads in [path, pool, spare, broker] {

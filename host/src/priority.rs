@@ -4,8 +4,8 @@
 //!
 //! Beside the message path there is other work: compiling, slow guest calls. It must not hold up messages, and must not starve either on
 //! a machine that is busy all the time, since a call has to end within `limits.call`. So it stands back, and keeps a share. Only what
-//! services do that exceed their limits or die is left with what nobody else wants: the kernel lets any other thread interrupt it at
-//! once, where one that merely stands back may first finish its slice of some milliseconds.
+//! services do that exceed their limits or die is left with what nobody else wants, if there is anything: the kernel lets any other
+//! thread interrupt it at once, where one that merely stands back may first finish its slice of some milliseconds.
 
 use std::time::Duration;
 

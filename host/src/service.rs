@@ -10,6 +10,7 @@ pub mod comparison;
 pub mod compatibility;
 mod dead_letter;
 pub mod pace;
+mod pools;
 mod presence;
 pub mod probation;
 pub mod retry;
@@ -40,7 +41,8 @@ use crate::{session, timers};
 use crate::rollout::history::{HistoryEvent, VersionHistory};
 use crate::version::Version;
 
-pub use call::{Pools, prepare, prepare_with};
+pub use call::{prepare, prepare_with};
+pub use pools::Pools;
 pub use presence::{Announced, Presence, will};
 pub use shadow::{Shadow, apart};
 pub use shared::Shared;

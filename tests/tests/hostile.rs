@@ -15,7 +15,7 @@ type Case = (&'static str, Value, &'static str);
 /// A host in which each case is a service of its own, named after what it exceeds, beside a neighbour.
 fn zoo(broker: &Mosquitto, cases: &[Case]) -> Setup {
     cases.iter().fold(Host::on(broker.port()).service("relay", "relay", json!({})), |setup, (_, limits, name)| {
-        // who offends has spare processor time only, and waiting for it counts: on a busy machine a call takes its time
+        // on a busy machine slow calls have a tenth of the processor, and waiting for it counts
         let mut all = json!({ "attempts": 1, "call": "10s", "backoff": { "min": "10ms", "max": "20ms" } });
         for (key, limit) in limits.as_object().into_iter().flatten() {
             all[key] = limit.clone();

@@ -2,24 +2,21 @@
 //! the call's duration is known. Owns the decision: calls begin on the message path, where no thread hop is paid. One that is still
 //! running at the next epoch tick moves to the pool; after one that was slow, calls begin there until the service has shown that it
 //! is fast again. So a slow guest holds up nobody, for longer than once. What a service runs that has lately exceeded a limit or died
-//! has only the processor time that nobody else wants, and so has a call from a tenth of `limits.call` on: on a machine that is busy all
-//! the time the pool has a tenth of it, so such a call would not end in time there either.
+//! has only the processor time that nobody else wants, as long as there is any, and so has a call from a tenth of `limits.call` on.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 
 use crate::effects::Effects;
 use crate::guest::{Call, Component, Fault, Instance, Setting};
-use crate::priority::processor_time;
 use crate::store::Left;
 
 use super::Prepared;
+use super::pools::{Pools, Work};
 use super::swap::private;
 
 /// What messages of other services may wait for one call. It is little beside the time that a message takes anyway, and much beside
@@ -32,7 +29,7 @@ const TRUSTED: u32 = 32;
 /// For so long after an offence a service has only spare time.
 const PENALTY: Duration = Duration::from_secs(10);
 
-/// The part of `limits.call` that a call may compute before it has only spare time; see [`crate::priority`].
+/// The part of `limits.call` that a call may compute before it has only spare time; see [`Pools`].
 const SHARE: u32 = 10;
 
 /// One in so many calls for a message is measured: reading the clock twice would cost a short call a tenth of its time.
@@ -41,24 +38,12 @@ const SAMPLE: u32 = 16;
 /// What a guest call came to: the instance unless it died, and the effects or the fault.
 pub type Outcome<T = Effects> = (Option<Box<Instance>>, Result<T, Fault>);
 
-/// The runtimes for what is not in a hurry. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Pools {
-    /// For slow guest calls; it stands back behind the message path.
-    pub usual: Handle,
-    /// For those of services that offend; it has spare processor time only.
-    pub spare: Handle,
-}
-
-/// A call on its way to its end.
-type Running<T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send>>;
-
 /// Runs the calls of one service, one after the other.
 #[derive(Debug)]
 pub struct Caller {
     pools: Pools,
-    /// What a call may compute before it has only spare time.
-    patience: Duration,
+    /// What a call may compute before it has only spare time, unless the service has offended.
+    share: Duration,
     /// Until when the service has only spare time.
     penalty: Option<Instant>,
     /// How many short calls are to be seen on the pool yet; zero: calls begin on the message path.
@@ -73,7 +58,7 @@ impl Caller {
     pub fn new(pools: Pools, limit: Duration) -> Self {
         Self {
             pools,
-            patience: limit / SHARE,
+            share: limit / SHARE,
             penalty: None,
             owed: 0,
             messages: 0,
@@ -83,7 +68,7 @@ impl Caller {
 
     /// From the next call on this is `limits.call`.
     pub fn set_limit(&mut self, limit: Duration) {
-        self.patience = limit / SHARE;
+        self.share = limit / SHARE;
     }
 
     /// The service has offended.
@@ -91,14 +76,24 @@ impl Caller {
         self.penalty = Some(now + PENALTY);
     }
 
-    /// Where what is not in a hurry runs now.
-    fn pool(&mut self) -> &Handle {
+    /// The processor time that work may have before it has only spare time.
+    fn patience(&mut self) -> Duration {
         self.penalty = self.penalty.filter(|end| *end > Instant::now());
         if self.penalty.is_some() {
-            &self.pools.spare
+            Duration::ZERO
         } else {
-            &self.pools.usual
+            self.share
         }
+    }
+
+    /// Runs work on the pools and says how long it ran.
+    async fn run_on_pools<T: Send + 'static>(
+        &mut self,
+        work: Work<T>,
+    ) -> Result<(T, Duration), Fault> {
+        let patience = self.patience();
+        let run = self.pools.run(work, patience).await;
+        run.map_err(|error| Fault::Bug(error.to_string()))
     }
 
     /// Whether calls begin on the message path, where they are short.
@@ -129,7 +124,7 @@ impl Caller {
 
     async fn run<T: Send + 'static>(
         &mut self,
-        mut future: Running<T>,
+        mut future: Work<Outcome<T>>,
         measured: bool,
     ) -> Outcome<T> {
         if self.is_fast() {
@@ -147,22 +142,12 @@ impl Caller {
             }
             self.owed = TRUSTED;
         }
-        self.run_on_pool(future).await
+        // seldom, so it does not make the future of every call larger
+        Box::pin(self.run_slowly(future)).await
     }
 
-    async fn run_on_pool<T: Send + 'static>(&mut self, future: Running<T>) -> Outcome<T> {
-        let (begun, patience) = (Instant::now(), self.patience);
-        let ended = match self.pool().spawn(patiently(future, patience)).await {
-            Ok(Ok(ended)) => Ok(ended),
-            Ok(Err(late)) => self
-                .pools
-                .spare
-                .spawn(late)
-                .await
-                .map(|outcome| (outcome, begun.elapsed())),
-            Err(error) => Err(error),
-        };
-        match ended {
+    async fn run_slowly<T: Send + 'static>(&mut self, future: Work<Outcome<T>>) -> Outcome<T> {
+        match self.run_on_pools(future).await {
             Ok((outcome, took)) => {
                 self.took = Some(took);
                 self.owed = if took > SHORT {
@@ -172,17 +157,20 @@ impl Caller {
                 };
                 outcome
             }
-            Err(error) => {
+            Err(fault) => {
                 self.took = None;
-                (None, Err(Fault::Bug(error.to_string())))
+                (None, Err(fault))
             }
         }
     }
 
     /// Runs something beside the service.
     pub fn spawn(&mut self, future: impl Future<Output = ()> + Send + 'static) {
+        let patience = self.patience();
+        let pools = self.pools.clone();
+        let run = async move { drop(pools.run(Box::pin(future), patience).await) };
         // it ends by itself
-        drop(self.pool().spawn(future));
+        drop(self.pools.usual.spawn(run));
     }
 
     /// Has a started instance load what another has saved.
@@ -213,14 +201,8 @@ impl Caller {
         left: &Left,
     ) -> Result<Prepared, Fault> {
         let (setting, left) = (private(setting, left), left.clone());
-        match self
-            .pool()
-            .spawn(async move { prepare_with(component, setting, &left).await })
-            .await
-        {
-            Ok(result) => result,
-            Err(error) => Err(Fault::Bug(error.to_string())),
-        }
+        let work = async move { prepare_with(component, setting, &left).await };
+        self.run_on_pools(Box::pin(work)).await?.0
     }
 
     /// Makes an instance and runs its `start` on the pool: what starts is not in a hurry.
@@ -232,37 +214,8 @@ impl Caller {
         component: Component,
         setting: Arc<Setting>,
     ) -> Result<Prepared, Fault> {
-        match self.pool().spawn(prepare(component, setting)).await {
-            Ok(result) => result,
-            Err(error) => Err(Fault::Bug(error.to_string())),
-        }
-    }
-}
-
-/// Runs a call to its end and says how long that took.
-///
-/// # Errors
-/// Gives the call back when it has computed for longer than `patience`; waiting, also for the processor, does not count.
-async fn patiently<T>(
-    mut call: Running<T>,
-    patience: Duration,
-) -> Result<(Outcome<T>, Duration), Running<T>> {
-    let (begun, mut computed) = (Instant::now(), Duration::ZERO);
-    let outcome = poll_fn(|context| {
-        let before = processor_time();
-        match call.as_mut().poll(context) {
-            Poll::Ready(outcome) => return Poll::Ready(Some(outcome)),
-            Poll::Pending => computed += processor_time().saturating_sub(before),
-        }
-        if computed > patience {
-            Poll::Ready(None)
-        } else {
-            Poll::Pending
-        }
-    });
-    match outcome.await {
-        Some(outcome) => Ok((outcome, begun.elapsed())),
-        None => Err(call),
+        let work = prepare(component, setting);
+        self.run_on_pools(Box::pin(work)).await?.0
     }
 }
 
@@ -359,10 +312,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_slow_runs_on_the_pool_until_it_is_fast_again() {
         let [usual, spare] = ["pool", "spare"].map(runtime);
-        let pools = Pools {
-            usual: usual.handle().clone(),
-            spare: spare.handle().clone(),
-        };
+        let pools = Pools::with_spare_time(usual.handle().clone(), spare.handle().clone());
         let mut caller = Caller::new(pools, Duration::from_secs(1));
         let slow = caller
             .run(Box::pin(compute(2 * SHORT)), true)
