@@ -335,13 +335,13 @@ mod tests {
     #[test]
     fn a_line_names_its_module_and_shows_its_fields() {
         let lines = text(levels(Level::Info, &[]), || {
-            tracing::info!(target: "miqro_host::session::link", port = 1883, host = "two words", "connected to {}", "x");
+            tracing::info!(target: "miqro_host::session::transport", port = 1883, host = "two words", "connected to {}", "x");
             tracing::warn!(target: "notify::watcher", "careful");
         });
         assert_eq!(
             lines,
             [
-                " INFO session::link: connected to x port=1883 host=\"two words\"",
+                " INFO session::transport: connected to x port=1883 host=\"two words\"",
                 " WARN notify::watcher: careful"
             ]
         );

@@ -13,34 +13,34 @@ use crate::config::Connection;
 use crate::message::Message;
 use crate::router::Router;
 
-mod abilities;
 mod attempt;
+mod capability_probe;
 pub mod codec;
 mod command;
 mod connect;
-mod desk;
-mod digest;
+mod connection;
+mod delivery_tracker;
+mod dispatcher;
+mod event_throttle;
+mod framed;
 mod group;
 mod head_of_line;
-pub mod link;
-mod loops;
+mod loop_detector;
 mod outage;
 pub mod packet;
-mod places;
-mod promises;
-mod republish;
-mod retained;
+mod presence_status;
+mod republisher;
+mod retained_cache;
 mod schedule;
-mod serve;
 pub mod state;
 mod task;
-mod wire;
+pub mod transport;
 
-pub use command::{Command, Commit, ConnectionStatus, Handle, Keeper, Stopped};
+pub use command::{Command, Commit, ConnectionStatus, Handle, PersistSink, Stopped};
 
 pub use group::Group;
 use group::Member;
-use state::Restored;
+use state::RestoredMessage;
 use task::Task;
 
 /// Why a session ended that was not told to.
@@ -111,14 +111,14 @@ impl Session {
         let (status, seen) = watch::channel(ConnectionStatus::Connecting);
         let (mut handle, inputs) = command::channel(seen);
         let task = Task::new((Arc::new(connection), member), will, router, inputs, status);
-        handle.quarantine = task.desk.quarantine();
+        handle.quarantine = task.dispatcher.quarantine();
         (Self { task }, handle)
     }
 
     /// Before the session runs: `waiting` was kept on disk by an earlier run and is to be sent; `keeper` keeps what waits from now
     /// on, where its rule asks for it.
-    pub fn keep_with(&mut self, keeper: Keeper, waiting: Vec<Restored>) {
-        self.task.desk.keep_with(keeper, waiting);
+    pub fn persist_with(&mut self, keeper: PersistSink, waiting: Vec<RestoredMessage>) {
+        self.task.dispatcher.persist_with(keeper, waiting);
     }
 
     /// Keeps the session until `Command::Stop`, or until all handles are gone: connects, serves, and reconnects for ever.

@@ -26,7 +26,7 @@ use crate::effects::StateChange;
 use crate::mailbox::Overflow;
 use crate::message::Message;
 use crate::rollout::history::VersionHistory;
-use crate::session::state::{Kept, Restored};
+use crate::session::state::{PersistOp, RestoredMessage};
 use crate::version::Version;
 
 pub use archive::{Archive, ArchiveError};
@@ -67,7 +67,7 @@ pub struct Contents {
     /// The state of each service, by its name.
     pub state: HashMap<String, Vec<(String, Bytes)>>,
     /// Messages that waited for the broker, by rising number.
-    pub waiting: Vec<Restored>,
+    pub waiting: Vec<RestoredMessage>,
     /// Messages that were acknowledged and not handled, by service.
     pub spools: HashMap<String, Segment>,
     /// The number of the next message that is kept for a service.
@@ -100,7 +100,7 @@ enum Order {
         record: Option<Box<Record>>,
         done: oneshot::Sender<Result<(), StoreError>>,
     },
-    Keep(Vec<Kept>),
+    Keep(Vec<PersistOp>),
     /// Keep messages of a service until they are handled.
     Spool(Append),
     /// The spool of a service.
@@ -237,7 +237,7 @@ impl Store {
     }
 
     /// Keeps messages that wait, or forgets them; never waits.
-    pub fn keep(&self, changes: Vec<Kept>) {
+    pub fn keep(&self, changes: Vec<PersistOp>) {
         if self.orders.try_send(Order::Keep(changes)).is_err() {
             error!(
                 "messages that wait for the broker are not kept on disk: too much is being written"
@@ -245,7 +245,7 @@ impl Store {
         }
     }
 
-    /// Begins to keep messages of a service until they are handled (`Kept::Handled`). Messages of several services are written
+    /// Begins to keep messages of a service until they are handled (`PersistOp::Handled`). Messages of several services are written
     /// together. The answer comes when they are on disk, or cannot be written: the number of the first, after which the others follow.
     ///
     /// # Errors

@@ -2,15 +2,15 @@
 
 mod embedded_broker;
 mod embedded_limits;
-mod link;
-mod link_rig;
-mod link_websocket;
-mod link_words;
 mod scripted_broker;
-mod session_abilities;
+mod session_capabilities;
 mod session_closing;
 mod session_ends;
 mod session_faults;
 mod session_keeps;
 mod session_poison;
-mod session_renewal;
+mod session_reconfigure;
+mod transport;
+mod transport_advice;
+mod transport_fixture;
+mod transport_websocket;

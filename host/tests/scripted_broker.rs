@@ -12,7 +12,7 @@ use rumqttc::v5::mqttbytes::{self as v5m, v5};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-pub mod rig;
+pub mod fixture;
 
 pub const PATIENCE: Duration = Duration::from_secs(10);
 

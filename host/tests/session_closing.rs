@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::time::Instant;
 
-use super::scripted_broker::rig::{Rig, SERVICE, both_versions, message, subscription};
+use super::scripted_broker::fixture::{Rig, SERVICE, both_versions, message, subscription};
 use super::scripted_broker::{Peer, Seen, soon};
 use miqro_host::config::Protocol;
 use miqro_host::mailbox::{Next, Notice};

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::scripted_broker::rig::{Rig, both_versions, message};
+use super::scripted_broker::fixture::{Rig, both_versions, message};
 use super::scripted_broker::{Broker, Seen};
 use miqro_host::config::Protocol;
 use miqro_host::session::SessionError;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::scripted_broker::rig::{Rig, SERVICE, both_versions, message};
+use super::scripted_broker::fixture::{Rig, SERVICE, both_versions, message};
 use super::scripted_broker::{Broker, Peer, Seen, soon};
 use miqro_host::config::{OutboxLimits, Protocol};
 use miqro_host::session::{Command, Commit};

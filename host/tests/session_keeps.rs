@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::scripted_broker::rig::{Rig, both_versions, message, subscription};
+use super::scripted_broker::fixture::{Rig, both_versions, message, subscription};
 use super::scripted_broker::{Seen, soon};
 use miqro_host::config::{Credentials, OutboxLimits, Protocol};
 use miqro_host::message::{Qos, SubscriptionChange};

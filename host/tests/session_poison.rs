@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::scripted_broker::rig::{Rig, both_versions};
+use super::scripted_broker::fixture::{Rig, both_versions};
 use super::scripted_broker::{Peer, Seen};
 use bytes::{BufMut, BytesMut};
 use miqro_host::config::Protocol;

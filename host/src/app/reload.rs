@@ -19,7 +19,7 @@ use crate::guest;
 use crate::logging::{Levels, Logs};
 use crate::router::ServiceId;
 use crate::service::{self, Pools, Shared};
-use crate::session::link;
+use crate::session::transport;
 use crate::supervisor::Supervisor;
 use crate::supervisor::reload::{Agreed, Prepared, Ready, Running, prepare};
 use crate::timers;
@@ -167,7 +167,7 @@ impl Before {
         let connection = difference
             .connection
             .then(|| renewed(&loaded.config, &self.connection));
-        if let Some(Err(error)) = connection.as_ref().map(link::check) {
+        if let Some(Err(error)) = connection.as_ref().map(transport::check) {
             return Err(Refused::Connection(
                 error,
                 connection

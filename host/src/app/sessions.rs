@@ -16,8 +16,8 @@ use crate::config::{self, Connection};
 use crate::message::{Message, Qos};
 use crate::router::{Router, ServiceId};
 use crate::service;
-use crate::session::state::Restored;
-use crate::session::{self, Command, Keeper, Session, SessionError, Stopped};
+use crate::session::state::RestoredMessage;
+use crate::session::{self, Command, PersistSink, Session, SessionError, Stopped};
 use crate::store::Store;
 use crate::topic::Topic;
 
@@ -62,7 +62,7 @@ pub fn open(
     loaded: &[Loaded],
     limit: usize,
     store: &Store,
-    waiting: Vec<Restored>,
+    waiting: Vec<RestoredMessage>,
 ) -> anyhow::Result<Sessions> {
     let shared_will = loaded.len() > limit.saturating_add(1);
     let mut router = Router::default();
@@ -76,8 +76,8 @@ pub fn open(
     };
     let (mut session, main) = Session::new(connection.clone(), will.clone(), router);
     let store = store.clone();
-    session.keep_with(
-        Keeper(Box::new(move |changes| store.keep(changes))),
+    session.persist_with(
+        PersistSink(Box::new(move |changes| store.keep(changes))),
         waiting,
     );
     let group = session.group();

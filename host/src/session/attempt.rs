@@ -7,11 +7,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::codec::{Codec, CodecError};
-use super::link::tls::TlsError;
-use super::link::{self, LinkError, Resolver, advice};
+use super::framed::{FramedStream, WriteProgress};
 use super::packet::{ConnAck, Connect, Incoming, Outgoing, Reason};
 use super::schedule::Trouble;
-use super::wire::{Wire, Written};
+use super::transport::tls::TlsError;
+use super::transport::{self, Resolver, TransportError, advice};
 use crate::config::Connection;
 
 /// How long the last packet may take.
@@ -22,7 +22,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub enum Failure {
     /// No stream of bytes.
     #[error("{0}")]
-    Link(#[from] LinkError),
+    Link(#[from] TransportError),
     /// Nothing, or no CONNACK, came in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -56,14 +56,14 @@ impl Failure {
                 reason.0,
                 0x80 | 0x83 | 0x88 | 0x89 | 0x8B | 0x93 | 0x96..=0x98 | 0x9F
             ),
-            Self::Link(LinkError::Tls(TlsError::Handshake(error))) => {
+            Self::Link(TransportError::Tls(TlsError::Handshake(error))) => {
                 error.kind() == io::ErrorKind::InvalidData
             }
-            Self::Link(LinkError::Tls(_))
+            Self::Link(TransportError::Tls(_))
             | Self::NoConnAck
             | Self::Codec(_)
             | Self::Settings(_) => true,
-            Self::Link(LinkError::WebSocket(error)) => error.is_refusal(),
+            Self::Link(TransportError::WebSocket(error)) => error.is_refusal(),
             Self::Link(_) | Self::Timeout(_) | Self::Io(_) => false,
         };
         if lasting {
@@ -76,10 +76,10 @@ impl Failure {
     /// A word for what failed; the same whatever time, address or number the message has.
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Link(LinkError::Resolve { .. } | LinkError::NoAddress { .. }) => "name",
-            Self::Link(LinkError::Connect { .. }) => "TCP",
-            Self::Link(LinkError::Tls(_)) => "TLS",
-            Self::Link(LinkError::WebSocket(_)) => "WebSocket",
+            Self::Link(TransportError::Resolve { .. } | TransportError::NoAddress { .. }) => "name",
+            Self::Link(TransportError::Connect { .. }) => "TCP",
+            Self::Link(TransportError::Tls(_)) => "TLS",
+            Self::Link(TransportError::WebSocket(_)) => "WebSocket",
             Self::Timeout(_) => "time",
             Self::Io(_) => "broken",
             Self::Codec(_) | Self::NoConnAck => "protocol",
@@ -94,7 +94,7 @@ pub async fn attempt(
     connection: &Connection,
     connect: &Connect,
     resolver: &Resolver,
-) -> Result<(Wire, ConnAck), Failure> {
+) -> Result<(FramedStream, ConnAck), Failure> {
     let limit = connection.connect_timeout;
     tokio::time::timeout(limit, handshake(connection, connect, resolver))
         .await
@@ -105,14 +105,14 @@ async fn handshake(
     connection: &Connection,
     connect: &Connect,
     resolver: &Resolver,
-) -> Result<(Wire, ConnAck), Failure> {
+) -> Result<(FramedStream, ConnAck), Failure> {
     let codec = Codec::new(connection.protocol, connection.max_packet_size);
-    let mut wire = Wire::new(link::connect(connection, resolver).await?, codec);
+    let mut wire = FramedStream::new(transport::connect(connection, resolver).await?, codec);
     wire.encode(&Outgoing::Connect(connect))
         .map_err(Failure::Settings)?;
     poll_fn(|context| match wire.poll_write(context) {
-        Ok(Written::Some | Written::Stalled) => Poll::Pending,
-        Ok(Written::All | Written::Nothing) => Poll::Ready(Ok(())),
+        Ok(WriteProgress::Partial | WriteProgress::Stalled) => Poll::Pending,
+        Ok(WriteProgress::Complete | WriteProgress::Idle) => Poll::Ready(Ok(())),
         Err(error) => Poll::Ready(Err(advice::of_silence(error, connection))),
     })
     .await?;
@@ -132,7 +132,11 @@ async fn handshake(
     }
 }
 
-fn accepted(wire: Wire, packet: Incoming, connect: &Connect) -> Result<(Wire, ConnAck), Failure> {
+fn accepted(
+    wire: FramedStream,
+    packet: Incoming,
+    connect: &Connect,
+) -> Result<(FramedStream, ConnAck), Failure> {
     let refused = |reason, text| {
         Err(Failure::Refused {
             reason,
@@ -164,11 +168,11 @@ fn of_will(reason: Reason, text: Option<String>, connect: &Connect) -> Option<St
 }
 
 /// Says DISCONNECT as far as the socket takes it at once, and closes. A broker that does not read does not get a goodbye.
-pub async fn leave(mut wire: Wire, reason: Reason) {
+pub async fn leave(mut wire: FramedStream, reason: Reason) {
     let farewell = async {
         if wire.encode(&Outgoing::Disconnect(reason)).is_ok() {
             poll_fn(|context| match wire.poll_write(context) {
-                Ok(Written::Some | Written::Stalled) => Poll::Pending,
+                Ok(WriteProgress::Partial | WriteProgress::Stalled) => Poll::Pending,
                 _ => Poll::Ready(()),
             })
             .await;

@@ -11,7 +11,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::config::Protocol;
-use crate::session::packet::{Incoming, Outgoing, Reason, Rejected};
+use crate::session::packet::{Incoming, Outgoing, Reason, RejectedPublish};
 
 mod ack;
 mod disconnect;
@@ -227,7 +227,7 @@ pub struct Batch {
     bytes: Bytes,
     at: usize,
     /// A message that was too large; there are no other packets then.
-    rejected: Option<Rejected>,
+    rejected: Option<RejectedPublish>,
 }
 
 impl Batch {

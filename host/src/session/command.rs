@@ -8,7 +8,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::state::Kept;
+use super::state::PersistOp;
 use crate::config::Connection;
 use crate::mailbox::{self, Trace};
 use crate::message::{Message, Publication, Receipt, Subscription, SubscriptionChange};
@@ -55,7 +55,7 @@ pub enum Command {
     Commit(Commit),
     /// Publish this now, if there is a connection, and again after each CONNACK; the last one of a topic counts.
     Announce(Message),
-    /// Answer when the broker has answered everything that was asked before about subscriptions, or cannot be asked now.
+    /// SubscriptionAnswer when the broker has answered everything that was asked before about subscriptions, or cannot be asked now.
     Confirm(oneshot::Sender<()>),
     /// Take no more messages from the broker; those that come are left unacknowledged, so that they come again.
     Quiesce,
@@ -110,11 +110,11 @@ impl Commit {
 }
 
 /// Takes changes to what is kept on disk; never waits.
-pub struct Keeper(pub Box<dyn FnMut(Vec<Kept>) + Send>);
+pub struct PersistSink(pub Box<dyn FnMut(Vec<PersistOp>) + Send>);
 
-impl std::fmt::Debug for Keeper {
+impl std::fmt::Debug for PersistSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Keeper")
+        f.write_str("PersistSink")
     }
 }
 

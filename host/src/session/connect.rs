@@ -2,11 +2,11 @@
 //! the broker can do; or why there is none. Owns nothing of the session; makes further attempts at once where the broker is found to
 //! take less of a will.
 
-use super::abilities::Verdict;
 use super::attempt::{Failure, attempt, leave};
+use super::capability_probe::Verdict;
+use super::framed::FramedStream;
 use super::group::Member;
 use super::packet::{ConnAck, Connect, Reason};
-use super::wire::Wire;
 use crate::config::Connection;
 
 /// Connects with as much of the will as the broker takes.
@@ -14,7 +14,7 @@ pub async fn connect(
     connection: &Connection,
     connect: &Connect,
     member: &Member,
-) -> Result<(Wire, ConnAck), Failure> {
+) -> Result<(FramedStream, ConnAck), Failure> {
     let whole = connect.will.as_ref();
     loop {
         let _turn = member.turn().await;

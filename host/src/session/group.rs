@@ -11,15 +11,15 @@ use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
-use super::abilities::{Abilities, Verdict};
 use super::attempt::Failure;
-use super::link::Resolver;
+use super::capability_probe::{CapabilityProbe, Verdict};
+use super::connection::CloseReason;
 use super::now;
 use super::outage::{Outage, Over, Say};
-use super::packet::{Reason, Server};
-use super::places::Places;
+use super::packet::{Reason, ServerCapabilities};
+use super::presence_status::PresenceStatus;
 use super::schedule::{Role, Schedule, Trouble, Turn};
-use super::serve::Ended;
+use super::transport::Resolver;
 use crate::message::Message;
 
 /// The connections of one host. Cheap to clone.
@@ -34,8 +34,8 @@ pub struct Group {
 struct Shared {
     schedule: Schedule,
     outage: Outage,
-    places: Places,
-    abilities: Abilities,
+    presence: PresenceStatus,
+    capabilities: CapabilityProbe,
 }
 
 /// One of the connections.
@@ -93,13 +93,13 @@ impl Group {
         let (schedule, outage, places) = (
             Schedule::new(min, max),
             Outage::default(),
-            Places::default(),
+            PresenceStatus::default(),
         );
         let shared = Shared {
             schedule,
             outage,
-            places,
-            abilities: Abilities::default(),
+            presence: places,
+            capabilities: CapabilityProbe::default(),
         };
         Self {
             shared: Arc::new(watch::Sender::new(shared)),
@@ -119,7 +119,7 @@ impl Group {
     /// One more presence connection, for `service`.
     pub fn presence(self, service: String) -> Member {
         self.shared.send_if_modified(|shared| {
-            shared.places.join(&service);
+            shared.presence.join(&service);
             false
         });
         Member {
@@ -171,7 +171,8 @@ impl Member {
         if self.role == Role::Main {
             self.group.change(|shared| {
                 shared.schedule.renew(min, max);
-                (shared.outage, shared.abilities) = (Outage::default(), Abilities::default());
+                (shared.outage, shared.capabilities) =
+                    (Outage::default(), CapabilityProbe::default());
             });
         }
     }
@@ -181,19 +182,19 @@ impl Member {
         self.group
             .shared
             .borrow()
-            .abilities
+            .capabilities
             .will(whole?, self.role == Role::Main)
     }
 
     /// An attempt with this will failed. True: the broker takes less of it, and another attempt can be made at once.
     pub fn takes_less(&self, failure: &Failure, will: Option<&Message>) -> bool {
         let main = self.role == Role::Main;
-        self.find_out(|abilities| match failure {
-            Failure::Refused { reason, .. } => abilities.refused(*reason, will),
-            Failure::Io(_) if main => abilities.closed(),
+        self.find_out(|capabilities| match failure {
+            Failure::Refused { reason, .. } => capabilities.refused(*reason, will),
+            Failure::Io(_) if main => capabilities.closed(),
             _ => {
                 if main {
-                    abilities.failed();
+                    capabilities.failed();
                 }
                 false
             }
@@ -203,23 +204,23 @@ impl Member {
     /// CONNACK came with success, for `sent` in place of the will `whole`.
     pub fn accepted(&self, whole: Option<&Message>, sent: Option<&Message>) -> Verdict {
         match self.role {
-            Role::Main => self.find_out(|abilities| abilities.accepted(whole, sent)),
+            Role::Main => self.find_out(|capabilities| capabilities.accepted(whole, sent)),
             Role::Presence => Verdict::Serve,
         }
     }
 
     /// The broker ended a connection because it has not what was asked of it.
     pub fn unsupported(&self, what: Reason) {
-        self.find_out(|abilities| abilities.unsupported(what));
+        self.find_out(|capabilities| capabilities.unsupported(what));
     }
 
     /// Takes from `server` what was found to be otherwise; `host`: says what is missing then.
-    pub fn limit(&self, server: &mut Server, host: bool) {
+    pub fn limit(&self, server: &mut ServerCapabilities, host: bool) {
         let host = host && self.role == Role::Main;
-        let missing = self.find_out(|abilities| {
-            abilities.limit(server);
+        let missing = self.find_out(|capabilities| {
+            capabilities.limit(server);
             if host {
-                abilities.missing(server)
+                capabilities.missing(server)
             } else {
                 Vec::new()
             }
@@ -233,10 +234,10 @@ impl Member {
     }
 
     /// Nobody waits for what is found out.
-    fn find_out<T: Default>(&self, look: impl FnOnce(&mut Abilities) -> T) -> T {
+    fn find_out<T: Default>(&self, look: impl FnOnce(&mut CapabilityProbe) -> T) -> T {
         let mut found = T::default();
         self.group.shared.send_if_modified(|shared| {
-            found = look(&mut shared.abilities);
+            found = look(&mut shared.capabilities);
             false
         });
         found
@@ -274,7 +275,7 @@ impl Member {
                         service = self.service,
                         "its presence connection to {} is made", welcome.peer
                     );
-                    if shared.places.up(&self.service) {
+                    if shared.presence.up(&self.service) {
                         info!("every service has a presence connection of its own again");
                     }
                     return None;
@@ -299,7 +300,7 @@ impl Member {
                 .schedule
                 .lost(self.role, since, now, (jitter, longest));
             if self.role == Role::Presence {
-                shared.places.down(&self.service);
+                shared.presence.down(&self.service);
                 shared.no_place(&self.service, peer, reason);
                 return 0;
             }
@@ -320,8 +321,8 @@ impl Member {
     pub async fn during(
         &self,
         welcome: Option<(Duration, Welcome)>,
-        serving: impl Future<Output = Ended>,
-    ) -> Ended {
+        serving: impl Future<Output = CloseReason>,
+    ) -> CloseReason {
         let (mut serving, mut room) = (pin!(serving), pin!(self.room_is_needed()));
         let mut welcome = welcome.map(|(wait, welcome)| (Box::pin(sleep(wait)), welcome));
         poll_fn(|context| {
@@ -333,7 +334,7 @@ impl Member {
                 welcome = None;
             }
             if self.role == Role::Presence && room.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Ended::Lost(
+                return Poll::Ready(CloseReason::Lost(
                     "the main connection needs its place".to_owned(),
                 ));
             }
@@ -359,7 +360,7 @@ impl Shared {
     /// A presence connection is not there; says who has none if that has changed.
     fn no_place(&mut self, service: &str, peer: &str, reason: &str) {
         debug!(service, "no presence connection to {peer}: {reason}");
-        if let Some(without) = self.places.failed(self.schedule.presence_failures()) {
+        if let Some(without) = self.presence.failed(self.schedule.presence_failures()) {
             let without = without.join(", ");
             warn!(
                 "no presence connection of their own, and so no `online`: {without}; trying again: {reason}"
@@ -372,7 +373,7 @@ impl Drop for Member {
     fn drop(&mut self) {
         if self.role == Role::Presence {
             self.group
-                .change(|shared| shared.places.leave(&self.service));
+                .change(|shared| shared.presence.leave(&self.service));
         }
     }
 }

@@ -10,7 +10,7 @@ mod rejected;
 mod size;
 
 pub use reason::Reason;
-pub use rejected::{Rejected, TOO_LARGE};
+pub use rejected::{RejectedPublish, TOO_LARGE};
 pub use size::{MAX_REMAINING, PublishSize, publish_size, varint_size};
 
 /// A packet from the broker.
@@ -21,7 +21,7 @@ pub enum Incoming {
     /// A message (section 3.3).
     Publish(Publish),
     /// A message that cannot be delivered.
-    Rejected(Rejected),
+    Rejected(RejectedPublish),
     /// An acknowledgement, other than PUBLISH, of which cannot be read what it is for.
     Unattributed {
         /// The packet type.
@@ -153,12 +153,12 @@ pub struct ConnAck {
     /// The broker's own words, where it sent any.
     pub text: Option<String>,
     /// What the broker can do and allows.
-    pub server: Server,
+    pub server: ServerCapabilities,
 }
 
 /// What a broker can do and allows (MQTT 5, section 3.2.2.3). The default is what holds where it says nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerCapabilities {
     /// How many QoS 1 and 2 messages may be unacknowledged towards the broker.
     pub receive_maximum: u16,
     /// The highest quality of service that it takes.
@@ -181,7 +181,7 @@ pub struct Server {
     pub shared: bool,
 }
 
-impl Default for Server {
+impl Default for ServerCapabilities {
     fn default() -> Self {
         Self {
             receive_maximum: u16::MAX,

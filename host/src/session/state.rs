@@ -10,29 +10,30 @@ use crate::config::{OutboxLimits, Protocol};
 use crate::message::{Message, Publication, Qos, Receipt};
 use crate::router::ServiceId;
 use crate::session::packet::{
-    Ack, AckKind, ConnAck, Incoming, Outgoing, Publish, Reason, Rejected, Server, SubscriptionIds,
+    Ack, AckKind, ConnAck, Incoming, Outgoing, Publish, Reason, RejectedPublish,
+    ServerCapabilities, SubscriptionIds,
 };
 use crate::topic::Filter;
 
-mod bisection;
-mod event;
 mod ids;
 mod inbox;
 mod keepalive;
 mod outbox;
-mod requests;
-mod suspicion;
+mod output;
+mod poison;
+mod subscriptions;
+mod verdicts;
 
-pub use bisection::EndedBy;
-pub use event::{Event, Kept, News, Origin, Restored, Unsent};
 pub use keepalive::{Due, Keepalive};
-pub use requests::{Answer, Wanted};
+pub use output::{Event, News, Origin, PersistOp, RestoredMessage, UnsentMessage};
+pub use poison::EndedBy;
+pub use subscriptions::{SubscriptionAnswer, WantedSubscription};
 
-use bisection::{Bisection, Suspect};
 use ids::Ids;
 use inbox::{Inbox, Packet};
-use outbox::{Outbox, Queued};
-use requests::Requests;
+use outbox::{Outbox, QueuedMessage};
+use poison::{PoisonDetector, Suspect};
+use subscriptions::Subscriptions;
 
 /// A message to deliver.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,12 +60,12 @@ pub struct Violation {
 pub struct State {
     protocol: Protocol,
     /// What the broker of this connection can do; `None`: there is no connection.
-    server: Option<Server>,
+    server: Option<ServerCapabilities>,
     ids: Ids,
     inbox: Inbox,
     outbox: Outbox,
-    requests: Requests,
-    bisection: Bisection,
+    subscriptions: Subscriptions,
+    poison: PoisonDetector,
     acks: VecDeque<Ack>,
     ping: bool,
     /// New messages are no longer taken; the broker keeps them.
@@ -83,8 +84,8 @@ impl State {
             ids: Ids::default(),
             inbox: Inbox::default(),
             outbox: Outbox::new(protocol, limits),
-            requests: Requests::new(protocol),
-            bisection: Bisection::default(),
+            subscriptions: Subscriptions::new(protocol),
+            poison: PoisonDetector::default(),
             acks: VecDeque::new(),
             ping: false,
             closing: false,
@@ -97,12 +98,12 @@ impl State {
     pub fn renew(&mut self, protocol: Protocol, limits: OutboxLimits) {
         self.protocol = protocol;
         self.outbox.renew(protocol, limits);
-        self.requests.renew(protocol);
-        self.bisection.renew();
+        self.subscriptions.renew(protocol);
+        self.poison.renew();
     }
 
     /// CONNACK came with success. `wanted`: every subscription that shall be there.
-    pub fn connected(&mut self, ack: &ConnAck, wanted: Vec<Wanted>) {
+    pub fn connected(&mut self, ack: &ConnAck, wanted: Vec<WantedSubscription>) {
         self.disconnected();
         if !ack.session_present {
             let unfinished = self.inbox.session_lost();
@@ -114,12 +115,12 @@ impl State {
             }
         }
         self.begun = true;
-        self.bisection.connected();
+        self.poison.connected();
         let count = self.outbox.take_dropped();
         if count > 0 {
             self.news.events.push(Event::Dropped { count });
         }
-        self.requests.connected(
+        self.subscriptions.connected(
             wanted,
             ack.session_present,
             &ack.server,
@@ -133,7 +134,7 @@ impl State {
         if self.server.take().is_some() {
             self.inbox.disconnected();
             self.outbox.disconnected();
-            self.requests.disconnected(&mut self.ids);
+            self.subscriptions.disconnected(&mut self.ids);
             self.acks.clear();
             self.ping = false;
         }
@@ -171,17 +172,22 @@ impl State {
             Incoming::Ack(ack) => self.acknowledged(ack),
             Incoming::SubAck { id, reasons } => {
                 let events = &mut self.news.events;
-                self.requests
-                    .subscribed(id, &reasons, &mut self.ids, &mut self.bisection, events);
+                self.subscriptions.subscribed(
+                    id,
+                    &reasons,
+                    &mut self.ids,
+                    &mut self.poison,
+                    events,
+                );
                 self.omit_lowered();
             }
             Incoming::UnsubAck { id, reasons } => {
                 let events = &mut self.news.events;
-                self.requests.unsubscribed(
+                self.subscriptions.unsubscribed(
                     id,
                     &reasons,
                     &mut self.ids,
-                    &mut self.bisection,
+                    &mut self.poison,
                     events,
                 );
             }
@@ -231,8 +237,8 @@ impl State {
     }
 
     /// Acknowledges a message that nobody gets, in its turn: else the broker would send it again and again.
-    fn rejected(&mut self, rejected: Rejected) {
-        let Rejected { id, qos, dup, .. } = rejected;
+    fn rejected(&mut self, rejected: RejectedPublish) {
+        let RejectedPublish { id, qos, dup, .. } = rejected;
         if self.closing {
             return;
         }
@@ -255,7 +261,7 @@ impl State {
         let acknowledged = self.outbox.acknowledged(ack, &mut self.ids, &mut self.news);
         self.acks.extend(acknowledged.reply);
         if let Some(serial) = acknowledged.serial {
-            self.bisection.answered(|| Suspect::Message(serial));
+            self.poison.answered(|| Suspect::Message(serial));
         }
         if let Some(receipt) = acknowledged.receipt {
             self.inbox.published(receipt, &mut self.acks);
@@ -283,7 +289,7 @@ impl State {
         for publication in publishes {
             let waits = publication.message.qos != Qos::AtMostOnce;
             awaited += usize::from(waits);
-            let queued = Queued::new(publication, receipt.filter(|_| waits), service);
+            let queued = QueuedMessage::new(publication, receipt.filter(|_| waits), service);
             self.outbox.push(queued, online, &mut self.news);
         }
         if let Some(receipt) = receipt {
@@ -304,8 +310,8 @@ impl State {
     }
 
     /// Messages that were kept on disk by an earlier run, with rising numbers, wait to be sent again.
-    pub fn restore(&mut self, messages: Vec<Restored>) {
-        for Restored {
+    pub fn restore(&mut self, messages: Vec<RestoredMessage>) {
+        for RestoredMessage {
             number,
             publication,
             ..
@@ -317,25 +323,25 @@ impl State {
 
     /// Asks for subscriptions, and ends some then: one may take the place of another. Without connection, those asked for come with
     /// `connected`.
-    pub fn change(&mut self, subscribe: Vec<Wanted>, unsubscribe: Vec<Filter>) {
+    pub fn change(&mut self, subscribe: Vec<WantedSubscription>, unsubscribe: Vec<Filter>) {
         match &self.server {
             Some(server) => {
-                self.requests
+                self.subscriptions
                     .subscribe(subscribe, server, &mut self.news.events);
-                self.requests.unsubscribe(unsubscribe, server);
+                self.subscriptions.unsubscribe(unsubscribe, server);
             }
-            None => self.requests.unsubscribe_later(unsubscribe),
+            None => self.subscriptions.unsubscribe_later(unsubscribe),
         }
     }
 
     /// The next time that the filter is asked for, the broker sends its retained messages again.
     pub fn forget(&mut self, filter: &Filter) {
-        self.requests.forget(filter);
+        self.subscriptions.forget(filter);
     }
 
     /// Asks for a subscription once more, so that the broker sends its retained messages again.
-    pub fn ask_again(&mut self, wanted: Wanted) {
-        self.requests.forget(&wanted.subscription.filter);
+    pub fn ask_again(&mut self, wanted: WantedSubscription) {
+        self.subscriptions.forget(&wanted.subscription.filter);
         self.change(vec![wanted], Vec::new());
     }
 
@@ -350,21 +356,21 @@ impl State {
         if let Some(ack) = self.acks.pop_front() {
             return Some(Outgoing::Ack(ack));
         }
-        if std::mem::take(&mut self.ping) || self.bisection.wants_ping_first() {
-            self.bisection.ping_sent();
+        if std::mem::take(&mut self.ping) || self.poison.wants_ping_first() {
+            self.poison.ping_sent();
             return Some(Outgoing::PingReq);
         }
-        if self.requests.is_ready(&self.bisection) {
+        if self.subscriptions.is_ready(&self.poison) {
             return self
-                .requests
-                .next_packet(&mut self.ids, &mut self.bisection);
+                .subscriptions
+                .next_packet(&mut self.ids, &mut self.poison);
         }
         // in a search what is asked about subscriptions goes first
-        let packet = match self.bisection.is_searching() && self.requests.is_waiting() {
+        let packet = match self.poison.is_searching() && self.subscriptions.is_waiting() {
             true => None,
             false => {
                 self.outbox
-                    .next_packet(server, &mut self.ids, &mut self.bisection, &mut self.news)
+                    .next_packet(server, &mut self.ids, &mut self.poison, &mut self.news)
             }
         };
         for receipt in self.news.gone.drain(..) {
@@ -373,8 +379,8 @@ impl State {
         packet
             .or_else(|| self.acks.pop_front().map(Outgoing::Ack))
             .or_else(|| {
-                let wants_ping = self.bisection.wants_ping();
-                wants_ping.then(|| self.bisection.ping_sent())?;
+                let wants_ping = self.poison.wants_ping();
+                wants_ping.then(|| self.poison.ping_sent())?;
                 Some(Outgoing::PingReq)
             })
     }
@@ -391,7 +397,7 @@ impl State {
 
     /// Whether the broker has taken everything and nothing is to be sent.
     pub fn is_drained(&self) -> bool {
-        self.outbox.is_empty() && self.acks.is_empty() && self.requests.is_empty()
+        self.outbox.is_empty() && self.acks.is_empty() && self.subscriptions.is_empty()
     }
 
     /// How many published messages the broker has not taken.
@@ -418,23 +424,23 @@ impl State {
     pub fn take_news(&mut self) -> News {
         self.news
             .kept
-            .extend(self.inbox.take_handled().map(Kept::Handled));
+            .extend(self.inbox.take_handled().map(PersistOp::Handled));
         std::mem::take(&mut self.news)
     }
 
     /// Whether `take_news` or `take_answers` may have something.
     pub const fn has_news(&self) -> bool {
-        !self.news.is_empty() || self.inbox.has_handled() || self.requests.has_answers()
+        !self.news.is_empty() || self.inbox.has_handled() || self.subscriptions.has_answers()
     }
 
     /// Whether the broker has still to answer something about subscriptions.
     pub fn is_asking(&self) -> bool {
-        self.requests.is_asking()
+        self.subscriptions.is_asking()
     }
 
     /// What the broker answered to subscriptions since the last call.
-    pub fn take_answers(&mut self) -> Vec<Answer> {
-        self.requests.take_answers()
+    pub fn take_answers(&mut self) -> Vec<SubscriptionAnswer> {
+        self.subscriptions.take_answers()
     }
 
     /// The keepalive of this connection: the broker's demand, or else `ours`.

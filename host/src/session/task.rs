@@ -13,12 +13,12 @@ use tracing::{error, info};
 
 use super::attempt::Failure;
 use super::command::{ConnectionStatus, Inputs, Order, Stopped};
-use super::desk::Desk;
+use super::connection::{CloseReason, ServedConnection};
+use super::dispatcher::Dispatcher;
+use super::framed::FramedStream;
 use super::group::{Group, Member, Welcome};
 use super::packet::{ConnAck, Connect};
-use super::serve::{Ended, Serving};
 use super::state::{EndedBy, State};
-use super::wire::Wire;
 use super::{SessionError, now};
 use crate::config::{Connection, Protocol};
 use crate::message::Message;
@@ -41,7 +41,7 @@ pub struct Task {
     member: Arc<Member>,
     /// Connections so far.
     count: u64,
-    pub(super) desk: Desk,
+    pub(super) dispatcher: Dispatcher,
     pub(super) orders: Orders,
 }
 
@@ -74,21 +74,21 @@ pub struct Orders {
 
 impl Orders {
     /// Takes commands while there is room for what they publish, and notes an order to stop.
-    pub fn poll(&mut self, context: &mut Context<'_>, desk: &mut Desk) {
+    pub fn poll(&mut self, context: &mut Context<'_>, dispatcher: &mut Dispatcher) {
         if self.stop.is_none()
             && let Poll::Ready(deadline) = self.inputs.stop.poll_recv(context)
         {
             let deadline = deadline.unwrap_or_else(|| now() + ABANDONED);
             self.stop = Some(Box::pin(sleep_until(deadline.into())));
-            desk.state.close();
+            dispatcher.state.close();
         }
-        self.expire(context, desk);
+        self.expire(context, dispatcher);
         if let Poll::Ready(Some(connection)) = self.inputs.renewals.poll_recv(context) {
             self.renewal = Some(connection);
             // the next one may have come already
             context.waker().wake_by_ref();
         }
-        while !self.abandoned && desk.state.has_room() {
+        while !self.abandoned && dispatcher.state.has_room() {
             match self
                 .inputs
                 .commands
@@ -99,19 +99,19 @@ impl Orders {
                 Poll::Ready(_) => self
                     .batch
                     .drain(..)
-                    .for_each(|order| desk.take(order.command)),
+                    .for_each(|order| dispatcher.take(order.command)),
             }
         }
-        self.held_up = !desk.state.has_room();
+        self.held_up = !dispatcher.state.has_room();
     }
 
     /// Whether there is room now for commands that were not looked at: nobody wakes the task for them.
-    pub fn may_go_on(&self, desk: &Desk) -> bool {
-        self.held_up && desk.state.has_room()
+    pub fn may_go_on(&self, dispatcher: &Dispatcher) -> bool {
+        self.held_up && dispatcher.state.has_room()
     }
 
-    fn expire(&mut self, context: &mut Context<'_>, desk: &mut Desk) {
-        while let Some(deadline) = desk.deadline() {
+    fn expire(&mut self, context: &mut Context<'_>, dispatcher: &mut Dispatcher) {
+        while let Some(deadline) = dispatcher.deadline() {
             let timer = self
                 .timer
                 .get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
@@ -119,7 +119,7 @@ impl Orders {
                 return;
             }
             self.timer = None;
-            desk.expire(now());
+            dispatcher.expire(now());
         }
     }
 
@@ -145,8 +145,8 @@ impl Task {
     ) -> Self {
         let connect = connect_packet(&connection, will);
         let state = State::new(connection.protocol, connection.outbox);
-        let mut desk = Desk::new(router, state, connection.delivery_timeout);
-        desk.quiet = member.is_presence();
+        let mut dispatcher = Dispatcher::new(router, state, connection.delivery_timeout);
+        dispatcher.quiet = member.is_presence();
         let batch = Vec::with_capacity(BATCH);
         let orders = Orders {
             inputs,
@@ -163,7 +163,7 @@ impl Task {
             status,
             member: Arc::new(member),
             count: 0,
-            desk,
+            dispatcher,
             orders,
         }
     }
@@ -202,14 +202,14 @@ impl Task {
                 }
                 Meanwhile::Done(Err(failure)) => self.failed(&failure),
                 Meanwhile::Done(Ok((wire, ack))) => match self.serve(wire, &ack).await {
-                    (Ended::Stopped, _) => return Ok(self.stopped()),
-                    (Ended::TakenOver, _) => return Err(self.taken_over()),
-                    (Ended::Renewed, _) => {}
-                    (Ended::Unsupported(what, reason), since) => {
+                    (CloseReason::Stopped, _) => return Ok(self.stopped()),
+                    (CloseReason::TakenOver, _) => return Err(self.taken_over()),
+                    (CloseReason::Reconfigured, _) => {}
+                    (CloseReason::Unsupported(what, reason), since) => {
                         self.member.unsupported(what);
                         self.lost(reason, since);
                     }
-                    (Ended::Closed(reason) | Ended::Lost(reason), since) => {
+                    (CloseReason::ClosedByBroker(reason) | CloseReason::Lost(reason), since) => {
                         self.lost(reason, since)
                     }
                 },
@@ -218,18 +218,23 @@ impl Task {
     }
 
     /// Serves a connection until it ends; since when it was there.
-    async fn serve(&mut self, wire: Wire, ack: &ConnAck) -> (Ended, Instant) {
+    async fn serve(&mut self, wire: FramedStream, ack: &ConnAck) -> (CloseReason, Instant) {
         let since = now();
         let welcome = self.connected(ack);
-        let keepalive = self.desk.state.watch(self.connection.keepalive, since);
-        let serving = Serving::new(wire, keepalive).run(&mut self.desk, &mut self.orders);
+        let keepalive = self
+            .dispatcher
+            .state
+            .watch(self.connection.keepalive, since);
+        let serving =
+            ServedConnection::new(wire, keepalive).run(&mut self.dispatcher, &mut self.orders);
         let ended = self.member.during(welcome, serving).await;
         match &ended {
-            Ended::Closed(_) => self.desk.lost(EndedBy::Broker),
-            Ended::Lost(_) => self.desk.lost(EndedBy::Other),
-            Ended::Stopped | Ended::TakenOver | Ended::Renewed | Ended::Unsupported(..) => {
-                self.desk.disconnected()
-            }
+            CloseReason::ClosedByBroker(_) => self.dispatcher.lost(EndedBy::Broker),
+            CloseReason::Lost(_) => self.dispatcher.lost(EndedBy::Other),
+            CloseReason::Stopped
+            | CloseReason::TakenOver
+            | CloseReason::Reconfigured
+            | CloseReason::Unsupported(..) => self.dispatcher.disconnected(),
         }
         (ended, since)
     }
@@ -248,7 +253,8 @@ impl Task {
         self.connect.clean_start &= connection.protocol == Protocol::V311 || !same;
         self.member
             .renew(connection.reconnect_min, connection.reconnect_max);
-        self.desk.renew(connection.protocol, connection.outbox);
+        self.dispatcher
+            .renew(connection.protocol, connection.outbox);
         info!("connecting to {} with new settings", self.peer());
         self.status.send_replace(ConnectionStatus::Disconnected {
             reason: "its settings have changed".to_owned(),
@@ -259,11 +265,11 @@ impl Task {
     async fn meanwhile<F: Future>(&mut self, work: F) -> Meanwhile<F::Output> {
         let mut work = pin!(work);
         poll_fn(|context| {
-            self.orders.poll(context, &mut self.desk);
-            self.desk.report();
+            self.orders.poll(context, &mut self.dispatcher);
+            self.dispatcher.report();
             if self
                 .orders
-                .poll_stop(context, self.desk.state.is_drained())
+                .poll_stop(context, self.dispatcher.state.is_drained())
                 .is_ready()
             {
                 return Poll::Ready(Meanwhile::Stop);
@@ -290,7 +296,7 @@ impl Task {
             session_present,
             peer: self.peer(),
         });
-        self.desk.connected(ack);
+        self.dispatcher.connected(ack);
         self.status.send_replace(ConnectionStatus::Connected {
             session_present,
             count: self.count,
@@ -314,7 +320,7 @@ impl Task {
 
     /// The longest wait after a connection was lost: the back-off decides, unless something has to be found out sooner.
     fn longest_wait(&self) -> Duration {
-        self.desk.state.retry().unwrap_or(Duration::MAX)
+        self.dispatcher.state.retry().unwrap_or(Duration::MAX)
     }
 
     fn failed(&mut self, failure: &Failure) {
@@ -332,11 +338,11 @@ impl Task {
     }
 
     fn stopped(&mut self) -> Stopped {
-        self.desk.report();
-        self.desk.summarize(true);
+        self.dispatcher.report();
+        self.dispatcher.summarize(true);
         Stopped {
-            unsent: self.desk.state.unsent(),
-            failures: self.desk.failures,
+            unsent: self.dispatcher.state.unsent(),
+            failures: self.dispatcher.failures,
         }
     }
 

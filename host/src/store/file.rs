@@ -17,7 +17,7 @@ use super::record::{restored, waiting_head};
 use super::spool::{self, SPOOL};
 use super::{Contents, Left, Order, StoreError, versions};
 use crate::rollout::history::VersionHistory;
-use crate::session::state::Kept;
+use crate::session::state::PersistOp;
 use crate::version::Version;
 use crate::{panic_hook, secure_dir};
 
@@ -260,14 +260,14 @@ fn carry_out(transaction: &WriteTransaction, order: &Order) -> Result<(), redb::
     }
 }
 
-fn keep(transaction: &WriteTransaction, changes: &[Kept]) -> Result<(), redb::Error> {
+fn keep(transaction: &WriteTransaction, changes: &[PersistOp]) -> Result<(), redb::Error> {
     let (mut table, mut spool) = (
         transaction.open_table(WAITING)?,
         transaction.open_table(SPOOL)?,
     );
     for change in changes {
         match change {
-            Kept::Keep(number, origin, message) => {
+            PersistOp::Put(number, origin, message) => {
                 match waiting_head(message, origin.name.as_deref()) {
                     Ok(head) => drop(table.insert(*number, (head.as_str(), &*message.payload))?),
                     Err(error) => error!(
@@ -276,15 +276,15 @@ fn keep(transaction: &WriteTransaction, changes: &[Kept]) -> Result<(), redb::Er
                     ),
                 }
             }
-            Kept::Forget(number) => drop(table.remove(*number)?),
-            Kept::Bury(unsent) => {
+            PersistOp::Delete(number) => drop(table.remove(*number)?),
+            PersistOp::DeadLetter(unsent) => {
                 unsent
                     .kept
                     .map_or(Ok(None), |number| table.remove(number).map(Some))
                     .map(drop)?;
                 letters::bury_unsent(transaction, unsent)?;
             }
-            Kept::Handled(number) => drop(spool.remove(*number)?),
+            PersistOp::Handled(number) => drop(spool.remove(*number)?),
         }
     }
     Ok(())

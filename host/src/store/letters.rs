@@ -13,7 +13,7 @@ use super::record::{letter, letter_head};
 use super::spool::{self, SPOOL, Segment};
 use crate::config::Limits;
 use crate::message::Message;
-use crate::session::state::Unsent;
+use crate::session::state::UnsentMessage;
 
 /// Messages that were given up, by service and number: all but the payload as JSON, and the payload. The numbers of a service follow
 /// one another, since old ones go first or all at once.
@@ -128,9 +128,9 @@ pub(super) fn bury(
 /// Keeps a message as a dead letter that was never sent, since the broker ends the connection for it.
 pub(super) fn bury_unsent(
     transaction: &WriteTransaction,
-    unsent: &Unsent,
+    unsent: &UnsentMessage,
 ) -> Result<(), redb::Error> {
-    let Unsent {
+    let UnsentMessage {
         origin,
         message,
         reason,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::letters::Letter;
 use crate::message::record::Record;
 use crate::message::{Message, Publication, Terms};
-use crate::session::state::Restored;
+use crate::session::state::RestoredMessage;
 
 /// A dead letter but for the payload of its message.
 #[derive(Serialize, Deserialize)]
@@ -95,7 +95,7 @@ pub(super) fn waiting_head(
 }
 
 /// The message again, kept under `number`; `None` when the text is none of ours.
-pub(super) fn restored(number: u64, head: &str, payload: &[u8]) -> Option<Restored> {
+pub(super) fn restored(number: u64, head: &str, payload: &[u8]) -> Option<RestoredMessage> {
     let WaitingRecord { message, publisher } = serde_json::from_str(head).ok()?;
     let message = message.with(payload)?;
     let terms = Terms {
@@ -109,7 +109,7 @@ pub(super) fn restored(number: u64, head: &str, payload: &[u8]) -> Option<Restor
         message,
         terms: Some(Box::new(terms)),
     };
-    Some(Restored {
+    Some(RestoredMessage {
         number,
         publisher: publisher.map(Arc::from),
         publication,

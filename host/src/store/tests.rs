@@ -87,14 +87,14 @@ async fn messages_that_wait_come_back_with_everything_that_they_carry() {
         name: Some(Arc::from("echo")),
     };
     store.keep(vec![
-        Kept::Keep(7, origin, message.clone()),
-        Kept::Keep(8, Origin::default(), message.clone()),
+        PersistOp::Put(7, origin, message.clone()),
+        PersistOp::Put(8, Origin::default(), message.clone()),
     ]);
-    store.keep(vec![Kept::Forget(8)]);
+    store.keep(vec![PersistOp::Delete(8)]);
     store.close().await;
     let contents = read(&path).await;
     let [
-        Restored {
+        RestoredMessage {
             number: 7,
             publisher,
             publication,

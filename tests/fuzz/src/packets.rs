@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 use miqro_host::config::{OutboxLimits, Protocol};
 use miqro_host::message::{Message, Publication, Qos, Subscription};
 use miqro_host::session::codec::{Codec, CodecError};
-use miqro_host::session::packet::{ConnAck, Incoming, Outgoing, Reason, Server};
-use miqro_host::session::state::{State, Wanted};
+use miqro_host::session::packet::{ConnAck, Incoming, Outgoing, Reason, ServerCapabilities};
+use miqro_host::session::state::{State, WantedSubscription};
 use miqro_host::topic::{Filter, Topic};
 
 /// The largest packet that is taken.
@@ -80,7 +80,7 @@ fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
         qos: Qos::AtLeastOnce,
     };
     let wanted = || {
-        vec![Wanted {
+        vec![WantedSubscription {
             subscription: subscription("in/#"),
             id: 1,
         }]
@@ -89,7 +89,7 @@ fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
         session_present,
         reason: Reason::SUCCESS,
         text: None,
-        server: Server::default(),
+        server: ServerCapabilities::default(),
     };
     state.connected(&accepted(false), wanted());
     let mut open = Vec::new();

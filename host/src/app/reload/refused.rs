@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tracing::error;
 
 use crate::config::ConfigError;
-use crate::session::link;
+use crate::session::transport;
 use crate::supervisor::reload::Refusal;
 use crate::topic::TopicError;
 
@@ -21,7 +21,7 @@ pub enum Refused {
     Restart(Vec<&'static str>),
     /// Nothing can be connected with it.
     #[error("the connection's settings cannot be used: {0}")]
-    Connection(link::LinkError, Vec<PathBuf>),
+    Connection(transport::TransportError, Vec<PathBuf>),
     /// A service does not run with it.
     #[error("{0}")]
     Service(Box<Refusal>),

@@ -5,7 +5,7 @@ use bytes::{Buf, BytesMut};
 
 use super::frame::Header;
 use super::publish;
-use crate::session::packet::{Rejected, TOO_LARGE};
+use crate::session::packet::{RejectedPublish, TOO_LARGE};
 
 /// The most bytes after the fixed header that have to be there to name and to acknowledge it: a topic and a packet identifier.
 pub const HEAD: usize = 2 + 65_535 + 2;
@@ -15,7 +15,7 @@ pub const HEAD: usize = 2 + 65_535 + 2;
 pub struct Oversize {
     /// Bytes of it that are still to come.
     left: usize,
-    rejected: Rejected,
+    rejected: RejectedPublish,
 }
 
 impl Oversize {
@@ -45,7 +45,7 @@ impl Oversize {
     }
 
     /// What can be said of it.
-    pub fn into_rejected(self) -> Rejected {
+    pub fn into_rejected(self) -> RejectedPublish {
         self.rejected
     }
 }

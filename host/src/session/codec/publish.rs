@@ -1,4 +1,4 @@
-//! Machine: PUBLISH (MQTT 5, section 3.3). In: a frame, or a message to send. Out: `Publish`, `Rejected` or bytes. Owns nothing.
+//! Machine: PUBLISH (MQTT 5, section 3.3). In: a frame, or a message to send. Out: `Publish`, `RejectedPublish` or bytes. Owns nothing.
 //! Topic, payload and correlation data share the memory of the batch that was read.
 //!
 //! A frame that ends where its header says does not cost the connection, whatever is in it: the broker would send it again on the next
@@ -13,7 +13,7 @@ use super::reader::{BadField, Reader};
 use super::{CodecError, publish_properties};
 use crate::config::Protocol;
 use crate::message::{Message, Qos};
-use crate::session::packet::{Incoming, Publish, Rejected, SubscriptionIds, publish_size};
+use crate::session::packet::{Incoming, Publish, RejectedPublish, SubscriptionIds, publish_size};
 use crate::topic::{Topic, TopicError};
 
 /// Bytes of a topic that are shown of a message which cannot be delivered.
@@ -77,7 +77,7 @@ fn topic(name: Bytes) -> Result<Topic, BadField> {
 }
 
 /// What can be said of a message that cannot be delivered: `body` is all that follows the fixed header, or its beginning.
-pub fn rejected(flags: u8, body: &[u8], size: usize, reason: &'static str) -> Rejected {
+pub fn rejected(flags: u8, body: &[u8], size: usize, reason: &'static str) -> RejectedPublish {
     let qos = Qos::try_from((flags >> 1) & 3).unwrap_or(Qos::AtMostOnce);
     let mut reader = Reader::new(body);
     let name = reader.field().ok();
@@ -86,7 +86,7 @@ pub fn rejected(flags: u8, body: &[u8], size: usize, reason: &'static str) -> Re
         _ => name.as_ref().and_then(|_| reader.u16().ok()).unwrap_or(0),
     };
     let topic = name.map_or_else(String::new, |range| shown(&body[range]));
-    Rejected {
+    RejectedPublish {
         id,
         qos,
         dup: flags & 8 != 0,

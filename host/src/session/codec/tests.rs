@@ -219,7 +219,7 @@ fn errors_name_the_packet() {
     );
 }
 
-fn rejected(protocol: Protocol, bytes: &[u8]) -> Rejected {
+fn rejected(protocol: Protocol, bytes: &[u8]) -> RejectedPublish {
     match one(protocol, bytes).unwrap() {
         Incoming::Rejected(rejected) => rejected,
         other => panic!("delivered: {other:?}"),
@@ -255,7 +255,7 @@ fn a_message_with_a_topic_that_mqtt_forbids_is_rejected_and_can_be_acknowledged(
             (b"", "its topic is empty", ""),
         ] {
             let bytes = publish(topic, &[], protocol);
-            let expected = Rejected {
+            let expected = RejectedPublish {
                 id: 9,
                 qos: Qos::AtLeastOnce,
                 dup: false,
@@ -442,7 +442,7 @@ proptest! {
         }
         let id = if qos == Qos::AtMostOnce { 0 } else { 9 };
         let shown = if topic.len() > 200 { format!("{}…", &topic[..200]) } else { topic };
-        let rejected = Rejected { id, qos, dup: false, retain: true, size: sizes[1], topic: shown, reason: TOO_LARGE };
+        let rejected = RejectedPublish { id, qos, dup: false, retain: true, size: sizes[1], topic: shown, reason: TOO_LARGE };
         let small = Incoming::Publish(Publish { id, subscription_ids: SubscriptionIds::default(), message: small });
         prop_assert_eq!(seen, [small.clone(), Incoming::Rejected(rejected.clone()), Incoming::Rejected(rejected), small]);
     }

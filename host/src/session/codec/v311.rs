@@ -8,13 +8,15 @@ use rumqttc::mqttbytes::{Protocol, QoS};
 use super::CodecError;
 use super::frame::Frame;
 use crate::message::Qos;
-use crate::session::packet::{ConnAck, Connect, Outgoing, Reason, Server, Subscribe, Unsubscribe};
+use crate::session::packet::{
+    ConnAck, Connect, Outgoing, Reason, ServerCapabilities, Subscribe, Unsubscribe,
+};
 
 pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
     let &[flags, code, ..] = frame.body() else {
         return Err(frame.malformed("no return code"));
     };
-    let (reason, server) = (connect_reason(code), Server::default());
+    let (reason, server) = (connect_reason(code), ServerCapabilities::default());
     Ok(ConnAck {
         session_present: flags & 1 != 0,
         reason,

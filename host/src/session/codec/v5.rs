@@ -11,7 +11,9 @@ use super::frame::Frame;
 use super::reader::Reader;
 use crate::config::Credentials;
 use crate::message::{Message, Qos};
-use crate::session::packet::{ConnAck, Connect, Outgoing, Reason, Server, Subscribe, Unsubscribe};
+use crate::session::packet::{
+    ConnAck, Connect, Outgoing, Reason, ServerCapabilities, Subscribe, Unsubscribe,
+};
 
 pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
     let &[flags, code, ref rest @ ..] = frame.body() else {
@@ -24,7 +26,7 @@ pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
             session_present: flags & 1 != 0,
             reason,
             text: None,
-            server: Server::default(),
+            server: ServerCapabilities::default(),
         });
     }
     if Reason(code).is_failure() {
@@ -38,7 +40,7 @@ pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
             session_present: false,
             reason: Reason(code),
             text,
-            server: Server::default(),
+            server: ServerCapabilities::default(),
         });
     }
     let (bytes, first, length_bytes, remaining) = frame.whole();
@@ -51,7 +53,7 @@ pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
     let text = ack_properties
         .as_mut()
         .and_then(|properties| properties.reason_string.take());
-    let server = ack_properties.map_or_else(Server::default, server);
+    let server = ack_properties.map_or_else(ServerCapabilities::default, server);
     Ok(ConnAck {
         session_present: ack.session_present,
         reason: Reason(code),
@@ -60,10 +62,10 @@ pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
     })
 }
 
-fn server(properties: mqtt::ConnAckProperties) -> Server {
+fn server(properties: mqtt::ConnAckProperties) -> ServerCapabilities {
     let yes = |byte: Option<u8>| byte != Some(0);
     let qos = |byte: u8| Qos::try_from(byte).unwrap_or(Qos::ExactlyOnce);
-    Server {
+    ServerCapabilities {
         receive_maximum: properties.receive_max.unwrap_or(u16::MAX).max(1),
         maximum_qos: properties.max_qos.map_or(Qos::ExactlyOnce, qos),
         retain_available: yes(properties.retain_available),

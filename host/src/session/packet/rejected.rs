@@ -7,7 +7,7 @@ use crate::message::Qos;
 
 /// A PUBLISH that is acknowledged and delivered to nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejected {
+pub struct RejectedPublish {
     /// Packet identifier; 0: it has none, or none can be read, so that it cannot be acknowledged.
     pub id: u16,
     /// Quality of service; 0 where its bits have no meaning.
@@ -27,7 +27,7 @@ pub struct Rejected {
 /// What is wrong about a packet above `max_packet_size`.
 pub const TOO_LARGE: &str = "it is larger than max_packet_size allows";
 
-impl fmt::Display for Rejected {
+impl fmt::Display for RejectedPublish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             qos,

@@ -62,7 +62,7 @@ impl Work {
 #[derive(Debug, Clone, Copy)]
 enum Aside {
     /// Not delivered again so far.
-    Waiting(Work),
+    SendQueue(Work),
     /// Delivered again and continued under this receipt.
     Continued(u64),
 }
@@ -128,11 +128,11 @@ impl Inbox {
         let place = self
             .aside
             .iter()
-            .position(|(_, aside)| matches!(aside, Aside::Waiting(work) if work.id == new.id));
+            .position(|(_, aside)| matches!(aside, Aside::SendQueue(work) if work.id == new.id));
         let Some(place) = place else {
             return Some(self.append(new));
         };
-        let Aside::Waiting(old) = self.aside[place].1 else {
+        let Aside::SendQueue(old) = self.aside[place].1 else {
             return None;
         };
         // a QoS 1 message without DUP is another one that got the same identifier; and so may be one with it, from a broker that was
@@ -213,7 +213,7 @@ impl Inbox {
                 .binary_search_by_key(&number, |(number, _)| *number)
                 .ok()?;
             match self.aside[place].1 {
-                Aside::Waiting(_) => {
+                Aside::SendQueue(_) => {
                     return self
                         .aside
                         .get_mut(place)
@@ -267,10 +267,10 @@ impl Inbox {
         self.first += self.works.len() as u64;
         let works = self.works.drain(..).enumerate();
         self.aside
-            .extend(works.map(|(place, work)| (first + place as u64, Aside::Waiting(work))));
+            .extend(works.map(|(place, work)| (first + place as u64, Aside::SendQueue(work))));
         let alive: Vec<u64> = self.aside.iter().map(|(number, _)| *number).collect();
         self.aside.retain(|(_, aside)| match aside {
-            Aside::Waiting(_) => true,
+            Aside::SendQueue(_) => true,
             Aside::Continued(later) => alive.binary_search(later).is_ok(),
         });
     }
@@ -280,7 +280,7 @@ impl Inbox {
         let unfinished = self
             .aside
             .iter()
-            .filter(|(_, aside)| matches!(aside, Aside::Waiting(_)))
+            .filter(|(_, aside)| matches!(aside, Aside::SendQueue(_)))
             .count();
         self.aside.clear();
         self.known.clear();
@@ -322,7 +322,7 @@ fn fingerprint(message: &Message) -> u64 {
 impl Aside {
     const fn waiting(&mut self) -> Option<&mut Work> {
         match self {
-            Self::Waiting(work) => Some(work),
+            Self::SendQueue(work) => Some(work),
             Self::Continued(_) => None,
         }
     }

@@ -1,32 +1,32 @@
 //! Pure: outgoing messages until the broker has taken them. In: messages, acknowledgements, losses of the connection. Out:
 //! PUBLISH and PUBREL in send order, receipts whose message was taken. Owns the messages.
 //!
-//! `queue` waits to be sent; `flights` were sent with QoS 1 or 2. A flight that is done stays until all before it are done, so
+//! `queue` waits to be sent; `inflight` were sent with QoS 1 or 2. A flight that is done stays until all before it are done, so
 //! the window counts from the oldest unacknowledged one: identifiers can never collide (fault 2).
 
 use std::collections::VecDeque;
 
-use super::bisection::{Bisection, Suspect};
-use super::event::{Event, News};
 use super::ids::Ids;
+use super::output::{Event, News};
+use super::poison::{PoisonDetector, Suspect};
 use crate::config::{OutboxLimits, Protocol};
 use crate::message::{Message, Outcome, Publication, Qos, Terms};
 use crate::router::ServiceId;
-use crate::session::packet::{Ack, AckKind, Outgoing, Server, publish_size};
+use crate::session::packet::{Ack, AckKind, Outgoing, ServerCapabilities, publish_size};
 
-mod acknowledged;
-mod flight;
-mod memory;
-mod shares;
-mod suspects;
-mod waiting;
+mod acks;
+mod fair_share;
+mod inflight;
+mod last_published;
+mod quarantine;
+mod send_queue;
 
-use flight::{Flight, Stage};
-use memory::Memory;
-use shares::{Charge, Shares};
-use suspects::Cause;
-pub use waiting::Queued;
-use waiting::Waiting;
+use fair_share::{Charge, FairShares};
+use inflight::{InflightMessage, Stage};
+use last_published::LastPublished;
+use quarantine::Cause;
+pub use send_queue::QueuedMessage;
+use send_queue::SendQueue;
 
 /// More would let identifiers come round to those in use.
 const MAX_WINDOW: usize = 32_768;
@@ -38,27 +38,27 @@ const WINDOW_V311: usize = 512;
 pub struct Outbox {
     protocol: Protocol,
     limits: OutboxLimits,
-    queue: Waiting,
-    flights: VecDeque<Flight>,
-    /// How many of `flights`, from the front, were sent on this connection.
+    queue: SendQueue,
+    inflight: VecDeque<InflightMessage>,
+    /// How many of `inflight`, from the front, were sent on this connection.
     sent: usize,
-    /// Of `queue` and `flights` together.
-    shares: Shares,
+    /// Of `queue` and `inflight` together.
+    shares: FairShares,
     /// The QoS 0 message that is being encoded.
     current: Option<Message>,
-    memory: Memory,
+    last_published: LastPublished,
     /// The serial number of the last message.
     serial: u64,
     /// Of QoS 0, sent in a search and not known to be taken.
-    unconfirmed: VecDeque<Queued>,
+    unconfirmed: VecDeque<QueuedMessage>,
     /// Not sent until it is known whether they end the connection.
-    held: Vec<Queued>,
+    held: Vec<QueuedMessage>,
 }
 
 /// What to send next.
 enum Step {
     Current,
-    Flight(usize),
+    InflightMessage(usize),
     Release(u16),
 }
 
@@ -68,12 +68,12 @@ impl Outbox {
         Self {
             protocol,
             limits,
-            queue: Waiting::default(),
-            flights: VecDeque::new(),
+            queue: SendQueue::default(),
+            inflight: VecDeque::new(),
             sent: 0,
-            shares: Shares::default(),
+            shares: FairShares::default(),
             current: None,
-            memory: Memory::default(),
+            last_published: LastPublished::default(),
             serial: 0,
             unconfirmed: VecDeque::new(),
             held: Vec::new(),
@@ -102,14 +102,14 @@ impl Outbox {
     /// Whether there is nothing that the broker has not taken.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
-            && self.flights.is_empty()
+            && self.inflight.is_empty()
             && self.unconfirmed.is_empty()
             && self.held.is_empty()
     }
 
     /// Whether something was sent on this connection that the broker has still to acknowledge.
     pub fn is_awaiting(&self) -> bool {
-        self.flights
+        self.inflight
             .iter()
             .take(self.sent)
             .any(|flight| !flight.is_done())
@@ -118,7 +118,7 @@ impl Outbox {
     /// How many messages the broker has not taken.
     pub fn len(&self) -> usize {
         let unanswered = self
-            .flights
+            .inflight
             .iter()
             .filter(|flight| !flight.is_done())
             .count();
@@ -126,7 +126,7 @@ impl Outbox {
     }
 
     /// Appends a message. Without a connection, the rules for that time and the limits decide what is dropped.
-    pub fn push(&mut self, mut queued: Queued, online: bool, news: &mut News) {
+    pub fn push(&mut self, mut queued: QueuedMessage, online: bool, news: &mut News) {
         queued.serial = self.next_serial();
         self.shares.add(queued.service, queued.charge());
         if !self.held.is_empty() && self.holds_like(&queued) {
@@ -148,7 +148,7 @@ impl Outbox {
     pub fn supersede(&mut self, message: &Message) -> bool {
         self.queue.supersede(message, &mut self.shares);
         let mut unsent = self
-            .flights
+            .inflight
             .iter()
             .skip(self.sent)
             .filter_map(|flight| flight.message.as_ref());
@@ -163,9 +163,9 @@ impl Outbox {
     /// Appends a message that an earlier run kept on disk under `number`.
     pub fn restore(&mut self, number: u64, publication: Publication) {
         self.queue.kept_up_to(number);
-        let queued = Queued {
+        let queued = QueuedMessage {
             serial: self.next_serial(),
-            ..Queued::new(publication, None, None)
+            ..QueuedMessage::new(publication, None, None)
         };
         self.shares.add(None, queued.charge());
         self.queue.push_back(queued);
@@ -179,20 +179,20 @@ impl Outbox {
     /// The next packet, if the broker's window and the search for what ends connections allow one.
     pub fn next_packet(
         &mut self,
-        server: &Server,
+        server: &ServerCapabilities,
         ids: &mut Ids,
-        bisection: &mut Bisection,
+        poison: &mut PoisonDetector,
         news: &mut News,
     ) -> Option<Outgoing<'_>> {
-        match self.step(server, ids, bisection, news)? {
+        match self.step(server, ids, poison, news)? {
             Step::Current => self.current.as_ref().map(|message| Outgoing::Publish {
                 id: 0,
                 dup: false,
                 message,
             }),
             Step::Release(id) => Some(Outgoing::Ack(Ack::success(AckKind::PubRel, id))),
-            Step::Flight(place) => {
-                let flight = self.flights.get_mut(place)?;
+            Step::InflightMessage(place) => {
+                let flight = self.inflight.get_mut(place)?;
                 let dup = std::mem::replace(&mut flight.dup, true);
                 flight.message.as_ref().map(|message| Outgoing::Publish {
                     id: flight.id,
@@ -205,52 +205,49 @@ impl Outbox {
 
     fn step(
         &mut self,
-        server: &Server,
+        server: &ServerCapabilities,
         ids: &mut Ids,
-        bisection: &mut Bisection,
+        poison: &mut PoisonDetector,
         news: &mut News,
     ) -> Option<Step> {
         self.current = None;
         let window = self.window(server);
-        while self.sent < self.flights.len() && self.sent < window {
+        while self.sent < self.inflight.len() && self.sent < window {
             let place = self.sent;
-            let Flight {
+            let InflightMessage {
                 stage, serial, id, ..
-            } = self.flights[place];
-            if stage != Stage::Done && !bisection.admits(&Suspect::Message(serial)) {
+            } = self.inflight[place];
+            if stage != Stage::Done && !poison.admits(&Suspect::Message(serial)) {
                 return None;
             }
             self.sent += 1;
             match stage {
                 Stage::Done => {}
                 Stage::Received => {
-                    bisection.sent(|| Suspect::Message(serial), false);
+                    poison.sent(|| Suspect::Message(serial), false);
                     return Some(Step::Release(id));
                 }
                 Stage::Sent if self.fits_again(place, server, news) => {
-                    bisection.sent(|| Suspect::Message(serial), false);
-                    return Some(Step::Flight(place));
+                    poison.sent(|| Suspect::Message(serial), false);
+                    return Some(Step::InflightMessage(place));
                 }
                 Stage::Sent => {
-                    news.gone.extend(self.flights[place].receipt.take());
+                    news.gone.extend(self.inflight[place].receipt.take());
                     self.finish(place, ids);
                 }
             }
         }
-        while self.sent == self.flights.len() && self.may_send(window) {
-            let admits = |queued: &Queued| bisection.admits(&Suspect::Message(queued.serial));
+        while self.sent == self.inflight.len() && self.may_send(window) {
+            let admits = |queued: &QueuedMessage| poison.admits(&Suspect::Message(queued.serial));
             self.queue.first().filter(|queued| admits(queued))?;
-            let Queued {
+            let QueuedMessage {
                 mut publication,
                 receipt,
                 service,
                 serial,
             } = self.queue.pop()?;
-            if bisection
-                .bans()
-                .refuses(service, &publication.message.topic)
-            {
-                let queued = Queued {
+            if poison.bans().refuses(service, &publication.message.topic) {
+                let queued = QueuedMessage {
                     publication,
                     receipt,
                     service,
@@ -268,9 +265,9 @@ impl Outbox {
             }
             if publication.message.qos == Qos::AtMostOnce {
                 self.shares.remove(service, charge);
-                bisection.sent(|| Suspect::Message(serial), true);
-                if bisection.is_searching() {
-                    return Some(self.hand_over_suspected(Queued {
+                poison.sent(|| Suspect::Message(serial), true);
+                if poison.is_searching() {
+                    return Some(self.hand_over_suspected(QueuedMessage {
                         publication,
                         receipt,
                         service,
@@ -281,7 +278,7 @@ impl Outbox {
                 return Some(self.hand_over(publication, news));
             }
             let Some(id) = ids.take() else {
-                self.queue.push_front(Queued {
+                self.queue.push_front(QueuedMessage {
                     publication,
                     receipt,
                     service,
@@ -289,15 +286,15 @@ impl Outbox {
                 });
                 return None;
             };
-            self.memory.note(
+            self.last_published.note(
                 &publication.message,
                 publication.terms.as_deref(),
                 self.limits.bytes,
             );
-            bisection.sent(|| Suspect::Message(serial), false);
-            self.flights.push_back(Flight::new(
+            poison.sent(|| Suspect::Message(serial), false);
+            self.inflight.push_back(InflightMessage::new(
                 id,
-                Queued {
+                QueuedMessage {
                     publication,
                     receipt,
                     service,
@@ -305,15 +302,20 @@ impl Outbox {
                 },
             ));
             self.sent += 1;
-            return Some(Step::Flight(self.sent - 1));
+            return Some(Step::InflightMessage(self.sent - 1));
         }
         None
     }
 
     /// Whether a message is to be sent at all: the broker takes it, and it does not repeat what it need not.
-    fn wanted(&self, publication: &mut Publication, server: &Server, news: &mut News) -> bool {
+    fn wanted(
+        &self,
+        publication: &mut Publication,
+        server: &ServerCapabilities,
+        news: &mut News,
+    ) -> bool {
         let Publication { message, terms } = publication;
-        if self.memory.repeats(message, terms.as_deref()) {
+        if self.last_published.repeats(message, terms.as_deref()) {
             settle(terms.as_deref(), news, || {
                 Outcome::Refused("left out: nothing changed".to_owned())
             });
@@ -329,7 +331,7 @@ impl Outbox {
     /// A message of QoS 0 is done when it is written.
     fn hand_over(&mut self, publication: Publication, news: &mut News) -> Step {
         let Publication { message, terms } = publication;
-        self.memory
+        self.last_published
             .note(&message, terms.as_deref(), self.limits.bytes);
         // a token is for QoS 1 and 2; the broker may have asked to lower that
         settle(terms.as_deref(), news, || Outcome::Delivered);
@@ -338,13 +340,13 @@ impl Outbox {
     }
 
     /// The broker may allow less than on the connection before.
-    fn fits_again(&mut self, place: usize, server: &Server, news: &mut News) -> bool {
+    fn fits_again(&mut self, place: usize, server: &ServerCapabilities, news: &mut News) -> bool {
         // of QoS 0 it would have no identifier any more
-        let least = Server {
+        let least = ServerCapabilities {
             maximum_qos: server.maximum_qos.max(Qos::AtLeastOnce),
             ..server.clone()
         };
-        let (protocol, flight) = (self.protocol, &mut self.flights[place]);
+        let (protocol, flight) = (self.protocol, &mut self.inflight[place]);
         let fits = flight
             .message
             .as_mut()
@@ -360,44 +362,44 @@ impl Outbox {
             .queue
             .first()
             .is_some_and(|queued| queued.publication.message.qos == Qos::AtMostOnce);
-        next_is_free || self.flights.len() < window
+        next_is_free || self.inflight.len() < window
     }
 
-    fn window(&self, server: &Server) -> usize {
+    fn window(&self, server: &ServerCapabilities) -> usize {
         match self.protocol {
             Protocol::V5 => usize::from(server.receive_maximum).min(MAX_WINDOW),
             Protocol::V311 => WINDOW_V311,
         }
     }
 
-    /// Identifiers rise along the flights, so one is found by its distance from the oldest.
+    /// Identifiers rise along the inflight, so one is found by its distance from the oldest.
     fn find(&self, id: u16) -> Option<usize> {
-        let oldest = self.flights.front()?.id;
+        let oldest = self.inflight.front()?.id;
         if id == oldest {
             return Some(0);
         }
         let distance = id.wrapping_sub(oldest);
         let place = self
-            .flights
+            .inflight
             .partition_point(|flight| flight.id.wrapping_sub(oldest) < distance);
         let found = |place: &usize| {
-            self.flights
+            self.inflight
                 .get(*place)
                 .is_some_and(|flight| flight.id == id)
         };
         Some(place)
             .filter(found)
-            .or_else(|| self.flights.iter().position(|flight| flight.id == id))
+            .or_else(|| self.inflight.iter().position(|flight| flight.id == id))
     }
 
     fn finish(&mut self, place: usize, ids: &mut Ids) {
-        let flight = &mut self.flights[place];
+        let flight = &mut self.inflight[place];
         flight.stage = Stage::Done;
         if let Some(message) = flight.message.take() {
             self.shares.remove(flight.service, Charge::of(&message));
         }
-        while self.flights.front().is_some_and(Flight::is_done) {
-            if let Some(done) = self.flights.pop_front() {
+        while self.inflight.front().is_some_and(InflightMessage::is_done) {
+            if let Some(done) = self.inflight.pop_front() {
                 ids.free(done.id);
                 self.sent = self.sent.saturating_sub(1);
             }
@@ -408,7 +410,7 @@ impl Outbox {
     pub fn disconnected(&mut self) {
         self.sent = 0;
         self.current = None;
-        self.memory.disconnected();
+        self.last_published.disconnected();
         while let Some(queued) = self.unconfirmed.pop_back() {
             self.shares.add(queued.service, queued.charge());
             self.queue.push_front(queued);
@@ -420,21 +422,21 @@ impl Outbox {
     pub fn session_lost(&mut self, ids: &mut Ids) -> u64 {
         let mut count = 0;
         self.sent = 0;
-        self.memory.clear();
-        while let Some(flight) = self.flights.pop_back() {
+        self.last_published.clear();
+        while let Some(flight) = self.inflight.pop_back() {
             ids.free(flight.id);
             if let Some(message) = flight.message {
                 let publication = Publication {
                     message,
                     terms: flight.terms,
                 };
-                let Flight {
+                let InflightMessage {
                     receipt,
                     service,
                     serial,
                     ..
                 } = flight;
-                self.queue.push_front(Queued {
+                self.queue.push_front(QueuedMessage {
                     publication,
                     receipt,
                     service,
@@ -453,7 +455,7 @@ fn settle(terms: Option<&Terms>, news: &mut News, outcome: impl FnOnce() -> Outc
     }
 }
 
-fn too_large(server: &Server) -> Outcome {
+fn too_large(server: &ServerCapabilities) -> Outcome {
     Outcome::Refused(format!(
         "too large: the broker takes packets of {} bytes",
         server.maximum_packet_size
@@ -464,7 +466,7 @@ fn too_large(server: &Server) -> Outcome {
 /// again and again (fault 7).
 fn fit(
     message: &mut Message,
-    server: &Server,
+    server: &ServerCapabilities,
     protocol: Protocol,
     events: &mut Vec<Event>,
 ) -> bool {
@@ -485,7 +487,12 @@ fn fit(
     fits(message, server, protocol, events)
 }
 
-fn fits(message: &Message, server: &Server, protocol: Protocol, events: &mut Vec<Event>) -> bool {
+fn fits(
+    message: &Message,
+    server: &ServerCapabilities,
+    protocol: Protocol,
+    events: &mut Vec<Event>,
+) -> bool {
     let size = publish_size(message, protocol).map(|size| size.packet);
     let max = server.maximum_packet_size;
     let fits =

@@ -16,7 +16,7 @@ fn steps(loses_session: bool) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0_u8..3).prop_map(Step::Publish),
         6 => (1_usize..6).prop_map(Step::Transport),
-        6 => (1_usize..4).prop_map(Step::Answer),
+        6 => (1_usize..4).prop_map(Step::SubscriptionAnswer),
         4 => (0_u8..3).prop_map(Step::Deliver),
         5 => (any::<prop::sample::Index>(), proptest::collection::vec(0_u8..3, 0..3)).prop_map(|(which, publishes)| Step::Commit { which, publishes }),
         1 => Just(Step::Subscribe),
@@ -52,7 +52,7 @@ fn identifiers_come_round_without_a_collision() {
         let steps = [
             Step::Publish(1 + u8::from(round % 3 == 0)),
             Step::Transport(8),
-            Step::Answer(8),
+            Step::SubscriptionAnswer(8),
         ];
         model.play(steps.into());
     }
@@ -60,8 +60,8 @@ fn identifiers_come_round_without_a_collision() {
     model.check_outgoing(true);
 }
 
-fn wanted(filter: &str, id: u32) -> Wanted {
-    Wanted {
+fn wanted(filter: &str, id: u32) -> WantedSubscription {
+    WantedSubscription {
         subscription: Subscription {
             filter: Filter::new(filter).unwrap(),
             qos: Qos::AtLeastOnce,
@@ -70,7 +70,11 @@ fn wanted(filter: &str, id: u32) -> Wanted {
     }
 }
 
-fn connected(protocol: Protocol, server: Server, wanted: Vec<Wanted>) -> State {
+fn connected(
+    protocol: Protocol,
+    server: ServerCapabilities,
+    wanted: Vec<WantedSubscription>,
+) -> State {
     let mut state = State::new(
         protocol,
         OutboxLimits {
@@ -108,20 +112,20 @@ fn filters_share_packets_as_far_as_identifiers_and_sizes_allow() {
             .map(|id| wanted(&format!("filter/{id}"), id))
             .collect::<Vec<_>>()
     };
-    let mut state = connected(Protocol::V311, Server::default(), filters());
+    let mut state = connected(Protocol::V311, ServerCapabilities::default(), filters());
     assert_eq!(
         subscribes(&mut state),
         [(None, 100), (None, 100), (None, 50)]
     );
-    let mut state = connected(Protocol::V5, Server::default(), filters());
+    let mut state = connected(Protocol::V5, ServerCapabilities::default(), filters());
     assert_eq!(
         subscribes(&mut state),
         (1..=250).map(|id| (Some(id), 1)).collect::<Vec<_>>()
     );
-    let small = Server {
+    let small = ServerCapabilities {
         subscription_ids: false,
         maximum_packet_size: 100,
-        ..Server::default()
+        ..ServerCapabilities::default()
     };
     let mut state = connected(Protocol::V5, small, filters());
     let packets = subscribes(&mut state);
@@ -136,10 +140,10 @@ fn filters_share_packets_as_far_as_identifiers_and_sizes_allow() {
 
 #[test]
 fn what_the_broker_does_not_support_is_refused_here() {
-    let server = Server {
+    let server = ServerCapabilities {
         shared: false,
         wildcards: false,
-        ..Server::default()
+        ..ServerCapabilities::default()
     };
     let mut state = connected(
         Protocol::V5,
@@ -156,7 +160,7 @@ fn what_the_broker_does_not_support_is_refused_here() {
         refused("a/+", Reason::WILDCARDS_NOT_SUPPORTED),
     ];
     assert_eq!(state.take_news().events, expected);
-    let refused = |filter| Answer {
+    let refused = |filter| SubscriptionAnswer {
         filter: Filter::new(filter).unwrap(),
         granted: false,
     };
@@ -165,9 +169,9 @@ fn what_the_broker_does_not_support_is_refused_here() {
 
 #[test]
 fn what_goes_wrong_is_told() {
-    let server = Server {
+    let server = ServerCapabilities {
         maximum_packet_size: 60,
-        ..Server::default()
+        ..ServerCapabilities::default()
     };
     let mut state = connected(Protocol::V5, server.clone(), vec![wanted("a", 1)]);
     let Some(Outgoing::Subscribe(request)) = state.next_packet() else {
@@ -257,7 +261,7 @@ fn what_goes_wrong_is_told() {
 
 #[test]
 fn a_service_that_drops_a_message_does_not_hold_its_acknowledgement_back() {
-    let mut state = connected(Protocol::V5, Server::default(), Vec::new());
+    let mut state = connected(Protocol::V5, ServerCapabilities::default(), Vec::new());
     let message = Message::new(Topic::new("t").unwrap(), "m", Qos::AtLeastOnce, false);
     let publish = Publish {
         id: 7,
@@ -327,7 +331,7 @@ fn announced(session_present: bool, values: &[&str]) -> Vec<Vec<String>> {
             session_present,
             reason: Reason::SUCCESS,
             text: None,
-            server: Server::default(),
+            server: ServerCapabilities::default(),
         };
         state.connected(&ack, Vec::new());
         values

@@ -13,7 +13,7 @@ pub enum Step {
     /// So many packets of the session reach the broker.
     Transport(usize),
     /// So many of the broker's answers reach the session.
-    Answer(usize),
+    SubscriptionAnswer(usize),
     /// The broker delivers a message.
     Deliver(u8),
     /// A service handles one of its messages, and publishes.
@@ -51,7 +51,7 @@ struct Held {
 
 pub struct Model {
     state: State,
-    server: Server,
+    server: ServerCapabilities,
     window: usize,
     protocol: Protocol,
     next: u32,
@@ -85,9 +85,9 @@ fn message(number: u32, qos: u8) -> Message {
 
 impl Model {
     pub fn new(protocol: Protocol, window: u16) -> Self {
-        let server = Server {
+        let server = ServerCapabilities {
             receive_maximum: window,
-            ..Server::default()
+            ..ServerCapabilities::default()
         };
         let mut model = Self {
             state: State::new(
@@ -131,7 +131,7 @@ impl Model {
                     self.state.committed(None, None, vec![message.into()]);
                 }
                 Step::Transport(count) => (0..count).for_each(|_| self.transport()),
-                Step::Answer(count) => (0..count).for_each(|_| self.answer()),
+                Step::SubscriptionAnswer(count) => (0..count).for_each(|_| self.answer()),
                 Step::Deliver(qos) => self.deliver(qos),
                 Step::Commit { which, publishes } => self.commit(which, &publishes),
                 Step::Subscribe => {

@@ -1,0 +1,147 @@
+//! Machine: one connection's bytes. In: packets to send, what the socket has. Out: batches of packets, how far writing got. Owns
+//! the stream and both buffers. Nothing here waits: everything is polled, so reading never waits for writing (fault 8).
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use super::codec::{Batch, Codec, CodecError};
+use super::packet::{Incoming, Outgoing};
+use super::transport::Stream;
+
+/// How much is read into one buffer, and so at once: some hundred small messages, so that no mailbox overflows from one read. Messages
+/// keep the buffer that they came in, so it is filled before another is begun: else one of a few bytes that waits would keep all of it.
+const READ: usize = 32 * 1024;
+/// With less room than this left, another buffer is begun.
+const LEAST: usize = 4 * 1024;
+/// No more is encoded while so much is not written.
+const WRITE: usize = 256 * 1024;
+
+/// A connection to a broker.
+#[derive(Debug)]
+pub struct FramedStream {
+    stream: Stream,
+    codec: Codec,
+    input: BytesMut,
+    output: BytesMut,
+    /// Bytes may wait inside the stream.
+    unflushed: bool,
+}
+
+/// What writing came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteProgress {
+    /// There was nothing to write.
+    Idle,
+    /// The socket took some; more is left.
+    Partial,
+    /// The socket took everything.
+    Complete,
+    /// The socket took nothing, although there is something.
+    Stalled,
+}
+
+impl FramedStream {
+    pub fn new(stream: Stream, codec: Codec) -> Self {
+        Self {
+            stream,
+            codec,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            unflushed: false,
+        }
+    }
+
+    /// Whether more is to be encoded now.
+    pub fn has_room(&self) -> bool {
+        self.output.len() < WRITE
+    }
+
+    /// Whether everything was written.
+    pub fn is_written(&self) -> bool {
+        self.output.is_empty() && !self.unflushed
+    }
+
+    pub fn encode(&mut self, packet: &Outgoing<'_>) -> Result<(), CodecError> {
+        self.codec.encode(packet, &mut self.output)
+    }
+
+    /// Writes as much as the socket takes.
+    pub fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<WriteProgress> {
+        let mut written = WriteProgress::Idle;
+        while !self.output.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(context, &self.output) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    self.output.advance(count);
+                    self.unflushed = true;
+                    written = WriteProgress::Partial;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending if written == WriteProgress::Idle => {
+                    return Ok(WriteProgress::Stalled);
+                }
+                Poll::Pending => return Ok(WriteProgress::Partial),
+            }
+        }
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(context) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending if written == WriteProgress::Idle => {
+                    return Ok(WriteProgress::Stalled);
+                }
+                Poll::Pending => return Ok(WriteProgress::Partial),
+            }
+            return Ok(WriteProgress::Complete);
+        }
+        Ok(written)
+    }
+
+    /// Reads once. Ready: some bytes came; `packets` then has what is complete.
+    pub fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let missing = self
+            .codec
+            .needed(&self.input)
+            .saturating_sub(self.input.len());
+        // doubling at most: what a length announces is not trusted with memory before it comes
+        let wanted = missing.min(self.input.len());
+        if self.input.capacity() - self.input.len() < wanted.max(LEAST) {
+            self.input.reserve(wanted.max(READ));
+        }
+        let read = pin!(self.stream.read_buf(&mut self.input));
+        match ready!(read.poll(context))? {
+            0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The bytes that were read and are not taken out as packets.
+    pub fn unread(&self) -> &[u8] {
+        &self.input
+    }
+
+    /// The complete packets that were read.
+    pub fn packets(&mut self) -> Result<Batch, CodecError> {
+        self.codec.split(&mut self.input)
+    }
+
+    /// The first packet that was read, if it is complete.
+    pub fn first_packet(&mut self) -> Result<Option<Incoming>, CodecError> {
+        self.codec.first(&mut self.input)
+    }
+
+    /// Forgets what was read.
+    pub fn discard(&mut self) {
+        self.input.clear();
+    }
+
+    /// Ends the stream; ready when that is done or failed.
+    pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.stream).poll_shutdown(context).map(drop)
+    }
+}

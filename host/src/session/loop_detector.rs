@@ -1,0 +1,220 @@
+//! Pure: notices services that answer themselves. In: what services publish, what arrives. Out: how often a message went round, and
+//! which one is not to be sent any more. Owns a few messages that are being followed.
+//!
+//! One commit in [`SAMPLE`] is followed: when one of its messages arrives here again, what comes of that is followed too, and so on. A
+//! message that comes by its first topic again and again has gone round. Timers end a chain: who publishes to itself later does not
+//! go round.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::mailbox::Trace;
+use crate::message::Publication;
+use crate::topic::Topic;
+
+/// So often may a message go round.
+pub const ROUNDS: u32 = 100;
+/// One commit in so many is followed: a prime, so that no rhythm of the services stays unseen.
+const SAMPLE: u32 = 61;
+/// Messages that are followed at once: with the sample, those of some thousand commits between publishing and arriving.
+const FOLLOWED: usize = 64;
+
+/// Messages that are being followed.
+#[derive(Debug, Default)]
+pub struct LoopDetector {
+    followed: VecDeque<Followed>,
+    /// A bit for each of `followed`, so that a look at any other message is short.
+    marks: u64,
+    skipped: u32,
+}
+
+#[derive(Debug)]
+struct Followed {
+    topic: Topic,
+    payload: Bytes,
+    trace: Arc<Trace>,
+}
+
+impl LoopDetector {
+    /// The way that a message has come which arrives with this; `None`: it is not one that is followed.
+    pub fn arrived(&mut self, topic: &Topic, payload: &Bytes) -> Option<Arc<Trace>> {
+        if self.marks & mark(topic, payload) == 0 {
+            return None;
+        }
+        let place = self
+            .followed
+            .iter()
+            .position(|one| one.topic == *topic && one.payload == *payload)?;
+        let found = self.followed.remove(place)?;
+        self.marks = self
+            .followed
+            .iter()
+            .fold(0, |marks, one| marks | mark(&one.topic, &one.payload));
+        Some(found.trace)
+    }
+
+    /// A call for a message that has come this way publishes these. Those that have gone round too often are taken out.
+    pub fn published(
+        &mut self,
+        trace: Option<Arc<Trace>>,
+        publishes: &mut Vec<Publication>,
+    ) -> Vec<Publication> {
+        let Some(trace) = trace else {
+            self.skipped += 1;
+            if self.skipped >= SAMPLE {
+                self.skipped = 0;
+                for publication in publishes.iter() {
+                    let trace = Trace {
+                        origin: publication.message.topic.clone(),
+                        rounds: 0,
+                    };
+                    self.follow(publication, trace);
+                }
+            }
+            return Vec::new();
+        };
+        let rounds = |publication: &Publication| {
+            trace.rounds + u32::from(publication.message.topic == trace.origin)
+        };
+        let (cut, rest) = std::mem::take(publishes)
+            .into_iter()
+            .partition(|one| rounds(one) >= ROUNDS);
+        *publishes = rest;
+        for publication in publishes.iter() {
+            self.follow(
+                publication,
+                Trace {
+                    origin: trace.origin.clone(),
+                    rounds: rounds(publication),
+                },
+            );
+        }
+        cut
+    }
+
+    fn follow(&mut self, publication: &Publication, trace: Trace) {
+        if self.followed.len() >= FOLLOWED {
+            self.followed.pop_front();
+        }
+        let (topic, payload) = (
+            publication.message.topic.clone(),
+            publication.message.payload.clone(),
+        );
+        self.marks |= mark(&topic, &payload);
+        self.followed.push_back(Followed {
+            topic,
+            payload,
+            trace: Arc::new(trace),
+        });
+    }
+}
+
+/// One of 64 bits, the same for the same message.
+fn mark(topic: &Topic, payload: &Bytes) -> u64 {
+    let last = payload.last().copied().unwrap_or_default();
+    let number =
+        topic.as_str().len().wrapping_mul(31) ^ payload.len().wrapping_mul(17) ^ usize::from(last);
+    1 << (number % 64)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::message::{Message, Qos};
+
+    fn publication(topic: &str, payload: &str) -> Publication {
+        Message::new(
+            Topic::new(topic).unwrap(),
+            payload.to_owned(),
+            Qos::AtMostOnce,
+            false,
+        )
+        .into()
+    }
+
+    /// Handles messages until none comes any more, `most` at most: how many there were, and what was cut.
+    fn run(
+        service: impl Fn(&str, &str, u32) -> Vec<Publication>,
+        most: u32,
+    ) -> (u32, Vec<Publication>) {
+        let (mut loops, mut wire) = (
+            LoopDetector::default(),
+            VecDeque::from([publication("in", "x")]),
+        );
+        for handled in 0..most {
+            let Some(came) = wire.pop_front() else {
+                return (handled, Vec::new());
+            };
+            let Message { topic, payload, .. } = came.message;
+            let trace = loops.arrived(&topic, &payload);
+            let mut publishes = service(
+                topic.as_str(),
+                std::str::from_utf8(&payload).unwrap(),
+                handled,
+            );
+            let cut = loops.published(trace, &mut publishes);
+            if !cut.is_empty() {
+                return (handled, cut);
+            }
+            wire.extend(publishes);
+        }
+        (most, Vec::new())
+    }
+
+    #[test]
+    fn a_service_that_answers_itself_is_cut() {
+        let answers = |topic: &str, payload: &str, _| match topic {
+            "in" => vec![publication("log", "-"), publication("in", payload)],
+            _ => Vec::new(),
+        };
+        let (handled, cut) = run(answers, 10_000);
+        assert!(handled < 4 * ROUNDS, "{handled}");
+        assert_eq!(cut, [publication("in", "x")]);
+    }
+
+    #[test]
+    fn two_services_that_answer_each_other_with_ever_other_messages_are_cut() {
+        let other = |topic: &str, _: &str, number: u32| {
+            vec![publication(
+                if topic == "in" { "out" } else { "in" },
+                &number.to_string(),
+            )]
+        };
+        let (handled, cut) = run(other, 10_000);
+        assert!(
+            handled < 3 * 2 * ROUNDS && cut.len() == 1,
+            "{handled} {cut:?}"
+        );
+    }
+
+    #[test]
+    fn messages_that_somebody_else_repeats_are_none() {
+        let mut loops = LoopDetector::default();
+        for _ in 0..10_000 {
+            let (topic, payload) = (Topic::new("in").unwrap(), Bytes::from_static(b"on"));
+            let trace = loops.arrived(&topic, &payload);
+            assert!(
+                loops
+                    .published(trace, &mut vec![publication("state", "on")])
+                    .is_empty()
+            );
+        }
+    }
+
+    #[test]
+    fn a_chain_that_ends_is_none() {
+        let countdown = |_: &str, payload: &str, _: u32| match payload.len() {
+            0 => Vec::new(),
+            n => vec![publication("in", &payload[..n - 1])],
+        };
+        let started = |topic: &str, payload: &str, number: u32| match number {
+            0 => vec![publication("in", &"x".repeat(90))],
+            _ => countdown(topic, payload, number),
+        };
+        assert_eq!(run(started, 10_000), (92, Vec::new()));
+    }
+}
