@@ -57,7 +57,10 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "timers::set",
         ],
     ),
-    ("machines", &["guest", "session::codec", "session::transport"]),
+    (
+        "machines",
+        &["guest", "session::codec", "session::transport"],
+    ),
     (
         "actors",
         &[
