@@ -336,9 +336,17 @@ async fn connect(
     match broker {
         Broker::Remote(connection) => Ok((connection, None)),
         Broker::Embedded(embedded, mut connection) => {
-            let (own, wanted) = (connection.credentials.clone(), embedded.listen);
+            let wanted = embedded.listen;
+            let (client_id, credentials) =
+                (connection.client_id.clone(), connection.credentials.clone());
             let running = threads
-                .spawn(async move { broker::start(&embedded, own.as_ref()).await })
+                .spawn(async move {
+                    let owner = broker::Owner {
+                        client_id: &client_id,
+                        credentials: credentials.as_ref(),
+                    };
+                    broker::start(&embedded, Some(owner)).await
+                })
                 .await
                 .context("starting the embedded broker")??;
             let address = running.address();

@@ -120,23 +120,31 @@ fn outcome(
     Ok(ended.map_err(|_| BrokerError::Ended)??)
 }
 
+/// The host's own session, which the limits for clients do not concern.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    /// Its client identifier.
+    pub client_id: &'a str,
+    /// Its user, known besides those of the configuration when there are any.
+    pub credentials: Option<&'a Credentials>,
+}
+
 /// Starts the broker on the current runtime; it accepts clients when this returns.
-///
-/// `extra_user` is who the host's own session connects as; it matters only when there are users.
 ///
 /// # Errors
 /// When it would be open to strangers, when the port is in use and was asked for, or when the data directory is not usable.
 pub async fn start(
     config: &EmbeddedBroker,
-    extra_user: Option<&Credentials>,
+    owner: Option<Owner<'_>>,
 ) -> Result<Running, BrokerError> {
     if config.users.is_empty() && !config.listen.ip().is_loopback() {
         return Err(BrokerError::Open(config.listen));
     }
+    let own_user = owner.and_then(|owner| owner.credentials);
     let users = if config.users.is_empty() {
         None
     } else {
-        Some(Users::new(config.users.iter().chain(extra_user))?)
+        Some(Users::new(config.users.iter().chain(own_user))?)
     };
     if let Some(path) = &config.data_dir {
         secure_dir::create(path).map_err(|source| BrokerError::DataDir {
@@ -151,7 +159,7 @@ pub async fn start(
             address: config.listen,
             source,
         })?;
-    let server = Server::open(config, users).await?;
+    let server = Server::open(config, users, owner.map(|owner| owner.client_id)).await?;
     let task = tokio::spawn(Arc::clone(&server).run(listener));
     Ok(Running {
         address,

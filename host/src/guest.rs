@@ -4,6 +4,7 @@
 //! This is the only module that knows wasmtime. A [`Engine`] compiles bytes into a [`Component`]; a component makes any number
 //! of [`Instance`]s; an instance runs one [`Call`] at a time and gives back the [`Effects`](crate::effects::Effects) of it.
 
+mod address_space;
 mod api;
 mod belongings;
 mod bindings;

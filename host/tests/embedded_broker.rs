@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use miqro_host::broker::{self, BrokerError, Running};
+use miqro_host::broker::{self, BrokerError, Owner, Running};
 use miqro_host::config::{BrokerLimits, Credentials, EmbeddedBroker};
 
 /// Seconds after which a waiting client gives up, and with it the test.
@@ -263,9 +263,11 @@ async fn a_large_message_passes_and_one_above_the_limit_does_not() {
 async fn users_are_asked_for_their_password() {
     let mut config = on_free_port();
     config.users = vec![user("alice", "secret")];
-    let broker = broker::start(&config, Some(&user("host", "inner")))
-        .await
-        .unwrap();
+    let owner = Owner {
+        client_id: "host",
+        credentials: Some(&user("host", "inner")),
+    };
+    let broker = broker::start(&config, Some(owner)).await.unwrap();
     for version in VERSIONS {
         published(
             broker.address(),

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use miqro_host::broker::{self, Running};
+use miqro_host::broker::{self, Owner, Running};
 use miqro_host::config::{BrokerLimits, EmbeddedBroker, OutboxLimits, WhenClientFull};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,7 +25,11 @@ async fn started(change: impl FnOnce(&mut BrokerLimits)) -> Running {
         users: Vec::new(),
         limits,
     };
-    broker::start(&config, None).await.unwrap()
+    let owner = Owner {
+        client_id: "owner",
+        credentials: None,
+    };
+    broker::start(&config, Some(owner)).await.unwrap()
 }
 
 fn packet(first: u8, body: &[u8]) -> Vec<u8> {
@@ -196,8 +200,14 @@ async fn sessions_and_subscriptions_are_bounded() {
     for filter in ["1", "2", "3"] {
         assert_eq!(fleeting.subscribe(filter, 1).await, 1);
     }
-    assert_eq!(fleeting.subscribe("4", 1).await, 0x97);
+    // the crate asks whether it may, so this is "not authorized"
+    assert_eq!(fleeting.subscribe("4", 1).await, 0x87);
     assert_eq!(fleeting.subscribe("3", 1).await, 1);
+    // the host itself has the subscriptions of all its services
+    let mut owner = Raw::connected(broker.address(), "owner").await;
+    for filter in ["1", "2", "3", "4", "5"] {
+        assert_eq!(owner.subscribe(filter, 1).await, 1);
+    }
     broker.stop().await.unwrap();
 }
 

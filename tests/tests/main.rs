@@ -1,5 +1,6 @@
 //! Tests of the real host against real brokers, in one binary: each file is linked once.
 
+mod address_space;
 mod backpressure;
 mod chaos;
 mod cli;

@@ -16,10 +16,13 @@ use crate::guest::{Engine, EngineError, EngineOptions};
 /// When `cache_dir` cannot be used, or the engine cannot be made.
 pub fn engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
     let services = config.services.len();
+    let memory = config.services.iter().map(|service| service.limits.memory);
+    let memory = memory.max().unwrap_or_default();
     let cache_dir = config.cache_dir.clone().or_else(default_cache_dir);
     let options = |cache_dir| EngineOptions {
         cache_dir,
         services,
+        memory,
         trust: config.trust.clone(),
     };
     let engine = match Engine::new(options(cache_dir)) {

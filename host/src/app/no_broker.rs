@@ -36,10 +36,18 @@ impl Running {
     }
 }
 
+/// The host's own session.
+pub struct Owner<'a> {
+    /// Its client identifier.
+    pub client_id: &'a str,
+    /// Its user.
+    pub credentials: Option<&'a Credentials>,
+}
+
 /// Says that there is none.
 ///
 /// # Errors
 /// Always.
-pub async fn start(_: &EmbeddedBroker, _: Option<&Credentials>) -> Result<Running, BrokerError> {
+pub async fn start(_: &EmbeddedBroker, _: Option<Owner<'_>>) -> Result<Running, BrokerError> {
     Err(BrokerError)
 }

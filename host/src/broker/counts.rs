@@ -31,8 +31,10 @@ pub enum Refused {
     Login,
     /// Sessions beyond `limits.sessions`.
     Sessions,
-    /// Messages or subscriptions beyond `limits.retained` or `limits.subscriptions`, with QoS 1 or 2.
+    /// Messages beyond `limits.retained`, with QoS 1 or 2.
     Quota,
+    /// Subscriptions beyond `limits.subscriptions`.
+    Subscriptions,
     /// Messages of QoS 0 for clients that do not read.
     Slow,
     /// Clients that were disconnected since they read nothing.
@@ -54,6 +56,7 @@ impl Refused {
             Self::Login => "clients refused for user name or password",
             Self::Sessions => "sessions refused, since there are limits.sessions",
             Self::Quota => "messages refused beyond limits.retained",
+            Self::Subscriptions => "subscriptions refused beyond limits.subscriptions",
             Self::Slow => "messages of QoS 0 dropped for clients that do not read",
             Self::Stalled => "clients disconnected that read nothing",
             Self::Faults => "connections ended by faults of clients",

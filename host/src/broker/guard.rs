@@ -61,6 +61,9 @@ impl Users {
 pub struct Guard {
     /// `None`: everybody may connect.
     pub users: Option<Users>,
+    /// Client identifier of the host's own session.
+    pub owner: Option<String>,
+    pub router: Arc<MessageRouter>,
     pub limits: Arc<BrokerLimits>,
     pub storage: Arc<DynamicStorage>,
     pub counts: Arc<Counts>,
@@ -88,6 +91,13 @@ impl Guard {
         }
         // with the name the broker lets nobody else take over the session of this client id
         user.map_or_else(AuthResult::success, AuthResult::success_with_user)
+    }
+
+    /// The crate's own limit would also count the subscriptions of the host, which has those of all services.
+    async fn may_subscribe(&self, client: &str, filter: &str) -> bool {
+        self.owner.as_deref() == Some(client)
+            || self.router.has_subscription(client, filter).await
+            || self.router.subscription_count_for_client(client).await < self.limits.subscriptions
     }
 
     async fn has_room_for(&self, client: &str) -> bool {
@@ -136,11 +146,19 @@ impl AuthProvider for Guard {
 
     fn authorize_subscribe<'a>(
         &'a self,
-        _: &str,
+        client: &str,
         _: Option<&'a str>,
-        _: &'a str,
+        filter: &'a str,
     ) -> Answer<'a, bool> {
-        Box::pin(ready(true))
+        let client = client.to_owned();
+        Box::pin(async move {
+            let allowed = self.may_subscribe(&client, filter).await;
+            if !allowed {
+                self.counts
+                    .count(Refused::Subscriptions, || format!("client {client:?}"));
+            }
+            allowed
+        })
     }
 }
 

@@ -95,6 +95,7 @@ impl Server {
     pub async fn open(
         config: &EmbeddedBroker,
         users: Option<Users>,
+        owner: Option<&str>,
     ) -> Result<Arc<Self>, MqttError> {
         let (limits, counts) = (Arc::new(config.limits.clone()), Arc::new(Counts::default()));
         let queue = QueueLimits {
@@ -123,12 +124,13 @@ impl Server {
         observer.begin(&router, &storage).await?;
         let guard = Guard {
             users,
+            owner: owner.map(str::to_owned),
+            router: router.clone(),
             limits: limits.clone(),
             storage: storage.clone(),
             counts: counts.clone(),
         };
         let mut settings = BrokerConfig::new().with_max_packet_size(MAX_PACKET_BYTES);
-        settings.max_subscriptions_per_client = limits.subscriptions;
         settings.client_channel_capacity = CHANNEL;
         settings.max_outbound_inflight = WINDOW;
         settings.event_handler = Some(observer);

@@ -10,7 +10,7 @@ use wasmtime::component::{ComponentExportIndex, InstancePre};
 use crate::guest::bindings::ServiceIndices;
 use crate::guest::contract::{self, ContractFaults};
 use crate::guest::describe::Kind;
-use crate::guest::engine::{Engine, LinkedEngine, MAX_COMPONENT_BYTES};
+use crate::guest::engine::{Engine, LinkedEngine, MAX_COMPONENT_BYTES, PoolSlot, PoolTicket};
 use crate::guest::fault::Fault;
 use crate::guest::instance::Instance;
 use crate::guest::store::{Data, Setting};
@@ -111,7 +111,9 @@ pub struct Component(Arc<Compiled>);
 struct Compiled {
     pre: InstancePre<Data>,
     indices: Indices,
-    table_slot: Option<usize>,
+    slot: Option<PoolSlot>,
+    /// Held as long as instances may be made.
+    _ticket: Option<PoolTicket>,
     imports: Vec<String>,
     hash: [u8; 32],
     ticker: Arc<Ticker>,
@@ -133,7 +135,7 @@ impl Component {
         if bytes.len() > MAX_COMPONENT_BYTES {
             return Err(ComponentError::TooLarge(bytes.len()));
         }
-        let (linked, component) = compile(engine, bytes)
+        let (linked, component, ticket) = compile(engine, bytes)
             .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
         let checked = contract::check(linked, &component).map_err(ComponentError::Contract)?;
         // otherwise made at the first instantiation, which may be on the message path
@@ -143,7 +145,8 @@ impl Component {
         Ok(Self(Arc::new(Compiled {
             pre: checked.pre,
             indices: checked.indices,
-            table_slot: linked.table_slot,
+            slot: linked.slot,
+            _ticket: ticket,
             imports: checked.imports,
             hash: Sha256::digest(bytes).into(),
             ticker: engine.ticker(),
@@ -159,7 +162,7 @@ impl Component {
             &self.0.pre,
             &self.0.indices,
             &self.0.ticker,
-            self.0.table_slot,
+            self.0.slot,
             setting,
         )
         .await
@@ -200,16 +203,19 @@ impl fmt::Debug for Component {
 fn compile<'a>(
     engine: &'a Engine,
     bytes: &[u8],
-) -> wasmtime::Result<(&'a LinkedEngine, wasmtime::component::Component)> {
-    if let Some(pooled) = engine.pooled(bytes.len()) {
+) -> wasmtime::Result<(
+    &'a LinkedEngine,
+    wasmtime::component::Component,
+    Option<PoolTicket>,
+)> {
+    if let Some((pooled, ticket)) = engine.pooled(bytes.len()) {
         // an error here may only mean that it does not fit, so the other engine has the last word
         if let Ok(component) = wasmtime::component::Component::from_binary(&pooled.engine, bytes) {
-            return Ok((pooled, component));
+            return Ok((pooled, component, Some(ticket)));
         }
     }
+
     let linked = engine.on_demand()?;
-    Ok((
-        linked,
-        wasmtime::component::Component::from_binary(&linked.engine, bytes)?,
-    ))
+    let component = wasmtime::component::Component::from_binary(&linked.engine, bytes)?;
+    Ok((linked, component, None))
 }

@@ -20,11 +20,13 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use wasmtime::component::Linker;
 use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::guest::address_space::{self, Reservation};
 use crate::guest::compilers;
 use crate::guest::component::{Component, ComponentError};
 use crate::guest::linker::linker;
@@ -69,6 +71,8 @@ pub struct EngineOptions {
     pub cache_dir: Option<PathBuf>,
     /// How many services there will be.
     pub services: usize,
+    /// The largest `limits.memory` of a service, in bytes: a memory in the pool can grow so far at least.
+    pub memory: usize,
     /// Keys of whom component files have to be signed; empty: they need not be.
     pub trust: Vec<Key>,
 }
@@ -104,17 +108,30 @@ pub enum EngineError {
 pub(super) struct LinkedEngine {
     pub(super) engine: wasmtime::Engine,
     pub(super) linker: Linker<Data>,
-    /// Elements of one table that there is room for; `None`: any number.
-    pub(super) table_slot: Option<usize>,
+    /// What an instance may have of the pool; `None`: memory is mapped on demand.
+    pub(super) slot: Option<PoolSlot>,
+}
+
+/// Room that the pool has for one instance.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PoolSlot {
+    /// Elements of one table.
+    pub(super) table_elements: usize,
+    /// Bytes of one linear memory.
+    pub(super) memory: u64,
 }
 
 /// Everything that guests of one host share.
 pub struct Engine {
-    pooled: LinkedEngine,
+    /// `None` where the machine has no address space for a pool.
+    pooled: Option<LinkedEngine>,
     on_demand: OnceLock<LinkedEngine>,
+    reservation: Reservation,
     cache: Option<Cache>,
     ticker: Arc<Ticker>,
     capacity: usize,
+    /// How many components were compiled for the pool and are still in use.
+    in_pool: Arc<AtomicUsize>,
     trust: Vec<Key>,
 }
 
@@ -128,17 +145,19 @@ impl Engine {
         let cache = options.cache_dir.as_deref().map(open_cache).transpose()?;
         let ticker = Arc::new(Ticker::start().map_err(EngineError::Ticker)?);
         let capacity = capacity(options.services);
-        let pool =
-            InstanceAllocationStrategy::Pooling(pool(u32::try_from(capacity).unwrap_or(u32::MAX)));
-        let pooled = LinkedEngine::new(pool, cache.clone(), Some(POOLED_TABLE_ELEMENTS))
-            .map_err(engine_error)?;
-        ticker.add(&pooled.engine);
+        let reservation = reservation(capacity, options.memory);
+        let (pooled, reservation) = pooled(capacity, reservation, cache.as_ref())?;
+        if let Some(pooled) = &pooled {
+            ticker.add(&pooled.engine);
+        }
         Ok(Arc::new(Self {
             pooled,
             on_demand: OnceLock::new(),
+            reservation,
             cache,
             ticker,
             capacity,
+            in_pool: Arc::default(),
             trust: options.trust,
         }))
     }
@@ -170,8 +189,14 @@ impl Engine {
     }
 
     /// The engine whose pool has room for a component of `bytes` bytes, if it is small enough to try.
-    pub(super) fn pooled(&self, bytes: usize) -> Option<&LinkedEngine> {
-        (bytes <= SMALL_COMPONENT_BYTES).then_some(&self.pooled)
+    pub(super) fn pooled(&self, bytes: usize) -> Option<(&LinkedEngine, PoolTicket)> {
+        let pooled = self
+            .pooled
+            .as_ref()
+            .filter(|_| bytes <= SMALL_COMPONENT_BYTES)?;
+        // an instance that ends and its successor may be there at once
+        let tickets = self.capacity - self.capacity / 8;
+        Some((pooled, PoolTicket::take(&self.in_pool, tickets)?))
     }
 
     /// The engine for what does not fit the pool.
@@ -181,6 +206,7 @@ impl Engine {
         }
         let linked = LinkedEngine::new(
             InstanceAllocationStrategy::OnDemand,
+            self.reservation,
             self.cache.clone(),
             None,
         )?;
@@ -199,25 +225,53 @@ impl Engine {
 impl LinkedEngine {
     fn new(
         strategy: InstanceAllocationStrategy,
+        reservation: Reservation,
         cache: Option<Cache>,
-        table_slot: Option<usize>,
+        slot: Option<PoolSlot>,
     ) -> wasmtime::Result<Self> {
-        let engine = wasmtime::Engine::new(&config(strategy, cache))?;
+        let engine = wasmtime::Engine::new(&config(strategy, reservation, cache))?;
         Ok(Self {
             linker: linker(&engine)?,
             engine,
-            table_slot,
+            slot,
         })
+    }
+}
+
+/// The right of one component to instances in the pool. So a full pool never fails an instantiation: further components get
+/// their memory on demand.
+pub(super) struct PoolTicket(Arc<AtomicUsize>);
+
+impl PoolTicket {
+    fn take(in_use: &Arc<AtomicUsize>, tickets: usize) -> Option<Self> {
+        let one_more = |used| (used < tickets).then_some(used + 1);
+        in_use
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .ok()?;
+        Some(Self(in_use.clone()))
+    }
+}
+
+impl Drop for PoolTicket {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Settings for foreign code. Proposals that need a cargo feature (threads, garbage collection, stack switching, component
 /// model async) are not even compiled in.
-fn config(strategy: InstanceAllocationStrategy, cache: Option<Cache>) -> Config {
+fn config(
+    strategy: InstanceAllocationStrategy,
+    reservation: Reservation,
+    cache: Option<Cache>,
+) -> Config {
     let mut config = Config::new();
     config
         .allocation_strategy(strategy)
         .cache(cache)
+        .memory_reservation(reservation.memory)
+        .memory_guard_size(reservation.guard)
+        .memory_reservation_for_growth(reservation.memory / 2)
         .epoch_interruption(true)
         // halves the cost of a call; nothing here needs concurrent calls into one instance
         .concurrency_support(false)
@@ -229,13 +283,54 @@ fn config(strategy: InstanceAllocationStrategy, cache: Option<Cache>) -> Config 
     config
 }
 
-fn pool(instances: u32) -> PoolingAllocationConfig {
+/// The reservation of the pool's memories, so that all of them fit the address space of this process; see [`address_space`].
+fn reservation(instances: usize, largest: usize) -> Option<Reservation> {
+    Reservation::within(address_space::available(), memories(instances), largest)
+}
+
+/// The engine with the pool, and the reservation of one memory. When the system refuses so much address space all the same, the
+/// pool tries smaller memories; where it has no room for any, all guests get their memory on demand.
+fn pooled(
+    instances: usize,
+    mut reservation: Option<Reservation>,
+    cache: Option<&Cache>,
+) -> Result<(Option<LinkedEngine>, Reservation), EngineError> {
+    let mut refused = None;
+    while let Some(tried) = reservation {
+        let pool = InstanceAllocationStrategy::Pooling(pool(instances, tried));
+        let slot = PoolSlot {
+            table_elements: POOLED_TABLE_ELEMENTS,
+            memory: tried.memory,
+        };
+        match LinkedEngine::new(pool, tried, cache.cloned(), Some(slot)) {
+            Ok(pooled) => return Ok((Some(pooled), tried)),
+            Err(error) => refused = Some(engine_error(error)),
+        }
+        reservation = tried.halved();
+    }
+
+    let reason = refused.map_or_else(String::new, |error| format!(": {error}"));
+    tracing::warn!(
+        "no address space for a pool of guest memories{reason}; services start more slowly"
+    );
+    Ok((None, Reservation::SMALLEST))
+}
+
+/// Memories that a pool for so many instances has: most guests have one, the average leaves room for some with more.
+fn memories(instances: usize) -> usize {
+    instances.saturating_add(instances / 4)
+}
+
+fn pool(instances: usize, reservation: Reservation) -> PoolingAllocationConfig {
+    let memories = u32::try_from(memories(instances)).unwrap_or(u32::MAX);
+    let instances = u32::try_from(instances).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     // a Rust guest takes four core instances, two tables and one memory; the averages below leave room for larger ones
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(6))
         .total_tables(instances.saturating_mul(3))
-        .total_memories(instances.saturating_add(instances / 4))
+        .total_memories(memories)
+        .max_memory_size(usize::try_from(reservation.memory).unwrap_or(usize::MAX))
         .total_stacks(instances)
         .max_core_instances_per_component(POOLED_CORE_INSTANCES)
         .max_tables_per_component(POOLED_TABLES)

@@ -19,6 +19,7 @@ use crate::effects::{DueTimer, Effects};
 use crate::guest::bindings::Service;
 use crate::guest::bindings::miqro::service::messaging::DeliveryOutcome;
 use crate::guest::component::{Indices, OptionalExport};
+use crate::guest::engine::PoolSlot;
 use crate::guest::fault::{DeadlineReached, Fault};
 use crate::guest::pause::Pause;
 use crate::guest::store::{Current, Data, Setting};
@@ -87,12 +88,14 @@ impl Instance {
         pre: &InstancePre<Data>,
         indices: &Indices,
         ticker: &Arc<Ticker>,
-        table_slot: Option<usize>,
+        slot: Option<PoolSlot>,
         setting: Arc<Setting>,
     ) -> Result<Box<Self>, Fault> {
         let limit = setting.limits.call;
         let delivered = indices.optional[OptionalExport::Delivered as usize].is_some();
-        let mut store = store(pre, Data::new(setting, delivered, table_slot)?);
+        check_memory(setting.limits.memory, slot)?;
+        let table_elements = slot.map(|slot| slot.table_elements);
+        let mut store = store(pre, Data::new(setting, delivered, table_elements)?);
         let pause = store.data().pause.clone();
         let mut turn = Turn::new(ticker.clone());
         turn.begin();
@@ -260,6 +263,20 @@ fn store(pre: &InstancePre<Data>, data: Data) -> Store<Data> {
     store.epoch_deadline_callback(on_tick);
     store.set_epoch_deadline(FIRST_YIELD);
     store
+}
+
+/// A limit that was raised while the host runs may be beyond the memories that the pool reserved at the start.
+fn check_memory(limit: usize, slot: Option<PoolSlot>) -> Result<(), Fault> {
+    let Some(room) = slot.and_then(|slot| usize::try_from(slot.memory).ok()) else {
+        return Ok(());
+    };
+    if limit <= room {
+        return Ok(());
+    }
+    Err(Fault::Instantiation(format!(
+        "expected limits.memory of at most {room} bytes, found {limit}: this machine's address space is small, and memories of \
+         {room} bytes were reserved at the start; restart the host to reserve larger ones"
+    )))
 }
 
 /// Called in the guest's call at ticks from [`FIRST_YIELD`] on. The clock is first read here, so short calls never read it.

@@ -52,7 +52,7 @@ fn cached_engine(dir: &Path) -> Arc<Engine> {
     Engine::new(EngineOptions {
         cache_dir: Some(dir.to_owned()),
         services: 1,
-        trust: Vec::new(),
+        ..EngineOptions::default()
     })
     .unwrap()
 }
