@@ -19,6 +19,7 @@ mod connection;
 mod credentials;
 mod defaults;
 mod difference;
+mod format;
 mod given;
 mod grants;
 mod json;
@@ -31,23 +32,31 @@ mod offline;
 mod place;
 mod problem;
 mod quotes;
+mod reference;
 mod render;
 mod scalar;
 mod secret;
 mod section;
 mod select;
 mod service;
+mod settings;
 mod swap;
 pub mod text;
 mod tls;
 mod units;
 mod yaml;
 
+pub use broker_limits::{BrokerLimits, WhenClientFull};
 pub use difference::Difference;
+pub use format::WaitRange;
 pub use grants::{Directory, Grants, HttpGrant, NEEDS, SocketGrant, SocketProtocol};
-pub use limits::{Limits, WhenFailing, WhenFull};
+pub use limits::{
+    CallLimits, Limits, MailboxLimits, MemoryLimits, RateLimits, RetryLimits, TotalLimits,
+    WhenFailing, WhenFull,
+};
 pub use load::{Blank, Held, Loaded, MissingFiles, Selection};
 pub use problem::{ConfigError, Problem};
+pub use swap::Swap;
 
 #[cfg(test)]
 mod tests;
@@ -107,38 +116,6 @@ pub struct EmbeddedBroker {
     pub limits: BrokerLimits,
 }
 
-/// What clients may make the embedded broker hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BrokerLimits {
-    /// Connections at once.
-    pub connections: usize,
-    /// Of them, those that have not said CONNECT yet.
-    pub pending: usize,
-    /// How long a connection may take to say CONNECT.
-    pub connect_timeout: Duration,
-    /// Sessions that outlive their connection.
-    pub sessions: usize,
-    /// Subscriptions of one client.
-    pub subscriptions: usize,
-    /// Messages that wait for one client that is connected and does not read.
-    pub waiting: OutboxLimits,
-    /// What is done about a client that does not read while messages of QoS 1 and 2 wait for it.
-    pub when_full: WhenClientFull,
-    /// Messages of QoS 1 and 2 that wait for one client that is away or does not acknowledge.
-    pub queue: OutboxLimits,
-    /// Retained messages, of all clients.
-    pub retained: OutboxLimits,
-}
-
-/// What is done about a client that does not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenClientFull {
-    /// It is disconnected; what its session is owed waits for it in its queue.
-    Disconnect,
-    /// It stays; the oldest messages of its queue are dropped.
-    Drop,
-}
-
 /// The MQTT session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Connection {
@@ -170,23 +147,23 @@ pub struct Connection {
     pub max_packet_size: u32,
     /// How long to wait for the connection to be made and CONNACK to come.
     pub connect_timeout: Duration,
-    /// First wait before reconnecting; doubled up to `reconnect_max`, with jitter.
-    pub reconnect_min: Duration,
-    /// Longest wait before reconnecting.
-    pub reconnect_max: Duration,
+    /// Waits before reconnecting.
+    pub reconnect: WaitRange,
     /// When a service is told that the broker has not taken a message of its in time.
     pub delivery_timeout: Duration,
     /// Bounds of what waits to be sent.
     pub outbox: OutboxLimits,
 }
 
-/// Bounds of what waits to be sent to the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutboxLimits {
-    /// Messages.
-    pub messages: usize,
-    /// Bytes.
-    pub bytes: usize,
+settings::settings! {
+    /// Bounds of the messages that wait to be sent.
+    #[derive(Copy)]
+    pub struct OutboxLimits {
+        /// Messages.
+        pub messages: usize = 10_000, "messages": format::Number(1..=100_000_000);
+        /// Bytes.
+        pub bytes: usize = 16 * units::MIB, "bytes": format::Size(1024..=units::MOST_BYTES);
+    }
 }
 
 /// What carries the bytes of the MQTT connection.
@@ -322,23 +299,6 @@ pub struct Availability {
     pub online: String,
     /// Payload while it is not.
     pub offline: String,
-}
-
-/// What is done when a new version of a service takes over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Swap {
-    /// How long a new version is on probation; zero: not at all.
-    pub probation: Duration,
-    /// Handled messages after which the probation ends earlier; 0: by time only.
-    pub messages: u64,
-    /// Faults that a new version may have in its probation; with one more, the former version is put back.
-    pub faults: u32,
-    /// Former versions that are kept.
-    pub versions: usize,
-    /// Bytes that `save` may hand over.
-    pub saved: usize,
-    /// How long a new version handles copies of messages before it takes over; zero: not at all.
-    pub shadow: Duration,
 }
 
 impl std::fmt::Debug for Service {

@@ -102,25 +102,6 @@ impl FaultKind {
         }
     }
 
-    /// The exceeded limit in `miqro.yml`, as in `limits.publish_rate`; `None` for a fault that is not about a limit.
-    pub fn key(self) -> Option<String> {
-        let is_limit = !matches!(
-            self,
-            Self::Stack
-                | Self::Trap
-                | Self::Refused
-                | Self::Instantiation
-                | Self::Grants
-                | Self::Store
-                | Self::Bug
-                | Self::Start
-        );
-        if self == Self::Outbox {
-            return Some("the service's share of broker.outbox".to_owned());
-        }
-        is_limit.then(|| format!("limits.{}", self.name().replace('-', "_")))
-    }
-
     /// Whether the guest caused it by its requests or by the way it runs. Errors that it returns are not offences, nor is
     /// anything that depends on others: messages sent to it, or the state of the host.
     pub const fn is_offence(self) -> bool {

@@ -47,9 +47,9 @@ pub struct Limits {
 impl From<&config::Limits> for Limits {
     fn from(limits: &config::Limits) -> Self {
         Self {
-            messages: limits.mailbox,
-            bytes: limits.mailbox_bytes,
-            when_full: limits.when_full,
+            messages: limits.mailbox.messages,
+            bytes: limits.mailbox.bytes,
+            when_full: limits.mailbox.when_full,
         }
     }
 }

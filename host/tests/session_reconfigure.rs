@@ -58,8 +58,8 @@ both_versions!(
                 bytes: 1000,
             };
             connection.port = 1;
-            connection.reconnect_min = Duration::from_secs(3600);
-            connection.reconnect_max = Duration::from_secs(3600);
+            connection.reconnect.min = Duration::from_secs(3600);
+            connection.reconnect.max = Duration::from_secs(3600);
         })
         .await;
         rig.disconnected().await;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use miqro_host::config::{Connection, OutboxLimits, Protocol, Tls, Transport};
+use miqro_host::config::{Connection, OutboxLimits, Protocol, Tls, Transport, WaitRange};
 use miqro_host::session::transport::{self, Resolver, Stream, TransportError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -31,8 +31,10 @@ pub fn to(port: u16, transport: Transport, tls: Tls) -> Connection {
         receive_maximum: 64,
         max_packet_size: 16 << 20,
         connect_timeout: DEADLINE,
-        reconnect_min: Duration::from_secs(1),
-        reconnect_max: Duration::from_secs(60),
+        reconnect: WaitRange {
+            min: Duration::from_secs(1),
+            max: Duration::from_secs(60),
+        },
         delivery_timeout: Duration::from_secs(10),
         outbox: OutboxLimits {
             messages: 1,

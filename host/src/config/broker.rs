@@ -4,14 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::address::{self, Address};
 use super::credentials::{MIQRO, credentials, users};
+use super::format::{Format, Nested};
 use super::given::Given;
 use super::place::Place;
 use super::section::Section;
 use super::tls::tls;
 use super::yaml::Value;
-use super::{
-    Broker, BrokerLimits, Connection, Credentials, EmbeddedBroker, Tls, broker_limits, connection,
-};
+use super::{Broker, BrokerLimits, Connection, Credentials, EmbeddedBroker, Tls, connection};
 
 /// The port of MQTT.
 const PORT: u16 = 1883;
@@ -101,7 +100,7 @@ fn embed(mut connection: Connection, embedded: Option<Given<'_>>, place: &Place)
             .take("data_dir")
             .and_then(|given| Some(place.path(given.text()?)));
         if let Some(given) = section.take("limits") {
-            broker.limits = broker_limits::limits(given.section());
+            Nested.read(given, &mut broker.limits);
         }
         let mut users_wrong = false;
         if let Some(given) = section.take("users") {

@@ -1,93 +1,53 @@
-//! Pure: the section `broker.embedded.limits`. In: the section. Out: `BrokerLimits`, and how it is shown. Owns nothing.
+//! The section `broker.embedded.limits`.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
-use super::connection::{outbox, set};
-use super::section::Section;
-use super::units::{show_duration, show_size};
-use super::{BrokerLimits, OutboxLimits, WhenClientFull};
+use super::OutboxLimits;
+use super::format::{Nested, Number, Span, Words};
+use super::settings::settings;
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
-/// What can be written for `when_full`.
+/// The highest count that is accepted.
+const MOST: usize = 1_000_000;
+
+settings! {
+    /// What clients may make the embedded broker hold. The defaults are for a machine with 512 MB.
+    pub struct BrokerLimits {
+        /// Connections at once.
+        pub connections: usize = 500, "connections": Number(1..=MOST);
+        /// Connections that have not sent CONNECT yet.
+        pub pending: usize = 100, "pending": Number(1..=MOST);
+        /// How long a connection may take to send CONNECT.
+        pub connect_timeout: Duration = Duration::from_secs(10), "connect_timeout": Span(MS..=HOUR);
+        /// Sessions that outlive their connection.
+        pub sessions: usize = 200, "sessions": Number(1..=MOST);
+        /// Subscriptions of one client.
+        pub subscriptions: usize = 1000, "subscriptions": Number(1..=MOST);
+        /// Messages that wait for one client that is connected and does not read. Messages of QoS 0 are dropped beyond it.
+        pub waiting: OutboxLimits = OutboxLimits::default(), "waiting": Nested;
+        /// What happens to a client that reads nothing for 10 s while messages of QoS 1 and 2 wait for it: it is disconnected and
+        /// its session keeps the messages in its queue (`disconnect`), or it stays and the oldest messages of its queue are
+        /// dropped (`drop`).
+        pub when_full: WhenClientFull = WhenClientFull::Disconnect, "when_full": Words(&WHEN_FULL);
+        /// Messages of QoS 1 and 2 that wait for one client that is away or does not acknowledge. The oldest are dropped beyond it.
+        pub queue: OutboxLimits = OutboxLimits::default(), "queue": Nested;
+        /// Retained messages of all clients.
+        pub retained: OutboxLimits = OutboxLimits::default(), "retained": Nested;
+    }
+}
+
+/// What happens to a client that does not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenClientFull {
+    /// It is disconnected; its session keeps the messages in its queue.
+    Disconnect,
+    /// It stays; the oldest messages of its queue are dropped.
+    Drop,
+}
+
+/// The words of `when_full`.
 const WHEN_FULL: [(&str, WhenClientFull); 2] = [
     ("disconnect", WhenClientFull::Disconnect),
     ("drop", WhenClientFull::Drop),
 ];
-
-/// Reads the section.
-pub(super) fn limits(mut section: Section<'_>) -> BrokerLimits {
-    let mut limits = BrokerLimits::default();
-    set(
-        section
-            .take("connections")
-            .and_then(|given| given.number(1..=1_000_000)),
-        &mut limits.connections,
-    );
-    set(
-        section
-            .take("pending")
-            .and_then(|given| given.number(1..=1_000_000)),
-        &mut limits.pending,
-    );
-    set(
-        section
-            .take("connect_timeout")
-            .and_then(|given| given.duration(MS..=HOUR)),
-        &mut limits.connect_timeout,
-    );
-    set(
-        section
-            .take("sessions")
-            .and_then(|given| given.number(1..=1_000_000)),
-        &mut limits.sessions,
-    );
-    set(
-        section
-            .take("subscriptions")
-            .and_then(|given| given.number(1..=1_000_000)),
-        &mut limits.subscriptions,
-    );
-    set(
-        section
-            .take("when_full")
-            .and_then(|given| given.word(&WHEN_FULL)),
-        &mut limits.when_full,
-    );
-    for (key, field) in [
-        ("waiting", &mut limits.waiting),
-        ("queue", &mut limits.queue),
-        ("retained", &mut limits.retained),
-    ] {
-        if let Some(given) = section.take(key) {
-            *field = outbox(given.section(), *field);
-        }
-    }
-    section.finish();
-    limits
-}
-
-/// The section as it is shown.
-pub(super) fn show(limits: &BrokerLimits) -> Value {
-    let pair = |pair: OutboxLimits| {
-        let bytes = show_size(u64::try_from(pair.bytes).unwrap_or(u64::MAX));
-        json!({"messages": pair.messages, "bytes": bytes})
-    };
-    let when_full = WHEN_FULL
-        .iter()
-        .find(|(_, of)| *of == limits.when_full)
-        .map_or("", |(word, _)| word);
-    json!({
-        "connections": limits.connections,
-        "pending": limits.pending,
-        "connect_timeout": show_duration(limits.connect_timeout),
-        "sessions": limits.sessions,
-        "subscriptions": limits.subscriptions,
-        "waiting": pair(limits.waiting),
-        "when_full": when_full,
-        "queue": pair(limits.queue),
-        "retained": pair(limits.retained),
-    })
-}

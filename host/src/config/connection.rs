@@ -1,12 +1,11 @@
 //! Pure: how the MQTT session is held, whichever the broker. In: the section `broker`. Out: `Connection`. Owns nothing.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::format::{Format, Nested, Waits, set};
 use super::given::Given;
 use super::section::Section;
-use super::units::LONGEST;
-use super::{Connection, OutboxLimits, Protocol};
+use super::{Connection, Protocol};
 use crate::text;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -70,11 +69,10 @@ pub(super) fn connection(section: &mut Section<'_>) -> Connection {
         &mut c.delivery_timeout,
     );
     if let Some(given) = section.take("reconnect") {
-        (c.reconnect_min, c.reconnect_max) =
-            span(given.section(), (c.reconnect_min, c.reconnect_max));
+        Waits.read(given, &mut c.reconnect);
     }
     if let Some(given) = section.take("outbox") {
-        c.outbox = outbox(given.section(), c.outbox);
+        Nested.read(given, &mut c.outbox);
     }
     if let Some(given) = section.take("properties") {
         given.warning(
@@ -82,37 +80,6 @@ pub(super) fn connection(section: &mut Section<'_>) -> Connection {
         );
     }
     c
-}
-
-/// A section `{min, max}` of waits; what is not given is taken from `default`, but never lies on the wrong side.
-pub(super) fn span(
-    mut section: Section<'_>,
-    default: (Duration, Duration),
-) -> (Duration, Duration) {
-    let range: RangeInclusive<Duration> = MS..=LONGEST;
-    let min = section
-        .take("min")
-        .and_then(|given| given.duration(range.clone()));
-    let max = section.take("max").and_then(|given| given.duration(range));
-    let span = match (min, max) {
-        (Some(min), Some(max)) if min > max => {
-            section.problem("min is larger than max");
-            default
-        }
-        (min, max) => {
-            let least = min.unwrap_or_else(|| max.map_or(default.0, |max| default.0.min(max)));
-            (least, max.unwrap_or(default.1.max(least)))
-        }
-    };
-    section.finish();
-    span
-}
-
-/// Puts `value` into `field` if there is one.
-pub(super) fn set<T>(value: Option<T>, field: &mut T) {
-    if let Some(value) = value {
-        *field = value;
-    }
 }
 
 fn protocol(given: &Given<'_>) -> Option<Protocol> {
@@ -147,22 +114,4 @@ fn client_id(text: &str) -> Result<String, String> {
         );
     }
     Ok(text.to_owned())
-}
-
-/// Reads a section `{messages, bytes}`.
-pub(super) fn outbox(mut section: Section<'_>, mut limits: OutboxLimits) -> OutboxLimits {
-    set(
-        section
-            .take("messages")
-            .and_then(|given| given.number(1..=100_000_000)),
-        &mut limits.messages,
-    );
-    set(
-        section
-            .take("bytes")
-            .and_then(|given| given.size(1024..=usize::MAX >> 1)),
-        &mut limits.bytes,
-    );
-    section.finish();
-    limits
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::connection::set;
+use super::format::set;
 use super::given::Given;
 use super::place::Place;
 use super::problem::Report;

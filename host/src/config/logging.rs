@@ -1,6 +1,6 @@
 //! Pure: `log` and MIQRO's `log_level`. In: the top of the file. Out: `Logging`, `Level`. Owns nothing.
 
-use super::connection::set;
+use super::format::set;
 use super::given::Given;
 use super::section::Section;
 use super::{Level, LogFormat, Logging};

@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use super::connection::set;
 use super::credentials::{MQTTSERVICE, credentials};
+use super::format::set;
 use super::place::Place;
 use super::problem::Report;
 use super::section::Section;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::limits::{WHEN_FAILING, WHEN_FULL};
+use super::format::{Format, Nested, Waits};
 use super::logging::{FORMATS, show_level};
 use super::units::{show_duration, show_size};
 use super::{
-    Broker, Config, Connection, Credentials, EmbeddedBroker, Limits, Protocol, Service, Swap,
-    Transport, availability, broker_limits, grants, offline,
+    Broker, Config, Connection, Credentials, EmbeddedBroker, Protocol, Service, Transport,
+    availability, grants, offline,
 };
 use crate::message::Subscription;
 
@@ -154,7 +154,7 @@ fn embedded(broker: &EmbeddedBroker, secrets: Secrets) -> Map<String, Value> {
         "users",
         (!users.is_empty()).then_some(users.into()),
     );
-    section.insert("limits".into(), broker_limits::show(&broker.limits));
+    section.insert("limits".into(), Nested.render(&broker.limits));
     section
 }
 
@@ -193,8 +193,8 @@ fn session(connection: &Connection) -> Map<String, Value> {
         "max_packet_size": show_size(connection.max_packet_size.into()),
         "delivery_timeout": show_duration(connection.delivery_timeout),
         "connect_timeout": show_duration(connection.connect_timeout),
-        "reconnect": span(connection.reconnect_min, connection.reconnect_max),
-        "outbox": {"messages": connection.outbox.messages, "bytes": bytes(connection.outbox.bytes)},
+        "reconnect": Waits.render(&connection.reconnect),
+        "outbox": Nested.render(&connection.outbox),
     }));
     add(
         &mut section,
@@ -279,7 +279,7 @@ fn service(service: &Service, secrets: Secrets) -> Map<String, Value> {
         .map(availability::show)
         .collect();
     section.insert("availability".into(), further.into());
-    section.insert("swap".into(), swap(&service.swap));
+    section.insert("swap".into(), Nested.render(&service.swap));
     add(
         &mut section,
         "import_state",
@@ -290,7 +290,7 @@ fn service(service: &Service, secrets: Secrets) -> Map<String, Value> {
         "log_level",
         service.log_level.map(|level| show_level(level).into()),
     );
-    section.insert("limits".into(), limits(&service.limits));
+    section.insert("limits".into(), Nested.render(&service.limits));
     let mut free = service.config.clone();
     for secret in service
         .secrets
@@ -307,58 +307,6 @@ fn service(service: &Service, secrets: Secrets) -> Map<String, Value> {
 
 fn subscription(subscription: &Subscription) -> Value {
     json!({"filter": subscription.filter.as_str(), "qos": subscription.qos, "global": true})
-}
-
-fn limits(limits: &Limits) -> Value {
-    json!({
-        "memory": bytes(limits.memory),
-        "table": limits.table,
-        "instances": limits.instances,
-        "call": show_duration(limits.call),
-        "mailbox": limits.mailbox,
-        "mailbox_bytes": bytes(limits.mailbox_bytes),
-        "when_full": word(&WHEN_FULL, limits.when_full),
-        "attempts": limits.attempts,
-        "when_failing": word(&WHEN_FAILING, limits.when_failing),
-        "backoff": span(limits.backoff_min, limits.backoff_max),
-        "restarts": limits.restarts,
-        "restart_window": show_duration(limits.restart_window),
-        "spool": bytes(limits.spool),
-        "dead_letters": limits.dead_letters,
-        "publishes": limits.publishes,
-        "publish_bytes": bytes(limits.publish_bytes),
-        "payload": bytes(limits.payload),
-        "subscriptions": limits.subscriptions,
-        "timers": limits.timers,
-        "state": bytes(limits.state),
-        "state_keys": limits.state_keys,
-        "changes": limits.changes,
-        "log_lines": limits.log_lines,
-        "publish_rate": limits.publish_rate,
-        "payload_rate": show_size(limits.payload_rate),
-        "log_rate": limits.log_rate,
-        "state_rate": show_size(limits.state_rate),
-        "change_rate": limits.change_rate,
-    })
-}
-
-fn swap(swap: &Swap) -> Value {
-    json!({
-        "probation": show_duration(swap.probation),
-        "messages": swap.messages,
-        "faults": swap.faults,
-        "versions": swap.versions,
-        "saved": bytes(swap.saved),
-        "shadow": show_duration(swap.shadow),
-    })
-}
-
-fn span(min: Duration, max: Duration) -> Value {
-    json!({"min": show_duration(min), "max": show_duration(max)})
-}
-
-fn bytes(bytes: usize) -> String {
-    show_size(u64::try_from(bytes).unwrap_or(u64::MAX))
 }
 
 /// The path from the root, so that the text means the same wherever it is saved.

@@ -2,11 +2,10 @@
 //! for the guest. Owns nothing.
 
 use super::availability::availability;
+use super::format::{Format, Nested};
 use super::given::Given;
 use super::grants::grants;
-use super::limits::limits;
 use super::place::Place;
-use super::swap::swap;
 use super::yaml::Value;
 use super::{Grants, Limits, Service, Swap, json, logging, offline};
 use crate::message::{Qos, Subscription};
@@ -51,11 +50,12 @@ pub(super) fn service(name: &str, given: Given<'_>, place: &Place) -> Option<Ser
     service.component = section
         .take("component")
         .and_then(|given| Some(place.path(given.text()?)));
-    service.limits = section
-        .take("limits")
-        .map_or_else(Limits::default, |given| limits(given.section()));
+    if let Some(given) = section.take("limits") {
+        Nested.read(given, &mut service.limits);
+    }
     if let Some(given) = section.take("subscriptions") {
-        service.subscriptions = subscriptions(given, &service.base, service.limits.subscriptions);
+        service.subscriptions =
+            subscriptions(given, &service.base, service.limits.total.subscriptions);
     }
     service.grants = section
         .take("grants")
@@ -71,9 +71,9 @@ pub(super) fn service(name: &str, given: Given<'_>, place: &Place) -> Option<Ser
     if let Some(given) = section.take("dead_letter") {
         service.dead_letter = dead_letter(&given, &service.base);
     }
-    service.swap = section
-        .take("swap")
-        .map_or_else(Swap::default, |given| swap(given.section()));
+    if let Some(given) = section.take("swap") {
+        Nested.read(given, &mut service.swap);
+    }
     service.availability = section
         .take("availability")
         .map_or_else(Vec::new, |given| availability(given, &service.base));

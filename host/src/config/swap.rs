@@ -1,66 +1,29 @@
-//! Pure: the section `swap` of a service. In: the section. Out: `Swap`. Owns nothing.
+//! The section `swap` of a service.
 
 use std::time::Duration;
 
-use super::Swap;
-use super::connection::set;
-use super::section::Section;
+use super::format::{Number, Size, Span};
+use super::settings::settings;
+use super::units::MIB;
 
-const MIB: usize = 1024 * 1024;
 const DAY: Duration = Duration::from_secs(86_400);
 
-impl Default for Swap {
-    fn default() -> Self {
-        Self {
-            probation: Duration::from_secs(60),
-            messages: 0,
-            faults: 3,
-            versions: 3,
-            saved: 16 * MIB,
-            shadow: Duration::ZERO,
-        }
+settings! {
+    /// What is done when a new version of a service takes over.
+    pub struct Swap {
+        /// How long a new version is on probation; `0s`: not at all.
+        pub probation: Duration = Duration::from_secs(60), "probation": Span(Duration::ZERO..=365 * DAY);
+        /// Handled messages after which the probation ends earlier; 0: by time only.
+        pub messages: u64 = 0, "messages": Number(0..=u64::MAX);
+        /// Faults that a new version may have in its probation. With one more, the former version is put back, with the state
+        /// that it had.
+        pub faults: u32 = 3, "faults": Number(0..=u32::MAX);
+        /// Former versions that are kept.
+        pub versions: usize = 3, "versions": Number(0..=100);
+        /// Bytes that `save` may hand over.
+        pub saved: usize = 16 * MIB, "saved": Size(0..=1024 * MIB);
+        /// How long a new version first handles copies of messages while the running one continues, so that the two can be
+        /// compared; `0s`: not at all.
+        pub shadow: Duration = Duration::ZERO, "shadow": Span(Duration::ZERO..=DAY);
     }
-}
-
-/// Reads the section; what it does not say is the default.
-pub(super) fn swap(mut section: Section<'_>) -> Swap {
-    let mut swap = Swap::default();
-    set(
-        section
-            .take("probation")
-            .and_then(|given| given.duration(Duration::ZERO..=365 * DAY)),
-        &mut swap.probation,
-    );
-    set(
-        section
-            .take("messages")
-            .and_then(|given| given.number(0..=u64::MAX)),
-        &mut swap.messages,
-    );
-    set(
-        section
-            .take("faults")
-            .and_then(|given| given.number(0..=u32::MAX)),
-        &mut swap.faults,
-    );
-    set(
-        section
-            .take("versions")
-            .and_then(|given| given.number(0..=100)),
-        &mut swap.versions,
-    );
-    set(
-        section
-            .take("saved")
-            .and_then(|given| given.size(0..=1024 * MIB)),
-        &mut swap.saved,
-    );
-    set(
-        section
-            .take("shadow")
-            .and_then(|given| given.duration(Duration::ZERO..=DAY)),
-        &mut swap.shadow,
-    );
-    section.finish();
-    swap
 }

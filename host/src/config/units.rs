@@ -6,6 +6,12 @@ use std::time::Duration;
 /// The longest span that is accepted: a hundred years. More would overflow clocks.
 pub(super) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
+/// Sizes.
+pub(super) const KIB: usize = 1024;
+pub(super) const MIB: usize = 1024 * KIB;
+/// The largest size that is accepted.
+pub(super) const MOST_BYTES: usize = usize::MAX >> 1;
+
 const TIMES: [(&str, u64); 5] = [
     ("d", 86_400_000),
     ("h", 3_600_000),

@@ -91,7 +91,7 @@ impl Instance {
         slot: Option<PoolSlot>,
         setting: Arc<Setting>,
     ) -> Result<Box<Self>, Fault> {
-        let limit = setting.limits.call;
+        let limit = setting.limits.call.time;
         let delivered = indices.optional[OptionalExport::Delivered as usize].is_some();
         check_memory(setting.limits.memory, slot)?;
         let table_elements = slot.map(|slot| slot.table_elements);
@@ -136,7 +136,7 @@ impl Instance {
         call: Call,
     ) -> (Option<Box<Self>>, Result<Effects, Fault>) {
         self.turn.begin();
-        let limit = self.store.data().setting.limits.call;
+        let limit = self.store.data().setting.limits.call.time;
         let pause = self.store.data().pause.clone();
         let outcome = within(limit, &pause, self.run(call)).await;
         self.turn.end();
@@ -191,8 +191,8 @@ impl Instance {
         );
         // the bytes come out of the guest's memory, which is bounded
         self.store
-            .set_hostcall_fuel(limits.memory.saturating_add(HOSTCALL_SLACK));
-        let outcome = within(limits.call, &pause, self.saved(function)).await;
+            .set_hostcall_fuel(limits.memory.bytes.saturating_add(HOSTCALL_SLACK));
+        let outcome = within(limits.call.time, &pause, self.saved(function)).await;
         self.turn.end();
         self.store.set_hostcall_fuel(fuel(&limits));
         self.store.data_mut().roll_back();
@@ -252,7 +252,7 @@ impl Instance {
 
 /// Bytes that one host call may move.
 fn fuel(limits: &Limits) -> usize {
-    limits.payload.saturating_add(HOSTCALL_SLACK)
+    limits.call.payload.saturating_add(HOSTCALL_SLACK)
 }
 
 fn store(pre: &InstancePre<Data>, data: Data) -> Store<Data> {
@@ -283,7 +283,7 @@ fn check_memory(limit: usize, slot: Option<PoolSlot>) -> Result<(), Fault> {
 fn on_tick(mut store: StoreContextMut<'_, Data>) -> wasmtime::Result<UpdateDeadline> {
     let now = Instant::now();
     let data = store.data_mut();
-    let limit = data.setting.limits.call;
+    let limit = data.setting.limits.call.time;
     let since = *data
         .since
         .get_or_insert(now.checked_sub(TICK).unwrap_or(now));

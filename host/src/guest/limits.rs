@@ -47,14 +47,13 @@ impl Limiter {
     /// A limiter for an instance of a service with these limits; `slot`: elements of one table that the pool has room for, where the
     /// instance lives there.
     pub(super) fn new(limits: &Limits, slot: Option<usize>) -> Self {
-        let (memory, elements, instances) = (limits.memory, limits.table, limits.instances);
         Self {
-            memory,
+            memory: limits.memory.bytes,
             used: 0,
-            elements,
+            elements: limits.memory.table_elements,
             used_elements: 0,
             slot,
-            instances,
+            instances: limits.memory.instances,
         }
     }
 }
@@ -133,14 +132,10 @@ mod tests {
     use super::*;
 
     fn limiter(memory: usize, table: usize) -> Limiter {
-        Limiter::new(
-            &Limits {
-                memory,
-                table,
-                ..Limits::default()
-            },
-            Some(70),
-        )
+        let mut limits = Limits::default();
+        limits.memory.bytes = memory;
+        limits.memory.table_elements = table;
+        Limiter::new(&limits, Some(70))
     }
 
     #[test]

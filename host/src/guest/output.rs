@@ -214,15 +214,11 @@ mod tests {
     #[test]
     fn lines_beyond_a_limit_are_dropped() {
         let lines: &[&[u8]] = &[b"1\n", b"2\n", b"3\n"];
-        let limits = Limits {
-            log_lines: 2,
-            ..Limits::default()
-        };
+        let mut limits = Limits::default();
+        limits.call.log_lines = 2;
         assert_eq!(logged_with(limits, Stream::Stdout, lines).len(), 2);
-        let limits = Limits {
-            log_rate: 1,
-            ..Limits::default()
-        };
+        let mut limits = Limits::default();
+        limits.rates.log_lines = 1;
         assert_eq!(logged_with(limits, Stream::Stdout, lines).len(), 1);
     }
 

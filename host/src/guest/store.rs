@@ -186,7 +186,7 @@ impl Data {
     /// # Errors
     /// What the guest is told when it may not.
     pub(super) fn one_more_change(&self) -> Result<(), String> {
-        let limit = self.setting.limits.changes;
+        let limit = self.setting.limits.call.changes;
         if self.effects.subscriptions.len() + self.effects.timers.len() < limit {
             return Ok(());
         }

@@ -19,17 +19,16 @@ mod calls;
 mod compiling;
 
 fn limits() -> Limits {
-    Limits {
-        memory: 16 << 20,
-        call: Duration::from_millis(200),
-        publishes: 4,
-        payload: 4_096,
-        subscriptions: 2,
-        timers: 2,
-        state: 64,
-        publish_bytes: 16 << 20,
-        ..Limits::default()
-    }
+    let mut limits = Limits::default();
+    limits.memory.bytes = 16 << 20;
+    limits.call.time = Duration::from_millis(200);
+    limits.call.publishes = 4;
+    limits.call.publish_bytes = 16 << 20;
+    limits.call.payload = 4_096;
+    limits.total.subscriptions = 2;
+    limits.total.timers = 2;
+    limits.total.state = 64;
+    limits
 }
 
 fn setting() -> Setting {

@@ -26,8 +26,8 @@ impl Voice {
         Self {
             service: setting.name.as_str().into(),
             belongings: setting.belongings.clone(),
-            per_call: setting.limits.log_lines,
-            rate: setting.limits.log_rate,
+            per_call: setting.limits.call.log_lines,
+            rate: setting.limits.rates.log_lines,
             lines: AtomicUsize::new(0),
         }
     }

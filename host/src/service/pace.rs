@@ -86,19 +86,19 @@ impl Pace {
             (
                 FaultKind::PublishRate,
                 self.publishes
-                    .spend(spent.publishes, limits.publish_rate, now),
+                    .spend(spent.publishes, limits.rates.publishes, now),
             ),
             (
                 FaultKind::PayloadRate,
-                self.payload.spend(spent.payload, limits.payload_rate, now),
+                self.payload.spend(spent.payload, limits.rates.payload, now),
             ),
             (
                 FaultKind::StateRate,
-                self.state.spend(spent.state, limits.state_rate, now),
+                self.state.spend(spent.state, limits.rates.state, now),
             ),
             (
                 FaultKind::ChangeRate,
-                self.changes.spend(spent.changes, limits.change_rate, now),
+                self.changes.spend(spent.changes, limits.rates.changes, now),
             ),
         ];
         waits
@@ -136,11 +136,9 @@ mod tests {
 
     #[test]
     fn one_answer_for_each_message_is_free_and_reads_no_clock() {
-        let limits = Limits {
-            publish_rate: 1,
-            payload_rate: 1,
-            ..Limits::default()
-        };
+        let mut limits = Limits::default();
+        limits.rates.publishes = 1;
+        limits.rates.payload = 1;
         let mut pace = Pace::default();
         for _ in 0..1_000 {
             let spent = Spent::of(&answers(&[100])).paid_by(&message(100));
@@ -153,11 +151,9 @@ mod tests {
 
     #[test]
     fn the_slowest_limit_is_named() {
-        let limits = Limits {
-            publish_rate: 10,
-            payload_rate: 10,
-            ..Limits::default()
-        };
+        let mut limits = Limits::default();
+        limits.rates.publishes = 10;
+        limits.rates.payload = 10;
         let (mut pace, now) = (Pace::default(), Instant::now());
         let spent = Spent::of(&answers(&[20, 20, 7])).paid_by(&message(7));
         assert_eq!((spent.publishes, spent.payload), (2, 40));
@@ -169,10 +165,7 @@ mod tests {
             changes: 3,
             ..Spent::default()
         };
-        let limits = Limits {
-            change_rate: 1,
-            ..limits
-        };
+        limits.rates.changes = 1;
         assert_eq!(
             pace.spend(ticks, &limits, || now),
             Some((FaultKind::PayloadRate, Duration::from_secs(3)))
@@ -183,7 +176,8 @@ mod tests {
         /// Who waits as told publishes no more than the rate, one second's worth and what it was paid for.
         #[test]
         fn amplification_keeps_the_rate(rate in 1_u64..1_000, calls in prop::collection::vec(0_usize..50, 1..100)) {
-            let limits = Limits { publish_rate: rate, ..Limits::default() };
+            let mut limits = Limits::default();
+            limits.rates.publishes = rate;
             let (mut pace, start, mut now, mut published) = (Pace::default(), Instant::now(), Instant::now(), 0);
             for call in &calls {
                 let spent = Spent::of(&answers(&vec![0; *call])).paid_by(&message(0));

@@ -85,12 +85,12 @@ impl Retry {
     /// Creates a policy without faults so far.
     pub fn new(limits: &Limits) -> Self {
         Self {
-            attempts: limits.attempts.max(1),
-            when_failing: limits.when_failing,
-            mailbox: limits.mailbox,
-            backoff: Backoff::new(limits.backoff_min, limits.backoff_max),
-            restarts: limits.restarts,
-            window: limits.restart_window,
+            attempts: limits.retry.attempts.max(1),
+            when_failing: limits.retry.when_failing,
+            mailbox: limits.mailbox.messages,
+            backoff: Backoff::new(limits.retry.backoff.min, limits.retry.backoff.max),
+            restarts: limits.retry.restarts,
+            window: limits.retry.restart_window,
             restarted: VecDeque::new(),
         }
     }
@@ -170,14 +170,12 @@ mod tests {
     const FIRST: Operation = Operation::Event { attempt: 1 };
 
     fn retry(attempts: u32, when_failing: WhenFailing) -> Retry {
-        let limits = Limits {
-            attempts,
-            when_failing,
-            mailbox: 10,
-            backoff_min: Duration::from_millis(100),
-            backoff_max: Duration::from_secs(1),
-            ..Limits::default()
-        };
+        let mut limits = Limits::default();
+        limits.mailbox.messages = 10;
+        limits.retry.attempts = attempts;
+        limits.retry.when_failing = when_failing;
+        limits.retry.backoff.min = Duration::from_millis(100);
+        limits.retry.backoff.max = Duration::from_secs(1);
         Retry::new(&limits)
     }
 
@@ -217,11 +215,9 @@ mod tests {
     fn restarts_are_counted_within_the_window() {
         let start = Instant::now();
         let second = Duration::from_secs(1);
-        let limits = Limits {
-            restarts: 2,
-            restart_window: 10 * second,
-            ..Limits::default()
-        };
+        let mut limits = Limits::default();
+        limits.retry.restarts = 2;
+        limits.retry.restart_window = 10 * second;
         let mut retry = Retry::new(&limits);
         let allowed =
             [0, 4, 9, 10, 11, 14].map(|seconds| retry.try_restart(start + seconds * second));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::time::{Duration, Instant};
 
+use crate::config::Limits;
 use crate::fault_kind::FaultKind;
 
 /// The shortest time between two lines about one reason.
@@ -159,8 +160,13 @@ impl fmt::Display for News {
             if self.count == 1 { "time" } else { "times" },
             self.span.as_secs(),
         );
-        match self.trouble.key() {
-            Some(key) => write!(f, "{key} exceeded {} {times}", self.count)?,
+        match Limits::key_of(self.trouble) {
+            Some(key) => write!(f, "limits.{key} exceeded {} {times}", self.count)?,
+            None if self.trouble == FaultKind::Outbox => write!(
+                f,
+                "the service's share of broker.outbox exceeded {} {times}",
+                self.count
+            )?,
             None => write!(f, "{}: {} {times}", self.trouble, self.count)?,
         }
         if seconds > 0 {

@@ -101,7 +101,7 @@ impl Task {
         standing: watch::Sender<Standing>,
     ) -> Self {
         let (sender, mailbox) = parts.mailbox;
-        let limit = parts.config.limits.call;
+        let limit = parts.config.limits.call.time;
         let switch = Switch::new(&parts.config);
         let outputs = (parts.session.clone(), parts.store.clone());
         let queue = Queue::new(

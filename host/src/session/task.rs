@@ -252,7 +252,7 @@ impl Task {
         // a clean start is for the first connection: the session that is there already must not be thrown away
         self.connect.clean_start &= connection.protocol == Protocol::V311 || !same;
         self.member
-            .renew(connection.reconnect_min, connection.reconnect_max);
+            .renew(connection.reconnect.min, connection.reconnect.max);
         self.dispatcher
             .renew(connection.protocol, connection.outbox);
         info!("connecting to {} with new settings", self.peer());

@@ -286,7 +286,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::config::{OutboxLimits, Protocol, Tls};
+    use crate::config::{OutboxLimits, Protocol, Tls, WaitRange};
 
     fn to(host: &str, port: u16) -> Connection {
         Connection {
@@ -304,8 +304,10 @@ mod tests {
             receive_maximum: 64,
             max_packet_size: 1 << 20,
             connect_timeout: Duration::from_secs(10),
-            reconnect_min: Duration::from_secs(1),
-            reconnect_max: Duration::from_secs(60),
+            reconnect: WaitRange {
+                min: Duration::from_secs(1),
+                max: Duration::from_secs(60),
+            },
             delivery_timeout: Duration::from_secs(10),
             outbox: OutboxLimits {
                 messages: 1,

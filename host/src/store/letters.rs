@@ -11,7 +11,7 @@ use super::StoreError;
 use super::file::{File, present, unwritable};
 use super::record::{letter, letter_head};
 use super::spool::{self, SPOOL, Segment};
-use crate::config::Limits;
+use crate::config::RetryLimits;
 use crate::message::Message;
 use crate::session::state::UnsentMessage;
 
@@ -153,7 +153,7 @@ pub(super) fn bury_unsent(
         transaction,
         service,
         &letter,
-        Limits::default().dead_letters,
+        RetryLimits::default().dead_letters,
     )?;
     if dropped > 0 {
         warn!(

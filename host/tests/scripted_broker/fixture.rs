@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use miqro_host::config::{Connection, OutboxLimits, Protocol, Tls, Transport, WhenFull};
+use miqro_host::config::{Connection, OutboxLimits, Protocol, Tls, Transport, WaitRange, WhenFull};
 use miqro_host::mailbox::{self, Delivery, Mailbox, Next};
 use miqro_host::message::{Message, Qos, Receipt, Subscription, SubscriptionChange};
 use miqro_host::router::{Router, ServiceId};
@@ -177,8 +177,10 @@ pub fn connection(broker: &Broker) -> Connection {
         receive_maximum: 64,
         max_packet_size: 1 << 20,
         connect_timeout: Duration::from_secs(5),
-        reconnect_min: Duration::from_millis(10),
-        reconnect_max: Duration::from_millis(50),
+        reconnect: WaitRange {
+            min: Duration::from_millis(10),
+            max: Duration::from_millis(50),
+        },
         delivery_timeout: Duration::from_secs(10),
         outbox: OutboxLimits {
             messages: 10_000,

@@ -159,7 +159,7 @@ fn protocols_and_spans_are_read() {
     );
     assert_eq!(connection.connect_timeout, Duration::from_millis(500));
     assert_eq!(
-        (connection.reconnect_min, connection.reconnect_max),
+        (connection.reconnect.min, connection.reconnect.max),
         (Duration::from_secs(1), Duration::from_secs(120))
     );
     assert_eq!(
@@ -179,11 +179,15 @@ fn protocols_and_spans_are_read() {
         Protocol::V5
     );
     assert_eq!(
-        remote("broker: {host: b, reconnect: {min: 5m}}").reconnect_max,
+        remote("broker: {host: b, reconnect: {min: 5m}}")
+            .reconnect
+            .max,
         Duration::from_secs(300)
     );
     assert_eq!(
-        remote("broker: {host: b, reconnect: {max: 50ms}}").reconnect_min,
+        remote("broker: {host: b, reconnect: {max: 50ms}}")
+            .reconnect
+            .min,
         Duration::from_millis(50)
     );
 }

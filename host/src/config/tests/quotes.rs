@@ -31,7 +31,7 @@ fn quotes_around_numbers_and_truth_values_make_no_difference() {
     assert_eq!(
         (
             config.presence_connections,
-            config.services[0].limits.attempts
+            config.services[0].limits.retry.attempts
         ),
         (3, 5)
     );

@@ -11,9 +11,10 @@ use proptest::prelude::*;
 use super::yaml::any_section;
 use super::{load, quiet};
 use crate::config::{
-    Availability, Broker, BrokerLimits, Config, Connection, Credentials, Directory, EmbeddedBroker,
-    Grants, HttpGrant, Level, Limits, LogFormat, Logging, OutboxLimits, Protocol, Selection,
-    Service, SocketGrant, SocketProtocol, Swap, Tls, Transport, WhenClientFull, WhenFailing,
+    Availability, Broker, BrokerLimits, CallLimits, Config, Connection, Credentials, Directory,
+    EmbeddedBroker, Grants, HttpGrant, Level, Limits, LogFormat, Logging, MailboxLimits,
+    MemoryLimits, OutboxLimits, Protocol, RateLimits, RetryLimits, Selection, Service, SocketGrant,
+    SocketProtocol, Swap, Tls, TotalLimits, Transport, WaitRange, WhenClientFull, WhenFailing,
     WhenFull,
 };
 use crate::message::{Qos, Subscription};
@@ -118,8 +119,7 @@ prop_compose! {
             receive_maximum,
             max_packet_size,
             connect_timeout,
-            reconnect_min: a.min(b),
-            reconnect_max: a.max(b),
+            reconnect: WaitRange { min: a.min(b), max: a.max(b) },
             delivery_timeout: connect_timeout,
             outbox: OutboxLimits { messages, bytes },
             ..Connection::default()
@@ -218,12 +218,26 @@ prop_compose! {
         (publish_rate, log_rate, change_rate) in (1..1_000_000_000u64, 1..1_000_000_000u64, 1..1_000_000_000u64),
         (payload_rate, state_rate, state_keys) in (1..1_000_000_000_000u64, 1..1_000_000_000_000u64, 0..1_000_000usize),
     ) -> Limits {
-        let (backoff_min, backoff_max) = (a.min(b), a.max(b));
-        let restart_window = Duration::from_secs(window);
         Limits {
-            memory, call, mailbox, when_full, attempts, when_failing, restarts, restart_window, dead_letters, backoff_min, backoff_max,
-            publishes, payload, subscriptions, timers, state, table, instances, mailbox_bytes, spool, publish_bytes, changes, log_lines,
-            publish_rate, log_rate, change_rate, payload_rate, state_rate, state_keys,
+            memory: MemoryLimits { bytes: memory, table_elements: table, instances },
+            call: CallLimits { time: call, publishes, publish_bytes, payload, changes, log_lines },
+            mailbox: MailboxLimits { messages: mailbox, bytes: mailbox_bytes, when_full, spool },
+            retry: RetryLimits {
+                attempts,
+                when_failing,
+                backoff: WaitRange { min: a.min(b), max: a.max(b) },
+                restarts,
+                restart_window: Duration::from_secs(window),
+                dead_letters,
+            },
+            total: TotalLimits { subscriptions, timers, state, state_keys },
+            rates: RateLimits {
+                publishes: publish_rate,
+                payload: payload_rate,
+                log_lines: log_rate,
+                state: state_rate,
+                changes: change_rate,
+            },
         }
     }
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{problems, quiet};
-use crate::config::{Config, Grants, Level, Limits, Loaded, Selection, WhenFailing, WhenFull};
+use crate::config::{
+    Config, Grants, Level, Limits, Loaded, RetryLimits, Selection, WaitRange, WhenFailing, WhenFull,
+};
 use crate::message::{Qos, Subscription};
 use crate::topic::Filter;
 
@@ -89,25 +91,27 @@ fn the_host_s_keys_are_typed_and_the_others_are_the_guest_s() {
             ..Grants::default()
         }
     );
-    let expected = Limits {
-        memory: 1 << 20,
-        call: Duration::from_millis(20),
-        mailbox: 3,
-        when_full: WhenFull::DropOldest,
+    let mut expected = Limits::default();
+    expected.memory.bytes = 1 << 20;
+    expected.call.time = Duration::from_millis(20);
+    expected.call.publishes = 4;
+    expected.call.payload = 9;
+    expected.mailbox.messages = 3;
+    expected.mailbox.when_full = WhenFull::DropOldest;
+    expected.retry = RetryLimits {
         attempts: 1,
         when_failing: WhenFailing::OutOfOrder,
+        backoff: WaitRange {
+            min: Duration::from_millis(5),
+            max: Duration::from_millis(10),
+        },
         restarts: 2,
         restart_window: Duration::from_secs(30),
         dead_letters: 8,
-        backoff_min: Duration::from_millis(5),
-        backoff_max: Duration::from_millis(10),
-        publishes: 4,
-        payload: 9,
-        subscriptions: 6,
-        timers: 0,
-        state: 7,
-        ..Limits::default()
     };
+    expected.total.subscriptions = 6;
+    expected.total.timers = 0;
+    expected.total.state = 7;
     assert_eq!(service.limits, expected);
     assert_eq!(service.config, serde_json::json!({"colour": "red"}));
 }

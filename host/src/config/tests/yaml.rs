@@ -74,7 +74,13 @@ fn anchors_aliases_and_merge_keys_work() {
     let limits: Vec<_> = config
         .services
         .iter()
-        .map(|s| (s.limits.memory >> 20, s.limits.mailbox, s.limits.timers))
+        .map(|s| {
+            (
+                s.limits.memory.bytes >> 20,
+                s.limits.mailbox.messages,
+                s.limits.total.timers,
+            )
+        })
         .collect();
     assert_eq!(limits, [(4, 5, 1000), (4, 9, 1000), (4, 5, 1)]);
     assert_eq!(

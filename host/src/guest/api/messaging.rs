@@ -65,7 +65,7 @@ impl Host for Data {
         if global {
             self.may_subscribe(&filter)?;
         }
-        let limit = self.setting.limits.subscriptions;
+        let limit = self.setting.limits.total.subscriptions;
         if !self.subscriptions.contains(&filter) && self.subscriptions.len() >= limit {
             let text = format!(
                 "the service has {limit} subscriptions, as many as limits.subscriptions allows"
@@ -211,25 +211,25 @@ impl Data {
         let limits = &self.setting.limits;
         let held = self.held.saturating_add(message.weight());
         let size = message.payload.len();
-        let (exceeded, text) = if size > limits.payload {
+        let (exceeded, text) = if size > limits.call.payload {
             let text = format!(
                 "a payload of {size} bytes is more than the {} of limits.payload",
-                limits.payload
+                limits.call.payload
             );
             (FaultKind::Payload, text)
-        } else if self.sent >= limits.publishes {
+        } else if self.sent >= limits.call.publishes {
             let text = "messages, as many as limits.publishes allows";
             (
                 FaultKind::Publishes,
-                format!("this call has published {} {text}", limits.publishes),
+                format!("this call has published {} {text}", limits.call.publishes),
             )
-        } else if held > limits.publish_bytes {
+        } else if held > limits.call.publish_bytes {
             let text = "what this call publishes takes more than the";
             (
                 FaultKind::PublishBytes,
                 format!(
                     "{text} {} bytes of limits.publish_bytes",
-                    limits.publish_bytes
+                    limits.call.publish_bytes
                 ),
             )
         } else {

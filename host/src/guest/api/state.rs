@@ -25,17 +25,17 @@ impl Host for Data {
         let values = self.setting.belongings.values();
         let size = self.draft.size_with(&values, &key, value.len());
         let count = self.draft.count_with(&values, &key);
-        if size > limits.state {
+        if size > limits.total.state {
             let text = format!(
                 "the state would have {size} bytes, more than the {} of limits.state",
-                limits.state
+                limits.total.state
             );
             return Err(StateError::Limit(self.beyond(FaultKind::State, text)));
         }
-        if count > limits.state_keys {
+        if count > limits.total.state_keys {
             let text = format!(
                 "the state would have {count} values, more than limits.state_keys, {}",
-                limits.state_keys
+                limits.total.state_keys
             );
             return Err(StateError::Limit(self.beyond(FaultKind::StateKeys, text)));
         }

@@ -74,7 +74,7 @@ impl Data {
                 name.len()
             )));
         }
-        let limit = self.setting.limits.timers;
+        let limit = self.setting.limits.total.timers;
         if !self.timers.contains(name) && self.timers.len() >= limit {
             let text = format!("the service has {limit} timers, as many as limits.timers allows");
             return Err(TimersError::Limit(self.beyond(FaultKind::Timers, text)));

@@ -103,7 +103,7 @@ async fn an_endless_loop_ends_at_the_deadline_and_yields_until_then() {
 async fn memory_beyond_the_limit_is_a_fault_that_names_it() {
     let body = "(drop (memory.grow (i32.const 256))) (call $ok)";
     let mut small = setting();
-    small.limits.memory = 1 << 20;
+    small.limits.memory.bytes = 1 << 20;
     let (dead, outcome) = instance(&guest(body), small).await.call(message("x")).await;
     assert!(dead.is_none());
     let Err(Fault::Memory { wanted, limit, .. }) = outcome else {
@@ -122,7 +122,7 @@ async fn table_elements_and_instances_beyond_the_limit_are_faults_that_name_them
         .replace("(global $count", "(table $t 1 funcref) (global $count");
     let grown = wat::parse_str(grown).unwrap();
     let mut small = setting();
-    small.limits.table = 90;
+    small.limits.memory.table_elements = 90;
     let (dead, outcome) = instance(&grown, small).await.call(message("x")).await;
     assert!(dead.is_none());
     let Err(
@@ -138,7 +138,7 @@ async fn table_elements_and_instances_beyond_the_limit_are_faults_that_name_them
     };
     assert_eq!(fault.kind().name(), "table");
     let mut few = setting();
-    few.limits.instances = 1;
+    few.limits.memory.instances = 1;
     let outcome = engine()
         .compile(&grown)
         .unwrap()
@@ -155,7 +155,7 @@ async fn table_elements_and_instances_beyond_the_limit_are_faults_that_name_them
 async fn a_guest_that_starts_too_large_makes_no_instance() {
     let component = engine().compile(&guest(ECHO)).unwrap();
     let mut tiny = setting();
-    tiny.limits.memory = 1_000;
+    tiny.limits.memory.bytes = 1_000;
     let outcome = component.instantiate(Arc::new(tiny)).await.map(drop);
     assert!(
         matches!(

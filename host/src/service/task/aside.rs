@@ -144,7 +144,7 @@ impl Task {
             at: now(),
             outgoing: false,
         };
-        let most = self.config.limits.dead_letters;
+        let most = self.config.limits.retry.dead_letters;
         match self.store.bury(service, letter, most).await {
             Ok(0) => {}
             Ok(dropped) => warn!(

@@ -270,7 +270,7 @@ impl Queue {
 
     /// How many messages may wait unacknowledged in the mailbox; `None`: as many as come, until it is said that they are overdue.
     fn share(&self, waits: bool) -> Option<usize> {
-        if waits && self.config.limits.when_full == WhenFull::Hold {
+        if waits && self.config.limits.mailbox.when_full == WhenFull::Hold {
             return Some(1);
         }
         self.backlog.is_spooling().then(|| self.mailbox.share())

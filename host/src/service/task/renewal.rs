@@ -25,7 +25,7 @@ impl Task {
         self.retry = Retry::new(&config.limits);
         self.sender
             .set_limits(mailbox::Limits::from(&config.limits));
-        self.caller.set_limit(config.limits.call);
+        self.caller.set_limit(config.limits.call.time);
         self.queue.set_config(config.clone());
         (self.config, self.setting) = (config, setting);
     }

@@ -212,8 +212,8 @@ impl Task {
             service = self.setting.name.as_str(),
             "has failed: started again {} times within {:?}, as often as limits.restarts allows; it waits for a better file or \
              `miqro-host restart`",
-            limits.restarts,
-            limits.restart_window
+            limits.retry.restarts,
+            limits.retry.restart_window
         );
         self.set_status(Status::Failed).await;
         while self.instance.is_none() && *self.status.borrow() == Status::Failed {

@@ -16,7 +16,7 @@ impl Queue {
                 "the spool is full: {} bytes wait, limits.spool is {}; with when_full: hold the next messages wait at the broker, \
                  and so do those of the other services",
                 self.backlog.bytes(),
-                self.config.limits.spool
+                self.config.limits.mailbox.spool
             );
         }
         self.holds_up_others = full;
@@ -30,7 +30,7 @@ impl Queue {
 
     fn spool_is_full(&self) -> bool {
         let limits = &self.config.limits;
-        self.backlog.bytes() >= limits.spool && limits.when_full == WhenFull::Hold
+        self.backlog.bytes() >= limits.mailbox.spool && limits.mailbox.when_full == WhenFull::Hold
     }
 
     /// From now on the service has failed, or has not.
@@ -44,9 +44,9 @@ impl Queue {
         if !self.has_failed {
             return usize::MAX;
         }
-        let bytes_left = self.backlog.bytes() < limits.mailbox_bytes;
+        let bytes_left = self.backlog.bytes() < limits.mailbox.bytes;
         if bytes_left {
-            limits.mailbox.saturating_sub(self.backlog.len())
+            limits.mailbox.messages.saturating_sub(self.backlog.len())
         } else {
             0
         }
@@ -57,14 +57,14 @@ impl Queue {
         &self,
         mut deliveries: Vec<Delivery>,
     ) -> (Vec<Delivery>, Vec<Delivery>) {
-        if self.config.limits.when_full != WhenFull::DropNewest {
+        if self.config.limits.mailbox.when_full != WhenFull::DropNewest {
             return (deliveries, Vec::new());
         }
         let (mut messages, mut bytes) = (self.backlog.len(), self.backlog.bytes());
         let fits = deliveries.iter().take_while(|delivery| {
             messages += 1;
             bytes += delivery.message.weight();
-            messages <= self.config.limits.mailbox && bytes <= self.most_bytes()
+            messages <= self.config.limits.mailbox.messages && bytes <= self.most_bytes()
         });
         let fits = fits.count();
         let surplus = deliveries.split_off(fits);
@@ -74,15 +74,16 @@ impl Queue {
     fn most_bytes(&self) -> usize {
         self.config
             .limits
+            .mailbox
             .spool
-            .min(self.config.limits.mailbox_bytes)
+            .min(self.config.limits.mailbox.bytes)
     }
 
     /// Whether the oldest messages have to go, where the policy drops those.
     pub(in crate::service::task) fn exceeds_limits(&self) -> bool {
         let limits = &self.config.limits;
-        let exceeds =
-            self.backlog.len() > limits.mailbox || self.backlog.bytes() > self.most_bytes();
-        limits.when_full == WhenFull::DropOldest && exceeds && self.backlog.is_spooling()
+        let exceeds = self.backlog.len() > limits.mailbox.messages
+            || self.backlog.bytes() > self.most_bytes();
+        limits.mailbox.when_full == WhenFull::DropOldest && exceeds && self.backlog.is_spooling()
     }
 }

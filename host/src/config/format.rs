@@ -1,0 +1,205 @@
+//! The formats of single values: each reads, renders and describes one type of value, so that the three cannot disagree.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::given::Given;
+use super::reference::Key;
+use super::settings::Settings;
+use super::units::{LONGEST, MOST_BYTES, show_duration, show_size};
+
+/// How a value of type `T` is written in the file.
+pub(super) trait Format<T> {
+    /// Reads `value` into `field`, which keeps its value after a problem.
+    fn read(&self, value: Given<'_>, field: &mut T);
+
+    /// The value as the file would have it.
+    fn render(&self, value: &T) -> Value;
+
+    /// The type and the accepted values, in words.
+    fn accepted(&self) -> String;
+
+    /// The keys below this one, where the value is a section.
+    fn keys(&self) -> Vec<Key> {
+        Vec::new()
+    }
+}
+
+/// A whole number within a range.
+pub(super) struct Number<T>(pub RangeInclusive<T>);
+
+/// A number of bytes within a range.
+pub(super) struct Size<T>(pub RangeInclusive<T>);
+
+/// A span of time within a range.
+pub(super) struct Span(pub RangeInclusive<Duration>);
+
+/// One of a few words.
+pub(super) struct Words<T: 'static>(pub &'static [(&'static str, T)]);
+
+/// A section with a table of its own.
+pub(super) struct Nested;
+
+impl<T> Format<T> for Number<T>
+where
+    T: TryFrom<i128> + PartialOrd + Display + Clone + Into<Value>,
+{
+    fn read(&self, value: Given<'_>, field: &mut T) {
+        set(value.number(self.0.clone()), field);
+    }
+
+    fn render(&self, value: &T) -> Value {
+        value.clone().into()
+    }
+
+    fn accepted(&self) -> String {
+        format!("number, {} to {}", self.0.start(), self.0.end())
+    }
+}
+
+impl<T> Format<T> for Size<T>
+where
+    T: TryFrom<u64> + TryInto<u64> + PartialOrd + Copy,
+{
+    fn read(&self, value: Given<'_>, field: &mut T) {
+        set(value.size(self.0.clone()), field);
+    }
+
+    fn render(&self, value: &T) -> Value {
+        show_size((*value).try_into().unwrap_or(u64::MAX)).into()
+    }
+
+    fn accepted(&self) -> String {
+        let bytes = |bound: &T| (*bound).try_into().unwrap_or(u64::MAX);
+        let (least, most) = (bytes(self.0.start()), bytes(self.0.end()));
+
+        if usize::try_from(most).is_ok_and(|most| most >= MOST_BYTES) {
+            format!("size, {} or more", show_size(least))
+        } else {
+            format!("size, {} to {}", show_size(least), show_size(most))
+        }
+    }
+}
+
+impl Format<Duration> for Span {
+    fn read(&self, value: Given<'_>, field: &mut Duration) {
+        set(value.duration(self.0.clone()), field);
+    }
+
+    fn render(&self, value: &Duration) -> Value {
+        show_duration(*value).into()
+    }
+
+    fn accepted(&self) -> String {
+        let (least, most) = (show_duration(*self.0.start()), show_duration(*self.0.end()));
+        format!("duration, {least} to {most}")
+    }
+}
+
+impl<T: Clone + PartialEq> Format<T> for Words<T> {
+    fn read(&self, value: Given<'_>, field: &mut T) {
+        set(value.word(self.0), field);
+    }
+
+    fn render(&self, value: &T) -> Value {
+        self.0
+            .iter()
+            .find(|(_, meaning)| meaning == value)
+            .map_or(Value::Null, |(word, _)| (*word).into())
+    }
+
+    fn accepted(&self) -> String {
+        let words: Vec<String> = self.0.iter().map(|(word, _)| format!("`{word}`")).collect();
+        words.join(", ")
+    }
+}
+
+impl<T: Settings> Format<T> for Nested {
+    fn read(&self, value: Given<'_>, field: &mut T) {
+        let mut section = value.section();
+        field.read(&mut section);
+        section.finish();
+    }
+
+    fn render(&self, value: &T) -> Value {
+        let mut members = Map::new();
+        value.render(&mut members);
+        members.into()
+    }
+
+    fn accepted(&self) -> String {
+        "section".to_owned()
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        T::keys()
+    }
+}
+
+/// Waits between attempts: the first one, doubled up to the longest one, with jitter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitRange {
+    /// The first wait.
+    pub min: Duration,
+    /// The longest wait.
+    pub max: Duration,
+}
+
+/// A section `{min, max}` of waits.
+pub(super) struct Waits;
+
+impl Waits {
+    const EACH: Span = Span(Duration::from_millis(1)..=LONGEST);
+}
+
+impl Format<WaitRange> for Waits {
+    /// A bound that is not written keeps its value, but never lies on the wrong side of the other one.
+    fn read(&self, value: Given<'_>, field: &mut WaitRange) {
+        let mut section = value.section();
+        let range = Self::EACH.0;
+        let min = section
+            .take("min")
+            .and_then(|value| value.duration(range.clone()));
+        let max = section.take("max").and_then(|value| value.duration(range));
+
+        match (min, max) {
+            (Some(min), Some(max)) if min > max => section.problem("min is larger than max"),
+            (Some(min), Some(max)) => *field = WaitRange { min, max },
+            (Some(min), None) => {
+                let max = field.max.max(min);
+                *field = WaitRange { min, max };
+            }
+            (None, Some(max)) => {
+                let min = field.min.min(max);
+                *field = WaitRange { min, max };
+            }
+            (None, None) => {}
+        }
+        section.finish();
+    }
+
+    fn render(&self, value: &WaitRange) -> Value {
+        serde_json::json!({"min": show_duration(value.min), "max": show_duration(value.max)})
+    }
+
+    fn accepted(&self) -> String {
+        "section".to_owned()
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        vec![
+            Key::new("min", "The first wait.", Self::EACH.accepted()),
+            Key::new("max", "The longest wait.", Self::EACH.accepted()),
+        ]
+    }
+}
+
+/// Puts `value` into `field` if there is one.
+pub(super) fn set<T>(value: Option<T>, field: &mut T) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
