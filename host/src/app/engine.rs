@@ -16,7 +16,10 @@ use crate::guest::{Engine, EngineError, EngineOptions};
 /// When `cache_dir` cannot be used, or the engine cannot be made.
 pub fn engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
     let services = config.services.len();
-    let memory = config.services.iter().map(|service| service.limits.memory);
+    let memory = config
+        .services
+        .iter()
+        .map(|service| service.limits.memory.bytes);
     let memory = memory.max().unwrap_or_default();
     let cache_dir = config.cache_dir.clone().or_else(default_cache_dir);
     let options = |cache_dir| EngineOptions {

@@ -93,7 +93,7 @@ impl Instance {
     ) -> Result<Box<Self>, Fault> {
         let limit = setting.limits.call.time;
         let delivered = indices.optional[OptionalExport::Delivered as usize].is_some();
-        check_memory(setting.limits.memory, slot)?;
+        check_memory(setting.limits.memory.bytes, slot)?;
         let table_elements = slot.map(|slot| slot.table_elements);
         let mut store = store(pre, Data::new(setting, delivered, table_elements)?);
         let pause = store.data().pause.clone();
