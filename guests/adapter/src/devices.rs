@@ -1,5 +1,5 @@
-//! What Zigbee2MQTT says of its devices (`bridge/devices`: a list, each with what it exposes). In: one device's JSON. Out: its
-//! values, and its announcement. Owns nothing.
+//! Devices of Zigbee2MQTT, read from `bridge/devices`: a list with the exposed values of each device. One device's JSON becomes
+//! its values and its announcement.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ enum Kind {
 const CAN_BE_SET: u8 = 2;
 
 impl Described {
-    /// Reads one device; `None` when it is none that publishes.
+    /// Reads one device; `None` if it is not a device that publishes.
     pub fn read(device: &Value) -> Option<Self> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let definition = device
@@ -71,7 +71,7 @@ impl Described {
         })
     }
 
-    /// The device as Home Assistant is told of it. What Home Assistant would refuse is left out, and takes nothing with it.
+    /// Returns the announcement of the device to Home Assistant. Entities that Home Assistant would refuse are left out, without the others.
     pub fn announcement(&self, availability: bool) -> Device {
         let device = Device::new(&self.name)
             .manufacturer(&self.vendor)
@@ -94,8 +94,8 @@ impl Described {
     }
 }
 
-/// What is exposed may be nested in features, as in a light that has a state and a brightness. What is of another kind, such as a
-/// colour, is published all the same, but not announced.
+/// Collects exposed values, which may be nested in features, as in a light that has a state and a brightness. Values of another
+/// kind, such as a colour, are published as well, but not announced.
 fn collect(exposes: &Value, properties: &mut BTreeMap<String, Property>) {
     for exposed in exposes.as_array().into_iter().flatten() {
         if let Some(features) = exposed
@@ -110,7 +110,7 @@ fn collect(exposes: &Value, properties: &mut BTreeMap<String, Property>) {
 }
 
 impl Property {
-    /// What a payload means for the device.
+    /// Returns the meaning of a payload for the device.
     pub fn value(&self, payload: &str) -> Value {
         match self.kind {
             Kind::Binary if payload == shown(&self.value_on) => self.value_on.clone(),
@@ -183,7 +183,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// What a payload probably means where nothing is known of the value: JSON, or else a text.
+/// Guesses the meaning of a payload of an unknown value: JSON, or else a text.
 pub fn guess(payload: &str) -> Value {
     serde_json::from_str(payload).unwrap_or_else(|_| json!(payload))
 }

@@ -1,12 +1,12 @@
-//! The adapter service. In: Zigbee2MQTT's messages, one JSON object a device. Out: one topic for each value,
-//! `service/adapter/<device>/<key>`; commands to `service/adapter/set/<device>/<key>` go back to the device; all devices are
-//! announced to Home Assistant. Owns what is known of the devices; it is kept in the state, because Zigbee2MQTT names them when it
-//! starts and not when this service does.
+//! The adapter service. It turns Zigbee2MQTT's messages, one JSON object for each device, into one topic for each value,
+//! `service/adapter/<device>/<key>`. Commands to `service/adapter/set/<device>/<key>` go back to the device, and all devices
+//! are announced to Home Assistant. The list of devices is kept in the state, because Zigbee2MQTT publishes it when it starts
+//! and not when this service does.
 //!
 //! ```yaml
 //! adapter:
 //!   component: guests/adapter.wasm
-//!   zigbee_topic: zigbee2mqtt     # where Zigbee2MQTT lives
+//!   zigbee_topic: zigbee2mqtt     # base topic of Zigbee2MQTT
 //!   device_availability: false    # whether Zigbee2MQTT publishes <device>/availability
 //!   grants:
 //!     publish: [zigbee2mqtt/+/set, homeassistant/#]      # zigbee2mqtt/# where devices have slashes in their names
@@ -25,11 +25,11 @@ use serde_json::Value;
 
 use crate::devices::Described;
 
-/// Where the devices are kept.
+/// Key of the state for the devices.
 const DEVICES: &str = "devices";
 
 struct Adapter {
-    /// Where Zigbee2MQTT lives.
+    /// Base topic of Zigbee2MQTT.
     zigbee: String,
     availability: bool,
     /// By their names.

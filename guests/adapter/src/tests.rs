@@ -1,5 +1,4 @@
-//! The adapter service with messages as Zigbee2MQTT sends them. In: those. Out: flat topics, commands, announcements. Owns
-//! nothing.
+//! The adapter service with messages as Zigbee2MQTT sends them: flat topics, commands, announcements.
 
 use miqro_sdk::prelude::*;
 use miqro_sdk::test::TestHost;

@@ -1,5 +1,4 @@
-//! From the section to a service. In: the settings, and what is remembered. Out: inputs, groups and outputs, or what is wrong, with
-//! the name of the group and the input. Owns nothing.
+//! Assembles inputs, groups and outputs from the settings and the remembered state. Errors name the group and the input.
 
 use miqro_sdk::prelude::*;
 

@@ -1,5 +1,5 @@
-//! Groups of inputs that raise one alarm. In: changes of inputs, commands, timers. Out: the phase of the alarm. Owns it; phase,
-//! switch and inhibition are kept in the state, so that an alarm outlives a restart.
+//! Groups of inputs that raise one alarm. Changes of inputs, commands and timers move a group through its phases. Phase, switch
+//! and inhibition are kept in the state, so that an alarm outlives a restart.
 
 use miqro_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ impl Phase {
     }
 }
 
-/// What is kept of a group.
+/// The kept state of a group.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Memory {
     pub enabled: bool,

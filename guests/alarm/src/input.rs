@@ -1,5 +1,5 @@
-//! Inputs. In: messages of foreign topics, and silences. Out: whether each input is on, and what its group has to know. Owns
-//! what is remembered of each input; it is kept in the state at each message.
+//! Inputs: messages of foreign topics, and silences, decide whether each input is on. The memory of each input is kept in the
+//! state at each message.
 
 use miqro_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::Alarm;
 use crate::expression::{Expression, Scope};
 use crate::settings::Mode;
 
-/// What an input is for.
+/// The purpose of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     Input,
@@ -59,7 +59,7 @@ impl Trust {
     }
 }
 
-/// What is kept of an input.
+/// The kept state of an input.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Memory {
     pub raw: Option<String>,
@@ -83,7 +83,7 @@ pub struct Input {
     pub memory: Memory,
     /// A change that has to last before it counts.
     pub observed: Option<bool>,
-    /// Where its memory is kept.
+    /// Key of the state for its memory.
     pub key: String,
 }
 
@@ -264,7 +264,7 @@ impl Alarm {
         state::set(&self.inputs[id].key, &self.inputs[id].memory)
     }
 
-    /// The label, and what its format says of the last message: `Inside (7°C)`.
+    /// Returns the label with the last message in its format: `Inside (7°C)`.
     pub fn shown(&self, id: usize) -> String {
         let input = &self.inputs[id];
         match (&input.format, &input.memory.raw) {

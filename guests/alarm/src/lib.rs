@@ -1,6 +1,6 @@
-//! The alarm service: alarm logic over MQTT, as miqro_alarm. In: foreign topics with a condition each, commands for its groups.
-//! Out: the facts of each group below `service/alarm/<group>/`, and the groups' outputs. Owns the groups; what they and their
-//! inputs were survives a restart.
+//! The alarm service: alarm logic over MQTT, as miqro_alarm. Foreign topics with a condition each are its inputs; groups of
+//! inputs take commands, publish facts below `service/alarm/<group>/`, and set their outputs. Groups and inputs survive a
+//! restart.
 //!
 //! The section is that of miqro_alarm: `probe`, `switch_outputs`, `text_outputs`, `groups`; besides, `home_assistant: true`.
 //! Facts: `state`, `display_state`, `enabled/state`, `inhibited/state`, `any_inhibitor_active`, `all_inputs_online`, `live`,

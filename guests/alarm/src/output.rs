@@ -1,5 +1,5 @@
-//! Outputs. In: what groups ask for. Out: messages and HTTP requests. Owns which request rules each switch, and what each text
-//! output was told last.
+//! Outputs: the requests of groups become messages and HTTP requests. Each switch knows the request that rules it, and each
+//! text output its last text.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::settings::{Action, Output, Schedule, Text};
 pub struct Switch {
     schedules: BTreeMap<String, Schedule>,
     requests: Vec<Request>,
-    /// What is being done now; its schedule and phase, `Off` for its reset.
+    /// The schedule and phase that are active; `Off` for its reset.
     active: Option<(String, Phase)>,
 }
 
@@ -55,7 +55,7 @@ impl Switch {
         }
     }
 
-    /// What has to be done, one after the other, now that the requests have changed.
+    /// Returns the steps to take, in order, after the requests have changed.
     fn settle(&mut self) -> Vec<(String, Phase)> {
         self.requests
             .sort_by_key(|request| (request.priority, request.group));
@@ -86,7 +86,7 @@ impl TextOutput {
 }
 
 impl Alarm {
-    /// Asks the outputs of a group for what its phase wants.
+    /// Updates the outputs of a group for its phase.
     pub fn update_outputs(&mut self, group: usize) -> Result {
         let phase = self.groups[group].memory.phase;
         for (name, switch) in self.groups[group].switches(phase) {
@@ -158,7 +158,7 @@ impl Alarm {
         Ok(())
     }
 
-    /// What a text output says now: for each group in (pre)alarm that uses it, its headline and its active inputs.
+    /// Returns the lines of a text output: for each group in (pre)alarm that uses it, its headline and its active inputs.
     fn lines(&self, name: &str) -> BTreeMap<usize, Vec<String>> {
         let uses =
             |group: &crate::group::Group| group.texts(group.memory.phase).any(|own| own == name);

@@ -1,5 +1,5 @@
-//! What is said of the groups. In: their phases and inputs. Out: a topic for each fact, retained; `info` for each group and for all;
-//! devices for Home Assistant. Owns nothing: the host leaves out what has not changed.
+//! Reports of the groups: a retained topic for each fact, `info` for each group and for all, and devices for Home Assistant.
+//! The host leaves out unchanged messages.
 
 use miqro_sdk::home_assistant::{Device, Entity};
 use miqro_sdk::prelude::*;

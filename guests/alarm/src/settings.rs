@@ -1,4 +1,4 @@
-//! The service's section of `miqro.yml`, as miqro_alarm has it. In: JSON. Out: types. Owns nothing.
+//! The service's section of `miqro.yml`, as miqro_alarm has it.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 #[derive(Deserialize)]
 pub struct Settings {
-    /// What tells the outside that this service is alive.
+    /// The sign of life of this service.
     #[serde(default)]
     pub probe: Option<Action>,
     #[serde(default, deserialize_with = "null_is_empty")]
@@ -33,7 +33,7 @@ pub struct Action {
     pub repeat: Option<Span>,
 }
 
-/// What a switch does for a kind of alarm.
+/// Schedule of a switch for a kind of alarm.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Schedule {
     #[serde(default)]

@@ -1,5 +1,4 @@
-//! The alarm service by its topics. In: a section as miqro_alarm's example has it, messages, time. Out: what it publishes. Owns
-//! nothing.
+//! The alarm service by its topics, with a section as miqro_alarm's example has it.
 
 use miqro_sdk::prelude::*;
 use miqro_sdk::test::{Setup, TestHost};
@@ -69,7 +68,7 @@ fn alarm() -> TestHost<Alarm> {
     setup(section()).start().unwrap()
 }
 
-/// What was sent to outputs since the last look.
+/// Returns messages to outputs since the last call.
 fn outputs(host: &mut TestHost<Alarm>) -> Vec<(String, String)> {
     let sent = std::iter::from_fn(|| host.next_sent());
     sent.filter(|sent| sent.global)
@@ -285,11 +284,7 @@ fn facts_of_all_groups_are_published_below_their_names() {
     );
     let before = host.sent().len();
     host.send_global("two", "0").unwrap();
-    assert_eq!(
-        host.sent().len(),
-        before,
-        "what has not changed is left out"
-    );
+    assert_eq!(host.sent().len(), before, "unchanged facts are left out");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The echo service, written with the SDK. In: messages on `echo`, a tick every ten seconds. Out: the same payload on `echo_response`; on each
-//! tick `foo` and `foofoo`. Owns nothing.
+//! The echo service, written with the SDK: it answers `echo` on `echo_response`, and publishes `foo` and `foofoo` every ten
+//! seconds.
 
 use miqro_sdk::prelude::*;
 

@@ -1,5 +1,4 @@
-//! The echo service. In: messages on `echo`, a tick every ten seconds. Out: the same payload on `echo_response`; on each
-//! tick `foo` and `foofoo`. Owns nothing.
+//! The echo service: it answers `echo` on `echo_response`, and publishes `foo` and `foofoo` every ten seconds.
 
 wit_bindgen::generate!({ path: "../../wit", world: "service-with-lifecycle" });
 
@@ -28,7 +27,7 @@ impl Guest for Echo {
     }
 }
 
-/// What `foofoo` says; `config_demo` is the key `custom_value` of the service's section, or null where there is none.
+/// Returns the payload of `foofoo`; `config_demo` is the key `custom_value` of the service's section, or null.
 fn demo(section: &str) -> Result<String, String> {
     let section: serde_json::Value =
         serde_json::from_str(section).map_err(|error| format!("configuration: {error}"))?;

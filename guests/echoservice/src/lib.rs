@@ -1,5 +1,4 @@
-//! The echo service of mqttservice's README. In: messages on `echoservice/echo`. Out: a JSON object on `echoservice/reply`. Owns
-//! nothing.
+//! The echo service of mqttservice's README: it answers `echoservice/echo` with a JSON object on `echoservice/reply`.
 
 use miqro_sdk::prelude::*;
 

@@ -1,6 +1,6 @@
-//! Does what a service must not, one behaviour for each limit. In: on `do`, the name of a behaviour; while its section says `every`,
-//! a number of milliseconds, it does what `told` there says at each tick. Out: `done` when the host has let it end the call; it never
-//! minds what it is refused. Owns nothing.
+//! Does things that a service must not do, one behaviour for each limit. A message on `do` names the behaviour. If its section
+//! has `every`, a number of milliseconds, it does the behaviour `told` at each tick. It publishes `done` if the host lets it
+//! end the call, and ignores every refusal.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};

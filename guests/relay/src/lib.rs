@@ -1,4 +1,4 @@
-//! Relays. In: messages on `in`. Out: each of them on `out`, QoS 1, in order, and nothing else. Owns nothing.
+//! Relays each message on `in` to `out`, with QoS 1, in order.
 
 wit_bindgen::generate!({ path: "../../wit", world: "service-with-lifecycle" });
 

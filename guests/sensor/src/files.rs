@@ -1,5 +1,5 @@
-//! What the kernel says of the machine. In: files below `/proc` and `/sys`. Out: numbers, or nothing where a file is not there
-//! or says something else. Owns the paths.
+//! Reads figures of the machine from files of the kernel below `/proc` and `/sys`; nothing if a file is missing or has another
+//! content.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,12 @@
-//! The sensor service. In: the files of the machine that its grants let it see. Out: `cpu/load`, `cpu/usage` (percent),
-//! `memory/used` (percent), `memory/total` (kB) and `temperature/<zone>` (°C), each `interval`; the same for Home Assistant, if
-//! `home_assistant` says so. Owns the last processor times.
+//! The sensor service. It reads the files of the machine that its grants allow, and publishes `cpu/load`, `cpu/usage`
+//! (percent), `memory/used` (percent), `memory/total` (kB) and `temperature/<zone>` (°C), each `interval`; the same for Home
+//! Assistant, if `home_assistant` is set.
 //!
 //! ```yaml
 //! sensor:
 //!   component: guests/sensor.wasm
 //!   interval: 10s
-//!   proc: /proc            # where the guest sees the machine's /proc
+//!   proc: /proc            # the guest's path to the machine's /proc
 //!   sys: /sys
 //!   home_assistant: true
 //!   grants:
@@ -67,7 +67,7 @@ impl Sensor {
         })
     }
 
-    /// What cannot be seen is told here, once: a sample leaves it out.
+    /// Logs missing files, once: samples leave them out.
     #[start]
     fn start(&mut self) -> Result {
         for (folder, why) in self.files.hidden() {
@@ -93,7 +93,7 @@ impl Sensor {
         }
     }
 
-    /// What cannot be read is left out: a machine without a thermometer still has a load.
+    /// Publishes a sample without the files that cannot be read: a machine without a thermometer still has a load.
     fn sample(&mut self) -> Result {
         if let Some(load) = self.files.load() {
             publish("cpu/load", load)?;

@@ -1,4 +1,4 @@
-//! The sensor service against a machine made of files. In: files in a folder of the test. Out: what is published. Owns the folder.
+//! The sensor service with a machine made of files in a folder of the test.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,8 @@
-//! The text message service: what a Teltonika router (RutOS) offers over HTTP, over MQTT. In: a text on `send/single/<number>`
-//! or `send/group/<group>`, an index on `delete`. Out: what the router said on `sent/single/<number>`, `sent/group/<group>` and
-//! `deleted`, or the reason on `failed/..`; each message that the router received, once, on `received` as JSON. Owns nothing:
-//! which messages were seen is in its state, so that they do not repeat after a restart.
+//! The text message service: it offers the HTTP interface of a Teltonika router (RutOS) over MQTT. It takes a text on
+//! `send/single/<number>` or `send/group/<group>` and an index on `delete`, and publishes the router's answer on
+//! `sent/single/<number>`, `sent/group/<group>` and `deleted`, or the reason on `failed/..`. Each message that the router
+//! received is published once, on `received`, as JSON. Seen messages are kept in the state, so that they do not repeat after a
+//! restart.
 //!
 //! ```yaml
 //! rutos_sms:
@@ -30,7 +31,7 @@ use serde::Deserialize;
 use crate::list::Text;
 use crate::router::Router;
 
-/// Where the identities of seen messages are kept.
+/// Key of the state for the identities of seen messages.
 const SEEN: &str = "seen";
 
 #[derive(Deserialize)]
@@ -103,7 +104,7 @@ impl Sms {
         }
     }
 
-    /// Publishes what is new. What the router no longer has is forgotten, so that the list of seen messages stays short.
+    /// Publishes new messages, and forgets those that the router no longer has, so that the list of seen messages stays short.
     fn poll(&mut self) -> Result {
         let list = match self.settings.router.ask("sms_list", &[]) {
             Ok(list) => list,
@@ -114,7 +115,7 @@ impl Sms {
         };
         let texts = list::read(&list);
         if texts.is_empty() {
-            // none there, or a fault that looks like success: what was seen must not be forgotten for that
+            // no messages, or a fault that looks like success: seen messages must not be forgotten for that
             return Ok(());
         }
         let seen: BTreeSet<String> = state::get(SEEN)?.unwrap_or_default();

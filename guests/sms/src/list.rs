@@ -1,4 +1,4 @@
-//! The router's list of messages. In: its text. Out: the messages. Owns nothing.
+//! Reads the router's list of messages.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn take(text: &mut Text, line: &str) {
 }
 
 impl Text {
-    /// What tells it from others: an index is used again when its message is deleted.
+    /// Returns its identity: the index alone is used again when its message is deleted.
     pub fn identity(&self) -> String {
         format!("{}|{}|{}", self.index, self.date, self.sender)
     }

@@ -1,5 +1,4 @@
-//! The router. In: a command with its parameters. Out: what it answers. Owns its address and the credentials, which its
-//! interface wants in the query.
+//! The router's interface: commands with parameters, and the credentials, which it expects in the query.
 
 use miqro_sdk::http::{self, Url};
 use miqro_sdk::prelude::*;

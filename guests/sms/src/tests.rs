@@ -1,5 +1,4 @@
-//! The text message service with a router made by the test. In: commands, and lists as the router gives them. Out: what is asked
-//! of the router, and what is published. Owns nothing.
+//! The text message service with a router made by the test.
 
 use miqro_sdk::http::HttpRequest;
 use miqro_sdk::prelude::*;

@@ -1,5 +1,5 @@
-//! Ticks once a second. In: the keys `delay` (milliseconds to the first tick) and `say` (1: a message on each tick). Out:
-//! `tick`, empty, if told so. Owns whether it is. It subscribes to `poke`, which shows that it is up, and ignores it.
+//! Ticks once a second. The keys of its section are `delay` (milliseconds to the first tick) and `say` (1: publish an empty
+//! `tick` each time). It subscribes to `poke`, which shows that it runs, and ignores the messages.
 
 use std::cell::Cell;
 
@@ -41,7 +41,7 @@ impl Guest for Ticker {
 }
 
 /// The whole number behind the key `name` of a flat JSON object; 0 when there is none. A parser of JSON would make each of
-/// ten thousand instances larger than what it does.
+/// ten thousand instances larger than its own code.
 fn number(json: &str, name: &str) -> u64 {
     let Some((_, rest)) = json.split_once(&format!("\"{name}\":")) else {
         return 0;

@@ -1,5 +1,4 @@
-//! What a condition says of a message. In: the condition and the message. Out: whether it holds, or why that cannot be said. Owns
-//! nothing.
+//! Evaluates a condition for a message: whether it holds, or the reason why that is unknown.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -22,7 +21,7 @@ enum Item<'s> {
 type Evaluated<'s> = Result<Item<'s>, String>;
 
 impl Expression {
-    /// Whether the condition holds, in the way of Python: nothing, zero and what is empty do not.
+    /// Whether the condition holds, in the way of Python: nothing, zero and empty values do not.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, String> {
         self.item(scope).map(|item| item.is_true())
     }
@@ -86,14 +85,14 @@ impl Item<'_> {
         match self {
             Self::Number(value) => Ok(*value),
             Self::Bool(value) => Ok(f64::from(u8::from(*value))),
-            other => Err(format!("{other:?} is no number")),
+            other => Err(format!("expected a number, found {other:?}")),
         }
     }
 
     fn text(&self) -> Result<&str, String> {
         match self {
             Self::Text(text) => Ok(text),
-            other => Err(format!("{other:?} is no text")),
+            other => Err(format!("expected text, found {other:?}")),
         }
     }
 
@@ -146,7 +145,7 @@ fn compare(comparison: Comparison, left: &Item<'_>, right: &Item<'_>) -> Result<
         Comparison::Unequal => !left.equals(right),
         Comparison::In => contains(right, left)?,
         Comparison::NotIn => !contains(right, left)?,
-        // nothing is less or greater than what is not a number
+        // nothing is less or greater than a value that is not a number
         Comparison::Less => order(left, right)? == Some(Ordering::Less),
         Comparison::Greater => order(left, right)? == Some(Ordering::Greater),
         Comparison::LessOrEqual => order(left, right)?.is_some_and(Ordering::is_le),
@@ -211,7 +210,7 @@ fn call(function: Function, items: Vec<Item<'_>>) -> Evaluated<'_> {
             Item::Text(text) => Item::Number(
                 text.trim()
                     .parse()
-                    .map_err(|_| format!("{text:?} is no number"))?,
+                    .map_err(|_| format!("expected a number, found {text:?}"))?,
             ),
             other => Item::Number(other.number()?),
         },

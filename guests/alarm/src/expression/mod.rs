@@ -1,7 +1,7 @@
-//! Conditions over a message, as in `is_on(value)` or `value_json['contact'] == False and value_float < 2`. In: the text of a
-//! condition, once; a message, often. Out: whether it holds. Owns the parsed condition.
+//! Conditions over a message, as in `is_on(value)` or `value_json['contact'] == False and value_float < 2`. A condition is
+//! parsed once and evaluated for each message.
 //!
-//! They look like Python's, but nothing can be called but what is named here: `is_on`, `is_off`, `float`, `abs`, `len`, and the
+//! They look like Python's, but only these functions can be called: `is_on`, `is_off`, `float`, `abs`, `len`, and the
 //! methods `get`, `lower`, `upper`, `strip`, `startswith` and `endswith`. There are no loops, so each ends.
 
 mod evaluate;
@@ -65,7 +65,7 @@ pub enum Function {
     EndsWith,
 }
 
-/// What a condition looks at.
+/// The values that a condition can use.
 pub struct Scope<'m> {
     value: &'m str,
     float: f64,

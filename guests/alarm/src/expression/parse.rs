@@ -1,4 +1,4 @@
-//! Text to a condition. In: the text. Out: the condition, or what is wrong and where. Owns nothing.
+//! Parses the text of a condition; errors say what is wrong and where.
 
 use std::str::FromStr;
 
@@ -57,11 +57,9 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
                 let length = rest
                     .find(|c: char| !(c.is_ascii_digit() || c == '.'))
                     .unwrap_or(rest.len());
-                tokens.push(Token::Number(
-                    rest[..length]
-                        .parse()
-                        .map_err(|_| format!("{} is no number", &rest[..length]))?,
-                ));
+                tokens.push(Token::Number(rest[..length].parse().map_err(|_| {
+                    format!("expected a number, found {}", &rest[..length])
+                })?));
                 length
             }
             '\'' | '"' => {

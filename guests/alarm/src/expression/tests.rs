@@ -1,4 +1,4 @@
-//! Conditions, as services have them. In: conditions and messages. Out: whether they hold. Owns nothing.
+//! Conditions, as services have them.
 
 use crate::expression::{Expression, Scope};
 

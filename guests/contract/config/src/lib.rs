@@ -1,5 +1,4 @@
-//! Says what its section is. In: a message on `get`. Out: `config` and `me`, and the former from `start`, retained, as
-//! `config_at_start`. Owns nothing.
+//! Publishes its section: on `get`, `config` and `me`; at the start, the former as `config_at_start`, retained.
 
 use contract_kit::{Guest, Outcome, config, json, publish, publish_retained, subscribe};
 

@@ -1,6 +1,6 @@
-//! Fails as told. In: on `work`, with how it shall fail as payload. Out: before failing it publishes `lost` (which must not
-//! arrive); for a payload that names no failure, `worked`. For `sleep <milliseconds> <answer>` it publishes the answer on `worked` when
-//! the time is over, with QoS 1. Owns nothing.
+//! Fails on command. A message on `work` names the failure. Before it fails it publishes `lost`, which must not arrive; for a
+//! payload that names no failure, `worked`. For `sleep <milliseconds> <answer>` it publishes the answer on `worked` when the
+//! time is over, with QoS 1.
 
 use std::time::Duration;
 

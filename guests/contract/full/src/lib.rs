@@ -1,8 +1,9 @@
-//! Everything that only a few guests want. In: on `command`, `{"set": KEY, "value"}`, `{"delete": KEY}`, `{"get": KEY}`,
-//! `{"keys": PREFIX}`, `{"request": TOPIC, "payload", "global", "deadline"}` or `{"publish": TOPIC, "payload", "repeat", "qos"}`, each with
-//! `"fail": true` to end in an error; in its section `refuse_change`, a reason. Out: `value`, `keys`, `response`, `token`, or
-//! `refused`; `delivered` and `config_changed` when the host says so, and lines in the log, also when connected and disconnected;
-//! in its section `when_disconnected`, a QoS with which it then publishes. Owns nothing.
+//! Functions that few guests need. Commands on `command`: `{"set": KEY, "value"}`, `{"delete": KEY}`, `{"get": KEY}`, `{"keys":
+//! PREFIX}`, `{"request": TOPIC, "payload", "global", "deadline"}` or `{"publish": TOPIC, "payload", "repeat", "qos"}`, each
+//! with `"fail": true` to end in an error. It publishes `value`, `keys`, `response`, `token` or `refused`, and `delivered` and
+//! `config_changed` when the host calls it. It logs the changes of the connection.
+//!
+//! Its section may have `refuse_change`, a reason, and `when_disconnected`, the QoS of a message that it then publishes.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "full-service" });
 
@@ -145,7 +146,7 @@ fn carry_out(command: &Value) -> Result<(&'static str, Value), String> {
     Ok(("token", token.map_err(|error| refused(&error))?.into()))
 }
 
-/// In the log: what happens to the connection cannot be told over it.
+/// Writes to the log, because changes of the connection cannot be published over it.
 fn say(text: &str) -> Outcome {
     log::log(log::Level::Info, text, &[]);
     Ok(())

@@ -1,4 +1,4 @@
-//! What the guests of the contract tests share. In: commands as JSON. Out: calls of the contract. Owns the bindings.
+//! Shared code of the guests of the contract tests: commands as JSON, and the bindings.
 
 /// The bindings, as `wit-bindgen` writes them from the contract.
 pub mod bindings {
@@ -19,7 +19,7 @@ pub use serde_json::{Value, json};
 
 use messaging::{PublishOptions, Qos};
 
-/// What every call that a guest exports comes to.
+/// Result of every exported call.
 pub type Outcome = Result<(), String>;
 
 /// Subscribes below the service's base topic, with QoS 1.
@@ -57,7 +57,7 @@ fn publish_with(topic: &str, payload: &[u8], retain: bool) -> Outcome {
         .map_err(|error| error.to_string())
 }
 
-/// Publishes `done` for what was accepted, and `refused` with the reason for what was not.
+/// Publishes `done` for an accepted call, and `refused` with the reason for a refused one.
 pub fn answer<E: std::fmt::Debug>(outcome: Result<(), E>) -> Outcome {
     match outcome {
         Ok(()) => publish("done", ""),

@@ -1,4 +1,4 @@
-//! Ways in which a guest can break down. In: nothing. Out: nothing, ever. Owns nothing.
+//! Ways in which a guest can break down.
 
 use std::hint::black_box;
 

@@ -1,6 +1,6 @@
-//! Says when it starts, handles and stops. In: a message on `work`; in its section `refuse_start` and `refuse_stop`, each a
-//! reason. Out: `started` and `stopped`, retained, and `worked`, each with the version. Owns the version, which a test
-//! overwrites in the file to have another one.
+//! Publishes its start, messages and stop: `started` and `stopped`, retained, and `worked`, each with the version. Messages
+//! come on `work`. Its section may have `refuse_start` and `refuse_stop`, each a reason. A test overwrites the version in the
+//! file to get another one.
 
 use std::hint::black_box;
 

@@ -1,5 +1,5 @@
-//! Writes log lines as told. In: on `log`, `{"level", "message", "fields": {..}, "stdout", "stderr", "fail"}`. Out: the line,
-//! what goes to the standard streams, and `done` or, where told to fail, an error. Owns nothing.
+//! Writes log lines on command: `{"level", "message", "fields": {..}, "stdout", "stderr", "fail"}` on `log`. It writes the line
+//! and the texts for the standard streams, and publishes `done`, or ends in an error on `fail`.
 
 use contract_kit::log::{self, Level};
 use contract_kit::{Guest, Outcome, command, publish, subscribe, text};

@@ -1,6 +1,6 @@
-//! Says what it is told of a message. In: messages below `in/` (QoS 2), and of the filter `global` of its section; those
-//! with the payload `fail` fail twice, `tick` sets a timer. Out: `info`; whether there is a message in `start` and `tick` as
-//! retained `outside/start` and `outside/tick`. Owns nothing.
+//! Publishes the facts of a message as `info`: messages below `in/` (QoS 2), and those of the filter `global` of its section.
+//! The payload `fail` fails twice, `tick` sets a timer. Whether there is a message in `start` and `tick` is published,
+//! retained, as `outside/start` and `outside/tick`.
 
 use contract_kit::messaging::{self, MessageInfo, Properties, Qos, SubscribeOptions};
 use contract_kit::{Guest, Outcome, Value, json, publish, publish_retained, section, text, timers};

@@ -1,5 +1,5 @@
-//! Nothing but `handle` and `tick`, and no import of the contract. In: any message. Out: an error that repeats the payload
-//! where that is not empty. Owns nothing.
+//! Nothing but `handle` and `tick`, and no import of the contract. A message that is not empty ends in an error that repeats
+//! the payload.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "service" });
 

@@ -1,5 +1,5 @@
-//! Publishes as told. In: on `publish`, `{"topic", "payload", "qos", "retain", "global", "only_if_changed", "properties"}`, or with
-//! `"plain": true` without options. Out: that message, then `done` or `refused`. Owns nothing.
+//! Publishes on command: `{"topic", "payload", "qos", "retain", "global", "only_if_changed", "properties"}` on `publish`, or
+//! with `"plain": true` without options. It publishes that message, then `done` or `refused`.
 
 use contract_kit::messaging::{self, OnlyIfChanged, Properties, PublishOptions};
 use contract_kit::{Guest, Outcome, Value, answer, command, qos, subscribe, text};

@@ -1,5 +1,5 @@
-//! Subscribes as told. In: on `command`, `{"subscribe": FILTER, "qos", "global"}` (`"plain": true`: without options) or
-//! `{"unsubscribe": FILTER, "global"}`. Out: `done` or `refused`; every other message as `seen`. Owns nothing.
+//! Subscribes on command: `{"subscribe": FILTER, "qos", "global"}` (`"plain": true`: without options) or `{"unsubscribe":
+//! FILTER, "global"}` on `command`. It publishes `done` or `refused`, and every other message as `seen`.
 
 use contract_kit::messaging::{self, SubscribeOptions};
 use contract_kit::{Guest, Outcome, answer, command, json, publish, qos, subscribe, text};

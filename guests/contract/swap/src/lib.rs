@@ -1,8 +1,10 @@
-//! Hands its count over from version to version, and breaks where it is told to. In: on `work`, anything; `fail` fails in a version
-//! that is broken, `boom` in every one. In its section, each by version: `broken` (`trap` or `error`), `broken_start`, `broken_save`
-//! (anything), `refuse_load` (`trap`, or a reason), `differs` (anything: it answers differently), `also` (a list of filters to
-//! subscribe to); and `save_bytes`, to save so many. Out: `worked` and `loaded`, each with the version, how many it has counted in its
-//! memory and how many in its state. Owns the version, which a test overwrites in the file, and the count.
+//! Hands its count over from version to version, and breaks on command. On `work`, any payload counts; `fail` fails in a
+//! version that is broken, `boom` in every one. It publishes `worked` and `loaded`, each with the version, the count in its
+//! memory and the count in its state. A test overwrites the version in the file.
+//!
+//! Its section has, each by version: `broken` (`trap` or `error`), `broken_start`, `broken_save` (anything), `refuse_load`
+//! (`trap`, or a reason), `differs` (anything: it answers differently), `also` (a list of filters to subscribe to); and
+//! `save_bytes`, the number of bytes to save.
 
 wit_bindgen::generate!({
     path: "../../../wit",
@@ -81,7 +83,7 @@ impl Guest for Swap {
     fn load(saved: Vec<u8>) -> Outcome {
         let count = String::from_utf8_lossy(&saved)
             .parse()
-            .map_err(|_| "this is no count")?;
+            .map_err(|_| "expected a count")?;
         COUNT.set(count);
         publish("loaded", &answer(count, kept()?, b""))?;
         match told("refuse_load").as_str() {
@@ -92,7 +94,7 @@ impl Guest for Swap {
     }
 }
 
-/// What the section says under `key` for this version.
+/// Returns the value of `key` for this version in the section.
 fn told(key: &str) -> Value {
     section()[key][version()].clone()
 }

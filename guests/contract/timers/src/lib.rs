@@ -1,6 +1,6 @@
-//! Sets timers as told. In: on `command`, `{"every": NAME, "period", "delay"}`, `{"after": NAME, "delay"}`,
-//! `{"cancel": NAME}`, `{"remaining": NAME}` (answered on `remaining`), `{"due": true}` or `{"busy": MILLISECONDS}`. Out: `done` or `refused`; `due`, with name and count, for
-//! all due timers of a tick. Owns nothing.
+//! Sets timers on command: `{"every": NAME, "period", "delay"}`, `{"after": NAME, "delay"}`, `{"cancel": NAME}`, `{"remaining":
+//! NAME}` (answered on `remaining`), `{"due": true}` or `{"busy": MILLISECONDS}` on `command`. It publishes `done` or
+//! `refused`, and `due` with name and count for all due timers of a tick.
 
 use std::time::{Duration, Instant};
 

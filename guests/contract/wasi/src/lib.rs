@@ -1,5 +1,6 @@
-//! Tries to reach what lies outside of the sandbox. In: on `try`, a word and where to: `tcp ADDRESS`, `udp ADDRESS`, `listen ADDRESS`,
-//! `resolve NAME`, `read PATH`, `list PATH`, `env NAME`. Out: `reached` with what was found, or `denied` with the error. Owns nothing.
+//! Tries to reach outside of the sandbox. A message on `try` is a word and a target: `tcp ADDRESS`, `udp ADDRESS`, `listen
+//! ADDRESS`, `resolve NAME`, `read PATH`, `list PATH`, `env NAME`. It publishes `reached` with the result, or `denied` with the
+//! error.
 
 use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 
