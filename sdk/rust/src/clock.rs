@@ -1,10 +1,10 @@
-//! The time. In: nothing. Out: spans since 1970 or since some moment; virtual in the test kit. Owns nothing.
+//! The time, as spans since 1970 or since an arbitrary moment; virtual in the test kit.
 
 use std::time::Duration;
 
 use crate::host;
 
-/// Time since 1970, by the clock on the wall: for what people read. It may jump.
+/// Returns the time since 1970 by the system's clock, for people to read. It may jump.
 pub fn wall() -> Duration {
     host::clock::wall()
 }

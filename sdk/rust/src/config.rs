@@ -1,4 +1,4 @@
-//! The configuration. In: the service's section of `miqro.yml`. Out: typed values, and who the service is. Owns nothing.
+//! The service's section of `miqro.yml` as typed values, and its identity.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -39,8 +39,8 @@ pub fn get<T: DeserializeOwned>(key: &str) -> Result<Option<T>> {
     }
 }
 
-/// Who the service is: its name, its base topic (with a slash at the end), and where Home Assistant looks for
-/// announcements.
+/// Returns the identity of the service: its name, its base topic (with a slash at the end), and the topic prefix for
+/// announcements to Home Assistant.
 pub fn me() -> Identity {
     host::config::me()
 }

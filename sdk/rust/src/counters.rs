@@ -1,4 +1,4 @@
-//! What went wrong without failing. In: faults that were dealt with. Out: how many. Owns the counts.
+//! Counts of faults that were handled without failing the call.
 
 use std::cell::Cell;
 

@@ -1,10 +1,10 @@
-//! Payloads to values. In: the bytes of a payload, or of a level of a topic. Out: a value, or why it is none. Owns nothing.
+//! Conversion of payloads, and of levels of topics, to values.
 
 use serde::de::DeserializeOwned;
 
 use crate::error::DecodeError;
 
-/// A value that a handler can take as its payload or as what stood where a wildcard is.
+/// A value that a handler can take as its payload or as the match of a wildcard.
 #[diagnostic::on_unimplemented(
     message = "neither a payload nor a captured level can become `{Self}`; JSON is `Json<T>`"
 )]
@@ -81,7 +81,7 @@ impl<T: DeserializeOwned> Decode<'_> for Json<T> {
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         serde_json::from_slice(bytes)
             .map(Self)
-            .map_err(|error| wrong("the JSON that is wanted", &error, bytes))
+            .map_err(|error| wrong("JSON of the expected form", &error, bytes))
     }
 }
 

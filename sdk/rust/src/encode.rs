@@ -1,4 +1,4 @@
-//! Values to payloads. In: a value. Out: the bytes to publish, as MIQRO converts them. Owns nothing.
+//! Conversion of values to payloads, as MIQRO does it.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};

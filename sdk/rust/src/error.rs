@@ -1,4 +1,4 @@
-//! What goes wrong. In: any error. Out: one type that handlers return with `?`. Owns the error's source.
+//! Errors: one type that handlers return with `?`, and the errors of the host's functions.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,11 +7,11 @@ use crate::bindings::{messaging, state, timers};
 
 /// The error of everything in this crate; any other error becomes one by `?`.
 ///
-/// What a handler returns goes to the host, which tries the message again. An error that is a [`DecodeError`] does not: a
-/// message that cannot be read today cannot be read in a second either, so it is logged and counted.
+/// The error that a handler returns goes to the host, which tries the message again. A [`DecodeError`] does not: a message that
+/// cannot be read now cannot be read a second later either, so it is logged and counted.
 pub struct Error(Box<dyn StdError>);
 
-/// What most functions here return.
+/// Result of most functions of this crate.
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 impl Error {
@@ -55,17 +55,17 @@ impl fmt::Debug for Error {
     }
 }
 
-/// A payload is not what was asked for.
+/// A payload is not of the expected form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not {expected}: {reason}")]
 pub struct DecodeError {
-    /// What was asked for, as in `a number`.
+    /// The expected form, as in `a number`.
     pub expected: &'static str,
-    /// What is wrong, with the beginning of the payload where that is text.
+    /// The fault, with the beginning of the payload if that is text.
     pub reason: String,
 }
 
-/// Why publishing or subscribing was refused; the words are those of the contract.
+/// The reason why publishing or subscribing was refused; the texts are those of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MessagingError {
     /// Not a topic name or not a topic filter.
@@ -93,7 +93,7 @@ impl From<messaging::MessagingError> for MessagingError {
     }
 }
 
-/// Why there is no answer to a request.
+/// The reason why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// It was not sent.
@@ -117,7 +117,7 @@ impl From<messaging::RequestError> for RequestError {
     }
 }
 
-/// Why a timer was refused.
+/// The reason why a timer was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TimersError {
     /// Not a possible timer.
@@ -137,7 +137,7 @@ impl From<timers::TimersError> for TimersError {
     }
 }
 
-/// Why the state could not be used.
+/// The reason why the state could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
     /// An empty key, or one of more than 512 bytes.

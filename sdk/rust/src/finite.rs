@@ -1,8 +1,6 @@
-//! Numbers that JSON cannot write. In: anything that serde can write. Out: the same, or an error where a float in it is
-//! infinite or not a number. Owns nothing.
+//! Refuses floats that JSON cannot write: infinite ones, and those that are not a number.
 //!
-//! serde_json writes such a float as `null`, which is a loss that nobody hears of: a reader takes it for "nothing", or cannot
-//! read it.
+//! serde_json writes such a float as `null`. That is a silent loss: a reader takes it for "nothing", or cannot read it.
 
 use std::fmt::Display;
 

@@ -1,4 +1,4 @@
-//! Handlers at run time. In: a filter and a closure. Out: a subscription with it, until it is removed. Owns nothing.
+//! Handlers that are added at run time: a filter, a closure, and a subscription until it is removed.
 
 use crate::error::Result;
 use crate::message::Message;

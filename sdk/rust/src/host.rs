@@ -1,5 +1,5 @@
-//! What the SDK asks of the host. In: calls of the other modules. Out: the imports of the contract in a component, and the
-//! test kit's in a native program. Owns nothing: both are functions of the same names and types.
+//! The host's functions: the imports of the contract in a component, and the test kit's in a native program. Both have the same names and
+//! types.
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::{config, log, messaging, state, timers};
@@ -32,7 +32,7 @@ pub(crate) mod clock {
         BEGIN.with(|begin| begin.get_or_init(Instant::now).elapsed())
     }
 
-    /// Any number; each state of a hasher is keyed anew.
+    /// Returns a random number: each state of a hasher has a new key.
     pub(crate) fn random() -> u64 {
         RandomState::new().hash_one(0_u8)
     }

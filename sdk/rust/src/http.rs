@@ -1,7 +1,7 @@
-//! Outgoing HTTP. In: a request. Out: the response. Owns nothing.
+//! Outgoing HTTP.
 //!
-//! It takes a grant of the host, is sent at once, and stays sent when the call fails later: so a method that sends something that
-//! must not be sent twice returns no error afterwards. While it waits, the service handles nothing else.
+//! A request needs a grant of the host. It is sent at once and stays sent when the call fails later, so a method must not return an error
+//! after a request that must not be sent twice. The service handles nothing else while it waits.
 //!
 //! ```
 //! # use miqro_sdk::test::TestHost;
@@ -72,7 +72,7 @@ fn encode(url: &mut String, text: &str) {
     }
 }
 
-/// What is done at the address.
+/// Method of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Asks for something.
@@ -85,13 +85,13 @@ pub enum Method {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "nothing is requested before `send`"]
 pub struct HttpRequest {
-    /// What is done.
+    /// Its method.
     pub method: Method,
     /// The address with its query.
     pub url: String,
     /// Names and values.
     pub headers: Vec<(String, String)>,
-    /// What is handed over.
+    /// Its body.
     pub body: Vec<u8>,
     /// How long each part of the exchange may take.
     pub timeout: Duration,
@@ -123,7 +123,7 @@ impl HttpRequest {
         self
     }
 
-    /// What is handed over.
+    /// Sets the body.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
@@ -139,7 +139,7 @@ impl HttpRequest {
     ///
     /// # Errors
     ///
-    /// When there is no response (no grant, no connection, no answer in time), or one whose status is no success (2xx).
+    /// When there is no response (no grant, no connection, no answer in time), or one whose status is not a success (2xx).
     pub fn send(&self) -> Result<HttpResponse> {
         // the query may hold a password, so it is not shown
         let place = self.url.split('?').next().unwrap_or_default();
@@ -157,16 +157,16 @@ impl HttpRequest {
 pub struct HttpResponse {
     /// The status.
     pub status: u16,
-    /// What came.
+    /// Its body.
     pub body: Vec<u8>,
 }
 
 impl HttpResponse {
-    /// What came, as text.
+    /// Returns the body as text.
     ///
     /// # Errors
     ///
-    /// When it is no UTF-8.
+    /// When it is not UTF-8.
     pub fn text(&self) -> Result<&str, DecodeError> {
         <&str>::decode(&self.body)
     }

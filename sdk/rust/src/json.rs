@@ -1,5 +1,4 @@
-//! JSON as Python's `json.dumps` writes it, with floats rounded. In: anything that serde can write. Out: text. Owns the
-//! service's precision of floats, read from its section once.
+//! JSON as Python's `json.dumps` writes it, with floats rounded to the precision of the service's section, which is read once.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -11,7 +10,7 @@ use crate::config;
 use crate::error;
 use crate::finite::{self, Finite};
 
-/// Decimals of floats where the section has no `json_float_precision`: what MIQRO rounds to (its documentation says 5).
+/// Decimals of floats if the section has no `json_float_precision`: those of MIQRO (its documentation says 5).
 pub const DEFAULT_PRECISION: usize = 4;
 
 /// No double has more decimals than this.
@@ -26,7 +25,7 @@ thread_local! {
 ///
 /// # Errors
 ///
-/// When the value cannot be JSON: a map whose keys are no text, or a float that is infinite or not a number; the error names the
+/// When the value cannot be JSON: a map whose keys are not text, or a float that is infinite or not a number; the error names the
 /// key.
 ///
 /// ```
@@ -114,7 +113,7 @@ fn python_repr(value: f64) -> String {
     even(format!("{rounded}e{sign}{exponent:0>2}"), text, value)
 }
 
-/// Where two shortest texts are equally near, Python takes the even one, and so does rounding to as many decimals.
+/// Chooses the even one of two shortest texts that are equally near, as Python does, and as rounding to as many decimals does.
 fn even(rounded: String, shortest: String, value: f64) -> String {
     if rounded.parse() == Ok(value) {
         rounded

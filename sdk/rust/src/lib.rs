@@ -1,5 +1,6 @@
-//! Write MQTT services for MIQRO host in Rust. In: a struct with annotated methods. Out: a component that fulfils
-//! `wit/service.wit`, and a service that a native unit test can run. Owns the service and its tables while it runs.
+//! Write MQTT services for MIQRO host in Rust.
+//!
+//! A struct with annotated methods becomes a component that fulfils `wit/service.wit`, and a service that a native unit test can run.
 //!
 //! ```
 //! use miqro_sdk::prelude::*;
@@ -18,7 +19,7 @@
 //!         message("wanted").qos(1).retain().send(wanted).map(drop)
 //!     }
 //!
-//!     /// any room's sensor; the payload comes first, then what stood where the wildcards are
+//!     /// any room's sensor; the payload comes first, then the matches of the wildcards
 //!     #[handle("home/+/temperature", global)]
 //!     fn measured(&mut self, degrees: f64, room: &str) -> Result {
 //!         let heats = degrees < self.wanted;
@@ -39,8 +40,8 @@
 //! host.expect_next("home/kitchen/heating/set", "1");
 //! ```
 //!
-//! What a service publishes, subscribes to, keeps and times takes effect when its method returns well, and not at all when it
-//! returns an error; then the host tries the message again. [`service`](macro@service) says what the annotations are.
+//! Publishes, subscriptions, state and timers of a method take effect when it succeeds, and not at all when it returns an error; then
+//! the host tries the message again. [`service`](macro@service) documents the annotations.
 
 extern crate self as miqro_sdk;
 
@@ -95,7 +96,7 @@ pub use service::{
 pub use span::Span;
 pub use timers::Loop;
 
-/// What a service usually needs.
+/// The items that a service usually needs.
 pub mod prelude {
     pub use std::ops::ControlFlow;
     pub use std::time::Duration;

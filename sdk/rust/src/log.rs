@@ -1,5 +1,4 @@
-//! Log lines. In: a level, a text and fields. Out: lines in the host's log, at once, also when the call fails later. Owns
-//! nothing.
+//! Lines in the host's log. They are written at once, even if the call fails later.
 
 use crate::host;
 

@@ -1,5 +1,4 @@
-//! The message being handled. In: what the host hands to `handle`. Out: topic, payload, and what else is known of it, asked
-//! of the host only where it is wanted. Owns nothing beyond the call.
+//! The message being handled: topic, payload, and facts that the host is asked for only when they are used.
 
 use std::cell::OnceCell;
 
@@ -39,7 +38,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     ///
-    /// When it is no UTF-8.
+    /// When it is not UTF-8.
     pub fn text(&self) -> Result<&'a str, DecodeError> {
         self.decode()
     }

@@ -1,5 +1,4 @@
-//! Publishing and subscribing. In: topics and values. Out: messages that the host sends when the call ends well. Owns
-//! nothing.
+//! Publishing and subscribing. Messages are sent when the call succeeds.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Handlers, loops and timers that come and go while the service runs. In: closures and names. Out: what the runtime calls
-//! beside the annotated methods. Owns them; changes wait until the call that made them ends well, as the host's do.
+//! Handlers, loops and timers that are added and removed while the service runs, besides the annotated methods. Changes take effect when
+//! the call that made them succeeds, as the host's do.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -168,7 +168,7 @@ pub(crate) fn clockworks() -> Vec<Clockwork> {
     with(|registry| registry.clockworks.clone())
 }
 
-/// Ends a call: what it added and removed takes effect when it went well.
+/// Ends a call: its additions and removals take effect if it succeeded.
 pub(crate) fn finish(well: bool) {
     with(|registry| {
         let changes = std::mem::take(&mut registry.changes);
@@ -180,7 +180,7 @@ pub(crate) fn finish(well: bool) {
     });
 }
 
-/// Forgets everything, for a service that starts anew.
+/// Forgets everything, for a service that starts again.
 pub(crate) fn reset() {
     with(|registry| *registry = Registry::default());
 }

@@ -1,4 +1,4 @@
-//! Requests. In: a topic and a value. Out: the answer to it (MQTT 5, section 4.10). Owns nothing.
+//! Requests and their answers (MQTT 5, section 4.10).
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::error::{DecodeError, RequestError, Result};
 use crate::host;
 use crate::messaging::milliseconds;
 
-/// How long an answer is waited for where nothing else is said.
+/// Default time to wait for an answer.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request to `topic`. It is sent at once and stays sent when the call fails later; while it waits, the service handles
@@ -98,7 +98,7 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// When it is no UTF-8.
+    /// When it is not UTF-8.
     pub fn text(&self) -> Result<&str, DecodeError> {
         self.decode()
     }

@@ -1,5 +1,4 @@
-//! The calls of a service. In: what the host calls. Out: the service's methods, in order of declaration, each call a
-//! transaction. Owns the service.
+//! The calls of a service: the host's calls run the service's methods, in order of declaration, each call as a transaction.
 
 use std::any::Any;
 
@@ -12,7 +11,7 @@ use crate::registry::{self, Clockwork};
 use crate::service::Service;
 use crate::{host, json, timers, topic};
 
-/// What the host reads when a call fails.
+/// Result of a call for the host: a text if it failed.
 type Outcome = std::result::Result<(), String>;
 
 /// A service that runs.
@@ -25,7 +24,7 @@ impl<S: Service> Runtime<S> {
     ///
     /// # Errors
     ///
-    /// What keeps the service from starting.
+    /// The reason why the service cannot start.
     pub fn start() -> std::result::Result<Self, String> {
         registry::reset();
         counters::reset();
@@ -122,7 +121,7 @@ impl<S: Service> Runtime<S> {
         outcome
     }
 
-    /// What is handed over to the next version.
+    /// Returns the bytes for the next version.
     ///
     /// # Errors
     ///
@@ -134,7 +133,7 @@ impl<S: Service> Runtime<S> {
         saved.map_err(|error| error.to_string())
     }
 
-    /// Takes over what the former version has handed over.
+    /// Takes over the bytes of the former version.
     ///
     /// # Errors
     ///
@@ -234,7 +233,7 @@ fn seen_topic<'m>(message: &'m Message<'_>, global: bool, mixed: bool) -> Option
     }
 }
 
-/// A message that cannot be read is logged and counted, and is no error: trying again would not help.
+/// Logs and counts a message that cannot be read instead of failing: trying again would not help.
 fn forgive(outcome: Result, handler: &str, topic: &str) -> Result {
     match outcome {
         Err(error) if error.is_decode() => {

@@ -1,5 +1,4 @@
-//! What a service is. In: the annotated methods of one `impl` block, which `#[service]` turns into tables. Out: the trait that
-//! the runtime works with. Owns nothing.
+//! The trait that the runtime works with. `#[service]` implements it from the annotated methods of one `impl` block.
 
 use std::ops::ControlFlow;
 
@@ -81,7 +80,7 @@ pub trait Service: Sized + 'static {
         Ok(())
     }
 
-    /// What the version that takes this one's place gets to `load`.
+    /// Returns the bytes that the next version gets to `load`.
     ///
     /// # Errors
     ///
@@ -90,7 +89,7 @@ pub trait Service: Sized + 'static {
         Ok(Vec::new())
     }
 
-    /// Takes over what the former version has saved.
+    /// Takes over the bytes that the former version saved.
     ///
     /// # Errors
     ///
@@ -113,7 +112,7 @@ pub trait Service: Sized + 'static {
 pub struct Handler<S> {
     /// The method's name.
     pub name: &'static str,
-    /// What it subscribes to.
+    /// Its filter.
     pub filter: &'static str,
     /// Whether the filter is a full one.
     pub global: bool,
@@ -156,7 +155,7 @@ pub struct TimerSpec<S> {
     pub call: fn(&mut S, timer: &str) -> Option<Result>,
 }
 
-/// What a handler may return: nothing, or a result with anything in it.
+/// Return type of a handler: nothing, or a result with anything in it.
 pub trait IntoOutcome {
     /// The result of the call.
     ///
@@ -178,7 +177,7 @@ impl<T, E: Into<Error>> IntoOutcome for std::result::Result<T, E> {
     }
 }
 
-/// What a method that saves may return: a value that can be a payload, or a result of one.
+/// Return type of a method that saves: a value that can be a payload, or a result of one.
 pub trait IntoSaved {
     /// The bytes that are handed over.
     ///
@@ -200,7 +199,7 @@ impl<T: Encode, E: Into<Error>> IntoSaved for std::result::Result<T, E> {
     }
 }
 
-/// What a loop may return: nothing, a `ControlFlow` that stops it with `Break(())`, or a result of either.
+/// Return type of a loop: nothing, a `ControlFlow` that stops it with `Break(())`, or a result of either.
 pub trait IntoFlow {
     /// The result of the call.
     ///

@@ -1,12 +1,11 @@
-//! Spans of time as they are written. In: text as in `1h30m`, or a map as in `{seconds: 20}`. Out: a `Duration`. Owns
-//! nothing.
+//! Spans of time in text, as in `1h30m`, or in maps, as in `{seconds: 20}`.
 
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 
-/// A span of time in a service's section: `500ms`, `10s`, `1h30m`, `7d`, a number of seconds, or what MIQRO hands to
-/// Python's `timedelta`: `{minutes: 1, seconds: 30}`.
+/// A span of time in a service's section: `500ms`, `10s`, `1h30m`, `7d`, a number of seconds, or the arguments of
+/// Python's `timedelta`, as MIQRO uses them: `{minutes: 1, seconds: 30}`.
 ///
 /// ```
 /// use miqro_sdk::Span;
@@ -17,7 +16,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Span(pub Duration);
 
-/// Milliseconds of a text as in `1h30m`; `None` when it is none. It is `const`, so that a period that cannot be is an error of
+/// Returns the milliseconds of a text as in `1h30m`; `None` if it is not a span. It is `const`, so that an invalid period is an error of
 /// the compiler.
 ///
 /// ```
@@ -84,7 +83,7 @@ impl<'de> Deserialize<'de> for Span {
         };
         span.map(Self).ok_or_else(|| {
             D::Error::custom(format!(
-                "{value} is no span of time: 10s, 1h30m, {{seconds: 10}}"
+                "expected a span of time such as 10s, 1h30m or {{seconds: 10}}, found {value}"
             ))
         })
     }

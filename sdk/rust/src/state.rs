@@ -1,5 +1,4 @@
-//! What outlives the service: values by key, kept by the host when the call ends well. In: keys and values. Out: the values.
-//! Owns nothing.
+//! Values by key that outlive the service. The host keeps them when the call succeeds.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -97,7 +96,7 @@ pub fn get_path<T: DeserializeOwned>(path: &[&str]) -> Result<Option<T>> {
         .map_err(|error| Error::new(format!("state of {}: {error}", path.join("/"))))
 }
 
-/// Sets a value within values; maps that are missing on the way are made, and what is no map there is replaced by one.
+/// Sets a value within values. Missing maps on the way are created, and other values on the way are replaced by maps.
 ///
 /// # Errors
 ///

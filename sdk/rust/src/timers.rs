@@ -1,5 +1,4 @@
-//! Timers and loops. In: names and spans. Out: calls of the methods with `#[timer]` and `#[every]`, and of closures that were
-//! added at run time. Owns nothing: the timers are the host's.
+//! Timers and loops: methods with `#[timer]` and `#[every]`, and closures that are added at run time. The timers are the host's.
 
 use std::time::Duration;
 
@@ -136,7 +135,7 @@ impl Loop {
         cancel(&self.name);
     }
 
-    /// Runs the loop anew, as it was declared: at once, or after its delay.
+    /// Starts the loop again as it was declared: at once, or after its delay.
     ///
     /// # Errors
     ///
@@ -146,7 +145,7 @@ impl Loop {
         arm(&self.name, timing, jittered(timing))
     }
 
-    /// Runs the loop anew, beginning after one period.
+    /// Starts the loop again, after one period.
     ///
     /// # Errors
     ///

@@ -1,5 +1,4 @@
-//! Topic filters. In: a filter and a topic (MQTT 5, section 4.7). Out: whether they match, and what stood where the
-//! wildcards are. Owns nothing.
+//! Topic filters: whether a filter matches a topic, and the matches of its wildcards (MQTT 5, section 4.7).
 
 /// Whether `filter` matches `topic`, exactly as MQTT says: `+` is one level (also an empty one), `a/#` matches `a` too,
 /// and a wildcard in the first place matches no topic that begins with `$` (sections 4.7.1 and 4.7.2). A shared
@@ -15,8 +14,8 @@ pub fn matches(filter: &str, topic: &str) -> bool {
     walk(filter, topic, |_, _| ())
 }
 
-/// What stood where the `N` wildcards of `filter` are: a level for each `+`, and the remainder for `#` (empty when
-/// `a/#` met `a`). `None` when the filter does not match.
+/// Returns the matches of the `N` wildcards of `filter`: a level for each `+`, and the remainder for `#` (empty if
+/// `a/#` met `a`). `None` if the filter does not match.
 ///
 /// ```
 /// use miqro_sdk::topic::captures;

@@ -1,4 +1,4 @@
-//! Mistakes that the compiler reports, with the method's name. In: services that are wrong. Out: its messages. Owns nothing.
+//! Mistakes that the compiler reports, with the method's name.
 
 #![allow(missing_docs)]
 

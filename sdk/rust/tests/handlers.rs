@@ -1,4 +1,4 @@
-//! Handlers, annotated and added at run time. In: services of the test. Out: what they do with messages. Owns nothing.
+//! Handlers, annotated and added at run time.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

@@ -1,5 +1,4 @@
-//! Announcements to Home Assistant, compared with its documented schema. In: a service with one of each kind of entity. Out:
-//! its messages. Owns nothing.
+//! Announcements to Home Assistant, compared with its documented schema.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -290,7 +289,7 @@ fn what_vanishes_between_versions_is_removed() {
     assert_eq!(
         json(&host.next_sent().unwrap()),
         message,
-        "what is gone is removed once"
+        "a vanished entity is removed once"
     );
     host.expect_nothing();
 }

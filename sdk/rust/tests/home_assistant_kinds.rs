@@ -1,5 +1,5 @@
-//! A service with an entity of every kind of Home Assistant. In: what is sent to it. Out: its announcements, compared with Home
-//! Assistant's own schemas, and its commands. Owns nothing.
+//! A service with an entity of every kind of Home Assistant: its announcements, compared with Home Assistant's own schemas, and its
+//! commands.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
@@ -208,7 +208,7 @@ fn an_entity_of_every_kind_is_announced_as_the_schemas_have_it() {
         let kind = sent.topic.split('/').nth(1).unwrap();
         message["platform"] = json!(kind);
         if kind == "tag" {
-            // what is said of the service and its availability is left out by Home Assistant
+            // Home Assistant leaves out the description of the service and its availability
             message
                 .as_object_mut()
                 .unwrap()

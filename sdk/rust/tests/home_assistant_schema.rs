@@ -1,5 +1,4 @@
-//! What the SDK refuses, compared with Home Assistant's own schemas. In: entities with sound and with odd values. Out: verdicts. Owns
-//! nothing.
+//! Values that the SDK refuses, compared with Home Assistant's own schemas.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -26,7 +25,7 @@ fn entity(kind: &str, options: &Map<String, Value>) -> Entity {
     )
 }
 
-/// What a kind must have, and what it must have one of.
+/// The keys that a kind must have, and those of which it must have one.
 fn least(facts: &Facts, kind: &str) -> Map<String, Value> {
     let mut least = Map::new();
     for key in facts.components[kind]

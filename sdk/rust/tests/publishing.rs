@@ -1,5 +1,4 @@
-//! What services publish, request, keep and are told. In: services of the test. Out: messages as the host gets them. Owns
-//! nothing.
+//! Messages that services publish, requests, kept state and outcomes, as the host gets them.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -283,7 +282,7 @@ fn moments_of_life_are_reported() {
     host.stop().unwrap();
 }
 
-/// What must not be written: each way in which the SDK turns numbers into payloads, JSON or state.
+/// Floats that must not be written, in each way in which the SDK turns numbers into payloads, JSON or state.
 #[test]
 fn a_number_that_is_not_finite_is_refused_wherever_it_is_written() {
     let place = Place {

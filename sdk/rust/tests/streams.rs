@@ -1,4 +1,4 @@
-//! Streams, operator by operator. In: items, and the virtual clock. Out: what comes out. Owns nothing.
+//! Streams, operator by operator.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Loops and one-shot timers, by the virtual clock. In: services of the test. Out: when their methods run. Owns nothing.
+//! Loops and one-shot timers, by the virtual clock.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

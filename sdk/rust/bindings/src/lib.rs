@@ -1,16 +1,15 @@
-//! The contract as Rust. In: `wit/service.wit`. Out: its types, its imports, and one macro for each group of exports. Owns
-//! nothing.
+//! The contract as Rust: types and imports of `wit/service.wit`, and one macro for each group of exports.
 //!
 //! A world is written for each optional export, because a component exports all of its world: a service that has no use for
 //! `delivered` must not be called for every message. wit-bindgen's sections in the component are merged when it is linked.
-//! The world of `delivered` is not here but in what `#[service]` writes: it names types of `messaging`, which every component
+//! The world of `delivered` is not here but in the output of `#[service]`: it names types of `messaging`, which every component
 //! with it would import by themselves.
 //!
 //! This crate stands alone because generated code is `unsafe`, which the SDK forbids.
 
 #![allow(missing_docs)]
 
-/// What every service has: `handle`, `tick`, `start`, and all imports.
+/// The part that every service has: `handle`, `tick`, `start`, and all imports.
 pub mod service {
     wit_bindgen::generate!({
         path: "../../../wit",

@@ -1,10 +1,10 @@
-//! One annotation. In: an attribute of a method. Out: what it says, or what is wrong with it. Owns nothing.
+//! Reads one annotation of a method.
 
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Error, Ident, LitInt, LitStr, Meta, Result, Token};
 
-/// What a method is for.
+/// The purpose of a method.
 pub enum Annotation {
     Handle {
         filter: LitStr,
@@ -68,7 +68,7 @@ impl Parse for Word {
     }
 }
 
-/// What `attribute` of `method` says; `None` when it is not one of the SDK's.
+/// Reads `attribute` of `method`; `None` if it is not one of the SDK's.
 pub fn read(attribute: &Attribute, method: &Ident) -> Result<Option<Annotation>> {
     let Some(name) = attribute.path().get_ident() else {
         return Ok(None);
@@ -189,13 +189,13 @@ fn unknown(word: &Word, method: &Ident, form: &str) -> Error {
     };
     Error::new(
         span,
-        format!("`{method}`: not understood here; what is: {form}"),
+        format!("`{method}`: not understood here; expected {form}"),
     )
 }
 
 fn missing(attribute: &Attribute, method: &Ident, form: &str) -> Error {
     Error::new_spanned(
         attribute,
-        format!("`{method}`: something is missing; what is wanted: {form}"),
+        format!("`{method}`: something is missing; expected {form}"),
     )
 }

@@ -1,5 +1,4 @@
-//! The expansion. In: the `impl` block. Out: the block without the annotations, and the implementation of `Service` with its
-//! tables. Owns nothing.
+//! Expands the `impl` block: the block without the annotations, and the implementation of `Service` with its tables.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -10,13 +9,13 @@ use crate::annotation::{self, Annotation, Every, Moment};
 use crate::exports;
 use crate::method::{self, Argument};
 
-/// What the annotated methods come to.
+/// Tables made from the annotated methods.
 #[derive(Default)]
 struct Tables {
     handlers: Vec<TokenStream>,
     loops: Vec<TokenStream>,
     timers: Vec<TokenStream>,
-    /// What the compiler checks before anything else.
+    /// Checks that the compiler makes first.
     checks: Vec<TokenStream>,
     create: Option<TokenStream>,
     /// Calls for a moment, in order of declaration.
@@ -208,7 +207,7 @@ fn call_at(moment: Moment, method: &ImplItemFn) -> Result<TokenStream> {
             "nothing, or the payload",
             vec![quote!(message.payload())],
         ),
-        Moment::Load => (&[1], "what was saved", vec![quote!(state)]),
+        Moment::Load => (&[1], "the saved value", vec![quote!(state)]),
         _ => (&[0], "nothing", Vec::new()),
     };
     let name = &method.sig.ident;
@@ -247,7 +246,7 @@ fn only_values(
     {
         return Err(Error::new(
             name.span(),
-            format!("`{name}`: there is no message here; what is wanted: {form}"),
+            format!("`{name}`: there is no message here; expected {form}"),
         ));
     }
     method::values(name, arguments, wanted, form).map(|types| types.len())
@@ -273,11 +272,11 @@ fn call(
 
 /// An associated constant is not evaluated before it is used; an unnamed one is, so the error is there in any case.
 fn filter_check(name: &Ident, filter: &LitStr) -> TokenStream {
-    let wrong = format!("`{name}`: {:?} is no topic filter", filter.value());
+    let wrong = format!("`{name}`: {:?} is not a topic filter", filter.value());
     quote_spanned!(filter.span()=> const _: () = assert!(::miqro_sdk::topic::is_filter(#filter), #wrong);)
 }
 
-/// As [`filter_check`], for spans of time; a period of zero is none.
+/// As [`filter_check`], for spans of time; a period of zero is an error.
 fn span_checks(name: &Ident, every: &Every) -> impl Iterator<Item = TokenStream> {
     let spans = [
         Some(&every.period),
@@ -287,7 +286,7 @@ fn span_checks(name: &Ident, every: &Every) -> impl Iterator<Item = TokenStream>
     .into_iter()
     .flatten();
     spans.enumerate().map(move |(at, text)| {
-        let wrong = format!("`{name}`: {:?} is no span of time such as 500ms, 10s or 1h30m", text.value());
+        let wrong = format!("`{name}`: expected a span of time such as 500ms, 10s or 1h30m, found {:?}", text.value());
         let least = u64::from(at == 0);
         quote_spanned! {text.span()=>
             const _: () = assert!(matches!(::miqro_sdk::span::parse(#text), Some(span) if span >= #least), #wrong);
@@ -295,7 +294,7 @@ fn span_checks(name: &Ident, every: &Every) -> impl Iterator<Item = TokenStream>
     })
 }
 
-/// Milliseconds, as a constant expression; what is none has been reported.
+/// Milliseconds, as a constant expression; invalid text has been reported already.
 fn span(text: &LitStr) -> TokenStream {
     quote!(match ::miqro_sdk::span::parse(#text) { Some(span) => span, None => 0 })
 }

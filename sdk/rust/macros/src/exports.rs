@@ -1,5 +1,5 @@
-//! The exports of a component. In: the service's type and the moments it has methods for. Out: what the host calls. Owns the
-//! service while the component runs. Only what is used is exported, because the host calls what is there.
+//! The exports of a component, which own the service while the component runs. Only exports that the service uses are written,
+//! because the host calls every export that exists.
 
 use proc_macro2::TokenStream;
 use quote::quote;

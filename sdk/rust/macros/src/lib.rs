@@ -1,5 +1,5 @@
-//! The attribute `#[service]`. In: an `impl` block with annotated methods. Out: the block as it was, the tables that the runtime
-//! works with, and a component's exports. Owns nothing.
+//! The attribute `#[service]`. It turns an `impl` block with annotated methods into the tables that the runtime works with, and into
+//! a component's exports.
 
 mod annotation;
 mod expand;
@@ -17,18 +17,18 @@ use syn::{ItemImpl, parse_macro_input};
 /// | `#[handle("home/#", global, qos = 2)]` | for each message with a matching full topic; QoS is 1 where it is not said | the same |
 /// | `#[every("10s")]` | now and each ten seconds | none |
 /// | `#[every("10s", delayed)]` | each ten seconds, not now; `delay = "1s"` waits another span, `jitter = "3s"` by chance up to that much longer, `stopped` until `Loop::named(..).start()`, `name = "x"` is another name than the method's | none |
-/// | `#[timer]`, `#[timer("silence/+")]` | when a one-shot timer of the method's name, or of a matching one, is due | what stood where the wildcards are, or nothing |
+/// | `#[timer]`, `#[timer("silence/+")]` | when a one-shot timer of the method's name, or of a matching one, is due | the matches of the wildcards, or nothing |
 /// | `#[new]` | to make the service, in place of `Default`; returns `Self` or a result of it | no `self`, none |
 /// | `#[start]`, `#[stop]` | when the service starts and stops | none |
 /// | `#[connected]`, `#[disconnected]` | when the connection is there, and lost | `connected`: whether the broker knew the session, or nothing |
 /// | `#[delivered]` | when it is known what became of a message with QoS 1 or 2 | a `Token` and a `DeliveryOutcome` |
 /// | `#[config_changed]` | when the section has changed; an error refuses the change | none |
-/// | `#[save]` | when another version takes this one's place: what it returns is handed over; anything that is `Encode`, or a result of it | none |
-/// | `#[load]` | when this version takes another one's place, after `#[start]`; an error keeps the other | what was saved, of any type that is `Decode` |
+/// | `#[save]` | when another version replaces this one: the returned value is handed over; any type that is `Encode`, or a result of one | none |
+/// | `#[load]` | when this version replaces another one, after `#[start]`; an error keeps the other | the saved value, of any type that is `Decode` |
 /// | `#[fallback]` | for a message that no handler takes | the payload, or nothing |
 ///
 /// Handlers and the fallback may also take `&Message<'_>`, in any place. Payload and captured levels are of any type that is
-/// `Decode`: bytes, text, numbers, `bool`, `Json<T>`, or an `Option` of these. What cannot be read is logged and counted, and
+/// `Decode`: bytes, text, numbers, `bool`, `Json<T>`, or an `Option` of these. A value that cannot be read is logged and counted, and
 /// the method does not run.
 ///
 /// A method may carry several annotations, and several methods the same: all of them run, in order of declaration. Methods

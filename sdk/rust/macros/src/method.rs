@@ -1,4 +1,4 @@
-//! One method's signature. In: the function. Out: which of its arguments is what, or what is wrong with them. Owns nothing.
+//! Reads one method's signature: the kind of each argument.
 
 use syn::{Error, FnArg, Ident, ImplItemFn, Result, Signature, Type};
 
@@ -43,7 +43,7 @@ pub fn values<'a>(
     let found = types.len();
     Err(Error::new(
         name.span(),
-        format!("`{name}`: takes {found} arguments after `self`; what is wanted: {form}"),
+        format!("`{name}`: takes {found} arguments after `self`; expected {form}"),
     ))
 }
 

@@ -1,5 +1,4 @@
-//! Discovery messages. In: devices and entities, and what was announced before. Out: messages that announce the ones and remove
-//! the others. Owns nothing.
+//! Discovery messages: they announce devices and entities, and remove those that were announced before and are gone.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,7 @@ use crate::home_assistant::{ChildDevice, Component, Device, Entity, Inner, check
 use crate::messaging::message;
 use crate::registry::Handle;
 
-/// What was announced: for each topic, the kinds of its entities by their identifiers.
+/// Announced entities: for each topic, the kinds of its entities by their identifiers.
 pub(super) type Announced = BTreeMap<String, BTreeMap<String, String>>;
 
 /// One discovery message.
@@ -41,7 +40,7 @@ pub(super) fn publish(now: &[Announcement], before: &Announced) -> Result {
     Ok(())
 }
 
-/// What to remember of what is announced.
+/// Returns the part of the announcements to remember.
 pub(super) fn remember(now: &[Announcement]) -> Announced {
     now.iter()
         .map(|own| (own.topic.clone(), own.components.clone()))
@@ -128,7 +127,7 @@ impl Inner {
     }
 }
 
-/// The messages so far, and what they have in common.
+/// The messages so far, and their common parts.
 struct Making {
     me: Identity,
     origin: Map<String, Value>,
@@ -145,8 +144,8 @@ struct Components {
 }
 
 impl Making {
-    /// One message for a device and what it has; entities of recent kinds have their own, because an older Home Assistant would
-    /// refuse the whole device for them.
+    /// Adds one message for a device with its entities. Entities of recent kinds have their own, because an older Home Assistant
+    /// would refuse the whole device for them.
     fn device(&mut self, device: &Device, availability: &[String]) -> Result {
         let (id, about) = self.about(device)?;
         let further = [availability, &device.availability].concat();
@@ -187,7 +186,7 @@ impl Making {
             .try_for_each(|entity| self.alone(entity, &id, Some(&about), &further))
     }
 
-    /// The identifier of a device, and what is said of it.
+    /// Returns the identifier of a device, and its description.
     fn about(&mut self, device: &Device) -> Result<(String, Map<String, Value>)> {
         let name = &self.me.name;
         let via = device
@@ -320,7 +319,7 @@ impl Making {
         Ok(())
     }
 
-    /// What every message has, and `options`, which have precedence.
+    /// Returns the keys that every message has, and `options`, which have precedence.
     fn payload<'t>(
         &self,
         options: Map<String, Value>,
@@ -335,7 +334,7 @@ impl Making {
         payload
     }
 
-    /// The identifier of an entity, and what is said of it.
+    /// Returns the identifier of an entity, and its description.
     fn describe(&mut self, entity: &Entity, owner: &str) -> Result<(String, Map<String, Value>)> {
         let kind = entity.component.name();
         let made = || format!("{owner}__{kind}_{}", clean(&entity.name));
@@ -390,7 +389,7 @@ fn availability<'t>(
     availability
 }
 
-/// What discovery topics may contain: other characters become `-`, and none stands at an end.
+/// Cleans a name for discovery topics: characters that they cannot contain become `-`, and none remains at an end.
 fn clean(name: &str) -> String {
     let replaced = name.replace(
         |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'),

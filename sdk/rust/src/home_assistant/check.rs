@@ -1,8 +1,7 @@
-//! What Home Assistant would refuse. In: what is said of an entity, a device or the origin. Out: the first thing that is wrong with
-//! it, by name. Owns nothing.
+//! Checks entities, devices and the origin for anything that Home Assistant would refuse, and names the first fault.
 //!
-//! Home Assistant leaves out what it does not know, and drops an entity or a whole device for a value that it does not take, with a
-//! line in its own log only.
+//! Home Assistant leaves out keys that it does not know, and drops an entity or a whole device for a value that it does not accept, with
+//! a line in its own log only.
 
 use serde_json::{Map, Value};
 
@@ -18,7 +17,7 @@ pub(super) fn entity(what: &str, section: &str, options: &Map<String, Value>) ->
         .map_err(|(key, expected)| wrong(what, key, &expected, options.get(key)))
 }
 
-/// Checks a map that is no entity: `device`, `origin`.
+/// Checks a map that is not an entity: `device`, `origin`.
 pub(super) fn map(what: &str, section: &str, options: &Map<String, Value>) -> Result {
     values(what, &schema::keys(section).collect::<Vec<_>>(), options)
 }

@@ -1,5 +1,4 @@
-//! Classes of sensors and numbers. In: the table `classes.txt`, and what is said of an entity. Out: whether class, unit, state class
-//! and options fit. Owns nothing.
+//! Classes of sensors and numbers, from the table `classes.txt`: whether class, unit, state class and options fit.
 
 use std::fmt::Write as _;
 
@@ -37,7 +36,7 @@ pub(super) fn find(name: &str) -> Option<Class> {
     all().find(|class| class.name.eq_ignore_ascii_case(name))
 }
 
-/// What is wrong with a key, and its value: what is expected of it.
+/// A key that does not fit, and the value that is expected.
 pub(super) type Misfit = (&'static str, String);
 
 /// Whether the unit of a number fits its class, which is one of a value that is a number.
@@ -58,7 +57,7 @@ pub(super) fn sensor(options: &Map<String, Value>) -> Result<(), Misfit> {
     unit(options)
 }
 
-/// `options` are the words of a sensor that is no number.
+/// Checks `options`: the words of a sensor that is not a number.
 fn words(options: &Map<String, Value>) -> Result<(), Misfit> {
     let Some(words) = options.get("options").filter(|words| !words.is_null()) else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Kinds of entities. In: nothing. Out: their names. Owns nothing.
+//! Kinds of entities.
 
 macro_rules! components {
     ($($(#[$note:meta])* $component:ident $name:literal)*) => {
@@ -13,7 +13,7 @@ macro_rules! components {
             /// All kinds.
             pub const ALL: &'static [Self] = &[$(Self::$component),*];
 
-            /// What Home Assistant calls it.
+            /// Its name in Home Assistant.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$component => $name,)*
@@ -51,7 +51,7 @@ components! {
     Sensor "sensor"
     Siren "siren"
     Switch "switch"
-    /// No entity: what reads tags.
+    /// A reader of tags, which is not an entity.
     Tag "tag"
     Text "text"
     /// Since Home Assistant 2026.5.

@@ -1,5 +1,4 @@
-//! Devices: entities that belong together. In: names, what is known of the device, entities. Out: what an announcement says of it.
-//! Owns them.
+//! Devices: entities that belong together, and the description of the device.
 
 use serde_json::{Map, Value};
 
@@ -80,7 +79,7 @@ impl Device {
         self.about("hw_version", version)
     }
 
-    /// Where it probably is.
+    /// Sets its probable place.
     pub fn suggested_area(self, area: &str) -> Self {
         self.about("suggested_area", area)
     }

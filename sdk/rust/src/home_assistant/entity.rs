@@ -1,5 +1,4 @@
-//! One entity. In: its kind, its name, its topics and options. Out: what the announcement says of it. Owns them, and the
-//! handlers of its commands.
+//! One entity: its kind, name, topics and options, and the handlers of its commands.
 
 use std::fmt;
 use std::rc::Rc;
@@ -92,7 +91,8 @@ impl Entity {
         self
     }
 
-    /// Any other key; what Home Assistant does not know or take is refused when it is announced ([`check`](Self::check)).
+    /// Sets any other key. Keys that Home Assistant does not know and values that it does not accept are refused when the entity is
+    /// announced ([`check`](Self::check)).
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.options.insert(key.to_owned(), value.into());
         self
@@ -130,7 +130,8 @@ impl Entity {
         self.with("icon", icon)
     }
 
-    /// `config` or `diagnostic`, for what is not what the device is for; a sensor and a binary sensor can be `diagnostic` only.
+    /// Sets the category `config` or `diagnostic`, for an entity that is not the purpose of the device. A sensor and a binary sensor can be
+    /// `diagnostic` only.
     pub fn category(self, category: &str) -> Self {
         self.with("entity_category", category)
     }
@@ -180,7 +181,7 @@ impl Entity {
     ///
     /// # Errors
     ///
-    /// Names the entity, the key, the value and what is accepted.
+    /// Names the entity, the key, the value and the accepted values.
     ///
     /// ```
     /// use miqro_sdk::home_assistant::Entity;

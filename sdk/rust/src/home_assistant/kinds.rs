@@ -1,9 +1,8 @@
-//! An entity of each kind. In: its name and topics. Out: the entity, with the payloads that a service publishes and decodes. Owns
-//! nothing.
+//! A constructor for each kind of entity, with the payloads that a service publishes and decodes.
 
 use crate::home_assistant::{Component, Entity};
 
-/// Keys that a kind cannot do without, and that are no argument here, are given by [`topic`](Entity::topic),
+/// Keys that a kind requires, and that are not an argument here, are given by [`topic`](Entity::topic),
 /// [`on_command`](Entity::on_command) and [`with`](Entity::with); an entity that lacks one is not announced.
 impl Entity {
     /// An alarm system; the state is `disarmed`, `armed_home`, `armed_away`, `armed_night`, `armed_vacation`,
@@ -37,7 +36,7 @@ impl Entity {
     }
 
     /// A shutter, a blind, a gate; the state is `open`, `opening`, `closed`, `closing` or `stopped`, the command `OPEN`, `CLOSE` or
-    /// `STOP`. A position is read from `position_topic`, and one that is wanted comes to `set_position_topic`.
+    /// `STOP`. A position is read from `position_topic`, and a target comes to `set_position_topic`.
     pub fn cover(name: &str, state_topic: &str) -> Self {
         Self::new(Component::Cover, name).topic("state_topic", state_topic)
     }
@@ -131,7 +130,7 @@ impl Entity {
     }
 
     /// A lock; the state is `LOCKED`, `UNLOCKED`, `LOCKING`, `UNLOCKING`, `OPEN`, `OPENING` or `JAMMED`, the command `LOCK` or
-    /// `UNLOCK`, and what `payload_open` says.
+    /// `UNLOCK`, or the value of `payload_open`.
     pub fn lock(name: &str, state_topic: &str) -> Self {
         Self::new(Component::Lock, name).topic("state_topic", state_topic)
     }
@@ -221,7 +220,7 @@ impl Entity {
         Self::new(Component::Vacuum, name).topic("state_topic", state_topic)
     }
 
-    /// A valve; the state is `open`, `opening`, `closed` or `closing`, the command `OPEN`, `CLOSE`, and what `payload_stop` says.
+    /// A valve; the state is `open`, `opening`, `closed` or `closing`, the command `OPEN`, `CLOSE`, or the value of `payload_stop`.
     pub fn valve(name: &str, state_topic: &str) -> Self {
         Self::new(Component::Valve, name).topic("state_topic", state_topic)
     }

@@ -1,6 +1,7 @@
-//! Announcements to Home Assistant (MQTT discovery). In: devices and entities. Out: their discovery messages, when the service
-//! is connected and when Home Assistant starts; the removal of what is gone; commands to handlers. Owns what is announced;
-//! what was announced before is in the service's state.
+//! Announcements to Home Assistant (MQTT discovery).
+//!
+//! Devices and entities are announced when the service is connected and when Home Assistant starts, and removed when they vanish. Commands
+//! reach handlers. The list of announced entities is in the service's state.
 //!
 //! ```
 //! use miqro_sdk::home_assistant::{Device, Entity, HomeAssistant};
@@ -68,24 +69,24 @@ use crate::home_assistant::announcement::Announced;
 use crate::message::Message;
 use crate::{config, messaging, registry, state};
 
-/// Where the service remembers what it has announced.
+/// Key of the state under which announced entities are remembered.
 const STATE_KEY: &str = "home_assistant";
-/// What Home Assistant says when it starts.
+/// Payload that Home Assistant publishes when it starts.
 const BIRTH: &[u8] = b"online";
 
-/// What a service announces to Home Assistant; see the [module](crate::home_assistant).
+/// The announcements of a service to Home Assistant; see the [module](crate::home_assistant).
 #[derive(Debug, Clone, Default)]
 pub struct HomeAssistant {
     inner: Rc<RefCell<Inner>>,
 }
 
-/// What is announced now.
+/// The current announcements.
 #[derive(Debug, Default)]
 pub(crate) struct Inner {
     devices: Vec<Device>,
     entities: Vec<Entity>,
     availability: Vec<String>,
-    /// What is said of the service, besides its name.
+    /// Description of the service, besides its name.
     origin: Map<String, Value>,
 }
 
@@ -108,7 +109,7 @@ impl HomeAssistant {
     }
 
     /// A further topic below the base topic that must be `1` for everything here to be available. The service's `online` says
-    /// only that the service is there; this one may say that what it serves is there too.
+    /// only that the service runs; this one may say that its hardware is available too.
     pub fn availability(self, topic: impl Into<String>) -> Self {
         self.inner.borrow_mut().availability.push(topic.into());
         self
@@ -175,8 +176,8 @@ impl HomeAssistant {
     ///
     /// # Errors
     ///
-    /// When Home Assistant would refuse something: a key that the kind does not have or misses, a value that it does not take (the
-    /// error names the entity, the key, the value and what is accepted); a [`MessagingError`](crate::MessagingError); or when the state
+    /// When Home Assistant would refuse something: a key that the kind does not have or lacks, a value that it does not accept (the
+    /// error names the entity, the key, the value and the accepted values); a [`MessagingError`](crate::MessagingError); or when the state
     /// cannot be used.
     pub fn announce(&self) -> Result {
         let now = self.inner.borrow().announcements()?;

@@ -1,16 +1,16 @@
-//! Rules between keys. In: what is said of an entity. Out: whether keys that need, exclude or bound one another do so. Owns nothing.
+//! Rules between keys: those that need, exclude or bound one another.
 //!
-//! Most are those of Home Assistant's schemas; the others refuse what it takes and cannot work: two payloads that are the same, a
-//! template without its topic, a range that contains nothing.
+//! Most are those of Home Assistant's schemas. The others refuse combinations that it accepts and that cannot work: two equal payloads, a
+//! template without its topic, an empty range.
 
 use serde_json::{Map, Value};
 
 use crate::home_assistant::classes::{self, Misfit};
 use crate::home_assistant::{schema, value};
 
-/// A bound: its key, and what it is where the key is left out.
+/// A bound: its key, and its value if the key is left out.
 type Bound = (&'static str, Option<f64>);
-/// A payload: its key, and what it is where the key is left out.
+/// A payload: its key, and its value if the key is left out.
 type Payload = (&'static str, &'static str);
 
 /// How keys depend on one another.
@@ -114,7 +114,7 @@ const RULES: &[(&str, &[Rule])] = &[
     ),
 ];
 
-/// What says that a topic of the entity's own tells whether it is available: the service has announced one already.
+/// The hint for a key that sets an availability topic of the entity's own: the service has announced one already.
 const AVAILABILITY: &str =
     "none, because `availability` is announced already; Entity::availability adds a topic to it";
 
@@ -122,7 +122,7 @@ const AVAILABILITY: &str =
 ///
 /// # Errors
 ///
-/// The key that does not fit, and what is expected of it.
+/// The key that does not fit, and the value that is expected.
 pub(super) fn hold(section: &str, options: &Map<String, Value>) -> Result<(), Misfit> {
     if options.contains_key("availability_topic") {
         return Err(("availability_topic", AVAILABILITY.to_owned()));
@@ -242,7 +242,7 @@ fn shown(options: &Map<String, Value>, (key, usual): Payload) -> Option<String> 
 }
 
 /// A template reads from a topic, or writes to one: `x_command_template` to `x_command_topic`, `x_value_template` from
-/// `x_state_topic`. Where the kind has such a topic, the template does nothing without it.
+/// `x_state_topic`. If the kind has such a topic, the template does nothing without it.
 fn templates(section: &str, options: &Map<String, Value>) -> Result<(), Misfit> {
     let known = |name: &str| {
         schema::entity_keys(section)

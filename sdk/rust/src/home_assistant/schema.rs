@@ -1,12 +1,11 @@
-//! The keys that Home Assistant knows for each kind of entity. In: the table `schema.txt`. Out: the keys that a kind may have and
-//! must have, with the types of their values. Owns nothing.
+//! The keys of each kind of entity, from the table `schema.txt`: those that a kind may have and must have, with the types of their values.
 
 use crate::home_assistant::Component;
 use crate::home_assistant::value::Type;
 
 const TABLE: &str = include_str!("schema.txt");
 
-/// What the table says of one key.
+/// One key of the table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
     /// Its name.
@@ -32,7 +31,7 @@ impl Key {
         }
     }
 
-    /// What its value may be.
+    /// Returns the type of its value.
     pub(super) fn accepts(self) -> Type {
         self.accepts
             .map_or_else(|| Type::of_name(self.name), Type::parse)
@@ -69,7 +68,7 @@ fn variants(component: Component) -> impl Iterator<Item = &'static str> {
 /// The keys of a kind: its own, and those of all entities.
 pub(super) fn entity_keys(section: &str) -> impl Iterator<Item = Key> + use<> {
     let common = if is_entity(section) { "entity" } else { "" };
-    // the kind's own come first: what a kind says of a key that all have is stricter
+    // the kind's own come first: its rule for a common key is stricter
     keys(section).chain(keys(common))
 }
 

@@ -1,5 +1,4 @@
-//! Types of values. In: a type's name in `schema.txt`, and a value. Out: whether Home Assistant takes the value, or what it would
-//! take. Owns nothing.
+//! Types of values in `schema.txt`: whether Home Assistant accepts a value, and a description of the accepted ones.
 
 use std::fmt;
 
@@ -7,7 +6,7 @@ use serde_json::Value;
 
 use crate::home_assistant::classes;
 
-/// What the value of a key may be.
+/// Type of the value of a key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Type {
     kind: Kind,
@@ -153,7 +152,7 @@ impl Type {
     }
 }
 
-/// What is accepted, in words.
+/// The accepted values in words.
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let from = |least: Option<f64>| {

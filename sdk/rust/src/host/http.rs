@@ -1,4 +1,4 @@
-//! HTTP as a component has it. In: a request. Out: the response, by `wasi:http`. Owns the connection while it lasts.
+//! HTTP in a component, by `wasi:http`.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ fn outgoing(request: &HttpRequest) -> Result<OutgoingRequest, String> {
         .and_then(|()| outgoing.set_scheme(Some(&scheme)))
         .and_then(|()| outgoing.set_authority(Some(authority)))
         .and_then(|()| outgoing.set_path_with_query(Some(&path)));
-    set.map_err(|()| "the address is none".to_owned())?;
+    set.map_err(|()| "not a valid address".to_owned())?;
     Ok(outgoing)
 }
 

@@ -1,5 +1,4 @@
-//! Streams beside a stream. In: items. Out: the items that go on; the others, or copies, into branches. Owns the branches, whose
-//! own output ends here.
+//! Streams besides a stream: items, or copies of them, go into branches, whose own output ends there.
 
 use std::time::Duration;
 

@@ -1,8 +1,7 @@
-//! Streams of readings, as AntEvents and ThingFlow have them. In: messages, or samples of sensors on a timer. Out: what a chain
-//! of operators makes of them, published. Owns what the operators remember.
+//! Streams of readings, as AntEvents and ThingFlow have them: chains of operators over messages, or over samples of sensors on a timer.
 //!
-//! A stream is pushed: `push` hands it one item, and what comes out at its end is returned. One bad item (it cannot be read, or
-//! an operator fails) is logged and counted, and the stream goes on with the next.
+//! A stream is pushed: `push` hands it one item and returns the items that come out at its end. One bad item (it cannot be read, or an
+//! operator fails) is logged and counted, and the stream continues with the next.
 //!
 //! ```
 //! use miqro_sdk::prelude::*;
@@ -83,7 +82,7 @@ pub fn of<T: 'static>() -> Stream<T, T> {
     }))
 }
 
-/// A stream of what JSON in a payload says.
+/// A stream of values from JSON payloads.
 pub fn from_json<T: DeserializeOwned + 'static>() -> Stream<Vec<u8>, T> {
     of::<Vec<u8>>().try_map(|payload| Ok(Json::<T>::decode(&payload).map(|Json(item)| item)?))
 }
@@ -120,7 +119,7 @@ impl<I: 'static, O: 'static> Stream<I, O> {
     ///
     /// # Errors
     ///
-    /// When its timer cannot be set. What goes wrong with an item is no error: it is logged and counted.
+    /// When its timer cannot be set. A fault of an item is not an error: it is logged and counted.
     pub fn push(&mut self, item: I) -> Result<Vec<O>> {
         self.run(|operator, now, out| operator.next(item, now, out))
     }
@@ -134,7 +133,7 @@ impl<I: 'static, O: 'static> Stream<I, O> {
         self.run(|operator, now, out| operator.due(now, out))
     }
 
-    /// Ends the stream: what windows, `reduce` and their like have gathered comes out.
+    /// Ends the stream: items that windows, `reduce` and similar operators have gathered come out.
     ///
     /// # Errors
     ///

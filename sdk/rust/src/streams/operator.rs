@@ -1,4 +1,4 @@
-//! One operator, and the chain of two. In: items, and the time. Out: items. Owns nothing.
+//! One operator, and the chain of two.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::error::Result;
 
 /// A step of a stream. Most are made by [`Stream`](crate::streams::Stream)'s methods; this is for one's own.
 pub trait Operator<I> {
-    /// What comes out.
+    /// Type of the items that come out.
     type Out;
 
     /// Takes one item.

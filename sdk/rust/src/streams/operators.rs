@@ -1,4 +1,4 @@
-//! The operators of a stream. In: a stream. Out: the stream with one more step. Owns nothing.
+//! The operators of a stream: each returns the stream with one more step.
 
 use std::fmt::Debug;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One reading of a sensor. In: `["lux-1", 624, 284.1312]`, or a sample. Out: the same. Owns nothing.
+//! One reading of a sensor, as in `["lux-1", 624, 284.1312]`.
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -12,7 +12,7 @@ pub struct Reading {
     pub sensor_id: String,
     /// When: seconds since 1970, or since a device without a clock was switched on.
     pub ts: f64,
-    /// What.
+    /// Its value.
     pub val: f64,
 }
 

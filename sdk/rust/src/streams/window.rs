@@ -1,5 +1,4 @@
-//! Operators that gather. In: items, and the time. Out: lists, the last or the first ones, what silence means. Owns what they have
-//! gathered.
+//! Operators that gather items: windows, the first or last ones, timeouts.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -67,7 +66,7 @@ impl<T> Operator<T> for Window<T> {
     }
 }
 
-/// What was gathered, at the end.
+/// Gathers items and gives the result at the end.
 pub(super) struct Fold<A, F> {
     pub(super) gathered: A,
     pub(super) gather: F,

@@ -1,5 +1,4 @@
-//! A host for one service under test. In: what a broker, a clock and an operator would do. Out: calls of the service, and what
-//! came of them. Owns the service; the world is the thread's, so a thread has one such host at a time.
+//! A host for one service under test. The test plays broker, clock and operator. A thread has one such host at a time.
 
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::test::setup::Setup;
 use crate::test::world::{LogLine, Request, Sent, with};
 use crate::topic;
 
-/// What a call of the service came to; the text is what the real host would log.
+/// Result of a call of the service; the text is the one that the real host would log.
 type Outcome = Result<(), String>;
 
 /// A host for the service `S`; see the [module](crate::test).
@@ -26,7 +25,7 @@ pub struct TestHost<S> {
 }
 
 impl<S: Service> TestHost<S> {
-    /// What the service finds when it starts.
+    /// Sets up the world in which the service starts.
     pub fn setup() -> Setup<S> {
         Setup::new()
     }
@@ -270,7 +269,7 @@ impl<S: Service> TestHost<S> {
         with(|world| world.log.clone())
     }
 
-    /// What the service has kept under a key; `None` when there is nothing, or nothing of that type.
+    /// Returns the value that the service has kept under a key; `None` if there is none of that type.
     pub fn state<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         with(|world| {
             world

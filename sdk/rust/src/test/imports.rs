@@ -1,5 +1,4 @@
-//! The imports of the contract, answered by the kit. In: what the SDK asks of a host. Out: what the real host would say. Owns
-//! nothing: the world does.
+//! The imports of the contract, answered by the test kit as the real host would answer.
 
 use crate::test::world::with;
 use crate::topic;

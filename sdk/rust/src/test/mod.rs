@@ -1,5 +1,5 @@
-//! The test kit: a service runs natively, in a unit test, with neither broker nor clock. In: messages, spans of time, answers.
-//! Out: what the service published, its state, its timers, its log. Owns a host in small, one a thread.
+//! The test kit: a service runs natively, in a unit test, with neither broker nor clock. The test sends messages, lets time pass and
+//! answers requests; then it looks at publishes, state, timers and log. A thread has one such host.
 //!
 //! ```
 //! use miqro_sdk::prelude::*;

@@ -1,5 +1,4 @@
-//! Who the service under test is. In: its name, its section, its grants, what it remembers. Out: a service that has started.
-//! Owns them until then.
+//! Setup of a service under test: its name, section, grants and remembered state.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use crate::service::Service;
 use crate::test::host::TestHost;
 use crate::test::world::{World, with};
 
-/// What a service under test finds when it starts; see [`TestHost::setup`].
+/// The world in which a service under test starts; see [`TestHost::setup`].
 #[must_use = "the service runs after `start`"]
 pub struct Setup<S> {
     world: World,
@@ -39,7 +38,7 @@ impl<S: Service> Setup<S> {
         self
     }
 
-    /// Where Home Assistant looks for announcements; `homeassistant` where it is not set.
+    /// Sets the topic prefix for announcements to Home Assistant; `homeassistant` by default.
     pub fn discovery_prefix(mut self, prefix: &str) -> Self {
         self.world.identity.discovery_prefix = prefix.to_owned();
         self
@@ -75,7 +74,7 @@ impl<S: Service> Setup<S> {
         self
     }
 
-    /// What chance says (for jitter): always this number, modulo what is asked for; 0 where it is not set.
+    /// Sets the number that replaces every random one (for jitter), modulo the requested range; 0 by default.
     pub fn chance(mut self, number: u64) -> Self {
         self.world.chance = number;
         self

@@ -1,8 +1,8 @@
-//! The virtual clock. In: timers and spans of time. Out: which timer is due next, and when. Owns both.
+//! The virtual clock, and the timers that are due by it.
 
 use std::time::Duration;
 
-/// What a call asks of the timers.
+/// A change of the timers by a call.
 pub(crate) enum TimerChange {
     Set {
         name: String,

@@ -1,5 +1,4 @@
-//! The host in small: what it keeps, and what one call of the service has asked for. In: the calls of `imports`. Out: effects,
-//! committed when the call ends well and dropped when it does not. Owns everything that a test can look at.
+//! A small host: everything that it keeps, and the effects of one call, which are committed if the call succeeds and dropped if it fails.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -30,13 +29,13 @@ pub struct Sent {
     pub global: bool,
     /// Its properties.
     pub properties: Option<Properties>,
-    /// What names it in `delivered`; `None` for QoS 0.
+    /// Its token in `delivered`; `None` for QoS 0.
     pub token: Option<u64>,
     pub(super) only_if_changed: Option<OnlyIfChanged>,
 }
 
 impl Sent {
-    /// The payload as text, with a replacement for what is none.
+    /// Returns the payload as text, with replacements for invalid bytes.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.payload).into_owned()
     }
@@ -62,7 +61,7 @@ pub struct Request {
 pub struct LogLine {
     /// How important it is.
     pub level: Level,
-    /// What it says.
+    /// Its text.
     pub message: String,
     /// Its fields, as name and value.
     pub fields: Vec<(String, String)>,
@@ -94,7 +93,7 @@ pub(crate) struct World {
     last_token: u64,
 }
 
-/// What one call has asked for.
+/// Effects of one call.
 #[derive(Default)]
 pub(crate) struct Effects {
     pub(crate) state: BTreeMap<String, Option<Vec<u8>>>,
@@ -218,7 +217,7 @@ impl World {
         effects.sent.into_iter().for_each(|sent| self.send(sent));
     }
 
-    /// The broker has lost the session: what it was given is forgotten.
+    /// Forgets the messages that the broker was given: it has lost the session.
     pub(crate) fn forget_session(&mut self) {
         self.last_sent.clear();
     }

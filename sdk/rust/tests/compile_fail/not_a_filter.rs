@@ -1,4 +1,4 @@
-//! A filter that is none.
+//! A filter that is not valid.
 
 use miqro_sdk::prelude::*;
 

@@ -1,4 +1,4 @@
-//! A period that is none.
+//! A period that is not valid.
 
 use miqro_sdk::prelude::*;
 

@@ -1,5 +1,4 @@
-//! What Home Assistant's own schemas take, as `fixtures/home_assistant.py` has written it down. In: the fixture. Out: keys, types and
-//! verdicts. Owns nothing.
+//! The rules of Home Assistant's own schemas, as `fixtures/home_assistant.py` has written them down: keys, types and verdicts.
 
 #![allow(dead_code)] // each test uses a part of it
 
@@ -9,7 +8,7 @@ use miqro_sdk::prelude::*;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// What Home Assistant's schemas take.
+/// The values that Home Assistant's schemas accept.
 #[derive(Deserialize)]
 pub struct Facts {
     pub message: Section,
@@ -50,7 +49,7 @@ pub struct Case {
     pub kind: String,
     pub options: Map<String, Value>,
     pub taken: bool,
-    /// Why the SDK refuses what is taken.
+    /// The reason why the SDK refuses an accepted value.
     pub but: Option<String>,
 }
 
