@@ -14,8 +14,8 @@ use crate::guest::{Belongings, Call, Fault, Setting};
 use crate::message::Message;
 
 use super::Prepared;
-use super::call::{load, prepare};
 use super::comparison::Comparison;
+use super::executor::{load, prepare};
 
 /// Calls that may wait for the shadow; it misses those beyond.
 const WAITING: usize = 64;

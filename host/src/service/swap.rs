@@ -2,12 +2,13 @@
 //! task. Owns the former version while a new one is on probation.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 
 use crate::config;
-use crate::guest::{Component, Exports, Instance, Setting};
+use crate::guest::{Call, Component, Exports, Instance, Setting};
 use crate::message::{Message, Qos};
 use crate::store::Left;
 use crate::topic::{BaseTopic, TopicError};
@@ -15,7 +16,7 @@ use crate::topic::{BaseTopic, TopicError};
 use super::Prepared;
 use super::compatibility::Profile;
 use super::probation::Probation;
-use super::shadow::Mirror;
+use super::shadow::{Mirror, Sample};
 use crate::rollout::history::{VersionHistory, format_utc};
 use crate::version::Version;
 
@@ -84,6 +85,30 @@ impl Versions {
             trial: None,
             resumed,
             mirror: None,
+        }
+    }
+
+    /// Whether the running version is on probation.
+    pub(super) const fn is_on_probation(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// Time at which the running version passes its probation.
+    pub(super) fn probation_end(&self) -> Option<Instant> {
+        self.trial.as_ref().map(|trial| trial.probation.until())
+    }
+
+    /// A copy of the call for the shadow, if there is one.
+    pub(super) fn sample(&self, call: &Call) -> Option<Sample> {
+        self.mirror.as_ref().and_then(|_| Sample::of(call))
+    }
+
+    /// Gives a copy to the shadow, and forgets a shadow that has ended.
+    pub(super) fn mirror(&mut self, sample: Sample) {
+        if let Some(mirror) = &self.mirror
+            && !mirror.give(sample)
+        {
+            self.mirror = None;
         }
     }
 }

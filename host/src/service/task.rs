@@ -1,95 +1,65 @@
-//! Actor: the loop of one service. In: what its mailbox and the supervisor have for it, one thing at a time. Out: what the
-//! guest calls came to, committed in the order state, timers, subscriptions, publishes, acknowledgement. Owns the running service.
+//! Loop of one service: takes one thing after another from its mailbox and invokes the guest for it.
 //!
-//! `queue` is what waits for it, `work` what a guest is to do, `trying` what is done when it fails, `aside` what becomes of messages
-//! meanwhile, `renewal` how the guest is replaced, `ending` the end.
+//! The task joins the parts of a service, each of which owns what it names: `queue` (what waits), `runner` (the guest), `usage`
+//! (cost and limits), `outputs` (what a call asked for). Futures that are seldom needed are boxed: there may be thousands of
+//! services, and each has room for the rest all the time.
 
-use std::future::poll_fn;
 use std::ops::ControlFlow;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tracing::info;
 
 use crate::config;
 use crate::effects::{Effects, StateChange};
-use crate::guest::{Call, Component, Fault, Instance, OptionalExport, Setting};
-use crate::mailbox::{self, Next};
-use crate::message::{Receipt, SubscriptionChange};
+use crate::guest::{Fault, Setting};
+use crate::mailbox::Next;
+use crate::message::SubscriptionChange;
 use crate::panic_hook;
-use crate::router::ServiceId;
-use crate::session::{self, Commit};
-use crate::store::{Record, Store};
-use crate::timers::{self, sleep_until};
+use crate::store::Record;
+use crate::timers::sleep_until;
 
-use super::backlog::Tried;
-use super::call::Caller;
-use super::pace::{Pace, Spent};
-use super::presence::Presence;
-use super::retry::Retry;
+use super::invocation::Invocation;
+use super::outputs::{Completion, Outputs};
+use super::queue::Queue;
+use super::runner::Runner;
 use super::shadow::Sample;
-use super::statistics::Statistics;
 use super::status::Status;
 use super::swap::Versions;
-use super::switch::Switch;
-use super::tally::Tally;
+use super::usage::Usage;
+use super::usage::rate_limits::CallCost;
 use super::{Command, First, Parts, Standing, is_fixed};
 
-mod aside;
-mod ending;
-mod limits;
-mod queue;
-mod renewal;
+mod commands;
+mod deferred;
+mod faults;
+mod reconfigure;
+mod shutdown;
 mod swapping;
-mod trying;
-mod work;
 
-use limits::Dropped;
-use queue::Queue;
-use work::Work;
+pub(super) use swapping::unix_millis;
 
-/// What one turn takes from the mailbox at most: looking around costs as much as a part of a short call.
+/// Things that one turn takes from the mailbox at most: looking at everything else costs as much as a part of a short call.
 const AT_ONCE: usize = 32;
 
 /// Ends the loop; carried outwards by `?`.
 struct Stop {
     deadline: Instant,
-    /// The service does not come back while the host runs, so nothing may be left unacknowledged.
+    /// Whether the host continues without the service, so that no message may stay unacknowledged.
     leaves: bool,
 }
 
 type Flow<T = ()> = ControlFlow<Stop, T>;
 
+/// One service.
 pub(super) struct Task {
-    id: ServiceId,
     config: Arc<config::Service>,
     setting: Arc<Setting>,
-    sender: mailbox::Sender,
-    queue: Queue,
-    session: session::Handle,
-    clock: timers::Handle,
-    presence: Presence,
-    caller: Caller,
     commands: mpsc::Receiver<Command>,
-    status: watch::Sender<Status>,
-    retry: Retry,
-    tally: Tally,
-    pace: Pace,
-    /// Messages that the mailbox has dropped, as far as they are in `tally`.
-    dropped: Dropped,
-    /// Whether what is being done about a fault is told, and not only counted.
-    tells: bool,
-    statistics: Statistics,
-    store: Store,
-    protocol: config::Protocol,
-    switch: Switch,
-    component: Option<Component>,
-    instance: Option<Box<Instance>>,
-    /// Whether the mailbox has had routes since before the first instance, and so every retained message.
-    attached: bool,
+    queue: Queue,
+    runner: Runner,
+    usage: Usage,
+    outputs: Outputs,
     versions: Versions,
 }
 
@@ -100,46 +70,34 @@ impl Task {
         status: watch::Sender<Status>,
         standing: watch::Sender<Standing>,
     ) -> Self {
-        let (sender, mailbox) = parts.mailbox;
-        let limit = parts.config.limits.call.time;
-        let switch = Switch::new(&parts.config);
-        let outputs = (parts.session.clone(), parts.store.clone());
-        let queue = Queue::new(
-            parts.id,
-            parts.config.clone(),
-            outputs,
-            mailbox,
-            parts.spool,
-        );
         Self {
-            id: parts.id,
-            retry: Retry::new(&parts.config.limits),
+            commands,
+            queue: Queue::new(
+                parts.id,
+                parts.config.clone(),
+                (parts.session.clone(), parts.store.clone()),
+                parts.mailbox,
+                parts.spool,
+            ),
+            runner: Runner::new(parts.pools, &parts.config.limits),
+            usage: Usage::new(&parts.config.name, Instant::now()),
+            outputs: Outputs {
+                id: parts.id,
+                session: parts.session,
+                store: parts.store,
+                timers: parts.timers,
+                presence: parts.presence,
+                status,
+                protocol: parts.protocol,
+                is_attached: parts.attached,
+            },
+            versions: Versions::new(parts.history, parts.trial, standing),
             config: parts.config,
             setting: parts.setting,
-            sender,
-            queue,
-            session: parts.session,
-            clock: parts.timers,
-            presence: parts.presence,
-            caller: Caller::new(parts.pools, limit),
-            tally: Tally::default(),
-            pace: Pace::default(),
-            dropped: Dropped::default(),
-            tells: true,
-            statistics: Statistics::new(Instant::now()),
-            store: parts.store,
-            protocol: parts.protocol,
-            switch,
-            commands,
-            status,
-            component: None,
-            instance: None,
-            attached: parts.attached,
-            versions: Versions::new(parts.history, parts.trial, standing),
         }
     }
 
-    /// The service, from its first start to its stop.
+    /// Runs the service from its first start to its stop.
     pub(super) async fn run(mut self: Box<Self>, first: First) {
         if let ControlFlow::Break(stop) = self.live(first).await {
             Box::pin(self.end(&stop)).await;
@@ -156,293 +114,238 @@ impl Task {
             First::Failed(_) => Box::pin(self.restart()).await?,
             First::Nothing => self.set_status(Status::Waiting).await,
         }
+
         loop {
             match panic_hook::catch_panic(self.turn()).await {
                 Ok(flow) => flow?,
-                Err(bug) => Box::pin(self.recover(bug)).await?,
+                Err(report) => Box::pin(self.on_panic(report)).await?,
             }
         }
     }
 
-    /// Waits for one thing and does it. Commands come first: a swap or a stop must not wait behind a full mailbox.
+    /// Waits for something and handles it. Commands come first: a swap or a stop must not wait behind a full mailbox.
     async fn turn(&mut self) -> Flow {
-        self.tell();
-        if self.instance.is_none() {
-            // a save that faulted, or a start by command that failed, has left none
-            let revived = async {
-                if self.component.is_some() {
-                    self.revive(Duration::ZERO).await
-                } else {
-                    self.pause(None).await
-                }
-            };
-            return Box::pin(revived).await;
+        self.log_due();
+        if !self.runner.is_ready() {
+            return Box::pin(self.await_instance()).await;
         }
         self.queue.advance();
         if self.queue.is_behind() || self.queue.mailbox.is_congested() {
             return Box::pin(self.catch_up()).await;
         }
-        let (renewal, due, news) = (
-            self.presence.renewal(),
-            self.queue.backlog.due(),
-            self.tally.due(),
-        );
-        let passes = self
-            .versions
-            .trial
-            .as_ref()
-            .map(|trial| trial.probation.until());
-        tokio::select! {
-            biased;
-            command = self.commands.recv() => Box::pin(self.obey(command)).await,
-            () = sleep_until(due), if due.is_some() => Box::pin(self.catch_up()).await,
-            next = self.queue.mailbox.next() => self.handle_all(next).await,
-            () = sleep_until(passes) => { Box::pin(self.pass_probation()).await; Flow::Continue(()) }
-            () = sleep_until(renewal) => { Box::pin(self.presence.renew()).await; Flow::Continue(()) }
-            () = sleep_until(news) => Flow::Continue(()),
-        }
-    }
 
-    /// Handles what has come and what waits behind it, until something else wants attention. A slow service looks around each time:
-    /// what is due must not wait for many long calls.
-    async fn handle_all(&mut self, first: Next) -> Flow {
-        let mut next = first;
+        let deferred = self.queue.backlog.due();
+        let probation = self.versions.probation_end();
+        let presence = self.outputs.presence.renewal();
+        let log = self.usage.due();
+        let mut next = tokio::select! {
+            biased;
+            command = self.commands.recv() => return Box::pin(self.on_command(command)).await,
+            () = sleep_until(deferred), if deferred.is_some() => return Box::pin(self.catch_up()).await,
+            next = self.queue.mailbox.next() => next,
+            () = sleep_until(probation) => {
+                Box::pin(self.pass_probation()).await;
+                return Flow::Continue(());
+            }
+            () = sleep_until(presence) => {
+                Box::pin(self.outputs.presence.renew()).await;
+                return Flow::Continue(());
+            }
+            () = sleep_until(log) => return Flow::Continue(()),
+        };
+
         for handled in 1.. {
-            let may_publish = next != Next::Congested;
-            self.handle(next).await?;
-            let goes_on = may_publish
-                && self.instance.is_some()
-                && self.caller.is_fast()
-                && handled < AT_ONCE;
-            if !goes_on || self.queue.is_behind() || !self.commands.is_empty() {
+            let is_congested = next == Next::Congested;
+            self.on_next(next).await?;
+            if is_congested || handled == AT_ONCE || !self.may_continue() {
                 break;
             }
-            let Some(more) = self.queue.mailbox.try_next() else {
-                break;
-            };
-            next = more;
+            match self.queue.mailbox.try_next() {
+                Some(more) => next = more,
+                None => break,
+            }
         }
         Flow::Continue(())
     }
 
-    async fn handle(&mut self, next: Next) -> Flow {
+    /// Whether the next thing in the mailbox may be handled without looking at everything else first. A slow service looks each
+    /// time: what is due must not wait for many long calls.
+    fn may_continue(&self) -> bool {
+        self.runner.is_ready()
+            && self.runner.executor.is_fast()
+            && !self.queue.is_behind()
+            && self.commands.is_empty()
+    }
+
+    async fn on_next(&mut self, next: Next) -> Flow {
         match next {
-            Next::Delivery(delivery) => {
-                self.message(Tried {
-                    delivery,
-                    attempts: 0,
-                })
-                .await
-            }
-            Next::Timers => self.tick().await,
-            Next::Notice(notice) => self.work(Work::Notice(notice), 0).await,
+            Next::Delivery(delivery) => match self.queue.filter(delivery) {
+                Ok(delivery) => self.invoke(Invocation::Message(delivery), 0).await,
+                Err(receipt) => {
+                    self.outputs.acknowledge(receipt).await;
+                    Flow::Continue(())
+                }
+            },
+            Next::Timers => self.on_timers().await,
+            Next::Notice(notice) => self.invoke(Invocation::Notice(notice), 0).await,
             Next::Unreadable(unreadable) => {
-                self.lose(unreadable).await;
+                self.on_unreadable(unreadable).await;
                 Flow::Continue(())
             }
-            // what is to be done then is decided in the next turn
+            // the next turn decides what follows
             Next::Closed | Next::Congested => Flow::Continue(()),
         }
     }
 
-    async fn message(&mut self, Tried { delivery, attempts }: Tried) -> Flow {
-        match self.switch.admit(delivery, &self.setting.name) {
-            Ok(delivery) => self.work(Work::Message(delivery), attempts).await,
-            Err(receipt) => {
-                self.settle(receipt).await;
-                Flow::Continue(())
-            }
-        }
-    }
-
-    async fn tick(&mut self) -> Flow {
+    async fn on_timers(&mut self) -> Flow {
         let due = self.setting.belongings.timers().due(Instant::now());
         for timer in due {
-            self.work(Work::Tick(timer), 0).await?;
+            self.invoke(Invocation::Timer(timer), 0).await?;
         }
-        self.wind().await;
+        self.outputs.schedule(&self.setting.belongings).await;
         Flow::Continue(())
     }
 
-    fn exports(&self, export: OptionalExport) -> bool {
-        self.component
-            .as_ref()
-            .is_some_and(|component| component.exports().has(export))
-    }
-
-    fn report(&mut self) {
-        self.tell();
-        let counters = self.queue.mailbox.counters();
-        let service = self.setting.name.as_str();
-        let troubles = self
-            .tally
-            .report()
-            .map(|troubles| format!("troubles: {troubles}"));
-        let parts: Vec<String> = self
-            .statistics
-            .report(Instant::now())
-            .into_iter()
-            .chain(troubles)
-            .collect();
-        if !parts.is_empty() {
-            info!(
-                service,
-                waiting = counters.depth,
-                most = counters.high_water,
-                "{}",
-                parts.join("; ")
-            );
+    /// Invokes the guest until the invocation was handled, deferred or given up. `attempts`: earlier attempts at it.
+    async fn invoke(&mut self, invocation: Invocation, attempts: u32) -> Flow {
+        if invocation
+            .export()
+            .is_some_and(|export| !self.runner.exports(export))
+        {
+            return Flow::Continue(());
         }
-    }
+        self.apply_penalty();
+        self.usage.begin_invocation();
+        self.queue.current = Some(invocation);
 
-    async fn obey(&mut self, command: Option<Command>) -> Flow {
-        match command {
-            Some(Command::Report) => {
-                self.report();
-                Flow::Continue(())
+        let mut attempt = attempts.saturating_add(1);
+        while let Some(invocation) = &self.queue.current {
+            let call = invocation.call(attempt);
+            let sample = self.versions.sample(&call);
+            let outcome = match self.runner.call(call, &mut self.queue).await {
+                Ok(effects) => self.complete(effects, sample).await,
+                Err(fault) => Err(fault),
+            };
+            let wait = match self.on_call_ended(outcome) {
+                Ok(wait) => wait,
+                Err(fault) => {
+                    let on_fault = Box::pin(self.on_invocation_fault(attempt, fault));
+                    match on_fault.await? {
+                        Some(next) => attempt = next,
+                        None => break,
+                    }
+                    continue;
+                }
+            };
+            if self.versions.is_on_probation() {
+                Box::pin(self.on_handled()).await;
             }
-            Some(Command::Offer(offer)) => {
-                self.consider(*offer).await;
-                Flow::Continue(())
+            self.queue.current = None;
+            if let Some(wait) = wait {
+                Box::pin(self.slow_down(wait)).await?;
             }
-            Some(Command::Stop(deadline)) => Flow::Break(Stop {
-                deadline,
-                leaves: false,
-            }),
-            Some(Command::Leave(deadline)) => Flow::Break(Stop {
-                deadline,
-                leaves: true,
-            }),
-            Some(command) => {
-                self.carry_out(command).await;
-                Flow::Continue(())
-            }
-            // the supervisor is gone: so is the host
-            None => Flow::Break(Stop {
-                deadline: Instant::now(),
-                leaves: false,
-            }),
         }
+        self.queue.current = None;
+        Flow::Continue(())
     }
 
-    async fn call(&mut self, call: Call) -> Result<Effects, Fault> {
-        let Some(instance) = self.instance.take() else {
-            return Err(Fault::Bug("a call without an instance".to_owned()));
-        };
-        let mut running = pin!(self.caller.call(instance, call));
-        let mut polled = poll_fn(|context| Poll::Ready(running.as_mut().poll(context))).await;
-        let (instance, result) = loop {
-            match polled {
-                Poll::Ready(outcome) => break outcome,
-                // it runs on the pool; messages that wait meanwhile must not hold up other services
-                Poll::Pending => tokio::select! {
-                    biased;
-                    outcome = &mut running => polled = Poll::Ready(outcome),
-                    () = Box::pin(self.queue.progress(false)) => {}
-                },
-            }
-        };
-        self.instance = instance;
-        result
-    }
-
-    /// Runs a call and makes what it asked for happen; says what that came to. `finishes`: with that, the work in hand is done.
-    async fn perform(&mut self, call: Call, finishes: bool) -> Result<Spent, Fault> {
-        let sample = self
-            .versions
-            .mirror
-            .as_ref()
-            .and_then(|_| Sample::of(&call));
-        let effects = self.call(call).await?;
-        if finishes && self.queue.is_writing_current() {
+    /// Makes what a call asked for happen, and completes the current invocation with it. Returns what it cost.
+    async fn complete(
+        &mut self,
+        effects: Effects,
+        sample: Option<Sample>,
+    ) -> Result<CallCost, Fault> {
+        if self.queue.is_writing_current() {
             Box::pin(self.queue.finish_writing()).await;
         }
-        let receipt = self
-            .queue
-            .current
-            .as_ref()
-            .filter(|_| finishes)
-            .and_then(Work::receipt);
-        let (sample, spent) = (
-            sample.map(|sample| sample.published(&effects)),
-            Spent::of(&effects),
-        );
-        self.commit(effects, receipt).await?;
-        if let (Some(sample), Some(mirror)) = (sample, &self.versions.mirror)
-            && !mirror.give(sample)
-        {
-            self.versions.mirror = None;
+        let completion = self.queue.completion();
+        let cost = CallCost::of(&effects);
+        let sample = sample.map(|sample| sample.published(&effects));
+
+        self.commit(effects, completion).await?;
+        if let Some(sample) = sample {
+            self.versions.mirror(sample);
         }
-        Ok(spent)
+        Ok(cost)
     }
 
-    /// Acknowledges a message without anything having come of it.
-    async fn settle(&mut self, receipt: Option<Receipt>) {
-        // a commit of nothing cannot fail
-        drop(self.commit(Effects::default(), receipt).await);
+    /// Counts a call for the current invocation. Returns how long the service has to wait because it is over a rate.
+    fn on_call_ended(
+        &mut self,
+        outcome: Result<CallCost, Fault>,
+    ) -> Result<Option<Duration>, Fault> {
+        let failure = outcome.as_ref().err().map(Fault::to_string);
+        if let Some(invocation) = &self.queue.current {
+            let took = self.runner.executor.took();
+            self.usage
+                .on_call_ended(invocation.purpose(), took, failure);
+        }
+        let requested = self.usage.read_meter(self.setting.belongings.meter());
+
+        let mut cost = outcome?;
+        cost.add_requests(requested.count, requested.bytes);
+        if let Some(Invocation::Message(delivery)) = &self.queue.current {
+            cost = cost.paid_by(&delivery.message);
+        }
+        self.runner.retry.on_success();
+        Ok(self.usage.charge(cost, &self.config.limits))
     }
 
-    /// Makes what a call asked for happen; all of it or nothing.
-    async fn commit(&mut self, effects: Effects, receipt: Option<Receipt>) -> Result<(), Fault> {
+    /// Makes what a call asked for happen, all of it or nothing.
+    async fn commit(&mut self, mut effects: Effects, completion: Completion) -> Result<(), Fault> {
         if !effects.state.is_empty() {
-            Box::pin(self.keep_state(effects.state, None)).await?;
+            let changes = std::mem::take(&mut effects.state);
+            Box::pin(self.persist(changes, None)).await?;
         }
-        if !effects.timers.is_empty() {
-            self.setting
-                .belongings
-                .timers()
-                .apply(effects.timers, Instant::now());
-            self.wind().await;
-        }
-        if receipt.is_none() && effects.publishes.is_empty() && effects.subscriptions.is_empty() {
-            return Ok(());
-        }
-        let mut subscriptions = effects.subscriptions;
-        subscriptions.retain(|change| match change {
+        effects.subscriptions.retain(|change| match change {
             SubscriptionChange::Subscribe(subscription) => {
                 !is_fixed(&self.config, &subscription.filter)
             }
             SubscriptionChange::Unsubscribe(filter) => !is_fixed(&self.config, filter),
         });
-        let trace = self.queue.current.as_ref().and_then(Work::trace);
-        let commit = Commit {
-            service: self.id,
-            receipt,
-            subscriptions,
-            publishes: effects.publishes,
-            trace,
-        };
-        self.session.send(session::Command::Commit(commit)).await;
+        self.outputs
+            .emit(&self.setting.belongings, effects, completion)
+            .await;
         Ok(())
     }
 
-    /// Puts changes of the state on disk. When that fails, the instance believes what is not so, and is given up.
-    async fn keep_state(
+    /// Writes changes of the state to disk. When that fails the instance is dropped, because it relies on changes that are lost.
+    async fn persist(
         &mut self,
         changes: Vec<StateChange>,
         record: Option<Record>,
     ) -> Result<(), Fault> {
-        if let Err(error) = self
-            .store
-            .commit_with(&self.setting.name, changes.clone(), record)
-            .await
-        {
-            self.instance = None;
+        let belongings = &self.setting.belongings;
+        let written = self
+            .outputs
+            .persist(&self.setting.name, belongings, changes, record);
+        if let Err(error) = written.await {
+            self.runner.kill();
             return Err(Fault::State(error.to_string()));
         }
-        self.setting.belongings.apply(changes);
         Ok(())
     }
 
-    /// Tells the timers task when this service is due next.
-    async fn wind(&mut self) {
-        let next = self.setting.belongings.timers().next();
-        self.clock.set(self.id, next).await;
+    /// Logs what is due, and shows the rest of the host what has changed.
+    fn log_due(&mut self) {
+        self.usage.read_meter(self.setting.belongings.meter());
+        self.usage.count_dropped(self.queue.mailbox.counters());
+        self.usage.log_due();
+        self.apply_penalty();
+        if self.versions.standing.borrow().holds_up_others != self.queue.holds_up_others() {
+            self.show();
+        }
+    }
+
+    /// Gives the guest only spare processor time for a while after an offence.
+    fn apply_penalty(&mut self) {
+        if let Some(at) = self.usage.take_offence() {
+            self.runner.executor.penalise(at);
+        }
     }
 
     async fn set_status(&mut self, status: Status) {
         self.queue.set_failed(status == Status::Failed);
-        self.status.send_replace(status);
-        self.presence.update(status).await;
+        self.outputs.set_status(status).await;
     }
 }

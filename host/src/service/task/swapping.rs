@@ -8,45 +8,29 @@ use bytes::Bytes;
 use tracing::{error, info, warn};
 
 use super::Task;
-use super::work::Work;
 use crate::config;
 use crate::effects::Effects;
 use crate::guest::{Component, Fault, OptionalExport, Setting};
 use crate::rollout::history::{HistoryEvent, VersionHistory};
 use crate::service::compatibility::differences;
+use crate::service::invocation::Invocation;
 use crate::service::probation::{Probation, Verdict};
 use crate::service::status::Status;
-use crate::service::swap::{Fall, Trial, profile};
-use crate::service::{self, Command, Prepared, Shadow, Standing, Swap};
+use crate::service::swap::{Answer, Fall, Trial, profile};
+use crate::service::{self, Prepared, Shadow, Standing, Swap};
 use crate::store::{Left, Record};
 use crate::version::Version;
 
 impl Task {
-    /// Does what is asked about versions; nothing else is asked of it.
-    pub(super) async fn carry_out(&mut self, command: Command) {
-        match command {
-            Command::Swap(swap) => self.swap(*swap).await,
-            Command::Shadow(shadow) => self.begin_shadow(*shadow).await,
-            // who no longer waits does not want to know
-            Command::Restart(answer) => {
-                let outcome = self.start_anew().await.map(Into::into);
-                self.tell_confirmed(move || drop(answer.send(outcome)));
-            }
-            Command::Note(version, what, note) => {
-                self.write_history(|history, at| history.record(version, what, note, at))
-                    .await
-            }
-            Command::Replay(segment) => self.queue.backlog.push_segment(segment),
-            Command::ClearRejected => {
-                self.write_history(|history, _| history.clear_rejected())
-                    .await
-            }
-            Command::Offer(_) | Command::Report | Command::Stop(_) | Command::Leave(_) => {}
-        }
+    /// Restarts the instance by command.
+    pub(super) async fn on_restart(&mut self, answer: Answer) {
+        let outcome = self.start_anew().await.map(Into::into);
+        // the caller may have gone
+        self.tell_confirmed(move || drop(answer.send(outcome)));
     }
 
     /// Has a started instance take over, or says why it does not.
-    async fn swap(&mut self, swap: Swap) {
+    pub(super) async fn swap(&mut self, swap: Swap) {
         let Swap {
             number,
             config,
@@ -110,15 +94,16 @@ impl Task {
             state: self.setting.belongings.state(),
         };
         let former = self
+            .runner
             .component
             .clone()
             .filter(|former| former.version() != version);
-        let is_new = self.component.is_none() || former.is_some();
+        let is_new = self.runner.component.is_none() || former.is_some();
         let file = config
             .component
             .as_ref()
             .map_or_else(String::new, |file| file.display().to_string());
-        self.count_anew();
+        self.usage.reset(Instant::now());
         self.adopt(config, setting);
         let (what, keep) = (
             if is_new {
@@ -130,7 +115,7 @@ impl Task {
         );
         let probation = Probation::new(&self.config.swap, Instant::now()).zip(former);
         let history = Arc::make_mut(&mut self.versions.history);
-        let kept = history.set_running(version, what, lines.join("; "), keep, now());
+        let kept = history.set_running(version, what, lines.join("; "), keep, unix_millis());
         history.set_on_probation(probation.is_some() || history.is_on_probation());
         let record = self.record(kept.map(|kept| (kept, left.clone())));
         self.install(prepared, record).await;
@@ -154,7 +139,7 @@ impl Task {
 
     /// Says something when the broker has the subscriptions of what runs now, so that who reads it may rely on them.
     fn tell_confirmed(&self, tell: impl FnOnce() + Send + 'static) {
-        let session = self.session.clone();
+        let session = self.outputs.session.clone();
         tokio::spawn(async move {
             session.confirmed().await;
             tell();
@@ -163,7 +148,8 @@ impl Task {
 
     /// What there is to say about how the new version fits the one that runs.
     fn compare(&self, config: &config::Service, new: &Prepared) -> Vec<String> {
-        let (Some(component), Some(instance)) = (&self.component, &self.instance) else {
+        let (Some(component), Some(instance)) = (&self.runner.component, &self.runner.instance)
+        else {
             return Vec::new();
         };
         let new = profile(&new.component, &new.instance);
@@ -188,7 +174,7 @@ impl Task {
         else {
             return Ok((prepared, saved));
         };
-        let loaded = self.caller.load(prepared, bytes).await;
+        let loaded = self.runner.executor.load(prepared, bytes).await;
         let prepared = loaded
             .map_err(|fault| format!("it does not load what the running version saved: {fault}"))?;
         Ok((prepared, saved))
@@ -196,12 +182,12 @@ impl Task {
 
     /// What the running instance saves; `None` when it has no `save`, or nothing runs.
     async fn saved(&mut self, most: usize) -> Result<Option<Bytes>, String> {
-        let Some(instance) = self.instance.take() else {
+        let Some(instance) = self.runner.instance.take() else {
             return Ok(None);
         };
-        let (instance, saved) = self.caller.save(instance).await;
-        self.instance = instance;
-        if self.instance.is_none() {
+        let (instance, saved) = self.runner.executor.save(instance).await;
+        self.runner.instance = instance;
+        if self.runner.instance.is_none() {
             self.set_status(Status::Waiting).await;
         }
         let saved =
@@ -216,7 +202,7 @@ impl Task {
     }
 
     /// Begins to give copies to a new version, which has the state as it is now.
-    async fn begin_shadow(&mut self, shadow: Shadow) {
+    pub(super) async fn begin_shadow(&mut self, shadow: Shadow) {
         self.versions.mirror = None;
         let (service, version) = (
             self.setting.name.clone(),
@@ -227,7 +213,7 @@ impl Task {
                 let span = shadow.span;
                 let (mirror, run) =
                     service::shadow::shadow(shadow, &self.setting.belongings, saved);
-                self.caller.spawn(run);
+                self.runner.executor.spawn(run);
                 self.versions.mirror = Some(mirror);
                 info!(
                     service,
@@ -270,9 +256,14 @@ impl Task {
         let former = trial.former.clone();
         let left = trial.left.clone();
 
-        match self.caller.prepare_with(former, &self.setting, &left).await {
+        match self
+            .runner
+            .executor
+            .prepare_with(former, &self.setting, &left)
+            .await
+        {
             Ok(prepared) => {
-                self.instance = None;
+                self.runner.instance = None;
                 self.go_back(prepared, left, &fault.to_string()).await;
                 true
             }
@@ -295,9 +286,9 @@ impl Task {
             .take()
             .map_or(0, |trial| trial.probation.faults());
         let (from, to, at) = (
-            self.component.as_ref().map(Component::version),
+            self.runner.component.as_ref().map(Component::version),
             prepared.component.version(),
-            now(),
+            unix_millis(),
         );
         let back = self.setting.belongings.changes_to(&left.state);
         let own = std::mem::replace(
@@ -310,8 +301,8 @@ impl Task {
         prepared.effects.append(own);
         prepared.instance.set_setting(self.setting.clone());
         Arc::make_mut(&mut self.versions.history).roll_back(to, reason, at);
-        self.retry.reset();
-        self.count_anew();
+        self.runner.retry.reset();
+        self.usage.reset(Instant::now());
         let record = self.record(None);
         self.install(prepared, record).await;
         let service = self.setting.name.clone();
@@ -332,30 +323,27 @@ impl Task {
         };
         match fall.message(&self.config.base) {
             Ok(message) => {
-                let effects = Effects {
-                    publishes: vec![message.into()],
-                    ..Effects::default()
-                };
-                // without changes of the state a commit cannot fail
-                drop(self.commit(effects, None).await);
+                let origin = self.queue.origin();
+                self.outputs.publish(vec![message.into()], origin).await;
             }
             Err(error) => warn!(service, "the roll-back is not published: {error}"),
         }
     }
 
     /// The work ended well: a message counts for the probation.
-    pub(super) async fn handled(&mut self) {
+    pub(super) async fn on_handled(&mut self) {
         let Some(trial) = &mut self.versions.trial else {
             return;
         };
-        if matches!(self.queue.current, Some(Work::Message(_))) && trial.probation.handled() {
+        if matches!(self.queue.current, Some(Invocation::Message(_))) && trial.probation.handled() {
             self.pass_probation().await;
         }
     }
 
     /// The version on probation has stood it.
     pub(super) async fn pass_probation(&mut self) {
-        let (Some(_), Some(component)) = (self.versions.trial.take(), &self.component) else {
+        let (Some(_), Some(component)) = (self.versions.trial.take(), &self.runner.component)
+        else {
             return;
         };
         let version = component.version();
@@ -376,14 +364,19 @@ impl Task {
     /// # Errors
     /// Why it does not run now.
     async fn start_anew(&mut self) -> Result<String, String> {
-        let Some(component) = self.component.clone() else {
+        let Some(component) = self.runner.component.clone() else {
             return Err("has no component that could run".to_owned());
         };
         let version = component.version();
         self.stop_guest().await;
-        self.retry.reset();
-        self.count_anew();
-        match self.caller.prepare(component, self.setting.clone()).await {
+        self.runner.retry.reset();
+        self.usage.reset(Instant::now());
+        match self
+            .runner
+            .executor
+            .prepare(component, self.setting.clone())
+            .await
+        {
             Ok(prepared) => {
                 info!(
                     service = self.setting.name.as_str(),
@@ -407,10 +400,15 @@ impl Task {
     /// Writes into the history with which version the service begins. One that was on probation when the host ended is so again.
     pub(super) async fn begin_history(&mut self, component: Component) {
         let (version, keep) = (component.version(), self.config.swap.versions);
-        self.component = Some(component);
+        self.runner.component = Some(component);
         let history = Arc::make_mut(&mut self.versions.history);
-        let former =
-            history.set_running(version, HistoryEvent::Started, String::new(), keep, now());
+        let former = history.set_running(
+            version,
+            HistoryEvent::Started,
+            String::new(),
+            keep,
+            unix_millis(),
+        );
         let probation = Probation::new(&self.config.swap, Instant::now());
         let trial =
             probation
@@ -439,13 +437,13 @@ impl Task {
 
     /// Changes the history, and keeps and shows it.
     pub(super) async fn write_history(&mut self, change: impl FnOnce(&mut VersionHistory, u64)) {
-        change(Arc::make_mut(&mut self.versions.history), now());
+        change(Arc::make_mut(&mut self.versions.history), unix_millis());
         self.persist_history(None).await;
     }
 
     async fn persist_history(&mut self, left: Option<(Version, Left)>) {
         if let Some(record) = self.record(left) {
-            self.store.record(&self.setting.name, record).await;
+            self.outputs.record(&self.setting.name, record).await;
         }
         self.show();
     }
@@ -462,7 +460,7 @@ impl Task {
     /// Shows the rest of the host which versions there are.
     pub(super) fn show(&self) {
         self.versions.standing.send_replace(Standing {
-            component: self.component.clone(),
+            component: self.runner.component.clone(),
             history: self.versions.history.clone(),
             concluded: self.versions.concluded,
             holds_up_others: self.queue.holds_up_others(),
@@ -471,7 +469,7 @@ impl Task {
 }
 
 /// Milliseconds since 1970.
-pub(super) fn now() -> u64 {
+pub(in crate::service) fn unix_millis() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

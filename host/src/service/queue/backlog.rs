@@ -13,12 +13,12 @@ use crate::store::Segment;
 /// So many bytes of spooled messages are in memory.
 const IN_MEMORY: usize = 1 << 20;
 
-/// A message and how often it was tried.
+/// A message that was not handled yet, and earlier attempts at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tried {
+pub struct PendingMessage {
     /// The message.
     pub delivery: Delivery,
-    /// Attempts so far.
+    /// Earlier attempts.
     pub attempts: u32,
 }
 
@@ -32,7 +32,7 @@ pub struct Backlog {
     /// How many messages are on disk only.
     unread: usize,
     /// By the time of their next attempt; the number keeps those of one instant apart.
-    later: BTreeMap<(Instant, u64), Tried>,
+    later: BTreeMap<(Instant, u64), PendingMessage>,
     last: u64,
     /// What all messages weigh together, in bytes.
     bytes: usize,
@@ -112,29 +112,29 @@ impl Backlog {
     }
 
     /// Puts a message away until `at`.
-    pub fn later(&mut self, tried: Tried, at: Instant) {
+    pub fn defer(&mut self, pending: PendingMessage, at: Instant) {
         self.last += 1;
-        self.bytes += tried.delivery.message.weight();
-        self.later.insert((at, self.last), tried);
+        self.bytes += pending.delivery.message.weight();
+        self.later.insert((at, self.last), pending);
     }
 
-    /// When the next one that was put away is to be tried; `None`: there is none.
+    /// When the next one that was put away is to be pending; `None`: there is none.
     pub fn due(&self) -> Option<Instant> {
         self.later.keys().next().map(|(at, _)| *at)
     }
 
     /// The next one to handle at `now`: one whose time has come, or the first of the spool that is in memory.
-    pub fn take(&mut self, now: Instant) -> Option<Tried> {
+    pub fn take(&mut self, now: Instant) -> Option<PendingMessage> {
         if self.due().is_some_and(|at| at <= now) {
-            let (_, tried) = self.later.pop_first()?;
-            self.bytes -= tried.delivery.message.weight();
-            return Some(tried);
+            let (_, pending) = self.later.pop_first()?;
+            self.bytes -= pending.delivery.message.weight();
+            return Some(pending);
         }
         let delivery = self.first.pop_front()?;
         let weight = delivery.message.weight();
         self.bytes -= weight;
         self.first_bytes -= weight;
-        Some(Tried {
+        Some(PendingMessage {
             delivery,
             attempts: 0,
         })
@@ -148,7 +148,7 @@ impl Backlog {
             later,
             ..
         } = std::mem::take(self);
-        let later = later.into_values().map(|tried| tried.delivery);
+        let later = later.into_values().map(|pending| pending.delivery);
         (
             later
                 .chain(first)
@@ -191,7 +191,7 @@ mod tests {
     fn take(backlog: &mut Backlog, now: Instant) -> Option<(Receipt, u32)> {
         backlog
             .take(now)
-            .map(|tried| (tried.delivery.receipt.unwrap(), tried.attempts))
+            .map(|pending| (pending.delivery.receipt.unwrap(), pending.attempts))
     }
 
     #[test]
@@ -200,15 +200,15 @@ mod tests {
         let second = Duration::from_secs(1);
         push(&mut backlog, 1, 1);
         push(&mut backlog, 2, 1);
-        backlog.later(
-            Tried {
+        backlog.defer(
+            PendingMessage {
                 delivery: delivery(8, 1),
                 attempts: 2,
             },
             start + 2 * second,
         );
-        backlog.later(
-            Tried {
+        backlog.defer(
+            PendingMessage {
                 delivery: delivery(9, 1),
                 attempts: 1,
             },
@@ -283,8 +283,8 @@ mod tests {
         let (mut backlog, start) = (Backlog::default(), Instant::now());
         push(&mut backlog, 1, 1);
         push(&mut backlog, 2, IN_MEMORY);
-        backlog.later(
-            Tried {
+        backlog.defer(
+            PendingMessage {
                 delivery: delivery(3, 1),
                 attempts: 1,
             },

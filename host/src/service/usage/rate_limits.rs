@@ -1,8 +1,7 @@
-//! Pure: how fast a service may go. In: what its calls came to. Out: how long it has to wait before the next one, and for which
-//! limit. Owns one bucket for each rate; no clock.
+//! Rates of one service: from the cost of its calls to the time that it has to wait. Pure.
 //!
-//! A message that was handled pays for one message published, and its bytes for as many: a service that answers each message with one
-//! never waits, however many come. Only what goes beyond is taken from a bucket, so that the clock is read for nothing else.
+//! A handled message pays for one published message, and its bytes for as many: a service that answers each message with one never
+//! waits, however many arrive. Only the cost beyond that is taken from a bucket, so that the clock is read for nothing else.
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +13,12 @@ use crate::effects::{Effects, StateChange};
 use crate::fault_kind::FaultKind;
 use crate::message::Message;
 
-/// Bytes that a changed value counts for beside its own: what it costs at least, on disk and on the message path.
+/// Bytes that a changed value counts for besides its own: its least cost on disk and on the message path.
 const VALUE: usize = 1024;
 
-/// What a call came to, as far as it is limited by rates.
+/// Cost of a call, as far as rates limit it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Spent {
+pub struct CallCost {
     /// Messages published.
     pub publishes: u64,
     /// Bytes of their payloads.
@@ -30,8 +29,8 @@ pub struct Spent {
     pub changes: u64,
 }
 
-impl Spent {
-    /// What these effects come to.
+impl CallCost {
+    /// The cost of these effects.
     pub fn of(effects: &Effects) -> Self {
         let payload: usize = effects
             .publishes
@@ -50,7 +49,13 @@ impl Spent {
         }
     }
 
-    /// What is left when `message`, which was handled, has paid for its part.
+    /// Adds `count` requests that the guest sent, with `bytes` of payload.
+    pub const fn add_requests(&mut self, count: u64, bytes: u64) {
+        self.publishes += count;
+        self.payload += bytes;
+    }
+
+    /// The cost beyond what the handled `message` pays for.
     pub fn paid_by(self, message: &Message) -> Self {
         Self {
             publishes: self.publishes.saturating_sub(1),
@@ -60,25 +65,25 @@ impl Spent {
     }
 }
 
-/// The rates of one service.
+/// Token buckets of one service, one for each rate.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub struct RateLimits {
     publishes: Bucket,
     payload: Bucket,
     state: Bucket,
     changes: Bucket,
 }
 
-impl Pace {
-    /// Takes what was spent. `Some`: which limit was exceeded, and how long the service has to wait for it. `now` is asked for only
-    /// when something was spent.
-    pub fn spend(
+impl RateLimits {
+    /// Charges a cost. Returns the limit that was exceeded, and how long the service has to wait for it. `now` is called only when
+    /// the cost is not zero.
+    pub fn charge(
         &mut self,
-        spent: Spent,
+        cost: CallCost,
         limits: &Limits,
         now: impl FnOnce() -> Instant,
     ) -> Option<(FaultKind, Duration)> {
-        if spent == Spent::default() {
+        if cost == CallCost::default() {
             return None;
         }
         let now = now();
@@ -86,19 +91,19 @@ impl Pace {
             (
                 FaultKind::PublishRate,
                 self.publishes
-                    .spend(spent.publishes, limits.rates.publishes, now),
+                    .spend(cost.publishes, limits.rates.publishes, now),
             ),
             (
                 FaultKind::PayloadRate,
-                self.payload.spend(spent.payload, limits.rates.payload, now),
+                self.payload.spend(cost.payload, limits.rates.payload, now),
             ),
             (
                 FaultKind::StateRate,
-                self.state.spend(spent.state, limits.rates.state, now),
+                self.state.spend(cost.state, limits.rates.state, now),
             ),
             (
                 FaultKind::ChangeRate,
-                self.changes.spend(spent.changes, limits.rates.changes, now),
+                self.changes.spend(cost.changes, limits.rates.changes, now),
             ),
         ];
         waits
@@ -139,11 +144,11 @@ mod tests {
         let mut limits = Limits::default();
         limits.rates.publishes = 1;
         limits.rates.payload = 1;
-        let mut pace = Pace::default();
+        let mut rates = RateLimits::default();
         for _ in 0..1_000 {
-            let spent = Spent::of(&answers(&[100])).paid_by(&message(100));
+            let cost = CallCost::of(&answers(&[100])).paid_by(&message(100));
             assert_eq!(
-                pace.spend(spent, &limits, || panic!("the clock was read")),
+                rates.charge(cost, &limits, || panic!("the clock was read")),
                 None
             );
         }
@@ -154,20 +159,20 @@ mod tests {
         let mut limits = Limits::default();
         limits.rates.publishes = 10;
         limits.rates.payload = 10;
-        let (mut pace, now) = (Pace::default(), Instant::now());
-        let spent = Spent::of(&answers(&[20, 20, 7])).paid_by(&message(7));
-        assert_eq!((spent.publishes, spent.payload), (2, 40));
+        let (mut rates, now) = (RateLimits::default(), Instant::now());
+        let cost = CallCost::of(&answers(&[20, 20, 7])).paid_by(&message(7));
+        assert_eq!((cost.publishes, cost.payload), (2, 40));
         assert_eq!(
-            pace.spend(spent, &limits, || now),
+            rates.charge(cost, &limits, || now),
             Some((FaultKind::PayloadRate, Duration::from_secs(3)))
         );
-        let ticks = Spent {
+        let ticks = CallCost {
             changes: 3,
-            ..Spent::default()
+            ..CallCost::default()
         };
         limits.rates.changes = 1;
         assert_eq!(
-            pace.spend(ticks, &limits, || now),
+            rates.charge(ticks, &limits, || now),
             Some((FaultKind::PayloadRate, Duration::from_secs(3)))
         );
     }
@@ -178,11 +183,11 @@ mod tests {
         fn amplification_keeps_the_rate(rate in 1_u64..1_000, calls in prop::collection::vec(0_usize..50, 1..100)) {
             let mut limits = Limits::default();
             limits.rates.publishes = rate;
-            let (mut pace, start, mut now, mut published) = (Pace::default(), Instant::now(), Instant::now(), 0);
+            let (mut rates, start, mut now, mut published) = (RateLimits::default(), Instant::now(), Instant::now(), 0);
             for call in &calls {
-                let spent = Spent::of(&answers(&vec![0; *call])).paid_by(&message(0));
+                let cost = CallCost::of(&answers(&vec![0; *call])).paid_by(&message(0));
                 published += call;
-                now += pace.spend(spent, &limits, || now).map_or(Duration::ZERO, |(_, wait)| wait);
+                now += rates.charge(cost, &limits, || now).map_or(Duration::ZERO, |(_, wait)| wait);
             }
             let allowed = rate as f64 * ((now - start).as_secs_f64() + 1.0) + calls.len() as f64 + 1.0;
             prop_assert!(published as f64 <= allowed, "{published} of {allowed}");

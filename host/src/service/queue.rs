@@ -1,4 +1,4 @@
-//! Everything that waits for one service: its mailbox, its backlog, and the work in hand.
+//! Everything that waits for one service: its mailbox, its backlog, and the current invocation.
 //!
 //! Acknowledgements leave in the order of arrival (MQTT 5, section 4.6), and a broker sends no more than the receive maximum without
 //! them. So a message that waits unacknowledged for one service would hold up those of all services. When it has waited for too long,
@@ -16,17 +16,22 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use super::work::Work;
 use crate::config::{self, WhenFull};
-use crate::mailbox::{Delivery, Mailbox};
+use crate::mailbox::{self, Delivery, Mailbox};
 use crate::message::Receipt;
 use crate::router::ServiceId;
-use crate::service::backlog::{Backlog, Tried};
 use crate::session::{self, Commit};
 use crate::store::{Segment, Store, StoreError};
 use crate::timers::sleep_until;
 
+use super::enabled::EnabledFlag;
+use super::invocation::Invocation;
+use super::outputs::Completion;
+
+mod backlog;
 mod limits;
+
+use backlog::{Backlog, PendingMessage};
 
 /// Messages that are written to the spool at once.
 const BATCH: usize = 512;
@@ -35,30 +40,32 @@ const PORTION: usize = 1 << 18;
 /// How long to wait after the disk has failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What waits for one service.
+/// Queue of one service.
 pub(super) struct Queue {
     id: ServiceId,
     config: Arc<config::Service>,
     session: session::Handle,
     store: Store,
+    sender: mailbox::Sender,
     pub(super) mailbox: Mailbox,
+    enabled: EnabledFlag,
     pub(super) backlog: Backlog,
-    /// The work that is being done, until it has ended well or was given up.
-    pub(super) current: Option<Work>,
+    /// Invocation that is being handled, until it succeeded, was deferred or given up. It survives a panic.
+    pub(super) current: Option<Invocation>,
     /// Messages on their way to the spool.
     writing: Option<Writing>,
     /// Receipts of messages that are in the spool, to be acknowledged.
     written: VecDeque<Receipt>,
-    /// When the disk is tried again that has failed.
+    /// Time of the next attempt after the disk has failed.
     retry_at: Option<Instant>,
-    /// Whether messages were overdue and the spool was full, which was said.
+    /// Whether messages were overdue while the spool was full; that was logged.
     holds_up_others: bool,
-    /// Whether the service has failed: what is beyond `limits.mailbox` is not spooled then.
+    /// Whether the service has failed: then no more than `limits.mailbox` messages are spooled.
     has_failed: bool,
 }
 
 struct Writing {
-    /// Whether the first of `deliveries` is the work in hand.
+    /// Whether the first of `deliveries` is the current message.
     with_current: bool,
     deliveries: Vec<Delivery>,
     answer: oneshot::Receiver<Result<u64, StoreError>>,
@@ -69,7 +76,7 @@ impl Queue {
         id: ServiceId,
         config: Arc<config::Service>,
         (session, store): (session::Handle, Store),
-        mailbox: Mailbox,
+        (sender, mailbox): (mailbox::Sender, Mailbox),
         spool: Option<Segment>,
     ) -> Self {
         let mut backlog = Backlog::default();
@@ -78,9 +85,11 @@ impl Queue {
         }
         Self {
             id,
+            enabled: EnabledFlag::new(&config),
             config,
             session,
             store,
+            sender,
             mailbox,
             backlog,
             current: None,
@@ -92,7 +101,41 @@ impl Queue {
         }
     }
 
-    /// From now on this section of the configuration holds.
+    /// The end of the mailbox for the router and the timers.
+    pub(super) fn sender(&self) -> mailbox::Sender {
+        self.sender.clone()
+    }
+
+    /// Returns the delivery when the service is to handle it.
+    ///
+    /// # Errors
+    /// The receipt to acknowledge, if any: see [`EnabledFlag::filter`].
+    pub(super) fn filter(&mut self, delivery: Delivery) -> Result<Delivery, Option<Receipt>> {
+        self.enabled.filter(delivery, &self.config.name)
+    }
+
+    /// What handling the current invocation completes.
+    pub(super) fn completion(&self) -> Completion {
+        Completion {
+            receipt: self.current.as_ref().and_then(Invocation::receipt),
+            trace: self.current.as_ref().and_then(Invocation::trace),
+        }
+    }
+
+    /// As `completion`, for effects that follow from the current invocation and do not complete it.
+    pub(super) fn origin(&self) -> Completion {
+        Completion {
+            receipt: None,
+            ..self.completion()
+        }
+    }
+
+    /// Changes the limits of the mailbox; waiting messages stay.
+    pub(super) fn set_limits(&self, limits: &config::Limits) {
+        self.sender.set_limits(mailbox::Limits::from(limits));
+    }
+
+    /// Changes the section of the configuration that is in force.
     pub(super) fn set_config(&mut self, config: Arc<config::Service>) {
         self.config = config;
     }
@@ -102,8 +145,8 @@ impl Queue {
         self.backlog.is_spooling() || self.writing.is_some() || !self.written.is_empty()
     }
 
-    /// The next message that has to be handled before those in the mailbox; reads it from disk where it is there only.
-    pub(super) async fn next_of_backlog(&mut self) -> Option<Tried> {
+    /// Takes the next message that has to be handled before those in the mailbox; reads it from disk where it is there only.
+    pub(super) async fn next_pending(&mut self) -> Option<PendingMessage> {
         if self.backlog.due().is_none_or(|at| at > Instant::now()) && !self.load().await {
             return None;
         }
@@ -192,7 +235,7 @@ impl Queue {
         }
     }
 
-    /// Puts the message in hand into the spool, and waits until it is there: it is tried again later.
+    /// Puts the current message into the spool, and waits until it is there: it is tried again later.
     pub(super) async fn spool_current(&mut self) {
         self.finish_writing().await;
         if self.unacknowledged().is_some() {
@@ -224,11 +267,11 @@ impl Queue {
                 continue;
             }
             let may_spool = self.may_spool();
-            let (share, in_hand) = (self.share(false), self.unacknowledged());
+            let (share, current) = (self.share(false), self.unacknowledged());
             tokio::select! {
                 biased;
                 () = self.mailbox.uncongested() => return,
-                () = self.mailbox.overdue(share, in_hand), if may_spool => {}
+                () = self.mailbox.overdue(share, current), if may_spool => {}
             }
             self.store.room().await;
             self.begin();
@@ -243,18 +286,19 @@ impl Queue {
         self.backlog.len() + writing
     }
 
-    /// Puts the message in hand away until its next attempt.
+    /// Defers the current message until its next attempt.
     pub(super) fn defer_current(&mut self, attempts: u32, wait: Duration) {
         match self.current.take() {
-            Some(Work::Message(delivery)) => {
+            Some(Invocation::Message(delivery)) => {
                 let at = Instant::now() + wait;
-                self.backlog.later(Tried { delivery, attempts }, at);
+                self.backlog
+                    .defer(PendingMessage { delivery, attempts }, at);
             }
             other => self.current = other,
         }
     }
 
-    /// Whether the message in hand is on its way to the spool.
+    /// Whether the current message is on its way to the spool.
     pub(super) fn is_writing_current(&self) -> bool {
         self.writing
             .as_ref()
@@ -276,15 +320,15 @@ impl Queue {
         self.backlog.is_spooling().then(|| self.mailbox.share())
     }
 
-    /// The receipt of the message in hand, when the broker waits for its acknowledgement.
+    /// The receipt of the current message, when the broker waits for its acknowledgement.
     fn unacknowledged(&self) -> Option<u64> {
-        match self.current.as_ref().and_then(Work::receipt) {
+        match self.current.as_ref().and_then(Invocation::receipt) {
             Some(Receipt::Arrived(number)) => Some(number),
             _ => None,
         }
     }
 
-    /// Begins to write what the broker waits for: the message in hand and those in the mailbox.
+    /// Begins to write what the broker waits for: the current message and those in the mailbox.
     fn begin(&mut self) {
         let deliveries = self.mailbox.take_with_receipt(self.room().min(BATCH));
         let (kept, surplus) = self.within_limits(deliveries);
@@ -299,7 +343,7 @@ impl Queue {
 
     /// Begins to write messages; gives those back that cannot be written now.
     fn write(&mut self, with_current: bool, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
-        if with_current && let Some(Work::Message(delivery)) = &self.current {
+        if with_current && let Some(Invocation::Message(delivery)) = &self.current {
             deliveries.insert(0, delivery.clone());
         }
         if deliveries.is_empty() {
@@ -354,10 +398,10 @@ impl Queue {
         }
     }
 
-    /// The message in hand, which has this receipt, is in the spool. One that was given up meanwhile is forgotten there.
+    /// The current message, which has this receipt, is in the spool. One that was given up meanwhile is forgotten there.
     fn current_is_spooled(&mut self, number: u64, receipt: Option<Receipt>) {
         match &mut self.current {
-            Some(Work::Message(current)) if current.receipt == receipt => {
+            Some(Invocation::Message(current)) if current.receipt == receipt => {
                 self.written
                     .extend(current.receipt.replace(Receipt::Kept(number)));
                 current.message = current.message.detached();

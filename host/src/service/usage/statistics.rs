@@ -1,20 +1,21 @@
-//! Pure: what the calls of one service cost. In: calls as they end. Out: sentences for the log: calls, mean and p99 duration,
-//! load, overruns, failures. Owns the counts; a report begins them anew, but for the last failure.
+//! Statistics of one service's calls: number, mean and p99 duration, load, overruns, failures. Pure.
+//!
+//! A report resets the counts, but keeps the last failure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// Steps in which durations are told apart, for each power of two of nanoseconds.
+/// Buckets of durations for each power of two of nanoseconds.
 const STEPS: u32 = 4;
 const BUCKETS: usize = 64 * STEPS as usize;
 
-/// What a call was for.
+/// Purpose of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose<'a> {
     /// A message.
     Message,
-    /// A timer, with how often it was due: more than once when the service was late.
+    /// A timer, and how often it was due: more than once when the service was late.
     Timer(&'a str, u64),
     /// Anything else.
     Other,
@@ -38,12 +39,12 @@ struct Figures {
     overruns: u64,
     measured: u64,
     total: Duration,
-    /// How many calls took how long; made when the first is measured.
+    /// Calls by duration; empty until the first is measured.
     durations: Vec<u32>,
 }
 
 impl Statistics {
-    /// Nothing was called yet.
+    /// Creates statistics without calls.
     pub fn new(now: Instant) -> Self {
         let (messages, other) = (Figures::default(), Figures::default());
         Self {
@@ -55,8 +56,13 @@ impl Statistics {
         }
     }
 
-    /// A call has ended; `took` where it was measured, `failure` where it failed.
-    pub fn ended(&mut self, purpose: Purpose<'_>, took: Option<Duration>, failure: Option<String>) {
+    /// Counts a call that ended: `took` where it was measured, `failure` where it failed.
+    pub fn on_call_ended(
+        &mut self,
+        purpose: Purpose<'_>,
+        took: Option<Duration>,
+        failure: Option<String>,
+    ) {
         let figures = match purpose {
             Purpose::Message => &mut self.messages,
             Purpose::Other => &mut self.other,
@@ -81,7 +87,7 @@ impl Statistics {
         }
     }
 
-    /// What happened since the last report, one sentence a kind of call; `None` when nothing was called.
+    /// Calls since the last report, one sentence for each purpose; `None` when there were none.
     pub fn report(&mut self, now: Instant) -> Option<String> {
         let span = now.saturating_duration_since(self.since);
         let mut kinds = vec![("messages".to_owned(), std::mem::take(&mut self.messages))];
@@ -138,7 +144,7 @@ impl Figures {
         text
     }
 
-    /// The duration that 99 of 100 measured calls do not exceed, a fifth too large at most.
+    /// Duration that 99 of 100 measured calls do not exceed, a quarter too large at most.
     fn p99(&self) -> Duration {
         let wanted = self.measured.div_ceil(100);
         let mut slower = 0;
@@ -152,7 +158,7 @@ impl Figures {
     }
 }
 
-/// Durations of up to [`upper`] of the bucket.
+/// Bucket of a duration: it holds durations up to [`upper`] of it.
 fn bucket(took: Duration) -> usize {
     let nanoseconds = u64::try_from(took.as_nanos())
         .unwrap_or(u64::MAX)
@@ -181,19 +187,19 @@ mod tests {
         let start = Instant::now();
         let mut statistics = Statistics::new(start);
         for _ in 0..99 {
-            statistics.ended(
+            statistics.on_call_ended(
                 Purpose::Timer("poll", 1),
                 Some(Duration::from_micros(100)),
                 None,
             );
         }
         let slow = Some(Duration::from_millis(10));
-        statistics.ended(
+        statistics.on_call_ended(
             Purpose::Timer("poll", 4),
             slow,
             Some("it did not work".to_owned()),
         );
-        statistics.ended(Purpose::Message, Some(Duration::from_micros(7)), None);
+        statistics.on_call_ended(Purpose::Message, Some(Duration::from_micros(7)), None);
         let report = statistics.report(start + Duration::from_secs(2)).unwrap();
         let expected =
             "timer poll: 100 calls, mean 199.0µs, p99 10.5ms, load 1.0 %, 3 overruns, 1 failures";

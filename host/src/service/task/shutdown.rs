@@ -1,45 +1,40 @@
-//! Actor: the end of a service. In: what still waits for it. Out: that, handled as far as the deadline allows; what the guest says at
-//! its stop; what is left, kept on disk where the broker will not deliver it again. Owns nothing.
+//! End of a service: handles waiting messages until the deadline, stops the guest, and keeps the rest on disk where the broker will
+//! not deliver it again.
 
 use tracing::{error, warn};
 
-use super::work::Work;
 use super::{Stop, Task};
 use crate::guest::Call;
 use crate::mailbox::{Delivery, Next};
 use crate::message::Receipt;
-use crate::session;
+use crate::service::invocation::Invocation;
+use crate::service::outputs::Completion;
 
-/// So many bytes of messages are kept at once.
+/// Bytes of messages that are written to the spool at once.
 const AT_ONCE: usize = 1 << 20;
 
 impl Task {
-    /// Handles what waits, as long as the deadline allows, and lets the guest stop.
+    /// Handles waiting messages as long as the deadline allows, then stops the guest.
     pub(super) async fn end(&mut self, stop: &Stop) {
         if stop.leaves {
-            let (mailbox, subscriptions) = (self.sender.clone(), Vec::new());
-            self.session
-                .send(session::Command::Attach {
-                    service: self.id,
-                    mailbox,
-                    subscriptions,
-                    retained: false,
-                })
-                .await;
+            let mailbox = self.queue.sender();
+            self.outputs.attach(mailbox, Vec::new(), false).await;
             self.keep_current().await;
         }
+
         let drained = tokio::time::timeout_at(stop.deadline.into(), async {
-            // without an instance it stays where it is
-            while self.instance.is_some()
+            // without an instance the messages stay where they are
+            while self.runner.is_ready()
                 && let Some(delivery) = self.next_left().await
             {
-                self.last_work(delivery).await;
+                self.handle_last(delivery).await;
                 if stop.leaves {
                     self.keep_current().await;
                 }
             }
         });
         let in_time = drained.await.is_ok();
+
         if stop.leaves {
             self.keep_rest().await;
         } else if !in_time {
@@ -55,8 +50,8 @@ impl Task {
         if !self.queue.backlog.is_spooling() {
             self.queue.finish_writing().await;
         }
-        if let Some(tried) = self.queue.next_of_backlog().await {
-            return Some(tried.delivery);
+        if let Some(pending) = self.queue.next_pending().await {
+            return Some(pending.delivery);
         }
         self.next_of_mailbox().await
     }
@@ -66,36 +61,43 @@ impl Task {
             match self.queue.mailbox.try_next()? {
                 Next::Delivery(delivery) => return Some(delivery),
                 Next::Closed | Next::Congested => return None,
-                Next::Unreadable(unreadable) => self.lose(unreadable).await,
+                Next::Unreadable(unreadable) => self.on_unreadable(unreadable).await,
                 Next::Timers | Next::Notice(_) => {}
             }
         }
     }
 
-    /// A message at the stop is tried once: what fails comes again at the next start.
-    async fn last_work(&mut self, delivery: Delivery) {
-        let work = match self.switch.admit(delivery, &self.setting.name) {
-            Ok(delivery) => Work::Message(delivery),
-            Err(receipt) => return self.settle(receipt).await,
+    /// Handles a message once: one that fails is delivered again at the next start.
+    async fn handle_last(&mut self, delivery: Delivery) {
+        let invocation = match self.queue.filter(delivery) {
+            Ok(delivery) => Invocation::Message(delivery),
+            Err(receipt) => return self.outputs.acknowledge(receipt).await,
         };
-        let (call, what) = (work.call(1), work.describe());
-        self.queue.current = Some(work);
-        match self.perform(call, true).await {
+        let call = invocation.call(1);
+        let description = invocation.describe();
+        self.queue.current = Some(invocation);
+
+        let sample = self.versions.sample(&call);
+        let outcome = match self.runner.call(call, &mut self.queue).await {
+            Ok(effects) => self.complete(effects, sample).await,
+            Err(fault) => Err(fault),
+        };
+        match outcome {
             Ok(_) => self.queue.current = None,
             Err(fault) => warn!(
                 service = self.setting.name.as_str(),
-                "{what} failed while stopping: {fault}"
+                "{description} failed while stopping: {fault}"
             ),
         }
     }
 
-    /// Keeps what is in hand on disk: the service is no longer configured, and the session goes on.
+    /// Keeps the current message on disk: the service is no longer configured, and the session continues.
     async fn keep_current(&mut self) {
         self.queue.spool_current().await;
-        if let Some(work) = self.queue.current.take() {
-            let receipts: Vec<_> = work.receipt().into_iter().collect();
+        if let Some(invocation) = self.queue.current.take() {
+            let receipts: Vec<_> = invocation.receipt().into_iter().collect();
             let others = usize::from(receipts.is_empty());
-            self.keep(receipts, 0, others).await;
+            self.report_left(receipts, 0, others).await;
         }
     }
 
@@ -103,6 +105,7 @@ impl Task {
     async fn keep_rest(&mut self) {
         self.queue.mailbox.ignore_congestion();
         self.keep_current().await;
+
         let (mut receipts, mut on_disk) = self.queue.backlog.drain();
         let mut others = 0;
         loop {
@@ -114,18 +117,20 @@ impl Task {
                 .into_iter()
                 .partition(|delivery| matches!(delivery.receipt, Some(Receipt::Arrived(_))));
             others += unconfirmed.len();
+
             let refused = self.queue.spool_all(arrived).await;
             receipts.extend(refused.into_iter().filter_map(|delivery| delivery.receipt));
             let (spooled, more_on_disk) = self.queue.backlog.drain();
             receipts.extend(spooled);
             on_disk += more_on_disk;
         }
-        self.keep(receipts, on_disk, others).await;
+        self.report_left(receipts, on_disk, others).await;
     }
 
-    /// The next that are left: not all at once, since most may wait on disk.
+    /// Takes the next messages that are left: not all at once, since most may wait on disk.
     async fn take_left(&mut self) -> Vec<Delivery> {
-        let (mut left, mut weight) = (Vec::new(), 0);
+        let mut left = Vec::new();
+        let mut weight = 0;
         while weight < AT_ONCE
             && let Some(delivery) = self.next_of_mailbox().await
         {
@@ -135,19 +140,21 @@ impl Task {
         left
     }
 
-    /// Says what becomes of messages with these receipts, of others that are `on_disk`, and of `others` that have no receipt: those that
-    /// are not on disk are given up.
-    async fn keep(&mut self, receipts: Vec<Receipt>, on_disk: usize, others: usize) {
-        let (mut kept, mut given_up) = (on_disk, others);
+    /// Logs what becomes of messages with these receipts, of others that are `on_disk`, and of `others` that have no receipt.
+    /// Acknowledges those that are not on disk: they are given up.
+    async fn report_left(&mut self, receipts: Vec<Receipt>, on_disk: usize, others: usize) {
+        let mut kept = on_disk;
+        let mut given_up = others;
         for receipt in receipts {
             match receipt {
                 Receipt::Kept(_) => kept += 1,
                 Receipt::Arrived(_) => {
                     given_up += 1;
-                    self.settle(Some(receipt)).await;
+                    self.outputs.acknowledge(Some(receipt)).await;
                 }
             }
         }
+
         let service = self.setting.name.as_str();
         if kept > 0 {
             warn!(
@@ -163,13 +170,18 @@ impl Task {
         }
     }
 
+    /// Calls the guest's `stop` and drops its instance.
     pub(super) async fn stop_guest(&mut self) {
-        if self.instance.is_none() {
+        if !self.runner.is_ready() {
             return;
         }
-        if let Err(fault) = self.perform(Call::Stop, false).await {
+        let outcome = match self.runner.call(Call::Stop, &mut self.queue).await {
+            Ok(effects) => self.commit(effects, Completion::default()).await,
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = outcome {
             warn!(service = self.setting.name.as_str(), "stop failed: {fault}");
         }
-        self.instance = None;
+        self.runner.kill();
     }
 }

@@ -24,7 +24,7 @@ impl Queue {
     }
 
     /// Whether the service keeps the broker from sending to the others, because its spool is full.
-    pub(in crate::service::task) fn holds_up_others(&self) -> bool {
+    pub(in crate::service) fn holds_up_others(&self) -> bool {
         self.holds_up_others && self.spool_is_full()
     }
 
@@ -34,12 +34,12 @@ impl Queue {
     }
 
     /// From now on the service has failed, or has not.
-    pub(in crate::service::task) fn set_failed(&mut self, has_failed: bool) {
+    pub(in crate::service) fn set_failed(&mut self, has_failed: bool) {
         self.has_failed = has_failed;
     }
 
     /// How many more messages may be spooled. Where the service has failed, the others are dead letters.
-    pub(in crate::service::task) fn room(&self) -> usize {
+    pub(in crate::service) fn room(&self) -> usize {
         let limits = &self.config.limits;
         if !self.has_failed {
             return usize::MAX;
@@ -80,7 +80,7 @@ impl Queue {
     }
 
     /// Whether the oldest messages have to go, where the policy drops those.
-    pub(in crate::service::task) fn exceeds_limits(&self) -> bool {
+    pub(in crate::service) fn exceeds_limits(&self) -> bool {
         let limits = &self.config.limits;
         let exceeds = self.backlog.len() > limits.mailbox.messages
             || self.backlog.bytes() > self.most_bytes();

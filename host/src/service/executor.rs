@@ -1,8 +1,9 @@
-//! Machine: where a guest call runs. In: an instance and what to call. Out: the instance and the effects or the fault, and what of
-//! the call's duration is known. Owns the decision: calls begin on the message path, where no thread hop is paid. One that is still
-//! running at the next epoch tick moves to the pool; after one that was slow, calls begin there until the service has shown that it
-//! is fast again. So a slow guest holds up nobody, for longer than once. What a service runs that has lately exceeded a limit or died
-//! has only the processor time that nobody else wants, as long as there is any, and so has a call from a tenth of `limits.call` on.
+//! Executor of one service's guest calls: decides on which thread a call runs.
+//!
+//! Calls begin on the message path, where no thread hop is paid. A call that is still running at the next epoch tick moves to the
+//! pool; after a slow call, the next ones begin on the pool until the service has shown that it is fast again. So a slow guest
+//! delays others once at most. Services that recently exceeded a limit or died have only spare processor time, as long as there is
+//! any. So has any call that has used a tenth of `limits.call`.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,130 +20,129 @@ use super::Prepared;
 use super::pools::{Pools, Work};
 use super::swap::private;
 
-/// What messages of other services may wait for one call. It is little beside the time that a message takes anyway, and much beside
-/// what a thread hop costs.
+/// Time that messages of other services may wait for one call. It is little compared with the time that a message takes anyway,
+/// and much compared with the cost of a thread hop.
 const SHORT: Duration = Duration::from_micros(200);
 
-/// So many short calls on the pool, one after the other, bring the service back to the message path.
+/// Consecutive short calls on the pool that bring the service back to the message path.
 const TRUSTED: u32 = 32;
 
-/// For so long after an offence a service has only spare time.
+/// Time after an offence for which a service has only spare processor time.
 const PENALTY: Duration = Duration::from_secs(10);
 
-/// The part of `limits.call` that a call may compute before it has only spare time; see [`Pools`].
+/// Fraction of `limits.call` that a call may compute before it has only spare processor time; see [`Pools`].
 const SHARE: u32 = 10;
 
-/// One in so many calls for a message is measured: reading the clock twice would cost a short call a tenth of its time.
+/// One in this number of message calls is measured: reading the clock twice would cost a short call a tenth of its time.
 const SAMPLE: u32 = 16;
 
-/// What a guest call came to: the instance unless it died, and the effects or the fault.
+/// Outcome of a guest call: the instance unless it died, and the effects or the fault.
 pub type Outcome<T = Effects> = (Option<Box<Instance>>, Result<T, Fault>);
 
 /// Runs the calls of one service, one after the other.
 #[derive(Debug)]
-pub struct Caller {
+pub struct Executor {
     pools: Pools,
-    /// What a call may compute before it has only spare time, unless the service has offended.
-    share: Duration,
-    /// Until when the service has only spare time.
-    penalty: Option<Instant>,
-    /// How many short calls are to be seen on the pool yet; zero: calls begin on the message path.
-    owed: u32,
-    /// Calls for messages, counted to measure some.
+    /// Processor time that a call may have before it has only spare time, unless the service has offended.
+    cpu_budget: Duration,
+    /// End of the time in which the service has only spare time.
+    penalty_end: Option<Instant>,
+    /// Short calls on the pool until calls begin on the message path again; zero: they do.
+    short_calls_required: u32,
+    /// Calls for messages, counted to measure some of them.
     messages: u32,
     took: Option<Duration>,
 }
 
-impl Caller {
-    /// Calls begin on the message path; the pools take those that turn out slow. `limit`: `limits.call`.
+impl Executor {
+    /// Creates an executor whose calls begin on the message path. `limit`: `limits.call`.
     pub fn new(pools: Pools, limit: Duration) -> Self {
         Self {
             pools,
-            share: limit / SHARE,
-            penalty: None,
-            owed: 0,
+            cpu_budget: limit / SHARE,
+            penalty_end: None,
+            short_calls_required: 0,
             messages: 0,
             took: None,
         }
     }
 
-    /// From the next call on this is `limits.call`.
+    /// Changes `limits.call` from the next call on.
     pub fn set_limit(&mut self, limit: Duration) {
-        self.share = limit / SHARE;
+        self.cpu_budget = limit / SHARE;
     }
 
-    /// The service has offended.
+    /// Gives the service only spare processor time for a while: it exceeded a limit or died.
     pub fn penalise(&mut self, now: Instant) {
-        self.penalty = Some(now + PENALTY);
+        self.penalty_end = Some(now + PENALTY);
     }
 
-    /// The processor time that work may have before it has only spare time.
-    fn patience(&mut self) -> Duration {
-        self.penalty = self.penalty.filter(|end| *end > Instant::now());
-        if self.penalty.is_some() {
+    /// Processor time that work may have now before it has only spare time.
+    fn current_budget(&mut self) -> Duration {
+        self.penalty_end = self.penalty_end.filter(|end| *end > Instant::now());
+        if self.penalty_end.is_some() {
             Duration::ZERO
         } else {
-            self.share
+            self.cpu_budget
         }
     }
 
-    /// Runs work on the pools and says how long it ran.
+    /// Runs work on the pools. Returns its duration too.
     async fn run_on_pools<T: Send + 'static>(
         &mut self,
         work: Work<T>,
     ) -> Result<(T, Duration), Fault> {
-        let patience = self.patience();
-        let run = self.pools.run(work, patience).await;
+        let budget = self.current_budget();
+        let run = self.pools.run(work, budget).await;
         run.map_err(|error| Fault::Bug(error.to_string()))
     }
 
-    /// Whether calls begin on the message path, where they are short.
+    /// Whether calls begin on the message path, because the last ones were short.
     pub fn is_fast(&self) -> bool {
-        self.owed == 0
+        self.short_calls_required == 0
     }
 
-    /// How long the last call ran, if it was measured: of calls for messages one in sixteen is, of others each.
+    /// Duration of the last call, if it was measured: one in sixteen message calls is, and every other call.
     pub fn took(&self) -> Option<Duration> {
         self.took
     }
 
-    /// Runs one call to its end.
-    pub async fn call(&mut self, instance: Box<Instance>, call: Call) -> Outcome {
-        let measured = if matches!(call, Call::Message { .. }) {
-            self.messages = self.messages.wrapping_add(1);
-            self.messages % SAMPLE == 1
-        } else {
-            true
-        };
-        self.run(Box::pin(instance.call(call)), measured).await
+    /// Whether this call is to be measured.
+    pub fn samples(&mut self, call: &Call) -> bool {
+        if !matches!(call, Call::Message { .. }) {
+            return true;
+        }
+        self.messages = self.messages.wrapping_add(1);
+        self.messages % SAMPLE == 1
     }
 
-    /// Runs `save`: its bytes, or `None` when the guest does not export it.
+    /// Runs `save`. Returns its bytes, or `None` when the guest does not export it.
     pub async fn save(&mut self, instance: Box<Instance>) -> Outcome<Option<Vec<u8>>> {
         self.run(Box::pin(instance.save()), true).await
     }
 
-    async fn run<T: Send + 'static>(
+    /// Runs one call to its end.
+    pub(super) async fn run<T: Send + 'static>(
         &mut self,
         mut future: Work<Outcome<T>>,
         measured: bool,
     ) -> Outcome<T> {
         if self.is_fast() {
             let begun = measured.then(Instant::now);
-            // a no-op waker: what is not finished now is polled afresh on the pool
+            // a no-op waker: an unfinished call is polled again on the pool
             if let Poll::Ready(outcome) = future
                 .as_mut()
                 .poll(&mut Context::from_waker(Waker::noop()))
             {
                 self.took = begun.map(|begun| begun.elapsed());
                 if self.took.is_some_and(|took| took > SHORT) {
-                    self.owed = TRUSTED;
+                    self.short_calls_required = TRUSTED;
                 }
                 return outcome;
             }
-            self.owed = TRUSTED;
+            self.short_calls_required = TRUSTED;
         }
-        // seldom, so it does not make the future of every call larger
+        // boxed because it is rare: it would make the future of every call larger
         Box::pin(self.run_slowly(future)).await
     }
 
@@ -150,10 +150,10 @@ impl Caller {
         match self.run_on_pools(future).await {
             Ok((outcome, took)) => {
                 self.took = Some(took);
-                self.owed = if took > SHORT {
+                self.short_calls_required = if took > SHORT {
                     TRUSTED
                 } else {
-                    self.owed.saturating_sub(1)
+                    self.short_calls_required.saturating_sub(1)
                 };
                 outcome
             }
@@ -164,36 +164,33 @@ impl Caller {
         }
     }
 
-    /// Runs something beside the service.
+    /// Runs something in the background.
     pub fn spawn(&mut self, future: impl Future<Output = ()> + Send + 'static) {
-        let patience = self.patience();
+        let budget = self.current_budget();
         let pools = self.pools.clone();
-        let run = async move { drop(pools.run(Box::pin(future), patience).await) };
-        // it ends by itself
-        drop(self.pools.usual.spawn(run));
+        let run = async move { drop(pools.run(Box::pin(future), budget).await) };
+        // it ends by itself, so nothing waits for its handle
+        let _ = self.pools.usual.spawn(run);
     }
 
-    /// Has a started instance load what another has saved.
+    /// Has a started instance load the state that another one saved.
     ///
     /// # Errors
-    /// What the guest did wrong; the instance is of no use then.
+    /// The fault of the guest; the instance is useless then.
     pub async fn load(&mut self, prepared: Prepared, saved: Bytes) -> Result<Prepared, Fault> {
         let Prepared {
             component,
             instance,
             effects,
         } = prepared;
-        loaded(
-            component,
-            effects,
-            self.call(instance, Call::Load(saved)).await,
-        )
+        let load = Box::pin(instance.call(Call::Load(saved)));
+        from_load(component, effects, self.run(load, true).await)
     }
 
     /// As [`prepare_with`], on the pool.
     ///
     /// # Errors
-    /// What the guest did wrong; nothing of it has taken effect.
+    /// The fault of the guest; nothing that it asked for has happened.
     pub async fn prepare_with(
         &mut self,
         component: Component,
@@ -205,10 +202,10 @@ impl Caller {
         self.run_on_pools(Box::pin(work)).await?.0
     }
 
-    /// Makes an instance and runs its `start` on the pool: what starts is not in a hurry.
+    /// Makes an instance and runs its `start` on the pool, because a start is not urgent.
     ///
     /// # Errors
-    /// What the guest did wrong; nothing of it has taken effect.
+    /// The fault of the guest; nothing that it asked for has happened.
     pub async fn prepare(
         &mut self,
         component: Component,
@@ -222,7 +219,7 @@ impl Caller {
 /// Makes an instance and runs its `start`.
 ///
 /// # Errors
-/// What the guest did wrong; nothing of it has taken effect.
+/// The fault of the guest; nothing that it asked for has happened.
 pub async fn prepare(component: Component, setting: Arc<Setting>) -> Result<Prepared, Fault> {
     let instance = component.instantiate(setting).await?;
     let (instance, result) = instance.call(Call::Start).await;
@@ -239,11 +236,11 @@ pub async fn prepare(component: Component, setting: Arc<Setting>) -> Result<Prep
     }
 }
 
-/// Makes an instance of a former version, runs its `start`, and has it load what it saved when it was replaced. `setting`: see
+/// Makes an instance of a former version, runs its `start`, and has it load the state that it saved when it was replaced. `setting`: see
 /// [`private`].
 ///
 /// # Errors
-/// What the guest did wrong; nothing of it has taken effect.
+/// The fault of the guest; nothing that it asked for has happened.
 pub async fn prepare_with(
     component: Component,
     setting: Arc<Setting>,
@@ -252,10 +249,10 @@ pub async fn prepare_with(
     load(prepare(component, setting).await?, left.saved.clone()).await
 }
 
-/// Has a started instance load what another has saved, if there is anything.
+/// Has a started instance load the state that another one saved, if there is any.
 ///
 /// # Errors
-/// What the guest did wrong; the instance is of no use then.
+/// The fault of the guest; the instance is useless then.
 pub async fn load(prepared: Prepared, saved: Option<Bytes>) -> Result<Prepared, Fault> {
     let Some(saved) = saved else {
         return Ok(prepared);
@@ -265,10 +262,10 @@ pub async fn load(prepared: Prepared, saved: Option<Bytes>) -> Result<Prepared, 
         instance,
         effects,
     } = prepared;
-    loaded(component, effects, instance.call(Call::Load(saved)).await)
+    from_load(component, effects, instance.call(Call::Load(saved)).await)
 }
 
-fn loaded(
+fn from_load(
     component: Component,
     mut effects: Effects,
     (instance, result): Outcome,
@@ -313,16 +310,16 @@ mod tests {
     async fn what_was_slow_runs_on_the_pool_until_it_is_fast_again() {
         let [usual, spare] = ["pool", "spare"].map(runtime);
         let pools = Pools::with_spare_time(usual.handle().clone(), spare.handle().clone());
-        let mut caller = Caller::new(pools, Duration::from_secs(1));
-        let slow = caller
+        let mut executor = Executor::new(pools, Duration::from_secs(1));
+        let slow = executor
             .run(Box::pin(compute(2 * SHORT)), true)
             .await
             .1
             .unwrap();
         assert_ne!(slow, "pool", "a first call begins on the message path");
-        assert!(caller.took().unwrap() >= 2 * SHORT);
+        assert!(executor.took().unwrap() >= 2 * SHORT);
         let (mut on_pool, end) = (0, Instant::now() + Duration::from_secs(30));
-        while caller
+        while executor
             .run(Box::pin(compute(Duration::ZERO)), false)
             .await
             .1
@@ -334,31 +331,31 @@ mod tests {
         }
         assert!(on_pool >= TRUSTED, "back after {on_pool} calls");
         assert_eq!(
-            caller.took(),
+            executor.took(),
             None,
             "on the message path, only what is to be measured is"
         );
-        caller.owed = TRUSTED;
-        caller.penalise(Instant::now());
+        executor.short_calls_required = TRUSTED;
+        executor.penalise(Instant::now());
         assert_eq!(
-            caller
+            executor
                 .run(Box::pin(compute(Duration::ZERO)), false)
                 .await
                 .1
                 .unwrap(),
             "spare"
         );
-        caller.penalise(Instant::now().checked_sub(PENALTY).unwrap());
+        executor.penalise(Instant::now().checked_sub(PENALTY).unwrap());
         assert_eq!(
-            caller
+            executor
                 .run(Box::pin(compute(Duration::ZERO)), false)
                 .await
                 .1
                 .unwrap(),
             "pool"
         );
-        caller.penalty = None;
-        caller.set_limit(10 * PIECE);
+        executor.penalty_end = None;
+        executor.set_limit(10 * PIECE);
         let late = async {
             for _ in 0..10 {
                 drop(compute(PIECE).await);
@@ -367,7 +364,7 @@ mod tests {
             compute(PIECE).await
         };
         assert_eq!(
-            caller.run(Box::pin(late), false).await.1.unwrap(),
+            executor.run(Box::pin(late), false).await.1.unwrap(),
             "spare",
             "it computed for more than its part"
         );

@@ -1,0 +1,140 @@
+//! Changes of a running service: a new section of the configuration, or a started instance in place of the running one.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::error;
+
+use super::Task;
+use crate::config;
+use crate::effects::Effects;
+use crate::guest::{Call, Fault, Setting};
+use crate::message::SubscriptionChange;
+use crate::service::status::Status;
+use crate::service::{Offer, Prepared, subscriptions};
+use crate::store::Record;
+use crate::timers::set::TimerSet;
+
+impl Task {
+    /// Puts a section of the configuration in force.
+    pub(super) fn adopt(&mut self, config: Arc<config::Service>, setting: Arc<Setting>) {
+        self.runner.set_limits(&config.limits);
+        self.queue.set_limits(&config.limits);
+        self.set_config(config, setting);
+    }
+
+    fn set_config(&mut self, config: Arc<config::Service>, setting: Arc<Setting>) {
+        self.queue.set_config(config.clone());
+        self.config = config;
+        self.setting = setting;
+    }
+
+    /// Offers a new section of the configuration to the running guest, which may reject it.
+    pub(super) async fn on_offer(&mut self, offer: Offer) {
+        let former = (self.config.clone(), self.setting.clone());
+        let outcome = self.reconfigure(&offer.config, offer.setting).await;
+        if outcome.is_err() {
+            let (config, setting) = former;
+            self.runner.set_setting(setting.clone());
+            self.set_config(config, setting);
+            let republishes = self.config.republish_retained;
+            self.outputs.set_republish(republishes).await;
+        }
+        // the caller may have gone
+        let _ = offer
+            .answer
+            .send(outcome.map_err(|fault| fault.to_string()));
+    }
+
+    async fn reconfigure(
+        &mut self,
+        config: &Arc<config::Service>,
+        setting: Arc<Setting>,
+    ) -> Result<(), Fault> {
+        if !self.runner.is_ready() {
+            return Err(Fault::Refused("it does not run".to_owned()));
+        }
+        self.runner.set_setting(setting.clone());
+        let effects = self
+            .runner
+            .call(Call::ConfigChanged, &mut self.queue)
+            .await?;
+
+        let changes = changes_of_operator(&self.config, config);
+        self.set_config(config.clone(), setting);
+        // the guest's changes are filtered by what the operator wrote; the operator's own are not
+        self.outputs.subscribe(changes).await;
+        self.outputs.set_republish(config.republish_retained).await;
+        let completion = self.queue.origin();
+        self.commit(effects, completion).await
+    }
+
+    /// Makes a started instance the running one: its timers, subscriptions and publishes replace the former ones. `record`: what is
+    /// kept about its version, written together with its state.
+    pub(super) async fn install(&mut self, prepared: Prepared, record: Option<Record>) {
+        let Prepared {
+            component,
+            instance,
+            mut effects,
+        } = prepared;
+        self.replace_timers(&mut effects);
+        self.outputs.schedule(&self.setting.belongings).await;
+
+        let mailbox = self.queue.sender();
+        let subscriptions = subscriptions(&self.config, &effects);
+        self.outputs.attach_instance(mailbox, subscriptions).await;
+        let republishes = self.config.republish_retained;
+        self.outputs.set_republish(republishes).await;
+
+        let written = match record {
+            Some(record) if effects.state.is_empty() => {
+                self.outputs.record(&self.setting.name, record).await;
+                Ok(())
+            }
+            None if effects.state.is_empty() => Ok(()),
+            record => self.persist(effects.state, record).await,
+        };
+        match written {
+            Ok(()) => {
+                let origin = self.queue.origin();
+                self.outputs.publish(effects.publishes, origin).await;
+            }
+            Err(fault) => error!(
+                service = self.setting.name.as_str(),
+                "what start has set and published is lost: {fault}"
+            ),
+        }
+
+        self.runner.component = Some(component);
+        self.runner.instance = Some(instance);
+        self.show();
+        self.set_status(Status::Running).await;
+    }
+
+    /// Replaces the timers by those of a started instance. A timer with the same name and period keeps its time.
+    fn replace_timers(&self, effects: &mut Effects) {
+        let mut timers = TimerSet::default();
+        timers.apply(std::mem::take(&mut effects.timers), Instant::now());
+        let mut present = self.setting.belongings.timers();
+        timers.inherit(&present);
+        *present = timers;
+    }
+}
+
+/// Changes of the subscriptions that an operator wrote, from one section of the configuration to the next.
+fn changes_of_operator(
+    former: &config::Service,
+    next: &config::Service,
+) -> Vec<SubscriptionChange> {
+    let ended = former
+        .subscriptions
+        .iter()
+        .filter(|subscription| !next.subscriptions.contains(subscription))
+        .map(|subscription| SubscriptionChange::Unsubscribe(subscription.filter.clone()));
+    let present = next
+        .subscriptions
+        .iter()
+        .cloned()
+        .map(SubscriptionChange::Subscribe);
+    ended.chain(present).collect()
+}
