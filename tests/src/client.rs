@@ -1,5 +1,5 @@
-//! A test's own MQTT client, the same for both protocol versions. In: what to publish and subscribe to. Out: messages, one
-//! after the other, each before a deadline. Owns the connection; when it breaks, that is an error and not repaired.
+//! A test's own MQTT client, the same for both protocol versions. Each message has a deadline; a
+//! connection that breaks is an error and is not repaired.
 
 mod link;
 

@@ -1,4 +1,4 @@
-//! How long a test waits. In: what it waits for. Out: that, or an error that names it. Owns an instant.
+//! A deadline for waiting: an error names the awaited thing.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The guests of the project as tests use them. In: the files that `make guests` has built. Out: their bytes, also in further
-//! versions. Owns nothing.
+//! The guests of the project as tests use them: the files that `make guests` has built, also in
+//! further versions.
 
 use anyhow::{Context, Result, ensure};
 

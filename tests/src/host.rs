@@ -1,5 +1,5 @@
-//! The real host. In: a broker, services and their sections. Out: the running program, its lines, its services' files. Owns
-//! the process and a folder with its configuration and components.
+//! The real host: the running program, its log lines, and a folder with its configuration and
+//! components.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
@@ -138,7 +138,7 @@ impl Host {
         Self::setup(port, broker)
     }
 
-    /// A host for the broker on `port` of 127.0.0.1 with nothing of the connection but what holds by default.
+    /// A host for the broker on `port` of 127.0.0.1 with default settings of the connection.
     pub fn plain(port: u16) -> Setup {
         Self::setup(port, json!({ "host": "127.0.0.1", "port": port }))
     }
@@ -228,7 +228,7 @@ impl Host {
         self.setup.port
     }
 
-    /// What it prints.
+    /// Its output.
     pub fn output(&self) -> &Output {
         self.process.output()
     }
@@ -286,7 +286,7 @@ impl Host {
         Ok(())
     }
 
-    /// Writes a new configuration and waits until it is refused: what is said about it.
+    /// Writes a new configuration, waits until it is refused, and returns the line about it.
     ///
     /// # Errors
     /// When it is taken.
@@ -310,7 +310,7 @@ impl Host {
             .await
     }
 
-    /// Runs the host's program with `arguments` in its folder, as a user beside it would: what it says.
+    /// Runs the host's program with `arguments` in its folder, as a user would, and returns its output.
     ///
     /// # Errors
     /// When it does not end well.
@@ -350,7 +350,7 @@ impl Host {
         self.process.kill()
     }
 
-    /// What starts it from now on; see [`Setup::through`].
+    /// Sets the launcher for further starts; see [`Setup::through`].
     pub fn start_through(&mut self, launcher: &[impl AsRef<str>]) {
         self.setup = self.setup.clone().through(launcher);
     }

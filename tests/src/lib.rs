@@ -1,7 +1,7 @@
 //! The harness of the tests: starts real brokers, real hosts and real clients, and waits for events with a deadline.
 //!
 //! Nothing in it sleeps: a broker is ready when it says so, a host when its services are online, a message is there
-//! when it arrives. Whatever does not happen before the deadline is an error that names it.
+//! when it arrives. An event that does not happen before the deadline is an error that names it.
 
 pub mod client;
 pub mod deadline;

@@ -1,5 +1,5 @@
-//! Numbered messages at a rate, and who checks that each of them is answered. In: topics, a rate. Out: how many were sent,
-//! what is missing and what came twice, also over ends of the broker. Owns the clients of both ends.
+//! Numbered messages at a rate, and a check that each of them is answered: the number sent, the
+//! missing ones and those that came twice, also over ends of the broker.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::{Client, Message};
 const BURST: Duration = Duration::from_millis(5);
 /// How many messages of a load without a rate are under way at once.
 const UNDER_WAY: u32 = 32;
-/// What comes back after everything that was sent before it.
+/// A payload that comes back after everything that was sent before it.
 const LAST: &str = "last";
 
 /// Publishes `0`, `1`, `2` and so on with QoS 1, until it is stopped.
@@ -73,10 +73,10 @@ async fn publish(
     Ok(sent)
 }
 
-/// What was sent to a broker that ended.
+/// Messages that were sent to a broker that ended.
 #[derive(Debug)]
 pub struct Sent {
-    /// What it has acknowledged.
+    /// Those that it acknowledged.
     pub taken: Range<u32>,
     /// The number that comes next: those between may have reached it.
     pub next: u32,
@@ -99,7 +99,7 @@ pub async fn until_the_end(mut client: Client, topic: &str, first: u32) -> Sent 
     }
 }
 
-/// Checks the answers of a service that sends back, in order, what it gets.
+/// Checks the answers of a service that sends each message back, in order.
 #[derive(Debug)]
 pub struct Tally {
     options: Options,
@@ -113,8 +113,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Listens to what is answered on `output`, with a session of its own that the broker keeps. What is published on
-    /// `input` is answered there.
+    /// Listens to the answers on `output`, with a session of its own that the broker keeps. Messages on `input` are
+    /// answered there.
     ///
     /// # Errors
     /// When the broker cannot be reached.

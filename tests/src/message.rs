@@ -1,4 +1,4 @@
-//! A message as a test sends and receives it, the same for both protocol versions. In: packets. Out: `Message`. Owns its bytes.
+//! A message as a test sends and receives it, the same for both protocol versions.
 
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5;
@@ -14,7 +14,7 @@ pub struct Message {
     pub qos: u8,
     /// Outgoing: to be kept by the broker. Incoming: was kept by it.
     pub retain: bool,
-    /// What travels with it in MQTT 5.
+    /// Its MQTT 5 properties.
     pub properties: Properties,
 }
 
@@ -64,7 +64,7 @@ impl Message {
         Self { properties, ..self }
     }
 
-    /// The payload as text; what is not UTF-8 is replaced.
+    /// The payload as text; invalid bytes are replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.payload).into_owned()
     }
@@ -72,7 +72,7 @@ impl Message {
     /// The payload as JSON.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is not JSON.
     pub fn json(&self) -> anyhow::Result<serde_json::Value> {
         serde_json::from_slice(&self.payload)
             .map_err(|error| anyhow::anyhow!("{}: {error}: {}", self.topic, self.text()))

@@ -1,4 +1,4 @@
-//! A real broker: mosquitto. In: how it shall be set up. Out: a port to connect to. Owns the process and its folder.
+//! A real broker: mosquitto, with its process and folder.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,7 +22,7 @@ pub struct Setup {
     pub persistent: bool,
     /// Further lines of its configuration.
     pub lines: Vec<String>,
-    /// Who may connect, with passwords; empty: everybody.
+    /// Users with passwords; empty: everybody may connect.
     pub users: Vec<(String, String)>,
 }
 
@@ -69,12 +69,12 @@ impl Mosquitto {
         })
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// What it logs: who connects and leaves; with `log_type all` in [`Setup::lines`] every packet.
+    /// Its log: clients that connect and leave; with `log_type all` in [`Setup::lines`] every packet.
     pub fn output(&self) -> &Output {
         self.process.output()
     }
@@ -92,7 +92,7 @@ impl Mosquitto {
         self.process.kill()
     }
 
-    /// Stops it properly, so that what it keeps is on disk.
+    /// Stops it properly, so that its state is on disk.
     ///
     /// # Errors
     /// When it does not end.

@@ -1,4 +1,4 @@
-//! What a program prints. In: its standard streams. Out: its lines, and waiting for one. Owns the lines.
+//! The lines that a program prints, and waiting for one.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Where things lie. In: the place of this crate and of the running test. Out: paths and ports. Owns the count of ports given.
+//! Paths of the project and of the running test, and free ports.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub fn host() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// A folder for what tests leave for later tests: caches.
+/// A folder for caches that tests leave for later tests.
 ///
 /// # Errors
 /// When it cannot be made.

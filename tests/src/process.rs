@@ -1,4 +1,4 @@
-//! A program that a test has started. In: a command. Out: its lines, its end. Owns the process: it is killed when dropped.
+//! A program that a test has started. It is killed when dropped.
 
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -44,7 +44,7 @@ impl Process {
         })
     }
 
-    /// What it prints.
+    /// Its output.
     pub fn output(&self) -> &Output {
         &self.output
     }
@@ -117,7 +117,7 @@ impl Drop for Process {
     }
 }
 
-/// What a program that has ended has said.
+/// The output of a program that has ended.
 #[derive(Debug)]
 pub struct Said {
     /// Its exit code; `None` when a signal ended it.

@@ -1,5 +1,4 @@
-//! A small library that the host is started with and that changes what the system tells it. In: C. Out: the words that start the
-//! host with it. Owns the folder of the library.
+//! A small library in C that the host is started with, and that changes the answers of the system.
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +44,7 @@ impl Shim {
         self.folder.path().join(name)
     }
 
-    /// What starts a program with it, and with the variable `SHIM` that names `file`.
+    /// The words that start a program with it, and with the variable `SHIM` that names `file`.
     pub fn launcher(&self, file: &Path) -> Vec<String> {
         let library = format!("LD_PRELOAD={}", self.file("shim.so").display());
         vec!["env".into(), library, format!("SHIM={}", file.display())]

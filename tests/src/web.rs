@@ -1,5 +1,5 @@
-//! A small HTTP server, for guests that ask one. In: what it answers. Out: the requests, one after the other, each before a
-//! deadline. Owns the port and the thread that serves it; a connection is closed after one answer.
+//! A small HTTP server for guests. It gives its requests to the test, one after the other, each
+//! before a deadline, and closes a connection after one answer.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use crate::Deadline;
 pub struct Request {
     /// `GET`, `POST`.
     pub method: String,
-    /// What stands before the query.
+    /// The part before the query.
     pub path: String,
     /// Names and values of the query, decoded.
     pub query: Vec<(String, String)>,
@@ -24,7 +24,7 @@ pub struct Request {
     pub host: String,
 }
 
-/// What is answered.
+/// An answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status and its words, as in `200 OK`.
@@ -78,7 +78,7 @@ impl Web {
                 if ended.load(Ordering::Relaxed) {
                     return;
                 }
-                // who breaks a connection off has no answer, and the next one is served
+                // a client that breaks a connection off has no answer, and the next one is served
                 let _ = stream
                     .map_err(anyhow::Error::from)
                     .and_then(|stream| serve(stream, &answer, &sender));
@@ -91,7 +91,7 @@ impl Web {
         })
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
@@ -140,7 +140,7 @@ impl Drop for Web {
     }
 }
 
-/// The request is told before it is answered: who has the answer finds it.
+/// Reports the request before it is answered, so that it is there when the answer has arrived.
 fn serve(
     mut stream: TcpStream,
     answer: &impl Fn(&Request) -> Answer,

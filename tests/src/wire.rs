@@ -1,5 +1,4 @@
-//! A wire between a client and a broker on which things go wrong as told. In: the broker's port, faults. Out: another port that
-//! leads there. Owns the connections that go through it.
+//! A wire between a client and a broker on which things go wrong on command.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,17 +12,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// What passes at once. Small, so that a fault comes in the middle of things.
+/// Bytes that pass at once. Small, so that a fault comes in the middle of things.
 const PORTION: usize = 4096;
 /// How often a slow wire lets something pass.
 const PACE: Duration = Duration::from_millis(10);
 
-/// What is wrong with the connections that there are. Later ones are whole.
+/// The fault of the existing connections. Later ones are whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
     None,
-    /// Nothing comes through any more, and nobody is told: what is sent vanishes.
+    /// Nothing passes any more, and no side notices: sent bytes vanish.
     HalfOpen,
     /// The broker takes nothing any more, and its own packets arrive.
     Stalled,
@@ -73,7 +72,7 @@ impl Wire {
         })
     }
 
-    /// Where it begins.
+    /// Its own port.
     pub fn port(&self) -> u16 {
         self.port
     }

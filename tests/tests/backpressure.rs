@@ -1,4 +1,5 @@
-//! Backpressure: what a service cannot handle yet waits at the broker, not in the host's memory, and nothing of it is lost.
+//! Backpressure: messages that a service cannot handle yet wait at the broker, not in the host's
+//! memory, and none of them is lost.
 
 use anyhow::{Context, Result};
 use miqro_tests::process::Memory;
@@ -6,7 +7,7 @@ use miqro_tests::{Client, Host, Message, Mosquitto, Tally, Version};
 use serde_json::json;
 
 const MIB: u64 = 1 << 20;
-/// How much more memory the host may have than before. What waits at the broker is several times as much.
+/// How much more memory the host may have than before. The messages at the broker are several times as much.
 const MORE: u64 = 8 * MIB;
 
 /// Checks how much more memory the host had at any time than it had `before`.
@@ -42,7 +43,7 @@ async fn a_guest_that_is_ten_times_too_slow_costs_no_memory_and_loses_nothing() 
         // a call takes two milliseconds, and many more come in that time
         let command = json!({ "busy": 2, "padding": "x".repeat(BYTES) }).to_string();
         let mut client = host.client().await?;
-        // what a host needs that is not flooded
+        // the memory of a host that is not flooded
         for _ in 0..FEW {
             client
                 .publish("service/slow/command", command.clone())
@@ -123,7 +124,7 @@ async fn small_messages_that_wait_do_not_keep_the_large_ones_that_came_with_them
     const BYTES: usize = 24_000;
     const MORE: u64 = 32 * MIB;
     let broker = Mosquitto::start().await?;
-    // where a full mailbox drops, what waits is in memory alone
+    // with a mailbox that drops, waiting messages are in memory alone
     let limits = json!({ "attempts": 1000, "backoff": { "min": "1h", "max": "1h" }, "when_full": "drop-newest" });
     let setup = Host::on(broker.port())
         .broker("outbox", json!({ "bytes": "2MiB" }))

@@ -1,5 +1,6 @@
-//! Chaos: hosts and brokers are killed, wires fail, disks are full, clocks jump, component files are broken; and who counts every
-//! number finds none missing. `make chaos` (the variable `MIQRO_CHAOS=long`) does more rounds than `make test`.
+//! Chaos: hosts and brokers are killed, wires fail, disks are full, clocks jump, component files are
+//! broken, and no number is missing in the end. `make chaos` (the variable `MIQRO_CHAOS=long`) does
+//! more rounds than `make test`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod broker_kills;

@@ -1,4 +1,5 @@
-//! The command line: what each command says, and its exit code. The program runs in a folder of its own.
+//! The command line: the output of each command, and its exit code. The program runs in a folder of
+//! its own.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -38,7 +39,7 @@ fn folder(files: &[(&str, &[u8])]) -> Result<TempDir> {
     Ok(folder)
 }
 
-/// Files that are no components: their name, what they hold, what they are, and what to do about it.
+/// Files that are not components: their name, content and kind, and the remedy.
 const NO_COMPONENTS: [(&str, &[u8], &str, &str); 5] = [
     (
         "core.wasm",

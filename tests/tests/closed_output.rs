@@ -11,7 +11,7 @@ use miqro_tests::{Client, Deadline, Host, Message, Mosquitto, guests, host};
 use serde_json::json;
 use tempfile::TempDir;
 
-/// What becomes of standard output or standard error.
+/// State of standard output or standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stream {
     /// It is read.
@@ -49,7 +49,7 @@ async fn ended(
         .stdout(out.open()?)
         .stderr(err.open()?);
     let child = command.spawn()?;
-    // what it says is little: it waits for nobody to read it
+    // its output is short: it does not wait for a reader
     let output = tokio::task::spawn_blocking(move || child.wait_with_output());
     let output = Deadline::new()
         .wait(format!("the end of {arguments:?}"), output)
@@ -121,7 +121,7 @@ async fn commands_do_not_mind_an_output_that_nobody_reads() -> Result<()> {
             .await
             .with_context(|| format!("{arguments:?}"))?;
     }
-    // what only complains
+    // commands that only complain
     for err in [Stream::Unread, Stream::Full] {
         let (code, _) = ended(folder.path(), &["check", "absent.wasm"], Stream::Read, err).await?;
         ensure!(code == Some(1), "{code:?}");
@@ -227,7 +227,7 @@ async fn serves(redirection: &str) -> Result<()> {
     Ok(())
 }
 
-/// In the background it has no output; that it runs is said to who started it, if that can be.
+/// In the background it has no output; the program that started it prints that it runs, if possible.
 #[tokio::test]
 async fn a_host_in_the_background_is_started_though_nobody_reads_that() -> Result<()> {
     let broker = Mosquitto::start().await?;

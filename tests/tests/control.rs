@@ -1,4 +1,4 @@
-//! The control channel: what the command line asks a running host about its services, and has it do.
+//! The control channel: commands that ask a running host about its services, or change them.
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -34,7 +34,7 @@ async fn run(host: &Host, arguments: &[&str]) -> Result<Said> {
     run_in(host.folder(), arguments).await
 }
 
-/// What a command says that fails.
+/// The output of a command that fails.
 async fn failed(host: &Host, arguments: &[&str]) -> Result<String> {
     let said = run(host, arguments).await?;
     assert_eq!(said.code, Some(1), "{arguments:?}: {said:?}");
@@ -47,7 +47,7 @@ async fn history(host: &Host) -> Result<Value> {
     )?)
 }
 
-/// What happened, as words.
+/// The events, as words.
 fn words(history: &Value) -> Vec<&str> {
     history["events"]
         .as_array()
@@ -203,7 +203,7 @@ async fn a_former_version_comes_back_after_a_restart_of_the_host() -> Result<()>
     works(&mut client, 2, 1, 3).await?;
     host.tell(&["rollback", "probe"]).await?;
     works(&mut client, 1, 2, 2).await?;
-    // and once more: what was put back runs
+    // and once more: the restored version runs
     host.stop().await?;
     host.restart()?;
     host.online().await?;

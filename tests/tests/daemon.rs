@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
 
-/// A folder with the echo service, whose embedded broker has a port of its own. What runs in the background is killed in the end.
+/// A folder with the echo service, whose embedded broker has a port of its own. A program in the background is killed in the end.
 struct Home {
     folder: TempDir,
     port: u16,
@@ -207,7 +207,7 @@ async fn a_start_that_fails_is_said_on_the_terminal_with_an_exit_code() -> Resul
 #[tokio::test]
 async fn a_pid_file_that_was_left_behind_is_in_nobodys_way() -> Result<()> {
     let home = Home::new()?;
-    // of a process that runs, but is no host
+    // of a process that runs, but is not a host
     std::fs::write(home.path("host.pid"), format!("{}\n", std::process::id()))?;
     assert_eq!(
         home.daemon(&["echo.wasm"]).await?.code,
@@ -353,7 +353,7 @@ async fn the_log_file_is_opened_again_on_sighup() -> Result<()> {
     Ok(())
 }
 
-/// What a service manager hears.
+/// A service manager that records its notifications.
 struct Manager {
     socket: UnixDatagram,
     path: PathBuf,
@@ -507,7 +507,7 @@ async fn install_writes_a_unit_with_the_configuration_carried_over() -> Result<(
             .code,
         Some(0)
     );
-    // what cannot run is not installed
+    // a service that cannot run is not installed
     home.configure(json!({ "limits": 3 }))?;
     let wrong = home.say(&arguments).await?;
     assert!(

@@ -1,5 +1,6 @@
-//! Delivery: what reaches the host is answered, through both brokers, in both versions of the protocol, at every quality of
-//! service, and through everything that may happen to the broker, the connection and the host.
+//! Delivery: messages that reach the host are answered, through both brokers, in both versions of
+//! the protocol, at every quality of service, and whatever happens to the broker, the connection and
+//! the host.
 
 use anyhow::Result;
 use miqro_tests::host::Setup;
@@ -104,14 +105,14 @@ async fn level_in(host: &Host, qos: u8) -> Result<()> {
     Ok(())
 }
 
-/// What the guest `contract-message-info` is told of `message`.
+/// Facts of `message` as the guest `contract-message-info` gets them.
 async fn info(client: &mut Client, message: Message) -> Result<Value> {
     client.subscribe("service/told/info", 1).await?;
     client.send(message).await?;
     client.expect("service/told/info").await?.json()
 }
 
-/// What the guest publishes arrives with its quality of service.
+/// A guest's message arrives with its quality of service.
 async fn level_out(host: &Host, qos: u8) -> Result<()> {
     let mut client = host.client().await?;
     client.subscribe("service/say/level", 2).await?;
@@ -215,7 +216,7 @@ async fn properties_out(host: &Host, version: Version) -> Result<()> {
     Ok(())
 }
 
-/// What a guest publishes to be kept is there for a later client, with the flag.
+/// A guest's retained message is there for a later client, with the flag.
 async fn retained(host: &Host) -> Result<()> {
     let mut client = host.client().await?;
     client.subscribe("service/say/done", 1).await?;
@@ -398,7 +399,7 @@ async fn nothing_is_missing_after_the_host_was_killed_under_load() -> Result<()>
         }
         tally.further(1_500).await?;
         let sent = load.stop().await?;
-        // QoS 1: what was not acknowledged when the host was killed may come twice
+        // QoS 1: messages that were unacknowledged when the host was killed may come twice
         let twice = tally.all(sent).await?;
         assert!(twice < 1_000, "{twice} of {sent} came twice");
     }
@@ -425,7 +426,7 @@ async fn nothing_is_missing_after_the_connection_was_cut_under_load() -> Result<
             host.output().says(line, "connected to").await?;
         }
         let sent = load.stop().await?;
-        // QoS 1: what was under way when the wire was cut may come twice
+        // QoS 1: messages that were under way when the wire was cut may come twice
         let twice = tally.all(sent).await?;
         assert!(twice < 1_000, "{twice} of {sent} came twice");
     }

@@ -1,5 +1,5 @@
-//! What becomes of messages whose handling fails: they are kept, hold up nobody, and come again; what becomes of a service whose
-//! guest does not get on its feet.
+//! Messages whose handling fails are kept, hold up nobody, and come again; and services whose guest
+//! cannot start.
 
 use anyhow::Result;
 use miqro_tests::host::Setup;
@@ -66,7 +66,7 @@ async fn what_waits_behind_a_message_that_fails_survives_the_host_in_order() -> 
     config["services"]["faulty"] = json!({ "limits": { "attempts": 1 } });
     host.configure(&config)?;
     host.restart()?;
-    // what was on disk and not acknowledged yet comes twice
+    // messages on disk that were not acknowledged yet come twice
     let mut seen = Vec::new();
     while seen.len() < MANY {
         let number = client.expect("service/faulty/worked").await?.text();
@@ -85,7 +85,7 @@ async fn what_waits_behind_a_message_that_fails_survives_the_host_in_order() -> 
     Ok(())
 }
 
-/// What was given up is kept, shown, and handled again by command.
+/// A message that was given up is kept, shown, and handled again by command.
 #[tokio::test]
 async fn what_was_given_up_is_handled_again_by_command() -> Result<()> {
     let broker = Mosquitto::start().await?;
@@ -178,7 +178,7 @@ async fn a_service_that_was_started_again_as_often_as_allowed_has_failed_until_t
         failed.contains("service=faulty") && failed.contains("ERROR"),
         "{failed}"
     );
-    // what comes now waits on disk; what is too much of it becomes dead letters; the neighbour does not notice
+    // messages wait on disk from now on; those beyond the limit become dead letters; the neighbour does not notice
     for number in 0..2 * MANY {
         client
             .publish("service/faulty/work", number.to_string())

@@ -1,5 +1,5 @@
-//! The guest `adapter` between a Zigbee2MQTT that the test plays and a Home Assistant whose documented schema judges. In: their
-//! messages at a real broker. Out: flat topics, commands, discovery messages.
+//! The guest `adapter` between a Zigbee2MQTT that the test plays and a Home Assistant whose
+//! documented schema judges, on a real broker.
 
 use anyhow::{Context, Result, ensure};
 use miqro_tests::{Client, Host, Message, Mosquitto, guests, place};
@@ -56,11 +56,11 @@ async fn name(client: &mut Client, devices: &[Value]) -> Result<()> {
         .await
 }
 
-/// What the broker keeps on `filter`, for one who comes late.
+/// Retained messages on `filter`, for a late client.
 async fn kept(broker: &Mosquitto, filter: &str) -> Result<Vec<Message>> {
     let mut late = Client::connect(broker.port()).await?;
     late.subscribe(filter, 1).await?;
-    // what is published meanwhile comes too, without the flag
+    // messages that are published meanwhile come too, without the flag
     Ok(late
         .pending()
         .await?
@@ -287,7 +287,7 @@ fn conforms(what: &str, documented: &Value, value: &Value) -> Result<()> {
         |key: &str| -> Result<Vec<String>> { Ok(serde_json::from_value(documented[key].clone())?) };
     let value = value
         .as_object()
-        .with_context(|| format!("{what} is no object"))?;
+        .with_context(|| format!("{what} is not an object"))?;
     let (required, allowed) = (words("required")?, words("allowed")?);
     for key in required {
         ensure!(value.contains_key(&key), "{what} misses {key}");
@@ -336,7 +336,7 @@ async fn what_the_broker_keeps_of_a_device_conforms_to_the_documented_schema() -
     Ok(())
 }
 
-/// What is announced is what works: each topic named to Home Assistant has a value, and takes a command.
+/// Every announced topic works: each one named to Home Assistant has a value, and takes a command.
 #[tokio::test]
 async fn home_assistant_can_use_what_was_announced() -> Result<()> {
     let (broker, _host, mut client) = start(&[lamp()]).await?;

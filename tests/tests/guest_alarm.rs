@@ -1,5 +1,5 @@
-//! The guest `alarm` on a real broker: timers, prealarm and alarm, inhibition, reset, and what outlives a host that is killed.
-//! In: messages of foreign topics, commands. Out: the facts of the groups, and what their outputs were told.
+//! The guest `alarm` on a real broker: timers, prealarm and alarm, inhibition, reset, and the state
+//! that outlives a host that is killed.
 
 use std::time::{Duration, Instant};
 
@@ -118,7 +118,7 @@ impl Stage {
         Ok((message.topic, text))
     }
 
-    /// What the broker keeps on a topic of the service.
+    /// The retained message on a topic of the service.
     async fn kept(&self, topic: &str) -> Result<String> {
         let mut late = Client::connect(self.broker.port()).await?;
         late.subscribe(&format!("service/alarm/{topic}"), 1).await?;
@@ -334,7 +334,7 @@ async fn an_alarm_survives_a_host_that_is_killed() -> Result<()> {
     Ok(())
 }
 
-/// What was a prealarm becomes an alarm after the restart: a kill does not stop the clock.
+/// A prealarm becomes an alarm after the restart: a kill does not stop the clock.
 #[tokio::test]
 async fn a_prealarm_goes_on_after_a_kill() -> Result<()> {
     let mut stage = Stage::new("1500ms").await?;

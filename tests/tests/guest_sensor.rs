@@ -1,5 +1,5 @@
-//! The guest `sensor` with a real machine: the load, memory and processor of this one, and a thermometer made of files. In:
-//! directories that are granted, or not. Out: readings at a real broker.
+//! The guest `sensor` with a real machine: the load, memory and processor of this one, and a
+//! thermometer made of files, with and without grants.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

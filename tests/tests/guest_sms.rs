@@ -1,5 +1,4 @@
-//! The guest `sms` between a real broker and an HTTP server that answers as a Teltonika router does. In: texts to send, texts that
-//! the router has received, grants. Out: what is asked of the router, and what the service says.
+//! The guest `sms` between a real broker and an HTTP server that answers as a Teltonika router does.
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -176,7 +175,7 @@ async fn a_retained_text_is_not_sent_again_after_a_restart() -> Result<()> {
     Ok(())
 }
 
-/// Killed as soon as the texts were seen at the broker: what was published is remembered already.
+/// Killed as soon as the texts were seen at the broker: published texts are remembered already.
 #[tokio::test]
 async fn a_received_text_is_published_once_though_the_host_is_killed() -> Result<()> {
     let router = Router::default();
@@ -303,7 +302,7 @@ async fn without_the_grant_nothing_is_asked_and_the_log_says_what_would_grant_it
             host.output().told(secret)
         );
     }
-    // what the line says does grant it
+    // the line from the log grants it
     let mut config = host.config();
     config["services"]["sms"]["grants"]["http"] = granted(&web);
     host.reconfigured(&config).await?;
@@ -315,7 +314,7 @@ async fn without_the_grant_nothing_is_asked_and_the_log_says_what_would_grant_it
     Ok(())
 }
 
-/// A router that sends the service elsewhere is not followed, not even to where a grant leads.
+/// A redirect of the router is not followed, not even to a granted host.
 #[tokio::test]
 async fn a_redirect_is_not_followed() -> Result<()> {
     let mut elsewhere = Router::default().serve()?;

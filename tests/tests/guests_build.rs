@@ -1,5 +1,5 @@
-//! Every guest builds with plain `cargo build --target wasm32-wasip2` and with `cargo component build`, and the host accepts
-//! what either makes.
+//! Every guest builds with plain `cargo build --target wasm32-wasip2` and with `cargo component
+//! build`, and the host accepts both results.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -60,7 +60,7 @@ fn check(component: &Path) -> Result<()> {
 /// Builds all guests; returns the folder with the components.
 fn cargo_component() -> Result<PathBuf> {
     let folder = place::project().join("guests").canonicalize()?;
-    // where `make guests` builds, so that what both need is built once
+    // the folder of `make guests`, so that common parts are built once
     let target = match std::env::var_os("CARGO_TARGET_DIR").filter(|target| !target.is_empty()) {
         Some(target) => std::path::absolute(place::project().join(target))?.join("guests"),
         None => folder.join("target"),

@@ -1,4 +1,5 @@
-//! The harness itself: what it says about brokers and clients is true, so that the other tests can rely on it.
+//! The harness itself: its statements about brokers and clients are true, so that the other tests
+//! can rely on it.
 
 use anyhow::Result;
 use miqro_tests::client::Options;

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 /// How often each guest is told to misbehave.
 const TIMES: usize = 3;
 
-/// What a guest is told, the limits that it has beside those for all, and the name of what it then exceeds.
+/// The command to a guest, its limits besides those for all, and the name of the limit that it then exceeds.
 type Case = (&'static str, Value, &'static str);
 
-/// A host in which each case is a service of its own, named after what it exceeds, beside a neighbour.
+/// A host in which each case is a service of its own, named after the limit that it exceeds, next to a neighbour.
 fn zoo(broker: &Mosquitto, cases: &[Case]) -> Setup {
     cases.iter().fold(Host::on(broker.port()).service("relay", "relay", json!({})), |setup, (_, limits, name)| {
         // on a busy machine slow calls have a tenth of the processor, and waiting for it counts
@@ -100,7 +100,7 @@ async fn each_fault_of_a_guest_has_its_name() -> Result<()> {
     .await
 }
 
-/// The counts begin again with a new version; what was only counted before is said then, with the reason.
+/// The counts begin again with a new version; a fault that was only counted before is logged then, with the reason.
 #[tokio::test]
 async fn a_fault_of_a_new_version_is_told_at_once() -> Result<()> {
     let broker = Mosquitto::start().await?;
@@ -168,7 +168,7 @@ async fn what_a_guest_prints_counts_as_log_lines() -> Result<()> {
     .await
 }
 
-/// A service that is over its rate waits; nothing of what it published is lost.
+/// A service that is over its rate waits; none of its messages is lost.
 #[tokio::test]
 async fn each_rate_has_its_name_and_loses_nothing() -> Result<()> {
     attack(&[
@@ -200,7 +200,7 @@ async fn each_rate_has_its_name_and_loses_nothing() -> Result<()> {
     Ok(())
 }
 
-/// A flood from outside onto a service that is busy: what waits is bounded in messages and in bytes.
+/// A flood from outside onto a service that is busy: waiting messages are bounded in number and in bytes.
 #[tokio::test]
 async fn a_flood_of_messages_is_dropped_and_said_once() -> Result<()> {
     for (limits, name) in [

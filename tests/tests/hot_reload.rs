@@ -1,5 +1,6 @@
-//! Hot reload: a component file is replaced while messages flow. Nothing is lost, nothing is answered twice, the connection
-//! stays; what cannot run does not replace what runs.
+//! Hot reload: a component file is replaced while messages flow. Nothing is lost, nothing is
+//! answered twice, the connection stays; a file that cannot run does not replace the running
+//! version.
 
 use std::path::Path;
 
@@ -180,7 +181,7 @@ async fn a_link_that_leads_elsewhere_takes_over_and_what_it_leads_to_too() -> Re
     })
     .await?;
     running(&host, 3).await?;
-    // what it leads to is replaced by a rename, and rewritten in place
+    // its target is replaced by a rename, and rewritten in place
     replaced(&host, "life", |_| {
         rename(&release(3).join("life.wasm"), &guests::lifecycle(4)?)
     })
@@ -338,7 +339,7 @@ async fn a_directory_that_is_replaced_takes_over_and_is_watched() -> Result<()> 
     running(&host, 5).await
 }
 
-/// Where the operating system watches nothing any more (its limits are shared by all programs of a user), files are looked at.
+/// Files are checked if the operating system no longer watches them (its limits are shared by all programs of a user).
 #[tokio::test]
 async fn a_host_that_may_not_watch_says_so_and_looks() -> Result<()> {
     const REFUSES: &str = "#include <errno.h>\nint inotify_init1(int flags) { (void)flags; errno = EMFILE; return -1; }";
@@ -396,7 +397,7 @@ async fn a_version_that_does_not_start_leaves_the_old_one_running() -> Result<()
         client.expect("service/relay/out").await?.text(),
         "still here"
     );
-    // online did not change, and nothing of what the refused version asked for came
+    // online did not change, and the refused version had no effect
     let topics: Vec<String> = client
         .pending()
         .await?

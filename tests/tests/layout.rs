@@ -225,7 +225,7 @@ fn paths_are_found_wherever_they_stand() -> Result<()> {
     Ok(())
 }
 
-/// The number and the name of the layer of a module, or of what stands in one.
+/// The number and the name of the layer of a module, or of an item in one.
 fn layer_of(path: &str) -> Option<(usize, &'static str)> {
     let fits = LAYERS
         .iter()
@@ -368,7 +368,7 @@ impl<'a> Visit<'a> for Paths {
         visit::visit_path(self, path);
     }
 
-    /// The arguments of a macro are no syntax tree: words with `::` in them count, also in string literals.
+    /// The arguments of a macro are not a syntax tree: words with `::` in them count, also in string literals.
     fn visit_macro(&mut self, invocation: &'a syn::Macro) {
         let text = invocation.tokens.to_string().replace(" :: ", "::");
         for word in text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')) {

@@ -1,5 +1,5 @@
-//! Lifecycle: how a host ends, and what becomes of a service whose guest fails, loops, eats memory or cannot keep up, while
-//! its neighbours go on.
+//! Lifecycle: the end of a host, and services whose guest fails, loops, eats memory or cannot keep
+//! up, while their neighbours continue.
 
 use std::time::{Duration, Instant};
 
@@ -35,14 +35,14 @@ async fn a_stop_under_load_handles_what_was_taken_and_says_goodbye() -> Result<(
             host.online().await?;
         }
         tally.further(300).await?;
-        // what was handled was acknowledged, and what was not is handled by the next host: everything exactly once
+        // handled messages were acknowledged, and the others are handled by the next host: everything exactly once
         let sent = load.stop().await?;
         tally.each_once(sent).await?;
     }
     Ok(())
 }
 
-/// What is given up goes to the dead-letter topic, with what it was and why; a service that listens there does not get its own.
+/// A message that is given up goes to the dead-letter topic, with its facts and the reason; a service that listens there does not get its own.
 #[tokio::test]
 async fn a_message_that_is_given_up_becomes_a_dead_letter() -> Result<()> {
     for version in [Version::V5, Version::V311] {
@@ -81,7 +81,7 @@ async fn a_message_that_is_given_up_becomes_a_dead_letter() -> Result<()> {
             letter.text()
         };
         assert_eq!(payload, "fail");
-        // it was given up once: what comes next is handled, and there is no second letter
+        // it was given up once: the next message is handled, and there is no second letter
         client.publish("service/bad/work", "fail").await?;
         assert_eq!(client.next().await?.topic, "service/bad/dead-letter");
         assert_eq!(client.pending().await?, []);
@@ -278,7 +278,7 @@ async fn a_guest_that_breaks_is_started_again_and_its_neighbour_does_not_notice(
     let mut client = host.client().await?;
     client.subscribe("service/faulty/worked", 1).await?;
     client.subscribe("service/faulty/lost", 1).await?;
-    // each has a name of its own: what has the same is told once a minute (see hostile.rs)
+    // each has a name of its own: faults of one name are logged once a minute (see hostile.rs)
     let faults = [
         ("trap", "trapped"),
         ("loop", "did not end within"),
@@ -312,7 +312,7 @@ async fn a_guest_that_breaks_is_started_again_and_its_neighbour_does_not_notice(
             .publish("service/faulty/work", format!("after {fault}"))
             .await?;
         let worked = client.next().await?;
-        // nothing of what the guest published before it failed
+        // none of the messages that the guest published before it failed
         assert_eq!(
             (worked.topic.as_str(), worked.text()),
             ("service/faulty/worked", format!("after {fault}"))
@@ -444,7 +444,7 @@ async fn a_guest_whose_start_fails_is_started_again_and_a_better_file_ends_the_w
     assert!(refused.contains("ERROR"), "{refused}");
     let mut line = host.output().lines().len();
     for _ in 0..3 {
-        // once a minute as an error, and each time for who looks closer
+        // once a minute as an error, and each time at a lower level
         host.output().says(line, "not today").await?;
         line = host.output().lines().len();
     }
@@ -484,8 +484,8 @@ async fn a_message_that_fails_in_one_version_is_handled_by_the_next() -> Result<
     Ok(())
 }
 
-/// What the guest `contract-message-info` handled, when messages 1 to 5 of `qos` come while 0 keeps it busy and its mailbox
-/// takes two.
+/// The messages that the guest `contract-message-info` handled, when messages 1 to 5 of `qos` come while 0 keeps it busy and its
+/// mailbox takes two.
 async fn handled_of_five(when_full: &str, qos: u8, count: usize) -> Result<Vec<Value>> {
     let broker = Mosquitto::start().await?;
     let limits =

@@ -1,4 +1,5 @@
-//! Publish loops: services that answer themselves, or each other, are noticed and cut; everything else goes on.
+//! Publish loops: services that answer themselves, or each other, are noticed and cut; everything
+//! else continues.
 
 use anyhow::Result;
 use miqro_tests::{Host, Mosquitto};

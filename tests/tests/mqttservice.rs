@@ -70,7 +70,7 @@ async fn its_file_runs_a_service_below_its_base_topic_and_sighup_does_not_crash(
     host.output()
         .says(0, "runs with its new configuration")
         .await?;
-    // retained: what the new instance said at its start
+    // retained: the message of the new instance at its start
     let mut client = Client::connect(lab.broker.port()).await?;
     client.subscribe("labor/#", 1).await?;
     while client.expect("labor/eins/config_at_start").await?.json()?["colour"] != "blue" {}

@@ -1,4 +1,5 @@
-//! What becomes of messages while the broker is away, as the rules of `offline` say, and what is left out because nothing changed.
+//! Messages while the broker is away, by the rules of `offline`, and messages that are left out
+//! because nothing changed.
 
 use std::time::Duration;
 
@@ -174,8 +175,8 @@ async fn what_has_not_changed_is_sent_again_to_a_broker_that_lost_the_session() 
             .publish("service/it/command", publish.clone())
             .await?;
         assert_eq!(client.next().await?.text(), "same");
-        // an answer to something later proves that the host knows of the broker's PUBACK; what it has none for it sends to the
-        // next broker on its own, and then nothing has changed
+        // an answer to a later message proves that the host knows of the broker's PUBACK; it would send an unacknowledged message to the
+        // next broker on its own, and then nothing would have changed
         client.subscribe("service/it/value", 1).await?;
         client
             .publish("service/it/command", json!({ "get": "x" }).to_string())
@@ -183,7 +184,7 @@ async fn what_has_not_changed_is_sent_again_to_a_broker_that_lost_the_session() 
         client.expect("service/it/value").await?;
         broker.kill()?;
         broker.restart().await?;
-        // the broker has forgotten everything: what it says of the service comes from the host, after its subscriptions
+        // the broker has forgotten everything: its messages about the service come from the host, after its subscriptions
         host.online().await?;
     }
     Ok(())

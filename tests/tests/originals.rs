@@ -1,4 +1,4 @@
-//! The Python originals' own echo examples beside ours on one mosquitto: the same traffic.
+//! The Python originals' own echo examples next to ours on one mosquitto: the same traffic.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -9,7 +9,7 @@ use miqro_tests::{Client, Host, Message, Mosquitto, place};
 use serde_json::json;
 use tempfile::TempDir;
 
-/// Payloads and quality of service by topic below the base topic, each once, and what the broker has kept.
+/// Payloads and quality of service by topic below the base topic, each once, and the retained messages.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Traffic {
     live: BTreeMap<String, Vec<(String, u8)>>,
@@ -62,7 +62,7 @@ async fn record(
     Ok(())
 }
 
-/// What the broker has kept below `base`.
+/// Retained messages below `base`.
 async fn kept(port: u16, base: &str, traffic: &mut Traffic) -> Result<()> {
     let mut late = Client::connect(port).await?;
     late.subscribe(&format!("{base}#"), 1).await?;
@@ -140,7 +140,7 @@ async fn miqros_echo_and_ours_say_the_same() -> Result<()> {
         ours.push(life(port, guest, &mut client, async || host.kill()).await?);
     }
     let mut theirs = theirs;
-    // what we say of ourselves is acknowledged; MIQRO's is not
+    // our own status is acknowledged; MIQRO's is not
     for traffic in ours.iter_mut().chain([&mut theirs]) {
         for (_, qos) in traffic.live.get_mut("online").into_iter().flatten() {
             *qos = 0;
@@ -209,7 +209,7 @@ async fn asked(client: &mut Client) -> Result<Message> {
         let patience = std::time::Duration::from_millis(200);
         if let Ok(answer) = tokio::time::timeout(patience, client.next()).await {
             let answer = answer?;
-            // what was asked again meanwhile is answered again
+            // repeated questions are answered again
             client.pending().await?;
             return Ok(answer);
         }

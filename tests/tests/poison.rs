@@ -1,5 +1,6 @@
-//! Poison: one message, service or broker that misbehaves takes the connection from no other service. A victim, a relay of QoS 1 that
-//! is asked 50 times a second, runs beside each kind of trouble; it misses nothing, and its longest gap stays below a bound.
+//! Poison: one message, service or broker that misbehaves takes the connection from no other
+//! service. A victim, a relay of QoS 1 that is asked 50 times a second, runs next to each kind of
+//! trouble; it misses nothing, and its longest gap stays below a bound.
 
 mod censor;
 mod closing;

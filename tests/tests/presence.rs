@@ -33,7 +33,7 @@ async fn all_say(client: &mut Client, value: &str) -> Result<bool> {
     Ok(kept)
 }
 
-/// What a client that comes now is told.
+/// Checks the retained value for a new client.
 async fn later(port: u16, value: &str) -> Result<()> {
     let mut client = Client::connect(port).await?;
     client.subscribe("service/+/online", 1).await?;
@@ -124,7 +124,7 @@ async fn more_services_than_presence_connections_share_one_will() -> Result<()> 
     let mut watcher = Client::connect(broker.port()).await?;
     watcher.subscribe("miqro/present/online", 1).await?;
     assert_eq!(watcher.next().await?.text(), "1");
-    // what no will takes back expires
+    // a value without a will expires
     watcher.subscribe("service/+/online", 1).await?;
     let mut expiry = BTreeMap::new();
     while expiry.len() < SERVICES.len() {

@@ -23,7 +23,7 @@ async fn counted(how: &str, swap: Value) -> Result<(Host, Client)> {
     Ok((host, client))
 }
 
-/// The version that answers, and what it has counted in its memory and in its state.
+/// Checks the version that answers, and its counts in memory and in the state.
 async fn works(client: &mut Client, version: u32, memory: u64, state: u64) -> Result<()> {
     client.publish_once("service/probe/work", "").await?;
     answered(client, version, memory, state, "").await
@@ -42,7 +42,7 @@ async fn answered(
     Ok(())
 }
 
-/// Replaces the component and waits for what is said about it.
+/// Replaces the component and waits for the line about it.
 async fn replaced(host: &Host, bytes: &[u8], words: &str) -> Result<String> {
     let line = host.output().lines().len();
     host.replace("probe", bytes)?;
@@ -152,7 +152,7 @@ async fn a_version_is_on_probation_again_after_the_host_was_killed() -> Result<(
     client.subscribe("service/probe/worked", 1).await?;
     works(&mut client, 2, 1, 4).await?;
     client.publish("service/probe/work", "fail").await?;
-    // the state, and what was saved, are those of the swap
+    // the state and the saved bytes are those of the swap
     answered(&mut client, 1, 3, 3, "fail").await
 }
 

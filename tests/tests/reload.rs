@@ -1,5 +1,5 @@
-//! The configuration changes while the host runs: only what it changes is touched, a wrong one changes nothing, and no message is
-//! lost.
+//! The configuration changes while the host runs: only the parts that differ are touched, a wrong
+//! one changes nothing, and no message is lost.
 
 use std::path::Path;
 
@@ -134,7 +134,7 @@ async fn a_file_with_faults_changes_nothing_and_each_fault_is_said() -> Result<(
         said.contains("services.echo.limits.call: \"soon\" is not a duration"),
         "{said}"
     );
-    // a file that is gone is no configuration either
+    // a missing file is not a configuration either
     let line = host.output().lines().len();
     std::fs::remove_file(host.folder().join("miqro.yml"))?;
     host.process().signal("HUP")?;

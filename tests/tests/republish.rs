@@ -1,5 +1,5 @@
-//! `republish_retained`: a broker without persistence is killed and started again, and what services had published retained is there
-//! again, of those that ask for it.
+//! `republish_retained`: a broker without persistence is killed and started again, and the retained
+//! messages of services with that setting are there again.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +51,7 @@ async fn publishes(host: &Host, service: &str) -> Result<()> {
     Ok(())
 }
 
-/// What the broker keeps of the service, but for what the host says of it.
+/// Retained messages of the service, without the host's own about it.
 async fn kept(host: &Host, service: &str) -> Result<BTreeMap<String, String>> {
     let mut client = host.client().await?;
     client.subscribe(&format!("service/{service}/#"), 1).await?;

@@ -1,12 +1,12 @@
-//! Retained messages: an instance that takes the place of another, and a service that comes to a subscription which the host has
-//! already, get what the broker keeps, though the broker sends it once.
+//! Retained messages: an instance that replaces another, and a service that comes to a subscription
+//! which the host has already, get the retained messages, though the broker sends them once.
 
 use anyhow::Result;
 use miqro_tests::host::Setup;
 use miqro_tests::{Client, Host, Message, Mosquitto, Version};
 use serde_json::{Value, json};
 
-/// What the guest `contract-message-info` was told next: the topic, and whether that was from before.
+/// The next message of the guest `contract-message-info`: the topic, and whether it was retained.
 async fn told(client: &mut Client) -> Result<(String, bool)> {
     let info: Value = client.expect("service/told/info").await?.json()?;
     let topic = info["handle_topic"].as_str().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! What a guest reaches without grants: nothing. With a grant: that, and no more.
+//! A guest reaches nothing without grants, and with a grant only the granted target.
 
 use std::net::{TcpListener, UdpSocket};
 
@@ -30,7 +30,7 @@ impl Stage {
         })
     }
 
-    /// What the guest found, or why it did not.
+    /// The result of the guest, or the reason of its failure.
     async fn tries(&mut self, command: String) -> Result<Result<String, String>> {
         self.client.publish("service/it/try", command).await?;
         let answer = self.client.next().await?;
@@ -102,7 +102,7 @@ async fn what_is_granted_is_reached_and_nothing_beside_it() -> Result<()> {
     Ok(())
 }
 
-/// The line of `miqro.yml` that the log names for what was refused, and how often.
+/// Counts the lines of `miqro.yml` that the log names for a refusal.
 fn named(host: &Host, grant: &str) -> usize {
     host.output().count(&format!(
         "write into miqro.yml: services.it.grants.sockets: [\"{grant}\"]"
@@ -189,7 +189,7 @@ async fn a_refused_socket_is_said_once_with_the_line_that_would_grant_it() -> Re
     Ok(())
 }
 
-/// What the guest `guest` answers to a command on `topic`: nothing, or why it was refused.
+/// The answer of the guest `guest` to a command on `topic`: nothing, or the reason of a refusal.
 async fn asked(stage: &mut Client, topic: &str, command: Value) -> Result<Option<String>> {
     stage
         .publish(&format!("service/it/{topic}"), command.to_string())
@@ -236,7 +236,7 @@ async fn the_brokers_own_topics_and_shared_subscriptions_need_a_grant() -> Resul
             (system.clone(), true),
         ] {
             if granted && guest == "contract-publish" {
-                continue; // what the broker does about it is not ours
+                continue; // the broker's reaction is its own
             }
             let broker = Mosquitto::start().await?;
             let host = Host::on(broker.port())

@@ -1,5 +1,5 @@
-//! Shadow runs: a new version handles copies of messages beside the running one, what it does is compared and not done, and then it
-//! takes over.
+//! Shadow runs: a new version handles copies of messages besides the running one, its effects are
+//! compared and dropped, and then it takes over.
 
 use anyhow::{Context, Result};
 use miqro_tests::{Client, Deadline, Host, guests};
@@ -72,7 +72,7 @@ async fn what_agrees_is_said_and_then_it_takes_over_with_the_running_versions_st
     let (said, count) = shadowed(&host, &mut client).await?;
     let (agreed, calls) = agreed(&said)?;
     assert!(agreed == calls && calls > 0 && calls <= count, "{said}");
-    // nothing of what the shadow did was done: one message, one count
+    // the shadow had no effect: one message, one count
     let answer = works(&mut client, "any", "y").await?;
     assert_eq!(
         (&answer["memory"], &answer["state"]),

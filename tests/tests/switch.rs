@@ -26,7 +26,7 @@ async fn a_service_that_is_switched_off_gets_no_messages_until_it_is_switched_on
     assert_eq!(client.next().await?.text(), "one");
     client.publish("service/it/enabled", "0").await?;
     client.publish("service/it/in", "lost").await?;
-    // what is neither 0 nor 1 changes nothing, and does not kill anything either
+    // a payload that is neither 0 nor 1 changes nothing, and does not kill anything either
     client.publish("service/it/enabled", "maybe").await?;
     host.output()
         .wait_for("the warning", |line| line.contains("neither 1 nor 0"))

@@ -1,4 +1,4 @@
-//! Signed components: with keys in `trust`, nothing runs that is not signed by one of them.
+//! Signed components: with keys in `trust`, only components that are signed by one of them run.
 
 use anyhow::Result;
 use minisign::KeyPair;

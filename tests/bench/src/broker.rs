@@ -1,4 +1,4 @@
-//! Mosquitto for the bench. In: nothing. Out: a running broker on a free port. Owns the process.
+//! Mosquitto for the bench, on a free port.
 
 use std::fs;
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::process::{Process, tail};
 
-/// Where Debian puts the program; it is not on every user's path.
+/// Places of the program; Debian's is not on every user's path.
 const PROGRAMS: [&str; 3] = [
     "/usr/sbin/mosquitto",
     "/usr/local/sbin/mosquitto",
@@ -23,7 +23,7 @@ const START: Duration = Duration::from_secs(5);
 /// A running mosquitto.
 #[derive(Debug)]
 pub struct Mosquitto {
-    /// Where it listens.
+    /// Its port.
     pub port: u16,
     program: &'static str,
     config: PathBuf,
@@ -64,7 +64,7 @@ impl Mosquitto {
         self.process = None;
     }
 
-    /// Starts it on the same port, with nothing of what it had.
+    /// Starts it on the same port, without its former state.
     ///
     /// # Errors
     /// When it does not listen in time.

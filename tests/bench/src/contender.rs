@@ -1,5 +1,4 @@
-//! Who is measured. In: which contender, where its broker is. Out: a running process. Owns nothing; each contender is a
-//! process of its own that answers what comes on one topic on another.
+//! Contenders: processes of their own that answer the messages of one topic on another.
 
 pub mod call;
 pub mod handler;
@@ -26,11 +25,11 @@ pub enum Contender {
     Python,
     /// The host with a native handler in place of the guest, (c).
     Handler,
-    /// The same, but it acknowledges at once: what comes of a message may be lost.
+    /// The same, but it acknowledges at once, so the result of a message may be lost.
     Prompt,
     /// The host with a guest.
     Guest,
-    /// The generator's own packets: what can be measured at all.
+    /// The generator's own packets: the upper bound of a measurement.
     Raw,
 }
 
@@ -74,7 +73,7 @@ impl Contender {
     }
 }
 
-/// What is needed to start contenders.
+/// The parts that are needed to start contenders.
 #[derive(Debug, Clone)]
 pub struct Programs {
     /// The host's binary.
@@ -83,7 +82,7 @@ pub struct Programs {
     pub guests: PathBuf,
     /// A Python that has paho; `None` when there is none.
     pub python: Option<PathBuf>,
-    /// Where configurations and logs are written.
+    /// Directory for configurations and logs.
     pub dir: PathBuf,
 }
 
@@ -113,7 +112,7 @@ impl Programs {
         }
     }
 
-    /// Where the output of `contender` goes.
+    /// File for the output of `contender`.
     pub fn log(&self, contender: Contender) -> PathBuf {
         self.dir.join(format!("{}.log", contender.name()))
     }

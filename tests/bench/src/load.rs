@@ -1,5 +1,5 @@
-//! The load generator. In: a contender's connection (the generator plays broker) or a broker's address (it is a client).
-//! Out: figures of one measurement. Owns its sockets; one thread, and much faster than what it measures.
+//! The load generator, on one thread. It plays the broker of a contender, or is a client of a real
+//! broker, and is much faster than anything that it measures.
 
 pub mod client;
 pub mod link;

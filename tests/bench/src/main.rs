@@ -1,5 +1,5 @@
-//! The bench. In: the command line, the built host and guests. Out: a report on standard output, progress on standard
-//! error, figures as JSON on request. Owns the runtime and the directory of files. It asserts nothing: figures are read.
+//! The bench. It prints a report on standard output, progress on standard error, and figures as JSON
+//! on request. It asserts nothing: figures are for reading.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod broker;

@@ -1,4 +1,4 @@
-//! The command line of the bench. In: arguments. Out: `Options`. Owns nothing.
+//! The command line of the bench.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub struct Options {
-    /// What runs instead of the bench: the contenders are sub-commands, so that each is a process of its own.
+    /// A contender to run instead of the bench: contenders are sub-commands, so that each is a process of its own.
     #[command(subcommand)]
     pub contender: Option<Role>,
     /// More and longer rounds.
@@ -44,7 +44,7 @@ impl Options {
     }
 }
 
-/// What can be measured.
+/// The measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Measurement {
     /// Echo with the generator as broker.
@@ -53,7 +53,7 @@ pub enum Measurement {
     Mosquitto,
     /// Echo on the embedded broker.
     Embedded,
-    /// What at-least-once costs.
+    /// The cost of at-least-once.
     AtLeastOnce,
     /// First answer after a restart of the broker.
     Recovery,
@@ -111,7 +111,7 @@ pub enum Role {
     },
 }
 
-/// What a contender needs to know.
+/// Arguments of a contender.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Place {
     /// The broker's port.

@@ -1,5 +1,5 @@
-//! A measured process. In: a command. Out: its CPU time and resident memory, as the kernel counts them. Owns the child:
-//! dropping it kills the process.
+//! A measured process: its CPU time and resident memory, as the kernel counts them. Dropping it
+//! kills the process.
 
 use std::fs;
 use std::os::unix::process::CommandExt;

@@ -1,4 +1,4 @@
-//! Pure: what is printed. In: figures. Out: a text with aligned Markdown tables, and the same as JSON. Owns nothing.
+//! The report: aligned Markdown tables, and the same as JSON. Pure.
 
 pub mod aim;
 pub mod table;
@@ -15,7 +15,7 @@ pub struct Section {
     pub title: String,
     /// The figures.
     pub table: Table,
-    /// What must be known to read them.
+    /// Notes for readers.
     pub notes: Vec<String>,
     /// The aims that they decide.
     pub aims: Vec<Aim>,

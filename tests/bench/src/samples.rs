@@ -1,4 +1,4 @@
-//! Pure: durations and what they come to. In: durations, figures of rounds. Out: percentiles and medians. Owns the durations.
+//! Durations, their percentiles and medians. Pure.
 
 use std::time::Duration;
 

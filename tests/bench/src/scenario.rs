@@ -1,4 +1,4 @@
-//! What is measured. In: `Programs`, `Plan`. Out: one `Section` of the report each. Owns the processes of one measurement.
+//! The measurements: each makes one `Section` of the report.
 
 pub mod at_least_once;
 pub mod cold;

@@ -1,5 +1,5 @@
-//! Pure: MQTT packets written and read by hand, for speed: the load generator must not be the limit. In: bytes from a
-//! socket. Out: frames, and bytes to send. Owns the input buffer. Both protocol versions; only what the generator needs.
+//! MQTT packets written and read by hand, for speed: the load generator must not be the limit. Both
+//! protocol versions; only packets that the generator needs. Pure.
 
 pub mod inbox;
 pub mod packets;

@@ -1,5 +1,4 @@
-//! Any bytes as component. In: bytes. Out: a panic of the contract check or of what says what the bytes are. Owns the engine, which
-//! keeps no compiled code.
+//! Any bytes as a component: neither the contract check nor the description of the bytes may panic.
 
 use std::sync::{Arc, LazyLock};
 

@@ -1,5 +1,5 @@
-//! Any text as configuration. In: text. Out: a panic when what `miqro-host config` shows of it does not give the same again. Owns
-//! nothing.
+//! Any text as a configuration: the output of `miqro-host config` has to give the same configuration
+//! again.
 
 use miqro_host::config::{Config, Selection};
 
@@ -20,16 +20,16 @@ pub fn run(bytes: &[u8]) {
         }
     };
     let shown = loaded.config.to_yaml();
-    // line separators of YAML 1.1 that are none in 1.2: the one exception that `to_yaml` names
+    // line separators of YAML 1.1 but not of 1.2: the one exception that `to_yaml` names
     if shown.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
         return;
     }
     let again = Config::read(&shown, None, Selection::All);
-    let again =
-        again.unwrap_or_else(|error| panic!("what is shown is refused: {error:?}\n{shown}"));
+    let again = again
+        .unwrap_or_else(|error| panic!("the shown configuration is refused: {error:?}\n{shown}"));
     assert_eq!(
         again.config.to_yaml(),
         shown,
-        "what is shown gives something else"
+        "the shown configuration gives another one"
     );
 }

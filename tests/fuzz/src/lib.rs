@@ -1,12 +1,11 @@
-//! What is fuzzed. In: any bytes. Out: nothing, or a panic when something does not hold that always must. Owns the engine that
-//! compiles components.
+//! The fuzz targets: each takes any bytes, and panics if a property that always holds does not hold.
 
 mod components;
 mod configuration;
 mod packets;
 mod topics;
 
-/// What bytes are given to.
+/// A function that takes the bytes.
 pub type Target = fn(&[u8]);
 
 /// All targets, each with the name of its folder in `corpus`.

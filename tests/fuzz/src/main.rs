@@ -1,5 +1,4 @@
-//! libFuzzer. In: the name of a target in the variable `FUZZ_TARGET`, and libFuzzer's own arguments. Out: an input that makes the
-//! target panic, if one is found. Owns nothing.
+//! Runs libFuzzer on the target that the variable `FUZZ_TARGET` names, with libFuzzer's own arguments.
 #![no_main]
 
 use std::sync::LazyLock;

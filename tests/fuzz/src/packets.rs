@@ -1,6 +1,5 @@
-//! Bytes of a broker. In: the version, the lengths in which the bytes come, and what the services do. Out: a panic when the codec reads
-//! otherwise because of where the bytes were cut, when the session writes what is no packet, or when it keeps more than it was
-//! given. Owns nothing.
+//! Bytes of a broker. The codec has to read the same wherever the bytes were cut, the session has to
+//! write valid packets, and it must not keep more than it was given.
 
 use bytes::{Bytes, BytesMut};
 use miqro_host::config::{OutboxLimits, Protocol};
@@ -13,7 +12,7 @@ use miqro_host::topic::{Filter, Topic};
 /// The largest packet that is taken.
 const LARGEST: u32 = 4096;
 
-/// Reads `bytes` as what a broker sends, whole and in pieces, and lets a session answer.
+/// Reads `bytes` as a broker's, whole and in pieces, and lets a session answer.
 pub fn run(bytes: &[u8]) {
     let [first, cut, bytes @ ..] = bytes else {
         return;
@@ -55,7 +54,7 @@ fn read(protocol: Protocol, bytes: &[u8], piece: usize) -> (Vec<Incoming>, Optio
     (packets, None)
 }
 
-/// What services do, one byte a decision.
+/// The decisions of services, one byte each.
 struct Script {
     rest: Vec<u8>,
 }
@@ -155,12 +154,15 @@ fn publishes(script: u8) -> Vec<Publication> {
         .collect()
 }
 
-/// What the session sends is written, and a message reads as what it was.
+/// Writes the packets of the session, and checks that a message reads the same again.
 fn written(codec: &Codec, protocol: Protocol, state: &mut State) {
     while let Some(packet) = state.next_packet() {
         let mut out = BytesMut::new();
         if codec.encode(&packet, &mut out).is_err() {
-            assert!(out.is_empty(), "what cannot be written leaves {out:?}");
+            assert!(
+                out.is_empty(),
+                "a packet that cannot be written leaves {out:?}"
+            );
             continue;
         }
         assert!(!out.is_empty(), "{packet:?} is written as nothing");

@@ -1,5 +1,5 @@
-//! Topics and filters. In: lines of text. Out: a panic when the filter, the routes and the words of the specification do not agree, or
-//! when a filter is said to cover another and does not. Owns nothing.
+//! Topics and filters: the filter, the routes and the words of the specification have to agree, and
+//! a filter that is said to cover another has to cover it.
 
 use miqro_host::router::trie::Trie;
 use miqro_host::topic::{BaseTopic, Filter, Topic};
@@ -64,7 +64,7 @@ pub fn run(bytes: &[u8]) {
     assert!(trie.is_empty(), "something is left");
 }
 
-/// What is made below a base topic is found below it again.
+/// Checks that a topic made below a base topic is found below it again.
 fn below(base: &BaseTopic, lines: &[&str]) {
     for line in lines {
         if let Ok(topic) = base.topic(line) {

@@ -1,5 +1,5 @@
-//! The connection of a test's client, in one of two protocol versions. In: packets to send. Out: messages and replies. Owns a
-//! task that moves them; it ends with the connection.
+//! The connection of a test's client, in one of two protocol versions. A task moves the packets and
+//! ends with the connection.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const SESSION: u32 = 3600;
 /// Requests that wait for the task.
 const REQUESTS: usize = 1000;
 
-/// What the broker answers.
+/// An answer of the broker.
 #[derive(Debug)]
 pub enum Reply {
     /// CONNACK.
@@ -238,9 +238,10 @@ fn granted_v5(ack: &v5::SubAck) -> Result<u8, String> {
 }
 
 fn level_v5(qos: u8) -> Result<client5::mqttbytes::QoS> {
-    client5::mqttbytes::qos(qos).ok_or_else(|| anyhow!("{qos} is no quality of service"))
+    client5::mqttbytes::qos(qos)
+        .ok_or_else(|| anyhow!("expected a quality of service, found {qos}"))
 }
 
 fn level_v311(qos: u8) -> Result<rumqttc::QoS> {
-    rumqttc::qos(qos).map_err(|_| anyhow!("{qos} is no quality of service"))
+    rumqttc::qos(qos).map_err(|_| anyhow!("expected a quality of service, found {qos}"))
 }

@@ -1,5 +1,6 @@
-//! The broker is killed again and again while messages flow, and the host has nothing but its defaults: whatever the broker still
-//! has is answered, and the host works again within two seconds of the broker's return.
+//! The broker is killed again and again while messages flow, and the host has only its defaults:
+//! every message that the broker still has is answered, and the host works again within two seconds
+//! of the broker's return.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::witness::Witness;
 
 /// How long the host has, after the broker listens again, until it answers.
 const BACK: Duration = Duration::from_secs(2);
-/// After so many changes the broker writes what it has: what came since is lost when it is killed.
+/// Number of changes after which the broker writes its state: later ones are lost when it is killed.
 const CHANGES: u32 = 50;
 /// Numbers that are answered between two kills.
 const BETWEEN: usize = 300;
@@ -32,7 +33,7 @@ async fn what_the_broker_kept_is_answered_with_mqtt_3_1_1() -> Result<()> {
 
 async fn killed(version: Version) -> Result<()> {
     let kills = rounds(4, 20);
-    // what it has is written whole each time: with every change, it would do nothing else
+    // its state is written whole each time: with every change, it would do nothing else
     let lines = vec![format!("autosave_interval {CHANGES}")];
     let mut broker = Mosquitto::with(&mosquitto::Setup {
         persistent: true,

@@ -1,4 +1,5 @@
-//! The clock on the wall jumps by hours, forth and back: timers keep their pace, the connection stays, nothing is missing.
+//! The system's clock jumps by hours, forward and back: timers keep their pace, the connection
+//! stays, no message is missing.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -50,7 +51,7 @@ async fn timers_keepalive_and_messages_do_not_mind_a_clock_that_jumps() -> Resul
         }
         says_the_time(&host, seconds).await?;
     }
-    // and one that went forth would make up for what it believes to have missed
+    // and one that jumped forward would make up for ticks that it believes to have missed
     let most = begun.elapsed().div_duration_f64(PERIOD) as u64 + 2;
     assert!(counted <= most, "{counted} ticks in the time of {most}");
     let sent = load.stop().await?;

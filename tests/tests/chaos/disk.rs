@@ -1,5 +1,6 @@
-//! No room for the state: the disk is full, or the place cannot be written. A call that sets state fails and leaves no trace, the
-//! host lives, services without state do not notice, and when there is room again all that was promised is there.
+//! No room for the state: the disk is full, or the place cannot be written. A call that sets state
+//! fails and leaves no trace, the host lives, services without state do not notice, and every
+//! promised value is there when there is room again.
 
 use std::process::Command;
 
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 /// The largest value that fits into a state of the default size, nearly.
 const LARGE: usize = 900_000;
 /// A limit for every file that the host writes, in blocks of 512 bytes: more than an empty state file, less than a full one. The
-/// limit can be lifted; and what is above it is an error as on a full disk, where else it would be a signal.
+/// limit can be lifted; and a write above it is an error as on a full disk, and not a signal.
 const LIMITED: [&str; 3] = [
     "sh",
     "-c",
@@ -131,7 +132,7 @@ async fn a_full_disk_costs_only_what_needs_it_and_room_mends_it() -> Result<()> 
             .0,
         "value"
     );
-    // once this is answered, the broker has the acknowledgement of what came before, and does not deliver it again
+    // once this is answered, the broker has the acknowledgement of earlier messages, and does not deliver them again
     assert_eq!(get(&mut client, "after").await?, json!("room"));
     host.start_through(&[""; 0]);
     for more in ["first", "second"] {

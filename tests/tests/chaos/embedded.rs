@@ -1,6 +1,6 @@
-//! A host with the embedded broker is killed: both are gone at once. With a data directory the sessions are there again, the host
-//! always comes back and answers, and what is missing is only what this broker had not on disk yet: it writes what it has queued a
-//! quarter of a second later.
+//! A host with the embedded broker is killed: both are gone at once. With a data directory the
+//! sessions are there again, the host always comes back and answers, and only messages that this
+//! broker had not written yet are missing: it writes its queues a quarter of a second later.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -44,7 +44,10 @@ async fn the_embedded_broker_comes_back_with_what_it_had_on_disk() -> Result<()>
         }
         tally.further(SETTLED as usize).await?;
         Deadline::new()
-            .wait("what is on disk", grown(&queue, before + SETTLED as usize))
+            .wait(
+                "the messages on disk",
+                grown(&queue, before + SETTLED as usize),
+            )
             .await?;
         settled.extend(next..next + SETTLED);
         let load = tokio::spawn(until_the_end(client, "service/relay/in", next + SETTLED));

@@ -1,5 +1,5 @@
-//! Component files that are cut, damaged, mixed of two versions and replaced while they are read: what runs goes on, the log names
-//! the file, and the good file takes over at last.
+//! Component files that are cut, damaged, mixed of two versions and replaced while they are read:
+//! the running version continues, the log names the file, and the good file takes over at last.
 
 use std::fs;
 use std::path::Path;
@@ -80,7 +80,7 @@ async fn a_file_that_is_cut_anywhere_is_refused() -> Result<()> {
 async fn a_file_with_a_damaged_part_is_refused() -> Result<()> {
     let mut stage = Stage::new().await?;
     let relay = stage.relay.clone();
-    // the second half of a component is not all code: a damage in a name or in data is no damage that can be seen
+    // the second half of a component is not all code: damage in a name or in data cannot be seen
     let half = relay.len() / 2;
     for place in
         (0..rounds(8, 100) as usize).map(|place| 8 + place * (half - 100) / rounds(8, 100) as usize)

@@ -1,4 +1,5 @@
-//! The host is killed again and again while messages flow: none is missing, and what comes twice was not acknowledged.
+//! The host is killed again and again while messages flow: none is missing, and those that come
+//! twice were not acknowledged.
 
 use anyhow::Result;
 use miqro_tests::{Host, Load, Mosquitto, Tally, Version, mosquitto};

@@ -73,7 +73,7 @@ async fn a_broker_that_stops_reading_is_noticed_and_left() -> Result<()> {
     .await
 }
 
-/// What waits for a slow broker is bounded by acknowledgements, and the keepalive lets a slow one live.
+/// Messages that wait for a slow broker are bounded by acknowledgements, and the keepalive tolerates a slow one.
 #[tokio::test]
 async fn a_slow_broker_is_not_left_and_gets_everything() -> Result<()> {
     const MESSAGES: u32 = 200;

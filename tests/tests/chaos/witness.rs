@@ -1,5 +1,5 @@
-//! A session that takes nothing until the end: in it a broker keeps every message of a topic that it keeps at all. In: a broker. Out:
-//! the numbers that it kept. Owns the name of the session.
+//! A session that takes nothing until the end: a broker keeps every message of a topic for it. Gives
+//! the numbers that the broker kept.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! What a guest may export to know about the connection: `connected`, `disconnected`, `delivered`; and that its section has
-//! changed: `config-changed`.
+//! Optional exports about the connection, `connected`, `disconnected`, `delivered`, and about a
+//! changed section, `config-changed`.
 
 use anyhow::Result;
 use miqro_tests::mosquitto::Setup;
@@ -70,7 +70,7 @@ async fn when_the_broker_is_gone() -> Result<()> {
     Ok(())
 }
 
-/// Writes the configuration anew with another section of `probe`.
+/// Writes the configuration with another section of `probe`.
 fn write_section(stage: &Stage, section: &Value) -> Result<()> {
     let file = stage.host.folder().join("miqro.yml");
     let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
@@ -159,7 +159,7 @@ async fn of_qos_0_there_is_none() -> Result<()> {
     Ok(())
 }
 
-/// What is published while the broker is away is not acknowledged.
+/// A message that is published while the broker is away is not acknowledged.
 async fn not_in_time() -> Result<()> {
     let set_up = |setup: miqro_tests::host::Setup| {
         let section = json!({ "when_disconnected": 1 });

@@ -1,4 +1,4 @@
-//! How a version hands over to the next: `save` and `load`.
+//! The hand-over from version to version: `save` and `load`.
 
 use anyhow::Result;
 use miqro_tests::guests;
@@ -22,7 +22,7 @@ async fn counted(section: Value) -> Result<Stage> {
     Ok(stage)
 }
 
-/// The version that answers, and what it has counted in its memory and in its state.
+/// Checks the version that answers, and its counts in memory and in the state.
 async fn works(stage: &mut Stage, version: u32, memory: u64, state: u64) -> Result<()> {
     stage.tell("work", "").await?;
     let answer = stage.expect("worked").await?.json()?;
@@ -31,7 +31,7 @@ async fn works(stage: &mut Stage, version: u32, memory: u64, state: u64) -> Resu
     Ok(())
 }
 
-/// Replaces the component and waits for what is said about it.
+/// Replaces the component and waits for the line about it.
 async fn replaced(stage: &Stage, version: u32, words: &str) -> Result<String> {
     let line = stage.host.output().lines().len();
     stage.host.replace("probe", &guests::swap(version)?)?;
@@ -127,7 +127,7 @@ async fn a_refusal_keeps_the_running_version_with_all_it_knows() -> Result<()> {
     assert_eq!(
         watcher.pending().await?,
         [],
-        "what a refused load publishes is not sent"
+        "publishes of a refused load are not sent"
     );
     replaced(&stage, 3, "takes over").await?;
     works(&mut stage, 3, 4, 4).await

@@ -1,4 +1,4 @@
-//! What a guest exports: `handle`, `tick`, and the optional `start` and `stop`.
+//! The exports of a guest: `handle`, `tick`, and the optional `start` and `stop`.
 
 use anyhow::{Context, Result};
 use miqro_tests::{Client, Host, Message, Mosquitto, Version, guests};

@@ -1,5 +1,5 @@
-//! What every case stands on: a broker, a host with one guest as the service `probe`, and a client. In: the guest and its
-//! section. Out: commands to it and its answers. Owns all three.
+//! The set-up of every case: a broker, a host with one guest as the service `probe`, and a client
+//! that sends commands to it and reads its answers.
 
 use anyhow::{Context, Result};
 use miqro_tests::host::Setup;

@@ -40,7 +40,7 @@ impl Stage {
     }
 }
 
-/// What was answered was kept before: the answer is sent after the state is on disk.
+/// An answered value was kept before: the answer is sent after the state is on disk.
 async fn survives_a_kill() -> Result<()> {
     let mut stage = keeper().await?;
     for number in 0..5 {

@@ -27,7 +27,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Name and count of what was due, one tick after the other, until `count` timers have come.
+    /// Name and count of due timers, one tick after the other, until `count` timers have come.
     async fn due(&mut self, count: usize) -> Result<Vec<(String, u64)>> {
         let mut all = Vec::new();
         while all.len() < count {

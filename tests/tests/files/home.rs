@@ -1,5 +1,5 @@
-//! A folder with a configuration, components and a directory for state, and a broker. In: the configuration. Out: running hosts. Owns
-//! the folder and the broker.
+//! A folder with a configuration, components and a directory for state, and a broker, for hosts that
+//! run there.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,7 @@ use miqro_tests::{Client, Mosquitto, guests, host, mosquitto};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Where a host lives.
+/// The home of a host.
 pub struct Home {
     /// The broker.
     pub broker: Mosquitto,

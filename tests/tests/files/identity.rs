@@ -1,5 +1,6 @@
-//! A host finds its session and its services' state again in its directory for state, whatever its machine, its configuration and its
-//! command line are called, and no other host's.
+//! A host finds its session and its services' state again in its directory for state, whatever the
+//! names of its machine, its configuration and its command line, and it does not take another
+//! host's.
 
 use anyhow::{Context, Result};
 use miqro_tests::Client;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::home::{Home, online, stop};
 
-/// A container made anew has another host name.
+/// A container that is created again has another host name.
 const ELSEWHERE: [&str; 7] = [
     "unshare",
     "--uts",
@@ -179,7 +180,7 @@ async fn a_configured_client_id_wins_and_finds_the_state() -> Result<()> {
     stop(host).await
 }
 
-/// What an older host has left has no record: its file is named after the client identifier.
+/// The state of an older host has no record: its file is named after the client identifier.
 #[tokio::test]
 async fn what_an_older_host_left_is_found() -> Result<()> {
     let home = home("miqro.yml").await?;

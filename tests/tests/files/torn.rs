@@ -1,4 +1,5 @@
-//! Files that were cut while they were written, hold zeroes, or are written slowly: what runs goes on, and one line says why.
+//! Files that were cut while they were written, hold zeroes, or are written slowly: running services
+//! continue, and one line gives the reason.
 
 use std::io::Write;
 use std::time::Duration;

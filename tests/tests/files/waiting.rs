@@ -1,4 +1,5 @@
-//! A configuration names something that is not there yet: it is tried again by itself when that comes, at start as well.
+//! A configuration names a file that is missing: it is tried again when the file appears, at the
+//! start as well.
 
 use std::io::Write;
 

@@ -1,5 +1,5 @@
-//! A broker with a rule that nobody can know. In: a broker, and a rule about packets. Out: a port where the same broker is, which ends the connection
-//! for each packet that the rule does not like. Owns the connections through it.
+//! A broker with an unknown rule: a proxy before a real broker that ends the connection for each
+//! packet that breaks the rule.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub const SUBSCRIBE: u8 = 8;
 pub struct Packet<'a> {
     /// Its type (MQTT 5, section 2.1.2).
     pub kind: u8,
-    /// What follows the fixed header.
+    /// The bytes after the fixed header.
     pub body: &'a [u8],
 }
 
@@ -71,7 +71,7 @@ impl Censor {
         })
     }
 
-    /// Where the broker seems to be.
+    /// The port of the proxy.
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -1,4 +1,5 @@
-//! Brokers that end the connection for what they do not like: the packet is found and set aside, and everything else flows.
+//! Brokers that end the connection for packets that they do not accept: the packet is found and set
+//! aside, and everything else flows.
 
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ async fn a_message_is_found_and_set_aside() -> Result<()> {
             )
             .await?;
             host.output()
-                .wait_for("what is set aside", |line| {
+                .wait_for("the packet that is set aside", |line| {
                     line.contains("the message on service/probe/poison with QoS")
                         && line.contains("service=probe")
                 })
@@ -266,10 +267,10 @@ async fn what_waited_on_disk_is_found_after_the_host_was_killed() -> Result<()> 
             line.contains("service/probe/offline with QoS") && line.contains("service=probe")
         };
         host.output()
-            .wait_for("what is set aside", found)
+            .wait_for("the packet that is set aside", found)
             .await
             .with_context(|| host.output().told("not found"))?;
-        // what is asked is answered after it was written
+        // the command is answered after the record was written
         let letters = host.tell(&["replay", "--list", "probe"]).await?;
         ensure!(
             letters.contains("service/probe/offline, ") && letters.contains("never sent"),
@@ -315,7 +316,9 @@ async fn mosquitto_that_ends_the_connection_for_a_size_that_it_does_not_say() ->
     let found = |line: &str| {
         line.contains("the message on service/probe/dead-letter with QoS 1 is set aside")
     };
-    host.output().wait_for("what is set aside", found).await?;
+    host.output()
+        .wait_for("the packet that is set aside", found)
+        .await?;
     victim.check(LONGEST_GAP).await?;
     let letters = host.tell(&["replay", "--list", "probe"]).await?;
     ensure!(

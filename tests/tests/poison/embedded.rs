@@ -1,5 +1,5 @@
-//! The embedded broker serves whatever is on the network: clients that misbehave cost it little memory and few log lines, and services
-//! are answered meanwhile.
+//! The embedded broker serves whatever is on the network: clients that misbehave cost it little
+//! memory and few log lines, and services are answered meanwhile.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::victim::Victim;
 
 const MIB: u64 = 1 << 20;
-/// How much more memory the host may have than before: what one client may make it hold, retained messages, and something.
+/// How much more memory the host may have than before: the share of one client, retained messages, and some more.
 const MORE: u64 = 80 * MIB;
 const BYTES: usize = 20_000;
 const LONGEST_GAP: Duration = Duration::from_secs(1);

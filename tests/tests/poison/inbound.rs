@@ -1,5 +1,6 @@
-//! Poison that a broker delivers: messages that MQTT forbids or that are too large, live and retained, and packets without sense. The
-//! message is acknowledged and goes to nobody, and the victim does not notice, after a restart of the host either.
+//! Poison that a broker delivers: messages that MQTT forbids or that are too large, live and
+//! retained, and malformed packets. The message is acknowledged and goes to nobody, and the victim
+//! does not notice, after a restart of the host either.
 
 use std::process::{Command, Stdio};
 
@@ -82,7 +83,7 @@ fn poison(version: Version) -> (Vec<Vec<u8>>, usize) {
         );
     }
     let acknowledged = usize::from(id - FIRST_ID);
-    // what has no identifier, of a message or of an answer that nobody waits for
+    // packets without an identifier, of a message or of an answer that nobody waits for
     packets.extend(
         [
             &[0x36, 5, 0, 1, b'a', 1, 1][..],
@@ -123,7 +124,7 @@ async fn is_delivered_to_nobody(version: Version) -> Result<()> {
         "{}",
         host.output().told(&format!("{said} lines"))
     );
-    // and after a restart; what was not answered meanwhile is answered then
+    // and after a restart; questions of the meantime are answered then
     host.stop().await?;
     host.restart()?;
     online(&broker, "victim").await?;
@@ -224,7 +225,7 @@ async fn too_large(version: Version) -> Result<()> {
             host.output().told("more than one line")
         );
     }
-    // in order: when this is answered, what came before it was read past
+    // in order: when this is answered, earlier packets were skipped
     let mut client = Client::connect(broker.port()).await?;
     client.subscribe("service/victim/out", 1).await?;
     client.publish("service/victim/in", AFTER).await?;
@@ -252,7 +253,7 @@ async fn a_message_above_max_packet_size_is_read_past_with_mqtt_3_1_1() -> Resul
     too_large(Version::V311).await
 }
 
-/// What should not be sent is legal to receive.
+/// Texts that should not be sent are legal to receive.
 async fn odd_topics_are_delivered(version: Version) -> Result<()> {
     let topics = [
         "odd/a\tb",

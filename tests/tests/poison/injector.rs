@@ -1,5 +1,5 @@
-//! A broker that delivers poison: a real one, with a proxy before it that puts further packets between those of the broker. In: the
-//! broker's port, the packets. Out: a port for the host, how many of the packets it has acknowledged. Owns the connections.
+//! A broker that delivers poison: a real one, with a proxy before it that puts further packets
+//! between those of the broker, and counts their acknowledgements.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub struct Injector {
     _accepting: JoinSet<()>,
 }
 
-/// What the host has done.
+/// Counts of the host's packets.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Seen {
     /// Connections of it that have subscribed.
@@ -59,7 +59,7 @@ impl Injector {
         })
     }
 
-    /// Where the host connects.
+    /// The port for the host.
     pub fn port(&self) -> u16 {
         self.port
     }

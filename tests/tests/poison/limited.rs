@@ -1,5 +1,5 @@
-//! Brokers that cannot do everything: without retained messages, with a lower quality of service, with a copy for each filter. The host
-//! connects without, says what is missing, and serves.
+//! Brokers that cannot do everything: without retained messages, with a lower quality of service,
+//! with a copy for each filter. The host connects without, names the missing features, and serves.
 
 use anyhow::{Result, ensure};
 use miqro_tests::{Client, Host, Message, Mosquitto, Version, mosquitto};
@@ -17,7 +17,7 @@ async fn broker(lines: &[&str]) -> Result<Mosquitto> {
     .await
 }
 
-/// Waits until both services have said `payload`; where nothing is retained one has to be there then.
+/// Waits until both services have published `payload`; without retained messages the client has to listen before.
 async fn both_are(listening: &mut Client, payload: &str) -> Result<()> {
     let mut missing = vec!["service/victim/online", "service/other/online"];
     while !missing.is_empty() {
@@ -170,7 +170,7 @@ async fn a_message_for_overlapping_filters_is_handled_once() -> Result<()> {
                 .filter(|(other, _)| *other == topic)
                 .map(|(_, payload)| payload.as_str())
                 .collect();
-            // the new process asks for what is retained once more
+            // the new process asks for retained messages once more
             ensure!(
                 payloads == ["kept", "1", "equal", "equal", "end"],
                 "restarted: {restarted}: {service}: {payloads:?}"

@@ -1,5 +1,5 @@
-//! A service that is merely slow: ten thousand messages wait for it. They must not keep those of the others at the broker, in no
-//! window that a broker may keep to.
+//! A service that is merely slow: ten thousand messages wait for it. They must not keep those of the
+//! others at the broker, for any window of a broker.
 
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ async fn a_service_that_floods_the_outbox_leaves_room_for_the_others() -> Result
         broker.stop().await?;
         // it may have come to its share before
         host.output().says(0, "share of broker.outbox").await?;
-        // the other one goes on, for longer than its share of what is left would last without sharing
+        // the other one continues, for longer than its share of the rest would last without sharing
         let line = host.output().lines().len();
         let counted = host
             .output()

@@ -1,4 +1,5 @@
-//! A broker that is in trouble, or refuses, gets no storm of attempts from a host with many services, and the log none of lines.
+//! A broker that is in trouble, or refuses, gets no storm of attempts from a host with many
+//! services, and the log gets no storm of lines.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Texts that MQTT says should not be sent, for which mosquitto ends the connection: refused to the guest, and escaped in what the host
-//! says itself.
+//! Texts that MQTT says should not be sent, for which mosquitto ends the connection: refused to the
+//! guest, and escaped in the host's own messages.
 
 use anyhow::{Context, Result, ensure};
 use miqro_tests::{Client, Host, Mosquitto, Version};

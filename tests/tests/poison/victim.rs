@@ -1,5 +1,5 @@
-//! A relay beside trouble. In: a broker with a host whose service `victim` is the guest `relay`. Out: an error when an answer is
-//! missing or the longest time between two answers is too long. Owns the client that asks, 50 times a second, and listens.
+//! A relay next to trouble: the service `victim` of a host. Its client asks 50 times a second and
+//! fails if an answer is missing or the longest time between two answers is too long.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! The guest without a host: one call after the other, as the host makes them. In: a component, payload sizes. Out: nanoseconds
-//! a call, one line a size, on standard output. Owns the instance.
+//! The guest without a host: one call after the other, as the host makes them. Prints nanoseconds a
+//! call, one line for each payload size.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub const SIZES: [usize; 2] = [32, 1024];
 /// Calls between two looks at the clock.
 const BATCH: u32 = 1_000;
 const SPAN: Duration = Duration::from_millis(100);
-/// Best of so many spans: what else runs on the machine only ever makes a call slower.
+/// Number of spans, of which the best counts: other load on the machine only makes a call slower.
 const SPANS: usize = 7;
 
 /// Measures and prints.

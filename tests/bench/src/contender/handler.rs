@@ -1,6 +1,6 @@
-//! Contender (c): the host's own session, router and mailbox, with a native handler in place of the guest. In: the broker's
-//! port. Out: an answer to each request, with the request's QoS. Owns the session. As contender (d) it acknowledges each request at
-//! once, where (c) and the host do so when the broker has taken the answer.
+//! Contender (c): the host's own session, router and mailbox, with a native handler in place of the
+//! guest. It answers each request with the request's QoS. As contender (d) it acknowledges each
+//! request at once; (c) and the host do so when the broker has taken the answer.
 
 use anyhow::{Result, bail};
 use miqro_host::config::{self, Connection};

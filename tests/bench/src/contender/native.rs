@@ -1,5 +1,5 @@
-//! Contender (a): an echo written for rumqttc's own event loop, tuned as far as its options go. In: the broker's port. Out:
-//! an answer to each request, with the request's QoS. Owns its connection.
+//! Contender (a): an echo written for rumqttc's own event loop, tuned as far as its options go. It
+//! answers each request with the request's QoS.
 
 use anyhow::Result;
 use rumqttc::NetworkOptions;

@@ -1,5 +1,5 @@
-//! The ceiling: an echo with the generator's own packets, which shows how much the generator can measure. In: the broker's
-//! port, the QoS of the answers. Out: an answer to each request, as large as the last one of its batch. Owns its connection.
+//! The ceiling: an echo with the generator's own packets, which shows how much the generator can
+//! measure. Each answer is as large as the last request of its batch.
 
 use anyhow::Result;
 use tokio::net::TcpStream;

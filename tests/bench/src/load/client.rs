@@ -1,5 +1,4 @@
-//! The generator as client of a real broker. In: the broker's port and topics. Out: a `Link` on which answers come. Owns
-//! nothing.
+//! The generator as a client of a real broker.
 
 use std::time::Duration;
 
@@ -49,7 +48,7 @@ pub async fn open(port: u16, request: &str, response: &str, process: &mut Proces
             turn?;
         }
         if answers > 0 {
-            // earlier questions may still be answered: they must not be taken for answers to what is measured
+            // earlier questions may still be answered: they must not be taken for answers to measured ones
             while let Ok(turn) = timeout(Duration::from_millis(100), link.turn(|_| ())).await {
                 turn?;
             }

@@ -1,5 +1,5 @@
-//! One connection of the generator. In: packets. Out: packets; counts answers. Owns the socket and both buffers. Whatever
-//! the other side wants (acknowledgements, subscriptions, pings) it gets; only answers are handed to the measurement.
+//! One connection of the generator. It sends packets, counts answers, and gives the other side all
+//! that it needs (acknowledgements, subscriptions, pings); only answers reach the measurement.
 
 use std::collections::VecDeque;
 use std::io;
@@ -35,7 +35,7 @@ pub struct Link {
     pub receive_maximum: usize,
     /// QoS 1 messages that it has not acknowledged.
     pub unacknowledged: usize,
-    /// What it subscribed to, in order.
+    /// Its subscriptions, in order.
     pub subscribed: Vec<Subscribed>,
     /// The topic whose messages are answers.
     pub answer_topic: Vec<u8>,

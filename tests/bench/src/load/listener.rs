@@ -1,6 +1,5 @@
-//! The generator as broker. In: connections of one contender, as many as it makes. Out: the `Link` of the connection that
-//! subscribed to the request topic; how many filters were subscribed to in all. Owns the listening socket and the
-//! connections that nobody asked for.
+//! The generator as the broker of one contender. Gives the `Link` of the connection that subscribed
+//! to the request topic, and the number of filters in all.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +20,7 @@ const START: Duration = Duration::from_secs(10);
 /// The listening side.
 #[derive(Debug)]
 pub struct Listener {
-    /// Where it listens.
+    /// Its port.
     pub port: u16,
     links: mpsc::Receiver<Link>,
     counts: Arc<Counts>,

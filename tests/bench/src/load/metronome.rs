@@ -1,5 +1,5 @@
-//! Beats at a fixed rate, more finely than the runtime's timers, which have steps of a millisecond. In: a period. Out: `beat`, which
-//! ends at each beat, or at once when one was missed. Owns a thread that sleeps from beat to beat.
+//! Beats at a fixed rate, more finely than the runtime's timers, which have steps of a millisecond.
+//! `beat` ends at each beat, or at once if one was missed.
 
 use std::sync::{Arc, Weak};
 use std::thread;

@@ -1,6 +1,6 @@
-//! Numbered load: so many messages a second, whether answers come or not, or as many as are answered. In: a `Link`, a pace. Out:
-//! latencies counted from the moment at which a message was due (so a stalled contender cannot hide its stall), the longest time
-//! without an answer, what was lost and what came twice. Owns nothing.
+//! Numbered load: a fixed number of messages a second, whether answers come or not, or as many as
+//! are answered. Latencies count from the moment at which a message was due, so a stalled contender
+//! cannot hide its stall.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::wire::Template;
 
 /// How long late answers are waited for.
 const LATE: Duration = Duration::from_secs(3);
-/// The shortest time between two portions of messages: what a thread can sleep, and little enough to show what a neighbour costs.
+/// The shortest time between two portions of messages: long enough for a thread to sleep, and short enough to show the cost of a
+/// neighbour.
 const PORTION: Duration = Duration::from_micros(250);
 /// Digits of the number in each payload.
 pub const STAMP: usize = 10;
@@ -39,7 +40,7 @@ impl Pace {
     }
 }
 
-/// What was seen.
+/// Observations of one measurement.
 #[derive(Debug, Default)]
 pub struct Paced {
     /// Latencies.

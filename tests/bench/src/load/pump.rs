@@ -1,5 +1,5 @@
-//! Closed load: a number of messages is kept outstanding. In: a `Link`, a message, a window. Out: messages a second and CPU
-//! a message, or latencies. Owns nothing.
+//! Closed load: a number of messages is kept outstanding. Gives messages a second and CPU a message,
+//! or latencies.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::process::Process;
 use crate::samples::Samples;
 use crate::wire::Template;
 
-/// After so long without any answer, what is outstanding counts as lost.
+/// Time without any answer after which outstanding messages count as lost.
 const STALL: Duration = Duration::from_secs(2);
 
-/// What is sent and how much of it at once.
+/// The message to send, and the number of outstanding ones.
 #[derive(Debug, Clone)]
 pub struct Load {
     /// The message.
@@ -95,7 +95,7 @@ async fn run(
     Ok((answers, lost))
 }
 
-/// Waits for what is outstanding; returns how much of it never came.
+/// Waits for outstanding answers; returns the number that never came.
 async fn drain(link: &mut Link, mut outstanding: usize) -> Result<usize> {
     while outstanding > 0 || link.unacknowledged > 0 {
         let mut came = 0;

@@ -1,4 +1,4 @@
-//! Pure: one aim and what was measured. In: the wanted figure, the measured one. Out: a verdict. Owns nothing.
+//! One aim and its measured figure. Pure.
 
 use super::Value;
 
@@ -52,7 +52,7 @@ impl Aim {
         }
     }
 
-    /// Whether it is met; what was not measured is not.
+    /// Whether it is met; an aim without a figure is not.
     pub fn is_met(&self) -> bool {
         match self.side {
             Side::AtLeast => self.measured >= self.wanted,

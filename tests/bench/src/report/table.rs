@@ -1,4 +1,4 @@
-//! Pure: one table. In: headings and rows. Out: aligned Markdown, or JSON. Owns its cells.
+//! One table, as aligned Markdown or JSON. Pure.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! The cost of at least once: the same echo with QoS 0, with QoS 1 acknowledged at once, and with QoS 1 acknowledged when the broker
-//! has taken the answer. In: `Programs`. Out: throughput, CPU and latency of each, and the ratios. Owns nothing.
+//! The cost of at least once: the same echo with QoS 0, with QoS 1 acknowledged at once, and with
+//! QoS 1 acknowledged when the broker has taken the answer.
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use crate::contender::{Contender, Programs};
 use crate::report::{Section, Table, Value};
 use crate::samples::median;
 
-/// Who takes part: the same session with a native handler that acknowledges at once and one that does not, and the host.
+/// The contenders: the same session with a native handler that acknowledges at once and one that does not, and the host.
 const WHO: [Contender; 3] = [Contender::Prompt, Contender::Handler, Contender::Guest];
 
 /// Measures with the generator as broker and through mosquitto.
@@ -41,7 +41,7 @@ pub async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
     }
     let note =
         "to at once: to the native handler that acknowledges a QoS 1 message before its answer is sent".to_owned();
-    let title = "What at least once costs: echo with QoS 0 and 1".to_owned();
+    let title = "The cost of at least once: echo with QoS 0 and 1".to_owned();
     Ok(Section {
         title,
         table,

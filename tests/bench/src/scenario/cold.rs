@@ -1,6 +1,5 @@
-//! Cold start: from starting the process to the answer to the first message. In: `Programs`. Out: milliseconds a
-//! contender, with and without a compile cache. Owns one process at a time; the generator plays broker and asks as soon as
-//! the contender has subscribed.
+//! Cold start: from starting the process to the answer to the first message, with and without a
+//! compile cache. The generator plays broker and asks as soon as the contender has subscribed.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ use crate::samples::median;
 const AIM: f64 = 15.0;
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// What is started.
+/// The program to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Start {
     Cached,

@@ -1,5 +1,5 @@
-//! Echo: throughput, CPU and latency of every contender. In: a path (generator, mosquitto, embedded broker), QoS, payload
-//! size. Out: a `Cell` for each. Owns the contenders' processes, which all live while one takes its turn: A B C A B C.
+//! Echo: throughput, CPU and latency of every contender. All contenders' processes live while one
+//! takes its turn: A B C A B C.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::process::{Process, tail};
 
 const WARM_UP: Duration = Duration::from_millis(100);
 
-/// What carries the messages to the contender.
+/// The way of the messages to the contender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
     /// The generator plays the broker.
@@ -36,7 +36,7 @@ impl Path {
 /// One kind of load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Case {
-    /// What carries it.
+    /// The way of the messages.
     pub path: Path,
     /// Its QoS, both ways.
     pub qos: u8,
@@ -44,7 +44,7 @@ pub struct Case {
     pub size: usize,
 }
 
-/// What one contender came to in one case.
+/// Result of one contender in one case.
 #[derive(Debug)]
 pub struct Cell {
     /// The case.
@@ -55,7 +55,7 @@ pub struct Cell {
     pub rounds: Vec<Throughput>,
     /// p50 and p99 in microseconds, one pair a round.
     pub latencies: Vec<(f64, f64)>,
-    /// Why there are no figures.
+    /// The reason if there are no figures.
     pub failure: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Pure: the table of the echo measurements. In: cells. Out: rows with ratios to (a), and the aims. Owns nothing.
+//! The table of the echo measurements: ratios to (a), and the aims. Pure.
 
 use anyhow::Result;
 
@@ -214,7 +214,7 @@ fn ratio(cells: &[Cell], case: Case, to: Contender, of: fn(&Figures) -> f64) -> 
     }
 }
 
-/// Adds what a guest call costs without a host, and the aim for what the host adds to it.
+/// Adds the cost of a guest call without a host, and the aim for the host's share.
 pub fn add_guest_call(section: &mut Section, cells: &[Cell], calls: Result<Vec<f64>>) {
     let small = find(
         cells,

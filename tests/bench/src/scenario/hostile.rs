@@ -1,5 +1,5 @@
-//! Neighbours of hostile guests: messages flow at a fixed rate through one service while another misbehaves at every tick. In:
-//! `Programs`. Out: latencies alone and beside each behaviour of guests/hostile. Owns the host's process of each.
+//! Neighbours of hostile guests: messages flow at a fixed rate through one service while another
+//! misbehaves at every tick. Measures latencies alone and next to each behaviour of guests/hostile.
 
 use std::fs;
 use std::path::Path;
@@ -21,10 +21,10 @@ const RATE: f64 = 2_000.0;
 /// The aim: how much larger the neighbour's p99 may be than it is alone.
 const MOST: f64 = 1.25;
 
-/// What a run begins with, which is not counted.
+/// The beginning of a run, which is not counted.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// What the hostile guest is told, and how it is called in the table.
+/// Commands to the hostile guest, and their names in the table.
 const BEHAVIOURS: [(&str, &str); 12] = [
     ("loop", "loops"),
     ("trap", "traps"),
@@ -103,7 +103,7 @@ fn hostile(component: &Path, told: &str) -> String {
     )
 }
 
-/// The p99 of the quietest run. What else runs on the machine only ever adds; what a host does to itself is in each of them.
+/// The p99 of the quietest run. Other load on the machine only adds; the host's own share is in each of them.
 fn quietest<'a>(seen: impl Iterator<Item = &'a Paced>) -> f64 {
     seen.map(|paced| paced.samples.percentile(0.99))
         .fold(f64::INFINITY, f64::min)
@@ -146,7 +146,7 @@ fn section(pairs: &[Pair]) -> Section {
             "p99 is that of the quietest round; alone, the median of twelve such.".to_owned(),
         ],
         aims: vec![Aim::at_most(
-            "beside the worst hostile service: p99 to alone",
+            "next to the worst hostile service: p99 to alone",
             MOST,
             worst,
             "x",

@@ -1,5 +1,4 @@
-//! Many services: memory of idle ones, CPU of ticking ones. In: `Programs`. Out: KiB a service, share of a core. Owns one
-//! host at a time; the generator plays broker.
+//! Many services: memory of idle ones, CPU of ticking ones. The generator plays broker.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Recovery: the broker is killed, away for a while, and there again. In: `Programs`. Out: how long after its return the host, with
-//! nothing but its defaults, answers. Owns the broker and the host's process.
+//! Recovery: the broker is killed, away for a while, and there again. Measures the time after its
+//! return until the host, with default settings, answers.
 
 use std::time::Duration;
 

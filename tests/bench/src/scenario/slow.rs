@@ -1,6 +1,7 @@
-//! A service beside a slow one: messages of QoS 1 flow at a fixed rate through a relay while ten thousand wait for a service whose calls
-//! take 300 ms. The generator keeps to the receive maximum, as brokers do, and sends in the order of arrival. In: `Programs`. Out:
-//! latencies alone and beside it, the longest gap.
+//! A service next to a slow one: messages of QoS 1 flow at a fixed rate through a relay while ten
+//! thousand wait for a service whose calls take 300 ms. The generator keeps to the receive maximum,
+//! as brokers do, and sends in the order of arrival. Measures latencies alone and next to it, and
+//! the longest gap.
 
 use std::fs;
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
                 .context("alone")?;
             let beside = run(programs, receive_maximum, WAITING, LONG * plan.steady)
                 .await
-                .context("beside the slow service")?;
+                .context("next to the slow service")?;
             pairs.push(Pair {
                 receive_maximum,
                 alone,
@@ -67,7 +68,7 @@ async fn run(
     span: Duration,
 ) -> Result<Paced> {
     let dir = programs.dir.join("slow");
-    // what an earlier run has left would be handled first
+    // messages of an earlier run would be handled first
     fs::remove_dir_all(&dir).or_else(|error| {
         if error.kind() == std::io::ErrorKind::NotFound {
             Ok(())

@@ -1,5 +1,5 @@
-//! Swaps: messages flow at a fixed rate, and as fast as they are answered, while the guest's file is replaced. In: `Programs`. Out:
-//! latencies with and without swaps, the largest gap, what was lost. Owns the host's process and the file that it watches.
+//! Swaps: messages flow at a fixed rate, and as fast as they are answered, while the guest's file is
+//! replaced. Measures latencies with and without swaps, the largest gap, and losses.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const PACES: [(&str, Pace); 2] = [
     ("full load", Pace::Full(1_000)),
 ];
 
-/// What happens to the file.
+/// The change of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Swaps {
     None,
@@ -39,7 +39,7 @@ impl Swaps {
         match self {
             Self::None => "no swap",
             Self::Cached => "10 swaps a second, compiled before",
-            Self::New => "2 swaps a second, compiled anew",
+            Self::New => "2 swaps a second, compiled each time",
         }
     }
 

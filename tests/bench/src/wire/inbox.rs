@@ -1,5 +1,5 @@
-//! Pure: cuts a stream of bytes into MQTT packets. In: what the socket gave. Out: `Frame`s. Owns the buffer, whose bytes
-//! are moved to its front only when the room behind them runs out.
+//! Cuts a stream of bytes into MQTT packets. Bytes are moved to the front of the buffer only when
+//! the room behind them runs out. Pure.
 
 use std::io;
 use std::ops::Range;

@@ -1,10 +1,9 @@
-//! Pure: the packets that the generator writes, and the two that it must look into. In: topics, payloads, bodies of
-//! frames. Out: bytes, `Publish`. Owns nothing.
+//! The packets that the generator writes, and the two that it must look into. Pure.
 
 use super::properties::{number, push_varint, split};
 use super::{Version, kind};
 
-/// What the generator wants to know of a PUBLISH.
+/// The parts of a PUBLISH that the generator needs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Publish<'a> {
     /// The topic.
@@ -16,7 +15,7 @@ pub struct Publish<'a> {
 }
 
 impl<'a> Publish<'a> {
-    /// Reads the body of a PUBLISH; `None` when it is none.
+    /// Reads the body of a PUBLISH; `None` if it is not valid.
     #[inline]
     pub fn read(body: &'a [u8], qos: u8, version: Version) -> Option<Self> {
         let (topic, mut rest) = text(body)?;
@@ -36,7 +35,7 @@ impl<'a> Publish<'a> {
     }
 }
 
-/// A text with its two-byte length, and what follows it.
+/// Splits off a text with its two-byte length.
 pub fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = u16::from_be_bytes(*bytes.first_chunk()?);
     bytes[2..].split_at_checked(length.into())
@@ -145,7 +144,7 @@ pub fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
     out
 }
 
-/// What the generator wants to know of a CONNECT: the version, and how many QoS 1 messages may be unacknowledged.
+/// Reads from a CONNECT the version, and the number of QoS 1 messages that may be unacknowledged.
 pub fn read_connect(body: &[u8]) -> Option<(Version, u16)> {
     let (_, rest) = text(body)?;
     if *rest.first()? != 5 {
@@ -158,7 +157,7 @@ pub fn read_connect(body: &[u8]) -> Option<(Version, u16)> {
     ))
 }
 
-/// What the generator wants to know of a SUBSCRIBE or UNSUBSCRIBE.
+/// The parts of a SUBSCRIBE or UNSUBSCRIBE that the generator needs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Filters<'a> {
     /// The packet identifier.

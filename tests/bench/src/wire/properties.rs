@@ -1,4 +1,4 @@
-//! Pure: variable byte integers and the properties of MQTT 5 packets (section 2.2.2). In: bytes. Out: numbers. Owns nothing.
+//! Variable byte integers and the properties of MQTT 5 packets (section 2.2.2). Pure.
 
 /// Reads a variable byte integer (section 1.5.5): its value and how many bytes it took; `None` when it is not complete.
 #[inline]
@@ -25,7 +25,7 @@ pub fn push_varint(out: &mut Vec<u8>, mut value: usize) {
     }
 }
 
-/// Splits `bytes` behind its properties: the properties, and what follows.
+/// Splits `bytes` after its properties: the properties, and the rest.
 pub fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, used) = varint(bytes)?;
     bytes.get(used..)?.split_at_checked(length as usize)
