@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::config::{self, Protocol};
 use crate::effects::StateChange;
@@ -41,8 +41,12 @@ struct Kept {
 enum ImportError {
     #[error("{0}")]
     Read(#[from] std::io::Error),
-    #[error("this is no state file of MIQRO: {0}")]
+    #[error("expected a state file of MIQRO, found something else: {0}")]
     Format(#[from] serde_yaml::Error),
+    #[error(
+        "expected a state file of MIQRO, found no value in it; a state without values is written as {{}}"
+    )]
+    Empty,
     #[error("{0}")]
     Store(#[from] StoreError),
 }
@@ -103,9 +107,10 @@ impl Shared {
         }
         let state = match &service.import_state {
             Some(file) => self.import(name, file).await.unwrap_or_else(|error| {
-                warn!(
+                error!(
                     service = name.as_str(),
-                    "begins without state: {}: {error}",
+                    "import_state: {}: {error}; the service starts without this state, and it is imported at the next start \
+                     if the service has stored nothing until then",
                     file.display()
                 );
                 Vec::new()
@@ -157,11 +162,13 @@ impl Kept {
     }
 }
 
-/// MIQRO's state is one map; each of its keys becomes one here, with its value as JSON.
-fn values(text: &str) -> Result<Vec<(String, Bytes)>, serde_yaml::Error> {
+/// MIQRO's state is one map; each of its keys becomes one here, with its value as JSON. A file that was cut while it was written
+/// is often empty or all NUL.
+fn values(text: &str) -> Result<Vec<(String, Bytes)>, ImportError> {
+    let text = text.trim_end_matches('\0');
     let map: Option<serde_json::Map<String, serde_json::Value>> = serde_yaml::from_str(text)?;
     Ok(map
-        .unwrap_or_default()
+        .ok_or(ImportError::Empty)?
         .into_iter()
         .map(|(key, value)| (key, Bytes::from(value.to_string())))
         .collect())
@@ -188,7 +195,22 @@ mod tests {
             ("list", r#"[1,"two"]"#),
         ];
         assert_eq!(shown, expected);
-        assert!(super::values("").unwrap().is_empty());
+        assert!(super::values("{}").unwrap().is_empty());
         assert!(super::values("- a list").is_err());
+    }
+
+    #[test]
+    fn a_torn_state_file_is_an_error() {
+        for torn in ["", "\n", "\0\0\0\0", "~", "# only a comment"] {
+            let error = values(torn).unwrap_err();
+            assert!(matches!(error, ImportError::Empty), "{torn:?}: {error}");
+        }
+        for torn in [
+            "enabled: true\n\0\0",
+            "enabled: true\ninputs: {last: 1.",
+            "enab",
+        ] {
+            assert!(values(torn).is_err(), "{torn:?}");
+        }
     }
 }

@@ -280,6 +280,22 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_is_never_sent_does_not_come_again() {
+        let (mut republish, now) = (Republisher::default(), Instant::now());
+        republish.set(ONE, true);
+        republish.connected(false);
+        republish.published(ONE, &[message("a", "1"), message("b", "1")], true, now);
+        assert_eq!(republish.forget(&message("a", "1").message), Some(ONE));
+        assert_eq!(
+            republish.forget(&message("b", "0").message),
+            None,
+            "a newer one has taken its place"
+        );
+        assert_eq!(again(&mut republish, now), [pair("b", "1")]);
+        assert_eq!(republish.shares[&ONE].topics, 1);
+    }
+
+    #[test]
     fn time_that_has_passed_counts() {
         let (mut republish, now, second) = (
             Republisher::default(),
