@@ -22,6 +22,7 @@ mod connection;
 mod delivery_tracker;
 mod dispatcher;
 mod event_throttle;
+mod fallback;
 mod framed;
 mod group;
 mod head_of_line;
@@ -37,7 +38,9 @@ mod task;
 pub mod transport;
 
 pub use command::{Command, Commit, ConnectionStatus, Handle, PersistSink, Stopped};
+pub use fallback::EXPIRY;
 
+use fallback::Fallback;
 pub use group::Group;
 use group::Member;
 use state::RestoredMessage;
@@ -82,19 +85,18 @@ impl Session {
     }
 
     /// A further connection of this session's host, which has the will of `service`. It comes after the session itself, with
-    /// which it shares the waits between attempts.
+    /// which it shares the waits between attempts, and which announces for it while it finds no place.
     pub fn presence(
-        group: &Group,
+        (group, main): (&Group, Handle),
         connection: Connection,
         will: Message,
         service: String,
     ) -> (Self, Handle) {
-        Self::with(
-            connection,
-            Some(will),
-            Router::default(),
-            group.clone().presence(service),
-        )
+        let fallback = Fallback::new(main, will.clone());
+        let member = group.clone().presence(service);
+        let (mut session, handle) = Self::with(connection, Some(will), Router::default(), member);
+        session.task.fallback = Some(fallback);
+        (session, handle)
     }
 
     /// What the connections of this session's host share.

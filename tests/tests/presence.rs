@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use miqro_tests::host::Setup;
-use miqro_tests::{Client, Host, Mosquitto, Version};
+use miqro_tests::{Client, Host, Mosquitto, Version, mosquitto};
 use serde_json::json;
 
 const SERVICES: [&str; 3] = ["first", "second", "third"];
@@ -110,6 +110,31 @@ async fn a_broker_that_lost_everything_is_told_again() -> Result<()> {
     broker.restart().await?;
     host.online().await?;
     later(broker.port(), "1").await
+}
+
+/// The watcher, the main connection and one presence connection take all places of the broker.
+#[tokio::test]
+async fn a_service_whose_presence_connection_finds_no_place_is_online_too() -> Result<()> {
+    for version in [Version::V5, Version::V311] {
+        let broker = Mosquitto::with(&mosquitto::Setup {
+            lines: vec!["max_connections 3".to_owned()],
+            ..mosquitto::Setup::default()
+        })
+        .await?;
+        let mut watcher = Client::connect(broker.port()).await?;
+        watcher.subscribe("service/+/online", 1).await?;
+        let mut host = three(broker.port(), version).spawn()?;
+        all_say(&mut watcher, "1").await?;
+        let line = host.output().says(0, "no presence connection").await?;
+        assert!(
+            line.contains("over the main connection without a will"),
+            "{line}"
+        );
+        assert!(host.stop().await?.success());
+        all_say(&mut watcher, "0").await?;
+        assert_eq!(watcher.pending().await?, [], "said twice");
+    }
+    Ok(())
 }
 
 #[tokio::test]

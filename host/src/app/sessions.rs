@@ -17,14 +17,11 @@ use crate::message::{Message, Qos};
 use crate::router::{Router, ServiceId};
 use crate::service;
 use crate::session::state::RestoredMessage;
-use crate::session::{self, Command, PersistSink, Session, SessionError, Stopped};
+use crate::session::{self, Command, EXPIRY, PersistSink, Session, SessionError, Stopped};
 use crate::store::Store;
 use crate::topic::Topic;
 
 use super::start::Loaded;
-
-/// How long an `online` of `1` lasts without renewal where no will stands behind it.
-const EXPIRY: Duration = Duration::from_secs(180);
 
 /// How long the presence connection of a service that is gone may take to say so.
 const PRESENCE_STOP: Duration = Duration::from_secs(2);
@@ -153,7 +150,8 @@ impl Sessions {
             return Ok(());
         }
         let own = presence_connection(&self.connection, &suffix);
-        let (session, handle) = Session::presence(&self.group, own, will, config.name.clone());
+        let main = (&self.group, self.main.clone());
+        let (session, handle) = Session::presence(main, own, will, config.name.clone());
         self.tasks.spawn(session.run());
         self.presences.insert(service, Own { suffix, handle });
         Ok(())
@@ -218,15 +216,22 @@ impl Sessions {
         if let Some(offline) = self.offline.take() {
             self.main.send(Command::Announce(offline)).await;
         }
-        for handle in self
-            .presences
-            .values()
-            .map(|own| &own.handle)
-            .chain([&self.main])
-        {
-            handle.send(Command::Stop { deadline }).await;
+        // the main session announces for presence connections without a place, so it ends last, and has half of the time at least
+        let now = Instant::now();
+        let first = now + deadline.saturating_duration_since(now) / 2;
+        for own in self.presences.values() {
+            own.handle.send(Command::Stop { deadline: first }).await;
         }
-        while let Some(ended) = self.tasks.join_next().await {
+        self.join(1).await;
+        self.main.send(Command::Stop { deadline }).await;
+        self.join(0).await;
+    }
+
+    /// Waits until only so many sessions are left.
+    async fn join(&mut self, left: usize) {
+        while self.tasks.len() > left
+            && let Some(ended) = self.tasks.join_next().await
+        {
             if let Ok(Err(error)) = ended {
                 warn!("{error}");
             }

@@ -55,7 +55,9 @@ pub enum Command {
     Commit(Commit),
     /// Publish this now, if there is a connection, and again after each CONNACK; the last one of a topic counts.
     Announce(Message),
-    /// SubscriptionAnswer when the broker has answered everything that was asked before about subscriptions, or cannot be asked now.
+    /// Publish this now, if there is a connection.
+    AnnounceOnce(Message),
+    /// Answer when the broker has answered everything that was asked before about subscriptions, or cannot be asked now.
     Confirm(oneshot::Sender<()>),
     /// Take no more messages from the broker; those that come are left unacknowledged, so that they come again.
     Quiesce,

@@ -118,6 +118,11 @@ impl Dispatcher {
                 self.change(difference);
             }
             Command::Announce(message) => self.announce(message),
+            Command::AnnounceOnce(message) => {
+                if self.connected {
+                    self.state.announce(message);
+                }
+            }
             Command::Confirm(answer) => self.confirmations.push(answer),
             Command::Quiesce => self.state.close(),
             // comes on a channel of its own
@@ -241,6 +246,11 @@ impl Dispatcher {
         for receipt in self.settled.drain(..) {
             self.state.settled(receipt);
         }
+    }
+
+    /// The last announcement of each topic.
+    pub fn announced(&self) -> impl Iterator<Item = &Message> {
+        self.announced.values()
     }
 
     fn announce(&mut self, message: Message) {

@@ -14,6 +14,7 @@ use tracing::{debug, error, info, warn};
 use super::attempt::Failure;
 use super::capability_probe::{CapabilityProbe, Verdict};
 use super::connection::CloseReason;
+use super::fallback::EXPIRY;
 use super::now;
 use super::outage::{Outage, Over, Say};
 use super::packet::{Reason, ServerCapabilities};
@@ -228,6 +229,15 @@ impl Member {
         missing.iter().for_each(|line| warn!("{line}"));
     }
 
+    /// Whether it is a presence connection that was said to find no place.
+    pub fn is_without_place(&self) -> bool {
+        self.group
+            .shared
+            .borrow()
+            .presence
+            .is_without(&self.service)
+    }
+
     /// Whether it is one for a service's will only.
     pub fn is_presence(&self) -> bool {
         self.role == Role::Presence
@@ -363,7 +373,8 @@ impl Shared {
         if let Some(without) = self.presence.failed(self.schedule.presence_failures()) {
             let without = without.join(", ");
             warn!(
-                "no presence connection of their own, and so no `online`: {without}; trying again: {reason}"
+                "no presence connection of their own: {without}; their `online` is announced over the main connection without a will, \
+                 so that it expires {EXPIRY:?} after the host is gone, or stays with MQTT 3.1.1; trying again: {reason}"
             );
         }
     }

@@ -48,6 +48,11 @@ impl PresenceStatus {
         }
     }
 
+    /// Whether it was said of a service that it has no connection, and it has none.
+    pub fn is_without(&self, service: &str) -> bool {
+        self.services.get(service) == Some(&false) && self.said.contains(service)
+    }
+
     /// A connection failed, as the last of `failures` one after the other: who has none, if that is not what was said last.
     pub fn failed(&mut self, failures: u32) -> Option<Vec<String>> {
         let without = self
@@ -81,12 +86,15 @@ mod tests {
         let mut presence = presence();
         assert!(!presence.up("a"));
         assert_eq!(presence.failed(1), None, "the next attempt may work");
+        assert!(!presence.is_without("b"), "not yet");
         assert_eq!(
             presence.failed(2),
             Some(vec!["b".to_owned(), "c".to_owned()])
         );
+        assert!(presence.is_without("b") && !presence.is_without("a"));
         assert_eq!(presence.failed(3), None);
         assert!(!presence.up("c"));
+        assert!(!presence.is_without("c"));
         assert_eq!(presence.failed(4), Some(vec!["b".to_owned()]));
         presence.down("a");
         assert_eq!(

@@ -15,6 +15,7 @@ use super::attempt::Failure;
 use super::command::{ConnectionStatus, Inputs, Order, Stopped};
 use super::connection::{CloseReason, ServedConnection};
 use super::dispatcher::Dispatcher;
+use super::fallback::Fallback;
 use super::framed::FramedStream;
 use super::group::{Group, Member, Welcome};
 use super::packet::{ConnAck, Connect};
@@ -43,6 +44,8 @@ pub struct Task {
     count: u64,
     pub(super) dispatcher: Dispatcher,
     pub(super) orders: Orders,
+    /// Announces for a presence connection without a place.
+    pub(super) fallback: Option<Fallback>,
 }
 
 /// How waiting for something has ended.
@@ -165,6 +168,7 @@ impl Task {
             count: 0,
             dispatcher,
             orders,
+            fallback: None,
         }
     }
 
@@ -266,6 +270,11 @@ impl Task {
         let mut work = pin!(work);
         poll_fn(|context| {
             self.orders.poll(context, &mut self.dispatcher);
+            if let Some(fallback) = &mut self.fallback
+                && self.member.is_without_place()
+            {
+                fallback.announce(self.dispatcher.announced(), now());
+            }
             self.dispatcher.report();
             if self
                 .orders
@@ -296,6 +305,9 @@ impl Task {
             session_present,
             peer: self.peer(),
         });
+        if let Some(fallback) = &mut self.fallback {
+            fallback.end();
+        }
         self.dispatcher.connected(ack);
         self.status.send_replace(ConnectionStatus::Connected {
             session_present,

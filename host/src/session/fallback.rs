@@ -1,0 +1,119 @@
+//! The announcements of a service whose presence connection finds no place at the broker. The main connection carries them, but its
+//! will is that of another service. So each `1` expires by itself unless it is renewed, as far as the protocol allows that.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::command::{Command, ConnectionStatus, Handle};
+use crate::message::Message;
+use crate::topic::Topic;
+
+/// The lifetime of a `1` without a will behind it (MQTT 5, section 3.3.2.3.3).
+pub const EXPIRY: Duration = Duration::from_secs(180);
+
+/// Announces over the main connection.
+#[derive(Debug)]
+pub struct Fallback {
+    main: Handle,
+    /// The will of the presence connection. Its payload does not expire.
+    will: Message,
+    announced: HashMap<Topic, Announced>,
+}
+
+/// An announcement over the main connection.
+#[derive(Debug)]
+struct Announced {
+    message: Message,
+    /// The number of the main connection that carried it.
+    connection: u64,
+    renewal: Option<Instant>,
+}
+
+impl Announced {
+    /// Whether `message` need not be announced now.
+    fn stands_for(&self, message: &Message, connection: u64, now: Instant) -> bool {
+        let renewed = self.renewal.is_none_or(|renewal| now < renewal);
+        self.message == *message && self.connection == connection && renewed
+    }
+}
+
+impl Fallback {
+    /// `main`: the main connection. `will`: the will of the presence connection.
+    pub fn new(main: Handle, will: Message) -> Self {
+        Self {
+            main,
+            will,
+            announced: HashMap::new(),
+        }
+    }
+
+    /// Announces these messages, unless the present main connection has done so. Without a main connection nothing is announced; to be
+    /// called again at least once a minute.
+    pub fn announce<'a>(&mut self, messages: impl Iterator<Item = &'a Message>, now: Instant) {
+        let ConnectionStatus::Connected { count, .. } = *self.main.connection().borrow() else {
+            return;
+        };
+        for message in messages {
+            let former = self.announced.get(&message.topic);
+            if former.is_some_and(|former| former.stands_for(message, count, now)) {
+                continue;
+            }
+            let expires = message.payload != self.will.payload;
+            let sent = if expires {
+                expiring(message)
+            } else {
+                message.clone()
+            };
+            // when too much is waiting, the next call tries again
+            if self.main.try_send(Command::AnnounceOnce(sent)).is_ok() {
+                let announced = Announced {
+                    message: message.clone(),
+                    connection: count,
+                    renewal: expires.then(|| now + EXPIRY / 3),
+                };
+                self.announced.insert(message.topic.clone(), announced);
+            }
+        }
+    }
+
+    /// The presence connection is there, and announces for itself.
+    pub fn end(&mut self) {
+        self.announced.clear();
+    }
+}
+
+fn expiring(message: &Message) -> Message {
+    let mut message = message.clone();
+    let properties = message.properties.get_or_insert_default();
+    properties.message_expiry = u32::try_from(EXPIRY.as_secs()).ok();
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::message::Qos;
+
+    fn message(payload: &'static str) -> Message {
+        let topic = Topic::new("online".to_owned()).unwrap();
+        Message::new(topic, payload, Qos::AtLeastOnce, true)
+    }
+
+    #[test]
+    fn an_announcement_is_renewed_for_each_connection_and_in_time() {
+        let now = Instant::now();
+        let announced = Announced {
+            message: message("1"),
+            connection: 2,
+            renewal: Some(now + EXPIRY / 3),
+        };
+        assert!(announced.stands_for(&message("1"), 2, now));
+        assert!(!announced.stands_for(&message("0"), 2, now));
+        assert!(!announced.stands_for(&message("1"), 3, now));
+        assert!(!announced.stands_for(&message("1"), 2, now + EXPIRY / 3));
+        let expiry = expiring(&message("1")).properties.unwrap().message_expiry;
+        assert_eq!(expiry, Some(180));
+    }
+}
