@@ -132,8 +132,10 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
                 return Ok(ExitCode::SUCCESS);
             }
         };
-    run.logs
-        .set(Levels::of(&loaded.config), loaded.config.log.format);
+    run.logs.set(
+        Levels::from_config(&loaded.config),
+        loaded.config.log.format,
+    );
     let named = !run.source.files.is_empty();
     let identity = Identity::of(&loaded.config, named)?;
     let reload = Reload::new(run.source, &loaded, identity.client_id().to_owned());

@@ -28,6 +28,7 @@ pub mod service;
 pub mod session;
 pub mod settling;
 pub mod signature;
+pub mod span;
 pub mod store;
 pub mod supervisor;
 pub mod text;

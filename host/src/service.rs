@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Instrument;
 
 use crate::config;
 use crate::effects::Effects;
@@ -37,7 +38,7 @@ use crate::message::{Qos, Subscription};
 use crate::router::ServiceId;
 use crate::store::{Left, Segment, Store};
 use crate::topic::{BaseTopic, Filter};
-use crate::{session, timers};
+use crate::{session, span, timers};
 
 use crate::rollout::history::{HistoryEvent, VersionHistory};
 use crate::version::Version;
@@ -235,6 +236,7 @@ pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> 
         concluded: 0,
         holds_up_others: false,
     });
+    let span = span::service(&parts.config.name);
     // a future has its arguments twice: once as they are given, once as they are used
     let task = Box::new(task::Task::new(parts, received, status, shown));
     (
@@ -243,7 +245,7 @@ pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> 
             status: watched,
             standing,
         },
-        task.run(first),
+        task.run(first).instrument(span),
     )
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use crate::config::Connection;
 use crate::message::Message;
@@ -129,7 +130,9 @@ impl Session {
     /// When going on would make no sense: see `SessionError`. An absent broker or refused credentials are no such reason; they
     /// are logged and tried again.
     pub async fn run(self) -> Result<Stopped, SessionError> {
-        self.task.run().await
+        let span = self.task.span();
+
+        self.task.run().instrument(span).await
     }
 }
 

@@ -26,6 +26,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "priority",
             "settling",
             "signature",
+            "span",
             "fault_kind",
             "version",
         ],

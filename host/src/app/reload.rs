@@ -372,7 +372,8 @@ impl<'a> House<'a> {
             blank,
             ..
         } = loaded;
-        self.logs.set(Levels::of(&config), config.log.format);
+        self.logs
+            .set(Levels::from_config(&config), config.log.format);
         for warning in &warnings {
             warn!("{warning}");
         }

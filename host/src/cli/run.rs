@@ -121,7 +121,7 @@ impl Run {
         };
         let loaded = source.begin()?;
         let logs = logging::start(
-            Levels::of(&loaded.config),
+            Levels::from_config(&loaded.config),
             loaded.config.log.format,
             log_file.as_deref(),
         )?;

@@ -1,15 +1,18 @@
-//! Surface: the log file. In: its path. Out: a stream that appends to it. Owns nothing.
+//! The log file.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 
 use super::LoggingError;
 
-/// Opens `path` for appending, and makes it where it is not there.
+/// Opens `path` for appending; creates it if it does not exist.
 pub(super) fn open(path: &Path) -> Result<File, LoggingError> {
-    let opened = OpenOptions::new().append(true).create(true).open(path);
-    opened.map_err(|source| LoggingError::File {
-        path: path.to_owned(),
-        source,
-    })
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(|source| LoggingError::File {
+            path: path.to_owned(),
+            source,
+        })
 }

@@ -1,5 +1,4 @@
-//! Surface: what the systemd journal wants of a line: its priority in front, and no time, which it notes itself. In: finished
-//! lines. Out: the same with `<N>` in front (sd-daemon(3)). Owns nothing.
+//! Lines for the systemd journal: a priority in front of each (sd-daemon(3)), and no time, which the journal notes itself.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -7,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 
 use tracing::Level;
 
-/// Whether stderr is the journal. systemd says which file the journal is: stderr may have been redirected since.
-pub(super) fn is_read() -> bool {
+/// Whether stderr goes to the journal. `JOURNAL_STREAM` names the journal's file: stderr may have been redirected since.
+pub(super) fn is_stderr() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
         return false;
     };
@@ -20,8 +19,8 @@ pub(super) fn is_read() -> bool {
     stderr.is_ok_and(|stderr| stream == format!("{}:{}", stderr.dev(), stderr.ino()))
 }
 
-/// `text`, each of its lines with the priority of `level`.
-pub(super) fn prioritised(text: &str, level: &Level) -> String {
+/// `text` with the priority of `level` in front of each line.
+pub(super) fn with_priority(text: &str, level: &Level) -> String {
     let priority = match *level {
         Level::ERROR => 3,
         Level::WARN => 4,
@@ -40,9 +39,9 @@ mod tests {
     #[test]
     fn every_line_has_the_priority() {
         assert_eq!(
-            prioritised("a\n    | b\n", &Level::WARN),
+            with_priority("a\n    | b\n", &Level::WARN),
             "<4>a\n<4>    | b\n"
         );
-        assert_eq!(prioritised("a\n", &Level::INFO), "<6>a\n");
+        assert_eq!(with_priority("a\n", &Level::INFO), "<6>a\n");
     }
 }

@@ -1,5 +1,7 @@
-//! Surface: how a log line looks to programs. In: an event. Out: one JSON object: `timestamp`, `level`, `target`, `message`, and
-//! every field as a member; what a guest gives as fields is the object `fields`. Owns nothing.
+//! Log lines for programs: one JSON object each.
+//!
+//! Its members are `timestamp`, `level`, `target`, `service` and `connection` where they are known, `message`, and each field of
+//! the event. Fields that a guest gives are the object `fields`.
 
 use std::fmt;
 
@@ -8,35 +10,45 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::span;
+
+use super::scope::{SpanName, with_name};
 
 /// The format for programs.
 pub(super) struct Json;
 
-impl<S, N> FormatEvent<S, N> for Json
+impl<S> FormatEvent<S, SpanName> for Json
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, SpanName>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
+
         let mut members = Members(Map::new());
         members.add("timestamp", time);
         members.add("level", event.metadata().level().as_str());
         members.add("target", event.metadata().target());
+        for (kind, member) in [(span::SERVICE, "service"), (span::SESSION, "connection")] {
+            with_name(context.event_scope(), kind, |name| {
+                members.add(member, name)
+            });
+        }
         event.record(&mut members);
+
         writeln!(writer, "{}", Value::Object(members.0))
     }
 }
 
-/// The fields of a guest as `guest::api::log` hands them on; `None` for what it did not write.
+/// Parses the fields of a guest as `guest::api::log` writes them; `None` for anything else.
 pub(super) fn guest_fields(text: &str) -> Option<Map<String, Value>> {
     serde_json::from_str(text).ok()
 }
@@ -46,7 +58,7 @@ struct Members(Map<String, Value>);
 impl Members {
     fn add(&mut self, name: &str, value: impl Into<Value>) {
         match name {
-            // where an event comes from that was written with the crate `log`
+            // origin of an event that was written with the crate `log`
             "log.target" => self.0.insert("target".to_owned(), value.into()),
             name if name.starts_with("log.") => None,
             name => self.0.insert(name.to_owned(), value.into()),

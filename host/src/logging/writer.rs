@@ -1,7 +1,8 @@
-//! Surface: carries log lines to stderr without ever making the one who logs wait. In: finished lines. Out: bytes on a stream,
-//! in order. Owns a bounded queue and the thread that empties it: when nobody reads the stream (a pipe into a stopped program, a
-//! terminal held with Ctrl-S) the queue fills up, further lines are dropped and counted, and a line says how many once it moves
-//! again. A message is more important than the line about it.
+//! The thread that writes log lines, so that a task that logs never waits for the stream.
+//!
+//! Lines wait in a bounded queue. When nobody reads the stream (a pipe into a stopped program, a terminal held with Ctrl-S), the
+//! queue fills up; further lines are dropped and counted, and a line says how many as soon as the stream moves again. Handling
+//! messages matters more than logging it.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,73 +12,80 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that may wait.
-const LINES: usize = 4096;
+/// Number of lines that may wait.
+const QUEUE_LINES: usize = 4096;
 
 /// How long the end of the program may wait for the last lines.
-const LAST_LINES: Duration = Duration::from_secs(1);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The end of the queue that lines go into. A clone is another way into the same queue.
+/// Sending end of the queue. A clone sends to the same queue.
 #[derive(Debug, Clone)]
-pub(super) struct Pipe {
+pub(super) struct LogWriter {
     queue: SyncSender<Job>,
     lost: Arc<AtomicU64>,
 }
 
 enum Job {
     Line(Vec<u8>),
-    /// From here on another stream.
-    Stream(Box<dyn Write + Send>),
-    /// Answer when everything before this is written.
+    /// Further lines go to this stream.
+    Redirect(Box<dyn Write + Send>),
+    /// Reply when everything before this is written.
     Flush(Sender<()>),
 }
 
-impl Pipe {
+impl LogWriter {
     /// Starts the thread that writes to `stream`.
     pub(super) fn new(stream: impl Write + Send + 'static) -> io::Result<Self> {
-        let (queue, jobs) = sync_channel(LINES);
+        let (queue, jobs) = sync_channel(QUEUE_LINES);
         let lost = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&lost);
+        let thread = WriterThread {
+            stream: Box::new(stream),
+            lost: Arc::clone(&lost),
+            reported: 0,
+        };
+
         std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write(Box::new(stream), &jobs, &counter))?;
+            .spawn(move || thread.run(&jobs))?;
+
         Ok(Self { queue, lost })
     }
 
-    /// Waits until everything before this is written, but not for a stream that nobody reads.
-    pub(super) fn finish(&self) {
+    /// Waits until everything before this is written, but at most a second: the stream may have no reader.
+    pub(super) fn flush_for_exit(&self) {
         let (done, wait) = channel();
         if self.queue.try_send(Job::Flush(done)).is_ok() {
-            // Whether all was written or the time is up, there is nothing more to do.
-            let _ = wait.recv_timeout(LAST_LINES);
+            // whether it was written or the time is up, there is nothing more to do
+            let _ = wait.recv_timeout(EXIT_TIMEOUT);
         }
     }
 
-    /// Writes to `stream` what comes from now on. `false`: too much is waiting.
+    /// Sends further lines to `stream`; `false` if the queue is full.
     pub(super) fn redirect(&self, stream: impl Write + Send + 'static) -> bool {
-        self.queue.try_send(Job::Stream(Box::new(stream))).is_ok()
+        self.queue.try_send(Job::Redirect(Box::new(stream))).is_ok()
     }
 
-    /// Lines dropped so far.
+    /// Number of lines dropped so far.
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 }
 
-impl<'a> MakeWriter<'a> for Pipe {
-    type Writer = &'a Pipe;
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = &'a LogWriter;
 
-    fn make_writer(&'a self) -> &'a Pipe {
+    fn make_writer(&'a self) -> &'a LogWriter {
         self
     }
 }
 
 /// Each write is one line: `tracing_subscriber` formats into a buffer of its own first.
-impl Write for &Pipe {
+impl Write for &LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.queue.try_send(Job::Line(line.to_owned())).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+
         Ok(line.len())
     }
 
@@ -86,41 +94,57 @@ impl Write for &Pipe {
     }
 }
 
-/// The thread: writes what has come, and flushes when nothing more is waiting. Faults of the stream have no place to go to.
-fn write(mut stream: Box<dyn Write + Send>, jobs: &Receiver<Job>, lost: &AtomicU64) {
-    let mut told = 0;
-    while let Ok(mut job) = jobs.recv() {
-        loop {
-            match job {
-                Job::Line(line) => drop(stream.write_all(&line)),
-                Job::Stream(other) => {
-                    drop(stream.flush());
-                    stream = other;
-                }
-                Job::Flush(done) => {
-                    drop(stream.flush());
-                    let _ = done.send(());
-                }
-            }
-            tell(&mut stream, lost, &mut told);
-            match jobs.try_recv() {
-                Ok(next) => job = next,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
-        }
-        drop(stream.flush());
-    }
+/// Receiving end. Errors of the stream are ignored: there is no other place to report them.
+struct WriterThread {
+    stream: Box<dyn Write + Send>,
+    lost: Arc<AtomicU64>,
+    /// Number of lost lines that were reported.
+    reported: u64,
 }
 
-fn tell(stream: &mut impl Write, lost: &AtomicU64, told: &mut u64) {
-    let now = lost.load(Ordering::Relaxed);
-    if now > *told {
-        drop(writeln!(
-            stream,
-            "{} log lines were dropped here because nobody read them",
-            now - *told
-        ));
-        *told = now;
+impl WriterThread {
+    /// Writes lines until all senders are gone; flushes when the queue is empty.
+    fn run(mut self, jobs: &Receiver<Job>) {
+        while let Ok(mut job) = jobs.recv() {
+            loop {
+                self.handle(job);
+                self.report_lost();
+
+                match jobs.try_recv() {
+                    Ok(next) => job = next,
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+            let _ = self.stream.flush();
+        }
+    }
+
+    fn handle(&mut self, job: Job) {
+        match job {
+            Job::Line(line) => {
+                let _ = self.stream.write_all(&line);
+            }
+            Job::Redirect(stream) => {
+                let _ = self.stream.flush();
+                self.stream = stream;
+            }
+            Job::Flush(done) => {
+                let _ = self.stream.flush();
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn report_lost(&mut self) {
+        let lost = self.lost.load(Ordering::Relaxed);
+        let count = lost - self.reported;
+        if count > 0 {
+            let _ = writeln!(
+                self.stream,
+                "{count} log lines were dropped here because nobody read them"
+            );
+            self.reported = lost;
+        }
     }
 }
 
@@ -132,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    /// A stream of which each write waits until the test takes it.
+    /// A stream whose writes wait until the test receives them.
     struct Slow(SyncSender<Vec<u8>>);
 
     impl Write for Slow {
@@ -147,34 +171,38 @@ mod tests {
     }
 
     #[test]
-    fn who_logs_never_waits_and_what_is_dropped_is_told() {
+    fn full_queue_drops_lines_and_reports_their_number() {
         let (stream, reader) = sync_channel(0);
-        let pipe = Pipe::new(Slow(stream)).unwrap();
-        for number in 0..LINES + 100 {
-            (&pipe).write_all(format!("{number}\n").as_bytes()).unwrap();
+        let writer = LogWriter::new(Slow(stream)).unwrap();
+        for number in 0..QUEUE_LINES + 100 {
+            (&writer)
+                .write_all(format!("{number}\n").as_bytes())
+                .unwrap();
         }
-        // One line may have been taken from the queue meanwhile.
-        let lost = pipe.lost();
+        // the thread may have taken one line from the queue
+        let lost = writer.lost();
         assert!((99..=100).contains(&lost), "{lost}");
         assert_eq!(reader.recv().unwrap(), b"0\n");
-        let mut told = String::new();
-        while !told.ends_with("nobody read them\n") {
-            told.push_str(&String::from_utf8(reader.recv().unwrap()).unwrap());
+        let mut report = String::new();
+        while !report.ends_with("nobody read them\n") {
+            report.push_str(&String::from_utf8(reader.recv().unwrap()).unwrap());
         }
         assert!(
-            told.contains(&format!("{lost} log lines were dropped")),
-            "{told}"
+            report.contains(&format!("{lost} log lines were dropped")),
+            "{report}"
         );
     }
 
     #[test]
-    fn the_last_lines_are_written_before_the_end() {
-        let (stream, reader) = sync_channel(LINES);
-        let pipe = Pipe::new(Slow(stream)).unwrap();
+    fn last_lines_are_written_before_exit() {
+        let (stream, reader) = sync_channel(QUEUE_LINES);
+        let writer = LogWriter::new(Slow(stream)).unwrap();
         for number in 0..100 {
-            (&pipe).write_all(format!("{number}\n").as_bytes()).unwrap();
+            (&writer)
+                .write_all(format!("{number}\n").as_bytes())
+                .unwrap();
         }
-        pipe.finish();
+        writer.flush_for_exit();
         assert_eq!(reader.try_iter().count(), 100);
     }
 }

@@ -11,9 +11,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tracing::Instrument;
 
 use crate::effects::Effects;
 use crate::guest::{Call, Component, Fault, Instance, Setting};
+use crate::span;
 use crate::store::Left;
 
 use super::Prepared;
@@ -170,7 +172,7 @@ impl Executor {
         let pools = self.pools.clone();
         let run = async move { drop(pools.run(Box::pin(future), budget).await) };
         // it ends by itself, so nothing waits for its handle
-        let _ = self.pools.usual.spawn(run);
+        let _ = self.pools.usual.spawn(run.in_current_span());
     }
 
     /// Has a started instance load the state that another one saved.
@@ -221,6 +223,12 @@ impl Executor {
 /// # Errors
 /// The fault of the guest; nothing that it asked for has happened.
 pub async fn prepare(component: Component, setting: Arc<Setting>) -> Result<Prepared, Fault> {
+    let span = span::service(&setting.name);
+
+    start(component, setting).instrument(span).await
+}
+
+async fn start(component: Component, setting: Arc<Setting>) -> Result<Prepared, Fault> {
     let instance = component.instantiate(setting).await?;
     let (instance, result) = instance.call(Call::Start).await;
     let effects = result?;
@@ -246,7 +254,10 @@ pub async fn prepare_with(
     setting: Arc<Setting>,
     left: &Left,
 ) -> Result<Prepared, Fault> {
-    load(prepare(component, setting).await?, left.saved.clone()).await
+    let span = span::service(&setting.name);
+    let starting = async { load(start(component, setting).await?, left.saved.clone()).await };
+
+    starting.instrument(span).await
 }
 
 /// Has a started instance load the state that another one saved, if there is any.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use crate::priority::processor_time;
 
@@ -83,7 +84,7 @@ impl Pools {
                 self.run_on_spare(work).await?
             } else {
                 let run = self.clone().run_on_usual(work, patience);
-                self.usual.spawn(run).await?
+                self.usual.spawn(run.in_current_span()).await?
             };
 
             match turned {
@@ -123,7 +124,8 @@ impl Pools {
     async fn run_on_spare<T: Send + 'static>(&self, work: Work<T>) -> Result<Turned<T>, JoinError> {
         let begun = Instant::now();
         let slot = Arc::new(Slot::new(work));
-        let mut task = self.spare.spawn(slot.clone().run(self.spare_time.clone()));
+        let run = slot.clone().run(self.spare_time.clone());
+        let mut task = self.spare.spawn(run.in_current_span());
 
         let mut turns = self.spare_time.turns.load(Ordering::Relaxed);
         loop {

@@ -243,6 +243,11 @@ impl Member {
         self.role == Role::Presence
     }
 
+    /// The service whose will the connection carries, if it is a presence connection.
+    pub fn presence_of(&self) -> Option<&str> {
+        self.is_presence().then_some(self.service.as_str())
+    }
+
     /// Nobody waits for what is found out.
     fn find_out<T: Default>(&self, look: impl FnOnce(&mut CapabilityProbe) -> T) -> T {
         let mut found = T::default();

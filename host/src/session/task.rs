@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep_until};
-use tracing::{error, info};
+use tracing::{Span, error, info};
 
 use super::attempt::Failure;
 use super::command::{ConnectionStatus, Inputs, Order, Stopped};
@@ -24,6 +24,7 @@ use super::{SessionError, now};
 use crate::config::{Connection, Protocol};
 use crate::message::Message;
 use crate::router::Router;
+use crate::span;
 
 /// Commands taken at once.
 const BATCH: usize = 512;
@@ -175,6 +176,16 @@ impl Task {
     /// What the connections of its host share.
     pub fn group(&self) -> Group {
         self.member.group.clone()
+    }
+
+    /// Span of the connection; that of a presence connection lies in its service's.
+    pub fn span(&self) -> Span {
+        let connection = || span::session(&self.connection.client_id);
+
+        match self.member.presence_of() {
+            Some(service) => span::service(service).in_scope(connection),
+            None => connection(),
+        }
     }
 
     /// Waits for its turn, connects and serves, again and again, until it is told to stop.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, warn};
 
 use super::Task;
 use crate::config;
@@ -140,10 +140,11 @@ impl Task {
     /// Says something when the broker has the subscriptions of what runs now, so that who reads it may rely on them.
     fn tell_confirmed(&self, tell: impl FnOnce() + Send + 'static) {
         let session = self.outputs.session.clone();
-        tokio::spawn(async move {
+        let confirmed = async move {
             session.confirmed().await;
             tell();
-        });
+        };
+        tokio::spawn(confirmed.in_current_span());
     }
 
     /// What there is to say about how the new version fits the one that runs.

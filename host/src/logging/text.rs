@@ -1,5 +1,4 @@
-//! Surface: how a log line looks to people. In: an event. Out: `time level module: message name=value`, with `[service]` in place
-//! of the module for what a guest says. Owns nothing.
+//! Log lines for people: `time level module: message name=value`, with `[service]` in place of the module for lines of guests.
 
 use std::fmt::{self, Write};
 
@@ -7,11 +6,14 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::span;
 
 use super::GUEST;
 use super::json::guest_fields;
+use super::scope::{SpanName, with_name};
 
 /// The format for people.
 pub(super) struct Text {
@@ -19,47 +21,54 @@ pub(super) struct Text {
     pub(super) time: bool,
 }
 
-impl<S, N> FormatEvent<S, N> for Text
+impl<S> FormatEvent<S, SpanName> for Text
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, SpanName>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let guest = event.metadata().target().starts_with(GUEST);
+        let metadata = event.metadata();
         let mut parts = Parts {
-            guest,
+            service: with_name(context.event_scope(), span::SERVICE, str::to_owned),
             ..Parts::default()
         };
         event.record(&mut parts);
-        let (dim, colour, end) = colours(&writer, event.metadata().level());
+
+        let (dim, colour, end) = colours(&writer, metadata.level());
         if self.time {
             write!(writer, "{dim}")?;
             SystemTime.format_time(&mut writer)?;
             write!(writer, "{end} ")?;
         }
-        write!(writer, "{colour}{:>5}{end} ", event.metadata().level())?;
-        let target = parts
-            .log_target
-            .as_deref()
-            .unwrap_or(event.metadata().target());
-        match parts.service {
-            Some(service) if parts.guest => write!(writer, "{dim}[{end}{service}{dim}]{end} ")?,
-            _ => write!(
-                writer,
-                "{dim}{}:{end} ",
-                target.strip_prefix("miqro_host::").unwrap_or(target)
-            )?,
+        write!(writer, "{colour}{:>5}{end} ", metadata.level())?;
+
+        match &parts.service {
+            Some(service) if metadata.target().starts_with(GUEST) => {
+                let service = service.escape_debug();
+                writeln!(
+                    writer,
+                    "{dim}[{end}{service}{dim}]{end} {}{}",
+                    parts.message, parts.fields
+                )
+            }
+            service => {
+                let target = parts.log_target.as_deref().unwrap_or(metadata.target());
+                let module = target.strip_prefix("miqro_host::").unwrap_or(target);
+                write!(writer, "{dim}{module}:{end} {}", parts.message)?;
+                if let Some(service) = service {
+                    write_field(&mut writer, "service", service)?;
+                }
+                writeln!(writer, "{}", parts.fields)
+            }
         }
-        writeln!(writer, "{}{}", parts.message, parts.fields)
     }
 }
 
-/// Escape sequences for what is beside the point, for the level, and for the end of both; empty where there are no colours.
+/// Escape sequences for secondary text, for the level, and for the end of both; empty without colours.
 fn colours(writer: &Writer<'_>, level: &Level) -> (&'static str, &'static str, &'static str) {
     if !writer.has_ansi_escapes() {
         return ("", "", "");
@@ -74,31 +83,36 @@ fn colours(writer: &Writer<'_>, level: &Level) -> (&'static str, &'static str, &
     ("\x1b[2m", level, "\x1b[0m")
 }
 
-/// The fields of an event, written out.
+/// Parts of an event, as text.
 #[derive(Default)]
 struct Parts {
     message: String,
-    /// ` name=value` for each other field.
+    /// ` name=value` for each field but `service`.
     fields: String,
-    /// Whether a guest says it; then `service` is not among the fields.
-    guest: bool,
+    /// Service of the event's field, or else of the span around it.
     service: Option<String>,
-    /// Where an event comes from that was written with the crate `log`.
+    /// Origin of an event that was written with the crate `log`.
     log_target: Option<String>,
 }
 
 impl Parts {
     fn field(&mut self, name: &str, value: &str) {
-        let plain = !value.is_empty()
-            && value
-                .chars()
-                .all(|c| c.is_alphanumeric() || c.is_ascii_punctuation() && c != '"');
-        // Writing to a string cannot fail.
-        let _ = if plain {
-            write!(self.fields, " {name}={value}")
-        } else {
-            write!(self.fields, " {name}={value:?}")
-        };
+        // writing to a string cannot fail
+        let _ = write_field(&mut self.fields, name, value);
+    }
+}
+
+/// Writes ` name=value`, with the value in quotes if it has spaces, quotes or control characters.
+fn write_field(writer: &mut impl Write, name: &str, value: &str) -> fmt::Result {
+    let is_plain = !value.is_empty()
+        && value
+            .chars()
+            .all(|c| c.is_alphanumeric() || c.is_ascii_punctuation() && c != '"');
+
+    if is_plain {
+        write!(writer, " {name}={value}")
+    } else {
+        write!(writer, " {name}={value:?}")
     }
 }
 
@@ -106,7 +120,7 @@ impl Visit for Parts {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => append(&mut self.message, value),
-            "service" if self.guest => self.service = Some(value.escape_debug().to_string()),
+            "service" => self.service = Some(value.to_owned()),
             "log.target" => self.log_target = Some(value.to_owned()),
             name if name.starts_with("log.") => {}
             name => self.field(name, value),
@@ -116,6 +130,7 @@ impl Visit for Parts {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
             "message" => append(&mut self.message, &format!("{value:?}")),
+            "service" => self.service = Some(format!("{value:?}")),
             "fields" => {
                 for (name, value) in guest_fields(&format!("{value:?}")).unwrap_or_default() {
                     self.field(
@@ -130,8 +145,8 @@ impl Visit for Parts {
     }
 }
 
-/// Appends `text` so that it can neither pass for lines of its own nor command the terminal: each further line is marked, and
-/// control characters are shown.
+/// Appends `text` so that it can neither forge a log line nor control the terminal: each further line is marked, and control
+/// characters are escaped.
 fn append(to: &mut String, text: &str) {
     for character in text.trim_end().chars() {
         match character {
