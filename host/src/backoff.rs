@@ -1,5 +1,5 @@
-//! Words: how long to wait before the next attempt. In: failures, one after another, and a random number. Out: a wait that
-//! doubles from a minimum to a maximum. Owns the count of failures; no clock and no randomness of its own.
+//! The wait before the next attempt: it doubles from a minimum to a maximum with each failure. The
+//! clock and the random number are arguments.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl Backoff {
         half + (bound - half).mul_f64(jitter.clamp(0.0, 1.0).max(0.0))
     }
 
-    /// Forgets the failures: what was tried has worked.
+    /// Forgets the failures, after an attempt that worked.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

@@ -1,10 +1,10 @@
-//! Surface: the embedded broker, so that one command is enough to try a service. In: `config::EmbeddedBroker`, and the
-//! credentials of the host's own session. Out: `Running`, which knows the address and can be stopped. Owns the broker's task and
-//! its storage. The only file that names the crate `mqtt5`.
+//! The embedded broker, so that one command is enough to try a service. `mqtt5` is named in this
+//! room only.
 //!
-//! What this broker does otherwise than mosquitto, as tried: it adds the user properties `x-mqtt-client-id` and, with users,
-//! `x-mqtt-sender` to every message (there is no switch); it refuses client identifiers with `/` or `\` or of more than 128
-//! bytes (0x85); a client with keepalive 0 is disconnected after 300 s of silence.
+//! Differences from mosquitto, as tried: it adds the user properties `x-mqtt-client-id` and, with
+//! users, `x-mqtt-sender` to every message (there is no switch); it refuses client identifiers with
+//! `/` or `\` or of more than 128 bytes (0x85); a client with keepalive 0 is disconnected after 300
+//! s of silence.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,14 +30,14 @@ mod waiting;
 use guard::Users;
 use server::Server;
 
-/// How long the broker goes on after the order to stop: what was published last (the services' `online`) is still on its way to
-/// the clients then, and the crate does not tell when it has left.
+/// Time for which the broker continues after the order to stop: the last messages (the services' `online`) are still on their way
+/// to the clients then, and the crate does not report their departure.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How many ports are tried, from the default one on, when it is in use.
 const PORTS_TRIED: u16 = 100;
 
-/// Why the embedded broker does not run.
+/// The reason why the embedded broker does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// A public address without users.
@@ -56,7 +56,7 @@ pub enum BrokerError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The data directory cannot be made.
@@ -64,7 +64,7 @@ pub enum BrokerError {
     DataDir {
         /// The directory.
         path: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The broker itself refused to start, or ended.
@@ -91,7 +91,7 @@ impl std::fmt::Debug for Running {
 }
 
 impl Running {
-    /// Where it listens: not what was configured when that port was in use (`listen_is_default`) or 0.
+    /// Returns its address: another one than configured if that port was in use (`listen_is_default`) or 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,12 +1,11 @@
-//! Words: a token bucket. In: what is spent, and when. Out: whether there was enough, or how long until there is again. Owns the
-//! level; no clock.
+//! A token bucket. The clock is an argument.
 
 use std::time::{Duration, Instant};
 
-/// What a full bucket holds: as much as flows in within this time.
+/// Size of a bucket: the amount that flows in within this time.
 const BURST: Duration = Duration::from_secs(1);
 
-/// A bucket that holds one second's worth of what flows into it. It begins full. The rate is given with each use, so that a new one
+/// A bucket that holds one second's worth of its inflow. It begins full. The rate is given with each use, so that a new one
 /// holds at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bucket {
@@ -34,7 +33,7 @@ impl Bucket {
         there
     }
 
-    /// When it would be full again, had `amount` been taken now. What no clock can express counts as nothing.
+    /// Returns the time at which it would be full again if `amount` were taken now. A time that no clock can express counts as none.
     fn after(&self, amount: u64, rate: u64, now: Instant) -> Option<Instant> {
         let nanoseconds = u128::from(amount) * 1_000_000_000 / u128::from(rate.max(1));
         let cost = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
@@ -50,7 +49,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// However it is used, in no span of time more is taken than what flows in, and one burst.
+        /// However it is used, no span of time takes more than the inflow and one burst.
         #[test]
         fn never_gives_more_than_the_rate_and_a_burst(
             rate in 1_u64..1_000, pauses in prop::collection::vec(0_u64..50, 1..400),
@@ -64,7 +63,7 @@ mod tests {
             }
         }
 
-        /// Who waits as long as it is told has the rate exactly, beyond the burst.
+        /// A user that waits as long as told has the rate exactly, beyond the burst.
         #[test]
         fn who_waits_as_told_keeps_the_rate(rate in 1_u64..100_000, amounts in prop::collection::vec(1_u64..10_000, 1..100)) {
             let (mut bucket, start, mut now, mut spent) = (Bucket::default(), Instant::now(), Instant::now(), 0_u64);

@@ -1,5 +1,6 @@
-//! Words: what one guest call wants done. In: host functions that the guest calls append here. Out: the service task
-//! commits it when the call ended well, in the order state, timers, subscriptions, publishes, acknowledgement. Owns the lists.
+//! Effects of one guest call. Host functions append to them, and the service's task commits them
+//! when the call has succeeded, in the order state, timers, subscriptions, publishes,
+//! acknowledgement.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Words: one MQTT message, incoming or outgoing, the same for both protocol versions. In: packets and guests. Out:
-//! `Message`, `Qos`, `Properties`, `Publication`, `Subscription`. Owns nothing: topic and payload are shared, so a clone copies no bytes.
+//! One MQTT message, incoming or outgoing, the same for both protocol versions. Topic and payload
+//! are shared, so a clone copies no bytes.
 
 pub mod record;
 
@@ -34,7 +34,7 @@ impl From<Qos> for u8 {
     }
 }
 
-/// A number that is no quality of service.
+/// A number that is not a quality of service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not a quality of service: 0, 1 or 2")]
 pub struct QosError(pub u8);
@@ -99,8 +99,8 @@ impl Message {
         }
     }
 
-    /// The same in memory of its own, for what is kept long: a message from the broker shares the buffer into which it was read, and
-    /// keeps all of that.
+    /// Returns the message in memory of its own, to be kept for long: a message from the broker shares the buffer into which it was
+    /// read, and keeps all of that.
     pub fn detached(&self) -> Self {
         let mut own = Self {
             topic: self.topic.detached(),
@@ -117,7 +117,7 @@ impl Message {
         own
     }
 
-    /// Roughly the memory that the message holds, in bytes: what queues are bounded by.
+    /// Returns roughly the memory of the message in bytes, by which queues are bounded.
     pub fn weight(&self) -> usize {
         let properties = self.properties.as_ref().map_or(0, |p| {
             let pairs: usize = p
@@ -156,7 +156,7 @@ pub struct Terms {
     pub token: Option<Token>,
     /// When to leave it out.
     pub only_if_changed: Option<OnlyIfChanged>,
-    /// What becomes of it without a connection; `None`: it waits as long as there is room.
+    /// Rule for the time without a connection; `None`: it waits as long as there is room.
     pub offline: Option<Arc<OfflineRule>>,
     /// The number under which it is kept on disk while it waits; given by the session.
     pub kept: Option<u64>,
@@ -177,7 +177,7 @@ pub enum OnlyIfChanged {
     Within(Duration),
 }
 
-/// What became of a message that was published with QoS 1 or 2.
+/// Outcome of a message that was published with QoS 1 or 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The broker has taken it.
@@ -197,7 +197,7 @@ pub struct Subscription {
     pub qos: Qos,
 }
 
-/// A change to what a service is subscribed to.
+/// A change of the subscriptions of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SubscriptionChange {
     /// Subscribe, or change the QoS of an existing subscription.
@@ -207,7 +207,7 @@ pub enum SubscriptionChange {
 }
 
 impl SubscriptionChange {
-    /// What is subscribed to, if it is that.
+    /// Returns the subscription, if it is one.
     pub const fn subscribed(&self) -> Option<&Subscription> {
         match self {
             Self::Subscribe(subscription) => Some(subscription),

@@ -1,20 +1,20 @@
-//! Words: what becomes of a service's messages while there is no connection to the broker. In: the configuration. Out:
-//! `OfflineRule`, carried by the messages that it is for. Owns nothing.
+//! Rules for a service's messages while there is no connection to the broker. Messages carry their
+//! rule.
 
 use crate::topic::Filter;
 
-/// What becomes of messages on the topics of one filter while there is no connection.
+/// Rule for messages on the topics of one filter while there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfflineRule {
     /// The full filter.
     pub filter: Filter,
-    /// What becomes of them.
+    /// Their policy.
     pub policy: OfflinePolicy,
     /// Whether those that wait are also kept on disk, so that they survive the host.
     pub persist: bool,
 }
 
-/// What becomes of a message while there is no connection.
+/// Policy for a message while there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OfflinePolicy {
     /// It is dropped.

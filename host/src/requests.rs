@@ -1,5 +1,5 @@
-//! Actor: requests that guests wait for. In: requests, answers of others from the session. Out: requests to the session, with the
-//! host's response topic and correlation data; each answer to who waits for it, or that none came in time. Owns what is awaited.
+//! Requests that guests wait for: they go to the session with the host's response topic and
+//! correlation data, and each answer, or its absence, goes back to its guest.
 //!
 //! MQTT 5, section 4.10. One response topic serves all services; it is subscribed to at the first request.
 
@@ -24,7 +24,7 @@ const WAITING: usize = 1024;
 /// Under which the router knows us.
 const ME: ServiceId = ServiceId::REQUESTS;
 
-/// Who waits for an answer.
+/// The end of a guest that waits for an answer.
 type Answer = oneshot::Sender<Result<Message, RequestFailure>>;
 
 /// Where guests put their requests, and what takes them there.

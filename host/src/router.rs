@@ -1,11 +1,11 @@
-//! Machine: which services get a message, and what the broker has to be told for it. In: subscriptions of services, messages
-//! from the session. Out: deliveries into mailboxes, differences to subscribe and unsubscribe. Owns the trie and the
-//! subscription identifiers; the session task owns the router.
+//! Finds the services that get a message, and the changes of subscriptions that the broker has to be
+//! told. The session's task owns the router.
 //!
-//! Whatever number of services share a filter, the broker sees it once, at the highest quality of service. Where filters of
-//! one service overlap, brokers send one copy with all identifiers or one copy for each filter; the service takes the copy
-//! that names the filter it subscribed to first, and so gets the message once either way. Without identifiers (MQTT 3.1.1) copies
-//! cannot be told apart, so the broker is asked for the widest of overlapping filters only (`filters::cover`); each copy goes
+//! However many services share a filter, the broker sees it once, at the highest quality of service.
+//! If filters of one service overlap, brokers send one copy with all identifiers or one copy for
+//! each filter; the service takes the copy that names the filter it subscribed to first, and so gets
+//! the message once either way. Without identifiers (MQTT 3.1.1) copies cannot be told apart, so the
+//! broker is asked only for the widest of overlapping filters (`filters::cover`); each copy goes
 //! once to each service with a matching filter.
 
 mod filters;
@@ -25,7 +25,7 @@ use filters::{Filters, Match};
 pub struct ServiceId(pub u32);
 
 impl ServiceId {
-    /// What carries the requests of all services.
+    /// The carrier of the requests of all services.
     pub const REQUESTS: Self = Self(u32::MAX - 1);
 }
 

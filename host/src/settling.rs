@@ -1,8 +1,8 @@
-//! Pure: when it is said that a file is refused which is written while it is looked at. In: refusals, and the time. Out: what is to be
-//! said now. Owns what was not said yet.
+//! Decides when to log that a file is refused which is being written. Pure.
 //!
-//! A file that is uploaded slowly in place is looked at after each piece, and refused each time. That is said once, and again when the
-//! file was left alone. Another file in its place, by a rename, is a new one.
+//! A file that is uploaded slowly in place is read after each piece, and refused each time. The
+//! refusal is logged once, and again when the file no longer changes. Another file in its place, by
+//! a rename, is a new one.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ struct Refusal {
     inode: Option<u64>,
     /// When it will have been left alone.
     until: Instant,
-    /// Why it was refused after that was said last.
+    /// The reason of a refusal that was not logged yet.
     unsaid: Option<String>,
 }
 

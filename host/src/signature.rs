@@ -1,12 +1,11 @@
-//! Words: signatures of component files, in the format of minisign. In: keys that are trusted, the bytes of a file and of its
-//! signature. Out: valid or not, and why not. Owns nothing; the only place that names the crate.
+//! Signatures of component files, in the format of minisign. `minisign_verify` is named here only.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use minisign_verify::{Error, PublicKey, Signature};
 
-/// What a signature file has after the name of the file that it is for.
+/// Suffix of a signature file, after the name of the signed file.
 const SUFFIX: &str = ".minisig";
 
 /// A key whose signatures are trusted.
@@ -16,14 +15,14 @@ pub struct Key {
     key: PublicKey,
 }
 
-/// Why a signature is not valid.
+/// The reason why a signature is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// There is none.
     #[error("it is not signed: there is no {0}; only signed components run, since trust has keys")]
     Missing(PathBuf),
     /// It cannot be read as one.
-    #[error("its signature {0} is none of minisign: {1}")]
+    #[error("{0} is not a minisign signature: {1}")]
     Malformed(PathBuf, String),
     /// It is made with another key.
     #[error("its signature {0} is made with a key that trust does not have")]
@@ -39,7 +38,7 @@ impl Key {
     /// Reads a key: the base64 of minisign's `.pub` file alone, or the whole text of such a file.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is not a key.
     pub fn read(text: &str) -> Result<Self, String> {
         let base64 = text
             .lines()
@@ -47,7 +46,7 @@ impl Key {
             .rfind(|line| !line.is_empty())
             .unwrap_or_default();
         let key = PublicKey::from_base64(base64)
-            .map_err(|error| format!("is no public key of minisign: {error}"))?;
+            .map_err(|error| format!("is not a minisign public key: {error}"))?;
         Ok(Self {
             base64: base64.to_owned(),
             key,

@@ -1,8 +1,6 @@
-//! Words: characters that MQTT says texts should not contain. In: texts of guests, of the configuration and from brokers. Out: the first
-//! such character, or the same text with them escaped. Owns nothing.
-//!
-//! MQTT 5 and 3.1.1, sections 1.5.3 and 1.5.4: U+0000 must not be in a text; control characters and noncharacters should not, and a
-//! receiver may end the connection for them. mosquitto does.
+//! Characters that MQTT says texts should not contain: finds them, and escapes them. MQTT 5 and
+//! 3.1.1, sections 1.5.3 and 1.5.4: U+0000 must not be in a text; control characters and
+//! noncharacters should not, and a receiver may end the connection for them. mosquitto does.
 
 use std::fmt::Write as _;
 
@@ -29,14 +27,14 @@ pub fn name(character: char) -> String {
 }
 
 /// A text without forbidden characters as it is; any other as Rust would write it: these as `\n`, `\t`, `\r` or `\u{1}`, and a
-/// backslash twice. What is beyond `most` bytes is cut off, with `…` in its place.
+/// backslash twice. The part beyond `most` bytes is cut off, with `…` in its place.
 pub fn escaped(text: &str, most: usize) -> String {
     let is_clean = forbidden(text).is_none();
     if is_clean && text.len() <= most {
         return text.to_owned();
     }
     let mut out = String::with_capacity(text.len().min(most));
-    // where it can be cut so that the mark has room
+    // cut so that the mark has room
     let mut end = 0;
     for character in text.chars() {
         match character {

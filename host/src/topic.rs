@@ -1,5 +1,5 @@
-//! Words: topic names and topic filters. In: text from the broker, guests and configuration. Out: `Topic`, `Filter`
-//! and `BaseTopic`, which cannot hold anything that MQTT forbids, and the rules by which they match. Owns nothing.
+//! Topic names and topic filters: `Topic`, `Filter` and `BaseTopic` cannot hold anything that MQTT
+//! forbids, and match as it says.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ pub const MAX_TOPIC_BYTES: usize = 65_535;
 /// The most levels of a topic or filter. MQTT has no limit, but brokers do: mosquitto ends the connection for more than 201.
 pub const MAX_LEVELS: usize = 200;
 
-/// What a shared subscription starts with (MQTT 5, section 4.8.2).
+/// Beginning of a shared subscription (MQTT 5, section 4.8.2).
 const SHARE: &str = "$share/";
 
-/// Why text is not a topic name or filter; the message names the text.
+/// The reason why text is not a topic name or filter; the message names the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
     /// Empty text (section 4.7.3: at least one character).
@@ -64,8 +64,8 @@ impl Topic {
         Self::without_wildcards(text)
     }
 
-    /// Takes the topic of a message that came from a broker, or was kept: it is no more than what MQTT forbids strictly (sections
-    /// 4.7.1 and 4.7.3), since a broker may take more from others than from us.
+    /// Takes the topic of a message that came from a broker, or was kept. Only violations of MQTT's "must" (sections 4.7.1 and 4.7.3)
+    /// are refused, since a broker may accept more from others than from us.
     ///
     /// # Errors
     /// Says what MQTT forbids about it.
@@ -91,7 +91,7 @@ impl Topic {
         Self(ByteString::from(self.0.to_string()))
     }
 
-    /// Where Home Assistant looks for announcements unless it is told otherwise: `homeassistant`.
+    /// Returns Home Assistant's default prefix for announcements: `homeassistant`.
     pub fn home_assistant() -> Self {
         Self(ByteString::from_static("homeassistant"))
     }
@@ -163,20 +163,20 @@ impl BaseTopic {
         Self::new(&format!("service/{name}"))
     }
 
-    /// No base topic: what is relative to it is a full topic.
+    /// Returns no base topic: topics relative to it are full ones.
     pub fn global() -> Self {
         Self("".into())
     }
 
-    /// Whether it is no base topic.
+    /// Whether topics relative to it are full ones.
     pub fn is_global(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// A base topic from `data_topic`; empty text is none; the slash at the end is added where it is missing.
+    /// Makes a base topic from `data_topic`; an empty text gives none; a missing slash at the end is added.
     ///
     /// # Errors
-    /// When `text` is no topic name.
+    /// When `text` is not a topic name.
     pub fn new(text: &str) -> Result<Self, TopicError> {
         if text.is_empty() {
             return Ok(Self::global());
@@ -201,7 +201,7 @@ impl BaseTopic {
     /// The full topic of `relative`.
     ///
     /// # Errors
-    /// When the result is no topic name.
+    /// When the result is not a topic name.
     pub fn topic(&self, relative: &str) -> Result<Topic, TopicError> {
         if relative.is_empty() {
             return Err(TopicError::Empty);
@@ -212,7 +212,7 @@ impl BaseTopic {
     /// The full filter of `relative`; of `$share/<group>/<filter>`, the filter is what lies below this base.
     ///
     /// # Errors
-    /// When the result is no topic filter.
+    /// When the result is not a topic filter.
     pub fn filter(&self, relative: &str) -> Result<Filter, TopicError> {
         let (share, below) = split_share(relative);
         if below.is_empty() {
@@ -294,7 +294,7 @@ fn covers(grant: &str, wanted: &str) -> bool {
     if wanted.starts_with('$') && grant.starts_with(['+', '#']) {
         return false;
     }
-    // `#` stands for its parent too, save where the parent would be the empty text, which is no topic
+    // `#` stands for its parent too, unless the parent would be the empty text, which is not a topic
     let wanted = match wanted {
         "#" => "+/#",
         "/#" => "/+/#",

@@ -1,11 +1,12 @@
-//! Actor: notices that files were replaced: components and the configuration. In: their paths, what the operating system says about
-//! their directories, and the clock. Out: the path of each file whose content may be new, once it has been quiet for a moment. Owns
-//! a thread, which looks at the files: a file system in the network may let it wait.
+//! Notices that files were replaced: components and the configuration. A thread looks at the files,
+//! because a network file system may let it wait; a file is reported once it has been quiet for a
+//! moment.
 //!
-//! Renaming over the file, rewriting it in place, switching a symbolic link on the way to it and replacing a directory on the way
-//! are all seen, because every directory in which that can happen is watched, and a file counts as changed when what its path leads
-//! to changed. Beside that all files are looked at every so often, for file systems that send no notices and for directories
-//! that cannot be watched.
+//! Renaming over the file, rewriting it in place, switching a symbolic link on the way to it and
+//! replacing a directory on the way are all seen: every directory in which that can happen is
+//! watched, and a file counts as changed when the target of its path has changed. Besides, all files
+//! are checked at an interval, for file systems without notifications and for directories that
+//! cannot be watched.
 
 mod notices;
 mod way;
@@ -36,19 +37,19 @@ const WAITING: usize = 64;
 /// How long the thread sleeps when nothing is to come by the clock.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Why files are not watched.
+/// The reason why files are not watched.
 #[derive(Debug, thiserror::Error)]
 #[error("files are not watched for changes, there is no thread for it: {0}")]
 pub struct WatchError(io::Error);
 
-/// What is seen of a file without reading it. When any of it differs, the content may.
+/// Facts of a file that are seen without reading it. If any differs, the content may differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
     target: PathBuf,
     inode: u64,
     bytes: u64,
     modified: Option<SystemTime>,
-    /// Who may read it: mode, user and group.
+    /// Rights to read it: mode, user and group.
     access: (u32, u32, u32),
 }
 
@@ -61,7 +62,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches `files`; what they are now counts as seen. They are looked at every `interval` at least, where that is not zero.
+    /// Watches `files`; their present content counts as seen. They are checked every `interval` at least, unless that is zero.
     ///
     /// # Errors
     /// When the operating system has no further thread.

@@ -1,9 +1,10 @@
-//! Machine: clients that acknowledge nothing further. In: whose window is full, what is published. Out: the broker's word that messages
-//! for them go to their bounded queue. Owns the list of them.
+//! Clients that acknowledge nothing further, and the broker's hint that messages for them go to
+//! their bounded queue.
 //!
-//! The broker hands messages of QoS 1 and 2 to a channel of each connection, which is bounded in messages alone. As long as they are
-//! small that is a bound in bytes too; when a larger one comes, the messages for clients whose window is full go to the queue,
-//! which is bounded in bytes, as if they were away.
+//! The broker hands messages of QoS 1 and 2 to a channel of each connection, which is bounded in
+//! messages alone. As long as they are small, that is a bound in bytes too. When a larger one comes,
+//! the messages for clients whose window is full go to the queue, which is bounded in bytes, as if
+//! the clients were away.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,7 +20,7 @@ use super::retained::Retained;
 /// The broker numbers its connections from the time on; this is none of those numbers.
 const DIVERTED: u64 = u64::MAX;
 
-/// What is known of a client that is connected.
+/// State of a connected client.
 pub struct Client {
     /// The bounds.
     pub limits: Arc<BrokerLimits>,

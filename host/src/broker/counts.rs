@@ -1,5 +1,5 @@
-//! Actor: what the embedded broker refuses and drops. In: events, from all connections. Out: one log line that sums them up, a minute
-//! apart for each kind. Owns the counts.
+//! Counts of messages and clients that the embedded broker refuses and drops, summed up in one log
+//! line a minute for each kind.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -79,7 +79,7 @@ impl Counts {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, name) = counts.entry(refused).or_default();
         *count += 1;
-        // who it was is asked once a line: a flood is to cost nothing
+        // the client is looked up once a line: a flood is to cost nothing
         if name.is_empty() {
             *name = last();
         }
@@ -96,7 +96,7 @@ impl Counts {
         }
     }
 
-    /// The line that sums up what there was since it was told last; what is among `told` waits. Gives back whether something does.
+    /// Returns the line that sums up the counts since the last one, and whether some kinds wait because they are among `told`.
     fn line(&self, told: &mut BTreeMap<Refused, Instant>, now: Instant) -> (Option<String>, bool) {
         told.retain(|_, at| now.saturating_duration_since(*at) < EVERY);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);

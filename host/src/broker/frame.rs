@@ -1,5 +1,5 @@
-//! Pure: as much of MQTT's framing as bounds need (MQTT 5 and 3.1.1, section 2). In: bytes of a connection. Out: where a packet ends, which
-//! QoS and identifier it has, what is acknowledged, what a CONNECT asks for. Owns nothing.
+//! As much of MQTT's framing as the bounds need (MQTT 5 and 3.1.1, section 2): the end of a packet,
+//! its QoS and identifier, acknowledgements, and the fields of a CONNECT. Pure.
 
 /// CONNECT in the fixed header.
 const CONNECT: u8 = 1;
@@ -10,7 +10,7 @@ const PUBCOMP: u8 = 7;
 /// The property Receive Maximum (MQTT 5, section 3.1.2.11.3).
 const RECEIVE_MAXIMUM: u8 = 0x21;
 
-/// The bytes are no MQTT packet.
+/// The bytes are not an MQTT packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -33,7 +33,7 @@ fn measure(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Malformed> {
     }
 }
 
-/// What a packet to a client is.
+/// Kind of a packet to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outbound {
     /// PUBLISH of QoS 0.
@@ -46,7 +46,7 @@ pub enum Outbound {
     Other,
 }
 
-/// What one whole packet to a client is.
+/// Returns the kind of one whole packet to a client.
 pub fn outbound(packet: &[u8]) -> Outbound {
     let Ok(Some((first, header, _))) = measure(packet) else {
         return Outbound::Other;
@@ -69,7 +69,7 @@ fn pair(bytes: &[u8]) -> Option<u16> {
     bytes.first_chunk().map(|two| u16::from_be_bytes(*two))
 }
 
-/// What is asked for by a CONNECT.
+/// The fields of a CONNECT that matter here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connect {
     /// Length of the packet.
@@ -169,12 +169,12 @@ pub struct Scanner {
     remaining: usize,
     /// The length of the packet without its fixed header.
     length: usize,
-    /// Nothing can be told any more: the bytes are no packets.
+    /// The bytes are not packets, so nothing further can be read.
     lost: bool,
 }
 
 impl Scanner {
-    /// Takes the next bytes; calls `saw` with what is found in them.
+    /// Takes the next bytes; calls `saw` with each finding.
     pub fn feed(&mut self, mut bytes: &[u8], mut saw: impl FnMut(Seen<'_>)) {
         while !self.lost && !bytes.is_empty() {
             if self.remaining > 0 {
@@ -197,7 +197,7 @@ impl Scanner {
                     Ok(None) => continue,
                     Err(Malformed) => self.lost = true,
                 }
-                // acknowledgements are short; a long one is none
+                // acknowledgements are short; a long one is not valid
                 self.lost |=
                     self.remaining > 70_000 && self.kind() != PUBLISH && self.kind() != CONNECT;
             }

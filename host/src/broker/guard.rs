@@ -1,5 +1,5 @@
-//! Machine: who may connect, and what the broker keeps. In: the crate's questions and events. Out: answers, within the bounds for
-//! sessions and retained messages. Owns digests of the passwords, the names of sessions and the sizes of retained messages.
+//! Decides which users may connect, and bounds sessions and retained messages. Passwords are kept as
+//! digests.
 
 use std::collections::HashMap;
 use std::future::{Future, ready};
@@ -31,7 +31,7 @@ tokio::task_local! {
     pub static CLIENT: Arc<Client>;
 }
 
-/// Who may connect. Passwords are kept as digests, so that comparing them takes no longer for a better guess.
+/// Users that may connect. Passwords are kept as digests, so that comparing them takes no longer for a better guess.
 pub struct Users(HashMap<String, [u8; 32]>);
 
 impl Users {
@@ -101,7 +101,7 @@ impl Guard {
     }
 
     async fn has_room_for(&self, client: &str) -> bool {
-        // what cannot be read does not keep clients out
+        // a storage that cannot be read does not keep clients out
         let sessions = self.storage.session_client_ids().await.unwrap_or_default();
         sessions.len() < self.limits.sessions || sessions.iter().any(|known| known == client)
     }

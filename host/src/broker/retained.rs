@@ -1,4 +1,4 @@
-//! Pure: what the embedded broker keeps retained. In: messages that are kept and cleared. Out: how much more may be kept. Owns their sizes.
+//! Sizes of the retained messages of the embedded broker, and the room that is left. Pure.
 
 use std::collections::HashMap;
 use std::sync::Arc;

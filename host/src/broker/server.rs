@@ -1,5 +1,5 @@
-//! Actor: the embedded broker at work: the crate's router and handlers behind a listener of ours. In: connections. Out: a handler for each
-//! that says CONNECT in time and for which there is room. Owns the listener, the storage and the counts.
+//! The embedded broker at work: the crate's router and handlers behind a listener of ours. Each
+//! connection that sends CONNECT in time, and for which there is room, gets a handler.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -50,7 +50,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// The wait after a connection that the system could not take.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What all connections share.
+/// State that all connections share.
 pub struct Server {
     config: Arc<BrokerConfig>,
     limits: Arc<BrokerLimits>,
@@ -217,8 +217,8 @@ impl Server {
         });
     }
 
-    /// Counts one more connection that has not said CONNECT. When there are too many, the oldest makes room: who is silent must not
-    /// keep out who is not.
+    /// Counts one more connection that has not said CONNECT. When there are too many, the oldest makes room: silent clients must not
+    /// keep out others.
     fn pend(&self) -> oneshot::Receiver<()> {
         let (sender, displaced) = oneshot::channel();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! Machine: the bytes between the broker and one client. In: the client's socket. Out: a transport for the broker that takes every packet at
-//! once, so that nothing waits in the broker, where it has no bound. Owns the socket and what waits for the client.
+//! The bytes between the broker and one client: a transport for the broker that takes every packet
+//! at once, so that nothing waits in the broker, where it has no bound.
 
 use std::future::Future;
 use std::io::{Error, ErrorKind, Result};
@@ -31,7 +31,7 @@ const ALL: usize = 4;
 /// A client's connection.
 pub struct ClientStream {
     tcp: TcpStream,
-    /// CONNECT, which was read already, and what came with it.
+    /// CONNECT, which was read already, and the bytes after it.
     first: Bytes,
     scanner: Scanner,
     waiting: Waiting,
@@ -175,7 +175,7 @@ impl AsyncWrite for ClientStream {
         Poll::Ready(Ok(packet.len()))
     }
 
-    /// What waits is written whenever the broker reads.
+    /// Does nothing: waiting packets are written whenever the broker reads.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
         Poll::Ready(Ok(()))
     }

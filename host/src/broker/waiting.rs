@@ -1,5 +1,5 @@
-//! Pure: packets that wait for one client because it does not read. In: packets as the broker writes them, what the client
-//! took and acknowledged. Out: whether a packet waits, is dropped, or is the one too many. Owns the packets.
+//! Packets that wait for one client because it does not read: whether one more waits, is dropped, or
+//! is the one too many. Pure.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -7,17 +7,17 @@ use crate::config::OutboxLimits;
 
 use super::frame::Outbound;
 
-/// What may wait besides messages (acknowledgements, answers to pings), in bytes: a client that sends and never reads.
+/// Limit in bytes for packets other than messages (acknowledgements, answers to pings), for a client that sends and never reads.
 const ANSWERS: usize = 1 << 20;
 
-/// What becomes of a packet.
+/// Fate of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It waits.
     Waits,
     /// It is dropped: a message of QoS 0 beyond the bounds.
     Dropped,
-    /// The client reads nothing of what it is answered.
+    /// The client does not read its answers.
     TooMany,
 }
 
@@ -29,11 +29,11 @@ pub struct Waiting {
     /// How much of the first one is written.
     written: usize,
     bytes: usize,
-    /// Of `packets`, those that are messages.
+    /// Number of messages in `packets`.
     messages: usize,
-    /// Of them, those of QoS 1 and 2.
+    /// Number of messages of QoS 1 and 2.
     owed: usize,
-    /// Bytes of `packets` that are none.
+    /// Bytes of the packets that are not messages.
     answers: usize,
     /// Identifiers of messages that the client has not acknowledged.
     unacknowledged: HashSet<u16>,
@@ -68,7 +68,7 @@ impl Waiting {
         self.owed > 0
     }
 
-    /// What waits, in bytes.
+    /// Returns the waiting bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -119,7 +119,7 @@ impl Waiting {
         Verdict::Waits
     }
 
-    /// What is to be written next.
+    /// Returns the bytes to write next.
     pub fn next(&self) -> Option<&[u8]> {
         self.packets
             .front()

@@ -1,4 +1,4 @@
-//! Pure: a message as it stands on disk. In: messages. Out: text and payload, and the same message again. Owns nothing.
+//! A message as it stands on disk: text and payload. Pure.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub struct Record {
     properties: Option<Box<Extra>>,
 }
 
-/// What MQTT 5 adds.
+/// The part that MQTT 5 adds.
 #[derive(Serialize, Deserialize)]
 struct Extra {
     response_topic: Option<String>,
@@ -35,7 +35,7 @@ pub fn head(message: &Message) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Record::from(message))
 }
 
-/// The message again; `None` when the text is none of ours.
+/// Returns the message; `None` if the text is not of this form.
 pub fn message(head: &str, payload: &[u8]) -> Option<Message> {
     serde_json::from_str::<Record>(head).ok()?.with(payload)
 }

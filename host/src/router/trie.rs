@@ -1,7 +1,8 @@
-//! Pure: finds the filters that match a topic. In: patterns (filters without `$share/<group>/`), each with a value. Out: the
-//! values whose pattern matches, in no particular order. Owns the tree of levels.
+//! Finds the filters that match a topic: patterns (filters without `$share/<group>/`), each with a
+//! value. Pure.
 //!
-//! Nodes lie in one vector and are walked by a loop, not by recursion: a filter of 30,000 levels costs time, not stack.
+//! Nodes lie in one vector and are walked by a loop, not by recursion: a filter of 30,000 levels
+//! costs time, not stack.
 
 use std::collections::HashMap;
 
@@ -171,7 +172,7 @@ impl<T: PartialEq> Trie<T> {
     }
 }
 
-/// The first level of `topic`, and what follows its slash: `None` at the end, `Some("")` for an empty last level.
+/// Splits off the first level of `topic`; the rest is `None` at the end, `Some("")` for an empty last level.
 fn first_level(topic: &str) -> (&str, Option<&str>) {
     match topic.bytes().position(|byte| byte == b'/') {
         Some(slash) => (&topic[..slash], Some(&topic[slash + 1..])),

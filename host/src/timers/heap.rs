@@ -1,6 +1,6 @@
-//! Pure: which of many deadlines comes first. In: deadlines with their keys. Out: the earliest, and those that are due. Owns a
-//! binary heap and nothing else: which deadline of a key holds is known to the owner of the keys, who skips outdated
-//! entries as they come up. So each key costs one look-up, not two, and moving a deadline is one push.
+//! The earliest of many deadlines with keys: a binary heap. The owner of the keys knows which
+//! deadline of a key is valid, and skips outdated entries as they come up. So each key costs one
+//! look-up, not two, and moving a deadline is one push. Pure.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

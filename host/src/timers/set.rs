@@ -1,5 +1,5 @@
-//! Pure: the timers of one service. In: changes that guest calls asked for, and the time. Out: which timers are due, and when
-//! the next one is. Owns names, periods and due times; a periodic timer keeps to the grid of its first due time for ever.
+//! The timers of one service: names, periods and due times. A periodic timer keeps to the grid of
+//! its first due time for ever. Pure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl TimerSet {
         }
     }
 
-    /// What is due at `now`, in the order of due times. A periodic timer moves on to its next due time after `now`; the due
+    /// Returns the timers that are due at `now`, in the order of due times. A periodic timer moves on to its next due time after `now`; the due
     /// times that it missed are counted with this one. A one-shot timer is gone.
     pub fn due(&mut self, now: Instant) -> Vec<DueTimer> {
         let mut due = Vec::new();

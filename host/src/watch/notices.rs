@@ -1,5 +1,4 @@
-//! Machine: the notices of the operating system. In: directories. Out: a word whenever something happens in one of them. Owns the
-//! watches. The only file that names the crate `notify`.
+//! The notifications of the operating system about directories. `notify` is named here only.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -21,17 +20,17 @@ pub(super) struct Notices {
     /// `None`: refused so far.
     watcher: Option<RecommendedWatcher>,
     directories: HashMap<PathBuf, Identity>,
-    /// What is refused, as the log says it; empty: nothing.
+    /// The refused directories, for the log; empty: none.
     refused: String,
-    /// What happens without notices, as the log says it.
+    /// The fallback without notifications, for the log.
     instead: String,
 }
 
 impl Notices {
-    /// Watches nothing yet. What happens is told to `wake`, and beside that files are looked at every `interval`, if it is not zero.
+    /// Watches nothing yet. Events go to `wake`; besides, files are checked every `interval`, if it is not zero.
     pub(super) fn new(wake: SyncSender<()>, interval: Duration) -> Self {
         let instead = match interval {
-            Duration::ZERO => "what changes there is not noticed (watch_interval: 0s)".to_owned(),
+            Duration::ZERO => "changes there are not noticed (watch_interval: 0s)".to_owned(),
             _ => format!("files there are looked at every {interval:?} (watch_interval)"),
         };
         Self {

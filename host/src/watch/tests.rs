@@ -1,4 +1,4 @@
-//! What is seen of files, and how: by notices, and by looking.
+//! How changes of files are seen: by notifications, and by checking.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,7 +6,7 @@ use super::*;
 use std::os::unix::fs::symlink;
 
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Never by the clock: what is seen was told by the operating system.
+/// Never by the clock: changes are seen by notifications of the operating system.
 const NEVER: Duration = Duration::ZERO;
 
 async fn changed(watch: &mut Watch) -> PathBuf {
@@ -160,8 +160,8 @@ async fn a_directory_that_is_made_again_at_once_is_watched() {
     }
 }
 
-/// What is written through another name of the file, in another directory, is told to nobody who watches this one: as on a file
-/// system in the network when another machine writes.
+/// A write through another name of the file, in another directory, is not reported to watchers of this one: as on a network file
+/// system when another machine writes.
 #[tokio::test]
 async fn what_nobody_tells_of_is_seen_by_looking() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,4 @@
-//! Machine: the way to a file. In: its path. Out: the directories in which a change can make the path lead to something else. Owns
-//! nothing.
+//! The way to a file: the directories in which a change can make its path lead to something else.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;

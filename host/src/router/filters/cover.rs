@@ -1,17 +1,17 @@
-//! Pure: filters for which the broker is not asked, because another one brings their messages. In: filters that come and go, the broker's
-//! answers. Out: for each filter the one that covers it. Owns which filters may cover others.
+//! Filters that the broker is not asked for, because another one brings their messages. Pure.
 //!
-//! Without subscription identifiers (MQTT 3.1.1, or a broker that has none) copies of a message for overlapping filters cannot be told from
-//! messages that are equal, so there must be none: of filters that cover each other only the widest are asked for, at the highest
-//! quality of service of all that they cover. Filters that overlap and do not cover each other (`a/+` and `+/b`) are all asked for; a
-//! broker that sends a copy for each delivers what matches both twice.
+//! Without subscription identifiers (MQTT 3.1.1, or a broker without them) copies of a message for
+//! overlapping filters cannot be told from equal messages, so copies must not arise: of filters that
+//! cover each other only the widest are requested, at the highest quality of service of all that
+//! they cover. Filters that overlap and do not cover each other (`a/+` and `+/b`) are all requested;
+//! a broker that sends a copy for each delivers a message that matches both twice.
 
 use std::collections::BTreeSet;
 
 use super::Filters;
 use crate::message::Qos;
 
-/// What is known about covering.
+/// State of covering.
 #[derive(Debug, Default)]
 pub struct Cover {
     /// There are no subscription identifiers.
@@ -23,9 +23,9 @@ pub struct Cover {
 /// How a filter stands to those that cover it or that it covers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Covered {
-    /// What brings its messages; `None`: it does itself.
+    /// The filter that brings its messages; `None`: itself.
     pub by: Option<usize>,
-    /// The highest quality of service of what it covers.
+    /// The highest quality of service of the filters that it covers.
     pub raised: Option<Qos>,
     /// The broker has granted it as it was last told.
     pub granted: bool,
@@ -34,7 +34,8 @@ pub struct Covered {
 }
 
 impl Filters {
-    /// What the broker shall have of a filter. One whose messages come stays, or is asked for, until what covers it is granted.
+    /// Returns the quality of service that the broker shall have for a filter. A filter that brings messages stays, or is requested,
+    /// until the one that covers it is granted.
     pub fn at_broker(&self, index: usize) -> Option<Qos> {
         let entry = self.entries.get(index)?.as_ref()?;
         let wanted = entry.wanted()?;

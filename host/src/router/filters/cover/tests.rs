@@ -1,4 +1,4 @@
-//! Covering against a broker in a map that refuses some filters and answers when it likes.
+//! Covering, with a broker in a map that refuses some filters and answers at any time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -139,7 +139,7 @@ impl World {
         }
     }
 
-    /// What brings the messages of a filter, with the highest quality of service.
+    /// Returns the filter that brings the messages of a filter, with the highest quality of service.
     fn brought(&self, which: usize) -> Option<(&Filter, Qos)> {
         let wanted = filter(which);
         let is_shared = |filter: &Filter| filter.as_str() != filter.pattern();
@@ -154,7 +154,7 @@ impl World {
         bringing.max_by_key(|(_, qos)| *qos)
     }
 
-    /// What came comes, as long as it is wanted: there is no gap when one filter takes the place of another.
+    /// Checks that messages continue as long as they are wanted: there is no gap when one filter replaces another.
     fn check_served(&mut self) {
         for (service, which) in self
             .wanted
@@ -223,7 +223,7 @@ impl World {
                 granted.iter().all(|(service, _)| takes(*service)),
                 "{topic}: {found:?}"
             );
-            // what would be refused may not have been asked for
+            // a filter that would be refused may not have been requested
             let may = |service: u32| {
                 granted
                     .iter()
@@ -308,7 +308,7 @@ fn retained_messages_come_once_although_filters_take_each_others_place() {
         found.iter().map(|one| one.service.0).collect::<Vec<_>>()
     };
     assert_eq!(expecting(&filters), [1, 2]);
-    // a third one comes to what is covered: the broker is asked again for what covers it, for the third one alone
+    // a third one comes to a covered filter: the broker is asked again for the covering one, for the third one alone
     joined(&mut filters, 3, "a/b");
     assert_eq!(filters.difference(), (Vec::new(), Vec::new()));
     let asked = filters
@@ -320,7 +320,7 @@ fn retained_messages_come_once_although_filters_take_each_others_place() {
         .unwrap();
     assert_eq!(asked.subscription.filter.as_str(), "a/#");
     assert_eq!(expecting(&filters), [3]);
-    // what covered it goes: its retained messages come again, and only a fourth one has not had them
+    // the covering filter goes: the retained messages come again, and only a fourth one has not had them
     filters.leave(ServiceId(1), &Filter::new("a/#").unwrap());
     let mut other = Filters::default();
     joined(&mut other, 1, "a/#");
