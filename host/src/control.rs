@@ -1,7 +1,8 @@
-//! Surface: the control channel of a running host. In: requests of the command line, one JSON line each, through a Unix socket beside
-//! the state file. Out: one JSON line each. Owns the socket.
+//! The control channel of a running host: the command line asks through a Unix socket next to the
+//! state file, one JSON line for each request and answer.
 //!
-//! One more command: a variant of [`Request`], what is done about it in `app::control`, and a command of the command line that asks.
+//! A further command needs a variant of [`Request`], its execution in `app::control`, and a command
+//! of the command line.
 
 mod client;
 mod server;
@@ -15,7 +16,7 @@ pub use client::{AskError, ask, sockets};
 pub use server::{Bound, ControlError, Server};
 pub use socket::socket_of;
 
-/// What a running host is asked.
+/// A request to a running host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
@@ -46,14 +47,14 @@ pub enum Request {
         /// Its name.
         service: String,
     },
-    /// To start the instance of a service anew.
+    /// To restart the instance of a service.
     Restart {
         /// Its name.
         service: String,
     },
 }
 
-/// What it answers: what there is to know, or why it was not done.
+/// Its answer: the result, or the reason of a failure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
@@ -68,7 +69,7 @@ pub enum Reply {
 pub struct Asked {
     /// The request.
     pub request: Request,
-    /// Where the answer goes.
+    /// The way of the answer.
     pub answer: oneshot::Sender<Result<Value, String>>,
 }
 

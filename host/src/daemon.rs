@@ -1,8 +1,9 @@
-//! Surface: a host in the background. In: the arguments of `run`. Out: the same program, started again in a session of its own, as
-//! another user if need be; the first one ends when the second has loaded its services, or has said why not. Owns the socket
-//! between the two while the second starts.
+//! A host in the background: the same program, started again in a session of its own, as another
+//! user if need be. The first one ends when the second has loaded its services, or prints why it has
+//! not.
 //!
-//! The program is started again in place of a fork: a fork would take only one thread along, and needs `unsafe`.
+//! The program is started again in place of a fork: a fork would take only one thread along, and
+//! needs `unsafe`.
 
 pub mod identity;
 pub mod pid_file;
@@ -22,10 +23,10 @@ use pid_file::{PidFile, PidFileError};
 /// The argument that marks the second program.
 pub const CHILD: &str = "--in-background";
 
-/// What the second says when it is ready.
+/// The byte that the second program sends when it is ready.
 const READY: u8 = b'r';
 
-/// Why there is no host in the background.
+/// The reason why there is no host in the background.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// Another one runs.
@@ -36,13 +37,13 @@ pub enum DaemonError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The program cannot be started again.
     #[error("cannot start the program again: {0}")]
     Start(io::Error),
-    /// The program can be started, but what it does cannot be seen.
+    /// The program can be started, but not observed.
     #[error("lost sight of the program in the background: {0}")]
     Watch(io::Error),
 }
@@ -54,7 +55,7 @@ pub struct Launch {
     pub arguments: Vec<OsString>,
     /// As whom; `None`: as who started it.
     pub identity: Option<Identity>,
-    /// Where.
+    /// The directory.
     pub directory: PathBuf,
     /// Its pid file.
     pub pid_file: Option<PathBuf>,

@@ -13,7 +13,7 @@ const OTHERS_WRITE: u32 = 0o022;
 /// Only the owner of an entry in a directory with this bit can rename or remove it.
 const STICKY: u32 = 0o1000;
 
-/// Why a directory must not be used.
+/// The reason why a directory must not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecureDirError {
     /// The directory cannot be created, read or restricted.

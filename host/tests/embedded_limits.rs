@@ -1,5 +1,5 @@
-//! What clients may make the embedded broker hold: each bound is reached by sockets that speak just enough MQTT, and the broker goes
-//! on serving others.
+//! Bounds of the resources that clients of the embedded broker can use: each is reached by sockets
+//! that speak just enough MQTT, and the broker continues to serve others.
 #![cfg(feature = "embedded-broker")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -236,7 +236,7 @@ async fn retained_messages_are_bounded_in_number_and_bytes() {
         0,
         "not retained"
     );
-    // what is cleared makes room
+    // a cleared message makes room
     assert_eq!(client.publish(true, "1", b"").await & 0x80, 0);
     assert_eq!(client.publish(true, "4", &[b'x'; 20]).await, 0);
     broker.stop().await.unwrap();
@@ -351,7 +351,7 @@ async fn a_client_that_reads_and_acknowledges_nothing_has_its_oldest_messages_dr
     assert_eq!(client.subscribe("owed", 1).await, 1);
     let mut sender = Raw::connected(broker.address(), "sender").await;
     for number in 0..200_u8 {
-        // larger than what may wait outside of the queue
+        // larger than the limit outside of the queue
         assert_eq!(
             sender
                 .publish(false, "owed", &[&[number][..], &[b'x'; 5_000]].concat())
@@ -369,7 +369,7 @@ async fn a_client_that_reads_and_acknowledges_nothing_has_its_oldest_messages_dr
         ));
     }
     assert_eq!(numbers.last().unwrap().1, 63);
-    // and now it acknowledges: what comes are the last ones
+    // and now it acknowledges: the last messages come
     for (id, _) in &numbers {
         client.send(0x40, &id.to_be_bytes()).await;
     }

@@ -1,6 +1,6 @@
-//! A broker that does what a test tells it: a TCP listener that speaks MQTT bytes through rumqttc's codec, so that the host's own
-//! codec is checked against another one. In: packets to send. Out: the packets that the session sent, in one form for MQTT 5
-//! and 3.1.1. Owns the listener; every wait has a deadline.
+//! A broker that follows a test's commands: a TCP listener that speaks MQTT bytes through rumqttc's
+//! codec, so that the host's own codec is checked against another one. The test sees the session's
+//! packets in one form for MQTT 5 and 3.1.1; every wait has a deadline.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::time::Duration;
@@ -314,12 +314,12 @@ impl Peer {
             Protocol::V5 => match v5::Packet::read(&mut self.buffer, None) {
                 Ok(packet) => Some(seen_v5(packet)),
                 Err(v5m::Error::InsufficientBytes(_)) => None,
-                Err(error) => panic!("the session sent bytes that are no packet: {error}"),
+                Err(error) => panic!("the session sent bytes that are not a packet: {error}"),
             },
             Protocol::V311 => match v4::Packet::read(&mut self.buffer, usize::MAX) {
                 Ok(packet) => Some(seen_v4(packet)),
                 Err(v4m::Error::InsufficientBytes(_)) => None,
-                Err(error) => panic!("the session sent bytes that are no packet: {error}"),
+                Err(error) => panic!("the session sent bytes that are not a packet: {error}"),
             },
         }
     }

@@ -204,7 +204,7 @@ both_versions!(
                     .map(str::to_owned),
             );
         }
-        // what is retained is asked for by the filter that covers them
+        // retained messages are requested by the filter that covers them
         assert!(
             asked
                 .iter()

@@ -1,5 +1,5 @@
-//! A broker that ends the connection for a packet, each time that it comes: the session finds it and goes on without it. Against a scripted
-//! broker, in both protocol versions.
+//! A broker that ends the connection for a packet, each time that it comes: the session finds it and
+//! continues without it. With a scripted broker, in both protocol versions.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::collections::BTreeSet;
@@ -13,10 +13,10 @@ use miqro_host::mailbox::{Next, Notice};
 use miqro_host::message::{Outcome, Publication, SubscriptionChange, Terms, Token};
 use miqro_host::session::{Command, Commit};
 
-/// What the broker does not like.
+/// The packets for which the broker ends the connection.
 type Rule = fn(&Seen) -> bool;
 
-/// What came of many connections.
+/// Result of many connections.
 #[derive(Default)]
 struct Seens {
     connections: usize,
@@ -127,7 +127,7 @@ async fn a_message(version: Protocol, qos: u8) {
     };
     let others =
         |seens: &Seens| (1..50).all(|number: u64| seens.taken.contains(&number.to_string()));
-    // what led to it is acknowledged in the end
+    // its cause is acknowledged in the end
     let enough = |seens: &Seens| others(seens) && seens.acknowledged.contains(&7);
     let peer = seens.serve(&rig, Some(peer), is_poison, enough).await;
     assert!(!seens.taken.contains("1000"));

@@ -118,7 +118,7 @@ both_versions!(a_stop_flushes_what_waits, |version| async move {
         answer,
         Seen::publish("out", answer.id(), 1, false, "answer")
     );
-    // what comes now is left to the broker
+    // messages from now on are left to the broker
     peer.publish("in/a", 10, 1, false, "late").await;
     peer.puback(answer.id()).await;
     assert_eq!(peer.receive().await, Seen::PubAck(9));

@@ -179,7 +179,7 @@ async fn fault_5_a_refused_message_frees_its_place() {
     assert_eq!(
         peer.receive().await,
         Seen::PubAck(9),
-        "what was refused does not hold the cause back"
+        "a refused message does not hold its cause back"
     );
     peer.nothing_before().await;
 }

@@ -1,4 +1,5 @@
-//! What keeps a session through losses, refusals and silence, against a scripted broker; in both protocol versions where it applies.
+//! A session survives losses, refusals and silence. With a scripted broker; in both protocol
+//! versions where it applies.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::time::{Duration, Instant};
@@ -131,7 +132,7 @@ both_versions!(
     }
 );
 
-// A broker that was killed goes on with what it had saved some time before: identifiers stand for other messages.
+// A broker that was killed continues with an older saved state: identifiers stand for other messages.
 both_versions!(
     another_message_with_the_identifier_of_one_that_is_still_handled_is_handled,
     |version| async move {
@@ -236,7 +237,7 @@ async fn subscriptions_are_made_anew_on_each_connection_and_only_bring_new_retai
             panic!("{seen:?}")
         };
         assert_eq!(filters, [("in/#".to_owned(), 2)]);
-        // what this process has not subscribed to in this session yet is asked for with everything that is retained
+        // filters without a subscription of this process in this session are requested with their retained messages
         assert!(
             subscription_id.is_some() && only_if_new == matches!(count, 1 | 3),
             "{count}"

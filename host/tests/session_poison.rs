@@ -1,5 +1,5 @@
-//! What a broker delivers that cannot be used, against a scripted broker, in both protocol versions: it costs neither the connection nor
-//! another message.
+//! Packets of a broker that cannot be used, in both protocol versions: they cost neither the
+//! connection nor another message. With a scripted broker.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::time::Instant;
@@ -57,7 +57,7 @@ both_versions!(
         peer.pubrel(20).await;
         assert_eq!(peer.receive().await, Seen::PubComp(20));
         answers(&mut rig, &mut peer, "next").await;
-        // what is not acknowledged because it cannot be is no reason to end the connection either
+        // a message that cannot be acknowledged does not end the connection either
         peer.raw(&publish(version, 6, b"in/a", 1, 0)).await;
         peer.raw(&publish(version, 2, b"in/a", 0, 0)).await;
         peer.raw(&[0x32, 3, 0xFF, 0xFF, 0]).await;

@@ -12,7 +12,7 @@ both_versions!(
     |version| async move {
         let mut rig = Rig::new(version).await;
         let mut peer = rig.ready(false).await;
-        // what comes behind SUBACK shows that it was read: in 3.1.1 what is confirmed is not asked for again
+        // a message after SUBACK shows that it was read: in 3.1.1 a confirmed filter is not requested again
         peer.publish("in/a", 0, 0, false, "routed").await;
         assert_eq!(rig.next().await.0, "routed");
         rig.publish("out", 1, "unacknowledged").await;

@@ -1,5 +1,5 @@
-//! The link against real mosquitto brokers: TCP and TLS with every kind of key and fault. A CONNECT goes out as bytes and the CONNACK
-//! comes back as bytes; what they mean is the session's matter.
+//! The transport with real mosquitto brokers: TCP and TLS with every kind of key and fault. A
+//! CONNECT goes out as bytes and the CONNACK comes back as bytes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::transport_fixture::{

@@ -1,5 +1,5 @@
-//! What a connection that fails says: each error names the cause, and the key of `miqro.yml` to write. Real mosquitto listeners, and
-//! `openssl s_server` for what mosquitto has no setting for.
+//! Errors of connections that fail: each names the cause, and the key of `miqro.yml` to write. With
+//! real mosquitto listeners, and `openssl s_server` for cases without a setting of mosquitto.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use miqro_host::session::{Command, ConnectionStatus, Session};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-/// Why a session over `connection` has none.
+/// Returns the reason why a session over `connection` fails.
 async fn reason(connection: &Connection) -> String {
     let (session, handle) = Session::new(connection.clone(), None, Router::new());
     let task = tokio::spawn(session.run());
@@ -218,7 +218,7 @@ async fn a_key_that_is_encrypted_is_explained() {
             &["tls.keyfile", key, "encrypted", "openssl pkey -in"],
         );
     }
-    // what it says to write is what works
+    // the suggested command works
     certificates.openssl("pkey -in pkcs8.key -passin pass:secret -out plain.key");
     greet(&with_client(
         &certificates,

@@ -1,5 +1,5 @@
-//! A real mosquitto with one listener, certificates made for one test, and bytes that pass through a link. In: what a test needs. Out:
-//! streams, brokers, files. Owns the broker's process and the folder of the certificates.
+//! A real mosquitto with one listener, certificates made for one test, and bytes that pass through a
+//! transport.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::io::{BufRead, BufReader};
@@ -136,7 +136,7 @@ impl Mosquitto {
     }
 }
 
-/// A TLS server that is no broker, for what mosquitto has no setting for.
+/// A TLS server that is not a broker, for cases without a setting of mosquitto.
 pub fn tls_server(certificates: &Certificates, options: &str) -> Mosquitto {
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()

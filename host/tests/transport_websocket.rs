@@ -1,4 +1,5 @@
-//! The link over WebSocket, in the open and over TLS, against real mosquitto brokers and against frames that cut the bytes anywhere.
+//! The transport over WebSocket, in the open and over TLS, with real mosquitto brokers and with
+//! frames that cut the bytes anywhere.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::transport_fixture::{

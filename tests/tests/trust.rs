@@ -80,7 +80,9 @@ async fn a_version_that_is_not_signed_does_not_take_over() -> Result<()> {
         .await?;
     let line = host.output().lines().len();
     sign("no signature".to_owned())?;
-    host.output().says(line, "is not a minisign signature").await?;
+    host.output()
+        .says(line, "is not a minisign signature")
+        .await?;
     assert_eq!(version(&mut client).await?, guests::FIRST_VERSION);
     let line = host.output().lines().len();
     sign(signed(&key, &second)?)?;

@@ -1,4 +1,4 @@
-//! Surface: the command line's end of the control channel. In: a socket and a request. Out: the host's answer. Owns nothing.
+//! The command line's end of the control channel.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::socket::{SUFFIX, fitting};
 use super::{LINE, Reply, Request};
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Nobody listens.
@@ -22,7 +22,7 @@ pub enum AskError {
     Io {
         /// The socket.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The host says why not.

@@ -1,5 +1,5 @@
-//! Surface: the host's end of the control channel. In: connections of the same user. Out: requests to the wiring, answers back. Owns
-//! the socket; it is gone when the host ends.
+//! The host's end of the control channel. It accepts connections of the same user only, and removes
+//! its socket when the host ends.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Wait after the system could not accept a connection (out of file descriptors, perhaps).
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Why nobody can be asked.
+/// The reason why the control channel does not work.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// Another host listens.
@@ -36,9 +36,9 @@ pub enum ControlError {
     /// The socket cannot be made.
     #[error("the control socket {path}: {source}")]
     Io {
-        /// Where it should be.
+        /// Path of the socket.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -55,7 +55,7 @@ pub struct Bound(PathBuf);
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        // what stays behind is replaced by the next host
+        // a socket that stays behind is replaced by the next host
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -90,7 +90,7 @@ impl Server {
                 Ok((stream, _)) if is_same_user(&stream) => {
                     let requests = requests.clone();
                     tokio::spawn(async move {
-                        // who no longer listens does not want to know
+                        // the client may have gone
                         drop(converse(stream, requests).await);
                         drop(place);
                     });

@@ -1,5 +1,5 @@
-//! Surface: where the control socket is. In: the path of a state file. Out: the path of the socket, in a form that is short enough for
-//! the system. Owns a directory as long as a path leads through it.
+//! The path of the control socket, derived from that of the state file, in a form that is short
+//! enough for the system.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,7 +15,7 @@ const LONGEST: usize = 107;
 /// Bytes of a file name that leave room for the way to it through an open directory.
 const LONGEST_NAME: usize = 80;
 
-/// What a socket's name ends in.
+/// Suffix of a socket's name.
 pub(super) const SUFFIX: &str = ".sock";
 
 /// The control socket of the host with this state file: beside it. The name of a file that is very long is replaced by its hash.
@@ -40,7 +40,7 @@ pub fn socket_of(state_file: &Path) -> PathBuf {
 /// A path that fits the address of a socket.
 pub(super) struct Fitting {
     pub(super) path: PathBuf,
-    /// What a long path leads through.
+    /// The directory through which a long path leads.
     _directory: Option<File>,
 }
 

@@ -1,5 +1,5 @@
-//! Surface: users and groups by name or number. In: what the command line says. Out: numbers. Owns nothing. The system's own
-//! `getent` is asked, so that users count that are not in /etc/passwd.
+//! Users and groups by name or number. The system's own `getent` is asked, so that users outside of
+//! /etc/passwd count.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ pub struct Identity {
     pub gid: u32,
 }
 
-/// Why there is no such user or group.
+/// The reason why there is no such user or group.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// Not known.
@@ -20,7 +20,7 @@ pub enum IdentityError {
     Unknown {
         /// `user` or `group`.
         kind: &'static str,
-        /// What was written.
+        /// The given name.
         name: String,
     },
     /// A user by a number that has no name: the group cannot be guessed.

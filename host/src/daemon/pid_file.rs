@@ -1,8 +1,6 @@
-//! Surface: the pid file. In: its path. Out: a lock on it for as long as the host lives, or the process id of the one who has it.
-//! Owns the file.
-//!
-//! Whether a host runs is a matter of the lock alone, which the system takes back when its process ends, however that was. What
-//! stands in the file is for people and for signals.
+//! The pid file, with a lock for as long as the host lives. Whether a host runs is decided by the
+//! lock alone, which the system releases when its process ends, however that was. The number in the
+//! file is for people and for signals.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -11,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Why the pid file cannot be had.
+/// The reason why the pid file cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum PidFileError {
     /// Another host has it.
@@ -30,7 +28,7 @@ pub enum PidFileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -108,7 +106,7 @@ pub fn holder(path: &Path) -> Result<Option<u32>, PidFileError> {
     read(&mut file).map(Some).map_err(failed)
 }
 
-/// What can be asked of a running host.
+/// A request to a running host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
     /// To read its configuration again.

@@ -1,5 +1,4 @@
-//! A session, one service's mailbox, and the scripted broker that they talk to. In: what a test changes about the connection.
-//! Out: commands and deliveries in a word each. Owns the session's task.
+//! A session, one service's mailbox, and the scripted broker that they talk to.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::time::{Duration, Instant};
