@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use tracing::warn;
+use tracing::{Instrument, warn};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -70,7 +70,7 @@ impl WasiHttpHooks for Gate {
         _errors: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let (setting, wait) = (self.setting.clone(), self.pause.begin());
-        Box::new(async move {
+        let sending = async move {
             let _wait = wait;
             let target = Target::of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
             let grants = &setting.grants.http;
@@ -89,11 +89,14 @@ impl WasiHttpHooks for Gate {
                 setting
                     .belongings
                     .meter()
-                    .denied(service, &format!("HTTP to {wanted}"), &line);
+                    .denied(&format!("HTTP to {wanted}"), &line);
                 return Err(Error::HttpRequestDenied);
             };
             send(request, &target, grant, options.unwrap_or_default()).await
-        })
+        };
+
+        // polled by a task of its own
+        Box::new(sending.in_current_span())
     }
 }
 

@@ -56,15 +56,15 @@ impl Meter {
     }
 
     /// Something was refused because it is not granted: `what`, and the line of `miqro.yml` that would grant it, which is said once.
-    pub(super) fn denied(&self, service: &str, what: &str, line: &str) {
+    pub(super) fn denied(&self, what: &str, line: &str) {
         self.exceeded(FaultKind::Grants);
         let mut inner = self.inner();
         if inner.missing.len() < GRANTS && inner.missing.insert(line.to_owned()) {
             drop(inner);
             let limit = FaultKind::Grants.name();
             warn!(
-                service,
-                limit, "{what} is not granted; to grant it, write into miqro.yml: {line}"
+                limit,
+                "{what} is not granted; to grant it, write into miqro.yml: {line}"
             );
         }
     }
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(meter.take(), None);
         meter.exceeded(FaultKind::Payload);
         meter.exceeded(FaultKind::Payload);
-        meter.denied("it", "this", "services.it.grants.http: [a]");
+        meter.denied("this", "services.it.grants.http: [a]");
         meter.requested(7);
         let exceeded = BTreeMap::from([(FaultKind::Payload, 2), (FaultKind::Grants, 1)]);
         assert_eq!(

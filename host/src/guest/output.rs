@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
+use tracing::{Span, info, warn};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
@@ -33,6 +34,8 @@ pub(super) struct Output(Arc<Mutex<Lines>>);
 struct Lines {
     voice: Arc<Voice>,
     stream: Stream,
+    /// Span of the service: the last line is written when the instance is dropped, wherever that is.
+    span: Span,
     unfinished: Vec<u8>,
 }
 
@@ -41,6 +44,7 @@ impl Output {
         Self(Arc::new(Mutex::new(Lines {
             voice,
             stream,
+            span: Span::current(),
             unfinished: Vec::new(),
         })))
     }
@@ -77,10 +81,11 @@ impl Lines {
         if text.is_empty() || !self.voice.may_log() {
             return;
         }
-        let service = self.voice.service();
+
+        let span = &self.span;
         match self.stream {
-            Stream::Stdout => tracing::info!(target: "miqro::guest::stdout", service, "{text}"),
-            Stream::Stderr => tracing::warn!(target: "miqro::guest::stderr", service, "{text}"),
+            Stream::Stdout => info!(target: "miqro::guest::stdout", parent: span, "{text}"),
+            Stream::Stderr => warn!(target: "miqro::guest::stderr", parent: span, "{text}"),
         }
     }
 }
@@ -140,6 +145,7 @@ mod tests {
     use super::*;
     use crate::config::Limits;
     use crate::guest::store::Setting;
+    use crate::span;
     use crate::topic::BaseTopic;
 
     #[derive(Clone, Default)]
@@ -177,7 +183,8 @@ mod tests {
             .with_writer(log.clone())
             .finish();
         subscriber::with_default(subscriber, || {
-            let output = Output::new(Arc::new(Voice::new(&setting)), stream);
+            let output = span::service("echo")
+                .in_scope(|| Output::new(Arc::new(Voice::new(&setting)), stream));
             for bytes in writes {
                 // a handle of its own for each write, as Rust guests do it
                 let mut handle = output.p2_stream();
@@ -196,9 +203,9 @@ mod tests {
                 &[b"one ", b"line\nand", b" another\n\n", b"the last"]
             ),
             [
-                r#"INFO miqro::guest::stdout: one line service="echo""#,
-                r#"INFO miqro::guest::stdout: and another service="echo""#,
-                r#"INFO miqro::guest::stdout: the last service="echo""#,
+                "INFO service{name=echo}: miqro::guest::stdout: one line",
+                "INFO service{name=echo}: miqro::guest::stdout: and another",
+                "INFO service{name=echo}: miqro::guest::stdout: the last",
             ]
         );
     }
@@ -207,7 +214,7 @@ mod tests {
     fn stderr_is_a_warning_and_bytes_that_are_no_text_are_shown() {
         assert_eq!(
             logged(Stream::Stderr, &[b"a\xffb\r\n"]),
-            ["WARN miqro::guest::stderr: a\u{fffd}b service=\"echo\""]
+            ["WARN service{name=echo}: miqro::guest::stderr: a\u{fffd}b"]
         );
     }
 

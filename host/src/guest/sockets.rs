@@ -162,7 +162,7 @@ impl Door {
     fn denied(&self, what: &str, grant: &str) {
         let service = &self.setting.name;
         let line = format!("services.{service}.grants.sockets: [\"{grant}\"]");
-        self.setting.belongings.meter().denied(service, what, &line);
+        self.setting.belongings.meter().denied(what, &line);
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {

@@ -12,7 +12,6 @@ use crate::guest::store::Setting;
 /// The log lines of one instance.
 #[derive(Debug)]
 pub(super) struct Voice {
-    service: Box<str>,
     belongings: Arc<Belongings>,
     /// `limits.log_lines`.
     per_call: usize,
@@ -24,17 +23,11 @@ pub(super) struct Voice {
 impl Voice {
     pub(super) fn new(setting: &Setting) -> Self {
         Self {
-            service: setting.name.as_str().into(),
             belongings: setting.belongings.clone(),
             per_call: setting.limits.call.log_lines,
             rate: setting.limits.rates.log_lines,
             lines: AtomicUsize::new(0),
         }
-    }
-
-    /// Whose lines these are.
-    pub(super) fn service(&self) -> &str {
-        &self.service
     }
 
     /// A call begins.

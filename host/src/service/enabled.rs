@@ -37,13 +37,9 @@ impl EnabledFlag {
     ///
     /// # Errors
     /// When it set the flag, is a dead letter, or the service is disabled: the receipt to acknowledge, if any.
-    pub(super) fn filter(
-        &mut self,
-        delivery: Delivery,
-        service: &str,
-    ) -> Result<Delivery, Option<Receipt>> {
+    pub(super) fn filter(&mut self, delivery: Delivery) -> Result<Delivery, Option<Receipt>> {
         if self.topic.as_ref() == Some(&delivery.message.topic) {
-            self.on_message(&delivery, service);
+            self.on_message(&delivery);
             return Err(delivery.receipt);
         }
         if self.dead_letter.as_ref() == Some(&delivery.message.topic) {
@@ -57,7 +53,7 @@ impl EnabledFlag {
         Err(delivery.receipt)
     }
 
-    fn on_message(&mut self, delivery: &Delivery, service: &str) {
+    fn on_message(&mut self, delivery: &Delivery) {
         let is_enabled = match delivery.message.payload.trim_ascii() {
             b"1" => true,
             b"0" => false,
@@ -65,10 +61,7 @@ impl EnabledFlag {
             b"" => return,
             _ => {
                 let topic = &delivery.message.topic;
-                return warn!(
-                    service,
-                    "ignored a message on {topic}: its payload is neither 1 nor 0"
-                );
+                return warn!("ignored a message on {topic}: its payload is neither 1 nor 0");
             }
         };
         if is_enabled == self.is_enabled {
@@ -78,15 +71,9 @@ impl EnabledFlag {
         self.is_enabled = is_enabled;
         if is_enabled {
             let skipped = std::mem::take(&mut self.skipped);
-            info!(
-                service,
-                "switched on; {skipped} messages were skipped while it was off"
-            );
+            info!("switched on; {skipped} messages were skipped while it was off");
         } else {
-            info!(
-                service,
-                "switched off: it gets no messages; its timers continue"
-            );
+            info!("switched off: it gets no messages; its timers continue");
         }
     }
 }
@@ -117,28 +104,19 @@ mod tests {
     fn disabled_service_skips_messages_until_it_is_enabled() {
         let mut flag = flag();
         let receipt = |number| Err(Some(Receipt::Arrived(number)));
-        assert_eq!(
-            flag.filter(delivery("it/enabled", " 0\n", 1), "it"),
-            receipt(1)
-        );
-        assert_eq!(flag.filter(delivery("a", "x", 2), "it"), receipt(2));
-        assert_eq!(
-            flag.filter(delivery("it/enabled", "2", 3), "it"),
-            receipt(3)
-        );
-        assert_eq!(flag.filter(delivery("it/enabled", "", 4), "it"), receipt(4));
+        assert_eq!(flag.filter(delivery("it/enabled", " 0\n", 1)), receipt(1));
+        assert_eq!(flag.filter(delivery("a", "x", 2)), receipt(2));
+        assert_eq!(flag.filter(delivery("it/enabled", "2", 3)), receipt(3));
+        assert_eq!(flag.filter(delivery("it/enabled", "", 4)), receipt(4));
         assert_eq!((flag.is_enabled, flag.skipped), (false, 1));
-        assert_eq!(
-            flag.filter(delivery("it/enabled", "1", 5), "it"),
-            receipt(5)
-        );
-        let passed = flag.filter(delivery("a", "x", 6), "it");
+        assert_eq!(flag.filter(delivery("it/enabled", "1", 5)), receipt(5));
+        let passed = flag.filter(delivery("a", "x", 6));
         assert_eq!(passed, Ok(delivery("a", "x", 6)));
     }
 
     #[test]
     fn dead_letters_do_not_return_to_their_service() {
         let letter = delivery("it/lost", "x", 1);
-        assert_eq!(flag().filter(letter, "it"), Err(Some(Receipt::Arrived(1))));
+        assert_eq!(flag().filter(letter), Err(Some(Receipt::Arrived(1))));
     }
 }

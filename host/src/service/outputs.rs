@@ -208,11 +208,10 @@ impl Outputs {
         let most = config.limits.retry.dead_letters;
         match self.store.bury(service, letter, most).await {
             Ok(0) => {}
-            Ok(dropped) => warn!(
-                service,
-                "{dropped} old dead letters are gone: limits.dead_letters keeps {most}"
-            ),
-            Err(error) => error!(service, "cannot keep a dead letter for replay: {error}"),
+            Ok(dropped) => {
+                warn!("{dropped} old dead letters are gone: limits.dead_letters keeps {most}")
+            }
+            Err(error) => error!("cannot keep a dead letter for replay: {error}"),
         }
 
         let topic = config.dead_letter.clone();

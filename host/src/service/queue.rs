@@ -111,7 +111,7 @@ impl Queue {
     /// # Errors
     /// The receipt to acknowledge, if any: see [`EnabledFlag::filter`].
     pub(super) fn filter(&mut self, delivery: Delivery) -> Result<Delivery, Option<Receipt>> {
-        self.enabled.filter(delivery, &self.config.name)
+        self.enabled.filter(delivery)
     }
 
     /// What handling the current invocation completes.
@@ -174,10 +174,7 @@ impl Queue {
                 true
             }
             Err(error) => {
-                error!(
-                    service = self.config.name.as_str(),
-                    "cannot read the spool, next attempt in {RETRY:?}: {error}"
-                );
+                error!("cannot read the spool, next attempt in {RETRY:?}: {error}");
                 self.backlog.put_first(Vec::new(), Some(segment));
                 self.retry_at = Some(Instant::now() + RETRY);
                 false
@@ -416,11 +413,8 @@ impl Queue {
         mut deliveries: Vec<Delivery>,
         error: &StoreError,
     ) -> Vec<Delivery> {
-        let (service, count) = (self.config.name.as_str(), deliveries.len());
-        warn!(
-            service,
-            "{count} messages wait unacknowledged and hold up others: {error}"
-        );
+        let count = deliveries.len();
+        warn!("{count} messages wait unacknowledged and hold up others: {error}");
         self.retry_at = Some(Instant::now() + RETRY);
         if with_current {
             deliveries.remove(0);

@@ -80,7 +80,7 @@ impl Task {
                 parts.spool,
             ),
             runner: Runner::new(parts.pools, &parts.config.limits),
-            usage: Usage::new(&parts.config.name, Instant::now()),
+            usage: Usage::new(Instant::now()),
             outputs: Outputs {
                 id: parts.id,
                 session: parts.session,

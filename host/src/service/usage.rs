@@ -29,7 +29,6 @@ struct Dropped {
 /// Usage of one service.
 #[derive(Debug)]
 pub(super) struct Usage {
-    service: Box<str>,
     rates: RateLimits,
     statistics: Statistics,
     log: ThrottledLog,
@@ -43,9 +42,8 @@ pub(super) struct Usage {
 
 impl Usage {
     /// Creates the usage of a service that was not called yet.
-    pub(super) fn new(service: &str, now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
-            service: service.into(),
             rates: RateLimits::default(),
             statistics: Statistics::new(now),
             log: ThrottledLog::default(),
@@ -185,7 +183,6 @@ impl Usage {
         let parts: Vec<String> = calls.into_iter().chain(troubles).collect();
         if !parts.is_empty() {
             info!(
-                service = &*self.service,
                 waiting = counters.depth,
                 most = counters.high_water,
                 "{}",
@@ -201,11 +198,7 @@ impl Usage {
     }
 
     fn write(&self, entry: &Entry) {
-        warn!(
-            service = &*self.service,
-            limit = entry.kind.name(),
-            "{entry}"
-        );
+        warn!(limit = entry.kind.name(), "{entry}");
     }
 }
 
@@ -230,7 +223,7 @@ mod tests {
     #[test]
     fn repeated_faults_are_logged_once_a_minute() {
         let start = Instant::now();
-        let mut usage = Usage::new("it", start);
+        let mut usage = Usage::new(start);
         usage.begin_invocation();
         assert!(usage.on_fault(&trap("unreachable"), start));
         usage.begin_invocation();
@@ -252,7 +245,7 @@ mod tests {
     #[test]
     fn errors_that_the_guest_returns_are_always_logged() {
         let start = Instant::now();
-        let mut usage = Usage::new("it", start);
+        let mut usage = Usage::new(start);
         for _ in 0..3 {
             usage.begin_invocation();
             assert!(usage.on_fault(&Fault::Refused("no".to_owned()), start));
@@ -263,7 +256,7 @@ mod tests {
     #[test]
     fn offences_are_reported_once() {
         let start = Instant::now();
-        let mut usage = Usage::new("it", start);
+        let mut usage = Usage::new(start);
         assert!(usage.on_fault(&trap("unreachable"), start));
         assert_eq!(usage.take_offence(), Some(start));
         assert_eq!(usage.take_offence(), None);
@@ -271,7 +264,7 @@ mod tests {
 
     #[test]
     fn dropped_messages_are_counted_once() {
-        let mut usage = Usage::new("it", Instant::now());
+        let mut usage = Usage::new(Instant::now());
         let counters = Counters {
             dropped_oldest: 2,
             dropped_newest: 3,

@@ -264,7 +264,7 @@ impl Member {
         self.group.change(|shared| {
             shared.schedule.failed(self.role, trouble, now, jitter);
             match self.role {
-                Role::Presence => shared.no_place(&self.service, peer, &failure.to_string()),
+                Role::Presence => shared.no_place(peer, &failure.to_string()),
                 Role::Main => match shared.outage.failed(failure.kind(), now) {
                     Say::New if trouble == Trouble::Lasting => {
                         error!("cannot connect to {peer}: {failure}; trying again until it works");
@@ -286,10 +286,7 @@ impl Member {
             .change(|shared| {
                 shared.schedule.connected(self.role, now);
                 if self.role == Role::Presence {
-                    debug!(
-                        service = self.service,
-                        "its presence connection to {} is made", welcome.peer
-                    );
+                    debug!("its presence connection to {} is made", welcome.peer);
                     if shared.presence.up(&self.service) {
                         info!("every service has a presence connection of its own again");
                     }
@@ -316,7 +313,7 @@ impl Member {
                 .lost(self.role, since, now, (jitter, longest));
             if self.role == Role::Presence {
                 shared.presence.down(&self.service);
-                shared.no_place(&self.service, peer, reason);
+                shared.no_place(peer, reason);
                 return 0;
             }
             match shared.outage.failed("lost", now) {
@@ -373,8 +370,8 @@ impl Member {
 
 impl Shared {
     /// A presence connection is not there; says who has none if that has changed.
-    fn no_place(&mut self, service: &str, peer: &str, reason: &str) {
-        debug!(service, "no presence connection to {peer}: {reason}");
+    fn no_place(&mut self, peer: &str, reason: &str) {
+        debug!("no presence connection to {peer}: {reason}");
         if let Some(without) = self.presence.failed(self.schedule.presence_failures()) {
             let without = without.join(", ");
             warn!(

@@ -1,6 +1,7 @@
-//! Machine: `miqro:service/log`. In: lines of a guest. Out: events with target `miqro::guest` and the fields `service` and,
-//! where the guest gave any, `fields` (a JSON object, so that each format of the log can show them its way). Owns nothing;
-//! written at once, whatever becomes of the call.
+//! `miqro:service/log`: lines of a guest become events with target `miqro::guest`.
+//!
+//! Fields of the guest are the event's field `fields`, a JSON object, so that each format of the log can show them in its own
+//! way. Lines are written at once, whatever becomes of the call.
 
 use std::fmt;
 
@@ -12,15 +13,15 @@ const LINE_BYTES: usize = 16 * 1024;
 
 impl Host for Data {
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) {
-        let (service, message) = (&*self.setting.name, cut(&message));
+        let message = cut(&message);
         macro_rules! write_at {
             ($level:ident, $of:ident) => {
                 // a line that is not written anyway counts for nothing
                 if !tracing::enabled!(target: "miqro::guest", tracing::Level::$of) || !self.voice.may_log() {
                 } else if fields.is_empty() {
-                    tracing::$level!(target: "miqro::guest", service, "{message}")
+                    tracing::$level!(target: "miqro::guest", "{message}")
                 } else {
-                    tracing::$level!(target: "miqro::guest", service, fields = %Fields(&fields), "{message}")
+                    tracing::$level!(target: "miqro::guest", fields = %Fields(&fields), "{message}")
                 }
             };
         }

@@ -199,7 +199,7 @@ impl Data {
         self.setting
             .belongings
             .meter()
-            .denied(name, &format!("to {what} {topic:?}"), &line);
+            .denied(&format!("to {what} {topic:?}"), &line);
         MessagingError::Denied(format!(
             "{topic:?} is outside of {base} and not granted; to grant it, write into miqro.yml: {line}"
         ))

@@ -12,7 +12,6 @@ impl Queue {
         let full = self.spool_is_full();
         if full && !self.holds_up_others {
             error!(
-                service = self.config.name.as_str(),
                 "the spool is full: {} bytes wait, limits.spool is {}; with when_full: hold the next messages wait at the broker, \
                  and so do those of the other services",
                 self.backlog.bytes(),

@@ -70,10 +70,7 @@ impl Task {
                 return;
             };
             let reason = "as many messages wait as limits.mailbox, limits.mailbox_bytes and limits.spool allow";
-            warn!(
-                service = self.setting.name.as_str(),
-                "the oldest message becomes a dead letter: {reason}"
-            );
+            warn!("the oldest message becomes a dead letter: {reason}");
             self.push_dead_letter(&pending.delivery, pending.attempts, reason)
                 .await;
         }
@@ -86,11 +83,7 @@ impl Task {
             return;
         }
         let reason = "the service has failed, and as many messages wait as limits.mailbox and limits.mailbox_bytes allow";
-        error!(
-            service = self.setting.name.as_str(),
-            "{} messages become dead letters: {reason}",
-            arrived.len()
-        );
+        error!("{} messages become dead letters: {reason}", arrived.len());
         for delivery in arrived {
             self.push_dead_letter(&delivery, 0, reason).await;
         }
@@ -99,7 +92,6 @@ impl Task {
     /// Acknowledges a message that cannot be read from its file: unacknowledged it would hold up all later ones.
     pub(super) async fn on_unreadable(&mut self, unreadable: Unreadable) {
         error!(
-            service = self.setting.name.as_str(),
             "a message is lost: it waited in a file that cannot be read any more: {}",
             unreadable.reason
         );

@@ -24,27 +24,20 @@ struct Failure {
 }
 
 impl Failure {
-    fn log_error(&self, service: &str, consequence: &str) {
+    fn log_error(&self, consequence: &str) {
         let attempt = self.operation.attempt();
         let fault = self.fault.kind().name();
         let (description, reason) = (&self.description, &self.fault);
         if self.is_logged {
-            error!(
-                service,
-                attempt, fault, "{description} {consequence}: {reason}"
-            );
+            error!(attempt, fault, "{description} {consequence}: {reason}");
         } else {
-            debug!(
-                service,
-                attempt, fault, "{description} {consequence}: {reason}"
-            );
+            debug!(attempt, fault, "{description} {consequence}: {reason}");
         }
     }
 
-    fn log_retry(&self, service: &str, after: Duration) {
+    fn log_retry(&self, after: Duration) {
         if self.is_logged {
             warn!(
-                service,
                 attempt = self.operation.attempt(),
                 fault = self.fault.kind().name(),
                 "{} failed and is tried again in {after:?}: {}",
@@ -119,26 +112,26 @@ impl Task {
                     exceeds_probation = false;
                 }
                 Decision::Restart { after } => {
-                    failure.log_error(&self.setting.name, &format!("next attempt in {after:?}"));
+                    failure.log_error(&format!("next attempt in {after:?}"));
                     self.pause(Some(after)).await?;
                     return Flow::Continue(None);
                 }
                 Decision::GiveUp { restart_after } => {
-                    failure.log_error(&self.setting.name, "failed and is given up");
+                    failure.log_error("failed and is given up");
                     self.give_up_current(operation.attempt(), &failure.fault.to_string())
                         .await;
                     self.revive(restart_after).await?;
                     return Flow::Continue(None);
                 }
                 Decision::Defer { after } => {
-                    failure.log_retry(&self.setting.name, after);
+                    failure.log_retry(after);
                     self.queue.spool_current().await;
                     self.queue.defer_current(operation.attempt(), after);
                     self.revive(after).await?;
                     return Flow::Continue(None);
                 }
                 Decision::Retry { after } => {
-                    failure.log_retry(&self.setting.name, after);
+                    failure.log_retry(after);
                     self.queue.spool_current().await;
                     self.pause(Some(after)).await?;
                     self.revive(Duration::ZERO).await?;
@@ -154,11 +147,7 @@ impl Task {
         self.runner.kill();
         self.set_status(Status::Waiting).await;
         if let Some(invocation) = &self.queue.current {
-            error!(
-                service = self.setting.name.as_str(),
-                "{} is given up: {report}",
-                invocation.describe()
-            );
+            error!("{} is given up: {report}", invocation.describe());
             let reason = Fault::Bug(report.to_string()).to_string();
             self.give_up_current(1, &reason).await;
         }
@@ -203,7 +192,7 @@ impl Task {
             match self.runner.executor.prepare(component, setting).await {
                 Ok(prepared) => {
                     if self.usage.is_verbose() {
-                        info!(service = self.setting.name.as_str(), "started again");
+                        info!("started again");
                     }
                     self.install(prepared, None).await;
                 }
@@ -219,11 +208,9 @@ impl Task {
         self.usage.reset(Instant::now());
         let limits = &self.config.limits;
         error!(
-            service = self.setting.name.as_str(),
             "has failed: started again {} times within {:?}, as often as limits.restarts allows; it waits for a better file or \
              `miqro-host restart`",
-            limits.retry.restarts,
-            limits.retry.restart_window
+            limits.retry.restarts, limits.retry.restart_window
         );
         self.set_status(Status::Failed).await;
         while !self.runner.is_ready() && self.outputs.status() == Status::Failed {

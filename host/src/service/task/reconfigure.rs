@@ -99,10 +99,7 @@ impl Task {
                 let origin = self.queue.origin();
                 self.outputs.publish(effects.publishes, origin).await;
             }
-            Err(fault) => error!(
-                service = self.setting.name.as_str(),
-                "what start has set and published is lost: {fault}"
-            ),
+            Err(fault) => error!("what start has set and published is lost: {fault}"),
         }
 
         self.runner.component = Some(component);

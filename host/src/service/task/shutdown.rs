@@ -38,10 +38,7 @@ impl Task {
         if stop.leaves {
             self.keep_rest().await;
         } else if !in_time {
-            warn!(
-                service = self.setting.name.as_str(),
-                "stopped with messages left; those of QoS 1 and 2 are handled at the next start"
-            );
+            warn!("stopped with messages left; those of QoS 1 and 2 are handled at the next start");
         }
         self.stop_guest().await;
     }
@@ -84,10 +81,7 @@ impl Task {
         };
         match outcome {
             Ok(_) => self.queue.current = None,
-            Err(fault) => warn!(
-                service = self.setting.name.as_str(),
-                "{description} failed while stopping: {fault}"
-            ),
+            Err(fault) => warn!("{description} failed while stopping: {fault}"),
         }
     }
 
@@ -155,18 +149,11 @@ impl Task {
             }
         }
 
-        let service = self.setting.name.as_str();
         if kept > 0 {
-            warn!(
-                service,
-                "{kept} messages are kept on disk until the service is configured again"
-            );
+            warn!("{kept} messages are kept on disk until the service is configured again");
         }
         if given_up > 0 {
-            error!(
-                service,
-                "{given_up} messages are given up: the service is no longer configured"
-            );
+            error!("{given_up} messages are given up: the service is no longer configured");
         }
     }
 
@@ -180,7 +167,7 @@ impl Task {
             Err(fault) => Err(fault),
         };
         if let Err(fault) = outcome {
-            warn!(service = self.setting.name.as_str(), "stop failed: {fault}");
+            warn!("stop failed: {fault}");
         }
         self.runner.kill();
     }
