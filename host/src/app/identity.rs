@@ -1,9 +1,10 @@
-//! Wiring: the identity of a host: which session at the broker and which state are its own. In: the configuration, the directory for
-//! state. Out: the state file, and the client identifier where none is configured. Owns a lock on the identity while the host runs.
+//! The identity of a host: the session at the broker and the state that are its own. It is locked
+//! while the host runs.
 //!
-//! An identity is a state file with a record beside it (`<state file>.identity`): the client identifier, and for which configuration
-//! on which machine it was used last. So a host finds its session and its services' state again under another host name, with its
-//! configuration elsewhere, or with one more component on its command line.
+//! An identity is a state file with a record next to it (`<state file>.identity`): the client
+//! identifier, and the configuration and machine of its last use. So a host finds its session and
+//! its services' state again under another host name, with its configuration elsewhere, or with one
+//! more component on its command line.
 
 mod choice;
 mod record;
@@ -22,16 +23,16 @@ use crate::{config, secure_dir};
 use choice::{Choice, Known, Why, choose};
 use record::{Origin, Record, is_invented};
 
-/// What a state file's name ends in.
+/// Suffix of a state file's name.
 const STATE: &str = "redb";
 
-/// What the name of a record has after that of its state file.
+/// Suffix of a record's name, after that of its state file.
 const RECORD: &str = ".identity";
 
 /// Identities that are named in one line of the log.
 const SHOWN: usize = 3;
 
-/// Why a host has no identity.
+/// The reason why a host has no identity.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// Another host has it.
@@ -85,7 +86,7 @@ impl Identity {
         Self::choose(&directory, origin, connection(config).client_id.as_str())
     }
 
-    /// What of `config` the identity decides: the client identifier, where none is written.
+    /// Completes `config`: sets the client identifier if none is configured.
     pub fn complete(&self, config: &mut Config) {
         complete(config, &self.client_id);
     }
@@ -138,7 +139,7 @@ impl Identity {
         Self::take(state_file(directory, &stem), opened, origin)
     }
 
-    /// Takes the identity of `state_file`, and notes for what it is used now.
+    /// Takes the identity of `state_file`, and records its present use.
     fn take(state_file: PathBuf, opened: Opened, origin: Origin) -> Result<Self, IdentityError> {
         if opened.in_use {
             return Err(IdentityError::InUse(state_file));
@@ -252,7 +253,7 @@ fn open(state_file: &Path) -> Opened {
     }
 }
 
-/// Whether somebody else has locked the file; where not, it is locked now.
+/// Whether somebody else has locked the file; if not, it is locked now.
 fn is_locked(file: &File) -> bool {
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }

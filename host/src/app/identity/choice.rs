@@ -1,22 +1,21 @@
-//! Pure: which identity is a host's own. In: for what it is wanted, and what is known of those that are there. Out: one of them, or that
-//! a new one is to be made. Owns nothing.
+//! Chooses the identity of a host among those that exist, or decides that a new one is made. Pure.
 
 use std::fmt;
 
 use super::record::{Origin, Record, is_invented};
 
-/// What is known of an identity.
+/// Known facts of an identity.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     stem: String,
-    /// For what it was used last; `None`: a host made it that kept no records.
+    /// Its last use; `None`: it was made by a host that kept no records.
     origin: Option<Origin>,
     in_use: bool,
     /// Whether the configuration that it was used for is still where it was, as far as this machine can tell.
     config_is_there: bool,
 }
 
-/// What is to be done.
+/// The decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Choice {
     /// This one is taken.
@@ -27,14 +26,14 @@ pub(super) enum Choice {
     New,
 }
 
-/// Why an identity is taken.
+/// The reason why an identity is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
     /// It was used for exactly this, or has its name.
     Own,
     /// It was used for the same configuration: under another host name, or with other services on the command line.
     Configuration,
-    /// There is no other, and what it was used for is gone.
+    /// It is the only one, and its configuration is gone.
     OnlyOne,
 }
 
@@ -106,7 +105,7 @@ pub(super) fn choose(own: &Origin, preferred: &str, explicit: bool, known: &[Kno
     if let Some(index) = named.filter(|index| known[*index].origin.is_none()) {
         return taken(index, Why::Own);
     }
-    // the same in a container made anew; where it runs still, the former one has not ended yet
+    // the same in a container that was created again; if it still runs, the former one has not ended yet
     let has_moved = |one: &Known| {
         is_same(one)
             && one
@@ -291,7 +290,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is there: what another host uses is never taken, and what is this host's own always is.
+        /// An identity that another host uses is never taken, and this host's own always is.
         #[test]
         fn nothing_in_use_is_taken_and_what_is_its_own_is(
             there in prop::collection::vec((0..3u8, 0..3u8, 0..3u8, any::<bool>(), any::<bool>(), any::<bool>()), 0..6),

@@ -1,5 +1,5 @@
-//! Machine: the record of an identity. In: the file beside a state file. Out: the client identifier, and for what the identity was used
-//! last. Owns nothing.
+//! The record of an identity, in a file next to the state file: the client identifier, and the last
+//! use.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// What a client identifier begins with that a host made up.
+/// Prefix of a client identifier that a host made up.
 const INVENTED: &str = "miqro";
 
 /// Bytes of the hash in it. 21 of the characters that every broker has to accept (MQTT 5, section 3.1.3.1).
 const HASH: usize = 8;
 
-/// For what an identity is used.
+/// Use of an identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Origin {
     /// The name of the machine; empty where the system does not say.
@@ -25,18 +25,18 @@ pub(super) struct Origin {
     pub services: Vec<String>,
 }
 
-/// What is kept of an identity.
+/// Record of an identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     /// The client identifier where the configuration has none.
     pub client_id: String,
-    /// For what it was used last.
+    /// Its last use.
     #[serde(flatten)]
     pub origin: Origin,
 }
 
 impl Origin {
-    /// `config` on this machine. Links are not followed: where one leads may change, and nothing must be lost for that.
+    /// `config` on this machine. Links are not followed: their targets may change, and nothing must be lost for that.
     pub fn here(config: Option<&Path>, services: Vec<String>) -> Self {
         let config =
             config.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
@@ -87,14 +87,14 @@ pub(super) fn is_invented(client_id: &str) -> bool {
 }
 
 impl Record {
-    /// Reads it; `None` for what is none.
+    /// Reads it; `None` if the file is not a record.
     pub fn read(file: &mut File) -> Option<Self> {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Writes it into the place of what is there, in place: a rename would leave the lock on the former file.
+    /// Overwrites the file in place: a rename would leave the lock on the former file.
     ///
     /// # Errors
     /// When the system refuses.
