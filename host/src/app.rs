@@ -44,6 +44,7 @@ use crate::{priority, requests, timers};
 
 use awaited::Happened;
 use control::Control;
+pub use engine::default_cache_dir;
 use identity::Identity;
 use reload::{House, Means, Next, Reload};
 use signals::{Received, Signals};

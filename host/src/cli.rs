@@ -4,6 +4,7 @@ mod answers;
 mod ask;
 mod check;
 mod client;
+mod compile;
 mod control;
 mod format;
 mod install;
@@ -58,6 +59,8 @@ enum Command {
     Restart(ask::Service),
     /// Say whether a file is a service that the host can run, and what it uses
     Check(check::Check),
+    /// Compile components into the cache, so that a host starts them at once
+    Compile(compile::Compile),
     /// Show the configuration that is in effect
     #[command(name = "config")]
     Show(show::Show),
@@ -113,6 +116,7 @@ impl Cli {
             Command::Replay(replay) => replay.run(config),
             Command::Restart(service) => service.restart(config),
             Command::Check(check) => check.run(),
+            Command::Compile(compile) => compile.run(),
             Command::Show(show) => show.run(config),
             Command::Publish(publish) => publish.run(config),
             Command::Subscribe(subscribe) => subscribe.run(config),

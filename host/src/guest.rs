@@ -8,6 +8,7 @@ mod address_space;
 mod api;
 mod belongings;
 mod bindings;
+mod compile_process;
 mod compilers;
 mod component;
 mod contract;

@@ -1,5 +1,6 @@
 //! Tests of the session, the transports and the embedded broker through the library's public items, in one binary.
 
+mod compile_process;
 mod embedded_broker;
 mod embedded_limits;
 mod scripted_broker;

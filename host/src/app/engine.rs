@@ -9,6 +9,9 @@ use tracing::warn;
 use crate::config::Config;
 use crate::guest::{Engine, EngineError, EngineOptions};
 
+/// This program; it is found there even when its file was replaced.
+const PROGRAM: &str = "/proc/self/exe";
+
 /// Makes the engine. A cache directory that was not asked for and cannot be used is gone without: services then take longer
 /// to load.
 ///
@@ -26,7 +29,9 @@ pub fn engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
         cache_dir,
         services,
         memory,
+        compiler: Some(PROGRAM.into()),
         trust: config.trust.clone(),
+        ..EngineOptions::default()
     };
     let engine = match Engine::new(options(cache_dir)) {
         Err(error @ (EngineError::CacheDir { .. } | EngineError::Cache { .. }))
@@ -41,7 +46,7 @@ pub fn engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
 }
 
 /// The directory that systemd made for the service, or the user's cache directory.
-fn default_cache_dir() -> Option<PathBuf> {
+pub fn default_cache_dir() -> Option<PathBuf> {
     let absolute = |name: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)

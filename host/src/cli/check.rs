@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::print::print_line;
+use crate::app::default_cache_dir;
 use crate::guest::{self, EngineOptions};
 
 /// Arguments of `check`.
@@ -26,6 +27,7 @@ impl Check {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let engine = guest::Engine::new(EngineOptions {
             services: 1,
+            cache_dir: default_cache_dir(),
             ..EngineOptions::default()
         })?;
         let mut code = ExitCode::SUCCESS;

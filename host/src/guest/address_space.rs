@@ -36,10 +36,17 @@ pub(super) struct Reservation {
 
 impl Reservation {
     /// The smallest one.
-    pub(super) const SMALLEST: Self = Self {
-        memory: SMALLEST_CHECKED,
-        guard: CHECKED_GUARD,
-    };
+    pub(super) const SMALLEST: Self = Self::of(SMALLEST_CHECKED);
+
+    /// The one with so many bytes for a memory.
+    pub(super) const fn of(memory: u64) -> Self {
+        let guard = if memory >= UNCHECKED {
+            UNCHECKED_GUARD
+        } else {
+            CHECKED_GUARD
+        };
+        Self { memory, guard }
+    }
 
     /// The largest reservation of which `memories` fit half of `available` bytes, so that each can grow to `largest` bytes; `None`
     /// when none does. The other half is for stacks, tables, guests outside the pool and the host itself.
@@ -47,27 +54,18 @@ impl Reservation {
         let share = (available / 2).checked_div(u64::try_from(memories).ok()?)?;
         let largest = u64::try_from(largest).ok()?;
         if share >= UNCHECKED + UNCHECKED_GUARD {
-            return Some(Self {
-                memory: UNCHECKED,
-                guard: UNCHECKED_GUARD,
-            });
+            return Some(Self::of(UNCHECKED));
         }
 
         let memory = previous_power_of_two(share.saturating_sub(CHECKED_GUARD));
         let memory = memory.min(LARGEST_CHECKED.max(largest.checked_next_power_of_two()?));
-        (memory >= SMALLEST_CHECKED.max(largest)).then_some(Self {
-            memory,
-            guard: CHECKED_GUARD,
-        })
+        (memory >= SMALLEST_CHECKED.max(largest)).then_some(Self::of(memory))
     }
 
     /// One of half the size, for a system that refuses this one.
     pub(super) fn halved(self) -> Option<Self> {
         let memory = (self.memory / 2).min(LARGEST_CHECKED);
-        (memory >= SMALLEST_CHECKED).then_some(Self {
-            memory,
-            guard: CHECKED_GUARD,
-        })
+        (memory >= SMALLEST_CHECKED).then_some(Self::of(memory))
     }
 }
 

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
 use crate::guest::bindings::ServiceIndices;
+use crate::guest::compile_process::CompileProcessError;
 use crate::guest::contract::{self, ContractFaults};
 use crate::guest::describe::Kind;
 use crate::guest::engine::{Engine, LinkedEngine, MAX_COMPONENT_BYTES, PoolSlot, PoolTicket};
@@ -31,6 +32,9 @@ pub enum ComponentError {
     /// The component is damaged, or uses a feature of WebAssembly that is off.
     #[error("the component is not valid: {0}")]
     Invalid(String),
+    /// Another process could not compile it within its bounds.
+    #[error("the component cannot be compiled: {0}")]
+    Compile(#[from] CompileProcessError),
     /// The component does not fulfil the contract.
     #[error("the component does not fulfil the contract miqro:service:{0}")]
     Contract(ContractFaults),
@@ -135,6 +139,7 @@ impl Component {
         if bytes.len() > MAX_COMPONENT_BYTES {
             return Err(ComponentError::TooLarge(bytes.len()));
         }
+        engine.compile_elsewhere(bytes)?;
         let (linked, component, ticket) = compile(engine, bytes)
             .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
         let checked = contract::check(linked, &component).map_err(ComponentError::Contract)?;

@@ -22,11 +22,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use wasmtime::component::Linker;
 use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::guest::address_space::{self, Reservation};
+use crate::guest::compile_process::{self, CompileProcess, CompileProcessError};
 use crate::guest::compilers;
 use crate::guest::component::{Component, ComponentError};
 use crate::guest::linker::linker;
@@ -64,8 +66,11 @@ const MAPPINGS_PER_INSTANCE: usize = 6;
 /// Mappings left for everything else in the process.
 const OTHER_MAPPINGS: usize = 4_000;
 
+/// How long a large component may take to compile.
+const COMPILE_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// What the engines are made for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// Absolute path of the directory for compiled code, made when missing; `None`: nothing is kept.
     pub cache_dir: Option<PathBuf>,
@@ -73,8 +78,25 @@ pub struct EngineOptions {
     pub services: usize,
     /// The largest `limits.memory` of a service, in bytes: a memory in the pool can grow so far at least.
     pub memory: usize,
+    /// The program `miqro-host`, which compiles large components in a process of its own; `None`: this process compiles all.
+    pub compiler: Option<PathBuf>,
+    /// How long that process may take.
+    pub compile_timeout: Duration,
     /// Keys of whom component files have to be signed; empty: they need not be.
     pub trust: Vec<Key>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            cache_dir: None,
+            services: 0,
+            memory: 0,
+            compiler: None,
+            compile_timeout: COMPILE_TIMEOUT,
+            trust: Vec::new(),
+        }
+    }
 }
 
 /// Why there are no engines.
@@ -128,6 +150,7 @@ pub struct Engine {
     on_demand: OnceLock<LinkedEngine>,
     reservation: Reservation,
     cache: Option<Cache>,
+    compile_process: Option<CompileProcess>,
     ticker: Arc<Ticker>,
     capacity: usize,
     /// How many components were compiled for the pool and are still in use.
@@ -150,16 +173,64 @@ impl Engine {
         if let Some(pooled) = &pooled {
             ticker.add(&pooled.engine);
         }
+        // without a cache there is no way to hand over what another process compiles
+        let compile_process = options.compiler.zip(options.cache_dir);
+        let compile_process = compile_process.map(|(program, cache_dir)| CompileProcess {
+            program,
+            cache_dir,
+            reservation,
+            timeout: options.compile_timeout,
+        });
         Ok(Arc::new(Self {
             pooled,
             on_demand: OnceLock::new(),
             reservation,
             cache,
+            compile_process,
             ticker,
             capacity,
             in_pool: Arc::default(),
             trust: options.trust,
         }))
+    }
+
+    /// An engine that only compiles, into the cache in `cache_dir`, in the bounds for such a process. `memory_reservation`: bytes
+    /// that the engine of another process reserves for a memory; without it, as much as a host with one service would.
+    ///
+    /// # Errors
+    /// When the cache directory cannot be used, or the engine or its thread cannot be made.
+    pub fn only_compiling(
+        cache_dir: &Path,
+        memory_reservation: Option<u64>,
+    ) -> Result<Arc<Self>, EngineError> {
+        compile_process::confine().map_err(|error| EngineError::Engine(error.to_string()))?;
+        compilers::set_up();
+        let reservation = match memory_reservation {
+            Some(memory) => Some(Reservation::of(memory)),
+            None => reservation(SPARE_INSTANCES, 0),
+        };
+        Ok(Arc::new(Self {
+            pooled: None,
+            on_demand: OnceLock::new(),
+            reservation: reservation.unwrap_or(Reservation::SMALLEST),
+            cache: Some(open_cache(cache_dir)?),
+            compile_process: None,
+            ticker: Arc::new(Ticker::start().map_err(EngineError::Ticker)?),
+            capacity: 0,
+            in_pool: Arc::default(),
+            trust: Vec::new(),
+        }))
+    }
+
+    /// Has a large component compiled by another process, so that this one finds its code in the cache.
+    ///
+    /// # Errors
+    /// When that takes too long or too much memory.
+    pub(super) fn compile_elsewhere(&self, bytes: &[u8]) -> Result<(), CompileProcessError> {
+        match &self.compile_process {
+            Some(process) if bytes.len() > compile_process::SMALL => process.run(bytes),
+            _ => Ok(()),
+        }
     }
 
     /// How many instances fit the pool. Less than the services asked for when the kernel's `vm.max_map_count` is too small.

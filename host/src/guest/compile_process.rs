@@ -1,0 +1,150 @@
+//! Compiles large components in a process of their own: `miqro-host compile`, which leaves its result in the compile cache.
+//!
+//! The compiler needs hundreds of MiB for a Python guest, and the allocator would keep most of it in the host for ever. The process
+//! ends, so its memory is free again; it has bounds for memory and time, gives way to messages, and is the first to be killed when
+//! memory runs out.
+
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use crate::guest::address_space::Reservation;
+use crate::priority;
+
+/// Components up to this size, in bytes, are compiled in the host: it takes a fraction of a second and a few MiB.
+pub(super) const SMALL: usize = 1024 * 1024;
+
+/// Memory that the process may use, in bytes. A Python guest takes 700 MB.
+const MEMORY: u64 = 2 << 30;
+
+/// A wait that is worth a line in the log.
+const NOTABLE: Duration = Duration::from_secs(1);
+
+/// Between two looks at the process.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A component that could not be compiled within the bounds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileProcessError {
+    /// The process did not end in time.
+    #[error("compiling took longer than {0:?}")]
+    Timeout(Duration),
+    /// The process ended by a signal; without memory, that is SIGABRT or SIGKILL.
+    #[error("the compiler ended by signal {signal}, with at most {} MiB of memory: {said}", MEMORY >> 20)]
+    Killed {
+        /// The signal.
+        signal: i32,
+        /// The last line of its standard error.
+        said: String,
+    },
+    /// The process could not be started or watched.
+    #[error("cannot run the compiler: {0}")]
+    Process(String),
+}
+
+/// The way to start the process.
+#[derive(Debug, Clone)]
+pub(super) struct CompileProcess {
+    /// `miqro-host`.
+    pub(super) program: PathBuf,
+    /// The compile cache, which hands the result over.
+    pub(super) cache_dir: PathBuf,
+    /// A part of the compiler's settings, and so of the cache's keys.
+    pub(super) reservation: Reservation,
+    /// How long it may take.
+    pub(super) timeout: Duration,
+}
+
+impl CompileProcess {
+    /// Puts the compiled code of a component into the cache. Blocks. Invalid components are no error here: the caller finds out
+    /// at once when it reads them.
+    ///
+    /// # Errors
+    /// When the process exceeds its bounds or cannot be run.
+    pub(super) fn run(&self, bytes: &[u8]) -> Result<(), CompileProcessError> {
+        let mut child = self.start(bytes).map_err(process_error)?;
+        let status = self.wait(&mut child, bytes.len());
+        if status.is_err() {
+            // an error means that it has ended meanwhile
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        match status?.signal() {
+            None => Ok(()),
+            Some(signal) => Err(CompileProcessError::Killed {
+                signal,
+                said: last_line(&mut child),
+            }),
+        }
+    }
+
+    fn start(&self, bytes: &[u8]) -> io::Result<Child> {
+        // a pipe would block when the process does not read
+        let mut input = tempfile::tempfile()?;
+        input.write_all(bytes)?;
+        input.rewind()?;
+        Command::new(&self.program)
+            .arg("compile")
+            .arg("--cache-dir")
+            .arg(&self.cache_dir)
+            .args(["--memory-reservation", &self.reservation.memory.to_string()])
+            .arg("-")
+            .stdin(input)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+    }
+
+    fn wait(&self, child: &mut Child, bytes: usize) -> Result<ExitStatus, CompileProcessError> {
+        let started = Instant::now();
+        let mut is_said = false;
+        loop {
+            if let Some(status) = child.try_wait().map_err(process_error)? {
+                return Ok(status);
+            }
+
+            let elapsed = started.elapsed();
+            if elapsed > self.timeout {
+                return Err(CompileProcessError::Timeout(self.timeout));
+            }
+            if elapsed > NOTABLE && !is_said {
+                is_said = true;
+                tracing::info!("compiling a component of {:.1} MB", bytes as f64 / 1e6);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// Bounds the calling process as one that only compiles.
+///
+/// # Errors
+/// When the system refuses the bound for memory.
+pub(super) fn confine() -> io::Result<()> {
+    priority::stand_back();
+    // where it is refused, the kernel chooses by size, which comes to the same
+    let _ = std::fs::write(Path::new("/proc/self/oom_score_adj"), "1000");
+    let limit = Rlimit {
+        current: Some(MEMORY),
+        maximum: Some(MEMORY),
+    };
+    Ok(setrlimit(Resource::Data, limit)?)
+}
+
+fn process_error(error: io::Error) -> CompileProcessError {
+    CompileProcessError::Process(error.to_string())
+}
+
+/// The last line of an ended process's standard error.
+fn last_line(child: &mut Child) -> String {
+    let mut text = String::new();
+    if let Some(mut errors) = child.stderr.take() {
+        // text that cannot be read is left out
+        let _ = errors.read_to_string(&mut text);
+    }
+    text.lines().last().unwrap_or_default().to_owned()
+}

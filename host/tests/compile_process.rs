@@ -1,0 +1,120 @@
+//! Large components are compiled by another process, which hands the code over in the compile cache.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use miqro_host::guest::{Engine, EngineOptions};
+use tempfile::TempDir;
+
+const HOST: &str = env!("CARGO_BIN_EXE_miqro-host");
+
+/// A guest whose file is larger than what the host compiles itself: a custom section does that.
+fn large_guest() -> Vec<u8> {
+    let text = include_str!("../src/guest/tests/guest.wat").replace("(; handle ;)", "i32.const 0");
+    let mut bytes = wat::parse_str(text).unwrap();
+    let padding = vec![b'x'; 2 << 20];
+    // section 0, the length of what follows in LEB128, and a name of no bytes
+    let mut length = padding.len() + 1;
+    bytes.push(0);
+    while length >= 0x80 {
+        bytes.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    bytes.push(0);
+    bytes.extend(padding);
+    bytes
+}
+
+fn options(compiler: &Path, cache: &TempDir) -> EngineOptions {
+    let cache_dir = cache.path().join("compiled");
+    EngineOptions {
+        cache_dir: Some(cache_dir),
+        compiler: Some(compiler.to_owned()),
+        services: 1,
+        ..EngineOptions::default()
+    }
+}
+
+/// A program in the place of `miqro-host`.
+fn program(folder: &TempDir, script: &str) -> PathBuf {
+    let path = folder.path().join("compiler");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn a_large_component_is_found_in_the_cache_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::new(options(Path::new(HOST), &folder)).unwrap();
+    engine.compile(&large_guest()).unwrap();
+    assert_eq!(
+        engine.cache_use(),
+        (1, 0),
+        "the other process has compiled it"
+    );
+}
+
+#[test]
+fn the_command_warms_the_cache_of_a_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("large.wasm");
+    fs::write(&file, large_guest()).unwrap();
+    let status = Command::new(HOST)
+        .arg("compile")
+        .arg(&file)
+        .arg("--cache-dir")
+        .arg(folder.path().join("compiled"))
+        .status()
+        .unwrap();
+    assert!(status.success());
+
+    let options = EngineOptions {
+        compiler: None,
+        ..options(Path::new(HOST), &folder)
+    };
+    let engine = Engine::new(options).unwrap();
+    engine.compile(&large_guest()).unwrap();
+    assert_eq!(engine.cache_use(), (1, 0));
+}
+
+#[test]
+fn a_compiler_that_is_killed_refuses_the_component() {
+    let folder = tempfile::tempdir().unwrap();
+    let killed = program(&folder, "cat > /dev/null; echo no memory >&2; kill -9 $$");
+    let engine = Engine::new(options(&killed, &folder)).unwrap();
+    let error = engine.compile(&large_guest()).map(drop).unwrap_err();
+    let said = "the component cannot be compiled: the compiler ended by signal 9, with at most 2048 MiB of memory: no memory";
+    assert_eq!(error.to_string(), said);
+}
+
+#[test]
+fn a_compiler_that_takes_too_long_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = program(&folder, "exec sleep 600");
+    let options = EngineOptions {
+        compile_timeout: std::time::Duration::from_millis(50),
+        ..options(&slow, &folder)
+    };
+    let error = Engine::new(options)
+        .unwrap()
+        .compile(&large_guest())
+        .map(drop)
+        .unwrap_err();
+    let said = "the component cannot be compiled: compiling took longer than 50ms";
+    assert_eq!(error.to_string(), said);
+}
+
+#[test]
+fn an_invalid_component_is_named_by_the_host_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut broken = large_guest();
+    broken.truncate(broken.len() - 1);
+    let engine = Engine::new(options(Path::new(HOST), &folder)).unwrap();
+    let error = engine.compile(&broken).map(drop).unwrap_err().to_string();
+    assert!(error.starts_with("the component is not valid: "), "{error}");
+}
