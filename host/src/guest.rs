@@ -39,7 +39,6 @@ pub use fault::Fault;
 pub use instance::{Call, Instance};
 pub use meter::{Meter, Requested};
 pub use request::{Request, RequestFailure, Requests};
-pub use store::Setting;
 
 #[cfg(test)]
 mod tests;

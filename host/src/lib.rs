@@ -25,6 +25,7 @@ pub mod rollout;
 pub mod router;
 pub mod secure_dir;
 pub mod service;
+pub mod service_ctx;
 pub mod session;
 pub mod settling;
 pub mod signature;

@@ -32,10 +32,11 @@ use tracing::Instrument;
 
 use crate::config;
 use crate::effects::Effects;
-use crate::guest::{Component, Instance, Setting};
+use crate::guest::{Component, Instance};
 use crate::mailbox::{self, Mailbox};
 use crate::message::{Qos, Subscription};
 use crate::router::ServiceId;
+use crate::service_ctx::ServiceCtx;
 use crate::store::{Left, Segment, Store};
 use crate::topic::{BaseTopic, Filter};
 use crate::{session, span, timers};
@@ -100,10 +101,8 @@ pub struct Prepared {
 
 /// A new section of the configuration for the guest that runs.
 pub struct Offer {
-    /// The section.
-    pub config: Arc<config::Service>,
-    /// What the guest gets to know.
-    pub setting: Arc<Setting>,
+    /// The new section, in its context.
+    pub ctx: Arc<ServiceCtx>,
     /// Whether it has taken it over; if not, why, and then nothing has changed.
     pub answer: oneshot::Sender<Result<(), String>>,
 }
@@ -117,18 +116,10 @@ impl Asker {
     ///
     /// # Errors
     /// Why it has not; then nothing has changed.
-    pub async fn offer(
-        &self,
-        config: Arc<config::Service>,
-        setting: Arc<Setting>,
-    ) -> Result<(), String> {
+    pub async fn offer(&self, ctx: Arc<ServiceCtx>) -> Result<(), String> {
         let (answer, answered) = oneshot::channel();
         let gone = || "the service has ended".to_owned();
-        let offer = Offer {
-            config,
-            setting,
-            answer,
-        };
+        let offer = Offer { ctx, answer };
         self.0
             .send(Command::Offer(Box::new(offer)))
             .await
@@ -147,10 +138,8 @@ impl Asker {
 pub struct Parts {
     /// Its number in the router and in the timers.
     pub id: ServiceId,
-    /// Its configuration.
-    pub config: Arc<config::Service>,
-    /// What its guest gets to know.
-    pub setting: Arc<Setting>,
+    /// Its configuration, and what it has.
+    pub ctx: Arc<ServiceCtx>,
     /// Where its messages wait.
     pub mailbox: (mailbox::Sender, Mailbox),
     /// Messages of an earlier time that it has not handled.
@@ -236,7 +225,7 @@ pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> 
         concluded: 0,
         holds_up_others: false,
     });
-    let span = span::service(&parts.config.name);
+    let span = span::service(&parts.ctx.config.name);
     // a future has its arguments twice: once as they are given, once as they are used
     let task = Box::new(task::Task::new(parts, received, status, shown));
     (

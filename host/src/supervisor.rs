@@ -17,10 +17,11 @@ use tokio::time::{Interval, interval_at};
 use tracing::{error, warn};
 
 use crate::config;
-use crate::guest::{self, Component, Setting};
+use crate::guest::{self, Component};
 use crate::rollout::history::HistoryEvent;
 use crate::router::ServiceId;
 use crate::service::{self, Command, Prepared, Status, Swap, apart};
+use crate::service_ctx::ServiceCtx;
 use crate::settling::Settling;
 use crate::store::{Archive, Store};
 use crate::version::Version;
@@ -34,10 +35,8 @@ use shadows::Shadowed;
 pub struct Entry {
     /// Its number.
     pub id: ServiceId,
-    /// Its configuration.
-    pub config: Arc<config::Service>,
-    /// What its guest gets to know.
-    pub setting: Arc<Setting>,
+    /// Its configuration, and what it has.
+    pub ctx: Arc<ServiceCtx>,
     /// Its component file.
     pub file: PathBuf,
     /// The last swap that it was given.
@@ -102,7 +101,7 @@ struct User {
     shadow: Option<Version>,
     /// How long a new version is to be one, if at all.
     span: Option<Duration>,
-    setting: Arc<Setting>,
+    ctx: Arc<ServiceCtx>,
 }
 
 /// A new version for one service.
@@ -110,7 +109,7 @@ struct Replacement {
     id: ServiceId,
     version: Version,
     /// What the instance was started with.
-    setting: Arc<Setting>,
+    ctx: Arc<ServiceCtx>,
     fate: Fate,
 }
 
@@ -119,7 +118,7 @@ enum Fate {
     /// It has started.
     Started(Box<Prepared>),
     /// It has started with this, to run as a shadow.
-    Shadow(Box<Prepared>, Arc<Setting>),
+    Shadow(Box<Prepared>, Arc<ServiceCtx>),
     /// It has not.
     Failed(guest::Fault),
     /// It was rolled back before.
@@ -221,7 +220,7 @@ impl Supervisor {
             .iter()
             .filter(|entry| entry.handle.status() != Status::Stopped);
         running
-            .map(|entry| (entry.id, entry.config.clone()))
+            .map(|entry| (entry.id, entry.ctx.config.clone()))
             .collect()
     }
 
@@ -239,9 +238,9 @@ impl Supervisor {
                 refused: entry.handle.standing().history.rejected().to_vec(),
                 shadow: entry.shadow,
                 // beside one that does not run there is nothing to see
-                span: Some(entry.config.swap.shadow)
+                span: Some(entry.ctx.config.swap.shadow)
                     .filter(|_| entry.handle.status() == Status::Running),
-                setting: entry.setting.clone(),
+                ctx: entry.ctx.clone(),
             })
             .collect();
         let kept = self
@@ -266,7 +265,7 @@ impl Supervisor {
     fn archives(&self, file: &Path) -> bool {
         self.entries
             .iter()
-            .any(|entry| entry.file == file && entry.config.swap.versions > 0)
+            .any(|entry| entry.file == file && entry.ctx.config.swap.versions > 0)
     }
 
     /// Every version that some service keeps or may be about to run.
@@ -286,20 +285,20 @@ impl Supervisor {
         Replacement {
             id,
             version,
-            setting,
+            ctx,
             fate,
         }: Replacement,
     ) {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else {
             return;
         };
-        if !Arc::ptr_eq(&entry.setting, &setting) {
+        if !Arc::ptr_eq(&entry.ctx, &ctx) {
             // its section changed meanwhile: the instance was started with the former one
             self.again.insert(entry.file.clone());
             return;
         }
         let (service, file, short) = (
-            entry.config.name.as_str(),
+            entry.ctx.config.name.as_str(),
             entry.file.display(),
             version.short(),
         );
@@ -363,11 +362,9 @@ impl Entry {
         let number = self.given.as_ref().map_or(0, |given| given.number) + 1;
         self.given = Some(Given { number, component });
         self.shadow = None;
-        let (config, setting) = (self.config.clone(), self.setting.clone());
         Command::Swap(Box::new(Swap {
             number,
-            config,
-            setting,
+            ctx: self.ctx.clone(),
             prepared,
             back: None,
         }))
@@ -411,7 +408,7 @@ async fn replacements(
         refused,
         shadow,
         span,
-        setting,
+        ctx,
     } in users
     {
         let fate = match version {
@@ -420,13 +417,13 @@ async fn replacements(
             bad if refused.contains(&bad) => Fate::Refused,
             known if shadow == Some(known) => continue,
             _ if span.is_some_and(|span| !span.is_zero()) => {
-                let apart = apart(&setting);
+                let apart = apart(&ctx);
                 match service::prepare(component.clone(), apart.clone()).await {
                     Ok(prepared) => Fate::Shadow(Box::new(prepared), apart),
                     Err(fault) => Fate::Failed(fault),
                 }
             }
-            _ => match service::prepare(component.clone(), setting.clone()).await {
+            _ => match service::prepare(component.clone(), ctx.clone()).await {
                 Ok(prepared) => Fate::Started(Box::new(prepared)),
                 Err(fault) => Fate::Failed(fault),
             },
@@ -434,7 +431,7 @@ async fn replacements(
         replacements.push(Replacement {
             id,
             version,
-            setting,
+            ctx,
             fate,
         });
     }

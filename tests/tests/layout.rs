@@ -61,7 +61,12 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ),
     (
         "machines",
-        &["guest", "session::codec", "session::transport"],
+        &[
+            "guest",
+            "service_ctx",
+            "session::codec",
+            "session::transport",
+        ],
     ),
     (
         "actors",

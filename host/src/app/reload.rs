@@ -396,7 +396,7 @@ impl<'a> House<'a> {
             self.supervisor.agreed(agreed);
         }
         for ready in ready {
-            match self.supervisor.id(&ready.config.name) {
+            match self.supervisor.id(&ready.ctx.config.name) {
                 Some(id) => self.supervisor.change(id, ready),
                 None => self.add(ready).await,
             }
@@ -414,7 +414,7 @@ impl<'a> House<'a> {
     async fn add(&mut self, ready: Ready) {
         let id = ServiceId(self.next);
         self.next += 1;
-        let name = ready.config.name.clone();
+        let name = ready.ctx.config.name.clone();
         let spool = self
             .means
             .shared
@@ -431,8 +431,8 @@ impl<'a> House<'a> {
         let history = self.means.shared.history(&name).await;
         let one = start::prepared(id, ready, history, spool, &self.means.shared);
         // a former service of this name may still be saying goodbye under the identifier without number
-        let suffix = format!("{}-{}", one.config.name, id.0);
-        let added = match self.sessions.add(id, suffix, &one.config) {
+        let suffix = format!("{}-{}", one.ctx.config.name, id.0);
+        let added = match self.sessions.add(id, suffix, &one.ctx.config) {
             Ok(()) => {
                 let around = Surroundings {
                     sessions: &self.sessions,

@@ -68,7 +68,7 @@ pub fn open(
         router.attach(one.id, one.mailbox.0.clone(), &one.subscriptions);
     }
     let will = match loaded.first() {
-        Some(first) if !shared_will => Some(service::will(&first.config)?),
+        Some(first) if !shared_will => Some(service::will(&first.ctx.config)?),
         _ => Some(host_will(connection)?),
     };
     let (mut session, main) = Session::new(connection.clone(), will.clone(), router);
@@ -106,7 +106,7 @@ pub fn open(
         announce_host(&sessions.main, &sessions.connection)?;
     } else {
         for one in loaded.iter().skip(1) {
-            sessions.add(one.id, one.config.name.clone(), &one.config)?;
+            sessions.add(one.id, one.ctx.config.name.clone(), &one.ctx.config)?;
         }
     }
     Ok(sessions)

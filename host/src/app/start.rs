@@ -12,12 +12,13 @@ use tracing::{error, warn};
 
 use crate::config;
 use crate::effects::Effects;
-use crate::guest::{self, Component, Setting};
+use crate::guest::{self, Component};
 use crate::mailbox::{self, Mailbox};
 use crate::message::Subscription;
 use crate::rollout::history::VersionHistory;
 use crate::router::ServiceId;
 use crate::service::{self, Announced, First, Parts, Pools, Presence, Shared};
+use crate::service_ctx::ServiceCtx;
 use crate::store::{Left, Segment};
 use crate::supervisor::load::{LoadError, load, load_kept};
 use crate::supervisor::reload::Ready;
@@ -32,10 +33,8 @@ use super::sessions::Sessions;
 pub struct Loaded {
     /// Its number.
     pub id: ServiceId,
-    /// Its configuration.
-    pub config: Arc<config::Service>,
-    /// What its guest gets to know.
-    pub setting: Arc<Setting>,
+    /// Its configuration, and what it has.
+    pub ctx: Arc<ServiceCtx>,
     /// Its component file.
     pub file: PathBuf,
     /// The versions that it had before.
@@ -228,11 +227,12 @@ async fn begin(
     pool: &Handle,
     shared: &Shared,
 ) -> Loaded {
-    let setting = Arc::new(shared.setting(&config).await);
+    let ctx = shared.service_ctx(config).await;
+    let config = &ctx.config;
     let first = match component {
         None => First::Nothing,
         Some(component) => match pool
-            .spawn(service::prepare(component.clone(), setting.clone()))
+            .spawn(service::prepare(component.clone(), ctx.clone()))
             .await
         {
             Ok(Ok(prepared)) => First::Prepared(Box::new(prepared)),
@@ -266,8 +266,7 @@ async fn begin(
     let (Past { history, spool }, trial) = (past, None);
     Loaded {
         id,
-        config: Arc::new(config),
-        setting,
+        ctx,
         file,
         history,
         trial,
@@ -287,19 +286,18 @@ pub fn prepared(
     shared: &Shared,
 ) -> Loaded {
     let Ready {
-        config,
-        setting,
+        ctx,
         file,
         prepared,
     } = ready;
-    warn_idle(&config, &prepared.effects);
+    let config = &ctx.config;
+    warn_idle(config, &prepared.effects);
     let subscriptions = service::subscriptions(&config, &prepared.effects);
     let mailbox = mailbox_of(&config, shared);
     let first = First::Prepared(Box::new(prepared));
     Loaded {
         id,
-        config,
-        setting,
+        ctx,
         file,
         history,
         trial: None,
@@ -383,8 +381,7 @@ pub async fn services(
 pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyhow::Result<Entry> {
     let Loaded {
         id,
-        config,
-        setting,
+        ctx,
         file,
         history,
         trial,
@@ -399,14 +396,13 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
         expiry,
         interval: around.intervals.online,
         main: around.sessions.main(),
-        further: config.availability.clone(),
+        further: ctx.config.availability.clone(),
     };
-    let presence = Presence::new(&config, announced)?;
+    let presence = Presence::new(&ctx.config, announced)?;
     around.clock.register(id, mailbox.0.clone()).await;
     let parts = Parts {
         id,
-        config: config.clone(),
-        setting: setting.clone(),
+        ctx: ctx.clone(),
         mailbox,
         spool,
         attached,
@@ -423,8 +419,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
     tokio::spawn(task);
     Ok(Entry {
         id,
-        config,
-        setting,
+        ctx,
         file,
         given: None,
         shadow: None,

@@ -228,7 +228,7 @@ fn greeting(started: &Started<'_>) -> String {
     for service in started.services {
         text.push_str(&format!(
             "service {} below {}\n",
-            service.config.name, service.config.base
+            service.ctx.config.name, service.ctx.config.base
         ));
     }
     if let Some(line) = started

@@ -17,23 +17,30 @@ use crate::topic::{BaseTopic, Filter, Topic};
 /// # Errors
 /// When `name` cannot be the name of a service.
 pub(super) fn plain(name: &str) -> Result<Service, String> {
-    Ok(Service {
-        name: name.to_owned(),
-        component: None,
-        base: base(name)?,
-        subscriptions: Vec::new(),
-        limits: Limits::default(),
-        grants: Grants::default(),
-        offline: Vec::new(),
-        republish_retained: false,
-        dead_letter: base(name)?.topic("dead-letter").ok(),
-        swap: Swap::default(),
-        availability: Vec::new(),
-        import_state: None,
-        log_level: None,
-        config: serde_json::json!({}),
-        secrets: Vec::new(),
-    })
+    Ok(Service::new(name, base(name)?))
+}
+
+impl Service {
+    /// A service with the default settings.
+    pub fn new(name: impl Into<String>, base: BaseTopic) -> Self {
+        Self {
+            name: name.into(),
+            component: None,
+            dead_letter: base.topic("dead-letter").ok(),
+            base,
+            subscriptions: Vec::new(),
+            limits: Limits::default(),
+            grants: Grants::default(),
+            offline: Vec::new(),
+            republish_retained: false,
+            swap: Swap::default(),
+            availability: Vec::new(),
+            import_state: None,
+            log_level: None,
+            config: serde_json::json!({}),
+            secrets: Vec::new(),
+        }
+    }
 }
 
 /// Reads the section of the service `name`; `None` when the name is none.

@@ -14,8 +14,9 @@ use crate::guest::describe::Kind;
 use crate::guest::engine::{Engine, LinkedEngine, MAX_COMPONENT_BYTES, PoolSlot, PoolTicket};
 use crate::guest::fault::Fault;
 use crate::guest::instance::Instance;
-use crate::guest::store::{Data, Setting};
+use crate::guest::store::Data;
 use crate::guest::ticker::Ticker;
+use crate::service_ctx::ServiceCtx;
 use crate::version::Version;
 
 /// Why bytes are not a component that can run here.
@@ -158,17 +159,17 @@ impl Component {
         })))
     }
 
-    /// Makes an instance with a store of its own. The component's own initialisation runs here, under the limits of `setting`.
+    /// Makes an instance with a store of its own. The component's own initialisation runs here, under the limits of `ctx`.
     ///
     /// # Errors
     /// When the guest fails in its initialisation or wants more than it may have, or the host has no room for it.
-    pub async fn instantiate(&self, setting: Arc<Setting>) -> Result<Box<Instance>, Fault> {
+    pub async fn instantiate(&self, ctx: Arc<ServiceCtx>) -> Result<Box<Instance>, Fault> {
         Instance::new(
             &self.0.pre,
             &self.0.indices,
             &self.0.ticker,
             self.0.slot,
-            setting,
+            ctx,
         )
         .await
     }

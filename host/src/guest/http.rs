@@ -26,7 +26,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use crate::config::HttpGrant;
 use crate::guest::pause::Pause;
 use crate::guest::reach::reachable;
-use crate::guest::store::Setting;
+use crate::service_ctx::ServiceCtx;
 
 /// What a request may take where the guest does not say.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -44,15 +44,15 @@ type Sent = Result<
 
 /// Lets requests of one service out.
 pub(super) struct Gate {
-    setting: Arc<Setting>,
+    ctx: Arc<ServiceCtx>,
     pause: Arc<Pause>,
 }
 
 impl Gate {
     /// A gate that lets requests through that the service is granted. The time until a response begins counts as `pause`.
-    pub(super) fn new(setting: &Arc<Setting>, pause: Arc<Pause>) -> Self {
+    pub(super) fn new(ctx: &Arc<ServiceCtx>, pause: Arc<Pause>) -> Self {
         Self {
-            setting: setting.clone(),
+            ctx: ctx.clone(),
             pause,
         }
     }
@@ -69,25 +69,24 @@ impl WasiHttpHooks for Gate {
         options: Option<RequestOptions>,
         _errors: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let (setting, wait) = (self.setting.clone(), self.pause.begin());
+        let (ctx, wait) = (self.ctx.clone(), self.pause.begin());
         let sending = async move {
             let _wait = wait;
             let target = Target::of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
-            let grants = &setting.grants.http;
+            let grants = &ctx.config.grants.http;
             let Some(grant) = grants
                 .iter()
                 .find(|grant| grant.allows(&target.host, target.port))
             else {
                 let (service, wanted) = (
-                    &setting.name,
+                    &ctx.config.name,
                     HttpGrant {
                         host: target.host,
                         port: Some(target.port),
                     },
                 );
                 let line = format!("services.{service}.grants.http: [\"{wanted}\"]");
-                setting
-                    .belongings
+                ctx.state
                     .meter()
                     .denied(&format!("HTTP to {wanted}"), &line);
                 return Err(Error::HttpRequestDenied);

@@ -22,9 +22,10 @@ use crate::guest::component::{Indices, OptionalExport};
 use crate::guest::engine::PoolSlot;
 use crate::guest::fault::{DeadlineReached, Fault};
 use crate::guest::pause::Pause;
-use crate::guest::store::{Current, Data, Setting};
+use crate::guest::store::{Current, Data};
 use crate::guest::ticker::{TICK, Ticker, Turn};
 use crate::message::{Message, Outcome, Token};
+use crate::service_ctx::ServiceCtx;
 use crate::topic::Filter;
 
 /// Ticks until a call first yields: after one to two milliseconds, so that a call that begins just before a tick is not
@@ -89,13 +90,13 @@ impl Instance {
         indices: &Indices,
         ticker: &Arc<Ticker>,
         slot: Option<PoolSlot>,
-        setting: Arc<Setting>,
+        ctx: Arc<ServiceCtx>,
     ) -> Result<Box<Self>, Fault> {
-        let limit = setting.limits.call.time;
+        let limit = ctx.config.limits.call.time;
         let delivered = indices.optional[OptionalExport::Delivered as usize].is_some();
-        check_memory(setting.limits.memory.bytes, slot)?;
+        check_memory(ctx.config.limits.memory.bytes, slot)?;
         let table_elements = slot.map(|slot| slot.table_elements);
-        let mut store = store(pre, Data::new(setting, delivered, table_elements)?);
+        let mut store = store(pre, Data::new(ctx, delivered, table_elements)?);
         let pause = store.data().pause.clone();
         let mut turn = Turn::new(ticker.clone());
         turn.begin();
@@ -123,8 +124,8 @@ impl Instance {
     }
 
     /// From the next call on, the guest gets to know this; limits of memory stay as they were.
-    pub fn set_setting(&mut self, setting: Arc<Setting>) {
-        self.store.data_mut().setting = setting;
+    pub fn set_ctx(&mut self, ctx: Arc<ServiceCtx>) {
+        self.store.data_mut().ctx = ctx;
     }
 
     /// Runs one call. Gives the instance back unless it is dead; after any fault but [`Fault::Refused`] it is. What the guest
@@ -136,7 +137,7 @@ impl Instance {
         call: Call,
     ) -> (Option<Box<Self>>, Result<Effects, Fault>) {
         self.turn.begin();
-        let limit = self.store.data().setting.limits.call.time;
+        let limit = self.store.data().ctx.config.limits.call.time;
         let pause = self.store.data().pause.clone();
         let outcome = within(limit, &pause, self.run(call)).await;
         self.turn.end();
@@ -186,7 +187,7 @@ impl Instance {
         };
         self.turn.begin();
         let (limits, pause) = (
-            self.store.data().setting.limits.clone(),
+            self.store.data().ctx.config.limits.clone(),
             self.store.data().pause.clone(),
         );
         // the bytes come out of the guest's memory, which is bounded
@@ -224,7 +225,12 @@ impl Instance {
         let (topic, payload) = (message.topic.clone(), message.payload.clone());
         let data = self.store.data_mut();
         data.open(Some(Current { message, attempt }), Vec::new());
-        let topic = data.setting.base.relative(&topic).unwrap_or(topic.as_str());
+        let topic = data
+            .ctx
+            .config
+            .base
+            .relative(&topic)
+            .unwrap_or(topic.as_str());
         self.exports
             .required
             .call_handle(&mut self.store, topic, &payload)
@@ -256,7 +262,7 @@ fn fuel(limits: &Limits) -> usize {
 }
 
 fn store(pre: &InstancePre<Data>, data: Data) -> Store<Data> {
-    let fuel = fuel(&data.setting.limits);
+    let fuel = fuel(&data.ctx.config.limits);
     let mut store = Store::new(pre.engine(), data);
     store.limiter(|data| &mut data.limiter);
     store.set_hostcall_fuel(fuel);
@@ -283,7 +289,7 @@ fn check_memory(limit: usize, slot: Option<PoolSlot>) -> Result<(), Fault> {
 fn on_tick(mut store: StoreContextMut<'_, Data>) -> wasmtime::Result<UpdateDeadline> {
     let now = Instant::now();
     let data = store.data_mut();
-    let limit = data.setting.limits.call.time;
+    let limit = data.ctx.config.limits.call.time;
     let since = *data
         .since
         .get_or_insert(now.checked_sub(TICK).unwrap_or(now));

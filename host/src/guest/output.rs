@@ -143,8 +143,8 @@ mod tests {
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
-    use crate::config::Limits;
-    use crate::guest::store::Setting;
+    use crate::config::{Limits, Service};
+    use crate::service_ctx::ServiceCtx;
     use crate::span;
     use crate::topic::BaseTopic;
 
@@ -172,10 +172,11 @@ mod tests {
     }
 
     fn logged_with(limits: Limits, stream: Stream, writes: &[&[u8]]) -> Vec<String> {
-        let setting = Setting {
+        let service = Service {
             limits,
-            ..Setting::new("echo", BaseTopic::of_service("echo").unwrap(), "{}")
+            ..Service::new("echo", BaseTopic::of_service("echo").unwrap())
         };
+        let ctx = ServiceCtx::new(Arc::new(service));
         let log = Log::default();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
@@ -183,8 +184,8 @@ mod tests {
             .with_writer(log.clone())
             .finish();
         subscriber::with_default(subscriber, || {
-            let output = span::service("echo")
-                .in_scope(|| Output::new(Arc::new(Voice::new(&setting)), stream));
+            let output =
+                span::service("echo").in_scope(|| Output::new(Arc::new(Voice::new(&ctx)), stream));
             for bytes in writes {
                 // a handle of its own for each write, as Rust guests do it
                 let mut handle = output.p2_stream();

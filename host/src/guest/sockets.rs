@@ -21,7 +21,8 @@ use network::{ErrorCode, IpAddress, IpAddressFamily};
 
 use crate::config::{SocketGrant, SocketProtocol};
 use crate::guest::reach::reachable;
-use crate::guest::store::{Data, Setting};
+use crate::guest::store::Data;
+use crate::service_ctx::ServiceCtx;
 
 /// Addresses that are remembered for one name; a name with more of them begins anew.
 const ADDRESSES: usize = 256;
@@ -31,7 +32,7 @@ const NAME_BYTES: usize = 253;
 
 /// Lets one instance reach what its service is granted.
 pub(super) struct Door {
-    setting: Arc<Setting>,
+    ctx: Arc<ServiceCtx>,
     found: Mutex<Found>,
 }
 
@@ -44,9 +45,9 @@ struct Found {
 }
 
 impl Door {
-    pub(super) fn new(setting: &Arc<Setting>) -> Arc<Self> {
+    pub(super) fn new(ctx: &Arc<ServiceCtx>) -> Arc<Self> {
         Arc::new(Self {
-            setting: setting.clone(),
+            ctx: ctx.clone(),
             found: Mutex::default(),
         })
     }
@@ -81,7 +82,7 @@ impl Door {
                     .get(&grant.host)
                     .is_some_and(|found| found.contains(&ip))
         };
-        let mut grants = self.setting.grants.sockets.iter();
+        let mut grants = self.ctx.config.grants.sockets.iter();
         if grants
             .any(|grant| grant.protocol == protocol && grant.port == port && leads_there(grant))
         {
@@ -100,7 +101,8 @@ impl Door {
     }
 
     fn has(&self, protocol: SocketProtocol) -> bool {
-        self.setting
+        self.ctx
+            .config
             .grants
             .sockets
             .iter()
@@ -120,7 +122,8 @@ impl Door {
     }
 
     fn is_granted(&self, host: &str) -> bool {
-        self.setting
+        self.ctx
+            .config
             .grants
             .sockets
             .iter()
@@ -160,9 +163,9 @@ impl Door {
     }
 
     fn denied(&self, what: &str, grant: &str) {
-        let service = &self.setting.name;
+        let service = &self.ctx.config.name;
         let line = format!("services.{service}.grants.sockets: [\"{grant}\"]");
-        self.setting.belongings.meter().denied(what, &line);
+        self.ctx.state.meter().denied(what, &line);
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {

@@ -1,4 +1,4 @@
-//! Words: what belongs to one instance on the host's side. In: the service's setting. Out: the data in the wasmtime store that
+//! Words: what belongs to one instance on the host's side. In: the service's context. Out: the data in the wasmtime store that
 //! host functions read and write. Owns the effects of the running call and what the service holds (timers, subscriptions).
 
 use std::sync::Arc;
@@ -8,10 +8,9 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::config::{Directory, Grants, Limits};
+use crate::config::Directory;
 use crate::effects::{DueTimer, Effects};
 use crate::fault_kind::FaultKind;
-use crate::guest::belongings::Belongings;
 use crate::guest::draft::Draft;
 use crate::guest::fault::Fault;
 use crate::guest::http::Gate;
@@ -19,58 +18,17 @@ use crate::guest::ledger::Ledger;
 use crate::guest::limits::Limiter;
 use crate::guest::output::{Output, Stream};
 use crate::guest::pause::Pause;
-use crate::guest::request::Requests;
 use crate::guest::sockets::Door;
 use crate::guest::voice::Voice;
 use crate::message::Message;
-use crate::offline::OfflineRule;
-use crate::topic::{BaseTopic, Filter, Topic};
+use crate::service_ctx::ServiceCtx;
+use crate::topic::Filter;
 
 /// WASI resources (streams, pollables) that a guest may hold at once.
 const RESOURCES: usize = 1_000;
 
 /// Bytes that a guest may ask of `wasi:random` at once.
 const RANDOM_BYTES: u64 = 64 * 1024;
-
-/// What an instance knows about the service that it is.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    /// The service's name.
-    pub name: String,
-    /// The topic below which it lives.
-    pub base: BaseTopic,
-    /// What `config.get` gives: a JSON object.
-    pub config_json: String,
-    /// What it may hold and use.
-    pub limits: Limits,
-    /// What it may reach outside its base topic.
-    pub grants: Grants,
-    /// What becomes of its messages without a connection.
-    pub offline: Vec<Arc<OfflineRule>>,
-    /// Where Home Assistant looks for announcements.
-    pub discovery_prefix: Topic,
-    /// Its state and its timers.
-    pub belongings: Arc<Belongings>,
-    /// Where its requests go; `None`: nowhere.
-    pub requests: Option<Requests>,
-}
-
-impl Setting {
-    /// A service that has nothing yet, with what is usual where nothing is said.
-    pub fn new(name: impl Into<String>, base: BaseTopic, config_json: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            base,
-            config_json: config_json.into(),
-            limits: Limits::default(),
-            grants: Grants::default(),
-            offline: Vec::new(),
-            discovery_prefix: Topic::home_assistant(),
-            belongings: Arc::default(),
-            requests: None,
-        }
-    }
-}
 
 /// The message being handled.
 pub(super) struct Current {
@@ -80,7 +38,7 @@ pub(super) struct Current {
 
 /// The data of one store.
 pub(super) struct Data {
-    pub(super) setting: Arc<Setting>,
+    pub(super) ctx: Arc<ServiceCtx>,
     pub(super) limiter: Limiter,
     /// What the running call asked for.
     pub(super) effects: Effects,
@@ -115,19 +73,19 @@ impl Data {
     /// # Errors
     /// When a directory that was granted cannot be opened.
     pub(super) fn new(
-        setting: Arc<Setting>,
+        ctx: Arc<ServiceCtx>,
         delivered: bool,
         table_slot: Option<usize>,
     ) -> Result<Self, Fault> {
         let (mut resources, pause, voice) = (
             ResourceTable::new(),
             Arc::<Pause>::default(),
-            Arc::new(Voice::new(&setting)),
+            Arc::new(Voice::new(&ctx)),
         );
         resources.set_max_capacity(RESOURCES);
-        let door = Door::new(&setting);
+        let door = Door::new(&ctx);
         Ok(Self {
-            limiter: Limiter::new(&setting.limits, table_slot),
+            limiter: Limiter::new(&ctx.config.limits, table_slot),
             effects: Effects::default(),
             draft: Draft::default(),
             sent: 0,
@@ -137,15 +95,15 @@ impl Data {
             timers: Ledger::default(),
             subscriptions: Ledger::default(),
             delivered,
-            gate: Gate::new(&setting, pause.clone()),
+            gate: Gate::new(&ctx, pause.clone()),
             pause,
             since: None,
-            wasi: wasi(&setting, &voice, &door)?,
+            wasi: wasi(&ctx, &voice, &door)?,
             door,
             voice,
             http: WasiHttpCtx::new(),
             resources,
-            setting,
+            ctx,
         })
     }
 
@@ -177,7 +135,7 @@ impl Data {
 
     /// Notes that the guest is refused what is beyond a limit; `text` is what it is told.
     pub(super) fn beyond(&self, limit: FaultKind, text: String) -> String {
-        self.setting.belongings.meter().exceeded(limit);
+        self.ctx.state.meter().exceeded(limit);
         text
     }
 
@@ -186,7 +144,7 @@ impl Data {
     /// # Errors
     /// What the guest is told when it may not.
     pub(super) fn one_more_change(&self) -> Result<(), String> {
-        let limit = self.setting.limits.call.changes;
+        let limit = self.ctx.config.limits.call.changes;
         if self.effects.subscriptions.len() + self.effects.timers.len() < limit {
             return Ok(());
         }
@@ -208,8 +166,8 @@ impl Data {
 
 /// WASI with everything denied that is not granted: no files, environment, arguments, input or network. Clocks and random
 /// numbers stay, and what the guest writes to its standard streams becomes log lines.
-fn wasi(setting: &Setting, voice: &Arc<Voice>, door: &Arc<Door>) -> Result<WasiCtx, Fault> {
-    let grants = &setting.grants;
+fn wasi(ctx: &ServiceCtx, voice: &Arc<Voice>, door: &Arc<Door>) -> Result<WasiCtx, Fault> {
+    let grants = &ctx.config.grants;
     let mut builder = WasiCtxBuilder::new();
     for Directory { path, guest, write } in &grants.directories {
         let permissions = if *write {

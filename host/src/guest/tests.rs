@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::config::Limits;
+use crate::config::{Limits, Service};
 use crate::effects::{DueTimer, Effects};
 use crate::message::{Message, Qos};
+use crate::service_ctx::ServiceCtx;
 use crate::topic::{BaseTopic, Topic};
 
 mod api;
@@ -31,12 +32,13 @@ fn limits() -> Limits {
     limits
 }
 
-fn setting() -> Setting {
-    let setting = Setting::new("echo", BaseTopic::of_service("echo").unwrap(), r#"{"a":1}"#);
-    Setting {
+fn ctx() -> ServiceCtx {
+    let service = Service {
         limits: limits(),
-        ..setting
-    }
+        config: serde_json::json!({"a": 1}),
+        ..Service::new("echo", BaseTopic::of_service("echo").unwrap())
+    };
+    ServiceCtx::new(Arc::new(service))
 }
 
 fn engine() -> Arc<Engine> {
@@ -75,18 +77,18 @@ fn message(payload: &'static str) -> Call {
     }
 }
 
-async fn instance(bytes: &[u8], setting: Setting) -> Box<Instance> {
+async fn instance(bytes: &[u8], ctx: ServiceCtx) -> Box<Instance> {
     engine()
         .compile(bytes)
         .unwrap()
-        .instantiate(Arc::new(setting))
+        .instantiate(Arc::new(ctx))
         .await
         .unwrap()
 }
 
 /// What comes of one message for a guest whose `handle` is `body`.
 async fn outcome(body: &str) -> (Option<Box<Instance>>, Result<Effects, Fault>) {
-    instance(&guest(body), setting())
+    instance(&guest(body), ctx())
         .await
         .call(message("hello"))
         .await

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::fault_kind::FaultKind;
 use crate::guest::belongings::Belongings;
-use crate::guest::store::Setting;
+use crate::service_ctx::ServiceCtx;
 
 /// The log lines of one instance.
 #[derive(Debug)]
@@ -21,11 +21,11 @@ pub(super) struct Voice {
 }
 
 impl Voice {
-    pub(super) fn new(setting: &Setting) -> Self {
+    pub(super) fn new(ctx: &ServiceCtx) -> Self {
         Self {
-            belongings: setting.belongings.clone(),
-            per_call: setting.limits.call.log_lines,
-            rate: setting.limits.rates.log_lines,
+            belongings: ctx.state.clone(),
+            per_call: ctx.config.limits.call.log_lines,
+            rate: ctx.config.limits.rates.log_lines,
             lines: AtomicUsize::new(0),
         }
     }

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use tracing::Instrument;
 
 use crate::effects::Effects;
-use crate::guest::{Call, Component, Fault, Instance, Setting};
+use crate::guest::{Call, Component, Fault, Instance};
+use crate::service_ctx::ServiceCtx;
 use crate::span;
 use crate::store::Left;
 
@@ -196,11 +197,11 @@ impl Executor {
     pub async fn prepare_with(
         &mut self,
         component: Component,
-        setting: &Setting,
+        ctx: &ServiceCtx,
         left: &Left,
     ) -> Result<Prepared, Fault> {
-        let (setting, left) = (private(setting, left), left.clone());
-        let work = async move { prepare_with(component, setting, &left).await };
+        let (ctx, left) = (private(ctx, left), left.clone());
+        let work = async move { prepare_with(component, ctx, &left).await };
         self.run_on_pools(Box::pin(work)).await?.0
     }
 
@@ -211,9 +212,9 @@ impl Executor {
     pub async fn prepare(
         &mut self,
         component: Component,
-        setting: Arc<Setting>,
+        ctx: Arc<ServiceCtx>,
     ) -> Result<Prepared, Fault> {
-        let work = prepare(component, setting);
+        let work = prepare(component, ctx);
         self.run_on_pools(Box::pin(work)).await?.0
     }
 }
@@ -222,14 +223,14 @@ impl Executor {
 ///
 /// # Errors
 /// The fault of the guest; nothing that it asked for has happened.
-pub async fn prepare(component: Component, setting: Arc<Setting>) -> Result<Prepared, Fault> {
-    let span = span::service(&setting.name);
+pub async fn prepare(component: Component, ctx: Arc<ServiceCtx>) -> Result<Prepared, Fault> {
+    let span = span::service(&ctx.config.name);
 
-    start(component, setting).instrument(span).await
+    start(component, ctx).instrument(span).await
 }
 
-async fn start(component: Component, setting: Arc<Setting>) -> Result<Prepared, Fault> {
-    let instance = component.instantiate(setting).await?;
+async fn start(component: Component, ctx: Arc<ServiceCtx>) -> Result<Prepared, Fault> {
+    let instance = component.instantiate(ctx).await?;
     let (instance, result) = instance.call(Call::Start).await;
     let effects = result?;
     match instance {
@@ -244,18 +245,18 @@ async fn start(component: Component, setting: Arc<Setting>) -> Result<Prepared, 
     }
 }
 
-/// Makes an instance of a former version, runs its `start`, and has it load the state that it saved when it was replaced. `setting`: see
+/// Makes an instance of a former version, runs its `start`, and has it load the state that it saved when it was replaced. `ctx`: see
 /// [`private`].
 ///
 /// # Errors
 /// The fault of the guest; nothing that it asked for has happened.
 pub async fn prepare_with(
     component: Component,
-    setting: Arc<Setting>,
+    ctx: Arc<ServiceCtx>,
     left: &Left,
 ) -> Result<Prepared, Fault> {
-    let span = span::service(&setting.name);
-    let starting = async { load(start(component, setting).await?, left.saved.clone()).await };
+    let span = span::service(&ctx.config.name);
+    let starting = async { load(start(component, ctx).await?, left.saved.clone()).await };
 
     starting.instrument(span).await
 }

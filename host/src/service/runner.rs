@@ -7,7 +7,8 @@ use std::task::Poll;
 
 use crate::config::Limits;
 use crate::effects::Effects;
-use crate::guest::{Call, Component, Fault, Instance, OptionalExport, Setting};
+use crate::guest::{Call, Component, Fault, Instance, OptionalExport};
+use crate::service_ctx::ServiceCtx;
 use crate::version::Version;
 
 use super::executor::Executor;
@@ -43,9 +44,9 @@ impl Runner {
     }
 
     /// Changes what the running instance knows about its service, from the next call on.
-    pub(super) fn set_setting(&mut self, setting: Arc<Setting>) {
+    pub(super) fn set_ctx(&mut self, ctx: Arc<ServiceCtx>) {
         if let Some(instance) = &mut self.instance {
-            instance.set_setting(setting);
+            instance.set_ctx(ctx);
         }
     }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::Grants;
+use crate::config::{self, Grants};
 use crate::effects::Effects;
-use crate::guest::{Belongings, Call, Fault, Setting};
+use crate::guest::{Belongings, Call, Fault};
 use crate::message::Message;
+use crate::service_ctx::ServiceCtx;
 
 use super::Prepared;
 use super::comparison::Comparison;
@@ -22,10 +23,10 @@ const WAITING: usize = 64;
 
 /// A started instance that is to be a shadow, and for how long.
 pub struct Shadow {
-    /// The instance; its setting is [`apart`].
+    /// The instance; its context is [`apart`].
     pub prepared: Prepared,
     /// What it was started with.
-    pub setting: Arc<Setting>,
+    pub ctx: Arc<ServiceCtx>,
     /// How long it runs.
     pub span: Duration,
     /// Where the comparison goes at the end; dropped when the run is given up.
@@ -34,15 +35,15 @@ pub struct Shadow {
 
 /// What a guest gets to know that is to be a shadow: a copy of the service's state, no requests, no HTTP, directories that it cannot
 /// change.
-pub fn apart(setting: &Setting) -> Arc<Setting> {
-    let belongings = Arc::new(setting.belongings.copy_with(&setting.belongings.state()));
+pub fn apart(ctx: &ServiceCtx) -> Arc<ServiceCtx> {
+    let state = Arc::new(ctx.state.copy_with(&ctx.state.state()));
     let Grants {
         publish,
         subscribe,
         directories,
         environment,
         ..
-    } = setting.grants.clone();
+    } = ctx.config.grants.clone();
     let mut grants = Grants {
         publish,
         subscribe,
@@ -54,11 +55,15 @@ pub fn apart(setting: &Setting) -> Arc<Setting> {
         .directories
         .iter_mut()
         .for_each(|directory| directory.write = false);
-    Arc::new(Setting {
-        belongings,
+    let config = config::Service {
         grants,
+        ..config::Service::clone(&ctx.config)
+    };
+    Arc::new(ServiceCtx {
+        config: Arc::new(config),
+        state,
         requests: None,
-        ..setting.clone()
+        ..ctx.clone()
     })
 }
 
@@ -122,7 +127,7 @@ pub(super) fn shadow(
 ) -> (Mirror, impl Future<Output = ()> + Send + 'static) {
     let (samples, received) = mpsc::channel(WAITING);
     let skipped = Arc::<AtomicU64>::default();
-    let own = &shadow.setting.belongings;
+    let own = &shadow.ctx.state;
     own.apply(own.changes_to(&belongings.state()));
     let mirror = Mirror {
         samples,
@@ -139,7 +144,7 @@ async fn run(
 ) {
     let Shadow {
         prepared,
-        setting,
+        ctx,
         span,
         done,
     } = shadow;
@@ -154,9 +159,7 @@ async fn run(
             ))));
         }
     };
-    setting
-        .belongings
-        .apply(std::mem::take(&mut prepared.effects.state));
+    ctx.state.apply(std::mem::take(&mut prepared.effects.state));
     let mut comparison = Comparison::default();
     loop {
         let sample = tokio::select! {
@@ -166,7 +169,7 @@ async fn run(
         };
         // the mirror is gone: another version has taken over, or is to be the shadow
         let Some(sample) = sample else { return };
-        prepared = match follow(prepared, &setting, sample, &mut comparison).await {
+        prepared = match follow(prepared, &ctx, sample, &mut comparison).await {
             Ok(prepared) => prepared,
             Err(fault) => {
                 return drop(done.send(Err(format!(
@@ -183,7 +186,7 @@ async fn run(
 /// Calls the shadow for what the running version was called for. An instance that died is made anew.
 async fn follow(
     prepared: Prepared,
-    setting: &Arc<Setting>,
+    ctx: &Arc<ServiceCtx>,
     sample: Sample,
     comparison: &mut Comparison,
 ) -> Result<Prepared, Fault> {
@@ -196,7 +199,7 @@ async fn follow(
     match outcome {
         Ok(effects) => {
             comparison.compare(&sample.what, &sample.published, &messages(&effects));
-            setting.belongings.apply(effects.state);
+            ctx.state.apply(effects.state);
         }
         Err(fault) => comparison.failed(&sample.what, &fault.to_string()),
     }
@@ -207,10 +210,8 @@ async fn follow(
             effects: Effects::default(),
         }),
         None => {
-            let prepared = prepare(component, setting.clone()).await?;
-            setting
-                .belongings
-                .apply(prepared.effects.state.iter().cloned());
+            let prepared = prepare(component, ctx.clone()).await?;
+            ctx.state.apply(prepared.effects.state.iter().cloned());
             Ok(prepared)
         }
     }

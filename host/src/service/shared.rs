@@ -1,5 +1,5 @@
 //! Actor's part: what services have of the host beside what is their own. In: the store, what an earlier run left in it. Out: the
-//! setting of each service. Owns the belongings of all services: one that leaves and comes back finds its own again.
+//! context of each service. Owns the belongings of all services: one that leaves and comes back finds its own again.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,7 +10,8 @@ use tracing::{error, info, warn};
 
 use crate::config::{self, Protocol};
 use crate::effects::StateChange;
-use crate::guest::{Belongings, Requests, Setting};
+use crate::guest::{Belongings, Requests};
+use crate::service_ctx::ServiceCtx;
 use crate::store::{Store, StoreError};
 use crate::topic::Topic;
 
@@ -75,19 +76,15 @@ impl Shared {
         }
     }
 
-    /// What the guest of a service gets to know.
-    pub async fn setting(&self, config: &config::Service) -> Setting {
-        Setting {
-            name: config.name.clone(),
-            base: config.base.clone(),
-            config_json: config.config.to_string(),
-            limits: config.limits.clone(),
-            grants: config.grants.clone(),
-            offline: config.offline.clone(),
+    /// Creates the context of a service; its state is what the service has already.
+    pub async fn service_ctx(&self, config: config::Service) -> Arc<ServiceCtx> {
+        let state = self.belongings(&config).await;
+        Arc::new(ServiceCtx {
             discovery_prefix: self.discovery_prefix.clone(),
-            belongings: self.belongings(config).await,
+            state,
             requests: Some(self.requests.clone()),
-        }
+            ..ServiceCtx::new(Arc::new(config))
+        })
     }
 
     /// The versions that the service had before, as far as they are known.

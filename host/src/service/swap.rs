@@ -7,9 +7,9 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 
-use crate::config;
-use crate::guest::{Call, Component, Exports, Instance, Setting};
+use crate::guest::{Call, Component, Exports, Instance};
 use crate::message::{Message, Qos};
+use crate::service_ctx::ServiceCtx;
 use crate::store::Left;
 use crate::topic::{BaseTopic, TopicError};
 
@@ -27,10 +27,8 @@ pub type Answer = oneshot::Sender<Result<Value, String>>;
 pub struct Swap {
     /// Counts the swaps of one service.
     pub number: u64,
-    /// The section of the configuration that it was started with.
-    pub config: Arc<config::Service>,
-    /// What its guest got to know.
-    pub setting: Arc<Setting>,
+    /// The context that it was started with.
+    pub ctx: Arc<ServiceCtx>,
     /// The instance.
     pub prepared: Prepared,
     /// It is a former version that is to have what it left, by command; where the answer goes.
@@ -114,11 +112,11 @@ impl Versions {
 }
 
 /// What a guest gets to know that is to work on a state of its own instead of the service's.
-pub fn private(setting: &Setting, left: &Left) -> Arc<Setting> {
-    let belongings = Arc::new(setting.belongings.copy_with(&left.state));
-    Arc::new(Setting {
-        belongings,
-        ..setting.clone()
+pub fn private(ctx: &ServiceCtx, left: &Left) -> Arc<ServiceCtx> {
+    let state = Arc::new(ctx.state.copy_with(&left.state));
+    Arc::new(ServiceCtx {
+        state,
+        ..ctx.clone()
     })
 }
 

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::config;
 use crate::effects::{Effects, StateChange};
-use crate::guest::{Fault, Setting};
+use crate::guest::Fault;
 use crate::mailbox::Next;
 use crate::message::SubscriptionChange;
 use crate::panic_hook;
+use crate::service_ctx::ServiceCtx;
 use crate::store::Record;
 use crate::timers::sleep_until;
 
@@ -53,8 +53,7 @@ type Flow<T = ()> = ControlFlow<Stop, T>;
 
 /// One service.
 pub(super) struct Task {
-    config: Arc<config::Service>,
-    setting: Arc<Setting>,
+    ctx: Arc<ServiceCtx>,
     commands: mpsc::Receiver<Command>,
     queue: Queue,
     runner: Runner,
@@ -74,12 +73,12 @@ impl Task {
             commands,
             queue: Queue::new(
                 parts.id,
-                parts.config.clone(),
+                parts.ctx.config.clone(),
                 (parts.session.clone(), parts.store.clone()),
                 parts.mailbox,
                 parts.spool,
             ),
-            runner: Runner::new(parts.pools, &parts.config.limits),
+            runner: Runner::new(parts.pools, &parts.ctx.config.limits),
             usage: Usage::new(Instant::now()),
             outputs: Outputs {
                 id: parts.id,
@@ -92,8 +91,7 @@ impl Task {
                 is_attached: parts.attached,
             },
             versions: Versions::new(parts.history, parts.trial, standing),
-            config: parts.config,
-            setting: parts.setting,
+            ctx: parts.ctx,
         }
     }
 
@@ -198,11 +196,11 @@ impl Task {
     }
 
     async fn on_timers(&mut self) -> Flow {
-        let due = self.setting.belongings.timers().due(Instant::now());
+        let due = self.ctx.state.timers().due(Instant::now());
         for timer in due {
             self.invoke(Invocation::Timer(timer), 0).await?;
         }
-        self.outputs.schedule(&self.setting.belongings).await;
+        self.outputs.schedule(&self.ctx.state).await;
         Flow::Continue(())
     }
 
@@ -280,7 +278,7 @@ impl Task {
             self.usage
                 .on_call_ended(invocation.purpose(), took, failure);
         }
-        let requested = self.usage.read_meter(self.setting.belongings.meter());
+        let requested = self.usage.read_meter(self.ctx.state.meter());
 
         let mut cost = outcome?;
         cost.add_requests(requested.count, requested.bytes);
@@ -288,7 +286,7 @@ impl Task {
             cost = cost.paid_by(&delivery.message);
         }
         self.runner.retry.on_success();
-        Ok(self.usage.charge(cost, &self.config.limits))
+        Ok(self.usage.charge(cost, &self.ctx.config.limits))
     }
 
     /// Makes what a call asked for happen, all of it or nothing.
@@ -299,12 +297,12 @@ impl Task {
         }
         effects.subscriptions.retain(|change| match change {
             SubscriptionChange::Subscribe(subscription) => {
-                !is_fixed(&self.config, &subscription.filter)
+                !is_fixed(&self.ctx.config, &subscription.filter)
             }
-            SubscriptionChange::Unsubscribe(filter) => !is_fixed(&self.config, filter),
+            SubscriptionChange::Unsubscribe(filter) => !is_fixed(&self.ctx.config, filter),
         });
         self.outputs
-            .emit(&self.setting.belongings, effects, completion)
+            .emit(&self.ctx.state, effects, completion)
             .await;
         Ok(())
     }
@@ -315,10 +313,10 @@ impl Task {
         changes: Vec<StateChange>,
         record: Option<Record>,
     ) -> Result<(), Fault> {
-        let belongings = &self.setting.belongings;
+        let belongings = &self.ctx.state;
         let written = self
             .outputs
-            .persist(&self.setting.name, belongings, changes, record);
+            .persist(&self.ctx.config.name, belongings, changes, record);
         if let Err(error) = written.await {
             self.runner.kill();
             return Err(Fault::State(error.to_string()));
@@ -328,7 +326,7 @@ impl Task {
 
     /// Logs what is due, and shows the rest of the host what has changed.
     fn log_due(&mut self) {
-        self.usage.read_meter(self.setting.belongings.meter());
+        self.usage.read_meter(self.ctx.state.meter());
         self.usage.count_dropped(self.queue.mailbox.counters());
         self.usage.log_due();
         self.apply_penalty();

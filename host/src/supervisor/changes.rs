@@ -21,6 +21,7 @@ impl Supervisor {
     pub(super) fn changed(&mut self, file: PathBuf) {
         let waits = |entry: &&Entry| {
             let granted = entry
+                .ctx
                 .config
                 .grants
                 .directories

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::config;
-use crate::guest::Setting;
 use crate::rollout::history::VersionHistory;
 use crate::router::ServiceId;
 use crate::service::{self, Answer, Asker, Command, Prepared, Swap, private};
+use crate::service_ctx::ServiceCtx;
 use crate::store::{Left, Store};
 use crate::version::Version;
 
@@ -18,8 +17,7 @@ use super::{Entry, Order, Supervisor};
 pub(super) struct Return {
     id: ServiceId,
     /// What the instance was started with.
-    config: Arc<config::Service>,
-    setting: Arc<Setting>,
+    ctx: Arc<ServiceCtx>,
     answer: Answer,
     ready: Result<(Prepared, Left), String>,
 }
@@ -29,7 +27,7 @@ impl Supervisor {
     pub fn names(&self) -> Vec<String> {
         self.entries
             .iter()
-            .map(|entry| entry.config.name.clone())
+            .map(|entry| entry.ctx.config.name.clone())
             .collect()
     }
 
@@ -39,7 +37,7 @@ impl Supervisor {
             .entries
             .iter()
             .filter(|entry| entry.handle.standing().holds_up_others);
-        holding.map(|entry| entry.config.name.clone()).collect()
+        holding.map(|entry| entry.ctx.config.name.clone()).collect()
     }
 
     /// Which versions the service has had.
@@ -80,14 +78,9 @@ impl Supervisor {
                 .history
                 .find_former(to)
                 .map_err(|error| error.to_string())?;
-            Ok((
-                entry.id,
-                version,
-                entry.config.clone(),
-                entry.setting.clone(),
-            ))
+            Ok((entry.id, version, entry.ctx.clone()))
         });
-        let (id, version, config, setting) = match found {
+        let (id, version, ctx) = match found {
             Ok(found) => found,
             // who no longer waits does not want to know
             Err(error) => return drop(answer.send(Err(error))),
@@ -95,13 +88,13 @@ impl Supervisor {
         let (host, pool, store) = (self.host.clone(), self.pool.clone(), self.store.clone());
         self.returning.spawn_on(
             async move {
-                let left = left(&store, &config.name, version).await;
+                let left = left(&store, &ctx.config.name, version).await;
                 let ready = async {
                     let left = left?;
                     let component = load_kept(&host, &pool, version, store.archive()).await;
                     let component = component.map_err(|error| error.to_string())?;
                     let prepared =
-                        service::prepare_with(component, private(&setting, &left), &left).await;
+                        service::prepare_with(component, private(&ctx, &left), &left).await;
                     let prepared = prepared.map_err(|fault| {
                         format!("version {} does not start: {fault}", version.short())
                     })?;
@@ -110,8 +103,7 @@ impl Supervisor {
                 let ready = ready.await;
                 Return {
                     id,
-                    config,
-                    setting,
+                    ctx,
                     answer,
                     ready,
                 }
@@ -125,15 +117,14 @@ impl Supervisor {
         &mut self,
         Return {
             id,
-            config,
-            setting,
+            ctx,
             answer,
             ready,
         }: Return,
     ) {
         let entry = self.entries.iter_mut().find(|entry| entry.id == id);
         let ready = ready.and_then(|ready| match entry {
-            Some(entry) if Arc::ptr_eq(&entry.setting, &setting) => Ok((entry, ready)),
+            Some(entry) if Arc::ptr_eq(&entry.ctx, &ctx) => Ok((entry, ready)),
             Some(_) => Err("its configuration has changed meanwhile; try again".to_owned()),
             None => Err("it is no longer configured".to_owned()),
         });
@@ -143,7 +134,6 @@ impl Supervisor {
                     return;
                 };
                 let swap = Swap {
-                    config,
                     back: Some((left, answer)),
                     ..*swap
                 };
@@ -161,7 +151,7 @@ impl Supervisor {
         let entry = self
             .entries
             .iter()
-            .find(|entry| entry.config.name == service);
+            .find(|entry| entry.ctx.config.name == service);
         entry.ok_or_else(|| {
             format!(
                 "there is no service {service:?}; there are {}",

@@ -9,9 +9,10 @@ use std::time::Instant;
 use tracing::{info, warn};
 
 use crate::config;
-use crate::guest::{self, Component, OptionalExport, Setting};
+use crate::guest::{self, Component, OptionalExport};
 use crate::router::ServiceId;
 use crate::service::{self, Asker, Command, Shared};
+use crate::service_ctx::ServiceCtx;
 
 use crate::store::Archive;
 
@@ -20,10 +21,8 @@ use super::{Entry, Order, Supervisor};
 
 /// A section of the configuration with an instance that was started with it.
 pub struct Ready {
-    /// The section.
-    pub config: Arc<config::Service>,
-    /// What the guest gets to know of it.
-    pub setting: Arc<Setting>,
+    /// The section, in its context.
+    pub ctx: Arc<ServiceCtx>,
     /// Its component file.
     pub file: PathBuf,
     /// The instance.
@@ -78,8 +77,7 @@ impl Refusal {
 
 /// A service that runs, as far as new sections need to know it.
 pub struct Runs {
-    config: Arc<config::Service>,
-    setting: Arc<Setting>,
+    ctx: Arc<ServiceCtx>,
     file: PathBuf,
     component: Component,
     asker: Asker,
@@ -90,8 +88,7 @@ pub type Running = Vec<Runs>;
 
 /// A service whose running guest has taken over its new section.
 pub struct Agreed {
-    config: Arc<config::Service>,
-    setting: Arc<Setting>,
+    ctx: Arc<ServiceCtx>,
 }
 
 /// Everything that new sections need, prepared.
@@ -117,14 +114,8 @@ pub async fn prepare(
     let (mut ready, mut offers) = (Vec::new(), Vec::new());
     for config in services {
         if let Some(runs) = running.iter().find(|runs| runs.takes_over(&config)) {
-            let setting = Arc::new(shared.setting(&config).await);
-            offers.push((
-                runs,
-                Agreed {
-                    config: Arc::new(config),
-                    setting,
-                },
-            ));
+            let ctx = shared.service_ctx(config).await;
+            offers.push((runs, Agreed { ctx }));
             continue;
         }
         let name = config.name.clone();
@@ -134,7 +125,7 @@ pub async fn prepare(
             .ok_or_else(|| Refusal::NoComponent(name.clone()))?;
         let own = running
             .iter()
-            .find(|runs| runs.file == file && runs.config.name == name);
+            .find(|runs| runs.file == file && runs.ctx.config.name == name);
         let component = match own.or_else(|| running.iter().find(|runs| runs.file == file)) {
             Some(runs) => runs.component.clone(),
             None => load(host, pool, &file, archive(&config, shared))
@@ -151,15 +142,12 @@ pub async fn prepare(
             .iter()
             .map(|directory| directory.path.clone());
         let files = directories.chain(watched(host, &file)).collect();
-        let setting = Arc::new(shared.setting(&config).await);
-        let started = pool
-            .spawn(service::prepare(component, setting.clone()))
-            .await;
+        let ctx = shared.service_ctx(config).await;
+        let started = pool.spawn(service::prepare(component, ctx.clone())).await;
         let prepared = started.unwrap_or_else(|bug| Err(guest::Fault::Bug(bug.to_string())));
         let prepared = prepared.map_err(|fault| Refusal::Start { name, files, fault })?;
         ready.push(Ready {
-            config: Arc::new(config),
-            setting,
+            ctx,
             file,
             prepared,
         });
@@ -178,28 +166,20 @@ fn archive(config: &config::Service, shared: &Shared) -> Option<Archive> {
 async fn offer(offers: Vec<(&Runs, Agreed)>) -> Result<Vec<Agreed>, Refusal> {
     let mut agreed: Vec<(&Runs, Agreed)> = Vec::new();
     for (runs, new) in offers {
-        let Err(reason) = runs
-            .asker
-            .offer(new.config.clone(), new.setting.clone())
-            .await
-        else {
+        let Err(reason) = runs.asker.offer(new.ctx.clone()).await else {
             agreed.push((runs, new));
             continue;
         };
         for (runs, _) in agreed.into_iter().rev() {
-            if let Err(reason) = runs
-                .asker
-                .offer(runs.config.clone(), runs.setting.clone())
-                .await
-            {
+            if let Err(reason) = runs.asker.offer(runs.ctx.clone()).await {
                 warn!(
-                    service = runs.config.name.as_str(),
+                    service = runs.ctx.config.name.as_str(),
                     "does not take back its former configuration: {reason}"
                 );
             }
         }
         return Err(Refusal::Refused {
-            name: new.config.name.clone(),
+            name: new.ctx.config.name.clone(),
             reason,
         });
     }
@@ -218,9 +198,9 @@ impl Runs {
                 service.availability.clone(),
             )
         };
-        self.config.name == new.name
+        self.ctx.config.name == new.name
             && self.component.exports().has(OptionalExport::ConfigChanged)
-            && same(&self.config) == same(new)
+            && same(&self.ctx.config) == same(new)
     }
 }
 
@@ -229,8 +209,7 @@ impl Supervisor {
     pub fn running(&self) -> Running {
         let runs = |entry: &Entry| {
             Some(Runs {
-                config: entry.config.clone(),
-                setting: entry.setting.clone(),
+                ctx: entry.ctx.clone(),
                 file: entry.file.clone(),
                 component: entry.component()?,
                 asker: entry.handle.asker(),
@@ -241,17 +220,17 @@ impl Supervisor {
 
     /// Notes that a guest has taken over its new section.
     pub fn agreed(&mut self, agreed: Agreed) {
-        let Agreed { config, setting } = agreed;
+        let Agreed { ctx } = agreed;
         if let Some(entry) = self
             .entries
             .iter_mut()
-            .find(|entry| entry.config.name == config.name)
+            .find(|entry| entry.ctx.config.name == ctx.config.name)
         {
             info!(
-                service = config.name.as_str(),
+                service = ctx.config.name.as_str(),
                 "has taken over its new configuration"
             );
-            (entry.config, entry.setting) = (config, setting);
+            entry.ctx = ctx;
         }
     }
 
@@ -259,7 +238,7 @@ impl Supervisor {
     pub fn id(&self, name: &str) -> Option<ServiceId> {
         self.entries
             .iter()
-            .find(|entry| entry.config.name == name)
+            .find(|entry| entry.ctx.config.name == name)
             .map(|entry| entry.id)
     }
 
@@ -274,13 +253,13 @@ impl Supervisor {
             return;
         };
         let Ready {
-            config,
-            setting,
+            ctx,
             file,
             prepared,
         } = ready;
         let older = entry.file == file && entry.version() != Some(prepared.component.version());
-        (entry.config, entry.setting, entry.file) = (config, setting, file.clone());
+        entry.ctx = ctx;
+        entry.file.clone_from(&file);
         let command = entry.give(prepared);
         self.orders.push_back(Order { id, command });
         if older {
@@ -291,7 +270,7 @@ impl Supervisor {
 
     /// Keeps one more service.
     pub fn add(&mut self, entry: Entry) {
-        info!(service = entry.config.name.as_str(), "added");
+        info!(service = entry.ctx.config.name.as_str(), "added");
         self.entries.push(entry);
     }
 
@@ -303,7 +282,7 @@ impl Supervisor {
         let mut entry = self.entries.remove(index);
         self.orders.retain(|order| order.id != id);
         info!(
-            service = entry.config.name.as_str(),
+            service = entry.ctx.config.name.as_str(),
             "is no longer configured and ends"
         );
         self.leaving.spawn(async move {
@@ -318,7 +297,7 @@ impl Supervisor {
         self.watch.watch(
             self.entries
                 .iter()
-                .flat_map(|entry| watched_for(&self.host, &entry.config)),
+                .flat_map(|entry| watched_for(&self.host, &entry.ctx.config)),
         );
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::{error, info};
 
-use crate::guest::{Component, Setting};
+use crate::guest::Component;
 use crate::rollout::history::HistoryEvent;
 use crate::router::ServiceId;
 use crate::service::comparison::Comparison;
 use crate::service::{self, Command, Prepared, Shadow};
+use crate::service_ctx::ServiceCtx;
 use crate::version::Version;
 
 use super::{Fate, Order, Replacement, Supervisor};
@@ -21,7 +22,7 @@ pub(super) struct Shadowed {
     outcome: Result<Comparison, String>,
     component: Component,
     /// What the version is to run with.
-    setting: Arc<Setting>,
+    ctx: Arc<ServiceCtx>,
     /// A fresh instance; `None` when it is not to take over.
     fate: Option<Fate>,
 }
@@ -33,18 +34,18 @@ impl Supervisor {
         id: ServiceId,
         version: Version,
         prepared: Prepared,
-        apart: Arc<Setting>,
+        apart: Arc<ServiceCtx>,
     ) {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else {
             return;
         };
         entry.shadow = Some(version);
         let (done, ended) = oneshot::channel();
-        let (component, setting) = (prepared.component.clone(), entry.setting.clone());
+        let (component, ctx) = (prepared.component.clone(), entry.ctx.clone());
         let shadow = Shadow {
             prepared,
-            setting: apart,
-            span: entry.config.swap.shadow,
+            ctx: apart,
+            span: entry.ctx.config.swap.shadow,
             done,
         };
         self.orders.push_back(Order {
@@ -57,7 +58,7 @@ impl Supervisor {
                 let outcome = ended.await.ok()?;
                 let fate = match outcome {
                     Ok(_) => Some(
-                        match service::prepare(component.clone(), setting.clone()).await {
+                        match service::prepare(component.clone(), ctx.clone()).await {
                             Ok(prepared) => Fate::Started(Box::new(prepared)),
                             Err(fault) => Fate::Failed(fault),
                         },
@@ -68,7 +69,7 @@ impl Supervisor {
                     id,
                     outcome,
                     component,
-                    setting,
+                    ctx,
                     fate,
                 })
             },
@@ -82,7 +83,7 @@ impl Supervisor {
             id,
             outcome,
             component,
-            setting,
+            ctx,
             fate,
         } = shadowed;
         let version = component.version();
@@ -93,7 +94,7 @@ impl Supervisor {
         };
         entry.shadow = None;
         let (service, short, file) = (
-            entry.config.name.as_str(),
+            entry.ctx.config.name.as_str(),
             version.short(),
             entry.file.clone(),
         );
@@ -119,7 +120,7 @@ impl Supervisor {
             self.swap(Replacement {
                 id,
                 version,
-                setting,
+                ctx,
                 fate,
             });
             if self.again.remove(&file) {

@@ -6,14 +6,14 @@ use crate::guest::store::Data;
 
 impl Host for Data {
     fn get(&mut self) -> String {
-        self.setting.config_json.clone()
+        self.ctx.config_json.clone()
     }
 
     fn me(&mut self) -> Identity {
         Identity {
-            name: self.setting.name.clone(),
-            base_topic: self.setting.base.as_str().to_owned(),
-            discovery_prefix: self.setting.discovery_prefix.as_str().to_owned(),
+            name: self.ctx.config.name.clone(),
+            base_topic: self.ctx.config.base.as_str().to_owned(),
+            discovery_prefix: self.ctx.discovery_prefix.as_str().to_owned(),
         }
     }
 }

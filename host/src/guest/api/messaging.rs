@@ -35,7 +35,7 @@ impl Host for Data {
         options: Option<PublishOptions>,
     ) -> Result<Option<u64>, MessagingError> {
         let Some(options) = options else {
-            let topic = self.setting.base.topic(&topic)?;
+            let topic = self.ctx.config.base.topic(&topic)?;
             return self.send(Message::new(topic, payload, Qos::AtMostOnce, false), None);
         };
         let topic = self.publish_topic(topic, options.global)?;
@@ -65,7 +65,7 @@ impl Host for Data {
         if global {
             self.may_subscribe(&filter)?;
         }
-        let limit = self.setting.limits.total.subscriptions;
+        let limit = self.ctx.config.limits.total.subscriptions;
         if !self.subscriptions.contains(&filter) && self.subscriptions.len() >= limit {
             let text = format!(
                 "the service has {limit} subscriptions, as many as limits.subscriptions allows"
@@ -98,7 +98,7 @@ impl Host for Data {
         let message = &current.message;
         Some(MessageInfo {
             topic: message.topic.as_str().to_owned(),
-            relative: self.setting.base.relative(&message.topic).is_some(),
+            relative: self.ctx.config.base.relative(&message.topic).is_some(),
             qos: message.qos.into(),
             retain: message.retain,
             dup: message.dup,
@@ -124,7 +124,8 @@ impl Data {
         // who is not told the outcome needs no place among those who wait for one
         let awaited = token.filter(|_| self.delivered).map(Token);
         let offline = self
-            .setting
+            .ctx
+            .config
             .offline
             .iter()
             .find(|rule| rule.filter.matches(&message.topic))
@@ -149,12 +150,13 @@ impl Data {
         global: bool,
     ) -> Result<Topic, MessagingError> {
         if !global {
-            return Ok(self.setting.base.topic(&topic)?);
+            return Ok(self.ctx.config.base.topic(&topic)?);
         }
         let topic = Topic::new(topic)?;
-        let granted = self.setting.base.relative(&topic).is_some()
+        let granted = self.ctx.config.base.relative(&topic).is_some()
             || self
-                .setting
+                .ctx
+                .config
                 .grants
                 .publish
                 .iter()
@@ -170,18 +172,19 @@ impl Data {
         if global {
             Ok(Filter::new(filter)?)
         } else {
-            Ok(self.setting.base.filter(filter)?)
+            Ok(self.ctx.config.base.filter(filter)?)
         }
     }
 
     fn may_subscribe(&self, filter: &Filter) -> Result<(), MessagingError> {
         let below = filter
             .pattern()
-            .strip_prefix(self.setting.base.as_str())
+            .strip_prefix(self.ctx.config.base.as_str())
             .is_some_and(|rest| !rest.is_empty());
         if below
             || self
-                .setting
+                .ctx
+                .config
                 .grants
                 .subscribe
                 .iter()
@@ -194,10 +197,10 @@ impl Data {
 
     /// Names the key and the value that would grant it.
     fn denied(&self, what: &str, topic: &str) -> MessagingError {
-        let (name, base) = (&self.setting.name, &self.setting.base);
+        let (name, base) = (&self.ctx.config.name, &self.ctx.config.base);
         let line = format!("services.{name}.grants.{what}: [{topic:?}]");
-        self.setting
-            .belongings
+        self.ctx
+            .state
             .meter()
             .denied(&format!("to {what} {topic:?}"), &line);
         MessagingError::Denied(format!(
@@ -208,7 +211,7 @@ impl Data {
     /// Counts a message, published or sent as a request, against the limits of one call. What all of them take together is limited,
     /// so that a loop that publishes cannot use the host's memory instead of its own.
     pub(super) fn hold(&mut self, message: &Message) -> Result<(), MessagingError> {
-        let limits = &self.setting.limits;
+        let limits = &self.ctx.config.limits;
         let held = self.held.saturating_add(message.weight());
         let size = message.payload.len();
         let (exceeded, text) = if size > limits.call.payload {

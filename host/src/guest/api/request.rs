@@ -30,15 +30,12 @@ pub(super) async fn request(
         .map_or(DEADLINE, |options| Duration::from_millis(options.deadline))
         .min(LONGEST);
     let message = message(data, topic, payload, options).map_err(RequestError::Refused)?;
-    let Some(requests) = data.setting.requests.clone() else {
+    let Some(requests) = data.ctx.requests.clone() else {
         return Err(RequestError::Unavailable(
             "this host carries no requests".to_owned(),
         ));
     };
-    data.setting
-        .belongings
-        .meter()
-        .requested(message.payload.len());
+    data.ctx.state.meter().requested(message.payload.len());
     let (answer, answered) = oneshot::channel();
     let wait = data.pause.begin();
     let sent = requests

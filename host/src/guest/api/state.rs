@@ -15,14 +15,14 @@ const KEY_BYTES: usize = 512;
 impl Host for Data {
     fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, StateError> {
         check(&key)?;
-        let values = self.setting.belongings.values();
+        let values = self.ctx.state.values();
         Ok(self.draft.get(&values, &key).map(|value| value.to_vec()))
     }
 
     fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), StateError> {
         check(&key)?;
-        let limits = &self.setting.limits;
-        let values = self.setting.belongings.values();
+        let limits = &self.ctx.config.limits;
+        let values = self.ctx.state.values();
         let size = self.draft.size_with(&values, &key, value.len());
         let count = self.draft.count_with(&values, &key);
         if size > limits.total.state {
@@ -45,12 +45,12 @@ impl Host for Data {
 
     fn delete(&mut self, key: String) -> Result<(), StateError> {
         check(&key)?;
-        self.draft.put(&self.setting.belongings.values(), key, None);
+        self.draft.put(&self.ctx.state.values(), key, None);
         Ok(())
     }
 
     fn keys(&mut self, prefix: String) -> Result<Vec<String>, StateError> {
-        let values = self.setting.belongings.values();
+        let values = self.ctx.state.values();
         let mut keys: BTreeSet<&String> = values.keys(&prefix).collect();
         for (key, there) in self.draft.keys(&prefix) {
             if there {

@@ -46,7 +46,7 @@ impl Host for Data {
     }
 
     fn remaining(&mut self, name: String) -> Option<u64> {
-        let remaining = self.setting.belongings.remaining(&name, Instant::now())?;
+        let remaining = self.ctx.state.remaining(&name, Instant::now())?;
         u64::try_from(remaining.as_millis()).ok()
     }
 
@@ -74,7 +74,7 @@ impl Data {
                 name.len()
             )));
         }
-        let limit = self.setting.limits.total.timers;
+        let limit = self.ctx.config.limits.total.timers;
         if !self.timers.contains(name) && self.timers.len() >= limit {
             let text = format!("the service has {limit} timers, as many as limits.timers allows");
             return Err(TimersError::Limit(self.beyond(FaultKind::Timers, text)));

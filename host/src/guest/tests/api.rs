@@ -7,8 +7,8 @@ use crate::topic::Filter;
 /// Publishes the payload globally to the topic `a/b`.
 const GLOBAL: &str = "(call $send_global (i32.const 1072) (i32.const 3) (local.get $payload) (local.get $payload_len))";
 
-async fn refusal(body: &str, setting: Setting, payload: &'static str) -> String {
-    match instance(&guest(body), setting)
+async fn refusal(body: &str, ctx: ServiceCtx, payload: &'static str) -> String {
+    match instance(&guest(body), ctx)
         .await
         .call(message(payload))
         .await
@@ -20,13 +20,13 @@ async fn refusal(body: &str, setting: Setting, payload: &'static str) -> String 
 
 #[tokio::test]
 async fn outside_of_the_base_topic_a_grant_is_needed() {
-    let text = refusal(GLOBAL, setting(), "x").await;
+    let text = refusal(GLOBAL, ctx(), "x").await;
     assert_eq!(
         text,
         r#""a/b" is outside of service/echo/ and not granted; to grant it, write into miqro.yml: services.echo.grants.publish: ["a/b"]"#
     );
-    let mut granted = setting();
-    granted.grants.publish = vec![Filter::new("a/+").unwrap()];
+    let mut granted = ctx();
+    Arc::make_mut(&mut granted.config).grants.publish = vec![Filter::new("a/+").unwrap()];
     let (_, effects) = instance(&guest(GLOBAL), granted)
         .await
         .call(message("x"))
@@ -37,8 +37,8 @@ async fn outside_of_the_base_topic_a_grant_is_needed() {
 
 #[tokio::test]
 async fn the_service_itself_may_be_named_in_full() {
-    let mut own = setting();
-    own.base = BaseTopic::new("a").unwrap();
+    let mut own = ctx();
+    Arc::make_mut(&mut own.config).base = BaseTopic::new("a").unwrap();
     let (_, effects) = instance(&guest(GLOBAL), own).await.call(message("x")).await;
     assert_eq!(effects.unwrap().publishes.len(), 1);
 }
@@ -47,14 +47,14 @@ async fn the_service_itself_may_be_named_in_full() {
 async fn a_topic_with_wildcards_is_refused() {
     let body =
         "(call $send (local.get $payload) (local.get $payload_len) (i32.const 0) (i32.const 0))";
-    let text = refusal(body, setting(), "a/+").await;
+    let text = refusal(body, ctx(), "a/+").await;
     assert!(text.contains("wildcard"), "{text}");
 }
 
 #[tokio::test]
 async fn payloads_and_publishes_have_limits() {
     let body = "(call $send (i32.const 1024) (i32.const 13) (i32.const 0) (i32.const 4097))";
-    let text = refusal(body, setting(), "x").await;
+    let text = refusal(body, ctx(), "x").await;
     assert_eq!(
         text,
         "a payload of 4097 bytes is more than the 4096 of limits.payload"
@@ -62,7 +62,7 @@ async fn payloads_and_publishes_have_limits() {
     let send = "(call $send (i32.const 1024) (i32.const 13) (i32.const 0) (i32.const 1))";
     let text = refusal(
         &format!("{} {send}", format!("(drop {send})").repeat(4)),
-        setting(),
+        ctx(),
         "x",
     )
     .await;
@@ -77,7 +77,7 @@ const AFTER: &str = "(call $after (local.get $payload) (local.get $payload_len) 
 
 #[tokio::test]
 async fn timers_are_counted_over_calls_and_freed_when_due() {
-    let mut guest = instance(&guest(AFTER), setting()).await;
+    let mut guest = instance(&guest(AFTER), ctx()).await;
     for name in ["a", "b", "a"] {
         let (back, effects) = guest.call(message(name)).await;
         let expected = TimerChange::After {
@@ -109,7 +109,7 @@ async fn timers_of_a_failed_call_do_not_count() {
         .replace("(call $said)", "")
         .replace("(drop (call $after", "(call $after")
         .replace("(i32.const 256)) )", "(i32.const 256))");
-    let mut guest = instance(&guest(&body), setting()).await;
+    let mut guest = instance(&guest(&body), ctx()).await;
     for name in ["a", "b", "c", "d"] {
         let (back, outcome) = guest.call(message(name)).await;
         assert_eq!(outcome, Err(Fault::Refused("it did not work".to_owned())));
@@ -131,7 +131,7 @@ async fn timers_of_a_failed_call_do_not_count() {
 async fn subscriptions_are_counted_once_each() {
     let body = "(call $subscribe (local.get $payload) (local.get $payload_len) (i32.const 0) (i32.const 0) (i32.const 0) \
                 (i32.const 256)) (call $said)";
-    let mut guest = instance(&guest(body), setting()).await;
+    let mut guest = instance(&guest(body), ctx()).await;
     for (filter, fine) in [
         ("a", true),
         ("b/#", true),

@@ -18,7 +18,7 @@ fn echoed(payload: &'static str) -> Effects {
 
 #[tokio::test]
 async fn a_message_becomes_effects_call_after_call() {
-    let mut guest = instance(&guest(ECHO), setting()).await;
+    let mut guest = instance(&guest(ECHO), ctx()).await;
     for payload in ["one", "two", ""] {
         let (back, effects) = guest.call(message(payload)).await;
         assert_eq!(effects.unwrap(), echoed(payload));
@@ -28,7 +28,7 @@ async fn a_message_becomes_effects_call_after_call() {
 
 #[tokio::test]
 async fn start_stop_and_tick_have_effects_too() {
-    let guest = instance(&guest(ECHO), setting()).await;
+    let guest = instance(&guest(ECHO), ctx()).await;
     let (guest, started) = guest.call(Call::Start).await;
     let [SubscriptionChange::Subscribe(subscription)] = &started.unwrap().subscriptions[..] else {
         panic!("start did not subscribe")
@@ -79,7 +79,7 @@ async fn a_trap_drops_the_effects_and_the_instance() {
 
 #[tokio::test]
 async fn an_endless_loop_ends_at_the_deadline_and_yields_until_then() {
-    let guest = instance(&guest("(loop $ever (br $ever)) (call $ok)"), setting()).await;
+    let guest = instance(&guest("(loop $ever (br $ever)) (call $ok)"), ctx()).await;
     let mut call = std::pin::pin!(guest.call(message("x")));
     let mut yields = 0;
     let (guest, outcome) = std::future::poll_fn(|cx| {
@@ -102,8 +102,8 @@ async fn an_endless_loop_ends_at_the_deadline_and_yields_until_then() {
 #[tokio::test]
 async fn memory_beyond_the_limit_is_a_fault_that_names_it() {
     let body = "(drop (memory.grow (i32.const 256))) (call $ok)";
-    let mut small = setting();
-    small.limits.memory.bytes = 1 << 20;
+    let mut small = ctx();
+    Arc::make_mut(&mut small.config).limits.memory.bytes = 1 << 20;
     let (dead, outcome) = instance(&guest(body), small).await.call(message("x")).await;
     assert!(dead.is_none());
     let Err(Fault::Memory { wanted, limit, .. }) = outcome else {
@@ -121,8 +121,11 @@ async fn table_elements_and_instances_beyond_the_limit_are_faults_that_name_them
         )
         .replace("(global $count", "(table $t 1 funcref) (global $count");
     let grown = wat::parse_str(grown).unwrap();
-    let mut small = setting();
-    small.limits.memory.table_elements = 90;
+    let mut small = ctx();
+    Arc::make_mut(&mut small.config)
+        .limits
+        .memory
+        .table_elements = 90;
     let (dead, outcome) = instance(&grown, small).await.call(message("x")).await;
     assert!(dead.is_none());
     let Err(
@@ -137,8 +140,8 @@ async fn table_elements_and_instances_beyond_the_limit_are_faults_that_name_them
         panic!("{outcome:?}")
     };
     assert_eq!(fault.kind().name(), "table");
-    let mut few = setting();
-    few.limits.memory.instances = 1;
+    let mut few = ctx();
+    Arc::make_mut(&mut few.config).limits.memory.instances = 1;
     let outcome = engine()
         .compile(&grown)
         .unwrap()
@@ -154,8 +157,8 @@ async fn table_elements_and_instances_beyond_the_limit_are_faults_that_name_them
 #[tokio::test]
 async fn a_guest_that_starts_too_large_makes_no_instance() {
     let component = engine().compile(&guest(ECHO)).unwrap();
-    let mut tiny = setting();
-    tiny.limits.memory.bytes = 1_000;
+    let mut tiny = ctx();
+    Arc::make_mut(&mut tiny.config).limits.memory.bytes = 1_000;
     let outcome = component.instantiate(Arc::new(tiny)).await.map(drop);
     assert!(
         matches!(
@@ -201,7 +204,7 @@ async fn a_component_that_does_not_fit_the_pool_runs_on_demand() {
     let text = include_str!("guest.wat")
         .replace("(; handle ;)", ECHO)
         .replace("(global $count", "(table 30000 funcref) (global $count");
-    let (_, effects) = instance(&wat::parse_str(text).unwrap(), setting())
+    let (_, effects) = instance(&wat::parse_str(text).unwrap(), ctx())
         .await
         .call(message("x"))
         .await;
@@ -211,7 +214,7 @@ async fn a_component_that_does_not_fit_the_pool_runs_on_demand() {
 #[tokio::test]
 async fn wasi_gives_nothing() {
     let bytes = wat::parse_str(include_str!("wasi.wat")).unwrap();
-    let (_, outcome) = instance(&bytes, setting()).await.call(message("x")).await;
+    let (_, outcome) = instance(&bytes, ctx()).await.call(message("x")).await;
     // no variables, no arguments, no directories, and an error: 1, access-denied
     assert_eq!(outcome, Err(Fault::Refused("00011".to_owned())));
 }
@@ -220,7 +223,7 @@ async fn wasi_gives_nothing() {
 async fn a_guest_that_waits_in_a_host_function_ends_at_the_deadline() {
     let bytes = wat::parse_str(include_str!("sleep.wat")).unwrap();
     let started = std::time::Instant::now();
-    let (guest, outcome) = instance(&bytes, setting()).await.call(message("x")).await;
+    let (guest, outcome) = instance(&bytes, ctx()).await.call(message("x")).await;
     assert!(guest.is_none());
     assert!(
         matches!(outcome, Err(Fault::Deadline { .. })),

@@ -162,7 +162,7 @@ async fn compiled_code_is_found_again_and_a_broken_entry_is_made_anew() {
         let engine = cached_engine(&dir);
         let component = engine.compile(&bytes).unwrap();
         assert_eq!(engine.cache_use(), expected);
-        let guest = component.instantiate(Arc::new(setting())).await.unwrap();
+        let guest = component.instantiate(Arc::new(ctx())).await.unwrap();
         outcomes.push(guest.call(message("x")).await.1.unwrap());
         if expected == (1, 0) {
             for entry in entries(&dir) {

@@ -110,13 +110,13 @@ impl Task {
 
     async fn push_dead_letter(&mut self, delivery: &Delivery, attempts: u32, reason: &str) {
         let verdict = Verdict {
-            service: &self.setting.name,
+            service: &self.ctx.config.name,
             reason,
             attempts,
             component: self.runner.version(),
         };
         self.outputs
-            .push_dead_letter(&self.config, delivery, verdict)
+            .push_dead_letter(&self.ctx.config, delivery, verdict)
             .await;
     }
 }

@@ -188,8 +188,8 @@ impl Task {
 
             self.set_status(Status::Starting).await;
             self.apply_penalty();
-            let setting = self.setting.clone();
-            match self.runner.executor.prepare(component, setting).await {
+            let ctx = self.ctx.clone();
+            match self.runner.executor.prepare(component, ctx).await {
                 Ok(prepared) => {
                     if self.usage.is_verbose() {
                         info!("started again");
@@ -206,7 +206,7 @@ impl Task {
     async fn fail(&mut self) -> Flow {
         // nothing that happens from now on would write these counts to the log
         self.usage.reset(Instant::now());
-        let limits = &self.config.limits;
+        let limits = &self.ctx.config.limits;
         error!(
             "has failed: started again {} times within {:?}, as often as limits.restarts allows; it waits for a better file or \
              `miqro-host restart`",

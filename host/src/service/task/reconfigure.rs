@@ -8,36 +8,35 @@ use tracing::error;
 use super::Task;
 use crate::config;
 use crate::effects::Effects;
-use crate::guest::{Call, Fault, Setting};
+use crate::guest::{Call, Fault};
 use crate::message::SubscriptionChange;
 use crate::service::status::Status;
 use crate::service::{Offer, Prepared, subscriptions};
+use crate::service_ctx::ServiceCtx;
 use crate::store::Record;
 use crate::timers::set::TimerSet;
 
 impl Task {
     /// Puts a section of the configuration in force.
-    pub(super) fn adopt(&mut self, config: Arc<config::Service>, setting: Arc<Setting>) {
-        self.runner.set_limits(&config.limits);
-        self.queue.set_limits(&config.limits);
-        self.set_config(config, setting);
+    pub(super) fn adopt(&mut self, ctx: Arc<ServiceCtx>) {
+        self.runner.set_limits(&ctx.config.limits);
+        self.queue.set_limits(&ctx.config.limits);
+        self.set_ctx(ctx);
     }
 
-    fn set_config(&mut self, config: Arc<config::Service>, setting: Arc<Setting>) {
-        self.queue.set_config(config.clone());
-        self.config = config;
-        self.setting = setting;
+    fn set_ctx(&mut self, ctx: Arc<ServiceCtx>) {
+        self.queue.set_config(ctx.config.clone());
+        self.ctx = ctx;
     }
 
     /// Offers a new section of the configuration to the running guest, which may reject it.
     pub(super) async fn on_offer(&mut self, offer: Offer) {
-        let former = (self.config.clone(), self.setting.clone());
-        let outcome = self.reconfigure(&offer.config, offer.setting).await;
+        let former = self.ctx.clone();
+        let outcome = self.reconfigure(offer.ctx).await;
         if outcome.is_err() {
-            let (config, setting) = former;
-            self.runner.set_setting(setting.clone());
-            self.set_config(config, setting);
-            let republishes = self.config.republish_retained;
+            self.runner.set_ctx(former.clone());
+            self.set_ctx(former);
+            let republishes = self.ctx.config.republish_retained;
             self.outputs.set_republish(republishes).await;
         }
         // the caller may have gone
@@ -46,25 +45,22 @@ impl Task {
             .send(outcome.map_err(|fault| fault.to_string()));
     }
 
-    async fn reconfigure(
-        &mut self,
-        config: &Arc<config::Service>,
-        setting: Arc<Setting>,
-    ) -> Result<(), Fault> {
+    async fn reconfigure(&mut self, ctx: Arc<ServiceCtx>) -> Result<(), Fault> {
         if !self.runner.is_ready() {
             return Err(Fault::Refused("it does not run".to_owned()));
         }
-        self.runner.set_setting(setting.clone());
+        self.runner.set_ctx(ctx.clone());
         let effects = self
             .runner
             .call(Call::ConfigChanged, &mut self.queue)
             .await?;
 
-        let changes = changes_of_operator(&self.config, config);
-        self.set_config(config.clone(), setting);
+        let changes = changes_of_operator(&self.ctx.config, &ctx.config);
+        let republishes = ctx.config.republish_retained;
+        self.set_ctx(ctx);
         // the guest's changes are filtered by what the operator wrote; the operator's own are not
         self.outputs.subscribe(changes).await;
-        self.outputs.set_republish(config.republish_retained).await;
+        self.outputs.set_republish(republishes).await;
         let completion = self.queue.origin();
         self.commit(effects, completion).await
     }
@@ -78,17 +74,17 @@ impl Task {
             mut effects,
         } = prepared;
         self.replace_timers(&mut effects);
-        self.outputs.schedule(&self.setting.belongings).await;
+        self.outputs.schedule(&self.ctx.state).await;
 
         let mailbox = self.queue.sender();
-        let subscriptions = subscriptions(&self.config, &effects);
+        let subscriptions = subscriptions(&self.ctx.config, &effects);
         self.outputs.attach_instance(mailbox, subscriptions).await;
-        let republishes = self.config.republish_retained;
+        let republishes = self.ctx.config.republish_retained;
         self.outputs.set_republish(republishes).await;
 
         let written = match record {
             Some(record) if effects.state.is_empty() => {
-                self.outputs.record(&self.setting.name, record).await;
+                self.outputs.record(&self.ctx.config.name, record).await;
                 Ok(())
             }
             None if effects.state.is_empty() => Ok(()),
@@ -112,7 +108,7 @@ impl Task {
     fn replace_timers(&self, effects: &mut Effects) {
         let mut timers = TimerSet::default();
         timers.apply(std::mem::take(&mut effects.timers), Instant::now());
-        let mut present = self.setting.belongings.timers();
+        let mut present = self.ctx.state.timers();
         timers.inherit(&present);
         *present = timers;
     }

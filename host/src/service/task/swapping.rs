@@ -10,7 +10,7 @@ use tracing::{Instrument, error, info, warn};
 use super::Task;
 use crate::config;
 use crate::effects::Effects;
-use crate::guest::{Component, Fault, OptionalExport, Setting};
+use crate::guest::{Component, Fault, OptionalExport};
 use crate::rollout::history::{HistoryEvent, VersionHistory};
 use crate::service::compatibility::differences;
 use crate::service::invocation::Invocation;
@@ -18,6 +18,7 @@ use crate::service::probation::{Probation, Verdict};
 use crate::service::status::Status;
 use crate::service::swap::{Answer, Fall, Trial, profile};
 use crate::service::{self, Prepared, Shadow, Standing, Swap};
+use crate::service_ctx::ServiceCtx;
 use crate::store::{Left, Record};
 use crate::version::Version;
 
@@ -33,8 +34,7 @@ impl Task {
     pub(super) async fn swap(&mut self, swap: Swap) {
         let Swap {
             number,
-            config,
-            setting,
+            ctx,
             prepared,
             back,
         } = swap;
@@ -42,8 +42,8 @@ impl Task {
         let version = prepared.component.version();
         match back {
             None => {
-                if let Err(reason) = self.succeed(config, setting, prepared).await {
-                    let (service, short) = (self.setting.name.as_str(), version.short());
+                if let Err(reason) = self.succeed(ctx, prepared).await {
+                    let (service, short) = (self.ctx.config.name.as_str(), version.short());
                     error!(
                         service,
                         version = short,
@@ -57,7 +57,7 @@ impl Task {
             }
             Some((left, answer)) => {
                 self.stop_guest().await;
-                self.adopt(config, setting);
+                self.adopt(ctx);
                 self.go_back(prepared, left, "by command").await;
                 let said = format!("version {} runs again", version.short());
                 // who no longer waits does not want to know
@@ -72,16 +72,12 @@ impl Task {
     ///
     /// # Errors
     /// Why it does not; then nothing has changed.
-    async fn succeed(
-        &mut self,
-        config: Arc<config::Service>,
-        setting: Arc<Setting>,
-        prepared: Prepared,
-    ) -> Result<(), String> {
+    async fn succeed(&mut self, ctx: Arc<ServiceCtx>, prepared: Prepared) -> Result<(), String> {
         let version = prepared.component.version();
         if self.versions.history.rejected().contains(&version) {
             return Err("it was rolled back".to_owned());
         }
+        let config = ctx.config.clone();
         let lines = self.compare(&config, &prepared);
         let (prepared, saved) = self.hand_over(prepared, config.swap.saved).await?;
         let (service, short) = (config.name.clone(), version.short());
@@ -91,7 +87,7 @@ impl Task {
         self.stop_guest().await;
         let left = Left {
             saved,
-            state: self.setting.belongings.state(),
+            state: self.ctx.state.state(),
         };
         let former = self
             .runner
@@ -104,16 +100,16 @@ impl Task {
             .as_ref()
             .map_or_else(String::new, |file| file.display().to_string());
         self.usage.reset(Instant::now());
-        self.adopt(config, setting);
+        self.adopt(ctx);
         let (what, keep) = (
             if is_new {
                 HistoryEvent::Swapped
             } else {
                 HistoryEvent::Configured
             },
-            self.config.swap.versions,
+            self.ctx.config.swap.versions,
         );
-        let probation = Probation::new(&self.config.swap, Instant::now()).zip(former);
+        let probation = Probation::new(&self.ctx.config.swap, Instant::now()).zip(former);
         let history = Arc::make_mut(&mut self.versions.history);
         let kept = history.set_running(version, what, lines.join("; "), keep, unix_millis());
         history.set_on_probation(probation.is_some() || history.is_on_probation());
@@ -206,14 +202,13 @@ impl Task {
     pub(super) async fn begin_shadow(&mut self, shadow: Shadow) {
         self.versions.mirror = None;
         let (service, version) = (
-            self.setting.name.clone(),
+            self.ctx.config.name.clone(),
             shadow.prepared.component.version().short(),
         );
-        match self.saved(self.config.swap.saved).await {
+        match self.saved(self.ctx.config.swap.saved).await {
             Ok(saved) => {
                 let span = shadow.span;
-                let (mirror, run) =
-                    service::shadow::shadow(shadow, &self.setting.belongings, saved);
+                let (mirror, run) = service::shadow::shadow(shadow, &self.ctx.state, saved);
                 self.runner.executor.spawn(run);
                 self.versions.mirror = Some(mirror);
                 info!(
@@ -260,7 +255,7 @@ impl Task {
         match self
             .runner
             .executor
-            .prepare_with(former, &self.setting, &left)
+            .prepare_with(former, &self.ctx, &left)
             .await
         {
             Ok(prepared) => {
@@ -269,7 +264,7 @@ impl Task {
                 true
             }
             Err(problem) => {
-                let service = self.setting.name.as_str();
+                let service = self.ctx.config.name.as_str();
                 error!(
                     service,
                     "has failed its probation, but the former version does not start: {problem}"
@@ -291,7 +286,7 @@ impl Task {
             prepared.component.version(),
             unix_millis(),
         );
-        let back = self.setting.belongings.changes_to(&left.state);
+        let back = self.ctx.state.changes_to(&left.state);
         let own = std::mem::replace(
             &mut prepared.effects,
             Effects {
@@ -300,13 +295,13 @@ impl Task {
             },
         );
         prepared.effects.append(own);
-        prepared.instance.set_setting(self.setting.clone());
+        prepared.instance.set_ctx(self.ctx.clone());
         Arc::make_mut(&mut self.versions.history).roll_back(to, reason, at);
         self.runner.retry.reset();
         self.usage.reset(Instant::now());
         let record = self.record(None);
         self.install(prepared, record).await;
-        let service = self.setting.name.clone();
+        let service = self.ctx.config.name.clone();
         let short = from.map_or_else(String::new, Version::short);
         error!(
             service,
@@ -322,7 +317,7 @@ impl Task {
             faults,
             at,
         };
-        match fall.message(&self.config.base) {
+        match fall.message(&self.ctx.config.base) {
             Ok(message) => {
                 let origin = self.queue.origin();
                 self.outputs.publish(vec![message.into()], origin).await;
@@ -349,7 +344,7 @@ impl Task {
         };
         let version = component.version();
         info!(
-            service = self.setting.name.as_str(),
+            service = self.ctx.config.name.as_str(),
             version = version.short(),
             "has passed its probation"
         );
@@ -375,12 +370,12 @@ impl Task {
         match self
             .runner
             .executor
-            .prepare(component, self.setting.clone())
+            .prepare(component, self.ctx.clone())
             .await
         {
             Ok(prepared) => {
                 info!(
-                    service = self.setting.name.as_str(),
+                    service = self.ctx.config.name.as_str(),
                     version = version.short(),
                     "started anew by command"
                 );
@@ -400,7 +395,7 @@ impl Task {
 
     /// Writes into the history with which version the service begins. One that was on probation when the host ended is so again.
     pub(super) async fn begin_history(&mut self, component: Component) {
-        let (version, keep) = (component.version(), self.config.swap.versions);
+        let (version, keep) = (component.version(), self.ctx.config.swap.versions);
         self.runner.component = Some(component);
         let history = Arc::make_mut(&mut self.versions.history);
         let former = history.set_running(
@@ -410,7 +405,7 @@ impl Task {
             keep,
             unix_millis(),
         );
-        let probation = Probation::new(&self.config.swap, Instant::now());
+        let probation = Probation::new(&self.ctx.config.swap, Instant::now());
         let trial =
             probation
                 .zip(self.versions.resumed.take())
@@ -423,15 +418,15 @@ impl Task {
                 });
         history.set_on_probation(trial.is_some());
         if trial.is_some() {
-            let span = self.config.swap.probation;
+            let span = self.ctx.config.swap.probation;
             info!(
-                service = self.setting.name.as_str(),
+                service = self.ctx.config.name.as_str(),
                 version = version.short(),
                 "is on probation for another {span:?}"
             );
         }
         self.versions.trial = trial;
-        let state = self.setting.belongings.state();
+        let state = self.ctx.state.state();
         self.persist_history(former.map(|former| (former, Left { saved: None, state })))
             .await;
     }
@@ -444,7 +439,7 @@ impl Task {
 
     async fn persist_history(&mut self, left: Option<(Version, Left)>) {
         if let Some(record) = self.record(left) {
-            self.outputs.record(&self.setting.name, record).await;
+            self.outputs.record(&self.ctx.config.name, record).await;
         }
         self.show();
     }
@@ -452,7 +447,7 @@ impl Task {
     /// What is to be on disk; nothing where no versions are kept.
     fn record(&self, left: Option<(Version, Left)>) -> Option<Record> {
         let history = &self.versions.history;
-        (self.config.swap.versions > 0).then(|| Record {
+        (self.ctx.config.swap.versions > 0).then(|| Record {
             history: VersionHistory::clone(history),
             left,
         })

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use miqro_host::guest::{Call, Engine, EngineOptions, Instance, Setting};
+use miqro_host::config::Service;
+use miqro_host::guest::{Call, Engine, EngineOptions, Instance};
 use miqro_host::message::{Message, Qos};
+use miqro_host::service_ctx::ServiceCtx;
 use miqro_host::topic::{BaseTopic, Topic};
 
 /// Payload sizes that are measured.
@@ -30,8 +32,8 @@ pub async fn run(component: &Path) -> Result<()> {
     let component = engine.compile(&std::fs::read(component)?)?;
     let base = BaseTopic::of_service("echo")?;
     let topic = base.topic("echo")?;
-    let setting = Setting::new("echo", base, "{}");
-    let mut instance = component.instantiate(Arc::new(setting)).await?;
+    let ctx = ServiceCtx::new(Arc::new(Service::new("echo", base)));
+    let mut instance = component.instantiate(Arc::new(ctx)).await?;
     instance = called(instance, Call::Start).await?;
     for size in SIZES {
         let mut best = f64::INFINITY;

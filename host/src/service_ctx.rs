@@ -1,0 +1,36 @@
+//! The context of one service: its section of the configuration, and what it has of the host. Everything that knows a service
+//! shares one [`ServiceCtx`]; a new section of the configuration makes a new one, with the same state.
+
+use std::sync::Arc;
+
+use crate::config;
+use crate::guest::{Belongings, Requests};
+use crate::topic::Topic;
+
+/// The configuration and the state of one service.
+#[derive(Debug, Clone)]
+pub struct ServiceCtx {
+    /// The service's section of the configuration.
+    pub config: Arc<config::Service>,
+    /// The JSON object that `config.get` returns. Rendered once, because guests may ask for it in every call.
+    pub config_json: String,
+    /// The topic prefix below which Home Assistant looks for announcements.
+    pub discovery_prefix: Topic,
+    /// The state, the timers and the usage of the service.
+    pub state: Arc<Belongings>,
+    /// Carries the guest's requests; `None`: the guest cannot send any.
+    pub requests: Option<Requests>,
+}
+
+impl ServiceCtx {
+    /// Creates the context of a service that has no state and cannot send requests.
+    pub fn new(config: Arc<config::Service>) -> Self {
+        Self {
+            config_json: config.config.to_string(),
+            config,
+            discovery_prefix: Topic::home_assistant(),
+            state: Arc::default(),
+            requests: None,
+        }
+    }
+}
