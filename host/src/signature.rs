@@ -22,7 +22,7 @@ pub enum SignatureError {
     #[error("it is not signed: there is no {0}; only signed components run, since trust has keys")]
     Missing(PathBuf),
     /// It cannot be read as one.
-    #[error("{0} is not a minisign signature: {1}")]
+    #[error("its signature {0} is not in the format of minisign: {1}")]
     Malformed(PathBuf, String),
     /// It is made with another key.
     #[error("its signature {0} is made with a key that trust does not have")]

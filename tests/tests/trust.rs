@@ -81,7 +81,7 @@ async fn a_version_that_is_not_signed_does_not_take_over() -> Result<()> {
     let line = host.output().lines().len();
     sign("no signature".to_owned())?;
     host.output()
-        .says(line, "is not a minisign signature")
+        .says(line, "is not in the format of minisign")
         .await?;
     assert_eq!(version(&mut client).await?, guests::FIRST_VERSION);
     let line = host.output().lines().len();
