@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn no_wait_stays_no_wait_and_a_wrong_order_is_put_right() {
+    fn zero_delay_stays_zero_and_swapped_bounds_are_sorted() {
         assert_eq!(
             Backoff::new(Duration::ZERO, Duration::from_secs(1)).next(1.0),
             Duration::ZERO

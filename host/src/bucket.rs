@@ -65,7 +65,7 @@ mod tests {
 
         /// A user that waits as long as told has the rate exactly, beyond the burst.
         #[test]
-        fn who_waits_as_told_keeps_the_rate(rate in 1_u64..100_000, amounts in prop::collection::vec(1_u64..10_000, 1..100)) {
+        fn a_caller_that_waits_keeps_the_rate(rate in 1_u64..100_000, amounts in prop::collection::vec(1_u64..10_000, 1..100)) {
             let (mut bucket, start, mut now, mut spent) = (Bucket::default(), Instant::now(), Instant::now(), 0_u64);
             for amount in &amounts {
                 now += bucket.spend(*amount, rate, now);

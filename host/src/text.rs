@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_escaped_can_be_read() {
+    fn escaped_text_is_readable() {
         assert_eq!(
             escaped("one\ntwo\t\u{1}\u{ffff} C:\\x", 100),
             "one\\ntwo\\t\\u{1}\\u{ffff} C:\\\\x"

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_past_rings_at_once_and_what_was_moved_or_removed_not_at_all() {
+    async fn past_timers_fire_at_once_and_removed_ones_never() {
         let (timers, handle) = timers();
         tokio::spawn(timers.run());
         let mut boxes = Vec::new();
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ends_with_the_last_handle_even_if_something_is_still_to_ring() {
+    async fn the_timer_task_ends_with_its_last_handle() {
         let (timers, handle) = timers();
         let other = handle.clone();
         let mut mailbox = service(&handle, 1).await;

@@ -279,7 +279,7 @@ async fn what_is_found(limits: OutboxLimits, bytes: usize) -> (usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_for_a_client_that_does_not_read_is_bounded_and_arrives_when_it_reads() {
+async fn a_slow_readers_queue_is_bounded_and_delivered() {
     let (found, count) = what_is_found(
         OutboxLimits {
             messages: 100_000,
@@ -304,7 +304,7 @@ async fn what_waits_for_a_client_that_does_not_read_is_bounded_and_arrives_when_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_reads_nothing_of_qos_1_is_disconnected_and_its_session_stays() {
+async fn a_stalled_client_is_disconnected_with_its_session_kept() {
     let broker = started(|limits| {
         limits.queue = OutboxLimits {
             messages: 10,

@@ -22,7 +22,7 @@ async fn asked(rig: &Rig) -> (Peer, Will) {
 }
 
 #[tokio::test]
-async fn a_will_that_is_refused_with_a_reason_is_sent_as_the_broker_takes_it() {
+async fn a_refused_will_is_sent_with_less() {
     let rig = Rig::new(Protocol::V5).await;
     let (mut peer, will) = asked(&rig).await;
     assert_eq!(will, Some((1, true)));
@@ -110,7 +110,7 @@ both_versions!(
 );
 
 both_versions!(
-    a_broker_that_closes_for_a_while_gets_the_whole_will_when_it_is_back,
+    a_returning_broker_gets_the_whole_will,
     |version| async move {
         for away in 1..9 {
             let rig = Rig::new(version).await;
@@ -126,7 +126,7 @@ both_versions!(
 );
 
 #[tokio::test]
-async fn what_a_broker_ends_the_connection_for_with_a_reason_is_not_asked_again() {
+async fn requests_that_end_the_connection_are_not_repeated() {
     let rig = Rig::new(Protocol::V5).await;
     let mut peer = rig.ready(false).await;
     let mut kept = message("out", 2, "m");
@@ -238,7 +238,7 @@ both_versions!(
 );
 
 both_versions!(
-    what_is_covered_is_asked_for_when_the_filter_that_covers_it_is_refused,
+    a_refused_covering_filter_subscribes_the_covered_ones,
     |version| async move {
         let mut rig = Rig::new(version).await;
         rig.change(vec![subscribe("in/a")]).await;
@@ -257,7 +257,7 @@ both_versions!(
 );
 
 both_versions!(
-    what_an_earlier_process_left_in_the_session_is_ended,
+    subscriptions_of_an_earlier_process_are_unsubscribed,
     |version| async move {
         let rig = Rig::new(version).await;
         rig.change(vec![subscribe("in/a")]).await;

@@ -246,7 +246,7 @@ async fn subscriptions_are_made_anew_on_each_connection_and_only_bring_new_retai
 }
 
 #[tokio::test]
-async fn in_3_1_1_a_kept_session_is_asked_only_for_what_it_has_not() {
+async fn mqtt_3_1_1_subscribes_only_to_missing_filters() {
     let rig = Rig::new(Protocol::V311).await;
     // the first connection of a process cannot know what the broker has
     drop(rig.ready(true).await);
@@ -279,7 +279,7 @@ async fn in_3_1_1_a_kept_session_is_asked_only_for_what_it_has_not() {
 }
 
 both_versions!(
-    what_ended_without_connection_is_unsubscribed_in_a_kept_session,
+    filters_ended_while_offline_are_unsubscribed,
     |version| async move {
         let rig = Rig::new(version).await;
         drop(rig.ready(false).await);
@@ -322,7 +322,7 @@ both_versions!(
 );
 
 both_versions!(
-    what_is_asked_about_subscriptions_is_confirmed_when_it_is_answered,
+    subscription_changes_are_confirmed_by_their_answers,
     |version| async move {
         let rig = Rig::new(version).await;
         let mut peer = rig.ready(false).await;
@@ -478,7 +478,7 @@ both_versions!(
 );
 
 #[tokio::test]
-async fn what_the_broker_cannot_do_is_not_asked() {
+async fn unsupported_features_are_not_requested() {
     let rig = Rig::new(Protocol::V5).await;
     let set = |properties: &mut rumqttc::v5::mqttbytes::v5::ConnAckProperties| {
         properties.max_qos = Some(0);

@@ -36,7 +36,7 @@ async fn answers(rig: &mut Rig, peer: &mut Peer, text: &str) {
 }
 
 both_versions!(
-    a_message_that_mqtt_forbids_is_acknowledged_in_its_turn_and_delivered_to_nobody,
+    a_forbidden_message_is_acknowledged_in_order,
     |version| async move {
         let mut rig = Rig::new(version).await;
         let mut peer = rig.ready(false).await;
@@ -167,7 +167,7 @@ both_versions!(
 );
 
 both_versions!(
-    an_answer_to_subscribe_that_makes_no_sense_costs_neither_the_connection_nor_the_subscription,
+    an_invalid_suback_keeps_connection_and_subscription,
     |version| async move {
         let mut rig = Rig::new(version).await;
         let mut peer = rig.broker.connected(false).await;

@@ -27,7 +27,7 @@ fn grew_by_less_than(host: &Host, before: Memory, more: u64) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_guest_that_is_ten_times_too_slow_costs_no_memory_and_loses_nothing() -> Result<()> {
+async fn a_slow_guest_costs_no_memory_and_no_message() -> Result<()> {
     const FEW: usize = 64;
     const MANY: usize = 3_000;
     const BYTES: usize = 20_000;
@@ -74,8 +74,7 @@ async fn a_guest_that_is_ten_times_too_slow_costs_no_memory_and_loses_nothing() 
 
 /// Behind a message that fails, messages wait on disk and acknowledged, up to a limit; beyond it they wait unacknowledged.
 #[tokio::test]
-async fn what_waits_behind_a_message_that_fails_takes_no_more_memory_than_its_limit() -> Result<()>
-{
+async fn messages_behind_a_failing_one_stay_within_the_limit() -> Result<()> {
     const MANY: usize = 5_000;
     const BYTES: usize = 20_000;
     const MORE: u64 = 24 * MIB;
@@ -119,7 +118,7 @@ async fn what_waits_behind_a_message_that_fails_takes_no_more_memory_than_its_li
 
 /// A message shares the buffer into which it was read with those that came with it.
 #[tokio::test]
-async fn small_messages_that_wait_do_not_keep_the_large_ones_that_came_with_them() -> Result<()> {
+async fn waiting_small_messages_do_not_retain_large_buffers() -> Result<()> {
     const ROUNDS: usize = 4_000;
     const BYTES: usize = 24_000;
     const MORE: u64 = 32 * MIB;

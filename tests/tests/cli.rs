@@ -182,7 +182,7 @@ async fn check_and_run_of_a_file_that_is_not_there_name_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn run_of_what_is_no_component_says_what_it_is_and_what_to_do() -> Result<()> {
+async fn run_explains_files_that_are_not_components() -> Result<()> {
     for (name, bytes, what, advice) in NO_COMPONENTS {
         let folder = folder(&[(name, bytes)])?;
         let said = say(folder.path(), &["run", name]).await?;
@@ -214,7 +214,7 @@ log_levle: DEBUG
 ";
 
 #[tokio::test]
-async fn everything_that_is_wrong_in_the_configuration_is_said_at_once() -> Result<()> {
+async fn all_configuration_errors_are_shown_at_once() -> Result<()> {
     let folder = folder(&[
         ("miqro.yml", WRONG.as_bytes()),
         ("echo.wasm", &guests::component("echo")?),

@@ -326,7 +326,7 @@ async fn a_socket_on_which_another_listens_is_left_alone() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_not_understood_gets_an_answer_that_says_what_is() -> Result<()> {
+async fn unknown_requests_are_answered_with_the_known_ones() -> Result<()> {
     use std::io::{BufRead, BufReader, Write};
     let (host, _client) = probe().await?;
     for request in ["{\"command\":\"explode\"}\n", "hello\n", "\n"] {

@@ -111,7 +111,7 @@ impl Drop for Home {
 }
 
 #[tokio::test]
-async fn it_returns_when_the_services_run_and_is_asked_and_stopped_by_its_pid_file() -> Result<()> {
+async fn run_daemon_returns_when_services_run() -> Result<()> {
     let home = Home::new()?;
     let said = home.daemon(&["echo.wasm"]).await?;
     assert_eq!(

@@ -317,7 +317,7 @@ async fn a_broker_that_keeps_sessions_forgets_nothing_when_it_is_restarted() -> 
 }
 
 #[tokio::test]
-async fn what_a_guest_publishes_while_the_broker_is_away_arrives_later() -> Result<()> {
+async fn messages_published_offline_arrive_later() -> Result<()> {
     let mut broker = Mosquitto::start().await?;
     let host = Host::on(broker.port())
         .service("life", "contract-lifecycle", json!({}))
@@ -356,7 +356,7 @@ async fn a_broker_that_is_absent_at_the_start_is_waited_for() -> Result<()> {
 }
 
 #[tokio::test]
-async fn messages_that_come_while_the_host_is_down_are_answered_when_it_is_back() -> Result<()> {
+async fn messages_sent_while_the_host_is_down_are_answered() -> Result<()> {
     for version in [Version::V5, Version::V311] {
         let broker = Mosquitto::start().await?;
         let mut host = Host::on(broker.port())
@@ -381,7 +381,7 @@ async fn messages_that_come_while_the_host_is_down_are_answered_when_it_is_back(
 }
 
 #[tokio::test]
-async fn nothing_is_missing_after_the_host_was_killed_under_load() -> Result<()> {
+async fn a_host_killed_under_load_loses_nothing() -> Result<()> {
     for version in [Version::V5, Version::V311] {
         let broker = Mosquitto::start().await?;
         let mut host = Host::on(broker.port())
@@ -407,7 +407,7 @@ async fn nothing_is_missing_after_the_host_was_killed_under_load() -> Result<()>
 }
 
 #[tokio::test]
-async fn nothing_is_missing_after_the_connection_was_cut_under_load() -> Result<()> {
+async fn a_connection_cut_under_load_loses_nothing() -> Result<()> {
     for version in [Version::V5, Version::V311] {
         let broker = Mosquitto::start().await?;
         let wire = Wire::to(broker.port()).await?;

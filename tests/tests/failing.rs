@@ -41,7 +41,7 @@ async fn stuck(host: &Host, client: &mut Client) -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_fails_and_what_waits_behind_it_hold_up_no_other_service() -> Result<()> {
+async fn a_failing_service_delays_no_other() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let host = faulty(&broker, endless())
         .service("relay", "relay", json!({}))
@@ -55,7 +55,7 @@ async fn what_fails_and_what_waits_behind_it_hold_up_no_other_service() -> Resul
 }
 
 #[tokio::test]
-async fn what_waits_behind_a_message_that_fails_survives_the_host_in_order() -> Result<()> {
+async fn messages_behind_a_failing_one_survive_in_order() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let mut host = faulty(&broker, endless()).start().await?;
     let mut client = host.client().await?;
@@ -87,7 +87,7 @@ async fn what_waits_behind_a_message_that_fails_survives_the_host_in_order() -> 
 
 /// A message that was given up is kept, shown, and handled again by command.
 #[tokio::test]
-async fn what_was_given_up_is_handled_again_by_command() -> Result<()> {
+async fn dead_letters_are_replayed_by_command() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let setup = faulty(&broker, json!({ "attempts": 1, "dead_letters": 3 }));
     let mut host = setup.start().await?;
@@ -153,8 +153,7 @@ async fn by_policy_the_others_go_on() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_service_that_was_started_again_as_often_as_allowed_has_failed_until_there_is_a_better_file()
--> Result<()> {
+async fn a_failed_service_recovers_with_a_better_file() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let limits = json!({ "attempts": 1, "restarts": 2, "mailbox": MANY, "backoff": { "min": "1ms", "max": "1ms" } });
     let host = faulty(&broker, limits)

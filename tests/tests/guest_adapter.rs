@@ -241,7 +241,7 @@ async fn a_device_that_vanishes_is_removed() -> Result<()> {
 
 /// A new version of the guest, or a new host on a broker where Zigbee2MQTT's list is not, knows the devices all the same.
 #[tokio::test]
-async fn what_is_known_of_the_devices_outlives_guest_and_host() -> Result<()> {
+async fn device_state_survives_guest_and_host() -> Result<()> {
     let (_broker, mut host, mut client) = start(&[lamp()]).await?;
     client.expect(LAMP).await?;
     client.subscribe("zigbee2mqtt/kitchen/lamp/set", 1).await?;
@@ -299,7 +299,7 @@ fn conforms(what: &str, documented: &Value, value: &Value) -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_the_broker_keeps_of_a_device_conforms_to_the_documented_schema() -> Result<()> {
+async fn retained_devices_conform_to_the_documented_schema() -> Result<()> {
     let (broker, _host, mut client) = start(&[lamp(), door()]).await?;
     client.expect(LAMP).await?;
     let file = place::project().join("sdk/rust/tests/fixtures/home_assistant.json");

@@ -131,7 +131,7 @@ fn said(topic: &str, text: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn an_input_raises_a_prealarm_and_in_time_an_alarm_until_it_is_reset() -> Result<()> {
+async fn an_input_raises_prealarm_and_alarm_until_reset() -> Result<()> {
     let mut stage = Stage::new("2s").await?;
     stage.fact("intrusion/display_state", "disabled").await?;
     stage.command("intrusion/enabled/command", "on").await?;

@@ -277,7 +277,7 @@ async fn old_texts_are_deleted_after_they_were_published() -> Result<()> {
 }
 
 #[tokio::test]
-async fn without_the_grant_nothing_is_asked_and_the_log_says_what_would_grant_it() -> Result<()> {
+async fn a_missing_grant_sends_no_request_and_names_the_grant() -> Result<()> {
     let mut web = Router::default().serve()?;
     let (_broker, host, mut client) = start(section(web.port(), json!([]))).await?;
     let line = host.output().says(0, "is not granted").await?;

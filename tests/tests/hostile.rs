@@ -160,7 +160,7 @@ async fn each_limit_of_a_call_has_its_name() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_a_guest_prints_counts_as_log_lines() -> Result<()> {
+async fn printed_lines_count_as_log_lines() -> Result<()> {
     attack(&[
         ("print", json!({ "log_lines": 20 }), "log-lines"),
         ("print", json!({ "log_rate": 10 }), "log-rate"),

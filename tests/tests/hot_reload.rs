@@ -158,7 +158,7 @@ async fn a_file_that_is_rewritten_in_place_takes_over() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_link_that_leads_elsewhere_takes_over_and_what_it_leads_to_too() -> Result<()> {
+async fn a_changed_link_or_target_takes_over() -> Result<()> {
     let host = life().await?;
     let releases = tempfile::tempdir()?;
     let release = |number: u32| releases.path().join(number.to_string());
@@ -207,7 +207,7 @@ async fn a_link_that_leads_elsewhere_takes_over_and_what_it_leads_to_too() -> Re
 }
 
 #[tokio::test]
-async fn what_cannot_run_does_not_replace_what_runs_and_the_log_says_why() -> Result<()> {
+async fn an_invalid_file_does_not_replace_a_running_version() -> Result<()> {
     let host = life().await?;
     let whole = guests::lifecycle(2)?;
     let cases: [(&str, &[u8], &str); 7] = [
@@ -242,7 +242,7 @@ async fn what_cannot_run_does_not_replace_what_runs_and_the_log_says_why() -> Re
 }
 
 #[tokio::test]
-async fn a_file_that_is_written_in_two_halves_takes_over_when_it_is_whole() -> Result<()> {
+async fn a_half_written_file_takes_over_when_complete() -> Result<()> {
     use std::io::Write;
     let host = life().await?;
     let whole = guests::lifecycle(2)?;
@@ -259,8 +259,7 @@ async fn a_file_that_is_written_in_two_halves_takes_over_when_it_is_whole() -> R
 }
 
 #[tokio::test]
-async fn a_file_that_is_deleted_leaves_the_service_running_until_there_is_a_new_one() -> Result<()>
-{
+async fn a_deleted_file_leaves_the_service_running() -> Result<()> {
     let host = life().await?;
     let line = host.output().lines().len();
     std::fs::remove_file(host.file("life"))?;
@@ -433,7 +432,7 @@ async fn a_new_version_has_its_own_subscriptions() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_old_version_stops_and_the_new_one_is_online_without_a_gap() -> Result<()> {
+async fn a_swap_leaves_no_gap_in_online() -> Result<()> {
     let host = life().await?;
     let mut client = host.client().await?;
     client.subscribe("service/life/stopped", 1).await?;

@@ -232,7 +232,7 @@ async fn a_stop_ends_also_while_there_is_no_broker() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_host_whose_client_id_is_taken_by_another_ends_and_says_so() -> Result<()> {
+async fn a_host_ends_when_its_client_id_is_taken_over() -> Result<()> {
     // mosquitto 2.0 says nothing to the first one (MQTT 5, section 3.1.4: it shall say 0x8E), so neither knows of the other
     let broker = Host::embedded()?
         .service("base", "relay", json!({}))
@@ -270,7 +270,7 @@ fn faulty(broker: &Mosquitto) -> Setup {
 }
 
 #[tokio::test]
-async fn a_guest_that_breaks_is_started_again_and_its_neighbour_does_not_notice() -> Result<()> {
+async fn a_trapping_guest_restarts_without_affecting_neighbours() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let host = faulty(&broker).start().await?;
     let mut neighbour = host.client().await?;
@@ -342,7 +342,7 @@ async fn a_service_is_offline_while_its_guest_is_broken() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_message_that_fails_is_tried_as_often_as_allowed_and_then_given_up() -> Result<()> {
+async fn a_failing_message_is_retried_then_given_up() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let limits = json!({ "attempts": 4, "backoff": { "min": "10ms", "max": "20ms" } });
     let mut host = named(&broker)
@@ -414,7 +414,7 @@ async fn a_message_that_fails_twice_is_handled_at_the_third_attempt() -> Result<
 }
 
 #[tokio::test]
-async fn a_tick_that_fails_is_tried_as_often_as_allowed_and_then_given_up() -> Result<()> {
+async fn a_failing_tick_is_retried_then_given_up() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let host = faulty(&broker).start().await?;
     let mut client = host.client().await?;
@@ -431,8 +431,7 @@ async fn a_tick_that_fails_is_tried_as_often_as_allowed_and_then_given_up() -> R
 }
 
 #[tokio::test]
-async fn a_guest_whose_start_fails_is_started_again_and_a_better_file_ends_the_wait() -> Result<()>
-{
+async fn a_better_file_ends_the_wait_of_a_failing_start() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let limits = json!({ "backoff": { "min": "20ms", "max": "40ms" } });
     let section = json!({ "refuse_start": "not today", "limits": limits });

@@ -45,7 +45,7 @@ async fn section(client: &mut Client, base: &str) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn its_file_runs_a_service_below_its_base_topic_and_sighup_does_not_crash() -> Result<()> {
+async fn a_mqttservice_file_runs_and_survives_sighup() -> Result<()> {
     let lab = Lab::new().await?;
     lab.configure("labor/eins", "red")?;
     let host = lab.start()?;

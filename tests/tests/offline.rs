@@ -101,7 +101,7 @@ async fn a_rule_for_other_topics_does_not_matter() -> Result<()> {
 
 /// The host is killed while the broker is away, and the message is sent by the next one.
 #[tokio::test]
-async fn what_is_kept_on_disk_survives_the_host() -> Result<()> {
+async fn persisted_messages_survive_the_host() -> Result<()> {
     for qos in 0..=2 {
         let mut broker = Mosquitto::start().await?;
         let rule = json!({ "filter": "offline", "policy": "keep-last", "persist": true });
@@ -129,7 +129,7 @@ async fn what_is_kept_on_disk_survives_the_host() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_has_not_changed_is_left_out() -> Result<()> {
+async fn unchanged_values_are_left_out() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let host = host(&broker, "contract-full", json!({})).await?;
     let mut client = host.client().await?;
@@ -163,7 +163,7 @@ async fn what_has_not_changed_is_left_out() -> Result<()> {
 
 /// A broker that has lost the session may have lost the retained value too.
 #[tokio::test]
-async fn what_has_not_changed_is_sent_again_to_a_broker_that_lost_the_session() -> Result<()> {
+async fn unchanged_values_are_sent_again_after_session_loss() -> Result<()> {
     let mut broker = Mosquitto::start().await?;
     let host = host(&broker, "contract-full", json!({})).await?;
     let publish = json!({ "publish": "out", "payload": "same", "qos": 1, "only_if_changed": true })

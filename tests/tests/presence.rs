@@ -43,8 +43,7 @@ async fn later(port: u16, value: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_service_is_offline_after_the_host_was_killed_and_online_when_it_is_back()
--> Result<()> {
+async fn services_are_offline_after_a_kill_and_online_again() -> Result<()> {
     for version in [Version::V5, Version::V311] {
         let broker = Mosquitto::start().await?;
         let mut host = three(broker.port(), version).start().await?;

@@ -88,18 +88,17 @@ async fn falls(how: &str) -> Result<(Host, Client)> {
 }
 
 #[tokio::test]
-async fn a_version_that_traps_is_replaced_by_the_former_one_with_its_state() -> Result<()> {
+async fn a_trapping_version_is_rolled_back_with_its_state() -> Result<()> {
     falls("trap").await.map(drop)
 }
 
 #[tokio::test]
-async fn a_version_that_refuses_messages_is_replaced_by_the_former_one_with_its_state() -> Result<()>
-{
+async fn a_refusing_version_is_rolled_back_with_its_state() -> Result<()> {
     falls("error").await.map(drop)
 }
 
 #[tokio::test]
-async fn what_was_rolled_back_is_not_taken_again_until_the_file_has_other_bytes() -> Result<()> {
+async fn a_rejected_file_is_ignored_until_it_changes() -> Result<()> {
     let (host, mut client) = falls("error").await?;
     replaced(&host, &guests::swap(2)?, "is not taken again").await?;
     works(&mut client, 1, 5, 5).await?;
@@ -111,7 +110,7 @@ async fn what_was_rolled_back_is_not_taken_again_until_the_file_has_other_bytes(
 }
 
 #[tokio::test]
-async fn what_was_put_back_runs_after_a_restart_too() -> Result<()> {
+async fn a_rollback_survives_a_restart() -> Result<()> {
     for kill in [true, false] {
         let (mut host, _) = falls("error").await?;
         if kill {

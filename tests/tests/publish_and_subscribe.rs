@@ -45,7 +45,7 @@ fn fails(port: u16, arguments: &[&str]) -> Result<String> {
 }
 
 #[tokio::test]
-async fn what_is_published_arrives_with_everything() -> Result<()> {
+async fn published_messages_arrive_with_all_properties() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let mut client = Client::connect(broker.port()).await?;
     client.subscribe("#", 2).await?;
@@ -138,7 +138,7 @@ async fn more_lines_than_the_outbox_holds_are_all_acknowledged() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_not_there_is_an_error_and_no_long_wait() -> Result<()> {
+async fn an_absent_broker_is_an_error_without_long_wait() -> Result<()> {
     let port = place::free_port()?;
     for command in [&["pub", "a", "x"][..], &["sub", "a"]] {
         let error = fails(port, command)?;
@@ -213,7 +213,7 @@ async fn a_message_that_the_broker_does_not_take_is_an_error() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_before_connecting() -> Result<()> {
+async fn invalid_arguments_are_refused_before_connecting() -> Result<()> {
     let port = place::free_port()?;
     for arguments in [
         &["pub", "a/#", "x"][..],
@@ -265,7 +265,7 @@ async fn messages_are_shown_as_they_come_and_counted() -> Result<()> {
 }
 
 #[tokio::test]
-async fn it_ends_well_on_a_signal() -> Result<()> {
+async fn sub_ends_with_success_on_a_signal() -> Result<()> {
     let broker = Mosquitto::start().await?;
     for signal in ["TERM", "INT"] {
         let mut sub = subscriber(&broker, &["sub", "a"]).await?;

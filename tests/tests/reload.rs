@@ -182,7 +182,7 @@ async fn when_one_service_cannot_start_no_other_is_touched() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_made_once_is_refused_with_the_word_restart() -> Result<()> {
+async fn fixed_settings_are_refused_on_reload() -> Result<()> {
     let host = Host::embedded()?
         .service("echo", "echo", json!({}))
         .start()
@@ -312,7 +312,7 @@ async fn services_come_and_go_and_come_back_and_move() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_service_that_is_removed_in_the_middle_of_its_work_holds_up_nobody() -> Result<()> {
+async fn a_service_removed_while_busy_delays_no_other() -> Result<()> {
     let house = House::new(&["relay", "contract-faulty"]).await?;
     let relay = json!({ "component": "relay.wasm" });
     let limits = json!({ "attempts": 1000, "backoff": { "min": "1h", "max": "1h" } });
@@ -383,8 +383,7 @@ async fn another_broker_is_used_at_once_and_the_service_stays() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_not_there_is_no_fault_of_the_file_and_the_way_back_is_open() -> Result<()>
-{
+async fn an_absent_broker_does_not_block_a_reload() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let host = Host::on(broker.port())
         .service("relay", "relay", json!({}))
@@ -404,8 +403,7 @@ async fn a_broker_that_is_not_there_is_no_fault_of_the_file_and_the_way_back_is_
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_read_is_refused_before_the_connection_is_given_up()
--> Result<()> {
+async fn an_unreadable_certificate_keeps_the_connection() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let host = Host::on(broker.port())
         .service("relay", "relay", json!({}))

@@ -43,7 +43,7 @@ impl Stage {
 }
 
 #[tokio::test]
-async fn nothing_is_reached_without_a_grant() -> Result<()> {
+async fn without_grants_a_guest_reaches_nothing() -> Result<()> {
     let mut stage = Stage::new(json!({})).await?;
     let (tcp, udp) = (
         TcpListener::bind("127.0.0.1:0")?,
@@ -72,7 +72,7 @@ async fn nothing_is_reached_without_a_grant() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_granted_is_reached_and_nothing_beside_it() -> Result<()> {
+async fn grants_open_exactly_what_they_name() -> Result<()> {
     let folder = tempfile::tempdir()?;
     std::fs::create_dir(folder.path().join("granted"))?;
     std::fs::write(folder.path().join("granted/here"), "found")?;

@@ -66,8 +66,7 @@ fn agreed(said: &str) -> Result<(u64, u64)> {
 }
 
 #[tokio::test]
-async fn what_agrees_is_said_and_then_it_takes_over_with_the_running_versions_state() -> Result<()>
-{
+async fn an_agreeing_shadow_takes_over_with_the_state() -> Result<()> {
     let (host, mut client) = probe(json!({})).await?;
     let (said, count) = shadowed(&host, &mut client).await?;
     let (agreed, calls) = agreed(&said)?;
@@ -84,7 +83,7 @@ async fn what_agrees_is_said_and_then_it_takes_over_with_the_running_versions_st
 }
 
 #[tokio::test]
-async fn what_differs_is_said_with_both_publishes() -> Result<()> {
+async fn differing_shadows_are_logged_with_both_publishes() -> Result<()> {
     let (host, mut client) = probe(json!({ "differs": { guests::version(2): true } })).await?;
     let line = host.output().lines().len();
     host.replace("probe", &guests::swap(2)?)?;
@@ -141,7 +140,7 @@ async fn a_newer_file_replaces_the_shadow() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_does_not_load_the_state_does_not_take_over() -> Result<()> {
+async fn a_shadow_that_cannot_load_state_does_not_take_over() -> Result<()> {
     let (host, mut client) =
         probe(json!({ "refuse_load": { guests::version(2): "too old" } })).await?;
     let line = host.output().lines().len();

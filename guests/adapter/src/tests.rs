@@ -65,7 +65,7 @@ fn the_bridge_and_commands_of_others_are_left_alone() {
 }
 
 #[test]
-fn a_message_that_is_no_json_is_counted_and_the_next_one_is_handled() {
+fn invalid_json_is_counted_and_does_not_stop_the_adapter() {
     let mut host = adapter(json!({}));
     host.send_global("zigbee2mqtt/door", "broken{").unwrap();
     host.expect_nothing();
@@ -133,7 +133,7 @@ fn devices_are_announced_and_removed_with_the_bridges_list() {
 }
 
 #[test]
-fn devices_are_known_after_a_restart_before_the_bridge_names_them_again() {
+fn devices_are_known_after_a_restart_without_the_bridge() {
     let mut host = adapter(json!({}));
     host.send_global("zigbee2mqtt/bridge/devices", devices())
         .unwrap();
@@ -165,7 +165,7 @@ fn availability_is_one_or_nothing() {
 }
 
 #[test]
-fn what_home_assistant_would_refuse_takes_nothing_with_it() {
+fn entities_that_home_assistant_refuses_do_not_affect_others() {
     let mut host = adapter(json!({}));
     let odd = json!([{"friendly_name": "odd", "definition": {"vendor": "v", "model": "m", "exposes": [
         {"type": "numeric", "property": "temperature", "unit": "%", "access": 1},

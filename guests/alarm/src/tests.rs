@@ -86,7 +86,7 @@ fn fact(host: &TestHost<Alarm>, topic: &str, expected: &str) {
 }
 
 #[test]
-fn an_input_raises_a_prealarm_and_then_an_alarm_until_it_is_reset() {
+fn an_input_raises_prealarm_then_alarm_until_reset() {
     let mut host = alarm();
     fact(&host, "intrusion/display_state", "disabled");
     host.send("intrusion/enabled/command", "1").unwrap();
@@ -161,7 +161,7 @@ fn several_inputs_on_one_topic_all_get_its_messages() {
 }
 
 #[test]
-fn a_change_has_to_last_and_an_alarm_may_end_by_itself() {
+fn changes_must_last_and_alarms_may_clear_themselves() {
     let mut host = alarm();
     host.send_global("inside", "7.4").unwrap();
     host.advance(20 * SECOND).unwrap();

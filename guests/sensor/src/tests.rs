@@ -85,7 +85,7 @@ fn usage_is_what_was_used_between_two_samples() {
 }
 
 #[test]
-fn what_cannot_be_read_is_left_out() {
+fn unreadable_sensors_are_left_out() {
     let machine = Machine::new("little");
     machine.write("proc/loadavg", "?");
     machine.write("proc/meminfo", "MemTotal: 1 kB\n");
@@ -95,7 +95,7 @@ fn what_cannot_be_read_is_left_out() {
 }
 
 #[test]
-fn what_cannot_be_seen_is_told_once() {
+fn unreadable_sensors_are_reported_once() {
     let machine = Machine::new("hidden");
     let mut host = machine.start(json!({"sys": "/not/there"}));
     host.advance(Duration::from_secs(60)).unwrap();

@@ -61,7 +61,7 @@ fn texts_are_sent_to_numbers_and_groups() {
 }
 
 #[test]
-fn a_router_that_does_not_answer_is_reported_and_not_asked_again() {
+fn a_silent_router_is_reported_and_not_asked_again() {
     let mut host = setup(json!({"host": "10.0.0.1", "port": 8080}))
         .start()
         .unwrap();

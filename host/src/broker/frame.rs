@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_connect_is_seen_at_its_first_byte_and_a_claim_of_much_at_its_header() {
+    fn invalid_connects_are_seen_by_their_header() {
         assert_eq!(connect(b"GET / HTTP/1.1", 1000), Err(Malformed));
         assert_eq!(
             connect(&[0x10, 0xFF, 0xFF, 0xFF, 0x7F], 1 << 18),

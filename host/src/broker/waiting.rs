@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_qos_0_are_dropped_beyond_either_bound_and_others_are_not() {
+    fn only_qos_0_is_dropped_beyond_a_bound() {
         let mut waiting = waiting(3, 100);
         assert_eq!(
             waiting.push(&[0; 60], Outbound::AtMostOnce, 0, false),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn who_never_reads_its_answers_is_one_too_many() {
+    fn a_client_that_never_reads_answers_is_disconnected() {
         let mut waiting = waiting(10, 10);
         let verdicts = (0..ANSWERS).map(|_| waiting.push(&[0xD0, 0], Outbound::Other, 0, false));
         assert_eq!(
@@ -228,7 +228,7 @@ mod tests {
     proptest! {
         /// Whatever is written in whatever portions: it comes out in order, and messages of QoS 0 never take more than the bound.
         #[test]
-        fn what_waits_comes_out_in_order(steps in proptest::collection::vec((1_usize..40, any::<bool>(), 1_usize..50), 0..100)) {
+        fn waiting_messages_leave_in_order(steps in proptest::collection::vec((1_usize..40, any::<bool>(), 1_usize..50), 0..100)) {
             let (mut waiting, mut pushed, mut out) = (waiting(20, 300), Vec::new(), Vec::new());
             for (number, (size, push, portion)) in steps.into_iter().enumerate() {
                 if push {

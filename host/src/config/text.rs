@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_text_file_has_is_named_with_its_place() {
+    fn control_characters_are_reported_with_their_place() {
         type Said = (Option<(usize, usize)>, String);
         fn said(bytes: &[u8]) -> Result<&str, Said> {
             text(bytes).map_err(|error| {

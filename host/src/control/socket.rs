@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_beside_the_state_file() {
+    fn the_socket_is_next_to_the_state_file() {
         assert_eq!(
             socket_of(Path::new("/var/x.redb")),
             Path::new("/var/x.redb.sock")

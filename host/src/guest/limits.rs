@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn all_tables_count_together_and_the_pool_has_a_limit_of_its_own() {
+    fn tables_count_together_within_the_pool_slot() {
         let mut limiter = limiter(0, 100);
         assert!(limiter.table_growing(0, 60, None).unwrap());
         assert!(

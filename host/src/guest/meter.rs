@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_exceeded_is_taken_once() {
+    fn exceeded_rates_are_taken_once() {
         let meter = Meter::default();
         assert_eq!(meter.take(), None);
         meter.exceeded(FaultKind::Payload);

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn stderr_is_a_warning_and_bytes_that_are_no_text_are_shown() {
+    fn stderr_is_a_warning_and_binary_is_escaped() {
         assert_eq!(
             logged(Stream::Stderr, &[b"a\xffb\r\n"]),
             ["WARN service{name=echo}: miqro::guest::stderr: a\u{fffd}b"]

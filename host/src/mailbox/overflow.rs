@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_of_a_message_comes_back_and_files_do_not_grow_without_end() {
+    fn spilled_messages_return_whole_and_files_are_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let mut overflow = Overflow::new(folder.path().join("new").into(), "it", 0);
         let payload = |number: u64| vec![u8::try_from(number).unwrap(); 1 << 20];
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_waits_in_memory_among_the_rest() {
+    fn messages_that_cannot_be_spilled_wait_in_memory() {
         let folder = tempfile::tempdir().unwrap();
         let blocked: Arc<Path> = folder.path().join("file").into();
         std::fs::write(&blocked, "").unwrap();
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_so_and_the_next_are_read() {
+    fn unreadable_messages_are_reported_and_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let mut overflow = Overflow::new(folder.path().into(), "it", 0);
         push(&mut overflow, delivery(0, vec![1; 9]));

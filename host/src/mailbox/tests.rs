@@ -69,7 +69,7 @@ fn the_newest_is_refused() {
 }
 
 #[test]
-fn what_the_broker_can_hold_back_is_taken_beyond_the_limit_and_the_rest_refused() {
+fn qos_1_exceeds_the_limit_and_qos_0_is_refused() {
     let (sender, mut mailbox) = with_places(1, WhenFull::Hold);
     let [a, b] = [1, 2].map(|number| delivery(number, Qos::ExactlyOnce));
     let lost = delivery(3, Qos::AtMostOnce);
@@ -350,7 +350,7 @@ async fn two_threads_exchange_everything_in_order() {
 }
 
 #[tokio::test]
-async fn what_has_a_receipt_can_be_taken_by_itself_and_the_rest_stays_in_order() {
+async fn a_message_is_taken_by_receipt_without_reordering() {
     let (sender, mut mailbox) = with_places(10, WhenFull::Hold);
     for (number, qos) in [(0, 0), (1, 1), (2, 0), (3, 2), (4, 1)] {
         assert_eq!(
@@ -381,7 +381,7 @@ async fn what_has_a_receipt_can_be_taken_by_itself_and_the_rest_stays_in_order()
 
 /// What was taken counts no longer, neither as a message nor in bytes.
 #[tokio::test]
-async fn what_was_taken_by_its_receipt_leaves_its_place() {
+async fn a_message_taken_by_receipt_frees_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let weight = delivery(1, Qos::AtLeastOnce).message.weight();
     let limits = Limits {
@@ -410,7 +410,7 @@ async fn what_was_taken_by_its_receipt_leaves_its_place() {
 }
 
 #[test]
-fn what_waits_in_a_file_is_left_behind_with_the_rest() {
+fn spilled_messages_are_drained_with_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits {
         messages: 1,

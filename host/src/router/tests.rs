@@ -239,7 +239,7 @@ fn copies_of_shared_subscriptions_do_not_stand_for_others() {
 }
 
 #[test]
-fn what_a_dropped_mailbox_held_is_settled() {
+fn receipts_of_a_dropped_mailbox_are_resolved() {
     let mut router = Router::new();
     let mut settled = Vec::new();
     for end in ["message", "attach", "detach"] {

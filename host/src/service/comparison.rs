@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_same_agrees_and_the_first_differences_are_told() {
+    fn equal_runs_agree_and_first_differences_are_listed() {
         let mut comparison = Comparison::default();
         comparison.compare("x", &[message("1", false)], &[message("1", false)]);
         comparison.compare("x", &[message("1", false)], &[message("1", true)]);

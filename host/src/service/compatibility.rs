@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_and_what_is_not_granted_is_said() {
+    fn missing_exports_and_grants_are_reported() {
         let old = profile(
             &["start", "save"],
             &["wasi:cli/environment@0.2.6"],

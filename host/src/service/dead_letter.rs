@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_broker_would_not_take_from_us_is_escaped() {
+    fn characters_that_brokers_reject_are_escaped() {
         let mut message = Message::new(
             Topic::received("a\tb").unwrap(),
             "x",

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_slow_runs_on_the_pool_until_it_is_fast_again() {
+    async fn slow_services_run_on_the_pool_until_fast() {
         let [usual, spare] = ["pool", "spare"].map(runtime);
         let pools = Pools::with_spare_time(usual.handle().clone(), spare.handle().clone());
         let mut executor = Executor::new(pools, Duration::from_secs(1));

@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_is_taken_to_the_spare_pool_when_there_is_spare_time() {
+    async fn calls_move_to_the_spare_pool_with_spare_time() {
         let machine = Machine::new();
         machine.pools.spare_time.set(false);
         let run = machine.run(async {

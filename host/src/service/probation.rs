@@ -126,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_fails_exactly_at_the_fault_after_the_allowed_ones(allowed in 0..20u32, handled in prop::collection::vec(0..5u8, 1..40)) {
+        fn probation_fails_at_the_first_fault_beyond_the_limit(allowed in 0..20u32, handled in prop::collection::vec(0..5u8, 1..40)) {
             let now = Instant::now();
             let mut probation = Probation::new(&rules(0, allowed), now).unwrap();
             for (fault, between) in (1..).zip(handled) {
@@ -139,7 +139,7 @@ mod tests {
         }
 
         #[test]
-        fn so_many_messages_end_it(messages in 1..50u64) {
+        fn probation_ends_after_enough_messages(messages in 1..50u64) {
             let mut probation = Probation::new(&rules(messages, 0), Instant::now()).unwrap();
             let ended: Vec<bool> = (0..messages).map(|_| probation.handled()).collect();
             prop_assert_eq!(ended.iter().position(|ended| *ended), Some(ended.len() - 1));

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_there_at_the_last_look_is_overdue() {
+    fn messages_of_the_last_look_are_overdue() {
         let mut line = HeadOfLine::default();
         assert_eq!(line.look(10..20, 20), None, "nothing is known of their age");
         assert_eq!(

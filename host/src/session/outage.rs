@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_over_begins_again() {
+    fn an_ended_outage_begins_again() {
         let (mut outage, now) = (Outage::default(), Instant::now());
         assert_eq!(outage.over(now), None);
         assert_eq!(outage.failed("lost", now), Say::New);

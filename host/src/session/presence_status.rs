@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_none_is_said_once_and_when_it_changes() {
+    fn services_without_presence_are_logged_on_change() {
         let mut presence = presence();
         assert!(!presence.up("a"));
         assert_eq!(presence.failed(1), None, "the next attempt may work");

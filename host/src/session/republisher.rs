@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_published_meanwhile_is_not_published_again() {
+    fn newer_messages_are_not_republished() {
         let (mut republish, now) = (Republisher::default(), Instant::now());
         republish.set(ONE, true);
         republish.connected(false);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_interrupted_begins_again() {
+    fn interrupted_republishing_restarts() {
         let (mut republish, now) = (Republisher::default(), Instant::now());
         republish.set(ONE, true);
         republish.connected(false);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_said_once() {
+    fn oversized_retained_messages_are_logged_once() {
         let (mut republish, now) = (Republisher::default(), Instant::now());
         republish.set(ONE, true);
         let half = "x".repeat(BYTES / 2);

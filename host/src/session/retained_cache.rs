@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_room_nothing_is_certain() {
+    fn a_full_cache_confirms_no_value() {
         let mut retained = RetainedCache::default();
         for number in 0..3 {
             assert!(retained.is_certain(1));

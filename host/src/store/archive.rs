@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_there_and_what_nobody_keeps_goes_when_it_is_old() {
+    fn kept_versions_stay_and_old_unused_ones_go() {
         let directory = tempfile::tempdir().unwrap();
         let archive = Archive::beside(&directory.path().join("state.redb"));
         let versions: Vec<_> = (0..3).map(|number| Version::new([number; 32])).collect();

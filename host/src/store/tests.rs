@@ -32,7 +32,7 @@ async fn read(path: &Path) -> Contents {
 }
 
 #[tokio::test]
-async fn what_is_committed_is_there_at_the_next_start() {
+async fn committed_state_survives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("deep/state.redb");
     let (store, contents) = Store::open(&path).unwrap();
@@ -147,7 +147,7 @@ async fn a_damaged_file_is_set_aside_and_a_new_one_begun() {
 }
 
 #[tokio::test]
-async fn a_second_host_is_refused_and_a_file_that_cannot_be_written_is_an_error() {
+async fn a_locked_or_read_only_state_file_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.redb");
     let (store, _) = Store::open(&path).unwrap();
@@ -165,7 +165,7 @@ async fn a_second_host_is_refused_and_a_file_that_cannot_be_written_is_an_error(
 }
 
 #[tokio::test]
-async fn the_book_and_what_former_versions_left_are_there_at_the_next_start() {
+async fn version_history_survives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.redb");
     let version = |number| Version::new([number; 32]);

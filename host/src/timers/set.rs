@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_clock_cannot_show_is_never_due() {
+    fn times_beyond_the_clock_are_never_due() {
         let start = Instant::now();
         let far = TimerChange::After {
             name: "far".to_owned(),

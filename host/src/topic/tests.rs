@@ -335,7 +335,7 @@ proptest! {
 }
 
 #[test]
-fn what_a_text_should_not_contain_is_refused_in_what_is_ours_and_taken_from_a_broker() {
+fn discouraged_characters_are_refused_in_own_topics_only() {
     for bad in [
         "a\tb",
         "a\n",

@@ -163,7 +163,7 @@ async fn a_directory_that_is_made_again_at_once_is_watched() {
 /// A write through another name of the file, in another directory, is not reported to watchers of this one: as on a network file
 /// system when another machine writes.
 #[tokio::test]
-async fn what_nobody_tells_of_is_seen_by_looking() {
+async fn unnotified_changes_are_found_by_polling() {
     let folder = tempfile::tempdir().unwrap();
     let (here, there) = (folder.path().join("here"), folder.path().join("there"));
     for directory in [&here, &there] {
@@ -182,7 +182,7 @@ async fn what_nobody_tells_of_is_seen_by_looking() {
 }
 
 #[tokio::test]
-async fn files_that_are_watched_from_now_on_are_told_once_and_others_no_more() {
+async fn newly_watched_files_are_reported_once() {
     let folder = tempfile::tempdir().unwrap();
     let (file, mut watch) = watched(folder.path());
     let other = folder.path().join("b.wasm");

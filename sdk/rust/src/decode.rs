@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_what_was_expected() {
+    fn unreadable_values_name_the_expected_type() {
         let error = u8::decode(b"warm").unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_finite_is_written_as_it_was() {
+    fn finite_numbers_are_written_unchanged() {
         for kind in [
             Kind::Unit,
             Kind::Newtype(1.5),
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_is_refused_wherever_it_stands() {
+    fn non_finite_numbers_are_refused_at_any_depth() {
         let cases = [
             (
                 sample(f32::NAN, 2.0, Kind::Unit),

@@ -319,7 +319,7 @@ impl Count {
 }
 
 #[test]
-fn what_is_saved_is_loaded_by_the_next_version() {
+fn saved_state_is_loaded_by_the_next_version() {
     let mut host = TestHost::<Count>::start().unwrap();
     host.send("count", "").unwrap();
     host.expect_next("counted", 1);

@@ -213,7 +213,7 @@ fn availability_follows_the_service_and_further_topics() {
 }
 
 #[test]
-fn everything_is_announced_again_when_home_assistant_starts() {
+fn entities_are_announced_again_when_home_assistant_starts() {
     let mut host = host();
     host.skip();
     host.send_global("homeassistant/status", "offline").unwrap();
@@ -254,7 +254,7 @@ fn a_command_runs_its_handler_once() {
 }
 
 #[test]
-fn what_vanishes_between_versions_is_removed() {
+fn entities_dropped_by_a_version_are_removed() {
     let host = host();
     let before = host.state::<Value>("home_assistant").unwrap();
     let mut host = TestHost::<Echo>::setup()

@@ -226,7 +226,7 @@ fn an_entity_of_every_kind_is_announced_as_the_schemas_have_it() {
 }
 
 #[test]
-fn what_is_announced_is_exact_whatever_floats_are_rounded_to() {
+fn announced_floats_are_exact() {
     let message = payload(&host().next_sent().unwrap());
     let number = &message["components"]["all_All__number_Wanted"];
     assert_eq!(
@@ -236,7 +236,7 @@ fn what_is_announced_is_exact_whatever_floats_are_rounded_to() {
 }
 
 #[test]
-fn what_is_known_of_device_and_service_is_told() {
+fn announcements_describe_device_and_origin() {
     let message = payload(&host().next_sent().unwrap());
     assert_eq!(
         message["device"],
@@ -279,7 +279,7 @@ fn a_part_of_a_device_is_a_child_device() {
 
 /// Home Assistant before 2026.5 refuses the whole message of a device for a kind that it does not know.
 #[test]
-fn kinds_that_are_new_do_not_take_the_device_from_an_older_home_assistant() {
+fn new_kinds_do_not_hide_the_device_from_old_versions() {
     let mut host = host();
     let device = payload(&host.next_sent().unwrap());
     let recent = ["date", "datetime", "time"];
@@ -322,7 +322,7 @@ fn commands_of_every_kind_reach_their_handler() {
 }
 
 #[test]
-fn what_has_no_device_or_no_place_is_refused() {
+fn entities_without_a_device_are_refused() {
     miqro_sdk::test::grant("homeassistant/#");
     let trigger = || Entity::device_trigger("a", "b", "c");
     let device = || Device::new("D");

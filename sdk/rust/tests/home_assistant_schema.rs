@@ -163,7 +163,7 @@ fn each_key_takes_what_home_assistant_takes_and_nothing_else() {
 }
 
 #[test]
-fn what_home_assistant_refuses_is_refused_and_what_it_takes_is_taken() {
+fn the_sdk_agrees_with_home_assistants_validation() {
     for case in facts().cases {
         let verdict = entity(&case.kind, &case.options).check();
         assert_eq!(

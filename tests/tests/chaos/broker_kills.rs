@@ -22,12 +22,12 @@ const CHANGES: u32 = 50;
 const BETWEEN: usize = 300;
 
 #[tokio::test]
-async fn what_the_broker_kept_is_answered_with_mqtt_5() -> Result<()> {
+async fn queued_messages_are_answered_with_mqtt_5() -> Result<()> {
     killed(Version::V5).await
 }
 
 #[tokio::test]
-async fn what_the_broker_kept_is_answered_with_mqtt_3_1_1() -> Result<()> {
+async fn queued_messages_are_answered_with_mqtt_3_1_1() -> Result<()> {
     killed(Version::V311).await
 }
 

@@ -165,7 +165,7 @@ async fn room(host: &Host) -> Result<()> {
 
 /// `/proc` refuses also root.
 #[tokio::test]
-async fn a_place_that_cannot_be_written_is_named_and_only_what_needs_it_suffers() -> Result<()> {
+async fn a_read_only_place_is_named_and_affects_only_its_users() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let host = services(Host::on(broker.port()))
         .top("state_file", json!("/proc/miqro/state.redb"))

@@ -8,12 +8,12 @@ use serde_json::json;
 use super::{WINDOW, rounds};
 
 #[tokio::test]
-async fn nothing_is_missing_with_mqtt_5() -> Result<()> {
+async fn killed_hosts_lose_nothing_with_mqtt_5() -> Result<()> {
     killed(Version::V5).await
 }
 
 #[tokio::test]
-async fn nothing_is_missing_with_mqtt_3_1_1() -> Result<()> {
+async fn killed_hosts_lose_nothing_with_mqtt_3_1_1() -> Result<()> {
     killed(Version::V311).await
 }
 

@@ -182,7 +182,7 @@ async fn a_configured_client_id_wins_and_finds_the_state() -> Result<()> {
 
 /// The state of an older host has no record: its file is named after the client identifier.
 #[tokio::test]
-async fn what_an_older_host_left_is_found() -> Result<()> {
+async fn state_of_an_older_host_is_found() -> Result<()> {
     let home = home("miqro.yml").await?;
     let mut client = leave(&home, home.start(&["contract-full.wasm"])?).await?;
     let directory = home.path("state/miqro-host");

@@ -178,7 +178,7 @@ async fn a_component_that_is_missing_at_the_start_keeps_nobody_from_running() ->
 }
 
 #[tokio::test]
-async fn a_secret_that_is_missing_at_the_start_keeps_only_its_service_from_running() -> Result<()> {
+async fn a_missing_secret_stops_only_its_service() -> Result<()> {
     let home = Home::new(&["relay", "contract-config"]).await?;
     let secret = json!({ "component": "contract-config.wasm", "key": { "from_file": "key" } });
     home.configure(json!({ "b": secret, "a": relay() }), json!({}))?;
@@ -205,7 +205,7 @@ async fn a_secret_that_is_missing_at_the_start_keeps_only_its_service_from_runni
 }
 
 #[tokio::test]
-async fn what_is_missing_for_all_at_the_start_is_said_once_and_waited_for() -> Result<()> {
+async fn missing_files_of_the_host_are_awaited_at_start() -> Result<()> {
     let users = vec![("anna".to_owned(), "geheim".to_owned())];
     let home = Home::with(
         &["relay"],
@@ -252,8 +252,7 @@ async fn what_is_missing_for_all_at_the_start_is_said_once_and_waited_for() -> R
 }
 
 #[tokio::test]
-async fn a_granted_directory_that_is_missing_at_the_start_starts_its_service_when_it_comes()
--> Result<()> {
+async fn a_service_starts_when_its_directory_appears() -> Result<()> {
     let home = Home::new(&["relay"]).await?;
     let grants = json!({ "directories": [{ "path": "mounted/data", "guest": "/data" }] });
     let limits = json!({ "backoff": { "min": "1h", "max": "1h" } });

@@ -246,7 +246,7 @@ fn filters(mut body: &[u8]) -> usize {
 }
 
 #[tokio::test]
-async fn what_waited_on_disk_is_found_after_the_host_was_killed() -> Result<()> {
+async fn poison_kept_on_disk_is_found_after_a_kill() -> Result<()> {
     for version in both() {
         let mut broker = Mosquitto::start().await?;
         let censor = Censor::before(broker.port(), |packet| packet.has("probe/offline")).await?;

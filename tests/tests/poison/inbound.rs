@@ -138,12 +138,12 @@ async fn is_delivered_to_nobody(version: Version) -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_mqtt_forbids_is_delivered_to_nobody_with_mqtt_5() -> Result<()> {
+async fn forbidden_messages_are_not_delivered_with_mqtt_5() -> Result<()> {
     is_delivered_to_nobody(Version::V5).await
 }
 
 #[tokio::test]
-async fn what_mqtt_forbids_is_delivered_to_nobody_with_mqtt_3_1_1() -> Result<()> {
+async fn forbidden_messages_are_not_delivered_with_mqtt_3_1_1() -> Result<()> {
     is_delivered_to_nobody(Version::V311).await
 }
 
@@ -244,12 +244,12 @@ async fn too_large(version: Version) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_message_above_max_packet_size_is_read_past_with_mqtt_5() -> Result<()> {
+async fn an_oversized_message_is_skipped_with_mqtt_5() -> Result<()> {
     too_large(Version::V5).await
 }
 
 #[tokio::test]
-async fn a_message_above_max_packet_size_is_read_past_with_mqtt_3_1_1() -> Result<()> {
+async fn an_oversized_message_is_skipped_with_mqtt_3_1_1() -> Result<()> {
     too_large(Version::V311).await
 }
 

@@ -70,7 +70,7 @@ async fn a_broker_that_accepts_and_closes_gets_the_attempts_of_one_connection() 
 }
 
 #[tokio::test]
-async fn a_refusal_that_does_not_heal_by_itself_is_waited_for_longer_and_said_once() -> Result<()> {
+async fn permanent_refusals_wait_longer_and_are_logged_once() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let host = with_services(Host::plain(listener.local_addr()?.port()), SERVICES).spawn()?;
     let mut first = None;
@@ -152,8 +152,7 @@ async fn each_service_says_once_a_connection_that_it_is_online() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_main_connection_comes_first_after_each_of_ten_restarts_of_a_broker_with_few_places()
--> Result<()> {
+async fn the_main_connection_comes_first_after_ten_broker_restarts() -> Result<()> {
     let lines = vec!["max_connections 5".to_owned()];
     let mut broker = Mosquitto::with(&mosquitto::Setup {
         lines,

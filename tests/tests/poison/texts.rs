@@ -36,7 +36,7 @@ async fn refused(client: &mut Client, topic: &str, command: Value, error: &str) 
 }
 
 #[tokio::test]
-async fn what_a_guest_must_not_send_is_refused() -> Result<()> {
+async fn forbidden_publishes_are_refused() -> Result<()> {
     for version in [Version::V5, Version::V311] {
         let broker = Mosquitto::start().await?;
         let setup = Host::on(broker.port())
@@ -100,7 +100,7 @@ async fn what_a_guest_must_not_send_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_a_guest_must_not_subscribe_to_is_refused() -> Result<()> {
+async fn forbidden_subscriptions_are_refused() -> Result<()> {
     for version in [Version::V5, Version::V311] {
         let broker = Mosquitto::start().await?;
         let setup = Host::on(broker.port())

@@ -54,7 +54,7 @@ fn conditions_of_the_original_hold_as_in_python() {
 }
 
 #[test]
-fn what_is_no_condition_is_refused() {
+fn invalid_conditions_are_refused() {
     let deep = format!("{}1{}", "(".repeat(100), ")".repeat(100));
     for wrong in [
         "",
@@ -78,7 +78,7 @@ fn what_is_no_condition_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_said_is_an_error_and_nothing_else() {
+fn unsupported_expressions_are_errors() {
     for (condition, message) in [
         ("value_json['a'] == 1", "{}"),
         ("value < 2", "1"),

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hosts_without_records_made_is_found() {
+    fn identities_from_hosts_without_records_are_found() {
         let own = origin("m", "/a.yml", &[]);
         let legacy = |stem: &str| Known {
             stem: stem.to_owned(),
@@ -292,7 +292,7 @@ mod tests {
     proptest! {
         /// An identity that another host uses is never taken, and this host's own always is.
         #[test]
-        fn nothing_in_use_is_taken_and_what_is_its_own_is(
+        fn identities_in_use_are_left_and_own_ones_adopted(
             there in prop::collection::vec((0..3u8, 0..3u8, 0..3u8, any::<bool>(), any::<bool>(), any::<bool>()), 0..6),
             own in (0..3u8, 0..3u8, 0..3u8),
         ) {

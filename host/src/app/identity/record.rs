@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn client_identifiers_are_stable_and_tell_apart_what_they_are_made_of() {
+    fn client_identifiers_are_stable_and_distinct() {
         let id = |config: &str, services: &[&str]| {
             let services = services.iter().map(|name| (*name).to_owned()).collect();
             Origin::here(Some(Path::new(config)), services).client_id(0)

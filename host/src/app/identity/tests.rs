@@ -17,7 +17,7 @@ fn chosen(directory: &Path, origin: &Origin) -> Identity {
 }
 
 #[test]
-fn an_identity_is_found_again_under_another_name_of_machine_and_file() {
+fn an_identity_survives_new_machine_and_file_names() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("miqro.yml");
     fs::write(&file, "").unwrap();
@@ -41,7 +41,7 @@ fn an_identity_is_found_again_under_another_name_of_machine_and_file() {
 }
 
 #[test]
-fn two_configurations_have_two_identities_one_after_the_other_and_at_the_same_time() {
+fn two_configurations_have_two_identities() {
     let folder = tempfile::tempdir().unwrap();
     let files = ["a.yml", "b.yml"].map(|name| folder.path().join(name));
     files.iter().for_each(|file| fs::write(file, "").unwrap());
@@ -57,7 +57,7 @@ fn two_configurations_have_two_identities_one_after_the_other_and_at_the_same_ti
 }
 
 #[test]
-fn what_an_older_host_left_is_its_own() {
+fn state_of_an_older_host_is_adopted() {
     let folder = tempfile::tempdir().unwrap();
     let own = origin("m", Path::new("/etc/miqro.yml"));
     for stem in [

@@ -14,7 +14,7 @@ fn embedded(text: &str) -> (EmbeddedBroker, Connection) {
 }
 
 #[test]
-fn nothing_written_is_the_embedded_broker_on_loopback() {
+fn the_default_is_the_embedded_broker_on_loopback() {
     for text in [
         "",
         "# nothing\n",
@@ -107,7 +107,7 @@ fn every_key_that_miqro_knew_is_accepted() {
 }
 
 #[test]
-fn a_tls_section_switches_to_tls_and_its_port_even_when_empty() {
+fn an_empty_tls_section_enables_tls_and_its_port() {
     for tls in ["tls:", "tls: {}", "tls: {cert_reqs: CERT_OPTIONAL}"] {
         let connection = remote(&format!("broker: {{host: b}}\n{tls}\n"));
         assert_eq!(
@@ -203,7 +203,7 @@ fn hosts_are_names_or_addresses() {
 }
 
 #[test]
-fn the_embedded_broker_is_configured_and_the_host_logs_in_as_its_first_user() {
+fn the_host_logs_in_as_the_first_user() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("secret");
     std::fs::write(&file, "s3cret\r\n").unwrap();
@@ -223,7 +223,7 @@ fn the_embedded_broker_is_configured_and_the_host_logs_in_as_its_first_user() {
 }
 
 #[test]
-fn the_embedded_broker_demands_users_in_public_and_refuses_what_is_for_others() {
+fn a_public_embedded_broker_requires_users() {
     assert!(
         problems("broker: {embedded: {listen: '0.0.0.0:1883'}}").contains("write users for it")
     );

@@ -63,7 +63,7 @@ fn services_are_added_removed_and_changed() {
 }
 
 #[test]
-fn a_service_that_moves_to_another_base_topic_is_removed_and_added() {
+fn a_new_base_topic_removes_and_adds_the_service() {
     let change = difference(
         "services: {a: {x: 1}}",
         "services: {a: {x: 1, data_topic: b}}",
@@ -75,7 +75,7 @@ fn a_service_that_moves_to_another_base_topic_is_removed_and_added() {
 }
 
 #[test]
-fn what_is_made_once_needs_a_restart() {
+fn fixed_settings_need_a_restart() {
     let restart = |before, after| difference(before, after).restart.join(" ");
     assert_eq!(
         restart("", "broker: {embedded: {listen: 127.0.0.1:1884}}"),

@@ -45,7 +45,7 @@ fn control_characters_are_errors_with_line_and_column() {
 }
 
 #[test]
-fn what_is_empty_is_said() {
+fn empty_files_are_reported() {
     let blank = |text: &str| {
         Config::read(text, Some(Path::new("a.yml")), Selection::All)
             .unwrap()
@@ -142,7 +142,7 @@ fn secrets_have_no_byte_order_mark_and_no_line_ends() {
 }
 
 #[test]
-fn a_service_whose_file_is_missing_is_left_out_and_the_others_are_there() {
+fn a_service_with_a_missing_file_is_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let text =
         "services:\n  a: {component: a.wasm, key: {from_file: a.key}}\n  b: {component: b.wasm}\n";
@@ -187,7 +187,7 @@ fn a_service_whose_file_is_missing_is_left_out_and_the_others_are_there() {
 }
 
 #[test]
-fn what_is_missing_for_all_is_waited_for() {
+fn missing_files_of_the_host_are_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let text = "broker: {host: b}\nauth: {username: anna, password_file: secret}\nservices: {a: {component: a.wasm, key: {from_file: key}}}";
     let loaded = load_with(folder.path(), text, &[]).unwrap();

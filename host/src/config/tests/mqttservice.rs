@@ -57,7 +57,7 @@ fn a_file_of_mqttservice_is_taken_as_it_is() {
 }
 
 #[test]
-fn without_a_base_topic_topics_are_full_ones_and_anonymous_is_no_error() {
+fn topics_are_full_without_a_base_topic() {
     for text in [
         r#"{"mqtt": {"broker": "b"}}"#,
         r#"{"mqtt": {"broker": "b", "basetopic": "", "user": null}}"#,

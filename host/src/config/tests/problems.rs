@@ -3,7 +3,7 @@
 use super::{problems, warnings};
 
 #[test]
-fn all_problems_are_reported_at_once_in_the_order_of_the_lines() {
+fn all_problems_are_reported_in_line_order() {
     let text = "\
 broker:
   host: localhost
@@ -41,7 +41,7 @@ miqro.yml:3: broker.prot: is not known here; did you mean port? Accepted: ";
 }
 
 #[test]
-fn what_is_no_yaml_is_reported_with_its_line() {
+fn invalid_yaml_is_reported_with_its_line() {
     assert!(
         problems("broker:\n  host: [a\nlog_level: x: y\n").starts_with("miqro.yml:3: not YAML: ")
     );
@@ -50,7 +50,7 @@ fn what_is_no_yaml_is_reported_with_its_line() {
 }
 
 #[test]
-fn what_is_written_twice_is_reported_with_both_lines() {
+fn duplicate_keys_are_reported_with_both_lines() {
     let text = "services:\n  echo:\n    a: 1\n  other:\n    b: {c: 1, c: 2}\n  echo:\n    a: 2\n";
     assert_eq!(
         problems(text),
@@ -78,7 +78,7 @@ fn names_of_services_are_one_level() {
 }
 
 #[test]
-fn what_brokers_end_the_connection_for_is_refused_with_its_line() {
+fn texts_that_brokers_reject_are_refused_with_their_line() {
     for (line, key) in [
         (r#"data_topic: "home\tx""#, "data_topic"),
         (r#"data_topic: "home\uFDD0""#, "data_topic"),
@@ -135,7 +135,7 @@ fn the_brokers_own_topics_are_no_base_topic() {
 }
 
 #[test]
-fn a_free_key_that_looks_like_one_of_the_host_s_gives_a_warning() {
+fn a_guest_key_similar_to_a_host_key_warns() {
     let text = "services:\n  echo:\n    subscription: [a]\n    limit: 3\n    colour: red\n    data-topic: x\n";
     let warnings = warnings(text);
     let lines: Vec<&str> = warnings.lines().collect();

@@ -415,7 +415,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn what_is_shown_loads_again_to_what_it_was(config in config()) {
+    fn rendered_configuration_loads_to_the_same_values(config in config()) {
         let yaml = config.to_yaml();
         let loaded = Config::read(&yaml, config.file.as_deref(), Selection::All);
         let loaded = loaded.map_err(|error| TestCaseError::fail(format!("{error}\n{yaml}")))?;

@@ -76,7 +76,7 @@ fn the_sample_says_the_defaults() {
 }
 
 #[test]
-fn the_sample_with_every_setting_in_use_loads_with_a_broker_elsewhere() {
+fn the_full_sample_loads_with_a_remote_broker() {
     let text = uncommented(&[&EMBEDDED, &EXCLUSIVE, &["- {username"]]);
     let loaded = load(&text);
     assert!(matches!(loaded.config.broker, Broker::Remote(_)));
@@ -96,7 +96,7 @@ fn the_sample_with_every_setting_in_use_loads_with_a_broker_elsewhere() {
 }
 
 #[test]
-fn the_sample_with_every_setting_in_use_loads_with_the_embedded_broker() {
+fn the_full_sample_loads_with_the_embedded_broker() {
     let config = quiet(&uncommented(&[&ELSEWHERE, &TLS, &EXCLUSIVE]));
     let Broker::Embedded(broker, mut connection) = config.broker else {
         panic!()

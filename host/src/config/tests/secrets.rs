@@ -30,7 +30,7 @@ fn references_are_followed_wherever_they_stand() {
 }
 
 #[test]
-fn what_cannot_be_followed_is_said_with_its_place() {
+fn unresolved_secrets_are_reported_with_their_place() {
     let folder = tempfile::tempdir().unwrap();
     let text = "services:\n  a:\n    b: {from_file: none.txt}\n    c: {from_env: MIQRO_NO_SUCH}\n    d: {from_file: x, y: z}\n    e: {from_env: [1]}\n";
     let said = load(folder.path(), text).unwrap_err();

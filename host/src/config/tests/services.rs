@@ -52,7 +52,7 @@ fn an_empty_section_has_the_defaults() {
 }
 
 #[test]
-fn the_host_s_keys_are_typed_and_the_others_are_the_guest_s() {
+fn host_keys_are_typed_and_others_go_to_the_guest() {
     let service = quiet(
         "services:\n  echo:\n    component: x/echo.wasm\n    data_topic: home\n    log_level: trace\n    colour: red\n    subscriptions:\n      - echo\n      - $share/all/work/#\n      - {filter: alarm/#, qos: 2, global: true}\n      - {filter: b, qos: 0}\n    grants: {publish: [a/+], subscribe: [b/#, c]}\n    limits: {memory: 1MiB, call: 20ms, mailbox: 3, when_full: drop-oldest, attempts: 1, when_failing: out-of-order, restarts: 2, restart_window: 30s, dead_letters: 8, backoff: {min: 5ms, max: 10ms}, publishes: 4, payload: 9B, subscriptions: 6, timers: 0, state: 7B}\n",
     )
@@ -163,7 +163,7 @@ fn files_name_their_services() {
 }
 
 #[test]
-fn a_section_that_names_the_file_is_the_service_whatever_its_name() {
+fn a_section_that_names_the_file_is_the_service() {
     let text = "services: {kitchen: {component: /x/lamp.wasm}, bath: {component: /x/y/../lamp.wasm}, lamp: {component: /x/new.wasm}}";
     assert_eq!(
         running(text, &["/x/lamp.wasm"])[0],

@@ -24,7 +24,7 @@ fn free_values_become_json() {
 }
 
 #[test]
-fn what_json_cannot_hold_is_refused() {
+fn values_outside_json_are_refused() {
     assert!(
         problems("services: {echo: {a: .nan}}")
             .contains("1: services.echo.a: JSON, which the service gets, has no .nan")

@@ -113,7 +113,7 @@ async fn memory_beyond_the_limit_is_a_fault_that_names_it() {
 }
 
 #[tokio::test]
-async fn table_elements_and_instances_beyond_the_limit_are_faults_that_name_them() {
+async fn table_and_instance_limits_are_named_faults() {
     let grown = include_str!("guest.wat")
         .replace(
             "(; handle ;)",
@@ -220,7 +220,7 @@ async fn wasi_gives_nothing() {
 }
 
 #[tokio::test]
-async fn a_guest_that_waits_in_a_host_function_ends_at_the_deadline() {
+async fn a_waiting_host_call_ends_at_the_deadline() {
     let bytes = wat::parse_str(include_str!("sleep.wat")).unwrap();
     let started = std::time::Instant::now();
     let (guest, outcome) = instance(&bytes, ctx()).await.call(message("x")).await;

@@ -31,7 +31,7 @@ fn the_whole_contract_is_accepted_and_described() {
 }
 
 #[test]
-fn everything_that_is_missing_is_said_at_once() {
+fn all_missing_exports_are_reported_at_once() {
     let found = faults(
         r#"(component
             (import "miqro:service/messaging@0.1.0" (instance
@@ -151,7 +151,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn compiled_code_is_found_again_and_a_broken_entry_is_made_anew() {
+async fn compiled_code_is_reused_and_broken_entries_are_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("cache");
     let bytes = guest(
@@ -199,7 +199,7 @@ fn a_cache_that_others_can_write_to_is_refused() {
 }
 
 #[test]
-fn a_file_in_the_place_of_the_cache_is_an_error_that_names_it() {
+fn a_file_in_place_of_the_cache_is_a_named_error() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let options = EngineOptions {
         cache_dir: Some(file.path().to_owned()),

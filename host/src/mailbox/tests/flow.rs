@@ -5,7 +5,7 @@ use tokio::time::timeout;
 use super::*;
 
 #[tokio::test]
-async fn messages_are_overdue_when_they_were_marked_or_are_more_than_the_share() {
+async fn marked_or_excess_messages_are_overdue() {
     let (sender, mut mailbox) = with_places(10, WhenFull::Hold);
     for number in [4, 5, 6] {
         assert_eq!(
@@ -33,7 +33,7 @@ async fn messages_are_overdue_when_they_were_marked_or_are_more_than_the_share()
 }
 
 #[tokio::test]
-async fn a_congested_mailbox_hands_nothing_out_until_the_service_may_publish_or_ends() {
+async fn a_congested_mailbox_delivers_nothing() {
     let limits = Limits {
         messages: 10,
         bytes: usize::MAX,

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_is_spoken_of_and_the_summary_has_the_last_one() {
+    fn each_reason_is_logged_and_summaries_carry_the_last() {
         let (mut log, start) = (ThrottledLog::default(), Instant::now());
         assert!(log.record(FaultKind::Trap, reason(1, 1), 1, start));
         assert!(
@@ -284,7 +284,7 @@ mod tests {
         /// Whatever happens when: no reason is spoken of twice within a minute, not more than so many are, and what was logged_at is what
         /// happened.
         #[test]
-        fn nothing_is_lost_and_nothing_is_said_too_often(
+        fn reports_are_complete_and_throttled(
             steps in prop::collection::vec((any::<bool>(), 0_u64..2 * REASONS as u64, 1_u64..5, 0_u64..90), 1..200),
         ) {
             let (mut log, mut now) = (ThrottledLog::default(), Instant::now());

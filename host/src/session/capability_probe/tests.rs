@@ -84,7 +84,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_missing_is_said_once() {
+fn missing_capabilities_are_logged_once() {
     let mut capabilities = CapabilityProbe::default();
     assert!(
         capabilities

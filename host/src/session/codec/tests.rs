@@ -240,7 +240,7 @@ fn publish(topic: &[u8], properties: &[u8], protocol: Protocol) -> Vec<u8> {
 }
 
 #[test]
-fn a_message_with_a_topic_that_mqtt_forbids_is_rejected_and_can_be_acknowledged() {
+fn a_forbidden_topic_is_rejected_and_acknowledged() {
     for protocol in BOTH {
         for (topic, reason, shown) in [
             (&b"a\xFFb"[..], "its topic is not UTF-8", "a\u{FFFD}b"),
@@ -285,7 +285,7 @@ fn a_message_with_a_topic_that_mqtt_forbids_is_rejected_and_can_be_acknowledged(
 }
 
 #[test]
-fn a_message_with_properties_that_make_no_sense_is_rejected_and_can_be_acknowledged() {
+fn invalid_properties_are_rejected_and_acknowledged() {
     for (properties, reason) in [
         (&[99][..], "it has a property that does not belong there"),
         (&[35, 0, 1], "it has a topic alias, and none is allowed"),
@@ -326,7 +326,7 @@ fn a_message_with_properties_that_make_no_sense_is_rejected_and_can_be_acknowled
 }
 
 #[test]
-fn a_message_that_cannot_be_acknowledged_does_not_hide_the_next_packet() {
+fn an_unacknowledgeable_message_does_not_hide_the_next() {
     for protocol in BOTH {
         let cases: [(&[u8], &str, u8); 4] = [
             (
@@ -360,7 +360,7 @@ fn a_message_that_cannot_be_acknowledged_does_not_hide_the_next_packet() {
 }
 
 #[test]
-fn what_acknowledges_nothing_is_said_to() {
+fn unmatched_acknowledgements_are_reported() {
     for protocol in BOTH {
         for (first, packet, of_message) in [
             (0x40, "PUBACK", true),
@@ -412,7 +412,7 @@ fn what_acknowledges_nothing_is_said_to() {
 
 proptest! {
     #[test]
-    fn a_message_that_is_too_large_is_read_past_in_any_pieces(
+    fn an_oversized_message_is_skipped_in_any_pieces(
         topic in "[a-z/]{1,300}", payload in 300_usize..3_000, qos in 0_u8..3, piece in 1_usize..700, v5 in any::<bool>(),
     ) {
         let protocol = BOTH[usize::from(!v5)];
@@ -473,7 +473,7 @@ fn rumqttc_reads_acknowledgements_and_disconnect() {
 }
 
 #[test]
-fn what_mqtt_cannot_express_is_refused_and_leaves_no_bytes() {
+fn inexpressible_packets_are_refused_without_bytes() {
     let mut message = Message::new(Topic::new("t").unwrap(), "x", Qos::AtMostOnce, false);
     message.properties = Some(Box::new(Properties {
         content_type: Some("x".repeat(70_000)),

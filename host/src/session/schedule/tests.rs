@@ -51,7 +51,7 @@ fn presence_connections_go_one_by_one_when_one_has_failed() {
 }
 
 #[test]
-fn a_good_connection_that_is_cut_is_made_again_soon_and_a_short_one_later_each_time() {
+fn short_connections_are_retried_later_each_time() {
     let (mut schedule, mut now) = (schedule(), Instant::now());
     for wait in [200, 400, 800, 1000, 1000] {
         schedule.connected(Role::Main, now);
@@ -72,7 +72,7 @@ fn a_good_connection_that_is_cut_is_made_again_soon_and_a_short_one_later_each_t
 }
 
 #[test]
-fn what_does_not_heal_by_itself_waits_longer_from_the_start() {
+fn permanent_refusals_wait_longer_from_the_start() {
     let (mut schedule, now) = (schedule(), Instant::now());
     for wait in [5, 10, 20, 40, 60, 60] {
         schedule.failed(Role::Main, Trouble::Lasting, now, 1.0);
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_waits_for_ever(lasting in proptest::collection::vec(any::<bool>(), 0..100), jitter in 0.0..1.0_f64) {
+    fn every_attempt_comes_due(lasting in proptest::collection::vec(any::<bool>(), 0..100), jitter in 0.0..1.0_f64) {
         let (mut schedule, now) = (schedule(), Instant::now());
         for lasting in lasting {
             schedule.failed(Role::Main, if lasting { Trouble::Lasting } else { Trouble::Passing }, now, jitter);

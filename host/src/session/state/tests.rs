@@ -29,7 +29,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn nothing_is_lost_or_doubled_while_the_session_lives(steps in steps(false), window in 1_u16..8, v5 in any::<bool>()) {
+    fn a_live_session_loses_and_repeats_nothing(steps in steps(false), window in 1_u16..8, v5 in any::<bool>()) {
         let mut model = Model::new(if v5 { Protocol::V5 } else { Protocol::V311 }, window);
         model.play(steps);
         model.finish();
@@ -37,7 +37,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_lost_with_the_session(steps in steps(true), window in 1_u16..8, v5 in any::<bool>()) {
+    fn a_lost_session_loses_no_message(steps in steps(true), window in 1_u16..8, v5 in any::<bool>()) {
         let mut model = Model::new(if v5 { Protocol::V5 } else { Protocol::V311 }, window);
         model.play(steps);
         model.finish();
@@ -139,7 +139,7 @@ fn filters_share_packets_as_far_as_identifiers_and_sizes_allow() {
 }
 
 #[test]
-fn what_the_broker_does_not_support_is_refused_here() {
+fn unsupported_features_are_refused_locally() {
     let server = ServerCapabilities {
         shared: false,
         wildcards: false,
@@ -168,7 +168,7 @@ fn what_the_broker_does_not_support_is_refused_here() {
 }
 
 #[test]
-fn what_goes_wrong_is_told() {
+fn failures_are_reported_as_events() {
     let server = ServerCapabilities {
         maximum_packet_size: 60,
         ..ServerCapabilities::default()
@@ -351,7 +351,7 @@ fn announced(session_present: bool, values: &[&str]) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn an_announcement_is_sent_once_on_each_connection_and_what_it_replaces_not_at_all() {
+fn only_the_latest_announcement_is_sent_per_connection() {
     for session_present in [true, false] {
         assert_eq!(
             announced(session_present, &["1"]),

@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_is_no_broker_is_known_by_its_first_bytes() {
+    fn foreign_servers_are_known_by_their_first_bytes() {
         assert_eq!(of_first_bytes(&[0x15, 3, 3, 0, 2, 2, 70]), Some(IS_TLS));
         assert_eq!(
             of_first_bytes(b"HTTP/1.1 400 Bad Request\r\n"),

@@ -240,7 +240,7 @@ impl World {
 
 proptest! {
     #[test]
-    fn everything_comes_without_a_gap_and_nothing_by_a_filter_that_another_covers(
+    fn covered_filters_leave_no_gap(
         refused in prop::collection::btree_set(0..FILTERS.len(), 0..3), steps in prop::collection::vec(step(), 0..60),
     ) {
         let mut world = World::new(refused);
@@ -274,7 +274,7 @@ fn texts(numbered: &[Numbered]) -> Vec<&str> {
 }
 
 #[test]
-fn what_another_process_may_have_left_in_the_session_is_ended() {
+fn subscriptions_of_an_earlier_process_are_ended() {
     let mut filters = Filters::default();
     for text in ["a/b", "a/#", "c"] {
         joined(&mut filters, 1, text);

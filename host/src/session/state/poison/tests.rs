@@ -457,7 +457,7 @@ fn a_message_of_qos_0_that_is_published_again_and_again_is_found() {
 }
 
 #[test]
-fn what_the_host_says_itself_is_found_however_often_it_was_said() {
+fn poisonous_announcements_are_found() {
     let mut broker = Broker::new(Protocol::V311);
     let online = Message {
         retain: true,

@@ -118,7 +118,7 @@ fn a_queue_holds_so_many_and_drops_the_oldest_or_the_newest() {
 }
 
 #[test]
-fn only_the_last_of_each_topic_is_kept() {
+fn latest_only_keeps_the_last_of_each_topic() {
     assert_eq!(after(OfflinePolicy::KeepLast, &ABC), ("cc".to_owned(), 2));
 }
 
@@ -154,7 +154,7 @@ fn rules_count_their_own_messages_only() {
 }
 
 #[test]
-fn what_persists_is_kept_until_it_is_dropped() {
+fn persistent_messages_are_kept_until_dropped() {
     let (rule, mut offline) = (rule(OfflinePolicy::KeepLast, true), Offline::default());
     offline.waiting.kept_up_to(7);
     for payload in ["a", "b"] {
@@ -196,7 +196,7 @@ fn message(payload: &str, qos: Qos) -> Message {
 }
 
 #[test]
-fn what_repeats_is_known_until_the_connection_or_the_session_is_lost() {
+fn unchanged_values_are_known_until_the_session_is_lost() {
     let mut memory = LastPublished::default();
     let always = Terms {
         only_if_changed: Some(OnlyIfChanged::Always),
