@@ -258,6 +258,21 @@ impl Host {
         Ok(std::fs::rename(new, self.file(name))?)
     }
 
+    /// Replaces the component of the service `name` and waits for a line of the log with `words` about it.
+    ///
+    /// # Errors
+    /// When the file system refuses or no such line comes.
+    pub async fn replace_and_wait(
+        &self,
+        name: &str,
+        component: &[u8],
+        words: &str,
+    ) -> Result<String> {
+        let line = self.output().lines().len();
+        self.replace(name, component)?;
+        self.output().says(line, words).await
+    }
+
     /// The configuration that it was started with.
     pub fn config(&self) -> Value {
         Value::Object(self.setup.config.clone())

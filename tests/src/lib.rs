@@ -12,6 +12,7 @@ pub mod message;
 pub mod mosquitto;
 pub mod output;
 pub mod place;
+pub mod probe;
 pub mod process;
 pub mod shim;
 pub mod web;

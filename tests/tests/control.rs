@@ -5,6 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use miqro_tests::probe::assert_works;
 use miqro_tests::process::{Said, run_to_end};
 use miqro_tests::{Client, Host, guests, host};
 use serde_json::{Value, json};
@@ -57,20 +58,6 @@ fn words(history: &Value) -> Vec<&str> {
         .collect()
 }
 
-async fn works(client: &mut Client, version: u32, memory: u64, state: u64) -> Result<()> {
-    client.publish_once("service/probe/work", "").await?;
-    let answer = client.expect("service/probe/worked").await?.json()?;
-    let wanted = json!({ "version": guests::version(version), "memory": memory, "state": state, "payload": "" });
-    assert_eq!(answer, wanted);
-    Ok(())
-}
-
-async fn replaced(host: &Host, bytes: &[u8], words: &str) -> Result<()> {
-    let line = host.output().lines().len();
-    host.replace("probe", bytes)?;
-    host.output().says(line, words).await.map(drop)
-}
-
 /// The control socket of the host.
 fn socket(host: &Host) -> Result<PathBuf> {
     let folder = host.folder().join("state/miqro-host");
@@ -85,14 +72,16 @@ fn socket(host: &Host) -> Result<PathBuf> {
 #[tokio::test]
 async fn the_history_says_how_versions_came_and_went() -> Result<()> {
     let (host, _client) = probe().await?;
-    replaced(&host, &guests::swap(2)?, "takes over").await?;
-    replaced(
-        &host,
+    host.replace_and_wait("probe", &guests::swap(2)?, "takes over")
+        .await?;
+    host.replace_and_wait(
+        "probe",
         b"this is no component\n",
         "the running version stays",
     )
     .await?;
-    replaced(&host, &guests::swap(3)?, "takes over").await?;
+    host.replace_and_wait("probe", &guests::swap(3)?, "takes over")
+        .await?;
     let json = history(&host).await?;
     assert_eq!(words(&json), ["started", "swapped", "refused", "swapped"]);
     assert_eq!(
@@ -129,7 +118,8 @@ async fn the_history_says_how_versions_came_and_went() -> Result<()> {
 #[tokio::test]
 async fn a_history_is_there_after_a_restart_of_the_host() -> Result<()> {
     let (mut host, _client) = probe().await?;
-    replaced(&host, &guests::swap(2)?, "takes over").await?;
+    host.replace_and_wait("probe", &guests::swap(2)?, "takes over")
+        .await?;
     host.stop().await?;
     assert!(
         !host
@@ -151,10 +141,11 @@ async fn a_history_is_there_after_a_restart_of_the_host() -> Result<()> {
 #[tokio::test]
 async fn a_former_version_comes_back_with_what_it_left() -> Result<()> {
     let (host, mut client) = probe().await?;
-    works(&mut client, 1, 1, 1).await?;
+    assert_works(&mut client, 1, 1, 1).await?;
     for version in 2..=3 {
-        replaced(&host, &guests::swap(version)?, "takes over").await?;
-        works(&mut client, version, u64::from(version), u64::from(version)).await?;
+        host.replace_and_wait("probe", &guests::swap(version)?, "takes over")
+            .await?;
+        assert_works(&mut client, version, u64::from(version), u64::from(version)).await?;
     }
     client.subscribe("service/probe/rollback", 1).await?;
     let first = history(&host).await?["events"][0]["version"]
@@ -168,10 +159,10 @@ async fn a_former_version_comes_back_with_what_it_left() -> Result<()> {
         (&fall["reason"], &fall["faults"]),
         (&json!("by command"), &json!(0))
     );
-    works(&mut client, 2, 3, 3).await?;
+    assert_works(&mut client, 2, 3, 3).await?;
     host.tell(&["rollback", "probe", "--to", &first[..6]])
         .await?;
-    works(&mut client, 1, 2, 2).await?;
+    assert_works(&mut client, 1, 2, 2).await?;
     let json = history(&host).await?;
     assert_eq!(
         words(&json)[3..],
@@ -184,41 +175,43 @@ async fn a_former_version_comes_back_with_what_it_left() -> Result<()> {
     let said = failed(&host, &["rollback", "probe"]).await?;
     assert!(said.contains("no former version is kept"), "{said}");
     // neither of both is taken again
-    replaced(&host, &guests::swap(3)?, "is not taken again").await?;
-    works(&mut client, 1, 3, 3).await?;
+    host.replace_and_wait("probe", &guests::swap(3)?, "is not taken again")
+        .await?;
+    assert_works(&mut client, 1, 3, 3).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_former_version_comes_back_after_a_restart_of_the_host() -> Result<()> {
     let (mut host, mut client) = probe().await?;
-    works(&mut client, 1, 1, 1).await?;
-    replaced(&host, &guests::swap(2)?, "takes over").await?;
-    works(&mut client, 2, 2, 2).await?;
+    assert_works(&mut client, 1, 1, 1).await?;
+    host.replace_and_wait("probe", &guests::swap(2)?, "takes over")
+        .await?;
+    assert_works(&mut client, 2, 2, 2).await?;
     host.kill()?;
     host.restart()?;
     host.online().await?;
     let mut client = host.client().await?;
     client.subscribe("service/probe/worked", 1).await?;
-    works(&mut client, 2, 1, 3).await?;
+    assert_works(&mut client, 2, 1, 3).await?;
     host.tell(&["rollback", "probe"]).await?;
-    works(&mut client, 1, 2, 2).await?;
+    assert_works(&mut client, 1, 2, 2).await?;
     // and once more: the restored version runs
     host.stop().await?;
     host.restart()?;
     host.online().await?;
     let mut client = host.client().await?;
     client.subscribe("service/probe/worked", 1).await?;
-    works(&mut client, 1, 1, 3).await
+    assert_works(&mut client, 1, 1, 3).await
 }
 
 #[tokio::test]
 async fn a_service_is_started_anew() -> Result<()> {
     let (host, mut client) = probe().await?;
-    works(&mut client, 1, 1, 1).await?;
+    assert_works(&mut client, 1, 1, 1).await?;
     let said = host.tell(&["restart", "probe"]).await?;
     assert!(said.contains("was started anew"), "{said}");
-    works(&mut client, 1, 1, 2).await?;
+    assert_works(&mut client, 1, 1, 2).await?;
     assert_eq!(words(&history(&host).await?), ["started", "restarted"]);
     Ok(())
 }
@@ -254,11 +247,11 @@ async fn of_several_hosts_with_the_service_one_is_chosen() -> Result<()> {
         said.contains("--state-file") && said.contains("other.redb\n"),
         "{said}"
     );
-    works(&mut client, 1, 1, 1).await?;
+    assert_works(&mut client, 1, 1, 1).await?;
     let file = there.with_extension("").display().to_string();
     one.tell(&["restart", "probe", "--state-file", &file])
         .await?;
-    works(&mut client, 1, 1, 2).await
+    assert_works(&mut client, 1, 1, 2).await
 }
 
 #[tokio::test]

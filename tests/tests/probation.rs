@@ -2,6 +2,7 @@
 //! after the host was started again.
 
 use anyhow::Result;
+use miqro_tests::probe::{assert_answers, assert_works};
 use miqro_tests::{Client, Host, guests};
 use serde_json::{Value, json};
 
@@ -18,42 +19,17 @@ async fn counted(how: &str, swap: Value) -> Result<(Host, Client)> {
     client.subscribe("service/probe/worked", 1).await?;
     client.subscribe("service/probe/rollback", 1).await?;
     for count in 1..=2 {
-        works(&mut client, 1, count, count).await?;
+        assert_works(&mut client, 1, count, count).await?;
     }
     Ok((host, client))
-}
-
-/// Checks the version that answers, and its counts in memory and in the state.
-async fn works(client: &mut Client, version: u32, memory: u64, state: u64) -> Result<()> {
-    client.publish_once("service/probe/work", "").await?;
-    answered(client, version, memory, state, "").await
-}
-
-async fn answered(
-    client: &mut Client,
-    version: u32,
-    memory: u64,
-    state: u64,
-    payload: &str,
-) -> Result<()> {
-    let answer = client.expect("service/probe/worked").await?.json()?;
-    let wanted = json!({ "version": guests::version(version), "memory": memory, "state": state, "payload": payload });
-    assert_eq!(answer, wanted);
-    Ok(())
-}
-
-/// Replaces the component and waits for the line about it.
-async fn replaced(host: &Host, bytes: &[u8], words: &str) -> Result<String> {
-    let line = host.output().lines().len();
-    host.replace("probe", bytes)?;
-    host.output().says(line, words).await
 }
 
 /// Version 2 takes over, handles one message, fails at the next, and version 1 is put back.
 async fn falls(how: &str) -> Result<(Host, Client)> {
     let (host, mut client) = counted(how, json!({ "faults": 1 })).await?;
-    replaced(&host, &guests::swap(2)?, "takes over").await?;
-    works(&mut client, 2, 3, 3).await?;
+    host.replace_and_wait("probe", &guests::swap(2)?, "takes over")
+        .await?;
+    assert_works(&mut client, 2, 3, 3).await?;
     client.publish("service/probe/work", "fail").await?;
     let fall = client.expect("service/probe/rollback").await?;
     assert!(!fall.retain);
@@ -79,8 +55,8 @@ async fn falls(how: &str) -> Result<(Host, Client)> {
     }
     assert_ne!(fall["from"], fall["to"]);
     // the message that failed is handled by the former version, with the memory and the state of the swap
-    answered(&mut client, 1, 3, 3, "fail").await?;
-    works(&mut client, 1, 4, 4).await?;
+    assert_answers(&mut client, 1, 3, 3, "fail").await?;
+    assert_works(&mut client, 1, 4, 4).await?;
     host.output()
         .wait_for("the news", |line| line.contains("is rolled back"))
         .await?;
@@ -100,13 +76,16 @@ async fn a_refusing_version_is_rolled_back_with_its_state() -> Result<()> {
 #[tokio::test]
 async fn a_rejected_file_is_ignored_until_it_changes() -> Result<()> {
     let (host, mut client) = falls("error").await?;
-    replaced(&host, &guests::swap(2)?, "is not taken again").await?;
-    works(&mut client, 1, 5, 5).await?;
-    replaced(&host, &guests::swap(3)?, "takes over").await?;
-    works(&mut client, 3, 6, 6).await?;
+    host.replace_and_wait("probe", &guests::swap(2)?, "is not taken again")
+        .await?;
+    assert_works(&mut client, 1, 5, 5).await?;
+    host.replace_and_wait("probe", &guests::swap(3)?, "takes over")
+        .await?;
+    assert_works(&mut client, 3, 6, 6).await?;
     // other bytes have been there
-    replaced(&host, &guests::swap(2)?, "takes over").await?;
-    works(&mut client, 2, 7, 7).await
+    host.replace_and_wait("probe", &guests::swap(2)?, "takes over")
+        .await?;
+    assert_works(&mut client, 2, 7, 7).await
 }
 
 #[tokio::test]
@@ -126,10 +105,12 @@ async fn a_rollback_survives_a_restart() -> Result<()> {
         let mut client = host.client().await?;
         client.subscribe("service/probe/worked", 1).await?;
         // the memory is a new one, the state is that of the version that was put back
-        works(&mut client, 1, 1, 5).await?;
-        replaced(&host, &guests::swap(2)?, "is not taken again").await?;
-        replaced(&host, &guests::swap(3)?, "takes over").await?;
-        works(&mut client, 3, 2, 6).await?;
+        assert_works(&mut client, 1, 1, 5).await?;
+        host.replace_and_wait("probe", &guests::swap(2)?, "is not taken again")
+            .await?;
+        host.replace_and_wait("probe", &guests::swap(3)?, "takes over")
+            .await?;
+        assert_works(&mut client, 3, 2, 6).await?;
     }
     Ok(())
 }
@@ -137,8 +118,9 @@ async fn a_rollback_survives_a_restart() -> Result<()> {
 #[tokio::test]
 async fn a_version_is_on_probation_again_after_the_host_was_killed() -> Result<()> {
     let (mut host, mut client) = counted("error", json!({ "faults": 1 })).await?;
-    replaced(&host, &guests::swap(2)?, "takes over").await?;
-    works(&mut client, 2, 3, 3).await?;
+    host.replace_and_wait("probe", &guests::swap(2)?, "takes over")
+        .await?;
+    assert_works(&mut client, 2, 3, 3).await?;
     host.kill()?;
     host.restart()?;
     host.online().await?;
@@ -149,23 +131,24 @@ async fn a_version_is_on_probation_again_after_the_host_was_killed() -> Result<(
         .await?;
     let mut client = host.client().await?;
     client.subscribe("service/probe/worked", 1).await?;
-    works(&mut client, 2, 1, 4).await?;
+    assert_works(&mut client, 2, 1, 4).await?;
     client.publish("service/probe/work", "fail").await?;
     // the state and the saved bytes are those of the swap
-    answered(&mut client, 1, 3, 3, "fail").await
+    assert_answers(&mut client, 1, 3, 3, "fail").await
 }
 
 #[tokio::test]
 async fn as_many_faults_as_are_allowed_are_no_reason() -> Result<()> {
     let (host, mut client) = counted("error", json!({ "faults": 10, "messages": 3 })).await?;
-    replaced(&host, &guests::swap(2)?, "takes over").await?;
+    host.replace_and_wait("probe", &guests::swap(2)?, "takes over")
+        .await?;
     // ten attempts, ten faults
     client.publish("service/probe/work", "fail").await?;
     host.output()
         .wait_for("that it is given up", |line| line.contains("is given up"))
         .await?;
     for count in 3..=5 {
-        works(&mut client, 2, count + 10, count).await?;
+        assert_works(&mut client, 2, count + 10, count).await?;
     }
     host.output()
         .wait_for("the end of the probation", |line| {
@@ -176,7 +159,7 @@ async fn as_many_faults_as_are_allowed_are_no_reason() -> Result<()> {
     for _ in 0..2 {
         client.publish("service/probe/work", "fail").await?;
     }
-    works(&mut client, 2, 36, 6).await?;
+    assert_works(&mut client, 2, 36, 6).await?;
     assert_eq!(
         host.output().count("is rolled back"),
         0,
@@ -189,15 +172,17 @@ async fn as_many_faults_as_are_allowed_are_no_reason() -> Result<()> {
 #[tokio::test]
 async fn the_probation_ends_with_its_time() -> Result<()> {
     let (host, mut client) = counted("error", json!({ "faults": 0, "probation": "1ms" })).await?;
-    replaced(&host, &guests::swap(2)?, "has passed its probation").await?;
+    host.replace_and_wait("probe", &guests::swap(2)?, "has passed its probation")
+        .await?;
     client.publish("service/probe/work", "fail").await?;
-    works(&mut client, 2, 13, 3).await
+    assert_works(&mut client, 2, 13, 3).await
 }
 
 #[tokio::test]
 async fn without_a_probation_nothing_is_put_back() -> Result<()> {
     let (host, mut client) = counted("error", json!({ "faults": 0, "probation": "0s" })).await?;
-    replaced(&host, &guests::swap(2)?, "takes over").await?;
+    host.replace_and_wait("probe", &guests::swap(2)?, "takes over")
+        .await?;
     client.publish("service/probe/work", "fail").await?;
-    works(&mut client, 2, 13, 3).await
+    assert_works(&mut client, 2, 13, 3).await
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use miqro_tests::guests;
+use miqro_tests::probe::assert_works;
 use serde_json::{Value, json};
 
 use super::stage::{Stage, own};
@@ -17,25 +18,9 @@ cases! {
 async fn counted(section: Value) -> Result<Stage> {
     let mut stage = Stage::new("contract-swap", section).await?;
     for count in 1..=2 {
-        works(&mut stage, 1, count, count).await?;
+        assert_works(&mut stage.client, 1, count, count).await?;
     }
     Ok(stage)
-}
-
-/// Checks the version that answers, and its counts in memory and in the state.
-async fn works(stage: &mut Stage, version: u32, memory: u64, state: u64) -> Result<()> {
-    stage.tell("work", "").await?;
-    let answer = stage.expect("worked").await?.json()?;
-    let wanted = json!({ "version": guests::version(version), "memory": memory, "state": state, "payload": "" });
-    assert_eq!(answer, wanted);
-    Ok(())
-}
-
-/// Replaces the component and waits for the line about it.
-async fn replaced(stage: &Stage, version: u32, words: &str) -> Result<String> {
-    let line = stage.host.output().lines().len();
-    stage.host.replace("probe", &guests::swap(version)?)?;
-    stage.host.output().says(line, words).await
 }
 
 /// A section in which `key` says something about version 2.
@@ -45,40 +30,55 @@ fn told(key: &str, value: &str) -> Value {
 
 async fn what_it_gives_is_loaded_by_the_next_version() -> Result<()> {
     let mut stage = counted(json!({})).await?;
-    replaced(&stage, 2, "takes over").await?;
-    works(&mut stage, 2, 3, 3).await?;
-    replaced(&stage, 3, "takes over").await?;
-    works(&mut stage, 3, 4, 4).await
+    stage
+        .host
+        .replace_and_wait("probe", &guests::swap(2)?, "takes over")
+        .await?;
+    assert_works(&mut stage.client, 2, 3, 3).await?;
+    stage
+        .host
+        .replace_and_wait("probe", &guests::swap(3)?, "takes over")
+        .await?;
+    assert_works(&mut stage.client, 3, 4, 4).await
 }
 
 async fn a_fault_keeps_the_running_version() -> Result<()> {
     let section = json!({ "broken_save": { guests::FIRST_VERSION: true } });
     let mut stage = counted(section).await?;
-    let said = replaced(&stage, 2, "does not take over").await?;
+    let said = stage
+        .host
+        .replace_and_wait("probe", &guests::swap(2)?, "does not take over")
+        .await?;
     assert!(
         said.contains("cannot save its state") && said.contains("trapped"),
         "{said}"
     );
     // a trap takes the instance with it: the running version was started again
-    works(&mut stage, 1, 1, 3).await
+    assert_works(&mut stage.client, 1, 1, 3).await
 }
 
 async fn too_much_keeps_the_running_version() -> Result<()> {
     let mut stage = counted(json!({ "save_bytes": 2000, "swap": { "saved": "1999B" } })).await?;
-    let said = replaced(&stage, 2, "does not take over").await?;
+    let said = stage
+        .host
+        .replace_and_wait("probe", &guests::swap(2)?, "does not take over")
+        .await?;
     assert!(
         said.contains("2000 bytes, more than the 1999 of swap.saved"),
         "{said}"
     );
-    works(&mut stage, 1, 3, 3).await
+    assert_works(&mut stage.client, 1, 3, 3).await
 }
 
 /// A version without `save` is replaced all the same; nothing is loaded.
 async fn is_not_needed() -> Result<()> {
     let mut stage = Stage::new("contract-lifecycle", json!({})).await?;
     let mut watcher = stage.watch(&own("loaded")).await?;
-    replaced(&stage, 2, "takes over").await?;
-    works(&mut stage, 2, 1, 1).await?;
+    stage
+        .host
+        .replace_and_wait("probe", &guests::swap(2)?, "takes over")
+        .await?;
+    assert_works(&mut stage.client, 2, 1, 1).await?;
     assert_eq!(watcher.pending().await?, []);
     Ok(())
 }
@@ -106,38 +106,50 @@ async fn is_said_to_be_of_no_use_where_nothing_loads() -> Result<()> {
 
 async fn its_effects_are_the_new_versions_first() -> Result<()> {
     let mut stage = counted(json!({})).await?;
-    replaced(&stage, 2, "takes over").await?;
+    stage
+        .host
+        .replace_and_wait("probe", &guests::swap(2)?, "takes over")
+        .await?;
     let loaded = stage.expect("loaded").await?.json()?;
     assert_eq!(
         loaded,
         json!({ "version": guests::version(2), "memory": 2, "state": 2, "payload": "" })
     );
-    works(&mut stage, 2, 3, 3).await
+    assert_works(&mut stage.client, 2, 3, 3).await
 }
 
 async fn a_refusal_keeps_the_running_version_with_all_it_knows() -> Result<()> {
     let mut stage = counted(told("refuse_load", "too old for me")).await?;
     let mut watcher = stage.watch(&own("loaded")).await?;
-    let said = replaced(&stage, 2, "does not take over").await?;
+    let said = stage
+        .host
+        .replace_and_wait("probe", &guests::swap(2)?, "does not take over")
+        .await?;
     assert!(
         said.contains("too old for me") && said.contains("the running version stays"),
         "{said}"
     );
-    works(&mut stage, 1, 3, 3).await?;
+    assert_works(&mut stage.client, 1, 3, 3).await?;
     assert_eq!(
         watcher.pending().await?,
         [],
         "publishes of a refused load are not sent"
     );
-    replaced(&stage, 3, "takes over").await?;
-    works(&mut stage, 3, 4, 4).await
+    stage
+        .host
+        .replace_and_wait("probe", &guests::swap(3)?, "takes over")
+        .await?;
+    assert_works(&mut stage.client, 3, 4, 4).await
 }
 
 async fn a_fault_of_it_keeps_the_running_version() -> Result<()> {
     let mut stage = counted(told("refuse_load", "trap")).await?;
-    let said = replaced(&stage, 2, "does not take over").await?;
+    let said = stage
+        .host
+        .replace_and_wait("probe", &guests::swap(2)?, "does not take over")
+        .await?;
     assert!(said.contains("trapped"), "{said}");
-    works(&mut stage, 1, 3, 3).await
+    assert_works(&mut stage.client, 1, 3, 3).await
 }
 
 /// The guest cannot take over a new section itself: a new instance does, and loads.
@@ -153,7 +165,7 @@ async fn with_a_new_section() -> Result<()> {
             line.contains("runs with its new configuration")
         })
         .await?;
-    works(&mut stage, 1, 3, 3).await
+    assert_works(&mut stage.client, 1, 3, 3).await
 }
 
 async fn a_refusal_keeps_the_former_section() -> Result<()> {
@@ -167,8 +179,11 @@ async fn a_refusal_keeps_the_former_section() -> Result<()> {
         .output()
         .wait_for("the reason", |line| line.contains("not with this section"))
         .await?;
-    works(&mut stage, 1, 3, 3).await?;
+    assert_works(&mut stage.client, 1, 3, 3).await?;
     // the former section does not refuse: the next version takes over, with the new section
-    replaced(&stage, 2, "takes over").await?;
-    works(&mut stage, 2, 4, 4).await
+    stage
+        .host
+        .replace_and_wait("probe", &guests::swap(2)?, "takes over")
+        .await?;
+    assert_works(&mut stage.client, 2, 4, 4).await
 }
