@@ -1,6 +1,6 @@
 //! MIQRO host: runs MQTT services as sandboxed WebAssembly components over one MQTT session.
 //!
-//! The modules below are in the order in which a message meets them; `ARCHITECTURE.md` has the picture.
+//! `ARCHITECTURE.md` has the picture: the rooms in the order in which a message meets them, and the way of a message.
 
 pub mod app;
 pub mod backoff;
