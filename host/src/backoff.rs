@@ -1,5 +1,4 @@
-//! The wait before the next attempt: it doubles from a minimum to a maximum with each failure. The
-//! clock and the random number are arguments.
+//! Exponential back-off with jitter. Pure: neither a clock nor randomness of its own.
 
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits from `min` to `max`; a `min` above `max` counts as `max`.
+    /// Creates a back-off with waits from `min` to `max`. A `min` above `max` counts as `max`.
     pub fn new(min: Duration, max: Duration) -> Self {
         Self {
             min: min.min(max),
@@ -21,8 +20,8 @@ impl Backoff {
         }
     }
 
-    /// Counts a failure and gives the wait that follows it. `jitter` (0.0 to 1.0, at random) spreads it over half to all of
-    /// the current bound, so that many who failed together do not come back together.
+    /// Counts a failure and returns the wait that follows it. `jitter`, a random number in 0.0 to 1.0, spreads it over half to all of
+    /// the current bound, so that clients that failed together do not return together.
     pub fn next(&mut self, jitter: f64) -> Duration {
         let bound = self.bound();
         self.failures = self.failures.saturating_add(1);
@@ -31,7 +30,7 @@ impl Backoff {
         half + (bound - half).mul_f64(jitter.clamp(0.0, 1.0).max(0.0))
     }
 
-    /// Forgets the failures, after an attempt that worked.
+    /// Resets the count of failures, after a success.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

@@ -1,6 +1,5 @@
-//! Effects of one guest call. Host functions append to them, and the service's task commits them
-//! when the call has succeeded, in the order state, timers, subscriptions, publishes,
-//! acknowledgement.
+//! Effects of one guest call. Host functions append to them; when the call has succeeded, the service task commits them in the
+//! order state, timers, subscriptions, publishes, acknowledgement.
 
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use bytes::Bytes;
 
 use crate::message::{Publication, SubscriptionChange};
 
-/// Everything that a guest call asked for; dropped whole when the call fails.
+/// Everything that a guest call asked for; dropped as a whole when the call fails.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Values to set and to remove, in the order of the calls.
@@ -22,7 +21,7 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Adds what a later call asked for.
+    /// Appends the effects of a later call.
     pub fn append(&mut self, mut later: Self) {
         self.state.append(&mut later.state);
         self.timers.append(&mut later.timers);
@@ -34,7 +33,7 @@ impl Effects {
 /// A change to the state of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateChange {
-    /// The guest's key.
+    /// Key that the guest chose.
     pub key: String,
     /// The new value; `None`: the key is removed.
     pub value: Option<Bytes>,
@@ -45,7 +44,7 @@ pub struct StateChange {
 pub enum TimerChange {
     /// First due after `delay`, then every `period` (never zero).
     Every {
-        /// The guest's name for it.
+        /// Name that the guest chose.
         name: String,
         /// Distance between two due times.
         period: Duration,
@@ -54,14 +53,14 @@ pub enum TimerChange {
     },
     /// Due once after `delay`.
     After {
-        /// The guest's name for it.
+        /// Name that the guest chose.
         name: String,
         /// Distance of the due time.
         delay: Duration,
     },
-    /// Forget it; ignored when there is none.
+    /// Removed; ignored when there is none.
     Cancel {
-        /// The guest's name for it.
+        /// Name that the guest chose.
         name: String,
     },
 }
@@ -69,7 +68,7 @@ pub enum TimerChange {
 /// A timer that is due, as reported to the guest in `tick`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueTimer {
-    /// The guest's name for it.
+    /// Name that the guest chose.
     pub name: String,
     /// How often it was due since it was last reported: 1, or more when ticks were missed.
     pub count: u64,

@@ -6,7 +6,6 @@ pub mod app;
 pub mod backoff;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
-pub mod bucket;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -34,6 +33,7 @@ pub mod store;
 pub mod supervisor;
 pub mod text;
 pub mod timers;
+pub mod token_bucket;
 pub mod topic;
 pub mod version;
 pub mod watch;

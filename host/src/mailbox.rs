@@ -1,46 +1,46 @@
-//! Machine: what waits for one service. In: messages from the router, rings from the timers. Out: one thing after the other
-//! to the service's task. Owns both ends of it and the words for what goes in and comes out.
+//! Mailbox of one service: messages from the router, wake-ups from the timers, notices from the session.
 //!
-//! The sender never waits for the receiver. The lock is held for a few instructions and both ends live on the message path's thread, so it
-//! is hardly ever contended; the receiver's waker is called only when the receiver sleeps.
+//! The sender never waits for the receiver: a full mailbox applies its policy (`limits.when_full`). The lock is held for a few
+//! instructions and both ends live on the message path's thread, so it is hardly ever contended. The receiver's waker is called
+//! only when the receiver sleeps.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 mod delivery;
-mod overflow;
+mod spill_queue;
 mod state;
 
 use crate::config::{self, WhenFull};
 use crate::message::{Outcome, Receipt, Token};
 
 pub use delivery::{Delivered, Delivery, Trace};
-pub use overflow::{Overflow, Unreadable};
+pub use spill_queue::{SpillQueue, Unreadable};
 use state::State;
 
-/// What a service is told beside messages.
+/// Notice to a service about something other than a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// The connection to the broker is there.
+    /// The connection to the broker was established.
     Connected {
         /// Whether the broker still knew the session.
         session_present: bool,
     },
-    /// The connection to the broker is lost.
+    /// The connection to the broker was lost.
     Disconnected,
-    /// It is known what became of a published message.
+    /// The outcome of a published message is known.
     Outcome(Token, Outcome),
 }
 
-/// How much a mailbox holds.
+/// Limits of a mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Messages that may wait; 0 counts as 1.
     pub messages: usize,
-    /// Bytes that they may take, their topics and properties included; a message that waits alone may take any number.
+    /// Bytes that they may take, with topics and properties. A message that waits alone may take any number.
     pub bytes: usize,
-    /// What happens to a message when so many wait.
+    /// Policy for a message that exceeds the limits.
     pub when_full: WhenFull,
 }
 
@@ -54,55 +54,54 @@ impl From<&config::Limits> for Limits {
     }
 }
 
-/// What comes next for a service.
+/// The next thing in a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing until the service may publish again: see `Mailbox::uncongested`.
+    /// Nothing until the service may publish again: see [`Mailbox::uncongested`].
     Congested,
     /// Timers are due.
     Timers,
-    /// Something to be told.
+    /// A notice.
     Notice(Notice),
     /// A message.
     Delivery(Delivery),
-    /// A message waited on disk and cannot be read any more.
+    /// A message that waited on disk and cannot be read any more.
     Unreadable(Unreadable),
-    /// All senders are gone and nothing waits.
+    /// Nothing, and there is no sender any more.
     Closed,
 }
 
-/// What happened to a mailbox so far, in messages. What was taken out is
+/// Counters of a mailbox, in messages. The number of messages that were taken out is
 /// `received - dropped_oldest - dropped_newest - undelivered - depth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
-    /// Offered by the router.
+    /// Messages that the router offered.
     pub received: u64,
-    /// Dropped because a newer one needed the place.
+    /// Messages that were dropped for newer ones.
     pub dropped_oldest: u64,
-    /// Dropped because there was no place for them.
+    /// Messages that were dropped because there was no room for them.
     pub dropped_newest: u64,
-    /// Of those dropped, the ones for which there was a place and not enough bytes.
+    /// Dropped messages that exceeded the limit of bytes and not that of messages.
     pub dropped_for_bytes: u64,
-    /// Left behind by the receiver, or offered after it was gone.
+    /// Messages that the receiver left, or that were offered after it had ended.
     pub undelivered: u64,
-    /// Waiting now.
+    /// Messages that wait now.
     pub depth: usize,
-    /// The most that ever waited.
+    /// Largest number of messages that ever waited.
     pub high_water: usize,
 }
 
-/// A new mailbox of the host itself: the end to put in and the end to take out. What waits does so in memory, and it hands everything
-/// out however much is published.
+/// Creates a mailbox of the host itself. Messages wait in memory, and congestion does not stop it.
 pub fn mailbox(limits: Limits) -> (Sender, Mailbox) {
-    let (sender, mailbox) = with_overflow(limits, Overflow::default());
+    let (sender, mailbox) = with_spill_queue(limits, SpillQueue::default());
     mailbox.ignore_congestion();
     (sender, mailbox)
 }
 
-/// A new mailbox of a service, whose messages wait in `overflow` where there are too many for memory.
-pub fn with_overflow(limits: Limits, overflow: Overflow) -> (Sender, Mailbox) {
+/// Creates a mailbox of a service. Messages that do not fit into memory wait in `spill`.
+pub fn with_spill_queue(limits: Limits, spill: SpillQueue) -> (Sender, Mailbox) {
     let shared = Arc::new(Shared {
-        state: Mutex::new(State::new(limits, overflow)),
+        state: Mutex::new(State::new(limits, spill)),
     });
     (
         Sender {
@@ -112,14 +111,14 @@ pub fn with_overflow(limits: Limits, overflow: Overflow) -> (Sender, Mailbox) {
     )
 }
 
-/// The end to put in: for the router and the timers.
+/// Sending end of a mailbox, for the router, the timers and the session.
 #[derive(Debug)]
 pub struct Sender {
     shared: Arc<Shared>,
 }
 
 impl Sender {
-    /// Puts a message in; never waits. The receipt of what was dropped is for the caller to settle.
+    /// Puts a message in; never waits. The caller acknowledges messages that were dropped.
     pub fn deliver(&self, delivery: Delivery) -> Delivered {
         let mut state = self.shared.lock();
         let delivered = state.put(delivery);
@@ -129,24 +128,24 @@ impl Sender {
 
     /// The name of the service, where it has one.
     pub fn service(&self) -> Option<Arc<str>> {
-        self.shared.lock().overflow.service()
+        self.shared.lock().spill.service()
     }
 
-    /// From now on these limits hold; what waits already stays.
+    /// Changes the limits; waiting messages stay.
     pub fn set_limits(&self, limits: Limits) {
         self.shared.lock().limits = limits;
     }
 
-    /// Says that timers are due; rings that were not heard yet count as one.
-    pub fn ring(&self) {
+    /// Wakes the service because timers are due; wake-ups that it has not taken yet count as one.
+    pub fn wake_timers(&self) {
         let mut state = self.shared.lock();
-        state.rung = true;
+        state.timers_due = true;
         wake(state);
     }
 
-    /// Tells something. Outcomes are bounded by what the service itself has published; of what happened to the connection, what
-    /// is not told before the next thing happens is not told any more, so that it does not pile up.
-    pub fn tell(&self, notice: Notice) {
+    /// Puts a notice in. Outcomes are bounded by the service's own publishes. A notice about the connection replaces an earlier one
+    /// that was not taken yet, so that they do not pile up.
+    pub fn notify(&self, notice: Notice) {
         let mut state = self.shared.lock();
         if state.receiver_gone {
             return;
@@ -160,23 +159,23 @@ impl Sender {
         wake(state);
     }
 
-    /// Says that messages whose receipt is below `number` hold up the broker's next ones, and how many messages a service may hold
-    /// unacknowledged while others wait in its spool: see `Mailbox::overdue`.
+    /// Marks messages whose receipt is below `number` as holding up the broker's next ones. `share`: messages that a service may hold
+    /// unacknowledged while others wait in its spool. See [`Mailbox::overdue`].
     pub fn mark_overdue(&self, number: u64, share: usize) {
         let mut state = self.shared.lock();
         (state.flow.overdue, state.flow.share) = (number, share);
         wake(state);
     }
 
-    /// Says whether the service has published as much as it may for now. While it has, the mailbox hands nothing out.
+    /// Sets whether the service has published as much as it may for now; then the mailbox returns nothing.
     pub fn set_congested(&self, congested: bool) {
         let mut state = self.shared.lock();
         state.flow.congested = congested;
         wake(state);
     }
 
-    /// Forgets what still waits when the receiver is gone, and gives the receipts of it; empty while it lives.
-    pub fn left_behind(&self) -> Vec<Receipt> {
+    /// Removes all messages if the receiver has ended. Returns their receipts; nothing while it lives.
+    pub fn drain_receipts(&self) -> Vec<Receipt> {
         let mut state = self.shared.lock();
         if state.receiver_gone {
             state.clear()
@@ -185,7 +184,7 @@ impl Sender {
         }
     }
 
-    /// What happened so far.
+    /// Current counters.
     pub fn counters(&self) -> Counters {
         self.shared.counters()
     }
@@ -210,34 +209,34 @@ impl Drop for Sender {
     }
 }
 
-/// The end to take out: for the service's task. Dropping it closes the mailbox.
+/// Receiving end of a mailbox, for the service's task. Dropping it closes the mailbox.
 #[derive(Debug)]
 pub struct Mailbox {
     shared: Arc<Shared>,
 }
 
 impl Mailbox {
-    /// Waits for what comes next. Cancel-safe: what was not returned stays in the mailbox.
+    /// Waits for the next thing. Cancel-safe.
     pub async fn next(&mut self) -> Next {
         poll_fn(|context| self.poll(context)).await
     }
 
-    /// What is there without waiting. Timers and messages alternate, so that neither starves the other.
+    /// Takes the next thing if there is one. Timers, notices and messages take turns, so that none starves another.
     pub fn try_next(&mut self) -> Option<Next> {
         self.shared.lock().take()
     }
 
-    /// As `try_next`, but leaves messages where they are.
+    /// As `try_next`, without messages.
     pub fn try_next_but_messages(&mut self) -> Option<Next> {
         self.shared.lock().take_but_messages()
     }
 
     /// Waits until messages hold up the broker's next ones: as many as `share` wait unacknowledged, or one of them is overdue, here or
-    /// `in_hand`, which has left the mailbox and is not handled. Cancel-safe.
-    pub async fn overdue(&self, share: Option<usize>, in_hand: Option<u64>) {
+    /// `current`, which has left the mailbox and is not handled. Cancel-safe.
+    pub async fn overdue(&self, share: Option<usize>, current: Option<u64>) {
         poll_fn(|context| {
             let mut state = self.shared.lock();
-            if state.is_overdue(share, in_hand) {
+            if state.is_overdue(share, current) {
                 return Poll::Ready(());
             }
             state.sleeper = Some(context.waker().clone());
@@ -247,31 +246,31 @@ impl Mailbox {
     }
 
     /// As `overdue`, now.
-    pub fn is_overdue(&self, share: Option<usize>, in_hand: Option<u64>) -> bool {
-        self.shared.lock().is_overdue(share, in_hand)
+    pub fn is_overdue(&self, share: Option<usize>, current: Option<u64>) -> bool {
+        self.shared.lock().is_overdue(share, current)
     }
 
-    /// How many messages may wait here unacknowledged while others wait in the service's spool.
+    /// Messages that may wait here unacknowledged while others wait in the service's spool.
     pub fn share(&self) -> usize {
         self.shared.lock().flow.share
     }
 
-    /// Takes the first messages that have a receipt: `most`, or less when they are heavy.
+    /// Takes the first messages that have a receipt: at most `most`, and fewer when they are large.
     pub fn take_with_receipt(&mut self, most: usize) -> Vec<Delivery> {
         self.shared.lock().take_with_receipt(most)
     }
 
-    /// Puts messages back that were taken last, before all others.
+    /// Puts the messages that were taken last back to the front.
     pub fn put_back(&mut self, deliveries: Vec<Delivery>) {
         self.shared.lock().put_back(deliveries);
     }
 
-    /// Counts messages that were taken out and dropped because there were too many.
+    /// Counts messages that were taken out and dropped because too many waited.
     pub fn count_dropped(&self, messages: u64) {
         self.shared.lock().counters.dropped_newest += messages;
     }
 
-    /// Hands everything out from now on, however much the service has published.
+    /// Ignores congestion from now on.
     pub fn ignore_congestion(&self) {
         self.shared.lock().flow.ends = true;
     }
@@ -289,12 +288,12 @@ impl Mailbox {
         .await
     }
 
-    /// Whether nothing is handed out because the service has published as much as it may.
+    /// Whether the service has published as much as it may, so that the mailbox returns nothing.
     pub fn is_congested(&self) -> bool {
         self.shared.lock().is_congested()
     }
 
-    /// What happened so far.
+    /// Current counters.
     pub fn counters(&self) -> Counters {
         self.shared.counters()
     }

@@ -1,5 +1,4 @@
-//! Rules for a service's messages while there is no connection to the broker. Messages carry their
-//! rule.
+//! Rules for a service's messages while there is no connection to the broker. Each message carries the rule that it matches.
 
 use crate::topic::Filter;
 
@@ -8,9 +7,9 @@ use crate::topic::Filter;
 pub struct OfflineRule {
     /// The full filter.
     pub filter: Filter,
-    /// Their policy.
+    /// Policy for these messages.
     pub policy: OfflinePolicy,
-    /// Whether those that wait are also kept on disk, so that they survive the host.
+    /// Whether waiting messages are also kept on disk, so that they survive the host.
     pub persist: bool,
 }
 
@@ -19,26 +18,26 @@ pub struct OfflineRule {
 pub enum OfflinePolicy {
     /// It is dropped.
     Drop,
-    /// It waits, in place of the one that waits on the same topic.
+    /// It waits, and replaces the waiting message on the same topic.
     KeepLast,
-    /// It waits behind the others of the rule.
+    /// It waits behind the other messages of the rule.
     Queue {
-        /// How many of the rule may wait.
+        /// Messages of the rule that may wait.
         limit: usize,
-        /// Which of them is dropped when so many wait.
+        /// Message that is dropped when as many wait.
         overflow: Overflow,
         /// Whether messages of QoS 0 wait at all.
         qos0: bool,
-        /// Whether a message waits that equals one that waits already (topic, payload, QoS and retain).
+        /// Whether a message waits that equals a waiting one (topic, payload, QoS and retain).
         duplicates: bool,
     },
 }
 
-/// Which message is dropped when too many wait.
+/// Message that is dropped when too many wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overflow {
-    /// The one that has waited longest.
+    /// The message that has waited longest.
     DropOldest,
-    /// The new one.
+    /// The new message.
     DropNewest,
 }

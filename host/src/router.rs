@@ -75,7 +75,7 @@ impl Router {
         let settled = self
             .mailboxes
             .insert(service, mailbox)
-            .map_or_else(Vec::new, |old| old.left_behind());
+            .map_or_else(Vec::new, |old| old.drain_receipts());
         self.filters.replace(service, subscriptions);
         self.difference(settled)
     }
@@ -93,7 +93,7 @@ impl Router {
         let settled = self
             .mailboxes
             .remove(&service)
-            .map_or_else(Vec::new, |old| old.left_behind());
+            .map_or_else(Vec::new, |old| old.drain_receipts());
         self.filters.replace(service, &[]);
         self.difference(settled)
     }
@@ -206,7 +206,7 @@ fn deliver(
             true
         }
         Delivered::Refused(_) => {
-            settled.extend(mailbox.left_behind());
+            settled.extend(mailbox.drain_receipts());
             false
         }
     }

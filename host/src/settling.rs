@@ -1,35 +1,35 @@
-//! Decides when to log that a file is refused which is being written. Pure.
+//! Decides when to log that a file is rejected which is still being written. Pure.
 //!
-//! A file that is uploaded slowly in place is read after each piece, and refused each time. The
-//! refusal is logged once, and again when the file no longer changes. Another file in its place, by
-//! a rename, is a new one.
+//! A file that is uploaded slowly in place is read after each piece, and rejected each time. That is logged once, and again when the
+//! file has not changed for a while. Another file in its place, by a rename, counts as a new one.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// So long a file has to be left alone to be refused for good.
+/// Time without a change after which a rejection is final.
 pub const STILL: Duration = Duration::from_secs(5);
 
-/// Files that were refused lately.
+/// Files that were rejected recently.
 #[derive(Debug, Default)]
 pub struct Settling {
-    files: HashMap<PathBuf, Refusal>,
+    files: HashMap<PathBuf, Rejection>,
 }
 
 #[derive(Debug)]
-struct Refusal {
+struct Rejection {
     /// The number of the file in its file system; `None`: there is no file.
     inode: Option<u64>,
-    /// When it will have been left alone.
+    /// End of the time without a change that makes the rejection final.
     until: Instant,
-    /// The reason of a refusal that was not logged yet.
-    unsaid: Option<String>,
+    /// Reason of a rejection that was not logged yet.
+    unlogged: Option<String>,
 }
 
 impl Settling {
-    /// The file was refused at `now`. Returns `reason` where it is to be said now; else [`Settling::due`] does later.
-    pub fn refused(
+    /// Notes that the file was rejected at `now`. Returns `reason` if it is to be logged now; otherwise [`Settling::due`] returns it
+    /// later.
+    pub fn on_rejected(
         &mut self,
         file: &Path,
         inode: Option<u64>,
@@ -40,19 +40,19 @@ impl Settling {
         match self
             .files
             .get_mut(file)
-            .filter(|refusal| refusal.is_being_written(inode, now))
+            .filter(|rejection| rejection.is_being_written(inode, now))
         {
-            Some(refusal) => {
-                (refusal.until, refusal.unsaid) = (until, Some(reason));
+            Some(rejection) => {
+                (rejection.until, rejection.unlogged) = (until, Some(reason));
                 None
             }
             None => {
                 self.files.insert(
                     file.to_owned(),
-                    Refusal {
+                    Rejection {
                         inode,
                         until,
-                        unsaid: None,
+                        unlogged: None,
                     },
                 );
                 Some(reason)
@@ -60,37 +60,37 @@ impl Settling {
         }
     }
 
-    /// The file is good, or somebody asks about it: its next refusal is said at once.
+    /// Forgets the file, because it is good or an operator asked about it: its next rejection is logged at once.
     pub fn forget(&mut self, file: &Path) {
         self.files.remove(file);
     }
 
-    /// Whether a refusal of the file was said so lately that the next one may wait.
+    /// Whether a rejection of the file was logged so recently that the next one may wait.
     pub fn has(&self, file: &Path, now: Instant) -> bool {
         self.files
             .get(file)
-            .is_some_and(|refusal| now < refusal.until)
+            .is_some_and(|rejection| now < rejection.until)
     }
 
-    /// When there is something to be said next.
+    /// Time of the next entry of [`Settling::due`].
     pub fn next(&self) -> Option<Instant> {
         self.files
             .values()
-            .filter(|refusal| refusal.unsaid.is_some())
-            .map(|refusal| refusal.until)
+            .filter(|rejection| rejection.unlogged.is_some())
+            .map(|rejection| rejection.until)
             .min()
     }
 
-    /// Files that were left alone and not said to be refused as they are now, with the reasons.
+    /// Takes the files whose final rejection was not logged yet, with the reasons.
     pub fn due(&mut self, now: Instant) -> Vec<(PathBuf, String)> {
-        let still = self.files.extract_if(|_, refusal| refusal.until <= now);
+        let still = self.files.extract_if(|_, rejection| rejection.until <= now);
         still
-            .filter_map(|(file, refusal)| Some((file, refusal.unsaid?)))
+            .filter_map(|(file, rejection)| Some((file, rejection.unlogged?)))
             .collect()
     }
 }
 
-impl Refusal {
+impl Rejection {
     fn is_being_written(&self, inode: Option<u64>, now: Instant) -> bool {
         inode.is_some() && self.inode == inode && now < self.until
     }
@@ -110,13 +110,13 @@ mod tests {
         let file = Path::new("a.wasm");
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(
-            settling.refused(file, Some(1), "half".into(), at(0)),
+            settling.on_rejected(file, Some(1), "half".into(), at(0)),
             Some("half".into())
         );
         assert_eq!(settling.next(), None);
         for second in 1..20 {
             assert_eq!(
-                settling.refused(file, Some(1), format!("{second}"), at(second)),
+                settling.on_rejected(file, Some(1), format!("{second}"), at(second)),
                 None
             );
             assert!(settling.due(at(second)).is_empty());
@@ -128,35 +128,35 @@ mod tests {
         );
         // it is left alone: the next change is another matter
         assert_eq!(
-            settling.refused(file, Some(1), "again".into(), at(40)),
+            settling.on_rejected(file, Some(1), "again".into(), at(40)),
             Some("again".into())
         );
         // so is another file in its place, and none at all
         assert_eq!(
-            settling.refused(file, Some(2), "other".into(), at(41)),
+            settling.on_rejected(file, Some(2), "other".into(), at(41)),
             Some("other".into())
         );
         assert_eq!(
-            settling.refused(file, None, "gone".into(), at(41)),
+            settling.on_rejected(file, None, "gone".into(), at(41)),
             Some("gone".into())
         );
         assert_eq!(
-            settling.refused(file, None, "gone".into(), at(41)),
+            settling.on_rejected(file, None, "gone".into(), at(41)),
             Some("gone".into())
         );
-        settling.refused(file, Some(3), "half".into(), at(42));
+        settling.on_rejected(file, Some(3), "half".into(), at(42));
         settling.forget(file);
         assert_eq!(
-            settling.refused(file, Some(3), "asked".into(), at(42)),
+            settling.on_rejected(file, Some(3), "asked".into(), at(42)),
             Some("asked".into())
         );
     }
 
     proptest! {
-        /// However a file is written: its refusals are said at most once in the time that it has to be left alone, and the last one
+        /// However a file is written: its rejections are said at most once in the time that it has to be left alone, and the last one
         /// is said in the end.
         #[test]
-        fn the_last_refusal_is_always_said_and_few_are(pauses in prop::collection::vec(0u64..8_000, 1..40)) {
+        fn the_last_rejection_is_always_said_and_few_are(pauses in prop::collection::vec(0u64..8_000, 1..40)) {
             let (mut settling, mut now) = (Settling::default(), Instant::now());
             let file = Path::new("a.wasm");
             let mut said: Vec<(Instant, String)> = Vec::new();
@@ -166,7 +166,7 @@ mod tests {
                     said.extend(settling.due(due).into_iter().map(|(_, reason)| (due, reason)));
                 }
                 now = next;
-                said.extend(settling.refused(file, Some(1), number.to_string(), now).map(|reason| (now, reason)));
+                said.extend(settling.on_rejected(file, Some(1), number.to_string(), now).map(|reason| (now, reason)));
             }
             let end = now + STILL;
             said.extend(settling.due(end).into_iter().map(|(_, reason)| (end, reason)));

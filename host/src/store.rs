@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, warn};
 
 use crate::effects::StateChange;
-use crate::mailbox::Overflow;
+use crate::mailbox::SpillQueue;
 use crate::message::Message;
 use crate::rollout::history::VersionHistory;
 use crate::session::state::{PersistOp, RestoredMessage};
@@ -160,8 +160,8 @@ impl Store {
     }
 
     /// Where messages wait for a service when there are too many for memory: beside the database.
-    pub fn overflow(&self, service: &str) -> Overflow {
-        Overflow::new(Arc::clone(&self.directory), service, IN_MEMORY)
+    pub fn spill_queue(&self, service: &str) -> SpillQueue {
+        SpillQueue::new(Arc::clone(&self.directory), service, IN_MEMORY)
     }
 
     /// Waits until the changes are on disk, all or none.

@@ -1,9 +1,9 @@
-//! Actor: wakes services when their timers are due. In: for each service the time of its next due timer. Out: rings of
-//! mailboxes. Owns one heap with at most one deadline a service, and the only timer of the runtime that serves them all.
+//! Timers task: wakes services when their timers are due.
 //!
-//! A service keeps its own timers (`set::TimerSet`); after each ring or change it says when it wants to be rung again.
-//! Everything that is due is rung in one go. The runtime's clock ticks in milliseconds and never rings early, so a ring is
-//! late by a millisecond or so; with many services, wake-ups are bundled and a ring may be late by two more.
+//! A service keeps its own timers ([`set::TimerSet`]); after each wake-up or change it sets the time of the next one. This task has
+//! one deadline for each service, and needs one timer of the runtime for all of them. The runtime's timers have a resolution of a
+//! millisecond and are never early, so a wake-up is late by about a millisecond. With many services, wake-ups are bundled and may be
+//! late by two more.
 
 pub mod heap;
 pub mod set;
@@ -18,16 +18,16 @@ use crate::mailbox;
 use crate::router::ServiceId;
 use heap::Heap;
 
-/// Commands that may wait; who sends one more waits.
+/// Commands that may wait; sending one more waits for room.
 const COMMANDS: usize = 1024;
 
-/// So many waiting services count as many.
+/// Number of waiting services above which wake-ups are bundled.
 const MANY: usize = 1000;
 
-/// Distance of two wake-ups when there are many services: a wake-up costs more than a dozen rings.
+/// Time between two wake-ups of the task when there are many services: one costs more than notifying a dozen services.
 const BUNDLED: Duration = Duration::from_millis(2);
 
-/// A new clock: the actor, to be run, and the first handle to it.
+/// Creates the timers task, to be run, and the first handle to it.
 pub fn timers() -> (Timers, Handle) {
     let (sender, commands) = mpsc::channel(COMMANDS);
     let timers = Timers {
@@ -46,42 +46,42 @@ enum Command {
     Remove(ServiceId),
 }
 
-/// Talks to the clock. When the clock has ended, commands have no effect.
+/// Handle to the timers task. When the task has ended, commands have no effect.
 #[derive(Debug, Clone)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
 }
 
 impl Handle {
-    /// Says which mailbox to ring for the service, before anything is set; replaces an earlier one and what was set.
+    /// Registers the mailbox of a service, before any time is set. Replaces an earlier mailbox and its time.
     pub async fn register(&self, service: ServiceId, mailbox: mailbox::Sender) {
         self.send(Command::Register(service, mailbox)).await;
     }
 
-    /// Rings the service once at `at`, at once if that is past; replaces what was set before. `None`: no ring.
+    /// Wakes the service once at `at`, or now if that is past. Replaces an earlier time. `None`: no wake-up.
     pub async fn set(&self, service: ServiceId, at: Option<Instant>) {
         self.send(Command::Set(service, at)).await;
     }
 
-    /// Forgets the service.
+    /// Removes the service.
     pub async fn remove(&self, service: ServiceId) {
         self.send(Command::Remove(service)).await;
     }
 
     async fn send(&self, command: Command) {
-        // fails only when the clock has ended: the host is stopping
+        // fails only when the task has ended: the host is stopping
         let _ = self.commands.send(command).await;
     }
 }
 
-/// The clock of all services.
+/// Timers of all services.
 #[derive(Debug)]
 pub struct Timers {
     commands: mpsc::Receiver<Command>,
     services: HashMap<ServiceId, Service>,
-    /// May hold entries that were set differently since; they are skipped when they come up.
+    /// May hold outdated entries, which are skipped when they come up.
     deadlines: Heap<ServiceId>,
-    /// The last wake-up for a deadline.
+    /// Time of the last wake-up.
     woken: Instant,
 }
 
@@ -92,7 +92,7 @@ struct Service {
 }
 
 impl Timers {
-    /// Rings until all handles are gone.
+    /// Wakes services until all handles are dropped.
     pub async fn run(mut self) {
         let mut commands = Vec::new();
         loop {
@@ -102,9 +102,9 @@ impl Timers {
                     if received == 0 {
                         return;
                     }
-                    commands.drain(..).for_each(|command| self.obey(command));
+                    commands.drain(..).for_each(|command| self.on_command(command));
                 }
-                () = wake_up => self.ring(Instant::now()),
+                () = wake_up => self.wake(Instant::now()),
             }
         }
     }
@@ -118,7 +118,7 @@ impl Timers {
         })
     }
 
-    fn obey(&mut self, command: Command) {
+    fn on_command(&mut self, command: Command) {
         match command {
             Command::Register(service, mailbox) => {
                 self.services.insert(service, Service { mailbox, at: None });
@@ -143,11 +143,13 @@ impl Timers {
         };
         if service.at != at {
             service.at = at;
-            at.into_iter().for_each(|at| self.deadlines.push(at, id));
+            if let Some(at) = at {
+                self.deadlines.push(at, id);
+            }
         }
     }
 
-    fn ring(&mut self, now: Instant) {
+    fn wake(&mut self, now: Instant) {
         self.woken = now;
         while let Some((at, id)) = self.deadlines.pop_due(now) {
             if let Some(service) = self
@@ -156,13 +158,13 @@ impl Timers {
                 .filter(|service| service.at == Some(at))
             {
                 service.at = None;
-                service.mailbox.ring();
+                service.mailbox.wake_timers();
             }
         }
     }
 }
 
-/// Waits until `at`; for ever without one.
+/// Waits until `at`; without one, forever.
 pub async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,

@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "offline",
             "effects",
             "backoff",
-            "bucket",
+            "token_bucket",
             "panic_hook",
             "secure_dir",
             "priority",

@@ -87,7 +87,7 @@ impl Files {
             return None;
         }
         let refusal = match &self.configuration {
-            Some(file) => self.settling.refused(file, inode, refusal, now)?,
+            Some(file) => self.settling.on_rejected(file, inode, refusal, now)?,
             None => refusal,
         };
         self.said = Some((inode, refusal.clone()));

@@ -309,9 +309,9 @@ pub fn prepared(
 }
 
 fn mailbox_of(config: &config::Service, shared: &Shared) -> (mailbox::Sender, Mailbox) {
-    mailbox::with_overflow(
+    mailbox::with_spill_queue(
         mailbox::Limits::from(&config.limits),
-        shared.store.overflow(&config.name),
+        shared.store.spill_queue(&config.name),
     )
 }
 

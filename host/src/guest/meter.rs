@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use tracing::warn;
 
-use crate::bucket::Bucket;
 use crate::fault_kind::FaultKind;
+use crate::token_bucket::TokenBucket;
 
 /// Missing grants that are remembered, so that each is said once.
 const GRANTS: usize = 32;
@@ -27,7 +27,7 @@ pub struct Meter {
 struct Inner {
     exceeded: BTreeMap<FaultKind, u64>,
     requests: Requested,
-    lines: Bucket,
+    lines: TokenBucket,
     missing: BTreeSet<String>,
 }
 

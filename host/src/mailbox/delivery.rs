@@ -1,5 +1,4 @@
-//! Words: a message on its way to a service. In: what the router found. Out: the message with what to name when it is handled, and
-//! the way that it has come. Owns nothing.
+//! Delivery of a message to a service, and its outcome.
 
 use std::sync::Arc;
 
@@ -11,14 +10,14 @@ use crate::topic::Topic;
 pub struct Delivery {
     /// The message.
     pub message: Message,
-    /// What to name when it is handled; `None` for QoS 0.
+    /// Receipt to acknowledge when it was handled; `None` for QoS 0.
     pub receipt: Option<Receipt>,
-    /// The way it has come, where that is followed.
+    /// Topics that it has passed, where they are followed.
     pub trace: Option<Arc<Trace>>,
 }
 
 impl Delivery {
-    /// A message whose way is not followed.
+    /// Creates a delivery without a trace.
     pub fn new(message: Message, receipt: Option<Receipt>) -> Self {
         Self {
             message,
@@ -28,22 +27,22 @@ impl Delivery {
     }
 }
 
-/// The way of a message that came of another one, which came of another one.
+/// Topics that a message has passed: it was published because of another message, and so on back to an origin.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// The topic of the first.
+    /// Topic of the first message.
     pub origin: Topic,
-    /// How often that topic has come again.
+    /// Number of times that the topic occurred again.
     pub rounds: u32,
 }
 
-/// What became of a delivery.
+/// Outcome of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "the receipt of what was dropped has to be settled"]
+#[must_use = "dropped messages have to be acknowledged"]
 pub enum Delivered {
     /// It waits in the mailbox.
     Taken,
-    /// It waits, and these older ones were dropped for it.
+    /// It waits in the mailbox, and these older messages were dropped for it.
     Replaced(Vec<Delivery>),
     /// It was dropped.
     Refused(Delivery),

@@ -1,54 +1,53 @@
-//! Machine: the queue of a mailbox. In: messages, rings, notices. Out: what comes next, and what a full mailbox does with a message.
-//! Owns the messages in memory, those on disk, the policy and the counters.
+//! State of a mailbox: its messages in memory and on disk, its policy and its counters. Pure, apart from the files of the spill queue.
 
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use super::{Counters, Delivered, Delivery, Limits, Next, Notice, Overflow, Unreadable};
+use super::{Counters, Delivered, Delivery, Limits, Next, Notice, SpillQueue, Unreadable};
 use crate::config::WhenFull;
 use crate::message::{Qos, Receipt};
 
-/// So many messages may wait in the buffers into which they were read. Each keeps all of its buffer, which may have brought a thousand
-/// messages to others; the next have memory of their own.
+/// Messages that may wait in the buffers into which they were read; the next ones are copied. Each message keeps all of its buffer,
+/// which may have had a thousand messages for others.
 const IN_BUFFERS: usize = 512;
-/// So many bytes of messages are taken at once to be put elsewhere.
+/// Bytes of messages that are taken at once to be put elsewhere.
 const AT_ONCE: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) limits: Limits,
     queue: VecDeque<Delivery>,
-    /// What comes after those in `queue`.
-    pub(super) overflow: Overflow,
-    /// What was in `overflow` and cannot be read any more.
+    /// Messages behind those in `queue`.
+    pub(super) spill: SpillQueue,
+    /// Messages of `spill` that cannot be read any more.
     unreadable: VecDeque<Unreadable>,
-    /// What the messages in `queue` take.
+    /// Bytes that the messages in `queue` take.
     bytes: usize,
-    /// Timers are due and the service does not know yet.
-    pub(super) rung: bool,
+    /// Whether timers are due of which the service does not know yet.
+    pub(super) timers_due: bool,
     pub(super) notices: VecDeque<Notice>,
-    /// How many of the messages the broker holds until they are acknowledged.
+    /// Messages that the broker keeps until they are acknowledged.
     unacknowledged: usize,
     pub(super) flow: Flow,
-    /// What the service was given last: something else has the turn.
+    /// Kind that was taken last: another one has the next turn.
     last: Turn,
     pub(super) senders: usize,
     pub(super) receiver_gone: bool,
-    /// The receiver, when it waits.
+    /// Waker of the receiver while it waits.
     pub(super) sleeper: Option<Waker>,
     pub(super) counters: Counters,
 }
 
-/// What the session says about the flow of messages from and to the broker.
+/// Flow of messages from and to the broker, as the session sees it.
 #[derive(Debug)]
 pub(super) struct Flow {
     /// Receipts below this number have held up the broker's messages for too long; zero: none has.
     pub(super) overdue: u64,
-    /// How many messages a service may hold unacknowledged while others wait in its spool.
+    /// Messages that a service may hold unacknowledged while others wait in its spool.
     pub(super) share: usize,
-    /// The service has published as much as it may until the broker has taken some of it: nothing more is handed out.
+    /// Whether the service has published as much as it may until the broker has taken some of it; then nothing is returned.
     pub(super) congested: bool,
-    /// The service ends: what is left is handed out nonetheless.
+    /// Whether the service ends; then congestion is ignored.
     pub(super) ends: bool,
 }
 
@@ -63,14 +62,14 @@ impl Default for Flow {
     }
 }
 
-/// Of what there is too much.
+/// Limit that is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Full {
     Messages,
     Bytes,
 }
 
-/// Kinds of things that take turns.
+/// Kinds that take turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Turn {
     #[default]
@@ -80,14 +79,14 @@ enum Turn {
 }
 
 impl State {
-    pub(super) fn new(limits: Limits, overflow: Overflow) -> Self {
+    pub(super) fn new(limits: Limits, spill: SpillQueue) -> Self {
         Self {
             limits,
             queue: VecDeque::new(),
-            overflow,
+            spill,
             unreadable: VecDeque::new(),
             bytes: 0,
-            rung: false,
+            timers_due: false,
             notices: VecDeque::new(),
             unacknowledged: 0,
             flow: Flow::default(),
@@ -99,15 +98,15 @@ impl State {
         }
     }
 
-    /// How many messages wait.
+    /// Number of waiting messages.
     pub(super) fn len(&self) -> usize {
-        self.queue.len() + self.overflow.len()
+        self.queue.len() + self.spill.len()
     }
 
-    /// Whether some wait in the overflow.
+    /// Whether some wait on disk.
     #[cfg(test)]
-    pub(super) fn overflows(&self) -> bool {
-        !self.overflow.is_empty()
+    pub(super) fn spills(&self) -> bool {
+        !self.spill.is_empty()
     }
 
     pub(super) fn put(&mut self, delivery: Delivery) -> Delivered {
@@ -125,7 +124,7 @@ impl State {
                     self.counters.dropped_oldest += 1;
                     dropped.extend(self.pop());
                 }
-                // the broker stops by itself at the receive maximum, unless it does not keep to that
+                // the broker stops at the receive maximum, unless it disregards it
                 WhenFull::Hold if held_back => break,
                 WhenFull::DropNewest | WhenFull::Hold => {
                     self.counters.dropped_newest += 1;
@@ -144,19 +143,19 @@ impl State {
         }
     }
 
-    /// Whether the broker has it until it is handled.
+    /// Whether the broker keeps it until it is handled.
     fn holds_back(&self, delivery: &Delivery) -> bool {
         let receipt = delivery.message.qos != Qos::AtMostOnce && delivery.receipt.is_some();
         receipt && self.limits.when_full == WhenFull::Hold
     }
 
     fn append(&mut self, mut delivery: Delivery, weight: usize, held_back: bool) {
-        let begins_at = self.overflow.begins_at().min(self.limits.bytes);
-        let too_much = held_back && self.bytes.saturating_add(weight) > begins_at;
-        // one that waits alone is about to be handled, whatever it weighs
-        if (too_much && !self.queue.is_empty()) || !self.overflow.is_empty() {
+        let threshold = self.spill.threshold().min(self.limits.bytes);
+        let too_much = held_back && self.bytes.saturating_add(weight) > threshold;
+        // a message that waits alone is about to be handled, whatever its size
+        if (too_much && !self.queue.is_empty()) || !self.spill.is_empty() {
             self.unacknowledged += usize::from(is_unacknowledged(delivery.receipt));
-            return self.overflow.push(delivery, weight);
+            return self.spill.push(delivery, weight);
         }
         self.unacknowledged += usize::from(is_unacknowledged(delivery.receipt));
         if self.queue.len() >= IN_BUFFERS {
@@ -173,7 +172,7 @@ impl State {
         }
         let all = self
             .bytes
-            .saturating_add(self.overflow.bytes())
+            .saturating_add(self.spill.bytes())
             .saturating_add(weight);
         (self.len() > 0 && all > self.limits.bytes).then_some(Full::Bytes)
     }
@@ -185,7 +184,7 @@ impl State {
             return Some(delivery);
         }
         loop {
-            match self.overflow.pop()? {
+            match self.spill.pop()? {
                 Ok(delivery) => {
                     self.unacknowledged -= usize::from(is_unacknowledged(delivery.receipt));
                     return Some(delivery);
@@ -198,7 +197,7 @@ impl State {
         }
     }
 
-    /// Forgets all messages, and gives their receipts.
+    /// Removes all messages. Returns their receipts.
     pub(super) fn clear(&mut self) -> Vec<Receipt> {
         (self.bytes, self.unacknowledged) = (0, 0);
         let queue = std::mem::take(&mut self.queue)
@@ -207,10 +206,7 @@ impl State {
         let unreadable = std::mem::take(&mut self.unreadable)
             .into_iter()
             .filter_map(|one| one.receipt);
-        unreadable
-            .chain(queue)
-            .chain(self.overflow.clear())
-            .collect()
+        unreadable.chain(queue).chain(self.spill.clear()).collect()
     }
 
     pub(super) const fn is_congested(&self) -> bool {
@@ -224,8 +220,8 @@ impl State {
         if let Some(unreadable) = self.unreadable.pop_front() {
             return Some(Next::Unreadable(unreadable));
         }
-        // each kind in its turn, so that none starves another; hardly ever does more than one wait
-        if self.rung || !self.notices.is_empty() {
+        // the kinds take turns, so that none starves another; more than one hardly ever waits
+        if self.timers_due || !self.notices.is_empty() {
             let turns = match self.last {
                 Turn::Delivery => [Turn::Notice, Turn::Timers, Turn::Delivery],
                 Turn::Notice => [Turn::Timers, Turn::Delivery, Turn::Notice],
@@ -257,21 +253,21 @@ impl State {
         let next = match turn {
             Turn::Delivery => self.pop().map(Next::Delivery),
             Turn::Notice => self.notices.pop_front().map(Next::Notice),
-            Turn::Timers => std::mem::take(&mut self.rung).then_some(Next::Timers),
+            Turn::Timers => std::mem::take(&mut self.timers_due).then_some(Next::Timers),
         }?;
         self.last = turn;
         Some(next)
     }
 
-    /// Whether messages hold up the broker's next ones: as many as `share`, or one that is overdue, here or `in_hand`.
-    pub(super) fn is_overdue(&mut self, share: Option<usize>, in_hand: Option<u64>) -> bool {
+    /// Whether messages hold up the broker's next ones: as many as `share`, or one that is overdue, here or `current`.
+    pub(super) fn is_overdue(&mut self, share: Option<usize>, current: Option<u64>) -> bool {
         let bound = self.flow.overdue;
         if share.is_some_and(|share| self.unacknowledged >= share)
-            || in_hand.is_some_and(|number| number < bound)
+            || current.is_some_and(|number| number < bound)
         {
             return true;
         }
-        // looking for the oldest one takes time, which is well spent once for each time that some are overdue
+        // the search for the oldest message takes time; it happens once for each time that some are overdue
         let overdue = bound > 0
             && self
                 .oldest_unacknowledged()
@@ -282,11 +278,11 @@ impl State {
         overdue
     }
 
-    /// The oldest message that the broker holds until it is acknowledged; `None`: there is none.
+    /// Number of the oldest message that the broker keeps until it is acknowledged.
     fn oldest_unacknowledged(&self) -> Option<u64> {
         let queued = self.queue.iter().map(|delivery| delivery.receipt);
         queued
-            .chain(self.overflow.receipts())
+            .chain(self.spill.receipts())
             .flatten()
             .find_map(|receipt| match receipt {
                 Receipt::Arrived(number) => Some(number),
@@ -294,7 +290,7 @@ impl State {
             })
     }
 
-    /// Puts messages back that were taken last, before all others.
+    /// Puts the messages that were taken last back to the front.
     pub(super) fn put_back(&mut self, deliveries: Vec<Delivery>) {
         for delivery in deliveries.into_iter().rev() {
             self.bytes += delivery.message.weight();
@@ -303,7 +299,7 @@ impl State {
         }
     }
 
-    /// The first messages that have a receipt: `most`, or less when they are heavy. The others stay, in order.
+    /// Takes the first messages that have a receipt: at most `most`, and fewer when they are large. The others stay, in order.
     pub(super) fn take_with_receipt(&mut self, most: usize) -> Vec<Delivery> {
         let (mut taken, mut others, mut weight) = (Vec::new(), Vec::new(), 0);
         while taken.len() < most && weight < AT_ONCE {

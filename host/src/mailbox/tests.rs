@@ -34,7 +34,7 @@ fn with_places(messages: usize, when_full: WhenFull) -> (Sender, Mailbox) {
 
 /// What waits beyond `begins_at` bytes does so in a file in `folder`.
 fn with_file(folder: &Path, limits: Limits, begins_at: usize) -> (Sender, Mailbox) {
-    with_overflow(limits, Overflow::new(folder.into(), "it", begins_at))
+    with_spill_queue(limits, SpillQueue::new(folder.into(), "it", begins_at))
 }
 
 #[test]
@@ -103,8 +103,8 @@ fn timers_and_messages_take_turns() {
     }
     for _ in 0..4 {
         // rung twice before each turn, as by timers that are always due
-        sender.ring();
-        sender.ring();
+        sender.wake_timers();
+        sender.wake_timers();
         seen.push(if mailbox.try_next() == Some(Next::Timers) {
             't'
         } else {
@@ -125,7 +125,7 @@ fn closes_when_the_last_sender_is_gone_and_nothing_waits() {
     assert_eq!(mailbox.try_next(), None);
     let last = delivery(1, Qos::AtLeastOnce);
     assert_eq!(other.deliver(last.clone()), Delivered::Taken);
-    other.ring();
+    other.wake_timers();
     drop(other);
     assert_eq!(mailbox.try_next(), Some(Next::Timers));
     assert_eq!(mailbox.try_next(), Some(Next::Delivery(last)));
@@ -138,15 +138,15 @@ fn a_dropped_mailbox_gives_back_what_it_holds_and_what_comes() {
     let (sender, mailbox) = with_places(9, WhenFull::DropOldest);
     let [a, b] = [1, 2].map(|number| delivery(number, Qos::AtLeastOnce));
     assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
-    assert_eq!(sender.left_behind(), []);
+    assert_eq!(sender.drain_receipts(), []);
     assert_eq!(sender.counters().depth, 1);
     drop(mailbox);
     assert_eq!(sender.deliver(b.clone()), Delivered::Refused(b));
     assert_eq!(
-        sender.left_behind(),
+        sender.drain_receipts(),
         a.receipt.into_iter().collect::<Vec<_>>()
     );
-    assert_eq!(sender.left_behind(), []);
+    assert_eq!(sender.drain_receipts(), []);
     let counters = Counters {
         received: 2,
         undelivered: 2,
@@ -312,7 +312,7 @@ async fn a_sleeper_wakes_for_each_reason() {
     });
     // after each yield the sleeper waits again: this runtime has one thread
     tokio::task::yield_now().await;
-    sender.ring();
+    sender.wake_timers();
     tokio::task::yield_now().await;
     let sent = delivery(1, Qos::AtMostOnce);
     assert_eq!(sender.deliver(sent.clone()), Delivered::Taken);
@@ -358,7 +358,7 @@ async fn a_message_is_taken_by_receipt_without_reordering() {
             Delivered::Taken
         );
     }
-    sender.ring();
+    sender.wake_timers();
     let receipts = |taken: Vec<Delivery>| taken.iter().map(|one| one.receipt).collect::<Vec<_>>();
     let taken = receipts(mailbox.take_with_receipt(2));
     assert_eq!(
@@ -427,10 +427,10 @@ fn spilled_messages_are_drained_with_the_rest() {
     assert_eq!(mailbox.counters().depth, 9);
     drop(mailbox);
     assert_eq!(
-        sender.left_behind(),
+        sender.drain_receipts(),
         (0..9).map(Receipt::Arrived).collect::<Vec<_>>()
     );
-    assert_eq!(sender.left_behind(), []);
+    assert_eq!(sender.drain_receipts(), []);
     assert_eq!(sender.counters().undelivered, 9);
 }
 
@@ -454,11 +454,11 @@ fn a_heavy_message_that_waits_alone_stays_in_memory() {
     let heavy = Delivery::new(message, Some(Receipt::Arrived(1)));
     for _ in 0..3 {
         assert_eq!(sender.deliver(heavy.clone()), Delivered::Taken);
-        assert!(!sender.shared.lock().overflows());
+        assert!(!sender.shared.lock().spills());
         assert_eq!(mailbox.try_next(), Some(Next::Delivery(heavy.clone())));
     }
     for _ in 0..2 {
         assert_eq!(sender.deliver(heavy.clone()), Delivered::Taken);
     }
-    assert!(sender.shared.lock().overflows());
+    assert!(sender.shared.lock().spills());
 }

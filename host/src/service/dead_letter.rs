@@ -1,12 +1,10 @@
-//! Pure: what becomes of a message that was given up. In: the message and why. Out: a message for the service's dead-letter topic
-//! from which the first one can be made again. Owns nothing.
+//! Dead letters: messages that the host publishes in place of those that a service gave up. Pure.
 //!
-//! In MQTT 5 the payload and the properties are those of the message, and what was lost stands in user properties; in 3.1.1, which
-//! has none, everything is one JSON object.
-
+//! In MQTT 5 a dead letter has the payload and the properties of the message, and user properties say what is lost otherwise. MQTT
+//! 3.1.1 has no properties, so there it is one JSON object with everything.
 //!
-//! A broker may have delivered what it does not take from us, and a reason is a guest's own text: what MQTT says texts should not contain
-//! is escaped.
+//! A broker may have delivered text that it would not accept from a client, and a reason is a guest's own text: characters that MQTT
+//! discourages are escaped.
 
 use std::fmt::Write as _;
 
@@ -18,25 +16,25 @@ use crate::text;
 use crate::topic::Topic;
 use crate::version::Version;
 
-/// Bytes of a reason that are kept: all user properties together have to fit a packet.
+/// Bytes of a reason that are kept: all user properties together have to fit into a packet.
 const REASON_BYTES: usize = 4 * 1024;
 /// Bytes that a text property may have (MQTT 5, section 1.5.4).
 const PROPERTY_BYTES: usize = 65_535;
 
-/// Why a message was given up.
+/// Circumstances in which a message was given up.
 #[derive(Debug, Clone, Copy)]
 pub struct Verdict<'a> {
-    /// The service that gave it up.
+    /// Service that gave it up.
     pub service: &'a str,
-    /// What went wrong at the last attempt.
+    /// Reason of the last failure.
     pub reason: &'a str,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: u32,
     /// SHA-256 of the component.
     pub component: Option<Version>,
 }
 
-/// The dead letter of `message`.
+/// Creates the dead letter of `message`.
 pub fn dead_letter(
     topic: Topic,
     message: &Message,
@@ -49,7 +47,7 @@ pub fn dead_letter(
             let mut properties = message
                 .properties
                 .as_deref()
-                .map(cleaned)
+                .map(escape_properties)
                 .unwrap_or_default();
             let facts = facts(message, verdict).into_iter();
             properties
@@ -67,7 +65,7 @@ pub fn dead_letter(
     }
 }
 
-/// What is known beside the message itself, in the order in which it is written.
+/// Facts that the message itself does not have, in the order in which they are written.
 fn facts(message: &Message, verdict: Verdict<'_>) -> Vec<(&'static str, String)> {
     let Verdict {
         service,
@@ -87,8 +85,8 @@ fn facts(message: &Message, verdict: Verdict<'_>) -> Vec<(&'static str, String)>
     facts
 }
 
-/// The properties of a message as a broker takes them from us.
-fn cleaned(properties: &Properties) -> Properties {
+/// Properties of a message with all text escaped that a broker would not accept from a client.
+fn escape_properties(properties: &Properties) -> Properties {
     let mut clean = properties.clone();
     clean.content_type = properties.content_type.as_deref().map(property);
     for text in clean
@@ -125,7 +123,7 @@ fn envelope(message: &Message, verdict: Verdict<'_>) -> Value {
     envelope
 }
 
-/// Two digits a byte.
+/// Hexadecimal text with two digits for each byte.
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes
         .iter()

@@ -1,5 +1,5 @@
-//! Actor's part: the topic `<base>online` of one service, and further ones. In: the service's status. Out: a retained `1` or `0` through the
-//! session that carries the matching will. Owns the last announced value.
+//! Presence of one service: a retained `1` or `0` on `<base>online` and on further topics, sent through the session whose will says
+//! `0` for the service.
 
 use std::time::{Duration, Instant};
 
@@ -18,28 +18,28 @@ pub struct Presence {
     expiry: Option<Duration>,
     online: Option<bool>,
     renewal: Option<Instant>,
-    /// How often the `1` is said again; zero: never.
+    /// Interval at which a `1` is repeated; zero: never.
     interval: Duration,
-    /// The session for the further topics, and these.
+    /// Session for the further topics, and these topics.
     further: (session::Handle, Vec<Availability>),
 }
 
-/// Where and how often presence is told.
+/// Sessions, topics and intervals of presence.
 pub struct Announced {
-    /// The session whose will says `0` for this service.
+    /// Session whose will says `0` for this service.
     pub session: session::Handle,
-    /// Without such a will: when a `1` goes away by itself.
+    /// Expiry of a `1` where there is no such will.
     pub expiry: Option<Duration>,
-    /// How often a `1` is said again; zero: never.
+    /// Interval at which a `1` is repeated; zero: never.
     pub interval: Duration,
-    /// The session for `further`.
+    /// Session for `further`.
     pub main: session::Handle,
-    /// Further topics; only the host says there whether the service is online.
+    /// Further topics, on which no will says `0`.
     pub further: Vec<Availability>,
 }
 
 impl Presence {
-    /// Nothing is announced yet.
+    /// Creates presence that was not announced yet.
     ///
     /// # Errors
     /// When the base topic is too long for `online` behind it.
@@ -71,7 +71,7 @@ impl Presence {
         }
     }
 
-    /// When `renew` is wanted; `None`: never.
+    /// Time of the next `renew`; `None`: never.
     pub fn renewal(&self) -> Option<Instant> {
         self.renewal
     }
@@ -125,7 +125,7 @@ pub fn will(service: &config::Service) -> Result<Message, TopicError> {
     Ok(message(topic(service)?, false))
 }
 
-/// Below the base topic; of a service without one, where it would have been: `online` alone would be everybody's.
+/// Topic of a service's presence: below its base topic, or below the usual one where it has none.
 fn topic(service: &config::Service) -> Result<Topic, TopicError> {
     if service.base.is_global() {
         return BaseTopic::of_service(&service.name)?.topic("online");

@@ -96,7 +96,7 @@ impl Dispatcher {
                 retained,
             } => {
                 if self.connected {
-                    mailbox.tell(Notice::Connected {
+                    mailbox.notify(Notice::Connected {
                         session_present: true,
                     });
                 }
@@ -312,12 +312,12 @@ impl Dispatcher {
     fn tell_all(&self, notice: &Notice) {
         self.router
             .mailboxes()
-            .for_each(|mailbox| mailbox.tell(notice.clone()));
+            .for_each(|mailbox| mailbox.notify(notice.clone()));
     }
 
     fn tell(&self, service: ServiceId, notice: Notice) {
         if let Some(mailbox) = self.router.mailbox(service) {
-            mailbox.tell(notice);
+            mailbox.notify(notice);
         }
     }
 

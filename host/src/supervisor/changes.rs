@@ -69,7 +69,7 @@ impl Supervisor {
             Err(error) => {
                 if let Some(reason) =
                     self.settling
-                        .refused(&file, inode, error.to_string(), Instant::now())
+                        .on_rejected(&file, inode, error.to_string(), Instant::now())
                 {
                     self.say_refused(&file, reason);
                 }

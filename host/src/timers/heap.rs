@@ -1,15 +1,16 @@
-//! The earliest of many deadlines with keys: a binary heap. The owner of the keys knows which
-//! deadline of a key is valid, and skips outdated entries as they come up. So each key costs one
-//! look-up, not two, and moving a deadline is one push. Pure.
+//! Heap of deadlines with keys. Pure.
+//!
+//! The owner of the keys knows which deadline of a key is current, and skips outdated entries as they come up. So each key costs one
+//! look-up in place of two, and moving a deadline is one push.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-/// Outdated entries are cleared away when there are more of them than of the others, but not below this number.
+/// Number of outdated entries below which they are never removed at once.
 const SLACK: usize = 64;
 
-/// Deadlines with their keys. Adding and taking cost O(log n), looking O(1).
+/// Heap of deadlines with keys. Adding and taking cost O(log n), looking O(1).
 #[derive(Debug, Clone)]
 pub struct Heap<K> {
     order: BinaryHeap<Reverse<(Instant, K)>>,
@@ -24,7 +25,7 @@ impl<K: Ord> Default for Heap<K> {
 }
 
 impl<K: Copy + Ord> Heap<K> {
-    /// No deadlines.
+    /// Creates an empty heap.
     pub fn new() -> Self {
         Self::default()
     }
@@ -45,21 +46,21 @@ impl<K: Copy + Ord> Heap<K> {
         self.order.pop().map(|Reverse(first)| first)
     }
 
-    /// Drops outdated entries from the front, so that `peek` shows one that holds.
+    /// Removes outdated entries from the front, so that `peek` returns a current one.
     pub fn skip(&mut self, holds: impl Fn(Instant, K) -> bool) {
         while self.peek().is_some_and(|(at, key)| !holds(at, key)) {
             self.order.pop();
         }
     }
 
-    /// Drops all outdated entries if they outnumber the `holding` ones: O(n), but so rarely that it does not count.
+    /// Removes all outdated entries if they outnumber the `holding` ones: O(n), but so rarely that it does not matter.
     pub fn tidy(&mut self, holding: usize, holds: impl Fn(Instant, K) -> bool) {
         if self.order.len() > 2 * holding + SLACK {
             self.order.retain(|Reverse((at, key))| holds(*at, *key));
         }
     }
 
-    /// How many entries there are, outdated ones included.
+    /// Number of entries, with outdated ones.
     pub fn entries(&self) -> usize {
         self.order.len()
     }

@@ -1,5 +1,4 @@
-//! The timers of one service: names, periods and due times. A periodic timer keeps to the grid of
-//! its first due time for ever. Pure.
+//! Timers of one service. Pure: the time is an argument. A periodic timer keeps to the grid of its first due time forever.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,26 +7,26 @@ use std::time::{Duration, Instant};
 use super::heap::Heap;
 use crate::effects::{DueTimer, TimerChange};
 
-/// Nothing is due more often than this: the clock that wakes the services is no finer.
+/// Shortest period: the resolution of the timers task.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
 
 /// The timers of one service, by name.
 #[derive(Debug, Clone, Default)]
 pub struct TimerSet {
     by_name: HashMap<Arc<str>, usize>,
-    places: Vec<Option<Timer>>,
+    slots: Vec<Option<Timer>>,
     free: Vec<usize>,
-    /// Its first entry always holds.
+    /// Its first entry is never outdated.
     order: Heap<Key>,
     last: u64,
 }
 
 /// Timers are numbered as they are set, so that those due at the same instant are reported in this order; a number is
-/// never used again, a place is.
+/// never reused, a slot is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     number: u64,
-    place: usize,
+    slot: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -41,7 +40,7 @@ struct Timer {
 }
 
 impl TimerSet {
-    /// No timers.
+    /// Creates an empty set.
     pub fn new() -> Self {
         Self::default()
     }
@@ -67,21 +66,21 @@ impl TimerSet {
         }
     }
 
-    /// Returns the timers that are due at `now`, in the order of due times. A periodic timer moves on to its next due time after `now`; the due
-    /// times that it missed are counted with this one. A one-shot timer is gone.
+    /// Takes the timers that are due at `now`, in the order of due times. A periodic timer advances to its next due time after `now`;
+    /// missed due times are counted. A one-shot timer is removed.
     pub fn due(&mut self, now: Instant) -> Vec<DueTimer> {
         let mut due = Vec::new();
         while let Some((at, key)) = self.order.pop_due(now) {
-            let Some(timer) = held(&mut self.places, at, key) else {
+            let Some(timer) = held(&mut self.slots, at, key) else {
                 continue;
             };
             let name = timer.name.as_ref().to_owned();
             let Some(period) = timer.period else {
-                self.forget(key.place);
+                self.forget(key.slot);
                 due.push(DueTimer { name, count: 1 });
                 continue;
             };
-            let (count, next) = onwards(at, period, now);
+            let (count, next) = next_occurrence(at, period, now);
             timer.at = next;
             if let Some(next) = next {
                 self.order.push(next, key);
@@ -92,51 +91,50 @@ impl TimerSet {
         due
     }
 
-    /// When the next timer is due; `None`: never.
+    /// Time at which the next timer is due; `None`: never.
     pub fn next(&self) -> Option<Instant> {
         self.order.peek().map(|(at, _)| at)
     }
 
-    /// When the timer of this name is due next; `None` when there is none, or it is never due.
+    /// Time at which the timer of this name is due next; `None` when there is none, or it is never due.
     pub fn at(&self, name: &str) -> Option<Instant> {
         self.by_name
             .get(name)
-            .and_then(|place| self.places[*place].as_ref()?.at)
+            .and_then(|slot| self.slots[*slot].as_ref()?.at)
     }
 
-    /// How many timers there are.
+    /// Number of timers.
     pub fn len(&self) -> usize {
         self.by_name.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no timers.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
 
-    /// At a swap: a periodic timer that `old` has too, by name and period, goes on as it would have in `old`; any other
-    /// stays as it was set.
+    /// Takes over due times at a swap: a periodic timer that `old` has too, by name and period, continues as it would have in `old`;
+    /// any other stays as it was set.
     pub fn inherit(&mut self, old: &TimerSet) {
-        for (place, timer) in self.places.iter_mut().enumerate() {
+        for (slot, timer) in self.slots.iter_mut().enumerate() {
             let Some(timer) = timer.as_mut().filter(|timer| timer.period.is_some()) else {
                 continue;
             };
             let before = old
                 .by_name
                 .get(&timer.name)
-                .and_then(|place| old.places[*place].as_ref());
+                .and_then(|slot| old.slots[*slot].as_ref());
             let Some(before) = before.filter(|before| before.period == timer.period) else {
                 continue;
             };
             timer.at = before.at;
             let key = Key {
                 number: timer.number,
-                place,
+                slot,
             };
-            before
-                .at
-                .into_iter()
-                .for_each(|at| self.order.push(at, key));
+            if let Some(at) = before.at {
+                self.order.push(at, key);
+            }
         }
         self.skip_outdated();
     }
@@ -151,43 +149,38 @@ impl TimerSet {
             period,
             at,
         };
-        let place = self.free.pop().unwrap_or(self.places.len());
-        if place == self.places.len() {
-            self.places.push(Some(timer));
+        let slot = self.free.pop().unwrap_or(self.slots.len());
+        if slot == self.slots.len() {
+            self.slots.push(Some(timer));
         } else {
-            self.places[place] = Some(timer);
+            self.slots[slot] = Some(timer);
         }
-        self.by_name.insert(name, place);
-        at.into_iter().for_each(|at| {
-            self.order.push(
-                at,
-                Key {
-                    number: self.last,
-                    place,
-                },
-            )
-        });
+        self.by_name.insert(name, slot);
+        if let Some(at) = at {
+            let number = self.last;
+            self.order.push(at, Key { number, slot });
+        }
         self.skip_outdated();
     }
 
     fn cancel(&mut self, name: &str) {
-        if let Some(place) = self.by_name.get(name).copied() {
-            self.forget(place);
+        if let Some(slot) = self.by_name.get(name).copied() {
+            self.forget(slot);
             self.skip_outdated();
         }
     }
 
-    fn forget(&mut self, place: usize) {
-        if let Some(timer) = self.places[place].take() {
+    fn forget(&mut self, slot: usize) {
+        if let Some(timer) = self.slots[slot].take() {
             self.by_name.remove(&timer.name);
-            self.free.push(place);
+            self.free.push(slot);
         }
     }
 
     fn skip_outdated(&mut self) {
-        let places = &self.places;
+        let slots = &self.slots;
         let holds = |at, key: Key| {
-            places[key.place]
+            slots[key.slot]
                 .as_ref()
                 .is_some_and(|timer| timer.is(at, key))
         };
@@ -203,12 +196,12 @@ impl Timer {
 }
 
 /// The timer of an entry of the heap, unless the entry is outdated.
-fn held(places: &mut [Option<Timer>], at: Instant, key: Key) -> Option<&mut Timer> {
-    places[key.place].as_mut().filter(|timer| timer.is(at, key))
+fn held(slots: &mut [Option<Timer>], at: Instant, key: Key) -> Option<&mut Timer> {
+    slots[key.slot].as_mut().filter(|timer| timer.is(at, key))
 }
 
 /// How many due times from `at` on, a `period` apart, are not after `now`, and the next one. `at` is not after `now`.
-fn onwards(at: Instant, period: Duration, now: Instant) -> (u64, Option<Instant>) {
+fn next_occurrence(at: Instant, period: Duration, now: Instant) -> (u64, Option<Instant>) {
     let (late, step) = (
         now.saturating_duration_since(at).as_nanos(),
         period.as_nanos(),
@@ -396,9 +389,9 @@ mod tests {
             );
         }
         assert!(
-            set.places.len() <= 3 && set.order.entries() < 100,
-            "{} places, {} entries",
-            set.places.len(),
+            set.slots.len() <= 3 && set.order.entries() < 100,
+            "{} slots, {} entries",
+            set.slots.len(),
             set.order.entries()
         );
     }

@@ -39,12 +39,12 @@ async fn a_congested_mailbox_delivers_nothing() {
         bytes: usize::MAX,
         when_full: WhenFull::Hold,
     };
-    let (sender, mut mailbox) = with_overflow(limits, Overflow::default());
+    let (sender, mut mailbox) = with_spill_queue(limits, SpillQueue::default());
     assert_eq!(
         sender.deliver(delivery(1, Qos::AtMostOnce)),
         Delivered::Taken
     );
-    sender.ring();
+    sender.wake_timers();
     sender.set_congested(true);
     assert_eq!(
         (mailbox.next().await, mailbox.try_next_but_messages()),

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::bucket::Bucket;
 use crate::config::Limits;
 use crate::effects::{Effects, StateChange};
 use crate::fault_kind::FaultKind;
 use crate::message::Message;
+use crate::token_bucket::TokenBucket;
 
 /// Bytes that a changed value counts for besides its own: its least cost on disk and on the message path.
 const VALUE: usize = 1024;
@@ -68,10 +68,10 @@ impl CallCost {
 /// Token buckets of one service, one for each rate.
 #[derive(Debug, Default)]
 pub struct RateLimits {
-    publishes: Bucket,
-    payload: Bucket,
-    state: Bucket,
-    changes: Bucket,
+    publishes: TokenBucket,
+    payload: TokenBucket,
+    state: TokenBucket,
+    changes: TokenBucket,
 }
 
 impl RateLimits {

@@ -8,12 +8,12 @@ const BURST: Duration = Duration::from_secs(1);
 /// A bucket that holds one second's worth of its inflow. It begins full. The rate is given with each use, so that a new one
 /// holds at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Bucket {
+pub struct TokenBucket {
     /// When it will be full again; in the past or `None`: it is.
     full: Option<Instant>,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Takes `amount` whether it is there or not, and says how long it then takes until the level is positive again: zero when it
     /// is. `rate` flows in each second; zero counts as one.
     pub fn spend(&mut self, amount: u64, rate: u64, now: Instant) -> Duration {
@@ -54,7 +54,7 @@ mod tests {
         fn never_gives_more_than_the_rate_and_a_burst(
             rate in 1_u64..1_000, pauses in prop::collection::vec(0_u64..50, 1..400),
         ) {
-            let (mut bucket, start, mut now, mut taken) = (Bucket::default(), Instant::now(), Instant::now(), 0_u64);
+            let (mut bucket, start, mut now, mut taken) = (TokenBucket::default(), Instant::now(), Instant::now(), 0_u64);
             for pause in pauses {
                 now += Duration::from_millis(pause);
                 taken += u64::from(bucket.take(rate, now));
@@ -66,7 +66,7 @@ mod tests {
         /// A user that waits as long as told has the rate exactly, beyond the burst.
         #[test]
         fn a_caller_that_waits_keeps_the_rate(rate in 1_u64..100_000, amounts in prop::collection::vec(1_u64..10_000, 1..100)) {
-            let (mut bucket, start, mut now, mut spent) = (Bucket::default(), Instant::now(), Instant::now(), 0_u64);
+            let (mut bucket, start, mut now, mut spent) = (TokenBucket::default(), Instant::now(), Instant::now(), 0_u64);
             for amount in &amounts {
                 now += bucket.spend(*amount, rate, now);
                 spent += amount;
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn is_full_again_after_a_second_without_use() {
-        let (mut bucket, now) = (Bucket::default(), Instant::now());
+        let (mut bucket, now) = (TokenBucket::default(), Instant::now());
         assert_eq!(bucket.spend(100, 100, now), Duration::ZERO);
         assert!(!bucket.take(100, now));
         assert_eq!(bucket.spend(100, 100, now), BURST);

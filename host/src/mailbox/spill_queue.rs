@@ -1,10 +1,10 @@
-//! Machine: messages that wait on disk because there are too many for memory. In: deliveries. Out: the same, in order. Owns files
-//! without names, which are gone with the process.
+//! Queue of messages on disk, for those that do not fit into memory.
 //!
-//! A broker should stop at the receive maximum, and not every one does: mosquitto 2.0.11 sends that many more for each
-//! acknowledgement of the oldest. What it sends it also keeps until it is acknowledged, so nothing here has to survive. Writing goes
-//! to the system's cache of pages and so does reading, mostly: a file is emptied long before the system would write it out. Where the
-//! disk is slower than the broker, the session reads no faster than the disk writes, and so the broker waits.
+//! A broker should stop at the receive maximum, but not every broker does: mosquitto 2.0.11 sends that many more for each
+//! acknowledgement of the oldest message. The broker keeps each message until it is acknowledged, so nothing here has to survive the
+//! process: the files have no names. Writing and most reading happen in the system's page cache, because a file is usually read long
+//! before the system would write it out. Where the disk is slower than the broker, the session reads no faster than the disk writes,
+//! so the broker waits.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -19,21 +19,21 @@ use super::{Delivery, Trace};
 use crate::message::{Message, Receipt, record};
 use crate::secure_dir;
 
-/// When a file is so large, another one is begun, so that what was read is given back to the disk.
+/// Size at which another file is begun, so that the space of messages that were read is freed.
 const FILE: u64 = 16 << 20;
 
 /// Messages on disk.
 #[derive(Debug)]
-pub struct Overflow {
-    /// Where the files are; `None`: everything waits in memory.
+pub struct SpillQueue {
+    /// Directory of the files; `None`: everything waits in memory.
     folder: Option<Arc<Path>>,
-    /// Whose messages these are, for the log.
+    /// Service whose messages these are, for the log.
     service: Arc<str>,
-    begins_at: usize,
+    threshold: usize,
     slots: VecDeque<Slot>,
     bytes: usize,
-    files: VecDeque<Pages>,
-    /// The last message could not be written.
+    files: VecDeque<Segment>,
+    /// Whether the last message could not be written.
     failing: bool,
 }
 
@@ -41,11 +41,11 @@ pub struct Overflow {
 #[derive(Debug)]
 struct Slot {
     weight: usize,
-    place: Place,
+    storage: Storage,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Storage {
     /// It could not be written.
     Memory(Box<Delivery>),
     /// It is the next in the files.
@@ -60,7 +60,7 @@ enum Place {
 
 /// A file, written at its end and read from its start.
 #[derive(Debug)]
-struct Pages {
+struct Segment {
     file: File,
     written: u64,
     read: u64,
@@ -69,19 +69,19 @@ struct Pages {
 /// A message that waited on disk and cannot be read any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
-    /// What to name so that it holds up no others.
+    /// Receipt to acknowledge, so that the message holds up no others.
     pub receipt: Option<Receipt>,
-    /// Why.
+    /// Reason for the log.
     pub reason: String,
 }
 
-impl Default for Overflow {
-    /// Nothing ever waits on disk.
+impl Default for SpillQueue {
+    /// Creates a queue that never uses the disk.
     fn default() -> Self {
         Self {
             folder: None,
             service: Arc::from(""),
-            begins_at: usize::MAX,
+            threshold: usize::MAX,
             slots: VecDeque::new(),
             bytes: 0,
             files: VecDeque::new(),
@@ -90,13 +90,13 @@ impl Default for Overflow {
     }
 }
 
-impl Overflow {
-    /// Messages of `service` wait in files in `folder` when those in memory take more than `begins_at` bytes.
-    pub fn new(folder: Arc<Path>, service: &str, begins_at: usize) -> Self {
+impl SpillQueue {
+    /// Creates a queue of `service` with files in `folder`, for when messages in memory take more than `threshold` bytes.
+    pub fn new(folder: Arc<Path>, service: &str, threshold: usize) -> Self {
         Self {
             folder: Some(folder),
             service: Arc::from(service),
-            begins_at,
+            threshold,
             ..Self::default()
         }
     }
@@ -106,9 +106,9 @@ impl Overflow {
         Some(Arc::clone(&self.service)).filter(|name| !name.is_empty())
     }
 
-    /// How many bytes wait in memory before any wait here.
-    pub(super) const fn begins_at(&self) -> usize {
-        self.begins_at
+    /// Bytes that wait in memory before any wait here.
+    pub(super) const fn threshold(&self) -> usize {
+        self.threshold
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -119,42 +119,42 @@ impl Overflow {
         self.slots.len()
     }
 
-    /// What its messages would take in memory.
+    /// Bytes that its messages would take in memory.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Puts a message behind the others: into memory when it cannot be written.
+    /// Appends a message; it stays in memory when it cannot be written.
     pub(super) fn push(&mut self, delivery: Delivery, weight: usize) {
-        let place = match self.write(&delivery) {
-            Ok(place) => {
+        let storage = match self.write(&delivery) {
+            Ok(storage) => {
                 self.failing = false;
-                place
+                storage
             }
             Err(error) => {
-                self.say(&error);
-                Place::Memory(Box::new(Delivery {
+                self.log_failure(&error);
+                Storage::Memory(Box::new(Delivery {
                     message: delivery.message.detached(),
                     ..delivery
                 }))
             }
         };
         self.bytes += weight;
-        self.slots.push_back(Slot { weight, place });
+        self.slots.push_back(Slot { weight, storage });
     }
 
-    fn say(&mut self, error: &io::Error) {
+    fn log_failure(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.failing, true) {
             let folder = self.folder.as_deref().unwrap_or(Path::new("")).display();
             let service = &*self.service;
             warn!(
                 service,
-                "messages that wait take memory, because they cannot be written to a file in {folder}: {error}"
+                "waiting messages take memory, because they cannot be written to a file in {folder}: {error}"
             );
         }
     }
 
-    fn write(&mut self, delivery: &Delivery) -> io::Result<Place> {
+    fn write(&mut self, delivery: &Delivery) -> io::Result<Storage> {
         let Delivery {
             message,
             receipt,
@@ -163,8 +163,8 @@ impl Overflow {
         let mut bytes = record::head(message)?.into_bytes();
         let (head, payload) = (bytes.len(), message.payload.len());
         bytes.extend_from_slice(&message.payload);
-        self.pages()?.write(&bytes)?;
-        Ok(Place::Disk {
+        self.segment()?.write(&bytes)?;
+        Ok(Storage::Disk {
             head,
             payload,
             dup: message.dup,
@@ -173,13 +173,16 @@ impl Overflow {
         })
     }
 
-    /// The file that has room.
-    fn pages(&mut self) -> io::Result<&mut Pages> {
-        let has_room = self.files.back().is_some_and(|pages| pages.written < FILE);
+    /// The file that has room; made if there is none.
+    fn segment(&mut self) -> io::Result<&mut Segment> {
+        let has_room = self
+            .files
+            .back()
+            .is_some_and(|segment| segment.written < FILE);
         if !has_room {
             let folder = self.folder.as_deref().ok_or(io::ErrorKind::Unsupported)?;
             secure_dir::create(folder)?;
-            self.files.push_back(Pages {
+            self.files.push_back(Segment {
                 file: tempfile::tempfile_in(folder)?,
                 written: 0,
                 read: 0,
@@ -190,13 +193,13 @@ impl Overflow {
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// The next message.
+    /// Takes the next message.
     pub(super) fn pop(&mut self) -> Option<Result<Delivery, Unreadable>> {
-        let Slot { weight, place } = self.slots.pop_front()?;
+        let Slot { weight, storage } = self.slots.pop_front()?;
         self.bytes -= weight;
-        let delivery = match place {
-            Place::Memory(delivery) => Ok(*delivery),
-            Place::Disk {
+        let delivery = match storage {
+            Storage::Memory(delivery) => Ok(*delivery),
+            Storage::Disk {
                 head,
                 payload,
                 dup,
@@ -224,7 +227,7 @@ impl Overflow {
     }
 
     fn read(&mut self, head: usize, payload: usize) -> io::Result<Message> {
-        while self.files.len() > 1 && self.files.front().is_some_and(Pages::is_read) {
+        while self.files.len() > 1 && self.files.front().is_some_and(Segment::is_read) {
             self.files.pop_front();
         }
         let bytes = self
@@ -239,12 +242,12 @@ impl Overflow {
         message.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// The receipts of all messages, in order.
+    /// Receipts of all messages, in order.
     pub(super) fn receipts(&self) -> impl Iterator<Item = Option<Receipt>> {
         self.slots.iter().map(Slot::receipt)
     }
 
-    /// Forgets all messages, and gives their receipts.
+    /// Removes all messages. Returns their receipts.
     pub(super) fn clear(&mut self) -> Vec<Receipt> {
         self.files.clear();
         self.bytes = 0;
@@ -257,14 +260,14 @@ impl Overflow {
 
 impl Slot {
     fn receipt(&self) -> Option<Receipt> {
-        match &self.place {
-            Place::Memory(delivery) => delivery.receipt,
-            Place::Disk { receipt, .. } => *receipt,
+        match &self.storage {
+            Storage::Memory(delivery) => delivery.receipt,
+            Storage::Disk { receipt, .. } => *receipt,
         }
     }
 }
 
-impl Pages {
+impl Segment {
     const fn is_read(&self) -> bool {
         self.read == self.written
     }
@@ -275,7 +278,7 @@ impl Pages {
         Ok(())
     }
 
-    /// The next `count` bytes. They count as read also when that fails.
+    /// Reads the next `count` bytes. They count as read even when that fails.
     fn read(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let from = self.read;
         self.read += count as u64;
@@ -314,45 +317,42 @@ mod tests {
         }
     }
 
-    fn push(overflow: &mut Overflow, delivery: Delivery) {
+    fn push(queue: &mut SpillQueue, delivery: Delivery) {
         let weight = delivery.message.weight();
-        overflow.push(delivery, weight);
+        queue.push(delivery, weight);
     }
 
-    fn on_disk(overflow: &Overflow) -> usize {
-        overflow
+    fn on_disk(queue: &SpillQueue) -> usize {
+        queue
             .slots
             .iter()
-            .filter(|slot| matches!(slot.place, Place::Disk { .. }))
+            .filter(|slot| matches!(slot.storage, Storage::Disk { .. }))
             .count()
     }
 
     #[test]
     fn spilled_messages_return_whole_and_files_are_bounded() {
         let folder = tempfile::tempdir().unwrap();
-        let mut overflow = Overflow::new(folder.path().join("new").into(), "it", 0);
+        let mut queue = SpillQueue::new(folder.path().join("new").into(), "it", 0);
         let payload = |number: u64| vec![u8::try_from(number).unwrap(); 1 << 20];
         for number in 0..40 {
-            push(&mut overflow, delivery(number, payload(number)));
-            assert_eq!(on_disk(&overflow), overflow.len());
+            push(&mut queue, delivery(number, payload(number)));
+            assert_eq!(on_disk(&queue), queue.len());
             if number >= 20 {
                 assert_eq!(
-                    overflow.pop().unwrap(),
+                    queue.pop().unwrap(),
                     Ok(delivery(number - 20, payload(number - 20)))
                 );
             }
         }
         // 20 MiB wait: in the file that is read, the one that is written, and at most one between them
-        assert!(overflow.files.len() <= 3, "{} files", overflow.files.len());
-        assert!(overflow.bytes() > 20 << 20);
+        assert!(queue.files.len() <= 3, "{} files", queue.files.len());
+        assert!(queue.bytes() > 20 << 20);
         for number in 20..40 {
-            assert_eq!(
-                overflow.pop().unwrap(),
-                Ok(delivery(number, payload(number)))
-            );
+            assert_eq!(queue.pop().unwrap(), Ok(delivery(number, payload(number))));
         }
         assert_eq!(
-            (overflow.pop(), overflow.bytes(), overflow.files.len()),
+            (queue.pop(), queue.bytes(), queue.files.len()),
             (None, 0, 0)
         );
         assert_eq!(
@@ -369,13 +369,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blocked: Arc<Path> = folder.path().join("file").into();
         std::fs::write(&blocked, "").unwrap();
-        let mut overflow = Overflow::new(Arc::clone(&blocked), "it", 0);
-        push(&mut overflow, delivery(0, vec![1]));
-        assert!(overflow.failing && on_disk(&overflow) == 0);
+        let mut queue = SpillQueue::new(Arc::clone(&blocked), "it", 0);
+        push(&mut queue, delivery(0, vec![1]));
+        assert!(queue.failing && on_disk(&queue) == 0);
         std::fs::remove_file(&blocked).unwrap();
-        push(&mut overflow, delivery(1, vec![2]));
-        assert!(!overflow.failing && on_disk(&overflow) == 1);
-        let taken: Vec<_> = std::iter::from_fn(|| overflow.pop())
+        push(&mut queue, delivery(1, vec![2]));
+        assert!(!queue.failing && on_disk(&queue) == 1);
+        let taken: Vec<_> = std::iter::from_fn(|| queue.pop())
             .map(Result::unwrap)
             .collect();
         assert_eq!(taken, [delivery(0, vec![1]), delivery(1, vec![2])]);
@@ -384,19 +384,19 @@ mod tests {
     #[test]
     fn unreadable_messages_are_reported_and_skipped() {
         let folder = tempfile::tempdir().unwrap();
-        let mut overflow = Overflow::new(folder.path().into(), "it", 0);
-        push(&mut overflow, delivery(0, vec![1; 9]));
-        push(&mut overflow, delivery(1, vec![2; 9]));
-        overflow.files[0].file.write_all_at(b"?", 0).unwrap();
+        let mut queue = SpillQueue::new(folder.path().into(), "it", 0);
+        push(&mut queue, delivery(0, vec![1; 9]));
+        push(&mut queue, delivery(1, vec![2; 9]));
+        queue.files[0].file.write_all_at(b"?", 0).unwrap();
         assert_eq!(
-            overflow.pop().unwrap().unwrap_err().receipt,
+            queue.pop().unwrap().unwrap_err().receipt,
             Some(Receipt::Arrived(0))
         );
-        assert_eq!(overflow.pop().unwrap(), Ok(delivery(1, vec![2; 9])));
-        push(&mut overflow, delivery(2, vec![3; 9]));
-        overflow.files[0].file.set_len(0).unwrap();
+        assert_eq!(queue.pop().unwrap(), Ok(delivery(1, vec![2; 9])));
+        push(&mut queue, delivery(2, vec![3; 9]));
+        queue.files[0].file.set_len(0).unwrap();
         assert_eq!(
-            overflow.pop().unwrap().unwrap_err().receipt,
+            queue.pop().unwrap().unwrap_err().receipt,
             Some(Receipt::Arrived(2))
         );
     }
