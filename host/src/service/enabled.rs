@@ -71,7 +71,7 @@ impl EnabledFlag {
         self.is_enabled = is_enabled;
         if is_enabled {
             let skipped = std::mem::take(&mut self.skipped);
-            info!("switched on; {skipped} messages were skipped while it was off");
+            info!("switched on; {skipped} messages came while it was off");
         } else {
             info!("switched off: it gets no messages; its timers continue");
         }

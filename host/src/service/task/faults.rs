@@ -29,9 +29,9 @@ impl Failure {
         let fault = self.fault.kind().name();
         let (description, reason) = (&self.description, &self.fault);
         if self.is_logged {
-            error!(attempt, fault, "{description} {consequence}: {reason}");
+            error!(attempt, fault, "{description}{consequence}: {reason}");
         } else {
-            debug!(attempt, fault, "{description} {consequence}: {reason}");
+            debug!(attempt, fault, "{description}{consequence}: {reason}");
         }
     }
 
@@ -112,12 +112,12 @@ impl Task {
                     exceeds_probation = false;
                 }
                 Decision::Restart { after } => {
-                    failure.log_error(&format!("next attempt in {after:?}"));
+                    failure.log_error(&format!(", next attempt in {after:?}"));
                     self.pause(Some(after)).await?;
                     return Flow::Continue(None);
                 }
                 Decision::GiveUp { restart_after } => {
-                    failure.log_error("failed and is given up");
+                    failure.log_error(" failed and is given up");
                     self.give_up_current(operation.attempt(), &failure.fault.to_string())
                         .await;
                     self.revive(restart_after).await?;
