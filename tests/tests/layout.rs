@@ -87,7 +87,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party names that stand at one place each.
-const AT_HOME: [(&str, &[&str]); 15] = [
+const AT_HOME: [(&str, &[&str]); 16] = [
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("hyper", &["guest"]),
@@ -103,6 +103,7 @@ const AT_HOME: [(&str, &[&str]); 15] = [
     ("wasmtime", &["guest"]),
     ("wasmtime_wasi", &["guest"]),
     ("wasmtime_wasi_http", &["guest"]),
+    ("wit_parser", &["guest"]),
 ];
 
 /// Modules that never use another one, although their layers would allow it.

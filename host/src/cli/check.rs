@@ -35,12 +35,12 @@ impl Check {
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
             let description = engine.describe(&bytes);
             print_line(format_args!("{}: {description}", file.display()))?;
-            let Ok(contract) = description.contract else {
+            let Ok(component) = description.component else {
                 code = ExitCode::FAILURE;
                 continue;
             };
             let name = file.file_stem().unwrap_or_default().to_string_lossy();
-            let grants = contract.grants(&name);
+            let grants = component.grants(&name);
             if !grants.is_empty() {
                 print_line(format_args!(
                     "grants in miqro.yml, if it uses what it imports; without them it reaches nothing of this:\n{grants}"

@@ -1,5 +1,4 @@
-//! The types and traits that wasmtime makes of `wit/service.wit`. In: the WIT. Out: one trait for each interface, implemented
-//! in `api/*`, and the types in their signatures. Owns nothing.
+//! The types and traits that wasmtime generates from `wit/service.wit`; `api` implements the traits.
 
 #![allow(missing_docs, reason = "the documentation is in the WIT")]
 

@@ -1,112 +1,47 @@
-//! Machine: a compiled component. In: the bytes of a file. Out: a component that fulfils the contract and is linked in advance,
-//! or an error that says what the bytes are or what they miss. Owns compiled code, shared by all instances.
+//! Compiled components that fulfil the contract, linked in advance and shared by all their instances.
 
 use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use wasmtime::component::{ComponentExportIndex, InstancePre};
+use wasmtime::component::InstancePre;
 
-use crate::guest::bindings::ServiceIndices;
 use crate::guest::compile_process::CompileProcessError;
 use crate::guest::contract::{self, ContractFaults};
-use crate::guest::describe::Kind;
-use crate::guest::engine::{Engine, LinkedEngine, MAX_COMPONENT_BYTES, PoolSlot, PoolTicket};
+use crate::guest::engine::{Engine, LinkedEngine};
+use crate::guest::exports::{ExportIndices, Exports};
 use crate::guest::fault::Fault;
+use crate::guest::file_kind::FileKind;
 use crate::guest::instance::Instance;
+use crate::guest::pool::{PoolSlot, PoolTicket};
 use crate::guest::store::Data;
 use crate::guest::ticker::Ticker;
 use crate::service_ctx::ServiceCtx;
 use crate::version::Version;
 
-/// Why bytes are not a component that can run here.
+/// Larger files are rejected: compiling takes time and memory in proportion.
+pub const MAX_COMPONENT_BYTES: usize = 128 * 1024 * 1024;
+
+/// Why a file is not a component that can run here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ComponentError {
-    /// The bytes are no component; says what they are and what to do.
+    /// The file is of another kind.
     #[error("this is {0}, not a component{advice}", advice = .0.advice())]
-    NotAComponent(Kind),
-    /// More bytes than [`MAX_COMPONENT_BYTES`].
+    NotAComponent(FileKind),
+    /// The file has more bytes than [`MAX_COMPONENT_BYTES`].
     #[error(
         "a component of {0} bytes is larger than the {MAX_COMPONENT_BYTES} bytes that the host accepts"
     )]
     TooLarge(usize),
-    /// The component is damaged, or uses a feature of WebAssembly that is off.
+    /// The component is damaged, or uses a feature of WebAssembly that is disabled.
     #[error("the component is not valid: {0}")]
     Invalid(String),
-    /// Another process could not compile it within its bounds.
+    /// The process that compiles large components could not compile it within its bounds.
     #[error("the component cannot be compiled: {0}")]
     Compile(#[from] CompileProcessError),
     /// The component does not fulfil the contract.
     #[error("the component does not fulfil the contract miqro:service:{0}")]
     Contract(ContractFaults),
-}
-
-/// An export that a component may have or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OptionalExport {
-    /// `start`.
-    Start,
-    /// `stop`.
-    Stop,
-    /// `connected`.
-    Connected,
-    /// `disconnected`.
-    Disconnected,
-    /// `delivered`.
-    Delivered,
-    /// `config-changed`.
-    ConfigChanged,
-    /// `save`.
-    Save,
-    /// `load`.
-    Load,
-}
-
-impl OptionalExport {
-    /// All of them, in the order of [`Exports`].
-    pub const ALL: [Self; 8] = [
-        Self::Start,
-        Self::Stop,
-        Self::Connected,
-        Self::Disconnected,
-        Self::Delivered,
-        Self::ConfigChanged,
-        Self::Save,
-        Self::Load,
-    ];
-
-    /// Its name in the WIT.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Stop => "stop",
-            Self::Connected => "connected",
-            Self::Disconnected => "disconnected",
-            Self::Delivered => "delivered",
-            Self::ConfigChanged => "config-changed",
-            Self::Save => "save",
-            Self::Load => "load",
-        }
-    }
-}
-
-/// Which of the optional exports a component has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Exports([bool; OptionalExport::ALL.len()]);
-
-impl Exports {
-    /// Whether this one is there.
-    pub const fn has(self, export: OptionalExport) -> bool {
-        self.0[export as usize]
-    }
-
-    /// The names of those that are there.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        OptionalExport::ALL
-            .into_iter()
-            .filter(move |export| self.has(*export))
-            .map(OptionalExport::name)
-    }
 }
 
 /// A component that fulfils the contract. Cheap to clone.
@@ -115,54 +50,83 @@ pub struct Component(Arc<Compiled>);
 
 struct Compiled {
     pre: InstancePre<Data>,
-    indices: Indices,
+    indices: ExportIndices,
     slot: Option<PoolSlot>,
-    /// Held as long as instances may be made.
+    /// Reserves room in the pool as long as instances may be created.
     _ticket: Option<PoolTicket>,
     imports: Vec<String>,
     hash: [u8; 32],
     ticker: Arc<Ticker>,
 }
 
-/// Where the exports of the contract are.
-pub(super) struct Indices {
-    pub(super) required: ServiceIndices,
-    /// In the order of [`OptionalExport::ALL`].
-    pub(super) optional: [Option<ComponentExportIndex>; OptionalExport::ALL.len()],
-}
-
-impl Component {
-    pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Self, ComponentError> {
-        match Kind::of(bytes) {
-            Kind::Component => {}
-            other => return Err(ComponentError::NotAComponent(other)),
+impl Engine {
+    /// Compiles a component, or finds its compiled code in the cache, and checks it against the contract. Blocks: seconds
+    /// for large components.
+    ///
+    /// # Errors
+    /// When the file is not a component, or a component that cannot run here. Lists everything that the contract misses.
+    pub fn compile(&self, bytes: &[u8]) -> Result<Component, ComponentError> {
+        let kind = FileKind::of(bytes);
+        if kind != FileKind::Component {
+            return Err(ComponentError::NotAComponent(kind));
         }
         if bytes.len() > MAX_COMPONENT_BYTES {
             return Err(ComponentError::TooLarge(bytes.len()));
         }
-        engine.compile_elsewhere(bytes)?;
-        let (linked, component, ticket) = compile(engine, bytes)
-            .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
-        let checked = contract::check(linked, &component).map_err(ComponentError::Contract)?;
-        // otherwise made at the first instantiation, which may be on the message path
+
+        self.compile_elsewhere(bytes)?;
+        let (linked, component, ticket) = compile(self, bytes).map_err(|error| invalid(&error))?;
+        let checked = contract::check(self.contract(), linked, &component)
+            .map_err(ComponentError::Contract)?;
+
+        // otherwise it is made at the first instantiation, which may be on the message path
         component
             .initialize_copy_on_write_image()
-            .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
-        Ok(Self(Arc::new(Compiled {
+            .map_err(|error| invalid(&error))?;
+
+        Ok(Component(Arc::new(Compiled {
             pre: checked.pre,
             indices: checked.indices,
             slot: linked.slot,
             _ticket: ticket,
             imports: checked.imports,
             hash: Sha256::digest(bytes).into(),
-            ticker: engine.ticker(),
+            ticker: self.ticker(),
         })))
     }
+}
 
-    /// Makes an instance with a store of its own. The component's own initialisation runs here, under the limits of `ctx`.
+fn invalid(error: &wasmtime::Error) -> ComponentError {
+    ComponentError::Invalid(format!("{error:#}"))
+}
+
+/// Compiles for the pool when the component fits a slot of it, else for the on-demand engine. The settings that matter to
+/// the compiler are the same in both engines, so with a cache nothing is compiled twice.
+fn compile<'a>(
+    engine: &'a Engine,
+    bytes: &[u8],
+) -> wasmtime::Result<(
+    &'a LinkedEngine,
+    wasmtime::component::Component,
+    Option<PoolTicket>,
+)> {
+    if let Some((pooled, ticket)) = engine.pooled(bytes.len()) {
+        // an error may only mean that the component does not fit the pool, so the other engine decides
+        if let Ok(component) = wasmtime::component::Component::from_binary(&pooled.engine, bytes) {
+            return Ok((pooled, component, Some(ticket)));
+        }
+    }
+
+    let linked = engine.on_demand()?;
+    let component = wasmtime::component::Component::from_binary(&linked.engine, bytes)?;
+    Ok((linked, component, None))
+}
+
+impl Component {
+    /// Creates an instance with a store of its own. Runs the component's initialisation under the limits of `ctx`.
     ///
     /// # Errors
-    /// When the guest fails in its initialisation or wants more than it may have, or the host has no room for it.
+    /// When the initialisation fails or exceeds a limit, or the host has no room for the instance.
     pub async fn instantiate(&self, ctx: Arc<ServiceCtx>) -> Result<Box<Instance>, Fault> {
         Instance::new(
             &self.0.pre,
@@ -174,12 +138,12 @@ impl Component {
         .await
     }
 
-    /// Which optional exports it has.
+    /// The optional exports that it has.
     pub fn exports(&self) -> Exports {
-        Exports(self.0.indices.optional.each_ref().map(Option::is_some))
+        Exports::of(&self.0.indices)
     }
 
-    /// The interfaces that it imports, with versions, sorted.
+    /// The imported interfaces with their versions, sorted.
     pub fn imports(&self) -> &[String] {
         &self.0.imports
     }
@@ -189,7 +153,7 @@ impl Component {
         self.0.hash
     }
 
-    /// The version that it is.
+    /// The version of the component.
     pub fn version(&self) -> Version {
         Version::new(self.0.hash)
     }
@@ -202,26 +166,4 @@ impl fmt::Debug for Component {
             .field("exports", &self.exports())
             .finish()
     }
-}
-
-/// Compiles for the pool when the component fits a slot of it, else for the on-demand engine. The settings of both engines
-/// that matter to the compiler are the same, so with a cache nothing is compiled twice.
-fn compile<'a>(
-    engine: &'a Engine,
-    bytes: &[u8],
-) -> wasmtime::Result<(
-    &'a LinkedEngine,
-    wasmtime::component::Component,
-    Option<PoolTicket>,
-)> {
-    if let Some((pooled, ticket)) = engine.pooled(bytes.len()) {
-        // an error here may only mean that it does not fit, so the other engine has the last word
-        if let Ok(component) = wasmtime::component::Component::from_binary(&pooled.engine, bytes) {
-            return Ok((pooled, component, Some(ticket)));
-        }
-    }
-
-    let linked = engine.on_demand()?;
-    let component = wasmtime::component::Component::from_binary(&linked.engine, bytes)?;
-    Ok((linked, component, None))
 }

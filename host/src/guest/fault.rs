@@ -8,8 +8,7 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::fault_kind::FaultKind;
-use crate::guest::engine::WASM_STACK;
-use crate::guest::limits::{MemoryExceeded, TableExceeded};
+use crate::guest::limits::{MemoryExceeded, TableExceeded, WASM_STACK};
 
 /// Frames of a backtrace that are shown.
 const FRAMES: usize = 8;

@@ -18,10 +18,10 @@ use crate::config::Limits;
 use crate::effects::{DueTimer, Effects};
 use crate::guest::bindings::Service;
 use crate::guest::bindings::miqro::service::messaging::DeliveryOutcome;
-use crate::guest::component::{Indices, OptionalExport};
-use crate::guest::engine::PoolSlot;
+use crate::guest::exports::{ExportIndices, OptionalExport};
 use crate::guest::fault::{DeadlineReached, Fault};
 use crate::guest::pause::Pause;
+use crate::guest::pool::PoolSlot;
 use crate::guest::store::{Current, Data};
 use crate::guest::ticker::{TICK, Ticker, Turn};
 use crate::message::{Message, Outcome, Token};
@@ -87,7 +87,7 @@ struct Functions {
 impl Instance {
     pub(super) async fn new(
         pre: &InstancePre<Data>,
-        indices: &Indices,
+        indices: &ExportIndices,
         ticker: &Arc<Ticker>,
         slot: Option<PoolSlot>,
         ctx: Arc<ServiceCtx>,

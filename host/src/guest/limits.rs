@@ -1,18 +1,21 @@
-//! Machine: what one instance may hold. In: growth that the guest asks for. Out: yes, or an error that traps the guest and
-//! names the limit. Owns the count of linear memory in use by the instance.
+//! The memory, tables and instances that one instance of a component may hold. Growth beyond a limit traps, with an error
+//! that names the limit.
 
 use wasmtime::ResourceLimiter;
 
 use crate::config::Limits;
 
-/// Linear memories of one component, whatever `limits.instances` says: each takes gigabytes of address space.
+/// Stack that guest code may use, in bytes. A property of the engine, so it is the same for all services.
+pub(super) const WASM_STACK: usize = 512 * 1024;
+
+/// The most linear memories of one component, whatever `limits.instances` says: each takes gigabytes of address space.
 const MEMORIES: usize = 32;
 
 /// The guest asked for more linear memory than it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{wanted} bytes of linear memory are more than the limit of {limit} bytes")]
 pub(super) struct MemoryExceeded {
-    /// Bytes that all memories would have had together.
+    /// Bytes that all memories together would have had.
     pub(super) wanted: usize,
     /// `limits.memory` of the service.
     pub(super) limit: usize,
@@ -20,32 +23,31 @@ pub(super) struct MemoryExceeded {
 
 /// The guest asked for more table elements than it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{wanted} table elements are more than the {limit} that there may be")]
+#[error("{wanted} table elements are more than the limit of {limit}")]
 pub(super) struct TableExceeded {
-    /// Elements that all tables would have had together, or, where `pooled`, the one that should grow.
+    /// Elements that all tables together would have had; where `pooled`, those of the table that should grow.
     pub(super) wanted: usize,
-    /// `limits.table` of the service, or what fits the pool.
+    /// `limits.table` of the service; where `pooled`, the size of a slot.
     pub(super) limit: usize,
-    /// Whether it is the pool that has no room for such a table.
+    /// Whether the pool has no room for a table of this size.
     pub(super) pooled: bool,
 }
 
-/// Counts and bounds what one instance holds. Growth beyond a limit traps: a guest that merely got an error from its
-/// allocator would end in a trap all the same, with a message that says less.
+/// Counts and bounds the resources of one instance. Growth beyond a limit traps: an allocator that only got an error would
+/// trap too, with a message that says less.
 #[derive(Debug)]
 pub(super) struct Limiter {
     memory: usize,
     used: usize,
     elements: usize,
     used_elements: usize,
-    /// What one table may have where the instance lives in the pool.
+    /// The most elements of one table, for an instance in the pool.
     slot: Option<usize>,
     instances: usize,
 }
 
 impl Limiter {
-    /// A limiter for an instance of a service with these limits; `slot`: elements of one table that the pool has room for, where the
-    /// instance lives there.
+    /// Creates the limiter of an instance; `slot` is the most elements of one table, for an instance in the pool.
     pub(super) fn new(limits: &Limits, slot: Option<usize>) -> Self {
         Self {
             memory: limits.memory.bytes,
@@ -68,6 +70,7 @@ impl ResourceLimiter for Limiter {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
+
         let wanted = self.used.saturating_add(desired.saturating_sub(current));
         if wanted > self.memory {
             return Err(MemoryExceeded {
@@ -76,6 +79,7 @@ impl ResourceLimiter for Limiter {
             }
             .into());
         }
+
         self.used = wanted;
         Ok(true)
     }
@@ -94,9 +98,11 @@ impl ResourceLimiter for Limiter {
             }
             .into());
         }
+
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
+
         let wanted = self
             .used_elements
             .saturating_add(desired.saturating_sub(current));
@@ -108,6 +114,7 @@ impl ResourceLimiter for Limiter {
             }
             .into());
         }
+
         self.used_elements = wanted;
         Ok(true)
     }

@@ -1,5 +1,4 @@
-//! Machine: what a component may import. In: an engine. Out: a linker with the interfaces of `miqro:service` and of WASI 0.2,
-//! and the names of them. Owns nothing after it is built; instances are made from components linked in advance.
+//! The interfaces that a component may import: those of `miqro:service` and of WASI 0.2.
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
@@ -11,7 +10,7 @@ use crate::guest::store::Data;
 /// The version of `miqro:service` that this host offers.
 pub(super) const VERSION: &str = "0.1.0";
 
-/// The packages of WASI 0.2 that this host offers: `wasi:cli/imports` and what it needs, and outgoing HTTP.
+/// The packages of WASI 0.2 that this host offers: `wasi:cli/imports` with its dependencies, and outgoing HTTP.
 pub(super) const WASI_PACKAGES: [&str; 7] = [
     "cli",
     "clocks",
@@ -22,7 +21,7 @@ pub(super) const WASI_PACKAGES: [&str; 7] = [
     "sockets",
 ];
 
-/// A linker with everything that a guest may import.
+/// Creates a linker with everything that a guest may import.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

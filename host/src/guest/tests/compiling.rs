@@ -18,16 +18,16 @@ fn faults(text: &str) -> Vec<String> {
 #[test]
 fn the_whole_contract_is_accepted_and_described() {
     let described = engine().describe(&guest(OK));
-    let contract = described.contract.unwrap();
+    let component = described.component.unwrap();
     assert_eq!(
-        contract.exports.names().collect::<Vec<_>>(),
+        component.exports.names().collect::<Vec<_>>(),
         ["start", "stop"]
     );
     assert_eq!(
-        contract.miqro,
+        component.miqro,
         ["config", "log", "messaging", "timers"].map(|name| format!("miqro:service/{name}@0.1.0"))
     );
-    assert_eq!(contract.wasi, [""; 0]);
+    assert_eq!(component.wasi, [""; 0]);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn files_that_are_no_component_are_named_with_advice() {
     let files: [(&[u8], &str); 9] = [
         (
             b"",
-            "an empty file, not a component: a build or copy that has not ended yet",
+            "an empty file, not a component: perhaps a build or copy that has not finished",
         ),
         (
             b"\0asm\x01\0\0\0",
@@ -83,7 +83,7 @@ fn files_that_are_no_component_are_named_with_advice() {
         ),
         (
             b"<!DOCTYPE html><html>",
-            "an HTML page, not a component: a download",
+            "an HTML page, not a component: perhaps a download",
         ),
         (
             b"  (component)",
@@ -117,10 +117,10 @@ fn files_that_are_no_component_are_named_with_advice() {
 fn compiled_code_is_refused() {
     let other = wasmtime::Engine::default();
     let compiled = other.precompile_component(&guest(OK)).unwrap();
-    assert_eq!(Kind::of(&compiled), Kind::Precompiled);
+    assert_eq!(FileKind::of(&compiled), FileKind::Precompiled);
     assert!(matches!(
         engine().compile(&compiled),
-        Err(ComponentError::NotAComponent(Kind::Precompiled))
+        Err(ComponentError::NotAComponent(FileKind::Precompiled))
     ));
 }
 
