@@ -12,7 +12,7 @@ use crate::control::{Asked, Bound, Request, Server, socket_of};
 use crate::rollout::history::{VersionHistory, format_utc};
 use crate::service::Asker;
 use crate::session::Handle;
-use crate::store::{Letter, Store};
+use crate::store::{DeadLetter, Store};
 
 use super::reload::House;
 
@@ -93,7 +93,7 @@ impl House<'_> {
             }
             Request::Letters { service } => match self.supervisor.asker(&service) {
                 Ok(_) => {
-                    return drop(tokio::spawn(letters(
+                    return drop(tokio::spawn(dead_letters(
                         self.means.shared.store.clone(),
                         service,
                         answer,
@@ -141,16 +141,16 @@ fn status(session: &Handle, holding: Vec<String>, services: Vec<String>) -> Valu
 type Answer = oneshot::Sender<Result<Value, String>>;
 
 /// Says what a service has given up.
-async fn letters(store: Store, service: String, answer: Answer) {
+async fn dead_letters(store: Store, service: String, answer: Answer) {
     let letters = store
-        .letters(&service)
+        .dead_letters(&service)
         .await
         .map_err(|error| error.to_string());
     drop(answer.send(letters.map(|letters| letters.iter().map(letter).collect())));
 }
 
-fn letter(letter: &Letter) -> Value {
-    let Letter {
+fn letter(letter: &DeadLetter) -> Value {
+    let DeadLetter {
         message,
         reason,
         attempts,
@@ -173,7 +173,7 @@ fn letter(letter: &Letter) -> Value {
 
 /// Has a service handle again what it has given up.
 async fn replay(store: Store, service: String, asker: Asker, answer: Answer) {
-    let outcome = match store.replay(&service).await {
+    let outcome = match store.requeue_dead_letters(&service).await {
         Ok(segment) => {
             let count = segment.map_or(0, |segment| segment.messages);
             if let Some(segment) = segment {

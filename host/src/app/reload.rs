@@ -419,7 +419,7 @@ impl<'a> House<'a> {
             .means
             .shared
             .store
-            .spooled(&name)
+            .find_spool(&name)
             .await
             .unwrap_or_else(|error| {
                 warn!(

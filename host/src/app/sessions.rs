@@ -74,7 +74,7 @@ pub fn open(
     let (mut session, main) = Session::new(connection.clone(), will.clone(), router);
     let store = store.clone();
     session.persist_with(
-        PersistSink(Box::new(move |changes| store.keep(changes))),
+        PersistSink(Box::new(move |changes| store.persist(changes))),
         waiting,
     );
     let group = session.group();

@@ -16,7 +16,7 @@ use crate::mailbox::{self, Delivery, Trace};
 use crate::message::{Publication, Receipt, Subscription, SubscriptionChange};
 use crate::router::ServiceId;
 use crate::session::{self, Commit};
-use crate::store::{Letter, Record, Store, StoreError};
+use crate::store::{DeadLetter, Store, StoreError, VersionRecord};
 use crate::timers;
 
 use super::dead_letter::{Verdict, dead_letter};
@@ -56,7 +56,7 @@ impl Outputs {
         service: &str,
         belongings: &Belongings,
         changes: Vec<StateChange>,
-        record: Option<Record>,
+        record: Option<VersionRecord>,
     ) -> Result<(), StoreError> {
         self.store
             .commit_with(service, changes.clone(), record)
@@ -164,7 +164,7 @@ impl Outputs {
     }
 
     /// Keeps a record of the versions.
-    pub(super) async fn record(&self, service: &str, record: Record) {
+    pub(super) async fn record(&self, service: &str, record: VersionRecord) {
         self.store.record(service, record).await;
     }
 
@@ -197,7 +197,7 @@ impl Outputs {
         verdict: Verdict<'_>,
     ) {
         let service = verdict.service;
-        let letter = Letter {
+        let letter = DeadLetter {
             message: delivery.message.clone(),
             reason: verdict.reason.to_owned(),
             attempts: verdict.attempts,
@@ -206,7 +206,7 @@ impl Outputs {
             outgoing: false,
         };
         let most = config.limits.retry.dead_letters;
-        match self.store.bury(service, letter, most).await {
+        match self.store.push_dead_letter(service, letter, most).await {
             Ok(0) => {}
             Ok(dropped) => {
                 warn!("{dropped} old dead letters are gone: limits.dead_letters keeps {most}")

@@ -162,7 +162,7 @@ impl Queue {
         };
         match self
             .store
-            .portion(&self.config.name, segment, PORTION)
+            .read_spool(&self.config.name, segment, PORTION)
             .await
         {
             Ok(portion) => {

@@ -16,7 +16,7 @@ use crate::mailbox::Next;
 use crate::message::SubscriptionChange;
 use crate::panic_hook;
 use crate::service_ctx::ServiceCtx;
-use crate::store::Record;
+use crate::store::VersionRecord;
 use crate::timers::sleep_until;
 
 use super::invocation::Invocation;
@@ -311,7 +311,7 @@ impl Task {
     async fn persist(
         &mut self,
         changes: Vec<StateChange>,
-        record: Option<Record>,
+        record: Option<VersionRecord>,
     ) -> Result<(), Fault> {
         let belongings = &self.ctx.state;
         let written = self

@@ -4,10 +4,12 @@
 
 use std::fs;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::message::{Message, Qos};
 use crate::rollout::history::HistoryEvent;
-use crate::session::state::Origin;
+use crate::session::state::{Origin, RestoredMessage};
 use crate::topic::Topic;
 
 fn set(key: &str, value: &str) -> StateChange {
@@ -86,11 +88,11 @@ async fn messages_that_wait_come_back_with_everything_that_they_carry() {
         service: None,
         name: Some(Arc::from("echo")),
     };
-    store.keep(vec![
+    store.persist(vec![
         PersistOp::Put(7, origin, message.clone()),
         PersistOp::Put(8, Origin::default(), message.clone()),
     ]);
-    store.keep(vec![PersistOp::Delete(8)]);
+    store.persist(vec![PersistOp::Delete(8)]);
     store.close().await;
     let contents = read(&path).await;
     let [
@@ -161,7 +163,7 @@ async fn a_locked_or_read_only_state_file_is_an_error() {
         .await
         .unwrap_err()
         .to_string();
-    assert!(error.contains("its directory cannot be made"), "{error}");
+    assert!(error.contains("cannot create its directory"), "{error}");
 }
 
 #[tokio::test]
@@ -180,7 +182,7 @@ async fn version_history_survives_a_restart() {
     for number in 1..=4 {
         let former =
             history.set_running(version(number), HistoryEvent::Swapped, String::new(), 2, 0);
-        let record = Record {
+        let record = VersionRecord {
             history: history.clone(),
             left: former.map(|former| (former, left("saved"))),
         };
@@ -195,7 +197,7 @@ async fn version_history_survives_a_restart() {
     store
         .record(
             "ab",
-            Record {
+            VersionRecord {
                 history: VersionHistory::default(),
                 left: None,
             },

@@ -175,7 +175,7 @@ async fn a_read_only_place_is_named_and_affects_only_its_users() -> Result<()> {
     host.output()
         .says(
             0,
-            "is not kept on disk: the state file /proc/miqro/state.redb",
+            "cannot persist the version history: the state file /proc/miqro/state.redb",
         )
         .await?;
     let mut client = client(&broker).await?;

@@ -13,7 +13,7 @@ use crate::message::SubscriptionChange;
 use crate::service::status::Status;
 use crate::service::{Offer, Prepared, subscriptions};
 use crate::service_ctx::ServiceCtx;
-use crate::store::Record;
+use crate::store::VersionRecord;
 use crate::timers::set::TimerSet;
 
 impl Task {
@@ -67,7 +67,7 @@ impl Task {
 
     /// Makes a started instance the running one: its timers, subscriptions and publishes replace the former ones. `record`: what is
     /// kept about its version, written together with its state.
-    pub(super) async fn install(&mut self, prepared: Prepared, record: Option<Record>) {
+    pub(super) async fn install(&mut self, prepared: Prepared, record: Option<VersionRecord>) {
         let Prepared {
             component,
             instance,

@@ -19,7 +19,7 @@ use crate::service::status::Status;
 use crate::service::swap::{Answer, Fall, Trial, profile};
 use crate::service::{self, Prepared, Shadow, Standing, Swap};
 use crate::service_ctx::ServiceCtx;
-use crate::store::{Left, Record};
+use crate::store::{Left, VersionRecord};
 use crate::version::Version;
 
 impl Task {
@@ -445,9 +445,9 @@ impl Task {
     }
 
     /// What is to be on disk; nothing where no versions are kept.
-    fn record(&self, left: Option<(Version, Left)>) -> Option<Record> {
+    fn record(&self, left: Option<(Version, Left)>) -> Option<VersionRecord> {
         let history = &self.versions.history;
-        (self.ctx.config.swap.versions > 0).then(|| Record {
+        (self.ctx.config.swap.versions > 0).then(|| VersionRecord {
             history: VersionHistory::clone(history),
             left,
         })
