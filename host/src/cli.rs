@@ -1,29 +1,30 @@
-//! Surface: the command line. In: arguments. Out: one of the commands below, run to its exit code. Owns nothing.
+//! The command line: one module a command.
 
-mod answers;
-mod ask;
+mod admin;
+mod background;
 mod check;
 mod client;
 mod compile;
-mod control;
 mod format;
 mod install;
-mod places;
+mod paths;
 mod print;
 mod publish;
 mod replay;
+mod reply;
 mod run;
 mod show;
 mod subscribe;
 mod url;
+mod values;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-pub use print::last_words;
-
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
+
+pub use print::print_last_error;
 
 /// Runs MQTT services as sandboxed WebAssembly components over one MQTT session.
 #[derive(Debug, Parser)]
@@ -39,38 +40,38 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run services until a signal stops them
+    /// Run services until a signal stops the host
     Run(run::Run),
     /// Write a systemd unit that runs the host
     Install(install::Install),
-    /// Say whether a host runs in the background
-    Status(control::Target),
-    /// Have the host in the background read its configuration again
-    Reload(control::Target),
-    /// Stop the host in the background and wait for its end
-    Stop(control::Stop),
-    /// Say which versions a service has had
-    History(ask::History),
-    /// Bring back a former version of a service
-    Rollback(ask::Rollback),
-    /// Have a service handle again what it has given up
+    /// Show whether a background host is running
+    Status(background::Target),
+    /// Make the background host read its configuration again
+    Reload(background::Target),
+    /// Stop the background host and wait until it has ended
+    Stop(background::Stop),
+    /// Show a service's version history
+    History(admin::History),
+    /// Roll a service back to a former version
+    Rollback(admin::Rollback),
+    /// Reprocess a service's dead letters
     Replay(replay::Replay),
-    /// Start the instance of a service anew
-    Restart(ask::Service),
-    /// Say whether a file is a service that the host can run, and what it uses
+    /// Restart a service
+    Restart(admin::ServiceTarget),
+    /// Show whether the host can run a component, and its imports
     Check(check::Check),
     /// Compile components into the cache, so that a host starts them at once
     Compile(compile::Compile),
-    /// Show the configuration that is in effect
+    /// Show the effective configuration
     #[command(name = "config")]
     Show(show::Show),
-    /// Publish a message, or one for each line of standard input
+    /// Publish one message, or each line of standard input
     #[command(name = "pub")]
     Publish(publish::Publish),
-    /// Show the messages that arrive
+    /// Print incoming messages
     #[command(name = "sub")]
     Subscribe(subscribe::Subscribe),
-    /// Write a completion script for a shell to standard output
+    /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  miqro-host completions bash > /etc/bash_completion.d/miqro-host"
     )]
@@ -81,28 +82,24 @@ enum Command {
 }
 
 impl Cli {
-    /// Reads the arguments and runs the command that they name.
+    /// Parses the arguments and runs their command.
     ///
     /// # Errors
-    /// What went wrong, for a person to read.
+    /// The error of the command.
     pub fn main() -> anyhow::Result<ExitCode> {
         match Self::try_parse() {
             Ok(cli) => cli.run(),
-            // `--help` and `--version` come that way too
-            Err(said) => {
-                let printed = said.print();
-                if !said.use_stderr() {
-                    print::unless_unread(printed).context("standard output")?;
+            // `--help` and `--version` are errors of clap, too
+            Err(error) => {
+                let printed = error.print();
+                if !error.use_stderr() {
+                    print::ignore_closed_pipe(printed).context("standard output")?;
                 }
-                Ok(ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(1)))
+                Ok(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)))
             }
         }
     }
 
-    /// Runs the command that the arguments name.
-    ///
-    /// # Errors
-    /// What went wrong, for a person to read.
     fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.config.as_deref();
         match self.command {
@@ -121,7 +118,7 @@ impl Cli {
             Command::Publish(publish) => publish.run(config),
             Command::Subscribe(subscribe) => subscribe.run(config),
             Command::Completions { shell } => {
-                // into memory first: it would panic where it cannot write
+                // into memory first: clap panics when it cannot write
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "miqro-host", &mut script);
                 print::print(String::from_utf8_lossy(&script))?;

@@ -1,5 +1,5 @@
 //! The control channel of a running host: the command line asks through a Unix socket next to the
-//! state file, one JSON line for each request and answer.
+//! state file, one JSON line for each request and reply.
 //!
 //! A further command needs a variant of [`Request`], its execution in `app::control`, and a command
 //! of the command line.
@@ -12,68 +12,68 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-pub use client::{AskError, ask, sockets};
-pub use server::{Bound, ControlError, Server};
+pub use client::{ClientError, send, sockets};
+pub use server::{ControlError, Server, SocketGuard};
 pub use socket::socket_of;
 
 /// A request to a running host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
-    /// Which services there are.
+    /// Names of the services.
     Services {},
-    /// Which process it is, and for which filters the broker ends the connection.
+    /// Process id, and problems of the host.
     Status {},
-    /// Which versions a service has had.
+    /// Version history of a service.
     History {
-        /// Its name.
+        /// Name of the service.
         service: String,
     },
-    /// To bring back a former version of a service.
+    /// Roll a service back to a former version.
     Rollback {
-        /// Its name.
+        /// Name of the service.
         service: String,
-        /// How the version's hash begins; `None`: the last one.
+        /// Beginning of the version's hash; `None`: the previous version.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
     },
-    /// Which messages a service has given up.
+    /// Dead letters of a service.
     Letters {
-        /// Its name.
+        /// Name of the service.
         service: String,
     },
-    /// To have a service handle again what it has given up.
+    /// Process the dead letters of a service again.
     Replay {
-        /// Its name.
+        /// Name of the service.
         service: String,
     },
-    /// To restart the instance of a service.
+    /// Restart the instance of a service.
     Restart {
-        /// Its name.
+        /// Name of the service.
         service: String,
     },
 }
 
-/// Its answer: the result, or the reason of a failure.
+/// The reply: a result, or the reason of a failure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
-    /// It was done.
+    /// Result of the request.
     Ok(Value),
-    /// It was not done.
+    /// Reason why the request failed.
     Error(String),
 }
 
-/// A request that waits for its answer.
+/// A request that waits for its reply.
 #[derive(Debug)]
-pub struct Asked {
+pub struct PendingRequest {
     /// The request.
     pub request: Request,
-    /// The way of the answer.
-    pub answer: oneshot::Sender<Result<Value, String>>,
+    /// Receiver of the reply; it may have gone.
+    pub reply: oneshot::Sender<Result<Value, String>>,
 }
 
-/// Bytes of a request, or of an answer.
+/// Most bytes of a request or a reply.
 const LINE: u64 = 1024 * 1024;
 
 #[cfg(test)]

@@ -26,14 +26,14 @@ pub const CHILD: &str = "--in-background";
 /// The byte that the second program sends when it is ready.
 const READY: u8 = b'r';
 
-/// The reason why there is no host in the background.
+/// Errors of starting the host in the background.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// Another one runs.
+    /// Another host holds the pid file.
     #[error("{0}")]
     PidFile(#[from] PidFileError),
-    /// A file for it cannot be made.
-    #[error("cannot make {path}: {source}")]
+    /// A file for it cannot be created.
+    #[error("cannot create {path}: {source}")]
     File {
         /// The file.
         path: PathBuf,
@@ -48,32 +48,42 @@ pub enum DaemonError {
     Watch(io::Error),
 }
 
-/// How the program is started again.
+/// A new start of the program.
 #[derive(Debug)]
 pub struct Launch {
-    /// Its arguments, with absolute paths.
+    /// Arguments, with absolute paths.
     pub arguments: Vec<OsString>,
-    /// As whom; `None`: as who started it.
+    /// User and group; `None`: those of this process.
     pub identity: Option<Identity>,
-    /// The directory.
+    /// Working directory.
     pub directory: PathBuf,
-    /// Its pid file.
+    /// Path of the pid file.
     pub pid_file: Option<PathBuf>,
-    /// Its log file.
+    /// Path of the log file.
     pub log_file: Option<PathBuf>,
 }
 
+/// Outcome of a start in the background.
+#[derive(Debug)]
+pub enum BackgroundStart {
+    /// The host is ready; its process id.
+    Ready(u32),
+    /// The host ended with this exit code.
+    Failed(ExitCode),
+}
+
 impl Launch {
-    /// Starts it in the background and waits until it is ready: its process id, or the exit code with which it failed after all
-    /// that it had to say was written to stderr.
+    /// Starts the program in the background and waits until it is ready. If it fails, the new lines of its log are copied to
+    /// stderr.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn background(self, log: &Path) -> Result<Result<u32, ExitCode>, DaemonError> {
-        self.give_away()?;
-        let mut log = opened(log)?;
+    pub fn background(self, log: &Path) -> Result<BackgroundStart, DaemonError> {
+        self.create_files()?;
+        let mut log = open_for_appending(log)?;
         let start = log.seek(SeekFrom::End(0)).map_err(DaemonError::Watch)?;
         let (mut ours, theirs) = UnixStream::pair().map_err(DaemonError::Start)?;
+
         let mut command = self.command()?;
         // a panic, too, is said there: the log line of it may never have been written
         let stderr = log.try_clone().map_err(DaemonError::Start)?;
@@ -85,10 +95,12 @@ impl Launch {
         let mut child = command.spawn().map_err(DaemonError::Start)?;
         // its end of the socket must be the only one left, so that its end is seen
         drop(command);
+
         let mut word = [0];
         if matches!(ours.read(&mut word), Ok(1)) && word == [READY] {
-            return Ok(Ok(child.id()));
+            return Ok(BackgroundStart::Ready(child.id()));
         }
+
         let status = child.wait().map_err(DaemonError::Watch)?;
         log.seek(SeekFrom::Start(start))
             .map_err(DaemonError::Watch)?;
@@ -98,12 +110,13 @@ impl Launch {
             .code()
             .and_then(|code| u8::try_from(code).ok())
             .filter(|code| *code > 0);
-        Ok(Err(ExitCode::from(code.unwrap_or(1))))
+
+        Ok(BackgroundStart::Failed(ExitCode::from(code.unwrap_or(1))))
     }
 
-    /// Starts it in the place of this program, with the same process id; returns only when that fails.
+    /// Replaces this process by the program, with the same process id; returns only when that fails.
     pub fn in_place(self) -> DaemonError {
-        match self.give_away().and_then(|()| self.command()) {
+        match self.create_files().and_then(|()| self.command()) {
             Ok(mut command) => DaemonError::Start(command.exec()),
             Err(error) => error,
         }
@@ -121,8 +134,8 @@ impl Launch {
         Ok(command)
     }
 
-    /// Makes the files that it could not make itself, in folders that are not its own, and gives them to it.
-    fn give_away(&self) -> Result<(), DaemonError> {
+    /// Creates the files that the other user may not create, and makes that user their owner.
+    fn create_files(&self) -> Result<(), DaemonError> {
         if let Some(path) = &self.pid_file
             && let Some(pid) = pid_file::holder(path)?
         {
@@ -133,7 +146,7 @@ impl Launch {
             .into());
         }
         for path in self.pid_file.iter().chain(&self.log_file) {
-            let file = opened(path)?;
+            let file = open_for_appending(path)?;
             if let Some(identity) = &self.identity {
                 let given =
                     std::os::unix::fs::fchown(&file, Some(identity.uid), Some(identity.gid));
@@ -147,7 +160,7 @@ impl Launch {
     }
 }
 
-fn opened(path: &Path) -> Result<File, DaemonError> {
+fn open_for_appending(path: &Path) -> Result<File, DaemonError> {
     let file = OpenOptions::new()
         .read(true)
         .append(true)
@@ -159,31 +172,31 @@ fn opened(path: &Path) -> Result<File, DaemonError> {
     })
 }
 
-/// The second program's part.
+/// The part of the background process.
 #[derive(Debug)]
 pub struct Background {
     parent: UnixStream,
 }
 
 impl Background {
-    /// Leaves the terminal; to be called before anything else.
+    /// Leaves the terminal. Must be called before anything else.
     ///
     /// # Errors
-    /// When the program was not started by the first one.
+    /// When the process was not started by the first one.
     pub fn begin() -> io::Result<Self> {
         rustix::process::setsid()?;
         let parent = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         Ok(Self { parent })
     }
 
-    /// Tells the first program that all is well, which ends it.
+    /// Tells the first process that the host is ready, which ends that process.
     pub fn ready(&self) {
         // an error means that it has been ended meanwhile, which is no reason to stop
         let _ = (&self.parent).write_all(&[READY]);
     }
 }
 
-/// Takes the pid file, if there is to be one, for as long as the result lives.
+/// Takes the pid file, if one is wanted, until the result is dropped.
 ///
 /// # Errors
 /// When another host holds it.
@@ -191,12 +204,12 @@ pub fn hold(path: Option<&Path>) -> Result<Option<PidFile>, PidFileError> {
     path.map(PidFile::take).transpose()
 }
 
-/// The number of the user who runs this.
+/// Id of the user of this process.
 pub fn user() -> u32 {
     rustix::process::getuid().as_raw()
 }
 
-/// Whether this is the superuser.
+/// Whether this process runs as the superuser.
 pub fn is_root() -> bool {
     rustix::process::getuid().is_root()
 }

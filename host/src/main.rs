@@ -2,26 +2,28 @@
 
 use std::process::ExitCode;
 
-use miqro_host::cli::{Cli, last_words};
+use miqro_host::cli::{Cli, print_last_error};
 
 fn main() -> ExitCode {
     match Cli::main() {
         Ok(code) => code,
         Err(error) => {
-            last_words(format!("miqro-host: {}", whole(&error)));
+            print_last_error(format!("miqro-host: {}", with_causes(&error)));
             ExitCode::FAILURE
         }
     }
 }
 
-/// The error and its causes; a cause that the text before it has said already is not said again.
-fn whole(error: &anyhow::Error) -> String {
-    error
-        .chain()
-        .map(ToString::to_string)
-        .fold(String::new(), |said, cause| match () {
-            () if said.is_empty() => cause,
-            () if said.contains(&cause) => said,
-            () => format!("{said}: {cause}"),
-        })
+/// The error and its causes, without a cause that the text before it contains already.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+
+    text
 }

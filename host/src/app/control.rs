@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tracing::warn;
 
-use crate::control::{Asked, Bound, Request, Server, socket_of};
+use crate::control::{PendingRequest, Request, Server, SocketGuard, socket_of};
 use crate::rollout::history::{VersionHistory, format_utc};
 use crate::service::Asker;
 use crate::session::Handle;
@@ -24,10 +24,10 @@ const WAITING: usize = 16;
 
 /// The way in for requests.
 pub struct Control {
-    asked: mpsc::Receiver<Asked>,
+    asked: mpsc::Receiver<PendingRequest>,
     /// So that it never closes, also where there is no socket.
-    _open: mpsc::Sender<Asked>,
-    _bound: Option<Bound>,
+    _open: mpsc::Sender<PendingRequest>,
+    _bound: Option<SocketGuard>,
     serving: Option<AbortHandle>,
 }
 
@@ -59,7 +59,7 @@ impl Control {
     }
 
     /// The next request. Cancel-safe.
-    pub async fn next(&mut self) -> Asked {
+    pub async fn next(&mut self) -> PendingRequest {
         match self.asked.recv().await {
             Some(asked) => asked,
             // not possible while a sender is held here
@@ -76,7 +76,13 @@ impl Drop for Control {
 
 impl House<'_> {
     /// Does what was asked for; the answer may come later.
-    pub fn obey(&mut self, Asked { request, answer }: Asked) {
+    pub fn obey(
+        &mut self,
+        PendingRequest {
+            request,
+            reply: answer,
+        }: PendingRequest,
+    ) {
         let now = match request {
             Request::Services {} => Ok(self.supervisor.names().into()),
             Request::Status {} => Ok(status(

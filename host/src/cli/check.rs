@@ -1,5 +1,4 @@
-//! Surface: `miqro-host check`. In: a file. Out: what it is, whether it fulfils the contract, what it imports and which grants that
-//! may need; the exit code says whether the host can run it. Owns nothing.
+//! `miqro-host check`: shows whether a file is a component that the host can run, its imports, and the grants that these may need.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,17 +12,17 @@ use crate::guest::{self, EngineOptions};
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  miqro-host check guests/echo.wasm && echo it can run
+  miqro-host check guests/echo.wasm && echo it runs
 
 Exit code 0: every file is a component that the host can run; 1: at least one is not.")]
 pub struct Check {
-    /// Files to look at
+    /// Files to check
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }
 
 impl Check {
-    /// Looks at each file.
+    /// Checks each file.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let engine = guest::Engine::new(EngineOptions {
             services: 1,
@@ -43,7 +42,7 @@ impl Check {
             let grants = component.grants(&name);
             if !grants.is_empty() {
                 print_line(format_args!(
-                    "grants in miqro.yml, if it uses what it imports; without them it reaches nothing of this:\n{grants}"
+                    "grants for miqro.yml, as far as the component uses these imports:\n{grants}"
                 ))?;
             }
         }

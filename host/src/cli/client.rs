@@ -1,6 +1,4 @@
-//! Surface: what `pub` and `sub` have in common: a client of its own with a fresh session, which fails where the host would try for
-//! ever. In: which broker, from the command line and the configuration. Out: the session, connected. Owns the session while the
-//! command runs.
+//! The MQTT client of `pub` and `sub`: a new session, which fails where the host would retry for ever.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,29 +8,30 @@ use anyhow::{Context, bail};
 use crate::config::{
     Broker, Config, Connection, Credentials, Level, LogFormat, Protocol, Selection, Transport,
 };
-use crate::logging::{self, Levels};
+use crate::logging::{self, Levels, Logs};
 use crate::router::Router;
 use crate::session::{Command, ConnectionStatus, Handle, Session};
 
 use super::url;
+use super::values::{protocol, seconds};
 
-/// Which broker; without any of these the one of the configuration.
+/// The broker; without any of these options, that of the configuration.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Broker")]
 pub struct Client {
-    /// Host name or address
+    /// Host name or address of the broker
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
-    /// Port
+    /// Port of the broker
     #[arg(long, value_name = "NUMBER")]
     port: Option<u16>,
-    /// All in one: mqtt, mqtts, ws or wss, as in mqtts://user:password@broker.example:8883
+    /// URL with mqtt, mqtts, ws or wss, such as mqtts://user:password@broker.example:8883
     #[arg(long, value_name = "URL", conflicts_with_all = ["host", "port"])]
     url: Option<String>,
     /// User name
     #[arg(short, long, value_name = "NAME")]
     username: Option<String>,
-    /// Password; better in the environment, where other users do not see it
+    /// Password; in the environment it is hidden from other users
     #[arg(
         long,
         value_name = "TEXT",
@@ -44,28 +43,12 @@ pub struct Client {
     /// Protocol version: 5 or 3.1.1
     #[arg(long, value_name = "VERSION", value_parser = protocol)]
     protocol: Option<Protocol>,
-    /// Client identifier; a random one otherwise
+    /// Client identifier [default: a random one]
     #[arg(short = 'i', long, value_name = "NAME")]
     client_id: Option<String>,
     /// Seconds to wait for the broker
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     timeout: Duration,
-}
-
-fn protocol(text: &str) -> Result<Protocol, String> {
-    match text {
-        "5" | "5.0" => Ok(Protocol::V5),
-        "3.1.1" | "311" => Ok(Protocol::V311),
-        _ => Err("accepted: 5, 3.1.1".to_owned()),
-    }
-}
-
-/// Reads a number of seconds, with a fraction if need be.
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text
-        .parse()
-        .map_err(|_| "write a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 impl Client {
@@ -74,10 +57,10 @@ impl Client {
         self.timeout
     }
 
-    /// The settings: the configuration's, with what the command line says, for a session that leaves nothing behind.
+    /// Settings of the configuration, overridden by the command line, for a session that ends with the connection.
     ///
     /// # Errors
-    /// What is wrong with the configuration or the URL.
+    /// When the configuration or the URL is invalid.
     pub(super) fn connection(
         &self,
         config: Option<&Path>,
@@ -86,7 +69,7 @@ impl Client {
         let (Broker::Embedded(_, connection) | Broker::Remote(connection)) =
             Config::load(config, Selection::All)?.config.broker;
         let mut connection = match &self.url {
-            Some(text) => self.elsewhere(connection, text)?,
+            Some(text) => with_url(connection, text)?,
             None => connection,
         };
         connection.host = self.host.clone().unwrap_or(connection.host);
@@ -98,36 +81,21 @@ impl Client {
                 password: self.password.clone(),
             });
         }
+
         let random = || format!("miqro-{purpose}-{:08x}", fastrand::u32(..));
         connection.client_id = self.client_id.clone().unwrap_or_else(random);
         connection.clean_start = true;
         connection.session_expiry = Duration::ZERO;
         connection.connect_timeout = self.timeout;
-        Ok(connection)
-    }
 
-    /// The broker of a URL. The configuration's password is not for that one.
-    fn elsewhere(&self, connection: Connection, text: &str) -> anyhow::Result<Connection> {
-        let url = url::parse(text).with_context(|| format!("--url {text}"))?;
-        let port = url.port.unwrap_or(match url.transport {
-            Transport::Tcp => 1883,
-            Transport::Tls => 8883,
-            Transport::WebSocket(_) => 80,
-            Transport::SecureWebSocket(_) => 443,
-        });
-        Ok(Connection {
-            host: url.host,
-            port,
-            transport: url.transport,
-            credentials: url.credentials,
-            ..connection
-        })
+        Ok(connection)
     }
 
     /// Connects, lets `work` use the session, and ends it when everything was acknowledged.
     ///
     /// # Errors
-    /// The broker cannot be reached or refuses; `work` failed; something was refused or left unacknowledged.
+    /// When the broker cannot be reached or refuses the connection, `work` fails, or a message was refused or is left
+    /// unacknowledged.
     pub(super) fn with_session<T>(
         &self,
         connection: Connection,
@@ -138,57 +106,87 @@ impl Client {
             .build()
             .context("no runtime")?;
         let peer = format!("{}:{}", connection.host, connection.port);
-        let timeout = self.timeout;
         let (session, handle) = Session::new(connection, None, Router::new());
+
         let mut logs = None;
-        let use_it = async {
-            let outcome = match connected(&handle, &peer).await {
-                // From here on the session reconnects by itself, and says so; and what the broker refuses. Without a log it
-                // works as well.
-                Ok(()) => {
-                    logs = logging::start(Levels::all(Level::Warning), LogFormat::Text, None).ok();
-                    work(&handle).await
-                }
-                Err(error) => Err(error),
-            };
-            let patience = if outcome.is_ok() {
-                timeout
-            } else {
-                Duration::ZERO
-            };
-            handle
-                .send(Command::Stop {
-                    deadline: Instant::now() + patience,
-                })
-                .await;
-            outcome
-        };
-        let (ended, outcome) = runtime.block_on(async { tokio::join!(session.run(), use_it) });
+        let working = self.work_and_stop(&handle, &peer, &mut logs, work);
+        let (stopped, outcome) = runtime.block_on(async { tokio::join!(session.run(), working) });
         // a resolver that hangs is not waited for
         runtime.shutdown_background();
         drop(logs);
-        let (ended, value) = (ended?, outcome?);
-        if ended.unsent > 0 {
+
+        let stopped = stopped?;
+        let value = outcome?;
+        if stopped.unsent > 0 {
             bail!(
                 "{peer} did not acknowledge {} of the messages within {} s",
-                ended.unsent,
-                timeout.as_secs_f64()
+                stopped.unsent,
+                self.timeout.as_secs_f64()
             );
         }
-        if ended.failures > 0 {
+        if stopped.failures > 0 {
             bail!("{peer} did not take everything; see above");
         }
         Ok(value)
     }
+
+    /// `logs`: kept until the session has ended.
+    async fn work_and_stop<T>(
+        &self,
+        handle: &Handle,
+        peer: &str,
+        logs: &mut Option<Logs>,
+        work: impl AsyncFnOnce(&Handle) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let outcome = match wait_until_connected(handle, peer).await {
+            Ok(()) => {
+                // from here on the session reconnects by itself, and logs that and refusals; it also works without a log
+                let level = Levels::all(Level::Warning);
+                *logs = logging::start(level, LogFormat::Text, None).ok();
+                work(handle).await
+            }
+            Err(error) => Err(error),
+        };
+
+        let timeout = if outcome.is_ok() {
+            self.timeout
+        } else {
+            Duration::ZERO
+        };
+        let deadline = Instant::now() + timeout;
+        handle.send(Command::Stop { deadline }).await;
+
+        outcome
+    }
+}
+
+/// Replaces the broker by that of a URL. The password of the configuration is not for that one.
+fn with_url(connection: Connection, text: &str) -> anyhow::Result<Connection> {
+    let url = url::parse(text).with_context(|| format!("--url {text}"))?;
+    let default_port = match url.transport {
+        Transport::Tcp => 1883,
+        Transport::Tls => 8883,
+        Transport::WebSocket(_) => 80,
+        Transport::SecureWebSocket(_) => 443,
+    };
+
+    Ok(Connection {
+        host: url.host,
+        port: url.port.unwrap_or(default_port),
+        transport: url.transport,
+        credentials: url.credentials,
+        ..connection
+    })
 }
 
 /// Waits for the outcome of the first attempt to connect.
-async fn connected(handle: &Handle, peer: &str) -> anyhow::Result<()> {
+async fn wait_until_connected(handle: &Handle, peer: &str) -> anyhow::Result<()> {
     let mut status = handle.connection();
-    let decided = status
+    let first = status
         .wait_for(|status| !matches!(status, ConnectionStatus::Connecting))
         .await;
-    match decided.as_deref() {
+
+    match first.as_deref() {
         Ok(ConnectionStatus::Connected { .. }) => Ok(()),
         Ok(ConnectionStatus::Disconnected { reason }) => {
             bail!("cannot connect to {peer}: {reason}")

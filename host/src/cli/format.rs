@@ -1,4 +1,4 @@
-//! Pure: how `sub` shows a message. In: a pattern with mosquitto_sub's letters, a message. Out: the bytes of a line. Owns nothing.
+//! Formats of `sub`: a pattern with the letters of mosquitto_sub, or JSON.
 
 use std::io::Write;
 
@@ -7,9 +7,18 @@ use serde_json::{Map, Value, json};
 
 use crate::message::{Message, Properties};
 
-/// A pattern, read.
+/// A parsed pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Format(Vec<Part>);
+
+/// Errors of patterns.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum FormatError {
+    #[error("unknown letter %{0}; see the end of the help")]
+    UnknownLetter(char),
+    #[error("ends with %; a percent sign is written %%")]
+    Incomplete,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -17,11 +26,15 @@ enum Part {
     Letter(char),
 }
 
+/// Letters that may follow a percent sign.
 const LETTERS: &str = "tpxqrRDCEPn%";
 
 impl Format {
-    /// Reads a pattern.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Parses a pattern.
+    ///
+    /// # Errors
+    /// When a percent sign is not followed by a known letter.
+    pub fn parse(text: &str) -> Result<Self, FormatError> {
         let mut parts = Vec::new();
         let mut characters = text.chars();
         while let Some(character) = characters.next() {
@@ -29,9 +42,9 @@ impl Format {
                 match characters.next() {
                     Some(letter) if LETTERS.contains(letter) => parts.push(Part::Letter(letter)),
                     Some(other) => {
-                        return Err(format!("%{other} means nothing; see the end of the help"));
+                        return Err(FormatError::UnknownLetter(other));
                     }
-                    None => return Err("ends with %; a percent sign is written %%".to_owned()),
+                    None => return Err(FormatError::Incomplete),
                 }
             } else if let Some(Part::Text(text)) = parts.last_mut() {
                 text.push(character);
@@ -42,7 +55,7 @@ impl Format {
         Ok(Self(parts))
     }
 
-    /// The message in this format, without a line end.
+    /// Formats a message, without a line end.
     pub fn message(&self, message: &Message) -> Vec<u8> {
         let none = Properties::default();
         let properties = message.properties.as_deref().unwrap_or(&none);
@@ -50,13 +63,13 @@ impl Format {
         for part in &self.0 {
             match part {
                 Part::Text(text) => line.extend(text.as_bytes()),
-                Part::Letter(letter) => letter_of(*letter, message, properties, &mut line),
+                Part::Letter(letter) => write_letter(*letter, message, properties, &mut line),
             }
         }
         line
     }
 
-    /// The message as a JSON object: the payload as `payload` where it is text, otherwise as `payload_hex`.
+    /// Formats a message as a JSON object, with `payload_hex` in place of `payload` if the payload is not UTF-8.
     pub fn json(message: &Message) -> Vec<u8> {
         let mut object = Map::new();
         object.insert("topic".to_owned(), message.topic.as_str().into());
@@ -76,47 +89,46 @@ impl Format {
     }
 }
 
-fn letter_of(letter: char, message: &Message, properties: &Properties, line: &mut Vec<u8>) {
-    // Writing to a vector cannot fail.
+fn write_letter(letter: char, message: &Message, properties: &Properties, line: &mut Vec<u8>) {
+    // writing to a vector cannot fail
     let _ = match letter {
         't' => line.write_all(message.topic.as_str().as_bytes()),
         'p' => line.write_all(&message.payload),
         'x' => line.write_all(hexadecimal(&message.payload).as_bytes()),
         'q' => write!(line, "{}", u8::from(message.qos)),
         'r' => write!(line, "{}", u8::from(message.retain)),
-        'R' => line.write_all(
-            properties
-                .response_topic
-                .as_ref()
-                .map_or("", |topic| topic.as_str())
-                .as_bytes(),
-        ),
+        'R' => line.write_all(response_topic(properties).as_bytes()),
         'D' => line.write_all(properties.correlation_data.as_deref().unwrap_or_default()),
-        'C' => line.write_all(
-            properties
-                .content_type
-                .as_deref()
-                .unwrap_or_default()
-                .as_bytes(),
-        ),
-        'E' => line.write_all(
-            properties
-                .message_expiry
-                .map(|s| s.to_string())
-                .unwrap_or_default()
-                .as_bytes(),
-        ),
-        'P' => {
-            let pairs: Vec<_> = properties
-                .user_properties
-                .iter()
-                .map(|(name, value)| format!("{name}:{value}"))
-                .collect();
-            line.write_all(pairs.join(" ").as_bytes())
-        }
+        'C' => line.write_all(content_type(properties).as_bytes()),
+        'E' => match properties.message_expiry {
+            Some(seconds) => write!(line, "{seconds}"),
+            None => Ok(()),
+        },
+        'P' => line.write_all(user_properties(properties).as_bytes()),
         'n' => line.write_all(b"\n"),
         _ => line.write_all(b"%"),
     };
+}
+
+fn response_topic(properties: &Properties) -> &str {
+    properties
+        .response_topic
+        .as_ref()
+        .map_or("", |topic| topic.as_str())
+}
+
+fn content_type(properties: &Properties) -> &str {
+    properties.content_type.as_deref().unwrap_or_default()
+}
+
+fn user_properties(properties: &Properties) -> String {
+    let pairs: Vec<_> = properties
+        .user_properties
+        .iter()
+        .map(|(name, value)| format!("{name}:{value}"))
+        .collect();
+
+    pairs.join(" ")
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -199,8 +211,13 @@ mod tests {
 
     #[test]
     fn unknown_letters_are_refused() {
-        assert!(Format::parse("%y").unwrap_err().contains("%y"));
-        assert!(Format::parse("100%").unwrap_err().contains("%%"));
+        assert!(Format::parse("%y").unwrap_err().to_string().contains("%y"));
+        assert!(
+            Format::parse("100%")
+                .unwrap_err()
+                .to_string()
+                .contains("%%")
+        );
     }
 
     #[test]

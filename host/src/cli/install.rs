@@ -1,5 +1,4 @@
-//! Surface: `miqro-host install`. In: component files, the configuration file, as whom to run. Out: a systemd unit, and on standard
-//! output what was done and what to do next. Owns nothing.
+//! `miqro-host install`: writes a systemd unit that runs the host.
 
 mod unit;
 
@@ -11,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::print::{print, print_line};
+use super::values::unit_name;
 use crate::app::Source;
 use crate::config::Config;
 
@@ -30,13 +30,13 @@ pub struct Install {
     /// Component files, as for `run`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// User to run as [default: one that systemd makes up for as long as the unit runs]
-    #[arg(long, value_name = "USER", value_parser = word)]
+    /// User to run as [default: a dynamic user of systemd]
+    #[arg(long, value_name = "USER", value_parser = unit_name)]
     user: Option<String>,
     /// Name of the unit
-    #[arg(long, value_name = "NAME", default_value = "miqro-host", value_parser = word)]
+    #[arg(long, value_name = "NAME", default_value = "miqro-host", value_parser = unit_name)]
     name: String,
-    /// Directory of units
+    /// Directory for the unit
     #[arg(long, value_name = "DIR", default_value = "/etc/systemd/system")]
     unit_directory: PathBuf,
     /// Print the unit and write nothing
@@ -47,19 +47,10 @@ pub struct Install {
     force: bool,
 }
 
-/// A name that means nothing else to systemd.
-fn word(text: &str) -> Result<String, String> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && text.chars().all(fine) {
-        return Ok(text.to_owned());
-    }
-    Err("letters, digits, and _ - . in between are accepted".to_owned())
-}
-
 impl Install {
     /// Writes or prints the unit.
     pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
-        // what cannot run is not installed
+        // a configuration that cannot run is not installed
         let path = Config::find(config).map(std::path::absolute).transpose()?;
         let files = self
             .files
@@ -72,7 +63,7 @@ impl Install {
             allow_empty: false,
         };
         let loaded = source.accepted(source.load()?)?;
-        let program = std::env::current_exe().context("cannot find out where the program is")?;
+        let program = std::env::current_exe().context("cannot find the path of the program")?;
         let unit = Unit {
             name: &self.name,
             program,
@@ -80,11 +71,13 @@ impl Install {
             files,
             user: self.user.as_deref(),
         };
+
         let text = unit.text(&loaded.config);
         if self.stdout {
             print(text)?;
             return Ok(ExitCode::SUCCESS);
         }
+
         let file = self.unit_directory.join(format!("{}.service", self.name));
         self.write(&file, &text)?;
         print_line(format_args!("wrote {}", file.display()))?;
@@ -98,7 +91,7 @@ impl Install {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Puts the unit into its place at once, so that systemd never reads half of it.
+    /// Replaces the unit by renaming, so that systemd never reads half of it.
     fn write(&self, file: &Path, text: &str) -> anyhow::Result<()> {
         match std::fs::read_to_string(file) {
             Ok(old) if !old.starts_with(MARK) && !self.force => {

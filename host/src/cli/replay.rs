@@ -1,60 +1,62 @@
-//! Surface: `miqro-host replay`. In: the name of a service. Out: what it has given up is handled again, or shown. Owns nothing.
+//! `miqro-host replay`: processes the dead letters of a service again, or lists them.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::ask::{NOBODY, Service};
+use super::admin::{EXIT_NOT_RUNNING, ServiceTarget};
 use super::print::print_line;
 use crate::control::Request;
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The host keeps the messages that a service has given up, limits.dead_letters of them. They go back to that service
-alone, the oldest first, behind what waits for it, and count as new: what fails again is given up again. What the service
-published itself and was never sent, because the broker ends the connection for it, is only shown.
+    after_help = "The host keeps messages that a service could not handle, up to limits.dead_letters. They are delivered to that service
+only, the oldest first, behind the messages that already wait for it. A message that fails again becomes a dead letter
+again. Messages of the service itself that the broker does not accept are listed, but not sent again.
 
 Examples:
-  miqro-host replay --list echo   what there is, and why
-  miqro-host replay echo          once the cause is mended"
+  miqro-host replay --list echo   list them with their reasons
+  miqro-host replay echo          process them again when the cause is mended"
 )]
 pub struct Replay {
     #[command(flatten)]
-    service: Service,
-    /// Only show what would be handled again
+    service: ServiceTarget,
+    /// Only list the messages
     #[arg(long)]
     list: bool,
-    /// As JSON; with --list
+    /// Print JSON; needs --list
     #[arg(long, requires = "list")]
     json: bool,
 }
 
 impl Replay {
-    /// Has it handled again, or shows it.
+    /// Processes the dead letters again, or lists them.
     pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let service = self.service.name.clone();
         if !self.list {
-            return self.service.tell(config, &Request::Replay { service });
+            return self
+                .service
+                .request_and_print(config, &Request::Replay { service });
         }
         let request = Request::Letters { service };
-        let Some(letters) = self.service.ask(config, &request)? else {
-            return Ok(ExitCode::from(NOBODY));
+        let Some(letters) = self.service.request(config, &request)? else {
+            return Ok(ExitCode::from(EXIT_NOT_RUNNING));
         };
-        match self.json {
-            true => print_line(format_args!("{letters:#}"))?,
-            false => letters
-                .as_array()
-                .into_iter()
-                .flatten()
-                .try_for_each(|letter| print_line(line(letter)))?,
+
+        if self.json {
+            print_line(format_args!("{letters:#}"))?;
+        } else {
+            for letter in letters.as_array().into_iter().flatten() {
+                print_line(line(letter))?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// One dead letter for people.
+/// Describes a dead letter in one line.
 fn line(letter: &Value) -> String {
     let word = |key: &str| letter[key].as_str().unwrap_or_default().replace('\n', " ");
     let attempts = match letter["outgoing"].as_bool() {

@@ -1,17 +1,16 @@
-//! Surface: `miqro-host config`. In: the configuration file and component files. Out: the effective configuration as YAML
-//! on standard output, defaults included and secrets hidden. Owns nothing.
+//! `miqro-host config`: prints the effective configuration as YAML, with defaults and without secrets.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::print::{complain, print};
+use super::print::{print, print_error};
 use crate::config::{Config, Selection};
 
 /// Arguments of `config`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  miqro-host config                         what ./miqro.yml or /etc/miqro.yml come to
-  miqro-host config --config home.yml a.wasm  as `run` with the same arguments would see it")]
+  miqro-host config                         effective settings of ./miqro.yml or /etc/miqro.yml
+  miqro-host config --config home.yml a.wasm  as `run` would see it with the same arguments")]
 pub struct Show {
     /// Component files, as for `run`
     #[arg(value_name = "FILE")]
@@ -19,7 +18,7 @@ pub struct Show {
 }
 
 impl Show {
-    /// Prints it.
+    /// Prints the configuration.
     pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let selection = if self.files.is_empty() {
             Selection::All
@@ -28,10 +27,10 @@ impl Show {
         };
         let loaded = Config::load(config, selection)?;
         for warning in &loaded.warnings {
-            complain(format_args!("warning: {warning}"));
+            print_error(format_args!("warning: {warning}"));
         }
         if let Some(blank) = loaded.blank {
-            complain(format_args!(
+            print_error(format_args!(
                 "warning: {blank}; `run` does not start with it without --allow-empty"
             ));
         }

@@ -1,5 +1,4 @@
-//! Surface: `miqro-host sub`. In: filters. Out: the messages that arrive, each as a line on standard output. Owns the mailbox that
-//! they wait in.
+//! `miqro-host sub`: prints the messages that arrive, one a line.
 
 use std::io::{ErrorKind, IsTerminal, StdoutLock, Write};
 use std::num::NonZeroU64;
@@ -9,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::client::{Client, seconds};
+use super::client::Client;
 use super::format::Format;
-use super::print::complain;
-use super::publish::qos;
+use super::print::print_error;
+use super::values::{filter, qos, seconds};
 use crate::config::WhenFull;
 use crate::mailbox::{Limits, Mailbox, Next, mailbox};
 use crate::message::{Message, Qos, Receipt, Subscription};
@@ -21,10 +20,10 @@ use crate::session::{Command, Commit, Handle};
 use crate::topic::Filter;
 
 /// The only receiver of this session.
-const ME: ServiceId = ServiceId(0);
+const RECEIVER: ServiceId = ServiceId(0);
 
 /// Messages that may wait for standard output.
-const WAITING: Limits = Limits {
+const MAILBOX: Limits = Limits {
     messages: 10_000,
     bytes: usize::MAX,
     when_full: WhenFull::Hold,
@@ -40,28 +39,28 @@ const WAITING: Limits = Limits {
       %q QoS, %r retained (1 or 0), %R response topic, %D correlation data, %C content type, %E expiry in seconds,
       %P user properties, %n line end, %% percent sign")]
 pub struct Subscribe {
-    /// Topic filters, with + and # where wanted
+    /// Topic filters; + and # are wildcards
     #[arg(value_name = "FILTER", required = true, value_parser = filter)]
     filters: Vec<Filter>,
-    /// The highest quality of service: 0, 1 or 2
+    /// Maximum quality of service: 0, 1 or 2
     #[arg(short, long, value_name = "0|1|2", default_value = "0", value_parser = qos)]
     qos: Qos,
-    /// End after so many messages
+    /// End after this number of messages
     #[arg(short = 'n', long, value_name = "NUMBER")]
     count: Option<NonZeroU64>,
-    /// End after so many seconds; with --count and too few messages the exit code is 1
+    /// End after this number of seconds; the exit code is 1 when --count was not reached
     #[arg(short = 'W', long = "wait", value_name = "SECONDS", value_parser = seconds)]
     wait: Option<Duration>,
-    /// Show only messages that the broker had kept
+    /// Show only retained messages
     #[arg(long, conflicts_with = "no_retained")]
     retained_only: bool,
-    /// Show only messages that come from now on
+    /// Hide retained messages
     #[arg(long)]
     no_retained: bool,
     /// Show the topic before each payload
     #[arg(short, long, conflicts_with_all = ["format", "json"])]
     verbose: bool,
-    /// How a message looks; see below
+    /// Format of a line; see below
     #[arg(short = 'F', long, value_name = "TEXT", conflicts_with = "json", value_parser = Format::parse)]
     format: Option<Format>,
     /// One JSON object a line
@@ -71,43 +70,38 @@ pub struct Subscribe {
     client: Client,
 }
 
-/// Reads a filter.
-pub(super) fn filter(text: &str) -> Result<Filter, String> {
-    Filter::new(text).map_err(|error| error.to_string())
-}
-
-/// Why it ended.
+/// Reason for the end of the command.
 #[derive(Debug, PartialEq, Eq)]
-enum End {
-    /// Enough messages, or told to stop.
-    Enough,
-    /// The time was up; so many messages had come.
-    Late(u64),
-    /// Nobody reads standard output any more.
-    Unread,
+enum EndReason {
+    /// As many messages as wanted, or a signal.
+    Complete,
+    /// The time was up after this number of messages.
+    TimedOut(u64),
+    /// Standard output has no reader any more.
+    Closed,
 }
 
 impl Subscribe {
-    /// Shows messages until there are enough, the time is up, or a signal comes.
+    /// Prints messages until there are as many as wanted, the time is up, or a signal arrives.
     ///
     /// # Errors
-    /// The broker cannot be reached or refuses the connection; standard output cannot be written.
+    /// When the broker cannot be reached or refuses the connection, or standard output cannot be written.
     pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let connection = self.client.connection(config, "sub")?;
         let end = self
             .client
             .with_session(connection, async |session| self.receive(session).await)?;
         match (end, self.count) {
-            (End::Late(seen), Some(count)) if seen < count.get() => {
-                complain(format_args!("{seen} of {count} messages came in time"));
+            (EndReason::TimedOut(seen), Some(count)) if seen < count.get() => {
+                print_error(format_args!("{seen} of {count} messages arrived in time"));
                 Ok(ExitCode::FAILURE)
             }
             _ => Ok(ExitCode::SUCCESS),
         }
     }
 
-    async fn receive(&self, session: &Handle) -> anyhow::Result<End> {
-        let (sender, mut mailbox) = mailbox(WAITING);
+    async fn receive(&self, session: &Handle) -> anyhow::Result<EndReason> {
+        let (sender, mut mailbox) = mailbox(MAILBOX);
         let subscription = |filter: &Filter| Subscription {
             filter: filter.clone(),
             qos: self.qos,
@@ -115,67 +109,75 @@ impl Subscribe {
         let subscriptions = self.filters.iter().map(subscription).collect();
         session
             .send(Command::Attach {
-                service: ME,
+                service: RECEIVER,
                 mailbox: sender,
                 subscriptions,
                 retained: false,
             })
             .await;
+
         let mut seen = 0;
         let end = tokio::select! {
-            end = self.show(session, &mut mailbox, &mut seen) => end,
-            () = passed(self.wait) => Ok(End::Late(0)),
-            signal = stopped() => signal.map(|()| End::Enough).context("waiting for signals"),
+            end = self.print_messages(session, &mut mailbox, &mut seen) => end,
+            () = sleep_for(self.wait) => Ok(EndReason::TimedOut(0)),
+            signal = stop_signal() => signal.map(|()| EndReason::Complete).context("waiting for signals"),
         };
+
         let lost = mailbox.counters().dropped_newest;
         if lost > 0 {
-            complain(format_args!(
+            print_error(format_args!(
                 "{lost} messages with QoS 0 were lost because standard output was not read fast enough"
             ));
         }
-        end.map(|end| {
-            if matches!(end, End::Late(_)) {
-                End::Late(seen)
-            } else {
-                end
-            }
-        })
+
+        match end? {
+            EndReason::TimedOut(_) => Ok(EndReason::TimedOut(seen)),
+            end => Ok(end),
+        }
     }
 
-    async fn show(
+    async fn print_messages(
         &self,
         session: &Handle,
         mailbox: &mut Mailbox,
         seen: &mut u64,
-    ) -> anyhow::Result<End> {
+    ) -> anyhow::Result<EndReason> {
         let mut out = Output {
             stdout: std::io::stdout().lock(),
-            safe: std::io::stdout().is_terminal(),
+            escapes: std::io::stdout().is_terminal(),
         };
         loop {
             let delivery = match mailbox.next().await {
                 Next::Delivery(delivery) => delivery,
                 Next::Congested | Next::Timers | Next::Notice(_) | Next::Unreadable(_) => continue,
-                Next::Closed => return Ok(End::Enough),
+                Next::Closed => return Ok(EndReason::Complete),
             };
+
             if self.is_wanted(&delivery.message) {
                 match out.message(self, &delivery.message) {
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(End::Unread),
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                        return Ok(EndReason::Closed);
+                    }
                     outcome => outcome.context("standard output")?,
                 }
                 *seen += 1;
             }
+
             if let Some(receipt) = delivery.receipt {
                 session.send(acknowledge(receipt)).await;
             }
             if self.count.is_some_and(|count| *seen >= count.get()) {
-                return Ok(End::Enough);
+                return Ok(EndReason::Complete);
             }
         }
     }
 
     fn is_wanted(&self, message: &Message) -> bool {
-        !(self.retained_only && !message.retain || self.no_retained && message.retain)
+        if message.retain {
+            !self.no_retained
+        } else {
+            !self.retained_only
+        }
     }
 
     fn line(&self, message: &Message) -> Vec<u8> {
@@ -193,11 +195,11 @@ impl Subscribe {
 fn acknowledge(receipt: Receipt) -> Command {
     Command::Commit(Commit {
         receipt: Some(receipt),
-        ..Commit::new(ME)
+        ..Commit::new(RECEIVER)
     })
 }
 
-async fn passed(wait: Option<Duration>) {
+async fn sleep_for(wait: Option<Duration>) {
     match wait {
         Some(wait) => tokio::time::sleep(wait).await,
         None => std::future::pending().await,
@@ -205,7 +207,7 @@ async fn passed(wait: Option<Duration>) {
 }
 
 /// Waits for SIGINT or SIGTERM.
-async fn stopped() -> std::io::Result<()> {
+async fn stop_signal() -> std::io::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted,
@@ -213,25 +215,25 @@ async fn stopped() -> std::io::Result<()> {
     }
 }
 
-/// Standard output; a line is written as it comes, because a person or a pipe waits for it.
+/// Standard output. Each line is written at once, because a person or a program waits for it.
 struct Output {
     stdout: StdoutLock<'static>,
-    /// On a terminal control characters are shown, not obeyed.
-    safe: bool,
+    /// Escape control characters, because this is a terminal.
+    escapes: bool,
 }
 
 impl Output {
     fn message(&mut self, arguments: &Subscribe, message: &Message) -> std::io::Result<()> {
         let mut line = arguments.line(message);
-        if self.safe {
-            line = visible(&line).into_bytes();
+        if self.escapes {
+            line = escape_control_characters(&line).into_bytes();
         }
         line.push(b'\n');
         self.stdout.write_all(&line)
     }
 }
 
-fn visible(line: &[u8]) -> String {
+fn escape_control_characters(line: &[u8]) -> String {
     let mut text = String::new();
     for character in String::from_utf8_lossy(line).chars() {
         match character {

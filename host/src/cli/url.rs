@@ -1,8 +1,8 @@
-//! Pure: the URL of a broker, as other MQTT tools write it. In: text. Out: host, port, transport, credentials. Owns nothing.
+//! The URL of a broker, as other MQTT tools write it.
 
 use crate::config::{Credentials, Transport};
 
-/// What a URL says.
+/// Parts of a URL.
 #[derive(Debug, PartialEq)]
 pub(super) struct Url {
     pub host: String,
@@ -11,22 +11,22 @@ pub(super) struct Url {
     pub credentials: Option<Credentials>,
 }
 
-/// What is wrong with a URL.
+/// Errors of URLs.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(super) enum UrlError {
-    #[error("begins with none of mqtt://, mqtts://, ws://, wss://")]
+    #[error("expected mqtt://, mqtts://, ws:// or wss://")]
     Scheme,
     #[error("has no host name")]
     Host,
-    #[error("{0:?} is no port")]
+    #[error("expected a port, found {0:?}")]
     Port(String),
-    #[error("has a path, which only ws:// and wss:// have")]
+    #[error("has a path: only ws:// and wss:// may have one")]
     Path,
-    #[error("{0:?} is not percent-encoded UTF-8")]
+    #[error("expected percent-encoded UTF-8, found {0:?}")]
     Encoding(String),
 }
 
-/// Reads `scheme://[user[:password]@]host[:port][/path]`; an IPv6 address stands in brackets.
+/// Parses `scheme://[user[:password]@]host[:port][/path]`, with an IPv6 address in brackets.
 pub(super) fn parse(text: &str) -> Result<Url, UrlError> {
     let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -41,10 +41,12 @@ pub(super) fn parse(text: &str) -> Result<Url, UrlError> {
     if host.is_empty() {
         return Err(UrlError::Host);
     }
+
     let port = port
         .map(|port| port.parse().map_err(|_| UrlError::Port(port.to_owned())))
         .transpose()?;
     let credentials = user.map(credentials).transpose()?;
+
     Ok(Url {
         host: host.to_owned(),
         port,
@@ -83,17 +85,17 @@ fn credentials(user: &str) -> Result<Credentials, UrlError> {
     })
 }
 
-/// Resolves `%40` and the like.
+/// Decodes `%40` and the like.
 fn decode(text: &str) -> Result<String, UrlError> {
-    let wrong = || UrlError::Encoding(text.to_owned());
+    let invalid = || UrlError::Encoding(text.to_owned());
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
-        let (code, rest) = part.split_at_checked(2).ok_or_else(wrong)?;
-        bytes.push(u8::from_str_radix(code, 16).map_err(|_| wrong())?);
+        let (code, rest) = part.split_at_checked(2).ok_or_else(invalid)?;
+        bytes.push(u8::from_str_radix(code, 16).map_err(|_| invalid())?);
         bytes.extend(rest.as_bytes());
     }
-    String::from_utf8(bytes).map_err(|_| wrong())
+    String::from_utf8(bytes).map_err(|_| invalid())
 }
 
 #[cfg(test)]

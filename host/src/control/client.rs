@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::socket::{SUFFIX, fitting};
+use super::socket::{SUFFIX, short_path};
 use super::{LINE, Reply, Request};
 
-/// The reason why there is no answer.
+/// Errors of requests.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// Nobody listens.
+pub enum ClientError {
+    /// No process listens on the socket.
     #[error("no host listens on {0}")]
-    Nobody(PathBuf),
-    /// The host could not be asked.
+    NotListening(PathBuf),
+    /// The socket cannot be used, or the reply did not arrive in time.
     #[error("{path}: {source}")]
     Io {
         /// The socket.
@@ -25,42 +25,44 @@ pub enum AskError {
         /// The system's error.
         source: io::Error,
     },
-    /// The host says why not.
+    /// The host rejected the request, for this reason.
     #[error("{0}")]
-    Refused(String),
+    Rejected(String),
 }
 
-/// Asks the host that listens on `socket`, and waits for its answer as long as `patience`.
+/// Sends a request to the host that listens on `socket`, and waits for its reply, at most `timeout`.
 ///
 /// # Errors
-/// When nobody listens, no answer comes in time, or the host refuses.
-pub fn ask(socket: &Path, request: &Request, patience: Duration) -> Result<Value, AskError> {
-    let failed = |source: io::Error| AskError::Io {
+/// When no host listens, no reply arrives in time, or the host rejects the request.
+pub fn send(socket: &Path, request: &Request, timeout: Duration) -> Result<Value, ClientError> {
+    let failed = |source: io::Error| ClientError::Io {
         path: socket.to_owned(),
         source,
     };
-    let stream = match fitting(socket).and_then(|fit| UnixStream::connect(fit.path)) {
+    let stream = match short_path(socket).and_then(|short| UnixStream::connect(short.path)) {
         Err(error)
             if matches!(
                 error.kind(),
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
             ) =>
         {
-            return Err(AskError::Nobody(socket.to_owned()));
+            return Err(ClientError::NotListening(socket.to_owned()));
         }
         stream => stream.map_err(failed)?,
     };
-    match exchange(&stream, request, patience).map_err(failed)? {
+
+    match exchange(&stream, request, timeout).map_err(failed)? {
         Reply::Ok(value) => Ok(value),
-        Reply::Error(error) => Err(AskError::Refused(error)),
+        Reply::Error(error) => Err(ClientError::Rejected(error)),
     }
 }
 
-fn exchange(mut stream: &UnixStream, request: &Request, patience: Duration) -> io::Result<Reply> {
-    stream.set_read_timeout(Some(patience))?;
+fn exchange(mut stream: &UnixStream, request: &Request, timeout: Duration) -> io::Result<Reply> {
+    stream.set_read_timeout(Some(timeout))?;
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
     stream.write_all(&text)?;
+
     let mut line = String::new();
     BufReader::new(stream.take(LINE)).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
@@ -69,9 +71,9 @@ fn exchange(mut stream: &UnixStream, request: &Request, patience: Duration) -> i
 /// The control sockets in `directory`, sorted.
 ///
 /// # Errors
-/// When it cannot be read; one that is not there, or is another user's, has none to ask.
-pub fn sockets(directory: &Path) -> Result<Vec<PathBuf>, AskError> {
-    let failed = |source: io::Error| AskError::Io {
+/// When it cannot be read. A directory that does not exist, or belongs to another user, counts as empty.
+pub fn sockets(directory: &Path) -> Result<Vec<PathBuf>, ClientError> {
+    let failed = |source: io::Error| ClientError::Io {
         path: directory.to_owned(),
         source,
     };

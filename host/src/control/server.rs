@@ -6,34 +6,34 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tracing::warn;
 
-use super::socket::fitting;
-use super::{Asked, LINE, Reply, Request};
+use super::socket::short_path;
+use super::{LINE, PendingRequest, Reply, Request};
 use crate::{daemon, secure_dir};
 
-/// Connections at a time; further ones wait.
+/// Most connections at a time; further ones wait.
 const CONNECTIONS: usize = 16;
 
-/// How long a connection may take to say what it wants.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection may take to send its request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Wait after the system could not accept a connection (out of file descriptors, perhaps).
-const PAUSE: Duration = Duration::from_secs(1);
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// The reason why the control channel does not work.
+/// Errors of the control channel.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Another host listens.
+    /// Another host listens on the socket.
     #[error("the control socket {0}: another host listens there")]
     InUse(PathBuf),
-    /// The socket cannot be made.
+    /// The socket cannot be created.
     #[error("the control socket {path}: {source}")]
     Io {
         /// Path of the socket.
@@ -43,17 +43,17 @@ pub enum ControlError {
     },
 }
 
-/// The socket, which nobody but the user can open.
+/// The socket, which only the same user can open.
 #[derive(Debug)]
 pub struct Server {
     listener: UnixListener,
 }
 
-/// The name of the socket; dropped, it is removed.
+/// Removes the file of the socket when it is dropped.
 #[derive(Debug)]
-pub struct Bound(PathBuf);
+pub struct SocketGuard(PathBuf);
 
-impl Drop for Bound {
+impl Drop for SocketGuard {
     fn drop(&mut self) {
         // a socket that stays behind is replaced by the next host
         let _ = fs::remove_file(&self.0);
@@ -61,13 +61,13 @@ impl Drop for Bound {
 }
 
 impl Server {
-    /// Listens on `path`; a socket that a killed host has left is replaced. To be called within a tokio runtime.
+    /// Listens on `path`, and replaces a socket that a killed host has left. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// When another host listens, or the socket cannot be made.
-    pub fn open(path: &Path) -> Result<(Self, Bound), ControlError> {
-        if fitting(path)
-            .and_then(|fit| BlockingStream::connect(fit.path))
+    /// When another host listens there, or the socket cannot be created.
+    pub fn open(path: &Path) -> Result<(Self, SocketGuard), ControlError> {
+        if short_path(path)
+            .and_then(|short| BlockingStream::connect(short.path))
             .is_ok()
         {
             return Err(ControlError::InUse(path.to_owned()));
@@ -78,35 +78,31 @@ impl Server {
         })
     }
 
-    /// Accepts connections for ever; each request goes to `requests`.
-    pub async fn serve(self, requests: mpsc::Sender<Asked>) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+    /// Accepts connections for ever; each request goes to `requests`. Conversations end with this future.
+    pub async fn serve(self, requests: mpsc::Sender<PendingRequest>) {
+        let mut conversations = JoinSet::new();
         loop {
-            // it is never closed
-            let Ok(place) = places.clone().acquire_owned().await else {
-                return;
-            };
-            match self.listener.accept().await {
-                Ok((stream, _)) if is_same_user(&stream) => {
-                    let requests = requests.clone();
-                    tokio::spawn(async move {
-                        // the client may have gone
-                        drop(converse(stream, requests).await);
-                        drop(place);
-                    });
-                }
-                Ok(_) => warn!("the control socket: another user is refused"),
-                Err(error) => {
-                    warn!("the control socket: {error}");
-                    tokio::time::sleep(PAUSE).await;
-                }
+            let has_room = conversations.len() < CONNECTIONS;
+            tokio::select! {
+                accepted = self.listener.accept(), if has_room => match accepted {
+                    Ok((stream, _)) if is_same_user(&stream) => {
+                        conversations.spawn(converse(stream, requests.clone()));
+                    }
+                    Ok(_) => warn!("the control socket: another user is refused"),
+                    Err(error) => {
+                        warn!("the control socket: {error}");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                // an error means that the client has gone
+                Some(_) = conversations.join_next() => {}
             }
         }
     }
 }
 
-/// Made under another name and then renamed, so that it never has other rights, and replaces what lies there.
-fn bind(path: &Path) -> io::Result<(Server, Bound)> {
+/// Creates the socket under another name and renames it, so that it never has other permissions, and replaces an old one.
+fn bind(path: &Path) -> io::Result<(Server, SocketGuard)> {
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -117,41 +113,48 @@ fn bind(path: &Path) -> io::Result<(Server, Bound)> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(fitting(&new)?.path)?;
+    let listener = UnixListener::bind(short_path(&new)?.path)?;
     fs::set_permissions(&new, Permissions::from_mode(0o600))?;
     fs::rename(&new, path)?;
-    Ok((Server { listener }, Bound(path.to_owned())))
+    Ok((Server { listener }, SocketGuard(path.to_owned())))
 }
 
-/// The rights of the socket say so already, but not between its making and its getting them.
+/// The permissions of the socket ensure that already, except between its creation and `set_permissions`.
 fn is_same_user(stream: &UnixStream) -> bool {
     stream
         .peer_cred()
         .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == daemon::user())
 }
 
-/// One request, one answer.
-async fn converse(stream: UnixStream, requests: mpsc::Sender<Asked>) -> io::Result<()> {
+/// Reads one request and writes its reply.
+async fn converse(stream: UnixStream, requests: mpsc::Sender<PendingRequest>) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
-    let mut line = String::new();
     let mut reader = BufReader::new(reader.take(LINE));
-    tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await??;
+    let mut line = String::new();
+    tokio::time::timeout(REQUEST_TIMEOUT, reader.read_line(&mut line)).await??;
+
     let reply = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => answered(request, &requests).await,
+        Ok(request) => reply_to(request, &requests).await,
         Err(error) => Reply::Error(format!("the request is not understood: {error}")),
     };
+
     let mut text = serde_json::to_vec(&reply)?;
     text.push(b'\n');
     writer.write_all(&text).await
 }
 
-async fn answered(request: Request, requests: &mpsc::Sender<Asked>) -> Reply {
-    let (answer, answered) = oneshot::channel();
+async fn reply_to(request: Request, requests: &mpsc::Sender<PendingRequest>) -> Reply {
     let stopping = || Reply::Error("the host is stopping".to_owned());
-    if requests.send(Asked { request, answer }).await.is_err() {
+    let (reply, replied) = oneshot::channel();
+    if requests
+        .send(PendingRequest { request, reply })
+        .await
+        .is_err()
+    {
         return stopping();
     }
-    match answered.await {
+
+    match replied.await {
         Ok(Ok(value)) => Reply::Ok(value),
         Ok(Err(error)) => Reply::Error(error),
         Err(_) => stopping(),

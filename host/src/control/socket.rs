@@ -18,7 +18,8 @@ const LONGEST_NAME: usize = 80;
 /// Suffix of a socket's name.
 pub(super) const SUFFIX: &str = ".sock";
 
-/// The control socket of the host with this state file: beside it. The name of a file that is very long is replaced by its hash.
+/// Path of the control socket of the host with this state file, in the same directory. A very long file name is replaced by
+/// its hash.
 pub fn socket_of(state_file: &Path) -> PathBuf {
     let name = state_file
         .file_name()
@@ -37,20 +38,20 @@ pub fn socket_of(state_file: &Path) -> PathBuf {
     state_file.with_file_name(socket)
 }
 
-/// A path that fits the address of a socket.
-pub(super) struct Fitting {
+/// A path that is short enough for the address of a socket.
+pub(super) struct ShortPath {
     pub(super) path: PathBuf,
-    /// The directory through which a long path leads.
+    /// Directory through which the path leads; it must stay open.
     _directory: Option<File>,
 }
 
-/// The same file by a path that fits.
+/// Returns a short path to the same file.
 ///
 /// # Errors
 /// When the directory cannot be opened.
-pub(super) fn fitting(path: &Path) -> io::Result<Fitting> {
+pub(super) fn short_path(path: &Path) -> io::Result<ShortPath> {
     if path.as_os_str().len() <= LONGEST {
-        return Ok(Fitting {
+        return Ok(ShortPath {
             path: path.to_owned(),
             _directory: None,
         });
@@ -62,7 +63,7 @@ pub(super) fn fitting(path: &Path) -> io::Result<Fitting> {
     let path = Path::new("/proc/self/fd")
         .join(directory.as_raw_fd().to_string())
         .join(name);
-    Ok(Fitting {
+    Ok(ShortPath {
         path,
         _directory: Some(directory),
     })
@@ -91,14 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_any_length_can_be_listened_on() {
+    fn socket_path_may_have_any_length() {
         let directory = tempfile::tempdir().unwrap();
         let deep = directory.path().join("d".repeat(200)).join("e".repeat(200));
         std::fs::create_dir_all(&deep).unwrap();
         let path = socket_of(&deep.join("n".repeat(250)));
-        let listener = UnixListener::bind(fitting(&path).unwrap().path).unwrap();
+        let listener = UnixListener::bind(short_path(&path).unwrap().path).unwrap();
         assert!(path.exists());
-        UnixStream::connect(fitting(&path).unwrap().path).unwrap();
+        UnixStream::connect(short_path(&path).unwrap().path).unwrap();
         listener.accept().unwrap();
     }
 }

@@ -3,19 +3,19 @@
 
 use std::process::Command;
 
-/// As whom a program runs.
+/// User and group of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
-    /// The user.
+    /// User id.
     pub uid: u32,
-    /// The group.
+    /// Group id.
     pub gid: u32,
 }
 
-/// The reason why there is no such user or group.
+/// Errors of looking up users and groups.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// Not known.
+    /// The user or group does not exist.
     #[error("there is no {kind} {name}; write its name or its number")]
     Unknown {
         /// `user` or `group`.
@@ -26,12 +26,12 @@ pub enum IdentityError {
     /// A user by a number that has no name: the group cannot be guessed.
     #[error("the user {0} has no name here and so no group; write --gid as well")]
     NoGroup(u32),
-    /// Another user was asked for by one who may not.
+    /// Only root may choose another user.
     #[error("only root can run the host as somebody else")]
     NotRoot,
 }
 
-/// The user and the group; without a group, the user's own. `None`: neither was asked for.
+/// Looks up a user and a group; without a group, the user's own. `None` when neither is given.
 ///
 /// # Errors
 /// When one of them is not known.
@@ -42,10 +42,9 @@ pub fn identity(
     if user.is_none() && group.is_none() {
         return Ok(None);
     }
-    let (own_user, own_group) = (
-        rustix::process::getuid().as_raw(),
-        rustix::process::getgid().as_raw(),
-    );
+
+    let own_user = rustix::process::getuid().as_raw();
+    let own_group = rustix::process::getgid().as_raw();
     let (uid, group_of_user) = user.map_or(Ok((own_user, Some(own_group))), find_user)?;
     let gid = match group {
         Some(group) => find_group(group)?,
@@ -61,7 +60,7 @@ fn find_user(name: &str) -> Result<(u32, Option<u32>), IdentityError> {
     let number = name.parse().ok();
     match (entry("passwd", name), number) {
         (Some(fields), _)
-            if let (Some(uid), gid) = (numbered(&fields, 2), numbered(&fields, 3)) =>
+            if let (Some(uid), gid) = (numeric_field(&fields, 2), numeric_field(&fields, 3)) =>
         {
             Ok((uid, gid))
         }
@@ -74,7 +73,7 @@ fn find_user(name: &str) -> Result<(u32, Option<u32>), IdentityError> {
 }
 
 fn find_group(name: &str) -> Result<u32, IdentityError> {
-    let known = entry("group", name).and_then(|fields| numbered(&fields, 2));
+    let known = entry("group", name).and_then(|fields| numeric_field(&fields, 2));
     known
         .or_else(|| name.parse().ok())
         .ok_or_else(|| IdentityError::Unknown {
@@ -83,7 +82,7 @@ fn find_group(name: &str) -> Result<u32, IdentityError> {
         })
 }
 
-fn numbered(fields: &[String], index: usize) -> Option<u32> {
+fn numeric_field(fields: &[String], index: usize) -> Option<u32> {
     fields.get(index)?.parse().ok()
 }
 
@@ -108,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_numbers_are_known() {
+    fn users_and_groups_are_found_by_name_and_number() {
         assert_eq!(find_user("root").unwrap(), (0, Some(0)));
         assert_eq!(find_user("0").unwrap(), (0, Some(0)));
         assert_eq!(find_user("4000123").unwrap(), (4_000_123, None));

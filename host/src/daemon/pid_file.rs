@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The reason why the pid file cannot be taken.
+/// Errors of the pid file.
 #[derive(Debug, thiserror::Error)]
 pub enum PidFileError {
-    /// Another host has it.
+    /// Another host holds it.
     #[error("a host runs already with the pid file {path}: its process id is {pid}")]
     Running {
         /// The file.
@@ -20,7 +20,7 @@ pub enum PidFileError {
         /// The process.
         pid: u32,
     },
-    /// No host has it.
+    /// No host holds it.
     #[error("no host runs with the pid file {0}")]
     NotRunning(PathBuf),
     /// The file cannot be used.
@@ -33,7 +33,7 @@ pub enum PidFileError {
     },
 }
 
-/// A pid file that is ours.
+/// A pid file that this process holds.
 #[derive(Debug)]
 pub struct PidFile {
     file: File,
@@ -44,7 +44,7 @@ impl PidFile {
     /// Takes the file and writes the process id into it.
     ///
     /// # Errors
-    /// When another host has it, or it cannot be written.
+    /// When another host holds it, or it cannot be written.
     pub fn take(path: &Path) -> Result<Self, PidFileError> {
         let failed = |source| PidFileError::Io {
             path: path.to_owned(),
@@ -58,7 +58,7 @@ impl PidFile {
                 .truncate(false)
                 .open(path)
                 .map_err(failed)?;
-            if !locked(&file).map_err(failed)? {
+            if !try_lock(&file).map_err(failed)? {
                 return Err(PidFileError::Running {
                     path: path.to_owned(),
                     pid: read(&mut file).map_err(failed)?,
@@ -87,10 +87,10 @@ impl Drop for PidFile {
     }
 }
 
-/// The process id of the host that has the file; `None`: no host runs with it.
+/// Process id of the host that holds the file; `None` if no host does.
 ///
 /// # Errors
-/// When the file is there and cannot be read.
+/// When the file exists and cannot be read.
 pub fn holder(path: &Path) -> Result<Option<u32>, PidFileError> {
     let failed = |source| PidFileError::Io {
         path: path.to_owned(),
@@ -100,45 +100,46 @@ pub fn holder(path: &Path) -> Result<Option<u32>, PidFileError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(failed)?,
     };
-    if locked(&file).map_err(failed)? {
+    if try_lock(&file).map_err(failed)? {
         return Ok(None);
     }
     read(&mut file).map(Some).map_err(failed)
 }
 
-/// A request to a running host.
+/// Signals to a running host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Request {
-    /// To read its configuration again.
+pub enum HostSignal {
+    /// Read the configuration again (SIGHUP).
     Reload,
-    /// To stop.
+    /// Stop (SIGTERM).
     Stop,
 }
 
-/// Asks the host that has the file: its process id.
+/// Sends a signal to the host that holds the file, and returns its process id.
 ///
 /// # Errors
-/// When no host has it, or it may not be asked.
-pub fn ask(path: &Path, request: Request) -> Result<u32, PidFileError> {
-    let id = holder(path)?.ok_or_else(|| PidFileError::NotRunning(path.to_owned()))?;
-    let signal = if request == Request::Reload {
-        Signal::HUP
-    } else {
-        Signal::TERM
-    };
+/// When no host holds it, or the signal is not permitted.
+pub fn send(path: &Path, signal: HostSignal) -> Result<u32, PidFileError> {
     let failed = |source| PidFileError::Io {
         path: path.to_owned(),
         source,
     };
+    let id = holder(path)?.ok_or_else(|| PidFileError::NotRunning(path.to_owned()))?;
     let pid = i32::try_from(id)
         .ok()
         .and_then(Pid::from_raw)
         .ok_or_else(|| failed(no_pid()))?;
+
+    let signal = match signal {
+        HostSignal::Reload => Signal::HUP,
+        HostSignal::Stop => Signal::TERM,
+    };
     kill_process(pid, signal).map_err(|error| failed(error.into()))?;
+
     Ok(id)
 }
 
-/// Waits until no host has the file. Blocks.
+/// Blocks until no host holds the file.
 ///
 /// # Errors
 /// When the file cannot be used.
@@ -154,8 +155,8 @@ pub fn wait(path: &Path) -> Result<(), PidFileError> {
     }
 }
 
-/// Whether the lock is ours now.
-fn locked(file: &File) -> io::Result<bool> {
+/// Takes the lock; `false` if another process has it.
+fn try_lock(file: &File) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
@@ -179,7 +180,7 @@ fn read(file: &mut File) -> io::Result<u32> {
 }
 
 fn no_pid() -> io::Error {
-    io::Error::other("a host has it that has not written its process id yet")
+    io::Error::other("the host that holds it has not written its process id yet")
 }
 
 #[cfg(test)]
@@ -189,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lock_decides_and_not_what_stands_in_the_file() {
+    fn lock_decides_whether_a_host_runs() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("host.pid");
         // a stale file, of a process that runs even: our own parent
@@ -205,7 +206,7 @@ mod tests {
         drop(ours);
         assert!(!path.exists());
         assert!(matches!(
-            ask(&path, Request::Stop),
+            send(&path, HostSignal::Stop),
             Err(PidFileError::NotRunning(_))
         ));
         wait(&path).unwrap();

@@ -15,7 +15,7 @@ fn levels(host: Level, services: &[(&str, Level)]) -> Levels {
     levels
 }
 
-/// What is written while `act` runs, without the time at the beginning of each line.
+/// Lines that `act` writes, without the time at the beginning of each.
 fn written(
     levels: Levels,
     format: LogFormat,

@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -30,7 +30,7 @@ enum Job {
     /// Further lines go to this stream.
     Redirect(Box<dyn Write + Send>),
     /// Reply when everything before this is written.
-    Flush(Sender<()>),
+    Flush(SyncSender<()>),
 }
 
 impl LogWriter {
@@ -53,7 +53,7 @@ impl LogWriter {
 
     /// Waits until everything before this is written, but at most a second: the stream may have no reader.
     pub(super) fn flush_for_exit(&self) {
-        let (done, wait) = channel();
+        let (done, wait) = sync_channel(1);
         if self.queue.try_send(Job::Flush(done)).is_ok() {
             // whether it was written or the time is up, there is nothing more to do
             let _ = wait.recv_timeout(EXIT_TIMEOUT);

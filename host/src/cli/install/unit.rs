@@ -1,29 +1,28 @@
-//! Pure: the text of the systemd unit. In: program, configuration, components, user. Out: the unit, and what its reader should
-//! know about it. Owns nothing.
+//! The text of the systemd unit, and hints for its reader.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{Broker, Config};
 
-/// How a unit begins that `install` has written.
+/// First words of a unit that `install` has written.
 pub(super) const MARK: &str = "# Written by miqro-host install.";
 
-/// What goes into the unit. All paths are absolute.
+/// Values for the unit. All paths are absolute.
 pub(super) struct Unit<'a> {
-    /// Its name, which is also that of its directories.
+    /// Name of the unit and of its directories.
     pub name: &'a str,
-    /// The host.
+    /// Path of the host.
     pub program: PathBuf,
-    /// Its configuration.
+    /// Path of the configuration.
     pub config: Option<PathBuf>,
-    /// The components on its command line.
+    /// Components on the command line.
     pub files: Vec<PathBuf>,
-    /// As whom it runs; `None`: as a user that systemd makes up.
+    /// User to run as; `None`: a dynamic user of systemd.
     pub user: Option<&'a str>,
 }
 
-/// What the host does not need and therefore does not get.
+/// Restrictions of rights that the host does not need.
 const HARDENING: &str = "\
 NoNewPrivileges=yes
 ProtectSystem=strict
@@ -52,7 +51,7 @@ MemoryDenyWriteExecute=no
 ";
 
 impl Unit<'_> {
-    /// The unit.
+    /// Text of the unit.
     pub(super) fn text(&self, config: &Config) -> String {
         let name = self.name;
         let user = self.user.map_or_else(
@@ -64,11 +63,11 @@ impl Unit<'_> {
         } else {
             "yes"
         };
-        // longer than the host's own deadline, so that systemd does not cut it short
+        // longer than the host's own deadline, so that systemd does not kill it before
         let stop = (config.stop_deadline + Duration::from_secs(10)).as_secs();
         let writable: String = writable(config)
             .iter()
-            .map(|path| format!("ReadWritePaths={}\n", quoted(path)))
+            .map(|path| format!("ReadWritePaths={}\n", quote(path)))
             .collect();
         format!(
             "{MARK} Changes to it are lost when that is run again; put them into a drop-in (systemctl edit {name}).\n\
@@ -100,21 +99,21 @@ impl Unit<'_> {
         )
     }
 
-    /// What to look after.
+    /// Hints for the operator.
     pub(super) fn hints(&self, config: &Config) -> Vec<String> {
-        let who = self.user.unwrap_or("a user that systemd makes up");
+        let user = self.user.unwrap_or("a dynamic user of systemd");
         let mut hints = vec![format!(
-            "it runs as {who}, who must be able to read the configuration and the components"
+            "it runs as {user}, which needs read access to the configuration and the components"
         )];
         if self.is_in(&["/tmp", "/var/tmp"]) {
             hints.push(
-                "something of it lies in /tmp, where the unit does not see it; move it elsewhere"
+                "some of its files are in /tmp, which the unit does not see; move them elsewhere"
                     .to_owned(),
             );
         }
         for path in writable(config) {
             hints.push(format!(
-                "{} must be there and writable for that user",
+                "{} must exist, with write access for that user",
                 path.display()
             ));
         }
@@ -122,11 +121,11 @@ impl Unit<'_> {
     }
 
     fn command(&self) -> String {
-        let mut words = vec![quoted(&self.program), "run".to_owned()];
+        let mut words = vec![quote(&self.program), "run".to_owned()];
         if let Some(config) = &self.config {
-            words.extend(["--config".to_owned(), quoted(config)]);
+            words.extend(["--config".to_owned(), quote(config)]);
         }
-        words.extend(self.files.iter().map(|file| quoted(file)));
+        words.extend(self.files.iter().map(|file| quote(file)));
         words.join(" ")
     }
 
@@ -141,7 +140,7 @@ impl Unit<'_> {
     }
 }
 
-/// Directories that the configuration names for writing.
+/// Directories of the configuration that the host writes to.
 fn writable(config: &Config) -> Vec<&Path> {
     let data = if let Broker::Embedded(broker, _) = &config.broker {
         broker.data_dir.as_deref()
@@ -153,9 +152,9 @@ fn writable(config: &Config) -> Vec<&Path> {
         .collect()
 }
 
-/// A path as a word of a unit file: `%` and `$` stand for something there, and so do quotes, blanks and backslashes
-/// (systemd.service(5), "Command lines").
-fn quoted(path: &Path) -> String {
+/// Quotes a path for a unit file, where `%`, `$`, quotes, spaces and backslashes are special (systemd.service(5), "Command
+/// lines").
+fn quote(path: &Path) -> String {
     let text = path
         .display()
         .to_string()
@@ -184,10 +183,8 @@ mod tests {
 
     fn text(yaml: &str, user: Option<&str>, program: &str) -> String {
         let config = Config::read(yaml, None, Selection::All).unwrap().config;
-        let (program, files) = (
-            program.into(),
-            vec!["/opt/my services/echo 100%.wasm".into()],
-        );
+        let program = program.into();
+        let files = vec!["/opt/my services/echo 100%.wasm".into()];
         Unit {
             name: "house",
             program,

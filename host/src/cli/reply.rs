@@ -1,5 +1,4 @@
-//! Surface: what `pub --answers` shows. In: a filter. Out: the first message on it that is an answer, as a line on standard
-//! output. Owns the mailbox that it waits in.
+//! The reply that `pub --answers` waits for.
 
 use std::time::Duration;
 
@@ -13,22 +12,23 @@ use crate::router::ServiceId;
 use crate::session::{Command, Handle};
 use crate::topic::{Filter, Topic};
 
-const WAITING: Limits = Limits {
+/// Messages that may wait to be looked at.
+const MAILBOX: Limits = Limits {
     messages: 1_000,
     bytes: usize::MAX,
     when_full: WhenFull::DropNewest,
 };
 
-/// A subscription that was made before the question is sent.
-pub(super) struct Answers {
+/// A subscription that exists before the request is published.
+pub(super) struct ReplySubscription {
     filter: Filter,
     mailbox: Mailbox,
 }
 
-impl Answers {
-    /// Subscribes.
+impl ReplySubscription {
+    /// Subscribes to `filter`.
     pub(super) async fn open(session: &Handle, filter: Filter) -> Self {
-        let (sender, mailbox) = mailbox(WAITING);
+        let (sender, mailbox) = mailbox(MAILBOX);
         let subscriptions = vec![Subscription {
             filter: filter.clone(),
             qos: Qos::AtMostOnce,
@@ -41,22 +41,23 @@ impl Answers {
                 retained: false,
             })
             .await;
+
         Self { filter, mailbox }
     }
 
-    /// Shows the first message that is neither the question itself nor one that the broker had kept.
+    /// Prints the first message that is neither the request itself nor a retained one.
     ///
     /// # Errors
-    /// When none comes in time.
-    pub(super) async fn first(
+    /// When none arrives within `timeout`.
+    pub(super) async fn print_first(
         mut self,
-        question: &Topic,
-        patience: Duration,
+        request: &Topic,
+        timeout: Duration,
     ) -> anyhow::Result<()> {
-        let answer = async {
+        let reply = async {
             loop {
                 match self.mailbox.next().await {
-                    Next::Delivery(delivery) if delivery.message.topic == *question => {}
+                    Next::Delivery(delivery) if delivery.message.topic == *request => {}
                     Next::Delivery(delivery) if delivery.message.retain => {}
                     Next::Delivery(delivery) => break Some(delivery.message),
                     Next::Congested | Next::Timers | Next::Notice(_) | Next::Unreadable(_) => {}
@@ -64,7 +65,8 @@ impl Answers {
                 }
             }
         };
-        match tokio::time::timeout(patience, answer).await {
+
+        match tokio::time::timeout(timeout, reply).await {
             Ok(Some(message)) => print_line(format_args!(
                 "{} {}",
                 message.topic,
@@ -73,7 +75,7 @@ impl Answers {
             _ => bail!(
                 "no answer on {} within {} s",
                 self.filter,
-                patience.as_secs_f64()
+                timeout.as_secs_f64()
             ),
         }
     }

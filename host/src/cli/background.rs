@@ -1,21 +1,20 @@
-//! Surface: `miqro-host status`, `reload` and `stop`. In: the pid file of a running host. Out: a signal to it; the exit code says
-//! whether it runs. Owns nothing.
+//! `miqro-host status`, `reload` and `stop`: signals to a background host, found by its pid file.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::bail;
 
-use crate::daemon::pid_file::{Request, ask, holder, wait};
+use crate::daemon::pid_file::{HostSignal, holder, send, wait};
 
-use super::ask::troubles;
-use super::client::seconds;
-use super::places;
+use super::admin::problems;
+use super::paths;
 use super::print::print_line;
+use super::values::seconds;
 
-/// Which host.
+/// A background host.
 #[derive(Debug, clap::Args)]
 pub struct Target {
     /// Its pid file [default: /run/miqro-host.pid, or in $XDG_RUNTIME_DIR]
@@ -28,26 +27,26 @@ pub struct Target {
 pub struct Stop {
     #[command(flatten)]
     target: Target,
-    /// Seconds to wait for its end
+    /// Seconds to wait until the host has stopped
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     timeout: Duration,
 }
 
 impl Target {
-    /// Says whether the host runs: exit code 0, or 3 as init scripts have it.
+    /// Shows whether the host is running: exit code 0, or 3 as for init scripts.
     pub fn status(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
-        let path = places::pid_file(self.pid_file)?;
+        let path = paths::pid_file(self.pid_file)?;
         match holder(&path)? {
             Some(pid) => {
                 print_line(format_args!("runs: process {pid}"))?;
-                for line in troubles(config, pid) {
+                for line in problems(config, pid) {
                     print_line(line)?;
                 }
                 Ok(ExitCode::SUCCESS)
             }
             None => {
                 print_line(format_args!(
-                    "does not run: nobody holds {}",
+                    "not running: no process holds {}",
                     path.display()
                 ))?;
                 Ok(ExitCode::from(3))
@@ -55,23 +54,23 @@ impl Target {
         }
     }
 
-    /// Has the host read its configuration again.
+    /// Asks the host to read its configuration again.
     pub fn reload(self) -> anyhow::Result<ExitCode> {
-        let pid = ask(&places::pid_file(self.pid_file)?, Request::Reload)?;
+        let pid = send(&paths::pid_file(self.pid_file)?, HostSignal::Reload)?;
         print_line(format_args!(
-            "process {pid} reads its configuration again; its log says what became of it"
+            "process {pid} reads its configuration again; see its log for the result"
         ))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Stop {
-    /// Stops the host and waits for its end.
+    /// Stops the host and waits until it has ended.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let path = places::pid_file(self.target.pid_file)?;
-        let pid = ask(&path, Request::Stop)?;
-        let (done, ended) = channel();
-        // waiting for a lock has no time limit of its own
+        let path = paths::pid_file(self.target.pid_file)?;
+        let pid = send(&path, HostSignal::Stop)?;
+        let (done, ended) = sync_channel(1);
+        // waiting for a lock has no timeout of its own
         std::thread::spawn(move || done.send(wait(&path)));
         match ended.recv_timeout(self.timeout) {
             Ok(outcome) => outcome?,

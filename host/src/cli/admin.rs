@@ -1,0 +1,287 @@
+//! `miqro-host history`, `rollback` and `restart`: requests to the running host that has a service.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::bail;
+use serde_json::Value;
+
+use super::print::{print, print_line};
+use crate::app;
+use crate::config::{Config, Selection};
+use crate::control::{ClientError, Request, send, socket_of, sockets};
+
+/// Exit code when no host is running, as of `status`.
+pub(super) const EXIT_NOT_RUNNING: u8 = 3;
+
+/// How long a host may take to list its services.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a command may take: a component may have to be compiled.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// A service of a running host.
+#[derive(Debug, clap::Args)]
+pub struct ServiceTarget {
+    /// Name of the service
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+    /// State file of the host [default: that of the configuration, or else of any host in the default directories that has the
+    /// service]
+    #[arg(long, value_name = "FILE")]
+    state_file: Option<PathBuf>,
+}
+
+/// Arguments of `history`.
+#[derive(Debug, clap::Args)]
+pub struct History {
+    #[command(flatten)]
+    service: ServiceTarget,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `rollback`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The former version runs again with its state of that time: later changes of the state are undone.
+The version that it replaces does not run again until the bytes of its file change."
+)]
+pub struct Rollback {
+    #[command(flatten)]
+    service: ServiceTarget,
+    /// Beginning of the version's hash, as shown by `history` [default: the previous version]
+    #[arg(long, value_name = "HASH")]
+    to: Option<String>,
+}
+
+impl History {
+    /// Prints the version history.
+    pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+        let request = Request::History {
+            service: self.service.name.clone(),
+        };
+        let Some(history) = self.service.request(config, &request)? else {
+            return Ok(ExitCode::from(EXIT_NOT_RUNNING));
+        };
+        if self.json {
+            print_line(format_args!("{history:#}"))?;
+        } else {
+            print(format_history(&history))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Rollback {
+    /// Rolls back to a former version.
+    pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+        let request = Request::Rollback {
+            service: self.service.name.clone(),
+            to: self.to,
+        };
+        self.service.request_and_print(config, &request)
+    }
+}
+
+impl ServiceTarget {
+    /// Restarts the instance of the service.
+    pub fn restart(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+        let request = Request::Restart {
+            service: self.name.clone(),
+        };
+        self.request_and_print(config, &request)
+    }
+
+    /// Sends a request and prints the reply, which is a sentence.
+    pub(super) fn request_and_print(
+        &self,
+        config: Option<&Path>,
+        request: &Request,
+    ) -> anyhow::Result<ExitCode> {
+        let Some(reply) = self.request(config, request)? else {
+            return Ok(ExitCode::from(EXIT_NOT_RUNNING));
+        };
+        let sentence = reply.as_str().unwrap_or_default();
+        print_line(format_args!("{}: {sentence}", self.name))?;
+
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Sends a request to the host that has the service; `None`, after printing that, if no host is running.
+    pub(super) fn request(
+        &self,
+        config: Option<&Path>,
+        request: &Request,
+    ) -> anyhow::Result<Option<Value>> {
+        let (candidates, place) = self.candidates(config)?;
+        let mut with_service = Vec::new();
+        let mut others = Vec::new();
+        for socket in candidates {
+            match send(&socket, &Request::Services {}, QUERY_TIMEOUT) {
+                Ok(services) if self.is_among(&services) => with_service.push(socket),
+                Ok(services) => others.push((socket, services)),
+                Err(ClientError::NotListening(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+
+        match &with_service[..] {
+            [socket] => Ok(Some(send(socket, request, COMMAND_TIMEOUT)?)),
+            [] if others.is_empty() => {
+                print_line(format_args!("no host runs: no process listens {place}"))?;
+                Ok(None)
+            }
+            [] => bail!("no host has a service {:?}:{}", self.name, list(&others)),
+            several => {
+                let state_files: String = several
+                    .iter()
+                    .map(|socket| format!("\n  {}", socket.with_extension("").display()))
+                    .collect();
+                bail!(
+                    "several hosts have a service {:?}; choose one with --state-file FILE:{state_files}",
+                    self.name
+                )
+            }
+        }
+    }
+
+    fn is_among(&self, services: &Value) -> bool {
+        services
+            .as_array()
+            .is_some_and(|names| names.iter().any(|name| *name == *self.name))
+    }
+
+    /// The sockets on which the host may listen, and a description of their place.
+    fn candidates(&self, config: Option<&Path>) -> anyhow::Result<(Vec<PathBuf>, String)> {
+        let named = match &self.state_file {
+            Some(file) => Some(file.clone()),
+            None => state_file(config)?,
+        };
+        if let Some(file) = named {
+            let socket = socket_of(&file);
+            let place = format!("on {}", socket.display());
+            return Ok((vec![socket], place));
+        }
+        let directories = app::state_directories();
+        let mut found = Vec::new();
+        for directory in &directories {
+            found.extend(sockets(directory)?);
+        }
+        let places: Vec<String> = directories
+            .iter()
+            .map(|directory| directory.display().to_string())
+            .collect();
+        Ok((found, format!("in {}", places.join(" and "))))
+    }
+}
+
+/// Hosts and their services, one a line.
+fn list(hosts: &[(PathBuf, Value)]) -> String {
+    hosts
+        .iter()
+        .map(|(socket, services)| format!("\n  {}: {services}", socket.display()))
+        .collect()
+}
+
+/// Problems that the host with the process id `pid` reports, one a line; empty if it cannot be asked.
+pub(super) fn problems(config: Option<&Path>, pid: u32) -> Vec<String> {
+    let configured = state_file(config).ok().flatten();
+    let mut candidates: Vec<PathBuf> = configured.iter().map(|file| socket_of(file)).collect();
+    for directory in app::state_directories() {
+        candidates.extend(sockets(&directory).unwrap_or_default());
+    }
+
+    let status = candidates
+        .iter()
+        .filter_map(|socket| send(socket, &Request::Status {}, QUERY_TIMEOUT).ok())
+        .find(|status| status["pid"].as_u64() == Some(pid.into()));
+    let Some(status) = status else {
+        return Vec::new();
+    };
+
+    let not_subscribed = texts(&status["quarantined"]).map(|filter| {
+        format!(
+            "not subscribed to {filter}: the broker ends the connection for it; tried again within an hour"
+        )
+    });
+    let holding_up = elements(&status["holding_up"]).map(|entry| {
+        let service = entry["service"].as_str().unwrap_or_default();
+        let others: Vec<&str> = texts(&entry["others"]).collect();
+        format!(
+            "{service} holds up {}: its spool is full (limits.spool), and limits.when_full is hold",
+            others.join(", ")
+        )
+    });
+    not_subscribed.chain(holding_up).collect()
+}
+
+/// Elements of a JSON array; none of anything else.
+fn elements(array: &Value) -> impl Iterator<Item = &Value> {
+    array.as_array().into_iter().flatten()
+}
+
+/// Strings of a JSON array.
+fn texts(array: &Value) -> impl Iterator<Item = &str> {
+    elements(array).filter_map(Value::as_str)
+}
+
+/// The state file of the configuration, if it names one. A configuration that was not named may be invalid.
+fn state_file(config: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    match Config::load(config, Selection::All) {
+        Ok(loaded) => Ok(loaded.config.state_file),
+        Err(error) if config.is_some() => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Formats the history as a table.
+fn format_history(history: &Value) -> String {
+    let mut text = format!("{:<12}  {:<20}  {:<11}  note\n", "version", "when", "what");
+    for event in elements(&history["events"]) {
+        let word = |key: &str| event[key].as_str().unwrap_or_default().replace('\n', " ");
+        let line = format!(
+            "{:<12}  {:<20}  {:<11}  {}",
+            short_version(&event["version"]),
+            word("at"),
+            word("what"),
+            word("note")
+        );
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+
+    let kept = match versions(&history["kept"]) {
+        kept if kept.is_empty() => "none".to_owned(),
+        kept => kept,
+    };
+    text.push_str(&format!(
+        "\nruns: {}; kept to go back to: {kept}\n",
+        short_version(&history["running"])
+    ));
+    if history["on_probation"] == true {
+        text.push_str("it is on probation\n");
+    }
+    let refused = versions(&history["refused"]);
+    if !refused.is_empty() {
+        text.push_str(&format!(
+            "rejected until the bytes of the file change: {refused}\n"
+        ));
+    }
+    text
+}
+
+/// The first characters of a version's hash.
+fn short_version(version: &Value) -> String {
+    version
+        .as_str()
+        .map_or("-".to_owned(), |version| version.chars().take(12).collect())
+}
+
+fn versions(array: &Value) -> String {
+    let versions: Vec<String> = elements(array).map(short_version).collect();
+
+    versions.join(", ")
+}
