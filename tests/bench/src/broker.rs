@@ -42,7 +42,8 @@ impl Mosquitto {
             bail!("mosquitto is not installed")
         };
         let port = free_port()?;
-        let (config, log) = (dir.join("mosquitto.conf"), dir.join("mosquitto.log"));
+        let config = dir.join("mosquitto.conf");
+        let log = dir.join("mosquitto.log");
         let text = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\n\
              max_inflight_messages 0\nmax_queued_messages 0\nlog_type error\n"

@@ -54,7 +54,8 @@ async fn span(
     size: usize,
 ) -> Result<(Box<Instance>, f64)> {
     let message = Message::new(topic.clone(), vec![b'x'; size], Qos::AtMostOnce, false);
-    let (start, mut calls) = (Instant::now(), 0);
+    let start = Instant::now();
+    let mut calls = 0;
     while start.elapsed() < SPAN {
         for _ in 0..BATCH {
             instance = called(

@@ -19,9 +19,11 @@ pub async fn run(port: u16, qos: u8) -> Result<()> {
     link.push(&connect(Contender::Raw.name(), RECEIVE_MAXIMUM));
     link.push(&subscribe(&request, qos));
     link.answer_topic = request.into();
-    let (mut size, mut answer) = (0, Template::new(&response, &[], qos, Version::V5, 0));
+    let mut size = 0;
+    let mut answer = Template::new(&response, &[], qos, Version::V5, 0);
     loop {
-        let (mut requests, mut length) = (0, 0);
+        let mut requests = 0;
+        let mut length = 0;
         link.turn(|payload| (requests, length) = (requests + 1, payload.len()))
             .await?;
         if requests > 0 && length != size {

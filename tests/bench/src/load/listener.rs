@@ -43,7 +43,8 @@ impl Listener {
         let (found, links) = mpsc::channel(4);
         let counts = Arc::new(Counts::default());
         let mut accepting = JoinSet::new();
-        let (request, shared) = (request.to_owned(), counts.clone());
+        let request = request.to_owned();
+        let shared = counts.clone();
         accepting.spawn(async move {
             let mut served = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {

@@ -49,9 +49,11 @@ pub async fn throughput(
     let mut lost = run(link, load, &mut outstanding, Instant::now() + warm_up)
         .await?
         .1;
-    let (start, cpu) = (Instant::now(), process.cpu()?);
+    let start = Instant::now();
+    let cpu = process.cpu()?;
     let (answers, stalled) = run(link, load, &mut outstanding, start + span).await?;
-    let (elapsed, cpu) = (start.elapsed(), process.cpu()? - cpu);
+    let elapsed = start.elapsed();
+    let cpu = process.cpu()? - cpu;
     lost += stalled + drain(link, outstanding).await?;
     if answers == 0 {
         bail!("no answers");
@@ -72,7 +74,8 @@ async fn run(
 ) -> Result<(usize, usize)> {
     // sending in portions of a quarter window keeps the contender busy and the generator cheap
     let portion = (load.window / 4).max(1);
-    let (mut answers, mut lost) = (0, 0);
+    let mut answers = 0;
+    let mut lost = 0;
     while Instant::now() < end {
         let room = (load.window - *outstanding).min(link.credit(&load.message));
         if room >= portion || *outstanding == 0 {

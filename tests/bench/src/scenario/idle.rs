@@ -87,7 +87,9 @@ pub async fn memory(programs: &Programs) -> Result<Section> {
         ..Section::default()
     };
     section.table = Table::new(&["services", "RSS MiB", "KiB per further service", "start s"]);
-    let (mut one, mut each, mut all) = (0.0, f64::NAN, f64::NAN);
+    let mut one = 0.0;
+    let mut each = f64::NAN;
+    let mut all = f64::NAN;
     for number in NUMBERS {
         let mut many = match Many::start(programs, "echo.wasm", number, |_| String::new()).await {
             Ok(many) => many,
@@ -135,7 +137,9 @@ pub async fn ticking(programs: &Programs, plan: &Plan) -> Result<Section> {
     };
     let many = Many::start(programs, "ticker.wasm", TICKING, keys).await?;
     sleep(Duration::from_secs(2)).await;
-    let (began, cpu, said) = (Instant::now(), many.host.cpu()?, many.listener.published());
+    let began = Instant::now();
+    let cpu = many.host.cpu()?;
+    let said = many.listener.published();
     sleep(plan.steady).await;
     let seconds = began.elapsed().as_secs_f64();
     let share = 100.0 * (many.host.cpu()? - cpu).as_secs_f64() / seconds;
