@@ -1,15 +1,15 @@
-//! The house as ARCHITECTURE.md draws it: which module may use which, where third-party names stand, how long a file may be.
-//! Read from the host's sources.
+//! The rules of ARCHITECTURE.md for the sources of the host: layers, circles of imports, the places of third-party crates, limits
+//! of pure code, and the length of files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use miqro_tests::place;
 use syn::visit::{self, Visit};
 
-/// The layers, from the words that everything may use to the wiring that may use everything. A module may use its own layer
-/// and those above it in this list. The longest entry that fits decides, so parts of a module may lie in another layer.
+/// Layers, from the words that every module may use to the wiring that may use every module. A module may use its own layer and
+/// those above it in this list. The longest entry that fits decides, so parts of a module may lie in another layer.
 const LAYERS: [(&str, &[&str]); 6] = [
     (
         "words",
@@ -71,7 +71,6 @@ const LAYERS: [(&str, &[&str]); 6] = [
     (
         "actors",
         &[
-            "presence",
             "requests",
             "rollout",
             "service",
@@ -86,8 +85,13 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ("wiring", &["app", "cli", "lib", "main"]),
 ];
 
+<<<<<<< HEAD
 /// Third-party names that stand at one place each.
 const AT_HOME: [(&str, &[&str]); 16] = [
+=======
+/// Third-party crates, and the only modules that may name them.
+const CRATES: [(&str, &[&str]); 15] = [
+>>>>>>> c12c4f7 (layout: circles of imports are found, pure modules have no clock, files have 400 lines)
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("hyper", &["guest"]),
@@ -109,8 +113,40 @@ const AT_HOME: [(&str, &[&str]); 16] = [
 /// Modules that never use another one, although their layers would allow it.
 const NEVER: [(&str, &str); 2] = [("guest", "service"), ("store", "service")];
 
-/// Lines of a file, without its tests.
-const LONGEST_FILE: usize = 600;
+/// Most lines of a file, without its tests.
+const LONGEST_FILE: usize = 400;
+
+/// Files that are longer, and their lines. It may only shrink.
+const LONG_FILES: &[(&str, usize)] = &[
+    ("app::reload", 460),
+    ("app::start", 428),
+    ("router::filters", 419),
+    ("service::queue", 448),
+    ("service::task::swapping", 473),
+    ("session::dispatcher", 457),
+    ("session::state", 462),
+    ("session::state::outbox", 508),
+    ("supervisor", 439),
+];
+
+/// Files that import each other in a circle. It may only shrink.
+const CIRCLES: &[&[&str]] = &[
+    &["app::sessions", "app::start"],
+    &["broker::guard", "broker::server"],
+    &["config::format", "config::reference", "config::settings"],
+    &["config::given", "config::section"],
+    &["guest::api::messaging", "guest::api::request"],
+    &["guest::contract", "guest::engine"],
+    &["guest::sockets", "guest::store"],
+    &["service::executor", "service::shadow", "service::swap"],
+    &["service::outputs", "service::queue", "service::runner", "service::task"],
+    &["session::codec::publish", "session::codec::publish_properties"],
+    &["session::connect", "session::connection", "session::group", "session::task"],
+    &["store::command", "store::dead_letters", "store::spool"],
+];
+
+/// Pure modules that log.
+const PURE_BUT_LOGS: [&str; 1] = ["mailbox::overflow"];
 
 /// One source file of the host.
 struct Source {
@@ -119,6 +155,13 @@ struct Source {
     text: String,
     /// Every path in it, outside of tests, as in `crate::message::Message`.
     paths: BTreeSet<String>,
+}
+
+impl Source {
+    /// Whether it is a file of tests.
+    fn is_test(&self) -> bool {
+        self.module.split("::").any(|part| part == "tests")
+    }
 }
 
 #[test]
@@ -171,15 +214,71 @@ fn modules_never_use_the_ones_that_are_built_on_them() -> Result<()> {
 }
 
 #[test]
+fn files_import_each_other_in_no_circle() -> Result<()> {
+    let sources = sources()?;
+    let found = circles(&imports(&sources));
+    let new: Vec<String> = found
+        .into_iter()
+        .filter(|circle| !CIRCLES.iter().any(|known| is_part_of(circle, known)))
+        .map(|circle| circle.join(" <-> "))
+        .collect();
+
+    assert!(
+        new.is_empty(),
+        "files that import each other:\n{}",
+        new.join("\n")
+    );
+    Ok(())
+}
+
+#[test]
+fn circles_are_found_across_several_files() {
+    let graph = [("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("d", "e")];
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (from, to) in graph {
+        edges.entry(from.into()).or_default().insert(to.into());
+    }
+    assert_eq!(circles(&edges), [["a", "b", "c"]]);
+
+    edges.insert("e".into(), BTreeSet::from(["d".into()]));
+    assert_eq!(circles(&edges).len(), 2);
+}
+
+/// `now` is an argument of pure code, so that tests decide the time.
+#[test]
+fn pure_modules_have_no_clock_no_task_and_no_log() -> Result<()> {
+    let mut wrong = Vec::new();
+    for source in sources()? {
+        let Some((_, layer @ ("words" | "pure"))) = layer_of(&source.module) else {
+            continue;
+        };
+        if source.is_test() {
+            continue;
+        }
+        let may_log = layer == "words" || PURE_BUT_LOGS.contains(&source.module.as_str());
+        for path in &source.paths {
+            let reads_clock = path.ends_with("Instant::now") || path.ends_with("SystemTime::now");
+            let spawns = layer == "pure" && path.ends_with("::spawn");
+            let logs = !may_log && within(path, "tracing");
+            if reads_clock || spawns || logs {
+                wrong.push(format!("{} ({layer}) uses {path}", source.module));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
 fn third_party_names_stand_at_one_place() -> Result<()> {
     let mut wrong = Vec::new();
     for source in sources()? {
-        for (name, homes) in AT_HOME {
+        for (name, homes) in CRATES {
             let used = source
                 .paths
                 .iter()
                 .any(|path| path.split("::").next() == Some(name));
-            if used && !homes.iter().any(|home| within(&source.module, home)) {
+            if used && !source.is_test() && !homes.iter().any(|home| within(&source.module, home)) {
                 wrong.push(format!(
                     "{} uses {name}, whose place is {homes:?}",
                     source.module
@@ -192,7 +291,7 @@ fn third_party_names_stand_at_one_place() -> Result<()> {
 }
 
 #[test]
-fn files_say_what_they_are_and_are_short() -> Result<()> {
+fn files_begin_with_a_header_and_are_short() -> Result<()> {
     let mut wrong = Vec::new();
     for source in sources()? {
         if !source.text.starts_with("//!") {
@@ -203,7 +302,11 @@ fn files_say_what_they_are_and_are_short() -> Result<()> {
             .lines()
             .take_while(|line| !line.starts_with("#[cfg(test)]"))
             .count();
-        if lines > LONGEST_FILE {
+        if source.is_test() {
+            continue;
+        }
+        let known = LONG_FILES.iter().find(|(file, _)| *file == source.module);
+        if lines > known.map_or(LONGEST_FILE, |(_, lines)| *lines) {
             wrong.push(format!("{} has {lines} lines without tests", source.module));
         }
     }
@@ -232,6 +335,79 @@ fn paths_are_found_wherever_they_stand() -> Result<()> {
     Ok(())
 }
 
+/// The files that each file imports, by module. A file and the file of a module around it count as one: re-exports, and imports
+/// from `super`, are not a circle.
+fn imports(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
+    let modules: BTreeSet<&str> = sources
+        .iter()
+        .map(|source| source.module.as_str())
+        .collect();
+    let file_of = |path: &str| {
+        let mut path = path.strip_prefix("crate::")?;
+        while !modules.contains(path) {
+            path = path.rsplit_once("::")?.0;
+        }
+        Some(path.to_owned())
+    };
+
+    sources
+        .iter()
+        .map(|source| {
+            let imported = source
+                .paths
+                .iter()
+                .filter_map(|path| file_of(path))
+                .filter(|file| !within(file, &source.module) && !within(&source.module, file))
+                .collect();
+            (source.module.clone(), imported)
+        })
+        .collect()
+}
+
+/// Groups of files that reach each other, sorted.
+fn circles(imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
+    let reached: BTreeMap<&String, BTreeSet<&String>> = imports
+        .keys()
+        .map(|file| (file, reachable(imports, file)))
+        .collect();
+    let reaches = |from: &String, to: &String| {
+        reached
+            .get(from)
+            .is_some_and(|reached| reached.contains(to))
+    };
+
+    let mut circles = BTreeSet::new();
+    for file in imports.keys().filter(|file| reaches(file, file)) {
+        let circle: Vec<String> = imports
+            .keys()
+            .filter(|other| reaches(file, other) && reaches(other, file))
+            .cloned()
+            .collect();
+        circles.insert(circle);
+    }
+
+    circles.into_iter().collect()
+}
+
+fn reachable<'a>(
+    imports: &'a BTreeMap<String, BTreeSet<String>>,
+    from: &str,
+) -> BTreeSet<&'a String> {
+    let mut reached = BTreeSet::new();
+    let mut open: Vec<&String> = imports.get(from).into_iter().flatten().collect();
+    while let Some(file) = open.pop() {
+        if reached.insert(file) {
+            open.extend(imports.get(file).into_iter().flatten());
+        }
+    }
+
+    reached
+}
+
+fn is_part_of(circle: &[String], known: &[&str]) -> bool {
+    circle.iter().all(|file| known.contains(&file.as_str()))
+}
+
 /// The number and the name of the layer of a module, or of an item in one.
 fn layer_of(path: &str) -> Option<(usize, &'static str)> {
     let fits = LAYERS
@@ -246,7 +422,7 @@ fn layer_of(path: &str) -> Option<(usize, &'static str)> {
     fits.max().map(|(_, number, name)| (number, name))
 }
 
-/// Whether `path` is `module` or stands in it.
+/// Whether `path` is `module` or lies in it.
 fn within(path: &str, module: &str) -> bool {
     path.strip_prefix(module)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
