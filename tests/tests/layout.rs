@@ -85,13 +85,8 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ("wiring", &["app", "cli", "lib", "main"]),
 ];
 
-<<<<<<< HEAD
-/// Third-party names that stand at one place each.
-const AT_HOME: [(&str, &[&str]); 16] = [
-=======
 /// Third-party crates, and the only modules that may name them.
-const CRATES: [(&str, &[&str]); 15] = [
->>>>>>> c12c4f7 (layout: circles of imports are found, pure modules have no clock, files have 400 lines)
+const CRATES: [(&str, &[&str]); 16] = [
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("hyper", &["guest"]),
@@ -139,9 +134,22 @@ const CIRCLES: &[&[&str]] = &[
     &["guest::contract", "guest::engine"],
     &["guest::sockets", "guest::store"],
     &["service::executor", "service::shadow", "service::swap"],
-    &["service::outputs", "service::queue", "service::runner", "service::task"],
-    &["session::codec::publish", "session::codec::publish_properties"],
-    &["session::connect", "session::connection", "session::group", "session::task"],
+    &[
+        "service::outputs",
+        "service::queue",
+        "service::runner",
+        "service::task",
+    ],
+    &[
+        "session::codec::publish",
+        "session::codec::publish_properties",
+    ],
+    &[
+        "session::connect",
+        "session::connection",
+        "session::group",
+        "session::task",
+    ],
     &["store::command", "store::dead_letters", "store::spool"],
 ];
 
