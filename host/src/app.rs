@@ -3,6 +3,10 @@
 //!
 //! Start: broker, guests loaded and routed, sessions, services, supervisor. Stop: no more messages taken, services drained,
 //! sessions flushed, broker.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "wiring starts the tasks and ends them"
+)]
 
 mod awaited;
 #[cfg(not(feature = "embedded-broker"))]

@@ -5,6 +5,10 @@
 //! users, `x-mqtt-sender` to every message (there is no switch); it refuses client identifiers with
 //! `/` or `\` or of more than 128 bytes (0x85); a client with keepalive 0 is disconnected after 300
 //! s of silence.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the embedded broker is a program of its own, with its own runtime"
+)]
 
 use std::io;
 use std::net::SocketAddr;

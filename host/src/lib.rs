@@ -1,6 +1,7 @@
 //! MIQRO host: runs MQTT services as sandboxed WebAssembly components over one MQTT session.
 //!
 //! `ARCHITECTURE.md` has the picture: the rooms in the order in which a message meets them, and the way of a message.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod app;
 pub mod backoff;

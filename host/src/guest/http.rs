@@ -191,6 +191,7 @@ async fn addresses(host: String, port: u16) -> std::io::Result<Vec<SocketAddr>> 
     lookup.await.map_err(std::io::Error::other)?
 }
 
+#[expect(clippy::disallowed_methods, reason = "it ends with its connection")]
 async fn handshake<S>(stream: S) -> Result<http1::SendRequest<WasiBody>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -168,6 +168,10 @@ impl Executor {
     }
 
     /// Runs something in the background.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends by itself, with the service"
+    )]
     pub fn spawn(&mut self, future: impl Future<Output = ()> + Send + 'static) {
         let budget = self.current_budget();
         let pools = self.pools.clone();

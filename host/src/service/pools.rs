@@ -4,6 +4,10 @@
 //! A machine that is always busy has no spare time, and a thread that waits for it cannot be given a better rank: leaving
 //! SCHED_IDLE takes a privilege. So the spare pool gets work only after a measurement has shown spare time, the work lies in
 //! a [`Slot`] between its turns, and it goes back to the usual pool when the spare pool stands still.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the place that spawns on the pools"
+)]
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -134,6 +134,10 @@ impl Task {
     }
 
     /// Says something when the broker has the subscriptions of what runs now, so that who reads it may rely on them.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends with the session at the latest"
+    )]
     fn tell_confirmed(&self, tell: impl FnOnce() + Send + 'static) {
         let session = self.outputs.session.clone();
         let confirmed = async move {
