@@ -1,8 +1,8 @@
-//! Actor: one service. In: messages and due timers from its mailbox, commands from the supervisor. Out: commits to the
-//! session, deadlines to the timers task, `online` announcements. Owns the mailbox, the instance, the timers and the status.
+//! One service: takes messages, timers and notices from its mailbox, calls the guest for them, and commits the effects of the call.
 //!
-//! `task` is the loop, `executor` where a guest call runs, `retry` what is done about a fault, `presence` the `online` topic,
-//! `versions` the history and `probation` what is done about a new version that faults.
+//! `task` is the loop. It joins four parts, each of which owns what it names: `queue` (mailbox, spool, deferred messages), `runner`
+//! (component, instance, executor, retry policy), `usage` (rates, statistics, throttled log) and `outputs` (state, timers,
+//! presence, dead letters). The supervisor holds a [`Handle`] and sends it commands.
 
 pub mod comparison;
 pub mod compatibility;
@@ -32,7 +32,7 @@ use tracing::Instrument;
 
 use crate::config;
 use crate::effects::Effects;
-use crate::guest::{Component, Instance};
+use crate::guest::{Component, Fault, Instance};
 use crate::mailbox::{self, Mailbox};
 use crate::message::{Qos, Subscription};
 use crate::router::ServiceId;
@@ -55,32 +55,33 @@ pub use swap::{Answer, Standing, Swap, private};
 /// Commands that may wait for one service; the supervisor sends one at a time.
 const COMMANDS: usize = 4;
 
-/// What the supervisor asks of a service. It is done between two guest calls.
+/// Command of the supervisor, carried out between two guest calls.
 pub enum Command {
     /// Take over a started instance: of a new component, with a new section of the configuration, or of a former version.
     Swap(Box<Swap>),
-    /// Have a started instance handle copies of what the running one handles.
+    /// Have a started instance handle copies of the messages of the running one.
     Shadow(Box<Shadow>),
-    /// Start the instance anew; says when it runs, or why it does not.
+    /// Restart the instance. The answer says that it runs, or why it does not.
     Restart(Answer),
-    /// Write something into the history that changes nothing.
+    /// Record an event in the history that changes nothing else.
     Note(Option<Version>, HistoryEvent, String),
-    /// The file has other bytes than those of the version that was rolled back.
+    /// Forget which version was rolled back: the file has other bytes now.
     ClearRejected,
-    /// Ask the running guest whether it takes over a new section of the configuration, and have it do so.
+    /// Offer the running guest a new section of the configuration.
     Offer(Box<Offer>),
-    /// Say in the log what its calls cost.
+    /// Log the cost of the calls.
     Report,
-    /// Handle these messages, which are kept on disk.
+    /// Handle these messages of the spool.
     Replay(Segment),
-    /// Handle what waits until the deadline, stop, and end; what is left is delivered again when the host starts again.
+    /// Handle waiting messages until the deadline, then stop. The remaining ones are delivered again when the host starts again.
     Stop(Instant),
-    /// As `Stop`, but for good, while the host goes on: what is left is given up, so that the acknowledgements behind it can leave.
+    /// As `Stop`, but for good while the host continues: the remaining messages are kept on disk or given up, so that the
+    /// acknowledgements behind them can leave.
     Leave(Instant),
 }
 
 impl Command {
-    /// Whether it may change what the service waits for, so that the wait ends.
+    /// Whether it ends a wait, because it may change the condition that the service waits for.
     fn ends_wait(&self) -> bool {
         !matches!(
             self,
@@ -89,60 +90,73 @@ impl Command {
     }
 }
 
-/// An instance whose `start` has ended well, and what it asked for: ready to take over.
+/// An instance whose `start` has succeeded, with the effects of that call.
 pub struct Prepared {
-    /// The component that the instance was made of; restarts after a fault use it.
+    /// Component of the instance; restarts after a fault use it.
     pub component: Component,
     /// The started instance.
     pub instance: Box<Instance>,
-    /// What `start` asked for.
+    /// Effects of `start`.
     pub effects: Effects,
 }
 
-/// A new section of the configuration for the guest that runs.
+/// Offer of a new section of the configuration to the running guest.
 pub struct Offer {
     /// The new section, in its context.
     pub ctx: Arc<ServiceCtx>,
-    /// Whether it has taken it over; if not, why, and then nothing has changed.
-    pub answer: oneshot::Sender<Result<(), String>>,
+    /// Receives whether the guest accepted the section; if not, nothing has changed.
+    pub answer: oneshot::Sender<Result<(), OfferError>>,
 }
 
-/// Offers new sections to a service.
-#[derive(Clone)]
-pub struct Asker(mpsc::Sender<Command>);
+/// Why a service did not accept a new section of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OfferError {
+    /// The guest does not run now.
+    #[error("it does not run")]
+    NotRunning,
+    /// The guest refused the section, failed, or its state could not be written.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The service has ended.
+    #[error("the service has ended")]
+    Ended,
+}
 
-impl Asker {
-    /// Has the guest take over a new section.
+/// Reference to a service, for parts of the host that do not own it.
+#[derive(Clone)]
+pub struct ServiceRef(mpsc::Sender<Command>);
+
+impl ServiceRef {
+    /// Offers the guest a new section of the configuration.
     ///
     /// # Errors
-    /// Why it has not; then nothing has changed.
-    pub async fn offer(&self, ctx: Arc<ServiceCtx>) -> Result<(), String> {
+    /// When the guest did not accept it; then nothing has changed.
+    pub async fn offer(&self, ctx: Arc<ServiceCtx>) -> Result<(), OfferError> {
         let (answer, answered) = oneshot::channel();
-        let gone = || "the service has ended".to_owned();
         let offer = Offer { ctx, answer };
         self.0
             .send(Command::Offer(Box::new(offer)))
             .await
-            .map_err(|_| gone())?;
-        answered.await.unwrap_or_else(|_| Err(gone()))
+            .map_err(|_| OfferError::Ended)?;
+        answered.await.unwrap_or(Err(OfferError::Ended))
     }
 
-    /// Has the service handle messages of its spool; one that has ended finds them at its next start.
+    /// Has the service handle messages of its spool. A service that has ended finds them at its next start.
     pub async fn replay(&self, segment: Segment) {
         // fails when the service has ended
         let _ = self.0.send(Command::Replay(segment)).await;
     }
 }
 
-/// What a service works with; all of it is made by the supervisor.
+/// Parts that the supervisor makes for a service.
 pub struct Parts {
-    /// Its number in the router and in the timers.
+    /// Number of the service in the router and in the timers.
     pub id: ServiceId,
     /// Its configuration, and what it has.
     pub ctx: Arc<ServiceCtx>,
-    /// Where its messages wait.
+    /// Both ends of its mailbox.
     pub mailbox: (mailbox::Sender, Mailbox),
-    /// Messages of an earlier time that it has not handled.
+    /// Messages of an earlier run that it has not handled.
     pub spool: Option<Segment>,
     /// Whether its routes are in place.
     pub attached: bool,
@@ -150,17 +164,17 @@ pub struct Parts {
     pub session: session::Handle,
     /// The timers task.
     pub timers: timers::Handle,
-    /// Where its state is kept.
+    /// Store of its state.
     pub store: Store,
     /// Version of the protocol, which decides how a dead letter looks.
     pub protocol: config::Protocol,
-    /// The versions that it had in earlier runs of the host.
+    /// History of its versions in earlier runs of the host.
     pub history: VersionHistory,
-    /// What is put back if the version fails that was on probation when the host ended.
+    /// Version to roll back to if the one fails that was on probation when the host ended.
     pub trial: Option<(Component, Left)>,
-    /// Where its `online` goes.
+    /// Announcements of its presence.
     pub presence: Presence,
-    /// Where slow guest calls run.
+    /// Pools for slow guest calls.
     pub pools: Pools,
 }
 
@@ -172,40 +186,40 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Asks for something; `false` when the service has ended.
+    /// Sends a command. Returns `false` when the service has ended.
     pub async fn send(&self, command: Command) -> bool {
         self.commands.send(command).await.is_ok()
     }
 
-    /// Waits until a command can be given without waiting, or the service has ended. Cancel-safe.
+    /// Waits until there is room for a command, or the service has ended. Cancel-safe.
     pub async fn room(&self) {
         // an error means that the service has ended
         let _ = self.commands.reserve().await;
     }
 
-    /// Gives a command for which there is room; `false` when there is none, or the service has ended.
-    pub fn give(&self, command: Command) -> bool {
+    /// Sends a command without waiting. Returns `false` when there is no room for it, or the service has ended.
+    pub fn try_send(&self, command: Command) -> bool {
         self.commands.try_send(command).is_ok()
     }
 
-    /// Who can offer new sections to it.
-    pub fn asker(&self) -> Asker {
-        Asker(self.commands.clone())
+    /// A reference to the service.
+    pub fn service_ref(&self) -> ServiceRef {
+        ServiceRef(self.commands.clone())
     }
 
-    /// What the service is doing.
+    /// Status of the service.
     pub fn status(&self) -> Status {
         *self.status.borrow()
     }
 
-    /// Which versions it has.
+    /// Versions of the service.
     pub fn standing(&self) -> Standing {
         self.standing.borrow().clone()
     }
 
     /// Waits until the service has ended.
     pub async fn ended(&mut self) {
-        // an error means that the task is gone, which is what is waited for
+        // an error means that the task has ended
         let _ = self
             .status
             .wait_for(|status| *status == Status::Stopped)
@@ -213,8 +227,7 @@ impl Handle {
     }
 }
 
-/// Makes a service around what was prepared, or around a component whose first start failed and is tried again.
-/// The future is the service: it ends after `Stop`.
+/// Creates a service. The future runs it, and ends after `Stop` or `Leave`.
 pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> + Send) {
     let (commands, received) = mpsc::channel(COMMANDS);
     let (status, watched) = watch::channel(Status::Starting);
@@ -226,7 +239,7 @@ pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> 
         holds_up_others: false,
     });
     let span = span::service(&parts.ctx.config.name);
-    // a future has its arguments twice: once as they are given, once as they are used
+    // boxed, because a future stores its arguments twice
     let task = Box::new(task::Task::new(parts, received, status, shown));
     (
         Handle {
@@ -240,11 +253,11 @@ pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> 
 
 /// How a service begins.
 pub enum First {
-    /// With an instance that is started; its subscriptions are in the router already.
+    /// With a started instance, whose subscriptions are in the router already.
     Prepared(Box<Prepared>),
-    /// With a component whose start failed; it is started again with back-off.
+    /// With a component whose start failed; it is restarted with back-off.
     Failed(Component),
-    /// With nothing, because its file holds no component; it waits for a swap.
+    /// Without a component, because its file holds none; it waits for a swap.
     Nothing,
 }
 
@@ -258,7 +271,7 @@ impl First {
     }
 }
 
-/// The subscriptions of a service: those of the configuration, changed by what `start` asked for.
+/// Subscriptions of a service: those of the configuration, changed by the effects of `start`.
 pub fn subscriptions(config: &config::Service, effects: &Effects) -> Vec<Subscription> {
     use crate::message::SubscriptionChange::{Subscribe, Unsubscribe};
     let mut all = config.subscriptions.clone();
@@ -267,7 +280,7 @@ pub fn subscriptions(config: &config::Service, effects: &Effects) -> Vec<Subscri
             Subscribe(subscription) => &subscription.filter,
             Unsubscribe(filter) => filter,
         };
-        // what the operator wrote into the file stays, whatever the guest asks for
+        // the guest cannot change the operator's subscriptions
         if is_fixed(config, filter) {
             continue;
         }
@@ -276,32 +289,32 @@ pub fn subscriptions(config: &config::Service, effects: &Effects) -> Vec<Subscri
             all.push(subscription.clone());
         }
     }
-    all.extend(switch(&config.base).map(|filter| Subscription {
+    all.extend(enabled_filter(&config.base).map(|filter| Subscription {
         filter,
         qos: Qos::AtLeastOnce,
     }));
     all
 }
 
-/// The topic by which a service is switched on and off: `enabled` below its base topic. `None`: the base topic is too long.
-fn switch(base: &BaseTopic) -> Option<Filter> {
+/// Topic that enables and disables a service, below its base topic. `None`: the base topic is too long.
+fn enabled_filter(base: &BaseTopic) -> Option<Filter> {
     base.filter("enabled").ok()
 }
 
-/// Whether the subscription is not the guest's to change: the operator's, and the host's own.
+/// Whether the guest must not change the subscription, because it is the operator's or the host's.
 fn is_fixed(config: &config::Service, filter: &Filter) -> bool {
     let of_operator = config
         .subscriptions
         .iter()
         .any(|fixed| fixed.filter == *filter);
-    of_operator || switch(&config.base).is_some_and(|switch| switch == *filter)
+    of_operator || enabled_filter(&config.base).is_some_and(|enabled| enabled == *filter)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Size in bytes of the future that a constructor returns beside a handle.
+    /// Size in bytes of the future that a constructor returns besides a handle.
     fn size_of_future<A, B, F>(_: impl FnOnce(A, B) -> (Handle, F)) -> usize {
         size_of::<F>()
     }

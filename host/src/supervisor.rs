@@ -384,7 +384,7 @@ async fn hand_over(orders: &mut VecDeque<Order>, entries: &[Entry]) {
     }
     if let (Some(order), Some(entry)) = (orders.pop_front(), entry) {
         // a service that has ended has no use for it
-        entry.handle.give(order.command);
+        entry.handle.try_send(order.command);
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use crate::control::{PendingRequest, Request, Server, SocketGuard, socket_of};
 use crate::rollout::history::{VersionHistory, format_utc};
-use crate::service::Asker;
+use crate::service::ServiceRef;
 use crate::session::Handle;
 use crate::store::{DeadLetter, Store};
 
@@ -97,7 +97,7 @@ impl House<'_> {
             Request::Rollback { service, to } => {
                 return self.supervisor.roll_back(&service, to.as_deref(), answer);
             }
-            Request::Letters { service } => match self.supervisor.asker(&service) {
+            Request::Letters { service } => match self.supervisor.service_ref(&service) {
                 Ok(_) => {
                     return drop(tokio::spawn(dead_letters(
                         self.means.shared.store.clone(),
@@ -107,12 +107,12 @@ impl House<'_> {
                 }
                 Err(error) => Err(error),
             },
-            Request::Replay { service } => match self.supervisor.asker(&service) {
-                Ok(asker) => {
+            Request::Replay { service } => match self.supervisor.service_ref(&service) {
+                Ok(service_ref) => {
                     return drop(tokio::spawn(replay(
                         self.means.shared.store.clone(),
                         service,
-                        asker,
+                        service_ref,
                         answer,
                     )));
                 }
@@ -178,12 +178,12 @@ fn letter(letter: &DeadLetter) -> Value {
 }
 
 /// Has a service handle again what it has given up.
-async fn replay(store: Store, service: String, asker: Asker, answer: Answer) {
+async fn replay(store: Store, service: String, service_ref: ServiceRef, answer: Answer) {
     let outcome = match store.requeue_dead_letters(&service).await {
         Ok(segment) => {
             let count = segment.map_or(0, |segment| segment.messages);
             if let Some(segment) = segment {
-                asker.replay(segment).await;
+                service_ref.replay(segment).await;
             }
             Ok(format!("{count} messages are handled again").into())
         }

@@ -32,7 +32,7 @@ fn with_places(messages: usize, when_full: WhenFull) -> (Sender, Mailbox) {
     })
 }
 
-/// What waits beyond `begins_at` bytes does so in a file in `folder`.
+/// Messages beyond `begins_at` bytes wait in a file in `folder`.
 fn with_file(folder: &Path, limits: Limits, begins_at: usize) -> (Sender, Mailbox) {
     with_spill_queue(limits, SpillQueue::new(folder.into(), "it", begins_at))
 }
@@ -170,7 +170,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the policy is meant to do: the queue as a list, and what became of the message.
+/// Model of the policy: the queue as a list, and the outcome of the message.
 fn expected(
     waiting: &mut VecDeque<Delivery>,
     new: &Delivery,
@@ -243,7 +243,7 @@ fn heavy(bytes: usize) -> Delivery {
 }
 
 proptest! {
-    /// What waits takes no more bytes than may, unless it waits alone; an empty mailbox takes anything.
+    /// Waiting messages take no more bytes than allowed, unless one waits alone; an empty mailbox takes anything.
     #[test]
     fn bytes_are_bounded(policy in 0_usize..3, sizes in prop::collection::vec((0_usize..3_000, any::<bool>()), 0..60)) {
         const BYTES: usize = 4_000;
@@ -379,7 +379,7 @@ async fn a_message_is_taken_by_receipt_without_reordering() {
     assert_eq!(left, 2);
 }
 
-/// What was taken counts no longer, neither as a message nor in bytes.
+/// A message that was taken counts no longer, neither as a message nor in bytes.
 #[tokio::test]
 async fn a_message_taken_by_receipt_frees_its_place() {
     let folder = tempfile::tempdir().unwrap();

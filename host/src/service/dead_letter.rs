@@ -1,6 +1,6 @@
 //! Dead letters: messages that the host publishes in place of those that a service gave up. Pure.
 //!
-//! In MQTT 5 a dead letter has the payload and the properties of the message, and user properties say what is lost otherwise. MQTT
+//! In MQTT 5 a dead letter has the payload and the properties of the message, and user properties hold the rest. MQTT
 //! 3.1.1 has no properties, so there it is one JSON object with everything.
 //!
 //! A broker may have delivered text that it would not accept from a client, and a reason is a guest's own text: characters that MQTT

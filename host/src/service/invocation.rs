@@ -9,7 +9,7 @@ use crate::message::Receipt;
 
 use super::usage::statistics::Purpose;
 
-/// What a guest is invoked for; kept until it was handled or given up.
+/// Reason to invoke a guest; kept until it was handled or given up.
 pub(super) enum Invocation {
     Message(Delivery),
     Timer(DueTimer),

@@ -27,7 +27,7 @@ use super::task::unix_millis;
 /// The message whose handling an output completes.
 #[derive(Debug, Default)]
 pub(super) struct Completion {
-    /// Receipt to acknowledge; `None` for QoS 0 and for what is no message.
+    /// Receipt to acknowledge; `None` for QoS 0, timers and notices.
     pub(super) receipt: Option<Receipt>,
     /// Topics that the message has passed, where they are followed.
     pub(super) trace: Option<Arc<Trace>>,

@@ -26,7 +26,7 @@ use crate::priority::processor_time;
 /// So long the spare pool may stand still before it counts as starved. A turn of a guest lasts a millisecond.
 const STANDSTILL: Duration = Duration::from_millis(100);
 
-/// There is spare time when the spare pool computes for at least one in so many parts of a turn; the usual pool has as much.
+/// There is spare time when the spare pool computes for at least this fraction of a turn; the usual pool has as much.
 const SHARE: u32 = 10;
 
 /// The computing that shows whether there is spare time.
@@ -51,7 +51,7 @@ pub struct Pools {
 /// The end of work on one pool, and the time since its first turn there.
 enum Turned<T> {
     Ended(T, Duration),
-    /// It goes on elsewhere; it has computed for the second duration.
+    /// It continues on another pool; it has computed for the second duration.
     Moves(Work<T>, Duration, Duration),
 }
 

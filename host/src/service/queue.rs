@@ -3,9 +3,9 @@
 //! Acknowledgements leave in the order of arrival (MQTT 5, section 4.6), and a broker sends no more than the receive maximum without
 //! them. So a message that waits unacknowledged for one service would hold up those of all services. When it has waited for too long,
 //! or when the service cannot handle messages, the messages go to the service's spool on disk and are acknowledged there; from then
-//! on, until the spool is empty, what comes goes there too, so that the order stays.
+//! on, until the spool is empty, later messages go there too, so that the order stays.
 //!
-//! Writing to the spool goes on beside a guest call and beside waiting: [`Queue::advance`] does what can be done at once, and
+//! Writing to the spool continues during a guest call and while the service waits: [`Queue::advance`] does as much as is possible at once, and
 //! [`Queue::progress`] waits for the next thing that can be done. Both are safe to be cancelled.
 
 use std::collections::VecDeque;
@@ -35,9 +35,9 @@ use backlog::{Backlog, PendingMessage};
 
 /// Messages that are written to the spool at once.
 const BATCH: usize = 512;
-/// How many bytes of the spool are read at once.
+/// Bytes of the spool that are read at once.
 const PORTION: usize = 1 << 18;
-/// How long to wait after the disk has failed.
+/// Time to wait after the disk has failed.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Queue of one service.
@@ -114,7 +114,7 @@ impl Queue {
         self.enabled.filter(delivery)
     }
 
-    /// What handling the current invocation completes.
+    /// Receipt and trace that the effects of the current invocation carry.
     pub(super) fn completion(&self) -> Completion {
         Completion {
             receipt: self.current.as_ref().and_then(Invocation::receipt),
@@ -140,7 +140,7 @@ impl Queue {
         self.config = config;
     }
 
-    /// Whether messages wait that have to be handled before those in the mailbox, or acknowledgements of spooled ones.
+    /// Whether messages have to be handled before those in the mailbox, or acknowledgements of spooled ones wait.
     pub(super) fn is_behind(&self) -> bool {
         self.backlog.is_spooling() || self.writing.is_some() || !self.written.is_empty()
     }
@@ -153,7 +153,7 @@ impl Queue {
         self.backlog.take(Instant::now())
     }
 
-    /// Reads the next portion of the spool where none is in memory; `false`: it cannot be read now.
+    /// Reads the next portion of the spool if none is in memory. Returns `false` when it cannot be read now.
     async fn load(&mut self) -> bool {
         sleep_if_some(self.retry_at).await;
         self.retry_at = None;
@@ -182,14 +182,16 @@ impl Queue {
         }
     }
 
-    /// Does what can be done at once for messages that hold up the broker's next ones.
+    /// Works on messages that hold up the broker's next ones, without waiting.
     pub(super) fn advance(&mut self) {
         self.acknowledge();
         if let Some(writing) = &mut self.writing {
             match writing.answer.try_recv() {
-                Ok(outcome) => self.conclude(outcome),
+                Ok(outcome) => self.on_written(outcome),
                 Err(oneshot::error::TryRecvError::Empty) => return,
-                Err(oneshot::error::TryRecvError::Closed) => self.conclude(Err(StoreError::Ended)),
+                Err(oneshot::error::TryRecvError::Closed) => {
+                    self.on_written(Err(StoreError::Ended))
+                }
             }
             self.acknowledge();
         } else if self
@@ -202,8 +204,8 @@ impl Queue {
         }
     }
 
-    /// Waits until something can be done for messages that hold up the broker's next ones, and does it. `waits`: the service handles
-    /// no messages, so that all of them are to be spooled.
+    /// Waits until something can be done for messages that hold up the broker's next ones, and does it. Cancel-safe. `waits`: the
+    /// service handles no messages, so all of them are to be spooled.
     pub(super) async fn progress(&mut self, waits: bool) {
         if !self.written.is_empty() {
             self.session.room().await;
@@ -213,7 +215,7 @@ impl Queue {
             let outcome = (&mut writing.answer)
                 .await
                 .unwrap_or(Err(StoreError::Ended));
-            self.conclude(outcome);
+            self.on_written(outcome);
             return self.acknowledge();
         }
         sleep_if_some(self.retry_at).await;
@@ -222,7 +224,7 @@ impl Queue {
             .overdue(self.share(waits), self.unacknowledged())
             .await;
         if self.room() == 0 {
-            // the caller makes dead letters of them
+            // the caller makes dead letters of the messages
         } else if self.may_spool() {
             self.store.room().await;
             self.begin();
@@ -243,14 +245,14 @@ impl Queue {
         }
     }
 
-    /// Puts these messages into the spool, and waits until they are there. Gives those back that are not.
+    /// Puts messages into the spool, and waits until they are there. Returns those that the store does not take.
     pub(super) async fn spool_all(&mut self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
         self.finish_writing().await;
         self.store.room().await;
         let mut refused = self.write(false, deliveries);
         while let Some(Writing { answer, .. }) = &mut self.writing {
             let outcome = answer.await.unwrap_or(Err(StoreError::Ended));
-            refused.extend(self.settle(outcome));
+            refused.extend(self.end_writing(outcome));
         }
         self.finish_writing().await;
         refused
@@ -275,7 +277,7 @@ impl Queue {
         }
     }
 
-    /// How many messages are deferred or spooled, or on their way to the spool.
+    /// Number of messages that are deferred, spooled or being written to the spool.
     pub(super) fn waiting(&self) -> usize {
         let writing = self.writing.as_ref().map_or(0, |writing| {
             writing.deliveries.len() - usize::from(writing.with_current)
@@ -309,7 +311,7 @@ impl Queue {
         }
     }
 
-    /// How many messages may wait unacknowledged in the mailbox; `None`: as many as come, until it is said that they are overdue.
+    /// Messages that may wait unacknowledged in the mailbox; `None`: any number, until they are overdue.
     fn share(&self, waits: bool) -> Option<usize> {
         if waits && self.config.limits.mailbox.when_full == WhenFull::Hold {
             return Some(1);
@@ -317,7 +319,7 @@ impl Queue {
         self.backlog.is_spooling().then(|| self.mailbox.share())
     }
 
-    /// The receipt of the current message, when the broker waits for its acknowledgement.
+    /// Receipt of the current message, when the broker waits for its acknowledgement.
     fn unacknowledged(&self) -> Option<u64> {
         match self.current.as_ref().and_then(Invocation::receipt) {
             Some(Receipt::Arrived(number)) => Some(number),
@@ -325,7 +327,7 @@ impl Queue {
         }
     }
 
-    /// Begins to write what the broker waits for: the current message and those in the mailbox.
+    /// Begins to write the messages that the broker waits for: the current one and those in the mailbox.
     fn begin(&mut self) {
         let deliveries = self.mailbox.take_with_receipt(self.room().min(BATCH));
         let (kept, surplus) = self.within_limits(deliveries);
@@ -338,7 +340,7 @@ impl Queue {
         self.mailbox.put_back(refused);
     }
 
-    /// Begins to write messages; gives those back that cannot be written now.
+    /// Begins to write messages. Returns those that cannot be written now.
     fn write(&mut self, with_current: bool, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
         if with_current && let Some(Invocation::Message(delivery)) = &self.current {
             deliveries.insert(0, delivery.clone());
@@ -359,17 +361,17 @@ impl Queue {
                 });
                 Vec::new()
             }
-            Err(error) => self.refused(with_current, deliveries, &error),
+            Err(error) => self.on_refused(with_current, deliveries, &error),
         }
     }
 
-    fn conclude(&mut self, outcome: Result<u64, StoreError>) {
-        let refused = self.settle(outcome);
+    fn on_written(&mut self, outcome: Result<u64, StoreError>) {
+        let refused = self.end_writing(outcome);
         self.mailbox.put_back(refused);
     }
 
-    /// Notes how writing has ended: gives the messages back that are not in the spool.
-    fn settle(&mut self, outcome: Result<u64, StoreError>) -> Vec<Delivery> {
+    /// Ends writing. Returns the messages that are not in the spool.
+    fn end_writing(&mut self, outcome: Result<u64, StoreError>) -> Vec<Delivery> {
         let Some(Writing {
             with_current,
             deliveries,
@@ -382,7 +384,7 @@ impl Queue {
             Ok(first) => {
                 let mut numbered = (first..).zip(deliveries);
                 if with_current && let Some((number, delivery)) = numbered.next() {
-                    self.current_is_spooled(number, delivery.receipt);
+                    self.on_current_spooled(number, delivery.receipt);
                 }
                 for (number, mut delivery) in numbered {
                     self.written
@@ -391,12 +393,12 @@ impl Queue {
                 }
                 Vec::new()
             }
-            Err(error) => self.refused(with_current, deliveries, &error),
+            Err(error) => self.on_refused(with_current, deliveries, &error),
         }
     }
 
-    /// The current message, which has this receipt, is in the spool. One that was given up meanwhile is forgotten there.
-    fn current_is_spooled(&mut self, number: u64, receipt: Option<Receipt>) {
+    /// Notes that the message with this receipt is in the spool. One that was given up meanwhile is removed from there.
+    fn on_current_spooled(&mut self, number: u64, receipt: Option<Receipt>) {
         match &mut self.current {
             Some(Invocation::Message(current)) if current.receipt == receipt => {
                 self.written
@@ -407,7 +409,7 @@ impl Queue {
         }
     }
 
-    fn refused(
+    fn on_refused(
         &mut self,
         with_current: bool,
         mut deliveries: Vec<Delivery>,
@@ -422,7 +424,7 @@ impl Queue {
         deliveries
     }
 
-    /// Acknowledges what is in the spool, as far as the session takes it now.
+    /// Acknowledges spooled messages, as far as the session takes that now.
     fn acknowledge(&mut self) {
         while let Some(receipt) = self.written.front() {
             let commit = Commit {

@@ -1,4 +1,4 @@
-//! Decides what a service does after a fault. Pure: no clock, no I/O, no logging.
+//! Decision after a fault of a service. Pure: no clock, no I/O, no logging.
 //!
 //! A failed call is tried again after a wait that doubles with each fault, up to `limits.attempts` times; then it is given up.
 //! Where the order of messages may change (`limits.when_failing`), a failed message is deferred, so that later messages do not
@@ -40,7 +40,7 @@ impl Operation {
     }
 }
 
-/// What to do after a fault.
+/// Decision after a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// Wait, then try the same invocation again. Later messages wait behind it.
@@ -95,7 +95,7 @@ impl Retry {
         }
     }
 
-    /// Decides what follows a fault. `exceeds_probation`: the version has more faults than its probation allows. `jitter` is a
+    /// Decides what to do after a fault. `exceeds_probation`: the version has more faults than its probation allows. `jitter` is a
     /// random number in 0.0..1.0.
     pub fn on_fault(
         &mut self,

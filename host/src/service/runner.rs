@@ -43,7 +43,7 @@ impl Runner {
         self.executor.set_limit(limits.call.time);
     }
 
-    /// Changes what the running instance knows about its service, from the next call on.
+    /// Changes the context of the running instance, from the next call on.
     pub(super) fn set_ctx(&mut self, ctx: Arc<ServiceCtx>) {
         if let Some(instance) = &mut self.instance {
             instance.set_ctx(ctx);

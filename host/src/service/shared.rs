@@ -1,5 +1,4 @@
-//! Actor's part: what services have of the host beside what is their own. In: the store, what an earlier run left in it. Out: the
-//! context of each service. Owns the belongings of all services: one that leaves and comes back finds its own again.
+//! Parts of the host that all services share, and the state of each service. A service that leaves and returns finds its state again.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,7 +16,7 @@ use crate::topic::Topic;
 
 use crate::rollout::history::VersionHistory;
 
-/// What services share. Cheap to clone.
+/// Parts of the host that all services share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Shared {
     /// Where their state is kept.
@@ -29,10 +28,10 @@ pub struct Shared {
     kept: Arc<Mutex<Kept>>,
 }
 
-/// What is kept for services, by name.
+/// State of all services, by name.
 #[derive(Debug, Default)]
 struct Kept {
-    /// What an earlier run left and no service has asked for yet.
+    /// State of an earlier run that no service has asked for yet.
     state: HashMap<String, Vec<(String, Bytes)>>,
     belongings: HashMap<String, Arc<Belongings>>,
 }
@@ -55,7 +54,7 @@ enum ImportError {
 }
 
 impl Shared {
-    /// `state`: what an earlier run left, by service.
+    /// `state`: the state of an earlier run, by service.
     pub fn new(
         store: Store,
         state: HashMap<String, Vec<(String, Bytes)>>,
@@ -76,7 +75,7 @@ impl Shared {
         }
     }
 
-    /// Creates the context of a service; its state is what the service has already.
+    /// Creates the context of a service, with the state that the service has already.
     pub async fn service_ctx(&self, config: config::Service) -> Arc<ServiceCtx> {
         let state = self.belongings(&config).await;
         Arc::new(ServiceCtx {
@@ -98,7 +97,7 @@ impl Shared {
         }
     }
 
-    /// What the service has already; else its state from an earlier run, or MIQRO's where the configuration names a file.
+    /// State that the service has already; else its state from an earlier run, or MIQRO's where the configuration names a file.
     async fn belongings(&self, service: &config::Service) -> Arc<Belongings> {
         let name = &service.name;
         if let Some(present) = self.kept().find(name) {

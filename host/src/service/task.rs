@@ -1,7 +1,7 @@
 //! Loop of one service: takes one thing after another from its mailbox and invokes the guest for it.
 //!
-//! The task joins the parts of a service, each of which owns what it names: `queue` (what waits), `runner` (the guest), `usage`
-//! (cost and limits), `outputs` (what a call asked for). Futures that are seldom needed are boxed: there may be thousands of
+//! The task joins the parts of a service, each of which owns what it names: `queue` (waiting messages), `runner` (the guest), `usage`
+//! (cost and limits), `outputs` (effects of calls). Futures that are seldom needed are boxed: there may be thousands of
 //! services, and each has room for the rest all the time.
 
 use std::ops::ControlFlow;
@@ -167,7 +167,7 @@ impl Task {
     }
 
     /// Whether the next thing in the mailbox may be handled without looking at everything else first. A slow service looks each
-    /// time: what is due must not wait for many long calls.
+    /// time: timers must not wait for many long calls.
     fn may_continue(&self) -> bool {
         self.runner.is_ready()
             && self.runner.executor.is_fast()
@@ -190,7 +190,7 @@ impl Task {
                 self.on_unreadable(unreadable).await;
                 Flow::Continue(())
             }
-            // the next turn decides what follows
+            // handled by the next turn
             Next::Closed | Next::Congested => Flow::Continue(()),
         }
     }
@@ -247,7 +247,7 @@ impl Task {
         Flow::Continue(())
     }
 
-    /// Makes what a call asked for happen, and completes the current invocation with it. Returns what it cost.
+    /// Commits the effects of a call, and completes the current invocation with them. Returns their cost.
     async fn complete(
         &mut self,
         effects: Effects,
@@ -289,7 +289,7 @@ impl Task {
         Ok(self.usage.charge(cost, &self.ctx.config.limits))
     }
 
-    /// Makes what a call asked for happen, all of it or nothing.
+    /// Commits the effects of a call, all of them or none.
     async fn commit(&mut self, mut effects: Effects, completion: Completion) -> Result<(), Fault> {
         if !effects.state.is_empty() {
             let changes = std::mem::take(&mut effects.state);
@@ -324,7 +324,7 @@ impl Task {
         Ok(())
     }
 
-    /// Logs what is due, and shows the rest of the host what has changed.
+    /// Logs due entries, and publishes a changed status.
     fn log_due(&mut self) {
         self.usage.read_meter(self.ctx.state.meter());
         self.usage.count_dropped(self.queue.mailbox.counters());

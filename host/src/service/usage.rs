@@ -53,7 +53,7 @@ impl Usage {
         }
     }
 
-    /// Whether what is done about the current fault is logged.
+    /// Whether the consequences of the current fault are logged.
     pub(super) const fn is_verbose(&self) -> bool {
         self.is_verbose
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::rollout::history::VersionHistory;
 use crate::router::ServiceId;
-use crate::service::{self, Answer, Asker, Command, Prepared, Swap, private};
+use crate::service::{self, Answer, Command, Prepared, ServiceRef, Swap, private};
 use crate::service_ctx::ServiceCtx;
 use crate::store::{Left, Store};
 use crate::version::Version;
@@ -53,8 +53,8 @@ impl Supervisor {
     ///
     /// # Errors
     /// When there is no such service.
-    pub fn asker(&self, service: &str) -> Result<Asker, String> {
-        self.entry(service).map(|entry| entry.handle.asker())
+    pub fn service_ref(&self, service: &str) -> Result<ServiceRef, String> {
+        self.entry(service).map(|entry| entry.handle.service_ref())
     }
 
     /// Starts the instance of the service anew.

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::config;
 use crate::guest::{self, Component, OptionalExport};
 use crate::router::ServiceId;
-use crate::service::{self, Asker, Command, Shared};
+use crate::service::{self, Command, ServiceRef, Shared};
 use crate::service_ctx::ServiceCtx;
 
 use crate::store::Archive;
@@ -57,8 +57,8 @@ pub enum Refusal {
     Refused {
         /// The service.
         name: String,
-        /// In its own words, or why it could not be asked.
-        reason: String,
+        /// Why it did not accept it.
+        reason: service::OfferError,
     },
     /// Nothing to run.
     #[error("services.{0}: has no component; write component: <file.wasm>")]
@@ -80,7 +80,7 @@ pub struct Runs {
     ctx: Arc<ServiceCtx>,
     file: PathBuf,
     component: Component,
-    asker: Asker,
+    service_ref: ServiceRef,
 }
 
 /// The services that run.
@@ -166,12 +166,12 @@ fn archive(config: &config::Service, shared: &Shared) -> Option<Archive> {
 async fn offer(offers: Vec<(&Runs, Agreed)>) -> Result<Vec<Agreed>, Refusal> {
     let mut agreed: Vec<(&Runs, Agreed)> = Vec::new();
     for (runs, new) in offers {
-        let Err(reason) = runs.asker.offer(new.ctx.clone()).await else {
+        let Err(reason) = runs.service_ref.offer(new.ctx.clone()).await else {
             agreed.push((runs, new));
             continue;
         };
         for (runs, _) in agreed.into_iter().rev() {
-            if let Err(reason) = runs.asker.offer(runs.ctx.clone()).await {
+            if let Err(reason) = runs.service_ref.offer(runs.ctx.clone()).await {
                 warn!(
                     service = runs.ctx.config.name.as_str(),
                     "does not take back its former configuration: {reason}"
@@ -212,7 +212,7 @@ impl Supervisor {
                 ctx: entry.ctx.clone(),
                 file: entry.file.clone(),
                 component: entry.component()?,
-                asker: entry.handle.asker(),
+                service_ref: entry.handle.service_ref(),
             })
         };
         self.entries.iter().filter_map(runs).collect()

@@ -1,7 +1,7 @@
-//! Messages of one service that left its mailbox and are not handled: its spool, and messages that are tried again later.
+//! Backlog of one service: messages that left its mailbox and were not handled, which are its spool and its deferred messages. Pure.
 //!
-//! The spool is on disk. Its first messages are in memory too, so that the next one is at hand; of the others only the places are known.
-//! Pure: reading from disk is the queue's matter.
+//! The spool is on disk. Its first messages are in memory too, so that the next one is at hand; of the others only the segments are
+//! known, and the queue reads them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use crate::mailbox::Delivery;
 use crate::message::Receipt;
 use crate::store::Segment;
 
-/// So many bytes of spooled messages are in memory.
+/// Bytes of spooled messages that are kept in memory.
 const IN_MEMORY: usize = 1 << 20;
 
 /// A message that was not handled yet, and earlier attempts at it.
@@ -22,41 +22,41 @@ pub struct PendingMessage {
     pub attempts: u32,
 }
 
-/// Messages that are not handled.
+/// Messages of one service that were not handled yet.
 #[derive(Debug, Default)]
 pub struct Backlog {
     /// The first messages of the spool.
     first: VecDeque<Delivery>,
-    /// Where the messages of the spool after those in `first` are.
+    /// Segments of the spool behind `first`.
     on_disk: VecDeque<Segment>,
-    /// How many messages are on disk only.
+    /// Number of messages that are on disk only.
     unread: usize,
-    /// By the time of their next attempt; the number keeps those of one instant apart.
-    later: BTreeMap<(Instant, u64), PendingMessage>,
+    /// Deferred messages by the time of their next attempt; the number distinguishes those of one instant.
+    deferred: BTreeMap<(Instant, u64), PendingMessage>,
     last: u64,
-    /// What all messages weigh together, in bytes.
+    /// Bytes that all messages take.
     bytes: usize,
-    /// What those in `first` weigh.
+    /// Bytes that the messages in `first` take.
     first_bytes: usize,
 }
 
 impl Backlog {
-    /// How many messages there are.
+    /// Number of messages.
     pub fn len(&self) -> usize {
-        self.first.len() + self.unread + self.later.len()
+        self.first.len() + self.unread + self.deferred.len()
     }
 
-    /// What they weigh together, in bytes.
+    /// Bytes that all messages take.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether the spool has messages, so that what comes has to wait behind them.
+    /// Whether the spool has messages, so that later ones have to wait behind them.
     pub fn is_spooling(&self) -> bool {
         !self.first.is_empty() || !self.on_disk.is_empty()
     }
 
-    /// The segment that must be read from disk before `take` has the next message of the spool; it is taken out.
+    /// Takes out the segment that must be read from disk before `take` returns the next message of the spool.
     pub fn next_segment(&mut self) -> Option<Segment> {
         if !self.first.is_empty() {
             return None;
@@ -66,7 +66,7 @@ impl Backlog {
         Some(segment)
     }
 
-    /// Puts the messages of a segment, or those that could be read of it, back to the front; `rest` comes after them.
+    /// Puts messages that were read of a segment to the front, and the `rest` of the segment behind them.
     pub fn put_first(&mut self, messages: Vec<Delivery>, rest: Option<Segment>) {
         if let Some(rest) = rest {
             self.bytes += rest.bytes;
@@ -81,14 +81,14 @@ impl Backlog {
         }
     }
 
-    /// Puts a segment of the spool behind those that wait.
+    /// Appends a segment of the spool.
     pub fn push_segment(&mut self, segment: Segment) {
         self.bytes += segment.bytes;
         self.unread += segment.messages;
         self.on_disk.push_back(segment);
     }
 
-    /// Puts a message that is on disk under `number` behind those that wait.
+    /// Appends a message that is on disk under `number`.
     pub fn push(&mut self, delivery: Delivery, number: u64) {
         let weight = delivery.message.weight();
         self.bytes += weight;
@@ -111,22 +111,22 @@ impl Backlog {
         }
     }
 
-    /// Puts a message away until `at`.
+    /// Defers a message until `at`.
     pub fn defer(&mut self, pending: PendingMessage, at: Instant) {
         self.last += 1;
         self.bytes += pending.delivery.message.weight();
-        self.later.insert((at, self.last), pending);
+        self.deferred.insert((at, self.last), pending);
     }
 
     /// When the next one that was put away is to be pending; `None`: there is none.
     pub fn due(&self) -> Option<Instant> {
-        self.later.keys().next().map(|(at, _)| *at)
+        self.deferred.keys().next().map(|(at, _)| *at)
     }
 
-    /// The next one to handle at `now`: one whose time has come, or the first of the spool that is in memory.
+    /// Takes the next message to handle at `now`: a deferred one that is due, or the first of the spool that is in memory.
     pub fn take(&mut self, now: Instant) -> Option<PendingMessage> {
         if self.due().is_some_and(|at| at <= now) {
-            let (_, pending) = self.later.pop_first()?;
+            let (_, pending) = self.deferred.pop_first()?;
             self.bytes -= pending.delivery.message.weight();
             return Some(pending);
         }
@@ -140,17 +140,17 @@ impl Backlog {
         })
     }
 
-    /// Forgets everything: the receipts of what is in memory, and how many messages are on disk only.
+    /// Removes all messages. Returns the receipts of those in memory, and the number of those that are on disk only.
     pub fn drain(&mut self) -> (Vec<Receipt>, usize) {
         let Self {
             first,
             unread,
-            later,
+            deferred,
             ..
         } = std::mem::take(self);
-        let later = later.into_values().map(|pending| pending.delivery);
+        let deferred = deferred.into_values().map(|pending| pending.delivery);
         (
-            later
+            deferred
                 .chain(first)
                 .filter_map(|delivery| delivery.receipt)
                 .collect(),

@@ -1,4 +1,4 @@
-//! How much may wait for one service, and what becomes of the rest: `limits.spool`, `limits.mailbox` and `limits.when_full`.
+//! Limits of the queue: `limits.spool`, `limits.mailbox` and the policy `limits.when_full`.
 
 use tracing::error;
 
@@ -7,7 +7,7 @@ use crate::config::WhenFull;
 use crate::mailbox::Delivery;
 
 impl Queue {
-    /// Whether the service's policy lets what waits for it be more than it is.
+    /// Whether the policy allows further messages in the spool. Logs when it no longer does.
     pub(super) fn may_spool(&mut self) -> bool {
         let full = self.spool_is_full();
         if full && !self.holds_up_others {
@@ -22,7 +22,7 @@ impl Queue {
         !full
     }
 
-    /// Whether the service keeps the broker from sending to the others, because its spool is full.
+    /// Whether the service keeps the broker from sending to other services, because its spool is full.
     pub(in crate::service) fn holds_up_others(&self) -> bool {
         self.holds_up_others && self.spool_is_full()
     }
@@ -32,12 +32,12 @@ impl Queue {
         self.backlog.bytes() >= limits.mailbox.spool && limits.mailbox.when_full == WhenFull::Hold
     }
 
-    /// From now on the service has failed, or has not.
+    /// Sets whether the service has failed.
     pub(in crate::service) fn set_failed(&mut self, has_failed: bool) {
         self.has_failed = has_failed;
     }
 
-    /// How many more messages may be spooled. Where the service has failed, the others are dead letters.
+    /// Number of further messages that may be spooled. When the service has failed, the others become dead letters.
     pub(in crate::service) fn room(&self) -> usize {
         let limits = &self.config.limits;
         if !self.has_failed {
@@ -51,7 +51,7 @@ impl Queue {
         }
     }
 
-    /// Those that may wait, and those that are dropped because as many wait already as the policy allows.
+    /// Splits messages into those that may wait and those that the policy drops.
     pub(super) fn within_limits(
         &self,
         mut deliveries: Vec<Delivery>,
@@ -78,7 +78,7 @@ impl Queue {
             .min(self.config.limits.mailbox.bytes)
     }
 
-    /// Whether the oldest messages have to go, where the policy drops those.
+    /// Whether the oldest messages are to be dropped, if that is the policy.
     pub(in crate::service) fn exceeds_limits(&self) -> bool {
         let limits = &self.config.limits;
         let exceeds = self.backlog.len() > limits.mailbox.messages

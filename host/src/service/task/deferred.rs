@@ -25,7 +25,7 @@ impl Task {
             return self.await_outbox().await;
         }
         if !self.queue.backlog.is_spooling() {
-            // what is being written comes before what is in the mailbox
+            // messages that are being written come before those in the mailbox
             self.queue.finish_writing().await;
         }
 

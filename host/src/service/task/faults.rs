@@ -1,4 +1,4 @@
-//! Handling of faults: does what [`crate::service::retry`] decides, restarts the guest, and waits between attempts.
+//! Handling of faults: carries out the decisions of [`crate::service::retry`], restarts the guest, and waits between attempts.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::service::retry::{Decision, Operation};
 use crate::service::status::Status;
 use crate::timers::sleep_until;
 
-/// A fault, with what the log says about it.
+/// A fault, with its description for the log.
 struct Failure {
     operation: Operation,
     description: String,
@@ -90,7 +90,7 @@ impl Task {
         }
     }
 
-    /// Does what the policy decides. Returns the number of the next attempt at the current invocation, if there is one.
+    /// Carries out the decision of the policy. Returns the number of the next attempt at the current invocation, if there is one.
     async fn on_fault(&mut self, failure: Failure) -> Flow<Option<u32>> {
         let mut exceeds_probation = self.exceeds_probation(&failure.fault).await;
         loop {

@@ -8,10 +8,10 @@ use tracing::error;
 use super::Task;
 use crate::config;
 use crate::effects::Effects;
-use crate::guest::{Call, Fault};
+use crate::guest::Call;
 use crate::message::SubscriptionChange;
 use crate::service::status::Status;
-use crate::service::{Offer, Prepared, subscriptions};
+use crate::service::{Offer, OfferError, Prepared, subscriptions};
 use crate::service_ctx::ServiceCtx;
 use crate::store::VersionRecord;
 use crate::timers::set::TimerSet;
@@ -40,14 +40,12 @@ impl Task {
             self.outputs.set_republish(republishes).await;
         }
         // the caller may have gone
-        let _ = offer
-            .answer
-            .send(outcome.map_err(|fault| fault.to_string()));
+        let _ = offer.answer.send(outcome);
     }
 
-    async fn reconfigure(&mut self, ctx: Arc<ServiceCtx>) -> Result<(), Fault> {
+    async fn reconfigure(&mut self, ctx: Arc<ServiceCtx>) -> Result<(), OfferError> {
         if !self.runner.is_ready() {
-            return Err(Fault::Refused("it does not run".to_owned()));
+            return Err(OfferError::NotRunning);
         }
         self.runner.set_ctx(ctx.clone());
         let effects = self
@@ -58,15 +56,16 @@ impl Task {
         let changes = changes_of_operator(&self.ctx.config, &ctx.config);
         let republishes = ctx.config.republish_retained;
         self.set_ctx(ctx);
-        // the guest's changes are filtered by what the operator wrote; the operator's own are not
+        // the guest cannot change the operator's subscriptions; the operator can
         self.outputs.subscribe(changes).await;
         self.outputs.set_republish(republishes).await;
         let completion = self.queue.origin();
-        self.commit(effects, completion).await
+        self.commit(effects, completion).await?;
+        Ok(())
     }
 
-    /// Makes a started instance the running one: its timers, subscriptions and publishes replace the former ones. `record`: what is
-    /// kept about its version, written together with its state.
+    /// Makes a started instance the running one: its timers, subscriptions and publishes replace the former ones. `record`: the
+    /// record of its version, written together with its state.
     pub(super) async fn install(&mut self, prepared: Prepared, record: Option<VersionRecord>) {
         let Prepared {
             component,

@@ -134,7 +134,7 @@ impl Task {
         left
     }
 
-    /// Logs what becomes of messages with these receipts, of others that are `on_disk`, and of `others` that have no receipt.
+    /// Logs the fate of messages with these receipts, of others that are `on_disk`, and of `others` that have no receipt.
     /// Acknowledges those that are not on disk: they are given up.
     async fn report_left(&mut self, receipts: Vec<Receipt>, on_disk: usize, others: usize) {
         let mut kept = on_disk;

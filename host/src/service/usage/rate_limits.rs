@@ -55,7 +55,7 @@ impl CallCost {
         self.payload += bytes;
     }
 
-    /// The cost beyond what the handled `message` pays for.
+    /// The cost beyond the part that the handled `message` pays for.
     pub fn paid_by(self, message: &Message) -> Self {
         Self {
             publishes: self.publishes.saturating_sub(1),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     proptest! {
-        /// Who waits as told publishes no more than the rate, one second's worth and what it was paid for.
+        /// A service that waits as told publishes no more than the rate, one second's worth and the part that messages paid for.
         #[test]
         fn amplification_keeps_the_rate(rate in 1_u64..1_000, calls in prop::collection::vec(0_usize..50, 1..100)) {
             let mut limits = Limits::default();

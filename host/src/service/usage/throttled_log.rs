@@ -281,8 +281,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens when: no reason is spoken of twice within a minute, not more than so many are, and what was logged_at is what
-        /// happened.
+        /// No reason is logged twice within a minute, no more than the allowed number are, and the log has every occurrence.
         #[test]
         fn reports_are_complete_and_throttled(
             steps in prop::collection::vec((any::<bool>(), 0_u64..2 * REASONS as u64, 1_u64..5, 0_u64..90), 1..200),
