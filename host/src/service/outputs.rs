@@ -126,8 +126,9 @@ impl Outputs {
         .await;
     }
 
-    async fn send(&self, commit: Commit) {
-        self.session.send(session::Command::Commit(commit)).await;
+    /// Not an `async fn`, which would store the commit twice more in the future of each service.
+    fn send(&self, commit: Commit) -> impl Future<Output = ()> + Send + '_ {
+        self.session.send(session::Command::Commit(commit))
     }
 
     /// Tells the timers task when the next timer of the service is due.

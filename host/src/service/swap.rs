@@ -97,14 +97,15 @@ impl Versions {
     }
 
     /// A copy of the call for the shadow, if there is one.
-    pub(super) fn sample(&self, call: &Call) -> Option<Sample> {
-        self.mirror.as_ref().and_then(|_| Sample::of(call))
+    pub(super) fn sample(&self, call: &Call) -> Option<Box<Sample>> {
+        self.mirror.as_ref()?;
+        Sample::of(call).map(Box::new)
     }
 
     /// Gives a copy to the shadow, and forgets a shadow that has ended.
-    pub(super) fn mirror(&mut self, sample: Sample) {
+    pub(super) fn mirror(&mut self, sample: Box<Sample>) {
         if let Some(mirror) = &self.mirror
-            && !mirror.give(sample)
+            && !mirror.give(*sample)
         {
             self.mirror = None;
         }

@@ -251,14 +251,14 @@ impl Task {
     async fn complete(
         &mut self,
         effects: Effects,
-        sample: Option<Sample>,
+        sample: Option<Box<Sample>>,
     ) -> Result<CallCost, Fault> {
         if self.queue.is_writing_current() {
             Box::pin(self.queue.finish_writing()).await;
         }
         let completion = self.queue.completion();
         let cost = CallCost::of(&effects);
-        let sample = sample.map(|sample| sample.published(&effects));
+        let sample = sample.map(|sample| Box::new(sample.published(&effects)));
 
         self.commit(effects, completion).await?;
         if let Some(sample) = sample {
