@@ -166,18 +166,18 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
         store.clone(),
         state,
         requests,
-        connection.protocol,
+        connection.session.protocol,
         config.ha_discovery_prefix,
     );
     let intervals = Intervals {
-        online: config.online_interval,
-        statistics: config.statistics_interval,
+        online: config.host.online_interval,
+        statistics: config.host.statistics_interval,
     };
     let files = config
         .services
         .iter()
         .flat_map(|service| watched_for(&engine, service));
-    let watch = Watch::new(files, config.watch_interval)?;
+    let watch = Watch::new(files, config.host.watch_interval)?;
     let (loaded, failures) =
         start::load_all(&engine, &pools.usual, config.services, &shared, spools).await?;
     start::judge(&loaded, failures, named)?;
@@ -193,7 +193,7 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
     let sessions = sessions::open(
         &connection,
         &loaded,
-        config.presence_connections,
+        config.host.presence_connections,
         &store,
         waiting,
     )?;
@@ -224,7 +224,7 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
     };
     info!("stopping on {name}");
     notifier.tell("STOPPING=1");
-    let deadline = Instant::now() + house.reload.config().stop_deadline;
+    let deadline = Instant::now() + house.reload.config().host.stop_deadline;
     let stopped = tokio::select! {
         name = stop_signal(&mut signals) => Err(name),
         () = stop(&mut house, &store, deadline) => Ok(()),

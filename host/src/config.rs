@@ -1,6 +1,8 @@
-//! Pure: the configuration as the rest of the host sees it. In: `miqro.yml` (see `config/*`). Out: `Config`, in which every
-//! duration, size, topic and path has its type. Owns nothing.
+//! The configuration of the host. `miqro.yml` is read by the modules below; every duration, size, topic and path has its type here.
+//!
+//! [`Config::load`] reports everything that is wrong at once, each with file, line and key. [`Config::reference`] describes every key.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,47 +18,56 @@ mod availability;
 mod broker;
 mod broker_limits;
 mod connection;
+mod context;
 mod credentials;
-mod defaults;
+mod diagnostic;
 mod difference;
+mod document;
 mod format;
-mod given;
+mod grant;
 mod grants;
 mod json;
+mod key;
 mod limits;
 mod load;
 mod logging;
 mod mqttservice;
-mod near;
+mod nested;
 mod offline;
-mod place;
-mod problem;
 mod quotes;
 mod reference;
 mod render;
 mod scalar;
 mod secret;
 mod section;
-mod select;
+mod selection;
 mod service;
 mod settings;
+mod subscriptions;
+mod suggest;
 mod swap;
 pub mod text;
 mod tls;
 mod units;
+mod value;
 mod yaml;
 
 pub use broker_limits::{BrokerLimits, WhenClientFull};
+pub use connection::{Protocol, SessionSettings};
+pub use diagnostic::{ConfigError, Diagnostic};
 pub use difference::Difference;
+pub use document::HeldService;
 pub use format::WaitRange;
-pub use grants::{Directory, Grants, HttpGrant, NEEDS, SocketGrant, SocketProtocol};
+pub use grant::{Directory, Grants, HttpGrant, NEEDS, SocketGrant, SocketProtocol};
 pub use limits::{
     CallLimits, Limits, MailboxLimits, MemoryLimits, RateLimits, RetryLimits, TotalLimits,
     WhenFailing, WhenFull,
 };
-pub use load::{Blank, Held, Loaded, MissingFiles, Selection};
-pub use problem::{ConfigError, Problem};
+pub use load::{Blank, Loaded, MissingFiles, Selection};
+pub use logging::{Level, LogFormat, Logging};
 pub use swap::Swap;
+
+use format::{Number, Size, Span};
 
 #[cfg(test)]
 mod tests;
@@ -66,33 +77,51 @@ mod tests;
 pub struct Config {
     /// The file that it came from; `None` when none was found and the defaults hold.
     pub file: Option<PathBuf>,
-    /// Which broker to talk to, and how.
+    /// The broker, and how to connect to it.
     pub broker: Broker,
-    /// What is logged.
+    /// The level and the form of log lines.
     pub log: Logging,
-    /// How long a clean stop may take before it is cut short.
-    pub stop_deadline: Duration,
+    /// Settings of the host itself.
+    pub host: HostSettings,
     /// Directory of the compile cache; `None`: the user's cache directory.
     pub cache_dir: Option<PathBuf>,
-    /// Keys of whom a component has to be signed; empty: it need not be.
+    /// Keys with which components have to be signed; empty: they need not be signed.
     pub trust: Vec<Key>,
-    /// More services than this share one will instead of having a presence connection each.
-    pub presence_connections: usize,
     /// File of the services' state and of messages that wait on disk; `None`: below the user's directory for state.
     pub state_file: Option<PathBuf>,
-    /// How often a service that is online says so again.
-    pub online_interval: Duration,
-    /// How often the statistics of the services are logged; zero: never.
-    pub statistics_interval: Duration,
-    /// How often files are looked at whether or not the operating system says that they changed; zero: never.
-    pub watch_interval: Duration,
-    /// Where Home Assistant looks for announcements.
+    /// The topic below which services announce themselves to Home Assistant.
     pub ha_discovery_prefix: Topic,
     /// The services in the order of the file, or of the command line.
     pub services: Vec<Service>,
 }
 
-/// Which broker the host talks to.
+/// The longest interval that is accepted.
+const DAY: Duration = Duration::from_secs(86_400);
+
+settings::settings! {
+    /// Settings of the host itself.
+    pub struct HostSettings {
+        /// How long a clean stop may take before it is cut short.
+        pub stop_deadline: Duration = Duration::from_secs(10),
+            "stop_deadline": Span(Duration::ZERO..=Duration::from_secs(3600));
+        /// Up to this number of services, each has a connection of its own whose will is its `online`. More of them share one
+        /// connection.
+        pub presence_connections: usize = 32,
+            "presence_connections": Number(0..=10_000), needs_restart true;
+        /// How often a service that is online says so again.
+        pub online_interval: Duration = Duration::from_secs(180),
+            "online_interval": Span(Duration::ZERO..=DAY), needs_restart true;
+        /// How often the statistics of the services are logged; `0s`: never. `SIGUSR1` asks for them at once.
+        pub statistics_interval: Duration = Duration::from_secs(180),
+            "statistics_interval": Span(Duration::ZERO..=DAY), needs_restart true;
+        /// How often component files and the configuration are looked at besides the notices of the operating system, which
+        /// sends none for network file systems; `0s`: never.
+        pub watch_interval: Duration = Duration::from_secs(10),
+            "watch_interval": Span(Duration::ZERO..=DAY), needs_restart true;
+    }
+}
+
+/// The broker that the host talks to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Broker {
     /// The broker inside this process, and the session to it.
@@ -101,72 +130,77 @@ pub enum Broker {
     Remote(Connection),
 }
 
+impl Broker {
+    /// The connection to it.
+    pub const fn connection(&self) -> &Connection {
+        let (Self::Embedded(_, connection) | Self::Remote(connection)) = self;
+        connection
+    }
+}
+
 /// The embedded broker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmbeddedBroker {
-    /// Where it listens.
+    /// The address that it listens on.
     pub listen: SocketAddr,
-    /// Whether `listen` was written in the file; if not, the next free port is taken where it is in use.
+    /// Whether `listen` is the default. Then the next free port is taken where it is in use.
     pub listen_is_default: bool,
-    /// Where it keeps sessions and retained messages; `None`: in memory only.
+    /// Directory of sessions and retained messages; `None`: in memory only.
     pub data_dir: Option<PathBuf>,
-    /// Who may connect; empty: everybody (allowed on loopback addresses only).
+    /// Users that may connect; empty: everybody (allowed on loopback addresses only).
     pub users: Vec<Credentials>,
-    /// What clients may make it hold.
+    /// The load that clients may put on it.
     pub limits: BrokerLimits,
 }
 
-/// The MQTT session.
+/// The connection to the broker, and the session over it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Connection {
     /// Host name or address.
     pub host: String,
     /// Port; 1883, or 8883 with TLS, 80 and 443 with WebSocket.
     pub port: u16,
-    /// What carries the bytes.
+    /// The transport of the bytes.
     pub transport: Transport,
     /// Local address to connect from.
     pub bind_address: Option<IpAddr>,
-    /// Protocol version.
-    pub protocol: Protocol,
-    /// Client identifier; empty where none is written: then it is that of the host's identity, see `app::identity`.
-    pub client_id: String,
-    /// Keepalive interval, whole seconds; zero turns it off.
-    pub keepalive: Duration,
-    /// How long the broker keeps the session after the connection is gone, whole seconds.
-    pub session_expiry: Duration,
-    /// Whether to ask the broker to forget an earlier session (in 3.1.1: clean session).
-    pub clean_start: bool,
-    /// User name and password.
-    pub credentials: Option<Credentials>,
     /// TLS settings; used when `transport` says so.
     pub tls: Tls,
-    /// How many incoming QoS 1 and 2 messages may be unacknowledged.
-    pub receive_maximum: u16,
-    /// The largest packet that is accepted, in bytes.
-    pub max_packet_size: u32,
-    /// How long to wait for the connection to be made and CONNACK to come.
-    pub connect_timeout: Duration,
-    /// Waits before reconnecting.
-    pub reconnect: WaitRange,
-    /// When a service is told that the broker has not taken a message of its in time.
-    pub delivery_timeout: Duration,
-    /// Bounds of what waits to be sent.
-    pub outbox: OutboxLimits,
+    /// User name and password.
+    pub credentials: Option<Credentials>,
+    /// Client identifier. Empty where the file has none: then it is that of the host's identity, see `app::identity`.
+    pub client_id: String,
+    /// Settings of the session.
+    pub session: SessionSettings,
 }
 
-settings::settings! {
-    /// Bounds of the messages that wait to be sent.
-    #[derive(Copy)]
-    pub struct OutboxLimits {
-        /// Messages.
-        pub messages: usize = 10_000, "messages": format::Number(1..=100_000_000);
-        /// Bytes.
-        pub bytes: usize = 16 * units::MIB, "bytes": format::Size(1024..=units::MOST_BYTES);
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 1883,
+            transport: Transport::Tcp,
+            bind_address: None,
+            tls: Tls::default(),
+            credentials: None,
+            client_id: String::new(),
+            session: SessionSettings::default(),
+        }
     }
 }
 
-/// What carries the bytes of the MQTT connection.
+settings::settings! {
+    /// Bounds of messages that wait, or are kept.
+    #[derive(Copy)]
+    pub struct OutboxLimits {
+        /// Number of messages.
+        pub messages: usize = 10_000, "messages": Number(1..=100_000_000);
+        /// Bytes that they take.
+        pub bytes: usize = 16 * units::MIB, "bytes": Size(1024..=units::MOST_BYTES);
+    }
+}
+
+/// The transport of the MQTT connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
     /// TCP.
@@ -179,15 +213,6 @@ pub enum Transport {
     SecureWebSocket(String),
 }
 
-/// Protocol version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// MQTT 5.0.
-    V5,
-    /// MQTT 3.1.1.
-    V311,
-}
-
 /// User name and password. `Debug` and the effective configuration do not show the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -197,14 +222,10 @@ pub struct Credentials {
     pub password: Option<String>,
 }
 
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}:{}",
-            self.username,
-            if self.password.is_some() { "***" } else { "" }
-        )
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let password = if self.password.is_some() { "***" } else { "" };
+        write!(f, "{}:{password}", self.username)
     }
 }
 
@@ -215,43 +236,10 @@ pub struct Tls {
     pub ca_certs: Option<PathBuf>,
     /// Client certificate chain and key (PEM).
     pub client_certificate: Option<(PathBuf, PathBuf)>,
-    /// Whether the server's certificate is not verified (`cert_reqs: CERT_NONE`); said in the log.
+    /// Whether the server's certificate is not verified (`cert_reqs: CERT_NONE`). The log says so.
     pub insecure: bool,
     /// Name to verify and to send as SNI; `None`: the host.
     pub server_name: Option<String>,
-}
-
-/// What is logged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Logging {
-    /// The level where nothing else is said.
-    pub level: Level,
-    /// How lines look.
-    pub format: LogFormat,
-}
-
-/// Levels, in MIQRO's words (`CRITICAL` is read as error).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Everything.
-    Trace,
-    /// For finding a fault.
-    Debug,
-    /// What an operator wants to see.
-    Info,
-    /// Something is not as it should be.
-    Warning,
-    /// Something failed.
-    Error,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Human on a terminal, and human without colours elsewhere.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// One service.
@@ -265,29 +253,43 @@ pub struct Service {
     pub base: BaseTopic,
     /// Subscriptions made for it, with full filters.
     pub subscriptions: Vec<Subscription>,
-    /// What it may hold and use.
+    /// Its limits.
     pub limits: Limits,
-    /// What it may reach outside its base topic.
+    /// The things outside its base topic that it may reach.
     pub grants: Grants,
-    /// What becomes of its messages without a connection; the first rule that matches a topic is the one for it.
-    pub offline: Vec<Arc<OfflineRule>>,
-    /// Whether its last retained messages are published again when the broker has forgotten the session.
-    pub republish_retained: bool,
-    /// Where messages go that are given up; `None`: they are only logged.
-    pub dead_letter: Option<Topic>,
-    /// What is done when a new version takes over.
+    /// The handling of its messages that cannot take the usual way.
+    pub delivery: Delivery,
+    /// The way in which a new version takes over.
     pub swap: Swap,
-    /// Further topics that say whether it is online.
-    pub availability: Vec<Availability>,
     /// State file of MIQRO to begin with where the service has no state yet.
     pub import_state: Option<PathBuf>,
     /// Level of its own log lines; `None`: as the host's.
     pub log_level: Option<Level>,
-    /// Its section as JSON, without the host's keys: what `config.get` gives.
-    pub config: serde_json::Value,
-    /// Where `config` has values that came from a file or an environment variable, as JSON pointers (RFC 6901): they are not
-    /// to be shown.
-    pub secrets: Vec<String>,
+    /// Its own part of its section.
+    pub config: GuestConfig,
+}
+
+impl fmt::Debug for Service {
+    /// Without the guest's own part: it may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("name", &self.name)
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The handling of a service's messages without a connection, without a session at the broker, and after too many attempts.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Delivery {
+    /// Rules for its messages without a connection; the first rule that matches a topic is the one for it.
+    pub offline: Vec<Arc<OfflineRule>>,
+    /// Whether its last retained messages are published again when the broker has forgotten the session.
+    pub republish_retained: bool,
+    /// The topic of messages that are given up; `None`: they are only logged.
+    pub dead_letter: Option<Topic>,
+    /// Further topics that say whether it is online.
+    pub availability: Vec<Availability>,
 }
 
 /// A further topic that says whether a service is online; retained.
@@ -301,12 +303,20 @@ pub struct Availability {
     pub offline: String,
 }
 
-impl std::fmt::Debug for Service {
-    /// Without what only the guest reads: it may hold secrets.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service")
-            .field("name", &self.name)
-            .field("base", &self.base)
-            .finish_non_exhaustive()
+/// The section of a service without the host's keys.
+#[derive(Clone, PartialEq)]
+pub struct GuestConfig {
+    /// The section as a JSON object: what `config.get` gives.
+    pub json: serde_json::Value,
+    /// JSON pointers (RFC 6901) to values that came from a file or an environment variable: they are not to be shown.
+    pub secrets: Vec<String>,
+}
+
+impl Default for GuestConfig {
+    fn default() -> Self {
+        Self {
+            json: serde_json::json!({}),
+            secrets: Vec::new(),
+        }
     }
 }

@@ -89,7 +89,7 @@ impl Carrier {
         let client_id = connection.client_id.replace(['+', '#'], "-");
         Self {
             session,
-            protocol: connection.protocol,
+            protocol: connection.session.protocol,
             topic: Topic::new(format!("miqro/{client_id}/response")).ok(),
             requests,
             mailbox,

@@ -26,7 +26,7 @@ impl ServiceCtx {
     /// Creates the context of a service that has no state and cannot send requests.
     pub fn new(config: Arc<config::Service>) -> Self {
         Self {
-            config_json: config.config.to_string(),
+            config_json: config.config.json.to_string(),
             config,
             discovery_prefix: Topic::home_assistant(),
             state: Arc::default(),

@@ -81,7 +81,11 @@ impl Session {
     /// A session over `connection`, with the routes that are there already, and the handle to command it. `will`: what the
     /// broker publishes when the connection ends without a clean stop.
     pub fn new(connection: Connection, will: Option<Message>, router: Router) -> (Self, Handle) {
-        let member = Group::new(connection.reconnect.min, connection.reconnect.max).main();
+        let member = Group::new(
+            connection.session.reconnect.min,
+            connection.session.reconnect.max,
+        )
+        .main();
         Self::with(connection, will, router, member)
     }
 

@@ -226,8 +226,8 @@ both_versions!(
     fault_8_a_broker_that_stops_reading_is_noticed,
     |version| async move {
         let mut rig = Rig::with(version, |connection| {
-            connection.keepalive = Duration::from_secs(1);
-            connection.outbox = OutboxLimits {
+            connection.session.keepalive = Duration::from_secs(1);
+            connection.session.outbox = OutboxLimits {
                 messages: 100_000,
                 bytes: 1 << 30,
             };
@@ -256,11 +256,11 @@ both_versions!(
     |version| async move {
         const MESSAGES: u32 = 10_000;
         let mut rig = Rig::with(version, |connection| {
-            connection.outbox = OutboxLimits {
+            connection.session.outbox = OutboxLimits {
                 messages: 4,
                 bytes: 1 << 20,
             };
-            connection.receive_maximum = 64;
+            connection.session.receive_maximum = 64;
         })
         .await;
         let mut peer = rig.ready(false).await;

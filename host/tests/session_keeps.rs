@@ -19,8 +19,11 @@ both_versions!(
                 username: "me".to_owned(),
                 password: Some("secret".to_owned()),
             });
-            connection.keepalive = Duration::from_secs(33);
-            (connection.receive_maximum, connection.max_packet_size) = (17, 70_000);
+            connection.session.keepalive = Duration::from_secs(33);
+            (
+                connection.session.receive_maximum,
+                connection.session.max_packet_size,
+            ) = (17, 70_000);
         })
         .await;
         let mut peer = rig.broker.accept().await;
@@ -177,7 +180,7 @@ async fn acknowledgements_do_not_wait_behind_flow_control() {
 
 both_versions!(a_keepalive_below_5_seconds_works, |version| async move {
     let rig = Rig::with(version, |connection| {
-        connection.keepalive = Duration::from_secs(1)
+        connection.session.keepalive = Duration::from_secs(1)
     })
     .await;
     let mut peer = rig.ready(false).await;
@@ -194,7 +197,7 @@ both_versions!(a_keepalive_below_5_seconds_works, |version| async move {
 
 both_versions!(a_silent_broker_is_left, |version| async move {
     let rig = Rig::with(version, |connection| {
-        connection.keepalive = Duration::from_secs(1)
+        connection.session.keepalive = Duration::from_secs(1)
     })
     .await;
     let mut peer = rig.ready(false).await;
@@ -357,7 +360,7 @@ both_versions!(
     without_connection_the_oldest_qos_0_messages_give_way,
     |version| async move {
         let rig = Rig::with(version, |connection| {
-            connection.outbox = OutboxLimits {
+            connection.session.outbox = OutboxLimits {
                 messages: 10,
                 bytes: 1 << 20,
             }
@@ -390,7 +393,7 @@ both_versions!(
     |version| async move {
         const MESSAGES: u32 = 5_000;
         let rig = Rig::with(version, |connection| {
-            connection.outbox = OutboxLimits {
+            connection.session.outbox = OutboxLimits {
                 messages: 10,
                 bytes: 1 << 20,
             }
@@ -422,7 +425,7 @@ both_versions!(
     |version| async move {
         const MESSAGES: u32 = 3_000;
         let rig = Rig::with(version, |connection| {
-            connection.outbox = OutboxLimits {
+            connection.session.outbox = OutboxLimits {
                 messages: 1,
                 bytes: 1 << 20,
             }

@@ -91,7 +91,10 @@ both_versions!(
 both_versions!(
     a_message_above_our_limit_is_read_past_and_acknowledged,
     |version| async move {
-        let mut rig = Rig::with(version, |connection| connection.max_packet_size = 1000).await;
+        let mut rig = Rig::with(version, |connection| {
+            connection.session.max_packet_size = 1000
+        })
+        .await;
         let mut peer = rig.ready(false).await;
         for (id, qos, size) in [(0, 0, 1_000), (7, 1, 100_000), (8, 2, 3 << 20)] {
             peer.publish("in/a", id, qos, false, vec![b'x'; size]).await;

@@ -22,7 +22,7 @@ both_versions!(
             password: Some("secret".to_owned()),
         });
         let mut settings = connection(&rig.broker);
-        (settings.credentials, settings.keepalive) = (login, Duration::from_secs(7));
+        (settings.credentials, settings.session.keepalive) = (login, Duration::from_secs(7));
         rig.handle.renew(settings).await;
         assert_eq!(peer.receive().await, Seen::Disconnect(0));
         let mut peer = rig.broker.accept().await;
@@ -53,13 +53,13 @@ both_versions!(
     new_settings_come_through_when_the_outbox_is_full_and_the_broker_away,
     |version| async move {
         let rig = Rig::with(version, |connection| {
-            connection.outbox = OutboxLimits {
+            connection.session.outbox = OutboxLimits {
                 messages: 2,
                 bytes: 1000,
             };
             connection.port = 1;
-            connection.reconnect.min = Duration::from_secs(3600);
-            connection.reconnect.max = Duration::from_secs(3600);
+            connection.session.reconnect.min = Duration::from_secs(3600);
+            connection.session.reconnect.max = Duration::from_secs(3600);
         })
         .await;
         rig.disconnected().await;
@@ -67,7 +67,7 @@ both_versions!(
             rig.publish("out", 1, &number.to_string()).await;
         }
         let mut settings = connection(&rig.broker);
-        settings.outbox = OutboxLimits {
+        settings.session.outbox = OutboxLimits {
             messages: 100,
             bytes: 100_000,
         };

@@ -60,7 +60,7 @@ async fn a_port_that_speaks_tls_is_named_to_who_does_not() {
     for port in [mosquitto.port, openssl.port] {
         for protocol in [Protocol::V5, Protocol::V311] {
             let mut connection = to(port, Transport::Tcp, Tls::default());
-            connection.protocol = protocol;
+            connection.session.protocol = protocol;
             says(
                 &reason(&connection).await,
                 &["speaks TLS", "write a tls section"],
@@ -371,16 +371,14 @@ async fn a_handshake_that_is_not_answered_is_explained() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let certificates = Certificates::new();
-    let silent = |transport| Connection {
-        connect_timeout: Duration::from_millis(500),
-        ..to(
-            port,
-            transport,
-            Tls {
-                ca_certs: Some(certificates.path("ca.pem")),
-                ..Tls::default()
-            },
-        )
+    let silent = |transport| {
+        let tls = Tls {
+            ca_certs: Some(certificates.path("ca.pem")),
+            ..Tls::default()
+        };
+        let mut connection = to(port, transport, tls);
+        connection.session.connect_timeout = Duration::from_millis(500);
+        connection
     };
     says(
         &reason(&silent(Transport::Tls)).await,

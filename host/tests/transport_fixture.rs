@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use miqro_host::config::{Connection, OutboxLimits, Protocol, Tls, Transport, WaitRange};
+use miqro_host::config::{
+    Connection, OutboxLimits, Protocol, SessionSettings, Tls, Transport, WaitRange,
+};
 use miqro_host::session::transport::{self, Resolver, Stream, TransportError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -21,24 +23,26 @@ pub fn to(port: u16, transport: Transport, tls: Tls) -> Connection {
         port,
         transport,
         bind_address: None,
-        protocol: Protocol::V311,
         client_id: "link".to_owned(),
-        keepalive: Duration::from_secs(60),
-        session_expiry: Duration::ZERO,
-        clean_start: true,
         credentials: None,
         tls,
-        receive_maximum: 64,
-        max_packet_size: 16 << 20,
-        connect_timeout: DEADLINE,
-        reconnect: WaitRange {
-            min: Duration::from_secs(1),
-            max: Duration::from_secs(60),
-        },
-        delivery_timeout: Duration::from_secs(10),
-        outbox: OutboxLimits {
-            messages: 1,
-            bytes: 1,
+        session: SessionSettings {
+            protocol: Protocol::V311,
+            keepalive: Duration::from_secs(60),
+            session_expiry: Duration::ZERO,
+            clean_start: true,
+            receive_maximum: 64,
+            max_packet_size: 16 << 20,
+            connect_timeout: DEADLINE,
+            delivery_timeout: Duration::from_secs(10),
+            reconnect: WaitRange {
+                min: Duration::from_secs(1),
+                max: Duration::from_secs(60),
+            },
+            outbox: OutboxLimits {
+                messages: 1,
+                bytes: 1,
+            },
         },
     }
 }

@@ -123,7 +123,7 @@ async fn a_first_file_that_is_wrong_ends_the_start_instead_of_idling() -> Result
     assert_eq!(said.code, Some(1));
     for part in [
         "lab.conf:1: mqtt: has no broker",
-        "lab.conf:2: mqtt.port: is \"0\"; a whole number from 1 to 65535",
+        "lab.conf:2: mqtt.port: expected a whole number from 1 to 65535",
     ] {
         assert!(said.err.contains(part), "{part}\n{}", said.err);
     }

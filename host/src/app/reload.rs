@@ -73,17 +73,17 @@ impl Reload {
     pub fn new(source: Source, loaded: &config::Loaded, client_id: String) -> Self {
         let mut config = loaded.config.clone();
         identity::complete(&mut config, &client_id);
-        let files = Files::new(config.file.clone(), config.watch_interval);
+        let files = Files::new(config.file.clone(), config.host.watch_interval);
         for held in &loaded.held {
             let service = held.service.as_str();
-            held.problems.iter().for_each(|problem| {
+            held.errors.iter().for_each(|problem| {
                 error!(service, "does not run before this is mended: {problem}")
             });
         }
         let missing = loaded
             .held
             .iter()
-            .flat_map(|held| &held.problems)
+            .flat_map(|held| &held.errors)
             .filter_map(|problem| problem.awaited.clone());
         files.wait_for(missing.collect());
         let (blank, asked, preparing) = (loaded.blank, None, JoinSet::new());
@@ -380,7 +380,7 @@ impl<'a> House<'a> {
         for line in &difference.lines {
             info!("changed: {line}");
         }
-        let deadline = Instant::now() + config.stop_deadline;
+        let deadline = Instant::now() + config.host.stop_deadline;
         for id in difference
             .removed
             .iter()

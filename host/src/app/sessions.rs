@@ -240,12 +240,11 @@ impl Sessions {
 }
 
 fn presence_connection(connection: &Connection, suffix: &str) -> Connection {
-    Connection {
-        client_id: format!("{}-{suffix}", connection.client_id),
-        clean_start: true,
-        session_expiry: Duration::ZERO,
-        ..connection.clone()
-    }
+    let mut presence = connection.clone();
+    presence.client_id = format!("{}-{suffix}", connection.client_id);
+    presence.session.clean_start = true;
+    presence.session.session_expiry = Duration::ZERO;
+    presence
 }
 
 fn host_topic(connection: &Connection) -> anyhow::Result<Topic> {

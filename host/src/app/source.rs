@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{self, Blank, Config, ConfigError, MissingFiles, Problem, Selection};
+use crate::config::{self, Blank, Config, ConfigError, Diagnostic, MissingFiles, Selection};
 
 /// Where the configuration comes from, so that it can be read again.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Source {
 /// A file that is empty where it must not be.
 pub(super) fn empty(blank: Blank, config: &Config, advice: &str) -> ConfigError {
     let (file, message) = (config.file.clone(), format!("{blank}; {advice}"));
-    ConfigError(vec![Problem {
+    ConfigError(vec![Diagnostic {
         file,
         line: None,
         column: None,

@@ -396,7 +396,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
         expiry,
         interval: around.intervals.online,
         main: around.sessions.main(),
-        further: ctx.config.availability.clone(),
+        further: ctx.config.delivery.availability.clone(),
     };
     let presence = Presence::new(&ctx.config, announced)?;
     around.clock.register(id, mailbox.0.clone()).await;

@@ -3,7 +3,7 @@
 
 use tracing::{error, info};
 
-use crate::config::{ConfigError, Loaded, Problem};
+use crate::config::{ConfigError, Diagnostic, Loaded};
 
 use super::Source;
 use super::awaited::{Files, Happened};
@@ -26,14 +26,17 @@ pub async fn whole(
     notifier: &Notifier,
     waiting: &dyn Fn(),
 ) -> Start {
-    if loaded.waits.is_empty() {
+    if loaded.missing.is_empty() {
         return Start::Whole(Box::new(loaded));
     }
-    let mut files = Files::new(loaded.config.file.clone(), loaded.config.watch_interval);
+    let mut files = Files::new(
+        loaded.config.file.clone(),
+        loaded.config.host.watch_interval,
+    );
     let mut said = String::new();
     let mut pulse = tokio::time::Instant::now();
-    say(&loaded.waits, &mut said);
-    files.wait_for(awaited(&loaded.waits));
+    say(&loaded.missing, &mut said);
+    files.wait_for(awaited(&loaded.missing));
     notifier.tell("READY=1\nSTATUS=waits for files that the configuration names");
     waiting();
     loop {
@@ -47,24 +50,24 @@ pub async fn whole(
             () = notifier.watch(&mut pulse) => continue,
         }
         match source.begin() {
-            Ok(again) if again.waits.is_empty() => {
+            Ok(again) if again.missing.is_empty() => {
                 info!("the files are there that the configuration names");
                 return Start::Whole(Box::new(again));
             }
             Ok(again) => {
-                say(&again.waits, &mut said);
-                files.wait_for(awaited(&again.waits));
+                say(&again.missing, &mut said);
+                files.wait_for(awaited(&again.missing));
                 loaded = again;
             }
             Err(ConfigError(problems)) => {
                 say(&problems, &mut said);
-                files.wait_for(awaited(problems.iter().chain(&loaded.waits)));
+                files.wait_for(awaited(problems.iter().chain(&loaded.missing)));
             }
         }
     }
 }
 
-fn awaited<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Vec<std::path::PathBuf> {
+fn awaited<'a>(problems: impl IntoIterator<Item = &'a Diagnostic>) -> Vec<std::path::PathBuf> {
     problems
         .into_iter()
         .filter_map(|problem| problem.awaited.clone())
@@ -72,7 +75,7 @@ fn awaited<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Vec<std::path
 }
 
 /// Says what is missing, once.
-fn say(problems: &[Problem], said: &mut String) {
+fn say(problems: &[Diagnostic], said: &mut String) {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let text = lines.join("\n");
     if text == *said {

@@ -74,7 +74,7 @@ impl Client {
         };
         connection.host = self.host.clone().unwrap_or(connection.host);
         connection.port = self.port.unwrap_or(connection.port);
-        connection.protocol = self.protocol.unwrap_or(connection.protocol);
+        connection.session.protocol = self.protocol.unwrap_or(connection.session.protocol);
         if let Some(username) = self.username.clone() {
             connection.credentials = Some(Credentials {
                 username,
@@ -84,9 +84,9 @@ impl Client {
 
         let random = || format!("miqro-{purpose}-{:08x}", fastrand::u32(..));
         connection.client_id = self.client_id.clone().unwrap_or_else(random);
-        connection.clean_start = true;
-        connection.session_expiry = Duration::ZERO;
-        connection.connect_timeout = self.timeout;
+        connection.session.clean_start = true;
+        connection.session.session_expiry = Duration::ZERO;
+        connection.session.connect_timeout = self.timeout;
 
         Ok(connection)
     }

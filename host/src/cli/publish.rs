@@ -113,7 +113,7 @@ impl Publish {
     pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let connection = self.client.connection(config, "pub")?;
         let properties = self.properties.properties();
-        if connection.protocol == Protocol::V311 && properties.is_some() {
+        if connection.session.protocol == Protocol::V311 && properties.is_some() {
             bail!("properties need MQTT 5; this broker is used with 3.1.1 (--protocol 5)");
         }
         let template = Message {

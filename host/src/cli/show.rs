@@ -10,16 +10,26 @@ use crate::config::{Config, Selection};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   miqro-host config                         effective settings of ./miqro.yml or /etc/miqro.yml
-  miqro-host config --config home.yml a.wasm  as `run` would see it with the same arguments")]
+  miqro-host config --config home.yml a.wasm  as `run` would see it with the same arguments
+  miqro-host config --reference             every key with its meaning and default, as Markdown")]
 pub struct Show {
     /// Component files, as for `run`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    /// Print the reference of all keys as Markdown instead
+    #[arg(long, conflicts_with = "files")]
+    reference: bool,
 }
 
 impl Show {
     /// Prints the configuration.
     pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+        if self.reference {
+            print(Config::reference())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+
         let selection = if self.files.is_empty() {
             Selection::All
         } else {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::OutboxLimits;
-use super::format::{Nested, Number, Span, Words};
+use super::format::{Number, Span, Words};
+use super::nested::Nested;
 use super::settings::settings;
 
 const MS: Duration = Duration::from_millis(1);
@@ -12,7 +13,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const MOST: usize = 1_000_000;
 
 settings! {
-    /// What clients may make the embedded broker hold. The defaults are for a machine with 512 MB.
+    /// The load that clients may put on the embedded broker. The defaults are for a machine with 512 MB.
     pub struct BrokerLimits {
         /// Connections at once.
         pub connections: usize = 500, "connections": Number(1..=MOST);
@@ -26,7 +27,7 @@ settings! {
         pub subscriptions: usize = 1000, "subscriptions": Number(1..=MOST);
         /// Messages that wait for one client that is connected and does not read. Messages of QoS 0 are dropped beyond it.
         pub waiting: OutboxLimits = OutboxLimits::default(), "waiting": Nested;
-        /// What happens to a client that reads nothing for 10 s while messages of QoS 1 and 2 wait for it: it is disconnected and
+        /// The treatment of a client that reads nothing for 10 s while messages of QoS 1 and 2 wait for it: it is disconnected and
         /// its session keeps the messages in its queue (`disconnect`), or it stays and the oldest messages of its queue are
         /// dropped (`drop`).
         pub when_full: WhenClientFull = WhenClientFull::Disconnect, "when_full": Words(&WHEN_FULL);
@@ -37,7 +38,7 @@ settings! {
     }
 }
 
-/// What happens to a client that does not read.
+/// The treatment of a client that does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenClientFull {
     /// It is disconnected; its session keeps the messages in its queue.

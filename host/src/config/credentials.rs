@@ -1,125 +1,189 @@
-//! Pure but for the secrets that it fetches: user names and passwords. In: a section with `username`, `password` and the
-//! like. Out: `Credentials`. Owns nothing. No message shows a secret.
+//! User names and passwords, each written in the file, in a file of its own, or in an environment variable. No message shows a secret.
 
 use super::Credentials;
-use super::given::Given;
-use super::place::Place;
+use super::key::Key;
 use super::section::Section;
+use super::value::ConfigValue;
 use crate::text;
 
-/// How keys are called.
-pub(super) type Keys = [[&'static str; 3]; 2];
+/// The keys of one secret: for the text itself, for a file that has it, and for an environment variable that has it.
+type SecretKeys = [&'static str; 3];
 
-/// In `miqro.yml`.
-pub(super) const MIQRO: Keys = [
-    ["username", "username_file", "username_env"],
-    ["password", "password_file", "password_env"],
-];
+/// The keys of a user name and a password.
+pub(super) struct CredentialKeys {
+    username: SecretKeys,
+    password: SecretKeys,
+}
 
-/// In files of mqttservice.
-pub(super) const MQTTSERVICE: Keys = [
-    ["user", "user_file", "user_env"],
-    ["password", "password_file", "password_env"],
-];
+/// The keys in `miqro.yml`.
+pub(super) const MIQRO: CredentialKeys = CredentialKeys {
+    username: ["username", "username_file", "username_env"],
+    password: PASSWORD,
+};
 
-/// The credentials in `section`; `None` when there are none, and after a problem.
-pub(super) fn credentials(
+/// The keys in files of mqttservice.
+pub(super) const MQTTSERVICE: CredentialKeys = CredentialKeys {
+    username: ["user", "user_file", "user_env"],
+    password: PASSWORD,
+};
+
+const PASSWORD: SecretKeys = ["password", "password_file", "password_env"];
+
+/// Reads the credentials in `section`; `None` when there are none, and after an error.
+pub(super) fn read_credentials(
     section: &mut Section<'_>,
-    keys: Keys,
-    place: &Place,
+    keys: &CredentialKeys,
 ) -> Option<Credentials> {
-    let (username, password) = (
-        secret(section, keys[0], place),
-        secret(section, keys[1], place),
-    );
+    let username = read_username(section, keys.username);
+    let password = read_secret(section, keys.password);
+
     match (username, password) {
         (Secret::Absent, Secret::Absent) => None,
         (Secret::Absent, _) => {
-            section.problem(format!("has a password but no {}", keys[0][0]));
+            section.error(format!("has a password but no {}", keys.username[0]));
             None
         }
-        (Secret::Wrong, _) | (_, Secret::Wrong) => None,
-        (Secret::Text(username), Secret::Absent) => Some(Credentials {
+        (Secret::Invalid, _) | (_, Secret::Invalid) => None,
+        (Secret::Text(username, _), Secret::Absent) => Some(Credentials {
             username,
             password: None,
         }),
-        (Secret::Text(username), Secret::Text(password)) => Some(Credentials {
+        (Secret::Text(username, _), Secret::Text(password, _)) => Some(Credentials {
             username,
             password: Some(password),
         }),
     }
 }
 
-/// A list of users, each with a password.
-pub(super) fn users(given: Given<'_>, place: &Place) -> Vec<Credentials> {
+/// Reads a list of users, each with a password.
+pub(super) fn read_users(value: ConfigValue<'_>) -> Vec<Credentials> {
     let mut users: Vec<Credentials> = Vec::new();
-    let mut places: Vec<String> = Vec::new();
-    for item in given.list("[{username: anna, password_file: anna.txt}]") {
-        let at = item.clone();
-        let mut section = item.section();
-        if section.is_empty() {
-            at.problem("is empty; write username and password");
-        }
-        let found = credentials(&mut section, MIQRO, place);
-        section.finish();
-        match found {
-            Some(user) if user.password.is_none() => {
-                at.problem("has no password; write password, password_file or password_env");
-            }
-            Some(user)
-                if let Some(first) = users
-                    .iter()
-                    .position(|other| other.username == user.username) =>
-            {
-                at.problem(format!(
-                    "the user {:?} is there already: {}",
-                    user.username, places[first]
-                ));
-            }
-            Some(user) => {
-                users.push(user);
-                places.push(at.place());
-            }
-            None => {}
+    let mut locations: Vec<String> = Vec::new();
+
+    for item in value.into_list("[{username: anna, password_file: anna.txt}]") {
+        let Some(user) = read_user(&item) else {
+            continue;
+        };
+        let same = |other: &Credentials| other.username == user.username;
+        if let Some(first) = users.iter().position(same) {
+            item.error(format!(
+                "the user {:?} is there already: {}",
+                user.username, locations[first]
+            ));
+        } else {
+            users.push(user);
+            locations.push(item.location());
         }
     }
     users
 }
 
-enum Secret {
-    Absent,
-    Wrong,
-    Text(String),
+fn read_user(item: &ConfigValue<'_>) -> Option<Credentials> {
+    let mut section = item.clone().into_section();
+    if section.is_empty() {
+        item.error("is empty; write username and password");
+    }
+    let user = read_credentials(&mut section, &MIQRO);
+    section.finish();
+
+    if user.as_ref().is_some_and(|user| user.password.is_none()) {
+        item.error("has no password; write password, password_file or password_env");
+        return None;
+    }
+    user
 }
 
-/// The value of a key that may also be given as a file or as an environment variable, but only in one way.
-fn secret(section: &mut Section<'_>, keys: [&'static str; 3], place: &Place) -> Secret {
-    let given: Vec<_> = keys
-        .into_iter()
-        .filter_map(|key| Some((key, section.take(key)?)))
-        .collect();
-    if let [_, (_, second), ..] = given.as_slice() {
-        second.problem(format!("write only one of {}", keys.join(", ")));
-        return Secret::Wrong;
+enum Secret<'a> {
+    Absent,
+    /// An error was reported.
+    Invalid,
+    /// The text, and the value in the file that it came from.
+    Text(String, ConfigValue<'a>),
+}
+
+/// Reads a secret that is written in one of three ways.
+fn read_secret<'a>(section: &mut Section<'a>, keys: SecretKeys) -> Secret<'a> {
+    let [text, file, variable] = keys.map(|key| section.take(key));
+    let written = [&text, &file, &variable];
+    if let [_, second, ..] = written.into_iter().flatten().collect::<Vec<_>>()[..] {
+        second.error(format!("write only one of {}", keys.join(", ")));
+        return Secret::Invalid;
     }
-    let Some((key, given)) = given.into_iter().next() else {
-        return Secret::Absent;
+
+    let (content, value) = match (text, file, variable) {
+        (Some(value), _, _) => (value.text().map(str::to_owned), value),
+        (_, Some(value), _) => (value.file_content(), value),
+        (_, _, Some(value)) => (value.variable(), value),
+        (None, None, None) => return Secret::Absent,
     };
-    let text = match keys.iter().position(|name| *name == key) {
-        Some(1) => given.file(place),
-        Some(2) => given.read(|name| place.variable(name)),
-        _ => given.text().map(str::to_owned),
-    };
-    if let Some(character) = text
-        .as_deref()
-        .filter(|_| keys[0].starts_with("user"))
-        .and_then(text::forbidden)
+    content.map_or(Secret::Invalid, |content| Secret::Text(content, value))
+}
+
+/// Reads a user name, which may not contain characters that MQTT forbids.
+fn read_username<'a>(section: &mut Section<'a>, keys: SecretKeys) -> Secret<'a> {
+    let secret = read_secret(section, keys);
+    if let Secret::Text(name, value) = &secret
+        && let Some(character) = text::forbidden(name)
     {
-        given.problem(format!(
+        value.error(format!(
             "contains {}, for which brokers end the connection",
             text::name(character)
         ));
-        return Secret::Wrong;
+        return Secret::Invalid;
     }
-    text.map_or(Secret::Wrong, Secret::Text)
+    secret
+}
+
+/// The keys of `auth` for the reference.
+pub(super) fn keys() -> Vec<Key> {
+    vec![
+        Key::new("username", "The user name.", "text").example("miqro"),
+        Key::new("username_file", "A file with the user name.", "path")
+            .example("/etc/miqro-host/username"),
+        Key::new(
+            "username_env",
+            "An environment variable with the user name.",
+            "name",
+        )
+        .example("MIQRO_USERNAME"),
+    ]
+    .into_iter()
+    .chain(password_keys())
+    .collect()
+}
+
+/// The keys of the credentials in files of mqttservice for the reference.
+pub(super) fn mqttservice_keys() -> Vec<Key> {
+    vec![
+        Key::new("user", "The user name at the broker.", "text").example("miqro"),
+        Key::new("user_file", "A file with the user name.", "path")
+            .example("/etc/miqro-host/username"),
+        Key::new(
+            "user_env",
+            "An environment variable with the user name.",
+            "name",
+        )
+        .example("MIQRO_USERNAME"),
+    ]
+    .into_iter()
+    .chain(password_keys())
+    .collect()
+}
+
+fn password_keys() -> [Key; 3] {
+    [
+        Key::new("password", "The password.", "text").example("secret"),
+        Key::new(
+            "password_file",
+            "A file with the password. A line end at its end does not count.",
+            "path",
+        )
+        .example("/etc/miqro-host/password"),
+        Key::new(
+            "password_env",
+            "An environment variable with the password.",
+            "name",
+        )
+        .example("MIQRO_PASSWORD"),
+    ]
 }

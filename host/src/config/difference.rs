@@ -1,46 +1,47 @@
-//! Pure: what changes between two configurations. In: the one that runs and the one that shall. Out: `Difference`: a line for
-//! each key, without secrets, and what there is to do. Owns nothing.
+//! The difference between the configuration that runs and a new one: a line for each key, without secrets, and the actions that follow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde_json::Value;
 
+use super::reference;
 use super::render::{Secrets, document};
 use super::{Broker, Config, Service};
 
-/// Longest value that is shown whole.
+/// The longest value that is shown completely.
 const SHOWN: usize = 120;
 
-/// What changes between two configurations.
+/// The difference between two configurations.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Difference {
     /// One line for each key: `key: old -> new`. Secrets are not shown.
     pub lines: Vec<String>,
     /// Keys that cannot change while the host runs.
-    pub restart: Vec<&'static str>,
-    /// Whether the MQTT connection has to be made anew.
+    pub restart: Vec<String>,
+    /// Whether the MQTT connection has to be made again.
     pub connection: bool,
-    /// Services that are there no longer, by name.
+    /// Services that are no longer there, by name.
     pub removed: Vec<String>,
-    /// Services that are new. One whose base topic changes is removed and added: nothing of it can stay.
+    /// Services that are new. A service whose base topic changes is removed and added: nothing of it can stay.
     pub added: Vec<Service>,
     /// Services whose component or section changes in a way that concerns the guest.
     pub changed: Vec<Service>,
 }
 
 impl Config {
-    /// What changes when `new` takes the place of this configuration.
+    /// The changes from this configuration to `new`.
     pub fn difference(&self, new: &Self) -> Difference {
+        let changes = changes(self, new);
         let mut difference = Difference {
-            lines: lines(self, new),
+            lines: changes.iter().map(ToString::to_string).collect(),
+            restart: keys_that_need_restart(self, new, &changes),
+            connection: self.broker.connection() != new.broker.connection(),
             ..Difference::default()
         };
-        difference.restart = restart(self, new);
-        let (Broker::Embedded(_, before) | Broker::Remote(before)) = &self.broker;
-        let (Broker::Embedded(_, after) | Broker::Remote(after)) = &new.broker;
-        difference.connection = before != after;
+
         for service in &self.services {
-            match new.services.iter().find(|other| other.name == service.name) {
+            match find_service(new, &service.name) {
                 Some(other) if other.base == service.base => {
                     if concerns_guest(service, other) {
                         difference.changed.push(other.clone());
@@ -51,13 +52,17 @@ impl Config {
             }
             difference.removed.push(service.name.clone());
         }
-        let is_new =
-            |service: &&Service| !self.services.iter().any(|other| other.name == service.name);
+
+        let is_new = |service: &&Service| find_service(self, &service.name).is_none();
         difference
             .added
             .extend(new.services.iter().filter(is_new).cloned());
         difference
     }
+}
+
+fn find_service<'a>(config: &'a Config, name: &str) -> Option<&'a Service> {
+    config.services.iter().find(|service| service.name == name)
 }
 
 impl Difference {
@@ -67,7 +72,7 @@ impl Difference {
     }
 }
 
-/// The level of its log lines is the host's business alone.
+/// Whether the change concerns the guest. The level of its log lines is the host's business alone.
 fn concerns_guest(before: &Service, after: &Service) -> bool {
     *before
         != Service {
@@ -76,79 +81,64 @@ fn concerns_guest(before: &Service, after: &Service) -> bool {
         }
 }
 
-/// What is made once, at the start.
-fn restart(before: &Config, after: &Config) -> Vec<&'static str> {
+/// The changed keys that are read once, when the host starts. A section of such keys counts as one.
+fn keys_that_need_restart(before: &Config, after: &Config, changes: &[Change]) -> Vec<String> {
     let mut keys = Vec::new();
-    match (&before.broker, &after.broker) {
-        (Broker::Remote(_), Broker::Remote(_)) => {}
-        (Broker::Embedded(before, _), Broker::Embedded(after, _)) => {
-            let listen = |broker: &super::EmbeddedBroker| (broker.listen, broker.listen_is_default);
-            keys.extend((listen(before) != listen(after)).then_some("broker.embedded.listen"));
-            keys.extend((before.data_dir != after.data_dir).then_some("broker.embedded.data_dir"));
-            keys.extend((before.users != after.users).then_some("broker.embedded.users"));
-            keys.extend((before.limits != after.limits).then_some("broker.embedded.limits"));
-        }
-        _ => keys.push("broker (from the embedded one to one elsewhere, or back)"),
+    let is_other_kind = matches!(before.broker, Broker::Embedded(..))
+        != matches!(after.broker, Broker::Embedded(..));
+    if is_other_kind {
+        keys.push("broker (from the embedded one to one elsewhere, or back)".to_owned());
     }
-    let (Broker::Embedded(_, old) | Broker::Remote(old)) = &before.broker;
-    let (Broker::Embedded(_, new) | Broker::Remote(new)) = &after.broker;
-    // requests under way are written in the protocol, and all outcomes that are awaited have one timeout
-    keys.extend((old.protocol != new.protocol).then_some("broker.protocol"));
-    keys.extend(
-        (old.delivery_timeout != new.delivery_timeout).then_some("broker.delivery_timeout"),
-    );
-    keys.extend((before.cache_dir != after.cache_dir).then_some("cache_dir"));
-    keys.extend((before.trust != after.trust).then_some("trust"));
-    keys.extend((before.state_file != after.state_file).then_some("state_file"));
-    keys.extend((before.online_interval != after.online_interval).then_some("online_interval"));
-    keys.extend(
-        (before.statistics_interval != after.statistics_interval).then_some("statistics_interval"),
-    );
-    keys.extend((before.watch_interval != after.watch_interval).then_some("watch_interval"));
-    keys.extend(
-        (before.ha_discovery_prefix != after.ha_discovery_prefix).then_some("ha_discovery_prefix"),
-    );
-    keys.extend(
-        (before.presence_connections != after.presence_connections)
-            .then_some("presence_connections"),
-    );
+
+    for key in reference::keys_that_need_restart() {
+        let is_covered = is_other_kind && key.starts_with("broker.embedded.");
+        let is_changed = changes
+            .iter()
+            .any(|change| reference::is_within(&change.key, &key));
+        if is_changed && !is_covered {
+            keys.push(key);
+        }
+    }
     keys
 }
 
-/// A line for each key that differs.
-fn lines(before: &Config, after: &Config) -> Vec<String> {
-    let flat = |config, secrets| {
-        let mut leaves = BTreeMap::new();
-        flatten(
-            &Value::Object(document(config, secrets)),
-            String::new(),
-            &mut leaves,
-        );
-        leaves
-    };
-    let (old, new) = (flat(before, Secrets::Plain), flat(after, Secrets::Plain));
-    let (old_shown, new_shown) = (flat(before, Secrets::Hidden), flat(after, Secrets::Hidden));
-    let mut keys: Vec<&String> = old
-        .keys()
-        .chain(new.keys())
-        .filter(|key| old.get(*key) != new.get(*key))
-        .collect();
-    keys.sort_unstable();
-    keys.dedup();
+/// A key with both values, as they are shown.
+struct Change {
+    key: String,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+/// The keys that differ, in alphabetical order.
+fn changes(before: &Config, after: &Config) -> Vec<Change> {
+    let old = leaves(before, Secrets::Plain);
+    let new = leaves(after, Secrets::Plain);
+    let old_shown = leaves(before, Secrets::Hidden);
+    let new_shown = leaves(after, Secrets::Hidden);
+
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     keys.into_iter()
-        .map(|key| line(key, old_shown.get(key), new_shown.get(key)))
+        .filter(|key| old.get(*key) != new.get(*key))
+        .map(|key| Change {
+            key: key.clone(),
+            before: old_shown.get(key).cloned(),
+            after: new_shown.get(key).cloned(),
+        })
         .collect()
 }
 
-fn line(key: &str, before: Option<&Value>, after: Option<&Value>) -> String {
-    let hidden = "another secret (not shown)";
-    match (before, after) {
-        (Some(before), Some(after)) if before == after => format!("{key}: {hidden}"),
-        (before, after) => format!("{key}: {} -> {}", shown(before), shown(after)),
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.before.is_some() && self.before == self.after {
+            return write!(f, "{}: another secret (not shown)", self.key);
+        }
+        let before = shorten(self.before.as_ref());
+        let after = shorten(self.after.as_ref());
+        write!(f, "{}: {before} -> {after}", self.key)
     }
 }
 
-fn shown(value: Option<&Value>) -> String {
+fn shorten(value: Option<&Value>) -> String {
     let Some(value) = value else {
         return "nothing".to_owned();
     };
@@ -159,18 +149,28 @@ fn shown(value: Option<&Value>) -> String {
     }
 }
 
-fn flatten(value: &Value, path: String, leaves: &mut BTreeMap<String, Value>) {
+/// Every key of the configuration with its value.
+fn leaves(config: &Config, secrets: Secrets) -> BTreeMap<String, Value> {
+    let mut leaves = BTreeMap::new();
+    let document = Value::Object(document(config, secrets));
+    collect_leaves(document, String::new(), &mut leaves);
+    leaves
+}
+
+fn collect_leaves(value: Value, path: String, leaves: &mut BTreeMap<String, Value>) {
     match value {
         Value::Object(members) if !members.is_empty() => {
             for (key, value) in members {
                 let path = if path.is_empty() {
-                    key.clone()
+                    key
                 } else {
                     format!("{path}.{key}")
                 };
-                flatten(value, path, leaves);
+                collect_leaves(value, path, leaves);
             }
         }
-        _ => drop(leaves.insert(path, value.clone())),
+        value => {
+            leaves.insert(path, value);
+        }
     }
 }

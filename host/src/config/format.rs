@@ -1,20 +1,19 @@
-//! The formats of single values: each reads, renders and describes one type of value, so that the three cannot disagree.
+//! The formats of values. A format reads, renders and describes one type of value, so that the three cannot disagree.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::given::Given;
-use super::reference::Key;
-use super::settings::Settings;
-use super::units::{LONGEST, MOST_BYTES, show_duration, show_size};
+use super::key::Key;
+use super::units::{LONGEST, MOST_BYTES, format_duration, format_size};
+use super::value::ConfigValue;
 
 /// How a value of type `T` is written in the file.
 pub(super) trait Format<T> {
     /// Reads `value` into `field`, which keeps its value after a problem.
-    fn read(&self, value: Given<'_>, field: &mut T);
+    fn read(&self, value: ConfigValue<'_>, field: &mut T);
 
     /// The value as the file would have it.
     fn render(&self, value: &T) -> Value;
@@ -26,6 +25,17 @@ pub(super) trait Format<T> {
     fn keys(&self) -> Vec<Key> {
         Vec::new()
     }
+}
+
+/// Describes the key of a row in a table.
+pub(super) fn table_key<T>(
+    name: &'static str,
+    meaning: &'static str,
+    format: &impl Format<T>,
+    default: &T,
+) -> Key {
+    Key::new(name, meaning, format.accepted())
+        .with_table_default(&format.render(default), format.keys())
 }
 
 /// A whole number within a range.
@@ -40,14 +50,11 @@ pub(super) struct Span(pub RangeInclusive<Duration>);
 /// One of a few words.
 pub(super) struct Words<T: 'static>(pub &'static [(&'static str, T)]);
 
-/// A section with a table of its own.
-pub(super) struct Nested;
-
 impl<T> Format<T> for Number<T>
 where
     T: TryFrom<i128> + PartialOrd + Display + Clone + Into<Value>,
 {
-    fn read(&self, value: Given<'_>, field: &mut T) {
+    fn read(&self, value: ConfigValue<'_>, field: &mut T) {
         set(value.number(self.0.clone()), field);
     }
 
@@ -64,12 +71,12 @@ impl<T> Format<T> for Size<T>
 where
     T: TryFrom<u64> + TryInto<u64> + PartialOrd + Copy,
 {
-    fn read(&self, value: Given<'_>, field: &mut T) {
+    fn read(&self, value: ConfigValue<'_>, field: &mut T) {
         set(value.size(self.0.clone()), field);
     }
 
     fn render(&self, value: &T) -> Value {
-        show_size((*value).try_into().unwrap_or(u64::MAX)).into()
+        format_size((*value).try_into().unwrap_or(u64::MAX)).into()
     }
 
     fn accepted(&self) -> String {
@@ -77,30 +84,33 @@ where
         let (least, most) = (bytes(self.0.start()), bytes(self.0.end()));
 
         if usize::try_from(most).is_ok_and(|most| most >= MOST_BYTES) {
-            format!("size, {} or more", show_size(least))
+            format!("size, {} or more", format_size(least))
         } else {
-            format!("size, {} to {}", show_size(least), show_size(most))
+            format!("size, {} to {}", format_size(least), format_size(most))
         }
     }
 }
 
 impl Format<Duration> for Span {
-    fn read(&self, value: Given<'_>, field: &mut Duration) {
+    fn read(&self, value: ConfigValue<'_>, field: &mut Duration) {
         set(value.duration(self.0.clone()), field);
     }
 
     fn render(&self, value: &Duration) -> Value {
-        show_duration(*value).into()
+        format_duration(*value).into()
     }
 
     fn accepted(&self) -> String {
-        let (least, most) = (show_duration(*self.0.start()), show_duration(*self.0.end()));
+        let (least, most) = (
+            format_duration(*self.0.start()),
+            format_duration(*self.0.end()),
+        );
         format!("duration, {least} to {most}")
     }
 }
 
 impl<T: Clone + PartialEq> Format<T> for Words<T> {
-    fn read(&self, value: Given<'_>, field: &mut T) {
+    fn read(&self, value: ConfigValue<'_>, field: &mut T) {
         set(value.word(self.0), field);
     }
 
@@ -114,28 +124,6 @@ impl<T: Clone + PartialEq> Format<T> for Words<T> {
     fn accepted(&self) -> String {
         let words: Vec<String> = self.0.iter().map(|(word, _)| format!("`{word}`")).collect();
         words.join(", ")
-    }
-}
-
-impl<T: Settings> Format<T> for Nested {
-    fn read(&self, value: Given<'_>, field: &mut T) {
-        let mut section = value.section();
-        field.read(&mut section);
-        section.finish();
-    }
-
-    fn render(&self, value: &T) -> Value {
-        let mut members = Map::new();
-        value.render(&mut members);
-        members.into()
-    }
-
-    fn accepted(&self) -> String {
-        "section".to_owned()
-    }
-
-    fn keys(&self) -> Vec<Key> {
-        T::keys()
     }
 }
 
@@ -157,8 +145,8 @@ impl Waits {
 
 impl Format<WaitRange> for Waits {
     /// A bound that is not written keeps its value, but never lies on the wrong side of the other one.
-    fn read(&self, value: Given<'_>, field: &mut WaitRange) {
-        let mut section = value.section();
+    fn read(&self, value: ConfigValue<'_>, field: &mut WaitRange) {
+        let mut section = value.into_section();
         let range = Self::EACH.0;
         let min = section
             .take("min")
@@ -166,7 +154,7 @@ impl Format<WaitRange> for Waits {
         let max = section.take("max").and_then(|value| value.duration(range));
 
         match (min, max) {
-            (Some(min), Some(max)) if min > max => section.problem("min is larger than max"),
+            (Some(min), Some(max)) if min > max => section.error("min is larger than max"),
             (Some(min), Some(max)) => *field = WaitRange { min, max },
             (Some(min), None) => {
                 let max = field.max.max(min);
@@ -182,7 +170,7 @@ impl Format<WaitRange> for Waits {
     }
 
     fn render(&self, value: &WaitRange) -> Value {
-        serde_json::json!({"min": show_duration(value.min), "max": show_duration(value.max)})
+        serde_json::json!({"min": format_duration(value.min), "max": format_duration(value.max)})
     }
 
     fn accepted(&self) -> String {
@@ -191,8 +179,8 @@ impl Format<WaitRange> for Waits {
 
     fn keys(&self) -> Vec<Key> {
         vec![
-            Key::new("min", "The first wait.", Self::EACH.accepted()),
-            Key::new("max", "The longest wait.", Self::EACH.accepted()),
+            Key::new("min", "The first wait.", Self::EACH.accepted()).example("200ms"),
+            Key::new("max", "The longest wait.", Self::EACH.accepted()).example("1m"),
         ]
     }
 }

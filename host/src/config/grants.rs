@@ -1,275 +1,143 @@
-//! Pure: what a service may reach. In: the section `grants`. Out: `Grants`; which imports of a component need which of them. Owns
-//! nothing.
-
-use std::path::PathBuf;
+//! The section `grants` of a service: how it is read and rendered.
 
 use serde_json::{Value, json};
 
-use super::given::Given;
-use super::place::Place;
+use super::grant::{Directory, Grants, HttpGrant, SocketGrant, SocketProtocol};
+use super::key::Key;
 use super::quotes;
 use super::section::Section;
+use super::value::ConfigValue;
 use super::yaml;
-use crate::topic::Filter;
+use crate::topic::{Filter, TopicError};
 
-/// What a service may reach outside its base topic. Nothing by default.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Grants {
-    /// Filters of topics that it may publish to.
-    pub publish: Vec<Filter>,
-    /// Filters that it may subscribe to.
-    pub subscribe: Vec<Filter>,
-    /// Directories that it sees.
-    pub directories: Vec<Directory>,
-    /// Hosts that it may send HTTP requests to.
-    pub http: Vec<HttpGrant>,
-    /// Where it may connect and send to.
-    pub sockets: Vec<SocketGrant>,
-    /// Environment variables that it sees.
-    pub environment: Vec<String>,
-}
-
-/// A directory of this machine that a service sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directory {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Under which path the guest sees it.
-    pub guest: String,
-    /// Whether the guest may change what is in it.
-    pub write: bool,
-}
-
-/// A host that a service may send HTTP requests to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpGrant {
-    /// Name or address, in lower case.
-    pub host: String,
-    /// The only port; `None`: every one.
-    pub port: Option<u16>,
-}
-
-/// Where a service may connect to, or send datagrams to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SocketGrant {
-    /// Over what.
-    pub protocol: SocketProtocol,
-    /// Name or address, in lower case.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-/// What a socket speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SocketProtocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl std::fmt::Display for SocketProtocol {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if *self == Self::Tcp { "tcp" } else { "udp" })
-    }
-}
-
-impl std::fmt::Display for SocketGrant {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            protocol,
-            host,
-            port,
-        } = self;
-        if host.contains(':') {
-            write!(f, "{protocol}:[{host}]:{port}")
-        } else {
-            write!(f, "{protocol}:{host}:{port}")
-        }
-    }
-}
-
-/// What a component may want to be granted: the import that lets it use that, the key below `grants`, and an example of its value.
-pub const NEEDS: [(&str, &str, &str); 6] = [
-    ("miqro:service/messaging", "publish", "[some/topic]"),
-    ("miqro:service/messaging", "subscribe", "['some/#']"),
-    (
-        "wasi:filesystem",
-        "directories",
-        "[{path: /srv/data, guest: /data}]",
-    ),
-    ("wasi:http", "http", "[host.example]"),
-    ("wasi:sockets", "sockets", "['tcp:host.example:502']"),
-    ("wasi:cli/environment", "environment", "[NAME]"),
-];
-
-impl Grants {
-    /// Whether there is anything below `key`.
-    pub fn has(&self, key: &str) -> bool {
-        match key {
-            "publish" => !self.publish.is_empty(),
-            "subscribe" => !self.subscribe.is_empty(),
-            "directories" => !self.directories.is_empty(),
-            "http" => !self.http.is_empty(),
-            "sockets" => !self.sockets.is_empty(),
-            "environment" => !self.environment.is_empty(),
-            _ => false,
-        }
-    }
-}
-
-impl HttpGrant {
-    /// Whether it is for this host and port.
-    pub fn allows(&self, host: &str, port: u16) -> bool {
-        self.host == host && self.port.is_none_or(|own| own == port)
-    }
-}
-
-impl std::fmt::Display for HttpGrant {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.port {
-            None => f.write_str(&self.host),
-            Some(port) if self.host.contains(':') => write!(f, "[{}]:{port}", self.host),
-            Some(port) => write!(f, "{}:{port}", self.host),
-        }
-    }
+/// A text that does not grant anything.
+#[derive(Debug, thiserror::Error)]
+enum GrantError {
+    /// A host for HTTP requests.
+    #[error("expected a host such as weather.example, 192.168.1.1:8080 or '[::1]:80', found {0:?}")]
+    Host(String),
+    /// A socket.
+    #[error("expected a socket such as tcp:192.168.1.5:502 or 'udp:[::1]:53', found {0:?}")]
+    Socket(String),
+    /// The filter of a shared subscription.
+    #[error("{0:?} is a shared subscription; a grant is a filter alone and covers shared ones too")]
+    SharedSubscription(String),
+    /// A filter.
+    #[error(transparent)]
+    Filter(#[from] TopicError),
 }
 
 /// Reads the section; relative paths start from the directory of the file.
-pub(super) fn grants(mut section: Section<'_>, place: &Place) -> Grants {
-    let mut filters = |key| section.take(key).map_or_else(Vec::new, granted);
-    let (publish, subscribe) = (filters("publish"), filters("subscribe"));
-    let list =
-        |given: Option<Given<'_>>, wanted: &str, read: &dyn Fn(Given<'_>) -> Option<Directory>| {
-            given.map_or_else(Vec::new, |given| {
-                given.list(wanted).into_iter().filter_map(read).collect()
-            })
-        };
-    let directories = list(
-        section.take("directories"),
-        "[/proc, {path: /srv/data, guest: /data, write: true}]",
-        &|given| directory(given, place),
-    );
-    let http = section.take("http").map_or_else(Vec::new, |given| {
-        let items = given.list("[weather.example, '192.168.1.1:8080']");
-        items
-            .into_iter()
-            .filter_map(|given| given.read(http))
-            .collect()
-    });
-    let sockets = section.take("sockets").map_or_else(Vec::new, |given| {
-        let items = given.list("['tcp:192.168.1.5:502', 'udp:ntp.example:123']");
-        items
-            .into_iter()
-            .filter_map(|given| given.read(socket))
-            .collect()
-    });
-    let environment = section.take("environment").map_or_else(Vec::new, |given| {
-        given
-            .list("[TZ, LANG]")
-            .into_iter()
-            .filter_map(|given| given.text().map(str::to_owned))
-            .collect()
-    });
+pub(super) fn read_grants(mut section: Section<'_>) -> Grants {
+    let grants = Grants {
+        publish: read_list(&mut section, "publish", FILTERS, |value| {
+            value.parse(parse_filter)
+        }),
+        subscribe: read_list(&mut section, "subscribe", FILTERS, |value| {
+            value.parse(parse_filter)
+        }),
+        directories: read_list(&mut section, "directories", DIRECTORIES, read_directory),
+        http: read_list(&mut section, "http", HOSTS, |value| value.parse(parse_http)),
+        sockets: read_list(&mut section, "sockets", SOCKETS, |value| {
+            value.parse(parse_socket)
+        }),
+        environment: read_list(&mut section, "environment", VARIABLES, |value| {
+            value.text().map(str::to_owned)
+        }),
+    };
     section.finish();
-    Grants {
-        publish,
-        subscribe,
-        directories,
-        http,
-        sockets,
-        environment,
+    grants
+}
+
+const FILTERS: &str = "[home/lamp/set, alarm/#]";
+const DIRECTORIES: &str = "[/proc, {path: /srv/data, guest: /data, write: true}]";
+const HOSTS: &str = "[weather.example, '192.168.1.1:8080']";
+const SOCKETS: &str = "['tcp:192.168.1.5:502', 'udp:ntp.example:123']";
+const VARIABLES: &str = "[TZ, LANG]";
+
+fn read_list<T>(
+    section: &mut Section<'_>,
+    key: &'static str,
+    example: &str,
+    read: impl Fn(ConfigValue<'_>) -> Option<T>,
+) -> Vec<T> {
+    let items = section
+        .take(key)
+        .map_or_else(Vec::new, |value| value.into_list(example));
+    items.into_iter().filter_map(read).collect()
+}
+
+fn parse_filter(text: &str) -> Result<Filter, GrantError> {
+    let filter = Filter::new(text)?;
+    if filter.pattern() == filter.as_str() {
+        Ok(filter)
+    } else {
+        Err(GrantError::SharedSubscription(text.to_owned()))
     }
 }
 
-fn granted(given: Given<'_>) -> Vec<Filter> {
-    let filter = |given: Given<'_>| given.read(plain_filter);
-    given
-        .list("[home/lamp/set, alarm/#]")
-        .into_iter()
-        .filter_map(filter)
-        .collect()
-}
-
-fn plain_filter(text: &str) -> Result<Filter, String> {
-    let filter = Filter::new(text).map_err(|error| error.to_string())?;
-    if filter.pattern() != filter.as_str() {
-        return Err(format!(
-            "{text:?} is a shared subscription; a grant is a filter alone and covers shared ones too"
-        ));
-    }
-    Ok(filter)
-}
-
-/// A path that the guest sees under the same name, or a section that says more.
-fn directory(given: Given<'_>, place: &Place) -> Option<Directory> {
-    if !matches!(given.node.value, yaml::Value::Map(_)) {
-        let text = given.text()?;
+/// Reads a path that the guest sees under the same name, or a section that says more.
+fn read_directory(value: ConfigValue<'_>) -> Option<Directory> {
+    if !matches!(value.node.value, yaml::Value::Map(_)) {
         return Some(Directory {
-            path: place.path(text),
-            guest: text.to_owned(),
+            path: value.path()?,
+            guest: value.text()?.to_owned(),
             write: false,
         });
     }
-    let mut section = given.section();
-    let path = section.take("path");
-    if path.is_none() {
-        section.problem("has no path");
-    }
+
+    let mut section = value.into_section();
+    let path = section.take_required("path");
     let guest = section.take("guest");
     let write = section
         .take("write")
-        .map_or(Some(false), |given| given.flag());
+        .map_or(Some(false), |value| value.flag());
     section.finish();
-    let path = path?.text()?;
-    let guest = guest.map_or(Some(path), |given| given.text())?;
+
+    let path = path?;
     Some(Directory {
-        path: place.path(path),
-        guest: guest.to_owned(),
+        path: path.path()?,
+        guest: guest.unwrap_or(path).text()?.to_owned(),
         write: write?,
     })
 }
 
-/// A host, or host and port; an IPv6 address in brackets where a port follows.
-fn http(text: &str) -> Result<HttpGrant, String> {
-    let wrong = || {
-        format!(
-            "{text:?} is no host; write for example weather.example, 192.168.1.1:8080 or '[::1]:80'"
-        )
-    };
+/// Parses a host, or a host and a port; an address of IPv6 is in brackets where a port follows.
+fn parse_http(text: &str) -> Result<HttpGrant, GrantError> {
+    let error = || GrantError::Host(text.to_owned());
     if text.parse::<std::net::Ipv6Addr>().is_ok() {
         return Ok(HttpGrant {
             host: text.to_ascii_lowercase(),
             port: None,
         });
     }
+
     let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (host, Some(port.parse().map_err(|_| wrong())?)),
+        Some((host, port)) => (host, Some(port.parse().map_err(|_| error())?)),
         None => (text, None),
     };
     let host = host
         .trim_start_matches('[')
         .trim_end_matches(']')
         .to_ascii_lowercase();
-    if host.is_empty() || host.contains(['/', ' ', '@', '*']) || quotes::within(&host).is_some() {
-        return Err(wrong());
+
+    if host.is_empty() || host.contains(['/', ' ', '@', '*']) || quotes::find(&host).is_some() {
+        return Err(error());
     }
     Ok(HttpGrant { host, port })
 }
 
-/// Protocol, host and port; an IPv6 address in brackets.
-fn socket(text: &str) -> Result<SocketGrant, String> {
-    let wrong = || {
-        format!("{text:?} is no socket; write for example tcp:192.168.1.5:502 or 'udp:[::1]:53'")
-    };
-    let (protocol, place) = text.split_once(':').ok_or_else(wrong)?;
+/// Parses a protocol, a host and a port; an address of IPv6 is in brackets.
+fn parse_socket(text: &str) -> Result<SocketGrant, GrantError> {
+    let error = || GrantError::Socket(text.to_owned());
+    let (protocol, address) = text.split_once(':').ok_or_else(error)?;
     let protocol = match protocol {
         "tcp" => SocketProtocol::Tcp,
         "udp" => SocketProtocol::Udp,
-        _ => return Err(wrong()),
+        _ => return Err(error()),
     };
-    match http(place) {
+
+    match parse_http(address) {
         Ok(HttpGrant {
             host,
             port: Some(port),
@@ -278,28 +146,90 @@ fn socket(text: &str) -> Result<SocketGrant, String> {
             host,
             port,
         }),
-        _ => Err(wrong()),
+        _ => Err(error()),
     }
 }
 
 /// The grants as the file would have them.
-pub(super) fn show(grants: &Grants) -> Value {
-    let filters = |filters: &[Filter]| {
-        filters
-            .iter()
-            .map(|f| f.as_str().to_owned())
-            .collect::<Vec<_>>()
-    };
-    let directories: Vec<Value> = grants.directories.iter().map(show_directory).collect();
+pub(super) fn render(grants: &Grants) -> Value {
+    let filters =
+        |filters: &[Filter]| -> Vec<Value> { filters.iter().map(|f| f.as_str().into()).collect() };
+    let directories: Vec<Value> = grants.directories.iter().map(render_directory).collect();
     let http: Vec<String> = grants.http.iter().map(ToString::to_string).collect();
     let sockets: Vec<String> = grants.sockets.iter().map(ToString::to_string).collect();
+
     json!({
-        "publish": filters(&grants.publish), "subscribe": filters(&grants.subscribe), "directories": directories,
-        "http": http, "sockets": sockets, "environment": grants.environment,
+        "publish": filters(&grants.publish),
+        "subscribe": filters(&grants.subscribe),
+        "directories": directories,
+        "http": http,
+        "sockets": sockets,
+        "environment": grants.environment,
     })
 }
 
-fn show_directory(directory: &Directory) -> Value {
+fn render_directory(directory: &Directory) -> Value {
     let path = std::path::absolute(&directory.path).unwrap_or_else(|_| directory.path.clone());
     json!({"path": path.display().to_string(), "guest": directory.guest, "write": directory.write})
+}
+
+/// The keys for the reference.
+pub(super) fn keys() -> Vec<Key> {
+    vec![
+        Key::new(
+            "publish",
+            "Filters of the topics that the service may publish to, besides those below its `data_topic`.",
+            "list of topic filters",
+        )
+        .example("[home/lamp/set]"),
+        Key::new(
+            "subscribe",
+            "Filters that the service may subscribe to, besides those below its `data_topic`.",
+            "list of topic filters",
+        )
+        .example("['home/#']"),
+        Key::new(
+            "directories",
+            "Directories that the service sees. An item is a path, or a section.",
+            "list of paths and sections",
+        )
+        .example(DIRECTORIES)
+        .keys(directory_keys()),
+        Key::new(
+            "http",
+            "Hosts that the service may send HTTP requests to: on every port, or on one. To reach this machine, write its name or \
+             address: other names never lead to it.",
+            "list of hosts, each with or without a port",
+        )
+        .example(HOSTS),
+        Key::new(
+            "sockets",
+            "Addresses that the service may connect to and send datagrams to. To reach this machine, write its name or address. \
+             Nobody can connect to a service.",
+            "list of `tcp:HOST:PORT` and `udp:HOST:PORT`",
+        )
+        .example(SOCKETS),
+        Key::new(
+            "environment",
+            "Environment variables that the service sees.",
+            "list of names",
+        )
+        .example("[TZ]"),
+    ]
+}
+
+fn directory_keys() -> Vec<Key> {
+    vec![
+        Key::new("path", "The path of the directory on this machine.", "path").example("/srv/data"),
+        Key::new("guest", "The path under which the service sees it.", "text")
+            .default("the same as `path`")
+            .example("/data"),
+        Key::new(
+            "write",
+            "Whether the service may change what is in it.",
+            "`true`, `false`",
+        )
+        .default("`false`")
+        .example("true"),
+    ]
 }

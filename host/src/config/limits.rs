@@ -29,11 +29,11 @@ settings! {
         pub call: flatten CallLimits;
         /// Messages that wait for it.
         pub mailbox: flatten MailboxLimits;
-        /// What follows a fault.
+        /// Attempts and restarts after a fault.
         pub retry: flatten RetryLimits;
-        /// What it holds in all.
+        /// Things that it holds in all.
         pub total: flatten TotalLimits;
-        /// What it does in a second.
+        /// Things that it does in a second.
         pub rates: flatten RateLimits;
     }
 }
@@ -71,11 +71,11 @@ settings! {
 settings! {
     /// Limits on the messages that wait for a service.
     pub struct MailboxLimits {
-        /// Messages that may wait.
+        /// Messages that may wait. Beyond it `when_full` decides.
         pub messages: usize = 10_000, "mailbox": Number(1..=MOST), fault Mailbox;
-        /// Bytes that waiting messages may take. One message always may wait, however large it is.
+        /// Bytes that waiting messages may take. One message may always wait, however large it is. Beyond it `when_full` decides.
         pub bytes: usize = 16 * MIB, "mailbox_bytes": Size(1..=MOST_BYTES), fault MailboxBytes;
-        /// What happens to a message when the mailbox is full: the oldest waiting message is dropped (`drop-oldest`), the new one
+        /// The treatment of a message when the mailbox is full: the oldest waiting message is dropped (`drop-oldest`), the new one
         /// is dropped (`drop-newest`), or nothing of QoS 1 and 2 is dropped (`hold`, formerly `unacknowledged`). Messages of QoS 0
         /// cannot be held back: they are dropped. Dropped messages are counted.
         pub when_full: WhenFull = WhenFull::Hold, "when_full": Words(&WHEN_FULL);
@@ -88,11 +88,11 @@ settings! {
 }
 
 settings! {
-    /// Limits on what follows a fault.
+    /// Limits on attempts and restarts after a fault.
     pub struct RetryLimits {
         /// How often a failing message or timer is tried in all.
         pub attempts: u32 = 3, "attempts": Number(1..=u32::MAX);
-        /// What happens to the messages behind one that fails: they wait for it (`in-order`), so that messages are handled in
+        /// The treatment of the messages behind one that fails: they wait for it (`in-order`), so that messages are handled in
         /// the order of their arrival, or they continue (`out-of-order`).
         pub when_failing: WhenFailing = WhenFailing::InOrder, "when_failing": Words(&WHEN_FAILING);
         /// The waits before a restart and before another attempt: the first one, doubled up to the longest one, with jitter.
@@ -108,7 +108,7 @@ settings! {
 }
 
 settings! {
-    /// Limits on what a service holds in all.
+    /// Limits on the things that a service holds in all.
     pub struct TotalLimits {
         /// Subscriptions in all.
         pub subscriptions: usize = 1000, "subscriptions": Number(0..=MOST), fault Subscriptions;
@@ -122,7 +122,7 @@ settings! {
 }
 
 settings! {
-    /// Limits on what a service does in a second.
+    /// Limits on the things that a service does in a second.
     pub struct RateLimits {
         /// Messages published in a second, beyond one for each message that the service handled.
         pub publishes: u64 = 10_000, "publish_rate": Number(1..=FASTEST), fault PublishRate;
@@ -144,7 +144,7 @@ impl Limits {
     }
 }
 
-/// What happens to a message when the mailbox, or the spool, is full.
+/// The treatment of a message when the mailbox, or the spool, is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenFull {
     /// The oldest waiting message is dropped and counted.
@@ -157,7 +157,7 @@ pub enum WhenFull {
     Hold,
 }
 
-/// What happens to the messages of a service behind one that fails and is to be tried again.
+/// The treatment of the messages of a service behind one that fails and is to be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenFailing {
     /// They wait, so that messages are handled in the order of their arrival.

@@ -1,61 +1,123 @@
-//! Pure: `log` and MIQRO's `log_level`. In: the top of the file. Out: `Logging`, `Level`. Owns nothing.
+//! The section `log` and MIQRO's key `log_level`.
 
-use super::format::set;
-use super::given::Given;
+use super::format::{Format, Words};
+use super::key::Key;
 use super::section::Section;
-use super::{Level, LogFormat, Logging};
+use super::settings::{Settings, settings};
+use super::value::ConfigValue;
 
-/// The words of `log.format`.
-pub(super) const FORMATS: [(&str, LogFormat); 2] =
-    [("text", LogFormat::Text), ("json", LogFormat::Json)];
+settings! {
+    /// The level and the form of log lines.
+    pub struct Logging {
+        /// The level of all log lines but those of services that have a `log_level` of their own.
+        pub level: Level = Level::Info, "level": LevelFormat;
+        /// The form of log lines: for people (`text`), or one JSON object a line (`json`).
+        pub format: LogFormat = LogFormat::Text, "format": Words(&FORMATS);
+    }
+}
+
+/// Levels, in MIQRO's words (`CRITICAL` is read as error).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Everything.
+    Trace,
+    /// Details that help to find a fault.
+    Debug,
+    /// Events that an operator wants to see.
+    Info,
+    /// Something is not as it should be.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people, with colours on a terminal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+/// The words of levels, those of Python's `logging` included. The first word of a level is the one that is shown.
+const LEVELS: [(&str, Level); 8] = [
+    ("TRACE", Level::Trace),
+    ("DEBUG", Level::Debug),
+    ("INFO", Level::Info),
+    ("WARNING", Level::Warning),
+    ("WARN", Level::Warning),
+    ("ERROR", Level::Error),
+    ("CRITICAL", Level::Error),
+    ("FATAL", Level::Error),
+];
+
+/// A level, in capitals or not.
+pub(super) struct LevelFormat;
+
+/// A word that is not a level.
+#[derive(Debug, thiserror::Error)]
+#[error("expected one of TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL, found {0:?}")]
+struct UnknownLevel(String);
+
+impl LevelFormat {
+    /// Reads a level; `None` after an error.
+    pub fn level(&self, value: &ConfigValue<'_>) -> Option<Level> {
+        value.parse(|text| {
+            let word = text.to_ascii_uppercase();
+            let found = LEVELS.iter().find(|(known, _)| *known == word);
+            found
+                .map(|(_, level)| *level)
+                .ok_or_else(|| UnknownLevel(text.to_owned()))
+        })
+    }
+}
+
+impl Format<Level> for LevelFormat {
+    fn read(&self, value: ConfigValue<'_>, field: &mut Level) {
+        if let Some(level) = self.level(&value) {
+            *field = level;
+        }
+    }
+
+    fn render(&self, value: &Level) -> serde_json::Value {
+        Words(&LEVELS).render(value)
+    }
+
+    fn accepted(&self) -> String {
+        Words(&LEVELS).accepted()
+    }
+}
 
 /// Reads both keys, of which only one may set the level.
-pub(super) fn logging(root: &mut Section<'_>) -> Logging {
+pub(super) fn read_logging(root: &mut Section<'_>) -> Logging {
     let mut logging = Logging::default();
-    let miqro = root.take("log_level");
-    let mut section = root.section("log");
-    let ours = section.take("level");
-    set(
-        section
-            .take("format")
-            .and_then(|given| given.word(&FORMATS)),
-        &mut logging.format,
-    );
-    section.finish();
-    if let (Some(miqro), Some(ours)) = (&miqro, &ours) {
-        ours.problem(format!(
+    let former = root.take("log_level");
+    let mut section = root.take_section("log");
+
+    if let (Some(former), Some(level)) = (&former, section.peek("level")) {
+        level.error(format!(
             "is the same as log_level in line {}; write only one of them",
-            miqro.line
+            former.line
         ));
     }
-    set(
-        miqro.or(ours).and_then(|given| level(&given)),
-        &mut logging.level,
-    );
+
+    logging.read(&mut section);
+    section.finish();
+    if let Some(former) = former {
+        LevelFormat.read(former, &mut logging.level);
+    }
     logging
 }
 
-/// A level in the words of Python's `logging`, in capitals or not.
-pub(super) fn level(given: &Given<'_>) -> Option<Level> {
-    given.read(|text| match text.to_ascii_uppercase().as_str() {
-        "TRACE" => Ok(Level::Trace),
-        "DEBUG" => Ok(Level::Debug),
-        "INFO" => Ok(Level::Info),
-        "WARNING" | "WARN" => Ok(Level::Warning),
-        "ERROR" | "CRITICAL" | "FATAL" => Ok(Level::Error),
-        _ => Err(format!(
-            "{text:?} is no level; accepted: TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL"
-        )),
-    })
-}
-
-/// The word of `level` that is read back as the same.
-pub(super) fn show_level(level: Level) -> &'static str {
-    match level {
-        Level::Trace => "TRACE",
-        Level::Debug => "DEBUG",
-        Level::Info => "INFO",
-        Level::Warning => "WARNING",
-        Level::Error => "ERROR",
-    }
+/// MIQRO's key for the level.
+pub(super) fn former_key() -> Key {
+    Key::new(
+        "log_level",
+        "MIQRO's name for `log.level`. Only one of the two may be written.",
+        LevelFormat.accepted(),
+    )
+    .example("INFO")
 }

@@ -1,70 +1,67 @@
-//! Pure: configuration files of mqttservice (pymqttmicroservicebase), which are JSON. In: the top of such a file. Out: the broker
-//! and the one service that it is for. Owns nothing.
+//! Configuration files of mqttservice (pymqttmicroservicebase), which are JSON.
 //!
-//! `mqtt` says where the broker is and below which topic the service lives; everything else is the service's own. What the service
-//! gets is everything but `mqtt`: the password is the host's business.
+//! The section `mqtt` names the broker and the topic below which the service lives; everything else is the service's own. The
+//! service gets everything but `mqtt`: the password is the host's business.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use super::credentials::{MQTTSERVICE, credentials};
+use super::context::LoadContext;
+use super::credentials::{self, read_credentials};
+use super::diagnostic::Diagnostics;
 use super::format::set;
-use super::place::Place;
-use super::problem::Report;
+use super::key::Key;
 use super::section::Section;
+use super::service::NameError;
 use super::yaml::{Node, Value};
-use super::{Broker, Connection, Service, address, json, service};
+use super::{Broker, Connection, GuestConfig, Service, address, json};
 use crate::topic::BaseTopic;
 
 /// The section that such a file has, and no other.
 const MQTT: &str = "mqtt";
 
 /// Whether this is such a file.
-pub(super) fn is_one(root: &Node) -> bool {
+pub(super) fn is_mqttservice(root: &Node) -> bool {
     matches!(&root.value, Value::Map(entries) if entries.iter().any(|entry| entry.key == MQTT))
 }
 
 /// A service without name and component.
 pub(super) struct Template {
     base: BaseTopic,
-    config: serde_json::Value,
-    secrets: Vec<String>,
+    config: GuestConfig,
 }
 
 /// Reads the file: how to connect, and the service that it is for.
-pub(super) fn read(mut root: Section<'_>, place: &Place, report: &Report) -> (Broker, Template) {
-    let mut section = root.section(MQTT);
+pub(super) fn read_file(mut root: Section<'_>, context: &LoadContext) -> (Broker, Template) {
+    let mut section = root.take_section(MQTT);
     let mut connection = Connection::default();
+
     match section.take("broker") {
-        Some(given) => set(given.read(address::host), &mut connection.host),
+        Some(value) => set(value.parse(address::parse_host), &mut connection.host),
         None => section
-            .problem("has no broker; write its host name or address: \"broker\": \"localhost\""),
+            .error("has no broker; write its host name or address: \"broker\": \"localhost\""),
     }
-    set(
-        section
-            .take("port")
-            .and_then(|given| given.number(1..=u16::MAX)),
-        &mut connection.port,
-    );
-    connection.credentials = credentials(&mut section, MQTTSERVICE, place);
+    if let Some(value) = section.take("port") {
+        set(value.number(1..=u16::MAX), &mut connection.port);
+    }
+    connection.credentials = read_credentials(&mut section, &credentials::MQTTSERVICE);
     let base = section
         .take("basetopic")
-        .and_then(|given| given.read(BaseTopic::new));
+        .and_then(|value| value.parse(BaseTopic::new));
     section.ignore_rest("a service gets what stands outside of mqtt");
-    let (config, secrets) = json::free(&root.rest(), "", place, report);
+
     let template = Template {
         base: base.unwrap_or_else(BaseTopic::global),
-        config,
-        secrets,
+        config: json::guest_config(&root.into_rest(), "", context),
     };
     (Broker::Remote(connection), template)
 }
 
 impl Template {
     /// The service that runs: with the component of the command line, whose stem is its name.
-    pub fn select(self, files: &[PathBuf], report: &Report) -> Vec<Service> {
+    pub fn into_selected(self, files: &[PathBuf], diagnostics: &Diagnostics) -> Vec<Service> {
         let [file] = files else {
-            report.elsewhere(match files {
+            diagnostics.command_line_error(match files {
                 [] => {
                     "no service to run: a file with mqtt has no component in it; name one (miqro-host run svc.wasm --config svc.conf)"
                 }
@@ -72,17 +69,16 @@ impl Template {
             });
             return Vec::new();
         };
-        match self.named(
-            file.file_stem()
-                .and_then(|stem| stem.to_str())
-                .unwrap_or_default(),
-        ) {
+
+        let stem = file.file_stem().and_then(|stem| stem.to_str());
+        match self.into_service(stem.unwrap_or_default()) {
             Ok(service) => vec![Service {
                 component: Some(file.clone()),
                 ..service
             }],
-            Err(message) => {
-                report.elsewhere(format!("{}: {message}; rename the file", file.display()));
+            Err(error) => {
+                diagnostics
+                    .command_line_error(format!("{}: {error}; rename the file", file.display()));
                 Vec::new()
             }
         }
@@ -92,57 +88,77 @@ impl Template {
     ///
     /// # Errors
     /// When it cannot be the name of a service.
-    pub fn named(self, name: &str) -> Result<Service, String> {
-        let Self {
-            base,
-            config,
-            secrets,
-        } = self;
+    pub fn into_service(self, name: &str) -> Result<Service, NameError> {
         Ok(Service {
-            base,
-            config,
-            secrets,
-            ..service::plain(name)?
+            base: self.base,
+            config: self.config,
+            ..Service::with_default_base(name)?
         })
     }
 }
 
-/// JSON as the YAML that means the same. All JSON is YAML but for tabs before values and for characters beyond U+FFFF that are
+/// JSON as the YAML with the same meaning. All JSON is YAML but for tabs before values and for characters beyond U+FFFF that are
 /// escaped in two halves. Lines stay lines.
-pub(super) fn as_yaml(text: &str) -> Cow<'_, str> {
+pub(super) fn json_to_yaml(text: &str) -> Cow<'_, str> {
     let is_json = text.trim_start().starts_with('{')
         && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     if !is_json {
         return Cow::Borrowed(text);
     }
-    // a tab inside a string would be no JSON
+
+    // JSON has no tabs inside strings
     let text = text.replace('\t', " ");
-    let mut out = String::with_capacity(text.len());
+    let mut yaml = String::with_capacity(text.len());
     let mut rest = text.as_str();
     while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        let (escape, length) = escape(&rest[at..]);
-        out.push_str(&escape);
+        yaml.push_str(&rest[..at]);
+        let (escape, length) = escape_to_yaml(&rest[at..]);
+        yaml.push_str(&escape);
         rest = &rest[at + length..];
     }
-    Cow::Owned(out + rest)
+    Cow::Owned(yaml + rest)
 }
 
-/// The escape that `text` begins with, as YAML writes it, and how long it is in JSON.
-fn escape(text: &str) -> (Cow<'_, str>, usize) {
-    let half = |from: usize| u16::from_str_radix(text.get(from..from + 4)?, 16).ok();
-    if text[1..].starts_with('u')
-        && let (Some(high), Some(low)) = (
-            half(2),
-            text.get(6..8)
-                .filter(|mark| *mark == "\\u")
-                .and_then(|_| half(8)),
-        )
-        && let Some(Ok(character)) = char::decode_utf16([high, low]).next()
-        && u32::from(character) > 0xFFFF
-    {
+/// The escape that `text` begins with, as YAML writes it, and its length in JSON.
+fn escape_to_yaml(text: &str) -> (Cow<'_, str>, usize) {
+    if let Some(character) = surrogate_pair(text) {
         return (Cow::Owned(format!("\\U{:08x}", u32::from(character))), 12);
     }
     let length = 1 + text[1..].chars().next().map_or(0, char::len_utf8);
     (Cow::Borrowed(&text[..length]), length)
+}
+
+/// The character beyond U+FFFF that `text` begins with, as two escapes `\uXXXX`.
+fn surrogate_pair(text: &str) -> Option<char> {
+    let half = |from: usize| -> Option<u16> {
+        let digits = text.get(from..from + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let character = char::decode_utf16([half(0)?, half(6)?]).next()?.ok()?;
+    (u32::from(character) > 0xFFFF).then_some(character)
+}
+
+/// The keys of the section `mqtt` for the reference.
+pub(super) fn keys() -> Vec<Key> {
+    let mut keys = vec![
+        Key::new(
+            "broker",
+            "Name or IP address of the broker. Required.",
+            "host name or IP address",
+        )
+        .example("localhost"),
+        Key::new("port", "The port of the broker.", "number, 1 to 65535")
+            .default("`1883`")
+            .example("1883"),
+    ];
+    keys.extend(credentials::mqttservice_keys());
+    keys.push(
+        Key::new(
+            "basetopic",
+            "The topic below which the service lives. Without it, topics are full ones.",
+            "topic",
+        )
+        .example("labor/eins"),
+    );
+    keys
 }

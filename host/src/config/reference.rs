@@ -1,95 +1,202 @@
-//! The keys of the configuration as the reference describes them.
-
-#![allow(dead_code)] // until the reference is printed
+//! The reference of all keys as Markdown. Tables that the readers use describe their keys themselves; the other keys are described
+//! next to their readers. A test compares the reference with the keys that the readers ask for.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
-use serde_json::Value;
+use super::key::Key;
+use super::{Config, document, mqttservice};
 
-use super::format::Format;
-use crate::fault_kind::FaultKind;
-
-/// One key.
-#[derive(Debug, Clone)]
-pub(super) struct Key {
-    /// Its name within its section.
-    pub name: &'static str,
-    /// What it is for, as Markdown.
-    pub meaning: Cow<'static, str>,
-    /// Its type and the accepted values, as Markdown.
-    pub accepted: Cow<'static, str>,
-    /// The value where the file has none, as the file would have it; empty where there is none.
-    pub default: String,
-    /// A value as the file would have it.
-    pub example: String,
-    /// Whether a change needs a restart of the host.
-    pub needs_restart: bool,
-    /// The keys below this one: of a section, or of the sections of a list.
+/// A section of a file: its full path, and its keys.
+pub(super) struct KeySection {
+    /// The path, as in `services.NAME.limits`; empty for the top level. Items of a list end in `[]`.
+    pub path: String,
+    /// A sentence about it.
+    meaning: Cow<'static, str>,
+    /// Its keys.
     pub keys: Vec<Key>,
 }
 
-impl Key {
-    /// A key without a default.
-    pub fn new(
-        name: &'static str,
-        meaning: &'static str,
-        accepted: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        Self {
-            name,
-            meaning: meaning.trim().into(),
-            accepted: accepted.into(),
-            default: String::new(),
-            example: String::new(),
-            needs_restart: false,
-            keys: Vec::new(),
+impl KeySection {
+    /// The full path of one of its keys.
+    pub fn path_of(&self, key: &Key) -> String {
+        if self.path.is_empty() {
+            key.name.to_owned()
+        } else {
+            format!("{}.{}", self.path, key.name)
         }
     }
+}
 
-    /// A key of a table; the default serves as an example.
-    pub fn of_format<T>(
-        name: &'static str,
-        meaning: &'static str,
-        format: &impl Format<T>,
-        default: &T,
-    ) -> Self {
-        let default = match format.render(default) {
-            Value::String(text) => text,
-            value => value.to_string(),
+/// All sections of `miqro.yml`, each before those in it.
+pub(super) fn sections() -> Vec<KeySection> {
+    let mut sections = Vec::new();
+    collect(String::new(), "".into(), document::keys(), &mut sections);
+    collect(
+        "services.NAME".to_owned(),
+        "The section of a service. All keys that are not listed here are the service's own: it reads them as JSON. A value that nobody \
+         is to see in the file comes from elsewhere: `key: {from_file: key.txt}`, or `key: {from_env: KEY}`. A line end at the end \
+         of such a file does not count."
+            .into(),
+        document::service_keys(),
+        &mut sections,
+    );
+    sections
+}
+
+/// The section of a file of mqttservice.
+pub(super) fn mqttservice_section() -> KeySection {
+    KeySection {
+        path: "mqtt".to_owned(),
+        meaning: "".into(),
+        keys: mqttservice::keys(),
+    }
+}
+
+fn collect(
+    path: String,
+    meaning: Cow<'static, str>,
+    keys: Vec<Key>,
+    sections: &mut Vec<KeySection>,
+) {
+    let section = KeySection {
+        path,
+        meaning,
+        keys,
+    };
+    let below: Vec<(String, Key)> = section
+        .keys
+        .iter()
+        .filter(|key| !key.keys.is_empty())
+        .map(|key| (section.path_of(key), key.clone()))
+        .collect();
+    sections.push(section);
+
+    for (path, mut key) in below {
+        if key.needs_restart {
+            key.keys.iter_mut().for_each(|key| key.needs_restart = true);
+        }
+        let path = if key.is_list() {
+            format!("{path}[]")
+        } else {
+            path
         };
-        Self {
-            example: default.clone(),
-            default,
-            keys: format.keys(),
-            ..Self::new(name, meaning, format.accepted())
-        }
+        collect(path, key.meaning, key.keys, sections);
     }
+}
 
-    /// The same with an example.
-    pub fn example(self, example: &str) -> Self {
-        Self {
-            example: example.to_owned(),
-            ..self
+/// The full paths of the keys that are read once, when the host starts. A section of such keys counts as one.
+pub(super) fn keys_that_need_restart() -> Vec<String> {
+    let mut paths: Vec<String> = Vec::new();
+    for section in sections() {
+        for key in section.keys.iter().filter(|key| key.needs_restart) {
+            let path = section.path_of(key);
+            if !paths.iter().any(|section| is_within(&path, section)) {
+                paths.push(path);
+            }
         }
     }
+    paths
+}
 
-    /// The same, of which a change needs a restart of the host.
-    pub fn needs_restart(self, needs_restart: bool) -> Self {
-        Self {
-            needs_restart,
-            ..self
-        }
-    }
+/// Whether `path` is `section` or a key in it.
+pub(super) fn is_within(path: &str, section: &str) -> bool {
+    path.strip_prefix(section)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
 
-    /// The same for a limit that is exceeded by faults of this kind: the meaning also says what the host does about it.
-    pub fn fault(self, fault: FaultKind) -> Self {
-        let consequence = fault.consequence().trim_start_matches("; ");
-        if consequence.is_empty() {
-            return self;
+/// The text before the first section.
+const INTRODUCTION: &str = "\
+# Configuration
+
+<!-- Generated by `miqro-host config --reference`; a test compares it with the readers. -->
+
+The host reads the file that `--config` names, or else `./miqro.yml`, or else `/etc/miqro.yml`: the first one that exists, and no
+other. [`miqro.yml`](../miqro.yml) is a commented example. `miqro-host config` shows the configuration that is in effect, defaults
+included. All errors are reported at once, each with its line and key.
+
+- A **duration** is written `500ms`, `5s`, `1h30m` or `7d`; a **size** `1000B`, `64KiB` or `16MiB`. Quotes around numbers do no harm.
+- A relative **path** starts from the directory of the file. A file that is named and not there yet is waited for.
+- An empty key counts as not written. An empty `services` and an empty file are refused, since a file that was cut while it was
+  written looks the same; `run --allow-empty` accepts them at the start.
+- Keys at the top that begin with `x-` are free, for example for values that are repeated: `x-small: &small {memory: 4MiB}`, and
+  `limits: *small` in a service.
+- A running host reads the file again when it changes, and on `SIGHUP`. The keys of the column **Restart** take effect only after a
+  restart: a change to them is rejected with a message that says so. All other changes take effect at once.
+";
+
+const MQTTSERVICE: &str = "
+## Files of mqttservice
+
+A JSON file with a section `mqtt` is a configuration of mqttservice (pymqttmicroservicebase). It is for one service, whose component
+the command line names. Everything outside of `mqtt` is the service's own.
+";
+
+impl Config {
+    /// The reference of all keys as Markdown.
+    pub fn reference() -> String {
+        let mut text = INTRODUCTION.to_owned();
+        for section in sections() {
+            write_section(&mut text, &section);
         }
-        Self {
-            meaning: format!("{} Beyond it: {consequence}.", self.meaning).into(),
-            ..self
-        }
+
+        text.push_str(MQTTSERVICE);
+        write_table(&mut text, &mqttservice_section().keys, "mqtt");
+        text
     }
+}
+
+fn write_section(text: &mut String, section: &KeySection) {
+    let title = match section.path.as_str() {
+        "" => "The top level".to_owned(),
+        path => format!("`{path}`"),
+    };
+    // writing to a String cannot fail
+    let _ = writeln!(text, "\n## {title}");
+    if !section.meaning.is_empty() {
+        let _ = writeln!(text, "\n{}", section.meaning);
+    }
+    write_table(text, &section.keys, &section.path);
+}
+
+fn write_table(text: &mut String, keys: &[Key], path: &str) {
+    text.push_str("\n| Key | Meaning | Value | Default | Example | Restart |\n");
+    text.push_str("| --- | --- | --- | --- | --- | --- |\n");
+    for key in keys {
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} | {} | {} | {} |",
+            key.name,
+            key.meaning,
+            key.accepted,
+            key.default,
+            example(key, path),
+            if key.needs_restart { "yes" } else { "" },
+        );
+    }
+}
+
+/// The example as code; for a section, a link to it.
+fn example(key: &Key, path: &str) -> String {
+    let mut parts = Vec::new();
+    if !key.example.is_empty() {
+        parts.push(format!("`{}`", key.example));
+    }
+    if !key.keys.is_empty() {
+        let path = if path.is_empty() {
+            key.name.to_owned()
+        } else {
+            format!("{path}.{}", key.name)
+        };
+        parts.push(format!("[keys](#{})", anchor(&path)));
+    }
+    parts.join(", ")
+}
+
+/// The anchor of a section's heading, as Markdown renderers make it: lower case, without punctuation.
+fn anchor(path: &str) -> String {
+    path.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }

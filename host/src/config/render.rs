@@ -1,34 +1,31 @@
-//! Pure: the effective configuration as YAML. In: `Config`. Out: text that loads again to the same `Config`, but for the
-//! secrets, which are not shown. Owns nothing.
+//! The effective configuration as YAML: text that loads again to the same configuration, but for the secrets, which are not shown.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::format::{Format, Nested, Waits};
-use super::logging::{FORMATS, show_level};
-use super::units::{show_duration, show_size};
+use super::format::Format;
+use super::logging::LevelFormat;
+use super::nested::Nested;
+use super::settings::Settings;
 use super::{
-    Broker, Config, Connection, Credentials, EmbeddedBroker, Protocol, Service, Transport,
+    Broker, Config, Connection, Credentials, EmbeddedBroker, GuestConfig, Service, Transport,
     availability, grants, offline,
 };
 use crate::message::Subscription;
 
-/// What is shown in place of a secret.
-pub(super) const HIDDEN: &str = "***";
+/// The text in place of a secret.
+const HIDDEN: &str = "***";
 
 impl Config {
     /// The effective configuration as YAML, defaults included; passwords are shown as `***`. It loads again to the same,
     /// but for passwords and for the line separators U+0085, U+2028 and U+2029 in texts, which YAML 1.1 and 1.2 read
     /// differently.
     pub fn to_yaml(&self) -> String {
-        let yaml = serde_yaml::to_string(&Value::Object(document(self, Secrets::Hidden)));
-        format!(
-            "{}{}",
-            heading(self),
-            yaml.unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
-        )
+        let document = Value::Object(document(self, Secrets::Hidden));
+        let yaml = serde_yaml::to_string(&document)
+            .unwrap_or_else(|error| format!("# cannot be shown: {error}\n"));
+        heading(self) + &yaml
     }
 }
 
@@ -41,19 +38,17 @@ pub(super) enum Secrets {
     Plain,
 }
 
-/// Comments: where it comes from, and the listener, which is left open when it is the default.
+/// Comments: the file, and the listener, which is left open when it is the default.
 fn heading(config: &Config) -> String {
     let from = match &config.file {
         Some(file) => format!("# {} with the defaults\n", file.display()),
         None => "# no miqro.yml found: the defaults\n".to_owned(),
     };
     match &config.broker {
-        Broker::Embedded(broker, _) if broker.listen_is_default => {
-            format!(
-                "{from}# the embedded broker listens on {} or on the next free port\n",
-                broker.listen
-            )
-        }
+        Broker::Embedded(broker, _) if broker.listen_is_default => format!(
+            "{from}# the embedded broker listens on {} or on the next free port\n",
+            broker.listen
+        ),
         _ => from,
     }
 }
@@ -61,281 +56,209 @@ fn heading(config: &Config) -> String {
 /// The effective configuration as JSON.
 pub(super) fn document(config: &Config, secrets: Secrets) -> Map<String, Value> {
     let mut document = Map::new();
-    let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &config.broker;
-    let mut broker = match &config.broker {
-        Broker::Embedded(broker, _) => object(json!({"embedded": embedded(broker, secrets)})),
-        Broker::Remote(connection) => address(connection),
-    };
-    broker.extend(session(connection));
-    document.insert("broker".into(), broker.into());
-    if let Broker::Remote(connection) = &config.broker {
-        add(
-            &mut document,
-            "auth",
-            connection
-                .credentials
-                .as_ref()
-                .map(|login| self::login(login, secrets)),
-        );
-        add(&mut document, "tls", tls(connection));
+    render_broker(config, secrets, &mut document);
+
+    document.insert("log".into(), Nested.render(&config.log));
+    config.host.render(&mut document);
+    insert_path(&mut document, "cache_dir", config.cache_dir.as_deref());
+    if !config.trust.is_empty() {
+        let keys: Vec<String> = config.trust.iter().map(ToString::to_string).collect();
+        document.insert("trust".into(), keys.into());
     }
-    let format = word(&FORMATS, config.log.format);
-    document.insert(
-        "log".into(),
-        json!({"level": show_level(config.log.level), "format": format}),
-    );
-    document.insert(
-        "stop_deadline".into(),
-        show_duration(config.stop_deadline).into(),
-    );
-    add(
-        &mut document,
-        "cache_dir",
-        config.cache_dir.as_deref().map(path),
-    );
-    let trust: Vec<String> = config.trust.iter().map(ToString::to_string).collect();
-    add(
-        &mut document,
-        "trust",
-        (!trust.is_empty()).then_some(trust.into()),
-    );
-    document.insert(
-        "presence_connections".into(),
-        config.presence_connections.into(),
-    );
-    add(
-        &mut document,
-        "state_file",
-        config.state_file.as_deref().map(path),
-    );
-    document.insert(
-        "online_interval".into(),
-        show_duration(config.online_interval).into(),
-    );
-    document.insert(
-        "statistics_interval".into(),
-        show_duration(config.statistics_interval).into(),
-    );
-    document.insert(
-        "watch_interval".into(),
-        show_duration(config.watch_interval).into(),
-    );
+    insert_path(&mut document, "state_file", config.state_file.as_deref());
     document.insert(
         "ha_discovery_prefix".into(),
         config.ha_discovery_prefix.as_str().into(),
     );
-    let services = config
+
+    let services: Map<String, Value> = config
         .services
         .iter()
-        .map(|s| (s.name.clone(), Value::Object(service(s, secrets))));
-    document.insert("services".into(), Value::Object(services.collect()));
+        .map(|service| {
+            (
+                service.name.clone(),
+                render_service(service, secrets).into(),
+            )
+        })
+        .collect();
+    document.insert("services".into(), services.into());
     document
 }
 
-fn embedded(broker: &EmbeddedBroker, secrets: Secrets) -> Map<String, Value> {
+/// Adds the sections `broker`, `auth` and `tls`.
+fn render_broker(config: &Config, secrets: Secrets, document: &mut Map<String, Value>) {
+    let (mut section, connection) = match &config.broker {
+        Broker::Embedded(broker, connection) => {
+            let mut section = Map::new();
+            section.insert("embedded".into(), render_embedded(broker, secrets).into());
+            (section, connection)
+        }
+        Broker::Remote(connection) => (render_address(connection), connection),
+    };
+    connection.session.render(&mut section);
+    if !connection.client_id.is_empty() {
+        section.insert("client_id".into(), connection.client_id.as_str().into());
+    }
+    document.insert("broker".into(), section.into());
+
+    if let Broker::Remote(connection) = &config.broker {
+        if let Some(credentials) = &connection.credentials {
+            document.insert("auth".into(), render_credentials(credentials, secrets));
+        }
+        if let Some(tls) = render_tls(connection) {
+            document.insert("tls".into(), tls.into());
+        }
+    }
+}
+
+fn render_embedded(broker: &EmbeddedBroker, secrets: Secrets) -> Map<String, Value> {
     let mut section = Map::new();
-    add(
-        &mut section,
-        "listen",
-        (!broker.listen_is_default).then(|| broker.listen.to_string().into()),
-    );
-    add(
-        &mut section,
-        "data_dir",
-        broker.data_dir.as_deref().map(path),
-    );
-    let users: Vec<Value> = broker
-        .users
-        .iter()
-        .map(|user| login(user, secrets))
-        .collect();
-    add(
-        &mut section,
-        "users",
-        (!users.is_empty()).then_some(users.into()),
-    );
+    if !broker.listen_is_default {
+        section.insert("listen".into(), broker.listen.to_string().into());
+    }
+    insert_path(&mut section, "data_dir", broker.data_dir.as_deref());
+    if !broker.users.is_empty() {
+        let users = broker.users.iter();
+        let users: Vec<Value> = users
+            .map(|user| render_credentials(user, secrets))
+            .collect();
+        section.insert("users".into(), users.into());
+    }
     section.insert("limits".into(), Nested.render(&broker.limits));
     section
 }
 
-fn address(connection: &Connection) -> Map<String, Value> {
-    let (transport, request) = match &connection.transport {
+fn render_address(connection: &Connection) -> Map<String, Value> {
+    let (transport, path) = match &connection.transport {
         Transport::Tcp => ("tcp", None),
         Transport::Tls => ("tls", None),
         Transport::WebSocket(path) => ("ws", Some(path)),
         Transport::SecureWebSocket(path) => ("wss", Some(path)),
     };
-    let mut section =
-        object(json!({"host": connection.host, "port": connection.port, "transport": transport}));
-    add(
-        &mut section,
-        "path",
-        request.map(|path| path.as_str().into()),
-    );
-    add(
-        &mut section,
-        "bind_address",
-        connection.bind_address.map(|ip| ip.to_string().into()),
-    );
+
+    let mut section = Map::new();
+    section.insert("host".into(), connection.host.as_str().into());
+    section.insert("port".into(), connection.port.into());
+    section.insert("transport".into(), transport.into());
+    if let Some(path) = path {
+        section.insert("path".into(), path.as_str().into());
+    }
+    if let Some(ip) = connection.bind_address {
+        section.insert("bind_address".into(), ip.to_string().into());
+    }
     section
 }
 
-fn session(connection: &Connection) -> Map<String, Value> {
-    let never = Duration::from_secs(u32::MAX.into());
-    let expiry = connection.session_expiry;
-    let client_id = Some(&connection.client_id).filter(|id| !id.is_empty());
-    let mut section = object(json!({
-        "protocol": match connection.protocol { Protocol::V5 => "5", Protocol::V311 => "3.1.1" },
-        "keepalive": show_duration(connection.keepalive),
-        "session_expiry": if expiry == never { "never".to_owned() } else { show_duration(expiry) },
-        "clean_start": connection.clean_start,
-        "receive_maximum": connection.receive_maximum,
-        "max_packet_size": show_size(connection.max_packet_size.into()),
-        "delivery_timeout": show_duration(connection.delivery_timeout),
-        "connect_timeout": show_duration(connection.connect_timeout),
-        "reconnect": Waits.render(&connection.reconnect),
-        "outbox": Nested.render(&connection.outbox),
-    }));
-    add(
-        &mut section,
-        "client_id",
-        client_id.map(|id| id.as_str().into()),
-    );
-    section
-}
-
-fn tls(connection: &Connection) -> Option<Value> {
+fn render_tls(connection: &Connection) -> Option<Map<String, Value>> {
     if !matches!(
         connection.transport,
         Transport::Tls | Transport::SecureWebSocket(_)
     ) {
         return None;
     }
+
     let tls = &connection.tls;
-    let mut section =
-        object(json!({"cert_reqs": if tls.insecure { "CERT_NONE" } else { "CERT_REQUIRED" }}));
-    add(&mut section, "ca_certs", tls.ca_certs.as_deref().map(path));
+    let verify = if tls.insecure {
+        "CERT_NONE"
+    } else {
+        "CERT_REQUIRED"
+    };
+    let mut section = Map::new();
+    section.insert("cert_reqs".into(), verify.into());
+    insert_path(&mut section, "ca_certs", tls.ca_certs.as_deref());
     if let Some((certificate, key)) = &tls.client_certificate {
-        section.insert("certfile".into(), path(certificate));
-        section.insert("keyfile".into(), path(key));
+        insert_path(&mut section, "certfile", Some(certificate));
+        insert_path(&mut section, "keyfile", Some(key));
     }
-    add(
-        &mut section,
-        "server_name",
-        tls.server_name.as_deref().map(Value::from),
-    );
-    Some(section.into())
+    if let Some(name) = &tls.server_name {
+        section.insert("server_name".into(), name.as_str().into());
+    }
+    Some(section)
 }
 
-fn login(credentials: &Credentials, secrets: Secrets) -> Value {
-    let mut section = object(json!({"username": credentials.username}));
-    let shown = |password: &String| {
-        if secrets == Secrets::Plain {
-            password.as_str().into()
-        } else {
-            HIDDEN.into()
-        }
-    };
-    add(
-        &mut section,
-        "password",
-        credentials.password.as_ref().map(shown),
-    );
+fn render_credentials(credentials: &Credentials, secrets: Secrets) -> Value {
+    let mut section = Map::new();
+    section.insert("username".into(), credentials.username.as_str().into());
+    if let Some(password) = &credentials.password {
+        let shown = match secrets {
+            Secrets::Hidden => HIDDEN,
+            Secrets::Plain => password,
+        };
+        section.insert("password".into(), shown.into());
+    }
     section.into()
 }
 
-fn service(service: &Service, secrets: Secrets) -> Map<String, Value> {
+fn render_service(service: &Service, secrets: Secrets) -> Map<String, Value> {
+    let subscriptions = service.subscriptions.iter();
+    let subscriptions: Vec<Value> = subscriptions.map(render_subscription).collect();
+
     let mut section = Map::new();
-    add(
-        &mut section,
-        "component",
-        service.component.as_deref().map(path),
-    );
+    insert_path(&mut section, "component", service.component.as_deref());
     section.insert("data_topic".into(), service.base.as_str().into());
-    let subscriptions: Vec<Value> = service.subscriptions.iter().map(subscription).collect();
     section.insert("subscriptions".into(), subscriptions.into());
-    section.insert("grants".into(), grants::show(&service.grants));
-    let offline: Vec<Value> = service
-        .offline
-        .iter()
-        .map(|rule| offline::show(rule))
-        .collect();
-    section.insert("offline".into(), offline.into());
-    section.insert(
-        "republish_retained".into(),
-        service.republish_retained.into(),
+    section.insert("grants".into(), grants::render(&service.grants));
+    render_delivery(service, &mut section);
+    section.insert("swap".into(), Nested.render(&service.swap));
+    insert_path(
+        &mut section,
+        "import_state",
+        service.import_state.as_deref(),
     );
-    let dead_letter = service
+    if let Some(level) = service.log_level {
+        section.insert("log_level".into(), LevelFormat.render(&level));
+    }
+    section.insert("limits".into(), Nested.render(&service.limits));
+    section.extend(render_guest_config(&service.config, secrets));
+    section
+}
+
+fn render_delivery(service: &Service, section: &mut Map<String, Value>) {
+    let delivery = &service.delivery;
+    let offline = delivery.offline.iter();
+    let offline: Vec<Value> = offline.map(|rule| offline::render(rule)).collect();
+    let availability = delivery.availability.iter();
+    let availability: Vec<Value> = availability.map(availability::render).collect();
+    let dead_letter = delivery
         .dead_letter
         .as_ref()
         .and_then(|topic| service.base.relative(topic));
+
+    section.insert("offline".into(), offline.into());
+    section.insert(
+        "republish_retained".into(),
+        delivery.republish_retained.into(),
+    );
     section.insert(
         "dead_letter".into(),
         dead_letter.map_or(false.into(), Value::from),
     );
-    let further: Vec<Value> = service
-        .availability
-        .iter()
-        .map(availability::show)
-        .collect();
-    section.insert("availability".into(), further.into());
-    section.insert("swap".into(), Nested.render(&service.swap));
-    add(
-        &mut section,
-        "import_state",
-        service.import_state.as_deref().map(path),
-    );
-    add(
-        &mut section,
-        "log_level",
-        service.log_level.map(|level| show_level(level).into()),
-    );
-    section.insert("limits".into(), Nested.render(&service.limits));
-    let mut free = service.config.clone();
-    for secret in service
-        .secrets
-        .iter()
-        .filter(|_| secrets == Secrets::Hidden)
-    {
-        if let Some(value) = free.pointer_mut(secret) {
-            *value = HIDDEN.into();
-        }
-    }
-    section.extend(object(free));
-    section
+    section.insert("availability".into(), availability.into());
 }
 
-fn subscription(subscription: &Subscription) -> Value {
+fn render_subscription(subscription: &Subscription) -> Value {
     json!({"filter": subscription.filter.as_str(), "qos": subscription.qos, "global": true})
 }
 
-/// The path from the root, so that the text means the same wherever it is saved.
-fn path(path: &Path) -> Value {
-    std::path::absolute(path)
-        .unwrap_or_else(|_| path.to_owned())
-        .display()
-        .to_string()
-        .into()
-}
+fn render_guest_config(config: &GuestConfig, secrets: Secrets) -> Map<String, Value> {
+    let mut json = config.json.clone();
+    if secrets == Secrets::Hidden {
+        for pointer in &config.secrets {
+            if let Some(value) = json.pointer_mut(pointer) {
+                *value = HIDDEN.into();
+            }
+        }
+    }
 
-fn word<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
-    words
-        .iter()
-        .find(|(_, of)| *of == value)
-        .map_or("", |(word, _)| word)
-}
-
-fn add(section: &mut Map<String, Value>, key: &str, value: Option<Value>) {
-    if let Some(value) = value {
-        section.insert(key.to_owned(), value);
+    match json {
+        Value::Object(members) => members,
+        _ => Map::new(),
     }
 }
 
-/// The members of a JSON object.
-fn object(value: Value) -> Map<String, Value> {
-    if let Value::Object(members) = value {
-        members
-    } else {
-        Map::new()
-    }
+/// Adds a path, from the root on, so that the text means the same wherever it is saved.
+fn insert_path(section: &mut Map<String, Value>, key: &str, path: Option<&Path>) {
+    let Some(path) = path else { return };
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    section.insert(key.to_owned(), path.display().to_string().into());
 }

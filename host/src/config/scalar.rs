@@ -1,5 +1,4 @@
-//! Pure: what an unquoted word of YAML means (YAML 1.2, core schema, section 10.3). In: the word. Out: `Scalar`.
-//! Owns nothing.
+//! The meaning of an unquoted word of YAML (YAML 1.2, core schema, section 10.3).
 
 /// The value of a scalar.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +15,7 @@ pub(super) enum Scalar {
     Text,
 }
 
-/// What the unquoted `word` means.
+/// The meaning of the unquoted `word`.
 pub(super) fn resolve(word: &str) -> Scalar {
     match word {
         "" | "~" | "null" | "Null" | "NULL" => Scalar::Null,
@@ -27,24 +26,24 @@ pub(super) fn resolve(word: &str) -> Scalar {
     }
 }
 
-/// Why MIQRO, whose YAML is of version 1.1, gave the guest something else for the unquoted `word` than this host does.
-pub(super) fn differs_in_miqro(word: &str) -> Option<&'static str> {
+/// The difference, if any, to MIQRO, whose YAML is of version 1.1: there a guest got another value for the unquoted `word`.
+pub(super) fn difference_to_miqro(word: &str) -> Option<&'static str> {
     let lower = word.to_ascii_lowercase();
-    let mixed = word != lower
+    let mixed_case = word != lower
         && word != word.to_ascii_uppercase()
         && !word.starts_with(|c: char| c.is_uppercase());
     match lower.as_str() {
-        _ if mixed => None,
+        _ if mixed_case => None,
         "yes" | "on" => {
             Some("is text here and was `true` in MIQRO; write true, or put it in quotes")
         }
         "no" | "off" => {
             Some("is text here and was `false` in MIQRO; write false, or put it in quotes")
         }
-        _ if padded(word) => Some(
+        _ if has_leading_zeros(word) => Some(
             "is text here and was an octal number in MIQRO; put it in quotes, or drop the zeros",
         ),
-        _ if grouped(word) => Some(
+        _ if has_digit_groups(word) => Some(
             "is text here and was a number in MIQRO; write it without underscores, or in quotes",
         ),
         _ => None,
@@ -68,8 +67,9 @@ fn number(word: &str) -> Option<Scalar> {
             return Some(Scalar::Int(i128::from(sign) * value));
         }
     }
-    if padded(word) {
-        return None; // 007 is a telephone extension rather than a number: keep the zeros
+    if has_leading_zeros(word) {
+        // 007 is a telephone extension rather than a number: keep the zeros
+        return None;
     }
     if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
         return digits
@@ -91,13 +91,14 @@ fn float(word: &str) -> Option<Scalar> {
     }
 }
 
-/// Leading zeros before further digits.
-fn padded(word: &str) -> bool {
+/// Whether there are zeros before further digits.
+fn has_leading_zeros(word: &str) -> bool {
     let digits = word.trim_start_matches(['-', '+']);
     digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn grouped(word: &str) -> bool {
+/// Whether the digits are grouped, as in `1_000`.
+fn has_digit_groups(word: &str) -> bool {
     let digits = word.trim_start_matches(['-', '+']);
     let numeric = digits
         .bytes()

@@ -1,9 +1,6 @@
-//! Pure but for the secrets that it fetches: values in a service's own section that stand elsewhere. In: `{from_file: path}` or
-//! `{from_env: NAME}`. Out: the text that is there. Owns nothing. No message shows a secret.
+//! Values of a service's own section that stand elsewhere: `{from_file: PATH}` and `{from_env: NAME}`. No message shows a secret.
 
-use super::given::Given;
-use super::place::Place;
-use super::problem::Report;
+use super::value::ConfigValue;
 use super::yaml::{Entry, Node, Value};
 
 const FILE: &str = "from_file";
@@ -19,30 +16,27 @@ pub(super) fn is_reference(node: &Node) -> bool {
         .any(|entry| entry.key == FILE || entry.key == VARIABLE)
 }
 
-/// What the reference `node` at `path` leads to; `None` after a problem.
-pub(super) fn fetch(
-    node: &Node,
-    line: usize,
-    path: &str,
-    place: &Place,
-    report: &Report,
-) -> Option<String> {
-    let Value::Map(entries) = &node.value else {
+/// The text that the reference `value` leads to; `None` after an error.
+pub(super) fn resolve(value: &ConfigValue<'_>) -> Option<String> {
+    let Value::Map(entries) = &value.node.value else {
         return None;
     };
     let [Entry { key, line, node }] = entries.as_slice() else {
-        let wanted = "a value from elsewhere is {from_file: <path>} or {from_env: <NAME>} and nothing beside it";
-        report.problem(line, path, format!("has {} keys; {wanted}", entries.len()));
+        value.error(format!(
+            "expected {{from_file: <path>}} or {{from_env: <NAME>}} and nothing else, found {} keys",
+            entries.len()
+        ));
         return None;
     };
-    let given = Given {
+
+    let target = ConfigValue {
         node,
-        path: format!("{path}.{key}"),
+        path: format!("{}.{key}", value.path),
         line: *line,
-        report,
+        context: value.context,
     };
     match key.as_str() {
-        FILE => given.file(place),
-        _ => given.read(|name| place.variable(name)),
+        FILE => target.file_content(),
+        _ => target.variable(),
     }
 }

@@ -1,10 +1,9 @@
-//! Pure: a cursor over one section of the file. In: a `Node` that should be a section. Out: its keys one by one, and at
-//! the end a problem for each key that nobody took. Owns the list of keys that are accepted.
+//! A section of the file whose keys are taken one by one. At the end every key that nobody took is an error, with the accepted
+//! keys and the one that was probably meant.
 
-use super::given::Given;
-use super::near::nearest;
-use super::problem::Report;
-use super::scalar::Scalar;
+use super::context::LoadContext;
+use super::suggest::nearest;
+use super::value::ConfigValue;
 use super::yaml::{Entry, Node, Value};
 
 /// A section being read.
@@ -13,98 +12,93 @@ pub(super) struct Section<'a> {
     line: usize,
     entries: Vec<&'a Entry>,
     accepted: Vec<&'static str>,
-    report: &'a Report,
+    context: &'a LoadContext,
 }
 
 impl<'a> Section<'a> {
-    /// The section that `node` is: empty when nothing is written, and after a problem.
-    pub fn new(node: &'a Node, path: String, line: usize, report: &'a Report) -> Self {
-        let entries = match &node.value {
-            Value::Map(entries) => entries.iter().collect(),
-            _ if node.is_null() => Vec::new(),
-            other => {
-                // the value is not shown: it may be a secret in the wrong place
-                let found = if matches!(other, Value::List(_)) {
-                    "a list"
-                } else {
-                    "a single value"
-                };
-                report.problem(line, &path, format!("is {found} where a section is wanted"));
-                Vec::new()
-            }
-        };
-        Self {
-            path,
-            line,
-            entries,
-            accepted: Vec::new(),
-            report,
+    /// The whole file.
+    pub fn root(node: &'a Node, context: &'a LoadContext) -> Self {
+        ConfigValue {
+            node,
+            path: String::new(),
+            line: 0,
+            context,
         }
+        .into_section()
     }
 
     /// The value of `key`; `None` when it is absent or empty.
-    pub fn take(&mut self, key: &'static str) -> Option<Given<'a>> {
-        self.take_present(key).filter(|given| !given.node.is_null())
+    pub fn take(&mut self, key: &'static str) -> Option<ConfigValue<'a>> {
+        self.take_present(key).filter(|value| !value.node.is_null())
     }
 
     /// The value of `key`, which may be empty; `None` when it is absent.
-    pub fn take_present(&mut self, key: &'static str) -> Option<Given<'a>> {
+    pub fn take_present(&mut self, key: &'static str) -> Option<ConfigValue<'a>> {
         self.accepted.push(key);
+        #[cfg(test)]
+        self.context.asked.borrow_mut().insert(self.path_of(key));
+
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         let entry = self.entries.remove(at);
-        Some(self.given(entry))
+        Some(self.value_of(entry))
+    }
+
+    /// The value of `key`; its absence is an error.
+    pub fn take_required(&mut self, key: &'static str) -> Option<ConfigValue<'a>> {
+        let value = self.take(key);
+        if value.is_none() {
+            self.error(format!("has no {key}"));
+        }
+        value
+    }
+
+    /// The value of `key`, which stays to be taken; `None` when it is absent or empty.
+    pub fn peek(&self, key: &str) -> Option<ConfigValue<'a>> {
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        Some(self.value_of(entry)).filter(|value| !value.node.is_null())
     }
 
     /// The section under `key`, empty when it is absent.
-    pub fn section(&mut self, key: &'static str) -> Section<'a> {
+    pub fn take_section(&mut self, key: &'static str) -> Section<'a> {
         match self.take(key) {
-            Some(given) => given.section(),
-            None => {
-                let (path, line) = (self.path_of(key), self.line);
-                Section {
-                    path,
-                    line,
-                    entries: Vec::new(),
-                    accepted: Vec::new(),
-                    report: self.report,
-                }
-            }
+            Some(value) => value.into_section(),
+            None => Section {
+                path: self.path_of(key),
+                line: self.line,
+                entries: Vec::new(),
+                accepted: Vec::new(),
+                context: self.context,
+            },
         }
     }
 
     /// Leaves out keys that begin with `prefix`.
-    pub fn ignore(&mut self, prefix: &str) {
+    pub fn ignore_prefix(&mut self, prefix: &str) {
         self.entries.retain(|entry| !entry.key.starts_with(prefix));
     }
 
-    /// Reports every key that was not taken.
-    pub fn finish(self) {
+    /// Reports every key that was not taken as an error.
+    pub fn finish(mut self) {
+        self.accepted.sort_unstable();
+        let accepted = self.accepted.join(", ");
+
         for entry in &self.entries {
-            let mut accepted = self.accepted.clone();
-            accepted.sort_unstable();
-            let meant = nearest(&entry.key, accepted.iter().copied());
-            let hint = meant.map_or(String::new(), |word| format!("; did you mean {word}?"));
-            let message = format!("is not known here{hint} Accepted: {}", accepted.join(", "));
-            let message = if meant.is_some() {
-                message
-            } else {
-                message.replacen(" Accepted", "; accepted", 1)
+            let message = match nearest(&entry.key, self.accepted.iter().copied()) {
+                Some(word) => format!("unknown key; did you mean {word}? Accepted: {accepted}"),
+                None => format!("unknown key; accepted: {accepted}"),
             };
-            self.report
-                .problem(entry.line, &self.path_of(&entry.key), message);
+            self.value_of(entry).error(message);
         }
     }
 
-    /// Everything that was not taken: the free part of the section. A key that looks like a slip of an accepted one
-    /// gives a warning.
-    pub fn rest(self) -> Vec<&'a Entry> {
+    /// Everything that was not taken: the part of the section that is the service's own. A key that looks like a slip of an accepted one gives a
+    /// warning.
+    pub fn into_rest(self) -> Vec<&'a Entry> {
         for entry in &self.entries {
             if let Some(word) = nearest(&entry.key, self.accepted.iter().copied()) {
-                let message = format!(
+                self.value_of(entry).warning(format!(
                     "goes to the service as it is; did you mean {word}, which is for the host?"
-                );
-                self.report
-                    .warning(entry.line, &self.path_of(&entry.key), message);
+                ));
             }
         }
         self.entries
@@ -112,18 +106,18 @@ impl<'a> Section<'a> {
 
     /// Warns of every key that was not taken.
     pub fn ignore_rest(self, why: &str) {
+        let accepted = self.accepted.join(", ");
         for entry in &self.entries {
-            let message = format!("is ignored: {why}; accepted: {}", self.accepted.join(", "));
-            self.report
-                .warning(entry.line, &self.path_of(&entry.key), message);
+            self.value_of(entry)
+                .warning(format!("is ignored: {why}; accepted: {accepted}"));
         }
     }
 
     /// Every key with its value, for sections whose keys are names.
-    pub fn named(self) -> Vec<(&'a str, Given<'a>)> {
+    pub fn into_named(self) -> Vec<(&'a str, ConfigValue<'a>)> {
         self.entries
             .iter()
-            .map(|entry| (entry.key.as_str(), self.given(entry)))
+            .map(|entry| (entry.key.as_str(), self.value_of(entry)))
             .collect()
     }
 
@@ -132,13 +126,15 @@ impl<'a> Section<'a> {
         self.entries.is_empty()
     }
 
-    /// Notes a problem with the section as a whole.
-    pub fn problem(&self, message: impl Into<String>) {
-        self.report.problem(self.line, &self.path, message);
+    /// Notes an error in the section as a whole.
+    pub fn error(&self, message: impl Into<String>) {
+        self.context
+            .diagnostics
+            .error(self.line, &self.path, message);
     }
 
     /// The full path of `key` in this section.
-    pub fn path_of(&self, key: &str) -> String {
+    fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() {
             key.to_owned()
         } else {
@@ -146,25 +142,41 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn given(&self, entry: &'a Entry) -> Given<'a> {
-        Given {
+    fn value_of(&self, entry: &'a Entry) -> ConfigValue<'a> {
+        ConfigValue {
             node: &entry.node,
             path: self.path_of(&entry.key),
             line: entry.line,
-            report: self.report,
+            context: self.context,
         }
     }
 }
 
-/// What a value is, in words.
-pub(super) fn kind(value: &Value) -> String {
-    match value {
-        Value::Scalar {
-            scalar: Scalar::Null,
-            ..
-        } => "empty".to_owned(),
-        Value::Scalar { text, .. } => format!("{text:?}"),
-        Value::List(_) => "a list".to_owned(),
-        Value::Map(_) => "a section".to_owned(),
+impl<'a> ConfigValue<'a> {
+    /// As a section; an empty value is an empty section, and so is a value of another type, after an error.
+    pub fn into_section(self) -> Section<'a> {
+        self.refuse_tag();
+
+        let entries = match &self.node.value {
+            Value::Map(entries) => entries.iter().collect(),
+            _ if self.node.is_null() => Vec::new(),
+            // the value is not shown: it may be a secret in the wrong place
+            Value::Scalar { .. } => {
+                self.error("expected a section, found a single value");
+                Vec::new()
+            }
+            Value::List(_) => {
+                self.error("expected a section, found a list");
+                Vec::new()
+            }
+        };
+
+        Section {
+            path: self.path,
+            line: self.line,
+            entries,
+            accepted: Vec::new(),
+            context: self.context,
+        }
     }
 }

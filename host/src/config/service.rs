@@ -1,23 +1,31 @@
-//! Pure: one section of `services`. In: the section and its name. Out: `Service`, in which what is not for the host is JSON
-//! for the guest. Owns nothing.
+//! One section of `services`. Keys that are not the host's are the service's own: they become JSON for the guest.
 
-use super::availability::availability;
-use super::format::{Format, Nested};
-use super::given::Given;
-use super::grants::grants;
-use super::place::Place;
-use super::yaml::Value;
-use super::{Grants, Limits, Service, Swap, json, logging, offline};
-use crate::message::{Qos, Subscription};
+use super::availability::{self, read_availability};
+use super::format::Format;
+use super::grants::{self, read_grants};
+use super::key::Key;
+use super::logging::LevelFormat;
+use super::nested::Nested;
+use super::offline::{self, read_rules};
+use super::section::Section;
+use super::settings::Settings;
+use super::subscriptions::{self, read_subscriptions};
+use super::value::ConfigValue;
+use super::{Delivery, Grants, GuestConfig, Limits, Service, Swap, json};
 use crate::text;
-use crate::topic::{BaseTopic, Filter, Topic};
+use crate::topic::{BaseTopic, Topic, TopicError};
 
-/// A service without a section.
-///
-/// # Errors
-/// When `name` cannot be the name of a service.
-pub(super) fn plain(name: &str) -> Result<Service, String> {
-    Ok(Service::new(name, base(name)?))
+/// A text that cannot be the name of a service.
+#[derive(Debug, thiserror::Error)]
+pub enum NameError {
+    /// It is not one level of a topic.
+    #[error(
+        "invalid service name {0:?}: must be a single topic level without '/', '+', '#', control characters and noncharacters"
+    )]
+    NotOneLevel(String),
+    /// No base topic can be made of it.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
 }
 
 impl Service {
@@ -26,154 +34,182 @@ impl Service {
         Self {
             name: name.into(),
             component: None,
-            dead_letter: base.topic("dead-letter").ok(),
+            delivery: Delivery {
+                dead_letter: default_dead_letter(&base),
+                ..Delivery::default()
+            },
             base,
             subscriptions: Vec::new(),
             limits: Limits::default(),
             grants: Grants::default(),
-            offline: Vec::new(),
-            republish_retained: false,
             swap: Swap::default(),
-            availability: Vec::new(),
             import_state: None,
             log_level: None,
-            config: serde_json::json!({}),
-            secrets: Vec::new(),
+            config: GuestConfig::default(),
         }
+    }
+
+    /// A service with the default settings, below the default base topic.
+    ///
+    /// # Errors
+    /// When `name` cannot be the name of a service.
+    pub(super) fn with_default_base(name: &str) -> Result<Self, NameError> {
+        Ok(Self::new(name, default_base(name)?))
     }
 }
 
-/// Reads the section of the service `name`; `None` when the name is none.
-pub(super) fn service(name: &str, given: Given<'_>, place: &Place) -> Option<Service> {
-    let mut service = plain(name).map_err(|message| given.problem(message)).ok()?;
-    let (path, report) = (given.path.clone(), given.report);
-    let mut section = given.section();
+/// Reads the section of the service `name`; `None` when the name is invalid.
+pub(super) fn read_service(name: &str, value: ConfigValue<'_>) -> Option<Service> {
+    let mut service = match Service::with_default_base(name) {
+        Ok(service) => service,
+        Err(error) => {
+            value.error(error.to_string());
+            return None;
+        }
+    };
+    let path = value.path.clone();
+    let context = value.context;
+    let mut section = value.into_section();
+
     if let Some(base) = section
         .take("data_topic")
-        .and_then(|given| given.read(BaseTopic::new))
+        .and_then(|value| value.parse(BaseTopic::new))
     {
         service.base = base;
     }
-    service.component = section
-        .take("component")
-        .and_then(|given| Some(place.path(given.text()?)));
-    if let Some(given) = section.take("limits") {
-        Nested.read(given, &mut service.limits);
+    service.component = section.take("component").and_then(|value| value.path());
+    if let Some(value) = section.take("limits") {
+        Nested.read(value, &mut service.limits);
     }
-    if let Some(given) = section.take("subscriptions") {
-        service.subscriptions =
-            subscriptions(given, &service.base, service.limits.total.subscriptions);
+    if let Some(value) = section.take("subscriptions") {
+        let most = service.limits.total.subscriptions;
+        service.subscriptions = read_subscriptions(value, &service.base, most);
     }
-    service.grants = section
-        .take("grants")
-        .map_or_else(Grants::default, |given| grants(given.section(), place));
-    service.offline = section
-        .take("offline")
-        .map_or_else(Vec::new, |given| offline::rules(given, &service.base));
-    service.republish_retained = section
-        .take("republish_retained")
-        .and_then(|given| given.flag())
-        .unwrap_or_default();
-    service.dead_letter = service.base.topic("dead-letter").ok();
-    if let Some(given) = section.take("dead_letter") {
-        service.dead_letter = dead_letter(&given, &service.base);
+    if let Some(value) = section.take("grants") {
+        service.grants = read_grants(value.into_section());
     }
-    if let Some(given) = section.take("swap") {
-        Nested.read(given, &mut service.swap);
+    service.delivery = read_delivery(&mut section, &service.base);
+    if let Some(value) = section.take("swap") {
+        Nested.read(value, &mut service.swap);
     }
-    service.availability = section
-        .take("availability")
-        .map_or_else(Vec::new, |given| availability(given, &service.base));
-    service.import_state = section
-        .take("import_state")
-        .and_then(|given| Some(place.path(given.text()?)));
+    service.import_state = section.take("import_state").and_then(|value| value.path());
     service.log_level = section
         .take("log_level")
-        .and_then(|given| logging::level(&given));
-    (service.config, service.secrets) = json::free(&section.rest(), &path, place, report);
+        .and_then(|value| LevelFormat.level(&value));
+
+    service.config = json::guest_config(&section.into_rest(), &path, context);
     Some(service)
 }
 
-/// A topic below the base topic; or `false`: messages that are given up are only logged.
-fn dead_letter(given: &Given<'_>, base: &BaseTopic) -> Option<Topic> {
-    match given.text()? {
-        "false" => None,
-        _ => given.read(|text| base.topic(text)),
+fn read_delivery(section: &mut Section<'_>, base: &BaseTopic) -> Delivery {
+    let offline = section
+        .take("offline")
+        .map_or_else(Vec::new, |value| read_rules(value, base));
+    let republish_retained = section
+        .take("republish_retained")
+        .and_then(|value| value.flag())
+        .unwrap_or_default();
+    let dead_letter = match section.take("dead_letter") {
+        Some(value) => read_dead_letter(&value, base),
+        None => default_dead_letter(base),
+    };
+    let availability = section
+        .take("availability")
+        .map_or_else(Vec::new, |value| read_availability(value, base));
+
+    Delivery {
+        offline,
+        republish_retained,
+        dead_letter,
+        availability,
     }
+}
+
+/// Reads a topic below the base topic, or `false`: messages that are given up are only logged.
+fn read_dead_letter(value: &ConfigValue<'_>, base: &BaseTopic) -> Option<Topic> {
+    match value.text()? {
+        "false" => None,
+        _ => value.parse(|text| base.topic(text)),
+    }
+}
+
+fn default_dead_letter(base: &BaseTopic) -> Option<Topic> {
+    base.topic("dead-letter").ok()
 }
 
 /// The default base topic of `name`, which has to be a single level of a topic.
-fn base(name: &str) -> Result<BaseTopic, String> {
+fn default_base(name: &str) -> Result<BaseTopic, NameError> {
     if name.is_empty() || name.contains(['/', '+', '#']) || text::forbidden(name).is_some() {
-        return Err(format!(
-            "{name:?} is no name for a service: it is one level of a topic, without /, + and #, control characters and noncharacters"
-        ));
+        return Err(NameError::NotOneLevel(name.to_owned()));
     }
-    BaseTopic::of_service(name).map_err(|error| error.to_string())
+    Ok(BaseTopic::of_service(name)?)
 }
 
-fn subscriptions(given: Given<'_>, base: &BaseTopic, most: usize) -> Vec<Subscription> {
-    let at = given.clone();
-    let mut all: Vec<Subscription> = Vec::new();
-    let mut places: Vec<String> = Vec::new();
-    for item in given.list("[echo, {filter: home/#, qos: 1, global: true}]") {
-        let place = item.clone();
-        match subscription(item, base) {
-            Some(new)
-                if let Some(first) = all.iter().position(|other| other.filter == new.filter) =>
-            {
-                place.problem(format!(
-                    "{} is subscribed to already by {}",
-                    new.filter, places[first]
-                ));
-            }
-            Some(new) => {
-                all.push(new);
-                places.push(place.place());
-            }
-            None => {}
-        }
-    }
-    if all.len() > most {
-        at.problem(format!(
-            "{} subscriptions are more than limits.subscriptions, {most}",
-            all.len()
-        ));
-    }
-    all
+/// The keys for the reference.
+pub(super) fn keys() -> Vec<Key> {
+    let mut keys = vec![
+        Key::new(
+            "component",
+            "The component file. It is loaded again when it changes. A section without it counts only if the command line names a \
+             file for it.",
+            "path",
+        )
+        .example("guests/echo.wasm"),
+        Key::new("data_topic", "The topic below which the service lives.", "topic")
+            .default("`service/NAME`")
+            .example("home/echo"),
+        subscriptions::key(),
+        Key::new(
+            "grants",
+            "The things outside `data_topic` that the service may reach. Nothing by default.",
+            "section",
+        )
+        .keys(grants::keys()),
+        Key::new("swap", "The way in which a new version takes over.", "section")
+            .keys(Swap::keys()),
+        Key::new(
+            "import_state",
+            "MIQRO's state file to begin with, as long as the service has no state of its own here.",
+            "path",
+        )
+        .example("/var/lib/miqro/data/echo.yaml"),
+        Key::new(
+            "log_level",
+            "The level of its own log lines.",
+            LevelFormat.accepted(),
+        )
+        .default("`log.level`")
+        .example("DEBUG"),
+        Key::new(
+            "limits",
+            "The limits of the service.",
+            "section",
+        )
+        .keys(<Limits as Settings>::keys()),
+    ];
+    keys.extend(delivery_keys());
+    keys
 }
 
-/// A filter below the base topic, or a section that says more about it. The default QoS is that of the guest's `subscribe`.
-fn subscription(given: Given<'_>, base: &BaseTopic) -> Option<Subscription> {
-    if !matches!(given.node.value, Value::Map(_)) {
-        let filter = given.read(|text| base.filter(text))?;
-        return Some(Subscription {
-            filter,
-            qos: Qos::AtLeastOnce,
-        });
-    }
-    let mut section = given.section();
-    let qos = section
-        .take("qos")
-        .map_or(Some(1), |given| given.number(0..=2u8));
-    let global = section
-        .take("global")
-        .map_or(Some(false), |given| given.flag());
-    let filter = section.take("filter");
-    if filter.is_none() {
-        section.problem("has no filter");
-    }
-    section.finish();
-    let read = |text: &str| {
-        if global == Some(true) {
-            Filter::new(text)
-        } else {
-            base.filter(text)
-        }
-    };
-    let filter = filter?.read(read)?;
-    Some(Subscription {
-        filter,
-        qos: qos?.try_into().ok()?,
-    })
+fn delivery_keys() -> Vec<Key> {
+    vec![
+        offline::key(),
+        Key::new(
+            "republish_retained",
+            "Whether its last retained messages (10000 topics, 4 MiB) are published again when the broker has forgotten the \
+             session, as a broker without persistence does when it is started again.",
+            "`true`, `false`",
+        )
+        .default("`false`")
+        .example("true"),
+        Key::new(
+            "dead_letter",
+            "The topic below `data_topic` to which messages go that were tried `limits.attempts` times; or `false`: they are only \
+             logged.",
+            "topic, or `false`",
+        )
+        .default("`dead-letter`")
+        .example("dead-letter"),
+        availability::key(),
+    ]
 }

@@ -11,12 +11,12 @@
 //! }
 //! ```
 //!
-//! A row is: the field, its type and default, the key, the format, and what else is to be said about the key. A structure may also
+//! A row is: the field, its type and default, the key, the format, and options (`fault`, `example`, `needs_restart`). A structure may also
 //! consist of groups (`pub memory: flatten MemoryLimits`), whose keys stand in the same section of the file.
 
 use serde_json::{Map, Value};
 
-use super::reference::Key;
+use super::key::Key;
 use super::section::Section;
 use crate::fault_kind::FaultKind;
 
@@ -61,8 +61,8 @@ macro_rules! settings {
                 $( self.$field.render(members); )+
             }
 
-            fn keys() -> Vec<$crate::config::reference::Key> {
-                [$( $group::keys() ),+].concat()
+            fn keys() -> Vec<$crate::config::key::Key> {
+                [$( <$group as $crate::config::settings::Settings>::keys() ),+].concat()
             }
 
             fn key_of(fault: $crate::fault_kind::FaultKind) -> Option<&'static str> {
@@ -108,12 +108,12 @@ macro_rules! settings {
                 $( members.insert($key.to_owned(), ($format).render(&self.$field)); )+
             }
 
-            fn keys() -> Vec<$crate::config::reference::Key> {
-                use $crate::config::reference::Key;
+            fn keys() -> Vec<$crate::config::key::Key> {
+                use $crate::config::format::table_key;
 
                 let default = Self::default();
                 vec![$(
-                    Key::of_format($key, concat!($($doc),+), &($format), &default.$field)
+                    table_key($key, concat!($($doc),+), &($format), &default.$field)
                         $( .fault($crate::fault_kind::FaultKind::$fault) )?
                         $( .example($example) )?
                         $( .needs_restart($restart) )?,

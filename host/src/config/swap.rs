@@ -9,7 +9,7 @@ use super::units::MIB;
 const DAY: Duration = Duration::from_secs(86_400);
 
 settings! {
-    /// What is done when a new version of a service takes over.
+    /// The way in which a new version of a service takes over.
     pub struct Swap {
         /// How long a new version is on probation; `0s`: not at all.
         pub probation: Duration = Duration::from_secs(60), "probation": Span(Duration::ZERO..=365 * DAY);

@@ -1,4 +1,4 @@
-//! Tests of the configuration: what is accepted, what is refused and with which words, what is found where.
+//! Tests of the configuration: accepted and refused files, the words of the errors, and the places of files.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,6 +12,7 @@ mod files;
 mod mqttservice;
 mod problems;
 mod quotes;
+mod reference;
 mod render;
 mod sample;
 mod secrets;

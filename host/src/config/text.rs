@@ -1,5 +1,4 @@
-//! Pure: the bytes of a file as text. In: bytes, or text. Out: the text without a byte-order mark, or the first thing in it that no text
-//! file has, with its line and column. Owns nothing.
+//! The bytes of a file as text. Characters that no text file has are refused with their line and column.
 
 use std::fmt;
 
@@ -18,22 +17,22 @@ impl fmt::Display for Position {
     }
 }
 
-/// Why bytes are not a text that was written whole.
+/// The reason why bytes are not a text that was written completely.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     /// Another encoding.
     #[error("is not UTF-8 text; save the file as UTF-8")]
     Encoding(Position),
     /// Nothing but zeroes, as a file system leaves them after a loss of power.
-    #[error("has nothing but NUL bytes: it was not written to its end; write it again")]
+    #[error("has nothing but NUL bytes: it was not written completely; write it again")]
     Zeroes,
     /// A character that is not printable (YAML 1.2, section 5.1).
-    #[error("the character U+{:04X}{} cannot stand in this file; {}", u32::from(*.1), name(*.1), advice(*.1))]
+    #[error("the character U+{:04X}{} cannot be in this file; {}", u32::from(*.1), name(*.1), advice(*.1))]
     Control(Position, char),
 }
 
 impl TextError {
-    /// Where it is; `None`: everywhere.
+    /// The place of the fault; `None`: everywhere.
     pub fn position(&self) -> Option<Position> {
         match self {
             Self::Encoding(position) | Self::Control(position, _) => Some(*position),
@@ -42,33 +41,33 @@ impl TextError {
     }
 }
 
-/// The text that `bytes` are, without a byte-order mark at its beginning.
+/// `bytes` as text, without a byte-order mark at its beginning.
 ///
 /// # Errors
-/// When they are no text, or have characters that no text file has.
-pub fn text(bytes: &[u8]) -> Result<&str, TextError> {
+/// When they are not text, or have characters that no text file has.
+pub fn decode(bytes: &[u8]) -> Result<&str, TextError> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
             let good = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
-            return Err(TextError::Encoding(position(good)));
+            return Err(TextError::Encoding(end_of(good)));
         }
     };
-    checked(text)
+    check(text)
 }
 
 /// `text` without a byte-order mark at its beginning.
 ///
 /// # Errors
 /// When it has characters that no text file has.
-pub fn checked(text: &str) -> Result<&str, TextError> {
+pub fn check(text: &str) -> Result<&str, TextError> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     match text.find(is_unprintable) {
         None => Ok(text),
         Some(_) if text.bytes().all(|byte| byte == 0) => Err(TextError::Zeroes),
         Some(at) => {
             let found = text[at..].chars().next().unwrap_or_default();
-            Err(TextError::Control(position(&text[..at]), found))
+            Err(TextError::Control(end_of(&text[..at]), found))
         }
     }
 }
@@ -80,8 +79,8 @@ fn is_unprintable(c: char) -> bool {
     (c.is_control() && !accepted) || matches!(c, BYTE_ORDER_MARK | '\u{fffe}' | '\u{ffff}')
 }
 
-/// Where `text` ends.
-fn position(text: &str) -> Position {
+/// The place at which `text` ends.
+fn end_of(text: &str) -> Position {
     let line = text.rsplit('\n').next().unwrap_or_default();
     Position {
         line: 1 + text.matches('\n').count(),
@@ -100,10 +99,10 @@ fn name(c: char) -> &'static str {
 
 fn advice(c: char) -> &'static str {
     match c {
-        '\0' => "the file may not have been written to its end",
-        BYTE_ORDER_MARK => "take it away, two files may have been joined there",
+        '\0' => "the file may not have been written completely",
+        BYTE_ORDER_MARK => "remove it; two files may have been joined there",
         _ => {
-            "take it away; in a value for a service write it as an escape between double quotes, for example \"\\x1b\""
+            "remove it; in a value for a service write it as an escape between double quotes, for example \"\\x1b\""
         }
     }
 }
@@ -118,17 +117,17 @@ mod tests {
 
     #[test]
     fn control_characters_are_reported_with_their_place() {
-        type Said = (Option<(usize, usize)>, String);
-        fn said(bytes: &[u8]) -> Result<&str, Said> {
-            text(bytes).map_err(|error| {
+        type Refusal = (Option<(usize, usize)>, String);
+        fn decoded(bytes: &[u8]) -> Result<&str, Refusal> {
+            decode(bytes).map_err(|error| {
                 (
                     error.position().map(|at| (at.line, at.column)),
                     error.to_string(),
                 )
             })
         }
-        assert_eq!(said("\u{feff}a: ü\r\n\tb".as_bytes()), Ok("a: ü\r\n\tb"));
-        assert_eq!(said(b""), Ok(""));
+        assert_eq!(decoded("\u{feff}a: ü\r\n\tb".as_bytes()), Ok("a: ü\r\n\tb"));
+        assert_eq!(decoded(b""), Ok(""));
         for (bytes, place, word) in [
             (&b"a: 1\nb: \0x"[..], Some((2, 4)), "U+0000 (NUL)"),
             ("ü\u{1b}[0m".as_bytes(), Some((1, 2)), "U+001B (escape)"),
@@ -143,24 +142,24 @@ mod tests {
             (&b"\xff\xfea\0"[..], Some((1, 1)), "UTF-8"),
             (&[0; 512][..], None, "nothing but NUL bytes"),
         ] {
-            let (found, said) = said(bytes).unwrap_err();
+            let (found, message) = decoded(bytes).unwrap_err();
             assert!(
-                found == place && said.contains(word),
-                "{bytes:?}: {found:?} {said}"
+                found == place && message.contains(word),
+                "{bytes:?}: {found:?} {message}"
             );
         }
     }
 
     proptest! {
         #[test]
-        fn text_without_such_characters_is_left_as_it_is(written in "[^\\p{Cc}\u{feff}\u{fffe}\u{ffff}]{0,40}") {
-            prop_assert_eq!(text(written.as_bytes()), Ok(written.as_str()));
+        fn printable_text_is_left_as_it_is(written in "[^\\p{Cc}\u{feff}\u{fffe}\u{ffff}]{0,40}") {
+            prop_assert_eq!(decode(written.as_bytes()), Ok(written.as_str()));
         }
 
         #[test]
-        fn one_such_character_anywhere_is_found_where_it_is(before in "[^\\p{Cc}\u{feff}\u{fffe}\u{ffff}]{1,20}\n?[a-z]{0,9}", after in "[a-z\n]{0,20}") {
-            let error = checked(&format!("{before}\u{1}{after}")).unwrap_err();
-            prop_assert_eq!(error, TextError::Control(position(&before), '\u{1}'));
+        fn one_unprintable_character_is_found_at_its_place(before in "[^\\p{Cc}\u{feff}\u{fffe}\u{ffff}]{1,20}\n?[a-z]{0,9}", after in "[a-z\n]{0,20}") {
+            let error = check(&format!("{before}\u{1}{after}")).unwrap_err();
+            prop_assert_eq!(error, TextError::Control(end_of(&before), '\u{1}'));
         }
     }
 }

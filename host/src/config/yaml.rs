@@ -1,12 +1,11 @@
-//! Pure: YAML text as a tree in which every value knows its line. In: text. Out: `Node`, or the one place where the
-//! text is no YAML. Owns nothing. One parser gives both values and lines, so that they cannot disagree.
+//! YAML text as a tree in which every value knows its line. One parser gives both values and lines, so that they cannot disagree.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-use super::problem::Report;
+use super::diagnostic::Diagnostics;
 use super::quotes;
 use super::scalar::{self, Scalar};
 
@@ -16,21 +15,21 @@ const DEEPEST: usize = 64;
 const MOST: usize = 100_000;
 const CORE: &str = "tag:yaml.org,2002:";
 
-/// One value and where it stands.
+/// A value and its line.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     /// Line of its first character, from 1.
     pub line: usize,
-    /// What it is.
+    /// The value.
     pub value: Value,
     /// A tag that this host does not know.
     pub tag: Option<String>,
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
-    /// A word, with its text as written (without quotes) and whether it stood there without quotes.
+    /// A word, with its text as written (without quotes) and whether it was written without quotes.
     Scalar {
         text: String,
         scalar: Scalar,
@@ -93,31 +92,72 @@ impl Node {
     }
 }
 
-/// The single document in `text`; an empty text is an empty value. Problems go to `report`; what stands before a syntax
-/// error is not returned, because half a file means something else than the whole.
-pub(super) fn parse(text: &str, report: &Report) -> Option<Node> {
+/// A text that is not YAML, or not YAML that a configuration may have.
+#[derive(Debug, thiserror::Error)]
+enum YamlError {
+    /// The parser's words, with advice about the errors that everybody meets.
+    #[error("not YAML: {0}{advice}", advice = advice(.0))]
+    Syntax(String),
+    #[error("an alias (*) to the value that it is part of")]
+    Recursion,
+    #[error("nested more than {DEEPEST} levels deep")]
+    TooDeep,
+    #[error("more than {MOST} values, aliases included")]
+    TooMany,
+    #[error("the key << cannot be put in quotes")]
+    QuotedMerge,
+    #[error(
+        "the key {0} begins with {quote}, which is part of it; leave it out, or write \" or '",
+        quote = quotes::describe(*.1)
+    )]
+    QuoteInKey(String, char),
+    #[error("a list or section cannot be a key; write a word")]
+    Key,
+    #[error("<< takes a section or a list of sections, for example <<: *defaults")]
+    Merge,
+    #[error("{text:?} is not of the type of its tag {tag}")]
+    Tag { text: String, tag: String },
+}
+
+fn advice(info: &str) -> &'static str {
+    if info.contains("indentation in flow") {
+        "; indent the lines between the brackets more than the key before them"
+    } else if info.contains("mapping values are not allowed") {
+        "; put text with a colon in quotes"
+    } else {
+        ""
+    }
+}
+
+/// The single document in `text`; an empty text is an empty value. `None` after a syntax error: half a file means something else
+/// than the whole.
+pub(super) fn parse(text: &str, diagnostics: &Diagnostics) -> Option<Node> {
     let mut builder = Builder {
-        report,
+        diagnostics,
         open: Vec::new(),
         anchors: HashMap::new(),
         documents: Vec::new(),
         count: 0,
     };
+
     for event in Parser::new_from_str(text) {
-        let (line, message) = match event {
-            Ok((event, span)) => match builder.take(event, span) {
-                Ok(()) => continue,
-                Err(message) => (span.start.line(), message),
-            },
-            Err(error) => (error.marker().line(), syntax(error.info())),
+        let (line, result) = match event {
+            Ok((event, span)) => (span.start.line(), builder.take(event, span)),
+            Err(error) => (
+                error.marker().line(),
+                Err(YamlError::Syntax(error.info().to_owned())),
+            ),
         };
-        report.problem(line, "", message);
-        return None;
+        if let Err(error) = result {
+            diagnostics.error(line, "", error.to_string());
+            return None;
+        }
     }
+
     let mut documents = builder.documents.into_iter();
     let first = documents.next().unwrap_or_else(|| Node::null(1));
     if let Some(second) = documents.next() {
-        report.problem(
+        diagnostics.error(
             second.line,
             "",
             "a second YAML document (after ---) is not read; join them into one",
@@ -126,21 +166,9 @@ pub(super) fn parse(text: &str, report: &Report) -> Option<Node> {
     Some(first)
 }
 
-/// The parser's words, with what to do about those that everybody meets.
-fn syntax(info: &str) -> String {
-    let hint = if info.contains("indentation in flow") {
-        "; indent the lines between the brackets more than the key before them"
-    } else if info.contains("mapping values are not allowed") {
-        "; put text with a colon in quotes"
-    } else {
-        ""
-    };
-    format!("not YAML: {info}{hint}")
-}
-
 /// Puts the parser's events together.
 struct Builder<'a> {
-    report: &'a Report,
+    diagnostics: &'a Diagnostics,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     documents: Vec<Node>,
@@ -157,12 +185,12 @@ struct Open {
 }
 
 impl Builder<'_> {
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), String> {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), YamlError> {
         let line = span.start.line();
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                self.more(1)?;
-                self.value(scalar_node(&text, style, tag, line)?, anchor)
+                self.add_count(1)?;
+                self.add_value(scalar_node(&text, style, tag, line)?, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
                 self.start(Value::List(Vec::new()), anchor, tag, line)
@@ -172,13 +200,10 @@ impl Builder<'_> {
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Alias(anchor) => {
-                let node = self
-                    .anchors
-                    .get(&anchor)
-                    .ok_or("an alias (*) to the value that it stands in")?;
+                let node = self.anchors.get(&anchor).ok_or(YamlError::Recursion)?;
                 let node = node.clone();
-                self.more(node.count())?;
-                self.value(node, 0)
+                self.add_count(node.count())?;
+                self.add_value(node, 0)
             }
             Event::Nothing
             | Event::StreamStart
@@ -194,13 +219,13 @@ impl Builder<'_> {
         anchor: usize,
         tag: Option<Cow<'_, Tag>>,
         line: usize,
-    ) -> Result<(), String> {
+    ) -> Result<(), YamlError> {
         if self.open.len() >= DEEPEST {
-            return Err(format!("nested more than {DEEPEST} levels deep"));
+            return Err(YamlError::TooDeep);
         }
-        self.more(1)?;
+        self.add_count(1)?;
         let tag = tag
-            .map(|tag| name(&tag))
+            .map(|tag| tag_name(&tag))
             .filter(|tag| tag != "!!map" && tag != "!!seq");
         let node = Node { line, value, tag };
         self.open.push(Open {
@@ -213,19 +238,20 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn end(&mut self) -> Result<(), YamlError> {
         let Some(mut open) = self.open.pop() else {
             return Ok(());
         };
         if let Value::Map(entries) = &mut open.node.value {
-            let new = |entry: &Entry| open.lines.insert(entry.key.clone(), entry.line).is_none();
-            entries.extend(open.merged.into_iter().filter(new));
+            // entries that are written win over those that << takes over
+            let is_new = |entry: &Entry| open.lines.insert(entry.key.clone(), entry.line).is_none();
+            entries.extend(open.merged.into_iter().filter(is_new));
         }
-        self.value(open.node, open.anchor)
+        self.add_value(open.node, open.anchor)
     }
 
-    /// A value is complete: it goes into the list or section that is open.
-    fn value(&mut self, node: Node, anchor: usize) -> Result<(), String> {
+    /// Adds a complete value to the list or section that is open.
+    fn add_value(&mut self, node: Node, anchor: usize) -> Result<(), YamlError> {
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }
@@ -242,13 +268,15 @@ impl Builder<'_> {
             Value::Scalar { .. } => return Ok(()),
         };
         match open.key.take() {
-            None => open.key = Some(key_of(node)?),
-            Some((key, _)) if key == MERGE => open.merged.extend(merged(node)?),
+            None => open.key = Some(read_key(node)?),
+            Some((key, _)) if key == MERGE => open.merged.extend(merged_entries(node)?),
             Some((key, line)) => match open.lines.insert(key.clone(), line) {
                 Some(first) => {
-                    let message =
-                        format!("written twice: in line {first} and in line {line}; keep one");
-                    self.report.problem(line, &path(&self.open, &key), message);
+                    self.diagnostics.error(
+                        line,
+                        &path(&self.open, &key),
+                        format!("written twice: in line {first} and in line {line}; keep one"),
+                    );
                 }
                 None => entries.push(Entry { key, line, node }),
             },
@@ -256,10 +284,10 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn more(&mut self, count: usize) -> Result<(), String> {
+    fn add_count(&mut self, count: usize) -> Result<(), YamlError> {
         self.count += count;
         if self.count > MOST {
-            Err(format!("more than {MOST} values, aliases included"))
+            Err(YamlError::TooMany)
         } else {
             Ok(())
         }
@@ -269,42 +297,36 @@ impl Builder<'_> {
 /// The key that takes over the entries of another section.
 const MERGE: &str = "<<";
 
-/// A quoted `<<` is refused, so that the effective configuration, which is written without quotes, never means another.
-fn key_of(node: Node) -> Result<(String, usize), String> {
+/// The key that `node` is. A quoted `<<` is refused, so that the effective configuration, which is written without quotes, never
+/// has another meaning.
+fn read_key(node: Node) -> Result<(String, usize), YamlError> {
     match node.value {
         Value::Scalar {
             text, plain: false, ..
-        } if text == MERGE => Err("the key << cannot be put in quotes".to_owned()),
+        } if text == MERGE => Err(YamlError::QuotedMerge),
         Value::Scalar {
             text, plain: true, ..
-        } if let Some(quote) = quotes::before(&text) => {
-            let named = quotes::named(quote);
-            Err(format!(
-                "the key {text} begins with {named}, which is part of it; leave it out, or write \" or '"
-            ))
+        } if let Some(quote) = quotes::find_at_start(&text) => {
+            Err(YamlError::QuoteInKey(text, quote))
         }
         Value::Scalar { text, .. } => Ok((text, node.line)),
-        Value::List(_) | Value::Map(_) => {
-            Err("a list or section cannot be a key; write a word".to_owned())
-        }
+        Value::List(_) | Value::Map(_) => Err(YamlError::Key),
     }
 }
 
-/// What `<<` takes over: the entries of a section, or of several, the first of which wins.
-fn merged(node: Node) -> Result<Vec<Entry>, String> {
+/// The entries that `<<` takes over: those of a section, or of several, the first of which wins.
+fn merged_entries(node: Node) -> Result<Vec<Entry>, YamlError> {
     match node.value {
         Value::Map(entries) => Ok(entries),
         Value::List(items) if items.iter().all(|item| matches!(item.value, Value::Map(_))) => {
-            Ok(items
-                .into_iter()
-                .map(merged)
-                .collect::<Result<Vec<_>, _>>()?
-                .concat())
+            let sections = items.into_iter().map(merged_entries);
+            Ok(sections.collect::<Result<Vec<_>, _>>()?.concat())
         }
-        _ => Err("<< takes a section or a list of sections, for example <<: *defaults".to_owned()),
+        _ => Err(YamlError::Merge),
     }
 }
 
+/// The path of `key` in the section that is open.
 fn path(open: &[Open], key: &str) -> String {
     let above = open
         .iter()
@@ -318,50 +340,49 @@ fn scalar_node(
     style: ScalarStyle,
     tag: Option<Cow<'_, Tag>>,
     line: usize,
-) -> Result<Node, String> {
+) -> Result<Node, YamlError> {
     let plain = style == ScalarStyle::Plain;
-    let tag = tag.map(|tag| name(&tag));
+    let tag = tag.map(|tag| tag_name(&tag));
     let scalar = match tag.as_deref() {
         Some("!!str" | "!") => Scalar::Text,
         _ if plain || tag.is_some() => scalar::resolve(text),
         _ => Scalar::Text,
     };
-    let fits = match (tag.as_deref(), &scalar) {
-        (None | Some("!!str" | "!"), _)
-        | (Some("!!null"), Scalar::Null)
-        | (Some("!!bool"), Scalar::Bool(_))
-        | (Some("!!int"), Scalar::Int(_))
-        | (Some("!!float"), Scalar::Int(_) | Scalar::Float(_)) => true,
-        (Some("!!null" | "!!bool" | "!!int" | "!!float"), _) => false,
-        _ => {
-            let value = Value::Scalar {
-                text: text.to_owned(),
-                scalar,
-                plain,
-            };
-            return Ok(Node { line, value, tag });
-        }
-    };
-    if !fits {
-        return Err(format!(
-            "{text:?} is not what its tag {} says",
-            tag.unwrap_or_default()
-        ));
-    }
-    let plain = plain && tag.is_none();
-    Ok(Node {
-        line,
-        value: Value::Scalar {
-            text: text.to_owned(),
-            scalar,
-            plain,
+
+    let (plain, tag) = match tag {
+        None => (plain, None),
+        Some(tag) => match tag_fits(&tag, &scalar) {
+            // the value is what its tag says: the tag has done its work
+            Some(true) => (false, None),
+            Some(false) => {
+                let text = text.to_owned();
+                return Err(YamlError::Tag { text, tag });
+            }
+            None => (plain, Some(tag)),
         },
-        tag: None,
-    })
+    };
+    let value = Value::Scalar {
+        text: text.to_owned(),
+        scalar,
+        plain,
+    };
+    Ok(Node { line, value, tag })
+}
+
+/// Whether the value has the type of its tag; `None` for a tag that this host does not know.
+fn tag_fits(tag: &str, scalar: &Scalar) -> Option<bool> {
+    match tag {
+        "!!str" | "!" => Some(true),
+        "!!null" => Some(matches!(scalar, Scalar::Null)),
+        "!!bool" => Some(matches!(scalar, Scalar::Bool(_))),
+        "!!int" => Some(matches!(scalar, Scalar::Int(_))),
+        "!!float" => Some(matches!(scalar, Scalar::Int(_) | Scalar::Float(_))),
+        _ => None,
+    }
 }
 
 /// A tag as it is usually written.
-fn name(tag: &Tag) -> String {
+fn tag_name(tag: &Tag) -> String {
     let full = format!("{}{}", tag.handle, tag.suffix);
     full.strip_prefix(CORE)
         .map_or(full.clone(), |suffix| format!("!!{suffix}"))

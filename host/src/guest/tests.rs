@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::config::{Limits, Service};
+use crate::config::{GuestConfig, Limits, Service};
 use crate::effects::{DueTimer, Effects};
 use crate::message::{Message, Qos};
 use crate::service_ctx::ServiceCtx;
@@ -35,7 +35,10 @@ fn limits() -> Limits {
 fn ctx() -> ServiceCtx {
     let service = Service {
         limits: limits(),
-        config: serde_json::json!({"a": 1}),
+        config: GuestConfig {
+            json: serde_json::json!({"a": 1}),
+            secrets: Vec::new(),
+        },
         ..Service::new("echo", BaseTopic::of_service("echo").unwrap())
     };
     ServiceCtx::new(Arc::new(service))

@@ -27,7 +27,7 @@ impl EnabledFlag {
         let topic = service.base.topic("enabled").ok();
         Self {
             topic,
-            dead_letter: service.dead_letter.clone(),
+            dead_letter: service.delivery.dead_letter.clone(),
             is_enabled: true,
             skipped: 0,
         }

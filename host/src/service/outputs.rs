@@ -215,7 +215,7 @@ impl Outputs {
             Err(error) => error!("cannot keep a dead letter for replay: {error}"),
         }
 
-        let topic = config.dead_letter.clone();
+        let topic = config.delivery.dead_letter.clone();
         let letter =
             topic.map(|topic| dead_letter(topic, &delivery.message, verdict, self.protocol).into());
         let completion = Completion {

@@ -95,7 +95,7 @@ pub async fn attempt(
     connect: &Connect,
     resolver: &Resolver,
 ) -> Result<(FramedStream, ConnAck), Failure> {
-    let limit = connection.connect_timeout;
+    let limit = connection.session.connect_timeout;
     tokio::time::timeout(limit, handshake(connection, connect, resolver))
         .await
         .unwrap_or(Err(Failure::Timeout(limit)))
@@ -106,7 +106,10 @@ async fn handshake(
     connect: &Connect,
     resolver: &Resolver,
 ) -> Result<(FramedStream, ConnAck), Failure> {
-    let codec = Codec::new(connection.protocol, connection.max_packet_size);
+    let codec = Codec::new(
+        connection.session.protocol,
+        connection.session.max_packet_size,
+    );
     let mut wire = FramedStream::new(transport::connect(connection, resolver).await?, codec);
     wire.encode(&Outgoing::Connect(connect))
         .map_err(Failure::Settings)?;

@@ -148,8 +148,8 @@ impl Task {
         status: watch::Sender<ConnectionStatus>,
     ) -> Self {
         let connect = connect_packet(&connection, will);
-        let state = State::new(connection.protocol, connection.outbox);
-        let mut dispatcher = Dispatcher::new(router, state, connection.delivery_timeout);
+        let state = State::new(connection.session.protocol, connection.session.outbox);
+        let mut dispatcher = Dispatcher::new(router, state, connection.session.delivery_timeout);
         dispatcher.quiet = member.is_presence();
         let batch = Vec::with_capacity(BATCH);
         let orders = Orders {
@@ -239,7 +239,7 @@ impl Task {
         let keepalive = self
             .dispatcher
             .state
-            .watch(self.connection.keepalive, since);
+            .watch(self.connection.session.keepalive, since);
         let serving =
             ServedConnection::new(wire, keepalive).run(&mut self.dispatcher, &mut self.orders);
         let ended = self.member.during(welcome, serving).await;
@@ -265,11 +265,13 @@ impl Task {
             == (&connection.host, connection.port, &connection.client_id);
         self.connect = connect_packet(&connection, self.connect.will.take());
         // a clean start is for the first connection: the session that is there already must not be thrown away
-        self.connect.clean_start &= connection.protocol == Protocol::V311 || !same;
-        self.member
-            .renew(connection.reconnect.min, connection.reconnect.max);
+        self.connect.clean_start &= connection.session.protocol == Protocol::V311 || !same;
+        self.member.renew(
+            connection.session.reconnect.min,
+            connection.session.reconnect.max,
+        );
         self.dispatcher
-            .renew(connection.protocol, connection.outbox);
+            .renew(connection.session.protocol, connection.session.outbox);
         info!("connecting to {} with new settings", self.peer());
         self.status.send_replace(ConnectionStatus::Disconnected {
             reason: "its settings have changed".to_owned(),
@@ -306,7 +308,7 @@ impl Task {
     fn connected(&mut self, ack: &ConnAck) -> Option<(Duration, Welcome)> {
         self.count += 1;
         // in MQTT 5 a clean start is for the first connection: the session is then kept for as long as it may last
-        self.connect.clean_start &= self.connection.protocol == Protocol::V311;
+        self.connect.clean_start &= self.connection.session.protocol == Protocol::V311;
         if let Some(assigned) = &ack.server.assigned_client_id {
             self.connect.client_id.clone_from(assigned);
         }
@@ -377,11 +379,12 @@ impl Task {
 fn connect_packet(connection: &Connection, will: Option<Message>) -> Connect {
     Connect {
         client_id: connection.client_id.clone(),
-        clean_start: connection.clean_start,
-        keepalive: u16::try_from(connection.keepalive.as_secs()).unwrap_or(u16::MAX),
-        session_expiry: u32::try_from(connection.session_expiry.as_secs()).unwrap_or(u32::MAX),
-        receive_maximum: connection.receive_maximum,
-        maximum_packet_size: connection.max_packet_size,
+        clean_start: connection.session.clean_start,
+        keepalive: u16::try_from(connection.session.keepalive.as_secs()).unwrap_or(u16::MAX),
+        session_expiry: u32::try_from(connection.session.session_expiry.as_secs())
+            .unwrap_or(u32::MAX),
+        receive_maximum: connection.session.receive_maximum,
+        maximum_packet_size: connection.session.max_packet_size,
         credentials: connection.credentials.clone(),
         will,
     }

@@ -79,7 +79,7 @@ pub enum Stream {
 /// Connects to the broker: resolves, connects, and makes what `connection.transport` asks for on top.
 ///
 /// # Errors
-/// Names the broker and the step that failed. SendQueue is not bounded here: wrap the call in `connection.connect_timeout`.
+/// Names the broker and the step that failed. SendQueue is not bounded here: wrap the call in `connection.session.connect_timeout`.
 pub async fn connect(
     connection: &Connection,
     resolver: &Resolver,
@@ -129,7 +129,7 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
 ) -> Result<Frames<S>, WebSocketError> {
     let authority = authority(connection);
-    let upgrade = websocket::upgrade(stream, &authority, path, connection.max_packet_size);
+    let upgrade = websocket::upgrade(stream, &authority, path, connection.session.max_packet_size);
     answered(connection, upgrade, WebSocketError::late).await
 }
 
@@ -140,7 +140,7 @@ async fn answered<T, E>(
     step: impl Future<Output = Result<T, E>>,
     late: impl FnOnce(io::Error) -> E,
 ) -> Result<T, E> {
-    let limit = connection.connect_timeout * 9 / 10;
+    let limit = connection.session.connect_timeout * 9 / 10;
     tokio::time::timeout(limit, step).await.unwrap_or_else(|_| {
         Err(late(io::Error::new(
             io::ErrorKind::TimedOut,
@@ -286,33 +286,18 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::config::{OutboxLimits, Protocol, Tls, WaitRange};
+    use crate::config::SessionSettings;
 
     fn to(host: &str, port: u16) -> Connection {
         Connection {
             host: host.to_owned(),
             port,
-            transport: Transport::Tcp,
-            bind_address: None,
-            protocol: Protocol::V5,
             client_id: "test".to_owned(),
-            keepalive: Duration::from_secs(60),
-            session_expiry: Duration::ZERO,
-            clean_start: true,
-            credentials: None,
-            tls: Tls::default(),
-            receive_maximum: 64,
-            max_packet_size: 1 << 20,
-            connect_timeout: Duration::from_secs(10),
-            reconnect: WaitRange {
-                min: Duration::from_secs(1),
-                max: Duration::from_secs(60),
+            session: SessionSettings {
+                clean_start: true,
+                ..SessionSettings::default()
             },
-            delivery_timeout: Duration::from_secs(10),
-            outbox: OutboxLimits {
-                messages: 1,
-                bytes: 1,
-            },
+            ..Connection::default()
         }
     }
 

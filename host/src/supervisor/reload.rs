@@ -195,7 +195,7 @@ impl Runs {
                 service.component.clone(),
                 service.limits.clone(),
                 service.grants.clone(),
-                service.availability.clone(),
+                service.delivery.availability.clone(),
             )
         };
         self.ctx.config.name == new.name

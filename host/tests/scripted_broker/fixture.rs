@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use miqro_host::config::{Connection, OutboxLimits, Protocol, Tls, Transport, WaitRange, WhenFull};
+use miqro_host::config::{
+    Connection, OutboxLimits, Protocol, SessionSettings, Tls, Transport, WaitRange, WhenFull,
+};
 use miqro_host::mailbox::{self, Delivery, Mailbox, Next};
 use miqro_host::message::{Message, Qos, Receipt, Subscription, SubscriptionChange};
 use miqro_host::router::{Router, ServiceId};
@@ -166,24 +168,26 @@ pub fn connection(broker: &Broker) -> Connection {
         port: broker.port(),
         transport: Transport::Tcp,
         bind_address: None,
-        protocol: broker.protocol,
         client_id: "rig".to_owned(),
-        keepalive: Duration::from_secs(60),
-        session_expiry: Duration::from_secs(300),
-        clean_start: false,
         credentials: None,
         tls: Tls::default(),
-        receive_maximum: 64,
-        max_packet_size: 1 << 20,
-        connect_timeout: Duration::from_secs(5),
-        reconnect: WaitRange {
-            min: Duration::from_millis(10),
-            max: Duration::from_millis(50),
-        },
-        delivery_timeout: Duration::from_secs(10),
-        outbox: OutboxLimits {
-            messages: 10_000,
-            bytes: 10_000_000,
+        session: SessionSettings {
+            protocol: broker.protocol,
+            keepalive: Duration::from_secs(60),
+            session_expiry: Duration::from_secs(300),
+            clean_start: false,
+            receive_maximum: 64,
+            max_packet_size: 1 << 20,
+            connect_timeout: Duration::from_secs(5),
+            delivery_timeout: Duration::from_secs(10),
+            reconnect: WaitRange {
+                min: Duration::from_millis(10),
+                max: Duration::from_millis(50),
+            },
+            outbox: OutboxLimits {
+                messages: 10_000,
+                bytes: 10_000_000,
+            },
         },
     }
 }

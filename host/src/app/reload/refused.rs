@@ -18,7 +18,7 @@ pub enum Refused {
     Config(#[from] ConfigError),
     /// It changes what is made once.
     #[error("{} cannot change while the host runs: start it again for that", .0.join(", "))]
-    Restart(Vec<&'static str>),
+    Restart(Vec<String>),
     /// Nothing can be connected with it.
     #[error("the connection's settings cannot be used: {0}")]
     Connection(transport::TransportError, Vec<PathBuf>),

@@ -64,7 +64,7 @@ impl Unit<'_> {
             "yes"
         };
         // longer than the host's own deadline, so that systemd does not kill it before
-        let stop = (config.stop_deadline + Duration::from_secs(10)).as_secs();
+        let stop = (config.host.stop_deadline + Duration::from_secs(10)).as_secs();
         let writable: String = writable(config)
             .iter()
             .map(|path| format!("ReadWritePaths={}\n", quote(path)))

@@ -46,12 +46,12 @@ fn miqro_s_own_file_is_accepted_unchanged() {
         (connection.host.as_str(), connection.port),
         ("localhost", 1883)
     );
-    assert_eq!(connection.keepalive, Duration::from_secs(60));
+    assert_eq!(connection.session.keepalive, Duration::from_secs(60));
     assert_eq!(config.log.level, Level::Debug);
     assert_eq!(config.services[0].name, "echo");
     let expected =
         serde_json::json!({"custom_value": "Use for service-specific configuration values"});
-    assert_eq!(config.services[0].config, expected);
+    assert_eq!(config.services[0].config.json, expected);
     assert_eq!(config.services[0].base.as_str(), "service/echo/");
 }
 
@@ -77,7 +77,7 @@ services:
 ";
     let services = quiet(text).services;
     assert_eq!(
-        services[1].config["has_some"]["custom"][0],
+        services[1].config.json["has_some"]["custom"][0],
         "configuration values"
     );
 }
@@ -96,7 +96,7 @@ fn every_key_that_miqro_knew_is_accepted() {
         panic!()
     };
     assert_eq!(connection.transport, Transport::Tls);
-    assert!(connection.clean_start && !connection.tls.insecure);
+    assert!(connection.session.clean_start && !connection.tls.insecure);
     let credentials = Credentials {
         username: "anna".to_owned(),
         password: Some("1234".to_owned()),
@@ -149,43 +149,60 @@ fn protocols_and_spans_are_read() {
          client_id: me, clean_start: true, bind_address: 127.0.0.2}",
     );
     assert_eq!(
-        (connection.host.as_str(), connection.protocol),
+        (connection.host.as_str(), connection.session.protocol),
         ("::1", Protocol::V311)
     );
-    assert_eq!(connection.keepalive, Duration::from_secs(90));
+    assert_eq!(connection.session.keepalive, Duration::from_secs(90));
     assert_eq!(
-        connection.session_expiry,
+        connection.session.session_expiry,
         Duration::from_secs(u32::MAX.into())
     );
-    assert_eq!(connection.connect_timeout, Duration::from_millis(500));
     assert_eq!(
-        (connection.reconnect.min, connection.reconnect.max),
+        connection.session.connect_timeout,
+        Duration::from_millis(500)
+    );
+    assert_eq!(
+        (
+            connection.session.reconnect.min,
+            connection.session.reconnect.max
+        ),
         (Duration::from_secs(1), Duration::from_secs(120))
     );
     assert_eq!(
-        (connection.outbox.messages, connection.outbox.bytes),
+        (
+            connection.session.outbox.messages,
+            connection.session.outbox.bytes
+        ),
         (5, 1 << 20)
     );
     assert_eq!(
-        (connection.max_packet_size, connection.receive_maximum),
+        (
+            connection.session.max_packet_size,
+            connection.session.receive_maximum
+        ),
         (65536, 9)
     );
     assert_eq!(
-        (connection.client_id.as_str(), connection.clean_start),
+        (
+            connection.client_id.as_str(),
+            connection.session.clean_start
+        ),
         ("me", true)
     );
     assert_eq!(
-        remote("broker: {host: b, protocol: 5}").protocol,
+        remote("broker: {host: b, protocol: 5}").session.protocol,
         Protocol::V5
     );
     assert_eq!(
         remote("broker: {host: b, reconnect: {min: 5m}}")
+            .session
             .reconnect
             .max,
         Duration::from_secs(300)
     );
     assert_eq!(
         remote("broker: {host: b, reconnect: {max: 50ms}}")
+            .session
             .reconnect
             .min,
         Duration::from_millis(50)
@@ -196,7 +213,7 @@ fn protocols_and_spans_are_read() {
 fn hosts_are_names_or_addresses() {
     for host in ["mqtt://b", "b:1883", "''", "b/c", "a b"] {
         assert!(
-            problems(&format!("broker: {{host: {host}}}")).contains("is no host name"),
+            problems(&format!("broker: {{host: {host}}}")).contains("expected a host name"),
             "{host}"
         );
     }
@@ -218,7 +235,7 @@ fn the_host_logs_in_as_the_first_user() {
         (connection.host.as_str(), connection.port),
         ("127.0.0.1", 1999)
     );
-    assert_eq!(connection.keepalive, Duration::from_secs(5));
+    assert_eq!(connection.session.keepalive, Duration::from_secs(5));
     assert_eq!(connection.credentials.unwrap().password.unwrap(), "s3cret");
 }
 

@@ -1,4 +1,4 @@
-//! What changes between two configurations: what is shown of it, and what is done.
+//! The difference between two configurations: the lines that are shown, and the actions that follow.
 
 use super::quiet;
 use crate::config::Difference;

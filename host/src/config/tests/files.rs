@@ -39,7 +39,7 @@ fn control_characters_are_errors_with_line_and_column() {
     // written as an escape, it is what a service may want
     let config = super::quiet("services: {a: {text: \"\\x1b[0m\\0\"}}");
     assert_eq!(
-        config.services[0].config,
+        config.services[0].config.json,
         serde_json::json!({"text": "\u{1b}[0m\0"})
     );
 }
@@ -95,7 +95,10 @@ fn secrets_have_no_byte_order_mark_and_no_line_ends() {
     ] {
         std::fs::write(&secret, written).unwrap();
         let config = load_with(folder.path(), text, &[]).unwrap().config;
-        assert_eq!(config.services[0].config["key"], "geheim", "{written:?}");
+        assert_eq!(
+            config.services[0].config.json["key"], "geheim",
+            "{written:?}"
+        );
         let Broker::Remote(connection) = config.broker else {
             panic!()
         };
@@ -108,7 +111,9 @@ fn secrets_have_no_byte_order_mark_and_no_line_ends() {
     // within a secret nothing is taken away
     std::fs::write(&secret, " a\tb \n c \n").unwrap();
     assert_eq!(
-        load_with(folder.path(), text, &[]).unwrap().config.services[0].config["key"],
+        load_with(folder.path(), text, &[]).unwrap().config.services[0]
+            .config
+            .json["key"],
         " a\tb \n c "
     );
     for (written, word) in [
@@ -156,12 +161,12 @@ fn a_service_with_a_missing_file_is_left_out() {
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        (names(&loaded), loaded.held.len(), loaded.waits.len()),
+        (names(&loaded), loaded.held.len(), loaded.missing.len()),
         (vec!["b".to_owned()], 1, 0)
     );
     assert_eq!(loaded.held[0].service, "a");
     assert_eq!(
-        loaded.held[0].problems[0].awaited.as_deref(),
+        loaded.held[0].errors[0].awaited.as_deref(),
         Some(folder.path().join("a.key").as_path())
     );
     // one that is named on the command line does not run without its section
@@ -191,9 +196,9 @@ fn missing_files_of_the_host_are_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let text = "broker: {host: b}\nauth: {username: anna, password_file: secret}\nservices: {a: {component: a.wasm, key: {from_file: key}}}";
     let loaded = load_with(folder.path(), text, &[]).unwrap();
-    assert_eq!((loaded.waits.len(), loaded.held.len()), (1, 1));
+    assert_eq!((loaded.missing.len(), loaded.held.len()), (1, 1));
     assert_eq!(
-        loaded.waits[0].awaited.as_deref(),
+        loaded.missing[0].awaited.as_deref(),
         Some(folder.path().join("secret").as_path())
     );
     let refused =
@@ -210,5 +215,8 @@ fn missing_files_of_the_host_are_waited_for() {
         );
     }
     let text = "trust: [keys/minisign.pub]\nservices: {a: {component: a.wasm}}";
-    assert_eq!(load_with(folder.path(), text, &[]).unwrap().waits.len(), 1);
+    assert_eq!(
+        load_with(folder.path(), text, &[]).unwrap().missing.len(),
+        1
+    );
 }

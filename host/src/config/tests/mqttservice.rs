@@ -52,7 +52,7 @@ fn a_file_of_mqttservice_is_taken_as_it_is() {
     let expected = serde_json::json!({
         "port": "/dev/ttyUSB0", "limits": { "low": 1.5, "high": [1, 2, null, true] }, "smile": "😀 ä a/b",
     });
-    assert_eq!(service.config, expected);
+    assert_eq!(service.config.json, expected);
     assert!(!config.to_yaml().contains("geheim"));
 }
 
@@ -95,7 +95,7 @@ fn every_fault_is_said_with_line_key_and_what_is_accepted() {
     .unwrap_err();
     for part in [
         "/etc/lab.conf:2: mqtt: has no broker",
-        "/etc/lab.conf:3: mqtt.port: is \"70000\"; a whole number from 1 to 65535 is wanted",
+        "/etc/lab.conf:3: mqtt.port: expected a whole number from 1 to 65535, found \"70000\"",
         "/etc/lab.conf:4: mqtt.basetopic: ",
         "name one (miqro-host run svc.wasm --config svc.conf)",
     ] {

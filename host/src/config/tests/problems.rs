@@ -1,4 +1,4 @@
-//! What is said about a file that is wrong.
+//! The errors about a file that is wrong.
 
 use super::{problems, warnings};
 
@@ -20,22 +20,22 @@ services:
 log_levle: DEBUG
 ";
     let expected = "\
-miqro.yml:3: broker.prot: is not known here; did you mean port? Accepted: ";
+miqro.yml:3: broker.prot: unknown key; did you mean port? Accepted: ";
     let problems = problems(text);
     assert!(problems.starts_with(expected), "{problems}");
     let rest: Vec<&str> = problems.lines().skip(1).collect();
     assert_eq!(
         rest,
         [
-            "miqro.yml:4: broker.keepalive: \"soon\" is not a duration; write for example 500ms, 5s, 1h30m",
-            "miqro.yml:8: services.echo.limits.call: \"5 parsecs\" is not a duration; write for example 500ms, 5s, 1h30m",
-            "miqro.yml:9: services.echo.limits.memory: \"64\" is not a size; write for example 64KiB, 16MiB, 1000B",
-            "miqro.yml:10: services.echo.limits.when_full: is \"explode\"; accepted: drop-oldest, drop-newest, hold, unacknowledged",
+            "miqro.yml:4: broker.keepalive: expected a duration such as 500ms, 5s or 1h30m, found \"soon\"",
+            "miqro.yml:8: services.echo.limits.call: expected a duration such as 500ms, 5s or 1h30m, found \"5 parsecs\"",
+            "miqro.yml:9: services.echo.limits.memory: expected a size such as 64KiB, 16MiB or 1000B, found \"64\"",
+            "miqro.yml:10: services.echo.limits.when_full: expected one of drop-oldest, drop-newest, hold, unacknowledged, found \"explode\"",
             "miqro.yml:11: services.echo.subscriptions[0]: filter \"service/echo/a/#/b\": '+' must stand alone in its level and '#' alone in the last level",
-            "miqro.yml:11: services.echo.subscriptions[1].qos: is \"3\"; a whole number from 0 to 2 is wanted",
-            "miqro.yml:11: services.echo.subscriptions[1].gobal: is not known here; did you mean global? Accepted: filter, global, qos",
-            "miqro.yml:12: services.echo.grants.publish: is \"everything\"; a list is wanted: [home/lamp/set, alarm/#]",
-            "miqro.yml:13: log_levle: is not known here; did you mean log_level? Accepted: auth, broker, cache_dir, ha_discovery_prefix, log, log_level, online_interval, presence_connections, services, state_file, statistics_interval, stop_deadline, tls, trust, watch_interval",
+            "miqro.yml:11: services.echo.subscriptions[1].qos: expected a whole number from 0 to 2, found \"3\"",
+            "miqro.yml:11: services.echo.subscriptions[1].gobal: unknown key; did you mean global? Accepted: filter, global, qos",
+            "miqro.yml:12: services.echo.grants.publish: expected a list such as [home/lamp/set, alarm/#], found \"everything\"",
+            "miqro.yml:13: log_levle: unknown key; did you mean log_level? Accepted: auth, broker, cache_dir, ha_discovery_prefix, log, log_level, online_interval, presence_connections, services, state_file, statistics_interval, stop_deadline, tls, trust, watch_interval",
         ]
     );
 }
@@ -71,7 +71,7 @@ fn names_of_services_are_one_level() {
         r#""a\uFFFEb""#,
     ] {
         assert!(
-            problems(&format!("services: {{{name}: }}")).contains("is no name for a service"),
+            problems(&format!("services: {{{name}: }}")).contains("invalid service name"),
             "{name}"
         );
     }
@@ -150,13 +150,13 @@ fn a_guest_key_similar_to_a_host_key_warns() {
 fn values_of_the_wrong_kind_are_named_and_secrets_are_not() {
     assert!(
         problems("services: {echo: {subscriptions: [~]}}")
-            .ends_with("subscriptions[0]: is empty; text is wanted")
+            .ends_with("subscriptions[0]: expected text, found nothing")
     );
-    assert!(problems("broker: {host: [b]}").contains("broker.host: is a list; text is wanted"));
-    assert!(problems("services: [echo]").contains("services: is a list where a section is wanted"));
+    assert!(problems("broker: {host: [b]}").contains("broker.host: expected text, found a list"));
+    assert!(problems("services: [echo]").contains("services: expected a section, found a list"));
     let misplaced = problems("broker: {host: b}\nauth: geheim");
     assert!(
-        misplaced.contains("miqro.yml:2: auth: is a single value where a section is wanted"),
+        misplaced.contains("miqro.yml:2: auth: expected a section, found a single value"),
         "{misplaced}"
     );
     assert!(!misplaced.contains("geheim"));

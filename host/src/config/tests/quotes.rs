@@ -1,4 +1,4 @@
-//! Values in quotes: numbers and words that are meant without them, and quotes that are none.
+//! Values in quotes: numbers and words that are meant without them, and typographic quotes.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,14 +13,14 @@ fn quotes_around_numbers_and_truth_values_make_no_difference() {
          connect_timeout: \"500ms\", protocol: '5', session_expiry: 'never', outbox: {messages: '7', bytes: '1MiB'}}",
     );
     assert_eq!(
-        (connection.port, connection.keepalive),
+        (connection.port, connection.session.keepalive),
         (1884, Duration::from_secs(30))
     );
     assert_eq!(
         (
-            connection.receive_maximum,
-            connection.clean_start,
-            connection.outbox.messages
+            connection.session.receive_maximum,
+            connection.session.clean_start,
+            connection.session.outbox.messages
         ),
         (9, true, 7)
     );
@@ -30,7 +30,7 @@ fn quotes_around_numbers_and_truth_values_make_no_difference() {
     );
     assert_eq!(
         (
-            config.presence_connections,
+            config.host.presence_connections,
             config.services[0].limits.retry.attempts
         ),
         (3, 5)
@@ -42,7 +42,7 @@ fn quotes_around_numbers_and_truth_values_make_no_difference() {
     );
     // what is for the guest stays what it is
     assert_eq!(
-        config.services[0].config,
+        config.services[0].config.json,
         serde_json::json!({"number": "5"})
     );
     let text = r#"{"mqtt": {"broker": "b", "port": "1884"}}"#;
@@ -58,11 +58,11 @@ fn quotes_around_numbers_and_truth_values_make_no_difference() {
     ] {
         let said = problems(&format!("broker: {{host: b, port: {port}}}"));
         assert!(
-            said.contains("a whole number from 1 to 65535 is wanted"),
+            said.contains("expected a whole number from 1 to 65535"),
             "{port}: {said}"
         );
     }
-    assert!(problems("broker: {host: b, clean_start: 'yes'}").contains("true or false is wanted"));
+    assert!(problems("broker: {host: b, clean_start: 'yes'}").contains("expected true or false"));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn typographic_quotes_are_named_wherever_they_stand() {
             "{text}: {said}"
         );
     }
-    assert!(problems("services: {a: {grants: {http: ['“b”']}}}").contains("is no host"));
+    assert!(problems("services: {a: {grants: {http: ['“b”']}}}").contains("expected a host"));
     // in a text for the guest they are text, which may surprise
     let said =
         warnings("services: {a: {text: “kitchen”, title: he said “hi” there, quoted: '“x”'}}");

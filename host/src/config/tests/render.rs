@@ -1,4 +1,4 @@
-//! The effective configuration: it shows no secret, and loads again to what it was.
+//! The effective configuration: it shows no secret, and loads again to the same.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use proptest::prelude::*;
 use super::yaml::any_section;
 use super::{load, quiet};
 use crate::config::{
-    Availability, Broker, BrokerLimits, CallLimits, Config, Connection, Credentials, Directory,
-    EmbeddedBroker, Grants, HttpGrant, Level, Limits, LogFormat, Logging, MailboxLimits,
-    MemoryLimits, OutboxLimits, Protocol, RateLimits, RetryLimits, Selection, Service, SocketGrant,
-    SocketProtocol, Swap, Tls, TotalLimits, Transport, WaitRange, WhenClientFull, WhenFailing,
-    WhenFull,
+    Availability, Broker, BrokerLimits, CallLimits, Config, Connection, Credentials, Delivery,
+    Directory, EmbeddedBroker, Grants, GuestConfig, HostSettings, HttpGrant, Level, Limits,
+    LogFormat, Logging, MailboxLimits, MemoryLimits, OutboxLimits, Protocol, RateLimits,
+    RetryLimits, Selection, Service, SessionSettings, SocketGrant, SocketProtocol, Swap, Tls,
+    TotalLimits, Transport, WaitRange, WhenClientFull, WhenFailing, WhenFull,
 };
 use crate::message::{Qos, Subscription};
 use crate::offline::{OfflinePolicy, OfflineRule, Overflow};
@@ -110,9 +110,8 @@ prop_compose! {
         (connect_timeout, a, b) in (millis(1..3_600_000), millis(1..1_000_000), millis(1..1_000_000)),
         (messages, bytes) in (1..1_000_000usize, 1024..1_000_000_000usize),
     ) -> Connection {
-        Connection {
+        let session = SessionSettings {
             protocol: if protocol { Protocol::V5 } else { Protocol::V311 },
-            client_id,
             keepalive: Duration::from_secs(keepalive.into()),
             session_expiry: Duration::from_secs(session_expiry.into()),
             clean_start,
@@ -122,8 +121,8 @@ prop_compose! {
             reconnect: WaitRange { min: a.min(b), max: a.max(b) },
             delivery_timeout: connect_timeout,
             outbox: OutboxLimits { messages, bytes },
-            ..Connection::default()
-        }
+        };
+        Connection { client_id, session, ..Connection::default() }
     }
 }
 
@@ -365,14 +364,18 @@ fn service(name: String) -> impl Strategy<Value = Service> {
                     environment: grants.clone(),
                 },
                 log_level,
-                config,
-                offline: outage.0,
-                dead_letter: BaseTopic::new(&base).unwrap().topic("lost").ok(),
-                availability: outage.1,
+                config: GuestConfig {
+                    json: config,
+                    secrets: Vec::new(),
+                },
+                delivery: Delivery {
+                    offline: outage.0,
+                    republish_retained: outage.7,
+                    dead_letter: BaseTopic::new(&base).unwrap().topic("lost").ok(),
+                    availability: outage.1,
+                },
                 import_state: outage.2,
                 swap: outage.5,
-                republish_retained: outage.7,
-                secrets: Vec::new(),
             }
         },
     )
@@ -409,7 +412,14 @@ prop_compose! {
         let ha_discovery_prefix = Topic::new(prefix).unwrap();
         let log = Logging { level, format };
         let file = Some(PathBuf::from("/somewhere/miqro.yml"));
-        Config { file, broker, log, stop_deadline, cache_dir, trust, presence_connections, state_file, online_interval, statistics_interval, watch_interval, ha_discovery_prefix, services }
+        let host = HostSettings {
+            stop_deadline,
+            presence_connections,
+            online_interval,
+            statistics_interval,
+            watch_interval,
+        };
+        Config { file, broker, log, host, cache_dir, trust, state_file, ha_discovery_prefix, services }
     }
 }
 

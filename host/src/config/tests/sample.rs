@@ -62,7 +62,7 @@ fn is_setting(text: &str) -> bool {
 fn the_sample_says_the_defaults() {
     let sample = quiet(SAMPLE);
     assert_eq!(
-        sample.services[0].config["custom_value"],
+        sample.services[0].config.json["custom_value"],
         "Use for service-specific configuration values"
     );
     assert_eq!(
@@ -113,10 +113,13 @@ fn the_full_sample_loads_with_the_embedded_broker() {
         "the sample shows other defaults"
     );
     assert_eq!(
-        (config.log, config.stop_deadline),
-        (quiet("").log, quiet("").stop_deadline)
+        (config.log, config.host.stop_deadline),
+        (quiet("").log, quiet("").host.stop_deadline)
     );
-    assert_eq!(config.presence_connections, quiet("").presence_connections);
+    assert_eq!(
+        config.host.presence_connections,
+        quiet("").host.presence_connections
+    );
 }
 
 /// The keys that a section accepts, as its problem about an unknown one lists them.

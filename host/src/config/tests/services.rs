@@ -20,7 +20,7 @@ fn run(text: &str, files: &[&str]) -> Result<Loaded, String> {
     .map_err(|e| e.to_string())
 }
 
-/// Names and components of what runs.
+/// Names and components of the services that run.
 fn running(text: &str, files: &[&str]) -> Vec<(String, String)> {
     let component = |path: Option<PathBuf>| path.unwrap().display().to_string();
     let services = run(text, files).unwrap().config.services;
@@ -46,7 +46,7 @@ fn an_empty_section_has_the_defaults() {
         (Limits::default(), Grants::default(), None)
     );
     assert_eq!(
-        (service.component, service.config),
+        (service.component, service.config.json),
         (None, serde_json::json!({}))
     );
 }
@@ -113,7 +113,7 @@ fn host_keys_are_typed_and_others_go_to_the_guest() {
     expected.total.timers = 0;
     expected.total.state = 7;
     assert_eq!(service.limits, expected);
-    assert_eq!(service.config, serde_json::json!({"colour": "red"}));
+    assert_eq!(service.config.json, serde_json::json!({"colour": "red"}));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn files_name_their_services() {
     .unwrap();
     assert_eq!(loaded.config.services.len(), 1);
     assert_eq!(
-        loaded.config.services[0].config,
+        loaded.config.services[0].config.json,
         serde_json::json!({"colour": "red"})
     );
 }
@@ -213,10 +213,7 @@ fn two_services_of_one_name_or_base_topic_are_refused() {
         "{base}"
     );
     let name = run("", &["a/we+ird.wasm"]).unwrap_err();
-    assert!(
-        name.contains("\"we+ird\" is no name for a service"),
-        "{name}"
-    );
+    assert!(name.contains("invalid service name \"we+ird\""), "{name}");
     assert!(run("", &["/"]).unwrap_err().contains("no file name"));
 }
 

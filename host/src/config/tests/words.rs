@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::config::near::nearest;
 use crate::config::scalar::{Scalar, resolve};
-use crate::config::units::{duration, show_duration, show_size, size};
+use crate::config::suggest::nearest;
+use crate::config::units::{format_duration, format_size, parse_duration, parse_size};
 
 #[test]
 fn durations_are_numbers_with_units() {
-    let millis = |text: &str| duration(text).map(|span| span.as_millis());
+    let millis = |text: &str| parse_duration(text).map(|span| span.as_millis());
     assert_eq!(millis("500ms"), Some(500));
     assert_eq!(millis("5s"), Some(5000));
     assert_eq!(millis("1h30m"), Some(5_400_000));
@@ -34,18 +34,18 @@ fn durations_are_numbers_with_units() {
         "200000d",
         "5s5",
     ] {
-        assert_eq!(duration(wrong), None, "{wrong}");
+        assert_eq!(parse_duration(wrong), None, "{wrong}");
     }
 }
 
 #[test]
 fn sizes_are_numbers_with_a_unit() {
-    assert_eq!(size("1000B"), Some(1000));
-    assert_eq!(size("64KiB"), Some(65536));
-    assert_eq!(size("1.5 MiB"), Some(1_572_864));
-    assert_eq!(size("2GB"), Some(2_000_000_000));
+    assert_eq!(parse_size("1000B"), Some(1000));
+    assert_eq!(parse_size("64KiB"), Some(65536));
+    assert_eq!(parse_size("1.5 MiB"), Some(1_572_864));
+    assert_eq!(parse_size("2GB"), Some(2_000_000_000));
     for wrong in ["", "64", "KiB", "64kib", "64 K", "1.3B", "-1B", "64MiB2"] {
-        assert_eq!(size(wrong), None, "{wrong}");
+        assert_eq!(parse_size(wrong), None, "{wrong}");
     }
 }
 
@@ -88,14 +88,14 @@ proptest! {
     #[test]
     fn spans_and_sizes_are_read_back_as_shown(millis in 0u64..3_000_000_000_000, bytes: u64) {
         let span = Duration::from_millis(millis);
-        prop_assert_eq!(duration(&show_duration(span)), Some(span));
-        prop_assert_eq!(size(&show_size(bytes)), Some(bytes));
+        prop_assert_eq!(parse_duration(&format_duration(span)), Some(span));
+        prop_assert_eq!(parse_size(&format_size(bytes)), Some(bytes));
     }
 
     #[test]
     fn any_word_can_be_read(word in "\\PC{0,12}", number in "[0-9.+eExo_-]{0,40}[a-zA-Z]{0,3}") {
         for word in [word, number] {
-            let _ = (duration(&word), size(&word), resolve(&word), nearest(&word, ["keepalive", ""]));
+            let _ = (parse_duration(&word), parse_size(&word), resolve(&word), nearest(&word, ["keepalive", ""]));
         }
     }
 }

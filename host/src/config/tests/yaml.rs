@@ -10,6 +10,7 @@ use crate::config::{Config, Selection};
 fn free(text: &str) -> Value {
     quiet(&format!("services: {{echo: {text}}}")).services[0]
         .config
+        .json
         .clone()
 }
 
@@ -45,7 +46,9 @@ fn values_outside_json_are_refused() {
         problems("services: {echo: !section {a: 1}}").contains("services.echo: the tag !section")
     );
     assert!(problems("services: {echo: {[a]: 1}}").contains("a list or section cannot be a key"));
-    assert!(problems("services: {echo: {a: !!int x}}").contains("is not what its tag !!int says"));
+    assert!(
+        problems("services: {echo: {a: !!int x}}").contains("is not of the type of its tag !!int")
+    );
     assert_eq!(
         free("{a: !!str 1, b: !!int '2', c: ! 3, d: !!map {}, e: !!float 1}"),
         json!({"a": "1", "b": 2, "c": "3", "d": {}, "e": 1})
@@ -84,12 +87,12 @@ fn anchors_aliases_and_merge_keys_work() {
         .collect();
     assert_eq!(limits, [(4, 5, 1000), (4, 9, 1000), (4, 5, 1)]);
     assert_eq!(
-        config.services[2].config,
+        config.services[2].config.json,
         json!({"name": "text", "same": "text"})
     );
     assert!(problems("services: {a: {b: {<<: 5}}}").contains("<< takes a section"));
     assert!(problems("services: {a: {'<<': kept}}").contains("the key << cannot be put in quotes"));
-    assert!(problems("services: {a: &a {b: *a}}").contains("the value that it stands in"));
+    assert!(problems("services: {a: &a {b: *a}}").contains("the value that it is part of"));
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn files_from_other_systems_are_read() {
         "\u{feff}# über\r\nlog_level: DEBUG\r\nservices:\r\n  echo: {text: \"größer\",\r\n    list: [\r\n      1,\r\n    ]}\r\n",
     );
     assert_eq!(
-        config.services[0].config,
+        config.services[0].config.json,
         json!({"text": "größer", "list": [1]})
     );
 }
@@ -195,6 +198,6 @@ proptest! {
         let text = serde_yaml::to_string(&json!({"services": {"echo": &section}})).unwrap();
         let loaded = Config::read(&text, None, Selection::All);
         let config = loaded.map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?.config;
-        prop_assert_eq!(&config.services[0].config, &section, "{}", text);
+        prop_assert_eq!(&config.services[0].config.json, &section, "{}", text);
     }
 }

@@ -126,6 +126,7 @@ impl Data {
         let offline = self
             .ctx
             .config
+            .delivery
             .offline
             .iter()
             .find(|rule| rule.filter.matches(&message.topic))

@@ -36,7 +36,7 @@ impl Task {
         if outcome.is_err() {
             self.runner.set_ctx(former.clone());
             self.set_ctx(former);
-            let republishes = self.ctx.config.republish_retained;
+            let republishes = self.ctx.config.delivery.republish_retained;
             self.outputs.set_republish(republishes).await;
         }
         // the caller may have gone
@@ -54,7 +54,7 @@ impl Task {
             .await?;
 
         let changes = changes_of_operator(&self.ctx.config, &ctx.config);
-        let republishes = ctx.config.republish_retained;
+        let republishes = ctx.config.delivery.republish_retained;
         self.set_ctx(ctx);
         // the guest cannot change the operator's subscriptions; the operator can
         self.outputs.subscribe(changes).await;
@@ -78,7 +78,7 @@ impl Task {
         let mailbox = self.queue.sender();
         let subscriptions = subscriptions(&self.ctx.config, &effects);
         self.outputs.attach_instance(mailbox, subscriptions).await;
-        let republishes = self.ctx.config.republish_retained;
+        let republishes = self.ctx.config.delivery.republish_retained;
         self.outputs.set_republish(republishes).await;
 
         let written = match record {

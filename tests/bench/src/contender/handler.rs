@@ -3,7 +3,7 @@
 //! request at once; (c) and the host do so when the broker has taken the answer.
 
 use anyhow::{Result, bail};
-use miqro_host::config::{self, Connection};
+use miqro_host::config::{self, Connection, SessionSettings};
 use miqro_host::mailbox::{self, Mailbox, Next};
 use miqro_host::message::{Message, Qos, Subscription};
 use miqro_host::router::{Router, ServiceId};
@@ -23,7 +23,10 @@ pub async fn run(me: Contender, port: u16) -> Result<()> {
     let connection = Connection {
         port,
         client_id: me.name().into(),
-        receive_maximum: RECEIVE_MAXIMUM,
+        session: SessionSettings {
+            receive_maximum: RECEIVE_MAXIMUM,
+            ..SessionSettings::default()
+        },
         ..Connection::default()
     };
     let (sender, mailbox) = mailbox::mailbox(mailbox::Limits::from(&config::Limits::default()));

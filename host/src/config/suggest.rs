@@ -1,22 +1,21 @@
-//! Pure: which accepted word somebody may have meant. In: the word that was written, the words that are accepted. Out:
-//! the nearest, if near. Owns nothing.
+//! Suggestions: the accepted word that somebody probably meant.
 
 /// The accepted word that `written` is most likely a slip of.
 pub(super) fn nearest<'a>(
     written: &str,
     accepted: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let plain = plain(written);
+    let written = normalize(written);
     accepted
         .into_iter()
-        .map(|word| (distance(&plain, &self::plain(word)), word))
+        .map(|word| (distance(&written, &normalize(word)), word))
         .filter(|(distance, word)| *distance <= if word.chars().count() > 4 { 2 } else { 1 })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }
 
-/// Case and separators aside: `keepAlive` and `keep-alive` are slips of `keepalive`.
-fn plain(word: &str) -> Vec<char> {
+/// The word without case and separators: `keepAlive` and `keep-alive` are slips of `keepalive`.
+fn normalize(word: &str) -> Vec<char> {
     word.chars()
         .take(64)
         .filter(|c| !matches!(c, '-' | '_' | ' '))
@@ -24,10 +23,12 @@ fn plain(word: &str) -> Vec<char> {
         .collect()
 }
 
-/// How many letters have to be added, dropped, changed or swapped with their neighbour.
+/// The number of letters that have to be added, dropped, changed or swapped with their neighbour (the Damerau-Levenshtein
+/// distance, in which no part is changed twice).
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
+
     for i in 1..=a.len() {
         let mut next = vec![i; b.len() + 1];
         for j in 1..=b.len() {
