@@ -128,8 +128,6 @@ const LONG_FILES: &[(&str, usize)] = &[
 const CIRCLES: &[&[&str]] = &[
     &["app::sessions", "app::start"],
     &["broker::guard", "broker::server"],
-    &["config::format", "config::reference", "config::settings"],
-    &["config::given", "config::section"],
     &["guest::api::messaging", "guest::api::request"],
     &["guest::contract", "guest::engine"],
     &["guest::sockets", "guest::store"],
