@@ -85,18 +85,23 @@ fn collect(
     }
 }
 
-/// The full paths of the keys that are read once, when the host starts. A section of such keys counts as one.
+/// The full paths of the keys that are read once, when the host starts, in the order of the reader. A section of such keys counts as
+/// one.
 pub(super) fn keys_that_need_restart() -> Vec<String> {
-    let mut paths: Vec<String> = Vec::new();
-    for section in sections() {
-        for key in section.keys.iter().filter(|key| key.needs_restart) {
-            let path = section.path_of(key);
-            if !paths.iter().any(|section| is_within(&path, section)) {
-                paths.push(path);
-            }
+    let mut paths = Vec::new();
+    collect_restart("", &document::keys(), &mut paths);
+    paths
+}
+
+fn collect_restart(prefix: &str, keys: &[Key], paths: &mut Vec<String>) {
+    for key in keys {
+        let path = format!("{prefix}{}", key.name);
+        if key.needs_restart {
+            paths.push(path);
+        } else {
+            collect_restart(&format!("{path}."), &key.keys, paths);
         }
     }
-    paths
 }
 
 /// Whether `path` is `section` or a key in it.
