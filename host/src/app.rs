@@ -249,7 +249,7 @@ async fn serve(
     notifier: &Notifier,
     ready: &dyn Fn(),
 ) -> anyhow::Result<&'static str> {
-    let mut status = house.sessions.main().connection();
+    let mut status = house.sessions.main().status();
     let mut is_ready = false;
     let mut pulse = tokio::time::Instant::now();
     loop {

@@ -22,21 +22,21 @@ use tokio::task::JoinHandle;
 use crate::config::{Credentials, EmbeddedBroker};
 use crate::secure_dir;
 
-mod backlog;
-mod counts;
+mod access_control;
+mod client_queue;
+mod client_stream;
 mod frame;
-mod guard;
-mod retained;
+mod full_clients;
+mod refusals;
+mod retained_usage;
 mod server;
-mod stream;
-mod waiting;
 
-use guard::Users;
+use access_control::Users;
 use server::Server;
 
 /// Time for which the broker continues after the order to stop: the last messages (the services' `online`) are still on their way
 /// to the clients then, and the crate does not report their departure.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+const STOP_DELAY: Duration = Duration::from_millis(100);
 
 /// How many ports are tried, from the default one on, when it is in use.
 const PORTS_TRIED: u16 = 100;
@@ -112,7 +112,7 @@ impl Running {
     /// # Errors
     /// When the last writes failed, or the broker had ended before.
     pub async fn stop(self) -> Result<(), BrokerError> {
-        tokio::time::sleep(LAST_WORDS).await;
+        tokio::time::sleep(STOP_DELAY).await;
         self.server.stop();
         outcome(self.task.await)
     }

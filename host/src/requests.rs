@@ -145,7 +145,7 @@ impl Carrier {
             return Err("requests need MQTT 5; broker.protocol is 3.1.1".to_owned());
         }
         if !matches!(
-            *self.session.connection().borrow(),
+            *self.session.status().borrow(),
             ConnectionStatus::Connected { .. }
         ) {
             return Err("there is no connection to the broker".to_owned());

@@ -335,7 +335,7 @@ async fn a_public_address_needs_users() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_taken_port_is_passed_over_only_when_nobody_asked_for_it() {
+async fn used_port_is_skipped_only_when_it_is_the_default() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = on_free_port();
     config.listen = taken.local_addr().unwrap();

@@ -33,7 +33,8 @@ async fn started(change: impl FnOnce(&mut BrokerLimits)) -> Running {
 }
 
 fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let (mut packet, mut length) = (vec![first], body.len());
+    let mut packet = vec![first];
+    let mut length = body.len();
     loop {
         let byte = (length % 128) as u8;
         length /= 128;
@@ -103,7 +104,8 @@ impl Raw {
     async fn receive(&mut self) -> Option<Vec<u8>> {
         timeout(PATIENCE, async {
             let mut packet = vec![self.0.read_u8().await.ok()?];
-            let (mut length, mut shift) = (0, 0);
+            let mut length = 0;
+            let mut shift = 0;
             loop {
                 let byte = self.0.read_u8().await.ok()?;
                 packet.push(byte);
@@ -338,7 +340,7 @@ async fn a_stalled_client_is_disconnected_with_its_session_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_reads_and_acknowledges_nothing_has_its_oldest_messages_dropped() {
+async fn client_that_acknowledges_nothing_loses_its_oldest_messages() {
     let broker = started(|limits| {
         limits.queue = OutboxLimits {
             messages: 50,

@@ -66,7 +66,8 @@ pub enum Seen {
 
 impl Seen {
     pub fn publish(topic: &str, id: u16, qos: u8, dup: bool, payload: &str) -> Self {
-        let (topic, payload) = (topic.to_owned(), payload.to_owned());
+        let topic = topic.to_owned();
+        let payload = payload.to_owned();
         Self::Publish {
             topic,
             id,

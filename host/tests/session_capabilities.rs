@@ -185,7 +185,7 @@ fn unsubscribe(filter: &str) -> SubscriptionChange {
 }
 
 both_versions!(
-    of_filters_that_cover_each_other_the_widest_is_asked_for,
+    widest_of_overlapping_filters_is_subscribed,
     |version| async move {
         let mut rig = Rig::new(version).await;
         let mut peer = without_identifiers(&rig, false).await;
@@ -257,7 +257,7 @@ both_versions!(
 );
 
 both_versions!(
-    subscriptions_of_an_earlier_process_are_unsubscribed,
+    subscriptions_of_an_earlier_process_are_ended,
     |version| async move {
         let rig = Rig::new(version).await;
         rig.change(vec![subscribe("in/a")]).await;

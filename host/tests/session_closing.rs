@@ -165,7 +165,7 @@ both_versions!(a_message_of_qos_2_is_set_aside, |version| a_message(
 ));
 
 both_versions!(
-    a_rule_about_the_payload_and_retain_finds_what_it_is_for,
+    broker_rule_on_payload_and_retain_is_found,
     |version| async move {
         let rig = Rig::new(version).await;
         let peer = rig.ready(false).await;

@@ -128,7 +128,7 @@ both_versions!(a_stop_flushes_what_waits, |version| async move {
 });
 
 both_versions!(
-    a_stop_ends_at_its_deadline_and_says_what_is_left,
+    stop_ends_at_its_deadline_and_counts_unsent_messages,
     |version| async move {
         let mut rig = Rig::new(version).await;
         let mut peer = rig.ready(false).await;

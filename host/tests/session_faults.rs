@@ -38,7 +38,7 @@ both_versions!(delivers_and_publishes, |version| async move {
 });
 
 both_versions!(
-    fault_1_unacknowledged_messages_are_sent_again_as_new_when_the_session_is_lost,
+    unacknowledged_messages_are_sent_again_after_session_loss,
     |version| async move {
         let rig = Rig::new(version).await;
         let mut peer = rig.ready(false).await;
@@ -61,7 +61,7 @@ both_versions!(
 );
 
 both_versions!(
-    fault_2_a_message_that_is_never_acknowledged_wedges_nothing,
+    unacknowledged_message_wedges_nothing,
     |version| async move {
         let window: u16 = if version == Protocol::V5 { 10 } else { 512 };
         let rig = Rig::new(version).await;
@@ -99,27 +99,24 @@ both_versions!(
     }
 );
 
-both_versions!(
-    fault_3_a_repeated_pubrel_is_answered,
-    |version| async move {
-        let mut rig = Rig::new(version).await;
-        let mut peer = rig.ready(false).await;
-        peer.publish("in/a", 5, 2, false, "once").await;
-        let (_, receipt) = rig.next().await;
-        rig.commit(receipt, Vec::new()).await;
-        assert_eq!(peer.receive().await, Seen::PubRec(5));
-        peer.pubrel(5).await;
-        assert_eq!(peer.receive().await, Seen::PubComp(5));
-        drop(peer);
-        let mut peer = rig.resumed().await;
-        peer.pubrel(5).await;
-        assert_eq!(peer.receive().await, Seen::PubComp(5));
-        peer.nothing_before().await;
-    }
-);
+both_versions!(repeated_pubrel_is_answered, |version| async move {
+    let mut rig = Rig::new(version).await;
+    let mut peer = rig.ready(false).await;
+    peer.publish("in/a", 5, 2, false, "once").await;
+    let (_, receipt) = rig.next().await;
+    rig.commit(receipt, Vec::new()).await;
+    assert_eq!(peer.receive().await, Seen::PubRec(5));
+    peer.pubrel(5).await;
+    assert_eq!(peer.receive().await, Seen::PubComp(5));
+    drop(peer);
+    let mut peer = rig.resumed().await;
+    peer.pubrel(5).await;
+    assert_eq!(peer.receive().await, Seen::PubComp(5));
+    peer.nothing_before().await;
+});
 
 both_versions!(
-    fault_4_a_redelivered_qos_2_message_is_not_handled_twice,
+    redelivered_qos_2_message_is_not_handled_twice,
     |version| async move {
         let mut rig = Rig::new(version).await;
         let mut peer = rig.ready(false).await;
@@ -149,7 +146,7 @@ both_versions!(
 );
 
 #[tokio::test]
-async fn fault_5_a_refused_message_frees_its_place() {
+async fn refused_message_frees_its_place_in_the_window() {
     let mut rig = Rig::new(Protocol::V5).await;
     let mut peer = rig
         .broker
@@ -185,7 +182,7 @@ async fn fault_5_a_refused_message_frees_its_place() {
 }
 
 #[tokio::test]
-async fn fault_6_a_topic_alias_never_becomes_an_empty_topic() {
+async fn topic_alias_never_becomes_an_empty_topic() {
     let mut rig = Rig::new(Protocol::V5).await;
     let mut peer = rig.ready(false).await;
     // PUBLISH, no topic, alias 1, payload "x"
@@ -196,7 +193,7 @@ async fn fault_6_a_topic_alias_never_becomes_an_empty_topic() {
 }
 
 #[tokio::test]
-async fn fault_7_a_message_too_large_for_the_broker_is_not_sent() {
+async fn message_too_large_for_broker_is_not_sent() {
     let mut rig = Rig::new(Protocol::V5).await;
     let mut peer = rig
         .broker
@@ -222,37 +219,34 @@ async fn fault_7_a_message_too_large_for_the_broker_is_not_sent() {
     peer.nothing_before().await;
 }
 
-both_versions!(
-    fault_8_a_broker_that_stops_reading_is_noticed,
-    |version| async move {
-        let mut rig = Rig::with(version, |connection| {
-            connection.session.keepalive = Duration::from_secs(1);
-            connection.session.outbox = OutboxLimits {
-                messages: 100_000,
-                bytes: 1 << 30,
-            };
-        })
-        .await;
-        let mut peer = rig.ready(false).await;
-        let payload = "x".repeat(100_000);
-        for _ in 0..400 {
-            rig.publish("out", 0, &payload).await;
-        }
-        // reading goes on while writing stands still
-        peer.publish("in/a", 0, 0, false, "still here").await;
-        assert_eq!(rig.next().await.0, "still here");
-        let reason = rig.disconnected().await;
-        assert!(
-            reason.contains("read nothing") || reason.contains("nothing came"),
-            "{reason}"
-        );
-        let next = rig.broker.connected(true).await;
-        drop((peer, next));
+both_versions!(broker_that_stops_reading_is_noticed, |version| async move {
+    let mut rig = Rig::with(version, |connection| {
+        connection.session.keepalive = Duration::from_secs(1);
+        connection.session.outbox = OutboxLimits {
+            messages: 100_000,
+            bytes: 1 << 30,
+        };
+    })
+    .await;
+    let mut peer = rig.ready(false).await;
+    let payload = "x".repeat(100_000);
+    for _ in 0..400 {
+        rig.publish("out", 0, &payload).await;
     }
-);
+    // reading goes on while writing stands still
+    peer.publish("in/a", 0, 0, false, "still here").await;
+    assert_eq!(rig.next().await.0, "still here");
+    let reason = rig.disconnected().await;
+    assert!(
+        reason.contains("read nothing") || reason.contains("nothing came"),
+        "{reason}"
+    );
+    let next = rig.broker.connected(true).await;
+    drop((peer, next));
+});
 
 both_versions!(
-    fault_9_services_publish_while_everything_is_full,
+    services_publish_while_everything_is_full,
     |version| async move {
         const MESSAGES: u32 = 10_000;
         let mut rig = Rig::with(version, |connection| {

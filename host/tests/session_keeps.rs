@@ -120,7 +120,8 @@ both_versions!(
         let mut peer = rig.ready(false).await;
         peer.publish("in/a", 9, 1, false, "slow").await;
         peer.publish("in/a", 10, 1, false, "done meanwhile").await;
-        let (slow, meanwhile) = (rig.next().await.1, rig.next().await.1);
+        let slow = rig.next().await.1;
+        let meanwhile = rig.next().await.1;
         drop(peer);
         rig.disconnected().await;
         rig.commit(meanwhile, Vec::new()).await;
@@ -137,7 +138,7 @@ both_versions!(
 
 // A broker that was killed continues with an older saved state: identifiers stand for other messages.
 both_versions!(
-    another_message_with_the_identifier_of_one_that_is_still_handled_is_handled,
+    another_message_with_a_used_identifier_is_handled,
     |version| async move {
         let mut rig = Rig::new(version).await;
         let mut peer = rig.ready(false).await;
@@ -192,7 +193,7 @@ both_versions!(a_keepalive_below_5_seconds_works, |version| async move {
         session_present: false,
         count: 1,
     };
-    assert_eq!(*rig.handle.connection().borrow(), connected);
+    assert_eq!(*rig.handle.status().borrow(), connected);
 });
 
 both_versions!(a_silent_broker_is_left, |version| async move {
@@ -225,7 +226,7 @@ async fn the_brokers_keepalive_counts() {
 }
 
 #[tokio::test]
-async fn subscriptions_are_made_anew_on_each_connection_and_only_bring_new_retained_messages() {
+async fn resubscribing_brings_no_known_retained_messages() {
     let rig = Rig::new(Protocol::V5).await;
     for (count, session_present) in [true, true, false, true].into_iter().enumerate() {
         let mut peer = rig.broker.connected(session_present).await;
@@ -335,7 +336,7 @@ both_versions!(
         ))])
         .await;
         let handle = rig.handle.clone();
-        let mut confirmed = tokio::spawn(async move { handle.confirmed().await });
+        let mut confirmed = tokio::spawn(async move { handle.wait_for_subscriptions().await });
         let id = peer.receive().await.id();
         peer.nothing_before().await;
         assert!(!confirmed.is_finished(), "the broker has not answered");
@@ -350,7 +351,7 @@ both_versions!(
         .await;
         soon(
             "the confirmation that there is nobody to ask",
-            rig.handle.confirmed(),
+            rig.handle.wait_for_subscriptions(),
         )
         .await;
     }
@@ -421,7 +422,7 @@ both_versions!(
 
 // nothing comes from the broker for them that would have the session look at what waits.
 both_versions!(
-    qos_0_messages_go_on_when_the_outbox_was_full,
+    qos_0_messages_continue_after_a_full_outbox,
     |version| async move {
         const MESSAGES: u32 = 3_000;
         let rig = Rig::with(version, |connection| {

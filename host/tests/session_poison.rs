@@ -20,7 +20,8 @@ fn publish(version: Protocol, flags: u8, topic: &[u8], id: u16, payload: usize) 
     if version == Protocol::V5 {
         body.put_u8(0);
     }
-    let (mut remaining, mut packet) = (body.len() + payload, vec![0x30 | flags]);
+    let mut remaining = body.len() + payload;
+    let mut packet = vec![0x30 | flags];
     while remaining > 127 {
         packet.push((remaining & 127) as u8 | 128);
         remaining >>= 7;
@@ -121,7 +122,8 @@ both_versions!(
         let mut peer = rig.ready(false).await;
         let rest = LARGEST - (2 + 4 + 2 + usize::from(version == Protocol::V5));
         peer.raw(&publish(version, 3, b"in/a", 7, rest)).await;
-        let (block, since) = (vec![0xFF; 1 << 20], Instant::now());
+        let block = vec![0xFF; 1 << 20];
+        let since = Instant::now();
         let mut left = rest;
         while left > 0 {
             let part = left.min(block.len());

@@ -23,7 +23,7 @@ both_versions!(
         });
         let mut settings = connection(&rig.broker);
         (settings.credentials, settings.session.keepalive) = (login, Duration::from_secs(7));
-        rig.handle.renew(settings).await;
+        rig.handle.reconfigure(settings).await;
         assert_eq!(peer.receive().await, Seen::Disconnect(0));
         let mut peer = rig.broker.accept().await;
         let expected = Seen::Connect {
@@ -50,7 +50,7 @@ both_versions!(
 );
 
 both_versions!(
-    new_settings_come_through_when_the_outbox_is_full_and_the_broker_away,
+    new_settings_apply_although_outbox_is_full_and_broker_away,
     |version| async move {
         let rig = Rig::with(version, |connection| {
             connection.session.outbox = OutboxLimits {
@@ -71,7 +71,7 @@ both_versions!(
             messages: 100,
             bytes: 100_000,
         };
-        rig.handle.renew(settings).await;
+        rig.handle.reconfigure(settings).await;
         let mut peer = rig.ready(false).await;
         for number in 0..5 {
             let Seen::Publish { payload, .. } = peer.receive().await else {
@@ -83,14 +83,14 @@ both_versions!(
 );
 
 both_versions!(
-    another_broker_gets_the_subscriptions_and_what_waits,
+    another_broker_gets_subscriptions_and_waiting_messages,
     |version| async move {
         let rig = Rig::new(version).await;
         let mut peer = rig.ready(false).await;
         let other = Broker::new(version).await;
         rig.publish("out", 1, "a").await;
         peer.receive().await;
-        rig.handle.renew(connection(&other)).await;
+        rig.handle.reconfigure(connection(&other)).await;
         assert_eq!(peer.receive().await, Seen::Disconnect(0));
         let mut peer = other.connected(false).await;
         peer.subscribed().await;

@@ -43,7 +43,7 @@ async fn both_versions_of_tls() {
 }
 
 #[tokio::test]
-async fn a_broker_whom_nobody_vouches_for_is_refused() {
+async fn broker_with_untrusted_certificate_is_refused() {
     let certificates = Certificates::new();
     certificates.authority("other");
     let broker = certificates.listener("");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::transport_fixture::{Certificates, DEADLINE, Mosquitto, greet, refused, tls_server, to};
 use miqro_host::config::{Connection, Protocol, Tls, Transport};
 use miqro_host::router::Router;
-use miqro_host::session::{Command, ConnectionStatus, Session};
+use miqro_host::session::{ConnectionStatus, Session};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
@@ -16,18 +16,14 @@ use tokio::time::timeout;
 async fn reason(connection: &Connection) -> String {
     let (session, handle) = Session::new(connection.clone(), None, Router::new());
     let task = tokio::spawn(session.run());
-    let mut status = handle.connection();
+    let mut status = handle.status();
     let lost = status.wait_for(|status| matches!(status, ConnectionStatus::Disconnected { .. }));
     let lost = timeout(DEADLINE, lost)
         .await
         .expect("an outcome")
         .unwrap()
         .clone();
-    handle
-        .send(Command::Stop {
-            deadline: Instant::now(),
-        })
-        .await;
+    handle.stop(Instant::now());
     timeout(DEADLINE, task)
         .await
         .expect("the end")
@@ -54,9 +50,10 @@ fn with_client(certificates: &Certificates, port: u16, certificate: &str, key: &
 }
 
 #[tokio::test]
-async fn a_port_that_speaks_tls_is_named_to_who_does_not() {
+async fn tls_port_is_named_to_a_plain_client() {
     let certificates = Certificates::new();
-    let (mosquitto, openssl) = (certificates.listener(""), tls_server(&certificates, ""));
+    let mosquitto = certificates.listener("");
+    let openssl = tls_server(&certificates, "");
     for port in [mosquitto.port, openssl.port] {
         for protocol in [Protocol::V5, Protocol::V311] {
             let mut connection = to(port, Transport::Tcp, Tls::default());
@@ -77,7 +74,7 @@ async fn a_port_that_speaks_tls_is_named_to_who_does_not() {
 }
 
 #[tokio::test]
-async fn a_port_without_tls_is_named_to_who_speaks_it() {
+async fn plain_port_is_named_to_a_tls_client() {
     let certificates = Certificates::new();
     let broker = Mosquitto::start(certificates.0.path(), "");
     for transport in [
@@ -147,7 +144,7 @@ async fn a_broker_without_websocket_behind_tls_is_named() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_that_is_demanded_is_asked_for() {
+async fn missing_client_certificate_is_asked_for() {
     let certificates = Certificates::new();
     let ca = certificates.path("ca.pem");
     for version in ["", "tls_version tlsv1.2\n"] {
@@ -230,7 +227,7 @@ async fn a_key_that_is_encrypted_is_explained() {
 }
 
 #[tokio::test]
-async fn files_that_are_not_what_they_should_be_are_named() {
+async fn files_with_wrong_content_are_named() {
     let certificates = Certificates::new();
     certificates.signed("client", "extendedKeyUsage=clientAuth");
     certificates.openssl("x509 -in client.pem -outform der -out client.der");
@@ -295,7 +292,7 @@ async fn files_that_are_not_what_they_should_be_are_named() {
 }
 
 #[tokio::test]
-async fn a_certificate_out_of_its_time_is_explained() {
+async fn expired_or_future_certificate_is_explained() {
     let certificates = Certificates::new();
     for (from, until, parts) in [
         (
@@ -322,7 +319,7 @@ async fn a_certificate_out_of_its_time_is_explained() {
 }
 
 #[tokio::test]
-async fn whom_nobody_vouches_for_is_explained() {
+async fn untrusted_certificate_is_explained() {
     let certificates = Certificates::new();
     certificates.authority("other");
     let broker = certificates.listener("");
@@ -352,7 +349,7 @@ async fn whom_nobody_vouches_for_is_explained() {
 }
 
 #[tokio::test]
-async fn a_name_that_the_certificate_has_not_is_explained() {
+async fn name_missing_in_certificate_is_explained() {
     let certificates = Certificates::new();
     certificates.signed("server", "subjectAltName=DNS:broker.example");
     let broker = certificates.listener("");

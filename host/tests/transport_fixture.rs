@@ -247,7 +247,8 @@ impl Certificates {
     }
 
     pub fn listener(&self, more: &str) -> Mosquitto {
-        let (certificate, key) = (self.path("server.pem"), self.path("server.key"));
+        let certificate = self.path("server.pem");
+        let key = self.path("server.key");
         let files = format!(
             "certfile {}\nkeyfile {}\n{more}",
             certificate.display(),

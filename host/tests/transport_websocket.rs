@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 #[tokio::test]
-async fn websocket_in_the_open_and_over_tls() {
+async fn websocket_connects_plain_and_over_tls() {
     let certificates = Certificates::new();
     let plain = Mosquitto::start(certificates.0.path(), "protocol websockets");
     let path = || "/mqtt".to_owned();
@@ -20,7 +20,7 @@ async fn websocket_in_the_open_and_over_tls() {
         Tls::default(),
     ))
     .await;
-    // Little, because mosquitto 2.0.11 sends 4 KiB every tenth of a second here, whoever the client is.
+    // Little, because mosquitto 2.0.11 sends 4 KiB every tenth of a second here, for every client.
     echo(&mut stream, 20_000).await;
     let secure = certificates.listener("protocol websockets");
     let trust = certificates.trusting("ca.pem");
@@ -43,7 +43,7 @@ async fn a_port_without_websocket_is_recognised() {
 }
 
 #[tokio::test]
-async fn bytes_are_found_however_the_frames_cut_them() {
+async fn packets_are_found_however_frames_split_them() {
     use futures_util::{SinkExt, StreamExt};
     use tokio_tungstenite::tungstenite::Message;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -87,7 +87,7 @@ async fn bytes_are_found_however_the_frames_cut_them() {
 }
 
 #[tokio::test]
-async fn much_passes_both_ways_at_once_however_slowly_it_is_read() {
+async fn slow_readers_pass_large_data_in_both_directions() {
     use futures_util::{SinkExt, StreamExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let connection = to(

@@ -406,7 +406,7 @@ impl<'a> House<'a> {
         let session = self.sessions.main();
         tokio::spawn(async move {
             // who reads this may rely on the subscriptions
-            session.confirmed().await;
+            session.wait_for_subscriptions().await;
             info!("the new configuration is in force");
         });
     }

@@ -17,7 +17,7 @@ use crate::message::{Message, Qos};
 use crate::router::{Router, ServiceId};
 use crate::service;
 use crate::session::state::RestoredMessage;
-use crate::session::{self, Command, EXPIRY, PersistSink, Session, SessionError, Stopped};
+use crate::session::{self, Command, EXPIRY, PersistSink, Session, SessionError, StopSummary};
 use crate::store::Store;
 use crate::topic::Topic;
 
@@ -40,7 +40,7 @@ pub struct Sessions {
     limit: usize,
     /// What is to be said for the whole host at a clean stop, where the services have no wills of their own.
     offline: Option<Message>,
-    tasks: JoinSet<Result<Stopped, SessionError>>,
+    tasks: JoinSet<Result<StopSummary, SessionError>>,
 }
 
 /// A service's own presence connection.
@@ -161,20 +161,16 @@ impl Sessions {
     pub async fn remove(&mut self, service: ServiceId) {
         self.main.send(Command::Detach { service }).await;
         if let Some(own) = self.presences.remove(&service) {
-            own.handle
-                .send(Command::Stop {
-                    deadline: Instant::now() + PRESENCE_STOP,
-                })
-                .await;
+            own.handle.stop(Instant::now() + PRESENCE_STOP);
         }
     }
 
     /// Connects anew with these settings; the session and its routes stay.
     pub async fn renew(&mut self, connection: Connection) {
-        self.main.renew(connection.clone()).await;
+        self.main.reconfigure(connection.clone()).await;
         for own in self.presences.values() {
             own.handle
-                .renew(presence_connection(&connection, &own.suffix))
+                .reconfigure(presence_connection(&connection, &own.suffix))
                 .await;
         }
         self.connection = connection;
@@ -220,10 +216,10 @@ impl Sessions {
         let now = Instant::now();
         let first = now + deadline.saturating_duration_since(now) / 2;
         for own in self.presences.values() {
-            own.handle.send(Command::Stop { deadline: first }).await;
+            own.handle.stop(first);
         }
         self.join(1).await;
-        self.main.send(Command::Stop { deadline }).await;
+        self.main.stop(deadline);
         self.join(0).await;
     }
 

@@ -15,7 +15,7 @@ const RECEIVE_MAXIMUM: u8 = 0x21;
 pub struct Malformed;
 
 /// How long a packet is, its fixed header included, and its kind; `None`: more bytes are needed to tell.
-fn measure(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Malformed> {
+fn fixed_header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Malformed> {
     let Some((first, rest)) = bytes.split_first() else {
         return Ok(None);
     };
@@ -35,7 +35,7 @@ fn measure(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Malformed> {
 
 /// Kind of a packet to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outbound {
+pub enum OutboundPacket {
     /// PUBLISH of QoS 0.
     AtMostOnce,
     /// PUBLISH of QoS 1 or 2 with this identifier.
@@ -47,25 +47,27 @@ pub enum Outbound {
 }
 
 /// Returns the kind of one whole packet to a client.
-pub fn outbound(packet: &[u8]) -> Outbound {
-    let Ok(Some((first, header, _))) = measure(packet) else {
-        return Outbound::Other;
+pub fn classify_outbound(packet: &[u8]) -> OutboundPacket {
+    let Ok(Some((first, header, _))) = fixed_header(packet) else {
+        return OutboundPacket::Other;
     };
     let body = packet.get(header..).unwrap_or_default();
     match first >> 4 {
-        PUBLISH if (first >> 1) & 3 == 0 => Outbound::AtMostOnce,
+        PUBLISH if (first >> 1) & 3 == 0 => OutboundPacket::AtMostOnce,
         PUBLISH => {
-            let topic = pair(body).map_or(0, usize::from);
+            let topic = read_u16(body).map_or(0, usize::from);
             body.get(2 + topic..)
-                .and_then(pair)
-                .map_or(Outbound::Other, Outbound::Acknowledged)
+                .and_then(read_u16)
+                .map_or(OutboundPacket::Other, OutboundPacket::Acknowledged)
         }
-        PUBACK | PUBREC if body.get(2).is_some_and(|reason| *reason >= 0x80) => Outbound::Refusal,
-        _ => Outbound::Other,
+        PUBACK | PUBREC if body.get(2).is_some_and(|reason| *reason >= 0x80) => {
+            OutboundPacket::Refusal
+        }
+        _ => OutboundPacket::Other,
     }
 }
 
-fn pair(bytes: &[u8]) -> Option<u16> {
+fn read_u16(bytes: &[u8]) -> Option<u16> {
     bytes.first_chunk().map(|two| u16::from_be_bytes(*two))
 }
 
@@ -88,7 +90,7 @@ pub fn connect(bytes: &[u8], longest: usize) -> Result<Option<Connect>, Malforme
     if bytes.first().is_some_and(|first| *first != CONNECT << 4) {
         return Err(Malformed);
     }
-    let Some((_, header, length)) = measure(bytes)? else {
+    let Some((_, header, length)) = fixed_header(bytes)? else {
         return Ok(None);
     };
     if length > longest {
@@ -97,7 +99,7 @@ pub fn connect(bytes: &[u8], longest: usize) -> Result<Option<Connect>, Malforme
     let Some(body) = bytes.get(header..header + length) else {
         return Ok(None);
     };
-    let name = usize::from(pair(body).ok_or(Malformed)?);
+    let name = usize::from(read_u16(body).ok_or(Malformed)?);
     let rest = body.get(2 + name..).ok_or(Malformed)?;
     let level = *rest.first().ok_or(Malformed)?;
     // protocol level, flags, keepalive
@@ -117,24 +119,24 @@ pub fn connect(bytes: &[u8], longest: usize) -> Result<Option<Connect>, Malforme
 fn receive_maximum(bytes: &[u8]) -> Option<u16> {
     // a variable byte integer looks like the length of a packet
     let (_, header, length) =
-        measure(&[&[0], bytes.get(..bytes.len().min(4))?].concat()).ok()??;
+        fixed_header(&[&[0], bytes.get(..bytes.len().min(4))?].concat()).ok()??;
     let mut properties = bytes.get(header - 1..)?.get(..length)?;
     while let Some((id, value)) = properties.split_first() {
         let text = || {
             value
                 .get(..2)
-                .and_then(pair)
+                .and_then(read_u16)
                 .map(|length| 2 + usize::from(length))
         };
         let size = match *id {
-            RECEIVE_MAXIMUM => return pair(value),
+            RECEIVE_MAXIMUM => return read_u16(value),
             0x17 | 0x19 => 1,
             0x22 => 2,
             0x11 | 0x27 => 4,
             0x15 | 0x16 => text()?,
             0x26 => {
                 let name = text()?;
-                name + 2 + usize::from(pair(value.get(name..)?)?)
+                name + 2 + usize::from(read_u16(value.get(name..)?)?)
             }
             _ => return None,
         };
@@ -145,7 +147,7 @@ fn receive_maximum(bytes: &[u8]) -> Option<u16> {
 
 /// Something in what a client sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen<'a> {
+pub enum ClientEvent<'a> {
     /// A message is done with.
     Acknowledged(u16),
     /// A message of QoS 0 that is to be retained.
@@ -158,7 +160,7 @@ pub enum Seen<'a> {
 }
 
 /// How much of a message that is to be retained is looked at, for its topic.
-const LOOKED_AT: usize = 1024;
+const MAX_HEAD: usize = 1024;
 
 /// Follows the packets in the bytes of a client, however these are cut, and finds what it acknowledges.
 #[derive(Debug, Default)]
@@ -170,19 +172,19 @@ pub struct Scanner {
     /// The length of the packet without its fixed header.
     length: usize,
     /// The bytes are not packets, so nothing further can be read.
-    lost: bool,
+    is_desynchronized: bool,
 }
 
 impl Scanner {
-    /// Takes the next bytes; calls `saw` with each finding.
-    pub fn feed(&mut self, mut bytes: &[u8], mut saw: impl FnMut(Seen<'_>)) {
-        while !self.lost && !bytes.is_empty() {
+    /// Takes the next bytes; calls `on_event` with each finding.
+    pub fn feed(&mut self, mut bytes: &[u8], mut on_event: impl FnMut(ClientEvent<'_>)) {
+        while !self.is_desynchronized && !bytes.is_empty() {
             if self.remaining > 0 {
                 let (part, rest) = bytes.split_at(bytes.len().min(self.remaining));
                 match self.kind() {
                     PUBACK | PUBREC | PUBCOMP => self.head.extend_from_slice(part),
                     PUBLISH if self.is_retained() => {
-                        let room = LOOKED_AT.saturating_sub(self.head.len());
+                        let room = MAX_HEAD.saturating_sub(self.head.len());
                         self.head.extend_from_slice(&part[..part.len().min(room)]);
                     }
                     _ => {}
@@ -192,17 +194,17 @@ impl Scanner {
             } else {
                 self.head.push(bytes[0]);
                 bytes = &bytes[1..];
-                match measure(&self.head) {
+                match fixed_header(&self.head) {
                     Ok(Some((_, _, length))) => (self.remaining, self.length) = (length, length),
                     Ok(None) => continue,
-                    Err(Malformed) => self.lost = true,
+                    Err(Malformed) => self.is_desynchronized = true,
                 }
                 // acknowledgements are short; a long one is not valid
-                self.lost |=
+                self.is_desynchronized |=
                     self.remaining > 70_000 && self.kind() != PUBLISH && self.kind() != CONNECT;
             }
             if self.remaining == 0 {
-                self.finished(&mut saw);
+                self.on_packet_end(&mut on_event);
             }
         }
     }
@@ -216,22 +218,22 @@ impl Scanner {
         self.head.first().is_some_and(|first| first & 0x07 == 1)
     }
 
-    fn finished(&mut self, saw: &mut impl FnMut(Seen<'_>)) {
-        if let Ok(Some((_, header, _))) = measure(&self.head) {
+    fn on_packet_end(&mut self, on_event: &mut impl FnMut(ClientEvent<'_>)) {
+        if let Ok(Some((_, header, _))) = fixed_header(&self.head) {
             let body = &self.head[header..];
             let done = match self.kind() {
                 PUBACK | PUBCOMP => true,
                 PUBREC => body.get(2).is_some_and(|reason| *reason >= 0x80),
                 _ => false,
             };
-            if let Some(id) = pair(body).filter(|_| done) {
-                saw(Seen::Acknowledged(id));
+            if let Some(id) = read_u16(body).filter(|_| done) {
+                on_event(ClientEvent::Acknowledged(id));
             }
             if self.kind() == PUBLISH && self.is_retained() {
-                let topic = pair(body)
+                let topic = read_u16(body)
                     .and_then(|length| body.get(2..2 + usize::from(length)))
                     .unwrap_or_default();
-                saw(Seen::Retained {
+                on_event(ClientEvent::Retained {
                     topic,
                     bytes: self.length,
                 });
@@ -306,18 +308,27 @@ mod tests {
 
     #[test]
     fn packets_to_a_client_are_told_apart() {
-        assert_eq!(outbound(b"\x30\x03\x00\x01tx"), Outbound::AtMostOnce);
         assert_eq!(
-            outbound(b"\x32\x06\x00\x01t\x01\x02x"),
-            Outbound::Acknowledged(0x102)
+            classify_outbound(b"\x30\x03\x00\x01tx"),
+            OutboundPacket::AtMostOnce
         );
         assert_eq!(
-            outbound(b"\x35\x06\x00\x01t\x01\x02x"),
-            Outbound::Acknowledged(0x102)
+            classify_outbound(b"\x32\x06\x00\x01t\x01\x02x"),
+            OutboundPacket::Acknowledged(0x102)
         );
-        assert_eq!(outbound(b"\x40\x03\x00\x01\x97"), Outbound::Refusal);
-        assert_eq!(outbound(b"\x40\x02\x00\x01"), Outbound::Other);
-        assert_eq!(outbound(b"\xd0\x00"), Outbound::Other);
+        assert_eq!(
+            classify_outbound(b"\x35\x06\x00\x01t\x01\x02x"),
+            OutboundPacket::Acknowledged(0x102)
+        );
+        assert_eq!(
+            classify_outbound(b"\x40\x03\x00\x01\x97"),
+            OutboundPacket::Refusal
+        );
+        assert_eq!(
+            classify_outbound(b"\x40\x02\x00\x01"),
+            OutboundPacket::Other
+        );
+        assert_eq!(classify_outbound(b"\xd0\x00"), OutboundPacket::Other);
     }
 
     proptest! {
@@ -326,12 +337,14 @@ mod tests {
             let mut bytes = CONNECT_5[..2 + 0x18].to_vec();
             bytes.extend_from_slice(b"\x40\x02\x00\x07\x32\x06\x00\x01t\x00\x09@\x50\x02\x00\x08\x62\x02\x00\x08\xc0\x00");
             bytes.extend_from_slice(b"\x70\x02\x00\x08\x50\x03\x00\x0a\x97\x30\x04\x00\x01t@\x40\x02\x00\x0b\x31\x06\x00\x03t/u@");
-            let (mut scanner, mut found, mut rest) = (Scanner::default(), Vec::new(), &bytes[..]);
+            let mut scanner = Scanner::default();
+            let mut found = Vec::new();
+            let mut rest = &bytes[..];
             for cut in cuts.into_iter().cycle() {
                 let (part, after) = rest.split_at(cut.min(rest.len()));
                 scanner.feed(part, |seen| match seen {
-                    Seen::Acknowledged(id) => found.push(id),
-                    Seen::Retained { topic, bytes } => found.push(1000 * topic.len() as u16 + bytes as u16),
+                    ClientEvent::Acknowledged(id) => found.push(id),
+                    ClientEvent::Retained { topic, bytes } => found.push(1000 * topic.len() as u16 + bytes as u16),
                 });
                 rest = after;
                 if rest.is_empty() {
@@ -343,7 +356,7 @@ mod tests {
 
         #[test]
         fn any_bytes_end_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (connect(&bytes, 1000), outbound(&bytes));
+            let _ = (connect(&bytes, 1000), classify_outbound(&bytes));
             Scanner::default().feed(&bytes, |_| {});
         }
     }

@@ -23,20 +23,17 @@ use tracing::{debug, warn};
 
 use crate::config::{BrokerLimits, EmbeddedBroker};
 
-use super::backlog::{Backlog, Client};
-use super::counts::{Counts, Refused};
+use super::access_control::{AccessControl, CLIENT, EventObserver, Users};
+use super::client_stream::ClientStream;
 use super::frame;
-use super::guard::{CLIENT, Guard, Observer, Users};
-use super::retained::Retained;
-use super::stream::ClientStream;
+use super::full_clients::{CHANNEL, Client, FullClients};
+use super::refusals::{Refusal, RefusalLog};
+use super::retained_usage::RetainedUsage;
 
 /// The largest packet that is accepted, in bytes. It is announced in CONNACK (MQTT 5, section 3.2.2.3.6).
 const MAX_PACKET_BYTES: usize = 1 << 20;
 /// The largest CONNECT, in bytes: a will, a user name and a password have 64 KiB each at most.
 const CONNECT_BYTES: usize = 256 << 10;
-/// How many messages of each kind the crate hands to a connection that is busy. Retained messages of QoS 0 beyond it are dropped at a
-/// subscription.
-pub const CHANNEL: usize = 10_000;
 /// How many messages of QoS 1 and 2 a client has unacknowledged at most.
 const WINDOW: u16 = 64;
 /// Connections of this machine beyond `limits.connections`: the host's own must always find a place.
@@ -56,12 +53,12 @@ pub struct Server {
     limits: Arc<BrokerLimits>,
     router: Arc<MessageRouter>,
     storage: Arc<DynamicStorage>,
-    guard: Arc<Guard>,
+    access_control: Arc<AccessControl>,
     monitor: Arc<ResourceMonitor>,
     stats: Arc<BrokerStats>,
-    backlog: Arc<Backlog>,
-    retained: Arc<Mutex<Retained>>,
-    counts: Arc<Counts>,
+    full_clients: Arc<FullClients>,
+    retained: Arc<Mutex<RetainedUsage>>,
+    refusals: Arc<RefusalLog>,
     /// Connections that have said CONNECT.
     open: AtomicUsize,
     /// Those that have not, the oldest first: the end of one is the loss of its sender.
@@ -70,9 +67,9 @@ pub struct Server {
 }
 
 /// One counted connection.
-struct Counted<'a>(&'a AtomicUsize);
+struct ConnectionPermit<'a>(&'a AtomicUsize);
 
-impl<'a> Counted<'a> {
+impl<'a> ConnectionPermit<'a> {
     fn new(of: &'a AtomicUsize, most: usize) -> Option<Self> {
         let more = |count| (count < most).then_some(count + 1);
         of.fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
@@ -81,7 +78,7 @@ impl<'a> Counted<'a> {
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for ConnectionPermit<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -97,54 +94,51 @@ impl Server {
         users: Option<Users>,
         owner: Option<&str>,
     ) -> Result<Arc<Self>, MqttError> {
-        let (limits, counts) = (Arc::new(config.limits.clone()), Arc::new(Counts::default()));
-        let queue = QueueLimits {
-            max_messages: limits.queue.messages,
-            max_bytes: limits.queue.bytes,
-        };
-        let storage = Arc::new(match &config.data_dir {
-            Some(path) => DynamicStorage::File(FileBackend::with_queue_limits(path, queue).await?),
-            None => DynamicStorage::Memory(MemoryBackend::with_queue_limits(queue)),
-        });
-        let backlog = Arc::<Backlog>::default();
-        let retained = Arc::<Mutex<Retained>>::default();
-        let (router, of) = (OnceLock::new(), Arc::clone(&backlog));
-        let observer = Arc::new(Observer {
+        let limits = Arc::new(config.limits.clone());
+        let refusals = Arc::new(RefusalLog::default());
+        let storage = Arc::new(open_storage(config).await?);
+        let full_clients = Arc::<FullClients>::default();
+        let retained = Arc::<Mutex<RetainedUsage>>::default();
+        let observer = Arc::new(EventObserver {
             limits: Arc::clone(&limits),
-            router,
-            backlog: of,
+            router: OnceLock::new(),
+            full_clients: Arc::clone(&full_clients),
             retained: Arc::clone(&retained),
         });
+
         let router =
             MessageRouter::with_storage(Arc::clone(&storage)).with_event_handler(observer.clone());
         let router = Arc::new(router);
         router.recover_sessions(u32::MAX).await?;
         storage.cleanup_expired().await?;
         router.initialize().await?;
-        observer.begin(&router, &storage).await?;
-        let guard = Guard {
+        observer.start(&router, &storage).await?;
+
+        let access_control = AccessControl {
             users,
             owner: owner.map(str::to_owned),
             router: router.clone(),
             limits: limits.clone(),
             storage: storage.clone(),
-            counts: counts.clone(),
+            refusals: refusals.clone(),
         };
+
         let mut settings = BrokerConfig::new().with_max_packet_size(MAX_PACKET_BYTES);
         settings.client_channel_capacity = CHANNEL;
         settings.max_outbound_inflight = WINDOW;
         settings.event_handler = Some(observer);
+
         Ok(Arc::new(Self {
             config: Arc::new(settings),
             limits,
             router,
             storage,
-            guard: Arc::new(guard),
+            access_control: Arc::new(access_control),
             monitor: Arc::new(ResourceMonitor::new(no_limits())),
             stats: Arc::new(BrokerStats::new()),
-            backlog,
+            full_clients,
             retained,
-            counts,
+            refusals,
             open: AtomicUsize::new(0),
             pending: Mutex::default(),
             stop: broadcast::Sender::new(1),
@@ -164,15 +158,16 @@ impl Server {
     pub async fn run(self: Arc<Self>, listener: TcpListener) -> Result<(), MqttError> {
         let mut stopped = self.stop.subscribe();
         let (connection, mut closed) = mpsc::channel(1);
-        let (mut sweep, mut cleanup) = (interval(SWEEP), interval(CLEANUP));
-        let counts = Arc::clone(&self.counts);
-        let mut summary = std::pin::pin!(async move { counts.run().await });
+        let mut sweep = interval(SWEEP);
+        let mut cleanup = interval(CLEANUP);
+        let refusals = Arc::clone(&self.refusals);
+        let mut summary = std::pin::pin!(async move { refusals.run().await });
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((tcp, from)) => self.accept(tcp, from, connection.clone()),
                     Err(error) => {
-                        self.counts.count(Refused::Accept, || error.to_string());
+                        self.refusals.record(Refusal::Accept, || error.to_string());
                         sleep(PAUSE).await;
                     }
                 },
@@ -198,14 +193,15 @@ impl Server {
 
     fn accept(self: &Arc<Self>, tcp: TcpStream, from: SocketAddr, open: mpsc::Sender<()>) {
         let server = Arc::clone(self);
-        let (mut stopped, mut displaced) = (self.stop.subscribe(), self.pend());
+        let mut stopped = self.stop.subscribe();
+        let mut displaced = self.add_pending();
         tokio::spawn(async move {
             // held until the connection has ended
             let _open = open;
             let first = tokio::select! {
                 first = server.connect_packet(tcp, from) => first,
                 _ = &mut displaced => {
-                    server.counts.count(Refused::Pending, || from.to_string());
+                    server.refusals.record(Refusal::Pending, || from.to_string());
                     None
                 }
                 _ = stopped.recv() => None,
@@ -217,9 +213,9 @@ impl Server {
         });
     }
 
-    /// Counts one more connection that has not said CONNECT. When there are too many, the oldest makes room: silent clients must not
+    /// RefusalLog one more connection that has not said CONNECT. When there are too many, the oldest makes room: silent clients must not
     /// keep out others.
-    fn pend(&self) -> oneshot::Receiver<()> {
+    fn add_pending(&self) -> oneshot::Receiver<()> {
         let (sender, displaced) = oneshot::channel();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         if pending.len() >= self.limits.pending {
@@ -244,21 +240,21 @@ impl Server {
                 match frame::connect(&bytes, CONNECT_BYTES) {
                     Ok(Some(connect)) => return Ok(connect),
                     Ok(None) => {}
-                    Err(frame::Malformed) => return Err(Refused::Foreign),
+                    Err(frame::Malformed) => return Err(Refusal::Foreign),
                 }
                 bytes.reserve(1024);
                 if !matches!(tcp.read_buf(&mut bytes).await, Ok(1..)) {
-                    return Err(Refused::Silent);
+                    return Err(Refusal::Silent);
                 }
             }
         };
         match timeout(self.limits.connect_timeout, reading)
             .await
-            .unwrap_or(Err(Refused::Silent))
+            .unwrap_or(Err(Refusal::Silent))
         {
             Ok(connect) => Some((tcp, connect, bytes.freeze())),
             Err(refused) => {
-                self.counts.count(refused, || from.to_string());
+                self.refusals.record(refused, || from.to_string());
                 None
             }
         }
@@ -272,17 +268,13 @@ impl Server {
         first: Bytes,
     ) {
         let own = if from.ip().is_loopback() { OWN } else { 0 };
-        let Some(_counted) = Counted::new(&self.open, self.limits.connections.saturating_add(own))
+        let Some(_permit) =
+            ConnectionPermit::new(&self.open, self.limits.connections.saturating_add(own))
         else {
-            self.counts.count(Refused::Connections, || from.to_string());
-            // quota exceeded; in 3.1.1: unavailable (section 3.2.2.3)
-            let refusal: &[u8] = if connect.level < 5 {
-                &[0x20, 2, 0, 3]
-            } else {
-                &[0x20, 3, 0, 0x97, 0]
-            };
-            // an error means that it has gone already
-            drop(tcp.write_all(refusal).await);
+            self.refusals
+                .record(Refusal::Connections, || from.to_string());
+            // an error means that the client has gone already
+            let _ = tcp.write_all(refusal_packet(connect)).await;
             return;
         };
         if let Err(error) = tcp.set_nodelay(true) {
@@ -292,16 +284,16 @@ impl Server {
         let client = Client::new(
             Arc::clone(&self.limits),
             window,
-            Arc::clone(&self.backlog),
+            Arc::clone(&self.full_clients),
             Arc::clone(&self.retained),
         );
-        let stream = ClientStream::new(tcp, first, Arc::clone(&client), Arc::clone(&self.counts));
+        let stream = ClientStream::new(tcp, first, Arc::clone(&client), Arc::clone(&self.refusals));
         let handler = ClientHandler::new(
             BrokerTransport::WebSocket(Box::new(stream)),
             from,
             Arc::clone(&self.config),
             Arc::clone(&self.router),
-            self.guard.clone(),
+            self.access_control.clone(),
             Some(Arc::clone(&self.storage)),
             Arc::clone(&self.stats),
             Arc::clone(&self.monitor),
@@ -309,12 +301,33 @@ impl Server {
         );
         match CLIENT.scope(Arc::clone(&client), handler.run()).await {
             Err(error) if !error.is_normal_disconnect() => {
-                self.counts.count(Refused::Faults, || {
+                self.refusals.record(Refusal::Faults, || {
                     format!("{}, from {from}: {error}", client.name())
                 });
             }
             _ => {}
         }
+    }
+}
+
+/// Opens the storage of sessions and retained messages.
+async fn open_storage(config: &EmbeddedBroker) -> Result<DynamicStorage, MqttError> {
+    let limits = QueueLimits {
+        max_messages: config.limits.queue.messages,
+        max_bytes: config.limits.queue.bytes,
+    };
+    Ok(match &config.data_dir {
+        Some(path) => DynamicStorage::File(FileBackend::with_queue_limits(path, limits).await?),
+        None => DynamicStorage::Memory(MemoryBackend::with_queue_limits(limits)),
+    })
+}
+
+/// The CONNACK for a connection too many: quota exceeded; in 3.1.1: unavailable (section 3.2.2.3).
+fn refusal_packet(connect: &frame::Connect) -> &'static [u8] {
+    if connect.level < 5 {
+        &[0x20, 2, 0, 3]
+    } else {
+        &[0x20, 3, 0, 0x97, 0]
     }
 }
 

@@ -10,7 +10,7 @@ use crate::config::{
 };
 use crate::logging::{self, Levels, Logs};
 use crate::router::Router;
-use crate::session::{Command, ConnectionStatus, Handle, Session};
+use crate::session::{ConnectionStatus, Handle, Session};
 
 use super::url;
 use super::values::{protocol, seconds};
@@ -154,7 +154,7 @@ impl Client {
             Duration::ZERO
         };
         let deadline = Instant::now() + timeout;
-        handle.send(Command::Stop { deadline }).await;
+        handle.stop(deadline);
 
         outcome
     }
@@ -181,7 +181,7 @@ fn with_url(connection: Connection, text: &str) -> anyhow::Result<Connection> {
 
 /// Waits for the outcome of the first attempt to connect.
 async fn wait_until_connected(handle: &Handle, peer: &str) -> anyhow::Result<()> {
-    let mut status = handle.connection();
+    let mut status = handle.status();
     let first = status
         .wait_for(|status| !matches!(status, ConnectionStatus::Connecting))
         .await;

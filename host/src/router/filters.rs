@@ -1,43 +1,26 @@
-//! Pure: which service wants which filters, and what the broker was told. In: changes of services. Out: for a topic the
-//! services that take a copy; the difference to send. Owns the trie, the entries and the subscription identifiers.
+//! Filters of all services, and the subscriptions that the broker has for them.
 
 mod cover;
+mod matching;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::ids::{IdentifiedSubscription, ServiceId, SubscriptionId};
 use super::trie::Trie;
-use super::{Numbered, ServiceId};
 use crate::message::{Qos, Subscription, SubscriptionChange};
 use crate::topic::Filter;
-use cover::{Cover, Covered};
+use cover::{Cover, CoverState};
+pub use matching::Match;
 
 /// The largest subscription identifier (MQTT 5, section 3.8.2.1.2).
 const MAX_ID: u32 = 268_435_455;
 
-/// Identifiers of filters that went, kept to recognise copies that were already under way.
-const REMEMBERED: usize = 1024;
+/// How many identifiers of former filters are remembered, to recognize copies that were already under way.
+const MAX_RETIRED: usize = 1024;
 
-/// So long after a filter was asked for once more its retained messages may come.
-const ANSWERED: Duration = Duration::from_secs(10);
-
-/// A subscription identifier: 1 to 268,435,455. Made from the filter's text, so that it means the same filter after a
-/// restart, when the broker delivers what it queued meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SubscriptionId(pub u32);
-
-/// A filter that matches, of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Match {
-    /// Who wants it.
-    pub service: ServiceId,
-    /// `$share` filters come after the others: the broker gives their copies to one member of the group only, so such a
-    /// copy cannot stand for the one that is sure to come.
-    shared: bool,
-    /// The order in which the service subscribed.
-    age: u64,
-    id: u32,
-}
+/// How long after another SUBSCRIBE its retained messages may come.
+const RETAINED_WINDOW: Duration = Duration::from_secs(10);
 
 /// The filters of all services.
 #[derive(Debug, Default)]
@@ -47,18 +30,18 @@ pub struct Filters {
     free: Vec<usize>,
     by_filter: HashMap<Filter, usize>,
     ids: HashMap<SubscriptionId, usize>,
-    held: HashMap<ServiceId, HashSet<usize>>,
-    /// Entries that changed since the last difference.
+    by_service: HashMap<ServiceId, HashSet<usize>>,
+    /// Entries that changed since the last diff.
     touched: Vec<usize>,
     retired: VecDeque<u32>,
-    /// For whom a filter was asked for once more, and when; `None`: because of something else.
-    asking: HashMap<u32, Vec<(ServiceId, Option<Instant>)>>,
+    /// Services that await the retained messages of a filter, by its identifier, and since when; `None`: for another reason.
+    awaiting_retained: HashMap<u32, Vec<(ServiceId, Option<Instant>)>>,
     cover: Cover,
-    /// There was a connection.
-    begun: bool,
+    /// Whether there was a connection.
+    was_connected: bool,
     clock: u64,
-    /// `clock` at the last difference.
-    settled: u64,
+    /// `clock` at the last diff.
+    clock_at_diff: u64,
 }
 
 #[derive(Debug)]
@@ -66,11 +49,11 @@ struct Entry {
     filter: Filter,
     id: SubscriptionId,
     shared: bool,
-    /// What the broker was last told; `None`: nothing yet.
-    told: Option<Qos>,
-    /// The broker does not want to: the filter matches nothing until it is granted.
+    /// The quality of service of the last SUBSCRIBE; `None`: the broker does not have it.
+    subscribed_qos: Option<Qos>,
+    /// The broker refused it: the filter matches nothing until it is granted.
     refused: bool,
-    covered: Covered,
+    cover: CoverState,
     members: Vec<Member>,
 }
 
@@ -86,8 +69,8 @@ impl Entry {
         self.members.iter().map(|member| member.qos).max()
     }
 
-    fn numbered(&self, qos: Qos) -> Numbered {
-        Numbered {
+    fn identified(&self, qos: Qos) -> IdentifiedSubscription {
+        IdentifiedSubscription {
             subscription: Subscription {
                 filter: self.filter.clone(),
                 qos,
@@ -98,203 +81,181 @@ impl Entry {
 }
 
 impl Filters {
-    /// Makes `subscriptions` all that the service wants; what it wanted before keeps its place in the order.
+    /// Makes `subscriptions` all that the service wants; its earlier filters keep their place in the order.
     pub fn replace(&mut self, service: ServiceId, subscriptions: &[Subscription]) {
         let kept: HashSet<&Filter> = subscriptions
             .iter()
             .map(|subscription| &subscription.filter)
             .collect();
-        let held = self.held.get(&service).into_iter().flatten();
-        let gone: Vec<Filter> = held
+        let indexes = self.by_service.get(&service).into_iter().flatten();
+        let ended: Vec<Filter> = indexes
             .filter_map(|index| self.entries[*index].as_ref())
             .filter(|entry| !kept.contains(&entry.filter))
             .map(|entry| entry.filter.clone())
             .collect();
-        gone.iter().for_each(|filter| self.leave(service, filter));
+        ended
+            .iter()
+            .for_each(|filter| self.remove_member(service, filter));
         subscriptions
             .iter()
-            .for_each(|subscription| self.join(service, subscription));
+            .for_each(|subscription| self.add_member(service, subscription));
     }
 
     /// Changes what the service wants, in order.
     pub fn change(&mut self, service: ServiceId, changes: &[SubscriptionChange]) {
         for change in changes {
             match change {
-                SubscriptionChange::Subscribe(subscription) => self.join(service, subscription),
-                SubscriptionChange::Unsubscribe(filter) => self.leave(service, filter),
+                SubscriptionChange::Subscribe(subscription) => {
+                    self.add_member(service, subscription)
+                }
+                SubscriptionChange::Unsubscribe(filter) => self.remove_member(service, filter),
             }
         }
     }
 
-    /// What to subscribe and what to unsubscribe since the last difference.
-    pub fn difference(&mut self) -> (Vec<Numbered>, Vec<Filter>) {
+    /// Returns the filters to subscribe to and to unsubscribe from since the last diff.
+    pub fn diff(&mut self) -> (Vec<IdentifiedSubscription>, Vec<Filter>) {
         if self.cover.active && !self.touched.is_empty() {
-            self.recover();
+            self.update_cover();
         }
-        self.settled = self.clock;
-        let (mut subscribe, mut unsubscribe) = (Vec::new(), Vec::new());
+        self.clock_at_diff = self.clock;
+        let mut subscribe = Vec::new();
+        let mut unsubscribe = Vec::new();
         for index in std::mem::take(&mut self.touched) {
             let at_broker = self.at_broker(index);
             let Some(entry) = &mut self.entries[index] else {
                 continue;
             };
-            let told = std::mem::replace(&mut entry.told, at_broker);
+            let previous = std::mem::replace(&mut entry.subscribed_qos, at_broker);
             match at_broker {
-                Some(qos) if told != at_broker => subscribe.push(entry.numbered(qos)),
+                Some(qos) if previous != at_broker => subscribe.push(entry.identified(qos)),
                 Some(_) => {}
                 None => {
-                    entry.covered.granted = false;
-                    unsubscribe.extend(told.map(|_| entry.filter.clone()));
+                    entry.cover.granted = false;
+                    unsubscribe.extend(previous.map(|_| entry.filter.clone()));
                 }
             }
             if entry.members.is_empty() {
-                self.forget(index);
+                self.remove_entry(index);
             }
         }
         (subscribe, unsubscribe)
     }
 
-    /// A connection is there, with or without subscription identifiers: what to subscribe, and what to unsubscribe then, because
-    /// the broker may have it from before.
+    /// Handles a connection with or without subscription identifiers. Returns the filters to subscribe to, and those to unsubscribe from
+    /// then because the broker may have them from before.
     pub fn connected(
         &mut self,
         identifiers: bool,
         session_present: bool,
-    ) -> (Vec<Numbered>, Vec<Filter>) {
+    ) -> (Vec<IdentifiedSubscription>, Vec<Filter>) {
         if !session_present {
-            self.asking.clear();
+            self.awaiting_retained.clear();
         }
-        let first = !std::mem::replace(&mut self.begun, true);
+        let first = !std::mem::replace(&mut self.was_connected, true);
         if first || !session_present {
             for entry in self.entries.iter_mut().flatten() {
-                (entry.told, entry.covered) = (None, Covered::default());
+                entry.subscribed_qos = None;
+                entry.cover = CoverState::default();
             }
         }
-        let was_told: HashSet<usize> = self.told().map(|(index, _)| index).collect();
-        self.cover(!identifiers);
-        self.difference();
+        let was_subscribed: HashSet<usize> = self.subscribed().map(|(index, _)| index).collect();
+        self.set_covering(!identifiers);
+        self.diff();
         let subscribe = self
-            .told()
-            .filter_map(|(_, entry)| Some(entry.numbered(entry.told?)))
+            .subscribed()
+            .filter_map(|(_, entry)| Some(entry.identified(entry.subscribed_qos?)))
             .collect();
         let covered = self
             .entries
             .iter()
             .enumerate()
             .filter_map(|(index, entry)| Some((index, entry.as_ref()?)));
-        let covered = covered.filter(|(_, entry)| entry.told.is_none());
-        let unsubscribe =
-            covered.filter(|(index, _)| (first && session_present) || was_told.contains(index));
+        let covered = covered.filter(|(_, entry)| entry.subscribed_qos.is_none());
+        let unsubscribe = covered
+            .filter(|(index, _)| (first && session_present) || was_subscribed.contains(index));
         let unsubscribe = unsubscribe.map(|(_, entry)| entry.filter.clone()).collect();
         (subscribe, unsubscribe)
     }
 
-    fn told(&self) -> impl Iterator<Item = (usize, &Entry)> {
+    fn subscribed(&self) -> impl Iterator<Item = (usize, &Entry)> {
         let entries = self
             .entries
             .iter()
             .enumerate()
             .filter_map(|(index, entry)| Some((index, entry.as_ref()?)));
-        entries.filter(|(_, entry)| entry.told.is_some())
+        entries.filter(|(_, entry)| entry.subscribed_qos.is_some())
     }
 
-    /// A filter that some service wants, as the broker knows it: what covers it, if something does.
-    pub fn number(&self, filter: &Filter) -> Option<Numbered> {
-        let index = self.bringing(filter)?;
+    /// A filter that some service wants, as the broker has it: the filter that covers it, if there is one.
+    pub fn identified(&self, filter: &Filter) -> Option<IdentifiedSubscription> {
+        let index = self.carrier(filter)?;
         let entry = self.entries[index].as_ref()?;
-        self.at_broker(index).map(|qos| entry.numbered(qos))
+        self.at_broker(index).map(|qos| entry.identified(qos))
     }
 
-    /// What brings the messages for a filter.
-    fn bringing(&self, filter: &Filter) -> Option<usize> {
+    /// The filter that brings the messages for this one: itself, or one that covers it.
+    fn carrier(&self, filter: &Filter) -> Option<usize> {
         let index = *self.by_filter.get(filter)?;
         let entry = self.entries[index].as_ref()?;
         Some(
             entry
-                .covered
+                .cover
                 .by
-                .filter(|_| entry.told.is_none())
+                .filter(|_| entry.subscribed_qos.is_none())
                 .unwrap_or(index),
         )
     }
 
-    /// The filter is asked for once more, for the sake of `service`.
-    pub fn ask_again(
+    /// Prepares another SUBSCRIBE for a filter, so that `service` gets its retained messages.
+    pub fn request_retained(
         &mut self,
         service: ServiceId,
         filter: &Filter,
         now: Instant,
-    ) -> Option<Numbered> {
-        let numbered = self.number(filter)?;
-        let index = self.bringing(filter)?;
+    ) -> Option<IdentifiedSubscription> {
+        let identified = self.identified(filter)?;
+        let index = self.carrier(filter)?;
         let all = self
             .entries
             .iter()
             .enumerate()
             .filter_map(|(other, entry)| Some((other, entry.as_ref()?)));
-        let brought =
-            all.filter(|(other, entry)| *other == index || entry.covered.by == Some(index));
+        let brought = all.filter(|(other, entry)| *other == index || entry.cover.by == Some(index));
         for id in brought.map(|(_, entry)| entry.id.0).collect::<Vec<_>>() {
-            let asking = self.asking.entry(id).or_default();
-            asking
-                .retain(|(_, at)| at.is_none_or(|at| now.saturating_duration_since(at) < ANSWERED));
+            let asking = self.awaiting_retained.entry(id).or_default();
+            asking.retain(|(_, at)| {
+                at.is_none_or(|at| now.saturating_duration_since(at) < RETAINED_WINDOW)
+            });
             asking.push((service, Some(now)));
         }
-        Some(numbered)
+        Some(identified)
     }
 
-    /// Whether a retained message that was found so is for the service.
-    pub fn expects(&self, found: &Match) -> bool {
-        let asking = self.asking.get(&found.id);
+    /// Whether a retained message with this match is for the service: it is, unless others alone await it.
+    pub fn wants_retained(&self, found: &Match) -> bool {
+        let asking = self.awaiting_retained.get(&found.id);
         asking.is_none_or(|asking| asking.iter().any(|(service, _)| *service == found.service))
     }
 
-    /// Notes whether the broker granted a filter.
-    pub fn answered(&mut self, filter: &Filter, granted: bool) {
+    /// Handles whether the broker granted a filter.
+    pub fn on_answer(&mut self, filter: &Filter, granted: bool) {
         let Some(index) = self.by_filter.get(filter).copied() else {
             return;
         };
         if let Some(entry) = &mut self.entries[index] {
             entry.refused = !granted;
-            entry.covered.granted = granted;
+            entry.cover.granted = granted;
             if self.cover.active {
                 self.touched.push(index);
             }
         }
     }
 
-    /// Fills `found` with one match for each service that takes this copy of a message on `topic`.
-    pub fn takers(&self, topic: &str, ids: &[u32], found: &mut Vec<Match>) {
-        found.clear();
-        self.trie.matches(topic, |index| {
-            if let Some(entry) = &self.entries[*index] {
-                entry.collect(found);
-            }
-        });
-        if found.len() > 1 {
-            found.sort_unstable();
-        }
-        if self.copies_are_told_apart(ids, found) {
-            keep_takers_of(ids, found);
-        }
-        found.dedup_by_key(|candidate| candidate.service);
-    }
-
-    /// Whether the identifiers say for which filters this copy is. Not so where there are none, nor where all of them are
-    /// of a time before this process: such a copy goes to whoever wants the topic, because it is perhaps the only one.
-    fn copies_are_told_apart(&self, ids: &[u32], found: &[Match]) -> bool {
-        let known = |id: &u32| {
-            found.iter().any(|candidate| candidate.id == *id)
-                || self.ids.contains_key(&SubscriptionId(*id))
-                || self.retired.contains(id)
-        };
-        ids.iter().any(known)
-    }
-
-    fn join(&mut self, service: ServiceId, subscription: &Subscription) {
+    fn add_member(&mut self, service: ServiceId, subscription: &Subscription) {
         let index = match self.by_filter.get(&subscription.filter) {
             Some(index) => *index,
-            None => self.add(&subscription.filter),
+            None => self.add_entry(&subscription.filter),
         };
         let Some(entry) = &mut self.entries[index] else {
             return;
@@ -312,29 +273,29 @@ impl Filters {
                     qos: subscription.qos,
                     age: self.clock,
                 });
-                self.held.entry(service).or_default().insert(index);
+                self.by_service.entry(service).or_default().insert(index);
             }
         }
         self.touched.push(index);
     }
 
-    fn leave(&mut self, service: ServiceId, filter: &Filter) {
+    fn remove_member(&mut self, service: ServiceId, filter: &Filter) {
         let Some(index) = self.by_filter.get(filter).copied() else {
             return;
         };
         if let Some(entry) = &mut self.entries[index] {
             entry.members.retain(|member| member.service != service);
         }
-        if let Some(held) = self.held.get_mut(&service) {
-            held.remove(&index);
-            if held.is_empty() {
-                self.held.remove(&service);
+        if let Some(indexes) = self.by_service.get_mut(&service) {
+            indexes.remove(&index);
+            if indexes.is_empty() {
+                self.by_service.remove(&service);
             }
         }
         self.touched.push(index);
     }
 
-    fn add(&mut self, filter: &Filter) -> usize {
+    fn add_entry(&mut self, filter: &Filter) -> usize {
         let index = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             self.entries.len() - 1
@@ -349,31 +310,31 @@ impl Filters {
             filter,
             id,
             shared,
-            told: None,
+            subscribed_qos: None,
             refused: false,
-            covered: Covered::default(),
+            cover: CoverState::default(),
             members: Vec::new(),
         });
         self.retired.retain(|retired| *retired != id.0);
         index
     }
 
-    fn forget(&mut self, index: usize) {
+    fn remove_entry(&mut self, index: usize) {
         let Some(entry) = self.entries[index].take() else {
             return;
         };
         self.trie.remove(entry.filter.pattern(), &index);
         self.ids.remove(&entry.id);
-        self.asking.remove(&entry.id.0);
+        self.awaiting_retained.remove(&entry.id.0);
         self.by_filter.remove(&entry.filter);
         self.free.push(index);
-        if self.retired.len() == REMEMBERED {
+        if self.retired.len() == MAX_RETIRED {
             self.retired.pop_front();
         }
         self.retired.push_back(entry.id.0);
     }
 
-    /// The identifier for a filter: of its hash, or the next one that is free.
+    /// The identifier for a filter: its hash, or the next one that is free.
     fn free_id(&self, filter: &Filter) -> SubscriptionId {
         let mut id = hash(filter.as_str()) % MAX_ID + 1;
         while self.ids.contains_key(&SubscriptionId(id)) {
@@ -381,34 +342,6 @@ impl Filters {
         }
         SubscriptionId(id)
     }
-}
-
-impl Entry {
-    fn collect(&self, found: &mut Vec<Match>) {
-        if self.refused {
-            return;
-        }
-        let (shared, id) = (self.shared, self.id.0);
-        found.extend(self.members.iter().map(|member| Match {
-            service: member.service,
-            shared,
-            age: member.age,
-            id,
-        }));
-    }
-}
-
-/// Of the sorted matches, keeps those by which a service takes the copy with these identifiers: its first filter, or any
-/// shared one when it has only such.
-fn keep_takers_of(ids: &[u32], found: &mut Vec<Match>) {
-    let mut first: Option<Match> = None;
-    found.retain(|candidate| {
-        let leader = first.filter(|first| first.service == candidate.service);
-        if leader.is_none() {
-            first = Some(*candidate);
-        }
-        leader.is_none_or(|leader| leader.shared) && ids.contains(&candidate.id)
-    });
 }
 
 /// FNV-1a, 32 bits: small, and the same in every build.

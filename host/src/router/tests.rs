@@ -32,7 +32,7 @@ fn message(topic: &str) -> Message {
     )
 }
 
-fn attach(router: &mut Router, id: u32, filters: &[&str]) -> (Mailbox, Difference) {
+fn attach(router: &mut Router, id: u32, filters: &[&str]) -> (Mailbox, SubscriptionDiff) {
     let (sender, mailbox) = mailbox::mailbox(mailbox::Limits {
         messages: 100,
         bytes: usize::MAX,
@@ -46,7 +46,12 @@ fn attach(router: &mut Router, id: u32, filters: &[&str]) -> (Mailbox, Differenc
     (mailbox, difference)
 }
 
-fn change(router: &mut Router, id: u32, subscribe: &[&str], unsubscribe: &[&str]) -> Difference {
+fn change(
+    router: &mut Router,
+    id: u32,
+    subscribe: &[&str],
+    unsubscribe: &[&str],
+) -> SubscriptionDiff {
     let new = subscribe
         .iter()
         .map(|text| SubscriptionChange::Subscribe(subscription(text, Qos::AtLeastOnce)));
@@ -57,7 +62,7 @@ fn change(router: &mut Router, id: u32, subscribe: &[&str], unsubscribe: &[&str]
 }
 
 fn id_of(router: &Router, text: &str) -> u32 {
-    router.number(&filter(text)).unwrap().id.0
+    router.identified(&filter(text)).unwrap().id.0
 }
 
 /// Routes one copy; how many took it.
@@ -77,8 +82,8 @@ fn a_filter_of_two_services_is_subscribed_once_and_unsubscribed_with_the_last() 
     let (_a, first) = attach(&mut router, 1, &["a/#"]);
     let (_b, second) = attach(&mut router, 2, &["a/#"]);
     assert_eq!(first.subscribe.len(), 1);
-    assert_eq!(second, Difference::default());
-    assert_eq!(router.detach(ServiceId(1)), Difference::default());
+    assert_eq!(second, SubscriptionDiff::default());
+    assert_eq!(router.detach(ServiceId(1)), SubscriptionDiff::default());
     assert_eq!(router.detach(ServiceId(2)).unsubscribe, [filter("a/#")]);
     assert!(router.connected(true, true).0.is_empty());
 }
@@ -115,20 +120,20 @@ fn changes_that_cancel_each_other_send_nothing() {
     let (_a, _) = attach(&mut router, 1, &["a"]);
     assert_eq!(
         change(&mut router, 1, &["b"], &["b", "c"]),
-        Difference::default()
+        SubscriptionDiff::default()
     );
     assert_eq!(
         change(&mut router, 2, &["b"], &[]),
-        Difference::default(),
+        SubscriptionDiff::default(),
         "not attached"
     );
     let (_a, difference) = attach(&mut router, 1, &["a"]);
     assert_eq!(
         difference,
-        Difference::default(),
-        "attached anew with the same filters"
+        SubscriptionDiff::default(),
+        "attached again with the same filters"
     );
-    assert_eq!(router.detach(ServiceId(7)), Difference::default());
+    assert_eq!(router.detach(ServiceId(7)), SubscriptionDiff::default());
 }
 
 #[test]
@@ -146,7 +151,8 @@ fn a_new_attachment_takes_over_the_routes() {
 
 #[test]
 fn a_filter_has_the_same_identifier_in_every_process() {
-    let (mut one, mut other) = (Router::new(), Router::new());
+    let mut one = Router::new();
+    let mut other = Router::new();
     let (_a, _) = attach(&mut one, 1, &["a", "b/+", "c/#"]);
     let (_b, _) = attach(&mut other, 1, &["x", "c/#"]);
     assert_eq!(id_of(&one, "c/#"), id_of(&other, "c/#"));
@@ -157,7 +163,8 @@ fn the_first_filter_takes_the_copy_and_the_next_one_takes_over_from_it() {
     let mut router = Router::new();
     let (mut a, _) = attach(&mut router, 1, &["a/#"]);
     change(&mut router, 1, &["a/b"], &[]);
-    let (wide, narrow) = (id_of(&router, "a/#"), id_of(&router, "a/b"));
+    let wide = id_of(&router, "a/#");
+    let narrow = id_of(&router, "a/b");
     assert_eq!(
         (
             copy(&mut router, "a/b", &[narrow]),
@@ -197,10 +204,10 @@ fn a_refused_filter_swallows_nothing() {
         .find(|numbered| numbered.id.0 != narrow)
         .unwrap()
         .id;
-    router.answered(&filter("a/#"), false);
+    router.on_answer(&filter("a/#"), false);
     assert_eq!(copy(&mut router, "a/b", &[narrow]), 1);
     assert_eq!(copy(&mut router, "a/c", &[]), 0, "not entitled to it");
-    router.answered(&filter("a/#"), true);
+    router.on_answer(&filter("a/#"), true);
     assert_eq!(copy(&mut router, "a/b", &[narrow]), 0);
     assert_eq!(copy(&mut router, "a/b", &[wide.0]), 1);
     assert_eq!(drain(&mut a), 2);
@@ -215,11 +222,9 @@ fn a_refused_filter_swallows_nothing() {
 fn copies_of_shared_subscriptions_do_not_stand_for_others() {
     let mut router = Router::new();
     let (mut a, _) = attach(&mut router, 1, &["$share/g/t", "$share/h/t", "t"]);
-    let (g, h, t) = (
-        id_of(&router, "$share/g/t"),
-        id_of(&router, "$share/h/t"),
-        id_of(&router, "t"),
-    );
+    let g = id_of(&router, "$share/g/t");
+    let h = id_of(&router, "$share/h/t");
+    let t = id_of(&router, "t");
     assert_eq!(
         (
             copy(&mut router, "t", &[g]),
@@ -265,8 +270,8 @@ fn receipts_of_a_dropped_mailbox_are_resolved() {
                 );
                 std::mem::take(&mut settled)
             }
-            "attach" => attach(&mut router, 1, &["t"]).1.settled,
-            _ => router.detach(ServiceId(1)).settled,
+            "attach" => attach(&mut router, 1, &["t"]).1.discarded,
+            _ => router.detach(ServiceId(1)).discarded,
         };
         assert_eq!(receipts, [Receipt::Arrived(1)], "{end}");
     }
@@ -309,7 +314,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the broker was told, and what the services want of it.
+/// The subscriptions of the broker, and those that the services want.
 #[derive(Default)]
 struct World {
     broker: HashMap<Filter, (Qos, u32)>,
@@ -318,8 +323,8 @@ struct World {
 
 impl World {
     /// Obeys a difference; every line of it must change something.
-    fn tell(&mut self, difference: Difference) {
-        for Numbered { subscription, id } in difference.subscribe {
+    fn tell(&mut self, difference: SubscriptionDiff) {
+        for IdentifiedSubscription { subscription, id } in difference.subscribe {
             let before = self
                 .broker
                 .insert(subscription.filter, (subscription.qos, id.0));
@@ -454,7 +459,7 @@ impl World {
             }
             Step::Publish(topic, copies, reversed) => {
                 self.publish(router, TOPICS[topic], copies, reversed);
-                Difference::default()
+                SubscriptionDiff::default()
             }
         };
         self.tell(difference);
@@ -481,7 +486,8 @@ proptest! {
     /// However the broker splits copies and whatever changes in between.
     #[test]
     fn each_service_gets_each_message_exactly_once(steps in prop::collection::vec(step(), 0..60)) {
-        let (mut world, mut router) = (World::default(), Router::new());
+        let mut world = World::default();
+        let mut router = Router::new();
         for step in steps {
             world.step(&mut router, step);
         }
@@ -518,7 +524,7 @@ proptest! {
         }
         mailboxes.clear();
         for service in 0..3 {
-            given_back.extend(router.detach(ServiceId(service)).settled);
+            given_back.extend(router.detach(ServiceId(service)).discarded);
         }
         for receipt in given_back {
             let left = owed.get_mut(&receipt).unwrap();

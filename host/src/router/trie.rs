@@ -1,13 +1,11 @@
-//! Finds the filters that match a topic: patterns (filters without `$share/<group>/`), each with a
-//! value. Pure.
+//! Finds the filters that match a topic.
 //!
-//! Nodes lie in one vector and are walked by a loop, not by recursion: a filter of 30,000 levels
-//! costs time, not stack.
+//! Nodes lie in one vector and are walked by a loop, not by recursion: a filter of 30,000 levels costs time, not stack.
 
 use std::collections::HashMap;
 
 /// A level with more children than this gets a hash table; below, comparing is faster than hashing.
-const FEW: usize = 8;
+const MAX_LIST: usize = 8;
 
 const ROOT: usize = 0;
 
@@ -24,7 +22,7 @@ struct Node<T> {
     exact: Children,
     /// The child for `+`.
     plus: Option<usize>,
-    /// Values of patterns that go on with `#` here: they match this level and everything below.
+    /// Values of patterns that continue with `#` here: they match this level and everything below.
     rest: Vec<T>,
     /// Values of patterns that end here.
     here: Vec<T>,
@@ -70,7 +68,7 @@ impl<T: PartialEq> Trie<T> {
         self.nodes[at].here.push(value);
     }
 
-    /// Removes `value` from under `pattern`; says whether it was there.
+    /// Removes `value` from `pattern`; whether it was there.
     pub fn remove(&mut self, pattern: &str, value: &T) -> bool {
         let mut path = Vec::new();
         let mut at = ROOT;
@@ -172,7 +170,7 @@ impl<T: PartialEq> Trie<T> {
     }
 }
 
-/// Splits off the first level of `topic`; the rest is `None` at the end, `Some("")` for an empty last level.
+/// The first level of `topic`, and the rest after its slash: `None` at the end, `Some("")` for an empty last level.
 fn first_level(topic: &str) -> (&str, Option<&str>) {
     match topic.bytes().position(|byte| byte == b'/') {
         Some(slash) => (&topic[..slash], Some(&topic[slash + 1..])),
@@ -214,7 +212,7 @@ impl Children {
     /// `level` must not be there yet.
     fn insert(&mut self, level: &str, child: usize) {
         match self {
-            Self::Few(list) if list.len() == FEW => {
+            Self::Few(list) if list.len() == MAX_LIST => {
                 let mut table: HashMap<Box<str>, usize> =
                     std::mem::take(list).into_iter().collect();
                 table.insert(level.into(), child);
@@ -275,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_filter_costs_no_stack() {
+    fn the_longest_filter_needs_no_stack() {
         let deep = "+/".repeat(32_767) + "#";
         let mut trie = Trie::default();
         trie.insert(&deep, 1);
@@ -342,7 +340,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn finds_what_the_filters_match_also_while_they_go(
+        fn finds_exactly_the_matching_filters_while_they_are_removed(
             filters in prop::collection::vec(any_filter(), 0..40),
             topics in prop::collection::vec(any_topic(), 1..12),
             order in any::<prop::sample::Index>(),

@@ -208,7 +208,7 @@ impl Queue {
     /// service handles no messages, so all of them are to be spooled.
     pub(super) async fn progress(&mut self, waits: bool) {
         if !self.written.is_empty() {
-            self.session.room().await;
+            self.session.wait_for_room().await;
             return self.acknowledge();
         }
         if let Some(writing) = &mut self.writing {

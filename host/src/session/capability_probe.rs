@@ -1,16 +1,14 @@
-//! Pure: what the broker takes of a CONNECT with a will, and what it cannot do otherwise. In: how attempts with a will have ended, what
-//! CONNACK says. Out: the will for the next attempt, what the session may not ask for, what is to be said. Owns what was found out, for all
-//! connections of a host.
+//! The capabilities of the broker that CONNACK does not reveal: most of all how much of a will it accepts.
 //!
-//! MQTT 5 has reasons for a will that the broker does not take (0x9A, 0x9B). A broker that closes the connection instead, as all of 3.1.1
-//! have to, may do so for other reasons too. So an attempt that ended so is followed by one with less of a will, and so on in turn with
-//! the whole will, at the pace of the back-off. When one of them works, the broker is there: the whole will and then less and less of it
-//! are tried once more, at once, and the first that works is what the broker takes.
+//! MQTT 5 has reason codes for a will that the broker does not accept (0x9A, 0x9B). A broker that closes the connection instead, as all
+//! of 3.1.1 have to, may do so for other reasons too. So an attempt that ended this way is followed by one with less of a will, in turn
+//! with the whole will, at the pace of the back-off. When one of them works, the broker is there: the whole will and then less and less
+//! of it are tried once more, at once, and the first that works is what the broker accepts.
 
 use crate::message::{Message, Qos};
 use crate::session::packet::{Reason, ServerCapabilities};
 
-/// What may be asked of the broker, as far as it is known.
+/// The features that the broker is known to support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limits {
     retain: bool,
@@ -24,8 +22,8 @@ const EVERYTHING: Limits = Limits {
     will: true,
 };
 
-/// Less and less.
-const LADDER: [Limits; 5] = [
+/// Wills to try, each with less than the one before.
+const FALLBACKS: [Limits; 5] = [
     EVERYTHING,
     Limits {
         retain: false,
@@ -46,55 +44,56 @@ const LADDER: [Limits; 5] = [
     },
 ];
 
-/// Which step of the ladder is tried after so many attempts that were closed: most often the whole will.
-const TRIALS: [usize; 6] = [0, 1, 0, 2, 3, 4];
+/// The fallback to try after each number of closed attempts: most often the whole will.
+const TRIAL_ORDER: [usize; 6] = [0, 1, 0, 2, 3, 4];
 
-/// How far it is known that a will is what the broker closes the connection for.
+/// The progress of finding out whether the broker closes the connection because of the will.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Search {
-    /// So many attempts one after the other were closed.
+enum Probe {
+    /// This number of attempts in a row were closed.
     Closed(usize),
-    /// It took less of a will, so it is there, and this step of the ladder is tried.
+    /// The broker accepted less of a will, so it is there, and this fallback is tried.
     Step(usize),
 }
 
-/// What is to be done after CONNACK with success.
+/// The next step after a CONNACK with success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Verdict {
-    /// The connection is served.
+pub enum AfterConnack {
+    /// Use the connection.
     #[default]
     Serve,
-    /// It is ended, and another attempt made at once.
-    Again,
+    /// Close it, and make another attempt at once.
+    Reconnect,
 }
 
-/// What was found out.
+/// The capabilities found so far.
 #[derive(Debug)]
 pub struct CapabilityProbe {
     known: Limits,
-    /// What else it has not, although it did not say so at once.
-    without: Vec<Reason>,
-    search: Search,
-    said: Vec<&'static str>,
+    /// Other features that it turned out not to support.
+    unsupported: Vec<Reason>,
+    probe: Probe,
+    reported: Vec<&'static str>,
 }
 
 impl Default for CapabilityProbe {
     fn default() -> Self {
         Self {
             known: EVERYTHING,
-            without: Vec::new(),
-            search: Search::Closed(0),
-            said: Vec::new(),
+            unsupported: Vec::new(),
+            probe: Probe::Closed(0),
+            reported: Vec::new(),
         }
     }
 }
 
 impl CapabilityProbe {
     /// The will for the next attempt of the main connection, or of another one.
-    pub fn will(&self, whole: &Message, main: bool) -> Option<Message> {
+    pub fn reduced_will(&self, whole: &Message, main: bool) -> Option<Message> {
         let trial = if main { self.trial() } else { EVERYTHING };
         let limits = self.known.and(trial);
-        let (retain, qos) = (whole.retain && limits.retain, whole.qos.min(limits.qos));
+        let retain = whole.retain && limits.retain;
+        let qos = whole.qos.min(limits.qos);
         limits.will.then(|| Message {
             retain,
             qos,
@@ -103,15 +102,15 @@ impl CapabilityProbe {
     }
 
     fn trial(&self) -> Limits {
-        let step = match self.search {
-            Search::Closed(count) => TRIALS[count % TRIALS.len()],
-            Search::Step(step) => step,
+        let step = match self.probe {
+            Probe::Closed(count) => TRIAL_ORDER[count % TRIAL_ORDER.len()],
+            Probe::Step(step) => step,
         };
-        LADDER.get(step).copied().unwrap_or(EVERYTHING)
+        FALLBACKS.get(step).copied().unwrap_or(EVERYTHING)
     }
 
-    /// The broker refused a CONNECT with this will. True: there is less to ask for, and the next attempt can be made at once.
-    pub fn refused(&mut self, reason: Reason, will: Option<&Message>) -> bool {
+    /// Handles that the broker refused a CONNECT with this will. True: there is less to ask for, so another attempt can be made at once.
+    pub fn on_refused(&mut self, reason: Reason, will: Option<&Message>) -> bool {
         let Some(will) = will else { return false };
         match reason {
             Reason::RETAIN_NOT_SUPPORTED if will.retain => self.known.retain = false,
@@ -128,67 +127,67 @@ impl CapabilityProbe {
         true
     }
 
-    /// The broker closed the connection of the main connection's attempt instead of answering. True: another one can be made at once.
-    pub fn closed(&mut self) -> bool {
-        let (search, again) = match self.search {
-            Search::Closed(count) => (Search::Closed(count.wrapping_add(1)), false),
-            Search::Step(step) if step + 1 < LADDER.len() => (Search::Step(step + 1), true),
-            Search::Step(_) => (Search::Closed(0), false),
+    /// Handles that the broker closed an attempt of the main connection without an answer. True: another one can be made at once.
+    pub fn on_closed(&mut self) -> bool {
+        let (probe, again) = match self.probe {
+            Probe::Closed(count) => (Probe::Closed(count.wrapping_add(1)), false),
+            Probe::Step(step) if step + 1 < FALLBACKS.len() => (Probe::Step(step + 1), true),
+            Probe::Step(_) => (Probe::Closed(0), false),
         };
-        self.search = search;
+        self.probe = probe;
         again
     }
 
-    /// An attempt of the main connection failed in another way.
-    pub fn failed(&mut self) {
-        self.search = Search::Closed(0);
+    /// Handles that an attempt of the main connection failed in another way.
+    pub fn on_failed(&mut self) {
+        self.probe = Probe::Closed(0);
     }
 
-    /// The broker took a CONNECT of the main connection, `sent` in place of the will `whole`.
-    pub fn accepted(&mut self, whole: Option<&Message>, sent: Option<&Message>) -> Verdict {
-        let known = whole.and_then(|whole| self.will(whole, false));
-        let (search, verdict) = match self.search {
-            Search::Closed(_) if known.as_ref() != sent => (Search::Step(0), Verdict::Again),
-            _ => (Search::Closed(0), Verdict::Serve),
+    /// Handles that the broker accepted a CONNECT of the main connection with `sent` in place of the will `whole`.
+    pub fn on_accepted(&mut self, whole: Option<&Message>, sent: Option<&Message>) -> AfterConnack {
+        let known = whole.and_then(|whole| self.reduced_will(whole, false));
+        let (probe, after) = match self.probe {
+            Probe::Closed(_) if known.as_ref() != sent => (Probe::Step(0), AfterConnack::Reconnect),
+            _ => (Probe::Closed(0), AfterConnack::Serve),
         };
-        if matches!(self.search, Search::Step(_)) {
+        if matches!(self.probe, Probe::Step(_)) {
             self.known = self.known.and(self.trial());
         }
-        self.search = search;
-        verdict
+        self.probe = probe;
+        after
     }
 
-    /// The broker ended a connection because it has not what was asked of it.
-    pub fn unsupported(&mut self, what: Reason) {
+    /// Handles that the broker ended a connection because it does not support a feature.
+    pub fn on_unsupported(&mut self, what: Reason) {
         match what {
             Reason::RETAIN_NOT_SUPPORTED => self.known.retain = false,
             Reason::QOS_NOT_SUPPORTED if self.known.qos == Qos::ExactlyOnce => {
                 self.known.qos = Qos::AtLeastOnce
             }
             Reason::QOS_NOT_SUPPORTED => self.known.qos = Qos::AtMostOnce,
-            other if !self.without.contains(&other) => self.without.push(other),
+            other if !self.unsupported.contains(&other) => self.unsupported.push(other),
             _ => {}
         }
     }
 
-    /// What the broker says that it can do, without what is known to be otherwise.
-    pub fn limit(&self, server: &mut ServerCapabilities) {
+    /// Takes features out that are known not to work.
+    pub fn apply_to(&self, server: &mut ServerCapabilities) {
         server.retain_available &= self.known.retain;
         server.maximum_qos = server.maximum_qos.min(self.known.qos);
-        server.shared &= !self.without.contains(&Reason::SHARED_NOT_SUPPORTED);
-        server.subscription_ids &= !self.without.contains(&Reason::IDS_NOT_SUPPORTED);
-        server.wildcards &= !self.without.contains(&Reason::WILDCARDS_NOT_SUPPORTED);
+        server.shared &= !self.unsupported.contains(&Reason::SHARED_NOT_SUPPORTED);
+        server.subscription_ids &= !self.unsupported.contains(&Reason::IDS_NOT_SUPPORTED);
+        server.wildcards &= !self.unsupported.contains(&Reason::WILDCARDS_NOT_SUPPORTED);
     }
 
-    /// What is to be said about a broker that can do this, if it was not said last.
-    pub fn missing(&mut self, server: &ServerCapabilities) -> Vec<&'static str> {
-        let missing = missing(server, self.known.will);
+    /// Returns log lines about missing features that were not logged before.
+    pub fn new_warnings(&mut self, server: &ServerCapabilities) -> Vec<&'static str> {
+        let missing = warnings(server, self.known.will);
         let new = missing
             .iter()
             .copied()
-            .filter(|one| !self.said.contains(one))
+            .filter(|one| !self.reported.contains(one))
             .collect();
-        self.said = missing;
+        self.reported = missing;
         new
     }
 }
@@ -203,23 +202,23 @@ impl Limits {
     }
 }
 
-fn missing(server: &ServerCapabilities, will: bool) -> Vec<&'static str> {
+fn warnings(server: &ServerCapabilities, will: bool) -> Vec<&'static str> {
     let mut missing = Vec::new();
     if !will {
-        missing.push("the broker takes no will: when the host is gone without a clean stop, `online` stays as it was");
+        missing.push("the broker takes no will: when the host ends without a clean stop, `online` stays as it was");
     }
     if !server.retain_available {
         missing.push(
-            "the broker retains no messages: what is to be retained is sent without, wills too, so `online` reaches only who is \
+            "the broker retains no messages: messages and wills are sent without retain, so `online` reaches only clients that are \
              subscribed when it changes, and nothing comes for a new subscription",
         );
     }
     match server.maximum_qos {
         Qos::AtMostOnce => missing.push(
-            "the broker takes QoS 0 only: everything is sent with it, wills too, so what is published may be lost and nobody hears of it",
+            "the broker takes QoS 0 only: messages and wills are sent with it, so they may be lost without notice",
         ),
         Qos::AtLeastOnce => {
-            missing.push("the broker takes QoS 1 at most: what is to be sent with QoS 2 is sent with it, and may arrive twice");
+            missing.push("the broker takes QoS 1 at most: QoS 2 messages are sent with it, and may arrive twice");
         }
         Qos::ExactlyOnce => {}
     }
@@ -233,7 +232,7 @@ fn missing(server: &ServerCapabilities, will: bool) -> Vec<&'static str> {
     }
     if !server.subscription_ids {
         missing.push(
-            "the broker has no subscription identifiers: where filters overlap and none covers the other, a message that matches \
+            "the broker has no subscription identifiers: if filters overlap and none covers the other, a message that matches \
              both may be handled twice",
         );
     }

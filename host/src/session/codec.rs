@@ -1,20 +1,21 @@
-//! Machine: bytes to packets and back, MQTT 5 and 3.1.1. In: what the socket gave, packets of the session. Out: `Incoming`
-//! packets, bytes to write. Owns, between calls, how much is left of a message that is too large. The only place that names rumqttc.
+//! Bytes to packets and back, for MQTT 5 and 3.1.1. The only place that names rumqttc.
 //!
 //! rumqttc's packets and codec serve for CONNECT, CONNACK, SUBSCRIBE and UNSUBSCRIBE. The rest is written here: PUBLISH and the short
 //! acknowledgements are the fast path (rumqttc copies each topic and property into a `String`), rumqttc 0.25.1 reads a PUBLISH with
 //! three subscription identifiers wrongly (it counts two bytes too many for each), cannot read a DISCONNECT of zero or one byte,
 //! writes a DISCONNECT with a reason one byte longer than it announces, and reads no SUBACK with a reason code that it does not know.
 //!
-//! An error ends the connection, so there is none as long as the next packet can be found: one that makes no sense is said to.
+//! An error ends the connection, so there is none as long as the next packet can be found: a packet that makes no sense is reported as
+//! such.
 
 use bytes::{Bytes, BytesMut};
 
 use crate::config::Protocol;
-use crate::session::packet::{Incoming, Outgoing, Reason, RejectedPublish};
+use crate::session::packet::{Incoming, Outgoing, RejectedPublish};
 
 mod ack;
 mod disconnect;
+mod error;
 mod frame;
 mod oversize;
 mod publish;
@@ -23,73 +24,24 @@ mod reader;
 mod suback;
 mod v311;
 mod v5;
+mod writer;
+
+pub use error::CodecError;
 
 use frame::{Frame, Header, Kind};
 use oversize::Oversize;
-
-/// Why bytes are no packet, or a packet cannot be written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CodecError {
-    /// Bytes that do not follow the specification.
-    #[error("malformed {packet} from the broker: {what}")]
-    Malformed {
-        /// The packet type.
-        packet: &'static str,
-        /// What is wrong about it.
-        what: String,
-    },
-    /// Larger than we allow.
-    #[error("{packet} of {size} bytes from the broker; max_packet_size allows {max}")]
-    TooLarge {
-        /// The packet type.
-        packet: &'static str,
-        /// Its size in bytes.
-        size: usize,
-        /// The limit in bytes.
-        max: usize,
-    },
-    /// A packet type that a broker must not send.
-    #[error("the broker sent {0}, which only clients send or which does not exist")]
-    Unexpected(&'static str),
-    /// MQTT has no form for what is to be sent.
-    #[error("cannot write {packet}: {what}")]
-    Unwritable {
-        /// The packet type.
-        packet: &'static str,
-        /// What is wrong about it.
-        what: String,
-    },
-}
-
-impl CodecError {
-    fn malformed(packet: &'static str, what: impl ToString) -> Self {
-        Self::Malformed {
-            packet,
-            what: what.to_string(),
-        }
-    }
-
-    /// The reason code for the DISCONNECT that answers it (MQTT 5, section 4.13).
-    pub const fn reason(&self) -> Reason {
-        match self {
-            Self::Malformed { .. } => Reason::MALFORMED,
-            Self::TooLarge { .. } => Reason::PACKET_TOO_LARGE,
-            Self::Unexpected(_) | Self::Unwritable { .. } => Reason::PROTOCOL_ERROR,
-        }
-    }
-}
 
 /// Turns bytes into packets and packets into bytes, for one protocol version and one connection.
 #[derive(Debug, Clone)]
 pub struct Codec {
     protocol: Protocol,
     max_packet_size: usize,
-    /// A message that is too large, of which more is to come.
+    /// A message that is too large and not complete yet.
     oversize: Option<Oversize>,
 }
 
 impl Codec {
-    /// A codec that rejects messages of more than `max_packet_size` bytes.
+    /// Creates a codec that rejects messages of more than `max_packet_size` bytes.
     pub fn new(protocol: Protocol, max_packet_size: u32) -> Self {
         let max_packet_size = usize::try_from(max_packet_size).unwrap_or(usize::MAX);
         Self {
@@ -99,11 +51,11 @@ impl Codec {
         }
     }
 
-    /// Takes all complete packets out of `buffer`, as one piece that is shared by their topics and payloads.
+    /// Takes all complete packets out of `buffer`, as one piece of memory that their topics and payloads share.
     ///
     /// # Errors
-    /// When the first packet announces a length that is malformed, or that is too large for another packet than a message;
-    /// complete packets before such a one are handed out first.
+    /// When the first packet announces a length that is malformed, or too large for a packet other than PUBLISH. Complete packets before
+    /// it are returned first.
     pub fn split(&mut self, buffer: &mut BytesMut) -> Result<Batch, CodecError> {
         self.split_some(buffer, usize::MAX)
     }
@@ -111,12 +63,12 @@ impl Codec {
     /// Takes the first packet out of `buffer`, if it is complete, and leaves the rest.
     ///
     /// # Errors
-    /// When its bytes are no packet.
+    /// When its bytes are not a packet.
     pub fn first(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, CodecError> {
         self.split_some(buffer, 1)?.next_packet().transpose()
     }
 
-    /// How many bytes have to be in `buffer` for its first packet, as far as can be seen yet.
+    /// Number of bytes that `buffer` has to contain for its first packet, as far as is known yet.
     pub fn needed(&self, buffer: &[u8]) -> usize {
         match frame::header(buffer) {
             Ok(Some(header)) if header.size() > self.max_packet_size => {
@@ -161,7 +113,8 @@ impl Codec {
 
     fn too_large(&mut self, header: &Header, buffer: &mut BytesMut) -> Result<Batch, CodecError> {
         if header.kind() != Kind::Publish {
-            let (size, max) = (header.size(), self.max_packet_size);
+            let size = header.size();
+            let max = self.max_packet_size;
             return Err(CodecError::TooLarge {
                 packet: header.kind().name(),
                 size,
@@ -172,7 +125,7 @@ impl Codec {
         Ok(self.read_past(buffer))
     }
 
-    /// Drops what has come of a message that is too large; with its end it is in the batch.
+    /// Drops the bytes of a message that is too large. The batch reports it when its last byte has come.
     fn read_past(&mut self, buffer: &mut BytesMut) -> Batch {
         let done = self
             .oversize
@@ -190,7 +143,7 @@ impl Codec {
     /// Appends `packet` to `out`.
     ///
     /// # Errors
-    /// When MQTT has no form for it; `out` is then as it was.
+    /// When MQTT cannot express it; `out` is then unchanged.
     pub fn encode(&self, packet: &Outgoing<'_>, out: &mut BytesMut) -> Result<(), CodecError> {
         match packet {
             Outgoing::Publish { id, dup, message } => {
@@ -220,21 +173,21 @@ impl Codec {
     }
 }
 
-/// Complete packets in one piece of memory; give them one after the other.
+/// Complete packets in one piece of memory.
 #[derive(Debug)]
 pub struct Batch {
     protocol: Protocol,
     bytes: Bytes,
     at: usize,
-    /// A message that was too large; there are no other packets then.
+    /// A message that was too large; the batch has no other packets then.
     rejected: Option<RejectedPublish>,
 }
 
 impl Batch {
-    /// The next packet; `None` at the end.
+    /// Returns the next packet; `None` at the end.
     ///
     /// # Errors
-    /// When a client cannot go on after it; the connection must then be given up.
+    /// When a client cannot continue after it; the connection must then be closed.
     pub fn next_packet(&mut self) -> Option<Result<Incoming, CodecError>> {
         if let Some(rejected) = self.rejected.take() {
             return Some(Ok(Incoming::Rejected(rejected)));
@@ -249,7 +202,7 @@ impl Batch {
         Some(decode(&header.frame(&self.bytes, start), self.protocol))
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it has no packets.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.rejected.is_none()
     }

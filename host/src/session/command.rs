@@ -1,5 +1,4 @@
-//! Words of the session actor: what it can be told and what it tells. In: services, wiring, command line. Out: the session task.
-//! Owns the channels' sending ends.
+//! Commands for a session, and the handle that sends them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,35 +14,35 @@ use crate::message::{Message, Publication, Receipt, Subscription, SubscriptionCh
 use crate::router::ServiceId;
 use crate::topic::Filter;
 
-/// How long a broker may take to answer what it is asked about subscriptions until nobody waits for it any more.
-const CONFIRMATION: Duration = Duration::from_secs(30);
+/// How long to wait for the broker's answers to SUBSCRIBE and UNSUBSCRIBE.
+const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How many commands may wait; who sends more waits.
+/// How many commands may wait; a sender of more waits.
 const COMMANDS: usize = 4096;
-/// How many bytes the messages of commands may take that wait; who sends more waits.
+/// How many bytes the messages of waiting commands may take; a sender of more waits.
 const BYTES: usize = 4 << 20;
-/// Of commands with less, so many cannot wait.
-const LIGHT: usize = BYTES / COMMANDS;
+/// Commands below this weight need no permit: even a full queue of them stays below `BYTES`.
+const PERMIT_THRESHOLD: usize = BYTES / COMMANDS;
 
-/// What the session can be told.
+/// A command for the session.
 #[derive(Debug)]
 pub enum Command {
     /// Route these subscriptions, and no others, to the service's mailbox from now on.
     Attach {
         /// The service.
         service: ServiceId,
-        /// Where its messages go.
+        /// The destination of its messages.
         mailbox: mailbox::Sender,
-        /// What it is subscribed to.
+        /// Its subscriptions.
         subscriptions: Vec<Subscription>,
-        /// Whether it is to get the retained messages of subscriptions which the broker has already and sends none for.
+        /// Whether to deliver retained messages for subscriptions that the broker has already: it sends none for them.
         retained: bool,
     },
-    /// Whether the service's retained messages are published again when the broker has forgotten the session, and perhaps them.
+    /// Publish the service's retained messages again when the broker has lost the session, and perhaps them; or stop doing so.
     Republish {
         /// The service.
         service: ServiceId,
-        /// Whether they are.
+        /// Whether to publish them again.
         on: bool,
     },
     /// Route nothing to the service any more.
@@ -51,41 +50,35 @@ pub enum Command {
         /// The service.
         service: ServiceId,
     },
-    /// What a guest call came to.
+    /// The result of a guest call.
     Commit(Commit),
     /// Publish this now, if there is a connection, and again after each CONNACK; the last one of a topic counts.
     Announce(Message),
     /// Publish this now, if there is a connection.
     AnnounceOnce(Message),
-    /// Answer when the broker has answered everything that was asked before about subscriptions, or cannot be asked now.
-    Confirm(oneshot::Sender<()>),
-    /// Take no more messages from the broker; those that come are left unacknowledged, so that they come again.
+    /// Drop the sender when the broker has answered all earlier requests about subscriptions, or cannot be asked now.
+    ConfirmSubscriptions(oneshot::Sender<()>),
+    /// Take no more messages from the broker. Those that come stay unacknowledged, so that they come again.
     Quiesce,
-    /// Take no more messages, get everything to the broker that waits, say goodbye, end. Overtakes the other commands, but
-    /// those sent before are still carried out.
-    Stop {
-        /// When to end even if something is left.
-        deadline: Instant,
-    },
 }
 
-/// What a guest call came to.
+/// The result of a guest call.
 #[derive(Debug)]
 pub struct Commit {
-    /// Whose call it was.
+    /// The service that was called.
     pub service: ServiceId,
-    /// The message that was handled; `None`: a timer, or a message of QoS 0.
+    /// The receipt of the message that was handled; `None`: a timer, or a QoS 0 message.
     pub receipt: Option<Receipt>,
     /// Subscriptions to make and to end.
     pub subscriptions: Vec<SubscriptionChange>,
     /// Messages to send.
     pub publishes: Vec<Publication>,
-    /// The way that the message has come, where that is followed.
+    /// The trace of the message, if the loop detector follows it.
     pub trace: Option<Arc<Trace>>,
 }
 
 impl Command {
-    /// What its messages take, in bytes.
+    /// The weight of its messages, in bytes.
     fn weight(&self) -> usize {
         match self {
             Self::Commit(commit) => commit
@@ -99,7 +92,7 @@ impl Command {
 }
 
 impl Commit {
-    /// A call of `service` that came to nothing.
+    /// An empty result of `service`.
     pub const fn new(service: ServiceId) -> Self {
         Self {
             service,
@@ -111,7 +104,7 @@ impl Commit {
     }
 }
 
-/// Takes changes to what is kept on disk; never waits.
+/// A callback for changes to the messages on disk. It never waits.
 pub struct PersistSink(pub Box<dyn FnMut(Vec<PersistOp>) + Send>);
 
 impl std::fmt::Debug for PersistSink {
@@ -134,53 +127,51 @@ pub enum ConnectionStatus {
     },
     /// There is none; the next attempt will come.
     Disconnected {
-        /// Why, in a sentence for people.
+        /// The reason, in a sentence for people.
         reason: String,
     },
     /// The session has ended.
     Stopped,
 }
 
-/// How a session that was told to stop has ended.
+/// The result of a session that was told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stopped {
-    /// Messages with QoS 1 or 2 that the broker has not acknowledged, and any that were never sent.
+pub struct StopSummary {
+    /// Number of QoS 1 and 2 messages that the broker has not acknowledged, and of all messages that were never sent.
     pub unsent: usize,
-    /// Messages and subscriptions that the broker refused or that were given up since the start; each has its log line.
+    /// Number of messages and subscriptions that the broker refused or that were given up; each has its log line.
     pub failures: u64,
 }
 
-/// Commands a session. Cheap to clone.
+/// Sends commands to a session. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    commands: mpsc::Sender<Order>,
+    commands: mpsc::Sender<QueuedCommand>,
     room: Arc<Semaphore>,
     stop: mpsc::Sender<Instant>,
-    renewals: mpsc::Sender<Box<Connection>>,
+    settings: mpsc::Sender<Box<Connection>>,
     status: watch::Receiver<ConnectionStatus>,
     pub(super) quarantine: watch::Receiver<Vec<Filter>>,
 }
 
-/// The way to a session, and its end at the session.
+/// Creates a handle and the session's ends of its channels.
 pub(super) fn channel(status: watch::Receiver<ConnectionStatus>) -> (Handle, Inputs) {
-    let (commands, waiting) = mpsc::channel(COMMANDS);
-    let (stop, stopped) = mpsc::channel(1);
-    let (renewals, renewed) = mpsc::channel(1);
+    let (commands, command_receiver) = mpsc::channel(COMMANDS);
+    let (stop, stop_receiver) = mpsc::channel(1);
+    let (settings, settings_receiver) = mpsc::channel(1);
     let inputs = Inputs {
-        commands: waiting,
-        stop: stopped,
-        renewals: renewed,
+        commands: command_receiver,
+        stop: stop_receiver,
+        settings: settings_receiver,
     };
-    let (room, quarantine) = (
-        Arc::new(Semaphore::new(BYTES)),
-        watch::Sender::default().subscribe(),
-    );
+    let room = Arc::new(Semaphore::new(BYTES));
+    let quarantine = watch::Sender::default().subscribe();
     (
         Handle {
             commands,
             room,
             stop,
-            renewals,
+            settings,
             status,
             quarantine,
         },
@@ -189,46 +180,38 @@ pub(super) fn channel(status: watch::Receiver<ConnectionStatus>) -> (Handle, Inp
 }
 
 impl Handle {
-    /// Gives a command; waits while too much is waiting. A session that has ended takes it without effect.
+    /// Sends a command; waits while the queue is full. A session that has ended takes it without effect.
     pub async fn send(&self, command: Command) {
-        // without tokio's budget as long as there is room: a service that yields in the middle of its mailbox would let the
-        // session read, and overflow it
+        // `try_send` first, which is outside tokio's cooperative budget: a service that yields in the middle of its mailbox would
+        // let the session read, and overflow it
         if let Err(command) = self.try_send(command) {
             // an error means that the session has ended
             let room = Arc::clone(&self.room)
                 .acquire_many_owned(permits(&command))
                 .await
                 .ok();
-            drop(
-                self.commands
-                    .send(Order {
-                        command,
-                        _room: room,
-                    })
-                    .await,
-            );
+            let queued = QueuedCommand {
+                command,
+                _room: room,
+            };
+            let _ = self.commands.send(queued).await;
         }
     }
 
-    /// Waits until the broker has answered everything that was asked before about subscriptions: a message that is published from
-    /// then on comes. Without a connection, or when the broker does not answer in time, there is nothing to wait for.
-    pub async fn confirmed(&self) {
-        let (answer, answered) = oneshot::channel();
-        self.send(Command::Confirm(answer)).await;
+    /// Waits until the broker has answered all earlier requests about subscriptions: messages that are published from then on come.
+    /// Returns early without a connection, or when the broker does not answer in time.
+    pub async fn wait_for_subscriptions(&self) {
+        let (done, confirmed) = oneshot::channel();
+        self.send(Command::ConfirmSubscriptions(done)).await;
         // an error means that there is nothing to wait for
-        let _ = timeout(CONFIRMATION, answered).await;
+        let _ = timeout(CONFIRMATION_TIMEOUT, confirmed).await;
     }
 
-    /// Gives a command without waiting.
+    /// Sends a command without waiting.
     ///
     /// # Errors
-    /// Gives the command back when too much is waiting. A session that has ended takes it without effect.
+    /// Returns the command when the queue is full. A session that has ended takes it without effect.
     pub fn try_send(&self, command: Command) -> Result<(), Command> {
-        if let Command::Stop { deadline } = command {
-            // a second one changes nothing: the first deadline holds
-            let _ = self.stop.try_send(deadline);
-            return Ok(());
-        }
         let room = match permits(&command) {
             0 => None,
             count => match Arc::clone(&self.room).try_acquire_many_owned(count) {
@@ -236,61 +219,68 @@ impl Handle {
                 Err(_) => return Err(command),
             },
         };
-        match self.commands.try_send(Order {
+        match self.commands.try_send(QueuedCommand {
             command,
             _room: room,
         }) {
-            Err(TrySendError::Full(order)) => Err(order.command),
+            Err(TrySendError::Full(queued)) => Err(queued.command),
             Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
         }
     }
 
-    /// Waits until a command without publishes can be given without waiting, or the session has ended. Cancel-safe.
-    pub async fn room(&self) {
+    /// Waits until a command without publishes can be sent without waiting, or the session has ended. Cancel-safe.
+    pub async fn wait_for_room(&self) {
         // an error means that the session has ended
         let _ = self.commands.reserve().await;
     }
 
-    /// Ends the connection cleanly and connects with these settings from now on; the session, its routes and what waits stay.
-    /// Overtakes all commands: what waits must not keep the settings from coming with which it could be sent.
-    pub async fn renew(&self, connection: Connection) {
-        // fails only when the session has ended
-        let _ = self.renewals.send(Box::new(connection)).await;
+    /// Stops the session: takes no more messages, sends everything that waits to the broker, disconnects, and ends, at `deadline` even
+    /// if something is left. Overtakes all commands, but those sent before are still carried out.
+    pub fn stop(&self, deadline: Instant) {
+        // an error means that the session was told before: the first deadline holds
+        let _ = self.stop.try_send(deadline);
     }
 
-    /// The filters that are not asked for, because the broker ends the connection for them, and when that changes.
+    /// Ends the connection cleanly and connects with these settings from now on. The session, its routes and waiting messages stay.
+    /// Overtakes all commands: waiting messages must not hold up the settings with which they could be sent.
+    pub async fn reconfigure(&self, connection: Connection) {
+        // fails only when the session has ended
+        let _ = self.settings.send(Box::new(connection)).await;
+    }
+
+    /// The filters that are not subscribed to because the broker ends the connection for them.
     pub fn quarantine(&self) -> watch::Receiver<Vec<Filter>> {
         self.quarantine.clone()
     }
 
-    /// How the connection is, and when that changes.
-    pub fn connection(&self) -> watch::Receiver<ConnectionStatus> {
+    /// The status of the connection.
+    pub fn status(&self) -> watch::Receiver<ConnectionStatus> {
         self.status.clone()
     }
 }
 
-/// How much room a command needs: one that is too heavy for all of it gets all of it.
+/// The number of permits that a command needs. One that is heavier than the limit needs all of them.
 fn permits(command: &Command) -> u32 {
     let weight = command.weight().min(BYTES);
-    if weight < LIGHT {
+    if weight < PERMIT_THRESHOLD {
         0
     } else {
         u32::try_from(weight).unwrap_or(u32::MAX)
     }
 }
 
-/// A command that waits.
+/// A command in the queue.
 #[derive(Debug)]
-pub(super) struct Order {
+pub(super) struct QueuedCommand {
     pub command: Command,
-    /// Given back when the session has taken it.
+    /// Released when the session has taken the command.
     _room: Option<OwnedSemaphorePermit>,
 }
 
 /// The session's ends of the channels.
 #[derive(Debug)]
 pub(super) struct Inputs {
-    pub commands: mpsc::Receiver<Order>,
+    pub commands: mpsc::Receiver<QueuedCommand>,
     pub stop: mpsc::Receiver<Instant>,
-    pub renewals: mpsc::Receiver<Box<Connection>>,
+    pub settings: mpsc::Receiver<Box<Connection>>,
 }

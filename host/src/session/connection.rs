@@ -1,48 +1,66 @@
-//! Actor: serves one connection until it ends. In: bytes of the broker, commands, the clock. Out: bytes, deliveries, why it ended.
-//! Owns the wire and its keepalive.
+//! One connection to the broker, until it ends.
 //!
-//! One turn: take the commands that wait, write once, read once, route what came. When something came, the task steps back so
-//! that the services run, and their commits go out together in the next turn's write.
+//! One turn: take the commands that wait, write once, read once, deliver what came. After something came, the task yields so that the
+//! services run, and their commits go out together in the next turn's write.
 
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep_until};
 use tracing::error;
 
-use super::attempt::leave;
+use super::clock::now;
+use super::close_reason::CloseReason;
 use super::codec::CodecError;
+use super::command_source::CommandSource;
+use super::connect::disconnect;
 use super::dispatcher::Dispatcher;
 use super::framed::{FramedStream, WriteProgress};
-use super::now;
 use super::packet::{Incoming, Reason};
 use super::state::{Due, Keepalive};
-use super::task::Orders;
 
-/// Why a connection ended.
-#[derive(Debug)]
-pub enum CloseReason {
-    /// We were told to stop, and said goodbye.
-    Stopped,
-    /// Another client has our client identifier.
-    TakenOver,
-    /// There are new settings to connect with; we said goodbye.
-    Reconfigured,
-    /// The broker has not what was asked of it, by this reason; the session reconnects and asks for less.
-    Unsupported(Reason, String),
-    /// The broker closed it, perhaps for something that it was sent; the session reconnects.
-    ClosedByBroker(String),
-    /// Anything else; the session reconnects.
-    Lost(String),
+/// How often messages that hold up others are looked for: they are spooled when they are between one and two intervals old.
+const HEAD_OF_LINE_INTERVAL: Duration = Duration::from_millis(50);
+/// The shortest distance between two timers.
+const MIN_TIMER: Duration = Duration::from_millis(1);
+/// The longest distance between two timers; there is always one.
+const MAX_TIMER: Duration = Duration::from_secs(86_400);
+
+/// The end of a connection, and the reason code that the broker is sent.
+struct Fault {
+    close_reason: CloseReason,
+    reason: Option<Reason>,
 }
 
-/// What is wrong, and what the broker is told about it.
-struct Fault {
-    ended: CloseReason,
-    reason: Option<Reason>,
+impl Fault {
+    fn keepalive_timeout(text: String) -> Self {
+        Self {
+            close_reason: CloseReason::Lost(text),
+            reason: Some(Reason::KEEPALIVE_TIMEOUT),
+        }
+    }
+
+    fn from_disconnect(reason: Reason, text: Option<String>) -> Self {
+        let close_reason = match reason {
+            Reason::TAKEN_OVER => CloseReason::TakenOver,
+            _ => {
+                let text = text.map_or_else(String::new, |text| format!(": {text}"));
+                let said = format!("the broker sent DISCONNECT, {reason}{text}");
+                match reason {
+                    _ if reason.is_unsupported() => CloseReason::Unsupported(reason, said),
+                    _ if reason.blames_nothing_sent() => CloseReason::Lost(said),
+                    _ => CloseReason::ClosedByBroker(said),
+                }
+            }
+        };
+        Self {
+            close_reason,
+            reason: None,
+        }
+    }
 }
 
 impl From<std::io::Error> for Fault {
@@ -51,7 +69,7 @@ impl From<std::io::Error> for Fault {
             ErrorKind::UnexpectedEof => "the broker closed it".to_owned(),
             _ => error.to_string(),
         };
-        let closed = matches!(
+        let is_closed = matches!(
             error.kind(),
             ErrorKind::UnexpectedEof
                 | ErrorKind::ConnectionReset
@@ -60,7 +78,7 @@ impl From<std::io::Error> for Fault {
                 | ErrorKind::WriteZero
         );
         Self {
-            ended: if closed {
+            close_reason: if is_closed {
                 CloseReason::ClosedByBroker(text)
             } else {
                 CloseReason::Lost(text)
@@ -74,134 +92,140 @@ impl From<CodecError> for Fault {
     fn from(error: CodecError) -> Self {
         Self {
             reason: Some(error.reason()),
-            ended: CloseReason::Lost(error.to_string()),
+            close_reason: CloseReason::Lost(error.to_string()),
         }
     }
 }
 
-/// A connection that is being served.
+/// A connection after CONNACK.
 #[derive(Debug)]
-pub struct ServedConnection {
-    wire: FramedStream,
+pub struct Connection {
+    stream: FramedStream,
     keepalive: Keepalive,
     timer: Pin<Box<Sleep>>,
     /// When to look for messages that hold up others; `None`: nothing is unacknowledged.
-    look: Option<Pin<Box<Sleep>>>,
+    head_of_line_timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl ServedConnection {
-    pub fn new(wire: FramedStream, keepalive: Keepalive) -> Self {
-        let first = keepalive.deadline().unwrap_or_else(far);
+impl Connection {
+    pub fn new(stream: FramedStream, keepalive: Keepalive) -> Self {
+        let first = keepalive.deadline().unwrap_or_else(|| now() + MAX_TIMER);
         Self {
-            wire,
+            stream,
             keepalive,
             timer: Box::pin(sleep_until(first.into())),
-            look: None,
+            head_of_line_timer: None,
         }
     }
 
-    /// Serves until the connection ends.
-    pub async fn run(mut self, dispatcher: &mut Dispatcher, orders: &mut Orders) -> CloseReason {
-        // what came together with CONNACK waits in the wire already
-        let mut outcome = self.packets(dispatcher);
+    /// Runs until the connection ends.
+    pub async fn run(
+        mut self,
+        dispatcher: &mut Dispatcher,
+        commands: &mut CommandSource,
+    ) -> CloseReason {
+        // packets that came together with CONNACK are in the buffer already
+        let mut outcome = self.dispatch_packets(dispatcher);
         if outcome.is_ok() {
-            outcome = poll_fn(|context| self.turn(context, dispatcher, orders)).await;
+            outcome = poll_fn(|context| self.poll(context, dispatcher, commands)).await;
         }
+
         let Err(fault) = outcome else {
-            return self.goodbye(Reason::SUCCESS, CloseReason::Stopped).await;
+            disconnect(self.stream, Reason::SUCCESS).await;
+            return CloseReason::Stopped;
         };
-        match fault.reason {
-            Some(reason) => self.goodbye(reason, fault.ended).await,
-            None => fault.ended,
+        if let Some(reason) = fault.reason {
+            disconnect(self.stream, reason).await;
         }
+        fault.close_reason
     }
 
-    /// Ready: told to stop and nothing is left, or the connection is to be given up.
-    fn turn(
+    /// One turn. Ready: the session was told to stop and nothing is left, or the connection has to be given up.
+    fn poll(
         &mut self,
         context: &mut Context<'_>,
         dispatcher: &mut Dispatcher,
-        orders: &mut Orders,
+        commands: &mut CommandSource,
     ) -> Poll<Result<(), Fault>> {
         let now = now();
-        orders.poll(context, dispatcher);
-        self.look_at_head_of_line(context, dispatcher, now);
-        self.watch(context, dispatcher, now)?;
-        if let Err(fault) = self.write(context, dispatcher, now) {
-            return Poll::Ready(Err(self
-                .last_words(context, dispatcher)
-                .err()
-                .unwrap_or(fault)));
+        commands.poll(context, dispatcher);
+        self.poll_head_of_line(context, dispatcher, now);
+        self.poll_timers(context, dispatcher, now)?;
+
+        if let Err(fault) = self.poll_write(context, dispatcher, now) {
+            let last = self.drain_input(context, dispatcher);
+            return Poll::Ready(Err(last.err().unwrap_or(fault)));
         }
-        if orders.may_go_on(dispatcher) {
+        if commands.can_continue(dispatcher) {
             context.waker().wake_by_ref();
         }
-        if dispatcher.report() {
+        if dispatcher.drain_outputs() {
             context.waker().wake_by_ref();
         }
-        let drained = self.wire.is_written() && dispatcher.state.is_drained();
-        if orders.poll_stop(context, drained).is_ready() {
+
+        let is_drained = self.stream.is_written() && dispatcher.state.is_drained();
+        if commands.poll_stop(context, is_drained).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if orders.renewal.is_some() {
+        if commands.new_settings.is_some() {
             return Poll::Ready(Err(Fault {
-                ended: CloseReason::Reconfigured,
+                close_reason: CloseReason::Reconfigured,
                 reason: Some(Reason::SUCCESS),
             }));
         }
-        if self.wire.poll_read(context)?.is_ready() {
-            self.keepalive.received(now);
-            self.packets(dispatcher)?;
+
+        if self.stream.poll_read(context)?.is_ready() {
+            self.keepalive.on_received(now);
+            self.dispatch_packets(dispatcher)?;
             context.waker().wake_by_ref();
         }
         Poll::Pending
     }
 
-    /// The connection takes nothing more; what the broker said before is still read: what it took, and why it ends.
-    fn last_words(
+    /// Reads what the broker sent before it stopped reading: acknowledgements, and the reason for the end.
+    fn drain_input(
         &mut self,
         context: &mut Context<'_>,
         dispatcher: &mut Dispatcher,
     ) -> Result<(), Fault> {
-        while let Poll::Ready(Ok(())) = self.wire.poll_read(context) {
-            self.packets(dispatcher)?;
+        while let Poll::Ready(Ok(())) = self.stream.poll_read(context) {
+            self.dispatch_packets(dispatcher)?;
         }
         Ok(())
     }
 
-    fn packets(&mut self, dispatcher: &mut Dispatcher) -> Result<(), Fault> {
-        // until nothing is complete: what is wrong with a later packet shows only when those before it are out
+    fn dispatch_packets(&mut self, dispatcher: &mut Dispatcher) -> Result<(), Fault> {
+        // until no packet is complete: a fault of a later packet shows only after those before it were taken
         loop {
-            let mut batch = self.wire.packets()?;
+            let mut batch = self.stream.packets()?;
             if batch.is_empty() {
                 return Ok(());
             }
             while let Some(packet) = batch.next_packet() {
-                packet_came(packet?, dispatcher)?;
+                dispatch(packet?, dispatcher)?;
             }
         }
     }
 
     /// Encodes and writes until there is nothing more or the socket is full.
-    fn write(
+    fn poll_write(
         &mut self,
         context: &mut Context<'_>,
         dispatcher: &mut Dispatcher,
         now: Instant,
     ) -> Result<(), Fault> {
         loop {
-            dispatcher.publish_again();
+            dispatcher.republish();
             self.encode(dispatcher);
-            let w = self.wire.poll_write(context)?;
-            match w {
+            match self.stream.poll_write(context)? {
                 WriteProgress::Idle => return Ok(()),
-                WriteProgress::Complete => self.keepalive.sent(now, true),
+                WriteProgress::Complete => self.keepalive.on_sent(now, true),
                 WriteProgress::Partial => {
-                    self.keepalive.sent(now, false);
+                    self.keepalive.on_sent(now, false);
                     return Ok(());
                 }
                 WriteProgress::Stalled => {
-                    self.keepalive.stalled(now);
+                    self.keepalive.on_stalled(now);
                     return Ok(());
                 }
             }
@@ -209,126 +233,89 @@ impl ServedConnection {
     }
 
     fn encode(&mut self, dispatcher: &mut Dispatcher) {
-        while self.wire.has_room() {
-            let Some(packet) = dispatcher.state.next_packet() else {
+        while self.stream.has_room() {
+            let Some(packet) = dispatcher.state.poll_transmit() else {
                 return;
             };
-            if let Err(error) = self.wire.encode(&packet) {
+            if let Err(error) = self.stream.encode(&packet) {
                 error!("{error}");
             }
         }
     }
 
-    fn look_at_head_of_line(
+    fn poll_head_of_line(
         &mut self,
         context: &mut Context<'_>,
         dispatcher: &mut Dispatcher,
         now: Instant,
     ) {
-        if self.look.is_none() && dispatcher.state.unacknowledged() > 0 {
-            self.look = Some(Box::pin(sleep_until((now + LOOK).into())));
+        let next = now + HEAD_OF_LINE_INTERVAL;
+        if self.head_of_line_timer.is_none() && dispatcher.state.unacknowledged() > 0 {
+            self.head_of_line_timer = Some(Box::pin(sleep_until(next.into())));
         }
-        while let Some(timer) = &mut self.look
+        while let Some(timer) = &mut self.head_of_line_timer
             && timer.as_mut().poll(context).is_ready()
         {
-            if dispatcher.look_at_head_of_line() {
-                timer.as_mut().reset((now + LOOK).into());
+            if dispatcher.check_head_of_line() {
+                timer.as_mut().reset(next.into());
             } else {
-                self.look = None;
+                self.head_of_line_timer = None;
             }
         }
     }
 
-    /// The timer is set anew only when it has run out: deadlines move away with every packet.
-    fn watch(
+    /// Lets time pass. The timer is reset only when it has run out, since its deadline moves away with every packet, or when the state
+    /// wants an earlier one.
+    fn poll_timers(
         &mut self,
         context: &mut Context<'_>,
         dispatcher: &mut Dispatcher,
         now: Instant,
     ) -> Result<(), Fault> {
-        dispatcher.tick(now);
-        let often = dispatcher.state.wants_ticks();
-        if often && self.timer.deadline() > (now + OFTEN).into() {
-            self.timer.as_mut().reset((now + OFTEN).into());
+        dispatcher.handle_timeout(now);
+        let wanted = dispatcher.state.poll_timeout(now);
+        if let Some(wanted) = wanted
+            && self.timer.deadline() > wanted.into()
+        {
+            self.timer.as_mut().reset(wanted.into());
         }
+
         while self.timer.as_mut().poll(context).is_ready() {
             match self.keepalive.due(now) {
                 Due::Nothing => {}
                 Due::Ping => dispatcher.state.ping(),
                 Due::Silent(time) => {
-                    return Err(gone(format!(
-                        "nothing came for {:.1} s",
-                        time.as_secs_f64()
+                    let seconds = time.as_secs_f64();
+                    return Err(Fault::keepalive_timeout(format!(
+                        "the broker sent nothing for {seconds:.1} s"
                     )));
                 }
                 Due::Stalled(time) => {
-                    return Err(gone(format!(
-                        "the broker read nothing for {:.1} s",
-                        time.as_secs_f64()
+                    let seconds = time.as_secs_f64();
+                    return Err(Fault::keepalive_timeout(format!(
+                        "the broker read nothing for {seconds:.1} s"
                     )));
                 }
             }
+
             let next = self
                 .keepalive
                 .deadline()
-                .unwrap_or_else(far)
-                .max(now + TICK);
-            let next = if often { next.min(now + OFTEN) } else { next };
+                .unwrap_or_else(|| now + MAX_TIMER)
+                .max(now + MIN_TIMER);
+            let next = wanted.map_or(next, |wanted| next.min(wanted));
             self.timer.as_mut().reset(next.into());
         }
         Ok(())
     }
-
-    /// Says DISCONNECT as far as the socket takes it at once, and closes.
-    async fn goodbye(self, reason: Reason, ended: CloseReason) -> CloseReason {
-        leave(self.wire, reason).await;
-        ended
-    }
 }
 
-fn packet_came(packet: Incoming, dispatcher: &mut Dispatcher) -> Result<(), Fault> {
+fn dispatch(packet: Incoming, dispatcher: &mut Dispatcher) -> Result<(), Fault> {
     if let Incoming::Disconnect { reason, text } = packet {
-        return Err(disconnected(reason, text));
+        return Err(Fault::from_disconnect(reason, text));
     }
-    dispatcher.received(packet).map_err(|violation| Fault {
+    dispatcher.on_packet(packet).map_err(|violation| Fault {
         reason: Some(violation.reason),
-        ended: CloseReason::Lost(violation.to_string()),
+        close_reason: CloseReason::Lost(violation.to_string()),
     })
-}
-
-/// How often to look for messages that hold up others: they are asked for when they are between one and two of these old.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
-/// The finest distance of two looks at the clock.
-const TICK: std::time::Duration = std::time::Duration::from_millis(1);
-/// How often the time is told where it matters.
-const OFTEN: std::time::Duration = std::time::Duration::from_millis(100);
-
-fn far() -> Instant {
-    now() + std::time::Duration::from_secs(86_400)
-}
-
-fn gone(reason: String) -> Fault {
-    Fault {
-        ended: CloseReason::Lost(reason),
-        reason: Some(Reason::KEEPALIVE_TIMEOUT),
-    }
-}
-
-fn disconnected(reason: Reason, text: Option<String>) -> Fault {
-    let ended = match reason {
-        Reason::TAKEN_OVER => CloseReason::TakenOver,
-        _ => {
-            let words = text.map_or_else(String::new, |text| format!(": {text}"));
-            let said = format!("the broker said DISCONNECT, {reason}{words}");
-            match reason {
-                _ if reason.is_unsupported() => CloseReason::Unsupported(reason, said),
-                _ if reason.blames_nothing_sent() => CloseReason::Lost(said),
-                _ => CloseReason::ClosedByBroker(said),
-            }
-        }
-    };
-    Fault {
-        ended,
-        reason: None,
-    }
 }

@@ -1,5 +1,4 @@
-//! Pure: who is to be told what became of a message. In: published messages with a token, outcomes, the time. Out: the service of
-//! each outcome, once; timeouts. Owns the tokens that nothing was told about.
+//! Messages whose publisher waits for the outcome: each outcome is reported once, or the timeout.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -7,59 +6,59 @@ use std::time::{Duration, Instant};
 use crate::message::{Terms, Token};
 use crate::router::ServiceId;
 
-/// Tokens that nothing was told about.
+/// Tokens without an outcome so far.
 #[derive(Debug)]
 pub struct DeliveryTracker {
     timeout: Duration,
-    open: HashMap<Token, ServiceId>,
-    /// All have the same timeout, so they end in the order in which they were made.
-    ends: VecDeque<(Instant, Token)>,
+    pending: HashMap<Token, ServiceId>,
+    /// In the order of publishing, since all have the same timeout.
+    deadlines: VecDeque<(Instant, Token)>,
 }
 
 impl DeliveryTracker {
-    /// None yet; each lasts `timeout`.
+    /// Creates an empty tracker.
     pub fn new(timeout: Duration) -> Self {
         Self {
             timeout,
-            open: HashMap::new(),
-            ends: VecDeque::new(),
+            pending: HashMap::new(),
+            deadlines: VecDeque::new(),
         }
     }
 
-    /// `service` wants to know what becomes of a message on these terms.
-    pub fn make(&mut self, service: ServiceId, terms: &Terms) {
+    /// Tracks a message of `service`, if its terms ask for the outcome.
+    pub fn track(&mut self, service: ServiceId, terms: &Terms) {
         let Some(token) = terms.token else { return };
-        self.open.insert(token, service);
-        self.ends
+        self.pending.insert(token, service);
+        self.deadlines
             .extend(terms.at.checked_add(self.timeout).map(|end| (end, token)));
     }
 
-    /// Something is known about a message: the service to tell, unless it was told something before.
-    pub fn keep(&mut self, token: Token) -> Option<ServiceId> {
-        let service = self.open.remove(&token)?;
-        self.tidy();
+    /// Resolves a message. Returns the service to notify, unless it was notified before.
+    pub fn resolve(&mut self, token: Token) -> Option<ServiceId> {
+        let service = self.pending.remove(&token)?;
+        self.drop_resolved();
         Some(service)
     }
 
-    /// The next message about which nothing was told in time.
-    pub fn overdue(&mut self, now: Instant) -> Option<(ServiceId, Token)> {
-        self.tidy();
-        let (_, token) = *self.ends.front().filter(|(end, _)| *end <= now)?;
-        Some((self.keep(token)?, token))
+    /// Returns the next message whose outcome did not come in time.
+    pub fn pop_expired(&mut self, now: Instant) -> Option<(ServiceId, Token)> {
+        self.drop_resolved();
+        let (_, token) = *self.deadlines.front().filter(|(end, _)| *end <= now)?;
+        Some((self.resolve(token)?, token))
     }
 
-    /// When the next one will be overdue; `None`: never.
-    pub fn next(&self) -> Option<Instant> {
-        self.ends.front().map(|(end, _)| *end)
+    /// The next deadline; `None`: there is none.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.front().map(|(end, _)| *end)
     }
 
-    fn tidy(&mut self) {
+    fn drop_resolved(&mut self) {
         while self
-            .ends
+            .deadlines
             .front()
-            .is_some_and(|(_, token)| !self.open.contains_key(token))
+            .is_some_and(|(_, token)| !self.pending.contains_key(token))
         {
-            self.ends.pop_front();
+            self.deadlines.pop_front();
         }
     }
 }

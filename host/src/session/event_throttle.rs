@@ -1,5 +1,4 @@
-//! Pure: what of the events that come in numbers is said. In: events of a kind, the time. Out: the first of each kind at once, then counts
-//! with the last one, a minute apart. Owns the counts.
+//! Throttled events: the first of each kind is logged at once, the others as counts with the last one, a minute apart.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,17 +9,17 @@ use super::state::Event;
 /// How long counts are collected.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Events that were not said one by one.
+/// Counts of events that were not logged one by one.
 #[derive(Debug, Default)]
 pub struct EventThrottle {
-    kinds: HashMap<&'static str, Kind>,
-    /// In all kinds.
-    unsaid: u64,
+    kinds: HashMap<&'static str, KindCount>,
+    /// Number of unreported events of all kinds.
+    unreported: u64,
 }
 
 #[derive(Debug)]
-struct Kind {
-    /// Since when the count runs.
+struct KindCount {
+    /// The begin of the count.
     since: Instant,
     count: u64,
     last: Option<Event>,
@@ -29,7 +28,7 @@ struct Kind {
 /// Some events of one kind.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// How many.
+    /// Their number.
     pub count: u64,
     /// The last of them.
     pub last: Event,
@@ -42,12 +41,12 @@ impl fmt::Display for Summary {
 }
 
 impl EventThrottle {
-    /// Notes an event; gives it back when it is the first of its kind, to be said now. Those that are no errors are not counted.
-    pub fn note(&mut self, kind: &'static str, event: Event, now: Instant) -> Option<Event> {
+    /// Handles an event. Returns it if it is the first of its kind, to be logged now. Repetitions that are not errors are not counted.
+    pub fn admit(&mut self, kind: &'static str, event: Event, now: Instant) -> Option<Event> {
         match self.kinds.get_mut(kind) {
             Some(_) if !event.is_error() => None,
             Some(known) => {
-                self.unsaid += 1;
+                self.unreported += 1;
                 known.count += 1;
                 known.last = Some(event);
                 None
@@ -55,7 +54,7 @@ impl EventThrottle {
             None => {
                 self.kinds.insert(
                     kind,
-                    Kind {
+                    KindCount {
                         since: now,
                         count: 0,
                         last: None,
@@ -66,13 +65,13 @@ impl EventThrottle {
         }
     }
 
-    /// Whether something was not said yet.
+    /// Whether some events are unreported.
     pub const fn is_due(&self) -> bool {
-        self.unsaid > 0
+        self.unreported > 0
     }
 
-    /// What is to be said at `now`; at the `end` everything that was not said yet.
-    pub fn take(&mut self, now: Instant, end: bool) -> Vec<Summary> {
+    /// Returns the summaries that are due at `now`; at the `end` all of them.
+    pub fn take_summaries(&mut self, now: Instant, end: bool) -> Vec<Summary> {
         let mut summaries = Vec::new();
         for kind in self.kinds.values_mut() {
             if !end && now.saturating_duration_since(kind.since) < PERIOD {
@@ -83,15 +82,15 @@ impl EventThrottle {
                     count: kind.count,
                     last,
                 });
-                self.unsaid -= kind.count;
+                self.unreported -= kind.count;
                 (kind.since, kind.count) = (now, 0);
             }
         }
         summaries
     }
 
-    /// Begins again: the next of each kind is the first.
-    pub fn clear(&mut self) {
+    /// Starts again: the next event of each kind is the first.
+    pub fn reset(&mut self) {
         *self = Self::default();
     }
 }
@@ -101,34 +100,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_is_said_and_then_counts_a_minute_apart() {
+    fn first_events_are_logged_and_then_counts_each_minute() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let event = |packet| Event::Unattributed { packet };
-        let mut digest = EventThrottle::default();
-        assert_eq!(digest.note("a", event("1"), at(0)), Some(event("1")));
-        assert!(!digest.is_due());
+        let mut throttle = EventThrottle::default();
+        assert_eq!(throttle.admit("a", event("1"), at(0)), Some(event("1")));
+        assert!(!throttle.is_due());
         for (second, packet) in [(1, "2"), (2, "3")] {
-            assert_eq!(digest.note("a", event(packet), at(second)), None);
+            assert_eq!(throttle.admit("a", event(packet), at(second)), None);
         }
         assert_eq!(
-            digest.note("b", event("4"), at(30)),
+            throttle.admit("b", event("4"), at(30)),
             Some(event("4")),
             "another kind"
         );
-        assert!(digest.is_due() && digest.take(at(59), false).is_empty());
+        assert!(throttle.is_due() && throttle.take_summaries(at(59), false).is_empty());
         assert_eq!(
-            digest.take(at(60), false),
+            throttle.take_summaries(at(60), false),
             [Summary {
                 count: 2,
                 last: event("3")
             }]
         );
-        assert!(!digest.is_due());
-        assert_eq!(digest.note("a", event("5"), at(61)), None);
-        assert!(digest.take(at(119), false).is_empty());
+        assert!(!throttle.is_due());
+        assert_eq!(throttle.admit("a", event("5"), at(61)), None);
+        assert!(throttle.take_summaries(at(119), false).is_empty());
         assert_eq!(
-            digest.take(at(119), true),
+            throttle.take_summaries(at(119), true),
             [Summary {
                 count: 1,
                 last: event("5")
@@ -139,11 +138,11 @@ mod tests {
             what: "retain",
         };
         assert_eq!(
-            [(); 3].map(|()| digest.note("retain", lowered(), at(119)).is_some()),
+            [(); 3].map(|()| throttle.admit("retain", lowered(), at(119)).is_some()),
             [true, false, false]
         );
-        assert!(digest.take(at(300), true).is_empty());
-        digest.clear();
-        assert_eq!(digest.note("a", event("6"), at(120)), Some(event("6")));
+        assert!(throttle.take_summaries(at(300), true).is_empty());
+        throttle.reset();
+        assert_eq!(throttle.admit("a", event("6"), at(120)), Some(event("6")));
     }
 }

@@ -1,5 +1,7 @@
-//! The announcements of a service whose presence connection finds no place at the broker. The main connection carries them, but its
-//! will is that of another service. So each `1` expires by itself unless it is renewed, as far as the protocol allows that.
+//! The announcements of a service whose presence connection finds no place at the broker.
+//!
+//! The main connection carries them, but its will is that of the host. So each `1` expires by itself unless it is renewed, as far as the
+//! protocol allows that.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,21 +19,21 @@ pub struct Fallback {
     main: Handle,
     /// The will of the presence connection. Its payload does not expire.
     will: Message,
-    announced: HashMap<Topic, Announced>,
+    announced: HashMap<Topic, Announcement>,
 }
 
 /// An announcement over the main connection.
 #[derive(Debug)]
-struct Announced {
+struct Announcement {
     message: Message,
     /// The number of the main connection that carried it.
     connection: u64,
     renewal: Option<Instant>,
 }
 
-impl Announced {
-    /// Whether `message` need not be announced now.
-    fn stands_for(&self, message: &Message, connection: u64, now: Instant) -> bool {
+impl Announcement {
+    /// Whether `message` does not need to be announced now.
+    fn covers(&self, message: &Message, connection: u64, now: Instant) -> bool {
         let renewed = self.renewal.is_none_or(|renewal| now < renewal);
         self.message == *message && self.connection == connection && renewed
     }
@@ -47,15 +49,15 @@ impl Fallback {
         }
     }
 
-    /// Announces these messages, unless the present main connection has done so. Without a main connection nothing is announced; to be
+    /// Announces these messages, unless the current main connection has done so. Without a main connection nothing is announced. To be
     /// called again at least once a minute.
     pub fn announce<'a>(&mut self, messages: impl Iterator<Item = &'a Message>, now: Instant) {
-        let ConnectionStatus::Connected { count, .. } = *self.main.connection().borrow() else {
+        let ConnectionStatus::Connected { count, .. } = *self.main.status().borrow() else {
             return;
         };
         for message in messages {
             let former = self.announced.get(&message.topic);
-            if former.is_some_and(|former| former.stands_for(message, count, now)) {
+            if former.is_some_and(|former| former.covers(message, count, now)) {
                 continue;
             }
             let expires = message.payload != self.will.payload;
@@ -64,9 +66,9 @@ impl Fallback {
             } else {
                 message.clone()
             };
-            // when too much is waiting, the next call tries again
+            // when the queue is full, the next call tries again
             if self.main.try_send(Command::AnnounceOnce(sent)).is_ok() {
-                let announced = Announced {
+                let announced = Announcement {
                     message: message.clone(),
                     connection: count,
                     renewal: expires.then(|| now + EXPIRY / 3),
@@ -76,7 +78,7 @@ impl Fallback {
         }
     }
 
-    /// The presence connection is there, and announces for itself.
+    /// Forgets everything: the presence connection is there, and announces for itself.
     pub fn end(&mut self) {
         self.announced.clear();
     }
@@ -104,15 +106,15 @@ mod tests {
     #[test]
     fn an_announcement_is_renewed_for_each_connection_and_in_time() {
         let now = Instant::now();
-        let announced = Announced {
+        let announced = Announcement {
             message: message("1"),
             connection: 2,
             renewal: Some(now + EXPIRY / 3),
         };
-        assert!(announced.stands_for(&message("1"), 2, now));
-        assert!(!announced.stands_for(&message("0"), 2, now));
-        assert!(!announced.stands_for(&message("1"), 3, now));
-        assert!(!announced.stands_for(&message("1"), 2, now + EXPIRY / 3));
+        assert!(announced.covers(&message("1"), 2, now));
+        assert!(!announced.covers(&message("0"), 2, now));
+        assert!(!announced.covers(&message("1"), 3, now));
+        assert!(!announced.covers(&message("1"), 2, now + EXPIRY / 3));
         let expiry = expiring(&message("1")).properties.unwrap().message_expiry;
         assert_eq!(expiry, Some(180));
     }

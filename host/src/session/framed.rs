@@ -1,5 +1,7 @@
-//! Machine: one connection's bytes. In: packets to send, what the socket has. Out: batches of packets, how far writing got. Owns
-//! the stream and both buffers. Nothing here waits: everything is polled, so reading never waits for writing (fault 8).
+//! One connection's bytes: packets to send, and batches of packets that were read.
+//!
+//! Nothing here waits: everything is polled, so reading never waits for writing
+//! (`session_faults::broker_that_stops_reading_is_noticed`).
 
 use std::future::Future;
 use std::io;
@@ -13,13 +15,13 @@ use super::codec::{Batch, Codec, CodecError};
 use super::packet::{Incoming, Outgoing};
 use super::transport::Stream;
 
-/// How much is read into one buffer, and so at once: some hundred small messages, so that no mailbox overflows from one read. Messages
-/// keep the buffer that they came in, so it is filled before another is begun: else one of a few bytes that waits would keep all of it.
-const READ: usize = 32 * 1024;
+/// Size of a read buffer, and so of one read: some hundred small messages, so that no mailbox overflows from one read. Messages share
+/// the buffer that they came in, so it is filled before another is begun; otherwise a small message that waits would keep all of it.
+const READ_BUFFER: usize = 32 * 1024;
 /// With less room than this left, another buffer is begun.
-const LEAST: usize = 4 * 1024;
-/// No more is encoded while so much is not written.
-const WRITE: usize = 256 * 1024;
+const MIN_READ: usize = 4 * 1024;
+/// No more is encoded while this number of bytes is not written.
+const WRITE_BUFFER: usize = 256 * 1024;
 
 /// A connection to a broker.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub struct FramedStream {
     unflushed: bool,
 }
 
-/// What writing came to.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteProgress {
     /// There was nothing to write.
@@ -56,9 +58,9 @@ impl FramedStream {
         }
     }
 
-    /// Whether more is to be encoded now.
+    /// Whether more should be encoded now.
     pub fn has_room(&self) -> bool {
-        self.output.len() < WRITE
+        self.output.len() < WRITE_BUFFER
     }
 
     /// Whether everything was written.
@@ -102,16 +104,16 @@ impl FramedStream {
         Ok(written)
     }
 
-    /// Reads once. Ready: some bytes came; `packets` then has what is complete.
+    /// Reads once. Ready: some bytes came, and `packets` has the complete packets.
     pub fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let missing = self
             .codec
             .needed(&self.input)
             .saturating_sub(self.input.len());
-        // doubling at most: what a length announces is not trusted with memory before it comes
+        // at most doubling: an announced length gets no memory before its bytes come
         let wanted = missing.min(self.input.len());
-        if self.input.capacity() - self.input.len() < wanted.max(LEAST) {
-            self.input.reserve(wanted.max(READ));
+        if self.input.capacity() - self.input.len() < wanted.max(MIN_READ) {
+            self.input.reserve(wanted.max(READ_BUFFER));
         }
         let read = pin!(self.stream.read_buf(&mut self.input));
         match ready!(read.poll(context))? {

@@ -1,5 +1,6 @@
-//! Actor's part: the connections of one host to its broker. In: attempts, connections and their ends. Out: whose turn it is to
-//! connect, and the log lines about it. Owns the back-off that they share, and the one resolver.
+//! The connections of one host to its broker: when each may connect, and the log lines about them.
+//!
+//! The members share one back-off, one resolver, and the capabilities found so far.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -11,15 +12,15 @@ use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
-use super::attempt::Failure;
-use super::capability_probe::{CapabilityProbe, Verdict};
-use super::connection::CloseReason;
+use super::capability_probe::{AfterConnack, CapabilityProbe};
+use super::clock::now;
+use super::close_reason::CloseReason;
+use super::connect_error::ConnectError;
 use super::fallback::EXPIRY;
-use super::now;
-use super::outage::{Outage, Over, Say};
+use super::outage::{FailureReport, Outage, OutageSummary};
 use super::packet::{Reason, ServerCapabilities};
 use super::presence_status::PresenceStatus;
-use super::schedule::{Role, Schedule, Trouble, Turn};
+use super::schedule::{FailureClass, NextAttempt, Role, Schedule};
 use super::transport::Resolver;
 use crate::message::Message;
 
@@ -27,7 +28,7 @@ use crate::message::Message;
 #[derive(Debug, Clone)]
 pub struct Group {
     shared: Arc<watch::Sender<Shared>>,
-    /// Looks up the broker's name for all of them.
+    /// Resolves the broker's name for all of them.
     pub(super) resolver: Arc<Resolver>,
 }
 
@@ -48,36 +49,36 @@ pub struct Member {
     service: String,
 }
 
-/// An attempt that may be made now; over when it is dropped.
-pub struct Attempt<'a>(&'a Member);
+/// Permission for an attempt; the attempt is over when it is dropped.
+pub struct AttemptPermit<'a>(&'a Member);
 
-impl Drop for Attempt<'_> {
+impl Drop for AttemptPermit<'_> {
     fn drop(&mut self) {
         let role = self.0.role;
         self.0.group.shared.send_if_modified(|shared| {
-            shared.schedule.over(role);
+            shared.schedule.on_attempt_ended(role);
             role == Role::Presence
         });
     }
 }
 
-/// What the log says of a connection that was made.
+/// The log line about a new connection.
 #[derive(Debug)]
-pub struct Welcome {
+pub struct ConnectedReport {
     pub client_id: String,
     pub session_present: bool,
     pub peer: String,
 }
 
-impl Welcome {
-    fn say(&self, over: Option<Over>) {
+impl ConnectedReport {
+    fn log(&self, outage: Option<OutageSummary>) {
         let Self {
             client_id, peer, ..
         } = self;
         let session = if self.session_present { "kept" } else { "new" };
-        match over.filter(|over| over.failures > 1) {
-            Some(Over { failures, lasted }) => {
-                let seconds = lasted.as_secs_f64();
+        match outage.filter(|outage| outage.failures > 1) {
+            Some(OutageSummary { failures, duration }) => {
+                let seconds = duration.as_secs_f64();
                 info!(
                     client_id,
                     session, "connected to {peer} after {failures} failures in {seconds:.1} s"
@@ -89,17 +90,12 @@ impl Welcome {
 }
 
 impl Group {
-    /// The group of a main connection: `min`, `max` are the waits of its back-off.
+    /// Creates a group; `min` and `max` are the waits of its back-off.
     pub fn new(min: Duration, max: Duration) -> Self {
-        let (schedule, outage, places) = (
-            Schedule::new(min, max),
-            Outage::default(),
-            PresenceStatus::default(),
-        );
         let shared = Shared {
-            schedule,
-            outage,
-            presence: places,
+            schedule: Schedule::new(min, max),
+            outage: Outage::default(),
+            presence: PresenceStatus::default(),
             capabilities: CapabilityProbe::default(),
         };
         Self {
@@ -108,7 +104,7 @@ impl Group {
         }
     }
 
-    /// Its main connection.
+    /// Creates its main connection.
     pub fn main(self) -> Member {
         Member {
             group: self,
@@ -117,10 +113,10 @@ impl Group {
         }
     }
 
-    /// One more presence connection, for `service`.
+    /// Creates a presence connection for `service`.
     pub fn presence(self, service: String) -> Member {
         self.shared.send_if_modified(|shared| {
-            shared.presence.join(&service);
+            shared.presence.add(&service);
             false
         });
         Member {
@@ -130,115 +126,117 @@ impl Group {
         }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Shared) -> T) -> Option<T> {
+    fn update<T>(&self, update: impl FnOnce(&mut Shared) -> T) -> Option<T> {
         let mut outcome = None;
         self.shared
-            .send_modify(|shared| outcome = Some(change(shared)));
+            .send_modify(|shared| outcome = Some(update(shared)));
         outcome
     }
 }
 
 impl Member {
     /// Waits until this connection may be attempted.
-    pub async fn turn(&self) -> Attempt<'_> {
+    pub async fn acquire_attempt(&self) -> AttemptPermit<'_> {
         let mut changes = self.group.shared.subscribe();
         loop {
-            match self.claim() {
-                Turn::Now => return Attempt(self),
-                Turn::At(time) => tokio::select! {
+            match self.try_acquire() {
+                NextAttempt::Now => return AttemptPermit(self),
+                NextAttempt::At(time) => tokio::select! {
                     () = sleep_until(time.into()) => {}
                     _ = changes.changed() => {}
                 },
-                // an error cannot be: this end is one of the senders
-                Turn::Later => drop(changes.changed().await),
+                // never an error: this end is one of the senders
+                NextAttempt::AfterChange => _ = changes.changed().await,
             }
         }
     }
 
-    fn claim(&self) -> Turn {
-        let mut turn = Turn::Later;
+    fn try_acquire(&self) -> NextAttempt {
+        let mut next = NextAttempt::AfterChange;
         self.group.shared.send_if_modified(|shared| {
-            turn = shared.schedule.turn(self.role, now());
-            if turn == Turn::Now {
-                shared.schedule.begun(self.role);
+            next = shared.schedule.next_attempt(self.role, now());
+            if next == NextAttempt::Now {
+                shared.schedule.on_attempt_started(self.role);
             }
             false
         });
-        turn
+        next
     }
 
-    /// Other waits hold from now on.
-    pub fn renew(&self, min: Duration, max: Duration) {
+    /// Applies other waits, and forgets what was found out about the broker.
+    pub fn reconfigure(&self, min: Duration, max: Duration) {
         if self.role == Role::Main {
-            self.group.change(|shared| {
-                shared.schedule.renew(min, max);
-                (shared.outage, shared.capabilities) =
-                    (Outage::default(), CapabilityProbe::default());
+            self.group.update(|shared| {
+                shared.schedule.reset(min, max);
+                shared.outage = Outage::default();
+                shared.capabilities = CapabilityProbe::default();
             });
         }
     }
 
-    /// As much of the will `whole` as the next attempt is made with.
-    pub fn will(&self, whole: Option<&Message>) -> Option<Message> {
+    /// The part of the will `whole` that the next attempt is made with.
+    pub fn reduced_will(&self, whole: Option<&Message>) -> Option<Message> {
         self.group
             .shared
             .borrow()
             .capabilities
-            .will(whole?, self.role == Role::Main)
+            .reduced_will(whole?, self.role == Role::Main)
     }
 
-    /// An attempt with this will failed. True: the broker takes less of it, and another attempt can be made at once.
-    pub fn takes_less(&self, failure: &Failure, will: Option<&Message>) -> bool {
+    /// Handles a failed attempt with this will. True: the broker accepts less of it, and another attempt can be made at once.
+    pub fn can_retry_with_less(&self, error: &ConnectError, will: Option<&Message>) -> bool {
         let main = self.role == Role::Main;
-        self.find_out(|capabilities| match failure {
-            Failure::Refused { reason, .. } => capabilities.refused(*reason, will),
-            Failure::Io(_) if main => capabilities.closed(),
+        self.with_capabilities(|capabilities| match error {
+            ConnectError::Refused { reason, .. } => capabilities.on_refused(*reason, will),
+            ConnectError::Io(_) if main => capabilities.on_closed(),
             _ => {
                 if main {
-                    capabilities.failed();
+                    capabilities.on_failed();
                 }
                 false
             }
         })
     }
 
-    /// CONNACK came with success, for `sent` in place of the will `whole`.
-    pub fn accepted(&self, whole: Option<&Message>, sent: Option<&Message>) -> Verdict {
+    /// Handles a CONNACK with success, for `sent` in place of the will `whole`.
+    pub fn on_accepted(&self, whole: Option<&Message>, sent: Option<&Message>) -> AfterConnack {
         match self.role {
-            Role::Main => self.find_out(|capabilities| capabilities.accepted(whole, sent)),
-            Role::Presence => Verdict::Serve,
+            Role::Main => {
+                self.with_capabilities(|capabilities| capabilities.on_accepted(whole, sent))
+            }
+            Role::Presence => AfterConnack::Serve,
         }
     }
 
-    /// The broker ended a connection because it has not what was asked of it.
-    pub fn unsupported(&self, what: Reason) {
-        self.find_out(|capabilities| capabilities.unsupported(what));
+    /// Handles that the broker ended a connection because it does not support a feature.
+    pub fn on_unsupported(&self, feature: Reason) {
+        self.with_capabilities(|capabilities| capabilities.on_unsupported(feature));
     }
 
-    /// Takes from `server` what was found to be otherwise; `host`: says what is missing then.
-    pub fn limit(&self, server: &mut ServerCapabilities, host: bool) {
+    /// Takes features out of `server` that are known not to work. `host`: logs missing features.
+    pub fn apply_capabilities(&self, server: &mut ServerCapabilities, host: bool) {
         let host = host && self.role == Role::Main;
-        let missing = self.find_out(|capabilities| {
-            capabilities.limit(server);
+        let warnings = self.with_capabilities(|capabilities| {
+            capabilities.apply_to(server);
             if host {
-                capabilities.missing(server)
+                capabilities.new_warnings(server)
             } else {
                 Vec::new()
             }
         });
-        missing.iter().for_each(|line| warn!("{line}"));
+        warnings.iter().for_each(|line| warn!("{line}"));
     }
 
-    /// Whether it is a presence connection that was said to find no place.
+    /// Whether this is a presence connection that was reported to find no place.
     pub fn is_without_place(&self) -> bool {
         self.group
             .shared
             .borrow()
             .presence
-            .is_without(&self.service)
+            .is_reported_missing(&self.service)
     }
 
-    /// Whether it is one for a service's will only.
+    /// Whether this is a presence connection.
     pub fn is_presence(&self) -> bool {
         self.role == Role::Presence
     }
@@ -248,131 +246,138 @@ impl Member {
         self.is_presence().then_some(self.service.as_str())
     }
 
-    /// Nobody waits for what is found out.
-    fn find_out<T: Default>(&self, look: impl FnOnce(&mut CapabilityProbe) -> T) -> T {
+    /// Accesses the capabilities, without waking the other members.
+    fn with_capabilities<T: Default>(&self, access: impl FnOnce(&mut CapabilityProbe) -> T) -> T {
         let mut found = T::default();
         self.group.shared.send_if_modified(|shared| {
-            found = look(&mut shared.capabilities);
+            found = access(&mut shared.capabilities);
             false
         });
         found
     }
 
-    /// An attempt failed.
-    pub fn failed(&self, failure: &Failure, peer: &str) {
-        let (now, jitter, trouble) = (now(), fastrand::f64(), failure.trouble());
-        self.group.change(|shared| {
-            shared.schedule.failed(self.role, trouble, now, jitter);
+    /// Handles a failed attempt.
+    pub fn on_connect_failed(&self, error: &ConnectError, peer: &str) {
+        let now = now();
+        let jitter = fastrand::f64();
+        let class = error.class();
+        self.group.update(|shared| {
+            shared.schedule.on_failed(self.role, class, now, jitter);
             match self.role {
-                Role::Presence => shared.no_place(peer, &failure.to_string()),
-                Role::Main => match shared.outage.failed(failure.kind(), now) {
-                    Say::New if trouble == Trouble::Lasting => {
-                        error!("cannot connect to {peer}: {failure}; trying again until it works");
+                Role::Presence => shared.log_missing_presence(peer, &error.to_string()),
+                Role::Main => match shared.outage.on_failed(error.label(), now) {
+                    FailureReport::New if class == FailureClass::Persistent => {
+                        error!("cannot connect to {peer}: {error}; trying again until it works");
                     }
-                    Say::New => warn!("cannot connect to {peer}: {failure}; trying again until it works"),
-                    Say::Count(count) => {
-                        warn!("still not connected to {peer}: {count} more failures; the last: {failure}")
+                    FailureReport::New => warn!("cannot connect to {peer}: {error}; trying again until it works"),
+                    FailureReport::Count(count) => {
+                        warn!("still not connected to {peer}: {count} more failures; the last: {error}")
                     }
-                    Say::Nothing => debug!("still not connected to {peer}: {failure}"),
+                    FailureReport::Nothing => debug!("still not connected to {peer}: {error}"),
                 },
             }
         });
     }
 
-    /// CONNACK came with success. Gives back what is to be said when the connection has lasted for a while.
-    pub fn connected(&self, welcome: Welcome) -> Option<(Duration, Welcome)> {
+    /// Handles a CONNACK with success. Returns the log line for when the connection has lasted for a while.
+    pub fn on_connected(&self, report: ConnectedReport) -> Option<(Duration, ConnectedReport)> {
         let now = now();
         self.group
-            .change(|shared| {
-                shared.schedule.connected(self.role, now);
+            .update(|shared| {
+                shared.schedule.on_connected(self.role, now);
                 if self.role == Role::Presence {
-                    debug!("its presence connection to {} is made", welcome.peer);
-                    if shared.presence.up(&self.service) {
+                    debug!("presence connection to {} is up", report.peer);
+                    if shared.presence.on_connected(&self.service) {
                         info!("every service has a presence connection of its own again");
                     }
                     return None;
                 }
-                match shared.schedule.settle() {
+                match shared.schedule.settle_time() {
                     Duration::ZERO => {
-                        welcome.say(shared.outage.over(now));
+                        report.log(shared.outage.on_recovered(now));
                         None
                     }
-                    wait => Some((wait, welcome)),
+                    wait => Some((wait, report)),
                 }
             })
             .flatten()
     }
 
-    /// A connection ended that was there since `since`; the next attempt waits for `longest` at most. Gives back how many
-    /// did not last, one after the other.
-    pub fn lost(&self, reason: &str, peer: &str, since: Instant, longest: Duration) -> u32 {
-        let (now, jitter) = (now(), fastrand::f64());
-        let short = self.group.change(|shared| {
+    /// Handles the end of a connection that was there since `since`; the next attempt waits for `max_wait` at most. Returns the number
+    /// of connections in a row that did not last.
+    pub fn on_disconnected(
+        &self,
+        reason: &str,
+        peer: &str,
+        since: Instant,
+        max_wait: Duration,
+    ) -> u32 {
+        let now = now();
+        let jitter = fastrand::f64();
+        let short = self.group.update(|shared| {
             shared
                 .schedule
-                .lost(self.role, since, now, (jitter, longest));
+                .on_lost(self.role, since, now, (jitter, max_wait));
             if self.role == Role::Presence {
-                shared.presence.down(&self.service);
-                shared.no_place(peer, reason);
+                shared.presence.on_lost(&self.service);
+                shared.log_missing_presence(peer, reason);
                 return 0;
             }
-            match shared.outage.failed("lost", now) {
-                Say::New => warn!("connection to {peer} lost: {reason}; reconnecting"),
-                Say::Count(count) => warn!(
+            match shared.outage.on_failed("lost", now) {
+                FailureReport::New => warn!("connection to {peer} lost: {reason}; reconnecting"),
+                FailureReport::Count(count) => warn!(
                     "connection to {peer} lost: {reason}; {count} more failures; reconnecting"
                 ),
-                Say::Nothing => debug!("connection to {peer} lost: {reason}; reconnecting"),
+                FailureReport::Nothing => {
+                    debug!("connection to {peer} lost: {reason}; reconnecting")
+                }
             }
-            shared.schedule.short()
+            shared.schedule.short_connections()
         });
         short.unwrap_or(0)
     }
 
-    /// Serves a connection. Says `welcome` when it has lasted for its time; a presence connection ends when the main one needs
-    /// its place.
-    pub async fn during(
+    /// Runs a connection. Logs `report` when it has lasted for its time; a presence connection ends when the main one needs its place.
+    pub async fn supervise(
         &self,
-        welcome: Option<(Duration, Welcome)>,
-        serving: impl Future<Output = CloseReason>,
+        report: Option<(Duration, ConnectedReport)>,
+        running: impl Future<Output = CloseReason>,
     ) -> CloseReason {
-        let (mut serving, mut room) = (pin!(serving), pin!(self.room_is_needed()));
-        let mut welcome = welcome.map(|(wait, welcome)| (Box::pin(sleep(wait)), welcome));
+        let mut running = pin!(running);
+        let mut must_yield = pin!(self.wait_until_presence_must_yield());
+        let mut report = report.map(|(wait, report)| (Box::pin(sleep(wait)), report));
         poll_fn(|context| {
-            if let Some((timer, words)) = &mut welcome
+            if let Some((timer, line)) = &mut report
                 && timer.as_mut().poll(context).is_ready()
             {
                 self.group
-                    .change(|shared| words.say(shared.outage.over(now())));
-                welcome = None;
+                    .update(|shared| line.log(shared.outage.on_recovered(now())));
+                report = None;
             }
-            if self.role == Role::Presence && room.as_mut().poll(context).is_ready() {
+            if self.role == Role::Presence && must_yield.as_mut().poll(context).is_ready() {
                 return Poll::Ready(CloseReason::Lost(
                     "the main connection needs its place".to_owned(),
                 ));
             }
-            serving.as_mut().poll(context)
+            running.as_mut().poll(context)
         })
         .await
     }
 
-    async fn room_is_needed(&self) {
-        let needed = |shared: &Shared| shared.schedule.must_make_room();
-        // an error cannot be: this end is one of the senders
-        drop(
-            self.group
-                .shared
-                .subscribe()
-                .wait_for(|shared| needed(shared))
-                .await,
-        );
+    async fn wait_until_presence_must_yield(&self) {
+        let mut changes = self.group.shared.subscribe();
+        // never an error: this end is one of the senders
+        let _ = changes
+            .wait_for(|shared| shared.schedule.presence_must_yield())
+            .await;
     }
 }
 
 impl Shared {
-    /// A presence connection is not there; says who has none if that has changed.
-    fn no_place(&mut self, peer: &str, reason: &str) {
+    /// Logs that a presence connection is missing, and which services have none if that has changed.
+    fn log_missing_presence(&mut self, peer: &str, reason: &str) {
         debug!("no presence connection to {peer}: {reason}");
-        if let Some(without) = self.presence.failed(self.schedule.presence_failures()) {
+        if let Some(without) = self.presence.on_failed(self.schedule.presence_failures()) {
             let without = without.join(", ");
             warn!(
                 "no presence connection of their own: {without}; their `online` is announced over the main connection without a will, \
@@ -386,7 +391,7 @@ impl Drop for Member {
     fn drop(&mut self) {
         if self.role == Role::Presence {
             self.group
-                .change(|shared| shared.presence.leave(&self.service));
+                .update(|shared| shared.presence.remove(&self.service));
         }
     }
 }

@@ -1,9 +1,8 @@
-//! Pure: notices services that answer themselves. In: what services publish, what arrives. Out: how often a message went round, and
-//! which one is not to be sent any more. Owns a few messages that are being followed.
+//! Detects services that answer themselves, and cuts their messages.
 //!
-//! One commit in [`SAMPLE`] is followed: when one of its messages arrives here again, what comes of that is followed too, and so on. A
-//! message that comes by its first topic again and again has gone round. Timers end a chain: who publishes to itself later does not
-//! go round.
+//! One commit in [`SAMPLE`] is followed: when one of its messages arrives here again, the messages that it leads to are followed too,
+//! and so on. A message that comes by its first topic again and again has gone round. Timers end a chain: a service that publishes to
+//! itself later does not go round.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,19 +13,19 @@ use crate::mailbox::Trace;
 use crate::message::Publication;
 use crate::topic::Topic;
 
-/// So often may a message go round.
-pub const ROUNDS: u32 = 100;
-/// One commit in so many is followed: a prime, so that no rhythm of the services stays unseen.
+/// How often a message may go round.
+pub const MAX_ROUNDS: u32 = 100;
+/// One commit in this number is followed: a prime, so that no rhythm of the services escapes.
 const SAMPLE: u32 = 61;
-/// Messages that are followed at once: with the sample, those of some thousand commits between publishing and arriving.
-const FOLLOWED: usize = 64;
+/// How many messages are followed at once: with the sample, those of some thousand commits between publishing and arriving.
+const MAX_FOLLOWED: usize = 64;
 
 /// Messages that are being followed.
 #[derive(Debug, Default)]
 pub struct LoopDetector {
     followed: VecDeque<Followed>,
-    /// A bit for each of `followed`, so that a look at any other message is short.
-    marks: u64,
+    /// A bit for each of `followed`, so that most other messages are recognized without a comparison.
+    filter: u64,
     skipped: u32,
 }
 
@@ -38,9 +37,9 @@ struct Followed {
 }
 
 impl LoopDetector {
-    /// The way that a message has come which arrives with this; `None`: it is not one that is followed.
-    pub fn arrived(&mut self, topic: &Topic, payload: &Bytes) -> Option<Arc<Trace>> {
-        if self.marks & mark(topic, payload) == 0 {
+    /// Returns the trace of a message that arrives; `None`: it is not followed.
+    pub fn on_arrival(&mut self, topic: &Topic, payload: &Bytes) -> Option<Arc<Trace>> {
+        if self.filter & filter_bit(topic, payload) == 0 {
             return None;
         }
         let place = self
@@ -48,15 +47,14 @@ impl LoopDetector {
             .iter()
             .position(|one| one.topic == *topic && one.payload == *payload)?;
         let found = self.followed.remove(place)?;
-        self.marks = self
-            .followed
-            .iter()
-            .fold(0, |marks, one| marks | mark(&one.topic, &one.payload));
+        self.filter = self.followed.iter().fold(0, |filter, one| {
+            filter | filter_bit(&one.topic, &one.payload)
+        });
         Some(found.trace)
     }
 
-    /// A call for a message that has come this way publishes these. Those that have gone round too often are taken out.
-    pub fn published(
+    /// Handles the publishes of a call for a message with this trace. Takes those out that have gone round too often.
+    pub fn on_publish(
         &mut self,
         trace: Option<Arc<Trace>>,
         publishes: &mut Vec<Publication>,
@@ -80,7 +78,7 @@ impl LoopDetector {
         };
         let (cut, rest) = std::mem::take(publishes)
             .into_iter()
-            .partition(|one| rounds(one) >= ROUNDS);
+            .partition(|one| rounds(one) >= MAX_ROUNDS);
         *publishes = rest;
         for publication in publishes.iter() {
             self.follow(
@@ -95,14 +93,12 @@ impl LoopDetector {
     }
 
     fn follow(&mut self, publication: &Publication, trace: Trace) {
-        if self.followed.len() >= FOLLOWED {
+        if self.followed.len() >= MAX_FOLLOWED {
             self.followed.pop_front();
         }
-        let (topic, payload) = (
-            publication.message.topic.clone(),
-            publication.message.payload.clone(),
-        );
-        self.marks |= mark(&topic, &payload);
+        let topic = publication.message.topic.clone();
+        let payload = publication.message.payload.clone();
+        self.filter |= filter_bit(&topic, &payload);
         self.followed.push_back(Followed {
             topic,
             payload,
@@ -112,7 +108,7 @@ impl LoopDetector {
 }
 
 /// One of 64 bits, the same for the same message.
-fn mark(topic: &Topic, payload: &Bytes) -> u64 {
+fn filter_bit(topic: &Topic, payload: &Bytes) -> u64 {
     let last = payload.last().copied().unwrap_or_default();
     let number =
         topic.as_str().len().wrapping_mul(31) ^ payload.len().wrapping_mul(17) ^ usize::from(last);
@@ -136,27 +132,25 @@ mod tests {
         .into()
     }
 
-    /// Handles messages until none comes any more, `most` at most: how many there were, and what was cut.
+    /// Handles at most `most` messages, until none comes any more. Returns their number, and the messages that were cut.
     fn run(
         service: impl Fn(&str, &str, u32) -> Vec<Publication>,
         most: u32,
     ) -> (u32, Vec<Publication>) {
-        let (mut loops, mut wire) = (
-            LoopDetector::default(),
-            VecDeque::from([publication("in", "x")]),
-        );
+        let mut loops = LoopDetector::default();
+        let mut wire = VecDeque::from([publication("in", "x")]);
         for handled in 0..most {
             let Some(came) = wire.pop_front() else {
                 return (handled, Vec::new());
             };
             let Message { topic, payload, .. } = came.message;
-            let trace = loops.arrived(&topic, &payload);
+            let trace = loops.on_arrival(&topic, &payload);
             let mut publishes = service(
                 topic.as_str(),
                 std::str::from_utf8(&payload).unwrap(),
                 handled,
             );
-            let cut = loops.published(trace, &mut publishes);
+            let cut = loops.on_publish(trace, &mut publishes);
             if !cut.is_empty() {
                 return (handled, cut);
             }
@@ -172,12 +166,12 @@ mod tests {
             _ => Vec::new(),
         };
         let (handled, cut) = run(answers, 10_000);
-        assert!(handled < 4 * ROUNDS, "{handled}");
+        assert!(handled < 4 * MAX_ROUNDS, "{handled}");
         assert_eq!(cut, [publication("in", "x")]);
     }
 
     #[test]
-    fn two_services_that_answer_each_other_with_ever_other_messages_are_cut() {
+    fn two_services_that_answer_each_other_are_cut() {
         let other = |topic: &str, _: &str, number: u32| {
             vec![publication(
                 if topic == "in" { "out" } else { "in" },
@@ -186,27 +180,28 @@ mod tests {
         };
         let (handled, cut) = run(other, 10_000);
         assert!(
-            handled < 3 * 2 * ROUNDS && cut.len() == 1,
+            handled < 3 * 2 * MAX_ROUNDS && cut.len() == 1,
             "{handled} {cut:?}"
         );
     }
 
     #[test]
-    fn messages_that_somebody_else_repeats_are_none() {
+    fn messages_that_another_client_repeats_are_no_loop() {
         let mut loops = LoopDetector::default();
         for _ in 0..10_000 {
-            let (topic, payload) = (Topic::new("in").unwrap(), Bytes::from_static(b"on"));
-            let trace = loops.arrived(&topic, &payload);
+            let topic = Topic::new("in").unwrap();
+            let payload = Bytes::from_static(b"on");
+            let trace = loops.on_arrival(&topic, &payload);
             assert!(
                 loops
-                    .published(trace, &mut vec![publication("state", "on")])
+                    .on_publish(trace, &mut vec![publication("state", "on")])
                     .is_empty()
             );
         }
     }
 
     #[test]
-    fn a_chain_that_ends_is_none() {
+    fn a_chain_that_ends_is_no_loop() {
         let countdown = |_: &str, payload: &str, _: u32| match payload.len() {
             0 => Vec::new(),
             n => vec![publication("in", &payload[..n - 1])],

@@ -1,75 +1,73 @@
-//! Pure: what is logged while a host has no connection that lasts. In: failed attempts and lost connections by their kind, the time.
-//! Out: whether there is something to say. Owns the counts.
-//!
-//! One line when the trouble begins, one for each further kind of it, one with a count each minute, one when it is over.
+//! Log lines while a host has no stable connection: one line at the beginning, one for each further kind of failure, one with a
+//! count each minute, and one at the end.
 
 use std::time::{Duration, Instant};
 
-/// How often the count is said.
-const EVERY: Duration = Duration::from_secs(60);
+/// The time between two lines with a count.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What is to be said about a failure.
+/// The report about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Say {
-    /// What has happened: it is the first of its kind.
+pub enum FailureReport {
+    /// The failure: it is the first of its kind.
     New,
-    /// How often something failed since that was said last.
+    /// The number of failures since the last report.
     Count(u64),
     /// Nothing.
     Nothing,
 }
 
-/// What there was of trouble when it is over.
+/// The summary of an outage that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Over {
-    /// Failed attempts and lost connections.
+pub struct OutageSummary {
+    /// Number of failed attempts and lost connections.
     pub failures: u64,
-    /// How long it lasted.
-    pub lasted: Duration,
+    /// How long it duration.
+    pub duration: Duration,
 }
 
-/// A time without a connection that lasts.
+/// A time without a stable connection.
 #[derive(Debug, Default)]
 pub struct Outage {
     began: Option<Instant>,
-    /// When something was said last.
-    said: Option<Instant>,
-    /// What was said already.
-    kinds: Vec<&'static str>,
+    /// When a report was logged last.
+    last_report: Option<Instant>,
+    /// Kinds of failures that were reported.
+    reported: Vec<&'static str>,
     failures: u64,
-    /// Of `failures`, those that no line has told.
-    untold: u64,
+    /// The part of `failures` that no report has counted.
+    unreported: u64,
 }
 
 impl Outage {
-    /// An attempt failed, or a connection was lost, in this way.
-    pub fn failed(&mut self, kind: &'static str, now: Instant) -> Say {
+    /// Handles a failed attempt or a lost connection.
+    pub fn on_failed(&mut self, kind: &'static str, now: Instant) -> FailureReport {
         self.began.get_or_insert(now);
         self.failures += 1;
-        if !self.kinds.contains(&kind) {
-            self.kinds.push(kind);
-            self.said = Some(now);
-            return Say::New;
+        if !self.reported.contains(&kind) {
+            self.reported.push(kind);
+            self.last_report = Some(now);
+            return FailureReport::New;
         }
-        self.untold += 1;
+        self.unreported += 1;
         if self
-            .said
-            .is_some_and(|said| now.saturating_duration_since(said) < EVERY)
+            .last_report
+            .is_some_and(|last| now.saturating_duration_since(last) < REPORT_INTERVAL)
         {
-            return Say::Nothing;
+            return FailureReport::Nothing;
         }
-        self.said = Some(now);
-        Say::Count(std::mem::take(&mut self.untold))
+        self.last_report = Some(now);
+        FailureReport::Count(std::mem::take(&mut self.unreported))
     }
 
-    /// There is a connection that lasts.
-    pub fn over(&mut self, now: Instant) -> Option<Over> {
+    /// Handles a stable connection.
+    pub fn on_recovered(&mut self, now: Instant) -> Option<OutageSummary> {
         let Self {
             began, failures, ..
         } = std::mem::take(self);
-        began.map(|began| Over {
+        began.map(|began| OutageSummary {
             failures,
-            lasted: now.saturating_duration_since(began),
+            duration: now.saturating_duration_since(began),
         })
     }
 }
@@ -79,42 +77,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_is_said_once_and_the_count_each_minute() {
-        let (mut outage, start) = (Outage::default(), Instant::now());
+    fn each_kind_is_reported_once_and_counted_each_minute() {
+        let mut outage = Outage::default();
+        let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(outage.failed("lost", at(0)), Say::New);
-        assert_eq!(outage.failed("TCP", at(1)), Say::New);
+        assert_eq!(outage.on_failed("lost", at(0)), FailureReport::New);
+        assert_eq!(outage.on_failed("TCP", at(1)), FailureReport::New);
         for second in 2..61 {
             assert_eq!(
-                outage.failed(if second % 2 == 0 { "lost" } else { "TCP" }, at(second)),
-                Say::Nothing
+                outage.on_failed(if second % 2 == 0 { "lost" } else { "TCP" }, at(second)),
+                FailureReport::Nothing
             );
         }
-        assert_eq!(outage.failed("lost", at(61)), Say::Count(60));
-        assert_eq!(outage.failed("lost", at(62)), Say::Nothing);
-        assert_eq!(outage.failed("lost", at(121)), Say::Count(2));
+        assert_eq!(outage.on_failed("lost", at(61)), FailureReport::Count(60));
+        assert_eq!(outage.on_failed("lost", at(62)), FailureReport::Nothing);
+        assert_eq!(outage.on_failed("lost", at(121)), FailureReport::Count(2));
         assert_eq!(
-            outage.over(at(130)),
-            Some(Over {
+            outage.on_recovered(at(130)),
+            Some(OutageSummary {
                 failures: 64,
-                lasted: Duration::from_secs(130)
+                duration: Duration::from_secs(130)
             })
         );
     }
 
     #[test]
     fn an_ended_outage_begins_again() {
-        let (mut outage, now) = (Outage::default(), Instant::now());
-        assert_eq!(outage.over(now), None);
-        assert_eq!(outage.failed("lost", now), Say::New);
+        let mut outage = Outage::default();
+        let now = Instant::now();
+        assert_eq!(outage.on_recovered(now), None);
+        assert_eq!(outage.on_failed("lost", now), FailureReport::New);
         assert_eq!(
-            outage.over(now),
-            Some(Over {
+            outage.on_recovered(now),
+            Some(OutageSummary {
                 failures: 1,
-                lasted: Duration::ZERO
+                duration: Duration::ZERO
             })
         );
-        assert_eq!(outage.over(now), None);
-        assert_eq!(outage.failed("lost", now), Say::New);
+        assert_eq!(outage.on_recovered(now), None);
+        assert_eq!(outage.on_failed("lost", now), FailureReport::New);
     }
 }

@@ -1,5 +1,6 @@
-//! Pure: the packets that a client receives and sends, one form for MQTT 5 and 3.1.1. In: the codec and the session state.
-//! Out: `Incoming`, `Outgoing` and their parts. Owns nothing; topics and payloads are moved or borrowed, never copied.
+//! The packets that a client receives and sends, in one form for MQTT 5 and 3.1.1.
+//!
+//! Topics and payloads are moved or borrowed, never copied.
 
 use crate::config::Credentials;
 use crate::message::{Message, Qos, Subscription};
@@ -22,11 +23,11 @@ pub enum Incoming {
     Publish(Publish),
     /// A message that cannot be delivered.
     Rejected(RejectedPublish),
-    /// An acknowledgement, other than PUBLISH, of which cannot be read what it is for.
+    /// An acknowledgement whose packet identifier cannot be read.
     Unattributed {
         /// The packet type.
         packet: &'static str,
-        /// Whether it may have been for a message of ours: PUBACK, PUBREC or PUBCOMP.
+        /// Whether it acknowledges one of our messages: PUBACK, PUBREC or PUBCOMP.
         of_message: bool,
     },
     /// PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7).
@@ -49,14 +50,14 @@ pub enum Incoming {
     PingResp,
     /// The broker closes the connection (section 3.14; MQTT 5 only).
     Disconnect {
-        /// Why.
+        /// The reason code.
         reason: Reason,
-        /// The broker's own words, where it sent any.
+        /// The broker's text, if it sent one.
         text: Option<String>,
     },
 }
 
-/// An incoming message with what belongs to the delivery and not to the message.
+/// An incoming message with the data of its delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
     /// Packet identifier; 0 with QoS 0.
@@ -67,7 +68,7 @@ pub struct Publish {
     pub message: Message,
 }
 
-/// Subscription identifiers of one message. Almost always none or one, so the first ones need no allocation.
+/// Subscription identifiers of one message. There are almost always none or one, so the first two need no allocation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SubscriptionIds {
     first: [u32; 2],
@@ -96,12 +97,12 @@ impl SubscriptionIds {
     }
 }
 
-/// Which of the four acknowledgements.
+/// The type of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AckKind {
-    /// A QoS 1 message was taken.
+    /// The receiver has a QoS 1 message.
     PubAck,
-    /// A QoS 2 message was taken.
+    /// The receiver has a QoS 2 message.
     PubRec,
     /// The sender of a QoS 2 message has seen PUBREC.
     PubRel,
@@ -124,16 +125,16 @@ impl AckKind {
 /// An acknowledgement, in either direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ack {
-    /// Which one.
+    /// Its type.
     pub kind: AckKind,
     /// Packet identifier of the message.
     pub id: u16,
-    /// How it went; always success in 3.1.1.
+    /// The reason code; always success in 3.1.1.
     pub reason: Reason,
 }
 
 impl Ack {
-    /// An acknowledgement that says that all went well.
+    /// An acknowledgement with success.
     pub const fn success(kind: AckKind, id: u16) -> Self {
         Self {
             kind,
@@ -148,36 +149,36 @@ impl Ack {
 pub struct ConnAck {
     /// Whether the broker kept the session from before.
     pub session_present: bool,
-    /// Success, or why the broker refuses. The five codes of 3.1.1 are given as their MQTT 5 equivalents.
+    /// Success, or the reason for a refusal. The five codes of 3.1.1 are converted to their MQTT 5 equivalents.
     pub reason: Reason,
-    /// The broker's own words, where it sent any.
+    /// The broker's text, if it sent one.
     pub text: Option<String>,
-    /// What the broker can do and allows.
+    /// The capabilities of the broker.
     pub server: ServerCapabilities,
 }
 
-/// What a broker can do and allows (MQTT 5, section 3.2.2.3). The default is what holds where it says nothing.
+/// The capabilities and limits of a broker (MQTT 5, section 3.2.2.3). The default holds where CONNACK has no property.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerCapabilities {
     /// How many QoS 1 and 2 messages may be unacknowledged towards the broker.
     pub receive_maximum: u16,
-    /// The highest quality of service that it takes.
+    /// The highest quality of service that it accepts.
     pub maximum_qos: Qos,
     /// Whether it keeps retained messages.
     pub retain_available: bool,
-    /// The largest packet that it takes, in bytes, the whole packet counted.
+    /// The largest packet that it accepts, in bytes, including the fixed header.
     pub maximum_packet_size: u32,
     /// The client identifier that it chose, when we sent none.
     pub assigned_client_id: Option<String>,
     /// Keepalive in seconds that it demands instead of ours.
     pub keepalive: Option<u16>,
-    /// How long it keeps the session after the connection, in seconds, when it is not what we asked for.
+    /// How long it keeps the session after the connection, in seconds, if that differs from the request.
     pub session_expiry: Option<u32>,
-    /// Whether it takes subscription identifiers.
+    /// Whether it supports subscription identifiers.
     pub subscription_ids: bool,
-    /// Whether it takes filters with wildcards.
+    /// Whether it supports filters with wildcards.
     pub wildcards: bool,
-    /// Whether it takes shared subscriptions.
+    /// Whether it supports shared subscriptions.
     pub shared: bool,
 }
 
@@ -211,11 +212,11 @@ pub struct Connect {
     pub session_expiry: u32,
     /// How many QoS 1 and 2 messages may be unacknowledged towards us (MQTT 5).
     pub receive_maximum: u16,
-    /// The largest packet that we take, in bytes (MQTT 5).
+    /// The largest packet that we accept, in bytes (MQTT 5).
     pub maximum_packet_size: u32,
     /// User name and password.
     pub credentials: Option<Credentials>,
-    /// What the broker publishes when the connection ends without DISCONNECT.
+    /// The message that the broker publishes when the connection ends without DISCONNECT.
     pub will: Option<Message>,
 }
 
@@ -228,7 +229,7 @@ pub struct Subscribe {
     pub subscription_id: Option<u32>,
     /// Whether retained messages are wanted even where the broker has the subscription already (MQTT 5, section 3.8.3.1).
     pub retained_again: bool,
-    /// What is asked for; never empty.
+    /// The subscriptions; never empty.
     pub subscriptions: Vec<Subscription>,
 }
 
@@ -237,7 +238,7 @@ pub struct Subscribe {
 pub struct Unsubscribe {
     /// Packet identifier.
     pub id: u16,
-    /// What is to end; never empty.
+    /// The filters; never empty.
     pub filters: Vec<Filter>,
 }
 
@@ -261,7 +262,7 @@ pub enum Outgoing<'a> {
     Subscribe(&'a Subscribe),
     /// The end of subscriptions.
     Unsubscribe(&'a Unsubscribe),
-    /// A sign of life.
+    /// PINGREQ.
     PingReq,
     /// The last packet of a connection; 3.1.1 has no reason.
     Disconnect(Reason),

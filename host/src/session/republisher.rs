@@ -1,8 +1,7 @@
-//! Pure: what services have published retained, to be published again when a broker has forgotten it. In: what services publish,
-//! connections, the time. Out: the last message of each topic, after a new session. Owns the messages, bounded for each service.
+//! Retained messages of services, to be published again when the broker has lost them. Bounded for each service.
 //!
 //! A broker without persistence that was restarted has no retained messages, and a service publishes a value again only when it
-//! changes. That the session is new is all that a broker tells of it.
+//! changes. The only sign of the loss is a new session.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -12,30 +11,30 @@ use crate::offline::OfflinePolicy;
 use crate::router::ServiceId;
 use crate::topic::Topic;
 
-/// How many topics are kept of one service.
-pub const TOPICS: usize = 10_000;
-/// How many bytes its messages may take.
-pub const BYTES: usize = 4 << 20;
+/// The largest number of topics of one service.
+pub const MAX_TOPICS: usize = 10_000;
+/// The largest size of its messages, in bytes.
+pub const MAX_BYTES: usize = 4 << 20;
 
-/// Retained messages of services that ask for it.
+/// Retained messages of the services that enabled it.
 #[derive(Debug, Default)]
 pub struct Republisher {
-    /// The services that ask for it, and what they hold.
-    shares: HashMap<ServiceId, Share>,
-    kept: HashMap<Topic, LastMessage>,
+    /// The usage of the services that enabled it.
+    shares: HashMap<ServiceId, ServiceUsage>,
+    messages: HashMap<Topic, LastMessage>,
     /// Topics that are to be published again.
     pending: VecDeque<Topic>,
     /// Whether there was a session that can be lost.
-    begun: bool,
+    had_session: bool,
 }
 
-/// What one service holds.
+/// The usage of one service.
 #[derive(Debug, Default)]
-struct Share {
+struct ServiceUsage {
     topics: usize,
     bytes: usize,
-    /// That there is no room was said.
-    full: bool,
+    /// It was reported that there is no room.
+    is_reported_full: bool,
 }
 
 /// The last message of a topic.
@@ -50,29 +49,29 @@ struct LastMessage {
 }
 
 impl Republisher {
-    /// From now on what this service publishes retained is kept, or no longer.
-    pub fn set(&mut self, service: ServiceId, on: bool) {
+    /// Keeps the retained messages of a service from now on, or no longer.
+    pub fn set_enabled(&mut self, service: ServiceId, on: bool) {
         if on {
             self.shares.entry(service).or_default();
         } else if self.shares.remove(&service).is_some() {
-            self.kept.retain(|_, kept| kept.service != service);
+            self.messages.retain(|_, kept| kept.service != service);
         }
     }
 
-    /// Whether any service asks for it.
-    pub fn is_used(&self) -> bool {
+    /// Whether any service enabled it.
+    pub fn is_enabled(&self) -> bool {
         !self.shares.is_empty()
     }
 
-    /// Notes what a service publishes. `Some`: a topic for which there is no room; of each service this is said once.
-    pub fn published(
+    /// Handles the publishes of a service. `Some`: a topic for which there is no room, once for each service.
+    pub fn on_publish(
         &mut self,
         service: ServiceId,
         publishes: &[Publication],
         connected: bool,
         now: Instant,
     ) -> Option<Topic> {
-        let mut left_out = None;
+        let mut without_room = None;
         for publication in publishes
             .iter()
             .filter(|publication| publication.message.retain)
@@ -82,21 +81,20 @@ impl Republisher {
                 .as_deref()
                 .and_then(|terms| terms.offline.as_deref());
             let dropped = !connected && rule.is_some_and(|rule| rule.policy == OfflinePolicy::Drop);
-            if !dropped && !self.keep(service, &publication.message, now) {
-                left_out = Some(publication.message.topic.clone());
+            if !dropped && !self.store(service, &publication.message, now) {
+                without_room = Some(publication.message.topic.clone());
             }
         }
         let share = self.shares.get_mut(&service)?;
-        left_out.filter(|_| !std::mem::replace(&mut share.full, true))
+        without_room.filter(|_| !std::mem::replace(&mut share.is_reported_full, true))
     }
 
-    /// A message is never sent, since the broker ends the connection for it: it is not published again either. Gives the service whose it
-    /// was, where it was the last one of its topic.
+    /// Forgets a message that became a dead letter. Returns its service, if it was the last message of its topic.
     pub fn forget(&mut self, message: &Message) -> Option<ServiceId> {
-        self.kept
+        self.messages
             .get(&message.topic)
             .filter(|kept| kept.message.payload == message.payload)?;
-        let kept = self.kept.remove(&message.topic)?;
+        let kept = self.messages.remove(&message.topic)?;
         if let Some(share) = self.shares.get_mut(&kept.service) {
             share.topics -= 1;
             share.bytes -= kept.message.weight();
@@ -104,9 +102,9 @@ impl Republisher {
         Some(kept.service)
     }
 
-    /// Keeps the last message of a topic in the place of the one before, whosoever that was; `false`: there is no room.
-    fn keep(&mut self, service: ServiceId, message: &Message, now: Instant) -> bool {
-        if let Some(old) = self.kept.remove(&message.topic)
+    /// Replaces the last message of a topic, whichever service published it; `false`: there is no room.
+    fn store(&mut self, service: ServiceId, message: &Message, now: Instant) -> bool {
+        if let Some(old) = self.messages.remove(&message.topic)
             && let Some(share) = self.shares.get_mut(&old.service)
         {
             share.topics -= 1;
@@ -115,11 +113,11 @@ impl Republisher {
         let Some(share) = self.shares.get_mut(&service) else {
             return true;
         };
-        // an empty payload is how a retained message is removed (MQTT 5, section 3.3.1.3)
+        // an empty payload removes the retained message (MQTT 5, section 3.3.1.3)
         if message.payload.is_empty() {
             return true;
         }
-        if share.topics == TOPICS || share.bytes + message.weight() > BYTES {
+        if share.topics == MAX_TOPICS || share.bytes + message.weight() > MAX_BYTES {
             return false;
         }
         let message = message.detached();
@@ -130,7 +128,7 @@ impl Republisher {
             .as_ref()
             .and_then(|properties| properties.message_expiry);
         let expires = expiry.map(|seconds| now + Duration::from_secs(seconds.into()));
-        self.kept.insert(
+        self.messages.insert(
             message.topic.clone(),
             LastMessage {
                 service,
@@ -142,25 +140,29 @@ impl Republisher {
         true
     }
 
-    /// CONNACK came with success. When the connection before ended in the middle of it, all of it begins again: what was sent with QoS 0
+    /// Handles a CONNACK with success. When the connection before ended in the middle of republishing, it starts again: QoS 0 messages
     /// may not have arrived.
-    pub fn connected(&mut self, session_present: bool) {
-        if std::mem::replace(&mut self.begun, true) && (!session_present || self.is_pending()) {
-            self.kept.values_mut().for_each(|kept| kept.sent = false);
-            self.pending = self.kept.keys().cloned().collect();
+    pub fn on_connected(&mut self, session_present: bool) {
+        if std::mem::replace(&mut self.had_session, true) && (!session_present || self.is_pending())
+        {
+            self.messages
+                .values_mut()
+                .for_each(|kept| kept.sent = false);
+            self.pending = self.messages.keys().cloned().collect();
             self.pending.make_contiguous().sort();
         }
     }
 
-    /// Whether something is to be published again.
+    /// Whether messages are left to publish again.
     pub fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// The next message to publish again, with what is left of its time; each topic once, unless a newer one came meanwhile.
-    pub fn next(&mut self, now: Instant) -> Option<Message> {
+    /// Returns the next message to publish again, with its remaining expiry. Each topic comes once, unless a newer message was
+    /// published meanwhile.
+    pub fn next_message(&mut self, now: Instant) -> Option<Message> {
         while let Some(topic) = self.pending.pop_front() {
-            let Some(kept) = self.kept.get_mut(&topic).filter(|kept| !kept.sent) else {
+            let Some(kept) = self.messages.get_mut(&topic).filter(|kept| !kept.sent) else {
                 continue;
             };
             kept.sent = true;
@@ -204,10 +206,10 @@ mod tests {
         .into()
     }
 
-    /// What is published again after a new session.
-    fn again(republish: &mut Republisher, now: Instant) -> Vec<(String, String)> {
-        republish.connected(false);
-        let next = std::iter::from_fn(|| republish.next(now));
+    /// The messages that are published again after a new session.
+    fn republished(republish: &mut Republisher, now: Instant) -> Vec<(String, String)> {
+        republish.on_connected(false);
+        let next = std::iter::from_fn(|| republish.next_message(now));
         let text = |message: Message| {
             (
                 message.topic.to_string(),
@@ -222,11 +224,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_values_come_again_on_a_new_session_only() {
-        let (mut republish, now) = (Republisher::default(), Instant::now());
-        republish.set(ONE, true);
-        republish.connected(false);
-        assert!(!republish.is_pending(), "the first session is no lost one");
+    fn last_messages_are_republished_after_a_new_session() {
+        let mut republish = Republisher::default();
+        let now = Instant::now();
+        republish.set_enabled(ONE, true);
+        republish.on_connected(false);
+        assert!(!republish.is_pending(), "there was no session to lose");
         let publishes = [
             message("a", "1"),
             message("b", "1"),
@@ -234,108 +237,113 @@ mod tests {
             message("c", "1"),
             message("c", ""),
         ];
-        assert_eq!(republish.published(ONE, &publishes, true, now), None);
-        republish.published(OTHER, &[message("d", "1")], true, now);
-        republish.connected(true);
+        assert_eq!(republish.on_publish(ONE, &publishes, true, now), None);
+        republish.on_publish(OTHER, &[message("d", "1")], true, now);
+        republish.on_connected(true);
         assert!(!republish.is_pending());
-        assert_eq!(again(&mut republish, now), [pair("a", "2"), pair("b", "1")]);
-        republish.published(OTHER, &[message("b", "of another")], true, now);
         assert_eq!(
-            again(&mut republish, now),
+            republished(&mut republish, now),
+            [pair("a", "2"), pair("b", "1")]
+        );
+        republish.on_publish(OTHER, &[message("b", "of another")], true, now);
+        assert_eq!(
+            republished(&mut republish, now),
             [pair("a", "2")],
             "the last value of b is not its"
         );
-        republish.set(ONE, false);
-        assert_eq!(again(&mut republish, now), []);
-        assert!(!republish.is_used() && republish.kept.is_empty());
+        republish.set_enabled(ONE, false);
+        assert_eq!(republished(&mut republish, now), []);
+        assert!(!republish.is_enabled() && republish.messages.is_empty());
     }
 
     #[test]
     fn newer_messages_are_not_republished() {
-        let (mut republish, now) = (Republisher::default(), Instant::now());
-        republish.set(ONE, true);
-        republish.connected(false);
-        republish.published(ONE, &[message("a", "1"), message("b", "1")], true, now);
-        republish.connected(false);
-        republish.published(ONE, &[message("a", "2")], true, now);
-        assert_eq!(republish.next(now).unwrap().topic.as_str(), "b");
-        assert!(republish.next(now).is_none() && !republish.is_pending());
+        let mut republish = Republisher::default();
+        let now = Instant::now();
+        republish.set_enabled(ONE, true);
+        republish.on_connected(false);
+        republish.on_publish(ONE, &[message("a", "1"), message("b", "1")], true, now);
+        republish.on_connected(false);
+        republish.on_publish(ONE, &[message("a", "2")], true, now);
+        assert_eq!(republish.next_message(now).unwrap().topic.as_str(), "b");
+        assert!(republish.next_message(now).is_none() && !republish.is_pending());
     }
 
     #[test]
     fn interrupted_republishing_restarts() {
-        let (mut republish, now) = (Republisher::default(), Instant::now());
-        republish.set(ONE, true);
-        republish.connected(false);
-        republish.published(ONE, &[message("a", "1"), message("b", "1")], true, now);
-        republish.connected(false);
-        assert_eq!(republish.next(now).unwrap().topic.as_str(), "a");
-        republish.connected(true);
-        let topics: Vec<_> = std::iter::from_fn(|| republish.next(now))
+        let mut republish = Republisher::default();
+        let now = Instant::now();
+        republish.set_enabled(ONE, true);
+        republish.on_connected(false);
+        republish.on_publish(ONE, &[message("a", "1"), message("b", "1")], true, now);
+        republish.on_connected(false);
+        assert_eq!(republish.next_message(now).unwrap().topic.as_str(), "a");
+        republish.on_connected(true);
+        let topics: Vec<_> = std::iter::from_fn(|| republish.next_message(now))
             .map(|message| message.topic.to_string())
             .collect();
         assert_eq!(topics, ["a", "b"]);
-        republish.connected(true);
+        republish.on_connected(true);
         assert!(!republish.is_pending());
     }
 
     #[test]
     fn a_message_that_is_never_sent_does_not_come_again() {
-        let (mut republish, now) = (Republisher::default(), Instant::now());
-        republish.set(ONE, true);
-        republish.connected(false);
-        republish.published(ONE, &[message("a", "1"), message("b", "1")], true, now);
+        let mut republish = Republisher::default();
+        let now = Instant::now();
+        republish.set_enabled(ONE, true);
+        republish.on_connected(false);
+        republish.on_publish(ONE, &[message("a", "1"), message("b", "1")], true, now);
         assert_eq!(republish.forget(&message("a", "1").message), Some(ONE));
         assert_eq!(
             republish.forget(&message("b", "0").message),
             None,
-            "a newer one has taken its place"
+            "a newer one has replaced it"
         );
-        assert_eq!(again(&mut republish, now), [pair("b", "1")]);
+        assert_eq!(republished(&mut republish, now), [pair("b", "1")]);
         assert_eq!(republish.shares[&ONE].topics, 1);
     }
 
     #[test]
-    fn time_that_has_passed_counts() {
-        let (mut republish, now, second) = (
-            Republisher::default(),
-            Instant::now(),
-            Duration::from_secs(1),
-        );
-        republish.set(ONE, true);
-        republish.connected(false);
+    fn message_expiry_counts_while_kept() {
+        let mut republish = Republisher::default();
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        republish.set_enabled(ONE, true);
+        republish.on_connected(false);
         let mut short = message("a", "1");
         let expiry = Properties {
             message_expiry: Some(10),
             ..Properties::default()
         };
         short.message.properties = Some(Box::new(expiry));
-        republish.published(ONE, &[short], true, now);
-        republish.connected(false);
-        let message = republish.next(now + 4 * second).unwrap();
+        republish.on_publish(ONE, &[short], true, now);
+        republish.on_connected(false);
+        let message = republish.next_message(now + 4 * second).unwrap();
         assert_eq!(message.properties.unwrap().message_expiry, Some(6));
-        assert_eq!(again(&mut republish, now + 10 * second), []);
+        assert_eq!(republished(&mut republish, now + 10 * second), []);
     }
 
     #[test]
     fn oversized_retained_messages_are_logged_once() {
-        let (mut republish, now) = (Republisher::default(), Instant::now());
-        republish.set(ONE, true);
-        let half = "x".repeat(BYTES / 2);
+        let mut republish = Republisher::default();
+        let now = Instant::now();
+        republish.set_enabled(ONE, true);
+        let half = "x".repeat(MAX_BYTES / 2);
         assert_eq!(
-            republish.published(ONE, &[message("a", &half)], true, now),
+            republish.on_publish(ONE, &[message("a", &half)], true, now),
             None
         );
         let b = message("b", &half);
         assert_eq!(
-            republish.published(ONE, std::slice::from_ref(&b), true, now),
+            republish.on_publish(ONE, std::slice::from_ref(&b), true, now),
             Some(b.message.topic.clone())
         );
-        assert_eq!(republish.published(ONE, &[b], true, now), None);
-        assert_eq!(republish.kept.len(), 1);
-        republish.published(ONE, &[message("a", "")], true, now);
-        republish.published(ONE, &[message("b", &half)], true, now);
-        assert_eq!(republish.kept.len(), 1, "there is room again");
+        assert_eq!(republish.on_publish(ONE, &[b], true, now), None);
+        assert_eq!(republish.messages.len(), 1);
+        republish.on_publish(ONE, &[message("a", "")], true, now);
+        republish.on_publish(ONE, &[message("b", &half)], true, now);
+        assert_eq!(republish.messages.len(), 1, "there is room again");
     }
 
     proptest! {
@@ -344,21 +352,23 @@ mod tests {
         fn the_last_value_of_each_topic_comes_once(
             steps in prop::collection::vec((any::<bool>(), 0_u8..5, 0_u8..4), 0..100),
         ) {
-            let (mut republish, now) = (Republisher::default(), Instant::now());
-            republish.set(ONE, true);
-            republish.set(OTHER, true);
-            republish.connected(false);
+            let mut republish = Republisher::default();
+            let now = Instant::now();
+            republish.set_enabled(ONE, true);
+            republish.set_enabled(OTHER, true);
+            republish.on_connected(false);
             let mut last = BTreeMap::new();
             for (which, topic, payload) in steps {
-                let (topic, payload) = (topic.to_string(), "x".repeat(payload.into()));
-                republish.published(if which { ONE } else { OTHER }, &[message(&topic, &payload)], true, now);
+                let topic = topic.to_string();
+                let payload = "x".repeat(payload.into());
+                republish.on_publish(if which { ONE } else { OTHER }, &[message(&topic, &payload)], true, now);
                 last.insert(topic, payload);
             }
             last.retain(|_, payload| !payload.is_empty());
-            let bytes: usize = republish.kept.values().map(|kept| kept.message.weight()).sum();
+            let bytes: usize = republish.messages.values().map(|kept| kept.message.weight()).sum();
             prop_assert_eq!(republish.shares.values().map(|share| share.bytes).sum::<usize>(), bytes);
-            prop_assert_eq!(republish.shares.values().map(|share| share.topics).sum::<usize>(), republish.kept.len());
-            prop_assert_eq!(again(&mut republish, now), last.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(republish.shares.values().map(|share| share.topics).sum::<usize>(), republish.messages.len());
+            prop_assert_eq!(republished(&mut republish, now), last.into_iter().collect::<Vec<_>>());
         }
     }
 }

@@ -1,47 +1,47 @@
-//! Pure: what the broker keeps for the topics that services are subscribed to. In: messages that arrive. Out: the values, for a service
-//! that comes to a subscription which the broker has already, as long as they are certain. Owns the values, bounded in bytes.
+//! Retained messages of the topics that services are subscribed to, for services that subscribe to a filter that the broker has already.
 //!
-//! A message from before a subscription is marked (retain), one that comes later is not, whether the broker keeps it or not. So the
-//! values of a subscription are certain until a message without the mark comes for it; from then on the broker has to be asked.
+//! Messages from before a subscription have the retain flag; later ones do not, whether the broker keeps them or not. The cached
+//! messages of a subscription are therefore certain until a message without the flag comes for it; from then on the broker has to be
+//! asked. The cache is bounded in bytes.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::message::{Message, Subscription};
 use crate::topic::Topic;
 
-/// What all values may take together, in bytes.
-const MOST: usize = 16 * 1024 * 1024;
+/// The size of all messages together, in bytes.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// What the broker keeps.
+/// Retained messages by topic.
 #[derive(Debug, Default)]
 pub struct RetainedCache {
     values: HashMap<Topic, Message>,
     bytes: usize,
-    /// Identifiers of subscriptions of which not all values are certain.
+    /// Identifiers of subscriptions whose messages are not certain.
     uncertain: HashSet<u32>,
-    /// None are: a message came of which the broker did not say for which subscription, or there was no room for a value.
+    /// Nothing is certain: a message came without subscription identifier, or there was no room for one.
     all_uncertain: bool,
 }
 
 impl RetainedCache {
-    /// The broker has lost the session: all that it keeps comes again.
-    pub fn session_lost(&mut self) {
+    /// Forgets everything. With a new session the broker sends its retained messages again.
+    pub fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Subscriptions have ended; `wanted` says which topics some service still wants.
-    pub fn ended(&mut self, wanted: impl Fn(&Topic) -> bool) {
+    /// Forgets topics that no service wants any more.
+    pub fn retain_wanted(&mut self, wanted: impl Fn(&Topic) -> bool) {
         self.values.retain(|topic, _| wanted(topic));
         self.bytes = self.values.values().map(Message::weight).sum();
     }
 
-    /// Notes a message that came for these subscriptions.
-    pub fn arrived(&mut self, message: &Message, ids: &[u32]) {
+    /// Handles a message that came for these subscriptions.
+    pub fn on_message(&mut self, message: &Message, ids: &[u32]) {
         if message.retain {
-            return self.keep(message);
+            return self.insert(message);
         }
         if ids.is_empty() {
-            self.give_up();
+            self.invalidate();
         }
         for id in ids {
             if !self.uncertain.contains(id) {
@@ -50,28 +50,28 @@ impl RetainedCache {
         }
     }
 
-    /// Whether all values of the subscription `id` are known for certain.
+    /// Whether the messages of the subscription `id` are certain.
     pub fn is_certain(&self, id: u32) -> bool {
         !self.all_uncertain && !self.uncertain.contains(&id)
     }
 
-    /// Nothing is certain any more, so nothing need be kept.
-    fn give_up(&mut self) {
+    /// Marks everything as uncertain, so nothing needs to be kept.
+    fn invalidate(&mut self) {
         *self = Self {
             all_uncertain: true,
             ..Self::default()
         };
     }
 
-    fn keep(&mut self, message: &Message) {
+    fn insert(&mut self, message: &Message) {
         if self.all_uncertain {
             return;
         }
         if let Some(old) = self.values.remove(&message.topic) {
             self.bytes -= old.weight();
         }
-        if self.bytes + message.weight() > MOST {
-            return self.give_up();
+        if self.bytes + message.weight() > MAX_BYTES {
+            return self.invalidate();
         }
         self.bytes += message.weight();
         let value = Message {
@@ -81,8 +81,8 @@ impl RetainedCache {
         self.values.insert(value.topic.clone(), value);
     }
 
-    /// The values for a service that has come to these subscriptions, each topic once. The broker sends none for shared ones.
-    pub fn values<'a>(
+    /// Messages for a service with these new subscriptions, each topic once. There are none for shared subscriptions, as at the broker.
+    pub fn messages_for<'a>(
         &'a self,
         subscriptions: &'a [&Subscription],
     ) -> impl Iterator<Item = Message> + 'a {
@@ -132,7 +132,7 @@ mod tests {
                 String::from_utf8(message.payload.to_vec()).unwrap(),
             )
         };
-        let mut values: Vec<_> = retained.values(&all).map(shown).collect();
+        let mut values: Vec<_> = retained.messages_for(&all).map(shown).collect();
         values.sort();
         values
     }
@@ -142,34 +142,34 @@ mod tests {
     }
 
     #[test]
-    fn values_are_certain_until_something_else_comes() {
+    fn messages_are_certain_until_one_without_flag_comes() {
         let mut retained = RetainedCache::default();
-        retained.arrived(&message("a/x", "1", true), &[1]);
-        retained.arrived(&message("a/y", "2", true), &[1]);
-        retained.arrived(&message("b", "3", true), &[2]);
+        retained.on_message(&message("a/x", "1", true), &[1]);
+        retained.on_message(&message("a/y", "2", true), &[1]);
+        retained.on_message(&message("b", "3", true), &[2]);
         assert_eq!(
             values(&retained, &["a/#", "+/x"]),
             [pair("a/x", "1"), pair("a/y", "2")]
         );
         assert!(values(&retained, &["$share/g/a/#", "c"]).is_empty());
-        retained.arrived(&message("a/x", "4", false), &[1]);
+        retained.on_message(&message("a/x", "4", false), &[1]);
         assert_eq!(
             (retained.is_certain(1), retained.is_certain(2)),
             (false, true)
         );
-        retained.arrived(&message("a/x", "4", false), &[]);
-        assert!(!retained.is_certain(2), "for which one is not said");
-        retained.session_lost();
+        retained.on_message(&message("a/x", "4", false), &[]);
+        assert!(!retained.is_certain(2), "its subscription is unknown");
+        retained.clear();
         assert!(retained.is_certain(1) && values(&retained, &["#"]).is_empty());
     }
 
     #[test]
-    fn values_that_nobody_wants_any_more_go() {
+    fn topics_without_subscription_are_forgotten() {
         let mut retained = RetainedCache::default();
         for topic in ["a", "b"] {
-            retained.arrived(&message(topic, "1", true), &[1]);
+            retained.on_message(&message(topic, "1", true), &[1]);
         }
-        retained.ended(|topic| topic.as_str() == "b");
+        retained.retain_wanted(|topic| topic.as_str() == "b");
         assert_eq!(values(&retained, &["#"]), [pair("b", "1")]);
     }
 
@@ -178,14 +178,18 @@ mod tests {
         let mut retained = RetainedCache::default();
         for number in 0..3 {
             assert!(retained.is_certain(1));
-            retained.arrived(
-                &message(&number.to_string(), &"x".repeat(MOST / 2 - 1_000), true),
+            retained.on_message(
+                &message(
+                    &number.to_string(),
+                    &"x".repeat(MAX_BYTES / 2 - 1_000),
+                    true,
+                ),
                 &[1],
             );
         }
-        // so it need keep none
+        // nothing needs to be kept
         assert!(!retained.is_certain(1) && values(&retained, &["#"]).is_empty());
-        retained.arrived(&message("3", "short", true), &[1]);
+        retained.on_message(&message("3", "short", true), &[1]);
         assert!(retained.values.is_empty() && retained.bytes == 0);
     }
 }

@@ -1,27 +1,26 @@
-//! Pure: when the connections of one host may be attempted. In: attempts, connections, their ends, the time, random numbers. Out: who
-//! may connect, and when. Owns the back-off that all of them share.
+//! When the connections of one host may be attempted, with one back-off for all of them.
 //!
-//! The main connection comes first: a presence connection is attempted only while the main one stands, and gives up its place
-//! when the main one cannot come back.
+//! The main connection comes first: a presence connection is attempted only while the main one stands, and gives up its place when the
+//! main one cannot come back.
 
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
 
-/// A connection that lasted so long was a good one: the next wait is a short one.
-const GOOD: Duration = Duration::from_secs(5);
+/// How long a connection has to last before the back-off starts again with a short wait.
+const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// How long the main connection has to last after a short one before it is relied on; doubled for each further short one.
 const SETTLE: Duration = Duration::from_millis(50);
-/// The waits after a refusal that does not heal by itself.
-const LASTING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// The shortest and the longest wait after a failure that somebody has to fix.
+const PERSISTENT_WAITS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// The longest wait before another presence connection is attempted while the main one stands.
-const PRESENCE: Duration = Duration::from_secs(30);
+const MAX_PRESENCE_WAIT: Duration = Duration::from_secs(30);
 /// How many presence connections are attempted at once while none has failed.
-const AT_ONCE: usize = 4;
-/// After so many failed attempts of the main connection, presence connections make room for it.
-const MAKE_ROOM: u32 = 3;
+const MAX_PARALLEL: usize = 4;
+/// Number of failed attempts of the main connection after which presence connections make room for it.
+const YIELD_AFTER: u32 = 3;
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// It carries the messages.
@@ -30,171 +29,179 @@ pub enum Role {
     Presence,
 }
 
-/// How long a trouble is likely to last.
+/// How long the cause of a failure is likely to last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum FailureClass {
     /// The broker is away, busy or ended the connection: the next attempt may work.
-    Passing,
+    Transient,
     /// Somebody has to change something first: wrong credentials, a certificate, a version.
-    Lasting,
+    Persistent,
 }
 
-/// Whether an attempt may be made.
+/// When an attempt may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum NextAttempt {
     /// Now.
     Now,
     /// Not before this instant.
     At(Instant),
     /// After something has changed.
-    Later,
+    AfterChange,
 }
 
 /// When the connections of one host may be attempted.
 #[derive(Debug)]
 pub struct Schedule {
-    main: Lane,
-    presence: Lane,
+    main: RoleBackoff,
+    presence: RoleBackoff,
     /// Since when the main connection is there.
-    up: Option<Instant>,
-    /// Main connections one after the other that did not last.
+    main_since: Option<Instant>,
+    /// Number of main connections in a row that did not last.
     short: u32,
-    /// Attempts of presence connections that are under way.
-    under_way: usize,
+    /// Number of attempts of presence connections that are under way.
+    in_progress: usize,
 }
 
 /// The back-off of the connections of one role.
 #[derive(Debug)]
-struct Lane {
-    passing: Backoff,
-    lasting: Backoff,
+struct RoleBackoff {
+    transient: Backoff,
+    persistent: Backoff,
     not_before: Option<Instant>,
 }
 
-impl Lane {
+impl RoleBackoff {
     fn new(min: Duration, max: Duration) -> Self {
-        let lasting = Backoff::new(LASTING.0.max(min), LASTING.1.max(max));
+        let persistent = Backoff::new(PERSISTENT_WAITS.0.max(min), PERSISTENT_WAITS.1.max(max));
         Self {
-            passing: Backoff::new(min, max),
-            lasting,
+            transient: Backoff::new(min, max),
+            persistent,
             not_before: None,
         }
     }
 
-    fn failed(&mut self, trouble: Trouble, now: Instant, jitter: f64) {
-        let wait = match trouble {
-            Trouble::Passing => self.passing.next(jitter),
-            // attempts that fail in another way meanwhile do not make the next refusal a first one
-            Trouble::Lasting => self.lasting.next(jitter).max(self.passing.next(jitter)),
+    fn on_failed(&mut self, class: FailureClass, now: Instant, jitter: f64) {
+        let wait = match class {
+            FailureClass::Transient => self.transient.next(jitter),
+            // transient failures meanwhile count too, so the next refusal is not a first one
+            FailureClass::Persistent => self
+                .persistent
+                .next(jitter)
+                .max(self.transient.next(jitter)),
         };
         self.not_before = now.checked_add(wait);
     }
 
     fn reset(&mut self) {
-        self.passing.reset();
-        self.lasting.reset();
+        self.transient.reset();
+        self.persistent.reset();
         self.not_before = None;
     }
 
     fn failures(&self) -> u32 {
-        self.passing.failures()
+        self.transient.failures()
     }
 }
 
 impl Schedule {
-    /// `min`, `max`: the waits of the back-off.
+    /// Creates a schedule with the waits `min` and `max` of its back-off.
     pub fn new(min: Duration, max: Duration) -> Self {
-        let (main, presence) = (Lane::new(min, max), Lane::new(min, PRESENCE.max(max)));
+        let main = RoleBackoff::new(min, max);
+        let presence = RoleBackoff::new(min, MAX_PRESENCE_WAIT.max(max));
         Self {
             main,
             presence,
-            up: None,
+            main_since: None,
             short: 0,
-            under_way: 0,
+            in_progress: 0,
         }
     }
 
-    /// Begins again with other waits; there is no main connection now.
-    pub fn renew(&mut self, min: Duration, max: Duration) {
+    /// Starts again with other waits. There is no main connection now.
+    pub fn reset(&mut self, min: Duration, max: Duration) {
         *self = Self {
-            under_way: self.under_way,
+            in_progress: self.in_progress,
             ..Self::new(min, max)
         };
     }
 
-    /// Whether a connection may be attempted.
-    pub fn turn(&self, role: Role, now: Instant) -> Turn {
-        let at = match (role, self.up) {
+    /// When a connection may be attempted.
+    pub fn next_attempt(&self, role: Role, now: Instant) -> NextAttempt {
+        let at = match (role, self.main_since) {
             (Role::Main, _) => self.main.not_before,
-            (Role::Presence, None) => return Turn::Later,
-            (Role::Presence, Some(up)) => self.presence.not_before.max(Some(up + self.settle())),
+            (Role::Presence, None) => return NextAttempt::AfterChange,
+            (Role::Presence, Some(up)) => {
+                self.presence.not_before.max(Some(up + self.settle_time()))
+            }
         };
         match at.filter(|at| *at > now) {
-            Some(at) => Turn::At(at),
-            None if role == Role::Presence && self.under_way >= self.at_once() => Turn::Later,
-            None => Turn::Now,
+            Some(at) => NextAttempt::At(at),
+            None if role == Role::Presence && self.in_progress >= self.max_parallel() => {
+                NextAttempt::AfterChange
+            }
+            None => NextAttempt::Now,
         }
     }
 
-    fn at_once(&self) -> usize {
+    fn max_parallel(&self) -> usize {
         if self.presence.failures() == 0 {
-            AT_ONCE
+            MAX_PARALLEL
         } else {
             1
         }
     }
 
-    /// An attempt has begun.
-    pub fn begun(&mut self, role: Role) {
-        self.under_way += usize::from(role == Role::Presence);
+    /// Handles the begin of an attempt.
+    pub fn on_attempt_started(&mut self, role: Role) {
+        self.in_progress += usize::from(role == Role::Presence);
     }
 
-    /// An attempt is over, however it ended.
-    pub fn over(&mut self, role: Role) {
-        self.under_way -= usize::from(role == Role::Presence && self.under_way > 0);
+    /// Handles the end of an attempt, whatever its result.
+    pub fn on_attempt_ended(&mut self, role: Role) {
+        self.in_progress -= usize::from(role == Role::Presence && self.in_progress > 0);
     }
 
-    /// An attempt failed.
-    pub fn failed(&mut self, role: Role, trouble: Trouble, now: Instant, jitter: f64) {
-        self.lane(role).failed(trouble, now, jitter);
+    /// Handles a failed attempt.
+    pub fn on_failed(&mut self, role: Role, class: FailureClass, now: Instant, jitter: f64) {
+        self.backoff(role).on_failed(class, now, jitter);
     }
 
-    /// CONNACK came with success.
-    pub fn connected(&mut self, role: Role, now: Instant) {
+    /// Handles a CONNACK with success.
+    pub fn on_connected(&mut self, role: Role, now: Instant) {
         if role == Role::Main {
-            self.up = Some(now);
+            self.main_since = Some(now);
             self.presence.reset();
         }
     }
 
-    /// A connection ended that was there since `since`; the next attempt waits at most `longest`. Where that is less than the back-off
-    /// gives, it is being found out why connections end, and this one counts for nothing else.
-    pub fn lost(
+    /// Handles the end of a connection that was there since `since`; the next attempt waits at most `max_wait`. If that is less than
+    /// the back-off gives, a search for a poison packet is under way, and this connection does not count for the back-off.
+    pub fn on_lost(
         &mut self,
         role: Role,
         since: Instant,
         now: Instant,
-        (jitter, longest): (f64, Duration),
+        (jitter, max_wait): (f64, Duration),
     ) {
-        let good = now.saturating_duration_since(since) >= GOOD;
-        if good {
-            self.lane(role).reset();
+        let is_stable = now.saturating_duration_since(since) >= STABLE_AFTER;
+        if is_stable {
+            self.backoff(role).reset();
         }
         if role == Role::Main {
-            self.up = None;
+            self.main_since = None;
         }
-        let lane = self.lane(role);
-        let before = lane.passing.clone();
-        lane.failed(Trouble::Passing, now, jitter);
+        let backoff = self.backoff(role);
+        let before = backoff.transient.clone();
+        backoff.on_failed(FailureClass::Transient, now, jitter);
         if let Some(soon) = now
-            .checked_add(longest)
-            .filter(|soon| lane.not_before.is_none_or(|at| *soon < at))
+            .checked_add(max_wait)
+            .filter(|soon| backoff.not_before.is_none_or(|at| *soon < at))
         {
-            (lane.passing, lane.not_before) = (before, Some(soon));
+            (backoff.transient, backoff.not_before) = (before, Some(soon));
             return;
         }
         if role == Role::Main {
-            self.short = if good {
+            self.short = if is_stable {
                 0
             } else {
                 self.short.saturating_add(1)
@@ -203,33 +210,33 @@ impl Schedule {
     }
 
     /// How long the main connection has to last before it is relied on.
-    pub fn settle(&self) -> Duration {
+    pub fn settle_time(&self) -> Duration {
         let doubled = |times| {
             1_u32
                 .checked_shl(times)
                 .and_then(|factor| SETTLE.checked_mul(factor))
         };
         self.short.checked_sub(1).map_or(Duration::ZERO, |times| {
-            doubled(times).unwrap_or(GOOD).min(GOOD)
+            doubled(times).unwrap_or(STABLE_AFTER).min(STABLE_AFTER)
         })
     }
 
-    /// Main connections one after the other that did not last.
-    pub const fn short(&self) -> u32 {
+    /// Number of main connections in a row that did not last.
+    pub const fn short_connections(&self) -> u32 {
         self.short
     }
 
-    /// Failures of presence connections since the main connection came.
+    /// Number of failures of presence connections since the main connection came.
     pub fn presence_failures(&self) -> u32 {
         self.presence.failures()
     }
 
     /// Whether presence connections have to end, so that the main connection finds a place.
-    pub fn must_make_room(&self) -> bool {
-        self.up.is_none() && self.main.failures() > MAKE_ROOM
+    pub fn presence_must_yield(&self) -> bool {
+        self.main_since.is_none() && self.main.failures() > YIELD_AFTER
     }
 
-    fn lane(&mut self, role: Role) -> &mut Lane {
+    fn backoff(&mut self, role: Role) -> &mut RoleBackoff {
         match role {
             Role::Main => &mut self.main,
             Role::Presence => &mut self.presence,

@@ -1,6 +1,44 @@
-//! Pure: the MQTT session, one state machine for MQTT 5 and 3.1.1. In: packets from the broker, what services publish and finish,
-//! connections made and lost, the time. Out: packets to send, messages to deliver, events. Owns the bookkeeping of both
-//! directions; no I/O, no clock, no logging.
+//! The MQTT session: one state machine for MQTT 5 and 3.1.1, without I/O, clock or logging.
+//!
+//! A session outlives its connections (MQTT 5, section 4.1). Both sides keep what the other has not acknowledged, and repeat it on
+//! the next connection. The machine therefore keeps the following sets, and each one survives the loss of a connection:
+//!
+//! - *Send queue* (`outbox::SendQueue`): messages that were never sent. QoS 0 goes from there to the encoder and is done.
+//! - *In flight* (`outbox::InflightMessage`): QoS 1 and 2 messages that were sent. A message stays until PUBACK or PUBCOMP; after a
+//!   reconnect it is sent again with the same identifier and DUP, in the order of the first sending (sections 4.4 and 4.6). With a
+//!   new session it returns to the send queue.
+//! - *Unacknowledged* (`Inbox::pending`): QoS 1 and 2 messages that came on this connection and are not handled to the end.
+//!   Acknowledgements leave in the order of arrival (section 4.6), so one that is done early waits for those before it.
+//! - *Carried over* (`Inbox::carried`): the same, of earlier connections. They cannot be acknowledged until the broker delivers them
+//!   again; a redelivery resumes the entry and is not handled twice.
+//! - *Unreleased* (`Inbox::unreleased`): identifiers of QoS 2 messages whose PUBREC was sent. Another PUBLISH with the identifier is a
+//!   repetition until PUBREL comes (section 4.3.3, method B).
+//! - *Stored* (`Inbox::stored`): messages that waited on disk for their service and were acknowledged then. Their handling ends
+//!   when the broker has taken what they led to; then the disk forgets them.
+//!
+//! ```text
+//!  incoming                                             outgoing
+//!
+//!  QoS 1  PUBLISH --> handled, committed                QoS 1  PUBLISH -------> in flight
+//!         PUBACK  <-- and what it led to was taken             PUBACK  <------- done
+//!
+//!  QoS 2  PUBLISH --> handled, committed                QoS 2  PUBLISH -------> in flight (AwaitingAck)
+//!         PUBREC  <-- and what it led to was taken             PUBREC  <------- the broker has the message
+//!         PUBREL  --> unreleased, until now                    PUBREL  -------> in flight (AwaitingPubComp)
+//!         PUBCOMP <-- in any case                              PUBCOMP <------- done
+//! ```
+//!
+//! A guest call is a transaction, and the two directions meet there: an incoming message is acknowledged after its services have
+//! committed *and* the broker has taken every QoS 1 and 2 message that they published for it. A crash between the two repeats the
+//! incoming message instead of losing the outgoing one. A QoS 2 message counts as taken with PUBREC: from then on the broker owns it.
+//!
+//! Differences of 3.1.1: no receive maximum, so a fixed window limits what is in flight; no reason codes, so nothing can be refused;
+//! no "only new subscriptions" option, so filters that a kept session has are not subscribed again.
+//!
+//! `poison` watches which packets the broker ends connections for, and holds them back; see there.
+//!
+//! The interface is that of a sans-I/O machine: `handle_*` takes what happened, `poll_transmit` gives the next packet, `poll_output`
+//! everything else, and `poll_timeout` says when `handle_timeout` wants to be called.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -9,30 +47,30 @@ use std::time::{Duration, Instant};
 use crate::config::{OutboxLimits, Protocol};
 use crate::message::{Message, Publication, Qos, Receipt};
 use crate::router::ServiceId;
-use crate::session::packet::{
-    Ack, AckKind, ConnAck, Incoming, Outgoing, Publish, Reason, RejectedPublish,
-    ServerCapabilities, SubscriptionIds,
-};
+use crate::session::packet::{Ack, ConnAck, Outgoing, Reason, ServerCapabilities, SubscriptionIds};
 use crate::topic::Filter;
 
+mod event;
 mod ids;
 mod inbox;
+mod incoming;
 mod keepalive;
 mod outbox;
 mod output;
 mod poison;
+mod shared;
 mod subscriptions;
 mod verdicts;
 
+pub use event::Event;
 pub use keepalive::{Due, Keepalive};
-pub use output::{Event, News, Origin, PersistOp, RestoredMessage, UnsentMessage};
+pub use output::{Origin, Output, PersistOp, RestoredMessage, SubscriptionAnswer, UnsentMessage};
 pub use poison::EndedBy;
-pub use subscriptions::{SubscriptionAnswer, WantedSubscription};
+pub use subscriptions::WantedSubscription;
 
-use ids::Ids;
-use inbox::{Inbox, Packet};
+use inbox::Inbox;
 use outbox::{Outbox, QueuedMessage};
-use poison::{PoisonDetector, Suspect};
+use shared::Shared;
 use subscriptions::Subscriptions;
 
 /// A message to deliver.
@@ -42,15 +80,15 @@ pub struct Arrival {
     pub message: Message,
     /// Identifiers of the subscriptions that matched.
     pub subscription_ids: SubscriptionIds,
-    /// QoS 1 and 2: what acknowledges it. `routed` must be called with it.
+    /// QoS 1 and 2: the receipt that acknowledges it. `handle_routed` must be called with it.
     pub receipt: Option<Receipt>,
 }
 
-/// The broker does what it must not; the connection is to be given up with this reason.
+/// A packet that the broker must not send; the connection has to be closed with this reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct Violation {
-    /// For the DISCONNECT.
+    /// The reason code for DISCONNECT.
     pub reason: Reason,
     what: &'static str,
 }
@@ -59,257 +97,115 @@ pub struct Violation {
 #[derive(Debug)]
 pub struct State {
     protocol: Protocol,
-    /// What the broker of this connection can do; `None`: there is no connection.
+    /// The capabilities of the broker of this connection; `None`: there is no connection.
     server: Option<ServerCapabilities>,
-    ids: Ids,
     inbox: Inbox,
     outbox: Outbox,
     subscriptions: Subscriptions,
-    poison: PoisonDetector,
+    shared: Shared,
     acks: VecDeque<Ack>,
-    ping: bool,
+    ping_due: bool,
     /// New messages are no longer taken; the broker keeps them.
     closing: bool,
     /// Whether there was a connection before, and so a session that can be lost.
-    begun: bool,
-    news: News,
+    had_session: bool,
 }
 
 impl State {
-    /// A session without connection.
+    /// Creates a session without connection.
     pub fn new(protocol: Protocol, limits: OutboxLimits) -> Self {
         Self {
             protocol,
             server: None,
-            ids: Ids::default(),
             inbox: Inbox::default(),
             outbox: Outbox::new(protocol, limits),
             subscriptions: Subscriptions::new(protocol),
-            poison: PoisonDetector::default(),
+            shared: Shared::default(),
             acks: VecDeque::new(),
-            ping: false,
+            ping_due: false,
             closing: false,
-            begun: false,
-            news: News::default(),
+            had_session: false,
         }
     }
 
-    /// From the next connection on these hold. To be called while there is none.
-    pub fn renew(&mut self, protocol: Protocol, limits: OutboxLimits) {
+    /// Applies new settings from the next connection on. To be called while there is none.
+    pub fn reconfigure(&mut self, protocol: Protocol, limits: OutboxLimits) {
         self.protocol = protocol;
-        self.outbox.renew(protocol, limits);
-        self.subscriptions.renew(protocol);
-        self.poison.renew();
+        self.outbox.reconfigure(protocol, limits);
+        self.subscriptions.reconfigure(protocol);
+        self.shared.poison.reset();
     }
 
-    /// CONNACK came with success. `wanted`: every subscription that shall be there.
-    pub fn connected(&mut self, ack: &ConnAck, wanted: Vec<WantedSubscription>) {
-        self.disconnected();
+    /// Handles a CONNACK with success. `wanted`: all subscriptions that the broker should have.
+    pub fn handle_connack(&mut self, ack: &ConnAck, wanted: Vec<WantedSubscription>) {
+        self.end_connection();
+
         if !ack.session_present {
-            let unfinished = self.inbox.session_lost();
-            let again = self.outbox.session_lost(&mut self.ids);
-            if self.begun {
-                self.news
-                    .events
-                    .push(Event::SessionLost { again, unfinished });
+            let unfinished = self.inbox.on_session_lost();
+            let again = self.outbox.on_session_lost(&mut self.shared.ids);
+            if self.had_session {
+                self.shared
+                    .outputs
+                    .log(Event::SessionLost { again, unfinished });
             }
         }
-        self.begun = true;
-        self.poison.connected();
+        self.had_session = true;
+
+        self.shared.poison.on_connected();
         let count = self.outbox.take_dropped();
         if count > 0 {
-            self.news.events.push(Event::Dropped { count });
+            self.shared.outputs.log(Event::Dropped { count });
         }
-        self.subscriptions.connected(
-            wanted,
-            ack.session_present,
-            &ack.server,
-            &mut self.news.events,
-        );
+
+        self.subscriptions
+            .on_connected(wanted, ack, &mut self.shared.outputs);
         self.server = Some(ack.server.clone());
     }
 
-    /// The connection is lost. Does nothing when there was none.
-    pub fn disconnected(&mut self) {
+    /// Handles the end of the connection, which this side wanted. Does nothing when there was none.
+    pub fn end_connection(&mut self) {
         if self.server.take().is_some() {
-            self.inbox.disconnected();
-            self.outbox.disconnected();
-            self.subscriptions.disconnected(&mut self.ids);
+            self.inbox.on_disconnected();
+            self.outbox.on_disconnected();
+            self.subscriptions.on_disconnected(&mut self.shared.ids);
             self.acks.clear();
-            self.ping = false;
+            self.ping_due = false;
         }
     }
 
-    /// A packet came from the broker. `Some`: a message to deliver.
-    ///
-    /// # Errors
-    /// When the broker must not send this packet now.
-    pub fn received(&mut self, packet: Incoming) -> Result<Option<Arrival>, Violation> {
-        match packet {
-            Incoming::Publish(publish) => return Ok(self.arrived(publish)),
-            Incoming::Rejected(rejected) => self.rejected(rejected),
-            Incoming::Unattributed {
-                of_message: true, ..
-            } if self.outbox.is_awaiting() => {
-                // it would be missed for ever: on the next connection what it was for is sent again
-                let what = "the broker acknowledged a message and did not say which";
-                return Err(Violation {
-                    reason: Reason::MALFORMED,
-                    what,
-                });
-            }
-            Incoming::Unattributed { packet, .. } => {
-                self.news.events.push(Event::Unattributed { packet })
-            }
-            Incoming::Ack(Ack {
-                kind: AckKind::PubRel,
-                id,
-                ..
-            }) => {
-                let ack = self.inbox.released(id);
-                self.acks.push_back(ack);
-            }
-            Incoming::Ack(ack) => self.acknowledged(ack),
-            Incoming::SubAck { id, reasons } => {
-                let events = &mut self.news.events;
-                self.subscriptions.subscribed(
-                    id,
-                    &reasons,
-                    &mut self.ids,
-                    &mut self.poison,
-                    events,
-                );
-                self.omit_lowered();
-            }
-            Incoming::UnsubAck { id, reasons } => {
-                let events = &mut self.news.events;
-                self.subscriptions.unsubscribed(
-                    id,
-                    &reasons,
-                    &mut self.ids,
-                    &mut self.poison,
-                    events,
-                );
-            }
-            Incoming::PingResp => self.ponged(),
-            Incoming::Disconnect { .. } => {}
-            Incoming::ConnAck(_) => {
-                return Err(Violation {
-                    reason: Reason::PROTOCOL_ERROR,
-                    what: "the broker sent CONNACK twice",
-                });
-            }
-        }
-        Ok(None)
-    }
-
-    /// A subscription that is lowered to what the broker takes at most is no news.
-    fn omit_lowered(&mut self) {
-        let most = self
-            .server
-            .as_ref()
-            .map_or(Qos::ExactlyOnce, |server| server.maximum_qos);
-        let is_known = |event: &Event| matches!(event, Event::SubscriptionLowered { granted, .. } if *granted >= most);
-        self.news.events.retain(|event| !is_known(event));
-    }
-
-    fn arrived(&mut self, publish: Publish) -> Option<Arrival> {
-        let Publish {
-            id,
-            subscription_ids,
-            message,
-        } = publish;
-        if self.closing {
-            return None;
-        }
-        let receipt = match message.qos {
-            Qos::AtMostOnce => None,
-            _ => Some(
-                self.inbox
-                    .arrived(Packet::new(id, &message), &mut self.acks)?,
-            ),
-        };
-        Some(Arrival {
-            message,
-            subscription_ids,
-            receipt,
-        })
-    }
-
-    /// Acknowledges a message that nobody gets, in its turn: else the broker would send it again and again.
-    fn rejected(&mut self, rejected: RejectedPublish) {
-        let RejectedPublish { id, qos, dup, .. } = rejected;
-        if self.closing {
-            return;
-        }
-        if id != 0 {
-            let packet = Packet {
-                id,
-                qos,
-                dup,
-                fingerprint: 0,
-            };
-            let Some(receipt) = self.inbox.arrived(packet, &mut self.acks) else {
-                return;
-            };
-            self.inbox.routed(receipt, 0, &mut self.acks);
-        }
-        self.news.events.push(Event::Rejected(rejected));
-    }
-
-    fn acknowledged(&mut self, ack: Ack) {
-        let acknowledged = self.outbox.acknowledged(ack, &mut self.ids, &mut self.news);
-        self.acks.extend(acknowledged.reply);
-        if let Some(serial) = acknowledged.serial {
-            self.poison.answered(|| Suspect::Message(serial));
-        }
-        if let Some(receipt) = acknowledged.receipt {
-            self.inbox.published(receipt, &mut self.acks);
-        }
-    }
-
-    /// The message of this receipt was handed to so many services; with none it is acknowledged at once.
-    pub fn routed(&mut self, receipt: Receipt, services: usize) {
-        self.inbox.routed(receipt, services, &mut self.acks);
-    }
-
-    /// One of the services that the message of this receipt was handed to will not handle it.
-    pub fn settled(&mut self, receipt: Receipt) {
-        self.inbox.finished(receipt, 0, &mut self.acks);
-    }
-
-    /// `service` has handled the message of `receipt`, if there was one, and publishes this. `None`: the host itself does.
-    pub fn committed(
+    /// Publishes these messages. `receipt`: the incoming message that `service` has handled with them; `service`: `None` is the host
+    /// itself.
+    pub fn publish(
         &mut self,
         service: Option<ServiceId>,
         receipt: Option<Receipt>,
         publishes: Vec<Publication>,
     ) {
-        let (online, mut awaited) = (self.server.is_some(), 0);
+        let online = self.server.is_some();
+        let mut awaited = 0;
         for publication in publishes {
-            let waits = publication.message.qos != Qos::AtMostOnce;
-            awaited += usize::from(waits);
-            let queued = QueuedMessage::new(publication, receipt.filter(|_| waits), service);
-            self.outbox.push(queued, online, &mut self.news);
+            let is_awaited = publication.message.qos != Qos::AtMostOnce;
+            awaited += usize::from(is_awaited);
+            let queued = QueuedMessage::new(publication, receipt.filter(|_| is_awaited), service);
+            self.outbox.push(queued, online, &mut self.shared.outputs);
         }
+
         if let Some(receipt) = receipt {
-            self.inbox.finished(receipt, awaited, &mut self.acks);
+            self.inbox.on_committed(receipt, awaited, &mut self.acks);
         }
-        // what a rule dropped at once is not waited for
-        for receipt in self.news.gone.drain(..) {
-            self.inbox.published(receipt, &mut self.acks);
-        }
+        // an offline rule may have dropped a message at once: nothing waits for it
+        self.drain_resolved();
     }
 
-    /// Publishes a retained message that takes the place of all earlier ones of its topic: none of them is sent any more, and it is
-    /// sent once on this connection.
+    /// Publishes a retained message that replaces all earlier ones of its topic: none of them is sent any more, and it is sent once on
+    /// this connection.
     pub fn announce(&mut self, message: Message) {
         if !self.outbox.supersede(&message) {
-            self.committed(None, None, vec![message.into()]);
+            self.publish(None, None, vec![message.into()]);
         }
     }
 
-    /// Messages that were kept on disk by an earlier run, with rising numbers, wait to be sent again.
+    /// Queues messages that an earlier run kept on disk, in the order of their numbers.
     pub fn restore(&mut self, messages: Vec<RestoredMessage>) {
         for RestoredMessage {
             number,
@@ -321,68 +217,98 @@ impl State {
         }
     }
 
-    /// Asks for subscriptions, and ends some then: one may take the place of another. Without connection, those asked for come with
-    /// `connected`.
-    pub fn change(&mut self, subscribe: Vec<WantedSubscription>, unsubscribe: Vec<Filter>) {
+    /// Subscribes to some filters and then unsubscribes from others, since one may replace another. Without connection, the
+    /// new filters come with `handle_connack`.
+    pub fn change_subscriptions(
+        &mut self,
+        subscribe: Vec<WantedSubscription>,
+        unsubscribe: Vec<Filter>,
+    ) {
         match &self.server {
             Some(server) => {
                 self.subscriptions
-                    .subscribe(subscribe, server, &mut self.news.events);
+                    .subscribe(subscribe, server, &mut self.shared.outputs);
                 self.subscriptions.unsubscribe(unsubscribe, server);
             }
             None => self.subscriptions.unsubscribe_later(unsubscribe),
         }
     }
 
-    /// The next time that the filter is asked for, the broker sends its retained messages again.
-    pub fn forget(&mut self, filter: &Filter) {
-        self.subscriptions.forget(filter);
+    /// Forgets that the broker has confirmed the filter, so the next SUBSCRIBE asks for its retained messages.
+    pub fn forget_confirmation(&mut self, filter: &Filter) {
+        self.subscriptions.forget_confirmation(filter);
     }
 
-    /// Asks for a subscription once more, so that the broker sends its retained messages again.
-    pub fn ask_again(&mut self, wanted: WantedSubscription) {
-        self.subscriptions.forget(&wanted.subscription.filter);
-        self.change(vec![wanted], Vec::new());
+    /// Subscribes again, so that the broker sends the retained messages again.
+    pub fn resubscribe(&mut self, wanted: WantedSubscription) {
+        self.forget_confirmation(&wanted.subscription.filter);
+        self.change_subscriptions(vec![wanted], Vec::new());
     }
 
-    /// PINGREQ is due.
+    /// Sends a PINGREQ next.
     pub const fn ping(&mut self) {
-        self.ping = true;
+        self.ping_due = true;
     }
 
-    /// The next packet to send, acknowledgements first; `None` when there is none, no connection, or the broker's window is full.
-    pub fn next_packet(&mut self) -> Option<Outgoing<'_>> {
+    /// Leaves messages that arrive from now on to the broker.
+    pub const fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Returns the next packet to send, acknowledgements first; `None` when there is none, no connection, or the broker's window is
+    /// full.
+    pub fn poll_transmit(&mut self) -> Option<Outgoing<'_>> {
         let server = self.server.as_ref()?;
         if let Some(ack) = self.acks.pop_front() {
             return Some(Outgoing::Ack(ack));
         }
-        if std::mem::take(&mut self.ping) || self.poison.wants_ping_first() {
-            self.poison.ping_sent();
+        if std::mem::take(&mut self.ping_due) || self.shared.poison.wants_ping_first() {
+            self.shared.poison.on_ping_sent();
             return Some(Outgoing::PingReq);
         }
-        if self.subscriptions.is_ready(&self.poison) {
-            return self
-                .subscriptions
-                .next_packet(&mut self.ids, &mut self.poison);
+        if self.subscriptions.is_ready(&self.shared.poison) {
+            return self.subscriptions.poll_transmit(&mut self.shared);
         }
-        // in a search what is asked about subscriptions goes first
-        let packet = match self.poison.is_searching() && self.subscriptions.is_waiting() {
-            true => None,
-            false => {
-                self.outbox
-                    .next_packet(server, &mut self.ids, &mut self.poison, &mut self.news)
-            }
+
+        // during a search for a poison packet, SUBSCRIBE and UNSUBSCRIBE go first
+        let held_up = self.shared.poison.is_searching() && self.subscriptions.has_waiting();
+        let packet = if held_up {
+            None
+        } else {
+            self.outbox.poll_transmit(server, &mut self.shared)
         };
-        for receipt in self.news.gone.drain(..) {
-            self.inbox.published(receipt, &mut self.acks);
+
+        // a message that is left out may have been the last one that an acknowledgement waited for
+        for receipt in self.shared.outputs.resolved.drain(..) {
+            self.inbox.on_publish_taken(receipt, &mut self.acks);
         }
         packet
             .or_else(|| self.acks.pop_front().map(Outgoing::Ack))
             .or_else(|| {
-                let wants_ping = self.poison.wants_ping();
-                wants_ping.then(|| self.poison.ping_sent())?;
+                let wants_ping = self.shared.poison.wants_ping();
+                wants_ping.then(|| self.shared.poison.on_ping_sent())?;
                 Some(Outgoing::PingReq)
             })
+    }
+
+    /// Returns the next thing for the owner to act on.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.shared.outputs.pop().or_else(|| {
+            let handled = self.inbox.pop_handled()?;
+            Some(Output::Persist(PersistOp::Handled(handled)))
+        })
+    }
+
+    /// Whether `poll_output` has something.
+    pub fn has_output(&self) -> bool {
+        !self.shared.outputs.is_empty() || self.inbox.has_handled()
+    }
+
+    /// Lets incoming messages continue whose publishes were resolved.
+    fn drain_resolved(&mut self) {
+        for receipt in self.shared.outputs.resolved.drain(..) {
+            self.inbox.on_publish_taken(receipt, &mut self.acks);
+        }
     }
 
     /// Whether more may be published. If not, no commits are to be taken until it is true again.
@@ -390,57 +316,34 @@ impl State {
         self.outbox.has_room(self.server.is_some())
     }
 
-    /// From now on messages that arrive are left to the broker.
-    pub const fn close(&mut self) {
-        self.closing = true;
-    }
-
     /// Whether the broker has taken everything and nothing is to be sent.
     pub fn is_drained(&self) -> bool {
-        self.outbox.is_empty() && self.acks.is_empty() && self.subscriptions.is_empty()
+        self.outbox.is_empty() && self.acks.is_empty() && !self.subscriptions.is_pending()
     }
 
-    /// How many published messages the broker has not taken.
+    /// Number of published messages that the broker has not taken.
     pub fn unsent(&self) -> usize {
         self.outbox.len()
     }
 
-    /// How many messages of the broker are not acknowledged on this connection.
+    /// Number of the broker's messages that are not acknowledged on this connection.
     pub fn unacknowledged(&self) -> usize {
         self.inbox.len()
     }
 
-    /// The receipts of those messages, in the order of arrival, and the most that there were at once on this connection.
+    /// The receipts of those messages, in the order of arrival, and the largest number that there was at once on this connection.
     pub fn unacknowledged_receipts(&self) -> (Range<u64>, usize) {
-        (self.inbox.receipts(), self.inbox.most())
+        (self.inbox.receipts(), self.inbox.peak())
     }
 
-    /// The services that from now on have to wait before they publish more (`true`), or no longer.
+    /// Services that from now on have to wait before they publish more (`true`), or no longer.
     pub fn congestion_changes(&mut self) -> Vec<(ServiceId, bool)> {
         self.outbox.congestion_changes(self.server.is_some())
     }
 
-    /// What happened since the last call.
-    pub fn take_news(&mut self) -> News {
-        self.news
-            .kept
-            .extend(self.inbox.take_handled().map(PersistOp::Handled));
-        std::mem::take(&mut self.news)
-    }
-
-    /// Whether `take_news` or `take_answers` may have something.
-    pub const fn has_news(&self) -> bool {
-        !self.news.is_empty() || self.inbox.has_handled() || self.subscriptions.has_answers()
-    }
-
-    /// Whether the broker has still to answer something about subscriptions.
-    pub fn is_asking(&self) -> bool {
-        self.subscriptions.is_asking()
-    }
-
-    /// What the broker answered to subscriptions since the last call.
-    pub fn take_answers(&mut self) -> Vec<SubscriptionAnswer> {
-        self.subscriptions.take_answers()
+    /// Whether the broker has yet to answer a SUBSCRIBE or UNSUBSCRIBE.
+    pub fn has_pending_subscriptions(&self) -> bool {
+        self.subscriptions.is_pending()
     }
 
     /// The keepalive of this connection: the broker's demand, or else `ours`.
@@ -449,8 +352,8 @@ impl State {
         demanded.map_or(ours, |seconds| Duration::from_secs(u64::from(seconds)))
     }
 
-    /// Starts the watch over a connection.
-    pub fn watch(&self, ours: Duration, now: Instant) -> Keepalive {
+    /// Starts the keepalive of a connection.
+    pub fn start_keepalive(&self, ours: Duration, now: Instant) -> Keepalive {
         Keepalive::new(self.keepalive(ours), now)
     }
 

@@ -1,186 +1,97 @@
-//! Actor: the session's task. In: commands, the broker. Out: status, log lines. Owns everything of the session; connects, serves
-//! a connection until it is lost, waits, and begins again.
+//! The session's task: connects, runs a connection until it is lost, waits, and begins again.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::time::{Sleep, sleep_until};
 use tracing::{Span, error, info};
 
-use super::attempt::Failure;
-use super::command::{ConnectionStatus, Inputs, Order, Stopped};
-use super::connection::{CloseReason, ServedConnection};
+use super::clock::now;
+use super::close_reason::CloseReason;
+use super::command::{ConnectionStatus, Inputs, StopSummary};
+use super::command_source::CommandSource;
+use super::connect::connect;
+use super::connect_error::ConnectError;
+use super::connection::Connection;
 use super::dispatcher::Dispatcher;
+use super::error::SessionError;
 use super::fallback::Fallback;
 use super::framed::FramedStream;
-use super::group::{Group, Member, Welcome};
+use super::group::{ConnectedReport, Group, Member};
 use super::packet::{ConnAck, Connect};
 use super::state::{EndedBy, State};
-use super::{SessionError, now};
-use crate::config::{Connection, Protocol};
+use crate::config::{self, Protocol};
 use crate::message::Message;
 use crate::router::Router;
 use crate::span;
 
-/// Commands taken at once.
-const BATCH: usize = 512;
-/// How long a stop may take when all handles were dropped without `Command::Stop`.
-const ABANDONED: Duration = Duration::from_secs(5);
-/// After so many short connections in a row it is likely that another client has the same identifier: not every broker says so.
-const FIGHT: u32 = 5;
+/// After this number of short connections in a row another client probably has the same identifier: not every broker says so.
+const TAKEOVER_SUSPECTED: u32 = 5;
 
 /// The session's task.
 #[derive(Debug)]
 pub struct Task {
-    connection: Arc<Connection>,
+    settings: Arc<config::Connection>,
     connect: Connect,
     status: watch::Sender<ConnectionStatus>,
     /// Its place among the connections of the host: when it may connect.
     member: Arc<Member>,
-    /// Connections so far.
+    /// Number of connections so far.
     count: u64,
     pub(super) dispatcher: Dispatcher,
-    pub(super) orders: Orders,
+    commands: CommandSource,
     /// Announces for a presence connection without a place.
     pub(super) fallback: Option<Fallback>,
 }
 
-/// How waiting for something has ended.
-enum Meanwhile<T> {
-    /// What was waited for is done.
+/// The result of waiting for something while commands are taken.
+enum WaitOutcome<T> {
+    /// It is done.
     Done(T),
-    /// Told to stop, and nothing is left or the time is over.
+    /// The session has to stop.
     Stop,
     /// There are new settings to connect with.
-    Renew,
-}
-
-/// Commands as they come, and whether it is time to stop.
-#[derive(Debug)]
-pub struct Orders {
-    inputs: Inputs,
-    batch: Vec<Order>,
-    /// Commands were not looked at because there was no room.
-    held_up: bool,
-    /// Until when a stop may take.
-    stop: Option<Pin<Box<Sleep>>>,
-    /// All handles are gone.
-    abandoned: bool,
-    /// When a service is to be told that a message was not taken in time.
-    timer: Option<Pin<Box<Sleep>>>,
-    /// Settings to connect with from now on.
-    pub renewal: Option<Box<Connection>>,
-}
-
-impl Orders {
-    /// Takes commands while there is room for what they publish, and notes an order to stop.
-    pub fn poll(&mut self, context: &mut Context<'_>, dispatcher: &mut Dispatcher) {
-        if self.stop.is_none()
-            && let Poll::Ready(deadline) = self.inputs.stop.poll_recv(context)
-        {
-            let deadline = deadline.unwrap_or_else(|| now() + ABANDONED);
-            self.stop = Some(Box::pin(sleep_until(deadline.into())));
-            dispatcher.state.close();
-        }
-        self.expire(context, dispatcher);
-        if let Poll::Ready(Some(connection)) = self.inputs.renewals.poll_recv(context) {
-            self.renewal = Some(connection);
-            // the next one may have come already
-            context.waker().wake_by_ref();
-        }
-        while !self.abandoned && dispatcher.state.has_room() {
-            match self
-                .inputs
-                .commands
-                .poll_recv_many(context, &mut self.batch, BATCH)
-            {
-                Poll::Pending => break,
-                Poll::Ready(0) => self.abandoned = true,
-                Poll::Ready(_) => self
-                    .batch
-                    .drain(..)
-                    .for_each(|order| dispatcher.take(order.command)),
-            }
-        }
-        self.held_up = !dispatcher.state.has_room();
-    }
-
-    /// Whether there is room now for commands that were not looked at: nobody wakes the task for them.
-    pub fn may_go_on(&self, dispatcher: &Dispatcher) -> bool {
-        self.held_up && dispatcher.state.has_room()
-    }
-
-    fn expire(&mut self, context: &mut Context<'_>, dispatcher: &mut Dispatcher) {
-        while let Some(deadline) = dispatcher.deadline() {
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
-            if timer.as_mut().poll(context).is_pending() {
-                return;
-            }
-            self.timer = None;
-            dispatcher.expire(now());
-        }
-    }
-
-    /// Whether the session is to end now: told to stop, and nothing is left or the time is over.
-    pub fn poll_stop(&mut self, context: &mut Context<'_>, drained: bool) -> Poll<()> {
-        let Some(deadline) = &mut self.stop else {
-            return Poll::Pending;
-        };
-        if drained && self.inputs.commands.is_empty() {
-            return Poll::Ready(());
-        }
-        deadline.as_mut().poll(context)
-    }
+    Reconfigure,
 }
 
 impl Task {
     pub fn new(
-        (connection, member): (Arc<Connection>, Member),
+        settings: Arc<config::Connection>,
+        member: Member,
         will: Option<Message>,
         router: Router,
-        inputs: Inputs,
-        status: watch::Sender<ConnectionStatus>,
+        (inputs, status): (Inputs, watch::Sender<ConnectionStatus>),
     ) -> Self {
-        let connect = connect_packet(&connection, will);
-        let state = State::new(connection.session.protocol, connection.session.outbox);
-        let mut dispatcher = Dispatcher::new(router, state, connection.session.delivery_timeout);
-        dispatcher.quiet = member.is_presence();
-        let batch = Vec::with_capacity(BATCH);
-        let orders = Orders {
-            inputs,
-            batch,
-            held_up: false,
-            stop: None,
-            abandoned: false,
-            timer: None,
-            renewal: None,
-        };
+        let state = State::new(settings.session.protocol, settings.session.outbox);
+        let dispatcher = Dispatcher::new(
+            router,
+            state,
+            settings.session.delivery_timeout,
+            member.is_presence(),
+        );
         Self {
-            connection,
-            connect,
+            connect: connect_packet(&settings, will),
+            settings,
             status,
             member: Arc::new(member),
             count: 0,
             dispatcher,
-            orders,
+            commands: CommandSource::new(inputs),
             fallback: None,
         }
     }
 
-    /// What the connections of its host share.
+    /// The state that the connections of the host share.
     pub fn group(&self) -> Group {
         self.member.group.clone()
     }
 
-    /// Span of the connection; that of a presence connection lies in its service's.
+    /// The span of the connection; that of a presence connection lies in its service's.
     pub fn span(&self) -> Span {
-        let connection = || span::session(&self.connection.client_id);
+        let connection = || span::session(&self.settings.client_id);
 
         match self.member.presence_of() {
             Some(service) => span::service(service).in_scope(connection),
@@ -188,90 +99,98 @@ impl Task {
         }
     }
 
-    /// Waits for its turn, connects and serves, again and again, until it is told to stop.
-    pub async fn run(mut self) -> Result<Stopped, SessionError> {
-        let outcome = self.keep().await;
+    /// Connects again and again, until the session is told to stop.
+    pub async fn run(mut self) -> Result<StopSummary, SessionError> {
+        let outcome = self.run_connections().await;
         self.status.send_replace(ConnectionStatus::Stopped);
         outcome
     }
 
-    async fn keep(&mut self) -> Result<Stopped, SessionError> {
+    async fn run_connections(&mut self) -> Result<StopSummary, SessionError> {
         loop {
-            self.renew();
-            let (connection, connect, member) = (
-                Arc::clone(&self.connection),
-                self.connect.clone(),
-                Arc::clone(&self.member),
-            );
-            match self
-                .meanwhile(super::connect::connect(&connection, &connect, &member))
-                .await
-            {
-                Meanwhile::Stop => return Ok(self.stopped()),
-                Meanwhile::Renew => {}
-                Meanwhile::Done(Err(Failure::Settings(source))) => {
+            self.apply_new_settings();
+
+            let settings = Arc::clone(&self.settings);
+            let packet = self.connect.clone();
+            let member = Arc::clone(&self.member);
+            let connecting = connect(&settings, &packet, &member);
+            let (stream, ack) = match self.wait_for(connecting).await {
+                WaitOutcome::Stop => return Ok(self.on_stopped()),
+                WaitOutcome::Reconfigure => continue,
+                WaitOutcome::Done(Ok(connected)) => connected,
+                WaitOutcome::Done(Err(ConnectError::Settings(source))) => {
                     return Err(SessionError::Settings {
                         peer: self.peer(),
                         source,
                     });
                 }
-                Meanwhile::Done(Err(failure)) => self.failed(&failure),
-                Meanwhile::Done(Ok((wire, ack))) => match self.serve(wire, &ack).await {
-                    (CloseReason::Stopped, _) => return Ok(self.stopped()),
-                    (CloseReason::TakenOver, _) => return Err(self.taken_over()),
-                    (CloseReason::Reconfigured, _) => {}
-                    (CloseReason::Unsupported(what, reason), since) => {
-                        self.member.unsupported(what);
-                        self.lost(reason, since);
-                    }
-                    (CloseReason::ClosedByBroker(reason) | CloseReason::Lost(reason), since) => {
-                        self.lost(reason, since)
-                    }
-                },
+                WaitOutcome::Done(Err(error)) => {
+                    self.on_connect_failed(&error);
+                    continue;
+                }
+            };
+
+            let since = now();
+            match self.run_connection(stream, &ack, since).await {
+                CloseReason::Stopped => return Ok(self.on_stopped()),
+                CloseReason::TakenOver => return Err(self.taken_over_error()),
+                CloseReason::Reconfigured => {}
+                CloseReason::Unsupported(feature, reason) => {
+                    self.member.on_unsupported(feature);
+                    self.on_connection_lost(reason, since);
+                }
+                CloseReason::ClosedByBroker(reason) | CloseReason::Lost(reason) => {
+                    self.on_connection_lost(reason, since);
+                }
             }
         }
     }
 
-    /// Serves a connection until it ends; since when it was there.
-    async fn serve(&mut self, wire: FramedStream, ack: &ConnAck) -> (CloseReason, Instant) {
-        let since = now();
-        let welcome = self.connected(ack);
+    /// Runs a connection until it ends.
+    async fn run_connection(
+        &mut self,
+        stream: FramedStream,
+        ack: &ConnAck,
+        since: Instant,
+    ) -> CloseReason {
+        let report = self.on_connected(ack);
         let keepalive = self
             .dispatcher
             .state
-            .watch(self.connection.session.keepalive, since);
-        let serving =
-            ServedConnection::new(wire, keepalive).run(&mut self.dispatcher, &mut self.orders);
-        let ended = self.member.during(welcome, serving).await;
-        match &ended {
-            CloseReason::ClosedByBroker(_) => self.dispatcher.lost(EndedBy::Broker),
-            CloseReason::Lost(_) => self.dispatcher.lost(EndedBy::Other),
+            .start_keepalive(self.settings.session.keepalive, since);
+        let running =
+            Connection::new(stream, keepalive).run(&mut self.dispatcher, &mut self.commands);
+        let close_reason = self.member.supervise(report, running).await;
+
+        match &close_reason {
+            CloseReason::ClosedByBroker(_) => self.dispatcher.on_connection_lost(EndedBy::Broker),
+            CloseReason::Lost(_) => self.dispatcher.on_connection_lost(EndedBy::Other),
             CloseReason::Stopped
             | CloseReason::TakenOver
             | CloseReason::Reconfigured
-            | CloseReason::Unsupported(..) => self.dispatcher.disconnected(),
+            | CloseReason::Unsupported(..) => self.dispatcher.on_disconnected(),
         }
-        (ended, since)
+        close_reason
     }
 
-    /// Puts new settings in force, if there are any; there is no connection now.
-    fn renew(&mut self) {
-        let Some(connection) = self.orders.renewal.take() else {
+    /// Puts new settings in force, if there are any. There is no connection now.
+    fn apply_new_settings(&mut self) {
+        let Some(settings) = self.commands.new_settings.take() else {
             return;
         };
-        let connection = Arc::new(*connection);
-        let old = std::mem::replace(&mut self.connection, Arc::clone(&connection));
-        let same = (&old.host, old.port, &old.client_id)
-            == (&connection.host, connection.port, &connection.client_id);
-        self.connect = connect_packet(&connection, self.connect.will.take());
+        let settings = Arc::new(*settings);
+        let old = std::mem::replace(&mut self.settings, Arc::clone(&settings));
+        let same_session = (&old.host, old.port, &old.client_id)
+            == (&settings.host, settings.port, &settings.client_id);
+
+        self.connect = connect_packet(&settings, self.connect.will.take());
         // a clean start is for the first connection: the session that is there already must not be thrown away
-        self.connect.clean_start &= connection.session.protocol == Protocol::V311 || !same;
-        self.member.renew(
-            connection.session.reconnect.min,
-            connection.session.reconnect.max,
-        );
+        self.connect.clean_start &= settings.session.protocol == Protocol::V311 || !same_session;
+        self.member
+            .reconfigure(settings.session.reconnect.min, settings.session.reconnect.max);
         self.dispatcher
-            .renew(connection.session.protocol, connection.session.outbox);
+            .reconfigure(settings.session.protocol, settings.session.outbox);
+
         info!("connecting to {} with new settings", self.peer());
         self.status.send_replace(ConnectionStatus::Disconnected {
             reason: "its settings have changed".to_owned(),
@@ -279,113 +198,112 @@ impl Task {
     }
 
     /// Waits for `work` and takes commands meanwhile.
-    async fn meanwhile<F: Future>(&mut self, work: F) -> Meanwhile<F::Output> {
+    async fn wait_for<F: Future>(&mut self, work: F) -> WaitOutcome<F::Output> {
         let mut work = pin!(work);
         poll_fn(|context| {
-            self.orders.poll(context, &mut self.dispatcher);
+            self.commands.poll(context, &mut self.dispatcher);
             if let Some(fallback) = &mut self.fallback
                 && self.member.is_without_place()
             {
                 fallback.announce(self.dispatcher.announced(), now());
             }
-            self.dispatcher.report();
-            if self
-                .orders
-                .poll_stop(context, self.dispatcher.state.is_drained())
-                .is_ready()
-            {
-                return Poll::Ready(Meanwhile::Stop);
+            self.dispatcher.drain_outputs();
+
+            let is_drained = self.dispatcher.state.is_drained();
+            if self.commands.poll_stop(context, is_drained).is_ready() {
+                return Poll::Ready(WaitOutcome::Stop);
             }
-            if self.orders.renewal.is_some() {
-                return Poll::Ready(Meanwhile::Renew);
+            if self.commands.new_settings.is_some() {
+                return Poll::Ready(WaitOutcome::Reconfigure);
             }
-            work.as_mut().poll(context).map(Meanwhile::Done)
+            work.as_mut().poll(context).map(WaitOutcome::Done)
         })
         .await
     }
 
-    /// CONNACK came with success. Gives back what the log says of it later.
-    fn connected(&mut self, ack: &ConnAck) -> Option<(Duration, Welcome)> {
+    /// Handles a CONNACK with success. Returns the log line that comes when the connection has lasted for a while.
+    fn on_connected(&mut self, ack: &ConnAck) -> Option<(Duration, ConnectedReport)> {
         self.count += 1;
         // in MQTT 5 a clean start is for the first connection: the session is then kept for as long as it may last
-        self.connect.clean_start &= self.connection.session.protocol == Protocol::V311;
+        self.connect.clean_start &= self.settings.session.protocol == Protocol::V311;
         if let Some(assigned) = &ack.server.assigned_client_id {
             self.connect.client_id.clone_from(assigned);
         }
-        let (session_present, client_id) = (ack.session_present, self.connect.client_id.clone());
-        let welcome = self.member.connected(Welcome {
-            client_id,
-            session_present,
+
+        let report = self.member.on_connected(ConnectedReport {
+            client_id: self.connect.client_id.clone(),
+            session_present: ack.session_present,
             peer: self.peer(),
         });
         if let Some(fallback) = &mut self.fallback {
             fallback.end();
         }
-        self.dispatcher.connected(ack);
+        self.dispatcher.on_connected(ack);
         self.status.send_replace(ConnectionStatus::Connected {
-            session_present,
+            session_present: ack.session_present,
             count: self.count,
         });
-        welcome
+        report
     }
 
-    fn lost(&mut self, reason: String, since: Instant) {
+    /// Handles the loss of a connection that was there since `since`.
+    fn on_connection_lost(&mut self, reason: String, since: Instant) {
+        // the back-off decides how long to wait, unless a search for a poison packet wants less
+        let max_wait = self
+            .dispatcher
+            .state
+            .max_reconnect_wait()
+            .unwrap_or(Duration::MAX);
         let short = self
             .member
-            .lost(&reason, &self.peer(), since, self.longest_wait());
-        if short == FIGHT {
+            .on_disconnected(&reason, &self.peer(), since, max_wait);
+        if short == TAKEOVER_SUSPECTED {
             let id = &self.connect.client_id;
             error!(
-                "{FIGHT} short connections one after the other; does another client use the client id {id:?} too?"
+                "{TAKEOVER_SUSPECTED} short connections one after the other; does another client use the client id {id:?} too?"
             );
         }
         self.status
             .send_replace(ConnectionStatus::Disconnected { reason });
     }
 
-    /// The longest wait after a connection was lost: the back-off decides, unless something has to be found out sooner.
-    fn longest_wait(&self) -> Duration {
-        self.dispatcher.state.retry().unwrap_or(Duration::MAX)
-    }
-
-    fn failed(&mut self, failure: &Failure) {
-        self.member.failed(failure, &self.peer());
+    fn on_connect_failed(&mut self, error: &ConnectError) {
+        self.member.on_connect_failed(error, &self.peer());
         self.status.send_replace(ConnectionStatus::Disconnected {
-            reason: failure.to_string(),
+            reason: error.to_string(),
         });
     }
 
-    fn taken_over(&self) -> SessionError {
+    fn taken_over_error(&self) -> SessionError {
         SessionError::TakenOver {
             peer: self.peer(),
             client_id: self.connect.client_id.clone(),
         }
     }
 
-    fn stopped(&mut self) -> Stopped {
-        self.dispatcher.report();
-        self.dispatcher.summarize(true);
-        Stopped {
+    fn on_stopped(&mut self) -> StopSummary {
+        self.dispatcher.drain_outputs();
+        self.dispatcher.log.summarize(true);
+        StopSummary {
             unsent: self.dispatcher.state.unsent(),
-            failures: self.dispatcher.failures,
+            failures: self.dispatcher.log.failures,
         }
     }
 
     fn peer(&self) -> String {
-        format!("{}:{}", self.connection.host, self.connection.port)
+        format!("{}:{}", self.settings.host, self.settings.port)
     }
 }
 
-fn connect_packet(connection: &Connection, will: Option<Message>) -> Connect {
+fn connect_packet(settings: &config::Connection, will: Option<Message>) -> Connect {
     Connect {
-        client_id: connection.client_id.clone(),
-        clean_start: connection.session.clean_start,
-        keepalive: u16::try_from(connection.session.keepalive.as_secs()).unwrap_or(u16::MAX),
-        session_expiry: u32::try_from(connection.session.session_expiry.as_secs())
-            .unwrap_or(u32::MAX),
-        receive_maximum: connection.session.receive_maximum,
-        maximum_packet_size: connection.session.max_packet_size,
-        credentials: connection.credentials.clone(),
+        client_id: settings.client_id.clone(),
+        clean_start: settings.session.clean_start,
+        keepalive: u16::try_from(settings.session.keepalive.as_secs()).unwrap_or(u16::MAX),
+        session_expiry: u32::try_from(settings.session.session_expiry.as_secs()).unwrap_or(u32::MAX),
+        receive_maximum: settings.session.receive_maximum,
+        maximum_packet_size: settings.session.max_packet_size,
+        credentials: settings.credentials.clone(),
         will,
     }
 }

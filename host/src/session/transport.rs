@@ -1,6 +1,6 @@
-//! Machine: the stream of bytes to a broker. In: `config::Connection`. Out: a `Stream` that reads and writes bytes, or a
-//! `TransportError` that names the broker and the step that failed. Owns the socket until it hands it over; the caller bounds the
-//! time of the whole connect, and reconnects.
+//! The stream of bytes to a broker: TCP, TLS and WebSocket.
+//!
+//! The caller bounds the time of the whole connect, and reconnects.
 
 pub mod advice;
 mod resolve;
@@ -24,11 +24,10 @@ pub use resolve::Resolver;
 use tls::TlsError;
 use websocket::{Frames, WebSocketError};
 
-/// How long an address may stay silent before the next one is tried beside it (RFC 8305, section 5).
-const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+/// How long an address may stay silent before the next one is tried in parallel (RFC 8305, section 5).
+const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 
-/// Why there is no connection to the broker. Each message names the step that failed, not the broker: whoever reports it
-/// knows which one.
+/// The failure of a connection to the broker. Each message names the step that failed; the caller knows the broker.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The host name could not be resolved.
@@ -36,7 +35,7 @@ pub enum TransportError {
     Resolve {
         /// The name.
         host: String,
-        /// What the resolver said.
+        /// The error of the resolver.
         source: io::Error,
     },
     /// The host has no address at all, or none of the family of `bind_address`.
@@ -47,12 +46,12 @@ pub enum TransportError {
         /// The local address to connect from.
         bind: Option<std::net::IpAddr>,
     },
-    /// None of the host's addresses took the connection.
+    /// None of the host's addresses accepted the connection.
     #[error("TCP to {address}: {source}")]
     Connect {
         /// The address whose failure is reported: of several, the last one.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// There is a connection, but no TLS over it.
@@ -63,7 +62,7 @@ pub enum TransportError {
     WebSocket(#[from] WebSocketError),
 }
 
-/// The bytes to and from a broker, whatever carries them. What is written may stay in a buffer until it is flushed.
+/// A stream of bytes to and from a broker. Written bytes may stay in a buffer until they are flushed.
 #[derive(Debug)]
 pub enum Stream {
     /// TCP without Nagle's delay.
@@ -76,10 +75,10 @@ pub enum Stream {
     SecureWebSocket(Box<Frames<TlsStream<TcpStream>>>),
 }
 
-/// Connects to the broker: resolves, connects, and makes what `connection.transport` asks for on top.
+/// Connects to the broker with `connection.transport`.
 ///
 /// # Errors
-/// Names the broker and the step that failed. SendQueue is not bounded here: wrap the call in `connection.session.connect_timeout`.
+/// Names the step that failed. There is no time limit here: wrap the call in `connection.session.connect_timeout`.
 pub async fn connect(
     connection: &Connection,
     resolver: &Resolver,
@@ -100,10 +99,10 @@ pub async fn connect(
     }
 }
 
-/// Opens what the settings name, without connecting: files with certificates and keys. Blocks.
+/// Reads the files with certificates and keys that the settings name, without connecting. Blocks.
 ///
 /// # Errors
-/// What cannot be used whatever the broker is.
+/// When a file cannot be used, whatever the broker is.
 pub fn check(connection: &Connection) -> Result<(), TransportError> {
     if matches!(
         connection.transport,
@@ -119,8 +118,8 @@ async fn encrypt(
     tcp: TcpStream,
 ) -> Result<TlsStream<TcpStream>, TlsError> {
     let handshake = tls::handshake(&connection.tls, &connection.host, tcp);
-    let late = |error| TlsError::Handshake(advice::of_handshake(error, &connection.tls));
-    answered(connection, handshake, late).await
+    let late = |error| TlsError::Handshake(advice::advise_handshake(error, &connection.tls));
+    with_time_limit(connection, handshake, late).await
 }
 
 async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
@@ -130,12 +129,12 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Frames<S>, WebSocketError> {
     let authority = authority(connection);
     let upgrade = websocket::upgrade(stream, &authority, path, connection.session.max_packet_size);
-    answered(connection, upgrade, WebSocketError::late).await
+    with_time_limit(connection, upgrade, WebSocketError::late).await
 }
 
-/// What `step` comes to; `late`: its error when it is not answered. It has less than the whole time for connecting, so that it is
-/// this step that is named.
-async fn answered<T, E>(
+/// Runs `step` with a time limit; `late` makes its error. The limit is shorter than that of the whole connect, so that the error names
+/// this step.
+async fn with_time_limit<T, E>(
     connection: &Connection,
     step: impl Future<Output = Result<T, E>>,
     late: impl FnOnce(io::Error) -> E,
@@ -157,8 +156,8 @@ fn authority(connection: &Connection) -> String {
     }
 }
 
-/// Tries every address of the host in the resolver's order. One that fails makes way for the next at once; one that stays
-/// silent gets company after `NEXT_ADDRESS_AFTER`, and the first that answers wins.
+/// Tries every address of the host in the resolver's order. After a failure the next one is tried at once; after `NEXT_ADDRESS_DELAY` it is
+/// tried in parallel, and the first that answers wins.
 async fn connect_tcp(
     connection: &Connection,
     resolver: &Resolver,
@@ -179,7 +178,7 @@ async fn connect_tcp(
                 Ok(tcp) => return Ok(tcp),
                 Err(failure) => failed = Some(failure),
             },
-            () = tokio::time::sleep(NEXT_ADDRESS_AFTER), if more => {}
+            () = tokio::time::sleep(NEXT_ADDRESS_DELAY), if more => {}
             else => break,
         }
     }
@@ -192,7 +191,7 @@ async fn connect_tcp(
     })
 }
 
-/// The addresses of the host; with `bind_address` those of its family.
+/// The addresses of the host; with `bind_address` only those of its family.
 async fn addresses(
     connection: &Connection,
     resolver: &Resolver,
@@ -234,7 +233,7 @@ async fn connect_address(
     attempt.await.map_err(|error| (address, error))
 }
 
-/// Hands a call on to the stream inside.
+/// Forwards a call to the inner stream.
 macro_rules! inner {
     ($stream:expr, $inner:ident => $call:expr) => {
         match $stream.get_mut() {
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_go_both_ways() {
+    async fn bytes_pass_in_both_directions() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let answer = async {
@@ -316,7 +315,7 @@ mod tests {
             socket.write_all(&bytes).await.unwrap();
         };
         let ask = async {
-            // "localhost" may resolve to ::1 first, where nobody listens: the next address is then tried.
+            // "localhost" may resolve to ::1 first, where no socket listens: then the next address is tried
             let mut stream = dial(&to("localhost", port)).await.unwrap();
             stream.write_all(b"ping").await.unwrap();
             stream.flush().await.unwrap();
@@ -329,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_local_address_is_the_one_asked_for() {
+    async fn the_configured_local_address_is_used() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut connection = to("127.0.0.1", listener.local_addr().unwrap().port());
         connection.bind_address = Some("127.0.0.9".parse().unwrap());
@@ -339,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_names_the_address_and_the_reason() {
+    async fn a_refusal_names_address_and_reason() {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -354,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_host_is_named() {
+    async fn an_unknown_host_is_named_in_the_error() {
         let error = dial(&to("no-such-host.invalid", 1883))
             .await
             .unwrap_err()

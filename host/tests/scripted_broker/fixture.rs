@@ -10,7 +10,7 @@ use miqro_host::mailbox::{self, Delivery, Mailbox, Next};
 use miqro_host::message::{Message, Qos, Receipt, Subscription, SubscriptionChange};
 use miqro_host::router::{Router, ServiceId};
 use miqro_host::session::{
-    Command, Commit, ConnectionStatus, Handle, Session, SessionError, Stopped,
+    Command, Commit, ConnectionStatus, Handle, Session, SessionError, StopSummary,
 };
 use miqro_host::topic::{Filter, Topic};
 use tokio::task::JoinHandle;
@@ -23,7 +23,7 @@ pub struct Rig {
     pub broker: Broker,
     pub handle: Handle,
     pub mailbox: Mailbox,
-    pub run: JoinHandle<Result<Stopped, SessionError>>,
+    pub run: JoinHandle<Result<StopSummary, SessionError>>,
 }
 
 impl Rig {
@@ -131,7 +131,7 @@ impl Rig {
     }
 
     pub async fn status(&self, wanted: impl FnMut(&ConnectionStatus) -> bool) -> ConnectionStatus {
-        let mut status = self.handle.connection();
+        let mut status = self.handle.status();
         soon("a connection status", status.wait_for(wanted))
             .await
             .unwrap()
@@ -150,14 +150,10 @@ impl Rig {
     }
 
     pub async fn stop(&self, within: Duration) {
-        self.handle
-            .send(Command::Stop {
-                deadline: Instant::now() + within,
-            })
-            .await;
+        self.handle.stop(Instant::now() + within);
     }
 
-    pub async fn ended(&mut self) -> Result<Stopped, SessionError> {
+    pub async fn ended(&mut self) -> Result<StopSummary, SessionError> {
         soon("the end of the session", &mut self.run).await.unwrap()
     }
 }

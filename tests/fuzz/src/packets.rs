@@ -90,26 +90,26 @@ fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
         text: None,
         server: ServerCapabilities::default(),
     };
-    state.connected(&accepted(false), wanted());
+    state.handle_connack(&accepted(false), wanted());
     let mut open = Vec::new();
     let count = packets.len();
     for packet in packets {
         if let Incoming::ConnAck(ack) = &packet
             && ack.reason == Reason::SUCCESS
         {
-            state.disconnected();
-            state.connected(ack, wanted());
+            state.end_connection();
+            state.handle_connack(ack, wanted());
             continue;
         }
-        match state.received(packet) {
+        match state.handle_packet(packet) {
             Err(_) => {
-                state.disconnected();
-                state.connected(&accepted(script.next() & 1 == 0), wanted());
+                state.end_connection();
+                state.handle_connack(&accepted(script.next() & 1 == 0), wanted());
             }
             Ok(None) => {}
             Ok(Some(arrival)) => {
                 if let Some(receipt) = arrival.receipt {
-                    state.routed(receipt, 1);
+                    state.handle_routed(receipt, 1);
                     open.push(receipt);
                 }
             }
@@ -120,7 +120,7 @@ fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
         } else {
             None
         };
-        state.committed(None, receipt, publishes);
+        state.publish(None, receipt, publishes);
         written(&codec, protocol, &mut state);
     }
     // each packet of the broker is at most one message, each commit at most three
@@ -134,7 +134,7 @@ fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
         "{} unsent after {count} commits",
         state.unsent()
     );
-    let _ = (state.take_news(), state.take_answers());
+    while state.poll_output().is_some() {}
 }
 
 fn publishes(script: u8) -> Vec<Publication> {
@@ -156,7 +156,7 @@ fn publishes(script: u8) -> Vec<Publication> {
 
 /// Writes the packets of the session, and checks that a message reads the same again.
 fn written(codec: &Codec, protocol: Protocol, state: &mut State) {
-    while let Some(packet) = state.next_packet() {
+    while let Some(packet) = state.poll_transmit() {
         let mut out = BytesMut::new();
         if codec.encode(&packet, &mut out).is_err() {
             assert!(

@@ -96,7 +96,7 @@ async fn a_message_of_qos_0_that_comes_again_and_again_is_found() -> Result<()> 
         let victim = Victim::start(broker.port()).await?;
         let mut client = Client::connect(broker.port()).await?;
         let is_over = |line: &str| {
-            line.contains("is set aside for now without a try") && line.contains("service=probe")
+            line.contains("set aside for now without a try") && line.contains("service=probe")
         };
         let over = host.output().wait_for("the end of the tries", is_over);
         tokio::pin!(over);

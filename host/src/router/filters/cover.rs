@@ -1,63 +1,62 @@
-//! Filters that the broker is not asked for, because another one brings their messages. Pure.
+//! Filters that the broker is not asked for, because a wider one brings their messages.
 //!
-//! Without subscription identifiers (MQTT 3.1.1, or a broker without them) copies of a message for
-//! overlapping filters cannot be told from equal messages, so copies must not arise: of filters that
-//! cover each other only the widest are requested, at the highest quality of service of all that
-//! they cover. Filters that overlap and do not cover each other (`a/+` and `+/b`) are all requested;
-//! a broker that sends a copy for each delivers a message that matches both twice.
+//! Without subscription identifiers (MQTT 3.1.1, or a broker that has none) copies of a message for overlapping filters look like separate
+//! messages with the same content, so there must be none: of filters that cover each other only the widest are subscribed to, at the
+//! highest quality of service of all that they cover. Filters that overlap and do not cover each other (`a/+` and `+/b`) are all
+//! subscribed to; a broker that sends a copy for each delivers messages that match both twice.
 
 use std::collections::BTreeSet;
 
 use super::Filters;
 use crate::message::Qos;
 
-/// State of covering.
+/// The filters that may cover others.
 #[derive(Debug, Default)]
 pub struct Cover {
-    /// There are no subscription identifiers.
+    /// Whether filters are covered: there are no subscription identifiers.
     pub active: bool,
     /// Filters with wildcards that services want and the broker has not refused.
     wide: BTreeSet<usize>,
 }
 
-/// How a filter stands to those that cover it or that it covers.
+/// The relation of a filter to those that cover it or that it covers.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Covered {
-    /// The filter that brings its messages; `None`: itself.
+pub struct CoverState {
+    /// The filter that brings its messages; `None`: it does so itself.
     pub by: Option<usize>,
     /// The highest quality of service of the filters that it covers.
     pub raised: Option<Qos>,
-    /// The broker has granted it as it was last told.
+    /// Whether the broker has granted the last SUBSCRIBE for it.
     pub granted: bool,
-    /// Its messages came although it was not asked for: by something that was granted.
-    pub came: bool,
+    /// Whether its messages came although it was not subscribed to: by a filter that was granted.
+    pub was_delivered: bool,
 }
 
 impl Filters {
-    /// Returns the quality of service that the broker shall have for a filter. A filter that brings messages stays, or is requested,
-    /// until the one that covers it is granted.
+    /// The quality of service that the broker should have for a filter; `None`: it should not have it. A filter whose messages come stays,
+    /// or is subscribed to, until the filter that covers it is granted.
     pub fn at_broker(&self, index: usize) -> Option<Qos> {
         let entry = self.entries.get(index)?.as_ref()?;
         let wanted = entry.wanted()?;
-        let cover = entry.covered.by.and_then(|by| self.entries[by].as_ref());
-        let new = entry.told.is_none() && !entry.covered.came;
-        let replaced = cover.is_some_and(|cover| new || cover.covered.granted);
+        let cover = entry.cover.by.and_then(|by| self.entries[by].as_ref());
+        let new = entry.subscribed_qos.is_none() && !entry.cover.was_delivered;
+        let replaced = cover.is_some_and(|cover| new || cover.cover.granted);
         (!replaced).then(|| {
             entry
-                .covered
+                .cover
                 .raised
                 .map_or(wanted, |raised| raised.max(wanted))
         })
     }
 
-    /// Begins to cover, or ends it: every filter is looked at again.
-    pub fn cover(&mut self, active: bool) {
+    /// Turns covering on or off: every filter is examined again.
+    pub fn set_covering(&mut self, active: bool) {
         self.cover.active = active;
         self.cover.wide.clear();
         for entry in self.entries.iter_mut().flatten() {
-            entry.covered = Covered {
-                granted: entry.covered.granted,
-                ..Covered::default()
+            entry.cover = CoverState {
+                granted: entry.cover.granted,
+                ..CoverState::default()
             };
         }
         self.touched = (0..self.entries.len())
@@ -65,8 +64,8 @@ impl Filters {
             .collect();
     }
 
-    /// Finds out what covers the filters that were touched, and what they cover.
-    pub fn recover(&mut self) {
+    /// Updates the relations of the filters that were touched.
+    pub fn update_cover(&mut self) {
         let mut check: BTreeSet<usize> = self.touched.iter().copied().collect();
         for index in self.touched.clone() {
             let Some(entry) = &self.entries[index] else {
@@ -90,33 +89,38 @@ impl Filters {
         let is_granted = |by: usize| {
             self.entries[by]
                 .as_ref()
-                .is_some_and(|cover| cover.covered.granted)
+                .is_some_and(|cover| cover.cover.granted)
         };
         let granted = by.is_some_and(is_granted);
         let Some(entry) = &mut self.entries[index] else {
             return;
         };
-        let before = std::mem::replace(&mut entry.covered.by, by);
-        let came = std::mem::replace(&mut entry.covered.came, granted && entry.told.is_none());
-        entry.covered.came |= came && entry.told.is_none();
-        let (id, wanted, told) = (entry.id.0, entry.wanted(), entry.told);
+        let before = std::mem::replace(&mut entry.cover.by, by);
+        let came = std::mem::replace(
+            &mut entry.cover.was_delivered,
+            granted && entry.subscribed_qos.is_none(),
+        );
+        entry.cover.was_delivered |= came && entry.subscribed_qos.is_none();
+        let id = entry.id.0;
+        let wanted = entry.wanted();
+        let told = entry.subscribed_qos;
         if before != by || (by.is_some() && told.is_some()) {
             self.touched.push(index);
         }
         if came && !granted && told.is_none() {
-            // its messages have come already, the retained ones too; they come again for those who are new to it
+            // its messages have come already, retained ones too; they come again only for services that are new to it
             let new = self.entries[index]
                 .iter()
                 .flat_map(|entry| &entry.members)
-                .filter(|one| one.age > self.settled);
+                .filter(|one| one.age > self.clock_at_diff);
             let new = new.map(|member| (member.service, None)).collect();
-            self.asking.entry(id).or_insert(new);
+            self.awaiting_retained.entry(id).or_insert(new);
         }
         if let Some(cover) = by.and_then(|by| self.entries[by].as_mut())
-            && wanted > cover.covered.raised
+            && wanted > cover.cover.raised
         {
-            cover.covered.raised = wanted;
-            cover.covered.granted &= cover.told >= wanted;
+            cover.cover.raised = wanted;
+            cover.cover.granted &= cover.subscribed_qos >= wanted;
             self.touched.extend(by);
         }
     }
@@ -124,7 +128,7 @@ impl Filters {
     /// The widest filter that covers this one, of those that are granted if there are some.
     fn widest(&self, index: usize) -> Option<usize> {
         let entry = self.entries[index].as_ref()?;
-        // one that was refused is asked for again on each connection
+        // a refused filter is subscribed to again on each connection
         if entry.shared || entry.refused || entry.members.is_empty() {
             return None;
         }
@@ -142,11 +146,11 @@ impl Filters {
                 best
             }
         };
-        // as long as the widest is not granted, it may be refused
+        // while the widest is not granted, it may still be refused
         let is_granted = |wide: &usize| {
             self.entries[*wide]
                 .as_ref()
-                .is_some_and(|entry| entry.covered.granted)
+                .is_some_and(|entry| entry.cover.granted)
         };
         covering()
             .filter(is_granted)
@@ -154,7 +158,7 @@ impl Filters {
             .or_else(|| covering().reduce(widest))
     }
 
-    /// Whether `wide` is to stand for `other`. Of two that match the same topics one is to.
+    /// Whether `wide` replaces `other`. Of two that match the same topics exactly one does.
     fn dominates(&self, wide: usize, other: usize) -> bool {
         self.covers(wide, other) && !(self.covers(other, wide) && other < wide)
     }

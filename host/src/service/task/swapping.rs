@@ -141,7 +141,7 @@ impl Task {
     fn tell_confirmed(&self, tell: impl FnOnce() + Send + 'static) {
         let session = self.outputs.session.clone();
         let confirmed = async move {
-            session.confirmed().await;
+            session.wait_for_subscriptions().await;
             tell();
         };
         tokio::spawn(confirmed.in_current_span());

@@ -1,4 +1,4 @@
-//! What the broker takes of a will, against brokers that refuse, that close, and that are away for a while.
+//! Wills that the broker accepts, against brokers that refuse, that close, and that are away for a while.
 
 #![allow(clippy::unwrap_used)]
 
@@ -43,18 +43,18 @@ fn connect(
     mut away: usize,
 ) -> (usize, Option<Message>) {
     for attempts in 1..100 {
-        let sent = capabilities.will(whole, true);
+        let sent = capabilities.reduced_will(whole, true);
         if away > 0 {
             away -= 1;
-            capabilities.closed();
+            capabilities.on_closed();
         } else if broker.takes(sent.as_ref()) {
-            if capabilities.accepted(Some(whole), sent.as_ref()) == Verdict::Serve {
+            if capabilities.on_accepted(Some(whole), sent.as_ref()) == AfterConnack::Serve {
                 return (attempts, sent);
             }
         } else if broker.says {
-            assert!(capabilities.refused(broker.reason(sent.as_ref().unwrap()), sent.as_ref()));
+            assert!(capabilities.on_refused(broker.reason(sent.as_ref().unwrap()), sent.as_ref()));
         } else {
-            capabilities.closed();
+            capabilities.on_closed();
         }
     }
     panic!("{broker:?} is not connected to: {capabilities:?}");
@@ -72,7 +72,7 @@ proptest! {
         prop_assert!(attempts <= away + 15, "{attempts} attempts");
         if broker.will {
             let sent = sent.unwrap();
-            // of what is found out by trying, QoS is found as all or nothing
+            // by trying, QoS is found as all or nothing
             let qos = if says || broker.qos >= whole.qos { broker.qos.min(whole.qos) } else { Qos::AtMostOnce };
             prop_assert_eq!((sent.retain, sent.qos), (retain, qos));
         } else {
@@ -88,7 +88,7 @@ fn missing_capabilities_are_logged_once() {
     let mut capabilities = CapabilityProbe::default();
     assert!(
         capabilities
-            .missing(&ServerCapabilities::default())
+            .new_warnings(&ServerCapabilities::default())
             .is_empty()
     );
     let server = ServerCapabilities {
@@ -96,32 +96,32 @@ fn missing_capabilities_are_logged_once() {
         wildcards: false,
         ..ServerCapabilities::default()
     };
-    assert_eq!(capabilities.missing(&server).len(), 2);
-    assert!(capabilities.missing(&server).is_empty());
+    assert_eq!(capabilities.new_warnings(&server).len(), 2);
+    assert!(capabilities.new_warnings(&server).is_empty());
     assert!(
         capabilities
-            .missing(&ServerCapabilities::default())
+            .new_warnings(&ServerCapabilities::default())
             .is_empty()
     );
     assert_eq!(
-        capabilities.missing(&server).len(),
+        capabilities.new_warnings(&server).len(),
         2,
         "it was otherwise in between"
     );
-    assert!(capabilities.refused(Reason::QOS_NOT_SUPPORTED, Some(&will(Qos::AtLeastOnce))));
+    assert!(capabilities.on_refused(Reason::QOS_NOT_SUPPORTED, Some(&will(Qos::AtLeastOnce))));
     let mut server = ServerCapabilities::default();
-    capabilities.limit(&mut server);
+    capabilities.apply_to(&mut server);
     assert_eq!(
         (server.maximum_qos, server.retain_available),
         (Qos::AtMostOnce, true)
     );
     for code in [0x9A, 0x9E, 0xA1, 0xA2] {
-        capabilities.unsupported(Reason(code));
+        capabilities.on_unsupported(Reason(code));
     }
-    capabilities.limit(&mut server);
+    capabilities.apply_to(&mut server);
     assert!(
         !(server.retain_available || server.shared || server.subscription_ids || server.wildcards)
     );
-    assert!(!capabilities.refused(Reason::NOT_AUTHORIZED, Some(&will(Qos::AtLeastOnce))));
-    assert!(!capabilities.refused(Reason::QOS_NOT_SUPPORTED, None));
+    assert!(!capabilities.on_refused(Reason::NOT_AUTHORIZED, Some(&will(Qos::AtLeastOnce))));
+    assert!(!capabilities.on_refused(Reason::QOS_NOT_SUPPORTED, None));
 }

@@ -1,5 +1,6 @@
-//! Machine: PUBACK, PUBREC, PUBREL and PUBCOMP (MQTT 5, sections 3.4 to 3.7). In: a frame, or an acknowledgement. Out: the
-//! acknowledgement, or bytes. Owns nothing. Any reason code is read: an unknown one must not cost the connection.
+//! PUBACK, PUBREC, PUBREL and PUBCOMP (MQTT 5, sections 3.4 to 3.7).
+//!
+//! Any reason code is read: an unknown one must not cost the connection.
 
 use bytes::BytesMut;
 
@@ -16,7 +17,7 @@ pub fn decode(frame: &Frame<'_>, kind: AckKind) -> Incoming {
             of_message: kind != AckKind::PubRel,
         },
         Ok(id) => {
-            // the reason may be missing (it is then success), and properties tell the client nothing that it acts upon
+            // a missing reason means success, and a client does not act on the properties
             let reason = reader.u8().map_or(Reason::SUCCESS, Reason);
             Incoming::Ack(Ack { kind, id, reason })
         }

@@ -1,4 +1,4 @@
-//! Machine: DISCONNECT (MQTT 5, section 3.14). In: a frame, or a reason. Out: the packet, or bytes. Owns nothing.
+//! DISCONNECT (MQTT 5, section 3.14).
 
 use bytes::BytesMut;
 
@@ -12,7 +12,7 @@ const SERVER_REFERENCE: u8 = 28;
 const REASON_STRING: u8 = 31;
 const USER_PROPERTY: u8 = 38;
 
-/// Reads it as well as it can be: the connection ends in any case, and the reason matters more than properties without sense.
+/// Reads as much as possible: the connection ends in any case, and the reason matters more than invalid properties.
 pub fn decode(frame: &Frame<'_>) -> Incoming {
     let mut reader = Reader::new(frame.body());
     let reason = reader.u8().map_or(Reason::SUCCESS, Reason);
@@ -20,8 +20,8 @@ pub fn decode(frame: &Frame<'_>) -> Incoming {
     Incoming::Disconnect { reason, text }
 }
 
-/// The reason string (31) among the properties of DISCONNECT, or of a CONNACK that refuses; `None` where something else comes first
-/// that neither of them explains.
+/// The reason string (31) among the properties of DISCONNECT, or of a CONNACK that refuses; `None` when an unknown property comes before
+/// it.
 pub fn reason_string(mut reader: Reader<'_>) -> Result<Option<String>, BadField> {
     let mut text = None;
     while !reader.is_at_end() {

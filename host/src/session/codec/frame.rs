@@ -1,11 +1,11 @@
-//! Machine: where a packet begins and ends (MQTT 5, section 2.1). In: bytes. Out: `Header` and `Frame`. Owns nothing.
+//! The fixed header of a packet (MQTT 5, section 2.1).
 
 use bytes::Bytes;
 
-use super::CodecError;
+use super::error::CodecError;
 use crate::session::packet::AckKind;
 
-/// What kind of packet, as far as a client cares.
+/// The type of a packet, as far as a client distinguishes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     ConnAck,
@@ -15,12 +15,12 @@ pub enum Kind {
     UnsubAck,
     PingResp,
     Disconnect,
-    /// Only clients send it, or it does not exist.
+    /// A type that only clients send, or that does not exist.
     Other(&'static str),
 }
 
 impl Kind {
-    const fn of(first: u8) -> Self {
+    const fn from_first_byte(first: u8) -> Self {
         match first >> 4 {
             1 => Self::Other("CONNECT"),
             2 => Self::ConnAck,
@@ -72,7 +72,7 @@ impl Header {
     }
 
     pub const fn kind(&self) -> Kind {
-        Kind::of(self.first)
+        Kind::from_first_byte(self.first)
     }
 
     /// The lower four bits of the first byte.
@@ -114,7 +114,7 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// What follows the fixed header.
+    /// The bytes after the fixed header.
     pub fn body(&self) -> &'a [u8] {
         &self.batch[self.at + self.header.start..self.at + self.header.size()]
     }
@@ -164,7 +164,7 @@ pub fn header(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
     }
     if rest.len() >= 4 {
         return Err(CodecError::malformed(
-            Kind::of(first).name(),
+            Kind::from_first_byte(first).name(),
             "a length of more than four bytes",
         ));
     }

@@ -1,5 +1,4 @@
-//! Machine: reads past a PUBLISH that is larger than allowed. In: its header, the bytes as they come. Out: what can be said of it, when
-//! its last byte has come. Owns that, and none of its payload.
+//! A PUBLISH that is larger than allowed: its payload is read past, and only the beginning is kept.
 
 use bytes::{Buf, BytesMut};
 
@@ -7,19 +6,19 @@ use super::frame::Header;
 use super::publish;
 use crate::session::packet::{RejectedPublish, TOO_LARGE};
 
-/// The most bytes after the fixed header that have to be there to name and to acknowledge it: a topic and a packet identifier.
+/// The largest number of bytes after the fixed header that are needed to report and to acknowledge it: topic and packet identifier.
 pub const HEAD: usize = 2 + 65_535 + 2;
 
 /// A packet that is being read past.
 #[derive(Debug, Clone)]
 pub struct Oversize {
-    /// Bytes of it that are still to come.
+    /// Number of its bytes that are still to come.
     left: usize,
     rejected: RejectedPublish,
 }
 
 impl Oversize {
-    /// A packet with this header that begins in `buffer`; `None` while its topic and packet identifier are not there.
+    /// Starts with a packet that begins in `buffer`; `None` while its topic and packet identifier are not there.
     pub fn begin(header: &Header, buffer: &[u8]) -> Option<Self> {
         let body = buffer.get(header.start()..).unwrap_or_default();
         let topic = usize::from(u16::from_be_bytes([*body.first()?, *body.get(1)?]));
@@ -31,12 +30,12 @@ impl Oversize {
         })
     }
 
-    /// Drops what has come of it; `true` when that was all.
+    /// Drops its bytes from `buffer`; `true` when that was the last one.
     pub fn read_past(&mut self, buffer: &mut BytesMut) -> bool {
         let come = self.left.min(buffer.len());
         self.left -= come;
         if come == buffer.len() {
-            // unlike `advance`, this leaves the memory to what comes next
+            // unlike `advance`, this leaves the memory to the next packet
             buffer.clear();
         } else {
             buffer.advance(come);
@@ -44,7 +43,7 @@ impl Oversize {
         self.left == 0
     }
 
-    /// What can be said of it.
+    /// The report about it.
     pub fn into_rejected(self) -> RejectedPublish {
         self.rejected
     }

@@ -1,25 +1,26 @@
-//! Machine: PUBLISH (MQTT 5, section 3.3). In: a frame, or a message to send. Out: `Publish`, `RejectedPublish` or bytes. Owns nothing.
-//! Topic, payload and correlation data share the memory of the batch that was read.
+//! PUBLISH (MQTT 5, section 3.3). Topic, payload and correlation data share the memory of the batch that was read.
 //!
-//! A frame that ends where its header says does not cost the connection, whatever is in it: the broker would send it again on the next
-//! one. It is rejected where MQTT forbids its topic or a text in it, or where it cannot be understood. What says less, as two content
-//! types or a subscription identifier of 0, is read as well as it can be.
+//! A frame that ends where its header says does not cost the connection, whatever it contains: the broker would send it again on the next
+//! one. It is rejected where MQTT forbids its topic or a text in it, or where it is incomprehensible. Lesser faults, such as two content
+//! types or a subscription identifier of 0, are tolerated.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
+use super::error::CodecError;
 use super::frame::Frame;
+use super::publish_properties;
 use super::reader::{BadField, Reader};
-use super::{CodecError, publish_properties};
+use super::writer::{put_text, put_varint};
 use crate::config::Protocol;
 use crate::message::{Message, Qos};
 use crate::session::packet::{Incoming, Publish, RejectedPublish, SubscriptionIds, publish_size};
 use crate::topic::{Topic, TopicError};
 
-/// Bytes of a topic that are shown of a message which cannot be delivered.
-const SHOWN: usize = 200;
+/// The length to which the topic of a rejected message is cut in the log, in bytes.
+const MAX_LOGGED_TOPIC: usize = 200;
 
-/// Reads a message; one that cannot be delivered is read as far as it has to be acknowledged and named.
+/// Reads a message. One that cannot be delivered is read only as far as is needed to acknowledge and report it.
 pub fn decode(frame: &Frame<'_>, protocol: Protocol) -> Incoming {
     match read(frame, protocol) {
         Ok(publish) => Incoming::Publish(publish),
@@ -52,7 +53,6 @@ fn read(frame: &Frame<'_>, protocol: Protocol) -> Result<Publish, BadField> {
     }
     let topic = topic(frame.share(name.start, name.end))?;
     let payload = frame.share(reader.at(), frame.body().len());
-    let (retain, dup) = (frame.flags & 1 != 0, frame.flags & 8 != 0);
     Ok(Publish {
         id,
         subscription_ids,
@@ -60,8 +60,8 @@ fn read(frame: &Frame<'_>, protocol: Protocol) -> Result<Publish, BadField> {
             topic,
             payload,
             qos,
-            retain,
-            dup,
+            retain: frame.flags & 1 != 0,
+            dup: frame.flags & 8 != 0,
             properties,
         },
     })
@@ -76,7 +76,7 @@ fn topic(name: Bytes) -> Result<Topic, BadField> {
     })
 }
 
-/// What can be said of a message that cannot be delivered: `body` is all that follows the fixed header, or its beginning.
+/// The report about a message that cannot be delivered. `body`: the bytes after the fixed header, or their beginning.
 pub fn rejected(flags: u8, body: &[u8], size: usize, reason: &'static str) -> RejectedPublish {
     let qos = Qos::try_from((flags >> 1) & 3).unwrap_or(Qos::AtMostOnce);
     let mut reader = Reader::new(body);
@@ -85,7 +85,7 @@ pub fn rejected(flags: u8, body: &[u8], size: usize, reason: &'static str) -> Re
         Qos::AtMostOnce => 0,
         _ => name.as_ref().and_then(|_| reader.u16().ok()).unwrap_or(0),
     };
-    let topic = name.map_or_else(String::new, |range| shown(&body[range]));
+    let topic = name.map_or_else(String::new, |range| printable(&body[range]));
     RejectedPublish {
         id,
         qos,
@@ -97,8 +97,8 @@ pub fn rejected(flags: u8, body: &[u8], size: usize, reason: &'static str) -> Re
     }
 }
 
-fn shown(topic: &[u8]) -> String {
-    let most = topic.len().min(SHOWN);
+fn printable(topic: &[u8]) -> String {
+    let most = topic.len().min(MAX_LOGGED_TOPIC);
     let mut text = String::from_utf8_lossy(&topic[..most]).into_owned();
     if most < topic.len() {
         text.push('…');
@@ -138,26 +138,4 @@ pub fn encode(
     }
     out.extend_from_slice(&message.payload);
     Ok(())
-}
-
-/// Writes a variable byte integer (MQTT 5, section 1.5.5).
-pub fn put_varint(mut number: usize, out: &mut BytesMut) {
-    loop {
-        let low = u8::try_from(number & 0x7F).unwrap_or_default();
-        number >>= 7;
-        out.put_u8(if number > 0 { low | 0x80 } else { low });
-        if number == 0 {
-            return;
-        }
-    }
-}
-
-/// Writes bytes with their two-byte length; `publish_size` has checked that it fits.
-pub fn put_field(bytes: &[u8], out: &mut BytesMut) {
-    out.put_u16(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
-    out.extend_from_slice(bytes);
-}
-
-pub fn put_text(text: &str, out: &mut BytesMut) {
-    put_field(text.as_bytes(), out);
 }

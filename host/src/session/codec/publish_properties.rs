@@ -1,12 +1,11 @@
-//! Machine: the properties of PUBLISH (MQTT 5, section 3.3.2.3). In: a frame, or properties to send. Out: `Properties` and
-//! subscription identifiers, or bytes. Owns nothing.
+//! The properties of PUBLISH (MQTT 5, section 3.3.2.3).
 
 use bytes::{BufMut, BytesMut};
 use bytestring::ByteString;
 
 use super::frame::Frame;
-use super::publish::{put_field, put_text};
 use super::reader::{BadField, Reader};
+use super::writer::{put_field, put_text};
 use crate::message::Properties;
 use crate::session::packet::SubscriptionIds;
 use crate::topic::Topic;
@@ -20,8 +19,7 @@ const SUBSCRIPTION_ID: u8 = 11;
 const TOPIC_ALIAS: u8 = 35;
 const USER_PROPERTY: u8 = 38;
 
-/// Reads all properties. `None` when there are subscription identifiers only: these belong to the delivery, not to the
-/// message.
+/// Reads all properties. `None` when there are only subscription identifiers, which belong to the delivery and not to the message.
 pub fn decode(
     frame: &Frame<'_>,
     mut reader: Reader<'_>,
@@ -55,7 +53,7 @@ pub fn decode(
     Ok(properties)
 }
 
-/// A text of a property. MQTT forbids U+0000 in it (section 1.5.4).
+/// Reads the text of a property. MQTT forbids U+0000 in it (section 1.5.4).
 fn text(reader: &mut Reader<'_>) -> Result<String, BadField> {
     let text = reader.text()?;
     if text.as_bytes().contains(&0) {
@@ -71,7 +69,7 @@ fn response_topic(frame: &Frame<'_>, reader: &mut Reader<'_>) -> Result<Topic, B
     Topic::received(name).map_err(|_| BadField("its response topic is no topic"))
 }
 
-/// Writes what `publish_size` has counted.
+/// Writes the properties, whose size `publish_size` has computed.
 pub fn encode(properties: &Properties, out: &mut BytesMut) {
     if properties.utf8 {
         out.extend_from_slice(&[PAYLOAD_FORMAT, 1]);

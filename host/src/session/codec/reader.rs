@@ -1,8 +1,8 @@
-//! Machine: reads the fields of a packet's body, never beyond its end. In: bytes. Out: numbers, texts, ranges. Owns a position.
+//! Fields of a packet's body, never read beyond its end.
 
 use std::ops::Range;
 
-/// The body ended before the field did, or the field is not what it must be.
+/// The body ended before the field did, or the field is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadField(pub &'static str);
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
         Ok(u32::from(self.u16()?) << 16 | u32::from(self.u16()?))
     }
 
-    /// A variable byte integer (MQTT 5, section 1.5.5).
+    /// Reads a variable byte integer (MQTT 5, section 1.5.5).
     pub fn varint(&mut self) -> Result<u32, BadField> {
         let mut number = 0;
         for place in 0..4 {
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
         Err(BadField("a variable byte integer of more than four bytes"))
     }
 
-    /// Steps over `count` bytes and says where they are.
+    /// Skips `count` bytes and returns their range.
     pub fn skip(&mut self, count: usize) -> Result<Range<usize>, BadField> {
         let range = self.at..self.at + count;
         if range.end > self.body.len() {
@@ -70,20 +70,20 @@ impl<'a> Reader<'a> {
         Ok(range)
     }
 
-    /// Steps over a field with a two-byte length and says where its content is.
+    /// Skips a field with a two-byte length and returns the range of its content.
     pub fn field(&mut self) -> Result<Range<usize>, BadField> {
         let length = usize::from(self.u16()?);
         self.skip(length)
     }
 
-    /// A UTF-8 text.
+    /// Reads a UTF-8 text.
     pub fn text(&mut self) -> Result<&'a str, BadField> {
         let range = self.field()?;
         std::str::from_utf8(&self.body[range])
             .map_err(|_| BadField("a text of its properties is not UTF-8"))
     }
 
-    /// A reader of the properties that come next, and steps over them. Positions stay those of the whole body.
+    /// Skips the properties that come next, and returns a reader of them. Positions stay those of the whole body.
     pub fn properties(&mut self) -> Result<Reader<'a>, BadField> {
         let length = self.varint()? as usize;
         let range = self.skip(length)?;

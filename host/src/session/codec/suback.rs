@@ -1,5 +1,6 @@
-//! Machine: SUBACK and UNSUBACK (MQTT 5, sections 3.9 and 3.11). In: a frame. Out: the answer. Owns nothing. Any reason code is read, and
-//! properties without sense are not: what the broker says of one filter must not cost the connection.
+//! SUBACK and UNSUBACK (MQTT 5, sections 3.9 and 3.11).
+//!
+//! Any reason code is read, and invalid properties are ignored: the answer for one filter must not cost the connection.
 
 use super::frame::{Frame, Kind};
 use super::reader::Reader;
@@ -19,7 +20,7 @@ pub fn decode(frame: &Frame<'_>, protocol: Protocol) -> Incoming {
     };
     let readable = match (protocol, frame.kind) {
         (Protocol::V5, _) => reader.properties().is_ok(),
-        // it has none
+        // UNSUBACK of 3.1.1 has no codes
         (Protocol::V311, kind) => kind != Kind::UnsubAck,
     };
     let codes = if readable {

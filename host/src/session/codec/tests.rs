@@ -1,4 +1,4 @@
-//! The codec against rumqttc's, which is another reading of the same specification, and against bytes that are no MQTT.
+//! The codec against rumqttc's, which is another reading of the same specification, and against bytes that are not MQTT.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use bytes::{Bytes, BytesMut};
@@ -8,6 +8,7 @@ use rumqttc::v5::mqttbytes::v5;
 
 use super::*;
 use crate::message::{Message, Properties, Qos};
+use crate::session::packet::Reason;
 use crate::session::packet::{Ack, AckKind, Publish, SubscriptionIds, TOO_LARGE};
 use crate::topic::Topic;
 
@@ -56,7 +57,8 @@ prop_compose! {
         properties in proptest::option::of(properties()),
     ) -> Message {
         let properties = properties.filter(|properties| *properties != Properties::default()).map(Box::new);
-        let (topic, qos) = (Topic::new(topic).unwrap(), Qos::try_from(qos).unwrap());
+        let topic = Topic::new(topic).unwrap();
+        let qos = Qos::try_from(qos).unwrap();
         Message { topic, payload: payload.into(), qos, retain, dup: dup && qos != Qos::AtMostOnce, properties }
     }
 }
@@ -130,7 +132,8 @@ proptest! {
         for message in &messages {
             codec.encode(&Outgoing::Publish { id: 1, dup: message.dup, message }, &mut out).unwrap();
         }
-        let (mut buffer, mut seen) = (BytesMut::new(), Vec::new());
+        let mut buffer = BytesMut::new();
+        let mut seen = Vec::new();
         for bytes in out.chunks(piece) {
             buffer.extend_from_slice(bytes);
             let mut batch = codec.split(&mut buffer).unwrap();
@@ -316,7 +319,7 @@ fn invalid_properties_are_rejected_and_acknowledged() {
             (reason, 9, "a/b")
         );
     }
-    // what says less is read as well as it can be: two content types, a subscription identifier of 0, no payload format
+    // lesser faults are tolerated: two content types, a subscription identifier of 0, no payload format
     for properties in [&[3, 0, 1, b'a', 3, 0, 1, b'b'][..], &[11, 0], &[1, 7]] {
         assert!(matches!(
             one(Protocol::V5, &publish(b"a/b", properties, Protocol::V5)),
@@ -426,7 +429,8 @@ proptest! {
             out.len() - before
         });
         let mut codec = Codec::new(protocol, 256);
-        let (mut buffer, mut seen) = (BytesMut::new(), Vec::new());
+        let mut buffer = BytesMut::new();
+        let mut seen = Vec::new();
         for bytes in out.chunks(piece) {
             buffer.extend_from_slice(bytes);
             loop {

@@ -1,11 +1,10 @@
-//! Machine: CONNECT, SUBSCRIBE and UNSUBSCRIBE of MQTT 3.1.1 by rumqttc's packets, and CONNACK. In: a frame, or a packet. Out: the
-//! packet, or bytes. Owns nothing.
+//! CONNECT, SUBSCRIBE and UNSUBSCRIBE of MQTT 3.1.1 with the packets of rumqttc, and CONNACK.
 
 use bytes::BytesMut;
 use rumqttc::mqttbytes::v4 as mqtt;
 use rumqttc::mqttbytes::{Protocol, QoS};
 
-use super::CodecError;
+use super::error::CodecError;
 use super::frame::Frame;
 use crate::message::Qos;
 use crate::session::packet::{
@@ -16,12 +15,11 @@ pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
     let &[flags, code, ..] = frame.body() else {
         return Err(frame.malformed("no return code"));
     };
-    let (reason, server) = (connect_reason(code), ServerCapabilities::default());
     Ok(ConnAck {
         session_present: flags & 1 != 0,
-        reason,
+        reason: connect_reason(code),
         text: None,
-        server,
+        server: ServerCapabilities::default(),
     })
 }
 
@@ -37,7 +35,7 @@ pub const fn connect_reason(code: u8) -> Reason {
     }
 }
 
-/// rumqttc cuts the length of longer texts to 16 bits and so writes nonsense.
+/// Checks lengths: rumqttc would cut those of longer texts to 16 bits and write a broken packet.
 pub fn check_connect(connect: &Connect) -> Result<(), CodecError> {
     let credentials = connect.credentials.as_ref();
     let lengths = [

@@ -1,12 +1,11 @@
-//! Machine: CONNECT, CONNACK, SUBSCRIBE and UNSUBSCRIBE of MQTT 5 by rumqttc's packets. In: a frame, or a packet. Out: the packet,
-//! or bytes. Owns nothing.
+//! CONNECT, CONNACK, SUBSCRIBE and UNSUBSCRIBE of MQTT 5, with the packets of rumqttc.
 
 use bytes::BytesMut;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5 as mqtt;
 
-use super::CodecError;
 use super::disconnect::reason_string;
+use super::error::CodecError;
 use super::frame::Frame;
 use super::reader::Reader;
 use crate::config::Credentials;
@@ -20,7 +19,7 @@ pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
         return Err(frame.malformed("no reason code"));
     };
     if rest.is_empty() {
-        // a broker that speaks 3.1.1 only refuses a CONNECT of MQTT 5 in its own form
+        // a broker that supports only 3.1.1 refuses a CONNECT of MQTT 5 in its own format
         let reason = super::v311::connect_reason(code);
         return Ok(ConnAck {
             session_present: flags & 1 != 0,
@@ -30,7 +29,7 @@ pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
         });
     }
     if Reason(code).is_failure() {
-        // rumqttc does not know all reasons, and its properties matter less than why the broker refuses
+        // rumqttc does not know all reasons, and the reason matters more than the other properties
         let text = Reader::new(rest)
             .properties()
             .and_then(reason_string)
@@ -156,7 +155,7 @@ fn subscribe(request: &Subscribe) -> mqtt::Subscribe {
             path: subscription.filter.to_string(),
             qos: qos(subscription.qos),
             nolocal: false,
-            // so that retain says of a message that it is from before the subscription
+            // the retain flag then shows that a message is from before the subscription
             preserve_retain: false,
             retain_forward_rule: retain_forward_rule.clone(),
         });

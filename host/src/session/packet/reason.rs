@@ -1,14 +1,13 @@
-//! Pure: reason codes (MQTT 5, section 2.4). In: the byte of a packet. Out: `Reason`, which knows whether it is a failure
-//! and how the specification calls it. Owns nothing.
+//! Reason codes (MQTT 5, section 2.4).
 
 use std::fmt;
 
-/// How something went, by the broker's word or ours. Any byte is kept, also one that the specification does not know.
+/// A reason code. Any byte is allowed, also one that the specification does not know.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reason(pub u8);
 
 impl Reason {
-    /// Whether a DISCONNECT for it says nothing about what was sent before (MQTT 5, section 3.14.2.1): the broker stops, moves or is
+    /// Whether a DISCONNECT with it excludes that an earlier packet was the cause (MQTT 5, section 3.14.2.1): the broker stops, moves or is
     /// busy, or the client is silent, too fast or replaced.
     pub const fn blames_nothing_sent(self) -> bool {
         matches!(
@@ -17,13 +16,13 @@ impl Reason {
         )
     }
 
-    /// All is well; also: QoS 0 granted, normal disconnection.
+    /// Success; also: QoS 0 granted, normal disconnection.
     pub const SUCCESS: Self = Self(0x00);
-    /// A packet that does not follow the specification's form.
+    /// A packet with an invalid format.
     pub const MALFORMED: Self = Self(0x81);
-    /// A packet that must not come here.
+    /// A packet that is not allowed at this point.
     pub const PROTOCOL_ERROR: Self = Self(0x82);
-    /// The broker does not speak this version of MQTT.
+    /// The broker does not support this version of MQTT.
     pub const UNSUPPORTED_VERSION: Self = Self(0x84);
     /// The broker does not accept the client identifier.
     pub const CLIENT_ID: Self = Self(0x85);
@@ -54,17 +53,17 @@ impl Reason {
     /// Wildcards are not supported.
     pub const WILDCARDS_NOT_SUPPORTED: Self = Self(0xA2);
 
-    /// Whether the code says that the broker has not what was asked of it.
+    /// Whether the code means that the broker does not support a feature.
     pub const fn is_unsupported(self) -> bool {
         matches!(self.0, 0x9A | 0x9B | 0x9E | 0xA1 | 0xA2)
     }
 
-    /// Whether the code says that something failed (0x80 and above).
+    /// Whether the code is a failure (0x80 and above).
     pub const fn is_failure(self) -> bool {
         self.0 >= 0x80
     }
 
-    /// The name that the specification gives it.
+    /// Its name in the specification.
     pub const fn name(self) -> &'static str {
         match self.0 {
             0x00 => "success",

@@ -1,5 +1,6 @@
-//! Pure: how large an outgoing PUBLISH is, counted before it is written, so that the broker's Maximum Packet Size can be kept
-//! and the encoder writes into a buffer that is already large enough. In: a message. Out: `PublishSize`. Owns nothing.
+//! The size of an outgoing PUBLISH, computed before it is written.
+//!
+//! So the broker's Maximum Packet Size can be kept, and the encoder writes into a buffer that is large enough.
 
 use crate::config::Protocol;
 use crate::message::{Message, Properties, Qos};
@@ -12,14 +13,14 @@ pub const MAX_REMAINING: usize = 268_435_455;
 pub struct PublishSize {
     /// The whole packet.
     pub packet: usize,
-    /// What follows the fixed header.
+    /// The bytes after the fixed header.
     pub remaining: usize,
     /// The properties without their own length; 0 in 3.1.1.
     pub properties: usize,
 }
 
-/// The size of `message` as PUBLISH; `None` when MQTT has no form for it: a property of more than 65,535 bytes, or a
-/// packet of more than 268,435,455.
+/// The size of `message` as PUBLISH; `None` when MQTT cannot express it: a property of more than 65,535 bytes, or a packet of more than
+/// 268,435,455.
 pub fn publish_size(message: &Message, protocol: Protocol) -> Option<PublishSize> {
     let id = if message.qos == Qos::AtMostOnce { 0 } else { 2 };
     let plain = 2 + message.topic.as_str().len() + id + message.payload.len();
@@ -39,7 +40,7 @@ pub fn publish_size(message: &Message, protocol: Protocol) -> Option<PublishSize
     })
 }
 
-/// How many bytes a variable byte integer needs (MQTT 5, section 1.5.5).
+/// Number of bytes of a variable byte integer (MQTT 5, section 1.5.5).
 pub const fn varint_size(number: usize) -> usize {
     match number {
         0..=127 => 1,

@@ -1,5 +1,4 @@
-//! Pure: packet identifiers (MQTT 5, section 2.2.1). In: exchanges that begin and end. Out: identifiers that are not in use.
-//! Owns which are in use.
+//! Packet identifiers (MQTT 5, section 2.2.1).
 
 /// A set of packet identifiers; one bit each.
 #[derive(Debug, Clone)]
@@ -56,7 +55,7 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// The next identifier that is not in use, in rising order and from 65,535 on to 1; `None` when all are in use.
+    /// Returns the next identifier that is not in use, in rising order and from 65,535 on to 1; `None` when all are in use.
     pub fn take(&mut self) -> Option<u16> {
         for _ in 0..u16::MAX {
             self.last = self.last.checked_add(1).unwrap_or(1);
@@ -67,7 +66,7 @@ impl Ids {
         None
     }
 
-    /// Gives `id` back.
+    /// Frees `id`.
     pub fn free(&mut self, id: u16) {
         self.used.remove(id);
     }

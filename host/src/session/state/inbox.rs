@@ -1,9 +1,7 @@
-//! Pure: incoming QoS 1 and 2 messages until they are acknowledged. In: PUBLISH, PUBREL, what services finished. Out: receipts
-//! and acknowledgements, in the order of arrival (MQTT 5, section 4.6). Owns one entry for each unacknowledged message, and one
-//! for each message kept on disk whose publishes the broker has not taken.
+//! Incoming QoS 1 and 2 messages until they are acknowledged, in the order of arrival (MQTT 5, section 4.6).
 //!
-//! Receipts are consecutive numbers, so an entry is found by its distance from the oldest. When the connection is lost, entries
-//! are set aside; a message that the broker then delivers again finds its entry there and is not handled twice.
+//! Receipts are consecutive numbers, so an entry is found by its distance from the oldest one. When the connection is lost, the
+//! entries are carried over; a message that the broker then delivers again finds its entry there and is not handled twice.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -15,16 +13,16 @@ use super::ids::IdSet;
 use crate::message::{Message, Qos, Receipt};
 use crate::session::packet::{Ack, AckKind, Reason};
 
-/// Bytes at each end of a payload that are looked at to know a message again.
-const ENDS: usize = 32;
+/// Bytes at each end of a payload that the fingerprint covers.
+const FINGERPRINT_ENDS: usize = 32;
 
-/// The parts of a PUBLISH by which it is known again.
+/// The parts of a PUBLISH by which a redelivery is recognized.
 #[derive(Debug, Clone, Copy)]
 pub struct Packet {
     pub id: u16,
     pub qos: Qos,
     pub dup: bool,
-    /// Tells two messages apart that have the same packet identifier.
+    /// Distinguishes two messages with the same packet identifier.
     pub fingerprint: u64,
 }
 
@@ -40,9 +38,9 @@ impl Packet {
     }
 }
 
-/// What is still to be done for one message.
+/// The work that is left before a message can be acknowledged.
 #[derive(Debug, Clone, Copy)]
-struct Work {
+struct PendingAck {
     id: u16,
     qos: Qos,
     fingerprint: u64,
@@ -52,7 +50,7 @@ struct Work {
     publishes: usize,
 }
 
-impl Work {
+impl PendingAck {
     const fn is_done(&self) -> bool {
         self.services == 0 && self.publishes == 0
     }
@@ -60,37 +58,46 @@ impl Work {
 
 /// An entry of an earlier connection.
 #[derive(Debug, Clone, Copy)]
-enum Aside {
+enum Carried {
     /// Not delivered again so far.
-    SendQueue(Work),
-    /// Delivered again and continued under this receipt.
-    Continued(u64),
+    Unmatched(PendingAck),
+    /// Delivered again: it continues under this receipt.
+    Resumed(u64),
+}
+
+impl Carried {
+    const fn unmatched(&mut self) -> Option<&mut PendingAck> {
+        match self {
+            Self::Unmatched(entry) => Some(entry),
+            Self::Resumed(_) => None,
+        }
+    }
 }
 
 /// Incoming messages that are not acknowledged.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    /// Receipt of the front of `works`.
+    /// Receipt of the front of `pending`.
     first: u64,
-    /// In the order of arrival on this connection.
-    works: VecDeque<Work>,
-    /// The most that `works` had on this connection.
-    most: usize,
-    /// Of earlier connections, by rising receipt.
-    aside: Vec<(u64, Aside)>,
-    /// Identifiers in `works` and of those waiting in `aside`.
+    /// Messages of this connection, in the order of arrival.
+    pending: VecDeque<PendingAck>,
+    /// The largest length of `pending` on this connection.
+    peak: usize,
+    /// Messages of earlier connections, by rising receipt.
+    carried: Vec<(u64, Carried)>,
+    /// Identifiers in `pending` and of unmatched entries in `carried`.
     known: IdSet,
     /// QoS 2: PUBREC is sent, PUBREL has not come.
     unreleased: IdSet,
-    /// Messages kept on disk that are handled, with how many of their publishes the broker has not taken.
-    kept: HashMap<u64, usize>,
-    /// Messages kept on disk that need be kept no longer.
-    handled: Vec<u64>,
+    /// Messages kept on disk that are handled, with the number of their publishes that the broker has not taken.
+    stored: HashMap<u64, usize>,
+    /// Messages that no longer need to be kept on disk.
+    handled: VecDeque<u64>,
 }
 
 impl Inbox {
-    /// A message arrived. `Some`: it is new and to be handled under this receipt; `None`: it is known.
-    pub fn arrived(&mut self, packet: Packet, acks: &mut VecDeque<Ack>) -> Option<Receipt> {
+    /// Handles a PUBLISH. `Some`: the message is new and has to be handled under this receipt; `None`: it is a repetition.
+    pub fn on_publish(&mut self, packet: Packet, acks: &mut VecDeque<Ack>) -> Option<Receipt> {
         let Packet {
             id,
             qos,
@@ -101,8 +108,9 @@ impl Inbox {
             acks.push_back(Ack::success(AckKind::PubRec, id));
             return None;
         }
-        // one service is assumed until `routed` says how many there are
-        let new = Work {
+
+        // one service is assumed until `on_routed` reports the number
+        let new = PendingAck {
             id,
             qos,
             fingerprint,
@@ -112,142 +120,160 @@ impl Inbox {
         if self.known.insert(id) {
             return Some(self.append(new));
         }
-        if self.works.iter().any(|work| work.id == id) {
+        if self.pending.iter().any(|entry| entry.id == id) {
             return None;
         }
-        self.arrived_again(new, dup, acks)
+        self.on_redelivered(new, dup, acks)
     }
 
-    fn append(&mut self, work: Work) -> Receipt {
-        self.works.push_back(work);
-        self.most = self.most.max(self.works.len());
-        Receipt::Arrived(self.first + self.works.len() as u64 - 1)
+    fn append(&mut self, entry: PendingAck) -> Receipt {
+        self.pending.push_back(entry);
+        self.peak = self.peak.max(self.pending.len());
+        Receipt::Arrived(self.first + self.pending.len() as u64 - 1)
     }
 
-    fn arrived_again(&mut self, new: Work, dup: bool, acks: &mut VecDeque<Ack>) -> Option<Receipt> {
-        let place = self
-            .aside
-            .iter()
-            .position(|(_, aside)| matches!(aside, Aside::SendQueue(work) if work.id == new.id));
+    /// Handles a PUBLISH whose identifier an earlier connection left unacknowledged.
+    ///
+    /// Normally it is the same message, and its handling, which may still be under way, is resumed under the new receipt: the place
+    /// in the order of acknowledgements is that of the redelivery. But a broker may also reuse the identifier for another message:
+    /// with QoS 1 when it never needed the acknowledgement (then DUP is not set), and with any QoS when it was killed and continues
+    /// with an older copy of its session (then DUP may be set, and only the content shows it). Handling such a message twice is
+    /// allowed with QoS 1; dropping it is not, so in doubt it counts as new.
+    fn on_redelivered(
+        &mut self,
+        new: PendingAck,
+        dup: bool,
+        acks: &mut VecDeque<Ack>,
+    ) -> Option<Receipt> {
+        let place = self.carried.iter().position(
+            |(_, carried)| matches!(carried, Carried::Unmatched(entry) if entry.id == new.id),
+        );
         let Some(place) = place else {
             return Some(self.append(new));
         };
-        let Aside::SendQueue(old) = self.aside[place].1 else {
+        let Carried::Unmatched(old) = self.carried[place].1 else {
             return None;
         };
-        // a QoS 1 message without DUP is another one that got the same identifier; and so may be one with it, from a broker that was
-        // killed and goes on with what it had saved some time before
+
         let is_other = old.qos != new.qos || old.fingerprint != new.fingerprint;
         if is_other || (new.qos == Qos::AtLeastOnce && !dup) {
-            self.aside.remove(place);
+            self.carried.remove(place);
             return Some(self.append(new));
         }
-        let later = self.first + self.works.len() as u64;
+
+        // services that still work on it name the old receipt, which leads to the new one from now on
+        let receipt = self.first + self.pending.len() as u64;
         self.append(old);
-        self.aside[place].1 = Aside::Continued(later);
-        self.release(acks);
+        self.carried[place].1 = Carried::Resumed(receipt);
+        self.release_acks(acks);
         None
     }
 
-    /// The message was handed to so many services.
-    pub fn routed(&mut self, receipt: Receipt, services: usize, acks: &mut VecDeque<Ack>) {
+    /// Handles that the message was delivered to this number of services.
+    pub fn on_routed(&mut self, receipt: Receipt, services: usize, acks: &mut VecDeque<Ack>) {
         if let Receipt::Arrived(number) = receipt {
-            self.change(number, acks, |work| work.services = services);
+            self.update(number, acks, |entry| entry.services = services);
         }
     }
 
-    /// A service has finished the message, with so many publishes that the broker must take first.
-    pub fn finished(&mut self, receipt: Receipt, publishes: usize, acks: &mut VecDeque<Ack>) {
+    /// Handles that a service has finished the message, with this number of publishes that the broker must take first.
+    pub fn on_committed(&mut self, receipt: Receipt, publishes: usize, acks: &mut VecDeque<Ack>) {
         match receipt {
-            Receipt::Arrived(number) => self.change(number, acks, |work| {
-                work.services = work.services.saturating_sub(1);
-                work.publishes += publishes;
+            Receipt::Arrived(number) => self.update(number, acks, |entry| {
+                entry.services = entry.services.saturating_sub(1);
+                entry.publishes += publishes;
             }),
-            Receipt::Kept(number) if publishes == 0 => self.handled.push(number),
-            Receipt::Kept(number) => drop(self.kept.insert(number, publishes)),
+            Receipt::Kept(number) if publishes == 0 => self.handled.push_back(number),
+            Receipt::Kept(number) => drop(self.stored.insert(number, publishes)),
         }
     }
 
-    /// The broker has taken one of the publishes, or it will never be sent.
-    pub fn published(&mut self, receipt: Receipt, acks: &mut VecDeque<Ack>) {
+    /// Handles that the broker has taken one of the publishes, or that it will never be sent.
+    pub fn on_publish_taken(&mut self, receipt: Receipt, acks: &mut VecDeque<Ack>) {
         match receipt {
             Receipt::Arrived(number) => {
-                self.change(number, acks, |work| {
-                    work.publishes = work.publishes.saturating_sub(1)
+                self.update(number, acks, |entry| {
+                    entry.publishes = entry.publishes.saturating_sub(1);
                 });
             }
             Receipt::Kept(number) => {
-                let Some(left) = self.kept.get_mut(&number) else {
+                let Some(left) = self.stored.get_mut(&number) else {
                     return;
                 };
                 *left -= 1;
                 if *left == 0 {
-                    self.kept.remove(&number);
-                    self.handled.push(number);
+                    self.stored.remove(&number);
+                    self.handled.push_back(number);
                 }
             }
         }
     }
 
-    /// Numbers of messages that need be kept on disk no longer.
-    pub fn take_handled(&mut self) -> std::vec::Drain<'_, u64> {
-        self.handled.drain(..)
+    /// Returns the number of a message that no longer needs to be kept on disk.
+    pub fn pop_handled(&mut self) -> Option<u64> {
+        self.handled.pop_front()
     }
 
-    /// Whether `take_handled` has something.
-    pub const fn has_handled(&self) -> bool {
+    /// Whether `pop_handled` has something.
+    pub fn has_handled(&self) -> bool {
         !self.handled.is_empty()
     }
 
-    fn change(&mut self, number: u64, acks: &mut VecDeque<Ack>, change: impl FnOnce(&mut Work)) {
-        if let Some(work) = self.find(number) {
-            change(work);
-            self.release(acks);
+    fn update(
+        &mut self,
+        number: u64,
+        acks: &mut VecDeque<Ack>,
+        update: impl FnOnce(&mut PendingAck),
+    ) {
+        if let Some(entry) = self.find(number) {
+            update(entry);
+            self.release_acks(acks);
         }
     }
 
-    fn find(&mut self, mut number: u64) -> Option<&mut Work> {
+    fn find(&mut self, mut number: u64) -> Option<&mut PendingAck> {
         while number < self.first {
             let place = self
-                .aside
+                .carried
                 .binary_search_by_key(&number, |(number, _)| *number)
                 .ok()?;
-            match self.aside[place].1 {
-                Aside::SendQueue(_) => {
+            match self.carried[place].1 {
+                Carried::Unmatched(_) => {
                     return self
-                        .aside
+                        .carried
                         .get_mut(place)
-                        .and_then(|(_, aside)| aside.waiting());
+                        .and_then(|(_, carried)| carried.unmatched());
                 }
-                Aside::Continued(later) => number = later,
+                Carried::Resumed(receipt) => number = receipt,
             }
         }
+
         let place = usize::try_from(number - self.first).ok()?;
-        self.works.get_mut(place)
+        self.pending.get_mut(place)
     }
 
-    /// Acknowledges what is done, as far as nothing that arrived earlier is still at work.
-    fn release(&mut self, acks: &mut VecDeque<Ack>) {
-        while self.works.front().is_some_and(Work::is_done) {
-            let Some(work) = self.works.pop_front() else {
+    /// Acknowledges finished messages, as long as every message that arrived earlier is finished too.
+    fn release_acks(&mut self, acks: &mut VecDeque<Ack>) {
+        while self.pending.front().is_some_and(PendingAck::is_done) {
+            let Some(entry) = self.pending.pop_front() else {
                 return;
             };
             self.first += 1;
-            self.known.remove(work.id);
-            let kind = if work.qos == Qos::ExactlyOnce {
+            self.known.remove(entry.id);
+
+            let kind = if entry.qos == Qos::ExactlyOnce {
+                self.unreleased.insert(entry.id);
                 AckKind::PubRec
             } else {
                 AckKind::PubAck
             };
-            if kind == AckKind::PubRec {
-                self.unreleased.insert(work.id);
-            }
-            acks.push_back(Ack::success(kind, work.id));
+            acks.push_back(Ack::success(kind, entry.id));
         }
     }
 
-    /// PUBREL came; the answer is PUBCOMP in any case, so that the broker can end the exchange (fault 3).
-    pub fn released(&mut self, id: u16) -> Ack {
+    /// Handles PUBREL. The answer is PUBCOMP in any case, so that the broker can end the exchange
+    /// (`session_faults::repeated_pubrel_is_answered`).
+    pub fn on_pubrel(&mut self, id: u16) -> Ack {
         let reason = if self.unreleased.remove(id) {
             Reason::SUCCESS
         } else {
@@ -260,70 +286,64 @@ impl Inbox {
         }
     }
 
-    /// The connection is lost: nothing can be acknowledged until it is delivered again.
-    pub fn disconnected(&mut self) {
+    /// Handles the loss of the connection: no message can be acknowledged until it is delivered again.
+    pub fn on_disconnected(&mut self) {
         let first = self.first;
-        self.most = 0;
-        self.first += self.works.len() as u64;
-        let works = self.works.drain(..).enumerate();
-        self.aside
-            .extend(works.map(|(place, work)| (first + place as u64, Aside::SendQueue(work))));
-        let alive: Vec<u64> = self.aside.iter().map(|(number, _)| *number).collect();
-        self.aside.retain(|(_, aside)| match aside {
-            Aside::SendQueue(_) => true,
-            Aside::Continued(later) => alive.binary_search(later).is_ok(),
+        self.peak = 0;
+        self.first += self.pending.len() as u64;
+
+        let lost = self.pending.drain(..).enumerate();
+        self.carried
+            .extend(lost.map(|(place, entry)| (first + place as u64, Carried::Unmatched(entry))));
+
+        // a resumed entry is needed as long as the entry that it leads to
+        let alive: Vec<u64> = self.carried.iter().map(|(number, _)| *number).collect();
+        self.carried.retain(|(_, carried)| match carried {
+            Carried::Unmatched(_) => true,
+            Carried::Resumed(receipt) => alive.binary_search(receipt).is_ok(),
         });
     }
 
-    /// The broker has forgotten the session: no message of before comes again. Says how many of them are not handled yet.
-    pub fn session_lost(&mut self) -> usize {
+    /// Handles the loss of the session: no earlier message comes again. Returns the number of those that are not handled yet.
+    pub fn on_session_lost(&mut self) -> usize {
         let unfinished = self
-            .aside
+            .carried
             .iter()
-            .filter(|(_, aside)| matches!(aside, Aside::SendQueue(_)))
+            .filter(|(_, carried)| matches!(carried, Carried::Unmatched(_)))
             .count();
-        self.aside.clear();
+
+        self.carried.clear();
         self.known.clear();
         self.unreleased.clear();
-        for work in &self.works {
-            self.known.insert(work.id);
+        for entry in &self.pending {
+            self.known.insert(entry.id);
         }
         unfinished
     }
 
-    /// The receipts of the messages of this connection that are not acknowledged, in the order of arrival.
+    /// Receipts of the messages of this connection that are not acknowledged, in the order of arrival.
     pub fn receipts(&self) -> Range<u64> {
-        self.first..self.first + self.works.len() as u64
+        self.first..self.first + self.pending.len() as u64
     }
 
-    /// The most that were unacknowledged at once on this connection: the broker sends at least so many.
-    pub const fn most(&self) -> usize {
-        self.most
+    /// The largest number that was unacknowledged at once on this connection: the broker sends at least as many.
+    pub const fn peak(&self) -> usize {
+        self.peak
     }
 
-    /// How many messages of this connection are not acknowledged.
+    /// Number of messages of this connection that are not acknowledged.
     pub fn len(&self) -> usize {
-        self.works.len()
+        self.pending.len()
     }
 }
 
 /// A hash of the topic and of both ends of the payload.
 fn fingerprint(message: &Message) -> u64 {
     let payload = &*message.payload;
-    let (head, tail) = (
-        &payload[..payload.len().min(ENDS)],
-        &payload[payload.len().saturating_sub(ENDS)..],
-    );
+    let head = &payload[..payload.len().min(FINGERPRINT_ENDS)];
+    let tail = &payload[payload.len().saturating_sub(FINGERPRINT_ENDS)..];
+
     let mut hasher = FxHasher::default();
     (message.topic.as_str(), payload.len(), head, tail).hash(&mut hasher);
     hasher.finish()
-}
-
-impl Aside {
-    const fn waiting(&mut self) -> Option<&mut Work> {
-        match self {
-            Self::SendQueue(work) => Some(work),
-            Self::Continued(_) => None,
-        }
-    }
 }

@@ -1,12 +1,11 @@
-//! Pure: when to send PINGREQ and when to give a connection up. In: what was sent and received, and when. Out: a deadline, and
-//! what to do when it has passed. Owns the times.
+//! The times of one connection: when to send PINGREQ, and when to give the connection up.
 
 use std::time::{Duration, Instant};
 
-/// How long after a due sign of life, or after a write that does not move, the connection is given up.
+/// How long after a due sign of life, or after a write that makes no progress, the connection is given up.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// What is to be done now.
+/// The action that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
     /// Nothing.
@@ -15,11 +14,11 @@ pub enum Due {
     Ping,
     /// Nothing came for keepalive and 3 seconds, although PINGREQ asked for it.
     Silent(Duration),
-    /// The socket took no byte for keepalive and 3 seconds (fault 8).
+    /// The socket took no byte for keepalive and 3 seconds (`session_faults::broker_that_stops_reading_is_noticed`).
     Stalled(Duration),
 }
 
-/// Times of one connection. Without keepalive it does nothing.
+/// Times of one connection. Without keepalive nothing is ever due.
 #[derive(Debug, Clone)]
 pub struct Keepalive {
     interval: Option<Duration>,
@@ -27,7 +26,7 @@ pub struct Keepalive {
     sent: Instant,
     /// Since when a PINGREQ is unanswered.
     asked: Option<Instant>,
-    /// Since when bytes wait that the socket does not take.
+    /// Since when the socket does not take waiting bytes.
     stalled: Option<Instant>,
 }
 
@@ -44,24 +43,24 @@ impl Keepalive {
         }
     }
 
-    /// Bytes came.
-    pub const fn received(&mut self, now: Instant) {
+    /// Handles bytes from the broker.
+    pub const fn on_received(&mut self, now: Instant) {
         self.received = now;
         self.asked = None;
     }
 
-    /// The socket took bytes; `all`: there are no more.
-    pub fn sent(&mut self, now: Instant, all: bool) {
+    /// Handles that the socket took bytes; `all`: there are no more.
+    pub fn on_sent(&mut self, now: Instant, all: bool) {
         self.sent = now;
         self.stalled = (!all).then_some(now);
     }
 
-    /// The socket takes no bytes although there are some.
-    pub fn stalled(&mut self, now: Instant) {
+    /// Handles that the socket takes no bytes although there are some.
+    pub fn on_stalled(&mut self, now: Instant) {
         self.stalled.get_or_insert(now);
     }
 
-    /// When `due` has something to say next, if nothing happens before.
+    /// The next instant at which `due` may return an action, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
         let interval = self.interval?;
         let alive = match self.asked {
@@ -72,12 +71,12 @@ impl Keepalive {
         Some(stalled.map_or(alive, |stalled| stalled.min(alive)))
     }
 
-    /// The broker gets its 3 seconds also when this process slept and asked late.
+    /// When the silence is too long. The broker gets its 3 seconds also when this process slept and asked late.
     fn silent_at(&self, asked: Instant, interval: Duration) -> Instant {
         (self.received + interval + GRACE).max(asked + GRACE)
     }
 
-    /// What is to be done at `now`. `Ping` is said once.
+    /// Returns the action that is due at `now`. `Ping` comes once.
     pub fn due(&mut self, now: Instant) -> Due {
         let Some(interval) = self.interval else {
             return Due::Nothing;

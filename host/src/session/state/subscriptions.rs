@@ -1,23 +1,26 @@
-//! Pure: SUBSCRIBE and UNSUBSCRIBE. In: differences of the wanted subscriptions, SUBACK, UNSUBACK, losses of the connection.
-//! Out: packets, pipelined. Owns what is asked and not answered, and what the broker is known to have.
+//! SUBSCRIBE and UNSUBSCRIBE (MQTT 5, sections 3.8 to 3.11): pipelined requests, and the filters that the broker is known to have.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
+use super::event::Event;
 use super::ids::Ids;
-use super::output::Event;
+use super::output::Outputs;
 use super::poison::{PoisonDetector, Suspect};
+use super::shared::Shared;
 use crate::config::Protocol;
 use crate::message::{Qos, Subscription};
-use crate::session::packet::{Outgoing, Reason, ServerCapabilities, Subscribe, Unsubscribe};
+use crate::session::packet::{ConnAck, Outgoing, Reason, ServerCapabilities};
 use crate::topic::Filter;
 
 mod packing;
 mod quarantine;
+mod request;
 
 use packing::{MAX_FILTERS, Packing};
 use quarantine::Quarantine;
+use request::SubscriptionRequest;
 
-/// How many may be unanswered at once.
+/// How many requests may be unanswered at once.
 const MAX_UNANSWERED: usize = 256;
 
 /// A subscription with its MQTT 5 subscription identifier.
@@ -29,262 +32,218 @@ pub struct WantedSubscription {
     pub id: u32,
 }
 
-/// The broker's answer for a filter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubscriptionAnswer {
-    /// The filter.
-    pub filter: Filter,
-    /// Whether the broker delivers for it.
-    pub granted: bool,
-}
-
-/// SUBSCRIBE or UNSUBSCRIBE.
-#[derive(Debug)]
-enum SubscriptionRequest {
-    Subscribe(Subscribe),
-    Unsubscribe(Unsubscribe),
-}
-
-impl SubscriptionRequest {
-    fn set_id(&mut self, new: u16) {
-        match self {
-            Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe(Unsubscribe { id, .. }) => {
-                *id = new
-            }
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Subscribe(request) => request.subscriptions.len(),
-            Self::Unsubscribe(request) => request.filters.len(),
-        }
-    }
-
-    fn suspect(&self, place: usize) -> Suspect {
-        match self {
-            Self::Subscribe(request) => {
-                Suspect::Subscribe(request.subscriptions[place].filter.clone())
-            }
-            Self::Unsubscribe(request) => Suspect::Unsubscribe(request.filters[place].clone()),
-        }
-    }
-
-    fn suspects(&self) -> impl ExactSizeIterator<Item = Suspect> {
-        (0..self.len()).map(|place| self.suspect(place))
-    }
-
-    /// Keeps the first `count` filters, and gives a request for the others.
-    fn split_off(&mut self, count: usize) -> Self {
-        match self {
-            Self::Subscribe(request) => {
-                let subscriptions = request.subscriptions.split_off(count);
-                Self::Subscribe(Subscribe {
-                    subscriptions,
-                    ..request.clone()
-                })
-            }
-            Self::Unsubscribe(request) => Self::Unsubscribe(Unsubscribe {
-                id: 0,
-                filters: request.filters.split_off(count),
-            }),
-        }
-    }
-}
-
-/// Subscriptions about subscriptions.
+/// Requests about subscriptions, and the filters that the broker has confirmed.
 #[derive(Debug)]
 pub struct Subscriptions {
     protocol: Protocol,
     waiting: VecDeque<SubscriptionRequest>,
     unanswered: BTreeMap<u16, SubscriptionRequest>,
-    /// What the broker has confirmed in this session.
+    /// Filters that the broker has confirmed in this session, with the quality of service that was asked for.
     confirmed: HashMap<Filter, Qos>,
-    /// CloseReason without the broker's knowledge.
+    /// Filters that ended while there was no connection.
     ended: HashSet<Filter>,
-    answers: Vec<SubscriptionAnswer>,
-    /// Filters for which the broker ends the connection.
     quarantine: Quarantine,
-    /// So many filters go in one packet: known brokers take some hundred, and one that takes less is found out.
-    most: usize,
-    /// It was found out that there can be no more, which is not told yet.
-    most_is_news: bool,
+    /// The number of filters that go into one packet. Known brokers accept some hundred; a smaller limit is found out.
+    max_filters: usize,
+    /// Whether a smaller `max_filters` was found that is not reported yet.
+    has_shrunk: bool,
 }
 
 impl Subscriptions {
-    /// Nothing asked.
+    /// Creates a state without requests.
     pub fn new(protocol: Protocol) -> Self {
-        let (confirmed, ended) = (HashMap::new(), HashSet::new());
         Self {
             protocol,
             waiting: VecDeque::new(),
             unanswered: BTreeMap::new(),
-            confirmed,
-            ended,
-            answers: Vec::new(),
+            confirmed: HashMap::new(),
+            ended: HashSet::new(),
             quarantine: Quarantine::default(),
-            most: MAX_FILTERS,
-            most_is_news: false,
+            max_filters: MAX_FILTERS,
+            has_shrunk: false,
         }
     }
 
-    /// From the next connection on this protocol is spoken, perhaps with another broker.
-    pub fn renew(&mut self, protocol: Protocol) {
+    /// Speaks this protocol from the next connection on, perhaps with another broker.
+    pub fn reconfigure(&mut self, protocol: Protocol) {
         self.protocol = protocol;
-        (self.most, self.most_is_news) = (MAX_FILTERS, false);
+        self.max_filters = MAX_FILTERS;
+        self.has_shrunk = false;
         self.quarantine = Quarantine::default();
     }
 
-    /// A connection is there: asks for all that is wanted and ends what is not, as far as the broker may have it. In 3.1.1, which
-    /// has no "only if new", a kept session is not asked again for what it confirmed: that would repeat retained messages.
-    pub fn connected(
+    /// Handles a new connection: subscribes to everything that is wanted and unsubscribes from the rest, as far as the broker may have
+    /// it.
+    ///
+    /// 3.1.1 has no option to send retained messages for new subscriptions only, so a kept session is not asked again for filters
+    /// that it has confirmed: that would repeat their retained messages.
+    pub fn on_connected(
         &mut self,
         wanted: Vec<WantedSubscription>,
-        session_present: bool,
-        server: &ServerCapabilities,
-        events: &mut Vec<Event>,
+        ack: &ConnAck,
+        outputs: &mut Outputs,
     ) {
         let mut ended = std::mem::take(&mut self.ended);
-        if session_present {
+        if ack.session_present {
             for WantedSubscription { subscription, .. } in &wanted {
                 ended.remove(&subscription.filter);
             }
-            self.unsubscribe(ended.into_iter().collect(), server);
+            self.unsubscribe(ended.into_iter().collect(), &ack.server);
         } else {
             self.confirmed.clear();
         }
-        let known = |wanted: &WantedSubscription| {
+
+        let is_known = |wanted: &WantedSubscription| {
             self.protocol == Protocol::V311
                 && self.confirmed.get(&wanted.subscription.filter) == Some(&wanted.subscription.qos)
         };
-        let asked = wanted.into_iter().filter(|wanted| !known(wanted)).collect();
-        self.subscribe(asked, server, events);
+        let unknown = wanted
+            .into_iter()
+            .filter(|wanted| !is_known(wanted))
+            .collect();
+        self.subscribe(unknown, &ack.server, outputs);
     }
 
-    /// The next time that the filter is asked for, it is as if for the first.
-    pub fn forget(&mut self, filter: &Filter) {
+    /// Forgets that the filter was confirmed, so the next SUBSCRIBE asks for retained messages again.
+    pub fn forget_confirmation(&mut self, filter: &Filter) {
         self.confirmed.remove(filter);
     }
 
-    /// Asks for subscriptions on the connection that is there.
+    /// Subscribes on the current connection.
     pub fn subscribe(
         &mut self,
         wanted: Vec<WantedSubscription>,
         server: &ServerCapabilities,
-        events: &mut Vec<Event>,
+        outputs: &mut Outputs,
     ) {
-        let wanted = self.without_quarantined(wanted);
-        // a broker that has kept the session from an earlier process may have the subscription; the services of this one know
-        // nothing yet of what is retained for it
-        let known =
+        let wanted = self.without_quarantined(wanted, outputs);
+
+        // A broker that has kept the session of an earlier process may have a filter that was not confirmed in this one. The services
+        // of this process do not know its retained messages yet, so they are asked for.
+        let is_confirmed =
             |wanted: &WantedSubscription| self.confirmed.contains_key(&wanted.subscription.filter);
-        let (again, first): (Vec<_>, Vec<_>) = wanted.into_iter().partition(known);
+        let (again, first): (Vec<_>, Vec<_>) = wanted.into_iter().partition(is_confirmed);
         for (wanted, retained_again) in [(first, true), (again, false)] {
-            let packing =
-                Packing::new(self.protocol, server, self.most).with_retained(retained_again);
-            for request in packing.subscribes(wanted, events, &mut self.answers) {
+            let packing = Packing::new(self.protocol, server, self.max_filters)
+                .with_retained_again(retained_again);
+            for request in packing.subscribes(wanted, outputs) {
                 self.waiting
                     .push_back(SubscriptionRequest::Subscribe(request));
             }
         }
     }
 
-    /// Ends subscriptions on the connection that is there.
+    /// Unsubscribes on the current connection.
     pub fn unsubscribe(&mut self, mut filters: Vec<Filter>, server: &ServerCapabilities) {
-        filters.retain(|filter| !self.quarantine.has(&Suspect::Unsubscribe(filter.clone())));
-        for request in Packing::new(self.protocol, server, self.most).unsubscribes(filters) {
+        filters.retain(|filter| {
+            !self
+                .quarantine
+                .contains(&Suspect::Unsubscribe(filter.clone()))
+        });
+        let packing = Packing::new(self.protocol, server, self.max_filters);
+        for request in packing.unsubscribes(filters) {
             self.waiting
                 .push_back(SubscriptionRequest::Unsubscribe(request));
         }
     }
 
-    /// Remembers what ended while there is no connection.
+    /// Remembers filters that end while there is no connection.
     pub fn unsubscribe_later(&mut self, filters: Vec<Filter>) {
         self.ended.extend(filters);
     }
 
-    /// Whether something is not asked or not answered yet.
-    pub fn is_asking(&self) -> bool {
+    /// Whether a request is not sent or not answered yet.
+    pub fn is_pending(&self) -> bool {
         !(self.waiting.is_empty() && self.unanswered.is_empty())
     }
 
-    /// Whether something waits to be asked.
-    pub fn is_waiting(&self) -> bool {
+    /// Whether a request waits to be sent, and another answer may be outstanding.
+    pub fn has_waiting(&self) -> bool {
         !self.waiting.is_empty() && self.unanswered.len() < MAX_UNANSWERED
     }
 
-    /// Whether `next_packet` has one.
+    /// Whether `poll_transmit` has a packet.
     pub fn is_ready(&self, poison: &PoisonDetector) -> bool {
-        self.is_waiting()
+        self.has_waiting()
             && self
                 .waiting
                 .front()
                 .is_some_and(|first| poison.admits_of(first.suspects()) > 0)
     }
 
-    /// The next packet.
-    pub fn next_packet(
-        &mut self,
-        ids: &mut Ids,
-        poison: &mut PoisonDetector,
-    ) -> Option<Outgoing<'_>> {
-        if !self.is_ready(poison) {
+    /// Returns the next packet.
+    pub fn poll_transmit(&mut self, shared: &mut Shared) -> Option<Outgoing<'_>> {
+        if !self.is_ready(&shared.poison) {
             return None;
         }
-        let id = ids.take()?;
+
+        let id = shared.ids.take()?;
         let mut request = self.waiting.pop_front()?;
-        let admitted = poison.admits_of(request.suspects()).min(self.most);
+        let admitted = shared
+            .poison
+            .admits_of(request.suspects())
+            .min(self.max_filters);
         if admitted < request.len() {
             self.waiting.push_front(request.split_off(admitted));
         }
+
         request.set_id(id);
         request
             .suspects()
-            .for_each(|suspect| poison.sent(|| suspect, false));
+            .for_each(|suspect| shared.poison.on_sent(|| suspect, false));
         Some(match self.unanswered.entry(id).or_insert(request) {
             SubscriptionRequest::Subscribe(request) => Outgoing::Subscribe(request),
             SubscriptionRequest::Unsubscribe(request) => Outgoing::Unsubscribe(request),
         })
     }
 
-    /// SUBACK came.
-    pub fn subscribed(
-        &mut self,
-        id: u16,
-        reasons: &[Reason],
-        ids: &mut Ids,
-        poison: &mut PoisonDetector,
-        events: &mut Vec<Event>,
-    ) {
-        let Some(SubscriptionRequest::Subscribe(request)) = self.unanswered.remove(&id) else {
+    /// Takes the request that an answer belongs to.
+    fn take_answered(&mut self, id: u16, ids: &mut Ids) -> Option<SubscriptionRequest> {
+        let request = self.unanswered.remove(&id)?;
+        ids.free(id);
+        Some(request)
+    }
+
+    /// Handles SUBACK. `maximum`: the broker's maximum quality of service; a subscription that is lowered to it is not worth an event.
+    pub fn on_suback(&mut self, id: u16, reasons: &[Reason], maximum: Qos, shared: &mut Shared) {
+        let Some(SubscriptionRequest::Subscribe(request)) = self.take_answered(id, &mut shared.ids)
+        else {
             return;
         };
-        ids.free(id);
+
         let mut reasons = reasons.iter();
         for subscription in request.subscriptions {
-            poison.answered(|| Suspect::Subscribe(subscription.filter.clone()));
+            shared
+                .poison
+                .on_answered(|| Suspect::Subscribe(subscription.filter.clone()));
             let Some(reason) = reasons.next() else {
-                // whether it stands is not known, so what comes for it is delivered
-                let (filter, reason) = (subscription.filter, Reason::MALFORMED);
-                events.push(Event::SubscriptionRefused { filter, reason });
+                // whether the subscription stands is not known, so messages for it are delivered
+                shared.outputs.log(Event::SubscriptionRefused {
+                    filter: subscription.filter,
+                    reason: Reason::MALFORMED,
+                });
                 continue;
             };
-            let granted = !reason.is_failure();
-            self.answers.push(SubscriptionAnswer {
-                filter: subscription.filter.clone(),
-                granted,
-            });
-            self.answered(subscription, *reason, events);
+            shared
+                .outputs
+                .answer(subscription.filter.clone(), !reason.is_failure());
+            self.on_filter_answered(subscription, *reason, maximum, &mut shared.outputs);
         }
     }
 
-    fn answered(&mut self, subscription: Subscription, reason: Reason, events: &mut Vec<Event>) {
+    fn on_filter_answered(
+        &mut self,
+        subscription: Subscription,
+        reason: Reason,
+        maximum: Qos,
+        outputs: &mut Outputs,
+    ) {
         let Subscription { filter, qos } = subscription;
         match Qos::try_from(reason.0) {
-            Err(_) => events.push(Event::SubscriptionRefused { filter, reason }),
+            Err(_) => outputs.log(Event::SubscriptionRefused { filter, reason }),
             Ok(granted) => {
-                if granted < qos {
-                    events.push(Event::SubscriptionLowered {
+                if granted < qos && granted < maximum {
+                    outputs.log(Event::SubscriptionLowered {
                         filter: filter.clone(),
                         granted,
                     });
@@ -294,47 +253,37 @@ impl Subscriptions {
         }
     }
 
-    /// UNSUBACK came.
-    pub fn unsubscribed(
-        &mut self,
-        id: u16,
-        reasons: &[Reason],
-        ids: &mut Ids,
-        poison: &mut PoisonDetector,
-        events: &mut Vec<Event>,
-    ) {
-        let Some(SubscriptionRequest::Unsubscribe(request)) = self.unanswered.remove(&id) else {
+    /// Handles UNSUBACK. 3.1.1 has no reason codes: a filter without one has ended.
+    pub fn on_unsuback(&mut self, id: u16, reasons: &[Reason], shared: &mut Shared) {
+        let Some(SubscriptionRequest::Unsubscribe(request)) =
+            self.take_answered(id, &mut shared.ids)
+        else {
             return;
         };
-        ids.free(id);
+
         let reasons = reasons
             .iter()
             .copied()
             .chain(std::iter::repeat(Reason::SUCCESS));
         for (filter, reason) in request.filters.into_iter().zip(reasons) {
-            poison.answered(|| Suspect::Unsubscribe(filter.clone()));
+            shared
+                .poison
+                .on_answered(|| Suspect::Unsubscribe(filter.clone()));
             self.confirmed.remove(&filter);
             if reason.is_failure() {
-                events.push(Event::UnsubscribeRefused { filter, reason });
+                shared
+                    .outputs
+                    .log(Event::UnsubscribeRefused { filter, reason });
             }
         }
     }
 
-    /// Whether `take_answers` has some.
-    pub const fn has_answers(&self) -> bool {
-        !self.answers.is_empty()
-    }
-
-    /// What the broker answered since the last call.
-    pub fn take_answers(&mut self) -> Vec<SubscriptionAnswer> {
-        std::mem::take(&mut self.answers)
-    }
-
-    /// The connection is lost: subscriptions are asked for anew on the next one, ends are remembered.
-    pub fn disconnected(&mut self, ids: &mut Ids) {
+    /// Handles the loss of the connection: unanswered subscriptions count as unconfirmed, unanswered ends are remembered.
+    pub fn on_disconnected(&mut self, ids: &mut Ids) {
         for id in self.unanswered.keys() {
             ids.free(*id);
         }
+
         let unanswered = std::mem::take(&mut self.unanswered).into_values();
         for request in unanswered.chain(self.waiting.drain(..)) {
             match request {
@@ -346,10 +295,5 @@ impl Subscriptions {
                 }
             }
         }
-    }
-
-    /// Whether everything asked is answered.
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.unanswered.is_empty()
     }
 }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::Subscription;
+use crate::session::packet::{AckKind, Incoming, Publish};
 use crate::topic::Topic;
 use model::{Model, Step};
 
@@ -16,7 +17,7 @@ fn steps(loses_session: bool) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0_u8..3).prop_map(Step::Publish),
         6 => (1_usize..6).prop_map(Step::Transport),
-        6 => (1_usize..4).prop_map(Step::SubscriptionAnswer),
+        6 => (1_usize..4).prop_map(Step::Answer),
         4 => (0_u8..3).prop_map(Step::Deliver),
         5 => (any::<prop::sample::Index>(), proptest::collection::vec(0_u8..3, 0..3)).prop_map(|(which, publishes)| Step::Commit { which, publishes }),
         1 => Just(Step::Subscribe),
@@ -52,7 +53,7 @@ fn identifiers_come_round_without_a_collision() {
         let steps = [
             Step::Publish(1 + u8::from(round % 3 == 0)),
             Step::Transport(8),
-            Step::SubscriptionAnswer(8),
+            Step::Answer(8),
         ];
         model.play(steps.into());
     }
@@ -82,7 +83,7 @@ fn connected(
             bytes: 1 << 20,
         },
     );
-    state.connected(
+    state.handle_connack(
         &ConnAck {
             session_present: false,
             reason: Reason::SUCCESS,
@@ -94,9 +95,30 @@ fn connected(
     state
 }
 
+/// The outputs of a state, by kind.
+#[derive(Debug, Default)]
+struct Drained {
+    events: Vec<Event>,
+    answers: Vec<SubscriptionAnswer>,
+    persist_ops: Vec<PersistOp>,
+}
+
+fn outputs(state: &mut State) -> Drained {
+    let mut drained = Drained::default();
+    while let Some(output) = state.poll_output() {
+        match output {
+            Output::Event(event) => drained.events.push(event),
+            Output::Subscription(answer) => drained.answers.push(answer),
+            Output::Persist(op) => drained.persist_ops.push(op),
+            Output::Outcome(..) | Output::RetryFilter(_) => {}
+        }
+    }
+    drained
+}
+
 fn subscribes(state: &mut State) -> Vec<(Option<u32>, usize)> {
     let mut seen = Vec::new();
-    while let Some(packet) = state.next_packet() {
+    while let Some(packet) = state.poll_transmit() {
         let Outgoing::Subscribe(request) = packet else {
             panic!("not SUBSCRIBE")
         };
@@ -159,12 +181,13 @@ fn unsupported_features_are_refused_locally() {
         refused("$share/g/a", Reason::SHARED_NOT_SUPPORTED),
         refused("a/+", Reason::WILDCARDS_NOT_SUPPORTED),
     ];
-    assert_eq!(state.take_news().events, expected);
+    let drained = outputs(&mut state);
+    assert_eq!(drained.events, expected);
     let refused = |filter| SubscriptionAnswer {
         filter: Filter::new(filter).unwrap(),
         granted: false,
     };
-    assert_eq!(state.take_answers(), ["$share/g/a", "a/+"].map(refused));
+    assert_eq!(drained.answers, ["$share/g/a", "a/+"].map(refused));
 }
 
 #[test]
@@ -174,12 +197,12 @@ fn failures_are_reported_as_events() {
         ..ServerCapabilities::default()
     };
     let mut state = connected(Protocol::V5, server.clone(), vec![wanted("a", 1)]);
-    let Some(Outgoing::Subscribe(request)) = state.next_packet() else {
+    let Some(Outgoing::Subscribe(request)) = state.poll_transmit() else {
         panic!("not SUBSCRIBE")
     };
     let id = request.id;
     state
-        .received(Incoming::SubAck {
+        .handle_packet(Incoming::SubAck {
             id,
             reasons: vec![Reason::NOT_AUTHORIZED],
         })
@@ -187,7 +210,7 @@ fn failures_are_reported_as_events() {
     let topic = Topic::new("t").unwrap();
     let message =
         |payload: &str| Message::new(topic.clone(), payload.to_owned(), Qos::AtLeastOnce, false);
-    state.committed(
+    state.publish(
         None,
         None,
         [
@@ -198,18 +221,18 @@ fn failures_are_reported_as_events() {
         .map(Publication::from)
         .into(),
     );
-    let Some(Outgoing::Publish { id, .. }) = state.next_packet() else {
+    let Some(Outgoing::Publish { id, .. }) = state.poll_transmit() else {
         panic!("not PUBLISH")
     };
     let reason = Reason(0x97);
     state
-        .received(Incoming::Ack(Ack {
+        .handle_packet(Incoming::Ack(Ack {
             kind: AckKind::PubAck,
             id,
             reason,
         }))
         .unwrap();
-    assert!(state.next_packet().is_some());
+    assert!(state.poll_transmit().is_some());
     // nobody has finished with this one when the connection ends
     let arrived = Publish {
         id: 9,
@@ -218,19 +241,19 @@ fn failures_are_reported_as_events() {
     };
     assert!(
         state
-            .received(Incoming::Publish(arrived))
+            .handle_packet(Incoming::Publish(arrived))
             .unwrap()
             .is_some()
     );
-    state.disconnected();
+    state.end_connection();
     for _ in 0..150 {
-        state.committed(
+        state.publish(
             None,
             None,
             vec![Message::new(topic.clone(), "0", Qos::AtMostOnce, false).into()],
         );
     }
-    state.connected(
+    state.handle_connack(
         &ConnAck {
             session_present: false,
             reason: Reason::SUCCESS,
@@ -256,11 +279,11 @@ fn failures_are_reported_as_events() {
         },
         Event::Dropped { count: 51 },
     ];
-    assert_eq!(state.take_news().events, expected);
+    assert_eq!(outputs(&mut state).events, expected);
 }
 
 #[test]
-fn a_service_that_drops_a_message_does_not_hold_its_acknowledgement_back() {
+fn discarded_delivery_does_not_hold_back_the_acknowledgement() {
     let mut state = connected(Protocol::V5, ServerCapabilities::default(), Vec::new());
     let message = Message::new(Topic::new("t").unwrap(), "m", Qos::AtLeastOnce, false);
     let publish = Publish {
@@ -268,14 +291,17 @@ fn a_service_that_drops_a_message_does_not_hold_its_acknowledgement_back() {
         subscription_ids: SubscriptionIds::default(),
         message,
     };
-    let arrival = state.received(Incoming::Publish(publish)).unwrap().unwrap();
+    let arrival = state
+        .handle_packet(Incoming::Publish(publish))
+        .unwrap()
+        .unwrap();
     let receipt = arrival.receipt.unwrap();
-    state.routed(receipt, 2);
-    state.committed(None, Some(receipt), Vec::new());
-    assert_eq!(state.next_packet(), None);
-    state.settled(receipt);
+    state.handle_routed(receipt, 2);
+    state.publish(None, Some(receipt), Vec::new());
+    assert_eq!(state.poll_transmit(), None);
+    state.handle_discarded(receipt);
     assert_eq!(
-        state.next_packet(),
+        state.poll_transmit(),
         Some(Outgoing::Ack(Ack::success(AckKind::PubAck, 7)))
     );
 }
@@ -288,15 +314,15 @@ fn the_keepalive_asks_and_then_gives_up() {
     assert_eq!(keepalive.deadline(), Some(at(10)));
     assert_eq!(keepalive.due(at(9)), Due::Nothing);
     assert_eq!(keepalive.due(at(10)), Due::Ping);
-    keepalive.sent(at(10), true);
+    keepalive.on_sent(at(10), true);
     assert_eq!(keepalive.deadline(), Some(at(13)));
     assert_eq!(keepalive.due(at(12)), Due::Nothing);
     assert_eq!(keepalive.due(at(13)), Due::Silent(Duration::from_secs(13)));
-    keepalive.received(at(13));
-    keepalive.stalled(at(14));
-    keepalive.received(at(26));
+    keepalive.on_received(at(13));
+    keepalive.on_stalled(at(14));
+    keepalive.on_received(at(26));
     assert_eq!(keepalive.due(at(27)), Due::Stalled(Duration::from_secs(13)));
-    keepalive.sent(at(27), true);
+    keepalive.on_sent(at(27), true);
     assert_eq!(keepalive.due(at(27)), Due::Nothing);
     // a process that slept asks first, and gives the broker its time
     assert_eq!(keepalive.due(at(500)), Due::Ping);
@@ -308,7 +334,7 @@ fn the_keepalive_asks_and_then_gives_up() {
     assert_eq!(Keepalive::new(Duration::ZERO, start).deadline(), None);
 }
 
-/// What is sent of one topic on each of a few connections that end before anything is acknowledged; on each, `values` are announced.
+/// The messages that are sent of one topic on each of a few connections that end before anything is acknowledged; on each, `values` are announced.
 fn announced(session_present: bool, values: &[&str]) -> Vec<Vec<String>> {
     let mut state = State::new(
         Protocol::V5,
@@ -333,19 +359,19 @@ fn announced(session_present: bool, values: &[&str]) -> Vec<Vec<String>> {
             text: None,
             server: ServerCapabilities::default(),
         };
-        state.connected(&ack, Vec::new());
+        state.handle_connack(&ack, Vec::new());
         values
             .iter()
             .map(message)
             .for_each(|message| state.announce(message));
         let mut sent = Vec::new();
-        while let Some(packet) = state.next_packet() {
+        while let Some(packet) = state.poll_transmit() {
             if let Outgoing::Publish { message, .. } = packet {
                 sent.push(String::from_utf8_lossy(&message.payload).into_owned());
             }
         }
         connections.push(sent);
-        state.disconnected();
+        state.end_connection();
     }
     connections
 }

@@ -1,112 +1,108 @@
-//! Pure: the session's part in finding what the broker ends the connection for. In: losses, the time, the search's verdicts. Out: what
-//! outbox and requests make of them. Owns nothing.
+//! Connections that the broker ended, and the verdicts of the poison detector: the outbox and the subscriptions hold back, release or
+//! quarantine what it names.
 
 use std::time::{Duration, Instant};
 
-use super::State;
-use super::output::Event;
 use super::poison::{EndedBy, Suspect, Verdict};
+use super::{Event, State};
 use crate::topic::Filter;
 
+/// How often `handle_timeout` has to be called during a search.
+const SEARCH_TICK: Duration = Duration::from_millis(100);
+
 impl State {
-    /// The connection is lost, and by whom it was ended.
-    pub fn lost(&mut self, by: EndedBy, now: Instant) {
-        let was_searching = self.poison.is_searching();
-        let (requests, outbox) = (&self.subscriptions, &self.outbox);
-        self.poison.lost(by, now, || {
-            [requests.in_doubt(), outbox.in_doubt()].concat()
+    /// Handles the loss of the connection.
+    pub fn handle_disconnect(&mut self, by: EndedBy, now: Instant) {
+        let was_searching = self.shared.poison.is_searching();
+        let subscriptions = &self.subscriptions;
+        let outbox = &self.outbox;
+        self.shared.poison.on_lost(by, now, || {
+            [subscriptions.in_doubt(), outbox.in_doubt()].concat()
         });
-        if by == EndedBy::Broker && self.poison.is_searching() {
+
+        let is_searching = self.shared.poison.is_searching();
+        if by == EndedBy::Broker && is_searching {
             self.subscriptions.shrink_packets();
             if !was_searching {
-                self.news.events.push(Event::SearchBegins);
+                self.shared.outputs.log(Event::SearchBegins);
             }
-        } else if was_searching && !self.poison.is_searching() {
-            self.news.events.push(Event::SearchAbandoned);
+        } else if was_searching && !is_searching {
+            self.shared.outputs.log(Event::SearchAbandoned);
         }
-        self.disconnected();
+
+        self.end_connection();
         self.apply_verdicts();
     }
 
-    /// Whether the connection is the subject of a search, so that it may end soon.
-    pub const fn is_searching(&self) -> bool {
-        self.poison.is_searching()
+    /// When `handle_timeout` has to be called; `None`: it may be called at any time, or never.
+    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        self.shared.poison.wants_ticks().then(|| now + SEARCH_TICK)
     }
 
-    /// Whether `tick` has to be called often, every 100 ms or so.
-    pub fn wants_ticks(&self) -> bool {
-        self.poison.wants_ticks()
+    /// The longest wait before the next connection, where a search wants one soon.
+    pub fn max_reconnect_wait(&self) -> Option<Duration> {
+        self.shared.poison.retry_wait()
     }
 
-    /// How long to wait before the next connection, where a search wants one soon.
-    pub fn retry(&self) -> Option<Duration> {
-        self.poison.retry()
-    }
-
-    /// The time passes. Gives the filters that are to be asked for again.
-    pub fn tick(&mut self, now: Instant) -> Vec<Filter> {
-        self.poison.tick(now);
-        if self.poison.has_verdicts() {
+    /// Handles the passing of time: verdicts of the search, bans and quarantines that end.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.shared.poison.tick(now);
+        if self.shared.poison.has_verdicts() {
             self.apply_verdicts();
         }
+
         if self.server.is_some()
             && self.subscriptions.has_shrunk()
-            && self.poison.is_calm()
-            && !self.subscriptions.is_asking()
+            && self.shared.poison.is_calm()
+            && !self.subscriptions.is_pending()
         {
-            self.subscriptions.tell_packet_size(&mut self.news.events);
+            self.subscriptions
+                .report_packet_size(&mut self.shared.outputs);
         }
-        let changes = self.poison.bans().take_changes();
-        self.news
-            .events
-            .extend(changes.into_iter().map(Event::Banned));
-        self.subscriptions.tick(now)
+
+        for ban in self.shared.poison.bans().take_changes() {
+            self.shared.outputs.log(Event::Banned(ban));
+        }
+        self.subscriptions.tick(now, &mut self.shared.outputs);
     }
 
-    pub(super) fn ponged(&mut self) {
-        for suspect in self.poison.pong() {
+    pub(super) fn on_pong(&mut self) {
+        for suspect in self.shared.poison.on_pong() {
             if let Suspect::Message(serial) = suspect {
-                self.outbox.confirmed(serial, &mut self.news);
+                self.outbox.on_confirmed(serial, &mut self.shared.outputs);
             }
         }
-        self.let_go();
+        self.drain_resolved();
     }
 
-    /// Filters that are not asked for, because the broker ends the connection for them.
-    pub fn quarantined(&self) -> Vec<Filter> {
-        self.subscriptions.quarantined()
+    /// Filters that are not subscribed to, because the broker ends the connection for them.
+    pub fn quarantined_filters(&self) -> Vec<Filter> {
+        self.subscriptions.quarantined_filters()
     }
 
-    /// Something has changed about a filter: whether it was not asked for, at least for `rested`, and can be again.
-    pub fn try_again(&mut self, filter: &Filter, rested: Duration) -> bool {
-        self.subscriptions.try_again(filter, rested)
+    /// Releases a filter that has been in quarantine for at least `rested`, because something has changed about it; whether it was.
+    pub fn release_filter(&mut self, filter: &Filter, rested: Duration) -> bool {
+        self.subscriptions.release_filter(filter, rested)
     }
 
     fn apply_verdicts(&mut self) {
-        for verdict in self.poison.take_verdicts() {
+        for verdict in self.shared.poison.take_verdicts() {
             match verdict {
                 Verdict::Hold(Suspect::Message(serial)) => {
-                    self.outbox.hold(serial, &mut self.ids, &mut self.news)
+                    self.outbox.hold(serial, &mut self.shared);
                 }
                 Verdict::Hold(filter) => self.subscriptions.hold(filter),
                 Verdict::Release(Suspect::Message(serial)) => self.outbox.release(serial),
                 Verdict::Release(filter) => self.subscriptions.release(&filter),
                 Verdict::Quarantine(Suspect::Message(serial)) => {
-                    self.outbox
-                        .quarantine(serial, &mut self.poison, &mut self.news);
+                    self.outbox.quarantine(serial, &mut self.shared);
                 }
                 Verdict::Quarantine(filter) => {
-                    self.subscriptions.quarantine(filter, &mut self.news.events)
+                    self.subscriptions
+                        .quarantine(filter, &mut self.shared.outputs);
                 }
             }
         }
-        self.let_go();
-    }
-
-    /// Incoming messages wait no longer for what is settled.
-    fn let_go(&mut self) {
-        for receipt in self.news.gone.drain(..) {
-            self.inbox.published(receipt, &mut self.acks);
-        }
+        self.drain_resolved();
     }
 }

@@ -1,5 +1,5 @@
-//! Pure: what to write into the configuration about a connection that failed, where that can be told from how it failed. In: errors,
-//! the first bytes of whoever answers, the settings. Out: sentences that name the cause and the key. Owns nothing.
+//! Advice on connections that failed: the cause and the configuration key, where they can be told from the error or from the first bytes
+//! of the other side.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -24,58 +24,58 @@ const IS_HTTP: &str = "it answers with HTTP; for MQTT over WebSocket write trans
 
 /// An error with a sentence about what to do.
 #[derive(Debug)]
-struct Advised {
+struct AdvisedError {
     error: io::Error,
     advice: String,
 }
 
-impl fmt::Display for Advised {
+impl fmt::Display for AdvisedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}; {}", self.error, self.advice)
     }
 }
 
-impl std::error::Error for Advised {}
+impl std::error::Error for AdvisedError {}
 
-fn advised(error: io::Error, advice: Option<String>) -> io::Error {
+fn with_advice(error: io::Error, advice: Option<String>) -> io::Error {
     match advice {
-        Some(advice) => io::Error::new(error.kind(), Advised { error, advice }),
+        Some(advice) => io::Error::new(error.kind(), AdvisedError { error, advice }),
         None => error,
     }
 }
 
-/// The error of a TLS handshake.
-pub fn of_handshake(error: io::Error, tls: &Tls) -> io::Error {
+/// Adds advice to the error of a TLS handshake.
+pub fn advise_handshake(error: io::Error, tls: &Tls) -> io::Error {
     let advice = match tls_error(&error) {
-        Some(error) => of_tls(error, tls),
-        None if is_end(&error) => Some(format!(
+        Some(error) => tls_advice(error, tls),
+        None if is_silent_close(&error) => Some(format!(
             "it may be that {NO_TLS}; or {}",
-            if_certificate(tls)
+            client_certificate_hint(tls)
         )),
         None => None,
     };
-    advised(error, advice)
+    with_advice(error, advice)
 }
 
-/// The error with which a connection broke before the broker answered CONNECT.
-pub fn of_silence(error: io::Error, connection: &Connection) -> io::Error {
+/// Adds advice to the error with which a connection broke before the broker answered CONNECT.
+pub fn advise_before_connack(error: io::Error, connection: &Connection) -> io::Error {
     let advice = match (tls_error(&error), &connection.transport) {
         // in TLS 1.3 the client is done before the server has looked at the client's certificate
-        (Some(error), _) => of_tls(error, &connection.tls),
-        (None, Transport::Tls | Transport::SecureWebSocket(_)) if is_end(&error) => {
-            Some(if_certificate(&connection.tls))
+        (Some(error), _) => tls_advice(error, &connection.tls),
+        (None, Transport::Tls | Transport::SecureWebSocket(_)) if is_silent_close(&error) => {
+            Some(client_certificate_hint(&connection.tls))
         }
-        (None, Transport::Tcp) if is_end(&error) => Some(
+        (None, Transport::Tcp) if is_silent_close(&error) => Some(
             "if this port speaks TLS, write a tls section; if it speaks WebSocket, write transport: ws below broker"
                 .to_owned(),
         ),
         _ => None,
     };
-    advised(error, advice)
+    with_advice(error, advice)
 }
 
-/// What answers, when it is certainly no MQTT broker: by the first bytes that came.
-pub fn of_first_bytes(bytes: &[u8]) -> Option<&'static str> {
+/// Advice when the first bytes of the other side show that it is not an MQTT broker.
+pub fn identify_foreign_protocol(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         // an alert, or a part of a handshake, of any version of TLS (RFC 8446, section 5.1)
         [0x15 | 0x16, 0x03, 0x00..=0x04, ..] => Some(IS_TLS),
@@ -84,11 +84,11 @@ pub fn of_first_bytes(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// An answer to the request for a WebSocket that is none: `status` is that of an answer in HTTP.
-pub fn of_upgrade(status: Option<u16>) -> &'static str {
+/// Advice on a refused WebSocket upgrade. `status`: the status of the HTTP answer.
+pub fn upgrade_advice(status: Option<u16>) -> &'static str {
     match status {
         Some(401 | 403) => {
-            "; the server wants somebody to log in before MQTT begins, which this host cannot"
+            "; the server wants a login before MQTT begins, which this host does not support"
         }
         Some(_) => "; write the path that the broker has for WebSocket into broker.path",
         None => {
@@ -103,8 +103,8 @@ fn tls_error(error: &io::Error) -> Option<&Error> {
         .and_then(|inner| inner.downcast_ref::<Error>())
 }
 
-/// Whether the other side says nothing, or has gone without a word.
-fn is_end(error: &io::Error) -> bool {
+/// Whether the other side is silent, or has closed the connection without an answer.
+fn is_silent_close(error: &io::Error) -> bool {
     let gone = [
         ErrorKind::UnexpectedEof,
         ErrorKind::ConnectionReset,
@@ -114,13 +114,13 @@ fn is_end(error: &io::Error) -> bool {
     gone.contains(&error.kind())
 }
 
-fn of_tls(error: &Error, tls: &Tls) -> Option<String> {
+fn tls_advice(error: &Error, tls: &Tls) -> Option<String> {
     match error {
-        Error::InvalidCertificate(error) => of_certificate(error, tls),
+        Error::InvalidCertificate(error) => certificate_advice(error, tls),
         Error::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
         ) => Some(NO_TLS.to_owned()),
-        Error::AlertReceived(alert) => of_alert(*alert, tls),
+        Error::AlertReceived(alert) => alert_advice(*alert, tls),
         Error::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
@@ -131,18 +131,18 @@ fn of_tls(error: &Error, tls: &Tls) -> Option<String> {
     }
 }
 
-/// What is wrong with the broker's certificate.
-fn of_certificate(error: &CertificateError, tls: &Tls) -> Option<String> {
+/// Advice on the broker's certificate.
+fn certificate_advice(error: &CertificateError, tls: &Tls) -> Option<String> {
     let advice = match error {
         CertificateError::UnknownIssuer => match &tls.ca_certs {
             Some(path) => {
                 let path = path.display();
                 format!(
-                    "it is signed by nobody in tls.ca_certs, {path}; write the root certificate of the broker there"
+                    "it is not signed by a certificate in tls.ca_certs, {path}; write the root certificate of the broker there"
                 )
             }
             None => {
-                "it is signed by nobody whom this system trusts; set tls.ca_certs to the root certificate of the broker"
+                "it is not signed by an authority that this system trusts; set tls.ca_certs to the root certificate of the broker"
                     .to_owned()
             }
         },
@@ -158,17 +158,17 @@ fn of_certificate(error: &CertificateError, tls: &Tls) -> Option<String> {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "it is not a certificate for servers; make one with extendedKeyUsage serverAuth".to_owned()
         }
-        CertificateError::Other(OtherError(inner)) => return of_other(&inner.to_string()),
+        CertificateError::Other(OtherError(inner)) => return verifier_advice(&inner.to_string()),
         _ => return None,
     };
     Some(advice)
 }
 
-/// The verifier has no types for these.
-fn of_other(text: &str) -> Option<String> {
+/// Advice on errors for which the verifier has no types.
+fn verifier_advice(text: &str) -> Option<String> {
     let advice = match text {
         "UnsupportedCertVersion" => {
-            "it is of X.509 version 1, which has no place for the broker's name; make one with a subjectAltName"
+            "it is an X.509 version 1 certificate, which cannot contain the broker's name; make one with a subjectAltName"
         }
         "CaUsedAsEndEntity" => "it is self-signed; set tls.ca_certs to this very certificate",
         _ => return None,
@@ -176,8 +176,8 @@ fn of_other(text: &str) -> Option<String> {
     Some(advice.to_owned())
 }
 
-/// What the broker complains of. What it says about a certificate is about the client's.
-fn of_alert(alert: AlertDescription, tls: &Tls) -> Option<String> {
+/// Advice on the broker's alert. An alert about a certificate concerns the client's.
+fn alert_advice(alert: AlertDescription, tls: &Tls) -> Option<String> {
     use AlertDescription as A;
     let Some((certificate, _)) = &tls.client_certificate else {
         return match alert {
@@ -186,7 +186,7 @@ fn of_alert(alert: AlertDescription, tls: &Tls) -> Option<String> {
                     .to_owned(),
             ),
             A::HandshakeFailure | A::BadCertificate | A::NoCertificate | A::AccessDenied => {
-                Some(if_certificate(tls))
+                Some(client_certificate_hint(tls))
             }
             A::ProtocolVersion => Some(
                 "the broker speaks only versions of TLS before 1.2; allow 1.2 or 1.3 there"
@@ -221,7 +221,7 @@ fn of_alert(alert: AlertDescription, tls: &Tls) -> Option<String> {
     ))
 }
 
-fn if_certificate(tls: &Tls) -> String {
+fn client_certificate_hint(tls: &Tls) -> String {
     match &tls.client_certificate {
         None => {
             "the broker may demand a client certificate (tls.certfile and tls.keyfile)".to_owned()
@@ -241,9 +241,12 @@ mod tests {
 
     #[test]
     fn foreign_servers_are_known_by_their_first_bytes() {
-        assert_eq!(of_first_bytes(&[0x15, 3, 3, 0, 2, 2, 70]), Some(IS_TLS));
         assert_eq!(
-            of_first_bytes(b"HTTP/1.1 400 Bad Request\r\n"),
+            identify_foreign_protocol(&[0x15, 3, 3, 0, 2, 2, 70]),
+            Some(IS_TLS)
+        );
+        assert_eq!(
+            identify_foreign_protocol(b"HTTP/1.1 400 Bad Request\r\n"),
             Some(IS_HTTP)
         );
         for packet in [
@@ -252,17 +255,17 @@ mod tests {
             &[0xE0, 1, 0x87],
             b"",
         ] {
-            assert_eq!(of_first_bytes(packet), None);
+            assert_eq!(identify_foreign_protocol(packet), None);
         }
     }
 
     #[test]
-    fn an_error_keeps_its_kind_and_words() {
+    fn an_advised_error_keeps_its_kind_and_text() {
         let error = io::Error::new(
             ErrorKind::InvalidData,
             Error::AlertReceived(AlertDescription::CertificateRequired),
         );
-        let error = of_handshake(error, &Tls::default());
+        let error = advise_handshake(error, &Tls::default());
         assert_eq!(error.kind(), ErrorKind::InvalidData);
         let text = error.to_string();
         assert!(

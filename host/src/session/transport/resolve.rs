@@ -1,8 +1,7 @@
-//! Machine: the addresses of a name. In: a name. Out: its addresses, by the system's resolver. Owns the one look-up that may be under
-//! way.
+//! Name resolution, one look-up at a time.
 //!
-//! The system's resolver blocks a thread, which nobody can end. So there is one look-up at a time: who gives up waiting leaves it
-//! to the next one that asks.
+//! The system's resolver blocks a thread, which nothing can end. A caller that gives up waiting therefore leaves its look-up to the
+//! next caller.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -22,22 +21,22 @@ struct Lookup {
 }
 
 impl Resolver {
-    /// The addresses of `host`, which may be one itself. SendQueue is not bounded here; who stops to wait leaves the look-up to
-    /// the next one that asks for the same name.
+    /// Resolves `host`, which may be an address itself. There is no time limit here; a caller that stops waiting leaves the look-up to
+    /// the next one for the same name.
     ///
     /// # Errors
-    /// What the system's resolver says.
+    /// The error of the system's resolver.
     pub async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
-        let mut under_way = self.0.lock().await;
+        let mut current = self.0.lock().await;
         let name = (host.to_owned(), port);
-        // one for another name has no one who wants to know any more
-        let former = under_way.take().filter(|lookup| lookup.name == name);
-        let lookup = under_way.insert(former.unwrap_or_else(|| Lookup::begin(name)));
+        // nothing waits any more for a look-up of another name
+        let former = current.take().filter(|lookup| lookup.name == name);
+        let lookup = current.insert(former.unwrap_or_else(|| Lookup::begin(name)));
         let outcome = (&mut lookup.task).await;
-        *under_way = None;
+        *current = None;
         outcome.map_err(io::Error::other)?
     }
 }

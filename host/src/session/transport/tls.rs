@@ -1,10 +1,11 @@
-//! Machine: TLS on a connected socket. In: `config::Tls`, the name of the broker, a TCP stream. Out: the encrypted stream, or
-//! what was wrong with a file or the handshake. Owns nothing: files are read at each connect, so that renewed certificates are
-//! taken up by the next connection.
+//! TLS on a connected socket.
+//!
+//! Files are read at each connect, so that the next connection uses renewed certificates.
 
+mod error;
 mod files;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls_native_certs::load_native_certs;
@@ -26,43 +27,13 @@ use tokio_rustls::rustls::{
 
 use super::advice;
 use crate::config::Tls;
+pub use error::TlsError;
 use files::{Purpose, certificates, private_key};
-
-/// Why there is no TLS connection.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A PEM file could not be read, or has not what it should have.
-    #[error("{what} {path}: {reason}")]
-    File {
-        /// What the file is for.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The system has no trusted roots.
-    #[error(
-        "the system has no trusted root certificates; install ca-certificates or set tls.ca_certs"
-    )]
-    NoSystemRoots,
-    /// The name can stand in no certificate.
-    #[error(
-        "{0:?} is neither a host name nor an address that a certificate could be for; write tls.server_name"
-    )]
-    ServerName(String),
-    /// The handshake failed.
-    #[error("{0}")]
-    Handshake(std::io::Error),
-    /// The settings do not fit together, for example a key that is not the certificate's.
-    #[error(transparent)]
-    Settings(#[from] Error),
-}
 
 /// Makes a TLS connection (1.2 or 1.3) over `tcp` to the broker called `host`.
 ///
 /// # Errors
-/// A file that cannot be used, or the reason for which the handshake failed.
+/// When a file cannot be used, or the handshake failed.
 pub async fn handshake(
     tls: &Tls,
     host: &str,
@@ -75,22 +46,22 @@ pub async fn handshake(
             "the broker's certificate is not verified (cert_reqs: CERT_NONE)"
         );
     }
-    let (tls, advised) = (tls.clone(), tls);
-    // The system's roots are some hundred files: off the message path.
-    let settings = tokio::task::spawn_blocking(move || settings(&tls))
+    let owned = tls.clone();
+    // the system's roots are some hundred files: off the message path
+    let settings = tokio::task::spawn_blocking(move || settings(&owned))
         .await
         .map_err(std::io::Error::other);
     let settings = settings.map_err(TlsError::Handshake)??;
     let connected = TlsConnector::from(Arc::new(settings))
         .connect(name, tcp)
         .await;
-    connected.map_err(|error| TlsError::Handshake(advice::of_handshake(error, advised)))
+    connected.map_err(|error| TlsError::Handshake(advice::advise_handshake(error, tls)))
 }
 
-/// Reads the files and the name; connects to nothing.
+/// Checks the files and the name, without connecting.
 ///
 /// # Errors
-/// What cannot be used.
+/// When one of them cannot be used.
 pub fn check(tls: &Tls, host: &str) -> Result<(), TlsError> {
     server_name(tls, host)?;
     settings(tls).map(drop)
@@ -106,10 +77,10 @@ fn settings(tls: &Tls) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
     let verifier: Arc<dyn ServerCertVerifier> = match tls.insecure {
-        true => Arc::new(Anybody(provider)),
-        false => Arc::new(Trusted::new(tls.ca_certs.as_deref(), provider)?),
+        true => Arc::new(NoVerification(provider)),
+        false => Arc::new(CaVerifier::new(tls.ca_certs.as_deref(), provider)?),
     };
-    // "Dangerous" is to bring a verifier of one's own.
+    // rustls calls every custom verifier dangerous
     let builder = builder
         .dangerous()
         .with_custom_certificate_verifier(verifier);
@@ -121,8 +92,8 @@ fn settings(tls: &Tls) -> Result<ClientConfig, TlsError> {
     }
 }
 
-/// The client's certificate and key. The certificate may be of X.509 version 1, as mosquitto's manual makes them: what of it is
-/// good enough is for the broker to say.
+/// The client's certificate and key. The certificate may be of X.509 version 1, as in mosquitto's manual: the broker decides whether it
+/// is acceptable.
 fn identity(chain: &Path, key: &Path) -> Result<SingleCertAndKey, TlsError> {
     let certificates = certificates(Purpose::ClientCertificate, chain)?;
     let unusable = |reason: String| Purpose::ClientKey.unusable(key, reason);
@@ -144,19 +115,19 @@ fn identity(chain: &Path, key: &Path) -> Result<SingleCertAndKey, TlsError> {
 /// Accepts certificates of the trusted roots, and the very certificates of `ca_certs`: small brokers often have one
 /// self-signed certificate, marked as an authority, which is not allowed to be a server's by the history (RFC 5280).
 #[derive(Debug)]
-struct Trusted {
+struct CaVerifier {
     inner: Arc<WebPkiServerVerifier>,
-    given: Vec<CertificateDer<'static>>,
+    exact: Vec<CertificateDer<'static>>,
 }
 
-impl Trusted {
+impl CaVerifier {
     fn new(ca_certs: Option<&Path>, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
-        let mut given = Vec::new();
+        let mut exact = Vec::new();
         match ca_certs {
             Some(path) => {
-                given = certificates(Purpose::Authorities, path)?;
-                for (number, certificate) in (1..).zip(&given) {
+                exact = certificates(Purpose::Authorities, path)?;
+                for (number, certificate) in (1..).zip(&exact) {
                     let malformed =
                         |error| format!("certificate {number} in it cannot be read: {error}");
                     let added = roots.add(certificate.clone());
@@ -171,12 +142,12 @@ impl Trusted {
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
         Ok(Self {
             inner: inner.map_err(|error| Error::General(error.to_string()))?,
-            given,
+            exact,
         })
     }
 }
 
-/// Whether the only fault of a certificate is that it is an authority's.
+/// Whether the certificate is refused only because it is marked as an authority.
 fn is_authority(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error else {
         return false;
@@ -184,7 +155,7 @@ fn is_authority(error: &Error) -> bool {
     inner.to_string() == "CaUsedAsEndEntity"
 }
 
-impl ServerCertVerifier for Trusted {
+impl ServerCertVerifier for CaVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -197,7 +168,7 @@ impl ServerCertVerifier for Trusted {
             .inner
             .verify_server_cert(certificate, chain, name, ocsp, now)
         {
-            Err(error) if is_authority(&error) && self.given.contains(certificate) => {
+            Err(error) if is_authority(&error) && self.exact.contains(certificate) => {
                 verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
             }
@@ -230,11 +201,11 @@ impl ServerCertVerifier for Trusted {
     }
 }
 
-/// Accepts whoever answers: `cert_reqs: CERT_NONE`.
+/// Accepts every certificate: `cert_reqs: CERT_NONE`.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct NoVerification(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -1,6 +1,6 @@
-//! Machine: MQTT over WebSocket (MQTT 5, section 6). In: a connected stream and the path of the request. Out: a stream of bytes
-//! that does not show the frames: packets may be cut and joined by them in any way. Owns the WebSocket; its library answers
-//! pings.
+//! MQTT over WebSocket (MQTT 5, section 6): a stream of bytes in which packets may be split and joined by frames in any way.
+//!
+//! The library answers pings.
 
 use std::io::{Error, ErrorKind, Result};
 use std::pin::Pin;
@@ -17,13 +17,13 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::advice;
 
-/// The most bytes that go into one frame; some brokers have small limits.
-const FRAME_BYTES: usize = 64 << 10;
+/// The largest frame that is sent, in bytes; some brokers have small limits.
+const MAX_FRAME: usize = 64 << 10;
 
-/// The largest message that is accepted, in bytes, as long as no larger packet is allowed.
-const MESSAGE_BYTES: usize = 64 << 20;
+/// The largest message that is accepted, in bytes, unless larger packets are allowed.
+const MIN_MESSAGE_LIMIT: usize = 64 << 20;
 
-/// Why there is no WebSocket.
+/// The failure of a WebSocket upgrade.
 #[derive(Debug, thiserror::Error)]
 pub enum WebSocketError {
     /// The path cannot stand in a request.
@@ -31,11 +31,11 @@ pub enum WebSocketError {
     Path {
         /// The path.
         path: String,
-        /// What is wrong with it.
+        /// The syntax error.
         source: InvalidUri,
     },
     /// The broker did not agree to change to WebSocket.
-    #[error("{0}{advice}", advice = advice::of_upgrade(status(.0)))]
+    #[error("{0}{advice}", advice = advice::upgrade_advice(status(.0)))]
     Upgrade(#[from] Box<tungstenite::Error>),
 }
 
@@ -67,13 +67,13 @@ fn status(error: &tungstenite::Error) -> Option<u16> {
 #[derive(Debug)]
 pub struct Frames<S> {
     socket: WebSocketStream<S>,
-    /// What is left of the frame that is being read.
+    /// The rest of the current frame.
     unread: Bytes,
-    /// What came after bytes that had to be handed over first.
+    /// An error that came after bytes that had to be returned first.
     failed: Option<Error>,
 }
 
-/// Changes `stream` to a WebSocket with the subprotocol `mqtt`. `host` is what the request names, with its port.
+/// Upgrades `stream` to a WebSocket with the subprotocol `mqtt`. `host`: the host and port in the request.
 ///
 /// # Errors
 /// When the broker refuses, for example because of the path.
@@ -91,7 +91,7 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
             source,
         })?;
     let request = ClientRequestBuilder::new(uri).with_sub_protocol("mqtt");
-    let largest = MESSAGE_BYTES.max(max_packet_size as usize);
+    let largest = MIN_MESSAGE_LIMIT.max(max_packet_size as usize);
     let limits = WebSocketConfig::default()
         .max_message_size(Some(largest))
         .max_frame_size(Some(largest));
@@ -125,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     }
 }
 
-/// MQTT 5, section 6: a broker that sends text frames breaks the protocol.
+/// The error for a text frame, which MQTT forbids (MQTT 5, section 6).
 fn text_frame() -> Error {
     Error::new(
         ErrorKind::InvalidData,
@@ -144,7 +144,7 @@ fn into_io(error: tungstenite::Error) -> Error {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Frames<S> {
-    /// Fills the buffer with all that has arrived, however many frames it came in.
+    /// Fills the buffer with everything that has arrived, from any number of frames.
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -173,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Frames<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Frames<S> {
-    /// Puts the bytes into a frame. Waits when the socket does not take what is waiting to be sent.
+    /// Puts the bytes into a frame. Waits while the socket does not take earlier ones.
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -181,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Frames<S> {
     ) -> Poll<Result<usize>> {
         let mut socket = Pin::new(&mut self.socket);
         ready!(socket.as_mut().poll_ready(cx)).map_err(into_io)?;
-        let part = &bytes[..bytes.len().min(FRAME_BYTES)];
+        let part = &bytes[..bytes.len().min(MAX_FRAME)];
         socket
             .start_send(Message::Binary(Bytes::copy_from_slice(part)))
             .map_err(into_io)?;

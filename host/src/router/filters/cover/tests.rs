@@ -1,4 +1,4 @@
-//! Covering, with a broker in a map that refuses some filters and answers at any time.
+//! Covering against a broker in a map that refuses some filters and answers when it likes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 
-use super::super::{Match, Numbered};
+use super::super::{IdentifiedSubscription, Match};
 use super::*;
 use crate::message::Subscription;
 use crate::router::ServiceId;
@@ -64,7 +64,8 @@ struct World {
 
 impl World {
     fn new(refused: BTreeSet<usize>) -> Self {
-        let (broker, unanswered) = (BTreeMap::new(), VecDeque::new());
+        let broker = BTreeMap::new();
+        let unanswered = VecDeque::new();
         let mut world = Self {
             filters: Filters::default(),
             refused,
@@ -87,8 +88,8 @@ impl World {
         self.tell(told);
     }
 
-    fn tell(&mut self, (subscribe, unsubscribe): (Vec<Numbered>, Vec<Filter>)) {
-        for Numbered {
+    fn tell(&mut self, (subscribe, unsubscribe): (Vec<IdentifiedSubscription>, Vec<Filter>)) {
+        for IdentifiedSubscription {
             subscription: Subscription { filter, qos },
             ..
         } in subscribe
@@ -111,7 +112,7 @@ impl World {
         match step {
             Step::Join(service, which, qos) => {
                 self.wanted.insert((service, which), qos);
-                self.filters.join(
+                self.filters.add_member(
                     ServiceId(service),
                     &Subscription {
                         filter: filter(which),
@@ -122,12 +123,13 @@ impl World {
             Step::Leave(service, which) => {
                 self.wanted.remove(&(service, which));
                 self.served.remove(&(service, which));
-                self.filters.leave(ServiceId(service), &filter(which));
+                self.filters
+                    .remove_member(ServiceId(service), &filter(which));
             }
             Step::Answer => self.answer(),
             Step::Connect { session_present } => self.connect(session_present),
         }
-        let told = self.filters.difference();
+        let told = self.filters.diff();
         self.tell(told);
         self.check_served();
     }
@@ -135,11 +137,11 @@ impl World {
     fn answer(&mut self) {
         if let Some(filter) = self.unanswered.pop_front() {
             let granted = !self.refuses(&filter);
-            self.filters.answered(&filter, granted);
+            self.filters.on_answer(&filter, granted);
         }
     }
 
-    /// Returns the filter that brings the messages of a filter, with the highest quality of service.
+    /// The filter that brings the messages of another, with the highest quality of service.
     fn brought(&self, which: usize) -> Option<(&Filter, Qos)> {
         let wanted = filter(which);
         let is_shared = |filter: &Filter| filter.as_str() != filter.pattern();
@@ -154,7 +156,7 @@ impl World {
         bringing.max_by_key(|(_, qos)| *qos)
     }
 
-    /// Checks that messages continue as long as they are wanted: there is no gap when one filter replaces another.
+    /// A filter whose messages came keeps bringing them while it is wanted: there is no gap when one filter takes the place of another.
     fn check_served(&mut self) {
         for (service, which) in self
             .wanted
@@ -210,7 +212,7 @@ impl World {
         }
         for topic in TOPICS {
             let mut found: Vec<Match> = Vec::new();
-            self.filters.takers(topic, &[], &mut found);
+            self.filters.recipients(topic, &[], &mut found);
             let topic = Topic::new(topic).unwrap();
             let matching = self
                 .wanted
@@ -257,7 +259,7 @@ proptest! {
 
 fn joined(filters: &mut Filters, service: u32, text: &str) {
     let filter = Filter::new(text).unwrap();
-    filters.join(
+    filters.add_member(
         ServiceId(service),
         &Subscription {
             filter,
@@ -266,7 +268,7 @@ fn joined(filters: &mut Filters, service: u32, text: &str) {
     );
 }
 
-fn texts(numbered: &[Numbered]) -> Vec<&str> {
+fn texts(numbered: &[IdentifiedSubscription]) -> Vec<&str> {
     numbered
         .iter()
         .map(|one| one.subscription.filter.as_str())
@@ -279,7 +281,7 @@ fn subscriptions_of_an_earlier_process_are_ended() {
     for text in ["a/b", "a/#", "c"] {
         joined(&mut filters, 1, text);
     }
-    filters.difference();
+    filters.diff();
     let (subscribe, unsubscribe) = filters.connected(false, true);
     assert_eq!(
         (texts(&subscribe), unsubscribe),
@@ -294,25 +296,25 @@ fn subscriptions_of_an_earlier_process_are_ended() {
 }
 
 #[test]
-fn retained_messages_come_once_although_filters_take_each_others_place() {
+fn retained_messages_come_once_when_filters_replace_each_other() {
     let mut filters = Filters::default();
     joined(&mut filters, 1, "a/#");
     joined(&mut filters, 2, "a/b");
     filters.connected(false, false);
-    filters.answered(&Filter::new("a/#").unwrap(), true);
-    filters.difference();
+    filters.on_answer(&Filter::new("a/#").unwrap(), true);
+    filters.diff();
     let expecting = |filters: &Filters| {
         let mut found = Vec::new();
-        filters.takers("a/b", &[], &mut found);
-        found.retain(|one| filters.expects(one));
+        filters.recipients("a/b", &[], &mut found);
+        found.retain(|one| filters.wants_retained(one));
         found.iter().map(|one| one.service.0).collect::<Vec<_>>()
     };
     assert_eq!(expecting(&filters), [1, 2]);
-    // a third one comes to a covered filter: the broker is asked again for the covering one, for the third one alone
+    // a third service subscribes to the covered filter: the wide filter is requested again, for the third service alone
     joined(&mut filters, 3, "a/b");
-    assert_eq!(filters.difference(), (Vec::new(), Vec::new()));
+    assert_eq!(filters.diff(), (Vec::new(), Vec::new()));
     let asked = filters
-        .ask_again(
+        .request_retained(
             ServiceId(3),
             &Filter::new("a/b").unwrap(),
             std::time::Instant::now(),
@@ -320,17 +322,17 @@ fn retained_messages_come_once_although_filters_take_each_others_place() {
         .unwrap();
     assert_eq!(asked.subscription.filter.as_str(), "a/#");
     assert_eq!(expecting(&filters), [3]);
-    // the covering filter goes: the retained messages come again, and only a fourth one has not had them
-    filters.leave(ServiceId(1), &Filter::new("a/#").unwrap());
+    // the wide filter ends: its retained messages come again, and only a fourth one has not had them
+    filters.remove_member(ServiceId(1), &Filter::new("a/#").unwrap());
     let mut other = Filters::default();
     joined(&mut other, 1, "a/#");
     joined(&mut other, 2, "a/b");
     other.connected(false, false);
-    other.answered(&Filter::new("a/#").unwrap(), true);
-    other.difference();
-    other.leave(ServiceId(1), &Filter::new("a/#").unwrap());
+    other.on_answer(&Filter::new("a/#").unwrap(), true);
+    other.diff();
+    other.remove_member(ServiceId(1), &Filter::new("a/#").unwrap());
     joined(&mut other, 4, "a/b");
-    let (subscribe, unsubscribe) = other.difference();
+    let (subscribe, unsubscribe) = other.diff();
     assert_eq!(
         (texts(&subscribe), unsubscribe),
         (vec!["a/b"], vec![Filter::new("a/#").unwrap()])

@@ -1,84 +1,88 @@
-//! Pure: what the broker's acknowledgements do to outgoing messages. In: PUBACK, PUBREC, PUBCOMP. Out: receipts whose message was taken,
-//! what is to be sent in return. Owns nothing: the outbox has the messages.
+//! PUBACK, PUBREC and PUBCOMP for outgoing messages (MQTT 5, sections 3.4, 3.5 and 3.7).
 
+use super::Outbox;
 use super::inflight::Stage;
-use super::{Outbox, settle};
 use crate::message::{Outcome, Qos, Receipt};
 use crate::session::packet::{Ack, AckKind, Reason};
-use crate::session::state::ids::Ids;
-use crate::session::state::output::{Event, News};
+use crate::session::state::event::Event;
+use crate::session::state::output::Outputs;
+use crate::session::state::shared::Shared;
 
-/// What an acknowledgement came to.
+/// The result of an acknowledgement.
 #[derive(Debug, Default)]
-pub struct Acknowledged {
+pub struct AckResult {
     /// The incoming message that waited for it.
     pub receipt: Option<Receipt>,
-    /// What is to be sent in return.
+    /// The packet to answer with.
     pub reply: Option<Ack>,
     /// The serial number of the message.
     pub serial: Option<u64>,
 }
 
 impl Outbox {
-    /// The broker acknowledged something of ours: PUBACK, PUBREC or PUBCOMP.
-    pub fn acknowledged(&mut self, ack: Ack, ids: &mut Ids, news: &mut News) -> Acknowledged {
+    /// Handles PUBACK, PUBREC or PUBCOMP.
+    pub fn on_ack(&mut self, ack: Ack, shared: &mut Shared) -> AckResult {
         let Some(place) = self.find(ack.id) else {
-            return unknown(ack);
+            return on_unknown(ack);
         };
-        let flight = &mut self.inflight[place];
-        let mut acknowledged = Acknowledged {
-            serial: Some(flight.serial),
-            ..Acknowledged::default()
+        let inflight = &mut self.inflight[place];
+        let mut result = AckResult {
+            serial: Some(inflight.serial),
+            ..AckResult::default()
         };
-        match (ack.kind, flight.qos()) {
+
+        match (ack.kind, inflight.qos()) {
             (AckKind::PubRec, Qos::ExactlyOnce) if !ack.reason.is_failure() => {
-                flight.stage = Stage::Received;
-                acknowledged.receipt = flight.receipt.take();
-                acknowledged.reply = Some(Ack::success(AckKind::PubRel, ack.id));
-                settle(flight.terms.take().as_deref(), news, || Outcome::Delivered);
+                inflight.stage = Stage::AwaitingPubComp;
+                result.receipt = inflight.receipt.take();
+                result.reply = Some(Ack::success(AckKind::PubRel, ack.id));
+                let terms = inflight.terms.take();
+                shared
+                    .outputs
+                    .resolve(terms.as_deref(), || Outcome::Delivered);
             }
             (AckKind::PubAck, Qos::AtLeastOnce)
             | (AckKind::PubRec | AckKind::PubComp, Qos::ExactlyOnce) => {
-                acknowledged.receipt = flight.receipt.take();
-                let refused = ack.reason.is_failure() && ack.reason != Reason::ID_NOT_FOUND;
-                self.taken(place, refused.then_some(ack.reason), news);
-                self.finish(place, ids);
+                result.receipt = inflight.receipt.take();
+                let is_refused = ack.reason.is_failure() && ack.reason != Reason::ID_NOT_FOUND;
+                let refusal = is_refused.then_some(ack.reason);
+                self.on_final_ack(place, refusal, &mut shared.outputs);
+                self.finish(place, &mut shared.ids);
             }
             _ => {}
         }
-        acknowledged
+        result
     }
 
-    /// Tells that the broker took a message, or why it refused it.
-    fn taken(&mut self, place: usize, refused: Option<Reason>, news: &mut News) {
-        let flight = &mut self.inflight[place];
-        let terms = flight.terms.take();
-        let Some(reason) = refused else {
-            return settle(terms.as_deref(), news, || Outcome::Delivered);
+    /// Reports that the broker took a message, or why it refused it.
+    fn on_final_ack(&mut self, place: usize, refusal: Option<Reason>, outputs: &mut Outputs) {
+        let inflight = &mut self.inflight[place];
+        let terms = inflight.terms.take();
+        let Some(reason) = refusal else {
+            return outputs.resolve(terms.as_deref(), || Outcome::Delivered);
         };
-        if let Some(message) = &flight.message {
+
+        if let Some(message) = &inflight.message {
             self.last_published.forget(&message.topic);
-            news.events.push(Event::Refused {
+            outputs.log(Event::Refused {
                 topic: message.topic.clone(),
                 reason,
             });
         }
-        settle(terms.as_deref(), news, || {
-            Outcome::Refused(reason.to_string())
-        });
+        outputs.resolve(terms.as_deref(), || Outcome::Refused(reason.to_string()));
     }
 }
 
-/// An acknowledgement of nothing that we know: PUBREC is answered, so that the broker can end the exchange.
-fn unknown(ack: Ack) -> Acknowledged {
-    let wanted = ack.kind == AckKind::PubRec && !ack.reason.is_failure();
+/// Handles an acknowledgement of an unknown message: PUBREC is answered, so that the broker can end the exchange.
+fn on_unknown(ack: Ack) -> AckResult {
+    let needs_reply = ack.kind == AckKind::PubRec && !ack.reason.is_failure();
     let reply = Ack {
         kind: AckKind::PubRel,
         id: ack.id,
         reason: Reason::ID_NOT_FOUND,
     };
-    Acknowledged {
-        reply: wanted.then_some(reply),
-        ..Acknowledged::default()
+    AckResult {
+        reply: needs_reply.then_some(reply),
+        ..AckResult::default()
     }
 }

@@ -1,37 +1,37 @@
-//! FairShares out the outbox: how much of it each service uses, and which services have to wait before they publish more.
+//! Fair shares of the outbox: the usage of each service, and which services have to wait before they publish more.
 //!
-//! Pure. A service may use as much as is free (dynamic thresholds, as in switches with shared memory): one that publishes without end
-//! comes to a half of the outbox, two come to a third each, and something is always left for the others. Without a connection messages of
-//! QoS 0 count for nothing: when the outbox is full, the service with most of them loses its oldest one.
+//! A service may use as much as is free (dynamic thresholds, as in switches with shared memory): one that publishes without end comes
+//! to a half of the outbox, two come to a third each, and something is always left for the others. Without a connection QoS 0 messages
+//! count for nothing: when the outbox is full, the service with most of them loses its oldest one.
 
 use crate::config::OutboxLimits;
 use crate::message::{Message, Qos};
 use crate::router::ServiceId;
 
-/// What a message takes of the outbox.
+/// The space that a message takes in the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Charge {
     bytes: usize,
-    is_qos_0: bool,
+    is_qos0: bool,
 }
 
 impl Charge {
-    pub fn of(message: &Message) -> Self {
+    pub fn from_message(message: &Message) -> Self {
         Self {
             bytes: message.weight(),
-            is_qos_0: message.qos == Qos::AtMostOnce,
+            is_qos0: message.qos == Qos::AtMostOnce,
         }
     }
 }
 
-/// Messages and what they weigh, in bytes.
+/// A number of messages, and their weight in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Used {
+pub struct Usage {
     pub messages: usize,
     pub bytes: usize,
 }
 
-impl Used {
+impl Usage {
     const fn add(&mut self, bytes: usize) {
         self.messages += 1;
         self.bytes += bytes;
@@ -53,7 +53,7 @@ impl Used {
         self.messages >= share.messages || self.bytes >= share.bytes
     }
 
-    /// So many quarters of it.
+    /// This number of quarters of it.
     const fn quarters(self, count: usize) -> Self {
         Self {
             messages: self.messages * count / 4,
@@ -62,68 +62,68 @@ impl Used {
     }
 }
 
-/// What is used, by all or by a service.
+/// The usage of all services together, or of one.
 #[derive(Debug, Clone, Copy, Default)]
 struct Account {
-    all: Used,
-    /// The messages of QoS 0 among them, which can be dropped while there is no connection.
-    qos_0: Used,
+    all: Usage,
+    /// The QoS 0 messages among them, which can be dropped without a connection.
+    qos0: Usage,
 }
 
 impl Account {
     const fn add(&mut self, charge: Charge) {
         self.all.add(charge.bytes);
-        if charge.is_qos_0 {
-            self.qos_0.add(charge.bytes);
+        if charge.is_qos0 {
+            self.qos0.add(charge.bytes);
         }
     }
 
     const fn remove(&mut self, charge: Charge) {
         self.all.remove(charge.bytes);
-        if charge.is_qos_0 {
-            self.qos_0.remove(charge.bytes);
+        if charge.is_qos0 {
+            self.qos0.remove(charge.bytes);
         }
     }
 
-    /// What cannot be dropped.
-    const fn held(&self, online: bool) -> Used {
+    /// The usage that cannot be dropped.
+    const fn undroppable(&self, online: bool) -> Usage {
         if online {
             self.all
         } else {
-            self.all.without(self.qos_0)
+            self.all.without(self.qos0)
         }
     }
 }
 
-/// Who uses how much of the outbox.
+/// The usage of the outbox by service.
 #[derive(Debug, Default)]
 pub struct FairShares {
     total: Account,
-    services: Vec<Service>,
-    /// How many services are congested.
+    services: Vec<ServiceAccount>,
+    /// Number of congested services.
     congested: usize,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Service {
+struct ServiceAccount {
     account: Account,
     congested: bool,
 }
 
 impl FairShares {
-    /// A message of `service` came into the outbox; `None`: of the host itself.
+    /// Adds a message of `service`; `None`: of the host itself.
     pub fn add(&mut self, service: Option<ServiceId>, charge: Charge) {
         self.total.add(charge);
         let Some(index) = service.map(index) else {
             return;
         };
         if self.services.len() <= index {
-            self.services.resize(index + 1, Service::default());
+            self.services.resize(index + 1, ServiceAccount::default());
         }
         self.services[index].account.add(charge);
     }
 
-    /// A message of `service` left the outbox.
+    /// Removes a message of `service`.
     pub fn remove(&mut self, service: Option<ServiceId>, charge: Charge) {
         self.total.remove(charge);
         if let Some(service) = service.and_then(|service| self.services.get_mut(index(service))) {
@@ -131,64 +131,63 @@ impl FairShares {
         }
     }
 
-    /// Whether another message fits, where those that can be dropped do not count.
+    /// Whether another message fits. Messages that can be dropped do not count.
     pub const fn has_room(&self, limits: OutboxLimits, online: bool) -> bool {
-        let held = self.total.held(online);
+        let held = self.total.undroppable(online);
         held.messages < limits.messages && held.bytes < limits.bytes
     }
 
-    /// While there is no connection: the service whose messages of QoS 0 are to be dropped, because there is more than fits. That is the
-    /// one with most of them.
-    pub fn dropping(&self, limits: OutboxLimits) -> Option<Option<ServiceId>> {
+    /// The service that has to lose a QoS 0 message because the outbox is too full: the one with most of them. Only without a
+    /// connection.
+    pub fn service_to_drop_from(&self, limits: OutboxLimits) -> Option<Option<ServiceId>> {
         let all = self.total.all;
         let too_many = all.messages > limits.messages;
         if !too_many && all.bytes <= limits.bytes {
             return None;
         }
-        let own = self
-            .services
-            .iter()
-            .fold(self.total.qos_0, |left, service| {
-                left.without(service.account.qos_0)
-            });
+        let own = self.services.iter().fold(self.total.qos0, |left, service| {
+            left.without(service.account.qos0)
+        });
         let services = self
             .services
             .iter()
             .enumerate()
-            .map(|(place, service)| (Some(id(place)), service.account.qos_0));
+            .map(|(place, service)| (Some(service_id(place)), service.account.qos0));
         let droppable = services
             .chain([(None, own)])
-            .filter(|(_, qos_0)| qos_0.messages > 0);
-        let most = droppable.max_by_key(|(_, qos_0)| {
-            if too_many {
-                qos_0.messages
-            } else {
-                qos_0.bytes
-            }
-        });
+            .filter(|(_, qos0)| qos0.messages > 0);
+        let most = droppable.max_by_key(
+            |(_, qos0)| {
+                if too_many { qos0.messages } else { qos0.bytes }
+            },
+        );
         most.map(|(service, _)| service)
     }
 
-    /// Whether `changes` may have some.
-    pub const fn is_crowded(&self, limits: OutboxLimits) -> bool {
+    /// Whether `congestion_changes` may have some.
+    pub const fn is_near_capacity(&self, limits: OutboxLimits) -> bool {
         self.congested > 0
-            || self.total.all.reaches(Used {
+            || self.total.all.reaches(Usage {
                 messages: limits.messages / 4,
                 bytes: limits.bytes / 4,
             })
     }
 
-    /// The services that from now on are congested (`true`), or no longer.
-    pub fn changes(&mut self, limits: OutboxLimits, online: bool) -> Vec<(ServiceId, bool)> {
-        let held = self.total.held(online);
-        let free = Used {
+    /// Services that from now on are congested (`true`), or no longer.
+    pub fn congestion_changes(
+        &mut self,
+        limits: OutboxLimits,
+        online: bool,
+    ) -> Vec<(ServiceId, bool)> {
+        let held = self.total.undroppable(online);
+        let free = Usage {
             messages: limits.messages.saturating_sub(held.messages),
             bytes: limits.bytes.saturating_sub(held.bytes),
         };
         let mut changes = Vec::new();
         for (place, service) in self.services.iter_mut().enumerate() {
-            let used = service.account.held(online);
-            // not back and forth with each acknowledgement
+            let used = service.account.undroppable(online);
+            // hysteresis: no change with each single acknowledgement
             let share = if service.congested {
                 free.quarters(3)
             } else {
@@ -197,7 +196,7 @@ impl FairShares {
             let congested = used.messages > 0 && used.reaches(share);
             if congested != service.congested {
                 service.congested = congested;
-                changes.push((id(place), congested));
+                changes.push((service_id(place), congested));
             }
         }
         self.congested = self
@@ -209,17 +208,21 @@ impl FairShares {
     }
 }
 
-/// Services have consecutive numbers from zero, the host's own count down from the largest: those come first here.
+/// Services have consecutive numbers from zero, and the host's own numbers count down from the largest: those come first here.
 const fn index(service: ServiceId) -> usize {
-    service.0.wrapping_add(OWN) as usize
+    service.0.wrapping_add(HOST_IDS) as usize
 }
 
-fn id(place: usize) -> ServiceId {
-    ServiceId(u32::try_from(place).unwrap_or(u32::MAX).wrapping_sub(OWN))
+fn service_id(place: usize) -> ServiceId {
+    ServiceId(
+        u32::try_from(place)
+            .unwrap_or(u32::MAX)
+            .wrapping_sub(HOST_IDS),
+    )
 }
 
 /// Numbers that the host may use itself.
-const OWN: u32 = 2;
+const HOST_IDS: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -237,12 +240,12 @@ mod tests {
     const fn confirmed(bytes: usize) -> Charge {
         Charge {
             bytes,
-            is_qos_0: false,
+            is_qos0: false,
         }
     }
 
-    /// Services that publish whenever they may, until none may: what each of them uses.
-    fn flood(shares: &mut FairShares, services: &[(ServiceId, usize)]) -> Vec<Used> {
+    /// Lets services publish whenever they may, until none may, and returns the usage of each.
+    fn flood(shares: &mut FairShares, services: &[(ServiceId, usize)]) -> Vec<Usage> {
         let mut order: Vec<usize> = (0..services.len()).collect();
         let mut open = vec![true; services.len()];
         while let Some(next) = open.iter().position(|open| *open) {
@@ -251,7 +254,7 @@ mod tests {
             order.rotate_left(next + 1);
             let (service, bytes) = services[*order.last().unwrap()];
             shares.add(Some(service), confirmed(bytes));
-            for (changed, congested) in shares.changes(LIMITS, true) {
+            for (changed, congested) in shares.congestion_changes(LIMITS, true) {
                 let place = order
                     .iter()
                     .position(|at| services[*at].0 == changed)
@@ -285,11 +288,11 @@ mod tests {
     fn a_service_is_free_again_when_the_broker_has_taken_enough() {
         let mut shares = FairShares::default();
         flood(&mut shares, &[(ServiceId(3), 10)]);
-        assert!(shares.is_crowded(LIMITS));
+        assert!(shares.is_near_capacity(LIMITS));
         let mut freed = Vec::new();
         while freed.is_empty() {
             shares.remove(Some(ServiceId(3)), confirmed(10));
-            freed = shares.changes(LIMITS, true);
+            freed = shares.congestion_changes(LIMITS, true);
         }
         assert_eq!(freed, [(ServiceId(3), false)]);
         assert!(
@@ -300,29 +303,30 @@ mod tests {
     }
 
     #[test]
-    fn without_a_connection_the_service_with_most_of_qos_0_loses_messages() {
-        let (mut shares, limits) = (
-            FairShares::default(),
-            OutboxLimits {
-                messages: 10,
-                bytes: 1000,
-            },
-        );
-        let qos_0 = Charge {
-            bytes: 1,
-            is_qos_0: true,
+    fn without_a_connection_the_service_with_most_of_qos0_loses_messages() {
+        let mut shares = FairShares::default();
+        let limits = OutboxLimits {
+            messages: 10,
+            bytes: 1000,
         };
-        for (service, charge, count) in [(1, qos_0, 3), (2, qos_0, 4), (3, confirmed(1), 4)] {
+        let qos0 = Charge {
+            bytes: 1,
+            is_qos0: true,
+        };
+        for (service, charge, count) in [(1, qos0, 3), (2, qos0, 4), (3, confirmed(1), 4)] {
             (0..count).for_each(|_| shares.add(Some(ServiceId(service)), charge));
         }
-        assert_eq!(shares.dropping(limits), Some(Some(ServiceId(2))));
+        assert_eq!(
+            shares.service_to_drop_from(limits),
+            Some(Some(ServiceId(2)))
+        );
         assert!(shares.has_room(limits, false) && !shares.has_room(limits, true));
         assert!(
-            shares.changes(limits, false).is_empty(),
-            "what can be dropped congests nobody"
+            shares.congestion_changes(limits, false).is_empty(),
+            "messages that can be dropped congest nobody"
         );
-        shares.remove(Some(ServiceId(2)), qos_0);
-        assert_eq!(shares.dropping(limits), None);
+        shares.remove(Some(ServiceId(2)), qos0);
+        assert_eq!(shares.service_to_drop_from(limits), None);
     }
 
     proptest! {
@@ -334,7 +338,7 @@ mod tests {
             let sum = used.iter().map(|used| used.messages).sum::<usize>();
             prop_assert_eq!(sum, shares.total.all.messages);
             shares.add(Some(ServiceId(count)), confirmed(1));
-            prop_assert!(shares.changes(LIMITS, true).is_empty(), "the outbox is full: {:?}", shares.total.all);
+            prop_assert!(shares.congestion_changes(LIMITS, true).is_empty(), "the outbox is full: {:?}", shares.total.all);
         }
     }
 }

@@ -1,16 +1,16 @@
-//! Pure: one message that was sent with QoS 1 or 2 and is not fully acknowledged. In, out: the outbox. Owns the message.
+//! A message that was sent with QoS 1 or 2 and is not fully acknowledged.
 
 use super::send_queue::QueuedMessage;
 use crate::message::{Message, Publication, Qos, Receipt, Terms};
 use crate::router::ServiceId;
 
-/// How far the broker has acknowledged it.
+/// How far the broker has acknowledged a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Not at all.
-    Sent,
+    /// Not at all: PUBACK or PUBREC is awaited.
+    AwaitingAck,
     /// PUBREC came; PUBCOMP is awaited.
-    Received,
+    AwaitingPubComp,
     /// Fully.
     Done,
 }
@@ -20,7 +20,7 @@ pub enum Stage {
 pub struct InflightMessage {
     pub id: u16,
     pub stage: Stage,
-    /// Whether it was handed out before, on this connection or an earlier one.
+    /// Whether it was sent before, on this connection or an earlier one.
     pub dup: bool,
     /// The incoming message that waits for the broker to take this one.
     pub receipt: Option<Receipt>,
@@ -43,7 +43,7 @@ impl InflightMessage {
         } = queued;
         Self {
             id,
-            stage: Stage::Sent,
+            stage: Stage::AwaitingAck,
             dup: false,
             receipt,
             service,
@@ -53,11 +53,25 @@ impl InflightMessage {
         }
     }
 
+    /// Turns it back into a message that was never sent; `None` when it is done.
+    pub fn into_queued(self) -> Option<QueuedMessage> {
+        let publication = Publication {
+            message: self.message?,
+            terms: self.terms,
+        };
+        Some(QueuedMessage {
+            publication,
+            receipt: self.receipt,
+            service: self.service,
+            serial: self.serial,
+        })
+    }
+
     pub fn is_done(&self) -> bool {
         self.stage == Stage::Done
     }
 
-    /// QoS 0 stands for a flight that is done and awaits nothing.
+    /// The quality of service; QoS 0 stands for a message that is done.
     pub fn qos(&self) -> Qos {
         self.message
             .as_ref()

@@ -1,5 +1,4 @@
-//! Pure: what the broker was last given for each topic where somebody wants to know. In: messages that are handed over. Out:
-//! whether a message repeats the last one. Owns the last payloads, bounded in bytes.
+//! The last payload of each topic whose publisher wants unchanged messages to be left out, bounded in bytes.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -25,8 +24,8 @@ struct Last {
 }
 
 impl LastPublished {
-    /// Whether `message` is to be left out on these terms.
-    pub fn repeats(&self, message: &Message, terms: Option<&Terms>) -> bool {
+    /// Whether `message` repeats the last one, and these terms say to leave it out then.
+    pub fn is_repeat(&self, message: &Message, terms: Option<&Terms>) -> bool {
         let Some(terms) = terms else { return false };
         let Some(rule) = terms.only_if_changed else {
             return false;
@@ -46,16 +45,16 @@ impl LastPublished {
         }
     }
 
-    /// Notes that `message` is handed over. Topics are remembered from the first message on that asks for it; when all together
-    /// would take more than `most` bytes, everything is forgotten, which costs messages that nobody needed.
-    pub fn note(&mut self, message: &Message, terms: Option<&Terms>, most: usize) {
-        let asked = terms.is_some_and(|terms| terms.only_if_changed.is_some());
-        if !asked && (self.last.is_empty() || !self.last.contains_key(&message.topic)) {
+    /// Records that `message` is sent. A topic is remembered from the first message on that asks for it. When all together would
+    /// exceed `max_bytes`, everything is forgotten: the worst that follows is a message that was not needed.
+    pub fn record(&mut self, message: &Message, terms: Option<&Terms>, max_bytes: usize) {
+        let is_asked_for = terms.is_some_and(|terms| terms.only_if_changed.is_some());
+        if !is_asked_for && (self.last.is_empty() || !self.last.contains_key(&message.topic)) {
             return;
         }
         self.forget(&message.topic);
         let size = size(&message.topic, &message.payload);
-        if self.bytes + size > most {
+        if self.bytes + size > max_bytes {
             self.clear();
         }
         self.bytes += size;
@@ -67,15 +66,15 @@ impl LastPublished {
         self.last.insert(message.topic.clone(), last);
     }
 
-    /// The broker has not got the last message of `topic` after all.
+    /// Forgets the last message of `topic`, which the broker refused.
     pub fn forget(&mut self, topic: &Topic) {
         if let Some(last) = self.last.remove(topic) {
             self.bytes -= size(topic, &last.payload);
         }
     }
 
-    /// The connection is lost: what was on its way with QoS 0 may be lost too.
-    pub fn disconnected(&mut self) {
+    /// Handles the loss of the connection: QoS 0 messages that were on their way may be lost too.
+    pub fn on_disconnected(&mut self) {
         let bytes = &mut self.bytes;
         self.last.retain(|topic, last| {
             let stays = last.qos != Qos::AtMostOnce;

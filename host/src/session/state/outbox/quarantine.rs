@@ -1,25 +1,25 @@
-//! Pure: messages for which the broker may end the connection. In: verdicts of a search. Out: messages that are held back, set aside or sent
-//! after all. Owns nothing: the outbox has them.
+//! Messages for which the broker may end the connection: held back during a search, then released or kept as dead letters.
 
-use super::inflight::{InflightMessage, Stage};
+use super::Outbox;
+use super::inflight::Stage;
 use super::send_queue::QueuedMessage;
-use super::{Outbox, Step, settle};
-use crate::message::{Outcome, Publication, Qos};
-use crate::session::state::ids::Ids;
-use crate::session::state::output::{Event, News};
-use crate::session::state::poison::{PoisonDetector, Suspect};
+use crate::message::{Outcome, Qos};
+use crate::session::state::event::Event;
+use crate::session::state::output::Outputs;
+use crate::session::state::poison::Suspect;
+use crate::session::state::shared::Shared;
 
-/// Why a message is set aside.
+/// The reason for a quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum QuarantineReason {
     /// It ended connections.
     Itself,
-    /// Messages like it did.
+    /// Similar messages did.
     LikeOthers,
 }
 
-impl Cause {
-    /// For people.
+impl QuarantineReason {
+    /// The reason, for people.
     pub const fn text(self) -> &'static str {
         match self {
             Self::Itself => {
@@ -33,109 +33,88 @@ impl Cause {
 }
 
 impl Outbox {
-    /// What was sent on this connection and is not acknowledged; of QoS 0 that is not known.
+    /// Messages that were sent on this connection and are not acknowledged. QoS 0 messages are not known.
     pub fn in_doubt(&self) -> Vec<Suspect> {
         let sent = self
             .inflight
             .iter()
             .take(self.sent)
-            .filter(|flight| !flight.is_done());
-        sent.map(|flight| Suspect::Message(flight.serial)).collect()
+            .filter(|inflight| !inflight.is_done());
+        sent.map(|inflight| Suspect::Message(inflight.serial))
+            .collect()
     }
 
-    /// A message of QoS 0 in a search is kept until it is known that the broker has taken it.
-    pub(super) fn hand_over_suspected(&mut self, queued: QueuedMessage) -> Step {
-        let Publication { message, terms } = &queued.publication;
-        self.last_published
-            .note(message, terms.as_deref(), self.limits.bytes);
-        self.current = Some(message.clone());
-        self.unconfirmed.push_back(queued);
-        Step::Current
-    }
-
-    /// The broker has taken this message of QoS 0.
-    pub fn confirmed(&mut self, serial: u64, news: &mut News) {
-        let Some(place) = self
+    /// Handles that the broker has taken a QoS 0 message that was sent during a search.
+    pub fn on_confirmed(&mut self, serial: u64, outputs: &mut Outputs) {
+        let place = self
             .unconfirmed
             .iter()
-            .position(|queued| queued.serial == serial)
-        else {
-            return;
-        };
-        if let Some(queued) = self.unconfirmed.remove(place) {
-            news.gone.extend(queued.receipt);
-            settle(queued.publication.terms.as_deref(), news, || {
-                Outcome::Delivered
-            });
+            .position(|queued| queued.serial == serial);
+        if let Some(queued) = place.and_then(|place| self.unconfirmed.remove(place)) {
+            outputs.resolved.extend(queued.receipt);
+            outputs.resolve(queued.publication.terms.as_deref(), || Outcome::Delivered);
         }
     }
 
-    /// Holds a message back, and all that are equal to it: what the host announces is said again on each connection. To be called while there is
-    /// no connection.
-    pub fn hold(&mut self, serial: u64, ids: &mut Ids, news: &mut News) {
-        let queued = self.queue.remove(serial);
-        let flight = self
+    /// Holds a message back, and all that equal it: announcements of the host are repeated on each connection. To be called while there
+    /// is no connection.
+    pub fn hold(&mut self, serial: u64, shared: &mut Shared) {
+        let inflight = self
             .inflight
             .iter()
-            .position(|flight| flight.serial == serial);
-        let queued = queued.or_else(|| self.ground(flight?, ids, news));
+            .position(|inflight| inflight.serial == serial);
+        let queued = self
+            .queue
+            .remove(serial)
+            .or_else(|| self.recall(inflight?, shared));
         let Some(queued) = queued else { return };
-        let like = |flight: &InflightMessage| {
-            let equal = flight.message.as_ref() == Some(&queued.publication.message);
-            equal && flight.service == queued.service && flight.stage == Stage::Sent
-        };
-        while let Some(place) = self.inflight.iter().position(like) {
-            let grounded = self.ground(place, ids, news);
-            self.held.extend(grounded);
+
+        while let Some(place) = self.inflight.iter().position(|inflight| {
+            inflight.message.as_ref() == Some(&queued.publication.message)
+                && inflight.service == queued.service
+                && inflight.stage == Stage::AwaitingAck
+        }) {
+            let recalled = self.recall(place, shared);
+            self.held.extend(recalled);
         }
         self.held.extend(self.queue.remove_like(&queued));
         self.held.push(queued);
     }
 
     /// Takes a message back that was sent on an earlier connection; `None`: the broker has it.
-    fn ground(&mut self, place: usize, ids: &mut Ids, news: &mut News) -> Option<QueuedMessage> {
-        if self.inflight[place].stage != Stage::Sent {
-            // the broker ends the connection at the end of the exchange: there is nothing left to be said
-            news.gone.extend(self.inflight[place].receipt.take());
-            self.finish(place, ids);
+    fn recall(&mut self, place: usize, shared: &mut Shared) -> Option<QueuedMessage> {
+        if self.inflight[place].stage != Stage::AwaitingAck {
+            // the broker ends the connection for PUBREL: it has the message, so the exchange is given up
+            let receipt = self.inflight[place].receipt.take();
+            shared.outputs.resolved.extend(receipt);
+            self.finish(place, &mut shared.ids);
             return None;
         }
-        let InflightMessage {
-            id,
-            receipt,
-            service,
-            serial,
-            message,
-            terms,
-            ..
-        } = self.inflight.remove(place)?;
-        let message = message?;
+
+        let inflight = self.inflight.remove(place)?;
+        let id = inflight.id;
+        let queued = inflight.into_queued()?;
         // with QoS 2 the broker may have the identifier in use, and would take another message for this one
-        if message.qos != Qos::ExactlyOnce {
-            ids.free(id);
+        if queued.publication.message.qos != Qos::ExactlyOnce {
+            shared.ids.free(id);
         }
-        Some(QueuedMessage {
-            publication: Publication { message, terms },
-            receipt,
-            service,
-            serial,
-        })
+        Some(queued)
     }
 
-    /// Whether messages equal to this one are held back.
+    /// Whether messages that equal this one are held back.
     pub(super) fn holds_like(&self, queued: &QueuedMessage) -> bool {
         self.held.iter().any(|held| held.is_like(queued))
     }
 
-    /// A message that was held back, and all that are equal to it, are to be sent after all.
+    /// Releases a message that was held back, and all that equal it: they are sent after all.
     pub fn release(&mut self, serial: u64) {
         for queued in self.take_held(serial).into_iter().rev() {
             self.queue.push_front(queued);
         }
     }
 
-    /// Sets a message aside that was held back, and all that are equal to it.
-    pub fn quarantine(&mut self, serial: u64, poison: &mut PoisonDetector, news: &mut News) {
+    /// Quarantines a message that was held back, and all that equal it: they become dead letters.
+    pub fn quarantine(&mut self, serial: u64, shared: &mut Shared) {
         let held = self.take_held(serial);
         let Some(QueuedMessage {
             publication,
@@ -145,22 +124,26 @@ impl Outbox {
         else {
             return;
         };
-        let (topic, qos) = (publication.message.topic.clone(), publication.message.qos);
+
+        let topic = publication.message.topic.clone();
+        let qos = publication.message.qos;
         if let Some(service) = *service {
-            poison.bans().on_quarantined(service, &topic);
+            shared.poison.bans().on_quarantined(service, &topic);
         }
         self.last_published.forget(&topic);
-        news.events.push(Event::SetAside {
+        shared.outputs.log(Event::Quarantined {
             service: *service,
             topic,
             qos,
-            reason: Cause::Itself.text(),
+            reason: QuarantineReason::Itself.text(),
         });
-        held.into_iter()
-            .for_each(|queued| self.set_aside(queued, Cause::Itself, news));
+
+        for queued in held {
+            self.dead_letter(queued, QuarantineReason::Itself, &mut shared.outputs);
+        }
     }
 
-    /// The messages that are held back together.
+    /// Takes the messages that are held back together with this one.
     fn take_held(&mut self, serial: u64) -> Vec<QueuedMessage> {
         let Some(place) = self.held.iter().position(|queued| queued.serial == serial) else {
             return Vec::new();
@@ -173,10 +156,15 @@ impl Outbox {
         std::iter::once(first).chain::<Vec<_>>(like).collect()
     }
 
-    /// It is not sent: whoever waits for it is told so, and it is kept as a dead letter.
-    pub(super) fn set_aside(&mut self, queued: QueuedMessage, cause: Cause, news: &mut News) {
+    /// Gives a message up: its publisher is told, and it is kept as a dead letter.
+    pub(super) fn dead_letter(
+        &mut self,
+        queued: QueuedMessage,
+        reason: QuarantineReason,
+        outputs: &mut Outputs,
+    ) {
         self.shares.remove(queued.service, queued.charge());
-        news.gone.extend(queued.receipt);
-        news.set_aside(queued.service, queued.publication, cause.text());
+        outputs.resolved.extend(queued.receipt);
+        outputs.dead_letter(queued.service, queued.publication, reason.text());
     }
 }

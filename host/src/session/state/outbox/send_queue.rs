@@ -1,5 +1,4 @@
-//! Pure: messages that were not sent yet. In: what services publish. Out: it, first in first out; what the rules for the time
-//! without a connection drop. Owns the queue and its weight.
+//! Messages that were not sent yet, first in, first out, and the offline rules that drop or keep some of them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,22 +6,23 @@ use std::sync::Arc;
 use crate::message::{Message, Outcome, Publication, Qos, Receipt};
 use crate::offline::{OfflinePolicy, OfflineRule, Overflow};
 use crate::router::ServiceId;
-use crate::session::state::output::{News, Origin, PersistOp};
+use crate::session::state::output::{Origin, Outputs, PersistOp};
 
 use super::fair_share::{Charge, FairShares};
 
-/// A message, the incoming message whose handling published it, and the service that did; `None`: the host itself.
+/// A message, with the incoming message whose handling published it.
 #[derive(Debug)]
 pub struct QueuedMessage {
     pub publication: Publication,
     pub receipt: Option<Receipt>,
+    /// The service that published it; `None`: the host itself.
     pub service: Option<ServiceId>,
-    /// Names it for the life of the session; given by the outbox.
+    /// Identifies it for the life of the session; assigned by the outbox.
     pub serial: u64,
 }
 
 impl QueuedMessage {
-    /// Without a serial number.
+    /// Creates a message without a serial number.
     pub const fn new(
         publication: Publication,
         receipt: Option<Receipt>,
@@ -41,9 +41,9 @@ impl QueuedMessage {
         self.service == other.service && self.publication.message == other.publication.message
     }
 
-    /// What it takes of the outbox.
+    /// The space that it takes in the outbox.
     pub fn charge(&self) -> Charge {
-        Charge::of(&self.publication.message)
+        Charge::from_message(&self.publication.message)
     }
 }
 
@@ -51,10 +51,10 @@ impl QueuedMessage {
 #[derive(Debug, Default)]
 pub struct SendQueue {
     queue: VecDeque<QueuedMessage>,
-    /// Messages dropped since the connection was lost.
+    /// Number of messages dropped since the connection was lost.
     dropped: u64,
     /// The number of the last message that was kept on disk.
-    kept: u64,
+    last_number: u64,
 }
 
 impl SendQueue {
@@ -70,7 +70,7 @@ impl SendQueue {
         self.queue.front()
     }
 
-    /// Takes the message with this serial number out.
+    /// Removes the message with this serial number.
     pub fn remove(&mut self, serial: u64) -> Option<QueuedMessage> {
         let place = self
             .queue
@@ -79,7 +79,7 @@ impl SendQueue {
         self.queue.remove(place)
     }
 
-    /// Takes all messages out that are equal to this one.
+    /// Removes all messages that equal this one.
     pub fn remove_like(&mut self, message: &QueuedMessage) -> Vec<QueuedMessage> {
         let is_like = |queued: &QueuedMessage| queued.is_like(message);
         let (like, others): (VecDeque<_>, _) = std::mem::take(&mut self.queue)
@@ -97,7 +97,7 @@ impl SendQueue {
         self.queue.push_front(queued);
     }
 
-    /// Takes out the retained messages of the topic for which nobody waits: `message` takes their place.
+    /// Removes the retained messages that `message` replaces, except for those whose outcome or receipt somebody waits for.
     pub fn supersede(&mut self, message: &Message, shares: &mut FairShares) {
         self.queue.retain(|queued| {
             let Publication {
@@ -117,22 +117,22 @@ impl SendQueue {
         self.queue.pop_front()
     }
 
-    /// How many messages were dropped since the last call.
+    /// Returns the number of messages dropped since the last call.
     pub const fn take_dropped(&mut self) -> u64 {
         std::mem::replace(&mut self.dropped, 0)
     }
 
-    /// Messages that were kept on disk have the numbers up to `last`.
-    pub fn kept_up_to(&mut self, last: u64) {
-        self.kept = self.kept.max(last);
+    /// Reserves the numbers up to `last`: messages on disk have them.
+    pub fn reserve_numbers(&mut self, last: u64) {
+        self.last_number = self.last_number.max(last);
     }
 
-    /// Appends a message while there is no connection, unless its rule says otherwise. `shares` has it already.
+    /// Appends a message while there is no connection, unless its rule drops it. `shares` includes it already.
     pub fn push_offline(
         &mut self,
         mut queued: QueuedMessage,
         shares: &mut FairShares,
-        news: &mut News,
+        outputs: &mut Outputs,
     ) {
         let rule = queued
             .publication
@@ -140,66 +140,66 @@ impl SendQueue {
             .as_ref()
             .and_then(|terms| terms.offline.clone());
         if let Some(rule) = rule {
-            // one that takes the place of an equal one is suspected of the same
+            // a message that replaces an equal one inherits the suspicion of being poison
             if rule.policy == OfflinePolicy::KeepLast
                 && let Some(older) = self.queue.iter().find(|older| older.is_like(&queued))
             {
                 queued.serial = older.serial;
             }
-            if !self.make_place(&queued.publication.message, &rule, shares, news) {
-                return self.gone(
+            if !self.make_room(&queued.publication.message, &rule, shares, outputs) {
+                return self.discard(
                     queued,
                     "there is no connection, and the rule of offline drops it",
                     shares,
-                    news,
+                    outputs,
                 );
             }
             if rule.persist {
-                self.keep(&mut queued, news);
+                self.persist(&mut queued, outputs);
             }
         }
         self.push_back(queued);
     }
 
-    /// Drops the oldest message of QoS 0 of `service`: the outbox is full, and there is no connection.
-    pub fn drop_qos_0(
+    /// Drops the oldest QoS 0 message of `service`, because the outbox is full and there is no connection; whether there was one.
+    pub fn drop_oldest_qos0(
         &mut self,
         service: Option<ServiceId>,
         shares: &mut FairShares,
-        news: &mut News,
+        outputs: &mut Outputs,
     ) -> bool {
-        let is_one = |queued: &QueuedMessage| {
+        let is_droppable = |queued: &QueuedMessage| {
             queued.service == service && queued.publication.message.qos == Qos::AtMostOnce
         };
-        let Some(place) = self.queue.iter().position(is_one) else {
+        let Some(place) = self.queue.iter().position(is_droppable) else {
             return false;
         };
         self.drop_at(
             place,
             "there is no connection, and the outbox is full",
             shares,
-            news,
+            outputs,
         );
         true
     }
 
-    /// Whether the rule lets the message wait; drops what it takes the place of.
-    fn make_place(
+    /// Whether the rule lets the message wait. Drops the messages that it replaces.
+    fn make_room(
         &mut self,
         message: &Message,
         rule: &Arc<OfflineRule>,
         shares: &mut FairShares,
-        news: &mut News,
+        outputs: &mut Outputs,
     ) -> bool {
         const REPLACED: &str = "there is no connection, and a newer message took its place";
         match rule.policy {
             OfflinePolicy::Drop => false,
             OfflinePolicy::KeepLast => {
                 let same = |queued: &QueuedMessage| {
-                    of_rule(queued, rule) && queued.publication.message.topic == message.topic
+                    has_rule(queued, rule) && queued.publication.message.topic == message.topic
                 };
                 while let Some(place) = self.queue.iter().position(same) {
-                    self.drop_at(place, REPLACED, shares, news);
+                    self.drop_at(place, REPLACED, shares, outputs);
                 }
                 true
             }
@@ -209,25 +209,19 @@ impl SendQueue {
                 qos0,
                 duplicates,
             } => {
-                let equal = |queued: &&QueuedMessage| {
-                    of_rule(queued, rule) && queued.publication.message == *message
+                let is_equal = |queued: &QueuedMessage| {
+                    has_rule(queued, rule) && queued.publication.message == *message
                 };
-                if (!qos0 && message.qos == Qos::AtMostOnce)
-                    || (!duplicates && self.queue.iter().any(|q| equal(&q)))
-                {
+                let is_excluded = !qos0 && message.qos == Qos::AtMostOnce;
+                if is_excluded || (!duplicates && self.queue.iter().any(is_equal)) {
                     return false;
                 }
-                while self
-                    .queue
-                    .iter()
-                    .filter(|queued| of_rule(queued, rule))
-                    .count()
-                    >= limit
-                {
-                    let oldest = self.queue.iter().position(|queued| of_rule(queued, rule));
+
+                while self.count_of(rule) >= limit {
+                    let oldest = self.queue.iter().position(|queued| has_rule(queued, rule));
                     match oldest {
                         Some(place) if overflow == Overflow::DropOldest => {
-                            self.drop_at(place, REPLACED, shares, news)
+                            self.drop_at(place, REPLACED, shares, outputs);
                         }
                         _ => return false,
                     }
@@ -237,41 +231,51 @@ impl SendQueue {
         }
     }
 
-    fn keep(&mut self, queued: &mut QueuedMessage, news: &mut News) {
+    fn count_of(&self, rule: &Arc<OfflineRule>) -> usize {
+        self.queue
+            .iter()
+            .filter(|queued| has_rule(queued, rule))
+            .count()
+    }
+
+    fn persist(&mut self, queued: &mut QueuedMessage, outputs: &mut Outputs) {
         let QueuedMessage {
             publication,
             service,
             ..
         } = queued;
         if let Some(terms) = &mut publication.terms {
-            self.kept += 1;
-            terms.kept = Some(self.kept);
-            let origin = Origin::of(*service);
-            news.kept.push(PersistOp::Put(
-                self.kept,
-                origin,
-                publication.message.clone(),
-            ));
+            self.last_number += 1;
+            terms.kept = Some(self.last_number);
+            let origin = Origin::new(*service);
+            let message = publication.message.clone();
+            outputs.persist(PersistOp::Put(self.last_number, origin, message));
         }
     }
 
-    fn drop_at(&mut self, place: usize, why: &str, shares: &mut FairShares, news: &mut News) {
+    fn drop_at(&mut self, place: usize, why: &str, shares: &mut FairShares, outputs: &mut Outputs) {
         if let Some(queued) = self.queue.remove(place) {
-            self.gone(queued, why, shares, news);
+            self.discard(queued, why, shares, outputs);
         }
     }
 
-    fn gone(&mut self, queued: QueuedMessage, why: &str, shares: &mut FairShares, news: &mut News) {
+    fn discard(
+        &mut self,
+        queued: QueuedMessage,
+        why: &str,
+        shares: &mut FairShares,
+        outputs: &mut Outputs,
+    ) {
         shares.remove(queued.service, queued.charge());
         self.dropped += 1;
-        news.gone.extend(queued.receipt);
-        if let Some(terms) = &queued.publication.terms {
-            news.settle(terms, || Outcome::Refused(why.to_owned()));
-        }
+        outputs.resolved.extend(queued.receipt);
+        outputs.resolve(queued.publication.terms.as_deref(), || {
+            Outcome::Refused(why.to_owned())
+        });
     }
 }
 
-fn of_rule(queued: &QueuedMessage, rule: &Arc<OfflineRule>) -> bool {
+fn has_rule(queued: &QueuedMessage, rule: &Arc<OfflineRule>) -> bool {
     let own = queued
         .publication
         .terms

@@ -1,39 +1,43 @@
-//! Pure: one search for packets that end the connection. In: what is sent and answered, connections, the time. Out: how much may be sent,
-//! and verdicts. Owns what is unanswered and what is suspected.
+//! One search for packets that end the connection: bisection over the packets that were unanswered when a connection was lost.
 
+use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
-use super::{Duration, HashSet, Instant, MEMORY, Suspect, VecDeque, Verdict};
+use super::suspect::{Suspect, Verdict};
 
-/// So much may be unanswered at a time of what is not suspected.
+/// How long a search continues after the last loss: a message that is published rarely ends connections rarely.
+pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(600);
+/// Number of packets without suspicion that may be unanswered at a time.
 const WINDOW: usize = 128;
-/// So much at least, where so much was too much together although nothing alone was.
+/// The smallest window, where several packets were too much together although none was alone.
 const SMALLEST: usize = 16;
-/// Who has not answered so long after it answered a later ping does not answer, and lives on.
+/// A packet that is unanswered this long after a later ping was answered is never answered, and harmless.
 const SETTLED: Duration = Duration::from_secs(1);
-/// So many connections in a row have to end with nothing but this unanswered.
+/// Number of connections in a row that have to end with only one packet unanswered.
 const STRIKES: u32 = 3;
-/// So long a connection has to live without what is held back; as long as those with it lived, and four times, if that is more.
-const LIVES: Duration = Duration::from_millis(750);
-const LIVES_AT_MOST: Duration = Duration::from_secs(2);
-/// What ended a connection alone is sent again when the next one lives four times as long without it, or so long: who ends connections
-/// for another reason, always at the same moment, then ends this one before.
+/// How long a connection has to survive without the packets that are held back: four times as long as those with them, within
+/// these limits.
+const MIN_SURVIVAL: Duration = Duration::from_millis(750);
+const MAX_SURVIVAL: Duration = Duration::from_secs(2);
+/// The longest wait before a packet that ended a connection alone is sent again. The wait is four times as long as that connection
+/// lived: a broker that ends connections at the same moment for another reason ends this one before.
 const QUIET_AT_MOST: Duration = Duration::from_millis(500);
-/// More is not held back at a time: then something else ends the connections.
-const MOST_HELD: usize = 8;
-/// So many losses in a row with nothing unanswered say that no packet is to blame.
-const CAUSELESS: u32 = 2;
-/// So many losses in a row; after that connections are made as seldom as without a search.
-const HOT: u32 = 500;
+/// The largest number of packets that are held back. With more, something else ends the connections.
+const MAX_HELD: usize = 8;
+/// Number of losses in a row with nothing unanswered that show that no packet is to blame.
+const MAX_UNEXPLAINED: u32 = 2;
+/// Number of losses in a row after which connections are made as rarely as without a search.
+const MAX_FAST_RETRIES: u32 = 500;
 
-/// Sent on this connection, and not answered.
+/// A packet that was sent on this connection and is not answered.
 #[derive(Debug)]
-struct Sent {
+struct Unanswered {
     suspect: Suspect,
-    /// Counts what was sent on this connection.
+    /// Its position among the packets of this connection.
     place: u64,
     answered_by_ping: bool,
-    /// When a ping was answered that was sent later.
+    /// When a later ping was answered.
     passed: Option<Instant>,
 }
 
@@ -43,35 +47,35 @@ pub struct Bisection {
     now: Instant,
     /// Whether there is a connection.
     connected: bool,
-    /// Since when, as far as the clock was looked at.
+    /// Since when, to the precision of `tick`.
     connected_at: Option<Instant>,
-    /// A ping was answered on this connection.
-    lives: bool,
+    /// Whether a ping was answered on this connection.
+    is_alive: bool,
     place: u64,
-    /// Behind which place a PINGREQ was sent that is not answered.
+    /// The positions behind which a PINGREQ was sent that is not answered.
     pings: VecDeque<u64>,
-    unanswered: Vec<Sent>,
-    /// What was unanswered when the last connection was lost.
+    unanswered: Vec<Unanswered>,
+    /// Packets that were unanswered when the last connection was lost.
     suspects: HashSet<Suspect>,
-    /// So much of it may be unanswered at a time.
+    /// Number of suspects that may be unanswered at a time.
     portion: usize,
-    /// So much of anything else.
+    /// Number of other packets that may be unanswered at a time.
     window: usize,
-    /// What ended a connection alone, and how often in a row.
-    accused: Option<(Suspect, u32)>,
-    /// How long the connection has to live before that is sent.
+    /// The packet that ended a connection alone, and how often in a row.
+    prime_suspect: Option<(Suspect, u32)>,
+    /// How long the connection has to live before it is sent again.
     quiet: Duration,
-    /// What ended as many as needed.
+    /// Packets that ended enough connections alone.
     held: Vec<Suspect>,
-    /// How long the longest of those connections lived.
-    lethal: Duration,
-    /// What was answered: filters are asked for on each connection.
-    acquitted: HashSet<Suspect>,
+    /// The longest lifetime of those connections.
+    fatal_lifetime: Duration,
+    /// Filters and other packets that were answered; filters are sent again on each connection.
+    cleared: HashSet<Suspect>,
     /// Losses in a row with nothing unanswered.
-    causeless: u32,
+    unexplained: u32,
     losses: u32,
-    /// The broker ended the last connection.
-    ended: bool,
+    /// Whether the broker ended the last connection.
+    ended_by_broker: bool,
 }
 
 impl Bisection {
@@ -81,37 +85,37 @@ impl Bisection {
             now,
             connected: false,
             connected_at: None,
-            lives: false,
+            is_alive: false,
             place: 0,
             pings: VecDeque::new(),
             unanswered: Vec::new(),
             suspects: in_doubt.into_iter().collect(),
             portion,
             window: WINDOW,
-            accused: None,
+            prime_suspect: None,
             quiet: Duration::ZERO,
             held: Vec::new(),
-            lethal: Duration::ZERO,
-            acquitted: HashSet::new(),
-            causeless: 0,
+            fatal_lifetime: Duration::ZERO,
+            cleared: HashSet::new(),
+            unexplained: 0,
             losses: 0,
-            ended: true,
+            ended_by_broker: true,
         }
     }
 
-    /// Whether something waits for the time to pass.
-    pub fn waits(&self) -> bool {
-        !(self.held.is_empty() && self.unanswered.is_empty() && self.accused.is_none())
+    /// Whether time has to pass before more is known.
+    pub fn is_waiting(&self) -> bool {
+        !(self.held.is_empty() && self.unanswered.is_empty() && self.prime_suspect.is_none())
     }
 
     /// Whether nothing is suspected.
     pub fn is_idle(&self) -> bool {
-        self.suspects.is_empty() && !self.waits()
+        self.suspects.is_empty() && !self.is_waiting()
     }
 
     /// Whether the next connection is to be made soon.
     pub const fn is_hot(&self) -> bool {
-        self.ended && self.losses < HOT
+        self.ended_by_broker && self.losses < MAX_FAST_RETRIES
     }
 
     pub fn into_held(self) -> Vec<Suspect> {
@@ -124,7 +128,7 @@ impl Bisection {
             return;
         }
         let since = *self.connected_at.get_or_insert(now);
-        let settled = |sent: &Sent| {
+        let settled = |sent: &Unanswered| {
             sent.passed
                 .is_some_and(|at| now.saturating_duration_since(at) >= SETTLED)
         };
@@ -135,45 +139,45 @@ impl Bisection {
             self.unanswered = others;
             settled
                 .into_iter()
-                .for_each(|sent: Sent| self.acquit(sent.suspect));
+                .for_each(|sent: Unanswered| self.clear_for_good(sent.suspect));
         }
         let lived = now.saturating_duration_since(since);
-        if self.lives
+        if self.is_alive
             && !self.held.is_empty()
-            && lived >= (self.lethal * 4).clamp(LIVES, LIVES_AT_MOST)
+            && lived >= (self.fatal_lifetime * 4).clamp(MIN_SURVIVAL, MAX_SURVIVAL)
         {
             verdicts.extend(self.held.drain(..).map(Verdict::Quarantine));
-            self.lethal = Duration::ZERO;
+            self.fatal_lifetime = Duration::ZERO;
             self.losses = 0;
         }
     }
 
-    pub fn connected(&mut self) {
-        self.disconnected();
+    pub fn on_connected(&mut self) {
+        self.on_disconnected();
         self.connected = true;
     }
 
-    pub fn disconnected(&mut self) {
-        self.ended = false;
+    pub fn on_disconnected(&mut self) {
+        self.ended_by_broker = false;
         self.connected = false;
         self.connected_at = None;
-        self.lives = false;
+        self.is_alive = false;
         self.pings.clear();
         self.unanswered.clear();
     }
 
-    /// The broker ended the connection; `Break`: no packet is to blame.
-    pub fn lost(&mut self, now: Instant, verdicts: &mut Vec<Verdict>) -> ControlFlow<()> {
+    /// Handles that the broker ended the connection; `Break`: no packet is to blame.
+    pub fn on_lost(&mut self, now: Instant, verdicts: &mut Vec<Verdict>) -> ControlFlow<()> {
         let lived = self
             .connected_at
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let mut unanswered: Vec<Suspect> =
             self.unanswered.drain(..).map(|sent| sent.suspect).collect();
-        self.disconnected();
-        self.ended = true;
+        self.on_disconnected();
+        self.ended_by_broker = true;
         self.losses += 1;
-        self.causeless = if unanswered.is_empty() {
-            self.causeless + 1
+        self.unexplained = if unanswered.is_empty() {
+            self.unexplained + 1
         } else {
             0
         };
@@ -181,26 +185,26 @@ impl Bisection {
             0 => {}
             1 => unanswered
                 .drain(..)
-                .for_each(|suspect| self.accuse(suspect, lived, verdicts)),
+                .for_each(|suspect| self.on_sole_suspect(suspect, lived, verdicts)),
             several => {
-                self.accused = None;
+                self.prime_suspect = None;
                 self.portion = several / 2;
                 self.suspects = unanswered.into_iter().collect();
             }
         }
-        let causeless = self.causeless >= CAUSELESS && lived < MEMORY;
-        if causeless || self.held.len() > MOST_HELD {
+        let is_unexplained = self.unexplained >= MAX_UNEXPLAINED && lived < SEARCH_TIMEOUT;
+        if is_unexplained || self.held.len() > MAX_HELD {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
     }
 
-    /// It was alone when the connection ended.
-    fn accuse(&mut self, suspect: Suspect, lived: Duration, verdicts: &mut Vec<Verdict>) {
-        self.lethal = self.lethal.max(lived.min(LIVES_AT_MOST));
-        let strikes = match self.accused.take() {
-            Some((accused, strikes)) if accused == suspect => strikes + 1,
+    /// Handles that this packet was the only unanswered one when the connection ended.
+    fn on_sole_suspect(&mut self, suspect: Suspect, lived: Duration, verdicts: &mut Vec<Verdict>) {
+        self.fatal_lifetime = self.fatal_lifetime.max(lived.min(MAX_SURVIVAL));
+        let strikes = match self.prime_suspect.take() {
+            Some((prime, strikes)) if prime == suspect => strikes + 1,
             _ => 1,
         };
         self.suspects.clear();
@@ -211,22 +215,22 @@ impl Bisection {
         }
         self.portion = 1;
         self.suspects.insert(suspect.clone());
-        self.accused = Some((suspect, strikes));
+        self.prime_suspect = Some((suspect, strikes));
         self.quiet = (lived * 4).min(QUIET_AT_MOST);
     }
 
-    /// How many like this may be sent now.
+    /// How many packets of the kind of this one may be sent now.
     pub fn capacity(&self, suspect: &Suspect) -> usize {
-        if self.acquitted.contains(suspect) {
+        if self.cleared.contains(suspect) {
             return usize::MAX;
         }
         let is_suspected = self.suspects.contains(suspect);
-        // suspects only with one another, so that each loss halves them
+        // suspects are sent only among themselves, so that each loss halves them
         let mixes = self
             .unanswered
             .first()
             .is_some_and(|sent| self.suspects.contains(&sent.suspect) != is_suspected);
-        if !self.lives || mixes || self.is_too_early_for(suspect) {
+        if !self.is_alive || mixes || self.is_too_early_for(suspect) {
             return 0;
         }
         let most = if is_suspected {
@@ -238,11 +242,11 @@ impl Bisection {
     }
 
     fn is_too_early_for(&self, suspect: &Suspect) -> bool {
-        let is_accused = self
-            .accused
+        let is_prime = self
+            .prime_suspect
             .as_ref()
-            .is_some_and(|(accused, _)| accused == suspect);
-        is_accused
+            .is_some_and(|(prime, _)| prime == suspect);
+        is_prime
             && self
                 .connected_at
                 .is_none_or(|since| self.now.saturating_duration_since(since) < self.quiet)
@@ -255,21 +259,22 @@ impl Bisection {
         };
         let kind = |suspect: &Suspect| {
             (
-                self.acquitted.contains(suspect),
+                self.cleared.contains(suspect),
                 self.suspects.contains(suspect),
             )
         };
-        let (capacity, first) = (self.capacity(first), kind(first));
+        let capacity = self.capacity(first);
+        let first = kind(first);
         suspects
             .take(capacity)
             .take_while(|suspect| kind(suspect) == first)
             .count()
     }
 
-    pub fn sent(&mut self, suspect: Suspect, answered_by_ping: bool) {
+    pub fn on_sent(&mut self, suspect: Suspect, answered_by_ping: bool) {
         self.place += 1;
-        if !self.acquitted.contains(&suspect) {
-            self.unanswered.push(Sent {
+        if !self.cleared.contains(&suspect) {
+            self.unanswered.push(Unanswered {
                 suspect,
                 place: self.place,
                 answered_by_ping,
@@ -278,7 +283,7 @@ impl Bisection {
         }
     }
 
-    pub fn answered(&mut self, suspect: &Suspect) {
+    pub fn on_answered(&mut self, suspect: &Suspect) {
         let Some(at) = self
             .unanswered
             .iter()
@@ -287,22 +292,22 @@ impl Bisection {
             return;
         };
         let sent = self.unanswered.remove(at);
-        // a message is sent once; a filter again with each connection
+        // a message is sent once, a filter again on each connection
         match sent.suspect {
             Suspect::Message(_) => self.clear(&sent.suspect),
-            filter => self.acquit(filter),
+            filter => self.clear_for_good(filter),
         }
     }
 
-    fn acquit(&mut self, suspect: Suspect) {
+    fn clear_for_good(&mut self, suspect: Suspect) {
         self.clear(&suspect);
-        self.acquitted.insert(suspect);
+        self.cleared.insert(suspect);
     }
 
     fn clear(&mut self, suspect: &Suspect) {
-        self.accused.take_if(|(accused, _)| accused == suspect);
+        self.prime_suspect.take_if(|(prime, _)| prime == suspect);
         if self.suspects.remove(suspect) && self.suspects.is_empty() {
-            // nothing of it ends the connection alone: together it was too much
+            // none of them ends the connection alone: together they were too much
             self.window = (self.portion.max(SMALLEST)).min(self.window);
         }
     }
@@ -316,18 +321,18 @@ impl Bisection {
 
     pub fn wants_ping(&self) -> bool {
         self.pings.is_empty()
-            && (!self.lives || self.unanswered.iter().any(|sent| sent.passed.is_none()))
+            && (!self.is_alive || self.unanswered.iter().any(|sent| sent.passed.is_none()))
     }
 
-    pub fn ping_sent(&mut self) {
+    pub fn on_ping_sent(&mut self) {
         self.pings.push_back(self.place);
     }
 
-    pub fn pong(&mut self) -> Vec<Suspect> {
+    pub fn on_pong(&mut self) -> Vec<Suspect> {
         let Some(place) = self.pings.pop_front() else {
             return Vec::new();
         };
-        self.lives = true;
+        self.is_alive = true;
         let mut taken = Vec::new();
         let now = self.now;
         self.unanswered.retain_mut(|sent| {

@@ -1,4 +1,4 @@
-//! The session state against a broker that ends the connection for what nobody can know, and answers everything else in order.
+//! The session state against a broker that ends the connection by an unknown rule, and answers everything else in order.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::router::ServiceId;
 use crate::session::packet::{
     Ack, AckKind, ConnAck, Incoming, Outgoing, Reason, ServerCapabilities,
 };
-use crate::session::state::{EndedBy, Event, PersistOp, State, WantedSubscription};
+use crate::session::state::{EndedBy, Event, Output, PersistOp, State, WantedSubscription};
 use crate::topic::{Filter, Topic};
 
 /// How the broker's answers fare when it ends a connection.
@@ -43,7 +43,7 @@ struct Broker {
     session: bool,
     taken: Vec<String>,
     subscribed: BTreeSet<String>,
-    buried: Vec<(String, Option<ServiceId>)>,
+    dead_letters: Vec<(String, Option<ServiceId>)>,
     refused: usize,
     events: Vec<Event>,
     online: Vec<Message>,
@@ -84,7 +84,7 @@ impl Broker {
             session: false,
             taken: Vec::new(),
             subscribed: BTreeSet::new(),
-            buried: Vec::new(),
+            dead_letters: Vec::new(),
             refused: 0,
             events: Vec::new(),
             online: Vec::new(),
@@ -105,7 +105,7 @@ impl Broker {
             terms: Some(Box::new(terms)),
         };
         self.state
-            .committed(Some(ServiceId(1)), None, vec![publication]);
+            .publish(Some(ServiceId(1)), None, vec![publication]);
     }
 
     fn is_poison(&self, text: &str) -> bool {
@@ -135,7 +135,7 @@ impl Broker {
             subscription_ids: self.protocol == Protocol::V5,
             ..ServerCapabilities::default()
         };
-        self.state.connected(
+        self.state.handle_connack(
             &ConnAck {
                 session_present,
                 reason: Reason::SUCCESS,
@@ -144,7 +144,7 @@ impl Broker {
             },
             wanted,
         );
-        self.state.committed(
+        self.state.publish(
             None,
             None,
             self.online.iter().cloned().map(Publication::from).collect(),
@@ -154,44 +154,44 @@ impl Broker {
 
     fn tick(&mut self, time: Duration) {
         self.now += time;
-        for filter in self.state.tick(self.now) {
-            let place = self
-                .filters
-                .iter()
-                .position(|text| text == filter.as_str())
-                .unwrap();
-            let subscription = Subscription {
-                filter,
-                qos: Qos::AtLeastOnce,
-            };
-            self.state.change(
-                vec![WantedSubscription {
-                    subscription,
-                    id: u32::try_from(place).unwrap() + 1,
-                }],
-                Vec::new(),
-            );
-        }
-        self.hear();
+        self.state.handle_timeout(self.now);
+        self.drain_outputs();
     }
 
-    fn hear(&mut self) {
-        let news = self.state.take_news();
-        self.state.take_answers();
-        for kept in news.kept {
-            if let PersistOp::DeadLetter(unsent) = kept {
-                let topic = unsent.message.topic.to_string();
-                self.online
-                    .retain(|message| message.topic != unsent.message.topic);
-                self.buried.push((topic, unsent.origin.service));
+    fn subscribe_again(&mut self, filter: Filter) {
+        let place = self
+            .filters
+            .iter()
+            .position(|text| text == filter.as_str())
+            .unwrap();
+        let subscription = Subscription {
+            filter,
+            qos: Qos::AtLeastOnce,
+        };
+        self.state.change_subscriptions(
+            vec![WantedSubscription {
+                subscription,
+                id: u32::try_from(place).unwrap() + 1,
+            }],
+            Vec::new(),
+        );
+    }
+
+    fn drain_outputs(&mut self) {
+        while let Some(output) = self.state.poll_output() {
+            match output {
+                Output::Persist(PersistOp::DeadLetter(unsent)) => {
+                    let topic = unsent.message.topic.to_string();
+                    self.online
+                        .retain(|message| message.topic != unsent.message.topic);
+                    self.dead_letters.push((topic, unsent.origin.service));
+                }
+                Output::Outcome(_, Outcome::Refused(_)) => self.refused += 1,
+                Output::Event(event) => self.events.push(event),
+                Output::RetryFilter(filter) => self.subscribe_again(filter),
+                Output::Persist(_) | Output::Outcome(..) | Output::Subscription(_) => {}
             }
         }
-        self.refused += news
-            .outcomes
-            .iter()
-            .filter(|(_, outcome)| matches!(outcome, Outcome::Refused(_)))
-            .count();
-        self.events.extend(news.events);
     }
 
     /// Lets packets and answers go back and forth until nothing moves: whether the connection still stands.
@@ -200,7 +200,7 @@ impl Broker {
             let mut answers = Vec::new();
             let mut sent = 0;
             while sent < self.batch
-                && let Some(packet) = self.state.next_packet()
+                && let Some(packet) = self.state.poll_transmit()
             {
                 sent += 1;
                 let (texts, answer) = read(&packet);
@@ -214,8 +214,8 @@ impl Broker {
                         self.answer(answers);
                     }
                     self.now += Duration::from_millis(1);
-                    self.state.lost(EndedBy::Broker, self.now);
-                    self.hear();
+                    self.state.handle_disconnect(EndedBy::Broker, self.now);
+                    self.drain_outputs();
                     return false;
                 }
                 match (is_request, subscribes) {
@@ -239,9 +239,9 @@ impl Broker {
 
     fn answer(&mut self, answers: Vec<Incoming>) {
         for answer in answers {
-            self.state.received(answer).unwrap();
+            self.state.handle_packet(answer).unwrap();
         }
-        self.hear();
+        self.drain_outputs();
     }
 
     /// Connects as often as needed until a connection stands and nothing waits.
@@ -251,13 +251,13 @@ impl Broker {
             if !self.exchange() {
                 continue;
             }
-            // the time passes in which a connection has to live without what is held back
+            // the time passes in which a connection has to live without the packets that are held back
             for _ in 0..40 {
                 self.tick(Duration::from_millis(100));
                 if !self.exchange() {
                     break;
                 }
-                if self.state.is_drained() && !self.state.wants_ticks() {
+                if self.state.is_drained() && self.state.poll_timeout(self.now).is_none() {
                     return;
                 }
             }
@@ -269,7 +269,7 @@ impl Broker {
     }
 }
 
-/// What the rules of the broker look at, and what it answers.
+/// The texts that the broker's rules examine, and its answer.
 fn read(packet: &Outgoing<'_>) -> (Vec<String>, Option<Incoming>) {
     let ack = |kind, id| Some(Incoming::Ack(Ack::success(kind, id)));
     match packet {
@@ -348,12 +348,12 @@ proptest! {
         }
         broker.settle();
         // of QoS 0 what ended a connection before a search began is not sent again, and so not found: it does no more harm
-        let found: BTreeSet<String> = broker.buried.iter().map(|(topic, _)| topic.clone()).collect();
+        let found: BTreeSet<String> = broker.dead_letters.iter().map(|(topic, _)| topic.clone()).collect();
         let must: BTreeSet<String> = numbers.iter().filter(|n| qos_of(**n) > 0).map(|n| format!("m/{n}")).collect();
-        prop_assert!(found.is_subset(&broker.poison), "{:?}", broker.buried);
+        prop_assert!(found.is_subset(&broker.poison), "{:?}", broker.dead_letters);
         prop_assert!(must.is_subset(&found), "{must:?} {found:?}");
-        prop_assert!(broker.buried.iter().all(|(_, service)| *service == Some(ServiceId(1))));
-        prop_assert_eq!(broker.refused, broker.buried.len());
+        prop_assert!(broker.dead_letters.iter().all(|(_, service)| *service == Some(ServiceId(1))));
+        prop_assert_eq!(broker.refused, broker.dead_letters.len());
         let taken: BTreeSet<&String> = broker.taken.iter().collect();
         let missing = (0..count).filter(|n| qos_of(*n) > 0 && !numbers.contains(n) && !taken.contains(&format!("m/{n}")));
         prop_assert_eq!(missing.count(), 0);
@@ -373,10 +373,10 @@ proptest! {
         broker.poison = poison.iter().map(|index| format!("f/{}", index.index(count))).collect();
         broker.publish("one", 1);
         broker.settle();
-        let quarantined: BTreeSet<String> = broker.state.quarantined().iter().map(ToString::to_string).collect();
+        let quarantined: BTreeSet<String> = broker.state.quarantined_filters().iter().map(ToString::to_string).collect();
         prop_assert_eq!(&quarantined, &broker.poison);
         prop_assert_eq!(broker.subscribed.len(), count - broker.poison.len());
-        prop_assert!(broker.buried.is_empty());
+        prop_assert!(broker.dead_letters.is_empty());
         prop_assert!(broker.connections <= enough(broker.poison.len() + 1, count), "{} connections", broker.connections);
         // a filter is tried again after an hour
         let poison = std::mem::take(&mut broker.poison);
@@ -398,22 +398,22 @@ proptest! {
         for (answered, unanswered, by_broker) in ends {
             broker.connect();
             for number in 0..answered + unanswered {
-                let Some(packet) = broker.state.next_packet() else { break };
+                let Some(packet) = broker.state.poll_transmit() else { break };
                 let answer = read(&packet).1.filter(|_| number < answered);
                 broker.answer(answer.into_iter().collect());
             }
             broker.now += Duration::from_millis(20);
-            broker.state.lost(if by_broker { EndedBy::Broker } else { EndedBy::Other }, broker.now);
-            broker.hear();
+            broker.state.handle_disconnect(if by_broker { EndedBy::Broker } else { EndedBy::Other }, broker.now);
+            broker.drain_outputs();
         }
         broker.settle();
-        prop_assert!(broker.buried.is_empty(), "{:?}", broker.buried);
-        prop_assert!(broker.state.quarantined().is_empty());
+        prop_assert!(broker.dead_letters.is_empty(), "{:?}", broker.dead_letters);
+        prop_assert!(broker.state.quarantined_filters().is_empty());
     }
 }
 
 #[test]
-fn a_message_of_qos_0_that_is_published_again_and_again_is_found() {
+fn repeated_qos_0_message_is_found() {
     let mut broker = Broker::new(Protocol::V5);
     broker.poison.insert("bad".to_owned());
     broker.connect();
@@ -427,15 +427,15 @@ fn a_message_of_qos_0_that_is_published_again_and_again_is_found() {
     }
     broker.settle();
     assert!(
-        broker.buried.iter().all(|(topic, _)| topic == "bad"),
+        broker.dead_letters.iter().all(|(topic, _)| topic == "bad"),
         "{:?}",
-        broker.buried
+        broker.dead_letters
     );
     assert!(
         broker
             .events
             .iter()
-            .any(|event| matches!(event, Event::SetAside { .. })),
+            .any(|event| matches!(event, Event::Quarantined { .. })),
         "{:?}",
         broker.events
     );
@@ -468,11 +468,11 @@ fn poisonous_announcements_are_found() {
     broker.settle();
     assert!(
         broker
-            .buried
+            .dead_letters
             .iter()
             .all(|(topic, _)| topic == "service/x/online"),
         "{:?}",
-        broker.buried
+        broker.dead_letters
     );
     assert!(broker.taken.contains(&"service/y/online".to_owned()));
 }
@@ -484,7 +484,9 @@ fn an_unsubscribe_that_ends_the_connection_is_given_up() {
     broker.settle();
     broker.poison.insert("un b".to_owned());
     broker.filters.pop();
-    broker.state.change(Vec::new(), vec![filter("b")]);
+    broker
+        .state
+        .change_subscriptions(Vec::new(), vec![filter("b")]);
     assert!(!broker.exchange());
     broker.settle();
     let given_up = Event::FilterQuarantined {
@@ -501,7 +503,7 @@ fn a_broker_that_takes_few_filters_in_a_packet_gets_few() {
     broker.most_filters = 8;
     broker.settle();
     assert_eq!(broker.subscribed.len(), 22);
-    assert!(broker.state.quarantined().is_empty());
+    assert!(broker.state.quarantined_filters().is_empty());
     assert!(
         broker.connections <= 5,
         "{} connections",
@@ -510,13 +512,13 @@ fn a_broker_that_takes_few_filters_in_a_packet_gets_few() {
     let told: Vec<_> = broker
         .events
         .iter()
-        .filter(|event| matches!(event, Event::FewFilters { most: 5 }))
+        .filter(|event| matches!(event, Event::FewFilters { max: 5 }))
         .collect();
     assert_eq!(told.len(), 1, "{:?}", broker.events);
     // it is remembered
     let before = broker.connections;
     broker.keeps_session = false;
-    broker.state.lost(EndedBy::Other, broker.now);
+    broker.state.handle_disconnect(EndedBy::Other, broker.now);
     broker.settle();
     assert_eq!(
         (broker.connections, broker.subscribed.len()),

@@ -1,13 +1,13 @@
-//! Pure: how subscriptions are put into as few packets as the broker's limits allow. In: subscriptions, filters. Out: SUBSCRIBE
-//! and UNSUBSCRIBE packets without identifier. Owns nothing.
+//! Filters in as few SUBSCRIBE and UNSUBSCRIBE packets as the broker's limits allow.
 
-use super::{SubscriptionAnswer, WantedSubscription};
+use super::WantedSubscription;
 use crate::config::Protocol;
 use crate::session::packet::{Reason, ServerCapabilities, Subscribe, Unsubscribe};
-use crate::session::state::output::Event;
+use crate::session::state::event::Event;
+use crate::session::state::output::Outputs;
 use crate::topic::Filter;
 
-/// Brokers limit the filters of one packet; those known allow some hundred.
+/// The largest number of filters in one packet. Known brokers accept some hundred.
 pub const MAX_FILTERS: usize = 100;
 /// Fixed header, packet identifier and properties of both packets, at most.
 const OVERHEAD: usize = 5 + 2 + 1 + 5;
@@ -18,59 +18,56 @@ pub struct Packing<'a> {
     with_ids: bool,
     server: &'a ServerCapabilities,
     max_bytes: usize,
-    /// Filters in one packet.
-    most: usize,
+    /// The largest number of filters in one packet.
+    max_filters: usize,
     retained_again: bool,
 }
 
 impl<'a> Packing<'a> {
-    /// With `most` filters in one packet.
-    pub fn new(protocol: Protocol, server: &'a ServerCapabilities, most: usize) -> Self {
+    /// Creates packets with at most `max_filters` filters.
+    pub fn new(protocol: Protocol, server: &'a ServerCapabilities, max_filters: usize) -> Self {
         let with_ids = protocol == Protocol::V5 && server.subscription_ids;
         let max_bytes = usize::try_from(server.maximum_packet_size).unwrap_or(usize::MAX);
         Self {
             with_ids,
             server,
             max_bytes,
-            most,
+            max_filters,
             retained_again: false,
         }
     }
 
     /// Asks for retained messages even where the broker has the subscription already.
-    pub fn with_retained(self, retained_again: bool) -> Self {
+    pub fn with_retained_again(self, retained_again: bool) -> Self {
         Self {
             retained_again,
             ..self
         }
     }
 
-    /// A SUBSCRIBE has one subscription identifier, so filters with different ones go into different packets.
+    /// Packs subscriptions. A SUBSCRIBE has one subscription identifier, so filters with different ones go into different packets.
     pub fn subscribes(
         &self,
         wanted: Vec<WantedSubscription>,
-        events: &mut Vec<Event>,
-        answers: &mut Vec<SubscriptionAnswer>,
+        outputs: &mut Outputs,
     ) -> Vec<Subscribe> {
         let mut packets: Vec<Subscribe> = Vec::new();
         let mut bytes = 0;
         for WantedSubscription { subscription, id } in wanted {
             if let Some(reason) = self.refusal(&subscription.filter) {
                 let filter = subscription.filter;
-                events.push(Event::SubscriptionRefused {
+                outputs.log(Event::SubscriptionRefused {
                     filter: filter.clone(),
                     reason,
                 });
-                answers.push(SubscriptionAnswer {
-                    filter,
-                    granted: false,
-                });
+                outputs.answer(filter, false);
                 continue;
             }
             let size = 3 + subscription.filter.as_str().len();
             let subscription_id = self.with_ids.then_some(id);
             let last = packets.last_mut().filter(|packet| {
-                let room = packet.subscriptions.len() < self.most && bytes + size <= self.max_bytes;
+                let room =
+                    packet.subscriptions.len() < self.max_filters && bytes + size <= self.max_bytes;
                 room && packet.subscription_id == subscription_id
             });
             match last {
@@ -91,6 +88,7 @@ impl<'a> Packing<'a> {
         packets
     }
 
+    /// Packs filters to unsubscribe from.
     pub fn unsubscribes(&self, filters: Vec<Filter>) -> Vec<Unsubscribe> {
         let mut packets: Vec<Unsubscribe> = Vec::new();
         let mut bytes = 0;
@@ -100,7 +98,7 @@ impl<'a> Packing<'a> {
             }
             let size = 2 + filter.as_str().len();
             let room = |packet: &&mut Unsubscribe| {
-                packet.filters.len() < self.most && bytes + size <= self.max_bytes
+                packet.filters.len() < self.max_filters && bytes + size <= self.max_bytes
             };
             match packets.last_mut().filter(room) {
                 Some(packet) => push(&mut packet.filters, filter, &mut bytes, size),
@@ -116,7 +114,7 @@ impl<'a> Packing<'a> {
         packets
     }
 
-    /// What the broker would end the connection for is not asked.
+    /// The reason why a filter is not asked for: the broker would end the connection.
     fn refusal(&self, filter: &Filter) -> Option<Reason> {
         if OVERHEAD + 3 + filter.as_str().len() > self.max_bytes {
             return Some(Reason::PACKET_TOO_LARGE);

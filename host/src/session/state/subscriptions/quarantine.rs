@@ -1,35 +1,36 @@
-//! Pure: filters for which the broker ends the connection. In: verdicts of a search, the time, what services ask for. Out: which filters are
-//! not asked for. Owns them.
+//! Filters for which the broker ends the connection: they are not subscribed to for a while.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::super::output::Event;
-use super::super::poison::Suspect;
-use super::{SubscriptionAnswer, SubscriptionRequest, Subscriptions, WantedSubscription};
+use super::request::SubscriptionRequest;
+use super::{Subscriptions, WantedSubscription};
+use crate::session::state::event::Event;
+use crate::session::state::output::Outputs;
+use crate::session::state::poison::Suspect;
 use crate::topic::Filter;
 
-/// After so long a filter is tried again.
-const TRIED_AGAIN: Duration = Duration::from_secs(3600);
+/// How long a filter stays in quarantine.
+const QUARANTINE: Duration = Duration::from_secs(3600);
 
-/// What is not asked.
+/// Filters that are not asked for.
 #[derive(Debug, Default)]
 pub struct Quarantine {
-    /// Until when; `None`: until more is known.
+    /// The end of each quarantine; `None`: the filter is held back until more is known.
     filters: HashMap<Suspect, Option<Instant>>,
-    /// The time, as far as it was told.
+    /// The time of the last `tick`.
     now: Option<Instant>,
 }
 
 impl Quarantine {
-    /// Whether this is not asked.
-    pub fn has(&self, suspect: &Suspect) -> bool {
+    /// Whether this is not asked for.
+    pub fn contains(&self, suspect: &Suspect) -> bool {
         !self.filters.is_empty() && self.filters.contains_key(suspect)
     }
 }
 
 impl Subscriptions {
-    /// What was asked on this connection and is not answered.
+    /// Filters that were sent on this connection and are not answered.
     pub fn in_doubt(&self) -> Vec<Suspect> {
         self.unanswered
             .values()
@@ -37,8 +38,8 @@ impl Subscriptions {
             .collect()
     }
 
-    /// The broker ended the connection in a search: what is unanswered may have been too much for one packet, since there are brokers
-    /// that take few filters in one.
+    /// Halves the number of filters in one packet, because the broker ended the connection during a search: some brokers accept only
+    /// few filters at once.
     pub fn shrink_packets(&mut self) {
         let largest = self
             .unanswered
@@ -47,73 +48,75 @@ impl Subscriptions {
             .max()
             .unwrap_or_default();
         if largest > 1 {
-            self.most = self.most.min(largest / 2);
-            self.most_is_news = true;
+            self.max_filters = self.max_filters.min(largest / 2);
+            self.has_shrunk = true;
         }
     }
 
-    /// Tells that packets are smaller than they could be, when it is known that no filter alone is to blame.
-    pub fn tell_packet_size(&mut self, events: &mut Vec<Event>) {
-        if std::mem::take(&mut self.most_is_news)
-            && !self.quarantine.filters.keys().any(is_subscribe)
+    /// Reports that packets have become smaller, once it is known that no single filter is to blame.
+    pub fn report_packet_size(&mut self, outputs: &mut Outputs) {
+        if std::mem::take(&mut self.has_shrunk) && !self.quarantine.filters.keys().any(is_subscribe)
         {
-            events.push(Event::FewFilters { most: self.most });
+            outputs.log(Event::FewFilters {
+                max: self.max_filters,
+            });
         }
     }
 
-    /// Whether `tell_packet_size` may have something to tell.
+    /// Whether `report_packet_size` may have something to report.
     pub const fn has_shrunk(&self) -> bool {
-        self.most_is_news
+        self.has_shrunk
     }
 
-    /// Does not ask this until more is known.
+    /// Holds a filter back until more is known.
     pub fn hold(&mut self, suspect: Suspect) {
         self.quarantine.filters.insert(suspect, None);
     }
 
-    /// Asks this again from the next connection on.
+    /// Releases a filter: it is asked for again from the next connection on.
     pub fn release(&mut self, suspect: &Suspect) {
-        if let (Some(_), Suspect::Unsubscribe(filter)) =
-            (self.quarantine.filters.remove(suspect), suspect)
+        let was_held = self.quarantine.filters.remove(suspect).is_some();
+        if let Suspect::Unsubscribe(filter) = suspect
+            && was_held
         {
             self.ended.insert(filter.clone());
         }
     }
 
-    /// Does not ask this for an hour.
-    pub fn quarantine(&mut self, suspect: Suspect, events: &mut Vec<Event>) {
+    /// Quarantines a filter.
+    pub fn quarantine(&mut self, suspect: Suspect, outputs: &mut Outputs) {
         let (Suspect::Subscribe(filter) | Suspect::Unsubscribe(filter)) = &suspect else {
             return;
         };
-        let unsubscribe = !is_subscribe(&suspect);
         self.ended.remove(filter);
-        events.push(Event::FilterQuarantined {
+        outputs.log(Event::FilterQuarantined {
             filter: filter.clone(),
-            unsubscribe,
+            unsubscribe: !is_subscribe(&suspect),
         });
+
         let until = self
             .quarantine
             .now
-            .and_then(|now| now.checked_add(TRIED_AGAIN));
+            .and_then(|now| now.checked_add(QUARANTINE));
         self.quarantine.filters.insert(suspect, until);
     }
 
-    /// Filters that are not asked for, by name.
-    pub fn quarantined(&self) -> Vec<Filter> {
-        let condemned = self
+    /// Filters in quarantine, in the order of their names.
+    pub fn quarantined_filters(&self) -> Vec<Filter> {
+        let quarantined = self
             .quarantine
             .filters
             .iter()
             .filter(|(suspect, until)| is_subscribe(suspect) && until.is_some());
-        let mut filters: Vec<Filter> = condemned
+        let mut filters: Vec<Filter> = quarantined
             .filter_map(|(suspect, _)| filter(suspect))
             .collect();
         filters.sort_unstable();
         filters
     }
 
-    /// Asks for a filter again, because something has changed; whether it was not asked for, at least for `rested`.
-    pub fn try_again(&mut self, filter: &Filter, rested: Duration) -> bool {
+    /// Releases a filter that has been in quarantine for at least `rested`; whether it was.
+    pub fn release_filter(&mut self, filter: &Filter, rested: Duration) -> bool {
         let Quarantine {
             filters,
             now: Some(now),
@@ -124,48 +127,50 @@ impl Subscriptions {
         if filters.is_empty() {
             return false;
         }
+
         let suspect = Suspect::Subscribe(filter.clone());
         let until = filters.get(&suspect).copied().flatten();
-        let may = until.is_some_and(|until| *now + TRIED_AGAIN >= until + rested);
-        if may {
+        let has_rested = until.is_some_and(|until| *now + QUARANTINE >= until + rested);
+        if has_rested {
             filters.remove(&suspect);
         }
-        may
+        has_rested
     }
 
-    /// The time passes: filters that are asked for again.
-    pub fn tick(&mut self, now: Instant) -> Vec<Filter> {
+    /// Ends quarantines that are over; the owner subscribes to their filters again.
+    pub fn tick(&mut self, now: Instant, outputs: &mut Outputs) {
         self.quarantine.now = Some(now);
-        let mut again = Vec::new();
         self.quarantine.filters.retain(|suspect, until| {
             let stays = until.is_none_or(|until| now < until);
-            if !stays {
-                again.extend(filter(suspect).filter(|_| is_subscribe(suspect)));
+            if !stays
+                && is_subscribe(suspect)
+                && let Some(filter) = filter(suspect)
+            {
+                outputs.retry_filter(filter);
             }
             stays
         });
-        again
     }
 
-    /// Those that are to be asked for. The others are as if refused.
+    /// Takes filters in quarantine out, and answers them as if the broker had refused them.
     pub(super) fn without_quarantined(
-        &mut self,
+        &self,
         mut wanted: Vec<WantedSubscription>,
+        outputs: &mut Outputs,
     ) -> Vec<WantedSubscription> {
-        let quarantine = &self.quarantine;
-        let answers = &mut self.answers;
-        if quarantine.filters.is_empty() {
+        if self.quarantine.filters.is_empty() {
             return wanted;
         }
+
         wanted.retain(|one| {
-            let asked = !quarantine.has(&Suspect::Subscribe(one.subscription.filter.clone()));
-            if !asked {
-                answers.push(SubscriptionAnswer {
-                    filter: one.subscription.filter.clone(),
-                    granted: false,
-                });
+            let filter = &one.subscription.filter;
+            let is_quarantined = self
+                .quarantine
+                .contains(&Suspect::Subscribe(filter.clone()));
+            if is_quarantined {
+                outputs.answer(filter.clone(), false);
             }
-            asked
+            !is_quarantined
         });
         wanted
     }

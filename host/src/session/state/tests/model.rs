@@ -1,11 +1,11 @@
 //! A model of a broker and of services around the session state. Every packet that the state sends is checked when the broker
-//! reads it; what both sides have is compared at the end.
+//! reads it; the messages of both sides are compared at the end.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::*;
 
-/// What may happen.
+/// A step of the model.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// A timer publishes one message.
@@ -13,7 +13,7 @@ pub enum Step {
     /// So many packets of the session reach the broker.
     Transport(usize),
     /// So many of the broker's answers reach the session.
-    SubscriptionAnswer(usize),
+    Answer(usize),
     /// The broker delivers a message.
     Deliver(u8),
     /// A service handles one of its messages, and publishes.
@@ -128,15 +128,15 @@ impl Model {
             match step {
                 Step::Publish(qos) => {
                     let message = self.new_message(qos);
-                    self.state.committed(None, None, vec![message.into()]);
+                    self.state.publish(None, None, vec![message.into()]);
                 }
                 Step::Transport(count) => (0..count).for_each(|_| self.transport()),
-                Step::SubscriptionAnswer(count) => (0..count).for_each(|_| self.answer()),
+                Step::Answer(count) => (0..count).for_each(|_| self.answer()),
                 Step::Deliver(qos) => self.deliver(qos),
                 Step::Commit { which, publishes } => self.commit(which, &publishes),
                 Step::Subscribe => {
                     let wanted = wanted(&format!("f/{}", self.next), 1);
-                    self.state.change(vec![wanted], Vec::new());
+                    self.state.change_subscriptions(vec![wanted], Vec::new());
                 }
                 Step::Lose { session } => self.lose(session),
             }
@@ -156,11 +156,11 @@ impl Model {
             text: None,
             server: self.server.clone(),
         };
-        self.state.connected(&ack, Vec::new());
+        self.state.handle_connack(&ack, Vec::new());
     }
 
     fn lose(&mut self, session: bool) {
-        self.state.disconnected();
+        self.state.end_connection();
         self.to_broker.clear();
         self.to_session.clear();
         self.awaited = Default::default();
@@ -182,9 +182,9 @@ impl Model {
         }
     }
 
-    /// One packet from the session to the broker; what waits in the state goes first onto the way.
+    /// One packet from the session to the broker; the next packet of the state is put on the way first.
     fn transport(&mut self) {
-        if let Some(packet) = self.state.next_packet() {
+        if let Some(packet) = self.state.poll_transmit() {
             let sent = match packet {
                 Outgoing::Publish { id, dup, message } => {
                     let number = std::str::from_utf8(&message.payload)
@@ -299,7 +299,7 @@ impl Model {
             }
             _ => {}
         }
-        if let Some(arrival) = self.state.received(packet).unwrap() {
+        if let Some(arrival) = self.state.handle_packet(packet).unwrap() {
             let number: u32 = std::str::from_utf8(&arrival.message.payload)
                 .unwrap()
                 .parse()
@@ -307,7 +307,7 @@ impl Model {
             self.deliveries.push((number, arrival.message.qos.into()));
             self.running.push((arrival.receipt, number));
             if let Some(receipt) = arrival.receipt {
-                self.state.routed(receipt, 1);
+                self.state.handle_routed(receipt, 1);
             }
         }
     }
@@ -361,7 +361,7 @@ impl Model {
             .filter(|(_, qos)| *qos > 0);
         self.handled
             .insert(number, awaited.map(|(number, _)| *number).collect());
-        self.state.committed(
+        self.state.publish(
             None,
             receipt,
             publishes.into_iter().map(Publication::from).collect(),
@@ -374,7 +374,7 @@ impl Model {
         for _ in 0..100_000 {
             while let Some((receipt, number)) = self.running.pop() {
                 self.handled.insert(number, Vec::new());
-                self.state.committed(None, receipt, Vec::new());
+                self.state.publish(None, receipt, Vec::new());
             }
             self.transport();
             self.answer();

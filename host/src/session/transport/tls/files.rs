@@ -1,19 +1,18 @@
-//! Machine: certificates and keys in files. In: a path and what the file is for. Out: what is in it in PEM form (RFC 7468), or what
-//! it is instead and how to make it what it should be. Owns nothing.
+//! Certificates and keys in PEM files (RFC 7468), with advice on files in other formats.
 
 use std::path::Path;
 
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::TlsError;
+use super::error::TlsError;
 
-/// What a file is for.
+/// The purpose of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// Certificates that vouch for the broker.
     Authorities,
-    /// The client's certificate, and what leads from it to an authority.
+    /// The client's certificate, and the chain to an authority.
     ClientCertificate,
     /// The client's private key.
     ClientKey,
@@ -36,7 +35,7 @@ impl Purpose {
         }
     }
 
-    /// The command of openssl that makes PEM of the binary form.
+    /// The openssl command that converts the binary form to PEM.
     const fn conversion(self) -> &'static str {
         match self {
             Self::Authorities | Self::ClientCertificate => "openssl x509 -inform der",
@@ -56,7 +55,7 @@ impl Purpose {
     fn read(self, path: &Path) -> Result<Vec<u8>, TlsError> {
         let mut bytes = std::fs::read(path).map_err(|error| self.unusable(path, error))?;
         if bytes.starts_with(BYTE_ORDER_MARK) {
-            // editors put it there; the parser would not see the first line
+            // some editors write it; the parser would not recognize the first line
             bytes.drain(..BYTE_ORDER_MARK.len());
         }
         Ok(bytes)
@@ -97,7 +96,7 @@ pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsErro
     })
 }
 
-/// In PKCS#8 the label says it, in the older forms a header below the label (RFC 1421).
+/// Whether a key is encrypted: in PKCS#8 by its label, in older forms by a header below the label (RFC 1421).
 fn is_encrypted(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
@@ -108,9 +107,10 @@ fn damaged(error: &pem::Error) -> String {
     format!("it is damaged: {error}; was it copied whole?")
 }
 
-/// What the file is, where it has nothing of what it should have, and what to do about it.
+/// The message about a file without the expected item: its actual content, and how to convert it.
 fn other(purpose: Purpose, path: &Path, bytes: &[u8]) -> String {
-    let (wanted, path) = (purpose.wanted(), path.display());
+    let wanted = purpose.wanted();
+    let path = path.display();
     if bytes
         .iter()
         .all(|byte| byte.is_ascii_whitespace() || *byte == 0)
@@ -121,10 +121,12 @@ fn other(purpose: Purpose, path: &Path, bytes: &[u8]) -> String {
         // PKCS#12 begins with its version, 3 (RFC 7292)
         return match content.starts_with(&[2, 1, 3]) {
             true => {
-                format!("it is PKCS#12; PEM is wanted: openssl pkcs12 -in {path} -nodes -out NEW")
+                format!(
+                    "expected PEM, found PKCS#12; convert it: openssl pkcs12 -in {path} -nodes -out NEW"
+                )
             }
             false => format!(
-                "it is DER; PEM is wanted: {} -in {path} -out NEW",
+                "expected PEM, found DER; convert it: {} -in {path} -out NEW",
                 purpose.conversion()
             ),
         };
@@ -145,7 +147,7 @@ fn other(purpose: Purpose, path: &Path, bytes: &[u8]) -> String {
     }
 }
 
-/// The content of the outermost sequence of something in DER (X.690); `None` when it is none.
+/// The content of the outermost sequence in DER (X.690); `None` when the bytes are not DER.
 fn der(bytes: &[u8]) -> Option<&[u8]> {
     match bytes {
         [0x30, 0x81, _, content @ ..]

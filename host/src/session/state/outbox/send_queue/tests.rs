@@ -1,4 +1,4 @@
-//! Tests of the rules for the time without a connection, and of what counts as unchanged.
+//! Tests of the rules for the time without a connection, and of unchanged messages.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,6 +8,7 @@ use super::super::last_published::LastPublished;
 use super::*;
 use crate::config::OutboxLimits;
 use crate::message::{OnlyIfChanged, Terms};
+use crate::session::state::Output;
 use crate::topic::{Filter, Topic};
 
 fn rule(policy: OfflinePolicy, persist: bool) -> Arc<OfflineRule> {
@@ -48,24 +49,24 @@ fn queued(topic: &str, payload: &str, qos: Qos, rule: &Arc<OfflineRule>) -> Queu
     QueuedMessage::new(Publication { message, terms }, None, None)
 }
 
-/// The queue of a service, and what it uses of the outbox.
+/// The queue of a service, and its usage of the outbox.
 #[derive(Default)]
 struct Offline {
-    waiting: SendQueue,
+    queue: SendQueue,
     shares: FairShares,
-    news: News,
+    outputs: Outputs,
 }
 
 impl Offline {
     fn push(&mut self, queued: QueuedMessage) {
         self.shares.add(queued.service, queued.charge());
-        self.waiting
-            .push_offline(queued, &mut self.shares, &mut self.news);
+        self.queue
+            .push_offline(queued, &mut self.shares, &mut self.outputs);
     }
 
     fn payloads(&mut self) -> String {
         let mut all = String::new();
-        while let Some(queued) = self.waiting.pop() {
+        while let Some(queued) = self.queue.pop() {
             self.shares.remove(queued.service, queued.charge());
             all.push_str(std::str::from_utf8(&queued.publication.message.payload).unwrap());
         }
@@ -84,13 +85,24 @@ impl Offline {
     }
 }
 
-/// What waits after the payloads of `sent`, each on the topic of its name, were published without a connection.
+fn persist_ops(outputs: &mut Outputs) -> Vec<PersistOp> {
+    let mut ops = Vec::new();
+    while let Some(output) = outputs.pop() {
+        if let Output::Persist(op) = output {
+            ops.push(op);
+        }
+    }
+    ops
+}
+
+/// The messages that wait after the payloads of `sent`, each on the topic of its name, were published without a connection.
 fn after(policy: OfflinePolicy, sent: &[(&str, &str, Qos)]) -> (String, u64) {
-    let (rule, mut offline) = (rule(policy, false), Offline::default());
+    let rule = rule(policy, false);
+    let mut offline = Offline::default();
     for (topic, payload, qos) in sent {
         offline.push(queued(topic, payload, *qos, &rule));
     }
-    let dropped = offline.waiting.take_dropped();
+    let dropped = offline.queue.take_dropped();
     (offline.payloads(), dropped)
 }
 
@@ -102,7 +114,7 @@ const ABC: [(&str, &str, Qos); 4] = [
 ];
 
 #[test]
-fn a_queue_holds_so_many_and_drops_the_oldest_or_the_newest() {
+fn full_queue_drops_the_oldest_or_the_newest() {
     assert_eq!(
         after(queue(2, Overflow::DropOldest), &ABC),
         ("cc".to_owned(), 2)
@@ -123,7 +135,7 @@ fn latest_only_keeps_the_last_of_each_topic() {
 }
 
 #[test]
-fn messages_of_qos_0_and_equal_ones_may_be_left_out() {
+fn rule_can_exclude_qos_0_and_duplicates() {
     let without = |qos0, duplicates| OfflinePolicy::Queue {
         limit: 9,
         overflow: Overflow::DropOldest,
@@ -142,10 +154,8 @@ fn messages_of_qos_0_and_equal_ones_may_be_left_out() {
 
 #[test]
 fn rules_count_their_own_messages_only() {
-    let (one, other) = (
-        rule(queue(1, Overflow::DropOldest), false),
-        rule(queue(1, Overflow::DropOldest), false),
-    );
+    let one = rule(queue(1, Overflow::DropOldest), false);
+    let other = rule(queue(1, Overflow::DropOldest), false);
     let mut offline = Offline::default();
     for (payload, rule) in [("a", &one), ("b", &other), ("c", &one)] {
         offline.push(queued("t", payload, Qos::AtLeastOnce, rule));
@@ -155,25 +165,26 @@ fn rules_count_their_own_messages_only() {
 
 #[test]
 fn persistent_messages_are_kept_until_dropped() {
-    let (rule, mut offline) = (rule(OfflinePolicy::KeepLast, true), Offline::default());
-    offline.waiting.kept_up_to(7);
+    let rule = rule(OfflinePolicy::KeepLast, true);
+    let mut offline = Offline::default();
+    offline.queue.reserve_numbers(7);
     for payload in ["a", "b"] {
         offline.push(queued("t", payload, Qos::AtMostOnce, &rule));
     }
-    let kept = offline.news.kept.iter().map(|kept| match kept {
-        PersistOp::Put(number, _, message) => (*number, Some(message.payload.clone())),
-        PersistOp::Delete(number) | PersistOp::Handled(number) => (*number, None),
-        PersistOp::DeadLetter(unsent) => panic!("{unsent:?}"),
-    });
+    let kept = persist_ops(&mut offline.outputs)
+        .into_iter()
+        .map(|op| match op {
+            PersistOp::Put(number, _, message) => (number, Some(message.payload)),
+            PersistOp::Delete(number) | PersistOp::Handled(number) => (number, None),
+            PersistOp::DeadLetter(unsent) => panic!("{unsent:?}"),
+        });
     assert!(kept.eq([(8, Some("a".into())), (8, None), (9, Some("b".into()))]));
 }
 
 #[test]
 fn the_oldest_of_qos_0_of_a_service_is_dropped() {
-    let (rule, mut offline) = (
-        rule(queue(9, Overflow::DropOldest), false),
-        Offline::default(),
-    );
+    let rule = rule(queue(9, Overflow::DropOldest), false);
+    let mut offline = Offline::default();
     for (payload, service, qos) in [("a", 1, 0), ("b", 2, 1), ("c", 2, 0), ("d", 2, 0)] {
         let queued = queued("t", payload, Qos::try_from(qos).unwrap(), &rule);
         offline.push(QueuedMessage {
@@ -182,12 +193,12 @@ fn the_oldest_of_qos_0_of_a_service_is_dropped() {
         });
     }
     let Offline {
-        waiting,
+        queue,
         shares,
-        news,
+        outputs,
     } = &mut offline;
-    assert!(waiting.drop_qos_0(Some(ServiceId(2)), shares, news));
-    assert!(!waiting.drop_qos_0(Some(ServiceId(3)), shares, news));
+    assert!(queue.drop_oldest_qos0(Some(ServiceId(2)), shares, outputs));
+    assert!(!queue.drop_oldest_qos0(Some(ServiceId(3)), shares, outputs));
     assert_eq!(offline.payloads(), "abd");
 }
 
@@ -207,42 +218,43 @@ fn unchanged_values_are_known_until_the_session_is_lost() {
         at,
         ..terms(None)
     };
-    let (start, minute) = (Instant::now(), Duration::from_secs(60));
-    assert!(!memory.repeats(&message("a", Qos::AtLeastOnce), Some(&always)));
-    memory.note(
+    let start = Instant::now();
+    let minute = Duration::from_secs(60);
+    assert!(!memory.is_repeat(&message("a", Qos::AtLeastOnce), Some(&always)));
+    memory.record(
         &message("a", Qos::AtLeastOnce),
         Some(&within(minute, start)),
         1 << 20,
     );
-    assert!(memory.repeats(&message("a", Qos::AtMostOnce), Some(&always)));
+    assert!(memory.is_repeat(&message("a", Qos::AtMostOnce), Some(&always)));
     assert!(
-        !memory.repeats(&message("a", Qos::AtMostOnce), None),
+        !memory.is_repeat(&message("a", Qos::AtMostOnce), None),
         "nobody asked"
     );
-    assert!(!memory.repeats(&message("b", Qos::AtMostOnce), Some(&always)));
-    assert!(memory.repeats(
+    assert!(!memory.is_repeat(&message("b", Qos::AtMostOnce), Some(&always)));
+    assert!(memory.is_repeat(
         &message("a", Qos::AtMostOnce),
         Some(&within(minute, start + minute / 2))
     ));
-    assert!(!memory.repeats(
+    assert!(!memory.is_repeat(
         &message("a", Qos::AtMostOnce),
         Some(&within(minute, start + minute))
     ));
     // a message without the wish counts as well
-    memory.note(&message("b", Qos::AtLeastOnce), None, 1 << 20);
-    assert!(!memory.repeats(&message("a", Qos::AtMostOnce), Some(&always)));
-    memory.disconnected();
+    memory.record(&message("b", Qos::AtLeastOnce), None, 1 << 20);
+    assert!(!memory.is_repeat(&message("a", Qos::AtMostOnce), Some(&always)));
+    memory.on_disconnected();
     assert!(
-        memory.repeats(&message("b", Qos::AtLeastOnce), Some(&always)),
+        memory.is_repeat(&message("b", Qos::AtLeastOnce), Some(&always)),
         "the session delivers it"
     );
-    memory.note(&message("c", Qos::AtMostOnce), Some(&always), 1 << 20);
-    memory.disconnected();
+    memory.record(&message("c", Qos::AtMostOnce), Some(&always), 1 << 20);
+    memory.on_disconnected();
     assert!(
-        !memory.repeats(&message("c", Qos::AtMostOnce), Some(&always)),
+        !memory.is_repeat(&message("c", Qos::AtMostOnce), Some(&always)),
         "it may have been lost"
     );
-    memory.note(&message("d", Qos::AtLeastOnce), Some(&always), 1 << 20);
+    memory.record(&message("d", Qos::AtLeastOnce), Some(&always), 1 << 20);
     memory.clear();
-    assert!(!memory.repeats(&message("d", Qos::AtMostOnce), Some(&always)));
+    assert!(!memory.is_repeat(&message("d", Qos::AtMostOnce), Some(&always)));
 }

@@ -5,34 +5,34 @@ use std::collections::{HashSet, VecDeque};
 
 use crate::config::OutboxLimits;
 
-use super::frame::Outbound;
+use super::frame::OutboundPacket;
 
 /// Limit in bytes for packets other than messages (acknowledgements, answers to pings), for a client that sends and never reads.
-const ANSWERS: usize = 1 << 20;
+const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// Fate of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PushResult {
     /// It waits.
-    Waits,
+    Queued,
     /// It is dropped: a message of QoS 0 beyond the bounds.
     Dropped,
     /// The client does not read its answers.
-    TooMany,
+    Overflow,
 }
 
 /// Packets that wait for one client.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct ClientQueue {
     limits: OutboxLimits,
-    packets: VecDeque<(Box<[u8]>, Outbound)>,
+    packets: VecDeque<(Box<[u8]>, OutboundPacket)>,
     /// How much of the first one is written.
     written: usize,
     bytes: usize,
     /// Number of messages in `packets`.
     messages: usize,
     /// Number of messages of QoS 1 and 2.
-    owed: usize,
+    confirmed: usize,
     /// Bytes of the packets that are not messages.
     answers: usize,
     /// Identifiers of messages that the client has not acknowledged.
@@ -41,19 +41,18 @@ pub struct Waiting {
     window: usize,
 }
 
-impl Waiting {
+impl ClientQueue {
     /// `window`: how many messages of QoS 1 and 2 the broker has under way at most.
     pub fn new(limits: OutboxLimits, window: usize) -> Self {
-        let (packets, unacknowledged) = (VecDeque::new(), HashSet::new());
         Self {
             limits,
-            packets,
+            packets: VecDeque::new(),
             written: 0,
             bytes: 0,
             messages: 0,
-            owed: 0,
+            confirmed: 0,
             answers: 0,
-            unacknowledged,
+            unacknowledged: HashSet::new(),
             window,
         }
     }
@@ -64,8 +63,8 @@ impl Waiting {
     }
 
     /// Whether messages of QoS 1 or 2 wait.
-    pub fn is_owed(&self) -> bool {
-        self.owed > 0
+    pub fn has_confirmed(&self) -> bool {
+        self.confirmed > 0
     }
 
     /// Returns the waiting bytes.
@@ -74,14 +73,14 @@ impl Waiting {
     }
 
     /// Notes a message that the client will have to acknowledge.
-    pub fn sent(&mut self, packet: Outbound) {
-        if let Outbound::Acknowledged(id) = packet {
+    pub fn on_sent(&mut self, packet: OutboundPacket) {
+        if let OutboundPacket::Acknowledged(id) = packet {
             self.unacknowledged.insert(id);
         }
     }
 
     /// The client has acknowledged a message.
-    pub fn acknowledged(&mut self, id: u16) {
+    pub fn on_acknowledged(&mut self, id: u16) {
         self.unacknowledged.remove(&id);
     }
 
@@ -92,7 +91,13 @@ impl Waiting {
 
     /// Takes a packet of which `written` bytes are written already. `scarce`: all clients together have much waiting, so that one
     /// may have only its share.
-    pub fn push(&mut self, packet: &[u8], kind: Outbound, written: usize, scarce: bool) -> Verdict {
+    pub fn push(
+        &mut self,
+        packet: &[u8],
+        kind: OutboundPacket,
+        written: usize,
+        scarce: bool,
+    ) -> PushResult {
         let message = is_message(kind);
         let most = if scarce {
             self.limits.bytes / 16
@@ -100,13 +105,13 @@ impl Waiting {
             self.limits.bytes
         };
         let beyond = self.messages >= self.limits.messages || self.bytes + packet.len() > most;
-        if kind == Outbound::AtMostOnce && written == 0 && beyond {
-            return Verdict::Dropped;
+        if kind == OutboundPacket::AtMostOnce && written == 0 && beyond {
+            return PushResult::Dropped;
         }
         if !message {
             self.answers += packet.len();
-            if self.answers > ANSWERS {
-                return Verdict::TooMany;
+            if self.answers > MAX_ANSWER_BYTES {
+                return PushResult::Overflow;
             }
         }
         if self.packets.is_empty() {
@@ -114,9 +119,9 @@ impl Waiting {
         }
         self.bytes += packet.len();
         self.messages += usize::from(message);
-        self.owed += usize::from(matches!(kind, Outbound::Acknowledged(_)));
+        self.confirmed += usize::from(matches!(kind, OutboundPacket::Acknowledged(_)));
         self.packets.push_back((packet.into(), kind));
-        Verdict::Waits
+        PushResult::Queued
     }
 
     /// Returns the bytes to write next.
@@ -127,7 +132,7 @@ impl Waiting {
     }
 
     /// So many bytes of it are written.
-    pub fn wrote(&mut self, count: usize) {
+    pub fn advance(&mut self, count: usize) {
         self.written += count;
         if self
             .packets
@@ -138,14 +143,17 @@ impl Waiting {
             self.written = 0;
             self.bytes -= packet.len();
             self.messages -= usize::from(is_message(kind));
-            self.owed -= usize::from(matches!(kind, Outbound::Acknowledged(_)));
+            self.confirmed -= usize::from(matches!(kind, OutboundPacket::Acknowledged(_)));
             self.answers -= if is_message(kind) { 0 } else { packet.len() };
         }
     }
 }
 
-fn is_message(kind: Outbound) -> bool {
-    matches!(kind, Outbound::AtMostOnce | Outbound::Acknowledged(_))
+fn is_message(kind: OutboundPacket) -> bool {
+    matches!(
+        kind,
+        OutboundPacket::AtMostOnce | OutboundPacket::Acknowledged(_)
+    )
 }
 
 #[cfg(test)]
@@ -156,99 +164,100 @@ mod tests {
 
     use super::*;
 
-    fn waiting(messages: usize, bytes: usize) -> Waiting {
-        Waiting::new(OutboxLimits { messages, bytes }, 2)
+    fn queue(messages: usize, bytes: usize) -> ClientQueue {
+        ClientQueue::new(OutboxLimits { messages, bytes }, 2)
     }
 
     #[test]
     fn only_qos_0_is_dropped_beyond_a_bound() {
-        let mut waiting = waiting(3, 100);
+        let mut queue = queue(3, 100);
         assert_eq!(
-            waiting.push(&[0; 60], Outbound::AtMostOnce, 0, false),
-            Verdict::Waits
+            queue.push(&[0; 60], OutboundPacket::AtMostOnce, 0, false),
+            PushResult::Queued
         );
         assert_eq!(
-            waiting.push(&[0; 60], Outbound::AtMostOnce, 0, false),
-            Verdict::Dropped
+            queue.push(&[0; 60], OutboundPacket::AtMostOnce, 0, false),
+            PushResult::Dropped
         );
         assert_eq!(
-            waiting.push(&[0; 60], Outbound::Acknowledged(1), 0, false),
-            Verdict::Waits
+            queue.push(&[0; 60], OutboundPacket::Acknowledged(1), 0, false),
+            PushResult::Queued
         );
         assert_eq!(
-            waiting.push(&[0; 1], Outbound::AtMostOnce, 0, false),
-            Verdict::Dropped
+            queue.push(&[0; 1], OutboundPacket::AtMostOnce, 0, false),
+            PushResult::Dropped
         );
         assert_eq!(
-            waiting.push(&[0; 1], Outbound::Other, 0, false),
-            Verdict::Waits
+            queue.push(&[0; 1], OutboundPacket::Other, 0, false),
+            PushResult::Queued
         );
-        assert_eq!(waiting.bytes(), 121);
+        assert_eq!(queue.bytes(), 121);
     }
 
     #[test]
     fn one_of_which_a_part_is_written_is_never_dropped() {
-        let mut waiting = waiting(1, 10);
+        let mut queue = queue(1, 10);
         assert_eq!(
-            waiting.push(&[7; 60], Outbound::AtMostOnce, 59, false),
-            Verdict::Waits
+            queue.push(&[7; 60], OutboundPacket::AtMostOnce, 59, false),
+            PushResult::Queued
         );
-        assert_eq!(waiting.next().unwrap(), [7]);
-        waiting.wrote(1);
-        assert!(waiting.is_empty());
+        assert_eq!(queue.next().unwrap(), [7]);
+        queue.advance(1);
+        assert!(queue.is_empty());
     }
 
     #[test]
     fn a_client_that_never_reads_answers_is_disconnected() {
-        let mut waiting = waiting(10, 10);
-        let verdicts = (0..ANSWERS).map(|_| waiting.push(&[0xD0, 0], Outbound::Other, 0, false));
+        let mut queue = queue(10, 10);
+        let results =
+            (0..MAX_ANSWER_BYTES).map(|_| queue.push(&[0xD0, 0], OutboundPacket::Other, 0, false));
         assert_eq!(
-            verdicts
-                .filter(|verdict| *verdict == Verdict::TooMany)
+            results
+                .filter(|result| *result == PushResult::Overflow)
                 .count(),
-            ANSWERS / 2
+            MAX_ANSWER_BYTES / 2
         );
     }
 
     #[test]
     fn a_window_is_full_until_something_is_acknowledged() {
-        let mut waiting = waiting(10, 10);
-        waiting.sent(Outbound::Acknowledged(1));
-        waiting.sent(Outbound::Acknowledged(1));
-        waiting.sent(Outbound::AtMostOnce);
-        assert!(!waiting.is_full());
-        waiting.sent(Outbound::Acknowledged(2));
-        assert!(waiting.is_full());
-        waiting.acknowledged(9);
-        assert!(waiting.is_full());
-        waiting.acknowledged(1);
-        assert!(!waiting.is_full());
+        let mut queue = queue(10, 10);
+        queue.on_sent(OutboundPacket::Acknowledged(1));
+        queue.on_sent(OutboundPacket::Acknowledged(1));
+        queue.on_sent(OutboundPacket::AtMostOnce);
+        assert!(!queue.is_full());
+        queue.on_sent(OutboundPacket::Acknowledged(2));
+        assert!(queue.is_full());
+        queue.on_acknowledged(9);
+        assert!(queue.is_full());
+        queue.on_acknowledged(1);
+        assert!(!queue.is_full());
     }
 
     proptest! {
         /// Whatever is written in whatever portions: it comes out in order, and messages of QoS 0 never take more than the bound.
         #[test]
         fn waiting_messages_leave_in_order(steps in proptest::collection::vec((1_usize..40, any::<bool>(), 1_usize..50), 0..100)) {
-            let (mut waiting, mut pushed, mut out) = (waiting(20, 300), Vec::new(), Vec::new());
+            let (mut queue, mut pushed, mut out) = (queue(20, 300), Vec::new(), Vec::new());
             for (number, (size, push, portion)) in steps.into_iter().enumerate() {
                 if push {
                     let packet = vec![number as u8; size];
-                    if waiting.push(&packet, Outbound::AtMostOnce, 0, false) == Verdict::Waits {
+                    if queue.push(&packet, OutboundPacket::AtMostOnce, 0, false) == PushResult::Queued {
                         pushed.extend(packet);
                     }
-                    prop_assert!(waiting.bytes() <= 300);
-                } else if let Some(next) = waiting.next() {
+                    prop_assert!(queue.bytes() <= 300);
+                } else if let Some(next) = queue.next() {
                     let part = next[..next.len().min(portion)].to_vec();
-                    waiting.wrote(part.len());
+                    queue.advance(part.len());
                     out.extend(part);
                 }
             }
-            while let Some(next) = waiting.next().map(<[u8]>::to_vec) {
-                waiting.wrote(next.len());
+            while let Some(next) = queue.next().map(<[u8]>::to_vec) {
+                queue.advance(next.len());
                 out.extend(next);
             }
             prop_assert_eq!(pushed, out);
-            prop_assert_eq!(waiting.bytes(), 0);
+            prop_assert_eq!(queue.bytes(), 0);
         }
     }
 }

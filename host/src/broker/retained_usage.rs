@@ -7,12 +7,12 @@ use crate::config::OutboxLimits;
 
 /// The sizes of retained messages, in bytes.
 #[derive(Debug, Default)]
-pub struct Retained {
+pub struct RetainedUsage {
     sizes: HashMap<Arc<str>, usize>,
     bytes: usize,
 }
 
-impl Retained {
+impl RetainedUsage {
     /// A message of `size` bytes is kept for `topic`; 0: none.
     pub fn set(&mut self, topic: Arc<str>, size: usize) {
         let before = if size == 0 {
@@ -24,14 +24,14 @@ impl Retained {
     }
 
     /// Whether the broker refuses to keep a message of `bytes` for `topic`.
-    pub fn is_beyond(&self, topic: &[u8], bytes: usize, most: OutboxLimits) -> bool {
+    pub fn exceeds_limit(&self, topic: &[u8], bytes: usize, most: OutboxLimits) -> bool {
         let known = || std::str::from_utf8(topic).is_ok_and(|topic| self.sizes.contains_key(topic));
-        bytes > self.room(most.bytes).saturating_add(topic.len())
+        bytes > self.remaining(most.bytes).saturating_add(topic.len())
             || (self.sizes.len() >= most.messages && !known())
     }
 
     /// The largest message that may be kept besides, in bytes. The broker takes 0 as "any".
-    pub fn room(&self, most: usize) -> usize {
+    pub fn remaining(&self, most: usize) -> usize {
         most.saturating_sub(self.bytes).max(1)
     }
 }
@@ -42,23 +42,21 @@ mod tests {
 
     #[test]
     fn room_is_what_is_not_taken_and_never_nothing() {
-        let (mut retained, most) = (
-            Retained::default(),
-            OutboxLimits {
-                messages: 2,
-                bytes: 100,
-            },
-        );
+        let mut retained = RetainedUsage::default();
+        let most = OutboxLimits {
+            messages: 2,
+            bytes: 100,
+        };
         retained.set("a".into(), 40);
         retained.set("b".into(), 50);
         retained.set("a".into(), 30);
-        assert_eq!(retained.room(most.bytes), 20);
-        assert!(retained.is_beyond(b"c", 10, most), "too many");
-        assert!(!retained.is_beyond(b"a", 10, most));
-        assert!(retained.is_beyond(b"a", 50, most), "too large");
+        assert_eq!(retained.remaining(most.bytes), 20);
+        assert!(retained.exceeds_limit(b"c", 10, most), "too many");
+        assert!(!retained.exceeds_limit(b"a", 10, most));
+        assert!(retained.exceeds_limit(b"a", 50, most), "too large");
         retained.set("b".into(), 0);
-        assert!(!retained.is_beyond(b"c", 10, most));
+        assert!(!retained.exceeds_limit(b"c", 10, most));
         retained.set("a".into(), 1000);
-        assert_eq!(retained.room(most.bytes), 1);
+        assert_eq!(retained.remaining(most.bytes), 1);
     }
 }

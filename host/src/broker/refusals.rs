@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// Something that was refused or dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refused {
+pub enum Refusal {
     /// Connections beyond `limits.connections`.
     Connections,
     /// Connections beyond `limits.pending`, before CONNECT.
@@ -43,8 +43,8 @@ pub enum Refused {
     Faults,
 }
 
-impl Refused {
-    const fn words(self) -> &'static str {
+impl Refusal {
+    const fn text(self) -> &'static str {
         match self {
             Self::Connections => "connections refused, since there are limits.connections",
             Self::Pending => {
@@ -64,50 +64,52 @@ impl Refused {
     }
 }
 
-/// Counts, and who was the last.
+/// RefusalLog, and who was the last.
 #[derive(Debug, Default)]
-pub struct Counts {
-    counts: Mutex<BTreeMap<Refused, (u64, String)>>,
-    news: Notify,
+pub struct RefusalLog {
+    counts: Mutex<BTreeMap<Refusal, (u64, String)>>,
+    changed: Notify,
     /// Bytes that wait for all clients together.
-    pub waiting: AtomicUsize,
+    pub waiting_bytes: AtomicUsize,
 }
 
-impl Counts {
-    /// Counts an event; `last` says whose it is.
-    pub fn count(&self, refused: Refused, last: impl FnOnce() -> String) {
+impl RefusalLog {
+    /// RefusalLog an event; `last` says whose it is.
+    pub fn record(&self, refusal: Refusal, last: impl FnOnce() -> String) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, name) = counts.entry(refused).or_default();
+        let (count, name) = counts.entry(refusal).or_default();
         *count += 1;
         // the client is looked up once a line: a flood is to cost nothing
         if name.is_empty() {
             *name = last();
         }
         drop(counts);
-        self.news.notify_one();
+        self.changed.notify_one();
     }
 
     /// Bytes that wait for a client changed.
-    pub fn waits(&self, before: usize, after: usize) {
+    pub fn update_waiting(&self, before: usize, after: usize) {
         if after >= before {
-            self.waiting.fetch_add(after - before, Ordering::Relaxed);
+            self.waiting_bytes
+                .fetch_add(after - before, Ordering::Relaxed);
         } else {
-            self.waiting.fetch_sub(before - after, Ordering::Relaxed);
+            self.waiting_bytes
+                .fetch_sub(before - after, Ordering::Relaxed);
         }
     }
 
     /// Returns the line that sums up the counts since the last one, and whether some kinds wait because they are among `told`.
-    fn line(&self, told: &mut BTreeMap<Refused, Instant>, now: Instant) -> (Option<String>, bool) {
+    fn line(&self, told: &mut BTreeMap<Refusal, Instant>, now: Instant) -> (Option<String>, bool) {
         told.retain(|_, at| now.saturating_duration_since(*at) < EVERY);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let (wait, tell) = std::mem::take(&mut *counts)
             .into_iter()
-            .partition(|(refused, _)| told.contains_key(refused));
+            .partition(|(refusal, _)| told.contains_key(refusal));
         *counts = wait;
-        let tell: BTreeMap<Refused, (u64, String)> = tell;
-        told.extend(tell.keys().map(|refused| (*refused, now)));
-        let part = |(refused, (count, name)): (Refused, (u64, String))| {
-            format!("{count} {} (among them {name})", refused.words())
+        let tell: BTreeMap<Refusal, (u64, String)> = tell;
+        told.extend(tell.keys().map(|refusal| (*refusal, now)));
+        let part = |(refusal, (count, name)): (Refusal, (u64, String))| {
+            format!("{count} {} (among them {name})", refusal.text())
         };
         let line =
             (!tell.is_empty()).then(|| tell.into_iter().map(part).collect::<Vec<_>>().join("; "));
@@ -118,7 +120,7 @@ impl Counts {
     pub async fn run(&self) {
         let mut told = BTreeMap::new();
         loop {
-            self.news.notified().await;
+            self.changed.notified().await;
             loop {
                 tokio::time::sleep(COLLECT).await;
                 let (line, waits) = self.line(&mut told, Instant::now());
@@ -139,30 +141,32 @@ mod tests {
 
     #[test]
     fn each_kind_is_told_once_a_minute_with_its_count() {
-        let (counts, mut told, start) = (Counts::default(), BTreeMap::new(), Instant::now());
-        assert_eq!(counts.line(&mut told, start), (None, false));
+        let refusals = RefusalLog::default();
+        let mut told = BTreeMap::new();
+        let start = Instant::now();
+        assert_eq!(refusals.line(&mut told, start), (None, false));
         for number in 0..3 {
-            counts.count(Refused::Silent, || format!("client {number}"));
+            refusals.record(Refusal::Silent, || format!("client {number}"));
         }
-        counts.count(Refused::Slow, || "anna".to_owned());
+        refusals.record(Refusal::Slow, || "anna".to_owned());
         let line = "3 connections ended that did not say CONNECT in time (among them client 0); \
             1 messages of QoS 0 dropped for clients that do not read (among them anna)";
         assert_eq!(
-            counts.line(&mut told, start),
+            refusals.line(&mut told, start),
             (Some(line.to_owned()), false)
         );
-        counts.count(Refused::Slow, || "bert".to_owned());
-        counts.count(Refused::Slow, || "carl".to_owned());
-        assert_eq!(counts.line(&mut told, start), (None, true));
-        counts.count(Refused::Login, || "dora".to_owned());
+        refusals.record(Refusal::Slow, || "bert".to_owned());
+        refusals.record(Refusal::Slow, || "carl".to_owned());
+        assert_eq!(refusals.line(&mut told, start), (None, true));
+        refusals.record(Refusal::Login, || "dora".to_owned());
         let line = "1 clients refused for user name or password (among them dora)";
         assert_eq!(
-            counts.line(&mut told, start + COLLECT),
+            refusals.line(&mut told, start + COLLECT),
             (Some(line.to_owned()), true)
         );
         let line = "2 messages of QoS 0 dropped for clients that do not read (among them bert)";
         assert_eq!(
-            counts.line(&mut told, start + EVERY),
+            refusals.line(&mut told, start + EVERY),
             (Some(line.to_owned()), false)
         );
     }

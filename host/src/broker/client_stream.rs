@@ -18,15 +18,15 @@ use tokio::time::{Sleep, sleep};
 
 use crate::config::WhenClientFull;
 
-use super::backlog::Client;
-use super::counts::{Counts, Refused};
-use super::frame::{Outbound, Scanner, Seen, outbound};
-use super::waiting::{Verdict, Waiting};
+use super::client_queue::{ClientQueue, PushResult};
+use super::frame::{ClientEvent, OutboundPacket, Scanner, classify_outbound};
+use super::full_clients::Client;
+use super::refusals::{Refusal, RefusalLog};
 
 /// How long a client for which messages of QoS 1 or 2 wait may read nothing.
 const STALLED: Duration = Duration::from_secs(10);
-/// All clients together may have so many times waiting what one may.
-const ALL: usize = 4;
+/// Limit of all clients together, as a multiple of the limit of one.
+const TOTAL_FACTOR: usize = 4;
 
 /// A client's connection.
 pub struct ClientStream {
@@ -34,53 +34,58 @@ pub struct ClientStream {
     /// CONNECT, which was read already, and the bytes after it.
     first: Bytes,
     scanner: Scanner,
-    waiting: Waiting,
+    queue: ClientQueue,
     /// When the client has read nothing for too long.
     stalled: Option<Pin<Box<Sleep>>>,
     client: Arc<Client>,
-    counts: Arc<Counts>,
+    refusals: Arc<RefusalLog>,
 }
 
 impl ClientStream {
     /// `first` was read from `tcp` already.
-    pub fn new(tcp: TcpStream, first: Bytes, client: Arc<Client>, counts: Arc<Counts>) -> Self {
-        let waiting = Waiting::new(client.limits.waiting, client.window);
+    pub fn new(
+        tcp: TcpStream,
+        first: Bytes,
+        client: Arc<Client>,
+        refusals: Arc<RefusalLog>,
+    ) -> Self {
+        let queue = ClientQueue::new(client.limits.waiting, client.window);
         Self {
             tcp,
             first,
             scanner: Scanner::default(),
-            waiting,
+            queue,
             stalled: None,
             client,
-            counts,
+            refusals,
         }
     }
 
     /// Writes what waits as far as the socket takes it.
     fn poll_backlog(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
-        let before = self.waiting.bytes();
+        let before = self.queue.bytes();
         let outcome = loop {
-            let Some(next) = self.waiting.next() else {
+            let Some(next) = self.queue.next() else {
                 break Poll::Ready(Ok(()));
             };
             match Pin::new(&mut self.tcp).poll_write(context, next) {
                 Poll::Ready(Ok(count)) => {
-                    self.waiting.wrote(count);
+                    self.queue.advance(count);
                     self.stalled = None;
                 }
                 Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
                 Poll::Pending => break Poll::Pending,
             }
         };
-        self.counts.waits(before, self.waiting.bytes());
+        self.refusals.update_waiting(before, self.queue.bytes());
         outcome
     }
 
     /// Fails when the client has read nothing for too long.
     fn poll_stalled(&mut self, context: &mut Context<'_>) -> Result<()> {
-        if self.waiting.is_empty()
+        if self.queue.is_empty()
             || self.client.limits.when_full == WhenClientFull::Drop
-            || !self.waiting.is_owed()
+            || !self.queue.has_confirmed()
         {
             self.stalled = None;
             return Ok(());
@@ -89,19 +94,21 @@ impl ClientStream {
         if timer.as_mut().poll(context).is_pending() {
             return Ok(());
         }
-        self.counts.count(Refused::Stalled, || self.client.name());
+        self.refusals
+            .record(Refusal::Stalled, || self.client.name());
         Err(Error::new(ErrorKind::TimedOut, "the client reads nothing"))
     }
 
-    fn wait(&mut self, packet: &[u8], kind: Outbound, written: usize) -> Result<()> {
-        let before = self.waiting.bytes();
-        let scarce =
-            self.counts.waiting.load(Ordering::Relaxed) > ALL * self.client.limits.waiting.bytes;
-        match self.waiting.push(packet, kind, written, scarce) {
-            Verdict::Waits => self.counts.waits(before, self.waiting.bytes()),
-            Verdict::Dropped => self.counts.count(Refused::Slow, || self.client.name()),
-            Verdict::TooMany => {
-                self.counts.count(Refused::Stalled, || self.client.name());
+    fn wait(&mut self, packet: &[u8], kind: OutboundPacket, written: usize) -> Result<()> {
+        let before = self.queue.bytes();
+        let scarce = self.refusals.waiting_bytes.load(Ordering::Relaxed)
+            > TOTAL_FACTOR * self.client.limits.waiting.bytes;
+        match self.queue.push(packet, kind, written, scarce) {
+            PushResult::Queued => self.refusals.update_waiting(before, self.queue.bytes()),
+            PushResult::Dropped => self.refusals.record(Refusal::Slow, || self.client.name()),
+            PushResult::Overflow => {
+                self.refusals
+                    .record(Refusal::Stalled, || self.client.name());
                 return Err(Error::new(
                     ErrorKind::TimedOut,
                     "the client reads none of its answers",
@@ -131,17 +138,19 @@ impl AsyncRead for ClientStream {
             buf.put_slice(&this.first[..part]);
             this.first.advance(part);
         }
-        let (waiting, client, counts) = (&mut this.waiting, &this.client, &this.counts);
+        let queue = &mut this.queue;
+        let client = &this.client;
+        let refusals = &this.refusals;
         this.scanner
             .feed(&buf.filled()[before..], |seen| match seen {
-                Seen::Acknowledged(id) => waiting.acknowledged(id),
+                ClientEvent::Acknowledged(id) => queue.on_acknowledged(id),
                 // the broker answers these with nothing
-                Seen::Retained { topic, bytes } if client.is_beyond(topic, bytes) => {
-                    counts.count(Refused::Quota, || client.name());
+                ClientEvent::Retained { topic, bytes } if client.exceeds_limit(topic, bytes) => {
+                    refusals.record(Refusal::Quota, || client.name());
                 }
-                Seen::Retained { .. } => {}
+                ClientEvent::Retained { .. } => {}
             });
-        this.client.set_full(this.waiting.is_full());
+        this.client.set_full(this.queue.is_full());
         Poll::Ready(Ok(()))
     }
 }
@@ -154,7 +163,7 @@ impl AsyncWrite for ClientStream {
         packet: &[u8],
     ) -> Poll<Result<usize>> {
         let this = self.get_mut();
-        let kind = outbound(packet);
+        let kind = classify_outbound(packet);
         let mut written = 0;
         if let Poll::Ready(()) = this.poll_backlog(context)?
             && let Poll::Ready(count) = Pin::new(&mut this.tcp).poll_write(context, packet)?
@@ -162,12 +171,12 @@ impl AsyncWrite for ClientStream {
             written = count;
         }
         match kind {
-            Outbound::Acknowledged(_) => {
-                this.waiting.sent(kind);
-                this.client.set_full(this.waiting.is_full());
+            OutboundPacket::Acknowledged(_) => {
+                this.queue.on_sent(kind);
+                this.client.set_full(this.queue.is_full());
             }
-            Outbound::Refusal => this.counts.count(Refused::Quota, || this.client.name()),
-            Outbound::AtMostOnce | Outbound::Other => {}
+            OutboundPacket::Refusal => this.refusals.record(Refusal::Quota, || this.client.name()),
+            OutboundPacket::AtMostOnce | OutboundPacket::Other => {}
         }
         if written < packet.len() {
             this.wait(packet, kind, written)?;
@@ -193,7 +202,7 @@ impl WebSocketTransport for ClientStream {
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
-        self.counts.waits(self.waiting.bytes(), 0);
+        self.refusals.update_waiting(self.queue.bytes(), 0);
         self.client.set_full(false);
     }
 }

@@ -21,10 +21,9 @@ use sha2::{Digest, Sha256};
 use crate::config::{BrokerLimits, Credentials};
 
 use super::BrokerError;
-use super::backlog::{Backlog, Client};
-use super::counts::{Counts, Refused};
-use super::retained::Retained;
-use super::server::CHANNEL;
+use super::full_clients::{CHANNEL, Client, FullClients};
+use super::refusals::{Refusal, RefusalLog};
+use super::retained_usage::RetainedUsage;
 
 tokio::task_local! {
     /// The client whose connection this task serves.
@@ -47,7 +46,7 @@ impl Users {
         users.map(digest).collect::<Result<_, _>>().map(Self)
     }
 
-    fn knows(&self, connect: &ConnectPacket) -> Option<&str> {
+    fn authenticate(&self, connect: &ConnectPacket) -> Option<&str> {
         let (name, password) = connect
             .username
             .as_deref()
@@ -58,7 +57,7 @@ impl Users {
 }
 
 /// Answers the crate's questions.
-pub struct Guard {
+pub struct AccessControl {
     /// `None`: everybody may connect.
     pub users: Option<Users>,
     /// Client identifier of the host's own session.
@@ -66,27 +65,27 @@ pub struct Guard {
     pub router: Arc<MessageRouter>,
     pub limits: Arc<BrokerLimits>,
     pub storage: Arc<DynamicStorage>,
-    pub counts: Arc<Counts>,
+    pub refusals: Arc<RefusalLog>,
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-impl Guard {
+impl AccessControl {
     async fn admit(&self, connect: &ConnectPacket, from: SocketAddr) -> AuthResult {
         let user = match &self.users {
             None => None,
-            Some(users) => match users.knows(connect) {
+            Some(users) => match users.authenticate(connect) {
                 Some(name) => Some(name),
                 None => {
-                    self.counts
-                        .count(Refused::Login, || described(connect, from));
+                    self.refusals
+                        .record(Refusal::Login, || describe(connect, from));
                     return AuthResult::fail(ReasonCode::BadUsernameOrPassword);
                 }
             },
         };
-        if lasts(connect) && !self.has_room_for(&connect.client_id).await {
-            self.counts
-                .count(Refused::Sessions, || described(connect, from));
+        if is_persistent(connect) && !self.has_room_for(&connect.client_id).await {
+            self.refusals
+                .record(Refusal::Sessions, || describe(connect, from));
             return AuthResult::fail(ReasonCode::QuotaExceeded);
         }
         // with the name the broker lets nobody else take over the session of this client id
@@ -108,7 +107,7 @@ impl Guard {
 }
 
 /// Whether the session outlives the connection.
-fn lasts(connect: &ConnectPacket) -> bool {
+fn is_persistent(connect: &ConnectPacket) -> bool {
     match connect.protocol_version {
         5 => connect
             .properties
@@ -118,7 +117,7 @@ fn lasts(connect: &ConnectPacket) -> bool {
     }
 }
 
-fn described(connect: &ConnectPacket, from: SocketAddr) -> String {
+fn describe(connect: &ConnectPacket, from: SocketAddr) -> String {
     let user = connect
         .username
         .as_deref()
@@ -126,7 +125,7 @@ fn described(connect: &ConnectPacket, from: SocketAddr) -> String {
     format!("client {:?}{user}, from {from}", connect.client_id)
 }
 
-impl AuthProvider for Guard {
+impl AuthProvider for AccessControl {
     fn authenticate<'a>(
         &'a self,
         connect: &'a ConnectPacket,
@@ -154,8 +153,8 @@ impl AuthProvider for Guard {
         Box::pin(async move {
             let allowed = self.may_subscribe(&client, filter).await;
             if !allowed {
-                self.counts
-                    .count(Refused::Subscriptions, || format!("client {client:?}"));
+                self.refusals
+                    .record(Refusal::Subscriptions, || format!("client {client:?}"));
             }
             allowed
         })
@@ -163,20 +162,20 @@ impl AuthProvider for Guard {
 }
 
 /// Follows what happens in the broker.
-pub struct Observer {
+pub struct EventObserver {
     pub limits: Arc<BrokerLimits>,
     /// Weak, since the router holds this.
     pub router: OnceLock<Weak<MessageRouter>>,
-    pub backlog: Arc<Backlog>,
-    pub retained: Arc<Mutex<Retained>>,
+    pub full_clients: Arc<FullClients>,
+    pub retained: Arc<Mutex<RetainedUsage>>,
 }
 
-impl Observer {
+impl EventObserver {
     /// Begins to follow a broker that has read what is kept.
     ///
     /// # Errors
     /// When retained messages cannot be read.
-    pub async fn begin(
+    pub async fn start(
         &self,
         router: &Arc<MessageRouter>,
         storage: &DynamicStorage,
@@ -189,32 +188,32 @@ impl Observer {
         }
         // an error means that it has begun already
         let _ = self.router.set(Arc::downgrade(router));
-        self.bound();
+        self.update_limits();
         Ok(())
     }
 
     /// Tells the broker how much more it may keep.
-    pub fn bound(&self) {
+    pub fn update_limits(&self) {
         let retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(router) = self.router.get().and_then(Weak::upgrade) {
             let most = self.limits.retained;
-            router.update_retained_limits(most.messages, retained.room(most.bytes));
+            router.update_retained_limits(most.messages, retained.remaining(most.bytes));
         }
     }
 }
 
-impl BrokerEventHandler for Observer {
+impl BrokerEventHandler for EventObserver {
     fn on_client_connect<'a>(&'a self, event: ClientConnectEvent) -> Answer<'a, ()> {
         if let Some(router) = self.router.get().and_then(Weak::upgrade) {
             // an error means that another task serves it, of which there is none
-            let _ = CLIENT.try_with(|client| client.accepted(event.client_id, &router));
+            let _ = CLIENT.try_with(|client| client.on_accepted(event.client_id, &router));
         }
         Box::pin(ready(()))
     }
 
     fn on_client_publish<'a>(&'a self, event: ClientPublishEvent) -> Answer<'a, PublishAction> {
-        self.backlog
-            .published(event.payload.len(), self.limits.queue.bytes / CHANNEL);
+        self.full_clients
+            .on_publish(event.payload.len(), self.limits.queue.bytes / CHANNEL);
         Box::pin(ready(PublishAction::Continue))
     }
 
@@ -228,7 +227,7 @@ impl BrokerEventHandler for Observer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .set(event.topic, size);
-        self.bound();
+        self.update_limits();
         Box::pin(ready(()))
     }
 }

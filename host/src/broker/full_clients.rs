@@ -15,8 +15,11 @@ use mqtt5::broker::storage::QueueHandle;
 
 use crate::config::BrokerLimits;
 
-use super::retained::Retained;
+use super::retained_usage::RetainedUsage;
 
+/// How many messages of each kind the crate hands to a connection that is busy. Retained messages of QoS 0 beyond it are dropped at a
+/// subscription.
+pub const CHANNEL: usize = 10_000;
 /// The broker numbers its connections from the time on; this is none of those numbers.
 const DIVERTED: u64 = u64::MAX;
 
@@ -30,21 +33,21 @@ pub struct Client {
     session: OnceLock<(Arc<str>, QueueHandle)>,
     full: AtomicBool,
     diverted: AtomicBool,
-    backlog: Arc<Backlog>,
-    retained: Arc<Mutex<Retained>>,
+    full_clients: Arc<FullClients>,
+    retained: Arc<Mutex<RetainedUsage>>,
 }
 
 /// The clients whose window is full.
 #[derive(Default)]
-pub struct Backlog {
+pub struct FullClients {
     /// How many there are.
     count: AtomicUsize,
     clients: Mutex<HashMap<Arc<str>, Weak<Client>>>,
 }
 
-impl Backlog {
+impl FullClients {
     /// A message of so many bytes is about to be routed.
-    pub fn published(&self, bytes: usize, small: usize) {
+    pub fn on_publish(&self, bytes: usize, small: usize) {
         if self.count.load(Ordering::Acquire) == 0 || bytes <= small {
             return;
         }
@@ -61,29 +64,30 @@ impl Client {
     pub fn new(
         limits: Arc<BrokerLimits>,
         window: usize,
-        backlog: Arc<Backlog>,
-        retained: Arc<Mutex<Retained>>,
+        full_clients: Arc<FullClients>,
+        retained: Arc<Mutex<RetainedUsage>>,
     ) -> Arc<Self> {
-        let (full, diverted) = (AtomicBool::new(false), AtomicBool::new(false));
+        let full = AtomicBool::new(false);
+        let diverted = AtomicBool::new(false);
         Arc::new(Self {
             limits,
             window,
             session: OnceLock::new(),
             full,
             diverted,
-            backlog,
+            full_clients,
             retained,
         })
     }
 
     /// Whether the broker refuses to keep a message of `bytes` for `topic`.
-    pub fn is_beyond(&self, topic: &[u8], bytes: usize) -> bool {
+    pub fn exceeds_limit(&self, topic: &[u8], bytes: usize) -> bool {
         let retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
-        retained.is_beyond(topic, bytes, self.limits.retained)
+        retained.exceeds_limit(topic, bytes, self.limits.retained)
     }
 
     /// The broker has accepted it under this identifier.
-    pub fn accepted(&self, id: Arc<str>, router: &MessageRouter) {
+    pub fn on_accepted(&self, id: Arc<str>, router: &MessageRouter) {
         let queue = router.queue_handle(&id);
         // an error means that it was accepted before
         let _ = self.session.set((id, queue));
@@ -105,7 +109,7 @@ impl Client {
             return;
         };
         let mut clients = self
-            .backlog
+            .full_clients
             .clients
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -117,7 +121,9 @@ impl Client {
         {
             clients.remove(id);
         }
-        self.backlog.count.store(clients.len(), Ordering::Release);
+        self.full_clients
+            .count
+            .store(clients.len(), Ordering::Release);
         drop(clients);
         if !full && self.diverted.swap(false, Ordering::AcqRel) {
             queue.mark_bound(DIVERTED);
