@@ -63,7 +63,10 @@ async fn handshake(
     connect: &Connect,
     resolver: &Resolver,
 ) -> Result<(FramedStream, ConnAck), ConnectError> {
-    let codec = Codec::new(connection.session.protocol, connection.session.max_packet_size);
+    let codec = Codec::new(
+        connection.session.protocol,
+        connection.session.max_packet_size,
+    );
     let mut stream = FramedStream::new(transport::connect(connection, resolver).await?, codec);
     stream
         .encode(&Outgoing::Connect(connect))

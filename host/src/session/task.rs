@@ -186,8 +186,10 @@ impl Task {
         self.connect = connect_packet(&settings, self.connect.will.take());
         // a clean start is for the first connection: the session that is there already must not be thrown away
         self.connect.clean_start &= settings.session.protocol == Protocol::V311 || !same_session;
-        self.member
-            .reconfigure(settings.session.reconnect.min, settings.session.reconnect.max);
+        self.member.reconfigure(
+            settings.session.reconnect.min,
+            settings.session.reconnect.max,
+        );
         self.dispatcher
             .reconfigure(settings.session.protocol, settings.session.outbox);
 
@@ -300,7 +302,8 @@ fn connect_packet(settings: &config::Connection, will: Option<Message>) -> Conne
         client_id: settings.client_id.clone(),
         clean_start: settings.session.clean_start,
         keepalive: u16::try_from(settings.session.keepalive.as_secs()).unwrap_or(u16::MAX),
-        session_expiry: u32::try_from(settings.session.session_expiry.as_secs()).unwrap_or(u32::MAX),
+        session_expiry: u32::try_from(settings.session.session_expiry.as_secs())
+            .unwrap_or(u32::MAX),
         receive_maximum: settings.session.receive_maximum,
         maximum_packet_size: settings.session.max_packet_size,
         credentials: settings.credentials.clone(),
