@@ -44,7 +44,7 @@ use crate::session::ConnectionStatus;
 use crate::store::{Contents, Store};
 use crate::supervisor::load::watched_for;
 use crate::watch::Watch;
-use crate::{priority, requests, timers};
+use crate::{priority, request_reply, timers};
 
 use awaited::Happened;
 use control::Control;
@@ -103,8 +103,8 @@ pub struct Run<'a> {
 /// When it cannot start, or when the broker says that another client has taken over its client id.
 pub fn run(run: Run<'_>) -> anyhow::Result<ExitCode> {
     panic_hook::install();
-    let pool = threads("pool", POOL_THREADS, priority::stand_back)?;
-    let spare = threads("spare", SPARE_THREADS, priority::spare_time_only)?;
+    let pool = threads("pool", POOL_THREADS, priority::lower)?;
+    let spare = threads("spare", SPARE_THREADS, priority::set_idle)?;
     let broker = threads("broker", BROKER_THREADS, || {})?;
     let path = Builder::new_current_thread().enable_all().build()?;
     let pools = Pools::new(pool.handle().clone(), spare.handle().clone());
@@ -157,7 +157,7 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
         },
     ) = Store::open(identity.state_file())?;
     let mut control = Control::open(identity.state_file(), &pools.usual);
-    let (requests, reception) = requests::requests();
+    let (requests, reception) = request_reply::channel();
     let (opened, opening) = oneshot::channel();
     let mut own = JoinSet::new();
     own.spawn(reception.run(opening));

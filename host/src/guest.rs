@@ -1,40 +1,38 @@
-//! Machine: guests. In: the bytes of a `.wasm` file, then messages and due timers. Out: `Effects`, or a `Fault` that says
-//! what went wrong. Owns everything between: engines, compile cache, linker, contract check, instances and their limits.
+//! Guests: the only module that uses wasmtime.
 //!
-//! This is the only module that knows wasmtime. A [`Engine`] compiles bytes into a [`Component`]; a component makes any number
-//! of [`Instance`]s; an instance runs one [`Call`] at a time and gives back the [`Effects`](crate::effects::Effects) of it.
+//! An [`Engine`] compiles bytes into a [`Component`]. A component creates any number of [`Instance`]s. An instance runs one
+//! [`Call`] at a time and returns its [`Effects`](crate::effects::Effects), or a [`Fault`].
 
 mod address_space;
 mod api;
-mod belongings;
 mod bindings;
 mod compile_pool;
 mod compile_process;
 mod component;
 mod contract;
 mod describe;
-mod draft;
 mod engine;
 mod exports;
 mod fault;
 mod file_kind;
 mod http;
 mod instance;
-mod ledger;
+mod ip_policy;
 mod limits;
 mod linker;
+mod log_quota;
 mod meter;
 mod output;
-mod pause;
 mod pool;
-mod reach;
 mod request;
+mod service_state;
 mod sockets;
+mod state_overlay;
 mod store;
 mod ticker;
-mod voice;
+mod undo_map;
+mod wait_clock;
 
-pub use belongings::Belongings;
 pub use component::{Component, ComponentError, MAX_COMPONENT_BYTES};
 pub use contract::{ContractFaults, WitError};
 pub use describe::{ComponentDescription, Description};
@@ -45,6 +43,7 @@ pub use file_kind::FileKind;
 pub use instance::{Call, Instance};
 pub use meter::{Meter, Requested};
 pub use request::{Request, RequestFailure, Requests};
+pub use service_state::ServiceState;
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ pub mod message;
 pub mod offline;
 pub mod panic_hook;
 pub mod priority;
-pub mod requests;
+pub mod request_reply;
 pub mod rollout;
 pub mod router;
 pub mod secure_dir;

@@ -16,7 +16,7 @@ use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedule
 const NICENESS: i32 = 10;
 
 /// Has the calling thread stand back.
-pub fn stand_back() {
+pub fn lower() {
     // on Linux this concerns the calling thread alone; where it is refused, the thread has the usual priority
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
@@ -28,14 +28,14 @@ pub fn processor_time() -> Duration {
 }
 
 /// Leaves the calling thread the processor time that nobody else wants; where that is refused, it stands back.
-pub fn spare_time_only() {
+pub fn set_idle() {
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     let _ = thread_priority::set_thread_priority_and_policy(
         thread_priority::thread_native_id(),
         ThreadPriority::Min,
         idle,
     );
-    stand_back();
+    lower();
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -59,12 +59,8 @@ mod tests {
     #[test]
     fn threads_give_way_alone() {
         let before = after(|| {});
-        assert_eq!(after(stand_back), ["10", "0"]);
-        assert_eq!(
-            after(spare_time_only),
-            ["10", "5"],
-            "SCHED_IDLE, see sched(7)"
-        );
+        assert_eq!(after(lower), ["10", "0"]);
+        assert_eq!(after(set_idle), ["10", "5"], "SCHED_IDLE, see sched(7)");
         assert_eq!(after(|| {}), before, "others are as they were");
     }
 }

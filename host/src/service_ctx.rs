@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::config;
-use crate::guest::{Belongings, Requests};
+use crate::guest::{Requests, ServiceState};
 use crate::topic::Topic;
 
 /// The configuration and the state of one service.
@@ -17,7 +17,7 @@ pub struct ServiceCtx {
     /// The topic prefix below which Home Assistant looks for announcements.
     pub discovery_prefix: Topic,
     /// The state, the timers and the usage of the service.
-    pub state: Arc<Belongings>,
+    pub state: Arc<ServiceState>,
     /// Carries the guest's requests; `None`: the guest cannot send any.
     pub requests: Option<Requests>,
 }

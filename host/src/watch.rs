@@ -129,7 +129,7 @@ impl Drop for Watch {
     }
 }
 
-/// The thread's belongings.
+/// The thread's service_state.
 struct Looker {
     notices: Notices,
     wanted: watch::Receiver<Vec<PathBuf>>,

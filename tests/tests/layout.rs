@@ -71,7 +71,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
     (
         "actors",
         &[
-            "requests",
+            "request_reply",
             "rollout",
             "service",
             "session",

@@ -1,6 +1,5 @@
-//! Machine: what guests may call. In: calls through the interfaces of `wit/service.wit`, one module for each. Out: entries in
-//! the effects of the running call, or a refusal that says why. Owns nothing; none of these functions does any I/O, and only
-//! `request` waits.
+//! The functions that guests may call, one module for each interface of `wit/service.wit`. They add to the effects of the
+//! running call or return an error that says why not. None of them does any I/O, and only `request` waits.
 
 pub(super) mod config;
 pub(super) mod log;

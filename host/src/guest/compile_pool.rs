@@ -2,7 +2,7 @@
 
 use std::sync::Once;
 
-use crate::priority::stand_back;
+use crate::priority;
 
 /// Sets up the process's pool of compile threads, once.
 pub(super) fn set_up() {
@@ -11,7 +11,7 @@ pub(super) fn set_up() {
     SET_UP.call_once(|| {
         let pool = rayon::ThreadPoolBuilder::new()
             .thread_name(|number| format!("compile-{number}"))
-            .start_handler(|_| stand_back())
+            .start_handler(|_| priority::lower())
             .build_global();
         if let Err(error) = pool {
             tracing::warn!("compiling may hold up messages: {error}");

@@ -125,7 +125,7 @@ impl CompileProcess {
 /// # Errors
 /// When the system refuses the bound for memory.
 pub(super) fn confine() -> io::Result<()> {
-    priority::stand_back();
+    priority::lower();
     // where it is refused, the kernel chooses by size, which comes to the same
     let _ = std::fs::write(Path::new("/proc/self/oom_score_adj"), "1000");
     let limit = Rlimit {

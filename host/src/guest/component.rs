@@ -14,7 +14,7 @@ use crate::guest::fault::Fault;
 use crate::guest::file_kind::FileKind;
 use crate::guest::instance::Instance;
 use crate::guest::pool::{PoolSlot, PoolTicket};
-use crate::guest::store::Data;
+use crate::guest::store::StoreData;
 use crate::guest::ticker::Ticker;
 use crate::service_ctx::ServiceCtx;
 use crate::version::Version;
@@ -49,7 +49,7 @@ pub enum ComponentError {
 pub struct Component(Arc<Compiled>);
 
 struct Compiled {
-    pre: InstancePre<Data>,
+    pre: InstancePre<StoreData>,
     indices: ExportIndices,
     slot: Option<PoolSlot>,
     /// Reserves room in the pool as long as instances may be created.

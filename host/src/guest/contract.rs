@@ -13,7 +13,7 @@ use crate::guest::bindings::ServiceIndices;
 use crate::guest::engine::LinkedEngine;
 use crate::guest::exports::{ExportIndices, OptionalExport};
 use crate::guest::linker::{VERSION, WASI_PACKAGES};
-use crate::guest::store::Data;
+use crate::guest::store::StoreData;
 
 pub(super) use wit::Contract;
 pub use wit::WitError;
@@ -35,7 +35,7 @@ impl fmt::Display for ContractFaults {
 
 /// A component that fulfils the contract.
 pub(super) struct Checked {
-    pub(super) pre: InstancePre<Data>,
+    pub(super) pre: InstancePre<StoreData>,
     pub(super) indices: ExportIndices,
     /// The names of all imports, sorted.
     pub(super) imports: Vec<String>,
@@ -173,7 +173,7 @@ impl Check<'_> {
 
     /// Links the imports and finds the required exports. An error of wasmtime counts only when no check above has found
     /// the fault, because the checks say it better.
-    fn link(&mut self, component: &Component) -> Option<(InstancePre<Data>, ServiceIndices)> {
+    fn link(&mut self, component: &Component) -> Option<(InstancePre<StoreData>, ServiceIndices)> {
         let linked = self.linked.linker.instantiate_pre(component);
         let linked = linked.and_then(|pre| {
             let required = ServiceIndices::new(&pre)?;

@@ -34,7 +34,7 @@ use crate::guest::contract::{Contract, WitError};
 use crate::guest::limits::WASM_STACK;
 use crate::guest::linker::linker;
 use crate::guest::pool::{self, PoolSlot, PoolTicket};
-use crate::guest::store::Data;
+use crate::guest::store::StoreData;
 use crate::guest::ticker::Ticker;
 use crate::secure_dir::{self, SecureDirError};
 use crate::signature::Key;
@@ -111,7 +111,7 @@ pub enum EngineError {
 /// A wasmtime engine with its linker and the way it allocates instances.
 pub(super) struct LinkedEngine {
     pub(super) engine: wasmtime::Engine,
-    pub(super) linker: Linker<Data>,
+    pub(super) linker: Linker<StoreData>,
     /// The room for one instance in the pool; `None`: memory is mapped on demand.
     pub(super) slot: Option<PoolSlot>,
 }

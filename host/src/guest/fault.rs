@@ -1,5 +1,4 @@
-//! Words: why a guest call failed. In: errors of wasmtime. Out: `Fault`, which says whether the guest refused, ran too long,
-//! wanted too much memory or broke, and where. Owns nothing.
+//! Faults of guest calls: whether the guest returned an error, ran too long, wanted too much memory or trapped, and where.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -16,7 +15,7 @@ const FRAMES: usize = 8;
 /// Bytes of a guest's own error text that are kept.
 const REASON_BYTES: usize = 4 * 1024;
 
-/// How wasmtime says that a host function was given more than it may copy.
+/// wasmtime's message for arguments of a host function that are more than it may copy.
 const TOO_MUCH: &str = "too much data is being copied between the host and the guest";
 
 /// Why a guest call, or making an instance, failed. Only [`Fault::Refused`] leaves the instance alive.
@@ -28,7 +27,7 @@ pub enum Fault {
     /// The guest trapped.
     #[error("the guest trapped: {reason}{backtrace}")]
     Trapped {
-        /// What happened.
+        /// The reason.
         reason: String,
         /// ` (in inner < outer)`, the innermost function first; empty when unknown.
         backtrace: String,
@@ -59,7 +58,7 @@ pub enum Fault {
     Table {
         /// Elements that all its tables would have had together; where `pooled`, the one that should grow.
         wanted: usize,
-        /// What there may be.
+        /// The limit.
         limit: usize,
         /// Whether `limit` is that of one table in the pool.
         pooled: bool,
@@ -86,13 +85,13 @@ pub enum Fault {
     /// The host could not make an instance (out of slots, out of mappings).
     #[error("no instance of the component could be made: {0}")]
     Instantiation(String),
-    /// Something that the service is granted is not there.
+    /// Something that the service is granted does not exist.
     #[error("{0}")]
     Grant(String),
-    /// What the call set in the service's state is not on disk.
+    /// The changes of the call to the service's state are not on disk.
     #[error("the state could not be kept: {0}")]
     State(String),
-    /// The host itself failed while it ran the guest.
+    /// A bug in the host while it ran the guest.
     #[error("the host failed while running the guest, which is a bug: {0}")]
     Bug(String),
 }
@@ -103,7 +102,7 @@ pub enum Fault {
 pub(super) struct DeadlineReached(pub(super) Duration);
 
 impl Fault {
-    /// Its name.
+    /// The kind of fault.
     pub const fn kind(&self) -> FaultKind {
         match self {
             Self::Refused(_) => FaultKind::Refused,
@@ -121,8 +120,8 @@ impl Fault {
         }
     }
 
-    /// What tells it from other faults of the same name: why and where a guest broke. A limit that was exceeded is the same fault
-    /// wherever that was noticed.
+    /// The text that tells it from other faults of the same kind: why and where a guest failed. An exceeded limit is the same
+    /// fault wherever it was noticed.
     pub fn detail(&self) -> String {
         match self {
             Self::Trapped { reason, backtrace } => format!("{reason}{backtrace}"),
@@ -146,7 +145,7 @@ impl Fault {
         Self::Refused(reason)
     }
 
-    /// What an error that came out of running a guest means.
+    /// The fault behind an error of a running guest.
     pub(super) fn of_running(error: &wasmtime::Error) -> Self {
         let backtrace = backtrace(error);
         if let Some(MemoryExceeded { wanted, limit }) = error.downcast_ref() {
@@ -188,7 +187,7 @@ impl Fault {
         }
     }
 
-    /// What an error that came out of making an instance means: the guest's fault if guest code ran, else the host's.
+    /// The fault behind an error of an instantiation: the guest's fault if guest code ran, else the host's.
     pub(super) fn of_instantiation(error: &wasmtime::Error) -> Self {
         let exceeded = error.is::<MemoryExceeded>() || error.is::<TableExceeded>();
         if error.is::<Trap>() || error.is::<DeadlineReached>() || exceeded {
@@ -242,7 +241,7 @@ fn backtrace(error: &wasmtime::Error) -> String {
     text
 }
 
-/// Rust's symbols end in `::h` and 16 hexadecimal digits that help nobody.
+/// The name without the `::h` and 16 hexadecimal digits at the end of Rust's symbols.
 fn without_hash(name: &str) -> &str {
     match name.rsplit_once("::h") {
         Some((path, hash))

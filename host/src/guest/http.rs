@@ -1,8 +1,7 @@
-//! Machine: outgoing HTTP of guests. In: requests through `wasi:http`. Out: the response, or a refusal where the service has no grant
-//! for the host. Owns the grants of one service.
+//! Outgoing HTTP of guests through `wasi:http`, for hosts that the service is granted.
 //!
-//! A name is resolved once, every address is checked, and the connection goes to a checked address: no DNS trick leads elsewhere.
-//! Redirects are the guest's: each is a request of its own and needs a grant of its own.
+//! A name is resolved once, every address is checked, and the connection goes to a checked address, so no DNS trick leads
+//! elsewhere. A redirect is a request of its own and needs a grant of its own.
 
 use std::future::Future;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -24,13 +23,13 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::config::HttpGrant;
-use crate::guest::pause::Pause;
-use crate::guest::reach::reachable;
+use crate::guest::ip_policy::is_reachable;
+use crate::guest::wait_clock::WaitClock;
 use crate::service_ctx::ServiceCtx;
 
-/// What a request may take where the guest does not say.
+/// Connect timeout of a request whose guest sets none.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// How many names are looked up at once.
+/// The most names that are looked up at once.
 const LOOKUPS: usize = 4;
 
 /// The outcome of a request: the response, and what drives the connection while its body is read.
@@ -42,23 +41,23 @@ type Sent = Result<
     Error,
 >;
 
-/// Lets requests of one service out.
-pub(super) struct Gate {
+/// The hook of `wasi:http`: sends requests that the grants of a service allow.
+pub(super) struct HttpPolicy {
     ctx: Arc<ServiceCtx>,
-    pause: Arc<Pause>,
+    wait_clock: Arc<WaitClock>,
 }
 
-impl Gate {
-    /// A gate that lets requests through that the service is granted. The time until a response begins counts as `pause`.
-    pub(super) fn new(ctx: &Arc<ServiceCtx>, pause: Arc<Pause>) -> Self {
+impl HttpPolicy {
+    /// Creates the policy of a service's grants. The time until a response begins counts on `wait_clock` as waiting.
+    pub(super) fn new(ctx: &Arc<ServiceCtx>, wait_clock: Arc<WaitClock>) -> Self {
         Self {
             ctx: ctx.clone(),
-            pause,
+            wait_clock,
         }
     }
 }
 
-impl WasiHttpHooks for Gate {
+impl WasiHttpHooks for HttpPolicy {
     fn default_scheme(&mut self) -> Option<Scheme> {
         Some(Scheme::HTTPS)
     }
@@ -69,7 +68,7 @@ impl WasiHttpHooks for Gate {
         options: Option<RequestOptions>,
         _errors: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let (ctx, wait) = (self.ctx.clone(), self.pause.begin());
+        let (ctx, wait) = (self.ctx.clone(), self.wait_clock.begin());
         let sending = async move {
             let _wait = wait;
             let target = Target::of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
@@ -99,7 +98,7 @@ impl WasiHttpHooks for Gate {
     }
 }
 
-/// Where a request goes.
+/// The destination of a request.
 struct Target {
     host: String,
     port: u16,
@@ -172,7 +171,7 @@ async fn connect(target: &Target, grant: &HttpGrant) -> Result<TcpStream, Error>
         .map_err(Error::Connect)?;
     let allowed: Vec<SocketAddr> = found
         .into_iter()
-        .filter(|address| reachable(address.ip(), &grant.host))
+        .filter(|address| is_reachable(address.ip(), &grant.host))
         .collect();
     if allowed.is_empty() {
         return Err(Error::DestinationIpProhibited);
@@ -183,9 +182,9 @@ async fn connect(target: &Target, grant: &HttpGrant) -> Result<TcpStream, Error>
 /// Looks a name up. The system's resolver blocks a thread for as long as it likes: requests beyond `LOOKUPS` wait for one of them.
 async fn addresses(host: String, port: u16) -> std::io::Result<Vec<SocketAddr>> {
     static FREE: Semaphore = Semaphore::const_new(LOOKUPS);
-    let turn = FREE.acquire().await.map_err(std::io::Error::other)?;
+    let active_call = FREE.acquire().await.map_err(std::io::Error::other)?;
     let lookup = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
+        let _turn = active_call;
         (host, port).to_socket_addrs().map(Iterator::collect)
     });
     lookup.await.map_err(std::io::Error::other)?
@@ -246,11 +245,14 @@ mod tests {
             "::ffff:127.0.0.1",
         ] {
             let ip: IpAddr = ip.parse().unwrap();
-            assert!(!reachable(ip, "innocent.example"), "{ip}");
-            assert!(reachable(ip, &ip.to_string()), "{ip}");
+            assert!(!is_reachable(ip, "innocent.example"), "{ip}");
+            assert!(is_reachable(ip, &ip.to_string()), "{ip}");
         }
-        assert!(reachable("192.168.1.1".parse().unwrap(), "router.example"));
-        assert!(reachable("127.0.0.1".parse().unwrap(), "localhost"));
+        assert!(is_reachable(
+            "192.168.1.1".parse().unwrap(),
+            "router.example"
+        ));
+        assert!(is_reachable("127.0.0.1".parse().unwrap(), "localhost"));
     }
 
     #[test]

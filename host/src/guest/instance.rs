@@ -1,8 +1,8 @@
-//! Machine: a running guest. In: one call at a time. Out: the effects of the call, or a fault; a faulted instance is gone. Owns
-//! the wasmtime store, and with it the guest's memory.
+//! A running guest: one call at a time, which ends with effects or a fault. An instance that has trapped cannot be called
+//! again.
 //!
-//! A call is a future that owns its instance. It runs on a stack of its own; where it lasts longer than a tick it yields at
-//! every tick, so that whoever polls it may move it to another thread, and it ends with a fault when its time is up.
+//! A call is a future that owns its instance. It runs on a stack of its own. If it lasts longer than a tick, it yields at every
+//! tick, so that its executor can move it to another thread, and it ends with a fault when its time is up.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -20,10 +20,10 @@ use crate::guest::bindings::Service;
 use crate::guest::bindings::miqro::service::messaging::DeliveryOutcome;
 use crate::guest::exports::{ExportIndices, OptionalExport};
 use crate::guest::fault::{DeadlineReached, Fault};
-use crate::guest::pause::Pause;
 use crate::guest::pool::PoolSlot;
-use crate::guest::store::{Current, Data};
-use crate::guest::ticker::{TICK, Ticker, Turn};
+use crate::guest::store::{Current, StoreData};
+use crate::guest::ticker::{ActiveCall, TICK, Ticker};
+use crate::guest::wait_clock::WaitClock;
 use crate::message::{Message, Outcome, Token};
 use crate::service_ctx::ServiceCtx;
 use crate::topic::Filter;
@@ -72,9 +72,9 @@ pub enum Call {
 
 /// A guest that is ready to be called.
 pub struct Instance {
-    store: Store<Data>,
+    store: Store<StoreData>,
     exports: Functions,
-    turn: Turn,
+    active_call: ActiveCall,
 }
 
 /// The guest's exports in its store.
@@ -86,7 +86,7 @@ struct Functions {
 
 impl Instance {
     pub(super) async fn new(
-        pre: &InstancePre<Data>,
+        pre: &InstancePre<StoreData>,
         indices: &ExportIndices,
         ticker: &Arc<Ticker>,
         slot: Option<PoolSlot>,
@@ -96,11 +96,11 @@ impl Instance {
         let delivered = indices.optional[OptionalExport::Delivered as usize].is_some();
         check_memory(ctx.config.limits.memory.bytes, slot)?;
         let table_elements = slot.map(|slot| slot.table_elements);
-        let mut store = store(pre, Data::new(ctx, delivered, table_elements)?);
-        let pause = store.data().pause.clone();
-        let mut turn = Turn::new(ticker.clone());
-        turn.begin();
-        let instance = within(limit, &pause, pre.instantiate_async(&mut store)).await;
+        let mut store = store(pre, StoreData::new(ctx, delivered, table_elements)?);
+        let wait_clock = store.data().wait_clock.clone();
+        let mut active_call = ActiveCall::new(ticker.clone());
+        active_call.begin();
+        let instance = within(limit, &wait_clock, pre.instantiate_async(&mut store)).await;
         let instance = instance.map_err(|error| Fault::of_instantiation(&error))?;
         let missing = || Fault::Instantiation("an export of the component is missing".to_owned());
         let find = |index: &Option<_>| {
@@ -115,11 +115,11 @@ impl Instance {
                 .load(&mut store, &instance)
                 .map_err(|_| missing())?,
         };
-        turn.end();
+        active_call.end();
         Ok(Box::new(Self {
             store,
             exports,
-            turn,
+            active_call,
         }))
     }
 
@@ -136,11 +136,11 @@ impl Instance {
         mut self: Box<Self>,
         call: Call,
     ) -> (Option<Box<Self>>, Result<Effects, Fault>) {
-        self.turn.begin();
+        self.active_call.begin();
         let limit = self.store.data().ctx.config.limits.call.time;
-        let pause = self.store.data().pause.clone();
-        let outcome = within(limit, &pause, self.run(call)).await;
-        self.turn.end();
+        let wait_clock = self.store.data().wait_clock.clone();
+        let outcome = within(limit, &wait_clock, self.run(call)).await;
+        self.active_call.end();
         match outcome {
             Ok(Ok(())) => {
                 let effects = self.store.data_mut().commit();
@@ -185,16 +185,16 @@ impl Instance {
         let Some(function) = self.exports.optional[OptionalExport::Save as usize] else {
             return (Some(self), Ok(None));
         };
-        self.turn.begin();
-        let (limits, pause) = (
+        self.active_call.begin();
+        let (limits, wait_clock) = (
             self.store.data().ctx.config.limits.clone(),
-            self.store.data().pause.clone(),
+            self.store.data().wait_clock.clone(),
         );
         // the bytes come out of the guest's memory, which is bounded
         self.store
             .set_hostcall_fuel(limits.memory.bytes.saturating_add(HOSTCALL_SLACK));
-        let outcome = within(limits.call.time, &pause, self.saved(function)).await;
-        self.turn.end();
+        let outcome = within(limits.call.time, &wait_clock, self.saved(function)).await;
+        self.active_call.end();
         self.store.set_hostcall_fuel(fuel(&limits));
         self.store.data_mut().roll_back();
         match outcome {
@@ -261,7 +261,7 @@ fn fuel(limits: &Limits) -> usize {
     limits.call.payload.saturating_add(HOSTCALL_SLACK)
 }
 
-fn store(pre: &InstancePre<Data>, data: Data) -> Store<Data> {
+fn store(pre: &InstancePre<StoreData>, data: StoreData) -> Store<StoreData> {
     let fuel = fuel(&data.ctx.config.limits);
     let mut store = Store::new(pre.engine(), data);
     store.limiter(|data| &mut data.limiter);
@@ -286,7 +286,7 @@ fn check_memory(limit: usize, slot: Option<PoolSlot>) -> Result<(), Fault> {
 }
 
 /// Called in the guest's call at ticks from [`FIRST_YIELD`] on. The clock is first read here, so short calls never read it.
-fn on_tick(mut store: StoreContextMut<'_, Data>) -> wasmtime::Result<UpdateDeadline> {
+fn on_tick(mut store: StoreContextMut<'_, StoreData>) -> wasmtime::Result<UpdateDeadline> {
     let now = Instant::now();
     let data = store.data_mut();
     let limit = data.ctx.config.limits.call.time;
@@ -295,7 +295,7 @@ fn on_tick(mut store: StoreContextMut<'_, Data>) -> wasmtime::Result<UpdateDeadl
         .get_or_insert(now.checked_sub(TICK).unwrap_or(now));
     let ran = now
         .duration_since(since)
-        .saturating_sub(data.pause.waited(now));
+        .saturating_sub(data.wait_clock.waited(now));
     if ran >= limit {
         Err(DeadlineReached(limit).into())
     } else {
@@ -307,7 +307,7 @@ fn on_tick(mut store: StoreContextMut<'_, Data>) -> wasmtime::Result<UpdateDeadl
 /// costs nothing: the timer is made when it is first found to be waiting.
 async fn within<T>(
     limit: Duration,
-    pause: &Pause,
+    wait_clock: &WaitClock,
     call: impl Future<Output = wasmtime::Result<T>>,
 ) -> wasmtime::Result<T> {
     let (mut call, mut end, mut since) = (pin!(call), pin!(None), None);
@@ -318,7 +318,7 @@ async fn within<T>(
         let since = *since.get_or_insert_with(Instant::now);
         loop {
             if end.is_none() {
-                let at = since + limit + GRACE + pause.waited(Instant::now());
+                let at = since + limit + GRACE + wait_clock.waited(Instant::now());
                 end.set(Some(tokio::time::sleep_until(at.into())));
             }
             let Some(timer) = end.as_mut().as_pin_mut() else {
@@ -328,7 +328,7 @@ async fn within<T>(
             let now = Instant::now();
             if now
                 .saturating_duration_since(since)
-                .saturating_sub(pause.waited(now))
+                .saturating_sub(wait_clock.waited(now))
                 >= limit
             {
                 return Poll::Ready(Err(DeadlineReached(limit).into()));

@@ -5,7 +5,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::guest::bindings::Service;
 use crate::guest::sockets;
-use crate::guest::store::Data;
+use crate::guest::store::StoreData;
 
 /// The version of `miqro:service` that this host offers.
 pub(super) const VERSION: &str = "0.1.0";
@@ -22,11 +22,11 @@ pub(super) const WASI_PACKAGES: [&str; 7] = [
 ];
 
 /// Creates a linker with everything that a guest may import.
-pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<StoreData>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     sockets::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    Service::add_to_linker::<_, HasSelf<Data>>(&mut linker, |data| data)?;
+    Service::add_to_linker::<_, HasSelf<StoreData>>(&mut linker, |data| data)?;
     Ok(linker)
 }

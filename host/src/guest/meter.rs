@@ -1,6 +1,5 @@
-//! Machine: what the guest of a service has exceeded. In: refusals and log lines as they happen, on whatever thread the guest runs.
-//! Out: counts for the service's task. Owns what was not looked at yet, and the bucket of the service's log lines; outlives the
-//! instances of the service.
+//! Counts of limits that the guest of a service has exceeded and of requests that it has sent, on whatever thread the guest
+//! runs. The service's task takes them. Also holds the token bucket of the service's log lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +11,13 @@ use tracing::warn;
 use crate::fault_kind::FaultKind;
 use crate::token_bucket::TokenBucket;
 
-/// Missing grants that are remembered, so that each is said once.
+/// Missing grants that are remembered, so that each is logged once.
 const GRANTS: usize = 32;
 
-/// What was exceeded since it was looked at last.
+/// Counts since they were last taken.
 #[derive(Debug, Default)]
 pub struct Meter {
-    /// Whether there is anything to look at, so that a call that exceeds nothing takes no lock.
+    /// Whether there is anything to take, so that a call that exceeds nothing takes no lock.
     any: AtomicBool,
     inner: Mutex<Inner>,
 }
@@ -34,20 +33,20 @@ struct Inner {
 /// Requests that a guest has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Requested {
-    /// How many.
+    /// The number of requests.
     pub count: u64,
     /// Bytes of their payloads.
     pub bytes: u64,
 }
 
 impl Meter {
-    /// Something was exceeded once.
+    /// Counts one exceeded limit.
     pub(super) fn exceeded(&self, trouble: FaultKind) {
         *self.inner().exceeded.entry(trouble).or_default() += 1;
         self.any.store(true, Ordering::Release);
     }
 
-    /// A request was sent.
+    /// Counts a request.
     pub(super) fn requested(&self, bytes: usize) {
         let mut inner = self.inner();
         inner.requests.count += 1;
@@ -76,7 +75,7 @@ impl Meter {
 
     /// Takes what was exceeded and requested since the last time; `None` when there is nothing, which costs next to nothing.
     pub fn take(&self) -> Option<(BTreeMap<FaultKind, u64>, Requested)> {
-        // looked at first: a swap would take the cache line from whoever reads it
+        // read first: a swap would take the cache line from other readers
         if !self.any.load(Ordering::Acquire) || !self.any.swap(false, Ordering::AcqRel) {
             return None;
         }

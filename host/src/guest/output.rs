@@ -1,5 +1,5 @@
-//! Machine: a guest's stdout and stderr. In: bytes that the guest writes. Out: one log line for each line, target
-//! `miqro::guest::stdout` or `miqro::guest::stderr`. Owns the beginning of a line that has no end yet, of bounded length.
+//! A guest's stdout and stderr: each line becomes a log line with the target `miqro::guest::stdout` or
+//! `miqro::guest::stderr`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,12 +9,12 @@ use tracing::{Span, info, warn};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::guest::voice::Voice;
+use crate::guest::log_quota::LogQuota;
 
 /// A longer line is cut into pieces of this many bytes.
 const LINE_BYTES: usize = 8 * 1024;
 
-/// How much a guest may write at once, in bytes.
+/// Bytes that a guest may write at once.
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// Which of the two streams.
@@ -22,7 +22,7 @@ const WRITE_BYTES: usize = 64 * 1024;
 pub(super) enum Stream {
     /// Lines become `info`.
     Stdout,
-    /// Lines become `warn`: this is where a panic says why.
+    /// Lines become `warn`: a panic is explained here.
     Stderr,
 }
 
@@ -32,7 +32,7 @@ pub(super) enum Stream {
 pub(super) struct Output(Arc<Mutex<Lines>>);
 
 struct Lines {
-    voice: Arc<Voice>,
+    log_quota: Arc<LogQuota>,
     stream: Stream,
     /// Span of the service: the last line is written when the instance is dropped, wherever that is.
     span: Span,
@@ -40,9 +40,9 @@ struct Lines {
 }
 
 impl Output {
-    pub(super) fn new(voice: Arc<Voice>, stream: Stream) -> Self {
+    pub(super) fn new(log_quota: Arc<LogQuota>, stream: Stream) -> Self {
         Self(Arc::new(Mutex::new(Lines {
-            voice,
+            log_quota,
             stream,
             span: Span::current(),
             unfinished: Vec::new(),
@@ -78,7 +78,7 @@ impl Lines {
         let line = std::mem::take(&mut self.unfinished);
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end_matches(['\n', '\r']);
-        if text.is_empty() || !self.voice.may_log() {
+        if text.is_empty() || !self.log_quota.may_log() {
             return;
         }
 
@@ -184,8 +184,8 @@ mod tests {
             .with_writer(log.clone())
             .finish();
         subscriber::with_default(subscriber, || {
-            let output =
-                span::service("echo").in_scope(|| Output::new(Arc::new(Voice::new(&ctx)), stream));
+            let output = span::service("echo")
+                .in_scope(|| Output::new(Arc::new(LogQuota::new(&ctx)), stream));
             for bytes in writes {
                 // a handle of its own for each write, as Rust guests do it
                 let mut handle = output.p2_stream();

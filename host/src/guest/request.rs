@@ -1,5 +1,4 @@
-//! Words: a request that a guest waits for. In: `messaging.request`. Out: to whoever carries requests to the broker; the answer
-//! comes back on the request's own channel. Owns nothing.
+//! A request that a guest waits for, on its way to the broker.
 
 use std::time::Duration;
 
@@ -14,11 +13,11 @@ pub struct Request {
     pub message: Message,
     /// How long the guest waits.
     pub deadline: Duration,
-    /// Where the answer goes.
+    /// The channel for the answer.
     pub answer: oneshot::Sender<Result<Message, RequestFailure>>,
 }
 
-/// Why there is no answer.
+/// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestFailure {
     /// It could not be sent; says why.
@@ -27,5 +26,5 @@ pub enum RequestFailure {
     TimedOut,
 }
 
-/// Where requests go.
+/// The channel that carries requests to the broker.
 pub type Requests = mpsc::Sender<Request>;

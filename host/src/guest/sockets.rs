@@ -1,8 +1,7 @@
-//! Machine: outgoing TCP and UDP of guests. In: sockets that a guest makes, names that it looks up, addresses that it wants to reach.
-//! Out: yes, or a refusal and the line of `miqro.yml` that would grant it. Owns what granted names were found to lead to.
+//! Outgoing TCP and UDP of guests. A refusal names the line of `miqro.yml` that would grant the access.
 //!
-//! An address is reached when a grant has it, or when a name that a grant has led to it in a lookup of this instance; so what is
-//! connected to is what was checked. Nobody connects to a guest.
+//! An address may be reached when a grant names it, or when a granted name led to it in a lookup of this instance, so the
+//! connected address is the checked one. Nothing connects to a guest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -20,31 +19,31 @@ use ip_name_lookup::{HostResolveAddressStream, ResolveAddressStream};
 use network::{ErrorCode, IpAddress, IpAddressFamily};
 
 use crate::config::{SocketGrant, SocketProtocol};
-use crate::guest::reach::reachable;
-use crate::guest::store::Data;
+use crate::guest::ip_policy::is_reachable;
+use crate::guest::store::StoreData;
 use crate::service_ctx::ServiceCtx;
 
-/// Addresses that are remembered for one name; a name with more of them begins anew.
+/// Addresses that are remembered for one name; further ones replace all of them.
 const ADDRESSES: usize = 256;
 
-/// The longest name that the DNS knows.
+/// The longest name in the DNS.
 const NAME_BYTES: usize = 253;
 
-/// Lets one instance reach what its service is granted.
-pub(super) struct Door {
+/// The addresses that one instance may reach.
+pub(super) struct SocketPolicy {
     ctx: Arc<ServiceCtx>,
     found: Mutex<Found>,
 }
 
 #[derive(Default)]
 struct Found {
-    /// Where granted names led.
+    /// Addresses of granted names.
     addresses: BTreeMap<String, BTreeSet<IpAddr>>,
-    /// The names of lookups under way.
+    /// The name of each lookup under way.
     lookups: BTreeMap<u32, String>,
 }
 
-impl Door {
+impl SocketPolicy {
     pub(super) fn new(ctx: &Arc<ServiceCtx>) -> Arc<Self> {
         Arc::new(Self {
             ctx: ctx.clone(),
@@ -54,20 +53,20 @@ impl Door {
 
     /// Has the sockets of `builder` ask here.
     pub(super) fn guard(self: &Arc<Self>, builder: &mut WasiCtxBuilder) {
-        let door = self.clone();
+        let socket_policy = self.clone();
         builder
             .allow_tcp(true)
             .allow_udp(true)
             .allow_ip_name_lookup(true)
             .socket_addr_check(move |address, usage| {
-                let may = door.may(address, usage);
+                let may = socket_policy.may(address, usage);
                 Box::pin(async move { may })
             });
     }
 
     fn may(&self, address: SocketAddr, usage: SocketAddrUse) -> bool {
         let protocol = match usage {
-            // whoever goes out needs a local port, and any will do
+            // an outgoing connection needs a local port, and any will do
             SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => return address.port() == 0,
             SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => return false,
             SocketAddrUse::TcpConnect => SocketProtocol::Tcp,
@@ -88,7 +87,7 @@ impl Door {
         {
             return true;
         }
-        // what comes in unasked is dropped without a word
+        // unexpected datagrams are dropped silently
         if !matches!(usage, SocketAddrUse::UdpReceive) {
             let wanted = SocketGrant {
                 protocol,
@@ -109,7 +108,7 @@ impl Door {
             .any(|grant| grant.protocol == protocol)
     }
 
-    /// Whether a socket may be made at all: without any grant for it, it would only cost a file descriptor.
+    /// Whether a socket may be created: without a grant for its protocol it would only cost a file descriptor.
     fn may_make(&self, protocol: SocketProtocol) -> SocketResult<()> {
         if self.has(protocol) {
             return Ok(());
@@ -130,7 +129,7 @@ impl Door {
             .any(|grant| grant.host == host)
     }
 
-    /// Whether the name may be looked up; addresses may, since nobody is asked about them.
+    /// Whether the name may be looked up. Addresses may, because that asks no server.
     fn may_look_up(&self, name: &str) -> SocketResult<()> {
         if name.len() > NAME_BYTES {
             return Err(ErrorCode::InvalidArgument.into());
@@ -143,13 +142,13 @@ impl Door {
         Err(ErrorCode::AccessDenied.into())
     }
 
-    /// Notes where a name leads; `false`: there it must not lead.
+    /// Remembers an address of a name; `false`: the name must not lead there.
     fn found_at(&self, name: &str, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
-        if !reachable(ip, name) {
+        if !is_reachable(ip, name) {
             return false;
         }
-        // an address needs no name to be found by, and what is remembered is bounded by the grants
+        // only granted names are remembered, so the grants bound the memory
         if !self.is_granted(name) {
             return true;
         }
@@ -173,37 +172,37 @@ impl Door {
     }
 }
 
-/// Puts what asks the door into the place of what asks nobody.
-pub(super) fn add_to_linker(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
+/// Replaces WASI's socket interfaces with ones that check the grants.
+pub(super) fn add_to_linker(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    ip_name_lookup::add_to_linker::<Data, Guarded>(linker, view)?;
-    tcp_create_socket::add_to_linker::<Data, Guarded>(linker, view)?;
-    udp_create_socket::add_to_linker::<Data, Guarded>(linker, view)?;
+    ip_name_lookup::add_to_linker::<StoreData, CheckedSockets>(linker, view)?;
+    tcp_create_socket::add_to_linker::<StoreData, CheckedSockets>(linker, view)?;
+    udp_create_socket::add_to_linker::<StoreData, CheckedSockets>(linker, view)?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
-struct Guarded;
+struct CheckedSockets;
 
-impl HasData for Guarded {
+impl HasData for CheckedSockets {
     type Data<'a> = View<'a>;
 }
 
 struct View<'a> {
-    door: Arc<Door>,
+    socket_policy: Arc<SocketPolicy>,
     sockets: WasiSocketsCtxView<'a>,
 }
 
-fn view(data: &mut Data) -> View<'_> {
+fn view(data: &mut StoreData) -> View<'_> {
     View {
-        door: data.door.clone(),
+        socket_policy: data.socket_policy.clone(),
         sockets: data.sockets(),
     }
 }
 
 impl tcp_create_socket::Host for View<'_> {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
-        self.door.may_make(SocketProtocol::Tcp)?;
+        self.socket_policy.may_make(SocketProtocol::Tcp)?;
         self.sockets.create_tcp_socket(family)
     }
 }
@@ -213,7 +212,7 @@ impl udp_create_socket::Host for View<'_> {
         &mut self,
         family: IpAddressFamily,
     ) -> SocketResult<Resource<UdpSocket>> {
-        self.door.may_make(SocketProtocol::Udp)?;
+        self.socket_policy.may_make(SocketProtocol::Udp)?;
         self.sockets.create_udp_socket(family).await
     }
 }
@@ -225,22 +224,25 @@ impl ip_name_lookup::Host for View<'_> {
         name: String,
     ) -> SocketResult<Resource<ResolveAddressStream>> {
         let name = name.to_ascii_lowercase();
-        self.door.may_look_up(&name)?;
+        self.socket_policy.may_look_up(&name)?;
         let stream = self.sockets.resolve_addresses(network, name.clone())?;
-        self.door.found().lookups.insert(stream.rep(), name);
+        self.socket_policy
+            .found()
+            .lookups
+            .insert(stream.rep(), name);
         Ok(stream)
     }
 }
 
 impl HostResolveAddressStream for View<'_> {
-    /// Skips addresses to which the name must not lead.
+    /// The next address that the name may lead to.
     fn resolve_next_address(
         &mut self,
         stream: Resource<ResolveAddressStream>,
     ) -> SocketResult<Option<IpAddress>> {
         let number = stream.rep();
         let name = self
-            .door
+            .socket_policy
             .found()
             .lookups
             .get(&number)
@@ -250,7 +252,7 @@ impl HostResolveAddressStream for View<'_> {
             .sockets
             .resolve_next_address(Resource::new_borrow(number))?
         {
-            if self.door.found_at(&name, ip(address)) {
+            if self.socket_policy.found_at(&name, ip(address)) {
                 return Ok(Some(address));
             }
         }
@@ -265,7 +267,7 @@ impl HostResolveAddressStream for View<'_> {
     }
 
     fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<()> {
-        self.door.found().lookups.remove(&stream.rep());
+        self.socket_policy.found().lookups.remove(&stream.rep());
         HostResolveAddressStream::drop(&mut self.sockets, stream)
     }
 }

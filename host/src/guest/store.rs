@@ -1,5 +1,5 @@
-//! Words: what belongs to one instance on the host's side. In: the service's context. Out: the data in the wasmtime store that
-//! host functions read and write. Owns the effects of the running call and what the service holds (timers, subscriptions).
+//! The data of one instance in its wasmtime store, which host functions read and write: the context of its service, the effects
+//! of the running call, and WASI with everything denied that is not granted.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,15 +11,15 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::config::Directory;
 use crate::effects::{DueTimer, Effects};
 use crate::fault_kind::FaultKind;
-use crate::guest::draft::Draft;
 use crate::guest::fault::Fault;
-use crate::guest::http::Gate;
-use crate::guest::ledger::Ledger;
+use crate::guest::http::HttpPolicy;
 use crate::guest::limits::Limiter;
+use crate::guest::log_quota::LogQuota;
 use crate::guest::output::{Output, Stream};
-use crate::guest::pause::Pause;
-use crate::guest::sockets::Door;
-use crate::guest::voice::Voice;
+use crate::guest::sockets::SocketPolicy;
+use crate::guest::state_overlay::StateOverlay;
+use crate::guest::undo_map::UndoMap;
+use crate::guest::wait_clock::WaitClock;
 use crate::message::Message;
 use crate::service_ctx::ServiceCtx;
 use crate::topic::Filter;
@@ -37,39 +37,39 @@ pub(super) struct Current {
 }
 
 /// The data of one store.
-pub(super) struct Data {
+pub(super) struct StoreData {
     pub(super) ctx: Arc<ServiceCtx>,
     pub(super) limiter: Limiter,
     /// What the running call asked for.
     pub(super) effects: Effects,
     /// What the running call has changed of the state.
-    pub(super) draft: Draft,
+    pub(super) overlay: StateOverlay,
     /// Messages that the running call has published or sent as requests, and the bytes that they take.
     pub(super) sent: usize,
     pub(super) held: usize,
     pub(super) current: Option<Current>,
     pub(super) due: Vec<DueTimer>,
     /// Timers that the service has, with whether they are periodic.
-    pub(super) timers: Ledger<String, bool>,
+    pub(super) timers: UndoMap<String, bool>,
     /// Subscriptions that the service made itself.
-    pub(super) subscriptions: Ledger<Filter, ()>,
+    pub(super) subscriptions: UndoMap<Filter, ()>,
     /// Whether the guest wants to know what becomes of its messages.
     pub(super) delivered: bool,
     /// Who may write log lines.
-    pub(super) voice: Arc<Voice>,
+    pub(super) log_quota: Arc<LogQuota>,
     /// The time that the running call spends waiting for others.
-    pub(super) pause: Arc<Pause>,
+    pub(super) wait_clock: Arc<WaitClock>,
     /// When the running call was first seen by the ticker; `None` while it is younger than a tick.
     pub(super) since: Option<Instant>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    gate: Gate,
+    http_policy: HttpPolicy,
     /// Which sockets are let out.
-    pub(super) door: Arc<Door>,
+    pub(super) socket_policy: Arc<SocketPolicy>,
     resources: ResourceTable,
 }
 
-impl Data {
+impl StoreData {
     /// # Errors
     /// When a directory that was granted cannot be opened.
     pub(super) fn new(
@@ -77,30 +77,30 @@ impl Data {
         delivered: bool,
         table_slot: Option<usize>,
     ) -> Result<Self, Fault> {
-        let (mut resources, pause, voice) = (
+        let (mut resources, wait_clock, log_quota) = (
             ResourceTable::new(),
-            Arc::<Pause>::default(),
-            Arc::new(Voice::new(&ctx)),
+            Arc::<WaitClock>::default(),
+            Arc::new(LogQuota::new(&ctx)),
         );
         resources.set_max_capacity(RESOURCES);
-        let door = Door::new(&ctx);
+        let socket_policy = SocketPolicy::new(&ctx);
         Ok(Self {
             limiter: Limiter::new(&ctx.config.limits, table_slot),
             effects: Effects::default(),
-            draft: Draft::default(),
+            overlay: StateOverlay::default(),
             sent: 0,
             held: 0,
             current: None,
             due: Vec::new(),
-            timers: Ledger::default(),
-            subscriptions: Ledger::default(),
+            timers: UndoMap::default(),
+            subscriptions: UndoMap::default(),
             delivered,
-            gate: Gate::new(&ctx, pause.clone()),
-            pause,
+            http_policy: HttpPolicy::new(&ctx, wait_clock.clone()),
+            wait_clock,
             since: None,
-            wasi: wasi(&ctx, &voice, &door)?,
-            door,
-            voice,
+            wasi: wasi(&ctx, &log_quota, &socket_policy)?,
+            socket_policy,
+            log_quota,
             http: WasiHttpCtx::new(),
             resources,
             ctx,
@@ -111,10 +111,10 @@ impl Data {
     pub(super) fn open(&mut self, current: Option<Current>, due: Vec<DueTimer>) {
         self.current = current;
         self.since = None;
-        self.pause.reset();
-        self.voice.reset();
+        self.wait_clock.reset();
+        self.log_quota.reset();
         for timer in &due {
-            self.timers.settle(&timer.name, |periodic| !periodic);
+            self.timers.remove_if(&timer.name, |periodic| !periodic);
         }
         self.due = due;
     }
@@ -159,14 +159,18 @@ impl Data {
         self.current = None;
         self.due.clear();
         (self.sent, self.held) = (0, 0);
-        self.effects.state = self.draft.take();
+        self.effects.state = self.overlay.take();
         std::mem::take(&mut self.effects)
     }
 }
 
 /// WASI with everything denied that is not granted: no files, environment, arguments, input or network. Clocks and random
 /// numbers stay, and what the guest writes to its standard streams becomes log lines.
-fn wasi(ctx: &ServiceCtx, voice: &Arc<Voice>, door: &Arc<Door>) -> Result<WasiCtx, Fault> {
+fn wasi(
+    ctx: &ServiceCtx,
+    log_quota: &Arc<LogQuota>,
+    socket_policy: &Arc<SocketPolicy>,
+) -> Result<WasiCtx, Fault> {
     let grants = &ctx.config.grants;
     let mut builder = WasiCtxBuilder::new();
     for Directory { path, guest, write } in &grants.directories {
@@ -185,26 +189,26 @@ fn wasi(ctx: &ServiceCtx, voice: &Arc<Voice>, door: &Arc<Door>) -> Result<WasiCt
             builder.env(name, value);
         }
     }
-    door.guard(&mut builder);
+    socket_policy.guard(&mut builder);
     let wasi = builder
         .max_random_size(RANDOM_BYTES)
-        .stdout(Output::new(voice.clone(), Stream::Stdout))
-        .stderr(Output::new(voice.clone(), Stream::Stderr))
+        .stdout(Output::new(log_quota.clone(), Stream::Stdout))
+        .stderr(Output::new(log_quota.clone(), Stream::Stderr))
         .build();
     Ok(wasi)
 }
 
-impl WasiHttpView for Data {
+impl WasiHttpView for StoreData {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView {
             ctx: &mut self.http,
             table: &mut self.resources,
-            hooks: &mut self.gate,
+            hooks: &mut self.http_policy,
         }
     }
 }
 
-impl WasiView for Data {
+impl WasiView for StoreData {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
             ctx: &mut self.wasi,

@@ -1,5 +1,5 @@
-//! Machine: the clock that interrupts guests. In: calls that begin and end. Out: one epoch tick a millisecond in the engines
-//! while calls run. Owns one thread, which sleeps without any wake-up while no guest runs.
+//! The clock that interrupts guests: one epoch tick a millisecond in the engines while calls run. Its thread sleeps without
+//! wake-ups while no guest runs.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -12,7 +12,7 @@ use wasmtime::{Engine, EngineWeak};
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// Ticks without any call after which the thread parks: unparking costs a call some microseconds, so a service that gets a
-/// message every few milliseconds shall not pay it for each.
+/// message every few milliseconds should not pay it for each.
 const IDLE_TICKS: u32 = 20;
 
 /// At most two engines tick: the pooling one and the on-demand one.
@@ -25,7 +25,7 @@ pub(super) struct Ticker {
 }
 
 struct Shared {
-    /// Calls that run now.
+    /// The number of running calls.
     running: AtomicUsize,
     /// Whether the thread sleeps or is about to.
     parked: AtomicBool,
@@ -82,13 +82,13 @@ impl Drop for Ticker {
     }
 }
 
-/// Whether one instance runs a call. Ticks while it does; leaves when it is dropped in the middle of a call.
-pub(super) struct Turn {
+/// The calls of one instance: the engines tick while one runs. Dropping it in the middle of a call ends the call.
+pub(super) struct ActiveCall {
     ticker: Arc<Ticker>,
     running: bool,
 }
 
-impl Turn {
+impl ActiveCall {
     pub(super) fn new(ticker: Arc<Ticker>) -> Self {
         Self {
             ticker,
@@ -96,7 +96,7 @@ impl Turn {
         }
     }
 
-    /// A call begins.
+    /// Starts a call.
     pub(super) fn begin(&mut self) {
         if !self.running {
             self.running = true;
@@ -104,7 +104,7 @@ impl Turn {
         }
     }
 
-    /// The call has ended.
+    /// Ends the call.
     pub(super) fn end(&mut self) {
         if self.running {
             self.running = false;
@@ -113,13 +113,13 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ActiveCall {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-/// The strong reference is taken anew for each tick, so that the thread ends soon after the ticker is gone.
+/// Takes a strong reference for each tick only, so that the thread ends soon after the ticker is dropped.
 fn run(shared: &Weak<Shared>) {
     let mut idle = 0;
     while let Some(shared) = shared.upgrade() {
@@ -186,13 +186,13 @@ mod tests {
                 wait_for(|| ticker.shared.parked.load(Ordering::SeqCst)),
                 "it did not park"
             );
-            let mut turn = Turn::new(ticker.clone());
-            turn.begin();
+            let mut active_call = ActiveCall::new(ticker.clone());
+            active_call.begin();
             assert!(
                 !ticker.shared.parked.load(Ordering::SeqCst),
                 "it was not woken"
             );
-            drop(turn);
+            drop(active_call);
         }
     }
 

@@ -11,7 +11,7 @@ use tracing::{error, warn};
 
 use crate::config::{self, Protocol};
 use crate::effects::{Effects, StateChange};
-use crate::guest::Belongings;
+use crate::guest::ServiceState;
 use crate::mailbox::{self, Delivery, Trace};
 use crate::message::{Publication, Receipt, Subscription, SubscriptionChange};
 use crate::router::ServiceId;
@@ -54,27 +54,27 @@ impl Outputs {
     pub(super) async fn persist(
         &self,
         service: &str,
-        belongings: &Belongings,
+        service_state: &ServiceState,
         changes: Vec<StateChange>,
         record: Option<VersionRecord>,
     ) -> Result<(), StoreError> {
         self.store
             .commit_with(service, changes.clone(), record)
             .await?;
-        belongings.apply(changes);
+        service_state.apply(changes);
         Ok(())
     }
 
     /// Sets timers and sends subscriptions, publishes and the acknowledgement. State is not its business: see `persist`.
     pub(super) async fn emit(
         &self,
-        belongings: &Belongings,
+        service_state: &ServiceState,
         effects: Effects,
         completion: Completion,
     ) {
         if !effects.timers.is_empty() {
-            belongings.timers().apply(effects.timers, Instant::now());
-            self.schedule(belongings).await;
+            service_state.timers().apply(effects.timers, Instant::now());
+            self.schedule(service_state).await;
         }
 
         let Completion { receipt, trace } = completion;
@@ -132,8 +132,8 @@ impl Outputs {
     }
 
     /// Tells the timers task when the next timer of the service is due.
-    pub(super) async fn schedule(&self, belongings: &Belongings) {
-        let next = belongings.timers().next();
+    pub(super) async fn schedule(&self, service_state: &ServiceState) {
+        let next = service_state.timers().next();
         self.timers.set(self.id, next).await;
     }
 

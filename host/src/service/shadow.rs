@@ -1,4 +1,4 @@
-//! Actor: a new version that handles copies beside the running one. In: a started instance with belongings of its own; what the running
+//! Actor: a new version that handles copies beside the running one. In: a started instance with service_state of its own; what the running
 //! version was called for, and what it published. Out: how both compare. Owns the instance: nothing of what it asks for is done.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{self, Grants};
 use crate::effects::Effects;
-use crate::guest::{Belongings, Call, Fault};
+use crate::guest::{Call, Fault, ServiceState};
 use crate::message::Message;
 use crate::service_ctx::ServiceCtx;
 
@@ -118,17 +118,17 @@ impl Mirror {
     }
 }
 
-/// A shadow that begins with what the running version has now: `belongings` are the service's, `saved` is what it saves. The future
+/// A shadow that begins with what the running version has now: `service_state` are the service's, `saved` is what it saves. The future
 /// is the shadow; it ends after its time, or when the mirror is dropped.
 pub(super) fn shadow(
     shadow: Shadow,
-    belongings: &Belongings,
+    service_state: &ServiceState,
     saved: Option<Bytes>,
 ) -> (Mirror, impl Future<Output = ()> + Send + 'static) {
     let (samples, received) = mpsc::channel(WAITING);
     let skipped = Arc::<AtomicU64>::default();
     let own = &shadow.ctx.state;
-    own.apply(own.changes_to(&belongings.state()));
+    own.apply(own.changes_to(&service_state.state()));
     let mirror = Mirror {
         samples,
         skipped: skipped.clone(),

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::config::{self, Protocol};
 use crate::effects::StateChange;
-use crate::guest::{Belongings, Requests};
+use crate::guest::{Requests, ServiceState};
 use crate::service_ctx::ServiceCtx;
 use crate::store::{Store, StoreError};
 use crate::topic::Topic;
@@ -33,7 +33,7 @@ pub struct Shared {
 struct Kept {
     /// State of an earlier run that no service has asked for yet.
     state: HashMap<String, Vec<(String, Bytes)>>,
-    belongings: HashMap<String, Arc<Belongings>>,
+    service_state: HashMap<String, Arc<ServiceState>>,
 }
 
 /// Why MIQRO's state was not taken over.
@@ -64,7 +64,7 @@ impl Shared {
     ) -> Self {
         let kept = Kept {
             state,
-            belongings: HashMap::new(),
+            service_state: HashMap::new(),
         };
         Self {
             store,
@@ -77,7 +77,7 @@ impl Shared {
 
     /// Creates the context of a service, with the state that the service has already.
     pub async fn service_ctx(&self, config: config::Service) -> Arc<ServiceCtx> {
-        let state = self.belongings(&config).await;
+        let state = self.service_state(&config).await;
         Arc::new(ServiceCtx {
             discovery_prefix: self.discovery_prefix.clone(),
             state,
@@ -98,7 +98,7 @@ impl Shared {
     }
 
     /// State that the service has already; else its state from an earlier run, or MIQRO's where the configuration names a file.
-    async fn belongings(&self, service: &config::Service) -> Arc<Belongings> {
+    async fn service_state(&self, service: &config::Service) -> Arc<ServiceState> {
         let name = &service.name;
         if let Some(present) = self.kept().find(name) {
             return present;
@@ -115,11 +115,11 @@ impl Shared {
             }),
             None => Vec::new(),
         };
-        let belongings = Arc::new(Belongings::with_state(state));
+        let service_state = Arc::new(ServiceState::with_state(state));
         self.kept()
-            .belongings
+            .service_state
             .entry(name.clone())
-            .or_insert(belongings)
+            .or_insert(service_state)
             .clone()
     }
 
@@ -151,12 +151,14 @@ impl Shared {
 }
 
 impl Kept {
-    fn find(&mut self, service: &str) -> Option<Arc<Belongings>> {
+    fn find(&mut self, service: &str) -> Option<Arc<ServiceState>> {
         if let Some(state) = self.state.remove(service) {
-            self.belongings
-                .insert(service.to_owned(), Arc::new(Belongings::with_state(state)));
+            self.service_state.insert(
+                service.to_owned(),
+                Arc::new(ServiceState::with_state(state)),
+            );
         }
-        self.belongings.get(service).cloned()
+        self.service_state.get(service).cloned()
     }
 }
 

@@ -313,10 +313,10 @@ impl Task {
         changes: Vec<StateChange>,
         record: Option<VersionRecord>,
     ) -> Result<(), Fault> {
-        let belongings = &self.ctx.state;
+        let service_state = &self.ctx.state;
         let written = self
             .outputs
-            .persist(&self.ctx.config.name, belongings, changes, record);
+            .persist(&self.ctx.config.name, service_state, changes, record);
         if let Err(error) = written.await {
             self.runner.kill();
             return Err(Fault::State(error.to_string()));

@@ -1,10 +1,9 @@
-//! Machine: `miqro:service/config`. In: nothing. Out: the service's section of the configuration as JSON, and who it
-//! is. Owns nothing.
+//! `miqro:service/config`: the service's section of the configuration as JSON, and its identity.
 
 use crate::guest::bindings::miqro::service::config::{Host, Identity};
-use crate::guest::store::Data;
+use crate::guest::store::StoreData;
 
-impl Host for Data {
+impl Host for StoreData {
     fn get(&mut self) -> String {
         self.ctx.config_json.clone()
     }

@@ -1,23 +1,22 @@
-//! `miqro:service/log`: lines of a guest become events with target `miqro::guest`.
+//! `miqro:service/log`: log lines with the target `miqro::guest`, written at once, even if the call fails.
 //!
-//! Fields of the guest are the event's field `fields`, a JSON object, so that each format of the log can show them in its own
-//! way. Lines are written at once, whatever becomes of the call.
+//! The fields of a line become one field `fields`, a JSON object, so that each format of the log can show them its own way.
 
 use std::fmt;
 
 use crate::guest::bindings::miqro::service::log::{Host, Level};
-use crate::guest::store::Data;
+use crate::guest::store::StoreData;
 
 /// Bytes of a message, and of its fields together, that are kept.
 const LINE_BYTES: usize = 16 * 1024;
 
-impl Host for Data {
+impl Host for StoreData {
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) {
         let message = cut(&message);
         macro_rules! write_at {
             ($level:ident, $of:ident) => {
                 // a line that is not written anyway counts for nothing
-                if !tracing::enabled!(target: "miqro::guest", tracing::Level::$of) || !self.voice.may_log() {
+                if !tracing::enabled!(target: "miqro::guest", tracing::Level::$of) || !self.log_quota.may_log() {
                 } else if fields.is_empty() {
                     tracing::$level!(target: "miqro::guest", "{message}")
                 } else {

@@ -1,6 +1,5 @@
-//! Machine: `miqro:service/messaging`. In: what a guest publishes and subscribes to. Out: messages and subscription changes
-//! in the effects of the running call, checked against MQTT's rules, the service's grants and its limits; facts about the
-//! message being handled. Owns nothing.
+//! `miqro:service/messaging`: publishes and subscriptions in the effects of the running call, checked against the rules of MQTT,
+//! the service's grants and its limits.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +13,7 @@ use crate::guest::bindings::miqro::service::messaging::{
     Properties as WitProperties, PublishOptions, Qos as WitQos, RequestError, RequestOptions,
     Response, SubscribeOptions,
 };
-use crate::guest::store::Data;
+use crate::guest::store::StoreData;
 use crate::message::{
     Message, OnlyIfChanged, Outcome, Properties, Publication, Qos, Subscription,
     SubscriptionChange, Terms, Token,
@@ -27,7 +26,7 @@ use super::request;
 /// Bytes that a string or binary property may have (MQTT 5, sections 1.5.4 and 1.5.6).
 const PROPERTY_BYTES: usize = 65_535;
 
-impl Host for Data {
+impl Host for StoreData {
     fn publish(
         &mut self,
         topic: String,
@@ -111,7 +110,7 @@ impl Host for Data {
 /// The last token that was given out; tokens are unique in the host.
 static TOKEN: AtomicU64 = AtomicU64::new(0);
 
-impl Data {
+impl StoreData {
     /// Puts a message into the effects of the call, with the terms that it needs.
     fn send(
         &mut self,

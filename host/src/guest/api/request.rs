@@ -1,5 +1,4 @@
-//! Machine: `messaging.request`. In: a request of a guest. Out: the answer to it, for which the guest waits; the one host function
-//! whose effect does not wait for the end of the call. Owns nothing.
+//! `messaging.request`: the one host function that acts before the call has ended, because the guest waits for the answer.
 
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use crate::guest::bindings::miqro::service::messaging::{
     MessagingError, RequestError, RequestOptions, Response,
 };
 use crate::guest::request::{Request, RequestFailure};
-use crate::guest::store::Data;
+use crate::guest::store::StoreData;
 use crate::message::{Message, Qos};
 
 use super::messaging::checked;
@@ -20,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) async fn request(
-    data: &mut Data,
+    data: &mut StoreData,
     topic: String,
     payload: Vec<u8>,
     options: Option<RequestOptions>,
@@ -37,7 +36,7 @@ pub(super) async fn request(
     };
     data.ctx.state.meter().requested(message.payload.len());
     let (answer, answered) = oneshot::channel();
-    let wait = data.pause.begin();
+    let wait = data.wait_clock.begin();
     let sent = requests
         .send(Request {
             message,
@@ -63,7 +62,7 @@ pub(super) async fn request(
 }
 
 fn message(
-    data: &mut Data,
+    data: &mut StoreData,
     topic: String,
     payload: Vec<u8>,
     options: Option<RequestOptions>,

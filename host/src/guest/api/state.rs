@@ -1,5 +1,4 @@
-//! Machine: `miqro:service/state`. In: keys and values of a guest. Out: changes in the draft of the running call, checked
-//! against the service's limits, and values as this call has left them. Owns nothing.
+//! `miqro:service/state`: the service's values as the running call has left them, within the service's limits.
 
 use std::collections::BTreeSet;
 
@@ -7,24 +6,24 @@ use bytes::Bytes;
 
 use crate::fault_kind::FaultKind;
 use crate::guest::bindings::miqro::service::state::{Host, StateError};
-use crate::guest::store::Data;
+use crate::guest::store::StoreData;
 
 /// Bytes that a key may have.
 const KEY_BYTES: usize = 512;
 
-impl Host for Data {
+impl Host for StoreData {
     fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, StateError> {
         check(&key)?;
         let values = self.ctx.state.values();
-        Ok(self.draft.get(&values, &key).map(|value| value.to_vec()))
+        Ok(self.overlay.get(&values, &key).map(|value| value.to_vec()))
     }
 
     fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), StateError> {
         check(&key)?;
         let limits = &self.ctx.config.limits;
         let values = self.ctx.state.values();
-        let size = self.draft.size_with(&values, &key, value.len());
-        let count = self.draft.count_with(&values, &key);
+        let size = self.overlay.size_with(&values, &key, value.len());
+        let count = self.overlay.count_with(&values, &key);
         if size > limits.total.state {
             let text = format!(
                 "the state would have {size} bytes, more than the {} of limits.state",
@@ -39,20 +38,20 @@ impl Host for Data {
             );
             return Err(StateError::Limit(self.beyond(FaultKind::StateKeys, text)));
         }
-        self.draft.put(&values, key, Some(Bytes::from(value)));
+        self.overlay.put(&values, key, Some(Bytes::from(value)));
         Ok(())
     }
 
     fn delete(&mut self, key: String) -> Result<(), StateError> {
         check(&key)?;
-        self.draft.put(&self.ctx.state.values(), key, None);
+        self.overlay.put(&self.ctx.state.values(), key, None);
         Ok(())
     }
 
     fn keys(&mut self, prefix: String) -> Result<Vec<String>, StateError> {
         let values = self.ctx.state.values();
         let mut keys: BTreeSet<&String> = values.keys(&prefix).collect();
-        for (key, there) in self.draft.keys(&prefix) {
+        for (key, there) in self.overlay.keys(&prefix) {
             if there {
                 keys.insert(key);
             } else {

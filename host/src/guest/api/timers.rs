@@ -1,12 +1,11 @@
-//! Machine: `miqro:service/timers`. In: timers that a guest sets and cancels. Out: timer changes in the effects of the running
-//! call, and the timers that are due. Owns nothing.
+//! `miqro:service/timers`: changes of timers in the effects of the running call, and the timers that are due.
 
 use std::time::{Duration, Instant};
 
 use crate::effects::TimerChange;
 use crate::fault_kind::FaultKind;
 use crate::guest::bindings::miqro::service::timers::{DueTimer, Host, TimersError};
-use crate::guest::store::Data;
+use crate::guest::store::StoreData;
 
 /// Bytes that the name of a timer may have.
 const NAME_BYTES: usize = 256;
@@ -14,7 +13,7 @@ const NAME_BYTES: usize = 256;
 /// The longest delay or period in milliseconds: 36,500 days, so that no clock of the host overflows.
 const LONGEST: u64 = 36_500 * 24 * 60 * 60 * 1_000;
 
-impl Host for Data {
+impl Host for StoreData {
     fn every(&mut self, name: String, period: u64, delay: u64) -> Result<(), TimersError> {
         if period == 0 {
             return Err(TimersError::Invalid(format!(
@@ -61,7 +60,7 @@ impl Host for Data {
     }
 }
 
-impl Data {
+impl StoreData {
     fn take_name(&mut self, name: &String, periodic: bool) -> Result<(), TimersError> {
         if name.is_empty() {
             return Err(TimersError::Invalid(

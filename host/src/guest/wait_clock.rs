@@ -1,31 +1,31 @@
-//! Machine: the time that a guest call spends waiting for others. In: the beginning and the end of each wait. Out: how long the
-//! call has waited, which does not count against its deadline. Owns the sum; shared by the call and what watches its deadline.
+//! The time that a guest call waits for others, which does not count against its deadline. The call and the timer of its
+//! deadline share the clock.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The waits of one call.
+/// Measures the waits of one call.
 #[derive(Debug, Default)]
-pub(super) struct Pause {
+pub(super) struct WaitClock {
     waits: Mutex<Waits>,
-    /// Whether there is anything to forget, so that calls that never wait take no lock.
+    /// Whether there is anything to reset, so that calls that never wait take no lock.
     used: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Waits {
     over: Duration,
-    /// How many waits last, and since when one does.
+    /// The number of waits under way, and the start of the first.
     lasting: Option<(u32, Instant)>,
 }
 
-/// A wait that lasts until this is dropped.
+/// A wait that ends when the guard is dropped.
 #[derive(Debug)]
-pub(super) struct Wait(Arc<Pause>);
+pub(super) struct WaitGuard(Arc<WaitClock>);
 
-impl Pause {
-    /// A call begins: what an earlier one has waited does not count for it.
+impl WaitClock {
+    /// Starts a call: waits of an earlier call do not count for it.
     pub(super) fn reset(&self) {
         if self.used.load(Ordering::Relaxed) {
             let mut waits = self.waits();
@@ -38,18 +38,18 @@ impl Pause {
         }
     }
 
-    /// A wait begins.
-    pub(super) fn begin(self: &Arc<Self>) -> Wait {
+    /// Starts a wait.
+    pub(super) fn begin(self: &Arc<Self>) -> WaitGuard {
         self.used.store(true, Ordering::Relaxed);
         let mut waits = self.waits();
         match &mut waits.lasting {
             Some((count, _)) => *count += 1,
             None => waits.lasting = Some((1, Instant::now())),
         }
-        Wait(self.clone())
+        WaitGuard(self.clone())
     }
 
-    /// How long the call has waited, a wait that still lasts included.
+    /// The time that the call has waited, a wait under way included.
     pub(super) fn waited(&self, now: Instant) -> Duration {
         let waits = self.waits();
         waits.over
@@ -63,7 +63,7 @@ impl Pause {
     }
 }
 
-impl Drop for Wait {
+impl Drop for WaitGuard {
     fn drop(&mut self) {
         let mut waits = self.0.waits();
         waits.lasting = match waits.lasting {

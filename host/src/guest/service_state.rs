@@ -1,8 +1,7 @@
-//! Machine: what a service has beyond one instance of its component: its state, its timers, the count of what it exceeded. In:
-//! committed changes, the time. Out: values for host functions, timers that are due. Owns them; shared by the instances that follow
-//! one another.
+//! The state that a service has beyond one instance of its component: values, timers, and the count of exceeded limits.
+//! Instances that follow one another share it.
 //!
-//! The locks are held for a few instructions, and the calls of a service follow one another, so they are hardly ever contended.
+//! The locks are held for a few instructions. The calls of a service follow one another, so they are hardly ever contended.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,9 +13,9 @@ use crate::effects::StateChange;
 use crate::guest::meter::Meter;
 use crate::timers::set::TimerSet;
 
-/// What a service has.
+/// The state of a service.
 #[derive(Debug, Default)]
-pub struct Belongings {
+pub struct ServiceState {
     values: Mutex<Values>,
     timers: Mutex<TimerSet>,
     meter: Meter,
@@ -29,19 +28,19 @@ pub(super) struct Values {
     bytes: usize,
 }
 
-impl Belongings {
-    /// A service with this state.
+impl ServiceState {
+    /// Creates the state of a service with these values.
     pub fn with_state(state: impl IntoIterator<Item = (String, Bytes)>) -> Self {
-        let belongings = Self::default();
+        let service_state = Self::default();
         let changes = state.into_iter().map(|(key, value)| StateChange {
             key,
             value: Some(value),
         });
-        belongings.apply(changes);
-        belongings
+        service_state.apply(changes);
+        service_state
     }
 
-    /// Takes over committed changes of the state.
+    /// Applies committed changes.
     pub fn apply(&self, changes: impl IntoIterator<Item = StateChange>) {
         let mut values = self.values();
         for change in changes {
@@ -58,7 +57,7 @@ impl Belongings {
             .collect()
     }
 
-    /// What has to change for the state to become `wanted`.
+    /// The changes that make the values `wanted`.
     pub fn changes_to(&self, wanted: &[(String, Bytes)]) -> Vec<StateChange> {
         let values = self.values();
         let wanted: BTreeMap<&str, &Bytes> = wanted
@@ -83,7 +82,7 @@ impl Belongings {
         gone.chain(other).collect()
     }
 
-    /// Belongings of another owner that begin as these are, but with `state`.
+    /// Copies the state of the service for another owner, with these values.
     pub fn copy_with(&self, state: &[(String, Bytes)]) -> Self {
         let copy = Self::with_state(state.iter().cloned());
         *copy.timers() = self.timers().clone();
@@ -95,12 +94,12 @@ impl Belongings {
         self.timers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What its guest has exceeded.
+    /// The usage of the service.
     pub fn meter(&self) -> &Meter {
         &self.meter
     }
 
-    /// How long until the timer is due; `None` when there is none.
+    /// The time until the timer is due; `None`: there is no such timer.
     pub(super) fn remaining(&self, timer: &str, now: Instant) -> Option<Duration> {
         self.timers()
             .at(timer)
@@ -129,12 +128,12 @@ impl Values {
             .take_while(move |key| key.starts_with(prefix))
     }
 
-    /// How many values there are.
+    /// The number of values.
     pub(super) fn len(&self) -> usize {
         self.map.len()
     }
 
-    /// What all keys and values take together.
+    /// The bytes of all keys and values.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }

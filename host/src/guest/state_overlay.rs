@@ -1,27 +1,27 @@
-//! Pure: what the running call has changed of the service's state. In: values to set and to remove. Out: values as the call has left
-//! them, and the changes to commit, at most one for each key. Owns the changes and their size.
+//! The changes of the running call to the service's state: the values as the call has left them, and at most one change for
+//! each key to commit.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use crate::effects::StateChange;
-use crate::guest::belongings::Values;
+use crate::guest::service_state::Values;
 
-/// Changes of the state that are not committed yet.
+/// Changes of the state that are not yet committed.
 #[derive(Debug, Default)]
-pub(super) struct Draft {
+pub(super) struct StateOverlay {
     /// `None`: the key is removed.
     changes: BTreeMap<String, Option<Bytes>>,
-    /// What the values in `changes` take, with their keys.
+    /// Size of the values in `changes` with their keys.
     added: usize,
-    /// What the committed values take in whose place they come.
+    /// Size of the committed values that `changes` overrides.
     replaced: usize,
-    /// How many values there are more than committed ones, as the call has left them.
+    /// The number of values, less the number of committed ones.
     more: isize,
 }
 
-impl Draft {
+impl StateOverlay {
     /// The value of `key` as the call has left it.
     pub(super) fn get<'a>(&'a self, values: &'a Values, key: &str) -> Option<&'a Bytes> {
         self.changes
@@ -29,7 +29,7 @@ impl Draft {
             .map_or_else(|| values.get(key), Option::as_ref)
     }
 
-    /// What the state would take if `key` had a value of `bytes`.
+    /// The size of the state if `key` had a value of `bytes` bytes.
     pub(super) fn size_with(&self, values: &Values, key: &str, bytes: usize) -> usize {
         let present = self
             .get(values, key)
@@ -37,7 +37,7 @@ impl Draft {
         values.bytes() + self.added - self.replaced - present + key.len() + bytes
     }
 
-    /// How many values there would be if `key` had one.
+    /// The number of values if `key` had one.
     pub(super) fn count_with(&self, values: &Values, key: &str) -> usize {
         let present = usize::from(self.get(values, key).is_some());
         values.len().saturating_add_signed(self.more) - present + 1
@@ -74,7 +74,7 @@ impl Draft {
         changes.map(|(key, value)| (key, value.is_some()))
     }
 
-    /// Hands out the changes and begins anew.
+    /// Takes the changes and leaves none.
     pub(super) fn take(&mut self) -> Vec<StateChange> {
         let changes = std::mem::take(self).changes;
         changes
@@ -89,7 +89,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::guest::belongings::Belongings;
+    use crate::guest::service_state::ServiceState;
 
     proptest! {
         /// Sizes and values are those of a plain map to which every change was made at once.
@@ -99,30 +99,30 @@ mod tests {
             changes in prop::collection::vec(("[a-c]{1,2}", prop::option::of("[x-z]{0,3}")), 0..20),
         ) {
             let bytes = |text: &String| Bytes::from(text.clone());
-            let belongings = Belongings::with_state(before.iter().map(|(key, value)| (key.clone(), bytes(value))));
-            let (mut draft, mut map) = (Draft::default(), before);
+            let service_state = ServiceState::with_state(before.iter().map(|(key, value)| (key.clone(), bytes(value))));
+            let (mut overlay, mut map) = (StateOverlay::default(), before);
             for (key, value) in &changes {
-                let values = belongings.values();
+                let values = service_state.values();
                 if let Some(value) = value {
                     map.insert(key.clone(), value.clone());
                     let size: usize = map.iter().map(|(key, value)| key.len() + value.len()).sum();
-                    prop_assert_eq!(draft.size_with(&values, key, value.len()), size);
-                    prop_assert_eq!(draft.count_with(&values, key), map.len());
+                    prop_assert_eq!(overlay.size_with(&values, key, value.len()), size);
+                    prop_assert_eq!(overlay.count_with(&values, key), map.len());
                 } else {
                     map.remove(key);
                 }
-                draft.put(&values, key.clone(), value.as_ref().map(bytes));
+                overlay.put(&values, key.clone(), value.as_ref().map(bytes));
                 for key in ["a", "b", "ab"] {
-                    prop_assert_eq!(draft.get(&values, key).cloned(), map.get(key).map(bytes));
+                    prop_assert_eq!(overlay.get(&values, key).cloned(), map.get(key).map(bytes));
                 }
             }
-            belongings.apply(draft.take());
-            let values = belongings.values();
+            service_state.apply(overlay.take());
+            let values = service_state.values();
             let after: Vec<_> = values.keys("").map(|key| (key.clone(), values.get(key).cloned())).collect();
             let expected: Vec<_> = map.iter().map(|(key, value)| (key.clone(), Some(bytes(value)))).collect();
             prop_assert_eq!(after, expected);
             prop_assert_eq!(values.bytes(), map.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>());
-            prop_assert!(draft.take().is_empty());
+            prop_assert!(overlay.take().is_empty());
         }
     }
 }

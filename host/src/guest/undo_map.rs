@@ -1,17 +1,17 @@
-//! Pure: a map whose changes can be taken back. In: changes during a guest call. Out: what the service holds, so that limits
-//! count what is really there. Owns the map and the list of what to undo when the call fails.
+//! A map whose changes can be reverted. It counts the timers and subscriptions of a service as a call changes them, and
+//! forgets the changes when the call fails.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 /// A map with an undo log: changes since the last [`commit`](Self::commit) can be taken back together.
 #[derive(Debug)]
-pub(super) struct Ledger<K, V> {
+pub(super) struct UndoMap<K, V> {
     entries: HashMap<K, V>,
     undo: Vec<(K, Option<V>)>,
 }
 
-impl<K, V> Default for Ledger<K, V> {
+impl<K, V> Default for UndoMap<K, V> {
     fn default() -> Self {
         Self {
             entries: HashMap::new(),
@@ -20,18 +20,18 @@ impl<K, V> Default for Ledger<K, V> {
     }
 }
 
-impl<K: Eq + Hash + Clone, V> Ledger<K, V> {
-    /// How many entries there are, uncommitted changes included.
+impl<K: Eq + Hash + Clone, V> UndoMap<K, V> {
+    /// The number of entries, uncommitted changes included.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// What is there, uncommitted changes included, in no order.
+    /// The keys, uncommitted changes included, in no order.
     pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
         self.entries.keys()
     }
 
-    /// Whether `key` is there.
+    /// Whether there is an entry for `key`.
     pub(super) fn contains(&self, key: &K) -> bool {
         self.entries.contains_key(key)
     }
@@ -42,16 +42,16 @@ impl<K: Eq + Hash + Clone, V> Ledger<K, V> {
         self.undo.push((key, before));
     }
 
-    /// Takes `key` away; nothing happens when it is not there.
+    /// Removes `key`, if it is there.
     pub(super) fn remove(&mut self, key: &K) {
         if let Some((key, value)) = self.entries.remove_entry(key) {
             self.undo.push((key, Some(value)));
         }
     }
 
-    /// Takes `key` away when `gone` says so of its value. Committed at once: it can not be taken back.
-    pub(super) fn settle(&mut self, key: &K, gone: impl FnOnce(&V) -> bool) {
-        if self.entries.get(key).is_some_and(gone) {
+    /// Removes `key` if `predicate` holds for its value. Committed at once: a roll-back does not restore it.
+    pub(super) fn remove_if(&mut self, key: &K, predicate: impl FnOnce(&V) -> bool) {
+        if self.entries.get(key).is_some_and(predicate) {
             self.entries.remove(key);
         }
     }
@@ -61,7 +61,7 @@ impl<K: Eq + Hash + Clone, V> Ledger<K, V> {
         self.undo.clear();
     }
 
-    /// Takes back the changes since the last commit, the last first.
+    /// Reverts the changes since the last commit, the last one first.
     pub(super) fn roll_back(&mut self) {
         while let Some((key, before)) = self.undo.pop() {
             match before {
@@ -78,11 +78,11 @@ mod tests {
 
     use super::*;
 
-    fn apply(ledger: &mut Ledger<u8, u8>, changes: &[(u8, Option<u8>)]) {
+    fn apply(map: &mut UndoMap<u8, u8>, changes: &[(u8, Option<u8>)]) {
         for (key, value) in changes {
             match value {
-                Some(value) => ledger.insert(*key, *value),
-                None => ledger.remove(key),
+                Some(value) => map.insert(*key, *value),
+                None => map.remove(key),
             }
         }
     }
@@ -93,30 +93,30 @@ mod tests {
             kept in prop::collection::vec((0..8u8, any::<Option<u8>>()), 0..20),
             failed in prop::collection::vec((0..8u8, any::<Option<u8>>()), 0..20),
         ) {
-            let mut ledger = Ledger::default();
-            apply(&mut ledger, &kept);
-            ledger.commit();
-            let before = ledger.entries.clone();
-            apply(&mut ledger, &failed);
-            ledger.roll_back();
-            prop_assert_eq!(ledger.entries, before);
+            let mut map = UndoMap::default();
+            apply(&mut map, &kept);
+            map.commit();
+            let before = map.entries.clone();
+            apply(&mut map, &failed);
+            map.roll_back();
+            prop_assert_eq!(map.entries, before);
         }
 
         #[test]
         fn a_committed_call_stays(changes in prop::collection::vec((0..8u8, any::<Option<u8>>()), 0..20)) {
-            let mut ledger = Ledger::default();
+            let mut map = UndoMap::default();
             let mut model = HashMap::new();
-            apply(&mut ledger, &changes);
+            apply(&mut map, &changes);
             for (key, value) in changes {
                 match value {
                     Some(value) => model.insert(key, value),
                     None => model.remove(&key),
                 };
             }
-            ledger.commit();
-            ledger.roll_back();
-            prop_assert_eq!(ledger.len(), model.len());
-            prop_assert_eq!(ledger.entries, model);
+            map.commit();
+            map.roll_back();
+            prop_assert_eq!(map.len(), model.len());
+            prop_assert_eq!(map.entries, model);
         }
     }
 }

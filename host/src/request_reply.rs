@@ -1,7 +1,7 @@
-//! Requests that guests wait for: they go to the session with the host's response topic and
-//! correlation data, and each answer, or its absence, goes back to its guest.
+//! Request and reply for guests (MQTT 5, section 4.10): sends requests with the host's response topic and correlation data, and
+//! hands each answer to the guest that waits for it.
 //!
-//! MQTT 5, section 4.10. One response topic serves all services; it is subscribed to at the first request.
+//! One response topic serves all services; the host subscribes to it at the first request.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
@@ -18,34 +18,34 @@ use crate::session::{Command, Commit, ConnectionStatus, Handle};
 use crate::timers::sleep_until;
 use crate::topic::{Filter, Topic};
 
-/// Requests that may wait to be sent, and answers that may wait to be taken.
+/// Requests that may wait to be sent, and answers that may wait to be handed out.
 const WAITING: usize = 1024;
 
-/// Under which the router knows us.
-const ME: ServiceId = ServiceId::REQUESTS;
+/// The ID under which the router delivers answers.
+const SERVICE_ID: ServiceId = ServiceId::REQUESTS;
 
 /// The end of a guest that waits for an answer.
 type Answer = oneshot::Sender<Result<Message, RequestFailure>>;
 
-/// Where guests put their requests, and what takes them there.
-pub fn requests() -> (Requests, Reception) {
+/// Creates the channel for requests of guests, and its receiver.
+pub fn channel() -> (Requests, PendingRequests) {
     let (sender, requests) = mpsc::channel(WAITING);
-    (sender, Reception { requests })
+    (sender, PendingRequests { requests })
 }
 
-/// Takes requests before there is a session.
-pub struct Reception {
+/// Requests of guests, before there is a session.
+pub struct PendingRequests {
     requests: mpsc::Receiver<Request>,
 }
 
-impl Reception {
-    /// Says that there is no connection, until `session` gives one; from then on carries requests, until nobody can make any.
+impl PendingRequests {
+    /// Rejects requests until `session` gives a session; from then on carries them, until nobody can send any.
     pub async fn run(mut self, mut session: oneshot::Receiver<(Connection, Handle)>) {
         loop {
             tokio::select! {
                 biased;
                 opened = &mut session => match opened {
-                    Ok((connection, session)) => return Carrier::new(&connection, session, self.requests).run().await,
+                    Ok((connection, session)) => return RequestReply::new(&connection, session, self.requests).run().await,
                     Err(_) => return,
                 },
                 request = self.requests.recv() => match request {
@@ -62,8 +62,8 @@ fn refuse(answer: Answer, why: &str) {
     drop(answer.send(Err(RequestFailure::Unavailable(why.to_owned()))));
 }
 
-/// Carries requests.
-struct Carrier {
+/// Sends requests and hands out the answers.
+struct RequestReply {
     session: Handle,
     protocol: Protocol,
     topic: Option<Topic>,
@@ -78,7 +78,7 @@ struct Carrier {
     last: u64,
 }
 
-impl Carrier {
+impl RequestReply {
     fn new(connection: &Connection, session: Handle, requests: mpsc::Receiver<Request>) -> Self {
         let limits = mailbox::Limits {
             messages: WAITING,
@@ -174,7 +174,7 @@ impl Carrier {
         }];
         self.session
             .send(Command::Attach {
-                service: ME,
+                service: SERVICE_ID,
                 mailbox,
                 subscriptions,
                 retained: false,
@@ -229,7 +229,7 @@ impl Carrier {
         let commit = Commit {
             receipt,
             publishes,
-            ..Commit::new(ME)
+            ..Commit::new(SERVICE_ID)
         };
         self.session.send(Command::Commit(commit)).await;
     }

@@ -1,9 +1,10 @@
-//! Pure: whether an address may be reached under the name that a grant has. In: the address, the name. Out: yes or no. Owns nothing.
+//! The rule that decides whether an address may be reached under the name in a grant.
 
 use std::net::IpAddr;
 
-/// Loopback, link-local and the like are reached only when the grant names them itself: no name leads to this machine or its link.
-pub(super) fn reachable(ip: IpAddr, host: &str) -> bool {
+/// Loopback, link-local and similar addresses may be reached only when the grant names the address itself: no DNS name leads
+/// to this machine or its link.
+pub(super) fn is_reachable(ip: IpAddr, host: &str) -> bool {
     if host == "localhost" || host.parse() == Ok(ip) {
         return true;
     }
