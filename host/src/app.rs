@@ -39,10 +39,11 @@ use crate::broker;
 use crate::config::{self, Broker, Connection};
 use crate::logging::{Levels, Logs};
 use crate::panic_hook;
+use crate::rollout::archive::Archive;
+use crate::rollout::loader::Loader;
 use crate::service::{Pools, Shared};
 use crate::session::ConnectionStatus;
 use crate::store::{Contents, Store};
-use crate::supervisor::load::watched_for;
 use crate::watch::Watch;
 use crate::{priority, request_reply, timers};
 
@@ -173,13 +174,14 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
         online: config.host.online_interval,
         statistics: config.host.statistics_interval,
     };
+    let archive = Archive::beside(identity.state_file());
+    let loader = Loader::new(engine, pools.usual.clone(), archive);
     let files = config
         .services
         .iter()
-        .flat_map(|service| watched_for(&engine, service));
+        .flat_map(|service| loader.watched_for(service));
     let watch = Watch::new(files, config.host.watch_interval)?;
-    let (loaded, failures) =
-        start::load_all(&engine, &pools.usual, config.services, &shared, spools).await?;
+    let (loaded, failures) = start::load_all(&loader, config.services, &shared, spools).await?;
     start::judge(&loaded, failures, named)?;
     let (connection, mut broker) = connect(config.broker, broker_threads).await?;
     (run.greet)(&Started {
@@ -206,9 +208,9 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
         shared: &shared,
         intervals,
     };
-    let supervisor = start::services(engine.clone(), loaded, watch, &around).await?;
+    let supervisor = start::services(loader.clone(), loaded, watch, &around).await?;
     let means = Means {
-        engine,
+        loader,
         pools: pools.clone(),
         clock,
         shared,

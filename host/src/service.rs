@@ -3,9 +3,8 @@
 //! `task` is the loop. It joins four parts, each of which owns what it names: `queue` (mailbox, spool, deferred messages), `runner`
 //! (component, instance, executor, retry policy), `usage` (rates, statistics, throttled log) and `outputs` (state, timers,
 //! presence, dead letters). The supervisor holds a [`Handle`] and sends it commands.
+//! [`crate::rollout`] decides about versions.
 
-pub mod comparison;
-pub mod compatibility;
 mod dead_letter;
 mod enabled;
 mod executor;
@@ -13,11 +12,9 @@ mod invocation;
 mod outputs;
 mod pools;
 mod presence;
-pub mod probation;
 mod queue;
 pub mod retry;
 mod runner;
-mod shadow;
 mod shared;
 mod status;
 mod swap;
@@ -32,25 +29,25 @@ use tracing::Instrument;
 
 use crate::config;
 use crate::effects::Effects;
-use crate::guest::{Component, Fault, Instance};
+use crate::guest::{Component, Fault};
 use crate::mailbox::{self, Mailbox};
 use crate::message::{Qos, Subscription};
+use crate::rollout::Fallback;
+use crate::rollout::handover::Prepared;
+use crate::rollout::history::{HistoryEvent, VersionHistory};
+use crate::rollout::shadow::Shadow;
 use crate::router::ServiceId;
 use crate::service_ctx::ServiceCtx;
-use crate::store::{Left, Segment, Store};
+use crate::store::{Segment, Store};
 use crate::topic::{BaseTopic, Filter};
+use crate::version::Version;
 use crate::{session, span, timers};
 
-use crate::rollout::history::{HistoryEvent, VersionHistory};
-use crate::version::Version;
-
-pub use executor::{prepare, prepare_with};
 pub use pools::Pools;
 pub use presence::{Announced, Presence, will};
-pub use shadow::{Shadow, apart};
 pub use shared::Shared;
 pub use status::Status;
-pub use swap::{Answer, Standing, Swap, private};
+pub use swap::{Answer, Swap, VersionStatus};
 
 /// Commands that may wait for one service; the supervisor sends one at a time.
 const COMMANDS: usize = 4;
@@ -88,16 +85,6 @@ impl Command {
             Self::Report | Self::Note(..) | Self::ClearRejected | Self::Replay(_)
         )
     }
-}
-
-/// An instance whose `start` has succeeded, with the effects of that call.
-pub struct Prepared {
-    /// Component of the instance; restarts after a fault use it.
-    pub component: Component,
-    /// The started instance.
-    pub instance: Box<Instance>,
-    /// Effects of `start`.
-    pub effects: Effects,
 }
 
 /// Offer of a new section of the configuration to the running guest.
@@ -171,7 +158,7 @@ pub struct Parts {
     /// History of its versions in earlier runs of the host.
     pub history: VersionHistory,
     /// Version to roll back to if the one fails that was on probation when the host ended.
-    pub trial: Option<(Component, Left)>,
+    pub interrupted: Option<Fallback>,
     /// Announcements of its presence.
     pub presence: Presence,
     /// Pools for slow guest calls.
@@ -182,7 +169,7 @@ pub struct Parts {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<Status>,
-    standing: watch::Receiver<Standing>,
+    versions: watch::Receiver<VersionStatus>,
 }
 
 impl Handle {
@@ -212,9 +199,9 @@ impl Handle {
         *self.status.borrow()
     }
 
-    /// Versions of the service.
-    pub fn standing(&self) -> Standing {
-        self.standing.borrow().clone()
+    /// Which versions it has.
+    pub fn versions(&self) -> VersionStatus {
+        self.versions.borrow().clone()
     }
 
     /// Waits until the service has ended.
@@ -232,7 +219,7 @@ pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> 
     let (commands, received) = mpsc::channel(COMMANDS);
     let (status, watched) = watch::channel(Status::Starting);
     let component = first.component();
-    let (shown, standing) = watch::channel(Standing {
+    let (shown, versions) = watch::channel(VersionStatus {
         component,
         history: Arc::new(parts.history.clone()),
         concluded: 0,
@@ -245,7 +232,7 @@ pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> 
         Handle {
             commands,
             status: watched,
-            standing,
+            versions,
         },
         task.run(first).instrument(span),
     )

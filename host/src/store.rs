@@ -3,7 +3,6 @@
 //! It keeps the state of services, messages that wait for the broker or for a service, dead letters and versions. [`Store`] is
 //! a handle to the thread; the answer to a command arrives when the change is on disk.
 
-mod archive;
 mod command;
 mod dead_letters;
 mod error;
@@ -30,14 +29,13 @@ use crate::rollout::history::VersionHistory;
 use crate::session::state::PersistOp;
 use crate::version::Version;
 
-pub use archive::{Archive, ArchiveError};
 use command::{Append, Command, Reply};
 pub use dead_letters::DeadLetter;
 pub use error::StoreError;
 pub use file::Contents;
 use file::File;
 pub use spool::{Portion, Segment};
-pub use versions::{Left, VersionRecord};
+pub use versions::{Snapshot, VersionRecord};
 
 /// Commands that may wait for the thread; callers beyond that wait themselves or get [`StoreError::Busy`].
 const WAITING: usize = 1024;
@@ -49,7 +47,6 @@ const IN_MEMORY: usize = 1 << 20;
 #[derive(Debug, Clone)]
 pub struct Store {
     commands: mpsc::Sender<Command>,
-    archive: Archive,
     directory: Arc<Path>,
 }
 
@@ -72,7 +69,6 @@ impl Store {
 
         let store = Self {
             commands,
-            archive: Archive::beside(path),
             directory: Arc::from(path.parent().unwrap_or(Path::new("."))),
         };
         Ok((store, contents))
@@ -81,11 +77,6 @@ impl Store {
     /// The files, next to the database, for messages of a service that do not fit into memory.
     pub fn spill_queue(&self, service: &str) -> SpillQueue {
         SpillQueue::new(Arc::clone(&self.directory), service, IN_MEMORY)
-    }
-
-    /// The components of versions.
-    pub fn archive(&self) -> &Archive {
-        &self.archive
     }
 
     /// Writes changes of a service's state, all or none, and waits until they are on disk.
@@ -135,8 +126,8 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn left(&self, service: &str, version: Version) -> Result<Left, StoreError> {
-        self.request(|reply| Command::Left(service.to_owned(), version, reply))
+    pub async fn snapshot(&self, service: &str, version: Version) -> Result<Snapshot, StoreError> {
+        self.request(|reply| Command::Snapshot(service.to_owned(), version, reply))
             .await
     }
 

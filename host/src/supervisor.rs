@@ -7,7 +7,6 @@
 
 mod changes;
 mod commands;
-pub mod load;
 pub mod reload;
 mod shadows;
 
@@ -22,17 +21,19 @@ use tracing::{error, warn};
 
 use crate::config;
 use crate::guest::{self, Component};
+use crate::rollout::handover::{self, Prepared};
 use crate::rollout::history::HistoryEvent;
+use crate::rollout::loader::{LoadError, Loader};
+use crate::rollout::shadow::shadow_ctx;
 use crate::router::ServiceId;
-use crate::service::{self, Command, Prepared, Status, Swap, apart};
+use crate::service::{self, Command, Status, Swap};
 use crate::service_ctx::ServiceCtx;
 use crate::settling::Settling;
-use crate::store::{Archive, Store};
+use crate::store::Store;
 use crate::version::Version;
 use crate::watch::Watch;
 
-use commands::Return;
-use load::{LoadError, load};
+use commands::RollbackReady;
 use shadows::Shadowed;
 
 /// One service as the supervisor sees it.
@@ -59,8 +60,7 @@ pub struct Given {
 
 /// Keeps the services.
 pub struct Supervisor {
-    host: Arc<guest::Engine>,
-    pool: tokio::runtime::Handle,
+    loader: Loader,
     entries: Vec<Entry>,
     watch: Watch,
     preparing: JoinSet<Outcome>,
@@ -73,7 +73,7 @@ pub struct Supervisor {
     /// Services that are no longer configured and have not ended yet.
     leaving: JoinSet<ServiceId>,
     /// Former versions that are being made ready to come back, by command.
-    returning: JoinSet<Return>,
+    rollbacks: JoinSet<RollbackReady>,
     /// New versions that run as shadows.
     shadows: JoinSet<Option<Shadowed>>,
     store: Store,
@@ -135,8 +135,7 @@ impl Supervisor {
     /// Keeps `entries`, whose files `watch` watches.
     /// Their statistics are logged every `reports`, where that is not zero.
     pub fn new(
-        host: Arc<guest::Engine>,
-        pool: tokio::runtime::Handle,
+        loader: Loader,
         entries: Vec<Entry>,
         watch: Watch,
         store: Store,
@@ -146,11 +145,10 @@ impl Supervisor {
         let reports = (!reports.is_zero())
             .then(|| interval_at(tokio::time::Instant::now() + reports, reports));
         let (orders, leaving) = (VecDeque::new(), JoinSet::new());
-        let (returning, shadows) = (JoinSet::new(), JoinSet::new());
+        let (rollbacks, shadows) = (JoinSet::new(), JoinSet::new());
         let settling = Settling::default();
         Self {
-            host,
-            pool,
+            loader,
             entries,
             watch,
             preparing,
@@ -159,7 +157,7 @@ impl Supervisor {
             orders,
             leaving,
             reports,
-            returning,
+            rollbacks,
             shadows,
             store,
             settling,
@@ -191,8 +189,8 @@ impl Supervisor {
                     Ok(shadowed) => shadowed.into_iter().for_each(|shadowed| self.end_shadow(shadowed)),
                     Err(bug) => error!("a shadow failed in the host, which is a bug: {bug}"),
                 },
-                Some(done) = self.returning.join_next() => match done {
-                    Ok(ready) => self.give_back(ready),
+                Some(done) = self.rollbacks.join_next() => match done {
+                    Ok(ready) => self.on_rollback_ready(ready),
                     Err(bug) => error!("preparing a former version failed in the host, which is a bug: {bug}"),
                 },
             }
@@ -239,7 +237,7 @@ impl Supervisor {
             .map(|entry| User {
                 id: entry.id,
                 running: entry.version(),
-                refused: entry.handle.standing().history.rejected().to_vec(),
+                refused: entry.handle.versions().history.rejected().to_vec(),
                 shadow: entry.shadow,
                 // beside one that does not run there is nothing to see
                 span: Some(entry.ctx.config.swap.shadow)
@@ -247,21 +245,23 @@ impl Supervisor {
                 ctx: entry.ctx.clone(),
             })
             .collect();
-        let kept = self
-            .archives(&file)
-            .then(|| (self.store.archive().clone(), self.kept()));
-        let (host, pool) = (self.host.clone(), self.pool.clone());
+        let keep = self.archives(&file);
+        if keep {
+            self.loader.tidy_archive(self.kept_versions());
+        }
+        let loader = self.loader.clone();
+        let pool = self.loader.pool();
         self.preparing.spawn_on(
             async move {
-                let inode = changes::inode(&pool, &file).await;
-                let replacements = replacements(&host, &pool, &file, kept, users).await;
+                let inode = changes::inode(loader.pool(), &file).await;
+                let replacements = replacements(&loader, &file, keep, users).await;
                 Outcome {
                     file,
                     inode,
                     replacements,
                 }
             },
-            &self.pool,
+            pool,
         );
     }
 
@@ -273,9 +273,9 @@ impl Supervisor {
     }
 
     /// Every version that some service keeps or may be about to run.
-    fn kept(&self) -> HashSet<Version> {
+    fn kept_versions(&self) -> HashSet<Version> {
         let of = |entry: &Entry| {
-            let history = entry.handle.standing().history;
+            let history = entry.handle.versions().history;
             history
                 .kept_versions()
                 .chain(entry.version())
@@ -307,7 +307,7 @@ impl Supervisor {
             version.short(),
         );
         let command = match fate {
-            Fate::Started(prepared) => entry.give(*prepared),
+            Fate::Started(prepared) => Command::Swap(Box::new(entry.issue_swap(*prepared))),
             Fate::Shadow(prepared, apart) => {
                 return self.begin_shadow(id, version, *prepared, apart);
             }
@@ -346,7 +346,7 @@ async fn due(interval: &mut Option<Interval>) {
 impl Entry {
     /// The component that runs, or is about to; `None` while none could be loaded.
     fn component(&self) -> Option<Component> {
-        let standing = self.handle.standing();
+        let standing = self.handle.versions();
         let given = self
             .given
             .as_ref()
@@ -360,18 +360,18 @@ impl Entry {
         self.component().map(|component| component.version())
     }
 
-    /// The command that has a started instance take over.
-    fn give(&mut self, prepared: Prepared) -> Command {
+    /// A swap to a started instance.
+    fn issue_swap(&mut self, prepared: Prepared) -> Swap {
         let component = prepared.component.clone();
         let number = self.given.as_ref().map_or(0, |given| given.number) + 1;
         self.given = Some(Given { number, component });
         self.shadow = None;
-        Command::Swap(Box::new(Swap {
+        Swap {
             number,
             ctx: self.ctx.clone(),
             prepared,
-            back: None,
-        }))
+            rollback: None,
+        }
     }
 }
 
@@ -389,21 +389,12 @@ async fn hand_over(orders: &mut VecDeque<Order>, entries: &[Entry]) {
 }
 
 async fn replacements(
-    host: &Arc<guest::Engine>,
-    pool: &tokio::runtime::Handle,
+    loader: &Loader,
     file: &Path,
-    kept: Option<(Archive, HashSet<Version>)>,
+    keep: bool,
     users: Vec<User>,
 ) -> Result<Vec<Replacement>, LoadError> {
-    let archive = kept.as_ref().map(|(archive, _)| archive.clone());
-    if let Some((archive, kept)) = kept {
-        pool.spawn_blocking(move || {
-            if let Err(error) = archive.tidy(&kept) {
-                warn!("versions that nobody keeps stay on disk: {error}");
-            }
-        });
-    }
-    let component = load(host, pool, file, archive).await?;
+    let component = loader.load(file, keep).await?;
     let version = component.version();
     let mut replacements = Vec::new();
     for User {
@@ -421,13 +412,13 @@ async fn replacements(
             bad if refused.contains(&bad) => Fate::Refused,
             known if shadow == Some(known) => continue,
             _ if span.is_some_and(|span| !span.is_zero()) => {
-                let apart = apart(&ctx);
-                match service::prepare(component.clone(), apart.clone()).await {
+                let apart = shadow_ctx(&ctx);
+                match handover::prepare(component.clone(), apart.clone()).await {
                     Ok(prepared) => Fate::Shadow(Box::new(prepared), apart),
                     Err(fault) => Fate::Failed(fault),
                 }
             }
-            _ => match service::prepare(component.clone(), ctx.clone()).await {
+            _ => match handover::prepare(component.clone(), ctx.clone()).await {
                 Ok(prepared) => Fate::Started(Box::new(prepared)),
                 Err(fault) => Fate::Failed(fault),
             },

@@ -36,17 +36,17 @@ const LAYERS: [(&str, &[&str]); 6] = [
         &[
             "config",
             "mailbox",
+            "rollout::comparison",
+            "rollout::compatibility",
             "rollout::history",
+            "rollout::probation",
             "router",
-            "service::comparison",
-            "service::compatibility",
             "session::capability_probe",
             "session::event_throttle",
             "session::loop_detector",
             "session::outage",
             "session::presence_status",
             "session::schedule",
-            "service::probation",
             "service::retry",
             "service::usage::rate_limits",
             "service::usage::statistics",
@@ -116,7 +116,6 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("app::reload", 460),
     ("app::start", 428),
     ("service::queue", 450),
-    ("service::task::swapping", 477),
     ("supervisor", 443),
 ];
 
@@ -126,7 +125,6 @@ const CIRCLES: &[&[&str]] = &[
     &["guest::api::messaging", "guest::api::request"],
     &["guest::contract", "guest::engine"],
     &["guest::sockets", "guest::store"],
-    &["service::executor", "service::shadow", "service::swap"],
     &[
         "service::outputs",
         "service::queue",

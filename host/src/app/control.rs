@@ -93,7 +93,8 @@ impl House<'_> {
             Request::History { service } => self
                 .supervisor
                 .history(&service)
-                .map(|history| describe_history(&service, &history)),
+                .map(|history| describe_history(&service, &history))
+                .map_err(|error| error.to_string()),
             Request::Rollback { service, to } => {
                 return self.supervisor.roll_back(&service, to.as_deref(), answer);
             }
@@ -105,7 +106,7 @@ impl House<'_> {
                         answer,
                     )));
                 }
-                Err(error) => Err(error),
+                Err(error) => Err(error.to_string()),
             },
             Request::Replay { service } => match self.supervisor.service_ref(&service) {
                 Ok(service_ref) => {
@@ -116,7 +117,7 @@ impl House<'_> {
                         answer,
                     )));
                 }
-                Err(error) => Err(error),
+                Err(error) => Err(error.to_string()),
             },
             Request::Restart { service } => return self.supervisor.restart(&service, answer),
         };

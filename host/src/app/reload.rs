@@ -7,16 +7,14 @@
 mod refused;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 use crate::config::{self, Blank, Broker, Config, Connection, Difference, Tls};
-use crate::guest;
 use crate::logging::{Levels, Logs};
+use crate::rollout::loader::Loader;
 use crate::router::ServiceId;
 use crate::service::{self, Pools, Shared};
 use crate::session::transport;
@@ -193,11 +191,13 @@ fn certificates(tls: &Tls) -> Vec<PathBuf> {
 async fn plan(
     before: Before,
     running: Running,
-    host: Arc<guest::Engine>,
-    pool: Handle,
+    loader: Loader,
     shared: Shared,
 ) -> Result<Plan, Refused> {
-    let (loaded, difference, connection) = pool.spawn_blocking(move || before.compare()).await??;
+    let (loaded, difference, connection) = loader
+        .pool()
+        .spawn_blocking(move || before.compare())
+        .await??;
     let services: Vec<_> = difference
         .changed
         .iter()
@@ -207,7 +207,7 @@ async fn plan(
     for service in &services {
         service::will(service).map_err(|error| Refused::Base(service.name.clone(), error))?;
     }
-    let prepared = prepare(&host, &pool, &running, services, &shared).await;
+    let prepared = prepare(&loader, &running, services, &shared).await;
     let prepared = prepared.map_err(|refusal| Refused::Service(Box::new(refusal)))?;
     let Prepared { ready, agreed } = prepared;
     Ok(Plan {
@@ -233,8 +233,8 @@ fn renewed(config: &Config, current: &Connection) -> Connection {
 
 /// What services are made with.
 pub struct Means {
-    /// Compiles and instantiates their guests.
-    pub engine: Arc<guest::Engine>,
+    /// Loads their components.
+    pub loader: Loader,
     /// Where slow guest calls run, and what is not in a hurry.
     pub pools: Pools,
     /// The timers task.
@@ -320,18 +320,19 @@ impl<'a> House<'a> {
             reload.before(self.sessions.connection()),
             reload.config.file.clone(),
         );
-        let (host, pool) = (self.means.engine.clone(), self.means.pools.usual.clone());
+        let loader = self.means.loader.clone();
         let (running, shared) = (self.supervisor.running(), self.means.shared.clone());
         let prepare = async move {
             let inode = match file {
-                Some(file) => pool
+                Some(file) => loader
+                    .pool()
                     .spawn_blocking(move || inode(&file))
                     .await
                     .unwrap_or_default(),
                 None => None,
             };
             Outcome {
-                plan: plan(before, running, host, pool, shared).await,
+                plan: plan(before, running, loader, shared).await,
                 inode,
             }
         };

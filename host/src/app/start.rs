@@ -7,24 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use tokio::runtime::Handle;
 use tracing::{error, warn};
 
 use crate::config;
 use crate::effects::Effects;
-use crate::guest::{self, Component};
+use crate::guest::Component;
 use crate::mailbox::{self, Mailbox};
 use crate::message::Subscription;
+use crate::rollout::Fallback;
 use crate::rollout::history::VersionHistory;
+use crate::rollout::loader::{LoadError, Loader};
 use crate::router::ServiceId;
 use crate::service::{self, Announced, First, Parts, Pools, Presence, Shared};
 use crate::service_ctx::ServiceCtx;
-use crate::store::{Left, Segment};
-use crate::supervisor::load::{LoadError, load, load_kept};
+use crate::store::Segment;
 use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
 use crate::timers;
-use crate::version::Version;
 use crate::watch::Watch;
 
 use super::sessions::Sessions;
@@ -40,7 +39,7 @@ pub struct Loaded {
     /// The versions that it had before.
     pub history: VersionHistory,
     /// What is put back if the version fails that was on probation when the host ended.
-    pub trial: Option<(Component, Left)>,
+    pub interrupted: Option<Fallback>,
     /// How it begins.
     pub first: First,
     /// What it is subscribed to from the beginning.
@@ -89,8 +88,7 @@ pub fn judge(loaded: &[Loaded], mut failures: Vec<Failure>, named: bool) -> anyh
 /// # Errors
 /// When a service has no component.
 pub async fn load_all(
-    host: &Arc<guest::Engine>,
-    pool: &Handle,
+    loader: &Loader,
     services: Vec<config::Service>,
     shared: &Shared,
     mut spools: HashMap<String, Segment>,
@@ -105,9 +103,8 @@ pub async fn load_all(
                 config.name
             )
         };
-        let archive = (config.swap.versions > 0).then(|| shared.store.archive().clone());
         if !components.contains_key(&file) {
-            let outcome = load(host, pool, &file, archive.clone()).await;
+            let outcome = loader.load(&file, config.swap.versions > 0).await;
             let fail = |error| {
                 failures.push(Failure {
                     service: config.name.clone(),
@@ -118,24 +115,20 @@ pub async fn load_all(
         }
         let mut component = components.get(&file).cloned().flatten();
         let history = shared.history(&config.name).await;
-        if let Some(bad) = component
-            .as_ref()
-            .map(Component::version)
-            .filter(|version| history.rejected().contains(version))
-        {
-            component = put_back(host, pool, &config, &history, bad, shared)
-                .await
-                .or(component);
+        if let Some(found) = component {
+            let name = &config.name;
+            component = Some(loader.load_in_place_of(found, name, &history).await);
         }
-        let trial = resumed(
-            host,
-            pool,
-            &config.name,
-            component.as_ref(),
-            &history,
-            shared,
-        )
-        .await;
+        let interrupted = match &component {
+            Some(component) => {
+                let version = component.version();
+                let store = &shared.store;
+                loader
+                    .load_interrupted(version, &config.name, &history, store)
+                    .await
+            }
+            None => None,
+        };
         let past = Past {
             history,
             spool: spools.remove(&config.name),
@@ -146,76 +139,13 @@ pub async fn load_all(
             file,
             component,
             past,
-            pool,
+            loader,
             shared,
         )
         .await;
-        loaded.push(Loaded { trial, ..one });
+        loaded.push(Loaded { interrupted, ..one });
     }
     Ok((loaded, failures))
-}
-
-/// The version that runs in place of the one in the file, which was rolled back in an earlier run of the host.
-async fn put_back(
-    host: &Arc<guest::Engine>,
-    pool: &Handle,
-    config: &config::Service,
-    history: &VersionHistory,
-    bad: Version,
-    shared: &Shared,
-) -> Option<Component> {
-    let (service, bad, good) = (config.name.as_str(), bad.short(), history.running()?);
-    match load_kept(host, pool, good, shared.store.archive()).await {
-        Ok(component) => {
-            let good = good.short();
-            warn!(
-                service,
-                "version {bad} of its file was rolled back: {good} runs until the file has other bytes"
-            );
-            Some(component)
-        }
-        Err(error) => {
-            error!(
-                service,
-                "version {bad} of its file was rolled back, but runs: the one that was put back is lost: {error}"
-            );
-            None
-        }
-    }
-}
-
-/// What is put back if `component` fails, which was on probation when the host ended.
-async fn resumed(
-    host: &Arc<guest::Engine>,
-    pool: &Handle,
-    service: &str,
-    component: Option<&Component>,
-    history: &VersionHistory,
-    shared: &Shared,
-) -> Option<(Component, Left)> {
-    let former = *history
-        .former_versions()
-        .first()
-        .filter(|_| history.is_on_probation())?;
-    component.filter(|component| history.running() == Some(component.version()))?;
-    let left = shared
-        .store
-        .left(service, former)
-        .await
-        .map_err(|error| error.to_string());
-    let component = load_kept(host, pool, former, shared.store.archive())
-        .await
-        .map_err(|error| error.to_string());
-    match component.and_then(|component| Ok((component, left?))) {
-        Ok(trial) => Some(trial),
-        Err(error) => {
-            error!(
-                service,
-                "is no longer on probation: the version before it is lost: {error}"
-            );
-            None
-        }
-    }
 }
 
 async fn begin(
@@ -224,29 +154,19 @@ async fn begin(
     file: PathBuf,
     component: Option<Component>,
     past: Past,
-    pool: &Handle,
+    loader: &Loader,
     shared: &Shared,
 ) -> Loaded {
     let ctx = shared.service_ctx(config).await;
     let config = &ctx.config;
     let first = match component {
         None => First::Nothing,
-        Some(component) => match pool
-            .spawn(service::prepare(component.clone(), ctx.clone()))
-            .await
-        {
-            Ok(Ok(prepared)) => First::Prepared(Box::new(prepared)),
-            Ok(Err(fault)) => {
+        Some(component) => match loader.prepare(component.clone(), ctx.clone()).await {
+            Ok(prepared) => First::Prepared(Box::new(prepared)),
+            Err(fault) => {
                 error!(
                     service = config.name.as_str(),
                     "could not start and is tried again: {fault}"
-                );
-                First::Failed(component)
-            }
-            Err(bug) => {
-                error!(
-                    service = config.name.as_str(),
-                    "starting it failed in the host, which is a bug: {bug}"
                 );
                 First::Failed(component)
             }
@@ -263,13 +183,13 @@ async fn begin(
         warn_idle(&config, effects);
     }
     let mailbox = mailbox_of(&config, shared);
-    let (Past { history, spool }, trial) = (past, None);
+    let Past { history, spool } = past;
     Loaded {
         id,
         ctx,
         file,
         history,
-        trial,
+        interrupted: None,
         first,
         subscriptions,
         mailbox,
@@ -300,7 +220,7 @@ pub fn prepared(
         ctx,
         file,
         history,
-        trial: None,
+        interrupted: None,
         first,
         subscriptions,
         mailbox,
@@ -354,7 +274,7 @@ pub struct Intervals {
 /// # Errors
 /// When a base topic leaves no room for `online`.
 pub async fn services(
-    host: Arc<guest::Engine>,
+    loader: Loader,
     loaded: Vec<Loaded>,
     watch: Watch,
     around: &Surroundings<'_>,
@@ -365,8 +285,7 @@ pub async fn services(
     }
     let store = around.shared.store.clone();
     Ok(Supervisor::new(
-        host,
-        around.pools.usual.clone(),
+        loader,
         entries,
         watch,
         store,
@@ -384,7 +303,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
         ctx,
         file,
         history,
-        trial,
+        interrupted,
         first,
         mailbox,
         spool,
@@ -409,7 +328,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
         session: around.sessions.main(),
         timers: around.clock.clone(),
         history,
-        trial,
+        interrupted,
         presence,
         store: around.shared.store.clone(),
         protocol: around.shared.protocol,

@@ -144,14 +144,7 @@ impl VersionHistory {
     }
 
     /// Makes `version` the running one and keeps `keep` former ones. Returns the version that it replaced, if that is kept.
-    pub fn set_running(
-        &mut self,
-        version: Version,
-        event: HistoryEvent,
-        note: String,
-        keep: usize,
-        at: u64,
-    ) -> Option<Version> {
+    pub fn set_running(&mut self, version: Version, keep: usize) -> Option<Version> {
         let replaced = self
             .running
             .replace(version)
@@ -167,7 +160,6 @@ impl VersionHistory {
             self.on_probation = false;
         }
 
-        self.record(Some(version), event, note, at);
         replaced.filter(|replaced| self.former.contains(replaced))
     }
 
@@ -287,16 +279,15 @@ mod tests {
         Version::new([number; 32])
     }
 
+    fn set_running(history: &mut VersionHistory, number: u8, event: HistoryEvent, keep: usize) {
+        history.set_running(version(number), keep);
+        history.record(Some(version(number)), event, String::new(), 0);
+    }
+
     fn history(versions: impl IntoIterator<Item = u8>, keep: usize) -> VersionHistory {
         let mut history = VersionHistory::default();
         for number in versions {
-            history.set_running(
-                version(number),
-                HistoryEvent::Swapped,
-                String::new(),
-                keep,
-                0,
-            );
+            set_running(&mut history, number, HistoryEvent::Swapped, keep);
         }
         history
     }
@@ -329,9 +320,9 @@ mod tests {
         );
         assert_eq!(history.former_versions(), [version(1)]);
         // a start of the host with the version that was put back changes nothing
-        history.set_running(version(2), HistoryEvent::Started, String::new(), 3, 10);
+        set_running(&mut history, 2, HistoryEvent::Started, 3);
         assert_eq!(history.rejected(), [version(3)]);
-        history.set_running(version(4), HistoryEvent::Swapped, String::new(), 3, 11);
+        set_running(&mut history, 4, HistoryEvent::Swapped, 3);
         assert_eq!(
             (history.rejected(), history.former_versions()),
             (&[][..], &[version(2), version(1)][..])

@@ -15,13 +15,11 @@ use tracing::Instrument;
 
 use crate::effects::Effects;
 use crate::guest::{Call, Component, Fault, Instance};
+use crate::rollout::handover::{Prepared, from_load, isolated_ctx, prepare, prepare_former};
 use crate::service_ctx::ServiceCtx;
-use crate::span;
-use crate::store::Left;
+use crate::store::Snapshot;
 
-use super::Prepared;
 use super::pools::{Pools, Work};
-use super::swap::private;
 
 /// Time that messages of other services may wait for one call. It is little compared with the time that a message takes anyway,
 /// and much compared with the cost of a thread hop.
@@ -194,18 +192,19 @@ impl Executor {
         from_load(component, effects, self.run(load, true).await)
     }
 
-    /// As [`prepare_with`], on the pool.
+    /// As [`prepare_former`], on the pool.
     ///
     /// # Errors
     /// The fault of the guest; nothing that it asked for has happened.
-    pub async fn prepare_with(
+    pub async fn prepare_former(
         &mut self,
         component: Component,
         ctx: &ServiceCtx,
-        left: &Left,
+        snapshot: &Snapshot,
     ) -> Result<Prepared, Fault> {
-        let (ctx, left) = (private(ctx, left), left.clone());
-        let work = async move { prepare_with(component, ctx, &left).await };
+        let ctx = isolated_ctx(ctx, snapshot);
+        let snapshot = snapshot.clone();
+        let work = async move { prepare_former(component, ctx, &snapshot).await };
         self.run_on_pools(Box::pin(work)).await?.0
     }
 
@@ -221,79 +220,6 @@ impl Executor {
         let work = prepare(component, ctx);
         self.run_on_pools(Box::pin(work)).await?.0
     }
-}
-
-/// Makes an instance and runs its `start`.
-///
-/// # Errors
-/// The fault of the guest; nothing that it asked for has happened.
-pub async fn prepare(component: Component, ctx: Arc<ServiceCtx>) -> Result<Prepared, Fault> {
-    let span = span::service(&ctx.config.name);
-
-    start(component, ctx).instrument(span).await
-}
-
-async fn start(component: Component, ctx: Arc<ServiceCtx>) -> Result<Prepared, Fault> {
-    let instance = component.instantiate(ctx).await?;
-    let (instance, result) = instance.call(Call::Start).await;
-    let effects = result?;
-    match instance {
-        Some(instance) => Ok(Prepared {
-            component,
-            instance,
-            effects,
-        }),
-        None => Err(Fault::Bug(
-            "start ended well and left no instance".to_owned(),
-        )),
-    }
-}
-
-/// Makes an instance of a former version, runs its `start`, and has it load the state that it saved when it was replaced. `ctx`: see
-/// [`private`].
-///
-/// # Errors
-/// The fault of the guest; nothing that it asked for has happened.
-pub async fn prepare_with(
-    component: Component,
-    ctx: Arc<ServiceCtx>,
-    left: &Left,
-) -> Result<Prepared, Fault> {
-    let span = span::service(&ctx.config.name);
-    let starting = async { load(start(component, ctx).await?, left.saved.clone()).await };
-
-    starting.instrument(span).await
-}
-
-/// Has a started instance load the state that another one saved, if there is any.
-///
-/// # Errors
-/// The fault of the guest; the instance is useless then.
-pub async fn load(prepared: Prepared, saved: Option<Bytes>) -> Result<Prepared, Fault> {
-    let Some(saved) = saved else {
-        return Ok(prepared);
-    };
-    let Prepared {
-        component,
-        instance,
-        effects,
-    } = prepared;
-    from_load(component, effects, instance.call(Call::Load(saved)).await)
-}
-
-fn from_load(
-    component: Component,
-    mut effects: Effects,
-    (instance, result): Outcome,
-) -> Result<Prepared, Fault> {
-    effects.append(result?);
-    let instance =
-        instance.ok_or_else(|| Fault::Bug("load ended well and left no instance".to_owned()))?;
-    Ok(Prepared {
-        component,
-        instance,
-        effects,
-    })
 }
 
 #[cfg(test)]

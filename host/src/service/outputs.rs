@@ -14,6 +14,7 @@ use crate::effects::{Effects, StateChange};
 use crate::guest::ServiceState;
 use crate::mailbox::{self, Delivery, Trace};
 use crate::message::{Publication, Receipt, Subscription, SubscriptionChange};
+use crate::rollout::Timestamp;
 use crate::router::ServiceId;
 use crate::session::{self, Commit};
 use crate::store::{DeadLetter, Store, StoreError, VersionRecord};
@@ -22,7 +23,7 @@ use crate::timers;
 use super::dead_letter::{Verdict, dead_letter};
 use super::presence::Presence;
 use super::status::Status;
-use super::task::unix_millis;
+use super::swap::VersionStatus;
 
 /// The message whose handling an output completes.
 #[derive(Debug, Default)]
@@ -41,6 +42,7 @@ pub(super) struct Outputs {
     pub(super) timers: timers::Handle,
     pub(super) presence: Presence,
     pub(super) status: watch::Sender<Status>,
+    pub(super) versions: watch::Sender<VersionStatus>,
     pub(super) protocol: Protocol,
     /// Whether the mailbox has had routes since before the first instance, and so every retained message.
     pub(super) is_attached: bool,
@@ -203,7 +205,7 @@ impl Outputs {
             reason: verdict.reason.to_owned(),
             attempts: verdict.attempts,
             component: verdict.component.map(|version| version.to_string()),
-            at: unix_millis(),
+            at: Timestamp::now().unix_millis,
             outgoing: false,
         };
         let most = config.limits.retry.dead_letters;

@@ -23,21 +23,22 @@ use super::invocation::Invocation;
 use super::outputs::{Completion, Outputs};
 use super::queue::Queue;
 use super::runner::Runner;
-use super::shadow::Sample;
 use super::status::Status;
-use super::swap::Versions;
+use super::swap::VersionStatus;
 use super::usage::Usage;
 use super::usage::rate_limits::CallCost;
-use super::{Command, First, Parts, Standing, is_fixed};
+use super::{Command, First, Parts, is_fixed};
+use crate::rollout::Rollout;
+use crate::rollout::shadow::Sample;
 
 mod commands;
 mod deferred;
 mod faults;
 mod reconfigure;
+mod rollback;
 mod shutdown;
-mod swapping;
-
-pub(super) use swapping::unix_millis;
+mod swap;
+mod versions;
 
 /// Things that one turn takes from the mailbox at most: looking at everything else costs as much as a part of a short call.
 const AT_ONCE: usize = 32;
@@ -59,7 +60,7 @@ pub(super) struct Task {
     runner: Runner,
     usage: Usage,
     outputs: Outputs,
-    versions: Versions,
+    rollout: Rollout,
 }
 
 impl Task {
@@ -67,7 +68,7 @@ impl Task {
         parts: Parts,
         commands: mpsc::Receiver<Command>,
         status: watch::Sender<Status>,
-        standing: watch::Sender<Standing>,
+        versions: watch::Sender<VersionStatus>,
     ) -> Self {
         Self {
             commands,
@@ -87,10 +88,11 @@ impl Task {
                 timers: parts.timers,
                 presence: parts.presence,
                 status,
+                versions,
                 protocol: parts.protocol,
                 is_attached: parts.attached,
             },
-            versions: Versions::new(parts.history, parts.trial, standing),
+            rollout: Rollout::new(parts.history, parts.interrupted),
             ctx: parts.ctx,
         }
     }
@@ -133,7 +135,7 @@ impl Task {
         }
 
         let deferred = self.queue.backlog.due();
-        let probation = self.versions.probation_end();
+        let probation = self.rollout.probation_end();
         let presence = self.outputs.presence.renewal();
         let log = self.usage.due();
         let mut next = tokio::select! {
@@ -142,7 +144,7 @@ impl Task {
             () = sleep_until(deferred), if deferred.is_some() => return Box::pin(self.catch_up()).await,
             next = self.queue.mailbox.next() => next,
             () = sleep_until(probation) => {
-                Box::pin(self.pass_probation()).await;
+                Box::pin(self.on_probation_end()).await;
                 return Flow::Continue(());
             }
             () = sleep_until(presence) => {
@@ -219,7 +221,7 @@ impl Task {
         let mut attempt = attempts.saturating_add(1);
         while let Some(invocation) = &self.queue.current {
             let call = invocation.call(attempt);
-            let sample = self.versions.sample(&call);
+            let sample = self.rollout.sample(&call);
             let outcome = match self.runner.call(call, &mut self.queue).await {
                 Ok(effects) => self.complete(effects, sample).await,
                 Err(fault) => Err(fault),
@@ -235,7 +237,7 @@ impl Task {
                     continue;
                 }
             };
-            if self.versions.is_on_probation() {
+            if self.rollout.is_on_probation() {
                 Box::pin(self.on_handled()).await;
             }
             self.queue.current = None;
@@ -262,7 +264,7 @@ impl Task {
 
         self.commit(effects, completion).await?;
         if let Some(sample) = sample {
-            self.versions.mirror(sample);
+            self.rollout.mirror(sample);
         }
         Ok(cost)
     }
@@ -330,8 +332,8 @@ impl Task {
         self.usage.count_dropped(self.queue.mailbox.counters());
         self.usage.log_due();
         self.apply_penalty();
-        if self.versions.standing.borrow().holds_up_others != self.queue.holds_up_others() {
-            self.show();
+        if self.outputs.versions.borrow().holds_up_others != self.queue.holds_up_others() {
+            self.publish_versions();
         }
     }
 

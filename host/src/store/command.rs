@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use super::dead_letters::DeadLetter;
 use super::error::StoreError;
 use super::spool::{Portion, Segment};
-use super::versions::{Left, VersionRecord};
+use super::versions::{Snapshot, VersionRecord};
 use crate::effects::StateChange;
 use crate::message::Message;
 use crate::rollout::history::VersionHistory;
@@ -53,7 +53,7 @@ pub(super) enum Command {
     /// Read the version history of a service.
     History(String, Reply<Option<VersionHistory>>),
     /// Read the snapshot of a former version.
-    Left(String, Version, Reply<Left>),
+    Snapshot(String, Version, Reply<Snapshot>),
     /// Close the file. Answers when every earlier command is done.
     Close(oneshot::Sender<()>),
 }

@@ -14,7 +14,7 @@ use tracing::error;
 use super::dead_letters::{self, DeadLetter};
 use super::error::StoreError;
 use super::spool::{self, Portion, Segment};
-use super::versions::{self, Left};
+use super::versions::{self, Snapshot};
 use super::{outgoing, state};
 use crate::rollout::history::VersionHistory;
 use crate::session::state::RestoredMessage;
@@ -170,8 +170,8 @@ impl File {
     }
 
     /// The snapshot of `version` of `service`.
-    pub(super) fn left(&self, service: &str, version: Version) -> Result<Left, StoreError> {
-        self.read(|database| versions::left(database, service, version))
+    pub(super) fn snapshot(&self, service: &str, version: Version) -> Result<Snapshot, StoreError> {
+        self.read(|database| versions::snapshot(database, service, version))
     }
 
     /// Reads something; the default value when there is no file.

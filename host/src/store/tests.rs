@@ -8,7 +8,6 @@ use bytes::Bytes;
 
 use super::*;
 use crate::message::{Message, Qos};
-use crate::rollout::history::HistoryEvent;
 use crate::session::state::{Origin, RestoredMessage};
 use crate::topic::Topic;
 
@@ -171,20 +170,22 @@ async fn version_history_survives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.redb");
     let version = |number| Version::new([number; 32]);
-    let left = |text: &'static str| Left {
+    let left = |text: &'static str| Snapshot {
         saved: Some(Bytes::from_static(text.as_bytes())),
         state: vec![("a/b".to_owned(), Bytes::from_static(b"1"))],
     };
     let (store, _) = Store::open(&path).unwrap();
     assert_eq!(store.history("a").await.unwrap(), None);
-    assert_eq!(store.left("a", version(1)).await.unwrap(), Left::default());
+    assert_eq!(
+        store.snapshot("a", version(1)).await.unwrap(),
+        Snapshot::default()
+    );
     let mut history = VersionHistory::default();
     for number in 1..=4 {
-        let former =
-            history.set_running(version(number), HistoryEvent::Swapped, String::new(), 2, 0);
+        let former = history.set_running(version(number), 2);
         let record = VersionRecord {
             history: history.clone(),
-            left: former.map(|former| (former, left("saved"))),
+            snapshot: former.map(|former| (former, left("saved"))),
         };
         match number {
             4 => store
@@ -199,7 +200,7 @@ async fn version_history_survives_a_restart() {
             "ab",
             VersionRecord {
                 history: VersionHistory::default(),
-                left: None,
+                snapshot: None,
             },
         )
         .await;
@@ -207,11 +208,17 @@ async fn version_history_survives_a_restart() {
     let (store, contents) = Store::open(&path).unwrap();
     assert_eq!(entries(&contents, "a"), [("x".to_owned(), "1".to_owned())]);
     assert_eq!(store.history("a").await.unwrap(), Some(history));
-    assert_eq!(store.left("a", version(3)).await.unwrap(), left("saved"));
-    assert_eq!(store.left("a", version(2)).await.unwrap(), left("saved"));
     assert_eq!(
-        store.left("a", version(1)).await.unwrap(),
-        Left::default(),
+        store.snapshot("a", version(3)).await.unwrap(),
+        left("saved")
+    );
+    assert_eq!(
+        store.snapshot("a", version(2)).await.unwrap(),
+        left("saved")
+    );
+    assert_eq!(
+        store.snapshot("a", version(1)).await.unwrap(),
+        Snapshot::default(),
         "it is no longer kept"
     );
     store.close().await;

@@ -22,12 +22,12 @@ pub struct VersionRecord {
     /// The history of the service.
     pub history: VersionHistory,
     /// The snapshot of the version that was just replaced.
-    pub left: Option<(Version, Left)>,
+    pub snapshot: Option<(Version, Snapshot)>,
 }
 
 /// The snapshot of a version at the time when it was replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Left {
+pub struct Snapshot {
     /// The bytes that its `save` returned, if it has one.
     pub saved: Option<Bytes>,
     /// The service's state.
@@ -47,7 +47,7 @@ pub(super) fn write(
 
     let former = record.history.former_versions();
     let kept: Vec<String> = former.iter().map(ToString::to_string).collect();
-    let new = record.left.as_ref();
+    let new = record.snapshot.as_ref();
     let new = new.map(|(version, left)| (version.to_string(), left));
 
     let mut table = transaction.open_table(LEFT)?;
@@ -90,12 +90,12 @@ pub(super) fn history(
 }
 
 /// Reads the snapshot of `version` of `service`; empty when nothing was written.
-pub(super) fn left(
+pub(super) fn snapshot(
     database: &Database,
     service: &str,
     version: Version,
-) -> Result<Left, redb::Error> {
-    let mut left = Left::default();
+) -> Result<Snapshot, redb::Error> {
+    let mut left = Snapshot::default();
     let Some(table) = present(database.begin_read()?.open_table(LEFT))? else {
         return Ok(left);
     };

@@ -123,8 +123,8 @@ fn answer(file: &mut File, command: Command, outcome: &Result<(), StoreError>) {
         Command::History(service, reply) => {
             let _ = reply.send(file.history(&service));
         }
-        Command::Left(service, version, reply) => {
-            let _ = reply.send(file.left(&service, version));
+        Command::Snapshot(service, version, reply) => {
+            let _ = reply.send(file.snapshot(&service, version));
         }
         Command::Persist(_) | Command::RecordVersions(..) | Command::Close(_) => {}
     }

@@ -13,7 +13,6 @@ use crate::rollout::history::HistoryEvent;
 use crate::service::{Command, Status};
 use crate::settling::{STILL, Settling};
 
-use super::load::component_of;
 use super::{Entry, Order, Outcome, Supervisor};
 
 impl Supervisor {
@@ -43,7 +42,7 @@ impl Supervisor {
                 command: Command::Restart(answer),
             });
         }
-        let component = component_of(&self.host, file);
+        let component = self.loader.component_of(file);
         if self.entries.iter().any(|entry| entry.file == component) {
             self.prepare(component);
         }

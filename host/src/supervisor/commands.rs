@@ -1,25 +1,60 @@
-//! Actor's part: what an operator asks of services while they run. In: the name of a service. Out: its history, a former version that
-//! comes back, a start anew. Owns nothing: the services' own commands carry it out.
+//! Commands of an operator: the history of a service, a rollback, a restart. The service itself carries them out.
 
 use std::sync::Arc;
 
-use crate::rollout::history::VersionHistory;
+use crate::guest::Fault;
+use crate::rollout::Fallback;
+use crate::rollout::handover::{Prepared, isolated_ctx, prepare_former};
+use crate::rollout::history::{FindError, VersionHistory};
+use crate::rollout::loader::{FallbackError, Loader};
 use crate::router::ServiceId;
-use crate::service::{self, Answer, Command, Prepared, ServiceRef, Swap, private};
+use crate::service::{Answer, Command, ServiceRef, Swap};
 use crate::service_ctx::ServiceCtx;
-use crate::store::{Left, Store};
+use crate::store::{Snapshot, Store};
 use crate::version::Version;
 
-use super::load::load_kept;
 use super::{Entry, Order, Supervisor};
 
-/// A former version that was made ready to come back.
-pub(super) struct Return {
+/// A command cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// There is no such service.
+    #[error("there is no service {service:?}; there are {known}")]
+    UnknownService {
+        /// The name that was given.
+        service: String,
+        /// The names of the services.
+        known: String,
+    },
+    /// No former version can be chosen.
+    #[error(transparent)]
+    Version(#[from] FindError),
+    /// The former version cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] FallbackError),
+    /// The former version does not start.
+    #[error("version {} does not start: {fault}", version.short())]
+    Start {
+        /// The version.
+        version: Version,
+        /// The fault of its guest.
+        fault: Fault,
+    },
+    /// A new section of the configuration came in between.
+    #[error("its configuration has changed meanwhile; try again")]
+    Reconfigured,
+    /// The service was removed from the configuration in between.
+    #[error("it is no longer configured")]
+    Removed,
+}
+
+/// A former version that was started for a rollback by command.
+pub(super) struct RollbackReady {
     id: ServiceId,
-    /// What the instance was started with.
+    /// The context at the time of the command.
     ctx: Arc<ServiceCtx>,
     answer: Answer,
-    ready: Result<(Prepared, Left), String>,
+    outcome: Result<(Prepared, Snapshot), CommandError>,
 }
 
 impl Supervisor {
@@ -36,134 +71,120 @@ impl Supervisor {
         let holding = self
             .entries
             .iter()
-            .filter(|entry| entry.handle.standing().holds_up_others);
+            .filter(|entry| entry.handle.versions().holds_up_others);
         holding.map(|entry| entry.ctx.config.name.clone()).collect()
     }
 
-    /// Which versions the service has had.
+    /// The version history of a service.
     ///
     /// # Errors
     /// When there is no such service.
-    pub fn history(&self, service: &str) -> Result<Arc<VersionHistory>, String> {
+    pub fn history(&self, service: &str) -> Result<Arc<VersionHistory>, CommandError> {
         self.entry(service)
-            .map(|entry| entry.handle.standing().history)
+            .map(|entry| entry.handle.versions().history)
     }
 
-    /// Who can offer something to the service.
+    /// A reference to a service that messages can be sent with.
     ///
     /// # Errors
     /// When there is no such service.
-    pub fn service_ref(&self, service: &str) -> Result<ServiceRef, String> {
+    pub fn service_ref(&self, service: &str) -> Result<ServiceRef, CommandError> {
         self.entry(service).map(|entry| entry.handle.service_ref())
     }
 
-    /// Starts the instance of the service anew.
+    /// Restarts the instance of a service.
     pub fn restart(&mut self, service: &str, answer: Answer) {
         match self.entry(service).map(|entry| entry.id) {
             Ok(id) => self.orders.push_back(Order {
                 id,
                 command: Command::Restart(answer),
             }),
-            // who no longer waits does not want to know
-            Err(error) => drop(answer.send(Err(error))),
+            Err(error) => reject(answer, &error),
         }
     }
 
-    /// Brings back a former version of the service, the last one or the one whose name begins with `to`, with what it left.
+    /// Rolls a service back to a former version, with the state that it left: the last one, or the one whose name begins with
+    /// `to`.
     pub fn roll_back(&mut self, service: &str, to: Option<&str>, answer: Answer) {
         let found = self.entry(service).and_then(|entry| {
-            let version = entry
-                .handle
-                .standing()
-                .history
-                .find_former(to)
-                .map_err(|error| error.to_string())?;
+            let version = entry.handle.versions().history.find_former(to)?;
             Ok((entry.id, version, entry.ctx.clone()))
         });
         let (id, version, ctx) = match found {
             Ok(found) => found,
-            // who no longer waits does not want to know
-            Err(error) => return drop(answer.send(Err(error))),
+            Err(error) => return reject(answer, &error),
         };
-        let (host, pool, store) = (self.host.clone(), self.pool.clone(), self.store.clone());
-        self.returning.spawn_on(
-            async move {
-                let left = left(&store, &ctx.config.name, version).await;
-                let ready = async {
-                    let left = left?;
-                    let component = load_kept(&host, &pool, version, store.archive()).await;
-                    let component = component.map_err(|error| error.to_string())?;
-                    let prepared =
-                        service::prepare_with(component, private(&ctx, &left), &left).await;
-                    let prepared = prepared.map_err(|fault| {
-                        format!("version {} does not start: {fault}", version.short())
-                    })?;
-                    Ok((prepared, left))
-                };
-                let ready = ready.await;
-                Return {
-                    id,
-                    ctx,
-                    answer,
-                    ready,
-                }
-            },
-            &self.pool,
-        );
+
+        let loader = self.loader.clone();
+        let store = self.store.clone();
+        let starting = async move {
+            let outcome = start_former(version, &ctx, &loader, &store).await;
+            RollbackReady {
+                id,
+                ctx,
+                answer,
+                outcome,
+            }
+        };
+        self.rollbacks.spawn_on(starting, self.loader.pool());
     }
 
-    /// Hands a former version over to its service.
-    pub(super) fn give_back(
-        &mut self,
-        Return {
-            id,
-            ctx,
-            answer,
-            ready,
-        }: Return,
-    ) {
-        let entry = self.entries.iter_mut().find(|entry| entry.id == id);
-        let ready = ready.and_then(|ready| match entry {
-            Some(entry) if Arc::ptr_eq(&entry.ctx, &ctx) => Ok((entry, ready)),
-            Some(_) => Err("its configuration has changed meanwhile; try again".to_owned()),
-            None => Err("it is no longer configured".to_owned()),
+    /// Gives a started former version to its service.
+    pub(super) fn on_rollback_ready(&mut self, ready: RollbackReady) {
+        let entry = self.entries.iter_mut().find(|entry| entry.id == ready.id);
+        let outcome = ready.outcome.and_then(|started| match entry {
+            Some(entry) if Arc::ptr_eq(&entry.ctx, &ready.ctx) => Ok((entry, started)),
+            Some(_) => Err(CommandError::Reconfigured),
+            None => Err(CommandError::Removed),
         });
-        match ready {
-            Ok((entry, (prepared, left))) => {
-                let Command::Swap(swap) = entry.give(prepared) else {
-                    return;
-                };
+        match outcome {
+            Ok((entry, (prepared, snapshot))) => {
                 let swap = Swap {
-                    back: Some((left, answer)),
-                    ..*swap
+                    rollback: Some((snapshot, ready.answer)),
+                    ..entry.issue_swap(prepared)
                 };
                 self.orders.push_back(Order {
-                    id,
+                    id: ready.id,
                     command: Command::Swap(Box::new(swap)),
                 });
             }
-            // who no longer waits does not want to know
-            Err(error) => drop(answer.send(Err(error))),
+            Err(error) => reject(ready.answer, &error),
         }
     }
 
-    fn entry(&self, service: &str) -> Result<&Entry, String> {
+    fn entry(&self, service: &str) -> Result<&Entry, CommandError> {
         let entry = self
             .entries
             .iter()
             .find(|entry| entry.ctx.config.name == service);
-        entry.ok_or_else(|| {
-            format!(
-                "there is no service {service:?}; there are {}",
-                self.names().join(", ")
-            )
+        entry.ok_or_else(|| CommandError::UnknownService {
+            service: service.to_owned(),
+            known: self.names().join(", "),
         })
     }
 }
 
-async fn left(store: &Store, service: &str, version: Version) -> Result<Left, String> {
-    store
-        .left(service, version)
+/// Starts a former version on a copy of the state that it left.
+async fn start_former(
+    version: Version,
+    ctx: &ServiceCtx,
+    loader: &Loader,
+    store: &Store,
+) -> Result<(Prepared, Snapshot), CommandError> {
+    let Fallback {
+        component,
+        snapshot,
+    } = loader
+        .load_fallback(version, &ctx.config.name, store)
+        .await?;
+    let isolated = isolated_ctx(ctx, &snapshot);
+    let prepared = prepare_former(component, isolated, &snapshot)
         .await
-        .map_err(|error| error.to_string())
+        .map_err(|fault| CommandError::Start { version, fault })?;
+    Ok((prepared, snapshot))
+}
+
+fn reject(answer: Answer, error: &CommandError) {
+    // the caller may have gone
+    let _ = answer.send(Err(error.to_string()));
 }

@@ -10,13 +10,12 @@ use tracing::{info, warn};
 
 use crate::config;
 use crate::guest::{self, Component, OptionalExport};
+use crate::rollout::handover;
+use crate::rollout::loader::{LoadError, Loader};
 use crate::router::ServiceId;
-use crate::service::{self, Command, ServiceRef, Shared};
+use crate::service::{Command, OfferError, ServiceRef, Shared};
 use crate::service_ctx::ServiceCtx;
 
-use crate::store::Archive;
-
-use super::load::{LoadError, load, watched, watched_for};
 use super::{Entry, Order, Supervisor};
 
 /// A section of the configuration with an instance that was started with it.
@@ -26,7 +25,7 @@ pub struct Ready {
     /// Its component file.
     pub file: PathBuf,
     /// The instance.
-    pub prepared: service::Prepared,
+    pub prepared: handover::Prepared,
 }
 
 /// Why a section cannot be put in force.
@@ -58,7 +57,7 @@ pub enum Refusal {
         /// The service.
         name: String,
         /// Why it did not accept it.
-        reason: service::OfferError,
+        reason: OfferError,
     },
     /// Nothing to run.
     #[error("services.{0}: has no component; write component: <file.wasm>")]
@@ -105,8 +104,7 @@ pub struct Prepared {
 /// # Errors
 /// The first that fails; what was started for the others is dropped.
 pub async fn prepare(
-    host: &Arc<guest::Engine>,
-    pool: &tokio::runtime::Handle,
+    loader: &Loader,
     running: &Running,
     services: Vec<config::Service>,
     shared: &Shared,
@@ -128,11 +126,12 @@ pub async fn prepare(
             .find(|runs| runs.file == file && runs.ctx.config.name == name);
         let component = match own.or_else(|| running.iter().find(|runs| runs.file == file)) {
             Some(runs) => runs.component.clone(),
-            None => load(host, pool, &file, archive(&config, shared))
+            None => loader
+                .load(&file, config.swap.versions > 0)
                 .await
                 .map_err(|source| Refusal::Load {
                     name: name.clone(),
-                    files: watched(host, &file),
+                    files: loader.watched(&file),
                     source,
                 })?,
         };
@@ -141,10 +140,9 @@ pub async fn prepare(
             .directories
             .iter()
             .map(|directory| directory.path.clone());
-        let files = directories.chain(watched(host, &file)).collect();
+        let files = directories.chain(loader.watched(&file)).collect();
         let ctx = shared.service_ctx(config).await;
-        let started = pool.spawn(service::prepare(component, ctx.clone())).await;
-        let prepared = started.unwrap_or_else(|bug| Err(guest::Fault::Bug(bug.to_string())));
+        let prepared = loader.prepare(component, ctx.clone()).await;
         let prepared = prepared.map_err(|fault| Refusal::Start { name, files, fault })?;
         ready.push(Ready {
             ctx,
@@ -155,11 +153,6 @@ pub async fn prepare(
     // last, because who has agreed runs with its new section at once
     let agreed = offer(offers).await?;
     Ok(Prepared { ready, agreed })
-}
-
-/// Where versions of the service are kept, if they are.
-fn archive(config: &config::Service, shared: &Shared) -> Option<Archive> {
-    (config.swap.versions > 0).then(|| shared.store.archive().clone())
 }
 
 /// Offers new sections to guests that run; when one refuses, those before it are given their former ones again.
@@ -260,7 +253,7 @@ impl Supervisor {
         let older = entry.file == file && entry.version() != Some(prepared.component.version());
         entry.ctx = ctx;
         entry.file.clone_from(&file);
-        let command = entry.give(prepared);
+        let command = Command::Swap(Box::new(entry.issue_swap(prepared)));
         self.orders.push_back(Order { id, command });
         if older {
             // a new version has taken over while this was prepared with the former one
@@ -297,7 +290,7 @@ impl Supervisor {
         self.watch.watch(
             self.entries
                 .iter()
-                .flat_map(|entry| watched_for(&self.host, &entry.ctx.config)),
+                .flat_map(|entry| self.loader.watched_for(&entry.ctx.config)),
         );
     }
 }

@@ -7,10 +7,12 @@ use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use crate::guest::Component;
+use crate::rollout::comparison::Comparison;
+use crate::rollout::handover::{self, Prepared};
 use crate::rollout::history::HistoryEvent;
+use crate::rollout::shadow::{Shadow, ShadowError};
 use crate::router::ServiceId;
-use crate::service::comparison::Comparison;
-use crate::service::{self, Command, Prepared, Shadow};
+use crate::service::Command;
 use crate::service_ctx::ServiceCtx;
 use crate::version::Version;
 
@@ -19,7 +21,7 @@ use super::{Fate, Order, Replacement, Supervisor};
 /// A shadow run that has ended.
 pub(super) struct Shadowed {
     id: ServiceId,
-    outcome: Result<Comparison, String>,
+    outcome: Result<Comparison, ShadowError>,
     component: Component,
     /// What the version is to run with.
     ctx: Arc<ServiceCtx>,
@@ -58,7 +60,7 @@ impl Supervisor {
                 let outcome = ended.await.ok()?;
                 let fate = match outcome {
                     Ok(_) => Some(
-                        match service::prepare(component.clone(), ctx.clone()).await {
+                        match handover::prepare(component.clone(), ctx.clone()).await {
                             Ok(prepared) => Fate::Started(Box::new(prepared)),
                             Err(fault) => Fate::Failed(fault),
                         },
@@ -73,7 +75,7 @@ impl Supervisor {
                     fate,
                 })
             },
-            &self.pool,
+            self.loader.pool(),
         );
     }
 
@@ -109,7 +111,7 @@ impl Supervisor {
                     version = short,
                     "does not take over, the running version stays: {reason}"
                 );
-                (HistoryEvent::Refused, reason)
+                (HistoryEvent::Refused, reason.to_string())
             }
         };
         self.orders.push_back(Order {

@@ -9,15 +9,15 @@ impl Task {
     /// Carries out a command; `None`: the supervisor has ended, and so does the host.
     pub(super) async fn on_command(&mut self, command: Option<Command>) -> Flow {
         match command {
-            Some(Command::Swap(swap)) => self.swap(*swap).await,
-            Some(Command::Shadow(shadow)) => self.begin_shadow(*shadow).await,
+            Some(Command::Swap(swap)) => self.on_swap(*swap).await,
+            Some(Command::Shadow(shadow)) => self.on_shadow(*shadow).await,
             Some(Command::Restart(answer)) => self.on_restart(answer).await,
             Some(Command::Note(version, event, note)) => {
-                self.write_history(|history, at| history.record(version, event, note, at))
+                self.update_history(|history, at| history.record(version, event, note, at))
                     .await;
             }
             Some(Command::ClearRejected) => {
-                self.write_history(|history, _| history.clear_rejected())
+                self.update_history(|history, _| history.clear_rejected())
                     .await;
             }
             Some(Command::Offer(offer)) => self.on_offer(*offer).await,

@@ -10,8 +10,9 @@ use crate::config;
 use crate::effects::Effects;
 use crate::guest::Call;
 use crate::message::SubscriptionChange;
+use crate::rollout::handover::Prepared;
 use crate::service::status::Status;
-use crate::service::{Offer, OfferError, Prepared, subscriptions};
+use crate::service::{Offer, OfferError, subscriptions};
 use crate::service_ctx::ServiceCtx;
 use crate::store::VersionRecord;
 use crate::timers::set::TimerSet;
@@ -99,7 +100,7 @@ impl Task {
 
         self.runner.component = Some(component);
         self.runner.instance = Some(instance);
-        self.show();
+        self.publish_versions();
         self.set_status(Status::Running).await;
     }
 

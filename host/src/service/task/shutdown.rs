@@ -74,7 +74,7 @@ impl Task {
         let description = invocation.describe();
         self.queue.current = Some(invocation);
 
-        let sample = self.versions.sample(&call);
+        let sample = self.rollout.sample(&call);
         let outcome = match self.runner.call(call, &mut self.queue).await {
             Ok(effects) => self.complete(effects, sample).await,
             Err(fault) => Err(fault),

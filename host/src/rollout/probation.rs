@@ -1,35 +1,34 @@
-//! Pure: the probation of a new version. In: messages that it handled, faults, the time. Out: whether it goes on, has ended well, or
-//! has failed, so that the former version is to be put back. Owns the counts; no clock, no logging.
+//! The probation of a new version. Pure: the time is an argument.
 
 use std::time::Instant;
 
 use crate::config::Swap;
 
-/// What becomes of a new version after a fault.
+/// What follows an event of a probation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is still on probation.
-    GoesOn,
-    /// Its probation was over before; the fault is one like any other.
-    Passed,
-    /// It has faulted too often.
-    Failed,
+pub enum Decision {
+    /// The probation continues, or there is none.
+    Continue,
+    /// The version has passed: later faults are ordinary ones.
+    Pass,
+    /// The version had more faults than allowed: the former one is restored.
+    RollBack,
 }
 
 /// The probation of one version.
 #[derive(Debug, Clone)]
 pub struct Probation {
     until: Instant,
-    /// Messages after which it ends earlier; 0: by time only.
+    /// Handled messages after which the probation ends early; 0: by time only.
     messages: u64,
     handled: u64,
-    /// Faults that it may have.
+    /// Faults that the version may have.
     allowed: u32,
     faults: u32,
 }
 
 impl Probation {
-    /// Begins at `now`; `None` where there is to be none.
+    /// Begins a probation at `now`; `None` where the rules have none.
     pub fn new(rules: &Swap, now: Instant) -> Option<Self> {
         let until = now
             .checked_add(rules.probation)
@@ -43,7 +42,7 @@ impl Probation {
         })
     }
 
-    /// When it ends well if nothing happens.
+    /// Time at which the version passes.
     pub fn until(&self) -> Instant {
         self.until
     }
@@ -53,22 +52,35 @@ impl Probation {
         self.faults
     }
 
-    /// A message was handled: whether it has ended well with it.
-    pub fn handled(&mut self) -> bool {
+    /// A message was handled.
+    pub fn on_handled(&mut self) -> Decision {
         self.handled = self.handled.saturating_add(1);
-        self.messages > 0 && self.handled >= self.messages
+        if self.messages > 0 && self.handled >= self.messages {
+            Decision::Pass
+        } else {
+            Decision::Continue
+        }
     }
 
-    /// A call failed at `now`, or the version did not start again.
-    pub fn failed(&mut self, now: Instant) -> Verdict {
+    /// A call failed, or the version did not start again.
+    pub fn on_fault(&mut self, now: Instant) -> Decision {
         if now >= self.until {
-            return Verdict::Passed;
+            return Decision::Pass;
         }
         self.faults = self.faults.saturating_add(1);
         if self.faults > self.allowed {
-            Verdict::Failed
+            Decision::RollBack
         } else {
-            Verdict::GoesOn
+            Decision::Continue
+        }
+    }
+
+    /// A timer has fired.
+    pub fn on_deadline(&self, now: Instant) -> Decision {
+        if now >= self.until {
+            Decision::Pass
+        } else {
+            Decision::Continue
         }
     }
 }
@@ -110,10 +122,10 @@ mod tests {
     fn one_fault_more_than_allowed_fails_it() {
         let now = Instant::now();
         let mut probation = Probation::new(&rules(0, 2), now).unwrap();
-        let verdicts: Vec<_> = (0..3).map(|_| probation.failed(now)).collect();
+        let verdicts: Vec<_> = (0..3).map(|_| probation.on_fault(now)).collect();
         assert_eq!(
             verdicts,
-            [Verdict::GoesOn, Verdict::GoesOn, Verdict::Failed]
+            [Decision::Continue, Decision::Continue, Decision::RollBack]
         );
     }
 
@@ -121,7 +133,7 @@ mod tests {
     fn after_its_end_nothing_fails_it() {
         let now = Instant::now();
         let mut probation = Probation::new(&rules(0, 0), now).unwrap();
-        assert_eq!(probation.failed(probation.until()), Verdict::Passed);
+        assert_eq!(probation.on_fault(probation.until()), Decision::Pass);
     }
 
     proptest! {
@@ -131,9 +143,9 @@ mod tests {
             let mut probation = Probation::new(&rules(0, allowed), now).unwrap();
             for (fault, between) in (1..).zip(handled) {
                 for _ in 0..between {
-                    prop_assert!(!probation.handled(), "without a number of messages they do not end it");
+                    prop_assert!(probation.on_handled() == Decision::Continue, "without a number of messages they do not end it");
                 }
-                let failed = probation.failed(now) == Verdict::Failed;
+                let failed = probation.on_fault(now) == Decision::RollBack;
                 prop_assert_eq!(failed, fault > allowed);
             }
         }
@@ -141,7 +153,7 @@ mod tests {
         #[test]
         fn probation_ends_after_enough_messages(messages in 1..50u64) {
             let mut probation = Probation::new(&rules(messages, 0), Instant::now()).unwrap();
-            let ended: Vec<bool> = (0..messages).map(|_| probation.handled()).collect();
+            let ended: Vec<bool> = (0..messages).map(|_| probation.on_handled() == Decision::Pass).collect();
             prop_assert_eq!(ended.iter().position(|ended| *ended), Some(ended.len() - 1));
         }
     }

@@ -32,7 +32,7 @@ pub struct Archive {
 
 impl Archive {
     /// The directory beside the state file `path`; it is made when there is something to keep.
-    pub(super) fn beside(path: &Path) -> Self {
+    pub fn beside(path: &Path) -> Self {
         let mut directory = path.as_os_str().to_owned();
         directory.push(".versions");
         Self {

@@ -1,0 +1,121 @@
+//! Started instances that are about to run: made beside the running one, given the state that it saved, and compared with it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tracing::Instrument;
+
+use crate::effects::Effects;
+use crate::guest::{Call, Component, Exports, Fault, Instance};
+use crate::service_ctx::ServiceCtx;
+use crate::span;
+use crate::store::Snapshot;
+
+use super::compatibility::Profile;
+
+/// An instance whose `start` succeeded, with the effects of it.
+pub struct Prepared {
+    /// The component that the instance was made of; restarts after a fault use it.
+    pub component: Component,
+    /// The started instance.
+    pub instance: Box<Instance>,
+    /// The effects of `start`, and of `load` where that was called.
+    pub effects: Effects,
+}
+
+/// Makes an instance and runs its `start`.
+///
+/// # Errors
+/// The fault of the guest; its effects are dropped.
+pub async fn prepare(component: Component, ctx: Arc<ServiceCtx>) -> Result<Prepared, Fault> {
+    let span = span::service(&ctx.config.name);
+
+    start(component, ctx).instrument(span).await
+}
+
+async fn start(component: Component, ctx: Arc<ServiceCtx>) -> Result<Prepared, Fault> {
+    let instance = component.instantiate(ctx).await?;
+    let (instance, result) = instance.call(Call::Start).await;
+    let effects = result?;
+    let instance =
+        instance.ok_or_else(|| Fault::Bug("start succeeded and left no instance".to_owned()))?;
+    Ok(Prepared {
+        component,
+        instance,
+        effects,
+    })
+}
+
+/// Makes an instance of a former version, runs its `start`, and has it load the state that it saved when it was replaced. `ctx` is
+/// an [`isolated_ctx`].
+///
+/// # Errors
+/// The fault of the guest; its effects are dropped.
+pub async fn prepare_former(
+    component: Component,
+    ctx: Arc<ServiceCtx>,
+    snapshot: &Snapshot,
+) -> Result<Prepared, Fault> {
+    let span = span::service(&ctx.config.name);
+    let starting = async { load(start(component, ctx).await?, snapshot.saved.clone()).await };
+
+    starting.instrument(span).await
+}
+
+/// Has a started instance load the state that another one saved, if there is any.
+///
+/// # Errors
+/// The fault of the guest; the instance is lost.
+pub async fn load(prepared: Prepared, saved: Option<Bytes>) -> Result<Prepared, Fault> {
+    let Some(saved) = saved else {
+        return Ok(prepared);
+    };
+    let Prepared {
+        component,
+        instance,
+        effects,
+    } = prepared;
+    from_load(component, effects, instance.call(Call::Load(saved)).await)
+}
+
+/// Puts an instance together again after its `load`.
+///
+/// # Errors
+/// The fault of the guest; the instance is lost.
+pub fn from_load(
+    component: Component,
+    mut effects: Effects,
+    (instance, result): (Option<Box<Instance>>, Result<Effects, Fault>),
+) -> Result<Prepared, Fault> {
+    effects.append(result?);
+    let instance =
+        instance.ok_or_else(|| Fault::Bug("load succeeded and left no instance".to_owned()))?;
+    Ok(Prepared {
+        component,
+        instance,
+        effects,
+    })
+}
+
+/// The context of an instance that works on the state of `snapshot` instead of the service's until it is attached.
+pub fn isolated_ctx(ctx: &ServiceCtx, snapshot: &Snapshot) -> Arc<ServiceCtx> {
+    let state = Arc::new(ctx.state.copy_with(&snapshot.state));
+    Arc::new(ServiceCtx {
+        state,
+        ..ctx.clone()
+    })
+}
+
+/// The features of a version that are compared with those of another one.
+pub fn profile(component: &Component, instance: &Instance) -> Profile {
+    let exports: Exports = component.exports();
+    Profile {
+        exports: exports.names().collect(),
+        imports: component.imports().to_vec(),
+        filters: instance
+            .subscriptions()
+            .iter()
+            .map(|filter| filter.as_str().to_owned())
+            .collect(),
+    }
+}
