@@ -210,7 +210,7 @@ async fn a_service_is_started_anew() -> Result<()> {
     let (host, mut client) = probe().await?;
     assert_works(&mut client, 1, 1, 1).await?;
     let said = host.tell(&["restart", "probe"]).await?;
-    assert!(said.contains("was started anew"), "{said}");
+    assert!(said.contains("was started again"), "{said}");
     assert_works(&mut client, 1, 1, 2).await?;
     assert_eq!(words(&history(&host).await?), ["started", "restarted"]);
     Ok(())
