@@ -233,9 +233,9 @@ impl<F> Rollout<F> {
     }
 
     /// Sends a copy to the shadow, and forgets a shadow that has ended.
-    pub fn mirror(&mut self, sample: Box<Sample>) {
+    pub fn mirror(&mut self, sample: Sample) {
         if let Some(shadow) = &self.shadow
-            && !shadow.send(*sample)
+            && !shadow.send(sample)
         {
             self.shadow = None;
         }

@@ -1,9 +1,5 @@
 //! Actor: keeps the services. In: changed component files, new sections of the configuration, the order to stop. Out: swaps,
 //! changes and stops to the services. Owns the services' handles, the watch on their files and the preparation of new versions.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the supervisor prepares versions on the pool"
-)]
 
 mod changes;
 mod commands;

@@ -178,11 +178,11 @@ async fn begin(
     } else {
         &nothing
     };
-    let subscriptions = service::subscriptions(&config, effects);
+    let subscriptions = service::subscriptions(config, effects);
     if let First::Prepared(_) = first {
-        warn_idle(&config, effects);
+        warn_idle(config, effects);
     }
-    let mailbox = mailbox_of(&config, shared);
+    let mailbox = mailbox_of(config, shared);
     let Past { history, spool } = past;
     Loaded {
         id,
@@ -212,8 +212,8 @@ pub fn prepared(
     } = ready;
     let config = &ctx.config;
     warn_idle(config, &prepared.effects);
-    let subscriptions = service::subscriptions(&config, &prepared.effects);
-    let mailbox = mailbox_of(&config, shared);
+    let subscriptions = service::subscriptions(config, &prepared.effects);
+    let mailbox = mailbox_of(config, shared);
     let first = First::Prepared(Box::new(prepared));
     Loaded {
         id,

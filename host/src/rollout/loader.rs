@@ -1,5 +1,9 @@
 //! The loader of components: reads a file, checks its signature, compiles it, and keeps it in the archive. All of it runs on the
-//! pool, beside the message path.
+//! pool, not on the message path.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the loader prepares versions on the pool"
+)]
 
 use std::collections::HashSet;
 use std::io;

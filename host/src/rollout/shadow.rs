@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{self, Grants};
 use crate::effects::Effects;
-use crate::guest::{ServiceState, Call, Fault};
+use crate::guest::{Call, Fault, ServiceState};
 use crate::message::Message;
 use crate::service_ctx::ServiceCtx;
 

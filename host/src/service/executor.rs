@@ -175,7 +175,7 @@ impl Executor {
         let pools = self.pools.clone();
         let run = async move { drop(pools.run(Box::pin(future), budget).await) };
         // it ends by itself, so nothing waits for its handle
-        let _ = self.pools.usual.spawn(run.in_current_span());
+        drop(self.pools.usual.spawn(run.in_current_span()));
     }
 
     /// Has a started instance load the state that another one saved.

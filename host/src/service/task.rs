@@ -264,7 +264,7 @@ impl Task {
 
         self.commit(effects, completion).await?;
         if let Some(sample) = sample {
-            self.rollout.mirror(sample);
+            self.rollout.mirror(*sample);
         }
         Ok(cost)
     }
