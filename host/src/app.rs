@@ -1,5 +1,5 @@
-//! Wiring: one run of the host. In: the checked configuration and what to do with signals. Out: an exit code. Owns the four
-//! runtimes (the message path, the two pools, and that of the embedded broker) and the order in which everything starts and stops.
+//! One run of the host. It creates the four runtimes (the message path, the two pools and the embedded broker) and determines
+//! the order in which everything starts and stops.
 //!
 //! Start: broker, guests loaded and routed, sessions, services, supervisor. Stop: no more messages taken, services drained,
 //! sessions flushed, broker.
@@ -65,7 +65,7 @@ const BROKER_THREADS: usize = 2;
 /// Threads of the pool: slow guest calls, preparation of new versions. They stand back behind the message path.
 const POOL_THREADS: usize = 2;
 
-/// Threads for services that offend: what they may take of the machine while it is idle.
+/// Threads for services that exceeded a limit; they run only while the machine is idle.
 const SPARE_THREADS: usize = 1;
 
 /// How long the embedded broker has at least to write what it keeps.
@@ -74,7 +74,7 @@ const BROKER_STOP: Duration = Duration::from_secs(2);
 /// Exit code after a second signal, as a shell reports an interrupted program.
 const INTERRUPTED: u8 = 130;
 
-/// What there is to say to a person once everything is loaded and the broker is known.
+/// Facts for the greeting, once everything is loaded and the broker is known.
 pub struct Started<'a> {
     /// How the broker is reached.
     pub connection: &'a Connection,
@@ -84,15 +84,15 @@ pub struct Started<'a> {
     pub services: &'a [Loaded],
 }
 
-/// What one run of the host is given.
+/// Arguments of one run of the host.
 pub struct Run<'a> {
     /// The configuration, as [`Source::begin`] gives it.
     pub loaded: config::Loaded,
-    /// Where it comes from.
+    /// Its source.
     pub source: Source,
-    /// Where log lines go.
+    /// Destination of log lines.
     pub logs: &'a Logs,
-    /// Says where it listens and what runs.
+    /// Prints the greeting: the address of the broker and the services.
     pub greet: &'a dyn Fn(&Started<'_>),
     /// Called once: everything is loaded, and the first attempt to connect was made.
     pub ready: &'a dyn Fn(),
@@ -110,7 +110,7 @@ pub fn run(run: Run<'_>) -> anyhow::Result<ExitCode> {
     let path = Builder::new_current_thread().enable_all().build()?;
     let pools = Pools::new(pool.handle().clone(), spare.handle().clone());
     let outcome = path.block_on(live(run, &pools, &broker));
-    // what still runs there after the deadline is not waited for: nobody can end a call of the system's resolver
+    // not waited for after the deadline: a call of the system's resolver cannot be cancelled
     for threads in [path, pool, spare, broker] {
         threads.shutdown_background();
     }
@@ -292,12 +292,12 @@ async fn stop_signal(signals: &mut Signals) -> &'static str {
 /// Lets everything end in order.
 async fn stop(house: &mut House<'_>, store: &Store, deadline: Instant) {
     house.sessions.quiesce().await;
-    // what is late here is not acknowledged, so the broker delivers it again
+    // messages that are not handled in time stay unacknowledged, so the broker delivers them again
     let _ = tokio::time::timeout_at(deadline.into(), house.supervisor.stop(deadline)).await;
     for (id, service) in house.supervisor.unfinished() {
         warn!(
             service = service.name.as_str(),
-            "has not stopped in time; what it is handling comes again"
+            "has not stopped in time; its unacknowledged messages will be delivered again"
         );
         house.sessions.offline(id, &service).await;
     }
@@ -308,13 +308,13 @@ async fn stop(house: &mut House<'_>, store: &Store, deadline: Instant) {
     store.close().await;
 }
 
-/// Lets the embedded broker write what it keeps.
+/// Lets the embedded broker write its data.
 async fn stop_broker(broker: broker::Running, deadline: Instant) {
     match tokio::time::timeout_at(deadline.into(), broker.stop()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!("{error}"),
         Err(_) => {
-            warn!("the embedded broker has not ended in time; what it had not written yet is lost")
+            warn!("the embedded broker has not ended in time; its unwritten data is lost")
         }
     }
 }
@@ -327,7 +327,7 @@ async fn ended(broker: &mut Option<broker::Running>) -> broker::BrokerError {
     }
 }
 
-/// Waits until one of the host's own tasks fails: what it did is not done any more, so the host ends and is started again.
+/// Waits until one of the host's own tasks fails. The host cannot work without it, so it ends and is started again.
 async fn broken(own: &mut JoinSet<()>) -> anyhow::Error {
     while let Some(ended) = own.join_next().await {
         if let Err(bug) = ended {
@@ -369,7 +369,7 @@ async fn connect(
     }
 }
 
-/// The address by which this machine reaches what listens on `address`.
+/// Address at which this machine reaches a server that listens on `address`.
 fn reachable(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

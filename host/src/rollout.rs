@@ -93,8 +93,8 @@ impl<F> Rollout<F> {
         &self.history
     }
 
-    /// What is written to disk about the versions; `None` where the configuration keeps none. `snapshot`: the state that a
-    /// version left.
+    /// Returns the record of the versions for the disk, or `None` if the configuration keeps no versions. `snapshot` is the
+    /// state of a version that was replaced.
     pub fn to_record(
         &self,
         rules: &Swap,
@@ -121,7 +121,7 @@ impl<F> Rollout<F> {
         self.trial.as_ref().map(|trial| trial.probation.until())
     }
 
-    /// What a rollback restores, while the running version is on probation.
+    /// Fallback that a rollback restores, while the running version is on probation.
     pub fn fallback(&self) -> Option<&F> {
         self.trial.as_ref().map(|trial| &trial.fallback)
     }
@@ -145,7 +145,7 @@ impl<F> Rollout<F> {
         replaced
     }
 
-    /// A new version replaces the running one; where there is a fallback, its probation begins. Returns the version that it
+    /// A new version replaces the running one; if there is a fallback, its probation begins. Returns the version that it
     /// replaced, if that is kept.
     pub fn on_swapped(
         &mut self,

@@ -95,7 +95,7 @@ pub struct Offer {
     pub answer: oneshot::Sender<Result<(), OfferError>>,
 }
 
-/// Why a service did not accept a new section of the configuration.
+/// Reason why a service did not accept a new section of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OfferError {
     /// The guest does not run now.
@@ -139,7 +139,7 @@ impl ServiceRef {
 pub struct Parts {
     /// Number of the service in the router and in the timers.
     pub id: ServiceId,
-    /// Its configuration, and what it has.
+    /// Its configuration and its resources.
     pub ctx: Arc<ServiceCtx>,
     /// Both ends of its mailbox.
     pub mailbox: (mailbox::Sender, Mailbox),

@@ -1,5 +1,5 @@
-//! Actor: keeps the services. In: changed component files, new sections of the configuration, the order to stop. Out: swaps,
-//! changes and stops to the services. Owns the services' handles, the watch on their files and the preparation of new versions.
+//! Supervisor of the services. It owns their handles, watches their component files, prepares new versions, and sends the
+//! services their commands.
 
 mod changes;
 mod commands;
@@ -36,7 +36,7 @@ use shadows::Shadowed;
 pub struct Entry {
     /// Its number.
     pub id: ServiceId,
-    /// Its configuration, and what it has.
+    /// Its configuration and its resources.
     pub ctx: Arc<ServiceCtx>,
     /// Its component file.
     pub file: PathBuf,
@@ -44,7 +44,7 @@ pub struct Entry {
     pub given: Option<Given>,
     /// The version that runs as its shadow, or did so last.
     pub shadow: Option<Version>,
-    /// The way to it.
+    /// Handle of its task.
     pub handle: service::Handle,
 }
 
@@ -54,7 +54,7 @@ pub struct Given {
     component: Component,
 }
 
-/// Keeps the services.
+/// Supervisor of all services.
 pub struct Supervisor {
     loader: Loader,
     entries: Vec<Entry>,
@@ -64,7 +64,7 @@ pub struct Supervisor {
     again: HashSet<PathBuf>,
     /// When statistics are logged; `None`: on request only.
     reports: Option<Interval>,
-    /// What is to be told to services as soon as they take it.
+    /// Commands to send to services as soon as they have room for them.
     orders: VecDeque<Order>,
     /// Services that are no longer configured and have not ended yet.
     leaving: JoinSet<ServiceId>,
@@ -77,7 +77,7 @@ pub struct Supervisor {
     settling: Settling,
 }
 
-/// What became of a file that changed.
+/// Result of preparing a changed file.
 struct Outcome {
     file: PathBuf,
     /// Its number in the file system, when it was read.
@@ -85,7 +85,7 @@ struct Outcome {
     replacements: Result<Vec<Replacement>, LoadError>,
 }
 
-/// Something to be told to a service.
+/// Command for a service.
 struct Order {
     id: ServiceId,
     command: Command,
@@ -95,11 +95,11 @@ struct Order {
 struct User {
     id: ServiceId,
     running: Option<Version>,
-    /// What was rolled back.
+    /// Versions that were rolled back.
     refused: Vec<Version>,
-    /// What runs as its shadow.
+    /// Version that runs as its shadow.
     shadow: Option<Version>,
-    /// How long a new version is to be one, if at all.
+    /// How long a new version is to run as a shadow; `None`: not at all.
     span: Option<Duration>,
     ctx: Arc<ServiceCtx>,
 }
@@ -108,16 +108,16 @@ struct User {
 struct Replacement {
     id: ServiceId,
     version: Version,
-    /// What the instance was started with.
+    /// Context with which the instance was started.
     ctx: Arc<ServiceCtx>,
     fate: Fate,
 }
 
-/// What becomes of a version that was found in a file.
+/// Fate of a version that was found in a file.
 enum Fate {
     /// It has started.
     Started(Box<Prepared>),
-    /// It has started with this, to run as a shadow.
+    /// It has started with this context, to run as a shadow.
     Shadow(Box<Prepared>, Arc<ServiceCtx>),
     /// It has not.
     Failed(guest::Fault),
@@ -165,7 +165,7 @@ impl Supervisor {
         self.entries.len()
     }
 
-    /// Swaps services whose files change until one that was to leave has ended: that one is returned. Cancel-safe.
+    /// Swaps services whose files change, until a removed service has ended, and returns its number. Cancel-safe.
     pub async fn run(&mut self) -> ServiceId {
         loop {
             tokio::select! {
@@ -235,7 +235,7 @@ impl Supervisor {
                 running: entry.version(),
                 refused: entry.handle.versions().history.rejected().to_vec(),
                 shadow: entry.shadow,
-                // beside one that does not run there is nothing to see
+                // without a running version there is nothing to compare with
                 span: Some(entry.ctx.config.swap.shadow)
                     .filter(|_| entry.handle.status() == Status::Running),
                 ctx: entry.ctx.clone(),

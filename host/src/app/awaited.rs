@@ -1,6 +1,5 @@
-//! Wiring: the files that decide whether a configuration can be used: its own, and those that it names and that were missing or not
-//! whole. In: which these are. Out: that one of them changed, and refusals that were not said while the configuration was being
-//! written. Owns the watch on them.
+//! Watch on the files that decide whether a configuration can be used: its own file, and files that it names and that were
+//! missing or incomplete. While the configuration is being written, the log gets a refusal once only.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,11 +19,11 @@ pub struct Files {
     said: Option<(Option<u64>, String)>,
 }
 
-/// What happened to the files.
+/// Event of the watched files.
 pub enum Happened {
-    /// One has changed: in words.
+    /// A file has changed; the text names the cause.
     Changed(&'static str),
-    /// This is why the configuration is refused, which is left alone now.
+    /// The configuration file has stopped changing and is refused for this reason.
     Settled(String),
 }
 

@@ -1,5 +1,5 @@
-//! Wiring: what is done about requests of the control channel. In: requests. Out: commands to the supervisor, and answers. Owns
-//! nothing.
+//! Requests of the control channel, which the command line sends to a running host. Commands go to the supervisor, queries are
+//! answered here.
 
 use std::path::Path;
 
@@ -22,17 +22,17 @@ const SHOWN: usize = 200;
 /// Requests that may wait.
 const WAITING: usize = 16;
 
-/// The way in for requests.
+/// Control channel of the host.
 pub struct Control {
     asked: mpsc::Receiver<PendingRequest>,
-    /// So that it never closes, also where there is no socket.
+    /// Keeps the channel open even without a socket.
     _open: mpsc::Sender<PendingRequest>,
     _bound: Option<SocketGuard>,
     serving: Option<AbortHandle>,
 }
 
 impl Control {
-    /// Listens beside the state file. Where that is not possible, the log says so, and nothing can be asked.
+    /// Listens on a socket next to the state file. If that fails, a warning is logged and the host takes no requests.
     pub fn open(state_file: &Path, pool: &tokio::runtime::Handle) -> Self {
         let (open, asked) = mpsc::channel(WAITING);
         let _inside = pool.enter();
@@ -75,7 +75,7 @@ impl Drop for Control {
 }
 
 impl House<'_> {
-    /// Does what was asked for; the answer may come later.
+    /// Handles a request; the answer may come later.
     pub fn obey(
         &mut self,
         PendingRequest {
@@ -121,12 +121,12 @@ impl House<'_> {
             },
             Request::Restart { service } => return self.supervisor.restart(&service, answer),
         };
-        // who no longer waits does not want to know
+        // the caller may have gone
         drop(answer.send(now));
     }
 }
 
-/// What is not as it should be.
+/// Describes the problems of the running host: quarantined filters, and services that hold up others.
 fn status(session: &Handle, holding: Vec<String>, services: Vec<String>) -> Value {
     let filters: Vec<String> = session
         .quarantine()
@@ -144,10 +144,10 @@ fn status(session: &Handle, holding: Vec<String>, services: Vec<String>) -> Valu
     json!({"pid": std::process::id(), "quarantined": filters, "holding_up": holding})
 }
 
-/// Where an answer goes; who no longer waits does not want to know.
+/// Channel for the answer to a request. The caller may have gone, so errors of it are ignored.
 type Answer = oneshot::Sender<Result<Value, String>>;
 
-/// Says what a service has given up.
+/// Lists the dead letters of a service.
 async fn dead_letters(store: Store, service: String, answer: Answer) {
     let letters = store
         .dead_letters(&service)
@@ -178,7 +178,7 @@ fn letter(letter: &DeadLetter) -> Value {
     })
 }
 
-/// Has a service handle again what it has given up.
+/// Reprocesses the dead letters of a service.
 async fn replay(store: Store, service: String, service_ref: ServiceRef, answer: Answer) {
     let outcome = match store.requeue_dead_letters(&service).await {
         Ok(segment) => {

@@ -1,4 +1,4 @@
-//! Wiring: the WebAssembly engine and where it keeps compiled code. In: the configuration. Out: the engine. Owns nothing.
+//! Construction of the WebAssembly engine and its cache of compiled code.
 
 use std::path::PathBuf;
 use std::sync::Arc;

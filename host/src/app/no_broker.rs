@@ -1,5 +1,5 @@
-//! Wiring: in place of the embedded broker in a build without the feature `embedded-broker`. In: its configuration. Out: an
-//! error that says what to do. Owns nothing.
+//! Stand-in for the embedded broker in a build without the feature `embedded-broker`. Starting it fails with an error that says
+//! how to get a broker.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ pub struct BrokerError;
 pub struct Running(Infallible);
 
 impl Running {
-    /// Where it listens.
+    /// Address that it listens on.
     pub fn address(&self) -> SocketAddr {
         match self.0 {}
     }

@@ -1,8 +1,8 @@
-//! Wiring: a new configuration takes the place of the one that runs. In: SIGHUP, a changed file. Out: services and connections
-//! that run with it, or, when anything of it is wrong, everything as it was. Owns what runs.
+//! Reload of the configuration, on SIGHUP or when its file changes.
 //!
-//! First everything is prepared beside what runs: the file read, certificates opened, components loaded, guests started. Only
-//! when all of it has worked is it put in force, by steps that cannot fail.
+//! Everything is prepared first, while the services keep running: the file is read, certificates are opened, components loaded and
+//! guests started. Only when all of this has succeeded is the new configuration put in force, by steps that cannot fail. If any
+//! part fails, the running configuration stays.
 
 mod refused;
 
@@ -41,11 +41,11 @@ pub struct Plan {
     ready: Vec<Ready>,
     /// Services whose running guest has taken over its new section itself.
     agreed: Vec<Agreed>,
-    /// What to connect with from now on, if that changes.
+    /// New settings of the connection, if they change.
     connection: Option<Connection>,
 }
 
-/// What became of the attempt to prepare a new configuration.
+/// Result of preparing a new configuration.
 pub struct Outcome {
     plan: Result<Plan, Refused>,
     /// The number of its file in the file system, when it was read.
@@ -60,7 +60,7 @@ pub struct Reload {
     /// The client identifier where the configuration has none.
     client_id: String,
     files: Files,
-    /// Why it is to be read again.
+    /// Reason to read the configuration again, if one is pending.
     asked: Option<&'static str>,
     preparing: JoinSet<Outcome>,
 }
@@ -112,7 +112,7 @@ impl Reload {
         }
     }
 
-    /// What runs, as far as a new configuration is compared with it.
+    /// Copies the running configuration, for the comparison with a new one.
     fn before(&self, connection: &Connection) -> Before {
         let (source, config, connection) =
             (self.source.clone(), self.config.clone(), connection.clone());
@@ -126,15 +126,15 @@ impl Reload {
     }
 }
 
-/// What there is to do about the configuration.
+/// Next step of a reload.
 pub enum Next {
-    /// To ask for a plan, or to say why there is none.
+    /// Ask for a plan, or log why there is none.
     Files(Happened),
-    /// To put a plan in force, or to say why there is none.
+    /// Put a plan in force, or log why there is none.
     Plan(Box<Outcome>),
 }
 
-/// What a new configuration is compared with.
+/// Running configuration, with which a new one is compared.
 struct Before {
     source: Source,
     config: Config,
@@ -187,7 +187,7 @@ fn certificates(tls: &Tls) -> Vec<PathBuf> {
     own.chain(&tls.ca_certs).cloned().collect()
 }
 
-/// Reads the configuration and prepares everything that it changes; touches nothing of what runs.
+/// Reads the configuration and prepares everything that it changes, without touching running services.
 async fn plan(
     before: Before,
     running: Running,
@@ -219,7 +219,7 @@ async fn plan(
     })
 }
 
-/// What to connect with; an embedded broker stays where it listens.
+/// New settings of the connection. The address of an embedded broker does not change.
 fn renewed(config: &Config, current: &Connection) -> Connection {
     match &config.broker {
         Broker::Remote(connection) => connection.clone(),
@@ -231,15 +231,15 @@ fn renewed(config: &Config, current: &Connection) -> Connection {
     }
 }
 
-/// What services are made with.
+/// Shared parts from which services are built.
 pub struct Means {
     /// Loads their components.
     pub loader: Loader,
-    /// Where slow guest calls run, and what is not in a hurry.
+    /// Executors for slow guest calls and background work.
     pub pools: Pools,
     /// The timers task.
     pub clock: timers::Handle,
-    /// What they share.
+    /// Parts that all services share.
     pub shared: Shared,
     /// How often something is done.
     pub intervals: Intervals,
@@ -279,7 +279,7 @@ impl<'a> House<'a> {
         }
     }
 
-    /// On SIGHUP.
+    /// Handles SIGHUP: reopens the log file and asks for a reload.
     pub fn hangup(&mut self) {
         if let Err(error) = self.logs.reopen() {
             error!("{error}");
@@ -291,7 +291,7 @@ impl<'a> House<'a> {
     /// Asks for a new plan.
     pub fn ask(&mut self, cause: &'static str) {
         if self.reload.files.are_settling() {
-            // it is being written, and was refused a moment ago
+            // the file is being written, and was refused a moment ago
             debug!("reading the configuration again: {cause}");
             self.reload.asked = Some(cause);
             return;
@@ -339,7 +339,7 @@ impl<'a> House<'a> {
         reload.preparing.spawn_on(prepare, &self.means.pools.usual);
     }
 
-    /// Puts a plan in force, or says why there is none.
+    /// Puts a plan in force, or logs why there is none.
     pub async fn conclude_reload(&mut self, Outcome { plan, inode }: Outcome, notifier: &Notifier) {
         let files = &mut self.reload.files;
         let awaited = plan.as_ref().err().map_or_else(Vec::new, Refused::awaited);
@@ -358,7 +358,7 @@ impl<'a> House<'a> {
         notifier.ready(self.supervisor.services());
     }
 
-    /// None of this can fail.
+    /// Puts a plan in force. None of the steps can fail.
     async fn apply(&mut self, plan: Plan) {
         let Plan {
             loaded,
@@ -406,7 +406,7 @@ impl<'a> House<'a> {
         (self.reload.config, self.reload.blank) = (config, blank);
         let session = self.sessions.main();
         tokio::spawn(async move {
-            // who reads this may rely on the subscriptions
+            // the line tells readers of the log that the subscriptions are in place
             session.wait_for_subscriptions().await;
             info!("the new configuration is in force");
         });
@@ -453,7 +453,7 @@ impl<'a> House<'a> {
         }
     }
 
-    /// Closes what a service had that was to leave and has ended.
+    /// Removes the routes, timers and presence connection of a removed service that has ended.
     pub async fn close(&mut self, id: ServiceId) {
         self.sessions.remove(id).await;
         self.means.clock.remove(id).await;

@@ -1,5 +1,4 @@
-//! Wiring: the MQTT connections of the host. In: the connection's configuration and the loaded services. Out: the session
-//! that carries all messages, and the presence connections, whose wills say `0` for one service each. Owns their tasks.
+//! MQTT connections of the host: the main session, which carries all messages, and the presence connections.
 //!
 //! One MQTT connection has one will. The first service's is the main session's; each further service has a connection of
 //! its own that carries nothing else. With more services than `presence_connections` the main session's will stands for the
@@ -29,23 +28,23 @@ const PRESENCE_STOP: Duration = Duration::from_secs(2);
 /// The running sessions.
 pub struct Sessions {
     main: session::Handle,
-    /// What all of them share.
+    /// State that all sessions share.
     group: session::Group,
-    /// What all of them connect with.
+    /// Settings of the connection, used by all sessions.
     connection: Connection,
     presences: HashMap<ServiceId, Own>,
     /// The service whose will is the main session's.
     first: Option<ServiceId>,
     /// More services than this have no connections of their own.
     limit: usize,
-    /// What is to be said for the whole host at a clean stop, where the services have no wills of their own.
+    /// Message that is published at a clean stop when the services share one will.
     offline: Option<Message>,
     tasks: JoinSet<Result<StopSummary, SessionError>>,
 }
 
 /// A service's own presence connection.
 struct Own {
-    /// What its client identifier ends in.
+    /// Suffix of its client identifier.
     suffix: String,
     handle: session::Handle,
 }
@@ -118,7 +117,7 @@ impl Sessions {
         self.main.clone()
     }
 
-    /// Where the `online` of a service is announced, and how long a `1` lasts there.
+    /// Returns the session that announces a service's `online`, and the time after which a `1` expires there (`None`: never).
     pub fn presence(&self, service: ServiceId) -> (session::Handle, Option<Duration>) {
         match self.presences.get(&service) {
             Some(own) => (own.handle.clone(), None),
@@ -129,8 +128,7 @@ impl Sessions {
         }
     }
 
-    /// Opens the presence connection of one more service, if there is room for one. `suffix`: what its client identifier ends
-    /// in.
+    /// Opens the presence connection of one more service, unless the limit is reached. Its client identifier ends in `suffix`.
     ///
     /// # Errors
     /// When the base topic leaves no room for `online`.
@@ -157,7 +155,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Closes what the service had, after its end; what it left behind is given up.
+    /// Detaches a service that has ended, and closes its presence connection.
     pub async fn remove(&mut self, service: ServiceId) {
         self.main.send(Command::Detach { service }).await;
         if let Some(own) = self.presences.remove(&service) {
@@ -165,7 +163,7 @@ impl Sessions {
         }
     }
 
-    /// Connects anew with these settings; the session and its routes stay.
+    /// Reconnects with these settings; the session and its routes stay.
     pub async fn renew(&mut self, connection: Connection) {
         self.main.reconfigure(connection.clone()).await;
         for own in self.presences.values() {
@@ -176,7 +174,7 @@ impl Sessions {
         self.connection = connection;
     }
 
-    /// What the sessions connect with.
+    /// Settings of the connection.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -195,7 +193,7 @@ impl Sessions {
         }
     }
 
-    /// Says that a service is offline which did not come to say so itself.
+    /// Announces that a service is offline which could not do so itself.
     pub async fn offline(&self, id: ServiceId, service: &config::Service) {
         if let Ok(offline) = service::will(service) {
             self.presence(id).0.send(Command::Announce(offline)).await;

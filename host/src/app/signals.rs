@@ -1,10 +1,10 @@
-//! Wiring: the signals that the host listens to. In: SIGTERM, SIGINT, SIGHUP, SIGUSR1. Out: their names, as they come. Owns the handlers.
+//! Signals that the host handles: SIGTERM, SIGINT, SIGHUP and SIGUSR1.
 
 use std::io::IsTerminal;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
+/// Request that a signal stands for.
 pub enum Received {
     /// To stop; the signal's name.
     Stop(&'static str),

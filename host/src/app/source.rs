@@ -1,14 +1,13 @@
-//! Wiring: where the configuration comes from. In: the paths of the command line. Out: the configuration, read as a start or a running
-//! host needs it. Owns nothing.
+//! Source of the configuration: the paths on the command line, read for a start or for a reload.
 
 use std::path::PathBuf;
 
 use crate::config::{self, Blank, Config, ConfigError, Diagnostic, MissingFiles, Selection};
 
-/// Where the configuration comes from, so that it can be read again.
+/// Paths of the configuration, kept so that it can be read again.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The file that was named; `None`: wherever it is looked for.
+    /// The file that was named; `None`: the default places are searched.
     pub path: Option<PathBuf>,
     /// The component files that were named.
     pub files: Vec<PathBuf>,
@@ -25,7 +24,7 @@ impl Source {
         Config::load(self.path.as_deref(), Selection::Run(&self.files))
     }
 
-    /// Reads it for a start: what waits for files is left out, and an empty file is refused if it was not allowed.
+    /// Reads it for a start: services whose files are missing are left out, and an empty file is refused unless allowed.
     ///
     /// # Errors
     /// As [`Config::load`].

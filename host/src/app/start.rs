@@ -1,5 +1,4 @@
-//! Wiring: from configured services to running ones. In: the services of the configuration. Out: loaded components with
-//! started instances, then the services around them. Owns nothing.
+//! Start of the configured services: loads their components and starts instances, then spawns the service tasks.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -32,25 +31,25 @@ use super::sessions::Sessions;
 pub struct Loaded {
     /// Its number.
     pub id: ServiceId,
-    /// Its configuration, and what it has.
+    /// Its configuration and its resources.
     pub ctx: Arc<ServiceCtx>,
     /// Its component file.
     pub file: PathBuf,
     /// The versions that it had before.
     pub history: VersionHistory,
-    /// What is put back if the version fails that was on probation when the host ended.
+    /// Fallback in case the version that was on probation when the host ended fails.
     pub interrupted: Option<Fallback>,
     /// How it begins.
     pub first: First,
-    /// What it is subscribed to from the beginning.
+    /// Its initial subscriptions.
     pub subscriptions: Vec<Subscription>,
-    /// Where its messages wait.
+    /// Queue of its waiting messages.
     pub mailbox: (mailbox::Sender, Mailbox),
     /// Messages of an earlier run, or of an earlier time in this one, that it has not handled.
     pub spool: Option<Segment>,
 }
 
-/// What an earlier run knew of a service.
+/// Records of a service from an earlier run.
 struct Past {
     /// Its versions.
     history: VersionHistory,
@@ -246,15 +245,15 @@ fn warn_idle(config: &config::Service, effects: &Effects) {
     }
 }
 
-/// Where services run.
+/// Parts of the host that a service task needs.
 pub struct Surroundings<'a> {
     /// The MQTT connections.
     pub sessions: &'a Sessions,
     /// The timers task.
     pub clock: &'a timers::Handle,
-    /// Where slow guest calls run, and what is not in a hurry.
+    /// Executors for slow guest calls and background work.
     pub pools: &'a Pools,
-    /// What services share.
+    /// Parts that all services share.
     pub shared: &'a Shared,
     /// How often something is done.
     pub intervals: Intervals,

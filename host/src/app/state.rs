@@ -1,19 +1,18 @@
-//! Wiring: where the services' state is. In: the environment. Out: directories. Owns nothing.
+//! Default directories for state files.
 
 use std::path::PathBuf;
 
 /// The directory that systemd makes for the unit that `install` writes.
 const SYSTEM: &str = "/var/lib/miqro-host";
 
-/// Where a host's state file may be of which nothing is said: this user's own directory, and that of a host that systemd runs.
+/// Directories to search for the state file of a running host by default: the user's own, and that of a host that systemd runs.
 pub fn directories() -> Vec<PathBuf> {
     let mut directories = vec![directory(), PathBuf::from(SYSTEM)];
     directories.dedup();
     directories
 }
 
-/// Where state files are of which nothing is said: in the directory that systemd made for the service, or in the user's directory for
-/// state.
+/// Default directory for state files: the one that systemd made for the service, or the user's directory for state.
 pub fn directory() -> PathBuf {
     let absolute = |name: &str| {
         std::env::var_os(name)

@@ -1,5 +1,5 @@
-//! Wiring: tells systemd how the host is (sd_notify(3)). In: the socket that systemd names in the environment. Out: datagrams:
-//! ready, reloading, stopping, and that the message path still moves. Owns the socket.
+//! Notifications to systemd (sd_notify(3)): the host is ready, reloads or stops, and the message path still makes progress
+//! (the watchdog).
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use tracing::warn;
 
-/// The way to the service manager; silent where there is none.
+/// Socket of the service manager; silent if there is none.
 #[derive(Debug)]
 pub struct Notifier {
     socket: Option<UnixDatagram>,
-    /// How often it wants to hear that the host is alive.
+    /// Interval of the watchdog messages.
     pulse: Option<Duration>,
 }
 
 impl Notifier {
-    /// As NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID say.
+    /// Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
     pub fn from_environment() -> Self {
         let name = std::env::var("NOTIFY_SOCKET")
             .ok()
@@ -30,7 +30,7 @@ impl Notifier {
         });
         let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
         let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
-        // half of what it waits for, as sd_watchdog_enabled(3) says
+        // half of the timeout, as sd_watchdog_enabled(3) recommends
         let pulse = number("WATCHDOG_USEC")
             .filter(|time| ours && *time > 1)
             .map(|time| Duration::from_micros(time / 2));
@@ -50,7 +50,7 @@ impl Notifier {
         self.tell("RELOADING=1\nSTATUS=reading the configuration again");
     }
 
-    /// Tells it, without waiting: a service manager that does not read must not hold up messages.
+    /// Sends a state without waiting: a service manager that does not read must not hold up messages.
     pub fn tell(&self, state: &str) {
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(state.as_bytes())
@@ -59,8 +59,8 @@ impl Notifier {
         }
     }
 
-    /// Waits for as long as the watchdog allows, and tells that the one who waits is alive. To be called by the task that would
-    /// hang. Cancelled, it tells at the next call.
+    /// Waits until the next watchdog message is due and sends it. To be called by the task that could hang. When cancelled, it
+    /// sends the message at the next call.
     pub async fn watch(&self, due: &mut tokio::time::Instant) {
         let Some(pulse) = self.pulse else {
             return std::future::pending().await;

@@ -1,5 +1,5 @@
-//! Wiring: a start that waits. In: a configuration that names files which are not there, and without which nothing of it can be used.
-//! Out: the configuration when they have come, or that the host is to stop. Owns the watch on them meanwhile.
+//! Start of a host that cannot use its configuration because files that it names are missing: waits until they are there, or
+//! until a signal stops the host.
 
 use tracing::{error, info};
 
@@ -10,7 +10,7 @@ use super::awaited::{Files, Happened};
 use super::signals::{Received, Signals};
 use super::systemd::Notifier;
 
-/// How a start ends that has to wait.
+/// Outcome of a start that had to wait.
 pub enum Start {
     /// With a configuration that can be used.
     Whole(Box<Loaded>),
@@ -18,7 +18,7 @@ pub enum Start {
     Stop(&'static str),
 }
 
-/// Waits until the files are there that `loaded` waits for; `waiting` is called once if they are not.
+/// Waits for the missing files of `loaded`. Calls `waiting` once if there are any.
 pub async fn whole(
     mut loaded: Loaded,
     source: &Source,

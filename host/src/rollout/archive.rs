@@ -1,5 +1,5 @@
-//! Actor's part: the component files of versions, beside the state file, each named after its hash. In: bytes of components that run.
-//! Out: the same bytes, as long as some service keeps the version. Owns the directory. Everything here blocks.
+//! Archive of component files: a directory next to the state file with each version that a service keeps, named after its hash.
+//! Every call blocks.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -13,10 +13,10 @@ use tempfile::Builder;
 use crate::version::Version;
 use crate::{secure_dir, signature};
 
-/// What nobody keeps is removed when it was not touched for so long: a younger one may be about to run.
+/// Age at which an unused file is removed; a younger one may be about to run.
 const YOUNG: Duration = Duration::from_secs(600);
 
-/// Why a version is not in the archive.
+/// Error of reading or writing the archive.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {source}")]
 pub struct ArchiveError {
@@ -87,7 +87,7 @@ impl Archive {
         write().map(drop).map_err(error)
     }
 
-    /// The bytes of `version`, as they were written: who uses them checks their hash.
+    /// Returns the bytes of `version` as they were written. The caller checks their hash.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -96,12 +96,12 @@ impl Archive {
         fs::read(&path).map_err(|source| ArchiveError { path, source })
     }
 
-    /// Where `version` is.
+    /// Path of `version`.
     pub fn file(&self, version: Version) -> PathBuf {
         self.directory.join(format!("{version}.wasm"))
     }
 
-    /// Removes what is none of `kept` and not young.
+    /// Removes files older than `YOUNG` whose version is not in `kept`.
     ///
     /// # Errors
     /// When the directory cannot be read, or a file cannot be removed.
@@ -127,7 +127,7 @@ impl Archive {
             let old = modified.elapsed().is_ok_and(|age| age > YOUNG);
             let unfinished =
                 rest.is_some_and(|rest| rest.split('.').any(|part| part.starts_with("new-")));
-            // what is not named after a version was not put here by a host
+            // a file that is not named after a version was not put here by a host
             if old && version.is_some_and(|version| unfinished || !kept.contains(&version)) {
                 fs::remove_file(entry.path()).map_err(error)?;
             }

@@ -1,17 +1,16 @@
-//! Pure: how a new version's publishes compare with the running one's. In: what both published in the same calls, and the faults of the
-//! new one. Out: a report. Owns the counts and the first differences; no clock, no I/O.
+//! Comparison of a new version's publishes with those of the running version in the same calls. Pure.
 
 use std::fmt::{self, Write as _};
 
 use crate::message::Message;
 
-/// Differences, and faults, that are told one by one.
+/// Number of differences and faults that are described in detail.
 const TOLD: usize = 3;
 
 /// Bytes of a payload that are shown.
 const SHOWN: usize = 40;
 
-/// What came of a shadow run.
+/// Result of a shadow run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Comparison {
     calls: u64,

@@ -1,12 +1,11 @@
-//! Pure: how a new version fits what it replaces. In: what both export, import and subscribe to, and what the service is granted. Out:
-//! sentences about what is gone and what is missing. Owns nothing.
+//! Differences between a new version and the one that it replaces, as sentences for the log. Pure.
 //!
-//! Nothing of it is refused: leaving something out may be what the new version is for, what is not granted is refused to the guest
-//! when it asks for it, and whether it works all the same is what the probation is for.
+//! A difference is not a reason to refuse the version. It may be intended, a call without its grant is refused when the
+//! guest makes it, and the probation shows whether the version works.
 
 use crate::config::{Grants, NEEDS};
 
-/// What there is to know of a version.
+/// Properties of a version that are compared.
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
     /// Its optional exports.
@@ -17,7 +16,7 @@ pub struct Profile {
     pub filters: Vec<String>,
 }
 
-/// What there is to say when `new` takes the place of `old` in the service `name`.
+/// Lists the differences that matter when `new` replaces `old` in the service `name`, one sentence for each.
 pub fn differences(name: &str, old: &Profile, new: &Profile, grants: &Grants) -> Vec<String> {
     let mut lines = Vec::new();
     let gone = missing(&old.exports, &new.exports);
@@ -29,7 +28,8 @@ pub fn differences(name: &str, old: &Profile, new: &Profile, grants: &Grants) ->
     }
     if old.exports.contains(&"save") && !new.exports.contains(&"load") {
         lines.push(
-            "the new version has no load: what the former one saves is not handed over".to_owned(),
+            "the new version has no load: the state that the former one saves is not handed over"
+                .to_owned(),
         );
     }
     let gone = missing(&old.filters, &new.filters);
@@ -97,7 +97,7 @@ mod tests {
             differences("it", &old, &new, &Grants::default()),
             [
                 "the new version no longer exports save",
-                "the new version has no load: what the former one saves is not handed over",
+                "the new version has no load: the state that the former one saves is not handed over",
                 "the new version no longer subscribes to s/a, s/b",
                 "the new version imports wasi:filesystem, for which services.it.grants.directories has nothing",
                 "the new version imports wasi:http, for which services.it.grants.http has nothing",

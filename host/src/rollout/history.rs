@@ -59,7 +59,7 @@ pub struct HistoryEntry {
     pub at: u64,
     /// The version; `None`: its file holds no component that can be loaded.
     pub version: Option<Version>,
-    /// What happened to the version.
+    /// Event in the life of the version.
     #[serde(rename = "what")]
     pub event: HistoryEvent,
     /// The reason, and other details.

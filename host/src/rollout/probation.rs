@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::config::Swap;
 
-/// What follows an event of a probation.
+/// Decision after an event of a probation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// The probation continues, or there is none.

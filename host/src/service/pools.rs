@@ -1,5 +1,5 @@
-//! Where work that is not in a hurry runs: on the usual pool, which keeps a tenth of a busy machine, or on the spare pool, whose
-//! thread has only the processor time that nobody else wants (see [`crate::priority`]).
+//! Executors for work that can wait: the usual pool, which keeps a tenth of a busy machine, and the spare pool, whose thread has
+//! only the processor time that no other thread uses (see [`crate::priority`]).
 //!
 //! A machine that is always busy has no spare time, and a thread that waits for it cannot be given a better rank: leaving
 //! SCHED_IDLE takes a privilege. So the spare pool gets work only after a measurement has shown spare time, the work lies in
@@ -151,7 +151,7 @@ impl Pools {
         }
     }
 
-    /// Whether there was spare time when it was last measured. Where there was none, it is measured again.
+    /// Whether the last measurement found spare time. If it did not, another measurement is started.
     fn has_spare_time(&self) -> bool {
         let there = self.spare_time.is_there();
         if !there && !self.spare_time.is_measured.swap(true, Ordering::Relaxed) {

@@ -1,7 +1,7 @@
 //! Decision after a fault of a service. Pure: no clock, no I/O, no logging.
 //!
 //! A failed call is tried again after a wait that doubles with each fault, up to `limits.attempts` times; then it is given up.
-//! Where the order of messages may change (`limits.when_failing`), a failed message is deferred, so that later messages do not
+//! If the order of messages may change (`limits.when_failing`), a failed message is deferred, so that later messages do not
 //! wait for it. An instance that does not start is started again, `limits.restarts` times within `limits.restart_window`. A
 //! version that has more faults during its probation than allowed is rolled back instead.
 

@@ -19,7 +19,7 @@ use crate::rollout::history::VersionHistory;
 /// Parts of the host that all services share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Shared {
-    /// Where their state is kept.
+    /// Store of their state.
     pub store: Store,
     /// Version of the protocol; it cannot change while the host runs.
     pub protocol: Protocol,
@@ -36,7 +36,7 @@ struct Kept {
     service_state: HashMap<String, Arc<ServiceState>>,
 }
 
-/// Why MIQRO's state was not taken over.
+/// Reason why MIQRO's state was not imported.
 #[derive(Debug, thiserror::Error)]
 enum ImportError {
     #[error("{0}")]

@@ -1,6 +1,5 @@
-//! Actor's part: what is done about files that changed. In: their paths, and what became of new versions. Out: swaps; for files that
-//! cannot be loaded a line in the log and in the history of their services, once while the file is being written and once when it was
-//! left alone. Owns nothing.
+//! Changed files: swaps in the new versions that they contain. A file that cannot be loaded is reported in the log and in its
+//! services' histories, once while the file is being written and once when it has stayed the same for a moment.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use crate::settling::{STILL, Settling};
 use super::{Entry, Order, Outcome, Supervisor};
 
 impl Supervisor {
-    /// A component may have a new version, or a directory is there that a service was waiting for.
+    /// Handles a changed file: a component may have a new version, or a directory that a service waits for may be there now.
     pub(super) fn changed(&mut self, file: PathBuf) {
         let waits = |entry: &&Entry| {
             let granted = entry

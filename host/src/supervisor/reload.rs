@@ -1,6 +1,5 @@
-//! Actor's part: from new sections of the configuration to services that run with them. In: which services are new, changed or
-//! gone. Out: started instances, all or none; then the changes to the services. Owns nothing: nothing of what runs is touched
-//! before everything is prepared.
+//! Reload of services. All sections of a new configuration are prepared before any running service is touched; if one fails, none
+//! is put in force.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +27,7 @@ pub struct Ready {
     pub prepared: handover::Prepared,
 }
 
-/// Why a section cannot be put in force.
+/// Reason why a section cannot be put in force.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// Its component cannot be loaded.
@@ -38,7 +37,7 @@ pub enum Refusal {
         name: String,
         /// The files that it is loaded from.
         files: Vec<PathBuf>,
-        /// What is wrong.
+        /// The error.
         source: LoadError,
     },
     /// Its guest does not start with it.
@@ -48,7 +47,7 @@ pub enum Refusal {
         name: String,
         /// The files and directories that it is started with.
         files: Vec<PathBuf>,
-        /// What the guest did.
+        /// The guest's fault.
         fault: guest::Fault,
     },
     /// Its guest does not want it.
@@ -56,7 +55,7 @@ pub enum Refusal {
     Refused {
         /// The service.
         name: String,
-        /// Why it did not accept it.
+        /// Its reason.
         reason: OfferError,
     },
     /// Nothing to run.
@@ -102,7 +101,7 @@ pub struct Prepared {
 /// is the watch's business, and it may be half-written just now.
 ///
 /// # Errors
-/// The first that fails; what was started for the others is dropped.
+/// The first that fails; instances started for the others are dropped.
 pub async fn prepare(
     loader: &Loader,
     running: &Running,
@@ -150,7 +149,7 @@ pub async fn prepare(
             prepared,
         });
     }
-    // last, because who has agreed runs with its new section at once
+    // last, because a guest that agrees runs with its new section at once
     let agreed = offer(offers).await?;
     Ok(Prepared { ready, agreed })
 }

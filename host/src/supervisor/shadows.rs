@@ -1,5 +1,4 @@
-//! Actor's part: shadow runs. In: new versions that were started to be shadows. Out: their comparison in the log and in the history; then
-//! a fresh instance that takes over in the normal way. Owns nothing.
+//! Shadow runs: reports the comparison in the log and in the history, then swaps in a fresh instance of the version.
 
 use std::sync::Arc;
 
@@ -23,7 +22,7 @@ pub(super) struct Shadowed {
     id: ServiceId,
     outcome: Result<Comparison, ShadowError>,
     component: Component,
-    /// What the version is to run with.
+    /// Context in which the version is to run.
     ctx: Arc<ServiceCtx>,
     /// A fresh instance; `None` when it is not to take over.
     fate: Option<Fate>,

@@ -92,7 +92,7 @@ async fn is_said_to_be_of_no_use_where_nothing_loads() -> Result<()> {
         .output()
         .says(
             line,
-            "has no load: what the former one saves is not handed over",
+            "has no load: the state that the former one saves is not handed over",
         )
         .await?;
     stage

@@ -1,5 +1,4 @@
-//! Wiring: why a new configuration is not put in force. In: what was wrong. Out: lines for the log, and the files that may mend it. Owns
-//! nothing.
+//! Reasons to refuse a new configuration, and the files whose change may mend it.
 
 use std::path::PathBuf;
 
@@ -10,7 +9,7 @@ use crate::session::transport;
 use crate::supervisor::reload::Refusal;
 use crate::topic::TopicError;
 
-/// Why a new configuration is not put in force.
+/// Reason why a new configuration is not put in force.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// It is wrong.
@@ -44,7 +43,7 @@ impl Refused {
         }
     }
 
-    /// What is wrong, one line for each, and the outcome.
+    /// Describes the errors, one on each line, and the outcome.
     pub fn lines(&self) -> String {
         let outcome = "the new configuration is refused, the running one stays";
         let outcome = match self {

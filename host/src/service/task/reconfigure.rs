@@ -95,7 +95,9 @@ impl Task {
                 let origin = self.queue.origin();
                 self.outputs.publish(effects.publishes, origin).await;
             }
-            Err(fault) => error!("what start has set and published is lost: {fault}"),
+            Err(fault) => {
+                error!("the state and the messages from the guest's start are lost: {fault}")
+            }
         }
 
         self.runner.component = Some(component);
