@@ -74,7 +74,7 @@ pub enum BrokerError {
     /// The broker itself refused to start, or ended.
     #[error("the embedded broker: {0}")]
     Broker(#[from] MqttError),
-    /// The broker ended though nobody stopped it.
+    /// The broker ended without being stopped.
     #[error("the embedded broker ended unexpectedly")]
     Ended,
 }
@@ -100,7 +100,7 @@ impl Running {
         self.address
     }
 
-    /// Waits until the broker ends though nobody stopped it; for ever, as a rule. Can be dropped and called again.
+    /// Waits until the broker ends without being stopped, which normally never happens. Can be dropped and called again.
     pub async fn ended(&mut self) -> BrokerError {
         outcome((&mut self.task).await)
             .err()

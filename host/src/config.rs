@@ -261,7 +261,7 @@ pub struct Service {
     pub delivery: Delivery,
     /// The way in which a new version takes over.
     pub swap: Swap,
-    /// State file of MIQRO to begin with where the service has no state yet.
+    /// State file of MIQRO to import while the service has no state yet.
     pub import_state: Option<PathBuf>,
     /// Level of its own log lines; `None`: as the host's.
     pub log_level: Option<Level>,
@@ -306,7 +306,7 @@ pub struct Availability {
 /// The section of a service without the host's keys.
 #[derive(Clone, PartialEq)]
 pub struct GuestConfig {
-    /// The section as a JSON object: what `config.get` gives.
+    /// The section as a JSON object, as `config.get` returns it.
     pub json: serde_json::Value,
     /// JSON pointers (RFC 6901) to values that came from a file or an environment variable: they are not to be shown.
     pub secrets: Vec<String>,

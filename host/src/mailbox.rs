@@ -126,7 +126,7 @@ impl Sender {
         delivered
     }
 
-    /// The name of the service, where it has one.
+    /// Returns the name of the service, if it has one.
     pub fn service(&self) -> Option<Arc<str>> {
         self.shared.lock().spill.service()
     }

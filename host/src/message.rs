@@ -152,7 +152,7 @@ impl From<Message> for Publication {
 /// On which terms a message is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
-    /// Names the message when its outcome is told; `None`: nobody asks.
+    /// Names the message in the report of its outcome; `None`: no report is needed.
     pub token: Option<Token>,
     /// When to leave it out.
     pub only_if_changed: Option<OnlyIfChanged>,
@@ -216,7 +216,7 @@ impl SubscriptionChange {
     }
 }
 
-/// Names one message that is to be finished: by its acknowledgement, or by forgetting what is kept of it on disk.
+/// Names one message that is to be finished: by its acknowledgement, or by deleting it from the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Receipt {
     /// A QoS 1 or 2 message that the broker has not got an acknowledgement for. Unique for the life of the host, so a receipt

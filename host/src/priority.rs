@@ -1,33 +1,31 @@
-//! Machine: how much of the processor a thread takes from others. In: nothing. Out: the calling thread gives way, more or less, and knows
-//! what it has had.
-//! Owns nothing.
+//! Priorities of threads, and the processor time that a thread has used.
 //!
-//! Beside the message path there is other work: compiling, slow guest calls. It must not hold up messages, and must not starve either on
-//! a machine that is busy all the time, since a call has to end within `limits.call`. So it stands back, and keeps a share. Only what
-//! services do that exceed their limits or die is left with what nobody else wants, if there is anything: the kernel lets any other
-//! thread interrupt it at once, where one that merely stands back may first finish its slice of some milliseconds.
+//! Compiling and slow guest calls run on threads of their own. They must not delay messages, but must not starve on a busy machine
+//! either, since a call has to end within `limits.call`. [`lower`] therefore leaves them a share of the processor. Calls of services
+//! that exceed their limits or die get idle time only ([`set_idle`]): the kernel lets any other thread interrupt them at once, whereas
+//! a thread that is only niced may first finish its slice of some milliseconds.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
 
-/// The niceness of threads that stand back: a tenth of the processor where somebody else wants it, all of it otherwise.
+/// The niceness of low-priority threads: a tenth of the processor if another thread competes for it, all of it otherwise.
 const NICENESS: i32 = 10;
 
-/// Has the calling thread stand back.
+/// Lowers the priority of the calling thread.
 pub fn lower() {
-    // on Linux this concerns the calling thread alone; where it is refused, the thread has the usual priority
+    // on Linux this concerns the calling thread alone; if it is refused, the thread keeps the usual priority
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
-/// The processor time that the calling thread has had.
+/// Returns the processor time that the calling thread has used.
 pub fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// Leaves the calling thread the processor time that nobody else wants; where that is refused, it stands back.
+/// Gives the calling thread only processor time that is otherwise idle. If that is refused, its priority is just lowered.
 pub fn set_idle() {
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     let _ = thread_priority::set_thread_priority_and_policy(

@@ -39,7 +39,7 @@ pub struct PendingRequests {
 }
 
 impl PendingRequests {
-    /// Rejects requests until `session` gives a session; from then on carries them, until nobody can send any.
+    /// Rejects requests until `session` gives a session; from then on carries them, until all senders are gone.
     pub async fn run(mut self, mut session: oneshot::Receiver<(Connection, Handle)>) {
         loop {
             tokio::select! {

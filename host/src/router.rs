@@ -47,8 +47,8 @@ impl Router {
         Self::default()
     }
 
-    /// Routes `subscriptions` (and nothing else) to the service; an earlier attachment of it is replaced, and only what
-    /// differs has to be sent.
+    /// Routes `subscriptions` (and nothing else) to the service; an earlier attachment of it is replaced, and only the
+    /// difference has to be sent.
     pub fn attach(
         &mut self,
         service: ServiceId,

@@ -82,7 +82,7 @@ pub fn create_exclusive(path: &Path) -> Result<(), SecureDirError> {
     check_directory(&fs::metadata(&path)?, user)?;
     check_ancestors(&path, user)?;
 
-    // nobody else could write to it; from here on nobody else can read it either
+    // other users could not write to it; from here on they cannot read it either
     fs::set_permissions(&path, Permissions::from_mode(0o700))?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The context of one service: its section of the configuration, and what it has of the host. Everything that knows a service
-//! shares one [`ServiceCtx`]; a new section of the configuration makes a new one, with the same state.
+//! The context of one service: its section of the configuration, its state, and its channel for requests. All parts of the host
+//! that deal with a service share one [`ServiceCtx`]. A new section of the configuration makes a new one, with the same state.
 
 use std::sync::Arc;
 

@@ -82,7 +82,7 @@ pub fn signed_by(signature: &Path) -> Option<PathBuf> {
 /// file.
 ///
 /// # Errors
-/// Says what is wrong with the signature.
+/// If the signature is not valid; the error says why.
 pub fn verify(
     keys: &[Key],
     bytes: &[u8],

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// noncharacter (U+FDD0 to U+FDEF, and the last two of each plane).
 pub fn forbidden(text: &str) -> Option<char> {
     // over bytes: this is done for every message, and a search for characters decodes each. All of them begin with one of these: 0xC2
-    // leads U+0080 to U+00BF, 0xEF U+F000 to U+FFFF, and from 0xF0 on what is above
+    // leads U+0080 to U+00BF, 0xEF U+F000 to U+FFFF, and 0xF0 or higher everything above
     let suspicious = |byte: u8| byte < 0x20 || matches!(byte, 0x7F | 0xC2 | 0xEF..);
     if !text.bytes().any(suspicious) {
         return None;

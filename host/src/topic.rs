@@ -57,7 +57,7 @@ impl Topic {
     /// Checks `text` (MQTT 5, section 4.7) and keeps it without copying.
     ///
     /// # Errors
-    /// Says what MQTT forbids about it.
+    /// If MQTT forbids it; the error says why.
     pub fn new(text: impl Into<ByteString>) -> Result<Self, TopicError> {
         let text = text.into();
         check_text(&text)?;
@@ -68,7 +68,7 @@ impl Topic {
     /// are refused, since a broker may accept more from others than from us.
     ///
     /// # Errors
-    /// Says what MQTT forbids about it.
+    /// If MQTT forbids it; the error says why.
     pub fn received(text: impl Into<ByteString>) -> Result<Self, TopicError> {
         let text = text.into();
         check_length(&text)?;
@@ -110,7 +110,7 @@ impl Filter {
     /// Checks `text` (MQTT 5, sections 4.7.1 and 4.8.2).
     ///
     /// # Errors
-    /// Says what MQTT forbids about it.
+    /// If MQTT forbids it; the error says why.
     pub fn new(text: &str) -> Result<Self, TopicError> {
         check_text(text)?;
         let (share, pattern) = split_share(text);

@@ -176,8 +176,8 @@ impl Looker {
         self.pending.retain(|file, _| self.files.contains_key(file));
     }
 
-    /// Looks at every file. When that leads to directories that were not watched, it looks again, since what changed there before
-    /// it was watched is told by nobody.
+    /// Looks at every file. When that leads to directories that were not watched, it looks again, since earlier changes in
+    /// them are not reported.
     fn look(&mut self) {
         for _ in 0..way::LINKS {
             for (file, last) in &mut self.files {
@@ -209,7 +209,7 @@ impl Looker {
             .collect();
         for file in quiet {
             self.pending.remove(&file);
-            // an error means that nobody wants to know any more
+            // an error means that the receiver is gone
             let _ = self.told.blocking_send(file);
         }
     }

@@ -11,12 +11,12 @@ use tempfile::TempDir;
 
 const HOST: &str = env!("CARGO_BIN_EXE_miqro-host");
 
-/// A guest whose file is larger than what the host compiles itself: a custom section does that.
+/// A guest whose file is too large to be compiled by the host itself, because of a custom section.
 fn large_guest() -> Vec<u8> {
     let text = include_str!("../src/guest/tests/guest.wat").replace("(; handle ;)", "i32.const 0");
     let mut bytes = wat::parse_str(text).unwrap();
     let padding = vec![b'x'; 2 << 20];
-    // section 0, the length of what follows in LEB128, and a name of no bytes
+    // section 0, the length of the rest in LEB128, and an empty name
     let mut length = padding.len() + 1;
     bytes.push(0);
     while length >= 0x80 {

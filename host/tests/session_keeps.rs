@@ -420,7 +420,7 @@ both_versions!(
     }
 );
 
-// nothing comes from the broker for them that would have the session look at what waits.
+// the broker sends nothing for them that would make the session look at its waiting messages.
 both_versions!(
     qos_0_messages_continue_after_a_full_outbox,
     |version| async move {

@@ -12,9 +12,9 @@ use super::text::TextError;
 pub struct Diagnostic {
     /// The file; `None` for something that was written on the command line.
     pub file: Option<PathBuf>,
-    /// The line, from 1; `None` where no single line is at fault.
+    /// The line, from 1; `None` if no single line is at fault.
     pub line: Option<usize>,
-    /// The character of the line, from 1, where it is known.
+    /// The character of the line, from 1, if known.
     pub column: Option<usize>,
     /// The key with everything above it (`services.echo.limits.call`); empty for the whole file.
     pub key: String,
@@ -167,7 +167,7 @@ impl Diagnostics {
         Ok(warnings)
     }
 
-    /// The errors, where there is no configuration for want of a text.
+    /// Turns the collected errors into a [`ConfigError`].
     pub fn into_error(self) -> ConfigError {
         ConfigError(self.errors.into_inner())
     }

@@ -21,7 +21,7 @@ pub(super) trait Format<T> {
     /// The type and the accepted values, in words.
     fn accepted(&self) -> String;
 
-    /// The keys below this one, where the value is a section.
+    /// The keys below this one, if the value is a section.
     fn keys(&self) -> Vec<Key> {
         Vec::new()
     }

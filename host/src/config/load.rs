@@ -17,7 +17,7 @@ const PLACES: [&str; 2] = ["miqro.yml", "/etc/miqro.yml"];
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Warnings about what is accepted but does not do what it seems to.
+    /// Warnings about settings that are accepted but do not do what they seem to.
     pub warnings: Vec<Diagnostic>,
     /// The part of the file that is empty though it most likely was not once.
     pub blank: Option<Blank>,

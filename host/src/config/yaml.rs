@@ -352,7 +352,7 @@ fn scalar_node(
     let (plain, tag) = match tag {
         None => (plain, None),
         Some(tag) => match tag_fits(&tag, &scalar) {
-            // the value is what its tag says: the tag has done its work
+            // the value has the type that its tag names, so the tag needs no more attention
             Some(true) => (false, None),
             Some(false) => {
                 let text = text.to_owned();

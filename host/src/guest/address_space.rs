@@ -38,7 +38,7 @@ impl Reservation {
     /// The smallest one.
     pub(super) const SMALLEST: Self = Self::of(SMALLEST_CHECKED);
 
-    /// The one with so many bytes for a memory.
+    /// Creates a reservation with `memory` bytes for each memory.
     pub(super) const fn of(memory: u64) -> Self {
         let guard = if memory >= UNCHECKED {
             UNCHECKED_GUARD
@@ -69,7 +69,7 @@ impl Reservation {
     }
 }
 
-/// Bytes of address space that this process may map: what the processor's page tables and `ulimit -v` allow.
+/// Bytes of address space that this process may map, as limited by the processor's page tables and `ulimit -v`.
 pub(super) fn available() -> u64 {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let limit = getrlimit(Resource::As).current.unwrap_or(u64::MAX);

@@ -60,8 +60,8 @@ pub(super) struct CompileProcess {
 }
 
 impl CompileProcess {
-    /// Puts the compiled code of a component into the cache. Blocks. Invalid components are no error here: the caller finds out
-    /// at once when it reads them.
+    /// Puts the compiled code of a component into the cache. Blocks. An invalid component is not reported as an error here: the
+    /// caller notices it at once when it reads the component.
     ///
     /// # Errors
     /// When the process exceeds its bounds or cannot be run.
@@ -126,7 +126,7 @@ impl CompileProcess {
 /// When the system refuses the bound for memory.
 pub(super) fn confine() -> io::Result<()> {
     priority::lower();
-    // where it is refused, the kernel chooses by size, which comes to the same
+    // if this is refused, the OOM killer goes by size, and then most likely selects this process as well
     let _ = std::fs::write(Path::new("/proc/self/oom_score_adj"), "1000");
     let limit = Rlimit {
         current: Some(MEMORY),

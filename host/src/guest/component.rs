@@ -22,7 +22,7 @@ use crate::version::Version;
 /// Larger files are rejected: compiling takes time and memory in proportion.
 pub const MAX_COMPONENT_BYTES: usize = 128 * 1024 * 1024;
 
-/// Why a file is not a component that can run here.
+/// Reasons why a file is not a component that can run here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ComponentError {
     /// The file is of another kind.

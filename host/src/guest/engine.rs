@@ -78,7 +78,7 @@ impl Default for EngineOptions {
     }
 }
 
-/// Why the engines cannot be created.
+/// Reasons why the engines cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The cache directory cannot be created, or other users have access to it.
@@ -86,7 +86,7 @@ pub enum EngineError {
     CacheDir {
         /// The directory.
         path: PathBuf,
-        /// Why it must not be used.
+        /// Reason why it must not be used.
         source: SecureDirError,
     },
     /// wasmtime rejected the cache.
@@ -284,7 +284,7 @@ impl LinkedEngine {
     }
 }
 
-/// The reservation for the memories of so many instances, so that all of them fit the address space of this process.
+/// Returns a reservation with which the memories of `instances` instances fit the address space of this process.
 fn reservation(instances: usize, largest: usize) -> Option<Reservation> {
     let memories = pool::memories(instances);
     Reservation::within(address_space::available(), memories, largest)

@@ -76,7 +76,7 @@ impl Exports {
     }
 }
 
-/// Where a component has its exports.
+/// Indices of a component's exports.
 pub(super) struct ExportIndices {
     pub(super) required: ServiceIndices,
     /// In the order of [`OptionalExport::ALL`].

@@ -18,7 +18,7 @@ const REASON_BYTES: usize = 4 * 1024;
 /// wasmtime's message for arguments of a host function that are more than it may copy.
 const TOO_MUCH: &str = "too much data is being copied between the host and the guest";
 
-/// Why a guest call, or making an instance, failed. Only [`Fault::Refused`] leaves the instance alive.
+/// Failure of a guest call or of the creation of an instance. Only [`Fault::Refused`] leaves the instance alive.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The guest returned an error: its own words.
@@ -37,7 +37,7 @@ pub enum Fault {
     Deadline {
         /// `limits.call` of the service.
         limit: Duration,
-        /// Where it was, as in [`Fault::Trapped`]; empty when it was waiting in a host function.
+        /// Backtrace as in [`Fault::Trapped`]; empty if the guest was waiting in a host function.
         backtrace: String,
     },
     /// The guest wanted more linear memory than `limits.memory`.
@@ -49,26 +49,26 @@ pub enum Fault {
         wanted: usize,
         /// `limits.memory` of the service.
         limit: usize,
-        /// Where it was, as in [`Fault::Trapped`].
+        /// Backtrace as in [`Fault::Trapped`].
         backtrace: String,
     },
     /// The guest wanted more table elements than `limits.table`, or than fit where it lives.
     #[error("the guest wanted {wanted} table elements, more than the {limit} of {what}{backtrace}",
         what = if *.pooled { "one table in the pool" } else { "limits.table" })]
     Table {
-        /// Elements that all its tables would have had together; where `pooled`, the one that should grow.
+        /// Elements that all its tables would have had together. If `pooled`: elements of the one table that should have grown.
         wanted: usize,
         /// The limit.
         limit: usize,
         /// Whether `limit` is that of one table in the pool.
         pooled: bool,
-        /// Where it was, as in [`Fault::Trapped`].
+        /// Backtrace as in [`Fault::Trapped`].
         backtrace: String,
     },
     /// One call of a host function had arguments far beyond `limits.payload`, so that they were not even read.
     #[error("the guest called a host function with arguments far beyond limits.payload{backtrace}")]
     Arguments {
-        /// Where it was, as in [`Fault::Trapped`].
+        /// Backtrace as in [`Fault::Trapped`].
         backtrace: String,
     },
     /// The component has more core instances, tables or memories than `limits.instances`.
@@ -79,7 +79,7 @@ pub enum Fault {
     /// Calls nested too deeply.
     #[error("the guest's stack of {size} KiB overflowed{backtrace}", size = WASM_STACK / 1024)]
     StackOverflow {
-        /// Where it was, as in [`Fault::Trapped`].
+        /// Backtrace as in [`Fault::Trapped`].
         backtrace: String,
     },
     /// The host could not make an instance (out of slots, out of mappings).

@@ -32,7 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// The most names that are looked up at once.
 const LOOKUPS: usize = 4;
 
-/// The outcome of a request: the response, and what drives the connection while its body is read.
+/// The outcome of a request: the response, and the future that drives the connection while the body is read.
 type Sent = Result<
     (
         Response<WasiBody>,
@@ -197,7 +197,7 @@ where
 {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(async move {
-        // what goes wrong here is what the sender or the body reports
+        // an error here is also reported by the sender or the body
         let _ = connection.await;
     });
     Ok(sender)

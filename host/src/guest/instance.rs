@@ -36,10 +36,10 @@ const FIRST_YIELD: u64 = 2;
 /// is cut off after this.
 const GRACE: Duration = Duration::from_millis(20);
 
-/// Bytes that the arguments of one host call may have beside one payload of the largest size.
+/// Bytes that the arguments of one host call may have besides one payload of the largest size.
 const HOSTCALL_SLACK: usize = 1024 * 1024;
 
-/// What a guest is called for.
+/// A call of a guest's export.
 #[derive(Debug, Clone)]
 pub enum Call {
     /// `start`, once, before anything else. Nothing happens when the guest does not export it.
@@ -62,11 +62,11 @@ pub enum Call {
     },
     /// `disconnected`.
     Disconnected,
-    /// `delivered`: what became of a published message.
+    /// `delivered`, with the outcome of a published message.
     Delivered(Token, Outcome),
     /// `config-changed`.
     ConfigChanged,
-    /// `load`, with what another instance has saved. Nothing happens when the guest does not export it.
+    /// `load`, with the bytes that another instance has saved. Nothing happens when the guest does not export it.
     Load(Bytes),
 }
 
@@ -128,8 +128,8 @@ impl Instance {
         self.store.data_mut().ctx = ctx;
     }
 
-    /// Runs one call. Gives the instance back unless it is dead; after any fault but [`Fault::Refused`] it is. What the guest
-    /// asked for in a call that failed is dropped.
+    /// Runs one call. Gives the instance back unless it is dead, as it is after any fault but [`Fault::Refused`]. The effects of
+    /// a call that failed are dropped.
     ///
     /// Must be polled within a tokio runtime with timers.
     pub async fn call(
@@ -179,8 +179,8 @@ impl Instance {
         }
     }
 
-    /// Runs `save`: its bytes; `None` when the guest does not export it. Gives the instance back unless it is dead. What the guest
-    /// asked for meanwhile is dropped. As `call`, it must be polled within a tokio runtime with timers.
+    /// Runs `save` and returns its bytes, or `None` if the guest does not export it. Gives the instance back unless it is dead.
+    /// Effects of the call are dropped. Like `call`, it must be polled within a tokio runtime with timers.
     pub async fn save(mut self: Box<Self>) -> (Option<Box<Self>>, Result<Option<Vec<u8>>, Fault>) {
         let Some(function) = self.exports.optional[OptionalExport::Save as usize] else {
             return (Some(self), Ok(None));

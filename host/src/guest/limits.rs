@@ -25,9 +25,9 @@ pub(super) struct MemoryExceeded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{wanted} table elements are more than the limit of {limit}")]
 pub(super) struct TableExceeded {
-    /// Elements that all tables together would have had; where `pooled`, those of the table that should grow.
+    /// Elements that all tables together would have had. If `pooled`: elements of the one table that should have grown.
     pub(super) wanted: usize,
-    /// `limits.table` of the service; where `pooled`, the size of a slot.
+    /// `limits.table` of the service. If `pooled`: the size of a slot.
     pub(super) limit: usize,
     /// Whether the pool has no room for a table of this size.
     pub(super) pooled: bool,
@@ -188,7 +188,7 @@ mod tests {
         );
         assert!(
             limiter.memory_growing(30, 40, None).unwrap(),
-            "what was refused does not count"
+            "refused growth does not count"
         );
     }
 

@@ -1,5 +1,5 @@
-//! Counts of limits that the guest of a service has exceeded and of requests that it has sent, on whatever thread the guest
-//! runs. The service's task takes them. Also holds the token bucket of the service's log lines.
+//! Counts of exceeded limits and sent requests of a guest. They are counted on the thread that runs the guest and taken by the
+//! service's task. Also holds the token bucket of the service's log lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,7 +54,7 @@ impl Meter {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Something was refused because it is not granted: `what`, and the line of `miqro.yml` that would grant it, which is said once.
+    /// Counts a refusal of `what`, which is not granted. `line` of `miqro.yml` would grant it, and is logged once.
     pub(super) fn denied(&self, what: &str, line: &str) {
         self.exceeded(FaultKind::Grants);
         let mut inner = self.inner();
@@ -73,7 +73,7 @@ impl Meter {
         self.inner().lines.take(rate, now)
     }
 
-    /// Takes what was exceeded and requested since the last time; `None` when there is nothing, which costs next to nothing.
+    /// Takes the counts since the last time; `None` if nothing was counted, which costs next to nothing.
     pub fn take(&self) -> Option<(BTreeMap<FaultKind, u64>, Requested)> {
         // read first: a swap would take the cache line from other readers
         if !self.any.load(Ordering::Acquire) || !self.any.swap(false, Ordering::AcqRel) {

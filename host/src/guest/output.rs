@@ -103,7 +103,7 @@ impl IsTerminal for Output {
 }
 
 impl StdoutStream for Output {
-    /// Not used: only `p2` is linked, and [`Self::p2_stream`] is what it takes.
+    /// Not used: only `p2` is linked, which calls [`Self::p2_stream`].
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(tokio::io::empty())
     }

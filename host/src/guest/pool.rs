@@ -64,12 +64,12 @@ impl Drop for PoolTicket {
     }
 }
 
-/// The number of memories in a pool for so many instances. Most guests have one; the average leaves room for some with more.
+/// Returns the number of memories in a pool for `instances` instances. Most guests have one; the surplus is for guests with more.
 pub(super) fn memories(instances: usize) -> usize {
     instances.saturating_add(instances / 4)
 }
 
-/// Settings of a pool for so many instances.
+/// Settings of a pool for `instances` instances.
 pub(super) fn config(instances: usize, reservation: Reservation) -> PoolingAllocationConfig {
     let memories = u32::try_from(memories(instances)).unwrap_or(u32::MAX);
     let instances = u32::try_from(instances).unwrap_or(u32::MAX);

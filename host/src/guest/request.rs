@@ -17,7 +17,7 @@ pub struct Request {
     pub answer: oneshot::Sender<Result<Message, RequestFailure>>,
 }
 
-/// Why a request has no answer.
+/// Reasons why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestFailure {
     /// It could not be sent; says why.

@@ -40,9 +40,9 @@ pub(super) struct Current {
 pub(super) struct StoreData {
     pub(super) ctx: Arc<ServiceCtx>,
     pub(super) limiter: Limiter,
-    /// What the running call asked for.
+    /// Effects of the running call so far.
     pub(super) effects: Effects,
-    /// What the running call has changed of the state.
+    /// Changes of the running call to the state.
     pub(super) overlay: StateOverlay,
     /// Messages that the running call has published or sent as requests, and the bytes that they take.
     pub(super) sent: usize,
@@ -55,7 +55,7 @@ pub(super) struct StoreData {
     pub(super) subscriptions: UndoMap<Filter, ()>,
     /// Whether the guest wants to know what becomes of its messages.
     pub(super) delivered: bool,
-    /// Who may write log lines.
+    /// The quota of log lines.
     pub(super) log_quota: Arc<LogQuota>,
     /// The time that the running call spends waiting for others.
     pub(super) wait_clock: Arc<WaitClock>,
@@ -64,7 +64,7 @@ pub(super) struct StoreData {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     http_policy: HttpPolicy,
-    /// Which sockets are let out.
+    /// Decides which addresses sockets may reach.
     pub(super) socket_policy: Arc<SocketPolicy>,
     resources: ResourceTable,
 }
@@ -119,21 +119,21 @@ impl StoreData {
         self.due = due;
     }
 
-    /// Ends a call that went well and hands out what it asked for.
+    /// Ends a call that succeeded and returns its effects.
     pub(super) fn commit(&mut self) -> Effects {
         self.timers.commit();
         self.subscriptions.commit();
         self.close()
     }
 
-    /// Ends a call that failed: what it asked for is dropped.
+    /// Ends a call that failed and drops its effects.
     pub(super) fn roll_back(&mut self) {
         self.timers.roll_back();
         self.subscriptions.roll_back();
         self.close();
     }
 
-    /// Notes that the guest is refused what is beyond a limit; `text` is what it is told.
+    /// Counts an exceeded limit; `text` is the error that the guest gets.
     pub(super) fn beyond(&self, limit: FaultKind, text: String) -> String {
         self.ctx.state.meter().exceeded(limit);
         text
@@ -142,7 +142,7 @@ impl StoreData {
     /// Whether the call may change one more subscription or timer.
     ///
     /// # Errors
-    /// What the guest is told when it may not.
+    /// The text for the guest, if it may not.
     pub(super) fn one_more_change(&self) -> Result<(), String> {
         let limit = self.ctx.config.limits.call.changes;
         if self.effects.subscriptions.len() + self.effects.timers.len() < limit {
@@ -165,7 +165,7 @@ impl StoreData {
 }
 
 /// WASI with everything denied that is not granted: no files, environment, arguments, input or network. Clocks and random
-/// numbers stay, and what the guest writes to its standard streams becomes log lines.
+/// numbers stay available. Output to stdout and stderr becomes log lines.
 fn wasi(
     ctx: &ServiceCtx,
     log_quota: &Arc<LogQuota>,

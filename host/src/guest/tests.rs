@@ -89,7 +89,7 @@ async fn instance(bytes: &[u8], ctx: ServiceCtx) -> Box<Instance> {
         .unwrap()
 }
 
-/// What comes of one message for a guest whose `handle` is `body`.
+/// Outcome of one message for a guest whose `handle` is `body`.
 async fn outcome(body: &str) -> (Option<Box<Instance>>, Result<Effects, Fault>) {
     instance(&guest(body), ctx())
         .await

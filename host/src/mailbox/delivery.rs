@@ -12,7 +12,7 @@ pub struct Delivery {
     pub message: Message,
     /// Receipt to acknowledge when it was handled; `None` for QoS 0.
     pub receipt: Option<Receipt>,
-    /// Topics that it has passed, where they are followed.
+    /// Topics that the message has passed, if they are followed.
     pub trace: Option<Arc<Trace>>,
 }
 

@@ -3,7 +3,7 @@
 //! A broker should stop at the receive maximum, but not every broker does: mosquitto 2.0.11 sends that many more for each
 //! acknowledgement of the oldest message. The broker keeps each message until it is acknowledged, so nothing here has to survive the
 //! process: the files have no names. Writing and most reading happen in the system's page cache, because a file is usually read long
-//! before the system would write it out. Where the disk is slower than the broker, the session reads no faster than the disk writes,
+//! before the system would write it out. If the disk is slower than the broker, the session reads no faster than the disk writes,
 //! so the broker waits.
 
 use std::collections::VecDeque;
@@ -101,7 +101,7 @@ impl SpillQueue {
         }
     }
 
-    /// The name of the service, where it has one.
+    /// The name of the service, if it has one.
     pub(super) fn service(&self) -> Option<Arc<str>> {
         Some(Arc::clone(&self.service)).filter(|name| !name.is_empty())
     }

@@ -165,7 +165,7 @@ impl State {
         self.queue.push_back(delivery);
     }
 
-    /// Why a message that takes `weight` bytes has no place.
+    /// Returns the limit that leaves no room for a message of `weight` bytes, if any.
     fn full(&self, weight: usize) -> Option<Full> {
         if self.len() >= self.limits.messages.max(1) {
             return Some(Full::Messages);

@@ -1,7 +1,7 @@
 //! One connection to the broker, until it ends.
 //!
-//! One turn: take the commands that wait, write once, read once, deliver what came. After something came, the task yields so that the
-//! services run, and their commits go out together in the next turn's write.
+//! One turn: take the waiting commands, write once, read once, deliver the messages that were read. After a turn that read
+//! something, the task yields so that the services run, and their commits go out together in the next turn's write.
 
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind;

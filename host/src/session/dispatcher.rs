@@ -273,7 +273,7 @@ impl Dispatcher {
         true
     }
 
-    /// The name of a service, where it has one.
+    /// Returns the name of a service, if it has one.
     fn service_name(&self, service: ServiceId) -> Option<std::sync::Arc<str>> {
         self.router.mailbox(service)?.service()
     }

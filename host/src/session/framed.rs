@@ -137,7 +137,7 @@ impl FramedStream {
         self.codec.first(&mut self.input)
     }
 
-    /// Forgets what was read.
+    /// Discards the bytes that were read.
     pub fn discard(&mut self) {
         self.input.clear();
     }

@@ -163,7 +163,7 @@ impl Member {
         next
     }
 
-    /// Applies other waits, and forgets what was found out about the broker.
+    /// Applies other waits, and forgets the outage and the capabilities found so far.
     pub fn reconfigure(&self, min: Duration, max: Duration) {
         if self.role == Role::Main {
             self.group.update(|shared| {

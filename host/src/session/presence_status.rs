@@ -1,4 +1,4 @@
-//! Which services have a presence connection of their own, and when to log who has none.
+//! Tracks which services have a presence connection of their own, and decides when to log those without one.
 
 use std::collections::{BTreeMap, BTreeSet};
 

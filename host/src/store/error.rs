@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why something is not on disk.
+/// Reasons why a change is not on disk.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The file cannot be read or written.

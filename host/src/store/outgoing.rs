@@ -1,4 +1,4 @@
-//! Messages that wait for the broker in the database, and what the session says about kept messages.
+//! Messages in the database that wait for the broker, and the session's changes to them.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -36,7 +36,7 @@ fn control_characters_are_errors_with_line_and_column() {
         zeroes.starts_with("miqro.yml: has nothing but NUL bytes") && zeroes.lines().count() == 1,
         "{zeroes}"
     );
-    // written as an escape, it is what a service may want
+    // written as an escape, the character is accepted: a service may need it
     let config = super::quiet("services: {a: {text: \"\\x1b[0m\\0\"}}");
     assert_eq!(
         config.services[0].config.json,

@@ -40,7 +40,7 @@ fn quotes_around_numbers_and_truth_values_make_no_difference() {
         (subscription.filter.as_str(), u8::from(subscription.qos)),
         ("x", 2)
     );
-    // what is for the guest stays what it is
+    // values in the guest's own part keep their type
     assert_eq!(
         config.services[0].config.json,
         serde_json::json!({"number": "5"})
@@ -139,7 +139,7 @@ fn typographic_quotes_are_named_wherever_they_stand() {
         said.lines().count() == 1 && said.contains("services.a.text: goes to the service with"),
         "{said}"
     );
-    // and in the middle of a topic they are nobody's business
+    // in the middle of a topic they are accepted
     assert_eq!(
         quiet("services: {a: {data_topic: kid’s room}}").services[0]
             .base

@@ -169,7 +169,7 @@ fn a_section_that_names_the_file_is_the_service() {
         running(text, &["/x/lamp.wasm"])[0],
         pair("kitchen", "/x/lamp.wasm")
     );
-    // the section of the stem counts where none names the file, and the file on the command line is what runs
+    // if no section names the file, the section of its stem applies; the file on the command line runs
     assert_eq!(
         running(text, &["/y/lamp.wasm"]),
         [pair("lamp", "/y/lamp.wasm")]

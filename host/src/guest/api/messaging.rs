@@ -120,7 +120,7 @@ impl StoreData {
         self.hold(&message)?;
         let token = (message.qos != Qos::AtMostOnce)
             .then(|| NonZeroU64::MIN.saturating_add(TOKEN.fetch_add(1, Ordering::Relaxed)));
-        // who is not told the outcome needs no place among those who wait for one
+        // a guest without `delivered` is not told the outcome, so nothing has to wait for it
         let awaited = token.filter(|_| self.delivered).map(Token);
         let offline = self
             .ctx
@@ -208,8 +208,8 @@ impl StoreData {
         ))
     }
 
-    /// Counts a message, published or sent as a request, against the limits of one call. What all of them take together is limited,
-    /// so that a loop that publishes cannot use the host's memory instead of its own.
+    /// Counts a message, published or sent as a request, against the limits of one call. Their total size is limited, so that a
+    /// loop that publishes cannot use the host's memory instead of its own.
     pub(super) fn hold(&mut self, message: &Message) -> Result<(), MessagingError> {
         let limits = &self.ctx.config.limits;
         let held = self.held.saturating_add(message.weight());
@@ -227,7 +227,7 @@ impl StoreData {
                 format!("this call has published {} {text}", limits.call.publishes),
             )
         } else if held > limits.call.publish_bytes {
-            let text = "what this call publishes takes more than the";
+            let text = "the messages of this call take more than the";
             (
                 FaultKind::PublishBytes,
                 format!(

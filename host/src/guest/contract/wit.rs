@@ -34,7 +34,7 @@ pub(super) struct Function {
     pub(super) declaration: &'static str,
 }
 
-/// Why `wit/service.wit` cannot be used, which is a mistake in the file.
+/// Reason why `wit/service.wit` cannot be used: a mistake in the file.
 #[derive(Debug, thiserror::Error)]
 #[error("wit/service.wit: {0}")]
 pub struct WitError(String);

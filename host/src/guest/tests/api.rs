@@ -1,4 +1,4 @@
-//! What host functions allow and refuse.
+//! Tests of host functions: accepted and refused calls.
 
 use super::*;
 use crate::effects::TimerChange;

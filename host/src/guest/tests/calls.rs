@@ -1,4 +1,4 @@
-//! What comes of calls: effects, and each kind of fault.
+//! Tests of the outcome of calls: effects, and each kind of fault.
 
 use super::*;
 use crate::effects::TimerChange;

@@ -1,4 +1,4 @@
-//! From bytes to components: what files are, the contract, the compile cache.
+//! Tests of the way from bytes to components: kinds of files, the contract, the compile cache.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -292,7 +292,10 @@ fn invalid_properties_are_rejected_and_acknowledged() {
     for (properties, reason) in [
         (&[99][..], "it has a property that does not belong there"),
         (&[35, 0, 1], "it has a topic alias, and none is allowed"),
-        (&[8, 0, 1, b'#'], "its response topic is no topic"),
+        (
+            &[8, 0, 1, b'#'],
+            "its response topic is not a valid topic name",
+        ),
         (&[8, 0, 1, 0xFF], "its response topic is not UTF-8"),
         (&[3, 0, 1, 0xFF], "a text of its properties is not UTF-8"),
         (

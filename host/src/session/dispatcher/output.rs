@@ -175,7 +175,7 @@ impl Dispatcher {
             }
         }
 
-        // announcements of the host are no dead letters: they are not repeated, and the log says why
+        // announcements of the host do not become dead letters: they are not repeated, and the log says why
         ops.retain(|op| {
             let PersistOp::DeadLetter(unsent) = op else {
                 return true;

@@ -77,7 +77,7 @@ impl PoisonDetector {
             .is_some_and(|search| search.is_waiting())
     }
 
-    /// The wait before the next connection, where a search wants one soon.
+    /// Returns the wait before the next connection, if a search needs one soon.
     pub fn retry_wait(&self) -> Option<Duration> {
         self.search
             .as_ref()

@@ -1,5 +1,5 @@
 //! Connections that the broker ended, and the verdicts of the poison detector: the outbox and the subscriptions hold back, release or
-//! quarantine what it names.
+//! quarantine the packets that it names.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ impl State {
         self.shared.poison.wants_ticks().then(|| now + SEARCH_TICK)
     }
 
-    /// The longest wait before the next connection, where a search wants one soon.
+    /// Returns the longest wait before the next connection, if a search needs one soon.
     pub fn max_reconnect_wait(&self) -> Option<Duration> {
         self.shared.poison.retry_wait()
     }

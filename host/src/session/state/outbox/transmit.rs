@@ -153,7 +153,7 @@ impl Outbox {
         Some(queued)
     }
 
-    /// Hands a QoS 0 message to the encoder. It is done when it is written, except during a search, where it is kept until the
+    /// Hands a QoS 0 message to the encoder. It is done when it is written. During a search it is kept until the
     /// broker is known to have taken it.
     fn send_qos0(&mut self, queued: QueuedMessage, shared: &mut Shared) -> Step {
         let serial = queued.serial;

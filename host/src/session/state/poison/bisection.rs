@@ -10,7 +10,7 @@ use super::suspect::{Suspect, Verdict};
 pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(600);
 /// Number of packets without suspicion that may be unanswered at a time.
 const WINDOW: usize = 128;
-/// The smallest window, where several packets were too much together although none was alone.
+/// The smallest window, used when several packets together end the connection although none of them does alone.
 const SMALLEST: usize = 16;
 /// A packet that is unanswered this long after a later ping was answered is never answered, and harmless.
 const SETTLED: Duration = Duration::from_secs(1);

@@ -347,7 +347,7 @@ proptest! {
             broker.publish(&format!("m/{number}"), qos_of(number));
         }
         broker.settle();
-        // of QoS 0 what ended a connection before a search began is not sent again, and so not found: it does no more harm
+        // a QoS 0 message that ended a connection before a search began is not sent again, so it is not found and does no more harm
         let found: BTreeSet<String> = broker.dead_letters.iter().map(|(topic, _)| topic.clone()).collect();
         let must: BTreeSet<String> = numbers.iter().filter(|n| qos_of(**n) > 0).map(|n| format!("m/{n}")).collect();
         prop_assert!(found.is_subset(&broker.poison), "{:?}", broker.dead_letters);
