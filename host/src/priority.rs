@@ -1,9 +1,9 @@
 //! Priorities of threads, and the processor time that a thread has used.
 //!
 //! Compiling and slow guest calls run on threads of their own. They must not delay messages, but must not starve on a busy machine
-//! either, since a call has to end within `limits.call`. [`lower`] therefore leaves them a share of the processor. Calls of services
-//! that exceed their limits or die get idle time only ([`set_idle`]): the kernel lets any other thread interrupt them at once, whereas
-//! a thread that is only niced may first finish its slice of some milliseconds.
+//! either, since a call has to end within `limits.call`. [`lower`] therefore leaves them a share of the processor. Long calls, and
+//! all calls of services that exceed their limits or die, get idle time only ([`set_idle`]), as far as there is any: the kernel lets
+//! any other thread interrupt them at once, whereas a thread that is only niced may first finish its slice of some milliseconds.
 
 use std::time::Duration;
 

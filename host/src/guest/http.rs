@@ -32,7 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// The most names that are looked up at once.
 const LOOKUPS: usize = 4;
 
-/// The outcome of a request: the response, and the future that drives the connection while the body is read.
+/// The outcome of a request: the response, and a future that holds the connection open while the body is read.
 type Sent = Result<
     (
         Response<WasiBody>,
