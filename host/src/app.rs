@@ -62,13 +62,13 @@ use systemd::Notifier;
 /// Threads of the embedded broker. It has its own, since guests that compute without end may keep those of the pool busy.
 const BROKER_THREADS: usize = 2;
 
-/// Threads of the pool: slow guest calls, preparation of new versions. They stand back behind the message path.
+/// Threads of the pool: slow guest calls, preparation of new versions. They have a lower priority than the message path.
 const POOL_THREADS: usize = 2;
 
 /// Threads for services that exceeded a limit; they run only while the machine is idle.
 const SPARE_THREADS: usize = 1;
 
-/// How long the embedded broker has at least to write what it keeps.
+/// Minimum time that the embedded broker has to write its data.
 const BROKER_STOP: Duration = Duration::from_secs(2);
 
 /// Exit code after a second signal, as a shell reports an interrupted program.
@@ -199,7 +199,7 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
         &store,
         waiting,
     )?;
-    // an error means that nobody can make requests any more
+    // an error means that the task for requests has ended
     drop(opened.send((connection.clone(), sessions.main())));
     let around = Surroundings {
         sessions: &sessions,
@@ -243,7 +243,7 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs until a signal says to stop: its name.
+/// Runs until a signal to stop, and returns its name.
 async fn serve(
     house: &mut House<'_>,
     signals: &mut Signals,
@@ -280,7 +280,7 @@ async fn serve(
     }
 }
 
-/// The next signal to stop; the configuration is no longer read.
+/// Waits for the next signal to stop and ignores others.
 async fn stop_signal(signals: &mut Signals) -> &'static str {
     loop {
         if let Received::Stop(name) = signals.next().await {
@@ -289,7 +289,7 @@ async fn stop_signal(signals: &mut Signals) -> &'static str {
     }
 }
 
-/// Lets everything end in order.
+/// Stops everything in order.
 async fn stop(house: &mut House<'_>, store: &Store, deadline: Instant) {
     house.sessions.quiesce().await;
     // messages that are not handled in time stay unacknowledged, so the broker delivers them again
@@ -319,7 +319,7 @@ async fn stop_broker(broker: broker::Running, deadline: Instant) {
     }
 }
 
-/// Waits until the embedded broker ends though nobody stopped it: without it there is nothing to do here.
+/// Waits until the embedded broker ends by itself. The host cannot work without it.
 async fn ended(broker: &mut Option<broker::Running>) -> broker::BrokerError {
     match broker {
         Some(broker) => broker.ended().await,
@@ -337,7 +337,7 @@ async fn broken(own: &mut JoinSet<()>) -> anyhow::Error {
     std::future::pending().await
 }
 
-/// Starts the embedded broker if that is the one to use, and says how to reach the broker.
+/// Starts the embedded broker if it is configured, and returns the settings to reach the broker.
 async fn connect(
     broker: Broker,
     threads: &Runtime,

@@ -40,7 +40,7 @@ pub struct Entry {
     pub ctx: Arc<ServiceCtx>,
     /// Its component file.
     pub file: PathBuf,
-    /// The last swap that it was given.
+    /// The last swap that was sent to it.
     pub given: Option<Given>,
     /// The version that runs as its shadow, or did so last.
     pub shadow: Option<Version>,
@@ -48,7 +48,7 @@ pub struct Entry {
     pub handle: service::Handle,
 }
 
-/// A swap that a service was given.
+/// A swap that was sent to a service.
 pub struct Given {
     number: u64,
     component: Component,
@@ -73,7 +73,7 @@ pub struct Supervisor {
     /// New versions that run as shadows.
     shadows: JoinSet<Option<Shadowed>>,
     store: Store,
-    /// Files that were refused lately.
+    /// Files that were refused recently.
     settling: Settling,
 }
 
@@ -128,8 +128,8 @@ enum Fate {
 }
 
 impl Supervisor {
-    /// Keeps `entries`, whose files `watch` watches.
-    /// Their statistics are logged every `reports`, where that is not zero.
+    /// Creates the supervisor of `entries`, whose files `watch` watches. Their statistics are logged every `reports`, unless
+    /// that is zero.
     pub fn new(
         loader: Loader,
         entries: Vec<Entry>,
@@ -193,14 +193,14 @@ impl Supervisor {
         }
     }
 
-    /// Has every service say in the log what its calls cost.
+    /// Has every service log its statistics.
     pub async fn report(&self) {
         for entry in &self.entries {
             entry.handle.send(Command::Report).await;
         }
     }
 
-    /// Stops all services; each handles what it has until the deadline.
+    /// Stops all services. Each handles its waiting messages until the deadline.
     pub async fn stop(&mut self, deadline: Instant) {
         for entry in &self.entries {
             entry.handle.send(Command::Stop(deadline)).await;
@@ -222,7 +222,7 @@ impl Supervisor {
             .collect()
     }
 
-    /// Compiles the file and starts an instance for each service that uses it, beside the running ones.
+    /// Compiles the file and starts an instance for each service that uses it, while the running ones continue.
     fn prepare(&mut self, file: PathBuf) {
         if !self.busy.insert(file.clone()) {
             self.again.insert(file);
@@ -371,7 +371,7 @@ impl Entry {
     }
 }
 
-/// Gives the first order when its service takes it. Cancel-safe: it is taken out of the queue when it is given.
+/// Sends the first order when its service has room for it. Cancel-safe: it leaves the queue only when it is sent.
 async fn hand_over(orders: &mut VecDeque<Order>, entries: &[Entry]) {
     let Some(first) = orders.front() else { return };
     let entry = entries.iter().find(|entry| entry.id == first.id);
@@ -379,7 +379,7 @@ async fn hand_over(orders: &mut VecDeque<Order>, entries: &[Entry]) {
         entry.handle.room().await;
     }
     if let (Some(order), Some(entry)) = (orders.pop_front(), entry) {
-        // a service that has ended has no use for it
+        // a service that has ended does not need it
         entry.handle.try_send(order.command);
     }
 }

@@ -1,5 +1,5 @@
 //! Watch on the files that decide whether a configuration can be used: its own file, and files that it names and that were
-//! missing or incomplete. While the configuration is being written, the log gets a refusal once only.
+//! missing or incomplete. While the configuration is being written, a refusal is logged only once.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub struct Files {
     configuration: Option<PathBuf>,
     watch: Option<Watch>,
     settling: Settling,
-    /// Which file was refused and why, as it was said last.
+    /// Inode and reason of the refusal that was logged last.
     said: Option<(Option<u64>, String)>,
 }
 
@@ -47,14 +47,14 @@ impl Files {
         }
     }
 
-    /// Watches these as well from now on, and no others. Those that are there count as changed.
+    /// Watches `awaited` besides the configuration file, in place of earlier ones. Files that exist count as changed.
     pub fn wait_for(&self, awaited: Vec<PathBuf>) {
         if let Some(watch) = &self.watch {
             watch.watch(self.configuration.iter().cloned().chain(awaited));
         }
     }
 
-    /// The next thing that happens. Cancel-safe.
+    /// Waits for the next event. Cancel-safe.
     pub async fn next(&mut self) -> Happened {
         loop {
             let settled = self.settling.next();
@@ -79,7 +79,8 @@ impl Files {
         }
     }
 
-    /// The configuration was refused. Returns `refusal` where it is to be said now, and not when the file was left alone.
+    /// Records that the configuration was refused. Returns `refusal` if it is to be logged now, `None` if it is to be logged once
+    /// the file has stopped changing.
     pub fn refused(&mut self, inode: Option<u64>, refusal: String) -> Option<String> {
         let now = Instant::now();
         if self.are_settling() && self.said.as_ref() == Some(&(inode, refusal.clone())) {
@@ -93,14 +94,14 @@ impl Files {
         Some(refusal)
     }
 
-    /// Whether a refusal was said so lately that the next one may wait.
+    /// Whether a refusal was logged so recently that the next one may wait.
     pub fn are_settling(&self) -> bool {
         self.configuration
             .as_ref()
             .is_some_and(|file| self.settling.has(file, Instant::now()))
     }
 
-    /// The next refusal is said at once.
+    /// Forgets earlier refusals, so that the next one is logged at once.
     pub fn forget(&mut self) {
         if let Some(file) = &self.configuration {
             self.settling.forget(file);
@@ -108,7 +109,7 @@ impl Files {
     }
 }
 
-/// Waits until then; without a time for ever.
+/// Waits until `time`, or forever if there is none.
 pub async fn until(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time.into()).await,

@@ -12,8 +12,7 @@ use crate::guest::{Engine, EngineError, EngineOptions};
 /// This program; it is found there even when its file was replaced.
 const PROGRAM: &str = "/proc/self/exe";
 
-/// Makes the engine. A cache directory that was not asked for and cannot be used is gone without: services then take longer
-/// to load.
+/// Makes the engine. If the default cache directory cannot be used, there is no cache, and services take longer to load.
 ///
 /// # Errors
 /// When `cache_dir` cannot be used, or the engine cannot be made.

@@ -43,7 +43,7 @@ pub enum IdentityError {
     InUse(PathBuf),
 }
 
-/// Which session and which state are a host's own.
+/// Identity of a host: its session and its state.
 #[derive(Debug)]
 pub struct Identity {
     state_file: PathBuf,
@@ -52,7 +52,7 @@ pub struct Identity {
     _lock: Option<File>,
 }
 
-/// A record that is there, or is to come, with its lock where it could be had.
+/// A record that exists or will be written, with its lock if it could be taken.
 struct Opened {
     file: Option<File>,
     record: Option<Record>,
@@ -175,7 +175,7 @@ impl Identity {
     }
 }
 
-/// Puts in `client_id` where `config` has none.
+/// Sets `client_id` if `config` has none.
 pub fn complete(config: &mut Config, client_id: &str) {
     let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &mut config.broker;
     if connection.client_id.is_empty() {
@@ -188,7 +188,7 @@ fn connection(config: &Config) -> &config::Connection {
     connection
 }
 
-/// A client identifier as a file may be called.
+/// Converts a client identifier to a valid file name.
 fn safe(client_id: &str) -> String {
     let safe = |c: char| {
         if c.is_ascii_alphanumeric() || c == '-' {

@@ -33,7 +33,7 @@ use super::systemd::Notifier;
 use refused::Refused;
 pub use refused::say_refused;
 
-/// A new configuration, of which everything is prepared.
+/// A new configuration, completely prepared.
 pub struct Plan {
     loaded: config::Loaded,
     difference: Difference,
@@ -52,7 +52,7 @@ pub struct Outcome {
     inode: Option<u64>,
 }
 
-/// The configuration that runs, and the way to the next one.
+/// The running configuration, and the state of a reload.
 pub struct Reload {
     source: Source,
     config: Config,
@@ -241,7 +241,7 @@ pub struct Means {
     pub clock: timers::Handle,
     /// Parts that all services share.
     pub shared: Shared,
-    /// How often something is done.
+    /// Intervals of repeated work.
     pub intervals: Intervals,
 }
 
@@ -305,8 +305,8 @@ impl<'a> House<'a> {
         self.reload.asked = Some(cause);
     }
 
-    /// Begins to prepare a new configuration if that was asked for, one at a time, and not while services are leaving: one of
-    /// the same name could come back.
+    /// Begins to prepare a new configuration if one was asked for. Only one is prepared at a time, and none while services are
+    /// leaving, because one of the same name could come back.
     pub fn begin_reload(&mut self, notifier: &Notifier) {
         let reload = &mut self.reload;
         if !reload.preparing.is_empty()
@@ -431,7 +431,7 @@ impl<'a> House<'a> {
             });
         let history = self.means.shared.history(&name).await;
         let one = start::prepared(id, ready, history, spool, &self.means.shared);
-        // a former service of this name may still be saying goodbye under the identifier without number
+        // the presence connection of a former service of this name may still use the identifier without number
         let suffix = format!("{}-{}", one.ctx.config.name, id.0);
         let added = match self.sessions.add(id, suffix, &one.ctx.config) {
             Ok(()) => {
@@ -448,7 +448,7 @@ impl<'a> House<'a> {
         };
         match added {
             Ok(entry) => self.supervisor.add(entry),
-            // the plan has looked at the only reason for this, the length of the base topic
+            // the plan has checked the only reason for this, the length of the base topic
             Err(error) => error!(service = name.as_str(), "cannot run: {error}"),
         }
     }

@@ -22,7 +22,7 @@ use crate::topic::Topic;
 
 use super::start::Loaded;
 
-/// How long the presence connection of a service that is gone may take to say so.
+/// Time that the presence connection of a removed service has to announce it and disconnect.
 const PRESENCE_STOP: Duration = Duration::from_secs(2);
 
 /// The running sessions.
@@ -35,7 +35,7 @@ pub struct Sessions {
     presences: HashMap<ServiceId, Own>,
     /// The service whose will is the main session's.
     first: Option<ServiceId>,
-    /// More services than this have no connections of their own.
+    /// Maximum number of presence connections; further services have none.
     limit: usize,
     /// Message that is published at a clean stop when the services share one will.
     offline: Option<Message>,
@@ -179,7 +179,7 @@ impl Sessions {
         &self.connection
     }
 
-    /// Waits until a session ends by a fault that reconnecting cannot mend.
+    /// Waits until a session ends with an error that reconnecting cannot fix.
     pub async fn failed(&mut self) -> anyhow::Error {
         loop {
             match self.tasks.join_next().await {
@@ -205,7 +205,7 @@ impl Sessions {
         self.main.send(Command::Quiesce).await;
     }
 
-    /// Sends what waits, acknowledges what was handled, and disconnects.
+    /// Sends waiting messages, acknowledges handled ones, and disconnects.
     pub async fn stop(&mut self, deadline: Instant) {
         if let Some(offline) = self.offline.take() {
             self.main.send(Command::Announce(offline)).await;
@@ -221,7 +221,7 @@ impl Sessions {
         self.join(0).await;
     }
 
-    /// Waits until only so many sessions are left.
+    /// Waits until at most `left` sessions are running.
     async fn join(&mut self, left: usize) {
         while self.tasks.len() > left
             && let Some(ended) = self.tasks.join_next().await

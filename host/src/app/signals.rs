@@ -6,11 +6,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Request that a signal stands for.
 pub enum Received {
-    /// To stop; the signal's name.
+    /// Stop; contains the signal's name.
     Stop(&'static str),
-    /// To read the configuration again and to open the log file again (SIGHUP).
+    /// Reload the configuration and reopen the log file (SIGHUP).
     Hangup,
-    /// To say in the log what the services' calls cost (SIGUSR1).
+    /// Log the statistics of all services (SIGUSR1).
     Report,
 }
 
@@ -20,7 +20,7 @@ pub struct Signals {
     interrupt: Signal,
     hangup: Signal,
     report: Signal,
-    /// Whether there was a terminal at the start.
+    /// Whether the host was started from a terminal.
     terminal: bool,
 }
 
@@ -48,13 +48,13 @@ impl Signals {
         })
     }
 
-    /// The next signal. Cancel-safe.
+    /// Waits for the next signal. Cancel-safe.
     pub async fn next(&mut self) -> Received {
         tokio::select! {
             _ = self.terminate.recv() => Received::Stop("SIGTERM"),
             _ = self.interrupt.recv() => Received::Stop("SIGINT"),
             _ = self.report.recv() => Received::Report,
-            // the terminal's own word for being closed is the same signal
+            // a terminal that closes sends SIGHUP too
             _ = self.hangup.recv() => match self.terminal && !std::io::stdin().is_terminal() {
                 true => Received::Stop("SIGHUP: the terminal is gone"),
                 false => Received::Hangup,

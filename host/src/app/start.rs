@@ -45,7 +45,7 @@ pub struct Loaded {
     pub subscriptions: Vec<Subscription>,
     /// Queue of its waiting messages.
     pub mailbox: (mailbox::Sender, Mailbox),
-    /// Messages of an earlier run, or of an earlier time in this one, that it has not handled.
+    /// Unhandled messages of an earlier run, or from before it was removed in this one.
     pub spool: Option<Segment>,
 }
 
@@ -63,11 +63,11 @@ pub struct Failure {
     error: LoadError,
 }
 
-/// Says which components could not be loaded; their services wait for better files, and the others run. `named`: they were named
-/// on the command line.
+/// Logs the components that could not be loaded. Their services wait for better files, and the others run. `named`: the
+/// components were named on the command line.
 ///
 /// # Errors
-/// When none could be loaded of those that were named: somebody is waiting to hear that.
+/// When components were named and none of them could be loaded: the user is waiting for that result.
 pub fn judge(loaded: &[Loaded], mut failures: Vec<Failure>, named: bool) -> anyhow::Result<()> {
     let none = loaded.iter().all(|one| matches!(one.first, First::Nothing));
     if named && none && !failures.is_empty() {
@@ -196,7 +196,7 @@ async fn begin(
     }
 }
 
-/// A service whose instance was started already: one that a new configuration brings.
+/// Builds a service of a new configuration, whose instance was started already.
 pub fn prepared(
     id: ServiceId,
     ready: Ready,
@@ -255,20 +255,20 @@ pub struct Surroundings<'a> {
     pub pools: &'a Pools,
     /// Parts that all services share.
     pub shared: &'a Shared,
-    /// How often something is done.
+    /// Intervals of repeated work.
     pub intervals: Intervals,
 }
 
-/// How often something is done.
+/// Intervals of repeated work.
 #[derive(Debug, Clone, Copy)]
 pub struct Intervals {
-    /// A service that is online says so again; zero: never.
+    /// Time between two announcements that a service is online; zero: it is not repeated.
     pub online: Duration,
-    /// Statistics are logged; zero: never.
+    /// Time between two reports of statistics in the log; zero: never.
     pub statistics: Duration,
 }
 
-/// Makes the services run, and a supervisor that keeps them; `watch` watches their files since before they were read.
+/// Starts the tasks of the services and returns their supervisor. `watch` has watched their files since before they were read.
 ///
 /// # Errors
 /// When a base topic leaves no room for `online`.
@@ -292,7 +292,7 @@ pub async fn services(
     ))
 }
 
-/// Makes one service run; `attached`: its routes are in place already.
+/// Starts the task of one service. `attached`: its routes are in place already.
 ///
 /// # Errors
 /// When its base topic leaves no room for `online`.

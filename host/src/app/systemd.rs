@@ -70,7 +70,7 @@ impl Notifier {
         *due = tokio::time::Instant::now() + pulse;
     }
 
-    /// As `watch`, again and again.
+    /// Repeats `watch` without end.
     pub async fn watch_for_ever(&self) {
         let mut due = tokio::time::Instant::now();
         loop {

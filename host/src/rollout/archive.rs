@@ -24,14 +24,14 @@ pub struct ArchiveError {
     source: io::Error,
 }
 
-/// The directory. Cheap to clone.
+/// The archive. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Archive {
     directory: Arc<Path>,
 }
 
 impl Archive {
-    /// The directory beside the state file `path`; it is made when there is something to keep.
+    /// Archive next to the state file `path`. The directory is created with the first file.
     pub fn beside(path: &Path) -> Self {
         let mut directory = path.as_os_str().to_owned();
         directory.push(".versions");
@@ -120,7 +120,7 @@ impl Archive {
             let (version, rest) = name.to_str().and_then(|name| name.split_once('.')).unzip();
             let version = version.and_then(|version| version.parse().ok());
             let modified = match entry.metadata().and_then(|metadata| metadata.modified()) {
-                // it has its name by now
+                // it was renamed meanwhile
                 Err(gone) if gone.kind() == io::ErrorKind::NotFound => continue,
                 modified => modified.map_err(error)?,
             };

@@ -47,7 +47,7 @@ impl Supervisor {
         }
     }
 
-    /// Hands over the versions that a file has brought.
+    /// Swaps in the versions that were prepared from a file, or reports why there are none.
     pub(super) fn take_over(
         &mut self,
         Outcome {
@@ -78,7 +78,7 @@ impl Supervisor {
         }
     }
 
-    /// Says that the file is refused.
+    /// Reports that the file is refused.
     fn say_refused(&mut self, file: &Path, reason: String) {
         let users = || self.entries.iter().filter(|entry| entry.file == file);
         let stays = match users().any(|entry| entry.version().is_some()) {
@@ -94,7 +94,7 @@ impl Supervisor {
         self.orders.extend(orders);
     }
 
-    /// Says which files were left alone and are refused as they are now.
+    /// Reports the refused files that have stopped changing.
     pub(super) fn say_settled(&mut self) {
         for (file, reason) in self.settling.due(Instant::now()) {
             self.say_refused(&file, format!("{reason} (unchanged for {STILL:?})"));
@@ -102,7 +102,7 @@ impl Supervisor {
     }
 }
 
-/// Waits until a file was left alone that is still refused.
+/// Waits until a refused file has stopped changing.
 pub(super) async fn settled(settling: &Settling) {
     match settling.next() {
         Some(time) => tokio::time::sleep_until(time.into()).await,

@@ -50,7 +50,7 @@ pub enum Refusal {
         /// The guest's fault.
         fault: guest::Fault,
     },
-    /// Its guest does not want it.
+    /// Its guest refuses it.
     #[error("services.{name}: refuses its new configuration: {reason}")]
     Refused {
         /// The service.
@@ -64,7 +64,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The files and directories whose coming, or becoming whole, may mend it.
+    /// Files and directories that may fix it when they appear or change.
     pub fn awaited(&self) -> &[PathBuf] {
         match self {
             Self::Load { files, .. } | Self::Start { files, .. } => files,
@@ -97,8 +97,8 @@ pub struct Prepared {
     pub agreed: Vec<Agreed>,
 }
 
-/// Loads and starts an instance for each of `services`, beside whatever runs. A file that runs already is not read again: that
-/// is the watch's business, and it may be half-written just now.
+/// Loads and starts an instance for each of `services`, while the running ones continue. The file of a running component is not
+/// read again: the watch does that, and the file may be half-written at the moment.
 ///
 /// # Errors
 /// The first that fails; instances started for the others are dropped.
@@ -154,7 +154,7 @@ pub async fn prepare(
     Ok(Prepared { ready, agreed })
 }
 
-/// Offers new sections to guests that run; when one refuses, those before it are given their former ones again.
+/// Offers new sections to running guests. If one refuses, those that have agreed are given their former sections again.
 async fn offer(offers: Vec<(&Runs, Agreed)>) -> Result<Vec<Agreed>, Refusal> {
     let mut agreed: Vec<(&Runs, Agreed)> = Vec::new();
     for (runs, new) in offers {
@@ -234,7 +234,7 @@ impl Supervisor {
             .map(|entry| entry.id)
     }
 
-    /// Whether a service that was to leave has not ended yet.
+    /// Whether a removed service has not ended yet.
     pub fn is_parting(&self) -> bool {
         !self.leaving.is_empty()
     }
@@ -260,13 +260,13 @@ impl Supervisor {
         }
     }
 
-    /// Keeps one more service.
+    /// Adds a service.
     pub fn add(&mut self, entry: Entry) {
         info!(service = entry.ctx.config.name.as_str(), "added");
         self.entries.push(entry);
     }
 
-    /// Lets the service `id` handle what it has until `deadline` and end; `run` says when it has.
+    /// Removes the service `id`, which handles its waiting messages until `deadline`. `run` returns its number when it has ended.
     pub fn remove(&mut self, id: ServiceId, deadline: Instant) {
         let Some(index) = self.entries.iter().position(|entry| entry.id == id) else {
             return;

@@ -78,7 +78,7 @@ impl Supervisor {
         );
     }
 
-    /// Says what came of a shadow run, and has the version take over.
+    /// Reports the result of a shadow run, and has the version take over.
     pub(super) fn end_shadow(&mut self, shadowed: Shadowed) {
         let Shadowed {
             id,

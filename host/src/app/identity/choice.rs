@@ -20,7 +20,7 @@ pub(super) struct Known {
 pub(super) enum Choice {
     /// This one is taken.
     Known(usize, Why),
-    /// This one it is, but another host uses it.
+    /// This one fits, but another host uses it.
     InUse(usize),
     /// A new one is made.
     New,

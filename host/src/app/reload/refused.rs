@@ -1,4 +1,4 @@
-//! Reasons to refuse a new configuration, and the files whose change may mend it.
+//! Reasons to refuse a new configuration, and the files whose change may fix it.
 
 use std::path::PathBuf;
 
@@ -12,13 +12,13 @@ use crate::topic::TopicError;
 /// Reason why a new configuration is not put in force.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// It is wrong.
+    /// It has errors.
     #[error("{0}")]
     Config(#[from] ConfigError),
-    /// It changes what is made once.
+    /// It changes settings that are fixed while the host runs.
     #[error("{} cannot change while the host runs: start it again for that", .0.join(", "))]
     Restart(Vec<String>),
-    /// Nothing can be connected with it.
+    /// Its connection settings cannot be used.
     #[error("the connection's settings cannot be used: {0}")]
     Connection(transport::TransportError, Vec<PathBuf>),
     /// A service does not run with it.
@@ -33,7 +33,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// The files whose coming, or becoming whole, may mend it.
+    /// Files that may fix it when they appear or change.
     pub fn awaited(&self) -> Vec<PathBuf> {
         match self {
             Self::Config(error) => error.awaited(),
@@ -60,7 +60,7 @@ impl Refused {
     }
 }
 
-/// Says why a configuration is refused.
+/// Logs a refusal, line by line.
 pub fn say_refused(refusal: &str) {
     refusal.lines().for_each(|line| error!("{line}"));
 }
