@@ -13,9 +13,13 @@ mod awaited;
 #[path = "app/no_broker.rs"]
 mod broker;
 mod control;
+mod embedded_broker;
 mod engine;
 mod identity;
+mod loaded;
 mod reload;
+mod runtime;
+mod service_deps;
 mod sessions;
 mod signals;
 mod source;
@@ -24,12 +28,11 @@ mod state;
 mod systemd;
 mod waiting;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
-use tokio::runtime::{Builder, Runtime};
+use anyhow::anyhow;
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -43,7 +46,7 @@ use crate::rollout::archive::Archive;
 use crate::rollout::loader::Loader;
 use crate::service::{Pools, Shared};
 use crate::session::ConnectionStatus;
-use crate::store::{Contents, Store};
+use crate::store::Store;
 use crate::watch::Watch;
 use crate::{priority, request_reply, timers};
 
@@ -51,11 +54,12 @@ use awaited::Happened;
 use control::Control;
 pub use engine::default_cache_dir;
 use identity::Identity;
-use reload::{House, Means, Next, Reload};
+pub use loaded::Loaded;
+use reload::{Next, Reload};
+use runtime::Runtime;
+use service_deps::{Intervals, ServiceDeps};
 use signals::{Received, Signals};
 pub use source::Source;
-pub use start::Loaded;
-use start::{Intervals, Surroundings};
 pub use state::directories as state_directories;
 use systemd::Notifier;
 
@@ -118,7 +122,7 @@ pub fn run(run: Run<'_>) -> anyhow::Result<ExitCode> {
 }
 
 /// A runtime with `count` threads, on each of which `prepare` runs first.
-fn threads(name: &str, count: usize, prepare: fn()) -> std::io::Result<Runtime> {
+fn threads(name: &str, count: usize, prepare: fn()) -> std::io::Result<tokio::runtime::Runtime> {
     Builder::new_multi_thread()
         .worker_threads(count)
         .thread_name(name)
@@ -127,117 +131,155 @@ fn threads(name: &str, count: usize, prepare: fn()) -> std::io::Result<Runtime> 
         .build()
 }
 
-async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::Result<ExitCode> {
+async fn live(
+    run: Run<'_>,
+    pools: &Pools,
+    broker_threads: &tokio::runtime::Runtime,
+) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let notifier = Notifier::from_environment();
-    let loaded =
-        match waiting::whole(run.loaded, &run.source, &mut signals, &notifier, run.ready).await {
-            waiting::Start::Whole(loaded) => *loaded,
-            waiting::Start::Stop(name) => {
-                info!("stopped on {name}");
-                return Ok(ExitCode::SUCCESS);
-            }
-        };
-    run.logs.set(
+    let Run {
+        loaded,
+        source,
+        logs,
+        greet,
+        ready,
+    } = run;
+    let loaded = match waiting::whole(loaded, &source, &mut signals, &notifier, ready).await {
+        waiting::Start::Whole(loaded) => *loaded,
+        waiting::Start::Stop(name) => {
+            info!("stopped on {name}");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    logs.set(
         Levels::from_config(&loaded.config),
         loaded.config.log.format,
     );
-    let named = !run.source.files.is_empty();
-    let identity = Identity::of(&loaded.config, named)?;
-    let reload = Reload::new(run.source, &loaded, identity.client_id().to_owned());
-    let mut config = loaded.config;
-    identity.complete(&mut config);
-    let engine = engine::engine(&config)?;
-    let (
-        store,
-        Contents {
-            state,
-            waiting,
-            spools,
-            ..
-        },
-    ) = Store::open(identity.state_file())?;
-    let mut control = Control::open(identity.state_file(), &pools.usual);
-    let (requests, reception) = request_reply::channel();
-    let (opened, opening) = oneshot::channel();
-    let mut own = JoinSet::new();
-    own.spawn(reception.run(opening));
-    let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &config.broker;
-    let shared = Shared::new(
-        store.clone(),
-        state,
-        requests,
-        connection.session.protocol,
-        config.ha_discovery_prefix,
-    );
-    let intervals = Intervals {
-        online: config.host.online_interval,
-        statistics: config.host.statistics_interval,
-    };
-    let archive = Archive::beside(identity.state_file());
-    let loader = Loader::new(engine, pools.usual.clone(), archive);
-    let files = config
-        .services
-        .iter()
-        .flat_map(|service| loader.watched_for(service));
-    let watch = Watch::new(files, config.host.watch_interval)?;
-    let (loaded, failures) = start::load_all(&loader, config.services, &shared, spools).await?;
-    start::judge(&loaded, failures, named)?;
-    let (connection, mut broker) = connect(config.broker, broker_threads).await?;
-    (run.greet)(&Started {
-        connection: &connection,
-        embedded: broker.is_some(),
-        services: &loaded,
-    });
 
-    let (timers, clock) = timers::timers();
-    own.spawn(timers.run());
-    let sessions = sessions::open(
-        &connection,
-        &loaded,
-        config.host.presence_connections,
-        &store,
-        waiting,
-    )?;
-    // an error means that the task for requests has ended
-    drop(opened.send((connection.clone(), sessions.main())));
-    let around = Surroundings {
-        sessions: &sessions,
-        clock: &clock,
-        pools,
-        shared: &shared,
-        intervals,
-    };
-    let supervisor = start::services(loader.clone(), loaded, watch, &around).await?;
-    let means = Means {
-        loader,
-        pools: pools.clone(),
-        clock,
-        shared,
-        intervals,
-    };
-    let mut house = House::new(means, sessions, supervisor, run.logs, reload);
-    info!(services = house.supervisor.services(), "running");
+    let mut host = start_up(loaded, source, logs, greet, (pools, broker_threads)).await?;
+    info!(services = host.runtime.supervisor.services(), "running");
 
     let name = tokio::select! {
-        name = serve(&mut house, &mut signals, &mut control, &notifier, run.ready) => name?,
-        error = ended(&mut broker) => return Err(error.into()),
-        bug = broken(&mut own) => return Err(bug),
+        name = serve(&mut host.runtime, &mut signals, &mut host.control, &notifier, ready) => name?,
+        error = embedded_broker::ended(&mut host.broker) => return Err(error.into()),
+        bug = broken(&mut host.tasks) => return Err(bug),
     };
     info!("stopping on {name}");
     notifier.tell("STOPPING=1");
-    let deadline = Instant::now() + house.reload.config().host.stop_deadline;
+    shut_down(host, &mut signals, &notifier).await
+}
+
+/// Everything that was started.
+struct Host<'a> {
+    runtime: Runtime<'a>,
+    store: Store,
+    control: Control,
+    /// The host's own tasks; none of them ends by itself.
+    tasks: JoinSet<()>,
+    broker: Option<broker::Running>,
+}
+
+/// Starts everything in order: the state, guests, broker, sessions, services.
+async fn start_up<'a>(
+    loaded: config::Loaded,
+    source: Source,
+    logs: &'a Logs,
+    greet: &dyn Fn(&Started<'_>),
+    (pools, broker_threads): (&Pools, &tokio::runtime::Runtime),
+) -> anyhow::Result<Host<'a>> {
+    let named = !source.files.is_empty();
+    let identity = Identity::of(&loaded.config, named)?;
+    let reload = Reload::new(source, &loaded, identity.client_id().to_owned());
+    let mut config = loaded.config;
+    identity.complete(&mut config);
+    let engine = engine::engine(&config)?;
+    let (store, contents) = Store::open(identity.state_file())?;
+    let control = Control::open(identity.state_file(), &pools.usual);
+
+    let mut tasks = JoinSet::new();
+    let (requests, reception) = request_reply::channel();
+    let (opened, opening) = oneshot::channel();
+    tasks.spawn(reception.run(opening));
+    let (timers_task, timers) = timers::timers();
+    tasks.spawn(timers_task.run());
+
+    let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &config.broker;
+    let deps = ServiceDeps {
+        loader: Loader::new(
+            engine,
+            pools.usual.clone(),
+            Archive::beside(identity.state_file()),
+        ),
+        pools: pools.clone(),
+        timers,
+        shared: Shared::new(
+            store.clone(),
+            contents.state,
+            requests,
+            connection.session.protocol,
+            config.ha_discovery_prefix,
+        ),
+        intervals: Intervals {
+            online: config.host.online_interval,
+            statistics: config.host.statistics_interval,
+        },
+    };
+
+    // files are watched before they are read, so that no change is missed
+    let files = config
+        .services
+        .iter()
+        .flat_map(|service| deps.loader.watched_for(service));
+    let watch = Watch::new(files, config.host.watch_interval)?;
+    let (services, failures) =
+        start::load_all(&deps.loader, config.services, &deps.shared, contents.spools).await?;
+    start::judge(&services, failures, named)?;
+    let (connection, broker) = embedded_broker::connect(config.broker, broker_threads).await?;
+    greet(&Started {
+        connection: &connection,
+        embedded: broker.is_some(),
+        services: &services,
+    });
+
+    let sessions = sessions::open(
+        &connection,
+        &services,
+        config.host.presence_connections,
+        &store,
+        contents.waiting,
+    )?;
+    // an error means that the task for requests has ended
+    drop(opened.send((connection.clone(), sessions.main())));
+    let supervisor = start::services(services, watch, &deps, &sessions).await?;
+    Ok(Host {
+        runtime: Runtime::new(deps, sessions, supervisor, logs, reload),
+        store,
+        control,
+        tasks,
+        broker,
+    })
+}
+
+/// Ends everything in order, within the deadline or at once on a second signal.
+async fn shut_down(
+    mut host: Host<'_>,
+    signals: &mut Signals,
+    notifier: &Notifier,
+) -> anyhow::Result<ExitCode> {
+    let deadline = Instant::now() + host.runtime.reload.config().host.stop_deadline;
     let stopped = tokio::select! {
-        name = stop_signal(&mut signals) => Err(name),
-        () = stop(&mut house, &store, deadline) => Ok(()),
+        name = stop_signal(signals) => Err(name),
+        () = stop(&mut host.runtime, &host.store, deadline) => Ok(()),
         () = notifier.watch_for_ever() => Ok(()),
     };
     if let Err(name) = stopped {
         warn!("stopping at once on a second signal ({name})");
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    if let Some(broker) = broker {
-        stop_broker(broker, deadline.max(Instant::now() + BROKER_STOP)).await;
+
+    if let Some(broker) = host.broker {
+        embedded_broker::stop(broker, deadline.max(Instant::now() + BROKER_STOP)).await;
     }
     info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -245,35 +287,35 @@ async fn live(run: Run<'_>, pools: &Pools, broker_threads: &Runtime) -> anyhow::
 
 /// Runs until a signal to stop, and returns its name.
 async fn serve(
-    house: &mut House<'_>,
+    runtime: &mut Runtime<'_>,
     signals: &mut Signals,
     control: &mut Control,
     notifier: &Notifier,
     ready: &dyn Fn(),
 ) -> anyhow::Result<&'static str> {
-    let mut status = house.sessions.main().status();
+    let mut status = runtime.sessions.main().status();
     let mut is_ready = false;
     let mut pulse = tokio::time::Instant::now();
     loop {
-        house.begin_reload(notifier);
+        runtime.begin_reload(notifier);
         tokio::select! {
             signal = signals.next() => match signal {
                 Received::Stop(name) => return Ok(name),
-                Received::Hangup => house.hangup(),
-                Received::Report => house.supervisor.report().await,
+                Received::Hangup => runtime.hangup(),
+                Received::Report => runtime.supervisor.report().await,
             },
-            asked = control.next() => house.obey(asked),
-            error = house.sessions.failed() => return Err(error),
-            left = house.supervisor.run() => house.close(left).await,
-            next = house.reload.next() => match next {
-                Next::Files(Happened::Changed(cause)) => house.ask(cause),
+            asked = control.next() => runtime.handle_request(asked),
+            error = runtime.sessions.failed() => return Err(error),
+            left = runtime.supervisor.run() => runtime.close(left).await,
+            next = runtime.reload.next() => match next {
+                Next::Files(Happened::Changed(cause)) => runtime.ask(cause),
                 Next::Files(Happened::Settled(refusal)) => reload::say_refused(&refusal),
-                Next::Plan(plan) => house.conclude_reload(*plan, notifier).await,
+                Next::Plan(plan) => runtime.conclude_reload(*plan, notifier).await,
             },
             () = notifier.watch(&mut pulse) => {}
             _ = status.wait_for(|status| *status != ConnectionStatus::Connecting), if !is_ready => {
                 is_ready = true;
-                notifier.ready(house.supervisor.services());
+                notifier.ready(runtime.supervisor.services());
                 ready();
             }
         }
@@ -290,41 +332,22 @@ async fn stop_signal(signals: &mut Signals) -> &'static str {
 }
 
 /// Stops everything in order.
-async fn stop(house: &mut House<'_>, store: &Store, deadline: Instant) {
-    house.sessions.quiesce().await;
+async fn stop(runtime: &mut Runtime<'_>, store: &Store, deadline: Instant) {
+    runtime.sessions.quiesce().await;
     // messages that are not handled in time stay unacknowledged, so the broker delivers them again
-    let _ = tokio::time::timeout_at(deadline.into(), house.supervisor.stop(deadline)).await;
-    for (id, service) in house.supervisor.unfinished() {
+    let _ = tokio::time::timeout_at(deadline.into(), runtime.supervisor.stop(deadline)).await;
+    for (id, service) in runtime.supervisor.unfinished() {
         warn!(
             service = service.name.as_str(),
             "has not stopped in time; its unacknowledged messages will be delivered again"
         );
-        house.sessions.offline(id, &service).await;
+        runtime.sessions.offline(id, &service).await;
     }
-    house
+    runtime
         .sessions
         .stop(deadline.max(Instant::now() + Duration::from_secs(1)))
         .await;
     store.close().await;
-}
-
-/// Lets the embedded broker write its data.
-async fn stop_broker(broker: broker::Running, deadline: Instant) {
-    match tokio::time::timeout_at(deadline.into(), broker.stop()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => warn!("{error}"),
-        Err(_) => {
-            warn!("the embedded broker has not ended in time; its unwritten data is lost")
-        }
-    }
-}
-
-/// Waits until the embedded broker ends by itself. The host cannot work without it.
-async fn ended(broker: &mut Option<broker::Running>) -> broker::BrokerError {
-    match broker {
-        Some(broker) => broker.ended().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Waits until one of the host's own tasks fails. The host cannot work without it, so it ends and is started again.
@@ -335,45 +358,4 @@ async fn broken(own: &mut JoinSet<()>) -> anyhow::Error {
         }
     }
     std::future::pending().await
-}
-
-/// Starts the embedded broker if it is configured, and returns the settings to reach the broker.
-async fn connect(
-    broker: Broker,
-    threads: &Runtime,
-) -> anyhow::Result<(Connection, Option<broker::Running>)> {
-    match broker {
-        Broker::Remote(connection) => Ok((connection, None)),
-        Broker::Embedded(embedded, mut connection) => {
-            let wanted = embedded.listen;
-            let (client_id, credentials) =
-                (connection.client_id.clone(), connection.credentials.clone());
-            let running = threads
-                .spawn(async move {
-                    let owner = broker::Owner {
-                        client_id: &client_id,
-                        credentials: credentials.as_ref(),
-                    };
-                    broker::start(&embedded, Some(owner)).await
-                })
-                .await
-                .context("starting the embedded broker")??;
-            let address = running.address();
-            if address.port() != wanted.port() && wanted.port() != 0 {
-                warn!("{wanted} is in use; the embedded broker listens on {address} instead");
-            }
-            connection.host = reachable(address.ip()).to_string();
-            connection.port = address.port();
-            Ok((connection, Some(running)))
-        }
-    }
-}
-
-/// Address at which this machine reaches a server that listens on `address`.
-fn reachable(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        one => one,
-    }
 }

@@ -160,7 +160,11 @@ both_versions!(
         rig.publish("out", 1, "m").await;
         let sent = peer.receive().await;
         peer.raw(&[0x40, 2, 0, 0]).await;
-        assert!(rig.disconnected().await.contains("did not say which"));
+        assert!(
+            rig.disconnected()
+                .await
+                .contains("without a packet identifier")
+        );
         let mut peer = rig.resumed().await;
         assert_eq!(
             peer.receive().await,

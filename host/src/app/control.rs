@@ -14,7 +14,7 @@ use crate::service::ServiceRef;
 use crate::session::Handle;
 use crate::store::{DeadLetter, Store};
 
-use super::reload::House;
+use super::runtime::Runtime;
 
 /// Characters of a reason that are shown.
 const SHOWN: usize = 200;
@@ -74,9 +74,9 @@ impl Drop for Control {
     }
 }
 
-impl House<'_> {
+impl Runtime<'_> {
     /// Handles a request; the answer may come later.
-    pub fn obey(
+    pub fn handle_request(
         &mut self,
         PendingRequest {
             request,
@@ -101,7 +101,7 @@ impl House<'_> {
             Request::Letters { service } => match self.supervisor.service_ref(&service) {
                 Ok(_) => {
                     return drop(tokio::spawn(dead_letters(
-                        self.means.shared.store.clone(),
+                        self.deps.shared.store.clone(),
                         service,
                         answer,
                     )));
@@ -111,7 +111,7 @@ impl House<'_> {
             Request::Replay { service } => match self.supervisor.service_ref(&service) {
                 Ok(service_ref) => {
                     return drop(tokio::spawn(replay(
-                        self.means.shared.store.clone(),
+                        self.deps.shared.store.clone(),
                         service,
                         service_ref,
                         answer,

@@ -20,7 +20,7 @@ use crate::session::{self, Command, EXPIRY, PersistSink, Session, SessionError, 
 use crate::store::Store;
 use crate::topic::Topic;
 
-use super::start::Loaded;
+use super::loaded::Loaded;
 
 /// Time that the presence connection of a removed service has to announce it and disconnect.
 const PRESENCE_STOP: Duration = Duration::from_secs(2);

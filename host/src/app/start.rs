@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::bail;
 use tracing::{error, warn};
@@ -12,42 +10,18 @@ use crate::config;
 use crate::effects::Effects;
 use crate::guest::Component;
 use crate::mailbox::{self, Mailbox};
-use crate::message::Subscription;
-use crate::rollout::Fallback;
 use crate::rollout::history::VersionHistory;
 use crate::rollout::loader::{LoadError, Loader};
 use crate::router::ServiceId;
-use crate::service::{self, Announced, First, Parts, Pools, Presence, Shared};
-use crate::service_ctx::ServiceCtx;
+use crate::service::{self, Announced, First, Parts, Presence, Shared};
 use crate::store::Segment;
 use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
-use crate::timers;
 use crate::watch::Watch;
 
+use super::loaded::Loaded;
+use super::service_deps::ServiceDeps;
 use super::sessions::Sessions;
-
-/// A service whose component is loaded, or could not be.
-pub struct Loaded {
-    /// Its number.
-    pub id: ServiceId,
-    /// Its configuration and its resources.
-    pub ctx: Arc<ServiceCtx>,
-    /// Its component file.
-    pub file: PathBuf,
-    /// The versions that it had before.
-    pub history: VersionHistory,
-    /// Fallback in case the version that was on probation when the host ended fails.
-    pub interrupted: Option<Fallback>,
-    /// How it begins.
-    pub first: First,
-    /// Its initial subscriptions.
-    pub subscriptions: Vec<Subscription>,
-    /// Queue of its waiting messages.
-    pub mailbox: (mailbox::Sender, Mailbox),
-    /// Unhandled messages of an earlier run, or from before it was removed in this one.
-    pub spool: Option<Segment>,
-}
 
 /// Records of a service from an earlier run.
 struct Past {
@@ -245,50 +219,26 @@ fn warn_idle(config: &config::Service, effects: &Effects) {
     }
 }
 
-/// Parts of the host that a service task needs.
-pub struct Surroundings<'a> {
-    /// The MQTT connections.
-    pub sessions: &'a Sessions,
-    /// The timers task.
-    pub clock: &'a timers::Handle,
-    /// Executors for slow guest calls and background work.
-    pub pools: &'a Pools,
-    /// Parts that all services share.
-    pub shared: &'a Shared,
-    /// Intervals of repeated work.
-    pub intervals: Intervals,
-}
-
-/// Intervals of repeated work.
-#[derive(Debug, Clone, Copy)]
-pub struct Intervals {
-    /// Time between two announcements that a service is online; zero: it is not repeated.
-    pub online: Duration,
-    /// Time between two reports of statistics in the log; zero: never.
-    pub statistics: Duration,
-}
-
 /// Starts the tasks of the services and returns their supervisor. `watch` has watched their files since before they were read.
 ///
 /// # Errors
 /// When a base topic leaves no room for `online`.
 pub async fn services(
-    loader: Loader,
     loaded: Vec<Loaded>,
     watch: Watch,
-    around: &Surroundings<'_>,
+    deps: &ServiceDeps,
+    sessions: &Sessions,
 ) -> anyhow::Result<Supervisor> {
     let mut entries = Vec::with_capacity(loaded.len());
     for one in loaded {
-        entries.push(run(one, around, true).await?);
+        entries.push(run(one, deps, sessions, true).await?);
     }
-    let store = around.shared.store.clone();
     Ok(Supervisor::new(
-        loader,
+        deps.loader.clone(),
         entries,
         watch,
-        store,
-        around.intervals.statistics,
+        deps.shared.store.clone(),
+        deps.intervals.statistics,
     ))
 }
 
@@ -296,7 +246,12 @@ pub async fn services(
 ///
 /// # Errors
 /// When its base topic leaves no room for `online`.
-pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyhow::Result<Entry> {
+pub async fn run(
+    one: Loaded,
+    deps: &ServiceDeps,
+    sessions: &Sessions,
+    attached: bool,
+) -> anyhow::Result<Entry> {
     let Loaded {
         id,
         ctx,
@@ -308,30 +263,30 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
         spool,
         ..
     } = one;
-    let (session, expiry) = around.sessions.presence(id);
+    let (session, expiry) = sessions.presence(id);
     let announced = Announced {
         session,
         expiry,
-        interval: around.intervals.online,
-        main: around.sessions.main(),
+        interval: deps.intervals.online,
+        main: sessions.main(),
         further: ctx.config.delivery.availability.clone(),
     };
     let presence = Presence::new(&ctx.config, announced)?;
-    around.clock.register(id, mailbox.0.clone()).await;
+    deps.timers.register(id, mailbox.0.clone()).await;
     let parts = Parts {
         id,
         ctx: ctx.clone(),
         mailbox,
         spool,
         attached,
-        session: around.sessions.main(),
-        timers: around.clock.clone(),
+        session: sessions.main(),
+        timers: deps.timers.clone(),
         history,
         interrupted,
         presence,
-        store: around.shared.store.clone(),
-        protocol: around.shared.protocol,
-        pools: around.pools.clone(),
+        store: deps.shared.store.clone(),
+        protocol: deps.shared.protocol,
+        pools: deps.pools.clone(),
     };
     let (handle, task) = service::service(parts, first);
     tokio::spawn(task);
@@ -339,7 +294,7 @@ pub async fn run(one: Loaded, around: &Surroundings<'_>, attached: bool) -> anyh
         id,
         ctx,
         file,
-        given: None,
+        issued: None,
         shadow: None,
         handle,
     })

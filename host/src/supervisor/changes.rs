@@ -12,7 +12,7 @@ use crate::rollout::history::HistoryEvent;
 use crate::service::{Command, Status};
 use crate::settling::{STILL, Settling};
 
-use super::{Entry, Order, Outcome, Supervisor};
+use super::{Entry, Outcome, QueuedCommand, Supervisor};
 
 impl Supervisor {
     /// Handles a changed file: a component may have a new version, or a directory that a service waits for may be there now.
@@ -36,7 +36,7 @@ impl Supervisor {
         {
             // nobody waits for the answer
             let (answer, _) = oneshot::channel();
-            self.orders.push_back(Order {
+            self.orders.push_back(QueuedCommand {
                 id,
                 command: Command::Restart(answer),
             });
@@ -56,7 +56,7 @@ impl Supervisor {
             replacements,
         }: Outcome,
     ) {
-        self.busy.remove(&file);
+        self.in_progress.remove(&file);
         match replacements {
             Ok(replacements) => {
                 self.settling.forget(&file);
@@ -73,7 +73,7 @@ impl Supervisor {
                 }
             }
         }
-        if self.again.remove(&file) {
+        if self.dirty.remove(&file) {
             self.prepare(file);
         }
     }
@@ -86,11 +86,11 @@ impl Supervisor {
             false => "the service waits for a better file",
         };
         warn!("{reason}; {stays}");
-        let note = |id| Order {
+        let note = |id| QueuedCommand {
             id,
             command: Command::Note(None, HistoryEvent::Refused, reason.clone()),
         };
-        let orders: Vec<Order> = users().map(|entry| note(entry.id)).collect();
+        let orders: Vec<QueuedCommand> = users().map(|entry| note(entry.id)).collect();
         self.orders.extend(orders);
     }
 

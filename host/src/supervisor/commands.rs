@@ -13,7 +13,7 @@ use crate::service_ctx::ServiceCtx;
 use crate::store::{Snapshot, Store};
 use crate::version::Version;
 
-use super::{Entry, Order, Supervisor};
+use super::{Entry, QueuedCommand, Supervisor};
 
 /// A command cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum CommandError {
     /// There is no such service.
     #[error("there is no service {service:?}; there are {known}")]
     UnknownService {
-        /// The name that was given.
+        /// The name that was issued.
         service: String,
         /// The names of the services.
         known: String,
@@ -95,7 +95,7 @@ impl Supervisor {
     /// Restarts the instance of a service.
     pub fn restart(&mut self, service: &str, answer: Answer) {
         match self.entry(service).map(|entry| entry.id) {
-            Ok(id) => self.orders.push_back(Order {
+            Ok(id) => self.orders.push_back(QueuedCommand {
                 id,
                 command: Command::Restart(answer),
             }),
@@ -143,7 +143,7 @@ impl Supervisor {
                     rollback: Some((snapshot, ready.answer)),
                     ..entry.issue_swap(prepared)
                 };
-                self.orders.push_back(Order {
+                self.orders.push_back(QueuedCommand {
                     id: ready.id,
                     command: Command::Swap(Box::new(swap)),
                 });

@@ -15,7 +15,7 @@ use crate::router::ServiceId;
 use crate::service::{Command, OfferError, ServiceRef, Shared};
 use crate::service_ctx::ServiceCtx;
 
-use super::{Entry, Order, Supervisor};
+use super::{Entry, QueuedCommand, Supervisor};
 
 /// A section of the configuration with an instance that was started with it.
 pub struct Ready {
@@ -253,7 +253,7 @@ impl Supervisor {
         entry.ctx = ctx;
         entry.file.clone_from(&file);
         let command = Command::Swap(Box::new(entry.issue_swap(prepared)));
-        self.orders.push_back(Order { id, command });
+        self.orders.push_back(QueuedCommand { id, command });
         if older {
             // a new version has taken over while this was prepared with the former one
             self.prepare(file);

@@ -15,7 +15,8 @@ use crate::service::Command;
 use crate::service_ctx::ServiceCtx;
 use crate::version::Version;
 
-use super::{Fate, Order, Replacement, Supervisor};
+use super::candidates::{Candidate, Replacement};
+use super::{QueuedCommand, Supervisor};
 
 /// A shadow run that has ended.
 pub(super) struct Shadowed {
@@ -25,7 +26,7 @@ pub(super) struct Shadowed {
     /// Context in which the version is to run.
     ctx: Arc<ServiceCtx>,
     /// A fresh instance; `None` when it is not to take over.
-    fate: Option<Fate>,
+    candidate: Option<Candidate>,
 }
 
 impl Supervisor {
@@ -49,7 +50,7 @@ impl Supervisor {
             span: entry.ctx.config.swap.shadow,
             done,
         };
-        self.orders.push_back(Order {
+        self.orders.push_back(QueuedCommand {
             id,
             command: Command::Shadow(Box::new(shadow)),
         });
@@ -57,11 +58,11 @@ impl Supervisor {
             async move {
                 // an error means that the run was given up
                 let outcome = ended.await.ok()?;
-                let fate = match outcome {
+                let candidate = match outcome {
                     Ok(_) => Some(
                         match handover::prepare(component.clone(), ctx.clone()).await {
-                            Ok(prepared) => Fate::Started(Box::new(prepared)),
-                            Err(fault) => Fate::Failed(fault),
+                            Ok(prepared) => Candidate::Started(Box::new(prepared)),
+                            Err(fault) => Candidate::Failed(fault),
                         },
                     ),
                     Err(_) => None,
@@ -71,7 +72,7 @@ impl Supervisor {
                     outcome,
                     component,
                     ctx,
-                    fate,
+                    candidate,
                 })
             },
             self.loader.pool(),
@@ -85,7 +86,7 @@ impl Supervisor {
             outcome,
             component,
             ctx,
-            fate,
+            candidate,
         } = shadowed;
         let version = component.version();
         let entry = self.entries.iter_mut().find(|entry| entry.id == id);
@@ -113,18 +114,18 @@ impl Supervisor {
                 (HistoryEvent::Refused, reason.to_string())
             }
         };
-        self.orders.push_back(Order {
+        self.orders.push_back(QueuedCommand {
             id,
             command: Command::Note(Some(version), what, note),
         });
-        if let Some(fate) = fate {
+        if let Some(candidate) = candidate {
             self.swap(Replacement {
                 id,
                 version,
                 ctx,
-                fate,
+                candidate,
             });
-            if self.again.remove(&file) {
+            if self.dirty.remove(&file) {
                 self.prepare(file);
             }
         }

@@ -45,7 +45,7 @@ async fn fails(fault: Fault, times: u32, reason: &[&str]) -> Result<()> {
 
 #[tokio::test]
 async fn a_half_open_connection_is_noticed_and_left() -> Result<()> {
-    fails(Fault::HalfOpen, rounds(1, 5), &["nothing came"]).await
+    fails(Fault::HalfOpen, rounds(1, 5), &["sent nothing"]).await
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_broker_that_stops_reading_is_noticed_and_left() -> Result<()> {
     fails(
         Fault::Stalled,
         rounds(1, 5),
-        &["nothing came", "read nothing"],
+        &["sent nothing", "read nothing"],
     )
     .await
 }

@@ -1,0 +1,35 @@
+//! A service that is ready to start.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::mailbox::{self, Mailbox};
+use crate::message::Subscription;
+use crate::rollout::Fallback;
+use crate::rollout::history::VersionHistory;
+use crate::router::ServiceId;
+use crate::service::First;
+use crate::service_ctx::ServiceCtx;
+use crate::store::Segment;
+
+/// A service whose component is loaded, or could not be.
+pub struct Loaded {
+    /// Its number.
+    pub id: ServiceId,
+    /// Its configuration and its resources.
+    pub ctx: Arc<ServiceCtx>,
+    /// Its component file.
+    pub file: PathBuf,
+    /// The versions that it had before.
+    pub history: VersionHistory,
+    /// Fallback in case the version that was on probation when the host ended fails.
+    pub interrupted: Option<Fallback>,
+    /// How it begins.
+    pub first: First,
+    /// Its initial subscriptions.
+    pub subscriptions: Vec<Subscription>,
+    /// Queue of its waiting messages.
+    pub mailbox: (mailbox::Sender, Mailbox),
+    /// Unhandled messages of an earlier run, or from before it was removed in this one.
+    pub spool: Option<Segment>,
+}

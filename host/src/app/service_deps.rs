@@ -1,0 +1,30 @@
+//! Parts of the host from which every service is built.
+
+use std::time::Duration;
+
+use crate::rollout::loader::Loader;
+use crate::service::{Pools, Shared};
+use crate::timers;
+
+/// Shared parts from which services are built.
+pub struct ServiceDeps {
+    /// Loads their components.
+    pub loader: Loader,
+    /// Executors for slow guest calls and background work.
+    pub pools: Pools,
+    /// The timers task.
+    pub timers: timers::Handle,
+    /// Parts that all services share.
+    pub shared: Shared,
+    /// Intervals of repeated work.
+    pub intervals: Intervals,
+}
+
+/// Intervals of repeated work.
+#[derive(Debug, Clone, Copy)]
+pub struct Intervals {
+    /// Time between two announcements that a service is online; zero: it is not repeated.
+    pub online: Duration,
+    /// Time between two reports of statistics in the log; zero: never.
+    pub statistics: Duration,
+}
