@@ -296,7 +296,7 @@ async fn retained_messages_can_be_the_only_ones_or_none() -> Result<()> {
         ""
     );
     let error = fails(broker.port(), &["sub", "-n", "2", "-W", "0.5", "a"])?;
-    assert!(error.contains("1 of 2 messages came in time"), "{error}");
+    assert!(error.contains("1 of 2 messages arrived in time"), "{error}");
     Ok(())
 }
 

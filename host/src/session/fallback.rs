@@ -13,12 +13,18 @@ use crate::topic::Topic;
 /// The lifetime of a `1` without a will behind it (MQTT 5, section 3.3.2.3.3).
 pub const EXPIRY: Duration = Duration::from_secs(180);
 
+/// The time for which the main connection has to stand before it announces. Presence connections that are only lost with it come back
+/// sooner, and announce for themselves.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Announces over the main connection.
 #[derive(Debug)]
 pub struct Fallback {
     main: Handle,
     /// The will of the presence connection. Its payload does not expire.
     will: Message,
+    /// The number of the main connection that stands, and since when.
+    standing: Option<(u64, Instant)>,
     announced: HashMap<Topic, Announcement>,
 }
 
@@ -45,16 +51,24 @@ impl Fallback {
         Self {
             main,
             will,
+            standing: None,
             announced: HashMap::new(),
         }
     }
 
-    /// Announces these messages, unless the current main connection has done so. Without a main connection nothing is announced. To be
-    /// called again at least once a minute.
+    /// Announces these messages, unless the current main connection has done so. Without a main connection that has stood for
+    /// [`GRACE`] nothing is announced. To be called again at least once a minute.
     pub fn announce<'a>(&mut self, messages: impl Iterator<Item = &'a Message>, now: Instant) {
         let ConnectionStatus::Connected { count, .. } = *self.main.status().borrow() else {
+            self.standing = None;
             return;
         };
+        let standing = self.standing.filter(|(known, _)| *known == count);
+        let (_, since) = *self.standing.insert(standing.unwrap_or((count, now)));
+        if now.saturating_duration_since(since) < GRACE {
+            return;
+        }
+
         for message in messages {
             let former = self.announced.get(&message.topic);
             if former.is_some_and(|former| former.covers(message, count, now)) {
@@ -80,6 +94,7 @@ impl Fallback {
 
     /// Forgets everything: the presence connection is there, and announces for itself.
     pub fn end(&mut self) {
+        self.standing = None;
         self.announced.clear();
     }
 }
