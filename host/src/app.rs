@@ -39,7 +39,7 @@ use tracing::{info, warn};
 
 #[cfg(feature = "embedded-broker")]
 use crate::broker;
-use crate::config::{self, Broker, Connection};
+use crate::config::{self, Broker, Config, Connection};
 use crate::logging::{Levels, Logs};
 use crate::panic_hook;
 use crate::rollout::archive::Archive;
@@ -205,35 +205,25 @@ async fn start_up<'a>(
     tasks.spawn(timers_task.run());
 
     let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &config.broker;
+    let shared = Shared::new(
+        store.clone(),
+        contents.state,
+        requests,
+        connection.session.protocol,
+        config.ha_discovery_prefix.clone(),
+    );
+    let archive = Archive::beside(identity.state_file());
     let deps = ServiceDeps {
-        loader: Loader::new(
-            engine,
-            pools.usual.clone(),
-            Archive::beside(identity.state_file()),
-        ),
+        loader: Loader::new(engine, pools.usual.clone(), archive),
         pools: pools.clone(),
         timers,
-        shared: Shared::new(
-            store.clone(),
-            contents.state,
-            requests,
-            connection.session.protocol,
-            config.ha_discovery_prefix,
-        ),
-        intervals: Intervals {
-            online: config.host.online_interval,
-            statistics: config.host.statistics_interval,
-        },
+        shared,
+        intervals: Intervals::from_config(&config.host),
     };
 
     // files are watched before they are read, so that no change is missed
-    let files = config
-        .services
-        .iter()
-        .flat_map(|service| deps.loader.watched_for(service));
-    let watch = Watch::new(files, config.host.watch_interval)?;
-    let (services, failures) =
-        start::load_all(&deps.loader, config.services, &deps.shared, contents.spools).await?;
+    let watch = watch_components(&config, &deps.loader)?;
+    let (services, failures) = start::load_all(&deps, config.services, contents.spools).await?;
     start::judge(&services, failures, named)?;
     let (connection, broker) = embedded_broker::connect(config.broker, broker_threads).await?;
     greet(&Started {
@@ -259,6 +249,13 @@ async fn start_up<'a>(
         tasks,
         broker,
     })
+}
+
+/// Watches the component files of all services.
+fn watch_components(config: &Config, loader: &Loader) -> anyhow::Result<Watch> {
+    let services = config.services.iter();
+    let files = services.flat_map(|service| loader.watched_for(service));
+    Ok(Watch::new(files, config.host.watch_interval)?)
 }
 
 /// Ends everything in order, within the deadline or at once on a second signal.

@@ -196,6 +196,7 @@ impl Peer {
         self.raw(&out).await;
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the fields of one packet")]
     pub async fn publish(
         &mut self,
         topic: &str,

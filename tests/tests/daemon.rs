@@ -111,6 +111,10 @@ impl Drop for Home {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, read from top to bottom"
+)]
 async fn run_daemon_returns_when_services_run() -> Result<()> {
     let home = Home::new()?;
     let said = home.daemon(&["echo.wasm"]).await?;
@@ -238,6 +242,10 @@ async fn a_pid_file_that_was_left_behind_is_in_nobodys_way() -> Result<()> {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, read from top to bottom"
+)]
 async fn another_user_is_taken_by_name() -> Result<()> {
     let home = Home::new()?;
     if std::fs::metadata(home.folder.path())?.uid() != 0 {

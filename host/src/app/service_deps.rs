@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::HostSettings;
 use crate::rollout::loader::Loader;
 use crate::service::{Pools, Shared};
 use crate::timers;
@@ -27,4 +28,14 @@ pub struct Intervals {
     pub online: Duration,
     /// Time between two reports of statistics in the log; zero: never.
     pub statistics: Duration,
+}
+
+impl Intervals {
+    /// The intervals of the configuration.
+    pub fn from_config(settings: &HostSettings) -> Self {
+        Self {
+            online: settings.online_interval,
+            statistics: settings.statistics_interval,
+        }
+    }
 }

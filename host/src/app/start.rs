@@ -10,8 +10,9 @@ use crate::config;
 use crate::effects::Effects;
 use crate::guest::Component;
 use crate::mailbox::{self, Mailbox};
+use crate::rollout::Fallback;
 use crate::rollout::history::VersionHistory;
-use crate::rollout::loader::{LoadError, Loader};
+use crate::rollout::loader::LoadError;
 use crate::router::ServiceId;
 use crate::service::{self, Announced, First, Parts, Presence, Shared};
 use crate::store::Segment;
@@ -23,10 +24,15 @@ use super::loaded::Loaded;
 use super::service_deps::ServiceDeps;
 use super::sessions::Sessions;
 
-/// Records of a service from an earlier run.
-struct Past {
+/// A service of the configuration, its component, and its records of an earlier run.
+struct Found {
+    config: config::Service,
+    file: PathBuf,
+    component: Option<Component>,
     /// Its versions.
     history: VersionHistory,
+    /// Fallback in case the version that was on probation when the host ended fails.
+    interrupted: Option<Fallback>,
     /// Messages that it has not handled.
     spool: Option<Segment>,
 }
@@ -61,11 +67,11 @@ pub fn judge(loaded: &[Loaded], mut failures: Vec<Failure>, named: bool) -> anyh
 /// # Errors
 /// When a service has no component.
 pub async fn load_all(
-    loader: &Loader,
+    deps: &ServiceDeps,
     services: Vec<config::Service>,
-    shared: &Shared,
     mut spools: HashMap<String, Segment>,
 ) -> anyhow::Result<(Vec<Loaded>, Vec<Failure>)> {
+    let ServiceDeps { loader, shared, .. } = deps;
     let mut components: HashMap<PathBuf, Option<Component>> = HashMap::new();
     let mut failures = Vec::new();
     let mut loaded = Vec::with_capacity(services.len());
@@ -102,34 +108,30 @@ pub async fn load_all(
             }
             None => None,
         };
-        let past = Past {
-            history,
-            spool: spools.remove(&config.name),
-        };
-        let one = begin(
-            ServiceId(u32::try_from(number)?),
+        let spool = spools.remove(&config.name);
+        let found = Found {
             config,
             file,
             component,
-            past,
-            loader,
-            shared,
-        )
-        .await;
-        loaded.push(Loaded { interrupted, ..one });
+            history,
+            interrupted,
+            spool,
+        };
+        loaded.push(begin(ServiceId(u32::try_from(number)?), found, deps).await);
     }
     Ok((loaded, failures))
 }
 
-async fn begin(
-    id: ServiceId,
-    config: config::Service,
-    file: PathBuf,
-    component: Option<Component>,
-    past: Past,
-    loader: &Loader,
-    shared: &Shared,
-) -> Loaded {
+async fn begin(id: ServiceId, found: Found, deps: &ServiceDeps) -> Loaded {
+    let ServiceDeps { loader, shared, .. } = deps;
+    let Found {
+        config,
+        file,
+        component,
+        history,
+        interrupted,
+        spool,
+    } = found;
     let ctx = shared.service_ctx(config).await;
     let config = &ctx.config;
     let first = match component {
@@ -156,13 +158,12 @@ async fn begin(
         warn_idle(config, effects);
     }
     let mailbox = mailbox_of(config, shared);
-    let Past { history, spool } = past;
     Loaded {
         id,
         ctx,
         file,
         history,
-        interrupted: None,
+        interrupted,
         first,
         subscriptions,
         mailbox,

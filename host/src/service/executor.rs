@@ -249,6 +249,10 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one scenario, read from top to bottom"
+    )]
     async fn slow_services_run_on_the_pool_until_fast() {
         let [usual, spare] = ["pool", "spare"].map(runtime);
         let pools = Pools::with_spare_time(usual.handle().clone(), spare.handle().clone());

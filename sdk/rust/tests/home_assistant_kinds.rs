@@ -59,6 +59,10 @@ impl Kinds {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, read from top to bottom"
+)]
 fn kinds() -> Vec<Entity> {
     let seen = |entity: Entity| {
         let topic = format!("{}/set", entity.to_string().split(' ').next().unwrap());

@@ -230,6 +230,10 @@ fn classes_have_their_units_and_state_classes() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, read from top to bottom"
+)]
 fn errors_name_entity_key_value_and_what_is_accepted() {
     let sensor = || Entity::sensor("Room", "room");
     let number = || Entity::number("Wanted", "wanted").topic("command_topic", "wanted/set");

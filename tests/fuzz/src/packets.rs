@@ -65,6 +65,10 @@ impl Script {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, read from top to bottom"
+)]
 fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
     let mut state = State::new(
         protocol,

@@ -31,6 +31,10 @@ async fn queued_messages_are_answered_with_mqtt_3_1_1() -> Result<()> {
     killed(Version::V311).await
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, read from top to bottom"
+)]
 async fn killed(version: Version) -> Result<()> {
     let kills = rounds(4, 20);
     // its state is written whole each time: with every change, it would do nothing else

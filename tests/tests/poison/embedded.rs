@@ -36,6 +36,10 @@ async fn sleeper(port: u16, id: u8, qos: u8) -> Result<TcpStream> {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, read from top to bottom"
+)]
 async fn clients_that_misbehave_cost_the_embedded_broker_little_memory_and_few_lines() -> Result<()>
 {
     let host = Host::embedded()?

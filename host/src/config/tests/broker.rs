@@ -142,6 +142,10 @@ fn transports_have_their_ports_and_paths() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, read from top to bottom"
+)]
 fn protocols_and_spans_are_read() {
     let connection = remote(
         "broker: {host: '[::1]', protocol: 3.1.1, keepalive: 1m30s, session_expiry: never, connect_timeout: 500ms, \

@@ -81,6 +81,10 @@ fn empty_files_are_reported() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, read from top to bottom"
+)]
 fn secrets_have_no_byte_order_mark_and_no_line_ends() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");

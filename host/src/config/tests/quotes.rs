@@ -66,6 +66,10 @@ fn quotes_around_numbers_and_truth_values_make_no_difference() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, read from top to bottom"
+)]
 fn typographic_quotes_are_named_wherever_they_stand() {
     for host in [
         "“localhost”",

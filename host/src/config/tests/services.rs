@@ -52,6 +52,10 @@ fn an_empty_section_has_the_defaults() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, read from top to bottom"
+)]
 fn host_keys_are_typed_and_others_go_to_the_guest() {
     let service = quiet(
         "services:\n  echo:\n    component: x/echo.wasm\n    data_topic: home\n    log_level: trace\n    colour: red\n    subscriptions:\n      - echo\n      - $share/all/work/#\n      - {filter: alarm/#, qos: 2, global: true}\n      - {filter: b, qos: 0}\n    grants: {publish: [a/+], subscribe: [b/#, c]}\n    limits: {memory: 1MiB, call: 20ms, mailbox: 3, when_full: drop-oldest, attempts: 1, when_failing: out-of-order, restarts: 2, restart_window: 30s, dead_letters: 8, backoff: {min: 5ms, max: 10ms}, publishes: 4, payload: 9B, subscriptions: 6, timers: 0, state: 7B}\n",

@@ -191,6 +191,10 @@ fn unsupported_features_are_refused_locally() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, read from top to bottom"
+)]
 fn failures_are_reported_as_events() {
     let server = ServerCapabilities {
         maximum_packet_size: 60,
