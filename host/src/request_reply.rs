@@ -57,6 +57,19 @@ impl PendingRequests {
     }
 }
 
+/// A state in which no request can be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum NotReady {
+    #[error("requests need MQTT 5; broker.protocol is 3.1.1")]
+    Protocol,
+    #[error("there is no connection to the broker")]
+    Disconnected,
+    #[error("the deadline is too far away")]
+    Deadline,
+    #[error("the client id is too long for a response topic")]
+    ClientId,
+}
+
 fn refuse(answer: Answer, why: &str) {
     // a guest that waits no longer does not want to know
     drop(answer.send(Err(RequestFailure::Unavailable(why.to_owned()))));
@@ -127,7 +140,7 @@ impl RequestReply {
         } = request;
         let (topic, end) = match self.ready(deadline) {
             Ok(ready) => ready,
-            Err(why) => return refuse(answer, &why),
+            Err(error) => return refuse(answer, &error.to_string()),
         };
         self.subscribe(&topic).await;
         self.last += 1;
@@ -139,26 +152,21 @@ impl RequestReply {
         self.commit(None, vec![message]).await;
     }
 
-    /// The response topic and when the wait is over, or why a request cannot be sent.
-    fn ready(&self, deadline: std::time::Duration) -> Result<(Topic, Instant), String> {
+    /// The response topic, and the time at which the wait for the answer ends.
+    fn ready(&self, deadline: std::time::Duration) -> Result<(Topic, Instant), NotReady> {
         if self.protocol != Protocol::V5 {
-            return Err("requests need MQTT 5; broker.protocol is 3.1.1".to_owned());
+            return Err(NotReady::Protocol);
         }
         if !matches!(
             *self.session.status().borrow(),
             ConnectionStatus::Connected { .. }
         ) {
-            return Err("there is no connection to the broker".to_owned());
+            return Err(NotReady::Disconnected);
         }
-        let end = Instant::now()
-            .checked_add(deadline)
-            .ok_or("the deadline is too far away")?;
-        Ok((
-            self.topic
-                .clone()
-                .ok_or("the client id is too long for a response topic")?,
-            end,
-        ))
+        let end = Instant::now().checked_add(deadline);
+        let end = end.ok_or(NotReady::Deadline)?;
+        let topic = self.topic.clone().ok_or(NotReady::ClientId)?;
+        Ok((topic, end))
     }
 
     async fn subscribe(&mut self, topic: &Topic) {

@@ -34,19 +34,23 @@ pub enum SignatureError {
     Altered(PathBuf),
 }
 
+/// A text that is not a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("is not a minisign public key: {0}")]
+pub struct KeyError(String);
+
 impl Key {
     /// Reads a key: the base64 of minisign's `.pub` file alone, or the whole text of such a file.
     ///
     /// # Errors
     /// When it is not a key.
-    pub fn read(text: &str) -> Result<Self, String> {
+    pub fn read(text: &str) -> Result<Self, KeyError> {
         let base64 = text
             .lines()
             .map(str::trim)
             .rfind(|line| !line.is_empty())
             .unwrap_or_default();
-        let key = PublicKey::from_base64(base64)
-            .map_err(|error| format!("is not a minisign public key: {error}"))?;
+        let key = PublicKey::from_base64(base64).map_err(|error| KeyError(error.to_string()))?;
         Ok(Self {
             base64: base64.to_owned(),
             key,
