@@ -5,6 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help run build guests check docs test chaos fuzz bench setup-docs setup-guests setup-tests
 
+# Always --workspace: another choice of packages has other features, and compiles wasmtime a second time.
 # Where cargo builds: CARGO_TARGET_DIR where it is set, and below it the guests, which are a workspace of their own.
 HOST := $(or $(CARGO_TARGET_DIR),target)/release/miqro-host
 GUESTS_TARGET := $(if $(CARGO_TARGET_DIR),$(abspath $(CARGO_TARGET_DIR))/guests,$(CURDIR)/guests/target)
@@ -17,7 +18,7 @@ run: build guests ## Runs the echo guest on the embedded broker; builds what is 
 	$(HOST) run guests/echo.wasm
 
 build: ## Builds the host: target/release/miqro-host
-	cargo build --release --locked --package miqro-host
+	cargo build --release --locked --workspace --bin miqro-host
 
 guests: setup-guests ## Builds the guests: guests/<name>.wasm
 	CARGO_TARGET_DIR='$(GUESTS_TARGET)' scripts/build-guests
@@ -46,7 +47,8 @@ fuzz: ## Fuzzes packets, configuration, topics and components, three minutes eac
 	scripts/fuzz
 
 bench: setup-tests build guests ## Measures, and prints one table
-	cargo run --release --locked --package miqro-bench
+	cargo build --release --locked --workspace --bin miqro-bench
+	$(dir $(HOST))miqro-bench
 
 setup-docs: ## Installs what builds the documents
 	scripts/setup-docs

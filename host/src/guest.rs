@@ -19,6 +19,7 @@ mod http;
 mod instance;
 mod ip_policy;
 mod limits;
+mod linked_engine;
 mod linker;
 mod log_quota;
 mod meter;

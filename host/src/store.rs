@@ -29,11 +29,12 @@ use crate::rollout::history::VersionHistory;
 use crate::session::state::PersistOp;
 use crate::version::Version;
 
-use command::{Append, Command, Reply};
+use command::{Command, Reply};
 pub use dead_letters::DeadLetter;
 pub use error::StoreError;
 pub use file::Contents;
 use file::File;
+use spool::Append;
 pub use spool::{Portion, Segment};
 pub use versions::{Snapshot, VersionRecord};
 

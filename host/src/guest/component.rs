@@ -8,11 +8,12 @@ use wasmtime::component::InstancePre;
 
 use crate::guest::compile_process::CompileProcessError;
 use crate::guest::contract::{self, ContractFaults};
-use crate::guest::engine::{Engine, LinkedEngine};
+use crate::guest::engine::Engine;
 use crate::guest::exports::{ExportIndices, Exports};
 use crate::guest::fault::Fault;
 use crate::guest::file_kind::FileKind;
 use crate::guest::instance::Instance;
+use crate::guest::linked_engine::LinkedEngine;
 use crate::guest::pool::{PoolSlot, PoolTicket};
 use crate::guest::store::StoreData;
 use crate::guest::ticker::Ticker;

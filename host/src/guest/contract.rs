@@ -10,8 +10,8 @@ use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::guest::bindings::ServiceIndices;
-use crate::guest::engine::LinkedEngine;
 use crate::guest::exports::{ExportIndices, OptionalExport};
+use crate::guest::linked_engine::LinkedEngine;
 use crate::guest::linker::{VERSION, WASI_PACKAGES};
 use crate::guest::store::StoreData;
 

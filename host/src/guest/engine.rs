@@ -24,7 +24,6 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use wasmtime::component::Linker;
 use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy};
 
 use crate::guest::address_space::{self, Reservation};
@@ -32,9 +31,8 @@ use crate::guest::compile_pool;
 use crate::guest::compile_process::{self, CompileProcess, CompileProcessError};
 use crate::guest::contract::{Contract, WitError};
 use crate::guest::limits::WASM_STACK;
-use crate::guest::linker::linker;
+use crate::guest::linked_engine::LinkedEngine;
 use crate::guest::pool::{self, PoolSlot, PoolTicket};
-use crate::guest::store::StoreData;
 use crate::guest::ticker::Ticker;
 use crate::secure_dir::{self, SecureDirError};
 use crate::signature::Key;
@@ -106,14 +104,6 @@ pub enum EngineError {
     /// The thread that interrupts guests cannot be started.
     #[error("cannot start the guest ticker: {0}")]
     Ticker(#[source] io::Error),
-}
-
-/// A wasmtime engine with its linker and the way it allocates instances.
-pub(super) struct LinkedEngine {
-    pub(super) engine: wasmtime::Engine,
-    pub(super) linker: Linker<StoreData>,
-    /// The room for one instance in the pool; `None`: memory is mapped on demand.
-    pub(super) slot: Option<PoolSlot>,
 }
 
 /// Everything that the guests of one host share.
@@ -252,7 +242,10 @@ impl Engine {
         }
 
         let strategy = InstanceAllocationStrategy::OnDemand;
-        let linked = LinkedEngine::new(strategy, self.reservation, self.cache.clone(), None)?;
+        let linked = LinkedEngine::new(
+            &config(strategy, self.reservation, self.cache.clone()),
+            None,
+        )?;
         Ok(self.on_demand.get_or_init(|| {
             self.ticker.add(&linked.engine);
             linked
@@ -265,22 +258,6 @@ impl Engine {
 
     pub(super) fn ticker(&self) -> Arc<Ticker> {
         self.ticker.clone()
-    }
-}
-
-impl LinkedEngine {
-    fn new(
-        strategy: InstanceAllocationStrategy,
-        reservation: Reservation,
-        cache: Option<Cache>,
-        slot: Option<PoolSlot>,
-    ) -> wasmtime::Result<Self> {
-        let engine = wasmtime::Engine::new(&config(strategy, reservation, cache))?;
-        Ok(Self {
-            linker: linker(&engine)?,
-            engine,
-            slot,
-        })
     }
 }
 
@@ -301,7 +278,8 @@ fn pooled(
     let mut reason = String::new();
     while let Some(tried) = reservation {
         let strategy = InstanceAllocationStrategy::Pooling(pool::config(capacity, tried));
-        match LinkedEngine::new(strategy, tried, cache.cloned(), Some(PoolSlot::new(tried))) {
+        let config = config(strategy, tried, cache.cloned());
+        match LinkedEngine::new(&config, Some(PoolSlot::new(tried))) {
             Ok(pooled) => return (Some(pooled), tried),
             Err(error) => reason = format!(": {error:#}"),
         }

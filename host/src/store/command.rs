@@ -4,10 +4,9 @@ use tokio::sync::oneshot;
 
 use super::dead_letters::DeadLetter;
 use super::error::StoreError;
-use super::spool::{Portion, Segment};
+use super::spool::{Append, Portion, Segment};
 use super::versions::{Snapshot, VersionRecord};
 use crate::effects::StateChange;
-use crate::message::Message;
 use crate::rollout::history::VersionHistory;
 use crate::session::state::PersistOp;
 use crate::version::Version;
@@ -56,12 +55,4 @@ pub(super) enum Command {
     Snapshot(String, Version, Reply<Snapshot>),
     /// Close the file. Answers when every earlier command is done.
     Close(oneshot::Sender<()>),
-}
-
-/// Messages for the spool of one service.
-pub(super) struct Append {
-    pub(super) service: String,
-    pub(super) messages: Vec<Message>,
-    /// The number of the first message; the thread assigns it.
-    pub(super) first: u64,
 }

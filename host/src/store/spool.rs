@@ -12,7 +12,6 @@ use redb::{
 };
 use tracing::error;
 
-use super::command::Append;
 use super::table::{present, unwritable};
 use crate::message::{Message, record};
 
@@ -68,6 +67,14 @@ pub(super) struct Spools {
     pub(super) by_service: HashMap<String, Segment>,
     /// The number of the next message.
     pub(super) next: u64,
+}
+
+/// Messages for the spool of one service.
+pub(super) struct Append {
+    pub(super) service: String,
+    pub(super) messages: Vec<Message>,
+    /// The number of the first message; the thread assigns it.
+    pub(super) first: u64,
 }
 
 /// Appends messages to a spool.
