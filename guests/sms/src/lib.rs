@@ -52,6 +52,15 @@ struct Sms {
     settings: Settings,
 }
 
+/// The number or the group that gets a text.
+struct Recipient<'a> {
+    /// As in the topic.
+    kind: &'static str,
+    /// The router's parameter for it.
+    parameter: &'static str,
+    name: &'a str,
+}
+
 #[service]
 impl Sms {
     #[new]
@@ -68,12 +77,22 @@ impl Sms {
 
     #[handle("send/single/#")]
     fn send_single(&mut self, text: &str, message: &Message<'_>, number: &str) -> Result {
-        self.send("single", "number", number, text, message)
+        let to = Recipient {
+            kind: "single",
+            parameter: "number",
+            name: number,
+        };
+        self.send(&to, text, message)
     }
 
     #[handle("send/group/#")]
     fn send_group(&mut self, text: &str, message: &Message<'_>, group: &str) -> Result {
-        self.send("group", "group", group, text, message)
+        let to = Recipient {
+            kind: "group",
+            parameter: "group",
+            name: group,
+        };
+        self.send(&to, text, message)
     }
 
     #[handle("delete")]
@@ -82,7 +101,7 @@ impl Sms {
     }
 
     /// No error comes of a text that could not be sent: the host would try again, and perhaps send it twice.
-    fn send(&self, kind: &str, name: &str, to: &str, text: &str, message: &Message<'_>) -> Result {
+    fn send(&self, to: &Recipient<'_>, text: &str, message: &Message<'_>) -> Result {
         if message.is_retained() {
             warn!("a retained text is an old one and is not sent"; topic = message.topic());
             return Ok(());
@@ -90,10 +109,10 @@ impl Sms {
         match self
             .settings
             .router
-            .ask("sms_send", &[(name, to), ("text", text)])
+            .ask("sms_send", &[(to.parameter, to.name), ("text", text)])
         {
-            Ok(answer) => publish(&format!("sent/{kind}/{to}"), answer),
-            Err(error) => failed(&format!("{kind}/{to}"), &error),
+            Ok(answer) => publish(&format!("sent/{}/{}", to.kind, to.name), answer),
+            Err(error) => failed(&format!("{}/{}", to.kind, to.name), &error),
         }
     }
 
