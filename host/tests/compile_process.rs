@@ -118,3 +118,12 @@ fn an_invalid_component_is_named_by_the_host_itself() {
     let error = engine.compile(&broken).map(drop).unwrap_err().to_string();
     assert!(error.starts_with("the component is not valid: "), "{error}");
 }
+
+#[test]
+fn the_host_compiles_itself_when_no_process_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let engine = Engine::new(options(&missing, &folder)).unwrap();
+    engine.compile(&large_guest()).unwrap();
+    assert_eq!(engine.cache_use(), (0, 1));
+}

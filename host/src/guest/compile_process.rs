@@ -64,9 +64,18 @@ impl CompileProcess {
     /// caller notices it at once when it reads the component.
     ///
     /// # Errors
-    /// When the process exceeds its bounds or cannot be run.
+    /// When the process exceeds its bounds or cannot be watched. When it does not start, the host compiles the component itself.
     pub(super) fn run(&self, bytes: &[u8]) -> Result<(), CompileProcessError> {
-        let mut child = self.start(bytes).map_err(process_error)?;
+        let mut child = match self.start(bytes) {
+            Ok(child) => child,
+            Err(error) => {
+                let program = self.program.display();
+                tracing::warn!(
+                    "cannot start {program}: {error}; the host compiles the component itself"
+                );
+                return Ok(());
+            }
+        };
         let status = self.wait(&mut child, bytes.len());
         if status.is_err() {
             // an error means that it has ended meanwhile
