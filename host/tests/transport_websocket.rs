@@ -5,9 +5,11 @@
 use super::transport_fixture::{
     Certificates, DEADLINE, Mosquitto, connected, echo, greet, numbers, receive, refused, to,
 };
-use miqro_host::config::{Tls, Transport};
+use miqro_host::config::{Connection, Tls, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
 
 #[tokio::test]
 async fn websocket_connects_plain_and_over_tls() {
@@ -42,21 +44,28 @@ async fn a_port_without_websocket_is_recognised() {
     assert!(error.starts_with("WebSocket upgrade: "), "{error}");
 }
 
+/// A listener for one test, and the settings that lead there.
+async fn websocket_listener() -> (TcpListener, Connection) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let transport = Transport::WebSocket("/x".to_owned());
+    (listener, to(port, transport, Tls::default()))
+}
+
+/// The next client of `listener`, after the upgrade.
+async fn accept(listener: &TcpListener) -> WebSocketStream<TcpStream> {
+    let (socket, _) = listener.accept().await.unwrap();
+    let upgraded = tokio_tungstenite::accept_hdr_async(socket, agree).await;
+    upgraded.unwrap()
+}
+
 #[tokio::test]
 async fn packets_are_found_however_frames_split_them() {
     use futures_util::{SinkExt, StreamExt};
     use tokio_tungstenite::tungstenite::Message;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let connection = to(
-        listener.local_addr().unwrap().port(),
-        Transport::WebSocket("/x".to_owned()),
-        Tls::default(),
-    );
+    let (listener, connection) = websocket_listener().await;
     let server = async {
-        let (socket, _) = listener.accept().await.unwrap();
-        let mut socket = tokio_tungstenite::accept_hdr_async(socket, agree)
-            .await
-            .unwrap();
+        let mut socket = accept(&listener).await;
         for frame in [&b"a"[..], b"", b"bcd", b"efghij"] {
             socket.send(Message::Binary(frame.into())).await.unwrap();
             socket.send(Message::Ping("?".into())).await.unwrap();
@@ -89,17 +98,9 @@ async fn packets_are_found_however_frames_split_them() {
 #[tokio::test]
 async fn slow_readers_pass_large_data_in_both_directions() {
     use futures_util::{SinkExt, StreamExt};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let connection = to(
-        listener.local_addr().unwrap().port(),
-        Transport::WebSocket("/x".to_owned()),
-        Tls::default(),
-    );
+    let (listener, connection) = websocket_listener().await;
     let server = async {
-        let (socket, _) = listener.accept().await.unwrap();
-        let mut socket = tokio_tungstenite::accept_hdr_async(socket, agree)
-            .await
-            .unwrap();
+        let mut socket = accept(&listener).await;
         while let Some(Ok(frame)) = socket.next().await {
             if frame.is_binary() {
                 socket.send(frame).await.unwrap();
