@@ -27,6 +27,7 @@ mod output;
 mod pool;
 mod request;
 mod service_state;
+mod socket_policy;
 mod sockets;
 mod state_overlay;
 mod store;

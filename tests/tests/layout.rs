@@ -111,21 +111,6 @@ const NEVER: [(&str, &str); 2] = [("guest", "service"), ("store", "service")];
 /// Most lines of a file, without its tests.
 const LONGEST_FILE: usize = 400;
 
-/// Files that are longer, and their lines. It may only shrink.
-const LONG_FILES: &[(&str, usize)] = &[];
-
-/// Files that import each other in a circle. It may only shrink.
-const CIRCLES: &[&[&str]] = &[
-    &["guest::api::messaging", "guest::api::request"],
-    &["guest::sockets", "guest::store"],
-    &[
-        "service::outputs",
-        "service::queue",
-        "service::runner",
-        "service::task",
-    ],
-];
-
 /// Pure modules that log.
 const PURE_BUT_LOGS: [&str; 1] = ["mailbox::spill_queue"];
 
@@ -197,17 +182,15 @@ fn modules_never_use_the_ones_that_are_built_on_them() -> Result<()> {
 #[test]
 fn files_import_each_other_in_no_circle() -> Result<()> {
     let sources = sources()?;
-    let found = circles(&imports(&sources));
-    let new: Vec<String> = found
+    let found: Vec<String> = circles(&imports(&sources))
         .into_iter()
-        .filter(|circle| !CIRCLES.iter().any(|known| is_part_of(circle, known)))
         .map(|circle| circle.join(" <-> "))
         .collect();
 
     assert!(
-        new.is_empty(),
+        found.is_empty(),
         "files that import each other:\n{}",
-        new.join("\n")
+        found.join("\n")
     );
     Ok(())
 }
@@ -286,8 +269,7 @@ fn files_begin_with_a_header_and_are_short() -> Result<()> {
         if source.is_test() {
             continue;
         }
-        let known = LONG_FILES.iter().find(|(file, _)| *file == source.module);
-        if lines > known.map_or(LONGEST_FILE, |(_, lines)| *lines) {
+        if lines > LONGEST_FILE {
             wrong.push(format!("{} has {lines} lines without tests", source.module));
         }
     }
@@ -383,10 +365,6 @@ fn reachable<'a>(
     }
 
     reached
-}
-
-fn is_part_of(circle: &[String], known: &[&str]) -> bool {
-    circle.iter().all(|file| known.contains(&file.as_str()))
 }
 
 /// The number and the name of the layer of a module, or of an item in one.

@@ -235,7 +235,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is written in whatever portions: it comes out in order, and messages of QoS 0 never take more than the bound.
+        /// Bytes that are written in any portions come out in order, and messages of QoS 0 never take more than the bound.
         #[test]
         fn waiting_messages_leave_in_order(steps in proptest::collection::vec((1_usize..40, any::<bool>(), 1_usize..50), 0..100)) {
             let (mut queue, mut pushed, mut out) = (queue(20, 300), Vec::new(), Vec::new());

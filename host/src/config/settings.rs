@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! settings! {
-//!     /// What the structure holds.
+//!     /// The meaning of the structure.
 //!     pub struct CallLimits {
 //!         /// How long one call may run. This text is also the key's meaning in the reference.
 //!         pub time: Duration = Duration::from_secs(1), "call": Span(MS..=DAY), fault Call;

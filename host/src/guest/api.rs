@@ -4,6 +4,7 @@
 pub(super) mod config;
 pub(super) mod log;
 pub(super) mod messaging;
+mod properties;
 mod request;
 pub(super) mod state;
 pub(super) mod timers;

@@ -16,7 +16,7 @@ use crate::guest::http::HttpPolicy;
 use crate::guest::limits::Limiter;
 use crate::guest::log_quota::LogQuota;
 use crate::guest::output::{Output, Stream};
-use crate::guest::sockets::SocketPolicy;
+use crate::guest::socket_policy::SocketPolicy;
 use crate::guest::state_overlay::StateOverlay;
 use crate::guest::undo_map::UndoMap;
 use crate::guest::wait_clock::WaitClock;

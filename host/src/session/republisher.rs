@@ -347,7 +347,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is published: after a new session each topic comes once, with its last value, and the counts are right.
+        /// After any publishes, on a new session, each topic comes once, with its last value, and the counts are right.
         #[test]
         fn the_last_value_of_each_topic_comes_once(
             steps in prop::collection::vec((any::<bool>(), 0_u8..5, 0_u8..4), 0..100),

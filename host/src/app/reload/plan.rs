@@ -16,7 +16,7 @@ use crate::app::source::{Source, empty};
 pub struct Plan {
     /// The configuration.
     pub loaded: config::Loaded,
-    /// What it changes.
+    /// The differences to the running configuration.
     pub difference: Difference,
     /// Instances for the services that change and those that are new.
     pub ready: Vec<Ready>,

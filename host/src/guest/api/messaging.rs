@@ -5,26 +5,19 @@ use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use crate::fault_kind::FaultKind;
 use crate::guest::bindings::miqro::service::messaging::{
     DeliveryOutcome, Host, MessageInfo, MessagingError, OnlyIfChanged as WitOnlyIfChanged,
-    Properties as WitProperties, PublishOptions, Qos as WitQos, RequestError, RequestOptions,
-    Response, SubscribeOptions,
+    PublishOptions, Qos as WitQos, RequestError, RequestOptions, Response, SubscribeOptions,
 };
 use crate::guest::store::StoreData;
 use crate::message::{
-    Message, OnlyIfChanged, Outcome, Properties, Publication, Qos, Subscription,
-    SubscriptionChange, Terms, Token,
+    Message, OnlyIfChanged, Outcome, Publication, Qos, Subscription, SubscriptionChange, Terms,
+    Token,
 };
-use crate::text;
 use crate::topic::{Filter, Topic, TopicError};
 
-use super::request;
-
-/// Bytes that a string or binary property may have (MQTT 5, sections 1.5.4 and 1.5.6).
-const PROPERTY_BYTES: usize = 65_535;
+use super::{properties, request};
 
 impl Host for StoreData {
     fn publish(
@@ -39,7 +32,11 @@ impl Host for StoreData {
         };
         let topic = self.publish_topic(topic, options.global)?;
         let mut message = Message::new(topic, payload, options.qos.into(), options.retain);
-        message.properties = options.properties.map(checked).transpose()?.flatten();
+        message.properties = options
+            .properties
+            .map(properties::validate)
+            .transpose()?
+            .flatten();
         self.send(message, options.only_if_changed.map(Into::into))
     }
 
@@ -102,7 +99,7 @@ impl Host for StoreData {
             retain: message.retain,
             dup: message.dup,
             attempt: current.attempt,
-            properties: message.properties.as_deref().map(WitProperties::from),
+            properties: message.properties.as_deref().map(Into::into),
         })
     }
 }
@@ -289,71 +286,4 @@ impl From<Qos> for WitQos {
             Qos::ExactlyOnce => Self::ExactlyOnce,
         }
     }
-}
-
-impl From<&Properties> for WitProperties {
-    fn from(properties: &Properties) -> Self {
-        Self {
-            response_topic: properties
-                .response_topic
-                .as_ref()
-                .map(|topic| topic.as_str().to_owned()),
-            correlation_data: properties
-                .correlation_data
-                .as_ref()
-                .map(|data| data.to_vec()),
-            content_type: properties.content_type.clone(),
-            message_expiry: properties.message_expiry,
-            utf8: properties.utf8,
-            user_properties: properties.user_properties.clone(),
-        }
-    }
-}
-
-/// The guest's properties, if there are any in it, when MQTT can carry them.
-pub(super) fn checked(
-    properties: WitProperties,
-) -> Result<Option<Box<Properties>>, MessagingError> {
-    let texts = properties
-        .user_properties
-        .iter()
-        .flat_map(|(name, value)| [name, value]);
-    for text in texts.chain(&properties.content_type) {
-        check_text(text)?;
-    }
-    if let Some(data) = properties
-        .correlation_data
-        .as_ref()
-        .filter(|data| data.len() > PROPERTY_BYTES)
-    {
-        return Err(too_long("correlation data", data.len()));
-    }
-    let properties = Properties {
-        response_topic: properties.response_topic.map(Topic::new).transpose()?,
-        correlation_data: properties.correlation_data.map(Bytes::from),
-        content_type: properties.content_type,
-        message_expiry: properties.message_expiry,
-        utf8: properties.utf8,
-        user_properties: properties.user_properties,
-    };
-    Ok((properties != Properties::default()).then(|| Box::new(properties)))
-}
-
-fn check_text(text: &str) -> Result<(), MessagingError> {
-    if text.len() > PROPERTY_BYTES {
-        return Err(too_long("a text property", text.len()));
-    }
-    if let Some(character) = text::forbidden(text) {
-        let name = text::name(character);
-        return Err(MessagingError::InvalidProperty(format!(
-            "{text:?} contains {name}, which MQTT forbids"
-        )));
-    }
-    Ok(())
-}
-
-fn too_long(what: &str, bytes: usize) -> MessagingError {
-    MessagingError::InvalidProperty(format!(
-        "{what} of {bytes} bytes is longer than the {PROPERTY_BYTES} that MQTT allows"
-    ))
 }

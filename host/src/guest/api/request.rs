@@ -11,7 +11,7 @@ use crate::guest::request::{Request, RequestFailure};
 use crate::guest::store::StoreData;
 use crate::message::{Message, Qos};
 
-use super::messaging::checked;
+use super::properties;
 
 /// How long a guest waits that does not say it.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -81,7 +81,7 @@ fn message(
     }
     let topic = data.publish_topic(topic, global)?;
     let mut message = Message::new(topic, payload, Qos::AtLeastOnce, false);
-    message.properties = properties.map(checked).transpose()?.flatten();
+    message.properties = properties.map(properties::validate).transpose()?.flatten();
     data.hold(&message)?;
     Ok(message)
 }
