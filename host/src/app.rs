@@ -301,7 +301,7 @@ async fn serve(
                 Received::Hangup => runtime.hangup(),
                 Received::Report => runtime.supervisor.report().await,
             },
-            asked = control.next() => runtime.handle_request(asked),
+            asked = control.next() => control.handle(asked, runtime),
             error = runtime.sessions.failed() => return Err(error),
             left = runtime.supervisor.run() => runtime.close(left).await,
             next = runtime.reload.next() => match next {

@@ -70,7 +70,7 @@ pub struct PendingRequest {
     /// The request.
     pub request: Request,
     /// Receiver of the reply; it may have gone.
-    pub reply: oneshot::Sender<Result<Value, String>>,
+    pub reply: oneshot::Sender<Reply>,
 }
 
 /// Most bytes of a request or a reply.

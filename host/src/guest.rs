@@ -6,6 +6,7 @@
 mod address_space;
 mod api;
 mod bindings;
+mod call_state;
 mod compile_pool;
 mod compile_process;
 mod component;

@@ -5,6 +5,7 @@
 //! presence, dead letters). The supervisor holds a [`Handle`] and sends it commands.
 //! [`crate::rollout`] decides about versions.
 
+mod command_error;
 mod dead_letter;
 mod enabled;
 mod executor;
@@ -43,6 +44,7 @@ use crate::topic::{BaseTopic, Filter};
 use crate::version::Version;
 use crate::{session, span, timers};
 
+pub use command_error::CommandError;
 pub use pools::Pools;
 pub use presence::{Announced, Presence, will};
 pub use shared::Shared;

@@ -3,16 +3,18 @@
 
 use std::path::Path;
 
+use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::warn;
 
-use crate::control::{PendingRequest, Request, Server, SocketGuard, socket_of};
+use crate::control::{PendingRequest, Reply, Request, Server, SocketGuard, socket_of};
 use crate::rollout::history::{VersionHistory, format_utc};
-use crate::service::ServiceRef;
+use crate::service::{CommandError, ServiceRef};
 use crate::session::Handle;
-use crate::store::{DeadLetter, Store};
+use crate::store::{DeadLetter, Store, StoreError};
+use crate::version::Version;
 
 use super::runtime::Runtime;
 
@@ -29,6 +31,8 @@ pub struct Control {
     _open: mpsc::Sender<PendingRequest>,
     _bound: Option<SocketGuard>,
     serving: Option<AbortHandle>,
+    /// Answers that take time; each ends with its request.
+    answers: JoinSet<()>,
 }
 
 impl Control {
@@ -44,6 +48,7 @@ impl Control {
                     _open: open,
                     _bound: Some(bound),
                     serving: Some(serving),
+                    answers: JoinSet::new(),
                 }
             }
             Err(error) => {
@@ -53,6 +58,7 @@ impl Control {
                     _open: open,
                     _bound: None,
                     serving: None,
+                    answers: JoinSet::new(),
                 }
             }
         }
@@ -60,11 +66,27 @@ impl Control {
 
     /// The next request. Cancel-safe.
     pub async fn next(&mut self) -> PendingRequest {
-        match self.asked.recv().await {
-            Some(asked) => asked,
-            // not possible while a sender is held here
-            None => std::future::pending().await,
+        loop {
+            tokio::select! {
+                // the channel does not close while a sender is held here
+                Some(asked) = self.asked.recv() => return asked,
+                Some(_) = self.answers.join_next() => {}
+            }
         }
+    }
+
+    /// Handles a request, and sends its reply as soon as there is one.
+    pub fn handle(&mut self, pending: PendingRequest, runtime: &mut Runtime<'_>) {
+        let PendingRequest { request, reply } = pending;
+        let answer = runtime.handle_request(request);
+        self.answers.spawn(async move {
+            let answer = match answer.await {
+                Ok(value) => Reply::Ok(value),
+                Err(error) => Reply::Error(error.to_string()),
+            };
+            // the caller may have gone
+            let _ = reply.send(answer);
+        });
     }
 }
 
@@ -75,55 +97,72 @@ impl Drop for Control {
 }
 
 impl Runtime<'_> {
-    /// Handles a request; the answer may come later.
-    pub fn handle_request(
-        &mut self,
-        PendingRequest {
-            request,
-            reply: answer,
-        }: PendingRequest,
-    ) {
-        let now = match request {
-            Request::Services {} => Ok(self.supervisor.names().into()),
-            Request::Status {} => Ok(status(
+    /// Begins to handle a request; the answer may come later.
+    fn handle_request(&mut self, request: Request) -> Answer {
+        match request {
+            Request::Services {} => ready(Ok(self.supervisor.names().into())),
+            Request::Status {} => ready(Ok(status(
                 &self.sessions.main(),
                 self.supervisor.holding_up_others(),
                 self.supervisor.names(),
-            )),
-            Request::History { service } => self
-                .supervisor
-                .history(&service)
-                .map(|history| describe_history(&service, &history))
-                .map_err(|error| error.to_string()),
-            Request::Rollback { service, to } => {
-                return self.supervisor.roll_back(&service, to.as_deref(), answer);
+            ))),
+            Request::History { service } => {
+                let history = self.supervisor.history(&service);
+                ready(
+                    history
+                        .map(|history| describe_history(&service, &history))
+                        .map_err(Into::into),
+                )
             }
             Request::Letters { service } => match self.supervisor.service_ref(&service) {
-                Ok(_) => {
-                    return drop(tokio::spawn(dead_letters(
-                        self.deps.shared.store.clone(),
-                        service,
-                        answer,
-                    )));
-                }
-                Err(error) => Err(error.to_string()),
+                Ok(_) => dead_letters(self.deps.shared.store.clone(), service).boxed(),
+                Err(error) => ready(Err(error.into())),
             },
             Request::Replay { service } => match self.supervisor.service_ref(&service) {
                 Ok(service_ref) => {
-                    return drop(tokio::spawn(replay(
-                        self.deps.shared.store.clone(),
-                        service,
-                        service_ref,
-                        answer,
-                    )));
+                    replay(self.deps.shared.store.clone(), service, service_ref).boxed()
                 }
-                Err(error) => Err(error.to_string()),
+                Err(error) => ready(Err(error.into())),
             },
-            Request::Restart { service } => return self.supervisor.restart(&service, answer),
-        };
-        // the caller may have gone
-        drop(answer.send(now));
+            Request::Rollback { service, to } => {
+                let (answer, outcome) = oneshot::channel();
+                self.supervisor.roll_back(&service, to.as_deref(), answer);
+                command_outcome(outcome, "runs again").boxed()
+            }
+            Request::Restart { service } => {
+                let (answer, outcome) = oneshot::channel();
+                self.supervisor.restart(&service, answer);
+                command_outcome(outcome, "was started again").boxed()
+            }
+        }
     }
+}
+
+/// A request cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+enum RequestError {
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the service has ended")]
+    Ended,
+}
+
+/// The answer to a request, as soon as there is one.
+type Answer = BoxFuture<'static, Result<Value, RequestError>>;
+
+fn ready(answer: Result<Value, RequestError>) -> Answer {
+    std::future::ready(answer).boxed()
+}
+
+/// Waits until a service has carried out a command.
+async fn command_outcome(
+    outcome: oneshot::Receiver<Result<Version, CommandError>>,
+    done: &'static str,
+) -> Result<Value, RequestError> {
+    let version = outcome.await.map_err(|_| RequestError::Ended)??;
+    Ok(format!("version {} {done}", version.short()).into())
 }
 
 /// Describes the problems of the running host: quarantined filters, and services that hold up others.
@@ -144,16 +183,10 @@ fn status(session: &Handle, holding: Vec<String>, services: Vec<String>) -> Valu
     json!({"pid": std::process::id(), "quarantined": filters, "holding_up": holding})
 }
 
-/// Channel for the answer to a request. The caller may have gone, so errors of it are ignored.
-type Answer = oneshot::Sender<Result<Value, String>>;
-
 /// Lists the dead letters of a service.
-async fn dead_letters(store: Store, service: String, answer: Answer) {
-    let letters = store
-        .dead_letters(&service)
-        .await
-        .map_err(|error| error.to_string());
-    drop(answer.send(letters.map(|letters| letters.iter().map(letter).collect())));
+async fn dead_letters(store: Store, service: String) -> Result<Value, RequestError> {
+    let letters = store.dead_letters(&service).await?;
+    Ok(letters.iter().map(letter).collect())
 }
 
 fn letter(letter: &DeadLetter) -> Value {
@@ -179,18 +212,17 @@ fn letter(letter: &DeadLetter) -> Value {
 }
 
 /// Reprocesses the dead letters of a service.
-async fn replay(store: Store, service: String, service_ref: ServiceRef, answer: Answer) {
-    let outcome = match store.requeue_dead_letters(&service).await {
-        Ok(segment) => {
-            let count = segment.map_or(0, |segment| segment.messages);
-            if let Some(segment) = segment {
-                service_ref.replay(segment).await;
-            }
-            Ok(format!("{count} messages are handled again").into())
-        }
-        Err(error) => Err(error.to_string()),
-    };
-    drop(answer.send(outcome));
+async fn replay(
+    store: Store,
+    service: String,
+    service_ref: ServiceRef,
+) -> Result<Value, RequestError> {
+    let segment = store.requeue_dead_letters(&service).await?;
+    let count = segment.map_or(0, |segment| segment.messages);
+    if let Some(segment) = segment {
+        service_ref.replay(segment).await;
+    }
+    Ok(format!("{count} messages are handled again").into())
 }
 
 /// The history of a service, the oldest entry first.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 use crate::config;
@@ -30,6 +31,8 @@ pub struct Runtime<'a> {
     logs: &'a Logs,
     /// The number of the next service.
     next: u32,
+    /// Announcements that a configuration is in force; each waits for its subscriptions.
+    announcements: JoinSet<()>,
 }
 
 impl<'a> Runtime<'a> {
@@ -49,6 +52,7 @@ impl<'a> Runtime<'a> {
             deps,
             logs,
             next,
+            announcements: JoinSet::new(),
         }
     }
 
@@ -178,7 +182,8 @@ impl<'a> Runtime<'a> {
         self.reload.config = config;
         self.reload.blank = blank;
         let session = self.sessions.main();
-        tokio::spawn(async move {
+        while self.announcements.try_join_next().is_some() {}
+        self.announcements.spawn(async move {
             // the line tells readers of the log that the subscriptions are in place
             session.wait_for_subscriptions().await;
             info!("the new configuration is in force");

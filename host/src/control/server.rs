@@ -154,9 +154,5 @@ async fn reply_to(request: Request, requests: &mpsc::Sender<PendingRequest>) -> 
         return stopping();
     }
 
-    match replied.await {
-        Ok(Ok(value)) => Reply::Ok(value),
-        Ok(Err(error)) => Reply::Error(error),
-        Err(_) => stopping(),
-    }
+    replied.await.unwrap_or_else(|_| stopping())
 }

@@ -18,10 +18,11 @@ use crate::config::Limits;
 use crate::effects::{DueTimer, Effects};
 use crate::guest::bindings::Service;
 use crate::guest::bindings::miqro::service::messaging::DeliveryOutcome;
+use crate::guest::call_state::Current;
 use crate::guest::exports::{ExportIndices, OptionalExport};
 use crate::guest::fault::{DeadlineReached, Fault};
 use crate::guest::pool::PoolSlot;
-use crate::guest::store::{Current, StoreData};
+use crate::guest::store::StoreData;
 use crate::guest::ticker::{ActiveCall, TICK, Ticker};
 use crate::guest::wait_clock::WaitClock;
 use crate::message::{Message, Outcome, Token};
@@ -291,6 +292,7 @@ fn on_tick(mut store: StoreContextMut<'_, StoreData>) -> wasmtime::Result<Update
     let data = store.data_mut();
     let limit = data.ctx.config.limits.call.time;
     let since = *data
+        .call
         .since
         .get_or_insert(now.checked_sub(TICK).unwrap_or(now));
     let ran = now

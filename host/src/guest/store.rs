@@ -2,7 +2,6 @@
 //! of the running call, and WASI with everything denied that is not granted.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -11,16 +10,15 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::config::Directory;
 use crate::effects::{DueTimer, Effects};
 use crate::fault_kind::FaultKind;
+use crate::guest::call_state::{CallState, Current};
 use crate::guest::fault::Fault;
 use crate::guest::http::HttpPolicy;
 use crate::guest::limits::Limiter;
 use crate::guest::log_quota::LogQuota;
 use crate::guest::output::{Output, Stream};
 use crate::guest::socket_policy::SocketPolicy;
-use crate::guest::state_overlay::StateOverlay;
 use crate::guest::undo_map::UndoMap;
 use crate::guest::wait_clock::WaitClock;
-use crate::message::Message;
 use crate::service_ctx::ServiceCtx;
 use crate::topic::Filter;
 
@@ -30,25 +28,12 @@ const RESOURCES: usize = 1_000;
 /// Bytes that a guest may ask of `wasi:random` at once.
 const RANDOM_BYTES: u64 = 64 * 1024;
 
-/// The message being handled.
-pub(super) struct Current {
-    pub(super) message: Message,
-    pub(super) attempt: u32,
-}
-
 /// The data of one store.
 pub(super) struct StoreData {
     pub(super) ctx: Arc<ServiceCtx>,
     pub(super) limiter: Limiter,
-    /// Effects of the running call so far.
-    pub(super) effects: Effects,
-    /// Changes of the running call to the state.
-    pub(super) overlay: StateOverlay,
-    /// Messages that the running call has published or sent as requests, and the bytes that they take.
-    pub(super) sent: usize,
-    pub(super) held: usize,
-    pub(super) current: Option<Current>,
-    pub(super) due: Vec<DueTimer>,
+    /// The running call.
+    pub(super) call: CallState,
     /// Timers that the service has, with whether they are periodic.
     pub(super) timers: UndoMap<String, bool>,
     /// Subscriptions that the service made itself.
@@ -59,13 +44,16 @@ pub(super) struct StoreData {
     pub(super) log_quota: Arc<LogQuota>,
     /// The time that the running call spends waiting for others.
     pub(super) wait_clock: Arc<WaitClock>,
-    /// When the running call was first seen by the ticker; `None` while it is younger than a tick.
-    pub(super) since: Option<Instant>,
-    wasi: WasiCtx,
-    http: WasiHttpCtx,
-    http_policy: HttpPolicy,
     /// Decides which addresses sockets may reach.
     pub(super) socket_policy: Arc<SocketPolicy>,
+    wasi: WasiState,
+}
+
+/// The side of WASI that belongs to one instance.
+struct WasiState {
+    ctx: WasiCtx,
+    http: WasiHttpCtx,
+    http_policy: HttpPolicy,
     resources: ResourceTable,
 }
 
@@ -77,60 +65,53 @@ impl StoreData {
         delivered: bool,
         table_slot: Option<usize>,
     ) -> Result<Self, Fault> {
-        let (mut resources, wait_clock, log_quota) = (
-            ResourceTable::new(),
-            Arc::<WaitClock>::default(),
-            Arc::new(LogQuota::new(&ctx)),
-        );
+        let mut resources = ResourceTable::new();
         resources.set_max_capacity(RESOURCES);
+        let wait_clock = Arc::<WaitClock>::default();
+        let log_quota = Arc::new(LogQuota::new(&ctx));
         let socket_policy = SocketPolicy::new(&ctx);
+
         Ok(Self {
             limiter: Limiter::new(&ctx.config.limits, table_slot),
-            effects: Effects::default(),
-            overlay: StateOverlay::default(),
-            sent: 0,
-            held: 0,
-            current: None,
-            due: Vec::new(),
+            call: CallState::default(),
             timers: UndoMap::default(),
             subscriptions: UndoMap::default(),
             delivered,
-            http_policy: HttpPolicy::new(&ctx, wait_clock.clone()),
+            wasi: WasiState {
+                ctx: wasi(&ctx, &log_quota, &socket_policy)?,
+                http: WasiHttpCtx::new(),
+                http_policy: HttpPolicy::new(&ctx, wait_clock.clone()),
+                resources,
+            },
             wait_clock,
-            since: None,
-            wasi: wasi(&ctx, &log_quota, &socket_policy)?,
             socket_policy,
             log_quota,
-            http: WasiHttpCtx::new(),
-            resources,
             ctx,
         })
     }
 
     /// Makes ready for a call.
     pub(super) fn open(&mut self, current: Option<Current>, due: Vec<DueTimer>) {
-        self.current = current;
-        self.since = None;
         self.wait_clock.reset();
         self.log_quota.reset();
         for timer in &due {
             self.timers.remove_if(&timer.name, |periodic| !periodic);
         }
-        self.due = due;
+        self.call.open(current, due);
     }
 
     /// Ends a call that succeeded and returns its effects.
     pub(super) fn commit(&mut self) -> Effects {
         self.timers.commit();
         self.subscriptions.commit();
-        self.close()
+        self.call.close()
     }
 
     /// Ends a call that failed and drops its effects.
     pub(super) fn roll_back(&mut self) {
         self.timers.roll_back();
         self.subscriptions.roll_back();
-        self.close();
+        self.call.close();
     }
 
     /// Counts an exceeded limit; `text` is the error that the guest gets.
@@ -139,13 +120,13 @@ impl StoreData {
         text
     }
 
-    /// Whether the call may change one more subscription or timer.
+    /// Checks that the call may change one more subscription or timer.
     ///
     /// # Errors
     /// The text for the guest, if it may not.
-    pub(super) fn one_more_change(&self) -> Result<(), String> {
+    pub(super) fn check_changes(&self) -> Result<(), String> {
         let limit = self.ctx.config.limits.call.changes;
-        if self.effects.subscriptions.len() + self.effects.timers.len() < limit {
+        if self.call.changes() < limit {
             return Ok(());
         }
         let text = "subscriptions and timers, as many as limits.changes allows";
@@ -153,14 +134,6 @@ impl StoreData {
             FaultKind::Changes,
             format!("this call has changed {limit} {text}"),
         ))
-    }
-
-    fn close(&mut self) -> Effects {
-        self.current = None;
-        self.due.clear();
-        (self.sent, self.held) = (0, 0);
-        self.effects.state = self.overlay.take();
-        std::mem::take(&mut self.effects)
     }
 }
 
@@ -201,9 +174,9 @@ fn wasi(
 impl WasiHttpView for StoreData {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView {
-            ctx: &mut self.http,
-            table: &mut self.resources,
-            hooks: &mut self.http_policy,
+            ctx: &mut self.wasi.http,
+            table: &mut self.wasi.resources,
+            hooks: &mut self.wasi.http_policy,
         }
     }
 }
@@ -211,8 +184,8 @@ impl WasiHttpView for StoreData {
 impl WasiView for StoreData {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.resources,
+            ctx: &mut self.wasi.ctx,
+            table: &mut self.wasi.resources,
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::guest::Component;
@@ -10,9 +9,12 @@ use crate::rollout::handover::Prepared;
 use crate::rollout::history::VersionHistory;
 use crate::service_ctx::ServiceCtx;
 use crate::store::Snapshot;
+use crate::version::Version;
 
-/// Takes the answer to a command: the result, or the reason why there is none.
-pub type Answer = oneshot::Sender<Result<Value, String>>;
+use super::CommandError;
+
+/// Takes the answer to a command: the version that runs now, or the reason of the failure.
+pub type Answer = oneshot::Sender<Result<Version, CommandError>>;
 
 /// A started instance that replaces the running one between two messages.
 pub struct Swap {

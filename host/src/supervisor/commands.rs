@@ -2,51 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::guest::Fault;
 use crate::rollout::Fallback;
 use crate::rollout::handover::{Prepared, isolated_ctx, prepare_former};
-use crate::rollout::history::{FindError, VersionHistory};
-use crate::rollout::loader::{FallbackError, Loader};
+use crate::rollout::history::VersionHistory;
+use crate::rollout::loader::Loader;
 use crate::router::ServiceId;
-use crate::service::{Answer, Command, ServiceRef, Swap};
+use crate::service::{Answer, Command, CommandError, ServiceRef, Swap};
 use crate::service_ctx::ServiceCtx;
 use crate::store::{Snapshot, Store};
 use crate::version::Version;
 
 use super::{Entry, QueuedCommand, Supervisor};
-
-/// A command cannot be carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// There is no such service.
-    #[error("there is no service {service:?}; there are {known}")]
-    UnknownService {
-        /// The name that was issued.
-        service: String,
-        /// The names of the services.
-        known: String,
-    },
-    /// No former version can be chosen.
-    #[error(transparent)]
-    Version(#[from] FindError),
-    /// The former version cannot be loaded.
-    #[error(transparent)]
-    Load(#[from] FallbackError),
-    /// The former version does not start.
-    #[error("version {} does not start: {fault}", version.short())]
-    Start {
-        /// The version.
-        version: Version,
-        /// The fault of its guest.
-        fault: Fault,
-    },
-    /// A new section of the configuration came in between.
-    #[error("its configuration has changed meanwhile; try again")]
-    Reconfigured,
-    /// The service was removed from the configuration in between.
-    #[error("it is no longer configured")]
-    Removed,
-}
 
 /// A former version that was started for a rollback by command.
 pub(super) struct RollbackReady {
@@ -99,7 +65,7 @@ impl Supervisor {
                 id,
                 command: Command::Restart(answer),
             }),
-            Err(error) => reject(answer, &error),
+            Err(error) => reject(answer, error),
         }
     }
 
@@ -112,7 +78,7 @@ impl Supervisor {
         });
         let (id, version, ctx) = match found {
             Ok(found) => found,
-            Err(error) => return reject(answer, &error),
+            Err(error) => return reject(answer, error),
         };
 
         let loader = self.loader.clone();
@@ -148,7 +114,7 @@ impl Supervisor {
                     command: Command::Swap(Box::new(swap)),
                 });
             }
-            Err(error) => reject(ready.answer, &error),
+            Err(error) => reject(ready.answer, error),
         }
     }
 
@@ -184,7 +150,7 @@ async fn start_former(
     Ok((prepared, snapshot))
 }
 
-fn reject(answer: Answer, error: &CommandError) {
+fn reject(answer: Answer, error: CommandError) {
     // the caller may have gone
-    let _ = answer.send(Err(error.to_string()));
+    let _ = answer.send(Err(error));
 }

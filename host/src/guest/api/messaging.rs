@@ -70,9 +70,10 @@ impl Host for StoreData {
                 self.beyond(FaultKind::Subscriptions, text),
             ));
         }
-        self.one_more_change().map_err(MessagingError::Limit)?;
+        self.check_changes().map_err(MessagingError::Limit)?;
         self.subscriptions.insert(filter.clone(), ());
-        self.effects
+        self.call
+            .effects
             .subscriptions
             .push(SubscriptionChange::Subscribe(Subscription { filter, qos }));
         Ok(())
@@ -82,7 +83,8 @@ impl Host for StoreData {
         let filter = self.full_filter(&filter, global)?;
         if self.subscriptions.contains(&filter) {
             self.subscriptions.remove(&filter);
-            self.effects
+            self.call
+                .effects
                 .subscriptions
                 .push(SubscriptionChange::Unsubscribe(filter));
         }
@@ -90,7 +92,7 @@ impl Host for StoreData {
     }
 
     fn current_message(&mut self) -> Option<MessageInfo> {
-        let current = self.current.as_ref()?;
+        let current = self.call.current.as_ref()?;
         let message = &current.message;
         Some(MessageInfo {
             topic: message.topic.as_str().to_owned(),
@@ -137,7 +139,10 @@ impl StoreData {
                     at: Instant::now(),
                 })
             });
-        self.effects.publishes.push(Publication { message, terms });
+        self.call
+            .effects
+            .publishes
+            .push(Publication { message, terms });
         Ok(token.map(NonZeroU64::get))
     }
 
@@ -209,7 +214,7 @@ impl StoreData {
     /// loop that publishes cannot use the host's memory instead of its own.
     pub(super) fn hold(&mut self, message: &Message) -> Result<(), MessagingError> {
         let limits = &self.ctx.config.limits;
-        let held = self.held.saturating_add(message.weight());
+        let sent_bytes = self.call.sent_bytes.saturating_add(message.weight());
         let size = message.payload.len();
         let (exceeded, text) = if size > limits.call.payload {
             let text = format!(
@@ -217,13 +222,13 @@ impl StoreData {
                 limits.call.payload
             );
             (FaultKind::Payload, text)
-        } else if self.sent >= limits.call.publishes {
+        } else if self.call.sent >= limits.call.publishes {
             let text = "messages, as many as limits.publishes allows";
             (
                 FaultKind::Publishes,
                 format!("this call has published {} {text}", limits.call.publishes),
             )
-        } else if held > limits.call.publish_bytes {
+        } else if sent_bytes > limits.call.publish_bytes {
             let text = "the messages of this call take more than the";
             (
                 FaultKind::PublishBytes,
@@ -233,8 +238,8 @@ impl StoreData {
                 ),
             )
         } else {
-            self.held = held;
-            self.sent += 1;
+            self.call.sent_bytes = sent_bytes;
+            self.call.sent += 1;
             return Ok(());
         };
         Err(MessagingError::Limit(self.beyond(exceeded, text)))

@@ -15,15 +15,19 @@ impl Host for StoreData {
     fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, StateError> {
         check(&key)?;
         let values = self.ctx.state.values();
-        Ok(self.overlay.get(&values, &key).map(|value| value.to_vec()))
+        Ok(self
+            .call
+            .overlay
+            .get(&values, &key)
+            .map(|value| value.to_vec()))
     }
 
     fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), StateError> {
         check(&key)?;
         let limits = &self.ctx.config.limits;
         let values = self.ctx.state.values();
-        let size = self.overlay.size_with(&values, &key, value.len());
-        let count = self.overlay.count_with(&values, &key);
+        let size = self.call.overlay.size_with(&values, &key, value.len());
+        let count = self.call.overlay.count_with(&values, &key);
         if size > limits.total.state {
             let text = format!(
                 "the state would have {size} bytes, more than the {} of limits.state",
@@ -38,20 +42,22 @@ impl Host for StoreData {
             );
             return Err(StateError::Limit(self.beyond(FaultKind::StateKeys, text)));
         }
-        self.overlay.put(&values, key, Some(Bytes::from(value)));
+        self.call
+            .overlay
+            .put(&values, key, Some(Bytes::from(value)));
         Ok(())
     }
 
     fn delete(&mut self, key: String) -> Result<(), StateError> {
         check(&key)?;
-        self.overlay.put(&self.ctx.state.values(), key, None);
+        self.call.overlay.put(&self.ctx.state.values(), key, None);
         Ok(())
     }
 
     fn keys(&mut self, prefix: String) -> Result<Vec<String>, StateError> {
         let values = self.ctx.state.values();
         let mut keys: BTreeSet<&String> = values.keys(&prefix).collect();
-        for (key, there) in self.overlay.keys(&prefix) {
+        for (key, there) in self.call.overlay.keys(&prefix) {
             if there {
                 keys.insert(key);
             } else {

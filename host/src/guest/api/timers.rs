@@ -22,7 +22,7 @@ impl Host for StoreData {
         }
         let (period, delay) = (span(&name, period)?, span(&name, delay)?);
         self.take_name(&name, true)?;
-        self.effects.timers.push(TimerChange::Every {
+        self.call.effects.timers.push(TimerChange::Every {
             name,
             period,
             delay,
@@ -33,14 +33,17 @@ impl Host for StoreData {
     fn after(&mut self, name: String, delay: u64) -> Result<(), TimersError> {
         let delay = span(&name, delay)?;
         self.take_name(&name, false)?;
-        self.effects.timers.push(TimerChange::After { name, delay });
+        self.call
+            .effects
+            .timers
+            .push(TimerChange::After { name, delay });
         Ok(())
     }
 
     fn cancel(&mut self, name: String) {
         if self.timers.contains(&name) {
             self.timers.remove(&name);
-            self.effects.timers.push(TimerChange::Cancel { name });
+            self.call.effects.timers.push(TimerChange::Cancel { name });
         }
     }
 
@@ -50,7 +53,8 @@ impl Host for StoreData {
     }
 
     fn due(&mut self) -> Vec<DueTimer> {
-        self.due
+        self.call
+            .due
             .iter()
             .map(|timer| DueTimer {
                 name: timer.name.clone(),
@@ -78,7 +82,7 @@ impl StoreData {
             let text = format!("the service has {limit} timers, as many as limits.timers allows");
             return Err(TimersError::Limit(self.beyond(FaultKind::Timers, text)));
         }
-        self.one_more_change().map_err(TimersError::Limit)?;
+        self.check_changes().map_err(TimersError::Limit)?;
         self.timers.insert(name.clone(), periodic);
         Ok(())
     }

@@ -14,10 +14,12 @@ use crate::rollout::handover::{Prepared, profile};
 use crate::rollout::history::HistoryEvent;
 use crate::rollout::shadow::{self, Shadow, ShadowError};
 use crate::rollout::{Fallback, Timestamp};
+use crate::service::CommandError;
 use crate::service::status::Status;
 use crate::service::swap::{Answer, Swap};
 use crate::service_ctx::ServiceCtx;
 use crate::store::Snapshot;
+use crate::version::Version;
 
 /// A started instance does not replace the running one; nothing has changed.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +58,7 @@ impl Task {
                 self.stop_guest().await;
                 self.adopt(swap.ctx);
                 self.restore(swap.prepared, snapshot, "by command").await;
-                let reply = format!("version {} runs again", version.short());
-                self.answer_when_subscribed(answer, Ok(reply));
+                self.answer_when_subscribed(answer, Ok(version));
             }
         }
 
@@ -143,10 +144,14 @@ impl Task {
     }
 
     /// Answers a command when the broker has confirmed the subscriptions of the running instance.
-    pub(super) fn answer_when_subscribed(&self, answer: Answer, outcome: Result<String, String>) {
+    pub(super) fn answer_when_subscribed(
+        &self,
+        answer: Answer,
+        outcome: Result<Version, CommandError>,
+    ) {
         self.when_subscribed(move || {
             // the caller may have gone
-            let _ = answer.send(outcome.map(Into::into));
+            let _ = answer.send(outcome);
         });
     }
 

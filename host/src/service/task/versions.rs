@@ -5,22 +5,14 @@ use std::time::Instant;
 use tracing::info;
 
 use super::Task;
-use crate::guest::{Component, Fault};
+use crate::guest::Component;
 use crate::rollout::Timestamp;
 use crate::rollout::history::{HistoryEvent, VersionHistory};
+use crate::service::CommandError;
 use crate::service::status::Status;
 use crate::service::swap::{Answer, VersionStatus};
 use crate::store::Snapshot;
 use crate::version::Version;
-
-/// The instance does not run after a restart by command.
-#[derive(Debug, thiserror::Error)]
-enum RestartError {
-    #[error("has no component that could run")]
-    NoComponent,
-    #[error("does not start, and is tried again: {0}")]
-    Start(Fault),
-}
 
 impl Task {
     /// Records the version that the service begins with. One that was on probation when the host ended is on probation again.
@@ -48,15 +40,12 @@ impl Task {
     /// Restarts the instance by command.
     pub(super) async fn on_restart(&mut self, answer: Answer) {
         let outcome = self.restart_by_command().await;
-        let reply = outcome
-            .map(|version| format!("version {} was started again", version.short()))
-            .map_err(|error| error.to_string());
-        self.answer_when_subscribed(answer, reply);
+        self.answer_when_subscribed(answer, outcome);
     }
 
-    async fn restart_by_command(&mut self) -> Result<Version, RestartError> {
+    async fn restart_by_command(&mut self) -> Result<Version, CommandError> {
         let component = self.runner.component.clone();
-        let component = component.ok_or(RestartError::NoComponent)?;
+        let component = component.ok_or(CommandError::NoComponent)?;
         let version = component.version();
         self.stop_guest().await;
         self.runner.retry.reset();
@@ -75,7 +64,7 @@ impl Task {
             }
             Err(fault) => {
                 self.set_status(Status::Waiting).await;
-                Err(RestartError::Start(fault))
+                Err(CommandError::Restart(fault))
             }
         }
     }
