@@ -12,11 +12,11 @@ use rumqttc::v5::mqttbytes::{self as v5m, v5};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-pub mod fixture;
+pub(crate) mod fixture;
 
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
         .await
         .unwrap_or_else(|_| panic!("waited too long for {what}"))
@@ -24,7 +24,7 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// A packet that the session sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub(crate) enum Seen {
     Connect {
         client_id: String,
         clean_start: bool,
@@ -65,7 +65,7 @@ pub enum Seen {
 }
 
 impl Seen {
-    pub fn publish(topic: &str, id: u16, qos: u8, dup: bool, payload: &str) -> Self {
+    pub(crate) fn publish(topic: &str, id: u16, qos: u8, dup: bool, payload: &str) -> Self {
         let topic = topic.to_owned();
         let payload = payload.to_owned();
         Self::Publish {
@@ -78,7 +78,7 @@ impl Seen {
         }
     }
 
-    pub fn id(&self) -> u16 {
+    pub(crate) fn id(&self) -> u16 {
         match self {
             Self::Publish { id, .. }
             | Self::Subscribe { id, .. }
@@ -88,32 +88,32 @@ impl Seen {
     }
 }
 
-pub struct Broker {
+pub(crate) struct Broker {
     listener: TcpListener,
     pub protocol: Protocol,
 }
 
 impl Broker {
-    pub async fn new(protocol: Protocol) -> Self {
+    pub(crate) async fn new(protocol: Protocol) -> Self {
         Self {
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             protocol,
         }
     }
 
-    pub async fn on(protocol: Protocol, port: u16) -> Self {
+    pub(crate) async fn on(protocol: Protocol, port: u16) -> Self {
         Self {
             listener: TcpListener::bind(("127.0.0.1", port)).await.unwrap(),
             protocol,
         }
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.listener.local_addr().unwrap().port()
     }
 
     /// The next connection, before CONNECT is read.
-    pub async fn accept(&self) -> Peer {
+    pub(crate) async fn accept(&self) -> Peer {
         let (stream, _) = soon("a connection", self.listener.accept()).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Peer {
@@ -124,12 +124,12 @@ impl Broker {
     }
 
     /// The next connection, CONNECT read and accepted.
-    pub async fn connected(&self, session_present: bool) -> Peer {
+    pub(crate) async fn connected(&self, session_present: bool) -> Peer {
         self.connected_as(session_present, |_| {}).await
     }
 
     /// The same with properties in the CONNACK (MQTT 5).
-    pub async fn connected_as(
+    pub(crate) async fn connected_as(
         &self,
         session_present: bool,
         set: impl FnOnce(&mut v5::ConnAckProperties),
@@ -143,14 +143,14 @@ impl Broker {
 }
 
 /// The broker's end of a connection.
-pub struct Peer {
+pub(crate) struct Peer {
     pub stream: TcpStream,
     buffer: BytesMut,
     pub protocol: Protocol,
 }
 
 impl Peer {
-    pub async fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
@@ -164,7 +164,7 @@ impl Peer {
     }
 
     /// `code` is that of the protocol version.
-    pub async fn connack(
+    pub(crate) async fn connack(
         &mut self,
         session_present: bool,
         code: u8,
@@ -197,7 +197,7 @@ impl Peer {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one packet")]
-    pub async fn publish(
+    pub(crate) async fn publish(
         &mut self,
         topic: &str,
         id: u16,
@@ -214,23 +214,23 @@ impl Peer {
             .await;
     }
 
-    pub async fn puback(&mut self, id: u16) {
+    pub(crate) async fn puback(&mut self, id: u16) {
         self.raw(&ack(0x40, id)).await;
     }
 
-    pub async fn pubrec(&mut self, id: u16) {
+    pub(crate) async fn pubrec(&mut self, id: u16) {
         self.raw(&ack(0x50, id)).await;
     }
 
-    pub async fn pubrel(&mut self, id: u16) {
+    pub(crate) async fn pubrel(&mut self, id: u16) {
         self.raw(&ack(0x62, id)).await;
     }
 
-    pub async fn pubcomp(&mut self, id: u16) {
+    pub(crate) async fn pubcomp(&mut self, id: u16) {
         self.raw(&ack(0x70, id)).await;
     }
 
-    pub async fn suback(&mut self, id: u16, codes: &[u8]) {
+    pub(crate) async fn suback(&mut self, id: u16, codes: &[u8]) {
         let empty: &[u8] = if self.protocol == Protocol::V5 {
             &[0]
         } else {
@@ -242,7 +242,7 @@ impl Peer {
             .await;
     }
 
-    pub async fn unsuback(&mut self, id: u16, count: usize) {
+    pub(crate) async fn unsuback(&mut self, id: u16, count: usize) {
         let [high, low] = id.to_be_bytes();
         let rest = if self.protocol == Protocol::V5 {
             vec![0; 1 + count]
@@ -253,23 +253,23 @@ impl Peer {
             .await;
     }
 
-    pub async fn pingresp(&mut self) {
+    pub(crate) async fn pingresp(&mut self) {
         self.raw(&[0xD0, 0]).await;
     }
 
-    pub async fn disconnect(&mut self, reason: u8) {
+    pub(crate) async fn disconnect(&mut self, reason: u8) {
         self.raw(&[0xE0, 2, reason, 0]).await;
     }
 
     /// Proves that the session has sent nothing else before, and that it serves the connection: PUBREL of an exchange that
     /// nobody knows is answered at once.
-    pub async fn nothing_before(&mut self) {
+    pub(crate) async fn nothing_before(&mut self) {
         self.pubrel(65_000).await;
         assert_eq!(self.receive().await, Seen::PubComp(65_000));
     }
 
     /// Reads SUBSCRIBE, answers that all is granted, and gives it back.
-    pub async fn subscribed(&mut self) -> Seen {
+    pub(crate) async fn subscribed(&mut self) -> Seen {
         let seen = self.receive().await;
         let Seen::Subscribe { id, filters, .. } = &seen else {
             panic!("not SUBSCRIBE: {seen:?}")
@@ -280,7 +280,7 @@ impl Peer {
     }
 
     /// The next packet of the session; PINGREQ is answered and not shown.
-    pub async fn receive(&mut self) -> Seen {
+    pub(crate) async fn receive(&mut self) -> Seen {
         loop {
             match self.receive_any().await {
                 Seen::PingReq => self.pingresp().await,
@@ -289,7 +289,7 @@ impl Peer {
         }
     }
 
-    pub async fn receive_any(&mut self) -> Seen {
+    pub(crate) async fn receive_any(&mut self) -> Seen {
         soon("a packet of the session", async {
             loop {
                 if let Some(seen) = self.decode() {

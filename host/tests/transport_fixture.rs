@@ -15,9 +15,9 @@ use miqro_host::session::transport::{self, Resolver, Stream, TransportError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-pub fn to(port: u16, transport: Transport, tls: Tls) -> Connection {
+pub(crate) fn to(port: u16, transport: Transport, tls: Tls) -> Connection {
     Connection {
         host: "localhost".to_owned(),
         port,
@@ -47,7 +47,7 @@ pub fn to(port: u16, transport: Transport, tls: Tls) -> Connection {
     }
 }
 
-pub async fn connected(connection: &Connection) -> Result<Stream, TransportError> {
+pub(crate) async fn connected(connection: &Connection) -> Result<Stream, TransportError> {
     timeout(
         DEADLINE,
         transport::connect(connection, &Resolver::default()),
@@ -57,7 +57,7 @@ pub async fn connected(connection: &Connection) -> Result<Stream, TransportError
 }
 
 /// Connects, and makes sure that the broker understands what comes through and answers.
-pub async fn greet(connection: &Connection) -> Stream {
+pub(crate) async fn greet(connection: &Connection) -> Stream {
     let mut stream = connected(connection).await.unwrap();
     send(
         &mut stream,
@@ -72,7 +72,7 @@ pub async fn greet(connection: &Connection) -> Stream {
     stream
 }
 
-pub async fn send(stream: &mut Stream, bytes: &[u8]) {
+pub(crate) async fn send(stream: &mut Stream, bytes: &[u8]) {
     timeout(DEADLINE, stream.write_all(bytes))
         .await
         .unwrap()
@@ -80,7 +80,7 @@ pub async fn send(stream: &mut Stream, bytes: &[u8]) {
     timeout(DEADLINE, stream.flush()).await.unwrap().unwrap();
 }
 
-pub async fn receive(stream: &mut Stream, length: usize) -> Vec<u8> {
+pub(crate) async fn receive(stream: &mut Stream, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     timeout(DEADLINE, stream.read_exact(&mut bytes))
         .await
@@ -89,18 +89,18 @@ pub async fn receive(stream: &mut Stream, length: usize) -> Vec<u8> {
     bytes
 }
 
-pub async fn refused(connection: &Connection) -> String {
+pub(crate) async fn refused(connection: &Connection) -> String {
     connected(connection).await.unwrap_err().to_string()
 }
 
-pub struct Mosquitto {
+pub(crate) struct Mosquitto {
     pub child: Child,
     pub port: u16,
 }
 
 impl Mosquitto {
     /// Starts a broker with these lines for its only listener.
-    pub fn start(directory: &Path, listener: &str) -> Self {
+    pub(crate) fn start(directory: &Path, listener: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -141,7 +141,7 @@ impl Mosquitto {
 }
 
 /// A TLS server that is not a broker, for cases without a setting of mosquitto.
-pub fn tls_server(certificates: &Certificates, options: &str) -> Mosquitto {
+pub(crate) fn tls_server(certificates: &Certificates, options: &str) -> Mosquitto {
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -171,7 +171,7 @@ pub fn tls_server(certificates: &Certificates, options: &str) -> Mosquitto {
 }
 
 /// Debian puts it where the search path of users does not lead.
-pub fn program() -> &'static str {
+pub(crate) fn program() -> &'static str {
     if Path::new("/usr/sbin/mosquitto").exists() {
         "/usr/sbin/mosquitto"
     } else {
@@ -187,21 +187,21 @@ impl Drop for Mosquitto {
 }
 
 /// Certificates made for one test.
-pub struct Certificates(pub tempfile::TempDir);
+pub(crate) struct Certificates(pub tempfile::TempDir);
 
 impl Certificates {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let made = Self(tempfile::tempdir().unwrap());
         made.authority("ca");
         made.signed("server", "subjectAltName=DNS:localhost,IP:127.0.0.1");
         made
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub fn openssl(&self, arguments: &str) {
+    pub(crate) fn openssl(&self, arguments: &str) {
         let words = arguments.split_whitespace();
         let output = Command::new("openssl")
             .args(words)
@@ -215,14 +215,14 @@ impl Certificates {
         );
     }
 
-    pub fn authority(&self, name: &str) {
+    pub(crate) fn authority(&self, name: &str) {
         self.openssl(&format!(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN={name} -keyout {name}.key -out {name}.pem"
         ));
     }
 
     /// Makes `<name>.pem` and `<name>.key` (PKCS#8), signed by `ca`.
-    pub fn signed(&self, name: &str, extension: &str) {
+    pub(crate) fn signed(&self, name: &str, extension: &str) {
         std::fs::write(self.path("extension"), extension).unwrap();
         self.openssl(&format!(
             "req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
@@ -233,7 +233,7 @@ impl Certificates {
     }
 
     /// As [`Self::signed`], valid from `from` until `until`, as in `20200101000000Z`.
-    pub fn dated(&self, name: &str, extension: &str, from: &str, until: &str) {
+    pub(crate) fn dated(&self, name: &str, extension: &str, from: &str, until: &str) {
         self.signed(name, extension);
         let ca = "[ca]\ndefault_ca = own\n[own]\ndatabase = index\nserial = serial\nnew_certs_dir = .\n\
                   default_md = sha256\npolicy = any\nunique_subject = no\n[any]\ncommonName = supplied\n";
@@ -246,7 +246,7 @@ impl Certificates {
         ));
     }
 
-    pub fn listener(&self, more: &str) -> Mosquitto {
+    pub(crate) fn listener(&self, more: &str) -> Mosquitto {
         let certificate = self.path("server.pem");
         let key = self.path("server.key");
         let files = format!(
@@ -257,7 +257,7 @@ impl Certificates {
         Mosquitto::start(self.0.path(), &files)
     }
 
-    pub fn trusting(&self, root: &str) -> Tls {
+    pub(crate) fn trusting(&self, root: &str) -> Tls {
         Tls {
             ca_certs: Some(self.path(root)),
             ..Tls::default()
@@ -266,7 +266,7 @@ impl Certificates {
 }
 
 /// Publishes a message of about `size` bytes to itself.
-pub async fn echo(stream: &mut Stream, size: usize) {
+pub(crate) async fn echo(stream: &mut Stream, size: usize) {
     send(stream, b"\x82\x06\x00\x01\x00\x01a\x00").await;
     assert_eq!(receive(stream, 5).await, b"\x90\x03\x00\x01\x00", "SUBACK");
     let payload = numbers(size);
@@ -287,7 +287,7 @@ pub async fn echo(stream: &mut Stream, size: usize) {
 }
 
 /// Bytes in which no part is like another.
-pub fn numbers(size: usize) -> Vec<u8> {
+pub(crate) fn numbers(size: usize) -> Vec<u8> {
     (0..u32::MAX)
         .flat_map(u32::to_le_bytes)
         .take(size)

@@ -5,7 +5,7 @@
 macro_rules! cases {
     ($($function:literal: $($case:ident),+;)+) => {
         /// The functions that have cases here.
-        pub const COVERED: &[&str] = &[$($function),+];
+        pub(crate) const COVERED: &[&str] = &[$($function),+];
 
         mod case {
             $($(

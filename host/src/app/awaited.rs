@@ -11,7 +11,7 @@ use crate::settling::Settling;
 use crate::watch::Watch;
 
 /// The files.
-pub struct Files {
+pub(super) struct Files {
     configuration: Option<PathBuf>,
     watch: Option<Watch>,
     settling: Settling,
@@ -20,7 +20,7 @@ pub struct Files {
 }
 
 /// Event of the watched files.
-pub enum Happened {
+pub(super) enum Happened {
     /// A file has changed; the text names the cause.
     Changed(&'static str),
     /// The configuration file has stopped changing and is refused for this reason.
@@ -29,7 +29,7 @@ pub enum Happened {
 
 impl Files {
     /// Watches `configuration`, if there is one, and looks at it every `interval`.
-    pub fn new(configuration: Option<PathBuf>, interval: Duration) -> Self {
+    pub(super) fn new(configuration: Option<PathBuf>, interval: Duration) -> Self {
         let watch = configuration
             .clone()
             .and_then(|file| match Watch::new([file], interval) {
@@ -48,14 +48,14 @@ impl Files {
     }
 
     /// Watches `awaited` besides the configuration file, in place of earlier ones. Files that exist count as changed.
-    pub fn wait_for(&self, awaited: Vec<PathBuf>) {
+    pub(super) fn wait_for(&self, awaited: Vec<PathBuf>) {
         if let Some(watch) = &self.watch {
             watch.watch(self.configuration.iter().cloned().chain(awaited));
         }
     }
 
     /// Waits for the next event. Cancel-safe.
-    pub async fn next(&mut self) -> Happened {
+    pub(super) async fn next(&mut self) -> Happened {
         loop {
             let settled = self.settling.next();
             let changed = async {
@@ -81,7 +81,7 @@ impl Files {
 
     /// Records that the configuration was refused. Returns `refusal` if it is to be logged now, `None` if it is to be logged once
     /// the file has stopped changing.
-    pub fn refused(&mut self, inode: Option<u64>, refusal: String) -> Option<String> {
+    pub(super) fn refused(&mut self, inode: Option<u64>, refusal: String) -> Option<String> {
         let now = Instant::now();
         if self.are_settling() && self.said.as_ref() == Some(&(inode, refusal.clone())) {
             return None;
@@ -95,14 +95,14 @@ impl Files {
     }
 
     /// Whether a refusal was logged so recently that the next one may wait.
-    pub fn are_settling(&self) -> bool {
+    pub(super) fn are_settling(&self) -> bool {
         self.configuration
             .as_ref()
             .is_some_and(|file| self.settling.has(file, Instant::now()))
     }
 
     /// Forgets earlier refusals, so that the next one is logged at once.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         if let Some(file) = &self.configuration {
             self.settling.forget(file);
         }
@@ -110,7 +110,7 @@ impl Files {
 }
 
 /// Waits until `time`, or forever if there is none.
-pub async fn until(time: Option<Instant>) {
+pub(super) async fn until(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time.into()).await,
         None => std::future::pending().await,
@@ -118,6 +118,6 @@ pub async fn until(time: Option<Instant>) {
 }
 
 /// The number of the file in its file system, if it is there.
-pub fn inode(file: &Path) -> Option<u64> {
+pub(super) fn inode(file: &Path) -> Option<u64> {
     std::fs::metadata(file).map(|metadata| metadata.ino()).ok()
 }

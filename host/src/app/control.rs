@@ -25,7 +25,7 @@ const SHOWN: usize = 200;
 const WAITING: usize = 16;
 
 /// Control channel of the host.
-pub struct Control {
+pub(super) struct Control {
     asked: mpsc::Receiver<PendingRequest>,
     /// Keeps the channel open even without a socket.
     _open: mpsc::Sender<PendingRequest>,
@@ -37,7 +37,7 @@ pub struct Control {
 
 impl Control {
     /// Listens on a socket next to the state file. If that fails, a warning is logged and the host takes no requests.
-    pub fn open(state_file: &Path, pool: &tokio::runtime::Handle) -> Self {
+    pub(super) fn open(state_file: &Path, pool: &tokio::runtime::Handle) -> Self {
         let (open, asked) = mpsc::channel(WAITING);
         let _inside = pool.enter();
         match Server::open(&socket_of(state_file)) {
@@ -65,7 +65,7 @@ impl Control {
     }
 
     /// The next request. Cancel-safe.
-    pub async fn next(&mut self) -> PendingRequest {
+    pub(super) async fn next(&mut self) -> PendingRequest {
         loop {
             tokio::select! {
                 // the channel does not close while a sender is held here
@@ -76,7 +76,7 @@ impl Control {
     }
 
     /// Handles a request, and sends its reply as soon as there is one.
-    pub fn handle(&mut self, pending: PendingRequest, runtime: &mut Runtime<'_>) {
+    pub(super) fn handle(&mut self, pending: PendingRequest, runtime: &mut Runtime<'_>) {
         let PendingRequest { request, reply } = pending;
         let answer = runtime.handle_request(request);
         self.answers.spawn(async move {

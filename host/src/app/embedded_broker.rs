@@ -14,7 +14,7 @@ use super::broker;
 ///
 /// # Errors
 /// When the embedded broker cannot start.
-pub async fn connect(
+pub(super) async fn connect(
     broker: Broker,
     threads: &tokio::runtime::Runtime,
 ) -> anyhow::Result<(Connection, Option<broker::Running>)> {
@@ -55,7 +55,7 @@ fn reachable(address: IpAddr) -> IpAddr {
 }
 
 /// Lets the embedded broker write its data.
-pub async fn stop(broker: broker::Running, deadline: Instant) {
+pub(super) async fn stop(broker: broker::Running, deadline: Instant) {
     match tokio::time::timeout_at(deadline.into(), broker.stop()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!("{error}"),
@@ -66,7 +66,7 @@ pub async fn stop(broker: broker::Running, deadline: Instant) {
 }
 
 /// Waits until the embedded broker ends by itself. The host cannot work without it.
-pub async fn ended(broker: &mut Option<broker::Running>) -> broker::BrokerError {
+pub(super) async fn ended(broker: &mut Option<broker::Running>) -> broker::BrokerError {
     match broker {
         Some(broker) => broker.ended().await,
         None => std::future::pending().await,

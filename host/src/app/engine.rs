@@ -16,7 +16,7 @@ const PROGRAM: &str = "/proc/self/exe";
 ///
 /// # Errors
 /// When `cache_dir` cannot be used, or the engine cannot be made.
-pub fn engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
+pub(super) fn engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
     let services = config.services.len();
     let memory = config
         .services

@@ -34,7 +34,7 @@ const SHOWN: usize = 3;
 
 /// The reason why a host has no identity.
 #[derive(Debug, thiserror::Error)]
-pub enum IdentityError {
+pub(super) enum IdentityError {
     /// Another host has it.
     #[error(
         "the state file {0}: another host uses it; a second host with this configuration needs a client_id and a state_file \
@@ -45,7 +45,7 @@ pub enum IdentityError {
 
 /// Identity of a host: its session and its state.
 #[derive(Debug)]
-pub struct Identity {
+pub(super) struct Identity {
     state_file: PathBuf,
     client_id: String,
     /// The record, locked; `None` where it cannot be kept.
@@ -64,7 +64,7 @@ impl Identity {
     ///
     /// # Errors
     /// When another host uses it.
-    pub fn of(config: &Config, named: bool) -> Result<Self, IdentityError> {
+    pub(super) fn of(config: &Config, named: bool) -> Result<Self, IdentityError> {
         let services = config
             .services
             .iter()
@@ -87,17 +87,17 @@ impl Identity {
     }
 
     /// Completes `config`: sets the client identifier if none is configured.
-    pub fn complete(&self, config: &mut Config) {
+    pub(super) fn complete(&self, config: &mut Config) {
         complete(config, &self.client_id);
     }
 
     /// The client identifier of a host whose configuration has none.
-    pub fn client_id(&self) -> &str {
+    pub(super) fn client_id(&self) -> &str {
         &self.client_id
     }
 
     /// The state file.
-    pub fn state_file(&self) -> &Path {
+    pub(super) fn state_file(&self) -> &Path {
         &self.state_file
     }
 
@@ -176,7 +176,7 @@ impl Identity {
 }
 
 /// Sets `client_id` if `config` has none.
-pub fn complete(config: &mut Config, client_id: &str) {
+pub(super) fn complete(config: &mut Config, client_id: &str) {
     let (Broker::Embedded(_, connection) | Broker::Remote(connection)) = &mut config.broker;
     if connection.client_id.is_empty() {
         client_id.clone_into(&mut connection.client_id);

@@ -17,11 +17,11 @@ use super::identity;
 use super::source::Source;
 
 use plan::Before;
-pub use plan::{Plan, plan};
-pub use refused::{Refused, say_refused};
+pub(super) use plan::{Plan, plan};
+pub(super) use refused::{Refused, say_refused};
 
 /// Result of preparing a new configuration.
-pub struct Outcome {
+pub(super) struct Outcome {
     /// The plan, or the reason why there is none.
     pub plan: Result<Plan, Refused>,
     /// The number of its file in the file system, when it was read.
@@ -29,7 +29,7 @@ pub struct Outcome {
 }
 
 /// The running configuration, and the state of a reload.
-pub struct Reload {
+pub(super) struct Reload {
     source: Source,
     pub(super) config: Config,
     pub(super) blank: Option<Blank>,
@@ -44,7 +44,7 @@ pub struct Reload {
 impl Reload {
     /// `loaded` came from `source` and runs, with `client_id` where it has none. Services that were left out are added when their
     /// files come.
-    pub fn new(source: Source, loaded: &config::Loaded, client_id: String) -> Self {
+    pub(super) fn new(source: Source, loaded: &config::Loaded, client_id: String) -> Self {
         let mut config = loaded.config.clone();
         identity::complete(&mut config, &client_id);
         let files = Files::new(config.file.clone(), config.host.watch_interval);
@@ -72,12 +72,12 @@ impl Reload {
     }
 
     /// The configuration that runs.
-    pub fn config(&self) -> &Config {
+    pub(super) fn config(&self) -> &Config {
         &self.config
     }
 
     /// Waits until one of the files changes or a plan is made. Cancel-safe.
-    pub async fn next(&mut self) -> Next {
+    pub(super) async fn next(&mut self) -> Next {
         tokio::select! {
             happened = self.files.next() => Next::Files(happened),
             Some(outcome) = self.preparing.join_next() => {
@@ -100,7 +100,7 @@ impl Reload {
 }
 
 /// Next step of a reload.
-pub enum Next {
+pub(super) enum Next {
     /// Ask for a plan, or log why there is none.
     Files(Happened),
     /// Put a plan in force, or log why there is none.

@@ -19,7 +19,7 @@ use super::start;
 use super::systemd::Notifier;
 
 /// The running host: connections, services, and the configuration that they follow.
-pub struct Runtime<'a> {
+pub(super) struct Runtime<'a> {
     /// The MQTT connections.
     pub sessions: Sessions,
     /// The services.
@@ -37,7 +37,7 @@ pub struct Runtime<'a> {
 
 impl<'a> Runtime<'a> {
     /// Everything that runs, put together.
-    pub fn new(
+    pub(super) fn new(
         deps: ServiceDeps,
         sessions: Sessions,
         supervisor: Supervisor,
@@ -57,7 +57,7 @@ impl<'a> Runtime<'a> {
     }
 
     /// Handles SIGHUP: reopens the log file and asks for a reload.
-    pub fn hangup(&mut self) {
+    pub(super) fn hangup(&mut self) {
         if let Err(error) = self.logs.reopen() {
             error!("{error}");
         }
@@ -66,7 +66,7 @@ impl<'a> Runtime<'a> {
     }
 
     /// Asks for a new plan.
-    pub fn ask(&mut self, cause: &'static str) {
+    pub(super) fn ask(&mut self, cause: &'static str) {
         if self.reload.files.are_settling() {
             // the file is being written, and was refused a moment ago
             debug!("reading the configuration again: {cause}");
@@ -84,7 +84,7 @@ impl<'a> Runtime<'a> {
 
     /// Begins to prepare a new configuration if one was asked for. Only one is prepared at a time, and none while services are
     /// leaving, because one of the same name could come back.
-    pub fn begin_reload(&mut self, notifier: &Notifier) {
+    pub(super) fn begin_reload(&mut self, notifier: &Notifier) {
         let reload = &mut self.reload;
         if !reload.preparing.is_empty()
             || self.supervisor.is_parting()
@@ -116,7 +116,11 @@ impl<'a> Runtime<'a> {
     }
 
     /// Puts a plan in force, or logs why there is none.
-    pub async fn conclude_reload(&mut self, Outcome { plan, inode }: Outcome, notifier: &Notifier) {
+    pub(super) async fn conclude_reload(
+        &mut self,
+        Outcome { plan, inode }: Outcome,
+        notifier: &Notifier,
+    ) {
         let files = &mut self.reload.files;
         let awaited = plan.as_ref().err().map_or_else(Vec::new, Refused::awaited);
         files.wait_for(awaited);
@@ -223,7 +227,7 @@ impl<'a> Runtime<'a> {
     }
 
     /// Removes the routes, timers and presence connection of a removed service that has ended.
-    pub async fn close(&mut self, id: ServiceId) {
+    pub(super) async fn close(&mut self, id: ServiceId) {
         self.sessions.remove(id).await;
         self.deps.timers.remove(id).await;
     }

@@ -8,7 +8,7 @@ use crate::service::{Pools, Shared};
 use crate::timers;
 
 /// Shared parts from which services are built.
-pub struct ServiceDeps {
+pub(super) struct ServiceDeps {
     /// Loads their components.
     pub loader: Loader,
     /// Executors for slow guest calls and background work.
@@ -23,7 +23,7 @@ pub struct ServiceDeps {
 
 /// Intervals of repeated work.
 #[derive(Debug, Clone, Copy)]
-pub struct Intervals {
+pub(super) struct Intervals {
     /// Time between two announcements that a service is online; zero: it is not repeated.
     pub online: Duration,
     /// Time between two reports of statistics in the log; zero: never.
@@ -32,7 +32,7 @@ pub struct Intervals {
 
 impl Intervals {
     /// The intervals of the configuration.
-    pub fn from_config(settings: &HostSettings) -> Self {
+    pub(super) fn from_config(settings: &HostSettings) -> Self {
         Self {
             online: settings.online_interval,
             statistics: settings.statistics_interval,

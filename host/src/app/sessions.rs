@@ -26,7 +26,7 @@ use super::loaded::Loaded;
 const PRESENCE_STOP: Duration = Duration::from_secs(2);
 
 /// The running sessions.
-pub struct Sessions {
+pub(super) struct Sessions {
     main: session::Handle,
     /// State that all sessions share.
     group: session::Group,
@@ -53,7 +53,7 @@ struct Own {
 ///
 /// # Errors
 /// When a base topic leaves no room for `online`.
-pub fn open(
+pub(super) fn open(
     connection: &Connection,
     loaded: &[Loaded],
     limit: usize,
@@ -113,12 +113,12 @@ pub fn open(
 
 impl Sessions {
     /// The session that carries the messages.
-    pub fn main(&self) -> session::Handle {
+    pub(super) fn main(&self) -> session::Handle {
         self.main.clone()
     }
 
     /// Returns the session that announces a service's `online`, and the time after which a `1` expires there (`None`: never).
-    pub fn presence(&self, service: ServiceId) -> (session::Handle, Option<Duration>) {
+    pub(super) fn presence(&self, service: ServiceId) -> (session::Handle, Option<Duration>) {
         match self.presences.get(&service) {
             Some(own) => (own.handle.clone(), None),
             None => (
@@ -132,7 +132,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the base topic leaves no room for `online`.
-    pub fn add(
+    pub(super) fn add(
         &mut self,
         service: ServiceId,
         suffix: String,
@@ -156,7 +156,7 @@ impl Sessions {
     }
 
     /// Detaches a service that has ended, and closes its presence connection.
-    pub async fn remove(&mut self, service: ServiceId) {
+    pub(super) async fn remove(&mut self, service: ServiceId) {
         self.main.send(Command::Detach { service }).await;
         if let Some(own) = self.presences.remove(&service) {
             own.handle.stop(Instant::now() + PRESENCE_STOP);
@@ -164,7 +164,7 @@ impl Sessions {
     }
 
     /// Reconnects with these settings; the session and its routes stay.
-    pub async fn renew(&mut self, connection: Connection) {
+    pub(super) async fn renew(&mut self, connection: Connection) {
         self.main.reconfigure(connection.clone()).await;
         for own in self.presences.values() {
             own.handle
@@ -175,12 +175,12 @@ impl Sessions {
     }
 
     /// Settings of the connection.
-    pub fn connection(&self) -> &Connection {
+    pub(super) fn connection(&self) -> &Connection {
         &self.connection
     }
 
     /// Waits until a session ends with an error that reconnecting cannot fix.
-    pub async fn failed(&mut self) -> anyhow::Error {
+    pub(super) async fn failed(&mut self) -> anyhow::Error {
         loop {
             match self.tasks.join_next().await {
                 Some(Ok(Err(error))) => return error.into(),
@@ -194,19 +194,19 @@ impl Sessions {
     }
 
     /// Announces that a service is offline which could not do so itself.
-    pub async fn offline(&self, id: ServiceId, service: &config::Service) {
+    pub(super) async fn offline(&self, id: ServiceId, service: &config::Service) {
         if let Ok(offline) = service::will(service) {
             self.presence(id).0.send(Command::Announce(offline)).await;
         }
     }
 
     /// Takes no more messages from the broker.
-    pub async fn quiesce(&self) {
+    pub(super) async fn quiesce(&self) {
         self.main.send(Command::Quiesce).await;
     }
 
     /// Sends waiting messages, acknowledges handled ones, and disconnects.
-    pub async fn stop(&mut self, deadline: Instant) {
+    pub(super) async fn stop(&mut self, deadline: Instant) {
         if let Some(offline) = self.offline.take() {
             self.main.send(Command::Announce(offline)).await;
         }

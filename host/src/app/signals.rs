@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Request that a signal stands for.
-pub enum Received {
+pub(super) enum Received {
     /// Stop; contains the signal's name.
     Stop(&'static str),
     /// Reload the configuration and reopen the log file (SIGHUP).
@@ -15,7 +15,7 @@ pub enum Received {
 }
 
 /// The signals.
-pub struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -29,7 +29,7 @@ impl Signals {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> std::io::Result<Self> {
         let [terminate, interrupt, hangup] = [
             SignalKind::terminate(),
             SignalKind::interrupt(),
@@ -49,7 +49,7 @@ impl Signals {
     }
 
     /// Waits for the next signal. Cancel-safe.
-    pub async fn next(&mut self) -> Received {
+    pub(super) async fn next(&mut self) -> Received {
         tokio::select! {
             _ = self.terminate.recv() => Received::Stop("SIGTERM"),
             _ = self.interrupt.recv() => Received::Stop("SIGINT"),

@@ -38,7 +38,7 @@ struct Found {
 }
 
 /// A component that could not be loaded.
-pub struct Failure {
+pub(super) struct Failure {
     service: String,
     error: LoadError,
 }
@@ -48,7 +48,11 @@ pub struct Failure {
 ///
 /// # Errors
 /// When components were named and none of them could be loaded: the user is waiting for that result.
-pub fn judge(loaded: &[Loaded], mut failures: Vec<Failure>, named: bool) -> anyhow::Result<()> {
+pub(super) fn judge(
+    loaded: &[Loaded],
+    mut failures: Vec<Failure>,
+    named: bool,
+) -> anyhow::Result<()> {
     let none = loaded.iter().all(|one| matches!(one.first, First::Nothing));
     if named && none && !failures.is_empty() {
         return Err(failures.swap_remove(0).error.into());
@@ -66,7 +70,7 @@ pub fn judge(loaded: &[Loaded], mut failures: Vec<Failure>, named: bool) -> anyh
 ///
 /// # Errors
 /// When a service has no component.
-pub async fn load_all(
+pub(super) async fn load_all(
     deps: &ServiceDeps,
     services: Vec<config::Service>,
     mut spools: HashMap<String, Segment>,
@@ -172,7 +176,7 @@ async fn begin(id: ServiceId, found: Found, deps: &ServiceDeps) -> Loaded {
 }
 
 /// Builds a service of a new configuration, whose instance was started already.
-pub fn prepared(
+pub(super) fn prepared(
     id: ServiceId,
     ready: Ready,
     history: VersionHistory,
@@ -224,7 +228,7 @@ fn warn_idle(config: &config::Service, effects: &Effects) {
 ///
 /// # Errors
 /// When a base topic leaves no room for `online`.
-pub async fn services(
+pub(super) async fn services(
     loaded: Vec<Loaded>,
     watch: Watch,
     deps: &ServiceDeps,
@@ -247,7 +251,7 @@ pub async fn services(
 ///
 /// # Errors
 /// When its base topic leaves no room for `online`.
-pub async fn run(
+pub(super) async fn run(
     one: Loaded,
     deps: &ServiceDeps,
     sessions: &Sessions,

@@ -13,7 +13,7 @@ pub fn directories() -> Vec<PathBuf> {
 }
 
 /// Default directory for state files: the one that systemd made for the service, or the user's directory for state.
-pub fn directory() -> PathBuf {
+pub(super) fn directory() -> PathBuf {
     let absolute = |name: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)

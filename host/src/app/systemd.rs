@@ -9,7 +9,7 @@ use tracing::warn;
 
 /// Socket of the service manager; silent if there is none.
 #[derive(Debug)]
-pub struct Notifier {
+pub(super) struct Notifier {
     socket: Option<UnixDatagram>,
     /// Interval of the watchdog messages.
     pulse: Option<Duration>,
@@ -17,7 +17,7 @@ pub struct Notifier {
 
 impl Notifier {
     /// Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
-    pub fn from_environment() -> Self {
+    pub(super) fn from_environment() -> Self {
         let name = std::env::var("NOTIFY_SOCKET")
             .ok()
             .filter(|name| !name.is_empty());
@@ -41,17 +41,17 @@ impl Notifier {
     }
 
     /// Everything is loaded: `services` run.
-    pub fn ready(&self, services: usize) {
+    pub(super) fn ready(&self, services: usize) {
         self.tell(&format!("READY=1\nSTATUS={services} services run"));
     }
 
     /// The configuration is being read again.
-    pub fn reloading(&self) {
+    pub(super) fn reloading(&self) {
         self.tell("RELOADING=1\nSTATUS=reading the configuration again");
     }
 
     /// Sends a state without waiting: a service manager that does not read must not hold up messages.
-    pub fn tell(&self, state: &str) {
+    pub(super) fn tell(&self, state: &str) {
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(state.as_bytes())
         {
@@ -61,7 +61,7 @@ impl Notifier {
 
     /// Waits until the next watchdog message is due and sends it. To be called by the task that could hang. When cancelled, it
     /// sends the message at the next call.
-    pub async fn watch(&self, due: &mut tokio::time::Instant) {
+    pub(super) async fn watch(&self, due: &mut tokio::time::Instant) {
         let Some(pulse) = self.pulse else {
             return std::future::pending().await;
         };
@@ -71,7 +71,7 @@ impl Notifier {
     }
 
     /// Repeats `watch` without end.
-    pub async fn watch_for_ever(&self) {
+    pub(super) async fn watch_for_ever(&self) {
         let mut due = tokio::time::Instant::now();
         loop {
             self.watch(&mut due).await;

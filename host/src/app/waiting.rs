@@ -11,7 +11,7 @@ use super::signals::{Received, Signals};
 use super::systemd::Notifier;
 
 /// Outcome of a start that had to wait.
-pub enum Start {
+pub(super) enum Start {
     /// With a configuration that can be used.
     Whole(Box<Loaded>),
     /// With the signal to stop.
@@ -19,7 +19,7 @@ pub enum Start {
 }
 
 /// Waits for the missing files of `loaded`. Calls `waiting` once if there are any.
-pub async fn whole(
+pub(super) async fn whole(
     mut loaded: Loaded,
     source: &Source,
     signals: &mut Signals,

@@ -31,14 +31,16 @@ tokio::task_local! {
 }
 
 /// Users that may connect. Passwords are kept as digests, so that comparing them takes no longer for a better guess.
-pub struct Users(HashMap<String, [u8; 32]>);
+pub(super) struct Users(HashMap<String, [u8; 32]>);
 
 impl Users {
     /// The users of the configuration.
     ///
     /// # Errors
     /// When one has no password.
-    pub fn new<'a>(users: impl Iterator<Item = &'a Credentials>) -> Result<Self, BrokerError> {
+    pub(super) fn new<'a>(
+        users: impl Iterator<Item = &'a Credentials>,
+    ) -> Result<Self, BrokerError> {
         let digest = |user: &Credentials| match &user.password {
             Some(password) => Ok((user.username.clone(), Sha256::digest(password).into())),
             None => Err(BrokerError::NoPassword(user.username.clone())),
@@ -57,7 +59,7 @@ impl Users {
 }
 
 /// Answers the crate's questions.
-pub struct AccessControl {
+pub(super) struct AccessControl {
     /// `None`: everybody may connect.
     pub users: Option<Users>,
     /// Client identifier of the host's own session.
@@ -162,7 +164,7 @@ impl AuthProvider for AccessControl {
 }
 
 /// Follows what happens in the broker.
-pub struct EventObserver {
+pub(super) struct EventObserver {
     pub limits: Arc<BrokerLimits>,
     /// Weak, since the router holds this.
     pub router: OnceLock<Weak<MessageRouter>>,
@@ -175,7 +177,7 @@ impl EventObserver {
     ///
     /// # Errors
     /// When retained messages cannot be read.
-    pub async fn start(
+    pub(super) async fn start(
         &self,
         router: &Arc<MessageRouter>,
         storage: &DynamicStorage,
@@ -193,7 +195,7 @@ impl EventObserver {
     }
 
     /// Tells the broker how much more it may keep.
-    pub fn update_limits(&self) {
+    pub(super) fn update_limits(&self) {
         let retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(router) = self.router.get().and_then(Weak::upgrade) {
             let most = self.limits.retained;

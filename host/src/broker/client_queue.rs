@@ -12,7 +12,7 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// Fate of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PushResult {
+pub(super) enum PushResult {
     /// It waits.
     Queued,
     /// It is dropped: a message of QoS 0 beyond the bounds.
@@ -23,7 +23,7 @@ pub enum PushResult {
 
 /// Packets that wait for one client.
 #[derive(Debug)]
-pub struct ClientQueue {
+pub(super) struct ClientQueue {
     limits: OutboxLimits,
     packets: VecDeque<(Box<[u8]>, OutboundPacket)>,
     /// How much of the first one is written.
@@ -43,7 +43,7 @@ pub struct ClientQueue {
 
 impl ClientQueue {
     /// `window`: how many messages of QoS 1 and 2 the broker has under way at most.
-    pub fn new(limits: OutboxLimits, window: usize) -> Self {
+    pub(super) fn new(limits: OutboxLimits, window: usize) -> Self {
         Self {
             limits,
             packets: VecDeque::new(),
@@ -58,40 +58,40 @@ impl ClientQueue {
     }
 
     /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.packets.is_empty()
     }
 
     /// Whether messages of QoS 1 or 2 wait.
-    pub fn has_confirmed(&self) -> bool {
+    pub(super) fn has_confirmed(&self) -> bool {
         self.confirmed > 0
     }
 
     /// Returns the waiting bytes.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Notes a message that the client will have to acknowledge.
-    pub fn on_sent(&mut self, packet: OutboundPacket) {
+    pub(super) fn on_sent(&mut self, packet: OutboundPacket) {
         if let OutboundPacket::Acknowledged(id) = packet {
             self.unacknowledged.insert(id);
         }
     }
 
     /// The client has acknowledged a message.
-    pub fn on_acknowledged(&mut self, id: u16) {
+    pub(super) fn on_acknowledged(&mut self, id: u16) {
         self.unacknowledged.remove(&id);
     }
 
     /// Whether the broker sends no further message of QoS 1 or 2 before one is acknowledged.
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.unacknowledged.len() >= self.window
     }
 
     /// Takes a packet of which `written` bytes are written already. `scarce`: all clients together have much waiting, so that one
     /// may have only its share.
-    pub fn push(
+    pub(super) fn push(
         &mut self,
         packet: &[u8],
         kind: OutboundPacket,
@@ -125,14 +125,14 @@ impl ClientQueue {
     }
 
     /// Returns the bytes to write next.
-    pub fn next(&self) -> Option<&[u8]> {
+    pub(super) fn next(&self) -> Option<&[u8]> {
         self.packets
             .front()
             .and_then(|(packet, _)| packet.get(self.written..))
     }
 
     /// So many bytes of it are written.
-    pub fn advance(&mut self, count: usize) {
+    pub(super) fn advance(&mut self, count: usize) {
         self.written += count;
         if self
             .packets

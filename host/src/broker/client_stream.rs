@@ -29,7 +29,7 @@ const STALLED: Duration = Duration::from_secs(10);
 const TOTAL_FACTOR: usize = 4;
 
 /// A client's connection.
-pub struct ClientStream {
+pub(super) struct ClientStream {
     tcp: TcpStream,
     /// CONNECT, which was read already, and the bytes after it.
     first: Bytes,
@@ -43,7 +43,7 @@ pub struct ClientStream {
 
 impl ClientStream {
     /// `first` was read from `tcp` already.
-    pub fn new(
+    pub(super) fn new(
         tcp: TcpStream,
         first: Bytes,
         client: Arc<Client>,

@@ -12,7 +12,7 @@ const RECEIVE_MAXIMUM: u8 = 0x21;
 
 /// The bytes are not an MQTT packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Malformed;
+pub(super) struct Malformed;
 
 /// How long a packet is, its fixed header included, and its kind; `None`: more bytes are needed to tell.
 fn fixed_header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Malformed> {
@@ -35,7 +35,7 @@ fn fixed_header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Malformed> {
 
 /// Kind of a packet to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutboundPacket {
+pub(super) enum OutboundPacket {
     /// PUBLISH of QoS 0.
     AtMostOnce,
     /// PUBLISH of QoS 1 or 2 with this identifier.
@@ -47,7 +47,7 @@ pub enum OutboundPacket {
 }
 
 /// Returns the kind of one whole packet to a client.
-pub fn classify_outbound(packet: &[u8]) -> OutboundPacket {
+pub(super) fn classify_outbound(packet: &[u8]) -> OutboundPacket {
     let Ok(Some((first, header, _))) = fixed_header(packet) else {
         return OutboundPacket::Other;
     };
@@ -73,7 +73,7 @@ fn read_u16(bytes: &[u8]) -> Option<u16> {
 
 /// The fields of a CONNECT that matter here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Connect {
+pub(super) struct Connect {
     /// Length of the packet.
     pub length: usize,
     /// Protocol level: 4 or 5.
@@ -86,7 +86,7 @@ pub struct Connect {
 ///
 /// # Errors
 /// When it is another packet, none at all, or too long.
-pub fn connect(bytes: &[u8], longest: usize) -> Result<Option<Connect>, Malformed> {
+pub(super) fn connect(bytes: &[u8], longest: usize) -> Result<Option<Connect>, Malformed> {
     if bytes.first().is_some_and(|first| *first != CONNECT << 4) {
         return Err(Malformed);
     }
@@ -147,7 +147,7 @@ fn receive_maximum(bytes: &[u8]) -> Option<u16> {
 
 /// Something in what a client sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientEvent<'a> {
+pub(super) enum ClientEvent<'a> {
     /// A message is done with.
     Acknowledged(u16),
     /// A message of QoS 0 that is to be retained.
@@ -164,7 +164,7 @@ const MAX_HEAD: usize = 1024;
 
 /// Follows the packets in the bytes of a client, however these are cut, and finds what it acknowledges.
 #[derive(Debug, Default)]
-pub struct Scanner {
+pub(super) struct Scanner {
     /// The beginning of the packet that is under way, as far as it is looked at.
     head: Vec<u8>,
     /// How much of the packet is still to come.
@@ -177,7 +177,7 @@ pub struct Scanner {
 
 impl Scanner {
     /// Takes the next bytes; calls `on_event` with each finding.
-    pub fn feed(&mut self, mut bytes: &[u8], mut on_event: impl FnMut(ClientEvent<'_>)) {
+    pub(super) fn feed(&mut self, mut bytes: &[u8], mut on_event: impl FnMut(ClientEvent<'_>)) {
         while !self.is_desynchronized && !bytes.is_empty() {
             if self.remaining > 0 {
                 let (part, rest) = bytes.split_at(bytes.len().min(self.remaining));

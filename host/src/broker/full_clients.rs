@@ -19,12 +19,12 @@ use super::retained_usage::RetainedUsage;
 
 /// How many messages of each kind the crate hands to a connection that is busy. Retained messages of QoS 0 beyond it are dropped at a
 /// subscription.
-pub const CHANNEL: usize = 10_000;
+pub(super) const CHANNEL: usize = 10_000;
 /// The broker numbers its connections from the time on; this is none of those numbers.
 const DIVERTED: u64 = u64::MAX;
 
 /// State of a connected client.
-pub struct Client {
+pub(super) struct Client {
     /// The bounds.
     pub limits: Arc<BrokerLimits>,
     /// How many messages of QoS 1 and 2 it has under way at most.
@@ -39,7 +39,7 @@ pub struct Client {
 
 /// The clients whose window is full.
 #[derive(Default)]
-pub struct FullClients {
+pub(super) struct FullClients {
     /// How many there are.
     count: AtomicUsize,
     clients: Mutex<HashMap<Arc<str>, Weak<Client>>>,
@@ -47,7 +47,7 @@ pub struct FullClients {
 
 impl FullClients {
     /// A message of so many bytes is about to be routed.
-    pub fn on_publish(&self, bytes: usize, small: usize) {
+    pub(super) fn on_publish(&self, bytes: usize, small: usize) {
         if self.count.load(Ordering::Acquire) == 0 || bytes <= small {
             return;
         }
@@ -61,7 +61,7 @@ impl FullClients {
 
 impl Client {
     /// A client that is about to be connected.
-    pub fn new(
+    pub(super) fn new(
         limits: Arc<BrokerLimits>,
         window: usize,
         full_clients: Arc<FullClients>,
@@ -81,27 +81,27 @@ impl Client {
     }
 
     /// Whether the broker refuses to keep a message of `bytes` for `topic`.
-    pub fn exceeds_limit(&self, topic: &[u8], bytes: usize) -> bool {
+    pub(super) fn exceeds_limit(&self, topic: &[u8], bytes: usize) -> bool {
         let retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
         retained.exceeds_limit(topic, bytes, self.limits.retained)
     }
 
     /// The broker has accepted it under this identifier.
-    pub fn on_accepted(&self, id: Arc<str>, router: &MessageRouter) {
+    pub(super) fn on_accepted(&self, id: Arc<str>, router: &MessageRouter) {
         let queue = router.queue_handle(&id);
         // an error means that it was accepted before
         let _ = self.session.set((id, queue));
     }
 
     /// How it is called in the log.
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.session
             .get()
             .map_or_else(|| "a client".to_owned(), |(id, _)| format!("client {id:?}"))
     }
 
     /// Whether its window is full from now on.
-    pub fn set_full(self: &Arc<Self>, full: bool) {
+    pub(super) fn set_full(self: &Arc<Self>, full: bool) {
         if self.full.swap(full, Ordering::AcqRel) == full {
             return;
         }

@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// Something that was refused or dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// Connections beyond `limits.connections`.
     Connections,
     /// Connections beyond `limits.pending`, before CONNECT.
@@ -66,7 +66,7 @@ impl Refusal {
 
 /// RefusalLog, and who was the last.
 #[derive(Debug, Default)]
-pub struct RefusalLog {
+pub(super) struct RefusalLog {
     counts: Mutex<BTreeMap<Refusal, (u64, String)>>,
     changed: Notify,
     /// Bytes that wait for all clients together.
@@ -75,7 +75,7 @@ pub struct RefusalLog {
 
 impl RefusalLog {
     /// RefusalLog an event; `last` says whose it is.
-    pub fn record(&self, refusal: Refusal, last: impl FnOnce() -> String) {
+    pub(super) fn record(&self, refusal: Refusal, last: impl FnOnce() -> String) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, name) = counts.entry(refusal).or_default();
         *count += 1;
@@ -88,7 +88,7 @@ impl RefusalLog {
     }
 
     /// Bytes that wait for a client changed.
-    pub fn update_waiting(&self, before: usize, after: usize) {
+    pub(super) fn update_waiting(&self, before: usize, after: usize) {
         if after >= before {
             self.waiting_bytes
                 .fetch_add(after - before, Ordering::Relaxed);
@@ -117,7 +117,7 @@ impl RefusalLog {
     }
 
     /// Logs the line whenever there is one; each kind of event is told a minute apart.
-    pub async fn run(&self) {
+    pub(super) async fn run(&self) {
         let mut told = BTreeMap::new();
         loop {
             self.changed.notified().await;

@@ -7,14 +7,14 @@ use crate::config::OutboxLimits;
 
 /// The sizes of retained messages, in bytes.
 #[derive(Debug, Default)]
-pub struct RetainedUsage {
+pub(super) struct RetainedUsage {
     sizes: HashMap<Arc<str>, usize>,
     bytes: usize,
 }
 
 impl RetainedUsage {
     /// A message of `size` bytes is kept for `topic`; 0: none.
-    pub fn set(&mut self, topic: Arc<str>, size: usize) {
+    pub(super) fn set(&mut self, topic: Arc<str>, size: usize) {
         let before = if size == 0 {
             self.sizes.remove(&topic)
         } else {
@@ -24,14 +24,14 @@ impl RetainedUsage {
     }
 
     /// Whether the broker refuses to keep a message of `bytes` for `topic`.
-    pub fn exceeds_limit(&self, topic: &[u8], bytes: usize, most: OutboxLimits) -> bool {
+    pub(super) fn exceeds_limit(&self, topic: &[u8], bytes: usize, most: OutboxLimits) -> bool {
         let known = || std::str::from_utf8(topic).is_ok_and(|topic| self.sizes.contains_key(topic));
         bytes > self.remaining(most.bytes).saturating_add(topic.len())
             || (self.sizes.len() >= most.messages && !known())
     }
 
     /// The largest message that may be kept besides, in bytes. The broker takes 0 as "any".
-    pub fn remaining(&self, most: usize) -> usize {
+    pub(super) fn remaining(&self, most: usize) -> usize {
         most.saturating_sub(self.bytes).max(1)
     }
 }

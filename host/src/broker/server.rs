@@ -48,7 +48,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// State that all connections share.
-pub struct Server {
+pub(super) struct Server {
     config: Arc<BrokerConfig>,
     limits: Arc<BrokerLimits>,
     router: Arc<MessageRouter>,
@@ -89,7 +89,7 @@ impl Server {
     ///
     /// # Errors
     /// When it cannot be used.
-    pub async fn open(
+    pub(super) async fn open(
         config: &EmbeddedBroker,
         users: Option<Users>,
         owner: Option<&str>,
@@ -146,7 +146,7 @@ impl Server {
     }
 
     /// Has `run` end.
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         // an error means that nobody is left to be told
         let _ = self.stop.send(());
     }
@@ -155,7 +155,7 @@ impl Server {
     ///
     /// # Errors
     /// When the last writes fail.
-    pub async fn run(self: Arc<Self>, listener: TcpListener) -> Result<(), MqttError> {
+    pub(super) async fn run(self: Arc<Self>, listener: TcpListener) -> Result<(), MqttError> {
         let mut stopped = self.stop.subscribe();
         let (connection, mut closed) = mpsc::channel(1);
         let mut sweep = interval(SWEEP);

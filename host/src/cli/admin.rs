@@ -23,7 +23,7 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A service of a running host.
 #[derive(Debug, clap::Args)]
-pub struct ServiceTarget {
+pub(super) struct ServiceTarget {
     /// Name of the service
     #[arg(value_name = "NAME")]
     pub(super) name: String,
@@ -35,7 +35,7 @@ pub struct ServiceTarget {
 
 /// Arguments of `history`.
 #[derive(Debug, clap::Args)]
-pub struct History {
+pub(super) struct History {
     #[command(flatten)]
     service: ServiceTarget,
     /// Print JSON
@@ -49,7 +49,7 @@ pub struct History {
     after_help = "The former version runs again with its state of that time: later changes of the state are undone.
 The version that it replaces does not run again until the bytes of its file change."
 )]
-pub struct Rollback {
+pub(super) struct Rollback {
     #[command(flatten)]
     service: ServiceTarget,
     /// Beginning of the version's hash, as shown by `history` [default: the previous version]
@@ -59,7 +59,7 @@ pub struct Rollback {
 
 impl History {
     /// Prints the version history.
-    pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let request = Request::History {
             service: self.service.name.clone(),
         };
@@ -77,7 +77,7 @@ impl History {
 
 impl Rollback {
     /// Rolls back to a former version.
-    pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let request = Request::Rollback {
             service: self.service.name.clone(),
             to: self.to,
@@ -88,7 +88,7 @@ impl Rollback {
 
 impl ServiceTarget {
     /// Restarts the instance of the service.
-    pub fn restart(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn restart(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let request = Request::Restart {
             service: self.name.clone(),
         };

@@ -16,7 +16,7 @@ use super::values::seconds;
 
 /// A background host.
 #[derive(Debug, clap::Args)]
-pub struct Target {
+pub(super) struct Target {
     /// Its pid file [default: /run/miqro-host.pid, or in $XDG_RUNTIME_DIR]
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
@@ -24,7 +24,7 @@ pub struct Target {
 
 /// Arguments of `stop`.
 #[derive(Debug, clap::Args)]
-pub struct Stop {
+pub(super) struct Stop {
     #[command(flatten)]
     target: Target,
     /// Seconds to wait until the host has stopped
@@ -34,7 +34,7 @@ pub struct Stop {
 
 impl Target {
     /// Shows whether the host is running: exit code 0, or 3 as for init scripts.
-    pub fn status(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn status(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let path = paths::pid_file(self.pid_file)?;
         match holder(&path)? {
             Some(pid) => {
@@ -55,7 +55,7 @@ impl Target {
     }
 
     /// Asks the host to read its configuration again.
-    pub fn reload(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn reload(self) -> anyhow::Result<ExitCode> {
         let pid = send(&paths::pid_file(self.pid_file)?, HostSignal::Reload)?;
         print_line(format_args!(
             "process {pid} reads its configuration again; see its log for the result"
@@ -66,7 +66,7 @@ impl Target {
 
 impl Stop {
     /// Stops the host and waits until it has ended.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let path = paths::pid_file(self.target.pid_file)?;
         let pid = send(&path, HostSignal::Stop)?;
         let (done, ended) = sync_channel(1);

@@ -15,7 +15,7 @@ use crate::guest::{self, EngineOptions};
   miqro-host check guests/echo.wasm && echo it runs
 
 Exit code 0: every file is a component that the host can run; 1: at least one is not.")]
-pub struct Check {
+pub(super) struct Check {
     /// Files to check
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -23,7 +23,7 @@ pub struct Check {
 
 impl Check {
     /// Checks each file.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let engine = guest::Engine::new(EngineOptions {
             services: 1,
             cache_dir: default_cache_dir(),

@@ -18,7 +18,7 @@ use super::values::{protocol, seconds};
 /// The broker; without any of these options, that of the configuration.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Broker")]
-pub struct Client {
+pub(super) struct Client {
     /// Host name or address of the broker
     #[arg(long, value_name = "NAME")]
     host: Option<String>,

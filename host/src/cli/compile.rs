@@ -15,7 +15,7 @@ use crate::guest::Engine;
   miqro-host compile guests/app.wasm
 
 The host compiles what it does not find in the cache by this command. It ends by an error when compiling takes too much memory.")]
-pub struct Compile {
+pub(super) struct Compile {
     /// Components to compile; -: standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -31,7 +31,7 @@ pub struct Compile {
 
 impl Compile {
     /// Compiles each file.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let cache_dir = self.cache_dir.or_else(default_cache_dir);
         let cache_dir = cache_dir.context("expected --cache-dir, found no home directory")?;
         let engine = Engine::only_compiling(&cache_dir, self.memory_reservation)?;

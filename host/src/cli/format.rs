@@ -34,7 +34,7 @@ impl Format {
     ///
     /// # Errors
     /// When a percent sign is not followed by a known letter.
-    pub fn parse(text: &str) -> Result<Self, FormatError> {
+    pub(super) fn parse(text: &str) -> Result<Self, FormatError> {
         let mut parts = Vec::new();
         let mut characters = text.chars();
         while let Some(character) = characters.next() {
@@ -56,7 +56,7 @@ impl Format {
     }
 
     /// Formats a message, without a line end.
-    pub fn message(&self, message: &Message) -> Vec<u8> {
+    pub(super) fn message(&self, message: &Message) -> Vec<u8> {
         let none = Properties::default();
         let properties = message.properties.as_deref().unwrap_or(&none);
         let mut line = Vec::new();
@@ -70,7 +70,7 @@ impl Format {
     }
 
     /// Formats a message as a JSON object, with `payload_hex` in place of `payload` if the payload is not UTF-8.
-    pub fn json(message: &Message) -> Vec<u8> {
+    pub(super) fn json(message: &Message) -> Vec<u8> {
         let mut object = Map::new();
         object.insert("topic".to_owned(), message.topic.as_str().into());
         match std::str::from_utf8(&message.payload) {

@@ -26,7 +26,7 @@ Write, reload and start:
 /// Arguments of `install`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Install {
+pub(super) struct Install {
     /// Component files, as for `run`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -49,7 +49,7 @@ pub struct Install {
 
 impl Install {
     /// Writes or prints the unit.
-    pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         // a configuration that cannot run is not installed
         let path = Config::find(config).map(std::path::absolute).transpose()?;
         let files = self

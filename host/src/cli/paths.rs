@@ -10,7 +10,7 @@ use crate::daemon;
 ///
 /// # Errors
 /// When there is no default, because `XDG_RUNTIME_DIR` is not set.
-pub fn pid_file(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+pub(super) fn pid_file(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     if let Some(named) = named {
         return Ok(named);
     }
@@ -29,7 +29,7 @@ pub fn pid_file(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// When there is no default, because `HOME` is not set, or its folder cannot be created.
-pub fn log_file(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+pub(super) fn log_file(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     if let Some(named) = named {
         return Ok(named);
     }

@@ -31,7 +31,7 @@ const LINES_AHEAD: usize = 64;
   miqro-host pub service/echo/echo hello --answers 'service/echo/#'   and show the reply
   seq 1000 | miqro-host pub numbers --stdin-lines
   miqro-host pub --url mqtts://user@broker.example add '[1,2]' --response-topic reply/1")]
-pub struct Publish {
+pub(super) struct Publish {
     /// Topic of the message
     #[arg(value_name = "TOPIC", value_parser = topic)]
     topic: Topic,
@@ -110,7 +110,7 @@ impl Publish {
     ///
     /// # Errors
     /// When the broker cannot be reached, refuses the connection, or does not acknowledge in time, or the payload cannot be read.
-    pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let connection = self.client.connection(config, "pub")?;
         let properties = self.properties.properties();
         if connection.session.protocol == Protocol::V311 && properties.is_some() {

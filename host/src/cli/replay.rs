@@ -20,7 +20,7 @@ Examples:
   miqro-host replay --list echo   list them with their reasons
   miqro-host replay echo          process them again when the cause is mended"
 )]
-pub struct Replay {
+pub(super) struct Replay {
     #[command(flatten)]
     service: ServiceTarget,
     /// Only list the messages
@@ -33,7 +33,7 @@ pub struct Replay {
 
 impl Replay {
     /// Processes the dead letters again, or lists them.
-    pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let service = self.service.name.clone();
         if !self.list {
             return self

@@ -31,7 +31,7 @@ it at once.";
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Run {
+pub(super) struct Run {
     /// Component files [default: every service of the configuration that has a component]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -66,7 +66,7 @@ pub struct Run {
 
 impl Run {
     /// Runs until a signal stops it, or until it runs in the background.
-    pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         if self.daemon {
             return self.run_in_background(config);
         }

@@ -12,7 +12,7 @@ use crate::config::{Config, Selection};
   miqro-host config                         effective settings of ./miqro.yml or /etc/miqro.yml
   miqro-host config --config home.yml a.wasm  as `run` would see it with the same arguments
   miqro-host config --reference             every key with its meaning and default, as Markdown")]
-pub struct Show {
+pub(super) struct Show {
     /// Component files, as for `run`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -24,7 +24,7 @@ pub struct Show {
 
 impl Show {
     /// Prints the configuration.
-    pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         if self.reference {
             print(Config::reference())?;
             return Ok(ExitCode::SUCCESS);

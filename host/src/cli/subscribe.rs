@@ -38,7 +38,7 @@ const MAILBOX: Limits = Limits {
   miqro-host sub --format '%t %q %x' 'sensor/+/raw'   letters: %t topic, %p payload, %x payload in hexadecimal,
       %q QoS, %r retained (1 or 0), %R response topic, %D correlation data, %C content type, %E expiry in seconds,
       %P user properties, %n line end, %% percent sign")]
-pub struct Subscribe {
+pub(super) struct Subscribe {
     /// Topic filters; + and # are wildcards
     #[arg(value_name = "FILTER", required = true, value_parser = filter)]
     filters: Vec<Filter>,
@@ -86,7 +86,7 @@ impl Subscribe {
     ///
     /// # Errors
     /// When the broker cannot be reached or refuses the connection, or standard output cannot be written.
-    pub fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let connection = self.client.connection(config, "sub")?;
         let end = self
             .client

@@ -63,7 +63,7 @@ const fn transport_kind(tls: bool, websocket: bool) -> TransportKind {
 
 impl<'a> Address<'a> {
     /// Takes the keys from `broker`.
-    pub fn take(section: &mut Section<'a>) -> Self {
+    pub(super) fn take(section: &mut Section<'a>) -> Self {
         Self {
             host: section.take("host"),
             port: section.take("port"),
@@ -79,7 +79,7 @@ impl<'a> Address<'a> {
     }
 
     /// All keys that are written, but `host`.
-    pub fn present(&self) -> impl Iterator<Item = &ConfigValue<'a>> {
+    pub(super) fn present(&self) -> impl Iterator<Item = &ConfigValue<'a>> {
         [
             &self.port,
             &self.transport,
@@ -92,7 +92,7 @@ impl<'a> Address<'a> {
     }
 
     /// Sets the fields of `connection`; `has_tls` says whether the file has a `tls` section.
-    pub fn apply(&self, has_tls: bool, connection: &mut Connection) {
+    pub(super) fn apply(&self, has_tls: bool, connection: &mut Connection) {
         if let Some(host) = self.host.as_ref().and_then(|value| value.parse(parse_host)) {
             connection.host = host;
         }

@@ -49,7 +49,7 @@ fn in_position(position: Option<Position>) -> String {
 
 impl LoadContext {
     /// The surroundings of `file`; without one, of the working directory.
-    pub fn new(file: Option<&Path>) -> Self {
+    pub(super) fn new(file: Option<&Path>) -> Self {
         let directory = file
             .and_then(Path::parent)
             .filter(|directory| !directory.as_os_str().is_empty())
@@ -65,7 +65,7 @@ impl LoadContext {
     }
 
     /// `text` as an absolute path. Relative paths start from the directory of the file.
-    pub fn resolve_path(&self, text: &str) -> PathBuf {
+    pub(super) fn resolve_path(&self, text: &str) -> PathBuf {
         let path = self.directory.join(text);
         std::path::absolute(&path).unwrap_or(path)
     }
@@ -74,7 +74,7 @@ impl LoadContext {
     ///
     /// # Errors
     /// When it cannot be read, is not text, or is empty.
-    pub fn read_file(&self, path: &Path) -> Result<String, ReferenceError> {
+    pub(super) fn read_file(&self, path: &Path) -> Result<String, ReferenceError> {
         let bytes = std::fs::read(path).map_err(|error| ReferenceError::Unreadable {
             path: path.to_owned(),
             error,
@@ -94,7 +94,7 @@ impl LoadContext {
     ///
     /// # Errors
     /// When it is not set, or is not text.
-    pub fn read_variable(&self, name: &str) -> Result<String, ReferenceError> {
+    pub(super) fn read_variable(&self, name: &str) -> Result<String, ReferenceError> {
         std::env::var(name).map_err(|error| ReferenceError::Variable {
             name: name.to_owned(),
             error,

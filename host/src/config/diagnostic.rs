@@ -74,7 +74,7 @@ pub(super) struct Diagnostics {
 
 impl Diagnostics {
     /// No diagnostics about `file` yet.
-    pub fn new(file: Option<&Path>) -> Self {
+    pub(super) fn new(file: Option<&Path>) -> Self {
         Self {
             file: file.map(Path::to_owned),
             errors: RefCell::default(),
@@ -83,13 +83,13 @@ impl Diagnostics {
     }
 
     /// Notes an error at `line` (0: no line).
-    pub fn error(&self, line: usize, key: &str, message: impl Into<String>) {
+    pub(super) fn error(&self, line: usize, key: &str, message: impl Into<String>) {
         let diagnostic = self.diagnostic(line, key, message);
         self.errors.borrow_mut().push(diagnostic);
     }
 
     /// Notes an error at `line` that goes away when `file` comes or becomes whole.
-    pub fn error_until_file(
+    pub(super) fn error_until_file(
         &self,
         line: usize,
         key: &str,
@@ -104,7 +104,7 @@ impl Diagnostics {
     }
 
     /// Notes that the file is not text.
-    pub fn not_text(&self, error: &TextError) {
+    pub(super) fn not_text(&self, error: &TextError) {
         let position = error.position();
         let line = position.map_or(0, |position| position.line);
         let diagnostic = Diagnostic {
@@ -115,7 +115,7 @@ impl Diagnostics {
     }
 
     /// Notes an error that no line of the file causes, but the command line.
-    pub fn command_line_error(&self, message: impl Into<String>) {
+    pub(super) fn command_line_error(&self, message: impl Into<String>) {
         let diagnostic = Diagnostic {
             file: None,
             ..self.diagnostic(0, "", message)
@@ -124,18 +124,18 @@ impl Diagnostics {
     }
 
     /// Notes something that is accepted but may surprise.
-    pub fn warning(&self, line: usize, key: &str, message: impl Into<String>) {
+    pub(super) fn warning(&self, line: usize, key: &str, message: impl Into<String>) {
         let diagnostic = self.diagnostic(line, key, message);
         self.warnings.borrow_mut().push(diagnostic);
     }
 
     /// The number of errors.
-    pub fn error_count(&self) -> usize {
+    pub(super) fn error_count(&self) -> usize {
         self.errors.borrow().len()
     }
 
     /// Takes back the errors from the one numbered `first` on, if all of them wait for files.
-    pub fn take_awaiting(&self, first: usize) -> Vec<Diagnostic> {
+    pub(super) fn take_awaiting(&self, first: usize) -> Vec<Diagnostic> {
         let mut errors = self.errors.borrow_mut();
         let all_wait = errors.len() > first
             && errors[first..]
@@ -150,12 +150,12 @@ impl Diagnostics {
     }
 
     /// Notes errors that were taken back.
-    pub fn put_back(&self, errors: Vec<Diagnostic>) {
+    pub(super) fn put_back(&self, errors: Vec<Diagnostic>) {
         self.errors.borrow_mut().extend(errors);
     }
 
     /// The warnings in the order of the lines, or all errors.
-    pub fn finish(self) -> Result<Vec<Diagnostic>, ConfigError> {
+    pub(super) fn finish(self) -> Result<Vec<Diagnostic>, ConfigError> {
         let mut errors = self.errors.into_inner();
         if !errors.is_empty() {
             errors.sort_by_key(|error| error.line.unwrap_or(usize::MAX));
@@ -168,7 +168,7 @@ impl Diagnostics {
     }
 
     /// Turns the collected errors into a [`ConfigError`].
-    pub fn into_error(self) -> ConfigError {
+    pub(super) fn into_error(self) -> ConfigError {
         ConfigError(self.errors.into_inner())
     }
 

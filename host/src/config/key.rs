@@ -27,7 +27,7 @@ pub(super) struct Key {
 
 impl Key {
     /// A key without a default.
-    pub fn new(
+    pub(super) fn new(
         name: &'static str,
         meaning: &'static str,
         accepted: impl Into<Cow<'static, str>>,
@@ -45,7 +45,7 @@ impl Key {
 
     /// Adds the default of a key of a table, which also serves as an example, and the keys of a section. `default` is left out where
     /// the keys of the section have defaults of their own.
-    pub fn with_table_default(self, default: &Value, keys: Vec<Self>) -> Self {
+    pub(super) fn with_table_default(self, default: &Value, keys: Vec<Self>) -> Self {
         if keys.iter().any(|key| !key.default.is_empty()) {
             return self.keys(keys);
         }
@@ -60,7 +60,7 @@ impl Key {
     }
 
     /// Adds the default, as Markdown.
-    pub fn default(self, default: &'static str) -> Self {
+    pub(super) fn default(self, default: &'static str) -> Self {
         Self {
             default: default.into(),
             ..self
@@ -68,7 +68,7 @@ impl Key {
     }
 
     /// Adds an example, as the file would have it.
-    pub fn example(self, example: &'static str) -> Self {
+    pub(super) fn example(self, example: &'static str) -> Self {
         Self {
             example: example.into(),
             ..self
@@ -76,12 +76,12 @@ impl Key {
     }
 
     /// Adds the keys of its section, or of the sections of its list.
-    pub fn keys(self, keys: Vec<Self>) -> Self {
+    pub(super) fn keys(self, keys: Vec<Self>) -> Self {
         Self { keys, ..self }
     }
 
     /// Sets whether a change needs a restart of the host.
-    pub fn needs_restart(self, needs_restart: bool) -> Self {
+    pub(super) fn needs_restart(self, needs_restart: bool) -> Self {
         Self {
             needs_restart,
             ..self
@@ -89,7 +89,7 @@ impl Key {
     }
 
     /// Adds the consequence of exceeding the limit to the meaning.
-    pub fn fault(self, fault: FaultKind) -> Self {
+    pub(super) fn fault(self, fault: FaultKind) -> Self {
         let consequence = fault.consequence().trim_start_matches("; ");
         // `when_full` decides what happens to messages beyond the mailbox
         let depends = matches!(fault, FaultKind::Mailbox | FaultKind::MailboxBytes);
@@ -103,7 +103,7 @@ impl Key {
     }
 
     /// Whether it is a list, whose items may be sections.
-    pub fn is_list(&self) -> bool {
+    pub(super) fn is_list(&self) -> bool {
         self.accepted.starts_with("list")
     }
 }

@@ -64,7 +64,7 @@ struct UnknownLevel(String);
 
 impl LevelFormat {
     /// Reads a level; `None` after an error.
-    pub fn level(&self, value: &ConfigValue<'_>) -> Option<Level> {
+    pub(super) fn level(&self, value: &ConfigValue<'_>) -> Option<Level> {
         value.parse(|text| {
             let word = text.to_ascii_uppercase();
             let found = LEVELS.iter().find(|(known, _)| *known == word);

@@ -59,7 +59,11 @@ pub(super) fn read_file(mut root: Section<'_>, context: &LoadContext) -> (Broker
 
 impl Template {
     /// The service that runs: with the component of the command line, whose stem is its name.
-    pub fn into_selected(self, files: &[PathBuf], diagnostics: &Diagnostics) -> Vec<Service> {
+    pub(super) fn into_selected(
+        self,
+        files: &[PathBuf],
+        diagnostics: &Diagnostics,
+    ) -> Vec<Service> {
         let [file] = files else {
             diagnostics.command_line_error(match files {
                 [] => {
@@ -88,7 +92,7 @@ impl Template {
     ///
     /// # Errors
     /// When it cannot be the name of a service.
-    pub fn into_service(self, name: &str) -> Result<Service, NameError> {
+    pub(super) fn into_service(self, name: &str) -> Result<Service, NameError> {
         Ok(Service {
             base: self.base,
             config: self.config,

@@ -19,7 +19,7 @@ pub(super) struct KeySection {
 
 impl KeySection {
     /// The full path of one of its keys.
-    pub fn path_of(&self, key: &Key) -> String {
+    pub(super) fn path_of(&self, key: &Key) -> String {
         if self.path.is_empty() {
             key.name.to_owned()
         } else {

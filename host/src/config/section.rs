@@ -17,7 +17,7 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The whole file.
-    pub fn root(node: &'a Node, context: &'a LoadContext) -> Self {
+    pub(super) fn root(node: &'a Node, context: &'a LoadContext) -> Self {
         ConfigValue {
             node,
             path: String::new(),
@@ -28,12 +28,12 @@ impl<'a> Section<'a> {
     }
 
     /// The value of `key`; `None` when it is absent or empty.
-    pub fn take(&mut self, key: &'static str) -> Option<ConfigValue<'a>> {
+    pub(super) fn take(&mut self, key: &'static str) -> Option<ConfigValue<'a>> {
         self.take_present(key).filter(|value| !value.node.is_null())
     }
 
     /// The value of `key`, which may be empty; `None` when it is absent.
-    pub fn take_present(&mut self, key: &'static str) -> Option<ConfigValue<'a>> {
+    pub(super) fn take_present(&mut self, key: &'static str) -> Option<ConfigValue<'a>> {
         self.accepted.push(key);
         #[cfg(test)]
         self.context.asked.borrow_mut().insert(self.path_of(key));
@@ -44,7 +44,7 @@ impl<'a> Section<'a> {
     }
 
     /// The value of `key`; its absence is an error.
-    pub fn take_required(&mut self, key: &'static str) -> Option<ConfigValue<'a>> {
+    pub(super) fn take_required(&mut self, key: &'static str) -> Option<ConfigValue<'a>> {
         let value = self.take(key);
         if value.is_none() {
             self.error(format!("has no {key}"));
@@ -53,13 +53,13 @@ impl<'a> Section<'a> {
     }
 
     /// The value of `key`, which stays to be taken; `None` when it is absent or empty.
-    pub fn peek(&self, key: &str) -> Option<ConfigValue<'a>> {
+    pub(super) fn peek(&self, key: &str) -> Option<ConfigValue<'a>> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         Some(self.value_of(entry)).filter(|value| !value.node.is_null())
     }
 
     /// The section under `key`, empty when it is absent.
-    pub fn take_section(&mut self, key: &'static str) -> Section<'a> {
+    pub(super) fn take_section(&mut self, key: &'static str) -> Section<'a> {
         match self.take(key) {
             Some(value) => value.into_section(),
             None => Section {
@@ -73,12 +73,12 @@ impl<'a> Section<'a> {
     }
 
     /// Leaves out keys that begin with `prefix`.
-    pub fn ignore_prefix(&mut self, prefix: &str) {
+    pub(super) fn ignore_prefix(&mut self, prefix: &str) {
         self.entries.retain(|entry| !entry.key.starts_with(prefix));
     }
 
     /// Reports every key that was not taken as an error.
-    pub fn finish(mut self) {
+    pub(super) fn finish(mut self) {
         self.accepted.sort_unstable();
         let accepted = self.accepted.join(", ");
 
@@ -93,7 +93,7 @@ impl<'a> Section<'a> {
 
     /// Everything that was not taken: the part of the section that is the service's own. A key that looks like a slip of an accepted one gives a
     /// warning.
-    pub fn into_rest(self) -> Vec<&'a Entry> {
+    pub(super) fn into_rest(self) -> Vec<&'a Entry> {
         for entry in &self.entries {
             if let Some(word) = nearest(&entry.key, self.accepted.iter().copied()) {
                 self.value_of(entry).warning(format!(
@@ -105,7 +105,7 @@ impl<'a> Section<'a> {
     }
 
     /// Warns of every key that was not taken.
-    pub fn ignore_rest(self, why: &str) {
+    pub(super) fn ignore_rest(self, why: &str) {
         let accepted = self.accepted.join(", ");
         for entry in &self.entries {
             self.value_of(entry)
@@ -114,7 +114,7 @@ impl<'a> Section<'a> {
     }
 
     /// Every key with its value, for sections whose keys are names.
-    pub fn into_named(self) -> Vec<(&'a str, ConfigValue<'a>)> {
+    pub(super) fn into_named(self) -> Vec<(&'a str, ConfigValue<'a>)> {
         self.entries
             .iter()
             .map(|entry| (entry.key.as_str(), self.value_of(entry)))
@@ -122,12 +122,12 @@ impl<'a> Section<'a> {
     }
 
     /// Whether nothing is left to take.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// Notes an error in the section as a whole.
-    pub fn error(&self, message: impl Into<String>) {
+    pub(super) fn error(&self, message: impl Into<String>) {
         self.context
             .diagnostics
             .error(self.line, &self.path, message);
@@ -154,7 +154,7 @@ impl<'a> Section<'a> {
 
 impl<'a> ConfigValue<'a> {
     /// As a section; an empty value is an empty section, and so is a value of another type, after an error.
-    pub fn into_section(self) -> Section<'a> {
+    pub(super) fn into_section(self) -> Section<'a> {
         self.refuse_tag();
 
         let entries = match &self.node.value {

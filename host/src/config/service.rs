@@ -17,7 +17,7 @@ use crate::topic::{BaseTopic, Topic, TopicError};
 
 /// A text that cannot be the name of a service.
 #[derive(Debug, thiserror::Error)]
-pub enum NameError {
+pub(super) enum NameError {
     /// It is not one level of a topic.
     #[error(
         "invalid service name {0:?}: must be a single topic level without '/', '+', '#', control characters and noncharacters"

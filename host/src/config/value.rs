@@ -27,7 +27,7 @@ pub(super) struct ConfigValue<'a> {
 
 impl<'a> ConfigValue<'a> {
     /// As a list, each item with its path. `example` shows such a list.
-    pub fn into_list(self, example: &str) -> Vec<ConfigValue<'a>> {
+    pub(super) fn into_list(self, example: &str) -> Vec<ConfigValue<'a>> {
         self.refuse_tag();
         let Value::List(items) = &self.node.value else {
             self.unexpected(&format!("a list such as {example}"));
@@ -46,7 +46,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As text; numbers and the like are taken as they are written.
-    pub fn text(&self) -> Option<&'a str> {
+    pub(super) fn text(&self) -> Option<&'a str> {
         self.refuse_tag();
         if self.has_typographic_quotes() {
             return None;
@@ -67,7 +67,10 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As text that `parse` accepts.
-    pub fn parse<T, E: Display>(&self, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+    pub(super) fn parse<T, E: Display>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
         match parse(self.text()?) {
             Ok(value) => Some(value),
             Err(error) => {
@@ -78,12 +81,12 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As a path, absolute from the directory of the configuration on.
-    pub fn path(&self) -> Option<PathBuf> {
+    pub(super) fn path(&self) -> Option<PathBuf> {
         Some(self.context.resolve_path(self.text()?))
     }
 
     /// As the text of the file that it names. A file that is missing may still come.
-    pub fn file_content(&self) -> Option<String> {
+    pub(super) fn file_content(&self) -> Option<String> {
         let path = self.path()?;
         match self.context.read_file(&path) {
             Ok(content) => Some(content),
@@ -95,12 +98,12 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As the environment variable that it names.
-    pub fn variable(&self) -> Option<String> {
+    pub(super) fn variable(&self) -> Option<String> {
         self.parse(|name| self.context.read_variable(name))
     }
 
     /// As one of `words`.
-    pub fn word<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn word<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
         let found = words.iter().find(|(word, _)| *word == text);
 
@@ -112,7 +115,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As true or false, in quotes or not.
-    pub fn flag(&self) -> Option<bool> {
+    pub(super) fn flag(&self) -> Option<bool> {
         self.refuse_tag();
         match self.unquoted() {
             Some(Scalar::Bool(value)) => Some(value),
@@ -125,7 +128,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As a whole number in `range`, in quotes or not.
-    pub fn number<T>(&self, range: RangeInclusive<T>) -> Option<T>
+    pub(super) fn number<T>(&self, range: RangeInclusive<T>) -> Option<T>
     where
         T: TryFrom<i128> + PartialOrd + Display,
     {
@@ -143,7 +146,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As a span of time in `range`.
-    pub fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
+    pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
         let Some(span) = units::parse_duration(self.text()?) else {
             self.unexpected("a duration such as 500ms, 5s or 1h30m");
             return None;
@@ -161,7 +164,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As a span of time of whole seconds from zero to `most` seconds. With `bare`, a number without a unit counts seconds.
-    pub fn seconds(&self, most: u32, bare: bool) -> Option<Duration> {
+    pub(super) fn seconds(&self, most: u32, bare: bool) -> Option<Duration> {
         if bare && self.integer().is_some() {
             let seconds = self.number(0..=most)?;
             return Some(Duration::from_secs(seconds.into()));
@@ -177,7 +180,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As a size in bytes in `range`.
-    pub fn size<T>(&self, range: RangeInclusive<T>) -> Option<T>
+    pub(super) fn size<T>(&self, range: RangeInclusive<T>) -> Option<T>
     where
         T: TryFrom<u64> + TryInto<u64> + PartialOrd + Copy,
     {
@@ -196,33 +199,33 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// The key and its line, in words.
-    pub fn location(&self) -> String {
+    pub(super) fn location(&self) -> String {
         format!("{} in line {}", self.path, self.line)
     }
 
     /// Notes an error in this value.
-    pub fn error(&self, message: impl Into<String>) {
+    pub(super) fn error(&self, message: impl Into<String>) {
         self.context
             .diagnostics
             .error(self.line, &self.path, message);
     }
 
     /// Notes an error in this value that goes away when `file` comes or becomes whole.
-    pub fn error_until_file(&self, message: impl Into<String>, file: PathBuf) {
+    pub(super) fn error_until_file(&self, message: impl Into<String>, file: PathBuf) {
         self.context
             .diagnostics
             .error_until_file(self.line, &self.path, message, file);
     }
 
     /// Notes something that is accepted but may surprise.
-    pub fn warning(&self, message: impl Into<String>) {
+    pub(super) fn warning(&self, message: impl Into<String>) {
         self.context
             .diagnostics
             .warning(self.line, &self.path, message);
     }
 
     /// The value as a whole number, if it is one, in quotes or not.
-    pub fn integer(&self) -> Option<i128> {
+    pub(super) fn integer(&self) -> Option<i128> {
         match self.unquoted() {
             Some(Scalar::Int(value)) => Some(value),
             _ => None,
@@ -230,7 +233,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// Reports a tag: no key of the host has one.
-    pub fn refuse_tag(&self) {
+    pub(super) fn refuse_tag(&self) {
         if let Some(tag) = &self.node.tag {
             self.error(format!("the tag {tag} is not accepted; leave it out"));
         }

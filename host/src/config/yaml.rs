@@ -54,7 +54,7 @@ pub(super) struct Entry {
 
 impl Node {
     /// The empty value at `line`.
-    pub fn null(line: usize) -> Self {
+    pub(super) fn null(line: usize) -> Self {
         let value = Value::Scalar {
             text: String::new(),
             scalar: Scalar::Null,
@@ -68,7 +68,7 @@ impl Node {
     }
 
     /// Whether nothing is written here.
-    pub fn is_null(&self) -> bool {
+    pub(super) fn is_null(&self) -> bool {
         matches!(
             self.value,
             Value::Scalar {

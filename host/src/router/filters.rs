@@ -11,7 +11,7 @@ use super::trie::Trie;
 use crate::message::{Qos, Subscription, SubscriptionChange};
 use crate::topic::Filter;
 use cover::{Cover, CoverState};
-pub use matching::Match;
+pub(super) use matching::Match;
 
 /// The largest subscription identifier (MQTT 5, section 3.8.2.1.2).
 const MAX_ID: u32 = 268_435_455;
@@ -24,7 +24,7 @@ const RETAINED_WINDOW: Duration = Duration::from_secs(10);
 
 /// The filters of all services.
 #[derive(Debug, Default)]
-pub struct Filters {
+pub(super) struct Filters {
     trie: Trie<usize>,
     entries: Vec<Option<Entry>>,
     free: Vec<usize>,
@@ -82,7 +82,7 @@ impl Entry {
 
 impl Filters {
     /// Makes `subscriptions` all that the service wants; its earlier filters keep their place in the order.
-    pub fn replace(&mut self, service: ServiceId, subscriptions: &[Subscription]) {
+    pub(super) fn replace(&mut self, service: ServiceId, subscriptions: &[Subscription]) {
         let kept: HashSet<&Filter> = subscriptions
             .iter()
             .map(|subscription| &subscription.filter)
@@ -102,7 +102,7 @@ impl Filters {
     }
 
     /// Changes what the service wants, in order.
-    pub fn change(&mut self, service: ServiceId, changes: &[SubscriptionChange]) {
+    pub(super) fn change(&mut self, service: ServiceId, changes: &[SubscriptionChange]) {
         for change in changes {
             match change {
                 SubscriptionChange::Subscribe(subscription) => {
@@ -114,7 +114,7 @@ impl Filters {
     }
 
     /// Returns the filters to subscribe to and to unsubscribe from since the last diff.
-    pub fn diff(&mut self) -> (Vec<IdentifiedSubscription>, Vec<Filter>) {
+    pub(super) fn diff(&mut self) -> (Vec<IdentifiedSubscription>, Vec<Filter>) {
         if self.cover.active && !self.touched.is_empty() {
             self.update_cover();
         }
@@ -144,7 +144,7 @@ impl Filters {
 
     /// Handles a connection with or without subscription identifiers. Returns the filters to subscribe to, and those to unsubscribe from
     /// then because the broker may have them from before.
-    pub fn connected(
+    pub(super) fn connected(
         &mut self,
         identifiers: bool,
         session_present: bool,
@@ -188,7 +188,7 @@ impl Filters {
     }
 
     /// A filter that some service wants, as the broker has it: the filter that covers it, if there is one.
-    pub fn identified(&self, filter: &Filter) -> Option<IdentifiedSubscription> {
+    pub(super) fn identified(&self, filter: &Filter) -> Option<IdentifiedSubscription> {
         let index = self.carrier(filter)?;
         let entry = self.entries[index].as_ref()?;
         self.at_broker(index).map(|qos| entry.identified(qos))
@@ -208,7 +208,7 @@ impl Filters {
     }
 
     /// Prepares another SUBSCRIBE for a filter, so that `service` gets its retained messages.
-    pub fn request_retained(
+    pub(super) fn request_retained(
         &mut self,
         service: ServiceId,
         filter: &Filter,
@@ -233,13 +233,13 @@ impl Filters {
     }
 
     /// Whether a retained message with this match is for the service: it is, unless others alone await it.
-    pub fn wants_retained(&self, found: &Match) -> bool {
+    pub(super) fn wants_retained(&self, found: &Match) -> bool {
         let asking = self.awaiting_retained.get(&found.id);
         asking.is_none_or(|asking| asking.iter().any(|(service, _)| *service == found.service))
     }
 
     /// Handles whether the broker granted a filter.
-    pub fn on_answer(&mut self, filter: &Filter, granted: bool) {
+    pub(super) fn on_answer(&mut self, filter: &Filter, granted: bool) {
         let Some(index) = self.by_filter.get(filter).copied() else {
             return;
         };

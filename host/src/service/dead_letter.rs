@@ -23,7 +23,7 @@ const PROPERTY_BYTES: usize = 65_535;
 
 /// Circumstances in which a message was given up.
 #[derive(Debug, Clone, Copy)]
-pub struct Verdict<'a> {
+pub(super) struct Verdict<'a> {
     /// Service that gave it up.
     pub service: &'a str,
     /// Reason of the last failure.
@@ -35,7 +35,7 @@ pub struct Verdict<'a> {
 }
 
 /// Creates the dead letter of `message`.
-pub fn dead_letter(
+pub(super) fn dead_letter(
     topic: Topic,
     message: &Message,
     verdict: Verdict<'_>,

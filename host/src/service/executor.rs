@@ -38,11 +38,11 @@ const SHARE: u32 = 10;
 const SAMPLE: u32 = 16;
 
 /// Outcome of a guest call: the instance unless it died, and the effects or the fault.
-pub type Outcome<T = Effects> = (Option<Box<Instance>>, Result<T, Fault>);
+pub(super) type Outcome<T = Effects> = (Option<Box<Instance>>, Result<T, Fault>);
 
 /// Runs the calls of one service, one after the other.
 #[derive(Debug)]
-pub struct Executor {
+pub(super) struct Executor {
     pools: Pools,
     /// Processor time that a call may have before it has only spare time, unless the service has offended.
     cpu_budget: Duration,
@@ -57,7 +57,7 @@ pub struct Executor {
 
 impl Executor {
     /// Creates an executor whose calls begin on the message path. `limit`: `limits.call`.
-    pub fn new(pools: Pools, limit: Duration) -> Self {
+    pub(super) fn new(pools: Pools, limit: Duration) -> Self {
         Self {
             pools,
             cpu_budget: limit / SHARE,
@@ -69,12 +69,12 @@ impl Executor {
     }
 
     /// Changes `limits.call` from the next call on.
-    pub fn set_limit(&mut self, limit: Duration) {
+    pub(super) fn set_limit(&mut self, limit: Duration) {
         self.cpu_budget = limit / SHARE;
     }
 
     /// Gives the service only spare processor time for a while: it exceeded a limit or died.
-    pub fn penalise(&mut self, now: Instant) {
+    pub(super) fn penalise(&mut self, now: Instant) {
         self.penalty_end = Some(now + PENALTY);
     }
 
@@ -99,17 +99,17 @@ impl Executor {
     }
 
     /// Whether calls begin on the message path, because the last ones were short.
-    pub fn is_fast(&self) -> bool {
+    pub(super) fn is_fast(&self) -> bool {
         self.short_calls_required == 0
     }
 
     /// Duration of the last call, if it was measured: one in sixteen message calls is, and every other call.
-    pub fn took(&self) -> Option<Duration> {
+    pub(super) fn took(&self) -> Option<Duration> {
         self.took
     }
 
     /// Whether this call is to be measured.
-    pub fn samples(&mut self, call: &Call) -> bool {
+    pub(super) fn samples(&mut self, call: &Call) -> bool {
         if !matches!(call, Call::Message { .. }) {
             return true;
         }
@@ -118,7 +118,7 @@ impl Executor {
     }
 
     /// Runs `save`. Returns its bytes, or `None` when the guest does not export it.
-    pub async fn save(&mut self, instance: Box<Instance>) -> Outcome<Option<Vec<u8>>> {
+    pub(super) async fn save(&mut self, instance: Box<Instance>) -> Outcome<Option<Vec<u8>>> {
         self.run(Box::pin(instance.save()), true).await
     }
 
@@ -170,7 +170,7 @@ impl Executor {
         clippy::disallowed_methods,
         reason = "it ends by itself, with the service"
     )]
-    pub fn spawn(&mut self, future: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&mut self, future: impl Future<Output = ()> + Send + 'static) {
         let budget = self.current_budget();
         let pools = self.pools.clone();
         let run = async move { drop(pools.run(Box::pin(future), budget).await) };
@@ -182,7 +182,11 @@ impl Executor {
     ///
     /// # Errors
     /// The fault of the guest; the instance is useless then.
-    pub async fn load(&mut self, prepared: Prepared, saved: Bytes) -> Result<Prepared, Fault> {
+    pub(super) async fn load(
+        &mut self,
+        prepared: Prepared,
+        saved: Bytes,
+    ) -> Result<Prepared, Fault> {
         let Prepared {
             component,
             instance,
@@ -196,7 +200,7 @@ impl Executor {
     ///
     /// # Errors
     /// The fault of the guest; nothing that it asked for has happened.
-    pub async fn prepare_former(
+    pub(super) async fn prepare_former(
         &mut self,
         component: Component,
         ctx: &ServiceCtx,
@@ -212,7 +216,7 @@ impl Executor {
     ///
     /// # Errors
     /// The fault of the guest; nothing that it asked for has happened.
-    pub async fn prepare(
+    pub(super) async fn prepare(
         &mut self,
         component: Component,
         ctx: Arc<ServiceCtx>,

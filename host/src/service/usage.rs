@@ -2,9 +2,9 @@
 //!
 //! Each reason is logged once a minute at most and counted in between, so that a faulty service does not fill the log.
 
-pub mod rate_limits;
-pub mod statistics;
-pub mod throttled_log;
+pub(super) mod rate_limits;
+pub(super) mod statistics;
+pub(super) mod throttled_log;
 
 use std::time::{Duration, Instant};
 

@@ -68,7 +68,7 @@ pub enum AfterConnack {
 
 /// The capabilities found so far.
 #[derive(Debug)]
-pub struct CapabilityProbe {
+pub(super) struct CapabilityProbe {
     known: Limits,
     /// Other features that it turned out not to support.
     unsupported: Vec<Reason>,
@@ -89,7 +89,7 @@ impl Default for CapabilityProbe {
 
 impl CapabilityProbe {
     /// The will for the next attempt of the main connection, or of another one.
-    pub fn reduced_will(&self, whole: &Message, main: bool) -> Option<Message> {
+    pub(super) fn reduced_will(&self, whole: &Message, main: bool) -> Option<Message> {
         let trial = if main { self.trial() } else { EVERYTHING };
         let limits = self.known.and(trial);
         let retain = whole.retain && limits.retain;
@@ -110,7 +110,7 @@ impl CapabilityProbe {
     }
 
     /// Handles that the broker refused a CONNECT with this will. True: there is less to ask for, so another attempt can be made at once.
-    pub fn on_refused(&mut self, reason: Reason, will: Option<&Message>) -> bool {
+    pub(super) fn on_refused(&mut self, reason: Reason, will: Option<&Message>) -> bool {
         let Some(will) = will else { return false };
         match reason {
             Reason::RETAIN_NOT_SUPPORTED if will.retain => self.known.retain = false,
@@ -128,7 +128,7 @@ impl CapabilityProbe {
     }
 
     /// Handles that the broker closed an attempt of the main connection without an answer. True: another one can be made at once.
-    pub fn on_closed(&mut self) -> bool {
+    pub(super) fn on_closed(&mut self) -> bool {
         let (probe, again) = match self.probe {
             Probe::Closed(count) => (Probe::Closed(count.wrapping_add(1)), false),
             Probe::Step(step) if step + 1 < FALLBACKS.len() => (Probe::Step(step + 1), true),
@@ -139,12 +139,16 @@ impl CapabilityProbe {
     }
 
     /// Handles that an attempt of the main connection failed in another way.
-    pub fn on_failed(&mut self) {
+    pub(super) fn on_failed(&mut self) {
         self.probe = Probe::Closed(0);
     }
 
     /// Handles that the broker accepted a CONNECT of the main connection with `sent` in place of the will `whole`.
-    pub fn on_accepted(&mut self, whole: Option<&Message>, sent: Option<&Message>) -> AfterConnack {
+    pub(super) fn on_accepted(
+        &mut self,
+        whole: Option<&Message>,
+        sent: Option<&Message>,
+    ) -> AfterConnack {
         let known = whole.and_then(|whole| self.reduced_will(whole, false));
         let (probe, after) = match self.probe {
             Probe::Closed(_) if known.as_ref() != sent => (Probe::Step(0), AfterConnack::Reconnect),
@@ -158,7 +162,7 @@ impl CapabilityProbe {
     }
 
     /// Handles that the broker ended a connection because it does not support a feature.
-    pub fn on_unsupported(&mut self, what: Reason) {
+    pub(super) fn on_unsupported(&mut self, what: Reason) {
         match what {
             Reason::RETAIN_NOT_SUPPORTED => self.known.retain = false,
             Reason::QOS_NOT_SUPPORTED if self.known.qos == Qos::ExactlyOnce => {
@@ -171,7 +175,7 @@ impl CapabilityProbe {
     }
 
     /// Takes features out that are known not to work.
-    pub fn apply_to(&self, server: &mut ServerCapabilities) {
+    pub(super) fn apply_to(&self, server: &mut ServerCapabilities) {
         server.retain_available &= self.known.retain;
         server.maximum_qos = server.maximum_qos.min(self.known.qos);
         server.shared &= !self.unsupported.contains(&Reason::SHARED_NOT_SUPPORTED);
@@ -180,7 +184,7 @@ impl CapabilityProbe {
     }
 
     /// Returns log lines about missing features that were not logged before.
-    pub fn new_warnings(&mut self, server: &ServerCapabilities) -> Vec<&'static str> {
+    pub(super) fn new_warnings(&mut self, server: &ServerCapabilities) -> Vec<&'static str> {
         let missing = warnings(server, self.known.will);
         let new = missing
             .iter()

@@ -3,6 +3,6 @@
 use std::time::Instant;
 
 /// The current time, read once for everything that is done in one turn.
-pub fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }

@@ -19,7 +19,7 @@ const ABANDONED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Commands as they come.
 #[derive(Debug)]
-pub struct CommandSource {
+pub(super) struct CommandSource {
     inputs: Inputs,
     batch: Vec<QueuedCommand>,
     /// Commands were left in the channel because there was no room for their messages.
@@ -35,7 +35,7 @@ pub struct CommandSource {
 }
 
 impl CommandSource {
-    pub fn new(inputs: Inputs) -> Self {
+    pub(super) fn new(inputs: Inputs) -> Self {
         Self {
             inputs,
             batch: Vec::with_capacity(BATCH),
@@ -48,7 +48,7 @@ impl CommandSource {
     }
 
     /// Takes commands while there is room for their messages, and notes an order to stop.
-    pub fn poll(&mut self, context: &mut Context<'_>, dispatcher: &mut Dispatcher) {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, dispatcher: &mut Dispatcher) {
         if self.stop.is_none()
             && let Poll::Ready(deadline) = self.inputs.stop.poll_recv(context)
         {
@@ -82,7 +82,7 @@ impl CommandSource {
     }
 
     /// Whether there is room again for commands that were left in the channel: no waker is registered for them.
-    pub fn can_continue(&self, dispatcher: &Dispatcher) -> bool {
+    pub(super) fn can_continue(&self, dispatcher: &Dispatcher) -> bool {
         self.is_held_up && dispatcher.state.has_room()
     }
 
@@ -100,7 +100,7 @@ impl CommandSource {
     }
 
     /// Ready: the session has to end now. It was told to stop, and nothing is left or the time is over.
-    pub fn poll_stop(&mut self, context: &mut Context<'_>, is_drained: bool) -> Poll<()> {
+    pub(super) fn poll_stop(&mut self, context: &mut Context<'_>, is_drained: bool) -> Poll<()> {
         let Some(deadline) = &mut self.stop else {
             return Poll::Pending;
         };

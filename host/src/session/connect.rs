@@ -19,7 +19,7 @@ use crate::config::Connection;
 const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Connects with as much of the will as the broker accepts, when it is this member's turn.
-pub async fn connect(
+pub(super) async fn connect(
     connection: &Connection,
     connect: &Connect,
     member: &Member,
@@ -135,7 +135,7 @@ fn with_will_advice(reason: Reason, text: Option<String>, connect: &Connect) -> 
 }
 
 /// Sends DISCONNECT as far as the socket takes it at once, and closes. A broker that does not read does not get it.
-pub async fn disconnect(mut stream: FramedStream, reason: Reason) {
+pub(super) async fn disconnect(mut stream: FramedStream, reason: Reason) {
     let closing = async {
         if stream.encode(&Outgoing::Disconnect(reason)).is_ok() {
             poll_fn(|context| match stream.poll_write(context) {

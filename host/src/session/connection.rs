@@ -99,7 +99,7 @@ impl From<CodecError> for Fault {
 
 /// A connection after CONNACK.
 #[derive(Debug)]
-pub struct Connection {
+pub(super) struct Connection {
     stream: FramedStream,
     keepalive: Keepalive,
     timer: Pin<Box<Sleep>>,
@@ -108,7 +108,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(stream: FramedStream, keepalive: Keepalive) -> Self {
+    pub(super) fn new(stream: FramedStream, keepalive: Keepalive) -> Self {
         let first = keepalive.deadline().unwrap_or_else(|| now() + MAX_TIMER);
         Self {
             stream,
@@ -119,7 +119,7 @@ impl Connection {
     }
 
     /// Runs until the connection ends.
-    pub async fn run(
+    pub(super) async fn run(
         mut self,
         dispatcher: &mut Dispatcher,
         commands: &mut CommandSource,

@@ -8,7 +8,7 @@ use crate::router::ServiceId;
 
 /// Tokens without an outcome so far.
 #[derive(Debug)]
-pub struct DeliveryTracker {
+pub(super) struct DeliveryTracker {
     timeout: Duration,
     pending: HashMap<Token, ServiceId>,
     /// In the order of publishing, since all have the same timeout.
@@ -17,7 +17,7 @@ pub struct DeliveryTracker {
 
 impl DeliveryTracker {
     /// Creates an empty tracker.
-    pub fn new(timeout: Duration) -> Self {
+    pub(super) fn new(timeout: Duration) -> Self {
         Self {
             timeout,
             pending: HashMap::new(),
@@ -26,7 +26,7 @@ impl DeliveryTracker {
     }
 
     /// Tracks a message of `service`, if its terms ask for the outcome.
-    pub fn track(&mut self, service: ServiceId, terms: &Terms) {
+    pub(super) fn track(&mut self, service: ServiceId, terms: &Terms) {
         let Some(token) = terms.token else { return };
         self.pending.insert(token, service);
         self.deadlines
@@ -34,21 +34,21 @@ impl DeliveryTracker {
     }
 
     /// Resolves a message. Returns the service to notify, unless it was notified before.
-    pub fn resolve(&mut self, token: Token) -> Option<ServiceId> {
+    pub(super) fn resolve(&mut self, token: Token) -> Option<ServiceId> {
         let service = self.pending.remove(&token)?;
         self.drop_resolved();
         Some(service)
     }
 
     /// Returns the next message whose outcome did not come in time.
-    pub fn pop_expired(&mut self, now: Instant) -> Option<(ServiceId, Token)> {
+    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<(ServiceId, Token)> {
         self.drop_resolved();
         let (_, token) = *self.deadlines.front().filter(|(end, _)| *end <= now)?;
         Some((self.resolve(token)?, token))
     }
 
     /// The next deadline; `None`: there is none.
-    pub fn next_deadline(&self) -> Option<Instant> {
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.front().map(|(end, _)| *end)
     }
 

@@ -35,7 +35,7 @@ const REPUBLISH_WINDOW: usize = 16;
 
 /// Router and session state.
 #[derive(Debug)]
-pub struct Dispatcher {
+pub(super) struct Dispatcher {
     router: Router,
     pub state: State,
     /// Messages that are announced after each CONNACK, the last one of each topic.
@@ -64,7 +64,7 @@ struct PublishTrackers {
 impl Dispatcher {
     /// `delivery_timeout`: when a service is told that the broker has not taken its message in time. `is_presence`: another session
     /// reports the broker's missing features.
-    pub fn new(
+    pub(super) fn new(
         router: Router,
         state: State,
         delivery_timeout: Duration,
@@ -91,7 +91,7 @@ impl Dispatcher {
     }
 
     /// Carries a command out.
-    pub fn handle_command(&mut self, command: Command) {
+    pub(super) fn handle_command(&mut self, command: Command) {
         match command {
             Command::Commit(commit) => self.on_commit(commit),
             Command::Attach {
@@ -134,7 +134,7 @@ impl Dispatcher {
     }
 
     /// The last announcement of each topic.
-    pub fn announced(&self) -> impl Iterator<Item = &Message> {
+    pub(super) fn announced(&self) -> impl Iterator<Item = &Message> {
         self.announced.values()
     }
 
@@ -146,14 +146,14 @@ impl Dispatcher {
     }
 
     /// Applies new settings, perhaps of another broker, from the next connection on. To be called while there is none.
-    pub fn reconfigure(&mut self, protocol: Protocol, limits: OutboxLimits) {
+    pub(super) fn reconfigure(&mut self, protocol: Protocol, limits: OutboxLimits) {
         self.log.summarize(true);
         self.log.reset();
         self.state.reconfigure(protocol, limits);
     }
 
     /// Handles a CONNACK with success.
-    pub fn on_connected(&mut self, ack: &ConnAck) {
+    pub(super) fn on_connected(&mut self, ack: &ConnAck) {
         self.connected = true;
         if !ack.session_present {
             self.retained_cache.clear();
@@ -175,7 +175,7 @@ impl Dispatcher {
     }
 
     /// Publishes retained messages again that the broker may have forgotten, a few at a time, so that new messages come between them.
-    pub fn republish(&mut self) {
+    pub(super) fn republish(&mut self) {
         let republisher = &mut self.trackers.republisher;
         while republisher.is_pending()
             && self.state.unsent() < REPUBLISH_WINDOW
@@ -189,7 +189,7 @@ impl Dispatcher {
     }
 
     /// Handles the end of the connection.
-    pub fn on_disconnected(&mut self) {
+    pub(super) fn on_disconnected(&mut self) {
         self.head_of_line.reset();
         if std::mem::take(&mut self.connected) {
             self.notify_all(&Notice::Disconnected);
@@ -210,19 +210,19 @@ impl Dispatcher {
     }
 
     /// When `expire_deliveries` has to be called; `None`: never.
-    pub fn next_expiry(&self) -> Option<Instant> {
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
         self.trackers.deliveries.next_deadline()
     }
 
     /// Notifies services of messages that the broker has not taken in time.
-    pub fn expire_deliveries(&mut self, now: Instant) {
+    pub(super) fn expire_deliveries(&mut self, now: Instant) {
         while let Some((service, token)) = self.trackers.deliveries.pop_expired(now) {
             self.notify(service, Notice::Outcome(token, Outcome::TimedOut));
         }
     }
 
     /// Handles a packet of the broker, other than DISCONNECT.
-    pub fn on_packet(&mut self, packet: Incoming) -> Result<(), Violation> {
+    pub(super) fn on_packet(&mut self, packet: Incoming) -> Result<(), Violation> {
         let Some(arrival) = self.state.handle_packet(packet)? else {
             return Ok(());
         };
@@ -256,7 +256,7 @@ impl Dispatcher {
 
     /// Asks the services to spool messages that keep the broker from sending the next ones; to be called every 50 ms or so. `false`:
     /// not until something arrives.
-    pub fn check_head_of_line(&mut self) -> bool {
+    pub(super) fn check_head_of_line(&mut self) -> bool {
         let (receipts, peak) = self.state.unacknowledged_receipts();
         if receipts.is_empty() {
             self.head_of_line.reset();

@@ -11,7 +11,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 
 /// Counts of events that were not logged one by one.
 #[derive(Debug, Default)]
-pub struct EventThrottle {
+pub(super) struct EventThrottle {
     kinds: HashMap<&'static str, KindCount>,
     /// Number of unreported events of all kinds.
     unreported: u64,
@@ -27,7 +27,7 @@ struct KindCount {
 
 /// Some events of one kind.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Summary {
+pub(super) struct Summary {
     /// Their number.
     pub count: u64,
     /// The last of them.
@@ -42,7 +42,12 @@ impl fmt::Display for Summary {
 
 impl EventThrottle {
     /// Handles an event. Returns it if it is the first of its kind, to be logged now. Repetitions that are not errors are not counted.
-    pub fn admit(&mut self, kind: &'static str, event: Event, now: Instant) -> Option<Event> {
+    pub(super) fn admit(
+        &mut self,
+        kind: &'static str,
+        event: Event,
+        now: Instant,
+    ) -> Option<Event> {
         match self.kinds.get_mut(kind) {
             Some(_) if !event.is_error() => None,
             Some(known) => {
@@ -66,12 +71,12 @@ impl EventThrottle {
     }
 
     /// Whether some events are unreported.
-    pub const fn is_due(&self) -> bool {
+    pub(super) const fn is_due(&self) -> bool {
         self.unreported > 0
     }
 
     /// Returns the summaries that are due at `now`; at the `end` all of them.
-    pub fn take_summaries(&mut self, now: Instant, end: bool) -> Vec<Summary> {
+    pub(super) fn take_summaries(&mut self, now: Instant, end: bool) -> Vec<Summary> {
         let mut summaries = Vec::new();
         for kind in self.kinds.values_mut() {
             if !end && now.saturating_duration_since(kind.since) < PERIOD {
@@ -90,7 +95,7 @@ impl EventThrottle {
     }
 
     /// Starts again: the next event of each kind is the first.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         *self = Self::default();
     }
 }

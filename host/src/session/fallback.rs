@@ -19,7 +19,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Announces over the main connection.
 #[derive(Debug)]
-pub struct Fallback {
+pub(super) struct Fallback {
     main: Handle,
     /// The will of the presence connection. Its payload does not expire.
     will: Message,
@@ -47,7 +47,7 @@ impl Announcement {
 
 impl Fallback {
     /// `main`: the main connection. `will`: the will of the presence connection.
-    pub fn new(main: Handle, will: Message) -> Self {
+    pub(super) fn new(main: Handle, will: Message) -> Self {
         Self {
             main,
             will,
@@ -58,7 +58,11 @@ impl Fallback {
 
     /// Announces these messages, unless the current main connection has done so. Without a main connection that has stood for
     /// [`GRACE`] nothing is announced. To be called again at least once a minute.
-    pub fn announce<'a>(&mut self, messages: impl Iterator<Item = &'a Message>, now: Instant) {
+    pub(super) fn announce<'a>(
+        &mut self,
+        messages: impl Iterator<Item = &'a Message>,
+        now: Instant,
+    ) {
         let ConnectionStatus::Connected { count, .. } = *self.main.status().borrow() else {
             self.standing = None;
             return;
@@ -93,7 +97,7 @@ impl Fallback {
     }
 
     /// Forgets everything: the presence connection is there, and announces for itself.
-    pub fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.standing = None;
         self.announced.clear();
     }

@@ -25,7 +25,7 @@ const WRITE_BUFFER: usize = 256 * 1024;
 
 /// A connection to a broker.
 #[derive(Debug)]
-pub struct FramedStream {
+pub(super) struct FramedStream {
     stream: Stream,
     codec: Codec,
     input: BytesMut,
@@ -36,7 +36,7 @@ pub struct FramedStream {
 
 /// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WriteProgress {
+pub(super) enum WriteProgress {
     /// There was nothing to write.
     Idle,
     /// The socket took some; more is left.
@@ -48,7 +48,7 @@ pub enum WriteProgress {
 }
 
 impl FramedStream {
-    pub fn new(stream: Stream, codec: Codec) -> Self {
+    pub(super) fn new(stream: Stream, codec: Codec) -> Self {
         Self {
             stream,
             codec,
@@ -59,21 +59,21 @@ impl FramedStream {
     }
 
     /// Whether more should be encoded now.
-    pub fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.output.len() < WRITE_BUFFER
     }
 
     /// Whether everything was written.
-    pub fn is_written(&self) -> bool {
+    pub(super) fn is_written(&self) -> bool {
         self.output.is_empty() && !self.unflushed
     }
 
-    pub fn encode(&mut self, packet: &Outgoing<'_>) -> Result<(), CodecError> {
+    pub(super) fn encode(&mut self, packet: &Outgoing<'_>) -> Result<(), CodecError> {
         self.codec.encode(packet, &mut self.output)
     }
 
     /// Writes as much as the socket takes.
-    pub fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<WriteProgress> {
+    pub(super) fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<WriteProgress> {
         let mut written = WriteProgress::Idle;
         while !self.output.is_empty() {
             match Pin::new(&mut self.stream).poll_write(context, &self.output) {
@@ -105,7 +105,7 @@ impl FramedStream {
     }
 
     /// Reads once. Ready: some bytes came, and `packets` has the complete packets.
-    pub fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let missing = self
             .codec
             .needed(&self.input)
@@ -123,27 +123,27 @@ impl FramedStream {
     }
 
     /// The bytes that were read and are not taken out as packets.
-    pub fn unread(&self) -> &[u8] {
+    pub(super) fn unread(&self) -> &[u8] {
         &self.input
     }
 
     /// The complete packets that were read.
-    pub fn packets(&mut self) -> Result<Batch, CodecError> {
+    pub(super) fn packets(&mut self) -> Result<Batch, CodecError> {
         self.codec.split(&mut self.input)
     }
 
     /// The first packet that was read, if it is complete.
-    pub fn first_packet(&mut self) -> Result<Option<Incoming>, CodecError> {
+    pub(super) fn first_packet(&mut self) -> Result<Option<Incoming>, CodecError> {
         self.codec.first(&mut self.input)
     }
 
     /// Discards the bytes that were read.
-    pub fn discard(&mut self) {
+    pub(super) fn discard(&mut self) {
         self.input.clear();
     }
 
     /// Ends the stream; ready when that is done or failed.
-    pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.stream).poll_shutdown(context).map(drop)
     }
 }

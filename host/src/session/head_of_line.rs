@@ -13,14 +13,14 @@ const MAX_SHARE: usize = 64;
 
 /// The state of the last check.
 #[derive(Debug, Default)]
-pub struct HeadOfLineMonitor {
+pub(super) struct HeadOfLineMonitor {
     /// The receipt of the next message to arrive.
     mark: Option<u64>,
 }
 
 /// Messages that hold up others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Overdue {
+pub(super) struct Overdue {
     /// They have receipts below this one.
     pub below: u64,
     /// Number of messages that a service may hold unacknowledged while others wait in its spool.
@@ -30,7 +30,7 @@ pub struct Overdue {
 impl HeadOfLineMonitor {
     /// Checks the receipts of unacknowledged messages: those that were there at the last check are overdue. `peak`: the largest
     /// number that was unacknowledged at once.
-    pub fn check(&mut self, receipts: Range<u64>, peak: usize) -> Option<Overdue> {
+    pub(super) fn check(&mut self, receipts: Range<u64>, peak: usize) -> Option<Overdue> {
         let mark = self.mark.replace(receipts.end)?;
         let waiting = usize::try_from(receipts.end - receipts.start).unwrap_or(usize::MAX);
         let holds_up = receipts.start < mark && waiting >= MIN_WAITING.min(peak);
@@ -41,7 +41,7 @@ impl HeadOfLineMonitor {
     }
 
     /// Nothing is unacknowledged, or there is no connection any more.
-    pub const fn reset(&mut self) {
+    pub(super) const fn reset(&mut self) {
         self.mark = None;
     }
 }

@@ -14,7 +14,7 @@ use crate::message::Publication;
 use crate::topic::Topic;
 
 /// How often a message may go round.
-pub const MAX_ROUNDS: u32 = 100;
+pub(super) const MAX_ROUNDS: u32 = 100;
 /// One commit in this number is followed: a prime, so that no rhythm of the services escapes.
 const SAMPLE: u32 = 61;
 /// How many messages are followed at once: with the sample, those of some thousand commits between publishing and arriving.
@@ -22,7 +22,7 @@ const MAX_FOLLOWED: usize = 64;
 
 /// Messages that are being followed.
 #[derive(Debug, Default)]
-pub struct LoopDetector {
+pub(super) struct LoopDetector {
     followed: VecDeque<Followed>,
     /// A bit for each of `followed`, so that most other messages are recognized without a comparison.
     filter: u64,
@@ -38,7 +38,7 @@ struct Followed {
 
 impl LoopDetector {
     /// Returns the trace of a message that arrives; `None`: it is not followed.
-    pub fn on_arrival(&mut self, topic: &Topic, payload: &Bytes) -> Option<Arc<Trace>> {
+    pub(super) fn on_arrival(&mut self, topic: &Topic, payload: &Bytes) -> Option<Arc<Trace>> {
         if self.filter & filter_bit(topic, payload) == 0 {
             return None;
         }
@@ -54,7 +54,7 @@ impl LoopDetector {
     }
 
     /// Handles the publishes of a call for a message with this trace. Takes those out that have gone round too often.
-    pub fn on_publish(
+    pub(super) fn on_publish(
         &mut self,
         trace: Option<Arc<Trace>>,
         publishes: &mut Vec<Publication>,

@@ -8,7 +8,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The report about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureReport {
+pub(super) enum FailureReport {
     /// The failure: it is the first of its kind.
     New,
     /// The number of failures since the last report.
@@ -19,7 +19,7 @@ pub enum FailureReport {
 
 /// The summary of an outage that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutageSummary {
+pub(super) struct OutageSummary {
     /// Number of failed attempts and lost connections.
     pub failures: u64,
     /// How long it duration.
@@ -28,7 +28,7 @@ pub struct OutageSummary {
 
 /// A time without a stable connection.
 #[derive(Debug, Default)]
-pub struct Outage {
+pub(super) struct Outage {
     began: Option<Instant>,
     /// When a report was logged last.
     last_report: Option<Instant>,
@@ -41,7 +41,7 @@ pub struct Outage {
 
 impl Outage {
     /// Handles a failed attempt or a lost connection.
-    pub fn on_failed(&mut self, kind: &'static str, now: Instant) -> FailureReport {
+    pub(super) fn on_failed(&mut self, kind: &'static str, now: Instant) -> FailureReport {
         self.began.get_or_insert(now);
         self.failures += 1;
         if !self.reported.contains(&kind) {
@@ -61,7 +61,7 @@ impl Outage {
     }
 
     /// Handles a stable connection.
-    pub fn on_recovered(&mut self, now: Instant) -> Option<OutageSummary> {
+    pub(super) fn on_recovered(&mut self, now: Instant) -> Option<OutageSummary> {
         let Self {
             began, failures, ..
         } = std::mem::take(self);

@@ -7,7 +7,7 @@ const REPORT_AFTER: u32 = 2;
 
 /// The presence connections of a host.
 #[derive(Debug, Default)]
-pub struct PresenceStatus {
+pub(super) struct PresenceStatus {
     /// Whether the service has its connection.
     services: BTreeMap<String, bool>,
     /// Services without a connection, as logged last.
@@ -16,18 +16,18 @@ pub struct PresenceStatus {
 
 impl PresenceStatus {
     /// Adds a service.
-    pub fn add(&mut self, service: &str) {
+    pub(super) fn add(&mut self, service: &str) {
         self.services.insert(service.to_owned(), false);
     }
 
     /// Removes a service.
-    pub fn remove(&mut self, service: &str) {
+    pub(super) fn remove(&mut self, service: &str) {
         self.services.remove(service);
         self.reported.remove(service);
     }
 
     /// Handles that a service has its connection. True: it was logged that some have none, and now all have one.
-    pub fn on_connected(&mut self, service: &str) -> bool {
+    pub(super) fn on_connected(&mut self, service: &str) -> bool {
         self.set(service, true);
         let all = !self.reported.is_empty() && self.services.values().all(|up| *up);
         if all {
@@ -37,7 +37,7 @@ impl PresenceStatus {
     }
 
     /// Handles that a service has lost its connection.
-    pub fn on_lost(&mut self, service: &str) {
+    pub(super) fn on_lost(&mut self, service: &str) {
         self.set(service, false);
     }
 
@@ -48,13 +48,13 @@ impl PresenceStatus {
     }
 
     /// Whether the service has no connection, and that was reported.
-    pub fn is_reported_missing(&self, service: &str) -> bool {
+    pub(super) fn is_reported_missing(&self, service: &str) -> bool {
         self.services.get(service) == Some(&false) && self.reported.contains(service)
     }
 
     /// Handles the last of `failures` failures in a row. Returns the services without a connection, if that has changed since the last
     /// report.
-    pub fn on_failed(&mut self, failures: u32) -> Option<Vec<String>> {
+    pub(super) fn on_failed(&mut self, failures: u32) -> Option<Vec<String>> {
         let without = self
             .services
             .iter()

@@ -12,13 +12,13 @@ use crate::router::ServiceId;
 use crate::topic::Topic;
 
 /// The largest number of topics of one service.
-pub const MAX_TOPICS: usize = 10_000;
+pub(super) const MAX_TOPICS: usize = 10_000;
 /// The largest size of its messages, in bytes.
-pub const MAX_BYTES: usize = 4 << 20;
+pub(super) const MAX_BYTES: usize = 4 << 20;
 
 /// Retained messages of the services that enabled it.
 #[derive(Debug, Default)]
-pub struct Republisher {
+pub(super) struct Republisher {
     /// The usage of the services that enabled it.
     shares: HashMap<ServiceId, ServiceUsage>,
     messages: HashMap<Topic, LastMessage>,
@@ -50,7 +50,7 @@ struct LastMessage {
 
 impl Republisher {
     /// Keeps the retained messages of a service from now on, or no longer.
-    pub fn set_enabled(&mut self, service: ServiceId, on: bool) {
+    pub(super) fn set_enabled(&mut self, service: ServiceId, on: bool) {
         if on {
             self.shares.entry(service).or_default();
         } else if self.shares.remove(&service).is_some() {
@@ -59,12 +59,12 @@ impl Republisher {
     }
 
     /// Whether any service enabled it.
-    pub fn is_enabled(&self) -> bool {
+    pub(super) fn is_enabled(&self) -> bool {
         !self.shares.is_empty()
     }
 
     /// Handles the publishes of a service. `Some`: a topic for which there is no room, once for each service.
-    pub fn on_publish(
+    pub(super) fn on_publish(
         &mut self,
         service: ServiceId,
         publishes: &[Publication],
@@ -90,7 +90,7 @@ impl Republisher {
     }
 
     /// Forgets a message that became a dead letter. Returns its service, if it was the last message of its topic.
-    pub fn forget(&mut self, message: &Message) -> Option<ServiceId> {
+    pub(super) fn forget(&mut self, message: &Message) -> Option<ServiceId> {
         self.messages
             .get(&message.topic)
             .filter(|kept| kept.message.payload == message.payload)?;
@@ -142,7 +142,7 @@ impl Republisher {
 
     /// Handles a CONNACK with success. When the connection before ended in the middle of republishing, it starts again: QoS 0 messages
     /// may not have arrived.
-    pub fn on_connected(&mut self, session_present: bool) {
+    pub(super) fn on_connected(&mut self, session_present: bool) {
         if std::mem::replace(&mut self.had_session, true) && (!session_present || self.is_pending())
         {
             self.messages
@@ -154,13 +154,13 @@ impl Republisher {
     }
 
     /// Whether messages are left to publish again.
-    pub fn is_pending(&self) -> bool {
+    pub(super) fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
     /// Returns the next message to publish again, with its remaining expiry. Each topic comes once, unless a newer message was
     /// published meanwhile.
-    pub fn next_message(&mut self, now: Instant) -> Option<Message> {
+    pub(super) fn next_message(&mut self, now: Instant) -> Option<Message> {
         while let Some(topic) = self.pending.pop_front() {
             let Some(kept) = self.messages.get_mut(&topic).filter(|kept| !kept.sent) else {
                 continue;

@@ -14,7 +14,7 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Retained messages by topic.
 #[derive(Debug, Default)]
-pub struct RetainedCache {
+pub(super) struct RetainedCache {
     values: HashMap<Topic, Message>,
     bytes: usize,
     /// Identifiers of subscriptions whose messages are not certain.
@@ -25,18 +25,18 @@ pub struct RetainedCache {
 
 impl RetainedCache {
     /// Forgets everything. With a new session the broker sends its retained messages again.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Forgets topics that no service wants any more.
-    pub fn retain_wanted(&mut self, wanted: impl Fn(&Topic) -> bool) {
+    pub(super) fn retain_wanted(&mut self, wanted: impl Fn(&Topic) -> bool) {
         self.values.retain(|topic, _| wanted(topic));
         self.bytes = self.values.values().map(Message::weight).sum();
     }
 
     /// Handles a message that came for these subscriptions.
-    pub fn on_message(&mut self, message: &Message, ids: &[u32]) {
+    pub(super) fn on_message(&mut self, message: &Message, ids: &[u32]) {
         if message.retain {
             return self.insert(message);
         }
@@ -51,7 +51,7 @@ impl RetainedCache {
     }
 
     /// Whether the messages of the subscription `id` are certain.
-    pub fn is_certain(&self, id: u32) -> bool {
+    pub(super) fn is_certain(&self, id: u32) -> bool {
         !self.all_uncertain && !self.uncertain.contains(&id)
     }
 
@@ -82,7 +82,7 @@ impl RetainedCache {
     }
 
     /// Messages for a service with these new subscriptions, each topic once. There are none for shared subscriptions, as at the broker.
-    pub fn messages_for<'a>(
+    pub(super) fn messages_for<'a>(
         &'a self,
         subscriptions: &'a [&Subscription],
     ) -> impl Iterator<Item = Message> + 'a {

@@ -22,7 +22,7 @@ const YIELD_AFTER: u32 = 3;
 
 /// The purpose of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(super) enum Role {
     /// It carries the messages.
     Main,
     /// It has the will of one service.
@@ -40,7 +40,7 @@ pub enum FailureClass {
 
 /// When an attempt may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NextAttempt {
+pub(super) enum NextAttempt {
     /// Now.
     Now,
     /// Not before this instant.
@@ -51,7 +51,7 @@ pub enum NextAttempt {
 
 /// When the connections of one host may be attempted.
 #[derive(Debug)]
-pub struct Schedule {
+pub(super) struct Schedule {
     main: RoleBackoff,
     presence: RoleBackoff,
     /// Since when the main connection is there.
@@ -105,7 +105,7 @@ impl RoleBackoff {
 
 impl Schedule {
     /// Creates a schedule with the waits `min` and `max` of its back-off.
-    pub fn new(min: Duration, max: Duration) -> Self {
+    pub(super) fn new(min: Duration, max: Duration) -> Self {
         let main = RoleBackoff::new(min, max);
         let presence = RoleBackoff::new(min, MAX_PRESENCE_WAIT.max(max));
         Self {
@@ -118,7 +118,7 @@ impl Schedule {
     }
 
     /// Starts again with other waits. There is no main connection now.
-    pub fn reset(&mut self, min: Duration, max: Duration) {
+    pub(super) fn reset(&mut self, min: Duration, max: Duration) {
         *self = Self {
             in_progress: self.in_progress,
             ..Self::new(min, max)
@@ -126,7 +126,7 @@ impl Schedule {
     }
 
     /// When a connection may be attempted.
-    pub fn next_attempt(&self, role: Role, now: Instant) -> NextAttempt {
+    pub(super) fn next_attempt(&self, role: Role, now: Instant) -> NextAttempt {
         let at = match (role, self.main_since) {
             (Role::Main, _) => self.main.not_before,
             (Role::Presence, None) => return NextAttempt::AfterChange,
@@ -152,22 +152,22 @@ impl Schedule {
     }
 
     /// Handles the begin of an attempt.
-    pub fn on_attempt_started(&mut self, role: Role) {
+    pub(super) fn on_attempt_started(&mut self, role: Role) {
         self.in_progress += usize::from(role == Role::Presence);
     }
 
     /// Handles the end of an attempt, whatever its result.
-    pub fn on_attempt_ended(&mut self, role: Role) {
+    pub(super) fn on_attempt_ended(&mut self, role: Role) {
         self.in_progress -= usize::from(role == Role::Presence && self.in_progress > 0);
     }
 
     /// Handles a failed attempt.
-    pub fn on_failed(&mut self, role: Role, class: FailureClass, now: Instant, jitter: f64) {
+    pub(super) fn on_failed(&mut self, role: Role, class: FailureClass, now: Instant, jitter: f64) {
         self.backoff(role).on_failed(class, now, jitter);
     }
 
     /// Handles a CONNACK with success.
-    pub fn on_connected(&mut self, role: Role, now: Instant) {
+    pub(super) fn on_connected(&mut self, role: Role, now: Instant) {
         if role == Role::Main {
             self.main_since = Some(now);
             self.presence.reset();
@@ -176,7 +176,7 @@ impl Schedule {
 
     /// Handles the end of a connection that was there since `since`; the next attempt waits at most `max_wait`. If that is less than
     /// the back-off gives, a search for a poison packet is under way, and this connection does not count for the back-off.
-    pub fn on_lost(
+    pub(super) fn on_lost(
         &mut self,
         role: Role,
         since: Instant,
@@ -210,7 +210,7 @@ impl Schedule {
     }
 
     /// How long the main connection has to last before it is relied on.
-    pub fn settle_time(&self) -> Duration {
+    pub(super) fn settle_time(&self) -> Duration {
         let doubled = |times| {
             1_u32
                 .checked_shl(times)
@@ -222,17 +222,17 @@ impl Schedule {
     }
 
     /// Number of main connections in a row that did not last.
-    pub const fn short_connections(&self) -> u32 {
+    pub(super) const fn short_connections(&self) -> u32 {
         self.short
     }
 
     /// Number of failures of presence connections since the main connection came.
-    pub fn presence_failures(&self) -> u32 {
+    pub(super) fn presence_failures(&self) -> u32 {
         self.presence.failures()
     }
 
     /// Whether presence connections have to end, so that the main connection finds a place.
-    pub fn presence_must_yield(&self) -> bool {
+    pub(super) fn presence_must_yield(&self) -> bool {
         self.main_since.is_none() && self.main.failures() > YIELD_AFTER
     }
 

@@ -33,7 +33,7 @@ const TAKEOVER_SUSPECTED: u32 = 5;
 
 /// The session's task.
 #[derive(Debug)]
-pub struct Task {
+pub(super) struct Task {
     settings: Arc<config::Connection>,
     connect: Connect,
     status: watch::Sender<ConnectionStatus>,
@@ -58,7 +58,7 @@ enum WaitOutcome<T> {
 }
 
 impl Task {
-    pub fn new(
+    pub(super) fn new(
         settings: Arc<config::Connection>,
         member: Member,
         will: Option<Message>,
@@ -85,12 +85,12 @@ impl Task {
     }
 
     /// The state that the connections of the host share.
-    pub fn group(&self) -> Group {
+    pub(super) fn group(&self) -> Group {
         self.member.group.clone()
     }
 
     /// The span of the connection; that of a presence connection lies in its service's.
-    pub fn span(&self) -> Span {
+    pub(super) fn span(&self) -> Span {
         let connection = || span::session(&self.settings.client_id);
 
         match self.member.presence_of() {
@@ -100,7 +100,7 @@ impl Task {
     }
 
     /// Connects again and again, until the session is told to stop.
-    pub async fn run(mut self) -> Result<StopSummary, SessionError> {
+    pub(super) async fn run(mut self) -> Result<StopSummary, SessionError> {
         let outcome = self.run_connections().await;
         self.status.send_replace(ConnectionStatus::Stopped);
         outcome

@@ -17,9 +17,9 @@ use tokio::task::JoinHandle;
 
 use super::{Broker, Peer, Seen, soon};
 
-pub const SERVICE: ServiceId = ServiceId(1);
+pub(crate) const SERVICE: ServiceId = ServiceId(1);
 
-pub struct Rig {
+pub(crate) struct Rig {
     pub broker: Broker,
     pub handle: Handle,
     pub mailbox: Mailbox,
@@ -28,11 +28,11 @@ pub struct Rig {
 
 impl Rig {
     /// A session that is subscribed to `in/#`.
-    pub async fn new(protocol: Protocol) -> Self {
+    pub(crate) async fn new(protocol: Protocol) -> Self {
         Self::with(protocol, |_| {}).await
     }
 
-    pub async fn with(protocol: Protocol, change: impl FnOnce(&mut Connection)) -> Self {
+    pub(crate) async fn with(protocol: Protocol, change: impl FnOnce(&mut Connection)) -> Self {
         let broker = Broker::new(protocol).await;
         let mut connection = connection(&broker);
         change(&mut connection);
@@ -55,14 +55,14 @@ impl Rig {
     }
 
     /// The next connection, accepted and subscribed.
-    pub async fn ready(&self, session_present: bool) -> Peer {
+    pub(crate) async fn ready(&self, session_present: bool) -> Peer {
         let mut peer = self.broker.connected(session_present).await;
         peer.subscribed().await;
         peer
     }
 
     /// The next connection with the session kept. In 3.1.1 nothing is subscribed again then.
-    pub async fn resumed(&self) -> Peer {
+    pub(crate) async fn resumed(&self) -> Peer {
         match self.broker.protocol {
             Protocol::V5 => self.ready(true).await,
             Protocol::V311 => self.broker.connected(true).await,
@@ -70,22 +70,22 @@ impl Rig {
     }
 
     /// Breaks `peer` and gives the next connection, with the session kept.
-    pub async fn resumed_after(&self, peer: Peer) -> Peer {
+    pub(crate) async fn resumed_after(&self, peer: Peer) -> Peer {
         drop(peer);
         self.resumed().await
     }
 
     /// Breaks `peer` and gives the next connection, which has to subscribe again.
-    pub async fn ready_again(&self, peer: Peer) -> Peer {
+    pub(crate) async fn ready_again(&self, peer: Peer) -> Peer {
         drop(peer);
         self.ready(true).await
     }
 
-    pub async fn publish(&self, topic: &str, qos: u8, payload: &str) {
+    pub(crate) async fn publish(&self, topic: &str, qos: u8, payload: &str) {
         self.commit(None, vec![message(topic, qos, payload)]).await;
     }
 
-    pub async fn commit(&self, receipt: Option<Receipt>, publishes: Vec<Message>) {
+    pub(crate) async fn commit(&self, receipt: Option<Receipt>, publishes: Vec<Message>) {
         let publishes = publishes.into_iter().map(Into::into).collect();
         let commit = Commit {
             receipt,
@@ -99,7 +99,7 @@ impl Rig {
         .await;
     }
 
-    pub async fn change(&self, subscriptions: Vec<SubscriptionChange>) {
+    pub(crate) async fn change(&self, subscriptions: Vec<SubscriptionChange>) {
         let commit = Commit {
             subscriptions,
             ..Commit::new(SERVICE)
@@ -107,7 +107,7 @@ impl Rig {
         self.handle.send(Command::Commit(commit)).await;
     }
 
-    pub async fn delivery(&mut self) -> Delivery {
+    pub(crate) async fn delivery(&mut self) -> Delivery {
         loop {
             match soon("a delivery", self.mailbox.next()).await {
                 Next::Delivery(delivery) => return delivery,
@@ -118,7 +118,7 @@ impl Rig {
     }
 
     /// The payload of the next delivery, and its receipt.
-    pub async fn next(&mut self) -> (String, Option<Receipt>) {
+    pub(crate) async fn next(&mut self) -> (String, Option<Receipt>) {
         let delivery = self.delivery().await;
         (
             String::from_utf8_lossy(&delivery.message.payload).into_owned(),
@@ -126,11 +126,14 @@ impl Rig {
         )
     }
 
-    pub fn nothing_delivered(&mut self) -> bool {
+    pub(crate) fn nothing_delivered(&mut self) -> bool {
         !matches!(self.mailbox.try_next(), Some(Next::Delivery(_)))
     }
 
-    pub async fn status(&self, wanted: impl FnMut(&ConnectionStatus) -> bool) -> ConnectionStatus {
+    pub(crate) async fn status(
+        &self,
+        wanted: impl FnMut(&ConnectionStatus) -> bool,
+    ) -> ConnectionStatus {
         let mut status = self.handle.status();
         soon("a connection status", status.wait_for(wanted))
             .await
@@ -139,7 +142,7 @@ impl Rig {
     }
 
     /// Waits until the session has seen that the connection is gone.
-    pub async fn disconnected(&self) -> String {
+    pub(crate) async fn disconnected(&self) -> String {
         match self
             .status(|status| matches!(status, ConnectionStatus::Disconnected { .. }))
             .await
@@ -149,16 +152,16 @@ impl Rig {
         }
     }
 
-    pub async fn stop(&self, within: Duration) {
+    pub(crate) async fn stop(&self, within: Duration) {
         self.handle.stop(Instant::now() + within);
     }
 
-    pub async fn ended(&mut self) -> Result<StopSummary, SessionError> {
+    pub(crate) async fn ended(&mut self) -> Result<StopSummary, SessionError> {
         soon("the end of the session", &mut self.run).await.unwrap()
     }
 }
 
-pub fn connection(broker: &Broker) -> Connection {
+pub(crate) fn connection(broker: &Broker) -> Connection {
     Connection {
         host: "127.0.0.1".to_owned(),
         port: broker.port(),
@@ -188,7 +191,7 @@ pub fn connection(broker: &Broker) -> Connection {
     }
 }
 
-pub fn message(topic: &str, qos: u8, payload: &str) -> Message {
+pub(crate) fn message(topic: &str, qos: u8, payload: &str) -> Message {
     Message::new(
         Topic::new(topic.to_owned()).unwrap(),
         payload.to_owned(),
@@ -197,7 +200,7 @@ pub fn message(topic: &str, qos: u8, payload: &str) -> Message {
     )
 }
 
-pub fn subscription(filter: &str, qos: Qos) -> Subscription {
+pub(crate) fn subscription(filter: &str, qos: Qos) -> Subscription {
     Subscription {
         filter: Filter::new(filter).unwrap(),
         qos,
@@ -224,6 +227,6 @@ macro_rules! both_versions {
 }
 pub(crate) use both_versions;
 
-pub fn is_closed(seen: &Seen) -> bool {
+pub(crate) fn is_closed(seen: &Seen) -> bool {
     matches!(seen, Seen::Closed)
 }

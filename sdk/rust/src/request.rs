@@ -10,7 +10,7 @@ use crate::host;
 use crate::messaging::milliseconds;
 
 /// Default time to wait for an answer.
-pub const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request to `topic`. It is sent at once and stays sent when the call fails later; while it waits, the service handles
 /// nothing else.

@@ -22,7 +22,7 @@ const START: Duration = Duration::from_secs(5);
 
 /// A running mosquitto.
 #[derive(Debug)]
-pub struct Mosquitto {
+pub(crate) struct Mosquitto {
     /// Its port.
     pub port: u16,
     program: &'static str,
@@ -37,7 +37,7 @@ impl Mosquitto {
     ///
     /// # Errors
     /// When it is not installed or does not listen in time.
-    pub async fn start(dir: &Path) -> Result<Self> {
+    pub(crate) async fn start(dir: &Path) -> Result<Self> {
         let Some(program) = PROGRAMS.iter().find(|path| Path::new(path).exists()) else {
             bail!("mosquitto is not installed")
         };
@@ -61,7 +61,7 @@ impl Mosquitto {
     }
 
     /// Kills it.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process = None;
     }
 
@@ -69,7 +69,7 @@ impl Mosquitto {
     ///
     /// # Errors
     /// When it does not listen in time.
-    pub async fn restart(&mut self) -> Result<()> {
+    pub(crate) async fn restart(&mut self) -> Result<()> {
         self.kill();
         let mut process = Process::start(
             Command::new(self.program).arg("-c").arg(&self.config),
@@ -85,7 +85,7 @@ impl Mosquitto {
 ///
 /// # Errors
 /// When there is none.
-pub fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
@@ -93,7 +93,7 @@ pub fn free_port() -> Result<u16> {
 ///
 /// # Errors
 /// When the process ends, or nothing listens in time; with the end of its log.
-pub async fn wait_for_port(port: u16, process: &mut Process, log: &Path) -> Result<()> {
+pub(crate) async fn wait_for_port(port: u16, process: &mut Process, log: &Path) -> Result<()> {
     let end = Instant::now() + START;
     while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
         process.check().map_err(|error| error.context(tail(log)))?;

@@ -1,9 +1,9 @@
 //! Contenders: processes of their own that answer the messages of one topic on another.
 
-pub mod call;
-pub mod handler;
-pub mod native;
-pub mod raw;
+pub(crate) mod call;
+pub(crate) mod handler;
+pub(crate) mod native;
+pub(crate) mod raw;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ const PYTHON: &str = include_str!("contender/miqro_way.py");
 
 /// The contenders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Contender {
+pub(crate) enum Contender {
     /// A native Rust echo on rumqttc's own event loop: the baseline, (a).
     Native,
     /// MIQRO's way in Python on paho, (b).
@@ -35,10 +35,10 @@ pub enum Contender {
 
 impl Contender {
     /// All that are compared, in the order in which they take turns.
-    pub const ALL: [Self; 4] = [Self::Native, Self::Python, Self::Handler, Self::Guest];
+    pub(crate) const ALL: [Self; 4] = [Self::Native, Self::Python, Self::Handler, Self::Guest];
 
     /// Its name, also the name of its service.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
             Self::Python => "python",
@@ -50,7 +50,7 @@ impl Contender {
     }
 
     /// How it is called in tables.
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Native => "(a) native, rumqttc loop",
             Self::Python => "(b) Python, paho",
@@ -63,7 +63,7 @@ impl Contender {
 
     /// The topics of its requests and of its answers in `qos`. The guest that answers with QoS 1 is guests/relay, which
     /// has topics of its own.
-    pub fn topics(self, qos: u8) -> [String; 2] {
+    pub(crate) fn topics(self, qos: u8) -> [String; 2] {
         let names = if self == Self::Guest && qos == 1 {
             ["in", "out"]
         } else {
@@ -75,7 +75,7 @@ impl Contender {
 
 /// The parts that are needed to start contenders.
 #[derive(Debug, Clone)]
-pub struct Programs {
+pub(crate) struct Programs {
     /// The host's binary.
     pub host: PathBuf,
     /// The directory with the guests.
@@ -92,7 +92,7 @@ impl Programs {
     ///
     /// # Errors
     /// When a file cannot be written or the process cannot be started.
-    pub fn start(&self, contender: Contender, port: u16, qos: u8) -> Result<Process> {
+    pub(crate) fn start(&self, contender: Contender, port: u16, qos: u8) -> Result<Process> {
         let log = self.log(contender);
         match contender {
             Contender::Native | Contender::Handler | Contender::Prompt | Contender::Raw => {
@@ -113,7 +113,7 @@ impl Programs {
     }
 
     /// File for the output of `contender`.
-    pub fn log(&self, contender: Contender) -> PathBuf {
+    pub(crate) fn log(&self, contender: Contender) -> PathBuf {
         self.dir.join(format!("{}.log", contender.name()))
     }
 
@@ -121,7 +121,7 @@ impl Programs {
     ///
     /// # Errors
     /// When it cannot be measured.
-    pub fn guest_calls(&self) -> Result<Vec<f64>> {
+    pub(crate) fn guest_calls(&self) -> Result<Vec<f64>> {
         let mut command = Command::new(std::env::current_exe()?);
         let output = command
             .arg("call")
@@ -142,7 +142,7 @@ impl Programs {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn host(&self, config: &Path, log: &Path) -> Result<Process> {
+    pub(crate) fn host(&self, config: &Path, log: &Path) -> Result<Process> {
         Process::start(
             Command::new(&self.host)
                 .args(["run", "--config"])
@@ -155,7 +155,7 @@ impl Programs {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn echo_config(&self, broker: &str, qos: u8) -> Result<PathBuf> {
+    pub(crate) fn echo_config(&self, broker: &str, qos: u8) -> Result<PathBuf> {
         let guest = self
             .guests
             .join(if qos == 0 { "echo.wasm" } else { "relay.wasm" });
@@ -166,7 +166,7 @@ impl Programs {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn config(
+    pub(crate) fn config(
         &self,
         name: &str,
         broker: &str,
@@ -183,20 +183,20 @@ impl Programs {
     }
 
     /// The compile cache that all runs of the host share.
-    pub fn cache(&self) -> PathBuf {
+    pub(crate) fn cache(&self) -> PathBuf {
         self.dir.join("cache")
     }
 }
 
 /// The section `broker` for a broker on `port`.
-pub fn remote(port: u16) -> String {
+pub(crate) fn remote(port: u16) -> String {
     format!("broker:\n  host: 127.0.0.1\n  port: {port}\n  receive_maximum: {RECEIVE_MAXIMUM}\n")
 }
 
 /// How many QoS 1 messages every contender takes at once: above every window, so that the window decides.
-pub const RECEIVE_MAXIMUM: u16 = 2_000;
+pub(crate) const RECEIVE_MAXIMUM: u16 = 2_000;
 
 /// The section of one service.
-pub fn service(name: &str, component: &Path) -> String {
+pub(crate) fn service(name: &str, component: &Path) -> String {
     format!("  {name}:\n    component: {}\n", component.display())
 }

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Measures the host: echo against three other ways, cold start, swaps, hostile neighbours, idle memory, timers.
 #[derive(Debug, Parser)]
 #[command(version, about)]
-pub struct Options {
+pub(crate) struct Options {
     /// A contender to run instead of the bench: contenders are sub-commands, so that each is a process of its own.
     #[command(subcommand)]
     pub contender: Option<Role>,
@@ -39,14 +39,14 @@ pub struct Options {
 
 impl Options {
     /// Whether `measurement` is wanted.
-    pub fn wants(&self, measurement: Measurement) -> bool {
+    pub(crate) fn wants(&self, measurement: Measurement) -> bool {
         self.only.is_empty() || self.only.contains(&measurement)
     }
 }
 
 /// The measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Measurement {
+pub(crate) enum Measurement {
     /// Echo with the generator as broker.
     Direct,
     /// Echo through mosquitto.
@@ -73,7 +73,7 @@ pub enum Measurement {
 
 impl Measurement {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Direct,
         Self::Mosquitto,
         Self::Embedded,
@@ -90,7 +90,7 @@ impl Measurement {
 
 /// A process that is measured.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Role {
+pub(crate) enum Role {
     /// Contender (a).
     #[command(hide = true)]
     Native(Place),
@@ -113,7 +113,7 @@ pub enum Role {
 
 /// Arguments of a contender.
 #[derive(Debug, Clone, Copy, Args)]
-pub struct Place {
+pub(crate) struct Place {
     /// The broker's port.
     pub port: u16,
     /// The QoS of the messages.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 /// A running child.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
 }
 
@@ -20,7 +20,7 @@ impl Process {
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
         let out =
             fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         // a group of its own: an interrupt on the terminal ends the bench, which ends its children in order
@@ -40,7 +40,7 @@ impl Process {
     ///
     /// # Errors
     /// Says how it ended.
-    pub fn check(&mut self) -> Result<()> {
+    pub(crate) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             Some(status) => bail!("the process ended: {status}"),
             None => Ok(()),
@@ -51,7 +51,7 @@ impl Process {
     ///
     /// # Errors
     /// When the process is gone.
-    pub fn cpu(&self) -> Result<Duration> {
+    pub(crate) fn cpu(&self) -> Result<Duration> {
         let mut sum = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
             // a thread may end between listing and reading
@@ -69,7 +69,7 @@ impl Process {
     ///
     /// # Errors
     /// When the process is gone.
-    pub fn resident(&self) -> Result<u64> {
+    pub(crate) fn resident(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status
             .lines()
@@ -88,7 +88,7 @@ impl Drop for Process {
 }
 
 /// The last lines of a log file, for error messages.
-pub fn tail(log: &Path) -> String {
+pub(crate) fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(5)..].join("\n")

@@ -1,16 +1,16 @@
 //! The report: aligned Markdown tables, and the same as JSON. Pure.
 
-pub mod aim;
-pub mod table;
+pub(crate) mod aim;
+pub(crate) mod table;
 
-pub use aim::Aim;
-pub use table::{Table, Value};
+pub(crate) use aim::Aim;
+pub(crate) use table::{Table, Value};
 
 use std::fmt;
 
 /// One part of the report.
 #[derive(Debug, Clone, Default)]
-pub struct Section {
+pub(crate) struct Section {
     /// Its heading.
     pub title: String,
     /// The figures.
@@ -23,14 +23,14 @@ pub struct Section {
 
 /// The whole report.
 #[derive(Debug, Default)]
-pub struct Report {
+pub(crate) struct Report {
     /// In the order of printing.
     pub sections: Vec<Section>,
 }
 
 impl Report {
     /// The report as JSON: one object a section, with its rows and its aims.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         let section = |s: &Section| {
             serde_json::json!({
                 "title": s.title, "rows": s.table.json(), "notes": s.notes,

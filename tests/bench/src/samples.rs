@@ -4,23 +4,23 @@ use std::time::Duration;
 
 /// Durations of one measurement.
 #[derive(Debug, Default, Clone)]
-pub struct Samples {
+pub(crate) struct Samples {
     nanoseconds: Vec<u64>,
 }
 
 impl Samples {
     /// Adds one.
-    pub fn add(&mut self, sample: Duration) {
+    pub(crate) fn add(&mut self, sample: Duration) {
         self.nanoseconds.push(sample.as_nanos() as u64);
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.nanoseconds.len()
     }
 
     /// The value in microseconds below which `share` (0 to 1) of the samples are; zero when there are none.
-    pub fn percentile(&self, share: f64) -> f64 {
+    pub(crate) fn percentile(&self, share: f64) -> f64 {
         let mut sorted = self.nanoseconds.clone();
         sorted.sort_unstable();
         let place =
@@ -30,7 +30,7 @@ impl Samples {
 }
 
 /// The median of figures; not a number when there are none.
-pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = figures.into_iter().collect();
     sorted.sort_unstable_by(f64::total_cmp);
     match sorted.len() {

@@ -1,20 +1,20 @@
 //! The measurements: each makes one `Section` of the report.
 
-pub mod at_least_once;
-pub mod cold;
-pub mod echo;
-pub mod echo_table;
-pub mod hostile;
-pub mod idle;
-pub mod recovery;
-pub mod slow;
-pub mod swap;
+pub(crate) mod at_least_once;
+pub(crate) mod cold;
+pub(crate) mod echo;
+pub(crate) mod echo_table;
+pub(crate) mod hostile;
+pub(crate) mod idle;
+pub(crate) mod recovery;
+pub(crate) mod slow;
+pub(crate) mod swap;
 
 use std::time::Duration;
 
 /// How long everything is measured.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Rounds; figures are medians of them.
     pub rounds: usize,
     /// One measurement of throughput.
@@ -29,7 +29,7 @@ pub struct Plan {
 
 impl Plan {
     /// A few minutes in all.
-    pub fn quick() -> Self {
+    pub(crate) fn quick() -> Self {
         let ms = Duration::from_millis;
         Self {
             rounds: 3,
@@ -41,7 +41,7 @@ impl Plan {
     }
 
     /// Longer, for figures to keep.
-    pub fn full() -> Self {
+    pub(crate) fn full() -> Self {
         let ms = Duration::from_millis;
         Self {
             rounds: 7,

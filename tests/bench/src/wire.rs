@@ -1,46 +1,46 @@
 //! MQTT packets written and read by hand, for speed: the load generator must not be the limit. Both
 //! protocol versions; only packets that the generator needs. Pure.
 
-pub mod inbox;
-pub mod packets;
-pub mod properties;
+pub(crate) mod inbox;
+pub(crate) mod packets;
+pub(crate) mod properties;
 
-pub use inbox::{Frame, Inbox};
-pub use packets::{Publish, Template};
+pub(crate) use inbox::{Frame, Inbox};
+pub(crate) use packets::{Publish, Template};
 
 /// Packet types (MQTT 5, section 2.1.2), as the high four bits of the first byte.
-pub mod kind {
+pub(crate) mod kind {
     /// CONNECT.
-    pub const CONNECT: u8 = 0x10;
+    pub(crate) const CONNECT: u8 = 0x10;
     /// CONNACK.
-    pub const CONNACK: u8 = 0x20;
+    pub(crate) const CONNACK: u8 = 0x20;
     /// PUBLISH.
-    pub const PUBLISH: u8 = 0x30;
+    pub(crate) const PUBLISH: u8 = 0x30;
     /// PUBACK.
-    pub const PUBACK: u8 = 0x40;
+    pub(crate) const PUBACK: u8 = 0x40;
     /// PUBREC.
-    pub const PUBREC: u8 = 0x50;
+    pub(crate) const PUBREC: u8 = 0x50;
     /// PUBREL; its flags are always 0x02.
-    pub const PUBREL: u8 = 0x60;
+    pub(crate) const PUBREL: u8 = 0x60;
     /// PUBCOMP.
-    pub const PUBCOMP: u8 = 0x70;
+    pub(crate) const PUBCOMP: u8 = 0x70;
     /// SUBSCRIBE; its flags are always 0x02.
-    pub const SUBSCRIBE: u8 = 0x80;
+    pub(crate) const SUBSCRIBE: u8 = 0x80;
     /// SUBACK.
-    pub const SUBACK: u8 = 0x90;
+    pub(crate) const SUBACK: u8 = 0x90;
     /// UNSUBSCRIBE.
-    pub const UNSUBSCRIBE: u8 = 0xA0;
+    pub(crate) const UNSUBSCRIBE: u8 = 0xA0;
     /// UNSUBACK.
-    pub const UNSUBACK: u8 = 0xB0;
+    pub(crate) const UNSUBACK: u8 = 0xB0;
     /// PINGREQ.
-    pub const PINGREQ: u8 = 0xC0;
+    pub(crate) const PINGREQ: u8 = 0xC0;
     /// PINGRESP.
-    pub const PINGRESP: u8 = 0xD0;
+    pub(crate) const PINGRESP: u8 = 0xD0;
 }
 
 /// Protocol version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
+pub(crate) enum Version {
     /// MQTT 3.1.1.
     V311,
     /// MQTT 5.0.

@@ -19,7 +19,7 @@ const REQUESTS: usize = 1000;
 
 /// An answer of the broker.
 #[derive(Debug)]
-pub enum Reply {
+pub(super) enum Reply {
     /// CONNACK.
     Connected { session_present: bool },
     /// SUBACK: the granted quality of service, or why not.
@@ -32,7 +32,7 @@ pub enum Reply {
 
 /// The sending half of a connection.
 #[derive(Debug)]
-pub struct Link {
+pub(super) struct Link {
     id: String,
     client: Either,
 }
@@ -51,7 +51,9 @@ struct Inbox {
 
 impl Link {
     /// Starts to connect; the first reply says how that went.
-    pub fn open(options: &Options) -> (Self, UnboundedReceiver<Message>, UnboundedReceiver<Reply>) {
+    pub(super) fn open(
+        options: &Options,
+    ) -> (Self, UnboundedReceiver<Message>, UnboundedReceiver<Reply>) {
         let ((messages, taken), (replies, answers)) = (unbounded_channel(), unbounded_channel());
         let inbox = Inbox { messages, replies };
         let client = match options.version {
@@ -69,12 +71,12 @@ impl Link {
     }
 
     /// The client identifier.
-    pub fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         &self.id
     }
 
     /// Sends PUBLISH.
-    pub async fn publish(&self, message: Message) -> Result<()> {
+    pub(super) async fn publish(&self, message: Message) -> Result<()> {
         let Message {
             topic,
             payload,
@@ -99,7 +101,7 @@ impl Link {
     }
 
     /// Sends SUBSCRIBE.
-    pub async fn subscribe(&self, filter: &str, qos: u8) -> Result<()> {
+    pub(super) async fn subscribe(&self, filter: &str, qos: u8) -> Result<()> {
         match &self.client {
             Either::V5(client) => Ok(client.subscribe(filter, level_v5(qos)?).await?),
             Either::V311(client) => Ok(client.subscribe(filter, level_v311(qos)?).await?),
@@ -107,7 +109,7 @@ impl Link {
     }
 
     /// Sends DISCONNECT.
-    pub async fn disconnect(&self) -> Result<()> {
+    pub(super) async fn disconnect(&self) -> Result<()> {
         match &self.client {
             Either::V5(client) => Ok(client.disconnect().await?),
             Either::V311(client) => Ok(client.disconnect().await?),

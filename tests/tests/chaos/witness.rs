@@ -8,7 +8,7 @@ use miqro_tests::Client;
 use miqro_tests::client::Options;
 
 /// The session.
-pub struct Witness {
+pub(super) struct Witness {
     options: Options,
 }
 
@@ -17,7 +17,7 @@ impl Witness {
     ///
     /// # Errors
     /// When the broker cannot be reached.
-    pub async fn new(port: u16, topic: &str) -> Result<Self> {
+    pub(super) async fn new(port: u16, topic: &str) -> Result<Self> {
         let options = Options {
             keep_session: true,
             ..Options::new(port)
@@ -29,7 +29,7 @@ impl Witness {
     }
 
     /// Its client identifier.
-    pub fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         &self.options.id
     }
 
@@ -37,7 +37,7 @@ impl Witness {
     ///
     /// # Errors
     /// When the broker cannot be reached.
-    pub async fn kept(&self) -> Result<BTreeSet<u32>> {
+    pub(super) async fn kept(&self) -> Result<BTreeSet<u32>> {
         let messages = Client::with(&self.options).await?.pending().await?;
         Ok(messages
             .iter()

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The home of a host.
-pub struct Home {
+pub(super) struct Home {
     /// The broker.
     pub broker: Mosquitto,
     folder: TempDir,
@@ -19,12 +19,12 @@ pub struct Home {
 
 impl Home {
     /// A home with these guests as components.
-    pub async fn new(guests: &[&str]) -> Result<Self> {
+    pub(super) async fn new(guests: &[&str]) -> Result<Self> {
         Self::with(guests, &mosquitto::Setup::default()).await
     }
 
     /// As `new`, with a broker of this kind.
-    pub async fn with(guests: &[&str], setup: &mosquitto::Setup) -> Result<Self> {
+    pub(super) async fn with(guests: &[&str], setup: &mosquitto::Setup) -> Result<Self> {
         let home = Self {
             broker: Mosquitto::with(setup).await?,
             folder: TempDir::new()?,
@@ -36,12 +36,12 @@ impl Home {
     }
 
     /// A path in the folder.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Writes a file of the folder in place.
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
+    pub(super) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let path = self.path(name);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
@@ -50,19 +50,19 @@ impl Home {
     }
 
     /// Puts a file of the folder into the place of the former one, by a rename.
-    pub fn replace(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
+    pub(super) fn replace(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let new = self.path("new");
         std::fs::write(&new, content)?;
         Ok(std::fs::rename(new, self.path(name))?)
     }
 
     /// Replaces `miqro.yml`: these services, and `more` at the top.
-    pub fn configure(&self, services: Value, more: Value) -> Result<()> {
+    pub(super) fn configure(&self, services: Value, more: Value) -> Result<()> {
         self.replace("miqro.yml", self.config(services, more).to_string())
     }
 
     /// A configuration for the broker.
-    pub fn config(&self, services: Value, more: Value) -> Value {
+    pub(super) fn config(&self, services: Value, more: Value) -> Value {
         let mut config = json!({ "broker": { "host": "127.0.0.1", "port": self.broker.port() }, "services": services });
         for (key, value) in more.as_object().into_iter().flatten() {
             config[key] = value.clone();
@@ -71,7 +71,7 @@ impl Home {
     }
 
     /// The host's program in the folder, with its state there, started by `launcher`.
-    pub fn command(&self, launcher: &[&str]) -> Result<Command> {
+    pub(super) fn command(&self, launcher: &[&str]) -> Result<Command> {
         let program = host::command()?;
         let mut command = match launcher {
             [] => Command::new(program.get_program()),
@@ -93,22 +93,22 @@ impl Home {
     }
 
     /// Starts `miqro-host run` with `arguments`.
-    pub fn start(&self, arguments: &[&str]) -> Result<Process> {
+    pub(super) fn start(&self, arguments: &[&str]) -> Result<Process> {
         self.start_through(&[], arguments)
     }
 
     /// As `start`, by a launcher.
-    pub fn start_through(&self, launcher: &[&str], arguments: &[&str]) -> Result<Process> {
+    pub(super) fn start_through(&self, launcher: &[&str], arguments: &[&str]) -> Result<Process> {
         Process::start(self.command(launcher)?.arg("run").args(arguments))
     }
 
     /// Runs the program to its end.
-    pub async fn say(&self, arguments: &[&str]) -> Result<Said> {
+    pub(super) async fn say(&self, arguments: &[&str]) -> Result<Said> {
         run_to_end(self.command(&[])?.args(arguments)).await
     }
 
     /// A client of the broker that hears all services.
-    pub async fn client(&self) -> Result<Client> {
+    pub(super) async fn client(&self) -> Result<Client> {
         let mut client = Client::connect(self.broker.port()).await?;
         for topic in ["online", "out", "value", "config_at_start"] {
             client.subscribe(&format!("service/+/{topic}"), 1).await?;
@@ -118,7 +118,7 @@ impl Home {
 }
 
 /// Waits until the service says that it is online.
-pub async fn online(client: &mut Client, service: &str) -> Result<()> {
+pub(super) async fn online(client: &mut Client, service: &str) -> Result<()> {
     while client
         .expect(&format!("service/{service}/online"))
         .await?
@@ -129,7 +129,7 @@ pub async fn online(client: &mut Client, service: &str) -> Result<()> {
 }
 
 /// The guest `relay` under this name answers.
-pub async fn relays(client: &mut Client, service: &str) -> Result<()> {
+pub(super) async fn relays(client: &mut Client, service: &str) -> Result<()> {
     client
         .publish(&format!("service/{service}/in"), service.to_owned())
         .await?;
@@ -144,7 +144,7 @@ pub async fn relays(client: &mut Client, service: &str) -> Result<()> {
 }
 
 /// Ends the host.
-pub async fn stop(mut host: Process) -> Result<()> {
+pub(super) async fn stop(mut host: Process) -> Result<()> {
     host.signal("TERM")?;
     assert!(
         host.ended().await?.success(),

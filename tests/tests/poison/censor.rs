@@ -12,11 +12,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 /// SUBSCRIBE, as the first byte of the packet says it.
-pub const SUBSCRIBE: u8 = 8;
+pub(super) const SUBSCRIBE: u8 = 8;
 
 /// A packet of a client.
 #[derive(Debug)]
-pub struct Packet<'a> {
+pub(super) struct Packet<'a> {
     /// Its type (MQTT 5, section 2.1.2).
     pub kind: u8,
     /// The bytes after the fixed header.
@@ -25,7 +25,7 @@ pub struct Packet<'a> {
 
 impl Packet<'_> {
     /// Whether `text` stands anywhere in it.
-    pub fn has(&self, text: &str) -> bool {
+    pub(super) fn has(&self, text: &str) -> bool {
         self.body
             .windows(text.len())
             .any(|window| window == text.as_bytes())
@@ -34,7 +34,7 @@ impl Packet<'_> {
 
 /// Between clients and a broker.
 #[derive(Debug)]
-pub struct Censor {
+pub(super) struct Censor {
     port: u16,
     ended: Arc<AtomicUsize>,
     _accepting: JoinSet<()>,
@@ -45,7 +45,7 @@ impl Censor {
     ///
     /// # Errors
     /// When no port is free.
-    pub async fn before(
+    pub(super) async fn before(
         broker: u16,
         forbids: impl Fn(&Packet<'_>) -> bool + Send + Sync + 'static,
     ) -> Result<Self> {
@@ -72,12 +72,12 @@ impl Censor {
     }
 
     /// The port of the proxy.
-    pub fn port(&self) -> u16 {
+    pub(super) fn port(&self) -> u16 {
         self.port
     }
 
     /// How many connections it has ended.
-    pub fn ended(&self) -> usize {
+    pub(super) fn ended(&self) -> usize {
         self.ended.load(Ordering::Relaxed)
     }
 }

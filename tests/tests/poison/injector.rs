@@ -13,13 +13,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// The first packet identifier of poison: the broker does not come that far.
-pub const FIRST_ID: u16 = 60_000;
+pub(super) const FIRST_ID: u16 = 60_000;
 /// A round of poison comes after so many packets of the broker.
 const PERIOD: usize = 25;
 
 /// A broker that delivers poison with every connection, and again and again on it.
 #[derive(Debug)]
-pub struct Injector {
+pub(super) struct Injector {
     port: u16,
     seen: watch::Receiver<Seen>,
     _accepting: JoinSet<()>,
@@ -27,7 +27,7 @@ pub struct Injector {
 
 /// Counts of the host's packets.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Seen {
+pub(super) struct Seen {
     /// Connections of it that have subscribed.
     pub connections: usize,
     /// Rounds of poison that came on them.
@@ -38,7 +38,7 @@ pub struct Seen {
 
 impl Injector {
     /// Before the broker on `broker`, delivers `poison` after each first SUBACK and then with every 25th packet.
-    pub async fn to(broker: u16, poison: Vec<Vec<u8>>) -> Result<Self> {
+    pub(super) async fn to(broker: u16, poison: Vec<Vec<u8>>) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         let (sender, seen) = watch::channel(Seen::default());
@@ -60,12 +60,12 @@ impl Injector {
     }
 
     /// The port for the host.
-    pub fn port(&self) -> u16 {
+    pub(super) fn port(&self) -> u16 {
         self.port
     }
 
     /// Waits until the host has done so much.
-    pub async fn wait(&mut self, what: &str, done: impl Fn(&Seen) -> bool) -> Result<Seen> {
+    pub(super) async fn wait(&mut self, what: &str, done: impl Fn(&Seen) -> bool) -> Result<Seen> {
         let seen = Deadline::new()
             .wait(what, self.seen.wait_for(|seen| done(seen)))
             .await?;

@@ -15,7 +15,7 @@ const ANSWER: &str = "service/victim/out";
 
 /// Asks and listens until it is checked.
 #[derive(Debug)]
-pub struct Victim {
+pub(super) struct Victim {
     stop: watch::Sender<bool>,
     task: JoinHandle<Result<Answers>>,
 }
@@ -29,7 +29,7 @@ struct Answers {
 
 impl Victim {
     /// Begins to ask through the broker on `port`, when a first question was answered.
-    pub async fn start(port: u16) -> Result<Self> {
+    pub(super) async fn start(port: u16) -> Result<Self> {
         let (mut asking, mut listening) =
             (Client::connect(port).await?, Client::connect(port).await?);
         listening.subscribe(ANSWER, 1).await?;
@@ -43,7 +43,7 @@ impl Victim {
     }
 
     /// Stops to ask: every question was answered, and no two answers were further apart than `longest`.
-    pub async fn check(self, longest: Duration) -> Result<()> {
+    pub(super) async fn check(self, longest: Duration) -> Result<()> {
         self.stop.send_replace(true);
         let Answers { asked, seen, gap } = Deadline::new()
             .wait("the victim's answers", self.task)

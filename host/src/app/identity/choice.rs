@@ -39,7 +39,7 @@ pub(super) enum Why {
 
 impl Known {
     /// `stem`: its name.
-    pub fn new(stem: String, record: Option<&Record>, in_use: bool) -> Self {
+    pub(super) fn new(stem: String, record: Option<&Record>, in_use: bool) -> Self {
         let origin = record.map(|record| record.origin.clone());
         let config = origin.as_ref().and_then(|origin| origin.config.as_deref());
         let config_is_there = config.is_some_and(|config| config.exists());
@@ -52,7 +52,7 @@ impl Known {
     }
 
     /// Its name.
-    pub fn stem(&self) -> &str {
+    pub(super) fn stem(&self) -> &str {
         &self.stem
     }
 

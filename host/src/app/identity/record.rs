@@ -37,7 +37,7 @@ pub(super) struct Record {
 
 impl Origin {
     /// `config` on this machine. Links are not followed: their targets may change, and nothing must be lost for that.
-    pub fn here(config: Option<&Path>, services: Vec<String>) -> Self {
+    pub(super) fn here(config: Option<&Path>, services: Vec<String>) -> Self {
         let config =
             config.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
         Self {
@@ -49,7 +49,7 @@ impl Origin {
 
     /// A client identifier that is another one on another machine, for another file, for other services on the command line and
     /// for another `salt`.
-    pub fn client_id(&self, salt: u32) -> String {
+    pub(super) fn client_id(&self, salt: u32) -> String {
         let mut hash = Sha256::new();
         hash.update(&self.machine);
         hash.update([0]);
@@ -88,7 +88,7 @@ pub(super) fn is_invented(client_id: &str) -> bool {
 
 impl Record {
     /// Reads it; `None` if the file is not a record.
-    pub fn read(file: &mut File) -> Option<Self> {
+    pub(super) fn read(file: &mut File) -> Option<Self> {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
         serde_json::from_slice(&bytes).ok()
@@ -98,7 +98,7 @@ impl Record {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn write(&self, file: &mut File) -> io::Result<()> {
+    pub(super) fn write(&self, file: &mut File) -> io::Result<()> {
         let mut text = serde_json::to_vec(self)?;
         text.push(b'\n');
         file.seek(SeekFrom::Start(0))?;

@@ -13,7 +13,7 @@ use crate::app::identity;
 use crate::app::source::{Source, empty};
 
 /// A new configuration, completely prepared.
-pub struct Plan {
+pub(crate) struct Plan {
     /// The configuration.
     pub loaded: config::Loaded,
     /// The differences to the running configuration.
@@ -27,7 +27,7 @@ pub struct Plan {
 }
 
 /// Running configuration, with which a new one is compared.
-pub struct Before {
+pub(crate) struct Before {
     /// Where the new one is read from.
     pub source: Source,
     /// The one that runs.
@@ -88,7 +88,7 @@ fn certificates(tls: &Tls) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// The reason why the new configuration cannot be put in force.
-pub async fn plan(
+pub(crate) async fn plan(
     before: Before,
     running: Running,
     loader: Loader,

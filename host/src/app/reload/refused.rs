@@ -11,7 +11,7 @@ use crate::topic::TopicError;
 
 /// Reason why a new configuration is not put in force.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// It has errors.
     #[error("{0}")]
     Config(#[from] ConfigError),
@@ -34,7 +34,7 @@ pub enum Refused {
 
 impl Refused {
     /// Files that may fix it when they appear or change.
-    pub fn awaited(&self) -> Vec<PathBuf> {
+    pub(crate) fn awaited(&self) -> Vec<PathBuf> {
         match self {
             Self::Config(error) => error.awaited(),
             Self::Connection(_, files) => files.clone(),
@@ -44,7 +44,7 @@ impl Refused {
     }
 
     /// Describes the errors, one on each line, and the outcome.
-    pub fn lines(&self) -> String {
+    pub(crate) fn lines(&self) -> String {
         let outcome = "the new configuration is refused, the running one stays";
         let outcome = match self {
             Self::Config(error) => format!("{error}\n{outcome}"),
@@ -61,6 +61,6 @@ impl Refused {
 }
 
 /// Logs a refusal, line by line.
-pub fn say_refused(refusal: &str) {
+pub(crate) fn say_refused(refusal: &str) {
     refusal.lines().for_each(|line| error!("{line}"));
 }

@@ -12,7 +12,7 @@ use crate::message::Qos;
 
 /// The filters that may cover others.
 #[derive(Debug, Default)]
-pub struct Cover {
+pub(super) struct Cover {
     /// Whether filters are covered: there are no subscription identifiers.
     pub active: bool,
     /// Filters with wildcards that services want and the broker has not refused.
@@ -21,7 +21,7 @@ pub struct Cover {
 
 /// The relation of a filter to those that cover it or that it covers.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct CoverState {
+pub(super) struct CoverState {
     /// The filter that brings its messages; `None`: it does so itself.
     pub by: Option<usize>,
     /// The highest quality of service of the filters that it covers.
@@ -35,7 +35,7 @@ pub struct CoverState {
 impl Filters {
     /// The quality of service that the broker should have for a filter; `None`: it should not have it. A filter whose messages come stays,
     /// or is subscribed to, until the filter that covers it is granted.
-    pub fn at_broker(&self, index: usize) -> Option<Qos> {
+    pub(crate) fn at_broker(&self, index: usize) -> Option<Qos> {
         let entry = self.entries.get(index)?.as_ref()?;
         let wanted = entry.wanted()?;
         let cover = entry.cover.by.and_then(|by| self.entries[by].as_ref());
@@ -50,7 +50,7 @@ impl Filters {
     }
 
     /// Turns covering on or off: every filter is examined again.
-    pub fn set_covering(&mut self, active: bool) {
+    pub(crate) fn set_covering(&mut self, active: bool) {
         self.cover.active = active;
         self.cover.wide.clear();
         for entry in self.entries.iter_mut().flatten() {
@@ -65,7 +65,7 @@ impl Filters {
     }
 
     /// Updates the relations of the filters that were touched.
-    pub fn update_cover(&mut self) {
+    pub(crate) fn update_cover(&mut self) {
         let mut check: BTreeSet<usize> = self.touched.iter().copied().collect();
         for index in self.touched.clone() {
             let Some(entry) = &self.entries[index] else {

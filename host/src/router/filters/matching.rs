@@ -5,7 +5,7 @@ use crate::router::ids::{ServiceId, SubscriptionId};
 
 /// A filter of a service that matches a topic. The order is by service, and then by the preference among its filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Match {
+pub(crate) struct Match {
     /// The service.
     pub service: ServiceId,
     /// `$share` filters come after the others: the broker gives their copies to one member of the group only, so such a copy cannot
@@ -23,7 +23,7 @@ impl Filters {
     /// filter. A service must take exactly one of them. So each service has a leading filter for the message, the one that it subscribed to
     /// first, and takes the copy that names it; the other copies are for other services. A broker that sends one copy with all
     /// identifiers names the leading filter too, so the result is the same.
-    pub fn recipients(&self, topic: &str, ids: &[u32], matches: &mut Vec<Match>) {
+    pub(crate) fn recipients(&self, topic: &str, ids: &[u32], matches: &mut Vec<Match>) {
         matches.clear();
         self.trie.matches(topic, |index| {
             if let Some(entry) = &self.entries[*index] {

@@ -15,7 +15,7 @@ const IN_MEMORY: usize = 1 << 20;
 
 /// A message that was not handled yet, and earlier attempts at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingMessage {
+pub(crate) struct PendingMessage {
     /// The message.
     pub delivery: Delivery,
     /// Earlier attempts.
@@ -24,7 +24,7 @@ pub struct PendingMessage {
 
 /// Messages of one service that were not handled yet.
 #[derive(Debug, Default)]
-pub struct Backlog {
+pub(crate) struct Backlog {
     /// The first messages of the spool.
     first: VecDeque<Delivery>,
     /// Segments of the spool behind `first`.
@@ -42,22 +42,22 @@ pub struct Backlog {
 
 impl Backlog {
     /// Number of messages.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.first.len() + self.unread + self.deferred.len()
     }
 
     /// Bytes that all messages take.
-    pub const fn bytes(&self) -> usize {
+    pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Whether the spool has messages, so that later ones have to wait behind them.
-    pub fn is_spooling(&self) -> bool {
+    pub(crate) fn is_spooling(&self) -> bool {
         !self.first.is_empty() || !self.on_disk.is_empty()
     }
 
     /// Takes out the segment that must be read from disk before `take` returns the next message of the spool.
-    pub fn next_segment(&mut self) -> Option<Segment> {
+    pub(crate) fn next_segment(&mut self) -> Option<Segment> {
         if !self.first.is_empty() {
             return None;
         }
@@ -67,7 +67,7 @@ impl Backlog {
     }
 
     /// Puts messages that were read of a segment to the front, and the `rest` of the segment behind them.
-    pub fn put_first(&mut self, messages: Vec<Delivery>, rest: Option<Segment>) {
+    pub(crate) fn put_first(&mut self, messages: Vec<Delivery>, rest: Option<Segment>) {
         if let Some(rest) = rest {
             self.bytes += rest.bytes;
             self.unread += rest.messages;
@@ -82,14 +82,14 @@ impl Backlog {
     }
 
     /// Appends a segment of the spool.
-    pub fn push_segment(&mut self, segment: Segment) {
+    pub(crate) fn push_segment(&mut self, segment: Segment) {
         self.bytes += segment.bytes;
         self.unread += segment.messages;
         self.on_disk.push_back(segment);
     }
 
     /// Appends a message that is on disk under `number`.
-    pub fn push(&mut self, delivery: Delivery, number: u64) {
+    pub(crate) fn push(&mut self, delivery: Delivery, number: u64) {
         let weight = delivery.message.weight();
         self.bytes += weight;
         if self.on_disk.is_empty() && self.first_bytes + weight <= IN_MEMORY {
@@ -112,19 +112,19 @@ impl Backlog {
     }
 
     /// Defers a message until `at`.
-    pub fn defer(&mut self, pending: PendingMessage, at: Instant) {
+    pub(crate) fn defer(&mut self, pending: PendingMessage, at: Instant) {
         self.last += 1;
         self.bytes += pending.delivery.message.weight();
         self.deferred.insert((at, self.last), pending);
     }
 
     /// When the next one that was put away is to be pending; `None`: there is none.
-    pub fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.deferred.keys().next().map(|(at, _)| *at)
     }
 
     /// Takes the next message to handle at `now`: a deferred one that is due, or the first of the spool that is in memory.
-    pub fn take(&mut self, now: Instant) -> Option<PendingMessage> {
+    pub(crate) fn take(&mut self, now: Instant) -> Option<PendingMessage> {
         if self.due().is_some_and(|at| at <= now) {
             let (_, pending) = self.deferred.pop_first()?;
             self.bytes -= pending.delivery.message.weight();
@@ -141,7 +141,7 @@ impl Backlog {
     }
 
     /// Removes all messages. Returns the receipts of those in memory, and the number of those that are on disk only.
-    pub fn drain(&mut self) -> (Vec<Receipt>, usize) {
+    pub(crate) fn drain(&mut self) -> (Vec<Receipt>, usize) {
         let Self {
             first,
             unread,

@@ -18,7 +18,7 @@ const VALUE: usize = 1024;
 
 /// Cost of a call, as far as rates limit it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct CallCost {
+pub(crate) struct CallCost {
     /// Messages published.
     pub publishes: u64,
     /// Bytes of their payloads.
@@ -31,7 +31,7 @@ pub struct CallCost {
 
 impl CallCost {
     /// The cost of these effects.
-    pub fn of(effects: &Effects) -> Self {
+    pub(crate) fn of(effects: &Effects) -> Self {
         let payload: usize = effects
             .publishes
             .iter()
@@ -50,13 +50,13 @@ impl CallCost {
     }
 
     /// Adds `count` requests that the guest sent, with `bytes` of payload.
-    pub const fn add_requests(&mut self, count: u64, bytes: u64) {
+    pub(crate) const fn add_requests(&mut self, count: u64, bytes: u64) {
         self.publishes += count;
         self.payload += bytes;
     }
 
     /// The cost beyond the part that the handled `message` pays for.
-    pub fn paid_by(self, message: &Message) -> Self {
+    pub(crate) fn paid_by(self, message: &Message) -> Self {
         Self {
             publishes: self.publishes.saturating_sub(1),
             payload: self.payload.saturating_sub(message.payload.len() as u64),
@@ -67,7 +67,7 @@ impl CallCost {
 
 /// Token buckets of one service, one for each rate.
 #[derive(Debug, Default)]
-pub struct RateLimits {
+pub(crate) struct RateLimits {
     publishes: TokenBucket,
     payload: TokenBucket,
     state: TokenBucket,
@@ -77,7 +77,7 @@ pub struct RateLimits {
 impl RateLimits {
     /// Charges a cost. Returns the limit that was exceeded, and how long the service has to wait for it. `now` is called only when
     /// the cost is not zero.
-    pub fn charge(
+    pub(crate) fn charge(
         &mut self,
         cost: CallCost,
         limits: &Limits,

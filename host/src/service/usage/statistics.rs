@@ -12,7 +12,7 @@ const BUCKETS: usize = 64 * STEPS as usize;
 
 /// Purpose of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose<'a> {
+pub(crate) enum Purpose<'a> {
     /// A message.
     Message,
     /// A timer, and how often it was due: more than once when the service was late.
@@ -23,7 +23,7 @@ pub enum Purpose<'a> {
 
 /// Statistics of one service.
 #[derive(Debug)]
-pub struct Statistics {
+pub(crate) struct Statistics {
     since: Instant,
     messages: Figures,
     timers: BTreeMap<String, Figures>,
@@ -45,7 +45,7 @@ struct Figures {
 
 impl Statistics {
     /// Creates statistics without calls.
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         let (messages, other) = (Figures::default(), Figures::default());
         Self {
             since: now,
@@ -57,7 +57,7 @@ impl Statistics {
     }
 
     /// Counts a call that ended: `took` where it was measured, `failure` where it failed.
-    pub fn on_call_ended(
+    pub(crate) fn on_call_ended(
         &mut self,
         purpose: Purpose<'_>,
         took: Option<Duration>,
@@ -88,7 +88,7 @@ impl Statistics {
     }
 
     /// Calls since the last report, one sentence for each purpose; `None` when there were none.
-    pub fn report(&mut self, now: Instant) -> Option<String> {
+    pub(crate) fn report(&mut self, now: Instant) -> Option<String> {
         let span = now.saturating_duration_since(self.since);
         let mut kinds = vec![("messages".to_owned(), std::mem::take(&mut self.messages))];
         let timers = std::mem::take(&mut self.timers).into_iter();

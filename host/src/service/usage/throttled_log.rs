@@ -18,7 +18,7 @@ const REASONS: usize = 8;
 
 /// Counts of one service, by fault kind.
 #[derive(Debug, Default)]
-pub struct ThrottledLog {
+pub(crate) struct ThrottledLog {
     rows: BTreeMap<FaultKind, Row>,
 }
 
@@ -46,7 +46,7 @@ struct ReasonCount {
 
 /// Reason of a fault.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Reason {
+pub(crate) struct Reason {
     /// Key that distinguishes it from other reasons of the same fault kind; empty where there is only one.
     pub key: String,
     /// Text; empty where the name of the fault kind says it all.
@@ -55,7 +55,7 @@ pub struct Reason {
 
 /// Entry to write to the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Fault kind.
     pub kind: FaultKind,
     /// Number of occurrences.
@@ -68,7 +68,13 @@ pub struct Entry {
 
 impl ThrottledLog {
     /// Counts `count` occurrences. Returns whether to log them now, because the reason was not logged within the last minute.
-    pub fn record(&mut self, kind: FaultKind, reason: Reason, count: u64, now: Instant) -> bool {
+    pub(crate) fn record(
+        &mut self,
+        kind: FaultKind,
+        reason: Reason,
+        count: u64,
+        now: Instant,
+    ) -> bool {
         let row = self.rows.entry(kind).or_default();
         row.total += count;
         row.reasons.retain(|count_of_reason| {
@@ -97,12 +103,12 @@ impl ThrottledLog {
     }
 
     /// Counts an occurrence that is logged in any case.
-    pub fn count(&mut self, kind: FaultKind) {
+    pub(crate) fn count(&mut self, kind: FaultKind) {
         self.rows.entry(kind).or_default().total += 1;
     }
 
     /// Time of the next due entry; `None` when nothing is to be logged.
-    pub fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         let reasons = self.rows.values().flat_map(|row| &row.reasons);
         reasons
             .filter(|count_of_reason| count_of_reason.pending > 0)
@@ -111,12 +117,12 @@ impl ThrottledLog {
     }
 
     /// Takes the entries of reasons that were not logged within the last minute.
-    pub fn take_due(&mut self, now: Instant) -> Vec<Entry> {
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Entry> {
         self.pending(now, |span| span >= PAUSE)
     }
 
     /// Takes all entries, and forgets all reasons: the next occurrence of each is logged at once.
-    pub fn reset(&mut self, now: Instant) -> Vec<Entry> {
+    pub(crate) fn reset(&mut self, now: Instant) -> Vec<Entry> {
         let entries = self.pending(now, |_| true);
         self.rows.values_mut().for_each(|row| row.reasons.clear());
         entries
@@ -150,7 +156,7 @@ impl ThrottledLog {
     }
 
     /// Every fault kind with its count since the last report; `None` when nothing occurred.
-    pub fn report(&mut self) -> Option<String> {
+    pub(crate) fn report(&mut self) -> Option<String> {
         let mut text = String::new();
         for (kind, row) in self.rows.iter_mut().filter(|(_, row)| row.total > 0) {
             let separator = if text.is_empty() { "" } else { ", " };

@@ -9,7 +9,7 @@ use super::reader::Reader;
 use crate::config::Protocol;
 use crate::session::packet::{Ack, AckKind, Incoming, Reason};
 
-pub fn decode(frame: &Frame<'_>, kind: AckKind) -> Incoming {
+pub(super) fn decode(frame: &Frame<'_>, kind: AckKind) -> Incoming {
     let mut reader = Reader::new(frame.body());
     match reader.u16() {
         Err(_) | Ok(0) => Incoming::Unattributed {
@@ -24,7 +24,7 @@ pub fn decode(frame: &Frame<'_>, kind: AckKind) -> Incoming {
     }
 }
 
-pub fn encode(ack: Ack, protocol: Protocol, out: &mut BytesMut) {
+pub(super) fn encode(ack: Ack, protocol: Protocol, out: &mut BytesMut) {
     let first = match ack.kind {
         AckKind::PubAck => 0x40,
         AckKind::PubRec => 0x50,

@@ -13,7 +13,7 @@ const REASON_STRING: u8 = 31;
 const USER_PROPERTY: u8 = 38;
 
 /// Reads as much as possible: the connection ends in any case, and the reason matters more than invalid properties.
-pub fn decode(frame: &Frame<'_>) -> Incoming {
+pub(super) fn decode(frame: &Frame<'_>) -> Incoming {
     let mut reader = Reader::new(frame.body());
     let reason = reader.u8().map_or(Reason::SUCCESS, Reason);
     let text = reader.properties().and_then(reason_string).ok().flatten();
@@ -22,7 +22,7 @@ pub fn decode(frame: &Frame<'_>) -> Incoming {
 
 /// The reason string (31) among the properties of DISCONNECT, or of a CONNACK that refuses; `None` when an unknown property comes before
 /// it.
-pub fn reason_string(mut reader: Reader<'_>) -> Result<Option<String>, BadField> {
+pub(super) fn reason_string(mut reader: Reader<'_>) -> Result<Option<String>, BadField> {
     let mut text = None;
     while !reader.is_at_end() {
         match reader.u8()? {
@@ -41,7 +41,7 @@ pub fn reason_string(mut reader: Reader<'_>) -> Result<Option<String>, BadField>
     Ok(text)
 }
 
-pub fn encode(reason: Reason, protocol: Protocol, out: &mut BytesMut) {
+pub(super) fn encode(reason: Reason, protocol: Protocol, out: &mut BytesMut) {
     if reason == Reason::SUCCESS || protocol == Protocol::V311 {
         out.extend_from_slice(&[0xE0, 0]);
     } else {

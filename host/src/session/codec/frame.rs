@@ -7,7 +7,7 @@ use crate::session::packet::AckKind;
 
 /// The type of a packet, as far as a client distinguishes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     ConnAck,
     Publish,
     Ack(AckKind),
@@ -41,7 +41,7 @@ impl Kind {
         }
     }
 
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::ConnAck => "CONNACK",
             Self::Publish => "PUBLISH",
@@ -57,7 +57,7 @@ impl Kind {
 
 /// The fixed header of a packet.
 #[derive(Debug, Clone, Copy)]
-pub struct Header {
+pub(super) struct Header {
     first: u8,
     /// Bytes of the fixed header: 2 to 5.
     start: usize,
@@ -67,31 +67,31 @@ pub struct Header {
 
 impl Header {
     /// The size of the whole packet in bytes.
-    pub const fn size(&self) -> usize {
+    pub(super) const fn size(&self) -> usize {
         self.start + self.remaining
     }
 
-    pub const fn kind(&self) -> Kind {
+    pub(super) const fn kind(&self) -> Kind {
         Kind::from_first_byte(self.first)
     }
 
     /// The lower four bits of the first byte.
-    pub const fn flags(&self) -> u8 {
+    pub(super) const fn flags(&self) -> u8 {
         self.first & 0x0F
     }
 
     /// Bytes of the fixed header.
-    pub const fn start(&self) -> usize {
+    pub(super) const fn start(&self) -> usize {
         self.start
     }
 
     /// Bytes after the fixed header.
-    pub const fn remaining(&self) -> usize {
+    pub(super) const fn remaining(&self) -> usize {
         self.remaining
     }
 
     /// The packet that begins in `batch` at `at` and is complete there.
-    pub fn frame<'a>(&self, batch: &'a Bytes, at: usize) -> Frame<'a> {
+    pub(super) fn frame<'a>(&self, batch: &'a Bytes, at: usize) -> Frame<'a> {
         Frame {
             kind: self.kind(),
             flags: self.flags(),
@@ -104,7 +104,7 @@ impl Header {
 
 /// A complete packet inside a batch.
 #[derive(Debug)]
-pub struct Frame<'a> {
+pub(super) struct Frame<'a> {
     pub kind: Kind,
     /// The lower four bits of the first byte.
     pub flags: u8,
@@ -115,18 +115,18 @@ pub struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// The bytes after the fixed header.
-    pub fn body(&self) -> &'a [u8] {
+    pub(super) fn body(&self) -> &'a [u8] {
         &self.batch[self.at + self.header.start..self.at + self.header.size()]
     }
 
     /// Bytes `from..to` of the body, shared and not copied.
-    pub fn share(&self, from: usize, to: usize) -> Bytes {
+    pub(super) fn share(&self, from: usize, to: usize) -> Bytes {
         let start = self.at + self.header.start;
         self.batch.slice(start + from..start + to)
     }
 
     /// The whole packet, shared, and the parts of its header: first byte, bytes of the length, remaining length.
-    pub fn whole(&self) -> (Bytes, u8, usize, usize) {
+    pub(super) fn whole(&self) -> (Bytes, u8, usize, usize) {
         let bytes = self.batch.slice(self.at..self.at + self.header.size());
         (
             bytes,
@@ -137,17 +137,17 @@ impl<'a> Frame<'a> {
     }
 
     /// The size of the whole packet in bytes.
-    pub const fn size(&self) -> usize {
+    pub(super) const fn size(&self) -> usize {
         self.header.size()
     }
 
-    pub fn malformed(&self, what: impl ToString) -> CodecError {
+    pub(super) fn malformed(&self, what: impl ToString) -> CodecError {
         CodecError::malformed(self.kind.name(), what)
     }
 }
 
 /// The fixed header at the start of `bytes`; `None` while it is incomplete.
-pub fn header(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
+pub(super) fn header(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
     let Some((&first, rest)) = bytes.split_first() else {
         return Ok(None);
     };

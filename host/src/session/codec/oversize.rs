@@ -7,11 +7,11 @@ use super::publish;
 use crate::session::packet::{RejectedPublish, TOO_LARGE};
 
 /// The largest number of bytes after the fixed header that are needed to report and to acknowledge it: topic and packet identifier.
-pub const HEAD: usize = 2 + 65_535 + 2;
+pub(super) const HEAD: usize = 2 + 65_535 + 2;
 
 /// A packet that is being read past.
 #[derive(Debug, Clone)]
-pub struct Oversize {
+pub(super) struct Oversize {
     /// Number of its bytes that are still to come.
     left: usize,
     rejected: RejectedPublish,
@@ -19,7 +19,7 @@ pub struct Oversize {
 
 impl Oversize {
     /// Starts with a packet that begins in `buffer`; `None` while its topic and packet identifier are not there.
-    pub fn begin(header: &Header, buffer: &[u8]) -> Option<Self> {
+    pub(super) fn begin(header: &Header, buffer: &[u8]) -> Option<Self> {
         let body = buffer.get(header.start()..).unwrap_or_default();
         let topic = usize::from(u16::from_be_bytes([*body.first()?, *body.get(1)?]));
         let needed = header.remaining().min(2 + topic + 2);
@@ -31,7 +31,7 @@ impl Oversize {
     }
 
     /// Drops its bytes from `buffer`; `true` when that was the last one.
-    pub fn read_past(&mut self, buffer: &mut BytesMut) -> bool {
+    pub(super) fn read_past(&mut self, buffer: &mut BytesMut) -> bool {
         let come = self.left.min(buffer.len());
         self.left -= come;
         if come == buffer.len() {
@@ -44,7 +44,7 @@ impl Oversize {
     }
 
     /// The report about it.
-    pub fn into_rejected(self) -> RejectedPublish {
+    pub(super) fn into_rejected(self) -> RejectedPublish {
         self.rejected
     }
 }

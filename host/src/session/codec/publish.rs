@@ -21,7 +21,7 @@ use crate::topic::{Topic, TopicError};
 const MAX_LOGGED_TOPIC: usize = 200;
 
 /// Reads a message. One that cannot be delivered is read only as far as is needed to acknowledge and report it.
-pub fn decode(frame: &Frame<'_>, protocol: Protocol) -> Incoming {
+pub(super) fn decode(frame: &Frame<'_>, protocol: Protocol) -> Incoming {
     match read(frame, protocol) {
         Ok(publish) => Incoming::Publish(publish),
         Err(BadField(reason)) => {
@@ -77,7 +77,12 @@ fn topic(name: Bytes) -> Result<Topic, BadField> {
 }
 
 /// The report about a message that cannot be delivered. `body`: the bytes after the fixed header, or their beginning.
-pub fn rejected(flags: u8, body: &[u8], size: usize, reason: &'static str) -> RejectedPublish {
+pub(super) fn rejected(
+    flags: u8,
+    body: &[u8],
+    size: usize,
+    reason: &'static str,
+) -> RejectedPublish {
     let qos = Qos::try_from((flags >> 1) & 3).unwrap_or(Qos::AtMostOnce);
     let mut reader = Reader::new(body);
     let name = reader.field().ok();
@@ -106,7 +111,7 @@ fn printable(topic: &[u8]) -> String {
     text
 }
 
-pub fn encode(
+pub(super) fn encode(
     message: &Message,
     id: u16,
     dup: bool,

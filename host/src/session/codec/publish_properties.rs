@@ -20,7 +20,7 @@ const TOPIC_ALIAS: u8 = 35;
 const USER_PROPERTY: u8 = 38;
 
 /// Reads all properties. `None` when there are only subscription identifiers, which belong to the delivery and not to the message.
-pub fn decode(
+pub(super) fn decode(
     frame: &Frame<'_>,
     mut reader: Reader<'_>,
     ids: &mut SubscriptionIds,
@@ -70,7 +70,7 @@ fn response_topic(frame: &Frame<'_>, reader: &mut Reader<'_>) -> Result<Topic, B
 }
 
 /// Writes the properties, whose size `publish_size` has computed.
-pub fn encode(properties: &Properties, out: &mut BytesMut) {
+pub(super) fn encode(properties: &Properties, out: &mut BytesMut) {
     if properties.utf8 {
         out.extend_from_slice(&[PAYLOAD_FORMAT, 1]);
     }

@@ -7,7 +7,7 @@ use super::reader::Reader;
 use crate::config::Protocol;
 use crate::session::packet::{Incoming, Reason};
 
-pub fn decode(frame: &Frame<'_>, protocol: Protocol) -> Incoming {
+pub(super) fn decode(frame: &Frame<'_>, protocol: Protocol) -> Incoming {
     let mut reader = Reader::new(frame.body());
     let id = match reader.u16() {
         Err(_) | Ok(0) => {

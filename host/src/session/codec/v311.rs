@@ -11,7 +11,7 @@ use crate::session::packet::{
     ConnAck, Connect, Outgoing, Reason, ServerCapabilities, Subscribe, Unsubscribe,
 };
 
-pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
+pub(super) fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
     let &[flags, code, ..] = frame.body() else {
         return Err(frame.malformed("no return code"));
     };
@@ -24,7 +24,7 @@ pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
 }
 
 /// The return codes of 3.1.1 (section 3.2.2.3) as reason codes of MQTT 5.
-pub const fn connect_reason(code: u8) -> Reason {
+pub(super) const fn connect_reason(code: u8) -> Reason {
     match code {
         1 => Reason::UNSUPPORTED_VERSION,
         2 => Reason::CLIENT_ID,
@@ -36,7 +36,7 @@ pub const fn connect_reason(code: u8) -> Reason {
 }
 
 /// Checks lengths: rumqttc would cut those of longer texts to 16 bits and write a broken packet.
-pub fn check_connect(connect: &Connect) -> Result<(), CodecError> {
+pub(super) fn check_connect(connect: &Connect) -> Result<(), CodecError> {
     let credentials = connect.credentials.as_ref();
     let lengths = [
         ("client identifier", connect.client_id.len()),
@@ -70,7 +70,7 @@ pub fn check_connect(connect: &Connect) -> Result<(), CodecError> {
     }
 }
 
-pub fn encode(packet: &Outgoing<'_>, out: &mut BytesMut) -> Result<(), CodecError> {
+pub(super) fn encode(packet: &Outgoing<'_>, out: &mut BytesMut) -> Result<(), CodecError> {
     let (name, written) = match packet {
         Outgoing::Connect(connect) => {
             check_connect(connect)?;

@@ -14,7 +14,7 @@ use crate::session::packet::{
     ConnAck, Connect, Outgoing, Reason, ServerCapabilities, Subscribe, Unsubscribe,
 };
 
-pub fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
+pub(super) fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
     let &[flags, code, ref rest @ ..] = frame.body() else {
         return Err(frame.malformed("no reason code"));
     };
@@ -78,7 +78,7 @@ fn server(properties: mqtt::ConnAckProperties) -> ServerCapabilities {
     }
 }
 
-pub fn encode(packet: &Outgoing<'_>, out: &mut BytesMut) -> Result<(), CodecError> {
+pub(super) fn encode(packet: &Outgoing<'_>, out: &mut BytesMut) -> Result<(), CodecError> {
     let (name, written) = match packet {
         Outgoing::Connect(connect) => {
             super::v311::check_connect(connect)?;

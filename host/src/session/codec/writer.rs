@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 /// Writes a variable byte integer (MQTT 5, section 1.5.5).
-pub fn put_varint(mut number: usize, out: &mut BytesMut) {
+pub(super) fn put_varint(mut number: usize, out: &mut BytesMut) {
     loop {
         let low = u8::try_from(number & 0x7F).unwrap_or_default();
         number >>= 7;
@@ -15,12 +15,12 @@ pub fn put_varint(mut number: usize, out: &mut BytesMut) {
 }
 
 /// Writes bytes with their two-byte length; `publish_size` has checked that it fits.
-pub fn put_field(bytes: &[u8], out: &mut BytesMut) {
+pub(super) fn put_field(bytes: &[u8], out: &mut BytesMut) {
     out.put_u16(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
     out.extend_from_slice(bytes);
 }
 
 /// Writes a text with its two-byte length.
-pub fn put_text(text: &str, out: &mut BytesMut) {
+pub(super) fn put_text(text: &str, out: &mut BytesMut) {
     put_field(text.as_bytes(), out);
 }

@@ -14,7 +14,7 @@ use crate::session::state::{Event, Output, PersistOp, RestoredMessage};
 
 /// Messages that are kept on disk while they wait to be sent.
 #[derive(Debug, Default)]
-pub struct Persistence {
+pub(super) struct Persistence {
     sink: Option<PersistSink>,
     /// The services whose messages an earlier run kept, by the messages' numbers.
     publishers: HashMap<u64, Arc<str>>,
@@ -31,7 +31,7 @@ struct Drained {
 
 /// Events in the log.
 #[derive(Debug)]
-pub struct EventLog {
+pub(crate) struct EventLog {
     throttle: EventThrottle,
     /// Another session reports the broker's missing features.
     is_presence: bool,
@@ -49,7 +49,7 @@ impl EventLog {
     }
 
     /// Logs how often events were repeated that were not logged one by one; at the `end`, all of them.
-    pub fn summarize(&mut self, end: bool) {
+    pub(crate) fn summarize(&mut self, end: bool) {
         self.throttle
             .take_summaries(now(), end)
             .iter()
@@ -63,7 +63,7 @@ impl EventLog {
 
 impl Dispatcher {
     /// Keeps waiting messages on disk through `sink`, where an offline rule asks for it. `waiting` was kept by an earlier run.
-    pub fn persist_with(&mut self, sink: PersistSink, waiting: Vec<RestoredMessage>) {
+    pub(crate) fn persist_with(&mut self, sink: PersistSink, waiting: Vec<RestoredMessage>) {
         self.persistence.sink = Some(sink);
         self.persistence.publishers = waiting
             .iter()
@@ -73,7 +73,7 @@ impl Dispatcher {
     }
 
     /// Passes the state's outputs on. True: there is something to send because of them.
-    pub fn drain_outputs(&mut self) -> bool {
+    pub(crate) fn drain_outputs(&mut self) -> bool {
         for (service, congested) in self.state.congestion_changes() {
             if let Some(mailbox) = self.router.mailbox(service) {
                 mailbox.set_congested(congested);

@@ -14,18 +14,18 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 impl Dispatcher {
     /// The filters for which the broker ends the connection.
-    pub fn quarantine(&self) -> watch::Receiver<Vec<Filter>> {
+    pub(crate) fn quarantine(&self) -> watch::Receiver<Vec<Filter>> {
         self.quarantine.subscribe()
     }
 
     /// Handles the loss of the connection.
-    pub fn on_connection_lost(&mut self, by: EndedBy) {
+    pub(crate) fn on_connection_lost(&mut self, by: EndedBy) {
         self.state.handle_disconnect(by, now());
         self.on_disconnected();
     }
 
     /// Lets time pass for the search and the quarantines.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.state.handle_timeout(now);
     }
 

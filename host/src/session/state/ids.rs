@@ -2,7 +2,7 @@
 
 /// A set of packet identifiers; one bit each.
 #[derive(Debug, Clone)]
-pub struct IdSet {
+pub(super) struct IdSet {
     words: Box<[u64; 1024]>,
 }
 
@@ -20,13 +20,13 @@ impl IdSet {
     }
 
     /// Whether `id` is in the set.
-    pub fn contains(&self, id: u16) -> bool {
+    pub(super) fn contains(&self, id: u16) -> bool {
         let (word, bit) = Self::place(id);
         self.words[word] & bit != 0
     }
 
     /// Adds `id`; false when it was there.
-    pub fn insert(&mut self, id: u16) -> bool {
+    pub(super) fn insert(&mut self, id: u16) -> bool {
         let (word, bit) = Self::place(id);
         let new = self.words[word] & bit == 0;
         self.words[word] |= bit;
@@ -34,7 +34,7 @@ impl IdSet {
     }
 
     /// Removes `id`, if it is there.
-    pub fn remove(&mut self, id: u16) -> bool {
+    pub(super) fn remove(&mut self, id: u16) -> bool {
         let (word, bit) = Self::place(id);
         let present = self.words[word] & bit != 0;
         self.words[word] &= !bit;
@@ -42,21 +42,21 @@ impl IdSet {
     }
 
     /// Empties the set.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.words.fill(0);
     }
 }
 
 /// Identifiers of our own exchanges: PUBLISH, SUBSCRIBE and UNSUBSCRIBE share them.
 #[derive(Debug, Clone, Default)]
-pub struct Ids {
+pub(super) struct Ids {
     last: u16,
     used: IdSet,
 }
 
 impl Ids {
     /// Returns the next identifier that is not in use, in rising order and from 65,535 on to 1; `None` when all are in use.
-    pub fn take(&mut self) -> Option<u16> {
+    pub(super) fn take(&mut self) -> Option<u16> {
         for _ in 0..u16::MAX {
             self.last = self.last.checked_add(1).unwrap_or(1);
             if self.used.insert(self.last) {
@@ -67,7 +67,7 @@ impl Ids {
     }
 
     /// Frees `id`.
-    pub fn free(&mut self, id: u16) {
+    pub(super) fn free(&mut self, id: u16) {
         self.used.remove(id);
     }
 }

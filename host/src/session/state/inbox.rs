@@ -18,7 +18,7 @@ const FINGERPRINT_ENDS: usize = 32;
 
 /// The parts of a PUBLISH by which a redelivery is recognized.
 #[derive(Debug, Clone, Copy)]
-pub struct Packet {
+pub(super) struct Packet {
     pub id: u16,
     pub qos: Qos,
     pub dup: bool,
@@ -28,7 +28,7 @@ pub struct Packet {
 
 impl Packet {
     /// A PUBLISH with this identifier and message.
-    pub fn new(id: u16, message: &Message) -> Self {
+    pub(super) fn new(id: u16, message: &Message) -> Self {
         Self {
             id,
             qos: message.qos,
@@ -76,7 +76,7 @@ impl Carried {
 
 /// Incoming messages that are not acknowledged.
 #[derive(Debug, Default)]
-pub struct Inbox {
+pub(super) struct Inbox {
     /// Receipt of the front of `pending`.
     first: u64,
     /// Messages of this connection, in the order of arrival.
@@ -97,7 +97,11 @@ pub struct Inbox {
 
 impl Inbox {
     /// Handles a PUBLISH. `Some`: the message is new and has to be handled under this receipt; `None`: it is a repetition.
-    pub fn on_publish(&mut self, packet: Packet, acks: &mut VecDeque<Ack>) -> Option<Receipt> {
+    pub(super) fn on_publish(
+        &mut self,
+        packet: Packet,
+        acks: &mut VecDeque<Ack>,
+    ) -> Option<Receipt> {
         let Packet {
             id,
             qos,
@@ -170,14 +174,24 @@ impl Inbox {
     }
 
     /// Handles that the message was delivered to this number of services.
-    pub fn on_routed(&mut self, receipt: Receipt, services: usize, acks: &mut VecDeque<Ack>) {
+    pub(super) fn on_routed(
+        &mut self,
+        receipt: Receipt,
+        services: usize,
+        acks: &mut VecDeque<Ack>,
+    ) {
         if let Receipt::Arrived(number) = receipt {
             self.update(number, acks, |entry| entry.services = services);
         }
     }
 
     /// Handles that a service has finished the message, with this number of publishes that the broker must take first.
-    pub fn on_committed(&mut self, receipt: Receipt, publishes: usize, acks: &mut VecDeque<Ack>) {
+    pub(super) fn on_committed(
+        &mut self,
+        receipt: Receipt,
+        publishes: usize,
+        acks: &mut VecDeque<Ack>,
+    ) {
         match receipt {
             Receipt::Arrived(number) => self.update(number, acks, |entry| {
                 entry.services = entry.services.saturating_sub(1);
@@ -189,7 +203,7 @@ impl Inbox {
     }
 
     /// Handles that the broker has taken one of the publishes, or that it will never be sent.
-    pub fn on_publish_taken(&mut self, receipt: Receipt, acks: &mut VecDeque<Ack>) {
+    pub(super) fn on_publish_taken(&mut self, receipt: Receipt, acks: &mut VecDeque<Ack>) {
         match receipt {
             Receipt::Arrived(number) => {
                 self.update(number, acks, |entry| {
@@ -210,12 +224,12 @@ impl Inbox {
     }
 
     /// Returns the number of a message that no longer needs to be kept on disk.
-    pub fn pop_handled(&mut self) -> Option<u64> {
+    pub(super) fn pop_handled(&mut self) -> Option<u64> {
         self.handled.pop_front()
     }
 
     /// Whether `pop_handled` has something.
-    pub fn has_handled(&self) -> bool {
+    pub(super) fn has_handled(&self) -> bool {
         !self.handled.is_empty()
     }
 
@@ -273,7 +287,7 @@ impl Inbox {
 
     /// Handles PUBREL. The answer is PUBCOMP in any case, so that the broker can end the exchange
     /// (`session_faults::repeated_pubrel_is_answered`).
-    pub fn on_pubrel(&mut self, id: u16) -> Ack {
+    pub(super) fn on_pubrel(&mut self, id: u16) -> Ack {
         let reason = if self.unreleased.remove(id) {
             Reason::SUCCESS
         } else {
@@ -287,7 +301,7 @@ impl Inbox {
     }
 
     /// Handles the loss of the connection: no message can be acknowledged until it is delivered again.
-    pub fn on_disconnected(&mut self) {
+    pub(super) fn on_disconnected(&mut self) {
         let first = self.first;
         self.peak = 0;
         self.first += self.pending.len() as u64;
@@ -305,7 +319,7 @@ impl Inbox {
     }
 
     /// Handles the loss of the session: no earlier message comes again. Returns the number of those that are not handled yet.
-    pub fn on_session_lost(&mut self) -> usize {
+    pub(super) fn on_session_lost(&mut self) -> usize {
         let unfinished = self
             .carried
             .iter()
@@ -322,17 +336,17 @@ impl Inbox {
     }
 
     /// Receipts of the messages of this connection that are not acknowledged, in the order of arrival.
-    pub fn receipts(&self) -> Range<u64> {
+    pub(super) fn receipts(&self) -> Range<u64> {
         self.first..self.first + self.pending.len() as u64
     }
 
     /// The largest number that was unacknowledged at once on this connection: the broker sends at least as many.
-    pub const fn peak(&self) -> usize {
+    pub(super) const fn peak(&self) -> usize {
         self.peak
     }
 
     /// Number of messages of this connection that are not acknowledged.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.pending.len()
     }
 }

@@ -25,7 +25,7 @@ mod transmit;
 use fair_share::{Charge, FairShares};
 use inflight::{InflightMessage, Stage};
 use last_published::LastPublished;
-pub use send_queue::QueuedMessage;
+pub(super) use send_queue::QueuedMessage;
 use send_queue::SendQueue;
 
 /// The largest window: with more, identifiers could come round to those in use.
@@ -35,7 +35,7 @@ const WINDOW_V311: usize = 512;
 
 /// Outgoing messages.
 #[derive(Debug)]
-pub struct Outbox {
+pub(super) struct Outbox {
     protocol: Protocol,
     limits: OutboxLimits,
     queue: SendQueue,
@@ -57,7 +57,7 @@ pub struct Outbox {
 
 impl Outbox {
     /// Creates an empty outbox.
-    pub fn new(protocol: Protocol, limits: OutboxLimits) -> Self {
+    pub(super) fn new(protocol: Protocol, limits: OutboxLimits) -> Self {
         Self {
             protocol,
             limits,
@@ -74,18 +74,18 @@ impl Outbox {
     }
 
     /// Applies new settings from the next connection on. Waiting messages stay, even if they exceed the new limits.
-    pub const fn reconfigure(&mut self, protocol: Protocol, limits: OutboxLimits) {
+    pub(super) const fn reconfigure(&mut self, protocol: Protocol, limits: OutboxLimits) {
         self.protocol = protocol;
         self.limits = limits;
     }
 
     /// Whether another message fits. Messages are accepted nonetheless: the caller has to ask first.
-    pub fn has_room(&self, online: bool) -> bool {
+    pub(super) fn has_room(&self, online: bool) -> bool {
         self.shares.has_room(self.limits, online)
     }
 
     /// Services that from now on have to wait before they publish more (`true`), or no longer.
-    pub fn congestion_changes(&mut self, online: bool) -> Vec<(ServiceId, bool)> {
+    pub(super) fn congestion_changes(&mut self, online: bool) -> Vec<(ServiceId, bool)> {
         if self.shares.is_near_capacity(self.limits) {
             self.shares.congestion_changes(self.limits, online)
         } else {
@@ -94,7 +94,7 @@ impl Outbox {
     }
 
     /// Whether the broker has taken every message.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
             && self.inflight.is_empty()
             && self.unconfirmed.is_empty()
@@ -102,7 +102,7 @@ impl Outbox {
     }
 
     /// Whether the broker has yet to acknowledge something that was sent on this connection.
-    pub fn is_awaiting(&self) -> bool {
+    pub(super) fn is_awaiting(&self) -> bool {
         self.inflight
             .iter()
             .take(self.sent)
@@ -110,7 +110,7 @@ impl Outbox {
     }
 
     /// Number of messages that the broker has not taken.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         let unanswered = self
             .inflight
             .iter()
@@ -120,7 +120,7 @@ impl Outbox {
     }
 
     /// Appends a message. Without a connection, offline rules and the limits decide which messages are dropped.
-    pub fn push(&mut self, mut queued: QueuedMessage, online: bool, outputs: &mut Outputs) {
+    pub(super) fn push(&mut self, mut queued: QueuedMessage, online: bool, outputs: &mut Outputs) {
         queued.serial = self.next_serial();
         self.shares.add(queued.service, queued.charge());
 
@@ -144,7 +144,7 @@ impl Outbox {
 
     /// Takes out waiting messages that `message` replaces. True: `message` itself is going to be sent again on this connection anyway,
     /// as the last one of its topic.
-    pub fn supersede(&mut self, message: &Message) -> bool {
+    pub(super) fn supersede(&mut self, message: &Message) -> bool {
         self.queue.supersede(message, &mut self.shares);
 
         let mut unsent = self
@@ -156,12 +156,12 @@ impl Outbox {
     }
 
     /// Returns the number of messages that were dropped without a connection since the last call.
-    pub const fn take_dropped(&mut self) -> u64 {
+    pub(super) const fn take_dropped(&mut self) -> u64 {
         self.queue.take_dropped()
     }
 
     /// Appends a message that an earlier run kept on disk under `number`.
-    pub fn restore(&mut self, number: u64, publication: Publication) {
+    pub(super) fn restore(&mut self, number: u64, publication: Publication) {
         self.queue.reserve_numbers(number);
         let queued = QueuedMessage {
             serial: self.next_serial(),
@@ -224,7 +224,7 @@ impl Outbox {
     }
 
     /// Handles the loss of the connection: unacknowledged messages will be sent again, in send order.
-    pub fn on_disconnected(&mut self) {
+    pub(super) fn on_disconnected(&mut self) {
         self.sent = 0;
         self.current = None;
         self.last_published.on_disconnected();
@@ -236,7 +236,7 @@ impl Outbox {
 
     /// Handles the loss of the session: unacknowledged messages become new ones, at the front, in send order. A QoS 2 message for
     /// which PUBREC came is sent too, since the broker may have forgotten it with the session. Returns their number.
-    pub fn on_session_lost(&mut self, ids: &mut Ids) -> u64 {
+    pub(super) fn on_session_lost(&mut self, ids: &mut Ids) -> u64 {
         self.sent = 0;
         self.last_published.clear();
 

@@ -36,7 +36,7 @@ pub struct SubscriptionAnswer {
 
 /// The queue of outputs.
 #[derive(Debug, Default)]
-pub struct Outputs {
+pub(super) struct Outputs {
     queue: VecDeque<Output>,
     /// Receipts of incoming messages that no longer wait for one of their publishes. The state drains them itself.
     pub resolved: Vec<Receipt>,
@@ -44,38 +44,38 @@ pub struct Outputs {
 
 impl Outputs {
     /// Returns the next output.
-    pub fn pop(&mut self) -> Option<Output> {
+    pub(super) fn pop(&mut self) -> Option<Output> {
         self.queue.pop_front()
     }
 
     /// Whether `pop` has something.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
     /// Appends an event for the log.
-    pub fn log(&mut self, event: Event) {
+    pub(super) fn log(&mut self, event: Event) {
         self.queue.push_back(Output::Event(event));
     }
 
     /// Appends a change to the messages on disk.
-    pub fn persist(&mut self, op: PersistOp) {
+    pub(super) fn persist(&mut self, op: PersistOp) {
         self.queue.push_back(Output::Persist(op));
     }
 
     /// Appends the answer for a filter.
-    pub fn answer(&mut self, filter: Filter, granted: bool) {
+    pub(super) fn answer(&mut self, filter: Filter, granted: bool) {
         let answer = SubscriptionAnswer { filter, granted };
         self.queue.push_back(Output::Subscription(answer));
     }
 
     /// Appends a filter whose quarantine has ended.
-    pub fn retry_filter(&mut self, filter: Filter) {
+    pub(super) fn retry_filter(&mut self, filter: Filter) {
         self.queue.push_back(Output::RetryFilter(filter));
     }
 
     /// Resolves a message with these terms: reports its outcome, and deletes it from disk.
-    pub fn resolve(&mut self, terms: Option<&Terms>, outcome: impl FnOnce() -> Outcome) {
+    pub(super) fn resolve(&mut self, terms: Option<&Terms>, outcome: impl FnOnce() -> Outcome) {
         let Some(terms) = terms else { return };
 
         if let Some(token) = terms.token {
@@ -87,7 +87,7 @@ impl Outputs {
     }
 
     /// Resolves a message that is never sent, and keeps it as a dead letter.
-    pub fn dead_letter(
+    pub(super) fn dead_letter(
         &mut self,
         service: Option<ServiceId>,
         publication: Publication,

@@ -15,10 +15,10 @@ mod bans;
 mod bisection;
 mod suspect;
 
-pub use bans::Ban;
+pub(super) use bans::Ban;
 use bans::Bans;
 use bisection::{Bisection, SEARCH_TIMEOUT};
-pub use suspect::{Suspect, Verdict};
+pub(super) use suspect::{Suspect, Verdict};
 
 /// A connection that is lost within this time after something was sent may be lost because of it.
 const EXPOSURE: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ pub enum EndedBy {
 
 /// Suspicions, across connections.
 #[derive(Debug, Default)]
-pub struct PoisonDetector {
+pub(super) struct PoisonDetector {
     /// Something was sent since the last `tick`.
     exposed: bool,
     /// When something was sent last.
@@ -56,7 +56,7 @@ pub struct PoisonDetector {
 
 impl PoisonDetector {
     /// Forgets everything: the next broker may be another one.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.losses = 0;
         self.bans = Bans::default();
         if let Some(search) = self.search.take() {
@@ -66,19 +66,19 @@ impl PoisonDetector {
     }
 
     /// Whether a search is under way.
-    pub const fn is_searching(&self) -> bool {
+    pub(super) const fn is_searching(&self) -> bool {
         self.search.is_some()
     }
 
     /// Whether `tick` has to be called often.
-    pub fn wants_ticks(&self) -> bool {
+    pub(super) fn wants_ticks(&self) -> bool {
         self.search
             .as_ref()
             .is_some_and(|search| search.is_waiting())
     }
 
     /// Returns the wait before the next connection, if a search needs one soon.
-    pub fn retry_wait(&self) -> Option<Duration> {
+    pub(super) fn retry_wait(&self) -> Option<Duration> {
         self.search
             .as_ref()
             .filter(|search| search.is_hot())
@@ -87,7 +87,7 @@ impl PoisonDetector {
 
     /// Lets time pass: packets that stay unanswered for long are cleared, and those that are held back are quarantined when a
     /// connection survives without them.
-    pub fn tick(&mut self, now: Instant) {
+    pub(super) fn tick(&mut self, now: Instant) {
         if std::mem::take(&mut self.exposed) {
             self.exposed_at = Some(now);
         }
@@ -102,7 +102,7 @@ impl PoisonDetector {
     }
 
     /// Handles a new connection.
-    pub fn on_connected(&mut self) {
+    pub(super) fn on_connected(&mut self) {
         self.exposed = false;
         if let Some(search) = &mut self.search {
             search.on_connected();
@@ -111,7 +111,12 @@ impl PoisonDetector {
 
     /// Handles the loss of the connection. `in_doubt`: packets that were sent on it and not answered, as far as that is known
     /// without a search.
-    pub fn on_lost(&mut self, by: EndedBy, now: Instant, in_doubt: impl FnOnce() -> Vec<Suspect>) {
+    pub(super) fn on_lost(
+        &mut self,
+        by: EndedBy,
+        now: Instant,
+        in_doubt: impl FnOnce() -> Vec<Suspect>,
+    ) {
         self.tick(now);
         let exposed_at = self.exposed_at.take();
         if by == EndedBy::Other {
@@ -157,24 +162,24 @@ impl PoisonDetector {
     }
 
     /// Takes the decisions about suspects.
-    pub fn take_verdicts(&mut self) -> Vec<Verdict> {
+    pub(super) fn take_verdicts(&mut self) -> Vec<Verdict> {
         std::mem::take(&mut self.verdicts)
     }
 
     /// Whether `take_verdicts` has some.
-    pub const fn has_verdicts(&self) -> bool {
+    pub(super) const fn has_verdicts(&self) -> bool {
         !self.verdicts.is_empty()
     }
 
     /// Whether this packet may be sent now.
-    pub fn admits(&self, suspect: &Suspect) -> bool {
+    pub(super) fn admits(&self, suspect: &Suspect) -> bool {
         self.search
             .as_ref()
             .is_none_or(|search| search.capacity(suspect) > 0)
     }
 
     /// How many of these filters, which would go into one packet, may be sent now. Without a search all may.
-    pub fn admits_of(&self, suspects: impl ExactSizeIterator<Item = Suspect>) -> usize {
+    pub(super) fn admits_of(&self, suspects: impl ExactSizeIterator<Item = Suspect>) -> usize {
         match &self.search {
             None => suspects.len(),
             Some(search) => search.admits_of(suspects),
@@ -182,7 +187,7 @@ impl PoisonDetector {
     }
 
     /// Handles that a packet was sent. `answered_by_ping`: only the answer to a later ping shows that the broker has taken it.
-    pub fn on_sent(&mut self, suspect: impl FnOnce() -> Suspect, answered_by_ping: bool) {
+    pub(super) fn on_sent(&mut self, suspect: impl FnOnce() -> Suspect, answered_by_ping: bool) {
         self.exposed = true;
         if let Some(search) = &mut self.search {
             search.on_sent(suspect(), answered_by_ping);
@@ -190,47 +195,47 @@ impl PoisonDetector {
     }
 
     /// Handles the broker's answer to a packet.
-    pub fn on_answered(&mut self, suspect: impl FnOnce() -> Suspect) {
+    pub(super) fn on_answered(&mut self, suspect: impl FnOnce() -> Suspect) {
         if let Some(search) = &mut self.search {
             search.on_answered(&suspect());
         }
     }
 
     /// Whether a PINGREQ has to be sent before anything else: its answer is the only sign that the broker has taken a QoS 0 message.
-    pub fn wants_ping_first(&self) -> bool {
+    pub(super) fn wants_ping_first(&self) -> bool {
         self.search
             .as_ref()
             .is_some_and(|search| search.wants_ping_first())
     }
 
     /// Whether a PINGREQ has to be sent when nothing else is: its answer shows that the broker has taken all packets before it.
-    pub fn wants_ping(&self) -> bool {
+    pub(super) fn wants_ping(&self) -> bool {
         self.search
             .as_ref()
             .is_some_and(|search| search.wants_ping())
     }
 
     /// Handles that PINGREQ was sent.
-    pub fn on_ping_sent(&mut self) {
+    pub(super) fn on_ping_sent(&mut self) {
         if let Some(search) = &mut self.search {
             search.on_ping_sent();
         }
     }
 
     /// Handles PINGRESP. Returns the packets that it shows to be taken.
-    pub fn on_pong(&mut self) -> Vec<Suspect> {
+    pub(super) fn on_pong(&mut self) -> Vec<Suspect> {
         self.search
             .as_mut()
             .map_or_else(Vec::new, |search| search.on_pong())
     }
 
     /// Whether nothing is suspected.
-    pub fn is_calm(&self) -> bool {
+    pub(super) fn is_calm(&self) -> bool {
         self.search.as_ref().is_none_or(|search| search.is_idle())
     }
 
     /// Bans on messages that resemble quarantined ones.
-    pub const fn bans(&mut self) -> &mut Bans {
+    pub(super) const fn bans(&mut self) -> &mut Bans {
         &mut self.bans
     }
 }

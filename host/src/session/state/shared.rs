@@ -6,7 +6,7 @@ use super::poison::PoisonDetector;
 
 /// Packet identifiers, suspicions and outputs.
 #[derive(Debug, Default)]
-pub struct Shared {
+pub(super) struct Shared {
     /// Packet identifiers of our own exchanges.
     pub ids: Ids,
     pub poison: PoisonDetector,

@@ -34,7 +34,7 @@ pub struct WantedSubscription {
 
 /// Requests about subscriptions, and the filters that the broker has confirmed.
 #[derive(Debug)]
-pub struct Subscriptions {
+pub(super) struct Subscriptions {
     protocol: Protocol,
     waiting: VecDeque<SubscriptionRequest>,
     unanswered: BTreeMap<u16, SubscriptionRequest>,
@@ -51,7 +51,7 @@ pub struct Subscriptions {
 
 impl Subscriptions {
     /// Creates a state without requests.
-    pub fn new(protocol: Protocol) -> Self {
+    pub(super) fn new(protocol: Protocol) -> Self {
         Self {
             protocol,
             waiting: VecDeque::new(),
@@ -65,7 +65,7 @@ impl Subscriptions {
     }
 
     /// Speaks this protocol from the next connection on, perhaps with another broker.
-    pub fn reconfigure(&mut self, protocol: Protocol) {
+    pub(super) fn reconfigure(&mut self, protocol: Protocol) {
         self.protocol = protocol;
         self.max_filters = MAX_FILTERS;
         self.has_shrunk = false;
@@ -77,7 +77,7 @@ impl Subscriptions {
     ///
     /// 3.1.1 has no option to send retained messages for new subscriptions only, so a kept session is not asked again for filters
     /// that it has confirmed: that would repeat their retained messages.
-    pub fn on_connected(
+    pub(super) fn on_connected(
         &mut self,
         wanted: Vec<WantedSubscription>,
         ack: &ConnAck,
@@ -105,12 +105,12 @@ impl Subscriptions {
     }
 
     /// Forgets that the filter was confirmed, so the next SUBSCRIBE asks for retained messages again.
-    pub fn forget_confirmation(&mut self, filter: &Filter) {
+    pub(super) fn forget_confirmation(&mut self, filter: &Filter) {
         self.confirmed.remove(filter);
     }
 
     /// Subscribes on the current connection.
-    pub fn subscribe(
+    pub(super) fn subscribe(
         &mut self,
         wanted: Vec<WantedSubscription>,
         server: &ServerCapabilities,
@@ -134,7 +134,7 @@ impl Subscriptions {
     }
 
     /// Unsubscribes on the current connection.
-    pub fn unsubscribe(&mut self, mut filters: Vec<Filter>, server: &ServerCapabilities) {
+    pub(super) fn unsubscribe(&mut self, mut filters: Vec<Filter>, server: &ServerCapabilities) {
         filters.retain(|filter| {
             !self
                 .quarantine
@@ -148,22 +148,22 @@ impl Subscriptions {
     }
 
     /// Remembers filters that end while there is no connection.
-    pub fn unsubscribe_later(&mut self, filters: Vec<Filter>) {
+    pub(super) fn unsubscribe_later(&mut self, filters: Vec<Filter>) {
         self.ended.extend(filters);
     }
 
     /// Whether a request is not sent or not answered yet.
-    pub fn is_pending(&self) -> bool {
+    pub(super) fn is_pending(&self) -> bool {
         !(self.waiting.is_empty() && self.unanswered.is_empty())
     }
 
     /// Whether a request waits to be sent, and another answer may be outstanding.
-    pub fn has_waiting(&self) -> bool {
+    pub(super) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty() && self.unanswered.len() < MAX_UNANSWERED
     }
 
     /// Whether `poll_transmit` has a packet.
-    pub fn is_ready(&self, poison: &PoisonDetector) -> bool {
+    pub(super) fn is_ready(&self, poison: &PoisonDetector) -> bool {
         self.has_waiting()
             && self
                 .waiting
@@ -172,7 +172,7 @@ impl Subscriptions {
     }
 
     /// Returns the next packet.
-    pub fn poll_transmit(&mut self, shared: &mut Shared) -> Option<Outgoing<'_>> {
+    pub(super) fn poll_transmit(&mut self, shared: &mut Shared) -> Option<Outgoing<'_>> {
         if !self.is_ready(&shared.poison) {
             return None;
         }
@@ -205,7 +205,13 @@ impl Subscriptions {
     }
 
     /// Handles SUBACK. `maximum`: the broker's maximum quality of service; a subscription that is lowered to it is not worth an event.
-    pub fn on_suback(&mut self, id: u16, reasons: &[Reason], maximum: Qos, shared: &mut Shared) {
+    pub(super) fn on_suback(
+        &mut self,
+        id: u16,
+        reasons: &[Reason],
+        maximum: Qos,
+        shared: &mut Shared,
+    ) {
         let Some(SubscriptionRequest::Subscribe(request)) = self.take_answered(id, &mut shared.ids)
         else {
             return;
@@ -254,7 +260,7 @@ impl Subscriptions {
     }
 
     /// Handles UNSUBACK. 3.1.1 has no reason codes: a filter without one has ended.
-    pub fn on_unsuback(&mut self, id: u16, reasons: &[Reason], shared: &mut Shared) {
+    pub(super) fn on_unsuback(&mut self, id: u16, reasons: &[Reason], shared: &mut Shared) {
         let Some(SubscriptionRequest::Unsubscribe(request)) =
             self.take_answered(id, &mut shared.ids)
         else {
@@ -279,7 +285,7 @@ impl Subscriptions {
     }
 
     /// Handles the loss of the connection: unanswered subscriptions count as unconfirmed, unanswered ends are remembered.
-    pub fn on_disconnected(&mut self, ids: &mut Ids) {
+    pub(super) fn on_disconnected(&mut self, ids: &mut Ids) {
         for id in self.unanswered.keys() {
             ids.free(*id);
         }

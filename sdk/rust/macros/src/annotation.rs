@@ -5,7 +5,7 @@ use syn::punctuated::Punctuated;
 use syn::{Attribute, Error, Ident, LitInt, LitStr, Meta, Result, Token};
 
 /// The purpose of a method.
-pub enum Annotation {
+pub(crate) enum Annotation {
     Handle {
         filter: LitStr,
         global: bool,
@@ -19,7 +19,7 @@ pub enum Annotation {
 }
 
 /// When a loop runs.
-pub struct Every {
+pub(crate) struct Every {
     pub period: LitStr,
     pub delay: Option<LitStr>,
     pub jitter: Option<LitStr>,
@@ -30,7 +30,7 @@ pub struct Every {
 
 /// A moment in the life of the service.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub(crate) enum Moment {
     New,
     Start,
     Stop,
@@ -69,7 +69,7 @@ impl Parse for Word {
 }
 
 /// Reads `attribute` of `method`; `None` if it is not one of the SDK's.
-pub fn read(attribute: &Attribute, method: &Ident) -> Result<Option<Annotation>> {
+pub(crate) fn read(attribute: &Attribute, method: &Ident) -> Result<Option<Annotation>> {
     let Some(name) = attribute.path().get_ident() else {
         return Ok(None);
     };

@@ -23,7 +23,7 @@ struct Tables {
 }
 
 /// Expands `#[service]`.
-pub fn service(mut block: ItemImpl) -> Result<TokenStream> {
+pub(crate) fn service(mut block: ItemImpl) -> Result<TokenStream> {
     if block.trait_.is_some() || block.generics.params.iter().next().is_some() {
         return Err(Error::new_spanned(
             &block.self_ty,

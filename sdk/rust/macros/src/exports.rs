@@ -11,7 +11,7 @@ use crate::annotation::Moment;
 const CONTRACT: &str = include_str!("../../../../wit/service.wit");
 
 /// The exports of the service `name`.
-pub fn of(name: &Type, used: &[Moment]) -> TokenStream {
+pub(crate) fn of(name: &Type, used: &[Moment]) -> TokenStream {
     let optional = [
         Moment::Stop,
         Moment::Connected,

@@ -3,7 +3,7 @@
 use syn::{Error, FnArg, Ident, ImplItemFn, Result, Signature, Type};
 
 /// An argument after `self`.
-pub enum Argument {
+pub(crate) enum Argument {
     /// `&Message<'_>`
     Message,
     /// Anything else.
@@ -11,7 +11,7 @@ pub enum Argument {
 }
 
 /// The arguments of `method` after `self`.
-pub fn arguments(method: &ImplItemFn) -> Result<Vec<Argument>> {
+pub(crate) fn arguments(method: &ImplItemFn) -> Result<Vec<Argument>> {
     let name = &method.sig.ident;
     check(&method.sig)?;
     if method.sig.receiver().is_none() {
@@ -24,7 +24,7 @@ pub fn arguments(method: &ImplItemFn) -> Result<Vec<Argument>> {
 }
 
 /// The types of those arguments that are values; an error names the method when there are not as many as `wanted` says.
-pub fn values<'a>(
+pub(crate) fn values<'a>(
     name: &Ident,
     arguments: &'a [Argument],
     wanted: &[usize],
@@ -48,7 +48,7 @@ pub fn values<'a>(
 }
 
 /// Refuses what no annotated method can be.
-pub fn check(signature: &Signature) -> Result<()> {
+pub(crate) fn check(signature: &Signature) -> Result<()> {
     let name = &signature.ident;
     let wrong = match signature {
         Signature {

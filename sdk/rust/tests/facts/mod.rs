@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 /// The values that Home Assistant's schemas accept.
 #[derive(Deserialize)]
-pub struct Facts {
+pub(crate) struct Facts {
     pub message: Section,
     pub device: Section,
     pub child_device: Section,
@@ -24,7 +24,7 @@ pub struct Facts {
 }
 
 #[derive(Deserialize)]
-pub struct Section {
+pub(crate) struct Section {
     pub required: Vec<String>,
     pub allowed: Vec<String>,
     #[serde(default)]
@@ -32,20 +32,20 @@ pub struct Section {
 }
 
 #[derive(Deserialize)]
-pub struct Samples {
+pub(crate) struct Samples {
     pub taken: Vec<Value>,
     pub refused: Vec<Value>,
 }
 
 #[derive(Deserialize)]
-pub struct Class {
+pub(crate) struct Class {
     pub state_classes: Vec<String>,
     pub units: Option<Vec<String>>,
     pub number: bool,
 }
 
 #[derive(Deserialize, Debug)]
-pub struct Case {
+pub(crate) struct Case {
     pub kind: String,
     pub options: Map<String, Value>,
     pub taken: bool,
@@ -53,13 +53,13 @@ pub struct Case {
     pub but: Option<String>,
 }
 
-pub fn facts() -> Facts {
+pub(crate) fn facts() -> Facts {
     serde_json::from_str(include_str!("../fixtures/home_assistant.json")).unwrap()
 }
 
 impl Facts {
     /// The type of a key of a kind, without the `?` that lets it be null.
-    pub fn accepts(&self, kind: &str, key: &str) -> (&str, bool) {
+    pub(crate) fn accepts(&self, kind: &str, key: &str) -> (&str, bool) {
         let accepts = self.components[kind]
             .types
             .get(key)
@@ -70,7 +70,7 @@ impl Facts {
     }
 
     #[track_caller]
-    pub fn conforms(&self, what: &str, section: &Section, value: &Value) {
+    pub(crate) fn conforms(&self, what: &str, section: &Section, value: &Value) {
         let value = value.as_object().unwrap();
         for key in &section.required {
             assert!(value.contains_key(key), "{what} misses {key}: {value:?}");
@@ -85,7 +85,7 @@ impl Facts {
 
     /// Whether a component has the keys of its kind, with values of their types.
     #[track_caller]
-    pub fn component(&self, id: &str, value: &Value) -> String {
+    pub(crate) fn component(&self, id: &str, value: &Value) -> String {
         let platform = value["platform"].as_str().unwrap();
         let kind = match (platform, value["schema"].as_str()) {
             ("light", schema) => format!("light/{}", schema.unwrap_or("basic")),

@@ -13,7 +13,7 @@ use miqro_host::service_ctx::ServiceCtx;
 use miqro_host::topic::{BaseTopic, Topic};
 
 /// Payload sizes that are measured.
-pub const SIZES: [usize; 2] = [32, 1024];
+pub(crate) const SIZES: [usize; 2] = [32, 1024];
 /// Calls between two looks at the clock.
 const BATCH: u32 = 1_000;
 const SPAN: Duration = Duration::from_millis(100);
@@ -24,7 +24,7 @@ const SPANS: usize = 7;
 ///
 /// # Errors
 /// When the component cannot be loaded, or a call fails.
-pub async fn run(component: &Path) -> Result<()> {
+pub(crate) async fn run(component: &Path) -> Result<()> {
     let engine = Engine::new(EngineOptions {
         services: 1,
         ..EngineOptions::default()

@@ -18,7 +18,7 @@ const SERVICE: ServiceId = ServiceId(0);
 ///
 /// # Errors
 /// When it does.
-pub async fn run(me: Contender, port: u16) -> Result<()> {
+pub(crate) async fn run(me: Contender, port: u16) -> Result<()> {
     let [request, response] = me.topics(0);
     let connection = Connection {
         port,

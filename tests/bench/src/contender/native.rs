@@ -17,7 +17,7 @@ const MAX_PACKET: u32 = 1 << 20;
 ///
 /// # Errors
 /// When it is.
-pub async fn run(port: u16) -> Result<()> {
+pub(crate) async fn run(port: u16) -> Result<()> {
     let me = Contender::Native;
     let mut options = MqttOptions::new(me.name(), "127.0.0.1", port);
     options

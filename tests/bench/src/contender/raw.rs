@@ -13,7 +13,7 @@ use crate::wire::{Template, Version};
 ///
 /// # Errors
 /// When it is.
-pub async fn run(port: u16, qos: u8) -> Result<()> {
+pub(crate) async fn run(port: u16, qos: u8) -> Result<()> {
     let [request, response] = Contender::Raw.topics(qos);
     let mut link = Link::new(TcpStream::connect(("127.0.0.1", port)).await?)?;
     link.push(&connect(Contender::Raw.name(), RECEIVE_MAXIMUM));

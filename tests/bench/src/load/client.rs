@@ -22,7 +22,12 @@ const CLIENT_ID: &str = "miqro-bench-load";
 ///
 /// # Errors
 /// When the broker refuses or the contender never answers.
-pub async fn open(port: u16, request: &str, response: &str, process: &mut Process) -> Result<Link> {
+pub(crate) async fn open(
+    port: u16,
+    request: &str,
+    response: &str,
+    process: &mut Process,
+) -> Result<Link> {
     let stream = TcpStream::connect(("127.0.0.1", port))
         .await
         .context("the broker cannot be reached")?;

@@ -14,7 +14,7 @@ use crate::wire::{Frame, Inbox, Publish, Template, Version, kind};
 
 /// A subscription of the other side.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscribed {
+pub(crate) struct Subscribed {
     /// The filter.
     pub filter: String,
     /// The subscription identifier that came with it; zero when there was none.
@@ -23,7 +23,7 @@ pub struct Subscribed {
 
 /// One connection.
 #[derive(Debug)]
-pub struct Link {
+pub(crate) struct Link {
     stream: TcpStream,
     inbox: Inbox,
     outbox: Vec<u8>,
@@ -47,7 +47,7 @@ pub struct Link {
 
 impl Link {
     /// A connection on which nothing was said yet.
-    pub fn new(stream: TcpStream) -> Result<Self> {
+    pub(crate) fn new(stream: TcpStream) -> Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
@@ -66,7 +66,7 @@ impl Link {
     }
 
     /// A message to the other side on `topic`, as a broker sends it: with the identifier of the subscription.
-    pub fn template(&self, topic: &str, payload: &[u8], qos: u8) -> Template {
+    pub(crate) fn template(&self, topic: &str, payload: &[u8], qos: u8) -> Template {
         let id = self
             .subscribed
             .iter()
@@ -76,13 +76,13 @@ impl Link {
     }
 
     /// Queues raw bytes.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.outbox.extend_from_slice(bytes);
     }
 
     /// Queues a message; `stamp` replaces the first bytes of its payload.
     #[inline]
-    pub fn publish(&mut self, template: &Template, stamp: &[u8]) {
+    pub(crate) fn publish(&mut self, template: &Template, stamp: &[u8]) {
         let pid = &mut self.pid;
         let next = || {
             *pid = if *pid == u16::MAX { 1 } else { *pid + 1 };
@@ -96,7 +96,7 @@ impl Link {
     }
 
     /// Queues a message as `publish`, behind those that wait; one that is to be acknowledged is sent when the receive maximum allows it.
-    pub fn queue(&mut self, template: &Template, stamp: &[u8]) {
+    pub(crate) fn queue(&mut self, template: &Template, stamp: &[u8]) {
         if template.is_acknowledged() {
             self.waiting.push_back((template.clone(), stamp.to_vec()));
         } else {
@@ -106,7 +106,7 @@ impl Link {
 
     /// How many more messages the other side takes now.
     #[inline]
-    pub fn credit(&self, template: &Template) -> usize {
+    pub(crate) fn credit(&self, template: &Template) -> usize {
         if template.is_acknowledged() {
             self.receive_maximum.saturating_sub(self.unacknowledged)
         } else {
@@ -119,7 +119,7 @@ impl Link {
     ///
     /// # Errors
     /// When the connection is gone, or something came that cannot be read.
-    pub async fn turn(&mut self, mut answer: impl FnMut(&[u8])) -> Result<()> {
+    pub(crate) async fn turn(&mut self, mut answer: impl FnMut(&[u8])) -> Result<()> {
         loop {
             self.flush()?;
             let interest = if self.outbox.is_empty() {
@@ -144,7 +144,7 @@ impl Link {
     }
 
     /// Writes what is queued as far as the socket takes it.
-    pub fn flush(&mut self) -> Result<()> {
+    pub(crate) fn flush(&mut self) -> Result<()> {
         while self.unacknowledged < self.receive_maximum
             && let Some((template, stamp)) = self.waiting.pop_front()
         {

@@ -19,7 +19,7 @@ const START: Duration = Duration::from_secs(10);
 
 /// The listening side.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     /// Its port.
     pub port: u16,
     links: mpsc::Receiver<Link>,
@@ -37,7 +37,7 @@ struct Counts {
 impl Listener {
     /// Listens on a free port of 127.0.0.1. The connection that subscribes to `request` is handed out by `link`; all
     /// others are served for as long as the listener lives.
-    pub async fn new(request: &str) -> Result<Self> {
+    pub(crate) async fn new(request: &str) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let (found, links) = mpsc::channel(4);
@@ -65,7 +65,7 @@ impl Listener {
     ///
     /// # Errors
     /// When the process ends, or does not subscribe in time.
-    pub async fn link(&mut self, process: &mut Process) -> Result<Link> {
+    pub(crate) async fn link(&mut self, process: &mut Process) -> Result<Link> {
         let end = Instant::now() + START;
         while Instant::now() < end {
             process.check()?;
@@ -80,7 +80,7 @@ impl Listener {
     ///
     /// # Errors
     /// When the process ends, or does not subscribe in time.
-    pub async fn wait_for_subscriptions(
+    pub(crate) async fn wait_for_subscriptions(
         &self,
         wanted: u64,
         process: &mut Process,
@@ -101,12 +101,12 @@ impl Listener {
     }
 
     /// How many filters were subscribed to on the connections that were not handed out.
-    pub fn subscribed(&self) -> u64 {
+    pub(crate) fn subscribed(&self) -> u64 {
         self.counts.subscribed.load(Ordering::Relaxed)
     }
 
     /// How many messages came on the connections that were not handed out.
-    pub fn published(&self) -> u64 {
+    pub(crate) fn published(&self) -> u64 {
         self.counts.published.load(Ordering::Relaxed)
     }
 }

@@ -10,14 +10,14 @@ use tokio::sync::Notify;
 
 /// A running metronome; dropped, it ends.
 #[derive(Debug)]
-pub struct Metronome(Arc<Notify>);
+pub(crate) struct Metronome(Arc<Notify>);
 
 impl Metronome {
     /// Begins to beat now.
     ///
     /// # Errors
     /// When the system gave no thread.
-    pub fn start(period: Duration) -> Result<Self> {
+    pub(crate) fn start(period: Duration) -> Result<Self> {
         let notify = Arc::new(Notify::new());
         let weak = Arc::downgrade(&notify);
         thread::Builder::new()
@@ -27,7 +27,7 @@ impl Metronome {
     }
 
     /// The next beat. Cancelling it loses nothing.
-    pub async fn beat(&self) {
+    pub(crate) async fn beat(&self) {
         self.0.notified().await;
     }
 }

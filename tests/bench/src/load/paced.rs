@@ -18,11 +18,11 @@ const LATE: Duration = Duration::from_secs(3);
 /// neighbour.
 const PORTION: Duration = Duration::from_micros(250);
 /// Digits of the number in each payload.
-pub const STAMP: usize = 10;
+pub(crate) const STAMP: usize = 10;
 
 /// When messages are sent.
 #[derive(Debug, Clone, Copy)]
-pub enum Pace {
+pub(crate) enum Pace {
     /// So many a second.
     Rate(f64),
     /// So many are outstanding all the time: as fast as they are answered.
@@ -42,7 +42,7 @@ impl Pace {
 
 /// Observations of one measurement.
 #[derive(Debug, Default)]
-pub struct Paced {
+pub(crate) struct Paced {
     /// Latencies.
     pub samples: Samples,
     /// The longest time between two answers.
@@ -108,7 +108,12 @@ impl Run {
 ///
 /// # Errors
 /// When the connection is lost.
-pub async fn run(link: &mut Link, message: &Template, pace: Pace, span: Duration) -> Result<Paced> {
+pub(crate) async fn run(
+    link: &mut Link,
+    message: &Template,
+    pace: Pace,
+    span: Duration,
+) -> Result<Paced> {
     let start = Instant::now();
     let mut run = Run {
         start,

@@ -16,7 +16,7 @@ const STALL: Duration = Duration::from_secs(2);
 
 /// The message to send, and the number of outstanding ones.
 #[derive(Debug, Clone)]
-pub struct Load {
+pub(crate) struct Load {
     /// The message.
     pub message: Template,
     /// How many may be outstanding.
@@ -25,7 +25,7 @@ pub struct Load {
 
 /// One measurement of throughput.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Throughput {
+pub(crate) struct Throughput {
     /// Answers a second.
     pub rate: f64,
     /// CPU of the contender's process a message, microseconds.
@@ -38,7 +38,7 @@ pub struct Throughput {
 ///
 /// # Errors
 /// When the connection is lost or no answer comes at all.
-pub async fn throughput(
+pub(crate) async fn throughput(
     link: &mut Link,
     load: &Load,
     process: &Process,
@@ -116,7 +116,11 @@ async fn drain(link: &mut Link, mut outstanding: usize) -> Result<usize> {
 ///
 /// # Errors
 /// When the connection is lost or an answer does not come.
-pub async fn latency(link: &mut Link, message: &Template, span: Duration) -> Result<Samples> {
+pub(crate) async fn latency(
+    link: &mut Link,
+    message: &Template,
+    span: Duration,
+) -> Result<Samples> {
     let mut samples = Samples::default();
     let end = Instant::now() + span;
     while Instant::now() < end {

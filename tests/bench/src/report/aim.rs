@@ -11,7 +11,7 @@ enum Side {
 
 /// An aim of the project with the figure that was measured for it.
 #[derive(Debug, Clone)]
-pub struct Aim {
+pub(crate) struct Aim {
     text: String,
     unit: &'static str,
     side: Side,
@@ -21,7 +21,7 @@ pub struct Aim {
 
 impl Aim {
     /// `measured` shall be at least `wanted`.
-    pub fn at_least(
+    pub(crate) fn at_least(
         text: impl Into<String>,
         wanted: f64,
         measured: f64,
@@ -37,7 +37,7 @@ impl Aim {
     }
 
     /// `measured` shall be at most `wanted`.
-    pub fn at_most(
+    pub(crate) fn at_most(
         text: impl Into<String>,
         wanted: f64,
         measured: f64,
@@ -53,7 +53,7 @@ impl Aim {
     }
 
     /// Whether it is met; an aim without a figure is not.
-    pub fn is_met(&self) -> bool {
+    pub(crate) fn is_met(&self) -> bool {
         match self.side {
             Side::AtLeast => self.measured >= self.wanted,
             Side::AtMost => self.measured <= self.wanted,
@@ -61,7 +61,7 @@ impl Aim {
     }
 
     /// `met`, or by how much it is missed.
-    pub fn verdict(&self) -> String {
+    pub(crate) fn verdict(&self) -> String {
         if self.measured.is_nan() {
             return "not measured".to_owned();
         }
@@ -75,7 +75,7 @@ impl Aim {
     }
 
     /// Its row: aim, wanted, measured, verdict.
-    pub fn row(&self) -> Vec<Value> {
+    pub(crate) fn row(&self) -> Vec<Value> {
         let sign = if self.side == Side::AtLeast {
             ">="
         } else {
@@ -96,7 +96,7 @@ impl Aim {
     }
 
     /// The same as JSON.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::json!({
             "aim": self.text, "wanted": self.wanted, "measured": self.measured, "unit": self.unit,
             "met": self.is_met(), "verdict": self.verdict(),

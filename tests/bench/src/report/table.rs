@@ -4,7 +4,7 @@ use std::fmt;
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     /// Text, aligned left.
     Text(String),
     /// A figure with so many decimals, aligned right; a dash when it is not a number.
@@ -36,14 +36,14 @@ impl fmt::Display for Value {
 
 /// A table.
 #[derive(Debug, Clone, Default)]
-pub struct Table {
+pub(crate) struct Table {
     headings: Vec<String>,
     rows: Vec<Vec<Value>>,
 }
 
 impl Table {
     /// An empty table.
-    pub fn new(headings: &[&str]) -> Self {
+    pub(crate) fn new(headings: &[&str]) -> Self {
         Self {
             headings: headings.iter().map(|&h| h.to_owned()).collect(),
             rows: vec![],
@@ -51,12 +51,12 @@ impl Table {
     }
 
     /// Adds a row.
-    pub fn row(&mut self, cells: Vec<Value>) {
+    pub(crate) fn row(&mut self, cells: Vec<Value>) {
         self.rows.push(cells);
     }
 
     /// One object a row, keyed by heading.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         let cell = |value: &Value| match value {
             Value::Text(text) => serde_json::json!(text),
             Value::Number(number, _) => serde_json::json!(number),

@@ -16,7 +16,7 @@ const WHO: [Contender; 3] = [Contender::Prompt, Contender::Handler, Contender::G
 ///
 /// # Errors
 /// When mosquitto is missing.
-pub async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
+pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
     let mut table = Table::new(&[
         "path",
         "bytes",

@@ -52,7 +52,7 @@ impl Start {
 }
 
 /// Starts each as often as there are rounds, at least five times.
-pub async fn measure(programs: &Programs, plan: &Plan) -> Section {
+pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Section {
     let mut section = Section {
         title: "Cold start: process start to the first answer".to_owned(),
         ..Section::default()

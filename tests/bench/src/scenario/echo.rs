@@ -16,7 +16,7 @@ const WARM_UP: Duration = Duration::from_millis(100);
 
 /// The way of the messages to the contender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Path {
+pub(crate) enum Path {
     /// The generator plays the broker.
     Direct,
     /// A mosquitto between the generator and the contender.
@@ -35,7 +35,7 @@ impl Path {
 
 /// One kind of load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Case {
+pub(crate) struct Case {
     /// The way of the messages.
     pub path: Path,
     /// Its QoS, both ways.
@@ -46,7 +46,7 @@ pub struct Case {
 
 /// Result of one contender in one case.
 #[derive(Debug)]
-pub struct Cell {
+pub(crate) struct Cell {
     /// The case.
     pub case: Case,
     /// The contender.
@@ -70,7 +70,7 @@ struct Running {
 ///
 /// # Errors
 /// When mosquitto is missing or the embedded broker does not start; a contender that fails only has no figures.
-pub async fn measure(
+pub(crate) async fn measure(
     programs: &Programs,
     plan: &Plan,
     path: Path,

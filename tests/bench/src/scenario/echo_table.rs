@@ -36,7 +36,7 @@ fn find(cells: &[Cell], case: Case, contender: Contender) -> Option<Figures> {
 }
 
 /// The section of one path.
-pub fn section(path: Path, cells: &[Cell]) -> Section {
+pub(crate) fn section(path: Path, cells: &[Cell]) -> Section {
     let headings = [
         "QoS",
         "size",
@@ -215,7 +215,7 @@ fn ratio(cells: &[Cell], case: Case, to: Contender, of: fn(&Figures) -> f64) -> 
 }
 
 /// Adds the cost of a guest call without a host, and the aim for the host's share.
-pub fn add_guest_call(section: &mut Section, cells: &[Cell], calls: Result<Vec<f64>>) {
+pub(crate) fn add_guest_call(section: &mut Section, cells: &[Cell], calls: Result<Vec<f64>>) {
     let small = find(
         cells,
         Case {

@@ -51,7 +51,7 @@ struct Pair {
 ///
 /// # Errors
 /// When a host does not start or loses its connection.
-pub async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
+pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
     let span = plan.steady / 2;
     let mut pairs = vec![];
     for _ in 0..plan.rounds {

@@ -81,7 +81,7 @@ impl Many {
 ///
 /// # Errors
 /// When a host does not start.
-pub async fn memory(programs: &Programs) -> Result<Section> {
+pub(crate) async fn memory(programs: &Programs) -> Result<Section> {
     let mut section = Section {
         title: "Idle services (guests/echo)".to_owned(),
         ..Section::default()
@@ -127,7 +127,7 @@ pub async fn memory(programs: &Programs) -> Result<Section> {
 ///
 /// # Errors
 /// When the host does not start.
-pub async fn ticking(programs: &Programs, plan: &Plan) -> Result<Section> {
+pub(crate) async fn ticking(programs: &Programs, plan: &Plan) -> Result<Section> {
     let keys = |i: usize| {
         format!(
             "    delay: {}\n    say: {}\n",

@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When mosquitto is missing, or the host does not answer.
-pub async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
+pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
     let mut broker = Mosquitto::start(&programs.dir).await?;
     let remote = format!("broker:\n  host: 127.0.0.1\n  port: {}\n", broker.port);
     let guest = service("guest", &programs.guests.join("relay.wasm"));

@@ -41,7 +41,7 @@ struct Pair {
 ///
 /// # Errors
 /// When a host does not start or loses its connection.
-pub async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
+pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
     let mut pairs = vec![];
     for _ in 0..plan.rounds {
         for receive_maximum in RECEIVE_MAXIMA {

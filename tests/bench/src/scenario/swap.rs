@@ -154,7 +154,7 @@ fn custom_section(version: usize) -> Vec<u8> {
 ///
 /// # Errors
 /// When the host does not start or loses its connection.
-pub async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
+pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
     let mut swapped = Swapped::start(programs).await?;
     let mut seen: [Vec<(Swaps, Paced)>; 2] = Default::default();
     // the first runs warm up: both versions get into the cache

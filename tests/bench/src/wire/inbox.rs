@@ -11,7 +11,7 @@ const READ: usize = 256 * 1024;
 
 /// One packet: its first byte, and where its body (everything behind the remaining length) stands in the inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// Packet type and flags.
     pub first: u8,
     /// Place of the body; valid until the next read.
@@ -20,19 +20,19 @@ pub struct Frame {
 
 impl Frame {
     /// The packet type, one of `wire::kind`.
-    pub fn kind(&self) -> u8 {
+    pub(crate) fn kind(&self) -> u8 {
         self.first & 0xF0
     }
 
     /// The quality of service of a PUBLISH.
-    pub fn qos(&self) -> u8 {
+    pub(crate) fn qos(&self) -> u8 {
         (self.first >> 1) & 3
     }
 }
 
 /// The input buffer.
 #[derive(Debug)]
-pub struct Inbox {
+pub(crate) struct Inbox {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
@@ -53,7 +53,10 @@ impl Inbox {
     ///
     /// # Errors
     /// Those of `read`.
-    pub fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+    pub(crate) fn fill(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         } else if self.bytes.len() - self.end < READ / 4 {
@@ -70,7 +73,7 @@ impl Inbox {
 
     /// The next complete packet; `None` when there is none yet.
     #[inline]
-    pub fn next(&mut self) -> Option<Frame> {
+    pub(crate) fn next(&mut self) -> Option<Frame> {
         let first = *self
             .bytes
             .get(self.start)
@@ -85,7 +88,7 @@ impl Inbox {
 
     /// The body of `frame`.
     #[inline]
-    pub fn body(&self, frame: &Frame) -> &[u8] {
+    pub(crate) fn body(&self, frame: &Frame) -> &[u8] {
         &self.bytes[frame.body.clone()]
     }
 }

@@ -5,7 +5,7 @@ use super::{Version, kind};
 
 /// The parts of a PUBLISH that the generator needs.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Publish<'a> {
+pub(crate) struct Publish<'a> {
     /// The topic.
     pub topic: &'a [u8],
     /// The packet identifier; zero at QoS 0.
@@ -17,7 +17,7 @@ pub struct Publish<'a> {
 impl<'a> Publish<'a> {
     /// Reads the body of a PUBLISH; `None` if it is not valid.
     #[inline]
-    pub fn read(body: &'a [u8], qos: u8, version: Version) -> Option<Self> {
+    pub(crate) fn read(body: &'a [u8], qos: u8, version: Version) -> Option<Self> {
         let (topic, mut rest) = text(body)?;
         let mut pid = 0;
         if qos > 0 {
@@ -36,14 +36,14 @@ impl<'a> Publish<'a> {
 }
 
 /// Splits off a text with its two-byte length.
-pub fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = u16::from_be_bytes(*bytes.first_chunk()?);
     bytes[2..].split_at_checked(length.into())
 }
 
 /// An encoded PUBLISH that is sent again and again.
 #[derive(Debug, Clone)]
-pub struct Template {
+pub(crate) struct Template {
     bytes: Vec<u8>,
     pid: Option<usize>,
     payload: usize,
@@ -51,7 +51,13 @@ pub struct Template {
 
 impl Template {
     /// Encodes a PUBLISH. `subscription`: the subscription identifier that a broker puts in (zero: none).
-    pub fn new(topic: &str, payload: &[u8], qos: u8, version: Version, subscription: u32) -> Self {
+    pub(crate) fn new(
+        topic: &str,
+        payload: &[u8],
+        qos: u8,
+        version: Version,
+        subscription: u32,
+    ) -> Self {
         let mut body = vec![];
         push_text(&mut body, topic);
         let at_pid = body.len();
@@ -81,7 +87,7 @@ impl Template {
 
     /// Appends the packet with the packet identifier that `pid` gives (asked at QoS 1 only).
     #[inline]
-    pub fn push(&self, out: &mut Vec<u8>, pid: impl FnOnce() -> u16) {
+    pub(crate) fn push(&self, out: &mut Vec<u8>, pid: impl FnOnce() -> u16) {
         let at = out.len();
         out.extend_from_slice(&self.bytes);
         if let Some(place) = self.pid {
@@ -90,20 +96,20 @@ impl Template {
     }
 
     /// Appends the packet with the first bytes of its payload replaced by `stamp`.
-    pub fn push_stamped(&self, out: &mut Vec<u8>, pid: impl FnOnce() -> u16, stamp: &[u8]) {
+    pub(crate) fn push_stamped(&self, out: &mut Vec<u8>, pid: impl FnOnce() -> u16, stamp: &[u8]) {
         let at = out.len() + self.payload;
         self.push(out, pid);
         out[at..at + stamp.len()].copy_from_slice(stamp);
     }
 
     /// Whether it has a packet identifier: QoS above 0.
-    pub fn is_acknowledged(&self) -> bool {
+    pub(crate) fn is_acknowledged(&self) -> bool {
         self.pid.is_some()
     }
 }
 
 /// Appends a packet: first byte, remaining length, body.
-pub fn push_packet(out: &mut Vec<u8>, first: u8, body: &[u8]) {
+pub(crate) fn push_packet(out: &mut Vec<u8>, first: u8, body: &[u8]) {
     out.push(first);
     push_varint(out, body.len());
     out.extend_from_slice(body);
@@ -111,19 +117,19 @@ pub fn push_packet(out: &mut Vec<u8>, first: u8, body: &[u8]) {
 
 /// Appends PUBACK, PUBREC, PUBREL or PUBCOMP (success, so that the short form serves both versions).
 #[inline]
-pub fn push_ack(out: &mut Vec<u8>, first: u8, pid: u16) {
+pub(crate) fn push_ack(out: &mut Vec<u8>, first: u8, pid: u16) {
     let [high, low] = pid.to_be_bytes();
     out.extend_from_slice(&[first, 2, high, low]);
 }
 
 /// Appends a text with its two-byte length.
-pub fn push_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) {
     out.extend((text.len() as u16).to_be_bytes());
     out.extend(text.as_bytes());
 }
 
 /// A CONNECT of MQTT 5 with a clean start, without keepalive, with receive maximum `receive_maximum`.
-pub fn connect(client_id: &str, receive_maximum: u16) -> Vec<u8> {
+pub(crate) fn connect(client_id: &str, receive_maximum: u16) -> Vec<u8> {
     let mut body = vec![];
     push_text(&mut body, "MQTT");
     body.extend([5, 2, 0, 0, 3, 0x21]);
@@ -135,7 +141,7 @@ pub fn connect(client_id: &str, receive_maximum: u16) -> Vec<u8> {
 }
 
 /// A SUBSCRIBE of MQTT 5 for one filter at QoS `qos`.
-pub fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
+pub(crate) fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
     let mut body = vec![0, 1, 0];
     push_text(&mut body, filter);
     body.push(qos);
@@ -145,7 +151,7 @@ pub fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
 }
 
 /// Reads from a CONNECT the version, and the number of QoS 1 messages that may be unacknowledged.
-pub fn read_connect(body: &[u8]) -> Option<(Version, u16)> {
+pub(crate) fn read_connect(body: &[u8]) -> Option<(Version, u16)> {
     let (_, rest) = text(body)?;
     if *rest.first()? != 5 {
         return Some((Version::V311, u16::MAX));
@@ -159,7 +165,7 @@ pub fn read_connect(body: &[u8]) -> Option<(Version, u16)> {
 
 /// The parts of a SUBSCRIBE or UNSUBSCRIBE that the generator needs.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Filters<'a> {
+pub(crate) struct Filters<'a> {
     /// The packet identifier.
     pub pid: u16,
     /// The subscription identifier; zero when there is none.
@@ -170,7 +176,7 @@ pub struct Filters<'a> {
 
 impl<'a> Filters<'a> {
     /// Reads the body of a SUBSCRIBE (`options`: each filter is followed by a byte of options) or UNSUBSCRIBE.
-    pub fn read(body: &'a [u8], version: Version, options: bool) -> Option<Self> {
+    pub(crate) fn read(body: &'a [u8], version: Version, options: bool) -> Option<Self> {
         let pid = u16::from_be_bytes(*body.first_chunk()?);
         let (properties, mut rest) = if version == Version::V5 {
             split(&body[2..])?

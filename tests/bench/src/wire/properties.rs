@@ -2,7 +2,7 @@
 
 /// Reads a variable byte integer (section 1.5.5): its value and how many bytes it took; `None` when it is not complete.
 #[inline]
-pub fn varint(bytes: &[u8]) -> Option<(u32, usize)> {
+pub(crate) fn varint(bytes: &[u8]) -> Option<(u32, usize)> {
     let mut value = 0;
     for (i, byte) in bytes.iter().take(4).enumerate() {
         value |= u32::from(byte & 0x7F) << (7 * i);
@@ -14,7 +14,7 @@ pub fn varint(bytes: &[u8]) -> Option<(u32, usize)> {
 }
 
 /// Appends `value` as a variable byte integer.
-pub fn push_varint(out: &mut Vec<u8>, mut value: usize) {
+pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: usize) {
     loop {
         let low = (value & 0x7F) as u8;
         value >>= 7;
@@ -26,13 +26,13 @@ pub fn push_varint(out: &mut Vec<u8>, mut value: usize) {
 }
 
 /// Splits `bytes` after its properties: the properties, and the rest.
-pub fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, used) = varint(bytes)?;
     bytes.get(used..)?.split_at_checked(length as usize)
 }
 
 /// The value of the first property `wanted` that is a number.
-pub fn number(mut properties: &[u8], wanted: u8) -> Option<u32> {
+pub(crate) fn number(mut properties: &[u8], wanted: u8) -> Option<u32> {
     while let Some((&id, rest)) = properties.split_first() {
         let (value, length) = match id {
             0x0B => varint(rest)?,

@@ -10,7 +10,7 @@ use crate::session::state::shared::Shared;
 
 /// The result of an acknowledgement.
 #[derive(Debug, Default)]
-pub struct AckResult {
+pub(crate) struct AckResult {
     /// The incoming message that waited for it.
     pub receipt: Option<Receipt>,
     /// The packet to answer with.
@@ -21,7 +21,7 @@ pub struct AckResult {
 
 impl Outbox {
     /// Handles PUBACK, PUBREC or PUBCOMP.
-    pub fn on_ack(&mut self, ack: Ack, shared: &mut Shared) -> AckResult {
+    pub(crate) fn on_ack(&mut self, ack: Ack, shared: &mut Shared) -> AckResult {
         let Some(place) = self.find(ack.id) else {
             return on_unknown(ack);
         };

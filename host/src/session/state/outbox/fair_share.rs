@@ -10,13 +10,13 @@ use crate::router::ServiceId;
 
 /// The space that a message takes in the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Charge {
+pub(crate) struct Charge {
     bytes: usize,
     is_qos0: bool,
 }
 
 impl Charge {
-    pub fn from_message(message: &Message) -> Self {
+    pub(crate) fn from_message(message: &Message) -> Self {
         Self {
             bytes: message.weight(),
             is_qos0: message.qos == Qos::AtMostOnce,
@@ -26,7 +26,7 @@ impl Charge {
 
 /// A number of messages, and their weight in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
+pub(super) struct Usage {
     pub messages: usize,
     pub bytes: usize,
 }
@@ -97,7 +97,7 @@ impl Account {
 
 /// The usage of the outbox by service.
 #[derive(Debug, Default)]
-pub struct FairShares {
+pub(super) struct FairShares {
     total: Account,
     services: Vec<ServiceAccount>,
     /// Number of congested services.
@@ -112,7 +112,7 @@ struct ServiceAccount {
 
 impl FairShares {
     /// Adds a message of `service`; `None`: of the host itself.
-    pub fn add(&mut self, service: Option<ServiceId>, charge: Charge) {
+    pub(super) fn add(&mut self, service: Option<ServiceId>, charge: Charge) {
         self.total.add(charge);
         let Some(index) = service.map(index) else {
             return;
@@ -124,7 +124,7 @@ impl FairShares {
     }
 
     /// Removes a message of `service`.
-    pub fn remove(&mut self, service: Option<ServiceId>, charge: Charge) {
+    pub(super) fn remove(&mut self, service: Option<ServiceId>, charge: Charge) {
         self.total.remove(charge);
         if let Some(service) = service.and_then(|service| self.services.get_mut(index(service))) {
             service.account.remove(charge);
@@ -132,14 +132,14 @@ impl FairShares {
     }
 
     /// Whether another message fits. Messages that can be dropped do not count.
-    pub const fn has_room(&self, limits: OutboxLimits, online: bool) -> bool {
+    pub(super) const fn has_room(&self, limits: OutboxLimits, online: bool) -> bool {
         let held = self.total.undroppable(online);
         held.messages < limits.messages && held.bytes < limits.bytes
     }
 
     /// The service that has to lose a QoS 0 message because the outbox is too full: the one with most of them. Only without a
     /// connection.
-    pub fn service_to_drop_from(&self, limits: OutboxLimits) -> Option<Option<ServiceId>> {
+    pub(super) fn service_to_drop_from(&self, limits: OutboxLimits) -> Option<Option<ServiceId>> {
         let all = self.total.all;
         let too_many = all.messages > limits.messages;
         if !too_many && all.bytes <= limits.bytes {
@@ -165,7 +165,7 @@ impl FairShares {
     }
 
     /// Whether `congestion_changes` may have some.
-    pub const fn is_near_capacity(&self, limits: OutboxLimits) -> bool {
+    pub(super) const fn is_near_capacity(&self, limits: OutboxLimits) -> bool {
         self.congested > 0
             || self.total.all.reaches(Usage {
                 messages: limits.messages / 4,
@@ -174,7 +174,7 @@ impl FairShares {
     }
 
     /// Services that from now on are congested (`true`), or no longer.
-    pub fn congestion_changes(
+    pub(super) fn congestion_changes(
         &mut self,
         limits: OutboxLimits,
         online: bool,

@@ -8,7 +8,7 @@ use crate::session::state::event::Event;
 use crate::session::state::output::Outputs;
 
 /// Makes `message` one that the broker accepts; false when it never will.
-pub fn fit(
+pub(super) fn fit(
     message: &mut Message,
     server: &ServerCapabilities,
     protocol: Protocol,
@@ -44,7 +44,7 @@ pub fn fit(
 }
 
 /// The outcome of a message that does not fit.
-pub fn too_large(server: &ServerCapabilities) -> Outcome {
+pub(super) fn too_large(server: &ServerCapabilities) -> Outcome {
     Outcome::Refused(format!(
         "too large: the broker takes packets of {} bytes",
         server.maximum_packet_size

@@ -6,7 +6,7 @@ use crate::router::ServiceId;
 
 /// How far the broker has acknowledged a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub(super) enum Stage {
     /// Not at all: PUBACK or PUBREC is awaited.
     AwaitingAck,
     /// PUBREC came; PUBCOMP is awaited.
@@ -17,7 +17,7 @@ pub enum Stage {
 
 /// A message with a packet identifier.
 #[derive(Debug)]
-pub struct InflightMessage {
+pub(super) struct InflightMessage {
     pub id: u16,
     pub stage: Stage,
     /// Whether it was sent before, on this connection or an earlier one.
@@ -34,7 +34,7 @@ pub struct InflightMessage {
 }
 
 impl InflightMessage {
-    pub fn new(id: u16, queued: QueuedMessage) -> Self {
+    pub(super) fn new(id: u16, queued: QueuedMessage) -> Self {
         let QueuedMessage {
             publication: Publication { message, terms },
             receipt,
@@ -54,7 +54,7 @@ impl InflightMessage {
     }
 
     /// Turns it back into a message that was never sent; `None` when it is done.
-    pub fn into_queued(self) -> Option<QueuedMessage> {
+    pub(super) fn into_queued(self) -> Option<QueuedMessage> {
         let publication = Publication {
             message: self.message?,
             terms: self.terms,
@@ -67,12 +67,12 @@ impl InflightMessage {
         })
     }
 
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.stage == Stage::Done
     }
 
     /// The quality of service; QoS 0 stands for a message that is done.
-    pub fn qos(&self) -> Qos {
+    pub(super) fn qos(&self) -> Qos {
         self.message
             .as_ref()
             .map_or(Qos::AtMostOnce, |message| message.qos)

@@ -10,7 +10,7 @@ use crate::topic::Topic;
 
 /// The last payloads, by topic.
 #[derive(Debug, Default)]
-pub struct LastPublished {
+pub(super) struct LastPublished {
     last: HashMap<Topic, Last>,
     bytes: usize,
 }
@@ -25,7 +25,7 @@ struct Last {
 
 impl LastPublished {
     /// Whether `message` repeats the last one, and these terms say to leave it out then.
-    pub fn is_repeat(&self, message: &Message, terms: Option<&Terms>) -> bool {
+    pub(super) fn is_repeat(&self, message: &Message, terms: Option<&Terms>) -> bool {
         let Some(terms) = terms else { return false };
         let Some(rule) = terms.only_if_changed else {
             return false;
@@ -47,7 +47,7 @@ impl LastPublished {
 
     /// Records that `message` is sent. A topic is remembered from the first message on that asks for it. When all together would
     /// exceed `max_bytes`, everything is forgotten: the worst that follows is a message that was not needed.
-    pub fn record(&mut self, message: &Message, terms: Option<&Terms>, max_bytes: usize) {
+    pub(super) fn record(&mut self, message: &Message, terms: Option<&Terms>, max_bytes: usize) {
         let is_asked_for = terms.is_some_and(|terms| terms.only_if_changed.is_some());
         if !is_asked_for && (self.last.is_empty() || !self.last.contains_key(&message.topic)) {
             return;
@@ -67,14 +67,14 @@ impl LastPublished {
     }
 
     /// Forgets the last message of `topic`, which the broker refused.
-    pub fn forget(&mut self, topic: &Topic) {
+    pub(super) fn forget(&mut self, topic: &Topic) {
         if let Some(last) = self.last.remove(topic) {
             self.bytes -= size(topic, &last.payload);
         }
     }
 
     /// Handles the loss of the connection: QoS 0 messages that were on their way may be lost too.
-    pub fn on_disconnected(&mut self) {
+    pub(super) fn on_disconnected(&mut self) {
         let bytes = &mut self.bytes;
         self.last.retain(|topic, last| {
             let stays = last.qos != Qos::AtMostOnce;
@@ -86,7 +86,7 @@ impl LastPublished {
     }
 
     /// Forgets everything.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.last.clear();
         self.bytes = 0;
     }

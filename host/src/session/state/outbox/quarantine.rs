@@ -11,7 +11,7 @@ use crate::session::state::shared::Shared;
 
 /// The reason for a quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QuarantineReason {
+pub(super) enum QuarantineReason {
     /// It ended connections.
     Itself,
     /// Similar messages did.
@@ -20,7 +20,7 @@ pub enum QuarantineReason {
 
 impl QuarantineReason {
     /// The reason, for people.
-    pub const fn text(self) -> &'static str {
+    pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Itself => {
                 "the broker ends the connection whenever it is sent, and keeps it without"
@@ -34,7 +34,7 @@ impl QuarantineReason {
 
 impl Outbox {
     /// Messages that were sent on this connection and are not acknowledged. QoS 0 messages are not known.
-    pub fn in_doubt(&self) -> Vec<Suspect> {
+    pub(crate) fn in_doubt(&self) -> Vec<Suspect> {
         let sent = self
             .inflight
             .iter()
@@ -45,7 +45,7 @@ impl Outbox {
     }
 
     /// Handles that the broker has taken a QoS 0 message that was sent during a search.
-    pub fn on_confirmed(&mut self, serial: u64, outputs: &mut Outputs) {
+    pub(crate) fn on_confirmed(&mut self, serial: u64, outputs: &mut Outputs) {
         let place = self
             .unconfirmed
             .iter()
@@ -58,7 +58,7 @@ impl Outbox {
 
     /// Holds a message back, and all that equal it: announcements of the host are repeated on each connection. To be called while there
     /// is no connection.
-    pub fn hold(&mut self, serial: u64, shared: &mut Shared) {
+    pub(crate) fn hold(&mut self, serial: u64, shared: &mut Shared) {
         let inflight = self
             .inflight
             .iter()
@@ -107,14 +107,14 @@ impl Outbox {
     }
 
     /// Releases a message that was held back, and all that equal it: they are sent after all.
-    pub fn release(&mut self, serial: u64) {
+    pub(crate) fn release(&mut self, serial: u64) {
         for queued in self.take_held(serial).into_iter().rev() {
             self.queue.push_front(queued);
         }
     }
 
     /// Quarantines a message that was held back, and all that equal it: they become dead letters.
-    pub fn quarantine(&mut self, serial: u64, shared: &mut Shared) {
+    pub(crate) fn quarantine(&mut self, serial: u64, shared: &mut Shared) {
         let held = self.take_held(serial);
         let Some(QueuedMessage {
             publication,

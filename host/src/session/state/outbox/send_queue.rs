@@ -12,7 +12,7 @@ use super::fair_share::{Charge, FairShares};
 
 /// A message, with the incoming message whose handling published it.
 #[derive(Debug)]
-pub struct QueuedMessage {
+pub(crate) struct QueuedMessage {
     pub publication: Publication,
     pub receipt: Option<Receipt>,
     /// The service that published it; `None`: the host itself.
@@ -23,7 +23,7 @@ pub struct QueuedMessage {
 
 impl QueuedMessage {
     /// Creates a message without a serial number.
-    pub const fn new(
+    pub(crate) const fn new(
         publication: Publication,
         receipt: Option<Receipt>,
         service: Option<ServiceId>,
@@ -37,19 +37,19 @@ impl QueuedMessage {
     }
 
     /// Whether it is the same message of the same service.
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.service == other.service && self.publication.message == other.publication.message
     }
 
     /// The space that it takes in the outbox.
-    pub fn charge(&self) -> Charge {
+    pub(crate) fn charge(&self) -> Charge {
         Charge::from_message(&self.publication.message)
     }
 }
 
 /// The queue.
 #[derive(Debug, Default)]
-pub struct SendQueue {
+pub(super) struct SendQueue {
     queue: VecDeque<QueuedMessage>,
     /// Number of messages dropped since the connection was lost.
     dropped: u64,
@@ -58,20 +58,20 @@ pub struct SendQueue {
 }
 
 impl SendQueue {
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    pub fn first(&self) -> Option<&QueuedMessage> {
+    pub(super) fn first(&self) -> Option<&QueuedMessage> {
         self.queue.front()
     }
 
     /// Removes the message with this serial number.
-    pub fn remove(&mut self, serial: u64) -> Option<QueuedMessage> {
+    pub(super) fn remove(&mut self, serial: u64) -> Option<QueuedMessage> {
         let place = self
             .queue
             .iter()
@@ -80,7 +80,7 @@ impl SendQueue {
     }
 
     /// Removes all messages that equal this one.
-    pub fn remove_like(&mut self, message: &QueuedMessage) -> Vec<QueuedMessage> {
+    pub(super) fn remove_like(&mut self, message: &QueuedMessage) -> Vec<QueuedMessage> {
         let is_like = |queued: &QueuedMessage| queued.is_like(message);
         let (like, others): (VecDeque<_>, _) = std::mem::take(&mut self.queue)
             .into_iter()
@@ -89,16 +89,16 @@ impl SendQueue {
         like.into()
     }
 
-    pub fn push_back(&mut self, queued: QueuedMessage) {
+    pub(super) fn push_back(&mut self, queued: QueuedMessage) {
         self.queue.push_back(queued);
     }
 
-    pub fn push_front(&mut self, queued: QueuedMessage) {
+    pub(super) fn push_front(&mut self, queued: QueuedMessage) {
         self.queue.push_front(queued);
     }
 
     /// Removes the retained messages that `message` replaces, except for those whose outcome or receipt somebody waits for.
-    pub fn supersede(&mut self, message: &Message, shares: &mut FairShares) {
+    pub(super) fn supersede(&mut self, message: &Message, shares: &mut FairShares) {
         self.queue.retain(|queued| {
             let Publication {
                 message: older,
@@ -113,22 +113,22 @@ impl SendQueue {
         });
     }
 
-    pub fn pop(&mut self) -> Option<QueuedMessage> {
+    pub(super) fn pop(&mut self) -> Option<QueuedMessage> {
         self.queue.pop_front()
     }
 
     /// Returns the number of messages dropped since the last call.
-    pub const fn take_dropped(&mut self) -> u64 {
+    pub(super) const fn take_dropped(&mut self) -> u64 {
         std::mem::replace(&mut self.dropped, 0)
     }
 
     /// Reserves the numbers up to `last`: messages on disk have them.
-    pub fn reserve_numbers(&mut self, last: u64) {
+    pub(super) fn reserve_numbers(&mut self, last: u64) {
         self.last_number = self.last_number.max(last);
     }
 
     /// Appends a message while there is no connection, unless its rule drops it. `shares` includes it already.
-    pub fn push_offline(
+    pub(super) fn push_offline(
         &mut self,
         mut queued: QueuedMessage,
         shares: &mut FairShares,
@@ -162,7 +162,7 @@ impl SendQueue {
     }
 
     /// Drops the oldest QoS 0 message of `service`, because the outbox is full and there is no connection; whether there was one.
-    pub fn drop_oldest_qos0(
+    pub(super) fn drop_oldest_qos0(
         &mut self,
         service: Option<ServiceId>,
         shares: &mut FairShares,

@@ -23,7 +23,7 @@ pub(super) enum Step {
 
 impl Outbox {
     /// Returns the next packet, if the broker's window and the search for poison packets allow one.
-    pub fn poll_transmit(
+    pub(crate) fn poll_transmit(
         &mut self,
         server: &ServerCapabilities,
         shared: &mut Shared,

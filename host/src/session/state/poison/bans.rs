@@ -40,7 +40,7 @@ struct Count {
 
 /// Counts of quarantined messages.
 #[derive(Debug, Default)]
-pub struct Bans {
+pub(crate) struct Bans {
     now: Option<Instant>,
     counts: HashMap<Kind, Count>,
     changes: Vec<Ban>,
@@ -48,7 +48,7 @@ pub struct Bans {
 
 impl Bans {
     /// Ends bans and counts that are over.
-    pub fn tick(&mut self, now: Instant) {
+    pub(crate) fn tick(&mut self, now: Instant) {
         self.now = Some(now);
         if self.counts.is_empty() {
             return;
@@ -68,7 +68,7 @@ impl Bans {
     }
 
     /// Handles that a message of `service` on `topic` was quarantined.
-    pub fn on_quarantined(&mut self, service: ServiceId, topic: &Topic) {
+    pub(crate) fn on_quarantined(&mut self, service: ServiceId, topic: &Topic) {
         let Some(now) = self.now else { return };
         for topic in [Some(topic.clone()), None] {
             // requests of all services share one number: none is banned for those of another
@@ -98,7 +98,7 @@ impl Bans {
     }
 
     /// Whether a message is banned. Counts it then.
-    pub fn refuses(&mut self, service: Option<ServiceId>, topic: &Topic) -> bool {
+    pub(crate) fn refuses(&mut self, service: Option<ServiceId>, topic: &Topic) -> bool {
         let Some(service) = service.filter(|_| !self.counts.is_empty()) else {
             return false;
         };
@@ -113,7 +113,7 @@ impl Bans {
     }
 
     /// Returns the bans that began or ended since the last call.
-    pub fn take_changes(&mut self) -> Vec<Ban> {
+    pub(crate) fn take_changes(&mut self) -> Vec<Ban> {
         std::mem::take(&mut self.changes)
     }
 }

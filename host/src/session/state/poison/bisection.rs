@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::suspect::{Suspect, Verdict};
 
 /// How long a search continues after the last loss: a message that is published rarely ends connections rarely.
-pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(600);
+pub(super) const SEARCH_TIMEOUT: Duration = Duration::from_secs(600);
 /// Number of packets without suspicion that may be unanswered at a time.
 const WINDOW: usize = 128;
 /// The smallest window, used when several packets together end the connection although none of them does alone.
@@ -43,7 +43,7 @@ struct Unanswered {
 
 /// A search.
 #[derive(Debug)]
-pub struct Bisection {
+pub(super) struct Bisection {
     now: Instant,
     /// Whether there is a connection.
     connected: bool,
@@ -79,7 +79,7 @@ pub struct Bisection {
 }
 
 impl Bisection {
-    pub fn new(in_doubt: Vec<Suspect>, now: Instant) -> Self {
+    pub(super) fn new(in_doubt: Vec<Suspect>, now: Instant) -> Self {
         let portion = (in_doubt.len() / 2).clamp(1, WINDOW);
         Self {
             now,
@@ -104,25 +104,25 @@ impl Bisection {
     }
 
     /// Whether time has to pass before more is known.
-    pub fn is_waiting(&self) -> bool {
+    pub(super) fn is_waiting(&self) -> bool {
         !(self.held.is_empty() && self.unanswered.is_empty() && self.prime_suspect.is_none())
     }
 
     /// Whether nothing is suspected.
-    pub fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.suspects.is_empty() && !self.is_waiting()
     }
 
     /// Whether the next connection is to be made soon.
-    pub const fn is_hot(&self) -> bool {
+    pub(super) const fn is_hot(&self) -> bool {
         self.ended_by_broker && self.losses < MAX_FAST_RETRIES
     }
 
-    pub fn into_held(self) -> Vec<Suspect> {
+    pub(super) fn into_held(self) -> Vec<Suspect> {
         self.held
     }
 
-    pub fn tick(&mut self, now: Instant, verdicts: &mut Vec<Verdict>) {
+    pub(super) fn tick(&mut self, now: Instant, verdicts: &mut Vec<Verdict>) {
         self.now = now;
         if !self.connected {
             return;
@@ -152,12 +152,12 @@ impl Bisection {
         }
     }
 
-    pub fn on_connected(&mut self) {
+    pub(super) fn on_connected(&mut self) {
         self.on_disconnected();
         self.connected = true;
     }
 
-    pub fn on_disconnected(&mut self) {
+    pub(super) fn on_disconnected(&mut self) {
         self.ended_by_broker = false;
         self.connected = false;
         self.connected_at = None;
@@ -167,7 +167,7 @@ impl Bisection {
     }
 
     /// Handles that the broker ended the connection; `Break`: no packet is to blame.
-    pub fn on_lost(&mut self, now: Instant, verdicts: &mut Vec<Verdict>) -> ControlFlow<()> {
+    pub(super) fn on_lost(&mut self, now: Instant, verdicts: &mut Vec<Verdict>) -> ControlFlow<()> {
         let lived = self
             .connected_at
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
@@ -220,7 +220,7 @@ impl Bisection {
     }
 
     /// How many packets of the kind of this one may be sent now.
-    pub fn capacity(&self, suspect: &Suspect) -> usize {
+    pub(super) fn capacity(&self, suspect: &Suspect) -> usize {
         if self.cleared.contains(suspect) {
             return usize::MAX;
         }
@@ -252,7 +252,7 @@ impl Bisection {
                 .is_none_or(|since| self.now.saturating_duration_since(since) < self.quiet)
     }
 
-    pub fn admits_of(&self, suspects: impl Iterator<Item = Suspect>) -> usize {
+    pub(super) fn admits_of(&self, suspects: impl Iterator<Item = Suspect>) -> usize {
         let mut suspects = suspects.peekable();
         let Some(first) = suspects.peek() else {
             return 0;
@@ -271,7 +271,7 @@ impl Bisection {
             .count()
     }
 
-    pub fn on_sent(&mut self, suspect: Suspect, answered_by_ping: bool) {
+    pub(super) fn on_sent(&mut self, suspect: Suspect, answered_by_ping: bool) {
         self.place += 1;
         if !self.cleared.contains(&suspect) {
             self.unanswered.push(Unanswered {
@@ -283,7 +283,7 @@ impl Bisection {
         }
     }
 
-    pub fn on_answered(&mut self, suspect: &Suspect) {
+    pub(super) fn on_answered(&mut self, suspect: &Suspect) {
         let Some(at) = self
             .unanswered
             .iter()
@@ -312,23 +312,23 @@ impl Bisection {
         }
     }
 
-    pub fn wants_ping_first(&self) -> bool {
+    pub(super) fn wants_ping_first(&self) -> bool {
         let last = self.unanswered.last();
         last.is_some_and(|sent| {
             sent.answered_by_ping && self.pings.back().is_none_or(|place| *place < sent.place)
         })
     }
 
-    pub fn wants_ping(&self) -> bool {
+    pub(super) fn wants_ping(&self) -> bool {
         self.pings.is_empty()
             && (!self.is_alive || self.unanswered.iter().any(|sent| sent.passed.is_none()))
     }
 
-    pub fn on_ping_sent(&mut self) {
+    pub(super) fn on_ping_sent(&mut self) {
         self.pings.push_back(self.place);
     }
 
-    pub fn on_pong(&mut self) -> Vec<Suspect> {
+    pub(super) fn on_pong(&mut self) -> Vec<Suspect> {
         let Some(place) = self.pings.pop_front() else {
             return Vec::new();
         };

@@ -4,7 +4,7 @@ use crate::topic::Filter;
 
 /// A packet, or a filter in one, for which the broker may end the connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Suspect {
+pub(crate) enum Suspect {
     /// The message with this serial number.
     Message(u64),
     /// A filter in a SUBSCRIBE.
@@ -15,7 +15,7 @@ pub enum Suspect {
 
 /// A decision about a suspect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Do not send it until more is known.
     Hold(Suspect),
     /// Do not send it any more.

@@ -8,13 +8,13 @@ use crate::session::state::output::Outputs;
 use crate::topic::Filter;
 
 /// The largest number of filters in one packet. Known brokers accept some hundred.
-pub const MAX_FILTERS: usize = 100;
+pub(super) const MAX_FILTERS: usize = 100;
 /// Fixed header, packet identifier and properties of both packets, at most.
 const OVERHEAD: usize = 5 + 2 + 1 + 5;
 
 /// The broker's limits, as far as subscriptions are concerned.
 #[derive(Debug)]
-pub struct Packing<'a> {
+pub(super) struct Packing<'a> {
     with_ids: bool,
     server: &'a ServerCapabilities,
     max_bytes: usize,
@@ -25,7 +25,11 @@ pub struct Packing<'a> {
 
 impl<'a> Packing<'a> {
     /// Creates packets with at most `max_filters` filters.
-    pub fn new(protocol: Protocol, server: &'a ServerCapabilities, max_filters: usize) -> Self {
+    pub(super) fn new(
+        protocol: Protocol,
+        server: &'a ServerCapabilities,
+        max_filters: usize,
+    ) -> Self {
         let with_ids = protocol == Protocol::V5 && server.subscription_ids;
         let max_bytes = usize::try_from(server.maximum_packet_size).unwrap_or(usize::MAX);
         Self {
@@ -38,7 +42,7 @@ impl<'a> Packing<'a> {
     }
 
     /// Asks for retained messages even where the broker has the subscription already.
-    pub fn with_retained_again(self, retained_again: bool) -> Self {
+    pub(super) fn with_retained_again(self, retained_again: bool) -> Self {
         Self {
             retained_again,
             ..self
@@ -46,7 +50,7 @@ impl<'a> Packing<'a> {
     }
 
     /// Packs subscriptions. A SUBSCRIBE has one subscription identifier, so filters with different ones go into different packets.
-    pub fn subscribes(
+    pub(super) fn subscribes(
         &self,
         wanted: Vec<WantedSubscription>,
         outputs: &mut Outputs,
@@ -89,7 +93,7 @@ impl<'a> Packing<'a> {
     }
 
     /// Packs filters to unsubscribe from.
-    pub fn unsubscribes(&self, filters: Vec<Filter>) -> Vec<Unsubscribe> {
+    pub(super) fn unsubscribes(&self, filters: Vec<Filter>) -> Vec<Unsubscribe> {
         let mut packets: Vec<Unsubscribe> = Vec::new();
         let mut bytes = 0;
         for filter in filters {

@@ -15,7 +15,7 @@ const QUARANTINE: Duration = Duration::from_secs(3600);
 
 /// Filters that are not asked for.
 #[derive(Debug, Default)]
-pub struct Quarantine {
+pub(super) struct Quarantine {
     /// The end of each quarantine; `None`: the filter is held back until more is known.
     filters: HashMap<Suspect, Option<Instant>>,
     /// The time of the last `tick`.
@@ -24,14 +24,14 @@ pub struct Quarantine {
 
 impl Quarantine {
     /// Whether this is not asked for.
-    pub fn contains(&self, suspect: &Suspect) -> bool {
+    pub(super) fn contains(&self, suspect: &Suspect) -> bool {
         !self.filters.is_empty() && self.filters.contains_key(suspect)
     }
 }
 
 impl Subscriptions {
     /// Filters that were sent on this connection and are not answered.
-    pub fn in_doubt(&self) -> Vec<Suspect> {
+    pub(crate) fn in_doubt(&self) -> Vec<Suspect> {
         self.unanswered
             .values()
             .flat_map(SubscriptionRequest::suspects)
@@ -40,7 +40,7 @@ impl Subscriptions {
 
     /// Halves the number of filters in one packet, because the broker ended the connection during a search: some brokers accept only
     /// few filters at once.
-    pub fn shrink_packets(&mut self) {
+    pub(crate) fn shrink_packets(&mut self) {
         let largest = self
             .unanswered
             .values()
@@ -54,7 +54,7 @@ impl Subscriptions {
     }
 
     /// Reports that packets have become smaller, once it is known that no single filter is to blame.
-    pub fn report_packet_size(&mut self, outputs: &mut Outputs) {
+    pub(crate) fn report_packet_size(&mut self, outputs: &mut Outputs) {
         if std::mem::take(&mut self.has_shrunk) && !self.quarantine.filters.keys().any(is_subscribe)
         {
             outputs.log(Event::FewFilters {
@@ -64,17 +64,17 @@ impl Subscriptions {
     }
 
     /// Whether `report_packet_size` may have something to report.
-    pub const fn has_shrunk(&self) -> bool {
+    pub(crate) const fn has_shrunk(&self) -> bool {
         self.has_shrunk
     }
 
     /// Holds a filter back until more is known.
-    pub fn hold(&mut self, suspect: Suspect) {
+    pub(crate) fn hold(&mut self, suspect: Suspect) {
         self.quarantine.filters.insert(suspect, None);
     }
 
     /// Releases a filter: it is asked for again from the next connection on.
-    pub fn release(&mut self, suspect: &Suspect) {
+    pub(crate) fn release(&mut self, suspect: &Suspect) {
         let was_held = self.quarantine.filters.remove(suspect).is_some();
         if let Suspect::Unsubscribe(filter) = suspect
             && was_held
@@ -84,7 +84,7 @@ impl Subscriptions {
     }
 
     /// Quarantines a filter.
-    pub fn quarantine(&mut self, suspect: Suspect, outputs: &mut Outputs) {
+    pub(crate) fn quarantine(&mut self, suspect: Suspect, outputs: &mut Outputs) {
         let (Suspect::Subscribe(filter) | Suspect::Unsubscribe(filter)) = &suspect else {
             return;
         };
@@ -102,7 +102,7 @@ impl Subscriptions {
     }
 
     /// Filters in quarantine, in the order of their names.
-    pub fn quarantined_filters(&self) -> Vec<Filter> {
+    pub(crate) fn quarantined_filters(&self) -> Vec<Filter> {
         let quarantined = self
             .quarantine
             .filters
@@ -116,7 +116,7 @@ impl Subscriptions {
     }
 
     /// Releases a filter that has been in quarantine for at least `rested`; whether it was.
-    pub fn release_filter(&mut self, filter: &Filter, rested: Duration) -> bool {
+    pub(crate) fn release_filter(&mut self, filter: &Filter, rested: Duration) -> bool {
         let Quarantine {
             filters,
             now: Some(now),
@@ -138,7 +138,7 @@ impl Subscriptions {
     }
 
     /// Ends quarantines that are over; the owner subscribes to their filters again.
-    pub fn tick(&mut self, now: Instant, outputs: &mut Outputs) {
+    pub(crate) fn tick(&mut self, now: Instant, outputs: &mut Outputs) {
         self.quarantine.now = Some(now);
         self.quarantine.filters.retain(|suspect, until| {
             let stays = until.is_none_or(|until| now < until);

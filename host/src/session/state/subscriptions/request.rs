@@ -5,13 +5,13 @@ use crate::session::state::poison::Suspect;
 
 /// SUBSCRIBE or UNSUBSCRIBE.
 #[derive(Debug)]
-pub enum SubscriptionRequest {
+pub(super) enum SubscriptionRequest {
     Subscribe(Subscribe),
     Unsubscribe(Unsubscribe),
 }
 
 impl SubscriptionRequest {
-    pub fn set_id(&mut self, new: u16) {
+    pub(super) fn set_id(&mut self, new: u16) {
         match self {
             Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe(Unsubscribe { id, .. }) => {
                 *id = new;
@@ -20,7 +20,7 @@ impl SubscriptionRequest {
     }
 
     /// Number of filters.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Subscribe(request) => request.subscriptions.len(),
             Self::Unsubscribe(request) => request.filters.len(),
@@ -28,7 +28,7 @@ impl SubscriptionRequest {
     }
 
     /// Its filters, as suspects of the poison detector.
-    pub fn suspects(&self) -> impl ExactSizeIterator<Item = Suspect> {
+    pub(super) fn suspects(&self) -> impl ExactSizeIterator<Item = Suspect> {
         (0..self.len()).map(|place| self.suspect(place))
     }
 
@@ -42,7 +42,7 @@ impl SubscriptionRequest {
     }
 
     /// Keeps the first `count` filters, and returns a request for the others.
-    pub fn split_off(&mut self, count: usize) -> Self {
+    pub(super) fn split_off(&mut self, count: usize) -> Self {
         match self {
             Self::Subscribe(request) => {
                 let subscriptions = request.subscriptions.split_off(count);

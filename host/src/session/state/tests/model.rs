@@ -7,7 +7,7 @@ use super::*;
 
 /// A step of the model.
 #[derive(Debug, Clone)]
-pub enum Step {
+pub(super) enum Step {
     /// A timer publishes one message.
     Publish(u8),
     /// So many packets of the session reach the broker.
@@ -49,7 +49,7 @@ struct Held {
     received: bool,
 }
 
-pub struct Model {
+pub(super) struct Model {
     state: State,
     server: ServerCapabilities,
     window: usize,
@@ -84,7 +84,7 @@ fn message(number: u32, qos: u8) -> Message {
 }
 
 impl Model {
-    pub fn new(protocol: Protocol, window: u16) -> Self {
+    pub(super) fn new(protocol: Protocol, window: u16) -> Self {
         let server = ServerCapabilities {
             receive_maximum: window,
             ..ServerCapabilities::default()
@@ -123,7 +123,7 @@ impl Model {
         model
     }
 
-    pub fn play(&mut self, steps: Vec<Step>) {
+    pub(super) fn play(&mut self, steps: Vec<Step>) {
         for step in steps {
             match step {
                 Step::Publish(qos) => {
@@ -369,7 +369,7 @@ impl Model {
     }
 
     /// Handles, transports and answers until nothing is left anywhere.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.lag = 0;
         for _ in 0..100_000 {
             while let Some((receipt, number)) = self.running.pop() {
@@ -393,7 +393,7 @@ impl Model {
         );
     }
 
-    pub fn check_outgoing(&self, exactly_once: bool) {
+    pub(super) fn check_outgoing(&self, exactly_once: bool) {
         let mut seen = BTreeSet::new();
         let first: Vec<u32> = self
             .taken
