@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_slow_upload_is_said_twice_and_others_at_once() {
-        let (mut settling, start) = (Settling::default(), Instant::now());
+        let mut settling = Settling::default();
+        let start = Instant::now();
         let file = Path::new("a.wasm");
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(
@@ -157,7 +158,8 @@ mod tests {
         /// is said in the end.
         #[test]
         fn the_last_rejection_is_always_said_and_few_are(pauses in prop::collection::vec(0u64..8_000, 1..40)) {
-            let (mut settling, mut now) = (Settling::default(), Instant::now());
+            let mut settling = Settling::default();
+            let mut now = Instant::now();
             let file = Path::new("a.wasm");
             let mut said: Vec<(Instant, String)> = Vec::new();
             for (number, pause) in pauses.iter().enumerate() {

@@ -122,7 +122,8 @@ mod tests {
     }
 
     fn unescaped(text: &str) -> String {
-        let (mut out, mut characters) = (String::new(), text.chars());
+        let mut out = String::new();
+        let mut characters = text.chars();
         while let Some(character) = characters.next() {
             if character != '\\' {
                 out.push(character);

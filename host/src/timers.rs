@@ -207,7 +207,8 @@ mod tests {
     async fn rings_once_and_never_early() {
         let (timers, handle) = timers();
         let running = tokio::spawn(timers.run());
-        let (mut a, mut b) = (service(&handle, 1).await, service(&handle, 2).await);
+        let mut a = service(&handle, 1).await;
+        let mut b = service(&handle, 2).await;
         let start = Instant::now();
         let [soon, later] = [20, 60].map(|ms| start + Duration::from_millis(ms));
         handle.set(ServiceId(1), Some(later)).await;

@@ -54,7 +54,10 @@ mod tests {
         fn never_gives_more_than_the_rate_and_a_burst(
             rate in 1_u64..1_000, pauses in prop::collection::vec(0_u64..50, 1..400),
         ) {
-            let (mut bucket, start, mut now, mut taken) = (TokenBucket::default(), Instant::now(), Instant::now(), 0_u64);
+            let mut bucket = TokenBucket::default();
+            let start = Instant::now();
+            let mut now = Instant::now();
+            let mut taken = 0_u64;
             for pause in pauses {
                 now += Duration::from_millis(pause);
                 taken += u64::from(bucket.take(rate, now));
@@ -66,7 +69,10 @@ mod tests {
         /// A user that waits as long as told has the rate exactly, beyond the burst.
         #[test]
         fn a_caller_that_waits_keeps_the_rate(rate in 1_u64..100_000, amounts in prop::collection::vec(1_u64..10_000, 1..100)) {
-            let (mut bucket, start, mut now, mut spent) = (TokenBucket::default(), Instant::now(), Instant::now(), 0_u64);
+            let mut bucket = TokenBucket::default();
+            let start = Instant::now();
+            let mut now = Instant::now();
+            let mut spent = 0_u64;
             for amount in &amounts {
                 now += bucket.spend(*amount, rate, now);
                 spent += amount;
@@ -81,7 +87,8 @@ mod tests {
 
     #[test]
     fn is_full_again_after_a_second_without_use() {
-        let (mut bucket, now) = (TokenBucket::default(), Instant::now());
+        let mut bucket = TokenBucket::default();
+        let now = Instant::now();
         assert_eq!(bucket.spend(100, 100, now), Duration::ZERO);
         assert!(!bucket.take(100, now));
         assert_eq!(bucket.spend(100, 100, now), BURST);

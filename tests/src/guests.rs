@@ -45,7 +45,8 @@ pub fn swap(number: u32) -> Result<Vec<u8>> {
 
 fn versioned(guest: &str, number: u32) -> Result<Vec<u8>> {
     let mut bytes = component(guest)?;
-    let (old, new) = (FIRST_VERSION.as_bytes(), version(number));
+    let old = FIRST_VERSION.as_bytes();
+    let new = version(number);
     let places: Vec<usize> = (0..bytes.len() - old.len())
         .filter(|at| bytes[*at..].starts_with(old))
         .collect();

@@ -157,8 +157,10 @@ impl Host {
 
     fn setup(port: u16, broker: Value) -> Setup {
         let config = Map::from_iter([("broker".to_owned(), broker)]);
-        let (services, files, arguments, launcher) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let services = Vec::new();
+        let files = Vec::new();
+        let arguments = Vec::new();
+        let launcher = Vec::new();
         Setup {
             port,
             login: None,

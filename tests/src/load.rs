@@ -84,7 +84,8 @@ pub struct Sent {
 
 /// Publishes the numbers from `first` on with QoS 1 on `topic`, some of them under way at once, until the connection ends.
 pub async fn until_the_end(mut client: Client, topic: &str, first: u32) -> Sent {
-    let (mut next, mut taken) = (first, first);
+    let mut next = first;
+    let mut taken = first;
     while next - taken < UNDER_WAY || client.acknowledged(1).await.is_ok() {
         if next - taken == UNDER_WAY {
             taken += 1;
@@ -125,7 +126,8 @@ impl Tally {
         };
         let mut client = Client::with(&options).await?;
         client.subscribe(output, 1).await?;
-        let (input, output) = (input.into(), output.into());
+        let input = input.into();
+        let output = output.into();
         Ok(Self {
             options,
             client,

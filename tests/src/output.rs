@@ -20,9 +20,11 @@ impl Output {
     /// Reads `streams` in threads of their own.
     pub fn read(streams: Vec<Box<dyn Read + Send>>) -> Self {
         let (sender, count) = watch::channel(0);
-        let (lines, sender) = (Arc::default(), Arc::new(sender));
+        let lines = Arc::default();
+        let sender = Arc::new(sender);
         for stream in streams {
-            let (lines, sender) = (Arc::clone(&lines), Arc::clone(&sender));
+            let lines = Arc::clone(&lines);
+            let sender = Arc::clone(&sender);
             std::thread::spawn(move || collect(stream, &lines, &sender));
         }
         Self { lines, count }

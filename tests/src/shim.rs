@@ -20,7 +20,8 @@ impl Shim {
     /// When there is no C compiler, or it refuses.
     pub async fn compile(source: &str) -> Result<Self> {
         let folder = TempDir::new()?;
-        let (code, library) = (folder.path().join("shim.c"), folder.path().join("shim.so"));
+        let code = folder.path().join("shim.c");
+        let library = folder.path().join("shim.so");
         std::fs::write(&code, source)?;
         let mut command = std::process::Command::new("cc");
         command

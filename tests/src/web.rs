@@ -70,7 +70,8 @@ impl Web {
     /// When no port is free.
     pub fn start(answer: impl Fn(&Request) -> Answer + Send + 'static) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let (address, over) = (listener.local_addr()?, Arc::<AtomicBool>::default());
+        let address = listener.local_addr()?;
+        let over = Arc::<AtomicBool>::default();
         let (sender, requests) = unbounded_channel();
         let ended = Arc::clone(&over);
         std::thread::spawn(move || {
@@ -173,7 +174,8 @@ fn read(stream: &TcpStream) -> Result<Request> {
         Ok(line.trim_end().to_owned())
     };
     let first = line()?;
-    let (mut host, mut length) = (String::new(), 0);
+    let mut host = String::new();
+    let mut length = 0;
     loop {
         let header = line()?;
         let Some((name, value)) = header.split_once(": ") else {
@@ -188,10 +190,8 @@ fn read(stream: &TcpStream) -> Result<Request> {
     // taken, so that the connection is not reset because something was left in it
     std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
     let mut words = first.split(' ').map(str::to_owned);
-    let (method, target) = (
-        words.next().context("no method")?,
-        words.next().context("no target")?,
-    );
+    let method = words.next().context("no method")?;
+    let target = words.next().context("no target")?;
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let query = query.split('&').filter_map(|pair| pair.split_once('='));
     let query = query
@@ -207,7 +207,8 @@ fn read(stream: &TcpStream) -> Result<Request> {
 
 /// A text of a query without its percent-encoding (RFC 3986, section 2.1).
 fn decoded(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::new(), text);
+    let mut bytes = Vec::new();
+    let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
         bytes.extend(before.as_bytes());
         let code = after

@@ -111,8 +111,8 @@ async fn connection(client: TcpStream, broker: u16, fault: watch::Receiver<Fault
     };
     // small packets are not to wait here
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let ((from_client, to_client), (from_server, to_server)) =
-        (client.into_split(), server.into_split());
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
     let up = Pump {
         from: from_client,
         to: to_server,

@@ -71,7 +71,8 @@ fn every_function_of_the_contract_has_a_case() -> Result<()> {
 /// The functions of all worlds and interfaces of the contract, as in `messaging.publish` and `handle`.
 fn functions() -> Result<BTreeSet<String>> {
     let text = std::fs::read_to_string(place::project().join("wit/service.wit"))?;
-    let (mut found, mut prefix) = (BTreeSet::new(), String::new());
+    let mut found = BTreeSet::new();
+    let mut prefix = String::new();
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {

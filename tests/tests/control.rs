@@ -238,7 +238,8 @@ async fn no_host_and_no_such_service_are_said() -> Result<()> {
 
 #[tokio::test]
 async fn of_several_hosts_with_the_service_one_is_chosen() -> Result<()> {
-    let ((one, _a), (other, mut client)) = (probe().await?, probe().await?);
+    let (one, _a) = probe().await?;
+    let (other, mut client) = probe().await?;
     // both are in the usual directory
     let there = one.folder().join("state/miqro-host/other.redb.sock");
     std::os::unix::fs::symlink(socket(&other)?, &there)?;

@@ -19,7 +19,8 @@ struct Home {
 
 impl Home {
     fn new() -> Result<Self> {
-        let (folder, port) = (TempDir::new()?, place::free_port()?);
+        let folder = TempDir::new()?;
+        let port = place::free_port()?;
         // other users look into it as well
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))?;
         std::fs::write(folder.path().join("echo.wasm"), guests::component("echo")?)?;
@@ -268,7 +269,8 @@ async fn another_user_is_taken_by_name() -> Result<()> {
             .unwrap_or_default()
             .to_owned()
     };
-    let (user, groups) = (line("Uid:"), line("Groups:"));
+    let user = line("Uid:");
+    let groups = line("Groups:");
     let nobody = run_to_end(Command::new("id").args(["-u", "nobody"]))
         .await?
         .out

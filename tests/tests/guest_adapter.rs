@@ -288,7 +288,8 @@ fn conforms(what: &str, documented: &Value, value: &Value) -> Result<()> {
     let value = value
         .as_object()
         .with_context(|| format!("{what} is not an object"))?;
-    let (required, allowed) = (words("required")?, words("allowed")?);
+    let required = words("required")?;
+    let allowed = words("allowed")?;
     for key in required {
         ensure!(value.contains_key(&key), "{what} misses {key}");
     }

@@ -164,7 +164,8 @@ async fn without_the_grant_there_is_a_warning_and_no_reading() -> Result<()> {
 /// The rest of the file system is not there, whatever path is written into the section.
 #[tokio::test]
 async fn a_path_beside_the_grant_is_not_there() -> Result<()> {
-    let (sys, other) = (Sys::new()?, Sys::new()?);
+    let sys = Sys::new()?;
+    let other = Sys::new()?;
     let beside = sys.0.path().join("beside");
     symlink(other.0.path(), &beside)?;
     for path in [

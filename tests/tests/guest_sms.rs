@@ -342,7 +342,8 @@ async fn a_redirect_is_not_followed() -> Result<()> {
 /// A grant is for a host as it is written and for its port.
 #[tokio::test]
 async fn another_host_or_port_than_the_granted_one_is_refused() -> Result<()> {
-    let (mut web, mut other) = (Router::default().serve()?, Router::default().serve()?);
+    let mut web = Router::default().serve()?;
+    let mut other = Router::default().serve()?;
     let wrong = [
         ("localhost", web.port()),
         ("127.0.0.1", other.port()),

@@ -28,7 +28,8 @@ fn zoo(broker: &Mosquitto, cases: &[Case]) -> Setup {
 async fn attack(cases: &[Case]) -> Result<()> {
     let broker = Mosquitto::start().await?;
     let host = zoo(&broker, cases).start().await?;
-    let (mut client, mut neighbour) = (host.client().await?, host.client().await?);
+    let mut client = host.client().await?;
+    let mut neighbour = host.client().await?;
     client.subscribe("service/+/done", 1).await?;
     neighbour.subscribe("service/relay/out", 1).await?;
     for _ in 0..TIMES {
@@ -258,7 +259,8 @@ async fn swapped_in(component: &str, limits: Value, name: &str) -> Result<String
     host.replace(name, &wat::parse_str(component)?)?;
     let taken = |line: &str| line.contains("takes over") || line.contains("did not start");
     host.output().wait_for("the swap", taken).await?;
-    let (mut client, mut neighbour) = (host.client().await?, host.client().await?);
+    let mut client = host.client().await?;
+    let mut neighbour = host.client().await?;
     for _ in 0..TIMES {
         client.publish(&format!("service/{name}/do"), "").await?;
     }

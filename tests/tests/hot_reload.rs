@@ -303,7 +303,8 @@ async fn a_switch_of_data_as_kubernetes_does_it_takes_over_every_time() -> Resul
 #[tokio::test]
 async fn a_directory_that_is_replaced_takes_over_and_is_watched() -> Result<()> {
     let releases = tempfile::tempdir()?;
-    let (guests_folder, next) = (releases.path().join("guests"), releases.path().join("next"));
+    let guests_folder = releases.path().join("guests");
+    let next = releases.path().join("next");
     std::fs::create_dir(&guests_folder)?;
     std::fs::write(guests_folder.join("life.wasm"), guests::lifecycle(1)?)?;
     let component = json!({ "component": guests_folder.join("life.wasm") });

@@ -14,7 +14,8 @@ struct Lab {
 
 impl Lab {
     async fn new() -> Result<Self> {
-        let (broker, folder) = (Mosquitto::start().await?, TempDir::new()?);
+        let broker = Mosquitto::start().await?;
+        let folder = TempDir::new()?;
         std::fs::write(
             folder.path().join("svc.wasm"),
             guests::component("contract-config")?,

@@ -80,7 +80,8 @@ async fn life(
     client: &mut Client,
     end: impl AsyncFnOnce() -> Result<()>,
 ) -> Result<Traffic> {
-    let (base, mut traffic) = (format!("service/{name}/"), Traffic::default());
+    let base = format!("service/{name}/");
+    let mut traffic = Traffic::default();
     client
         .publish(&format!("{base}echo"), "Grüezi \u{1f600}")
         .await?;

@@ -7,7 +7,8 @@ use miqro_tests::place;
 fn every_test_that_is_named_exists() -> Result<()> {
     let read = |name: &str| std::fs::read_to_string(place::project().join("docs").join(name));
     let text = read("porting.md")? + &read("reliability.md")?;
-    let (mut missing, mut rows) = (Vec::new(), 0);
+    let mut missing = Vec::new();
+    let mut rows = 0;
     for row in text
         .lines()
         .filter(|line| line.starts_with("| ") && !line.starts_with("| ---"))

@@ -208,7 +208,8 @@ struct House {
 impl House {
     /// A folder with these guests.
     async fn new(guests: &[&str]) -> Result<Self> {
-        let (broker, folder) = (Mosquitto::start().await?, tempfile::tempdir()?);
+        let broker = Mosquitto::start().await?;
+        let folder = tempfile::tempdir()?;
         for guest in guests {
             std::fs::write(
                 folder.path().join(guest).with_extension("wasm"),
@@ -360,7 +361,8 @@ async fn a_service_removed_while_busy_delays_no_other() -> Result<()> {
 
 #[tokio::test]
 async fn another_broker_is_used_at_once_and_the_service_stays() -> Result<()> {
-    let (first, second) = (Mosquitto::start().await?, Mosquitto::start().await?);
+    let first = Mosquitto::start().await?;
+    let second = Mosquitto::start().await?;
     let host = Host::on(first.port())
         .service("relay", "relay", json!({}))
         .start()

@@ -45,14 +45,13 @@ impl Stage {
 #[tokio::test]
 async fn without_grants_a_guest_reaches_nothing() -> Result<()> {
     let mut stage = Stage::new(json!({})).await?;
-    let (tcp, udp) = (
-        TcpListener::bind("127.0.0.1:0")?,
-        UdpSocket::bind("127.0.0.1:0")?,
-    );
+    let tcp = TcpListener::bind("127.0.0.1:0")?;
+    let udp = UdpSocket::bind("127.0.0.1:0")?;
     for listens in [tcp.set_nonblocking(true), udp.set_nonblocking(true)] {
         listens?;
     }
-    let (tcp_address, udp_address) = (tcp.local_addr()?, udp.local_addr()?);
+    let tcp_address = tcp.local_addr()?;
+    let udp_address = udp.local_addr()?;
     for command in [
         format!("tcp {tcp_address}"),
         format!("udp {udp_address}"),
@@ -111,13 +110,13 @@ fn named(host: &Host, grant: &str) -> usize {
 
 #[tokio::test]
 async fn a_granted_socket_is_reached_and_no_other() -> Result<()> {
-    let (tcp, other) = (
-        TcpListener::bind("127.0.0.1:0")?,
-        TcpListener::bind("127.0.0.1:0")?,
-    );
+    let tcp = TcpListener::bind("127.0.0.1:0")?;
+    let other = TcpListener::bind("127.0.0.1:0")?;
     let udp = UdpSocket::bind("127.0.0.1:0")?;
     udp.set_read_timeout(Some(std::time::Duration::from_secs(20)))?;
-    let (granted, refused, datagrams) = (tcp.local_addr()?, other.local_addr()?, udp.local_addr()?);
+    let granted = tcp.local_addr()?;
+    let refused = other.local_addr()?;
+    let datagrams = udp.local_addr()?;
     let by_name = format!("tcp:localhost:{}", granted.port());
     let sockets = json!([
         format!("tcp:{granted}"),

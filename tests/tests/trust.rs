@@ -19,10 +19,8 @@ async fn version(client: &mut Client) -> Result<String> {
 
 #[tokio::test]
 async fn an_unsigned_component_does_not_start_whatever_the_cache_has() -> Result<()> {
-    let (broker, key) = (
-        Mosquitto::start().await?,
-        KeyPair::generate_unencrypted_keypair()?,
-    );
+    let broker = Mosquitto::start().await?;
+    let key = KeyPair::generate_unencrypted_keypair()?;
     let echo = guests::component("echo")?;
     let mut host = Host::on(broker.port())
         .top("trust", json!([key.pk.to_base64()]))
@@ -46,10 +44,8 @@ async fn an_unsigned_component_does_not_start_whatever_the_cache_has() -> Result
 #[tokio::test]
 async fn a_version_that_is_not_signed_does_not_take_over() -> Result<()> {
     let broker = Mosquitto::start().await?;
-    let (key, other) = (
-        KeyPair::generate_unencrypted_keypair()?,
-        KeyPair::generate_unencrypted_keypair()?,
-    );
+    let key = KeyPair::generate_unencrypted_keypair()?;
+    let other = KeyPair::generate_unencrypted_keypair()?;
     let first = guests::component("contract-lifecycle")?;
     let host = Host::on(broker.port())
         .top("trust", json!(["minisign.pub"]))

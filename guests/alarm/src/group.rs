@@ -109,7 +109,8 @@ impl Alarm {
     }
 
     pub fn input_changed(&mut self, input: usize, is_on: bool) -> Result {
-        let (id, role) = (self.inputs[input].group, self.inputs[input].role);
+        let id = self.inputs[input].group;
+        let role = self.inputs[input].role;
         let word = if is_on { "Active" } else { "Inactive" };
         publish(
             &format!("{}/sensor_stream", self.groups[id].name),

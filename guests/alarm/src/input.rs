@@ -277,7 +277,8 @@ impl Alarm {
 /// `{value}`, `{value_float}` and `{value_float:.1f}` in a format.
 fn filled(format: &str, raw: &str) -> String {
     let number: f64 = raw.parse().unwrap_or(f64::NAN);
-    let (mut text, mut rest) = (String::new(), format);
+    let mut text = String::new();
+    let mut rest = format;
     while let Some((before, after)) = rest.split_once('{') {
         text.push_str(before);
         let Some((field, after)) = after.split_once('}') else {

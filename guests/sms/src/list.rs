@@ -16,7 +16,8 @@ pub struct Text {
 
 /// Reads the list: five named lines for each message, and a line of dashes. A text may have several lines.
 pub fn read(list: &str) -> Vec<Text> {
-    let (mut texts, mut current): (Vec<Text>, Option<Text>) = (Vec::new(), None);
+    let mut texts = Vec::new();
+    let mut current: Option<Text> = None;
     for line in list.lines() {
         if let Some(index) = line.strip_prefix("Index: ") {
             let empty = String::new;
@@ -59,7 +60,10 @@ impl Text {
     /// When it came, since 1970, by the router's clock: `Wed Dec 28 17:19:31 2022`.
     pub fn received(&self) -> Option<Duration> {
         let mut words = self.date.split_whitespace().skip(1);
-        let (month, day, time, year) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let month = words.next()?;
+        let day = words.next()?;
+        let time = words.next()?;
+        let year = words.next()?;
         let months = [
             "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
         ];

@@ -22,8 +22,8 @@ pub(super) async fn connect(
         Broker::Remote(connection) => Ok((connection, None)),
         Broker::Embedded(embedded, mut connection) => {
             let wanted = embedded.listen;
-            let (client_id, credentials) =
-                (connection.client_id.clone(), connection.credentials.clone());
+            let client_id = connection.client_id.clone();
+            let credentials = connection.credentials.clone();
             let running = threads
                 .spawn(async move {
                     let owner = broker::Owner {

@@ -84,7 +84,8 @@ pub(super) fn open(
         .first()
         .map(|first| first.id)
         .filter(|_| !shared_will);
-    let (connection, presences) = (connection.clone(), HashMap::new());
+    let connection = connection.clone();
+    let presences = HashMap::new();
     let mut sessions = Sessions {
         main,
         group,

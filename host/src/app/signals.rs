@@ -37,8 +37,9 @@ impl Signals {
         ];
         let terminal = std::io::stdin().is_terminal();
         let report = signal(SignalKind::user_defined1())?;
-        let (terminate, interrupt, hangup) =
-            (signal(terminate)?, signal(interrupt)?, signal(hangup)?);
+        let terminate = signal(terminate)?;
+        let interrupt = signal(interrupt)?;
+        let hangup = signal(hangup)?;
         Ok(Self {
             terminate,
             interrupt,

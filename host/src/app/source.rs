@@ -55,7 +55,8 @@ impl Source {
 
 /// A file that is empty where it must not be.
 pub(super) fn empty(blank: Blank, config: &Config, advice: &str) -> ConfigError {
-    let (file, message) = (config.file.clone(), format!("{blank}; {advice}"));
+    let file = config.file.clone();
+    let message = format!("{blank}; {advice}");
     ConfigError(vec![Diagnostic {
         file,
         line: None,

@@ -238,7 +238,9 @@ mod tests {
         /// Bytes that are written in any portions come out in order, and messages of QoS 0 never take more than the bound.
         #[test]
         fn waiting_messages_leave_in_order(steps in proptest::collection::vec((1_usize..40, any::<bool>(), 1_usize..50), 0..100)) {
-            let (mut queue, mut pushed, mut out) = (queue(20, 300), Vec::new(), Vec::new());
+            let mut queue = queue(20, 300);
+            let mut pushed = Vec::new();
+            let mut out = Vec::new();
             for (number, (size, push, portion)) in steps.into_iter().enumerate() {
                 if push {
                     let packet = vec![number as u8; size];

@@ -81,7 +81,8 @@ where
 
     fn accepted(&self) -> String {
         let bytes = |bound: &T| (*bound).try_into().unwrap_or(u64::MAX);
-        let (least, most) = (bytes(self.0.start()), bytes(self.0.end()));
+        let least = bytes(self.0.start());
+        let most = bytes(self.0.end());
 
         if usize::try_from(most).is_ok_and(|most| most >= MOST_BYTES) {
             format!("size, {} or more", format_size(least))
@@ -101,10 +102,8 @@ impl Format<Duration> for Span {
     }
 
     fn accepted(&self) -> String {
-        let (least, most) = (
-            format_duration(*self.0.start()),
-            format_duration(*self.0.end()),
-        );
+        let least = format_duration(*self.0.start());
+        let most = format_duration(*self.0.end());
         format!("duration, {least} to {most}")
     }
 }

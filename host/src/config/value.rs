@@ -139,7 +139,8 @@ impl<'a> ConfigValue<'a> {
             .filter(|value| range.contains(value));
 
         if number.is_none() && !self.has_typographic_quotes() {
-            let (from, to) = (range.start(), range.end());
+            let from = range.start();
+            let to = range.end();
             self.unexpected(&format!("a whole number from {from} to {to}"));
         }
         number
@@ -192,7 +193,8 @@ impl<'a> ConfigValue<'a> {
         let size = T::try_from(bytes).ok().filter(|size| range.contains(size));
         if size.is_none() {
             let format = |bound: &T| units::format_size((*bound).try_into().unwrap_or(u64::MAX));
-            let (from, to) = (format(range.start()), format(range.end()));
+            let from = format(range.start());
+            let to = format(range.end());
             self.unexpected(&format!("a size from {from} to {to}"));
         }
         size

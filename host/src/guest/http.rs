@@ -68,7 +68,8 @@ impl WasiHttpHooks for HttpPolicy {
         options: Option<RequestOptions>,
         _errors: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let (ctx, wait) = (self.ctx.clone(), self.wait_clock.begin());
+        let ctx = self.ctx.clone();
+        let wait = self.wait_clock.begin();
         let sending = async move {
             let _wait = wait;
             let target = Target::of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
@@ -77,13 +78,11 @@ impl WasiHttpHooks for HttpPolicy {
                 .iter()
                 .find(|grant| grant.allows(&target.host, target.port))
             else {
-                let (service, wanted) = (
-                    &ctx.config.name,
-                    HttpGrant {
-                        host: target.host,
-                        port: Some(target.port),
-                    },
-                );
+                let service = &ctx.config.name;
+                let wanted = HttpGrant {
+                    host: target.host,
+                    port: Some(target.port),
+                };
                 let line = format!("services.{service}.grants.http: [\"{wanted}\"]");
                 ctx.state
                     .meter()

@@ -187,10 +187,8 @@ impl Instance {
             return (Some(self), Ok(None));
         };
         self.active_call.begin();
-        let (limits, wait_clock) = (
-            self.store.data().ctx.config.limits.clone(),
-            self.store.data().wait_clock.clone(),
-        );
+        let limits = self.store.data().ctx.config.limits.clone();
+        let wait_clock = self.store.data().wait_clock.clone();
         // the bytes come out of the guest's memory, which is bounded
         self.store
             .set_hostcall_fuel(limits.memory.bytes.saturating_add(HOSTCALL_SLACK));
@@ -223,7 +221,8 @@ impl Instance {
         message: Message,
         attempt: u32,
     ) -> wasmtime::Result<Result<(), String>> {
-        let (topic, payload) = (message.topic.clone(), message.payload.clone());
+        let topic = message.topic.clone();
+        let payload = message.payload.clone();
         let data = self.store.data_mut();
         data.open(Some(Current { message, attempt }), Vec::new());
         let topic = data
@@ -312,7 +311,9 @@ async fn within<T>(
     wait_clock: &WaitClock,
     call: impl Future<Output = wasmtime::Result<T>>,
 ) -> wasmtime::Result<T> {
-    let (mut call, mut end, mut since) = (pin!(call), pin!(None), None);
+    let mut call = pin!(call);
+    let mut end = pin!(None);
+    let mut since = None;
     poll_fn(|cx| {
         if let Poll::Ready(result) = call.as_mut().poll(cx) {
             return Poll::Ready(result);

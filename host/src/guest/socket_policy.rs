@@ -65,7 +65,8 @@ impl SocketPolicy {
             SocketAddrUse::TcpConnect => SocketProtocol::Tcp,
             SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => SocketProtocol::Udp,
         };
-        let (ip, port) = (address.ip().to_canonical(), address.port());
+        let ip = address.ip().to_canonical();
+        let port = address.port();
         let leads_there = |grant: &SocketGrant| {
             let known = self.found();
             grant.host.parse() == Ok(ip)

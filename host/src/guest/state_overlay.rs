@@ -100,7 +100,8 @@ mod tests {
         ) {
             let bytes = |text: &String| Bytes::from(text.clone());
             let service_state = ServiceState::with_state(before.iter().map(|(key, value)| (key.clone(), bytes(value))));
-            let (mut overlay, mut map) = (StateOverlay::default(), before);
+            let mut overlay = StateOverlay::default();
+            let mut map = before;
             for (key, value) in &changes {
                 let values = service_state.values();
                 if let Some(value) = value {

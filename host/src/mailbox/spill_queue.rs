@@ -161,7 +161,8 @@ impl SpillQueue {
             trace,
         } = delivery;
         let mut bytes = record::head(message)?.into_bytes();
-        let (head, payload) = (bytes.len(), message.payload.len());
+        let head = bytes.len();
+        let payload = message.payload.len();
         bytes.extend_from_slice(&message.payload);
         self.segment()?.write(&bytes)?;
         Ok(Storage::Disk {

@@ -301,7 +301,9 @@ impl State {
 
     /// Takes the first messages that have a receipt: at most `most`, and fewer when they are large. The others stay, in order.
     pub(super) fn take_with_receipt(&mut self, most: usize) -> Vec<Delivery> {
-        let (mut taken, mut others, mut weight) = (Vec::new(), Vec::new(), 0);
+        let mut taken = Vec::new();
+        let mut others = Vec::new();
+        let mut weight = 0;
         while taken.len() < most && weight < AT_ONCE {
             let Some(delivery) = self.pop() else { break };
             if delivery.receipt.is_some() {

@@ -204,7 +204,11 @@ proptest! {
         let begins_at = in_memory * delivery(0, Qos::AtLeastOnce).message.weight();
         let (sender, mut mailbox) = with_file(folder.path(), limits, begins_at);
         let mut waiting = VecDeque::new();
-        let (mut received, mut taken, mut replaced, mut refused, mut high_water) = (0, 0, 0, 0, 0);
+        let mut received = 0;
+        let mut taken = 0;
+        let mut replaced = 0;
+        let mut refused = 0;
+        let mut high_water = 0;
         for step in steps {
             match step {
                 Step::Deliver(qos) => {

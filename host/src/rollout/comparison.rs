@@ -27,7 +27,8 @@ impl Comparison {
         if running == new {
             self.agreed += 1;
         } else {
-            let (running, new) = (listed(running), listed(new));
+            let running = listed(running);
+            let new = listed(new);
             self.tell(format!(
                 "for {what} the running version published {running}, the new one {new}"
             ));
@@ -148,7 +149,8 @@ mod tests {
     #[test]
     fn order_and_long_payloads() {
         let mut comparison = Comparison::default();
-        let (one, two) = (message(&"1".repeat(100), false), message("2", false));
+        let one = message(&"1".repeat(100), false);
+        let two = message("2", false);
         comparison.compare("x", &[one.clone(), two.clone()], &[two, one]);
         let text = comparison.to_string();
         assert!(

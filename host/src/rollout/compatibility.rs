@@ -107,10 +107,8 @@ mod tests {
 
     #[test]
     fn about_a_version_that_offers_more_there_is_nothing_to_say() {
-        let (old, new) = (
-            profile(&[], &[], &["a"]),
-            profile(&["save", "load"], &["wasi:io/poll@0.2.6"], &["a", "b"]),
-        );
+        let old = profile(&[], &[], &["a"]);
+        let new = profile(&["save", "load"], &["wasi:io/poll@0.2.6"], &["a", "b"]);
         assert_eq!(differences("it", &old, &new, &Grants::default()), [""; 0]);
     }
 }

@@ -50,7 +50,8 @@ fn first_version_has_no_probation() {
 
 #[test]
 fn interrupted_probation_begins_again() {
-    let (now, rules) = (Instant::now(), rules(0, 0));
+    let now = Instant::now();
+    let rules = rules(0, 0);
     let history = VersionHistory::clone(swapped(&rules, now).history());
     assert!(history.is_on_probation());
     let mut rollout = Rollout::new(history, Some(1));
@@ -61,7 +62,8 @@ fn interrupted_probation_begins_again() {
 
 #[test]
 fn new_section_continues_the_probation() {
-    let (now, rules) = (Instant::now(), rules(0, 0));
+    let now = Instant::now();
+    let rules = rules(0, 0);
     let mut rollout = swapped(&rules, now);
     rollout.on_configured(version(2), String::new(), &rules, 0);
     assert!(rollout.is_on_probation() && rollout.history().is_on_probation());
@@ -76,7 +78,9 @@ proptest! {
         let start = Instant::now();
         let rules = rules(messages, faults);
         let mut rollout = swapped(&rules, start);
-        let (mut now, mut handled, mut failed) = (start, 0, 0);
+        let mut now = start;
+        let mut handled = 0;
+        let mut failed = 0;
 
         for event in events {
             let decision = match event {

@@ -302,7 +302,8 @@ const FILTERS: [&str; 12] = [
 const TOPICS: [&str; 8] = ["a", "a/b", "a/b/c", "b", "b/b", "$s/b", "/", "c/d/e"];
 
 fn step() -> impl Strategy<Value = Step> {
-    let (service, which) = (0_u32..4, 0..FILTERS.len());
+    let service = 0_u32..4;
+    let which = 0..FILTERS.len();
     let qos = || (0_u8..3).prop_map(|qos| Qos::try_from(qos).unwrap());
     let copies = prop::sample::select(vec![Copies::One, Copies::Each, Copies::Bare]);
     prop_oneof![

@@ -268,7 +268,8 @@ mod tests {
             .unwrap();
         assert_ne!(slow, "pool", "a first call begins on the message path");
         assert!(executor.took().unwrap() >= 2 * SHORT);
-        let (mut on_pool, end) = (0, Instant::now() + Duration::from_secs(30));
+        let mut on_pool = 0;
+        let end = Instant::now() + Duration::from_secs(30);
         while executor
             .run(Box::pin(compute(Duration::ZERO)), false)
             .await

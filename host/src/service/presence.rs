@@ -51,7 +51,8 @@ impl Presence {
             main,
             further,
         } = announced;
-        let (topic, further) = (topic(service)?, (main, further));
+        let topic = topic(service)?;
+        let further = (main, further);
         Ok(Self {
             topic,
             session,

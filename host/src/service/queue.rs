@@ -261,7 +261,8 @@ impl Queue {
                 continue;
             }
             let may_spool = self.may_spool();
-            let (share, current) = (self.share(false), self.unacknowledged());
+            let share = self.share(false);
+            let current = self.unacknowledged();
             tokio::select! {
                 biased;
                 () = self.mailbox.uncongested() => return,

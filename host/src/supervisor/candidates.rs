@@ -139,11 +139,9 @@ impl Supervisor {
             self.dirty.insert(entry.file.clone());
             return;
         }
-        let (service, file, short) = (
-            entry.ctx.config.name.as_str(),
-            entry.file.display(),
-            version.short(),
-        );
+        let service = entry.ctx.config.name.as_str();
+        let file = entry.file.display();
+        let short = version.short();
         let command = match candidate {
             Candidate::Started(prepared) => Command::Swap(Box::new(entry.issue_swap(*prepared))),
             Candidate::Shadow(prepared, apart) => {

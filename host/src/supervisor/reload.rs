@@ -108,7 +108,8 @@ pub async fn prepare(
     services: Vec<config::Service>,
     shared: &Shared,
 ) -> Result<Prepared, Refusal> {
-    let (mut ready, mut offers) = (Vec::new(), Vec::new());
+    let mut ready = Vec::new();
+    let mut offers = Vec::new();
     for config in services {
         if let Some(runs) = running.iter().find(|runs| runs.takes_over(&config)) {
             let ctx = shared.service_ctx(config).await;

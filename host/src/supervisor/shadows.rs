@@ -43,7 +43,8 @@ impl Supervisor {
         };
         entry.shadow = Some(version);
         let (done, ended) = oneshot::channel();
-        let (component, ctx) = (prepared.component.clone(), entry.ctx.clone());
+        let component = prepared.component.clone();
+        let ctx = entry.ctx.clone();
         let shadow = Shadow {
             prepared,
             ctx: apart,
@@ -95,11 +96,9 @@ impl Supervisor {
             return;
         };
         entry.shadow = None;
-        let (service, short, file) = (
-            entry.ctx.config.name.as_str(),
-            version.short(),
-            entry.file.clone(),
-        );
+        let service = entry.ctx.config.name.as_str();
+        let short = version.short();
+        let file = entry.file.clone();
         let (what, note) = match outcome {
             Ok(comparison) => {
                 info!(service, version = short, "ran as a shadow: {comparison}");

@@ -202,10 +202,8 @@ fn held(slots: &mut [Option<Timer>], at: Instant, key: Key) -> Option<&mut Timer
 
 /// How many due times from `at` on, a `period` apart, are not after `now`, and the next one. `at` is not after `now`.
 fn next_occurrence(at: Instant, period: Duration, now: Instant) -> (u64, Option<Instant>) {
-    let (late, step) = (
-        now.saturating_duration_since(at).as_nanos(),
-        period.as_nanos(),
-    );
+    let late = now.saturating_duration_since(at).as_nanos();
+    let step = period.as_nanos();
     let count = u64::try_from(late / step + 1).unwrap_or(u64::MAX);
     let since_last = Duration::from_nanos(u64::try_from(late % step).unwrap_or(u64::MAX));
     (
@@ -402,7 +400,8 @@ mod tests {
         fn no_due_time_is_lost_or_repeated(period in 1_u64..50, delay in 0_u64..80, waits in prop::collection::vec(0_u64..200, 1..60)) {
             let start = Instant::now();
             let mut set = set(vec![every("a", period, delay)], start);
-            let (mut now, mut reported) = (0, 0);
+            let mut now = 0;
+            let mut reported = 0;
             for wait in waits {
                 now += wait;
                 reported += set.due(start + ms(now)).iter().map(|timer| timer.count).sum::<u64>();

@@ -241,8 +241,8 @@ fn matches_by_the_book(filter: &[&str], topic: &[&str]) -> bool {
 }
 
 fn reference(filter: &str, topic: &str) -> bool {
-    let (filter, topic): (Vec<&str>, Vec<&str>) =
-        (filter.split('/').collect(), topic.split('/').collect());
+    let filter: Vec<&str> = filter.split('/').collect();
+    let topic: Vec<&str> = topic.split('/').collect();
     // "MUST NOT match topic filters starting with a wildcard with topic names beginning with a $" (4.7.2)
     let hidden = topic[0].starts_with('$') && ["#", "+"].contains(&filter[0]);
     !hidden && matches_by_the_book(&filter, &topic)

@@ -165,7 +165,8 @@ async fn a_directory_that_is_made_again_at_once_is_watched() {
 #[tokio::test]
 async fn unnotified_changes_are_found_by_polling() {
     let folder = tempfile::tempdir().unwrap();
-    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
+    let here = folder.path().join("here");
+    let there = folder.path().join("there");
     for directory in [&here, &there] {
         fs::create_dir(directory).unwrap();
     }

@@ -12,8 +12,10 @@ pub(super) const LINKS: usize = 40;
 /// and, where the way ends before the file, the last one that there is: whatever comes first appears there.
 pub(super) fn directories(file: &Path) -> Vec<PathBuf> {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let (mut found, mut links) = (Vec::new(), 0);
-    let (mut at, mut ahead) = (PathBuf::from("/"), VecDeque::new());
+    let mut found = Vec::new();
+    let mut links = 0;
+    let mut at = PathBuf::from("/");
+    let mut ahead = VecDeque::new();
     put(&file, &mut ahead);
     while let Some(step) = ahead.pop_front() {
         match step {

@@ -24,12 +24,15 @@ pub struct Span(pub Duration);
 /// assert_eq!(miqro_sdk::span::parse("10"), None);
 /// ```
 pub const fn parse(text: &str) -> Option<u64> {
-    let (bytes, mut at, mut total) = (text.as_bytes(), 0, 0_u64);
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut total = 0_u64;
     if bytes.is_empty() {
         return None;
     }
     while at < bytes.len() {
-        let (begin, mut number) = (at, 0_u64);
+        let begin = at;
+        let mut number = 0_u64;
         while at < bytes.len() && bytes[at].is_ascii_digit() {
             let Some(tens) = number.checked_mul(10) else {
                 return None;

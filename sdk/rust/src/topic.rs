@@ -45,7 +45,8 @@ fn walk<'t>(filter: &str, topic: &'t str, mut capture: impl FnMut(usize, &'t str
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }
-    let (mut at, mut rest) = (0, Some(topic));
+    let mut at = 0;
+    let mut rest = Some(topic);
     for level in filter.split('/') {
         if level == "#" {
             capture(at, rest.unwrap_or_default());
@@ -72,7 +73,9 @@ fn walk<'t>(filter: &str, topic: &'t str, mut capture: impl FnMut(usize, &'t str
 /// noncharacters, wildcards alone in their level, `#`
 /// only at the end, and something after the group of a shared subscription.
 pub const fn is_filter(filter: &str) -> bool {
-    let (bytes, mut at, mut level) = (filter.as_bytes(), 0, 0);
+    let bytes = filter.as_bytes();
+    let mut at = 0;
+    let mut level = 0;
     if bytes.is_empty() || bytes.len() > u16::MAX as usize {
         return false;
     }

@@ -120,7 +120,8 @@ fn json(sent: &Sent) -> Value {
 #[track_caller]
 fn conforms(what: &str, schema: &Value, value: &Map<String, Value>) {
     let words = |key: &str| -> Vec<String> { serde_json::from_value(schema[key].clone()).unwrap() };
-    let (required, allowed) = (words("required"), words("allowed"));
+    let required = words("required");
+    let allowed = words("allowed");
     required
         .iter()
         .for_each(|key| assert!(value.contains_key(key), "{what} misses {key}"));

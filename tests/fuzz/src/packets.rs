@@ -34,7 +34,8 @@ pub fn run(bytes: &[u8]) {
 /// The packets in `bytes` that come `piece` by piece, and the error that ends them.
 fn read(protocol: Protocol, bytes: &[u8], piece: usize) -> (Vec<Incoming>, Option<CodecError>) {
     let mut codec = Codec::new(protocol, LARGEST);
-    let (mut buffer, mut packets) = (BytesMut::new(), Vec::new());
+    let mut buffer = BytesMut::new();
+    let mut packets = Vec::new();
     for piece in bytes.chunks(piece) {
         buffer.extend_from_slice(piece);
         loop {

@@ -80,7 +80,8 @@ fn specified(pattern: &str, topic: &str) -> bool {
     if topic.starts_with('$') && pattern.starts_with(['+', '#']) {
         return false;
     }
-    let (mut pattern, mut topic) = (pattern.split('/'), topic.split('/'));
+    let mut pattern = pattern.split('/');
+    let mut topic = topic.split('/');
     loop {
         match (pattern.next(), topic.next()) {
             (Some("#"), _) | (None, None) => return true,

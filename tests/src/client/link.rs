@@ -54,7 +54,8 @@ impl Link {
     pub(super) fn open(
         options: &Options,
     ) -> (Self, UnboundedReceiver<Message>, UnboundedReceiver<Reply>) {
-        let ((messages, taken), (replies, answers)) = (unbounded_channel(), unbounded_channel());
+        let (messages, taken) = unbounded_channel();
+        let (replies, answers) = unbounded_channel();
         let inbox = Inbox { messages, replies };
         let client = match options.version {
             Version::V5 => open_v5(options, inbox),

@@ -55,7 +55,8 @@ async fn killed(version: Version) -> Result<()> {
         .start()
         .await?;
     let mut tally = Tally::start(port, "service/relay/in", "service/relay/out").await?;
-    let (mut next, mut taken) = (0, BTreeSet::new());
+    let mut next = 0;
+    let mut taken = BTreeSet::new();
     for kill in 0..kills {
         let load = tokio::spawn(until_the_end(
             Client::connect(port).await?,
@@ -98,7 +99,9 @@ async fn killed(version: Version) -> Result<()> {
         kept.len()
     );
     let lost = taken.difference(tally.seen()).count();
-    let (taken, kept, twice) = (taken.len(), kept.len(), tally.twice());
+    let taken = taken.len();
+    let kept = kept.len();
+    let twice = tally.twice();
     println!(
         "{kills} kills of the broker, which took {taken}, kept {kept}, lost {lost}: all kept ones answered, {twice} twice"
     );

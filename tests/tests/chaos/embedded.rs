@@ -33,7 +33,9 @@ async fn the_embedded_broker_comes_back_with_what_it_had_on_disk() -> Result<()>
     let mut tally = Tally::start(host.port(), "service/relay/in", "service/relay/out").await?;
     let witness = Witness::new(host.port(), "service/relay/in").await?;
     let queue = data.path().join("queues").join(witness.id());
-    let (mut next, mut settled, mut taken) = (0, BTreeSet::new(), BTreeSet::new());
+    let mut next = 0;
+    let mut settled = BTreeSet::new();
+    let mut taken = BTreeSet::new();
     for _ in 0..kills {
         let before = on_disk(&queue);
         let mut client = host.client().await?;
@@ -70,7 +72,9 @@ async fn the_embedded_broker_comes_back_with_what_it_had_on_disk() -> Result<()>
         "they were on disk and are not there: {missing:?}"
     );
     let lost = taken.difference(tally.seen()).count();
-    let (settled, taken, twice) = (settled.len(), taken.len(), tally.twice());
+    let settled = settled.len();
+    let taken = taken.len();
+    let twice = tally.twice();
     let missing = missing.len();
     println!(
         "{kills} kills of both: of {taken} just taken {lost} lost, of {settled} on disk {missing}, {twice} twice"

@@ -139,7 +139,8 @@ async fn a_component_that_is_uploaded_slowly_costs_one_line() -> Result<()> {
         .start()
         .await?;
     let whole = guests::lifecycle(2)?;
-    let (pieces, rest) = (15, whole.len() / 16);
+    let pieces = 15;
+    let rest = whole.len() / 16;
     let line = host.output().lines().len();
     let mut file = std::fs::File::create(host.file("life"))?;
     let mut pace = tokio::time::interval(Duration::from_millis(200));

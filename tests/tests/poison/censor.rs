@@ -50,13 +50,16 @@ impl Censor {
         forbids: impl Fn(&Packet<'_>) -> bool + Send + Sync + 'static,
     ) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let (port, ended) = (listener.local_addr()?.port(), Arc::<AtomicUsize>::default());
-        let (forbids, counter) = (Arc::new(forbids), Arc::clone(&ended));
+        let port = listener.local_addr()?.port();
+        let ended = Arc::<AtomicUsize>::default();
+        let forbids = Arc::new(forbids);
+        let counter = Arc::clone(&ended);
         let mut accepting = JoinSet::new();
         accepting.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let (forbids, counter) = (Arc::clone(&forbids), Arc::clone(&counter));
+                let forbids = Arc::clone(&forbids);
+                let counter = Arc::clone(&counter);
                 connections.spawn(async move {
                     if connection(client, broker, &*forbids).await {
                         counter.fetch_add(1, Ordering::Relaxed);
@@ -93,8 +96,8 @@ async fn connection(
     };
     // small packets are not to wait here
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let ((from_client, mut to_client), (mut from_server, to_server)) =
-        (client.into_split(), server.into_split());
+    let (from_client, mut to_client) = client.into_split();
+    let (mut from_server, to_server) = server.into_split();
     tokio::select! {
         ended = up(from_client, to_server, forbids) => ended,
         _ = tokio::io::copy(&mut from_server, &mut to_client) => false,
@@ -129,7 +132,8 @@ async fn up(
 
 /// The lengths of the fixed header and of the whole packet that `bytes` begin with, if it is complete (MQTT 5, section 1.5.5).
 fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
-    let (mut length, mut header) = (0, 1);
+    let mut length = 0;
+    let mut header = 1;
     loop {
         let byte = usize::from(*bytes.get(header)?);
         length |= (byte & 0x7F) << (7 * (header - 1));

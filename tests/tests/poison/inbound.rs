@@ -51,7 +51,8 @@ fn publish(version: Version, flags: u8, topic: &[u8], properties: &[u8], id: &mu
 
 /// One of each kind, at each quality of service, and how many of them can be acknowledged.
 fn poison(version: Version) -> (Vec<Vec<u8>>, usize) {
-    let (mut packets, mut id) = (Vec::new(), FIRST_ID);
+    let mut packets = Vec::new();
+    let mut id = FIRST_ID;
     let topics = [
         &b"service/victim/in\xFF"[..],
         b"service/victim/\0",
@@ -154,7 +155,8 @@ async fn publish_large(
     size: usize,
     arguments: &'static [&'static str],
 ) -> Result<()> {
-    let (port, topic) = (port.to_string(), topic.to_owned());
+    let port = port.to_string();
+    let topic = topic.to_owned();
     let publishing = tokio::task::spawn_blocking(move || {
         let mut program = Command::new("mosquitto_pub")
             .args([

@@ -42,12 +42,14 @@ impl Injector {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         let (sender, seen) = watch::channel(Seen::default());
-        let (sender, poison) = (Arc::new(sender), Arc::new(poison));
+        let sender = Arc::new(sender);
+        let poison = Arc::new(poison);
         let mut accepting = JoinSet::new();
         accepting.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let (poison, sender) = (Arc::clone(&poison), Arc::clone(&sender));
+                let poison = Arc::clone(&poison);
+                let sender = Arc::clone(&sender);
                 connections
                     .spawn(async move { connection(client, broker, &poison, &sender).await.ok() });
             }
@@ -82,8 +84,8 @@ async fn connection(
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let ((from_client, to_client), (from_server, to_server)) =
-        (client.into_split(), server.into_split());
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
     let (replies, replied) = mpsc::channel(64);
     tokio::select! {
         ended = up(from_client, to_server, replies, seen) => ended,
@@ -157,7 +159,8 @@ async fn down(
 /// The next packet, whole.
 async fn packet(from: &mut OwnedReadHalf) -> Result<Vec<u8>> {
     let mut packet = vec![from.read_u8().await?];
-    let (mut remaining, mut place) = (0, 0);
+    let mut remaining = 0;
+    let mut place = 0;
     loop {
         let byte = from.read_u8().await?;
         packet.push(byte);

@@ -110,7 +110,8 @@ async fn each_service_says_once_a_connection_that_it_is_online() -> Result<()> {
     let mut watcher = Client::connect(broker.port()).await?;
     watcher.subscribe("service/+/online", 1).await?;
     let host = with_services(Host::on(wire.port()), COUNT).spawn()?;
-    let (mut said, mut last) = (0, String::new());
+    let mut said = 0;
+    let mut last = String::new();
     for round in 0..8 {
         // in the middle of connecting again, too
         loop {

@@ -35,6 +35,24 @@ async fn refused(client: &mut Client, topic: &str, command: Value, error: &str) 
     Ok(())
 }
 
+/// Properties that hold a forbidden text, each with the error that a guest gets for it.
+fn forbidden_properties(text: &str) -> [(Value, &'static str); 4] {
+    let property = "MessagingError::InvalidProperty(";
+    let topic = "MessagingError::InvalidTopic(";
+    [
+        (json!({ "content_type": text }), property),
+        (
+            json!({ "user_properties": [{ "name": text, "value": "v" }] }),
+            property,
+        ),
+        (
+            json!({ "user_properties": [{ "name": "n", "value": text }] }),
+            property,
+        ),
+        (json!({ "response_topic": text }), topic),
+    ]
+}
+
 #[tokio::test]
 async fn forbidden_publishes_are_refused() -> Result<()> {
     for version in [Version::V5, Version::V311] {
@@ -50,7 +68,8 @@ async fn forbidden_publishes_are_refused() -> Result<()> {
         let mut client = host.client().await?;
         client.subscribe("service/probe/#", 1).await?;
         for (number, bad) in BAD.into_iter().enumerate() {
-            let (qos, text) = (number % 3, format!("a{bad}b"));
+            let qos = number % 3;
+            let text = format!("a{bad}b");
             let command = json!({ "topic": text, "qos": qos, "retain": number % 2 == 0 });
             refused(
                 &mut client,
@@ -59,24 +78,7 @@ async fn forbidden_publishes_are_refused() -> Result<()> {
                 "MessagingError::InvalidTopic(",
             )
             .await?;
-            for (properties, error) in [
-                (
-                    json!({ "content_type": text }),
-                    "MessagingError::InvalidProperty(",
-                ),
-                (
-                    json!({ "user_properties": [{ "name": text, "value": "v" }] }),
-                    "MessagingError::InvalidProperty(",
-                ),
-                (
-                    json!({ "user_properties": [{ "name": "n", "value": text }] }),
-                    "MessagingError::InvalidProperty(",
-                ),
-                (
-                    json!({ "response_topic": text }),
-                    "MessagingError::InvalidTopic(",
-                ),
-            ] {
+            for (properties, error) in forbidden_properties(&text) {
                 let command = json!({ "topic": "out", "qos": qos, "properties": properties });
                 refused(&mut client, "publish", command, error).await?;
             }

@@ -30,8 +30,8 @@ struct Answers {
 impl Victim {
     /// Begins to ask through the broker on `port`, when a first question was answered.
     pub(super) async fn start(port: u16) -> Result<Self> {
-        let (mut asking, mut listening) =
-            (Client::connect(port).await?, Client::connect(port).await?);
+        let mut asking = Client::connect(port).await?;
+        let mut listening = Client::connect(port).await?;
         listening.subscribe(ANSWER, 1).await?;
         asking.publish(QUESTION, "first").await?;
         listening.expect(ANSWER).await?;
@@ -67,7 +67,9 @@ async fn ask(
     mut stopped: watch::Receiver<bool>,
 ) -> Result<Answers> {
     let listener = tokio::spawn(async move {
-        let (mut seen, mut gap, mut last) = (BTreeSet::new(), Duration::ZERO, Instant::now());
+        let mut seen = BTreeSet::new();
+        let mut gap = Duration::ZERO;
+        let mut last = Instant::now();
         loop {
             let answer = listening.expect(ANSWER).await?.text();
             gap = gap.max(last.elapsed());

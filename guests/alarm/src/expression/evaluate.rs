@@ -185,7 +185,8 @@ fn index<'s>(of: Item<'s>, at: &Item<'_>) -> Result<Option<Item<'s>>, String> {
 }
 
 fn arithmetic<'s>(operator: char, left: Item<'s>, right: Item<'s>) -> Evaluated<'s> {
-    let (left, right) = (left.number()?, right.number()?);
+    let left = left.number()?;
+    let right = right.number()?;
     if matches!(operator, '/' | '%') && right == 0.0 {
         return Err("a division by zero".to_owned());
     }
@@ -222,7 +223,8 @@ fn call(function: Function, items: Vec<Item<'_>>) -> Evaluated<'_> {
             other => return Err(format!("{other:?} has no length")),
         } as f64),
         Function::Get => {
-            let (key, default) = (next(), next());
+            let key = next();
+            let default = next();
             index(of, &key)?.unwrap_or(default)
         }
         Function::Lower => Item::Text(of.text()?.to_lowercase().into()),

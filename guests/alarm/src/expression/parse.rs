@@ -50,7 +50,8 @@ impl FromStr for Expression {
 }
 
 fn tokens(text: &str) -> Result<Vec<Token>, String> {
-    let (mut tokens, mut rest) = (Vec::new(), text.trim_start());
+    let mut tokens = Vec::new();
+    let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let length = match first {
             '0'..='9' => {

@@ -25,7 +25,8 @@ fn an_identity_survives_new_machine_and_file_names() {
     assert_eq!(first.client_id(), origin("one", &file).client_id(0));
     // it is in use: the same host in a container that starts before the first one has ended
     assert!(Identity::choose(folder.path(), origin("two", &file), "").is_err());
-    let (client_id, state_file) = (first.client_id().to_owned(), first.state_file().to_owned());
+    let client_id = first.client_id().to_owned();
+    let state_file = first.state_file().to_owned();
     drop(first);
     for again in [
         origin("one", &file),
@@ -106,7 +107,8 @@ fn a_damaged_record_costs_nothing_but_what_it_said() {
     let folder = tempfile::tempdir().unwrap();
     let own = origin("m", Path::new("/etc/miqro.yml"));
     let first = chosen(folder.path(), &own);
-    let (client_id, record) = (first.client_id().to_owned(), record_of(first.state_file()));
+    let client_id = first.client_id().to_owned();
+    let record = record_of(first.state_file());
     drop(first);
     for damage in [&b""[..], &[0; 64], b"{\"client_id\":"] {
         fs::write(&record, damage).unwrap();

@@ -158,7 +158,8 @@ prop_compose! {
     ) -> BrokerLimits {
         let when_full = if disconnect { WhenClientFull::Disconnect } else { WhenClientFull::Drop };
         let waiting = OutboxLimits { messages, bytes };
-        let (queue, retained) = (OutboxLimits { messages: pending, bytes }, OutboxLimits { messages, bytes: bytes + 1 });
+        let queue = OutboxLimits { messages: pending, bytes };
+        let retained = OutboxLimits { messages, bytes: bytes + 1 };
         BrokerLimits { connections, pending, connect_timeout, sessions, subscriptions, waiting, when_full, queue, retained }
     }
 }

@@ -199,7 +199,8 @@ impl StoreData {
 
     /// Names the key and the value that would grant it.
     fn denied(&self, what: &str, topic: &str) -> MessagingError {
-        let (name, base) = (&self.ctx.config.name, &self.ctx.config.base);
+        let name = &self.ctx.config.name;
+        let base = &self.ctx.config.base;
         let line = format!("services.{name}.grants.{what}: [{topic:?}]");
         self.ctx
             .state

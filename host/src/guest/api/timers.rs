@@ -20,7 +20,8 @@ impl Host for StoreData {
                 "timer {name:?}: the period must not be zero"
             )));
         }
-        let (period, delay) = (span(&name, period)?, span(&name, delay)?);
+        let period = span(&name, period)?;
+        let delay = span(&name, delay)?;
         self.take_name(&name, true)?;
         self.call.effects.timers.push(TimerChange::Every {
             name,

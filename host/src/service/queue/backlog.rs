@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn messages_that_are_due_come_before_the_spool_which_keeps_its_order() {
-        let (mut backlog, start) = (Backlog::default(), Instant::now());
+        let mut backlog = Backlog::default();
+        let start = Instant::now();
         let second = Duration::from_secs(1);
         push(&mut backlog, 1, 1);
         push(&mut backlog, 2, 1);
@@ -236,7 +237,9 @@ mod tests {
     #[test]
     fn the_spool_is_read_in_portions_and_in_order() {
         const SIZE: usize = 64 << 10;
-        let (mut backlog, now, count) = (Backlog::default(), Instant::now(), 100);
+        let mut backlog = Backlog::default();
+        let now = Instant::now();
+        let count = 100;
         for number in 0..count {
             push(&mut backlog, 2 * number, SIZE);
         }
@@ -280,7 +283,8 @@ mod tests {
 
     #[test]
     fn a_drained_backlog_says_what_was_in_it() {
-        let (mut backlog, start) = (Backlog::default(), Instant::now());
+        let mut backlog = Backlog::default();
+        let start = Instant::now();
         push(&mut backlog, 1, 1);
         push(&mut backlog, 2, IN_MEMORY);
         backlog.defer(

@@ -59,7 +59,8 @@ impl Queue {
         if self.config.limits.mailbox.when_full != WhenFull::DropNewest {
             return (deliveries, Vec::new());
         }
-        let (mut messages, mut bytes) = (self.backlog.len(), self.backlog.bytes());
+        let mut messages = self.backlog.len();
+        let mut bytes = self.backlog.bytes();
         let fits = deliveries.iter().take_while(|delivery| {
             messages += 1;
             bytes += delivery.message.weight();

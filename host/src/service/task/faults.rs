@@ -27,7 +27,8 @@ impl Failure {
     fn log_error(&self, consequence: &str) {
         let attempt = self.operation.attempt();
         let fault = self.fault.kind().name();
-        let (description, reason) = (&self.description, &self.fault);
+        let description = &self.description;
+        let reason = &self.fault;
         if self.is_logged {
             error!(attempt, fault, "{description}{consequence}: {reason}");
         } else {

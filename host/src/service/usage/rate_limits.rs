@@ -159,7 +159,8 @@ mod tests {
         let mut limits = Limits::default();
         limits.rates.publishes = 10;
         limits.rates.payload = 10;
-        let (mut rates, now) = (RateLimits::default(), Instant::now());
+        let mut rates = RateLimits::default();
+        let now = Instant::now();
         let cost = CallCost::of(&answers(&[20, 20, 7])).paid_by(&message(7));
         assert_eq!((cost.publishes, cost.payload), (2, 40));
         assert_eq!(
@@ -183,7 +184,10 @@ mod tests {
         fn amplification_keeps_the_rate(rate in 1_u64..1_000, calls in prop::collection::vec(0_usize..50, 1..100)) {
             let mut limits = Limits::default();
             limits.rates.publishes = rate;
-            let (mut rates, start, mut now, mut published) = (RateLimits::default(), Instant::now(), Instant::now(), 0);
+            let mut rates = RateLimits::default();
+            let start = Instant::now();
+            let mut now = Instant::now();
+            let mut published = 0;
             for call in &calls {
                 let cost = CallCost::of(&answers(&vec![0; *call])).paid_by(&message(0));
                 published += call;

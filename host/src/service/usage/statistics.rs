@@ -46,7 +46,8 @@ struct Figures {
 impl Statistics {
     /// Creates statistics without calls.
     pub(crate) fn new(now: Instant) -> Self {
-        let (messages, other) = (Figures::default(), Figures::default());
+        let messages = Figures::default();
+        let other = Figures::default();
         Self {
             since: now,
             messages,
@@ -169,7 +170,8 @@ fn bucket(took: Duration) -> usize {
 }
 
 fn upper(bucket: usize) -> Duration {
-    let (power, step) = (bucket as u32 / STEPS, bucket as u64 % u64::from(STEPS));
+    let power = bucket as u32 / STEPS;
+    let step = bucket as u64 % u64::from(STEPS);
     let quarter = 1_u64 << power.saturating_sub(STEPS.ilog2());
     Duration::from_nanos((1_u64 << power).saturating_add(quarter.saturating_mul(step + 1)))
 }

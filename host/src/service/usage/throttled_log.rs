@@ -139,10 +139,8 @@ impl ThrottledLog {
                 let span = now.saturating_duration_since(count_of_reason.logged_at);
                 if is_due(span) {
                     count_of_reason.logged_at = now;
-                    let (count, reason) = (
-                        std::mem::take(&mut count_of_reason.pending),
-                        count_of_reason.text.clone(),
-                    );
+                    let count = std::mem::take(&mut count_of_reason.pending);
+                    let reason = count_of_reason.text.clone();
                     entries.push(Entry {
                         kind: *kind,
                         count,
@@ -169,10 +167,8 @@ impl ThrottledLog {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (times, seconds) = (
-            if self.count == 1 { "time" } else { "times" },
-            self.span.as_secs(),
-        );
+        let times = if self.count == 1 { "time" } else { "times" };
+        let seconds = self.span.as_secs();
         match Limits::key_of(self.kind) {
             Some(key) => write!(f, "limits.{key} exceeded {} {times}", self.count)?,
             None if self.kind == FaultKind::Outbox => write!(
@@ -210,7 +206,9 @@ mod tests {
 
     #[test]
     fn a_flood_is_spoken_of_once_a_minute_and_completely() {
-        let (mut log, start, none) = (ThrottledLog::default(), Instant::now(), Reason::default);
+        let mut log = ThrottledLog::default();
+        let start = Instant::now();
+        let none = Reason::default;
         assert_eq!((log.due(), log.take_due(start)), (None, Vec::new()));
         assert!(log.record(FaultKind::Mailbox, none(), 3, start));
         assert_eq!(log.due(), None);
@@ -242,7 +240,8 @@ mod tests {
 
     #[test]
     fn each_reason_is_logged_and_summaries_carry_the_last() {
-        let (mut log, start) = (ThrottledLog::default(), Instant::now());
+        let mut log = ThrottledLog::default();
+        let start = Instant::now();
         assert!(log.record(FaultKind::Trap, reason(1, 1), 1, start));
         assert!(
             log.record(FaultKind::Trap, reason(2, 1), 1, start),
@@ -268,7 +267,8 @@ mod tests {
 
     #[test]
     fn counts_begin_again_and_none_is_lost() {
-        let (mut log, start) = (ThrottledLog::default(), Instant::now());
+        let mut log = ThrottledLog::default();
+        let start = Instant::now();
         assert!(log.record(FaultKind::Trap, reason(1, 1), 1, start));
         assert!(!log.record(FaultKind::Trap, reason(1, 2), 2, start));
         let entries = log.reset(start + PAUSE / 2);
@@ -292,7 +292,8 @@ mod tests {
         fn reports_are_complete_and_throttled(
             steps in prop::collection::vec((any::<bool>(), 0_u64..2 * REASONS as u64, 1_u64..5, 0_u64..90), 1..200),
         ) {
-            let (mut log, mut now) = (ThrottledLog::default(), Instant::now());
+            let mut log = ThrottledLog::default();
+            let mut now = Instant::now();
             let mut said: BTreeMap<FaultKind, Vec<(String, u64, Instant)>> = BTreeMap::new();
             let mut happened: BTreeMap<FaultKind, u64> = BTreeMap::new();
             for (which, key, count, seconds) in steps {

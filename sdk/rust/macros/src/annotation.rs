@@ -99,7 +99,9 @@ pub(crate) fn read(attribute: &Attribute, method: &Ident) -> Result<Option<Annot
 }
 
 fn handle(attribute: &Attribute, method: &Ident) -> Result<Annotation> {
-    let (mut filter, mut global, mut qos) = (None, false, 1);
+    let mut filter = None;
+    let mut global = false;
+    let mut qos = 1;
     for word in words(attribute)? {
         match word {
             Word::Text(text) if filter.is_none() => filter = Some(text),
@@ -133,17 +135,15 @@ fn handle(attribute: &Attribute, method: &Ident) -> Result<Annotation> {
 fn every(attribute: &Attribute, method: &Ident) -> Result<Annotation> {
     let form = "#[every(\"10s\", delayed, delay = \"1s\", jitter = \"1s\", stopped, name = \"x\")]";
     let name = LitStr::new(&method.to_string(), method.span());
-    let (mut period, mut every) = (
-        None,
-        Every {
-            delay: None,
-            jitter: None,
-            delayed: false,
-            stopped: false,
-            period: name.clone(),
-            name,
-        },
-    );
+    let mut period = None;
+    let mut every = Every {
+        delay: None,
+        jitter: None,
+        delayed: false,
+        stopped: false,
+        period: name.clone(),
+        name,
+    };
     for word in words(attribute)? {
         match word {
             Word::Text(text) if period.is_none() => period = Some(text),

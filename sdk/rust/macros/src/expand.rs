@@ -30,7 +30,8 @@ pub(crate) fn service(mut block: ItemImpl) -> Result<TokenStream> {
             "#[service] stands on the `impl` block of a struct without generics",
         ));
     }
-    let (mut tables, mut errors) = (Tables::default(), None::<Error>);
+    let mut tables = Tables::default();
+    let mut errors = None::<Error>;
     for item in &mut block.items {
         let ImplItem::Fn(method) = item else { continue };
         if let Err(error) = take(&mut tables, method) {
@@ -48,7 +49,8 @@ pub(crate) fn service(mut block: ItemImpl) -> Result<TokenStream> {
 
 /// Takes the annotations off `method` and into the tables.
 fn take(tables: &mut Tables, method: &mut ImplItemFn) -> Result<()> {
-    let (mut annotations, mut others) = (Vec::new(), Vec::new());
+    let mut annotations = Vec::new();
+    let mut others = Vec::new();
     for attribute in std::mem::take(&mut method.attrs) {
         match annotation::read(&attribute, &method.sig.ident)? {
             Some(annotation) => annotations.push(annotation),
@@ -92,7 +94,8 @@ fn take(tables: &mut Tables, method: &mut ImplItemFn) -> Result<()> {
 }
 
 fn handler(method: &ImplItemFn, filter: &LitStr, global: bool, qos: u8) -> Result<TokenStream> {
-    let (name, text) = (&method.sig.ident, filter.value());
+    let name = &method.sig.ident;
+    let text = filter.value();
     let arguments = method::arguments(method)?;
     let wildcards = wildcards(&text);
     let form =
@@ -129,7 +132,8 @@ fn a_loop(method: &ImplItemFn, every: &Every) -> Result<TokenStream> {
         (None, false) => quote!(0),
     };
     let jitter = every.jitter.as_ref().map_or_else(|| quote!(0), span);
-    let (text, starts) = (&every.name, !every.stopped);
+    let text = &every.name;
+    let starts = !every.stopped;
     let call = call(method, &arguments, std::iter::empty());
     Ok(quote! {
         ::miqro_sdk::LoopSpec {
@@ -142,7 +146,8 @@ fn a_loop(method: &ImplItemFn, every: &Every) -> Result<TokenStream> {
 }
 
 fn timer(method: &ImplItemFn, pattern: &LitStr) -> Result<TokenStream> {
-    let (name, text) = (&method.sig.ident, pattern.value());
+    let name = &method.sig.ident;
+    let text = pattern.value();
     let arguments = method::arguments(method)?;
     let wildcards = wildcards(&text);
     let form = format!("nothing, or the {wildcards} that {text:?} captures");

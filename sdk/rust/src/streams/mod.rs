@@ -151,7 +151,8 @@ impl<I: 'static, O: 'static> Stream<I, O> {
         &mut self,
         act: impl FnOnce(&mut dyn Operator<I, Out = O>, Duration, &mut Vec<O>) -> Result,
     ) -> Result<Vec<O>> {
-        let (now, mut out) = (clock::monotonic(), Vec::new());
+        let now = clock::monotonic();
+        let mut out = Vec::new();
         operator::forgive(act(&mut *self.operator, now, &mut out));
         match (&self.timer, self.operator.deadline()) {
             (Some(timer), Some(deadline)) => timers::after(timer, deadline.saturating_sub(now))?,

@@ -38,10 +38,8 @@ impl Timers {
                 period,
             } => {
                 self.timers.retain(|timer| timer.name != name);
-                let (due, period) = (
-                    self.now + Duration::from_millis(delay),
-                    period.map(Duration::from_millis),
-                );
+                let due = self.now + Duration::from_millis(delay);
+                let period = period.map(Duration::from_millis);
                 self.timers.push(Timer { name, due, period });
             }
             TimerChange::Cancel(name) => self.timers.retain(|timer| timer.name != name),

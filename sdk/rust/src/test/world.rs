@@ -223,7 +223,8 @@ impl World {
     }
 
     fn send(&mut self, sent: Sent) {
-        let (full, now) = (self.full(&sent.topic, sent.global), self.timers.now());
+        let full = self.full(&sent.topic, sent.global);
+        let now = self.timers.now();
         let same = self
             .last_sent
             .get(&full)

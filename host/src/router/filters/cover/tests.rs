@@ -37,7 +37,8 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let (service, which) = (0_u32..3, 0..FILTERS.len());
+    let service = 0_u32..3;
+    let which = 0..FILTERS.len();
     let qos = (0_u8..3).prop_map(|qos| Qos::try_from(qos).unwrap());
     prop_oneof![
         5 => (service.clone(), which.clone(), qos).prop_map(|(service, which, qos)| Step::Join(service, which, qos)),
