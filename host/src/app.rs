@@ -16,7 +16,7 @@ mod control;
 mod embedded_broker;
 mod engine;
 mod identity;
-mod loaded;
+mod loaded_service;
 mod reload;
 mod runtime;
 mod service_deps;
@@ -50,15 +50,15 @@ use crate::store::Store;
 use crate::watch::Watch;
 use crate::{priority, request_reply, timers};
 
-use awaited::Happened;
+use awaited::FileEvent;
 use control::Control;
 pub use engine::default_cache_dir;
 use identity::Identity;
-pub use loaded::Loaded;
+pub use loaded_service::LoadedService;
 use reload::{Next, Reload};
 use runtime::Runtime;
 use service_deps::{Intervals, ServiceDeps};
-use signals::{Received, Signals};
+use signals::{SignalRequest, Signals};
 pub use source::Source;
 pub use state::directories as state_directories;
 use systemd::Notifier;
@@ -79,25 +79,25 @@ const BROKER_STOP: Duration = Duration::from_secs(2);
 const INTERRUPTED: u8 = 130;
 
 /// Facts for the greeting, once everything is loaded and the broker is known.
-pub struct Started<'a> {
+pub struct StartReport<'a> {
     /// How the broker is reached.
     pub connection: &'a Connection,
     /// Whether it is the embedded one.
     pub embedded: bool,
     /// The services.
-    pub services: &'a [Loaded],
+    pub services: &'a [LoadedService],
 }
 
 /// Arguments of one run of the host.
 pub struct Run<'a> {
     /// The configuration, as [`Source::begin`] gives it.
-    pub loaded: config::Loaded,
+    pub loaded: config::LoadedConfig,
     /// Its source.
     pub source: Source,
     /// Destination of log lines.
     pub logs: &'a Logs,
     /// Prints the greeting: the address of the broker and the services.
-    pub greet: &'a dyn Fn(&Started<'_>),
+    pub greet: &'a dyn Fn(&StartReport<'_>),
     /// Called once: everything is loaded, and the first attempt to connect was made.
     pub ready: &'a dyn Fn(),
 }
@@ -182,10 +182,10 @@ struct Host<'a> {
 
 /// Starts everything in order: the state, guests, broker, sessions, services.
 async fn start_up<'a>(
-    loaded: config::Loaded,
+    loaded: config::LoadedConfig,
     source: Source,
     logs: &'a Logs,
-    greet: &dyn Fn(&Started<'_>),
+    greet: &dyn Fn(&StartReport<'_>),
     (pools, broker_threads): (&Pools, &tokio::runtime::Runtime),
 ) -> anyhow::Result<Host<'a>> {
     let named = !source.files.is_empty();
@@ -226,7 +226,7 @@ async fn start_up<'a>(
     let (services, failures) = start::load_all(&deps, config.services, contents.spools).await?;
     start::judge(&services, failures, named)?;
     let (connection, broker) = embedded_broker::connect(config.broker, broker_threads).await?;
-    greet(&Started {
+    greet(&StartReport {
         connection: &connection,
         embedded: broker.is_some(),
         services: &services,
@@ -297,16 +297,16 @@ async fn serve(
         runtime.begin_reload(notifier);
         tokio::select! {
             signal = signals.next() => match signal {
-                Received::Stop(name) => return Ok(name),
-                Received::Hangup => runtime.hangup(),
-                Received::Report => runtime.supervisor.report().await,
+                SignalRequest::Stop(name) => return Ok(name),
+                SignalRequest::Hangup => runtime.hangup(),
+                SignalRequest::Report => runtime.supervisor.report().await,
             },
             asked = control.next() => control.handle(asked, runtime),
             error = runtime.sessions.failed() => return Err(error),
             left = runtime.supervisor.run() => runtime.close(left).await,
             next = runtime.reload.next() => match next {
-                Next::Files(Happened::Changed(cause)) => runtime.ask(cause),
-                Next::Files(Happened::Settled(refusal)) => reload::say_refused(&refusal),
+                Next::Files(FileEvent::Changed(cause)) => runtime.ask(cause),
+                Next::Files(FileEvent::Rejected(refusal)) => reload::say_refused(&refusal),
                 Next::Plan(plan) => runtime.conclude_reload(*plan, notifier).await,
             },
             () = notifier.watch(&mut pulse) => {}
@@ -322,7 +322,7 @@ async fn serve(
 /// Waits for the next signal to stop and ignores others.
 async fn stop_signal(signals: &mut Signals) -> &'static str {
     loop {
-        if let Received::Stop(name) = signals.next().await {
+        if let SignalRequest::Stop(name) = signals.next().await {
             return name;
         }
     }

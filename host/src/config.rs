@@ -63,7 +63,7 @@ pub use limits::{
     CallLimits, Limits, MailboxLimits, MemoryLimits, RateLimits, RetryLimits, TotalLimits,
     WhenFailing, WhenFull,
 };
-pub use load::{Blank, Loaded, MissingFiles, Selection};
+pub use load::{Blank, LoadedConfig, MissingFiles, Selection};
 pub use logging::{Level, LogFormat, Logging};
 pub use swap::Swap;
 

@@ -44,7 +44,7 @@ pub use exports::{Exports, OptionalExport};
 pub use fault::Fault;
 pub use file_kind::FileKind;
 pub use instance::{Call, Instance};
-pub use meter::{Meter, Requested};
+pub use meter::{Meter, RequestCounts};
 pub use request::{Request, RequestFailure, Requests};
 pub use service_state::ServiceState;
 

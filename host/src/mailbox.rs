@@ -15,7 +15,7 @@ mod state;
 use crate::config::{self, WhenFull};
 use crate::message::{Outcome, Receipt, Token};
 
-pub use delivery::{Delivered, Delivery, Trace};
+pub use delivery::{Delivery, PushOutcome, Trace};
 pub use spill_queue::{SpillQueue, Unreadable};
 use state::State;
 
@@ -119,7 +119,7 @@ pub struct Sender {
 
 impl Sender {
     /// Puts a message in; never waits. The caller acknowledges messages that were dropped.
-    pub fn deliver(&self, delivery: Delivery) -> Delivered {
+    pub fn deliver(&self, delivery: Delivery) -> PushOutcome {
         let mut state = self.shared.lock();
         let delivered = state.put(delivery);
         wake(state);

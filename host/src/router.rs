@@ -15,7 +15,7 @@ pub mod trie;
 use std::collections::HashMap;
 use std::time::Instant;
 
-use crate::mailbox::{self, Delivered, Delivery};
+use crate::mailbox::{self, Delivery, PushOutcome};
 use crate::message::{Receipt, Subscription, SubscriptionChange};
 use crate::topic::{Filter, Topic};
 use filters::{Filters, Match};
@@ -193,12 +193,12 @@ fn deliver(
         return false;
     };
     match mailbox.deliver(delivery) {
-        Delivered::Taken => true,
-        Delivered::Replaced(older) => {
+        PushOutcome::Taken => true,
+        PushOutcome::Replaced(older) => {
             discarded.extend(older.into_iter().filter_map(|delivery| delivery.receipt));
             true
         }
-        Delivered::Refused(_) => {
+        PushOutcome::Refused(_) => {
             discarded.extend(mailbox.drain_receipts());
             false
         }

@@ -34,7 +34,7 @@ use crate::guest::{Component, Fault};
 use crate::mailbox::{self, Mailbox};
 use crate::message::{Qos, Subscription};
 use crate::rollout::Fallback;
-use crate::rollout::handover::Prepared;
+use crate::rollout::handover::StartedInstance;
 use crate::rollout::history::{HistoryEvent, VersionHistory};
 use crate::rollout::shadow::Shadow;
 use crate::router::ServiceId;
@@ -46,7 +46,7 @@ use crate::{session, span, timers};
 
 pub use command_error::CommandError;
 pub use pools::Pools;
-pub use presence::{Announced, Presence, will};
+pub use presence::{Presence, PresenceSetup, will};
 pub use shared::Shared;
 pub use status::Status;
 pub use swap::{Answer, Swap, VersionStatus};
@@ -243,7 +243,7 @@ pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> 
 /// How a service begins.
 pub enum First {
     /// With a started instance, whose subscriptions are in the router already.
-    Prepared(Box<Prepared>),
+    Prepared(Box<StartedInstance>),
     /// With a component whose start failed; it is restarted with back-off.
     Failed(Component),
     /// Without a component, because its file holds none; it waits for a swap.

@@ -18,19 +18,19 @@ use tracing::error;
 
 use crate::config;
 use crate::guest::Component;
-use crate::rollout::handover::Prepared;
+use crate::rejection_log::RejectionLog;
+use crate::rollout::handover::StartedInstance;
 use crate::rollout::loader::Loader;
 use crate::router::ServiceId;
 use crate::service::{self, Command, Status, Swap};
 use crate::service_ctx::ServiceCtx;
-use crate::settling::Settling;
 use crate::store::Store;
 use crate::version::Version;
 use crate::watch::Watch;
 
 use candidates::Outcome;
 use commands::RollbackReady;
-use shadows::Shadowed;
+use shadows::ShadowOutcome;
 
 /// One service as the supervisor sees it.
 pub struct Entry {
@@ -71,10 +71,10 @@ pub struct Supervisor {
     /// Former versions that are being made ready to come back, by command.
     rollbacks: JoinSet<RollbackReady>,
     /// New versions that run as shadows.
-    shadows: JoinSet<Option<Shadowed>>,
+    shadows: JoinSet<Option<ShadowOutcome>>,
     store: Store,
     /// Files that were refused recently.
-    settling: Settling,
+    rejection_log: RejectionLog,
 }
 
 /// Command for a service.
@@ -108,7 +108,7 @@ impl Supervisor {
             rollbacks: JoinSet::new(),
             shadows: JoinSet::new(),
             store,
-            settling: Settling::default(),
+            rejection_log: RejectionLog::default(),
         }
     }
 
@@ -128,7 +128,7 @@ impl Supervisor {
                 },
                 file = self.watch.changed() => self.changed(file),
                 () = due(&mut self.reports) => self.report().await,
-                () = changes::settled(&self.settling) => self.say_settled(),
+                () = changes::settled(&self.rejection_log) => self.say_settled(),
                 Some(done) = self.preparing.join_next() => match done {
                     Ok(outcome) => self.take_over(outcome),
                     Err(bug) => error!("preparing a component failed in the host, which is a bug: {bug}"),
@@ -200,7 +200,7 @@ impl Entry {
     }
 
     /// A swap to a started instance.
-    fn issue_swap(&mut self, prepared: Prepared) -> Swap {
+    fn issue_swap(&mut self, prepared: StartedInstance) -> Swap {
         let component = prepared.component.clone();
         let number = self.issued.as_ref().map_or(0, |issued| issued.number) + 1;
         self.issued = Some(IssuedSwap { number, component });

@@ -24,7 +24,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "panic_hook",
             "secure_dir",
             "priority",
-            "settling",
+            "rejection_log",
             "signature",
             "span",
             "fault_kind",

@@ -7,24 +7,24 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use crate::settling::Settling;
+use crate::rejection_log::RejectionLog;
 use crate::watch::Watch;
 
 /// The files.
 pub(super) struct Files {
     configuration: Option<PathBuf>,
     watch: Option<Watch>,
-    settling: Settling,
+    rejection_log: RejectionLog,
     /// Inode and reason of the refusal that was logged last.
     said: Option<(Option<u64>, String)>,
 }
 
 /// Event of the watched files.
-pub(super) enum Happened {
+pub(super) enum FileEvent {
     /// A file has changed; the text names the cause.
     Changed(&'static str),
     /// The configuration file has stopped changing and is refused for this reason.
-    Settled(String),
+    Rejected(String),
 }
 
 impl Files {
@@ -42,7 +42,7 @@ impl Files {
         Self {
             configuration,
             watch,
-            settling: Settling::default(),
+            rejection_log: RejectionLog::default(),
             said: None,
         }
     }
@@ -55,9 +55,9 @@ impl Files {
     }
 
     /// Waits for the next event. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Happened {
+    pub(super) async fn next(&mut self) -> FileEvent {
         loop {
-            let settled = self.settling.next();
+            let settled = self.rejection_log.next();
             let changed = async {
                 match &mut self.watch {
                     Some(watch) => watch.changed().await,
@@ -67,12 +67,12 @@ impl Files {
             tokio::select! {
                 file = changed => {
                     let own = self.configuration.as_ref() == Some(&file);
-                    return Happened::Changed(if own { "the file has changed" } else { "a file that it names has changed" });
+                    return FileEvent::Changed(if own { "the file has changed" } else { "a file that it names has changed" });
                 }
                 () = until(settled) => {
-                    let due = self.settling.due(Instant::now());
+                    let due = self.rejection_log.due(Instant::now());
                     if let Some((_, refusal)) = due.into_iter().next() {
-                        return Happened::Settled(refusal);
+                        return FileEvent::Rejected(refusal);
                     }
                 }
             }
@@ -83,11 +83,11 @@ impl Files {
     /// the file has stopped changing.
     pub(super) fn refused(&mut self, inode: Option<u64>, refusal: String) -> Option<String> {
         let now = Instant::now();
-        if self.are_settling() && self.said.as_ref() == Some(&(inode, refusal.clone())) {
+        if self.are_being_written() && self.said.as_ref() == Some(&(inode, refusal.clone())) {
             return None;
         }
         let refusal = match &self.configuration {
-            Some(file) => self.settling.on_rejected(file, inode, refusal, now)?,
+            Some(file) => self.rejection_log.on_rejected(file, inode, refusal, now)?,
             None => refusal,
         };
         self.said = Some((inode, refusal.clone()));
@@ -95,16 +95,16 @@ impl Files {
     }
 
     /// Whether a refusal was logged so recently that the next one may wait.
-    pub(super) fn are_settling(&self) -> bool {
+    pub(super) fn are_being_written(&self) -> bool {
         self.configuration
             .as_ref()
-            .is_some_and(|file| self.settling.has(file, Instant::now()))
+            .is_some_and(|file| self.rejection_log.has(file, Instant::now()))
     }
 
     /// Forgets earlier refusals, so that the next one is logged at once.
     pub(super) fn forget(&mut self) {
         if let Some(file) = &self.configuration {
-            self.settling.forget(file);
+            self.rejection_log.forget(file);
         }
     }
 }

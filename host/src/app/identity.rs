@@ -53,7 +53,7 @@ pub(super) struct Identity {
 }
 
 /// A record that exists or will be written, with its lock if it could be taken.
-struct Opened {
+struct RecordFile {
     file: Option<File>,
     record: Option<Record>,
     in_use: bool,
@@ -108,7 +108,7 @@ impl Identity {
         } else {
             safe(configured)
         };
-        let mut opened: Vec<Opened> = stems
+        let mut opened: Vec<RecordFile> = stems
             .iter()
             .map(|stem| open(&state_file(directory, stem)))
             .collect();
@@ -140,7 +140,11 @@ impl Identity {
     }
 
     /// Takes the identity of `state_file`, and records its present use.
-    fn take(state_file: PathBuf, opened: Opened, origin: Origin) -> Result<Self, IdentityError> {
+    fn take(
+        state_file: PathBuf,
+        opened: RecordFile,
+        origin: Origin,
+    ) -> Result<Self, IdentityError> {
         if opened.in_use {
             return Err(IdentityError::InUse(state_file));
         }
@@ -229,13 +233,13 @@ fn stems(directory: &Path) -> Vec<String> {
 }
 
 /// Opens the record of `state_file`, if there is one, and locks it. Without one the state file says whether it is in use.
-fn open(state_file: &Path) -> Opened {
+fn open(state_file: &Path) -> RecordFile {
     let path = record_of(state_file);
     let writable = OpenOptions::new().read(true).write(true).open(&path);
     match writable.or_else(|_| File::open(&path)) {
         Ok(mut file) => {
             let in_use = is_locked(&file);
-            Opened {
+            RecordFile {
                 record: Record::read(&mut file),
                 file: Some(file),
                 in_use,
@@ -244,7 +248,7 @@ fn open(state_file: &Path) -> Opened {
         Err(_) => {
             // the database's own lock, of a host that keeps no records; ours ends here, so that the database can be opened
             let in_use = File::open(state_file).is_ok_and(|file| is_locked(&file));
-            Opened {
+            RecordFile {
                 file: None,
                 record: None,
                 in_use,

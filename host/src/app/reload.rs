@@ -4,26 +4,26 @@
 //! guests started. Only when all of this has succeeded is the new configuration put in force, by steps that cannot fail. If any
 //! part fails, the running configuration stays.
 
+mod error;
 mod plan;
-mod refused;
 
 use tokio::task::JoinSet;
 use tracing::error;
 
 use crate::config::{self, Blank, Config, Connection};
 
-use super::awaited::{Files, Happened};
+use super::awaited::{FileEvent, Files};
 use super::identity;
 use super::source::Source;
 
+pub(super) use error::{ReloadError, say_refused};
 use plan::Before;
 pub(super) use plan::{Plan, plan};
-pub(super) use refused::{Refused, say_refused};
 
 /// Result of preparing a new configuration.
 pub(super) struct Outcome {
     /// The plan, or the reason why there is none.
-    pub plan: Result<Plan, Refused>,
+    pub plan: Result<Plan, ReloadError>,
     /// The number of its file in the file system, when it was read.
     pub inode: Option<u64>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Reload {
 impl Reload {
     /// `loaded` came from `source` and runs, with `client_id` where it has none. Services that were left out are added when their
     /// files come.
-    pub(super) fn new(source: Source, loaded: &config::Loaded, client_id: String) -> Self {
+    pub(super) fn new(source: Source, loaded: &config::LoadedConfig, client_id: String) -> Self {
         let mut config = loaded.config.clone();
         identity::complete(&mut config, &client_id);
         let files = Files::new(config.file.clone(), config.host.watch_interval);
@@ -102,7 +102,7 @@ impl Reload {
 /// Next step of a reload.
 pub(super) enum Next {
     /// Ask for a plan, or log why there is none.
-    Files(Happened),
+    Files(FileEvent),
     /// Put a plan in force, or log why there is none.
     Plan(Box<Outcome>),
 }

@@ -12,7 +12,7 @@ use crate::supervisor::Supervisor;
 use crate::supervisor::reload::Ready;
 
 use super::awaited::inode;
-use super::reload::{Outcome, Plan, Refused, Reload, plan, say_refused};
+use super::reload::{Outcome, Plan, Reload, ReloadError, plan, say_refused};
 use super::service_deps::ServiceDeps;
 use super::sessions::Sessions;
 use super::start;
@@ -67,7 +67,7 @@ impl<'a> Runtime<'a> {
 
     /// Asks for a new plan.
     pub(super) fn ask(&mut self, cause: &'static str) {
-        if self.reload.files.are_settling() {
+        if self.reload.files.are_being_written() {
             // the file is being written, and was refused a moment ago
             debug!("reading the configuration again: {cause}");
             self.reload.asked = Some(cause);
@@ -122,7 +122,10 @@ impl<'a> Runtime<'a> {
         notifier: &Notifier,
     ) {
         let files = &mut self.reload.files;
-        let awaited = plan.as_ref().err().map_or_else(Vec::new, Refused::awaited);
+        let awaited = plan
+            .as_ref()
+            .err()
+            .map_or_else(Vec::new, ReloadError::awaited);
         files.wait_for(awaited);
         if plan.is_ok() {
             files.forget();
@@ -147,7 +150,7 @@ impl<'a> Runtime<'a> {
             agreed,
             connection,
         } = plan;
-        let config::Loaded {
+        let config::LoadedConfig {
             config,
             warnings,
             blank,

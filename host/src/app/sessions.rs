@@ -20,7 +20,7 @@ use crate::session::{self, Command, EXPIRY, PersistSink, Session, SessionError, 
 use crate::store::Store;
 use crate::topic::Topic;
 
-use super::loaded::Loaded;
+use super::loaded_service::LoadedService;
 
 /// Time that the presence connection of a removed service has to announce it and disconnect.
 const PRESENCE_STOP: Duration = Duration::from_secs(2);
@@ -55,7 +55,7 @@ struct Own {
 /// When a base topic leaves no room for `online`.
 pub(super) fn open(
     connection: &Connection,
-    loaded: &[Loaded],
+    loaded: &[LoadedService],
     limit: usize,
     store: &Store,
     waiting: Vec<RestoredMessage>,

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Request that a signal stands for.
-pub(super) enum Received {
+pub(super) enum SignalRequest {
     /// Stop; contains the signal's name.
     Stop(&'static str),
     /// Reload the configuration and reopen the log file (SIGHUP).
@@ -50,15 +50,15 @@ impl Signals {
     }
 
     /// Waits for the next signal. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Received {
+    pub(super) async fn next(&mut self) -> SignalRequest {
         tokio::select! {
-            _ = self.terminate.recv() => Received::Stop("SIGTERM"),
-            _ = self.interrupt.recv() => Received::Stop("SIGINT"),
-            _ = self.report.recv() => Received::Report,
+            _ = self.terminate.recv() => SignalRequest::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => SignalRequest::Stop("SIGINT"),
+            _ = self.report.recv() => SignalRequest::Report,
             // a terminal that closes sends SIGHUP too
             _ = self.hangup.recv() => match self.terminal && !std::io::stdin().is_terminal() {
-                true => Received::Stop("SIGHUP: the terminal is gone"),
-                false => Received::Hangup,
+                true => SignalRequest::Stop("SIGHUP: the terminal is gone"),
+                false => SignalRequest::Hangup,
             },
         }
     }

@@ -20,7 +20,7 @@ impl Source {
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn load(&self) -> Result<config::Loaded, ConfigError> {
+    pub fn load(&self) -> Result<config::LoadedConfig, ConfigError> {
         Config::load(self.path.as_deref(), Selection::Run(&self.files))
     }
 
@@ -28,7 +28,7 @@ impl Source {
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn begin(&self) -> Result<config::Loaded, ConfigError> {
+    pub fn begin(&self) -> Result<config::LoadedConfig, ConfigError> {
         let selection = Selection::Run(&self.files);
         self.accepted(Config::load_with(
             self.path.as_deref(),
@@ -41,7 +41,10 @@ impl Source {
     ///
     /// # Errors
     /// Says so.
-    pub fn accepted(&self, loaded: config::Loaded) -> Result<config::Loaded, ConfigError> {
+    pub fn accepted(
+        &self,
+        loaded: config::LoadedConfig,
+    ) -> Result<config::LoadedConfig, ConfigError> {
         match loaded.blank {
             Some(blank) if !self.allow_empty => Err(empty(
                 blank,

@@ -14,13 +14,13 @@ use crate::rollout::Fallback;
 use crate::rollout::history::VersionHistory;
 use crate::rollout::loader::LoadError;
 use crate::router::ServiceId;
-use crate::service::{self, Announced, First, Parts, Presence, Shared};
+use crate::service::{self, First, Parts, Presence, PresenceSetup, Shared};
 use crate::store::Segment;
 use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
 use crate::watch::Watch;
 
-use super::loaded::Loaded;
+use super::loaded_service::LoadedService;
 use super::service_deps::ServiceDeps;
 use super::sessions::Sessions;
 
@@ -49,7 +49,7 @@ pub(super) struct Failure {
 /// # Errors
 /// When components were named and none of them could be loaded: the user is waiting for that result.
 pub(super) fn judge(
-    loaded: &[Loaded],
+    loaded: &[LoadedService],
     mut failures: Vec<Failure>,
     named: bool,
 ) -> anyhow::Result<()> {
@@ -74,7 +74,7 @@ pub(super) async fn load_all(
     deps: &ServiceDeps,
     services: Vec<config::Service>,
     mut spools: HashMap<String, Segment>,
-) -> anyhow::Result<(Vec<Loaded>, Vec<Failure>)> {
+) -> anyhow::Result<(Vec<LoadedService>, Vec<Failure>)> {
     let ServiceDeps { loader, shared, .. } = deps;
     let mut components: HashMap<PathBuf, Option<Component>> = HashMap::new();
     let mut failures = Vec::new();
@@ -126,7 +126,7 @@ pub(super) async fn load_all(
     Ok((loaded, failures))
 }
 
-async fn begin(id: ServiceId, found: Found, deps: &ServiceDeps) -> Loaded {
+async fn begin(id: ServiceId, found: Found, deps: &ServiceDeps) -> LoadedService {
     let ServiceDeps { loader, shared, .. } = deps;
     let Found {
         config,
@@ -162,7 +162,7 @@ async fn begin(id: ServiceId, found: Found, deps: &ServiceDeps) -> Loaded {
         warn_idle(config, effects);
     }
     let mailbox = mailbox_of(config, shared);
-    Loaded {
+    LoadedService {
         id,
         ctx,
         file,
@@ -182,7 +182,7 @@ pub(super) fn prepared(
     history: VersionHistory,
     spool: Option<Segment>,
     shared: &Shared,
-) -> Loaded {
+) -> LoadedService {
     let Ready {
         ctx,
         file,
@@ -193,7 +193,7 @@ pub(super) fn prepared(
     let subscriptions = service::subscriptions(config, &prepared.effects);
     let mailbox = mailbox_of(config, shared);
     let first = First::Prepared(Box::new(prepared));
-    Loaded {
+    LoadedService {
         id,
         ctx,
         file,
@@ -229,7 +229,7 @@ fn warn_idle(config: &config::Service, effects: &Effects) {
 /// # Errors
 /// When a base topic leaves no room for `online`.
 pub(super) async fn services(
-    loaded: Vec<Loaded>,
+    loaded: Vec<LoadedService>,
     watch: Watch,
     deps: &ServiceDeps,
     sessions: &Sessions,
@@ -252,12 +252,12 @@ pub(super) async fn services(
 /// # Errors
 /// When its base topic leaves no room for `online`.
 pub(super) async fn run(
-    one: Loaded,
+    one: LoadedService,
     deps: &ServiceDeps,
     sessions: &Sessions,
     attached: bool,
 ) -> anyhow::Result<Entry> {
-    let Loaded {
+    let LoadedService {
         id,
         ctx,
         file,
@@ -269,7 +269,7 @@ pub(super) async fn run(
         ..
     } = one;
     let (session, expiry) = sessions.presence(id);
-    let announced = Announced {
+    let announced = PresenceSetup {
         session,
         expiry,
         interval: deps.intervals.online,

@@ -3,24 +3,24 @@
 
 use tracing::{error, info};
 
-use crate::config::{ConfigError, Diagnostic, Loaded};
+use crate::config::{ConfigError, Diagnostic, LoadedConfig};
 
 use super::Source;
-use super::awaited::{Files, Happened};
-use super::signals::{Received, Signals};
+use super::awaited::{FileEvent, Files};
+use super::signals::{SignalRequest, Signals};
 use super::systemd::Notifier;
 
 /// Outcome of a start that had to wait.
 pub(super) enum Start {
     /// With a configuration that can be used.
-    Whole(Box<Loaded>),
+    Whole(Box<LoadedConfig>),
     /// With the signal to stop.
     Stop(&'static str),
 }
 
 /// Waits for the missing files of `loaded`. Calls `waiting` once if there are any.
 pub(super) async fn whole(
-    mut loaded: Loaded,
+    mut loaded: LoadedConfig,
     source: &Source,
     signals: &mut Signals,
     notifier: &Notifier,
@@ -41,11 +41,11 @@ pub(super) async fn whole(
     waiting();
     loop {
         tokio::select! {
-            happened = files.next() => if let Happened::Settled(_) = happened { continue },
+            happened = files.next() => if let FileEvent::Rejected(_) = happened { continue },
             signal = signals.next() => match signal {
-                Received::Stop(name) => return Start::Stop(name),
-                Received::Hangup => said.clear(),
-                Received::Report => continue,
+                SignalRequest::Stop(name) => return Start::Stop(name),
+                SignalRequest::Hangup => said.clear(),
+                SignalRequest::Report => continue,
             },
             () = notifier.watch(&mut pulse) => continue,
         }

@@ -12,10 +12,10 @@ const RECEIVE_MAXIMUM: u8 = 0x21;
 
 /// The bytes are not an MQTT packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) struct MalformedFrame;
 
 /// How long a packet is, its fixed header included, and its kind; `None`: more bytes are needed to tell.
-fn fixed_header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Malformed> {
+fn fixed_header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, MalformedFrame> {
     let Some((first, rest)) = bytes.split_first() else {
         return Ok(None);
     };
@@ -29,7 +29,7 @@ fn fixed_header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Malformed> {
     if rest.len() < 4 {
         Ok(None)
     } else {
-        Err(Malformed)
+        Err(MalformedFrame)
     }
 }
 
@@ -86,22 +86,22 @@ pub(super) struct Connect {
 ///
 /// # Errors
 /// When it is another packet, none at all, or too long.
-pub(super) fn connect(bytes: &[u8], longest: usize) -> Result<Option<Connect>, Malformed> {
+pub(super) fn connect(bytes: &[u8], longest: usize) -> Result<Option<Connect>, MalformedFrame> {
     if bytes.first().is_some_and(|first| *first != CONNECT << 4) {
-        return Err(Malformed);
+        return Err(MalformedFrame);
     }
     let Some((_, header, length)) = fixed_header(bytes)? else {
         return Ok(None);
     };
     if length > longest {
-        return Err(Malformed);
+        return Err(MalformedFrame);
     }
     let Some(body) = bytes.get(header..header + length) else {
         return Ok(None);
     };
-    let name = usize::from(read_u16(body).ok_or(Malformed)?);
-    let rest = body.get(2 + name..).ok_or(Malformed)?;
-    let level = *rest.first().ok_or(Malformed)?;
+    let name = usize::from(read_u16(body).ok_or(MalformedFrame)?);
+    let rest = body.get(2 + name..).ok_or(MalformedFrame)?;
+    let level = *rest.first().ok_or(MalformedFrame)?;
     // protocol level, flags, keepalive
     let receive_maximum = if level < 5 {
         None
@@ -197,7 +197,7 @@ impl Scanner {
                 match fixed_header(&self.head) {
                     Ok(Some((_, _, length))) => (self.remaining, self.length) = (length, length),
                     Ok(None) => continue,
-                    Err(Malformed) => self.is_desynchronized = true,
+                    Err(MalformedFrame) => self.is_desynchronized = true,
                 }
                 // acknowledgements are short; a long one is not valid
                 self.is_desynchronized |=
@@ -270,7 +270,7 @@ mod tests {
                 receive_maximum: 20
             }))
         );
-        assert_eq!(connect(packet, 10), Err(Malformed));
+        assert_eq!(connect(packet, 10), Err(MalformedFrame));
         let old = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00";
         assert_eq!(
             connect(old, 1000),
@@ -295,14 +295,14 @@ mod tests {
 
     #[test]
     fn invalid_connects_are_seen_by_their_header() {
-        assert_eq!(connect(b"GET / HTTP/1.1", 1000), Err(Malformed));
+        assert_eq!(connect(b"GET / HTTP/1.1", 1000), Err(MalformedFrame));
         assert_eq!(
             connect(&[0x10, 0xFF, 0xFF, 0xFF, 0x7F], 1 << 18),
-            Err(Malformed)
+            Err(MalformedFrame)
         );
         assert_eq!(
             connect(&[0x10, 0xFF, 0xFF, 0xFF, 0xFF], 1 << 18),
-            Err(Malformed)
+            Err(MalformedFrame)
         );
     }
 

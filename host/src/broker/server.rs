@@ -240,7 +240,7 @@ impl Server {
                 match frame::connect(&bytes, CONNECT_BYTES) {
                     Ok(Some(connect)) => return Ok(connect),
                     Ok(None) => {}
-                    Err(frame::Malformed) => return Err(Refusal::Foreign),
+                    Err(frame::MalformedFrame) => return Err(Refusal::Foreign),
                 }
                 bytes.reserve(1024);
                 if !matches!(tcp.read_buf(&mut bytes).await, Ok(1..)) {

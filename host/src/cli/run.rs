@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tracing::warn;
 
-use crate::app::{self, Source, Started};
+use crate::app::{self, Source, StartReport};
 use crate::config::Config;
 use crate::daemon::identity::{Identity, identity};
 use crate::daemon::{self, Background, BackgroundStart, Launch};
@@ -221,7 +221,7 @@ fn absolute(path: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// Prints the greeting in a thread of its own: the host works even when nobody reads standard output.
-fn greet(started: &Started<'_>) {
+fn greet(started: &StartReport<'_>) {
     let text = greeting(started);
     let thread = std::thread::Builder::new()
         .name("greeting".to_owned())
@@ -236,7 +236,7 @@ fn greet(started: &Started<'_>) {
     }
 }
 
-fn greeting(started: &Started<'_>) -> String {
+fn greeting(started: &StartReport<'_>) -> String {
     let address = format!("{}:{}", started.connection.host, started.connection.port);
     let mut text = if started.embedded {
         format!("embedded broker listening on {address}\n")
@@ -263,7 +263,7 @@ fn greeting(started: &Started<'_>) -> String {
 }
 
 /// A command that makes a service reply, for its first subscription without wildcards.
-fn example_command(started: &Started<'_>, subscriptions: &[Subscription]) -> Option<String> {
+fn example_command(started: &StartReport<'_>, subscriptions: &[Subscription]) -> Option<String> {
     let filter = subscriptions
         .iter()
         .map(|s| s.filter.as_str())

@@ -14,7 +14,7 @@ const PLACES: [&str; 2] = ["miqro.yml", "/etc/miqro.yml"];
 
 /// A configuration, with the warnings about it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The configuration.
     pub config: Config,
     /// Warnings about settings that are accepted but do not do what they seem to.
@@ -68,7 +68,10 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with the file and with the selected services, each with file, line, key and the accepted
     /// values. A `path` that does not exist is an error.
-    pub fn load(path: Option<&Path>, selection: Selection<'_>) -> Result<Loaded, ConfigError> {
+    pub fn load(
+        path: Option<&Path>,
+        selection: Selection<'_>,
+    ) -> Result<LoadedConfig, ConfigError> {
         Self::load_with(path, selection, MissingFiles::Refuse)
     }
 
@@ -80,7 +83,7 @@ impl Config {
         path: Option<&Path>,
         selection: Selection<'_>,
         missing: MissingFiles,
-    ) -> Result<Loaded, ConfigError> {
+    ) -> Result<LoadedConfig, ConfigError> {
         let Some(file) = Self::find(path) else {
             return read(LoadContext::new(None), "", selection, missing);
         };
@@ -108,7 +111,7 @@ impl Config {
         text: &str,
         file: Option<&Path>,
         selection: Selection<'_>,
-    ) -> Result<Loaded, ConfigError> {
+    ) -> Result<LoadedConfig, ConfigError> {
         read(
             LoadContext::new(file),
             text,
@@ -123,7 +126,7 @@ fn read(
     text: &str,
     selection: Selection<'_>,
     missing: MissingFiles,
-) -> Result<Loaded, ConfigError> {
+) -> Result<LoadedConfig, ConfigError> {
     let Some(node) = parse(&context, text) else {
         return Err(context.diagnostics.into_error());
     };
@@ -143,7 +146,7 @@ fn read(
     };
 
     let warnings = context.diagnostics.finish()?;
-    Ok(Loaded {
+    Ok(LoadedConfig {
         config,
         warnings,
         blank,

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::{Broker, Config, Connection, Loaded, Selection};
+use super::{Broker, Config, Connection, LoadedConfig, Selection};
 
 mod broker;
 mod difference;
@@ -21,7 +21,7 @@ mod words;
 mod yaml;
 
 /// Loads `text` as the content of /etc/house/miqro.yml.
-fn load(text: &str) -> Loaded {
+fn load(text: &str) -> LoadedConfig {
     match Config::read(
         text,
         Some(Path::new("/etc/house/miqro.yml")),

@@ -47,9 +47,9 @@ pub enum ComponentError {
 
 /// A component that fulfils the contract. Cheap to clone.
 #[derive(Clone)]
-pub struct Component(Arc<Compiled>);
+pub struct Component(Arc<ComponentInner>);
 
-struct Compiled {
+struct ComponentInner {
     pre: InstancePre<StoreData>,
     indices: ExportIndices,
     slot: Option<PoolSlot>,
@@ -85,7 +85,7 @@ impl Engine {
             .initialize_copy_on_write_image()
             .map_err(|error| invalid(&error))?;
 
-        Ok(Component(Arc::new(Compiled {
+        Ok(Component(Arc::new(ComponentInner {
             pre: checked.pre,
             indices: checked.indices,
             slot: linked.slot,

@@ -34,7 +34,7 @@ impl fmt::Display for ContractFaults {
 }
 
 /// A component that fulfils the contract.
-pub(super) struct Checked {
+pub(super) struct CheckedComponent {
     pub(super) pre: InstancePre<StoreData>,
     pub(super) indices: ExportIndices,
     /// The names of all imports, sorted.
@@ -46,7 +46,7 @@ pub(super) fn check(
     contract: &Contract,
     linked: &LinkedEngine,
     component: &Component,
-) -> Result<Checked, ContractFaults> {
+) -> Result<CheckedComponent, ContractFaults> {
     let mut check = Check {
         contract,
         linked,
@@ -60,7 +60,7 @@ pub(super) fn check(
     let imports = check.imports(component);
 
     match check.link(component) {
-        Some((pre, required)) if check.faults.is_empty() => Ok(Checked {
+        Some((pre, required)) if check.faults.is_empty() => Ok(CheckedComponent {
             pre,
             indices: ExportIndices { required, optional },
             imports,

@@ -25,14 +25,14 @@ pub struct Meter {
 #[derive(Debug, Default)]
 struct Inner {
     exceeded: BTreeMap<FaultKind, u64>,
-    requests: Requested,
+    requests: RequestCounts,
     lines: TokenBucket,
     missing: BTreeSet<String>,
 }
 
 /// Requests that a guest has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Requested {
+pub struct RequestCounts {
     /// The number of requests.
     pub count: u64,
     /// Bytes of their payloads.
@@ -74,7 +74,7 @@ impl Meter {
     }
 
     /// Takes the counts since the last time; `None` if nothing was counted, which costs next to nothing.
-    pub fn take(&self) -> Option<(BTreeMap<FaultKind, u64>, Requested)> {
+    pub fn take(&self) -> Option<(BTreeMap<FaultKind, u64>, RequestCounts)> {
         // read first: a swap would take the cache line from other readers
         if !self.any.load(Ordering::Acquire) || !self.any.swap(false, Ordering::AcqRel) {
             return None;
@@ -106,7 +106,7 @@ mod tests {
         let exceeded = BTreeMap::from([(FaultKind::Payload, 2), (FaultKind::Grants, 1)]);
         assert_eq!(
             meter.take(),
-            Some((exceeded, Requested { count: 1, bytes: 7 }))
+            Some((exceeded, RequestCounts { count: 1, bytes: 7 }))
         );
         assert_eq!(meter.take(), None);
     }

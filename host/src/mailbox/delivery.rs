@@ -39,7 +39,7 @@ pub struct Trace {
 /// Outcome of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "dropped messages have to be acknowledged"]
-pub enum Delivered {
+pub enum PushOutcome {
     /// It waits in the mailbox.
     Taken,
     /// It waits in the mailbox, and these older messages were dropped for it.

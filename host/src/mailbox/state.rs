@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use super::{Counters, Delivered, Delivery, Limits, Next, Notice, SpillQueue, Unreadable};
+use super::{Counters, Delivery, Limits, Next, Notice, PushOutcome, SpillQueue, Unreadable};
 use crate::config::WhenFull;
 use crate::message::{Qos, Receipt};
 
@@ -109,11 +109,11 @@ impl State {
         !self.spill.is_empty()
     }
 
-    pub(super) fn put(&mut self, delivery: Delivery) -> Delivered {
+    pub(super) fn put(&mut self, delivery: Delivery) -> PushOutcome {
         self.counters.received += 1;
         if self.receiver_gone {
             self.counters.undelivered += 1;
-            return Delivered::Refused(delivery);
+            return PushOutcome::Refused(delivery);
         }
         let weight = delivery.message.weight();
         let held_back = self.holds_back(&delivery);
@@ -129,7 +129,7 @@ impl State {
                 WhenFull::DropNewest | WhenFull::Hold => {
                     self.counters.dropped_newest += 1;
                     self.counters.dropped_for_bytes += u64::from(full == Full::Bytes);
-                    return Delivered::Refused(delivery);
+                    return PushOutcome::Refused(delivery);
                 }
             }
             self.counters.dropped_for_bytes += u64::from(full == Full::Bytes);
@@ -137,9 +137,9 @@ impl State {
         self.append(delivery, weight, held_back);
         self.counters.high_water = self.counters.high_water.max(self.len());
         if dropped.is_empty() {
-            Delivered::Taken
+            PushOutcome::Taken
         } else {
-            Delivered::Replaced(dropped)
+            PushOutcome::Replaced(dropped)
         }
     }
 

@@ -41,9 +41,9 @@ fn with_file(folder: &Path, limits: Limits, begins_at: usize) -> (Sender, Mailbo
 fn the_oldest_gives_way() {
     let (sender, mut mailbox) = with_places(2, WhenFull::DropOldest);
     let [a, b, c] = [1, 2, 3].map(|number| delivery(number, Qos::AtLeastOnce));
-    assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
-    assert_eq!(sender.deliver(b.clone()), Delivered::Taken);
-    assert_eq!(sender.deliver(c.clone()), Delivered::Replaced(vec![a]));
+    assert_eq!(sender.deliver(a.clone()), PushOutcome::Taken);
+    assert_eq!(sender.deliver(b.clone()), PushOutcome::Taken);
+    assert_eq!(sender.deliver(c.clone()), PushOutcome::Replaced(vec![a]));
     assert_eq!(mailbox.try_next(), Some(Next::Delivery(b)));
     assert_eq!(mailbox.try_next(), Some(Next::Delivery(c)));
     assert_eq!(mailbox.try_next(), None);
@@ -61,9 +61,9 @@ fn the_oldest_gives_way() {
 fn the_newest_is_refused() {
     let (sender, mut mailbox) = with_places(2, WhenFull::DropNewest);
     let [a, b, c] = [1, 2, 3].map(|number| delivery(number, Qos::AtLeastOnce));
-    assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
-    assert_eq!(sender.deliver(b), Delivered::Taken);
-    assert_eq!(sender.deliver(c.clone()), Delivered::Refused(c));
+    assert_eq!(sender.deliver(a.clone()), PushOutcome::Taken);
+    assert_eq!(sender.deliver(b), PushOutcome::Taken);
+    assert_eq!(sender.deliver(c.clone()), PushOutcome::Refused(c));
     assert_eq!(mailbox.try_next(), Some(Next::Delivery(a)));
     assert_eq!(mailbox.counters().dropped_newest, 1);
 }
@@ -73,9 +73,9 @@ fn qos_1_exceeds_the_limit_and_qos_0_is_refused() {
     let (sender, mut mailbox) = with_places(1, WhenFull::Hold);
     let [a, b] = [1, 2].map(|number| delivery(number, Qos::ExactlyOnce));
     let lost = delivery(3, Qos::AtMostOnce);
-    assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
-    assert_eq!(sender.deliver(b.clone()), Delivered::Taken);
-    assert_eq!(sender.deliver(lost.clone()), Delivered::Refused(lost));
+    assert_eq!(sender.deliver(a.clone()), PushOutcome::Taken);
+    assert_eq!(sender.deliver(b.clone()), PushOutcome::Taken);
+    assert_eq!(sender.deliver(lost.clone()), PushOutcome::Refused(lost));
     assert_eq!(mailbox.try_next(), Some(Next::Delivery(a)));
     assert_eq!(mailbox.try_next(), Some(Next::Delivery(b)));
     assert_eq!(mailbox.counters().dropped_newest, 1);
@@ -86,7 +86,7 @@ fn a_mailbox_for_nothing_holds_one() {
     let (sender, mut mailbox) = with_places(0, WhenFull::DropNewest);
     assert_eq!(
         sender.deliver(delivery(1, Qos::AtMostOnce)),
-        Delivered::Taken
+        PushOutcome::Taken
     );
     assert!(matches!(mailbox.try_next(), Some(Next::Delivery(_))));
 }
@@ -98,7 +98,7 @@ fn timers_and_messages_take_turns() {
     for number in 0..3 {
         assert_eq!(
             sender.deliver(delivery(number, Qos::AtMostOnce)),
-            Delivered::Taken
+            PushOutcome::Taken
         );
     }
     for _ in 0..4 {
@@ -124,7 +124,7 @@ fn closes_when_the_last_sender_is_gone_and_nothing_waits() {
     drop(sender);
     assert_eq!(mailbox.try_next(), None);
     let last = delivery(1, Qos::AtLeastOnce);
-    assert_eq!(other.deliver(last.clone()), Delivered::Taken);
+    assert_eq!(other.deliver(last.clone()), PushOutcome::Taken);
     other.wake_timers();
     drop(other);
     assert_eq!(mailbox.try_next(), Some(Next::Timers));
@@ -137,11 +137,11 @@ fn closes_when_the_last_sender_is_gone_and_nothing_waits() {
 fn a_dropped_mailbox_gives_back_what_it_holds_and_what_comes() {
     let (sender, mailbox) = with_places(9, WhenFull::DropOldest);
     let [a, b] = [1, 2].map(|number| delivery(number, Qos::AtLeastOnce));
-    assert_eq!(sender.deliver(a.clone()), Delivered::Taken);
+    assert_eq!(sender.deliver(a.clone()), PushOutcome::Taken);
     assert_eq!(sender.drain_receipts(), []);
     assert_eq!(sender.counters().depth, 1);
     drop(mailbox);
-    assert_eq!(sender.deliver(b.clone()), Delivered::Refused(b));
+    assert_eq!(sender.deliver(b.clone()), PushOutcome::Refused(b));
     assert_eq!(
         sender.drain_receipts(),
         a.receipt.into_iter().collect::<Vec<_>>()
@@ -176,7 +176,7 @@ fn expected(
     new: &Delivery,
     places: usize,
     when_full: WhenFull,
-) -> Delivered {
+) -> PushOutcome {
     let full = waiting.len() >= places;
     let refused = match when_full {
         WhenFull::DropOldest => false,
@@ -184,12 +184,12 @@ fn expected(
         WhenFull::Hold => full && new.message.qos == Qos::AtMostOnce,
     };
     if refused {
-        return Delivered::Refused(new.clone());
+        return PushOutcome::Refused(new.clone());
     }
     waiting.push_back(new.clone());
     match when_full {
-        WhenFull::DropOldest if full => Delivered::Replaced(vec![waiting.pop_front().unwrap()]),
-        _ => Delivered::Taken,
+        WhenFull::DropOldest if full => PushOutcome::Replaced(vec![waiting.pop_front().unwrap()]),
+        _ => PushOutcome::Taken,
     }
 }
 
@@ -215,8 +215,8 @@ proptest! {
                     let new = delivery(received, qos);
                     received += 1;
                     let outcome = expected(&mut waiting, &new, places, when_full);
-                    replaced += u64::from(matches!(outcome, Delivered::Replaced(_)));
-                    refused += u64::from(matches!(outcome, Delivered::Refused(_)));
+                    replaced += u64::from(matches!(outcome, PushOutcome::Replaced(_)));
+                    refused += u64::from(matches!(outcome, PushOutcome::Refused(_)));
                     prop_assert_eq!(sender.deliver(new), outcome);
                 }
                 Step::Take => {
@@ -258,13 +258,13 @@ proptest! {
             let new = heavy(size);
             let is_empty = waiting.is_empty();
             match sender.deliver(new.clone()) {
-                Delivered::Taken => waiting.push_back(new),
-                Delivered::Replaced(older) => {
+                PushOutcome::Taken => waiting.push_back(new),
+                PushOutcome::Replaced(older) => {
                     dropped += older.len() as u64;
                     prop_assert!(older.iter().all(|older| waiting.pop_front().as_ref() == Some(older)));
                     waiting.push_back(new);
                 }
-                Delivered::Refused(refused) => {
+                PushOutcome::Refused(refused) => {
                     dropped += 1;
                     prop_assert!(refused == new && !is_empty && POLICIES[policy] != WhenFull::DropOldest);
                 }
@@ -292,7 +292,7 @@ async fn an_abandoned_wait_loses_nothing() {
             () = std::future::ready(()) => {}
         }
         let sent = delivery(number, Qos::AtLeastOnce);
-        assert_eq!(sender.deliver(sent.clone()), Delivered::Taken);
+        assert_eq!(sender.deliver(sent.clone()), PushOutcome::Taken);
         assert_eq!(
             timeout(PATIENCE, mailbox.next()).await.unwrap(),
             Next::Delivery(sent)
@@ -319,7 +319,7 @@ async fn a_sleeper_wakes_for_each_reason() {
     sender.wake_timers();
     tokio::task::yield_now().await;
     let sent = delivery(1, Qos::AtMostOnce);
-    assert_eq!(sender.deliver(sent.clone()), Delivered::Taken);
+    assert_eq!(sender.deliver(sent.clone()), PushOutcome::Taken);
     tokio::task::yield_now().await;
     drop(sender);
     let seen = timeout(PATIENCE, sleeper).await.unwrap().unwrap();
@@ -334,7 +334,7 @@ async fn two_threads_exchange_everything_in_order() {
         for number in 0..MESSAGES {
             assert_eq!(
                 sender.deliver(delivery(number, Qos::AtLeastOnce)),
-                Delivered::Taken
+                PushOutcome::Taken
             );
         }
     });
@@ -359,7 +359,7 @@ async fn a_message_is_taken_by_receipt_without_reordering() {
     for (number, qos) in [(0, 0), (1, 1), (2, 0), (3, 2), (4, 1)] {
         assert_eq!(
             sender.deliver(delivery(number, qos.try_into().unwrap())),
-            Delivered::Taken
+            PushOutcome::Taken
         );
     }
     sender.wake_timers();
@@ -400,10 +400,10 @@ async fn a_message_taken_by_receipt_frees_its_place() {
             (2, Qos::AtLeastOnce),
             (3, Qos::AtMostOnce),
         ] {
-            assert_eq!(sender.deliver(delivery(number, qos)), Delivered::Taken);
+            assert_eq!(sender.deliver(delivery(number, qos)), PushOutcome::Taken);
         }
         let last = delivery(4, Qos::AtMostOnce);
-        assert_eq!(sender.deliver(last.clone()), Delivered::Refused(last));
+        assert_eq!(sender.deliver(last.clone()), PushOutcome::Refused(last));
         assert_eq!(mailbox.take_with_receipt(9).len(), 2);
         assert_eq!(
             mailbox.try_next(),
@@ -425,7 +425,7 @@ fn spilled_messages_are_drained_with_the_rest() {
     for number in 0..9 {
         assert_eq!(
             sender.deliver(delivery(number, Qos::ExactlyOnce)),
-            Delivered::Taken
+            PushOutcome::Taken
         );
     }
     assert_eq!(mailbox.counters().depth, 9);
@@ -457,12 +457,12 @@ fn a_heavy_message_that_waits_alone_stays_in_memory() {
     );
     let heavy = Delivery::new(message, Some(Receipt::Arrived(1)));
     for _ in 0..3 {
-        assert_eq!(sender.deliver(heavy.clone()), Delivered::Taken);
+        assert_eq!(sender.deliver(heavy.clone()), PushOutcome::Taken);
         assert!(!sender.shared.lock().spills());
         assert_eq!(mailbox.try_next(), Some(Next::Delivery(heavy.clone())));
     }
     for _ in 0..2 {
-        assert_eq!(sender.deliver(heavy.clone()), Delivered::Taken);
+        assert_eq!(sender.deliver(heavy.clone()), PushOutcome::Taken);
     }
     assert!(sender.shared.lock().spills());
 }

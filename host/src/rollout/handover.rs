@@ -14,7 +14,7 @@ use crate::store::Snapshot;
 use super::compatibility::Profile;
 
 /// An instance whose `start` succeeded, with the effects of it.
-pub struct Prepared {
+pub struct StartedInstance {
     /// The component that the instance was made of; restarts after a fault use it.
     pub component: Component,
     /// The started instance.
@@ -27,19 +27,19 @@ pub struct Prepared {
 ///
 /// # Errors
 /// The fault of the guest; its effects are dropped.
-pub async fn prepare(component: Component, ctx: Arc<ServiceCtx>) -> Result<Prepared, Fault> {
+pub async fn prepare(component: Component, ctx: Arc<ServiceCtx>) -> Result<StartedInstance, Fault> {
     let span = span::service(&ctx.config.name);
 
     start(component, ctx).instrument(span).await
 }
 
-async fn start(component: Component, ctx: Arc<ServiceCtx>) -> Result<Prepared, Fault> {
+async fn start(component: Component, ctx: Arc<ServiceCtx>) -> Result<StartedInstance, Fault> {
     let instance = component.instantiate(ctx).await?;
     let (instance, result) = instance.call(Call::Start).await;
     let effects = result?;
     let instance =
         instance.ok_or_else(|| Fault::Bug("start succeeded and left no instance".to_owned()))?;
-    Ok(Prepared {
+    Ok(StartedInstance {
         component,
         instance,
         effects,
@@ -55,7 +55,7 @@ pub async fn prepare_former(
     component: Component,
     ctx: Arc<ServiceCtx>,
     snapshot: &Snapshot,
-) -> Result<Prepared, Fault> {
+) -> Result<StartedInstance, Fault> {
     let span = span::service(&ctx.config.name);
     let starting = async { load(start(component, ctx).await?, snapshot.saved.clone()).await };
 
@@ -66,11 +66,14 @@ pub async fn prepare_former(
 ///
 /// # Errors
 /// The fault of the guest; the instance is lost.
-pub async fn load(prepared: Prepared, saved: Option<Bytes>) -> Result<Prepared, Fault> {
+pub async fn load(
+    prepared: StartedInstance,
+    saved: Option<Bytes>,
+) -> Result<StartedInstance, Fault> {
     let Some(saved) = saved else {
         return Ok(prepared);
     };
-    let Prepared {
+    let StartedInstance {
         component,
         instance,
         effects,
@@ -86,11 +89,11 @@ pub fn from_load(
     component: Component,
     mut effects: Effects,
     (instance, result): (Option<Box<Instance>>, Result<Effects, Fault>),
-) -> Result<Prepared, Fault> {
+) -> Result<StartedInstance, Fault> {
     effects.append(result?);
     let instance =
         instance.ok_or_else(|| Fault::Bug("load succeeded and left no instance".to_owned()))?;
-    Ok(Prepared {
+    Ok(StartedInstance {
         component,
         instance,
         effects,

@@ -22,7 +22,7 @@ use crate::version::Version;
 
 use super::Fallback;
 use super::archive::Archive;
-use super::handover::{self, Prepared};
+use super::handover::{self, StartedInstance};
 use super::history::VersionHistory;
 
 /// A component cannot be loaded; the message names the file.
@@ -154,7 +154,7 @@ impl Loader {
         &self,
         component: Component,
         ctx: Arc<ServiceCtx>,
-    ) -> Result<Prepared, Fault> {
+    ) -> Result<StartedInstance, Fault> {
         let starting = self.pool.spawn(handover::prepare(component, ctx));
         starting
             .await

@@ -15,7 +15,7 @@ use crate::message::Message;
 use crate::service_ctx::ServiceCtx;
 
 use super::comparison::Comparison;
-use super::handover::{Prepared, load, prepare};
+use super::handover::{StartedInstance, load, prepare};
 
 /// Copies of calls that may wait for the shadow. It skips further ones.
 const WAITING: usize = 64;
@@ -37,7 +37,7 @@ pub enum ShadowError {
 /// A started instance that is to run as a shadow.
 pub struct Shadow {
     /// The instance.
-    pub prepared: Prepared,
+    pub prepared: StartedInstance,
     /// The [`shadow_ctx`] that it was started with.
     pub ctx: Arc<ServiceCtx>,
     /// Duration of the run.
@@ -179,7 +179,7 @@ async fn run(
 /// Handles samples for `span`; `None`: the feed was dropped, because another version replaced the running one or is to be the shadow.
 async fn compare_until(
     span: Duration,
-    mut prepared: Prepared,
+    mut prepared: StartedInstance,
     ctx: &Arc<ServiceCtx>,
     mut samples: mpsc::Receiver<Sample>,
 ) -> Result<Option<Comparison>, ShadowError> {
@@ -205,12 +205,12 @@ async fn compare_until(
 
 /// Repeats a call of the running version. An instance that died is made again.
 async fn follow(
-    prepared: Prepared,
+    prepared: StartedInstance,
     ctx: &Arc<ServiceCtx>,
     sample: Sample,
     comparison: &mut Comparison,
-) -> Result<Prepared, Fault> {
-    let Prepared {
+) -> Result<StartedInstance, Fault> {
+    let StartedInstance {
         component,
         instance,
         ..
@@ -224,7 +224,7 @@ async fn follow(
         Err(fault) => comparison.failed(&sample.description, &fault.to_string()),
     }
     match instance {
-        Some(instance) => Ok(Prepared {
+        Some(instance) => Ok(StartedInstance {
             component,
             instance,
             effects: Effects::default(),

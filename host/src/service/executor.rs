@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use crate::effects::Effects;
 use crate::guest::{Call, Component, Fault, Instance};
-use crate::rollout::handover::{Prepared, from_load, isolated_ctx, prepare, prepare_former};
+use crate::rollout::handover::{StartedInstance, from_load, isolated_ctx, prepare, prepare_former};
 use crate::service_ctx::ServiceCtx;
 use crate::store::Snapshot;
 
@@ -184,10 +184,10 @@ impl Executor {
     /// The fault of the guest; the instance is useless then.
     pub(super) async fn load(
         &mut self,
-        prepared: Prepared,
+        prepared: StartedInstance,
         saved: Bytes,
-    ) -> Result<Prepared, Fault> {
-        let Prepared {
+    ) -> Result<StartedInstance, Fault> {
+        let StartedInstance {
             component,
             instance,
             effects,
@@ -205,7 +205,7 @@ impl Executor {
         component: Component,
         ctx: &ServiceCtx,
         snapshot: &Snapshot,
-    ) -> Result<Prepared, Fault> {
+    ) -> Result<StartedInstance, Fault> {
         let ctx = isolated_ctx(ctx, snapshot);
         let snapshot = snapshot.clone();
         let work = async move { prepare_former(component, ctx, &snapshot).await };
@@ -220,7 +220,7 @@ impl Executor {
         &mut self,
         component: Component,
         ctx: Arc<ServiceCtx>,
-    ) -> Result<Prepared, Fault> {
+    ) -> Result<StartedInstance, Fault> {
         let work = prepare(component, ctx);
         self.run_on_pools(Box::pin(work)).await?.0
     }

@@ -49,7 +49,7 @@ pub struct Pools {
 }
 
 /// The end of work on one pool, and the time since its first turn there.
-enum Turned<T> {
+enum PoolTurn<T> {
     Ended(T, Duration),
     /// It continues on another pool; it has computed for the second duration.
     Moves(Work<T>, Duration, Duration),
@@ -92,8 +92,8 @@ impl Pools {
             };
 
             match turned {
-                Turned::Ended(output, took) => return Ok((output, before + took)),
-                Turned::Moves(rest, took, computed) => {
+                PoolTurn::Ended(output, took) => return Ok((output, before + took)),
+                PoolTurn::Moves(rest, took, computed) => {
                     work = rest;
                     patience = patience.saturating_sub(computed);
                     before += took;
@@ -102,7 +102,7 @@ impl Pools {
         }
     }
 
-    async fn run_on_usual<T>(self, mut work: Work<T>, patience: Duration) -> Turned<T> {
+    async fn run_on_usual<T>(self, mut work: Work<T>, patience: Duration) -> PoolTurn<T> {
         let begun = Instant::now();
         let mut computed = Duration::ZERO;
         let output = poll_fn(|context| {
@@ -120,12 +120,15 @@ impl Pools {
         });
 
         match output.await {
-            Some(output) => Turned::Ended(output, begun.elapsed()),
-            None => Turned::Moves(work, begun.elapsed(), computed),
+            Some(output) => PoolTurn::Ended(output, begun.elapsed()),
+            None => PoolTurn::Moves(work, begun.elapsed(), computed),
         }
     }
 
-    async fn run_on_spare<T: Send + 'static>(&self, work: Work<T>) -> Result<Turned<T>, JoinError> {
+    async fn run_on_spare<T: Send + 'static>(
+        &self,
+        work: Work<T>,
+    ) -> Result<PoolTurn<T>, JoinError> {
         let begun = Instant::now();
         let slot = Arc::new(Slot::new(work));
         let run = slot.clone().run(self.spare_time.clone());
@@ -146,7 +149,7 @@ impl Pools {
                 && let Some(work) = slot.take()
             {
                 task.abort();
-                return Ok(Turned::Moves(work, begun.elapsed(), Duration::ZERO));
+                return Ok(PoolTurn::Moves(work, begun.elapsed(), Duration::ZERO));
             }
         }
     }
@@ -233,7 +236,7 @@ impl<T> Slot<T> {
     }
 
     /// Runs the work until it ends or starves; for ever when it was taken back.
-    async fn run(self: Arc<Self>, spare_time: Arc<SpareTime>) -> Turned<T> {
+    async fn run(self: Arc<Self>, spare_time: Arc<SpareTime>) -> PoolTurn<T> {
         let begun = Instant::now();
         poll_fn(|context| {
             let Some(mut work) = self.take() else {
@@ -244,13 +247,13 @@ impl<T> Slot<T> {
             let turn = Instant::now();
             let before = processor_time();
             if let Poll::Ready(output) = work.as_mut().poll(context) {
-                return Poll::Ready(Turned::Ended(output, begun.elapsed()));
+                return Poll::Ready(PoolTurn::Ended(output, begun.elapsed()));
             }
 
             spare_time.turns.fetch_add(1, Ordering::Relaxed);
             if is_starved(turn.elapsed(), processor_time().saturating_sub(before)) {
                 spare_time.set(false);
-                return Poll::Ready(Turned::Moves(work, begun.elapsed(), Duration::ZERO));
+                return Poll::Ready(PoolTurn::Moves(work, begun.elapsed(), Duration::ZERO));
             }
             *self.lock() = Some(work);
             Poll::Pending

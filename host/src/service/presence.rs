@@ -25,7 +25,7 @@ pub struct Presence {
 }
 
 /// Sessions, topics and intervals of presence.
-pub struct Announced {
+pub struct PresenceSetup {
     /// Session whose will says `0` for this service.
     pub session: session::Handle,
     /// Expiry of a `1` where there is no such will.
@@ -43,8 +43,8 @@ impl Presence {
     ///
     /// # Errors
     /// When the base topic is too long for `online` behind it.
-    pub fn new(service: &config::Service, announced: Announced) -> Result<Self, TopicError> {
-        let Announced {
+    pub fn new(service: &config::Service, announced: PresenceSetup) -> Result<Self, TopicError> {
+        let PresenceSetup {
             session,
             expiry,
             interval,

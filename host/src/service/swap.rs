@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::guest::Component;
-use crate::rollout::handover::Prepared;
+use crate::rollout::handover::StartedInstance;
 use crate::rollout::history::VersionHistory;
 use crate::service_ctx::ServiceCtx;
 use crate::store::Snapshot;
@@ -23,7 +23,7 @@ pub struct Swap {
     /// The context that the instance was started with.
     pub ctx: Arc<ServiceCtx>,
     /// The instance.
-    pub prepared: Prepared,
+    pub prepared: StartedInstance,
     /// The instance is a former version, and the state is set back to the snapshot; takes the answer to the command.
     pub rollback: Option<(Snapshot, Answer)>,
 }

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::config::Limits;
 use crate::fault_kind::FaultKind;
-use crate::guest::{Fault, Meter, Requested};
+use crate::guest::{Fault, Meter, RequestCounts};
 use crate::mailbox::Counters;
 
 use rate_limits::{CallCost, RateLimits};
@@ -21,7 +21,7 @@ use throttled_log::{Entry, Reason, ThrottledLog};
 
 /// Messages dropped by a mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Dropped {
+struct DroppedMessages {
     messages: u64,
     bytes: u64,
 }
@@ -32,8 +32,8 @@ pub(super) struct Usage {
     rates: RateLimits,
     statistics: Statistics,
     log: ThrottledLog,
-    /// Dropped messages that `log` has counted.
-    dropped: Dropped,
+    /// DroppedMessages messages that `log` has counted.
+    dropped: DroppedMessages,
     /// Whether the faults of the current invocation are logged, and not only counted.
     is_verbose: bool,
     /// Time of an offence that nobody has asked for yet.
@@ -47,7 +47,7 @@ impl Usage {
             rates: RateLimits::default(),
             statistics: Statistics::new(now),
             log: ThrottledLog::default(),
-            dropped: Dropped::default(),
+            dropped: DroppedMessages::default(),
             is_verbose: true,
             offence: None,
         }
@@ -95,9 +95,9 @@ impl Usage {
     }
 
     /// Counts what the guest exceeded since the last time. Returns the requests that it sent.
-    pub(super) fn read_meter(&mut self, meter: &Meter) -> Requested {
+    pub(super) fn read_meter(&mut self, meter: &Meter) -> RequestCounts {
         let Some((exceeded, requested)) = meter.take() else {
-            return Requested::default();
+            return RequestCounts::default();
         };
         let now = Instant::now();
         for (limit, count) in exceeded {
@@ -116,7 +116,7 @@ impl Usage {
     /// Counts messages that the mailbox dropped since the last time.
     pub(super) fn count_dropped(&mut self, counters: Counters) {
         let all = counters.dropped_oldest + counters.dropped_newest;
-        let dropped = Dropped {
+        let dropped = DroppedMessages {
             messages: all - counters.dropped_for_bytes,
             bytes: counters.dropped_for_bytes,
         };

@@ -23,14 +23,14 @@ const MAX_FOLLOWED: usize = 64;
 /// Messages that are being followed.
 #[derive(Debug, Default)]
 pub(super) struct LoopDetector {
-    followed: VecDeque<Followed>,
+    followed: VecDeque<TrackedMessage>,
     /// A bit for each of `followed`, so that most other messages are recognized without a comparison.
     filter: u64,
     skipped: u32,
 }
 
 #[derive(Debug)]
-struct Followed {
+struct TrackedMessage {
     topic: Topic,
     payload: Bytes,
     trace: Arc<Trace>,
@@ -99,7 +99,7 @@ impl LoopDetector {
         let topic = publication.message.topic.clone();
         let payload = publication.message.payload.clone();
         self.filter |= filter_bit(&topic, &payload);
-        self.followed.push_back(Followed {
+        self.followed.push_back(TrackedMessage {
             topic,
             payload,
             trace: Arc::new(trace),

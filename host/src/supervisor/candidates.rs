@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::guest;
-use crate::rollout::handover::{self, Prepared};
+use crate::rollout::handover::{self, StartedInstance};
 use crate::rollout::history::HistoryEvent;
 use crate::rollout::loader::{LoadError, Loader};
 use crate::rollout::shadow::shadow_ctx;
@@ -52,9 +52,9 @@ pub(super) struct Replacement {
 /// Candidate of a version that was found in a file.
 pub(super) enum Candidate {
     /// It has started.
-    Started(Box<Prepared>),
+    Started(Box<StartedInstance>),
     /// It has started with this context, to run as a shadow.
-    Shadow(Box<Prepared>, Arc<ServiceCtx>),
+    Shadow(Box<StartedInstance>, Arc<ServiceCtx>),
     /// It has not.
     Failed(guest::Fault),
     /// It was rolled back before.

@@ -8,9 +8,9 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use crate::rejection_log::{RejectionLog, STILL};
 use crate::rollout::history::HistoryEvent;
 use crate::service::{Command, Status};
-use crate::settling::{STILL, Settling};
 
 use super::{Entry, Outcome, QueuedCommand, Supervisor};
 
@@ -59,14 +59,14 @@ impl Supervisor {
         self.in_progress.remove(&file);
         match replacements {
             Ok(replacements) => {
-                self.settling.forget(&file);
+                self.rejection_log.forget(&file);
                 for replacement in replacements {
                     self.swap(replacement);
                 }
             }
             Err(error) => {
                 if let Some(reason) =
-                    self.settling
+                    self.rejection_log
                         .on_rejected(&file, inode, error.to_string(), Instant::now())
                 {
                     self.say_refused(&file, reason);
@@ -96,15 +96,15 @@ impl Supervisor {
 
     /// Reports the refused files that have stopped changing.
     pub(super) fn say_settled(&mut self) {
-        for (file, reason) in self.settling.due(Instant::now()) {
+        for (file, reason) in self.rejection_log.due(Instant::now()) {
             self.say_refused(&file, format!("{reason} (unchanged for {STILL:?})"));
         }
     }
 }
 
 /// Waits until a refused file has stopped changing.
-pub(super) async fn settled(settling: &Settling) {
-    match settling.next() {
+pub(super) async fn settled(rejection_log: &RejectionLog) {
+    match rejection_log.next() {
         Some(time) => tokio::time::sleep_until(time.into()).await,
         None => std::future::pending().await,
     }

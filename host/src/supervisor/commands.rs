@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::rollout::Fallback;
-use crate::rollout::handover::{Prepared, isolated_ctx, prepare_former};
+use crate::rollout::handover::{StartedInstance, isolated_ctx, prepare_former};
 use crate::rollout::history::VersionHistory;
 use crate::rollout::loader::Loader;
 use crate::router::ServiceId;
@@ -20,7 +20,7 @@ pub(super) struct RollbackReady {
     /// The context at the time of the command.
     ctx: Arc<ServiceCtx>,
     answer: Answer,
-    outcome: Result<(Prepared, Snapshot), CommandError>,
+    outcome: Result<(StartedInstance, Snapshot), CommandError>,
 }
 
 impl Supervisor {
@@ -136,7 +136,7 @@ async fn start_former(
     ctx: &ServiceCtx,
     loader: &Loader,
     store: &Store,
-) -> Result<(Prepared, Snapshot), CommandError> {
+) -> Result<(StartedInstance, Snapshot), CommandError> {
     let Fallback {
         component,
         snapshot,

@@ -24,7 +24,7 @@ pub struct Ready {
     /// Its component file.
     pub file: PathBuf,
     /// The instance.
-    pub prepared: handover::Prepared,
+    pub prepared: handover::StartedInstance,
 }
 
 /// Reason why a section cannot be put in force.
@@ -85,16 +85,16 @@ pub struct Runs {
 pub type Running = Vec<Runs>;
 
 /// A service whose running guest has taken over its new section.
-pub struct Agreed {
+pub struct AcceptedSection {
     ctx: Arc<ServiceCtx>,
 }
 
 /// Everything that new sections need, prepared.
-pub struct Prepared {
+pub struct PreparedSections {
     /// Instances for services that are new, or whose guest cannot take over a new section itself.
     pub ready: Vec<Ready>,
     /// Services whose guest has done so.
-    pub agreed: Vec<Agreed>,
+    pub agreed: Vec<AcceptedSection>,
 }
 
 /// Loads and starts an instance for each of `services`, while the running ones continue. The file of a running component is not
@@ -107,13 +107,13 @@ pub async fn prepare(
     running: &Running,
     services: Vec<config::Service>,
     shared: &Shared,
-) -> Result<Prepared, Refusal> {
+) -> Result<PreparedSections, Refusal> {
     let mut ready = Vec::new();
     let mut offers = Vec::new();
     for config in services {
         if let Some(runs) = running.iter().find(|runs| runs.takes_over(&config)) {
             let ctx = shared.service_ctx(config).await;
-            offers.push((runs, Agreed { ctx }));
+            offers.push((runs, AcceptedSection { ctx }));
             continue;
         }
         let name = config.name.clone();
@@ -152,12 +152,12 @@ pub async fn prepare(
     }
     // last, because a guest that agrees runs with its new section at once
     let agreed = offer(offers).await?;
-    Ok(Prepared { ready, agreed })
+    Ok(PreparedSections { ready, agreed })
 }
 
 /// Offers new sections to running guests. If one refuses, those that have agreed are given their former sections again.
-async fn offer(offers: Vec<(&Runs, Agreed)>) -> Result<Vec<Agreed>, Refusal> {
-    let mut agreed: Vec<(&Runs, Agreed)> = Vec::new();
+async fn offer(offers: Vec<(&Runs, AcceptedSection)>) -> Result<Vec<AcceptedSection>, Refusal> {
+    let mut agreed: Vec<(&Runs, AcceptedSection)> = Vec::new();
     for (runs, new) in offers {
         let Err(reason) = runs.service_ref.offer(new.ctx.clone()).await else {
             agreed.push((runs, new));
@@ -212,8 +212,8 @@ impl Supervisor {
     }
 
     /// Notes that a guest has taken over its new section.
-    pub fn agreed(&mut self, agreed: Agreed) {
-        let Agreed { ctx } = agreed;
+    pub fn agreed(&mut self, agreed: AcceptedSection) {
+        let AcceptedSection { ctx } = agreed;
         if let Some(entry) = self
             .entries
             .iter_mut()

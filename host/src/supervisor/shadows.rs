@@ -7,7 +7,7 @@ use tracing::{error, info};
 
 use crate::guest::Component;
 use crate::rollout::comparison::Comparison;
-use crate::rollout::handover::{self, Prepared};
+use crate::rollout::handover::{self, StartedInstance};
 use crate::rollout::history::HistoryEvent;
 use crate::rollout::shadow::{Shadow, ShadowError};
 use crate::router::ServiceId;
@@ -19,7 +19,7 @@ use super::candidates::{Candidate, Replacement};
 use super::{QueuedCommand, Supervisor};
 
 /// A shadow run that has ended.
-pub(super) struct Shadowed {
+pub(super) struct ShadowOutcome {
     id: ServiceId,
     outcome: Result<Comparison, ShadowError>,
     component: Component,
@@ -35,7 +35,7 @@ impl Supervisor {
         &mut self,
         id: ServiceId,
         version: Version,
-        prepared: Prepared,
+        prepared: StartedInstance,
         apart: Arc<ServiceCtx>,
     ) {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else {
@@ -68,7 +68,7 @@ impl Supervisor {
                     ),
                     Err(_) => None,
                 };
-                Some(Shadowed {
+                Some(ShadowOutcome {
                     id,
                     outcome,
                     component,
@@ -81,8 +81,8 @@ impl Supervisor {
     }
 
     /// Reports the result of a shadow run, and has the version take over.
-    pub(super) fn end_shadow(&mut self, shadowed: Shadowed) {
-        let Shadowed {
+    pub(super) fn end_shadow(&mut self, shadowed: ShadowOutcome) {
+        let ShadowOutcome {
             id,
             outcome,
             component,

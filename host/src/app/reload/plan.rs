@@ -6,22 +6,22 @@ use crate::config::{self, Blank, Broker, Config, Connection, Difference, Tls};
 use crate::rollout::loader::Loader;
 use crate::service::{self, Shared};
 use crate::session::transport;
-use crate::supervisor::reload::{Agreed, Prepared, Ready, Running, prepare};
+use crate::supervisor::reload::{AcceptedSection, PreparedSections, Ready, Running, prepare};
 
-use super::refused::Refused;
+use super::error::ReloadError;
 use crate::app::identity;
 use crate::app::source::{Source, empty};
 
 /// A new configuration, completely prepared.
 pub(crate) struct Plan {
     /// The configuration.
-    pub loaded: config::Loaded,
+    pub loaded: config::LoadedConfig,
     /// The differences to the running configuration.
     pub difference: Difference,
     /// Instances for the services that change and those that are new.
     pub ready: Vec<Ready>,
     /// Services whose running guest has taken over its new section itself.
-    pub agreed: Vec<Agreed>,
+    pub agreed: Vec<AcceptedSection>,
     /// New settings of the connection, if they change.
     pub connection: Option<Connection>,
 }
@@ -42,7 +42,9 @@ pub(crate) struct Before {
 
 impl Before {
     /// Reads the configuration again, and finds out what it changes.
-    fn compare(self) -> Result<(config::Loaded, Difference, Option<Connection>), Refused> {
+    fn compare(
+        self,
+    ) -> Result<(config::LoadedConfig, Difference, Option<Connection>), ReloadError> {
         let mut loaded = self.source.load()?;
         identity::complete(&mut loaded.config, &self.client_id);
         let difference = self.config.difference(&loaded.config);
@@ -57,13 +59,13 @@ impl Before {
             .into());
         }
         if !difference.restart.is_empty() {
-            return Err(Refused::Restart(difference.restart));
+            return Err(ReloadError::Restart(difference.restart));
         }
         let connection = difference
             .connection
             .then(|| renewed(&loaded.config, &self.connection));
         if let Some(Err(error)) = connection.as_ref().map(transport::check) {
-            return Err(Refused::Connection(
+            return Err(ReloadError::Connection(
                 error,
                 connection
                     .iter()
@@ -93,7 +95,7 @@ pub(crate) async fn plan(
     running: Running,
     loader: Loader,
     shared: Shared,
-) -> Result<Plan, Refused> {
+) -> Result<Plan, ReloadError> {
     let (loaded, difference, connection) = loader
         .pool()
         .spawn_blocking(move || before.compare())
@@ -105,11 +107,11 @@ pub(crate) async fn plan(
         .cloned()
         .collect();
     for service in &services {
-        service::will(service).map_err(|error| Refused::Base(service.name.clone(), error))?;
+        service::will(service).map_err(|error| ReloadError::Base(service.name.clone(), error))?;
     }
     let prepared = prepare(&loader, &running, services, &shared).await;
-    let prepared = prepared.map_err(|refusal| Refused::Service(Box::new(refusal)))?;
-    let Prepared { ready, agreed } = prepared;
+    let prepared = prepared.map_err(|refusal| ReloadError::Service(Box::new(refusal)))?;
+    let PreparedSections { ready, agreed } = prepared;
     Ok(Plan {
         loaded,
         difference,

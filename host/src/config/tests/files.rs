@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::problems;
-use crate::config::{Blank, Broker, Config, ConfigError, Loaded, MissingFiles, Selection};
+use crate::config::{Blank, Broker, Config, ConfigError, LoadedConfig, MissingFiles, Selection};
 
-fn load_with(folder: &Path, text: &str, files: &[PathBuf]) -> Result<Loaded, ConfigError> {
+fn load_with(folder: &Path, text: &str, files: &[PathBuf]) -> Result<LoadedConfig, ConfigError> {
     let file = folder.join("miqro.yml");
     std::fs::write(&file, text).unwrap();
     Config::load_with(Some(&file), Selection::Run(files), MissingFiles::LeaveOut)
@@ -156,7 +156,7 @@ fn a_service_with_a_missing_file_is_left_out() {
     let text =
         "services:\n  a: {component: a.wasm, key: {from_file: a.key}}\n  b: {component: b.wasm}\n";
     let loaded = load_with(folder.path(), text, &[]).unwrap();
-    let names = |loaded: &Loaded| {
+    let names = |loaded: &LoadedConfig| {
         loaded
             .config
             .services

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Broker, Config, Credentials, Loaded, Selection};
+use crate::config::{Broker, Config, Credentials, LoadedConfig, Selection};
 
 const FILE: &str = r#"{
 	"mqtt": {
@@ -17,7 +17,7 @@ const FILE: &str = r#"{
 	"smile": "\ud83d\ude00 \u00e4 a\/b"
 }"#;
 
-fn run(text: &str, files: &[&str]) -> Result<Loaded, String> {
+fn run(text: &str, files: &[&str]) -> Result<LoadedConfig, String> {
     let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
     let loaded = Config::read(
         text,

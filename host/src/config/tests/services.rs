@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::{problems, quiet};
 use crate::config::{
-    Config, Grants, Level, Limits, Loaded, RetryLimits, Selection, WaitRange, WhenFailing, WhenFull,
+    Config, Grants, Level, Limits, LoadedConfig, RetryLimits, Selection, WaitRange, WhenFailing,
+    WhenFull,
 };
 use crate::message::{Qos, Subscription};
 use crate::topic::Filter;
 
-fn run(text: &str, files: &[&str]) -> Result<Loaded, String> {
+fn run(text: &str, files: &[&str]) -> Result<LoadedConfig, String> {
     let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
     Config::read(
         text,

@@ -10,7 +10,7 @@ async fn marked_or_excess_messages_are_overdue() {
     for number in [4, 5, 6] {
         assert_eq!(
             sender.deliver(delivery(number, Qos::AtLeastOnce)),
-            Delivered::Taken
+            PushOutcome::Taken
         );
     }
     assert!(!mailbox.is_overdue(None, None) && !mailbox.is_overdue(Some(4), None));
@@ -42,7 +42,7 @@ async fn a_congested_mailbox_delivers_nothing() {
     let (sender, mut mailbox) = with_spill_queue(limits, SpillQueue::default());
     assert_eq!(
         sender.deliver(delivery(1, Qos::AtMostOnce)),
-        Delivered::Taken
+        PushOutcome::Taken
     );
     sender.wake_timers();
     sender.set_congested(true);

@@ -10,7 +10,7 @@ use crate::config;
 use crate::effects::Effects;
 use crate::guest::Call;
 use crate::message::SubscriptionChange;
-use crate::rollout::handover::Prepared;
+use crate::rollout::handover::StartedInstance;
 use crate::service::status::Status;
 use crate::service::{Offer, OfferError, subscriptions};
 use crate::service_ctx::ServiceCtx;
@@ -67,8 +67,12 @@ impl Task {
 
     /// Makes a started instance the running one: its timers, subscriptions and publishes replace the former ones. `record`: the
     /// record of its version, written together with its state.
-    pub(super) async fn install(&mut self, prepared: Prepared, record: Option<VersionRecord>) {
-        let Prepared {
+    pub(super) async fn install(
+        &mut self,
+        prepared: StartedInstance,
+        record: Option<VersionRecord>,
+    ) {
+        let StartedInstance {
             component,
             instance,
             mut effects,

@@ -8,7 +8,7 @@ use super::Task;
 use crate::effects::Effects;
 use crate::guest::Fault;
 use crate::rollout::Timestamp;
-use crate::rollout::handover::Prepared;
+use crate::rollout::handover::StartedInstance;
 use crate::rollout::probation::Decision;
 use crate::rollout::rollback_event::RollbackEvent;
 use crate::service::invocation::Invocation;
@@ -88,7 +88,7 @@ impl Task {
     /// Makes a former version the running one, and sets the state back to the snapshot in the same commit.
     pub(super) async fn restore(
         &mut self,
-        mut prepared: Prepared,
+        mut prepared: StartedInstance,
         snapshot: Snapshot,
         reason: &str,
     ) {

@@ -10,7 +10,7 @@ use super::Task;
 use crate::config;
 use crate::guest::OptionalExport;
 use crate::rollout::compatibility::differences;
-use crate::rollout::handover::{Prepared, profile};
+use crate::rollout::handover::{StartedInstance, profile};
 use crate::rollout::history::HistoryEvent;
 use crate::rollout::shadow::{self, Shadow, ShadowError};
 use crate::rollout::{Fallback, Timestamp};
@@ -73,7 +73,7 @@ impl Task {
     async fn replace_instance(
         &mut self,
         ctx: Arc<ServiceCtx>,
-        prepared: Prepared,
+        prepared: StartedInstance,
     ) -> Result<(), SwapError> {
         let version = prepared.component.version();
         if self.rollout.history().rejected().contains(&version) {
@@ -156,7 +156,7 @@ impl Task {
     }
 
     /// The differences between the running version and the new one that an operator should know of.
-    fn compare(&self, config: &config::Service, new: &Prepared) -> Vec<String> {
+    fn compare(&self, config: &config::Service, new: &StartedInstance) -> Vec<String> {
         let (Some(component), Some(instance)) = (&self.runner.component, &self.runner.instance)
         else {
             return Vec::new();
@@ -169,9 +169,9 @@ impl Task {
     /// Has the running instance save its state, and the new one load it.
     async fn transfer_state(
         &mut self,
-        prepared: Prepared,
+        prepared: StartedInstance,
         most: usize,
-    ) -> Result<(Prepared, Option<Bytes>), SwapError> {
+    ) -> Result<(StartedInstance, Option<Bytes>), SwapError> {
         let saved = self.save_state(most).await?;
         let Some(bytes) = saved
             .clone()

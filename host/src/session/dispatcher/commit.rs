@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use tracing::{error, warn};
 
 use super::{Dispatcher, RETRY_AFTER, wanted};
-use crate::mailbox::{Delivered, Delivery, Notice};
+use crate::mailbox::{Delivery, Notice, PushOutcome};
 use crate::message::{Outcome, Publication, Subscription, SubscriptionChange};
 use crate::router::{ServiceId, SubscriptionDiff};
 use crate::session::clock::now;
@@ -146,7 +146,7 @@ impl Dispatcher {
             return;
         };
         for message in self.retained_cache.messages_for(subscriptions) {
-            if let Delivered::Replaced(older) = mailbox.deliver(Delivery::new(message, None)) {
+            if let PushOutcome::Replaced(older) = mailbox.deliver(Delivery::new(message, None)) {
                 self.discarded
                     .extend(older.into_iter().filter_map(|one| one.receipt));
             }

@@ -22,7 +22,7 @@ pub(super) struct Persistence {
 
 /// The outputs of one turn that are passed on together.
 #[derive(Debug, Default)]
-struct Drained {
+struct TurnOutputs {
     persist_ops: Vec<PersistOp>,
     has_events: bool,
     /// Filters were subscribed to again.
@@ -90,7 +90,7 @@ impl Dispatcher {
         }
 
         let has_quarantine = !self.quarantine.borrow().is_empty();
-        let mut drained = Drained::default();
+        let mut drained = TurnOutputs::default();
         while let Some(output) = self.state.poll_output() {
             self.handle_output(output, &mut drained);
         }
@@ -107,7 +107,7 @@ impl Dispatcher {
         has_diff || drained.has_retries
     }
 
-    fn handle_output(&mut self, output: Output, drained: &mut Drained) {
+    fn handle_output(&mut self, output: Output, drained: &mut TurnOutputs) {
         match output {
             Output::Event(event) => {
                 drained.has_events = true;

@@ -58,14 +58,14 @@ impl PendingAck {
 
 /// An entry of an earlier connection.
 #[derive(Debug, Clone, Copy)]
-enum Carried {
+enum CarriedEntry {
     /// Not delivered again so far.
     Unmatched(PendingAck),
     /// Delivered again: it continues under this receipt.
     Resumed(u64),
 }
 
-impl Carried {
+impl CarriedEntry {
     const fn unmatched(&mut self) -> Option<&mut PendingAck> {
         match self {
             Self::Unmatched(entry) => Some(entry),
@@ -84,7 +84,7 @@ pub(super) struct Inbox {
     /// The largest length of `pending` on this connection.
     peak: usize,
     /// Messages of earlier connections, by rising receipt.
-    carried: Vec<(u64, Carried)>,
+    carried: Vec<(u64, CarriedEntry)>,
     /// Identifiers in `pending` and of unmatched entries in `carried`.
     known: IdSet,
     /// QoS 2: PUBREC is sent, PUBREL has not come.
@@ -150,12 +150,12 @@ impl Inbox {
         acks: &mut VecDeque<Ack>,
     ) -> Option<Receipt> {
         let place = self.carried.iter().position(
-            |(_, carried)| matches!(carried, Carried::Unmatched(entry) if entry.id == new.id),
+            |(_, carried)| matches!(carried, CarriedEntry::Unmatched(entry) if entry.id == new.id),
         );
         let Some(place) = place else {
             return Some(self.append(new));
         };
-        let Carried::Unmatched(old) = self.carried[place].1 else {
+        let CarriedEntry::Unmatched(old) = self.carried[place].1 else {
             return None;
         };
 
@@ -168,7 +168,7 @@ impl Inbox {
         // services that still work on it name the old receipt, which leads to the new one from now on
         let receipt = self.first + self.pending.len() as u64;
         self.append(old);
-        self.carried[place].1 = Carried::Resumed(receipt);
+        self.carried[place].1 = CarriedEntry::Resumed(receipt);
         self.release_acks(acks);
         None
     }
@@ -252,13 +252,13 @@ impl Inbox {
                 .binary_search_by_key(&number, |(number, _)| *number)
                 .ok()?;
             match self.carried[place].1 {
-                Carried::Unmatched(_) => {
+                CarriedEntry::Unmatched(_) => {
                     return self
                         .carried
                         .get_mut(place)
                         .and_then(|(_, carried)| carried.unmatched());
                 }
-                Carried::Resumed(receipt) => number = receipt,
+                CarriedEntry::Resumed(receipt) => number = receipt,
             }
         }
 
@@ -307,14 +307,15 @@ impl Inbox {
         self.first += self.pending.len() as u64;
 
         let lost = self.pending.drain(..).enumerate();
-        self.carried
-            .extend(lost.map(|(place, entry)| (first + place as u64, Carried::Unmatched(entry))));
+        self.carried.extend(
+            lost.map(|(place, entry)| (first + place as u64, CarriedEntry::Unmatched(entry))),
+        );
 
         // a resumed entry is needed as long as the entry that it leads to
         let alive: Vec<u64> = self.carried.iter().map(|(number, _)| *number).collect();
         self.carried.retain(|(_, carried)| match carried {
-            Carried::Unmatched(_) => true,
-            Carried::Resumed(receipt) => alive.binary_search(receipt).is_ok(),
+            CarriedEntry::Unmatched(_) => true,
+            CarriedEntry::Resumed(receipt) => alive.binary_search(receipt).is_ok(),
         });
     }
 
@@ -323,7 +324,7 @@ impl Inbox {
         let unfinished = self
             .carried
             .iter()
-            .filter(|(_, carried)| matches!(carried, Carried::Unmatched(_)))
+            .filter(|(_, carried)| matches!(carried, CarriedEntry::Unmatched(_)))
             .count();
 
         self.carried.clear();

@@ -97,14 +97,14 @@ fn connected(
 
 /// The outputs of a state, by kind.
 #[derive(Debug, Default)]
-struct Drained {
+struct TurnOutputs {
     events: Vec<Event>,
     answers: Vec<SubscriptionAnswer>,
     persist_ops: Vec<PersistOp>,
 }
 
-fn outputs(state: &mut State) -> Drained {
-    let mut drained = Drained::default();
+fn outputs(state: &mut State) -> TurnOutputs {
+    let mut drained = TurnOutputs::default();
     while let Some(output) = state.poll_output() {
         match output {
             Output::Event(event) => drained.events.push(event),

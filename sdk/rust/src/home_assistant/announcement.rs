@@ -12,8 +12,8 @@ use crate::home_assistant::{ChildDevice, Component, Device, Entity, Inner, check
 use crate::messaging::message;
 use crate::registry::Handle;
 
-/// Announced entities: for each topic, the kinds of its entities by their identifiers.
-pub(super) type Announced = BTreeMap<String, BTreeMap<String, String>>;
+/// AnnouncedEntities entities: for each topic, the kinds of its entities by their identifiers.
+pub(super) type AnnouncedEntities = BTreeMap<String, BTreeMap<String, String>>;
 
 /// One discovery message.
 pub(super) struct Announcement {
@@ -23,7 +23,7 @@ pub(super) struct Announcement {
 }
 
 /// Publishes what is there now, and removes what is there no more.
-pub(super) fn publish(now: &[Announcement], before: &Announced) -> Result {
+pub(super) fn publish(now: &[Announcement], before: &AnnouncedEntities) -> Result {
     let gone = before
         .keys()
         .filter(|topic| now.iter().all(|own| own.topic != **topic));
@@ -41,7 +41,7 @@ pub(super) fn publish(now: &[Announcement], before: &Announced) -> Result {
 }
 
 /// Returns the part of the announcements to remember.
-pub(super) fn remember(now: &[Announcement]) -> Announced {
+pub(super) fn remember(now: &[Announcement]) -> AnnouncedEntities {
     now.iter()
         .map(|own| (own.topic.clone(), own.components.clone()))
         .collect()

@@ -65,7 +65,7 @@ pub use device::{ChildDevice, Device};
 pub use entity::Entity;
 
 use crate::error::Result;
-use crate::home_assistant::announcement::Announced;
+use crate::home_assistant::announcement::AnnouncedEntities;
 use crate::message::Message;
 use crate::{config, messaging, registry, state};
 
@@ -181,7 +181,7 @@ impl HomeAssistant {
     /// cannot be used.
     pub fn announce(&self) -> Result {
         let now = self.inner.borrow().announcements()?;
-        let before: Announced = state::get(STATE_KEY)?.unwrap_or_default();
+        let before: AnnouncedEntities = state::get(STATE_KEY)?.unwrap_or_default();
         announcement::publish(&now, &before)?;
         let announced = announcement::remember(&now);
         if announced == before {

@@ -14,7 +14,7 @@ use crate::wire::{Frame, Inbox, Publish, Template, Version, kind};
 
 /// A subscription of the other side.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Subscribed {
+pub(crate) struct Subscriber {
     /// The filter.
     pub filter: String,
     /// The subscription identifier that came with it; zero when there was none.
@@ -36,7 +36,7 @@ pub(crate) struct Link {
     /// QoS 1 messages that it has not acknowledged.
     pub unacknowledged: usize,
     /// Its subscriptions, in order.
-    pub subscribed: Vec<Subscribed>,
+    pub subscribed: Vec<Subscriber>,
     /// The topic whose messages are answers.
     pub answer_topic: Vec<u8>,
     /// Messages on other topics.
@@ -216,7 +216,7 @@ impl Link {
                     .collect();
                 let id = read.id;
                 self.subscribed
-                    .extend(read.filters.iter().map(|(filter, _)| Subscribed {
+                    .extend(read.filters.iter().map(|(filter, _)| Subscriber {
                         filter: String::from_utf8_lossy(filter).into_owned(),
                         id,
                     }));

@@ -42,7 +42,7 @@ impl Pace {
 
 /// Observations of one measurement.
 #[derive(Debug, Default)]
-pub(crate) struct Paced {
+pub(crate) struct PacedLoad {
     /// Latencies.
     pub samples: Samples,
     /// The longest time between two answers.
@@ -63,7 +63,7 @@ struct Run {
     due: Vec<Instant>,
     answered: Vec<bool>,
     last: Instant,
-    seen: Paced,
+    seen: PacedLoad,
 }
 
 impl Run {
@@ -113,7 +113,7 @@ pub(crate) async fn run(
     message: &Template,
     pace: Pace,
     span: Duration,
-) -> Result<Paced> {
+) -> Result<PacedLoad> {
     let start = Instant::now();
     let mut run = Run {
         start,
@@ -121,7 +121,7 @@ pub(crate) async fn run(
         due: vec![],
         answered: vec![],
         last: start,
-        seen: Paced::default(),
+        seen: PacedLoad::default(),
     };
     let metronome = Metronome::start(pace.period())?;
     while start.elapsed() < span {

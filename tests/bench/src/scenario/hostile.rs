@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::Plan;
 use crate::contender::{Contender, Programs, remote, service};
 use crate::load::Listener;
-use crate::load::paced::{self, Pace, Paced};
+use crate::load::paced::{self, Pace, PacedLoad};
 use crate::process::tail;
 use crate::report::{Aim, Section, Table, Value};
 use crate::samples::median;
@@ -43,8 +43,8 @@ const BEHAVIOURS: [(&str, &str); 12] = [
 /// The neighbour alone, and right after that beside a behaviour: the machine may be another one a minute later.
 struct Pair {
     told: &'static str,
-    alone: Paced,
-    beside: Paced,
+    alone: PacedLoad,
+    beside: PacedLoad,
 }
 
 /// Runs the neighbour alone and beside each behaviour, in turn.
@@ -68,7 +68,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section>
     Ok(section(&pairs))
 }
 
-async fn beside(programs: &Programs, told: Option<&str>, span: Duration) -> Result<Paced> {
+async fn beside(programs: &Programs, told: Option<&str>, span: Duration) -> Result<PacedLoad> {
     let dir = programs.dir.join("hostile");
     fs::create_dir_all(&dir)?;
     let [request, response] = Contender::Guest.topics(0);
@@ -104,7 +104,7 @@ fn hostile(component: &Path, told: &str) -> String {
 }
 
 /// The p99 of the quietest run. Other load on the machine only adds; the host's own share is in each of them.
-fn quietest<'a>(seen: impl Iterator<Item = &'a Paced>) -> f64 {
+fn quietest<'a>(seen: impl Iterator<Item = &'a PacedLoad>) -> f64 {
     seen.map(|paced| paced.samples.percentile(0.99))
         .fold(f64::INFINITY, f64::min)
 }
@@ -119,7 +119,7 @@ fn section(pairs: &[Pair]) -> Section {
     ]);
     let of = |told| pairs.iter().filter(move |pair| pair.told == told);
     let alone = median(BEHAVIOURS.map(|(told, _)| quietest(of(told).map(|pair| &pair.alone))));
-    let mut row = |title: &str, seen: Vec<&Paced>, p99: f64| {
+    let mut row = |title: &str, seen: Vec<&PacedLoad>, p99: f64| {
         let p50 = median(seen.iter().map(|paced| paced.samples.percentile(0.5)));
         let lost = seen.iter().map(|paced| paced.lost).sum::<usize>() as f64;
         let numbers = [(p50, 0), (p99, 0), (p99 / alone, 2), (lost, 0)];
@@ -133,7 +133,7 @@ fn section(pairs: &[Pair]) -> Section {
         alone,
     );
     let ratios = BEHAVIOURS.map(|(told, title)| {
-        let seen: Vec<&Paced> = of(told).map(|pair| &pair.beside).collect();
+        let seen: Vec<&PacedLoad> = of(told).map(|pair| &pair.beside).collect();
         let p99 = quietest(seen.iter().copied());
         row(title, seen, p99)
     });

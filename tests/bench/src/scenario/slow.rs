@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use super::Plan;
 use crate::contender::{Contender, Programs, service};
 use crate::load::Listener;
-use crate::load::paced::{self, Pace, Paced};
+use crate::load::paced::{self, Pace, PacedLoad};
 use crate::process::tail;
 use crate::report::{Aim, Section, Table, Value};
 use crate::samples::median;
@@ -33,8 +33,8 @@ const RECEIVE_MAXIMA: [u16; 2] = [20, 256];
 /// The relay alone, and right after that beside the slow service.
 struct Pair {
     receive_maximum: u16,
-    alone: Paced,
-    beside: Paced,
+    alone: PacedLoad,
+    beside: PacedLoad,
 }
 
 /// Runs the relay alone and beside the slow service, in turn.
@@ -66,7 +66,7 @@ async fn run(
     receive_maximum: u16,
     waiting: usize,
     span: Duration,
-) -> Result<Paced> {
+) -> Result<PacedLoad> {
     let dir = programs.dir.join("slow");
     // messages of an earlier run would be handled first
     fs::remove_dir_all(&dir).or_else(|error| {
@@ -120,7 +120,7 @@ fn section(pairs: &[Pair]) -> Section {
                 .iter()
                 .filter(move |pair| pair.receive_maximum == receive_maximum)
         };
-        let mut row = |waiting: usize, seen: Vec<&Paced>| {
+        let mut row = |waiting: usize, seen: Vec<&PacedLoad>| {
             let percentile = |part| median(seen.iter().map(|paced| paced.samples.percentile(part)));
             let gap = median(seen.iter().map(|paced| paced.gap.as_secs_f64()));
             let lost = seen.iter().map(|paced| paced.lost).sum::<usize>() as f64;

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Plan;
 use crate::contender::{Contender, Programs, remote, service};
-use crate::load::paced::{self, Pace, Paced};
+use crate::load::paced::{self, Pace, PacedLoad};
 use crate::load::{Link, Listener};
 use crate::process::{self, Process};
 use crate::report::{Aim, Section, Table, Value};
@@ -49,7 +49,7 @@ impl Swaps {
 }
 
 /// A host whose guest's file is replaced.
-struct Swapped {
+struct SwapResult {
     host: Process,
     link: Link,
     _listener: Listener,
@@ -58,7 +58,7 @@ struct Swapped {
     versions: usize,
 }
 
-impl Swapped {
+impl SwapResult {
     async fn start(programs: &Programs) -> Result<Self> {
         let dir = programs.dir.join("swapped");
         fs::create_dir_all(&dir)?;
@@ -90,7 +90,7 @@ impl Swapped {
         })
     }
 
-    async fn run(&mut self, swaps: Swaps, pace: Pace, span: Duration) -> Result<Paced> {
+    async fn run(&mut self, swaps: Swaps, pace: Pace, span: Duration) -> Result<PacedLoad> {
         let message = self
             .link
             .template(&Contender::Guest.topics(0)[0], &[b'x'; 32], 0);
@@ -155,8 +155,8 @@ fn custom_section(version: usize) -> Vec<u8> {
 /// # Errors
 /// When the host does not start or loses its connection.
 pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
-    let mut swapped = Swapped::start(programs).await?;
-    let mut seen: [Vec<(Swaps, Paced)>; 2] = Default::default();
+    let mut swapped = SwapResult::start(programs).await?;
+    let mut seen: [Vec<(Swaps, PacedLoad)>; 2] = Default::default();
     // the first runs warm up: both versions get into the cache
     swapped
         .run(Swaps::Cached, PACES[0].1, Duration::from_secs(1))
@@ -172,7 +172,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section>
     Ok(section(&seen))
 }
 
-fn section(seen: &[Vec<(Swaps, Paced)>; 2]) -> Section {
+fn section(seen: &[Vec<(Swaps, PacedLoad)>; 2]) -> Section {
     let mut table = Table::new(&[
         "load",
         "what",
@@ -193,8 +193,9 @@ fn section(seen: &[Vec<(Swaps, Paced)>; 2]) -> Section {
     let [paced, full] = seen;
     let base = tail(paced, Swaps::None, 0.999);
     let to_none = |swaps| tail(paced, swaps, 0.999) / base;
-    let lost =
-        |seen: &[(Swaps, Paced)]| seen.iter().map(|(_, paced)| paced.lost).sum::<usize>() as f64;
+    let lost = |seen: &[(Swaps, PacedLoad)]| {
+        seen.iter().map(|(_, paced)| paced.lost).sum::<usize>() as f64
+    };
     let aims = vec![
         Aim::at_most(
             "20,000 msg/s with swaps: p99.9 to no swaps",
@@ -225,18 +226,18 @@ fn section(seen: &[Vec<(Swaps, Paced)>; 2]) -> Section {
     }
 }
 
-fn of(seen: &[(Swaps, Paced)], swaps: Swaps) -> impl Iterator<Item = &Paced> {
+fn of(seen: &[(Swaps, PacedLoad)], swaps: Swaps) -> impl Iterator<Item = &PacedLoad> {
     seen.iter()
         .filter(move |(of, _)| *of == swaps)
         .map(|(_, paced)| paced)
 }
 
-fn tail(seen: &[(Swaps, Paced)], swaps: Swaps, share: f64) -> f64 {
+fn tail(seen: &[(Swaps, PacedLoad)], swaps: Swaps, share: f64) -> f64 {
     median(of(seen, swaps).map(|paced| paced.samples.percentile(share)))
 }
 
-fn row(load: &str, swaps: Swaps, seen: &[(Swaps, Paced)]) -> Vec<Value> {
-    let sum = |count: fn(&Paced) -> usize| of(seen, swaps).map(count).sum::<usize>() as f64;
+fn row(load: &str, swaps: Swaps, seen: &[(Swaps, PacedLoad)]) -> Vec<Value> {
+    let sum = |count: fn(&PacedLoad) -> usize| of(seen, swaps).map(count).sum::<usize>() as f64;
     let gap = of(seen, swaps)
         .map(|paced| paced.gap)
         .max()

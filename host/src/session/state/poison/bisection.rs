@@ -32,7 +32,7 @@ const MAX_FAST_RETRIES: u32 = 500;
 
 /// A packet that was sent on this connection and is not answered.
 #[derive(Debug)]
-struct Unanswered {
+struct UnansweredPacket {
     suspect: Suspect,
     /// Its position among the packets of this connection.
     place: u64,
@@ -54,7 +54,7 @@ pub(super) struct Bisection {
     place: u64,
     /// The positions behind which a PINGREQ was sent that is not answered.
     pings: VecDeque<u64>,
-    unanswered: Vec<Unanswered>,
+    unanswered: Vec<UnansweredPacket>,
     /// Packets that were unanswered when the last connection was lost.
     suspects: HashSet<Suspect>,
     /// Number of suspects that may be unanswered at a time.
@@ -128,7 +128,7 @@ impl Bisection {
             return;
         }
         let since = *self.connected_at.get_or_insert(now);
-        let settled = |sent: &Unanswered| {
+        let settled = |sent: &UnansweredPacket| {
             sent.passed
                 .is_some_and(|at| now.saturating_duration_since(at) >= SETTLED)
         };
@@ -139,7 +139,7 @@ impl Bisection {
             self.unanswered = others;
             settled
                 .into_iter()
-                .for_each(|sent: Unanswered| self.clear_for_good(sent.suspect));
+                .for_each(|sent: UnansweredPacket| self.clear_for_good(sent.suspect));
         }
         let lived = now.saturating_duration_since(since);
         if self.is_alive
@@ -274,7 +274,7 @@ impl Bisection {
     pub(super) fn on_sent(&mut self, suspect: Suspect, answered_by_ping: bool) {
         self.place += 1;
         if !self.cleared.contains(&suspect) {
-            self.unanswered.push(Unanswered {
+            self.unanswered.push(UnansweredPacket {
                 suspect,
                 place: self.place,
                 answered_by_ping,

@@ -12,7 +12,7 @@ pub const STILL: Duration = Duration::from_secs(5);
 
 /// Files that were rejected recently.
 #[derive(Debug, Default)]
-pub struct Settling {
+pub struct RejectionLog {
     files: HashMap<PathBuf, Rejection>,
 }
 
@@ -26,8 +26,8 @@ struct Rejection {
     unlogged: Option<String>,
 }
 
-impl Settling {
-    /// Notes that the file was rejected at `now`. Returns `reason` if it is to be logged now; otherwise [`Settling::due`] returns it
+impl RejectionLog {
+    /// Notes that the file was rejected at `now`. Returns `reason` if it is to be logged now; otherwise [`RejectionLog::due`] returns it
     /// later.
     pub fn on_rejected(
         &mut self,
@@ -72,7 +72,7 @@ impl Settling {
             .is_some_and(|rejection| now < rejection.until)
     }
 
-    /// Time of the next entry of [`Settling::due`].
+    /// Time of the next entry of [`RejectionLog::due`].
     pub fn next(&self) -> Option<Instant> {
         self.files
             .values()
@@ -106,49 +106,49 @@ mod tests {
 
     #[test]
     fn a_slow_upload_is_said_twice_and_others_at_once() {
-        let mut settling = Settling::default();
+        let mut rejection_log = RejectionLog::default();
         let start = Instant::now();
         let file = Path::new("a.wasm");
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(
-            settling.on_rejected(file, Some(1), "half".into(), at(0)),
+            rejection_log.on_rejected(file, Some(1), "half".into(), at(0)),
             Some("half".into())
         );
-        assert_eq!(settling.next(), None);
+        assert_eq!(rejection_log.next(), None);
         for second in 1..20 {
             assert_eq!(
-                settling.on_rejected(file, Some(1), format!("{second}"), at(second)),
+                rejection_log.on_rejected(file, Some(1), format!("{second}"), at(second)),
                 None
             );
-            assert!(settling.due(at(second)).is_empty());
+            assert!(rejection_log.due(at(second)).is_empty());
         }
-        assert_eq!(settling.next(), Some(at(19) + STILL));
+        assert_eq!(rejection_log.next(), Some(at(19) + STILL));
         assert_eq!(
-            settling.due(at(19) + STILL),
+            rejection_log.due(at(19) + STILL),
             [(file.to_owned(), "19".to_owned())]
         );
         // it is left alone: the next change is another matter
         assert_eq!(
-            settling.on_rejected(file, Some(1), "again".into(), at(40)),
+            rejection_log.on_rejected(file, Some(1), "again".into(), at(40)),
             Some("again".into())
         );
         // so is another file in its place, and none at all
         assert_eq!(
-            settling.on_rejected(file, Some(2), "other".into(), at(41)),
+            rejection_log.on_rejected(file, Some(2), "other".into(), at(41)),
             Some("other".into())
         );
         assert_eq!(
-            settling.on_rejected(file, None, "gone".into(), at(41)),
+            rejection_log.on_rejected(file, None, "gone".into(), at(41)),
             Some("gone".into())
         );
         assert_eq!(
-            settling.on_rejected(file, None, "gone".into(), at(41)),
+            rejection_log.on_rejected(file, None, "gone".into(), at(41)),
             Some("gone".into())
         );
-        settling.on_rejected(file, Some(3), "half".into(), at(42));
-        settling.forget(file);
+        rejection_log.on_rejected(file, Some(3), "half".into(), at(42));
+        rejection_log.forget(file);
         assert_eq!(
-            settling.on_rejected(file, Some(3), "asked".into(), at(42)),
+            rejection_log.on_rejected(file, Some(3), "asked".into(), at(42)),
             Some("asked".into())
         );
     }
@@ -158,25 +158,25 @@ mod tests {
         /// is said in the end.
         #[test]
         fn the_last_rejection_is_always_said_and_few_are(pauses in prop::collection::vec(0u64..8_000, 1..40)) {
-            let mut settling = Settling::default();
+            let mut rejection_log = RejectionLog::default();
             let mut now = Instant::now();
             let file = Path::new("a.wasm");
             let mut said: Vec<(Instant, String)> = Vec::new();
             for (number, pause) in pauses.iter().enumerate() {
                 let next = now + Duration::from_millis(*pause);
-                if let Some(due) = settling.next().filter(|due| *due <= next) {
-                    said.extend(settling.due(due).into_iter().map(|(_, reason)| (due, reason)));
+                if let Some(due) = rejection_log.next().filter(|due| *due <= next) {
+                    said.extend(rejection_log.due(due).into_iter().map(|(_, reason)| (due, reason)));
                 }
                 now = next;
-                said.extend(settling.on_rejected(file, Some(1), number.to_string(), now).map(|reason| (now, reason)));
+                said.extend(rejection_log.on_rejected(file, Some(1), number.to_string(), now).map(|reason| (now, reason)));
             }
             let end = now + STILL;
-            said.extend(settling.due(end).into_iter().map(|(_, reason)| (end, reason)));
+            said.extend(rejection_log.due(end).into_iter().map(|(_, reason)| (end, reason)));
             prop_assert_eq!(&said.last().unwrap().1, &(pauses.len() - 1).to_string());
             for pair in said.windows(3) {
                 prop_assert!(pair[2].0 - pair[0].0 >= STILL);
             }
-            prop_assert_eq!(settling.next(), None);
+            prop_assert_eq!(rejection_log.next(), None);
         }
     }
 }

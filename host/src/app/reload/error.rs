@@ -11,7 +11,7 @@ use crate::topic::TopicError;
 
 /// Reason why a new configuration is not put in force.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum ReloadError {
     /// It has errors.
     #[error("{0}")]
     Config(#[from] ConfigError),
@@ -32,7 +32,7 @@ pub(crate) enum Refused {
     Bug(#[from] tokio::task::JoinError),
 }
 
-impl Refused {
+impl ReloadError {
     /// Files that may fix it when they appear or change.
     pub(crate) fn awaited(&self) -> Vec<PathBuf> {
         match self {

@@ -13,7 +13,7 @@ use crate::service_ctx::ServiceCtx;
 use crate::store::Segment;
 
 /// A service whose component is loaded, or could not be.
-pub struct Loaded {
+pub struct LoadedService {
     /// Its number.
     pub id: ServiceId,
     /// Its configuration and its resources.
