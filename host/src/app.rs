@@ -163,7 +163,7 @@ async fn live(
     let name = tokio::select! {
         name = serve(&mut host.runtime, &mut signals, &mut host.control, &notifier, ready) => name?,
         error = embedded_broker::ended(&mut host.broker) => return Err(error.into()),
-        bug = broken(&mut host.tasks) => return Err(bug),
+        bug = next_bug(&mut host.tasks) => return Err(bug),
     };
     info!("stopping on {name}");
     notifier.tell("STOPPING=1");
@@ -338,7 +338,7 @@ async fn stop(runtime: &mut Runtime<'_>, store: &Store, deadline: Instant) {
             service = service.name.as_str(),
             "has not stopped in time; its unacknowledged messages will be delivered again"
         );
-        runtime.sessions.offline(id, &service).await;
+        runtime.sessions.announce_offline(id, &service).await;
     }
     runtime
         .sessions
@@ -348,7 +348,7 @@ async fn stop(runtime: &mut Runtime<'_>, store: &Store, deadline: Instant) {
 }
 
 /// Waits until one of the host's own tasks fails. The host cannot work without it, so it ends and is started again.
-async fn broken(own: &mut JoinSet<()>) -> anyhow::Error {
+async fn next_bug(own: &mut JoinSet<()>) -> anyhow::Error {
     while let Some(ended) = own.join_next().await {
         if let Err(bug) = ended {
             return anyhow!("a task of the host failed, which is a bug: {bug}");

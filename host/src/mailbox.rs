@@ -57,7 +57,7 @@ impl From<&config::Limits> for Limits {
 /// The next thing in a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing until the service may publish again: see [`Mailbox::uncongested`].
+    /// Nothing until the service may publish again: see [`Mailbox::wait_until_uncongested`].
     Congested,
     /// Timers are due.
     Timers,
@@ -276,7 +276,7 @@ impl Mailbox {
     }
 
     /// Waits until the service may publish. Cancel-safe.
-    pub async fn uncongested(&self) {
+    pub async fn wait_until_uncongested(&self) {
         poll_fn(|context| {
             let mut state = self.shared.lock();
             if state.is_congested() {

@@ -101,14 +101,14 @@ impl Message {
 
     /// Returns the message in memory of its own, to be kept for long: a message from the broker shares the buffer into which it was
     /// read, and keeps all of that.
-    pub fn detached(&self) -> Self {
+    pub fn to_detached(&self) -> Self {
         let mut own = Self {
-            topic: self.topic.detached(),
+            topic: self.topic.to_detached(),
             payload: Bytes::copy_from_slice(&self.payload),
             ..self.clone()
         };
         if let Some(properties) = &mut own.properties {
-            properties.response_topic = properties.response_topic.as_ref().map(Topic::detached);
+            properties.response_topic = properties.response_topic.as_ref().map(Topic::to_detached);
             properties.correlation_data = properties
                 .correlation_data
                 .as_deref()
@@ -208,7 +208,7 @@ pub enum SubscriptionChange {
 
 impl SubscriptionChange {
     /// Returns the subscription, if it is one.
-    pub const fn subscribed(&self) -> Option<&Subscription> {
+    pub const fn subscription(&self) -> Option<&Subscription> {
         match self {
             Self::Subscribe(subscription) => Some(subscription),
             Self::Unsubscribe(_) => None,

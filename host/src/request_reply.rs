@@ -124,7 +124,7 @@ impl RequestReply {
                 },
                 next = self.mailbox.next(), if self.sender.is_none() => {
                     if let Next::Delivery(delivery) = next {
-                        self.answered(delivery).await;
+                        self.on_answer(delivery).await;
                     }
                 }
                 () = sleep_until(end) => self.expire(Instant::now()),
@@ -190,7 +190,7 @@ impl RequestReply {
             .await;
     }
 
-    async fn answered(&mut self, delivery: Delivery) {
+    async fn on_answer(&mut self, delivery: Delivery) {
         let Delivery {
             message, receipt, ..
         } = delivery;

@@ -117,8 +117,8 @@ impl Router {
     }
 
     /// A filter that some service wants, as the broker has it: perhaps a wider one.
-    pub fn identified(&self, filter: &Filter) -> Option<IdentifiedSubscription> {
-        self.filters.identified(filter)
+    pub fn identified_subscription(&self, filter: &Filter) -> Option<IdentifiedSubscription> {
+        self.filters.identified_subscription(filter)
     }
 
     /// Prepares another SUBSCRIBE for a filter, whose retained messages are for `service` and others that asked lately, but not for

@@ -128,7 +128,7 @@ impl Supervisor {
                 },
                 file = self.watch.changed() => self.changed(file),
                 () = due(&mut self.reports) => self.report().await,
-                () = changes::settled(&self.rejection_log) => self.say_settled(),
+                () = changes::wait_until_written(&self.rejection_log) => self.say_settled(),
                 Some(done) = self.preparing.join_next() => match done {
                     Ok(outcome) => self.take_over(outcome),
                     Err(bug) => error!("preparing a component failed in the host, which is a bug: {bug}"),

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 /// The first character of `text` that no text of ours may contain: a control character (U+0000 to U+001F, U+007F to U+009F) or a
 /// noncharacter (U+FDD0 to U+FDEF, and the last two of each plane).
-pub fn forbidden(text: &str) -> Option<char> {
+pub fn find_forbidden(text: &str) -> Option<char> {
     // over bytes: this is done for every message, and a search for characters decodes each. All of them begin with one of these: 0xC2
     // leads U+0080 to U+00BF, 0xEF U+F000 to U+FFFF, and 0xF0 or higher everything above
     let suspicious = |byte: u8| byte < 0x20 || matches!(byte, 0x7F | 0xC2 | 0xEF..);
@@ -28,8 +28,8 @@ pub fn name(character: char) -> String {
 
 /// A text without forbidden characters as it is; any other as Rust would write it: these as `\n`, `\t`, `\r` or `\u{1}`, and a
 /// backslash twice. The part beyond `most` bytes is cut off, with `…` in its place.
-pub fn escaped(text: &str, most: usize) -> String {
-    let is_clean = forbidden(text).is_none();
+pub fn escape(text: &str, most: usize) -> String {
+    let is_clean = find_forbidden(text).is_none();
     if is_clean && text.len() <= most {
         return text.to_owned();
     }
@@ -81,47 +81,52 @@ mod tests {
             '\0', '\t', '\n', '\u{1}', '\u{1f}', '\u{7f}', '\u{85}', '\u{9f}', '\u{fdd0}',
             '\u{fdef}',
         ] {
-            assert_eq!(forbidden(&format!("a{bad}b")), Some(bad));
+            assert_eq!(find_forbidden(&format!("a{bad}b")), Some(bad));
         }
         for plane in 0..=16 {
             for last in [0xFFFE, 0xFFFF] {
                 let bad = char::from_u32(plane << 16 | last).unwrap();
-                assert_eq!(forbidden(&format!("ä{bad}")), Some(bad), "{}", name(bad));
+                assert_eq!(
+                    find_forbidden(&format!("ä{bad}")),
+                    Some(bad),
+                    "{}",
+                    name(bad)
+                );
             }
         }
         for good in [
             " ", "~", "\u{a0}", "¿", "ü", "\u{fdcf}", "\u{fdf0}", "\u{fffd}", "\u{feff}", "😀",
             "\u{2028}", "/+#$",
         ] {
-            assert_eq!(forbidden(good), None, "{good:?}");
+            assert_eq!(find_forbidden(good), None, "{good:?}");
         }
     }
 
     #[test]
     fn escaped_text_is_readable() {
         assert_eq!(
-            escaped("one\ntwo\t\u{1}\u{ffff} C:\\x", 100),
+            escape("one\ntwo\t\u{1}\u{ffff} C:\\x", 100),
             "one\\ntwo\\t\\u{1}\\u{ffff} C:\\\\x"
         );
-        assert_eq!(escaped("as it is: ü {} \\n", 100), "as it is: ü {} \\n");
-        assert_eq!(escaped("abcdef", 6), "abcdef");
-        assert_eq!(escaped("abcdefg", 6), "abc…");
-        assert_eq!(escaped("ab\n\n\n", 6), "ab…");
+        assert_eq!(escape("as it is: ü {} \\n", 100), "as it is: ü {} \\n");
+        assert_eq!(escape("abcdef", 6), "abcdef");
+        assert_eq!(escape("abcdefg", 6), "abc…");
+        assert_eq!(escape("ab\n\n\n", 6), "ab…");
     }
 
     proptest! {
         #[test]
         fn an_escaped_text_is_clean_fits_and_can_be_undone(text in "[\\PC\\\\\n\t\u{1}\u{85}\u{ffff}]{0,60}", most in 8usize..200) {
-            let out = escaped(&text, most);
-            prop_assert_eq!(forbidden(&out), None);
+            let out = escape(&text, most);
+            prop_assert_eq!(find_forbidden(&out), None);
             prop_assert!(out.len() <= most);
-            let whole = escaped(&text, usize::MAX);
+            let whole = escape(&text, usize::MAX);
             prop_assert!(whole.len() > most || whole == out);
-            prop_assert_eq!(if forbidden(&text).is_some() { unescaped(&whole) } else { whole }, text);
+            prop_assert_eq!(if find_forbidden(&text).is_some() { unescape(&whole) } else { whole }, text);
         }
     }
 
-    fn unescaped(text: &str) -> String {
+    fn unescape(text: &str) -> String {
         let mut out = String::new();
         let mut characters = text.chars();
         while let Some(character) = characters.next() {

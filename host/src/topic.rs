@@ -69,7 +69,7 @@ impl Topic {
     ///
     /// # Errors
     /// If MQTT forbids it; the error says why.
-    pub fn received(text: impl Into<ByteString>) -> Result<Self, TopicError> {
+    pub fn from_received(text: impl Into<ByteString>) -> Result<Self, TopicError> {
         let text = text.into();
         check_length(&text)?;
         if text.contains('\0') {
@@ -87,7 +87,7 @@ impl Topic {
     }
 
     /// The same in memory of its own.
-    pub fn detached(&self) -> Self {
+    pub fn to_detached(&self) -> Self {
         Self(ByteString::from(self.0.to_string()))
     }
 
@@ -236,7 +236,7 @@ impl BaseTopic {
 
 fn check_text(text: &str) -> Result<(), TopicError> {
     check_length(text)?;
-    if let Some(character) = text::forbidden(text) {
+    if let Some(character) = text::find_forbidden(text) {
         return Err(TopicError::Character(text.to_owned(), character));
     }
     match 1 + text.bytes().filter(|byte| *byte == b'/').count() {

@@ -125,7 +125,7 @@ impl<'a> Runtime<'a> {
         let awaited = plan
             .as_ref()
             .err()
-            .map_or_else(Vec::new, ReloadError::awaited);
+            .map_or_else(Vec::new, ReloadError::awaited_files);
         files.wait_for(awaited);
         if plan.is_ok() {
             files.forget();
@@ -177,7 +177,7 @@ impl<'a> Runtime<'a> {
             self.sessions.renew(connection).await;
         }
         for agreed in agreed {
-            self.supervisor.agreed(agreed);
+            self.supervisor.on_section_accepted(agreed);
         }
         for ready in ready {
             match self.supervisor.id(&ready.ctx.config.name) {
@@ -215,7 +215,7 @@ impl<'a> Runtime<'a> {
                 None
             });
         let history = self.deps.shared.history(&name).await;
-        let one = start::prepared(id, ready, history, spool, &self.deps.shared);
+        let one = start::from_ready(id, ready, history, spool, &self.deps.shared);
         // the presence connection of a former service of this name may still use the identifier without number
         let suffix = format!("{}-{}", one.ctx.config.name, id.0);
         let added = match self.sessions.add(id, suffix, &one.ctx.config) {

@@ -195,7 +195,7 @@ impl Sessions {
     }
 
     /// Announces that a service is offline which could not do so itself.
-    pub(super) async fn offline(&self, id: ServiceId, service: &config::Service) {
+    pub(super) async fn announce_offline(&self, id: ServiceId, service: &config::Service) {
         if let Ok(offline) = service::will(service) {
             self.presence(id).0.send(Command::Announce(offline)).await;
         }

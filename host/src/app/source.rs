@@ -30,7 +30,7 @@ impl Source {
     /// As [`Config::load`].
     pub fn begin(&self) -> Result<config::LoadedConfig, ConfigError> {
         let selection = Selection::Run(&self.files);
-        self.accepted(Config::load_with(
+        self.accept(Config::load_with(
             self.path.as_deref(),
             selection,
             MissingFiles::LeaveOut,
@@ -41,7 +41,7 @@ impl Source {
     ///
     /// # Errors
     /// Says so.
-    pub fn accepted(
+    pub fn accept(
         &self,
         loaded: config::LoadedConfig,
     ) -> Result<config::LoadedConfig, ConfigError> {

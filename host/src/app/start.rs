@@ -176,7 +176,7 @@ async fn begin(id: ServiceId, found: Found, deps: &ServiceDeps) -> LoadedService
 }
 
 /// Builds a service of a new configuration, whose instance was started already.
-pub(super) fn prepared(
+pub(super) fn from_ready(
     id: ServiceId,
     ready: Ready,
     history: VersionHistory,

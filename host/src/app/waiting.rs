@@ -36,7 +36,7 @@ pub(super) async fn whole(
     let mut said = String::new();
     let mut pulse = tokio::time::Instant::now();
     say(&loaded.missing, &mut said);
-    files.wait_for(awaited(&loaded.missing));
+    files.wait_for(awaited_files(&loaded.missing));
     notifier.tell("READY=1\nSTATUS=waits for files that the configuration names");
     waiting();
     loop {
@@ -56,18 +56,20 @@ pub(super) async fn whole(
             }
             Ok(again) => {
                 say(&again.missing, &mut said);
-                files.wait_for(awaited(&again.missing));
+                files.wait_for(awaited_files(&again.missing));
                 loaded = again;
             }
             Err(ConfigError(problems)) => {
                 say(&problems, &mut said);
-                files.wait_for(awaited(problems.iter().chain(&loaded.missing)));
+                files.wait_for(awaited_files(problems.iter().chain(&loaded.missing)));
             }
         }
     }
 }
 
-fn awaited<'a>(problems: impl IntoIterator<Item = &'a Diagnostic>) -> Vec<std::path::PathBuf> {
+fn awaited_files<'a>(
+    problems: impl IntoIterator<Item = &'a Diagnostic>,
+) -> Vec<std::path::PathBuf> {
     problems
         .into_iter()
         .filter_map(|problem| problem.awaited.clone())

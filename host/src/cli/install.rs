@@ -62,7 +62,7 @@ impl Install {
             files: files.clone(),
             allow_empty: false,
         };
-        let loaded = source.accepted(source.load()?)?;
+        let loaded = source.accept(source.load()?)?;
         let program = std::env::current_exe().context("cannot find the path of the program")?;
         let unit = Unit {
             name: &self.name,

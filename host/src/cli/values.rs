@@ -67,7 +67,7 @@ pub(super) fn user_property(text: &str) -> Result<(String, String), ValueError> 
 
 /// Text without characters that MQTT forbids.
 pub(super) fn mqtt_text(text: &str) -> Result<String, ValueError> {
-    match text::forbidden(text) {
+    match text::find_forbidden(text) {
         Some(character) => Err(ValueError::Character(text::name(character))),
         None => Ok(text.to_owned()),
     }

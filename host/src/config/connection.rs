@@ -140,7 +140,7 @@ impl Format<bool> for CleanStart {
 struct ClientIdError;
 
 fn parse_client_id(text: &str) -> Result<String, ClientIdError> {
-    if text.is_empty() || text.len() > 65_535 || text::forbidden(text).is_some() {
+    if text.is_empty() || text.len() > 65_535 || text::find_forbidden(text).is_some() {
         return Err(ClientIdError);
     }
     Ok(text.to_owned())

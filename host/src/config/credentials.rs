@@ -123,7 +123,7 @@ fn read_secret<'a>(section: &mut Section<'a>, keys: SecretKeys) -> Secret<'a> {
 fn read_username<'a>(section: &mut Section<'a>, keys: SecretKeys) -> Secret<'a> {
     let secret = read_secret(section, keys);
     if let Secret::Text(name, value) = &secret
-        && let Some(character) = text::forbidden(name)
+        && let Some(character) = text::find_forbidden(name)
     {
         value.error(format!(
             "contains {}, for which brokers end the connection",

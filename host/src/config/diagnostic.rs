@@ -51,7 +51,7 @@ pub struct ConfigError(pub Vec<Diagnostic>);
 
 impl ConfigError {
     /// The files whose coming, or becoming whole, may mend it.
-    pub fn awaited(&self) -> Vec<PathBuf> {
+    pub fn awaited_files(&self) -> Vec<PathBuf> {
         self.0
             .iter()
             .filter_map(|diagnostic| diagnostic.awaited.clone())

@@ -139,7 +139,7 @@ fn default_dead_letter(base: &BaseTopic) -> Option<Topic> {
 
 /// The default base topic of `name`, which has to be a single level of a topic.
 fn default_base(name: &str) -> Result<BaseTopic, NameError> {
-    if name.is_empty() || name.contains(['/', '+', '#']) || text::forbidden(name).is_some() {
+    if name.is_empty() || name.contains(['/', '+', '#']) || text::find_forbidden(name).is_some() {
         return Err(NameError::NotOneLevel(name.to_owned()));
     }
     Ok(BaseTopic::of_service(name)?)

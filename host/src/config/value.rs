@@ -30,7 +30,7 @@ impl<'a> ConfigValue<'a> {
     pub(super) fn into_list(self, example: &str) -> Vec<ConfigValue<'a>> {
         self.refuse_tag();
         let Value::List(items) = &self.node.value else {
-            self.unexpected(&format!("a list such as {example}"));
+            self.report_unexpected(&format!("a list such as {example}"));
             return Vec::new();
         };
 
@@ -59,7 +59,7 @@ impl<'a> ConfigValue<'a> {
             }
             | Value::List(_)
             | Value::Map(_) => {
-                self.unexpected("text");
+                self.report_unexpected("text");
                 None
             }
             Value::Scalar { text, .. } => Some(text),
@@ -109,7 +109,7 @@ impl<'a> ConfigValue<'a> {
 
         if found.is_none() {
             let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            self.unexpected(&format!("one of {}", words.join(", ")));
+            self.report_unexpected(&format!("one of {}", words.join(", ")));
         }
         found.map(|(_, meaning)| meaning.clone())
     }
@@ -117,11 +117,11 @@ impl<'a> ConfigValue<'a> {
     /// As true or false, in quotes or not.
     pub(super) fn flag(&self) -> Option<bool> {
         self.refuse_tag();
-        match self.unquoted() {
+        match self.parse_unquoted() {
             Some(Scalar::Bool(value)) => Some(value),
             _ if self.has_typographic_quotes() => None,
             _ => {
-                self.unexpected("true or false");
+                self.report_unexpected("true or false");
                 None
             }
         }
@@ -141,7 +141,7 @@ impl<'a> ConfigValue<'a> {
         if number.is_none() && !self.has_typographic_quotes() {
             let from = range.start();
             let to = range.end();
-            self.unexpected(&format!("a whole number from {from} to {to}"));
+            self.report_unexpected(&format!("a whole number from {from} to {to}"));
         }
         number
     }
@@ -149,12 +149,12 @@ impl<'a> ConfigValue<'a> {
     /// As a span of time in `range`.
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
         let Some(span) = units::parse_duration(self.text()?) else {
-            self.unexpected("a duration such as 500ms, 5s or 1h30m");
+            self.report_unexpected("a duration such as 500ms, 5s or 1h30m");
             return None;
         };
 
         if !range.contains(&span) {
-            self.unexpected(&format!(
+            self.report_unexpected(&format!(
                 "a duration from {} to {}",
                 units::format_duration(*range.start()),
                 units::format_duration(*range.end())
@@ -174,7 +174,7 @@ impl<'a> ConfigValue<'a> {
         let most = Duration::from_secs(most.into()).min(units::LONGEST);
         let span = self.duration(Duration::ZERO..=most)?;
         if span.subsec_nanos() != 0 {
-            self.unexpected("whole seconds, as MQTT counts them, such as 60s");
+            self.report_unexpected("whole seconds, as MQTT counts them, such as 60s");
             return None;
         }
         Some(span)
@@ -186,7 +186,7 @@ impl<'a> ConfigValue<'a> {
         T: TryFrom<u64> + TryInto<u64> + PartialOrd + Copy,
     {
         let Some(bytes) = units::parse_size(self.text()?) else {
-            self.unexpected("a size such as 64KiB, 16MiB or 1000B");
+            self.report_unexpected("a size such as 64KiB, 16MiB or 1000B");
             return None;
         };
 
@@ -195,7 +195,7 @@ impl<'a> ConfigValue<'a> {
             let format = |bound: &T| units::format_size((*bound).try_into().unwrap_or(u64::MAX));
             let from = format(range.start());
             let to = format(range.end());
-            self.unexpected(&format!("a size from {from} to {to}"));
+            self.report_unexpected(&format!("a size from {from} to {to}"));
         }
         size
     }
@@ -228,7 +228,7 @@ impl<'a> ConfigValue<'a> {
 
     /// The value as a whole number, if it is one, in quotes or not.
     pub(super) fn integer(&self) -> Option<i128> {
-        match self.unquoted() {
+        match self.parse_unquoted() {
             Some(Scalar::Int(value)) => Some(value),
             _ => None,
         }
@@ -243,7 +243,7 @@ impl<'a> ConfigValue<'a> {
 
     /// The meaning of a word where no text is expected. Quotes around it make no difference: programs that write YAML or JSON
     /// often put everything in quotes.
-    fn unquoted(&self) -> Option<Scalar> {
+    fn parse_unquoted(&self) -> Option<Scalar> {
         match &self.node.value {
             Value::Scalar {
                 text, plain: false, ..
@@ -273,7 +273,7 @@ impl<'a> ConfigValue<'a> {
         true
     }
 
-    fn unexpected(&self, expected: &str) {
+    fn report_unexpected(&self, expected: &str) {
         let found = match &self.node.value {
             Value::Scalar {
                 scalar: Scalar::Null,

@@ -134,7 +134,7 @@ impl SpillQueue {
             Err(error) => {
                 self.log_failure(&error);
                 Storage::Memory(Box::new(Delivery {
-                    message: delivery.message.detached(),
+                    message: delivery.message.to_detached(),
                     ..delivery
                 }))
             }

@@ -159,7 +159,7 @@ impl State {
         }
         self.unacknowledged += usize::from(is_unacknowledged(delivery.receipt));
         if self.queue.len() >= IN_BUFFERS {
-            delivery.message = delivery.message.detached();
+            delivery.message = delivery.message.to_detached();
         }
         self.bytes += weight;
         self.queue.push_back(delivery);

@@ -57,7 +57,7 @@ impl From<&Message> for Record {
 impl Record {
     /// The message again; `None` when it cannot be one.
     pub fn with(self, payload: &[u8]) -> Option<Message> {
-        let topic = Topic::received(self.topic).ok()?;
+        let topic = Topic::from_received(self.topic).ok()?;
         let mut message = Message::new(
             topic,
             Bytes::copy_from_slice(payload),
@@ -91,7 +91,11 @@ fn extra(properties: &Properties) -> Extra {
 
 fn properties(extra: Extra) -> Option<Properties> {
     Some(Properties {
-        response_topic: extra.response_topic.map(Topic::received).transpose().ok()?,
+        response_topic: extra
+            .response_topic
+            .map(Topic::from_received)
+            .transpose()
+            .ok()?,
         correlation_data: extra.correlation_data.map(Bytes::from),
         content_type: extra.content_type,
         message_expiry: extra.message_expiry,

@@ -27,8 +27,8 @@ impl Comparison {
         if running == new {
             self.agreed += 1;
         } else {
-            let running = listed(running);
-            let new = listed(new);
+            let running = list(running);
+            let new = list(new);
             self.tell(format!(
                 "for {what} the running version published {running}, the new one {new}"
             ));
@@ -43,7 +43,7 @@ impl Comparison {
     }
 
     /// So many calls in all were not compared, because the new version was too slow.
-    pub fn skipped(&mut self, calls: u64) {
+    pub fn record_skipped(&mut self, calls: u64) {
         self.skipped = calls;
     }
 
@@ -73,7 +73,7 @@ impl fmt::Display for Comparison {
 }
 
 /// Topic, payload, quality of service and whether it is retained, of each message in order.
-fn listed(messages: &[Message]) -> String {
+fn list(messages: &[Message]) -> String {
     if messages.is_empty() {
         return "nothing".to_owned();
     }
@@ -137,7 +137,7 @@ mod tests {
         for _ in 0..10 {
             comparison.failed("x", "it broke");
         }
-        comparison.skipped(2);
+        comparison.record_skipped(2);
         let text = comparison.to_string();
         assert!(
             text.starts_with("0 of 10 calls agreed, 10 faults, 2 calls not compared"),

@@ -247,7 +247,7 @@ impl Loader {
     }
 
     /// The files to watch for new versions of the component `file`: the file, and its signature where one is needed.
-    pub fn watched(&self, file: &Path) -> Vec<PathBuf> {
+    pub fn watched_files(&self, file: &Path) -> Vec<PathBuf> {
         let is_signed = !self.engine.trust().is_empty();
         let signature = is_signed.then(|| signature::file_of(file));
         std::iter::once(file.to_owned()).chain(signature).collect()
@@ -255,7 +255,10 @@ impl Loader {
 
     /// The files to watch for a service: those of its component, and the directories granted to it that do not exist yet.
     pub fn watched_for(&self, service: &config::Service) -> Vec<PathBuf> {
-        let component = service.component.iter().flat_map(|file| self.watched(file));
+        let component = service
+            .component
+            .iter()
+            .flat_map(|file| self.watched_files(file));
         let directories = service
             .grants
             .directories

@@ -107,7 +107,7 @@ impl Sample {
     }
 
     /// Adds the publishes of the running version.
-    pub fn published(self, effects: &Effects) -> Self {
+    pub fn with_effects(self, effects: &Effects) -> Self {
         Self {
             published: messages(effects),
             ..self
@@ -165,7 +165,7 @@ async fn run(
     };
     let outcome = match outcome {
         Ok(Some(mut comparison)) => {
-            comparison.skipped(skipped.load(Ordering::Relaxed));
+            comparison.record_skipped(skipped.load(Ordering::Relaxed));
             Ok(comparison)
         }
         // given up: `done` is dropped

@@ -69,7 +69,7 @@ impl Entry {
         self.members.iter().map(|member| member.qos).max()
     }
 
-    fn identified(&self, qos: Qos) -> IdentifiedSubscription {
+    fn identified_subscription(&self, qos: Qos) -> IdentifiedSubscription {
         IdentifiedSubscription {
             subscription: Subscription {
                 filter: self.filter.clone(),
@@ -128,7 +128,9 @@ impl Filters {
             };
             let previous = std::mem::replace(&mut entry.subscribed_qos, at_broker);
             match at_broker {
-                Some(qos) if previous != at_broker => subscribe.push(entry.identified(qos)),
+                Some(qos) if previous != at_broker => {
+                    subscribe.push(entry.identified_subscription(qos))
+                }
                 Some(_) => {}
                 None => {
                     entry.cover.granted = false;
@@ -164,7 +166,7 @@ impl Filters {
         self.diff();
         let subscribe = self
             .subscribed()
-            .filter_map(|(_, entry)| Some(entry.identified(entry.subscribed_qos?)))
+            .filter_map(|(_, entry)| Some(entry.identified_subscription(entry.subscribed_qos?)))
             .collect();
         let covered = self
             .entries
@@ -188,10 +190,14 @@ impl Filters {
     }
 
     /// A filter that some service wants, as the broker has it: the filter that covers it, if there is one.
-    pub(super) fn identified(&self, filter: &Filter) -> Option<IdentifiedSubscription> {
+    pub(super) fn identified_subscription(
+        &self,
+        filter: &Filter,
+    ) -> Option<IdentifiedSubscription> {
         let index = self.carrier(filter)?;
         let entry = self.entries[index].as_ref()?;
-        self.at_broker(index).map(|qos| entry.identified(qos))
+        self.at_broker(index)
+            .map(|qos| entry.identified_subscription(qos))
     }
 
     /// The filter that brings the messages for this one: itself, or one that covers it.
@@ -214,7 +220,7 @@ impl Filters {
         filter: &Filter,
         now: Instant,
     ) -> Option<IdentifiedSubscription> {
-        let identified = self.identified(filter)?;
+        let identified = self.identified_subscription(filter)?;
         let index = self.carrier(filter)?;
         let all = self
             .entries

@@ -62,7 +62,7 @@ fn change(
 }
 
 fn id_of(router: &Router, text: &str) -> u32 {
-    router.identified(&filter(text)).unwrap().id.0
+    router.identified_subscription(&filter(text)).unwrap().id.0
 }
 
 /// Routes one copy; how many took it.

@@ -78,7 +78,7 @@ fn facts(message: &Message, verdict: Verdict<'_>) -> Vec<(&'static str, String)>
         ("qos", u8::from(message.qos).to_string()),
         ("retain", message.retain.to_string()),
         ("service", service.to_owned()),
-        ("reason", text::escaped(reason, REASON_BYTES)),
+        ("reason", text::escape(reason, REASON_BYTES)),
         ("attempts", attempts.to_string()),
     ];
     facts.extend(component.map(|version| ("component", version.to_string())));
@@ -108,7 +108,7 @@ fn escape_properties(properties: &Properties) -> Properties {
 }
 
 fn property(text: &str) -> String {
-    text::escaped(text, PROPERTY_BYTES)
+    text::escape(text, PROPERTY_BYTES)
 }
 
 fn envelope(message: &Message, verdict: Verdict<'_>) -> Value {
@@ -198,13 +198,13 @@ mod tests {
     #[test]
     fn characters_that_brokers_reject_are_escaped() {
         let mut message = Message::new(
-            Topic::received("a\tb").unwrap(),
+            Topic::from_received("a\tb").unwrap(),
             "x",
             Qos::AtLeastOnce,
             false,
         );
         message.properties = Some(Box::new(Properties {
-            response_topic: Some(Topic::received("to\u{1}me").unwrap()),
+            response_topic: Some(Topic::from_received("to\u{1}me").unwrap()),
             content_type: Some("a\nb".to_owned()),
             user_properties: vec![("na\u{85}me".to_owned(), "val\u{ffff}ue".to_owned())],
             ..Properties::default()

@@ -265,7 +265,7 @@ impl Queue {
             let current = self.unacknowledged();
             tokio::select! {
                 biased;
-                () = self.mailbox.uncongested() => return,
+                () = self.mailbox.wait_until_uncongested() => return,
                 () = self.mailbox.overdue(share, current), if may_spool => {}
             }
             self.store.room().await;

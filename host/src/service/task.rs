@@ -260,7 +260,7 @@ impl Task {
         }
         let completion = self.queue.completion();
         let cost = CallCost::of(&effects);
-        let sample = sample.map(|sample| Box::new(sample.published(&effects)));
+        let sample = sample.map(|sample| Box::new(sample.with_effects(&effects)));
 
         self.commit(effects, completion).await?;
         if let Some(sample) = sample {

@@ -120,7 +120,7 @@ impl Republisher {
         if share.topics == MAX_TOPICS || share.bytes + message.weight() > MAX_BYTES {
             return false;
         }
-        let message = message.detached();
+        let message = message.to_detached();
         share.topics += 1;
         share.bytes += message.weight();
         let expiry = message

@@ -76,7 +76,7 @@ impl RetainedCache {
         self.bytes += message.weight();
         let value = Message {
             dup: false,
-            ..message.detached()
+            ..message.to_detached()
         };
         self.values.insert(value.topic.clone(), value);
     }

@@ -103,7 +103,7 @@ impl Supervisor {
 }
 
 /// Waits until a refused file has stopped changing.
-pub(super) async fn settled(rejection_log: &RejectionLog) {
+pub(super) async fn wait_until_written(rejection_log: &RejectionLog) {
     match rejection_log.next() {
         Some(time) => tokio::time::sleep_until(time.into()).await,
         None => std::future::pending().await,

@@ -65,7 +65,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Files and directories that may fix it when they appear or change.
-    pub fn awaited(&self) -> &[PathBuf] {
+    pub fn awaited_files(&self) -> &[PathBuf] {
         match self {
             Self::Load { files, .. } | Self::Start { files, .. } => files,
             Self::Refused { .. } | Self::NoComponent(_) => &[],
@@ -131,7 +131,7 @@ pub async fn prepare(
                 .await
                 .map_err(|source| Refusal::Load {
                     name: name.clone(),
-                    files: loader.watched(&file),
+                    files: loader.watched_files(&file),
                     source,
                 })?,
         };
@@ -140,7 +140,7 @@ pub async fn prepare(
             .directories
             .iter()
             .map(|directory| directory.path.clone());
-        let files = directories.chain(loader.watched(&file)).collect();
+        let files = directories.chain(loader.watched_files(&file)).collect();
         let ctx = shared.service_ctx(config).await;
         let prepared = loader.prepare(component, ctx.clone()).await;
         let prepared = prepared.map_err(|fault| Refusal::Start { name, files, fault })?;
@@ -212,7 +212,7 @@ impl Supervisor {
     }
 
     /// Notes that a guest has taken over its new section.
-    pub fn agreed(&mut self, agreed: AcceptedSection) {
+    pub fn on_section_accepted(&mut self, agreed: AcceptedSection) {
         let AcceptedSection { ctx } = agreed;
         if let Some(entry) = self
             .entries

@@ -71,7 +71,7 @@ impl TimerSet {
     pub fn due(&mut self, now: Instant) -> Vec<DueTimer> {
         let mut due = Vec::new();
         while let Some((at, key)) = self.order.pop_due(now) {
-            let Some(timer) = held(&mut self.slots, at, key) else {
+            let Some(timer) = find(&mut self.slots, at, key) else {
                 continue;
             };
             let name = timer.name.as_ref().to_owned();
@@ -196,7 +196,7 @@ impl Timer {
 }
 
 /// The timer of an entry of the heap, unless the entry is outdated.
-fn held(slots: &mut [Option<Timer>], at: Instant, key: Key) -> Option<&mut Timer> {
+fn find(slots: &mut [Option<Timer>], at: Instant, key: Key) -> Option<&mut Timer> {
     slots[key.slot].as_mut().filter(|timer| timer.is(at, key))
 }
 

@@ -358,17 +358,17 @@ fn discouraged_characters_are_refused_in_own_topics_only() {
             BaseTopic::new("base").unwrap().topic(bad).is_err_and(wrong),
             "{bad:?}"
         );
-        assert_eq!(Topic::received(bad).unwrap().as_str(), bad);
+        assert_eq!(Topic::from_received(bad).unwrap().as_str(), bad);
     }
     for bad in ["", "a\0", "a/#", "+"] {
-        assert!(Topic::received(bad).is_err(), "{bad:?}");
+        assert!(Topic::from_received(bad).is_err(), "{bad:?}");
     }
     assert!(Topic::new("a/".repeat(MAX_LEVELS - 1) + "b").is_ok());
     assert_eq!(
         Topic::new("a/".repeat(MAX_LEVELS) + "b"),
         Err(TopicError::Deep(MAX_LEVELS + 1))
     );
-    assert!(Topic::received("a/".repeat(MAX_LEVELS) + "b").is_ok());
+    assert!(Topic::from_received("a/".repeat(MAX_LEVELS) + "b").is_ok());
 }
 
 #[test]

@@ -34,11 +34,11 @@ pub(crate) enum ReloadError {
 
 impl ReloadError {
     /// Files that may fix it when they appear or change.
-    pub(crate) fn awaited(&self) -> Vec<PathBuf> {
+    pub(crate) fn awaited_files(&self) -> Vec<PathBuf> {
         match self {
-            Self::Config(error) => error.awaited(),
+            Self::Config(error) => error.awaited_files(),
             Self::Connection(_, files) => files.clone(),
-            Self::Service(refusal) => refusal.awaited().to_vec(),
+            Self::Service(refusal) => refusal.awaited_files().to_vec(),
             Self::Restart(_) | Self::Base(..) | Self::Bug(_) => Vec::new(),
         }
     }
@@ -50,7 +50,7 @@ impl ReloadError {
             Self::Config(error) => format!("{error}\n{outcome}"),
             refused => format!("{outcome}: {refused}"),
         };
-        match &self.awaited()[..] {
+        match &self.awaited_files()[..] {
             [] => outcome,
             [file, ..] => format!(
                 "{outcome}; it is read again when {} changes",

@@ -63,7 +63,7 @@ impl Before {
         }
         let connection = difference
             .connection
-            .then(|| renewed(&loaded.config, &self.connection));
+            .then(|| renew_connection(&loaded.config, &self.connection));
         if let Some(Err(error)) = connection.as_ref().map(transport::check) {
             return Err(ReloadError::Connection(
                 error,
@@ -122,7 +122,7 @@ pub(crate) async fn plan(
 }
 
 /// New settings of the connection. The address of an embedded broker does not change.
-fn renewed(config: &Config, current: &Connection) -> Connection {
+fn renew_connection(config: &Config, current: &Connection) -> Connection {
     match &config.broker {
         Broker::Remote(connection) => connection.clone(),
         Broker::Embedded(_, connection) => Connection {

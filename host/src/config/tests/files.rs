@@ -137,7 +137,7 @@ fn secrets_have_no_byte_order_mark_and_no_line_ends() {
             "{written:?}: {said}"
         );
         assert!(!said.contains("gehe"), "{said}");
-        assert_eq!(error.awaited(), [secret.clone(), secret.clone()]);
+        assert_eq!(error.awaited_files(), [secret.clone(), secret.clone()]);
     }
     std::fs::write(&secret, "anna\ngeheim\n").unwrap();
     let said = problems(&format!(
@@ -214,7 +214,9 @@ fn missing_files_of_the_host_are_waited_for() {
         "trust: [RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO]\nservices: {a: {component: a.wasm}}",
     ] {
         assert_eq!(
-            load_with(folder.path(), text, &[]).unwrap_err().awaited(),
+            load_with(folder.path(), text, &[])
+                .unwrap_err()
+                .awaited_files(),
             Vec::<PathBuf>::new()
         );
     }

@@ -67,7 +67,7 @@ fn check_text(text: &str) -> Result<(), MessagingError> {
     if text.len() > PROPERTY_BYTES {
         return Err(too_long("a text property", text.len()));
     }
-    if let Some(character) = text::forbidden(text) {
+    if let Some(character) = text::find_forbidden(text) {
         let name = text::name(character);
         return Err(MessagingError::InvalidProperty(format!(
             "{text:?} contains {name}, which MQTT forbids"

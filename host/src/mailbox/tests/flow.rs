@@ -51,7 +51,9 @@ async fn a_congested_mailbox_delivers_nothing() {
         (Next::Congested, None)
     );
     sender.set_congested(false);
-    timeout(PATIENCE, mailbox.uncongested()).await.unwrap();
+    timeout(PATIENCE, mailbox.wait_until_uncongested())
+        .await
+        .unwrap();
     assert_eq!(mailbox.next().await, Next::Timers);
     sender.set_congested(true);
     mailbox.ignore_congestion();

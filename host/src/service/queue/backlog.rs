@@ -96,7 +96,7 @@ impl Backlog {
             self.first_bytes += weight;
             // a message from the broker keeps the whole buffer into which it was read
             return self.first.push_back(Delivery {
-                message: delivery.message.detached(),
+                message: delivery.message.to_detached(),
                 ..delivery
             });
         }

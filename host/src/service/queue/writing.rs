@@ -119,7 +119,7 @@ impl Queue {
             Some(Invocation::Message(current)) if current.receipt == receipt => {
                 self.written
                     .extend(current.receipt.replace(Receipt::Kept(number)));
-                current.message = current.message.detached();
+                current.message = current.message.to_detached();
             }
             _ => self.written.push_back(Receipt::Kept(number)),
         }

@@ -69,7 +69,7 @@ fn read(frame: &Frame<'_>, protocol: Protocol) -> Result<Publish, BadField> {
 
 fn topic(name: Bytes) -> Result<Topic, BadField> {
     let name = ByteString::try_from(name).map_err(|_| BadField("its topic is not UTF-8"))?;
-    Topic::received(name).map_err(|error| match error {
+    Topic::from_received(name).map_err(|error| match error {
         TopicError::Empty => BadField("its topic is empty"),
         TopicError::Wildcard(_) => BadField("its topic contains a wildcard"),
         _ => BadField("its topic contains U+0000"),

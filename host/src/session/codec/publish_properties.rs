@@ -66,7 +66,7 @@ fn response_topic(frame: &Frame<'_>, reader: &mut Reader<'_>) -> Result<Topic, B
     let range = reader.field()?;
     let name = ByteString::try_from(frame.share(range.start, range.end));
     let name = name.map_err(|_| BadField("its response topic is not UTF-8"))?;
-    Topic::received(name).map_err(|_| BadField("its response topic is not a valid topic name"))
+    Topic::from_received(name).map_err(|_| BadField("its response topic is not a valid topic name"))
 }
 
 /// Writes the properties, whose size `publish_size` has computed.

@@ -423,7 +423,7 @@ proptest! {
     ) {
         let protocol = BOTH[usize::from(!v5)];
         let qos = Qos::try_from(qos).unwrap();
-        let large = Message::new(Topic::received(topic.clone()).unwrap(), vec![b'x'; payload], qos, true);
+        let large = Message::new(Topic::from_received(topic.clone()).unwrap(), vec![b'x'; payload], qos, true);
         let small = Message::new(Topic::new("small").unwrap(), "x", qos, false);
         let mut out = BytesMut::new();
         let sizes = [&small, &large, &large, &small].map(|message| {

@@ -44,7 +44,7 @@ impl Dispatcher {
         let diff = self.router.change(service, changes);
         let new: Vec<_> = changes
             .iter()
-            .filter_map(SubscriptionChange::subscribed)
+            .filter_map(SubscriptionChange::subscription)
             .collect();
         self.deliver_retained(service, &new, &diff);
         self.apply(diff);
@@ -109,7 +109,7 @@ impl Dispatcher {
         let present = new.iter().filter(|one| !is_asked_for(one)).copied();
         let (certain, uncertain): (Vec<_>, Vec<_>) = present.partition(|one| {
             self.router
-                .identified(&one.filter)
+                .identified_subscription(&one.filter)
                 .is_some_and(|identified| self.retained_cache.is_certain(identified.id.0))
         });
 

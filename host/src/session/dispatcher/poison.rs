@@ -43,7 +43,7 @@ impl Dispatcher {
     }
 
     pub(super) fn subscribe_again(&mut self, filter: &Filter) {
-        if let Some(identified) = self.router.identified(filter) {
+        if let Some(identified) = self.router.identified_subscription(filter) {
             self.state
                 .change_subscriptions(vec![wanted(identified)], Vec::new());
         }
