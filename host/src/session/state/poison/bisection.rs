@@ -41,30 +41,44 @@ struct UnansweredPacket {
     passed: Option<Instant>,
 }
 
-/// A search.
-#[derive(Debug)]
-pub(super) struct Bisection {
-    now: Instant,
-    /// Whether there is a connection.
-    connected: bool,
+/// The present connection; nothing of it outlives it.
+#[derive(Debug, Default)]
+struct Connection {
+    /// Whether there is one.
+    is_open: bool,
     /// Since when, to the precision of `tick`.
-    connected_at: Option<Instant>,
-    /// Whether a ping was answered on this connection.
+    since: Option<Instant>,
+    /// Whether a ping was answered.
     is_alive: bool,
+    /// The number of packets that were sent.
     place: u64,
     /// The positions behind which a PINGREQ was sent that is not answered.
     pings: VecDeque<u64>,
     unanswered: Vec<UnansweredPacket>,
+}
+
+/// The packet that ended a connection alone.
+#[derive(Debug)]
+struct PrimeSuspect {
+    suspect: Suspect,
+    /// How often in a row.
+    strikes: u32,
+    /// How long the connection has to live before it is sent again.
+    quiet: Duration,
+}
+
+/// A search.
+#[derive(Debug)]
+pub(super) struct Bisection {
+    now: Instant,
+    connection: Connection,
     /// Packets that were unanswered when the last connection was lost.
     suspects: HashSet<Suspect>,
     /// Number of suspects that may be unanswered at a time.
     portion: usize,
     /// Number of other packets that may be unanswered at a time.
     window: usize,
-    /// The packet that ended a connection alone, and how often in a row.
-    prime_suspect: Option<(Suspect, u32)>,
-    /// How long the connection has to live before it is sent again.
-    quiet: Duration,
+    prime_suspect: Option<PrimeSuspect>,
     /// Packets that ended enough connections alone.
     held: Vec<Suspect>,
     /// The longest lifetime of those connections.
@@ -83,17 +97,11 @@ impl Bisection {
         let portion = (in_doubt.len() / 2).clamp(1, WINDOW);
         Self {
             now,
-            connected: false,
-            connected_at: None,
-            is_alive: false,
-            place: 0,
-            pings: VecDeque::new(),
-            unanswered: Vec::new(),
+            connection: Connection::default(),
             suspects: in_doubt.into_iter().collect(),
             portion,
             window: WINDOW,
             prime_suspect: None,
-            quiet: Duration::ZERO,
             held: Vec::new(),
             fatal_lifetime: Duration::ZERO,
             cleared: HashSet::new(),
@@ -105,7 +113,9 @@ impl Bisection {
 
     /// Whether time has to pass before more is known.
     pub(super) fn is_waiting(&self) -> bool {
-        !(self.held.is_empty() && self.unanswered.is_empty() && self.prime_suspect.is_none())
+        !(self.held.is_empty()
+            && self.connection.unanswered.is_empty()
+            && self.prime_suspect.is_none())
     }
 
     /// Whether nothing is suspected.
@@ -124,25 +134,25 @@ impl Bisection {
 
     pub(super) fn tick(&mut self, now: Instant, verdicts: &mut Vec<Verdict>) {
         self.now = now;
-        if !self.connected {
+        if !self.connection.is_open {
             return;
         }
-        let since = *self.connected_at.get_or_insert(now);
+        let since = *self.connection.since.get_or_insert(now);
         let settled = |sent: &UnansweredPacket| {
             sent.passed
                 .is_some_and(|at| now.saturating_duration_since(at) >= SETTLED)
         };
-        if self.unanswered.iter().any(settled) {
-            let (settled, others) = std::mem::take(&mut self.unanswered)
+        if self.connection.unanswered.iter().any(settled) {
+            let (settled, others) = std::mem::take(&mut self.connection.unanswered)
                 .into_iter()
                 .partition(settled);
-            self.unanswered = others;
+            self.connection.unanswered = others;
             settled
                 .into_iter()
                 .for_each(|sent: UnansweredPacket| self.clear_for_good(sent.suspect));
         }
         let lived = now.saturating_duration_since(since);
-        if self.is_alive
+        if self.connection.is_alive
             && !self.held.is_empty()
             && lived >= (self.fatal_lifetime * 4).clamp(MIN_SURVIVAL, MAX_SURVIVAL)
         {
@@ -154,25 +164,26 @@ impl Bisection {
 
     pub(super) fn on_connected(&mut self) {
         self.on_disconnected();
-        self.connected = true;
+        self.connection.is_open = true;
     }
 
     pub(super) fn on_disconnected(&mut self) {
         self.ended_by_broker = false;
-        self.connected = false;
-        self.connected_at = None;
-        self.is_alive = false;
-        self.pings.clear();
-        self.unanswered.clear();
+        self.connection = Connection::default();
     }
 
     /// Handles that the broker ended the connection; `Break`: no packet is to blame.
     pub(super) fn on_lost(&mut self, now: Instant, verdicts: &mut Vec<Verdict>) -> ControlFlow<()> {
         let lived = self
-            .connected_at
+            .connection
+            .since
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let mut unanswered: Vec<Suspect> =
-            self.unanswered.drain(..).map(|sent| sent.suspect).collect();
+        let mut unanswered: Vec<Suspect> = self
+            .connection
+            .unanswered
+            .drain(..)
+            .map(|sent| sent.suspect)
+            .collect();
         self.on_disconnected();
         self.ended_by_broker = true;
         self.losses += 1;
@@ -204,7 +215,7 @@ impl Bisection {
     fn on_sole_suspect(&mut self, suspect: Suspect, lived: Duration, verdicts: &mut Vec<Verdict>) {
         self.fatal_lifetime = self.fatal_lifetime.max(lived.min(MAX_SURVIVAL));
         let strikes = match self.prime_suspect.take() {
-            Some((prime, strikes)) if prime == suspect => strikes + 1,
+            Some(prime) if prime.suspect == suspect => prime.strikes + 1,
             _ => 1,
         };
         self.suspects.clear();
@@ -215,8 +226,11 @@ impl Bisection {
         }
         self.portion = 1;
         self.suspects.insert(suspect.clone());
-        self.prime_suspect = Some((suspect, strikes));
-        self.quiet = (lived * 4).min(QUIET_AT_MOST);
+        self.prime_suspect = Some(PrimeSuspect {
+            suspect,
+            strikes,
+            quiet: (lived * 4).min(QUIET_AT_MOST),
+        });
     }
 
     /// How many packets of the kind of this one may be sent now.
@@ -227,10 +241,11 @@ impl Bisection {
         let is_suspected = self.suspects.contains(suspect);
         // suspects are sent only among themselves, so that each loss halves them
         let mixes = self
+            .connection
             .unanswered
             .first()
             .is_some_and(|sent| self.suspects.contains(&sent.suspect) != is_suspected);
-        if !self.is_alive || mixes || self.is_too_early_for(suspect) {
+        if !self.connection.is_alive || mixes || self.is_too_early_for(suspect) {
             return 0;
         }
         let most = if is_suspected {
@@ -238,18 +253,20 @@ impl Bisection {
         } else {
             self.window
         };
-        most.saturating_sub(self.unanswered.len())
+        most.saturating_sub(self.connection.unanswered.len())
     }
 
     fn is_too_early_for(&self, suspect: &Suspect) -> bool {
-        let is_prime = self
+        let Some(prime) = self
             .prime_suspect
             .as_ref()
-            .is_some_and(|(prime, _)| prime == suspect);
-        is_prime
-            && self
-                .connected_at
-                .is_none_or(|since| self.now.saturating_duration_since(since) < self.quiet)
+            .filter(|prime| prime.suspect == *suspect)
+        else {
+            return false;
+        };
+        self.connection
+            .since
+            .is_none_or(|since| self.now.saturating_duration_since(since) < prime.quiet)
     }
 
     pub(super) fn admits_of(&self, suspects: impl Iterator<Item = Suspect>) -> usize {
@@ -272,11 +289,11 @@ impl Bisection {
     }
 
     pub(super) fn on_sent(&mut self, suspect: Suspect, answered_by_ping: bool) {
-        self.place += 1;
+        self.connection.place += 1;
         if !self.cleared.contains(&suspect) {
-            self.unanswered.push(UnansweredPacket {
+            self.connection.unanswered.push(UnansweredPacket {
                 suspect,
-                place: self.place,
+                place: self.connection.place,
                 answered_by_ping,
                 passed: None,
             });
@@ -285,13 +302,14 @@ impl Bisection {
 
     pub(super) fn on_answered(&mut self, suspect: &Suspect) {
         let Some(at) = self
+            .connection
             .unanswered
             .iter()
             .position(|sent| sent.suspect == *suspect)
         else {
             return;
         };
-        let sent = self.unanswered.remove(at);
+        let sent = self.connection.unanswered.remove(at);
         // a message is sent once, a filter again on each connection
         match sent.suspect {
             Suspect::Message(_) => self.clear(&sent.suspect),
@@ -305,7 +323,8 @@ impl Bisection {
     }
 
     fn clear(&mut self, suspect: &Suspect) {
-        self.prime_suspect.take_if(|(prime, _)| prime == suspect);
+        self.prime_suspect
+            .take_if(|prime| prime.suspect == *suspect);
         if self.suspects.remove(suspect) && self.suspects.is_empty() {
             // none of them ends the connection alone: together they were too much
             self.window = (self.portion.max(SMALLEST)).min(self.window);
@@ -313,29 +332,39 @@ impl Bisection {
     }
 
     pub(super) fn wants_ping_first(&self) -> bool {
-        let last = self.unanswered.last();
+        let last = self.connection.unanswered.last();
         last.is_some_and(|sent| {
-            sent.answered_by_ping && self.pings.back().is_none_or(|place| *place < sent.place)
+            sent.answered_by_ping
+                && self
+                    .connection
+                    .pings
+                    .back()
+                    .is_none_or(|place| *place < sent.place)
         })
     }
 
     pub(super) fn wants_ping(&self) -> bool {
-        self.pings.is_empty()
-            && (!self.is_alive || self.unanswered.iter().any(|sent| sent.passed.is_none()))
+        self.connection.pings.is_empty()
+            && (!self.connection.is_alive
+                || self
+                    .connection
+                    .unanswered
+                    .iter()
+                    .any(|sent| sent.passed.is_none()))
     }
 
     pub(super) fn on_ping_sent(&mut self) {
-        self.pings.push_back(self.place);
+        self.connection.pings.push_back(self.connection.place);
     }
 
     pub(super) fn on_pong(&mut self) -> Vec<Suspect> {
-        let Some(place) = self.pings.pop_front() else {
+        let Some(place) = self.connection.pings.pop_front() else {
             return Vec::new();
         };
-        self.is_alive = true;
+        self.connection.is_alive = true;
         let mut taken = Vec::new();
         let now = self.now;
-        self.unanswered.retain_mut(|sent| {
+        self.connection.unanswered.retain_mut(|sent| {
             if sent.place > place {
                 return true;
             }
