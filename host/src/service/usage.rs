@@ -32,7 +32,7 @@ pub(super) struct Usage {
     rates: RateLimits,
     statistics: Statistics,
     log: ThrottledLog,
-    /// DroppedMessages messages that `log` has counted.
+    /// Dropped messages that `log` has counted.
     dropped: DroppedMessages,
     /// Whether the faults of the current invocation are logged, and not only counted.
     is_verbose: bool,

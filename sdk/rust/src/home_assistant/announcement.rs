@@ -12,7 +12,7 @@ use crate::home_assistant::{ChildDevice, Component, Device, Entity, Inner, check
 use crate::messaging::message;
 use crate::registry::Handle;
 
-/// AnnouncedEntities entities: for each topic, the kinds of its entities by their identifiers.
+/// Announced entities: for each topic, the kinds of its entities by their identifiers.
 pub(super) type AnnouncedEntities = BTreeMap<String, BTreeMap<String, String>>;
 
 /// One discovery message.
