@@ -1,6 +1,7 @@
 //! The command line: one module a command.
 
 mod admin;
+mod apigear;
 mod background;
 mod check;
 mod client;
@@ -10,6 +11,7 @@ mod install;
 mod paths;
 mod print;
 mod publish;
+mod receiver;
 mod replay;
 mod reply;
 mod run;
@@ -17,6 +19,7 @@ mod show;
 mod subscribe;
 mod url;
 mod values;
+mod wait;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +65,10 @@ enum Command {
     Check(check::Check),
     /// Compile components into the cache, so that a host starts them at once
     Compile(compile::Compile),
+    /// Translate a description of interfaces into a WIT package
+    Import(apigear::Import),
+    /// Translate a WIT package into another description of interfaces
+    Export(apigear::Export),
     /// Show the effective configuration
     #[command(name = "config")]
     Show(show::Show),
@@ -114,6 +121,8 @@ impl Cli {
             Command::Restart(service) => service.restart(config),
             Command::Check(check) => check.run(),
             Command::Compile(compile) => compile.run(),
+            Command::Import(import) => import.run(),
+            Command::Export(export) => export.run(),
             Command::Show(show) => show.run(config),
             Command::Publish(publish) => publish.run(config),
             Command::Subscribe(subscribe) => subscribe.run(config),

@@ -67,6 +67,12 @@ pub use load::{Blank, LoadedConfig, MissingFiles, Selection};
 pub use logging::{Level, LogFormat, Logging};
 pub use swap::Swap;
 
+// other descriptions in YAML are read by the same means
+pub(crate) use context::LoadContext;
+pub(crate) use section::Section;
+pub(crate) use value::ConfigValue;
+pub(crate) use yaml::{Node as YamlNode, Value as YamlValue, parse as parse_yaml};
+
 use format::{Number, Size, Span};
 
 #[cfg(test)]

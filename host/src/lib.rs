@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` has the picture: the rooms in the order in which a message meets them, and the way of a message.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod apigear;
 pub mod app;
 pub mod backoff;
 #[cfg(feature = "embedded-broker")]

@@ -34,6 +34,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
     (
         "pure",
         &[
+            "apigear",
             "config",
             "mailbox",
             "rollout::comparison",
@@ -102,7 +103,7 @@ const CRATES: [(&str, &[&str]); 16] = [
     ("wasmtime", &["guest"]),
     ("wasmtime_wasi", &["guest"]),
     ("wasmtime_wasi_http", &["guest"]),
-    ("wit_parser", &["guest"]),
+    ("wit_parser", &["apigear", "guest"]),
 ];
 
 /// Modules that never use another one, although their layers would allow it.

@@ -1,6 +1,7 @@
 //! Tests of the real host against real brokers, in one binary: each file is linked once.
 
 mod address_space;
+mod apigear;
 mod backpressure;
 mod chaos;
 mod cli;

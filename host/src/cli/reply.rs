@@ -5,44 +5,22 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::print::print_line;
-use crate::config::WhenFull;
-use crate::mailbox::{Limits, Mailbox, Next, mailbox};
-use crate::message::{Qos, Subscription};
-use crate::router::ServiceId;
-use crate::session::{Command, Handle};
+use super::receiver::Receiver;
+use crate::session::Handle;
 use crate::topic::{Filter, Topic};
-
-/// Messages that may wait to be looked at.
-const MAILBOX: Limits = Limits {
-    messages: 1_000,
-    bytes: usize::MAX,
-    when_full: WhenFull::DropNewest,
-};
 
 /// A subscription that exists before the request is published.
 pub(super) struct ReplySubscription {
     filter: Filter,
-    mailbox: Mailbox,
+    receiver: Receiver,
 }
 
 impl ReplySubscription {
     /// Subscribes to `filter`.
     pub(super) async fn open(session: &Handle, filter: Filter) -> Self {
-        let (sender, mailbox) = mailbox(MAILBOX);
-        let subscriptions = vec![Subscription {
-            filter: filter.clone(),
-            qos: Qos::AtMostOnce,
-        }];
-        session
-            .send(Command::Attach {
-                service: ServiceId(0),
-                mailbox: sender,
-                subscriptions,
-                retained: false,
-            })
-            .await;
+        let receiver = Receiver::open(session, std::slice::from_ref(&filter)).await;
 
-        Self { filter, mailbox }
+        Self { filter, receiver }
     }
 
     /// Prints the first message that is neither the request itself nor a retained one.
@@ -56,12 +34,9 @@ impl ReplySubscription {
     ) -> anyhow::Result<()> {
         let reply = async {
             loop {
-                match self.mailbox.next().await {
-                    Next::Delivery(delivery) if delivery.message.topic == *request => {}
-                    Next::Delivery(delivery) if delivery.message.retain => {}
-                    Next::Delivery(delivery) => break Some(delivery.message),
-                    Next::Congested | Next::Timers | Next::Notice(_) | Next::Unreadable(_) => {}
-                    Next::Closed => break None,
+                let message = self.receiver.next().await?;
+                if message.topic != *request && !message.retain {
+                    break Some(message);
                 }
             }
         };

@@ -12,6 +12,7 @@ use super::client::Client;
 use super::format::Format;
 use super::print::print_error;
 use super::values::{filter, qos, seconds};
+use super::wait::{sleep_for, stop_signal};
 use crate::config::WhenFull;
 use crate::mailbox::{Limits, Mailbox, Next, mailbox};
 use crate::message::{Message, Qos, Receipt, Subscription};
@@ -197,22 +198,6 @@ fn acknowledge(receipt: Receipt) -> Command {
         receipt: Some(receipt),
         ..Commit::new(RECEIVER)
     })
-}
-
-async fn sleep_for(wait: Option<Duration>) {
-    match wait {
-        Some(wait) => tokio::time::sleep(wait).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for SIGINT or SIGTERM.
-async fn stop_signal() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
-    }
 }
 
 /// Standard output. Each line is written at once, because a person or a program waits for it.

@@ -8,7 +8,7 @@ use super::text::{self, Position, TextError};
 
 /// The surroundings that the readers share while one configuration is read.
 #[derive(Debug)]
-pub(super) struct LoadContext {
+pub(crate) struct LoadContext {
     /// The file as it was named; `None` when there is none.
     pub file: Option<PathBuf>,
     /// The directory from which relative paths start.
@@ -49,7 +49,7 @@ fn in_position(position: Option<Position>) -> String {
 
 impl LoadContext {
     /// The surroundings of `file`; without one, of the working directory.
-    pub(super) fn new(file: Option<&Path>) -> Self {
+    pub(crate) fn new(file: Option<&Path>) -> Self {
         let directory = file
             .and_then(Path::parent)
             .filter(|directory| !directory.as_os_str().is_empty())

@@ -66,7 +66,7 @@ fn join_lines(diagnostics: &[Diagnostic]) -> String {
 
 /// The diagnostics about one file.
 #[derive(Debug)]
-pub(super) struct Diagnostics {
+pub(crate) struct Diagnostics {
     file: Option<PathBuf>,
     errors: RefCell<Vec<Diagnostic>>,
     warnings: RefCell<Vec<Diagnostic>>,
@@ -155,7 +155,7 @@ impl Diagnostics {
     }
 
     /// The warnings in the order of the lines, or all errors.
-    pub(super) fn finish(self) -> Result<Vec<Diagnostic>, ConfigError> {
+    pub(crate) fn finish(self) -> Result<Vec<Diagnostic>, ConfigError> {
         let mut errors = self.errors.into_inner();
         if !errors.is_empty() {
             errors.sort_by_key(|error| error.line.unwrap_or(usize::MAX));
@@ -168,7 +168,7 @@ impl Diagnostics {
     }
 
     /// Turns the collected errors into a [`ConfigError`].
-    pub(super) fn into_error(self) -> ConfigError {
+    pub(crate) fn into_error(self) -> ConfigError {
         ConfigError(self.errors.into_inner())
     }
 

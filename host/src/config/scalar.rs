@@ -2,7 +2,7 @@
 
 /// The value of a scalar.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Scalar {
+pub(crate) enum Scalar {
     /// `null`, `~` or nothing at all.
     Null,
     /// `true` or `false`.

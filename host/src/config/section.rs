@@ -7,7 +7,7 @@ use super::value::ConfigValue;
 use super::yaml::{Entry, Node, Value};
 
 /// A section being read.
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     path: String,
     line: usize,
     entries: Vec<&'a Entry>,
@@ -17,7 +17,7 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The whole file.
-    pub(super) fn root(node: &'a Node, context: &'a LoadContext) -> Self {
+    pub(crate) fn root(node: &'a Node, context: &'a LoadContext) -> Self {
         ConfigValue {
             node,
             path: String::new(),
@@ -28,7 +28,7 @@ impl<'a> Section<'a> {
     }
 
     /// The value of `key`; `None` when it is absent or empty.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<ConfigValue<'a>> {
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<ConfigValue<'a>> {
         self.take_present(key).filter(|value| !value.node.is_null())
     }
 
@@ -44,7 +44,7 @@ impl<'a> Section<'a> {
     }
 
     /// The value of `key`; its absence is an error.
-    pub(super) fn take_required(&mut self, key: &'static str) -> Option<ConfigValue<'a>> {
+    pub(crate) fn take_required(&mut self, key: &'static str) -> Option<ConfigValue<'a>> {
         let value = self.take(key);
         if value.is_none() {
             self.error(format!("has no {key}"));
@@ -53,7 +53,7 @@ impl<'a> Section<'a> {
     }
 
     /// The value of `key`, which stays to be taken; `None` when it is absent or empty.
-    pub(super) fn peek(&self, key: &str) -> Option<ConfigValue<'a>> {
+    pub(crate) fn peek(&self, key: &str) -> Option<ConfigValue<'a>> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         Some(self.value_of(entry)).filter(|value| !value.node.is_null())
     }
@@ -78,7 +78,7 @@ impl<'a> Section<'a> {
     }
 
     /// Reports every key that was not taken as an error.
-    pub(super) fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.accepted.sort_unstable();
         let accepted = self.accepted.join(", ");
 
@@ -127,7 +127,7 @@ impl<'a> Section<'a> {
     }
 
     /// Notes an error in the section as a whole.
-    pub(super) fn error(&self, message: impl Into<String>) {
+    pub(crate) fn error(&self, message: impl Into<String>) {
         self.context
             .diagnostics
             .error(self.line, &self.path, message);
@@ -154,7 +154,7 @@ impl<'a> Section<'a> {
 
 impl<'a> ConfigValue<'a> {
     /// As a section; an empty value is an empty section, and so is a value of another type, after an error.
-    pub(super) fn into_section(self) -> Section<'a> {
+    pub(crate) fn into_section(self) -> Section<'a> {
         self.refuse_tag();
 
         let entries = match &self.node.value {

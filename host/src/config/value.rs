@@ -14,7 +14,7 @@ use super::yaml::{Node, Value};
 
 /// A value that is present in the file.
 #[derive(Clone)]
-pub(super) struct ConfigValue<'a> {
+pub(crate) struct ConfigValue<'a> {
     /// The value.
     pub node: &'a Node,
     /// Its key with everything above it.
@@ -27,7 +27,7 @@ pub(super) struct ConfigValue<'a> {
 
 impl<'a> ConfigValue<'a> {
     /// As a list, each item with its path. `example` shows such a list.
-    pub(super) fn into_list(self, example: &str) -> Vec<ConfigValue<'a>> {
+    pub(crate) fn into_list(self, example: &str) -> Vec<ConfigValue<'a>> {
         self.refuse_tag();
         let Value::List(items) = &self.node.value else {
             self.report_unexpected(&format!("a list such as {example}"));
@@ -46,7 +46,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As text; numbers and the like are taken as they are written.
-    pub(super) fn text(&self) -> Option<&'a str> {
+    pub(crate) fn text(&self) -> Option<&'a str> {
         self.refuse_tag();
         if self.has_typographic_quotes() {
             return None;
@@ -67,7 +67,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As text that `parse` accepts.
-    pub(super) fn parse<T, E: Display>(
+    pub(crate) fn parse<T, E: Display>(
         &self,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
@@ -103,7 +103,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As one of `words`.
-    pub(super) fn word<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn word<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
         let found = words.iter().find(|(word, _)| *word == text);
 
@@ -115,7 +115,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As true or false, in quotes or not.
-    pub(super) fn flag(&self) -> Option<bool> {
+    pub(crate) fn flag(&self) -> Option<bool> {
         self.refuse_tag();
         match self.parse_unquoted() {
             Some(Scalar::Bool(value)) => Some(value),
@@ -128,7 +128,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// As a whole number in `range`, in quotes or not.
-    pub(super) fn number<T>(&self, range: RangeInclusive<T>) -> Option<T>
+    pub(crate) fn number<T>(&self, range: RangeInclusive<T>) -> Option<T>
     where
         T: TryFrom<i128> + PartialOrd + Display,
     {
@@ -206,7 +206,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// Notes an error in this value.
-    pub(super) fn error(&self, message: impl Into<String>) {
+    pub(crate) fn error(&self, message: impl Into<String>) {
         self.context
             .diagnostics
             .error(self.line, &self.path, message);
@@ -220,7 +220,7 @@ impl<'a> ConfigValue<'a> {
     }
 
     /// Notes something that is accepted but may surprise.
-    pub(super) fn warning(&self, message: impl Into<String>) {
+    pub(crate) fn warning(&self, message: impl Into<String>) {
         self.context
             .diagnostics
             .warning(self.line, &self.path, message);

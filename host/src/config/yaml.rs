@@ -17,7 +17,7 @@ const CORE: &str = "tag:yaml.org,2002:";
 
 /// A value and its line.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Line of its first character, from 1.
     pub line: usize,
     /// The value.
@@ -28,7 +28,7 @@ pub(super) struct Node {
 
 /// The value of a node.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// A word, with its text as written (without quotes) and whether it was written without quotes.
     Scalar {
         text: String,
@@ -43,7 +43,7 @@ pub(super) enum Value {
 
 /// One key of a section with its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// The key as text.
     pub key: String,
     /// Line of the key, from 1.
@@ -131,7 +131,7 @@ fn advice(info: &str) -> &'static str {
 
 /// The single document in `text`; an empty text is an empty value. `None` after a syntax error: half a file means something else
 /// than the whole.
-pub(super) fn parse(text: &str, diagnostics: &Diagnostics) -> Option<Node> {
+pub(crate) fn parse(text: &str, diagnostics: &Diagnostics) -> Option<Node> {
     let mut builder = Builder {
         diagnostics,
         open: Vec::new(),
