@@ -46,6 +46,8 @@
 extern crate self as miqro_sdk;
 
 pub mod clock;
+#[doc(hidden)]
+pub mod component;
 pub mod config;
 mod counters;
 mod decode;
@@ -74,7 +76,7 @@ pub mod topic;
 
 #[doc(hidden)]
 pub use miqro_sdk_bindings as bindings;
-pub use miqro_sdk_macros::service;
+pub use miqro_sdk_macros::{interfaces, serve, service};
 
 pub use counters::{Counters, counters};
 pub use decode::{Decode, Json};
@@ -106,7 +108,7 @@ pub mod prelude {
     pub use crate::{
         DeliveryOutcome, Error, Json, Loop, Message, Response, Result, Service, Span, Token, clock,
         config, counters, debug, error, handler, info, message, publish, publish_json,
-        publish_json_keys, request, service, state, timers, warn,
+        publish_json_keys, request, serve, service, state, timers, warn,
     };
 }
 

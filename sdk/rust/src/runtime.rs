@@ -142,6 +142,13 @@ impl<S: Service> Runtime<S> {
         finish(self.service.load(state))
     }
 
+    /// Calls a method that serves an interface. It cannot fail: everything that it asked for happens.
+    pub fn serve<T>(&mut self, call: impl FnOnce(&mut S) -> T) -> T {
+        let value = call(&mut self.service);
+        registry::finish(true);
+        value
+    }
+
     /// The service itself, for tests.
     pub fn service(&mut self) -> &mut S {
         &mut self.service

@@ -32,23 +32,16 @@ pub(crate) fn of(name: &Type, used: &[Moment]) -> TokenStream {
             type Outcome = ::core::result::Result<(), ::std::string::String>;
             type Runtime = ::miqro_sdk::Runtime<#name>;
 
-            ::std::thread_local! {
-                static RUNTIME: ::core::cell::RefCell<Option<Runtime>> = const { ::core::cell::RefCell::new(None) };
-            }
-
             fn with(call: impl FnOnce(&mut Runtime) -> Outcome) -> Outcome {
-                RUNTIME.with_borrow_mut(|runtime| match runtime {
-                    Some(runtime) => call(runtime),
-                    None => Err(::std::string::String::from("the service has not started")),
-                })
+                ::miqro_sdk::component::with(call)
+                    .unwrap_or_else(|| Err(::std::string::String::from("the service has not started")))
             }
 
             struct Exports;
 
             impl bindings::service::Guest for Exports {
                 fn start() -> Outcome {
-                    RUNTIME.set(Some(Runtime::start()?));
-                    Ok(())
+                    ::miqro_sdk::component::start::<#name>()
                 }
                 fn handle(topic: ::std::string::String, payload: ::std::vec::Vec<u8>) -> Outcome {
                     with(|runtime| runtime.handle(&topic, &payload))
@@ -95,11 +88,11 @@ fn export(moment: Moment) -> TokenStream {
             impl bindings::save::Guest for Exports {
                 fn save() -> ::std::vec::Vec<u8> {
                     // without a result there is no other way to say that it cannot be done
-                    RUNTIME.with_borrow_mut(|runtime| match runtime.as_mut().map(Runtime::save) {
+                    match ::miqro_sdk::component::with(Runtime::save) {
                         Some(Ok(saved)) => saved,
                         Some(Err(error)) => panic!("save: {error}"),
                         None => panic!("save: the service has not started"),
-                    })
+                    }
                 }
             }
             bindings::save::export_save!(Exports with_types_in bindings::save);

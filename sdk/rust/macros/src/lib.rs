@@ -1,10 +1,13 @@
-//! The attribute `#[service]`. It turns an `impl` block with annotated methods into the tables that the runtime works with, and into
-//! a component's exports.
+//! The attribute `#[service]`, which turns an `impl` block with annotated methods into the tables that the runtime works with and into
+//! a component's exports; and `interfaces!` and `#[serve]` for interfaces that are served or called over MQTT.
 
 mod annotation;
 mod expand;
 mod exports;
+mod interfaces;
 mod method;
+mod serve;
+mod stub;
 
 use proc_macro::TokenStream;
 use syn::{ItemImpl, parse_macro_input};
@@ -40,6 +43,38 @@ pub fn service(arguments: TokenStream, block: TokenStream) -> TokenStream {
     }
     let block = parse_macro_input!(block as ItemImpl);
     expand::service(block)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}
+
+/// Brings the interfaces of WIT worlds into scope, each as a module: `interfaces!("wit", "io:world/hello-service@1.0.0")`.
+///
+/// The first argument is the folder of the WIT package, from the folder of `Cargo.toml`; the others are its worlds. An interface that the
+/// world exports is served with [`macro@serve`]; the functions of one that it imports are called as functions. In a native test there
+/// is no host: `hello::stub::say(|message, when| 1)` answers the calls of `hello::say` in its thread. A function without an answer
+/// panics, unless it returns nothing.
+///
+/// One invocation a module.
+#[proc_macro]
+pub fn interfaces(arguments: TokenStream) -> TokenStream {
+    let arguments = parse_macro_input!(arguments as interfaces::Interfaces);
+    interfaces::expand(&arguments)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}
+
+/// Serves an interface: stands on the implementation of its trait, whose functions are written as methods of the service with
+/// `&mut self`.
+///
+/// Publishes and signals of a method take effect when it returns, and so does state. The service needs [`macro@service`] on another
+/// `impl` block, which may be empty.
+#[proc_macro_attribute]
+pub fn serve(arguments: TokenStream, block: TokenStream) -> TokenStream {
+    if !arguments.is_empty() {
+        return error("#[serve] takes no arguments");
+    }
+    let block = parse_macro_input!(block as ItemImpl);
+    serve::expand(&block)
         .unwrap_or_else(|error| error.to_compile_error())
         .into()
 }

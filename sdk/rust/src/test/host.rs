@@ -294,6 +294,13 @@ impl<S: Service> TestHost<S> {
         with(|world| world.timers.remaining(timer))
     }
 
+    /// Calls a method that serves an interface, as the host does for a caller: its publishes and its state take effect.
+    pub fn serve<T>(&mut self, call: impl FnOnce(&mut S) -> T) -> T {
+        let value = self.runtime.serve(call);
+        with(|world| world.finish(true));
+        value
+    }
+
     /// The service itself.
     pub fn service(&mut self) -> &mut S {
         self.runtime.service()
