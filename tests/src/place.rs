@@ -79,6 +79,14 @@ pub fn original_python() -> Result<PathBuf> {
     tool("originals/bin/python")
 }
 
+/// The folder with the Node modules that check AsyncAPI documents.
+///
+/// # Errors
+/// When they are not installed.
+pub fn asyncapi() -> Result<PathBuf> {
+    tool("asyncapi")
+}
+
 /// cargo-component.
 ///
 /// # Errors
