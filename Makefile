@@ -46,9 +46,9 @@ chaos: setup-tests build guests ## Runs the long form of the chaos tests, some m
 fuzz: ## Fuzzes packets, configuration, topics and components, three minutes each (FUZZ_SECONDS), in a build of its own
 	scripts/fuzz
 
-bench: setup-tests build guests ## Measures, and prints one table
+bench: setup-tests build guests ## Measures, and prints one table; BENCH=--full takes longer, BENCH=--help lists the options
 	cargo build --release --locked --workspace --bin miqro-bench
-	$(dir $(HOST))miqro-bench
+	$(dir $(HOST))miqro-bench $(BENCH)
 
 setup-docs: ## Installs what builds the documents
 	scripts/setup-docs

@@ -4,7 +4,9 @@
 
 mod broker;
 mod contender;
+mod estimate;
 mod load;
+mod machine;
 mod options;
 mod process;
 mod report;
@@ -19,6 +21,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use contender::{Contender, Programs, call, handler, native, raw};
+use machine::Usage;
 use options::{Measurement, Options, Role};
 use report::{Report, Section};
 use scenario::echo::Path;
@@ -58,6 +61,7 @@ async fn measure(options: &Options) -> Result<Report> {
     };
     plan.rounds = options.rounds.unwrap_or(plan.rounds);
     let mut report = Report::default();
+    let before = Usage::now();
     for measurement in Measurement::ALL {
         if options.wants(measurement) {
             eprintln!("{measurement:?}");
@@ -66,6 +70,10 @@ async fn measure(options: &Options) -> Result<Report> {
                 Err(error) => eprintln!("{measurement:?} failed: {error:#}"),
             }
         }
+    }
+    report.doubts = before.doubts_until(Usage::now());
+    for section in &mut report.sections {
+        report.doubts.append(&mut section.doubts);
     }
     Ok(report)
 }

@@ -17,7 +17,7 @@ pub(crate) struct Options {
     /// Only these measurements.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub only: Vec<Measurement>,
-    /// Number of rounds, in place of 3 (or 7 with --full).
+    /// Number of rounds, in place of 5 (or 7 with --full).
     #[arg(long)]
     pub rounds: Option<usize>,
     /// Writes the figures as JSON, too.

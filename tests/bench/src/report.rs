@@ -3,7 +3,7 @@
 pub(crate) mod aim;
 pub(crate) mod table;
 
-pub(crate) use aim::Aim;
+pub(crate) use aim::{Aim, Verdict};
 pub(crate) use table::{Table, Value};
 
 use std::fmt;
@@ -19,6 +19,8 @@ pub(crate) struct Section {
     pub notes: Vec<String>,
     /// The aims that they decide.
     pub aims: Vec<Aim>,
+    /// Reasons to doubt these figures.
+    pub doubts: Vec<String>,
 }
 
 /// The whole report.
@@ -26,10 +28,12 @@ pub(crate) struct Section {
 pub(crate) struct Report {
     /// In the order of printing.
     pub sections: Vec<Section>,
+    /// Reasons to doubt the figures.
+    pub doubts: Vec<String>,
 }
 
 impl Report {
-    /// The report as JSON: one object a section, with its rows and its aims.
+    /// The report as JSON: doubts, and one object a section with its rows and its aims.
     pub(crate) fn json(&self) -> serde_json::Value {
         let section = |s: &Section| {
             serde_json::json!({
@@ -37,7 +41,8 @@ impl Report {
                 "aims": s.aims.iter().map(Aim::json).collect::<Vec<_>>(),
             })
         };
-        self.sections.iter().map(section).collect()
+        let sections: Vec<_> = self.sections.iter().map(section).collect();
+        serde_json::json!({"doubts": self.doubts, "sections": sections})
     }
 }
 
@@ -51,10 +56,19 @@ impl fmt::Display for Report {
             .iter()
             .flat_map(|section| &section.aims)
             .collect();
-        let met = aims.iter().filter(|aim| aim.is_met()).count();
+        let count = |verdict| aims.iter().filter(|aim| aim.verdict() == verdict).count();
+        let met = count(Verdict::Met);
+        let undecided = count(Verdict::Undecided);
         let mut table = Table::new(&["aim", "wanted", "measured", "verdict"]);
         aims.iter().for_each(|aim| table.row(aim.row()));
-        write!(f, "\n## Aims: {met} of {} met\n\n{table}", aims.len())
+        let all = aims.len();
+        write!(
+            f,
+            "\n## Aims: {met} of {all} met, {undecided} undecided\n\n{table}"
+        )?;
+        self.doubts
+            .iter()
+            .try_for_each(|doubt| writeln!(f, "\nTOO NOISY: {doubt}"))
     }
 }
 

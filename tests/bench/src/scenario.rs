@@ -32,8 +32,8 @@ impl Plan {
     pub(crate) fn quick() -> Self {
         let ms = Duration::from_millis;
         Self {
-            rounds: 3,
-            span: ms(800),
+            rounds: 5,
+            span: ms(500),
             latency: ms(200),
             steady: ms(5_000),
             ceiling: false,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::estimate::Estimate;
+
 /// One cell.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
@@ -9,6 +11,8 @@ pub(crate) enum Value {
     Text(String),
     /// A figure with so many decimals, aligned right; a dash when it is not a number.
     Number(f64, usize),
+    /// A figure with its interval, both with two decimals; a dash when it is not a number.
+    Estimate(Estimate),
 }
 
 impl From<&str> for Value {
@@ -27,6 +31,10 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(text),
+            Self::Estimate(figure) if !figure.median.is_finite() => f.write_str("-"),
+            Self::Estimate(Estimate { median, low, high }) => {
+                write!(f, "{median:.2} ({low:.2}-{high:.2})")
+            }
             Self::Number(number, _) if !number.is_finite() => f.write_str("-"),
             Self::Number(number, 0) => f.write_str(&thousands(number.round() as i64)),
             Self::Number(number, decimals) => write!(f, "{number:.decimals$}"),
@@ -60,6 +68,9 @@ impl Table {
         let cell = |value: &Value| match value {
             Value::Text(text) => serde_json::json!(text),
             Value::Number(number, _) => serde_json::json!(number),
+            Value::Estimate(figure) => serde_json::json!({
+                "median": figure.median, "low": figure.low, "high": figure.high,
+            }),
         };
         let row = |row: &Vec<Value>| -> serde_json::Value {
             self.headings
@@ -89,9 +100,12 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widths = self.widths();
         let right = |column: usize| {
-            self.rows
-                .iter()
-                .any(|row| matches!(row.get(column), Some(Value::Number(..))))
+            self.rows.iter().any(|row| {
+                matches!(
+                    row.get(column),
+                    Some(Value::Number(..) | Value::Estimate(_))
+                )
+            })
         };
         for (heading, width) in self.headings.iter().zip(&widths) {
             write!(f, "| {heading:width$} ")?;

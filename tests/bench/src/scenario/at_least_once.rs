@@ -46,7 +46,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section>
         title,
         table,
         notes: vec![note],
-        aims: vec![],
+        ..Section::default()
     })
 }
 

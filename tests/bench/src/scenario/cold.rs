@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::Plan;
 use crate::contender::{Contender, Programs, remote, service};
+use crate::estimate::Estimate;
 use crate::load::Listener;
 use crate::process::{Process, tail};
 use crate::report::{Aim, Section, Table, Value};
@@ -84,7 +85,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Section {
     section.aims = vec![Aim::at_most(
         "first answer after process start, compiled before",
         AIM,
-        median(times[0].iter().copied()),
+        Estimate::of(times[0].iter().copied()),
         "ms",
     )];
     section

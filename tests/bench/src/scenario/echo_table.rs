@@ -5,34 +5,42 @@ use anyhow::Result;
 use super::echo::{Case, Cell, Path};
 use crate::contender::Contender;
 use crate::contender::call::SIZES;
+use crate::estimate::Estimate;
 use crate::report::{Aim, Section, Table, Value};
-use crate::samples::median;
 
-/// The medians of one cell; not a number where there is nothing.
-#[derive(Debug, Clone, Copy)]
-struct Figures {
-    rate: f64,
-    cpu: f64,
-    p50: f64,
-    p99: f64,
-}
+/// Spread of the native echo's throughput above which the machine is too noisy.
+const MOST_SPREAD: f64 = 0.25;
 
-impl Figures {
-    fn of(cell: &Cell) -> Self {
-        Self {
-            rate: median(cell.rounds.iter().map(|round| round.rate)),
-            cpu: median(cell.rounds.iter().map(|round| round.cpu)),
-            p50: median(cell.latencies.iter().map(|latency| latency.0)),
-            p99: median(cell.latencies.iter().map(|latency| latency.1)),
-        }
+/// A figure of one round of a cell.
+type Figure = fn(&Cell, usize) -> f64;
+
+const RATE: Figure = |cell, round| cell.rounds[round].rate;
+const CPU: Figure = |cell, round| cell.rounds[round].cpu;
+const P50: Figure = |cell, round| cell.latencies[round].0;
+const P99: Figure = |cell, round| cell.latencies[round].1;
+
+impl Cell {
+    /// The number of whole rounds.
+    fn count(&self) -> usize {
+        self.rounds.len().min(self.latencies.len())
+    }
+
+    fn estimate(&self, figure: Figure) -> Estimate {
+        Estimate::of((0..self.count()).map(|round| figure(self, round)))
+    }
+
+    /// The figure relative to that of `base` in the same round.
+    fn ratio(&self, base: Option<&Self>, figure: Figure) -> Estimate {
+        let count = base.map_or(0, |base| base.count().min(self.count()));
+        let pair = |round| Some((figure(self, round), figure(base?, round)));
+        Estimate::of_pairs((0..count).filter_map(pair))
     }
 }
 
-fn find(cells: &[Cell], case: Case, contender: Contender) -> Option<Figures> {
+fn find(cells: &[Cell], case: Case, contender: Contender) -> Option<&Cell> {
     cells
         .iter()
         .find(|cell| cell.case == case && cell.contender == contender)
-        .map(Figures::of)
 }
 
 /// The section of one path.
@@ -84,14 +92,29 @@ pub(crate) fn section(path: Path, cells: &[Cell]) -> Section {
         table,
         notes,
         aims: aims(path, cells),
+        doubts: doubts(path, cells),
     }
 }
 
-fn row(cell: &Cell, base: Option<Figures>) -> Vec<Value> {
-    let figures = Figures::of(cell);
-    let ratio = |of: fn(&Figures) -> f64| {
-        Value::Number(base.map_or(f64::NAN, |base| of(&figures) / of(&base)), 2)
-    };
+/// Cases in which the native echo is not the same from round to round.
+fn doubts(path: Path, cells: &[Cell]) -> Vec<String> {
+    let natives = cells
+        .iter()
+        .filter(|cell| cell.contender == Contender::Native);
+    let spread = |cell: &Cell| (cell.case, cell.estimate(RATE).spread());
+    natives
+        .map(spread)
+        .filter(|(_, spread)| *spread > MOST_SPREAD)
+        .map(|(Case { qos, size, .. }, spread)| {
+            let percent = 100.0 * spread;
+            format!("{path:?}, QoS {qos}, {size} B: the native echo's throughput differs by {percent:.0} % between rounds")
+        })
+        .collect()
+}
+
+fn row(cell: &Cell, base: Option<&Cell>) -> Vec<Value> {
+    let figure = |of, decimals| Value::Number(cell.estimate(of).median, decimals);
+    let ratio = |of| Value::Estimate(cell.ratio(base, of));
     let size = if cell.case.size == 1024 {
         "1 KiB".to_owned()
     } else {
@@ -102,14 +125,14 @@ fn row(cell: &Cell, base: Option<Figures>) -> Vec<Value> {
         cell.case.qos.to_string().into(),
         size.into(),
         cell.contender.title().into(),
-        Value::Number(figures.rate, 0),
-        ratio(|f| f.rate),
-        Value::Number(figures.cpu, 2),
-        ratio(|f| f.cpu),
-        Value::Number(figures.p50, 0),
-        ratio(|f| f.p50),
-        Value::Number(figures.p99, 0),
-        ratio(|f| f.p99),
+        figure(RATE, 0),
+        ratio(RATE),
+        figure(CPU, 2),
+        ratio(CPU),
+        figure(P50, 0),
+        ratio(P50),
+        figure(P99, 0),
+        ratio(P99),
         Value::Number(lost as f64, 0),
     ]
 }
@@ -136,30 +159,30 @@ fn direct_aims(cells: &[Cell], qos: u8) -> Vec<Aim> {
         qos,
         size: 1024,
     };
-    let ratio = |case, to, of: fn(&Figures) -> f64| ratio(cells, case, to, of);
+    let ratio = |case, to, of| ratio(cells, case, to, of);
     vec![
         Aim::at_least(
             format!("direct, QoS {qos}, 32 B: throughput to (a)"),
             4.0,
-            ratio(small, Contender::Native, |f| f.rate),
+            ratio(small, Contender::Native, RATE),
             "x",
         ),
         Aim::at_most(
             format!("direct, QoS {qos}, 32 B: CPU per message to (a)"),
             0.3,
-            ratio(small, Contender::Native, |f| f.cpu),
+            ratio(small, Contender::Native, CPU),
             "x",
         ),
         Aim::at_least(
             format!("direct, QoS {qos}, 32 B: throughput to (b)"),
             40.0,
-            ratio(small, Contender::Python, |f| f.rate),
+            ratio(small, Contender::Python, RATE),
             "x",
         ),
         Aim::at_least(
             format!("direct, QoS {qos}, 1 KiB: throughput to (a)"),
             1.8,
-            ratio(large, Contender::Native, |f| f.rate),
+            ratio(large, Contender::Native, RATE),
             "x",
         ),
     ]
@@ -172,46 +195,51 @@ fn mosquitto_aims(cells: &[Cell]) -> Vec<Aim> {
         qos,
         size,
     });
-    let worst = |of: fn(&Figures) -> f64, pick: fn(f64, f64) -> f64| {
-        cases
-            .iter()
-            .map(|case| ratio(cells, *case, Contender::Native, of))
-            .fold(f64::NAN, pick)
+    let all = |of| cases.map(|case| ratio(cells, case, Contender::Native, of));
+    let smallest = |of| {
+        all(of)
+            .into_iter()
+            .min_by(|a, b| a.median.total_cmp(&b.median))
     };
+    let largest = |of| {
+        all(of)
+            .into_iter()
+            .max_by(|a, b| a.median.total_cmp(&b.median))
+    };
+    let none = Estimate::from(f64::NAN);
     vec![
         Aim::at_least(
             "mosquitto, worst case: throughput to (a)",
             0.95,
-            worst(|f| f.rate, f64::min),
+            smallest(RATE).unwrap_or(none),
             "x",
         ),
         Aim::at_most(
             "mosquitto, worst case: p50 to (a)",
             1.10,
-            worst(|f| f.p50, f64::max),
+            largest(P50).unwrap_or(none),
             "x",
         ),
         Aim::at_most(
             "mosquitto, worst case: p99 to (a)",
             1.10,
-            worst(|f| f.p99, f64::max),
+            largest(P99).unwrap_or(none),
             "x",
         ),
         Aim::at_most(
             "mosquitto, worst case: CPU per message to (a)",
             1.0,
-            worst(|f| f.cpu, f64::max),
+            largest(CPU).unwrap_or(none),
             "x",
         ),
     ]
 }
 
-/// The guest's figure by that of `to`.
-fn ratio(cells: &[Cell], case: Case, to: Contender, of: fn(&Figures) -> f64) -> f64 {
-    match (find(cells, case, Contender::Guest), find(cells, case, to)) {
-        (Some(guest), Some(base)) => of(&guest) / of(&base),
-        _ => f64::NAN,
-    }
+/// The guest's figure relative to that of `to`.
+fn ratio(cells: &[Cell], case: Case, to: Contender, of: Figure) -> Estimate {
+    find(cells, case, Contender::Guest).map_or(Estimate::from(f64::NAN), |guest| {
+        guest.ratio(find(cells, case, to), of)
+    })
 }
 
 /// Adds the cost of a guest call without a host, and the aim for the host's share.
@@ -225,11 +253,11 @@ pub(crate) fn add_guest_call(section: &mut Section, cells: &[Cell], calls: Resul
         },
         Contender::Guest,
     );
-    let whole = small.map_or(f64::NAN, |figures| figures.cpu);
-    let mut own = f64::NAN;
+    let whole = small.map_or(Estimate::from(f64::NAN), |cell| cell.estimate(CPU));
+    let mut own = Estimate::from(f64::NAN);
     match calls {
         Ok(calls) => {
-            own = whole - calls[0];
+            own = whole.less(calls[0]);
             let each = SIZES
                 .iter()
                 .zip(&calls)

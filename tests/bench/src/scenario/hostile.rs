@@ -151,5 +151,6 @@ fn section(pairs: &[Pair]) -> Section {
             worst,
             "x",
         )],
+        doubts: vec![],
     }
 }

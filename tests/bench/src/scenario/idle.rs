@@ -170,5 +170,6 @@ pub(crate) async fn ticking(programs: &Programs, plan: &Plan) -> Result<Section>
         table,
         notes,
         aims,
+        doubts: vec![],
     })
 }

@@ -73,6 +73,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section>
         table,
         notes: vec![],
         aims: vec![Aim::at_most(aim, 2.0, longest.as_secs_f64(), "s")],
+        doubts: vec![],
     })
 }
 

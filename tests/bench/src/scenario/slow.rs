@@ -161,5 +161,6 @@ fn section(pairs: &[Pair]) -> Section {
             "The messages for the slow service come before those of the relay, as in the queue of a broker; a minute from then on.".to_owned(),
         ],
         aims,
+        doubts: vec![],
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Plan;
 use crate::contender::{Contender, Programs, remote, service};
+use crate::estimate::Estimate;
 use crate::load::paced::{self, Pace, PacedLoad};
 use crate::load::{Link, Listener};
 use crate::process::{self, Process};
@@ -191,8 +192,8 @@ fn section(seen: &[Vec<(Swaps, PacedLoad)>; 2]) -> Section {
             .for_each(|swaps| table.row(row(load, swaps, seen)));
     }
     let [paced, full] = seen;
-    let base = tail(paced, Swaps::None, 0.999);
-    let to_none = |swaps| tail(paced, swaps, 0.999) / base;
+    let rounds = |swaps| of(paced, swaps).map(|paced| paced.samples.percentile(0.999));
+    let to_none = |swaps| Estimate::of_pairs(rounds(swaps).zip(rounds(Swaps::None)));
     let lost = |seen: &[(Swaps, PacedLoad)]| {
         seen.iter().map(|(_, paced)| paced.lost).sum::<usize>() as f64
     };
@@ -223,6 +224,7 @@ fn section(seen: &[Vec<(Swaps, PacedLoad)>; 2]) -> Section {
         table,
         notes: vec![],
         aims,
+        doubts: vec![],
     }
 }
 
