@@ -124,6 +124,9 @@ settings::settings! {
         /// sends none for network file systems; `0s`: never.
         pub watch_interval: Duration = Duration::from_secs(10),
             "watch_interval": Span(Duration::ZERO..=DAY), needs_restart true;
+        /// How long compiling a component of more than 1 MiB may take; one that takes longer is refused.
+        pub compile_timeout: Duration = Duration::from_secs(120),
+            "compile_timeout": Span(Duration::from_secs(1)..=DAY), needs_restart true;
     }
 }
 

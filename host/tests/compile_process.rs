@@ -105,7 +105,8 @@ fn a_compiler_that_takes_too_long_is_ended() {
         .compile(&large_guest())
         .map(drop)
         .unwrap_err();
-    let said = "the component cannot be compiled: compiling took longer than 50ms";
+    let said =
+        "the component cannot be compiled: compiling took longer than the 50ms of compile_timeout";
     assert_eq!(error.to_string(), said);
 }
 
@@ -117,6 +118,11 @@ fn an_invalid_component_is_named_by_the_host_itself() {
     let engine = Engine::new(options(Path::new(HOST), &folder)).unwrap();
     let error = engine.compile(&broken).map(drop).unwrap_err().to_string();
     assert!(error.starts_with("the component is not valid: "), "{error}");
+    assert_eq!(
+        engine.cache_use(),
+        (0, 0),
+        "the host does not compile it again"
+    );
 }
 
 #[test]
@@ -126,4 +132,41 @@ fn the_host_compiles_itself_when_no_process_starts() {
     let engine = Engine::new(options(&missing, &folder)).unwrap();
     engine.compile(&large_guest()).unwrap();
     assert_eq!(engine.cache_use(), (0, 1));
+}
+
+#[test]
+fn code_in_the_cache_needs_no_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::new(options(Path::new(HOST), &folder)).unwrap();
+    assert!(engine.find_compiled(&large_guest()).unwrap().is_none());
+    engine.compile(&large_guest()).unwrap();
+
+    let killed = program(&folder, "kill -9 $$");
+    let engine = Engine::new(options(&killed, &folder)).unwrap();
+    assert!(engine.find_compiled(&large_guest()).unwrap().is_some());
+    let mut compiles = false;
+    engine
+        .compile_with(&large_guest(), || compiles = true)
+        .unwrap();
+    assert!(!compiles);
+}
+
+#[test]
+fn components_of_the_same_bytes_share_their_code_while_it_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::new(options(Path::new(HOST), &folder)).unwrap();
+    let first = engine.compile(&large_guest()).unwrap();
+    let second = engine.compile(&large_guest()).unwrap();
+    assert_eq!(
+        engine.cache_use(),
+        (1, 0),
+        "the second has the code of the first"
+    );
+
+    drop(first);
+    let third = engine.compile(&large_guest()).unwrap();
+    assert_eq!(engine.cache_use(), (1, 0), "the second still has it");
+    drop((second, third));
+    engine.compile(&large_guest()).unwrap();
+    assert_eq!(engine.cache_use(), (2, 0), "it was given up");
 }

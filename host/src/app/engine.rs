@@ -29,8 +29,8 @@ pub(super) fn engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
         services,
         memory,
         compiler: Some(PROGRAM.into()),
+        compile_timeout: config.host.compile_timeout,
         trust: config.trust.clone(),
-        ..EngineOptions::default()
     };
     let engine = match Engine::new(options(cache_dir)) {
         Err(error @ (EngineError::CacheDir { .. } | EngineError::Cache { .. }))

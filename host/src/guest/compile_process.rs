@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
 use crate::guest::address_space::Reservation;
 use crate::priority;
@@ -21,8 +21,8 @@ pub(super) const SMALL: usize = 1024 * 1024;
 /// Memory that the process may use, in bytes. A Python guest takes 700 MB.
 const MEMORY: u64 = 2 << 30;
 
-/// A wait that is worth a line in the log.
-const NOTABLE: Duration = Duration::from_secs(1);
+/// Beginning of the error for a component that is not valid.
+pub(super) const INVALID: &str = "the component is not valid: ";
 
 /// Between two looks at the process.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompileProcessError {
     /// The process did not end in time.
-    #[error("compiling took longer than {0:?}")]
+    #[error("compiling took longer than the {0:?} of compile_timeout")]
     Timeout(Duration),
     /// The process ended by a signal; without memory, that is SIGABRT or SIGKILL.
     #[error("the compiler ended by signal {signal}, with at most {} MiB of memory: {said}", MEMORY >> 20)]
@@ -41,6 +41,9 @@ pub enum CompileProcessError {
         /// The last line of its standard error.
         said: String,
     },
+    /// The component is not valid, for this reason.
+    #[error("{INVALID}{0}")]
+    Invalid(String),
     /// The process could not be started or watched.
     #[error("cannot run the compiler: {0}")]
     Process(String),
@@ -60,11 +63,11 @@ pub(super) struct CompileProcess {
 }
 
 impl CompileProcess {
-    /// Puts the compiled code of a component into the cache. Blocks. An invalid component is not reported as an error here: the
-    /// caller notices it at once when it reads the component.
+    /// Puts the compiled code of a component into the cache. Blocks.
     ///
     /// # Errors
-    /// When the process exceeds its bounds or cannot be watched. When it does not start, the host compiles the component itself.
+    /// When the component is not valid, or the process exceeds its bounds or cannot be watched. When it does not start, or fails for
+    /// another reason such as a full disk, the host compiles the component itself.
     pub(super) fn run(&self, bytes: &[u8]) -> Result<(), CompileProcessError> {
         let mut child = match self.start(bytes) {
             Ok(child) => child,
@@ -76,18 +79,23 @@ impl CompileProcess {
                 return Ok(());
             }
         };
-        let status = self.wait(&mut child, bytes.len());
+        let status = self.wait(&mut child);
         if status.is_err() {
             // an error means that it has ended meanwhile
             let _ = child.kill();
             let _ = child.wait();
         }
-        match status?.signal() {
-            None => Ok(()),
-            Some(signal) => Err(CompileProcessError::Killed {
-                signal,
-                said: last_line(&mut child),
-            }),
+        let status = status?;
+        let said = errors(&mut child);
+        if let Some(signal) = status.signal() {
+            let said = said.lines().last().unwrap_or_default().to_owned();
+            return Err(CompileProcessError::Killed { signal, said });
+        }
+        match said.split_once(INVALID) {
+            Some((_, reason)) if !status.success() => {
+                Err(CompileProcessError::Invalid(reason.trim_end().to_owned()))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -108,33 +116,30 @@ impl CompileProcess {
             .spawn()
     }
 
-    fn wait(&self, child: &mut Child, bytes: usize) -> Result<ExitStatus, CompileProcessError> {
+    fn wait(&self, child: &mut Child) -> Result<ExitStatus, CompileProcessError> {
         let started = Instant::now();
-        let mut is_said = false;
         loop {
             if let Some(status) = child.try_wait().map_err(process_error)? {
                 return Ok(status);
             }
-
-            let elapsed = started.elapsed();
-            if elapsed > self.timeout {
+            if started.elapsed() > self.timeout {
                 return Err(CompileProcessError::Timeout(self.timeout));
-            }
-            if elapsed > NOTABLE && !is_said {
-                is_said = true;
-                tracing::info!("compiling a component of {:.1} MB", bytes as f64 / 1e6);
             }
             std::thread::sleep(PAUSE);
         }
     }
 }
 
-/// Bounds the calling process as one that only compiles.
+/// Bounds the calling process as one that only compiles. `for_host`: it ends with the host that has started it.
 ///
 /// # Errors
 /// When the system refuses the bound for memory.
-pub(super) fn confine() -> io::Result<()> {
+pub(super) fn confine(for_host: bool) -> io::Result<()> {
     priority::lower();
+    if for_host {
+        // the next host would start another one, and both would need much memory
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
     // if this is refused, the OOM killer goes by size, and then most likely selects this process as well
     let _ = std::fs::write(Path::new("/proc/self/oom_score_adj"), "1000");
     let limit = Rlimit {
@@ -148,12 +153,12 @@ fn process_error(error: io::Error) -> CompileProcessError {
     CompileProcessError::Process(error.to_string())
 }
 
-/// The last line of an ended process's standard error.
-fn last_line(child: &mut Child) -> String {
+/// The standard error of an ended process.
+fn errors(child: &mut Child) -> String {
     let mut text = String::new();
     if let Some(mut errors) = child.stderr.take() {
         // text that cannot be read is left out
         let _ = errors.read_to_string(&mut text);
     }
-    text.lines().last().unwrap_or_default().to_owned()
+    text
 }

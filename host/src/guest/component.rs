@@ -1,22 +1,20 @@
-//! Compiled components that fulfil the contract, linked in advance and shared by all their instances.
+//! CompiledComponent components that fulfil the contract, linked in advance and shared by all their instances.
 
 use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use wasmtime::component::InstancePre;
 
-use crate::guest::compile_process::CompileProcessError;
+use crate::guest::compile_process::{CompileProcessError, INVALID};
+use crate::guest::compiled_component::CompiledComponent;
 use crate::guest::contract::{self, ContractFaults};
 use crate::guest::engine::Engine;
-use crate::guest::exports::{ExportIndices, Exports};
+use crate::guest::exports::Exports;
 use crate::guest::fault::Fault;
 use crate::guest::file_kind::FileKind;
 use crate::guest::instance::Instance;
 use crate::guest::linked_engine::LinkedEngine;
-use crate::guest::pool::{PoolSlot, PoolTicket};
-use crate::guest::store::StoreData;
-use crate::guest::ticker::Ticker;
+use crate::guest::pool::PoolTicket;
 use crate::service_ctx::ServiceCtx;
 use crate::version::Version;
 
@@ -35,48 +33,81 @@ pub enum ComponentError {
     )]
     TooLarge(usize),
     /// The component is damaged, or uses a feature of WebAssembly that is disabled.
-    #[error("the component is not valid: {0}")]
+    #[error("{INVALID}{0}")]
     Invalid(String),
     /// The process that compiles large components could not compile it within its bounds.
     #[error("the component cannot be compiled: {0}")]
-    Compile(#[from] CompileProcessError),
+    Compile(CompileProcessError),
     /// The component does not fulfil the contract.
     #[error("the component does not fulfil the contract miqro:service:{0}")]
     Contract(ContractFaults),
 }
 
-/// A component that fulfils the contract. Cheap to clone.
-#[derive(Clone)]
-pub struct Component(Arc<ComponentInner>);
-
-struct ComponentInner {
-    pre: InstancePre<StoreData>,
-    indices: ExportIndices,
-    slot: Option<PoolSlot>,
-    /// Reserves room in the pool as long as instances may be created.
-    _ticket: Option<PoolTicket>,
-    imports: Vec<String>,
-    hash: [u8; 32],
-    ticker: Arc<Ticker>,
+impl From<CompileProcessError> for ComponentError {
+    fn from(error: CompileProcessError) -> Self {
+        match error {
+            CompileProcessError::Invalid(reason) => Self::Invalid(reason),
+            error => Self::Compile(error),
+        }
+    }
 }
 
+/// A component that fulfils the contract. Cheap to clone.
+#[derive(Clone)]
+pub struct Component(Arc<CompiledComponent>);
+
 impl Engine {
-    /// Compiles a component, or finds its compiled code in the cache, and checks it against the contract. Blocks: seconds
-    /// for large components.
+    /// Compiles a component, or finds its compiled code, and checks it against the contract. Blocks: seconds for large components.
     ///
     /// # Errors
     /// When the file is not a component, or a component that cannot run here. Lists everything that the contract misses.
     pub fn compile(&self, bytes: &[u8]) -> Result<Component, ComponentError> {
-        let kind = FileKind::of(bytes);
-        if kind != FileKind::Component {
-            return Err(ComponentError::NotAComponent(kind));
-        }
-        if bytes.len() > MAX_COMPONENT_BYTES {
-            return Err(ComponentError::TooLarge(bytes.len()));
-        }
+        self.compile_with(bytes, || {})
+    }
 
-        self.compile_elsewhere(bytes)?;
-        let (linked, component, ticket) = compile(self, bytes).map_err(|error| invalid(&error))?;
+    /// As [`Engine::compile`]. Calls `on_compile` when compiling begins; not when a running service has the same component, or the
+    /// code is in the compile cache. Components are compiled one after the other, because each may take much memory.
+    ///
+    /// # Errors
+    /// As [`Engine::compile`].
+    pub fn compile_with(
+        &self,
+        bytes: &[u8],
+        on_compile: impl FnOnce(),
+    ) -> Result<Component, ComponentError> {
+        check_file(bytes)?;
+        let hash = Sha256::digest(bytes).into();
+        self.compiled()
+            .get_or_make(hash, || self.make(bytes, hash, on_compile))
+            .map(Component)
+    }
+
+    /// As [`Engine::compile`] for a component whose code is in the compile cache; `None`: it has to be compiled.
+    ///
+    /// # Errors
+    /// As [`Engine::compile`].
+    pub fn find_compiled(&self, bytes: &[u8]) -> Result<Option<Component>, ComponentError> {
+        check_file(bytes)?;
+        self.is_cached(bytes)
+            .then(|| self.compile(bytes))
+            .transpose()
+    }
+
+    fn make(
+        &self,
+        bytes: &[u8],
+        hash: [u8; 32],
+        on_compile: impl FnOnce(),
+    ) -> Result<CompiledComponent, ComponentError> {
+        let (linked, component, ticket) = if self.is_cached(bytes) {
+            compile(self, bytes)
+        } else {
+            let _turn = self.compile_turn();
+            on_compile();
+            self.compile_elsewhere(bytes)?;
+            compile(self, bytes)
+        }
+        .map_err(|error| invalid(&error))?;
         let checked = contract::check(self.contract(), linked, &component)
             .map_err(ComponentError::Contract)?;
 
@@ -85,16 +116,28 @@ impl Engine {
             .initialize_copy_on_write_image()
             .map_err(|error| invalid(&error))?;
 
-        Ok(Component(Arc::new(ComponentInner {
+        Ok(CompiledComponent {
             pre: checked.pre,
             indices: checked.indices,
             slot: linked.slot,
             _ticket: ticket,
             imports: checked.imports,
-            hash: Sha256::digest(bytes).into(),
+            hash,
             ticker: self.ticker(),
-        })))
+        })
     }
+}
+
+/// Refuses files that are not components, and too large ones.
+fn check_file(bytes: &[u8]) -> Result<(), ComponentError> {
+    let kind = FileKind::of(bytes);
+    if kind != FileKind::Component {
+        return Err(ComponentError::NotAComponent(kind));
+    }
+    if bytes.len() > MAX_COMPONENT_BYTES {
+        return Err(ComponentError::TooLarge(bytes.len()));
+    }
+    Ok(())
 }
 
 fn invalid(error: &wasmtime::Error) -> ComponentError {

@@ -21,19 +21,21 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy};
 
 use crate::guest::address_space::{self, Reservation};
-use crate::guest::compile_pool;
 use crate::guest::compile_process::{self, CompileProcess, CompileProcessError};
+use crate::guest::compiled_component::CompiledComponent;
 use crate::guest::contract::{Contract, WitError};
 use crate::guest::limits::WASM_STACK;
 use crate::guest::linked_engine::LinkedEngine;
 use crate::guest::pool::{self, PoolSlot, PoolTicket};
+use crate::guest::shared_values::SharedValues;
 use crate::guest::ticker::Ticker;
+use crate::guest::{code_cache, compile_pool};
 use crate::secure_dir::{self, SecureDirError};
 use crate::signature::Key;
 
@@ -43,7 +45,7 @@ const SMALL_COMPONENT_BYTES: usize = 8 * 1024 * 1024;
 /// The whole stack of a call in bytes; the part above [`WASM_STACK`] is for host functions.
 const CALL_STACK: usize = 1024 * 1024;
 
-/// The longest time for compiling a large component.
+/// The default of [`EngineOptions::compile_timeout`].
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Options of the engines.
@@ -114,6 +116,10 @@ pub struct Engine {
     reservation: Reservation,
     cache: Option<Cache>,
     compile_process: Option<CompileProcess>,
+    /// Held while a component is compiled: the compiler uses all processors, and each process of it much memory.
+    compiling: Mutex<()>,
+    /// Code that is in use, by the hash of its component.
+    compiled: SharedValues<CompiledComponent>,
     contract: Contract,
     ticker: Arc<Ticker>,
     capacity: usize,
@@ -155,6 +161,8 @@ impl Engine {
             reservation,
             cache,
             compile_process,
+            compiling: Mutex::default(),
+            compiled: SharedValues::default(),
             contract: Contract::parse()?,
             ticker,
             capacity,
@@ -172,7 +180,7 @@ impl Engine {
         cache_dir: &Path,
         memory_reservation: Option<u64>,
     ) -> Result<Arc<Self>, EngineError> {
-        compile_process::confine().map_err(EngineError::Confine)?;
+        compile_process::confine(memory_reservation.is_some()).map_err(EngineError::Confine)?;
         compile_pool::set_up();
 
         let reservation = match memory_reservation {
@@ -185,6 +193,8 @@ impl Engine {
             reservation: reservation.unwrap_or(Reservation::SMALLEST),
             cache: Some(open_cache(cache_dir)?),
             compile_process: None,
+            compiling: Mutex::default(),
+            compiled: SharedValues::default(),
             contract: Contract::parse()?,
             ticker: Arc::new(Ticker::start().map_err(EngineError::Ticker)?),
             capacity: 0,
@@ -202,6 +212,33 @@ impl Engine {
             Some(process) if bytes.len() > compile_process::SMALL => process.run(bytes),
             _ => Ok(()),
         }
+    }
+
+    /// Waits until no other component is being compiled.
+    pub(super) fn compile_turn(&self) -> MutexGuard<'_, ()> {
+        // a panic while compiling leaves nothing behind that matters to the next component
+        self.compiling
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the compile cache has the code of a component.
+    pub fn is_cached(&self, bytes: &[u8]) -> bool {
+        let linked = match &self.pooled {
+            Some(pooled) => pooled,
+            // both engines have the same settings for the compiler
+            None => match self.on_demand() {
+                Ok(on_demand) => on_demand,
+                Err(_) => return false,
+            },
+        };
+        self.cache
+            .as_ref()
+            .is_some_and(|cache| code_cache::contains(cache, &linked.engine, bytes))
+    }
+
+    pub(super) fn compiled(&self) -> &SharedValues<CompiledComponent> {
+        &self.compiled
     }
 
     /// The number of instances that fit the pool. Less than the expected services need when the kernel's

@@ -404,7 +404,8 @@ prop_compose! {
         (level, json, stop_deadline) in (level(), any::<bool>(), millis(0..3_600_000)),
         (cache_dir, presence_connections) in (option::of(path()), 0..10_000usize),
         (prefix, state_file) in (word(), option::of(path())),
-        (online_interval, statistics_interval, watch_interval) in (millis(0..3_600_000), millis(0..3_600_000), millis(0..3_600_000)),
+        (online_interval, statistics_interval) in (millis(0..3_600_000), millis(0..3_600_000)),
+        (watch_interval, compile_timeout) in (millis(0..3_600_000), millis(1_000..3_600_000)),
         trust in prop::collection::vec(prop::sample::select(KEYS.map(|key| Key::read(key).unwrap()).to_vec()), 0..2),
         services in prop::collection::hash_set(word(), 0..3)
             .prop_flat_map(|names| names.into_iter().map(service).collect::<Vec<_>>()),
@@ -419,6 +420,7 @@ prop_compose! {
             online_interval,
             statistics_interval,
             watch_interval,
+            compile_timeout,
         };
         Config { file, broker, log, host, cache_dir, trust, state_file, ha_discovery_prefix, services }
     }
