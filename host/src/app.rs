@@ -1,7 +1,7 @@
 //! One run of the host. It creates the four runtimes (the message path, the two pools and the embedded broker) and determines
 //! the order in which everything starts and stops.
 //!
-//! Start: broker, guests loaded and routed, sessions, services, supervisor. Stop: no more messages taken, services drained,
+//! Start: broker, guests loaded and routed, sessions, services, supervisor. Guests that have to be compiled first come later. Stop: no more messages taken, services drained,
 //! sessions flushed, broker.
 #![expect(
     clippy::disallowed_methods,
@@ -16,7 +16,9 @@ mod control;
 mod embedded_broker;
 mod engine;
 mod identity;
+mod late_starts;
 mod loaded_service;
+mod loading;
 mod reload;
 mod runtime;
 mod service_deps;
@@ -41,6 +43,7 @@ use tracing::{info, warn};
 use crate::broker;
 use crate::config::{self, Broker, Config, Connection};
 use crate::logging::{Levels, Logs};
+use crate::message::Subscription;
 use crate::panic_hook;
 use crate::rollout::archive::Archive;
 use crate::rollout::loader::Loader;
@@ -78,7 +81,7 @@ const BROKER_STOP: Duration = Duration::from_secs(2);
 /// Exit code after a second signal, as a shell reports an interrupted program.
 const INTERRUPTED: u8 = 130;
 
-/// Facts for the greeting, once everything is loaded and the broker is known.
+/// Facts for the greeting, once the broker is known.
 pub struct StartReport<'a> {
     /// How the broker is reached.
     pub connection: &'a Connection,
@@ -86,6 +89,17 @@ pub struct StartReport<'a> {
     pub embedded: bool,
     /// The services.
     pub services: &'a [LoadedService],
+}
+
+/// Output for the person or program that starts the host.
+#[derive(Clone, Copy)]
+pub struct Feedback<'a> {
+    /// Prints the address of the broker and the services.
+    pub greet: &'a dyn Fn(&StartReport<'_>),
+    /// Prints how to try a service with these subscriptions, unless that was printed for another one.
+    pub suggest: &'a dyn Fn(&Connection, &[Subscription]),
+    /// Called once: the first attempt to connect was made, and if components were named, one of them can run.
+    pub ready: &'a dyn Fn(),
 }
 
 /// Arguments of one run of the host.
@@ -96,10 +110,8 @@ pub struct Run<'a> {
     pub source: Source,
     /// Destination of log lines.
     pub logs: &'a Logs,
-    /// Prints the greeting: the address of the broker and the services.
-    pub greet: &'a dyn Fn(&StartReport<'_>),
-    /// Called once: everything is loaded, and the first attempt to connect was made.
-    pub ready: &'a dyn Fn(),
+    /// Output for its caller.
+    pub feedback: Feedback<'a>,
 }
 
 /// Runs the host until a signal stops it.
@@ -142,10 +154,10 @@ async fn live(
         loaded,
         source,
         logs,
-        greet,
-        ready,
+        feedback,
     } = run;
-    let loaded = match waiting::whole(loaded, &source, &mut signals, &notifier, ready).await {
+    let waiting = waiting::whole(loaded, &source, &mut signals, &notifier, feedback.ready);
+    let loaded = match waiting.await {
         waiting::Start::Whole(loaded) => *loaded,
         waiting::Start::Stop(name) => {
             info!("stopped on {name}");
@@ -157,11 +169,17 @@ async fn live(
         loaded.config.log.format,
     );
 
-    let mut host = start_up(loaded, source, logs, greet, (pools, broker_threads)).await?;
-    info!(services = host.runtime.supervisor.services(), "running");
+    let mut host = start_up(loaded, source, logs, feedback, (pools, broker_threads)).await?;
+    let supervisor = &host.runtime.supervisor;
+    let (services, starting) = (supervisor.services(), supervisor.starting());
+    if starting == 0 {
+        info!(services, "running");
+    } else {
+        info!(services, starting, "running");
+    }
 
     let name = tokio::select! {
-        name = serve(&mut host.runtime, &mut signals, &mut host.control, &notifier, ready) => name?,
+        name = serve(&mut host.runtime, &mut signals, &mut host.control, &notifier, feedback) => name?,
         error = embedded_broker::ended(&mut host.broker) => return Err(error.into()),
         bug = next_bug(&mut host.tasks) => return Err(bug),
     };
@@ -185,7 +203,7 @@ async fn start_up<'a>(
     loaded: config::LoadedConfig,
     source: Source,
     logs: &'a Logs,
-    greet: &dyn Fn(&StartReport<'_>),
+    feedback: Feedback<'_>,
     (pools, broker_threads): (&Pools, &tokio::runtime::Runtime),
 ) -> anyhow::Result<Host<'a>> {
     let named = !source.files.is_empty();
@@ -214,7 +232,7 @@ async fn start_up<'a>(
     );
     let archive = Archive::beside(identity.state_file());
     let deps = ServiceDeps {
-        loader: Loader::new(engine, pools.usual.clone(), archive),
+        loader: Loader::new(engine, pools.usual.clone(), archive, logs.status_line()),
         pools: pools.clone(),
         timers,
         shared,
@@ -223,14 +241,13 @@ async fn start_up<'a>(
 
     // files are watched before they are read, so that no change is missed
     let watch = watch_components(&config, &deps.loader)?;
-    let (services, failures) = start::load_all(&deps, config.services, contents.spools).await?;
-    start::judge(&services, failures, named)?;
+    let persists = !connection.session.clean_start;
     let (connection, broker) = embedded_broker::connect(config.broker, broker_threads).await?;
-    greet(&StartReport {
-        connection: &connection,
-        embedded: broker.is_some(),
-        services: &services,
-    });
+    let (services, starting) =
+        loading::load_all(&deps, config.services, contents.spools, persists).await?;
+    let mut starting = starting.with_named(named);
+    starting.judge()?;
+    greet(feedback, &connection, broker.is_some(), &services);
 
     let sessions = sessions::open(
         &connection,
@@ -243,12 +260,32 @@ async fn start_up<'a>(
     drop(opened.send((connection.clone(), sessions.main())));
     let supervisor = start::services(services, watch, &deps, &sessions).await?;
     Ok(Host {
-        runtime: Runtime::new(deps, sessions, supervisor, logs, reload),
+        runtime: Runtime::new(deps, sessions, supervisor, logs, (reload, starting)),
         store,
         control,
         tasks,
         broker,
     })
+}
+
+/// Prints the greeting, and how to try a service that is ready.
+fn greet(
+    feedback: Feedback<'_>,
+    connection: &Connection,
+    embedded: bool,
+    services: &[LoadedService],
+) {
+    (feedback.greet)(&StartReport {
+        connection,
+        embedded,
+        services,
+    });
+    let ready = services
+        .iter()
+        .filter(|one| one.first.component().is_some());
+    for service in ready {
+        (feedback.suggest)(connection, &service.subscriptions);
+    }
 }
 
 /// Watches the component files of all services.
@@ -288,9 +325,10 @@ async fn serve(
     signals: &mut Signals,
     control: &mut Control,
     notifier: &Notifier,
-    ready: &dyn Fn(),
+    feedback: Feedback<'_>,
 ) -> anyhow::Result<&'static str> {
     let mut status = runtime.sessions.main().status();
+    let mut has_connected = false;
     let mut is_ready = false;
     let mut pulse = tokio::time::Instant::now();
     loop {
@@ -309,12 +347,16 @@ async fn serve(
                 Next::Files(FileEvent::Rejected(refusal)) => reload::say_refused(&refusal),
                 Next::Plan(plan) => runtime.conclude_reload(*plan, notifier).await,
             },
+            begun = runtime.starting.next() => runtime.on_begun(begun, feedback.suggest)?,
             () = notifier.watch(&mut pulse) => {}
-            _ = status.wait_for(|status| *status != ConnectionStatus::Connecting), if !is_ready => {
-                is_ready = true;
-                notifier.ready(runtime.supervisor.services());
-                ready();
+            _ = status.wait_for(|status| *status != ConnectionStatus::Connecting), if !has_connected => {
+                has_connected = true;
             }
+        }
+        if has_connected && !is_ready && !runtime.starting.is_undecided() {
+            is_ready = true;
+            runtime.notify_ready(notifier);
+            (feedback.ready)();
         }
     }
 }

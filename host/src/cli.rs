@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod compile;
 mod format;
+mod greeting;
 mod install;
 mod paths;
 mod print;

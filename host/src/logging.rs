@@ -18,6 +18,7 @@ mod tests;
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tracing::Subscriber;
 use tracing_subscriber::layer::SubscriberExt;
@@ -65,6 +66,8 @@ pub struct Logs {
     format: Format,
     writer: LogWriter,
     file: Option<PathBuf>,
+    /// Whether lines go to a terminal that understands control sequences.
+    on_terminal: bool,
 }
 
 impl Logs {
@@ -88,6 +91,16 @@ impl Logs {
         } else {
             Err(LoggingError::QueueFull)
         }
+    }
+
+    /// Shows a text below the last line, where lines go to a terminal, until it gets another one; `None` removes it.
+    pub fn status_line(&self) -> Arc<dyn Fn(Option<String>) + Send + Sync> {
+        let writer = self.on_terminal.then(|| self.writer.clone());
+        Arc::new(move |text| {
+            if let Some(writer) = &writer {
+                writer.show_status(text);
+            }
+        })
     }
 
     /// Number of lines that were dropped because stderr was not read.
@@ -116,7 +129,8 @@ pub fn start(levels: Levels, format: LogFormat, file: Option<&Path>) -> Result<L
     let writer = writer.map_err(LoggingError::Thread)?;
     let levels = LiveLevels::new(levels);
 
-    let colours = file.is_none() && io::stderr().is_terminal() && !is_no_color_set();
+    let on_terminal = file.is_none() && io::stderr().is_terminal() && !is_terminal_dumb();
+    let colours = on_terminal && !is_no_color_set();
     subscriber(levels.clone(), format.clone(), colours, writer.clone())
         .try_init()
         .map_err(|_| LoggingError::AlreadyStarted)?;
@@ -126,7 +140,13 @@ pub fn start(levels: Levels, format: LogFormat, file: Option<&Path>) -> Result<L
         format,
         writer,
         file: file.map(Path::to_owned),
+        on_terminal,
     })
+}
+
+/// Whether the terminal understands no control sequences, by terminfo(5).
+fn is_terminal_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|name| name == "dumb")
 }
 
 /// See <https://no-color.org>.

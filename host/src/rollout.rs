@@ -7,6 +7,8 @@
 pub mod archive;
 pub mod comparison;
 pub mod compatibility;
+pub mod compile_report;
+pub mod first_version;
 pub mod handover;
 pub mod history;
 pub mod loader;
@@ -124,6 +126,11 @@ impl<F> Rollout<F> {
     /// Fallback that a rollback restores, while the running version is on probation.
     pub fn fallback(&self) -> Option<&F> {
         self.trial.as_ref().map(|trial| &trial.fallback)
+    }
+
+    /// Sets the fallback of a version that was on probation when the host ended, for a service that begins with it.
+    pub fn set_interrupted(&mut self, interrupted: Option<F>) {
+        self.interrupted = interrupted;
     }
 
     /// The first version of this run of the service starts. Its probation, if one was interrupted, begins again. Returns the

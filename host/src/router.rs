@@ -96,6 +96,11 @@ impl Router {
         self.diff(Vec::new())
     }
 
+    /// Whether the service has this filter.
+    pub fn has_subscribed(&self, service: ServiceId, filter: &Filter) -> bool {
+        self.filters.has_member(service, filter)
+    }
+
     /// The mailbox of a service.
     pub fn mailbox(&self, service: ServiceId) -> Option<&mailbox::Sender> {
         self.mailboxes.get(&service)

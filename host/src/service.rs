@@ -56,6 +56,8 @@ const COMMANDS: usize = 4;
 
 /// Command of the supervisor, carried out between two guest calls.
 pub enum Command {
+    /// Begin: the component is loaded now.
+    Begin(Box<Begin>),
     /// Take over a started instance: of a new component, with a new section of the configuration, or of a former version.
     Swap(Box<Swap>),
     /// Have a started instance handle copies of the messages of the running one.
@@ -87,6 +89,16 @@ impl Command {
             Self::Report | Self::Note(..) | Self::ClearRejected | Self::Replay(_)
         )
     }
+}
+
+/// Begin of a service whose component was not ready when the host started.
+pub struct Begin {
+    /// Number of the command; it counts with those of swaps.
+    pub number: u64,
+    /// How the service begins.
+    pub first: First,
+    /// Version to roll back to if the one fails that was on probation when the host ended.
+    pub interrupted: Option<Fallback>,
 }
 
 /// Offer of a new section of the configuration to the running guest.
@@ -246,12 +258,13 @@ pub enum First {
     Prepared(Box<StartedInstance>),
     /// With a component whose start failed; it is restarted with back-off.
     Failed(Component),
-    /// Without a component, because its file holds none; it waits for a swap.
+    /// Without a component, because its file holds none, or it is still being compiled; it waits for a swap or for its begin.
     Nothing,
 }
 
 impl First {
-    fn component(&self) -> Option<Component> {
+    /// The component, if there is one.
+    pub fn component(&self) -> Option<Component> {
         match self {
             Self::Prepared(prepared) => Some(prepared.component.clone()),
             Self::Failed(component) => Some(component.clone()),
@@ -283,6 +296,18 @@ pub fn subscriptions(config: &config::Service, effects: &Effects) -> Vec<Subscri
         qos: Qos::AtLeastOnce,
     }));
     all
+}
+
+/// Those of a service's `subscriptions` that its guest has made.
+fn guest_subscriptions(
+    config: &config::Service,
+    subscriptions: &[Subscription],
+) -> Vec<Subscription> {
+    subscriptions
+        .iter()
+        .filter(|one| !is_fixed(config, &one.filter))
+        .cloned()
+        .collect()
 }
 
 /// Topic that enables and disables a service, below its base topic. `None`: the base topic is too long.

@@ -10,6 +10,7 @@ mod file;
 mod outgoing;
 mod spool;
 mod state;
+mod subscriptions;
 mod table;
 mod versions;
 mod writer;
@@ -24,7 +25,7 @@ use tracing::error;
 
 use crate::effects::StateChange;
 use crate::mailbox::SpillQueue;
-use crate::message::Message;
+use crate::message::{Message, Subscription};
 use crate::rollout::history::VersionHistory;
 use crate::session::state::PersistOp;
 use crate::version::Version;
@@ -112,6 +113,25 @@ impl Store {
         let command = Command::RecordVersions(service.to_owned(), Box::new(versions));
         // an error means that the host is stopping
         let _ = self.commands.send(command).await;
+    }
+
+    /// Remembers the subscriptions that a guest made at its start, without waiting for the disk; a failure is logged.
+    pub async fn remember_subscriptions(&self, service: &str, subscriptions: Vec<Subscription>) {
+        let command = Command::RememberSubscriptions(service.to_owned(), subscriptions);
+        // an error means that the host is stopping
+        let _ = self.commands.send(command).await;
+    }
+
+    /// The subscriptions that were remembered of a service; `None`: nothing was written.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn subscriptions(
+        &self,
+        service: &str,
+    ) -> Result<Option<Vec<Subscription>>, StoreError> {
+        self.request(|reply| Command::Subscriptions(service.to_owned(), reply))
+            .await
     }
 
     /// The version history of a service; `None`: nothing was written.

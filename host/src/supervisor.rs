@@ -1,6 +1,7 @@
 //! Supervisor of the services. It owns their handles, watches their component files, prepares new versions, and sends the
 //! services their commands.
 
+mod begin;
 mod candidates;
 mod changes;
 mod commands;
@@ -40,15 +41,17 @@ pub struct Entry {
     pub ctx: Arc<ServiceCtx>,
     /// Its component file.
     pub file: PathBuf,
-    /// The last swap that was sent to it.
+    /// The last swap that was sent to it, or its begin.
     pub issued: Option<IssuedSwap>,
     /// The version that runs as its shadow, or did so last.
     pub shadow: Option<Version>,
+    /// Whether its component is still being compiled, or its guest still starts, for the first time.
+    pub is_starting: bool,
     /// Handle of its task.
     pub handle: service::Handle,
 }
 
-/// A swap that was sent to a service.
+/// A swap, or the begin, that was sent to a service.
 pub struct IssuedSwap {
     number: u64,
     component: Component,
@@ -199,11 +202,16 @@ impl Entry {
         self.component().map(|component| component.version())
     }
 
-    /// A swap to a started instance.
-    fn issue_swap(&mut self, prepared: StartedInstance) -> Swap {
-        let component = prepared.component.clone();
+    /// Notes that the component was sent to the service, and returns the number of the command.
+    fn issue(&mut self, component: Component) -> u64 {
         let number = self.issued.as_ref().map_or(0, |issued| issued.number) + 1;
         self.issued = Some(IssuedSwap { number, component });
+        number
+    }
+
+    /// A swap to a started instance.
+    fn issue_swap(&mut self, prepared: StartedInstance) -> Swap {
+        let number = self.issue(prepared.component.clone());
         self.shadow = None;
         Swap {
             number,

@@ -27,6 +27,45 @@ pub fn marked(component: &[u8], mark: u8) -> Vec<u8> {
     [component, &[0, 6, 4, b'm', b'a', b'r', b'k', mark]].concat()
 }
 
+/// Another component that does the same as `component` and takes seconds to compile: it has one more core module, with
+/// `functions` functions of some kilobytes each, of which no instance is made.
+pub fn large(component: &[u8], functions: usize) -> Vec<u8> {
+    // an i32 from an i32, by a thousand multiplications and additions with changing numbers
+    let mut body = vec![0, 0x20, 0];
+    for number in 0..1_000 {
+        body.extend([0x41, number as u8 & 0x3f | 1, 0x6c, 0x20, 0, 0x6a]);
+    }
+    body.push(0x0b);
+
+    let one = [leb128(body.len()), body].concat();
+    let count = leb128(functions);
+    let kinds = [count.clone(), vec![0; functions]].concat();
+    let module = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, &[1, 0x60, 1, 0x7f, 1, 0x7f]),
+        section(3, &kinds),
+        section(10, &[count, one.repeat(functions)].concat()),
+    ]
+    .concat();
+    [component.to_vec(), section(1, &module)].concat()
+}
+
+/// A section of a component or module.
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    [&[id], leb128(content.len()).as_slice(), content].concat()
+}
+
+/// A number as WebAssembly writes it.
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 & 0x7f | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
 /// The guest `contract-lifecycle` with another version, as it says it itself.
 ///
 /// # Errors

@@ -49,6 +49,25 @@ impl Process {
         &self.output
     }
 
+    /// The ids of the processes that it has started.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn children(&self) -> Result<Vec<u32>> {
+        let mut children = Vec::new();
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            // a thread may end meanwhile
+            let of_thread = std::fs::read_to_string(thread?.path().join("children"));
+            let of_thread = of_thread.unwrap_or_default();
+            children.extend(
+                of_thread
+                    .split_whitespace()
+                    .filter_map(|id| id.parse::<u32>().ok()),
+            );
+        }
+        Ok(children)
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -78,12 +97,7 @@ impl Process {
     /// # Errors
     /// When there is no such signal or the process has ended.
     pub fn signal(&self, name: &str) -> Result<()> {
-        let id = self.id().to_string();
-        let status = Command::new("sh")
-            .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &id])
-            .status()?;
-        ensure!(status.success(), "cannot send {name} to process {id}");
-        Ok(())
+        signal(self.id(), name)
     }
 
     /// Waits for its end.
@@ -108,6 +122,19 @@ impl Process {
         self.child.wait()?;
         Ok(())
     }
+}
+
+/// Sends a process a signal by name.
+///
+/// # Errors
+/// When there is no such signal or the process has ended.
+pub fn signal(process: u32, name: &str) -> Result<()> {
+    let id = process.to_string();
+    let status = Command::new("sh")
+        .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &id])
+        .status()?;
+    ensure!(status.success(), "cannot send {name} to process {id}");
+    Ok(())
 }
 
 impl Drop for Process {

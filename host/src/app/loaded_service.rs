@@ -12,7 +12,7 @@ use crate::service::First;
 use crate::service_ctx::ServiceCtx;
 use crate::store::Segment;
 
-/// A service whose component is loaded, or could not be.
+/// A service whose component is loaded, could not be, or will be later.
 pub struct LoadedService {
     /// Its number.
     pub id: ServiceId,
@@ -26,6 +26,8 @@ pub struct LoadedService {
     pub interrupted: Option<Fallback>,
     /// How it begins.
     pub first: First,
+    /// Whether its component is still being compiled, or its guest still starts.
+    pub is_starting: bool,
     /// Its initial subscriptions.
     pub subscriptions: Vec<Subscription>,
     /// Queue of its waiting messages.

@@ -5,13 +5,16 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
-use crate::config;
+use crate::config::{self, Connection};
 use crate::logging::{Levels, Logs};
+use crate::message::Subscription;
 use crate::router::ServiceId;
+use crate::service::{self, First};
 use crate::supervisor::Supervisor;
 use crate::supervisor::reload::Ready;
 
 use super::awaited::inode;
+use super::late_starts::{Failure, FirstStart, LateStarts, StartOutcome};
 use super::reload::{Outcome, Plan, Reload, ReloadError, plan, say_refused};
 use super::service_deps::ServiceDeps;
 use super::sessions::Sessions;
@@ -28,6 +31,8 @@ pub(super) struct Runtime<'a> {
     pub reload: Reload,
     /// Shared parts from which services are built.
     pub(super) deps: ServiceDeps,
+    /// Services that begin later.
+    pub(super) starting: LateStarts,
     logs: &'a Logs,
     /// The number of the next service.
     next: u32,
@@ -42,7 +47,7 @@ impl<'a> Runtime<'a> {
         sessions: Sessions,
         supervisor: Supervisor,
         logs: &'a Logs,
-        reload: Reload,
+        (reload, starting): (Reload, LateStarts),
     ) -> Self {
         let next = u32::try_from(supervisor.services()).unwrap_or(u32::MAX);
         Self {
@@ -50,10 +55,48 @@ impl<'a> Runtime<'a> {
             supervisor,
             reload,
             deps,
+            starting,
             logs,
             next,
             announcements: JoinSet::new(),
         }
+    }
+
+    /// Has a service begin whose component was not ready when the host started, or logs why it cannot. `suggest` tells the user how
+    /// to try it.
+    ///
+    /// # Errors
+    /// When components were named on the command line and none of them can run.
+    pub(super) fn on_begun(
+        &mut self,
+        begun: Option<StartOutcome>,
+        suggest: &dyn Fn(&Connection, &[Subscription]),
+    ) -> anyhow::Result<()> {
+        if let Some(StartOutcome { id, ctx, outcome }) = begun {
+            match outcome {
+                Ok(FirstStart { first, interrupted }) => {
+                    self.starting.on_begun();
+                    if let First::Prepared(prepared) = &first {
+                        start::warn_idle(&ctx.config, &prepared.effects);
+                        let subscriptions = service::subscriptions(&ctx.config, &prepared.effects);
+                        suggest(self.sessions.connection(), &subscriptions);
+                    }
+                    self.supervisor.begin(id, &ctx, first, interrupted);
+                }
+                Err(error) => {
+                    let service = ctx.config.name.clone();
+                    self.starting.on_failed(Failure { service, error });
+                    self.supervisor.end_start(id);
+                }
+            }
+        }
+        self.starting.judge()
+    }
+
+    /// Tells the service manager that the host works.
+    pub(super) fn notify_ready(&self, notifier: &Notifier) {
+        let starting = self.supervisor.starting();
+        notifier.ready(self.supervisor.services() - starting, starting);
     }
 
     /// Handles SIGHUP: reopens the log file and asks for a reload.
@@ -138,7 +181,7 @@ impl<'a> Runtime<'a> {
                 .iter()
                 .for_each(|refusal| say_refused(refusal)),
         }
-        notifier.ready(self.supervisor.services());
+        self.notify_ready(notifier);
     }
 
     /// Puts a plan in force. None of the steps can fail.

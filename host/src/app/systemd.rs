@@ -40,9 +40,13 @@ impl Notifier {
         }
     }
 
-    /// Everything is loaded: `services` run.
-    pub(super) fn ready(&self, services: usize) {
-        self.tell(&format!("READY=1\nSTATUS={services} services run"));
+    /// The host works: `services` run, and `starting` others start later.
+    pub(super) fn ready(&self, services: usize, starting: usize) {
+        let later = match starting {
+            0 => String::new(),
+            _ => format!(", {starting} are starting"),
+        };
+        self.tell(&format!("READY=1\nSTATUS={services} services run{later}"));
     }
 
     /// The configuration is being read again.

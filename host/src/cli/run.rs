@@ -7,15 +7,15 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tracing::warn;
 
-use crate::app::{self, Source, StartReport};
+use crate::app::{self, Feedback, Source};
 use crate::config::Config;
 use crate::daemon::identity::{Identity, identity};
 use crate::daemon::{self, Background, BackgroundStart, Launch};
 use crate::logging::{self, Levels};
-use crate::message::Subscription;
 
+use super::greeting::Greeting;
 use super::paths;
-use super::print::{print, print_error, print_line};
+use super::print::{print_error, print_line};
 
 const EXAMPLES: &str = "Examples:
   miqro-host run guests/echo.wasm                 the echo service on the embedded broker
@@ -124,12 +124,16 @@ impl Run {
                 background.ready();
             }
         };
+        let greeting = Greeting::new();
         app::run(app::Run {
             loaded,
             source,
             logs: &logs,
-            greet: &greet,
-            ready: &on_ready,
+            feedback: Feedback {
+                greet: &|started| greeting.greet(started),
+                suggest: &|connection, filters| greeting.suggest(connection, filters),
+                ready: &on_ready,
+            },
         })
     }
 
@@ -218,65 +222,4 @@ impl Run {
 
 fn absolute(path: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     Ok(path.map(std::path::absolute).transpose()?)
-}
-
-/// Prints the greeting in a thread of its own: the host works even when nobody reads standard output.
-fn greet(started: &StartReport<'_>) {
-    let text = greeting(started);
-    let thread = std::thread::Builder::new()
-        .name("greeting".to_owned())
-        .spawn(move || {
-            if let Err(error) = print(text) {
-                warn!("cannot print the greeting: {error:#}");
-            }
-        });
-
-    if let Err(error) = thread {
-        warn!("cannot print the greeting: no thread for it: {error}");
-    }
-}
-
-fn greeting(started: &StartReport<'_>) -> String {
-    let address = format!("{}:{}", started.connection.host, started.connection.port);
-    let mut text = if started.embedded {
-        format!("embedded broker listening on {address}\n")
-    } else {
-        format!("connecting to the broker on {address}\n")
-    };
-    for service in started.services {
-        text.push_str(&format!(
-            "service {} below {}\n",
-            service.ctx.config.name, service.ctx.config.base
-        ));
-    }
-
-    let example = started
-        .services
-        .iter()
-        .find_map(|service| example_command(started, &service.subscriptions));
-    if let Some(command) = example {
-        text.push_str(&format!(
-            "to try it, copy into another terminal:\n  {command}\n"
-        ));
-    }
-    text
-}
-
-/// A command that makes a service reply, for its first subscription without wildcards.
-fn example_command(started: &StartReport<'_>, subscriptions: &[Subscription]) -> Option<String> {
-    let filter = subscriptions
-        .iter()
-        .map(|s| s.filter.as_str())
-        .find(|filter| !filter.contains(['+', '#', '$']))?;
-    let below = filter
-        .rsplit_once('/')
-        .map_or("#".to_owned(), |(base, _)| format!("{base}/#"));
-    let program = std::env::args()
-        .next()
-        .unwrap_or_else(|| "miqro-host".to_owned());
-    let port = started.connection.port;
-    let host = &started.connection.host;
-    Some(format!(
-        "{program} pub --host {host} --port {port} --answers '{below}' {filter} hello"
-    ))
 }

@@ -13,7 +13,7 @@ use super::subscriptions::{self, read_subscriptions};
 use super::value::ConfigValue;
 use super::{Delivery, Grants, GuestConfig, Limits, Service, Swap, json};
 use crate::text;
-use crate::topic::{BaseTopic, Topic, TopicError};
+use crate::topic::{BaseTopic, Filter, Topic, TopicError};
 
 /// A text that cannot be the name of a service.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,16 @@ impl Service {
             log_level: None,
             config: GuestConfig::default(),
         }
+    }
+
+    /// Whether its guest may subscribe to the filter: it is below the base topic, or granted.
+    pub fn may_subscribe(&self, filter: &Filter) -> bool {
+        let below = filter
+            .pattern()
+            .strip_prefix(self.base.as_str())
+            .is_some_and(|rest| !rest.is_empty());
+        let mut grants = self.grants.subscribe.iter();
+        below || grants.any(|grant| grant.covers(filter))
     }
 
     /// A service with the default settings, below the default base topic.

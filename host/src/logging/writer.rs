@@ -15,6 +15,12 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Number of lines that may wait.
 const QUEUE_LINES: usize = 4096;
 
+/// Columns of the text below the last line; few terminals are narrower.
+const STATUS_COLUMNS: usize = 79;
+
+/// Goes to the beginning of the line and erases it (ECMA-48, EL with parameter 2).
+const ERASE_LINE: &[u8] = b"\r\x1b[2K";
+
 /// How long the end of the program may wait for the last lines.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -27,6 +33,8 @@ pub(super) struct LogWriter {
 
 enum Job {
     Line(Vec<u8>),
+    /// Show this text below the last line, or nothing.
+    Status(Option<String>),
     /// Further lines go to this stream.
     Redirect(Box<dyn Write + Send>),
     /// Reply when everything before this is written.
@@ -42,6 +50,8 @@ impl LogWriter {
             stream: Box::new(stream),
             lost: Arc::clone(&lost),
             reported: 0,
+            status: None,
+            is_status_shown: false,
         };
 
         std::thread::Builder::new()
@@ -58,6 +68,12 @@ impl LogWriter {
             // whether it was written or the time is up, there is nothing more to do
             let _ = wait.recv_timeout(EXIT_TIMEOUT);
         }
+    }
+
+    /// Shows `text` below the last line. Left out when the queue is full.
+    pub(super) fn show_status(&self, text: Option<String>) {
+        // lines matter more
+        let _ = self.queue.try_send(Job::Status(text));
     }
 
     /// Sends further lines to `stream`; `false` if the queue is full.
@@ -100,6 +116,9 @@ struct WriterThread {
     lost: Arc<AtomicU64>,
     /// Number of lost lines that were reported.
     reported: u64,
+    /// Text below the last line, and whether it is there now.
+    status: Option<String>,
+    is_status_shown: bool,
 }
 
 impl WriterThread {
@@ -115,6 +134,7 @@ impl WriterThread {
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
                 }
             }
+            self.show_status();
             let _ = self.stream.flush();
         }
     }
@@ -122,7 +142,12 @@ impl WriterThread {
     fn handle(&mut self, job: Job) {
         match job {
             Job::Line(line) => {
+                self.hide_status();
                 let _ = self.stream.write_all(&line);
+            }
+            Job::Status(text) => {
+                self.hide_status();
+                self.status = text;
             }
             Job::Redirect(stream) => {
                 let _ = self.stream.flush();
@@ -135,10 +160,26 @@ impl WriterThread {
         }
     }
 
+    fn show_status(&mut self) {
+        if let Some(text) = self.status.as_ref().filter(|_| !self.is_status_shown) {
+            // a line that wraps could not be erased
+            let text: String = text.chars().take(STATUS_COLUMNS).collect();
+            let _ = write!(self.stream, "{text}");
+            self.is_status_shown = true;
+        }
+    }
+
+    fn hide_status(&mut self) {
+        if std::mem::take(&mut self.is_status_shown) {
+            let _ = self.stream.write_all(ERASE_LINE);
+        }
+    }
+
     fn report_lost(&mut self) {
         let lost = self.lost.load(Ordering::Relaxed);
         let count = lost - self.reported;
         if count > 0 {
+            self.hide_status();
             let _ = writeln!(
                 self.stream,
                 "{count} log lines were dropped here because nobody read them"
@@ -191,6 +232,26 @@ mod tests {
             report.contains(&format!("{lost} log lines were dropped")),
             "{report}"
         );
+    }
+
+    #[test]
+    fn status_stays_below_the_lines() {
+        let (stream, reader) = sync_channel(QUEUE_LINES);
+        let writer = LogWriter::new(Slow(stream)).unwrap();
+        let next = || String::from_utf8(reader.recv().unwrap()).unwrap();
+        let erase = String::from_utf8(ERASE_LINE.to_vec()).unwrap();
+
+        writer.show_status(Some("busy".to_owned()));
+        assert_eq!(next(), "busy");
+        (&writer).write_all(b"a line\n").unwrap();
+        assert_eq!(
+            [next(), next(), next()],
+            [erase.as_str(), "a line\n", "busy"]
+        );
+        writer.show_status(None);
+        assert_eq!(next(), erase);
+        (&writer).write_all(b"another\n").unwrap();
+        assert_eq!(next(), "another\n");
     }
 
     #[test]

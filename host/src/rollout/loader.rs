@@ -11,19 +11,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tracing::{error, warn};
+use tokio::sync::oneshot;
+use tracing::warn;
 
 use crate::config;
 use crate::guest::{Component, ComponentError, Engine, Fault};
 use crate::service_ctx::ServiceCtx;
 use crate::signature::{self, Key, SignatureError};
-use crate::store::{Store, StoreError};
 use crate::version::Version;
 
-use super::Fallback;
 use super::archive::Archive;
+use super::compile_report::{StatusLine, report_compiling};
 use super::handover::{self, StartedInstance};
-use super::history::VersionHistory;
 
 /// A component cannot be loaded; the message names the file.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +51,9 @@ pub enum LoadError {
         /// The fault of its signature.
         source: SignatureError,
     },
+    /// Its code is not in the compile cache, and the loader does not compile.
+    #[error("{0}: is not compiled yet")]
+    NotCompiled(PathBuf),
     /// The file of a kept version has other bytes.
     #[error("{0}: the bytes differ from those that were kept")]
     Altered(PathBuf),
@@ -71,15 +73,33 @@ pub struct Loader {
     engine: Arc<Engine>,
     pool: Handle,
     archive: Archive,
+    status_line: StatusLine,
+    compiles: bool,
 }
 
 impl Loader {
-    /// Creates a loader that compiles on `pool` and keeps components in `archive`.
-    pub fn new(engine: Arc<Engine>, pool: Handle, archive: Archive) -> Self {
+    /// Creates a loader that compiles on `pool`, keeps components in `archive`, and reports the progress of compiling on
+    /// `status_line`.
+    pub fn new(
+        engine: Arc<Engine>,
+        pool: Handle,
+        archive: Archive,
+        status_line: StatusLine,
+    ) -> Self {
         Self {
             engine,
             pool,
             archive,
+            status_line,
+            compiles: true,
+        }
+    }
+
+    /// The same loader for components whose code is in the compile cache; others are [`LoadError::NotCompiled`].
+    pub fn without_compiling(&self) -> Self {
+        Self {
+            compiles: false,
+            ..self.clone()
         }
     }
 
@@ -94,25 +114,26 @@ impl Loader {
     /// # Errors
     /// When the file cannot be read, is not signed as it must be, or is not a component that fulfils the contract.
     pub async fn load(&self, path: &Path, keep: bool) -> Result<Component, LoadError> {
-        let engine = self.engine.clone();
+        let (begin, begun) = oneshot::channel();
+        let (engine, compiles) = (self.engine.clone(), self.compiles);
         let file = path.to_owned();
-        let loading = self.pool.spawn_blocking(move || {
-            let bytes = std::fs::read(&file).map_err(|source| LoadError::Read {
-                path: file.clone(),
-                source,
-            })?;
-            // the very bytes that are compiled are verified, so nobody can exchange the file in between
-            let signature = check_signature(engine.trust(), &file, &bytes)?;
-            let component = engine
-                .compile(&bytes)
-                .map_err(|source| LoadError::Component { path: file, source })?;
-            Ok((component, bytes, signature))
-        });
-        let loaded = loading.await.map_err(|panic| LoadError::Bug {
+        let loading = self
+            .pool
+            .spawn_blocking(move || read(&engine, &file, compiles, begin));
+
+        let loaded = tokio::select! {
+            loaded = loading => loaded,
+            never = report_compiling(path, begun, &self.status_line) => match never {},
+        };
+        let loaded = loaded.map_err(|panic| LoadError::Bug {
             path: path.to_owned(),
             reason: panic.to_string(),
         })?;
-        let (component, bytes, signature) = loaded?;
+        let LoadedFile {
+            component,
+            bytes,
+            signature,
+        } = loaded?;
 
         if keep {
             self.keep(component.version(), bytes, signature);
@@ -171,81 +192,6 @@ impl Loader {
         });
     }
 
-    /// The version that runs in place of the one in the file, if that was rolled back in an earlier run of the host.
-    pub async fn load_in_place_of(
-        &self,
-        component: Component,
-        service: &str,
-        history: &VersionHistory,
-    ) -> Component {
-        let version = component.version();
-        let good = match history.running() {
-            Some(good) if history.rejected().contains(&version) => good,
-            _ => return component,
-        };
-        let bad = version.short();
-        match self.load_kept(good).await {
-            Ok(kept) => {
-                let good = good.short();
-                warn!(
-                    service,
-                    "version {bad} of its file was rolled back: {good} runs until the file has other bytes"
-                );
-                kept
-            }
-            Err(error) => {
-                error!(
-                    service,
-                    "running {bad} although it was rolled back: cannot load {}: {error}",
-                    good.short()
-                );
-                component
-            }
-        }
-    }
-
-    /// The fallback of a version that was on probation when the host ended; `None` where `version` was not.
-    pub async fn load_interrupted(
-        &self,
-        version: Version,
-        service: &str,
-        history: &VersionHistory,
-        store: &Store,
-    ) -> Option<Fallback> {
-        if !history.is_on_probation() || history.running() != Some(version) {
-            return None;
-        }
-        let former = *history.former_versions().first()?;
-        match self.load_fallback(former, service, store).await {
-            Ok(fallback) => Some(fallback),
-            Err(error) => {
-                error!(
-                    service,
-                    "is no longer on probation: cannot load the version before it: {error}"
-                );
-                None
-            }
-        }
-    }
-
-    /// A former version with the state that it left.
-    ///
-    /// # Errors
-    /// When its component or its state cannot be loaded.
-    pub async fn load_fallback(
-        &self,
-        version: Version,
-        service: &str,
-        store: &Store,
-    ) -> Result<Fallback, FallbackError> {
-        let snapshot = store.snapshot(service, version).await?;
-        let component = self.load_kept(version).await?;
-        Ok(Fallback {
-            component,
-            snapshot,
-        })
-    }
-
     /// The files to watch for new versions of the component `file`: the file, and its signature where one is needed.
     pub fn watched_files(&self, file: &Path) -> Vec<PathBuf> {
         let is_signed = !self.engine.trust().is_empty();
@@ -279,15 +225,47 @@ impl Loader {
     }
 }
 
-/// A former version cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum FallbackError {
-    /// Its component cannot.
-    #[error(transparent)]
-    Component(#[from] LoadError),
-    /// The state that it left cannot.
-    #[error(transparent)]
-    Snapshot(#[from] StoreError),
+/// A component with the bytes that it was made from.
+struct LoadedFile {
+    component: Component,
+    bytes: Vec<u8>,
+    /// Its signature, if one is needed.
+    signature: Option<String>,
+}
+
+/// Reads a file, checks its signature and compiles it. Blocks. `begin` gets the size of the file when compiling begins.
+fn read(
+    engine: &Engine,
+    file: &Path,
+    compiles: bool,
+    begin: oneshot::Sender<usize>,
+) -> Result<LoadedFile, LoadError> {
+    let bytes = std::fs::read(file).map_err(|source| LoadError::Read {
+        path: file.to_owned(),
+        source,
+    })?;
+    // the very bytes that are compiled are verified, so nobody can exchange the file in between
+    let signature = check_signature(engine.trust(), file, &bytes)?;
+
+    let invalid = |source| LoadError::Component {
+        path: file.to_owned(),
+        source,
+    };
+    let on_compile = || {
+        // the caller may have gone
+        let _ = begin.send(bytes.len());
+    };
+    let component = if compiles {
+        engine.compile_with(&bytes, on_compile).map_err(invalid)?
+    } else {
+        let cached = engine.find_compiled(&bytes).map_err(invalid)?;
+        cached.ok_or_else(|| LoadError::NotCompiled(file.to_owned()))?
+    };
+    Ok(LoadedFile {
+        component,
+        bytes,
+        signature,
+    })
 }
 
 /// Checks that the file is signed by one of `trust`, if there are any. Returns the signature, which is kept with the file.

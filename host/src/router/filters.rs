@@ -101,6 +101,14 @@ impl Filters {
             .for_each(|subscription| self.add_member(service, subscription));
     }
 
+    /// Whether the service wants messages for this filter.
+    pub(super) fn has_member(&self, service: ServiceId, filter: &Filter) -> bool {
+        let index = self.by_filter.get(filter);
+        index
+            .and_then(|index| self.entries[*index].as_ref())
+            .is_some_and(|entry| entry.members.iter().any(|member| member.service == service))
+    }
+
     /// Changes what the service wants, in order.
     pub(super) fn change(&mut self, service: ServiceId, changes: &[SubscriptionChange]) {
         for change in changes {

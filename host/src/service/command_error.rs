@@ -1,8 +1,8 @@
 //! Errors of the commands of an operator.
 
 use crate::guest::Fault;
+use crate::rollout::first_version::FallbackError;
 use crate::rollout::history::FindError;
-use crate::rollout::loader::FallbackError;
 use crate::version::Version;
 
 /// A command cannot be carried out.

@@ -139,7 +139,8 @@ impl Outputs {
         self.timers.set(self.id, next).await;
     }
 
-    /// Replaces all subscriptions of the service. `retained`: whether it is to get retained messages that it may have had before.
+    /// Replaces all subscriptions of the service, which gets the retained messages of new ones. `retained`: also of those that it
+    /// had before.
     pub(super) async fn attach(
         &self,
         mailbox: mailbox::Sender,
@@ -164,6 +165,13 @@ impl Outputs {
     ) {
         let retained = !std::mem::replace(&mut self.is_attached, false);
         self.attach(mailbox, subscriptions, retained).await;
+    }
+
+    /// Keeps the subscriptions that the guest has made at its start, for the next start of the host.
+    pub(super) async fn remember(&self, service: &str, subscriptions: Vec<Subscription>) {
+        self.store
+            .remember_subscriptions(service, subscriptions)
+            .await;
     }
 
     /// Keeps a record of the versions.

@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 use crate::config::{self, Protocol};
 use crate::effects::StateChange;
 use crate::guest::{Requests, ServiceState};
+use crate::message::Subscription;
 use crate::service_ctx::ServiceCtx;
 use crate::store::{Store, StoreError};
 use crate::topic::Topic;
@@ -93,6 +94,17 @@ impl Shared {
             Err(error) => {
                 warn!(service, "its history is lost: {error}");
                 VersionHistory::default()
+            }
+        }
+    }
+
+    /// The subscriptions that the guest of a service made at its last start; `None`: they are not known.
+    pub async fn subscriptions(&self, service: &str) -> Option<Vec<Subscription>> {
+        match self.store.subscriptions(service).await {
+            Ok(subscriptions) => subscriptions,
+            Err(error) => {
+                warn!(service, "its former subscriptions are lost: {error}");
+                None
             }
         }
     }

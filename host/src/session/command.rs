@@ -35,7 +35,7 @@ pub enum Command {
         mailbox: mailbox::Sender,
         /// Its subscriptions.
         subscriptions: Vec<Subscription>,
-        /// Whether to deliver retained messages for subscriptions that the broker has already: it sends none for them.
+        /// Whether the service gets the retained messages of all its subscriptions, also of those that it has already.
         retained: bool,
     },
     /// Publish the service's retained messages again when the broker has lost the session, and perhaps them; or stop doing so.

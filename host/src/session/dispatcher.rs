@@ -18,7 +18,7 @@ use super::retained_cache::RetainedCache;
 use super::state::{State, Violation, WantedSubscription};
 use crate::config::{OutboxLimits, Protocol};
 use crate::mailbox::{Delivery, Notice};
-use crate::message::{Message, Outcome, Receipt};
+use crate::message::{Message, Outcome, Receipt, Subscription};
 use crate::router::{IdentifiedSubscription, Router, ServiceId};
 use crate::topic::{Filter, Topic};
 
@@ -105,11 +105,12 @@ impl Dispatcher {
                         session_present: true,
                     });
                 }
+                let is_new = |one: &&Subscription| {
+                    retained || !self.router.has_subscribed(service, &one.filter)
+                };
+                let new: Vec<_> = subscriptions.iter().filter(is_new).collect();
                 let diff = self.router.attach(service, mailbox, &subscriptions);
-                if retained {
-                    let new: Vec<_> = subscriptions.iter().collect();
-                    self.deliver_retained(service, &new, &diff);
-                }
+                self.deliver_retained(service, &new, &diff);
                 self.apply(diff);
                 let filters = subscriptions.iter().map(|one| &one.filter);
                 self.retry_quarantined(filters, Duration::ZERO);

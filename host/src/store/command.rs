@@ -7,6 +7,7 @@ use super::error::StoreError;
 use super::spool::{Append, Portion, Segment};
 use super::versions::{Snapshot, VersionRecord};
 use crate::effects::StateChange;
+use crate::message::Subscription;
 use crate::rollout::history::VersionHistory;
 use crate::session::state::PersistOp;
 use crate::version::Version;
@@ -27,6 +28,8 @@ pub(super) enum Command {
     Persist(Vec<PersistOp>),
     /// Write the versions of a service; a failure is logged.
     RecordVersions(String, Box<VersionRecord>),
+    /// Remember the subscriptions of a service; a failure is logged.
+    RememberSubscriptions(String, Vec<Subscription>),
     /// Append messages to the spool of a service. The answer is the number of the first; the others follow it.
     Spool(Append, Reply<u64>),
     /// Find the spool of a service.
@@ -51,6 +54,8 @@ pub(super) enum Command {
     RequeueDeadLetters(String, Reply<Option<Segment>>),
     /// Read the version history of a service.
     History(String, Reply<Option<VersionHistory>>),
+    /// Read the subscriptions that were remembered.
+    Subscriptions(String, Reply<Option<Vec<Subscription>>>),
     /// Read the snapshot of a former version.
     Snapshot(String, Version, Reply<Snapshot>),
     /// Close the file. Answers when every earlier command is done.

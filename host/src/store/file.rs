@@ -15,7 +15,8 @@ use super::dead_letters::{self, DeadLetter};
 use super::error::StoreError;
 use super::spool::{self, Portion, Segment};
 use super::versions::{self, Snapshot};
-use super::{outgoing, state};
+use super::{outgoing, state, subscriptions};
+use crate::message::Subscription;
 use crate::rollout::history::VersionHistory;
 use crate::session::state::RestoredMessage;
 use crate::version::Version;
@@ -152,6 +153,14 @@ impl File {
         limit: usize,
     ) -> Result<usize, StoreError> {
         self.transaction(|transaction| dead_letters::push(transaction, service, letter, limit))
+    }
+
+    /// The subscriptions that were remembered of `service`.
+    pub(super) fn subscriptions(
+        &self,
+        service: &str,
+    ) -> Result<Option<Vec<Subscription>>, StoreError> {
+        self.read(|database| subscriptions::read(database, service))
     }
 
     /// Moves the dead letters of `service` into its spool.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::message::{Message, Qos};
 use crate::session::state::{Origin, RestoredMessage};
-use crate::topic::Topic;
+use crate::topic::{Filter, Topic};
 
 fn set(key: &str, value: &str) -> StateChange {
     StateChange {
@@ -221,5 +221,34 @@ async fn version_history_survives_a_restart() {
         Snapshot::default(),
         "it is no longer kept"
     );
+    store.close().await;
+}
+
+#[tokio::test]
+async fn remembered_subscriptions_survive_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let subscription = |filter: &str, qos| Subscription {
+        filter: Filter::new(filter).unwrap(),
+        qos,
+    };
+    let first = vec![
+        subscription("service/a/#", Qos::AtLeastOnce),
+        subscription("+/é/b", Qos::ExactlyOnce),
+    ];
+
+    let (store, _) = Store::open(&path).unwrap();
+    assert_eq!(store.subscriptions("a").await.unwrap(), None);
+    store.remember_subscriptions("a", first.clone()).await;
+    store.remember_subscriptions("b", Vec::new()).await;
+    assert_eq!(store.subscriptions("a").await.unwrap(), Some(first.clone()));
+    store.close().await;
+
+    let (store, _) = Store::open(&path).unwrap();
+    assert_eq!(store.subscriptions("a").await.unwrap(), Some(first));
+    assert_eq!(store.subscriptions("b").await.unwrap(), Some(Vec::new()));
+    let second = vec![subscription("service/a/#", Qos::AtMostOnce)];
+    store.remember_subscriptions("a", second.clone()).await;
+    assert_eq!(store.subscriptions("a").await.unwrap(), Some(second));
     store.close().await;
 }

@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 use super::command::Command;
 use super::error::StoreError;
 use super::file::File;
-use super::{outgoing, spool, state, versions};
+use super::{outgoing, spool, state, subscriptions, versions};
 
 /// Carries out commands until all senders are gone or one closes the file.
 pub(super) fn run(mut file: File, mut commands: mpsc::Receiver<Command>) {
@@ -19,6 +19,7 @@ pub(super) fn run(mut file: File, mut commands: mpsc::Receiver<Command>) {
         }
 
         number_spooled(&mut file, &mut batch);
+        batch.retain(|command| !is_remembered(&file, command));
         let outcome = write(&mut file, &batch);
         report(&batch, &outcome);
 
@@ -48,6 +49,15 @@ fn number_spooled(file: &mut File, batch: &mut [Command]) {
     }
 }
 
+/// Whether the command is to remember subscriptions that are in the file already, as at most starts of a guest.
+fn is_remembered(file: &File, command: &Command) -> bool {
+    let Command::RememberSubscriptions(service, subscriptions) = command else {
+        return false;
+    };
+    file.subscriptions(service)
+        .is_ok_and(|known| known.as_ref() == Some(subscriptions))
+}
+
 /// Writes the batch in one transaction.
 fn write(file: &mut File, batch: &[Command]) -> Result<(), StoreError> {
     if !batch.iter().any(Command::writes_in_batch) {
@@ -64,6 +74,7 @@ fn write(file: &mut File, batch: &[Command]) -> Result<(), StoreError> {
 fn report(batch: &[Command], outcome: &Result<(), StoreError>) {
     let persists = |command: &&Command| matches!(command, Command::Persist(_));
     let records = |command: &Command| matches!(command, Command::RecordVersions(..));
+    let remembers = |command: &Command| matches!(command, Command::RememberSubscriptions(..));
 
     match outcome {
         // the number of changes to messages that wait for the broker which are safe from here on
@@ -77,6 +88,9 @@ fn report(batch: &[Command], outcome: &Result<(), StoreError>) {
             }
             if batch.iter().any(records) {
                 warn!("cannot persist the version history: {error}");
+            }
+            if batch.iter().any(remembers) {
+                warn!("cannot persist the subscriptions of services: {error}");
             }
         }
     }
@@ -123,10 +137,16 @@ fn answer(file: &mut File, command: Command, outcome: &Result<(), StoreError>) {
         Command::History(service, reply) => {
             let _ = reply.send(file.history(&service));
         }
+        Command::Subscriptions(service, reply) => {
+            let _ = reply.send(file.subscriptions(&service));
+        }
         Command::Snapshot(service, version, reply) => {
             let _ = reply.send(file.snapshot(&service, version));
         }
-        Command::Persist(_) | Command::RecordVersions(..) | Command::Close(_) => {}
+        Command::Persist(_)
+        | Command::RecordVersions(..)
+        | Command::RememberSubscriptions(..)
+        | Command::Close(_) => {}
     }
 }
 
@@ -135,7 +155,11 @@ impl Command {
     fn writes_in_batch(&self) -> bool {
         matches!(
             self,
-            Self::Commit { .. } | Self::Persist(_) | Self::RecordVersions(..) | Self::Spool(..)
+            Self::Commit { .. }
+                | Self::Persist(_)
+                | Self::RecordVersions(..)
+                | Self::RememberSubscriptions(..)
+                | Self::Spool(..)
         )
     }
 
@@ -155,6 +179,9 @@ impl Command {
             }
             Self::Persist(changes) => outgoing::write(transaction, changes),
             Self::RecordVersions(service, record) => versions::write(transaction, service, record),
+            Self::RememberSubscriptions(service, list) => {
+                subscriptions::write(transaction, service, list)
+            }
             Self::Spool(append, _) => spool::append(transaction, append),
             _ => Ok(()),
         }

@@ -66,7 +66,7 @@ pub(super) enum Candidate {
 impl Supervisor {
     /// Compiles the file and starts an instance for each service that uses it, while the running ones continue.
     pub(super) fn prepare(&mut self, file: PathBuf) {
-        if !self.in_progress.insert(file.clone()) {
+        if self.is_starting_from(&file) || !self.in_progress.insert(file.clone()) {
             self.dirty.insert(file);
             return;
         }

@@ -179,19 +179,7 @@ impl StoreData {
     }
 
     fn may_subscribe(&self, filter: &Filter) -> Result<(), MessagingError> {
-        let below = filter
-            .pattern()
-            .strip_prefix(self.ctx.config.base.as_str())
-            .is_some_and(|rest| !rest.is_empty());
-        if below
-            || self
-                .ctx
-                .config
-                .grants
-                .subscribe
-                .iter()
-                .any(|grant| grant.covers(filter))
-        {
+        if self.ctx.config.may_subscribe(filter) {
             return Ok(());
         }
         Err(self.denied("subscribe", filter.pattern()))

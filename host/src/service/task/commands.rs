@@ -9,6 +9,7 @@ impl Task {
     /// Carries out a command; `None`: the supervisor has ended, and so does the host.
     pub(super) async fn on_command(&mut self, command: Option<Command>) -> Flow {
         match command {
+            Some(Command::Begin(begin)) => self.on_begin(*begin).await,
             Some(Command::Swap(swap)) => self.on_swap(*swap).await,
             Some(Command::Shadow(shadow)) => self.on_shadow(*shadow).await,
             Some(Command::Restart(answer)) => self.on_restart(answer).await,

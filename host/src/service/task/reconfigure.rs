@@ -12,7 +12,7 @@ use crate::guest::Call;
 use crate::message::SubscriptionChange;
 use crate::rollout::handover::StartedInstance;
 use crate::service::status::Status;
-use crate::service::{Offer, OfferError, subscriptions};
+use crate::service::{Offer, OfferError, guest_subscriptions, subscriptions};
 use crate::service_ctx::ServiceCtx;
 use crate::store::VersionRecord;
 use crate::timers::set::TimerSet;
@@ -82,6 +82,8 @@ impl Task {
 
         let mailbox = self.queue.sender();
         let subscriptions = subscriptions(&self.ctx.config, &effects);
+        let own = guest_subscriptions(&self.ctx.config, &subscriptions);
+        self.outputs.remember(&self.ctx.config.name, own).await;
         self.outputs.attach_instance(mailbox, subscriptions).await;
         let republishes = self.ctx.config.delivery.republish_retained;
         self.outputs.set_republish(republishes).await;

@@ -7,10 +7,12 @@ use tracing::info;
 use super::Task;
 use crate::guest::Component;
 use crate::rollout::Timestamp;
+use crate::rollout::handover::StartedInstance;
 use crate::rollout::history::{HistoryEvent, VersionHistory};
 use crate::service::CommandError;
 use crate::service::status::Status;
 use crate::service::swap::{Answer, VersionStatus};
+use crate::service::{Begin, First, subscriptions};
 use crate::store::Snapshot;
 use crate::version::Version;
 
@@ -35,6 +37,33 @@ impl Task {
         };
         self.persist_history(replaced.map(|replaced| (replaced, snapshot)))
             .await;
+    }
+
+    /// Begins with a component that was not ready when the host started, unless another version came first.
+    pub(super) async fn on_begin(&mut self, begin: Begin) {
+        let component = begin.first.component();
+        if let Some(component) = component.filter(|_| self.runner.component.is_none()) {
+            self.rollout.set_interrupted(begin.interrupted);
+            self.begin_history(component).await;
+            // without an instance, the task's loop makes one
+            if let First::Prepared(prepared) = begin.first {
+                self.begin_with(*prepared).await;
+            }
+        }
+        self.rollout.set_concluded_swap(begin.number);
+        self.publish_versions();
+    }
+
+    /// Begins with a started instance. The service is announced when the broker has confirmed its subscriptions.
+    async fn begin_with(&mut self, prepared: StartedInstance) {
+        let mailbox = self.queue.sender();
+        let subscriptions = subscriptions(&self.ctx.config, &prepared.effects);
+        self.outputs.attach(mailbox, subscriptions, false).await;
+        self.outputs.session.wait_for_subscriptions().await;
+
+        let version = prepared.component.version();
+        self.install(prepared, None).await;
+        info!(version = version.short(), "started");
     }
 
     /// Restarts the instance by command.
