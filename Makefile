@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build guests check docs test chaos fuzz bench setup-docs setup-guests setup-tests
+.PHONY: help run build dist guests check docs test chaos fuzz bench deb image app test-packages test-arm64 setup-docs setup-guests setup-tests
 
 # Always --workspace: another choice of packages has other features, and compiles wasmtime a second time.
 # Where cargo builds: CARGO_TARGET_DIR where it is set, and below it the guests, which are a workspace of their own.
@@ -11,14 +11,22 @@ HOST := $(or $(CARGO_TARGET_DIR),target)/release/miqro-host
 GUESTS_TARGET := $(if $(CARGO_TARGET_DIR),$(abspath $(CARGO_TARGET_DIR))/guests,$(CURDIR)/guests/target)
 GUEST_CARGO := cd guests && CARGO_TARGET_DIR='$(GUESTS_TARGET)' cargo
 
+# For packages: the processor, and its tools where it is another one than this machine's.
+NATIVE := $(shell dpkg --print-architecture 2>/dev/null)
+ARCH := $(NATIVE)
+CROSS = $(filter-out $(NATIVE),$(ARCH))
+
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: build guests ## Runs the echo guest on the embedded broker; builds what is missing
 	$(HOST) run guests/echo.wasm
 
 build: ## Builds the host: target/release/miqro-host
 	cargo build --release --locked --workspace --bin miqro-host
+
+dist: ## Builds the host as packages have it, a third faster: target/dist/miqro-host
+	cargo build --profile dist --locked --workspace --bin miqro-host
 
 guests: setup-guests ## Builds the guests: guests/<name>.wasm
 	CARGO_TARGET_DIR='$(GUESTS_TARGET)' scripts/build-guests
@@ -50,11 +58,32 @@ bench: setup-tests build guests ## Measures, and prints one table; BENCH=--full 
 	cargo build --release --locked --workspace --bin miqro-bench
 	$(dir $(HOST))miqro-bench $(BENCH)
 
+deb: guests ## Makes a Debian package of the host as users run it; ARCH=arm64 cross-builds it
+	scripts/setup-packaging deb $(CROSS)
+	scripts/package-deb $(ARCH)
+
+image: guests ## Makes a container image; ARCH=arm64 cross-builds it
+	scripts/setup-packaging image $(CROSS)
+	scripts/package-image $(ARCH)
+
+app: guests ## Makes the folder of the Home Assistant app, for amd64 and arm64
+	scripts/setup-packaging image arm64
+	scripts/package-app
+
+test-packages: guests ## Installs, upgrades and removes the Debian package in a fresh system, and runs the image; needs root
+	scripts/setup-packaging deb image fresh-root
+	scripts/test-deb "$$(scripts/package-deb | head -n 1)"
+	scripts/test-image "$$(scripts/package-image)"
+
+test-arm64: guests ## Cross-builds the host for 64-bit ARM and runs it in an emulator
+	scripts/setup-packaging arm64
+	scripts/test-emulated arm64
+
 setup-docs: ## Installs what builds the documents
 	scripts/setup-docs
 
 setup-guests: ## Gives the Rust toolchain what guests are built with
-	scripts/setup-rust-guests
+	scripts/setup-rust-targets
 
 setup-tests: setup-guests ## Installs what the tests need
 	scripts/setup-tests

@@ -9,6 +9,7 @@ mod compile;
 mod format;
 mod greeting;
 mod install;
+mod manual;
 mod paths;
 mod print;
 mod publish;
@@ -49,7 +50,7 @@ enum Command {
     /// Write a systemd unit that runs the host
     Install(install::Install),
     /// Show whether a background host is running
-    Status(background::Target),
+    Status(background::Status),
     /// Make the background host read its configuration again
     Reload(background::Target),
     /// Stop the background host and wait until it has ended
@@ -79,6 +80,8 @@ enum Command {
     /// Print incoming messages
     #[command(name = "sub")]
     Subscribe(subscribe::Subscribe),
+    /// Write the manual pages of all commands into a directory
+    Manual(manual::Manual),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  miqro-host completions bash > /etc/bash_completion.d/miqro-host"
@@ -113,7 +116,7 @@ impl Cli {
         match self.command {
             Command::Run(run) => run.run(config),
             Command::Install(install) => install.run(config),
-            Command::Status(target) => target.status(config),
+            Command::Status(status) => status.status(config),
             Command::Reload(target) => target.reload(),
             Command::Stop(stop) => stop.run(),
             Command::History(history) => history.run(config),
@@ -127,6 +130,7 @@ impl Cli {
             Command::Show(show) => show.run(config),
             Command::Publish(publish) => publish.run(config),
             Command::Subscribe(subscribe) => subscribe.run(config),
+            Command::Manual(manual) => manual.run(Self::command()),
             Command::Completions { shell } => {
                 // into memory first: clap panics when it cannot write
                 let mut script = Vec::new();

@@ -541,9 +541,46 @@ async fn completions_are_scripts_that_the_shell_accepts() -> Result<()> {
 }
 
 #[tokio::test]
+async fn manual_has_a_page_for_each_command() -> Result<()> {
+    let folder = folder(&[])?;
+    let said = say(folder.path(), &["manual", "man"]).await?;
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+
+    let page = |name: &str| std::fs::read_to_string(folder.path().join("man").join(name));
+    let main = page("miqro-host.1")?;
+    let help = say(folder.path(), &["--help"]).await?.out;
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| !line.starts_with("Commands:"))
+        .skip(1)
+        .take_while(|line| line.starts_with("  "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(commands.contains(&"run"), "{help}");
+    for command in commands {
+        assert!(
+            main.contains(&format!("miqro\\-host\\-{command}(1)")),
+            "{command}: {main}"
+        );
+        let text = page(&format!("miqro-host-{command}.1"))?;
+        assert!(text.contains(".SH SYNOPSIS"), "{command}: {text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn help_has_examples_and_wrong_arguments_have_an_exit_code_of_their_own() -> Result<()> {
     let folder = folder(&[])?;
-    for command in ["run", "check", "config", "pub", "sub", "completions"] {
+    for command in [
+        "run",
+        "check",
+        "config",
+        "pub",
+        "sub",
+        "completions",
+        "manual",
+    ] {
         let said = say(folder.path(), &[command, "--help"]).await?;
         assert_eq!(said.code, Some(0), "{command}: {}", said.err);
         assert!(

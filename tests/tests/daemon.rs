@@ -86,6 +86,15 @@ impl Home {
             .with_context(|| self.log())
     }
 
+    /// Sends the host a signal.
+    async fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.pid()?.to_string();
+        let script = "kill -s \"$1\" \"$2\"";
+        let said = run_to_end(Command::new("sh").args(["-c", script, "sh", name, &pid])).await?;
+        ensure!(said.code == Some(0), "{}", said.err);
+        Ok(())
+    }
+
     /// The echo service answers.
     async fn answers(&self) -> Result<()> {
         let mut client = Client::connect(self.port)
@@ -180,6 +189,36 @@ async fn run_daemon_returns_when_services_run() -> Result<()> {
         "{}",
         nobody.err
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn status_tells_a_host_that_does_not_answer_apart() -> Result<()> {
+    let home = Home::new()?;
+    let said = home.daemon(&["echo.wasm"]).await?;
+    assert_eq!(said.code, Some(0), "{}", home.log());
+    let status = [
+        "status",
+        "--responsive",
+        "--pid-file",
+        "host.pid",
+        "--config",
+        "miqro.yml",
+    ];
+    let answers = home.say(&status).await?;
+    assert_eq!(answers.code, Some(0), "{}", answers.out);
+
+    home.signal("STOP").await?;
+    let silent = home.say(&status).await?;
+    assert!(
+        silent.code == Some(4) && silent.out.contains("does not answer"),
+        "{}",
+        silent.out
+    );
+
+    home.signal("CONT").await?;
+    let again = home.say(&status).await?;
+    assert_eq!(again.code, Some(0), "{}", again.out);
     Ok(())
 }
 

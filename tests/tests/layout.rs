@@ -87,9 +87,10 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party crates, and the only modules that may name them.
-const CRATES: [(&str, &[&str]); 16] = [
+const CRATES: [(&str, &[&str]); 17] = [
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("hyper", &["guest"]),
     ("minisign_verify", &["signature"]),
     ("mqtt5", &["broker"]),

@@ -27,6 +27,7 @@ mod loops;
 mod mqttservice;
 mod offline;
 mod originals;
+mod packaging;
 mod poison;
 mod porting;
 mod presence;

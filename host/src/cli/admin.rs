@@ -186,8 +186,8 @@ fn list(hosts: &[(PathBuf, Value)]) -> String {
         .collect()
 }
 
-/// Problems that the host with the process id `pid` reports, one a line; empty if it cannot be asked.
-pub(super) fn problems(config: Option<&Path>, pid: u32) -> Vec<String> {
+/// Problems that the host with the process id `pid` reports, one a line; `None` if it does not answer.
+pub(super) fn problems(config: Option<&Path>, pid: u32) -> Option<Vec<String>> {
     let configured = state_file(config).ok().flatten();
     let mut candidates: Vec<PathBuf> = configured.iter().map(|file| socket_of(file)).collect();
     for directory in app::state_directories() {
@@ -197,10 +197,7 @@ pub(super) fn problems(config: Option<&Path>, pid: u32) -> Vec<String> {
     let status = candidates
         .iter()
         .filter_map(|socket| send(socket, &Request::Status {}, QUERY_TIMEOUT).ok())
-        .find(|status| status["pid"].as_u64() == Some(pid.into()));
-    let Some(status) = status else {
-        return Vec::new();
-    };
+        .find(|status| status["pid"].as_u64() == Some(pid.into()))?;
 
     let not_subscribed = texts(&status["quarantined"]).map(|filter| {
         format!(
@@ -215,7 +212,7 @@ pub(super) fn problems(config: Option<&Path>, pid: u32) -> Vec<String> {
             others.join(", ")
         )
     });
-    not_subscribed.chain(holding_up).collect()
+    Some(not_subscribed.chain(holding_up).collect())
 }
 
 /// Elements of a JSON array; none of anything else.

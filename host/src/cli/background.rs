@@ -9,10 +9,13 @@ use anyhow::bail;
 
 use crate::daemon::pid_file::{HostSignal, holder, send, wait};
 
-use super::admin::problems;
+use super::admin::{EXIT_NOT_RUNNING, problems};
 use super::paths;
 use super::print::print_line;
 use super::values::seconds;
+
+/// Exit code of `status --responsive` for a host that does not answer.
+const EXIT_NO_ANSWER: u8 = 4;
 
 /// A background host.
 #[derive(Debug, clap::Args)]
@@ -20,6 +23,16 @@ pub(super) struct Target {
     /// Its pid file [default: /run/miqro-host.pid, or in $XDG_RUNTIME_DIR]
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    target: Target,
+    /// Require that the host answers, too: exit code 4 otherwise, for health checks
+    #[arg(long)]
+    responsive: bool,
 }
 
 /// Arguments of `stop`.
@@ -32,28 +45,33 @@ pub(super) struct Stop {
     timeout: Duration,
 }
 
-impl Target {
+impl Status {
     /// Shows whether the host is running: exit code 0, or 3 as for init scripts.
     pub(super) fn status(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
-        let path = paths::pid_file(self.pid_file)?;
-        match holder(&path)? {
-            Some(pid) => {
-                print_line(format_args!("runs: process {pid}"))?;
-                for line in problems(config, pid) {
-                    print_line(line)?;
-                }
-                Ok(ExitCode::SUCCESS)
-            }
-            None => {
-                print_line(format_args!(
-                    "not running: no process holds {}",
-                    path.display()
-                ))?;
-                Ok(ExitCode::from(3))
-            }
-        }
-    }
+        let path = paths::pid_file(self.target.pid_file)?;
+        let Some(pid) = holder(&path)? else {
+            print_line(format_args!(
+                "not running: no process holds {}",
+                path.display()
+            ))?;
+            return Ok(ExitCode::from(EXIT_NOT_RUNNING));
+        };
 
+        print_line(format_args!("runs: process {pid}"))?;
+        match problems(config, pid) {
+            Some(problems) => problems.iter().try_for_each(print_line)?,
+            None if self.responsive => {
+                print_line("it does not answer on its control socket")?;
+                return Ok(ExitCode::from(EXIT_NO_ANSWER));
+            }
+            None => {}
+        }
+
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Target {
     /// Asks the host to read its configuration again.
     pub(super) fn reload(self) -> anyhow::Result<ExitCode> {
         let pid = send(&paths::pid_file(self.pid_file)?, HostSignal::Reload)?;
