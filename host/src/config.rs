@@ -48,6 +48,7 @@ mod suggest;
 mod swap;
 pub mod text;
 mod tls;
+mod typed;
 mod units;
 mod value;
 mod yaml;
@@ -66,6 +67,7 @@ pub use limits::{
 pub use load::{Blank, LoadedConfig, MissingFiles, Selection};
 pub use logging::{Level, LogFormat, Logging};
 pub use swap::Swap;
+pub use typed::{Call, NetworkInterface, Serve, Typed, VoidAnswer};
 
 // other descriptions in YAML are read by the same means
 pub(crate) use context::LoadContext;
@@ -270,6 +272,8 @@ pub struct Service {
     pub delivery: Delivery,
     /// The way in which a new version takes over.
     pub swap: Swap,
+    /// The typed interfaces that it serves and calls.
+    pub typed: Typed,
     /// State file of MIQRO to import while the service has no state yet.
     pub import_state: Option<PathBuf>,
     /// Level of its own log lines; `None`: as the host's.

@@ -37,5 +37,6 @@ pub mod text;
 pub mod timers;
 pub mod token_bucket;
 pub mod topic;
+pub mod typed;
 pub mod version;
 pub mod watch;

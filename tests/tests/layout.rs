@@ -58,6 +58,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "session::state",
             "timers::heap",
             "timers::set",
+            "typed",
         ],
     ),
     (
@@ -87,7 +88,8 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party crates, and the only modules that may name them.
-const CRATES: [(&str, &[&str]); 17] = [
+const CRATES: [(&str, &[&str]); 18] = [
+    ("base64", &["guest", "typed"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),

@@ -10,7 +10,7 @@ use super::nested::Nested;
 use super::settings::Settings;
 use super::{
     Broker, Config, Connection, Credentials, EmbeddedBroker, GuestConfig, Service, Transport,
-    availability, grants, offline,
+    availability, grants, offline, typed,
 };
 use crate::message::Subscription;
 
@@ -200,6 +200,7 @@ fn render_service(service: &Service, secrets: Secrets) -> Map<String, Value> {
     section.insert("grants".into(), grants::render(&service.grants));
     render_delivery(service, &mut section);
     section.insert("swap".into(), Nested.render(&service.swap));
+    typed::render(&service.typed, &mut section);
     insert_path(
         &mut section,
         "import_state",

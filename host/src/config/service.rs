@@ -10,8 +10,9 @@ use super::offline::{self, read_rules};
 use super::section::Section;
 use super::settings::Settings;
 use super::subscriptions::{self, read_subscriptions};
+use super::typed::{self, read_typed};
 use super::value::ConfigValue;
-use super::{Delivery, Grants, GuestConfig, Limits, Service, Swap, json};
+use super::{Delivery, Grants, GuestConfig, Limits, Service, Swap, Typed, json};
 use crate::text;
 use crate::topic::{BaseTopic, Filter, Topic, TopicError};
 
@@ -43,6 +44,7 @@ impl Service {
             limits: Limits::default(),
             grants: Grants::default(),
             swap: Swap::default(),
+            typed: Typed::default(),
             import_state: None,
             log_level: None,
             config: GuestConfig::default(),
@@ -102,6 +104,7 @@ pub(super) fn read_service(name: &str, value: ConfigValue<'_>) -> Option<Service
     if let Some(value) = section.take("swap") {
         Nested.read(value, &mut service.swap);
     }
+    service.typed = read_typed(&mut section);
     service.import_state = section.take("import_state").and_then(|value| value.path());
     service.log_level = section
         .take("log_level")
@@ -198,6 +201,7 @@ pub(super) fn keys() -> Vec<Key> {
         .keys(<Limits as Settings>::keys()),
     ];
     keys.extend(delivery_keys());
+    keys.extend(typed::keys());
     keys
 }
 

@@ -17,6 +17,7 @@ mod render;
 mod sample;
 mod secrets;
 mod services;
+mod typed;
 mod words;
 mod yaml;
 

@@ -189,6 +189,7 @@ impl Runs {
                 service.limits.clone(),
                 service.grants.clone(),
                 service.delivery.availability.clone(),
+                service.typed.clone(),
             )
         };
         self.ctx.config.name == new.name

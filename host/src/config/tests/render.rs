@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::typed;
 use super::yaml::any_section;
 use super::{load, quiet};
 use crate::config::{
@@ -331,6 +332,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         swap(),
         prop::collection::vec(socket(), 0..3),
         any::<bool>(),
+        typed::any_typed(),
     );
     let parts = (
         option::of(path()),
@@ -348,13 +350,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
                 name: name.clone(),
                 component,
                 base: BaseTopic::new(&base).unwrap(),
-                subscriptions: subscriptions
-                    .into_iter()
-                    .map(|(filter, qos)| Subscription {
-                        filter,
-                        qos: Qos::try_from(qos).unwrap(),
-                    })
-                    .collect(),
+                subscriptions: subscriptions.into_iter().map(subscription).collect(),
                 limits,
                 grants: Grants {
                     publish: grants.iter().map(|f| Filter::new(f).unwrap()).collect(),
@@ -377,9 +373,17 @@ fn service(name: String) -> impl Strategy<Value = Service> {
                 },
                 import_state: outage.2,
                 swap: outage.5,
+                typed: outage.8,
             }
         },
     )
+}
+
+fn subscription((filter, qos): (Filter, u8)) -> Subscription {
+    Subscription {
+        filter,
+        qos: Qos::try_from(qos).unwrap(),
+    }
 }
 
 fn level() -> impl Strategy<Value = Level> {
