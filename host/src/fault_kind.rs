@@ -64,6 +64,12 @@ pub enum FaultKind {
     Outbox,
     /// A start that failed.
     Start,
+    /// A message to a typed interface that does not fit it, or a value that has no form as a payload.
+    Malformed,
+    /// A call of a typed interface whose caller waits no longer.
+    Expired,
+    /// A call over the network that failed, of a function that cannot return an error.
+    RemoteCall,
 }
 
 impl FaultKind {
@@ -99,6 +105,9 @@ impl FaultKind {
             Self::MailboxBytes => "mailbox-bytes",
             Self::Outbox => "outbox",
             Self::Start => "start",
+            Self::Malformed => "malformed",
+            Self::Expired => "expired",
+            Self::RemoteCall => "remote-call",
         }
     }
 
@@ -116,6 +125,9 @@ impl FaultKind {
                 | Self::MailboxBytes
                 | Self::Outbox
                 | Self::Start
+                | Self::Malformed
+                | Self::Expired
+                | Self::RemoteCall
         )
     }
 
@@ -128,6 +140,10 @@ impl FaultKind {
             Self::Outbox => "; the service waits until the broker has taken some of its messages",
             Self::LogLines | Self::LogRate => "; these log lines are dropped",
             Self::Mailbox | Self::MailboxBytes => "; these messages are dropped",
+            Self::Malformed => {
+                "; these messages are answered with an error and do not reach the guest"
+            }
+            Self::Expired => "; these calls do not reach the guest",
             Self::Publishes
             | Self::PublishBytes
             | Self::Payload

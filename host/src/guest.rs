@@ -28,6 +28,8 @@ mod log_quota;
 mod meter;
 mod output;
 mod pool;
+mod property_cache;
+mod remote_call;
 mod request;
 mod service_state;
 mod shared_values;
@@ -36,6 +38,8 @@ mod sockets;
 mod state_overlay;
 mod store;
 mod ticker;
+mod time_limit;
+mod typed;
 mod undo_map;
 mod wait_clock;
 
@@ -48,7 +52,10 @@ pub use fault::Fault;
 pub use file_kind::FileKind;
 pub use instance::{Call, Instance};
 pub use meter::{Meter, RequestCounts};
-pub use request::{Request, RequestFailure, Requests};
+pub use property_cache::PropertyCache;
+pub use request::{
+    LOCAL_RESPONSES, LocalService, Request, RequestCommand, RequestFailure, Requests, WatchGuard,
+};
 pub use service_state::ServiceState;
 
 #[cfg(test)]

@@ -63,6 +63,8 @@ pub struct Properties {
     pub content_type: Option<String>,
     /// Seconds after which the broker no longer delivers the message.
     pub message_expiry: Option<u32>,
+    /// Incoming: when `message_expiry` is over; set when the message arrives. It does not travel.
+    pub expires_at: Option<Instant>,
     /// Whether the payload is declared to be UTF-8 text (payload format indicator 1).
     pub utf8: bool,
     /// Free pairs of name and value; names may repeat, order is kept.

@@ -10,6 +10,7 @@ mod dead_letter;
 mod enabled;
 mod executor;
 mod invocation;
+mod local_call;
 mod outputs;
 mod pools;
 mod presence;

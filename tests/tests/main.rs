@@ -40,3 +40,4 @@ mod sandbox;
 mod shadow;
 mod switch;
 mod trust;
+mod typed;

@@ -191,6 +191,7 @@ mod tests {
             correlation_data: Some(Bytes::from_static(b"\xff")),
             content_type: Some("text/plain".to_owned()),
             message_expiry: Some(7),
+            expires_at: None,
             utf8: true,
             user_properties: vec![
                 ("k".to_owned(), "1".to_owned()),

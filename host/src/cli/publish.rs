@@ -98,6 +98,7 @@ impl PropertyOptions {
             correlation_data: self.correlation_data.clone().map(Bytes::from),
             content_type: self.content_type.clone(),
             message_expiry: self.expiry,
+            expires_at: None,
             utf8: false,
             user_properties: self.user_properties.clone(),
         };

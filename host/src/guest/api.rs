@@ -5,6 +5,6 @@ pub(super) mod config;
 pub(super) mod log;
 pub(super) mod messaging;
 mod properties;
-mod request;
+pub(super) mod request;
 pub(super) mod state;
 pub(super) mod timers;

@@ -8,6 +8,7 @@ use crate::guest::exports::ExportIndices;
 use crate::guest::pool::{PoolSlot, PoolTicket};
 use crate::guest::store::StoreData;
 use crate::guest::ticker::Ticker;
+use crate::typed::interface::ComponentInterfaces;
 
 /// The compiled code of a component that fulfils the contract.
 pub(super) struct CompiledComponent {
@@ -19,6 +20,8 @@ pub(super) struct CompiledComponent {
     pub(super) _ticket: Option<PoolTicket>,
     /// The imported interfaces with their versions, sorted.
     pub(super) imports: Vec<String>,
+    /// The interfaces that it exports and imports, besides those of `miqro` and `wasi`.
+    pub(super) interfaces: ComponentInterfaces,
     /// The SHA-256 of the file's bytes.
     pub(super) hash: [u8; 32],
     pub(super) ticker: Arc<Ticker>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::config;
 use crate::guest::compile_process::{CompileProcessError, INVALID};
 use crate::guest::compiled_component::CompiledComponent;
 use crate::guest::contract::{self, ContractFaults};
@@ -16,6 +17,8 @@ use crate::guest::instance::Instance;
 use crate::guest::linked_engine::LinkedEngine;
 use crate::guest::pool::PoolTicket;
 use crate::service_ctx::ServiceCtx;
+use crate::typed::binding::{Binding, BindingError};
+use crate::typed::interface::ComponentInterfaces;
 use crate::version::Version;
 
 /// Larger files are rejected: compiling takes time and memory in proportion.
@@ -122,6 +125,7 @@ impl Engine {
             slot: linked.slot,
             _ticket: ticket,
             imports: checked.imports,
+            interfaces: checked.interfaces,
             hash,
             ticker: self.ticker(),
         })
@@ -172,14 +176,25 @@ impl Component {
     /// # Errors
     /// When the initialisation fails or exceeds a limit, or the host has no room for the instance.
     pub async fn instantiate(&self, ctx: Arc<ServiceCtx>) -> Result<Box<Instance>, Fault> {
+        let binding = self
+            .bind(&ctx.config.typed)
+            .map_err(|error| Fault::Grant(error.to_string()))?;
         Instance::new(
             &self.0.pre,
             &self.0.indices,
             &self.0.ticker,
             self.0.slot,
-            ctx,
+            (ctx, Arc::new(binding)),
         )
         .await
+    }
+
+    /// Binds its typed interfaces as the configuration of a service says.
+    ///
+    /// # Errors
+    /// When that does not fit the interfaces.
+    pub fn bind(&self, typed: &config::Typed) -> Result<Binding, BindingError> {
+        Binding::new(&self.0.interfaces, typed)
     }
 
     /// The optional exports that it has.
@@ -190,6 +205,11 @@ impl Component {
     /// The imported interfaces with their versions, sorted.
     pub fn imports(&self) -> &[String] {
         &self.0.imports
+    }
+
+    /// The interfaces that it exports and imports, besides those of `miqro` and `wasi`.
+    pub fn interfaces(&self) -> &ComponentInterfaces {
+        &self.0.interfaces
     }
 
     /// The SHA-256 of the file's bytes.

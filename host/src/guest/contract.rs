@@ -14,6 +14,8 @@ use crate::guest::exports::{ExportIndices, OptionalExport};
 use crate::guest::linked_engine::LinkedEngine;
 use crate::guest::linker::{VERSION, WASI_PACKAGES};
 use crate::guest::store::StoreData;
+use crate::guest::typed::{interfaces, linking};
+use crate::typed::interface::ComponentInterfaces;
 
 pub(super) use wit::Contract;
 pub use wit::WitError;
@@ -39,6 +41,8 @@ pub(super) struct CheckedComponent {
     pub(super) indices: ExportIndices,
     /// The names of all imports, sorted.
     pub(super) imports: Vec<String>,
+    /// The typed interfaces.
+    pub(super) interfaces: ComponentInterfaces,
 }
 
 /// Checks `component` against the contract and links it.
@@ -58,12 +62,19 @@ pub(super) fn check(
     }
     let optional = OptionalExport::ALL.map(|export| check.export(component, export.name(), false));
     let imports = check.imports(component);
+    let interfaces = interfaces::read(&linked.engine, component);
+    let typed = linking::indices(component, &interfaces).unwrap_or_default();
 
-    match check.link(component) {
+    match check.link(component, &interfaces) {
         Some((pre, required)) if check.faults.is_empty() => Ok(CheckedComponent {
             pre,
-            indices: ExportIndices { required, optional },
+            indices: ExportIndices {
+                required,
+                optional,
+                typed,
+            },
             imports,
+            interfaces,
         }),
         _ => Err(ContractFaults(check.faults)),
     }
@@ -127,7 +138,7 @@ impl Check<'_> {
         } else if let Some(interface) = interface.strip_prefix("wasi:") {
             self.faults
                 .extend(wasi_interface_fault(name, interface, version));
-        } else {
+        } else if !interfaces::is_for_network(name) {
             self.faults.push(not_offered(name));
         }
     }
@@ -173,8 +184,12 @@ impl Check<'_> {
 
     /// Links the imports and finds the required exports. An error of wasmtime counts only when no check above has found
     /// the fault, because the checks say it better.
-    fn link(&mut self, component: &Component) -> Option<(InstancePre<StoreData>, ServiceIndices)> {
-        let linked = self.linked.linker.instantiate_pre(component);
+    fn link(
+        &mut self,
+        component: &Component,
+        interfaces: &ComponentInterfaces,
+    ) -> Option<(InstancePre<StoreData>, ServiceIndices)> {
+        let linked = self.instantiate_pre(component, interfaces);
         let linked = linked.and_then(|pre| {
             let required = ServiceIndices::new(&pre)?;
             Ok((pre, required))
@@ -188,6 +203,20 @@ impl Check<'_> {
                 None
             }
         }
+    }
+
+    /// Links a component; one with typed imports gets a linker of its own, which has them.
+    fn instantiate_pre(
+        &self,
+        component: &Component,
+        interfaces: &ComponentInterfaces,
+    ) -> wasmtime::Result<InstancePre<StoreData>> {
+        if interfaces.imports.is_empty() {
+            return self.linked.linker.instantiate_pre(component);
+        }
+        let mut linker = self.linked.linker.clone();
+        linking::define(&mut linker, interfaces)?;
+        linker.instantiate_pre(component)
     }
 }
 

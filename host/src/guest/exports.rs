@@ -3,6 +3,7 @@
 use wasmtime::component::ComponentExportIndex;
 
 use crate::guest::bindings::ServiceIndices;
+use crate::guest::typed::linking::TypedIndices;
 
 /// An export that a component may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,4 +82,6 @@ pub(super) struct ExportIndices {
     pub(super) required: ServiceIndices,
     /// In the order of [`OptionalExport::ALL`].
     pub(super) optional: [Option<ComponentExportIndex>; OptionalExport::ALL.len()],
+    /// The functions of the typed interfaces.
+    pub(super) typed: TypedIndices,
 }

@@ -8,6 +8,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::fault_kind::FaultKind;
 use crate::guest::limits::{MemoryExceeded, TableExceeded, WASM_STACK};
+use crate::guest::remote_call::RemoteCallFailed;
 
 /// Frames of a backtrace that are shown.
 const FRAMES: usize = 8;
@@ -91,6 +92,14 @@ pub enum Fault {
     /// The changes of the call to the service's state are not on disk.
     #[error("the state could not be kept: {0}")]
     State(String),
+    /// A call over the network failed, and the imported function cannot return an error.
+    #[error("a call over the network failed: {reason}{backtrace}")]
+    RemoteCall {
+        /// The topic and the reason.
+        reason: String,
+        /// Backtrace as in [`Fault::Trapped`].
+        backtrace: String,
+    },
     /// A bug in the host while it ran the guest.
     #[error("the host failed while running the guest, which is a bug: {0}")]
     Bug(String),
@@ -116,6 +125,7 @@ impl Fault {
             Self::Instantiation(_) => FaultKind::Instantiation,
             Self::Grant(_) => FaultKind::Grants,
             Self::State(_) => FaultKind::Store,
+            Self::RemoteCall { .. } => FaultKind::RemoteCall,
             Self::Bug(_) => FaultKind::Bug,
         }
     }
@@ -124,7 +134,9 @@ impl Fault {
     /// fault wherever it was noticed.
     pub fn detail(&self) -> String {
         match self {
-            Self::Trapped { reason, backtrace } => format!("{reason}{backtrace}"),
+            Self::Trapped { reason, backtrace } | Self::RemoteCall { reason, backtrace } => {
+                format!("{reason}{backtrace}")
+            }
             Self::Refused(text) | Self::Instances(text) | Self::Instantiation(text) => text.clone(),
             Self::Grant(text) | Self::State(text) | Self::Bug(text) => text.clone(),
             Self::Deadline { .. } | Self::Memory { .. } | Self::Table { .. } => String::new(),
@@ -176,6 +188,12 @@ impl Fault {
         }
         if let Some(Trap::StackOverflow) = error.downcast_ref() {
             return Self::StackOverflow { backtrace };
+        }
+        if let Some(failed) = error.downcast_ref::<RemoteCallFailed>() {
+            return Self::RemoteCall {
+                reason: failed.to_string(),
+                backtrace,
+            };
         }
         // wasmtime has no public type for it; a test with a real component holds the words
         if error.root_cause().to_string().starts_with(TOO_MUCH) {

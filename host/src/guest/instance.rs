@@ -4,17 +4,13 @@
 //! A call is a future that owns its instance. It runs on a stack of its own. If it lasts longer than a tick, it yields at every
 //! tick, so that its executor can move it to another thread, and it ends with a fault when its time is up.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use wasmtime::component::{ComponentNamedList, Func, InstancePre, Lower};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
-use crate::config::Limits;
 use crate::effects::{DueTimer, Effects};
 use crate::guest::bindings::Service;
 use crate::guest::bindings::miqro::service::messaging::DeliveryOutcome;
@@ -22,20 +18,20 @@ use crate::guest::call_state::Current;
 use crate::guest::exports::{ExportIndices, OptionalExport};
 use crate::guest::fault::{DeadlineReached, Fault};
 use crate::guest::pool::PoolSlot;
+use crate::guest::request::WatchGuard;
 use crate::guest::store::StoreData;
 use crate::guest::ticker::{ActiveCall, TICK, Ticker};
-use crate::guest::wait_clock::WaitClock;
+use crate::guest::time_limit::within;
+use crate::guest::typed::typed_exports::TypedExports;
+use crate::guest::typed::values::VALUE_BYTES;
 use crate::message::{Message, Outcome, Token};
 use crate::service_ctx::ServiceCtx;
 use crate::topic::Filter;
+use crate::typed::binding::Binding;
 
 /// Ticks until a call first yields: after one to two milliseconds, so that a call that begins just before a tick is not
 /// taken off the message path for it.
 const FIRST_YIELD: u64 = 2;
-
-/// How much longer than its deadline a call may take to notice it: a call that waits in a host function notices no ticks and
-/// is cut off after this.
-const GRACE: Duration = Duration::from_millis(20);
 
 /// Bytes that the arguments of one host call may have besides one payload of the largest size.
 const HOSTCALL_SLACK: usize = 1024 * 1024;
@@ -73,9 +69,11 @@ pub enum Call {
 
 /// A guest that is ready to be called.
 pub struct Instance {
-    store: Store<StoreData>,
+    pub(super) store: Store<StoreData>,
     exports: Functions,
     active_call: ActiveCall,
+    /// Its typed interfaces, if it serves or calls any.
+    pub(super) typed: Option<Box<TypedExports>>,
 }
 
 /// The guest's exports in its store.
@@ -91,13 +89,15 @@ impl Instance {
         indices: &ExportIndices,
         ticker: &Arc<Ticker>,
         slot: Option<PoolSlot>,
-        ctx: Arc<ServiceCtx>,
+        (ctx, binding): (Arc<ServiceCtx>, Arc<Binding>),
     ) -> Result<Box<Self>, Fault> {
         let limit = ctx.config.limits.call.time;
         let delivered = indices.optional[OptionalExport::Delivered as usize].is_some();
         check_memory(ctx.config.limits.memory.bytes, slot)?;
         let table_elements = slot.map(|slot| slot.table_elements);
-        let mut store = store(pre, StoreData::new(ctx, delivered, table_elements)?);
+        let data = StoreData::new(ctx.clone(), binding.clone(), delivered, table_elements)?;
+        let mut store = store(pre, data);
+        let watches = watch_properties(&ctx, &binding).await;
         let wait_clock = store.data().wait_clock.clone();
         let mut active_call = ActiveCall::new(ticker.clone());
         active_call.begin();
@@ -117,10 +117,21 @@ impl Instance {
                 .map_err(|_| missing())?,
         };
         active_call.end();
+        let typed = (!binding.is_empty()).then(|| {
+            let functions = indices.typed.iter().map(|interface| {
+                let functions = interface.iter();
+                functions
+                    .filter_map(|function| instance.get_func(&mut store, function))
+                    .collect()
+            });
+            let functions = functions.collect();
+            Box::new(TypedExports::new(binding, functions, watches))
+        });
         Ok(Box::new(Self {
             store,
             exports,
             active_call,
+            typed,
         }))
     }
 
@@ -140,7 +151,11 @@ impl Instance {
         self.active_call.begin();
         let limit = self.store.data().ctx.config.limits.call.time;
         let wait_clock = self.store.data().wait_clock.clone();
-        let outcome = within(limit, &wait_clock, self.run(call)).await;
+        let outcome = if self.typed.is_some() {
+            within(limit, &wait_clock, Box::pin(self.run_typed(call))).await
+        } else {
+            within(limit, &wait_clock, self.run(call)).await
+        };
         self.active_call.end();
         match outcome {
             Ok(Ok(())) => {
@@ -153,6 +168,34 @@ impl Instance {
             }
             Err(error) => (None, Err(Fault::of_running(&error))),
         }
+    }
+
+    /// Runs a call of a guest with typed interfaces: a message may be for one of them, and properties may change.
+    async fn run_typed(&mut self, call: Call) -> wasmtime::Result<Result<(), String>> {
+        let stops = matches!(call, Call::Stop);
+        let is_start = matches!(call, Call::Start);
+        if matches!(call, Call::Connected { .. }) {
+            self.forget_published();
+        }
+
+        let member = match &call {
+            Call::Message { message, .. } => self.member(&message.topic),
+            _ => None,
+        };
+        let outcome = match (call, member) {
+            (Call::Message { message, attempt }, Some(member)) => {
+                self.store.set_epoch_deadline(FIRST_YIELD);
+                self.call_member(member, message, attempt).await?
+            }
+            (call, _) => self.run(call).await?,
+        };
+        if outcome.is_ok() && is_start {
+            self.subscribe_members();
+        }
+        if outcome.is_ok() && !stops && self.has_properties() {
+            self.publish_properties().await?;
+        }
+        Ok(outcome)
     }
 
     async fn run(&mut self, call: Call) -> wasmtime::Result<Result<(), String>> {
@@ -194,7 +237,7 @@ impl Instance {
             .set_hostcall_fuel(limits.memory.bytes.saturating_add(HOSTCALL_SLACK));
         let outcome = within(limits.call.time, &wait_clock, self.saved(function)).await;
         self.active_call.end();
-        self.store.set_hostcall_fuel(fuel(&limits));
+        self.store.set_hostcall_fuel(fuel(self.store.data()));
         self.store.data_mut().roll_back();
         match outcome {
             Ok(bytes) => (Some(self), Ok(Some(bytes))),
@@ -213,6 +256,11 @@ impl Instance {
     /// The filters that the guest has subscribed to itself.
     pub fn subscriptions(&self) -> Vec<Filter> {
         self.store.data().subscriptions.keys().cloned().collect()
+    }
+
+    /// The typed interfaces that it serves and calls.
+    pub fn binding(&self) -> &Binding {
+        &self.store.data().binding
     }
 
     /// The arguments are written from the message's own buffers into the guest's memory.
@@ -257,12 +305,36 @@ impl Instance {
 }
 
 /// Bytes that one host call may move.
-fn fuel(limits: &Limits) -> usize {
-    limits.call.payload.saturating_add(HOSTCALL_SLACK)
+fn fuel(data: &StoreData) -> usize {
+    let fuel = data
+        .ctx
+        .config
+        .limits
+        .call
+        .payload
+        .saturating_add(HOSTCALL_SLACK);
+    if data.binding.is_empty() {
+        fuel
+    } else {
+        // wasmtime counts each byte of a `list<u8>` as a value
+        fuel.saturating_mul(VALUE_BYTES)
+    }
+}
+
+/// Has the host keep the values of the properties that the guest may read.
+async fn watch_properties(ctx: &ServiceCtx, binding: &Binding) -> Vec<WatchGuard> {
+    let mut watches = Vec::new();
+    let Some(requests) = &ctx.requests else {
+        return watches;
+    };
+    for filter in binding.watched() {
+        watches.push(requests.watch(filter).await);
+    }
+    watches
 }
 
 fn store(pre: &InstancePre<StoreData>, data: StoreData) -> Store<StoreData> {
-    let fuel = fuel(&data.ctx.config.limits);
+    let fuel = fuel(&data);
     let mut store = Store::new(pre.engine(), data);
     store.limiter(|data| &mut data.limiter);
     store.set_hostcall_fuel(fuel);
@@ -302,43 +374,4 @@ fn on_tick(mut store: StoreContextMut<'_, StoreData>) -> wasmtime::Result<Update
     } else {
         Ok(UpdateDeadline::Yield(1))
     }
-}
-
-/// Ends `call` some time after `limit`, also when it waits in a host function and sees no ticks. A call that is ready at once
-/// costs nothing: the timer is made when it is first found to be waiting.
-async fn within<T>(
-    limit: Duration,
-    wait_clock: &WaitClock,
-    call: impl Future<Output = wasmtime::Result<T>>,
-) -> wasmtime::Result<T> {
-    let mut call = pin!(call);
-    let mut end = pin!(None);
-    let mut since = None;
-    poll_fn(|cx| {
-        if let Poll::Ready(result) = call.as_mut().poll(cx) {
-            return Poll::Ready(result);
-        }
-        let since = *since.get_or_insert_with(Instant::now);
-        loop {
-            if end.is_none() {
-                let at = since + limit + GRACE + wait_clock.waited(Instant::now());
-                end.set(Some(tokio::time::sleep_until(at.into())));
-            }
-            let Some(timer) = end.as_mut().as_pin_mut() else {
-                return Poll::Pending;
-            };
-            ready!(timer.poll(cx));
-            let now = Instant::now();
-            if now
-                .saturating_duration_since(since)
-                .saturating_sub(wait_clock.waited(now))
-                >= limit
-            {
-                return Poll::Ready(Err(DeadlineReached(limit).into()));
-            }
-            // it waited for others meanwhile, which does not count
-            end.set(None);
-        }
-    })
-    .await
 }

@@ -21,6 +21,8 @@ use crate::guest::undo_map::UndoMap;
 use crate::guest::wait_clock::WaitClock;
 use crate::service_ctx::ServiceCtx;
 use crate::topic::Filter;
+use crate::typed::binding::Binding;
+use crate::typed::json;
 
 /// WASI resources (streams, pollables) that a guest may hold at once.
 const RESOURCES: usize = 1_000;
@@ -34,6 +36,8 @@ pub(super) struct StoreData {
     pub(super) limiter: Limiter,
     /// The running call.
     pub(super) call: CallState,
+    /// The typed interfaces that the service serves and calls.
+    pub(super) binding: Arc<Binding>,
     /// Timers that the service has, with whether they are periodic.
     pub(super) timers: UndoMap<String, bool>,
     /// Subscriptions that the service made itself.
@@ -62,6 +66,7 @@ impl StoreData {
     /// When a directory that was granted cannot be opened.
     pub(super) fn new(
         ctx: Arc<ServiceCtx>,
+        binding: Arc<Binding>,
         delivered: bool,
         table_slot: Option<usize>,
     ) -> Result<Self, Fault> {
@@ -74,6 +79,7 @@ impl StoreData {
         Ok(Self {
             limiter: Limiter::new(&ctx.config.limits, table_slot),
             call: CallState::default(),
+            binding,
             timers: UndoMap::default(),
             subscriptions: UndoMap::default(),
             delivered,
@@ -112,6 +118,11 @@ impl StoreData {
         self.timers.roll_back();
         self.subscriptions.roll_back();
         self.call.close();
+    }
+
+    /// Bounds of the payloads of typed interfaces.
+    pub(super) fn json_limits(&self) -> json::Limits {
+        json::Limits::new(self.ctx.config.limits.call.payload)
     }
 
     /// Counts an exceeded limit; `text` is the error that the guest gets.

@@ -99,6 +99,7 @@ fn properties(extra: Extra) -> Option<Properties> {
         correlation_data: extra.correlation_data.map(Bytes::from),
         content_type: extra.content_type,
         message_expiry: extra.message_expiry,
+        expires_at: None,
         utf8: extra.utf8,
         user_properties: extra.user_properties,
     })

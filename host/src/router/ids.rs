@@ -9,6 +9,8 @@ pub struct ServiceId(pub u32);
 impl ServiceId {
     /// The sender of the requests of all services.
     pub const REQUESTS: Self = Self(u32::MAX - 1);
+    /// The reader of the properties that services watch.
+    pub const PROPERTIES: Self = Self(u32::MAX - 2);
 }
 
 /// A subscription with its subscription identifier.

@@ -26,6 +26,7 @@ use crate::timers::sleep_until;
 
 use super::enabled::EnabledFlag;
 use super::invocation::Invocation;
+use super::local_call::is_local;
 use super::outputs::Completion;
 
 mod backlog;
@@ -115,6 +116,11 @@ impl Queue {
             receipt: self.current.as_ref().and_then(Invocation::receipt),
             trace: self.current.as_ref().and_then(Invocation::trace),
         }
+    }
+
+    /// Whether the current invocation is a call that came without the broker; so does its answer go.
+    pub(super) fn is_local_call(&self) -> bool {
+        matches!(&self.current, Some(Invocation::Message(delivery)) if is_local(&delivery.message))
     }
 
     /// As `completion`, for effects that follow from the current invocation and do not complete it.

@@ -79,6 +79,8 @@ pub struct Retry {
     window: Duration,
     /// Times of restarts within the window.
     restarted: VecDeque<Instant>,
+    /// Whether the next restart does not count, because its cause lies elsewhere.
+    is_next_free: bool,
 }
 
 impl Retry {
@@ -92,6 +94,7 @@ impl Retry {
             restarts: limits.retry.restarts,
             window: limits.retry.restart_window,
             restarted: VecDeque::new(),
+            is_next_free: false,
         }
     }
 
@@ -142,8 +145,16 @@ impl Retry {
         self.backoff.reset();
     }
 
+    /// Does not count the next restart: the fault before it lay elsewhere, at the provider of an interface or in the network.
+    pub fn forgive_next_restart(&mut self) {
+        self.is_next_free = true;
+    }
+
     /// Counts a restart after a fault, unless there were `limits.restarts` within the window; then returns `false`.
     pub fn try_restart(&mut self, now: Instant) -> bool {
+        if std::mem::take(&mut self.is_next_free) {
+            return true;
+        }
         while self
             .restarted
             .front()

@@ -18,6 +18,7 @@ use crate::panic_hook;
 use crate::service_ctx::ServiceCtx;
 use crate::store::VersionRecord;
 use crate::timers::sleep_until;
+use crate::typed::binding::Binding;
 
 use super::invocation::Invocation;
 use super::outputs::{Completion, Outputs};
@@ -38,6 +39,7 @@ mod reconfigure;
 mod rollback;
 mod shutdown;
 mod swap;
+mod typed;
 mod versions;
 
 /// Things that one turn takes from the mailbox at most: looking at everything else costs as much as a part of a short call.
@@ -101,6 +103,9 @@ impl Task {
     pub(super) async fn run(mut self: Box<Self>, first: First) {
         if let ControlFlow::Break(stop) = self.live(first).await {
             Box::pin(self.end(&stop)).await;
+        }
+        if self.serves() {
+            Box::pin(self.serve_locally(&Binding::default())).await;
         }
         self.set_status(Status::Stopped).await;
     }
@@ -303,6 +308,9 @@ impl Task {
             }
             SubscriptionChange::Unsubscribe(filter) => !is_fixed(&self.ctx.config, filter),
         });
+        if self.queue.is_local_call() {
+            Box::pin(self.answer_locally(&mut effects.publishes)).await;
+        }
         self.outputs
             .emit(&self.ctx.state, effects, completion)
             .await;

@@ -224,9 +224,14 @@ impl Dispatcher {
 
     /// Handles a packet of the broker, other than DISCONNECT.
     pub(super) fn on_packet(&mut self, packet: Incoming) -> Result<(), Violation> {
-        let Some(arrival) = self.state.handle_packet(packet)? else {
+        let Some(mut arrival) = self.state.handle_packet(packet)? else {
             return Ok(());
         };
+        if let Some(properties) = &mut arrival.message.properties {
+            let left = properties.message_expiry.map(u64::from);
+            let left = left.map(Duration::from_secs);
+            properties.expires_at = left.and_then(|left| now().checked_add(left));
+        }
 
         let ids = arrival.subscription_ids.as_slice();
         self.retained_cache.on_message(&arrival.message, ids);

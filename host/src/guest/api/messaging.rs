@@ -201,7 +201,7 @@ impl StoreData {
 
     /// Counts a message, published or sent as a request, against the limits of one call. Their total size is limited, so that a
     /// loop that publishes cannot use the host's memory instead of its own.
-    pub(super) fn hold(&mut self, message: &Message) -> Result<(), MessagingError> {
+    pub(in crate::guest) fn hold(&mut self, message: &Message) -> Result<(), MessagingError> {
         let limits = &self.ctx.config.limits;
         let sent_bytes = self.call.sent_bytes.saturating_add(message.weight());
         let size = message.payload.len();

@@ -57,6 +57,7 @@ pub(super) fn validate(
         correlation_data: properties.correlation_data.map(Bytes::from),
         content_type: properties.content_type,
         message_expiry: properties.message_expiry,
+        expires_at: None,
         utf8: properties.utf8,
         user_properties: properties.user_properties,
     };

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::guest::bindings::miqro::service::messaging::{
     MessagingError, RequestError, RequestOptions, Response,
 };
-use crate::guest::request::{Request, RequestFailure};
+use crate::guest::request::{Request, RequestCommand, RequestFailure};
 use crate::guest::store::StoreData;
 use crate::message::{Message, Qos};
 
@@ -29,36 +29,46 @@ pub(super) async fn request(
         .map_or(DEADLINE, |options| Duration::from_millis(options.deadline))
         .min(LONGEST);
     let message = message(data, topic, payload, options).map_err(RequestError::Refused)?;
-    let Some(requests) = data.ctx.requests.clone() else {
-        return Err(RequestError::Unavailable(
-            "this host carries no requests".to_owned(),
-        ));
-    };
+    match exchange(data, message, deadline, false).await {
+        Ok(message) => Ok(Response {
+            payload: message.payload.to_vec(),
+            properties: message.properties.as_deref().map(Into::into),
+        }),
+        Err(RequestFailure::TimedOut) => Err(RequestError::TimedOut),
+        Err(RequestFailure::Unavailable(why)) => Err(RequestError::Unavailable(why)),
+    }
+}
+
+/// Sends a request and waits for its answer. `is_local`: a service of this host may get it without the broker.
+///
+/// # Errors
+/// When it cannot be sent, or no answer comes in time.
+pub(in crate::guest) async fn exchange(
+    data: &mut StoreData,
+    message: Message,
+    deadline: Duration,
+    is_local: bool,
+) -> Result<Message, RequestFailure> {
+    let unavailable = |why: &str| RequestFailure::Unavailable(why.to_owned());
+    let requests = data.ctx.requests.clone();
+    let requests = requests.ok_or_else(|| unavailable("this host carries no requests"))?;
     data.ctx.state.meter().requested(message.payload.len());
+
     let (answer, answered) = oneshot::channel();
+    let request = Request {
+        message,
+        deadline,
+        is_local,
+        answer,
+    };
     let wait = data.wait_clock.begin();
-    let sent = requests
-        .send(Request {
-            message,
-            deadline,
-            answer,
-        })
-        .await;
-    let outcome = if sent.is_ok() {
+    let outcome = if requests.send(RequestCommand::Send(request)).await {
         answered.await.ok()
     } else {
         None
     };
     drop(wait);
-    match outcome {
-        Some(Ok(message)) => Ok(Response {
-            payload: message.payload.to_vec(),
-            properties: message.properties.as_deref().map(Into::into),
-        }),
-        Some(Err(RequestFailure::TimedOut)) => Err(RequestError::TimedOut),
-        Some(Err(RequestFailure::Unavailable(why))) => Err(RequestError::Unavailable(why)),
-        None => Err(RequestError::Unavailable("the host is stopping".to_owned())),
-    }
+    outcome.unwrap_or_else(|| Err(unavailable("the host is stopping")))
 }
 
 fn message(

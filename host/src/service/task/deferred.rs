@@ -118,5 +118,6 @@ impl Task {
         self.outputs
             .push_dead_letter(&self.ctx.config, delivery, verdict)
             .await;
+        self.refuse_call(delivery, reason).await;
     }
 }

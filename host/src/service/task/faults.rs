@@ -93,6 +93,9 @@ impl Task {
 
     /// Carries out the decision of the policy. Returns the number of the next attempt at the current invocation, if there is one.
     async fn on_fault(&mut self, failure: Failure) -> Flow<Option<u32>> {
+        if matches!(failure.fault, Fault::RemoteCall { .. }) {
+            self.runner.retry.forgive_next_restart();
+        }
         let mut exceeds_probation = self.exceeds_probation(&failure.fault).await;
         loop {
             let jitter = fastrand::f64();

@@ -106,6 +106,10 @@ impl Task {
             }
         }
 
+        // also one that serves nothing takes the place of one that did
+        if self.serves() || !instance.binding().served.is_empty() {
+            self.serve_locally(instance.binding()).await;
+        }
         self.runner.component = Some(component);
         self.runner.instance = Some(instance);
         self.publish_versions();

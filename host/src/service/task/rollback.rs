@@ -20,7 +20,7 @@ impl Task {
     pub(super) async fn exceeds_probation(&mut self, fault: &Fault) -> bool {
         let is_guests = !matches!(
             fault,
-            Fault::State(_) | Fault::Bug(_) | Fault::Instantiation(_)
+            Fault::State(_) | Fault::Bug(_) | Fault::Instantiation(_) | Fault::RemoteCall { .. }
         );
         if !is_guests {
             return false;
