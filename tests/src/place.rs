@@ -6,9 +6,15 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
-/// The project's folder.
+/// The project's folder. Cargo names it when it runs a test: the path that was compiled in may be that of another checkout which
+/// shares the target directory.
 pub fn project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    package
+        .ancestors()
+        .find(|folder| folder.join("wit/service.wit").is_file())
+        .map_or_else(|| package.join(".."), Path::to_owned)
 }
 
 /// The folder `release` that cargo has built this test into.
