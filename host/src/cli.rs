@@ -9,6 +9,7 @@ mod compile;
 mod format;
 mod greeting;
 mod install;
+mod list;
 mod manual;
 mod paths;
 mod print;
@@ -55,6 +56,8 @@ enum Command {
     Reload(background::Target),
     /// Stop the background host and wait until it has ended
     Stop(background::Stop),
+    /// List the services of the running hosts, with their figures
+    List(list::List),
     /// Show a service's version history
     History(admin::History),
     /// Roll a service back to a former version
@@ -119,6 +122,7 @@ impl Cli {
             Command::Status(status) => status.status(config),
             Command::Reload(target) => target.reload(),
             Command::Stop(stop) => stop.run(),
+            Command::List(list) => list.run(config),
             Command::History(history) => history.run(config),
             Command::Rollback(rollback) => rollback.run(config),
             Command::Replay(replay) => replay.run(config),

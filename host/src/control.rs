@@ -22,6 +22,8 @@ pub use socket::socket_of;
 pub enum Request {
     /// Names of the services.
     Services {},
+    /// Snapshots of all services.
+    Snapshot {},
     /// Process id, and problems of the host.
     Status {},
     /// Version history of a service.

@@ -18,6 +18,7 @@ mod queue;
 pub mod retry;
 mod runner;
 mod shared;
+mod snapshot;
 mod status;
 mod swap;
 mod task;
@@ -49,8 +50,10 @@ pub use command_error::CommandError;
 pub use pools::Pools;
 pub use presence::{Presence, PresenceSetup, will};
 pub use shared::Shared;
+pub use snapshot::{Activity, ServiceSnapshot};
 pub use status::Status;
 pub use swap::{Answer, Swap, VersionStatus};
+pub use usage::statistics::CallTotals;
 
 /// Commands that may wait for one service; the supervisor sends one at a time.
 const COMMANDS: usize = 4;
@@ -73,6 +76,8 @@ pub enum Command {
     Offer(Box<Offer>),
     /// Log the cost of the calls.
     Report,
+    /// Answer with a snapshot.
+    Snapshot(oneshot::Sender<ServiceSnapshot>),
     /// Handle these messages of the spool.
     Replay(Segment),
     /// Handle waiting messages until the deadline, then stop. The remaining ones are delivered again when the host starts again.
@@ -87,7 +92,11 @@ impl Command {
     fn ends_wait(&self) -> bool {
         !matches!(
             self,
-            Self::Report | Self::Note(..) | Self::ClearRejected | Self::Replay(_)
+            Self::Report
+                | Self::Snapshot(_)
+                | Self::Note(..)
+                | Self::ClearRejected
+                | Self::Replay(_)
         )
     }
 }
@@ -141,6 +150,13 @@ impl ServiceRef {
             .await
             .map_err(|_| OfferError::Ended)?;
         answered.await.unwrap_or(Err(OfferError::Ended))
+    }
+
+    /// A snapshot of the service; `None` when it has ended. A service in a long call answers after it.
+    pub async fn snapshot(&self) -> Option<ServiceSnapshot> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Command::Snapshot(answer)).await.ok()?;
+        answered.await.ok()
     }
 
     /// Has the service handle messages of its spool. A service that has ended finds them at its next start.

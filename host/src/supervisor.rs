@@ -23,7 +23,7 @@ use crate::rejection_log::RejectionLog;
 use crate::rollout::handover::StartedInstance;
 use crate::rollout::loader::Loader;
 use crate::router::ServiceId;
-use crate::service::{self, Command, Status, Swap};
+use crate::service::{self, Command, ServiceSnapshot, Status, Swap};
 use crate::service_ctx::ServiceCtx;
 use crate::store::Store;
 use crate::version::Version;
@@ -196,6 +196,21 @@ impl Entry {
         issued
             .map(|issued| issued.component.clone())
             .or(standing.component)
+    }
+
+    /// A snapshot without the service's activity, which only the service itself knows.
+    fn known(&self) -> ServiceSnapshot {
+        let versions = self.handle.versions();
+        ServiceSnapshot {
+            name: self.ctx.config.name.clone(),
+            status: self.handle.status(),
+            component: Some(self.file.clone()),
+            version: versions
+                .component
+                .map(|component| component.version().to_string()),
+            on_probation: versions.history.is_on_probation(),
+            activity: None,
+        }
     }
 
     fn version(&self) -> Option<Version> {

@@ -1,10 +1,12 @@
 //! The control channel: commands that ask a running host about its services, or change them.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use miqro_tests::deadline::Deadline;
 use miqro_tests::probe::assert_works;
 use miqro_tests::process::{Said, run_to_end};
 use miqro_tests::{Client, Host, guests, host};
@@ -279,6 +281,86 @@ async fn a_state_file_of_any_length_has_its_socket() -> Result<()> {
         ])
         .await?;
     assert!(said.contains("started"), "{said}");
+    Ok(())
+}
+
+/// The services of the host by name, as `list --json` shows them.
+async fn list(host: &Host) -> Result<BTreeMap<String, Value>> {
+    let listed = host.tell(&["list", "--json"]).await?;
+    let services: Vec<Value> = serde_json::from_str(&listed)?;
+    Ok(services
+        .into_iter()
+        .map(|service| {
+            (
+                service["name"].as_str().unwrap_or_default().to_owned(),
+                service,
+            )
+        })
+        .collect())
+}
+
+#[tokio::test]
+async fn services_are_listed_with_their_figures() -> Result<()> {
+    let host = Host::embedded()?
+        .service("relay", "relay", json!({}))
+        .service("stuck", "hostile", json!({ "limits": { "call": "10m" } }))
+        .top("statistics_interval", json!("0s"))
+        .start()
+        .await?;
+    let mut client = host.client().await?;
+    client.subscribe("service/relay/out", 1).await?;
+    for number in 0..3 {
+        client
+            .publish("service/relay/in", number.to_string())
+            .await?;
+        client.next().await?;
+    }
+    // a report begins the statistics of the log again, not the figures of the list
+    host.process().signal("USR1")?;
+    host.output().says(0, "messages: 3 calls").await?;
+    client.publish("service/relay/in", "4").await?;
+    client.next().await?;
+
+    client.publish_once("service/stuck/do", "sleep").await?;
+    let services = Deadline::new()
+        .wait("the stuck service to be in its call", async {
+            loop {
+                let services = list(&host).await?;
+                if services["stuck"]["activity"].is_null() {
+                    return anyhow::Ok(services);
+                }
+            }
+        })
+        .await??;
+
+    let relay = &services["relay"];
+    let activity = &relay["activity"];
+    assert_eq!(relay["status"], "running");
+    assert_eq!(activity["messages"]["calls"], 4, "{relay:#}");
+    assert_eq!(activity["messages"]["failures"], 0);
+    assert_eq!(activity["subscriptions"], json!(["service/relay/in"]));
+    assert!(
+        activity["memory_bytes"].as_u64() > Some(64 << 10),
+        "{relay:#}"
+    );
+    assert_eq!(services["stuck"]["status"], "running");
+    let version = services["stuck"]["version"].as_str().unwrap_or_default();
+    assert_eq!(version.len(), 64, "{version}");
+
+    let table = host.tell(&["list"]).await?;
+    let row: Vec<&str> = table
+        .lines()
+        .find(|line| line.starts_with("relay "))
+        .context("no line for relay")?
+        .split_whitespace()
+        .collect();
+    assert_eq!((row[1], row[3], row[4]), ("running", "4", "0"), "{table}");
+    assert!(
+        table
+            .lines()
+            .any(|line| line.starts_with("stuck ") && line.ends_with('-')),
+        "{table}"
+    );
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! answered here.
 
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::{Value, json};
@@ -20,6 +21,9 @@ use super::runtime::Runtime;
 
 /// Characters of a reason that are shown.
 const SHOWN: usize = 200;
+
+/// How long a service may take to answer for a snapshot; one in a longer call is shown without its activity.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Requests that may wait.
 const WAITING: usize = 16;
@@ -106,6 +110,10 @@ impl Runtime<'_> {
                 self.supervisor.holding_up_others(),
                 self.supervisor.names(),
             ))),
+            Request::Snapshot {} => {
+                let services = self.supervisor.snapshots(PATIENCE);
+                async { Ok(serde_json::to_value(services.await)?) }.boxed()
+            }
             Request::History { service } => {
                 let history = self.supervisor.history(&service);
                 ready(
@@ -147,6 +155,8 @@ enum RequestError {
     Store(#[from] StoreError),
     #[error("the service has ended")]
     Ended,
+    #[error("the answer cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
 }
 
 /// The answer to a request, as soon as there is one.

@@ -16,7 +16,7 @@ use crate::control::{ClientError, Request, send, socket_of, sockets};
 pub(super) const EXIT_NOT_RUNNING: u8 = 3;
 
 /// How long a host may take to list its services.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a command may take: a component may have to be compiled.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
@@ -116,7 +116,7 @@ impl ServiceTarget {
         config: Option<&Path>,
         request: &Request,
     ) -> anyhow::Result<Option<Value>> {
-        let (candidates, place) = self.candidates(config)?;
+        let (candidates, place) = candidates(self.state_file.as_deref(), config)?;
         let mut with_service = Vec::new();
         let mut others = Vec::new();
         for socket in candidates {
@@ -153,29 +153,34 @@ impl ServiceTarget {
             .as_array()
             .is_some_and(|names| names.iter().any(|name| *name == *self.name))
     }
+}
 
-    /// The sockets on which the host may listen, and a description of their place.
-    fn candidates(&self, config: Option<&Path>) -> anyhow::Result<(Vec<PathBuf>, String)> {
-        let named = match &self.state_file {
-            Some(file) => Some(file.clone()),
-            None => state_file(config)?,
-        };
-        if let Some(file) = named {
-            let socket = socket_of(&file);
-            let place = format!("on {}", socket.display());
-            return Ok((vec![socket], place));
-        }
-        let directories = app::state_directories();
-        let mut found = Vec::new();
-        for directory in &directories {
-            found.extend(sockets(directory)?);
-        }
-        let places: Vec<String> = directories
-            .iter()
-            .map(|directory| directory.display().to_string())
-            .collect();
-        Ok((found, format!("in {}", places.join(" and "))))
+/// The sockets on which a host may listen, and a description of their place. Without `state_file`: of the configuration's state file,
+/// or else all sockets in the default directories.
+pub(super) fn candidates(
+    state_file: Option<&Path>,
+    config: Option<&Path>,
+) -> anyhow::Result<(Vec<PathBuf>, String)> {
+    let named = match state_file {
+        Some(file) => Some(file.to_owned()),
+        None => configured_state_file(config)?,
+    };
+    if let Some(file) = named {
+        let socket = socket_of(&file);
+        let place = format!("on {}", socket.display());
+        return Ok((vec![socket], place));
     }
+
+    let directories = app::state_directories();
+    let mut found = Vec::new();
+    for directory in &directories {
+        found.extend(sockets(directory)?);
+    }
+    let places: Vec<String> = directories
+        .iter()
+        .map(|directory| directory.display().to_string())
+        .collect();
+    Ok((found, format!("in {}", places.join(" and "))))
 }
 
 /// Hosts and their services, one a line.
@@ -188,7 +193,7 @@ fn list(hosts: &[(PathBuf, Value)]) -> String {
 
 /// Problems that the host with the process id `pid` reports, one a line; `None` if it does not answer.
 pub(super) fn problems(config: Option<&Path>, pid: u32) -> Option<Vec<String>> {
-    let configured = state_file(config).ok().flatten();
+    let configured = configured_state_file(config).ok().flatten();
     let mut candidates: Vec<PathBuf> = configured.iter().map(|file| socket_of(file)).collect();
     for directory in app::state_directories() {
         candidates.extend(sockets(&directory).unwrap_or_default());
@@ -226,7 +231,7 @@ fn texts(array: &Value) -> impl Iterator<Item = &str> {
 }
 
 /// The state file of the configuration, if it names one. A configuration that was not named may be invalid.
-fn state_file(config: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+fn configured_state_file(config: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     match Config::load(config, Selection::All) {
         Ok(loaded) => Ok(loaded.config.state_file),
         Err(error) if config.is_some() => Err(error.into()),
@@ -271,7 +276,7 @@ fn format_history(history: &Value) -> String {
 }
 
 /// The first characters of a version's hash.
-fn short_version(version: &Value) -> String {
+pub(super) fn short_version(version: &Value) -> String {
     version
         .as_str()
         .map_or("-".to_owned(), |version| version.chars().take(12).collect())

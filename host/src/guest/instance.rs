@@ -253,6 +253,11 @@ impl Instance {
         Ok(bytes)
     }
 
+    /// Bytes of the guest's memories.
+    pub fn memory_bytes(&self) -> usize {
+        self.store.data().limiter.used()
+    }
+
     /// The filters that the guest has subscribed to itself.
     pub fn subscriptions(&self) -> Vec<Filter> {
         self.store.data().subscriptions.keys().cloned().collect()

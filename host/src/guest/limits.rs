@@ -58,6 +58,11 @@ impl Limiter {
             instances: limits.memory.instances,
         }
     }
+
+    /// Bytes of all memories.
+    pub(super) const fn used(&self) -> usize {
+        self.used
+    }
 }
 
 impl ResourceLimiter for Limiter {

@@ -1,7 +1,8 @@
 //! Status of a service, as the rest of the host sees it.
 
 /// Status of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Not yet started, or starting again.
     Starting,

@@ -38,6 +38,7 @@ mod faults;
 mod reconfigure;
 mod rollback;
 mod shutdown;
+mod snapshot;
 mod swap;
 mod typed;
 mod versions;

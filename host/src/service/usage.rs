@@ -16,7 +16,7 @@ use crate::guest::{Fault, Meter, RequestCounts};
 use crate::mailbox::Counters;
 
 use rate_limits::{CallCost, RateLimits};
-use statistics::{Purpose, Statistics};
+use statistics::{CallTotals, Purpose, Statistics};
 use throttled_log::{Entry, Reason, ThrottledLog};
 
 /// Messages dropped by a mailbox.
@@ -189,6 +189,16 @@ impl Usage {
                 parts.join("; ")
             );
         }
+    }
+
+    /// All calls since the service began: of messages, of timers, and others.
+    pub(super) fn totals(&self) -> [CallTotals; 3] {
+        self.statistics.totals()
+    }
+
+    /// The text of the last failed call.
+    pub(super) fn last_failure(&self) -> Option<&str> {
+        self.statistics.last_failure()
     }
 
     fn note_offence(&mut self, kind: FaultKind, now: Instant) {

@@ -1,13 +1,16 @@
 //! Commands of an operator: the history of a service, a rollback, a restart. The service itself carries them out.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use crate::rollout::Fallback;
 use crate::rollout::handover::{StartedInstance, isolated_ctx, prepare_former};
 use crate::rollout::history::VersionHistory;
 use crate::rollout::loader::Loader;
 use crate::router::ServiceId;
-use crate::service::{Answer, Command, CommandError, ServiceRef, Swap};
+use crate::service::{Answer, Command, CommandError, ServiceRef, ServiceSnapshot, Swap};
 use crate::service_ctx::ServiceCtx;
 use crate::store::{Snapshot, Store};
 use crate::version::Version;
@@ -30,6 +33,23 @@ impl Supervisor {
             .iter()
             .map(|entry| entry.ctx.config.name.clone())
             .collect()
+    }
+
+    /// Makes snapshots of all services, in the order of the configuration. One that does not answer within `patience`, because it is
+    /// in a long call, has no activity in it.
+    pub fn snapshots(
+        &self,
+        patience: Duration,
+    ) -> impl Future<Output = Vec<ServiceSnapshot>> + Send + use<> {
+        let known: Vec<(ServiceRef, ServiceSnapshot)> = self
+            .entries
+            .iter()
+            .map(|entry| (entry.handle.service_ref(), entry.known()))
+            .collect();
+        join_all(known.into_iter().map(move |(service, known)| async move {
+            let answered = tokio::time::timeout(patience, service.snapshot()).await;
+            answered.ok().flatten().unwrap_or(known)
+        }))
     }
 
     /// The services that keep the broker from sending to the others, because their spool is full.

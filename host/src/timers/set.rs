@@ -66,6 +66,13 @@ impl TimerSet {
         }
     }
 
+    /// The names of the timers, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.by_name.keys().map(|name| name.to_string()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Takes the timers that are due at `now`, in the order of due times. A periodic timer advances to its next due time after `now`;
     /// missed due times are counted. A one-shot timer is removed.
     pub fn due(&mut self, now: Instant) -> Vec<DueTimer> {

@@ -27,6 +27,7 @@ impl Task {
                 let counters = self.queue.mailbox.counters();
                 self.usage.report(counters, Instant::now());
             }
+            Some(Command::Snapshot(answer)) => self.on_snapshot(answer),
             Some(Command::Replay(segment)) => self.queue.backlog.push_segment(segment),
             Some(Command::Stop(deadline)) => {
                 return Flow::Break(Stop {

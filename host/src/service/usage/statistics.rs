@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 /// Buckets of durations for each power of two of nanoseconds.
 const STEPS: u32 = 4;
 const BUCKETS: usize = 64 * STEPS as usize;
@@ -29,10 +31,12 @@ pub(crate) struct Statistics {
     timers: BTreeMap<String, Figures>,
     other: Figures,
     last_failure: Option<String>,
+    /// Calls before the last report: of messages, of timers, and others.
+    reported: [Figures; 3],
 }
 
 /// Figures of one kind of call.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Figures {
     calls: u64,
     failures: u64,
@@ -41,6 +45,30 @@ struct Figures {
     total: Duration,
     /// Calls by duration; empty until the first is measured.
     durations: Vec<u32>,
+}
+
+/// Calls of one kind. Durations are those of the calls that were measured, which are one in some on a busy service.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct CallTotals {
+    /// The number of calls.
+    pub calls: u64,
+    /// Calls that failed.
+    pub failures: u64,
+    /// Due times that were missed, because the service was late.
+    pub overruns: u64,
+    /// The mean duration.
+    #[serde(rename = "mean_us", serialize_with = "microseconds")]
+    pub mean: Duration,
+    /// The duration that half of the calls do not exceed, a quarter too large at most.
+    #[serde(rename = "p50_us", serialize_with = "microseconds")]
+    pub p50: Duration,
+    /// The duration that 99 of 100 calls do not exceed, a quarter too large at most.
+    #[serde(rename = "p99_us", serialize_with = "microseconds")]
+    pub p99: Duration,
+}
+
+fn microseconds<S: serde::Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(span.as_nanos() as f64 / 1e3)
 }
 
 impl Statistics {
@@ -54,7 +82,23 @@ impl Statistics {
             timers: BTreeMap::new(),
             other,
             last_failure: None,
+            reported: Default::default(),
         }
+    }
+
+    /// All calls, before and after the last report: of messages, of timers, and others.
+    pub(crate) fn totals(&self) -> [CallTotals; 3] {
+        let [messages, timers, other] = &self.reported;
+        [
+            CallTotals::from(&messages.with([&self.messages])),
+            CallTotals::from(&timers.with(self.timers.values())),
+            CallTotals::from(&other.with([&self.other])),
+        ]
+    }
+
+    /// The text of the last failed call.
+    pub(crate) fn last_failure(&self) -> Option<&str> {
+        self.last_failure.as_deref()
     }
 
     /// Counts a call that ended: `took` where it was measured, `failure` where it failed.
@@ -91,6 +135,11 @@ impl Statistics {
     /// Calls since the last report, one sentence for each purpose; `None` when there were none.
     pub(crate) fn report(&mut self, now: Instant) -> Option<String> {
         let span = now.saturating_duration_since(self.since);
+        let [messages, timers, other] = &mut self.reported;
+        messages.add(&self.messages);
+        self.timers.values().for_each(|figures| timers.add(figures));
+        other.add(&self.other);
+
         let mut kinds = vec![("messages".to_owned(), std::mem::take(&mut self.messages))];
         let timers = std::mem::take(&mut self.timers).into_iter();
         kinds.extend(timers.map(|(name, figures)| (format!("timer {name}"), figures)));
@@ -126,10 +175,7 @@ impl Figures {
     }
 
     fn show(&self, span: Duration) -> String {
-        let mean = u32::try_from(self.measured)
-            .ok()
-            .and_then(|measured| self.total.checked_div(measured));
-        let mean = mean.unwrap_or_default();
+        let mean = self.mean();
         let load = 100.0 * mean.as_secs_f64() * self.calls as f64
             / span.as_secs_f64().max(f64::MIN_POSITIVE);
         let mut text = format!(
@@ -145,9 +191,46 @@ impl Figures {
         text
     }
 
+    /// Adds the calls of `other`.
+    fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.failures += other.failures;
+        self.overruns += other.overruns;
+        self.measured += other.measured;
+        self.total += other.total;
+        if self.durations.is_empty() {
+            self.durations.clone_from(&other.durations);
+        } else {
+            for (sum, count) in self.durations.iter_mut().zip(&other.durations) {
+                *sum = sum.saturating_add(*count);
+            }
+        }
+    }
+
+    /// The calls of this and of `others`.
+    fn with<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sum = self.clone();
+        others.into_iter().for_each(|other| sum.add(other));
+        sum
+    }
+
+    fn mean(&self) -> Duration {
+        let nanoseconds = self.total.as_nanos().checked_div(u128::from(self.measured));
+        Duration::from_nanos(nanoseconds.map_or(0, |mean| u64::try_from(mean).unwrap_or(u64::MAX)))
+    }
+
     /// Duration that 99 of 100 measured calls do not exceed, a quarter too large at most.
     fn p99(&self) -> Duration {
-        let wanted = self.measured.div_ceil(100);
+        self.exceeded_by(self.measured.div_ceil(100))
+    }
+
+    /// Duration that half of the measured calls do not exceed, a quarter too large at most.
+    fn p50(&self) -> Duration {
+        self.exceeded_by(self.measured.div_ceil(2))
+    }
+
+    /// The largest duration that at least `wanted` of the measured calls reach.
+    fn exceeded_by(&self, wanted: u64) -> Duration {
         let mut slower = 0;
         for (bucket, count) in self.durations.iter().enumerate().rev() {
             slower += u64::from(*count);
@@ -156,6 +239,19 @@ impl Figures {
             }
         }
         Duration::ZERO
+    }
+}
+
+impl From<&Figures> for CallTotals {
+    fn from(figures: &Figures) -> Self {
+        Self {
+            calls: figures.calls,
+            failures: figures.failures,
+            overruns: figures.overruns,
+            mean: figures.mean(),
+            p50: figures.p50(),
+            p99: figures.p99(),
+        }
     }
 }
 
