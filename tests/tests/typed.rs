@@ -6,6 +6,8 @@ use bytes::Bytes;
 use miqro_tests::{Client, Host, Message, Mosquitto, Properties};
 use serde_json::{Value, json};
 
+mod calling;
+mod peers;
 mod serving;
 
 /// The topic above the members of the interface that the tests serve.
@@ -14,6 +16,12 @@ const MACHINE: &str = "test.typed/Machine";
 /// A service that serves the interface.
 fn machine() -> Value {
     json!({ "limits": { "attempts": 1, "backoff": { "min": "1ms", "max": "10ms" } } })
+}
+
+/// A service that calls the interface on behalf of the test.
+fn caller() -> Value {
+    json!({ "call": [{ "interface": "test:typed/machine", "deadline": "5s" }],
+            "limits": { "attempts": 1, "backoff": { "min": "1ms", "max": "10ms" } } })
 }
 
 /// A broker, a host that serves the interface, and a client that gets the answers.

@@ -103,10 +103,10 @@ impl Task {
     /// Runs the service from its first start to its stop.
     pub(super) async fn run(mut self: Box<Self>, first: First) {
         if let ControlFlow::Break(stop) = self.live(first).await {
+            if self.serves() {
+                Box::pin(self.serve_locally(&Binding::default())).await;
+            }
             Box::pin(self.end(&stop)).await;
-        }
-        if self.serves() {
-            Box::pin(self.serve_locally(&Binding::default())).await;
         }
         self.set_status(Status::Stopped).await;
     }
@@ -216,7 +216,7 @@ impl Task {
     async fn invoke(&mut self, invocation: Invocation, attempts: u32) -> Flow {
         if invocation
             .export()
-            .is_some_and(|export| !self.runner.exports(export))
+            .is_some_and(|export| !self.needs_call(export))
         {
             return Flow::Continue(());
         }

@@ -1,7 +1,7 @@
 //! Typed calls: answers that skip the broker, errors for calls that are given up, and other services of this host as callers.
 
 use super::Task;
-use crate::guest::{LocalService, RequestCommand};
+use crate::guest::{LocalService, OptionalExport, RequestCommand};
 use crate::mailbox::Delivery;
 use crate::message::{Message, Publication};
 use crate::service::local_call::is_local_answer;
@@ -59,6 +59,12 @@ impl Task {
         if let Some(requests) = &self.ctx.requests {
             requests.send(command).await;
         }
+    }
+
+    /// Whether the guest is called for something that it may have no export for. The properties that it serves are published at each
+    /// connection, whether it wants to know of it or not.
+    pub(super) fn needs_call(&self, export: OptionalExport) -> bool {
+        self.runner.exports(export) || (export == OptionalExport::Connected && self.serves())
     }
 
     /// Whether other services of this host may find this one.
