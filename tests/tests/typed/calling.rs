@@ -100,6 +100,31 @@ async fn signals_reach_the_exported_handler() -> Result<()> {
     Ok(())
 }
 
+/// Two clients of one host for the same interface: each signal reaches both.
+#[tokio::test]
+async fn two_callers_of_one_host_both_get_the_signals() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    let _host = Host::on(broker.port())
+        .service("one", "contract-typed-client", caller())
+        .service("two", "contract-typed-client", caller())
+        .start()
+        .await?;
+    let mut client = Client::connect(broker.port()).await?;
+    client.subscribe("service/+/signal", 1).await?;
+    client
+        .publish(&format!("{MACHINE}/sig/levelPassed"), r#"[1, "x"]"#)
+        .await?;
+    let mut topics = Vec::new();
+    for _ in 0..2 {
+        let signal = client.next().await?;
+        assert_eq!(signal.json()?, json!([1, "x"]));
+        topics.push(signal.topic);
+    }
+    topics.sort_unstable();
+    assert_eq!(topics, ["service/one/signal", "service/two/signal"]);
+    Ok(())
+}
+
 #[tokio::test]
 async fn call_that_nobody_answers_ends_at_its_deadline() -> Result<()> {
     let broker = Mosquitto::start().await?;

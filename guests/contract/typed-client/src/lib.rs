@@ -37,6 +37,7 @@ impl Guest for Client {
 
         let outcome = match command["call"].as_str().unwrap_or_default() {
             "add" => json!(machine::add(number(0), number(1))),
+            "add-many" => json!((0..number(0)).fold(0, |sum, _| machine::add(sum, 1))),
             "divide" => match machine::divide(number(0), number(1)) {
                 Ok(value) => json!({ "ok": value }),
                 Err(error) => json!({ "err": error }),
