@@ -80,7 +80,7 @@ impl Unit<'_> {
             Type=notify\n\
             NotifyAccess=main\n\
             ExecStart={}\n\
-            ExecReload=kill -HUP $MAINPID\n\
+            ExecReload=/bin/sh -c \"kill -HUP $$MAINPID\"\n\
             Restart=always\n\
             RestartSec=5s\n\
             WatchdogSec=30s\n\
