@@ -25,6 +25,8 @@ struct Answers {
     asked: u32,
     seen: BTreeSet<u32>,
     gap: Duration,
+    /// The most answers of the troublesome service between two of the victim.
+    overtaken: u32,
     /// The longest time between two questions: how long the machine keeps a process from running that has work for it.
     pause: Duration,
 }
@@ -32,11 +34,17 @@ struct Answers {
 impl Victim {
     /// Begins to ask through the broker on `port`, when a first question was answered.
     pub(super) async fn start(port: u16) -> Result<Self> {
+        Self::beside(port, "nobody/answers").await
+    }
+
+    /// As [`Victim::start`], beside a service whose answers come on `other`.
+    pub(super) async fn beside(port: u16, other: &str) -> Result<Self> {
         let mut asking = Client::connect(port).await?;
         let mut listening = Client::connect(port).await?;
         listening.subscribe(ANSWER, 1).await?;
         asking.publish(QUESTION, "first").await?;
         listening.expect(ANSWER).await?;
+        listening.subscribe(other, 1).await?;
         let (stop, stopped) = watch::channel(false);
         Ok(Self {
             stop,
@@ -44,29 +52,45 @@ impl Victim {
         })
     }
 
+    /// Stops to ask: every question was answered, and between no two answers the other service answered `most` times or more. That
+    /// holds on a machine of any speed, because both services run on it.
+    pub(super) async fn check_beside(self, most: u32) -> Result<()> {
+        let Answers { overtaken, .. } = self.answers().await?;
+        ensure!(
+            overtaken < most,
+            "the other service answered {overtaken} times between two answers, expected less than {most}"
+        );
+        Ok(())
+    }
+
     /// Stops to ask: every question was answered, and no two answers were further apart than `longest`, or than four pauses of the
     /// test itself on a machine that is busy with other things.
     pub(super) async fn check(self, longest: Duration) -> Result<()> {
-        self.stop.send_replace(true);
-        let Answers {
-            asked,
-            seen,
-            gap,
-            pause,
-        } = Deadline::new()
-            .wait("the victim's answers", self.task)
-            .await???;
-        let missing: Vec<u32> = (0..asked).filter(|number| !seen.contains(number)).collect();
-        ensure!(
-            missing.is_empty(),
-            "of {asked} questions these have no answer: {missing:?}"
-        );
+        let Answers { gap, pause, .. } = self.answers().await?;
         let longest = longest.max(4 * pause);
         ensure!(
             gap <= longest,
             "the longest gap between two answers was {gap:?}, expected at most {longest:?}"
         );
         Ok(())
+    }
+
+    /// Stops to ask, when every question was answered.
+    async fn answers(self) -> Result<Answers> {
+        self.stop.send_replace(true);
+        let answers = Deadline::new()
+            .wait("the victim's answers", self.task)
+            .await???;
+        let asked = 0..answers.asked;
+        let missing: Vec<u32> = asked
+            .filter(|number| !answers.seen.contains(number))
+            .collect();
+        ensure!(
+            missing.is_empty(),
+            "of {} questions these have no answer: {missing:?}",
+            answers.asked
+        );
+        Ok(answers)
     }
 }
 
@@ -78,13 +102,22 @@ async fn ask(
     let listener = tokio::spawn(async move {
         let mut seen = BTreeSet::new();
         let mut gap = Duration::ZERO;
+        let mut others = 0;
+        let mut overtaken = 0;
         let mut last = Instant::now();
         loop {
-            let answer = listening.expect(ANSWER).await?.text();
+            let answer = listening.next().await?;
+            if answer.topic != ANSWER {
+                others += 1;
+                overtaken = overtaken.max(others);
+                continue;
+            }
+            others = 0;
+            let answer = answer.text();
             gap = gap.max(last.elapsed());
             last = Instant::now();
             if answer == "last" {
-                return anyhow::Ok((seen, gap));
+                return anyhow::Ok((seen, gap, overtaken));
             }
             // the first one may come again
             seen.extend(answer.parse::<u32>());
@@ -107,12 +140,13 @@ async fn ask(
     }
     asking.acknowledged(asked as usize).await?;
     asking.publish(QUESTION, "last").await?;
-    let (seen, gap) = listener.await??;
+    let (seen, gap, overtaken) = listener.await??;
     asking.disconnect().await?;
     Ok(Answers {
         asked,
         seen,
         gap,
+        overtaken,
         pause,
     })
 }
