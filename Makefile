@@ -72,7 +72,7 @@ app: guests ## Makes the folder of the Home Assistant app, for amd64 and arm64
 
 test-packages: guests ## Installs, upgrades and removes the Debian package in a fresh system, and runs the image; needs root
 	scripts/setup-packaging deb image fresh-root
-	scripts/test-deb "$$(scripts/package-deb | head -n 1)"
+	scripts/test-deb "$$(scripts/package-deb | sed -n 1p)"
 	scripts/test-image "$$(scripts/package-image)"
 
 test-arm64: guests ## Cross-builds the host for 64-bit ARM and runs it in an emulator
