@@ -61,7 +61,8 @@ impl machine::Guest for Machine {
     fn divide(a: i32, b: i32) -> Result<i32, String> {
         let _ = state::set("divided", b"1");
         let _ = messaging::publish("divided", b"", None);
-        a.checked_div(b).ok_or_else(|| "division by zero".to_owned())
+        a.checked_div(b)
+            .ok_or_else(|| "division by zero".to_owned())
     }
 
     fn echo(value: Everything) -> Everything {
