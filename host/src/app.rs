@@ -15,6 +15,7 @@ mod broker;
 mod control;
 mod embedded_broker;
 mod engine;
+mod feedback;
 mod identity;
 mod late_starts;
 mod loaded_service;
@@ -43,7 +44,6 @@ use tracing::{info, warn};
 use crate::broker;
 use crate::config::{self, Broker, Config, Connection};
 use crate::logging::{Levels, Logs};
-use crate::message::Subscription;
 use crate::panic_hook;
 use crate::rollout::archive::Archive;
 use crate::rollout::loader::Loader;
@@ -56,6 +56,7 @@ use crate::{priority, request_reply, timers};
 use awaited::FileEvent;
 use control::Control;
 pub use engine::default_cache_dir;
+pub use feedback::{Feedback, StartReport, Suggest};
 use identity::Identity;
 pub use loaded_service::LoadedService;
 use reload::{Next, Reload};
@@ -80,27 +81,6 @@ const BROKER_STOP: Duration = Duration::from_secs(2);
 
 /// Exit code after a second signal, as a shell reports an interrupted program.
 const INTERRUPTED: u8 = 130;
-
-/// Facts for the greeting, once the broker is known.
-pub struct StartReport<'a> {
-    /// How the broker is reached.
-    pub connection: &'a Connection,
-    /// Whether it is the embedded one.
-    pub embedded: bool,
-    /// The services.
-    pub services: &'a [LoadedService],
-}
-
-/// Output for the person or program that starts the host.
-#[derive(Clone, Copy)]
-pub struct Feedback<'a> {
-    /// Prints the address of the broker and the services.
-    pub greet: &'a dyn Fn(&StartReport<'_>),
-    /// Prints how to try a service with these subscriptions, unless that was printed for another one.
-    pub suggest: &'a dyn Fn(&Connection, &[Subscription]),
-    /// Called once: the first attempt to connect was made, and if components were named, one of them can run.
-    pub ready: &'a dyn Fn(),
-}
 
 /// Arguments of one run of the host.
 pub struct Run<'a> {
@@ -239,10 +219,12 @@ async fn start_up<'a>(
         intervals: Intervals::from_config(&config.host),
     };
 
+    let largest_payload = embedded_broker::largest_payload(&config.services);
     // files are watched before they are read, so that no change is missed
     let watch = watch_components(&config, &deps.loader)?;
     let persists = !connection.session.clean_start;
-    let (connection, broker) = embedded_broker::connect(config.broker, broker_threads).await?;
+    let (connection, broker) =
+        embedded_broker::connect(config.broker, largest_payload, broker_threads).await?;
     let (services, starting) =
         loading::load_all(&deps, config.services, contents.spools, persists).await?;
     let mut starting = starting.with_named(named);
@@ -284,7 +266,7 @@ fn greet(
         .iter()
         .filter(|one| one.first.component().is_some());
     for service in ready {
-        (feedback.suggest)(connection, &service.subscriptions);
+        (feedback.suggest)(connection, &service.ctx.config.base, &service.subscriptions);
     }
 }
 

@@ -131,6 +131,8 @@ pub struct Owner<'a> {
     pub client_id: &'a str,
     /// Its user, known besides those of the configuration when there are any.
     pub credentials: Option<&'a Credentials>,
+    /// Bytes of the largest packet that it sends or expects.
+    pub largest_packet: usize,
 }
 
 /// Starts the broker on the current runtime; it accepts clients when this returns.
@@ -163,7 +165,7 @@ pub async fn start(
             address: config.listen,
             source,
         })?;
-    let server = Server::open(config, users, owner.map(|owner| owner.client_id)).await?;
+    let server = Server::open(config, users, owner).await?;
     let task = tokio::spawn(Arc::clone(&server).run(listener));
     Ok(Running {
         address,

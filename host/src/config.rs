@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::effects::TimerChange;
 use crate::message::Subscription;
 use crate::offline::OfflineRule;
 use crate::signature::Key;
@@ -47,6 +48,7 @@ mod subscriptions;
 mod suggest;
 mod swap;
 pub mod text;
+mod timers;
 mod tls;
 mod typed;
 mod units;
@@ -72,6 +74,7 @@ pub use typed::{Call, NetworkInterface, Serve, Typed, VoidAnswer};
 // other descriptions in YAML are read by the same means
 pub(crate) use context::LoadContext;
 pub(crate) use section::Section;
+pub use units::{format_duration, parse_duration};
 pub(crate) use value::ConfigValue;
 pub(crate) use yaml::{Node as YamlNode, Value as YamlValue, parse as parse_yaml};
 
@@ -262,8 +265,8 @@ pub struct Service {
     pub component: Option<PathBuf>,
     /// The topic below which it lives.
     pub base: BaseTopic,
-    /// Subscriptions made for it, with full filters.
-    pub subscriptions: Vec<Subscription>,
+    /// The subscriptions and timers made for it.
+    pub triggers: Triggers,
     /// Its limits.
     pub limits: Limits,
     /// The things outside its base topic that it may reach.
@@ -280,6 +283,35 @@ pub struct Service {
     pub log_level: Option<Level>,
     /// Its own part of its section.
     pub config: GuestConfig,
+}
+
+/// The subscriptions and timers that the configuration makes for a service.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Triggers {
+    /// Subscriptions, with full filters.
+    pub subscriptions: Vec<Subscription>,
+    /// Timers.
+    pub timers: Vec<ServiceTimer>,
+}
+
+/// A periodic timer that is first due when the service starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceTimer {
+    /// Its name, as the guest sees it.
+    pub name: String,
+    /// The distance between two due times.
+    pub period: Duration,
+}
+
+impl ServiceTimer {
+    /// The change that sets it.
+    pub fn to_change(&self) -> TimerChange {
+        TimerChange::Every {
+            name: self.name.clone(),
+            period: self.period,
+            delay: Duration::ZERO,
+        }
+    }
 }
 
 impl fmt::Debug for Service {

@@ -41,6 +41,7 @@ mod ticker;
 mod time_limit;
 mod typed;
 mod undo_map;
+mod virtual_clock;
 mod wait_clock;
 
 pub use component::{Component, ComponentError, MAX_COMPONENT_BYTES};
@@ -57,6 +58,7 @@ pub use request::{
     LOCAL_RESPONSES, LocalService, Request, RequestCommand, RequestFailure, Requests, WatchGuard,
 };
 pub use service_state::ServiceState;
+pub use virtual_clock::VirtualClock;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
 
 use futures_util::FutureExt;
 use tracing::error;
@@ -54,6 +54,16 @@ pub fn install() {
     }));
 }
 
+/// Sets the hook of the commands that do not run services: Rust's own, except for expected panics.
+pub fn install_for_commands() {
+    let default = take_hook();
+    set_hook(Box::new(move |panic| {
+        if !QUIET.get() {
+            default(panic);
+        }
+    }));
+}
+
 /// Runs `future` to its end.
 ///
 /// # Errors
@@ -66,12 +76,20 @@ pub fn catch_panic<T>(
     outcome.map(|outcome| outcome.map_err(|_| LAST.take().unwrap_or(PanicReport { trace_id: 0 })))
 }
 
-/// Runs `work`, whose panics are not bugs of the host and are not reported; `None` when it panics.
-pub fn catch_expected<T>(work: impl FnOnce() -> T) -> Option<T> {
+/// Runs `work`, whose panics are not bugs of the host and are not reported.
+///
+/// # Errors
+/// The message of its panic.
+pub fn catch_expected<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let before = QUIET.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(work));
     QUIET.set(before);
-    outcome.ok()
+
+    outcome.map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        text.unwrap_or("it panicked").to_owned()
+    })
 }
 
 /// The panic's message and place, and the functions of the host that led to it.
@@ -109,7 +127,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_caught_with_its_trace_id() {
-        let before = std::panic::take_hook();
+        let before = take_hook();
         install();
         let outcome = catch_panic(async {
             if always() {
@@ -125,8 +143,9 @@ mod tests {
 
     #[test]
     fn an_expected_panic_is_not_reported() {
-        assert_eq!(catch_expected(|| -> u8 { panic!("on purpose") }), None);
-        assert_eq!(catch_expected(|| 7), Some(7));
+        let outcome = catch_expected(|| -> u8 { panic!("on purpose") });
+        assert_eq!(outcome, Err("on purpose".to_owned()));
+        assert_eq!(catch_expected(|| 7), Ok(7));
         assert!(LAST.take().is_none());
     }
 }

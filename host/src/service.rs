@@ -293,7 +293,7 @@ impl First {
 /// Subscriptions of a service: those of the configuration, changed by the effects of `start`.
 pub fn subscriptions(config: &config::Service, effects: &Effects) -> Vec<Subscription> {
     use crate::message::SubscriptionChange::{Subscribe, Unsubscribe};
-    let mut all = config.subscriptions.clone();
+    let mut all = config.triggers.subscriptions.clone();
     for change in &effects.subscriptions {
         let filter = match change {
             Subscribe(subscription) => &subscription.filter,
@@ -335,6 +335,7 @@ fn enabled_filter(base: &BaseTopic) -> Option<Filter> {
 /// Whether the guest must not change the subscription, because it is the operator's or the host's.
 fn is_fixed(config: &config::Service, filter: &Filter) -> bool {
     let of_operator = config
+        .triggers
         .subscriptions
         .iter()
         .any(|fixed| fixed.filter == *filter);

@@ -2,9 +2,10 @@
 //! that deal with a service share one [`ServiceCtx`]. A new section of the configuration makes a new one, with the same state.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::config;
-use crate::guest::{Requests, ServiceState};
+use crate::guest::{Requests, ServiceState, VirtualClock};
 use crate::topic::Topic;
 
 /// The configuration and the state of one service.
@@ -20,6 +21,8 @@ pub struct ServiceCtx {
     pub state: Arc<ServiceState>,
     /// Carries the guest's requests; `None`: the guest cannot send any.
     pub requests: Option<Requests>,
+    /// The clock of a test; `None`: the clocks and the random numbers of the machine.
+    pub virtual_clock: Option<Arc<VirtualClock>>,
 }
 
 impl ServiceCtx {
@@ -31,6 +34,14 @@ impl ServiceCtx {
             discovery_prefix: Topic::home_assistant(),
             state: Arc::default(),
             requests: None,
+            virtual_clock: None,
         }
+    }
+
+    /// The present time, as the service sees it.
+    pub fn now(&self) -> Instant {
+        self.virtual_clock
+            .as_ref()
+            .map_or_else(Instant::now, |clock| clock.now())
     }
 }

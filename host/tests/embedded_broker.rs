@@ -247,7 +247,7 @@ async fn a_large_message_passes_and_one_above_the_limit_does_not() {
         &["-t", "big", "-q", "1", "-f", file.to_str().unwrap()],
     );
     assert_eq!(subscriber.message().len(), "big 0 0 ".len() + 1_000_000);
-    std::fs::write(&file, vec![b'x'; 1_100_000]).unwrap();
+    std::fs::write(&file, vec![b'x'; 2_200_000]).unwrap();
     // In MQTT 3.1.1 the client cannot know the limit; whether it reports the closed connection is its own affair.
     publish(
         broker.address(),
@@ -266,6 +266,7 @@ async fn users_are_asked_for_their_password() {
     let owner = Owner {
         client_id: "host",
         credentials: Some(&user("host", "inner")),
+        largest_packet: 0,
     };
     let broker = broker::start(&config, Some(owner)).await.unwrap();
     for version in VERSIONS {

@@ -28,6 +28,7 @@ async fn started(change: impl FnOnce(&mut BrokerLimits)) -> Running {
     let owner = Owner {
         client_id: "owner",
         credentials: None,
+        largest_packet: 0,
     };
     broker::start(&config, Some(owner)).await.unwrap()
 }

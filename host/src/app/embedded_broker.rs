@@ -6,16 +6,27 @@ use std::time::Instant;
 use anyhow::Context;
 use tracing::warn;
 
-use crate::config::{Broker, Connection};
+use crate::config::{Broker, Connection, Service};
 
 use super::broker;
 
-/// Starts the embedded broker if it is configured, and returns the settings to reach the broker.
+/// Bytes of a packet besides its payload: a topic and properties, each as long as MQTT allows.
+const PACKET_OVERHEAD: usize = 128 * 1024;
+
+/// Bytes of the largest payload that a service may publish.
+pub(super) fn largest_payload(services: &[Service]) -> usize {
+    let payloads = services.iter().map(|service| service.limits.call.payload);
+    payloads.max().unwrap_or_default()
+}
+
+/// Starts the embedded broker if it is configured, and returns the settings to reach the broker. `largest_payload`: of all
+/// services, in bytes.
 ///
 /// # Errors
 /// When the embedded broker cannot start.
 pub(super) async fn connect(
     broker: Broker,
+    largest_payload: usize,
     threads: &tokio::runtime::Runtime,
 ) -> anyhow::Result<(Connection, Option<broker::Running>)> {
     match broker {
@@ -24,11 +35,14 @@ pub(super) async fn connect(
             let wanted = embedded.listen;
             let client_id = connection.client_id.clone();
             let credentials = connection.credentials.clone();
+            let session = usize::try_from(connection.session.max_packet_size).unwrap_or(usize::MAX);
+            let largest_packet = session.max(largest_payload.saturating_add(PACKET_OVERHEAD));
             let running = threads
                 .spawn(async move {
                     let owner = broker::Owner {
                         client_id: &client_id,
                         credentials: credentials.as_ref(),
+                        largest_packet,
                     };
                     broker::start(&embedded, Some(owner)).await
                 })

@@ -42,6 +42,8 @@ pub struct Owner<'a> {
     pub client_id: &'a str,
     /// Its user.
     pub credentials: Option<&'a Credentials>,
+    /// Bytes of the largest packet that it sends or expects.
+    pub largest_packet: usize,
 }
 
 /// Says that there is none.

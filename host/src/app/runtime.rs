@@ -5,15 +5,15 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
-use crate::config::{self, Connection};
+use crate::config;
 use crate::logging::{Levels, Logs};
-use crate::message::Subscription;
 use crate::router::ServiceId;
 use crate::service::{self, First};
 use crate::supervisor::Supervisor;
 use crate::supervisor::reload::Ready;
 
 use super::awaited::inode;
+use super::feedback::Suggest;
 use super::late_starts::{Failure, FirstStart, LateStarts, StartOutcome};
 use super::reload::{Outcome, Plan, Reload, ReloadError, plan, say_refused};
 use super::service_deps::ServiceDeps;
@@ -70,7 +70,7 @@ impl<'a> Runtime<'a> {
     pub(super) fn on_begun(
         &mut self,
         begun: Option<StartOutcome>,
-        suggest: &dyn Fn(&Connection, &[Subscription]),
+        suggest: Suggest<'_>,
     ) -> anyhow::Result<()> {
         if let Some(StartOutcome { id, ctx, outcome }) = begun {
             match outcome {
@@ -79,7 +79,7 @@ impl<'a> Runtime<'a> {
                     if let First::Prepared(prepared) = &first {
                         start::warn_idle(&ctx.config, &prepared.effects);
                         let subscriptions = service::subscriptions(&ctx.config, &prepared.effects);
-                        suggest(self.sessions.connection(), &subscriptions);
+                        suggest(self.sessions.connection(), &ctx.config.base, &subscriptions);
                     }
                     self.supervisor.begin(id, &ctx, first, interrupted);
                 }

@@ -61,10 +61,11 @@ pub(super) fn mailbox_of(config: &config::Service, shared: &Shared) -> (mailbox:
 pub(super) fn warn_idle(config: &config::Service, effects: &Effects) {
     // one subscription is the host's own, for the service's switch
     if service::subscriptions(config, effects).len() <= 1 && effects.timers.is_empty() {
-        let section = format!("services.{}.subscriptions", config.name);
+        let section = format!("services.{}", config.name);
         warn!(
             service = config.name.as_str(),
-            "will never be called: it has no subscriptions and no timers; write {section}: [<filter>]"
+            "will never be called: it has no subscriptions and no timers; write {section}.subscriptions: [<filter>], or \
+             {section}.timers: {{<name>: <period>}}"
         );
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{interval, sleep, timeout};
 use tracing::{debug, warn};
 
+use crate::broker::Owner;
 use crate::config::{BrokerLimits, EmbeddedBroker};
 
 use super::access_control::{AccessControl, CLIENT, EventObserver, Users};
@@ -31,7 +32,7 @@ use super::refusals::{Refusal, RefusalLog};
 use super::retained_usage::RetainedUsage;
 
 /// The largest packet that is accepted, in bytes. It is announced in CONNACK (MQTT 5, section 3.2.2.3.6).
-const MAX_PACKET_BYTES: usize = 1 << 20;
+const MAX_PACKET_BYTES: usize = 2 << 20;
 /// The largest CONNECT, in bytes: a will, a user name and a password have 64 KiB each at most.
 const CONNECT_BYTES: usize = 256 << 10;
 /// How many messages of QoS 1 and 2 a client has unacknowledged at most.
@@ -92,8 +93,9 @@ impl Server {
     pub(super) async fn open(
         config: &EmbeddedBroker,
         users: Option<Users>,
-        owner: Option<&str>,
+        owner: Option<Owner<'_>>,
     ) -> Result<Arc<Self>, MqttError> {
+        let largest_packet = owner.map_or(0, |owner| owner.largest_packet);
         let limits = Arc::new(config.limits.clone());
         let refusals = Arc::new(RefusalLog::default());
         let storage = Arc::new(open_storage(config).await?);
@@ -116,14 +118,15 @@ impl Server {
 
         let access_control = AccessControl {
             users,
-            owner: owner.map(str::to_owned),
+            owner: owner.map(|owner| owner.client_id.to_owned()),
             router: router.clone(),
             limits: limits.clone(),
             storage: storage.clone(),
             refusals: refusals.clone(),
         };
 
-        let mut settings = BrokerConfig::new().with_max_packet_size(MAX_PACKET_BYTES);
+        let largest_packet = largest_packet.max(MAX_PACKET_BYTES);
+        let mut settings = BrokerConfig::new().with_max_packet_size(largest_packet);
         settings.client_channel_capacity = CHANNEL;
         settings.max_outbound_inflight = WINDOW;
         settings.event_handler = Some(observer);

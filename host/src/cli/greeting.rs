@@ -9,6 +9,7 @@ use super::print::print;
 use crate::app::StartReport;
 use crate::config::Connection;
 use crate::message::Subscription;
+use crate::topic::BaseTopic;
 
 /// Texts of the greeting that may wait.
 const QUEUE: usize = 2;
@@ -40,17 +41,22 @@ impl Greeting {
         self.print(greeting(started));
     }
 
-    /// Prints a command that makes a service with these subscriptions reply, unless there was one for another service.
-    pub(super) fn suggest(&self, connection: &Connection, subscriptions: &[Subscription]) {
-        if self.has_suggested.get() {
+    /// Prints a command that makes a service reply, or shows its messages, unless there was one for another service.
+    pub(super) fn suggest(
+        &self,
+        connection: &Connection,
+        base: &BaseTopic,
+        subscriptions: &[Subscription],
+    ) {
+        if self.has_suggested.replace(true) {
             return;
         }
-        if let Some(command) = example_command(connection, subscriptions) {
-            self.has_suggested.set(true);
-            self.print(format!(
-                "to try it, copy into another terminal:\n  {command}\n"
-            ));
-        }
+
+        let command = request_command(connection, base, subscriptions)
+            .unwrap_or_else(|| listen_command(connection, base));
+        self.print(format!(
+            "to try it, copy into another terminal:\n  {command}\n"
+        ));
     }
 
     fn print(&self, text: String) {
@@ -84,20 +90,37 @@ fn greeting(started: &StartReport<'_>) -> String {
     text
 }
 
-/// A command that makes a service reply, for its first subscription without wildcards.
-fn example_command(connection: &Connection, subscriptions: &[Subscription]) -> Option<String> {
+/// A command that makes a service reply, for its first subscription without wildcards. The one to `enabled` is the host's own.
+fn request_command(
+    connection: &Connection,
+    base: &BaseTopic,
+    subscriptions: &[Subscription],
+) -> Option<String> {
     let filter = subscriptions
         .iter()
-        .map(|s| s.filter.as_str())
-        .find(|filter| !filter.contains(['+', '#', '$']))?;
+        .map(|subscription| subscription.filter.as_str())
+        .find(|filter| {
+            !filter.contains(['+', '#', '$'])
+                && filter.strip_prefix(base.as_str()) != Some("enabled")
+        })?;
     let below = filter
         .rsplit_once('/')
         .map_or("#".to_owned(), |(base, _)| format!("{base}/#"));
-    let program = std::env::args()
-        .next()
-        .unwrap_or_else(|| "miqro-host".to_owned());
-    let (host, port) = (&connection.host, connection.port);
-    Some(format!(
-        "{program} pub --host {host} --port {port} --answers '{below}' {filter} hello"
-    ))
+
+    let client = client_command(connection, "pub");
+    Some(format!("{client} --answers '{below}' {filter} hello"))
+}
+
+/// A command that shows the messages of a service.
+fn listen_command(connection: &Connection, base: &BaseTopic) -> String {
+    format!("{} '{base}#'", client_command(connection, "sub"))
+}
+
+/// The beginning of a command that connects to the broker of the host.
+fn client_command(connection: &Connection, command: &str) -> String {
+    let program = std::env::args().next();
+    let program = program.unwrap_or_else(|| "miqro-host".to_owned());
+    let host = &connection.host;
+    let port = connection.port;
+    format!("{program} {command} --host {host} --port {port}")
 }

@@ -29,7 +29,7 @@ log file again. SIGTERM or Ctrl-C stops the host after it has handled the messag
 it at once.";
 
 /// Arguments of `run`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Run {
     /// Component files [default: every service of the configuration that has a component]
@@ -65,6 +65,14 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// Runs one component in the foreground.
+    pub(super) fn for_file(file: PathBuf) -> Self {
+        Self {
+            files: vec![file],
+            ..Self::default()
+        }
+    }
+
     /// Runs until a signal stops it, or until it runs in the background.
     pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         if self.daemon {
@@ -131,7 +139,7 @@ impl Run {
             logs: &logs,
             feedback: Feedback {
                 greet: &|started| greeting.greet(started),
-                suggest: &|connection, filters| greeting.suggest(connection, filters),
+                suggest: &|connection, base, filters| greeting.suggest(connection, base, filters),
                 ready: &on_ready,
             },
         })

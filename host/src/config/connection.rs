@@ -34,8 +34,9 @@ settings! {
         pub clean_start: bool = false, "clean_start": CleanStart;
         /// How many incoming messages of QoS 1 and 2 may be unacknowledged before the broker waits.
         pub receive_maximum: u16 = 256, "receive_maximum": Number(1..=u16::MAX);
-        /// The largest packet that is accepted.
-        pub max_packet_size: u32 = 1024 * 1024, "max_packet_size": Size(256..=LARGEST_PACKET);
+        /// The largest packet that is accepted. The embedded broker accepts at least this, and payloads as large as the largest
+        /// `limits.payload` at its start.
+        pub max_packet_size: u32 = 2 * 1024 * 1024, "max_packet_size": Size(256..=LARGEST_PACKET);
         /// How long making the connection may take, up to CONNACK.
         pub connect_timeout: Duration = 10 * SECOND, "connect_timeout": Span(MS..=HOUR);
         /// The time after which a service that asks for it is told that the broker has not taken a message of QoS 1 or 2.

@@ -8,9 +8,10 @@ use super::format::Format;
 use super::logging::LevelFormat;
 use super::nested::Nested;
 use super::settings::Settings;
+use super::units::format_duration;
 use super::{
     Broker, Config, Connection, Credentials, EmbeddedBroker, GuestConfig, Service, Transport,
-    availability, grants, offline, typed,
+    Triggers, availability, grants, offline, typed,
 };
 use crate::message::Subscription;
 
@@ -190,13 +191,21 @@ fn render_credentials(credentials: &Credentials, secrets: Secrets) -> Value {
 }
 
 fn render_service(service: &Service, secrets: Secrets) -> Map<String, Value> {
-    let subscriptions = service.subscriptions.iter();
-    let subscriptions: Vec<Value> = subscriptions.map(render_subscription).collect();
+    let Triggers {
+        subscriptions,
+        timers,
+    } = &service.triggers;
+    let subscriptions: Vec<Value> = subscriptions.iter().map(render_subscription).collect();
+    let timers: Map<String, Value> = timers
+        .iter()
+        .map(|timer| (timer.name.clone(), format_duration(timer.period).into()))
+        .collect();
 
     let mut section = Map::new();
     insert_path(&mut section, "component", service.component.as_deref());
     section.insert("data_topic".into(), service.base.as_str().into());
     section.insert("subscriptions".into(), subscriptions.into());
+    section.insert("timers".into(), timers.into());
     section.insert("grants".into(), grants::render(&service.grants));
     render_delivery(service, &mut section);
     section.insert("swap".into(), Nested.render(&service.swap));

@@ -10,9 +10,10 @@ use super::offline::{self, read_rules};
 use super::section::Section;
 use super::settings::Settings;
 use super::subscriptions::{self, read_subscriptions};
+use super::timers::{self, read_timers};
 use super::typed::{self, read_typed};
 use super::value::ConfigValue;
-use super::{Delivery, Grants, GuestConfig, Limits, Service, Swap, Typed, json};
+use super::{Delivery, Grants, GuestConfig, Limits, Service, Swap, Triggers, Typed, json};
 use crate::text;
 use crate::topic::{BaseTopic, Filter, Topic, TopicError};
 
@@ -40,7 +41,7 @@ impl Service {
                 ..Delivery::default()
             },
             base,
-            subscriptions: Vec::new(),
+            triggers: Triggers::default(),
             limits: Limits::default(),
             grants: Grants::default(),
             swap: Swap::default(),
@@ -95,7 +96,10 @@ pub(super) fn read_service(name: &str, value: ConfigValue<'_>) -> Option<Service
     }
     if let Some(value) = section.take("subscriptions") {
         let most = service.limits.total.subscriptions;
-        service.subscriptions = read_subscriptions(value, &service.base, most);
+        service.triggers.subscriptions = read_subscriptions(value, &service.base, most);
+    }
+    if let Some(value) = section.take("timers") {
+        service.triggers.timers = read_timers(value, service.limits.total.timers);
     }
     if let Some(value) = section.take("grants") {
         service.grants = read_grants(value.into_section());
@@ -172,6 +176,7 @@ pub(super) fn keys() -> Vec<Key> {
             .default("`service/NAME`")
             .example("home/echo"),
         subscriptions::key(),
+        timers::key(),
         Key::new(
             "grants",
             "The things outside `data_topic` that the service may reach. Nothing by default.",

@@ -30,7 +30,7 @@ const SIZES: [(&str, u64); 7] = [
 ];
 
 /// A span of time: numbers with the units d, h, m, s, ms, one after the other; whole milliseconds.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total: u128 = 0;
     while !rest.is_empty() {
@@ -55,7 +55,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// `span` as `parse_duration` reads it; parts of a millisecond are dropped.
-pub(super) fn format_duration(span: Duration) -> String {
+pub fn format_duration(span: Duration) -> String {
     let mut millis = span.as_millis();
     let mut text = String::new();
     for (unit, factor) in TIMES {

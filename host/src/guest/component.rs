@@ -1,4 +1,4 @@
-//! CompiledComponent components that fulfil the contract, linked in advance and shared by all their instances.
+//! Components that fulfil the contract, linked in advance and shared by all their instances.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use crate::guest::file_kind::FileKind;
 use crate::guest::instance::Instance;
 use crate::guest::linked_engine::LinkedEngine;
 use crate::guest::pool::PoolTicket;
+use crate::panic_hook;
 use crate::service_ctx::ServiceCtx;
 use crate::typed::binding::{Binding, BindingError};
 use crate::typed::interface::ComponentInterfaces;
@@ -38,6 +39,15 @@ pub enum ComponentError {
     /// The component is damaged, or uses a feature of WebAssembly that is disabled.
     #[error("{INVALID}{0}")]
     Invalid(String),
+    /// The component is asynchronous.
+    #[error(
+        "the component uses asynchronous calls (WASI 0.3), which this host does not offer; build it with synchronous ones: with \
+         componentize-qjs, add --sync"
+    )]
+    Asynchronous,
+    /// wasmtime panicked.
+    #[error("wasmtime failed to compile the component, which is a bug of it: {0}")]
+    CompilerPanic(String),
     /// The process that compiles large components could not compile it within its bounds.
     #[error("the component cannot be compiled: {0}")]
     Compile(CompileProcessError),
@@ -49,8 +59,19 @@ pub enum ComponentError {
 impl From<CompileProcessError> for ComponentError {
     fn from(error: CompileProcessError) -> Self {
         match error {
-            CompileProcessError::Invalid(reason) => Self::Invalid(reason),
+            CompileProcessError::Invalid(reason) => Self::from_compiler(reason),
             error => Self::Compile(error),
+        }
+    }
+}
+
+impl ComponentError {
+    /// The error for a component that the compiler rejects for this reason.
+    fn from_compiler(reason: String) -> Self {
+        if reason.contains("component model async feature") {
+            Self::Asynchronous
+        } else {
+            Self::Invalid(reason)
         }
     }
 }
@@ -103,14 +124,13 @@ impl Engine {
         on_compile: impl FnOnce(),
     ) -> Result<CompiledComponent, ComponentError> {
         let (linked, component, ticket) = if self.is_cached(bytes) {
-            compile(self, bytes)
+            without_panic(|| compile(self, bytes))
         } else {
             let _turn = self.compile_turn();
             on_compile();
             self.compile_elsewhere(bytes)?;
-            compile(self, bytes)
-        }
-        .map_err(|error| invalid(&error))?;
+            without_panic(|| compile(self, bytes))
+        }?;
         let checked = contract::check(self.contract(), linked, &component)
             .map_err(ComponentError::Contract)?;
 
@@ -145,7 +165,15 @@ fn check_file(bytes: &[u8]) -> Result<(), ComponentError> {
 }
 
 fn invalid(error: &wasmtime::Error) -> ComponentError {
-    ComponentError::Invalid(format!("{error:#}"))
+    ComponentError::from_compiler(format!("{error:#}"))
+}
+
+/// Runs the compiler. Its panics become errors, because they concern one component and not the host.
+fn without_panic<T>(compile: impl FnOnce() -> wasmtime::Result<T>) -> Result<T, ComponentError> {
+    match panic_hook::catch_expected(compile) {
+        Ok(compiled) => compiled.map_err(|error| invalid(&error)),
+        Err(message) => Err(ComponentError::CompilerPanic(message)),
+    }
 }
 
 /// Compiles for the pool when the component fits a slot of it, else for the on-demand engine. The settings that matter to
@@ -229,5 +257,19 @@ impl fmt::Debug for Component {
             .field("imports", &self.0.imports)
             .field("exports", &self.exports())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_compiler_is_an_error() {
+        let outcome = without_panic(|| -> wasmtime::Result<()> { panic!("on purpose") });
+        let expected = ComponentError::CompilerPanic("on purpose".to_owned());
+        assert_eq!(outcome, Err(expected));
     }
 }

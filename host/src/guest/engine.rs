@@ -349,7 +349,8 @@ fn config(
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(CALL_STACK)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
+        // wasmtime's own adapters between the components of a component have two memories
+        .wasm_multi_memory(true)
         .shared_memory(false);
     config
 }

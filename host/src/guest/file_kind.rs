@@ -77,8 +77,8 @@ impl FileKind {
     pub fn advice(self) -> &'static str {
         match self {
             Self::CoreModule => {
-                ": build it for the target wasm32-wasip2 (`cargo build --target wasm32-wasip2`), or turn it into a component \
-                 with `wasm-tools component new`"
+                ": build it for the target wasm32-wasip2 (`cargo build --target wasm32-wasip2`), or with `miqro-host build`, \
+                 which makes a component of it"
             }
             Self::BrokenWasm => ": it is cut off or damaged; build it again",
             Self::Precompiled => {

@@ -137,7 +137,7 @@ impl Instance {
 
     /// From the next call on, the guest gets to know this; limits of memory stay as they were.
     pub fn set_ctx(&mut self, ctx: Arc<ServiceCtx>) {
-        self.store.data_mut().ctx = ctx;
+        self.store.data_mut().set_ctx(ctx);
     }
 
     /// Runs one call. Gives the instance back unless it is dead, as it is after any fault but [`Fault::Refused`]. The effects of

@@ -7,7 +7,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::config::Directory;
+use crate::config::{Directory, ServiceTimer};
 use crate::effects::{DueTimer, Effects};
 use crate::fault_kind::FaultKind;
 use crate::guest::call_state::{CallState, Current};
@@ -18,6 +18,7 @@ use crate::guest::log_quota::LogQuota;
 use crate::guest::output::{Output, Stream};
 use crate::guest::socket_policy::SocketPolicy;
 use crate::guest::undo_map::UndoMap;
+use crate::guest::virtual_clock;
 use crate::guest::wait_clock::WaitClock;
 use crate::service_ctx::ServiceCtx;
 use crate::topic::Filter;
@@ -75,12 +76,14 @@ impl StoreData {
         let wait_clock = Arc::<WaitClock>::default();
         let log_quota = Arc::new(LogQuota::new(&ctx));
         let socket_policy = SocketPolicy::new(&ctx);
+        let mut timers = UndoMap::default();
+        set_configured(&mut timers, &[], &ctx.config.triggers.timers);
 
         Ok(Self {
             limiter: Limiter::new(&ctx.config.limits, table_slot),
             call: CallState::default(),
             binding,
-            timers: UndoMap::default(),
+            timers,
             subscriptions: UndoMap::default(),
             delivered,
             wasi: WasiState {
@@ -94,6 +97,13 @@ impl StoreData {
             log_quota,
             ctx,
         })
+    }
+
+    /// Puts another section of the configuration in force for the calls from now on.
+    pub(super) fn set_ctx(&mut self, ctx: Arc<ServiceCtx>) {
+        let before = &self.ctx.config.triggers.timers;
+        set_configured(&mut self.timers, before, &ctx.config.triggers.timers);
+        self.ctx = ctx;
     }
 
     /// Makes ready for a call.
@@ -148,6 +158,21 @@ impl StoreData {
     }
 }
 
+/// Replaces the timers that the configuration sets. They are periodic.
+fn set_configured(
+    timers: &mut UndoMap<String, bool>,
+    before: &[ServiceTimer],
+    after: &[ServiceTimer],
+) {
+    for timer in before.iter().filter(|timer| !after.contains(timer)) {
+        timers.remove(&timer.name);
+    }
+    for timer in after.iter().filter(|timer| !before.contains(timer)) {
+        timers.insert(timer.name.clone(), true);
+    }
+    timers.commit();
+}
+
 /// WASI with everything denied that is not granted: no files, environment, arguments, input or network. Clocks and random
 /// numbers stay available. Output to stdout and stderr becomes log lines.
 fn wasi(
@@ -172,6 +197,9 @@ fn wasi(
         if let Ok(value) = std::env::var(name) {
             builder.env(name, value);
         }
+    }
+    if let Some(clock) = &ctx.virtual_clock {
+        virtual_clock::install(clock, &mut builder);
     }
     socket_policy.guard(&mut builder);
     let wasi = builder

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tracing::Instrument;
 
+use crate::config::ServiceTimer;
 use crate::effects::Effects;
 use crate::guest::{Call, Component, Exports, Fault, Instance};
 use crate::service_ctx::ServiceCtx;
@@ -34,9 +35,16 @@ pub async fn prepare(component: Component, ctx: Arc<ServiceCtx>) -> Result<Start
 }
 
 async fn start(component: Component, ctx: Arc<ServiceCtx>) -> Result<StartedInstance, Fault> {
+    // those of the configuration come first, so that the guest's own win
+    let timers = &ctx.config.triggers.timers;
+    let mut effects = Effects {
+        timers: timers.iter().map(ServiceTimer::to_change).collect(),
+        ..Effects::default()
+    };
+
     let instance = component.instantiate(ctx).await?;
     let (instance, result) = instance.call(Call::Start).await;
-    let effects = result?;
+    effects.append(result?);
     let instance =
         instance.ok_or_else(|| Fault::Bug("start succeeded and left no instance".to_owned()))?;
     Ok(StartedInstance {

@@ -61,7 +61,7 @@ impl File {
         }
 
         // the database panics on some kinds of damage
-        let Some(opened) = panic_hook::catch_expected(|| load(path)) else {
+        let Ok(opened) = panic_hook::catch_expected(|| load(path)) else {
             return file.set_aside("reading it failed");
         };
         match opened {

@@ -110,6 +110,14 @@ impl TimerSet {
             .and_then(|slot| self.slots[*slot].as_ref()?.at)
     }
 
+    /// Names and next due times, in no order; `None`: never due.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<Instant>)> {
+        self.slots
+            .iter()
+            .flatten()
+            .map(|timer| (timer.name.as_ref(), timer.at))
+    }
+
     /// Number of timers.
     pub fn len(&self) -> usize {
         self.by_name.len()

@@ -35,7 +35,7 @@ fn quotes_around_numbers_and_truth_values_make_no_difference() {
         ),
         (3, 5)
     );
-    let subscription = &config.services[0].subscriptions[0];
+    let subscription = &config.services[0].triggers.subscriptions[0];
     assert_eq!(
         (subscription.filter.as_str(), u8::from(subscription.qos)),
         ("x", 2)

@@ -15,8 +15,8 @@ use crate::config::{
     Availability, Broker, BrokerLimits, CallLimits, Config, Connection, Credentials, Delivery,
     Directory, EmbeddedBroker, Grants, GuestConfig, HostSettings, HttpGrant, Level, Limits,
     LogFormat, Logging, MailboxLimits, MemoryLimits, OutboxLimits, Protocol, RateLimits,
-    RetryLimits, Selection, Service, SessionSettings, SocketGrant, SocketProtocol, Swap, Tls,
-    TotalLimits, Transport, WaitRange, WhenClientFull, WhenFailing, WhenFull,
+    RetryLimits, Selection, Service, ServiceTimer, SessionSettings, SocketGrant, SocketProtocol,
+    Swap, Tls, TotalLimits, Transport, Triggers, WaitRange, WhenClientFull, WhenFailing, WhenFull,
 };
 use crate::message::{Qos, Subscription};
 use crate::offline::{OfflinePolicy, OfflineRule, Overflow};
@@ -320,8 +320,26 @@ fn availability() -> impl Strategy<Value = Availability> {
     })
 }
 
-fn service(name: String) -> impl Strategy<Value = Service> {
+fn triggers() -> impl Strategy<Value = Triggers> {
     let subscriptions = prop::collection::hash_map(filter(), 0..=2u8, 0..2);
+    (subscriptions, timers()).prop_map(|(subscriptions, timers)| Triggers {
+        subscriptions: subscriptions.into_iter().map(subscription).collect(),
+        timers,
+    })
+}
+
+fn timers() -> impl Strategy<Value = Vec<ServiceTimer>> {
+    let periods = prop::collection::btree_map("[a-z]{1,9}", 1..u64::from(u32::MAX), 0..3);
+    periods.prop_map(|periods| {
+        let timers = periods.into_iter().map(|(name, period)| ServiceTimer {
+            name,
+            period: Duration::from_millis(period),
+        });
+        timers.collect()
+    })
+}
+
+fn service(name: String) -> impl Strategy<Value = Service> {
     let grants = prop::collection::vec("[a-z+]/[a-z]{1,5}(/#)?", 0..3);
     let outage = (
         prop::collection::vec(rule(), 0..3),
@@ -337,7 +355,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
     let parts = (
         option::of(path()),
         word(),
-        subscriptions,
+        triggers(),
         limits(),
         grants,
         option::of(level()),
@@ -345,36 +363,34 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         outage,
     );
     parts.prop_map(
-        move |(component, base, subscriptions, limits, grants, log_level, config, outage)| {
-            Service {
-                name: name.clone(),
-                component,
-                base: BaseTopic::new(&base).unwrap(),
-                subscriptions: subscriptions.into_iter().map(subscription).collect(),
-                limits,
-                grants: Grants {
-                    publish: grants.iter().map(|f| Filter::new(f).unwrap()).collect(),
-                    subscribe: Vec::new(),
-                    directories: outage.3,
-                    http: outage.4,
-                    sockets: outage.6,
-                    environment: grants.clone(),
-                },
-                log_level,
-                config: GuestConfig {
-                    json: config,
-                    secrets: Vec::new(),
-                },
-                delivery: Delivery {
-                    offline: outage.0,
-                    republish_retained: outage.7,
-                    dead_letter: BaseTopic::new(&base).unwrap().topic("lost").ok(),
-                    availability: outage.1,
-                },
-                import_state: outage.2,
-                swap: outage.5,
-                typed: outage.8,
-            }
+        move |(component, base, triggers, limits, grants, log_level, config, outage)| Service {
+            name: name.clone(),
+            component,
+            base: BaseTopic::new(&base).unwrap(),
+            triggers,
+            limits,
+            grants: Grants {
+                publish: grants.iter().map(|f| Filter::new(f).unwrap()).collect(),
+                subscribe: Vec::new(),
+                directories: outage.3,
+                http: outage.4,
+                sockets: outage.6,
+                environment: grants.clone(),
+            },
+            log_level,
+            config: GuestConfig {
+                json: config,
+                secrets: Vec::new(),
+            },
+            delivery: Delivery {
+                offline: outage.0,
+                republish_retained: outage.7,
+                dead_letter: BaseTopic::new(&base).unwrap().topic("lost").ok(),
+                availability: outage.1,
+            },
+            import_state: outage.2,
+            swap: outage.5,
+            typed: outage.8,
         },
     )
 }

@@ -92,7 +92,7 @@ fn the_full_sample_loads_with_a_remote_broker() {
         (&defaults.limits, &defaults.base),
         "the sample shows other defaults"
     );
-    assert_eq!(echo.subscriptions.len(), 2);
+    assert_eq!(echo.triggers.subscriptions.len(), 2);
 }
 
 #[test]

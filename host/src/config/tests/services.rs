@@ -81,7 +81,7 @@ fn host_keys_are_typed_and_others_go_to_the_guest() {
         subscription("alarm/#", Qos::ExactlyOnce),
         subscription("home/b", Qos::AtMostOnce),
     ];
-    assert_eq!(service.subscriptions, expected);
+    assert_eq!(service.triggers.subscriptions, expected);
     let filters = |filters: &[&str]| {
         filters
             .iter()
@@ -119,6 +119,29 @@ fn host_keys_are_typed_and_others_go_to_the_guest() {
     expected.total.state = 7;
     assert_eq!(service.limits, expected);
     assert_eq!(service.config.json, serde_json::json!({"colour": "red"}));
+}
+
+#[test]
+fn timers_of_the_section_are_the_hosts() {
+    let text = "services: {echo: {timers: {beat: 10s, poll: 1m}, colour: red}}";
+    let service = quiet(text).services.remove(0);
+    let timers = service.triggers.timers.iter();
+    let timers: Vec<_> = timers
+        .map(|timer| (timer.name.as_str(), timer.period.as_secs()))
+        .collect();
+    assert_eq!(timers, [("beat", 10), ("poll", 60)]);
+    assert_eq!(service.config.json, serde_json::json!({"colour": "red"}));
+
+    let found = |text: &str| problems(&format!("services: {{echo: {text}}}"));
+    assert!(found("{timers: {beat: 0s}}").contains("timers.beat: expected a duration from 1ms to"));
+    assert!(found("{timers: {beat: often}}").contains("timers.beat: expected a duration such as"));
+    assert!(
+        found("{timers: {'': 1s}}").contains("expected a name of 1 to 256 bytes, found one of 0")
+    );
+    assert!(
+        found("{timers: {a: 1s, b: 1s}, limits: {timers: 1}}")
+            .contains("more than limits.timers, 1")
+    );
 }
 
 #[test]

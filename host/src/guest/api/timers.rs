@@ -1,6 +1,6 @@
 //! `miqro:service/timers`: changes of timers in the effects of the running call, and the timers that are due.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::effects::TimerChange;
 use crate::fault_kind::FaultKind;
@@ -49,7 +49,7 @@ impl Host for StoreData {
     }
 
     fn remaining(&mut self, name: String) -> Option<u64> {
-        let remaining = self.ctx.state.remaining(&name, Instant::now())?;
+        let remaining = self.ctx.state.remaining(&name, self.ctx.now())?;
         u64::try_from(remaining.as_millis()).ok()
     }
 

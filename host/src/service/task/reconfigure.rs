@@ -6,8 +6,8 @@ use std::time::Instant;
 use tracing::error;
 
 use super::Task;
-use crate::config;
-use crate::effects::Effects;
+use crate::config::{self, ServiceTimer};
+use crate::effects::{Effects, TimerChange};
 use crate::guest::Call;
 use crate::message::SubscriptionChange;
 use crate::rollout::handover::StartedInstance;
@@ -49,11 +49,14 @@ impl Task {
             return Err(OfferError::NotRunning);
         }
         self.runner.set_ctx(ctx.clone());
-        let effects = self
+        let mut effects = self
             .runner
             .call(Call::ConfigChanged, &mut self.queue)
             .await?;
 
+        // a timer that the guest sets itself wins
+        let timers = changed_timers(&self.ctx.config, &ctx.config);
+        effects.timers.splice(..0, timers);
         let changes = changes_of_operator(&self.ctx.config, &ctx.config);
         let republishes = ctx.config.delivery.republish_retained;
         self.set_ctx(ctx);
@@ -126,17 +129,36 @@ impl Task {
     }
 }
 
+/// The changes that make the timers of a configuration those of another. A timer that stays keeps its time.
+fn changed_timers(former: &config::Service, next: &config::Service) -> Vec<TimerChange> {
+    let former = &former.triggers.timers;
+    let next = &next.triggers.timers;
+    let cancelled = former
+        .iter()
+        .filter(|timer| !next.iter().any(|other| other.name == timer.name))
+        .map(|timer| TimerChange::Cancel {
+            name: timer.name.clone(),
+        });
+    let set = next
+        .iter()
+        .filter(|timer| !former.contains(timer))
+        .map(ServiceTimer::to_change);
+    cancelled.chain(set).collect()
+}
+
 /// Changes of the subscriptions that an operator wrote, from one section of the configuration to the next.
 fn changes_of_operator(
     former: &config::Service,
     next: &config::Service,
 ) -> Vec<SubscriptionChange> {
     let ended = former
+        .triggers
         .subscriptions
         .iter()
-        .filter(|subscription| !next.subscriptions.contains(subscription))
+        .filter(|subscription| !next.triggers.subscriptions.contains(subscription))
         .map(|subscription| SubscriptionChange::Unsubscribe(subscription.filter.clone()));
     let present = next
+        .triggers
         .subscriptions
         .iter()
         .cloned()

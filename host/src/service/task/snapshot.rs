@@ -29,7 +29,7 @@ impl Task {
         let counters = self.queue.mailbox.counters();
         let instance = self.runner.instance.as_deref();
 
-        let fixed = self.ctx.config.subscriptions.iter();
+        let fixed = self.ctx.config.triggers.subscriptions.iter();
         let mut subscriptions: Vec<String> = fixed
             .map(|subscription| subscription.filter.to_string())
             .chain(
