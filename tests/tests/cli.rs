@@ -92,6 +92,40 @@ async fn check_says_what_a_component_is_and_uses() -> Result<()> {
 }
 
 #[tokio::test]
+async fn check_takes_components_made_of_components() -> Result<()> {
+    let text = place::project().join("tests/fixtures/two-memories.wat");
+    let component = wat::parse_file(text)?;
+    let folder = folder(&[("two.wasm", &component)])?;
+
+    let said = say(folder.path(), &["check", "two.wasm"]).await?;
+    let missing = "export \"handle\" is missing";
+    assert!(
+        said.code == Some(1) && said.out.contains(missing) && said.err.is_empty(),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn check_says_that_a_component_is_asynchronous() -> Result<()> {
+    let component = wat::parse_str("(component (core func (canon task.cancel)))")?;
+    let folder = folder(&[("async.wasm", &component)])?;
+
+    let said = say(folder.path(), &["check", "async.wasm"]).await?;
+    let sentence =
+        "the component uses asynchronous calls (WASI 0.3), which this host does not offer";
+    assert!(
+        said.code == Some(1) && said.out.contains(sentence) && said.out.contains("--sync"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn check_prints_the_grants_that_a_component_may_need_as_lines_to_paste() -> Result<()> {
     let folder = folder(&[("it.wasm", &guests::component("contract-wasi")?)])?;
     let said = say(folder.path(), &["check", "it.wasm"]).await?;
@@ -428,6 +462,27 @@ async fn a_taken_port_that_was_asked_for_is_an_error() -> Result<()> {
         "{}",
         said.err
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_printed_line_for_a_service_with_timers_alone_shows_its_messages() -> Result<()> {
+    let (_, config) = embedded()?;
+    let config = format!("{config}\nservices: {{contract-timers: {{timers: {{beat: 50ms}}}}}}\n");
+    let guest = guests::component("contract-minimal")?;
+    let folder = folder(&[
+        ("miqro.yml", config.as_bytes()),
+        ("contract-timers.wasm", &guest),
+    ])?;
+    let process = start(folder.path(), &["run", "contract-timers.wasm"])?;
+
+    let line = process.output().says(0, " sub ").await?;
+    assert!(
+        line.trim().ends_with("'service/contract-timers/#'"),
+        "{line}"
+    );
+    process.output().says(0, "running").await?;
+    assert_eq!(process.output().count("will never be called"), 0);
     Ok(())
 }
 

@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result};
 use miqro_tests::mosquitto::Setup;
 use miqro_tests::process::Process;
-use miqro_tests::{Client, Message, Mosquitto, Properties, place};
+use miqro_tests::{Client, Host, Message, Mosquitto, Properties, place};
+use serde_json::json;
 
 /// A command in a folder without a configuration.
 fn host(port: u16, arguments: &[&str]) -> Result<Command> {
@@ -82,6 +83,27 @@ async fn published_messages_arrive_with_all_properties() -> Result<()> {
         ..Properties::default()
     };
     assert_eq!(client.next().await?.properties, properties);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_payload_as_large_as_the_limit_goes_through_the_embedded_broker() -> Result<()> {
+    for (section, bytes) in [
+        (json!({}), 1 << 20),
+        (json!({ "limits": { "payload": "1500KiB" } }), 1500 << 10),
+    ] {
+        let host = Host::embedded()?
+            .service("echo", "echo", section)
+            .start()
+            .await?;
+        let mut client = Client::connect(host.port()).await?;
+        client.subscribe("service/echo/echo_response", 1).await?;
+
+        let payload = vec![b'x'; bytes];
+        client.publish("service/echo/echo", payload.clone()).await?;
+        let answer = client.expect("service/echo/echo_response").await?;
+        assert!(answer.payload == payload, "{} bytes", answer.payload.len());
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@ cases! {
     "timers.after": comes_once;
     "timers.cancel": a_cancelled_timer_does_not_come, unknown_names_are_ignored;
     "timers.remaining": until_it_is_due;
-    "timers.due": empty_outside_of_tick, in_the_order_of_becoming_due;
+    "timers.due": empty_outside_of_tick, in_the_order_of_becoming_due, of_the_section, of_a_changed_section;
 }
 
 async fn timekeeper(section: Value) -> Result<Stage> {
@@ -216,5 +216,38 @@ async fn in_the_order_of_becoming_due() -> Result<()> {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(names, ["first", "second", "third"]);
+    Ok(())
+}
+
+async fn of_the_section() -> Result<()> {
+    let section = json!({ "timers": { "beat": "20ms" } });
+    let mut stage = timekeeper(section).await?;
+
+    let due = stage.due(3).await?;
+    assert!(due.iter().all(|(name, _)| name == "beat"), "{due:?}");
+
+    // the guest can cancel it like its own
+    stage.set(json!({ "cancel": "beat" })).await?;
+    stage.set(json!({ "after": "own", "delay": 300 })).await?;
+    while stage.due(1).await?[0].0 != "own" {}
+    stage
+        .set(json!({ "after": "second", "delay": 300 }))
+        .await?;
+    assert_eq!(stage.due(1).await?, [("second".to_owned(), 1)]);
+    Ok(())
+}
+
+async fn of_a_changed_section() -> Result<()> {
+    let mut stage = timekeeper(json!({ "timers": { "old": "20ms" } })).await?;
+    assert_eq!(stage.due(1).await?[0].0, "old");
+
+    let configuration = stage.host.folder().join("miqro.yml");
+    let text = std::fs::read_to_string(&configuration)?;
+    std::fs::write(&configuration, text.replace("\"old\"", "\"new\""))?;
+
+    // once the new one has come, the old one is gone
+    while stage.due(1).await?[0].0 != "new" {}
+    let later = stage.due(5).await?;
+    assert!(later.iter().all(|(name, _)| name == "new"), "{later:?}");
     Ok(())
 }
