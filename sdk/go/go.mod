@@ -1,0 +1,3 @@
+module miqro
+
+go 1.24

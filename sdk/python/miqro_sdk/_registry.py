@@ -1,0 +1,167 @@
+"""The functions of a service, as its decorators name them."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import log
+from ._convert import decode
+from ._topics import captures, milliseconds
+
+_KINDS = (bytes, str, int, float, bool, dict, list, Any)
+
+
+@dataclass
+class Handler:
+    """A function for messages."""
+
+    filter: str
+    qos: int
+    is_global: bool
+    function: Callable[..., Any]
+    kind: Any
+    parameters: int | None
+
+    def run(self, payload: bytes, found: list[str]) -> None:
+        try:
+            value = decode(payload, self.kind)
+        except (ValueError, UnicodeDecodeError) as error:
+            # trying again would not help
+            log.warn(f"a payload cannot be read: {error}", filter=self.filter)
+            return
+        arguments = [value, *found]
+        self.function(*arguments[: self.parameters])
+
+
+@dataclass
+class Loop:
+    """A function that is called again and again."""
+
+    name: str
+    period: int
+    delay: int
+    function: Callable[..., Any]
+
+
+@dataclass
+class Registry:
+    """Everything that a service has."""
+
+    handlers: list[Handler] = field(default_factory=list)
+    loops: dict[str, Loop] = field(default_factory=dict)
+    timers: list[tuple[str, Callable[..., Any]]] = field(default_factory=list)
+    events: dict[str, list[Callable[..., Any]]] = field(default_factory=dict)
+
+    def clear(self) -> None:
+        """Forgets everything: for tests."""
+        self.handlers.clear()
+        self.loops.clear()
+        self.timers.clear()
+        self.events.clear()
+
+    def matching(self, topic: str, is_global: bool) -> list[tuple[Handler, list[str]]]:
+        """The handlers of a topic, with the matches of their wildcards."""
+        found = []
+        for handler in self.handlers:
+            if handler.is_global == is_global:
+                matches = captures(handler.filter, topic)
+                if matches is not None:
+                    found.append((handler, matches))
+        return found
+
+
+registry = Registry()
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _decorator(add: Callable[[Callable[..., Any], bool], None]) -> Decorator:
+    """Registers a function at once, and a method when its `Service` is made."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        place = function.__qualname__.rpartition(".")[0]
+        if place and not place.endswith("<locals>"):
+            function.__dict__.setdefault("_miqro", []).append(add)
+        else:
+            add(function, False)
+        return function
+
+    return decorate
+
+
+def _payload(function: Callable[..., Any], is_method: bool) -> tuple[Any, int | None]:
+    """The kind of payload that a handler wants, and the number of its parameters; `None`: as many as there are."""
+    parameters = list(inspect.signature(function).parameters.values())
+    default = str if is_method else bytes
+    if not parameters:
+        return bytes, 0
+    kind = parameters[0].annotation
+    if kind is inspect.Parameter.empty:
+        kind = default
+    if isinstance(kind, str):
+        kind = {known.__name__: known for known in _KINDS if known is not Any}.get(kind, Any)
+    if kind not in _KINDS:
+        raise TypeError(f"{function.__name__}: expected a payload of type bytes, str, int, float, bool, dict, list or Any, found {kind}")
+    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
+        return kind, None
+    return kind, len(parameters)
+
+
+def handle(filter: str, qos: int = 1, global_: bool = False) -> Decorator:
+    """Has a function handle messages below the base topic, or with `global_` those of full topics.
+
+    The function gets the payload, as the type of its annotation (`bytes` without one), and the matches of the wildcards.
+    """
+
+    def add(function: Callable[..., Any], is_method: bool) -> None:
+        kind, parameters = _payload(function, is_method)
+        registry.handlers.append(Handler(filter, qos, global_, function, kind, parameters))
+
+    return _decorator(add)
+
+
+def every(period: str | int | float, delay: str | int | float = 0, name: str | None = None) -> Decorator:
+    """Has a function run now (after `delay`) and in each period. Returning `False` ends it."""
+
+    def add(function: Callable[..., Any], is_method: bool) -> None:
+        title = name or function.__name__
+        if title in registry.loops:
+            raise ValueError(f"there are two loops {title}: give one of them a name")
+        registry.loops[title] = Loop(title, milliseconds(period), milliseconds(delay), function)
+
+    return _decorator(add)
+
+
+def loop(seconds: float = 0, minutes: float = 0, hours: float = 0, days: float = 0, milliseconds: float = 0, delayed: bool = False) -> Decorator:
+    """Has a function run in each period, as MIQRO's decorator does; `delayed`: not at once."""
+    period = seconds + 60 * minutes + 3600 * hours + 86_400 * days + milliseconds / 1000
+    return every(period, period if delayed else 0)
+
+
+def timer(name: str) -> Decorator:
+    """Has a function run when a timer of this name is due. `+` in the name matches one level, which the function gets."""
+
+    def add(function: Callable[..., Any], is_method: bool) -> None:
+        registry.timers.append((name, function))
+
+    return _decorator(add)
+
+
+def _event(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def add(function: Callable[..., Any], is_method: bool) -> None:
+        registry.events.setdefault(name, []).append(function)
+
+    return _decorator(add)
+
+
+start = _event("start")
+start.__doc__ = "Has a function run when the service starts, after the subscriptions."
+stop = _event("stop")
+connected = _event("connected")
+disconnected = _event("disconnected")
+delivered = _event("delivered")
+config_changed = _event("config_changed")
+save = _event("save")
+load = _event("load")
+fallback = _event("fallback")

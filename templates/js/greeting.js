@@ -1,0 +1,2 @@
+/** The greeting that is published. */
+export const greeting = (text, count) => ({ text, count });
