@@ -13,6 +13,7 @@ mod list;
 mod manual;
 mod paths;
 mod print;
+mod project;
 mod publish;
 mod receiver;
 mod replay;
@@ -20,6 +21,7 @@ mod reply;
 mod run;
 mod show;
 mod subscribe;
+mod test;
 mod url;
 mod values;
 mod wait;
@@ -31,6 +33,8 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use print::print_last_error;
+
+use crate::panic_hook;
 
 /// Runs MQTT services as sandboxed WebAssembly components over one MQTT session.
 #[derive(Debug, Parser)]
@@ -68,6 +72,14 @@ enum Command {
     Restart(admin::ServiceTarget),
     /// Show whether the host can run a component, and its imports
     Check(check::Check),
+    /// Test a component without broker and clock: the contract's own suite, and scenarios
+    Test(test::Test),
+    /// Make a new service in Rust, Python, JavaScript, TypeScript, C, C++ or Go
+    New(project::New),
+    /// Build the service in a folder
+    Build(project::Build),
+    /// Build and run the service in a folder, again whenever a file is saved
+    Dev(project::Dev),
     /// Compile components into the cache, so that a host starts them at once
     Compile(compile::Compile),
     /// Translate a description of interfaces into a WIT package
@@ -101,6 +113,7 @@ impl Cli {
     /// # Errors
     /// The error of the command.
     pub fn main() -> anyhow::Result<ExitCode> {
+        panic_hook::install_for_commands();
         match Self::try_parse() {
             Ok(cli) => cli.run(),
             // `--help` and `--version` are errors of clap, too
@@ -128,6 +141,10 @@ impl Cli {
             Command::Replay(replay) => replay.run(config),
             Command::Restart(service) => service.restart(config),
             Command::Check(check) => check.run(),
+            Command::Test(test) => test.run(),
+            Command::New(new) => new.run(),
+            Command::Build(build) => build.run(),
+            Command::Dev(dev) => dev.run(config),
             Command::Compile(compile) => compile.run(),
             Command::Import(import) => import.run(),
             Command::Export(export) => export.run(),

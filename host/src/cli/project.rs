@@ -1,0 +1,214 @@
+//! `miqro-host new`, `build` and `dev`: services in other languages, from nothing to running.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::bail;
+
+use super::print::{print, print_error, print_line};
+use super::run::Run;
+use crate::project::{Language, Project, scaffold};
+
+/// How often `dev` looks at the files.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Folders without sources.
+const NO_SOURCES: [&str; 5] = [
+    "build",
+    "node_modules",
+    "target",
+    "__pycache__",
+    "wit-bindings",
+];
+
+/// Arguments of `new`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  miqro-host new lamp --lang python   makes the folder lamp with a small service")]
+pub(super) struct New {
+    /// Name of the service and of its folder
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Language: rust, python, js, ts, c, cpp or go; asked for on a terminal
+    #[arg(short, long, value_name = "LANGUAGE", value_parser = language)]
+    lang: Option<Language>,
+}
+
+fn language(word: &str) -> Result<Language, String> {
+    let found = Language::ALL.iter().find(|(known, _)| *known == word);
+    let found = found.map(|(_, language)| *language);
+    found.ok_or_else(|| format!("expected {}", words()))
+}
+
+fn words() -> String {
+    let words: Vec<&str> = Language::ALL.iter().map(|(word, _)| *word).collect();
+    words.join(", ")
+}
+
+impl New {
+    /// Makes the project.
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let language = match self.lang {
+            Some(language) => language,
+            None => ask_language()?,
+        };
+        let folder = scaffold::create(Path::new("."), &self.name, language)?;
+
+        let name = &self.name;
+        let folder = folder.strip_prefix(".").unwrap_or(&folder).display();
+        let install = scaffold::install_command(language);
+        print_line(format_args!(
+            "{folder}: a service in {language}. Next:\n  cd {name}\n  {install}\n  miqro-host build\n  miqro-host test {name}.wasm \
+             scenario.yml\n  miqro-host run {name}.wasm"
+        ))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn ask_language() -> anyhow::Result<Language> {
+    if !std::io::stdin().is_terminal() {
+        bail!("expected --lang with one of {}", words());
+    }
+
+    loop {
+        print(format_args!("Language ({}): ", words()))?;
+        std::io::stdout().flush()?;
+        let mut line = String::new();
+        if std::io::stdin().read_line(&mut line)? == 0 {
+            bail!("expected --lang with one of {}", words());
+        }
+        match language(line.trim()) {
+            Ok(language) => return Ok(language),
+            Err(expected) => print_line(expected)?,
+        }
+    }
+}
+
+/// Arguments of `build`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  miqro-host build          builds the service in this folder: NAME.wasm
+  miqro-host build lamp     in another folder
+
+The files of the folder decide the language: Cargo.toml, pyproject.toml, tsconfig.json, package.json, go.mod, app.c, app.cpp. A tool
+that is missing is named with the command that installs it.")]
+pub(super) struct Build {
+    /// Folder of the service
+    #[arg(value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
+}
+
+impl Build {
+    /// Builds the component.
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        build(&Project::find(&self.folder)?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Builds a project, and prints the result.
+fn build(project: &Project) -> anyhow::Result<PathBuf> {
+    let began = Instant::now();
+    print_line(format_args!(
+        "building {} ({})",
+        project.name, project.language
+    ))?;
+    let component = project.build()?;
+
+    let bytes = component.metadata()?.len();
+    let seconds = began.elapsed().as_secs_f64();
+    print_line(format_args!(
+        "{}: {bytes} bytes, built in {seconds:.1} s",
+        component.strip_prefix(".").unwrap_or(&component).display()
+    ))?;
+    Ok(component)
+}
+
+/// Arguments of `dev`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  miqro-host dev            builds and runs the service in this folder, and again whenever a file is saved
+
+The running version goes on when a build fails. Ctrl-C ends it. The configuration is ./miqro.yml, as for run.")]
+pub(super) struct Dev {
+    /// Folder of the service
+    #[arg(value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
+}
+
+impl Dev {
+    /// Runs a host, and builds again until it ends.
+    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+        let project = Project::find(&self.folder)?;
+        let mut sources = sources(&project.folder);
+        let component = loop {
+            match build(&project) {
+                Ok(component) => break component,
+                Err(error) => print_line(format_args!("{error:#}; waiting for a change"))?,
+            }
+            wait_for_change(&project.folder, &mut sources);
+        };
+
+        // it ends with the process
+        std::thread::Builder::new()
+            .name("builder".to_owned())
+            .spawn(move || rebuild(&project, sources))?;
+        Run::for_file(component).run(config)
+    }
+}
+
+/// Builds a project whenever a file of it changes. The host watches the component.
+fn rebuild(project: &Project, mut sources: Sources) {
+    loop {
+        wait_for_change(&project.folder, &mut sources);
+        if let Err(error) = build(project) {
+            print_error(format_args!("{error:#}; the running version goes on"));
+        }
+    }
+}
+
+/// Waits until the sources of a project are others than these.
+fn wait_for_change(folder: &Path, sources: &mut Sources) {
+    loop {
+        std::thread::sleep(LOOK);
+        let now = self::sources(folder);
+        if now != *sources {
+            *sources = now;
+            return;
+        }
+    }
+}
+
+/// The files of a project, with the times of their last changes and their sizes.
+type Sources = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
+
+/// The present sources of a project.
+fn sources(folder: &Path) -> Sources {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        // a folder may vanish while it is read
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            let hidden = name.starts_with('.') || NO_SOURCES.contains(&name.as_str());
+            if hidden || name.ends_with(".wasm") {
+                continue;
+            }
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else {
+                found.insert(entry.path(), (metadata.modified().ok(), metadata.len()));
+            }
+        }
+    }
+    found
+}
