@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build dist guests check docs test chaos fuzz bench deb image app test-packages test-arm64 setup-docs setup-guests setup-tests
+.PHONY: help run build dist guests check docs test test-languages chaos fuzz bench deb image app test-packages test-arm64 setup-docs setup-guests setup-languages setup-tests
 
 # Always --workspace: another choice of packages has other features, and compiles wasmtime a second time.
 # Where cargo builds: CARGO_TARGET_DIR where it is set, and below it the guests, which are a workspace of their own.
@@ -48,6 +48,9 @@ test: setup-tests build guests ## Installs what the tests need and runs every te
 	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --no-fail-fast
 	$(GUEST_CARGO) test --locked --package adapter --package alarm --package sensor --package sms
 
+test-languages: setup-languages build ## Makes, builds, runs and swaps services in every language with their own tools, some minutes
+	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --test system languages:: -- --ignored --test-threads 2
+
 chaos: setup-tests build guests ## Runs the long form of the chaos tests, some minutes; the short one is in `make test`
 	MIQRO_CHAOS=long RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --test system chaos:: -- --nocapture
 
@@ -87,3 +90,6 @@ setup-guests: ## Gives the Rust toolchain what guests are built with
 
 setup-tests: setup-guests ## Installs what the tests need
 	scripts/setup-tests
+
+setup-languages: setup-guests ## Installs the toolchains of the languages that services are written in
+	scripts/setup-languages

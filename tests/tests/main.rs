@@ -20,6 +20,7 @@ mod guests_build;
 mod harness;
 mod hostile;
 mod hot_reload;
+mod languages;
 mod late_start;
 mod layout;
 mod lifecycle;
