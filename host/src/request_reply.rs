@@ -147,11 +147,12 @@ impl RequestReply {
                     Some(command) => self.on_command(command).await,
                     None => return,
                 },
-                next = self.mailbox.next(), if self.sender.is_none() => {
-                    if let Next::Delivery(delivery) = next {
-                        self.on_answer(delivery).await;
-                    }
-                }
+                next = self.mailbox.next(), if self.sender.is_none() => match next {
+                    Next::Delivery(delivery) => self.on_answer(delivery).await,
+                    // the session has ended, and the router with it: the mailbox would say so again and again
+                    Next::Closed => return,
+                    Next::Timers | Next::Notice(_) | Next::Unreadable(_) | Next::Congested => {}
+                },
                 next = self.properties.next() => {
                     if let Next::Delivery(delivery) = next {
                         self.on_property(delivery).await;

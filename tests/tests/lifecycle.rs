@@ -542,3 +542,29 @@ async fn a_full_mailbox_holds_what_the_broker_can_hold_back() -> Result<()> {
     assert_eq!(handled_of_five("unacknowledged", 0, 3).await?, all[..3]);
     Ok(())
 }
+
+/// The answers of requests have a mailbox of their own, which closes before the host has ended.
+#[tokio::test]
+async fn a_host_stops_after_a_guest_has_sent_a_request() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    for _ in 0..3 {
+        let mut host = Host::on(broker.port())
+            .service(
+                "probe",
+                "contract-full",
+                json!({ "grants": { "publish": ["oracle"] } }),
+            )
+            .start()
+            .await?;
+        let mut client = host.client().await?;
+        client.subscribe("service/probe/refused", 1).await?;
+        let question =
+            json!({ "request": "oracle", "payload": "why?", "global": true, "deadline": 50 });
+        client
+            .publish("service/probe/command", question.to_string())
+            .await?;
+        client.next().await?;
+        assert!(host.stop().await?.success());
+    }
+    Ok(())
+}
