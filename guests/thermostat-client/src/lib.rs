@@ -2,109 +2,76 @@
 //! published there: `measured` hands over a reading, `target` sets the target, `boost` raises it, and `report` publishes the state.
 //! Signals become `switched` and `warned`.
 
-wit_bindgen::generate!({
-    path: ["../../wit", "../thermostat/wit"],
-    inline: "package guest:thermostat-client;
-        world guest {
-            include miqro:service/service-with-lifecycle@0.1.0;
-            include home:climate/thermostat-client@1.0.0;
-        }",
-    world: "guest:thermostat-client/guest",
-    generate_all,
-});
+use miqro_sdk::prelude::*;
 
-use exports::home::climate::thermostat_signals;
-use home::climate::thermostat;
-use home::climate::types::{Reading, Refusal, Warnings};
-use miqro::service::messaging;
+miqro_sdk::interfaces!("../thermostat/wit", "home:climate/thermostat-client@1.0.0");
 
-/// Topics below the base topic that become calls.
-const TOPICS: [&str; 4] = ["measured", "target", "boost", "report"];
+use types::{Reading, Refusal, Warnings};
 
+#[derive(Default)]
 struct Client;
-export!(Client);
 
-impl thermostat_signals::Guest for Client {
-    fn switched(active: bool) {
-        // a signal has no answer that could carry an error
-        let _ = publish("switched", if active { "on" } else { "off" });
+#[service]
+impl Client {
+    #[handle("measured")]
+    fn measured(&mut self, celsius: f64) -> Result {
+        let reading = Reading {
+            celsius,
+            humidity: None,
+        };
+        publish("warnings", names(thermostat::measure(reading)))
     }
 
-    fn warned(warnings: Warnings, reading: Reading) {
+    #[handle("target")]
+    fn target(&mut self, celsius: f64) -> Result {
+        publish_outcome(thermostat::set_target(celsius).map(|()| celsius))
+    }
+
+    #[handle("boost")]
+    fn boost(&mut self, degrees: f64) -> Result {
+        publish_outcome(thermostat::boost(degrees))
+    }
+
+    #[handle("report")]
+    fn report(&mut self) -> Result {
+        let measured = thermostat::get_measured().map(|reading| reading.celsius);
+        publish(
+            "state",
+            json!({
+                "target": thermostat::get_target(),
+                "measured": measured,
+                "active": thermostat::get_active(),
+                "readings": thermostat::history(10).len(),
+            }),
+        )
+    }
+}
+
+#[serve]
+impl thermostat_signals::Guest for Client {
+    fn switched(&mut self, active: bool) {
+        // a signal has no answer that could carry an error
+        let _ = publish("switched", active);
+    }
+
+    fn warned(&mut self, warnings: Warnings, reading: Reading) {
         let _ = publish(
             "warned",
-            &format!("{} at {}", names(warnings), reading.celsius),
+            format!("{} at {}", names(warnings), reading.celsius),
         );
     }
 }
 
-impl Guest for Client {
-    fn start() -> Result<(), String> {
-        TOPICS.iter().try_for_each(|topic| {
-            messaging::subscribe(topic, None).map_err(|error| error.to_string())
-        })
-    }
-
-    fn handle(topic: String, payload: Vec<u8>) -> Result<(), String> {
-        let number = || {
-            let text = str::from_utf8(&payload).map_err(|error| error.to_string())?;
-            text.parse()
-                .map_err(|_| format!("expected a number, found {text:?}"))
-        };
-
-        match topic.as_str() {
-            "measured" => measured(number()?),
-            "target" => {
-                let target = number()?;
-                publish_outcome(thermostat::set_target(target).map(|()| target))
-            }
-            "boost" => publish_outcome(thermostat::boost(number()?)),
-            "report" => report(),
-            _ => Ok(()),
-        }
-    }
-
-    fn tick() -> Result<(), String> {
-        Ok(())
-    }
-
-    fn stop() -> Result<(), String> {
-        Ok(())
-    }
-}
-
-fn measured(celsius: f64) -> Result<(), String> {
-    let reading = Reading {
-        celsius,
-        humidity: None,
-    };
-    publish("warnings", &names(thermostat::measure(reading)))
-}
-
 /// Publishes the new target, or the reason why it was refused.
-fn publish_outcome(outcome: Result<f64, Refusal>) -> Result<(), String> {
+fn publish_outcome(outcome: std::result::Result<f64, Refusal>) -> Result {
     match outcome {
-        Ok(target) => publish("accepted", &target.to_string()),
+        Ok(target) => publish("accepted", target),
         Err(Refusal::IsOff) => publish("refused", "it is off"),
         Err(Refusal::OutOfLimits(limits)) => publish(
             "refused",
-            &format!("expected {} to {}", limits.lowest, limits.highest),
+            format!("expected {} to {}", limits.lowest, limits.highest),
         ),
     }
-}
-
-fn report() -> Result<(), String> {
-    let measured = thermostat::get_measured().map_or_else(
-        || "nothing".to_owned(),
-        |reading| reading.celsius.to_string(),
-    );
-    let line = format!(
-        "target {}, measured {measured}, active {}, {} readings",
-        thermostat::get_target(),
-        thermostat::get_active(),
-        thermostat::history(10).len()
-    );
-    publish("state", &line)
 }
 
 fn names(warnings: Warnings) -> String {
@@ -114,10 +81,4 @@ fn names(warnings: Warnings) -> String {
         .collect();
 
     names.join(" ")
-}
-
-fn publish(topic: &str, text: &str) -> Result<(), String> {
-    messaging::publish(topic, text.as_bytes(), None)
-        .map(drop)
-        .map_err(|error| error.to_string())
 }

@@ -3,94 +3,75 @@
 
 mod room;
 
-wit_bindgen::generate!({
-    path: ["../../wit", "wit"],
-    inline: "package guest:thermostat;
-        world guest { include miqro:service/service@0.1.0; include home:climate/thermostat-service@1.0.0; }",
-    world: "guest:thermostat/guest",
-    generate_all,
-});
+use miqro_sdk::prelude::*;
 
-use std::cell::RefCell;
-
-use exports::home::climate::thermostat;
-use home::climate::thermostat_signals;
-use home::climate::types::{Mode, Reading, Refusal, Warnings};
+miqro_sdk::interfaces!("wit", "home:climate/thermostat-service@1.0.0");
 
 use room::Room;
+use types::{Mode, Reading, Refusal, Warnings};
 
-struct Thermostat;
-export!(Thermostat);
-
-thread_local! {
-    static ROOM: RefCell<Room> = RefCell::default();
+#[derive(Default)]
+struct Thermostat {
+    room: Room,
 }
 
-/// Changes the room, and emits `switched` when that makes a difference.
-fn change<T>(act: impl FnOnce(&mut Room) -> T) -> T {
-    ROOM.with_borrow_mut(|room| {
-        let before = room.is_active();
-        let outcome = act(room);
-        let after = room.is_active();
+#[service]
+impl Thermostat {
+    /// Changes the room, and emits `switched` when that makes a difference.
+    fn change<T>(&mut self, act: impl FnOnce(&mut Room) -> T) -> T {
+        let before = self.room.is_active();
+        let outcome = act(&mut self.room);
+        let after = self.room.is_active();
         if before != after {
             thermostat_signals::switched(after);
         }
         outcome
-    })
+    }
 }
 
+#[serve]
 impl thermostat::Guest for Thermostat {
-    fn get_target() -> f64 {
-        ROOM.with_borrow(|room| room.target)
+    fn get_target(&mut self) -> f64 {
+        self.room.target
     }
 
-    fn set_target(celsius: f64) -> Result<(), Refusal> {
-        change(|room| room.set_target(celsius))
+    fn set_target(&mut self, celsius: f64) -> std::result::Result<(), Refusal> {
+        self.change(|room| room.set_target(celsius))
     }
 
-    fn get_mode() -> Mode {
-        ROOM.with_borrow(|room| room.mode)
+    fn get_mode(&mut self) -> Mode {
+        self.room.mode
     }
 
-    fn set_mode(mode: Mode) {
-        change(|room| room.mode = mode);
+    fn set_mode(&mut self, mode: Mode) {
+        self.change(|room| room.mode = mode);
     }
 
-    fn get_measured() -> Option<Reading> {
-        ROOM.with_borrow(|room| room.last())
+    fn get_measured(&mut self) -> Option<Reading> {
+        self.room.last()
     }
 
-    fn get_active() -> bool {
-        ROOM.with_borrow(Room::is_active)
+    fn get_active(&mut self) -> bool {
+        self.room.is_active()
     }
 
-    fn measure(reading: Reading) -> Warnings {
-        let warnings = change(|room| room.measure(reading));
+    fn measure(&mut self, reading: Reading) -> Warnings {
+        let warnings = self.change(|room| room.measure(reading));
         if !warnings.is_empty() {
             thermostat_signals::warned(warnings, reading);
         }
         warnings
     }
 
-    fn boost(degrees: f64) -> Result<f64, Refusal> {
-        change(|room| room.boost(degrees))
+    fn boost(&mut self, degrees: f64) -> std::result::Result<f64, Refusal> {
+        self.change(|room| room.boost(degrees))
     }
 
-    fn history(most: u32) -> Vec<(u64, Reading)> {
-        ROOM.with_borrow(|room| room.history(most))
+    fn history(&mut self, most: u32) -> Vec<(u64, Reading)> {
+        self.room.history(most)
     }
 
-    fn reset() {
-        change(Room::reset);
-    }
-}
-
-impl Guest for Thermostat {
-    fn handle(_topic: String, _payload: Vec<u8>) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn tick() -> Result<(), String> {
-        Ok(())
+    fn reset(&mut self) {
+        self.change(Room::reset);
     }
 }

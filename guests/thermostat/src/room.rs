@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::home::climate::types::{Limits, Mode, Reading, Refusal, Warnings};
+use crate::types::{Limits, Mode, Reading, Refusal, Warnings};
 
 /// The lowest and the highest target.
 const LIMITS: Limits = Limits {
