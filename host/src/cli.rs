@@ -3,17 +3,23 @@
 mod admin;
 mod apigear;
 mod background;
+mod call;
 mod check;
 mod client;
 mod compile;
+mod components;
+mod describe;
+mod endpoint;
 mod format;
 mod greeting;
 mod install;
 mod list;
 mod manual;
+mod member;
 mod paths;
 mod print;
 mod project;
+mod property;
 mod publish;
 mod receiver;
 mod replay;
@@ -25,6 +31,7 @@ mod test;
 mod url;
 mod values;
 mod wait;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -97,6 +104,16 @@ enum Command {
     Subscribe(subscribe::Subscribe),
     /// Write the manual pages of all commands into a directory
     Manual(manual::Manual),
+    /// Print the interfaces of a component with topics and schemas
+    Describe(describe::Describe),
+    /// Call an operation of an interface and print its result
+    Call(call::Call),
+    /// Print the value of a property
+    Get(property::Get),
+    /// Set a property
+    Set(property::Set),
+    /// Print values of properties and signals as they arrive
+    Watch(watch::Watch),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  miqro-host completions bash > /etc/bash_completion.d/miqro-host"
@@ -152,6 +169,11 @@ impl Cli {
             Command::Publish(publish) => publish.run(config),
             Command::Subscribe(subscribe) => subscribe.run(config),
             Command::Manual(manual) => manual.run(Self::command()),
+            Command::Describe(describe) => describe.run(config),
+            Command::Call(call) => call.run(config),
+            Command::Get(get) => get.run(config),
+            Command::Set(set) => set.run(config),
+            Command::Watch(watch) => watch.run(config),
             Command::Completions { shell } => {
                 // into memory first: clap panics when it cannot write
                 let mut script = Vec::new();

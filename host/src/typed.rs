@@ -6,6 +6,8 @@
 
 pub mod answer;
 pub mod binding;
+pub mod compatibility;
+pub mod description;
 pub mod error_value;
 pub mod interface;
 pub mod json;

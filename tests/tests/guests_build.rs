@@ -79,9 +79,6 @@ fn cargo_component() -> Result<PathBuf> {
     Ok(target.join("wasm32-wasip1/release"))
 }
 
-/// Guests with typed interfaces: the host does not link their imports yet.
-const TYPED: [&str; 4] = ["hello", "hello-client", "thermostat", "thermostat-client"];
-
 /// The names of all guests.
 fn guests() -> Result<Vec<String>> {
     let arguments = [
@@ -103,7 +100,6 @@ fn guests() -> Result<Vec<String>> {
     let guests: Vec<String> = packages
         .filter(|package| package["targets"][0]["crate_types"] == json!(["cdylib"]))
         .filter_map(|package| package["name"].as_str().map(str::to_owned))
-        .filter(|name| !TYPED.contains(&name.as_str()))
         .collect();
     ensure!(
         guests.iter().any(|guest| guest == "echo"),

@@ -42,3 +42,4 @@ mod shadow;
 mod switch;
 mod trust;
 mod typed;
+mod typed_tools;

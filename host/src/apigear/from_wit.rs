@@ -8,7 +8,8 @@ use wit_parser::{
 use super::module::{
     BaseType, Enum, Field, Interface, Member, Module, Operation, Primitive, Property, Struct, Type,
 };
-use super::names::{self, Docs, GET, SET, SIGNALS, Spelling};
+use super::names::{Docs, GET, SET, SIGNALS, Spelling};
+use crate::typed::naming;
 
 /// Reasons why a WIT package is not a module.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,7 @@ impl Reader<'_> {
         let path = format!("{}:{}", package.name.namespace, package.name.name);
         let version = package.name.version.as_ref();
         let mut module = Module {
-            name: docs.name.unwrap_or_else(|| names::module(&path)),
+            name: docs.name.unwrap_or_else(|| naming::module(&path)),
             version: version.map_or_else(
                 || "1.0.0".to_owned(),
                 |version| format!("{}.{}.{}", version.major, version.minor, version.patch),

@@ -2,6 +2,7 @@
 //! underscores. A name that the rule does not give back stands in a line of the documentation.
 
 use super::module::{Member, Operation};
+use crate::typed::naming;
 
 /// Begins the line of the documentation with the name in ApiGear.
 const MARK: &str = "ApiGear: ";
@@ -85,17 +86,10 @@ pub(super) enum Spelling {
 impl Spelling {
     /// The name in ApiGear that the rule gives to a name in WIT.
     pub(super) fn of(self, wit: &str) -> String {
-        let mut name = String::new();
-        for (index, word) in wit.split('-').enumerate() {
-            if index == 0 && self == Self::Camel {
-                name.push_str(word);
-                continue;
-            }
-            let mut letters = word.chars();
-            name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
-            name.push_str(letters.as_str());
+        match self {
+            Self::Camel => naming::lower_camel(wit),
+            Self::Pascal => naming::upper_camel(wit),
         }
-        name
     }
 
     /// The line of the documentation that keeps `name`; `None` when the rule gives it back.
@@ -167,14 +161,9 @@ pub(super) fn package_text(module: &str) -> String {
     words.join(":")
 }
 
-/// The module name that the rule gives to a package.
-pub(super) fn module(package: &str) -> String {
-    package.replace([':', '-'], ".")
-}
-
 /// The line that keeps the name of a module.
 pub(super) fn module_note(name: &str) -> Option<String> {
-    (module(&package(name)) != name).then(|| format!("{MARK}{name}"))
+    (naming::module(&package(name)) != name).then(|| format!("{MARK}{name}"))
 }
 
 /// A line that keeps the name of a parameter.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::module::{BaseType, Interface, Module, Operation, Type};
 use super::names::{self, Spelling, kebab};
 use super::to_wit::operation_name;
+use crate::typed::naming;
 
 impl Module {
     /// Items for the lists `serve` and `call` of a service, as YAML; `None` when the rule gives everything back.
@@ -27,7 +28,7 @@ impl Module {
         let package = names::package(&self.name);
         let name = kebab(&interface.name);
         let mut item = Map::new();
-        if names::module(&package) != self.name {
+        if naming::module(&package) != self.name {
             item.insert("module".to_owned(), json!(self.name));
         }
         if Spelling::Pascal.of(&name) != interface.name {

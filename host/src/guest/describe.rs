@@ -8,6 +8,7 @@ use crate::guest::component::ComponentError;
 use crate::guest::engine::Engine;
 use crate::guest::exports::Exports;
 use crate::guest::file_kind::FileKind;
+use crate::typed::interface::ComponentInterfaces;
 
 /// A description of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct ComponentDescription {
     pub miqro: Vec<String>,
     /// The interfaces of WASI that it imports.
     pub wasi: Vec<String>,
+    /// Its own interfaces: those that it serves and calls over the network.
+    pub interfaces: ComponentInterfaces,
 }
 
 impl ComponentDescription {
@@ -71,15 +74,18 @@ impl Engine {
     /// Describes a file with these bytes. Compiles a component, so it blocks.
     pub fn describe(&self, bytes: &[u8]) -> Description {
         let component = self.compile(bytes).map(|component| {
-            let (miqro, wasi) = component
-                .imports()
-                .iter()
-                .cloned()
-                .partition(|name| name.starts_with("miqro:"));
+            let imports_of = |namespace: &str| {
+                let imports = component.imports().iter();
+                imports
+                    .filter(|name| name.starts_with(namespace))
+                    .cloned()
+                    .collect()
+            };
             ComponentDescription {
                 exports: component.exports(),
-                miqro,
-                wasi,
+                miqro: imports_of("miqro:"),
+                wasi: imports_of("wasi:"),
+                interfaces: component.interfaces().clone(),
             }
         });
 
@@ -110,7 +116,16 @@ impl fmt::Display for Description {
         )?;
         writeln!(f, "exports: handle, tick{optional}")?;
         writeln!(f, "imports of miqro: {}", or_none(&component.miqro))?;
-        write!(f, "imports of WASI: {}", or_none(&component.wasi))
+        write!(f, "imports of WASI: {}", or_none(&component.wasi))?;
+
+        let ComponentInterfaces { exports, imports } = &component.interfaces;
+        for (kind, interfaces) in [("exports", exports), ("imports", imports)] {
+            if !interfaces.is_empty() {
+                let names: Vec<String> = interfaces.iter().map(|one| one.id.to_string()).collect();
+                write!(f, "\ntyped {kind}: {}", names.join(", "))?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,8 @@
 //! guest makes it, and the probation shows whether the version works.
 
 use crate::config::{Grants, NEEDS};
+use crate::typed::compatibility;
+use crate::typed::interface::ComponentInterfaces;
 
 /// Properties of a version that are compared.
 #[derive(Debug, Clone, Default)]
@@ -12,6 +14,8 @@ pub struct Profile {
     pub exports: Vec<&'static str>,
     /// The interfaces that it imports, with versions.
     pub imports: Vec<String>,
+    /// The typed interfaces that it serves and calls.
+    pub interfaces: ComponentInterfaces,
     /// The filters that it has subscribed to itself.
     pub filters: Vec<String>,
 }
@@ -39,6 +43,8 @@ pub fn differences(name: &str, old: &Profile, new: &Profile, grants: &Grants) ->
             gone.join(", ")
         ));
     }
+    let broken = compatibility::differences(&old.interfaces, &new.interfaces);
+    lines.extend(broken.iter().map(|line| format!("the new version {line}")));
     // messaging needs a grant for other services' topics only, and says so when it does
     for (begins, key, _) in NEEDS
         .into_iter()
@@ -76,6 +82,7 @@ mod tests {
         Profile {
             exports: exports.to_vec(),
             imports: owned(imports),
+            interfaces: ComponentInterfaces::default(),
             filters: owned(filters),
         }
     }

@@ -123,6 +123,7 @@ pub fn profile(component: &Component, instance: &Instance) -> Profile {
     Profile {
         exports: exports.names().collect(),
         imports: component.imports().to_vec(),
+        interfaces: component.interfaces().clone(),
         filters: instance
             .subscriptions()
             .iter()
