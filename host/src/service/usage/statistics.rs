@@ -31,8 +31,9 @@ pub(crate) struct Statistics {
     timers: BTreeMap<String, Figures>,
     other: Figures,
     last_failure: Option<String>,
-    /// Calls before the last report: of messages, of timers, and others.
-    reported: [Figures; 3],
+    /// Calls before the last report: of messages, of timers, and others. `None` until the first report, so that idle services stay
+    /// small.
+    reported: Option<Box<[Figures; 3]>>,
 }
 
 /// Figures of one kind of call.
@@ -82,13 +83,13 @@ impl Statistics {
             timers: BTreeMap::new(),
             other,
             last_failure: None,
-            reported: Default::default(),
+            reported: None,
         }
     }
 
     /// All calls, before and after the last report: of messages, of timers, and others.
     pub(crate) fn totals(&self) -> [CallTotals; 3] {
-        let [messages, timers, other] = &self.reported;
+        let [messages, timers, other] = self.reported.as_deref().cloned().unwrap_or_default();
         [
             CallTotals::from(&messages.with([&self.messages])),
             CallTotals::from(&timers.with(self.timers.values())),
@@ -135,7 +136,7 @@ impl Statistics {
     /// Calls since the last report, one sentence for each purpose; `None` when there were none.
     pub(crate) fn report(&mut self, now: Instant) -> Option<String> {
         let span = now.saturating_duration_since(self.since);
-        let [messages, timers, other] = &mut self.reported;
+        let [messages, timers, other] = &mut **self.reported.get_or_insert_default();
         messages.add(&self.messages);
         self.timers.values().for_each(|figures| timers.add(figures));
         other.add(&self.other);
