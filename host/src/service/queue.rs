@@ -33,6 +33,7 @@ mod backlog;
 mod limits;
 mod writing;
 
+pub(super) use backlog::EarlierAttempts;
 use backlog::{Backlog, PendingMessage};
 use writing::Writing;
 
@@ -288,12 +289,11 @@ impl Queue {
     }
 
     /// Defers the current message until its next attempt.
-    pub(super) fn defer_current(&mut self, attempts: u32, wait: Duration) {
+    pub(super) fn defer_current(&mut self, earlier: EarlierAttempts, wait: Duration) {
         match self.current.take() {
             Some(Invocation::Message(delivery)) => {
                 let at = Instant::now() + wait;
-                self.backlog
-                    .defer(PendingMessage { delivery, attempts }, at);
+                self.backlog.defer(PendingMessage { delivery, earlier }, at);
             }
             other => self.current = other,
         }

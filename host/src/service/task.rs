@@ -22,7 +22,7 @@ use crate::typed::binding::Binding;
 
 use super::invocation::Invocation;
 use super::outputs::{Completion, Outputs};
-use super::queue::Queue;
+use super::queue::{EarlierAttempts, Queue};
 use super::runner::Runner;
 use super::status::Status;
 use super::swap::VersionStatus;
@@ -186,14 +186,20 @@ impl Task {
     async fn on_next(&mut self, next: Next) -> Flow {
         match next {
             Next::Delivery(delivery) => match self.queue.filter(delivery) {
-                Ok(delivery) => self.invoke(Invocation::Message(delivery), 0).await,
+                Ok(delivery) => {
+                    self.invoke(Invocation::Message(delivery), EarlierAttempts::default())
+                        .await
+                }
                 Err(receipt) => {
                     self.outputs.acknowledge(receipt).await;
                     Flow::Continue(())
                 }
             },
             Next::Timers => self.on_timers().await,
-            Next::Notice(notice) => self.invoke(Invocation::Notice(notice), 0).await,
+            Next::Notice(notice) => {
+                self.invoke(Invocation::Notice(notice), EarlierAttempts::default())
+                    .await
+            }
             Next::Unreadable(unreadable) => {
                 self.on_unreadable(unreadable).await;
                 Flow::Continue(())
@@ -206,14 +212,15 @@ impl Task {
     async fn on_timers(&mut self) -> Flow {
         let due = self.ctx.state.timers().due(Instant::now());
         for timer in due {
-            self.invoke(Invocation::Timer(timer), 0).await?;
+            self.invoke(Invocation::Timer(timer), EarlierAttempts::default())
+                .await?;
         }
         self.outputs.schedule(&self.ctx.state).await;
         Flow::Continue(())
     }
 
-    /// Invokes the guest until the invocation was handled, deferred or given up. `attempts`: earlier attempts at it.
-    async fn invoke(&mut self, invocation: Invocation, attempts: u32) -> Flow {
+    /// Invokes the guest until the invocation was handled, deferred or given up.
+    async fn invoke(&mut self, invocation: Invocation, earlier: EarlierAttempts) -> Flow {
         if invocation
             .export()
             .is_some_and(|export| !self.needs_call(export))
@@ -221,10 +228,10 @@ impl Task {
             return Flow::Continue(());
         }
         self.apply_penalty();
-        self.usage.begin_invocation();
+        self.usage.begin_invocation(earlier.is_logged);
         self.queue.current = Some(invocation);
 
-        let mut attempt = attempts.saturating_add(1);
+        let mut attempt = earlier.count.saturating_add(1);
         while let Some(invocation) = &self.queue.current {
             let call = invocation.call(attempt);
             let sample = self.rollout.sample(&call);

@@ -58,9 +58,10 @@ impl Usage {
         self.is_verbose
     }
 
-    /// Begins another invocation: its first fault decides whether its faults are logged.
-    pub(super) const fn begin_invocation(&mut self) {
-        self.is_verbose = false;
+    /// Begins another invocation, or one that was deferred: its first fault decides whether its faults are logged. `is_logged`:
+    /// whether that was so before it was deferred.
+    pub(super) const fn begin_invocation(&mut self, is_logged: bool) {
+        self.is_verbose = is_logged;
     }
 
     /// Counts a call that ended: `took` where it was measured, `failure` where it failed.
@@ -234,9 +235,9 @@ mod tests {
     fn repeated_faults_are_logged_once_a_minute() {
         let start = Instant::now();
         let mut usage = Usage::new(start);
-        usage.begin_invocation();
+        usage.begin_invocation(false);
         assert!(usage.on_fault(&trap("unreachable"), start));
-        usage.begin_invocation();
+        usage.begin_invocation(false);
         assert!(!usage.on_fault(&trap("unreachable"), start));
         assert!(usage.due().is_some_and(|due| due > start));
         assert!(
@@ -247,8 +248,13 @@ mod tests {
             usage.on_fault(&trap("unreachable"), start),
             "so are further faults of the same invocation"
         );
+        usage.begin_invocation(true);
+        assert!(
+            usage.on_fault(&trap("unreachable"), start),
+            "also after it was deferred"
+        );
         usage.reset(start);
-        usage.begin_invocation();
+        usage.begin_invocation(false);
         assert!(usage.on_fault(&trap("unreachable"), start));
     }
 
@@ -257,7 +263,7 @@ mod tests {
         let start = Instant::now();
         let mut usage = Usage::new(start);
         for _ in 0..3 {
-            usage.begin_invocation();
+            usage.begin_invocation(false);
             assert!(usage.on_fault(&Fault::Refused("no".to_owned()), start));
         }
         assert_eq!((usage.take_offence(), usage.due()), (None, None));

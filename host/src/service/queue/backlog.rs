@@ -18,8 +18,17 @@ const IN_MEMORY: usize = 1 << 20;
 pub(crate) struct PendingMessage {
     /// The message.
     pub delivery: Delivery,
-    /// Earlier attempts.
-    pub attempts: u32,
+    /// Attempts before it was deferred.
+    pub earlier: EarlierAttempts,
+}
+
+/// Attempts at an invocation before it was deferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct EarlierAttempts {
+    /// Their number.
+    pub count: u32,
+    /// Whether a fault of theirs was logged: then the following ones are, too.
+    pub is_logged: bool,
 }
 
 /// Messages of one service that were not handled yet.
@@ -136,7 +145,7 @@ impl Backlog {
         self.first_bytes -= weight;
         Some(PendingMessage {
             delivery,
-            attempts: 0,
+            earlier: EarlierAttempts::default(),
         })
     }
 
@@ -184,6 +193,13 @@ mod tests {
         Delivery::new(message, Some(Receipt::Kept(number)))
     }
 
+    fn attempts(count: u32) -> EarlierAttempts {
+        EarlierAttempts {
+            count,
+            is_logged: true,
+        }
+    }
+
     fn push(backlog: &mut Backlog, number: u64, bytes: usize) {
         backlog.push(delivery(number, bytes), number);
     }
@@ -191,7 +207,7 @@ mod tests {
     fn take(backlog: &mut Backlog, now: Instant) -> Option<(Receipt, u32)> {
         backlog
             .take(now)
-            .map(|pending| (pending.delivery.receipt.unwrap(), pending.attempts))
+            .map(|pending| (pending.delivery.receipt.unwrap(), pending.earlier.count))
     }
 
     #[test]
@@ -204,14 +220,14 @@ mod tests {
         backlog.defer(
             PendingMessage {
                 delivery: delivery(8, 1),
-                attempts: 2,
+                earlier: attempts(2),
             },
             start + 2 * second,
         );
         backlog.defer(
             PendingMessage {
                 delivery: delivery(9, 1),
-                attempts: 1,
+                earlier: attempts(1),
             },
             start + second,
         );
@@ -290,7 +306,7 @@ mod tests {
         backlog.defer(
             PendingMessage {
                 delivery: delivery(3, 1),
-                attempts: 1,
+                earlier: attempts(1),
             },
             start,
         );

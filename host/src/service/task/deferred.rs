@@ -36,7 +36,7 @@ impl Task {
             match self.queue.filter(pending.delivery) {
                 Ok(delivery) => {
                     let invocation = Invocation::Message(delivery);
-                    self.invoke(invocation, pending.attempts).await?;
+                    self.invoke(invocation, pending.earlier).await?;
                 }
                 Err(receipt) => self.outputs.acknowledge(receipt).await,
             }
@@ -71,7 +71,7 @@ impl Task {
             };
             let reason = "as many messages wait as limits.mailbox, limits.mailbox_bytes and limits.spool allow";
             warn!("the oldest message becomes a dead letter: {reason}");
-            self.push_dead_letter(&pending.delivery, pending.attempts, reason)
+            self.push_dead_letter(&pending.delivery, pending.earlier.count, reason)
                 .await;
         }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 
-use super::{Flow, Task};
+use super::{EarlierAttempts, Flow, Task};
 use crate::guest::Fault;
 use crate::panic_hook::PanicReport;
 use crate::service::Command;
@@ -130,7 +130,11 @@ impl Task {
                 Decision::Defer { after } => {
                     failure.log_retry(after);
                     self.queue.spool_current().await;
-                    self.queue.defer_current(operation.attempt(), after);
+                    let earlier = EarlierAttempts {
+                        count: operation.attempt(),
+                        is_logged: failure.is_logged,
+                    };
+                    self.queue.defer_current(earlier, after);
                     self.revive(after).await?;
                     return Flow::Continue(None);
                 }
