@@ -5,8 +5,7 @@ wit_bindgen::generate!({
     inline: "package miqro:typed-service;
         world typed-service {
             include miqro:service/service@0.1.0;
-            import test:typed/machine-signals@1.0.0;
-            export test:typed/machine@1.0.0;
+            include test:typed/machine-service@1.0.0;
         }",
     world: "miqro:typed-service/typed-service",
     generate_all,
