@@ -219,8 +219,12 @@ async fn a_device_that_vanishes_is_removed() -> Result<()> {
     client.expect(DOOR).await?;
     client.expect(LAMP).await?;
     name(&mut client, &[lamp()]).await?;
-    let gone = client.expect(DOOR).await?;
-    assert_eq!((gone.text().as_str(), gone.qos), ("", 1));
+    // it is announced twice where the list comes before the guest hears of the connection
+    let mut removed = client.expect(DOOR).await?;
+    while !removed.payload.is_empty() {
+        removed = client.expect(DOOR).await?;
+    }
+    assert_eq!(removed.qos, 1);
     client.expect(LAMP).await?;
     assert_eq!(kept(&broker, "homeassistant/device/#").await?.len(), 1);
     // and one that vanishes while the host is not there
