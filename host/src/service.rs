@@ -22,6 +22,7 @@ mod snapshot;
 mod status;
 mod swap;
 mod task;
+mod turn;
 mod usage;
 
 use std::sync::Arc;

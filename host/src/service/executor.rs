@@ -1,13 +1,14 @@
 //! Executor of one service's guest calls: decides on which thread a call runs.
 //!
-//! Calls begin on the message path, where no thread hop is paid. A call that is still running at the next epoch tick moves to the
+//! Calls begin on the message path, where no thread hop is paid. A call that is still computing at the next epoch tick moves to the
 //! pool; after a slow call, the next ones begin on the pool until the service has shown that it is fast again. So a slow guest
-//! delays others once at most. Services that recently exceeded a limit or died have only spare processor time, as long as there is
-//! any. So has any call that has used a tenth of `limits.call`.
+//! delays others once at most. A call that waits for an answer delays nobody: it stays on the message path, so that a call between
+//! two services of the host pays no hop either. Services that recently exceeded a limit or died have only spare processor time, as
+//! long as there is any. So has any call that has used a tenth of `limits.call`.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,9 +20,10 @@ use crate::rollout::handover::{StartedInstance, from_load, isolated_ctx, prepare
 use crate::service_ctx::ServiceCtx;
 use crate::store::Snapshot;
 
-use super::pools::{Pools, Work};
+use super::pools::{PoolRun, Pools, Work};
+use super::turn::Turn;
 
-/// Time that messages of other services may wait for one call. It is little compared with the time that a message takes anyway,
+/// Time that messages of other services may wait for the computing of one call. It is little compared with the time that a message takes anyway,
 /// and much compared with the cost of a thread hop.
 const SHORT: Duration = Duration::from_micros(200);
 
@@ -53,6 +55,7 @@ pub(super) struct Executor {
     /// Calls for messages, counted to measure some of them.
     messages: u32,
     took: Option<Duration>,
+    turn: Turn,
 }
 
 impl Executor {
@@ -65,6 +68,7 @@ impl Executor {
             short_calls_required: 0,
             messages: 0,
             took: None,
+            turn: Turn::new(),
         }
     }
 
@@ -88,11 +92,11 @@ impl Executor {
         }
     }
 
-    /// Runs work on the pools. Returns its duration too.
+    /// Runs work on the pools.
     async fn run_on_pools<T: Send + 'static>(
         &mut self,
         work: Work<T>,
-    ) -> Result<(T, Duration), Fault> {
+    ) -> Result<PoolRun<T>, Fault> {
         let budget = self.current_budget();
         let run = self.pools.run(work, budget).await;
         run.map_err(|error| Fault::Bug(error.to_string()))
@@ -128,41 +132,80 @@ impl Executor {
         mut future: Work<Outcome<T>>,
         measured: bool,
     ) -> Outcome<T> {
-        if self.is_fast() {
-            let begun = measured.then(Instant::now);
-            // a no-op waker: an unfinished call is polled again on the pool
-            if let Poll::Ready(outcome) = future
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()))
-            {
-                self.took = begun.map(|begun| begun.elapsed());
-                if self.took.is_some_and(|took| took > SHORT) {
-                    self.short_calls_required = TRUSTED;
-                }
-                return outcome;
+        if !self.is_fast() {
+            return Box::pin(self.run_on_pool(future, Duration::ZERO)).await;
+        }
+
+        let begun = measured.then(Instant::now);
+        if let Poll::Ready(outcome) = self.turn.poll(&mut future) {
+            self.took = begun.map(|begun| begun.elapsed());
+            if self.took.is_some_and(|took| took > SHORT) {
+                self.short_calls_required = TRUSTED;
             }
-            self.short_calls_required = TRUSTED;
+            return outcome;
         }
         // boxed because it is rare: it would make the future of every call larger
-        Box::pin(self.run_slowly(future)).await
+        Box::pin(self.run_on(future, begun.unwrap_or_else(Instant::now))).await
     }
 
-    async fn run_slowly<T: Send + 'static>(&mut self, future: Work<Outcome<T>>) -> Outcome<T> {
+    /// Runs a call that did not end at its first turn: on the message path while it waits, on the pool from the moment on when it
+    /// computes for long.
+    async fn run_on<T: Send + 'static>(
+        &mut self,
+        mut future: Work<Outcome<T>>,
+        begun: Instant,
+    ) -> Outcome<T> {
+        let mut computed = Duration::ZERO;
+        let waited = poll_fn(|context| {
+            while !self.turn.computes() && computed <= SHORT {
+                if !self.turn.is_due(context.waker()) {
+                    return Poll::Pending;
+                }
+                let turn = Instant::now();
+                let polled = self.turn.poll(&mut future);
+                computed += turn.elapsed();
+                if polled.is_ready() {
+                    return polled.map(Some);
+                }
+            }
+            Poll::Ready(None)
+        });
+        if let Some(outcome) = waited.await {
+            self.took = Some(begun.elapsed());
+            self.count(computed);
+            return outcome;
+        }
+
+        self.short_calls_required = TRUSTED;
+        self.run_on_pool(future, begun.elapsed()).await
+    }
+
+    /// Runs the rest of a call on the pool. `before`: how long the call has taken already.
+    async fn run_on_pool<T: Send + 'static>(
+        &mut self,
+        future: Work<Outcome<T>>,
+        before: Duration,
+    ) -> Outcome<T> {
         match self.run_on_pools(future).await {
-            Ok((outcome, took)) => {
-                self.took = Some(took);
-                self.short_calls_required = if took > SHORT {
-                    TRUSTED
-                } else {
-                    self.short_calls_required.saturating_sub(1)
-                };
-                outcome
+            Ok(run) => {
+                self.took = Some(before + run.took);
+                self.count(run.computed);
+                run.output
             }
             Err(fault) => {
                 self.took = None;
                 (None, Err(fault))
             }
         }
+    }
+
+    /// Counts a call that has computed for so long, waiting not included.
+    fn count(&mut self, computed: Duration) {
+        self.short_calls_required = if computed > SHORT {
+            TRUSTED
+        } else {
+            self.short_calls_required.saturating_sub(1)
+        };
     }
 
     /// Runs something in the background.
@@ -209,7 +252,7 @@ impl Executor {
         let ctx = isolated_ctx(ctx, snapshot);
         let snapshot = snapshot.clone();
         let work = async move { prepare_former(component, ctx, &snapshot).await };
-        self.run_on_pools(Box::pin(work)).await?.0
+        self.run_on_pools(Box::pin(work)).await?.output
     }
 
     /// Makes an instance and runs its `start` on the pool, because a start is not urgent.
@@ -222,7 +265,7 @@ impl Executor {
         ctx: Arc<ServiceCtx>,
     ) -> Result<StartedInstance, Fault> {
         let work = prepare(component, ctx);
-        self.run_on_pools(Box::pin(work)).await?.0
+        self.run_on_pools(Box::pin(work)).await?.output
     }
 }
 
@@ -238,6 +281,7 @@ mod tests {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name(name)
+            .enable_all()
             .build()
             .unwrap()
     }
@@ -321,5 +365,72 @@ mod tests {
         );
         usual.shutdown_background();
         spare.shutdown_background();
+    }
+
+    /// Pools with a thread each, and an executor on them.
+    fn executor_on_pools() -> (Executor, [tokio::runtime::Runtime; 2]) {
+        let runtimes = ["pool", "spare"].map(runtime);
+        let [usual, spare] = &runtimes;
+        let pools = Pools::with_spare_time(usual.handle().clone(), spare.handle().clone());
+        (Executor::new(pools, Duration::from_secs(1)), runtimes)
+    }
+
+    fn shut_down(runtimes: [tokio::runtime::Runtime; 2]) {
+        for runtime in runtimes {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Waits for an answer, and computes for `span` then.
+    async fn ask(span: Duration) -> Outcome<String> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            tokio::time::sleep(2 * SHORT).await;
+            answer.send(())
+        });
+        answered.await.unwrap();
+        compute(span).await
+    }
+
+    #[tokio::test]
+    async fn waiting_call_stays_on_the_message_path() {
+        let (mut executor, runtimes) = executor_on_pools();
+        for _ in 0..3 {
+            let answered = executor.run(Box::pin(ask(Duration::ZERO)), false).await;
+            assert_ne!(answered.1.unwrap(), "pool");
+        }
+        assert!(
+            executor.took().unwrap() >= 2 * SHORT,
+            "the wait is measured"
+        );
+        assert!(executor.is_fast());
+
+        let yielding = async {
+            drop(ask(Duration::ZERO).await);
+            tokio::task::yield_now().await;
+            drop(compute(2 * SHORT).await);
+            tokio::task::yield_now().await;
+            compute(Duration::ZERO).await
+        };
+        let computed = executor.run(Box::pin(yielding), false).await;
+        assert_eq!(computed.1.unwrap(), "pool", "it computes after its wait");
+        assert!(!executor.is_fast());
+        shut_down(runtimes);
+    }
+
+    #[tokio::test]
+    async fn waits_on_the_pool_do_not_count_as_computing() {
+        let (mut executor, runtimes) = executor_on_pools();
+        executor.short_calls_required = 2;
+        for _ in 0..2 {
+            let wait = async {
+                tokio::time::sleep(5 * SHORT).await;
+                compute(Duration::ZERO).await
+            };
+            let waited = executor.run(Box::pin(wait), false).await;
+            assert_eq!(waited.1.unwrap(), "pool");
+        }
+        assert!(executor.is_fast());
+        shut_down(runtimes);
     }
 }

@@ -48,11 +48,21 @@ pub struct Pools {
     spare_time: Arc<SpareTime>,
 }
 
-/// The end of work on one pool, and the time since its first turn there.
+/// Work that has ended on the pools.
+#[derive(Debug)]
+pub(super) struct PoolRun<T> {
+    pub(super) output: T,
+    /// How long it ran, from its first turn on.
+    pub(super) took: Duration,
+    /// Processor time of it. Waiting, also for the processor, does not count.
+    pub(super) computed: Duration,
+}
+
+/// The end of work on one pool.
 enum PoolTurn<T> {
-    Ended(T, Duration),
-    /// It continues on another pool; it has computed for the second duration.
-    Moves(Work<T>, Duration, Duration),
+    Ended(PoolRun<T>),
+    /// It continues on another pool.
+    Moves(PoolRun<Work<T>>),
 }
 
 impl Pools {
@@ -72,8 +82,7 @@ impl Pools {
         pools
     }
 
-    /// Runs work to its end, and says how long it ran. From `patience` of processor time on it has only spare time, as long as
-    /// there is any. Waiting, also for the processor, does not count.
+    /// Runs work to its end. From `patience` of processor time on it has only spare time, as long as there is any.
     ///
     /// # Errors
     /// When the work panics.
@@ -81,8 +90,9 @@ impl Pools {
         &self,
         mut work: Work<T>,
         mut patience: Duration,
-    ) -> Result<(T, Duration), JoinError> {
+    ) -> Result<PoolRun<T>, JoinError> {
         let mut before = Duration::ZERO;
+        let mut computed = Duration::ZERO;
         loop {
             let turned = if patience.is_zero() && self.has_spare_time() {
                 self.run_on_spare(work).await?
@@ -92,11 +102,16 @@ impl Pools {
             };
 
             match turned {
-                PoolTurn::Ended(output, took) => return Ok((output, before + took)),
-                PoolTurn::Moves(rest, took, computed) => {
-                    work = rest;
-                    patience = patience.saturating_sub(computed);
-                    before += took;
+                PoolTurn::Ended(mut run) => {
+                    run.took += before;
+                    run.computed += computed;
+                    return Ok(run);
+                }
+                PoolTurn::Moves(run) => {
+                    work = run.output;
+                    patience = patience.saturating_sub(run.computed);
+                    before += run.took;
+                    computed += run.computed;
                 }
             }
         }
@@ -107,11 +122,12 @@ impl Pools {
         let mut computed = Duration::ZERO;
         let output = poll_fn(|context| {
             let before = processor_time();
-            if let Poll::Ready(output) = work.as_mut().poll(context) {
-                return Poll::Ready(Some(output));
+            let polled = work.as_mut().poll(context);
+            computed += processor_time().saturating_sub(before);
+            if polled.is_ready() {
+                return polled.map(Some);
             }
 
-            computed += processor_time().saturating_sub(before);
             if computed > patience && self.has_spare_time() {
                 Poll::Ready(None)
             } else {
@@ -119,9 +135,19 @@ impl Pools {
             }
         });
 
-        match output.await {
-            Some(output) => PoolTurn::Ended(output, begun.elapsed()),
-            None => PoolTurn::Moves(work, begun.elapsed(), computed),
+        let output = output.await;
+        let took = begun.elapsed();
+        match output {
+            Some(output) => PoolTurn::Ended(PoolRun {
+                output,
+                took,
+                computed,
+            }),
+            None => PoolTurn::Moves(PoolRun {
+                output: work,
+                took,
+                computed,
+            }),
         }
     }
 
@@ -149,7 +175,11 @@ impl Pools {
                 && let Some(work) = slot.take()
             {
                 task.abort();
-                return Ok(PoolTurn::Moves(work, begun.elapsed(), Duration::ZERO));
+                return Ok(PoolTurn::Moves(PoolRun {
+                    output: work,
+                    took: begun.elapsed(),
+                    computed: Duration::ZERO,
+                }));
             }
         }
     }
@@ -238,6 +268,7 @@ impl<T> Slot<T> {
     /// Runs the work until it ends or starves; for ever when it was taken back.
     async fn run(self: Arc<Self>, spare_time: Arc<SpareTime>) -> PoolTurn<T> {
         let begun = Instant::now();
+        let mut computed = Duration::ZERO;
         poll_fn(|context| {
             let Some(mut work) = self.take() else {
                 return Poll::Pending;
@@ -246,14 +277,25 @@ impl<T> Slot<T> {
 
             let turn = Instant::now();
             let before = processor_time();
-            if let Poll::Ready(output) = work.as_mut().poll(context) {
-                return Poll::Ready(PoolTurn::Ended(output, begun.elapsed()));
+            let polled = work.as_mut().poll(context);
+            let turn_computed = processor_time().saturating_sub(before);
+            computed += turn_computed;
+            if let Poll::Ready(output) = polled {
+                return Poll::Ready(PoolTurn::Ended(PoolRun {
+                    output,
+                    took: begun.elapsed(),
+                    computed,
+                }));
             }
 
             spare_time.turns.fetch_add(1, Ordering::Relaxed);
-            if is_starved(turn.elapsed(), processor_time().saturating_sub(before)) {
+            if is_starved(turn.elapsed(), turn_computed) {
                 spare_time.set(false);
-                return Poll::Ready(PoolTurn::Moves(work, begun.elapsed(), Duration::ZERO));
+                return Poll::Ready(PoolTurn::Moves(PoolRun {
+                    output: work,
+                    took: begun.elapsed(),
+                    computed,
+                }));
             }
             *self.lock() = Some(work);
             Poll::Pending
@@ -298,7 +340,7 @@ mod tests {
         /// The threads that the turns of `work` run on.
         async fn run(&self, work: impl Future<Output = Vec<String>> + Send + 'static) -> String {
             let run = self.pools.run(Box::pin(work), Duration::ZERO);
-            run.await.unwrap().0.join(" ")
+            run.await.unwrap().output.join(" ")
         }
 
         fn end(self) {
