@@ -7,6 +7,7 @@ use miqro_tests::{Client, Host, Message, Mosquitto, Properties};
 use serde_json::{Value, json};
 
 mod calling;
+mod deadlines;
 mod peers;
 mod serving;
 

@@ -53,6 +53,8 @@ pub struct Called {
     pub awaits_void: bool,
     /// Whether calls to a service of this host skip the broker.
     pub is_local: bool,
+    /// Whether the service itself serves the interface, so that nobody could answer a call while it waits.
+    pub is_own: bool,
     /// The QoS of calls and of requests to set a property.
     pub qos: Qos,
 }
@@ -133,6 +135,7 @@ impl Binding {
         for serve in serves(interfaces, typed) {
             binding.served.push(served(interfaces, &serve)?);
         }
+        binding.find_own_calls();
 
         let imports = interfaces.imports.iter();
         let targets: Result<_, _> = imports
@@ -229,6 +232,19 @@ impl Binding {
         }
     }
 
+    /// Finds the called interfaces that the service serves itself. Of a shared one, another host may answer.
+    fn find_own_calls(&mut self) {
+        for called in &mut self.called {
+            let mut served = self.served.iter();
+            let prefix = &called.mapping.prefix;
+            let Some(own) = served.find(|served| served.mapping.prefix == *prefix) else {
+                continue;
+            };
+            called.is_own = own.share.is_none();
+            called.is_local = false;
+        }
+    }
+
     /// Fills the table of topics.
     fn index(&mut self) -> Result<(), BindingError> {
         let mut members: Vec<(&Topic, Member)> = Vec::new();
@@ -314,6 +330,7 @@ fn called(interfaces: &ComponentInterfaces, call: &Call) -> Result<Called, Bindi
         deadline: call.deadline,
         awaits_void: call.awaits_void,
         is_local: call.is_local,
+        is_own: false,
         qos: network.qos,
     })
 }

@@ -229,7 +229,7 @@ async fn local_call_goes_to_the_broker_where_no_service_of_the_host_serves_it() 
 /// The provider is swapped, killed and started again while calls run: each call has a value or an error within its deadline.
 #[tokio::test]
 async fn every_call_ends_while_the_provider_is_swapped_and_killed() -> Result<()> {
-    const CALLS: u64 = 3_000;
+    const CALLS: u64 = 10_000;
     let (_broker, mut provider, _host, mut client) = two_hosts().await?;
     let component = guests::component("contract-typed-service")?;
     let mut driver = Client::connect(provider.port()).await?;
@@ -237,22 +237,29 @@ async fn every_call_ends_while_the_provider_is_swapped_and_killed() -> Result<()
     let mut sent = 0;
     let mut values = 0;
     let mut errors = 0;
+    let mut longest = 0;
     while values + errors < CALLS {
-        while sent < CALLS && sent < values + errors + 20 {
+        let ended = values + errors;
+        while sent < CALLS && sent < ended + 20 {
             let command = json!({ "call": "divide", "args": [sent, 1], "id": sent });
             driver
                 .publish("service/caller/do", command.to_string())
                 .await?;
             sent += 1;
         }
-        match values + errors {
-            500 => provider.replace("machine", &guests::marked(&component, 1))?,
-            1_000 => provider.kill()?,
-            1_001 => provider.restart()?,
+        match ended {
+            1_000 | 4_000 | 7_000 => {
+                let version = u8::try_from(ended / 1_000)?;
+                provider.replace("machine", &guests::marked(&component, version))?;
+            }
+            2_000 | 5_000 | 8_000 => provider.kill()?,
+            2_001 | 5_001 | 8_001 => provider.restart()?,
             _ => {}
         }
+
         let done = client.expect("service/caller/done").await?.json()?;
-        ensure!(done["id"] == json!(values + errors), "out of order: {done}");
+        ensure!(done["id"] == json!(ended), "out of order: {done}");
+        longest = longest.max(done["took"].as_u64().unwrap_or(u64::MAX));
         match &done["value"]["ok"] {
             Value::Null => errors += 1,
             value => {
@@ -261,10 +268,9 @@ async fn every_call_ends_while_the_provider_is_swapped_and_killed() -> Result<()
             }
         }
     }
-    ensure!(
-        errors < 10 && values > 2_900,
-        "{values} values, {errors} errors"
-    );
+    ensure!(errors < 30, "{values} values, {errors} errors");
+    // the deadline is 5 s; a busy machine may be late in noticing
+    ensure!(longest < 15_000, "a call took {longest} ms");
     Ok(())
 }
 

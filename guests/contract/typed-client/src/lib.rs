@@ -1,5 +1,5 @@
 //! Calls the interface `machine` over the network. A message on `do` is a command, as in `{"call": "add", "args": [1, 2]}`; the
-//! outcome is published on `done`, and a signal that arrives on `signal`.
+//! outcome is published on `done` with the milliseconds that it took, and a signal that arrives on `signal`.
 
 wit_bindgen::generate!({
     path: ["../../../wit", "../typed-service/wit"],
@@ -12,6 +12,8 @@ wit_bindgen::generate!({
     world: "miqro:typed-client/typed-client",
     generate_all,
 });
+
+use std::time::Instant;
 
 use contract_kit::{Value, command, json};
 use exports::test::typed::machine_signals;
@@ -35,9 +37,24 @@ impl Guest for Client {
             i32::try_from(number).unwrap_or_default()
         };
 
+        let begun = Instant::now();
         let outcome = match command["call"].as_str().unwrap_or_default() {
             "add" => json!(machine::add(number(0), number(1))),
             "add-many" => json!((0..number(0)).fold(0, |sum, _| machine::add(sum, 1))),
+            "time-add" => json!((0..number(0)).map(time_add).collect::<Vec<_>>()),
+            "reverse-many" => {
+                let size = usize::try_from(number(0)).unwrap_or_default();
+                let data = vec![b'x'; size];
+                json!(
+                    (0..number(1))
+                        .map(|_| machine::reverse(&data).len())
+                        .sum::<usize>()
+                )
+            }
+            "rest" => {
+                machine::rest(number(0).unsigned_abs());
+                Value::Null
+            }
             "divide" => match machine::divide(number(0), number(1)) {
                 Ok(value) => json!({ "ok": value }),
                 Err(error) => json!({ "err": error }),
@@ -63,7 +80,8 @@ impl Guest for Client {
             }
             other => return Err(format!("an unknown call: {other}")),
         };
-        let done = json!({ "id": command["id"], "value": outcome });
+        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let done = json!({ "id": command["id"], "value": outcome, "took": took });
         publish("done", &done.to_string())
     }
 
@@ -81,6 +99,13 @@ impl machine_signals::Guest for Client {
         // a signal has no way to return an error
         let _ = publish("signal", &json!([number, text]).to_string());
     }
+}
+
+/// Nanoseconds of one call.
+fn time_add(number: i32) -> u64 {
+    let begun = Instant::now();
+    machine::add(number, 1);
+    u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn publish(topic: &str, text: &str) -> Result<(), String> {

@@ -12,6 +12,7 @@ wit_bindgen::generate!({
 });
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use exports::test::typed::machine;
 use miqro::service::{messaging, state};
@@ -81,6 +82,10 @@ impl machine::Guest for Machine {
 
     fn fail() -> u32 {
         panic!("fails on purpose")
+    }
+
+    fn rest(time: u32) {
+        std::thread::sleep(Duration::from_millis(time.into()));
     }
 
     fn emit(count: u32) {

@@ -98,6 +98,13 @@ async fn operation(
         publish(data, topic, payload, called.qos)?;
         return Ok(success(operation.error.is_some(), None));
     }
+    if called.is_own {
+        let prefix = &called.mapping.prefix;
+        let text = format!(
+            "this service serves {prefix} itself, and cannot answer while it waits; call the function directly"
+        );
+        return failed(data, topic, error, CallError::new(Code::Unavailable, text));
+    }
 
     let mut message = Message::new(topic.clone(), payload, called.qos, false);
     message.properties = Some(Box::new(Properties {

@@ -1,0 +1,39 @@
+//! A link of a chain for the tests of typed services: it serves an interface and calls the same one of the next link.
+
+wit_bindgen::generate!({
+    path: ["../../../wit", "wit"],
+    inline: "package miqro:typed-link;
+        world typed-link {
+            include miqro:service/service@0.1.0;
+            import test:chain/link@1.0.0;
+            export test:chain/link@1.0.0;
+        }",
+    world: "miqro:typed-link/typed-link",
+    generate_all,
+});
+
+use exports::test::chain::link as served;
+use test::chain::link as next;
+
+struct Link;
+export!(Link);
+
+impl served::Guest for Link {
+    fn follow(text: String) -> Result<String, String> {
+        let mut rest = text.chars();
+        if rest.next().is_none() {
+            return Ok("the end".to_owned());
+        }
+        next::follow(rest.as_str())
+    }
+}
+
+impl Guest for Link {
+    fn handle(_topic: String, _payload: Vec<u8>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn tick() -> Result<(), String> {
+        Ok(())
+    }
+}
