@@ -15,6 +15,8 @@ use crate::process::Process;
 
 /// The Python contender, as a file that Python runs.
 const PYTHON: &str = include_str!("contender/miqro_way.py");
+/// The Python caller and provider of typed services.
+const PYTHON_PAIR: &str = include_str!("contender/typed_pair.py");
 
 /// The contenders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +112,19 @@ impl Programs {
             }
             Contender::Guest => self.host(&self.echo_config(&remote(port), qos)?, &log),
         }
+    }
+
+    /// Starts the Python caller or provider of a typed interface, as `role` says.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn python_pair(&self, port: u16, role: &str) -> Result<Process> {
+        let script = self.dir.join("typed_pair.py");
+        fs::write(&script, PYTHON_PAIR)?;
+        let python = self.python.as_ref().context("no Python with paho")?;
+        let log = self.dir.join(format!("typed-python-{role}.log"));
+        let mut command = Command::new(python);
+        Process::start(command.arg(script).args([&port.to_string(), role]), &log)
     }
 
     /// File for the output of `contender`.

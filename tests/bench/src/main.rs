@@ -25,7 +25,9 @@ use machine::Usage;
 use options::{Measurement, Options, Role};
 use report::{Report, Section};
 use scenario::echo::Path;
-use scenario::{Plan, at_least_once, cold, echo, echo_table, hostile, idle, recovery, slow, swap};
+use scenario::{
+    Plan, at_least_once, cold, echo, echo_table, hostile, idle, recovery, slow, swap, typed,
+};
 
 fn main() -> Result<()> {
     let options = Options::parse();
@@ -89,6 +91,7 @@ async fn section(measurement: Measurement, programs: &Programs, plan: &Plan) -> 
         Measurement::Swap => swap::measure(programs, plan).await,
         Measurement::Hostile => hostile::measure(programs, plan).await,
         Measurement::Slow => slow::measure(programs, plan).await,
+        Measurement::Typed => typed::measure(programs, plan).await,
         Measurement::Idle => idle::memory(programs).await,
         Measurement::Ticking => idle::ticking(programs, plan).await,
     }

@@ -19,6 +19,12 @@ impl Samples {
         self.nanoseconds.len()
     }
 
+    /// The mean in microseconds; not a number when there are none.
+    pub(crate) fn mean(&self) -> f64 {
+        let sum: u64 = self.nanoseconds.iter().sum();
+        sum as f64 / 1e3 / self.nanoseconds.len() as f64
+    }
+
     /// The value in microseconds below which `share` (0 to 1) of the samples are; zero when there are none.
     pub(crate) fn percentile(&self, share: f64) -> f64 {
         let mut sorted = self.nanoseconds.clone();

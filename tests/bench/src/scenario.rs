@@ -9,6 +9,7 @@ pub(crate) mod idle;
 pub(crate) mod recovery;
 pub(crate) mod slow;
 pub(crate) mod swap;
+pub(crate) mod typed;
 
 use std::time::Duration;
 

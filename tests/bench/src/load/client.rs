@@ -8,8 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Link;
 use crate::process::Process;
-use crate::wire::packets::{connect, subscribe};
-use crate::wire::{Template, Version};
+use crate::wire::{Template, Version, packets};
 
 /// How many answers may be on their way to the generator at QoS 1.
 const RECEIVE_MAXIMUM: u16 = 2_000;
@@ -17,6 +16,28 @@ const RECEIVE_MAXIMUM: u16 = 2_000;
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// The client identifier of the generator.
 const CLIENT_ID: &str = "miqro-bench-load";
+
+/// Connects to the broker on `port` and subscribes to `response`, whose messages are answers.
+///
+/// # Errors
+/// When the broker refuses.
+pub(crate) async fn connect(port: u16, response: &str) -> Result<Link> {
+    let stream = TcpStream::connect(("127.0.0.1", port))
+        .await
+        .context("the broker cannot be reached")?;
+    let mut link = Link::new(stream)?;
+    link.answer_topic = response.into();
+    link.push(&packets::connect(
+        &format!("{CLIENT_ID}-{}", response.replace('/', "-")),
+        RECEIVE_MAXIMUM,
+    ));
+    // not every broker takes packets before it has answered with CONNACK
+    timeout(FIRST_ANSWER, link.turn(|_| ()))
+        .await
+        .context("no CONNACK")??;
+    link.push(&packets::subscribe(response, 1));
+    Ok(link)
+}
 
 /// Connects to the broker on `port`, subscribes to `response` and asks on `request` until `process` answers.
 ///
@@ -28,20 +49,7 @@ pub(crate) async fn open(
     response: &str,
     process: &mut Process,
 ) -> Result<Link> {
-    let stream = TcpStream::connect(("127.0.0.1", port))
-        .await
-        .context("the broker cannot be reached")?;
-    let mut link = Link::new(stream)?;
-    link.answer_topic = response.into();
-    link.push(&connect(
-        &format!("{CLIENT_ID}-{}", response.replace('/', "-")),
-        RECEIVE_MAXIMUM,
-    ));
-    // not every broker takes packets before it has answered with CONNACK
-    timeout(FIRST_ANSWER, link.turn(|_| ()))
-        .await
-        .context("no CONNACK")??;
-    link.push(&subscribe(response, 1));
+    let mut link = connect(port, response).await?;
     let hello = Template::new(request, b"hello", 0, Version::V5, 0);
     let end = Instant::now() + FIRST_ANSWER;
     let mut answers = 0;
