@@ -407,8 +407,8 @@ async fn swap_during_calls_loses_none() -> Result<()> {
     Ok(())
 }
 
-/// A run of malformed calls: each is answered or refused, the service lives, and every call of another client is answered. What they
-/// cost it is measured by the bench (`typed`).
+/// A run of malformed calls: each is answered or refused, the service lives, and every call of another client is answered. The bench
+/// measures their cost for that client (`typed`).
 #[tokio::test]
 async fn fuzzed_calls_are_answered_and_so_are_those_of_a_healthy_client() -> Result<()> {
     let (broker, host, mut client) = served().await?;

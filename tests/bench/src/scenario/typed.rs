@@ -56,7 +56,7 @@ impl Way {
             Self::TwoHosts => "guest to guest of another host, mosquitto",
             Self::Embedded => "guest to guest of one host, embedded broker",
             Self::ShortCut => "guest to guest of one host, short cut",
-            Self::Malformed => "as the second, beside 1,000 malformed calls a second",
+            Self::Malformed => "as the second, next to 1,000 malformed calls a second",
         }
     }
 }
@@ -300,7 +300,12 @@ fn section(pairs: &[Pair]) -> Section {
         )],
         aims: vec![
             Aim::at_most("a call by the short cut: p50", SHORT, short, "us"),
-            Aim::at_most("beside malformed calls: p99 to without", MOST, beside, "x"),
+            Aim::at_most(
+                "a healthy caller under malformed calls: p99 to without",
+                MOST,
+                beside,
+                "x",
+            ),
         ],
         doubts: vec![],
     }
