@@ -77,6 +77,12 @@ enum Command {
     Replay(replay::Replay),
     /// Restart a service
     Restart(admin::ServiceTarget),
+    /// Switch a service on: it gets messages
+    Enable(admin::ServiceTarget),
+    /// Switch a service off: it gets no messages until it is switched on
+    Disable(admin::ServiceTarget),
+    /// Set the level of a service's log lines until the configuration changes
+    LogLevel(admin::LogLevel),
     /// Show whether the host can run a component, and its imports
     Check(check::Check),
     /// Test a component without broker and clock: the contract's own suite, and scenarios
@@ -157,6 +163,9 @@ impl Cli {
             Command::Rollback(rollback) => rollback.run(config),
             Command::Replay(replay) => replay.run(config),
             Command::Restart(service) => service.restart(config),
+            Command::Enable(service) => service.enable(config),
+            Command::Disable(service) => service.disable(config),
+            Command::LogLevel(level) => level.run(config),
             Command::Check(check) => check.run(),
             Command::Test(test) => test.run(),
             Command::New(new) => new.run(),

@@ -1,19 +1,28 @@
-//! The control channel of a running host: the command line asks through a Unix socket next to the
-//! state file, one JSON line for each request and reply.
+//! The control channel of a running host: one set of requests for all surfaces. The command line asks through a Unix socket next to
+//! the state file, one JSON line for each request and reply; [`crate::web`] asks through the same channel.
 //!
 //! A further command needs a variant of [`Request`], its execution in `app::control`, and a command
 //! of the command line.
 
+mod caller;
 mod client;
 mod server;
+mod snapshot;
 mod socket;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
+use crate::config::Level;
+use crate::message::Qos;
+
+pub use caller::Caller;
 pub use client::{ClientError, send, sockets};
 pub use server::{ControlError, Server, SocketGuard};
+pub use snapshot::{BrokerSnapshot, HostSnapshot};
 pub use socket::socket_of;
 
 /// A request to a running host.
@@ -22,7 +31,7 @@ pub use socket::socket_of;
 pub enum Request {
     /// Names of the services.
     Services {},
-    /// Snapshots of all services.
+    /// Snapshot of the host and all services.
     Snapshot {},
     /// Process id, and problems of the host.
     Status {},
@@ -54,14 +63,113 @@ pub enum Request {
         /// Name of the service.
         service: String,
     },
+    /// Switch a service on: it gets messages.
+    Enable {
+        /// Name of the service.
+        service: String,
+    },
+    /// Switch a service off: it gets no messages.
+    Disable {
+        /// Name of the service.
+        service: String,
+    },
+    /// Set the level of log lines until the configuration changes.
+    LogLevel {
+        /// Name of a service whose lines it concerns; `None`: the host, and all services without a level of their own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// The level.
+        level: Level,
+    },
+    /// Read the configuration again.
+    Reload {},
+    /// Publish a message.
+    Publish {
+        /// The topic.
+        topic: String,
+        /// The payload, as text.
+        #[serde(default)]
+        payload: String,
+        /// The quality of service.
+        #[serde(default)]
+        qos: Qos,
+        /// Whether the broker retains it.
+        #[serde(default)]
+        retain: bool,
+    },
 }
 
-/// The reply: a result, or the reason of a failure.
+impl Request {
+    /// Whether it changes something. All others only ask.
+    pub fn is_change(&self) -> bool {
+        match self {
+            Self::Services {}
+            | Self::Snapshot {}
+            | Self::Status {}
+            | Self::History { .. }
+            | Self::Letters { .. } => false,
+            Self::Rollback { .. }
+            | Self::Replay { .. }
+            | Self::Restart { .. }
+            | Self::Enable { .. }
+            | Self::Disable { .. }
+            | Self::LogLevel { .. }
+            | Self::Reload {}
+            | Self::Publish { .. } => true,
+        }
+    }
+}
+
+/// For log lines; without payloads.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Services {} => f.write_str("services"),
+            Self::Snapshot {} => f.write_str("snapshot"),
+            Self::Status {} => f.write_str("status"),
+            Self::Reload {} => f.write_str("reload"),
+            Self::History { service } => write!(f, "history of {service:?}"),
+            Self::Letters { service } => write!(f, "letters of {service:?}"),
+            Self::Rollback { service, to: None } => write!(f, "rollback of {service:?}"),
+            Self::Rollback {
+                service,
+                to: Some(to),
+            } => write!(f, "rollback of {service:?} to {to:?}"),
+            Self::Replay { service } => write!(f, "replay of {service:?}"),
+            Self::Restart { service } => write!(f, "restart of {service:?}"),
+            Self::Enable { service } => write!(f, "enable of {service:?}"),
+            Self::Disable { service } => write!(f, "disable of {service:?}"),
+            Self::LogLevel {
+                service: None,
+                level,
+            } => write!(f, "log level {level:?}"),
+            Self::LogLevel {
+                service: Some(service),
+                level,
+            } => write!(f, "log level {level:?} of {service:?}"),
+            Self::Publish { topic, payload, .. } => {
+                write!(f, "publish of {} bytes on {topic:?}", payload.len())
+            }
+        }
+    }
+}
+
+/// The result of a request. It becomes JSON outside the message path.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// Snapshot of the host.
+    Snapshot(Box<HostSnapshot>),
+    /// Anything else.
+    Value(Value),
+}
+
+/// The reply on the socket: a result, or the reason of a failure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Reply {
+pub enum Reply<T = Value> {
     /// Result of the request.
-    Ok(Value),
+    Ok(T),
     /// Reason why the request failed.
     Error(String),
 }
@@ -71,18 +179,51 @@ pub enum Reply {
 pub struct PendingRequest {
     /// The request.
     pub request: Request,
+    /// The client that sent it, for the audit log.
+    pub caller: Caller,
     /// Receiver of the reply; it may have gone.
-    pub reply: oneshot::Sender<Reply>,
+    pub reply: oneshot::Sender<Reply<Answer>>,
 }
 
-/// Most bytes of a request or a reply.
-const LINE: u64 = 1024 * 1024;
+/// Sends a request to the host, and waits for its reply.
+pub async fn ask(
+    requests: &mpsc::Sender<PendingRequest>,
+    request: Request,
+    caller: Caller,
+) -> Reply<Answer> {
+    let stopping = || Reply::Error("the host is stopping".to_owned());
+    let (reply, replied) = oneshot::channel();
+    let pending = PendingRequest {
+        request,
+        caller,
+        reply,
+    };
+    if requests.send(pending).await.is_err() {
+        return stopping();
+    }
+
+    replied.await.unwrap_or_else(|_| stopping())
+}
+
+/// Most bytes of a request.
+const REQUEST_BYTES: u64 = 1024 * 1024;
+
+/// Most bytes of a reply: snapshots of some thousand services.
+const REPLY_BYTES: u64 = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn payloads_are_not_logged() {
+        let publish = r#"{"command":"publish","topic":"a/b","payload":"secret","qos":1}"#;
+        let publish = serde_json::from_str::<Request>(publish).unwrap();
+        assert_eq!(publish.to_string(), r#"publish of 6 bytes on "a/b""#);
+        assert!(publish.is_change() && !Request::Snapshot {}.is_change());
+    }
 
     #[test]
     fn requests_look_as_documented() {
@@ -105,7 +246,7 @@ mod tests {
             "{wrong}"
         );
         assert_eq!(
-            serde_json::to_string(&Reply::Error("no".to_owned())).unwrap(),
+            serde_json::to_string(&Reply::<Value>::Error("no".to_owned())).unwrap(),
             r#"{"error":"no"}"#
         );
     }

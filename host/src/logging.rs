@@ -25,7 +25,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
-use crate::config::LogFormat;
+use crate::config::{Level, LogFormat};
 
 use format::Format;
 use levels::LiveLevels;
@@ -75,6 +75,14 @@ impl Logs {
     pub fn set(&self, levels: Levels, format: LogFormat) {
         self.levels.set(levels);
         self.format.set(format);
+    }
+
+    /// Sets the level of a service, or with `None` of the host, until the levels are replaced.
+    pub fn set_level(&self, service: Option<&str>, level: Level) {
+        self.levels.change(|levels| match service {
+            Some(service) => levels.set_service(service, Some(level)),
+            None => levels.set_host(level),
+        });
     }
 
     /// Opens the log file again, which may have been moved away. Does nothing without a log file.

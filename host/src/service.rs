@@ -51,10 +51,10 @@ pub use command_error::CommandError;
 pub use pools::Pools;
 pub use presence::{Presence, PresenceSetup, will};
 pub use shared::Shared;
-pub use snapshot::{Activity, ServiceSnapshot};
+pub use snapshot::{Activity, Configured, ServiceSnapshot};
 pub use status::Status;
 pub use swap::{Answer, Swap, VersionStatus};
-pub use usage::statistics::CallTotals;
+pub use usage::statistics::{CallTotals, DURATION_BOUNDS, Durations};
 
 /// Commands that may wait for one service; the supervisor sends one at a time.
 const COMMANDS: usize = 4;

@@ -250,6 +250,15 @@ impl Store {
             .await
     }
 
+    /// Counts the dead letters of each of `services`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn count_dead_letters(&self, services: Vec<String>) -> Result<Vec<u64>, StoreError> {
+        self.request(|reply| Command::CountDeadLetters(services, reply))
+            .await
+    }
+
     /// Moves the dead letters of a service into its spool and returns their segment; `None`: there are none.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The control channel: commands that ask a running host about its services, or change them.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -297,6 +298,85 @@ async fn list(host: &Host) -> Result<BTreeMap<String, Value>> {
             )
         })
         .collect())
+}
+
+/// Sends one request to the control socket and returns the result.
+fn request(host: &Host, request: &Value) -> Result<Value> {
+    let mut stream = UnixStream::connect(socket(host)?)?;
+    writeln!(stream, "{request}")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}
+
+#[tokio::test]
+async fn commands_are_in_the_audit_log_with_caller_and_outcome() -> Result<()> {
+    let host = Host::embedded()?
+        .service("it", "relay", json!({}))
+        .start()
+        .await?;
+    let mut client = host.client().await?;
+    client.subscribe("service/it/out", 1).await?;
+    let audited = async |said: &str| {
+        let found = |line: &str| line.contains("audit") && line.contains(said);
+        host.output().wait_for(said, found).await
+    };
+
+    host.tell(&["disable", "it"]).await?;
+    audited("disable of \"it\" by user ").await?;
+    host.output()
+        .wait_for("switched off", |line| line.contains("switched off"))
+        .await?;
+    client.publish("service/it/in", "lost").await?;
+    assert_eq!(list(&host).await?["it"]["activity"]["enabled"], false);
+
+    host.tell(&["enable", "it"]).await?;
+    host.output()
+        .wait_for("switched on", |line| line.contains("switched on"))
+        .await?;
+    client.publish("service/it/in", "two").await?;
+    assert_eq!(client.next().await?.text(), "two");
+
+    let publish =
+        json!({"command": "publish", "topic": "service/it/in", "payload": "secret", "qos": 1});
+    let answer = request(&host, &publish)?;
+    assert_eq!(answer, json!({"ok": "published 6 bytes on service/it/in"}));
+    assert_eq!(client.next().await?.text(), "secret");
+    audited("publish of 6 bytes on \"service/it/in\" by user ").await?;
+
+    let refused = failed(&host, &["log-level", "other", "debug"]).await?;
+    assert!(refused.contains("no host has a service"), "{refused}");
+    host.tell(&["log-level", "it", "debug"]).await?;
+    audited("log level Debug of \"it\"").await?;
+    let answer = request(&host, &json!({"command": "publish", "topic": "a/#"}))?;
+    assert!(answer["error"].is_string(), "{answer}");
+    audited("publish of 0 bytes on \"a/#\"").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_snapshot_shows_host_broker_and_allowances() -> Result<()> {
+    let section = json!({"limits": {"memory": "3MiB"}});
+    let host = Host::embedded()?
+        .service("it", "relay", section)
+        .start()
+        .await?;
+    let snapshot = request(&host, &json!({"command": "snapshot"}))?["ok"].take();
+    let address = format!("127.0.0.1:{}", host.port());
+    assert_eq!(
+        (
+            &snapshot["broker"]["address"],
+            &snapshot["broker"]["connected"]
+        ),
+        (&json!(address), &json!(true)),
+        "{snapshot}"
+    );
+    assert_eq!(snapshot["pid"], json!(host.process().id()));
+    let service = &snapshot["services"][0];
+    assert_eq!(service["configured"]["base_topic"], "service/it/");
+    assert_eq!(service["configured"]["limits"]["memory"], "3MiB");
+    assert_eq!(service["dead_letters"], 0);
+    Ok(())
 }
 
 #[tokio::test]

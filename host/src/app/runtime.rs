@@ -33,7 +33,9 @@ pub(super) struct Runtime<'a> {
     pub(super) deps: ServiceDeps,
     /// Services that begin later.
     pub(super) starting: LateStarts,
-    logs: &'a Logs,
+    pub(super) logs: &'a Logs,
+    /// When it was put together.
+    pub(super) started: Instant,
     /// The number of the next service.
     next: u32,
     /// Announcements that a configuration is in force; each waits for its subscriptions.
@@ -57,6 +59,7 @@ impl<'a> Runtime<'a> {
             deps,
             starting,
             logs,
+            started: Instant::now(),
             next,
             announcements: JoinSet::new(),
         }

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::bail;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::Value;
 
 use super::print::{print, print_line};
 use crate::app;
-use crate::config::{Config, Selection};
+use crate::config::{Config, Level, Selection};
 use crate::control::{ClientError, Request, send, socket_of, sockets};
 
 /// Exit code when no host is running, as of `status`.
@@ -57,6 +58,42 @@ pub(super) struct Rollback {
     to: Option<String>,
 }
 
+/// Arguments of `log-level`.
+#[derive(Debug, clap::Args)]
+pub(super) struct LogLevel {
+    #[command(flatten)]
+    service: ServiceTarget,
+    /// The level
+    #[arg(value_name = "LEVEL", value_parser = PossibleValuesParser::new(LEVELS.map(|(word, _)| word)).map(|word| level(&word)))]
+    level: Level,
+}
+
+/// Words of levels on the command line.
+const LEVELS: [(&str, Level); 5] = [
+    ("trace", Level::Trace),
+    ("debug", Level::Debug),
+    ("info", Level::Info),
+    ("warning", Level::Warning),
+    ("error", Level::Error),
+];
+
+/// The level of a word that the parser has accepted.
+fn level(word: &str) -> Level {
+    let found = LEVELS.iter().find(|(known, _)| *known == word);
+    found.map_or(Level::Info, |(_, level)| *level)
+}
+
+impl LogLevel {
+    /// Sets the level.
+    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+        let request = Request::LogLevel {
+            service: Some(self.service.name.clone()),
+            level: self.level,
+        };
+        self.service.request_and_print(config, &request)
+    }
+}
+
 impl History {
     /// Prints the version history.
     pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -90,6 +127,22 @@ impl ServiceTarget {
     /// Restarts the instance of the service.
     pub(super) fn restart(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let request = Request::Restart {
+            service: self.name.clone(),
+        };
+        self.request_and_print(config, &request)
+    }
+
+    /// Switches the service on.
+    pub(super) fn enable(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+        let request = Request::Enable {
+            service: self.name.clone(),
+        };
+        self.request_and_print(config, &request)
+    }
+
+    /// Switches the service off.
+    pub(super) fn disable(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+        let request = Request::Disable {
             service: self.name.clone(),
         };
         self.request_and_print(config, &request)

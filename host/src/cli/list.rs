@@ -36,11 +36,13 @@ impl List {
         let mut is_running = false;
         for socket in candidates {
             match send(&socket, &Request::Snapshot {}, QUERY_TIMEOUT) {
-                Ok(Value::Array(of_host)) => {
+                Ok(mut host) => {
+                    let Value::Array(of_host) = host["services"].take() else {
+                        anyhow::bail!("expected a snapshot with services, found {host}");
+                    };
                     is_running = true;
                     services.extend(of_host);
                 }
-                Ok(other) => anyhow::bail!("expected a list of services, found {other}"),
                 Err(ClientError::NotListening(_)) => {}
                 Err(error) => return Err(error.into()),
             }

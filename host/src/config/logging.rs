@@ -17,7 +17,10 @@ settings! {
 }
 
 /// Levels, in MIQRO's words (`CRITICAL` is read as error).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Everything.
     Trace,

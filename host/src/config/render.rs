@@ -30,6 +30,17 @@ impl Config {
     }
 }
 
+impl Service {
+    /// What the service may do, as JSON: its base topic, its limits and its grants.
+    pub fn allowances(&self) -> Value {
+        json!({
+            "base_topic": self.base.as_str(),
+            "limits": Nested.render(&self.limits),
+            "grants": grants::render(&self.grants),
+        })
+    }
+}
+
 /// Whether secrets are part of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Secrets {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::socket::{SUFFIX, short_path};
-use super::{LINE, Reply, Request};
+use super::{REPLY_BYTES, Reply, Request};
 
 /// Errors of requests.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,7 @@ fn exchange(mut stream: &UnixStream, request: &Request, timeout: Duration) -> io
     stream.write_all(&text)?;
 
     let mut line = String::new();
-    BufReader::new(stream.take(LINE)).read_line(&mut line)?;
+    BufReader::new(stream.take(REPLY_BYTES)).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
 }
 

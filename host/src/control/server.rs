@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::socket::short_path;
-use super::{LINE, PendingRequest, Reply, Request};
+use super::{Caller, PendingRequest, REQUEST_BYTES, Reply, Request, ask};
 use crate::{daemon, secure_dir};
 
 /// Most connections at a time; further ones wait.
@@ -128,31 +128,18 @@ fn is_same_user(stream: &UnixStream) -> bool {
 
 /// Reads one request and writes its reply.
 async fn converse(stream: UnixStream, requests: mpsc::Sender<PendingRequest>) -> io::Result<()> {
+    let caller = Caller::of_socket(&stream);
     let (reader, mut writer) = stream.into_split();
-    let mut reader = BufReader::new(reader.take(LINE));
+    let mut reader = BufReader::new(reader.take(REQUEST_BYTES));
     let mut line = String::new();
     tokio::time::timeout(REQUEST_TIMEOUT, reader.read_line(&mut line)).await??;
 
     let reply = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => reply_to(request, &requests).await,
+        Ok(request) => ask(&requests, request, caller).await,
         Err(error) => Reply::Error(format!("the request is not understood: {error}")),
     };
 
     let mut text = serde_json::to_vec(&reply)?;
     text.push(b'\n');
     writer.write_all(&text).await
-}
-
-async fn reply_to(request: Request, requests: &mpsc::Sender<PendingRequest>) -> Reply {
-    let stopping = || Reply::Error("the host is stopping".to_owned());
-    let (reply, replied) = oneshot::channel();
-    if requests
-        .send(PendingRequest { request, reply })
-        .await
-        .is_err()
-    {
-        return stopping();
-    }
-
-    replied.await.unwrap_or_else(|_| stopping())
 }

@@ -39,6 +39,11 @@ impl Levels {
         }
     }
 
+    /// Sets the level of the host, and of services without a level of their own.
+    pub fn set_host(&mut self, level: Level) {
+        self.host = level_filter(level);
+    }
+
     /// The same level for all, as long as there is no configuration.
     pub fn all(level: Level) -> Self {
         Self {
@@ -103,6 +108,12 @@ impl LiveLevels {
 
     pub(super) fn set(&self, levels: Levels) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = levels;
+        tracing::callsite::rebuild_interest_cache();
+    }
+
+    /// Changes the levels.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Levels)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
         tracing::callsite::rebuild_interest_cache();
     }
 

@@ -3,6 +3,7 @@
 use crate::guest::Fault;
 use crate::rollout::first_version::FallbackError;
 use crate::rollout::history::FindError;
+use crate::topic::TopicError;
 use crate::version::Version;
 
 /// A command cannot be carried out.
@@ -30,6 +31,9 @@ pub enum CommandError {
         /// The fault of its guest.
         fault: Fault,
     },
+    /// The service has no topic that switches it on and off.
+    #[error("has no topic `enabled`: {0}")]
+    Topic(#[from] TopicError),
     /// A restart without a component.
     #[error("has no component that could run")]
     NoComponent,

@@ -33,6 +33,11 @@ impl EnabledFlag {
         }
     }
 
+    /// Whether the service is switched on.
+    pub(super) const fn is_enabled(&self) -> bool {
+        self.is_enabled
+    }
+
     /// Returns the delivery when the service is to handle it.
     ///
     /// # Errors

@@ -103,6 +103,11 @@ impl Queue {
         self.sender.clone()
     }
 
+    /// Whether the service is switched on.
+    pub(super) const fn is_enabled(&self) -> bool {
+        self.enabled.is_enabled()
+    }
+
     /// Returns the delivery when the service is to handle it.
     ///
     /// # Errors

@@ -3,11 +3,13 @@
 //! A service makes it between two calls, so that nothing on the message path is counted twice or locked for it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::status::Status;
-use super::usage::statistics::CallTotals;
+use super::usage::statistics::{CallTotals, Durations};
+use crate::config;
 
 /// A service as operators see it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,8 +24,22 @@ pub struct ServiceSnapshot {
     pub version: Option<String>,
     /// Whether the version is on probation.
     pub on_probation: bool,
+    /// Dead letters on disk; `None` when they cannot be read.
+    pub dead_letters: Option<u64>,
+    /// The base topic, the limits and the grants of the configuration.
+    pub configured: Configured,
     /// The activity since the service began; `None` while the service is in a long call and cannot be asked.
     pub activity: Option<Activity>,
+}
+
+/// What the configuration allows a service. It becomes JSON outside the message path.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Configured(pub Arc<config::Service>);
+
+impl Serialize for Configured {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.allowances().serialize(serializer)
+    }
 }
 
 /// The activity of a service since it began.
@@ -35,6 +51,10 @@ pub struct Activity {
     pub timers: CallTotals,
     /// Calls of all other exports.
     pub other: CallTotals,
+    /// Durations of the measured calls of `handle`, which are one in some on a busy service.
+    pub durations_us: Durations,
+    /// Whether the service is switched on, and gets messages.
+    pub enabled: bool,
     /// The text of the last failed call.
     pub last_failure: Option<String>,
     /// Messages that wait in the mailbox, in memory or in its file.

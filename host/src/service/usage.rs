@@ -16,7 +16,7 @@ use crate::guest::{Fault, Meter, RequestCounts};
 use crate::mailbox::Counters;
 
 use rate_limits::{CallCost, RateLimits};
-use statistics::{CallTotals, Purpose, Statistics};
+use statistics::{CallTotals, Durations, Purpose, Statistics};
 use throttled_log::{Entry, Reason, ThrottledLog};
 
 /// Messages dropped by a mailbox.
@@ -195,6 +195,11 @@ impl Usage {
     /// All calls since the service began: of messages, of timers, and others.
     pub(super) fn totals(&self) -> [CallTotals; 3] {
         self.statistics.totals()
+    }
+
+    /// Measured calls of messages by their duration.
+    pub(super) fn durations(&self) -> Durations {
+        self.statistics.durations()
     }
 
     /// The text of the last failed call.

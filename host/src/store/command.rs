@@ -50,6 +50,8 @@ pub(super) enum Command {
     },
     /// Read the dead letters of a service.
     DeadLetters(String, Reply<Vec<DeadLetter>>),
+    /// Count the dead letters of services, in their order.
+    CountDeadLetters(Vec<String>, Reply<Vec<u64>>),
     /// Move the dead letters of a service into its spool.
     RequeueDeadLetters(String, Reply<Option<Segment>>),
     /// Read the version history of a service.

@@ -130,6 +130,24 @@ pub(super) fn read(
     Ok(letters)
 }
 
+/// The number of dead letters of each of `services`. Their numbers have no gaps, so the first and the last one tell it.
+pub(super) fn count(database: &Database, services: &[String]) -> Result<Vec<u64>, redb::Error> {
+    let Some(table) = present(database.begin_read()?.open_table(DEAD))? else {
+        return Ok(vec![0; services.len()]);
+    };
+
+    let counts = services.iter().map(|service| {
+        let mut range = table.range((service.as_str(), 0)..=(service.as_str(), u64::MAX))?;
+        let Some((oldest, _)) = range.next().transpose()? else {
+            return Ok(0);
+        };
+        let newest = range.next_back().transpose()?;
+        let newest = newest.map_or(oldest.value().1, |(key, _)| key.value().1);
+        Ok(newest - oldest.value().1 + 1)
+    });
+    counts.collect()
+}
+
 /// Moves the dead letters of a service into its spool, with numbers from `first` on. Returns their segment; `None`: there
 /// are none. Messages that the service published stay dead letters, because they are not for it to handle.
 pub(super) fn requeue(

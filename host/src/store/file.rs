@@ -145,6 +145,11 @@ impl File {
         self.read(|database| dead_letters::read(database, service))
     }
 
+    /// The number of dead letters of each of `services`.
+    pub(super) fn count_dead_letters(&self, services: &[String]) -> Result<Vec<u64>, StoreError> {
+        self.read(|database| dead_letters::count(database, services))
+    }
+
     /// Keeps a dead letter and returns how many old ones were dropped for it.
     pub(super) fn push_dead_letter(
         &mut self,

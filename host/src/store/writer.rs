@@ -131,6 +131,9 @@ fn answer(file: &mut File, command: Command, outcome: &Result<(), StoreError>) {
                 letters.map(|letters| letters.into_iter().map(|(_, letter)| letter).collect());
             let _ = reply.send(letters);
         }
+        Command::CountDeadLetters(services, reply) => {
+            let _ = reply.send(file.count_dead_letters(&services));
+        }
         Command::RequeueDeadLetters(service, reply) => {
             let _ = reply.send(file.requeue_dead_letters(&service));
         }

@@ -13,6 +13,7 @@ use crate::router::ServiceId;
 use crate::service::{Answer, Command, CommandError, ServiceRef, ServiceSnapshot, Swap};
 use crate::service_ctx::ServiceCtx;
 use crate::store::{Snapshot, Store};
+use crate::topic::Topic;
 use crate::version::Version;
 
 use super::{Entry, QueuedCommand, Supervisor};
@@ -76,6 +77,14 @@ impl Supervisor {
     /// When there is no such service.
     pub fn service_ref(&self, service: &str) -> Result<ServiceRef, CommandError> {
         self.entry(service).map(|entry| entry.handle.service_ref())
+    }
+
+    /// The topic that switches a service on and off.
+    ///
+    /// # Errors
+    /// When there is no such service, or its base topic leaves no room for it.
+    pub fn enabled_topic(&self, service: &str) -> Result<Topic, CommandError> {
+        Ok(self.entry(service)?.ctx.config.base.topic("enabled")?)
     }
 
     /// Restarts the instance of a service.

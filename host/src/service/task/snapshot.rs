@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::Task;
-use crate::service::snapshot::{Activity, ServiceSnapshot};
+use crate::service::snapshot::{Activity, Configured, ServiceSnapshot};
 
 impl Task {
     /// Answers with a snapshot.
@@ -20,6 +20,8 @@ impl Task {
             component: config.component.clone(),
             version: self.runner.version().map(|version| version.to_string()),
             on_probation: self.rollout.is_on_probation(),
+            dead_letters: None,
+            configured: Configured(config.clone()),
             activity: Some(self.activity()),
         }
     }
@@ -46,6 +48,8 @@ impl Task {
             messages,
             timers,
             other,
+            durations_us: self.usage.durations(),
+            enabled: self.queue.is_enabled(),
             last_failure: self.usage.last_failure().map(str::to_owned),
             waiting: counters.depth,
             high_water: counters.high_water,

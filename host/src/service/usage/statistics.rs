@@ -6,11 +6,35 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Buckets of durations for each power of two of nanoseconds.
 const STEPS: u32 = 4;
 const BUCKETS: usize = 64 * STEPS as usize;
+
+/// Upper bounds of the durations in a snapshot.
+pub const DURATION_BOUNDS: [Duration; 20] = [
+    Duration::from_micros(5),
+    Duration::from_micros(10),
+    Duration::from_micros(20),
+    Duration::from_micros(50),
+    Duration::from_micros(100),
+    Duration::from_micros(200),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_millis(2),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+];
 
 /// Purpose of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +92,28 @@ pub struct CallTotals {
     pub p99: Duration,
 }
 
-fn microseconds<S: serde::Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+fn microseconds<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(span.as_nanos() as f64 / 1e3)
+}
+
+/// Measured calls of `handle` by their duration, for a histogram.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Durations {
+    /// Calls that took no longer than each of [`DURATION_BOUNDS`] and longer than the one before.
+    pub counts: [u64; DURATION_BOUNDS.len()],
+    /// All measured calls, also those longer than the last bound.
+    pub measured: u64,
+    /// Seconds that the measured calls took in all.
+    pub sum_seconds: f64,
+}
+
+impl Serialize for Durations {
+    /// Pairs of a bound in microseconds and a count, without those of count 0.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let pairs = DURATION_BOUNDS.iter().zip(self.counts);
+        let counted = pairs.filter(|(_, count)| *count > 0);
+        serializer.collect_seq(counted.map(|(bound, count)| (bound.as_micros() as u64, count)))
+    }
 }
 
 impl Statistics {
@@ -95,6 +139,16 @@ impl Statistics {
             CallTotals::from(&timers.with(self.timers.values())),
             CallTotals::from(&other.with([&self.other])),
         ]
+    }
+
+    /// Measured calls of messages by their duration, before and after the last report.
+    pub(crate) fn durations(&self) -> Durations {
+        let mut sum = Durations::default();
+        let reported = self.reported.as_deref().map(|[messages, ..]| messages);
+        for figures in reported.into_iter().chain([&self.messages]) {
+            figures.add_to(&mut sum);
+        }
+        sum
     }
 
     /// The text of the last failed call.
@@ -215,6 +269,24 @@ impl Figures {
         sum
     }
 
+    /// Adds the measured calls to `sum`. Each counts by the largest duration of its bucket, so never below its bound.
+    fn add_to(&self, sum: &mut Durations) {
+        sum.measured += self.measured;
+        sum.sum_seconds += self.total.as_secs_f64();
+        let mut bound = 0;
+        for (bucket, count) in self.durations.iter().enumerate() {
+            while DURATION_BOUNDS
+                .get(bound)
+                .is_some_and(|most| *most < upper(bucket))
+            {
+                bound += 1;
+            }
+            if let Some(sum) = sum.counts.get_mut(bound) {
+                *sum += u64::from(*count);
+            }
+        }
+    }
+
     fn mean(&self) -> Duration {
         let nanoseconds = self.total.as_nanos().checked_div(u128::from(self.measured));
         Duration::from_nanos(nanoseconds.map_or(0, |mean| u64::try_from(mean).unwrap_or(u64::MAX)))
@@ -311,6 +383,27 @@ mod tests {
             "{report}"
         );
         assert_eq!(statistics.report(start + Duration::from_secs(3)), None);
+    }
+
+    #[test]
+    fn durations_fall_between_their_bounds() {
+        let mut statistics = Statistics::new(Instant::now());
+        for micros in [1, 7, 300, 30_000_000] {
+            let took = Some(Duration::from_micros(micros));
+            statistics.on_call_ended(Purpose::Message, took, None);
+        }
+        statistics.report(Instant::now());
+        let took = Some(Duration::from_micros(300));
+        statistics.on_call_ended(Purpose::Message, took, None);
+        let durations = statistics.durations();
+        assert_eq!(durations.measured, 5);
+        assert_eq!(
+            durations.counts.iter().sum::<u64>(),
+            4,
+            "30 s are beyond the last bound"
+        );
+        let shown = serde_json::to_string(&durations).unwrap();
+        assert_eq!(shown, "[[5,1],[10,1],[500,2]]");
     }
 
     proptest! {
