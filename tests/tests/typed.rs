@@ -10,6 +10,7 @@ mod calling;
 mod deadlines;
 mod peers;
 mod serving;
+mod versions;
 
 /// The topic above the members of the interface that the tests serve.
 const MACHINE: &str = "test.typed/Machine";

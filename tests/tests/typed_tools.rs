@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use miqro_tests::host::Setup;
 use miqro_tests::process::Process;
 use miqro_tests::{Client, Host, Message, Mosquitto, Properties, guests, host, place};
 use serde_json::{Value, json};
@@ -16,6 +17,10 @@ fn section(name: &str, mut settings: Value) -> Value {
 
 /// A host with both services and both clients.
 async fn all(broker: &Mosquitto) -> Result<Host> {
+    with_all(Host::on(broker.port())).await
+}
+
+async fn with_all(mut setup: Setup) -> Result<Host> {
     let calls =
         |interface: &str| json!({ "call": [{ "interface": interface, "deadline": "10s" }] });
     let services = [
@@ -29,7 +34,6 @@ async fn all(broker: &Mosquitto) -> Result<Host> {
         ),
     ];
 
-    let mut setup = Host::on(broker.port());
     for (name, guest, settings) in services {
         setup = setup.service(name, guest, section(name, settings));
     }
@@ -209,6 +213,36 @@ async fn values_and_signals_are_watched() -> Result<()> {
     assert_eq!(line, expected);
     let said = fails(&host, &["watch", "no.body", "-n", "1", "-W", "0.2"])?;
     assert!(said.contains("0 of 1 lines"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn tools_speak_to_the_embedded_broker() -> Result<()> {
+    let host = with_all(Host::embedded()?).await?;
+
+    let watch = Process::start(&mut command(&host, &["watch", "hello"])?)?;
+    let output = watch.output();
+    output
+        .wait_for("the retained value", |line| {
+            line == r#"io.world/Hello last = {"content": ""}"#
+        })
+        .await?;
+    let arguments = r#"[{"content": "hi"}, "now"]"#;
+    assert_eq!(says(&host, &["call", "hello/hello.say", arguments])?, "1");
+    for expected in [
+        r#"io.world/Hello justSaid [{"content": "hi"}]"#,
+        r#"io.world/Hello last = {"content": "hi"}"#,
+    ] {
+        output.wait_for(expected, |line| line == expected).await?;
+    }
+
+    let value = r#"{"content": "other"}"#;
+    assert_eq!(says(&host, &["set", "hello/hello.last", value])?, "");
+    let expected = format!("io.world/Hello last = {value}");
+    output.wait_for(&expected, |line| line == expected).await?;
+    assert_eq!(says(&host, &["get", "io.world/Hello.last"])?, value);
+    let said = fails(&host, &["call", "room/thermostat.boost", "[100]"])?;
+    assert!(said.contains("outOfLimits"), "{said}");
     Ok(())
 }
 
