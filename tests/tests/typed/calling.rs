@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use miqro_tests::{Client, Host, Message, Mosquitto, guests};
 use serde_json::{Value, json};
 
-use super::{MACHINE, caller, machine};
+use super::{MACHINE, caller, error, invoke, machine};
 
 /// Has the calling guest make a call; returns its outcome.
 async fn ask(client: &mut Client, call: &str, arguments: Value) -> Result<Value> {
@@ -223,6 +223,52 @@ async fn local_call_goes_to_the_broker_where_no_service_of_the_host_serves_it() 
         .await?;
     let mut client = observer(broker.port()).await?;
     assert_eq!(ask(&mut client, "add", json!([1, 2])).await?, json!(3));
+    Ok(())
+}
+
+/// Functions with bytes, whose values pass in one piece, and with every kind of result: exported and imported, locally and across the
+/// broker.
+#[tokio::test]
+async fn bytes_pass_through_a_chain_of_services() -> Result<()> {
+    let link = |own: &str, next: &str, local: bool| {
+        json!({ "serve": [{ "interface": "test:chain/link", "name": own }],
+                "call": [{ "interface": "test:chain/link", "name": next, "local": local }] })
+    };
+    for local in [false, true] {
+        let broker = Mosquitto::start().await?;
+        let _host = Host::on(broker.port())
+            .service("a", "contract-typed-link", link("A", "B", local))
+            .service("b", "contract-typed-link", link("B", "Nobody", local))
+            .start()
+            .await?;
+        let mut client = Client::connect(broker.port()).await?;
+        client.subscribe("answer/#", 1).await?;
+
+        let calls = [
+            ("put", json!(["x", "aGVsbG8="]), "0", ""),
+            ("put", json!(["next/x", ""]), "0", ""),
+            ("put", json!(["next/y", "AAEC/w=="]), "0", ""),
+            ("take", json!(["x"]), r#""aGVsbG8=""#, ""),
+            ("take", json!(["next/x"]), r#""""#, ""),
+            ("take", json!(["next/y"]), r#""AAEC/w==""#, ""),
+            ("take", json!(["next/y"]), r#""there is no y""#, "error"),
+            ("take", json!([7]), "null", "invalid-arguments"),
+            ("put", json!(["x", "%"]), "null", "invalid-arguments"),
+            ("clear", json!([]), "0", ""),
+        ];
+        for (operation, arguments, expected, code) in calls {
+            let mut message = invoke("", &arguments.to_string(), "answer/x", b"1");
+            message.topic = format!("test.chain/A/rpc/{operation}");
+            client.send(message).await?;
+            let answer = client.expect("answer/x").await?;
+            let found = (answer.text(), error(&answer).0);
+            assert_eq!(
+                found,
+                (expected.to_owned(), code),
+                "{operation}{arguments}, local: {local}"
+            );
+        }
+    }
     Ok(())
 }
 

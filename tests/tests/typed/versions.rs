@@ -134,9 +134,10 @@ async fn swap_makes_the_same_check() -> Result<()> {
     let host = Host::plain(broker.port())
         .top("services", json!({ "shop": { "component": component } }))
         .spawn()?;
-    host.output().says(0, "service shop").await?;
     let mut client = Client::connect(broker.port()).await?;
     client.subscribe("answer/#", 1).await?;
+    client.subscribe("service/shop/online", 1).await?;
+    assert_eq!(client.expect("service/shop/online").await?.text(), "1");
     let order = |count: &str| {
         let mut message = invoke("", &format!("[\"tea\", {count}]"), "answer/x", b"1");
         message.topic = "test.shop/Orders/rpc/place".to_owned();

@@ -12,8 +12,15 @@ wit_bindgen::generate!({
     generate_all,
 });
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use exports::test::chain::link as served;
 use test::chain::link as next;
+
+thread_local! {
+    static KEPT: RefCell<BTreeMap<String, Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
+}
 
 struct Link;
 export!(Link);
@@ -25,6 +32,32 @@ impl served::Guest for Link {
             return Ok("the end".to_owned());
         }
         next::follow(rest.as_str())
+    }
+
+    fn put(name: String, content: Vec<u8>) -> Result<(), String> {
+        match name.strip_prefix("next/") {
+            Some(name) => next::put(name, &content),
+            None => {
+                KEPT.with_borrow_mut(|kept| kept.insert(name, content));
+                Ok(())
+            }
+        }
+    }
+
+    fn take(name: String) -> Result<Vec<u8>, String> {
+        match name.strip_prefix("next/") {
+            Some(name) => next::take(name),
+            None => KEPT
+                .with_borrow_mut(|kept| kept.remove(&name))
+                .ok_or_else(|| format!("there is no {name}")),
+        }
+    }
+
+    fn clear() {
+        let forgotten = KEPT.take();
+        if !forgotten.is_empty() {
+            next::clear();
+        }
     }
 }
 

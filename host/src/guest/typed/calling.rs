@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use wasmtime::StoreContextMut;
-use wasmtime::component::Val;
 
 use crate::guest::api::request::exchange;
 use crate::guest::bindings::miqro::service::messaging::MessagingError;
@@ -23,7 +22,8 @@ use crate::typed::mapping::{ErrorType, Operation, Property};
 use crate::typed::types::Field;
 use crate::typed::value::Value;
 
-use super::values::{TypeMismatch, from_val, into_val};
+use super::form::Returned;
+use super::values::TypeMismatch;
 
 /// A function that a component imports: the positions of its interface and of the function.
 #[derive(Debug, Clone, Copy)]
@@ -47,47 +47,42 @@ struct NotSent {
 pub(in crate::guest) async fn call(
     mut store: StoreContextMut<'_, StoreData>,
     function: ImportedFunction,
-    arguments: &[Val],
-    results: &mut [Val],
-) -> wasmtime::Result<()> {
+    arguments: Vec<Value>,
+) -> wasmtime::Result<Returned> {
     let data = store.data_mut();
     let binding = data.binding.clone();
     let target = binding.imports[function.interface][function.function];
 
-    let value = match target {
+    match target {
         Target::Operation(interface, at) => {
             let called = &binding.called[interface];
-            operation(data, called, &called.mapping.operations[at], arguments).await?
+            operation(data, called, &called.mapping.operations[at], &arguments).await
         }
         Target::Get(interface, at) => {
             let called = &binding.called[interface];
-            get(data, called, &called.mapping.properties[at]).await?
+            get(data, called, &called.mapping.properties[at]).await
         }
         Target::Set(interface, at) => {
             let called = &binding.called[interface];
-            set(data, called, &called.mapping.properties[at], arguments)?
+            set(data, called, &called.mapping.properties[at], &arguments)
         }
         Target::Emit(interface, at) => {
             let served = &binding.served[interface];
             let signal = &served.mapping.signals[at];
-            let payload = encode_arguments(data, &signal.parameters, arguments);
+            let payload = encode_arguments(data, &signal.parameters, &arguments);
             let payload = payload.map_err(|error| not_sent(&signal.topic, error.text))?;
             publish(data, &signal.topic, payload, served.qos)?;
-            None
+            Ok(Ok(None))
         }
-    };
-    if let (Some(result), Some(value)) = (results.first_mut(), value) {
-        *result = value;
     }
-    Ok(())
 }
 
 async fn operation(
     data: &mut StoreData,
     called: &Called,
     operation: &Operation,
-    arguments: &[Val],
-) -> wasmtime::Result<Option<Val>> {
+    arguments: &[Value],
+) -> wasmtime::Result<Returned> {
     let topic = &operation.topic;
     let error = operation.error.as_ref();
     let payload = match encode_arguments(data, &operation.parameters, arguments) {
@@ -96,7 +91,7 @@ async fn operation(
     };
     if operation.answer.is_none() && !called.awaits_void {
         publish(data, topic, payload, called.qos)?;
-        return Ok(success(operation.error.is_some(), None));
+        return Ok(Ok(None));
     }
     if called.is_own {
         let prefix = &called.mapping.prefix;
@@ -112,7 +107,7 @@ async fn operation(
         ..Properties::default()
     }));
     match answered(data, called, operation, message).await {
-        Ok(value) => Ok(success(operation.error.is_some(), value)),
+        Ok(value) => Ok(Ok(value)),
         Err(failure) => failed(data, topic, error, failure),
     }
 }
@@ -123,7 +118,7 @@ async fn answered(
     called: &Called,
     operation: &Operation,
     message: Message,
-) -> Result<Option<Val>, CallError> {
+) -> Result<Option<Value>, CallError> {
     data.hold(&message).map_err(refused)?;
     let answer = exchange(data, message, called.deadline, called.is_local).await;
     let answer = answer.map_err(|failure| match failure {
@@ -138,13 +133,9 @@ async fn answered(
     let Some(ty) = &operation.answer else {
         return Ok(None);
     };
-    let invalid = |error: &dyn std::fmt::Display| {
-        CallError::new(Code::InvalidResult, format!("the answer: {error}"))
-    };
-    let value = json::decode(ty, payload, data.json_limits()).map_err(|error| invalid(&error))?;
-    into_val(ty, value)
+    json::decode(ty, payload, data.json_limits())
         .map(Some)
-        .map_err(|error| invalid(&error))
+        .map_err(|error| CallError::new(Code::InvalidResult, format!("the answer: {error}")))
 }
 
 /// The value of a property: from the cache, or the first one that comes.
@@ -152,15 +143,15 @@ async fn get(
     data: &mut StoreData,
     called: &Called,
     property: &Property,
-) -> wasmtime::Result<Option<Val>> {
+) -> wasmtime::Result<Returned> {
     let error = property.error.as_ref();
     let failure = match known(data, called, property).await {
-        Ok(value) => return Ok(success(error.is_some(), Some(value))),
+        Ok(value) => return Ok(Ok(Some(value))),
         Err(failure) => failure,
     };
     // a type with room for no value
     if failure.code == Code::Unavailable && property.ty.is_nullable() {
-        return Ok(success(error.is_some(), Some(Val::Option(None))));
+        return Ok(Ok(Some(Value::Option(None))));
     }
     failed(data, &property.topic, error, failure)
 }
@@ -169,7 +160,7 @@ async fn known(
     data: &mut StoreData,
     called: &Called,
     property: &Property,
-) -> Result<Val, CallError> {
+) -> Result<Value, CallError> {
     let unknown = || CallError::new(Code::Unavailable, "the value is not known");
     let requests = data.ctx.requests.clone().ok_or_else(unknown)?;
 
@@ -183,31 +174,26 @@ async fn known(
             payload.map_err(|_| unknown())?
         }
     };
-    let invalid = |error: &dyn std::fmt::Display| {
-        CallError::new(Code::InvalidResult, format!("the value: {error}"))
-    };
-    let value = json::decode(&property.ty, &payload, data.json_limits())
-        .map_err(|error| invalid(&error))?;
-    into_val(&property.ty, value).map_err(|error| invalid(&error))
+    json::decode(&property.ty, &payload, data.json_limits())
+        .map_err(|error| CallError::new(Code::InvalidResult, format!("the value: {error}")))
 }
 
 fn set(
     data: &mut StoreData,
     called: &Called,
     property: &Property,
-    arguments: &[Val],
-) -> wasmtime::Result<Option<Val>> {
+    arguments: &[Value],
+) -> wasmtime::Result<Returned> {
     let topic = &property.set_topic;
     let error = property
         .setter
         .as_ref()
         .and_then(|setter| setter.error.as_ref());
     let value = arguments.first().ok_or(TypeMismatch)?;
-    let value = from_val(&property.ty, value)?;
-    match json::encode(&property.ty, &value, data.json_limits()) {
+    match json::encode(&property.ty, value, data.json_limits()) {
         Ok(payload) => {
             publish(data, topic, payload, called.qos)?;
-            Ok(success(error.is_some(), None))
+            Ok(Ok(None))
         }
         Err(reason) => {
             let failure = CallError::new(Code::InvalidArguments, reason.to_string());
@@ -219,14 +205,9 @@ fn set(
 fn encode_arguments(
     data: &StoreData,
     parameters: &[Field],
-    arguments: &[Val],
+    arguments: &[Value],
 ) -> Result<Vec<u8>, CallError> {
-    let pairs = parameters.iter().zip(arguments);
-    let values = pairs.map(|(parameter, val)| from_val(&parameter.ty, val));
-    let values: Vec<Value> = values
-        .collect::<Result<_, _>>()
-        .map_err(|error| CallError::new(Code::InvalidArguments, error.to_string()))?;
-    json::encode_arguments(parameters, &values, data.json_limits())
+    json::encode_arguments(parameters, arguments, data.json_limits())
         .map_err(|error| CallError::new(Code::InvalidArguments, error.to_string()))
 }
 
@@ -259,32 +240,15 @@ fn refused(error: MessagingError) -> CallError {
     CallError::new(Code::Unavailable, text)
 }
 
-/// The result of a function that returned `value`. `is_result`: within `ok`.
-fn success(is_result: bool, value: Option<Val>) -> Option<Val> {
-    if is_result {
-        Some(Val::Result(Ok(value.map(Box::new))))
-    } else {
-        value
-    }
-}
-
 /// The result of a function that failed, if its type has room for the error.
 fn failed(
     data: &StoreData,
     topic: &Topic,
     ty: Option<&ErrorType>,
     error: CallError,
-) -> wasmtime::Result<Option<Val>> {
-    let value = ty.and_then(|ty| {
-        let value = error_value(ty, &error, data.json_limits())?;
-        Some((ty, value))
-    });
-    match value {
-        Some((ErrorType(Some(ty)), Some(value))) => {
-            let value = into_val(ty, value)?;
-            Ok(Some(Val::Result(Err(Some(Box::new(value))))))
-        }
-        Some(_) => Ok(Some(Val::Result(Err(None)))),
+) -> wasmtime::Result<Returned> {
+    match ty.and_then(|ty| error_value(ty, &error, data.json_limits())) {
+        Some(value) => Ok(Err(value)),
         None => Err(RemoteCallFailed {
             topic: topic.clone(),
             error,

@@ -1,11 +1,17 @@
 //! Links the imports of a component that are for the network: each function of them calls [`calling`].
 
-use wasmtime::component::{Component, ComponentExportIndex, Linker};
+use std::sync::Arc;
+
+use wasmtime::component::{Component, ComponentExportIndex, Linker, LinkerInstance, Val};
 
 use crate::guest::store::StoreData;
-use crate::typed::interface::{ComponentInterfaces, Interface};
+use crate::typed::interface::{ComponentInterfaces, Function, Interface};
+use crate::typed::types::{Field, Type};
+use crate::typed::value::Value;
 
 use super::calling::{self, ImportedFunction};
+use super::form::{Form, Returned};
+use super::values::{TypeMismatch, from_val, into_val};
 
 /// The functions of the interfaces that a component exports: by interface, by function.
 pub(in crate::guest) type TypedIndices = Vec<Vec<ComponentExportIndex>>;
@@ -25,12 +31,54 @@ pub(in crate::guest) fn define(
                 interface: index,
                 function,
             };
-            instance.func_new_async(&declared.name, move |store, _, arguments, results| {
-                Box::new(calling::call(store, function, arguments, results))
-            })?;
+            match Form::of_import(declared) {
+                Some(form) => form.link(&mut instance, &declared.name, function)?,
+                None => link_dynamic(&mut instance, declared, function)?,
+            }
         }
     }
     Ok(())
+}
+
+/// Links a function by wasmtime's dynamic values.
+fn link_dynamic(
+    linker: &mut LinkerInstance<'_, StoreData>,
+    declared: &Function,
+    function: ImportedFunction,
+) -> wasmtime::Result<()> {
+    let types = Arc::new(declared.clone());
+    linker.func_new_async(&declared.name, move |store, _, arguments, results| {
+        let types = types.clone();
+        Box::new(async move {
+            let values = into_values(&types.parameters, arguments)?;
+            let returned = calling::call(store, function, values).await?;
+
+            if let (Some(result), Some(ty)) = (results.first_mut(), &types.result) {
+                *result = returned_val(ty, returned)?;
+            }
+            Ok(())
+        })
+    })
+}
+
+fn into_values(parameters: &[Field], vals: &[Val]) -> Result<Vec<Value>, TypeMismatch> {
+    let pairs = parameters.iter().zip(vals);
+    pairs
+        .map(|(parameter, val)| from_val(&parameter.ty, val))
+        .collect()
+}
+
+/// The outcome of a function as a value of its result type.
+fn returned_val(ty: &Type, returned: Returned) -> Result<Val, TypeMismatch> {
+    let value = match (ty, returned) {
+        (Type::Result(_), returned) => Value::Result(match returned {
+            Ok(value) => Ok(value.map(Box::new)),
+            Err(error) => Err(error.map(Box::new)),
+        }),
+        (_, Ok(Some(value))) => value,
+        _ => return Err(TypeMismatch),
+    };
+    into_val(ty, value)
 }
 
 /// Finds the functions of the exported interfaces.

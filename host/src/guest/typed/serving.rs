@@ -21,11 +21,19 @@ use crate::typed::binding::{Called, Member, Served};
 use crate::typed::json;
 use crate::typed::mapping::{ErrorType, Operation, Property, Setter};
 use crate::typed::types::{Field, Type};
+use crate::typed::value::Value;
 
+use super::form::{Form, Returned, types};
 use super::values::{TypeMismatch, from_val, into_val};
 
-/// The outcome of a function: its value, or the value of its error.
-type Returned = Result<Option<Val>, Option<Val>>;
+/// An exported function that is called: the positions of its interface and of the function, and the types of its outcome.
+#[derive(Clone, Copy)]
+struct Exported<'t> {
+    interface: usize,
+    function: usize,
+    value: Option<&'t Type>,
+    error: Option<&'t ErrorType>,
+}
 
 impl Instance {
     /// The member of a typed interface that a message on `topic` is for; `None`: it is for `handle`.
@@ -90,12 +98,17 @@ impl Instance {
             }
         };
 
-        let has_result = operation.answer.is_some() || operation.error.is_some();
-        let function = (served.export, operation.function);
-        let value = self.invoke(function, &arguments, has_result).await?;
-        match (split(value, operation.error.as_ref())?, &operation.error) {
+        let exported = Exported {
+            interface: served.export,
+            function: operation.function,
+            value: operation.answer.as_ref(),
+            error: operation.error.as_ref(),
+        };
+        let types = types(&operation.parameters);
+        let returned = self.invoke(exported, &types, arguments).await?;
+        match (returned, &operation.error) {
             (Ok(value), _) => self.answer(served, operation, value, message)?,
-            (Err(value), Some(error)) => self.answer_error(error, value, message)?,
+            (Err(value), Some(error)) => self.answer_error(error, value, message),
             (Err(_), None) => return Err(TypeMismatch.into()),
         }
         Ok(())
@@ -106,11 +119,11 @@ impl Instance {
         &mut self,
         served: &Served,
         operation: &Operation,
-        value: Option<Val>,
+        value: Option<Value>,
         message: &Message,
     ) -> wasmtime::Result<()> {
         let payload = match (&operation.answer, value) {
-            (Some(ty), Some(value)) => match self.encode(ty, &value)? {
+            (Some(ty), Some(value)) => match self.encode(ty, &value) {
                 Ok(payload) => payload,
                 Err(error) => {
                     self.store.data_mut().roll_back();
@@ -128,19 +141,14 @@ impl Instance {
     }
 
     /// Takes the effects of the call back, and puts the answer with the operation's own error in their place.
-    fn answer_error(
-        &mut self,
-        ty: &ErrorType,
-        value: Option<Val>,
-        message: &Message,
-    ) -> wasmtime::Result<()> {
+    fn answer_error(&mut self, ty: &ErrorType, value: Option<Value>, message: &Message) {
         self.store.data_mut().roll_back();
         let mut error = CallError::new(Code::Error, "the operation returned an error");
         if let (Some(ty), Some(value)) = (&ty.0, value) {
-            match self.encode(ty, &value)? {
+            match self.encode(ty, &value) {
                 Ok(payload) => {
                     error.text = match value {
-                        Val::String(text) => text,
+                        Value::String(text) => text,
                         _ => String::from_utf8_lossy(&payload).into_owned(),
                     };
                     error.payload = payload;
@@ -149,7 +157,6 @@ impl Instance {
             }
         }
         self.send(answer::refusal(message, &error));
-        Ok(())
     }
 
     async fn set_property(
@@ -165,7 +172,7 @@ impl Instance {
         };
         let limits = self.store.data().json_limits();
         let value = match json::decode(&property.ty, &message.payload, limits) {
-            Ok(value) => into_val(&property.ty, value)?,
+            Ok(value) => value,
             Err(error) => {
                 let error = CallError::new(Code::InvalidArguments, error.to_string());
                 self.refuse(message, &error);
@@ -173,10 +180,15 @@ impl Instance {
             }
         };
 
-        let function = (served.export, *function);
-        let value = self.invoke(function, &[value], error.is_some()).await?;
-        match (split(value, error.as_ref())?, error) {
-            (Err(value), Some(error)) => self.answer_error(error, value, message)?,
+        let exported = Exported {
+            interface: served.export,
+            function: *function,
+            value: None,
+            error: error.as_ref(),
+        };
+        let returned = self.invoke(exported, &[&property.ty], vec![value]).await?;
+        match (returned, error) {
+            (Err(value), Some(error)) => self.answer_error(error, value, message),
             _ => {
                 let payload = void_payload(served.void_answer);
                 let payload = payload.unwrap_or(Bytes::from_static(b"null"));
@@ -199,8 +211,15 @@ impl Instance {
         };
         match self.arguments(&signal.parameters, message) {
             Ok(arguments) => {
-                let function = (handler, signal.function);
-                self.invoke(function, &arguments, false).await?;
+                let exported = Exported {
+                    interface: handler,
+                    function: signal.function,
+                    value: None,
+                    error: None,
+                };
+                let types = types(&signal.parameters);
+                // without a type for it, there is no outcome
+                let _ = self.invoke(exported, &types, arguments).await?;
             }
             Err(error) => self.refuse(message, &error),
         }
@@ -265,12 +284,16 @@ impl Instance {
         served: &Served,
         property: &Property,
     ) -> wasmtime::Result<Option<Bytes>> {
-        let function = (served.export, property.getter);
-        let value = self.invoke(function, &[], true).await?;
-        let Ok(Some(value)) = split(value, property.error.as_ref())? else {
+        let exported = Exported {
+            interface: served.export,
+            function: property.getter,
+            value: Some(&property.ty),
+            error: property.error.as_ref(),
+        };
+        let Ok(Some(value)) = self.invoke(exported, &[], Vec::new()).await? else {
             return Ok(None);
         };
-        match self.encode(&property.ty, &value)? {
+        match self.encode(&property.ty, &value) {
             Ok(payload) => Ok(Some(payload)),
             Err(_) => {
                 self.count(FaultKind::Malformed);
@@ -279,46 +302,41 @@ impl Instance {
         }
     }
 
-    /// Calls a function of an exported interface: by the positions of the interface and of the function.
+    /// Calls an exported function with values of the types of its parameters.
     async fn invoke(
         &mut self,
-        (interface, function): (usize, usize),
-        arguments: &[Val],
-        has_result: bool,
-    ) -> wasmtime::Result<Option<Val>> {
+        exported: Exported<'_>,
+        types: &[&Type],
+        values: Vec<Value>,
+    ) -> wasmtime::Result<Returned> {
+        let Exported { value, error, .. } = exported;
         let typed = self.typed.as_ref().ok_or(TypeMismatch)?;
-        let function = typed.functions[interface][function];
-        let mut results = [Val::Bool(false)];
-        let results = &mut results[..usize::from(has_result)];
+        let function = typed.functions[exported.interface][exported.function];
+        if let Some(form) = Form::of(types, value, error) {
+            return form.call(&mut self.store, function, values).await;
+        }
 
+        let arguments = into_vals(types, values)?;
+        let mut results = [Val::Bool(false)];
+        let results = &mut results[..usize::from(value.is_some() || error.is_some())];
         function
-            .call_async(&mut self.store, arguments, results)
+            .call_async(&mut self.store, &arguments, results)
             .await?;
-        Ok(results
-            .first_mut()
-            .map(|result| std::mem::replace(result, Val::Bool(false))))
+        Ok(returned(results.first(), value, error)?)
     }
 
-    fn arguments(&self, parameters: &[Field], message: &Message) -> Result<Vec<Val>, CallError> {
+    fn arguments(&self, parameters: &[Field], message: &Message) -> Result<Vec<Value>, CallError> {
         let limits = self.store.data().json_limits();
-        let invalid = |text: String| CallError::new(Code::InvalidArguments, text);
-        let values = json::decode_arguments(parameters, &message.payload, limits)
-            .map_err(|error| invalid(error.to_string()))?;
-
-        let pairs = parameters.iter().zip(values);
-        let arguments = pairs.map(|(parameter, value)| into_val(&parameter.ty, value));
-        arguments
-            .collect::<Result<_, _>>()
-            .map_err(|error| invalid(error.to_string()))
+        json::decode_arguments(parameters, &message.payload, limits)
+            .map_err(|error| CallError::new(Code::InvalidArguments, error.to_string()))
     }
 
     /// A value as a payload, or the error that says why it has no form as one.
-    fn encode(&self, ty: &Type, value: &Val) -> Result<Result<Bytes, CallError>, TypeMismatch> {
-        let value = from_val(ty, value)?;
+    fn encode(&self, ty: &Type, value: &Value) -> Result<Bytes, CallError> {
         let limits = self.store.data().json_limits();
-        Ok(json::encode(ty, &value, limits)
+        json::encode(ty, value, limits)
             .map(Bytes::from)
-            .map_err(|error| CallError::new(Code::InvalidResult, error.to_string())))
+            .map_err(|error| CallError::new(Code::InvalidResult, error.to_string()))
     }
 
     /// Answers a message that does not fit its member, and counts it.
@@ -351,14 +369,29 @@ fn void_payload(answer: VoidAnswer) -> Option<Bytes> {
     }
 }
 
-/// Splits the value of a function that returns a `result`.
-fn split(value: Option<Val>, error: Option<&ErrorType>) -> Result<Returned, TypeMismatch> {
-    if error.is_none() {
-        return Ok(Ok(value));
-    }
-    match value {
-        Some(Val::Result(Ok(value))) => Ok(Ok(value.map(|value| *value))),
-        Some(Val::Result(Err(value))) => Ok(Err(value.map(|value| *value))),
+fn into_vals(types: &[&Type], values: Vec<Value>) -> Result<Vec<Val>, TypeMismatch> {
+    let pairs = types.iter().zip(values);
+    pairs.map(|(ty, value)| into_val(ty, value)).collect()
+}
+
+/// The outcome of a function from its result.
+fn returned(
+    result: Option<&Val>,
+    value: Option<&Type>,
+    error: Option<&ErrorType>,
+) -> Result<Returned, TypeMismatch> {
+    let convert = |ty: Option<&Type>, val: Option<&Val>| match (ty, val) {
+        (Some(ty), Some(val)) => from_val(ty, val).map(Some),
+        (None, None) => Ok(None),
+        _ => Err(TypeMismatch),
+    };
+
+    let Some(ErrorType(error)) = error else {
+        return convert(value, result).map(Ok);
+    };
+    match result {
+        Some(Val::Result(Ok(val))) => convert(value, val.as_deref()).map(Ok),
+        Some(Val::Result(Err(val))) => convert(error.as_ref(), val.as_deref()).map(Err),
         _ => Err(TypeMismatch),
     }
 }
