@@ -22,8 +22,7 @@ use crate::typed::mapping::{ErrorType, Operation, Property};
 use crate::typed::types::Field;
 use crate::typed::value::Value;
 
-use super::form::Returned;
-use super::values::TypeMismatch;
+use super::values::{Returned, TypeMismatch};
 
 /// A function that a component imports: the positions of its interface and of the function.
 #[derive(Debug, Clone, Copy)]

@@ -14,10 +14,7 @@ use crate::typed::types::{Field, Type};
 use crate::typed::value::Value;
 
 use super::calling::{self, ImportedFunction};
-use super::values::TypeMismatch;
-
-/// The outcome of a function: its value, or the value of its error.
-pub(super) type Returned = Result<Option<Value>, Option<Value>>;
+use super::values::{Returned, TypeMismatch};
 
 /// The form of a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use crate::typed::types::{Field, Type};
 use crate::typed::value::Value;
 
 use super::calling::{self, ImportedFunction};
-use super::form::{Form, Returned};
-use super::values::{TypeMismatch, from_val, into_val};
+use super::form::Form;
+use super::values::{Returned, TypeMismatch, from_val, into_val};
 
 /// The functions of the interfaces that a component exports: by interface, by function.
 pub(in crate::guest) type TypedIndices = Vec<Vec<ComponentExportIndex>>;

@@ -8,7 +8,6 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use wasmtime::component::Val;
 
 use crate::config::VoidAnswer;
 use crate::fault_kind::FaultKind;
@@ -23,17 +22,9 @@ use crate::typed::mapping::{ErrorType, Operation, Property, Setter};
 use crate::typed::types::{Field, Type};
 use crate::typed::value::Value;
 
-use super::form::{Form, Returned, types};
-use super::values::{TypeMismatch, from_val, into_val};
-
-/// An exported function that is called: the positions of its interface and of the function, and the types of its outcome.
-#[derive(Clone, Copy)]
-struct Exported<'t> {
-    interface: usize,
-    function: usize,
-    value: Option<&'t Type>,
-    error: Option<&'t ErrorType>,
-}
+use super::exported::Exported;
+use super::form::types;
+use super::values::TypeMismatch;
 
 impl Instance {
     /// The member of a typed interface that a message on `topic` is for; `None`: it is for `handle`.
@@ -302,29 +293,6 @@ impl Instance {
         }
     }
 
-    /// Calls an exported function with values of the types of its parameters.
-    async fn invoke(
-        &mut self,
-        exported: Exported<'_>,
-        types: &[&Type],
-        values: Vec<Value>,
-    ) -> wasmtime::Result<Returned> {
-        let Exported { value, error, .. } = exported;
-        let typed = self.typed.as_ref().ok_or(TypeMismatch)?;
-        let function = typed.functions[exported.interface][exported.function];
-        if let Some(form) = Form::of(types, value, error) {
-            return form.call(&mut self.store, function, values).await;
-        }
-
-        let arguments = into_vals(types, values)?;
-        let mut results = [Val::Bool(false)];
-        let results = &mut results[..usize::from(value.is_some() || error.is_some())];
-        function
-            .call_async(&mut self.store, &arguments, results)
-            .await?;
-        Ok(returned(results.first(), value, error)?)
-    }
-
     fn arguments(&self, parameters: &[Field], message: &Message) -> Result<Vec<Value>, CallError> {
         let limits = self.store.data().json_limits();
         json::decode_arguments(parameters, &message.payload, limits)
@@ -366,33 +334,6 @@ fn void_payload(answer: VoidAnswer) -> Option<Bytes> {
         VoidAnswer::Zero => Some(Bytes::from_static(b"0")),
         VoidAnswer::Null => Some(Bytes::from_static(b"null")),
         VoidAnswer::Nothing => None,
-    }
-}
-
-fn into_vals(types: &[&Type], values: Vec<Value>) -> Result<Vec<Val>, TypeMismatch> {
-    let pairs = types.iter().zip(values);
-    pairs.map(|(ty, value)| into_val(ty, value)).collect()
-}
-
-/// The outcome of a function from its result.
-fn returned(
-    result: Option<&Val>,
-    value: Option<&Type>,
-    error: Option<&ErrorType>,
-) -> Result<Returned, TypeMismatch> {
-    let convert = |ty: Option<&Type>, val: Option<&Val>| match (ty, val) {
-        (Some(ty), Some(val)) => from_val(ty, val).map(Some),
-        (None, None) => Ok(None),
-        _ => Err(TypeMismatch),
-    };
-
-    let Some(ErrorType(error)) = error else {
-        return convert(value, result).map(Ok);
-    };
-    match result {
-        Some(Val::Result(Ok(val))) => convert(value, val.as_deref()).map(Ok),
-        Some(Val::Result(Err(val))) => convert(error.as_ref(), val.as_deref()).map(Err),
-        _ => Err(TypeMismatch),
     }
 }
 

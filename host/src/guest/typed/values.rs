@@ -1,6 +1,6 @@
 //! Conversion of values between wasmtime's form, which has names, and that of [`crate::typed`], which has positions.
 //!
-//! wasmtime's dynamic form of a `list<u8>` is a list of values; it has no form with bytes.
+//! wasmtime's dynamic form of a `list<u8>` is a list of values; it has no form with bytes. See [`super::form`].
 
 use wasmtime::component::Val;
 
@@ -11,6 +11,9 @@ use crate::typed::value::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a value is not of the type that the component declares")]
 pub(in crate::guest) struct TypeMismatch;
+
+/// The outcome of a function: its value, or the value of its error.
+pub(super) type Returned = Result<Option<Value>, Option<Value>>;
 
 /// Memory that wasmtime counts for one value, in bytes.
 pub(in crate::guest) const VALUE_BYTES: usize = size_of::<Val>();
