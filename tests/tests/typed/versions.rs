@@ -130,7 +130,7 @@ async fn swap_makes_the_same_check() -> Result<()> {
     let folder = TempDir::new()?;
     let file = folder.path().join("shop.wasm");
     std::fs::write(&file, FIRST.component()?)?;
-    let component = file.to_str().context("a path that is no text")?;
+    let component = file.to_str().context("the path is not UTF-8")?;
     let host = Host::plain(broker.port())
         .top("services", json!({ "shop": { "component": component } }))
         .spawn()?;
