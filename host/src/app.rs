@@ -8,6 +8,7 @@
     reason = "wiring starts the tasks and ends them"
 )]
 
+mod audit;
 mod awaited;
 #[cfg(not(feature = "embedded-broker"))]
 #[path = "app/no_broker.rs"]
@@ -30,6 +31,7 @@ mod start;
 mod state;
 mod systemd;
 mod waiting;
+mod web;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -66,6 +68,7 @@ use signals::{SignalRequest, Signals};
 pub use source::Source;
 pub use state::directories as state_directories;
 use systemd::Notifier;
+use web::WebServer;
 
 /// Threads of the embedded broker. It has its own, since guests that compute without end may keep those of the pool busy.
 const BROKER_THREADS: usize = 2;
@@ -173,6 +176,7 @@ struct Host<'a> {
     runtime: Runtime<'a>,
     store: Store,
     control: Control,
+    _web: Option<WebServer>,
     /// The host's own tasks; none of them ends by itself.
     tasks: JoinSet<()>,
     broker: Option<broker::Running>,
@@ -194,6 +198,7 @@ async fn start_up<'a>(
     let engine = engine::engine(&config)?;
     let (store, contents) = Store::open(identity.state_file())?;
     let control = Control::open(identity.state_file(), &pools.usual);
+    let web = WebServer::start(config.web.as_ref(), control.requests(), &pools.usual).await?;
 
     let mut tasks = JoinSet::new();
     let (requests, reception) = request_reply::channel();
@@ -245,6 +250,7 @@ async fn start_up<'a>(
         runtime: Runtime::new(deps, sessions, supervisor, logs, (reload, starting)),
         store,
         control,
+        _web: web,
         tasks,
         broker,
     })

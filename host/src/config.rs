@@ -53,6 +53,7 @@ mod tls;
 mod typed;
 mod units;
 mod value;
+mod web;
 mod yaml;
 
 pub use broker_limits::{BrokerLimits, WhenClientFull};
@@ -70,6 +71,7 @@ pub use load::{Blank, LoadedConfig, MissingFiles, Selection};
 pub use logging::{Level, LogFormat, Logging};
 pub use swap::Swap;
 pub use typed::{Call, NetworkInterface, Serve, Typed, VoidAnswer};
+pub use web::{Role, Web, WebToken};
 
 // other descriptions in YAML are read by the same means
 pub(crate) use context::LoadContext;
@@ -100,6 +102,8 @@ pub struct Config {
     pub trust: Vec<Key>,
     /// File of the services' state and of messages that wait on disk; `None`: below the user's directory for state.
     pub state_file: Option<PathBuf>,
+    /// The HTTP server; `None`: there is none.
+    pub web: Option<Web>,
     /// The topic below which services announce themselves to Home Assistant.
     pub ha_discovery_prefix: Topic,
     /// The services in the order of the file, or of the command line.

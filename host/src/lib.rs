@@ -42,3 +42,4 @@ pub mod topic;
 pub mod typed;
 pub mod version;
 pub mod watch;
+pub mod web;

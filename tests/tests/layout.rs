@@ -59,6 +59,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "timers::heap",
             "timers::set",
             "typed",
+            "web::guard",
         ],
     ),
     (
@@ -86,27 +87,30 @@ const LAYERS: [(&str, &[&str]); 6] = [
     (
         "surfaces",
         &[
-            "broker", "control", "daemon", "logging", "project", "testing",
+            "broker", "control", "daemon", "logging", "project", "testing", "web",
         ],
     ),
     ("wiring", &["app", "cli", "lib", "main"]),
 ];
 
 /// Third-party crates, and the only modules that may name them.
-const CRATES: [(&str, &[&str]); 21] = [
+const CRATES: [(&str, &[&str]); 24] = [
     ("base64", &["guest", "typed"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
-    ("hyper", &["guest"]),
+    ("hyper", &["guest", "web"]),
+    ("hyper_util", &["web"]),
     ("minisign_verify", &["signature"]),
     ("mqtt5", &["broker"]),
     ("notify", &["watch"]),
+    ("prometheus_client", &["web"]),
     ("rayon", &["guest"]),
     ("redb", &["store"]),
     ("rumqttc", &["session::codec"]),
     ("rustix", &["daemon", "guest", "priority", "secure_dir"]),
     ("saphyr_parser", &["config"]),
+    ("subtle", &["web"]),
     ("thread_priority", &["priority"]),
     ("wasi_preview1_component_adapter_provider", &["project"]),
     ("wasmtime", &["guest"]),

@@ -43,3 +43,4 @@ mod switch;
 mod trust;
 mod typed;
 mod typed_tools;
+mod web;

@@ -8,12 +8,12 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::config::{Connection, Level};
 use crate::control::{
-    Answer, BrokerSnapshot, Caller, HostSnapshot, PendingRequest, Reply, Request, Server,
-    SocketGuard, socket_of,
+    Answer, BrokerSnapshot, HostSnapshot, PendingRequest, Reply, Request, Server, SocketGuard,
+    socket_of,
 };
 use crate::message::{Message, Qos};
 use crate::rollout::history::{VersionHistory, format_utc};
@@ -23,6 +23,7 @@ use crate::store::{DeadLetter, Store, StoreError};
 use crate::topic::{Topic, TopicError};
 use crate::version::Version;
 
+use super::audit::audit;
 use super::runtime::Runtime;
 
 /// Characters of a reason that are shown.
@@ -31,9 +32,6 @@ const SHOWN: usize = 200;
 /// How long a service may take to answer for a snapshot; one in a longer call is shown without its activity.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Target of log lines about commands.
-const AUDIT: &str = "miqro_host::audit";
-
 /// Requests that may wait.
 const WAITING: usize = 16;
 
@@ -41,7 +39,7 @@ const WAITING: usize = 16;
 pub(super) struct Control {
     asked: mpsc::Receiver<PendingRequest>,
     /// Keeps the channel open even without a socket.
-    _open: mpsc::Sender<PendingRequest>,
+    open: mpsc::Sender<PendingRequest>,
     _bound: Option<SocketGuard>,
     serving: Option<AbortHandle>,
     /// Answers that take time; each ends with its request.
@@ -58,7 +56,7 @@ impl Control {
                 let serving = pool.spawn(server.serve(open.clone())).abort_handle();
                 Self {
                     asked,
-                    _open: open,
+                    open,
                     _bound: Some(bound),
                     serving: Some(serving),
                     answers: JoinSet::new(),
@@ -68,13 +66,18 @@ impl Control {
                 warn!("{error}; the command line cannot ask this host");
                 Self {
                     asked,
-                    _open: open,
+                    open,
                     _bound: None,
                     serving: None,
                     answers: JoinSet::new(),
                 }
             }
         }
+    }
+
+    /// A sender of requests, for other surfaces.
+    pub(super) fn requests(&self) -> mpsc::Sender<PendingRequest> {
+        self.open.clone()
     }
 
     /// The next request. Cancel-safe.
@@ -108,17 +111,6 @@ impl Control {
             // the caller may have gone
             let _ = reply.send(answer);
         });
-    }
-}
-
-/// Logs a command, its caller, and its outcome.
-fn audit(command: &str, caller: &Caller, answer: &Reply<Answer>) {
-    match answer {
-        Reply::Ok(Answer::Value(Value::String(done))) => {
-            info!(target: AUDIT, "{command} by {caller}: {done}");
-        }
-        Reply::Ok(_) => info!(target: AUDIT, "{command} by {caller}: done"),
-        Reply::Error(error) => warn!(target: AUDIT, "{command} by {caller}: {error}"),
     }
 }
 

@@ -7,7 +7,7 @@ use super::value::ConfigValue;
 use crate::text;
 
 /// The keys of one secret: for the text itself, for a file that has it, and for an environment variable that has it.
-type SecretKeys = [&'static str; 3];
+pub(super) type SecretKeys = [&'static str; 3];
 
 /// The keys of a user name and a password.
 pub(super) struct CredentialKeys {
@@ -93,7 +93,9 @@ fn read_user(item: &ConfigValue<'_>) -> Option<Credentials> {
     user
 }
 
-enum Secret<'a> {
+/// A secret of the file.
+pub(super) enum Secret<'a> {
+    /// It is not written.
     Absent,
     /// An error was reported.
     Invalid,
@@ -102,7 +104,7 @@ enum Secret<'a> {
 }
 
 /// Reads a secret that is written in one of three ways.
-fn read_secret<'a>(section: &mut Section<'a>, keys: SecretKeys) -> Secret<'a> {
+pub(super) fn read_secret<'a>(section: &mut Section<'a>, keys: SecretKeys) -> Secret<'a> {
     let [text, file, variable] = keys.map(|key| section.take(key));
     let written = [&text, &file, &variable];
     if let [_, second, ..] = written.into_iter().flatten().collect::<Vec<_>>()[..] {

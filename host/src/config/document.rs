@@ -10,6 +10,7 @@ use super::selection::Lines;
 use super::service::{self, read_service};
 use super::settings::Settings;
 use super::value::ConfigValue;
+use super::web::{self, read_web};
 use super::{Broker, Config, Connection, HostSettings, Logging, broker};
 use crate::signature::Key as SignatureKey;
 use crate::topic::Topic;
@@ -44,6 +45,7 @@ impl Config {
             cache_dir: None,
             trust: Vec::new(),
             state_file: None,
+            web: None,
             ha_discovery_prefix: Topic::home_assistant(),
             services: Vec::new(),
         }
@@ -64,6 +66,7 @@ pub(super) fn read_document(mut root: Section<'_>, context: &LoadContext) -> Doc
     config.cache_dir = root.take("cache_dir").and_then(|value| value.path());
     config.trust = root.take("trust").map_or_else(Vec::new, read_trust);
     config.state_file = root.take("state_file").and_then(|value| value.path());
+    config.web = root.take("web").map(read_web);
     if let Some(value) = root.take("ha_discovery_prefix") {
         let prefix = value.parse(|text| Topic::new(text.to_owned()));
         set(prefix, &mut config.ha_discovery_prefix);
@@ -145,6 +148,7 @@ pub(super) fn keys() -> Vec<Key> {
     keys.push(logging::former_key());
     keys.extend(file_keys());
     keys.extend(HostSettings::keys());
+    keys.push(web::key());
     keys.push(services_key());
     keys
 }

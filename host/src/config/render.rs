@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::units::format_duration;
 use super::{
     Broker, Config, Connection, Credentials, EmbeddedBroker, GuestConfig, Service, Transport,
-    Triggers, availability, grants, offline, typed,
+    Triggers, Web, availability, grants, offline, typed,
 };
 use crate::message::Subscription;
 
@@ -31,7 +31,7 @@ impl Config {
 }
 
 impl Service {
-    /// What the service may do, as JSON: its base topic, its limits and its grants.
+    /// Base topic, limits and grants as JSON.
     pub fn allowances(&self) -> Value {
         json!({
             "base_topic": self.base.as_str(),
@@ -78,6 +78,9 @@ pub(super) fn document(config: &Config, secrets: Secrets) -> Map<String, Value> 
         document.insert("trust".into(), keys.into());
     }
     insert_path(&mut document, "state_file", config.state_file.as_deref());
+    if let Some(web) = &config.web {
+        document.insert("web".into(), render_web(web, secrets));
+    }
     document.insert(
         "ha_discovery_prefix".into(),
         config.ha_discovery_prefix.as_str().into(),
@@ -199,6 +202,22 @@ fn render_credentials(credentials: &Credentials, secrets: Secrets) -> Value {
         section.insert("password".into(), shown.into());
     }
     section.into()
+}
+
+fn render_web(web: &Web, secrets: Secrets) -> Value {
+    let tokens = web.tokens.iter().map(|token| {
+        let shown = match secrets {
+            Secrets::Hidden => HIDDEN.to_owned(),
+            Secrets::Plain => format!("{:02x?}", token.digest),
+        };
+        json!({"name": token.name, "role": token.role.word(), "token": shown})
+    });
+    json!({
+        "listen": web.listen.to_string(),
+        "behind_proxy": web.behind_proxy,
+        "hosts": web.hosts,
+        "tokens": tokens.collect::<Vec<_>>(),
+    })
 }
 
 fn render_service(service: &Service, secrets: Secrets) -> Map<String, Value> {

@@ -18,6 +18,7 @@ mod sample;
 mod secrets;
 mod services;
 mod typed;
+mod web;
 mod words;
 mod yaml;
 

@@ -32,7 +32,7 @@ pub struct ServiceSnapshot {
     pub activity: Option<Activity>,
 }
 
-/// What the configuration allows a service. It becomes JSON outside the message path.
+/// Base topic, limits and grants of a service. They become JSON outside the message path.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Configured(pub Arc<config::Service>);
 

@@ -442,7 +442,7 @@ prop_compose! {
             watch_interval,
             compile_timeout,
         };
-        Config { file, broker, log, host, cache_dir, trust, state_file, ha_discovery_prefix, services }
+        Config { file, broker, log, host, cache_dir, trust, state_file, web: None, ha_discovery_prefix, services }
     }
 }
 

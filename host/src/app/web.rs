@@ -1,0 +1,38 @@
+//! The HTTP server of the host, if it is configured.
+
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tracing::info;
+
+use crate::config::Web;
+use crate::control::PendingRequest;
+use crate::web::Server;
+
+/// The running server. It ends when this is dropped.
+pub(super) struct WebServer(AbortHandle);
+
+impl WebServer {
+    /// Starts the server on `pool`, away from the message path.
+    ///
+    /// # Errors
+    /// When its address cannot be listened on.
+    pub(super) async fn start(
+        web: Option<&Web>,
+        requests: mpsc::Sender<PendingRequest>,
+        pool: &tokio::runtime::Handle,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(web) = web else { return Ok(None) };
+
+        let web = web.clone();
+        let opening = pool.spawn(async move { Server::open(&web, requests).await });
+        let server = opening.await??;
+        info!("the HTTP server listens on http://{}", server.address()?);
+        Ok(Some(Self(pool.spawn(server.serve()).abort_handle())))
+    }
+}
+
+impl Drop for WebServer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,496 @@
+//! Decision whether a request may pass: its host, its origin, its token, and how often its sender has failed. Pure.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderName, Method, Uri, header};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::config::{Role, Web, WebToken};
+
+/// Failures of an address before it has to wait.
+const FREE_FAILURES: u32 = 5;
+/// The first and the longest wait after a failure.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Addresses whose failures are counted at most; the oldest is forgotten.
+const ADDRESSES: usize = 1024;
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Reason why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// It asks for a host that is not ours: DNS rebinding, perhaps.
+    #[error("expected a Host of this server, found another one; add it to web.hosts")]
+    Host,
+    /// Another site has sent it.
+    #[error("expected a request of the same origin, found one of another site")]
+    CrossSite,
+    /// Its content is not JSON.
+    #[error("expected content-type: application/json")]
+    NotJson,
+    /// Its sender has failed too often.
+    #[error("too many wrong tokens; try again later")]
+    Throttled(Duration),
+    /// Its token is missing or unknown.
+    #[error("expected authorization: Bearer with a token of web.tokens")]
+    Unauthorized,
+    /// Its token does not allow it.
+    #[error("expected a token with role: operate")]
+    Forbidden,
+}
+
+/// The head of a request.
+pub(super) struct Head<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The target.
+    pub uri: &'a Uri,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The address of the connection's other end.
+    pub peer: IpAddr,
+}
+
+/// The sender of a request that may pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Client {
+    /// The name of its token; `None` without one.
+    pub name: Option<String>,
+    /// Its address.
+    pub address: IpAddr,
+    /// The actions that it may take.
+    pub role: Role,
+}
+
+impl Client {
+    /// Whether it may send commands.
+    ///
+    /// # Errors
+    /// When it may only read.
+    pub(super) fn may_operate(&self) -> Result<(), Refusal> {
+        match (self.role, &self.name) {
+            (Role::Operate, _) => Ok(()),
+            (Role::Read, Some(_)) => Err(Refusal::Forbidden),
+            (Role::Read, None) => Err(Refusal::Unauthorized),
+        }
+    }
+}
+
+/// The rules of one server, and the failures of its clients.
+#[derive(Debug)]
+pub(super) struct Guard {
+    hosts: Vec<String>,
+    tokens: Vec<WebToken>,
+    behind_proxy: bool,
+    failures: HashMap<IpAddr, Failures>,
+}
+
+/// Wrong tokens of one address.
+#[derive(Debug, Clone, Copy)]
+struct Failures {
+    count: u32,
+    last: Instant,
+}
+
+impl Failures {
+    /// The time that is left until the next attempt.
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        let beyond = self.count.checked_sub(FREE_FAILURES)?;
+        let wait = FIRST_WAIT
+            .saturating_mul(2_u32.saturating_pow(beyond))
+            .min(LONGEST_WAIT);
+        let left = wait.saturating_sub(now.saturating_duration_since(self.last));
+        (!left.is_zero()).then_some(left)
+    }
+}
+
+impl Guard {
+    /// The rules of the configuration.
+    pub(super) fn new(web: &Web) -> Self {
+        let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+        if !web.listen.ip().is_unspecified() {
+            hosts.push(web.listen.ip().to_string());
+        }
+        hosts.extend(web.hosts.iter().cloned());
+        Self {
+            hosts,
+            tokens: web.tokens.clone(),
+            behind_proxy: web.behind_proxy,
+            failures: HashMap::new(),
+        }
+    }
+
+    /// Whether the request asks for this server. Everything else is decided after it.
+    ///
+    /// # Errors
+    /// When its `Host` is missing, doubled or another one.
+    pub(super) fn check_host(&self, head: &Head<'_>) -> Result<(), Refusal> {
+        let mut written = head.headers.get_all(header::HOST).iter();
+        let (Some(host), None) = (written.next(), written.next()) else {
+            return Err(Refusal::Host);
+        };
+        let host = host.to_str().map_err(|_| Refusal::Host)?;
+        let is_elsewhere = head
+            .uri
+            .authority()
+            .is_some_and(|target| target.as_str() != host);
+        if is_elsewhere || !self.is_ours(host) {
+            return Err(Refusal::Host);
+        }
+        Ok(())
+    }
+
+    /// Whether a name with or without port is one of this server.
+    fn is_ours(&self, host: &str) -> bool {
+        let Ok(authority) = host.parse::<http::uri::Authority>() else {
+            return false;
+        };
+        let name = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
+        !host.contains('@')
+            && self
+                .hosts
+                .iter()
+                .any(|ours| ours.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the request may pass, and its sender.
+    ///
+    /// # Errors
+    /// When it comes from another site, is not JSON, has no or a wrong token, or its sender has to wait.
+    pub(super) fn check(&mut self, head: &Head<'_>, now: Instant) -> Result<Client, Refusal> {
+        self.check_host(head)?;
+        if !head.method.is_safe() {
+            check_origin(head.headers)?;
+            check_json(head.headers)?;
+        }
+
+        let address = self.address(head);
+        let failures = self.failures.get(&address);
+        if let Some(wait) = failures.and_then(|failures| failures.wait(now)) {
+            return Err(Refusal::Throttled(wait));
+        }
+
+        let Some(written) = head.headers.get(header::AUTHORIZATION) else {
+            let anonymous = Client {
+                name: None,
+                address,
+                role: Role::Read,
+            };
+            let is_open = self.tokens.is_empty() && !self.behind_proxy;
+            return if is_open {
+                Ok(anonymous)
+            } else {
+                Err(Refusal::Unauthorized)
+            };
+        };
+        let Some(token) = self.find(written.as_bytes()) else {
+            self.on_failure(address, now);
+            return Err(Refusal::Unauthorized);
+        };
+        let client = Client {
+            name: Some(token.name.clone()),
+            address,
+            role: token.role,
+        };
+        self.failures.remove(&address);
+        Ok(client)
+    }
+
+    /// The token of an `Authorization` header. Digests are compared, each in constant time, and always all of them.
+    fn find(&self, written: &[u8]) -> Option<&WebToken> {
+        let (scheme, token) = written.split_at_checked("Bearer ".len())?;
+        if !scheme.eq_ignore_ascii_case(b"Bearer ") {
+            return None;
+        }
+
+        let digest = Sha256::digest(token);
+        let mut found = None;
+        for known in &self.tokens {
+            if bool::from(known.digest.as_slice().ct_eq(digest.as_slice())) {
+                found = Some(known);
+            }
+        }
+        found
+    }
+
+    /// The address of the client: behind a proxy the one that the proxy has added.
+    fn address(&self, head: &Head<'_>) -> IpAddr {
+        let forwarded = || {
+            let last = head.headers.get_all(FORWARDED_FOR).iter().next_back()?;
+            last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+        };
+        let forwarded = if self.behind_proxy { forwarded() } else { None };
+        forwarded.unwrap_or(head.peer)
+    }
+
+    fn on_failure(&mut self, address: IpAddr, now: Instant) {
+        if self.failures.len() >= ADDRESSES && !self.failures.contains_key(&address) {
+            let oldest = self
+                .failures
+                .iter()
+                .min_by_key(|(_, failures)| failures.last);
+            if let Some(oldest) = oldest.map(|(address, _)| *address) {
+                self.failures.remove(&oldest);
+            }
+        }
+        let failures = self.failures.entry(address).or_insert(Failures {
+            count: 0,
+            last: now,
+        });
+        failures.count += 1;
+        failures.last = now;
+    }
+}
+
+/// Refuses a request that a page of another site has sent. Programs send neither header.
+fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
+    if let Some(site) = headers.get(FETCH_SITE)
+        && site != "same-origin"
+        && site != "none"
+    {
+        return Err(Refusal::CrossSite);
+    }
+
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return Ok(());
+    };
+    let host = headers.get(header::HOST).map(|host| host.as_bytes());
+    let own = ["http://", "https://"].iter().any(|scheme| {
+        let rest = origin.as_bytes().strip_prefix(scheme.as_bytes());
+        rest.is_some() && rest == host
+    });
+    if own { Ok(()) } else { Err(Refusal::CrossSite) }
+}
+
+fn check_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next());
+    if kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+        Ok(())
+    } else {
+        Err(Refusal::NotJson)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const TOKEN: &str = "Bearer 0123456789abcdef";
+
+    fn guard(tokens: &[(&str, Role)]) -> Guard {
+        let tokens = tokens.iter().map(|(token, role)| WebToken {
+            name: format!("{role:?}"),
+            role: *role,
+            digest: Sha256::digest(token).into(),
+        });
+        Guard::new(&Web {
+            listen: "127.0.0.1:8180".parse().unwrap(),
+            behind_proxy: false,
+            hosts: vec!["house.example".to_owned()],
+            tokens: tokens.collect(),
+        })
+    }
+
+    fn operated() -> Guard {
+        guard(&[("0123456789abcdef", Role::Operate)])
+    }
+
+    fn check_at(
+        guard: &mut Guard,
+        method: &Method,
+        headers: &[(&str, &str)],
+        now: Instant,
+    ) -> Result<Client, Refusal> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+        }
+        let head = Head {
+            method,
+            uri: &Uri::from_static("/api/v1/command"),
+            headers: &map,
+            peer: Ipv4Addr::LOCALHOST.into(),
+        };
+        guard.check(&head, now)
+    }
+
+    fn check(
+        guard: &mut Guard,
+        method: &Method,
+        headers: &[(&str, &str)],
+    ) -> Result<Client, Refusal> {
+        check_at(guard, method, headers, Instant::now())
+    }
+
+    #[test]
+    fn only_hosts_of_the_list_are_served() {
+        let mut guard = guard(&[]);
+        for host in [
+            "localhost:8180",
+            "LOCALHOST",
+            "127.0.0.1:8180",
+            "[::1]:8180",
+            "house.example",
+        ] {
+            assert!(
+                check(&mut guard, &Method::GET, &[("host", host)]).is_ok(),
+                "{host}"
+            );
+        }
+        for host in [
+            "evil.example:8180",
+            "localhost.evil.example",
+            "a@localhost",
+            "127.0.0.1.evil.example",
+            "",
+            "evil.example#localhost",
+        ] {
+            assert_eq!(
+                check(&mut guard, &Method::GET, &[("host", host)]),
+                Err(Refusal::Host),
+                "{host}"
+            );
+        }
+        assert_eq!(check(&mut guard, &Method::GET, &[]), Err(Refusal::Host));
+        let twice = [("host", "localhost"), ("host", "evil.example")];
+        assert_eq!(check(&mut guard, &Method::GET, &twice), Err(Refusal::Host));
+    }
+
+    #[test]
+    fn commands_of_other_sites_are_refused_even_with_a_token() {
+        let base = [
+            ("host", "localhost:8180"),
+            ("authorization", TOKEN),
+            ("content-type", "application/json"),
+        ];
+        let with = |further: &[(&str, &str)]| {
+            let headers: Vec<_> = base.iter().chain(further).copied().collect();
+            check(&mut operated(), &Method::POST, &headers)
+        };
+        assert!(with(&[]).is_ok());
+        assert!(
+            with(&[
+                ("origin", "http://localhost:8180"),
+                ("sec-fetch-site", "same-origin")
+            ])
+            .is_ok()
+        );
+        for origin in [
+            "http://evil.example",
+            "null",
+            "http://localhost:81",
+            "localhost:8180",
+            "http://localhost:8180.evil.example",
+        ] {
+            assert_eq!(
+                with(&[("origin", origin)]),
+                Err(Refusal::CrossSite),
+                "{origin}"
+            );
+        }
+        for site in ["cross-site", "same-site"] {
+            assert_eq!(
+                with(&[("sec-fetch-site", site)]),
+                Err(Refusal::CrossSite),
+                "{site}"
+            );
+        }
+    }
+
+    #[test]
+    fn forms_and_plain_text_are_no_commands() {
+        for kind in [
+            "application/x-www-form-urlencoded",
+            "text/plain",
+            "multipart/form-data; a=application/json",
+        ] {
+            let headers = [
+                ("host", "localhost"),
+                ("authorization", TOKEN),
+                ("content-type", kind),
+            ];
+            assert_eq!(
+                check(&mut operated(), &Method::POST, &headers),
+                Err(Refusal::NotJson),
+                "{kind}"
+            );
+        }
+        let none = [("host", "localhost"), ("authorization", TOKEN)];
+        assert_eq!(
+            check(&mut operated(), &Method::POST, &none),
+            Err(Refusal::NotJson)
+        );
+    }
+
+    #[test]
+    fn roles_limit_clients() {
+        let get = |guard: &mut Guard, token: Option<&str>| {
+            let mut headers = vec![("host", "localhost")];
+            headers.extend(token.map(|token| ("authorization", token)));
+            check(guard, &Method::GET, &headers)
+        };
+        let anonymous = get(&mut guard(&[]), None).unwrap();
+        assert_eq!(anonymous.may_operate(), Err(Refusal::Unauthorized));
+        assert_eq!(get(&mut operated(), None), Err(Refusal::Unauthorized));
+        assert_eq!(
+            get(&mut operated(), Some("Basic 0123456789abcdef")),
+            Err(Refusal::Unauthorized)
+        );
+        assert!(
+            get(&mut operated(), Some(TOKEN))
+                .unwrap()
+                .may_operate()
+                .is_ok()
+        );
+        let reader = get(&mut guard(&[("0123456789abcdef", Role::Read)]), Some(TOKEN)).unwrap();
+        assert_eq!(reader.may_operate(), Err(Refusal::Forbidden));
+    }
+
+    #[test]
+    fn guessing_gets_slower_and_does_not_fill_memory() {
+        let mut guard = operated();
+        let start = Instant::now();
+        let wrong = [("host", "localhost"), ("authorization", "Bearer wrong")];
+        let right = [("host", "localhost"), ("authorization", TOKEN)];
+        for _ in 0..FREE_FAILURES {
+            assert_eq!(
+                check_at(&mut guard, &Method::GET, &wrong, start),
+                Err(Refusal::Unauthorized)
+            );
+        }
+        let throttled = check_at(&mut guard, &Method::GET, &right, start);
+        assert_eq!(
+            throttled,
+            Err(Refusal::Throttled(FIRST_WAIT)),
+            "also with the right token"
+        );
+        let later = start + FIRST_WAIT;
+        assert_eq!(
+            check_at(&mut guard, &Method::GET, &wrong, later),
+            Err(Refusal::Unauthorized)
+        );
+        let throttled = check_at(&mut guard, &Method::GET, &wrong, later);
+        assert_eq!(throttled, Err(Refusal::Throttled(FIRST_WAIT * 2)));
+        assert!(check_at(&mut guard, &Method::GET, &right, later + LONGEST_WAIT).is_ok());
+
+        for address in 0..2_000_u32 {
+            guard.on_failure(IpAddr::V4(address.into()), start);
+        }
+        assert_eq!(guard.failures.len(), ADDRESSES);
+    }
+}
