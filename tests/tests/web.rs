@@ -4,8 +4,9 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use miqro_tests::Host;
 use miqro_tests::deadline::Deadline;
+use miqro_tests::process::Process;
+use miqro_tests::{Host, place};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -278,24 +279,137 @@ async fn metrics_are_accepted_by_promtool() -> Result<()> {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
 
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
+    let complaints = run_with(Command::new("promtool").args(["check", "metrics"]), &text)?;
+    assert_eq!(complaints, "", "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn api_document_is_valid_and_describes_the_real_answers() -> Result<()> {
+    let (_host, port) = guarded().await?;
+    let document = get(port, "/api/v1/openapi.json", &with_token(READ)).await?;
+    let snapshot = get(port, "/api/v1/snapshot", &with_token(READ)).await?;
+    let commands = [
+        json!({"command": "snapshot"}),
+        json!({"command": "history", "service": "it"}),
+        json!({"command": "log-level", "level": "info"}),
+        json!({"command": "publish", "topic": "a", "payload": "b", "qos": 1, "retain": false}),
+    ];
+    let mut values = vec![json!(["Snapshot", snapshot.json()?["ok"]])];
+    for one in &commands {
+        assert_eq!(
+            command(port, OPERATE, JSON, one).await?.status,
+            200,
+            "{one}"
+        );
+        values.push(json!(["Command", one]));
+    }
+    let given = json!({"document": document.json()?, "values": values});
+    assert_eq!(check_openapi(&given)?, "");
+
+    let wrong =
+        json!({"document": document.json()?, "values": [["Command", {"command": "explode"}]]});
+    assert!(check_openapi(&wrong)?.contains("explode"));
+    Ok(())
+}
+
+/// Complaints of a validator for OpenAPI; empty when it accepts everything.
+fn check_openapi(given: &Value) -> Result<String> {
+    let script = place::project().join("tests/openapi/check.py");
+    run_with(
+        Command::new(place::python()?).arg(script),
+        &given.to_string(),
+    )
+}
+
+/// Runs a program that writes complaints only, and fails when it has some.
+fn run_with(command: &mut Command, input: &str) -> Result<String> {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .context("promtool: run scripts/setup-tests")?;
-    promtool
+        .with_context(|| format!("{command:?}: run scripts/setup-tests"))?;
+    child
         .stdin
         .take()
         .context("no input")?
-        .write_all(text.as_bytes())?;
-    let said = promtool.wait_with_output()?;
-    let complaints = [said.stdout, said.stderr].concat();
-    let complaints = String::from_utf8_lossy(&complaints);
-    assert!(
-        said.status.success() && complaints.is_empty(),
-        "{complaints}\n{text}"
-    );
-    Ok(())
+        .write_all(input.as_bytes())?;
+    let said = child.wait_with_output()?;
+    let complaints = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+    assert_eq!(said.status.success(), complaints.is_empty(), "{complaints}");
+    Ok(complaints)
+}
+
+/// A real Prometheus scrapes the host; each query of the dashboard has to give a result.
+#[tokio::test]
+async fn dashboard_queries_work_in_prometheus() -> Result<()> {
+    let (host, port) = guarded().await?;
+    let folder = host.folder().join("prometheus");
+    std::fs::create_dir_all(&folder)?;
+    let settings = json!({
+        "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+        "scrape_configs": [{
+            "job_name": "miqro",
+            "authorization": {"credentials": READ},
+            "static_configs": [{"targets": [format!("localhost:{port}")]}],
+        }],
+    });
+    std::fs::write(folder.join("prometheus.yml"), settings.to_string())?;
+    let prometheus = place::free_port()?;
+    let mut command = Command::new("prometheus");
+    command
+        .arg(format!(
+            "--config.file={}",
+            folder.join("prometheus.yml").display()
+        ))
+        .arg(format!(
+            "--storage.tsdb.path={}",
+            folder.join("data").display()
+        ))
+        .arg(format!("--web.listen-address=127.0.0.1:{prometheus}"));
+    let _running = Process::start(&mut command)?;
+
+    let dashboard = std::fs::read_to_string(place::project().join("docs/grafana/miqro-host.json"))?;
+    let dashboard: Value = serde_json::from_str(&dashboard)?;
+    let panels = dashboard["panels"].as_array().context("no panels")?;
+    let targets = panels
+        .iter()
+        .filter_map(|panel| panel["targets"].as_array())
+        .flatten();
+    let queries: Vec<String> = targets
+        .filter_map(|target| target["expr"].as_str())
+        .map(|query| {
+            query
+                .replace("$service", ".*")
+                .replace("$__rate_interval", "30s")
+        })
+        .collect();
+    assert!(queries.len() > 10, "{queries:?}");
+
+    Deadline::new()
+        .wait("every query to have a result", async {
+            for query in queries {
+                while !has_result(prometheus, &query).await? {}
+            }
+            anyhow::Ok(())
+        })
+        .await?
+}
+
+/// Whether Prometheus has a result for a query; false also while it starts.
+async fn has_result(port: u16, query: &str) -> Result<bool> {
+    let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let head = format!("GET /api/v1/query?query={encoded} HTTP/1.0");
+    let Ok(answered) = send(port, &head, "").await else {
+        tokio::task::yield_now().await;
+        return Ok(false);
+    };
+    if answered.status != 200 {
+        return Ok(false);
+    }
+    let result = answered.json()?;
+    Ok(result["data"]["result"]
+        .as_array()
+        .is_some_and(|all| !all.is_empty()))
 }
