@@ -44,7 +44,7 @@ pub struct WatchError(io::Error);
 
 /// Facts of a file that are seen without reading it. If any differs, the content may differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
+struct FileStamp {
     target: PathBuf,
     inode: u64,
     bytes: u64,
@@ -136,7 +136,7 @@ struct Looker {
     woken: threads::Receiver<()>,
     told: mpsc::Sender<PathBuf>,
     interval: Option<Duration>,
-    files: HashMap<PathBuf, Option<Seen>>,
+    files: HashMap<PathBuf, Option<FileStamp>>,
     /// Files that changed, and when they have been quiet for long enough.
     pending: HashMap<PathBuf, Instant>,
 }
@@ -215,11 +215,11 @@ impl Looker {
     }
 }
 
-fn see(file: &Path) -> Option<Seen> {
+fn see(file: &Path) -> Option<FileStamp> {
     let target = fs::canonicalize(file).ok()?;
     let metadata = fs::metadata(&target).ok()?;
     let access = (metadata.mode(), metadata.uid(), metadata.gid());
-    Some(Seen {
+    Some(FileStamp {
         target,
         inode: metadata.ino(),
         bytes: metadata.len(),

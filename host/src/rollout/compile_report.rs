@@ -21,9 +21,9 @@ const PICTURES: [&str; 4] = ["|", "/", "-", "\\"];
 pub type StatusLine = Arc<dyn Fn(Option<String>) + Send + Sync>;
 
 /// A line that is removed when this is dropped.
-struct Shown<'a>(&'a StatusLine);
+struct StatusLineGuard<'a>(&'a StatusLine);
 
-impl Drop for Shown<'_> {
+impl Drop for StatusLineGuard<'_> {
     fn drop(&mut self) {
         (self.0)(None);
     }
@@ -45,7 +45,7 @@ pub async fn report_compiling(
     let compiling = format!("compiling {} ({})", name.display(), megabytes(bytes));
     info!("{compiling}");
 
-    let shown = Shown(status_line);
+    let shown = StatusLineGuard(status_line);
     let mut pictures = PICTURES.iter().cycle();
     loop {
         let picture = pictures.next().unwrap_or(&"");

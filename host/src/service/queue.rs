@@ -35,7 +35,7 @@ mod writing;
 
 pub(super) use backlog::EarlierAttempts;
 use backlog::{Backlog, PendingMessage};
-use writing::Writing;
+use writing::PendingWrite;
 
 /// Messages that are written to the spool at once.
 const BATCH: usize = 512;
@@ -57,7 +57,7 @@ pub(super) struct Queue {
     /// Invocation that is being handled, until it succeeded, was deferred or given up. It survives a panic.
     pub(super) current: Option<Invocation>,
     /// Messages on their way to the spool.
-    writing: Option<Writing>,
+    writing: Option<PendingWrite>,
     /// Receipts of messages that are in the spool, to be acknowledged.
     written: VecDeque<Receipt>,
     /// Time of the next attempt after the disk has failed.
@@ -257,7 +257,7 @@ impl Queue {
         self.finish_writing().await;
         self.store.room().await;
         let mut refused = self.write(false, deliveries);
-        while let Some(Writing { answer, .. }) = &mut self.writing {
+        while let Some(PendingWrite { answer, .. }) = &mut self.writing {
             let outcome = answer.await.unwrap_or(Err(StoreError::Ended));
             refused.extend(self.end_writing(outcome));
         }

@@ -26,12 +26,12 @@ pub struct Shared {
     pub protocol: Protocol,
     requests: Requests,
     discovery_prefix: Topic,
-    kept: Arc<Mutex<Kept>>,
+    states: Arc<Mutex<ServiceStates>>,
 }
 
 /// State of all services, by name.
 #[derive(Debug, Default)]
-struct Kept {
+struct ServiceStates {
     /// State of an earlier run that no service has asked for yet.
     state: HashMap<String, Vec<(String, Bytes)>>,
     service_state: HashMap<String, Arc<ServiceState>>,
@@ -63,7 +63,7 @@ impl Shared {
         protocol: Protocol,
         discovery_prefix: Topic,
     ) -> Self {
-        let kept = Kept {
+        let states = ServiceStates {
             state,
             service_state: HashMap::new(),
         };
@@ -72,7 +72,7 @@ impl Shared {
             protocol,
             requests,
             discovery_prefix,
-            kept: Arc::new(Mutex::new(kept)),
+            states: Arc::new(Mutex::new(states)),
         }
     }
 
@@ -112,7 +112,7 @@ impl Shared {
     /// State that the service has already; else its state from an earlier run, or MIQRO's where the configuration names a file.
     async fn service_state(&self, service: &config::Service) -> Arc<ServiceState> {
         let name = &service.name;
-        if let Some(present) = self.kept().find(name) {
+        if let Some(present) = self.states().find(name) {
             return present;
         }
         let state = match &service.import_state {
@@ -128,7 +128,7 @@ impl Shared {
             None => Vec::new(),
         };
         let service_state = Arc::new(ServiceState::with_state(state));
-        self.kept()
+        self.states()
             .service_state
             .entry(name.clone())
             .or_insert(service_state)
@@ -157,12 +157,12 @@ impl Shared {
         Ok(state)
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn states(&self) -> MutexGuard<'_, ServiceStates> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl ServiceStates {
     fn find(&mut self, service: &str) -> Option<Arc<ServiceState>> {
         if let Some(state) = self.state.remove(service) {
             self.service_state.insert(

@@ -20,7 +20,7 @@ use super::connect::disconnect;
 use super::dispatcher::Dispatcher;
 use super::framed::{FramedStream, WriteProgress};
 use super::packet::{Incoming, Reason};
-use super::state::{Due, Keepalive};
+use super::state::{DueAction, Keepalive};
 
 /// How often messages that hold up others are looked for: they are spooled when they are between one and two intervals old.
 const HEAD_OF_LINE_INTERVAL: Duration = Duration::from_millis(50);
@@ -282,15 +282,15 @@ impl Connection {
 
         while self.timer.as_mut().poll(context).is_ready() {
             match self.keepalive.due(now) {
-                Due::Nothing => {}
-                Due::Ping => dispatcher.state.ping(),
-                Due::Silent(time) => {
+                DueAction::Nothing => {}
+                DueAction::Ping => dispatcher.state.ping(),
+                DueAction::Silent(time) => {
                     let seconds = time.as_secs_f64();
                     return Err(Fault::keepalive_timeout(format!(
                         "the broker sent nothing for {seconds:.1} s"
                     )));
                 }
-                Due::Stalled(time) => {
+                DueAction::Stalled(time) => {
                     let seconds = time.as_secs_f64();
                     return Err(Fault::keepalive_timeout(format!(
                         "the broker read nothing for {seconds:.1} s"

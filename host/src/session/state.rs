@@ -63,7 +63,7 @@ mod subscriptions;
 mod verdicts;
 
 pub use event::Event;
-pub use keepalive::{Due, Keepalive};
+pub use keepalive::{DueAction, Keepalive};
 pub use output::{Origin, Output, PersistOp, RestoredMessage, SubscriptionAnswer, UnsentMessage};
 pub use poison::EndedBy;
 pub use subscriptions::WantedSubscription;

@@ -1,4 +1,4 @@
-//! Writing of waiting messages to the service's spool: which are written, and what follows when they are on disk or refused.
+//! Writes waiting messages to the service's spool: which are written, and what follows when they are on disk or refused.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use super::{BATCH, Queue, RETRY};
 use crate::service::invocation::Invocation;
 
 /// Messages on their way to the spool.
-pub(super) struct Writing {
+pub(super) struct PendingWrite {
     /// Whether the first of `deliveries` is the current message.
     pub(super) with_current: bool,
     pub(super) deliveries: Vec<Delivery>,
@@ -70,7 +70,7 @@ impl Queue {
             .collect();
         match self.store.begin_spool(&self.config.name, messages) {
             Ok(answer) => {
-                self.writing = Some(Writing {
+                self.writing = Some(PendingWrite {
                     with_current,
                     deliveries,
                     answer,
@@ -88,7 +88,7 @@ impl Queue {
 
     /// Ends writing. Returns the messages that are not in the spool.
     pub(super) fn end_writing(&mut self, outcome: Result<u64, StoreError>) -> Vec<Delivery> {
-        let Some(Writing {
+        let Some(PendingWrite {
             with_current,
             deliveries,
             ..

@@ -7,7 +7,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// The action that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
+pub enum DueAction {
     /// Nothing.
     Nothing,
     /// Send PINGREQ.
@@ -77,9 +77,9 @@ impl Keepalive {
     }
 
     /// Returns the action that is due at `now`. `Ping` comes once.
-    pub fn due(&mut self, now: Instant) -> Due {
+    pub fn due(&mut self, now: Instant) -> DueAction {
         let Some(interval) = self.interval else {
-            return Due::Nothing;
+            return DueAction::Nothing;
         };
         let limit = interval + GRACE;
         let silence = now.saturating_duration_since(self.received);
@@ -87,20 +87,20 @@ impl Keepalive {
             .stalled
             .map(|since| now.saturating_duration_since(since))
         {
-            Some(stall) if stall >= limit => return Due::Stalled(stall),
+            Some(stall) if stall >= limit => return DueAction::Stalled(stall),
             _ => {}
         }
         if let Some(asked) = self.asked {
             return if now >= self.silent_at(asked, interval) {
-                Due::Silent(silence)
+                DueAction::Silent(silence)
             } else {
-                Due::Nothing
+                DueAction::Nothing
             };
         }
         if silence >= interval || now.saturating_duration_since(self.sent) >= interval {
             self.asked = Some(now);
-            return Due::Ping;
+            return DueAction::Ping;
         }
-        Due::Nothing
+        DueAction::Nothing
     }
 }

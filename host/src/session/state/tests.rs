@@ -316,24 +316,30 @@ fn the_keepalive_asks_and_then_gives_up() {
     let at = |seconds: u64| start + Duration::from_secs(seconds);
     let mut keepalive = Keepalive::new(Duration::from_secs(10), start);
     assert_eq!(keepalive.deadline(), Some(at(10)));
-    assert_eq!(keepalive.due(at(9)), Due::Nothing);
-    assert_eq!(keepalive.due(at(10)), Due::Ping);
+    assert_eq!(keepalive.due(at(9)), DueAction::Nothing);
+    assert_eq!(keepalive.due(at(10)), DueAction::Ping);
     keepalive.on_sent(at(10), true);
     assert_eq!(keepalive.deadline(), Some(at(13)));
-    assert_eq!(keepalive.due(at(12)), Due::Nothing);
-    assert_eq!(keepalive.due(at(13)), Due::Silent(Duration::from_secs(13)));
+    assert_eq!(keepalive.due(at(12)), DueAction::Nothing);
+    assert_eq!(
+        keepalive.due(at(13)),
+        DueAction::Silent(Duration::from_secs(13))
+    );
     keepalive.on_received(at(13));
     keepalive.on_stalled(at(14));
     keepalive.on_received(at(26));
-    assert_eq!(keepalive.due(at(27)), Due::Stalled(Duration::from_secs(13)));
+    assert_eq!(
+        keepalive.due(at(27)),
+        DueAction::Stalled(Duration::from_secs(13))
+    );
     keepalive.on_sent(at(27), true);
-    assert_eq!(keepalive.due(at(27)), Due::Nothing);
+    assert_eq!(keepalive.due(at(27)), DueAction::Nothing);
     // a process that slept asks first, and gives the broker its time
-    assert_eq!(keepalive.due(at(500)), Due::Ping);
-    assert_eq!(keepalive.due(at(501)), Due::Nothing);
+    assert_eq!(keepalive.due(at(500)), DueAction::Ping);
+    assert_eq!(keepalive.due(at(501)), DueAction::Nothing);
     assert_eq!(
         keepalive.due(at(503)),
-        Due::Silent(Duration::from_secs(477))
+        DueAction::Silent(Duration::from_secs(477))
     );
     assert_eq!(Keepalive::new(Duration::ZERO, start).deadline(), None);
 }
