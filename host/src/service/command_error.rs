@@ -35,7 +35,7 @@ pub enum CommandError {
     #[error("has no topic `enabled`: {0}")]
     Topic(#[from] TopicError),
     /// A restart without a component.
-    #[error("has no component that could run")]
+    #[error("has no component that could run: it is being compiled, or was refused (see the log)")]
     NoComponent,
     /// The instance does not run after a restart.
     #[error("does not start, and is tried again: {0}")]

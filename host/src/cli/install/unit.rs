@@ -80,6 +80,8 @@ impl Unit<'_> {
             Type=notify\n\
             NotifyAccess=main\n\
             ExecStart={}\n\
+            # returns freed blocks of 256 KiB and more to the system, such as those of a component that was loaded\n\
+            Environment=MALLOC_MMAP_THRESHOLD_=262144\n\
             ExecReload=/bin/sh -c \"kill -HUP $$MAINPID\"\n\
             Restart=always\n\
             RestartSec=5s\n\
