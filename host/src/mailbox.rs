@@ -139,7 +139,7 @@ impl Sender {
     /// Wakes the service because timers are due; wake-ups that it has not taken yet count as one.
     pub fn wake_timers(&self) {
         let mut state = self.shared.lock();
-        state.timers_due = true;
+        state.events.timers_due = true;
         wake(state);
     }
 
@@ -152,10 +152,11 @@ impl Sender {
         }
         if !matches!(notice, Notice::Outcome(..)) {
             state
+                .events
                 .notices
                 .retain(|waiting| matches!(waiting, Notice::Outcome(..)));
         }
-        state.notices.push_back(notice);
+        state.events.notices.push_back(notice);
         wake(state);
     }
 

@@ -23,19 +23,25 @@ pub(super) struct State {
     unreadable: VecDeque<Unreadable>,
     /// Bytes that the messages in `queue` take.
     bytes: usize,
-    /// Whether timers are due of which the service does not know yet.
-    pub(super) timers_due: bool,
-    pub(super) notices: VecDeque<Notice>,
+    pub(super) events: Events,
     /// Messages that the broker keeps until they are acknowledged.
     unacknowledged: usize,
     pub(super) flow: Flow,
-    /// Kind that was taken last: another one has the next turn.
-    last: Turn,
     pub(super) senders: usize,
     pub(super) receiver_gone: bool,
     /// Waker of the receiver while it waits.
     pub(super) sleeper: Option<Waker>,
     pub(super) counters: Counters,
+}
+
+/// Everything besides messages that a service has to know.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    /// Whether timers are due of which the service does not know yet.
+    pub(super) timers_due: bool,
+    pub(super) notices: VecDeque<Notice>,
+    /// Kind that was taken last: another one has the next turn.
+    last: Turn,
 }
 
 /// Flow of messages from and to the broker, as the session sees it.
@@ -86,11 +92,9 @@ impl State {
             spill,
             unreadable: VecDeque::new(),
             bytes: 0,
-            timers_due: false,
-            notices: VecDeque::new(),
+            events: Events::default(),
             unacknowledged: 0,
             flow: Flow::default(),
-            last: Turn::default(),
             senders: 1,
             receiver_gone: false,
             sleeper: None,
@@ -221,15 +225,15 @@ impl State {
             return Some(Next::Unreadable(unreadable));
         }
         // the kinds take turns, so that none starves another; more than one hardly ever waits
-        if self.timers_due || !self.notices.is_empty() {
-            let turns = match self.last {
+        if self.events.timers_due || !self.events.notices.is_empty() {
+            let turns = match self.events.last {
                 Turn::Delivery => [Turn::Notice, Turn::Timers, Turn::Delivery],
                 Turn::Notice => [Turn::Timers, Turn::Delivery, Turn::Notice],
                 Turn::Timers => [Turn::Delivery, Turn::Notice, Turn::Timers],
             };
             return turns.into_iter().find_map(|turn| self.take_one(turn));
         }
-        self.last = Turn::Delivery;
+        self.events.last = Turn::Delivery;
         match self.pop() {
             Some(delivery) => Some(Next::Delivery(delivery)),
             None if self.unreadable.is_empty() => (self.senders == 0).then_some(Next::Closed),
@@ -241,7 +245,7 @@ impl State {
         if self.is_congested() {
             return None;
         }
-        let turns = if self.last == Turn::Timers {
+        let turns = if self.events.last == Turn::Timers {
             [Turn::Notice, Turn::Timers]
         } else {
             [Turn::Timers, Turn::Notice]
@@ -252,10 +256,10 @@ impl State {
     fn take_one(&mut self, turn: Turn) -> Option<Next> {
         let next = match turn {
             Turn::Delivery => self.pop().map(Next::Delivery),
-            Turn::Notice => self.notices.pop_front().map(Next::Notice),
-            Turn::Timers => std::mem::take(&mut self.timers_due).then_some(Next::Timers),
+            Turn::Notice => self.events.notices.pop_front().map(Next::Notice),
+            Turn::Timers => std::mem::take(&mut self.events.timers_due).then_some(Next::Timers),
         }?;
-        self.last = turn;
+        self.events.last = turn;
         Some(next)
     }
 

@@ -8,7 +8,6 @@
 //! Writing to the spool continues during a guest call and while the service waits: [`Queue::advance`] does as much as is possible at once, and
 //! [`Queue::progress`] waits for the next thing that can be done. Both are safe to be cancelled.
 
-use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +34,7 @@ mod writing;
 
 pub(super) use backlog::EarlierAttempts;
 use backlog::{Backlog, PendingMessage};
-use writing::PendingWrite;
+use writing::{PendingWrite, SpoolWrites};
 
 /// Messages that are written to the spool at once.
 const BATCH: usize = 512;
@@ -56,12 +55,7 @@ pub(super) struct Queue {
     pub(super) backlog: Backlog,
     /// Invocation that is being handled, until it succeeded, was deferred or given up. It survives a panic.
     pub(super) current: Option<Invocation>,
-    /// Messages on their way to the spool.
-    writing: Option<PendingWrite>,
-    /// Receipts of messages that are in the spool, to be acknowledged.
-    written: VecDeque<Receipt>,
-    /// Time of the next attempt after the disk has failed.
-    retry_at: Option<Instant>,
+    writes: SpoolWrites,
     /// Whether messages were overdue while the spool was full; that was logged.
     holds_up_others: bool,
     /// Whether the service has failed: then no more than `limits.mailbox` messages are spooled.
@@ -90,9 +84,7 @@ impl Queue {
             mailbox,
             backlog,
             current: None,
-            writing: None,
-            written: VecDeque::new(),
-            retry_at: None,
+            writes: SpoolWrites::default(),
             holds_up_others: false,
             has_failed: false,
         }
@@ -149,7 +141,9 @@ impl Queue {
 
     /// Whether messages have to be handled before those in the mailbox, or acknowledgements of spooled ones wait.
     pub(super) fn is_behind(&self) -> bool {
-        self.backlog.is_spooling() || self.writing.is_some() || !self.written.is_empty()
+        self.backlog.is_spooling()
+            || self.writes.pending.is_some()
+            || !self.writes.written.is_empty()
     }
 
     /// Takes the next message that has to be handled before those in the mailbox; reads it from disk where it is there only.
@@ -162,8 +156,8 @@ impl Queue {
 
     /// Reads the next portion of the spool if none is in memory. Returns `false` when it cannot be read now.
     async fn load(&mut self) -> bool {
-        sleep_if_some(self.retry_at).await;
-        self.retry_at = None;
+        sleep_if_some(self.writes.retry_at).await;
+        self.writes.retry_at = None;
         let Some(segment) = self.backlog.next_segment() else {
             return true;
         };
@@ -183,7 +177,7 @@ impl Queue {
             Err(error) => {
                 error!("cannot read the spool, next attempt in {RETRY:?}: {error}");
                 self.backlog.put_first(Vec::new(), Some(segment));
-                self.retry_at = Some(Instant::now() + RETRY);
+                self.writes.retry_at = Some(Instant::now() + RETRY);
                 false
             }
         }
@@ -192,7 +186,7 @@ impl Queue {
     /// Works on messages that hold up the broker's next ones, without waiting.
     pub(super) fn advance(&mut self) {
         self.acknowledge();
-        if let Some(writing) = &mut self.writing {
+        if let Some(writing) = &mut self.writes.pending {
             match writing.answer.try_recv() {
                 Ok(outcome) => self.on_written(outcome),
                 Err(oneshot::error::TryRecvError::Empty) => return,
@@ -214,19 +208,19 @@ impl Queue {
     /// Waits until something can be done for messages that hold up the broker's next ones, and does it. Cancel-safe. `waits`: the
     /// service handles no messages, so all of them are to be spooled.
     pub(super) async fn progress(&mut self, waits: bool) {
-        if !self.written.is_empty() {
+        if !self.writes.written.is_empty() {
             self.session.wait_for_room().await;
             return self.acknowledge();
         }
-        if let Some(writing) = &mut self.writing {
+        if let Some(writing) = &mut self.writes.pending {
             let outcome = (&mut writing.answer)
                 .await
                 .unwrap_or(Err(StoreError::Ended));
             self.on_written(outcome);
             return self.acknowledge();
         }
-        sleep_if_some(self.retry_at).await;
-        self.retry_at = None;
+        sleep_if_some(self.writes.retry_at).await;
+        self.writes.retry_at = None;
         self.mailbox
             .overdue(self.share(waits), self.unacknowledged())
             .await;
@@ -257,7 +251,7 @@ impl Queue {
         self.finish_writing().await;
         self.store.room().await;
         let mut refused = self.write(false, deliveries);
-        while let Some(PendingWrite { answer, .. }) = &mut self.writing {
+        while let Some(PendingWrite { answer, .. }) = &mut self.writes.pending {
             let outcome = answer.await.unwrap_or(Err(StoreError::Ended));
             refused.extend(self.end_writing(outcome));
         }
@@ -268,7 +262,10 @@ impl Queue {
     /// Waits until the service may publish; messages that hold up others are spooled meanwhile.
     pub(super) async fn publishing_allowed(&mut self) {
         while self.mailbox.is_congested() {
-            if self.writing.is_some() || !self.written.is_empty() || self.retry_at.is_some() {
+            if self.writes.pending.is_some()
+                || !self.writes.written.is_empty()
+                || self.writes.retry_at.is_some()
+            {
                 self.progress(false).await;
                 continue;
             }
@@ -287,7 +284,7 @@ impl Queue {
 
     /// Number of messages that are deferred, spooled or being written to the spool.
     pub(super) fn waiting(&self) -> usize {
-        let writing = self.writing.as_ref().map_or(0, |writing| {
+        let writing = self.writes.pending.as_ref().map_or(0, |writing| {
             writing.deliveries.len() - usize::from(writing.with_current)
         });
         self.backlog.len() + writing
@@ -306,14 +303,15 @@ impl Queue {
 
     /// Whether the current message is on its way to the spool.
     pub(super) fn is_writing_current(&self) -> bool {
-        self.writing
+        self.writes
+            .pending
             .as_ref()
             .is_some_and(|writing| writing.with_current)
     }
 
     /// Waits until nothing is on its way to the spool.
     pub(super) async fn finish_writing(&mut self) {
-        while self.writing.is_some() || !self.written.is_empty() {
+        while self.writes.pending.is_some() || !self.writes.written.is_empty() {
             self.progress(false).await;
         }
     }

@@ -1,5 +1,6 @@
 //! Writes waiting messages to the service's spool: which are written, and what follows when they are on disk or refused.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -20,6 +21,17 @@ pub(super) struct PendingWrite {
     pub(super) with_current: bool,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) answer: oneshot::Receiver<Result<u64, StoreError>>,
+}
+
+/// Progress of messages to the spool and of their acknowledgements.
+#[derive(Default)]
+pub(super) struct SpoolWrites {
+    /// Messages on their way to the spool.
+    pub(super) pending: Option<PendingWrite>,
+    /// Receipts of messages that are in the spool, to be acknowledged.
+    pub(super) written: VecDeque<Receipt>,
+    /// Time of the next attempt after the disk has failed.
+    pub(super) retry_at: Option<Instant>,
 }
 
 impl Queue {
@@ -45,7 +57,8 @@ impl Queue {
         let (kept, surplus) = self.within_limits(deliveries);
         if !surplus.is_empty() {
             self.mailbox.count_dropped(surplus.len() as u64);
-            self.written
+            self.writes
+                .written
                 .extend(surplus.into_iter().filter_map(|delivery| delivery.receipt));
         }
         let refused = self.write(self.unacknowledged().is_some(), kept);
@@ -70,7 +83,7 @@ impl Queue {
             .collect();
         match self.store.begin_spool(&self.config.name, messages) {
             Ok(answer) => {
-                self.writing = Some(PendingWrite {
+                self.writes.pending = Some(PendingWrite {
                     with_current,
                     deliveries,
                     answer,
@@ -92,7 +105,7 @@ impl Queue {
             with_current,
             deliveries,
             ..
-        }) = self.writing.take()
+        }) = self.writes.pending.take()
         else {
             return Vec::new();
         };
@@ -103,7 +116,8 @@ impl Queue {
                     self.on_current_spooled(number, delivery.receipt);
                 }
                 for (number, mut delivery) in numbered {
-                    self.written
+                    self.writes
+                        .written
                         .extend(delivery.receipt.replace(Receipt::Kept(number)));
                     self.backlog.push(delivery, number);
                 }
@@ -117,11 +131,12 @@ impl Queue {
     pub(super) fn on_current_spooled(&mut self, number: u64, receipt: Option<Receipt>) {
         match &mut self.current {
             Some(Invocation::Message(current)) if current.receipt == receipt => {
-                self.written
+                self.writes
+                    .written
                     .extend(current.receipt.replace(Receipt::Kept(number)));
                 current.message = current.message.to_detached();
             }
-            _ => self.written.push_back(Receipt::Kept(number)),
+            _ => self.writes.written.push_back(Receipt::Kept(number)),
         }
     }
 
@@ -133,7 +148,7 @@ impl Queue {
     ) -> Vec<Delivery> {
         let count = deliveries.len();
         warn!("{count} messages wait unacknowledged and hold up others: {error}");
-        self.retry_at = Some(Instant::now() + RETRY);
+        self.writes.retry_at = Some(Instant::now() + RETRY);
         if with_current {
             deliveries.remove(0);
         }
@@ -142,7 +157,7 @@ impl Queue {
 
     /// Acknowledges spooled messages, as far as the session takes that now.
     pub(super) fn acknowledge(&mut self) {
-        while let Some(receipt) = self.written.front() {
+        while let Some(receipt) = self.writes.written.front() {
             let commit = Commit {
                 receipt: Some(*receipt),
                 ..Commit::new(self.id)
@@ -154,7 +169,7 @@ impl Queue {
             {
                 return;
             }
-            self.written.pop_front();
+            self.writes.written.pop_front();
         }
     }
 }
