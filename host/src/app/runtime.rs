@@ -1,4 +1,4 @@
-//! The running host as one value, and what changes it while it runs: reloads, and services that come and go.
+//! The running host as one value, and its changes: reloads, and services that come and go.
 
 use std::time::Instant;
 

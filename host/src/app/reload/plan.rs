@@ -28,7 +28,7 @@ pub(crate) struct Plan {
 
 /// Running configuration, with which a new one is compared.
 pub(crate) struct Before {
-    /// Where the new one is read from.
+    /// Place from which the new one is read.
     pub source: Source,
     /// The one that runs.
     pub config: Config,

@@ -1,4 +1,4 @@
-//! Writes waiting messages to the service's spool: which are written, and what follows when they are on disk or refused.
+//! Writes waiting messages to the service's spool: chooses them, and handles the outcome.
 
 use std::collections::VecDeque;
 use std::time::Instant;
