@@ -139,6 +139,7 @@ async fn live(
         logs,
         feedback,
     } = run;
+
     let waiting = waiting::whole(loaded, &source, &mut signals, &notifier, feedback.ready);
     let loaded = match waiting.await {
         waiting::Start::Whole(loaded) => *loaded,
@@ -147,6 +148,7 @@ async fn live(
             return Ok(ExitCode::SUCCESS);
         }
     };
+
     logs.set(
         Levels::from_config(&loaded.config),
         loaded.config.log.format,
@@ -215,6 +217,7 @@ async fn start_up<'a>(
         connection.session.protocol,
         config.ha_discovery_prefix.clone(),
     );
+
     let archive = Archive::beside(identity.state_file());
     let deps = ServiceDeps {
         loader: Loader::new(engine, pools.usual.clone(), archive, logs.status_line()),
@@ -243,6 +246,7 @@ async fn start_up<'a>(
         &store,
         contents.waiting,
     )?;
+
     // an error means that the task for requests has ended
     drop(opened.send((connection.clone(), sessions.main())));
     let supervisor = start::services(services, watch, &deps, &sessions).await?;
@@ -341,6 +345,7 @@ async fn serve(
                 has_connected = true;
             }
         }
+
         if has_connected && !is_ready && !runtime.starting.is_undecided() {
             is_ready = true;
             runtime.notify_ready(notifier);
@@ -370,6 +375,7 @@ async fn stop(runtime: &mut Runtime<'_>, store: &Store, deadline: Instant) {
         );
         runtime.sessions.announce_offline(id, &service).await;
     }
+
     runtime
         .sessions
         .stop(deadline.max(Instant::now() + Duration::from_secs(1)))

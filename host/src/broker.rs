@@ -158,6 +158,7 @@ pub async fn start(
             source,
         })?;
     }
+
     let listener = listen(config).await?;
     let address = listener
         .local_addr()
@@ -192,5 +193,6 @@ async fn listen(config: &EmbeddedBroker) -> Result<TcpListener, BrokerError> {
             Err(source) => return Err(BrokerError::Listen { address, source }),
         }
     }
+
     Err(BrokerError::InUse(config.listen))
 }

@@ -145,6 +145,7 @@ impl Launch {
             }
             .into());
         }
+
         for path in self.pid_file.iter().chain(&self.log_file) {
             let file = open_for_appending(path)?;
             if let Some(identity) = &self.identity {
@@ -156,6 +157,7 @@ impl Launch {
                 })?;
             }
         }
+
         Ok(())
     }
 }

@@ -156,6 +156,7 @@ impl Sender {
                 .notices
                 .retain(|waiting| matches!(waiting, Notice::Outcome(..)));
         }
+
         state.events.notices.push_back(notice);
         wake(state);
     }

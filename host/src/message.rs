@@ -116,6 +116,7 @@ impl Message {
                 .as_deref()
                 .map(Bytes::copy_from_slice);
         }
+
         own
     }
 
@@ -129,6 +130,7 @@ impl Message {
                 .sum();
             pairs + p.correlation_data.as_ref().map_or(0, Bytes::len) + size_of::<Properties>()
         });
+
         size_of::<Self>() + self.topic.as_str().len() + self.payload.len() + properties
     }
 }

@@ -106,6 +106,7 @@ fn describe(panic: &PanicHookInfo<'_>, backtrace: &str) -> String {
         .filter(|name| name.contains("miqro_host::") && !name.contains("::panic_hook::"))
         .take(FRAMES)
         .collect();
+
     let functions = if functions.is_empty() {
         String::new()
     } else {

@@ -55,6 +55,7 @@ impl RejectionLog {
                         unlogged: None,
                     },
                 );
+
                 Some(reason)
             }
         }
@@ -122,6 +123,7 @@ mod tests {
             );
             assert!(rejection_log.due(at(second)).is_empty());
         }
+
         assert_eq!(rejection_log.next(), Some(at(19) + STILL));
         assert_eq!(
             rejection_log.due(at(19) + STILL),
@@ -170,6 +172,7 @@ mod tests {
                 now = next;
                 said.extend(rejection_log.on_rejected(file, Some(1), number.to_string(), now).map(|reason| (now, reason)));
             }
+
             let end = now + STILL;
             said.extend(rejection_log.due(end).into_iter().map(|(_, reason)| (end, reason)));
             prop_assert_eq!(&said.last().unwrap().1, &(pauses.len() - 1).to_string());

@@ -191,6 +191,7 @@ impl RequestReply {
             answer,
             ..
         } = request;
+
         let (topic, end) = match self.ready(deadline) {
             Ok(ready) => ready,
             Err(error) => return refuse(answer, &error.to_string()),
@@ -238,6 +239,7 @@ impl RequestReply {
         ) {
             return Err(NotReady::Disconnected);
         }
+
         let end = Instant::now().checked_add(deadline);
         let end = end.ok_or(NotReady::Deadline)?;
         let topic = self.topic.clone().ok_or(NotReady::ClientId)?;

@@ -173,6 +173,7 @@ impl Router {
                 discarded,
             ));
         }
+
         taken += usize::from(deliver(&self.mailboxes, last.service, delivery, discarded));
         taken
     }

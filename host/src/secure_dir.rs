@@ -119,6 +119,7 @@ fn check_ancestors(path: &Path, user: u32) -> Result<(), SecureDirError> {
             });
         }
     }
+
     Ok(())
 }
 

@@ -257,6 +257,7 @@ pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> 
         concluded: 0,
         holds_up_others: false,
     });
+
     let span = span::service(&parts.ctx.config.name);
     // boxed, because a future stores its arguments twice
     let task = Box::new(task::Task::new(parts, received, status, shown));
@@ -309,6 +310,7 @@ pub fn subscriptions(config: &config::Service, effects: &Effects) -> Vec<Subscri
             all.push(subscription.clone());
         }
     }
+
     all.extend(enabled_filter(&config.base).map(|filter| Subscription {
         filter,
         qos: Qos::AtLeastOnce,

@@ -106,6 +106,7 @@ pub fn verify(
             Err(_) => known = true,
         }
     }
+
     Err(if known {
         SignatureError::Altered(path())
     } else {

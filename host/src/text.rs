@@ -51,6 +51,7 @@ pub fn escape(text: &str, most: usize) -> String {
             break;
         }
     }
+
     out
 }
 
@@ -83,6 +84,7 @@ mod tests {
         ] {
             assert_eq!(find_forbidden(&format!("a{bad}b")), Some(bad));
         }
+
         for plane in 0..=16 {
             for last in [0xFFFE, 0xFFFF] {
                 let bad = char::from_u32(plane << 16 | last).unwrap();
@@ -94,6 +96,7 @@ mod tests {
                 );
             }
         }
+
         for good in [
             " ", "~", "\u{a0}", "¿", "ü", "\u{fdcf}", "\u{fdf0}", "\u{fffd}", "\u{feff}", "😀",
             "\u{2028}", "/+#$",
@@ -149,6 +152,7 @@ mod tests {
                 other => out.push(other),
             }
         }
+
         out
     }
 }

@@ -36,6 +36,7 @@ pub fn timers() -> (Timers, Handle) {
         services: HashMap::new(),
         woken: Instant::now(),
     };
+
     (timers, Handle { commands: sender })
 }
 
@@ -128,6 +129,7 @@ impl Timers {
                 self.services.remove(&service);
             }
         }
+
         let services = &self.services;
         let holds = |at, id| {
             services
@@ -255,6 +257,7 @@ mod tests {
                 Some(Instant::now() + Duration::from_secs(3600)),
             )
             .await;
+
         drop((handle, other));
         timeout(PATIENCE, timers.run()).await.unwrap();
         assert_eq!(mailbox.try_next(), Some(Next::Closed));

@@ -79,6 +79,7 @@ mod tests {
                 let flowed = rate as f64 * (now - start).as_secs_f64();
                 prop_assert!(spent as f64 <= flowed + rate as f64 + 1.0, "{spent} of {flowed}");
             }
+
             // and no later than that: nothing but the burst is given away
             let needed = spent as f64 / rate as f64 - 1.0;
             prop_assert!((now - start).as_secs_f64() <= needed.max(0.0) + 0.001, "{:?} for {needed}", now - start);

@@ -125,6 +125,7 @@ impl Filter {
                 return Err(TopicError::Misplaced(text.to_owned()));
             }
         }
+
         Ok(Self(text.into()))
     }
 
@@ -222,6 +223,7 @@ impl BaseTopic {
                 TopicError::Share(relative.to_owned())
             });
         }
+
         Filter::new(&[share, &self.0, below].concat())
     }
 
@@ -287,6 +289,7 @@ fn matches(pattern: &str, topic: &str) -> bool {
             _ => return false,
         }
     }
+
     levels.next().is_none()
 }
 
@@ -311,6 +314,7 @@ fn covers(grant: &str, wanted: &str) -> bool {
             Some(_) => return false,
         }
     }
+
     wanted.next().is_none()
 }
 

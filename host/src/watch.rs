@@ -89,6 +89,7 @@ impl Watch {
             files: seen,
             pending: HashMap::new(),
         };
+
         looker.look();
         thread::Builder::new()
             .name("watch".to_owned())
@@ -187,6 +188,7 @@ impl Looker {
                     self.pending.insert(file.clone(), Instant::now() + QUIET);
                 }
             }
+
             if !self.notices.cover(
                 self.files
                     .keys()
@@ -207,6 +209,7 @@ impl Looker {
             .filter(|(_, at)| **at <= now)
             .map(|(file, _)| file.clone())
             .collect();
+
         for file in quiet {
             self.pending.remove(&file);
             // an error means that the receiver is gone

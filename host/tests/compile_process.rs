@@ -71,6 +71,7 @@ fn the_command_warms_the_cache_of_a_host() {
         .arg(folder.path().join("compiled"))
         .status()
         .unwrap();
+
     assert!(status.success());
 
     let options = EngineOptions {

@@ -51,6 +51,7 @@ fn client(program: &str, broker: SocketAddr, version: &str) -> Command {
         "-V",
         version,
     ]);
+
     command
 }
 
@@ -98,6 +99,7 @@ impl Subscriber {
             }
             seen.push(line);
         }
+
         panic!("mosquitto_sub ended; it said: {seen:#?}");
     }
 
@@ -140,6 +142,7 @@ async fn every_quality_of_service_in_both_versions() {
             );
         }
     }
+
     broker.stop().await.unwrap();
 }
 
@@ -155,6 +158,7 @@ async fn the_versions_hear_each_other_and_quality_of_service_is_lowered() {
         );
         assert_eq!(subscriber.message(), "x 1 0 over", "from {from} to {to}");
     }
+
     broker.stop().await.unwrap();
 }
 
@@ -177,6 +181,7 @@ async fn user_properties_arrive() {
             "red",
         ],
     );
+
     assert_eq!(subscriber.message(), "x 0 0 m colour:red");
     broker.stop().await.unwrap();
 }
@@ -204,6 +209,7 @@ async fn a_retained_message_waits_for_subscribers_until_it_is_cleared() {
         );
         published(broker.address(), version, &["-t", "end", "-r", "-n"]);
     }
+
     broker.stop().await.unwrap();
 }
 
@@ -231,6 +237,7 @@ async fn a_will_is_published_for_a_killed_client_and_not_for_a_clean_end() {
             &["-t", "will/killed", "-r", "-n"],
         );
     }
+
     broker.stop().await.unwrap();
 }
 
@@ -277,6 +284,7 @@ async fn users_are_asked_for_their_password() {
                 "-t", "x", "-m", "1", "-q", "1", "-u", "alice", "-P", "secret",
             ],
         );
+
         published(
             broker.address(),
             version,
@@ -288,6 +296,7 @@ async fn users_are_asked_for_their_password() {
             &["-u", "alice", "-P", "wrong"],
             &["-u", "bob", "-P", "secret"],
         ];
+
         for credentials in strangers {
             let output = publish(
                 broker.address(),
@@ -300,6 +309,7 @@ async fn users_are_asked_for_their_password() {
             );
         }
     }
+
     // The crate's own limit would by now have locked out this address.
     published(
         broker.address(),
@@ -308,6 +318,7 @@ async fn users_are_asked_for_their_password() {
             "-t", "x", "-m", "1", "-q", "1", "-u", "alice", "-P", "secret",
         ],
     );
+
     broker.stop().await.unwrap();
 }
 
@@ -348,6 +359,7 @@ async fn used_port_is_skipped_only_when_it_is_the_default() {
             config.listen
         )
     );
+
     config.listen_is_default = true;
     let broker = broker::start(&config, None).await.unwrap();
     assert!(broker.address().port() > config.listen.port());
@@ -455,6 +467,7 @@ fn files_in(directory: &Path) -> Vec<PathBuf> {
             vec![path]
         }
     });
+
     nested
         .filter(|path| !path.ends_with(".lock") && !path.ends_with(".storage_version"))
         .collect()

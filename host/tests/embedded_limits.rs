@@ -25,6 +25,7 @@ async fn started(change: impl FnOnce(&mut BrokerLimits)) -> Running {
         users: Vec::new(),
         limits,
     };
+
     let owner = Owner {
         client_id: "owner",
         credentials: None,
@@ -44,6 +45,7 @@ fn packet(first: u8, body: &[u8]) -> Vec<u8> {
             break;
         }
     }
+
     packet.extend_from_slice(body);
     packet
 }
@@ -116,6 +118,7 @@ impl Raw {
                     break;
                 }
             }
+
             let head = packet.len();
             packet.resize(head + length, 0);
             self.0.read_exact(&mut packet[head..]).await.ok()?;
@@ -161,6 +164,7 @@ async fn connections_that_say_no_connect_are_bounded_in_number_and_time() {
         raw.0.write_all(bytes).await.unwrap();
         assert_eq!(raw.receive().await, None, "{bytes:?}");
     }
+
     serves(broker.address()).await;
     broker.stop().await.unwrap();
 }
@@ -260,6 +264,7 @@ async fn what_is_found(limits: OutboxLimits, bytes: usize) -> (usize, usize) {
             )
             .await;
     }
+
     // answered when all before it is routed
     assert_eq!(client.publish(false, "elsewhere", b"").await & 0x80, 0);
     let mut found = 0;
@@ -276,6 +281,7 @@ async fn what_is_found(limits: OutboxLimits, bytes: usize) -> (usize, usize) {
                 .await;
         }
     }
+
     serves(broker.address()).await;
     broker.stop().await.unwrap();
     (found, COUNT)
@@ -328,6 +334,7 @@ async fn a_stalled_client_is_disconnected_with_its_session_kept() {
             0
         );
     }
+
     assert!(watcher.receive().await.unwrap().ends_with(b"x"), "its will");
     let mut received = 0;
     while sleeper.receive().await.is_some() {
@@ -363,6 +370,7 @@ async fn client_that_acknowledges_nothing_loses_its_oldest_messages() {
             0
         );
     }
+
     let mut numbers = Vec::new();
     while numbers.len() < 64 {
         let message = client.receive().await.unwrap();
@@ -371,6 +379,7 @@ async fn client_that_acknowledges_nothing_loses_its_oldest_messages() {
             message[message.len() - 5_001],
         ));
     }
+
     assert_eq!(numbers.last().unwrap().1, 63);
     // and now it acknowledges: the last messages come
     for (id, _) in &numbers {

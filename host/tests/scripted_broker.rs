@@ -182,8 +182,10 @@ impl Peer {
                 u8::from(session_present),
                 code,
             ];
+
             return self.raw(&[&head, properties].concat()).await;
         }
+
         let mut properties = no_properties();
         set(&mut properties);
         let ack = v5::ConnAck {
@@ -312,6 +314,7 @@ impl Peer {
             drop(self.buffer.split_to(2 + length));
             return Some(Seen::Disconnect(reason));
         }
+
         match self.protocol {
             Protocol::V5 => match v5::Packet::read(&mut self.buffer, None) {
                 Ok(packet) => Some(seen_v5(packet)),

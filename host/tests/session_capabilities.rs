@@ -63,6 +63,7 @@ async fn served(rig: &Rig, takes: impl Fn(Will) -> bool) -> (Vec<Will>, Peer) {
             other => panic!("{other:?}"),
         }
     }
+
     panic!("not served: {wills:?}");
 }
 
@@ -82,6 +83,7 @@ both_versions!(
             ),
             (|will| will.is_none(), None),
         ];
+
         for (takes, expected) in cases {
             let rig = Rig::new(version).await;
             let (wills, mut peer) = served(&rig, takes).await;
@@ -141,12 +143,14 @@ async fn requests_that_end_the_connection_are_not_repeated() {
         else {
             panic!("not PUBLISH")
         };
+
         assert_eq!((seen, kept), (qos, retain));
         if reason != 0 {
             peer.disconnect(reason).await;
             peer = rig.ready(true).await;
         }
     }
+
     peer.disconnect(0xA1).await;
     let mut peer = rig.broker.connected(true).await;
     assert!(matches!(
@@ -204,6 +208,7 @@ both_versions!(
                     .map(str::to_owned),
             );
         }
+
         // retained messages are requested by the filter that covers them
         assert!(
             asked
@@ -211,6 +216,7 @@ both_versions!(
                 .all(|filter| filter == "in/#" || filter == "out/a"),
             "{asked:?}"
         );
+
         for text in ["equal", "equal", "other"] {
             peer.publish("in/a", 0, 0, false, text).await;
             assert_eq!(rig.next().await.0, text);

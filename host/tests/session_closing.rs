@@ -50,6 +50,7 @@ impl Seens {
                     peer
                 }
             };
+
             self.connections += 1;
             assert!(self.connections < 40, "{} connections", self.connections);
             while !enough(self) {
@@ -59,6 +60,7 @@ impl Seens {
                 }
                 self.answer(&mut current, seen).await;
             }
+
             if enough(self) {
                 return current;
             }
@@ -108,6 +110,7 @@ async fn a_message(version: Protocol, qos: u8) {
         kept: None,
         at: Instant::now(),
     };
+
     let publish = |topic: &str, qos, number: u64| Publication {
         message: message(topic, qos, &number.to_string()),
         terms: Some(Box::new(terms(number))),
@@ -121,6 +124,7 @@ async fn a_message(version: Protocol, qos: u8) {
             ..Commit::new(SERVICE)
         }))
         .await;
+
     let mut seens = Seens {
         delivers: Some("cause"),
         ..Seens::default()
@@ -142,6 +146,7 @@ async fn a_message(version: Protocol, qos: u8) {
             }
         }
     });
+
     let (token, why) = refused.await;
     assert_eq!(token.0.get(), 1_000);
     assert!(

@@ -24,6 +24,7 @@ both_versions!(
             .await;
             assert_eq!(peer.receive().await, Seen::Closed);
         }
+
         drop(rig.ready(false).await);
     }
 );

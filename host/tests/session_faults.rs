@@ -49,6 +49,7 @@ both_versions!(
                 Seen::publish("out", number + 2, qos, false, &number.to_string())
             );
         }
+
         drop(peer);
         let mut peer = rig.ready(false).await;
         for (number, qos) in [(0, 1), (1, 2), (2, 1)] {
@@ -72,6 +73,7 @@ both_versions!(
             peer.subscribed().await;
             peer
         };
+
         let mut peer = accept(&rig.broker).await;
         for number in 0..window + 5 {
             rig.publish("out", 1, &number.to_string()).await;
@@ -93,6 +95,7 @@ both_versions!(
             payloads.push(payload.parse::<u16>().unwrap());
             peer.puback(id).await;
         }
+
         let expected: Vec<u16> = std::iter::once(0).chain(window..window + 5).collect();
         assert_eq!(payloads, expected, "oldest was {oldest}");
         peer.nothing_before().await;
@@ -166,6 +169,7 @@ async fn refused_message_frees_its_place_in_the_window() {
         else {
             panic!("not PUBLISH")
         };
+
         assert_eq!(payload, number.to_string());
         let [high, low] = id.to_be_bytes();
         let first = if qos == 1 { 0x40 } else { 0x50 };
@@ -173,6 +177,7 @@ async fn refused_message_frees_its_place_in_the_window() {
         peer.raw(&[first, 3, high, low, if number == 0 { 0xBF } else { 0x97 }])
             .await;
     }
+
     assert_eq!(
         peer.receive().await,
         Seen::PubAck(9),
@@ -270,6 +275,7 @@ both_versions!(
                     )
                     .into(),
                 ];
+
                 let commit = Commit {
                     receipt: delivery.receipt,
                     publishes,
@@ -277,8 +283,10 @@ both_versions!(
                 };
                 handle.send(Command::Commit(commit)).await;
             }
+
             rig
         });
+
         for number in 0..MESSAGES {
             peer.publish("in/a", 0, 0, false, number.to_string()).await;
         }
@@ -290,6 +298,7 @@ both_versions!(
             );
             peer.puback(seen.id()).await;
         }
+
         drop(soon("the service", echo).await.unwrap());
     }
 );

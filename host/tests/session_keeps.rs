@@ -36,6 +36,7 @@ both_versions!(
             will_as: Some((1, true)),
             login: Some(("me".to_owned(), "secret".to_owned())),
         };
+
         assert_eq!(peer.receive().await, expected);
     }
 );
@@ -240,6 +241,7 @@ async fn resubscribing_brings_no_known_retained_messages() {
         else {
             panic!("{seen:?}")
         };
+
         assert_eq!(filters, [("in/#".to_owned(), 2)]);
         // filters without a subscription of this process in this session are requested with their retained messages
         assert!(
@@ -381,6 +383,7 @@ both_versions!(
             };
             payloads.push(payload);
         }
+
         assert_eq!(
             payloads,
             ["0", "10", "20", "23", "24", "25", "26", "27", "28", "29"]
@@ -416,6 +419,7 @@ both_versions!(
                 peer.puback(seen.id()).await;
             }
         };
+
         tokio::join!(publisher, broker);
     }
 );
@@ -446,6 +450,7 @@ both_versions!(
                 );
             }
         };
+
         tokio::join!(publisher, broker);
     }
 );
@@ -467,6 +472,7 @@ both_versions!(
             peer.nothing_before().await;
             peer = rig.resumed_after(peer).await;
         }
+
         assert_eq!(
             peer.receive().await,
             Seen::publish("state", 0, 0, false, "new")
@@ -490,6 +496,7 @@ async fn unsupported_features_are_not_requested() {
         properties.subscription_identifiers_available = Some(0);
         properties.shared_subscription_available = Some(0);
     };
+
     let mut peer = rig.broker.connected_as(false, set).await;
     let seen = peer.subscribed().await;
     assert!(
@@ -502,6 +509,7 @@ async fn unsupported_features_are_not_requested() {
         ),
         "{seen:?}"
     );
+
     rig.change(vec![SubscriptionChange::Subscribe(subscription(
         "$share/g/a",
         Qos::AtMostOnce,
@@ -540,6 +548,7 @@ async fn three_subscription_identifiers_leave_the_payload_whole() {
     else {
         panic!("{seen:?}")
     };
+
     let mut one = vec![11];
     let mut rest = id;
     while rest >= 128 {

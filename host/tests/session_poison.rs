@@ -136,6 +136,7 @@ both_versions!(
             "after {:?}",
             since.elapsed()
         );
+
         answers(&mut rig, &mut peer, "next").await;
     }
 );
@@ -156,6 +157,7 @@ both_versions!(
         ] {
             peer.raw(packet).await;
         }
+
         answers(&mut rig, &mut peer, "next").await;
         rig.publish("out", 1, "m").await;
         let sent = peer.receive().await;
@@ -212,6 +214,7 @@ both_versions!(
             let said = rig.disconnected().await;
             assert!(said.contains(reason), "{said}");
         }
+
         drop(rig.ready(false).await);
     }
 );

@@ -35,6 +35,7 @@ both_versions!(
             will_as: Some((1, true)),
             login: Some(("me".to_owned(), "secret".to_owned())),
         };
+
         assert_eq!(peer.receive().await, expected);
         peer.connack(true, 0, |_| {}).await;
         if version == Protocol::V5 {

@@ -189,6 +189,7 @@ async fn unusable_files_are_named() {
             && error.contains("No such file"),
         "{error}"
     );
+
     connection.tls = certificates.trusting("ca.pem");
     connection.tls.client_certificate = Some((
         certificates.path("server.pem"),
@@ -232,6 +233,7 @@ async fn a_port_without_tls_is_recognised() {
             .unwrap();
         socket
     };
+
     let (error, _socket) = tokio::join!(refused(&connection), plain);
     assert!(error.contains("this port does not speak TLS"), "{error}");
 }

@@ -63,6 +63,7 @@ async fn tls_port_is_named_to_a_plain_client() {
                 &["speaks TLS", "write a tls section"],
             );
         }
+
         let error = refused(&to(
             port,
             Transport::WebSocket("/mqtt".to_owned()),
@@ -109,6 +110,7 @@ async fn a_port_for_web_pages_is_named() {
             drop(tokio::io::copy(&mut socket, &mut tokio::io::sink()).await);
         }
     };
+
     let asks = async {
         says(
             &reason(&to(port, Transport::Tcp, Tls::default())).await,
@@ -122,6 +124,7 @@ async fn a_port_for_web_pages_is_named() {
         .await;
         says(&error, &["404", "broker.path"]);
     };
+
     tokio::select! {
         () = answers => {}
         () = asks => {}
@@ -161,6 +164,7 @@ async fn missing_client_certificate_is_asked_for() {
             &["client certificate", "tls.certfile and tls.keyfile"],
         );
     }
+
     for version in ["-tls1_2", "-tls1_3"] {
         let server = tls_server(
             &certificates,
@@ -215,6 +219,7 @@ async fn a_key_that_is_encrypted_is_explained() {
             &["tls.keyfile", key, "encrypted", "openssl pkey -in"],
         );
     }
+
     // the suggested command works
     certificates.openssl("pkey -in pkcs8.key -passin pass:secret -out plain.key");
     greet(&with_client(
@@ -247,6 +252,7 @@ async fn files_with_wrong_content_are_named() {
     ] {
         std::fs::write(certificates.path(name), content).unwrap();
     }
+
     let broker = certificates.listener("");
     for (name, part) in [
         ("missing.pem", "No such file"),
@@ -270,6 +276,7 @@ async fn files_with_wrong_content_are_named() {
             says(&error, &["client certificate (tls.certfile)", name, part]);
         }
     }
+
     for (name, part) in [
         (
             "client.pem",
@@ -281,6 +288,7 @@ async fn files_with_wrong_content_are_named() {
         let error = refused(&with_client(&certificates, broker.port, "client.pem", name)).await;
         says(&error, &["client key (tls.keyfile)", name, part]);
     }
+
     // a byte-order mark does no harm
     greet(&with_client(
         &certificates,
@@ -338,6 +346,7 @@ async fn untrusted_certificate_is_explained() {
             "root certificate of the broker",
         ],
     );
+
     let error = refused(&to(broker.port, Transport::Tls, Tls::default())).await;
     says(
         &error,
@@ -378,6 +387,7 @@ async fn a_handshake_that_is_not_answered_is_explained() {
         connection.session.connect_timeout = Duration::from_secs(4);
         connection
     };
+
     says(
         &reason(&silent(Transport::Tls)).await,
         &["TLS handshake: ", "not answered", "does not speak TLS"],

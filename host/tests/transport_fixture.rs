@@ -135,6 +135,7 @@ impl Mosquitto {
                 .is_some_and(|line| line.contains("running")),
             "mosquitto: {started:?}"
         );
+
         std::thread::spawn(move || log.for_each(drop));
         Self { child, port }
     }
@@ -159,6 +160,7 @@ pub(crate) fn tls_server(certificates: &Certificates, options: &str) -> Mosquitt
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+
     let mut output = BufReader::new(child.stdout.take().unwrap())
         .lines()
         .map_while(Result::ok);

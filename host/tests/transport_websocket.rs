@@ -76,8 +76,10 @@ async fn packets_are_found_however_frames_split_them() {
                 Message::Pong("?".into())
             );
         }
+
         socket.close(None).await.unwrap();
     };
+
     let client = async {
         let mut stream = connected(&connection).await.unwrap();
         let bytes = receive(&mut stream, 10).await;
@@ -89,8 +91,10 @@ async fn packets_are_found_however_frames_split_them() {
             0,
             "the end"
         );
+
         bytes
     };
+
     let ((), bytes) = tokio::join!(server, client);
     assert_eq!(bytes, b"abcdefghij");
 }
@@ -107,6 +111,7 @@ async fn slow_readers_pass_large_data_in_both_directions() {
             }
         }
     };
+
     let client = async {
         let sent = numbers(5_000_000);
         let (mut reading, mut writing) = tokio::io::split(connected(&connection).await.unwrap());
@@ -127,6 +132,7 @@ async fn slow_readers_pass_large_data_in_both_directions() {
             .unwrap()
             .unwrap();
     };
+
     tokio::join!(server, client);
 }
 

@@ -81,6 +81,7 @@ impl Client {
             replies,
             session_present: false,
         };
+
         match client.reply("CONNACK").await? {
             Reply::Connected { session_present } => client.session_present = session_present,
             other => bail!("{other:?} in place of CONNACK"),
@@ -159,6 +160,7 @@ impl Client {
                 other => bail!("{other:?} in place of an acknowledgement"),
             }
         }
+
         Ok(())
     }
 
@@ -185,6 +187,7 @@ impl Client {
             }
             rest
         };
+
         Deadline::new().wait("the end of the connection", all).await
     }
 
@@ -201,6 +204,7 @@ impl Client {
                 }
             }
         };
+
         Deadline::new()
             .wait(topic, found)
             .await?

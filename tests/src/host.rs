@@ -106,6 +106,7 @@ impl Setup {
                 guests::component(guest)?,
             )?;
         }
+
         for (name, content) in &self.files {
             std::fs::write(folder.path().join(name), content)?;
         }
@@ -193,6 +194,7 @@ impl Host {
             .iter()
             .map(|(name, _)| format!("service/{name}/online"))
             .collect();
+
         while !missing.is_empty() {
             let message = client
                 .next()
@@ -200,6 +202,7 @@ impl Host {
                 .with_context(|| format!("not online: {missing:?}"))?;
             missing.retain(|topic| *topic != message.topic || message.payload != "1");
         }
+
         Ok(())
     }
 
@@ -427,5 +430,6 @@ fn launched(command: Command, launcher: &[String]) -> Command {
             None => outer.env_remove(name),
         };
     }
+
     outer
 }

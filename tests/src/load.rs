@@ -68,6 +68,7 @@ async fn publish(
             }
         }
     }
+
     client.acknowledged(sent as usize).await?;
     client.disconnect().await?;
     Ok(sent)
@@ -94,6 +95,7 @@ pub async fn until_the_end(mut client: Client, topic: &str, first: u32) -> Sent 
         let _ = client.post(Message::new(topic, next.to_string())).await;
         next += 1;
     }
+
     Sent {
         taken: first..taken,
         next,
@@ -253,6 +255,7 @@ impl Tally {
                 .with_context(|| self.missing(count))?;
             self.take(&message)?;
         }
+
         Ok(())
     }
 

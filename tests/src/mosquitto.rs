@@ -104,6 +104,7 @@ impl Mosquitto {
                 return ended.map(drop);
             }
         }
+
         self.process.ended().await.map(drop)
     }
 
@@ -146,6 +147,7 @@ fn configuration(setup: &Setup, port: u16, folder: &Path) -> Result<String> {
         // started by root, it would give up the rights to its folder
         "user root".into(),
     ];
+
     if setup.persistent {
         lines.push("persistence true".into());
         lines.push(format!("persistence_location {}/", folder.display()));
@@ -154,6 +156,7 @@ fn configuration(setup: &Setup, port: u16, folder: &Path) -> Result<String> {
             "autosave_interval 1".into(),
         ]);
     }
+
     if !setup.users.is_empty() {
         let file = folder.join("users");
         lines.push(format!("password_file {}", file.display()));
@@ -174,6 +177,7 @@ fn configuration(setup: &Setup, port: u16, folder: &Path) -> Result<String> {
             String::from_utf8_lossy(&hashed.stderr)
         );
     }
+
     lines.extend(setup.lines.iter().cloned());
     Ok(lines.join("\n") + "\n")
 }

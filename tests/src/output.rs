@@ -71,6 +71,7 @@ impl Output {
                 }
             }
         };
+
         let found = Deadline::new()
             .wait(format!("the line: {what}"), line)
             .await;

@@ -43,6 +43,7 @@ pub async fn assert_answers(
         "state": state,
         "payload": payload,
     });
+
     assert_eq!(answer, expected);
     Ok(())
 }

@@ -65,6 +65,7 @@ impl Process {
                     .filter_map(|id| id.parse::<u32>().ok()),
             );
         }
+
         Ok(children)
     }
 
@@ -86,6 +87,7 @@ impl Process {
             line.and_then(|number| number.parse::<u64>().ok())
                 .with_context(|| format!("no {name} in the status"))
         };
+
         Ok(Memory {
             now: kib("VmRSS:")? << 10,
             peak: kib("VmHWM:")? << 10,
@@ -188,6 +190,7 @@ pub async fn run_to_end(command: &mut Command) -> Result<Said> {
             .map(|line| format!("{line}\n"))
             .collect()
     };
+
     ended.map(|_| Said {
         code,
         out: text(&out),

@@ -85,6 +85,7 @@ impl Web {
                     .and_then(|stream| serve(stream, &answer, &sender));
             }
         });
+
         Ok(Self {
             address,
             requests,
@@ -121,6 +122,7 @@ impl Web {
                 }
             }
         };
+
         Deadline::new()
             .wait(path, found)
             .await?
@@ -187,6 +189,7 @@ fn read(stream: &TcpStream) -> Result<Request> {
             _ => {}
         }
     }
+
     // taken, so that the connection is not reset because something was left in it
     std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
     let mut words = first.split(' ').map(str::to_owned);
@@ -217,6 +220,7 @@ fn decoded(text: &str) -> String {
         bytes.push(code.unwrap_or(b'%'));
         rest = if code.is_some() { &after[2..] } else { after };
     }
+
     bytes.extend(rest.as_bytes());
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -119,12 +119,14 @@ async fn connection(client: TcpStream, broker: u16, fault: watch::Receiver<Fault
         fault: fault.clone(),
         up: true,
     };
+
     let down = Pump {
         from: from_server,
         to: to_client,
         fault,
         up: false,
     };
+
     tokio::select! {
         () = up.run() => {}
         () = down.run() => {}
@@ -156,6 +158,7 @@ impl Pump {
                 }
                 _ => PORTION,
             };
+
             let stands = fault == Fault::Stalled && self.up;
             let length = tokio::select! {
                 // without a sender there is no further fault
@@ -170,6 +173,7 @@ impl Pump {
                 },
                 else => std::future::pending().await,
             };
+
             if !self.pass(&buffer[..length], fault).await {
                 return;
             }

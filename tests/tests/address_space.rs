@@ -34,6 +34,7 @@ async fn services_answer(services: usize, kibibytes: u64) -> Result<()> {
             .with_context(|| host.output().told("no answer"))??;
         assert_eq!(answer.payload, "hello");
     }
+
     Ok(())
 }
 

@@ -50,6 +50,7 @@ async fn a_slow_guest_costs_no_memory_and_no_message() -> Result<()> {
                 .await?;
             listener.expect("service/slow/done").await?;
         }
+
         let before = host.process().memory()?;
         // the broker of the test sends all of them at once: mosquitto 2.0.11 does not keep to the receive maximum
         for _ in 0..MANY {
@@ -69,6 +70,7 @@ async fn a_slow_guest_costs_no_memory_and_no_message() -> Result<()> {
         // each was answered once
         assert_eq!(listener.pending().await?, []);
     }
+
     Ok(())
 }
 
@@ -108,6 +110,7 @@ async fn messages_behind_a_failing_one_stay_within_the_limit() -> Result<()> {
             .text();
         assert!(worked == payload(number), "{number}: {}", &worked[..20]);
     }
+
     assert!(
         (MANY * BYTES) as u64 > 3 * MORE,
         "that is too little to show it"
@@ -145,6 +148,7 @@ async fn waiting_small_messages_do_not_retain_large_buffers() -> Result<()> {
             .post(Message::new("service/relay/in", vec![b'x'; BYTES]))
             .await?;
     }
+
     client.acknowledged(ROUNDS).await?;
     for _ in 0..ROUNDS {
         client.expect("service/relay/out").await?;
@@ -173,6 +177,7 @@ async fn ten_thousand_retained_messages_at_subscribe_are_all_handled() -> Result
             );
             client.post(message.retained()).await?;
         }
+
         client.acknowledged(RETAINED as usize).await?;
         let mut tally =
             Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
@@ -197,5 +202,6 @@ async fn ten_thousand_retained_messages_at_subscribe_are_all_handled() -> Result
         grew_by_less_than(&host, before, MORE)?;
         assert!(host.stop().await?.success());
     }
+
     Ok(())
 }

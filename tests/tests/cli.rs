@@ -84,6 +84,7 @@ async fn check_says_what_a_component_is_and_uses() -> Result<()> {
     ] {
         assert!(said.out.contains(part), "{part}: {}", said.out);
     }
+
     let said = say(folder.path(), &["check", "minimal.wasm"]).await?;
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert!(said.out.contains("exports: handle, tick\n"), "{}", said.out);
@@ -105,6 +106,7 @@ async fn check_takes_components_made_of_components() -> Result<()> {
         said.out,
         said.err
     );
+
     Ok(())
 }
 
@@ -122,6 +124,7 @@ async fn check_says_that_a_component_is_asynchronous() -> Result<()> {
         said.out,
         said.err
     );
+
     Ok(())
 }
 
@@ -136,6 +139,7 @@ async fn check_prints_the_grants_that_a_component_may_need_as_lines_to_paste() -
         "sockets: ",
         "environment: ",
     ];
+
     assert!(
         keys.iter().all(|key| said.out.contains(key)) && !said.out.contains("http: "),
         "{}",
@@ -155,6 +159,7 @@ async fn check_prints_the_grants_that_a_component_may_need_as_lines_to_paste() -
     ] {
         assert!(shown.out.contains(value), "{value}: {}", shown.out);
     }
+
     let minimal = [("minimal.wasm", &*guests::component("contract-minimal")?)];
     let said = say(self::folder(&minimal)?.path(), &["check", "minimal.wasm"]).await?;
     assert!(
@@ -177,6 +182,7 @@ async fn check_says_what_is_no_component_and_what_to_do() -> Result<()> {
             "{all}"
         );
     }
+
     Ok(())
 }
 
@@ -212,6 +218,7 @@ async fn check_and_run_of_a_file_that_is_not_there_name_it() -> Result<()> {
             said.err
         );
     }
+
     Ok(())
 }
 
@@ -233,6 +240,7 @@ async fn run_explains_files_that_are_not_components() -> Result<()> {
             said.out
         );
     }
+
     Ok(())
 }
 
@@ -273,6 +281,7 @@ async fn all_configuration_errors_are_shown_at_once() -> Result<()> {
             );
         }
     }
+
     Ok(())
 }
 
@@ -296,6 +305,7 @@ services: {echo: {component: echo.wasm, custom_value: mine, limits: {call: 2s}}}
     ] {
         assert!(first.out.contains(part), "{part}: {}", first.out);
     }
+
     assert!(!first.out.contains("geheim"), "{}", first.out);
     std::fs::write(folder.path().join("shown.yml"), &first.out)?;
     let second = say(folder.path(), &["--config", "shown.yml", "config"]).await?;
@@ -306,6 +316,7 @@ services: {echo: {component: echo.wasm, custom_value: mine, limits: {call: 2s}}}
             .collect::<Vec<_>>()
             .join("\n")
     };
+
     assert_eq!(without_comments(&second.out), without_comments(&first.out));
     Ok(())
 }
@@ -384,6 +395,7 @@ async fn two_files_are_two_services() -> Result<()> {
             "hello"
         );
     }
+
     process.signal("INT")?;
     assert_eq!(
         process.ended().await?.code(),
@@ -391,6 +403,7 @@ async fn two_files_are_two_services() -> Result<()> {
         "{}",
         process.output().told("the end")
     );
+
     Ok(())
 }
 
@@ -534,6 +547,7 @@ async fn sub_prints_what_pub_publishes() -> Result<()> {
             "room/+/light",
         ],
     )?;
+
     broker.output().says(0, "Sending SUBACK").await?;
     let arguments = [
         "pub",
@@ -544,6 +558,7 @@ async fn sub_prints_what_pub_publishes() -> Result<()> {
         "room/1/light",
         "on",
     ];
+
     let said = say(folder.path(), &arguments).await?;
     assert_eq!(said.code, Some(0), "{}", said.err);
     let line = sub.output().says(0, "room/1/light").await?;
@@ -592,6 +607,7 @@ async fn completions_are_scripts_that_the_shell_accepts() -> Result<()> {
             said.err
         );
     }
+
     Ok(())
 }
 
@@ -612,6 +628,7 @@ async fn manual_has_a_page_for_each_command() -> Result<()> {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")
         .collect();
+
     assert!(commands.contains(&"run"), "{help}");
     for command in commands {
         assert!(
@@ -621,6 +638,7 @@ async fn manual_has_a_page_for_each_command() -> Result<()> {
         let text = page(&format!("miqro-host-{command}.1"))?;
         assert!(text.contains(".SH SYNOPSIS"), "{command}: {text}");
     }
+
     Ok(())
 }
 
@@ -645,6 +663,7 @@ async fn help_has_examples_and_wrong_arguments_have_an_exit_code_of_their_own() 
         );
         assert!(said.out.contains("Example"), "{command}: {}", said.out);
     }
+
     let said = say(folder.path(), &["--version"]).await?;
     assert!(
         said.code == Some(0) && said.out.starts_with("miqro-host "),
@@ -671,6 +690,7 @@ async fn logs_are_json_by_choice() -> Result<()> {
         )
         .start()
         .await?;
+
     host.client()
         .await?
         .publish("service/faulty/work", "fail")

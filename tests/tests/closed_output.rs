@@ -97,6 +97,7 @@ async fn commands_do_not_mind_an_output_that_nobody_reads() -> Result<()> {
     ] {
         std::fs::write(folder.path().join(name), bytes)?;
     }
+
     for (arguments, code) in [
         (&["--help"][..], 0),
         (&["--version"], 0),
@@ -121,6 +122,7 @@ async fn commands_do_not_mind_an_output_that_nobody_reads() -> Result<()> {
             .await
             .with_context(|| format!("{arguments:?}"))?;
     }
+
     // commands that only complain
     for err in [Stream::Unread, Stream::Full] {
         let (code, _) = ended(folder.path(), &["check", "absent.wasm"], Stream::Read, err).await?;
@@ -128,6 +130,7 @@ async fn commands_do_not_mind_an_output_that_nobody_reads() -> Result<()> {
         let (code, _) = ended(folder.path(), &["nonsense"], Stream::Read, err).await?;
         ensure!(code == Some(2), "{code:?}");
     }
+
     Ok(())
 }
 
@@ -140,6 +143,7 @@ async fn commands_to_a_host_do_not_mind_either() -> Result<()> {
         .argument("host.pid")
         .start()
         .await?;
+
     let port = broker.port().to_string();
     host.client()
         .await?
@@ -178,6 +182,7 @@ async fn commands_to_a_host_do_not_mind_either() -> Result<()> {
             .await
             .with_context(|| host.output().told(&format!("{arguments:?}")))?;
     }
+
     Ok(())
 }
 
@@ -206,6 +211,7 @@ async fn the_host_serves_whatever_becomes_of_its_output() -> Result<()> {
             .await
             .with_context(|| redirection.to_owned())?;
     }
+
     Ok(())
 }
 
@@ -222,6 +228,7 @@ async fn serves(redirection: &str) -> Result<()> {
             .await?;
         ensure!(client.expect("service/relay/out").await?.text() == number.to_string());
     }
+
     let status = host.stop().await?;
     ensure!(status.success(), "{status}");
     Ok(())
@@ -252,6 +259,7 @@ async fn a_host_in_the_background_is_started_though_nobody_reads_that() -> Resul
             "--log-file",
             "it.log",
         ];
+
         let (code, said) = ended(folder.path(), &run, out, Stream::Read).await?;
         ensure!(code == Some(0), "{code:?} {said}");
         let (code, said) = ended(
@@ -263,6 +271,7 @@ async fn a_host_in_the_background_is_started_though_nobody_reads_that() -> Resul
         .await?;
         ensure!(code == Some(0), "{code:?} {said}");
     }
+
     Ok(())
 }
 

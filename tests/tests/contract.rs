@@ -89,5 +89,6 @@ fn functions() -> Result<BTreeSet<String>> {
             ),
         }
     }
+
     Ok(found)
 }

@@ -98,6 +98,7 @@ async fn the_history_says_how_versions_came_and_went() -> Result<()> {
             .is_some_and(|note| note.contains("text, not a component")),
         "{refused}"
     );
+
     assert_eq!(refused["version"], Value::Null);
     assert_eq!(json["events"][3]["version"], json["running"]);
     assert_eq!(
@@ -133,6 +134,7 @@ async fn a_history_is_there_after_a_restart_of_the_host() -> Result<()> {
                 entry.is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()))
             })
     );
+
     host.restart()?;
     host.online().await?;
     let json = history(&host).await?;
@@ -281,6 +283,7 @@ async fn a_state_file_of_any_length_has_its_socket() -> Result<()> {
             &file.display().to_string(),
         ])
         .await?;
+
     assert!(said.contains("started"), "{said}");
     Ok(())
 }
@@ -371,6 +374,7 @@ async fn the_snapshot_shows_host_broker_and_allowances() -> Result<()> {
         (&json!(address), &json!(true)),
         "{snapshot}"
     );
+
     assert_eq!(snapshot["pid"], json!(host.process().id()));
     let service = &snapshot["services"][0];
     assert_eq!(service["configured"]["base_topic"], "service/it/");
@@ -387,6 +391,7 @@ async fn services_are_listed_with_their_figures() -> Result<()> {
         .top("statistics_interval", json!("0s"))
         .start()
         .await?;
+
     let mut client = host.client().await?;
     client.subscribe("service/relay/out", 1).await?;
     for number in 0..3 {
@@ -395,6 +400,7 @@ async fn services_are_listed_with_their_figures() -> Result<()> {
             .await?;
         client.next().await?;
     }
+
     // a report begins the statistics of the log again, not the figures of the list
     host.process().signal("USR1")?;
     host.output().says(0, "messages: 3 calls").await?;
@@ -434,6 +440,7 @@ async fn services_are_listed_with_their_figures() -> Result<()> {
         .context("no line for relay")?
         .split_whitespace()
         .collect();
+
     assert_eq!((row[1], row[3], row[4]), ("running", "4", "0"), "{table}");
     assert!(
         table
@@ -441,6 +448,7 @@ async fn services_are_listed_with_their_figures() -> Result<()> {
             .any(|line| line.starts_with("stuck ") && line.ends_with('-')),
         "{table}"
     );
+
     Ok(())
 }
 
@@ -498,5 +506,6 @@ async fn unknown_requests_are_answered_with_the_known_ones() -> Result<()> {
             "{reply}"
         );
     }
+
     Ok(())
 }

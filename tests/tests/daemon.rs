@@ -59,6 +59,7 @@ impl Home {
             "--config",
             "miqro.yml",
         ];
+
         self.say(&[&fixed[..], arguments].concat()).await
     }
 
@@ -134,6 +135,7 @@ async fn run_daemon_returns_when_services_run() -> Result<()> {
         "{}",
         home.log()
     );
+
     let pid = home.pid()?;
     assert!(said.out.contains(&format!("process {pid}")), "{}", said.out);
     home.answers().await?;
@@ -178,6 +180,7 @@ async fn run_daemon_returns_when_services_run() -> Result<()> {
         "{}",
         home.log()
     );
+
     home.logs("stopped").await?;
     assert_eq!(
         home.say(&["status", "--pid-file", "host.pid"]).await?.code,
@@ -205,6 +208,7 @@ async fn status_tells_a_host_that_does_not_answer_apart() -> Result<()> {
         "--config",
         "miqro.yml",
     ];
+
     let answers = home.say(&status).await?;
     assert_eq!(answers.code, Some(0), "{}", answers.out);
 
@@ -259,6 +263,7 @@ async fn a_pid_file_that_was_left_behind_is_in_nobodys_way() -> Result<()> {
         "{}",
         home.log()
     );
+
     let pid = home.pid()?;
     assert_ne!(pid, std::process::id());
     // killed, it leaves its file behind
@@ -278,6 +283,7 @@ async fn a_pid_file_that_was_left_behind_is_in_nobodys_way() -> Result<()> {
         "{}",
         home.log()
     );
+
     home.answers().await
 }
 
@@ -300,6 +306,7 @@ async fn another_user_is_taken_by_name() -> Result<()> {
         "{}",
         home.log()
     );
+
     let status = std::fs::read_to_string(format!("/proc/{}/status", home.pid()?))?;
     let line = |name: &str| {
         status
@@ -308,6 +315,7 @@ async fn another_user_is_taken_by_name() -> Result<()> {
             .unwrap_or_default()
             .to_owned()
     };
+
     let user = line("Uid:");
     let groups = line("Groups:");
     let nobody = run_to_end(Command::new("id").args(["-u", "nobody"]))
@@ -341,6 +349,7 @@ async fn another_user_is_taken_by_name() -> Result<()> {
         "--pid-file",
         "host.pid",
     ];
+
     let host = Process::start(
         host::command()?
             .current_dir(home.folder.path())
@@ -378,6 +387,7 @@ async fn the_log_file_is_opened_again_on_sighup() -> Result<()> {
         "--pid-file",
         "host.pid",
     ];
+
     let manager = Manager::new(&home)?;
     let host = Process::start(
         manager
@@ -385,6 +395,7 @@ async fn the_log_file_is_opened_again_on_sighup() -> Result<()> {
             .current_dir(home.folder.path())
             .args(arguments),
     )?;
+
     manager.hears("READY=1").await?;
     assert_eq!(home.pid()?, host.id());
     home.logs("running").await?;
@@ -441,6 +452,7 @@ impl Manager {
                 }
             }
         };
+
         Deadline::new().wait(line, heard).await?
     }
 }
@@ -456,6 +468,7 @@ async fn systemd_hears_when_it_is_ready_alive_reloading_and_stopping() -> Result
         "--config",
         "miqro.yml",
     ]))?;
+
     manager.hears("READY=1").await?;
     home.answers().await?;
     for _ in 0..3 {
@@ -520,6 +533,7 @@ async fn install_writes_a_unit_with_the_configuration_carried_over() -> Result<(
         "--unit-directory",
         &units,
     ];
+
     let said = home.say(&arguments).await?;
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
     assert!(
@@ -556,6 +570,7 @@ async fn install_writes_a_unit_with_the_configuration_carried_over() -> Result<(
             .code,
         Some(0)
     );
+
     // a service that cannot run is not installed
     home.configure(json!({ "limits": 3 }))?;
     let wrong = home.say(&arguments).await?;

@@ -43,6 +43,7 @@ async fn everything(setup: Setup, version: Version) -> Result<()> {
         .service("say", "contract-publish", json!({}))
         .start()
         .await?;
+
     for qos in 0..=2 {
         answers(
             &host,
@@ -55,6 +56,7 @@ async fn everything(setup: Setup, version: Version) -> Result<()> {
         level_in(&host, qos).await?;
         level_out(&host, qos).await?;
     }
+
     properties_in(&host, version).await?;
     properties_out(&host, version).await?;
     retained(&host).await?;
@@ -82,6 +84,7 @@ async fn answers(host: &Host, qos: u8, input: &str, output: &str) -> Result<()> 
             "{input}"
         );
     }
+
     assert_eq!(
         client.pending().await.unwrap_or_default(),
         [],
@@ -142,6 +145,7 @@ async fn properties_in(host: &Host, version: Version) -> Result<()> {
             ("b".into(), "3".into()),
         ],
     };
+
     let mut client = host.client().await?;
     let mut told = info(
         &mut client,
@@ -160,6 +164,7 @@ async fn properties_in(host: &Host, version: Version) -> Result<()> {
                 .starts_with("x-mqtt-")
         });
     }
+
     let expected = json!({
         "response_topic": "home/answer",
         "correlation_data": "\u{1}42",
@@ -168,6 +173,7 @@ async fn properties_in(host: &Host, version: Version) -> Result<()> {
         "utf8": true,
         "user_properties": [{"name": "b", "value": "1"}, {"name": "a", "value": "2"}, {"name": "b", "value": "3"}],
     });
+
     assert_eq!(
         told["properties"],
         if version == Version::V5 {
@@ -176,6 +182,7 @@ async fn properties_in(host: &Host, version: Version) -> Result<()> {
             Value::Null
         }
     );
+
     Ok(())
 }
 
@@ -205,6 +212,7 @@ async fn properties_out(host: &Host, version: Version) -> Result<()> {
         utf8: true,
         user_properties: vec![("b".into(), "1".into()), ("a".into(), "2".into())],
     };
+
     assert_eq!(
         message.properties,
         if version == Version::V5 {
@@ -213,6 +221,7 @@ async fn properties_out(host: &Host, version: Version) -> Result<()> {
             Properties::default()
         }
     );
+
     Ok(())
 }
 
@@ -283,6 +292,7 @@ async fn a_broker_that_is_killed_and_started_again_is_found_again() -> Result<()
             relayed(&host, &format!("after {round}")).await?;
         }
     }
+
     Ok(())
 }
 
@@ -313,6 +323,7 @@ async fn a_broker_that_keeps_sessions_forgets_nothing_when_it_is_restarted() -> 
         // the one before may have been answered only now
         while listener.expect("service/relay/out").await?.text() != "after" {}
     }
+
     Ok(())
 }
 
@@ -377,6 +388,7 @@ async fn messages_sent_while_the_host_is_down_are_answered() -> Result<()> {
         tally.each_once(MESSAGES).await?;
         host.output().says(0, "session=kept").await?;
     }
+
     Ok(())
 }
 
@@ -403,6 +415,7 @@ async fn a_host_killed_under_load_loses_nothing() -> Result<()> {
         let twice = tally.all(sent).await?;
         assert!(twice < 1_000, "{twice} of {sent} came twice");
     }
+
     Ok(())
 }
 
@@ -425,11 +438,13 @@ async fn a_connection_cut_under_load_loses_nothing() -> Result<()> {
             wire.cut();
             host.output().says(line, "connected to").await?;
         }
+
         let sent = load.stop().await?;
         // QoS 1: messages that were under way when the wire was cut may come twice
         let twice = tally.all(sent).await?;
         assert!(twice < 1_000, "{twice} of {sent} came twice");
     }
+
     Ok(())
 }
 
@@ -458,5 +473,6 @@ async fn a_host_that_stood_still_goes_on_where_it_was() -> Result<()> {
         "{}",
         host.output().told("the connection was lost")
     );
+
     Ok(())
 }

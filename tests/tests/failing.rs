@@ -25,6 +25,7 @@ async fn worked(client: &mut Client, count: usize) -> Result<()> {
             number.to_string()
         );
     }
+
     Ok(())
 }
 
@@ -75,6 +76,7 @@ async fn messages_behind_a_failing_one_survive_in_order() -> Result<()> {
             seen.push(number);
         }
     }
+
     // nothing is kept that was handled
     host.process().signal("TERM")?;
     assert!(host.ended().await?.success());
@@ -125,6 +127,7 @@ async fn dead_letters_are_replayed_by_command() -> Result<()> {
             "fail"
         );
     }
+
     // given up again, they are dead letters again
     let list: Value =
         serde_json::from_str(&host.tell(&["replay", "--list", "--json", "faulty"]).await?)?;
@@ -168,6 +171,7 @@ async fn a_failed_service_recovers_with_a_better_file() -> Result<()> {
     ] {
         client.subscribe(filter, 1).await?;
     }
+
     for _ in 0..3 {
         client.publish("service/faulty/work", "trap").await?;
         client.expect("service/faulty/dead-letter").await?;
@@ -189,6 +193,7 @@ async fn a_failed_service_recovers_with_a_better_file() -> Result<()> {
             number.to_string()
         );
     }
+
     let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
     let load = Load::start(broker.port(), "service/relay/in", 1_000).await?;
     tally.further(500).await?;

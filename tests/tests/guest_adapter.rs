@@ -100,6 +100,7 @@ async fn a_devices_json_becomes_topics_that_stay() -> Result<()> {
             value
         );
     }
+
     client
         .publish("zigbee2mqtt/door/availability", r#"{"state": "online"}"#)
         .await?;
@@ -110,6 +111,7 @@ async fn a_devices_json_becomes_topics_that_stay() -> Result<()> {
             .text(),
         "1"
     );
+
     let kept = kept(&broker, "service/adapter/door/#").await?;
     assert_eq!(kept.len(), 3, "{kept:?}");
     assert!(kept.iter().all(|message| message.retain), "{kept:?}");
@@ -155,6 +157,7 @@ async fn commands_go_back_as_the_device_wants_them() -> Result<()> {
             "{key}"
         );
     }
+
     Ok(())
 }
 
@@ -181,6 +184,7 @@ async fn a_retained_command_is_not_repeated_after_a_restart() -> Result<()> {
             .json()?,
         json!({ "brightness": 7 })
     );
+
     Ok(())
 }
 
@@ -240,6 +244,7 @@ async fn a_device_that_vanishes_is_removed() -> Result<()> {
             .collect::<Vec<_>>(),
         [DOOR]
     );
+
     Ok(())
 }
 
@@ -266,6 +271,7 @@ async fn device_state_survives_guest_and_host() -> Result<()> {
             .json()?,
         json!({ "note": "12" })
     );
+
     client
         .send(Message::new("zigbee2mqtt/bridge/devices", "").retained())
         .await?;
@@ -282,6 +288,7 @@ async fn device_state_survives_guest_and_host() -> Result<()> {
             .json()?,
         json!({ "note": "13" })
     );
+
     Ok(())
 }
 
@@ -335,9 +342,11 @@ async fn retained_devices_conform_to_the_documented_schema() -> Result<()> {
             conforms(id, &documented["components"][platform], entity)?;
             found.push(platform);
         }
+
         found.sort_unstable();
         assert_eq!(found, kinds, "{device}");
     }
+
     Ok(())
 }
 
@@ -371,6 +380,7 @@ async fn home_assistant_can_use_what_was_announced() -> Result<()> {
             .json()?,
         json!({ "state": "OFF" })
     );
+
     client
         .publish("zigbee2mqtt/kitchen/lamp/availability", "offline")
         .await?;
@@ -392,6 +402,7 @@ async fn home_assistant_can_use_what_was_announced() -> Result<()> {
             "{topic}"
         );
     }
+
     drop(broker);
     Ok(())
 }

@@ -290,6 +290,7 @@ async fn a_shared_switch_follows_the_most_important_group() -> Result<()> {
             seen.push(next);
         }
     }
+
     let wanted = [
         said("sms/send", "ALARM Frost: Both"),
         said("siren/set", "0"),
@@ -320,6 +321,7 @@ async fn an_alarm_survives_a_host_that_is_killed() -> Result<()> {
     ] {
         assert_eq!(stage.kept(topic).await?, wanted, "{topic}");
     }
+
     stage.command("intrusion/reset/command", "1").await?;
     stage.fact("intrusion/state", "off").await?;
     // switched off, it stays so
@@ -402,6 +404,7 @@ async fn the_probe_is_posted_again_and_again() -> Result<()> {
             ("POST", "/alive")
         );
     }
+
     drop(web);
     stage.host.output().says(0, "/alive: ").await?;
     stage.tell("home/door", "on").await?;

@@ -103,6 +103,7 @@ async fn load_memory_and_temperature_are_read_through_granted_directories() -> R
         "{}",
         host.output().told("a warning")
     );
+
     Ok(())
 }
 
@@ -130,6 +131,7 @@ async fn without_the_grant_there_is_a_warning_and_no_reading() -> Result<()> {
             "{line}"
         );
     }
+
     // it is told once, not with each sample
     let known = host.output().lines().len();
     for _ in 0..3 {
@@ -143,6 +145,7 @@ async fn without_the_grant_there_is_a_warning_and_no_reading() -> Result<()> {
         "{}",
         host.output().told("the warnings")
     );
+
     // everything else goes on
     let mut neighbour = host.client().await?;
     neighbour.subscribe("service/it/out", 1).await?;
@@ -186,6 +189,7 @@ async fn a_path_beside_the_grant_is_not_there() -> Result<()> {
             "{said:?}"
         );
     }
+
     Ok(())
 }
 

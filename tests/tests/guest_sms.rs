@@ -117,6 +117,7 @@ async fn texts_are_sent_to_numbers_and_groups() -> Result<()> {
             "Grüße & mehr = 100%",
         )
         .await?;
+
     let request = web.expect(SEND).await?;
     let login = [("username", "user1"), ("password", "a&b")];
     assert_eq!(
@@ -128,6 +129,7 @@ async fn texts_are_sent_to_numbers_and_groups() -> Result<()> {
             ("text", "Grüße & mehr = 100%")
         ])
     );
+
     assert_eq!(
         (request.method.as_str(), request.host),
         ("GET", format!("127.0.0.1:{}", web.port()))
@@ -149,6 +151,7 @@ async fn texts_are_sent_to_numbers_and_groups() -> Result<()> {
             ("text", "hi")
         ])
     );
+
     assert_eq!(
         next(&mut client, &host).await?,
         ("sent/group/family/close".into(), "OK".into())
@@ -185,6 +188,7 @@ async fn a_received_text_is_published_once_though_the_host_is_killed() -> Result
         "Tarifinfo",
         "Rate: 5 €\nper month",
     ]);
+
     router.receives(["5", "Thu Jan 01 00:00:10 2026", "+41790000000", "Hi"]);
     let mut web = router.serve()?;
     let (_broker, mut host, mut client) = start(section(web.port(), granted(&web))).await?;
@@ -258,6 +262,7 @@ async fn old_texts_are_deleted_after_they_were_published() -> Result<()> {
         "+41790000000",
         "of this year",
     ]);
+
     let mut web = router.serve()?;
     let mut section = section(web.port(), granted(&web));
     section["delete_after"] = json!({ "days": 1 });
@@ -302,6 +307,7 @@ async fn a_missing_grant_sends_no_request_and_names_the_grant() -> Result<()> {
             host.output().told(secret)
         );
     }
+
     // the line from the log grants it
     let mut config = host.config();
     config["services"]["sms"]["grants"]["http"] = granted(&web);
@@ -359,6 +365,7 @@ async fn another_host_or_port_than_the_granted_one_is_refused() -> Result<()> {
         let line = host.output().says(0, "is not granted").await?;
         assert!(line.contains(&format!("[\"{name}:{port}\"]")), "{line}");
     }
+
     assert_eq!((web.taken(), other.taken()), (vec![], vec![]));
     Ok(())
 }
@@ -403,6 +410,7 @@ async fn a_router_that_does_not_answer_is_reported_in_time() -> Result<()> {
         "{}",
         host.output().told("an error")
     );
+
     drop(release);
     drop(web);
     client.publish("service/sms/send/single/2", "hi").await?;

@@ -54,6 +54,7 @@ fn check(component: &Path) -> Result<()> {
         component.display(),
         said()
     );
+
     Ok(())
 }
 
@@ -88,6 +89,7 @@ fn guests() -> Result<Vec<String>> {
         "--format-version",
         "1",
     ];
+
     let output = Command::new("cargo")
         .args(arguments)
         .current_dir(place::project().join("guests"))

@@ -23,6 +23,7 @@ async fn messages_of_every_quality_of_service_arrive_in_both_versions() -> Resul
         }
         client.disconnect().await?;
     }
+
     Ok(())
 }
 
@@ -39,6 +40,7 @@ async fn properties_arrive() -> Result<()> {
         utf8: true,
         user_properties: vec![("b".into(), "1".into()), ("a".into(), "2".into())],
     };
+
     client
         .send(Message::new("a", "b").with(properties.clone()))
         .await?;
@@ -60,6 +62,7 @@ async fn pending_has_all_that_came_before() -> Result<()> {
         .into_iter()
         .map(|message| message.topic)
         .collect();
+
     assert_eq!(topics, ["a/1", "a/2"]);
     Ok(())
 }
@@ -105,6 +108,7 @@ async fn a_killed_broker_breaks_the_connection() -> Result<()> {
         .err()
         .map(|error| error.to_string())
         .unwrap_or_default();
+
     assert!(error.contains("connection broke"), "{error}");
     Ok(())
 }

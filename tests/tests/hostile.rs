@@ -38,12 +38,14 @@ async fn attack(cases: &[Case]) -> Result<()> {
         }
         relayed(&mut neighbour).await?;
     }
+
     for _ in 0..TIMES * cases.len() {
         client
             .next()
             .await
             .with_context(|| host.output().told("not all have ended"))?;
     }
+
     host.process().signal("USR1")?;
     for (_, _, name) in cases {
         is_told_once_and_counted(&host, name).await?;
@@ -59,6 +61,7 @@ async fn relayed(neighbour: &mut Client) -> Result<()> {
             .await?;
         ensure!(neighbour.next().await?.text() == number.to_string());
     }
+
     Ok(())
 }
 
@@ -83,6 +86,7 @@ async fn is_told_once_and_counted(host: &Host, name: &str) -> Result<()> {
                 .map(|of| has(line, format!("{of}={name}")))
                 .contains(&true)
     };
+
     let lines = output.lines();
     let spoken: Vec<&String> = lines.iter().filter(speaks).collect();
     ensure!(spoken.len() == 1, "{name}: {spoken:#?}");
@@ -227,6 +231,7 @@ async fn a_flood_of_messages_is_dropped_and_said_once() -> Result<()> {
         host.process().signal("USR1")?;
         is_told_once_and_counted(&host, name).await?;
     }
+
     Ok(())
 }
 

@@ -59,6 +59,7 @@ async fn swaps(host: &Host) -> Result<()> {
         })
         .await?;
     }
+
     let sent = load.stop().await?;
     tally.each_once(sent).await?;
     let output = host.output();
@@ -68,18 +69,21 @@ async fn swaps(host: &Host) -> Result<()> {
         "{}",
         output.told("swaps")
     );
+
     assert_eq!(
         output.count("connected to"),
         1,
         "{}",
         output.told("connections")
     );
+
     assert_eq!(
         output.count(" lost"),
         0,
         "{}",
         output.told("the connection was lost")
     );
+
     assert!(sent >= u32::from(SWAPS) * 500, "only {sent} messages");
     Ok(())
 }
@@ -141,6 +145,7 @@ async fn a_file_that_is_renamed_over_the_old_one_takes_over() -> Result<()> {
         .await?;
         running(&host, version).await?;
     }
+
     Ok(())
 }
 
@@ -154,6 +159,7 @@ async fn a_file_that_is_rewritten_in_place_takes_over() -> Result<()> {
         .await?;
         running(&host, version).await?;
     }
+
     Ok(())
 }
 
@@ -169,6 +175,7 @@ async fn a_changed_link_or_target_takes_over() -> Result<()> {
             guests::lifecycle(version)?,
         )?;
     }
+
     // the file becomes a link
     replaced(&host, "life", |file| {
         relink(&release(2).join("life.wasm"), file)
@@ -223,6 +230,7 @@ async fn an_invalid_file_does_not_replace_a_running_version() -> Result<()> {
         ("half a file", &whole[..whole.len() / 2], "life.wasm"),
         ("a header", &whole[..8], "life.wasm"),
     ];
+
     for (what, bytes, why) in cases {
         let line = host.output().lines().len();
         rename(&host.file("life"), bytes)?;
@@ -237,6 +245,7 @@ async fn an_invalid_file_does_not_replace_a_running_version() -> Result<()> {
         );
         running(&host, 1).await.context(what)?;
     }
+
     replaced(&host, "life", |file| rename(file, &whole)).await?;
     running(&host, 2).await
 }
@@ -287,6 +296,7 @@ async fn a_switch_of_data_as_kubernetes_does_it_takes_over_every_time() -> Resul
         )?;
         relink(Path::new(&name), &folder.join("..data"))
     };
+
     replaced(&host, "life", |file| {
         switch(2)?;
         relink(Path::new("..data/life.wasm"), file)
@@ -322,6 +332,7 @@ async fn a_directory_that_is_replaced_takes_over_and_is_watched() -> Result<()> 
         .await?;
         running(&host, version).await?;
     }
+
     // one that is deleted and made again
     let line = host.output().lines().len();
     std::fs::remove_dir_all(&guests_folder)?;
@@ -350,6 +361,7 @@ async fn a_host_that_may_not_watch_says_so_and_looks() -> Result<()> {
         .through(&shim.launcher(shim.folder()))
         .start()
         .await?;
+
     let said = host.output().says(0, "cannot watch").await?;
     assert!(
         said.contains("WARN") && said.contains("watch_interval"),
@@ -362,6 +374,7 @@ async fn a_host_that_may_not_watch_says_so_and_looks() -> Result<()> {
         .await?;
         running(&host, version).await?;
     }
+
     // the configuration is looked at too
     let mut config = host.config();
     config["log_level"] = json!("DEBUG");
@@ -373,6 +386,7 @@ async fn a_host_that_may_not_watch_says_so_and_looks() -> Result<()> {
         "{}",
         host.output().told("refusals")
     );
+
     Ok(())
 }
 
@@ -404,6 +418,7 @@ async fn a_version_that_does_not_start_leaves_the_old_one_running() -> Result<()
         .into_iter()
         .map(|message| message.topic)
         .collect();
+
     assert_eq!(topics, [""; 0]);
     Ok(())
 }
@@ -458,6 +473,7 @@ async fn a_swap_leaves_no_gap_in_online() -> Result<()> {
             ("service/life/started".to_owned(), guests::version(2))
         ]
     );
+
     running(&host, 2).await?;
     assert_eq!(client.pending().await?, [], "online changed");
     Ok(())
@@ -487,5 +503,6 @@ async fn one_file_of_two_services_is_replaced_in_both() -> Result<()> {
             .await?;
         assert_eq!(client.next().await?.text(), guests::version(2), "{service}");
     }
+
     Ok(())
 }

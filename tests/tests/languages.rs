@@ -46,6 +46,7 @@ impl Project {
             }
             symlink("../miqro-sdk", modules.join("miqro-sdk"))?;
         }
+
         Ok(project)
     }
 
@@ -214,12 +215,14 @@ fn a_mistake_is_shown_in_the_words_of_the_tool() -> Result<()> {
         "const x: number = 'text';",
         "is not assignable to type 'number'",
     )?;
+
     mistake(
         "c",
         "app.c",
         "int f(void) { return x; }",
         "undeclared identifier 'x'",
     )?;
+
     mistake(
         "go",
         "main.go",
@@ -314,6 +317,7 @@ fn every_world_has_bindings() -> Result<()> {
         ensure!(output.success, "{world}: {}", output.text);
         bindings_of_c_compile(&wit, world, folder.path())?;
     }
+
     Ok(())
 }
 
@@ -333,6 +337,7 @@ fn bindings_of_c_compile(wit: &Path, world: &str, folder: &Path) -> Result<()> {
             sources.push(name.to_owned());
         }
     }
+
     let zig = place::tools().join("languages/python/bin/python-zig");
     let mut command = Command::new(zig);
     command

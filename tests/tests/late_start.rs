@@ -24,6 +24,7 @@ impl Compiler {
                 tokio::task::yield_now().await;
             }
         };
+
         let child = Deadline::new().wait("the compiler", begun).await??;
         signal(child, "STOP")?;
         Ok(Self(child))
@@ -134,6 +135,7 @@ async fn a_component_that_takes_too_long_is_refused() -> Result<()> {
             && line.contains("the service starts when there is a better file"),
         "{line}"
     );
+
     drop(compiler);
 
     // a better file is taken

@@ -157,6 +157,7 @@ fn modules_use_only_layers_above_them() -> Result<()> {
             ));
             continue;
         };
+
         for path in source
             .paths
             .iter()
@@ -170,6 +171,7 @@ fn modules_use_only_layers_above_them() -> Result<()> {
             }
         }
     }
+
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     Ok(())
 }
@@ -185,12 +187,14 @@ fn modules_never_use_the_ones_that_are_built_on_them() -> Result<()> {
                 .filter_map(|path| path.strip_prefix("crate::"))
                 .any(|path| within(path, module))
         };
+
         for (user, module) in NEVER {
             if within(&source.module, user) && used(module) {
                 wrong.push(format!("{} uses crate::{module}", source.module));
             }
         }
     }
+
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     Ok(())
 }
@@ -245,6 +249,7 @@ fn pure_modules_have_no_clock_no_task_and_no_log() -> Result<()> {
             }
         }
     }
+
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     Ok(())
 }
@@ -266,6 +271,7 @@ fn third_party_names_stand_at_one_place() -> Result<()> {
             }
         }
     }
+
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     Ok(())
 }
@@ -289,6 +295,7 @@ fn files_begin_with_a_header_and_are_short() -> Result<()> {
             wrong.push(format!("{} has {lines} lines without tests", source.module));
         }
     }
+
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     Ok(())
 }
@@ -310,6 +317,7 @@ fn paths_are_found_wherever_they_stand() -> Result<()> {
         "crate::session::task::link::dial",
         "crate::topic::Topic",
     ];
+
     assert_eq!(found, expected);
     Ok(())
 }
@@ -338,6 +346,7 @@ fn imports(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
                 .filter_map(|path| file_of(path))
                 .filter(|file| !within(file, &source.module) && !within(&source.module, file))
                 .collect();
+
             (source.module.clone(), imported)
         })
         .collect()
@@ -424,6 +433,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
             files.push(path);
         }
     }
+
     Ok(())
 }
 
@@ -470,6 +480,7 @@ impl Paths {
                 return;
             }
         };
+
         let rest = parts[ups.max(1)..].iter().map(String::as_str);
         self.paths.insert(
             std::iter::once("crate")
@@ -490,6 +501,7 @@ impl Paths {
                 [before, &[name]].concat()
             }
         };
+
         match tree {
             syn::UseTree::Path(path) => self.tree(&with(&path.ident), &path.tree),
             syn::UseTree::Name(name) => self.add(&with(&name.ident)),
@@ -523,6 +535,7 @@ impl<'a> Visit<'a> for Paths {
                     .collect::<Vec<_>>(),
             );
         }
+
         visit::visit_path(self, path);
     }
 
@@ -539,6 +552,7 @@ impl<'a> Visit<'a> for Paths {
                 self.add(&parts);
             }
         }
+
         visit::visit_macro(self, invocation);
     }
 }

@@ -34,11 +34,13 @@ async fn a_stop_under_load_handles_what_was_taken_and_says_goodbye() -> Result<(
             // answers of the former host may still be on their way to us, and a host that has just begun dies of a signal
             host.online().await?;
         }
+
         tally.further(300).await?;
         // handled messages were acknowledged, and the others are handled by the next host: everything exactly once
         let sent = load.stop().await?;
         tally.each_once(sent).await?;
     }
+
     Ok(())
 }
 
@@ -69,6 +71,7 @@ async fn a_message_that_is_given_up_becomes_a_dead_letter() -> Result<()> {
                 .find(|(key, _)| key == name);
             Ok(found.map(|(_, value)| value.clone()).unwrap_or_default())
         };
+
         assert_eq!(
             (said("topic")?.as_str(), said("attempts")?.as_str()),
             ("service/bad/work", "2")
@@ -86,6 +89,7 @@ async fn a_message_that_is_given_up_becomes_a_dead_letter() -> Result<()> {
         assert_eq!(client.next().await?.topic, "service/bad/dead-letter");
         assert_eq!(client.pending().await?, []);
     }
+
     Ok(())
 }
 
@@ -207,6 +211,7 @@ async fn a_second_signal_ends_at_once() -> Result<()> {
         );
         assert!(!status.success(), "{status}");
     }
+
     Ok(())
 }
 
@@ -285,6 +290,7 @@ async fn a_trapping_guest_restarts_without_affecting_neighbours() -> Result<()> 
         ("allocate", "limits.memory"),
         ("recurse", "stack of"),
     ];
+
     for (fault, why) in faults {
         let line = host.output().lines().len();
         client.publish("service/faulty/work", fault).await?;
@@ -298,6 +304,7 @@ async fn a_trapping_guest_restarts_without_affecting_neighbours() -> Result<()> 
                 "the neighbour waited for the end of the loop: {said:#?}"
             );
         }
+
         let tried = host.output().says(line, "is tried again").await?;
         assert!(
             tried.contains(why) && tried.contains("service/faulty/work"),
@@ -318,6 +325,7 @@ async fn a_trapping_guest_restarts_without_affecting_neighbours() -> Result<()> 
             ("service/faulty/worked", format!("after {fault}"))
         );
     }
+
     Ok(())
 }
 
@@ -347,6 +355,7 @@ async fn a_service_is_offline_while_its_guest_is_broken() -> Result<()> {
             );
         }
     }
+
     Ok(())
 }
 
@@ -372,6 +381,7 @@ async fn a_failing_message_is_retried_then_given_up() -> Result<()> {
     ] {
         assert!(given_up.contains(part), "{part}: {given_up}");
     }
+
     let output = host.output();
     assert_eq!(
         output.count("is tried again"),
@@ -379,6 +389,7 @@ async fn a_failing_message_is_retried_then_given_up() -> Result<()> {
         "{}",
         output.told("attempts")
     );
+
     client.expect("service/faulty/dead-letter").await?;
     // the next one is handled, the failed one is acknowledged, and no instance was thrown away
     client.publish("service/faulty/work", "fine").await?;
@@ -388,6 +399,7 @@ async fn a_failing_message_is_retried_then_given_up() -> Result<()> {
             format!("service/faulty/{topic}")
         );
     }
+
     assert!(host.stop().await?.success());
     host.restart()?;
     client.publish("service/faulty/work", "again").await?;
@@ -399,6 +411,7 @@ async fn a_failing_message_is_retried_then_given_up() -> Result<()> {
         "{}",
         host.output().told("the failed message came again")
     );
+
     Ok(())
 }
 
@@ -523,6 +536,7 @@ async fn handled_of_five(when_full: &str, qos: u8, count: usize) -> Result<Vec<V
             "{said}"
         );
     }
+
     Ok(handled)
 }
 
@@ -565,6 +579,7 @@ async fn a_host_stops_after_a_guest_has_sent_a_request() -> Result<()> {
             )
             .start()
             .await?;
+
         let mut client = host.client().await?;
         client.subscribe("service/probe/refused", 1).await?;
         let question =
@@ -575,5 +590,6 @@ async fn a_host_stops_after_a_guest_has_sent_a_request() -> Result<()> {
         client.next().await?;
         assert!(host.stop().await?.success());
     }
+
     Ok(())
 }

@@ -60,6 +60,7 @@ async fn a_mqttservice_file_runs_and_survives_sighup() -> Result<()> {
         "{}",
         host.output().told("anonymous")
     );
+
     // the password is not for the service, and neither is the rest of `mqtt`
     assert_eq!(
         section(&mut client, "labor/eins/").await?,
@@ -128,6 +129,7 @@ async fn a_first_file_that_is_wrong_ends_the_start_instead_of_idling() -> Result
     ] {
         assert!(said.err.contains(part), "{part}\n{}", said.err);
     }
+
     Ok(())
 }
 

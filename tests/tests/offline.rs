@@ -58,6 +58,7 @@ async fn after_the_loss(section: Value) -> Result<Vec<String>> {
             }
         }
     };
+
     Deadline::new()
         .wait("the answer to a command", answered)
         .await??;
@@ -87,6 +88,7 @@ async fn a_rule_drops_it() -> Result<()> {
         .await?
         .is_empty()
     );
+
     let rule = json!({ "filter": "#", "policy": "queue", "qos0": false });
     assert!(after_the_loss(with_rule(rule, 0)).await?.is_empty());
     Ok(())
@@ -125,6 +127,7 @@ async fn persisted_messages_survive_the_host() -> Result<()> {
         host.online().await?;
         assert_eq!(client.pending().await?, [], "QoS {qos}");
     }
+
     Ok(())
 }
 
@@ -153,6 +156,7 @@ async fn unchanged_values_are_left_out() -> Result<()> {
             .publish("service/it/command", publish(payload, rule))
             .await?;
     }
+
     let mut seen = String::new();
     while !seen.ends_with('c') {
         seen.push_str(&client.next().await?.text());
@@ -187,5 +191,6 @@ async fn unchanged_values_are_sent_again_after_session_loss() -> Result<()> {
         // the broker has forgotten everything: its messages about the service come from the host, after its subscriptions
         host.online().await?;
     }
+
     Ok(())
 }

@@ -140,6 +140,7 @@ async fn miqros_echo_and_ours_say_the_same() -> Result<()> {
         client.subscribe(&format!("service/{guest}/#"), 2).await?;
         ours.push(life(port, guest, &mut client, async || host.kill()).await?);
     }
+
     let mut theirs = theirs;
     // our own status is acknowledged; MIQRO's is not
     for traffic in ours.iter_mut().chain([&mut theirs]) {
@@ -149,6 +150,7 @@ async fn miqros_echo_and_ours_say_the_same() -> Result<()> {
         // the question itself
         traffic.live.remove("echo");
     }
+
     for ours in ours {
         assert_eq!(ours, theirs);
     }
@@ -179,6 +181,7 @@ async fn the_echo_of_mqttservice_and_ours_say_the_same() -> Result<()> {
         "--pidfile",
         &file("pid"),
     ];
+
     let process = original("mqttservice_echo.py", &arguments)?;
     let theirs = asked(&mut client).await?;
     process.signal("KILL")?;
@@ -192,6 +195,7 @@ async fn the_echo_of_mqttservice_and_ours_say_the_same() -> Result<()> {
         "--config",
         &file("echo.conf"),
     ]);
+
     let _host = Process::start(command.env("XDG_STATE_HOME", folder.path()))?;
     let ours = asked(&mut client).await?;
     assert_eq!(ours, theirs);

@@ -201,5 +201,6 @@ fn app_keeps_its_files_where_home_assistant_maps_them() -> Result<()> {
             "no script makes the file system for {arch}"
         );
     }
+
     Ok(())
 }

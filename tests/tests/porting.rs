@@ -37,6 +37,7 @@ fn every_test_that_is_named_exists() -> Result<()> {
             missing.push(format!("{file}::{function}"));
         }
     }
+
     assert!(rows > 130, "only {rows} rows were understood");
     assert!(
         missing.is_empty(),

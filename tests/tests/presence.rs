@@ -30,6 +30,7 @@ async fn all_say(client: &mut Client, value: &str) -> Result<bool> {
         kept &= message.retain;
         missing.retain(|topic| *topic != message.topic);
     }
+
     Ok(kept)
 }
 
@@ -58,8 +59,10 @@ async fn services_are_offline_after_a_kill_and_online_again() -> Result<()> {
             all_say(&mut watcher, "1").await?;
             later(broker.port(), "1").await?;
         }
+
         assert_eq!(watcher.pending().await?, []);
     }
+
     Ok(())
 }
 
@@ -83,6 +86,7 @@ async fn every_service_is_offline_after_a_clean_stop() -> Result<()> {
                 .await?;
         }
     }
+
     Ok(())
 }
 
@@ -133,6 +137,7 @@ async fn a_service_whose_presence_connection_finds_no_place_is_online_too() -> R
         all_say(&mut watcher, "0").await?;
         assert_eq!(watcher.pending().await?, [], "said twice");
     }
+
     Ok(())
 }
 
@@ -162,6 +167,7 @@ async fn more_services_than_presence_connections_share_one_will() -> Result<()> 
             .all(|seconds| seconds.is_some_and(|seconds| seconds <= 180)),
         "{expiry:?}"
     );
+
     assert_eq!(
         broker.output().count("as present"),
         1,

@@ -44,12 +44,14 @@ async fn falls(how: &str) -> Result<(Host, Client)> {
             .is_some_and(|reason| reason.contains("guest")),
         "{fall}"
     );
+
     assert!(
         fall["at"]
             .as_str()
             .is_some_and(|at| at.starts_with("20") && at.ends_with('Z')),
         "{fall}"
     );
+
     for version in ["from", "to"] {
         assert_eq!(fall[version].as_str().map(str::len), Some(64), "{fall}");
     }
@@ -112,6 +114,7 @@ async fn a_rollback_survives_a_restart() -> Result<()> {
             .await?;
         assert_works(&mut client, 3, 2, 6).await?;
     }
+
     Ok(())
 }
 
@@ -166,6 +169,7 @@ async fn as_many_faults_as_are_allowed_are_no_reason() -> Result<()> {
         "{}",
         host.output().told("rolled back")
     );
+
     Ok(())
 }
 

@@ -58,6 +58,7 @@ async fn published_messages_arrive_with_all_properties() -> Result<()> {
         )?;
         assert_eq!(client.next().await?, Message::new("a/b", "hello").qos(qos));
     }
+
     let options = [
         "-D",
         "k=1",
@@ -70,6 +71,7 @@ async fn published_messages_arrive_with_all_properties() -> Result<()> {
         "--content-type",
         "t",
     ];
+
     succeeds(
         broker.port(),
         &[&["pub", "a", "x"], &options[..]].concat(),
@@ -82,6 +84,7 @@ async fn published_messages_arrive_with_all_properties() -> Result<()> {
         user_properties: vec![("k".into(), "1".into()), ("k".into(), "2=3".into())],
         ..Properties::default()
     };
+
     assert_eq!(client.next().await?.properties, properties);
     Ok(())
 }
@@ -104,6 +107,7 @@ async fn a_payload_as_large_as_the_limit_goes_through_the_embedded_broker() -> R
         let answer = client.expect("service/echo/echo_response").await?;
         assert!(answer.payload == payload, "{} bytes", answer.payload.len());
     }
+
     Ok(())
 }
 
@@ -126,6 +130,7 @@ async fn payloads_come_from_everywhere() -> Result<()> {
             &["text"],
         ),
     ];
+
     for (arguments, input, payloads) in sources {
         succeeds(broker.port(), arguments, input)?;
         for payload in payloads {
@@ -136,6 +141,7 @@ async fn payloads_come_from_everywhere() -> Result<()> {
             );
         }
     }
+
     Ok(())
 }
 
@@ -170,6 +176,7 @@ async fn an_absent_broker_is_an_error_without_long_wait() -> Result<()> {
         );
         assert!(error.contains("refused"), "{error}");
     }
+
     Ok(())
 }
 
@@ -189,6 +196,7 @@ async fn a_broker_that_refuses_is_an_error_that_says_why() -> Result<()> {
         let error = fails(broker.port(), command)?;
         assert!(error.contains("refused the connection"), "{error}");
     }
+
     succeeds(
         broker.port(),
         &[
@@ -204,6 +212,7 @@ async fn a_broker_that_refuses_is_an_error_that_says_why() -> Result<()> {
         ],
         b"",
     )?;
+
     let url = format!("mqtt://alice:secret@127.0.0.1:{}", broker.port());
     let output = Command::new(place::host()?)
         .args(["pub", "-q", "1", "a", "x", "--url", &url])
@@ -250,6 +259,7 @@ async fn invalid_arguments_are_refused_before_connecting() -> Result<()> {
         let output = run(port, arguments, b"")?;
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
     }
+
     let error = fails(port, &["pub", "a", "x", "--protocol", "3.1.1", "-D", "k=v"])?;
     assert!(error.contains("properties need MQTT 5"), "{error}");
     Ok(())
@@ -281,8 +291,10 @@ async fn messages_are_shown_as_they_come_and_counted() -> Result<()> {
                 .wait_for("the message", |line| line == format!("a/b {payload}"))
                 .await?;
         }
+
         assert!(sub.ended().await?.success());
     }
+
     Ok(())
 }
 
@@ -309,6 +321,7 @@ async fn retained_messages_can_be_the_only_ones_or_none() -> Result<()> {
         )?,
         "kept\n"
     );
+
     assert_eq!(
         succeeds(
             broker.port(),
@@ -317,6 +330,7 @@ async fn retained_messages_can_be_the_only_ones_or_none() -> Result<()> {
         )?,
         ""
     );
+
     let error = fails(broker.port(), &["sub", "-n", "2", "-W", "0.5", "a"])?;
     assert!(error.contains("1 of 2 messages arrived in time"), "{error}");
     Ok(())
@@ -341,6 +355,7 @@ async fn json_shows_properties() -> Result<()> {
         ],
         b"",
     )?;
+
     let line = succeeds(
         broker.port(),
         &["sub", "--json", "-n", "1", "-q", "1", "a"],

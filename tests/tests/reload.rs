@@ -34,6 +34,7 @@ async fn a_changed_section_reaches_its_service_and_no_other() -> Result<()> {
         .service("b", "contract-config", json!({ "colour": "red" }))
         .start()
         .await?;
+
     let mut client = host.client().await?;
     client.subscribe("service/#", 1).await?;
     section(&mut client, "a", "colour", "red").await?;
@@ -50,12 +51,14 @@ async fn a_changed_section_reaches_its_service_and_no_other() -> Result<()> {
         "{}",
         output.told("difference")
     );
+
     assert_eq!(
         output.count("runs with its new configuration"),
         1,
         "{}",
         output.told("changes")
     );
+
     // presence connections say nothing of their own
     assert_eq!(
         output.count("connected to"),
@@ -63,6 +66,7 @@ async fn a_changed_section_reaches_its_service_and_no_other() -> Result<()> {
         "{}",
         output.told("connections")
     );
+
     client.publish("service/b/get", "").await?;
     assert_eq!(
         client.expect("service/b/config").await?.json()?["colour"],
@@ -94,6 +98,7 @@ async fn twenty_changes_of_a_section_under_load_lose_nothing() -> Result<()> {
         "{}",
         host.output().told("connections")
     );
+
     Ok(())
 }
 
@@ -110,6 +115,7 @@ async fn the_first_sighup_does_not_crash_and_says_that_nothing_has_changed() -> 
             .says(line, "the configuration has not changed")
             .await?;
     }
+
     assert!(host.stop().await?.success());
     Ok(())
 }
@@ -216,6 +222,7 @@ impl House {
                 guests::component(guest)?,
             )?;
         }
+
         Ok(Self { broker, folder })
     }
 
@@ -266,6 +273,7 @@ async fn answers(client: &mut Client, service: &str) -> Result<()> {
             .text(),
         service
     );
+
     Ok(())
 }
 
@@ -312,6 +320,7 @@ async fn services_come_and_go_and_come_back_and_move() -> Result<()> {
             "{service}"
         );
     }
+
     Ok(())
 }
 
@@ -353,6 +362,7 @@ async fn a_service_removed_while_busy_delays_no_other() -> Result<()> {
             &json!({ "relay": relay, "faulty": { "component": "contract-faulty.wasm", "limits": limits } }),
         )
         .await?;
+
     for _ in 0..5 {
         client.expect("service/faulty/dead-letter").await?;
     }
@@ -424,6 +434,7 @@ async fn an_unreadable_certificate_keeps_the_connection() -> Result<()> {
         "{}",
         host.output().told("connections")
     );
+
     Ok(())
 }
 
@@ -444,6 +455,7 @@ async fn a_session_is_kept_when_the_settings_of_its_connection_change() -> Resul
         host.reconfigured(&config).await?;
         host.output().says(line, "session=kept").await?;
     }
+
     let sent = load.stop().await?;
     tally.all(sent).await?;
     Ok(())
@@ -465,6 +477,7 @@ async fn a_link_that_leads_to_another_file_counts_as_a_change() -> Result<()> {
             config.to_string(),
         )?)
     };
+
     write("one", &config)?;
     config["services"]["a"]["colour"] = json!("blue");
     write("two", &config)?;
@@ -516,6 +529,7 @@ async fn secrets_are_fetched_for_the_service_and_shown_to_nobody() -> Result<()>
         "{}",
         output.told("a secret is shown")
     );
+
     Ok(())
 }
 
@@ -535,6 +549,7 @@ async fn the_level_and_the_format_of_the_log_change_at_once() -> Result<()> {
             line.starts_with('{') && line.contains("is in force")
         })
         .await?;
+
     assert_eq!(serde_json::from_str::<Value>(&line)?["level"], "INFO");
     // the level of its lines is no reason for a new instance
     assert_eq!(
@@ -543,5 +558,6 @@ async fn the_level_and_the_format_of_the_log_change_at_once() -> Result<()> {
         "{}",
         host.output().told("instances")
     );
+
     Ok(())
 }

@@ -39,6 +39,7 @@ async fn publishes(host: &Host, service: &str) -> Result<()> {
         )
         .await?;
     }
+
     for (topic, payload) in [
         ("last", "first"),
         ("last", "second"),
@@ -48,6 +49,7 @@ async fn publishes(host: &Host, service: &str) -> Result<()> {
     ] {
         say(topic, payload, 1, topic != "only_once").await?;
     }
+
     Ok(())
 }
 
@@ -61,6 +63,7 @@ async fn kept(host: &Host, service: &str) -> Result<BTreeMap<String, String>> {
         .into_iter()
         .map(|m| (m.topic.clone(), m.text()))
         .collect();
+
     kept.remove(&format!("service/{service}/online"));
     Ok(kept)
 }
@@ -72,6 +75,7 @@ fn expected(service: &str) -> BTreeMap<String, String> {
             number.to_string(),
         )
     });
+
     many.chain([(format!("service/{service}/last"), "second".to_owned())])
         .collect()
 }
@@ -88,6 +92,7 @@ async fn comes_again(version: Version) -> Result<()> {
         .service("usual", "contract-publish", json!({}))
         .start()
         .await?;
+
     for service in ["keeps", "usual"] {
         publishes(&host, service).await?;
         assert_eq!(kept(&host, service).await?, expected(service));
@@ -106,12 +111,14 @@ async fn comes_again(version: Version) -> Result<()> {
                 .with_context(|| host.output().told(&format!("missing: {missing:?}")))?;
             missing.retain(|topic, payload| *topic != message.topic || *payload != message.text());
         }
+
         assert_eq!(kept(&host, "keeps").await?, expected("keeps"));
         ensure!(
             kept(&host, "usual").await?.is_empty(),
             "a service has to ask for it"
         );
     }
+
     // switched off, nothing comes again
     let mut config = host.config();
     config["services"]["keeps"]["republish_retained"] = json!(false);

@@ -65,6 +65,7 @@ async fn without_grants_a_guest_reaches_nothing() -> Result<()> {
         let outcome = stage.tries(command.clone()).await?;
         assert!(outcome.is_err(), "{command}: {outcome:?}");
     }
+
     assert!(tcp.accept().is_err(), "somebody has connected");
     assert!(udp.recv_from(&mut [0; 8]).is_err(), "something came");
     Ok(())
@@ -98,6 +99,7 @@ async fn grants_open_exactly_what_they_name() -> Result<()> {
         let outcome = stage.tries(command.to_owned()).await?;
         assert!(outcome.is_err(), "{command}: {outcome:?}");
     }
+
     Ok(())
 }
 
@@ -133,6 +135,7 @@ async fn a_granted_socket_is_reached_and_no_other() -> Result<()> {
         let outcome = stage.tries(command.clone()).await?;
         assert!(outcome.is_ok(), "{command}: {outcome:?}");
     }
+
     assert_eq!(udp.recv(&mut [0; 8])?, 1);
     tcp.accept()?;
     for command in [
@@ -146,6 +149,7 @@ async fn a_granted_socket_is_reached_and_no_other() -> Result<()> {
         let outcome = stage.tries(command.clone()).await?;
         assert!(outcome.is_err(), "{command}: {outcome:?}");
     }
+
     other.set_nonblocking(true)?;
     assert!(other.accept().is_err(), "somebody has connected");
     let output = stage.host.output();
@@ -157,6 +161,7 @@ async fn a_granted_socket_is_reached_and_no_other() -> Result<()> {
         output.says(0, &format!("[\"{grant}\"]")).await?;
         assert_eq!(named(&stage.host, &grant), 1, "{}", output.told(&grant));
     }
+
     Ok(())
 }
 
@@ -172,6 +177,7 @@ async fn a_refused_socket_is_said_once_with_the_line_that_would_grant_it() -> Re
         let outcome = stage.tries(command.to_owned()).await?;
         assert!(outcome.is_err(), "{command}: {outcome:?}");
     }
+
     for grant in ["tcp:HOST:PORT", "udp:HOST:PORT", "tcp:localhost:PORT"] {
         stage
             .host
@@ -185,6 +191,7 @@ async fn a_refused_socket_is_said_once_with_the_line_that_would_grant_it() -> Re
             stage.host.output().told(grant)
         );
     }
+
     Ok(())
 }
 
@@ -228,6 +235,7 @@ async fn the_brokers_own_topics_and_shared_subscriptions_need_a_grant() -> Resul
             r#"publish: ["$SYS/x"]"#,
         ),
     ];
+
     for (guest, topic, command, line) in wanted {
         for (section, granted) in [
             (json!({}), false),
@@ -263,5 +271,6 @@ async fn the_brokers_own_topics_and_shared_subscriptions_need_a_grant() -> Resul
             }
         }
     }
+
     Ok(())
 }

@@ -51,6 +51,7 @@ async fn shadowed(host: &Host, client: &mut Client) -> Result<(String, u64)> {
             break said;
         }
     };
+
     host.output().says(line, "takes over").await?;
     Ok((said, count))
 }
@@ -136,6 +137,7 @@ async fn a_newer_file_replaces_the_shadow() -> Result<()> {
         "{}",
         output.told("shadows")
     );
+
     Ok(())
 }
 

@@ -28,6 +28,7 @@ async fn an_unsigned_component_does_not_start_whatever_the_cache_has() -> Result
         .file("it.wasm.minisig", signed(&key, &echo)?)
         .start()
         .await?;
+
     assert!(host.stop().await?.success());
     // now its compiled code is in the cache
     std::fs::remove_file(host.folder().join("it.wasm.minisig"))?;
@@ -54,6 +55,7 @@ async fn a_version_that_is_not_signed_does_not_take_over() -> Result<()> {
         .file("it.wasm.minisig", signed(&key, &first)?)
         .start()
         .await?;
+
     let sign = |text: String| std::fs::write(host.folder().join("it.wasm.minisig"), text);
     let mut client = host.client().await?;
     client.subscribe("service/it/worked", 1).await?;

@@ -82,6 +82,7 @@ fn node(script: &str, input: &[u8]) -> Result<Output> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
+
     child
         .stdin
         .take()
@@ -119,6 +120,7 @@ async fn operations_are_called_with_names_of_wit_and_of_the_wire() -> Result<()>
         ),
         "{said}"
     );
+
     let said = fails(&host, &["call", "hello/other.say"])?;
     assert!(said.contains("io:world/hello@1.0.0"), "{said}");
     Ok(())
@@ -318,6 +320,7 @@ async fn services_of_the_configuration_are_described_with_their_settings() -> Re
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
+
     let document: Value =
         serde_json::from_str(&says(&host, &["describe", "hello", "-f", "asyncapi"])?)?;
     let address = format!("127.0.0.1:{}", broker.port());
@@ -349,6 +352,7 @@ fn asyncapi_documents_are_accepted_by_the_parser() -> Result<()> {
             assert_eq!(checked.status.code(), Some(1), "{checked:?}");
         }
     }
+
     Ok(())
 }
 
@@ -389,6 +393,7 @@ async fn payloads_on_the_wire_fit_the_schemas() -> Result<()> {
         pair(&find("properties", "measured")?["value"], &measured)?,
         pair(&find("operations", "boost")?["error"], refused)?,
     ]);
+
     let checked = node("fits.js", fit.to_string().as_bytes())?;
     ensure!(checked.status.success(), "{fit}: {checked:?}");
 
@@ -399,6 +404,7 @@ async fn payloads_on_the_wire_fit_the_schemas() -> Result<()> {
             .code(),
         Some(1)
     );
+
     Ok(())
 }
 

@@ -135,6 +135,7 @@ async fn readers_cannot_change_anything() -> Result<()> {
         json!({"command": "reload"}),
         json!({"command": "publish", "topic": "a"}),
     ];
+
     for change in &commands {
         let refused = command(port, READ, JSON, change).await?;
         assert_eq!(refused.status, 403, "{change}: {}", refused.body);
@@ -171,6 +172,7 @@ async fn rebinding_and_pages_of_other_sites_get_nothing() -> Result<()> {
         let refused = command(port, OPERATE, &format!("{JSON}{foreign}"), &restart).await?;
         assert_eq!(refused.status, 403, "{foreign}");
     }
+
     let form = "\r\ncontent-type: text/plain";
     assert_eq!(command(port, OPERATE, form, &restart).await?.status, 415);
     let by_get = get(port, "/api/v1/command", &with_token(OPERATE)).await?;
@@ -196,6 +198,7 @@ async fn rebinding_and_pages_of_other_sites_get_nothing() -> Result<()> {
             answered.head
         );
     }
+
     assert!(!answered.head.contains("unsafe"), "{}", answered.head);
     Ok(())
 }
@@ -215,6 +218,7 @@ async fn wrong_tokens_are_throttled_and_tokens_in_urls_do_not_count() -> Result<
             assert!(guess.head.contains("retry-after: "), "{}", guess.head);
         }
     }
+
     assert_eq!(&statuses[..5], [401; 5]);
     assert!(statuses.contains(&429), "{statuses:?}");
     Ok(())
@@ -231,6 +235,7 @@ async fn slow_clients_hold_up_nobody() -> Result<()> {
             .await?;
         slow.push(stream);
     }
+
     assert_eq!(get(port, "/metrics", &with_token(READ)).await?.status, 200);
 
     let large = format!("{JSON}\r\nx-large: {}", "a".repeat(64 * 1024));
@@ -268,6 +273,7 @@ async fn metrics_are_accepted_by_promtool() -> Result<()> {
             }
         })
         .await??;
+
     for line in [
         "miqro_broker_connected 1",
         "miqro_service_status{service=\"it\",status=\"running\"} 1",
@@ -295,6 +301,7 @@ async fn api_document_is_valid_and_describes_the_real_answers() -> Result<()> {
         json!({"command": "log-level", "level": "info"}),
         json!({"command": "publish", "topic": "a", "payload": "b", "qos": 1, "retain": false}),
     ];
+
     let mut values = vec![json!(["Snapshot", snapshot.json()?["ok"]])];
     for one in &commands {
         assert_eq!(
@@ -304,6 +311,7 @@ async fn api_document_is_valid_and_describes_the_real_answers() -> Result<()> {
         );
         values.push(json!(["Command", one]));
     }
+
     let given = json!({"document": document.json()?, "values": values});
     assert_eq!(check_openapi(&given)?, "");
 
@@ -330,6 +338,7 @@ fn run_with(command: &mut Command, input: &str) -> Result<String> {
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("{command:?}: run scripts/setup-tests"))?;
+
     child
         .stdin
         .take()
@@ -355,6 +364,7 @@ async fn dashboard_queries_work_in_prometheus() -> Result<()> {
             "static_configs": [{"targets": [format!("localhost:{port}")]}],
         }],
     });
+
     std::fs::write(folder.join("prometheus.yml"), settings.to_string())?;
     let prometheus = place::free_port()?;
     let mut command = Command::new("prometheus");
@@ -368,6 +378,7 @@ async fn dashboard_queries_work_in_prometheus() -> Result<()> {
             folder.join("data").display()
         ))
         .arg(format!("--web.listen-address=127.0.0.1:{prometheus}"));
+
     let _running = Process::start(&mut command)?;
 
     let dashboard = std::fs::read_to_string(place::project().join("docs/grafana/miqro-host.json"))?;
@@ -385,6 +396,7 @@ async fn dashboard_queries_work_in_prometheus() -> Result<()> {
                 .replace("$__rate_interval", "30s")
         })
         .collect();
+
     assert!(queries.len() > 10, "{queries:?}");
 
     Deadline::new()

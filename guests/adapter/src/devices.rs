@@ -146,6 +146,7 @@ impl Property {
                 self.value_max.unwrap_or(65_535.0),
             );
         }
+
         let class = match (self.property.as_str(), unit) {
             (
                 "battery" | "humidity" | "temperature" | "pressure" | "power" | "voltage"
@@ -154,6 +155,7 @@ impl Property {
             ) => Some(&self.property),
             _ => None,
         };
+
         let entity = entity.state_class("measurement");
         // a class stands only with its units
         let classed = class.map(|class| entity.clone().device_class(class));

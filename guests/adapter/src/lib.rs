@@ -81,6 +81,7 @@ impl Adapter {
         else {
             return Ok(());
         };
+
         match topic.rsplit_once('/') {
             Some(("bridge", "devices")) => self.devices(message.json()?),
             Some((_, "set" | "get")) => Ok(()),

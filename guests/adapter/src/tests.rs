@@ -24,6 +24,7 @@ fn devices() -> Value {
         ]},
         {"type": "enum", "property": "effect", "access": 2, "values": ["blink", "okay"]},
     ]}});
+
     let door = json!({"friendly_name": "door", "definition": {"vendor": "Aqara", "model": "MCCGQ11LM", "exposes": [
         {"type": "binary", "property": "contact", "label": "Contact", "access": 1, "value_on": false, "value_off": true},
         {"type": "numeric", "property": "battery", "unit": "%", "access": 1},
@@ -61,6 +62,7 @@ fn the_bridge_and_commands_of_others_are_left_alone() {
         host.send_global(&format!("zigbee2mqtt/{topic}"), "{\"a\": 1}")
             .unwrap();
     }
+
     host.expect_nothing();
 }
 
@@ -116,6 +118,7 @@ fn devices_are_announced_and_removed_with_the_bridges_list() {
         .values()
         .map(|entity| entity["platform"].as_str().unwrap())
         .collect();
+
     assert_eq!(kinds, ["number", "select", "switch"]);
     assert_eq!(
         lamp["availability"][1]["topic"],
@@ -149,6 +152,7 @@ fn devices_are_known_after_a_restart_without_the_bridge() {
             "homeassistant/device/adapter_kitchen-lamp/config"
         ]
     );
+
     host.send("set/kitchen/lamp/effect", "1").unwrap();
     host.expect_next("zigbee2mqtt/kitchen/lamp/set", "{\"effect\": \"1\"}");
 }
@@ -173,6 +177,7 @@ fn entities_that_home_assistant_refuses_do_not_affect_others() {
         {"type": "binary", "property": "lamp", "access": 3, "value_on": "ON", "value_off": "ON"},
         {"type": "numeric", "property": "power", "unit": "W", "access": 1},
     ]}}]);
+
     host.send_global("zigbee2mqtt/bridge/devices", odd).unwrap();
     let device: Value = serde_json::from_slice(&host.next_sent().unwrap().payload).unwrap();
     let entities = device["components"].as_object().unwrap();

@@ -26,6 +26,7 @@ impl Alarm {
             probe: settings.probe,
             ..Self::default()
         };
+
         settings
             .groups
             .into_iter()
@@ -38,6 +39,7 @@ impl Alarm {
                 },
             ));
         }
+
         Ok(alarm)
     }
 
@@ -51,6 +53,7 @@ impl Alarm {
                 "group {name:?}: a name is one level of a topic, and no two are the same"
             )));
         }
+
         self.check_outputs(&name, &settings.outputs)?;
         let fresh = group::Memory {
             enabled: settings.default_enabled,
@@ -71,6 +74,7 @@ impl Alarm {
             memory: state::get(&format!("group/{name}"))?.unwrap_or(fresh),
             name,
         };
+
         self.groups.push(group);
         Ok(())
     }
@@ -91,6 +95,7 @@ impl Alarm {
                     return unknown(&format!("{name}: {schedule}"));
                 }
             }
+
             for output in list {
                 if let settings::Output::Text(name) = output
                     && !self.texts.contains_key(name)
@@ -99,6 +104,7 @@ impl Alarm {
                 }
             }
         }
+
         Ok(())
     }
 
@@ -150,6 +156,7 @@ impl Alarm {
                 ));
             }
         };
+
         let usual = if role == Role::Liveness {
             3_600
         } else {
@@ -180,6 +187,7 @@ impl Alarm {
             observed: None,
             key,
         });
+
         Ok(id)
     }
 }

@@ -105,6 +105,7 @@ impl Alarm {
             (Phase::Prealarm, Some(span)) => timers::after(&group.timer("prealarm"), span)?,
             _ => {}
         }
+
         self.update_outputs(id)
     }
 

@@ -134,6 +134,7 @@ impl Alarm {
                 self.tell(&told)?;
             }
         }
+
         self.keep(id)?;
         self.report()
     }
@@ -148,6 +149,7 @@ impl Alarm {
         } else if input.memory.value != Some(false) {
             timers::after(&timer, input.invalid)?;
         }
+
         input.memory.value = Some(value);
         Ok(())
     }
@@ -176,6 +178,7 @@ impl Alarm {
             ),
             None => format!("{}: silent since it was started", input.label),
         };
+
         self.tell(&told)?;
         self.keep(id)?;
         self.report()
@@ -190,6 +193,7 @@ impl Alarm {
                 self.commit(id, value)
             };
         };
+
         let timer = format!("debounce/{id}");
         match input.observed {
             None if input.memory.value != Some(value) => {
@@ -254,6 +258,7 @@ impl Alarm {
             Trust::Unknown,
             Trust::Online,
         ];
+
         worst
             .into_iter()
             .find(|trust| all.contains(trust))
@@ -293,8 +298,10 @@ fn filled(format: &str, raw: &str) -> String {
             ("value_float", _) => text.push_str(&number.to_string()),
             _ => {}
         }
+
         rest = after;
     }
+
     text + rest
 }
 

@@ -113,6 +113,7 @@ impl Alarm {
                 phase,
             });
         }
+
         for active in switch.settle() {
             info!("the output {name} changes"; schedule = active.0, phase = active.1.name());
             if let Some(switch) = self.switches.get_mut(name) {
@@ -121,6 +122,7 @@ impl Alarm {
             timers::cancel(&format!("repeat/{name}"));
             self.act(name)?;
         }
+
         Ok(())
     }
 
@@ -153,8 +155,10 @@ impl Alarm {
                     .qos(1)
                     .send(lines.join("\n"))?;
             }
+
             text.told = now;
         }
+
         Ok(())
     }
 
@@ -210,6 +214,7 @@ pub fn perform(action: &Action) -> Result {
     {
         error!("{}", error);
     }
+
     Ok(())
 }
 

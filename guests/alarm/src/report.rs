@@ -25,6 +25,7 @@ impl Alarm {
                 .send(&facts)?;
             all.insert(group.name.clone(), facts);
         }
+
         message("info")
             .only_if_changed_within(Duration::from_secs(60))
             .send(Value::Object(all))
@@ -44,6 +45,7 @@ impl Alarm {
             (Phase::Off, true, false) => "enabled",
             (phase, ..) => phase.name(),
         };
+
         let active = self.active_inputs(id).join(", ");
         json!({
             "all_inputs_online": online(&group.inputs) && online(&group.inhibitors) && online(&group.liveness),
@@ -68,6 +70,7 @@ impl Alarm {
             // a label is one level of a topic
             (self.inputs[*input].label.replace('/', "_"), value)
         });
+
         Value::Object(each.collect())
     }
 }

@@ -58,6 +58,7 @@ fn setup(section: Value) -> Setup<Alarm> {
         "info/#",
         "homeassistant/#",
     ];
+
     topics.into_iter().fold(
         TestHost::setup().name("alarm").config(section),
         Setup::grant,
@@ -111,6 +112,7 @@ fn an_input_raises_prealarm_then_alarm_until_reset() {
         ]),
         "{seen:?}"
     );
+
     host.send_global("window", "{\"contact\": false}").unwrap();
     assert_eq!(
         outputs(&mut host),
@@ -140,6 +142,7 @@ fn inhibitors_and_commands_hold_an_alarm_back() {
             host.send("intrusion/inhibited/command", "off").unwrap();
         }
     }
+
     host.advance(5 * SECOND).unwrap();
     fact(&host, "intrusion/inhibited/state", "0");
     host.send_global("door", "0").unwrap();
@@ -277,6 +280,7 @@ fn facts_of_all_groups_are_published_below_their_names() {
     ] {
         assert!(host.last(topic).is_some(), "{topic}");
     }
+
     assert!(
         host.sent()
             .iter()

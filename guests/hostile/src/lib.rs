@@ -71,6 +71,7 @@ fn misbehave(told: &str) -> Outcome {
         "reset" => times(300, |_| drop(timers::after("t", 3_600_000))),
         other => return Err(format!("{other} is not known")),
     }
+
     Ok(())
 }
 

@@ -20,6 +20,7 @@ impl Guest for Relay {
             only_if_changed: None,
             properties: None,
         };
+
         messaging::publish("out", &payload, Some(&options))
             .map(drop)
             .map_err(|error| error.to_string())

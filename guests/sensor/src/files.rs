@@ -63,6 +63,7 @@ impl Files {
             .split_whitespace()
             .map_while(|tick| tick.parse().ok())
             .collect();
+
         // guest times (from the ninth on) are contained in the first two
         Some(Processor {
             idle: ticks.get(3)? + ticks.get(4).unwrap_or(&0),
@@ -105,6 +106,7 @@ impl Files {
                 degrees,
             ));
         }
+
         found
     }
 }

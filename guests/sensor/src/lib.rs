@@ -76,6 +76,7 @@ impl Sensor {
                 config::me().name
             );
         }
+
         Loop::add("sample", self.settings.interval.0, Self::sample)?;
         if self.settings.home_assistant {
             self.home.start()
@@ -104,6 +105,7 @@ impl Sensor {
             }
             self.processor = Some(now);
         }
+
         if let Some(memory) = self.files.memory() {
             publish("memory/used", memory.used_percent())?;
             message("memory/total")
@@ -111,6 +113,7 @@ impl Sensor {
                 .only_if_changed()
                 .send(memory.total)?;
         }
+
         for (zone, degrees) in self.files.temperatures() {
             publish(&format!("temperature/{zone}"), degrees)?;
         }
@@ -132,6 +135,7 @@ fn device(files: &Files) -> Device {
         )
         .entity(percent("Processor", "cpu/usage"))
         .entity(percent("Memory", "memory/used"));
+
     files
         .temperatures()
         .into_iter()

@@ -63,6 +63,7 @@ fn load_memory_and_temperatures_are_published() {
         machine.write(&format!("sys/class/thermal/{zone}/type"), kind);
         machine.write(&format!("sys/class/thermal/{zone}/temp"), "42500\n");
     }
+
     let mut host = machine.start(json!({}));
     host.advance(Duration::ZERO).unwrap();
     host.expect_next("cpu/load", "0.52");

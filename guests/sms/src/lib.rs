@@ -132,6 +132,7 @@ impl Sms {
                 return Ok(());
             }
         };
+
         let texts = list::read(&list);
         if texts.is_empty() {
             // no messages, or a fault that looks like success: seen messages must not be forgotten for that

@@ -31,10 +31,12 @@ pub fn read(list: &str) -> Vec<Text> {
         } else if let Some(text) = &mut current {
             take(text, line);
         }
+
         if line.starts_with("Status: ") {
             texts.extend(current.take());
         }
     }
+
     texts
 }
 
@@ -95,6 +97,7 @@ fn days_since_1970(year: u64, month: usize, day: u64) -> Option<u64> {
         30,
         31,
     ];
+
     // a year that far away is a fault of the router's
     let years = (1_970..year.min(10_000))
         .map(|year| 365 + u64::from(is_leap(year)))

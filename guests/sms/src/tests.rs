@@ -131,6 +131,7 @@ fn old_texts_are_deleted() {
         .map(|request| request.url)
         .filter(|url| url.contains("sms_delete"))
         .collect();
+
     assert_eq!(deleted.len(), 1);
     assert!(deleted[0].ends_with("number=4"));
 }

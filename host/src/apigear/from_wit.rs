@@ -87,6 +87,7 @@ impl Reader<'_> {
             let interface = self.interface(name, interface, signals);
             module.interfaces.push(interface);
         }
+
         module
     }
 
@@ -125,6 +126,7 @@ impl Reader<'_> {
             }
             read.signals.push(signal);
         }
+
         read
     }
 
@@ -157,6 +159,7 @@ impl Reader<'_> {
                 "an async function has no word in ApiGear; leave out async",
             );
         }
+
         let params = function.params.iter();
         let params = params
             .map(|param| Field {
@@ -165,6 +168,7 @@ impl Reader<'_> {
                 ty: self.ty(&param.ty, param.span),
             })
             .collect();
+
         let result = function.result.as_ref();
         let result = result.map(|ty| self.ty(ty, function.span));
 
@@ -195,6 +199,7 @@ impl Reader<'_> {
                             }
                         })
                         .collect();
+
                     module.structs.push(Struct {
                         name: given,
                         description: docs.description,
@@ -251,6 +256,7 @@ impl Reader<'_> {
                         "a list of lists has no type in ApiGear; put the inner one into a record",
                     );
                 }
+
                 Type {
                     array: true,
                     ..item
@@ -297,6 +303,7 @@ fn read_enum(name: String, declared: &TypeDef, docs: Docs) -> Enum {
             description: docs.description,
         }
     });
+
     Enum {
         name,
         description: docs.description,

@@ -111,6 +111,7 @@ pub(super) fn kebab(name: &str) -> String {
             }
         }
     }
+
     words.join("-")
 }
 
@@ -128,6 +129,7 @@ fn split_humps(part: &str) -> Vec<String> {
             _ => words.push(letter.to_ascii_lowercase().to_string()),
         }
     }
+
     words
 }
 

@@ -45,6 +45,7 @@ impl Module {
             .filter(|(operation, name)| names::is_like_property(operation, name))
             .map(|(_, name)| name)
             .collect();
+
         add(&mut item, "operations", json!(operations));
         if item.is_empty() {
             return None;
@@ -114,6 +115,7 @@ impl Module {
                 open.extend(parts.flat_map(|item| item.fields.iter().map(|field| &field.ty)));
             }
         }
+
         used
     }
 }

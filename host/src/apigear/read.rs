@@ -84,6 +84,7 @@ fn read_interface(value: ConfigValue<'_>, types: &DeclaredTypes, scope: &mut Sco
             scope.add_wit(format!("{wit}{suffix}"), name, value);
         }
     });
+
     let description = read_description(&mut section);
     refuse(
         &mut section,
@@ -107,6 +108,7 @@ fn read_interface(value: ConfigValue<'_>, types: &DeclaredTypes, scope: &mut Sco
         }
         signal
     });
+
     section.finish();
 
     Interface {
@@ -145,6 +147,7 @@ fn read_operation(value: ConfigValue<'_>, types: &DeclaredTypes, scope: &mut Sco
         section.take("readonly");
         read_field(section, types, &mut parameters)
     });
+
     section.finish();
 
     Operation {
@@ -166,6 +169,7 @@ fn read_struct(value: ConfigValue<'_>, types: &DeclaredTypes, scope: &mut Scope)
         section.take("readonly");
         read_field(section, types, &mut members)
     });
+
     if fields.is_empty() {
         section.error("has no fields; a record of WIT has at least one");
     }

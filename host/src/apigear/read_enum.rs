@@ -27,8 +27,10 @@ pub(super) fn read_enum(value: ConfigValue<'_>, scope: &mut Scope) -> Enum {
                 member.value, other.name
             ));
         }
+
         members.push(member);
     });
+
     if read.is_empty() {
         section.error("has no members; an enum of WIT has at least one");
     }

@@ -87,6 +87,7 @@ pub(super) fn read_result(value: ConfigValue<'_>, types: &DeclaredTypes) -> Opti
         }
         _ => read_type(&mut section, types),
     };
+
     section.finish();
     ty
 }

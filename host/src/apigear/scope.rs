@@ -53,6 +53,7 @@ pub(super) fn find_recursive(structs: &[Struct]) -> Option<&Struct> {
                 }
             }
         }
+
         false
     })
 }

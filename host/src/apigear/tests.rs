@@ -89,6 +89,7 @@ fn names_become_words_with_hyphens() {
         ("propINT", "prop-int"),
         ("a__b_", "a-b"),
     ];
+
     for (name, wit) in names {
         assert_eq!(kebab(name), wit);
     }
@@ -205,6 +206,7 @@ enums:
         "m.yaml:22: enums[0].members[3].value: expected a whole number from 0 to 255, found \"300\"",
         "m.yaml: the structure Message is a part of itself, which WIT does not allow",
     ];
+
     assert_eq!(found, expected);
 }
 

@@ -70,6 +70,7 @@ fn write_enum(wit: &mut Text, item: &Enum) {
         );
         wit.line(&format!("{},", escape(&case)));
     }
+
     wit.end();
 }
 
@@ -92,6 +93,7 @@ fn write_struct(wit: &mut Text, item: &Struct) {
             type_name(&field.ty, &[])
         ));
     }
+
     wit.end();
 }
 
@@ -194,6 +196,7 @@ fn write_function(
             )
         })
         .collect();
+
     let result = operation.result.as_ref();
     let result = result.map_or_else(String::new, |ty| format!(" -> {}", type_name(ty, aliases)));
 
@@ -205,6 +208,7 @@ fn write_function(
         }
         wit.docs(None, names::parameter_note(&param.name, &name));
     }
+
     let params = params.join(", ");
     wit.line(&format!("{}: func({params}){result};", escape(name)));
     wit.blank();
@@ -222,6 +226,7 @@ fn write_use<'a>(
             BaseType::Primitive(_) => None,
         })
         .collect();
+
     if used.is_empty() {
         return Vec::new();
     }
@@ -257,6 +262,7 @@ fn type_name(ty: &Type, aliases: &[String]) -> String {
             }
         }
     };
+
     if ty.array {
         format!("list<{base}>")
     } else {

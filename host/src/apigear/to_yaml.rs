@@ -22,6 +22,7 @@ impl Module {
             });
             map
         });
+
         add_list(&mut module, "structs", &self.structs, |item| {
             let mut map = item_map(&item.name, item.description.as_deref());
             add_list(&mut map, "fields", &item.fields, field);
@@ -41,6 +42,7 @@ fn interface(interface: &Interface) -> Map<String, Value> {
         }
         map
     });
+
     add_list(&mut map, "operations", &interface.operations, operation);
     add_list(&mut map, "signals", &interface.signals, operation);
     map

@@ -64,6 +64,7 @@ impl Files {
                     None => std::future::pending().await,
                 }
             };
+
             tokio::select! {
                 file = changed => {
                     let own = self.configuration.as_ref() == Some(&file);

@@ -190,6 +190,7 @@ impl Runtime<'_> {
             log_lines_lost: self.logs.lost(),
             services: Vec::new(),
         };
+
         async move {
             let services = with_dead_letters(services.await, &store).await;
             Ok(Answer::Snapshot(Box::new(HostSnapshot {
@@ -245,6 +246,7 @@ fn broker(connection: &Connection, session: &Handle) -> BrokerSnapshot {
         ConnectionStatus::Connecting => (false, 0, Some("connecting".to_owned())),
         ConnectionStatus::Stopped => (false, 0, Some("the session has ended".to_owned())),
     };
+
     BrokerSnapshot {
         address: format!("{}:{}", connection.host, connection.port),
         client_id: connection.client_id.clone(),
@@ -315,6 +317,7 @@ fn status(session: &Handle, holding: Vec<String>, services: Vec<String>) -> Valu
             json!({"service": service, "others": others})
         })
         .collect();
+
     json!({"pid": std::process::id(), "quarantined": filters, "holding_up": holding})
 }
 
@@ -340,6 +343,7 @@ fn letter(letter: &DeadLetter) -> Value {
         at,
         outgoing,
     } = letter;
+
     let reason = reason.chars().take(SHOWN).collect::<String>();
     json!({
         "topic": message.topic.as_str(),
@@ -378,6 +382,7 @@ fn describe_history(service: &str, history: &VersionHistory) -> Value {
             "note": entry.note,
         })
     });
+
     json!({
         "service": service,
         "on_probation": history.is_on_probation(),

@@ -48,6 +48,7 @@ pub(super) async fn connect(
                 })
                 .await
                 .context("starting the embedded broker")??;
+
             let address = running.address();
             if address.port() != wanted.port() && wanted.port() != 0 {
                 warn!("{wanted} is in use; the embedded broker listens on {address} instead");

@@ -32,6 +32,7 @@ pub(super) fn engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
         compile_timeout: config.host.compile_timeout,
         trust: config.trust.clone(),
     };
+
     let engine = match Engine::new(options(cache_dir)) {
         Err(error @ (EngineError::CacheDir { .. } | EngineError::Cache { .. }))
             if config.cache_dir.is_none() =>
@@ -41,6 +42,7 @@ pub(super) fn engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
         }
         made => made,
     };
+
     engine.context("cannot set up WebAssembly")
 }
 

@@ -136,6 +136,7 @@ impl Identity {
                 (stem, opened)
             }
         };
+
         Self::take(state_file(directory, &stem), opened, origin)
     }
 
@@ -171,6 +172,7 @@ impl Identity {
                 path.display()
             );
         }
+
         Ok(Self {
             state_file,
             client_id: record.client_id,
@@ -201,6 +203,7 @@ fn safe(client_id: &str) -> String {
             '_'
         }
     };
+
     client_id.chars().map(safe).collect()
 }
 
@@ -275,12 +278,14 @@ fn keep(state_file: &Path, record: &Record, lock: &mut Option<File>) -> io::Resu
                 .create(true)
                 .truncate(false)
                 .open(path)?;
+
             if is_locked(&made) {
                 return Err(io::Error::other("another host makes it at the same time"));
             }
             lock.insert(made)
         }
     };
+
     record.write(file)
 }
 

@@ -122,6 +122,7 @@ impl ServiceLoader {
                 First::Failed(component)
             }
         };
+
         StartOutcome {
             id: self.id,
             ctx: self.ctx,
@@ -230,6 +231,7 @@ impl LateStarts {
                 "{error}; the service starts when there is a better file"
             );
         }
+
         Ok(())
     }
 }

@@ -76,6 +76,7 @@ pub(super) async fn load_all(
         awaited: HashSet::new(),
         late: Vec::new(),
     };
+
     let mut components = HashMap::new();
     let mut found = Vec::with_capacity(services.len());
     for (number, config) in services.into_iter().enumerate() {
@@ -85,6 +86,7 @@ pub(super) async fn load_all(
                 config.name
             )
         };
+
         let one = ConfiguredService {
             id: ServiceId(u32::try_from(number)?),
             history: deps.shared.history(&config.name).await,
@@ -92,9 +94,11 @@ pub(super) async fn load_all(
             ctx: deps.shared.service_ctx(config).await,
             file,
         };
+
         loading.find(&one, &mut components).await;
         found.push(one);
     }
+
     if session_persists {
         loading.await_unknown(&found).await;
     }
@@ -117,6 +121,7 @@ impl Loading<'_> {
             loader: self.deps.loader.clone(),
             store: self.deps.shared.store.clone(),
         };
+
         let compiled = loader.without_compiling();
 
         let component = match components.get(&found.file) {
@@ -133,6 +138,7 @@ impl Loading<'_> {
                 return self.failures.push(Failure { service, error });
             }
         };
+
         components.insert(found.file.clone(), Some(component.clone()));
 
         match compiled.choose(component).await {
@@ -187,8 +193,10 @@ impl Loading<'_> {
                 }
                 None => None,
             };
+
             loaded.push(self.put_together(one, beginning).await);
         }
+
         let has_begun = loaded.iter().any(|one| one.first.component().is_some());
         Ok((
             loaded,
@@ -209,6 +217,7 @@ impl Loading<'_> {
             } else {
                 next.await
             };
+
             let Some(next) = next else { break };
             if let Some(one) = StartOutcome::from_joined(next) {
                 self.pending.remove(&one.id);
@@ -217,6 +226,7 @@ impl Loading<'_> {
                 begun.insert(one.id, one.outcome);
             }
         }
+
         begun
     }
 
@@ -233,6 +243,7 @@ impl Loading<'_> {
             history,
             spool,
         } = found;
+
         let is_starting = self.pending.contains(&id);
         let (first, interrupted) = match beginning {
             Some(FirstStart { first, interrupted }) => (first, interrupted),
@@ -248,6 +259,7 @@ impl Loading<'_> {
             First::Failed(_) => service::subscriptions(config, &Effects::default()),
             First::Nothing => late_subscriptions(config, shared).await,
         };
+
         let mailbox = mailbox_of(config, shared);
         LoadedService {
             id,

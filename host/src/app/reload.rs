@@ -54,6 +54,7 @@ impl Reload {
                 error!(service, "does not run before this is mended: {problem}")
             });
         }
+
         let missing = loaded
             .held
             .iter()

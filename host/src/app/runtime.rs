@@ -93,6 +93,7 @@ impl<'a> Runtime<'a> {
                 }
             }
         }
+
         self.starting.judge()
     }
 
@@ -119,6 +120,7 @@ impl<'a> Runtime<'a> {
             self.reload.asked = Some(cause);
             return;
         }
+
         let wait = if self.supervisor.is_parting() {
             ", as soon as the services that leave have ended"
         } else {
@@ -138,6 +140,7 @@ impl<'a> Runtime<'a> {
         {
             return;
         }
+
         notifier.reloading();
         let before = reload.before(self.sessions.connection());
         let file = reload.config.file.clone();
@@ -153,11 +156,13 @@ impl<'a> Runtime<'a> {
                     .unwrap_or_default(),
                 None => None,
             };
+
             Outcome {
                 plan: plan(before, running, loader, shared).await,
                 inode,
             }
         };
+
         reload.preparing.spawn_on(prepare, &self.deps.pools.usual);
     }
 
@@ -184,6 +189,7 @@ impl<'a> Runtime<'a> {
                 .iter()
                 .for_each(|refusal| say_refused(refusal)),
         }
+
         self.notify_ready(notifier);
     }
 
@@ -196,12 +202,14 @@ impl<'a> Runtime<'a> {
             agreed,
             connection,
         } = plan;
+
         let config::LoadedConfig {
             config,
             warnings,
             blank,
             ..
         } = loaded;
+
         self.logs
             .set(Levels::from_config(&config), config.log.format);
         for warning in &warnings {
@@ -219,6 +227,7 @@ impl<'a> Runtime<'a> {
         {
             self.supervisor.remove(id, deadline);
         }
+
         if let Some(connection) = connection {
             self.sessions.renew(connection).await;
         }
@@ -231,6 +240,7 @@ impl<'a> Runtime<'a> {
                 None => self.add(ready).await,
             }
         }
+
         self.supervisor.watch();
         self.reload.config = config;
         self.reload.blank = blank;

@@ -96,6 +96,7 @@ pub(super) fn open(
         offline,
         tasks,
     };
+
     if shared_will {
         sessions.limit = 0;
         let most = limit.saturating_add(1);
@@ -109,6 +110,7 @@ pub(super) fn open(
             sessions.add(one.id, one.ctx.config.name.clone(), &one.ctx.config)?;
         }
     }
+
     Ok(sessions)
 }
 
@@ -148,6 +150,7 @@ impl Sessions {
             );
             return Ok(());
         }
+
         let own = presence_connection(&self.connection, &suffix);
         let main = (&self.group, self.main.clone());
         let (session, handle) = Session::presence(main, own, will, config.name.clone());

@@ -115,6 +115,7 @@ pub(super) async fn run(
         spool,
         ..
     } = one;
+
     let (session, expiry) = sessions.presence(id);
     let announced = PresenceSetup {
         session,
@@ -123,6 +124,7 @@ pub(super) async fn run(
         main: sessions.main(),
         further: ctx.config.delivery.availability.clone(),
     };
+
     let presence = Presence::new(&ctx.config, announced)?;
     deps.timers.register(id, mailbox.0.clone()).await;
     let parts = Parts {
@@ -140,6 +142,7 @@ pub(super) async fn run(
         protocol: deps.shared.protocol,
         pools: deps.pools.clone(),
     };
+
     let (handle, task) = service::service(parts, first);
     tokio::spawn(task);
     Ok(Entry {

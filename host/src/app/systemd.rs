@@ -28,6 +28,7 @@ impl Notifier {
                 None
             }
         });
+
         let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
         let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
         // half of the timeout, as sd_watchdog_enabled(3) recommends

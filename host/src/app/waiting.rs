@@ -49,6 +49,7 @@ pub(super) async fn whole(
             },
             () = notifier.watch(&mut pulse) => continue,
         }
+
         match source.begin() {
             Ok(again) if again.missing.is_empty() => {
                 info!("the files are there that the configuration names");

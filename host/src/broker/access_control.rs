@@ -85,6 +85,7 @@ impl AccessControl {
                 }
             },
         };
+
         if is_persistent(connect) && !self.has_room_for(&connect.client_id).await {
             self.refusals
                 .record(Refusal::Sessions, || describe(connect, from));
@@ -188,6 +189,7 @@ impl EventObserver {
             kept.into_iter()
                 .for_each(|(topic, message)| retained.set(topic.into(), message.payload.len()));
         }
+
         // an error means that it has begun already
         let _ = self.router.set(Arc::downgrade(router));
         self.update_limits();

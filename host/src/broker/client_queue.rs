@@ -114,6 +114,7 @@ impl ClientQueue {
                 return PushResult::Overflow;
             }
         }
+
         if self.packets.is_empty() {
             self.written = written;
         }
@@ -254,6 +255,7 @@ mod tests {
                     out.extend(part);
                 }
             }
+
             while let Some(next) = queue.next().map(<[u8]>::to_vec) {
                 queue.advance(next.len());
                 out.extend(next);

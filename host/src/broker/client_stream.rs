@@ -77,6 +77,7 @@ impl ClientStream {
                 Poll::Pending => break Poll::Pending,
             }
         };
+
         self.refusals.update_waiting(before, self.queue.bytes());
         outcome
     }
@@ -90,6 +91,7 @@ impl ClientStream {
             self.stalled = None;
             return Ok(());
         }
+
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
         if timer.as_mut().poll(context).is_pending() {
             return Ok(());
@@ -115,6 +117,7 @@ impl ClientStream {
                 ));
             }
         }
+
         Ok(())
     }
 }
@@ -138,6 +141,7 @@ impl AsyncRead for ClientStream {
             buf.put_slice(&this.first[..part]);
             this.first.advance(part);
         }
+
         let queue = &mut this.queue;
         let client = &this.client;
         let refusals = &this.refusals;
@@ -178,6 +182,7 @@ impl AsyncWrite for ClientStream {
             OutboundPacket::Refusal => this.refusals.record(Refusal::Quota, || this.client.name()),
             OutboundPacket::AtMostOnce | OutboundPacket::Other => {}
         }
+
         if written < packet.len() {
             this.wait(packet, kind, written)?;
         }

@@ -26,6 +26,7 @@ fn fixed_header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, MalformedFra
             return Ok(Some((*first, place + 2, length)));
         }
     }
+
     if rest.len() < 4 {
         Ok(None)
     } else {
@@ -128,6 +129,7 @@ fn receive_maximum(bytes: &[u8]) -> Option<u16> {
                 .and_then(read_u16)
                 .map(|length| 2 + usize::from(length))
         };
+
         let size = match *id {
             RECEIVE_MAXIMUM => return read_u16(value),
             0x17 | 0x19 => 1,
@@ -140,8 +142,10 @@ fn receive_maximum(bytes: &[u8]) -> Option<u16> {
             }
             _ => return None,
         };
+
         properties = value.get(size..)?;
     }
+
     None
 }
 
@@ -189,6 +193,7 @@ impl Scanner {
                     }
                     _ => {}
                 }
+
                 self.remaining -= part.len();
                 bytes = rest;
             } else {
@@ -203,6 +208,7 @@ impl Scanner {
                 self.is_desynchronized |=
                     self.remaining > 70_000 && self.kind() != PUBLISH && self.kind() != CONNECT;
             }
+
             if self.remaining == 0 {
                 self.on_packet_end(&mut on_event);
             }
@@ -239,6 +245,7 @@ impl Scanner {
                 });
             }
         }
+
         self.head.clear();
     }
 }
@@ -270,6 +277,7 @@ mod tests {
                 receive_maximum: 20
             }))
         );
+
         assert_eq!(connect(packet, 10), Err(MalformedFrame));
         let old = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00";
         assert_eq!(
@@ -280,6 +288,7 @@ mod tests {
                 receive_maximum: u16::MAX
             }))
         );
+
         let without = connect(CONNECT_5, 1000);
         assert!(
             matches!(
@@ -351,6 +360,7 @@ mod tests {
                     break;
                 }
             }
+
             prop_assert_eq!(found, vec![7, 8, 10, 11, 3006]);
         }
 

@@ -121,6 +121,7 @@ impl Client {
         {
             clients.remove(id);
         }
+
         self.full_clients
             .count
             .store(clients.len(), Ordering::Release);

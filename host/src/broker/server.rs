@@ -180,6 +180,7 @@ impl Server {
                 _ = stopped.recv() => break,
             }
         }
+
         drop((listener, connection));
         if timeout(DRAIN, closed.recv()).await.is_err() {
             warn!("the embedded broker has not told all clients of its end");
@@ -209,6 +210,7 @@ impl Server {
                 }
                 _ = stopped.recv() => None,
             };
+
             drop(displaced);
             if let Some((tcp, connect, first)) = first {
                 server.serve(tcp, from, &connect, first).await;
@@ -251,6 +253,7 @@ impl Server {
                 }
             }
         };
+
         match timeout(self.limits.connect_timeout, reading)
             .await
             .unwrap_or(Err(Refusal::Silent))
@@ -280,6 +283,7 @@ impl Server {
             let _ = tcp.write_all(refusal_packet(connect)).await;
             return;
         };
+
         if let Err(error) = tcp.set_nodelay(true) {
             debug!("{from}: {error}");
         }
@@ -290,6 +294,7 @@ impl Server {
             Arc::clone(&self.full_clients),
             Arc::clone(&self.retained),
         );
+
         let stream = ClientStream::new(tcp, first, Arc::clone(&client), Arc::clone(&self.refusals));
         let handler = ClientHandler::new(
             BrokerTransport::WebSocket(Box::new(stream)),
@@ -302,6 +307,7 @@ impl Server {
             Arc::clone(&self.monitor),
             self.stop.subscribe(),
         );
+
         match CLIENT.scope(Arc::clone(&client), handler.run()).await {
             Err(error) if !error.is_normal_disconnect() => {
                 self.refusals.record(Refusal::Faults, || {

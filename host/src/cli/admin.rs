@@ -270,6 +270,7 @@ pub(super) fn problems(config: Option<&Path>, pid: u32) -> Option<Vec<String>> {
             others.join(", ")
         )
     });
+
     Some(not_subscribed.chain(holding_up).collect())
 }
 
@@ -304,6 +305,7 @@ fn format_history(history: &Value) -> String {
             word("what"),
             word("note")
         );
+
         text.push_str(line.trim_end());
         text.push('\n');
     }

@@ -97,6 +97,7 @@ impl Stop {
                 self.timeout.as_secs_f64()
             ),
         }
+
         print_line(format_args!("process {pid} has stopped"))?;
         Ok(ExitCode::SUCCESS)
     }

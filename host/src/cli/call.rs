@@ -130,6 +130,7 @@ pub(super) async fn request(
             }
         }
     };
+
     match tokio::time::timeout(wait, answer).await {
         Ok(Some(answer)) => Ok(answer),
         _ => bail!("no answer to {topic} within {} s", wait.as_secs_f64()),

@@ -58,6 +58,7 @@ impl Check {
                 code = ExitCode::FAILURE;
             }
         }
+
         Ok(code)
     }
 
@@ -76,6 +77,7 @@ impl Check {
                 "it does not fulfil the interfaces of {against}:"
             ))?;
         }
+
         for difference in &differences {
             print_line(format_args!("  - it {difference}"))?;
         }

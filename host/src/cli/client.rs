@@ -124,6 +124,7 @@ impl Client {
                 self.timeout.as_secs_f64()
             );
         }
+
         if stopped.failures > 0 {
             bail!("{peer} did not take everything; see above");
         }

@@ -41,6 +41,7 @@ impl Compile {
                 .compile(&bytes)
                 .map_err(|error| anyhow!("{}: {error}", file.display()))?;
         }
+
         Ok(ExitCode::SUCCESS)
     }
 }

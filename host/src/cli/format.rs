@@ -52,6 +52,7 @@ impl Format {
                 parts.push(Part::Text(character.to_string()));
             }
         }
+
         Ok(Self(parts))
     }
 
@@ -66,6 +67,7 @@ impl Format {
                 Part::Letter(letter) => write_letter(*letter, message, properties, &mut line),
             }
         }
+
         line
     }
 
@@ -80,6 +82,7 @@ impl Format {
                 hexadecimal(&message.payload).into(),
             ),
         };
+
         object.insert("qos".to_owned(), u8::from(message.qos).into());
         object.insert("retain".to_owned(), message.retain.into());
         if let Some(properties) = &message.properties {
@@ -162,6 +165,7 @@ fn properties_json(properties: &Properties) -> Value {
             (!properties.user_properties.is_empty()).then(|| json!(properties.user_properties)),
         ),
     ];
+
     fields
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))

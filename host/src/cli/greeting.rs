@@ -87,6 +87,7 @@ fn greeting(started: &StartReport<'_>) -> String {
             service.ctx.config.name, service.ctx.config.base
         ));
     }
+
     text
 }
 

@@ -105,6 +105,7 @@ impl Install {
             }
             _ => {}
         }
+
         let new = file.with_extension("service.new");
         let written = std::fs::write(&new, text)
             .and_then(|()| std::fs::set_permissions(&new, PermissionsExt::from_mode(0o644)))

@@ -85,9 +85,11 @@ fn table(services: &[Value]) -> String {
                 }
             })
             .collect();
+
         text.push_str(line.join("  ").trim_end());
         text.push('\n');
     }
+
     text
 }
 

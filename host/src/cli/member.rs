@@ -47,6 +47,7 @@ mod tests {
                 member: member.to_owned(),
             })
         };
+
         assert_eq!(
             "io.world/Hello.say".parse(),
             name("io.world", "Hello", "say")

@@ -210,5 +210,6 @@ fn sources(folder: &Path) -> Sources {
             }
         }
     }
+
     found
 }

@@ -85,6 +85,7 @@ impl Get {
                 ),
             }
         })?;
+
         print_line(String::from_utf8_lossy(&value.payload))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -102,6 +102,7 @@ impl PropertyOptions {
             utf8: false,
             user_properties: self.user_properties.clone(),
         };
+
         (properties != Properties::default()).then(|| Box::new(properties))
     }
 }
@@ -137,6 +138,7 @@ impl Publish {
                 send_and_wait(session, message, self.answers, timeout).await
             })?;
         }
+
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -211,5 +213,6 @@ async fn send_lines(session: &Handle, template: &Message) -> anyhow::Result<()> 
         )
         .await;
     }
+
     Ok(())
 }

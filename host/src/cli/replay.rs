@@ -52,6 +52,7 @@ impl Replay {
                 print_line(line(letter))?;
             }
         }
+
         Ok(ExitCode::SUCCESS)
     }
 }

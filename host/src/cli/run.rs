@@ -209,6 +209,7 @@ impl Run {
                 arguments.extend([name.into(), std::path::absolute(path)?.into()]);
             }
         }
+
         if self.allow_empty {
             arguments.push("--allow-empty".into());
         }

@@ -161,6 +161,7 @@ impl Subscribe {
                     }
                     outcome => outcome.context("standard output")?,
                 }
+
                 *seen += 1;
             }
 
@@ -227,5 +228,6 @@ fn escape_control_characters(line: &[u8]) -> String {
             other => text.push(other),
         }
     }
+
     text
 }

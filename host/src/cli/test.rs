@@ -106,6 +106,7 @@ async fn run_suites(
             return Ok(vec![contract]);
         }
     };
+
     contract.add("fulfils the contract", began, Ok(()));
 
     let first = files

@@ -125,6 +125,7 @@ mod tests {
                 Transport::WebSocket("/mqtt".to_owned())
             ))
         );
+
         assert_eq!(
             parse("wss://[::1]/a/b"),
             Ok(url(
@@ -148,6 +149,7 @@ mod tests {
             ),
             ("us@er", Some("p:a/"))
         );
+
         assert_eq!(
             parse("mqtt://user@h")
                 .unwrap()

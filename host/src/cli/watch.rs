@@ -91,6 +91,7 @@ impl Watch {
                     })
                     .map(|mapping| mapping.prefix.as_str().to_owned())
                     .collect();
+
                 anyhow::ensure!(!wanted.is_empty(), "there is no interface {name}");
                 wanted
             }
@@ -115,6 +116,7 @@ impl Watch {
                     break;
                 }
             }
+
             anyhow::Ok(())
         };
 
@@ -140,6 +142,7 @@ impl Watch {
                 .unwrap_or_else(|_| serde_json::Value::from(payload.as_ref()));
             return json!({ "interface": interface, kind: member, "value": value }).to_string();
         }
+
         let sign = if is_property { " = " } else { " " };
         format!("{interface} {member}{sign}{payload}")
     }

@@ -125,8 +125,10 @@ impl<'a> Address<'a> {
                     "is without TLS, but there is a tls section; write {instead}, or leave tls out"
                 ));
             }
+
             Some(kind)
         });
+
         let kind = written.unwrap_or(transport_kind(has_tls, false));
 
         if let Some(path) = &self.path

@@ -48,6 +48,7 @@ fn read_section(mut section: Section<'_>, base: &BaseTopic) -> Option<Availabili
             base.topic(text)
         }
     })?;
+
     Some(Availability {
         topic,
         online: online?,

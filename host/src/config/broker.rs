@@ -94,6 +94,7 @@ fn read_embedded(mut connection: Connection, embedded: Option<ConfigValue<'_>>) 
         users: Vec::new(),
         limits: BrokerLimits::default(),
     };
+
     if let Some(value) = embedded {
         read_embedded_section(value.into_section(), &mut broker);
     }
@@ -207,6 +208,7 @@ fn embedded_key() -> Key {
             .needs_restart(true)
             .keys(<BrokerLimits as super::settings::Settings>::keys()),
     ];
+
     Key::new(
         "embedded",
         "The broker inside the host, in place of `host`.",

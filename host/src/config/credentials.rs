@@ -75,6 +75,7 @@ pub(super) fn read_users(value: ConfigValue<'_>) -> Vec<Credentials> {
             locations.push(item.location());
         }
     }
+
     users
 }
 
@@ -118,6 +119,7 @@ pub(super) fn read_secret<'a>(section: &mut Section<'a>, keys: SecretKeys) -> Se
         (_, _, Some(value)) => (value.variable(), value),
         (None, None, None) => return Secret::Absent,
     };
+
     content.map_or(Secret::Invalid, |content| Secret::Text(content, value))
 }
 
@@ -133,6 +135,7 @@ fn read_username<'a>(section: &mut Section<'a>, keys: SecretKeys) -> Secret<'a> 
         ));
         return Secret::Invalid;
     }
+
     secret
 }
 

@@ -50,6 +50,7 @@ impl Config {
                 }
                 other => difference.added.extend(other.cloned()),
             }
+
             difference.removed.push(service.name.clone());
         }
 
@@ -99,6 +100,7 @@ fn keys_that_need_restart(before: &Config, after: &Config, changes: &[Change]) -
             keys.push(key);
         }
     }
+
     keys
 }
 

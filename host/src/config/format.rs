@@ -165,6 +165,7 @@ impl Format<WaitRange> for Waits {
             }
             (None, None) => {}
         }
+
         section.finish();
     }
 

@@ -45,6 +45,7 @@ pub(super) fn read_grants(mut section: Section<'_>) -> Grants {
             value.text().map(str::to_owned)
         }),
     };
+
     section.finish();
     grants
 }

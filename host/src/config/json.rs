@@ -58,6 +58,7 @@ impl Reader<'_> {
             });
             members.insert(entry.key.clone(), value);
         }
+
         Json::Object(members)
     }
 
@@ -69,6 +70,7 @@ impl Reader<'_> {
                 reader.value(node, node.line, &path)
             }));
         }
+
         Json::Array(values)
     }
 
@@ -87,6 +89,7 @@ impl Reader<'_> {
             line,
             context: self.context,
         };
+
         if let Some(tag) = &node.tag {
             value.error(format!(
                 "the tag {tag} means nothing in JSON, which the service gets; leave it out"

@@ -100,6 +100,7 @@ impl Config {
                     .error(0, "", format!("cannot read the configuration: {error}"))
             }
         }
+
         Err(context.diagnostics.into_error())
     }
 

@@ -71,6 +71,7 @@ impl Template {
                 }
                 _ => "a file with mqtt is for one service, and several components are named; write miqro.yml for them",
             });
+
             return Vec::new();
         };
 
@@ -120,6 +121,7 @@ pub(super) fn json_to_yaml(text: &str) -> Cow<'_, str> {
         yaml.push_str(&escape);
         rest = &rest[at + length..];
     }
+
     Cow::Owned(yaml + rest)
 }
 
@@ -155,6 +157,7 @@ pub(super) fn keys() -> Vec<Key> {
             .default("`1883`")
             .example("1883"),
     ];
+
     keys.extend(credentials::mqttservice_keys());
     keys.push(
         Key::new(
@@ -164,5 +167,6 @@ pub(super) fn keys() -> Vec<Key> {
         )
         .example("labor/eins"),
     );
+
     keys
 }

@@ -63,6 +63,7 @@ fn read_rule(mut section: Section<'_>, base: &BaseTopic) -> Option<OfflineRule> 
             None
         }
     };
+
     section.finish();
 
     let filter = filter?.parse(|text| {
@@ -72,6 +73,7 @@ fn read_rule(mut section: Section<'_>, base: &BaseTopic) -> Option<OfflineRule> 
             base.filter(text)
         }
     })?;
+
     Some(OfflineRule {
         filter,
         policy: policy?,
@@ -130,6 +132,7 @@ pub(super) fn render(rule: &OfflineRule) -> Value {
             section["duplicates"] = duplicates.into();
         }
     }
+
     section
 }
 

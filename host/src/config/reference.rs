@@ -41,6 +41,7 @@ pub(super) fn sections() -> Vec<KeySection> {
         document::service_keys(),
         &mut sections,
     );
+
     sections
 }
 
@@ -70,6 +71,7 @@ fn collect(
         .filter(|key| !key.keys.is_empty())
         .map(|key| (section.path_of(key), key.clone()))
         .collect();
+
     sections.push(section);
 
     for (path, mut key) in below {
@@ -195,6 +197,7 @@ fn example(key: &Key, path: &str) -> String {
         };
         parts.push(format!("[keys](#{})", anchor(&path)));
     }
+
     parts.join(", ")
 }
 

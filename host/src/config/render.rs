@@ -96,6 +96,7 @@ pub(super) fn document(config: &Config, secrets: Secrets) -> Map<String, Value> 
             )
         })
         .collect();
+
     document.insert("services".into(), services.into());
     document
 }
@@ -110,6 +111,7 @@ fn render_broker(config: &Config, secrets: Secrets, document: &mut Map<String, V
         }
         Broker::Remote(connection) => (render_address(connection), connection),
     };
+
     connection.session.render(&mut section);
     if !connection.client_id.is_empty() {
         section.insert("client_id".into(), connection.client_id.as_str().into());
@@ -139,6 +141,7 @@ fn render_embedded(broker: &EmbeddedBroker, secrets: Secrets) -> Map<String, Val
             .collect();
         section.insert("users".into(), users.into());
     }
+
     section.insert("limits".into(), Nested.render(&broker.limits));
     section
 }
@@ -201,6 +204,7 @@ fn render_credentials(credentials: &Credentials, secrets: Secrets) -> Value {
         };
         section.insert("password".into(), shown.into());
     }
+
     section.into()
 }
 
@@ -212,6 +216,7 @@ fn render_web(web: &Web, secrets: Secrets) -> Value {
         };
         json!({"name": token.name, "role": token.role.word(), "token": shown})
     });
+
     json!({
         "listen": web.listen.to_string(),
         "behind_proxy": web.behind_proxy,

@@ -67,6 +67,7 @@ fn number(word: &str) -> Option<Scalar> {
             return Some(Scalar::Int(i128::from(sign) * value));
         }
     }
+
     if has_leading_zeros(word) {
         // 007 is a telephone extension rather than a number: keep the zeros
         return None;
@@ -78,6 +79,7 @@ fn number(word: &str) -> Option<Scalar> {
             .map(|value| Scalar::Int(i128::from(sign) * value))
             .or_else(|| float(word));
     }
+
     float(word)
 }
 

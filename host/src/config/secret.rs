@@ -35,6 +35,7 @@ pub(super) fn resolve(value: &ConfigValue<'_>) -> Option<String> {
         line: *line,
         context: value.context,
     };
+
     match key.as_str() {
         FILE => target.file_content(),
         _ => target.variable(),

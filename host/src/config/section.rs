@@ -101,6 +101,7 @@ impl<'a> Section<'a> {
                 ));
             }
         }
+
         self.entries
     }
 

@@ -39,6 +39,7 @@ fn with_component(services: &[Service], diagnostics: &Diagnostics) -> Vec<Servic
              (services: {echo: {component: guests/echo.wasm}})",
         );
     }
+
     selected
 }
 
@@ -56,6 +57,7 @@ fn named_by_files(
             }
         }
     }
+
     selected
 }
 
@@ -68,6 +70,7 @@ fn named_by(file: &Path, services: &[Service], diagnostics: &Diagnostics) -> Vec
             .as_ref()
             .is_some_and(|component| is_same_file(component, file))
     };
+
     let found: Vec<Service> = services.iter().filter(has_component).cloned().collect();
     if !found.is_empty() {
         return found;
@@ -80,6 +83,7 @@ fn named_by(file: &Path, services: &[Service], diagnostics: &Diagnostics) -> Vec
         ));
         return Vec::new();
     };
+
     let section = services
         .iter()
         .find(|service| service.name == stem)
@@ -131,6 +135,7 @@ fn refuse_shared_base(services: &[Service], lines: &Lines, diagnostics: &Diagnos
             location(service, lines),
             service.base
         );
+
         diagnostics.error(
             line,
             &format!("services.{}.data_topic", service.name),

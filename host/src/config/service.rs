@@ -80,6 +80,7 @@ pub(super) fn read_service(name: &str, value: ConfigValue<'_>) -> Option<Service
             return None;
         }
     };
+
     let path = value.path.clone();
     let context = value.context;
     let mut section = value.into_section();
@@ -90,6 +91,7 @@ pub(super) fn read_service(name: &str, value: ConfigValue<'_>) -> Option<Service
     {
         service.base = base;
     }
+
     service.component = section.take("component").and_then(|value| value.path());
     if let Some(value) = section.take("limits") {
         Nested.read(value, &mut service.limits);
@@ -205,6 +207,7 @@ pub(super) fn keys() -> Vec<Key> {
         )
         .keys(<Limits as Settings>::keys()),
     ];
+
     keys.extend(delivery_keys());
     keys.extend(typed::keys());
     keys

@@ -40,6 +40,7 @@ pub(super) fn read_subscriptions(
             subscriptions.len()
         ));
     }
+
     subscriptions
 }
 
@@ -69,6 +70,7 @@ fn read_subscription(value: ConfigValue<'_>, base: &BaseTopic) -> Option<Subscri
             base.filter(text)
         }
     })?;
+
     Some(Subscription {
         filter,
         qos: qos?.try_into().ok()?,

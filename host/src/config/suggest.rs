@@ -38,7 +38,9 @@ fn distance(a: &[char], b: &[char]) -> usize {
                 next[j] = next[j].min(before[j - 2] + 1);
             }
         }
+
         before = std::mem::replace(&mut row, next);
     }
+
     row[b.len()]
 }

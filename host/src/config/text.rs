@@ -53,6 +53,7 @@ pub fn decode(bytes: &[u8]) -> Result<&str, TextError> {
             return Err(TextError::Encoding(end_of(good)));
         }
     };
+
     check(text)
 }
 

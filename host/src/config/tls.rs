@@ -38,6 +38,7 @@ pub(super) fn read_tls(mut section: Section<'_>) -> Tls {
             "is ignored: the TLS library chooses, and offers only ciphers that are safe today",
         );
     }
+
     section.finish();
 
     Tls {

@@ -230,6 +230,7 @@ fn read_naming(section: &mut Section<'_>) -> Naming {
             .filter_map(|(name, value)| Some((name.to_owned(), value.text()?.to_owned())))
             .collect()
     });
+
     let numbers = section.take("enums").map_or_else(BTreeMap::new, |value| {
         let named = value.into_section().into_named().into_iter();
         named
@@ -240,12 +241,14 @@ fn read_naming(section: &mut Section<'_>) -> Naming {
             })
             .collect()
     });
+
     let operations = section.take("operations").map_or_else(Vec::new, |value| {
         let items = value.into_list("[get-older]").into_iter();
         items
             .filter_map(|item| item.text().map(str::to_owned))
             .collect()
     });
+
     Naming {
         module,
         interface,

@@ -40,6 +40,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         total = total.checked_add(scale(digits, factor)?)?;
         rest = tail[unit.len()..].trim_start();
     }
+
     let millis = u64::try_from(total)
         .ok()
         .filter(|_| !text.trim().is_empty())?;
@@ -65,6 +66,7 @@ pub fn format_duration(span: Duration) -> String {
             text.push_str(&format!("{count}{unit}"));
         }
     }
+
     if text.is_empty() {
         "0s".to_owned()
     } else {

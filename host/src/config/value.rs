@@ -161,6 +161,7 @@ impl<'a> ConfigValue<'a> {
             ));
             return None;
         }
+
         Some(span)
     }
 
@@ -197,6 +198,7 @@ impl<'a> ConfigValue<'a> {
             let to = format(range.end());
             self.report_unexpected(&format!("a size from {from} to {to}"));
         }
+
         size
     }
 
@@ -261,6 +263,7 @@ impl<'a> ConfigValue<'a> {
         else {
             return false;
         };
+
         let Some(quote) = quotes::find_at_ends(text) else {
             return false;
         };
@@ -283,6 +286,7 @@ impl<'a> ConfigValue<'a> {
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a section".to_owned(),
         };
+
         self.error(format!("expected {expected}, found {found}"));
     }
 }

@@ -77,6 +77,7 @@ pub(super) fn read_web(value: ConfigValue<'_>) -> Web {
         hosts: Vec::new(),
         tokens: Vec::new(),
     };
+
     let mut section = value.clone().into_section();
 
     let listen = section.take("listen");
@@ -93,6 +94,7 @@ pub(super) fn read_web(value: ConfigValue<'_>) -> Web {
             .filter_map(|host| host.parse(address::parse_host));
         web.hosts = names.map(|name| name.to_ascii_lowercase()).collect();
     }
+
     // tokens were meant to be there, although errors may have left none
     let mut has_tokens = false;
     if let Some(tokens) = section.take("tokens") {
@@ -107,6 +109,7 @@ pub(super) fn read_web(value: ConfigValue<'_>) -> Web {
     } else if web.behind_proxy && !has_tokens {
         value.error("behind a proxy others can reach it: write tokens for it");
     }
+
     web
 }
 
@@ -119,6 +122,7 @@ fn check_public(web: &Web, has_tokens: bool, place: &ConfigValue<'_>) {
              it and write behind_proxy: true, or listen on 127.0.0.1:{PORT}"
         ));
     }
+
     if !has_tokens {
         place.error(format!(
             "{address} can be reached by others: write tokens for it, or listen on 127.0.0.1:{PORT}"
@@ -140,6 +144,7 @@ fn read_tokens(value: ConfigValue<'_>) -> Vec<WebToken> {
             None => tokens.push(token),
         }
     }
+
     tokens
 }
 
@@ -168,6 +173,7 @@ fn read_token(item: &ConfigValue<'_>) -> Option<WebToken> {
                     token.len()
                 ));
             }
+
             let digest = Sha256::digest(token).into();
             Some(WebToken { name, role, digest })
         }
@@ -211,6 +217,7 @@ pub(super) fn key() -> Key {
         .example("[house.example.org]"),
         tokens,
     ];
+
     Key::new(
         "web",
         "The HTTP server for operators and metrics; see [Observability](observability.md). Without this section there is none.",

@@ -148,6 +148,7 @@ pub(crate) fn parse(text: &str, diagnostics: &Diagnostics) -> Option<Node> {
                 Err(YamlError::Syntax(error.info().to_owned())),
             ),
         };
+
         if let Err(error) = result {
             diagnostics.error(line, "", error.to_string());
             return None;
@@ -163,6 +164,7 @@ pub(crate) fn parse(text: &str, diagnostics: &Diagnostics) -> Option<Node> {
             "a second YAML document (after ---) is not read; join them into one",
         );
     }
+
     Some(first)
 }
 
@@ -235,6 +237,7 @@ impl Builder<'_> {
             lines: HashMap::new(),
             merged: Vec::new(),
         });
+
         Ok(())
     }
 
@@ -267,6 +270,7 @@ impl Builder<'_> {
             Value::Map(entries) => entries,
             Value::Scalar { .. } => return Ok(()),
         };
+
         match open.key.take() {
             None => open.key = Some(read_key(node)?),
             Some((key, _)) if key == MERGE => open.merged.extend(merged_entries(node)?),
@@ -281,6 +285,7 @@ impl Builder<'_> {
                 None => entries.push(Entry { key, line, node }),
             },
         }
+
         Ok(())
     }
 
@@ -361,6 +366,7 @@ fn scalar_node(
             None => (plain, Some(tag)),
         },
     };
+
     let value = Value::Scalar {
         text: text.to_owned(),
         scalar,

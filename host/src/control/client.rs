@@ -88,6 +88,7 @@ pub fn sockets(directory: &Path) -> Result<Vec<PathBuf>, ClientError> {
         }
         entries => entries.map_err(failed)?,
     };
+
     let paths = entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed));
     let mut sockets = paths.collect::<Result<Vec<_>, _>>()?;
     sockets.retain(|path| {

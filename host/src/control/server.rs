@@ -72,6 +72,7 @@ impl Server {
         {
             return Err(ControlError::InUse(path.to_owned()));
         }
+
         bind(path).map_err(|source| ControlError::Io {
             path: path.to_owned(),
             source,

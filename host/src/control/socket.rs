@@ -34,6 +34,7 @@ pub fn socket_of(state_file: &Path) -> PathBuf {
             .collect::<String>()
             .into()
     };
+
     socket.push(SUFFIX);
     state_file.with_file_name(socket)
 }
@@ -56,6 +57,7 @@ pub(super) fn short_path(path: &Path) -> io::Result<ShortPath> {
             _directory: None,
         });
     }
+
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidFilename.into());
     };

@@ -121,6 +121,7 @@ mod tests {
                 .to_string()
                 .contains("there is no user nobody-like-this")
         );
+
         assert!(find_group("--help").is_err());
         assert_eq!(identity(None, None).unwrap(), None);
     }

@@ -58,12 +58,14 @@ impl PidFile {
                 .truncate(false)
                 .open(path)
                 .map_err(failed)?;
+
             if !try_lock(&file).map_err(failed)? {
                 return Err(PidFileError::Running {
                     path: path.to_owned(),
                     pid: read(&mut file).map_err(failed)?,
                 });
             }
+
             // its former owner may have removed it between opening and locking: then another file has the name by now
             if !is_at(&file, path).map_err(failed)? {
                 continue;

@@ -88,6 +88,7 @@ fn address_bits(maps: &str) -> Option<u32> {
             .ok()
             .filter(|end| end >> 63 == 0)
     });
+
     ends.max()
         .map(|end| u64::BITS - end.saturating_sub(1).leading_zeros())
 }

@@ -79,6 +79,7 @@ impl CompileProcess {
                 return Ok(());
             }
         };
+
         let status = self.wait(&mut child);
         if status.is_err() {
             // an error means that it has ended meanwhile

@@ -131,6 +131,7 @@ impl Engine {
             self.compile_elsewhere(bytes)?;
             without_panic(|| compile(self, bytes))
         }?;
+
         let checked = contract::check(self.contract(), linked, &component)
             .map_err(ComponentError::Contract)?;
 

@@ -110,6 +110,7 @@ impl Check<'_> {
             }
             Some(_) => format!("export {name:?} is not a function; it must be `export {wit}`"),
         };
+
         self.faults.push(fault);
         None
     }
@@ -125,8 +126,10 @@ impl Check<'_> {
                 ComponentItem::Type(_) if self.contract.uses_type(name) => continue,
                 _ => self.faults.push(not_offered(name)),
             }
+
             names.push(name.to_owned());
         }
+
         names.sort();
         names
     }
@@ -153,6 +156,7 @@ impl Check<'_> {
             ));
             return;
         };
+
         if version != VERSION {
             self.faults.push(format!(
                 "import {name:?}: this host offers version {VERSION}"
@@ -172,6 +176,7 @@ impl Check<'_> {
                 ));
                 continue;
             };
+
             let found = shape::compiled(&found);
             if found != declared.shape {
                 self.faults.push(format!(
@@ -234,6 +239,7 @@ fn wasi_interface_fault(name: &str, interface: &str, version: &str) -> Option<St
             WASI_PACKAGES.join(", ")
         ));
     }
+
     if !version.starts_with("0.2.") {
         return Some(format!(
             "import {name:?}: this host offers version 0.2 of WASI"

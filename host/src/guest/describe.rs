@@ -81,6 +81,7 @@ impl Engine {
                     .cloned()
                     .collect()
             };
+
             ComponentDescription {
                 exports: component.exports(),
                 miqro: imports_of("miqro:"),
@@ -125,6 +126,7 @@ impl fmt::Display for Description {
                 write!(f, "\ntyped {kind}: {}", names.join(", "))?;
             }
         }
+
         Ok(())
     }
 }

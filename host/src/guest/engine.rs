@@ -232,6 +232,7 @@ impl Engine {
                 Err(_) => return false,
             },
         };
+
         self.cache
             .as_ref()
             .is_some_and(|cache| code_cache::contains(cache, &linked.engine, bytes))
@@ -352,6 +353,7 @@ fn config(
         // wasmtime's own adapters between the components of a component have two memories
         .wasm_multi_memory(true)
         .shared_memory(false);
+
     config
 }
 

@@ -154,6 +154,7 @@ impl Fault {
             reason.truncate(end);
             reason.push_str("...");
         }
+
         Self::Refused(reason)
     }
 
@@ -167,6 +168,7 @@ impl Fault {
                 backtrace,
             };
         }
+
         if let Some(&TableExceeded {
             wanted,
             limit,
@@ -180,12 +182,14 @@ impl Fault {
                 backtrace,
             };
         }
+
         if let Some(DeadlineReached(limit)) = error.downcast_ref() {
             return Self::Deadline {
                 limit: *limit,
                 backtrace,
             };
         }
+
         if let Some(Trap::StackOverflow) = error.downcast_ref() {
             return Self::StackOverflow { backtrace };
         }
@@ -195,6 +199,7 @@ impl Fault {
                 backtrace,
             };
         }
+
         // wasmtime has no public type for it; a test with a real component holds the words
         if error.root_cause().to_string().starts_with(TOO_MUCH) {
             return Self::Arguments { backtrace };
@@ -250,6 +255,7 @@ fn backtrace(error: &wasmtime::Error) -> String {
             None => drop(write!(text, "function {}", frame.func_index())),
         }
     }
+
     if frames.len() > FRAMES {
         text.push_str(" < ...");
     }

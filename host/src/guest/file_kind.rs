@@ -63,6 +63,7 @@ impl FileKind {
         {
             return Self::Unknown;
         }
+
         let text = String::from_utf8_lossy(start)
             .trim_start()
             .to_ascii_lowercase();

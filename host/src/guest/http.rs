@@ -89,6 +89,7 @@ impl WasiHttpHooks for HttpPolicy {
                     .denied(&format!("HTTP to {wanted}"), &line);
                 return Err(Error::HttpRequestDenied);
             };
+
             send(request, &target, grant, options.unwrap_or_default()).await
         };
 
@@ -138,8 +139,10 @@ async fn send(
                 .map_err(Error::Tls)?;
             return handshake(stream).await;
         }
+
         handshake(stream).await
     };
+
     let mut sender = tokio::time::timeout(limit, connecting)
         .await
         .map_err(|_| Error::ConnectionTimeout)??;
@@ -216,12 +219,14 @@ fn tls() -> Arc<ClientConfig> {
                 .map_or_else(|| "none found".to_owned(), ToString::to_string);
             warn!("no trusted certificates on this system, so https fails: {error}");
         }
+
         Arc::new(
             ClientConfig::builder()
                 .with_root_certificates(roots)
                 .with_no_client_auth(),
         )
     });
+
     config.clone()
 }
 
@@ -247,6 +252,7 @@ mod tests {
             assert!(!is_reachable(ip, "innocent.example"), "{ip}");
             assert!(is_reachable(ip, &ip.to_string()), "{ip}");
         }
+
         assert!(is_reachable(
             "192.168.1.1".parse().unwrap(),
             "router.example"

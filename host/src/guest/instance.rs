@@ -116,6 +116,7 @@ impl Instance {
                 .load(&mut store, &instance)
                 .map_err(|_| missing())?,
         };
+
         active_call.end();
         let typed = (!binding.is_empty()).then(|| {
             let functions = indices.typed.iter().map(|interface| {
@@ -124,9 +125,11 @@ impl Instance {
                     .filter_map(|function| instance.get_func(&mut store, function))
                     .collect()
             });
+
             let functions = functions.collect();
             Box::new(TypedExports::new(binding, functions, watches))
         });
+
         Ok(Box::new(Self {
             store,
             exports,
@@ -189,6 +192,7 @@ impl Instance {
             }
             (call, _) => self.run(call).await?,
         };
+
         if outcome.is_ok() && is_start {
             self.subscribe_members();
         }
@@ -284,6 +288,7 @@ impl Instance {
             .base
             .relative(&topic)
             .unwrap_or(topic.as_str());
+
         self.exports
             .required
             .call_handle(&mut self.store, topic, &payload)
@@ -318,6 +323,7 @@ fn fuel(data: &StoreData) -> usize {
         .call
         .payload
         .saturating_add(HOSTCALL_SLACK);
+
     if data.binding.is_empty() {
         fuel
     } else {

@@ -167,6 +167,7 @@ mod tests {
                 pooled: false
             })
         );
+
         let error = limiter.table_growing(60, 71, None).unwrap_err();
         assert_eq!(
             error.downcast_ref(),
@@ -191,6 +192,7 @@ mod tests {
                 limit: 100
             })
         );
+
         assert!(
             limiter.memory_growing(30, 40, None).unwrap(),
             "refused growth does not count"

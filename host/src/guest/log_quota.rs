@@ -45,6 +45,7 @@ impl LogQuota {
             self.lines.fetch_add(1, Ordering::Relaxed);
             return true;
         };
+
         meter.exceeded(exceeded);
         false
     }

@@ -192,6 +192,7 @@ mod tests {
                 handle.write(Bytes::copy_from_slice(bytes)).unwrap();
             }
         });
+
         let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         text.lines().map(|line| line.trim().to_owned()).collect()
     }

@@ -91,6 +91,7 @@ pub(super) fn config(instances: usize, reservation: Reservation) -> PoolingAlloc
         .linear_memory_keep_resident(0)
         .table_keep_resident(0)
         .async_stack_keep_resident(0);
+
     pool
 }
 
@@ -113,5 +114,6 @@ pub(super) fn capacity(services: usize) -> usize {
             "not all services fit; raise the limit: sysctl vm.max_map_count={needed}"
         );
     }
+
     capacity
 }

@@ -148,6 +148,7 @@ impl Values {
             }
             None => self.map.remove(&key),
         };
+
         if let Some(before) = before {
             self.bytes -= size + before.len();
         }

@@ -121,6 +121,7 @@ mod tests {
                 };
                 values.get_or_make([1; 32], making).unwrap()
             });
+
             begun.recv().unwrap();
             let second = scope.spawn(|| values.get_or_make([1; 32], || made("second")).unwrap());
             go_on.send(()).unwrap();

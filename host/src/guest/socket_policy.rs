@@ -65,6 +65,7 @@ impl SocketPolicy {
             SocketAddrUse::TcpConnect => SocketProtocol::Tcp,
             SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => SocketProtocol::Udp,
         };
+
         let ip = address.ip().to_canonical();
         let port = address.port();
         let leads_there = |grant: &SocketGrant| {
@@ -75,6 +76,7 @@ impl SocketPolicy {
                     .get(&grant.host)
                     .is_some_and(|found| found.contains(&ip))
         };
+
         let mut grants = self.ctx.config.grants.sockets.iter();
         if grants
             .any(|grant| grant.protocol == protocol && grant.port == port && leads_there(grant))
@@ -90,6 +92,7 @@ impl SocketPolicy {
             };
             self.denied(&wanted.to_string(), &wanted.to_string());
         }
+
         false
     }
 

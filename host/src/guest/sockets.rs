@@ -93,6 +93,7 @@ impl HostResolveAddressStream for View<'_> {
             .get(&number)
             .cloned()
             .unwrap_or_default();
+
         while let Some(address) = self
             .sockets
             .resolve_next_address(Resource::new_borrow(number))?
@@ -101,6 +102,7 @@ impl HostResolveAddressStream for View<'_> {
                 return Ok(Some(address));
             }
         }
+
         Ok(None)
     }
 

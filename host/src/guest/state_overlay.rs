@@ -112,11 +112,13 @@ mod tests {
                 } else {
                     map.remove(key);
                 }
+
                 overlay.put(&values, key.clone(), value.as_ref().map(bytes));
                 for key in ["a", "b", "ab"] {
                     prop_assert_eq!(overlay.get(&values, key).cloned(), map.get(key).map(bytes));
                 }
             }
+
             service_state.apply(overlay.take());
             let values = service_state.values();
             let after: Vec<_> = values.keys("").map(|key| (key.clone(), values.get(key).cloned())).collect();

@@ -193,6 +193,7 @@ fn wasi(
             Fault::Grant(format!("grants.directories: {}: {error}", path.display()))
         })?;
     }
+
     for name in &grants.environment {
         if let Ok(value) = std::env::var(name) {
             builder.env(name, value);

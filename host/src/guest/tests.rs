@@ -41,6 +41,7 @@ fn ctx() -> ServiceCtx {
         },
         ..Service::new("echo", BaseTopic::of_service("echo").unwrap())
     };
+
     ServiceCtx::new(Arc::new(service))
 }
 
@@ -74,6 +75,7 @@ fn message(payload: &'static str) -> Call {
         Qos::AtMostOnce,
         false,
     );
+
     Call::Message {
         message,
         attempt: 1,

@@ -129,6 +129,7 @@ fn run(shared: &Weak<Shared>) {
         } else {
             idle += 1;
         }
+
         let rest = idle > IDLE_TICKS && shared.rest();
         drop(shared);
         if rest {
@@ -175,6 +176,7 @@ mod tests {
             }
             thread::yield_now();
         }
+
         true
     }
 

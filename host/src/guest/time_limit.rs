@@ -42,6 +42,7 @@ pub(super) async fn within<T>(
             {
                 return Poll::Ready(Err(DeadlineReached(limit).into()));
             }
+
             // it waited for others meanwhile, which does not count
             end.set(None);
         }

@@ -113,6 +113,7 @@ mod tests {
                     None => model.remove(&key),
                 };
             }
+
             map.commit();
             map.roll_back();
             prop_assert_eq!(map.len(), model.len());

@@ -27,6 +27,7 @@ pub(super) fn with_priority(text: &str, level: &Level) -> String {
         Level::INFO => 6,
         Level::DEBUG | Level::TRACE => 7,
     };
+
     text.lines()
         .map(|line| format!("<{priority}>{line}\n"))
         .collect()

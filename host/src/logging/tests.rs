@@ -31,6 +31,7 @@ fn written(
         colours,
         writer.clone(),
     );
+
     tracing::subscriber::with_default(subscriber, || act(&levels));
     writer.flush_for_exit();
     String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
@@ -92,6 +93,7 @@ fn service_comes_from_the_innermost_span_or_from_the_field() {
         tracing::info!(target: "miqro_host::service", port = 1, "inside");
         tracing::info!(target: "miqro_host::service", port = 1, service = "field", "about another");
     });
+
     assert_eq!(
         lines,
         [
@@ -120,6 +122,7 @@ fn a_guest_cannot_forge_lines_or_colour_the_terminal() {
         });
         lines.join("|")
     };
+
     assert_eq!(log("a\u{1b}[31mb\u{7}"), " INFO [echo] a\\u{1b}[31mb\\u{7}");
     let forged = written(levels(Level::Info, &[]), LogFormat::Text, false, |_| {
         let _span = span::service("echo").entered();
@@ -158,6 +161,7 @@ fn seen(levels: Levels) -> Vec<String> {
             .collect::<Vec<_>>()
             .join(" ")
     };
+
     text(levels, log_at_every_level)
         .iter()
         .map(last_words)
@@ -183,6 +187,7 @@ fn each_service_has_its_level_and_others_the_hosts() {
             "other info"
         ]
     );
+
     assert_eq!(
         seen(levels(Level::Error, &[("loud", Level::Info)])),
         [
@@ -204,6 +209,7 @@ fn other_crates_are_heard_only_at_trace() {
             .filter(|line| line.starts_with("theirs"))
             .count()
     };
+
     assert_eq!([theirs(Level::Debug), theirs(Level::Trace)], [1, 3]);
 }
 
@@ -215,6 +221,7 @@ fn levels_change_at_run_time() {
         span::service("loud").in_scope(|| tracing::debug!(target: "miqro::guest", "now"));
         span::service("quiet").in_scope(|| tracing::debug!(target: "miqro::guest", "never"));
     });
+
     assert!(
         text.contains("[loud] now") && !text.contains("never") && !text.contains("loud debug"),
         "{text}"
@@ -229,6 +236,7 @@ fn json_has_one_object_a_line() {
         let _service = span::service("echo").entered();
         tracing::info!(target: "miqro::guest", fields = %fields, count = 3, "a \"quoted\"\nline");
     });
+
     let object: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
     assert_eq!(
         (&object["service"], &object["connection"]),
@@ -253,6 +261,7 @@ fn colours_are_used_only_where_they_are_wanted() {
             |_| tracing::info!(target: "miqro_host", "x"),
         )
     };
+
     assert!(line(true).contains("\u{1b}["));
     assert!(!line(false).contains('\u{1b}'));
 }

@@ -80,6 +80,7 @@ fn colours(writer: &Writer<'_>, level: &Level) -> (&'static str, &'static str, &
         Level::DEBUG => "\x1b[34m",
         Level::TRACE => "\x1b[35m",
     };
+
     ("\x1b[2m", level, "\x1b[0m")
 }
 

@@ -134,6 +134,7 @@ impl WriterThread {
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
                 }
             }
+
             self.show_status();
             let _ = self.stream.flush();
         }

@@ -139,6 +139,7 @@ impl SpillQueue {
                 }))
             }
         };
+
         self.bytes += weight;
         self.slots.push_back(Slot { weight, storage });
     }
@@ -189,6 +190,7 @@ impl SpillQueue {
                 read: 0,
             });
         }
+
         self.files
             .back_mut()
             .ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -221,6 +223,7 @@ impl SpillQueue {
                 }),
             },
         };
+
         if self.slots.is_empty() {
             self.files.clear();
         }
@@ -346,6 +349,7 @@ mod tests {
                 );
             }
         }
+
         // 20 MiB wait: in the file that is read, the one that is written, and at most one between them
         assert!(queue.files.len() <= 3, "{} files", queue.files.len());
         assert!(queue.bytes() > 20 << 20);

@@ -136,8 +136,10 @@ impl State {
                     return PushOutcome::Refused(delivery);
                 }
             }
+
             self.counters.dropped_for_bytes += u64::from(full == Full::Bytes);
         }
+
         self.append(delivery, weight, held_back);
         self.counters.high_water = self.counters.high_water.max(self.len());
         if dropped.is_empty() {
@@ -233,6 +235,7 @@ impl State {
             };
             return turns.into_iter().find_map(|turn| self.take_one(turn));
         }
+
         self.events.last = Turn::Delivery;
         match self.pop() {
             Some(delivery) => Some(Next::Delivery(delivery)),
@@ -317,6 +320,7 @@ impl State {
                 others.push(delivery);
             }
         }
+
         self.put_back(others);
         taken
     }

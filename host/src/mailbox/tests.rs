@@ -53,6 +53,7 @@ fn the_oldest_gives_way() {
         high_water: 2,
         ..Counters::default()
     };
+
     assert_eq!(sender.counters(), counters);
     assert_eq!(mailbox.counters(), counters);
 }
@@ -101,6 +102,7 @@ fn timers_and_messages_take_turns() {
             PushOutcome::Taken
         );
     }
+
     for _ in 0..4 {
         // rung twice before each turn, as by timers that are always due
         sender.wake_timers();
@@ -111,6 +113,7 @@ fn timers_and_messages_take_turns() {
             'm'
         });
     }
+
     while let Some(next) = mailbox.try_next() {
         seen.push(if next == Next::Timers { 't' } else { 'm' });
     }
@@ -153,6 +156,7 @@ fn a_dropped_mailbox_gives_back_what_it_holds_and_what_comes() {
         high_water: 1,
         ..Counters::default()
     };
+
     assert_eq!(sender.counters(), counters);
 }
 
@@ -225,6 +229,7 @@ proptest! {
                     prop_assert_eq!(mailbox.try_next(), next.map(Next::Delivery));
                 }
             }
+
             high_water = high_water.max(waiting.len());
             let counters = Counters {
                 received, dropped_oldest: replaced, dropped_newest: refused, depth: waiting.len(), high_water, ..Counters::default()
@@ -243,6 +248,7 @@ fn heavy(bytes: usize) -> Delivery {
         Qos::AtMostOnce,
         false,
     );
+
     Delivery::new(message, None)
 }
 
@@ -269,6 +275,7 @@ proptest! {
                     prop_assert!(refused == new && !is_empty && POLICIES[policy] != WhenFull::DropOldest);
                 }
             }
+
             let bytes: usize = waiting.iter().map(|delivery| delivery.message.weight()).sum();
             prop_assert!(bytes <= BYTES || waiting.len() == 1, "{bytes}");
             if take {
@@ -314,6 +321,7 @@ async fn a_sleeper_wakes_for_each_reason() {
             }
         }
     });
+
     // after each yield the sleeper waits again: this runtime has one thread
     tokio::task::yield_now().await;
     sender.wake_timers();
@@ -338,6 +346,7 @@ async fn two_threads_exchange_everything_in_order() {
             );
         }
     });
+
     let consumer = tokio::spawn(async move {
         let mut count = 0;
         while let Next::Delivery(received) = mailbox.next().await {
@@ -346,6 +355,7 @@ async fn two_threads_exchange_everything_in_order() {
         }
         count
     });
+
     assert_eq!(
         timeout(PATIENCE, consumer).await.unwrap().unwrap(),
         MESSAGES
@@ -362,6 +372,7 @@ async fn a_message_is_taken_by_receipt_without_reordering() {
             PushOutcome::Taken
         );
     }
+
     sender.wake_timers();
     let receipts = |taken: Vec<Delivery>| taken.iter().map(|one| one.receipt).collect::<Vec<_>>();
     let taken = receipts(mailbox.take_with_receipt(2));
@@ -402,6 +413,7 @@ async fn a_message_taken_by_receipt_frees_its_place() {
         ] {
             assert_eq!(sender.deliver(delivery(number, qos)), PushOutcome::Taken);
         }
+
         let last = delivery(4, Qos::AtMostOnce);
         assert_eq!(sender.deliver(last.clone()), PushOutcome::Refused(last));
         assert_eq!(mailbox.take_with_receipt(9).len(), 2);
@@ -428,6 +440,7 @@ fn spilled_messages_are_drained_with_the_rest() {
             PushOutcome::Taken
         );
     }
+
     assert_eq!(mailbox.counters().depth, 9);
     drop(mailbox);
     assert_eq!(
@@ -455,6 +468,7 @@ fn a_heavy_message_that_waits_alone_stays_in_memory() {
         Qos::AtLeastOnce,
         false,
     );
+
     let heavy = Delivery::new(message, Some(Receipt::Arrived(1)));
     for _ in 0..3 {
         assert_eq!(sender.deliver(heavy.clone()), PushOutcome::Taken);

@@ -64,6 +64,7 @@ impl Record {
             self.qos,
             self.retain,
         );
+
         message.properties = match self.properties {
             Some(extra) => Some(Box::new(properties(*extra)?)),
             None => None,

@@ -57,5 +57,6 @@ pub(super) fn component(
             )
         })
         .and_then(ComponentEncoder::encode);
+
     encoded.map_err(|error| misfit(&error))
 }

@@ -56,6 +56,7 @@ impl Language {
             ("app.cpp", Self::Cpp),
             ("app.c", Self::C),
         ];
+
         let found = found.into_iter().find(|(file, _)| has(file));
         found.map(|(_, language)| language)
     }
@@ -69,6 +70,7 @@ impl Language {
             Self::Go => "go.mod",
             Self::C | Self::Cpp => return folder_name(folder),
         };
+
         let path = folder.join(manifest);
         let text = std::fs::read_to_string(&path).map_err(|error| ProjectError::Manifest {
             path: path.clone(),
@@ -83,6 +85,7 @@ impl Language {
                 .map(|module| module.trim().to_owned()),
             _ => toml_name(&text),
         };
+
         // `@scope/name` of npm and `example.com/name` of Go end with the name
         let name = name.and_then(|name| Some(name.rsplit('/').next()?.to_owned()));
         let name = name.filter(|name| !name.is_empty());
@@ -134,6 +137,7 @@ fn toml_name(text: &str) -> Option<String> {
             return Some(name.trim().trim_matches(['"', '\'']).to_owned());
         }
     }
+
     None
 }
 

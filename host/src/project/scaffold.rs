@@ -257,6 +257,7 @@ pub fn create(parent: &Path, name: &str, language: Language) -> Result<PathBuf, 
             .replace("{{unit}}", template.unit)
             .replace("{{files}}", template.rows)
     };
+
     let readme = ("README.md", file!("templates/common/README.md"));
     let files = template.files.iter().copied().flatten();
     for (path, text) in files.chain([&readme]) {
@@ -303,6 +304,7 @@ mod tests {
                 assert!(!text.contains("{{"), "{file}: {text}");
             }
         }
+
         let again = create(parent.path(), "lamp-c", Language::C).unwrap_err();
         assert!(again.to_string().ends_with("lamp-c exists already"));
     }

@@ -153,6 +153,7 @@ fn rust(project: &Project) -> Result<PathBuf, BuildError> {
             .find(|file| file.ends_with(".wasm"))
             .map(PathBuf::from)
     });
+
     component.ok_or(BuildError::NoComponent)
 }
 
@@ -164,6 +165,7 @@ fn python(project: &Project) -> Result<PathBuf, BuildError> {
         .arguments(["componentize", "app", "-o"])
         .arguments([&component])
         .run()?;
+
     Ok(component)
 }
 
@@ -208,6 +210,7 @@ fn c(project: &Project) -> Result<PathBuf, BuildError> {
         (false, true) => call.arguments(["--driver-mode=g++", "--target=wasm32-wasi"]),
         (false, false) => call.arguments(["--target=wasm32-wasi"]),
     };
+
     let source = if is_cpp { "app.cpp" } else { "app.c" };
     let standard = if is_cpp {
         ["-std=c++20", "-fno-exceptions"].as_slice()
@@ -234,6 +237,7 @@ fn go(project: &Project) -> Result<PathBuf, BuildError> {
         .arguments(["build", "-buildmode=c-shared", "-ldflags=-s -w", "-o"])
         .arguments([&module])
         .run()?;
+
     encoded(project, &module)
 }
 

@@ -72,6 +72,7 @@ impl Tool {
                 return Ok(found);
             }
         }
+
         Err(MissingTool {
             tool: self.programs.first().copied().unwrap_or_default(),
             command: self.command,

@@ -69,6 +69,7 @@ impl Archive {
                 .and_then(|file| file.set_modified(SystemTime::now()))
                 .map_err(error);
         }
+
         secure_dir::create(&self.directory).map_err(error)?;
         // services with the same component are kept at the same time: each writes a file of its own, and the last one stays
         let prefix = format!(
@@ -84,6 +85,7 @@ impl Archive {
             written.as_file().sync_all()?;
             Ok(written.persist(&file)?)
         };
+
         write().map(drop).map_err(error)
     }
 
@@ -132,6 +134,7 @@ impl Archive {
                 fs::remove_file(entry.path()).map_err(error)?;
             }
         }
+
         Ok(())
     }
 }
@@ -161,9 +164,11 @@ mod tests {
                     .map(|thread| thread.join().unwrap())
                     .collect()
             });
+
             assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
             assert_eq!(archive.read(version).unwrap(), bytes);
         }
+
         assert_eq!(
             fs::read_dir(&archive.directory).unwrap().count(),
             40,
@@ -189,6 +194,7 @@ mod tests {
                 .set_modified(long_ago)
                 .unwrap();
         }
+
         archive.tidy(&HashSet::from([versions[0]])).unwrap();
         assert_eq!(archive.read(versions[0]).unwrap(), b"bytes");
         assert!(
@@ -198,6 +204,7 @@ mod tests {
                 .to_string()
                 .contains(&versions[1].to_string())
         );
+
         assert_eq!(archive.read(versions[2]).unwrap(), b"bytes", "it is young");
         let mode = fs::metadata(archive.file(versions[0]))
             .unwrap()

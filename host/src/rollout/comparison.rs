@@ -68,6 +68,7 @@ impl fmt::Display for Comparison {
                 self.skipped
             )?;
         }
+
         self.told.iter().try_for_each(|line| write!(f, "; {line}"))
     }
 }
@@ -95,6 +96,7 @@ fn list(messages: &[Message]) -> String {
             u8::from(message.qos)
         );
     }
+
     if messages.len() > TOLD {
         let _ = write!(text, " and {} more", messages.len() - TOLD);
     }

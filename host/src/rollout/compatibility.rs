@@ -30,12 +30,14 @@ pub fn differences(name: &str, old: &Profile, new: &Profile, grants: &Grants) ->
             gone.join(", ")
         ));
     }
+
     if old.exports.contains(&"save") && !new.exports.contains(&"load") {
         lines.push(
             "the new version has no load: the state that the former one saves is not handed over"
                 .to_owned(),
         );
     }
+
     let gone = missing(&old.filters, &new.filters);
     if !gone.is_empty() {
         lines.push(format!(
@@ -43,6 +45,7 @@ pub fn differences(name: &str, old: &Profile, new: &Profile, grants: &Grants) ->
             gone.join(", ")
         ));
     }
+
     let broken = compatibility::differences(&old.interfaces, &new.interfaces);
     lines.extend(broken.iter().map(|line| format!("the new version {line}")));
     // messaging needs a grant for other services' topics only, and says so when it does
@@ -56,10 +59,12 @@ pub fn differences(name: &str, old: &Profile, new: &Profile, grants: &Grants) ->
                 .iter()
                 .any(|import| import.starts_with(begins))
         };
+
         if imports(new) && !imports(old) && !grants.has(key) {
             lines.push(format!("the new version imports {begins}, for which services.{name}.grants.{key} has nothing"));
         }
     }
+
     lines
 }
 

@@ -194,6 +194,7 @@ impl VersionHistory {
             event,
             note,
         });
+
         if self.entries.len() > ENTRIES {
             self.entries.pop_front();
         }
@@ -367,6 +368,7 @@ mod tests {
                 .to_string()
                 .contains("several")
         );
+
         assert!(
             history
                 .find_former(Some("cc"))
@@ -374,6 +376,7 @@ mod tests {
                 .to_string()
                 .contains("kept are abababababab, 121212121212, 111111111111")
         );
+
         assert!(
             VersionHistory::default()
                 .find_former(None)
@@ -394,6 +397,7 @@ mod tests {
                 at,
             );
         }
+
         assert_eq!(history.entries().count(), ENTRIES);
         assert_eq!(history.entries().last().map(|entry| entry.at), Some(499));
         let text = serde_json::to_string(&history).unwrap();
@@ -411,6 +415,7 @@ mod tests {
             (1_735_689_599_999, "2024-12-31T23:59:59Z"),
             (4_107_542_400_000, "2100-03-01T00:00:00Z"),
         ];
+
         for (at, text) in times {
             assert_eq!(format_utc(at), text);
         }

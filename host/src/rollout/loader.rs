@@ -261,6 +261,7 @@ fn read(
         let cached = engine.find_compiled(&bytes).map_err(invalid)?;
         cached.ok_or_else(|| LoadError::NotCompiled(file.to_owned()))?
     };
+
     Ok(LoadedFile {
         component,
         bytes,
@@ -284,11 +285,13 @@ fn check_signature(trust: &[Key], file: &Path, bytes: &[u8]) -> Result<Option<St
             });
         }
     };
+
     signature::verify(trust, bytes, &beside, text.as_deref()).map_err(|source| {
         LoadError::Signature {
             path: file.to_owned(),
             source,
         }
     })?;
+
     Ok(text)
 }

@@ -43,6 +43,7 @@ impl RollbackEvent<'_> {
             "faults": self.faults,
             "at": format_utc(self.at),
         });
+
         Ok(Message::new(
             topic,
             text.to_string(),

@@ -56,6 +56,7 @@ pub fn shadow_ctx(ctx: &ServiceCtx) -> Arc<ServiceCtx> {
         environment,
         ..
     } = ctx.config.grants.clone();
+
     let mut grants = Grants {
         publish,
         subscribe,
@@ -63,6 +64,7 @@ pub fn shadow_ctx(ctx: &ServiceCtx) -> Arc<ServiceCtx> {
         environment,
         ..Grants::default()
     };
+
     for directory in &mut grants.directories {
         directory.write = false;
     }
@@ -159,6 +161,7 @@ async fn run(
         span,
         done,
     } = shadow;
+
     let outcome = match load(prepared, saved).await {
         Ok(prepared) => compare_until(span, prepared, &ctx, samples).await,
         Err(fault) => Err(ShadowError::Load(fault)),
@@ -172,6 +175,7 @@ async fn run(
         Ok(None) => return,
         Err(error) => Err(error),
     };
+
     // the supervisor may have gone
     let _ = done.send(outcome);
 }
@@ -223,6 +227,7 @@ async fn follow(
         }
         Err(fault) => comparison.failed(&sample.description, &fault.to_string()),
     }
+
     match instance {
         Some(instance) => Ok(StartedInstance {
             component,

@@ -91,6 +91,7 @@ proptest! {
                     rollout.on_deadline(now)
                 }
             };
+
             failed += u32::from(event == 0);
             handled += u64::from(event == 1);
 
@@ -100,6 +101,7 @@ proptest! {
                 1 if messages > 0 && handled >= messages => Decision::Pass,
                 _ => Decision::Continue,
             };
+
             prop_assert_eq!(decision, expected);
             match decision {
                 Decision::Continue => continue,
@@ -109,6 +111,7 @@ proptest! {
                     prop_assert_eq!(rollout.history().rejected(), [version(2)]);
                 }
             }
+
             break;
         }
 

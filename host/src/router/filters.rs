@@ -145,10 +145,12 @@ impl Filters {
                     unsubscribe.extend(previous.map(|_| entry.filter.clone()));
                 }
             }
+
             if entry.members.is_empty() {
                 self.remove_entry(index);
             }
         }
+
         (subscribe, unsubscribe)
     }
 
@@ -169,6 +171,7 @@ impl Filters {
                 entry.cover = CoverState::default();
             }
         }
+
         let was_subscribed: HashSet<usize> = self.subscribed().map(|(index, _)| index).collect();
         self.set_covering(!identifiers);
         self.diff();
@@ -243,6 +246,7 @@ impl Filters {
             });
             asking.push((service, Some(now)));
         }
+
         Some(identified)
     }
 
@@ -290,6 +294,7 @@ impl Filters {
                 self.by_service.entry(service).or_default().insert(index);
             }
         }
+
         self.touched.push(index);
     }
 
@@ -306,6 +311,7 @@ impl Filters {
                 self.by_service.remove(&service);
             }
         }
+
         self.touched.push(index);
     }
 
@@ -329,6 +335,7 @@ impl Filters {
             cover: CoverState::default(),
             members: Vec::new(),
         });
+
         self.retired.retain(|retired| *retired != id.0);
         index
     }

@@ -172,6 +172,7 @@ fn the_first_filter_takes_the_copy_and_the_next_one_takes_over_from_it() {
         ),
         (0, 1)
     );
+
     change(&mut router, 1, &[], &["a/#"]);
     // copies for the filter that went are still under way
     assert_eq!(
@@ -181,6 +182,7 @@ fn the_first_filter_takes_the_copy_and_the_next_one_takes_over_from_it() {
         ),
         (1, 0)
     );
+
     assert_eq!(drain(&mut a), 2);
 }
 
@@ -204,6 +206,7 @@ fn a_refused_filter_swallows_nothing() {
         .find(|numbered| numbered.id.0 != narrow)
         .unwrap()
         .id;
+
     router.on_answer(&filter("a/#"), false);
     assert_eq!(copy(&mut router, "a/b", &[narrow]), 1);
     assert_eq!(copy(&mut router, "a/c", &[]), 0, "not entitled to it");
@@ -233,6 +236,7 @@ fn copies_of_shared_subscriptions_do_not_stand_for_others() {
         ),
         (0, 0, 1)
     );
+
     change(&mut router, 1, &[], &["t"]);
     // only this member gets the message of a group: each copy counts
     assert_eq!(
@@ -257,6 +261,7 @@ fn receipts_of_a_dropped_mailbox_are_resolved() {
             ),
             1
         );
+
         drop(a);
         let receipts = match end {
             "message" => {
@@ -268,11 +273,13 @@ fn receipts_of_a_dropped_mailbox_are_resolved() {
                     ),
                     0
                 );
+
                 std::mem::take(&mut settled)
             }
             "attach" => attach(&mut router, 1, &["t"]).1.discarded,
             _ => router.detach(ServiceId(1)).discarded,
         };
+
         assert_eq!(receipts, [Receipt::Arrived(1)], "{end}");
     }
 }
@@ -334,6 +341,7 @@ impl World {
                 "told twice"
             );
         }
+
         for filter in difference.unsubscribe {
             assert!(
                 self.broker.remove(&filter).is_some(),
@@ -361,6 +369,7 @@ impl World {
                 (numbered.subscription.qos, numbered.id.0),
             )
         });
+
         assert_eq!(again.collect::<HashMap<_, _>>(), self.broker);
         let mut ids: Vec<u32> = self.broker.values().map(|(_, id)| *id).collect();
         ids.sort_unstable();
@@ -409,6 +418,7 @@ impl World {
                 "service {id}, topic {topic}"
             );
         }
+
         assert_eq!(taken, expected);
     }
 
@@ -463,6 +473,7 @@ impl World {
                 SubscriptionDiff::default()
             }
         };
+
         self.tell(difference);
         self.check(router);
     }
@@ -523,6 +534,7 @@ proptest! {
                 Load::Drop(which) => mailboxes[which] = None,
             }
         }
+
         mailboxes.clear();
         for service in 0..3 {
             given_back.extend(router.detach(ServiceId(service)).discarded);

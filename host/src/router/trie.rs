@@ -65,6 +65,7 @@ impl<T: PartialEq> Trie<T> {
             }
             at = self.child_or_new(at, level);
         }
+
         self.nodes[at].here.push(value);
     }
 
@@ -79,6 +80,7 @@ impl<T: PartialEq> Trie<T> {
                 None => return false,
             }
         }
+
         let ends_in_rest = pattern == "#" || pattern.ends_with("/#");
         let values = if ends_in_rest {
             &mut self.nodes[at].rest
@@ -333,8 +335,10 @@ mod tests {
                 .filter(matching)
                 .map(|(value, _)| value)
                 .collect();
+
             prop_assert_eq!(found(trie, text), expected, "{}", text);
         }
+
         Ok(())
     }
 
@@ -359,6 +363,7 @@ mod tests {
                 prop_assert!(!trie.remove(&pattern, &value));
                 check(&trie, &filters, &topics)?;
             }
+
             prop_assert_eq!((trie.is_empty(), nodes_in_use(&trie)), (true, 1));
         }
     }

@@ -73,6 +73,7 @@ fn facts(message: &Message, verdict: Verdict<'_>) -> Vec<(&'static str, String)>
         attempts,
         component,
     } = verdict;
+
     let mut facts = vec![
         ("topic", message.topic.as_str().to_owned()),
         ("qos", u8::from(message.qos).to_string()),
@@ -81,6 +82,7 @@ fn facts(message: &Message, verdict: Verdict<'_>) -> Vec<(&'static str, String)>
         ("reason", text::escape(reason, REASON_BYTES)),
         ("attempts", attempts.to_string()),
     ];
+
     facts.extend(component.map(|version| ("component", version.to_string())));
     facts
 }
@@ -96,6 +98,7 @@ fn escape_properties(properties: &Properties) -> Properties {
     {
         *text = property(text);
     }
+
     if let Some(topic) = clean.response_topic.take() {
         match Topic::new(topic.as_str().to_owned()) {
             Ok(topic) => clean.response_topic = Some(topic),
@@ -104,6 +107,7 @@ fn escape_properties(properties: &Properties) -> Properties {
                 .push(("response_topic".to_owned(), property(topic.as_str()))),
         }
     }
+
     clean
 }
 
@@ -147,6 +151,7 @@ mod tests {
             Qos::ExactlyOnce,
             true,
         );
+
         let own = Properties {
             content_type: Some("x/y".to_owned()),
             ..Properties::default()
@@ -158,6 +163,7 @@ mod tests {
             attempts: 3,
             component: Some(Version::new([0xab; 32])),
         };
+
         dead_letter(
             Topic::new("service/it/dead-letter").unwrap(),
             &message,
@@ -184,6 +190,7 @@ mod tests {
                 .1
                 .clone()
         };
+
         assert_eq!(
             (said("topic"), said("qos"), said("retain")),
             ("home/door".into(), "2".into(), "true".into())
@@ -203,18 +210,21 @@ mod tests {
             Qos::AtLeastOnce,
             false,
         );
+
         message.properties = Some(Box::new(Properties {
             response_topic: Some(Topic::from_received("to\u{1}me").unwrap()),
             content_type: Some("a\nb".to_owned()),
             user_properties: vec![("na\u{85}me".to_owned(), "val\u{ffff}ue".to_owned())],
             ..Properties::default()
         }));
+
         let verdict = Verdict {
             service: "it",
             reason: "one\r\ntwo",
             attempts: 1,
             component: None,
         };
+
         let letter = dead_letter(Topic::new("lost").unwrap(), &message, verdict, Protocol::V5);
         let properties = letter.properties.unwrap();
         assert_eq!(
@@ -224,6 +234,7 @@ mod tests {
             ),
             (None, Some("a\\nb"))
         );
+
         let pairs: Vec<_> = properties
             .user_properties
             .iter()
@@ -236,6 +247,7 @@ mod tests {
                 ("response_topic", "to\\u{1}me")
             ]
         );
+
         assert!(
             pairs.contains(&("topic", "a\\tb")) && pairs.contains(&("reason", "one\\r\\ntwo")),
             "{pairs:?}"

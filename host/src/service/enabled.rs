@@ -69,6 +69,7 @@ impl EnabledFlag {
                 return warn!("ignored a message on {topic}: its payload is neither 1 nor 0");
             }
         };
+
         if is_enabled == self.is_enabled {
             return;
         }

@@ -144,6 +144,7 @@ impl Executor {
             }
             return outcome;
         }
+
         // boxed because it is rare: it would make the future of every call larger
         Box::pin(self.run_on(future, begun.unwrap_or_else(Instant::now))).await
     }
@@ -168,8 +169,10 @@ impl Executor {
                     return polled.map(Some);
                 }
             }
+
             Poll::Ready(None)
         });
+
         if let Some(outcome) = waited.await {
             self.took = Some(begun.elapsed());
             self.count(computed);
@@ -324,6 +327,7 @@ mod tests {
             on_pool += 1;
             assert!(Instant::now() < end, "it does not come back from the pool");
         }
+
         assert!(on_pool >= TRUSTED, "back after {on_pool} calls");
         assert_eq!(
             executor.took(),
@@ -340,6 +344,7 @@ mod tests {
                 .unwrap(),
             "spare"
         );
+
         executor.penalise(Instant::now().checked_sub(PENALTY).unwrap());
         assert_eq!(
             executor
@@ -349,6 +354,7 @@ mod tests {
                 .unwrap(),
             "pool"
         );
+
         executor.penalty_end = None;
         executor.set_limit(10 * PIECE);
         let late = async {
@@ -358,6 +364,7 @@ mod tests {
             }
             compute(PIECE).await
         };
+
         assert_eq!(
             executor.run(Box::pin(late), false).await.1.unwrap(),
             "spare",
@@ -412,6 +419,7 @@ mod tests {
             tokio::task::yield_now().await;
             compute(Duration::ZERO).await
         };
+
         let computed = executor.run(Box::pin(yielding), false).await;
         assert_eq!(computed.1.unwrap(), "pool", "it computes after its wait");
         assert!(!executor.is_fast());
@@ -430,6 +438,7 @@ mod tests {
             let waited = executor.run(Box::pin(wait), false).await;
             assert_eq!(waited.1.unwrap(), "pool");
         }
+
         assert!(executor.is_fast());
         shut_down(runtimes);
     }

@@ -216,6 +216,7 @@ impl Outputs {
             at: Timestamp::now().unix_millis,
             outgoing: false,
         };
+
         let most = config.limits.retry.dead_letters;
         match self.store.push_dead_letter(service, letter, most).await {
             Ok(0) => {}

@@ -297,6 +297,7 @@ impl<T> Slot<T> {
                     computed,
                 }));
             }
+
             *self.lock() = Some(work);
             Poll::Pending
         })
@@ -411,6 +412,7 @@ mod tests {
             }
             vec![first, here()]
         });
+
         assert_eq!(run.await, "usual spare");
         machine.end();
     }

@@ -51,6 +51,7 @@ impl Presence {
             main,
             further,
         } = announced;
+
         let topic = topic(service)?;
         let further = (main, further);
         Ok(Self {
@@ -93,6 +94,7 @@ impl Presence {
             .into_iter()
             .chain(interval)
             .min();
+
         self.renewal = interval
             .filter(|_| online)
             .map(|interval| Instant::now() + interval);
@@ -103,6 +105,7 @@ impl Presence {
                 ..Properties::default()
             }));
         }
+
         self.session.send(session::Command::Announce(message)).await;
         let (session, further) = &self.further;
         for Availability {

@@ -194,6 +194,7 @@ impl Queue {
                     self.on_written(Err(StoreError::Ended))
                 }
             }
+
             self.acknowledge();
         } else if self
             .mailbox
@@ -219,6 +220,7 @@ impl Queue {
             self.on_written(outcome);
             return self.acknowledge();
         }
+
         sleep_if_some(self.writes.retry_at).await;
         self.writes.retry_at = None;
         self.mailbox
@@ -269,6 +271,7 @@ impl Queue {
                 self.progress(false).await;
                 continue;
             }
+
             let may_spool = self.may_spool();
             let share = self.share(false);
             let current = self.unacknowledged();

@@ -120,6 +120,7 @@ impl Retry {
                     restart_after: wait,
                 }
             }
+
             Operation::Message { waiting, .. }
                 if self.when_failing != WhenFailing::InOrder && waiting < self.mailbox =>
             {

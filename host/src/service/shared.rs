@@ -123,10 +123,12 @@ impl Shared {
                      if the service has stored nothing until then",
                     file.display()
                 );
+
                 Vec::new()
             }),
             None => Vec::new(),
         };
+
         let service_state = Arc::new(ServiceState::with_state(state));
         self.states()
             .service_state
@@ -154,6 +156,7 @@ impl Shared {
             state.len(),
             file.display()
         );
+
         Ok(state)
     }
 
@@ -170,6 +173,7 @@ impl ServiceStates {
                 Arc::new(ServiceState::with_state(state)),
             );
         }
+
         self.service_state.get(service).cloned()
     }
 }
@@ -224,6 +228,7 @@ mod tests {
             "enabled: true\ninputs: {last: 1.",
             "enab",
         ];
+
         for text in torn {
             assert!(values(text).is_err(), "{text:?}");
         }

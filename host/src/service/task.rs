@@ -108,6 +108,7 @@ impl Task {
             }
             Box::pin(self.end(&stop)).await;
         }
+
         self.set_status(Status::Stopped).await;
     }
 
@@ -171,6 +172,7 @@ impl Task {
                 None => break,
             }
         }
+
         Flow::Continue(())
     }
 
@@ -227,6 +229,7 @@ impl Task {
         {
             return Flow::Continue(());
         }
+
         self.apply_penalty();
         self.usage.begin_invocation(earlier.is_logged);
         self.queue.current = Some(invocation);
@@ -250,6 +253,7 @@ impl Task {
                     continue;
                 }
             };
+
             if self.rollout.is_on_probation() {
                 Box::pin(self.on_handled()).await;
             }
@@ -258,6 +262,7 @@ impl Task {
                 Box::pin(self.slow_down(wait)).await?;
             }
         }
+
         self.queue.current = None;
         Flow::Continue(())
     }
@@ -316,6 +321,7 @@ impl Task {
             }
             SubscriptionChange::Unsubscribe(filter) => !is_fixed(&self.ctx.config, filter),
         });
+
         if self.queue.is_local_call() {
             Box::pin(self.answer_locally(&mut effects.publishes)).await;
         }

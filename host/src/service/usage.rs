@@ -85,6 +85,7 @@ impl Usage {
         } else {
             self.log.record(kind, reason(fault), 1, now)
         };
+
         self.is_verbose |= is_new;
         self.note_offence(kind, now);
         self.is_verbose
@@ -292,6 +293,7 @@ mod tests {
             dropped_for_bytes: 1,
             ..Counters::default()
         };
+
         usage.count_dropped(counters);
         usage.count_dropped(counters);
         let report = usage.log.report();

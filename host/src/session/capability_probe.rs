@@ -124,6 +124,7 @@ impl CapabilityProbe {
             Reason::RETAIN_NOT_SUPPORTED | Reason::QOS_NOT_SUPPORTED => self.known.will = false,
             _ => return false,
         }
+
         true
     }
 
@@ -217,6 +218,7 @@ fn warnings(server: &ServerCapabilities, will: bool) -> Vec<&'static str> {
              subscribed when it changes, and nothing comes for a new subscription",
         );
     }
+
     match server.maximum_qos {
         Qos::AtMostOnce => missing.push(
             "the broker takes QoS 0 only: messages and wills are sent with it, so they may be lost without notice",
@@ -226,6 +228,7 @@ fn warnings(server: &ServerCapabilities, will: bool) -> Vec<&'static str> {
         }
         Qos::ExactlyOnce => {}
     }
+
     if !server.wildcards {
         missing.push(
             "the broker takes no wildcards: filters with + or # are refused, and the others stand",
@@ -240,6 +243,7 @@ fn warnings(server: &ServerCapabilities, will: bool) -> Vec<&'static str> {
              both may be handled twice",
         );
     }
+
     missing
 }
 

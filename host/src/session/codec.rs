@@ -98,6 +98,7 @@ impl Codec {
                 Err(error) => return Err(error),
             }
         }
+
         let bytes = if length > 0 {
             buffer.split_to(length).freeze()
         } else {
@@ -121,6 +122,7 @@ impl Codec {
                 max,
             });
         }
+
         self.oversize = Oversize::begin(header, buffer);
         Ok(self.read_past(buffer))
     }

@@ -219,6 +219,7 @@ impl Handle {
                 Err(_) => return Err(command),
             },
         };
+
         match self.commands.try_send(QueuedCommand {
             command,
             _room: room,

@@ -78,6 +78,7 @@ impl CommandSource {
                     .for_each(|queued| dispatcher.handle_command(queued.command)),
             }
         }
+
         self.is_held_up = !dispatcher.state.has_room();
     }
 

@@ -89,6 +89,7 @@ async fn handshake(
             }
             .into());
         }
+
         if let Some(packet) = stream.first_packet()? {
             return on_first_packet(stream, packet, connect);
         }
@@ -106,6 +107,7 @@ fn on_first_packet(
             text: with_will_advice(reason, text, connect),
         })
     };
+
     match packet {
         Incoming::ConnAck(ack) if ack.reason == Reason::SUCCESS => Ok((stream, *ack)),
         Incoming::ConnAck(ack) => refused(ack.reason, ack.text),
@@ -144,6 +146,7 @@ pub(super) async fn disconnect(mut stream: FramedStream, reason: Reason) {
             })
             .await;
         }
+
         poll_fn(|context| stream.poll_shutdown(context)).await;
 
         // Until the broker has closed too: a socket that is closed with unread bytes resets the connection, and the broker may then
@@ -152,6 +155,7 @@ pub(super) async fn disconnect(mut stream: FramedStream, reason: Reason) {
             stream.discard();
         }
     };
+
     // late or not, the connection is over
     let _ = tokio::time::timeout(DISCONNECT_TIMEOUT, closing).await;
 }

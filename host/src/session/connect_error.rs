@@ -58,6 +58,7 @@ impl ConnectError {
             Self::Transport(TransportError::WebSocket(error)) => error.is_refusal(),
             Self::Transport(_) | Self::Timeout(_) | Self::Io(_) => false,
         };
+
         if is_persistent {
             FailureClass::Persistent
         } else {

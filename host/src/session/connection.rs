@@ -56,6 +56,7 @@ impl Fault {
                 }
             }
         };
+
         Self {
             close_reason,
             reason: None,
@@ -77,6 +78,7 @@ impl From<std::io::Error> for Fault {
                 | ErrorKind::BrokenPipe
                 | ErrorKind::WriteZero
         );
+
         Self {
             close_reason: if is_closed {
                 CloseReason::ClosedByBroker(text)
@@ -306,6 +308,7 @@ impl Connection {
             let next = wanted.map_or(next, |wanted| next.min(wanted));
             self.timer.as_mut().reset(next.into());
         }
+
         Ok(())
     }
 }

@@ -276,6 +276,7 @@ impl Dispatcher {
                 .mailboxes()
                 .for_each(|mailbox| mailbox.mark_overdue(overdue.below, overdue.share));
         }
+
         true
     }
 

@@ -65,6 +65,7 @@ impl EventThrottle {
                         last: None,
                     },
                 );
+
                 Some(event)
             }
         }
@@ -91,6 +92,7 @@ impl EventThrottle {
                 (kind.since, kind.count) = (now, 0);
             }
         }
+
         summaries
     }
 
@@ -128,6 +130,7 @@ mod tests {
                 last: event("3")
             }]
         );
+
         assert!(!throttle.is_due());
         assert_eq!(throttle.admit("a", event("5"), at(61)), None);
         assert!(throttle.take_summaries(at(119), false).is_empty());
@@ -138,6 +141,7 @@ mod tests {
                 last: event("5")
             }]
         );
+
         let lowered = || Event::Lowered {
             topic: crate::topic::Topic::home_assistant(),
             what: "retain",

@@ -90,6 +90,7 @@ impl FramedStream {
                 Poll::Pending => return Ok(WriteProgress::Partial),
             }
         }
+
         if self.unflushed {
             match Pin::new(&mut self.stream).poll_flush(context) {
                 Poll::Ready(Ok(())) => self.unflushed = false,
@@ -99,8 +100,10 @@ impl FramedStream {
                 }
                 Poll::Pending => return Ok(WriteProgress::Partial),
             }
+
             return Ok(WriteProgress::Complete);
         }
+
         Ok(written)
     }
 

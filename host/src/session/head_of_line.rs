@@ -70,6 +70,7 @@ mod tests {
                 share: 5
             })
         );
+
         assert_eq!(
             line.check(29..41, 20),
             Some(Overdue {
@@ -77,6 +78,7 @@ mod tests {
                 share: 5
             })
         );
+
         line.reset();
         assert_eq!(line.check(29..42, 20), None);
     }

@@ -71,8 +71,10 @@ impl LoopDetector {
                     self.follow(publication, trace);
                 }
             }
+
             return Vec::new();
         };
+
         let rounds = |publication: &Publication| {
             trace.rounds + u32::from(publication.message.topic == trace.origin)
         };
@@ -89,6 +91,7 @@ impl LoopDetector {
                 },
             );
         }
+
         cut
     }
 
@@ -156,6 +159,7 @@ mod tests {
             }
             wire.extend(publishes);
         }
+
         (most, Vec::new())
     }
 
@@ -178,6 +182,7 @@ mod tests {
                 &number.to_string(),
             )]
         };
+
         let (handled, cut) = run(other, 10_000);
         assert!(
             handled < 3 * 2 * MAX_ROUNDS && cut.len() == 1,

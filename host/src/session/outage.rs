@@ -56,6 +56,7 @@ impl Outage {
         {
             return FailureReport::Nothing;
         }
+
         self.last_report = Some(now);
         FailureReport::Count(std::mem::take(&mut self.unreported))
     }
@@ -89,6 +90,7 @@ mod tests {
                 FailureReport::Nothing
             );
         }
+
         assert_eq!(outage.on_failed("lost", at(61)), FailureReport::Count(60));
         assert_eq!(outage.on_failed("lost", at(62)), FailureReport::Nothing);
         assert_eq!(outage.on_failed("lost", at(121)), FailureReport::Count(2));
@@ -114,6 +116,7 @@ mod tests {
                 duration: Duration::ZERO
             })
         );
+
         assert_eq!(outage.on_recovered(now), None);
         assert_eq!(outage.on_failed("lost", now), FailureReport::New);
     }

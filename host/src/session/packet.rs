@@ -88,6 +88,7 @@ impl SubscriptionIds {
                 self.all.push(id);
             }
         }
+
         self.count += 1;
     }
 

@@ -85,6 +85,7 @@ impl Republisher {
                 without_room = Some(publication.message.topic.clone());
             }
         }
+
         let share = self.shares.get_mut(&service)?;
         without_room.filter(|_| !std::mem::replace(&mut share.is_reported_full, true))
     }
@@ -110,6 +111,7 @@ impl Republisher {
             share.topics -= 1;
             share.bytes -= old.message.weight();
         }
+
         let Some(share) = self.shares.get_mut(&service) else {
             return true;
         };
@@ -137,6 +139,7 @@ impl Republisher {
                 sent: true,
             },
         );
+
         true
     }
 
@@ -178,6 +181,7 @@ impl Republisher {
             }
             return Some(message);
         }
+
         None
     }
 }
@@ -216,6 +220,7 @@ mod tests {
                 String::from_utf8_lossy(&message.payload).into_owned(),
             )
         };
+
         next.map(text).collect()
     }
 
@@ -237,6 +242,7 @@ mod tests {
             message("c", "1"),
             message("c", ""),
         ];
+
         assert_eq!(republish.on_publish(ONE, &publishes, true, now), None);
         republish.on_publish(OTHER, &[message("d", "1")], true, now);
         republish.on_connected(true);
@@ -364,6 +370,7 @@ mod tests {
                 republish.on_publish(if which { ONE } else { OTHER }, &[message(&topic, &payload)], true, now);
                 last.insert(topic, payload);
             }
+
             last.retain(|_, payload| !payload.is_empty());
             let bytes: usize = republish.messages.values().map(|kept| kept.message.weight()).sum();
             prop_assert_eq!(republish.shares.values().map(|share| share.bytes).sum::<usize>(), bytes);

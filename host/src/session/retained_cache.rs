@@ -132,6 +132,7 @@ mod tests {
                 String::from_utf8(message.payload.to_vec()).unwrap(),
             )
         };
+
         let mut values: Vec<_> = retained.messages_for(&all).map(shown).collect();
         values.sort();
         values
@@ -187,6 +188,7 @@ mod tests {
                 &[1],
             );
         }
+
         // nothing needs to be kept
         assert!(!retained.is_certain(1) && values(&retained, &["#"]).is_empty());
         retained.on_message(&message("3", "short", true), &[1]);

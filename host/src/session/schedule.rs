@@ -89,6 +89,7 @@ impl RoleBackoff {
                 .next(jitter)
                 .max(self.transient.next(jitter)),
         };
+
         self.not_before = now.checked_add(wait);
     }
 
@@ -134,6 +135,7 @@ impl Schedule {
                 self.presence.not_before.max(Some(up + self.settle_time()))
             }
         };
+
         match at.filter(|at| *at > now) {
             Some(at) => NextAttempt::At(at),
             None if role == Role::Presence && self.in_progress >= self.max_parallel() => {
@@ -200,6 +202,7 @@ impl Schedule {
             (backoff.transient, backoff.not_before) = (before, Some(soon));
             return;
         }
+
         if role == Role::Main {
             self.short = if is_stable {
                 0

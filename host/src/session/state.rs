@@ -149,6 +149,7 @@ impl State {
                     .log(Event::SessionLost { again, unfinished });
             }
         }
+
         self.had_session = true;
 
         self.shared.poison.on_connected();

@@ -72,6 +72,7 @@ impl Task {
             settings.session.delivery_timeout,
             member.is_presence(),
         );
+
         Self {
             connect: connect_packet(&settings, will),
             settings,
@@ -170,6 +171,7 @@ impl Task {
             | CloseReason::Reconfigured
             | CloseReason::Unsupported(..) => self.dispatcher.on_disconnected(),
         }
+
         close_reason
     }
 
@@ -265,6 +267,7 @@ impl Task {
                 "{TAKEOVER_SUSPECTED} short connections one after the other; does another client use the client id {id:?} too?"
             );
         }
+
         self.status
             .send_replace(ConnectionStatus::Disconnected { reason });
     }

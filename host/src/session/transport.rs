@@ -110,6 +110,7 @@ pub fn check(connection: &Connection) -> Result<(), TransportError> {
     ) {
         tls::check(&connection.tls, &connection.host)?;
     }
+
     Ok(())
 }
 
@@ -182,6 +183,7 @@ async fn connect_tcp(
             else => break,
         }
     }
+
     Err(match failed {
         Some((address, source)) => TransportError::Connect { address, source },
         None => TransportError::NoAddress {
@@ -230,6 +232,7 @@ async fn connect_address(
         tcp.set_nodelay(true)?;
         Ok(tcp)
     };
+
     attempt.await.map_err(|error| (address, error))
 }
 
@@ -314,6 +317,7 @@ mod tests {
             socket.read_exact(&mut bytes).await.unwrap();
             socket.write_all(&bytes).await.unwrap();
         };
+
         let ask = async {
             // "localhost" may resolve to ::1 first, where no socket listens: then the next address is tried
             let mut stream = dial(&to("localhost", port)).await.unwrap();
@@ -323,6 +327,7 @@ mod tests {
             stream.read_exact(&mut bytes).await.unwrap();
             bytes
         };
+
         let ((), bytes) = tokio::join!(answer, ask);
         assert_eq!(&bytes, b"ping");
     }

@@ -106,6 +106,7 @@ pub(super) fn push_unsent(
             "dropped {dropped} old dead letters, because there are too many"
         );
     }
+
     Ok(())
 }
 
@@ -127,6 +128,7 @@ pub(super) fn read(
             None => error!(service, "cannot read a dead letter: {head}"),
         }
     }
+
     Ok(letters)
 }
 
@@ -145,6 +147,7 @@ pub(super) fn count(database: &Database, services: &[String]) -> Result<Vec<u64>
         let newest = newest.map_or(oldest.value().1, |(key, _)| key.value().1);
         Ok(newest - oldest.value().1 + 1)
     });
+
     counts.collect()
 }
 
@@ -182,6 +185,7 @@ pub(super) fn requeue(
             None => segment = Some(Segment::new(number, bytes)),
         }
     }
+
     Ok(segment)
 }
 
@@ -197,6 +201,7 @@ fn head(letter: &DeadLetter) -> Result<String, redb::Error> {
             outgoing: letter.outgoing,
         },
     };
+
     serde_json::to_string(&record).map_err(unwritable)
 }
 

@@ -53,6 +53,7 @@ pub(super) fn write(
             }
         }
     }
+
     Ok(())
 }
 
@@ -71,6 +72,7 @@ pub(super) fn read_all(transaction: &ReadTransaction) -> Result<Vec<RestoredMess
             None => error!("cannot read a message that waits for the broker: {head}"),
         }
     }
+
     Ok(waiting)
 }
 
@@ -94,6 +96,7 @@ fn insert(
             message.topic
         ),
     }
+
     Ok(())
 }
 
@@ -109,6 +112,7 @@ fn restore(number: u64, head: &str, payload: &[u8]) -> Option<RestoredMessage> {
         kept: Some(number),
         at: Instant::now(),
     };
+
     Some(RestoredMessage {
         number,
         publisher: publisher.map(Arc::from),

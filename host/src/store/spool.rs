@@ -144,6 +144,7 @@ pub(super) fn read(
                 messages: segment.messages.saturating_sub(portion.messages.len()),
                 bytes: segment.bytes.saturating_sub(weight),
             });
+
             break;
         }
 
@@ -152,6 +153,7 @@ pub(super) fn read(
             portion.messages.push((number.value(), message));
         }
     }
+
     Ok(portion)
 }
 
@@ -174,6 +176,7 @@ fn segments(
             }
         }
     }
+
     Ok(segments)
 }
 

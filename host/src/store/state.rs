@@ -32,6 +32,7 @@ pub(super) fn write(
             }
         }
     }
+
     Ok(())
 }
 
@@ -48,5 +49,6 @@ pub(super) fn read_all(transaction: &ReadTransaction) -> Result<States, redb::Er
         let values = states.entry(service.to_owned()).or_default();
         values.push((key.to_owned(), Bytes::copy_from_slice(value.value())));
     }
+
     Ok(states)
 }

@@ -59,6 +59,7 @@ async fn committed_state_survives_a_restart() {
         )
         .await
         .unwrap();
+
     store.close().await;
     let contents = read(&path).await;
     assert_eq!(entries(&contents, "a"), [("x".to_owned(), "4".to_owned())]);
@@ -76,12 +77,14 @@ async fn messages_that_wait_come_back_with_everything_that_they_carry() {
         Qos::ExactlyOnce,
         true,
     );
+
     let properties = crate::message::Properties {
         response_topic: Some(Topic::new("r").unwrap()),
         correlation_data: Some(Bytes::from_static(&[0, 1])),
         user_properties: vec![("k".to_owned(), "v".to_owned())],
         ..Default::default()
     };
+
     message.properties = Some(Box::new(properties));
     let origin = Origin {
         service: None,
@@ -104,6 +107,7 @@ async fn messages_that_wait_come_back_with_everything_that_they_carry() {
     else {
         panic!("{:?}", contents.waiting)
     };
+
     assert_eq!(
         (publisher.as_deref(), &publication.message),
         (Some("echo"), &message)
@@ -195,6 +199,7 @@ async fn version_history_survives_a_restart() {
             _ => store.record("a", record).await,
         }
     }
+
     store
         .record(
             "ab",
@@ -204,6 +209,7 @@ async fn version_history_survives_a_restart() {
             },
         )
         .await;
+
     store.close().await;
     let (store, contents) = Store::open(&path).unwrap();
     assert_eq!(entries(&contents, "a"), [("x".to_owned(), "1".to_owned())]);

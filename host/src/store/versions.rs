@@ -70,6 +70,7 @@ pub(super) fn write(
             table.insert((service, version.as_str(), key.as_str()), &**value)?;
         }
     }
+
     Ok(())
 }
 
@@ -112,6 +113,7 @@ pub(super) fn snapshot(
             left.state.push((key.to_owned(), value));
         }
     }
+
     Ok(left)
 }
 

@@ -117,6 +117,7 @@ fn answer(file: &mut File, command: Command, outcome: &Result<(), StoreError>) {
         } => {
             let _ = reply.send(file.portion(&service, segment, bytes));
         }
+
         Command::PushDeadLetter {
             service,
             letter,

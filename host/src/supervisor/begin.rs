@@ -41,6 +41,7 @@ impl Supervisor {
             let command = Command::Begin(Box::new(begin));
             self.orders.push_back(QueuedCommand { id, command });
         }
+
         self.end_start(id);
     }
 

@@ -83,6 +83,7 @@ impl Supervisor {
                 ctx: entry.ctx.clone(),
             })
             .collect();
+
         let keep = self.archives(&file);
         if keep {
             self.loader.tidy_archive(self.kept_versions());
@@ -119,6 +120,7 @@ impl Supervisor {
                 .chain(entry.version())
                 .collect::<Vec<_>>()
         };
+
         self.entries.iter().flat_map(of).collect()
     }
 
@@ -155,6 +157,7 @@ impl Supervisor {
                     fault = name,
                     "{file}: the new version did not start, the running one stays: {fault}"
                 );
+
                 Command::Note(Some(version), HistoryEvent::Refused, fault.to_string())
             }
             Candidate::Refused => {
@@ -168,6 +171,7 @@ impl Supervisor {
             }
             Candidate::Same => Command::ClearRejected,
         };
+
         self.orders.push_back(QueuedCommand { id, command });
     }
 }
@@ -208,6 +212,7 @@ async fn replacements(
                 Err(fault) => Candidate::Failed(fault),
             },
         };
+
         replacements.push(Replacement {
             id,
             version,
@@ -215,5 +220,6 @@ async fn replacements(
             candidate,
         });
     }
+
     Ok(replacements)
 }

@@ -25,8 +25,10 @@ impl Supervisor {
                 .directories
                 .iter()
                 .any(|directory| directory.path == file);
+
             granted && entry.handle.status() != Status::Running
         };
+
         for id in self
             .entries
             .iter()
@@ -41,6 +43,7 @@ impl Supervisor {
                 command: Command::Restart(answer),
             });
         }
+
         let component = self.loader.component_of(file);
         if self.entries.iter().any(|entry| entry.file == component) {
             self.prepare(component);
@@ -73,6 +76,7 @@ impl Supervisor {
                 }
             }
         }
+
         if self.dirty.remove(&file) {
             self.prepare(file);
         }

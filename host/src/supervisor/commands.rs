@@ -121,6 +121,7 @@ impl Supervisor {
                 outcome,
             }
         };
+
         self.rollbacks.spawn_on(starting, self.loader.pool());
     }
 
@@ -172,6 +173,7 @@ async fn start_former(
     } = loader
         .load_fallback(version, &ctx.config.name, store)
         .await?;
+
     let isolated = isolated_ctx(ctx, &snapshot);
     let prepared = prepare_former(component, isolated, &snapshot)
         .await

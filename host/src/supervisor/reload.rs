@@ -135,6 +135,7 @@ pub async fn prepare(
                     source,
                 })?,
         };
+
         let directories = config
             .grants
             .directories
@@ -150,6 +151,7 @@ pub async fn prepare(
             prepared,
         });
     }
+
     // last, because a guest that agrees runs with its new section at once
     let agreed = offer(offers).await?;
     Ok(PreparedSections { ready, agreed })
@@ -171,11 +173,13 @@ async fn offer(offers: Vec<(&Runs, AcceptedSection)>) -> Result<Vec<AcceptedSect
                 );
             }
         }
+
         return Err(Refusal::Refused {
             name: new.ctx.config.name.clone(),
             reason,
         });
     }
+
     Ok(agreed.into_iter().map(|(_, agreed)| agreed).collect())
 }
 
@@ -192,6 +196,7 @@ impl Runs {
                 service.typed.clone(),
             )
         };
+
         self.ctx.config.name == new.name
             && self.component.exports().has(OptionalExport::ConfigChanged)
             && same(&self.ctx.config) == same(new)
@@ -209,6 +214,7 @@ impl Supervisor {
                 service_ref: entry.handle.service_ref(),
             })
         };
+
         self.entries.iter().filter_map(runs).collect()
     }
 

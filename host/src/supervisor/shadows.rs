@@ -51,6 +51,7 @@ impl Supervisor {
             span: entry.ctx.config.swap.shadow,
             done,
         };
+
         self.orders.push_back(QueuedCommand {
             id,
             command: Command::Shadow(Box::new(shadow)),
@@ -68,6 +69,7 @@ impl Supervisor {
                     ),
                     Err(_) => None,
                 };
+
                 Some(ShadowOutcome {
                     id,
                     outcome,
@@ -89,6 +91,7 @@ impl Supervisor {
             ctx,
             candidate,
         } = shadowed;
+
         let version = component.version();
         let entry = self.entries.iter_mut().find(|entry| entry.id == id);
         // meanwhile another version may have taken over, or be the shadow
@@ -113,6 +116,7 @@ impl Supervisor {
                 (HistoryEvent::Refused, reason.to_string())
             }
         };
+
         self.orders.push_back(QueuedCommand {
             id,
             command: Command::Note(Some(version), what, note),
@@ -124,6 +128,7 @@ impl Supervisor {
                 ctx,
                 candidate,
             });
+
             if self.dirty.remove(&file) {
                 self.prepare(file);
             }

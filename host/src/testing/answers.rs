@@ -67,6 +67,7 @@ impl Answers {
             )),
             None => Err(RequestFailure::TimedOut),
         };
+
         // the guest may have reached its time limit
         let _ = request.answer.send(answer);
     }

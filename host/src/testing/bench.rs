@@ -87,6 +87,7 @@ impl Bench {
             last: HashMap::new(),
             outcomes: VecDeque::new(),
         };
+
         bench.restart().await?;
         Ok(bench)
     }
@@ -195,6 +196,7 @@ impl Bench {
                 first = first.and(self.tick(timer).await);
             }
         }
+
         self.clock.move_to(end);
         first
     }
@@ -250,6 +252,7 @@ impl Bench {
             self.call_once(Call::Delivered(token, Outcome::Delivered))
                 .await?;
         }
+
         Ok(())
     }
 
@@ -293,6 +296,7 @@ impl Bench {
             };
             recent && *payload == message.payload
         });
+
         if !unchanged {
             self.last
                 .insert(message.topic.clone(), (message.payload.clone(), now));

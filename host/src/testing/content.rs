@@ -100,6 +100,7 @@ pub(super) fn show(bytes: &[u8]) -> String {
             format!("hex {digits}")
         }
     };
+
     if let Some((end, _)) = shown.char_indices().nth(SHOWN) {
         shown.truncate(end);
         shown.push_str(&format!("... ({} bytes)", bytes.len()));

@@ -30,6 +30,7 @@ pub async fn suite(suite: &mut Suite, component: &Component, service: &config::S
             return;
         }
     };
+
     suite.add("starts", began, Ok(()));
 
     let began = Instant::now();
@@ -59,6 +60,7 @@ pub async fn suite(suite: &mut Suite, component: &Component, service: &config::S
             "{count} times it wanted something that is not granted; the log names it"
         )),
     };
+
     suite.add("keeps to its grants", began, outcome);
 
     let began = Instant::now();
@@ -111,6 +113,7 @@ fn payloads(largest: usize) -> Vec<Bytes> {
         "a\0b",
         "{\"a\":{\"b\":[1,2.5,\"\u{e9}\",null]}}",
     ];
+
     let mut payloads: Vec<Bytes> = text
         .iter()
         .map(|text| Bytes::from_static(text.as_bytes()))
@@ -153,6 +156,7 @@ async fn unusual_payloads(bench: &mut Bench) -> Result<(), String> {
             failures.push(survives(&name, bench.handle(message).await));
         }
     }
+
     all(failures)
 }
 
@@ -212,6 +216,7 @@ async fn record(component: &Component, service: &config::Service) -> Result<Vec<
             lines.extend(published(&mut bench));
         }
     }
+
     let outcome = bench.advance(TIME).await;
     lines.push(format!("time passes: {}", in_words(&outcome)));
     lines.extend(published(&mut bench));

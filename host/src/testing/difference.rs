@@ -19,6 +19,7 @@ pub(super) fn compare<E, F>(
             };
         }
     }
+
     if length[0][0] == expected.len() && expected.len() == found.len() {
         return Ok(());
     }
@@ -40,6 +41,7 @@ pub(super) fn compare<E, F>(
             j += 1;
         }
     }
+
     Err(lines.join("\n"))
 }
 

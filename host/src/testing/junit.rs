@@ -17,11 +17,13 @@ pub fn junit(suites: &[Suite]) -> String {
             escape(&suite.name),
             suite.cases.len()
         );
+
         for case in &suite.cases {
             xml.push_str(&render(suite, case));
         }
         xml.push_str("  </testsuite>\n");
     }
+
     xml.push_str("</testsuites>\n");
     xml
 }
@@ -33,6 +35,7 @@ fn render(suite: &Suite, case: &Case) -> String {
         escape(&case.name),
         case.time.as_secs_f64()
     );
+
     match &case.failure {
         None => format!("{head}/>\n"),
         Some(text) => {
@@ -60,6 +63,7 @@ fn escape(text: &str) -> String {
             c => escaped.push(c),
         }
     }
+
     escaped
 }
 

@@ -31,6 +31,7 @@ pub async fn play(
             .map(|(key, content)| (key.clone(), content.to_bytes()))
             .collect::<BTreeMap<_, _>>()
     };
+
     let state = given(&scenario.given.state);
     let answers = given(&scenario.given.answers);
 
@@ -187,6 +188,7 @@ fn check_publishes(
         let marks = marks(one.qos.unwrap_or_default(), one.retain == Some(true));
         format!("{topic}{}{marks}", payload.unwrap_or_default())
     };
+
     let show_found = |message: &Message| {
         let marks = marks(message.qos.into(), message.retain);
         format!("{} {}{marks}", message.topic, show(&message.payload))
@@ -220,6 +222,7 @@ fn check_state(bench: &Bench, expected: &BTreeMap<String, Content>) -> Option<St
             |(name, value)| format!("{name} = {}", show(value)),
         ),
     );
+
     labelled("state", outcome)
 }
 
@@ -235,6 +238,7 @@ fn check_timers(bench: &Bench, expected: &BTreeMap<String, String>) -> Option<St
             |(name, time)| format!("{name} in {}", format_duration(*time)),
         ),
     );
+
     labelled("timers", outcome)
 }
 

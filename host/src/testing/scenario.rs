@@ -142,6 +142,7 @@ impl Scenario {
                 scenarios.push(scenario);
             }
         }
+
         Ok(scenarios)
     }
 }
@@ -226,6 +227,7 @@ mod tests {
                 .contains("limits.call: expected a duration"),
             "{wrong}"
         );
+
         assert!(given("scenario: a\ngiven: {config: 1}").is_err());
     }
 }

@@ -130,10 +130,12 @@ mod tests {
                                 given.push((ms, key));
                             }
                         }
+
                         prop_assert_eq!(given, expected);
                     }
                     Step::Tidy => heap.tidy(holding.len(), |at, key| holding.get(&key).copied().map(instant) == Some(at)),
                 }
+
                 heap.skip(|at, key| holding.get(&key).copied().map(instant) == Some(at));
                 prop_assert_eq!(heap.peek().map(|(at, _)| at), holding.values().min().copied().map(instant));
                 prop_assert!(heap.entries() >= holding.len());

@@ -94,6 +94,7 @@ impl TimerSet {
             }
             due.push(DueTimer { name, count });
         }
+
         self.skip_outdated();
         due
     }
@@ -151,6 +152,7 @@ impl TimerSet {
                 self.order.push(at, key);
             }
         }
+
         self.skip_outdated();
     }
 
@@ -164,6 +166,7 @@ impl TimerSet {
             period,
             at,
         };
+
         let slot = self.free.pop().unwrap_or(self.slots.len());
         if slot == self.slots.len() {
             self.slots.push(Some(timer));
@@ -313,6 +316,7 @@ mod tests {
             ],
             start,
         );
+
         assert_eq!(set.len(), 1);
         assert_eq!(set.due(start + ms(19)), []);
         assert_eq!(named(set.due(start + ms(20))), pairs(&[("a", 1)]));
@@ -331,6 +335,7 @@ mod tests {
             ],
             start,
         );
+
         let expected = pairs(&[("early", 1), ("z", 1), ("a", 1), ("late", 1)]);
         assert_eq!(named(set.due(start + ms(9))), expected);
     }
@@ -347,6 +352,7 @@ mod tests {
             ],
             start,
         );
+
         let swap = start + ms(20);
         let mut new = set(
             vec![
@@ -356,6 +362,7 @@ mod tests {
             ],
             swap,
         );
+
         new.inherit(&old);
         assert_eq!(new.len(), 3);
         assert_eq!(named(new.due(start + ms(30))), pairs(&[("same", 1)]));
@@ -401,6 +408,7 @@ mod tests {
                 start,
             );
         }
+
         assert!(
             set.slots.len() <= 3 && set.order.entries() < 100,
             "{} slots, {} entries",
@@ -450,6 +458,7 @@ mod tests {
                             expected.push((*at, order, (*name).to_owned(), count));
                             *at += count * period.unwrap_or(u64::MAX / 4);
                         }
+
                         model.retain(|(_, _, at)| *at < u64::MAX / 8);
                         expected.sort();
                         let expected: Vec<_> = expected.into_iter().map(|(_, _, name, count)| (name, count)).collect();
@@ -457,6 +466,7 @@ mod tests {
                         continue;
                     }
                 };
+
                 model.retain(|(held, ..)| *held != name);
                 match kind {
                     0 | 1 => model.push((name, Some(period), now + delay)),

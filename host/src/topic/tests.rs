@@ -93,6 +93,7 @@ fn matches_as_the_examples_of_the_specification_say() {
         ("$share/group/#", &["a"], &["$SYS/a"]),
         ("$share/group/$SYS/#", &["$SYS/a"], &["a"]),
     ];
+
     for (pattern, yes, no) in cases {
         yes.iter().for_each(|text| {
             assert!(
@@ -100,6 +101,7 @@ fn matches_as_the_examples_of_the_specification_say() {
                 "{pattern} and {text}"
             )
         });
+
         no.iter().for_each(|text| {
             assert!(
                 !filter(pattern).matches(&topic(text)),
@@ -148,6 +150,7 @@ fn refuses_what_is_no_topic_and_says_why() {
             Err(TopicError::Misplaced(text.to_owned()))
         );
     }
+
     for text in [
         "$share/",
         "$share/g",
@@ -158,6 +161,7 @@ fn refuses_what_is_no_topic_and_says_why() {
     ] {
         assert_eq!(Filter::new(text), Err(TopicError::Share(text.to_owned())));
     }
+
     for text in [
         "/",
         "//",
@@ -186,6 +190,7 @@ fn a_grant_covers_no_more_than_it_matches() {
         ("$SYS/#", &["$SYS", "$SYS/+"], &["#", "+"]),
         ("/+/#", &["/#", "/+", "//"], &["#", "+/#"]),
     ];
+
     for (grant, yes, no) in cases {
         yes.iter()
             .for_each(|text| assert!(filter(grant).covers(&filter(text)), "{grant} and {text}"));
@@ -218,6 +223,7 @@ fn a_base_topic_puts_services_below_itself() {
             "{text}"
         );
     }
+
     assert_eq!(base.relative(&topic("service/echo/a/b")), Some("a/b"));
     assert_eq!(base.relative(&topic("service/echo/")), None);
     assert_eq!(base.relative(&topic("service/echo2")), None);
@@ -262,6 +268,7 @@ fn is_valid_by_the_book(text: &str) -> bool {
         '\0' => false,
         _ => true,
     };
+
     !chars.is_empty() && chars.iter().enumerate().all(fits)
 }
 
@@ -278,6 +285,7 @@ static TOPICS: LazyLock<Vec<String>> = LazyLock::new(|| {
             .collect();
         all.extend_from_slice(&longest);
     }
+
     all.retain(|text| !text.is_empty());
     all
 });
@@ -360,6 +368,7 @@ fn discouraged_characters_are_refused_in_own_topics_only() {
         );
         assert_eq!(Topic::from_received(bad).unwrap().as_str(), bad);
     }
+
     for bad in ["", "a\0", "a/#", "+"] {
         assert!(Topic::from_received(bad).is_err(), "{bad:?}");
     }
@@ -379,5 +388,6 @@ fn the_brokers_own_topics_are_no_base_topic() {
             "{reserved}"
         );
     }
+
     assert!(BaseTopic::new("$aws/things/lamp").is_ok());
 }

@@ -197,6 +197,7 @@ mod tests {
             let data = answer.properties.and_then(|it| it.correlation_data);
             assert_eq!(data.as_deref(), correlation);
         }
+
         let mut call = call(None);
         call.properties = None;
         assert_eq!(answer(&call, "1"), None);

@@ -27,12 +27,14 @@ pub fn differences(old: &ComponentInterfaces, new: &ComponentInterfaces) -> Vec<
             .iter()
             .any(|export| name == Some(&export.id.name) && export.id.package == import.id.package)
     };
+
     for interface in old.imports.iter().filter(is_emitted) {
         let found = differences.counterpart(&interface.id, &new.imports, "emit");
         if let Some(found) = found {
             differences.interface(interface, found, Direction::Emitted);
         }
     }
+
     differences.lines
 }
 
@@ -71,6 +73,7 @@ impl Differences {
                 None => format!("no longer {verb}s {old}"),
             });
         }
+
         found.copied()
     }
 
@@ -94,6 +97,7 @@ impl Differences {
             ));
             return;
         }
+
         for (old, new) in old.parameters.iter().zip(&new.parameters) {
             let place = format!("{place}, {}", old.name.wit);
             match direction {

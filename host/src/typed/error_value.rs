@@ -40,6 +40,7 @@ pub fn error_value(ty: &ErrorType, error: &CallError, limits: Limits) -> Option<
         Type::Enum(ty) => Value::Enum(case(ty.cases.iter().map(|case| &case.name), error.code)?),
         _ => return None,
     };
+
     Some(Some(value))
 }
 
@@ -84,6 +85,7 @@ mod tests {
                 case("other", Some(Type::String)),
             ],
         }));
+
         let of = |code| value(variant.clone(), code);
         assert_eq!(of(Code::TimedOut), Some(Some(Value::Variant(0, None))));
         assert_eq!(of(Code::Unavailable), None);

@@ -177,6 +177,7 @@ impl Mapping {
             prefix,
             id,
         };
+
         mapping.check_topics()?;
         Ok(mapping)
     }
@@ -229,6 +230,7 @@ impl Mapping {
                 return Err(MappingError::new(&self.id, problem));
             }
         }
+
         Ok(())
     }
 }

@@ -222,6 +222,7 @@ impl Type {
             })),
             simple => simple.clone(),
         };
+
         change(changed)
     }
 }

@@ -67,6 +67,7 @@ impl Notices {
                 let _ = wake.try_send(());
             })?);
         }
+
         Ok(())
     }
 
@@ -98,6 +99,7 @@ impl Notices {
                 Err(error) => refused.push((directory, error)),
             }
         }
+
         // always the same one, so that it is not said again
         let refused = refused
             .into_iter()

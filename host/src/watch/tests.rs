@@ -76,6 +76,7 @@ async fn a_switch_of_data_is_seen_every_time() {
         symlink(&name, at("..data_tmp")).unwrap();
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
     };
+
     version(1);
     symlink("..data/a.wasm", at("a.wasm")).unwrap();
     let mut watch = Watch::new([at("a.wasm")], NEVER).unwrap();
@@ -155,6 +156,7 @@ async fn a_directory_that_is_made_again_at_once_is_watched() {
                 break;
             }
         }
+
         fs::write(&file, format!("rewritten in place {round}")).unwrap();
         assert_eq!(changed(&mut watch).await, file);
     }

@@ -40,6 +40,7 @@ pub(super) fn directories(file: &Path) -> Vec<PathBuf> {
             }
         }
     }
+
     found
 }
 
@@ -83,6 +84,7 @@ mod tests {
                 .map(|path| path.strip_prefix(&root).unwrap().to_owned())
                 .collect::<Vec<_>>()
         };
+
         let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         fs::write(root.join("a/b/file"), "").unwrap();
         assert_eq!(way("a/b/file"), paths(&["a/b"]));

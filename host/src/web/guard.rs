@@ -191,6 +191,7 @@ impl Guard {
                 Err(Refusal::Unauthorized)
             };
         };
+
         let Some(token) = self.find(written.as_bytes()) else {
             self.on_failure(address, now);
             return Err(Refusal::Unauthorized);
@@ -241,6 +242,7 @@ impl Guard {
                 self.failures.remove(&oldest);
             }
         }
+
         let failures = self.failures.entry(address).or_insert(Failures {
             count: 0,
             last: now,
@@ -326,6 +328,7 @@ mod tests {
             headers: &map,
             peer: Ipv4Addr::LOCALHOST.into(),
         };
+
         guard.check(&head, now)
     }
 
@@ -352,6 +355,7 @@ mod tests {
                 "{host}"
             );
         }
+
         for host in [
             "evil.example:8180",
             "localhost.evil.example",
@@ -366,6 +370,7 @@ mod tests {
                 "{host}"
             );
         }
+
         assert_eq!(check(&mut guard, &Method::GET, &[]), Err(Refusal::Host));
         let twice = [("host", "localhost"), ("host", "evil.example")];
         assert_eq!(check(&mut guard, &Method::GET, &twice), Err(Refusal::Host));
@@ -390,6 +395,7 @@ mod tests {
             ])
             .is_ok()
         );
+
         for origin in [
             "http://evil.example",
             "null",
@@ -403,6 +409,7 @@ mod tests {
                 "{origin}"
             );
         }
+
         for site in ["cross-site", "same-site"] {
             assert_eq!(
                 with(&[("sec-fetch-site", site)]),
@@ -430,6 +437,7 @@ mod tests {
                 "{kind}"
             );
         }
+
         let none = [("host", "localhost"), ("authorization", TOKEN)];
         assert_eq!(
             check(&mut operated(), &Method::POST, &none),
@@ -457,6 +465,7 @@ mod tests {
                 .may_operate()
                 .is_ok()
         );
+
         let reader = get(&mut guard(&[("0123456789abcdef", Role::Read)]), Some(TOKEN)).unwrap();
         assert_eq!(reader.may_operate(), Err(Refusal::Forbidden));
     }
@@ -473,6 +482,7 @@ mod tests {
                 Err(Refusal::Unauthorized)
             );
         }
+
         let throttled = check_at(&mut guard, &Method::GET, &right, start);
         assert_eq!(
             throttled,

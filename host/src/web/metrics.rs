@@ -114,6 +114,7 @@ impl Snapshot {
             Some(&Unit::Seconds),
             MetricType::Gauge,
         );
+
         uptime?.encode_gauge(&(host.uptime_s as f64))?;
         let connected = i64::from(host.broker.connected);
         gauge(
@@ -165,6 +166,7 @@ impl Snapshot {
                     .encode_counter::<NoLabelSet, _, f64>(&figure(activity), None)?;
             }
         }
+
         for (name, help, figure) in GAUGES {
             let mut metric = gauge(encoder, name, help)?;
             for (service, activity) in self.active() {
@@ -173,6 +175,7 @@ impl Snapshot {
                     .encode_gauge(&figure(activity))?;
             }
         }
+
         Ok(())
     }
 
@@ -183,6 +186,7 @@ impl Snapshot {
             Some(&Unit::Seconds),
             MetricType::Histogram,
         )?;
+
         for (service, activity) in self.active() {
             let durations = &activity.durations_us;
             let bounds = DURATION_BOUNDS.iter().map(|bound| bound.as_secs_f64());
@@ -196,6 +200,7 @@ impl Snapshot {
                     None,
                 )?;
         }
+
         Ok(())
     }
 

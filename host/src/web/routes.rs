@@ -89,6 +89,7 @@ impl Routes {
             headers: request.headers(),
             peer,
         };
+
         if request.uri().path() == "/healthz" {
             self.lock().check_host(&head)?;
             return Ok(self.health().await);
@@ -147,6 +148,7 @@ impl Routes {
                 return Ok(error(StatusCode::BAD_REQUEST, &said));
             }
         };
+
         if command.is_change() {
             client.may_operate()?;
         }
@@ -162,6 +164,7 @@ impl Routes {
             Reply::Ok(Answer::Value(_)) => "expected a snapshot, found another answer".to_owned(),
             Reply::Error(problem) => problem,
         };
+
         error(StatusCode::SERVICE_UNAVAILABLE, &said)
     }
 

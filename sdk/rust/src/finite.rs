@@ -339,6 +339,7 @@ mod tests {
                 "kind: at: expected a finite number, found NaN",
             ),
         ];
+
         for (sample, error) in cases {
             assert_eq!(
                 serde_json::to_string(&Finite(&sample))
@@ -346,6 +347,7 @@ mod tests {
                     .to_string(),
                 error
             );
+
             assert_eq!(
                 serde_json::to_value(Finite(&sample))
                     .unwrap_err()

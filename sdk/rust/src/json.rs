@@ -97,6 +97,7 @@ fn python_repr(value: f64) -> String {
             .map_or(0, |(_, decimals)| decimals.len());
         return even(format!("{value:.decimals$}"), text, value);
     }
+
     let text = format!("{value:e}");
     let Some((digits, exponent)) = text.split_once('e') else {
         return text;
@@ -177,6 +178,7 @@ impl Formatter for Python {
                     .try_for_each(|unit| write!(writer, "\\u{unit:04x}"))?,
             }
         }
+
         Ok(())
     }
 
@@ -196,6 +198,7 @@ impl Formatter for Python {
             CharEscape::Tab => b"\\t",
             CharEscape::AsciiControl(byte) => return write!(writer, "\\u{byte:04x}"),
         };
+
         writer.write_all(short)
     }
 }
@@ -228,6 +231,7 @@ mod tests {
             (3.0, "3.0"),
             (-91_299_245_034_836.12, "-91299245034836.12"),
         ];
+
         for (value, text) in cases {
             assert_eq!(python_float(value, 4), text);
         }

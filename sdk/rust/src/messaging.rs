@@ -73,6 +73,7 @@ pub fn message(topic: &str) -> Publication<'_> {
         only_if_changed: None,
         properties: None,
     };
+
     Publication {
         topic,
         qos: 0,

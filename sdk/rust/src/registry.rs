@@ -88,6 +88,7 @@ pub(crate) fn add_route(filter: &str, global: bool, handle: Handle) -> u64 {
             handle,
             owner: 0,
         }));
+
         id
     })
 }
@@ -110,6 +111,7 @@ pub(crate) fn ensure_route(filter: &str, global: bool, owner: usize, handle: Han
             handle,
             owner,
         }));
+
         true
     })
 }

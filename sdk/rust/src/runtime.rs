@@ -35,6 +35,7 @@ impl<S: Service> Runtime<S> {
             service.start()?;
             Ok(Self { service })
         });
+
         registry::finish(made.is_ok());
         made.map_err(|error| error.to_string())
     }
@@ -167,6 +168,7 @@ impl<S: Service> Runtime<S> {
                 forgive(outcome, handler.name, message.topic())?;
             }
         }
+
         Ok(handled)
     }
 
@@ -188,6 +190,7 @@ impl<S: Service> Runtime<S> {
                 )?;
             }
         }
+
         Ok(handled)
     }
 
@@ -282,6 +285,7 @@ fn subscribe<S: Service>() -> Result {
         let qos = S::HANDLERS.iter().filter(same).map(|other| other.qos).max();
         messaging::subscribe(handler.filter, handler.global, qos.unwrap_or(handler.qos))?;
     }
+
     Ok(())
 }
 
@@ -296,5 +300,6 @@ fn set_loops<S: Service>() -> Result {
             timers::arm(own.name, own.timing, timers::jittered(own.timing))?;
         }
     }
+
     Ok(())
 }

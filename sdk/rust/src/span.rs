@@ -43,6 +43,7 @@ pub const fn parse(text: &str) -> Option<u64> {
             number = sum;
             at += 1;
         }
+
         if at == begin || at == bytes.len() {
             return None;
         }
@@ -55,6 +56,7 @@ pub const fn parse(text: &str) -> Option<u64> {
             b'd' => 86_400_000,
             _ => return None,
         };
+
         at += if milli { 2 } else { 1 };
         let Some(span) = number.checked_mul(unit) else {
             return None;
@@ -64,6 +66,7 @@ pub const fn parse(text: &str) -> Option<u64> {
         };
         total = sum;
     }
+
     Some(total)
 }
 
@@ -84,6 +87,7 @@ impl<'de> Deserialize<'de> for Span {
             }
             _ => None,
         };
+
         span.map(Self).ok_or_else(|| {
             D::Error::custom(format!(
                 "expected a span of time such as 10s, 1h30m or {{seconds: 10}}, found {value}"
@@ -121,6 +125,7 @@ mod tests {
         ] {
             assert_eq!(parse(text), Some(milliseconds));
         }
+
         for text in ["", "10", "s", "1.5s", "10 s", "99999999999999999999s"] {
             assert_eq!(parse(text), None, "{text}");
         }

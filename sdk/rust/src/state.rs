@@ -91,6 +91,7 @@ pub fn get_path<T: DeserializeOwned>(path: &[&str]) -> Result<Option<T>> {
             None => return Ok(None),
         }
     }
+
     serde_json::from_value(value)
         .map(Some)
         .map_err(|error| Error::new(format!("state of {}: {error}", path.join("/"))))
@@ -111,6 +112,7 @@ pub fn set_path<T: Serialize + ?Sized>(path: &[&str], value: &T) -> Result {
         }
         place = &mut place[*word];
     }
+
     *place = serde_json::to_value(Finite(value))?;
     set(key, &whole)
 }

@@ -64,8 +64,10 @@ fn walk<'t>(filter: &str, topic: &'t str, mut capture: impl FnMut(usize, &'t str
             _ if level == here => {}
             _ => return false,
         }
+
         rest = after;
     }
+
     rest.is_none()
 }
 
@@ -91,8 +93,10 @@ pub const fn is_filter(filter: &str) -> bool {
             }
             _ => {}
         }
+
         at += 1;
     }
+
     true
 }
 
@@ -152,6 +156,7 @@ mod tests {
             ("a/+/b", &["a//b", "a/x/b"], &["a/b"]),
             ("$share/group/a/+", &["a/b"], &["$share/group/a/b"]),
         ];
+
         for (filter, yes, no) in cases {
             yes.iter()
                 .for_each(|topic| assert!(matches(filter, topic), "{filter} and {topic}"));
@@ -186,6 +191,7 @@ mod tests {
         ] {
             assert!(!is_filter(text), "{text}");
         }
+
         for text in ["#", "+", "+/#", "a/+/b/#", "/", "$share/g/a"] {
             assert!(is_filter(text), "{text}");
         }

@@ -118,6 +118,7 @@ fn properties_of_the_current_message_are_reachable() {
         .qos(2)
         .send("{\"x\": 1}")
         .unwrap();
+
     host.expect_next("zigbee", "door 1 true 2");
 }
 

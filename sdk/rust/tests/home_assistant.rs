@@ -158,6 +158,7 @@ fn a_device_message_conforms_to_the_documented_schema() {
             place.as_object().unwrap(),
         );
     }
+
     let components = message["components"].as_object().unwrap();
     assert_eq!(components.len(), 12);
     for (id, component) in components {
@@ -266,6 +267,7 @@ fn entities_dropped_by_a_version_are_removed() {
         .unwrap()
         .start()
         .unwrap();
+
     let removed = host.expect_next(
         "homeassistant/binary_sensor/echo__binary_sensor_Lonely/config",
         "",
@@ -285,6 +287,7 @@ fn entities_dropped_by_a_version_are_removed() {
             .collect::<Vec<_>>(),
         ["echo_Dev-One__sensor_Room"]
     );
+
     host.expect_nothing();
     host.connect(true).unwrap();
     assert_eq!(
@@ -303,6 +306,7 @@ fn names_that_differ_in_umlauts_only_do_not_collide() {
             .entity(Entity::sensor("Tor", "b"))
             .entity(Entity::sensor("Tær", "c")),
     );
+
     miqro_sdk::test::grant("homeassistant/#");
     home.announce().unwrap();
     let kept: std::collections::BTreeMap<String, std::collections::BTreeMap<String, String>> =
@@ -333,6 +337,7 @@ fn keys_that_home_assistant_does_not_know_are_refused() {
         ),
         "{error}"
     );
+
     let lacking = HomeAssistant::new().entity(Entity::switch("Pump", "pump"));
     let error = lacking.announce().unwrap_err().to_string();
     assert!(
@@ -349,6 +354,7 @@ fn the_prefix_is_the_hosts() {
         .grant("ha/#")
         .start()
         .unwrap();
+
     assert_eq!(
         host.next_sent().unwrap().topic,
         "ha/device/echo_Dev-One/config"

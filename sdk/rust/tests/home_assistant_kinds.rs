@@ -76,6 +76,7 @@ fn kinds() -> Vec<Entity> {
         )
         .on_command_at("mode_command_topic", "air/mode/set", Kinds::seen)
         .with("modes", ["auto", "sleep"].as_slice());
+
     vec![
         seen(
             Entity::alarm_control_panel("Alarm", "alarm")
@@ -207,6 +208,7 @@ fn an_entity_of_every_kind_is_announced_as_the_schemas_have_it() {
             .iter()
             .for_each(|(id, own)| drop(facts.component(id, own)));
     }
+
     while let Some(sent) = host.next_sent() {
         let mut message = payload(&sent);
         let kind = sent.topic.split('/').nth(1).unwrap();
@@ -218,8 +220,10 @@ fn an_entity_of_every_kind_is_announced_as_the_schemas_have_it() {
                 .unwrap()
                 .retain(|key, _| !["origin", "availability"].contains(&key.as_str()));
         }
+
         found.push(facts.component(&sent.topic, &message));
     }
+
     found.sort_unstable();
     found.dedup();
     assert_eq!(
@@ -249,6 +253,7 @@ fn announcements_describe_device_and_origin() {
             "identifiers": ["all_All"],
         })
     );
+
     assert_eq!(
         message["origin"],
         json!({"name": "MIQRO service all", "sw_version": "1.2.3", "support_url": "https://miqro.example/help"})
@@ -276,6 +281,7 @@ fn a_part_of_a_device_is_a_child_device() {
             "all_All_Socket-1__time_Bedtime"
         ]
     );
+
     host.skip();
     host.send("socket/1/set", "1").unwrap();
     host.expect_next("seen/socket/1/set", "1");
@@ -295,6 +301,7 @@ fn new_kinds_do_not_hide_the_device_from_old_versions() {
             .values()
             .all(|own| !recent.contains(&platform(own).as_str()))
     );
+
     let day = host.next_sent().unwrap();
     assert_eq!(day.topic, "homeassistant/date/all_All__date_Day/config");
     assert_eq!(payload(&day)["device"], device["device"]);
@@ -314,6 +321,7 @@ fn commands_of_every_kind_reach_their_handler() {
         .filter_map(|topic| topic.strip_prefix("service/all/"))
         .map(str::to_owned)
         .collect();
+
     assert!(topics.len() > 25, "{topics:?}");
     for topic in topics {
         host.send(&topic, "x").unwrap();
@@ -370,6 +378,7 @@ fn entities_without_a_device_are_refused() {
             r#"sensor "S": device: expected none"#,
         ),
     ];
+
     for (home, error) in cases {
         let found = home.announce().unwrap_err().to_string();
         assert!(

@@ -39,14 +39,17 @@ fn least(facts: &Facts, kind: &str) -> Map<String, Value> {
             "event_types" | "options" => json!(["a"]),
             _ => json!("t"),
         };
+
         least.insert(key.clone(), value);
     }
+
     let more = match kind {
         "device_tracker" => Some(("state_topic", "t")),
         "image" => Some(("image_topic", "t")),
         "light/json" | "light/template" => Some(("schema", &kind[6..])),
         _ => None,
     };
+
     least.extend(more.map(|(key, value)| (key.to_owned(), json!(value))));
     least
 }
@@ -66,6 +69,7 @@ fn the_sdk_knows_the_keys_of_the_real_schemas_and_no_others() {
             .filter(|(kind, _)| component_of(kind) == *component)
             .map(|(_, own)| own)
             .collect();
+
         assert!(!sections.is_empty(), "{component:?}");
         for key in &every {
             let known = sections.iter().any(|section| section.allowed.contains(key));
@@ -76,6 +80,7 @@ fn the_sdk_knows_the_keys_of_the_real_schemas_and_no_others() {
                 component.name()
             );
         }
+
         let in_all = |key: &&String| {
             sections
                 .iter()
@@ -87,6 +92,7 @@ fn the_sdk_knows_the_keys_of_the_real_schemas_and_no_others() {
             .filter(in_all)
             .map(String::as_str)
             .collect();
+
         // these are not the entity's to say
         required.retain(|key| !["platform", "unique_id", "device"].contains(key));
         let mut own = schema::required(*component);
@@ -94,6 +100,7 @@ fn the_sdk_knows_the_keys_of_the_real_schemas_and_no_others() {
         own.sort_unstable();
         assert_eq!(own, required, "{}", component.name());
     }
+
     assert_eq!(
         facts.components.len(),
         Component::ALL.len() + 2,
@@ -134,6 +141,7 @@ fn each_key_takes_what_home_assistant_takes_and_nothing_else() {
                 error.contains(&format!(": {key}: expected"))
                     && error.ends_with(&format!(", found {value}"))
             };
+
             // one bound may leave out a sample, but not all of them
             let bound = key.contains("min") || key.contains("max");
             assert!(
@@ -149,6 +157,7 @@ fn each_key_takes_what_home_assistant_takes_and_nothing_else() {
                     "{kind} {key} ({accepts}): {value}"
                 );
             }
+
             for value in samples
                 .refused
                 .iter()
@@ -156,9 +165,11 @@ fn each_key_takes_what_home_assistant_takes_and_nothing_else() {
             {
                 assert!(named(value), "{kind} {key} ({accepts}): {value}");
             }
+
             tried += samples.taken.len() + samples.refused.len();
         }
     }
+
     assert!(tried > 3_000, "{tried}");
 }
 
@@ -192,6 +203,7 @@ fn classes_have_their_units_and_state_classes() {
             .flatten()
             .filter(|unit| *unit != "None")
             .collect();
+
         for unit in own.iter().copied().chain(&foreign) {
             let taken = if class.units.is_some() {
                 own.contains(&unit)
@@ -200,6 +212,7 @@ fn classes_have_their_units_and_state_classes() {
             };
             assert_eq!(sensor().unit(unit).check().is_ok(), taken, "{name} {unit}");
         }
+
         assert!(
             own.iter()
                 .all(|unit| number.clone().unit(unit).check().is_ok()),
@@ -299,6 +312,7 @@ fn errors_name_entity_key_value_and_what_is_accepted() {
             r#"scene "Party" cannot have colour ("red"), only command_topic, payload_on, retain, availability, "#,
         ),
     ];
+
     for (entity, error) in cases {
         let found = entity.check().unwrap_err().to_string();
         assert!(

@@ -41,6 +41,7 @@ impl Values {
                 name: "ü".to_owned(),
             }),
         )?;
+
         publish_json("json", "quoted")
     }
 
@@ -139,6 +140,7 @@ fn values() -> TestHost<Values> {
         .grant("home/#")
         .start()
         .unwrap();
+
     host.expect_next("connected", false);
     host
 }
@@ -195,6 +197,7 @@ fn key_fan_out_honours_qos_retain_and_global() {
         let sent = host.expect_next(topic, payload);
         assert!(sent.qos == 1 && sent.retain && !sent.global);
     }
+
     assert!(host.expect_next("home/x", "1").global);
     host.expect_next("top/deep", "1");
     host.expect_nothing();
@@ -209,6 +212,7 @@ fn unchanged_messages_are_left_out_until_the_session_is_lost() {
             .filter(|sent| sent.topic == topic)
             .count()
     };
+
     host.send("changed", "a").unwrap();
     host.send("changed", "a").unwrap();
     assert_eq!((count(&host, "always"), count(&host, "within")), (1, 1));
@@ -244,6 +248,7 @@ fn requests_are_answered_by_the_test() {
             properties: None,
         })
     });
+
     host.send("ask", "500").unwrap();
     host.expect_next("answer", "STATE");
     let request = host.requests().pop().unwrap();
@@ -312,6 +317,7 @@ fn a_number_that_is_not_finite_is_refused_wherever_it_is_written() {
         (state::set("x", &place), format!("lat: {}", of(f64::NAN))),
         (state::set_path(&["x", "y"], &f64::NAN), of(f64::NAN)),
     ];
+
     for (at, (way, error)) in ways.into_iter().enumerate() {
         assert_eq!(way.unwrap_err().to_string(), error, "{at}");
     }

@@ -101,6 +101,7 @@ fn items_go_into_branches() {
         ),
         [7]
     );
+
     assert_eq!(*seen.borrow(), [("a", 7), ("b", 7), ("c", 7)]);
 }
 
@@ -126,6 +127,7 @@ impl Lux {
             .window(Some(10), Some(Duration::from_secs(2)))
             .publish("window", 0)
             .timer("readings");
+
         let alive = streams::of()
             .map(|()| "alive")
             .on_timeout(Duration::from_secs(5), || "silent")

@@ -147,6 +147,7 @@ fn loops_are_started_stopped_and_restarted() {
             .count()
             == 2
     );
+
     assert!(host.send("loop/unknown", "start").is_err());
 }
 
@@ -162,6 +163,7 @@ fn loops_are_added_and_removed_at_run_time() {
             .count(),
         2
     );
+
     host.send("loop/more", "remove").unwrap();
     host.advance(MS(10_000)).unwrap();
     assert_eq!(

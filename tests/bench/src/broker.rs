@@ -56,6 +56,7 @@ impl Mosquitto {
             log,
             process: None,
         };
+
         broker.restart().await?;
         Ok(broker)
     }
@@ -102,5 +103,6 @@ pub(crate) async fn wait_for_port(port: u16, process: &mut Process, log: &Path) 
         }
         sleep(Duration::from_millis(10)).await;
     }
+
     Ok(())
 }

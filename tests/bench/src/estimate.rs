@@ -80,6 +80,7 @@ fn outside(rounds: usize) -> usize {
         outside += 1;
         combinations *= (rounds - outside + 1) as f64 / outside as f64;
     }
+
     outside.saturating_sub(1)
 }
 

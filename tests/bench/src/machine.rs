@@ -35,6 +35,7 @@ impl Usage {
             .take(8)
             .filter_map(|time| time.parse().ok())
             .collect();
+
         let &[user, nice, system, idle, iowait, irq, softirq, steal] = times.as_slice() else {
             return Self::default();
         };
@@ -61,12 +62,14 @@ impl Usage {
                 "other programs used {percent:.0} % of the processors meanwhile"
             ));
         }
+
         if stolen > MOST_FOREIGN {
             let percent = 100.0 * stolen;
             doubts.push(format!(
                 "the hypervisor gave {percent:.0} % of the processors' time to others meanwhile"
             ));
         }
+
         doubts
     }
 }

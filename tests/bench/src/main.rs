@@ -73,6 +73,7 @@ async fn measure(options: &Options) -> Result<Report> {
             }
         }
     }
+
     report.doubts = before.doubts_until(Usage::now());
     for section in &mut report.sections {
         report.doubts.append(&mut section.doubts);
@@ -145,5 +146,6 @@ fn find_python() -> Option<PathBuf> {
             .output();
         output.is_ok_and(|output| output.status.success())
     };
+
     candidates.into_iter().find(imports)
 }

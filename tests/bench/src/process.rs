@@ -30,6 +30,7 @@ impl Process {
             .stderr(out)
             .process_group(0)
             .env("RUST_BACKTRACE", "0");
+
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {:?}", command.get_program()))?;
@@ -62,6 +63,7 @@ impl Process {
                 .and_then(|ns| ns.parse::<u64>().ok())
                 .unwrap_or(0);
         }
+
         Ok(Duration::from_nanos(sum))
     }
 

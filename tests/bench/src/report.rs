@@ -41,6 +41,7 @@ impl Report {
                 "aims": s.aims.iter().map(Aim::json).collect::<Vec<_>>(),
             })
         };
+
         let sections: Vec<_> = self.sections.iter().map(section).collect();
         serde_json::json!({"doubts": self.doubts, "sections": sections})
     }

@@ -19,6 +19,7 @@ pub fn run(bytes: &[u8]) {
             return;
         }
     };
+
     let shown = loaded.config.to_yaml();
     // line separators of YAML 1.1 but not of 1.2: the one exception that `to_yaml` names
     if shown.contains(['\u{85}', '\u{2028}', '\u{2029}']) {

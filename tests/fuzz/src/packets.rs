@@ -52,6 +52,7 @@ fn read(protocol: Protocol, bytes: &[u8], piece: usize) -> (Vec<Incoming>, Optio
             }
         }
     }
+
     (packets, None)
 }
 
@@ -78,6 +79,7 @@ fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
             bytes: 1 << 20,
         },
     );
+
     let codec = Codec::new(protocol, u32::MAX);
     let subscription = |filter: &str| Subscription {
         filter: Filter::new(filter).expect("a filter"),
@@ -89,12 +91,14 @@ fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
             id: 1,
         }]
     };
+
     let accepted = |session_present| ConnAck {
         session_present,
         reason: Reason::SUCCESS,
         text: None,
         server: ServerCapabilities::default(),
     };
+
     state.handle_connack(&accepted(false), wanted());
     let mut open = Vec::new();
     let count = packets.len();
@@ -106,6 +110,7 @@ fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
             state.handle_connack(ack, wanted());
             continue;
         }
+
         match state.handle_packet(packet) {
             Err(_) => {
                 state.end_connection();
@@ -119,6 +124,7 @@ fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
                 }
             }
         }
+
         let publishes = publishes(script.next());
         let receipt = if script.next() & 1 == 0 {
             open.pop()
@@ -128,6 +134,7 @@ fn session(protocol: Protocol, packets: Vec<Incoming>, script: &mut Script) {
         state.publish(None, receipt, publishes);
         written(&codec, protocol, &mut state);
     }
+
     // each packet of the broker is at most one message, each commit at most three
     assert!(
         state.unacknowledged() <= count,
@@ -151,6 +158,7 @@ fn publishes(script: u8) -> Vec<Publication> {
             script & 4 != 0,
         )
     };
+
     let levels = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
     levels
         .into_iter()
@@ -170,6 +178,7 @@ fn written(codec: &Codec, protocol: Protocol, state: &mut State) {
             );
             continue;
         }
+
         assert!(!out.is_empty(), "{packet:?} is written as nothing");
         if let Outgoing::Publish { id, message, .. } = packet {
             let (read, error) = read(protocol, &out, out.len());

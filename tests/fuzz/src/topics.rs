@@ -38,6 +38,7 @@ pub fn run(bytes: &[u8]) {
             "filters that match {topic:?} among {filters:?}"
         );
     }
+
     for (wide, narrow) in filters
         .iter()
         .flat_map(|wide| filters.iter().map(move |narrow| (wide, narrow)))
@@ -52,6 +53,7 @@ pub fn run(bytes: &[u8]) {
             );
         }
     }
+
     if let Some(base) = lines.first().and_then(|line| BaseTopic::new(line).ok()) {
         below(&base, &lines);
     }
@@ -61,6 +63,7 @@ pub fn run(bytes: &[u8]) {
             "{filter:?} was there"
         );
     }
+
     assert!(trie.is_empty(), "something is left");
 }
 

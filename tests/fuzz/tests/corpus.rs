@@ -22,6 +22,7 @@ fn every_input_does_what_always_holds() {
             files.len(),
             folder.display()
         );
+
         for file in files {
             // when it panics, the last line says with which
             println!("{}", file.display());

@@ -85,6 +85,7 @@ impl Link {
             retain,
             properties,
         } = message;
+
         match &self.client {
             Either::V5(client) if properties == Properties::default() => Ok(client
                 .publish_bytes(topic, level_v5(qos)?, retain, payload)
@@ -209,6 +210,7 @@ fn open_v5(options: &Options, inbox: Inbox) -> Either {
             }
         }
     });
+
     Either::V5(client)
 }
 
@@ -230,6 +232,7 @@ fn open_v311(options: &Options, inbox: Inbox) -> Either {
             }
         }
     });
+
     Either::V311(client)
 }
 

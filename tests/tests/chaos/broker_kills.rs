@@ -54,6 +54,7 @@ async fn killed(version: Version) -> Result<()> {
         .service("probe", "relay", json!({}))
         .start()
         .await?;
+
     let mut tally = Tally::start(port, "service/relay/in", "service/relay/out").await?;
     let mut next = 0;
     let mut taken = BTreeSet::new();
@@ -87,6 +88,7 @@ async fn killed(version: Version) -> Result<()> {
         tally.resume().await.with_context(said)?;
         tally.settled().await.with_context(said)?;
     }
+
     let kept = witness.kept().await?;
     let unanswered: Vec<u32> = kept.difference(tally.seen()).copied().collect();
     assert!(
@@ -121,6 +123,7 @@ async fn absent(host: &Host, line: usize) -> Result<()> {
             .count();
         seen = lines.len();
     }
+
     Ok(())
 }
 

@@ -27,6 +27,7 @@ async fn timers_keepalive_and_messages_do_not_mind_a_clock_that_jumps() -> Resul
         .through(&shim.launcher(&shift))
         .start()
         .await?;
+
     let mut ticks = Client::connect(broker.port()).await?;
     ticks.subscribe("service/timers/due", 0).await?;
     let period = PERIOD.as_millis() as u64;
@@ -51,6 +52,7 @@ async fn timers_keepalive_and_messages_do_not_mind_a_clock_that_jumps() -> Resul
         }
         says_the_time(&host, seconds).await?;
     }
+
     // and one that jumped forward would make up for ticks that it believes to have missed
     let most = begun.elapsed().div_duration_f64(PERIOD) as u64 + 2;
     assert!(counted <= most, "{counted} ticks in the time of {most}");
@@ -62,6 +64,7 @@ async fn timers_keepalive_and_messages_do_not_mind_a_clock_that_jumps() -> Resul
         "{}",
         host.output().told("the connection was lost")
     );
+
     Ok(())
 }
 
@@ -86,6 +89,7 @@ async fn says_the_time(host: &Host, seconds: i64) -> Result<()> {
         .map(str::parse)
         .collect::<Result<_, _>>()
         .context(said.clone())?;
+
     let off = (real + seconds - parts.iter().fold(0, |sum, part| sum * 60 + part)).rem_euclid(DAY);
     // the line may be some seconds old
     assert!(

@@ -89,6 +89,7 @@ async fn fill(client: &mut Client) -> Result<u32> {
         }
         ensure!(topic == "value", "{topic}: {said}");
     }
+
     anyhow::bail!("the disk does not fill")
 }
 
@@ -106,6 +107,7 @@ async fn a_full_disk_costs_only_what_needs_it_and_room_mends_it() -> Result<()> 
             .0,
         "value"
     );
+
     let failed = fill(&mut client).await?;
     let said = host.output().says(0, "is given up").await?;
     assert!(
@@ -124,6 +126,7 @@ async fn a_full_disk_costs_only_what_needs_it_and_room_mends_it() -> Result<()> 
         ),
         (json!("kept"), last.clone())
     );
+
     // with room again it goes on as if nothing had been
     room(&host).await?;
     assert_eq!(
@@ -132,6 +135,7 @@ async fn a_full_disk_costs_only_what_needs_it_and_room_mends_it() -> Result<()> 
             .0,
         "value"
     );
+
     // once this is answered, the broker has the acknowledgement of earlier messages, and does not deliver them again
     assert_eq!(get(&mut client, "after").await?, json!("room"));
     host.start_through(&[""; 0]);
@@ -149,6 +153,7 @@ async fn a_full_disk_costs_only_what_needs_it_and_room_mends_it() -> Result<()> 
             host.output().told(more)
         );
     }
+
     Ok(())
 }
 
@@ -178,6 +183,7 @@ async fn a_read_only_place_is_named_and_affects_only_its_users() -> Result<()> {
             "cannot persist the version history: the state file /proc/miqro/state.redb",
         )
         .await?;
+
     let mut client = client(&broker).await?;
     assert_eq!(get(&mut client, "small").await?, Value::Null);
     assert_eq!(
@@ -186,6 +192,7 @@ async fn a_read_only_place_is_named_and_affects_only_its_users() -> Result<()> {
             .0,
         "dead-letter"
     );
+
     let said = host.output().says(0, "is given up").await?;
     assert!(
         said.contains("/proc/miqro/state.redb") && said.contains("directory"),

@@ -51,6 +51,7 @@ async fn the_embedded_broker_comes_back_with_what_it_had_on_disk() -> Result<()>
                 grown(&queue, before + SETTLED as usize),
             )
             .await?;
+
         settled.extend(next..next + SETTLED);
         let load = tokio::spawn(until_the_end(client, "service/relay/in", next + SETTLED));
         tally.further(BETWEEN).await?;
@@ -63,6 +64,7 @@ async fn the_embedded_broker_comes_back_with_what_it_had_on_disk() -> Result<()>
         host.output().says(0, "session=kept").await?;
         tally.resume().await?;
     }
+
     tally.settled().await?;
     let kept = witness.kept().await?;
     // in one of ten long runs this broker had not given the witness 4 of 5,000

@@ -91,6 +91,7 @@ async fn a_file_with_a_damaged_part_is_refused() -> Result<()> {
             .refused(&format!("damaged at {place}"), &damaged)
             .await?;
     }
+
     stage.good().await
 }
 
@@ -117,6 +118,7 @@ async fn a_file_that_changes_while_it_is_read_does_no_harm() -> Result<()> {
         )?;
         stage.host.output().says(line, "takes over").await?;
     }
+
     stage.good().await
 }
 
@@ -130,5 +132,6 @@ fn in_turn(file: &Path, versions: &[Vec<u8>; 2], times: usize) -> Result<()> {
             target.write_all(piece)?;
         }
     }
+
     Ok(())
 }

@@ -39,6 +39,7 @@ async fn killed(version: Version) -> Result<()> {
         host.kill()?;
         host.restart()?;
     }
+
     tally.further(700).await?;
     let sent = load.stop().await?;
     let twice = tally.all(sent).await?;

@@ -29,6 +29,7 @@ async fn fails(fault: Fault, times: u32, reason: &[&str]) -> Result<()> {
             );
             host.output().says(line, "connected to").await?;
         }
+
         tally.further(200).await?;
         let sent = load.stop().await?;
         let twice = tally.all(sent).await?;
@@ -40,6 +41,7 @@ async fn fails(fault: Fault, times: u32, reason: &[&str]) -> Result<()> {
         };
         assert!(twice <= most, "{fault:?}: {twice} of {sent} came twice");
     }
+
     Ok(())
 }
 
@@ -95,6 +97,7 @@ async fn a_slow_broker_is_not_left_and_gets_everything() -> Result<()> {
             ))
             .await?;
     }
+
     for number in 0..MESSAGES {
         assert_eq!(listener.next().await?.text(), format!("{number:0BYTES$}"));
     }

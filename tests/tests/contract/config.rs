@@ -40,6 +40,7 @@ async fn name_base_topic_and_prefix() -> Result<()> {
             .top("ha_discovery_prefix", json!("ha"))
             .service("probe", "contract-config", section)
     };
+
     let mut stage = Stage::with(set_up).await?;
     stage.tell("get", "").await?;
     let expected = json!({ "name": "probe", "base": "service/probe/", "prefix": "ha" });

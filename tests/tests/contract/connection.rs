@@ -56,6 +56,7 @@ async fn a_new_version_is_told_too() -> Result<()> {
             line.contains("connected, session present: true")
         })
         .await?;
+
     Ok(())
 }
 
@@ -97,6 +98,7 @@ async fn a_new_section_is_taken_over_without_a_restart() -> Result<()> {
             line.contains("has taken over its new configuration")
         })
         .await?;
+
     // the operator's new subscription is there: the guest takes what it gets for a command
     stage.tell("more", json!({ "get": "x" })).await?;
     assert_eq!(stage.expect("value").await?.json()?, Value::Null);
@@ -145,6 +147,7 @@ async fn taken_by_the_broker() -> Result<()> {
         let told = stage.expect("delivered").await?.json()?;
         assert_eq!(told, json!({ "token": token, "outcome": "delivered" }));
     }
+
     Ok(())
 }
 
@@ -167,6 +170,7 @@ async fn not_in_time() -> Result<()> {
             .broker("delivery_timeout", json!("100ms"))
             .service("probe", "contract-full", section)
     };
+
     let mut stage = Stage::with(set_up).await?;
     stage.broker.kill()?;
     stage
@@ -176,6 +180,7 @@ async fn not_in_time() -> Result<()> {
             line.contains("delivered \"timed-out\"")
         })
         .await?;
+
     Ok(())
 }
 
@@ -202,6 +207,7 @@ async fn refused_by_the_broker() -> Result<()> {
             .is_some_and(|why| why.contains("too large")),
         "{outcome}"
     );
+
     Ok(())
 }
 
@@ -221,5 +227,6 @@ async fn left_out() -> Result<()> {
             .is_some_and(|why| why.contains("nothing changed")),
         "{outcome}"
     );
+
     Ok(())
 }

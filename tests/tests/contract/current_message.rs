@@ -30,6 +30,7 @@ async fn the_facts() -> Result<()> {
             assert_eq!(stage.expect("info").await?.json()?, expected, "{version:?}");
         }
     }
+
     Ok(())
 }
 
@@ -76,6 +77,7 @@ async fn properties() -> Result<()> {
         utf8: true,
         user_properties: vec![pair("b", "1"), pair("a", "2"), pair("b", "3")],
     };
+
     stage
         .client
         .send(Message::new(own("in/a"), "x").with(properties))
@@ -87,6 +89,7 @@ async fn properties() -> Result<()> {
             { "name": "b", "value": "1" }, { "name": "a", "value": "2" }, { "name": "b", "value": "3" },
         ],
     });
+
     assert_eq!(stage.expect("info").await?.json()?["properties"], expected);
     Ok(())
 }

@@ -95,6 +95,7 @@ async fn is_said_to_be_of_no_use_where_nothing_loads() -> Result<()> {
             "has no load: the state that the former one saves is not handed over",
         )
         .await?;
+
     stage
         .host
         .output()
@@ -165,6 +166,7 @@ async fn with_a_new_section() -> Result<()> {
             line.contains("runs with its new configuration")
         })
         .await?;
+
     assert_works(&mut stage.client, 1, 3, 3).await
 }
 

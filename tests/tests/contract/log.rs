@@ -33,6 +33,7 @@ async fn every_level_with_fields() -> Result<()> {
                 json!({ "level": level, "message": message, "fields": fields }),
             )
             .await?;
+
         let line = stage
             .host
             .output()
@@ -48,6 +49,7 @@ async fn every_level_with_fields() -> Result<()> {
             "{line}"
         );
     }
+
     Ok(())
 }
 
@@ -61,6 +63,7 @@ async fn levels_below_the_services_are_left_out() -> Result<()> {
             )
             .await?;
     }
+
     stage
         .host
         .output()
@@ -75,6 +78,7 @@ async fn levels_below_the_services_are_left_out() -> Result<()> {
                 .any(|line| line.contains(&format!("a line of {level}")))
         })
         .collect();
+
     assert_eq!(written, ["warn", "error"]);
     Ok(())
 }
@@ -88,6 +92,7 @@ async fn as_json() -> Result<()> {
             json!({ "level": "warn", "message": message, "fields": { "colour": "dark blue" } }),
         )
         .await?;
+
     let line = stage
         .host
         .output()
@@ -108,6 +113,7 @@ async fn lines_of_a_call_that_fails_are_written() -> Result<()> {
             json!({ "level": "info", "message": "before failing", "fail": true }),
         )
         .await?;
+
     stage
         .host
         .output()
@@ -137,6 +143,7 @@ async fn standard_streams_become_lines() -> Result<()> {
             "a log line, not the bare text: {line}"
         );
     }
+
     Ok(())
 }
 

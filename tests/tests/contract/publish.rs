@@ -24,6 +24,7 @@ async fn without_options() -> Result<()> {
             json!({ "topic": "out/1", "payload": "hello", "plain": true }),
         )
         .await?;
+
     assert_eq!(
         stage.expect("out/1").await?,
         Message::new(own("out/1"), "hello").qos(0)
@@ -42,6 +43,7 @@ async fn every_quality_of_service() -> Result<()> {
                     json!({ "topic": "out", "payload": "p", "qos": qos }),
                 )
                 .await?;
+
             assert_eq!(
                 stage.expect("out").await?,
                 Message::new(own("out"), "p").qos(qos),
@@ -49,6 +51,7 @@ async fn every_quality_of_service() -> Result<()> {
             );
         }
     }
+
     Ok(())
 }
 
@@ -63,6 +66,7 @@ async fn retained() -> Result<()> {
             .await?,
         Ok(())
     );
+
     let mut late = Client::connect(stage.broker.port()).await?;
     late.subscribe(&own("out"), 2).await?;
     assert_eq!(
@@ -85,6 +89,7 @@ async fn properties() -> Result<()> {
             json!({ "topic": "out", "payload": "p", "properties": properties }),
         )
         .await?;
+
     let mut came = stage.expect("out").await?.properties;
     let seconds = came.message_expiry.take();
     assert!(
@@ -100,6 +105,7 @@ async fn properties() -> Result<()> {
         utf8: true,
         user_properties: vec![pair("b", "1"), pair("a", "2"), pair("b", "3")],
     };
+
     assert_eq!(came, expected);
     Ok(())
 }
@@ -114,6 +120,7 @@ async fn no_properties_in_3_1_1() -> Result<()> {
             json!({ "topic": "out", "payload": "p", "properties": properties }),
         )
         .await?;
+
     assert_eq!(
         stage.expect("out").await?,
         Message::new(own("out"), "p").qos(0)
@@ -130,6 +137,7 @@ async fn global_with_a_grant() -> Result<()> {
             json!({ "topic": "home/lamp/set", "payload": "on", "global": true }),
         )
         .await?;
+
     assert_eq!(stage.client.expect("home/lamp/set").await?.text(), "on");
     Ok(())
 }
@@ -143,6 +151,7 @@ async fn global_without_a_grant() -> Result<()> {
             json!({ "topic": "home/lamp", "payload": "on", "global": true }),
         )
         .await?;
+
     assert!(reason.starts_with("MessagingError::Denied("), "{reason}");
     assert!(
         reason.contains("grants") && reason.contains("home/lamp"),
@@ -156,6 +165,7 @@ async fn global_without_a_grant() -> Result<()> {
             .await?,
         Ok(())
     );
+
     Ok(())
 }
 
@@ -179,12 +189,14 @@ async fn no_topic() -> Result<()> {
             "{topic:?}: {reason}"
         );
     }
+
     let reason = stage
         .refused(
             "publish",
             json!({ "topic": "", "payload": "p", "global": true }),
         )
         .await?;
+
     assert!(
         reason.starts_with("MessagingError::InvalidTopic("),
         "{reason}"
@@ -207,11 +219,13 @@ async fn no_property() -> Result<()> {
                 json!({ "topic": "out", "properties": properties }),
             )
             .await?;
+
         assert!(
             reason.starts_with("MessagingError::InvalidProperty("),
             "{reason}"
         );
     }
+
     // the topic of a response is a topic
     let reason = stage
         .refused(
@@ -219,6 +233,7 @@ async fn no_property() -> Result<()> {
             json!({ "topic": "out", "properties": { "response_topic": "a/+" } }),
         )
         .await?;
+
     assert!(
         reason.starts_with("MessagingError::InvalidTopic("),
         "{reason}"

@@ -20,6 +20,7 @@ async fn asker(version: Version) -> Result<Stage> {
             .service("probe", "contract-full", section)
             .service("clock", "ticker", clock)
     };
+
     Stage::with(set_up).await
 }
 

@@ -25,6 +25,7 @@ async fn in_order() -> Result<()> {
                 .post(Message::new(own("in"), number.to_string()))
                 .await?;
         }
+
         for number in 0..COUNT {
             assert_eq!(
                 receiver.next().await?,
@@ -33,6 +34,7 @@ async fn in_order() -> Result<()> {
             );
         }
     }
+
     Ok(())
 }
 
@@ -99,6 +101,7 @@ async fn every_kind_of_fault() -> Result<()> {
         };
         stage.host.output().wait_from(start, fault, warned).await?;
     }
+
     assert_eq!(watcher.pending().await?, []);
     Ok(())
 }
@@ -139,6 +142,7 @@ async fn before_the_first_message() -> Result<()> {
                 .topic,
         );
     }
+
     let place = |topic: &str| topics.iter().position(|other| *other == own(topic));
     assert!(
         place("started").is_some() && place("started") < place("worked"),
@@ -158,6 +162,7 @@ async fn an_error_keeps_the_service_from_starting() -> Result<()> {
             json!({ "refuse_start": "no valve" }),
         )
         .spawn()?;
+
     host.output()
         .wait_for("the reason", |line| line.contains("no valve"))
         .await?;
@@ -223,6 +228,7 @@ async fn at_a_swap() -> Result<()> {
             seen.push(message.text());
         }
     }
+
     seen.sort();
     assert_eq!(
         seen,

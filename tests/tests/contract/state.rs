@@ -29,6 +29,7 @@ impl Stage {
                 json!({ "set": key, "value": value }).to_string(),
             )
             .await?;
+
         self.expect("value").await.map(drop)
     }
 
@@ -50,6 +51,7 @@ async fn survives_a_kill() -> Result<()> {
         stage.host.online().await?;
         assert_eq!(stage.get_key("n").await?, json!(number.to_string()));
     }
+
     Ok(())
 }
 
@@ -183,6 +185,7 @@ async fn services_do_not_share_keys() -> Result<()> {
             json!({ "set": "k", "value": "of a" }).to_string(),
         )
         .await?;
+
     assert_eq!(
         client.expect("service/a/value").await?.json()?,
         json!("of a")

@@ -67,6 +67,7 @@ async fn with_another_quality_of_service() -> Result<()> {
             .await?;
         assert_eq!(stage.seen().await?["qos"], qos);
     }
+
     Ok(())
 }
 
@@ -107,6 +108,7 @@ async fn global_without_a_grant() -> Result<()> {
         );
         assert!(reason.contains("grants"), "says what to write: {reason}");
     }
+
     stage
         .subscribe(&own("in"), json!({ "global": true }))
         .await?;
@@ -133,6 +135,7 @@ async fn no_filter() -> Result<()> {
             "{filter:?}: {reason}"
         );
     }
+
     Ok(())
 }
 
@@ -166,6 +169,7 @@ async fn overlapping_filters_deliver_once() -> Result<()> {
         ];
         assert_eq!(topics, ["in/a", "in/b/c"], "{version:?}");
     }
+
     Ok(())
 }
 

@@ -39,6 +39,7 @@ impl Stage {
                 ));
             }
         }
+
         Ok(all)
     }
 }
@@ -64,6 +65,7 @@ async fn missed_ticks_come_once_with_a_count() -> Result<()> {
             json!({ "every": "a", "period": 10, "delay": 10 }),
         )
         .await?;
+
     stage.due(1).await?;
     stage.set(json!({ "busy": 300 })).await?;
     // `done` was published by the call that was busy: the first tick after it
@@ -100,6 +102,7 @@ async fn no_timer() -> Result<()> {
             "{command}: {reason}"
         );
     }
+
     Ok(())
 }
 
@@ -118,6 +121,7 @@ async fn more_than_the_limit() -> Result<()> {
             "{reason}"
         );
     }
+
     // the same again is not one more, and one less makes room
     stage
         .set(json!({ "after": "a", "delay": 3_600_000 }))
@@ -137,6 +141,7 @@ async fn comes_once() -> Result<()> {
             json!({ "every": "often", "period": 10, "delay": 10 }),
         )
         .await?;
+
     let due = stage.due(6).await?;
     let once: Vec<_> = due.iter().filter(|(name, _)| name == "once").collect();
     assert_eq!(once, [&("once".to_owned(), 1)], "{due:?}");
@@ -154,6 +159,7 @@ async fn a_cancelled_timer_does_not_come() -> Result<()> {
     ] {
         stage.tell("command", command).await?;
     }
+
     assert_eq!(stage.due(1).await?, [("kept".to_owned(), 1)]);
     Ok(())
 }
@@ -171,6 +177,7 @@ async fn until_it_is_due() -> Result<()> {
     ] {
         stage.set(command).await?;
     }
+
     for (name, at_most) in [("a", 3_600_000), ("b", 30_000)] {
         stage.tell("command", json!({ "remaining": name })).await?;
         let remaining = stage.expect("remaining").await?.json()?.as_u64();
@@ -179,6 +186,7 @@ async fn until_it_is_due() -> Result<()> {
             "{name}: {remaining:?}"
         );
     }
+
     stage
         .tell("command", json!({ "remaining": "none" }))
         .await?;
@@ -209,12 +217,14 @@ async fn in_the_order_of_becoming_due() -> Result<()> {
     ] {
         stage.tell("command", command).await?;
     }
+
     let names: Vec<String> = stage
         .due(3)
         .await?
         .into_iter()
         .map(|(name, _)| name)
         .collect();
+
     assert_eq!(names, ["first", "second", "third"]);
     Ok(())
 }

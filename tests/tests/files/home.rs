@@ -81,6 +81,7 @@ impl Home {
                 outer
             }
         };
+
         command.envs(
             program
                 .get_envs()
@@ -140,6 +141,7 @@ pub(super) async fn relays(client: &mut Client, service: &str) -> Result<()> {
             .text(),
         service
     );
+
     Ok(())
 }
 

@@ -57,6 +57,7 @@ async fn found(client: &mut Client, host: &Process) -> Result<()> {
         "{}",
         host.output().told("the state is not found")
     );
+
     host.output().says(0, "session=kept").await.map(drop)
 }
 
@@ -99,6 +100,7 @@ async fn a_container_made_anew_finds_its_session_and_its_state() -> Result<()> {
         "{}",
         host.output().told("the identity")
     );
+
     stop(host).await
 }
 
@@ -154,6 +156,7 @@ async fn two_configurations_of_one_user_have_two_identities_and_that_is_said() -
         assert_eq!(&client_id(&host).await?, id, "{config}");
         stop(host).await?;
     }
+
     Ok(())
 }
 
@@ -192,6 +195,7 @@ async fn state_of_an_older_host_is_found() -> Result<()> {
             std::fs::remove_file(path)?;
         }
     }
+
     let host = home.start(&["contract-full.wasm"])?;
     found(&mut client, &host).await?;
     stop(host).await

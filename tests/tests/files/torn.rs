@@ -54,6 +54,7 @@ async fn a_torn_or_empty_configuration_ends_no_service() -> Result<()> {
             relays(&mut client, service).await?;
         }
     }
+
     let line = host.output().lines().len();
     home.configure(services, json!({ "log_level": "DEBUG" }))?;
     host.output().says(line, "is in force").await?;
@@ -84,6 +85,7 @@ async fn an_empty_configuration_starts_only_where_that_is_allowed() -> Result<()
         host.output().says(0, "running").await?;
         stop(host).await?;
     }
+
     std::fs::remove_file(home.path("miqro.yml"))?;
     let host = home.start(&["relay.wasm"])?;
     host.output().says(0, "running").await?;
@@ -120,12 +122,14 @@ async fn services_with_one_component_are_kept_at_their_first_start() -> Result<(
         "{}",
         host.output().told("versions")
     );
+
     let kept = std::fs::read_dir(home.path("state/miqro-host"))?.filter_map(|entry| {
         let path = entry.ok()?.path();
         path.to_string_lossy()
             .ends_with(".versions")
             .then_some(path)
     });
+
     let kept: Vec<_> = kept.flat_map(std::fs::read_dir).flatten().collect();
     assert_eq!(kept.len(), 1, "{kept:?}");
     stop(host).await
@@ -159,6 +163,7 @@ async fn a_component_that_is_uploaded_slowly_costs_one_line() -> Result<()> {
         "{}",
         host.output().told("the upload")
     );
+
     // one that stays half is said again when it was left alone
     let line = host.output().lines().len();
     let mut file = std::fs::File::create(host.file("life"))?;

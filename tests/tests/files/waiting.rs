@@ -66,6 +66,7 @@ async fn a_component_that_comes_in_two_halves_makes_the_configuration_whole() ->
             .open(home.path("later/b.wasm"))?;
         Ok(file.write_all(rest)?)
     };
+
     comes(&home, &host, config, "later/b.wasm: No such file", come).await?;
     relays(&mut home.client().await?, "b").await?;
     // half of one that stays so for a while, as a slow upload leaves it
@@ -120,6 +121,7 @@ async fn secrets_and_directories_that_come_make_the_configuration_whole() -> Res
         "{}",
         host.output().told("a secret is shown")
     );
+
     stop(host).await
 }
 
@@ -135,6 +137,7 @@ async fn a_certificate_that_comes_makes_the_configuration_whole() -> Result<()> 
         .current_dir(home.path(""))
         .output()
         .context("openssl is not installed")?;
+
     assert!(made.status.success(), "{made:?}");
     let line = host.output().lines().len();
     home.configure(json!({ "a": relay() }), tls)?;
@@ -174,6 +177,7 @@ async fn a_component_that_is_missing_at_the_start_keeps_nobody_from_running() ->
         assert_eq!(host.output().count("b.wasm: No such file"), 1);
         stop(host).await?;
     }
+
     Ok(())
 }
 
@@ -193,6 +197,7 @@ async fn a_missing_secret_stops_only_its_service() -> Result<()> {
         "{}",
         host.output().told("the secret")
     );
+
     let line = host.output().lines().len();
     home.write("key", "\u{feff}geheim\r\n")?;
     host.output().says(line, "is in force").await?;
@@ -248,6 +253,7 @@ async fn missing_files_of_the_host_are_awaited_at_start() -> Result<()> {
         "{}",
         host.output().told("what is missing")
     );
+
     stop(host).await
 }
 

@@ -67,6 +67,7 @@ impl Censor {
                 });
             }
         });
+
         Ok(Self {
             port,
             ended,
@@ -118,11 +119,13 @@ async fn up(
             }) {
                 return true;
             }
+
             if to.write_all(&buffer[..length]).await.is_err() {
                 return false;
             }
             buffer.drain(..length);
         }
+
         match from.read_buf(&mut buffer).await {
             Ok(0) | Err(_) => return false,
             Ok(_) => {}

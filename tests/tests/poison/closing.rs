@@ -58,6 +58,7 @@ async fn a_message_is_found_and_set_aside() -> Result<()> {
                         && line.contains("service=probe")
                 })
                 .await?;
+
             // the service goes on
             tell(&mut client, "publish", &json!({ "topic": "out", "qos": 1 })).await?;
             client.expect("service/probe/out").await?;
@@ -82,6 +83,7 @@ async fn a_message_is_found_and_set_aside() -> Result<()> {
             );
         }
     }
+
     Ok(())
 }
 
@@ -107,6 +109,7 @@ async fn a_message_of_qos_0_that_comes_again_and_again_is_found() -> Result<()> 
                 _ = pace.tick() => tell(&mut client, "publish", &json!({ "topic": "poison", "qos": 0 })).await?,
             }
         }
+
         let before = censor.ended();
         for _ in 0..20 {
             tell(
@@ -116,6 +119,7 @@ async fn a_message_of_qos_0_that_comes_again_and_again_is_found() -> Result<()> 
             )
             .await?;
         }
+
         tell(&mut client, "publish", &json!({ "topic": "out", "qos": 1 })).await?;
         victim.check(LONGEST_GAP).await?;
         ensure!(
@@ -124,6 +128,7 @@ async fn a_message_of_qos_0_that_comes_again_and_again_is_found() -> Result<()> 
             host.output().told("it is tried further")
         );
     }
+
     Ok(())
 }
 
@@ -162,10 +167,12 @@ async fn a_filter_is_found_and_quarantined() -> Result<()> {
                 .text()
                 .contains("hear this")
         );
+
         victim.check(LONGEST_GAP).await?;
         ensure!(censor.ended() <= ENOUGH, "{} connections", censor.ended());
         host.stop().await?;
     }
+
     Ok(())
 }
 
@@ -194,6 +201,7 @@ async fn a_filter_in_the_configuration_keeps_no_service_from_starting() -> Resul
             }
         }
     }
+
     Ok(())
 }
 
@@ -225,9 +233,11 @@ async fn a_broker_that_takes_eight_filters_at_a_time_gets_no_more() -> Result<()
                 format!("heard {number}"),
             )
             .await?;
+
         let letter = client.expect("service/probe/dead-letter").await?.text();
         ensure!(letter.contains(&format!("heard {number}")), "{letter}");
     }
+
     victim.check(LONGEST_GAP).await?;
     ensure!(censor.ended() <= 6, "{} connections", censor.ended());
     Ok(())
@@ -294,6 +304,7 @@ async fn poison_kept_on_disk_is_found_after_a_kill() -> Result<()> {
         );
         host.stop().await?;
     }
+
     Ok(())
 }
 

@@ -61,6 +61,7 @@ async fn clients_that_misbehave_cost_the_embedded_broker_little_memory_and_few_l
             client.acknowledged(100).await?;
         }
     }
+
     for number in 0..20_000 {
         // most of them are refused
         client
@@ -71,6 +72,7 @@ async fn clients_that_misbehave_cost_the_embedded_broker_little_memory_and_few_l
             })
             .await?;
     }
+
     for number in 0..600 {
         let mut stream = TcpStream::connect(("127.0.0.1", host.port())).await?;
         let bytes: &[u8] = if number % 2 == 0 {
@@ -84,6 +86,7 @@ async fn clients_that_misbehave_cost_the_embedded_broker_little_memory_and_few_l
             .await?;
         ensure!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     }
+
     victim.check(LONGEST_GAP).await?;
     let after = host.process().memory()?;
     let grown = after.peak.saturating_sub(before.now) / MIB;

@@ -60,6 +60,7 @@ fn poison(version: Version) -> (Vec<Vec<u8>>, usize) {
         b"service/victim/#",
         b"",
     ];
+
     let properties: &[&[u8]] = match version {
         Version::V5 => &[
             &[99],
@@ -71,6 +72,7 @@ fn poison(version: Version) -> (Vec<Vec<u8>>, usize) {
         ],
         Version::V311 => &[],
     };
+
     for flags in [0, 1, 2, 3, 4, 5] {
         packets.extend(
             topics
@@ -83,6 +85,7 @@ fn poison(version: Version) -> (Vec<Vec<u8>>, usize) {
                 .map(|bytes| publish(version, flags, b"service/victim/in", bytes, &mut id)),
         );
     }
+
     let acknowledged = usize::from(id - FIRST_ID);
     // packets without an identifier, of a message or of an answer that nobody waits for
     packets.extend(
@@ -93,6 +96,7 @@ fn poison(version: Version) -> (Vec<Vec<u8>>, usize) {
         ]
         .map(Vec::from),
     );
+
     packets.extend(
         [
             &[0x62, 0][..],
@@ -102,6 +106,7 @@ fn poison(version: Version) -> (Vec<Vec<u8>>, usize) {
         ]
         .map(Vec::from),
     );
+
     (packets, acknowledged)
 }
 
@@ -174,6 +179,7 @@ async fn publish_large(
             .stdin(Stdio::piped())
             .spawn()
             .context("mosquitto_pub")?;
+
         let mut input = program.stdin.take().context("its input")?;
         std::io::copy(
             &mut std::io::Read::take(std::io::repeat(b'x'), size as u64),
@@ -183,6 +189,7 @@ async fn publish_large(
         ensure!(program.wait()?.success(), "mosquitto_pub failed");
         anyhow::Ok(())
     });
+
     publishing.await?
 }
 
@@ -206,6 +213,7 @@ async fn too_large(version: Version) -> Result<()> {
     ] {
         publish_large(broker.port(), "service/victim/in", LARGE, arguments).await?;
     }
+
     let before = host.process().memory()?.peak;
     publish_large(broker.port(), "service/victim/in", 100 << 20, &["-q", "1"]).await?;
     if version == Version::V311 {
@@ -217,6 +225,7 @@ async fn too_large(version: Version) -> Result<()> {
                 "is delivered to nobody: it is larger than max_packet_size allows",
             )
             .await?;
+
         ensure!(
             line.contains("service/victim/in") && line.contains("209"),
             "{line}"
@@ -227,6 +236,7 @@ async fn too_large(version: Version) -> Result<()> {
             host.output().told("more than one line")
         );
     }
+
     // in order: when this is answered, earlier packets were skipped
     let mut client = Client::connect(broker.port()).await?;
     client.subscribe("service/victim/out", 1).await?;
@@ -266,6 +276,7 @@ async fn odd_topics_are_delivered(version: Version) -> Result<()> {
         "odd/\u{FDD0}",
         "odd/\u{1FFFE}",
     ];
+
     let broker = Mosquitto::start().await?;
     let mut id = FIRST_ID;
     let packets = topics

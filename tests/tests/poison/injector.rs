@@ -54,6 +54,7 @@ impl Injector {
                     .spawn(async move { connection(client, broker, &poison, &sender).await.ok() });
             }
         });
+
         Ok(Self {
             port,
             seen,
@@ -150,6 +151,7 @@ async fn down(
             }
         }
     };
+
     tokio::select! {
         ended = reading => ended,
         ended = writing => ended,
@@ -170,6 +172,7 @@ async fn packet(from: &mut OwnedReadHalf) -> Result<Vec<u8>> {
             break;
         }
     }
+
     let start = packet.len();
     packet.resize(start + remaining, 0);
     from.read_exact(&mut packet[start..]).await?;

@@ -37,6 +37,7 @@ async fn answers(port: u16) -> Result<()> {
             .await?;
         ensure!(client.expect("service/other/out").await?.text() == number.to_string());
     }
+
     client.disconnect().await
 }
 
@@ -58,6 +59,7 @@ async fn is_served(version: Version, lines: &[&str], said: &[&str]) -> Result<()
             host.output().told(words)
         );
     }
+
     let victim = match lines.contains(&"max_qos 0") {
         true => answers(broker.port()).await.map(|()| None)?,
         false => Some(Victim::start(broker.port()).await?),
@@ -154,6 +156,7 @@ async fn a_message_for_overlapping_filters_is_handled_once() -> Result<()> {
         )
         .start()
         .await?;
+
     for restarted in [false, true] {
         for payload in ["1", "equal", "equal", "end"] {
             client.publish("many/a/b", payload).await?;
@@ -176,11 +179,13 @@ async fn a_message_for_overlapping_filters_is_handled_once() -> Result<()> {
                 "restarted: {restarted}: {service}: {payloads:?}"
             );
         }
+
         if !restarted {
             host.stop().await?;
             host.restart()?;
             host.online().await?;
         }
     }
+
     Ok(())
 }

@@ -35,6 +35,7 @@ async fn beside_a_slow_service(setup: Setup, kill: bool) -> Result<()> {
             .post(Message::new(WORK, format!("sleep {pause} {number}")))
             .await?;
     }
+
     client.acknowledged(WAITING as usize).await?;
     slow.further(10).await?;
     // as long as the victim waits behind the slow service, that answers all slow messages at least
@@ -97,6 +98,7 @@ async fn a_slow_service_holds_up_no_other_on_the_embedded_broker() -> Result<()>
         )
         .await?;
     }
+
     Ok(())
 }
 
@@ -143,6 +145,7 @@ async fn a_service_that_floods_the_outbox_leaves_room_for_the_others() -> Result
             .unwrap_or_default()
             .trim()
             .parse()?;
+
         let last = first + COUNTED;
         let said = format!("count {last}");
         host.output()
@@ -164,5 +167,6 @@ async fn a_service_that_floods_the_outbox_leaves_room_for_the_others() -> Result
             next = Some(next.map_or(number + 1, |next: u32| next.max(number + 1)));
         }
     }
+
     Ok(())
 }

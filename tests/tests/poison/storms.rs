@@ -66,6 +66,7 @@ async fn a_broker_that_accepts_and_closes_gets_the_attempts_of_one_connection() 
                 .told(&format!("{lines} lines about connections"))
         );
     }
+
     Ok(())
 }
 
@@ -121,11 +122,13 @@ async fn each_service_says_once_a_connection_that_it_is_online() -> Result<()> {
                 break;
             }
         }
+
         said += 1;
         if round < 7 {
             wire.cut();
         }
     }
+
     // after the last cut all of them come
     let mut missing: Vec<String> = (0..COUNT)
         .map(|number| format!("service/s{number:02}/online"))
@@ -142,6 +145,7 @@ async fn each_service_says_once_a_connection_that_it_is_online() -> Result<()> {
         .iter()
         .filter(|message| message.payload == "1")
         .count();
+
     let connections = broker.output().count("as storm");
     ensure!(
         said <= connections,
@@ -149,6 +153,7 @@ async fn each_service_says_once_a_connection_that_it_is_online() -> Result<()> {
         host.output()
             .told(&format!("{said} times with {connections} connections"))
     );
+
     Ok(())
 }
 
@@ -175,6 +180,7 @@ async fn the_main_connection_comes_first_after_ten_broker_restarts() -> Result<(
             == 4,
         "four have none: {without}"
     );
+
     for round in 0..10 {
         broker.kill()?;
         broker.restart().await?;
@@ -192,6 +198,7 @@ async fn the_main_connection_comes_first_after_ten_broker_restarts() -> Result<(
                 .await?;
         }
     }
+
     Ok(())
 }
 
@@ -228,6 +235,7 @@ async fn a_name_server_that_hangs_holds_one_thread_and_not_the_end() -> Result<(
             })
             .await?;
     }
+
     ensure!(
         std::fs::read(&asked)?.len() == 1,
         "{}",

@@ -83,6 +83,7 @@ async fn forbidden_publishes_are_refused() -> Result<()> {
                 refused(&mut client, "publish", command, error).await?;
             }
         }
+
         let deep = json!({ "topic": "a/".repeat(250) + "b", "qos": 1 });
         refused(
             &mut client,
@@ -98,6 +99,7 @@ async fn forbidden_publishes_are_refused() -> Result<()> {
             host.output().told("a connection was lost")
         );
     }
+
     Ok(())
 }
 
@@ -127,6 +129,7 @@ async fn forbidden_subscriptions_are_refused() -> Result<()> {
                 .await?;
             }
         }
+
         let deep = json!({ "subscribe": "a/".repeat(250) + "#" });
         refused(
             &mut client,
@@ -142,6 +145,7 @@ async fn forbidden_subscriptions_are_refused() -> Result<()> {
             host.output().told("a connection was lost")
         );
     }
+
     Ok(())
 }
 
@@ -181,11 +185,13 @@ async fn an_error_of_two_lines_becomes_a_dead_letter() -> Result<()> {
                     serde_json::from_slice::<Value>(&letter.payload)?["reason"].to_string()
                 }
             };
+
             ensure!(
                 reason.contains("one\\") && reason.contains("two"),
                 "{reason}"
             );
         }
+
         victim.check(LONGEST_GAP).await?;
         ensure!(
             host.output().count("connection to") == 0,
@@ -193,5 +199,6 @@ async fn an_error_of_two_lines_becomes_a_dead_letter() -> Result<()> {
             host.output().told("a connection was lost")
         );
     }
+
     Ok(())
 }

@@ -123,6 +123,7 @@ async fn ask(
             seen.extend(answer.parse::<u32>());
         }
     });
+
     let mut pace = tokio::time::interval(PERIOD);
     let mut asked = 0;
     let mut pause = Duration::ZERO;
@@ -138,6 +139,7 @@ async fn ask(
             }
         }
     }
+
     asking.acknowledged(asked as usize).await?;
     asking.publish(QUESTION, "last").await?;
     let (seen, gap, overtaken) = listener.await??;

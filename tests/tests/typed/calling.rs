@@ -204,6 +204,7 @@ async fn local_calls_skip_the_broker() -> Result<()> {
             json!(number + 1)
         );
     }
+
     assert_eq!(spy.pending().await?, []);
     Ok(())
 }
@@ -256,6 +257,7 @@ async fn bytes_pass_through_a_chain_of_services() -> Result<()> {
             ("put", json!(["x", "%"]), "null", "invalid-arguments"),
             ("clear", json!([]), "0", ""),
         ];
+
         for (operation, arguments, expected, code) in calls {
             let mut message = invoke("", &arguments.to_string(), "answer/x", b"1");
             message.topic = format!("test.chain/A/rpc/{operation}");
@@ -269,6 +271,7 @@ async fn bytes_pass_through_a_chain_of_services() -> Result<()> {
             );
         }
     }
+
     Ok(())
 }
 
@@ -293,6 +296,7 @@ async fn every_call_ends_while_the_provider_is_swapped_and_killed() -> Result<()
                 .await?;
             sent += 1;
         }
+
         match ended {
             1_000 | 4_000 | 7_000 => {
                 let version = u8::try_from(ended / 1_000)?;
@@ -314,6 +318,7 @@ async fn every_call_ends_while_the_provider_is_swapped_and_killed() -> Result<()
             }
         }
     }
+
     ensure!(errors < 30, "{values} values, {errors} errors");
     // the deadline is 5 s; a busy machine may be late in noticing
     ensure!(longest < 15_000, "a call took {longest} ms");

@@ -101,6 +101,7 @@ async fn call_of_a_guest_is_not_run_after_its_deadline() -> Result<()> {
         while late.expect(&count).await?.text() != "1" {}
         assert_eq!(late.pending().await?, [], "local: {local}");
     }
+
     Ok(())
 }
 
@@ -155,6 +156,7 @@ async fn call_of_a_service_to_itself_fails_at_once() -> Result<()> {
         let (code, text) = follow(&mut client, "A", "").await?;
         assert_eq!((&*code, &*text), ("", "the end"));
     }
+
     Ok(())
 }
 
@@ -169,6 +171,7 @@ async fn chain_of_calls_is_answered_and_a_circle_ends_by_its_deadline() -> Resul
             .service("c", "contract-typed-link", link("C", "A", "500ms", local))
             .start()
             .await?;
+
         let mut client = Client::connect(broker.port()).await?;
         client.subscribe("answer/#", 1).await?;
 
@@ -180,5 +183,6 @@ async fn chain_of_calls_is_answered_and_a_circle_ends_by_its_deadline() -> Resul
             assert_eq!(follow(&mut client, name, "").await?.1, "the end");
         }
     }
+
     Ok(())
 }

@@ -38,6 +38,7 @@ async fn clients_of_every_template_get_their_answers() -> Result<()> {
             "[20, 22]",
             "300",
         ];
+
         let said = run_to_end(&mut python("apigear_client.py", &arguments)?).await?;
         ensure!(said.code == Some(0), "{peer}: {}", said.err);
         let answers: Vec<&str> = said
@@ -54,8 +55,10 @@ async fn clients_of_every_template_get_their_answers() -> Result<()> {
             "unreal" => "30303030303030302d303030302d303030302d303030302d303030303030303030303030",
             _ => "-",
         };
+
         assert_eq!(answers[0], format!("{first} 42"), "{peer}");
     }
+
     Ok(())
 }
 
@@ -84,6 +87,7 @@ async fn guest_calls_services_of_the_templates() -> Result<()> {
             ("level", json!([]), json!(3)),
             ("set-level", json!([9]), Value::Null),
         ];
+
         for (call, arguments, expected) in calls {
             let command = json!({ "call": call, "args": arguments });
             client
@@ -92,10 +96,12 @@ async fn guest_calls_services_of_the_templates() -> Result<()> {
             let done = client.expect("service/caller/done").await?.json()?;
             assert_eq!(done["value"], expected, "{peer}: {call}");
         }
+
         let signal = client.expect("service/caller/signal").await?;
         assert_eq!(signal.json()?, json!([9, peer]));
         service.output().says(0, "nothing []").await?;
     }
+
     Ok(())
 }
 

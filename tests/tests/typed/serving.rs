@@ -18,6 +18,7 @@ async fn answers_are_those_of_apigear_byte_for_byte() -> Result<()> {
         ("reverse", r#"["aGVsbG8="]"#, r#""b2xsZWg=""#),
         ("divide", "[7, 2]", "3"),
     ];
+
     for (operation, arguments, expected) in cases {
         let answer = call(&mut client, operation, arguments).await?;
         assert_eq!(answer.text(), expected, "{operation}{arguments}");
@@ -27,6 +28,7 @@ async fn answers_are_those_of_apigear_byte_for_byte() -> Result<()> {
         );
         assert!(answer.properties.user_properties.is_empty() && !answer.retain);
     }
+
     Ok(())
 }
 
@@ -50,6 +52,7 @@ async fn every_peer_gets_its_answer_where_and_as_it_asked() -> Result<()> {
         ),
         (format!("apigear/{MACHINE}/op/add/resp"), None, 1),
     ];
+
     for (topic, correlation, qos) in peers {
         client.subscribe(&topic, 2).await?;
         let mut message = invoke("add", "[1, 2]", &topic, b"").qos(qos);
@@ -64,6 +67,7 @@ async fn every_peer_gets_its_answer_where_and_as_it_asked() -> Result<()> {
             "{topic}"
         );
     }
+
     Ok(())
 }
 
@@ -83,12 +87,14 @@ async fn three_hundred_calls_of_one_client_are_answered() -> Result<()> {
             ))
             .await?;
     }
+
     for number in 0..300u32 {
         let answer = client.expect("answer/many").await?;
         assert_eq!(answer.text(), (number + 1).to_string());
         let correlation = answer.properties.correlation_data;
         assert_eq!(correlation, Some(Bytes::from(number.to_string())));
     }
+
     Ok(())
 }
 
@@ -102,6 +108,7 @@ async fn values_of_every_type_pass_through_a_guest() -> Result<()> {
         "form": { "polygon": [[1, -2], [3, 4]] }, "tint": 2, "maybe": null, "nested": { "some": null },
         "outcome": { "err": "no" }, "allowed": ["read", "writeAll"],
     });
+
     let answer = call(&mut client, "echo", &json!([value]).to_string()).await?;
     assert_eq!(error(&answer), ("", ""));
     assert_eq!(answer.json()?, value);
@@ -131,6 +138,7 @@ async fn malformed_calls_are_answered_with_an_error_and_never_reach_the_guest() 
         ("notFinite", "[]", "invalid-result"),
         ("divide", "[1, 0]", "error"),
     ];
+
     for (operation, arguments, code) in cases {
         let answer = call(&mut client, operation, arguments).await?;
         assert_eq!(error(&answer).0, code, "{operation}{arguments}");
@@ -141,6 +149,7 @@ async fn malformed_calls_are_answered_with_an_error_and_never_reach_the_guest() 
         };
         assert_eq!(answer.text(), payload);
     }
+
     let answer = call(&mut client, "add", r#"[1, "two"]"#).await?;
     let text = "b: expected a whole number from -2147483648 to 2147483647, found \"two\"";
     assert_eq!(error(&answer).1, text);
@@ -194,6 +203,7 @@ async fn failing_guest_is_answered_for_and_serves_on() -> Result<()> {
             .send(Message::new(format!("{MACHINE}/{topic}"), "{broken"))
             .await?;
     }
+
     assert_eq!(call(&mut client, "add", "[2, 2]").await?.text(), "4");
     Ok(())
 }
@@ -236,6 +246,7 @@ async fn properties_are_retained_set_and_published_on_change() -> Result<()> {
         let answer = client.expect("answer/x").await?;
         assert_eq!(error(&answer).0, code, "{payload}");
     }
+
     let mut message = invoke("", "7", "answer/x", b"1");
     message.topic = format!("{MACHINE}/set/count");
     client.send(message).await?;
@@ -334,6 +345,7 @@ async fn names_and_answers_follow_the_configuration() -> Result<()> {
         client.send(message).await?;
         assert_eq!(client.expect("answer/x").await?.text(), expected);
     }
+
     Ok(())
 }
 
@@ -374,6 +386,7 @@ async fn two_hosts_share_the_calls() -> Result<()> {
             .post(invoke("add", &arguments, "answer/x", b"1"))
             .await?;
     }
+
     client.acknowledged(100).await?;
     let mut answers = Vec::new();
     for _ in 0..100 {
@@ -399,6 +412,7 @@ async fn swap_during_calls_loses_none() -> Result<()> {
             .send(invoke("add", &arguments, "answer/x", b"1"))
             .await?;
     }
+
     for number in 0..600u32 {
         assert_eq!(client.expect("answer/x").await?.text(), number.to_string());
     }
@@ -425,6 +439,7 @@ async fn fuzzed_calls_are_answered_and_so_are_those_of_a_healthy_client() -> Res
         "1e999",
         "",
     ];
+
     let operations = [
         "add",
         "echo",
@@ -454,6 +469,7 @@ async fn fuzzed_calls_are_answered_and_so_are_those_of_a_healthy_client() -> Res
             .post(invoke("add", &arguments, "answer/healthy", &[7]))
             .await?;
     }
+
     for round in 0..300 {
         let answer = attacker.expect("fuzz/answer").await?;
         let correlation = answer.properties.correlation_data.unwrap_or_default();
@@ -464,6 +480,7 @@ async fn fuzzed_calls_are_answered_and_so_are_those_of_a_healthy_client() -> Res
         let healthy = client.expect("answer/healthy").await?.text();
         ensure!(healthy == (round + 1).to_string(), "{healthy} to {round}");
     }
+
     assert_eq!(host.output().count("started again"), 0);
     Ok(())
 }

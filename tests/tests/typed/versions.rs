@@ -72,6 +72,7 @@ impl Version {
                 export tick: func() -> result<_, string>;
             }}"
         );
+
         let functions = self.functions.concat().replace("VERSION", number);
         let mut module = wat::parse_str(format!("(module {COMMON} {functions})"))?;
 
@@ -120,6 +121,7 @@ fn check_accepts_a_compatible_version_and_names_what_others_break() -> Result<()
         let mut lines = text.lines().filter(|line| line.starts_with("  - it "));
         assert!(lines.any(|line| line.contains(expected)), "{text}");
     }
+
     Ok(())
 }
 
@@ -157,6 +159,7 @@ async fn swap_makes_the_same_check() -> Result<()> {
         std::fs::rename(new, &file)?;
         Ok(line)
     };
+
     let line = replace(&WIDER)?;
     host.output().says(line, "takes over").await?;
     for count in ["3", "300"] {

@@ -120,6 +120,7 @@ fn until<'s>(all: &'s [Expression], scope: &'s Scope<'_>, decides: bool) -> Eval
             break;
         }
     }
+
     Ok(last)
 }
 
@@ -136,6 +137,7 @@ fn chain(
         }
         left = right;
     }
+
     Ok(true)
 }
 

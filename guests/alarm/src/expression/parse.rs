@@ -86,8 +86,10 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
                 sign.len()
             }
         };
+
         rest = rest[length..].trim_start();
     }
+
     Ok(tokens)
 }
 
@@ -166,6 +168,7 @@ impl Parser {
             ("<", Comparison::Less),
             (">", Comparison::Greater),
         ];
+
         if let Some((_, comparison)) = signs.into_iter().find(|(sign, _)| self.sign(sign)) {
             return Ok(Some(comparison));
         }
@@ -176,6 +179,7 @@ impl Parser {
                 Comparison::Equal
             }));
         }
+
         if self.word("in") {
             return Ok(Some(Comparison::In));
         }
@@ -253,6 +257,7 @@ impl Parser {
             "endswith" => (Function::EndsWith, 2..=2),
             _ => return Err(format!("there is no method {name}")),
         };
+
         self.wants("(")?;
         self.call(&name, function, counts, vec![of])
     }
@@ -271,6 +276,7 @@ impl Parser {
                 break;
             }
         }
+
         if counts.contains(&arguments.len()) {
             Ok(Expression::Call(function, arguments))
         } else {
@@ -307,8 +313,10 @@ impl Parser {
                 "len" => Function::Len,
                 _ => return Err(format!("there is no function {word}")),
             };
+
             return self.call(word, function, 1..=1, Vec::new());
         }
+
         Ok(match word {
             "value" => Expression::Variable(Variable::Value),
             "value_float" => Expression::Variable(Variable::Float),

@@ -43,6 +43,7 @@ fn conditions_of_the_original_hold_as_in_python() {
         ("value_json != None and value or value_float", "0", true),
         ("value_json and value_float", "0", false),
     ];
+
     for (condition, message, expected) in cases {
         let condition = condition.replace("{}", "None");
         assert_eq!(

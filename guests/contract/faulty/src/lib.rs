@@ -27,6 +27,7 @@ impl Guest for Faulty {
             std::thread::sleep(Duration::from_millis(milliseconds));
             return publish_confirmed("worked", answer);
         }
+
         match &*how {
             "tick" => return timers::after("fail", 0).map_err(|error| error.to_string()),
             "fail" | "trap" | "loop" | "allocate" | "recurse" => publish("lost", &*how)?,

@@ -107,6 +107,7 @@ fn carry_out(command: &Value) -> Result<(&'static str, Value), String> {
             value.map_or(Value::Null, |value| String::from_utf8_lossy(&value).into()),
         ));
     }
+
     if command["keys"].is_string() {
         return Ok((
             "keys",
@@ -115,6 +116,7 @@ fn carry_out(command: &Value) -> Result<(&'static str, Value), String> {
                 .into(),
         ));
     }
+
     if command["request"].is_string() {
         let deadline = command["deadline"].as_u64().unwrap_or(30_000);
         let options = RequestOptions {
@@ -129,6 +131,7 @@ fn carry_out(command: &Value) -> Result<(&'static str, Value), String> {
             String::from_utf8_lossy(&response.payload).into(),
         ));
     }
+
     let qos = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]
         [command["qos"].as_u64().unwrap_or(0) as usize];
     let only_if_changed = match &command["only_if_changed"] {
@@ -142,6 +145,7 @@ fn carry_out(command: &Value) -> Result<(&'static str, Value), String> {
         only_if_changed,
         properties: None,
     };
+
     let token = messaging::publish(text(command, "publish"), payload, Some(&options));
     Ok(("token", token.map_err(|error| refused(&error))?.into()))
 }

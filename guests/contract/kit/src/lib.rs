@@ -52,6 +52,7 @@ fn publish_with(topic: &str, payload: &[u8], retain: bool) -> Outcome {
         only_if_changed: None,
         properties: None,
     };
+
     messaging::publish(topic, payload, Some(&options))
         .map(drop)
         .map_err(|error| error.to_string())

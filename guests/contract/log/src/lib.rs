@@ -25,6 +25,7 @@ impl Guest for Log {
                 &fields,
             );
         }
+
         if command["stdout"].is_string() {
             println!("{}", text(&command, "stdout"));
         }

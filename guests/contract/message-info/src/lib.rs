@@ -16,6 +16,7 @@ impl Guest for Told {
                 global,
             })
         };
+
         messaging::subscribe("in/#", options(false)).map_err(|error| error.to_string())?;
         let section = section()?;
         if section["global"].is_string() {

@@ -19,6 +19,7 @@ impl Guest for Subscribe {
                 json!({ "topic": topic, "payload": String::from_utf8_lossy(&payload), "qos": qos });
             return publish("seen", seen.to_string());
         }
+
         let command = command(&payload)?;
         let global = command["global"] == true;
         if command["unsubscribe"].is_string() {
@@ -27,6 +28,7 @@ impl Guest for Subscribe {
                 global,
             ));
         }
+
         let options = (command["plain"] != true).then(|| SubscribeOptions {
             qos: qos(&command),
             global,

@@ -137,6 +137,7 @@ fn publish(topic: &str, payload: &Value) -> Outcome {
         only_if_changed: None,
         properties: None,
     };
+
     messaging::publish(topic, payload.to_string().as_bytes(), Some(&options))
         .map(drop)
         .map_err(|error| error.to_string())

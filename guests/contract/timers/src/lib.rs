@@ -26,6 +26,7 @@ impl Guest for Timers {
                 number("delay"),
             ));
         }
+
         if command["after"].is_string() {
             return answer(timers::after(text(&command, "after"), number("delay")));
         }

@@ -80,6 +80,7 @@ impl Guest for Client {
             }
             other => return Err(format!("an unknown call: {other}")),
         };
+
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let done = json!({ "id": command["id"], "value": outcome, "took": took });
         publish("done", &done.to_string())

@@ -47,5 +47,6 @@ fn reach(what: &str, place: &str) -> Result<String, String> {
         "env" => std::env::var(place).map_err(std::io::Error::other),
         other => Err(std::io::Error::other(format!("{other} is not known"))),
     };
+
     found.map_err(|error| error.to_string())
 }

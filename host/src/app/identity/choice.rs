@@ -102,6 +102,7 @@ pub(super) fn choose(own: &Origin, preferred: &str, explicit: bool, known: &[Kno
     {
         return taken(index, Why::Own);
     }
+
     if let Some(index) = named.filter(|index| known[*index].origin.is_none()) {
         return taken(index, Why::Own);
     }
@@ -113,6 +114,7 @@ pub(super) fn choose(own: &Origin, preferred: &str, explicit: bool, known: &[Kno
                 .as_ref()
                 .is_some_and(|origin| origin.services == own.services)
     };
+
     if let Some(index) = only(known, |one| has_moved(one)) {
         return taken(index, Why::Configuration);
     }
@@ -124,6 +126,7 @@ pub(super) fn choose(own: &Origin, preferred: &str, explicit: bool, known: &[Kno
                 .into_iter()
                 .any(|service| own.services.contains(service))
     };
+
     if let Some(index) = only(known, is_free).or_else(|| only(known, shares)) {
         return Choice::Known(index, Why::Configuration);
     }
@@ -190,6 +193,7 @@ mod tests {
                 "{own:?}"
             );
         }
+
         // the same host name, and the configuration is no longer where it was
         let gone = Known {
             config_is_there: false,
@@ -255,6 +259,7 @@ mod tests {
             ),
             Choice::New
         );
+
         // and the same one twice is an error
         assert_eq!(
             chosen(&origin("m", "/a.yml", &["a"]), &[running]),
@@ -271,6 +276,7 @@ mod tests {
             in_use: false,
             config_is_there: false,
         };
+
         let other = legacy("miqro0123456789abcdef");
         assert_eq!(
             chosen(&own, &[other.clone(), legacy(&own.client_id(0))]),

@@ -60,6 +60,7 @@ impl Origin {
                 .as_os_str()
                 .as_encoded_bytes(),
         );
+
         for name in &self.services {
             hash.update([0]);
             hash.update(name);
@@ -74,6 +75,7 @@ impl Origin {
             .take(HASH)
             .map(|byte| format!("{byte:02x}"))
             .collect::<String>();
+
         format!("{INVENTED}{digits}")
     }
 }
@@ -145,6 +147,7 @@ mod tests {
         ] {
             assert_ne!(first, other);
         }
+
         assert!(first.len() <= 23 && is_invented(&first), "{first}");
         assert!(!is_invented("house") && !is_invented("miqro0123") && !is_invented("miqro-host"));
     }

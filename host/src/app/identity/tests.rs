@@ -69,6 +69,7 @@ fn state_of_an_older_host_is_adopted() {
         fs::write(folder.path().join(format!("{stem}.redb")), "").unwrap();
         fs::write(folder.path().join(format!("{stem}.redb.broken-1")), "").unwrap();
     }
+
     let identity = chosen(folder.path(), &own);
     assert_eq!(
         identity.state_file(),

@@ -58,6 +58,7 @@ impl Before {
             )
             .into());
         }
+
         if !difference.restart.is_empty() {
             return Err(ReloadError::Restart(difference.restart));
         }
@@ -73,6 +74,7 @@ impl Before {
                     .collect(),
             ));
         }
+
         Ok((loaded, difference, connection))
     }
 }
@@ -106,6 +108,7 @@ pub(crate) async fn plan(
         .chain(&difference.added)
         .cloned()
         .collect();
+
     for service in &services {
         service::will(service).map_err(|error| ReloadError::Base(service.name.clone(), error))?;
     }

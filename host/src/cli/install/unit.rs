@@ -113,12 +113,14 @@ impl Unit<'_> {
                     .to_owned(),
             );
         }
+
         for path in writable(config) {
             hints.push(format!(
                 "{} must exist, with write access for that user",
                 path.display()
             ));
         }
+
         hints
     }
 
@@ -168,6 +170,7 @@ fn quote(path: &Path) -> String {
     {
         return text;
     }
+
     format!(
         "\"{}\"",
         text.replace('\\', "\\\\")
@@ -222,6 +225,7 @@ mod tests {
         ] {
             assert!(unit.contains(&format!("\n{line}\n")), "{line}\n{unit}");
         }
+
         assert!(!unit.contains("DynamicUser"), "{unit}");
     }
 }

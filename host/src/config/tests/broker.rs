@@ -91,6 +91,7 @@ fn every_key_that_miqro_knew_is_accepted() {
          ha_discovery_prefix: homeassistant\nlog_level: info\n\
          services: {can: {data_topic: car/, udp_sender: {enabled: false, addresses: []}}}\n",
     );
+
     assert_eq!(loaded.warnings, []);
     let Broker::Remote(connection) = loaded.config.broker else {
         panic!()
@@ -115,6 +116,7 @@ fn an_empty_tls_section_enables_tls_and_its_port() {
             (Transport::Tls, 8883)
         );
     }
+
     assert_eq!(remote("broker: {host: b, port: 1883}\ntls:\n").port, 1883);
 }
 
@@ -172,6 +174,7 @@ fn protocols_and_spans_are_read() {
         ),
         (Duration::from_secs(1), Duration::from_secs(120))
     );
+
     assert_eq!(
         (
             connection.session.outbox.messages,
@@ -179,6 +182,7 @@ fn protocols_and_spans_are_read() {
         ),
         (5, 1 << 20)
     );
+
     assert_eq!(
         (
             connection.session.max_packet_size,
@@ -186,6 +190,7 @@ fn protocols_and_spans_are_read() {
         ),
         (65536, 9)
     );
+
     assert_eq!(
         (
             connection.client_id.as_str(),
@@ -193,6 +198,7 @@ fn protocols_and_spans_are_read() {
         ),
         ("me", true)
     );
+
     assert_eq!(
         remote("broker: {host: b, protocol: 5}").session.protocol,
         Protocol::V5
@@ -204,6 +210,7 @@ fn protocols_and_spans_are_read() {
             .max,
         Duration::from_secs(300)
     );
+
     assert_eq!(
         remote("broker: {host: b, reconnect: {max: 50ms}}")
             .session
@@ -315,6 +322,7 @@ fn tls_reads_python_s_words() {
             && old.contains("no certfile"),
         "{old}"
     );
+
     let ignored = warnings(
         "broker: {host: b, bind_port: 7, properties: {a: 1}}\ntls: {ciphers: HIGH, ca_certs: nowhere.pem}",
     );

@@ -34,6 +34,7 @@ fn every_key_is_shown_with_both_values() {
         "services.echo.old: \"y\" -> nothing",
         "services.echo.x: 1 -> 2",
     ];
+
     assert_eq!(change.lines, expected);
     assert!(change.connection && change.restart.is_empty());
 }
@@ -92,6 +93,7 @@ fn fixed_settings_need_a_restart() {
         ),
         "broker.embedded.users"
     );
+
     assert_eq!(
         restart("", "broker: {embedded: {limits: {connections: 9}}}"),
         "broker.embedded.limits"
@@ -108,6 +110,7 @@ fn fixed_settings_need_a_restart() {
         ),
         ""
     );
+
     assert_eq!(
         restart("broker: {host: a}", "broker: {host: a, protocol: 3.1.1}"),
         "broker.protocol"

@@ -31,6 +31,7 @@ fn control_characters_are_errors_with_line_and_column() {
             "{text:?}: {said}"
         );
     }
+
     let zeroes = problems(&"\0".repeat(4096));
     assert!(
         zeroes.starts_with("miqro.yml: has nothing but NUL bytes") && zeroes.lines().count() == 1,
@@ -62,6 +63,7 @@ fn empty_files_are_reported() {
     ] {
         assert_eq!(blank(text), Some(Blank::File), "{text:?}");
     }
+
     for text in [
         "services:\n",
         "log_level: DEBUG\nservices:",
@@ -70,6 +72,7 @@ fn empty_files_are_reported() {
     ] {
         assert_eq!(blank(text), Some(Blank::Services), "{text:?}");
     }
+
     for text in ["services: {}", "broker: {host: b}", "{}", "services: {a: }"] {
         assert_eq!(blank(text), None, "{text:?}");
     }
@@ -112,6 +115,7 @@ fn secrets_have_no_byte_order_mark_and_no_line_ends() {
             "{written:?}"
         );
     }
+
     // within a secret nothing is taken away
     std::fs::write(&secret, " a\tb \n c \n").unwrap();
     assert_eq!(
@@ -120,6 +124,7 @@ fn secrets_have_no_byte_order_mark_and_no_line_ends() {
             .json["key"],
         " a\tb \n c "
     );
+
     for (written, word) in [
         (&b""[..], "is empty"),
         (b"\n", "is empty"),
@@ -139,6 +144,7 @@ fn secrets_have_no_byte_order_mark_and_no_line_ends() {
         assert!(!said.contains("gehe"), "{said}");
         assert_eq!(error.awaited_files(), [secret.clone(), secret.clone()]);
     }
+
     std::fs::write(&secret, "anna\ngeheim\n").unwrap();
     let said = problems(&format!(
         "broker: {{host: b}}\nauth: {{username_file: {}, password: x}}",
@@ -164,6 +170,7 @@ fn a_service_with_a_missing_file_is_left_out() {
             .map(|one| one.name.clone())
             .collect::<Vec<_>>()
     };
+
     assert_eq!(
         (names(&loaded), loaded.held.len(), loaded.missing.len()),
         (vec!["b".to_owned()], 1, 0)
@@ -220,6 +227,7 @@ fn missing_files_of_the_host_are_waited_for() {
             Vec::<PathBuf>::new()
         );
     }
+
     let text = "trust: [keys/minisign.pub]\nservices: {a: {component: a.wasm}}";
     assert_eq!(
         load_with(folder.path(), text, &[]).unwrap().missing.len(),

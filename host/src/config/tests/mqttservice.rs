@@ -101,6 +101,7 @@ fn every_fault_is_said_with_line_key_and_what_is_accepted() {
     ] {
         assert!(said.contains(part), "{part}\n{said}");
     }
+
     let twice = run(
         "{\"mqtt\": {\"broker\": \"b\"},\n\"a\": 1,\n\"a\": 2}",
         &["svc.wasm"],

@@ -105,6 +105,7 @@ fn texts_that_brokers_reject_are_refused_with_their_line() {
         );
         assert!(text.contains(", which MQTT forbids"), "{line}: {text}");
     }
+
     let deep = problems(&format!(
         "services: {{echo: {{data_topic: {}}}}}",
         vec!["x"; 200].join("/")

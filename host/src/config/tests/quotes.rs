@@ -24,6 +24,7 @@ fn quotes_around_numbers_and_truth_values_make_no_difference() {
         ),
         (9, true, 7)
     );
+
     let config = quiet(
         "presence_connections: \"3\"\nservices: {a: {limits: {attempts: '5'}, subscriptions: [{filter: x, qos: \"2\", global: \"true\"}], \
          number: \"5\"}}",
@@ -35,6 +36,7 @@ fn quotes_around_numbers_and_truth_values_make_no_difference() {
         ),
         (3, 5)
     );
+
     let subscription = &config.services[0].triggers.subscriptions[0];
     assert_eq!(
         (subscription.filter.as_str(), u8::from(subscription.qos)),
@@ -62,6 +64,7 @@ fn quotes_around_numbers_and_truth_values_make_no_difference() {
             "{port}: {said}"
         );
     }
+
     assert!(problems("broker: {host: b, clean_start: 'yes'}").contains("expected true or false"));
 }
 
@@ -85,6 +88,7 @@ fn typographic_quotes_are_named_wherever_they_stand() {
             "{host}: {said}"
         );
     }
+
     for (text, key) in [
         ("broker: {host: b, port: “1884”}", "broker.port"),
         (
@@ -117,6 +121,7 @@ fn typographic_quotes_are_named_wherever_they_stand() {
             "{text}: {said}"
         );
     }
+
     let secret = problems("broker: {host: b}\nauth: {username: a, password: “geheim”}");
     assert!(
         secret.contains("auth.password: has the typographic quote “ (U+201C)")
@@ -135,6 +140,7 @@ fn typographic_quotes_are_named_wherever_they_stand() {
             "{text}: {said}"
         );
     }
+
     assert!(problems("services: {a: {grants: {http: ['“b”']}}}").contains("expected a host"));
     // in a text for the guest they are text, which may surprise
     let said =

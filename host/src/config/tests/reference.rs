@@ -30,6 +30,7 @@ fn readers_ask_for_exactly_the_keys_of_the_reference() {
             asked.extend(read_example(&section, key));
         }
     }
+
     compare(&asked, &described);
 }
 

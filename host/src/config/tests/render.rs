@@ -52,6 +52,7 @@ fn defaults_load_again() {
             config.to_yaml()
         );
     }
+
     let yaml = quiet("").to_yaml();
     assert!(
         yaml.contains("# the embedded broker listens on 127.0.0.1:1883 or on the next free port"),
@@ -85,6 +86,7 @@ fn transport() -> impl Strategy<Value = (Transport, Tls)> {
         any::<bool>(),
         option::of(word()),
     );
+
     let tls = tls.prop_map(
         |(ca_certs, client_certificate, insecure, server_name)| Tls {
             ca_certs,
@@ -93,6 +95,7 @@ fn transport() -> impl Strategy<Value = (Transport, Tls)> {
             server_name,
         },
     );
+
     let tls = tls.boxed();
     let request = "/[a-z?=&{}]{0,8}";
     prop_oneof![
@@ -123,6 +126,7 @@ prop_compose! {
             delivery_timeout: connect_timeout,
             outbox: OutboxLimits { messages, bytes },
         };
+
         Connection { client_id, session, ..Connection::default() }
     }
 }
@@ -136,6 +140,7 @@ fn remote() -> impl Strategy<Value = Broker> {
         option::of(any::<IpAddr>()),
         option::of(credentials()),
     );
+
     (session(), address).prop_map(
         |(session, (host, port, (transport, tls), bind_address, credentials))| {
             Broker::Remote(Connection {
@@ -192,6 +197,7 @@ fn embedded() -> impl Strategy<Value = Broker> {
                 users,
                 limits,
             };
+
             Broker::Embedded(
                 broker,
                 Connection {
@@ -266,6 +272,7 @@ fn rule() -> impl Strategy<Value = Arc<OfflineRule>> {
         qos0,
         duplicates,
     });
+
     let policy = prop_oneof![
         Just(OfflinePolicy::Drop),
         Just(OfflinePolicy::KeepLast),
@@ -352,6 +359,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         any::<bool>(),
         typed::any_typed(),
     );
+
     let parts = (
         option::of(path()),
         word(),
@@ -362,6 +370,7 @@ fn service(name: String) -> impl Strategy<Value = Service> {
         any_section(),
         outage,
     );
+
     parts.prop_map(
         move |(component, base, triggers, limits, grants, log_level, config, outage)| Service {
             name: name.clone(),
@@ -442,6 +451,7 @@ prop_compose! {
             watch_interval,
             compile_timeout,
         };
+
         Config { file, broker, log, host, cache_dir, trust, state_file, web: None, ha_discovery_prefix, services }
     }
 }

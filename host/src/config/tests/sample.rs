@@ -50,6 +50,7 @@ fn uncommented(but: &[&[&str]]) -> String {
         }
         _ => line.to_owned(),
     };
+
     SAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
@@ -142,6 +143,7 @@ fn the_sample_covers_every_key() {
         "swap",
         "log_level",
     ];
+
     for key in lists
         .iter()
         .flat_map(|list| list.split(", "))

@@ -42,5 +42,6 @@ fn unresolved_secrets_are_reported_with_their_place() {
     ] {
         assert!(said.contains(part), "{part}\n{said}");
     }
+
     assert_eq!(said.lines().count(), 4, "{said}");
 }

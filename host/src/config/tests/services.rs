@@ -81,6 +81,7 @@ fn host_keys_are_typed_and_others_go_to_the_guest() {
         subscription("alarm/#", Qos::ExactlyOnce),
         subscription("home/b", Qos::AtMostOnce),
     ];
+
     assert_eq!(service.triggers.subscriptions, expected);
     let filters = |filters: &[&str]| {
         filters
@@ -88,6 +89,7 @@ fn host_keys_are_typed_and_others_go_to_the_guest() {
             .map(|f| Filter::new(f).unwrap())
             .collect::<Vec<_>>()
     };
+
     assert_eq!(
         service.grants,
         Grants {
@@ -96,6 +98,7 @@ fn host_keys_are_typed_and_others_go_to_the_guest() {
             ..Grants::default()
         }
     );
+
     let mut expected = Limits::default();
     expected.memory.bytes = 1 << 20;
     expected.call.time = Duration::from_millis(20);
@@ -114,6 +117,7 @@ fn host_keys_are_typed_and_others_go_to_the_guest() {
         restart_window: Duration::from_secs(30),
         dead_letters: 8,
     };
+
     expected.total.subscriptions = 6;
     expected.total.timers = 0;
     expected.total.state = 7;
@@ -178,6 +182,7 @@ fn files_name_their_services() {
             pair("relay", "/x/relay.wasm")
         ]
     );
+
     let loaded = run(
         "services: {echo: {colour: red}, other: {component: other.wasm}}",
         &["guests/echo.wasm"],
@@ -214,6 +219,7 @@ fn without_files_every_section_with_a_component_runs() {
             pair("a", "/etc/house/a.wasm")
         ]
     );
+
     let nothing = run("services: {free: {x: 1}}", &[]).unwrap_err();
     assert!(
         nothing
@@ -240,6 +246,7 @@ fn two_services_of_one_name_or_base_topic_are_refused() {
         ),
         "{base}"
     );
+
     let name = run("", &["a/we+ird.wasm"]).unwrap_err();
     assert!(name.contains("invalid service name \"we+ird\""), "{name}");
     assert!(run("", &["/"]).unwrap_err().contains("no file name"));
@@ -265,6 +272,7 @@ fn files_are_loaded_from_disk_and_their_paths_start_there() {
         )),
         "{missing}"
     );
+
     std::fs::write(&file, "services: {echo: {component: ./echo.wasm}}").unwrap();
     let config = Config::load(Some(&file), Selection::Run(&[]))
         .unwrap()

@@ -65,6 +65,7 @@ pub(super) fn any_typed() -> impl Strategy<Value = Typed> {
         awaits_void,
         is_local,
     });
+
     (option::of(vec(serve, 0..3)), vec(call, 0..3)).prop_map(|(serve, call)| Typed { serve, call })
 }
 

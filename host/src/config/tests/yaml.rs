@@ -85,6 +85,7 @@ fn anchors_aliases_and_merge_keys_work() {
             )
         })
         .collect();
+
     assert_eq!(limits, [(4, 5, 1000), (4, 9, 1000), (4, 5, 1)]);
     assert_eq!(
         config.services[2].config.json,
@@ -112,6 +113,7 @@ fn texts_that_stand_for_too_much_are_refused_quickly() {
         // whichever comes first, the parser's own bound or ours
         assert!(problems(&deep(20_000)).lines().count() == 1, "{open}");
     }
+
     assert!(problems("a: 1\n---\nb: 2\n").contains("a second YAML document"));
 }
 
@@ -141,6 +143,7 @@ fn any_json() -> impl Strategy<Value = Value> {
             .prop_map(Value::from),
         text.clone().prop_map(Value::from),
     ];
+
     leaf.prop_recursive(4, 32, 6, move |inner| {
         let key = text.clone().prop_map(|key| format!("K{key}"));
         prop_oneof![
@@ -173,6 +176,7 @@ fn any_yaml() -> impl Strategy<Value = String> {
         "!!int ", "!x ", "5s", "1", "null", "'", "\"", "|", ">", "#", " ", "\t", "---", "...",
         "%YAML", "\u{85}", "é", "\0",
     ];
+
     prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..60)
         .prop_map(|pieces| pieces.concat())
 }

@@ -45,6 +45,7 @@ fn serve_keys() -> Vec<Key> {
         )
         .example("climate"),
     ];
+
     [network_keys(), own].concat()
 }
 
@@ -72,6 +73,7 @@ fn call_keys() -> Vec<Key> {
         .default("`false`")
         .example("true"),
     ];
+
     [network_keys(), own].concat()
 }
 

@@ -49,6 +49,7 @@ impl fmt::Display for Fields<'_> {
             room = left;
             members.insert(name.clone(), value.as_str().into());
         }
+
         write!(f, "{}", serde_json::Value::Object(members))
     }
 }

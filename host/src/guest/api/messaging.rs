@@ -70,6 +70,7 @@ impl Host for StoreData {
                 self.beyond(FaultKind::Subscriptions, text),
             ));
         }
+
         self.check_changes().map_err(MessagingError::Limit)?;
         self.subscriptions.insert(filter.clone(), ());
         self.call
@@ -88,6 +89,7 @@ impl Host for StoreData {
                 .subscriptions
                 .push(SubscriptionChange::Unsubscribe(filter));
         }
+
         Ok(())
     }
 
@@ -129,6 +131,7 @@ impl StoreData {
             .iter()
             .find(|rule| rule.filter.matches(&message.topic))
             .cloned();
+
         let terms =
             (awaited.is_some() || only_if_changed.is_some() || offline.is_some()).then(|| {
                 Box::new(Terms {
@@ -231,6 +234,7 @@ impl StoreData {
             self.call.sent += 1;
             return Ok(());
         };
+
         Err(MessagingError::Limit(self.beyond(exceeded, text)))
     }
 }

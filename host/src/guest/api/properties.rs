@@ -52,6 +52,7 @@ pub(super) fn validate(
     {
         return Err(too_long("correlation data", data.len()));
     }
+
     let properties = Properties {
         response_topic: properties.response_topic.map(Topic::new).transpose()?,
         correlation_data: properties.correlation_data.map(Bytes::from),
@@ -61,6 +62,7 @@ pub(super) fn validate(
         utf8: properties.utf8,
         user_properties: properties.user_properties,
     };
+
     Ok((properties != Properties::default()).then(|| Box::new(properties)))
 }
 
@@ -74,6 +76,7 @@ fn check_text(text: &str) -> Result<(), MessagingError> {
             "{text:?} contains {name}, which MQTT forbids"
         )));
     }
+
     Ok(())
 }
 

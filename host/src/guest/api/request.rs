@@ -61,6 +61,7 @@ pub(in crate::guest) async fn exchange(
         is_local,
         answer,
     };
+
     let wait = data.wait_clock.begin();
     let outcome = if requests.send(RequestCommand::Send(request)).await {
         answered.await.ok()
@@ -89,6 +90,7 @@ fn message(
                 .to_owned();
         return Err(MessagingError::InvalidProperty(text));
     }
+
     let topic = data.publish_topic(topic, global)?;
     let mut message = Message::new(topic, payload, Qos::AtLeastOnce, false);
     message.properties = properties.map(properties::validate).transpose()?.flatten();

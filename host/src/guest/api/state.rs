@@ -35,6 +35,7 @@ impl Host for StoreData {
             );
             return Err(StateError::Limit(self.beyond(FaultKind::State, text)));
         }
+
         if count > limits.total.state_keys {
             let text = format!(
                 "the state would have {count} values, more than limits.state_keys, {}",
@@ -42,6 +43,7 @@ impl Host for StoreData {
             );
             return Err(StateError::Limit(self.beyond(FaultKind::StateKeys, text)));
         }
+
         self.call
             .overlay
             .put(&values, key, Some(Bytes::from(value)));
@@ -64,6 +66,7 @@ impl Host for StoreData {
                 keys.remove(key);
             }
         }
+
         Ok(keys.into_iter().cloned().collect())
     }
 }

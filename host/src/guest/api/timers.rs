@@ -78,6 +78,7 @@ impl StoreData {
                 name.len()
             )));
         }
+
         let limit = self.ctx.config.limits.total.timers;
         if !self.timers.contains(name) && self.timers.len() >= limit {
             let text = format!("the service has {limit} timers, as many as limits.timers allows");

@@ -136,6 +136,7 @@ fn join<S: AsRef<str>>(items: impl Iterator<Item = S>) -> String {
         }
         joined.push_str(item.as_ref());
     }
+
     joined
 }
 
@@ -187,6 +188,7 @@ mod tests {
                 );
             }
         }
+
         assert!(contract.uses_type("delivery-token") && contract.uses_type("delivery-outcome"));
     }
 }

@@ -87,6 +87,7 @@ async fn timers_are_counted_over_calls_and_freed_when_due() {
         assert_eq!(effects.unwrap().timers, [expected]);
         guest = back.unwrap();
     }
+
     let (back, outcome) = guest.call(message("c")).await;
     let text = "the service has 2 timers, as many as limits.timers allows";
     assert_eq!(outcome, Err(Fault::Refused(text.to_owned())));
@@ -121,6 +122,7 @@ async fn timers_of_a_failed_call_do_not_count() {
             count: 1,
         }))
         .await;
+
     assert!(
         ticked.is_ok() && guest.is_some(),
         "none of the four timers may count"

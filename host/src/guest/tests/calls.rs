@@ -120,6 +120,7 @@ async fn table_and_instance_limits_are_named_faults() {
             "(drop (table.grow $t (ref.null func) (i32.const 100))) (call $ok)",
         )
         .replace("(global $count", "(table $t 1 funcref) (global $count");
+
     let grown = wat::parse_str(grown).unwrap();
     let mut small = ctx();
     Arc::make_mut(&mut small.config)
@@ -139,6 +140,7 @@ async fn table_and_instance_limits_are_named_faults() {
     else {
         panic!("{outcome:?}")
     };
+
     assert_eq!(fault.kind().name(), "table");
     let mut few = ctx();
     Arc::make_mut(&mut few.config).limits.memory.instances = 1;
@@ -148,6 +150,7 @@ async fn table_and_instance_limits_are_named_faults() {
         .instantiate(Arc::new(few))
         .await
         .map(drop);
+
     let Err(Fault::Instances(what)) = outcome else {
         panic!("{outcome:?}")
     };

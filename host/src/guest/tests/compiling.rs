@@ -46,6 +46,7 @@ fn all_missing_exports_are_reported_at_once() {
             (core instance $m (instantiate $m))
             (func (export "tick") (canon lift (core func $m "f"))))"#,
     );
+
     let expected = [
         "export \"handle\" is missing; it must be `export handle: func(topic: string, payload: list<u8>) -> result<_, string>`",
         "export \"tick\" is `func()`; it must be `export tick: func() -> result<_, string>`",
@@ -57,12 +58,14 @@ fn all_missing_exports_are_reported_at_once() {
         "import \"wasi:cli/environment@0.3.0\": this host offers version 0.2 of WASI",
         "import \"other\" is not offered; a service may import interfaces of miqro:service@0.1.0 and wasi 0.2 only",
     ];
+
     for fault in expected {
         assert!(
             found.iter().any(|found| found == fault),
             "missing: {fault}\nin: {found:#?}"
         );
     }
+
     assert_eq!(found.len(), expected.len(), "{found:#?}");
 }
 
@@ -103,6 +106,7 @@ fn files_that_are_no_component_are_named_with_advice() {
             "text, not a component: give the .wasm file",
         ),
     ];
+
     for (bytes, expected) in files {
         let text = engine().describe(bytes).to_string();
         assert!(text.starts_with(&format!("this is {expected}")), "{text}");
@@ -147,6 +151,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
             false => files.push(entry.path()),
         }
     }
+
     files
 }
 
@@ -171,6 +176,7 @@ async fn compiled_code_is_reused_and_broken_entries_are_replaced() {
             }
         }
     }
+
     assert!(
         outcomes
             .iter()

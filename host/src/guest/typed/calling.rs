@@ -173,6 +173,7 @@ async fn known(
             payload.map_err(|_| unknown())?
         }
     };
+
     json::decode(&property.ty, &payload, data.json_limits())
         .map_err(|error| CallError::new(Code::InvalidResult, format!("the value: {error}")))
 }

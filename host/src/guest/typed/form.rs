@@ -53,6 +53,7 @@ impl Form {
             [Type::String, Type::Bytes] => ParametersForm::TextAndBytes,
             _ => return None,
         };
+
         let results = match (value, error) {
             (None, None) => ResultsForm::Nothing,
             (Some(Type::Bytes), None) => ResultsForm::Bytes,
@@ -60,6 +61,7 @@ impl Form {
             (Some(Type::Bytes), Some(ErrorType(Some(Type::String)))) => ResultsForm::BytesOrError,
             _ => return None,
         };
+
         Some(Self {
             parameters,
             results,

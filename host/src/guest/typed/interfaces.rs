@@ -67,6 +67,7 @@ fn interface(engine: &Engine, name: &str, item: &ComponentItem) -> Option<Interf
             }
         }
     }
+
     let is_empty = interface.functions.is_empty() && interface.unsupported.is_none();
     (!is_empty).then_some(interface)
 }
@@ -101,6 +102,7 @@ fn function(
                 .map_err(|reason| unsupported(parameter, reason))?,
         })
     });
+
     let result = found.results().next().map(|ty| {
         reader
             .read(&ty, 0)

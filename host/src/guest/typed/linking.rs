@@ -37,6 +37,7 @@ pub(in crate::guest) fn define(
             }
         }
     }
+
     Ok(())
 }
 
@@ -78,6 +79,7 @@ fn returned_val(ty: &Type, returned: Returned) -> Result<Val, TypeMismatch> {
         (_, Ok(Some(value))) => value,
         _ => return Err(TypeMismatch),
     };
+
     into_val(ty, value)
 }
 
@@ -93,5 +95,6 @@ pub(in crate::guest) fn indices(
             .map(|function| component.get_export_index(Some(&instance), function.name.as_str()))
             .collect()
     };
+
     interfaces.exports.iter().map(functions).collect()
 }

@@ -72,6 +72,7 @@ impl Instance {
                 self.refuse(&message, &CallError::new(Code::UnknownMember, text));
             }
         }
+
         Ok(Ok(()))
     }
 
@@ -95,6 +96,7 @@ impl Instance {
             value: operation.answer.as_ref(),
             error: operation.error.as_ref(),
         };
+
         let types = types(&operation.parameters);
         let returned = self.invoke(exported, &types, arguments).await?;
         match (returned, &operation.error) {
@@ -127,6 +129,7 @@ impl Instance {
                 None => return Ok(()),
             },
         };
+
         self.send(answer::answer(message, payload));
         Ok(())
     }
@@ -147,6 +150,7 @@ impl Instance {
                 Err(invalid) => error = invalid,
             }
         }
+
         self.send(answer::refusal(message, &error));
     }
 
@@ -177,6 +181,7 @@ impl Instance {
             value: None,
             error: error.as_ref(),
         };
+
         let returned = self.invoke(exported, &[&property.ty], vec![value]).await?;
         match (returned, error) {
             (Err(value), Some(error)) => self.answer_error(error, value, message),
@@ -186,6 +191,7 @@ impl Instance {
                 self.send(answer::answer(message, payload));
             }
         }
+
         Ok(())
     }
 
@@ -208,12 +214,14 @@ impl Instance {
                     value: None,
                     error: None,
                 };
+
                 let types = types(&signal.parameters);
                 // without a type for it, there is no outcome
                 let _ = self.invoke(exported, &types, arguments).await?;
             }
             Err(error) => self.refuse(message, &error),
         }
+
         Ok(())
     }
 
@@ -253,6 +261,7 @@ impl Instance {
                     .push(publication);
             }
         }
+
         Ok(())
     }
 
@@ -281,6 +290,7 @@ impl Instance {
             value: Some(&property.ty),
             error: property.error.as_ref(),
         };
+
         let Ok(Some(value)) = self.invoke(exported, &[], Vec::new()).await? else {
             return Ok(None);
         };

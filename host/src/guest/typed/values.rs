@@ -89,6 +89,7 @@ fn signed(ty: &Type, value: i64) -> Result<Val, TypeMismatch> {
         Type::S64 => return Ok(Val::S64(value)),
         _ => return Err(TypeMismatch),
     };
+
     val.map_err(|_| TypeMismatch)
 }
 
@@ -100,6 +101,7 @@ fn unsigned(ty: &Type, value: u64) -> Result<Val, TypeMismatch> {
         Type::U64 => return Ok(Val::U64(value)),
         _ => return Err(TypeMismatch),
     };
+
     val.map_err(|_| TypeMismatch)
 }
 
@@ -181,6 +183,7 @@ fn fields(fields: &[Field], vals: &[(String, Val)]) -> Result<Value, TypeMismatc
             Err(TypeMismatch)
         }
     });
+
     Ok(Value::Tuple(values.collect::<Result<_, _>>()?))
 }
 

@@ -13,6 +13,7 @@ async fn marked_or_excess_messages_are_overdue() {
             PushOutcome::Taken
         );
     }
+
     assert!(!mailbox.is_overdue(None, None) && !mailbox.is_overdue(Some(4), None));
     assert!(mailbox.is_overdue(Some(3), None), "as many as the share");
     sender.mark_overdue(4, 2);

@@ -59,6 +59,7 @@ impl Filters {
                 ..CoverState::default()
             };
         }
+
         self.touched = (0..self.entries.len())
             .filter(|index| self.entries[*index].is_some())
             .collect();
@@ -81,6 +82,7 @@ impl Filters {
             }
             check.extend((0..self.entries.len()).filter(|other| self.covers(index, *other)));
         }
+
         check.into_iter().for_each(|index| self.find_cover(index));
     }
 
@@ -116,6 +118,7 @@ impl Filters {
             let new = new.map(|member| (member.service, None)).collect();
             self.awaiting_retained.entry(id).or_insert(new);
         }
+
         if let Some(cover) = by.and_then(|by| self.entries[by].as_mut())
             && wanted > cover.cover.raised
         {
@@ -139,6 +142,7 @@ impl Filters {
                 .copied()
                 .filter(move |wide| self.dominates(*wide, index))
         };
+
         let widest = |best: usize, next: usize| {
             if self.dominates(next, best) {
                 next
@@ -146,6 +150,7 @@ impl Filters {
                 best
             }
         };
+
         // while the widest is not granted, it may still be refused
         let is_granted = |wide: &usize| {
             self.entries[*wide]

@@ -109,6 +109,7 @@ impl Backlog {
                 ..delivery
             });
         }
+
         self.unread += 1;
         match self
             .on_disk
@@ -157,6 +158,7 @@ impl Backlog {
             deferred,
             ..
         } = std::mem::take(self);
+
         let deferred = deferred.into_values().map(|pending| pending.delivery);
         (
             deferred
@@ -190,6 +192,7 @@ mod tests {
             Qos::AtLeastOnce,
             false,
         );
+
         Delivery::new(message, Some(Receipt::Kept(number)))
     }
 
@@ -224,6 +227,7 @@ mod tests {
             },
             start + 2 * second,
         );
+
         backlog.defer(
             PendingMessage {
                 delivery: delivery(9, 1),
@@ -231,6 +235,7 @@ mod tests {
             },
             start + second,
         );
+
         assert_eq!((backlog.len(), backlog.due()), (4, Some(start + second)));
         assert_eq!(take(&mut backlog, start), Some((Receipt::Kept(1), 0)));
         assert_eq!(
@@ -276,6 +281,7 @@ mod tests {
                     messages: segment.messages - read.len(),
                     bytes: segment.bytes - read.len() * weight,
                 };
+
                 backlog.put_first(
                     read.into_iter()
                         .map(|number| delivery(number, SIZE))
@@ -283,14 +289,17 @@ mod tests {
                     (rest.messages > 0).then_some(rest),
                 );
             }
+
             taken.extend(take(&mut backlog, now).map(|(receipt, _)| receipt));
         }
+
         assert_eq!(
             taken,
             (0..count)
                 .map(|number| Receipt::Kept(2 * number))
                 .collect::<Vec<_>>()
         );
+
         assert_eq!(
             (backlog.len(), backlog.bytes(), backlog.first_bytes),
             (0, 0, 0)
@@ -310,6 +319,7 @@ mod tests {
             },
             start,
         );
+
         assert_eq!(
             backlog.drain(),
             (vec![Receipt::Kept(3), Receipt::Kept(1)], 1)

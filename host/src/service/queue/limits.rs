@@ -18,6 +18,7 @@ impl Queue {
                 self.config.limits.mailbox.spool
             );
         }
+
         self.holds_up_others = full;
         !full
     }

@@ -61,6 +61,7 @@ impl Queue {
                 .written
                 .extend(surplus.into_iter().filter_map(|delivery| delivery.receipt));
         }
+
         let refused = self.write(self.unacknowledged().is_some(), kept);
         self.mailbox.put_back(refused);
     }
@@ -109,6 +110,7 @@ impl Queue {
         else {
             return Vec::new();
         };
+
         match outcome {
             Ok(first) => {
                 let mut numbered = (first..).zip(deliveries);
@@ -121,6 +123,7 @@ impl Queue {
                         .extend(delivery.receipt.replace(Receipt::Kept(number)));
                     self.backlog.push(delivery, number);
                 }
+
                 Vec::new()
             }
             Err(error) => self.on_refused(with_current, deliveries, &error),
@@ -169,6 +172,7 @@ impl Queue {
             {
                 return;
             }
+
             self.writes.written.pop_front();
         }
     }

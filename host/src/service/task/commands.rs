@@ -48,6 +48,7 @@ impl Task {
                 });
             }
         }
+
         Flow::Continue(())
     }
 }

@@ -40,6 +40,7 @@ impl Task {
                 }
                 Err(receipt) => self.outputs.acknowledge(receipt).await,
             }
+
             if !self.runner.is_ready()
                 || !self.runner.executor.is_fast()
                 || !self.commands.is_empty()
@@ -115,6 +116,7 @@ impl Task {
             attempts,
             component: self.runner.version(),
         };
+
         self.outputs
             .push_dead_letter(&self.ctx.config, delivery, verdict)
             .await;

@@ -66,6 +66,7 @@ impl Task {
             },
             Invocation::Timer(_) | Invocation::Notice(_) => Operation::Event { attempt },
         };
+
         let description = invocation.describe();
         let is_logged = self.usage.on_fault(&fault, Instant::now());
         self.on_fault(Failure {
@@ -85,6 +86,7 @@ impl Task {
             fault,
             is_logged,
         };
+
         match self.on_fault(failure).await {
             ControlFlow::Continue(_) => Flow::Continue(()),
             ControlFlow::Break(stop) => Flow::Break(stop),
@@ -207,6 +209,7 @@ impl Task {
                 Err(fault) => Box::pin(self.on_start_fault(fault)).await?,
             }
         }
+
         Flow::Continue(())
     }
 

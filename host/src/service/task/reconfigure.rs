@@ -40,6 +40,7 @@ impl Task {
             let republishes = self.ctx.config.delivery.republish_retained;
             self.outputs.set_republish(republishes).await;
         }
+
         // the caller may have gone
         let _ = offer.answer.send(outcome);
     }
@@ -99,6 +100,7 @@ impl Task {
             None if effects.state.is_empty() => Ok(()),
             record => self.persist(effects.state, record).await,
         };
+
         match written {
             Ok(()) => {
                 let origin = self.queue.origin();
@@ -157,11 +159,13 @@ fn changes_of_operator(
         .iter()
         .filter(|subscription| !next.triggers.subscriptions.contains(subscription))
         .map(|subscription| SubscriptionChange::Unsubscribe(subscription.filter.clone()));
+
     let present = next
         .triggers
         .subscriptions
         .iter()
         .cloned()
         .map(SubscriptionChange::Subscribe);
+
     ended.chain(present).collect()
 }

@@ -124,6 +124,7 @@ impl Task {
             faults,
             at,
         };
+
         match event.to_message(&self.ctx.config.base) {
             Ok(message) => {
                 let origin = self.queue.origin();

@@ -33,6 +33,7 @@ impl Task {
                 }
             }
         });
+
         let in_time = drained.await.is_ok();
 
         if stop.leaves {
@@ -118,6 +119,7 @@ impl Task {
             receipts.extend(spooled);
             on_disk += more_on_disk;
         }
+
         self.report_left(receipts, on_disk, others).await;
     }
 
@@ -131,6 +133,7 @@ impl Task {
             weight += delivery.message.weight();
             left.push(delivery);
         }
+
         left
     }
 

@@ -41,6 +41,7 @@ impl Task {
                     .map(|filter| filter.to_string()),
             )
             .collect();
+
         subscriptions.sort_unstable();
         subscriptions.dedup();
 

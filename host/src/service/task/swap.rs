@@ -113,6 +113,7 @@ impl Task {
                 .on_configured(version, note, rules, now.unix_millis);
             self.rollout.to_record(rules, None)
         };
+
         self.install(prepared, record).await;
 
         let file = self.ctx.config.component.clone().unwrap_or_default();
@@ -125,6 +126,7 @@ impl Task {
                 info!("runs with its new configuration");
             }
         });
+
         Ok(())
     }
 
@@ -179,12 +181,14 @@ impl Task {
         else {
             return Ok((prepared, saved));
         };
+
         let prepared = self
             .runner
             .executor
             .load(prepared, bytes)
             .await
             .map_err(SwapError::Load)?;
+
         Ok((prepared, saved))
     }
 

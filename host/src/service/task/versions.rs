@@ -31,6 +31,7 @@ impl Task {
                 "is on probation for another {span:?}"
             );
         }
+
         let snapshot = Snapshot {
             saved: None,
             state: self.ctx.state.state(),
@@ -50,6 +51,7 @@ impl Task {
                 self.begin_with(*prepared).await;
             }
         }
+
         self.rollout.set_concluded_swap(begin.number);
         self.publish_versions();
     }

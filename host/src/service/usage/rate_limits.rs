@@ -106,6 +106,7 @@ impl RateLimits {
                 self.changes.spend(cost.changes, limits.rates.changes, now),
             ),
         ];
+
         waits
             .into_iter()
             .max_by_key(|(_, wait)| *wait)

@@ -177,6 +177,7 @@ impl Statistics {
                 figures
             }
         };
+
         figures.calls += 1;
         figures.failures += u64::from(failure.is_some());
         if let Some(took) = took {
@@ -281,6 +282,7 @@ impl Figures {
             {
                 bound += 1;
             }
+
             if let Some(sum) = sum.counts.get_mut(bound) {
                 *sum += u64::from(*count);
             }
@@ -311,6 +313,7 @@ impl Figures {
                 return upper(bucket);
             }
         }
+
         Duration::ZERO
     }
 }
@@ -364,6 +367,7 @@ mod tests {
                 None,
             );
         }
+
         let slow = Some(Duration::from_millis(10));
         statistics.on_call_ended(
             Purpose::Timer("poll", 4),

@@ -93,8 +93,10 @@ impl ThrottledLog {
                 pending: 0,
                 logged_at: now,
             });
+
             return true;
         }
+
         if let Some(count_of_reason) = row.reasons.get_mut(known.unwrap_or(REASONS - 1)) {
             count_of_reason.pending += count;
             count_of_reason.text = text;
@@ -150,6 +152,7 @@ impl ThrottledLog {
                 }
             }
         }
+
         entries
     }
 
@@ -178,6 +181,7 @@ impl fmt::Display for Entry {
             )?,
             None => write!(f, "{}: {} {times}", self.kind, self.count)?,
         }
+
         if seconds > 0 {
             write!(f, " in the last {seconds} s")?;
         }
@@ -229,6 +233,7 @@ mod tests {
                 reason: String::new()
             }]
         );
+
         assert_eq!(
             entries[0].to_string(),
             "limits.mailbox exceeded 4 times in the last 60 s; these messages are dropped"
@@ -254,6 +259,7 @@ mod tests {
             );
             assert!(!log.record(FaultKind::Trap, reason(2, number), 1, start));
         }
+
         let entries: Vec<_> = log
             .take_due(start + PAUSE)
             .iter()
@@ -281,6 +287,7 @@ mod tests {
                 reason: "1.2".to_owned()
             }]
         );
+
         assert!(log.record(FaultKind::Trap, reason(1, 3), 1, start + PAUSE / 2));
         assert_eq!(log.reset(start + PAUSE / 2), []);
         assert_eq!(log.report().as_deref(), Some("trap 4"));
@@ -312,6 +319,7 @@ mod tests {
                 };
                 prop_assert!(said.values().map(recent).all(|lines| lines <= REASONS));
             }
+
             for Entry { kind, count, reason, .. } in log.take_due(now + PAUSE) {
                 said.entry(kind).or_default().push((reason, count, now));
             }

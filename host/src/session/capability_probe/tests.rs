@@ -57,6 +57,7 @@ fn connect(
             capabilities.on_closed();
         }
     }
+
     panic!("{broker:?} is not connected to: {capabilities:?}");
 }
 
@@ -78,6 +79,7 @@ proptest! {
         } else {
             prop_assert_eq!(sent, None);
         }
+
         // and is known then
         prop_assert_eq!(connect(&mut capabilities, broker, &whole, 0).0, 1);
     }

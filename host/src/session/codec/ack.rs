@@ -31,6 +31,7 @@ pub(super) fn encode(ack: Ack, protocol: Protocol, out: &mut BytesMut) {
         AckKind::PubRel => 0x62,
         AckKind::PubComp => 0x70,
     };
+
     let [high, low] = ack.id.to_be_bytes();
     if ack.reason == Reason::SUCCESS || protocol == Protocol::V311 {
         out.extend_from_slice(&[first, 2, high, low]);

@@ -38,6 +38,7 @@ pub(super) fn reason_string(mut reader: Reader<'_>) -> Result<Option<String>, Ba
             _ => return Ok(text),
         }
     }
+
     Ok(text)
 }
 

@@ -162,11 +162,13 @@ pub(super) fn header(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
             }));
         }
     }
+
     if rest.len() >= 4 {
         return Err(CodecError::malformed(
             Kind::from_first_byte(first).name(),
             "a length of more than four bytes",
         ));
     }
+
     Ok(None)
 }

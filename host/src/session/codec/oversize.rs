@@ -40,6 +40,7 @@ impl Oversize {
         } else {
             buffer.advance(come);
         }
+
         self.left == 0
     }
 

@@ -51,6 +51,7 @@ fn read(frame: &Frame<'_>, protocol: Protocol) -> Result<Publish, BadField> {
             properties = publish_properties::decode(frame, present, &mut subscription_ids)?;
         }
     }
+
     let topic = topic(frame.share(name.start, name.end))?;
     let payload = frame.share(reader.at(), frame.body().len());
     Ok(Publish {
@@ -128,6 +129,7 @@ pub(super) fn encode(
             what,
         });
     };
+
     out.reserve(size.packet);
     out.put_u8(0x30 | u8::from(dup) << 3 | u8::from(message.qos) << 1 | u8::from(message.retain));
     put_varint(size.remaining, out);
@@ -141,6 +143,7 @@ pub(super) fn encode(
             publish_properties::encode(properties, out);
         }
     }
+
     out.extend_from_slice(&message.payload);
     Ok(())
 }

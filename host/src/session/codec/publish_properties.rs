@@ -50,6 +50,7 @@ pub(super) fn decode(
             _ => return Err(BadField("it has a property that does not belong there")),
         }
     }
+
     Ok(properties)
 }
 

@@ -57,6 +57,7 @@ impl<'a> Reader<'a> {
                 return Ok(number);
             }
         }
+
         Err(BadField("a variable byte integer of more than four bytes"))
     }
 

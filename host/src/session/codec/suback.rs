@@ -18,6 +18,7 @@ pub(super) fn decode(frame: &Frame<'_>, protocol: Protocol) -> Incoming {
         }
         Ok(id) => id,
     };
+
     let readable = match (protocol, frame.kind) {
         (Protocol::V5, _) => reader.properties().is_ok(),
         // UNSUBACK of 3.1.1 has no codes

@@ -142,6 +142,7 @@ proptest! {
                 seen.push(publish.message);
             }
         }
+
         prop_assert!(buffer.is_empty());
         prop_assert_eq!(seen, messages);
     }
@@ -170,6 +171,7 @@ fn short_forms_of_packets_are_read() {
             text: Some("x".to_owned())
         }
     );
+
     let ack = |reason| {
         Incoming::Ack(Ack {
             kind: AckKind::PubRec,
@@ -177,6 +179,7 @@ fn short_forms_of_packets_are_read() {
             reason: Reason(reason),
         })
     };
+
     assert_eq!(one(Protocol::V5, &[0x50, 2, 0, 5]).unwrap(), ack(0));
     assert_eq!(
         one(Protocol::V5, &[0x50, 3, 0, 5, 0x97]).unwrap(),
@@ -267,8 +270,10 @@ fn a_forbidden_topic_is_rejected_and_acknowledged() {
                 topic: shown.to_owned(),
                 reason,
             };
+
             assert_eq!(rejected(protocol, &bytes), expected);
         }
+
         // should not be sent, and is legal to receive (section 1.5.4)
         for topic in [
             "a\tb",
@@ -322,6 +327,7 @@ fn invalid_properties_are_rejected_and_acknowledged() {
             (reason, 9, "a/b")
         );
     }
+
     // lesser faults are tolerated: two content types, a subscription identifier of 0, no payload format
     for properties in [&[3, 0, 1, b'a', 3, 0, 1, b'b'][..], &[11, 0], &[1, 7]] {
         assert!(matches!(
@@ -352,6 +358,7 @@ fn an_unacknowledgeable_message_does_not_hide_the_next() {
             ),
             (&[0x32, 0], "a field of it reaches beyond its end", 1),
         ];
+
         for (bytes, reason, qos) in cases {
             let packets = decode_all(protocol, &[bytes, &[0xD0, 0]].concat()).unwrap();
             let [Incoming::Rejected(rejected), Incoming::PingResp] = &packets[..] else {
@@ -384,6 +391,7 @@ fn unmatched_acknowledgements_are_reported() {
             }
         }
     }
+
     let reasons = |reasons: &[u8]| Incoming::SubAck {
         id: 7,
         reasons: reasons.iter().copied().map(Reason).collect(),
@@ -408,6 +416,7 @@ fn unmatched_acknowledgements_are_reported() {
             reasons: Vec::new()
         })
     );
+
     // reasons that rumqttc does not know, with a reason string
     let Ok(Incoming::ConnAck(ack)) = one(Protocol::V5, &[0x20, 7, 0, 0x9E, 4, 31, 0, 1, b'x'])
     else {
@@ -445,8 +454,10 @@ proptest! {
                     seen.push(packet.unwrap());
                 }
             }
+
             prop_assert!(codec.needed(&buffer) < 66_000 && buffer.len() <= 1_000, "{}", buffer.len());
         }
+
         let id = if qos == Qos::AtMostOnce { 0 } else { 9 };
         let shown = if topic.len() > 200 { format!("{}…", &topic[..200]) } else { topic };
         let rejected = RejectedPublish { id, qos, dup: false, retain: true, size: sizes[1], topic: shown, reason: TOO_LARGE };

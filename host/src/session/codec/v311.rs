@@ -55,6 +55,7 @@ pub(super) fn check_connect(connect: &Connect) -> Result<(), CodecError> {
             connect.will.as_ref().map_or(0, |will| will.payload.len()),
         ),
     ];
+
     match lengths
         .iter()
         .find(|(_, length)| *length > usize::from(u16::MAX))
@@ -80,6 +81,7 @@ pub(super) fn encode(packet: &Outgoing<'_>, out: &mut BytesMut) -> Result<(), Co
         Outgoing::Unsubscribe(request) => ("UNSUBSCRIBE", unsubscribe(request).write(out)),
         _ => return Ok(()),
     };
+
     written.map(drop).map_err(|error| CodecError::Unwritable {
         packet: name,
         what: error.to_string(),
@@ -95,12 +97,14 @@ fn connect(connect: &Connect) -> mqtt::Connect {
             message.retain,
         )
     });
+
     let login = connect.credentials.as_ref().map(|credentials| {
         mqtt::Login::new(
             credentials.username.as_str(),
             credentials.password.as_deref().unwrap_or_default(),
         )
     });
+
     mqtt::Connect {
         protocol: Protocol::V4,
         keep_alive: connect.keepalive,

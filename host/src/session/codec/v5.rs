@@ -28,6 +28,7 @@ pub(super) fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
             server: ServerCapabilities::default(),
         });
     }
+
     if Reason(code).is_failure() {
         // rumqttc does not know all reasons, and the reason matters more than the other properties
         let text = Reader::new(rest)
@@ -42,6 +43,7 @@ pub(super) fn connack(frame: &Frame<'_>) -> Result<ConnAck, CodecError> {
             server: ServerCapabilities::default(),
         });
     }
+
     let (bytes, first, length_bytes, remaining) = frame.whole();
     let ack = mqtt::ConnAck::read(
         mqtt::FixedHeader::new(first, length_bytes, remaining),
@@ -92,6 +94,7 @@ pub(super) fn encode(packet: &Outgoing<'_>, out: &mut BytesMut) -> Result<(), Co
         Outgoing::Unsubscribe(request) => ("UNSUBSCRIBE", unsubscribe(request).write(out)),
         _ => return Ok(()),
     };
+
     written.map(drop).map_err(|error| CodecError::Unwritable {
         packet: name,
         what: error.to_string(),
@@ -105,6 +108,7 @@ fn connect(connect: &Connect) -> mqtt::Connect {
         max_packet_size: Some(connect.maximum_packet_size.max(1)),
         ..mqtt::ConnectProperties::new()
     };
+
     mqtt::Connect {
         keep_alive: connect.keepalive,
         client_id: connect.client_id.clone(),

@@ -27,6 +27,7 @@ impl Dispatcher {
             cut.iter()
                 .for_each(|publication| self.on_loop(commit.service, publication));
         }
+
         self.remember_retained(commit.service, &commit.publishes);
 
         let terms = commit
@@ -151,6 +152,7 @@ impl Dispatcher {
                     .extend(older.into_iter().filter_map(|one| one.receipt));
             }
         }
+
         self.drain_discarded();
     }
 }

@@ -187,6 +187,7 @@ impl Dispatcher {
             }
             !is_announced
         });
+
         if let Some(sink) = &mut self.persistence.sink {
             sink.0(ops);
         }

@@ -36,6 +36,7 @@ impl fmt::Display for RejectedPublish {
             reason,
             ..
         } = self;
+
         let retained = if *retain { ", retained" } else { "" };
         write!(
             f,

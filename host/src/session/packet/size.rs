@@ -32,6 +32,7 @@ pub fn publish_size(message: &Message, protocol: Protocol) -> Option<PublishSize
             (length, plain + varint_size(length) + length)
         }
     };
+
     let fits = remaining <= MAX_REMAINING;
     fits.then_some(PublishSize {
         packet: 1 + varint_size(remaining) + remaining,

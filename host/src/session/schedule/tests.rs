@@ -77,6 +77,7 @@ fn short_connections_are_retried_later_each_time() {
         );
         now += wait * MS;
     }
+
     assert_eq!(schedule.short_connections(), 5);
     assert_eq!(schedule.settle_time(), 800 * MS);
     schedule.on_connected(Role::Main, now);
@@ -103,6 +104,7 @@ fn permanent_refusals_wait_longer_from_the_start() {
             NextAttempt::At(now + Duration::from_secs(wait))
         );
     }
+
     schedule.reset(200 * MS, 1000 * MS);
     assert_eq!(schedule.next_attempt(Role::Main, now), NextAttempt::Now);
 }
@@ -185,11 +187,13 @@ proptest! {
                         schedule.on_attempt_ended(Role::Presence);
                         schedule.on_failed(Role::Presence, FailureClass::Transient, now, jitter);
                     }
+
                     schedule.on_lost(Role::Main, end - Duration::from_millis(lasted), end, (jitter, Duration::MAX));
                     now = end;
                 }
             }
         }
+
         // each role waits 100 ms at least, and twice that from the second time on
         let allowed = 6.0 + 2.0 * (now - start).as_secs_f64() / 0.1;
         prop_assert!(f64::from(attempts) <= allowed, "{attempts} attempts in {:?}", now - start);

@@ -63,6 +63,7 @@ impl Ids {
                 return Some(self.last);
             }
         }
+
         None
     }
 

@@ -108,6 +108,7 @@ impl Inbox {
             dup,
             fingerprint,
         } = packet;
+
         if qos == Qos::ExactlyOnce && self.unreleased.contains(id) {
             acks.push_back(Ack::success(AckKind::PubRec, id));
             return None;
@@ -121,6 +122,7 @@ impl Inbox {
             services: 1,
             publishes: 0,
         };
+
         if self.known.insert(id) {
             return Some(self.append(new));
         }
@@ -281,6 +283,7 @@ impl Inbox {
             } else {
                 AckKind::PubAck
             };
+
             acks.push_back(Ack::success(kind, entry.id));
         }
     }

@@ -57,6 +57,7 @@ impl State {
                 });
             }
         }
+
         Ok(None)
     }
 
@@ -77,6 +78,7 @@ impl State {
                     .on_publish(Packet::new(id, &message), &mut self.acks)?,
             ),
         };
+
         Some(Arrival {
             message,
             subscription_ids,
@@ -98,11 +100,13 @@ impl State {
                 dup,
                 fingerprint: 0,
             };
+
             let Some(receipt) = self.inbox.on_publish(packet, &mut self.acks) else {
                 return;
             };
             self.inbox.on_routed(receipt, 0, &mut self.acks);
         }
+
         self.shared.outputs.log(Event::Rejected(rejected));
     }
 

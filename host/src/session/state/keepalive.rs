@@ -90,6 +90,7 @@ impl Keepalive {
             Some(stall) if stall >= limit => return DueAction::Stalled(stall),
             _ => {}
         }
+
         if let Some(asked) = self.asked {
             return if now >= self.silent_at(asked, interval) {
                 DueAction::Silent(silence)
@@ -97,6 +98,7 @@ impl Keepalive {
                 DueAction::Nothing
             };
         }
+
         if silence >= interval || now.saturating_duration_since(self.sent) >= interval {
             self.asked = Some(now);
             return DueAction::Ping;

@@ -248,6 +248,7 @@ impl Outbox {
                 count += 1;
             }
         }
+
         count
     }
 }

@@ -98,6 +98,7 @@ impl PoisonDetector {
                 self.search = None;
             }
         }
+
         self.bans.tick(now);
     }
 
@@ -125,6 +126,7 @@ impl PoisonDetector {
                 .for_each(|search| search.on_disconnected());
             return;
         }
+
         if let Some(search) = &mut self.search {
             self.last_loss = Some(now);
             if search.on_lost(now, &mut self.verdicts).is_break() {
@@ -132,6 +134,7 @@ impl PoisonDetector {
             }
             return;
         }
+
         let may_be_caused =
             exposed_at.is_some_and(|at| now.saturating_duration_since(at) < EXPOSURE);
         if !may_be_caused || self.rests_until.is_some_and(|until| now < until) {
@@ -144,6 +147,7 @@ impl PoisonDetector {
         {
             self.losses = 0;
         }
+
         self.losses += 1;
         self.last_loss = Some(now);
         if self.losses >= LOSSES {

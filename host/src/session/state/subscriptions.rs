@@ -230,6 +230,7 @@ impl Subscriptions {
                 });
                 continue;
             };
+
             shared
                 .outputs
                 .answer(subscription.filter.clone(), !reason.is_failure());
@@ -254,6 +255,7 @@ impl Subscriptions {
                         granted,
                     });
                 }
+
                 self.confirmed.insert(filter, qos);
             }
         }

@@ -23,6 +23,7 @@ fn steps(loses_session: bool) -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Subscribe),
         1 => any::<bool>().prop_map(move |kept| Step::Lose { session: !kept && loses_session }),
     ];
+
     proptest::collection::vec(step, 0..120)
 }
 
@@ -57,6 +58,7 @@ fn identifiers_come_round_without_a_collision() {
         ];
         model.play(steps.into());
     }
+
     model.finish();
     model.check_outgoing(true);
 }
@@ -83,6 +85,7 @@ fn connected(
             bytes: 1 << 20,
         },
     );
+
     state.handle_connack(
         &ConnAck {
             session_present: false,
@@ -92,6 +95,7 @@ fn connected(
         },
         wanted,
     );
+
     state
 }
 
@@ -113,6 +117,7 @@ fn outputs(state: &mut State) -> TurnOutputs {
             Output::Outcome(..) | Output::RetryFilter(_) => {}
         }
     }
+
     drained
 }
 
@@ -124,6 +129,7 @@ fn subscribes(state: &mut State) -> Vec<(Option<u32>, usize)> {
         };
         seen.push((request.subscription_id, request.subscriptions.len()));
     }
+
     seen
 }
 
@@ -157,6 +163,7 @@ fn filters_share_packets_as_far_as_identifiers_and_sizes_allow() {
             .all(|(id, count)| id.is_none() && *count <= 7),
         "{packets:?}"
     );
+
     assert_eq!(packets.iter().map(|(_, count)| count).sum::<usize>(), 250);
 }
 
@@ -211,6 +218,7 @@ fn failures_are_reported_as_events() {
             reasons: vec![Reason::NOT_AUTHORIZED],
         })
         .unwrap();
+
     let topic = Topic::new("t").unwrap();
     let message =
         |payload: &str| Message::new(topic.clone(), payload.to_owned(), Qos::AtLeastOnce, false);
@@ -225,6 +233,7 @@ fn failures_are_reported_as_events() {
         .map(Publication::from)
         .into(),
     );
+
     let Some(Outgoing::Publish { id, .. }) = state.poll_transmit() else {
         panic!("not PUBLISH")
     };
@@ -236,6 +245,7 @@ fn failures_are_reported_as_events() {
             reason,
         }))
         .unwrap();
+
     assert!(state.poll_transmit().is_some());
     // nobody has finished with this one when the connection ends
     let arrived = Publish {
@@ -249,6 +259,7 @@ fn failures_are_reported_as_events() {
             .unwrap()
             .is_some()
     );
+
     state.end_connection();
     for _ in 0..150 {
         state.publish(
@@ -257,6 +268,7 @@ fn failures_are_reported_as_events() {
             vec![Message::new(topic.clone(), "0", Qos::AtMostOnce, false).into()],
         );
     }
+
     state.handle_connack(
         &ConnAck {
             session_present: false,
@@ -266,6 +278,7 @@ fn failures_are_reported_as_events() {
         },
         Vec::new(),
     );
+
     let expected = [
         Event::SubscriptionRefused {
             filter: Filter::new("a").unwrap(),
@@ -283,6 +296,7 @@ fn failures_are_reported_as_events() {
         },
         Event::Dropped { count: 51 },
     ];
+
     assert_eq!(outputs(&mut state).events, expected);
 }
 
@@ -353,6 +367,7 @@ fn announced(session_present: bool, values: &[&str]) -> Vec<Vec<String>> {
             bytes: 100_000,
         },
     );
+
     let message = |value: &&str| {
         Message::new(
             Topic::new("online").unwrap(),
@@ -361,6 +376,7 @@ fn announced(session_present: bool, values: &[&str]) -> Vec<Vec<String>> {
             true,
         )
     };
+
     let mut connections = Vec::new();
     for _ in 0..4 {
         let ack = ConnAck {
@@ -369,6 +385,7 @@ fn announced(session_present: bool, values: &[&str]) -> Vec<Vec<String>> {
             text: None,
             server: ServerCapabilities::default(),
         };
+
         state.handle_connack(&ack, Vec::new());
         values
             .iter()
@@ -383,6 +400,7 @@ fn announced(session_present: bool, values: &[&str]) -> Vec<Vec<String>> {
         connections.push(sent);
         state.end_connection();
     }
+
     connections
 }
 
@@ -395,5 +413,6 @@ fn only_the_latest_announcement_is_sent_per_connection() {
             "session kept: {session_present}"
         );
     }
+
     assert_eq!(announced(false, &["0", "1", "0", "1"]), vec![vec!["1"]; 4]);
 }

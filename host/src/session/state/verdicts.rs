@@ -103,6 +103,7 @@ impl State {
                 }
             }
         }
+
         self.drain_resolved();
     }
 }

@@ -54,6 +54,7 @@ pub fn advise_handshake(error: io::Error, tls: &Tls) -> io::Error {
         )),
         None => None,
     };
+
     with_advice(error, advice)
 }
 
@@ -71,6 +72,7 @@ pub fn advise_before_connack(error: io::Error, connection: &Connection) -> io::E
         ),
         _ => None,
     };
+
     with_advice(error, advice)
 }
 
@@ -111,6 +113,7 @@ fn is_silent_close(error: &io::Error) -> bool {
         ErrorKind::BrokenPipe,
         ErrorKind::TimedOut,
     ];
+
     gone.contains(&error.kind())
 }
 
@@ -161,6 +164,7 @@ fn certificate_advice(error: &CertificateError, tls: &Tls) -> Option<String> {
         CertificateError::Other(OtherError(inner)) => return verifier_advice(&inner.to_string()),
         _ => return None,
     };
+
     Some(advice)
 }
 
@@ -173,6 +177,7 @@ fn verifier_advice(text: &str) -> Option<String> {
         "CaUsedAsEndEntity" => "it is self-signed; set tls.ca_certs to this very certificate",
         _ => return None,
     };
+
     Some(advice.to_owned())
 }
 
@@ -198,6 +203,7 @@ fn alert_advice(alert: AlertDescription, tls: &Tls) -> Option<String> {
             _ => None,
         };
     };
+
     let what = match alert {
         A::UnknownCA => "does not trust who signed",
         A::CertificateExpired => "finds expired",
@@ -215,6 +221,7 @@ fn alert_advice(alert: AlertDescription, tls: &Tls) -> Option<String> {
         A::HandshakeFailure => "may not accept",
         _ => return None,
     };
+
     Some(format!(
         "the broker {what} the client certificate {} (tls.certfile)",
         certificate.display()

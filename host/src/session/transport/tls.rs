@@ -46,6 +46,7 @@ pub async fn handshake(
             "the broker's certificate is not verified (cert_reqs: CERT_NONE)"
         );
     }
+
     let owned = tls.clone();
     // the system's roots are some hundred files: off the message path
     let settings = tokio::task::spawn_blocking(move || settings(&owned))
@@ -136,6 +137,7 @@ impl CaVerifier {
             }
             None => drop(roots.add_parsable_certificates(load_native_certs().certs)),
         }
+
         if roots.is_empty() {
             return Err(TlsError::NoSystemRoots);
         }

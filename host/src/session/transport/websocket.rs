@@ -121,6 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
                 None => return Poll::Ready(Ok(false)),
             }
         }
+
         Poll::Ready(Ok(true))
     }
 }
@@ -168,6 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Frames<S> {
                 Poll::Pending => return Poll::Pending,
             }
         }
+
         Poll::Ready(Ok(()))
     }
 }

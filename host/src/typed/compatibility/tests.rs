@@ -108,6 +108,7 @@ fn versions_count_as_semantic_versions() {
         ("a:b/c", "a:b/c", true),
         ("a:b/c", "a:b/c@1.0.0", false),
     ];
+
     for (old, new, is_fulfilled) in cases {
         let found = differences(&exports(old, vec![]), &exports(new, vec![]));
         if is_fulfilled {
@@ -116,6 +117,7 @@ fn versions_count_as_semantic_versions() {
             assert_eq!(found, [format!("exports {new} in place of {old}")]);
         }
     }
+
     assert_eq!(
         differences(
             &exports("a:b/c@1.0.0", vec![]),
@@ -146,6 +148,7 @@ fn missing_functions_and_other_parameters_are_named() {
             function("h", None, Some(Type::Bool)),
         ],
     );
+
     let new = exports(
         "a:b/c@1.0.0",
         vec![function("g", None, None), function("h", None, None)],
@@ -177,6 +180,7 @@ fn parameters_may_become_wider_and_results_narrower() {
             variant(&[("a", None), ("b", Some(Type::Bool))]),
         ),
     ];
+
     for (narrow, wide) in pairs {
         assert_eq!(parameter(narrow.clone(), wide.clone()), [""; 0], "{wide:?}");
         assert_ne!(parameter(wide.clone(), narrow.clone()), [""; 0], "{wide:?}");
@@ -216,6 +220,7 @@ fn cases_with_another_number_are_named() {
             "a:b/c@1.0.0, f, a, case b: is missing, or has another number",
         ]
     );
+
     assert_eq!(
         result(variant(&[]), variant(&[("a", None)])),
         ["a:b/c@1.0.0, f, result, case a: is new, and others do not know it"]
@@ -231,6 +236,7 @@ fn signals_are_read_by_others() {
             vec![function("s", Some(ty), None)],
         )],
     };
+
     assert_eq!(differences(&with(Type::S64), &with(Type::S32)), [""; 0]);
     assert_eq!(
         differences(&with(Type::S32), &with(Type::S64)),

@@ -75,6 +75,7 @@ impl Document {
                 "bindingVersion": BINDING,
             },
         });
+
         let call = json!({
             "payload": schema::of_arguments(&operation.parameters),
             "bindings": properties,

@@ -76,5 +76,6 @@ fn parameters(parameters: &[Field]) -> Value {
             ("type".to_owned(), json!(parameter.ty.wit())),
         ])
     });
+
     list.map(Value::Object).collect()
 }

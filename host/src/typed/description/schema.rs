@@ -98,6 +98,7 @@ fn of_variant(variant: &Variant) -> Value {
             None => json!({ "const": case.name.wire }),
         })
         .collect();
+
     json!({ "oneOf": cases })
 }
 

@@ -67,6 +67,7 @@ fn hello(role: Role) -> Description {
         ],
         unsupported: None,
     };
+
     let signals = Interface {
         id: InterfaceId::parse("io:world/hello-signals@1.0.0").unwrap(),
         functions: vec![function("just-said", vec![field("msg", message())], None)],
@@ -142,6 +143,7 @@ fn json_has_topics_and_schemas() {
             "error": { "type": "string" },
         })
     );
+
     assert_eq!(interface["properties"][1]["set_topic"], json!(null));
     assert_eq!(
         interface["signals"][0]["topic"],
@@ -212,6 +214,7 @@ fn schemas_of_simple_types_and_lists() {
             json!({ "type": "array", "items": byte() }),
         ),
     ];
+
     for (ty, expected) in cases {
         assert_eq!(schema::of(&ty), expected, "{ty:?}");
     }
@@ -251,6 +254,7 @@ fn schemas_of_options_variants_and_flags() {
             json!({ "type": "array", "items": { "enum": ["tooHot"] }, "uniqueItems": true }),
         ),
     ];
+
     for (ty, expected) in cases {
         assert_eq!(schema::of(&ty), expected, "{ty:?}");
     }

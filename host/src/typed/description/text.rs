@@ -24,6 +24,7 @@ impl fmt::Display for Description {
             )?;
             write_members(f, interface)?;
         }
+
         Ok(())
     }
 }
@@ -50,6 +51,7 @@ fn write_operation(f: &mut fmt::Formatter<'_>, operation: &Operation) -> fmt::Re
         operation.name.wit,
         parameters(&operation.parameters)
     )?;
+
     writeln!(f, "    call    {}", operation.topic)?;
     writeln!(
         f,
@@ -82,6 +84,7 @@ fn write_signal(f: &mut fmt::Formatter<'_>, signal: &Signal, role: Role) -> fmt:
         signal.name.wit,
         parameters(&signal.parameters)
     )?;
+
     let verb = match role {
         Role::Serves => "emit    ",
         Role::Calls => "receive ",

@@ -53,6 +53,7 @@ fn parse(text: &[u8], limits: Limits) -> Result<Json, JsonError> {
             unit: "bytes",
         });
     }
+
     serde_json::from_slice(text).map_err(|error| JsonError::Syntax(error.to_string()))
 }
 
@@ -201,6 +202,7 @@ impl Reader {
             let json = json.unwrap_or(Json::Null);
             values.push(self.within(&field.name.wire, |reader| reader.value(&field.ty, json))?);
         }
+
         Ok(Value::Tuple(values))
     }
 
@@ -234,6 +236,7 @@ impl Reader {
                 return self.within(&name, |reader| Err(reader.expected("null", &json)));
             }
         };
+
         Ok(Value::Variant(position, value))
     }
 

@@ -87,6 +87,7 @@ fn any_type() -> impl Strategy<Value = Type> {
         (1..5usize).prop_map(flags),
         (1..5i64).prop_map(|count| enumeration(&(0..count).map(|n| n * 3 - 2).collect::<Vec<_>>())),
     ];
+
     simple.prop_recursive(4, 24, 4, |inner| {
         let maybe = proptest::option::of(inner.clone());
         prop_oneof![
@@ -143,6 +144,7 @@ fn value_of(ty: &Type) -> BoxedStrategy<Value> {
                     .prop_map(move |value| Value::Variant(position, value))
                     .boxed()
             });
+
             proptest::strategy::Union::new(cases).boxed()
         }
         Type::Enum(ty) => (0..ty.cases.len()).prop_map(Value::Enum).boxed(),
@@ -283,6 +285,7 @@ fn peers_may_write_names_of_cases_and_integers_as_floats() {
             "{text}"
         );
     }
+
     let ty = record(vec![Type::U8, option(Type::U8)]);
     let text = br#"{"more": {}, "name-0": 1.0}"#;
     let read = decode(&ty, text, LIMITS).unwrap();
@@ -353,6 +356,7 @@ fn numbers_that_are_not_finite_are_refused() {
             );
         }
     }
+
     assert!(decode(&Type::F64, b"NaN", LIMITS).is_err());
     assert!(decode(&Type::F64, b"1e999", LIMITS).is_err());
 }
@@ -386,6 +390,7 @@ fn payloads_beyond_the_limits_are_refused() {
             .to_string(),
         too_long
     );
+
     let json = format!("{:>21}", 1);
     assert_eq!(
         decode(&Type::U8, json.as_bytes(), limits)

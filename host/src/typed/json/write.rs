@@ -58,6 +58,7 @@ impl Writer {
                 unit: "bytes",
             });
         }
+
         Ok(())
     }
 
@@ -114,6 +115,7 @@ impl Writer {
             }
             _ => return Err(self.other(value)),
         }
+
         Ok(())
     }
 
@@ -135,6 +137,7 @@ impl Writer {
             self.value(ty, value)?;
             self.path.truncate(outer);
         }
+
         self.raw("]");
         Ok(())
     }
@@ -155,6 +158,7 @@ impl Writer {
             self.value(&field.ty, value)?;
             self.path.truncate(outer);
         }
+
         self.raw("}");
         Ok(())
     }
@@ -212,6 +216,7 @@ impl Writer {
         } else {
             serde_json::to_writer(&mut self.out, &value)
         };
+
         written.map_err(|error| JsonError::Syntax(error.to_string()))
     }
 

@@ -40,6 +40,7 @@ pub(super) fn check(
             return Err(MappingError::new(&interface.id, problem));
         }
     }
+
     Ok(())
 }
 
@@ -65,6 +66,7 @@ impl Known {
                 known.add(ty);
             }
         }
+
         known
     }
 

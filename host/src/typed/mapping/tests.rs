@@ -101,6 +101,7 @@ fn hello_has_the_topics_of_apigear() {
             ),
         ]
     );
+
     assert_eq!(
         mapping.signals[0].topic.as_str(),
         "io.world/Hello/sig/justSaid"
@@ -121,6 +122,7 @@ fn configuration_overrides_every_name() {
         numbers: BTreeMap::from([("when".to_owned(), vec![1, 5, 9])]),
         operations: vec!["get-count".to_owned()],
     };
+
     let mapping = Mapping::new(&hello(), None, &naming).unwrap();
 
     let say = mapping
@@ -157,6 +159,7 @@ fn slips_in_overrides_are_reported() {
         }),
         "io:world/hello@1.0.0: there is no member, field, case or flag sya"
     );
+
     assert_eq!(
         with(Naming {
             operations: vec!["get-lst".to_owned()],
@@ -164,6 +167,7 @@ fn slips_in_overrides_are_reported() {
         }),
         "io:world/hello@1.0.0: there is no function get-lst"
     );
+
     let numbers = BTreeMap::from([("when".to_owned(), vec![1, 1, 2])]);
     assert_eq!(
         with(Naming {
@@ -172,6 +176,7 @@ fn slips_in_overrides_are_reported() {
         }),
         "io:world/hello@1.0.0: expected 3 numbers that differ for the enumeration when, found [1, 1, 2]"
     );
+
     assert_eq!(
         with(Naming {
             names: names("say", "getOlder"),
@@ -179,6 +184,7 @@ fn slips_in_overrides_are_reported() {
         }),
         "io:world/hello@1.0.0: two members have the topic io.world/Hello/rpc/getOlder"
     );
+
     assert_eq!(
         with(Naming {
             names: names("say", "a/b"),
@@ -205,6 +211,7 @@ fn results_are_split_into_answer_and_error() {
             function("get-nothing", vec![], result(None, Some(Type::String))),
         ],
     );
+
     let mapping = Mapping::new(&interface, None, &Naming::default()).unwrap();
 
     let operations: Vec<_> = mapping
@@ -220,6 +227,7 @@ fn results_are_split_into_answer_and_error() {
             ("get-nothing", None, Some(ErrorType(Some(Type::String)))),
         ]
     );
+
     let property = &mapping.properties[0];
     assert_eq!(property.ty, Type::S32);
     assert_eq!(property.error, Some(ErrorType(Some(Type::String))));
@@ -240,6 +248,7 @@ fn setter_of_another_type_is_an_operation() {
             function("set-x", vec![field("x", Type::String)], None),
         ],
     );
+
     let mapping = Mapping::new(&interface, None, &Naming::default()).unwrap();
     assert!(mapping.properties[0].setter.is_none());
     assert_eq!(mapping.operations[0].name.wire, "setX");

@@ -89,6 +89,7 @@ pub(crate) fn read(attribute: &Attribute, method: &Ident) -> Result<Option<Annot
         "fallback" => Moment::Fallback,
         _ => return Ok(None),
     };
+
     if words(attribute)?.is_empty() {
         return Ok(Some(Annotation::Moment(moment)));
     }
@@ -124,6 +125,7 @@ fn handle(attribute: &Attribute, method: &Ident) -> Result<Annotation> {
             }
         }
     }
+
     let filter = filter.ok_or_else(|| missing(attribute, method, "#[handle(\"topic/filter\")]"))?;
     Ok(Annotation::Handle {
         filter,
@@ -144,6 +146,7 @@ fn every(attribute: &Attribute, method: &Ident) -> Result<Annotation> {
         period: name.clone(),
         name,
     };
+
     for word in words(attribute)? {
         match word {
             Word::Text(text) if period.is_none() => period = Some(text),
@@ -155,6 +158,7 @@ fn every(attribute: &Attribute, method: &Ident) -> Result<Annotation> {
             other => return Err(unknown(&other, method, form)),
         }
     }
+
     every.period = period.ok_or_else(|| missing(attribute, method, "#[every(\"10s\")]"))?;
     Ok(Annotation::Every(every))
 }

@@ -30,6 +30,7 @@ pub(crate) fn service(mut block: ItemImpl) -> Result<TokenStream> {
             "#[service] stands on the `impl` block of a struct without generics",
         ));
     }
+
     let mut tables = Tables::default();
     let mut errors = None::<Error>;
     for item in &mut block.items {
@@ -41,6 +42,7 @@ pub(crate) fn service(mut block: ItemImpl) -> Result<TokenStream> {
             }
         }
     }
+
     match errors {
         Some(errors) => Err(errors),
         None => Ok(implementation(&block, &tables)),
@@ -57,6 +59,7 @@ fn take(tables: &mut Tables, method: &mut ImplItemFn) -> Result<()> {
             None => others.push(attribute),
         }
     }
+
     method.attrs = others;
     annotations
         .iter()
@@ -179,6 +182,7 @@ fn create(tables: &mut Tables, method: &ImplItemFn) -> Result<()> {
             format!("`{name}`: one method is #[new], and it takes no arguments"),
         ));
     }
+
     let returns_self = matches!(&method.sig.output, ReturnType::Type(_, of) if !is_result(of));
     let call = quote_spanned!(method.sig.output.span()=> Self::#name());
     tables.create = Some(if returns_self {
@@ -215,6 +219,7 @@ fn call_at(moment: Moment, method: &ImplItemFn) -> Result<TokenStream> {
         Moment::Load => (&[1], "the saved value", vec![quote!(state)]),
         _ => (&[0], "nothing", Vec::new()),
     };
+
     let name = &method.sig.ident;
     if moment == Moment::Save {
         only_values(method, &arguments, counts, form)?;
@@ -222,6 +227,7 @@ fn call_at(moment: Moment, method: &ImplItemFn) -> Result<TokenStream> {
             quote_spanned!(method.sig.output.span()=> ::miqro_sdk::IntoSaved::into_saved(Self::#name(service))),
         );
     }
+
     if matches!(moment, Moment::Fallback | Moment::Load) {
         if moment == Moment::Load {
             only_values(method, &arguments, counts, form)?;
@@ -230,6 +236,7 @@ fn call_at(moment: Moment, method: &ImplItemFn) -> Result<TokenStream> {
         let call = call(method, &arguments, sources.into_iter().take(count));
         return Ok(quote!(::miqro_sdk::IntoOutcome::into_outcome(#call)));
     }
+
     let count = only_values(method, &arguments, counts, form)?;
     let sources = sources.into_iter().take(count);
     Ok(
@@ -254,6 +261,7 @@ fn only_values(
             format!("`{name}`: there is no message here; expected {form}"),
         ));
     }
+
     method::values(name, arguments, wanted, form).map(|types| types.len())
 }
 
@@ -271,6 +279,7 @@ fn call(
             quote_spanned!(of.span()=> <#of as ::miqro_sdk::Decode<'_>>::decode(#source)?)
         }
     });
+
     // by its path: a method with `&self` that is named as one of the trait would be found after that one
     quote_spanned!(method.sig.output.span()=> Self::#name(service, #(#values),*))
 }
@@ -324,6 +333,7 @@ fn implementation(block: &ItemImpl, tables: &Tables) -> TokenStream {
         create,
         moments,
     } = tables;
+
     let name = &block.self_ty;
     let create = create.clone().unwrap_or_else(
         || quote_spanned!(name.span()=> Ok(<Self as ::core::default::Default>::default())),
@@ -335,6 +345,7 @@ fn implementation(block: &ItemImpl, tables: &Tables) -> TokenStream {
             .map(|(_, call)| call)
             .collect::<Vec<_>>()
     };
+
     let [start, stop, connected] = [at(Moment::Start), at(Moment::Stop), at(Moment::Connected)];
     let [disconnected, delivered] = [at(Moment::Disconnected), at(Moment::Delivered)];
     let [config_changed, fallback] = [at(Moment::ConfigChanged), at(Moment::Fallback)];

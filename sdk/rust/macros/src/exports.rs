@@ -21,6 +21,7 @@ pub(crate) fn of(name: &Type, used: &[Moment]) -> TokenStream {
         Moment::Save,
         Moment::Load,
     ];
+
     let optional = optional
         .into_iter()
         .filter(|moment| used.contains(moment))

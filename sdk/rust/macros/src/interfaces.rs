@@ -118,6 +118,7 @@ fn generate(resolve: &mut Resolve, world: WorldId) -> std::result::Result<String
         runtime_path: Some(RUNTIME.to_owned()),
         ..Opts::default()
     };
+
     let mut files = Default::default();
     options
         .build()
@@ -175,6 +176,7 @@ impl Found {
                 use interfaces::#(#path)::*;
             }
         });
+
         quote!(#(#uses)*)
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn arguments(method: &ImplItemFn) -> Result<Vec<Argument>> {
             format!("`{name}`: takes `&mut self` first"),
         ));
     }
+
     Ok(method.sig.inputs.iter().filter_map(argument).collect())
 }
 
@@ -37,6 +38,7 @@ pub(crate) fn values<'a>(
             Argument::Message => None,
         })
         .collect();
+
     if wanted.contains(&types.len()) {
         return Ok(types);
     }
@@ -60,6 +62,7 @@ pub(crate) fn check(signature: &Signature) -> Result<()> {
         } => "unsafe",
         _ => return Ok(()),
     };
+
     Err(Error::new_spanned(
         signature,
         format!("`{name}`: an annotated method cannot be {wrong}"),

@@ -26,6 +26,7 @@ pub(crate) fn expand(block: &ItemImpl) -> Result<TokenStream> {
         method.vis = parse_quote!(pub(crate));
         methods.push(method);
     }
+
     let module = module_of(interface)?;
 
     Ok(quote! {
@@ -67,6 +68,7 @@ fn function(method: &ImplItemFn) -> Result<TokenStream> {
         names.push(parameter_name);
         parameters.push(quote!(#parameter_name: #ty));
     }
+
     let output = &signature.output;
 
     Ok(quote! {

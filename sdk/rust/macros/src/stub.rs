@@ -75,6 +75,7 @@ fn stub(interface: &Ident, signature: &Signature) -> TokenStream {
         }
         None => quote!(()),
     };
+
     let result = result.map_or_else(|| quote!(()), |ty| quote!(#ty));
     let documentation = format!("Answers calls of `{name}`.");
 

@@ -35,8 +35,10 @@ pub(super) fn publish(now: &[Announcement], before: &AnnouncedEntities) -> Resul
         {
             retained(&own.topic, &removal)?;
         }
+
         retained(&own.topic, &crate::json::to_exact_text(&own.payload)?)?;
     }
+
     Ok(())
 }
 
@@ -92,6 +94,7 @@ impl Inner {
             taken: Vec::new(),
             made: Vec::new(),
         };
+
         self.devices
             .iter()
             .try_for_each(|device| making.device(device, &self.availability))?;
@@ -170,6 +173,7 @@ impl Making {
             );
             kinds.append(&mut part.kinds);
         }
+
         let mut payload = self.payload(Map::new(), Some(&about), further.iter());
         payload.insert("components".to_owned(), Value::Object(components.all));
         if !children.is_empty() {
@@ -217,6 +221,7 @@ impl Making {
                 child.name
             )))
         };
+
         if let Some(entity) = child
             .entities
             .iter()
@@ -226,6 +231,7 @@ impl Making {
                 "expected an entity, found {entity}, which only the device itself can have"
             ));
         }
+
         let mut own = vec![unused(
             format!("{device}_{}", clean(&child.name)),
             &mut self.taken,
@@ -246,6 +252,7 @@ impl Making {
             }
             own.push(identifier.clone());
         }
+
         Ok(own)
     }
 
@@ -266,12 +273,14 @@ impl Making {
                 "home assistant: {entity}: {key}: expected none, because a device has the entity"
             )));
         }
+
         if !entity.availability.is_empty() {
             options.extend(availability(
                 &self.me,
                 further.iter().chain(&entity.availability),
             ));
         }
+
         components
             .kinds
             .insert(id.clone(), entity.component.name().to_owned());
@@ -295,6 +304,7 @@ impl Making {
                 "home assistant: {entity}: unique_id: {expected}, found {id:?}"
             )));
         }
+
         if about.is_none()
             && entity.component == Component::DeviceTrigger
             && !options.contains_key("device")
@@ -303,6 +313,7 @@ impl Making {
                 "home assistant: {entity} needs device: Device::entity adds it to one"
             )));
         }
+
         options.remove("platform");
         let further = further.iter().chain(&entity.availability);
         let payload = self.payload(options, about, further);
@@ -352,6 +363,7 @@ impl Making {
                 json!(format!("{kind}.{}", clean(&entity.name))),
             );
         }
+
         let topics = entity.topics.iter();
         options
             .extend(topics.map(|(key, topic)| {
@@ -368,6 +380,7 @@ impl Making {
                 "home assistant: {entity}: availability: expected {expected}"
             )));
         }
+
         Ok((id, options))
     }
 }
@@ -412,6 +425,7 @@ fn unused(id: String, taken: &mut Vec<String>) -> String {
         }
         free = format!("{id}-{number}");
     }
+
     taken.push(free.clone());
     free
 }

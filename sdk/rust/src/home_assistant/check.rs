@@ -39,6 +39,7 @@ fn values(what: &str, keys: &[Key], options: &Map<String, Value>) -> Result {
             )?;
         }
     }
+
     if let Some((name, value)) = options.iter().find(|(name, _)| known(name).is_none()) {
         let twice = |at: usize| keys[..at].iter().any(|key| key.name == keys[at].name);
         let names: Vec<&str> = (0..keys.len())
@@ -50,6 +51,7 @@ fn values(what: &str, keys: &[Key], options: &Map<String, Value>) -> Result {
             "home assistant: {what} cannot have {name} ({value}), only {names}"
         )));
     }
+
     match keys
         .iter()
         .find(|key| key.required && !options.contains_key(key.name))

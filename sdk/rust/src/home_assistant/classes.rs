@@ -85,6 +85,7 @@ fn state_class(options: &Map<String, Value>) -> Result<(), Misfit> {
             "total, because there is a last_reset_value_template".to_owned(),
         ));
     }
+
     let Some(state_class) = state_class else {
         return Ok(());
     };
@@ -94,6 +95,7 @@ fn state_class(options: &Map<String, Value>) -> Result<(), Misfit> {
             "° with state_class measurement_angle".to_owned(),
         ));
     }
+
     match class(options) {
         Some(class)
             if class.states != "any"

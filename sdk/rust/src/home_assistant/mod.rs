@@ -160,6 +160,7 @@ impl HomeAssistant {
                 Ok(())
             }
         };
+
         if registry::ensure_route(
             &topic,
             true,
@@ -168,6 +169,7 @@ impl HomeAssistant {
         ) {
             messaging::subscribe(&topic, true, 1)?;
         }
+
         self.route()
     }
 
@@ -203,10 +205,12 @@ impl HomeAssistant {
                     .iter()
                     .try_for_each(|command| command(service, message))
             };
+
             if registry::ensure_route(&topic, false, self.id(), Rc::new(handle)) {
                 messaging::subscribe(&topic, false, 1)?;
             }
         }
+
         Ok(())
     }
 

@@ -262,6 +262,7 @@ fn templates(section: &str, options: &Map<String, Value>) -> Result<(), Misfit> 
             return Err((topic, format!("a topic, because there is {key}")));
         }
     }
+
     Ok(())
 }
 
@@ -273,6 +274,7 @@ fn positions(options: &Map<String, Value>) -> Result<(), Misfit> {
         "state_open",
         "state_closed",
     ];
+
     match words.into_iter().find(|key| options.contains_key(*key)) {
         Some(key) if options.get("reports_position") == Some(&Value::Bool(true)) => Err((
             key,
@@ -290,6 +292,7 @@ fn color_modes(options: &Map<String, Value>) -> Result<(), Misfit> {
     else {
         return Ok(());
     };
+
     let has = |mode: &str| modes.iter().any(|own| own == mode);
     let twice = modes
         .iter()
@@ -303,5 +306,6 @@ fn color_modes(options: &Map<String, Value>) -> Result<(), Misfit> {
         _ if has("white") && !colors => "a colour beside white",
         _ => return Ok(()),
     };
+
     Err(("supported_color_modes", expected.to_owned()))
 }

@@ -56,6 +56,7 @@ impl Type {
             _ if key.ends_with("topic") => Kind::Filter,
             _ => Kind::Text,
         };
+
         Self {
             kind,
             nullable: false,
@@ -88,6 +89,7 @@ impl Type {
             "ha_url" => Kind::Url("http|https|homeassistant"),
             _ => Self::composed(name),
         };
+
         Self { kind, nullable }
     }
 
@@ -183,6 +185,7 @@ impl fmt::Display for Type {
             Kind::Map(_) => f.write_str("a map"),
             Kind::Maps(_) => f.write_str("a list of maps"),
         }?;
+
         if self.nullable {
             f.write_str(", or null")
         } else {

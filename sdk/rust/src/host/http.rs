@@ -102,6 +102,7 @@ fn read(response: &IncomingResponse) -> Result<HttpResponse, String> {
             Err(error) => return Err(error.to_string()),
         }
     }
+
     Ok(HttpResponse {
         status: response.status(),
         body: bytes,

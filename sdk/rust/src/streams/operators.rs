@@ -166,6 +166,7 @@ impl<I: 'static, T: 'static> Stream<I, T> {
                     .next_back()
                     .map(|item| item.with_value(median)),
             );
+
             Ok(())
         })
     }

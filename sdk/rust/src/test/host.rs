@@ -193,6 +193,7 @@ impl<S: Service> TestHost<S> {
                 properties: response.properties,
             })
         };
+
         with(|world| world.answer = Some(Box::new(answer)));
     }
 
@@ -371,6 +372,7 @@ impl<S: Service> Incoming<'_, S> {
         }) {
             return Err(format!("the service has not subscribed to {full}"));
         }
+
         let relative = with(|world| {
             full.strip_prefix(&world.identity.base_topic)
                 .map(str::to_owned)
@@ -384,6 +386,7 @@ impl<S: Service> Incoming<'_, S> {
             attempt: self.attempt,
             properties: self.properties,
         };
+
         with(|world| world.current = Some(info));
         let payload = payload.encode().map_err(|error| error.to_string())?;
         self.host

@@ -26,6 +26,7 @@ pub(crate) mod messaging {
                 topic::is_topic(&full) && !topic.is_empty(),
                 "publish",
             )?;
+
             Ok(world.publish(topic, payload, options))
         })
     }
@@ -44,6 +45,7 @@ pub(crate) mod messaging {
             ),
             properties: options.and_then(|options| options.properties.clone()),
         };
+
         // the answer is taken out while it runs, because it may look at the world
         let answer = with(|world| {
             let full = world.full(topic, request.global);
@@ -52,6 +54,7 @@ pub(crate) mod messaging {
             world.requests.push(request.clone());
             Ok(world.answer.take())
         })?;
+
         let Some(mut answer) = answer else {
             return Err(RequestError::TimedOut);
         };
@@ -147,6 +150,7 @@ pub(crate) mod timers {
                 period,
             })
         });
+
         Ok(())
     }
 }
@@ -188,6 +192,7 @@ pub(crate) mod state {
                 .state
                 .insert(key.to_owned(), Some(value.to_vec()))
         });
+
         Ok(())
     }
 
@@ -206,6 +211,7 @@ pub(crate) mod state {
                     None => state.remove(key),
                 };
             }
+
             state
                 .into_keys()
                 .filter(|key| key.starts_with(prefix))

@@ -69,6 +69,7 @@ impl Timers {
             .enumerate()
             .min_by_key(|(_, timer)| timer.due)
             .map(|(at, _)| at);
+
         let Some(at) = next.filter(|at| self.timers[*at].due <= end) else {
             self.now = end;
             return None;

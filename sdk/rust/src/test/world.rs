@@ -188,6 +188,7 @@ impl World {
             token,
             only_if_changed: options.and_then(|options| options.only_if_changed),
         });
+
         token
     }
 
@@ -204,6 +205,7 @@ impl World {
                 None => self.state.remove(&key),
             };
         }
+
         effects
             .timers
             .into_iter()
@@ -214,6 +216,7 @@ impl World {
                 None => self.subscriptions.remove(&filter),
             };
         }
+
         effects.sent.into_iter().for_each(|sent| self.send(sent));
     }
 
@@ -236,6 +239,7 @@ impl World {
             }
             _ => false,
         };
+
         if !left_out {
             self.last_sent.insert(full, (sent.payload.clone(), now));
             self.sent.push(sent.clone());

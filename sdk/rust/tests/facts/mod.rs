@@ -99,6 +99,7 @@ impl Facts {
         {
             whole["device"] = json!({});
         }
+
         self.conforms(id, &self.components[&kind], &whole);
         for (key, value) in value
             .as_object()
@@ -112,6 +113,7 @@ impl Facts {
                 "{kind} {key} ({accepts}): {value}"
             );
         }
+
         kind
     }
 }

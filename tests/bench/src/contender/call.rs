@@ -44,6 +44,7 @@ pub(crate) async fn run(component: &Path) -> Result<()> {
         }
         println!("{best:.0}");
     }
+
     Ok(())
 }
 
@@ -67,8 +68,10 @@ async fn span(
             )
             .await?;
         }
+
         calls += BATCH;
     }
+
     Ok((
         instance,
         start.elapsed().as_nanos() as f64 / f64::from(calls),

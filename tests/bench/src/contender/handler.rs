@@ -29,6 +29,7 @@ pub(crate) async fn run(me: Contender, port: u16) -> Result<()> {
         },
         ..Connection::default()
     };
+
     let (sender, mailbox) = mailbox::mailbox(mailbox::Limits::from(&config::Limits::default()));
     let wanted = Subscription {
         filter: Filter::new(&request)?,

@@ -32,6 +32,7 @@ pub(crate) async fn run(port: u16, qos: u8) -> Result<()> {
                 Template::new(&response, &vec![b'x'; length], qos, Version::V5, 0),
             );
         }
+
         (0..requests).for_each(|_| link.publish(&answer, &[]));
     }
 }

@@ -68,5 +68,6 @@ pub(crate) async fn open(
             return Ok(link);
         }
     }
+
     bail!("no answer on {response} within {FIRST_ANSWER:?}")
 }

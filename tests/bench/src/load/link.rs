@@ -157,6 +157,7 @@ impl Link {
                 Err(error) => return Err(error.into()),
             }
         }
+
         self.outbox.clear();
         self.sent = 0;
         Ok(())
@@ -238,6 +239,7 @@ impl Link {
                         0
                     }
                 ];
+
                 push_grants(
                     &mut self.outbox,
                     kind::UNSUBACK,
@@ -254,6 +256,7 @@ impl Link {
             kind::PINGREQ => push_packet(&mut self.outbox, kind::PINGRESP, &[]),
             _ => {}
         }
+
         Some(())
     }
 }

@@ -53,6 +53,7 @@ impl Listener {
                 }
             }
         });
+
         Ok(Self {
             port,
             links,
@@ -73,6 +74,7 @@ impl Listener {
                 return link.context("the generator no longer listens");
             }
         }
+
         bail!("no subscription within {START:?}")
     }
 
@@ -95,8 +97,10 @@ impl Listener {
                     self.subscribed()
                 );
             }
+
             sleep(Duration::from_millis(10)).await;
         }
+
         Ok(())
     }
 

@@ -123,6 +123,7 @@ pub(crate) async fn run(
         last: start,
         seen: PacedLoad::default(),
     };
+
     let metronome = Metronome::start(pace.period())?;
     while start.elapsed() < span {
         for _ in run.answered.len()..run.wanted() {
@@ -134,6 +135,7 @@ pub(crate) async fn run(
             turn = link.turn(|payload| run.answer(payload, Instant::now())) => turn?,
         }
     }
+
     wait_for_rest(link, &mut run).await?;
     run.seen.sent = run.answered.len();
     run.seen.lost = run.answered.iter().filter(|answered| !**answered).count();
@@ -152,5 +154,6 @@ async fn wait_for_rest(link: &mut Link, run: &mut Run) -> Result<()> {
             turn?;
         }
     }
+
     Ok(())
 }

@@ -84,6 +84,7 @@ async fn run(
             }
             *outstanding += room;
         }
+
         let mut came = 0;
         match timeout_at(end.max(Instant::now() + STALL), link.turn(|_| came += 1)).await {
             Ok(turn) => turn?,
@@ -92,9 +93,11 @@ async fn run(
                 link.unacknowledged = 0;
             }
         }
+
         answers += came;
         *outstanding = outstanding.saturating_sub(came);
     }
+
     Ok((answers, lost))
 }
 
@@ -108,6 +111,7 @@ async fn drain(link: &mut Link, mut outstanding: usize) -> Result<usize> {
         }
         outstanding = outstanding.saturating_sub(came);
     }
+
     link.unacknowledged = 0;
     Ok(outstanding)
 }
@@ -133,8 +137,10 @@ pub(crate) async fn latency(
                 Err(_) => bail!("a message was not answered within {STALL:?}"),
             }
         }
+
         samples.add(start.elapsed());
     }
+
     drain(link, 0).await?;
     Ok(samples)
 }

@@ -72,6 +72,7 @@ impl Table {
                 "median": figure.median, "low": figure.low, "high": figure.high,
             }),
         };
+
         let row = |row: &Vec<Value>| -> serde_json::Value {
             self.headings
                 .iter()
@@ -80,6 +81,7 @@ impl Table {
                 .collect::<serde_json::Map<_, _>>()
                 .into()
         };
+
         self.rows.iter().map(row).collect()
     }
 
@@ -92,6 +94,7 @@ impl Table {
                 .unwrap_or(0)
                 .max(heading.chars().count())
         };
+
         self.headings.iter().enumerate().map(width).collect()
     }
 }
@@ -107,6 +110,7 @@ impl fmt::Display for Table {
                 )
             })
         };
+
         for (heading, width) in self.headings.iter().zip(&widths) {
             write!(f, "| {heading:width$} ")?;
         }
@@ -119,6 +123,7 @@ impl fmt::Display for Table {
                 if right(column) { ":" } else { "-" }
             )?;
         }
+
         writeln!(f, "|")?;
         for row in &self.rows {
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
@@ -129,8 +134,10 @@ impl fmt::Display for Table {
                     write!(f, "| {cell:width$} ")?
                 }
             }
+
             writeln!(f, "|")?;
         }
+
         Ok(())
     }
 }
@@ -145,6 +152,7 @@ fn thousands(number: i64) -> String {
         }
         out.push(digit);
     }
+
     if number < 0 { format!("-{out}") } else { out }
 }
 

@@ -29,6 +29,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section>
         "p50 us",
         "p99 us",
     ]);
+
     for path in [Path::Direct, Path::Mosquitto] {
         let cells = echo::measure(programs, plan, path, &WHO).await?;
         for size in [32, 1024] {
@@ -39,6 +40,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section>
             }
         }
     }
+
     let note =
         "to at once: to the native handler that acknowledges a QoS 1 message before its answer is sent".to_owned();
     let title = "The cost of at least once: echo with QoS 0 and 1".to_owned();

@@ -72,6 +72,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Section {
             }
         }
     }
+
     section.table = Table::new(&["what", "ms (median)", "ms (best)", "ms (worst)", "starts"]);
     for (start, times) in Start::ALL.into_iter().zip(&times) {
         section.table.row(vec![
@@ -82,12 +83,14 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Section {
             Value::Number(times.len() as f64, 0),
         ]);
     }
+
     section.aims = vec![Aim::at_most(
         "first answer after process start, compiled before",
         AIM,
         Estimate::of(times[0].iter().copied()),
         "ms",
     )];
+
     section
 }
 
@@ -136,5 +139,6 @@ async fn first_answer(
             Err(_) => bail!("no answer within {ANSWER:?}"),
         }
     }
+
     Ok(())
 }

@@ -86,6 +86,7 @@ pub(crate) async fn measure(
         }
         drop((running, broker));
     }
+
     Ok(cells)
 }
 
@@ -118,6 +119,7 @@ async fn start_all(
         let started = start(programs, contender, port, qos, host).await;
         running.push((contender, started.map_err(|error| format!("{error:#}"))));
     }
+
     Ok((mosquitto, running))
 }
 
@@ -165,6 +167,7 @@ async fn start(
             link
         }
     };
+
     Ok(Running {
         process,
         link,
@@ -180,6 +183,7 @@ async fn measure_case(plan: &Plan, case: Case, running: &mut Contenders) -> Vec<
         latencies: vec![],
         failure: started.as_ref().err().cloned(),
     };
+
     let mut cells: Vec<Cell> = running.iter().map(cell).collect();
     for _ in 0..plan.rounds {
         for (cell, (_, started)) in cells.iter_mut().zip(running.iter_mut()) {
@@ -192,6 +196,7 @@ async fn measure_case(plan: &Plan, case: Case, running: &mut Contenders) -> Vec<
             }
         }
     }
+
     cells
 }
 

@@ -59,6 +59,7 @@ pub(crate) fn section(path: Path, cells: &[Cell]) -> Section {
         "to (a)",
         "lost",
     ];
+
     let mut table = Table::new(&headings);
     let mut notes = vec![];
     for cell in cells {
@@ -70,6 +71,7 @@ pub(crate) fn section(path: Path, cells: &[Cell]) -> Section {
             }
         }
     }
+
     let (title, note) = match path {
         Path::Direct => (
             "Echo, the load generator plays broker: the client is the limit (1,000 outstanding)",
@@ -86,6 +88,7 @@ pub(crate) fn section(path: Path, cells: &[Cell]) -> Section {
             ),
         ),
     };
+
     notes.extend(note.map(str::to_owned));
     Section {
         title: title.to_owned(),
@@ -253,6 +256,7 @@ pub(crate) fn add_guest_call(section: &mut Section, cells: &[Cell], calls: Resul
         },
         Contender::Guest,
     );
+
     let whole = small.map_or(Estimate::from(f64::NAN), |cell| cell.estimate(CPU));
     let mut own = Estimate::from(f64::NAN);
     match calls {
@@ -269,6 +273,7 @@ pub(crate) fn add_guest_call(section: &mut Section, cells: &[Cell], calls: Resul
         }
         Err(error) => section.notes.push(format!("{error:#}")),
     }
+
     section.aims.push(Aim::at_most(
         "direct, QoS 0, 32 B: host's own CPU over the bare guest call",
         1.0,

@@ -65,6 +65,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section>
             });
         }
     }
+
     Ok(section(&pairs))
 }
 
@@ -117,6 +118,7 @@ fn section(pairs: &[Pair]) -> Section {
         "p99 to alone",
         "lost",
     ]);
+
     let of = |told| pairs.iter().filter(move |pair| pair.told == told);
     let alone = median(BEHAVIOURS.map(|(told, _)| quietest(of(told).map(|pair| &pair.alone))));
     let mut row = |title: &str, seen: Vec<&PacedLoad>, p99: f64| {
@@ -127,6 +129,7 @@ fn section(pairs: &[Pair]) -> Section {
         table.row(std::iter::once(title.into()).chain(numbers).collect());
         p99 / alone
     };
+
     row(
         "is not there",
         pairs.iter().map(|pair| &pair.alone).collect(),

@@ -45,6 +45,7 @@ impl Many {
                 keys(i)
             )?;
         }
+
         let config =
             programs.config("many", &remote(listener.port), &programs.cache(), &services)?;
         let log = programs.dir.join("many.log");
@@ -73,6 +74,7 @@ impl Many {
             }
             last = now;
         }
+
         Ok(last)
     }
 }
@@ -98,6 +100,7 @@ pub(crate) async fn memory(programs: &Programs) -> Result<Section> {
                 break;
             }
         };
+
         let resident = many.settled().await? as f64;
         if number == 1 {
             one = resident;
@@ -116,6 +119,7 @@ pub(crate) async fn memory(programs: &Programs) -> Result<Section> {
             Value::Number(many.start.as_secs_f64(), 2),
         ]);
     }
+
     section.aims = vec![
         Aim::at_most("resident memory per idle Rust service", 64.0, each, "KiB"),
         Aim::at_most("10,000 idle services", 700.0, all, "MB"),
@@ -135,6 +139,7 @@ pub(crate) async fn ticking(programs: &Programs, plan: &Plan) -> Result<Section>
             u8::from(i.is_multiple_of(SAYING))
         )
     };
+
     let many = Many::start(programs, "ticker.wasm", TICKING, keys).await?;
     sleep(Duration::from_secs(2)).await;
     let began = Instant::now();
@@ -151,6 +156,7 @@ pub(crate) async fn ticking(programs: &Programs, plan: &Plan) -> Result<Section>
         (share, 1),
         (share * 1e4 / ticks, 2),
     ];
+
     table.row(
         cells
             .map(|(number, decimals)| Value::Number(number, decimals))
@@ -162,6 +168,7 @@ pub(crate) async fn ticking(programs: &Programs, plan: &Plan) -> Result<Section>
         share,
         "% of a core",
     )];
+
     let notes = vec![format!(
         "Ticks are counted at every {SAYING}th service, which publishes on each."
     )];

@@ -56,6 +56,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section>
                     .with_context(|| tail(&log))?,
             );
         }
+
         let most = seen.iter().copied().max().unwrap_or_default();
         longest = longest.max(most);
         let ms = |span: Duration| span.as_secs_f64() * 1e3;
@@ -66,6 +67,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section>
             Value::Number(ms(most), 0),
         ]);
     }
+
     let aim = "first answer after the broker listens again";
     Ok(Section {
         title: "Recovery after a restart of the broker (mosquitto, killed, nothing on disk; the host's defaults)"
@@ -101,5 +103,6 @@ async fn answer(port: u16, host: &mut Process) -> Result<Duration> {
             return Ok(start.elapsed());
         }
     }
+
     bail!("no answer within {PATIENCE:?}")
 }

@@ -58,6 +58,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section>
             });
         }
     }
+
     Ok(section(&pairs))
 }
 
@@ -76,6 +77,7 @@ async fn run(
             Err(error)
         }
     })?;
+
     fs::create_dir_all(&dir)?;
     let [request, response] = Contender::Guest.topics(1);
     let mut listener = Listener::new(&request).await?;
@@ -112,6 +114,7 @@ fn section(pairs: &[Pair]) -> Section {
         "longest gap ms",
         "lost",
     ]);
+
     let mut aims = vec![];
     for receive_maximum in RECEIVE_MAXIMA {
         let window = receive_maximum.to_string();
@@ -131,6 +134,7 @@ fn section(pairs: &[Pair]) -> Section {
                 (gap * 1e3, 0),
                 (lost, 0),
             ];
+
             let numbers = numbers.map(|(number, digits)| Value::Number(number, digits));
             table.row(
                 std::iter::once(window.clone().into())
@@ -139,6 +143,7 @@ fn section(pairs: &[Pair]) -> Section {
             );
             (percentile(0.99), gap)
         };
+
         let (alone, _) = row(0, of().map(|pair| &pair.alone).collect());
         let (beside, gap) = row(WAITING, of().map(|pair| &pair.beside).collect());
         aims.push(Aim::at_most(
@@ -147,6 +152,7 @@ fn section(pairs: &[Pair]) -> Section {
             beside / alone,
             "x",
         ));
+
         aims.push(Aim::at_most(
             format!("receive maximum {window}: longest gap"),
             LONGEST,
@@ -154,6 +160,7 @@ fn section(pairs: &[Pair]) -> Section {
             "s",
         ));
     }
+
     Section {
         title: "A relay under 200 messages a second (QoS 1, 32 B) beside a slow service".to_owned(),
         table,

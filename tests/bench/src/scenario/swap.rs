@@ -74,6 +74,7 @@ impl SwapResult {
             &programs.cache(),
             &service("guest", &file),
         )?;
+
         let log = programs.dir.join("swap.log");
         let mut host = programs.host(&config, &log)?;
         let mut link = listener
@@ -139,6 +140,7 @@ async fn replace(files: Vec<PathBuf>, target: &Path, period: Duration) -> anyhow
             return error.into();
         }
     }
+
     std::future::pending().await
 }
 
@@ -170,6 +172,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section>
             }
         }
     }
+
     Ok(section(&seen))
 }
 
@@ -186,6 +189,7 @@ fn section(seen: &[Vec<(Swaps, PacedLoad)>; 2]) -> Section {
         "lost",
         "twice",
     ]);
+
     for ((load, _), seen) in PACES.iter().zip(seen) {
         Swaps::ALL
             .into_iter()
@@ -218,6 +222,7 @@ fn section(seen: &[Vec<(Swaps, PacedLoad)>; 2]) -> Section {
         ),
         Aim::at_most("full load with swaps: lost", 0.0, lost(full), "messages"),
     ];
+
     let title = "Swapping the guest under load (QoS 0, 32 B)".to_owned();
     Section {
         title,

@@ -90,6 +90,7 @@ pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section>
                 .with_context(|| format!("{:?}", pair.way))?;
         }
     }
+
     Ok(section(&pairs))
 }
 
@@ -102,6 +103,7 @@ async fn start(programs: &Programs, way: Way, mosquitto: u16) -> Result<Pair> {
             (vec![one_host(programs, way, port).await?], port)
         }
     };
+
     let mut pair = Pair {
         way,
         link: connect(way, port).await?,
@@ -109,6 +111,7 @@ async fn start(programs: &Programs, way: Way, mosquitto: u16) -> Result<Pair> {
         port,
         rounds: Vec::new(),
     };
+
     pair.warm_up().await?;
     Ok(pair)
 }
@@ -193,6 +196,7 @@ impl Pair {
                     continue;
                 }
             }
+
             // earlier questions may still be answered
             while let Ok(turn) = timeout(Duration::from_millis(300), self.link.turn(|_| ())).await {
                 turn?;
@@ -216,6 +220,7 @@ impl Pair {
                 samples.add(sample);
             }
         }
+
         if let Some(attacker) = attacker {
             anyhow::ensure!(!attacker.is_finished(), "the malformed calls ended");
             attacker.abort();
@@ -256,6 +261,7 @@ async fn attack(port: u16, way: Way) -> Result<()> {
         link.flush()?;
         sleep(PORTION).await;
     }
+
     Ok(())
 }
 
@@ -268,6 +274,7 @@ fn section(pairs: &[Pair]) -> Section {
         "calls/s to Python",
         "p50: Python to this",
     ]);
+
     let of = |way: Way| {
         let pair = pairs.iter().find(|pair| pair.way == way);
         pair.map_or(&[][..], |pair| &pair.rounds)

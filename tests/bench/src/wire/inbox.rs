@@ -66,6 +66,7 @@ impl Inbox {
                 self.bytes.resize(self.bytes.len() * 2, 0);
             }
         }
+
         let n = read(&mut self.bytes[self.end..])?;
         self.end += n;
         Ok(n)
@@ -116,10 +117,12 @@ mod tests {
                         Ok(part.len())
                     })
                     .unwrap();
+
                 while let Some(frame) = inbox.next() {
                     seen.push((frame.first, inbox.body(&frame).to_vec()));
                 }
             }
+
             assert_eq!(
                 seen,
                 [

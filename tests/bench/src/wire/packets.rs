@@ -73,6 +73,7 @@ impl Template {
             push_varint(&mut body, properties.len());
             body.extend(properties);
         }
+
         let at_payload = body.len();
         body.extend(payload);
         let mut bytes = vec![];
@@ -211,6 +212,7 @@ mod tests {
                 Ok(bytes.len())
             })
             .unwrap();
+
         std::iter::from_fn(|| inbox.next().map(|f| (f.first, inbox.body(&f).to_vec()))).collect()
     }
 

@@ -10,6 +10,7 @@ pub(crate) fn varint(bytes: &[u8]) -> Option<(u32, usize)> {
             return Some((value, i + 1));
         }
     }
+
     None
 }
 
@@ -47,11 +48,13 @@ pub(crate) fn number(mut properties: &[u8], wanted: u8) -> Option<u32> {
             }
             _ => (0, 2 + big_endian(rest.get(..2)?) as usize),
         };
+
         if id == wanted {
             return Some(value);
         }
         properties = rest.get(length..)?;
     }
+
     None
 }
 
@@ -78,6 +81,7 @@ mod tests {
             assert_eq!(out, bytes);
             assert_eq!(varint(&out), Some((value as u32, bytes.len())));
         }
+
         assert_eq!(varint(&[0x80]), None);
     }
 

@@ -75,6 +75,7 @@ impl World {
             wanted: BTreeMap::new(),
             served: BTreeSet::new(),
         };
+
         world.connect(false);
         world
     }
@@ -100,6 +101,7 @@ impl World {
             }
             self.unanswered.push_back(filter);
         }
+
         for filter in unsubscribe {
             self.broker.remove(&filter);
         }
@@ -130,6 +132,7 @@ impl World {
             Step::Answer => self.answer(),
             Step::Connect { session_present } => self.connect(session_present),
         }
+
         let told = self.filters.diff();
         self.tell(told);
         self.check_served();
@@ -197,6 +200,7 @@ impl World {
                 FILTERS[*which]
             );
         }
+
         let plain: Vec<&Filter> = self
             .broker
             .keys()
@@ -211,6 +215,7 @@ impl World {
                 "{filter} and {other} are both asked for"
             );
         }
+
         for topic in TOPICS {
             let mut found: Vec<Match> = Vec::new();
             self.filters.recipients(topic, &[], &mut found);
@@ -233,6 +238,7 @@ impl World {
                     .chain(&refused)
                     .any(|(other, _)| *other == service)
             };
+
             assert!(
                 found.iter().all(|one| may(one.service.0)),
                 "{topic}: {found:?}"
@@ -310,6 +316,7 @@ fn retained_messages_come_once_when_filters_replace_each_other() {
         found.retain(|one| filters.wants_retained(one));
         found.iter().map(|one| one.service.0).collect::<Vec<_>>()
     };
+
     assert_eq!(expecting(&filters), [1, 2]);
     // a third service subscribes to the covered filter: the wide filter is requested again, for the third service alone
     joined(&mut filters, 3, "a/b");
@@ -321,6 +328,7 @@ fn retained_messages_come_once_when_filters_replace_each_other() {
             std::time::Instant::now(),
         )
         .unwrap();
+
     assert_eq!(asked.subscription.filter.as_str(), "a/#");
     assert_eq!(expecting(&filters), [3]);
     // the wide filter ends: its retained messages come again, and only a fourth one has not had them

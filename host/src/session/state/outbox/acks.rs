@@ -51,6 +51,7 @@ impl Outbox {
             }
             _ => {}
         }
+
         result
     }
 
@@ -69,6 +70,7 @@ impl Outbox {
                 reason,
             });
         }
+
         outputs.resolve(terms.as_deref(), || Outcome::Refused(reason.to_string()));
     }
 }

@@ -199,6 +199,7 @@ impl FairShares {
                 changes.push((service_id(place), congested));
             }
         }
+
         self.congested = self
             .services
             .iter()
@@ -262,6 +263,7 @@ mod tests {
                 open[place] = !congested;
             }
         }
+
         services
             .iter()
             .map(|(service, _)| shares.services[index(*service)].account.all)

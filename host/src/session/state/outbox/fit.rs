@@ -21,6 +21,7 @@ pub(super) fn fit(
             what: "the quality of service asked for",
         });
     }
+
     if message.retain && !server.retain_available {
         message.retain = false;
         outputs.log(Event::Lowered {
@@ -40,6 +41,7 @@ pub(super) fn fit(
             max,
         });
     }
+
     fits
 }
 
@@ -65,6 +67,7 @@ mod tests {
             Qos::ExactlyOnce,
             true,
         );
+
         let server = ServerCapabilities {
             maximum_qos: Qos::AtMostOnce,
             retain_available: false,

@@ -41,6 +41,7 @@ impl InflightMessage {
             service,
             serial,
         } = queued;
+
         Self {
             id,
             stage: Stage::AwaitingAck,

@@ -37,6 +37,7 @@ impl LastPublished {
         else {
             return false;
         };
+
         match rule {
             OnlyIfChanged::Always => true,
             OnlyIfChanged::Within(span) => last

@@ -77,6 +77,7 @@ impl Outbox {
             let recalled = self.recall(place, shared);
             self.held.extend(recalled);
         }
+
         self.held.extend(self.queue.remove_like(&queued));
         self.held.push(queued);
     }

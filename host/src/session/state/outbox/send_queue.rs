@@ -154,10 +154,12 @@ impl SendQueue {
                     outputs,
                 );
             }
+
             if rule.persist {
                 self.persist(&mut queued, outputs);
             }
         }
+
         self.push_back(queued);
     }
 
@@ -180,6 +182,7 @@ impl SendQueue {
             shares,
             outputs,
         );
+
         true
     }
 
@@ -226,6 +229,7 @@ impl SendQueue {
                         _ => return false,
                     }
                 }
+
                 true
             }
         }

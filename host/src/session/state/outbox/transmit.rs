@@ -81,6 +81,7 @@ impl Outbox {
                 self.send_confirmed(queued, shared)
             };
         }
+
         None
     }
 

@@ -63,6 +63,7 @@ impl Bans {
                     ended: Some(count.refused),
                 });
             }
+
             stays
         });
     }
@@ -79,6 +80,7 @@ impl Bans {
             {
                 continue;
             }
+
             let threshold = threshold(topic.as_ref());
             let new = Count {
                 quarantined: 0,

@@ -151,6 +151,7 @@ impl Bisection {
                 .into_iter()
                 .for_each(|sent: UnansweredPacket| self.clear_for_good(sent.suspect));
         }
+
         let lived = now.saturating_duration_since(since);
         if self.connection.is_alive
             && !self.held.is_empty()
@@ -184,6 +185,7 @@ impl Bisection {
             .drain(..)
             .map(|sent| sent.suspect)
             .collect();
+
         self.on_disconnected();
         self.ended_by_broker = true;
         self.losses += 1;
@@ -203,6 +205,7 @@ impl Bisection {
                 self.suspects = unanswered.into_iter().collect();
             }
         }
+
         let is_unexplained = self.unexplained >= MAX_UNEXPLAINED && lived < SEARCH_TIMEOUT;
         if is_unexplained || self.held.len() > MAX_HELD {
             ControlFlow::Break(())
@@ -264,6 +267,7 @@ impl Bisection {
         else {
             return false;
         };
+
         self.connection
             .since
             .is_none_or(|since| self.now.saturating_duration_since(since) < prime.quiet)
@@ -280,6 +284,7 @@ impl Bisection {
                 self.suspects.contains(suspect),
             )
         };
+
         let capacity = self.capacity(first);
         let first = kind(first);
         suspects
@@ -309,6 +314,7 @@ impl Bisection {
         else {
             return;
         };
+
         let sent = self.connection.unanswered.remove(at);
         // a message is sent once, a filter again on each connection
         match sent.suspect {
@@ -375,6 +381,7 @@ impl Bisection {
             sent.passed.get_or_insert(now);
             true
         });
+
         taken.iter().for_each(|suspect| self.clear(suspect));
         taken
     }

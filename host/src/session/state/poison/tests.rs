@@ -100,6 +100,7 @@ impl Broker {
             kept: None,
             at: self.now,
         };
+
         let publication = Publication {
             message: message(topic, qos),
             terms: Some(Box::new(terms)),
@@ -144,6 +145,7 @@ impl Broker {
             },
             wanted,
         );
+
         self.state.publish(
             None,
             None,
@@ -218,6 +220,7 @@ impl Broker {
                     self.drain_outputs();
                     return false;
                 }
+
                 match (is_request, subscribes) {
                     (true, true) => self.subscribed.extend(texts),
                     (true, false) => texts
@@ -225,8 +228,10 @@ impl Broker {
                         .for_each(|text| _ = self.subscribed.remove(text)),
                     _ => self.taken.extend(texts),
                 }
+
                 answers.extend(answer);
             }
+
             self.now += Duration::from_millis(1);
             let moved = sent > 0 || !answers.is_empty();
             self.answer(answers);
@@ -262,6 +267,7 @@ impl Broker {
                 }
             }
         }
+
         panic!(
             "wedged after {} connections: {:?}",
             self.connections, self.events
@@ -406,6 +412,7 @@ proptest! {
             broker.state.handle_disconnect(if by_broker { EndedBy::Broker } else { EndedBy::Other }, broker.now);
             broker.drain_outputs();
         }
+
         broker.settle();
         prop_assert!(broker.dead_letters.is_empty(), "{:?}", broker.dead_letters);
         prop_assert!(broker.state.quarantined_filters().is_empty());
@@ -425,6 +432,7 @@ fn repeated_qos_0_message_is_found() {
         }
         broker.tick(Duration::from_millis(500));
     }
+
     broker.settle();
     assert!(
         broker.dead_letters.iter().all(|(topic, _)| topic == "bad"),
@@ -439,6 +447,7 @@ fn repeated_qos_0_message_is_found() {
         "{:?}",
         broker.events
     );
+
     // the third on the same topic is the last that is tried
     assert!(
         broker
@@ -448,6 +457,7 @@ fn repeated_qos_0_message_is_found() {
         "{:?}",
         broker.events
     );
+
     let before = broker.connections;
     for _ in 0..50 {
         broker.publish("bad", 1);
@@ -474,6 +484,7 @@ fn poisonous_announcements_are_found() {
         "{:?}",
         broker.dead_letters
     );
+
     assert!(broker.taken.contains(&"service/y/online".to_owned()));
 }
 

@@ -67,6 +67,7 @@ impl<'a> Packing<'a> {
                 outputs.answer(filter, false);
                 continue;
             }
+
             let size = 3 + subscription.filter.as_str().len();
             let subscription_id = self.with_ids.then_some(id);
             let last = packets.last_mut().filter(|packet| {
@@ -89,6 +90,7 @@ impl<'a> Packing<'a> {
                 }
             }
         }
+
         packets
     }
 
@@ -115,6 +117,7 @@ impl<'a> Packing<'a> {
                 }
             }
         }
+
         packets
     }
 

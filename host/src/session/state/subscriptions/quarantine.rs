@@ -47,6 +47,7 @@ impl Subscriptions {
             .map(SubscriptionRequest::len)
             .max()
             .unwrap_or_default();
+
         if largest > 1 {
             self.max_filters = self.max_filters.min(largest / 2);
             self.has_shrunk = true;
@@ -124,6 +125,7 @@ impl Subscriptions {
         else {
             return false;
         };
+
         if filters.is_empty() {
             return false;
         }
@@ -148,6 +150,7 @@ impl Subscriptions {
             {
                 outputs.retry_filter(filter);
             }
+
             stays
         });
     }
@@ -172,6 +175,7 @@ impl Subscriptions {
             }
             !is_quarantined
         });
+
         wanted
     }
 }

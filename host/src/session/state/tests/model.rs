@@ -119,6 +119,7 @@ impl Model {
             published: Vec::new(),
             lag: 3,
         };
+
         model.connect(false);
         model
     }
@@ -156,6 +157,7 @@ impl Model {
             text: None,
             server: self.server.clone(),
         };
+
         self.state.handle_connack(&ack, Vec::new());
     }
 
@@ -202,8 +204,10 @@ impl Model {
                 Outgoing::Subscribe(request) => Sent::Request(request.id),
                 other => panic!("{other:?} was not asked for"),
             };
+
             self.to_broker.push_back(sent);
         }
+
         // some packets are still on the way when a connection is lost
         if self.to_broker.len() > self.lag
             && let Some(sent) = self.to_broker.pop_front()
@@ -273,6 +277,7 @@ impl Model {
                         "acknowledged before the broker had what it published"
                     );
                 }
+
                 if ack.kind == AckKind::PubAck {
                     self.held.remove(place);
                 } else {
@@ -299,6 +304,7 @@ impl Model {
             }
             _ => {}
         }
+
         if let Some(arrival) = self.state.handle_packet(packet).unwrap() {
             let number: u32 = std::str::from_utf8(&arrival.message.payload)
                 .unwrap()
@@ -325,8 +331,10 @@ impl Model {
                 },
                 false,
             ));
+
             return;
         }
+
         // a small range, so that identifiers are used again soon
         let free = |id: &u16| self.held.iter().all(|held| held.id != *id);
         let Some(id) = (1..=20)
@@ -335,6 +343,7 @@ impl Model {
         else {
             return;
         };
+
         self.next_id = id;
         let held = Held {
             id,
@@ -342,6 +351,7 @@ impl Model {
             number,
             received: false,
         };
+
         self.to_session.push_back(publish(&held, false));
         self.awaited[usize::from(qos == 2)].push_back(id);
         self.held.push(held);
@@ -359,6 +369,7 @@ impl Model {
             .rev()
             .take(publishes.len())
             .filter(|(_, qos)| *qos > 0);
+
         self.handled
             .insert(number, awaited.map(|(number, _)| *number).collect());
         self.state.publish(
@@ -385,6 +396,7 @@ impl Model {
                 return;
             }
         }
+
         panic!(
             "wedged: {} held, {} unsent, {:?}",
             self.held.len(),
@@ -401,12 +413,14 @@ impl Model {
             .copied()
             .filter(|number| seen.insert(*number))
             .collect();
+
         let wanted: Vec<u32> = self
             .published
             .iter()
             .filter(|(_, qos)| *qos > 0)
             .map(|(number, _)| *number)
             .collect();
+
         assert_eq!(first, wanted, "lost, or not in send order");
         if exactly_once {
             let count = |wanted: u32| {
@@ -415,6 +429,7 @@ impl Model {
                     .filter(|number| **number == wanted)
                     .count()
             };
+
             if self.taken.len() < 5_000 {
                 for (number, _) in self.published.iter().filter(|(_, qos)| *qos == 2) {
                     assert_eq!(
@@ -424,6 +439,7 @@ impl Model {
                     );
                 }
             }
+
             let mut delivered = BTreeSet::new();
             for (number, qos) in self.deliveries.iter().filter(|(_, qos)| *qos == 2) {
                 assert!(

@@ -90,6 +90,7 @@ pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsErro
         );
         return Err(purpose.unusable(path, reason));
     }
+
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
         pem::Error::NoItemsFound => purpose.unusable(path, other(purpose, path, &bytes)),
         error => purpose.unusable(path, damaged(&error)),
@@ -117,6 +118,7 @@ fn other(purpose: Purpose, path: &Path, bytes: &[u8]) -> String {
     {
         return format!("expected {wanted} in PEM form, found an empty file");
     }
+
     if let Some(content) = der(bytes) {
         // PKCS#12 begins with its version, 3 (RFC 7292)
         return match content.starts_with(&[2, 1, 3]) {
@@ -131,6 +133,7 @@ fn other(purpose: Purpose, path: &Path, bytes: &[u8]) -> String {
             ),
         };
     }
+
     if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
         return "it is text in UTF-16; save it as ASCII or UTF-8".to_owned();
     }

@@ -45,6 +45,7 @@ fn queued(topic: &str, payload: &str, qos: Qos, rule: &Arc<OfflineRule>) -> Queu
         qos,
         false,
     );
+
     let terms = Some(Box::new(terms(Some(rule.clone()))));
     QueuedMessage::new(Publication { message, terms }, None, None)
 }
@@ -81,6 +82,7 @@ impl Offline {
             "{:?}",
             self.shares
         );
+
         all
     }
 }
@@ -142,6 +144,7 @@ fn rule_can_exclude_qos_0_and_duplicates() {
         qos0,
         duplicates,
     };
+
     assert_eq!(after(without(false, true), &ABC).0, "acc");
     let twice = [
         ("t", "a", Qos::AtLeastOnce),
@@ -192,6 +195,7 @@ fn the_oldest_of_qos_0_of_a_service_is_dropped() {
             ..queued
         });
     }
+
     let Offline {
         queue,
         shares,
