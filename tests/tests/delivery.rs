@@ -413,7 +413,8 @@ async fn a_host_killed_under_load_loses_nothing() -> Result<()> {
         let sent = load.stop().await?;
         // QoS 1: messages that were unacknowledged when the host was killed may come twice
         let twice = tally.all(sent).await?;
-        assert!(twice < 1_000, "{twice} of {sent} came twice");
+        let most = sent.max(6_000) as usize / 6;
+        assert!(twice < most, "{twice} of {sent} came twice");
     }
 
     Ok(())
@@ -442,7 +443,8 @@ async fn a_connection_cut_under_load_loses_nothing() -> Result<()> {
         let sent = load.stop().await?;
         // QoS 1: messages that were under way when the wire was cut may come twice
         let twice = tally.all(sent).await?;
-        assert!(twice < 1_000, "{twice} of {sent} came twice");
+        let most = sent.max(6_000) as usize / 6;
+        assert!(twice < most, "{twice} of {sent} came twice");
     }
 
     Ok(())

@@ -18,8 +18,9 @@ impl Compiler {
     async fn stopped(host: &Process) -> Result<Self> {
         let begun = async {
             loop {
-                if let Some(child) = host.children()?.first() {
-                    return Ok::<_, anyhow::Error>(*child);
+                // before its program runs, a stopped process would hold up the host that starts it
+                if let Some(child) = host.children()?.into_iter().find(|child| compiles(*child)) {
+                    return Ok::<_, anyhow::Error>(child);
                 }
                 tokio::task::yield_now().await;
             }
@@ -38,6 +39,14 @@ impl Drop for Compiler {
         // an error means that it has been killed
         let _ = signal(self.0, "CONT");
     }
+}
+
+/// Whether a process runs the compiler, and not yet a copy of the host.
+fn compiles(process: u32) -> bool {
+    let arguments = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    arguments
+        .split(|byte| *byte == 0)
+        .any(|argument| argument == b"compile")
 }
 
 /// A host with a relay `small` and a relay `large` whose component takes seconds to compile. Nothing is compiled yet.
