@@ -631,8 +631,9 @@ async fn manual_has_a_page_for_each_command() -> Result<()> {
 
     assert!(commands.contains(&"run"), "{help}");
     for command in commands {
+        let escaped = command.replace('-', "\\-");
         assert!(
-            main.contains(&format!("miqro\\-host\\-{command}(1)")),
+            main.contains(&format!("miqro\\-host\\-{escaped}(1)")),
             "{command}: {main}"
         );
         let text = page(&format!("miqro-host-{command}.1"))?;

@@ -109,7 +109,7 @@ async fn a_full_disk_costs_only_what_needs_it_and_room_mends_it() -> Result<()> 
     );
 
     let failed = fill(&mut client).await?;
-    let said = host.output().says(0, "is given up").await?;
+    let said = host.output().says(0, "the state could not be kept").await?;
     assert!(
         said.contains(".redb") && said.contains("service=keeper"),
         "{said}"

@@ -5,8 +5,7 @@ wit_bindgen::generate!({
     inline: "package miqro:typed-link;
         world typed-link {
             include miqro:service/service@0.1.0;
-            import test:chain/link@1.0.0;
-            export test:chain/link@1.0.0;
+            include test:chain/chain-link@1.0.0;
         }",
     world: "miqro:typed-link/typed-link",
     generate_all,
