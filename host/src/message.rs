@@ -71,6 +71,14 @@ pub struct Properties {
     pub user_properties: Vec<(String, String)>,
 }
 
+impl Properties {
+    /// The message expiry of a message that is of no use after `span`: whole seconds, rounded up; `None`: longer than MQTT can say.
+    pub fn expiry_after(span: Duration) -> Option<u32> {
+        let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
+        u32::try_from(seconds).ok()
+    }
+}
+
 /// One message. For an outgoing one `dup` is false: whether a transmission is a repeated one is the session's matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {

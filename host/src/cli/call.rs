@@ -13,7 +13,7 @@ use super::member::MemberName;
 use super::print::{print_error, print_line};
 use super::receiver::Receiver;
 use super::values::seconds;
-use crate::config::Protocol;
+use crate::config::{Connection, Protocol};
 use crate::message::{Message, Properties, Qos};
 use crate::router::ServiceId;
 use crate::session::{Command, Commit, Handle};
@@ -54,26 +54,12 @@ impl Call {
         let endpoint = Endpoint::find(config, &self.operation)?;
         let (topic, payload) = endpoint.call(&self.operation.member, &self.arguments)?;
         let connection = self.client.connection(config, "call")?;
-        if connection.session.protocol == Protocol::V311 && !self.no_wait {
-            bail!(
-                "an answer needs MQTT 5; this broker is used with 3.1.1 (--protocol 5, or --no-wait)"
-            );
-        }
-
-        let mut call = Message::new(topic, payload, Qos::AtLeastOnce, false);
-        if self.no_wait {
-            self.client.with_session(connection, async |session| {
-                send(session, call).await;
-                Ok(())
-            })?;
+        let call = Message::new(topic, payload, Qos::AtLeastOnce, false);
+        let wait = (!self.no_wait).then_some(self.wait);
+        let Some(answer) = deliver(&self.client, connection, call, wait)? else {
             return Ok(ExitCode::SUCCESS);
-        }
+        };
 
-        let reply_topic = Topic::new(format!("{}/{}/result", call.topic, connection.client_id))?;
-        call.properties = Some(Box::new(request_properties(reply_topic, self.wait)));
-        let answer = self.client.with_session(connection, async |session| {
-            request(session, call, self.wait).await
-        })?;
         match answer::outcome(&answer) {
             Ok(payload) => {
                 print_line(String::from_utf8_lossy(payload))?;
@@ -84,19 +70,45 @@ impl Call {
     }
 }
 
-/// The properties of a request that waits so long for its answer.
-pub(super) fn request_properties(reply_topic: Topic, wait: Duration) -> Properties {
-    let whole_seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    Properties {
+/// Sends `message`. With `wait`, waits so long for its answer and returns it; without, until the broker has the message.
+///
+/// # Errors
+/// When the broker cannot be reached, is used with 3.1.1 although an answer is wanted, or no answer comes within `wait`.
+pub(super) fn deliver(
+    client: &Client,
+    connection: Connection,
+    mut message: Message,
+    wait: Option<Duration>,
+) -> anyhow::Result<Option<Message>> {
+    let Some(wait) = wait else {
+        client.with_session(connection, async |session| {
+            send(session, message).await;
+            Ok(())
+        })?;
+        return Ok(None);
+    };
+    if connection.session.protocol == Protocol::V311 {
+        bail!(
+            "an answer needs MQTT 5; this broker is used with 3.1.1 (--protocol 5, or --no-wait)"
+        );
+    }
+
+    let reply_topic = Topic::new(format!("{}/{}/result", message.topic, connection.client_id))?;
+    message.properties = Some(Box::new(Properties {
         response_topic: Some(reply_topic),
         correlation_data: Some(Bytes::from(format!("{:016x}", fastrand::u64(..)))),
-        message_expiry: u32::try_from(whole_seconds).ok(),
+        message_expiry: Properties::expiry_after(wait),
         ..Properties::default()
-    }
+    }));
+    client
+        .with_session(connection, async |session| {
+            request(session, message, wait).await
+        })
+        .map(Some)
 }
 
 /// Sends a message; the end of the session waits until the broker has it.
-pub(super) async fn send(session: &Handle, message: Message) {
+async fn send(session: &Handle, message: Message) {
     let commit = Commit {
         publishes: vec![message.into()],
         ..Commit::new(ServiceId(0))
@@ -108,11 +120,7 @@ pub(super) async fn send(session: &Handle, message: Message) {
 ///
 /// # Errors
 /// When none comes within `wait`.
-pub(super) async fn request(
-    session: &Handle,
-    call: Message,
-    wait: Duration,
-) -> anyhow::Result<Message> {
+async fn request(session: &Handle, call: Message, wait: Duration) -> anyhow::Result<Message> {
     let properties = call.properties.clone().unwrap_or_default();
     let filter = properties.response_topic.as_ref().map(Topic::as_str);
     let filter = Filter::new(filter.unwrap_or_default())?;

@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::call::{print_call_error, request, request_properties, send};
+use super::call::{deliver, print_call_error};
 use super::client::Client;
 use super::endpoint::Endpoint;
 use super::member::MemberName;
 use super::print::print_line;
 use super::receiver::Receiver;
 use super::values::seconds;
-use crate::config::Protocol;
 use crate::message::{Message, Qos};
-use crate::topic::{Filter, Topic};
+use crate::topic::Filter;
 use crate::typed::answer;
 
 /// Arguments of `get`.
@@ -101,29 +100,17 @@ impl Set {
         let (topic, payload) = endpoint.set(&self.property.member, &self.value)?;
         let connection = self.client.connection(config, "set")?;
         let waits = self.confirm || endpoint.answers_set() && !self.no_wait;
-        if connection.session.protocol == Protocol::V311 && waits {
-            bail!(
-                "an answer needs MQTT 5; this broker is used with 3.1.1 (--protocol 5, or --no-wait)"
-            );
-        }
+        let message = Message::new(topic, payload, Qos::AtLeastOnce, false);
+        let answer = deliver(
+            &self.client,
+            connection,
+            message,
+            waits.then_some(self.wait),
+        )?;
 
-        let mut message = Message::new(topic, payload, Qos::AtLeastOnce, false);
-        if !waits {
-            self.client.with_session(connection, async |session| {
-                send(session, message).await;
-                Ok(())
-            })?;
-            return Ok(ExitCode::SUCCESS);
-        }
-
-        let reply_topic = Topic::new(format!("{}/{}/result", message.topic, connection.client_id))?;
-        message.properties = Some(Box::new(request_properties(reply_topic, self.wait)));
-        let answer = self.client.with_session(connection, async |session| {
-            request(session, message, self.wait).await
-        })?;
-        match answer::outcome(&answer) {
-            Ok(_) => Ok(ExitCode::SUCCESS),
-            Err(error) => Ok(print_call_error(&error)),
+        match answer.as_ref().map(answer::outcome) {
+            Some(Err(error)) => Ok(print_call_error(&error)),
+            _ => Ok(ExitCode::SUCCESS),
         }
     }
 }

@@ -3,8 +3,6 @@
 //! An operation is a request, which is sent at once. Requests to set a property, signals, and operations that wait for no answer are
 //! effects of the guest call.
 
-use std::time::Duration;
-
 use wasmtime::StoreContextMut;
 
 use crate::guest::api::request::exchange;
@@ -102,7 +100,7 @@ async fn operation(
 
     let mut message = Message::new(topic.clone(), payload, called.qos, false);
     message.properties = Some(Box::new(Properties {
-        message_expiry: Some(whole_seconds(called.deadline)),
+        message_expiry: Properties::expiry_after(called.deadline),
         ..Properties::default()
     }));
     match answered(data, called, operation, message).await {
@@ -255,10 +253,4 @@ fn failed(
         }
         .into()),
     }
-}
-
-/// The seconds of a deadline, rounded up: MQTT counts whole ones.
-fn whole_seconds(deadline: Duration) -> u32 {
-    let seconds = deadline.as_secs() + u64::from(deadline.subsec_nanos() > 0);
-    u32::try_from(seconds).unwrap_or(u32::MAX)
 }
