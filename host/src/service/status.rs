@@ -2,7 +2,7 @@
 
 /// Status of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(into = "&'static str")]
 pub enum Status {
     /// Not yet started, or starting again.
     Starting,
@@ -14,6 +14,19 @@ pub enum Status {
     Failed,
     /// Stopped for good.
     Stopped,
+}
+
+impl From<Status> for &'static str {
+    /// The status in one word, as all surfaces show it.
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Starting => "starting",
+            Status::Running => "running",
+            Status::Waiting => "waiting",
+            Status::Failed => "failed",
+            Status::Stopped => "stopped",
+        }
+    }
 }
 
 impl Status {

@@ -140,8 +140,10 @@ impl Snapshot {
             "Status of the service; 1 for the current one",
         )?;
         for service in services {
-            let status = format!("{:?}", service.status).to_ascii_lowercase();
-            let labels = [("service", service.name.as_str()), ("status", &status)];
+            let labels = [
+                ("service", service.name.as_str()),
+                ("status", service.status.into()),
+            ];
             metric.encode_family(&labels)?.encode_gauge(&1_i64)?;
         }
 
