@@ -14,7 +14,7 @@ use crate::guest::{Request, RequestCommand, RequestFailure, Requests};
 use crate::mailbox::{self, Delivery, Mailbox, Next};
 use crate::message::{Message, Publication, Qos, Receipt, Subscription};
 use crate::router::ServiceId;
-use crate::session::{Command, Commit, ConnectionStatus, Handle};
+use crate::session::{Command, Commit, Handle};
 use crate::timers::sleep_until;
 use crate::topic::{Filter, Topic};
 
@@ -233,10 +233,7 @@ impl RequestReply {
         if self.protocol != Protocol::V5 {
             return Err(NotReady::Protocol);
         }
-        if !matches!(
-            *self.session.status().borrow(),
-            ConnectionStatus::Connected { .. }
-        ) {
+        if !self.session.status().borrow().is_connected() {
             return Err(NotReady::Disconnected);
         }
 

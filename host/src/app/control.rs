@@ -212,11 +212,7 @@ impl Runtime<'_> {
     /// Hands a message to the session, if there is a connection.
     fn publish(&self, message: Message) -> AnswerFuture {
         let session = self.sessions.main();
-        let is_connected = matches!(
-            *session.status().borrow(),
-            ConnectionStatus::Connected { .. }
-        );
-        if !is_connected {
+        if !session.status().borrow().is_connected() {
             return ready(Err(RequestError::NotConnected));
         }
 

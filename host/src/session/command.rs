@@ -134,6 +134,13 @@ pub enum ConnectionStatus {
     Stopped,
 }
 
+impl ConnectionStatus {
+    /// Whether there is a connection.
+    pub const fn is_connected(&self) -> bool {
+        matches!(self, Self::Connected { .. })
+    }
+}
+
 /// The result of a session that was told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopSummary {
