@@ -113,6 +113,20 @@ pub struct Function {
     pub result: Option<Type>,
 }
 
+#[cfg(test)]
+impl Interface {
+    /// An interface of tests.
+    pub(in crate::typed) fn of_test(name: &str, functions: Vec<Function>) -> Self {
+        #[expect(clippy::unwrap_used, reason = "only tests call it")]
+        let id = InterfaceId::parse(name).unwrap();
+        Self {
+            id,
+            functions,
+            unsupported: None,
+        }
+    }
+}
+
 /// A type that has no form as a payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {reason}")]

@@ -18,16 +18,8 @@ fn function(name: &str, parameters: &[&str], result: Option<Type>) -> Function {
     }
 }
 
-fn interface(name: &str, functions: Vec<Function>) -> Interface {
-    Interface {
-        id: InterfaceId::parse(name).unwrap(),
-        functions,
-        unsupported: None,
-    }
-}
-
 fn hello() -> Interface {
-    interface(
+    Interface::of_test(
         "io:world/hello@1.0.0",
         vec![
             function("get-last", &[], Some(Type::S32)),
@@ -38,7 +30,7 @@ fn hello() -> Interface {
 }
 
 fn signals() -> Interface {
-    interface(
+    Interface::of_test(
         "io:world/hello-signals@1.0.0",
         vec![function("just-said", &["msg"], None)],
     )

@@ -42,16 +42,8 @@ fn when() -> Type {
     }))
 }
 
-fn interface(name: &str, functions: Vec<Function>) -> Interface {
-    Interface {
-        id: InterfaceId::parse(name).unwrap(),
-        functions,
-        unsupported: None,
-    }
-}
-
 fn hello() -> Interface {
-    interface(
+    Interface::of_test(
         "io:world/hello@1.0.0",
         vec![
             function("get-last", vec![], Some(message())),
@@ -69,7 +61,7 @@ fn hello() -> Interface {
 
 fn signals() -> Interface {
     let said = function("just-said", vec![field("msg", message())], None);
-    interface("io:world/hello-signals@1.0.0", vec![said])
+    Interface::of_test("io:world/hello-signals@1.0.0", vec![said])
 }
 
 #[test]
@@ -197,7 +189,7 @@ fn slips_in_overrides_are_reported() {
 #[test]
 fn results_are_split_into_answer_and_error() {
     let result = |ok, err| Some(Type::Result(Arc::new(ResultType { ok, err })));
-    let interface = interface(
+    let interface = Interface::of_test(
         "a:b/c",
         vec![
             function("one", vec![], result(Some(Type::S32), Some(Type::String))),
@@ -241,7 +233,7 @@ fn results_are_split_into_answer_and_error() {
 
 #[test]
 fn setter_of_another_type_is_an_operation() {
-    let interface = interface(
+    let interface = Interface::of_test(
         "a:b/c",
         vec![
             function("get-x", vec![], Some(Type::S32)),
@@ -256,12 +248,12 @@ fn setter_of_another_type_is_an_operation() {
 
 #[test]
 fn signal_has_no_result() {
-    let signals = interface(
+    let signals = Interface::of_test(
         "a:b/c-signals",
         vec![function("x", vec![], Some(Type::S32))],
     );
     let error = Mapping::new(
-        &interface("a:b/c", vec![]),
+        &Interface::of_test("a:b/c", vec![]),
         Some(&signals),
         &Naming::default(),
     );
