@@ -15,6 +15,7 @@ mod component;
 mod contract;
 mod describe;
 mod engine;
+mod entry;
 mod exports;
 mod fault;
 mod file_kind;
@@ -27,6 +28,7 @@ mod linker;
 mod log_quota;
 mod meter;
 mod output;
+mod peers;
 mod pool;
 mod property_cache;
 mod remote_call;
@@ -53,6 +55,7 @@ pub use fault::Fault;
 pub use file_kind::FileKind;
 pub use instance::{Call, Instance};
 pub use meter::{Meter, RequestCounts};
+pub use peers::Peer;
 pub use property_cache::PropertyCache;
 pub use request::{
     LOCAL_RESPONSES, LocalService, Request, RequestCommand, RequestFailure, Requests, WatchGuard,

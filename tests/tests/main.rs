@@ -29,6 +29,7 @@ mod mqttservice;
 mod offline;
 mod originals;
 mod packaging;
+mod peers;
 mod poison;
 mod porting;
 mod presence;

@@ -63,9 +63,12 @@ pub enum SocketProtocol {
 }
 
 /// The grants that a component may need: the import that uses one, the key below `grants`, and an example of its value.
-pub const NEEDS: [(&str, &str, &str); 6] = [
+pub const NEEDS: [(&str, &str, &str); 9] = [
     ("miqro:service/messaging", "publish", "[some/topic]"),
     ("miqro:service/messaging", "subscribe", "['some/#']"),
+    ("wasmcloud:messaging/consumer", "publish", "[some/topic]"),
+    ("wasi:messaging/producer", "publish", "[some/topic]"),
+    ("fermyon:spin/mqtt", "publish", "[some/topic]"),
     (
         "wasi:filesystem",
         "directories",

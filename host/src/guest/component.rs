@@ -10,11 +10,12 @@ use crate::guest::compile_process::{CompileProcessError, INVALID};
 use crate::guest::compiled_component::CompiledComponent;
 use crate::guest::contract::{self, ContractFaults};
 use crate::guest::engine::Engine;
-use crate::guest::exports::Exports;
+use crate::guest::exports::{EntryIndices, Exports};
 use crate::guest::fault::Fault;
 use crate::guest::file_kind::FileKind;
 use crate::guest::instance::Instance;
 use crate::guest::linked_engine::LinkedEngine;
+use crate::guest::peers::Peer;
 use crate::guest::pool::PoolTicket;
 use crate::panic_hook;
 use crate::service_ctx::ServiceCtx;
@@ -229,6 +230,14 @@ impl Component {
     /// The optional exports that it has.
     pub fn exports(&self) -> Exports {
         Exports::of(&self.0.indices)
+    }
+
+    /// The peer that it was made for; `None`: it fulfils the contract of this host.
+    pub fn peer(&self) -> Option<Peer> {
+        match &self.0.indices.entry {
+            EntryIndices::Service(_) => None,
+            EntryIndices::Peer(export) => Some(export.peer),
+        }
     }
 
     /// The imported interfaces with their versions, sorted.

@@ -10,9 +10,10 @@ use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::guest::bindings::ServiceIndices;
-use crate::guest::exports::{ExportIndices, OptionalExport};
+use crate::guest::exports::{EntryIndices, ExportIndices, OptionalExport};
 use crate::guest::linked_engine::LinkedEngine;
 use crate::guest::linker::{VERSION, WASI_PACKAGES};
+use crate::guest::peers::{self, PeerExport};
 use crate::guest::store::StoreData;
 use crate::guest::typed::{interfaces, linking};
 use crate::typed::interface::ComponentInterfaces;
@@ -57,19 +58,22 @@ pub(super) fn check(
         faults: Vec::new(),
     };
 
-    for required in REQUIRED {
-        check.export(component, required, true);
+    let peer = check.peer(component);
+    if peer.is_none() {
+        for required in REQUIRED {
+            check.export(component, required, true);
+        }
     }
     let optional = OptionalExport::ALL.map(|export| check.export(component, export.name(), false));
     let imports = check.imports(component);
     let interfaces = interfaces::read(&linked.engine, component);
     let typed = linking::indices(component, &interfaces).unwrap_or_default();
 
-    match check.link(component, &interfaces) {
-        Some((pre, required)) if check.faults.is_empty() => Ok(CheckedComponent {
+    match check.link(component, &interfaces, peer) {
+        Some((pre, entry)) if check.faults.is_empty() => Ok(CheckedComponent {
             pre,
             indices: ExportIndices {
-                required,
+                entry,
                 optional,
                 typed,
             },
@@ -115,6 +119,25 @@ impl Check<'_> {
         None
     }
 
+    /// The export of a peer, in a component without the contract's own `handle`.
+    fn peer(&mut self, component: &Component) -> Option<PeerExport> {
+        if component.get_export_index(None, REQUIRED[0]).is_some() {
+            return None;
+        }
+        let (export, function) = peers::find(component)?;
+        let found = shape::compiled(&function);
+        let expected = export.peer.shape();
+        if found != expected {
+            self.faults.push(format!(
+                "this is a component for {}: export {:?} is `{found}`; it must be `{expected}`",
+                export.peer,
+                export.peer.export_name()
+            ));
+        }
+
+        Some(export)
+    }
+
     /// Checks the imports and returns their names, sorted.
     fn imports(&mut self, component: &Component) -> Vec<String> {
         let ty = component.component_type();
@@ -135,6 +158,10 @@ impl Check<'_> {
     }
 
     fn instance(&mut self, name: &str, instance: &ComponentInstance) {
+        // an interface that only has types needs no host
+        if peers::is_offered(name) || !self.needs_host(instance) {
+            return;
+        }
         let (interface, version) = name.split_once('@').unwrap_or((name, ""));
         if let Some(interface) = interface.strip_prefix("miqro:service/") {
             self.own_interface(interface, version, instance);
@@ -144,6 +171,13 @@ impl Check<'_> {
         } else if !interfaces::is_for_network(name) {
             self.faults.push(not_offered(name));
         }
+    }
+
+    /// Whether an interface has functions or resources.
+    fn needs_host(&self, instance: &ComponentInstance) -> bool {
+        instance
+            .exports(&self.linked.engine)
+            .any(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
     }
 
     fn own_interface(&mut self, interface: &str, version: &str, instance: &ComponentInstance) {
@@ -193,12 +227,17 @@ impl Check<'_> {
         &mut self,
         component: &Component,
         interfaces: &ComponentInterfaces,
-    ) -> Option<(InstancePre<StoreData>, ServiceIndices)> {
+        peer: Option<PeerExport>,
+    ) -> Option<(InstancePre<StoreData>, EntryIndices)> {
         let linked = self.instantiate_pre(component, interfaces);
         let linked = linked.and_then(|pre| {
-            let required = ServiceIndices::new(&pre)?;
-            Ok((pre, required))
+            let entry = match peer {
+                Some(peer) => EntryIndices::Peer(peer),
+                None => EntryIndices::Service(ServiceIndices::new(&pre)?),
+            };
+            Ok((pre, entry))
         });
+
         match linked {
             Ok(linked) => Some(linked),
             Err(error) => {
@@ -226,6 +265,10 @@ impl Check<'_> {
 }
 
 fn not_offered(name: &str) -> String {
+    let offered = peers::offered(name);
+    if !offered.is_empty() {
+        return format!("import {name:?} is not offered; this host offers {offered}");
+    }
     format!(
         "import {name:?} is not offered; a service may import interfaces of miqro:service@{VERSION} and wasi 0.2 only"
     )
@@ -233,6 +276,9 @@ fn not_offered(name: &str) -> String {
 
 fn wasi_interface_fault(name: &str, interface: &str, version: &str) -> Option<String> {
     let package = interface.split('/').next().unwrap_or_default();
+    if !peers::offered(name).is_empty() {
+        return Some(not_offered(name));
+    }
     if !WASI_PACKAGES.contains(&package) {
         return Some(format!(
             "import {name:?} is not offered; of WASI there are {}",

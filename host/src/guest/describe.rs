@@ -8,6 +8,7 @@ use crate::guest::component::ComponentError;
 use crate::guest::engine::Engine;
 use crate::guest::exports::Exports;
 use crate::guest::file_kind::FileKind;
+use crate::guest::peers::{self, Peer};
 use crate::typed::interface::ComponentInterfaces;
 
 /// A description of a file.
@@ -24,12 +25,16 @@ pub struct Description {
 /// The exports and imports of a component that fulfils the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentDescription {
+    /// The peer that it was made for; `None`: it fulfils the contract of this host.
+    pub peer: Option<Peer>,
     /// The optional exports that it has.
     pub exports: Exports,
     /// The interfaces of `miqro:service` that it imports.
     pub miqro: Vec<String>,
     /// The interfaces of WASI that it imports.
     pub wasi: Vec<String>,
+    /// The interfaces of peers that it imports.
+    pub peers: Vec<String>,
     /// Its own interfaces: those that it serves and calls over the network.
     pub interfaces: ComponentInterfaces,
 }
@@ -42,6 +47,7 @@ impl ComponentDescription {
             self.miqro
                 .iter()
                 .chain(&self.wasi)
+                .chain(&self.peers)
                 .any(|import| import.starts_with(prefix))
         };
 
@@ -84,7 +90,9 @@ impl Engine {
 
             ComponentDescription {
                 exports: component.exports(),
+                peer: component.peer(),
                 miqro: imports_of("miqro:"),
+                peers: imports_of_peers(component.imports()),
                 wasi: imports_of("wasi:"),
                 interfaces: component.interfaces().clone(),
             }
@@ -110,14 +118,36 @@ impl fmt::Display for Description {
             .names()
             .map(|name| format!(", {name}"))
             .collect();
-        writeln!(
-            f,
-            "a component of {} bytes that fulfils the contract miqro:service",
-            self.bytes
-        )?;
-        writeln!(f, "exports: handle, tick{optional}")?;
+        match component.peer {
+            Some(peer) => {
+                writeln!(
+                    f,
+                    "a component of {} bytes for {peer}, which runs here: it speaks {}",
+                    self.bytes,
+                    peer.contract()
+                )?;
+
+                writeln!(f, "exports: {}{optional}", peer.export_name())?;
+                writeln!(
+                    f,
+                    "it needs subscriptions in miqro.yml: its messages come from there"
+                )?;
+            }
+            None => {
+                writeln!(
+                    f,
+                    "a component of {} bytes that fulfils the contract miqro:service",
+                    self.bytes
+                )?;
+                writeln!(f, "exports: handle, tick{optional}")?;
+            }
+        }
+
         writeln!(f, "imports of miqro: {}", or_none(&component.miqro))?;
         write!(f, "imports of WASI: {}", or_none(&component.wasi))?;
+        if !component.peers.is_empty() {
+            write!(f, "\nimports of peers: {}", component.peers.join(", "))?;
+        }
 
         let ComponentInterfaces { exports, imports } = &component.interfaces;
         for (kind, interfaces) in [("exports", exports), ("imports", imports)] {
@@ -129,6 +159,15 @@ impl fmt::Display for Description {
 
         Ok(())
     }
+}
+
+/// The imports that the host offers to guests of peers; those of WASI are named with WASI's.
+fn imports_of_peers(imports: &[String]) -> Vec<String> {
+    let imports = imports.iter();
+    imports
+        .filter(|name| peers::is_offered(name) && !name.starts_with("wasi:"))
+        .cloned()
+        .collect()
 }
 
 fn or_none(names: &[String]) -> String {

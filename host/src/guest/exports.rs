@@ -3,6 +3,7 @@
 use wasmtime::component::ComponentExportIndex;
 
 use crate::guest::bindings::ServiceIndices;
+use crate::guest::peers::PeerExport;
 use crate::guest::typed::linking::TypedIndices;
 
 /// An export that a component may have.
@@ -77,9 +78,17 @@ impl Exports {
     }
 }
 
+/// Indices of the exports that every component has.
+pub(super) enum EntryIndices {
+    /// `handle` and `tick`.
+    Service(ServiceIndices),
+    /// The export of a peer, which takes a message; there is none for timers.
+    Peer(PeerExport),
+}
+
 /// Indices of a component's exports.
 pub(super) struct ExportIndices {
-    pub(super) required: ServiceIndices,
+    pub(super) entry: EntryIndices,
     /// In the order of [`OptionalExport::ALL`].
     pub(super) optional: [Option<ComponentExportIndex>; OptionalExport::ALL.len()],
     /// The functions of the typed interfaces.

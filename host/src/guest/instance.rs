@@ -12,9 +12,9 @@ use wasmtime::component::{ComponentNamedList, Func, InstancePre, Lower};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
 use crate::effects::{DueTimer, Effects};
-use crate::guest::bindings::Service;
 use crate::guest::bindings::miqro::service::messaging::DeliveryOutcome;
 use crate::guest::call_state::Current;
+use crate::guest::entry::{Entry, check_timers};
 use crate::guest::exports::{ExportIndices, OptionalExport};
 use crate::guest::fault::{DeadlineReached, Fault};
 use crate::guest::pool::PoolSlot;
@@ -78,7 +78,7 @@ pub struct Instance {
 
 /// The guest's exports in its store.
 struct Functions {
-    required: Service,
+    entry: Entry,
     /// In the order of [`OptionalExport::ALL`].
     optional: [Option<Func>; OptionalExport::ALL.len()],
 }
@@ -94,6 +94,7 @@ impl Instance {
         let limit = ctx.config.limits.call.time;
         let delivered = indices.optional[OptionalExport::Delivered as usize].is_some();
         check_memory(ctx.config.limits.memory.bytes, slot)?;
+        check_timers(&ctx, &indices.entry)?;
         let table_elements = slot.map(|slot| slot.table_elements);
         let data = StoreData::new(ctx.clone(), binding.clone(), delivered, table_elements)?;
         let mut store = store(pre, data);
@@ -111,10 +112,7 @@ impl Instance {
         };
         let exports = Functions {
             optional: indices.optional.each_ref().map(find),
-            required: indices
-                .required
-                .load(&mut store, &instance)
-                .map_err(|_| missing())?,
+            entry: Entry::load(&indices.entry, &mut store, &instance).ok_or_else(missing)?,
         };
 
         active_call.end();
@@ -208,7 +206,11 @@ impl Instance {
             Call::Message { message, attempt } => self.handle(message, attempt).await,
             Call::Tick(due) => {
                 self.store.data_mut().open(None, vec![due]);
-                self.exports.required.call_tick(&mut self.store).await
+                match &self.exports.entry {
+                    Entry::Service(service) => service.call_tick(&mut self.store).await,
+                    // `check_timers` has refused its timers
+                    Entry::Peer(_) => Ok(Ok(())),
+                }
             }
             Call::Start => self.optional(OptionalExport::Start, ()).await,
             Call::Stop => self.optional(OptionalExport::Stop, ()).await,
@@ -282,6 +284,14 @@ impl Instance {
         let payload = message.payload.clone();
         let data = self.store.data_mut();
         data.open(Some(Current { message, attempt }), Vec::new());
+        let service = match &self.exports.entry {
+            Entry::Service(service) => service,
+            Entry::Peer(function) => {
+                // boxed, so that ordinary calls do not grow
+                return Box::pin(function.call(&mut self.store)).await;
+            }
+        };
+
         let topic = data
             .ctx
             .config
@@ -289,10 +299,7 @@ impl Instance {
             .relative(&topic)
             .unwrap_or(topic.as_str());
 
-        self.exports
-            .required
-            .call_handle(&mut self.store, topic, &payload)
-            .await
+        service.call_handle(&mut self.store, topic, &payload).await
     }
 
     /// Calls an export that may be missing; then nothing happens.

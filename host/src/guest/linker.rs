@@ -1,11 +1,11 @@
-//! The interfaces that a component may import: those of `miqro:service` and of WASI 0.2.
+//! The interfaces that a component may import: those of `miqro:service`, of WASI 0.2, and of peers.
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::guest::bindings::Service;
-use crate::guest::sockets;
 use crate::guest::store::StoreData;
+use crate::guest::{peers, sockets};
 
 /// The version of `miqro:service` that this host offers.
 pub(super) const VERSION: &str = "0.1.0";
@@ -28,5 +28,6 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<StoreData>> {
     sockets::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     Service::add_to_linker::<_, HasSelf<StoreData>>(&mut linker, |data| data)?;
+    peers::define(&mut linker)?;
     Ok(linker)
 }

@@ -106,6 +106,11 @@ impl StoreData {
         self.ctx = ctx;
     }
 
+    /// The resources that the guest holds.
+    pub(super) fn resources(&mut self) -> &mut ResourceTable {
+        &mut self.wasi.resources
+    }
+
     /// Makes ready for a call.
     pub(super) fn open(&mut self, current: Option<Current>, due: Vec<DueTimer>) {
         self.wait_clock.reset();

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::types::{Field, Type};
 
-/// The interfaces of a component, besides those of `miqro` and `wasi`.
+/// The interfaces of a component, besides those of `miqro`, `wasi` and the peers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ComponentInterfaces {
     /// The interfaces that it exports.

@@ -52,6 +52,8 @@ fn compiled_type(ty: &Type) -> String {
             ty.ok().as_ref().map(compiled_type),
             ty.err().as_ref().map(compiled_type),
         ),
+        Type::Own(_) => "own".to_owned(),
+        Type::Borrow(_) => "borrow".to_owned(),
         // primitive types are spelled as in WIT; newer kinds are not in the contract and only have to differ
         other => format!("{other:?}").to_lowercase(),
     }

@@ -31,6 +31,22 @@ fn the_whole_contract_is_accepted_and_described() {
 }
 
 #[test]
+fn peers_reserve_their_contracts_and_not_their_namespaces() {
+    let found = faults(
+        r#"(component
+            (import "wasmcloud:devices/lamp@1.0.0" (instance (export "f" (func))))
+            (import "spin:washer/drum" (instance (export "f" (func))))
+            (import "wasmcloud:messaging/consumer@0.1.0" (instance (export "f" (func)))))"#,
+    );
+
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert_eq!(
+        found[2],
+        "import \"wasmcloud:messaging/consumer@0.1.0\" is not offered; this host offers wasmcloud:messaging/consumer@0.2.0, wasmcloud:messaging/types@0.2.0"
+    );
+}
+
+#[test]
 fn all_missing_exports_are_reported_at_once() {
     let found = faults(
         r#"(component
@@ -40,6 +56,7 @@ fn all_missing_exports_are_reported_at_once() {
             (import "miqro:service/timers@0.2.0" (instance (export "cancel" (func (param "name" string)))))
             (import "miqro:service/clock@0.1.0" (instance (export "get" (func))))
             (import "wasi:nn/types@0.2.0" (instance (export "f" (func))))
+            (import "wasi:keyvalue/store@0.3.0" (instance (export "f" (func))))
             (import "wasi:cli/environment@0.3.0" (instance (export "f" (func))))
             (import "other" (func))
             (core module $m (func (export "f")))
@@ -55,6 +72,7 @@ fn all_missing_exports_are_reported_at_once() {
         "import \"miqro:service/timers@0.2.0\": this host offers version 0.1.0",
         "import \"miqro:service/clock@0.1.0\" is not offered; of miqro:service@0.1.0 there are messaging, timers, config, state, log",
         "import \"wasi:nn/types@0.2.0\" is not offered; of WASI there are cli, clocks, filesystem, http, io, random, sockets",
+        "import \"wasi:keyvalue/store@0.3.0\" is not offered; this host offers wasi:keyvalue/store@0.2.0-draft, wasi:keyvalue/store@0.2.0-draft2",
         "import \"wasi:cli/environment@0.3.0\": this host offers version 0.2 of WASI",
         "import \"other\" is not offered; a service may import interfaces of miqro:service@0.1.0 and wasi 0.2 only",
     ];

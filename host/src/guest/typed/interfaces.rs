@@ -9,6 +9,7 @@ use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Type as WasmType};
 
+use crate::guest::peers;
 use crate::typed::interface::{ComponentInterfaces, Function, Interface, InterfaceId, Unsupported};
 use crate::typed::types::{
     Case, Enum, EnumCase, Field, Flags, Name, Record, ResultType, Type, Variant,
@@ -22,10 +23,18 @@ const DEPTH: usize = 32;
 
 /// Whether an import or export of this name is an interface for the network.
 pub(in crate::guest) fn is_for_network(name: &str) -> bool {
-    InterfaceId::parse(name).is_ok_and(|id| !RESERVED.contains(&id.namespace()))
+    network_id(name).is_some()
 }
 
-/// Reads the interfaces that the component exports and imports, besides those of `miqro` and `wasi`.
+/// The identifier of an interface for the network; `None`: the name is another one. Peers own the packages of their contracts, not
+/// the whole of their namespaces.
+fn network_id(name: &str) -> Option<InterfaceId> {
+    let id = InterfaceId::parse(name).ok()?;
+    let is_reserved = RESERVED.contains(&id.namespace()) || peers::is_package(&id.package);
+    (!is_reserved).then_some(id)
+}
+
+/// Reads the interfaces that the component exports and imports, besides those of `miqro`, `wasi` and the peers.
 pub(in crate::guest) fn read(engine: &Engine, component: &Component) -> ComponentInterfaces {
     let ty = component.component_type();
     ComponentInterfaces {
@@ -45,11 +54,7 @@ fn interface(engine: &Engine, name: &str, item: &ComponentItem) -> Option<Interf
     let ComponentItem::ComponentInstance(instance) = item else {
         return None;
     };
-    let id = InterfaceId::parse(name).ok()?;
-    if RESERVED.contains(&id.namespace()) {
-        return None;
-    }
-
+    let id = network_id(name)?;
     let names = named_types(engine, instance);
     let mut interface = Interface {
         id,
