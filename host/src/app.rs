@@ -8,6 +8,7 @@
     reason = "wiring starts the tasks and ends them"
 )]
 
+mod answer;
 mod audit;
 mod awaited;
 #[cfg(not(feature = "embedded-broker"))]
@@ -19,6 +20,7 @@ mod engine;
 mod feedback;
 mod identity;
 mod late_starts;
+mod letters;
 mod loaded_service;
 mod loading;
 mod reload;
@@ -26,6 +28,7 @@ mod runtime;
 mod service_deps;
 mod sessions;
 mod signals;
+mod snapshots;
 mod source;
 mod start;
 mod state;

@@ -58,6 +58,13 @@ pub enum Request {
         /// Name of the service.
         service: String,
     },
+    /// Delete a dead letter of a service.
+    DeleteLetter {
+        /// Name of the service.
+        service: String,
+        /// The identity of the letter, as `Letters` lists it.
+        letter: String,
+    },
     /// Restart the instance of a service.
     Restart {
         /// Name of the service.
@@ -110,6 +117,7 @@ impl Request {
             | Self::Letters { .. } => false,
             Self::Rollback { .. }
             | Self::Replay { .. }
+            | Self::DeleteLetter { .. }
             | Self::Restart { .. }
             | Self::Enable { .. }
             | Self::Disable { .. }
@@ -136,6 +144,9 @@ impl fmt::Display for Request {
                 to: Some(to),
             } => write!(f, "rollback of {service:?} to {to:?}"),
             Self::Replay { service } => write!(f, "replay of {service:?}"),
+            Self::DeleteLetter { service, letter } => {
+                write!(f, "deletion of dead letter {letter:?} of {service:?}")
+            }
             Self::Restart { service } => write!(f, "restart of {service:?}"),
             Self::Enable { service } => write!(f, "enable of {service:?}"),
             Self::Disable { service } => write!(f, "disable of {service:?}"),

@@ -51,10 +51,13 @@ pub use command_error::CommandError;
 pub use pools::Pools;
 pub use presence::{Presence, PresenceSetup, will};
 pub use shared::Shared;
-pub use snapshot::{Activity, Configured, ServiceSnapshot};
+pub use snapshot::{
+    Activity, Configured, QueuedMessages, ServiceSnapshot, SubscriptionSnapshot, TimerSnapshot,
+    UsedGrants, UsedLimits, Versions,
+};
 pub use status::Status;
 pub use swap::{Answer, Swap, VersionStatus};
-pub use usage::statistics::{CallTotals, DURATION_BOUNDS, Durations};
+pub use usage::statistics::{CallTotals, DURATION_BOUNDS, Durations, LastFault};
 
 /// Commands that may wait for one service; the supervisor sends one at a time.
 const COMMANDS: usize = 4;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config;
-use crate::guest::{Requests, ServiceState, VirtualClock};
+use crate::guest::{GrantUsage, Requests, ServiceState, VirtualClock};
 use crate::topic::Topic;
 
 /// The configuration and the state of one service.
@@ -13,6 +13,8 @@ use crate::topic::Topic;
 pub struct ServiceCtx {
     /// The service's section of the configuration.
     pub config: Arc<config::Service>,
+    /// The grants of this section that the guest has used.
+    pub grant_usage: Arc<GrantUsage>,
     /// The JSON object that `config.get` returns. Rendered once, because guests may ask for it in every call.
     pub config_json: String,
     /// The topic prefix below which Home Assistant looks for announcements.
@@ -31,6 +33,7 @@ impl ServiceCtx {
         Self {
             config_json: config.config.json.to_string(),
             config,
+            grant_usage: Arc::default(),
             discovery_prefix: Topic::home_assistant(),
             state: Arc::default(),
             requests: None,

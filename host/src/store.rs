@@ -31,7 +31,7 @@ use crate::session::state::PersistOp;
 use crate::version::Version;
 
 use command::{Command, Reply};
-pub use dead_letters::DeadLetter;
+pub use dead_letters::{DeadLetter, LetterId, LetterIdError};
 pub use error::StoreError;
 pub use file::Contents;
 use file::File;
@@ -245,8 +245,24 @@ impl Store {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn dead_letters(&self, service: &str) -> Result<Vec<DeadLetter>, StoreError> {
+    pub async fn dead_letters(
+        &self,
+        service: &str,
+    ) -> Result<Vec<(LetterId, DeadLetter)>, StoreError> {
         self.request(|reply| Command::DeadLetters(service.to_owned(), reply))
+            .await
+    }
+
+    /// Deletes a dead letter of a service, and returns it; `None`: there is no such letter.
+    ///
+    /// # Errors
+    /// When that cannot be written; then it stays.
+    pub async fn delete_dead_letter(
+        &self,
+        service: &str,
+        id: LetterId,
+    ) -> Result<Option<DeadLetter>, StoreError> {
+        self.request(|reply| Command::DeleteDeadLetter(service.to_owned(), id, reply))
             .await
     }
 

@@ -424,9 +424,12 @@ async fn services_are_listed_with_their_figures() -> Result<()> {
     assert_eq!(relay["status"], "running");
     assert_eq!(activity["messages"]["calls"], 4, "{relay:#}");
     assert_eq!(activity["messages"]["failures"], 0);
-    assert_eq!(activity["subscriptions"], json!(["service/relay/in"]));
+    assert_eq!(
+        activity["subscriptions"],
+        json!([{"filter": "service/relay/in", "requested_qos": 1, "granted_qos": 1}])
+    );
     assert!(
-        activity["memory_bytes"].as_u64() > Some(64 << 10),
+        activity["used"]["memory"].as_u64() > Some(64 << 10),
         "{relay:#}"
     );
     assert_eq!(services["stuck"]["status"], "running");

@@ -40,6 +40,7 @@ mod republish;
 mod retained;
 mod sandbox;
 mod shadow;
+mod snapshot;
 mod switch;
 mod trust;
 mod typed;

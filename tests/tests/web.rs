@@ -130,6 +130,7 @@ async fn readers_cannot_change_anything() -> Result<()> {
         json!({"command": "disable", "service": "it"}),
         json!({"command": "enable", "service": "it"}),
         json!({"command": "replay", "service": "it"}),
+        json!({"command": "delete-letter", "service": "it", "letter": "0-0"}),
         json!({"command": "rollback", "service": "it"}),
         json!({"command": "log-level", "level": "trace"}),
         json!({"command": "reload"}),
@@ -298,6 +299,7 @@ async fn api_document_is_valid_and_describes_the_real_answers() -> Result<()> {
     let commands = [
         json!({"command": "snapshot"}),
         json!({"command": "history", "service": "it"}),
+        json!({"command": "letters", "service": "it"}),
         json!({"command": "log-level", "level": "info"}),
         json!({"command": "publish", "topic": "a", "payload": "b", "qos": 1, "retain": false}),
     ];
@@ -313,6 +315,12 @@ async fn api_document_is_valid_and_describes_the_real_answers() -> Result<()> {
     }
 
     let given = json!({"document": document.json()?, "values": values});
+    assert_eq!(check_openapi(&given)?, "");
+
+    let deletion = json!({"command": "delete-letter", "service": "it", "letter": "0-0"});
+    let refused = command(port, OPERATE, JSON, &deletion).await?;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    let given = json!({"document": document.json()?, "values": [["Command", deletion]]});
     assert_eq!(check_openapi(&given)?, "");
 
     let wrong =

@@ -2,35 +2,28 @@
 //! answered here.
 
 use std::path::Path;
-use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::FutureExt;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::warn;
 
-use crate::config::{Connection, Level};
-use crate::control::{
-    Answer, BrokerSnapshot, HostSnapshot, PendingRequest, Reply, Request, Server, SocketGuard,
-    socket_of,
-};
+use crate::config::Level;
+use crate::control::{Answer, PendingRequest, Reply, Request, Server, SocketGuard, socket_of};
 use crate::message::{Message, Qos};
 use crate::rollout::history::{VersionHistory, format_utc};
-use crate::service::{CommandError, ServiceRef, ServiceSnapshot};
-use crate::session::{self, ConnectionStatus, Handle};
-use crate::store::{DeadLetter, Store, StoreError};
-use crate::topic::{Topic, TopicError};
+use crate::service::{CommandError, ServiceRef};
+use crate::session::{self, Handle};
+use crate::store::Store;
+use crate::topic::Topic;
 use crate::version::Version;
 
+use super::answer::{AnswerFuture, RequestError};
 use super::audit::audit;
+use super::letters;
 use super::runtime::Runtime;
-
-/// Characters of a reason that are shown.
-const SHOWN: usize = 200;
-
-/// How long a service may take to answer for a snapshot; one in a longer call is shown without its activity.
-const PATIENCE: Duration = Duration::from_millis(500);
+use super::snapshots::quarantined;
 
 /// Requests that may wait.
 const WAITING: usize = 16;
@@ -139,16 +132,17 @@ impl Runtime<'_> {
                         .map_err(Into::into),
                 )
             }
-            Request::Letters { service } => match self.supervisor.service_ref(&service) {
-                Ok(_) => dead_letters(self.deps.shared.store.clone(), service).boxed(),
-                Err(error) => ready(Err(error.into())),
-            },
-            Request::Replay { service } => match self.supervisor.service_ref(&service) {
-                Ok(service_ref) => {
-                    replay(self.deps.shared.store.clone(), service, service_ref).boxed()
-                }
-                Err(error) => ready(Err(error.into())),
-            },
+            Request::Letters { service } => self.with_service(service, |service, store, _| {
+                letters::list(store, service).boxed()
+            }),
+            Request::Replay { service } => self
+                .with_service(service, |service, store, service_ref| {
+                    letters::replay(store, service, service_ref).boxed()
+                }),
+            Request::DeleteLetter { service, letter } => self
+                .with_service(service, |service, store, _| {
+                    letters::delete(store, service, letter).boxed()
+                }),
             Request::Rollback { service, to } => {
                 let (answer, outcome) = oneshot::channel();
                 self.supervisor.roll_back(&service, to.as_deref(), answer);
@@ -178,27 +172,16 @@ impl Runtime<'_> {
         }
     }
 
-    /// Makes a snapshot of the host and its services.
-    fn snapshot(&self) -> AnswerFuture {
-        let services = self.supervisor.snapshots(PATIENCE);
-        let store = self.deps.shared.store.clone();
-        let host = HostSnapshot {
-            version: env!("CARGO_PKG_VERSION"),
-            pid: std::process::id(),
-            uptime_s: self.started.elapsed().as_secs(),
-            broker: broker(self.sessions.connection(), &self.sessions.main()),
-            log_lines_lost: self.logs.lost(),
-            services: Vec::new(),
-        };
-
-        async move {
-            let services = with_dead_letters(services.await, &store).await;
-            Ok(Answer::Snapshot(Box::new(HostSnapshot {
-                services,
-                ..host
-            })))
+    /// Begins an answer about a service that exists.
+    fn with_service(
+        &self,
+        service: String,
+        begin: impl FnOnce(String, Store, ServiceRef) -> AnswerFuture,
+    ) -> AnswerFuture {
+        match self.supervisor.service_ref(&service) {
+            Ok(service_ref) => begin(service, self.deps.shared.store.clone(), service_ref),
+            Err(error) => ready(Err(error.into())),
         }
-        .boxed()
     }
 
     /// Switches a service on or off, by the retained message that anybody else would publish for it.
@@ -234,56 +217,6 @@ impl Runtime<'_> {
     }
 }
 
-/// The connection to the broker.
-fn broker(connection: &Connection, session: &Handle) -> BrokerSnapshot {
-    let (connected, connections, reason) = match &*session.status().borrow() {
-        ConnectionStatus::Connected { count, .. } => (true, *count, None),
-        ConnectionStatus::Disconnected { reason } => (false, 0, Some(reason.clone())),
-        ConnectionStatus::Connecting => (false, 0, Some("connecting".to_owned())),
-        ConnectionStatus::Stopped => (false, 0, Some("the session has ended".to_owned())),
-    };
-
-    BrokerSnapshot {
-        address: format!("{}:{}", connection.host, connection.port),
-        client_id: connection.client_id.clone(),
-        connected,
-        connections,
-        reason,
-        quarantined: quarantined(session),
-    }
-}
-
-/// Adds the numbers of dead letters; none when they cannot be read.
-async fn with_dead_letters(
-    mut services: Vec<ServiceSnapshot>,
-    store: &Store,
-) -> Vec<ServiceSnapshot> {
-    let names = services.iter().map(|service| service.name.clone());
-    let counts = store.count_dead_letters(names.collect()).await;
-    for (service, count) in services.iter_mut().zip(counts.unwrap_or_default()) {
-        service.dead_letters = Some(count);
-    }
-    services
-}
-
-/// A request cannot be carried out.
-#[derive(Debug, thiserror::Error)]
-enum RequestError {
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("the service has ended")]
-    Ended,
-    #[error("there is no connection to the broker")]
-    NotConnected,
-    #[error(transparent)]
-    Topic(#[from] TopicError),
-}
-
-/// The answer to a request, as soon as there is one.
-type AnswerFuture = BoxFuture<'static, Result<Answer, RequestError>>;
-
 fn ready(answer: Result<Value, RequestError>) -> AnswerFuture {
     std::future::ready(answer.map(Answer::Value)).boxed()
 }
@@ -315,57 +248,6 @@ fn status(session: &Handle, holding: Vec<String>, services: Vec<String>) -> Valu
         .collect();
 
     json!({"pid": std::process::id(), "quarantined": filters, "holding_up": holding})
-}
-
-/// Filters that are not subscribed to, because the broker ends the connection for them.
-fn quarantined(session: &Handle) -> Vec<String> {
-    let quarantine = session.quarantine();
-    let filters = quarantine.borrow();
-    filters.iter().map(ToString::to_string).collect()
-}
-
-/// Lists the dead letters of a service.
-async fn dead_letters(store: Store, service: String) -> Result<Answer, RequestError> {
-    let letters = store.dead_letters(&service).await?;
-    Ok(Answer::Value(letters.iter().map(letter).collect()))
-}
-
-fn letter(letter: &DeadLetter) -> Value {
-    let DeadLetter {
-        message,
-        reason,
-        attempts,
-        component,
-        at,
-        outgoing,
-    } = letter;
-
-    let reason = reason.chars().take(SHOWN).collect::<String>();
-    json!({
-        "topic": message.topic.as_str(),
-        "qos": message.qos,
-        "bytes": message.payload.len(),
-        "reason": reason,
-        "attempts": attempts,
-        "version": component,
-        "at": format_utc(*at),
-        "outgoing": outgoing,
-    })
-}
-
-/// Reprocesses the dead letters of a service.
-async fn replay(
-    store: Store,
-    service: String,
-    service_ref: ServiceRef,
-) -> Result<Answer, RequestError> {
-    let segment = store.requeue_dead_letters(&service).await?;
-    let count = segment.map_or(0, |segment| segment.messages);
-    if let Some(segment) = segment {
-        service_ref.replay(segment).await;
-    }
-    let sentence = format!("{count} messages are handled again");
-    Ok(Answer::Value(sentence.into()))
 }
 
 /// The history of a service, the oldest entry first.

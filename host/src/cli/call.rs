@@ -87,6 +87,7 @@ pub(super) fn deliver(
         })?;
         return Ok(None);
     };
+
     if connection.session.protocol == Protocol::V311 {
         bail!(
             "an answer needs MQTT 5; this broker is used with 3.1.1 (--protocol 5, or --no-wait)"
@@ -100,6 +101,7 @@ pub(super) fn deliver(
         message_expiry: Properties::expiry_after(wait),
         ..Properties::default()
     }));
+
     client
         .with_session(connection, async |session| {
             request(session, message, wait).await

@@ -123,7 +123,7 @@ fn row(service: &Value) -> [String; COLUMNS.len()] {
         duration(&activity["messages"]["p99_us"]),
         number(&activity["waiting"]),
         number(&activity["spooled"]),
-        bytes(&activity["memory_bytes"]),
+        bytes(&activity["used"]["memory"]),
     ]
 }
 
@@ -155,7 +155,7 @@ mod tests {
     fn services_are_aligned_and_unknown_figures_are_dashes() {
         let busy = json!({"name": "slow", "status": "running", "version": "0123456789abcdef", "on_probation": true, "activity": null});
         let calls = |calls, failures| json!({"calls": calls, "failures": failures, "overruns": 0, "mean_us": 1.0, "p50_us": 1.0, "p99_us": 1536.0});
-        let activity = json!({"messages": calls(12_345, 2), "timers": calls(7, 1), "other": calls(1, 0), "waiting": 3, "spooled": 0, "memory_bytes": 1_114_112});
+        let activity = json!({"messages": calls(12_345, 2), "timers": calls(7, 1), "other": calls(1, 0), "waiting": 3, "spooled": 0, "used": {"memory": 1_114_112}});
         let echo = json!({"name": "echo", "status": "failed", "version": null, "on_probation": false, "activity": activity});
         let expected = "\
 service  status                 version       messages  failures     p99  waiting  spooled   memory

@@ -1,4 +1,4 @@
-//! `miqro-host replay`: processes the dead letters of a service again, or lists them.
+//! `miqro-host replay`: processes the dead letters of a service again, lists them, or deletes one.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,8 +17,9 @@ only, the oldest first, behind the messages that already wait for it. A message 
 again. Messages of the service itself that the broker does not accept are listed, but not sent again.
 
 Examples:
-  miqro-host replay --list echo   list them with their reasons
-  miqro-host replay echo          process them again when the cause is mended"
+  miqro-host replay --list echo        list them with their identities and reasons
+  miqro-host replay echo               process them again when the cause is mended
+  miqro-host replay --delete ID echo   delete one of them for good"
 )]
 pub(super) struct Replay {
     #[command(flatten)]
@@ -26,15 +27,22 @@ pub(super) struct Replay {
     /// Only list the messages
     #[arg(long)]
     list: bool,
+    /// Delete the dead letter with this identity, as shown by --list
+    #[arg(long, value_name = "ID", conflicts_with = "list")]
+    delete: Option<String>,
     /// Print JSON; needs --list
     #[arg(long, requires = "list")]
     json: bool,
 }
 
 impl Replay {
-    /// Processes the dead letters again, or lists them.
+    /// Processes the dead letters again, lists them, or deletes one.
     pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let service = self.service.name.clone();
+        if let Some(letter) = self.delete {
+            let request = Request::DeleteLetter { service, letter };
+            return self.service.request_and_print(config, &request);
+        }
         if !self.list {
             return self
                 .service
@@ -65,7 +73,8 @@ fn line(letter: &Value) -> String {
         _ => format!("{} attempts", letter["attempts"]),
     };
     format!(
-        "{}  {}, {} bytes, QoS {}, {attempts}: {}",
+        "{}  {}  {}, {} bytes, QoS {}, {attempts}: {}",
+        word("id"),
         word("at"),
         word("topic"),
         letter["bytes"],

@@ -23,6 +23,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::config::HttpGrant;
+use crate::guest::grant_usage::GrantKind;
 use crate::guest::ip_policy::is_reachable;
 use crate::guest::wait_clock::WaitClock;
 use crate::service_ctx::ServiceCtx;
@@ -74,9 +75,9 @@ impl WasiHttpHooks for HttpPolicy {
             let _wait = wait;
             let target = Target::of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
             let grants = &ctx.config.grants.http;
-            let Some(grant) = grants
-                .iter()
-                .find(|grant| grant.allows(&target.host, target.port))
+            let mut known = grants.iter().enumerate();
+            let Some((place, grant)) =
+                known.find(|(_, grant)| grant.allows(&target.host, target.port))
             else {
                 let service = &ctx.config.name;
                 let wanted = HttpGrant {
@@ -90,6 +91,7 @@ impl WasiHttpHooks for HttpPolicy {
                 return Err(Error::HttpRequestDenied);
             };
 
+            ctx.grant_usage.note(GrantKind::Http, place);
             send(request, &target, grant, options.unwrap_or_default()).await
         };
 

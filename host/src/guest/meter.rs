@@ -68,6 +68,11 @@ impl Meter {
         }
     }
 
+    /// The lines of `miqro.yml` that would have granted what was refused, since the service began.
+    pub fn refused_grants(&self) -> Vec<String> {
+        self.inner().missing.iter().cloned().collect()
+    }
+
     /// Whether one more log line may be written, of `rate` a second.
     pub(super) fn may_log(&self, rate: u64, now: Instant) -> bool {
         self.inner().lines.take(rate, now)

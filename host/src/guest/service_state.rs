@@ -99,6 +99,12 @@ impl ServiceState {
         &self.meter
     }
 
+    /// The number of values, and the bytes of all keys and values.
+    pub fn size(&self) -> (usize, usize) {
+        let values = self.values();
+        (values.len(), values.bytes())
+    }
+
     /// The time until the timer is due; `None`: there is no such timer.
     pub(super) fn remaining(&self, timer: &str, now: Instant) -> Option<Duration> {
         self.timers()

@@ -13,6 +13,7 @@ use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 use crate::config::{SocketGrant, SocketProtocol};
+use crate::guest::grant_usage::GrantKind;
 use crate::guest::ip_policy::is_reachable;
 use crate::service_ctx::ServiceCtx;
 
@@ -78,11 +79,13 @@ impl SocketPolicy {
         };
 
         let mut grants = self.ctx.config.grants.sockets.iter();
-        if grants
-            .any(|grant| grant.protocol == protocol && grant.port == port && leads_there(grant))
-        {
+        if let Some(place) = grants.position(|grant| {
+            grant.protocol == protocol && grant.port == port && leads_there(grant)
+        }) {
+            self.ctx.grant_usage.note(GrantKind::Sockets, place);
             return true;
         }
+
         // unexpected datagrams are dropped silently
         if !matches!(usage, SocketAddrUse::UdpReceive) {
             let wanted = SocketGrant {

@@ -292,11 +292,10 @@ impl Task {
         &mut self,
         outcome: Result<CallCost, Fault>,
     ) -> Result<Option<Duration>, Fault> {
-        let failure = outcome.as_ref().err().map(Fault::to_string);
         if let Some(invocation) = &self.queue.current {
             let took = self.runner.executor.took();
             self.usage
-                .on_call_ended(invocation.purpose(), took, failure);
+                .on_call_ended(invocation.purpose(), took, outcome.as_ref().err());
         }
         let requested = self.usage.read_meter(self.ctx.state.meter());
 

@@ -6,6 +6,7 @@ pub(super) mod rate_limits;
 pub(super) mod statistics;
 pub(super) mod throttled_log;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
@@ -14,9 +15,10 @@ use crate::config::Limits;
 use crate::fault_kind::FaultKind;
 use crate::guest::{Fault, Meter, RequestCounts};
 use crate::mailbox::Counters;
+use crate::rollout::Timestamp;
 
 use rate_limits::{CallCost, RateLimits};
-use statistics::{CallTotals, Durations, Purpose, Statistics};
+use statistics::{CallTotals, Durations, LastFault, Purpose, Statistics};
 use throttled_log::{Entry, Reason, ThrottledLog};
 
 /// Messages dropped by a mailbox.
@@ -69,8 +71,9 @@ impl Usage {
         &mut self,
         purpose: Purpose<'_>,
         took: Option<Duration>,
-        failure: Option<String>,
+        failure: Option<&Fault>,
     ) {
+        let failure = failure.map(last_fault);
         self.statistics.on_call_ended(purpose, took, failure);
     }
 
@@ -93,6 +96,7 @@ impl Usage {
 
     /// Counts a failed start. Returns whether it is logged.
     pub(super) fn on_start_fault(&mut self, fault: &Fault, now: Instant) -> bool {
+        self.statistics.on_failure(last_fault(fault));
         self.log.record(FaultKind::Start, reason(fault), 1, now)
     }
 
@@ -203,9 +207,14 @@ impl Usage {
         self.statistics.durations()
     }
 
-    /// The text of the last failed call.
-    pub(super) fn last_failure(&self) -> Option<&str> {
-        self.statistics.last_failure()
+    /// The last failed call or start.
+    pub(super) fn last_fault(&self) -> Option<&LastFault> {
+        self.statistics.last_fault()
+    }
+
+    /// How often limits were exceeded and calls have failed since the service began.
+    pub(super) fn fault_counts(&self) -> BTreeMap<FaultKind, u64> {
+        self.log.counts()
     }
 
     fn note_offence(&mut self, kind: FaultKind, now: Instant) {
@@ -216,6 +225,14 @@ impl Usage {
 
     fn write(&self, entry: &Entry) {
         warn!(limit = entry.kind.name(), "{entry}");
+    }
+}
+
+fn last_fault(fault: &Fault) -> LastFault {
+    LastFault {
+        kind: fault.kind(),
+        reason: fault.to_string(),
+        at: Timestamp::now().unix_millis,
     }
 }
 

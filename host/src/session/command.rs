@@ -1,5 +1,6 @@
 //! Commands for a session, and the handle that sends them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::state::PersistOp;
+use super::state::{GrantedQos, PersistOp};
 use crate::config::Connection;
 use crate::mailbox::{self, Trace};
 use crate::message::{Message, Publication, Receipt, Subscription, SubscriptionChange};
@@ -58,6 +59,8 @@ pub enum Command {
     AnnounceOnce(Message),
     /// Drop the sender when the broker has answered all earlier requests about subscriptions, or cannot be asked now.
     ConfirmSubscriptions(oneshot::Sender<()>),
+    /// Answer with the subscriptions that the broker has confirmed.
+    GrantedSubscriptions(oneshot::Sender<HashMap<Filter, GrantedQos>>),
     /// Take no more messages from the broker. Those that come stay unacknowledged, so that they come again.
     Quiesce,
 }
@@ -212,6 +215,13 @@ impl Handle {
         self.send(Command::ConfirmSubscriptions(done)).await;
         // an error means that there is nothing to wait for
         let _ = timeout(CONFIRMATION_TIMEOUT, confirmed).await;
+    }
+
+    /// The subscriptions that the broker has confirmed; none when the session has ended.
+    pub async fn granted_subscriptions(&self) -> HashMap<Filter, GrantedQos> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::GrantedSubscriptions(answer)).await;
+        answered.await.unwrap_or_default()
     }
 
     /// Sends a command without waiting.

@@ -130,6 +130,10 @@ impl Dispatcher {
                 }
             }
             Command::ConfirmSubscriptions(done) => self.confirmations.push(done),
+            Command::GrantedSubscriptions(answer) => {
+                // the caller may have gone
+                let _ = answer.send(self.state.granted_subscriptions());
+            }
             Command::Quiesce => self.state.close(),
         }
     }

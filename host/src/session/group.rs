@@ -98,6 +98,7 @@ impl Group {
             presence: PresenceStatus::default(),
             capabilities: CapabilityProbe::default(),
         };
+
         Self {
             shared: Arc::new(watch::Sender::new(shared)),
             resolver: Arc::default(),
@@ -160,6 +161,7 @@ impl Member {
             }
             false
         });
+
         next
     }
 
@@ -224,6 +226,7 @@ impl Member {
                 Vec::new()
             }
         });
+
         warnings.iter().for_each(|line| warn!("{line}"));
     }
 
@@ -292,6 +295,7 @@ impl Member {
                     }
                     return None;
                 }
+
                 match shared.schedule.settle_time() {
                     Duration::ZERO => {
                         report.log(shared.outage.on_recovered(now));
@@ -332,8 +336,10 @@ impl Member {
                     debug!("connection to {peer} lost: {reason}; reconnecting")
                 }
             }
+
             shared.schedule.short_connections()
         });
+
         short.unwrap_or(0)
     }
 
@@ -354,6 +360,7 @@ impl Member {
                     .update(|shared| line.log(shared.outage.on_recovered(now())));
                 report = None;
             }
+
             if self.role == Role::Presence && must_yield.as_mut().poll(context).is_ready() {
                 return Poll::Ready(CloseReason::Lost(
                     "the main connection needs its place".to_owned(),

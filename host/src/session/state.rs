@@ -40,7 +40,7 @@
 //! The interface is that of a sans-I/O machine: `handle_*` takes what happened, `poll_transmit` gives the next packet, `poll_output`
 //! everything else, and `poll_timeout` says when `handle_timeout` wants to be called.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ pub use event::Event;
 pub use keepalive::{DueAction, Keepalive};
 pub use output::{Origin, Output, PersistOp, RestoredMessage, SubscriptionAnswer, UnsentMessage};
 pub use poison::EndedBy;
-pub use subscriptions::WantedSubscription;
+pub use subscriptions::{GrantedQos, WantedSubscription};
 
 use inbox::Inbox;
 use outbox::{Outbox, QueuedMessage};
@@ -340,6 +340,11 @@ impl State {
     /// Services that from now on have to wait before they publish more (`true`), or no longer.
     pub fn congestion_changes(&mut self) -> Vec<(ServiceId, bool)> {
         self.outbox.congestion_changes(self.server.is_some())
+    }
+
+    /// The subscriptions that the broker has confirmed.
+    pub fn granted_subscriptions(&self) -> HashMap<Filter, GrantedQos> {
+        self.subscriptions.confirmed()
     }
 
     /// Whether the broker has yet to answer a SUBSCRIBE or UNSUBSCRIBE.

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::dead_letters::DeadLetter;
+use super::dead_letters::{DeadLetter, LetterId};
 use super::error::StoreError;
 use super::spool::{Append, Portion, Segment};
 use super::versions::{Snapshot, VersionRecord};
@@ -49,7 +49,9 @@ pub(super) enum Command {
         reply: Reply<usize>,
     },
     /// Read the dead letters of a service.
-    DeadLetters(String, Reply<Vec<DeadLetter>>),
+    DeadLetters(String, Reply<Vec<(LetterId, DeadLetter)>>),
+    /// Delete a dead letter of a service. The answer is the letter; `None`: there is no such letter.
+    DeleteDeadLetter(String, LetterId, Reply<Option<DeadLetter>>),
     /// Count the dead letters of services, in their order.
     CountDeadLetters(Vec<String>, Reply<Vec<u64>>),
     /// Move the dead letters of a service into its spool.

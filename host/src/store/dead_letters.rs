@@ -1,9 +1,11 @@
 //! Dead letters in the database: messages that services have given up, with the reason. A service keeps at most
 //! `limits.dead_letters` of them, the newest, until they are requeued into its spool.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
 
@@ -14,9 +16,11 @@ use crate::message::Message;
 use crate::message::record::Record;
 use crate::session::state::UnsentMessage;
 
-/// Dead letters by service and number: everything but the payload as JSON, and the payload. The numbers of a service have no
-/// gaps, because letters are removed from the oldest on or all at once.
+/// Dead letters by service and number: everything but the payload as JSON, and the payload. A later letter has a larger number.
 const DEAD: TableDefinition<'_, (&str, u64), (&str, &[u8])> = TableDefinition::new("dead");
+
+/// The number of dead letters by service. Without a row, as in files of former hosts, the numbers of a service have no gaps.
+const COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("dead-counts");
 
 /// A message that a service has given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +37,52 @@ pub struct DeadLetter {
     pub at: u64,
     /// Whether the service published it and the broker did not take it.
     pub outgoing: bool,
+}
+
+/// The identity of a dead letter of a service: its number, and the time at which it was given up, in milliseconds since 1970.
+/// A number may be given again once all letters are gone; together they are unique.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LetterId {
+    number: u64,
+    at: u64,
+}
+
+impl fmt::Display for LetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.number, self.at)
+    }
+}
+
+/// A text that is not the identity of a dead letter.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "expected the identity of a dead letter, as the list of dead letters shows it, found {0:?}"
+)]
+pub struct LetterIdError(String);
+
+impl FromStr for LetterId {
+    type Err = LetterIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id = || {
+            let (number, at) = text.split_once('-')?;
+            Some(Self {
+                number: number.parse().ok()?,
+                at: at.parse().ok()?,
+            })
+        };
+
+        id().ok_or_else(|| LetterIdError(text.to_owned()))
+    }
+}
+
+impl DeadLetter {
+    fn id(&self, number: u64) -> LetterId {
+        LetterId {
+            number,
+            at: self.at,
+        }
+    }
 }
 
 /// A dead letter without the payload of its message.
@@ -62,22 +112,51 @@ pub(super) fn push(
     limit: usize,
 ) -> Result<usize, redb::Error> {
     let mut table = transaction.open_table(DEAD)?;
-    let all = (service, 0)..=(service, u64::MAX);
-    let oldest = table.range(all.clone())?.next().transpose()?;
-    let oldest = oldest.map(|(key, _)| key.value().1);
-    let newest = table.range(all)?.next_back().transpose()?;
-    let newest = newest.map(|(key, _)| key.value().1);
+    let mut counts = transaction.open_table(COUNTS)?;
+    let before = counted(&table, Some(&counts), service)?;
+    let newest = table.range(all(service))?.next_back().transpose()?;
+    let number = newest.map_or(0, |(key, _)| key.value().1 + 1);
 
-    let number = newest.map_or(0, |newest| newest + 1);
     let head = head(letter)?;
     table.insert((service, number), (head.as_str(), &*letter.message.payload))?;
 
-    let oldest = oldest.unwrap_or(number);
-    let surplus = (number - oldest + 1).saturating_sub(limit as u64);
-    for old in oldest..oldest + surplus {
-        table.remove((service, old))?;
+    let surplus = (before + 1).saturating_sub(limit as u64);
+    for _ in 0..surplus {
+        let oldest = table.range(all(service))?.next().transpose()?;
+        let Some(oldest) = oldest.map(|(key, _)| key.value().1) else {
+            break;
+        };
+        table.remove((service, oldest))?;
     }
+
+    counts.insert(service, before + 1 - surplus)?;
     Ok(surplus as usize)
+}
+
+/// The keys of all dead letters of a service.
+fn all(service: &str) -> std::ops::RangeInclusive<(&str, u64)> {
+    (service, 0)..=(service, u64::MAX)
+}
+
+/// The number of dead letters of a service.
+fn counted(
+    table: &impl ReadableTable<(&'static str, u64), (&'static str, &'static [u8])>,
+    counts: Option<&impl ReadableTable<&'static str, u64>>,
+    service: &str,
+) -> Result<u64, redb::Error> {
+    if let Some(counts) = counts
+        && let Some(count) = counts.get(service)?
+    {
+        return Ok(count.value());
+    }
+
+    let mut range = table.range(all(service))?;
+    let Some((oldest, _)) = range.next().transpose()? else {
+        return Ok(0);
+    };
+    let newest = range.next_back().transpose()?;
+    let newest = newest.map_or(oldest.value().1, |(key, _)| key.value().1);
+    Ok(newest - oldest.value().1 + 1)
 }
 
 /// Adds a message that was never sent as a dead letter, because the broker ends the connection for it.
@@ -110,21 +189,21 @@ pub(super) fn push_unsent(
     Ok(())
 }
 
-/// Reads the dead letters of a service with their numbers, the oldest first. A letter that cannot be read is logged.
+/// Reads the dead letters of a service, the oldest first. A letter that cannot be read is logged.
 pub(super) fn read(
     database: &Database,
     service: &str,
-) -> Result<Vec<(u64, DeadLetter)>, redb::Error> {
+) -> Result<Vec<(LetterId, DeadLetter)>, redb::Error> {
     let mut letters = Vec::new();
     let Some(table) = present(database.begin_read()?.open_table(DEAD))? else {
         return Ok(letters);
     };
 
-    for entry in table.range((service, 0)..=(service, u64::MAX))? {
+    for entry in table.range(all(service))? {
         let (key, value) = entry?;
         let (head, payload) = value.value();
         match restore(head, payload) {
-            Some(letter) => letters.push((key.value().1, letter)),
+            Some(letter) => letters.push((letter.id(key.value().1), letter)),
             None => error!(service, "cannot read a dead letter: {head}"),
         }
     }
@@ -132,23 +211,55 @@ pub(super) fn read(
     Ok(letters)
 }
 
-/// The number of dead letters of each of `services`. Their numbers have no gaps, so the first and the last one tell it.
+/// The number of dead letters of each of `services`.
 pub(super) fn count(database: &Database, services: &[String]) -> Result<Vec<u64>, redb::Error> {
-    let Some(table) = present(database.begin_read()?.open_table(DEAD))? else {
+    let transaction = database.begin_read()?;
+    let Some(table) = present(transaction.open_table(DEAD))? else {
         return Ok(vec![0; services.len()]);
     };
 
-    let counts = services.iter().map(|service| {
-        let mut range = table.range((service.as_str(), 0)..=(service.as_str(), u64::MAX))?;
-        let Some((oldest, _)) = range.next().transpose()? else {
-            return Ok(0);
-        };
-        let newest = range.next_back().transpose()?;
-        let newest = newest.map_or(oldest.value().1, |(key, _)| key.value().1);
-        Ok(newest - oldest.value().1 + 1)
-    });
+    let counts = present(transaction.open_table(COUNTS))?;
+    services
+        .iter()
+        .map(|service| counted(&table, counts.as_ref(), service))
+        .collect()
+}
 
-    counts.collect()
+/// Deletes a dead letter of a service; `None`: there is no such letter.
+pub(super) fn delete(
+    transaction: &WriteTransaction,
+    service: &str,
+    id: LetterId,
+) -> Result<Option<DeadLetter>, redb::Error> {
+    let mut table = transaction.open_table(DEAD)?;
+    let key = (service, id.number);
+    let found = table.get(key)?.and_then(|found| {
+        let (head, payload) = found.value();
+        restore(head, payload)
+    });
+    let Some(letter) = found.filter(|letter| letter.at == id.at) else {
+        return Ok(None);
+    };
+
+    let mut counts = transaction.open_table(COUNTS)?;
+    remove(&mut table, &mut counts, service, &[id.number])?;
+    Ok(Some(letter))
+}
+
+/// Removes letters that are in the table.
+fn remove(
+    table: &mut Table<'_, (&'static str, u64), (&'static str, &'static [u8])>,
+    counts: &mut Table<'_, &'static str, u64>,
+    service: &str,
+    numbers: &[u64],
+) -> Result<(), redb::Error> {
+    let before = counted(table, Some(&*counts), service)?;
+    for number in numbers {
+        table.remove((service, *number))?;
+    }
+
+    counts.insert(service, before.saturating_sub(numbers.len() as u64))?;
+    Ok(())
 }
 
 /// Moves the dead letters of a service into its spool, with numbers from `first` on. Returns their segment; `None`: there
@@ -157,27 +268,17 @@ pub(super) fn requeue(
     transaction: &WriteTransaction,
     service: &str,
     first: u64,
-    letters: Vec<(u64, DeadLetter)>,
+    mut letters: Vec<(LetterId, DeadLetter)>,
 ) -> Result<Option<Segment>, redb::Error> {
+    letters.retain(|(_, letter)| !letter.outgoing);
+    let numbers: Vec<u64> = letters.iter().map(|(id, _)| id.number).collect();
     let mut table = transaction.open_table(DEAD)?;
-    for (number, _) in &letters {
-        table.remove((service, *number))?;
-    }
-
-    let (outgoing, incoming): (Vec<_>, Vec<_>) = letters
-        .into_iter()
-        .map(|(_, letter)| letter)
-        .partition(|letter| letter.outgoing);
-
-    // numbered again, so that the numbers have no gaps
-    for (number, letter) in (0..).zip(&outgoing) {
-        let head = head(letter)?;
-        table.insert((service, number), (head.as_str(), &*letter.message.payload))?;
-    }
+    let mut counts = transaction.open_table(COUNTS)?;
+    remove(&mut table, &mut counts, service, &numbers)?;
 
     let mut spool = transaction.open_table(SPOOL)?;
     let mut segment: Option<Segment> = None;
-    for (number, letter) in (first..).zip(incoming) {
+    for (number, (_, letter)) in (first..).zip(letters) {
         spool::insert(&mut spool, service, number, &letter.message)?;
         let bytes = letter.message.weight();
         match &mut segment {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, WriteTransaction};
 use tracing::error;
 
-use super::dead_letters::{self, DeadLetter};
+use super::dead_letters::{self, DeadLetter, LetterId};
 use super::error::StoreError;
 use super::spool::{self, Portion, Segment};
 use super::versions::{self, Snapshot};
@@ -140,9 +140,24 @@ impl File {
         self.read(|database| spool::read(database, service, segment, limit))
     }
 
-    /// The dead letters of `service` with their numbers, the oldest first.
-    pub(super) fn dead_letters(&self, service: &str) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
+    /// The dead letters of `service`, the oldest first.
+    pub(super) fn dead_letters(
+        &self,
+        service: &str,
+    ) -> Result<Vec<(LetterId, DeadLetter)>, StoreError> {
         self.read(|database| dead_letters::read(database, service))
+    }
+
+    /// Deletes a dead letter of `service`; `None`: there is no such letter.
+    pub(super) fn delete_dead_letter(
+        &mut self,
+        service: &str,
+        id: LetterId,
+    ) -> Result<Option<DeadLetter>, StoreError> {
+        if self.database.is_none() {
+            return Ok(None);
+        }
+        self.transaction(|transaction| dead_letters::delete(transaction, service, id))
     }
 
     /// The number of dead letters of each of `services`.

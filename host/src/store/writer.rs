@@ -127,10 +127,10 @@ fn answer(file: &mut File, command: Command, outcome: &Result<(), StoreError>) {
             let _ = reply.send(file.push_dead_letter(&service, &letter, limit));
         }
         Command::DeadLetters(service, reply) => {
-            let letters = file.dead_letters(&service);
-            let letters =
-                letters.map(|letters| letters.into_iter().map(|(_, letter)| letter).collect());
-            let _ = reply.send(letters);
+            let _ = reply.send(file.dead_letters(&service));
+        }
+        Command::DeleteDeadLetter(service, id, reply) => {
+            let _ = reply.send(file.delete_dead_letter(&service, id));
         }
         Command::CountDeadLetters(services, reply) => {
             let _ = reply.send(file.count_dead_letters(&services));

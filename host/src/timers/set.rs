@@ -39,6 +39,17 @@ struct Timer {
     at: Option<Instant>,
 }
 
+/// A timer as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedTimer {
+    /// The name.
+    pub name: Arc<str>,
+    /// `None`: due once.
+    pub period: Option<Duration>,
+    /// The next due time; `None`: so far ahead that no clock shows it.
+    pub at: Option<Instant>,
+}
+
 impl TimerSet {
     /// Creates an empty set.
     pub fn new() -> Self {
@@ -66,11 +77,19 @@ impl TimerSet {
         }
     }
 
-    /// The names of the timers, sorted.
-    pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.by_name.keys().map(|name| name.to_string()).collect();
-        names.sort_unstable();
-        names
+    /// The timers by name, in order.
+    pub fn list(&self) -> Vec<ListedTimer> {
+        let timers = self.slots.iter().flatten();
+        let mut list: Vec<ListedTimer> = timers
+            .map(|timer| ListedTimer {
+                name: timer.name.clone(),
+                period: timer.period,
+                at: timer.at,
+            })
+            .collect();
+
+        list.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        list
     }
 
     /// Takes the timers that are due at `now`, in the order of due times. A periodic timer advances to its next due time after `now`;

@@ -171,6 +171,7 @@ impl Binding {
             });
             member.is_some_and(|member| !member.contains('/'))
         };
+
         self.served.iter().position(is_call).map(Member::Unknown)
     }
 
@@ -201,6 +202,7 @@ impl Binding {
                 qos: Qos::ExactlyOnce,
             });
         }
+
         Ok(subscriptions)
     }
 
@@ -254,6 +256,7 @@ impl Binding {
             let properties = served.mapping.properties.iter().enumerate();
             members.extend(properties.map(|(at, it)| (&it.set_topic, Member::Set(index, at))));
         }
+
         let called = self.called.iter().enumerate();
         for (index, called) in called.filter(|(_, called)| called.handler.is_some()) {
             let signals = called.mapping.signals.iter().enumerate();
@@ -323,6 +326,7 @@ fn called(interfaces: &ComponentInterfaces, call: &Call) -> Result<Called, Bindi
             return Err(missing("call", "import", &network.interface, imports));
         }
     };
+
     let signals = handler.map(|index| &interfaces.exports[index]);
     Ok(Called {
         mapping: Mapping::new(interface, signals, &network.naming)?,
@@ -386,10 +390,12 @@ fn call_targets(index: usize, mapping: &Mapping, import: &Interface) -> Vec<Targ
                 return Target::Set(index, at);
             }
         }
+
         let mut operations = mapping.operations.iter();
         let at = operations.position(|operation| operation.function == function);
         Target::Operation(index, at.unwrap_or_default())
     };
+
     (0..import.functions.len()).map(target).collect()
 }
 

@@ -60,12 +60,12 @@ const COUNTERS: [(&str, &str, Figure); 7] = [
     (
         "miqro_service_received_messages",
         "Messages that the mailbox was offered",
-        |activity| activity.received as f64,
+        |activity| activity.queued.received as f64,
     ),
     (
         "miqro_service_dropped_messages",
         "Messages that the mailbox dropped because it was full",
-        |activity| activity.dropped as f64,
+        |activity| activity.queued.dropped as f64,
     ),
 ];
 
@@ -79,17 +79,17 @@ const GAUGES: [(&str, &str, Figure); 4] = [
     (
         "miqro_service_waiting_messages",
         "Messages that wait in the mailbox",
-        |activity| activity.waiting as f64,
+        |activity| activity.queued.waiting as f64,
     ),
     (
         "miqro_service_spooled_messages",
         "Messages that were deferred or spooled",
-        |activity| activity.spooled as f64,
+        |activity| activity.queued.spooled as f64,
     ),
     (
         "miqro_service_memory_bytes",
         "Memory of the guest",
-        |activity| activity.memory_bytes.unwrap_or(0) as f64,
+        |activity| activity.used.memory.unwrap_or(0) as f64,
     ),
 ];
 

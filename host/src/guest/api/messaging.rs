@@ -10,6 +10,7 @@ use crate::guest::bindings::miqro::service::messaging::{
     DeliveryOutcome, Host, MessageInfo, MessagingError, OnlyIfChanged as WitOnlyIfChanged,
     PublishOptions, Qos as WitQos, RequestError, RequestOptions, Response, SubscribeOptions,
 };
+use crate::guest::grant_usage::GrantKind;
 use crate::guest::store::StoreData;
 use crate::message::{
     Message, OnlyIfChanged, Outcome, Publication, Qos, Subscription, SubscriptionChange, Terms,
@@ -158,18 +159,17 @@ impl StoreData {
             return Ok(self.ctx.config.base.topic(&topic)?);
         }
         let topic = Topic::new(topic)?;
-        let granted = self.ctx.config.base.relative(&topic).is_some()
-            || self
-                .ctx
-                .config
-                .grants
-                .publish
-                .iter()
-                .any(|grant| grant.matches(&topic));
-        if granted {
-            Ok(topic)
-        } else {
-            Err(self.denied("publish", topic.as_str()))
+        if self.ctx.config.base.relative(&topic).is_some() {
+            return Ok(topic);
+        }
+
+        let mut grants = self.ctx.config.grants.publish.iter();
+        match grants.position(|grant| grant.matches(&topic)) {
+            Some(place) => {
+                self.ctx.grant_usage.note(GrantKind::Publish, place);
+                Ok(topic)
+            }
+            None => Err(self.denied("publish", topic.as_str())),
         }
     }
 
@@ -182,10 +182,15 @@ impl StoreData {
     }
 
     fn may_subscribe(&self, filter: &Filter) -> Result<(), MessagingError> {
-        if self.ctx.config.may_subscribe(filter) {
-            return Ok(());
+        if !self.ctx.config.may_subscribe(filter) {
+            return Err(self.denied("subscribe", filter.pattern()));
         }
-        Err(self.denied("subscribe", filter.pattern()))
+
+        let mut grants = self.ctx.config.grants.subscribe.iter();
+        if let Some(place) = grants.position(|grant| grant.covers(filter)) {
+            self.ctx.grant_usage.note(GrantKind::Subscribe, place);
+        }
+        Ok(())
     }
 
     /// Names the key and the value that would grant it.

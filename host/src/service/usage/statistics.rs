@@ -1,12 +1,15 @@
 //! Statistics of one service's calls: number, mean and p99 duration, load, overruns, failures. Pure.
 //!
-//! A report resets the counts, but keeps the last failure.
+//! A report resets the counts, but keeps the last fault.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
+
+use crate::fault_kind::FaultKind;
+use crate::rollout::history::format_utc;
 
 /// Buckets of durations for each power of two of nanoseconds.
 const STEPS: u32 = 4;
@@ -47,6 +50,22 @@ pub(crate) enum Purpose<'a> {
     Other,
 }
 
+/// A failure of a call, or of a start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LastFault {
+    /// The kind.
+    pub kind: FaultKind,
+    /// The reason.
+    pub reason: String,
+    /// The time, in milliseconds since 1970.
+    #[serde(serialize_with = "utc")]
+    pub at: u64,
+}
+
+fn utc<S: Serializer>(at: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format_utc(*at))
+}
+
 /// Statistics of one service.
 #[derive(Debug)]
 pub(crate) struct Statistics {
@@ -54,7 +73,7 @@ pub(crate) struct Statistics {
     messages: Figures,
     timers: BTreeMap<String, Figures>,
     other: Figures,
-    last_failure: Option<String>,
+    last_fault: Option<Box<LastFault>>,
     /// Calls before the last report: of messages, of timers, and others. `None` until the first report, so that idle services stay
     /// small.
     reported: Option<Box<[Figures; 3]>>,
@@ -126,7 +145,7 @@ impl Statistics {
             messages,
             timers: BTreeMap::new(),
             other,
-            last_failure: None,
+            last_fault: None,
             reported: None,
         }
     }
@@ -151,9 +170,14 @@ impl Statistics {
         sum
     }
 
-    /// The text of the last failed call.
-    pub(crate) fn last_failure(&self) -> Option<&str> {
-        self.last_failure.as_deref()
+    /// The last failed call or start.
+    pub(crate) fn last_fault(&self) -> Option<&LastFault> {
+        self.last_fault.as_deref()
+    }
+
+    /// Notes a failure that is not one of a counted call.
+    pub(crate) fn on_failure(&mut self, fault: LastFault) {
+        self.last_fault = Some(Box::new(fault));
     }
 
     /// Counts a call that ended: `took` where it was measured, `failure` where it failed.
@@ -161,7 +185,7 @@ impl Statistics {
         &mut self,
         purpose: Purpose<'_>,
         took: Option<Duration>,
-        failure: Option<String>,
+        failure: Option<LastFault>,
     ) {
         let figures = match purpose {
             Purpose::Message => &mut self.messages,
@@ -183,8 +207,8 @@ impl Statistics {
         if let Some(took) = took {
             figures.measure(took);
         }
-        if failure.is_some() {
-            self.last_failure = failure;
+        if let Some(fault) = failure {
+            self.on_failure(fault);
         }
     }
 
@@ -211,8 +235,8 @@ impl Statistics {
             // writing to a String cannot fail
             let _ = write!(text, "{separator}{name}: {}", figures.show(span));
         }
-        if let Some(failure) = &self.last_failure {
-            let _ = write!(text, "; last failure: {failure}");
+        if let Some(fault) = &self.last_fault {
+            let _ = write!(text, "; last failure: {}", fault.reason);
         }
         Some(text)
     }
@@ -372,8 +396,13 @@ mod tests {
         statistics.on_call_ended(
             Purpose::Timer("poll", 4),
             slow,
-            Some("it did not work".to_owned()),
+            Some(LastFault {
+                kind: FaultKind::Refused,
+                reason: "it did not work".to_owned(),
+                at: 0,
+            }),
         );
+
         statistics.on_call_ended(Purpose::Message, Some(Duration::from_micros(7)), None);
         let report = statistics.report(start + Duration::from_secs(2)).unwrap();
         let expected =

@@ -27,6 +27,8 @@ pub(crate) struct ThrottledLog {
 struct Row {
     /// Since the last report.
     total: u64,
+    /// Before the last report.
+    reported: u64,
     /// Reasons that were logged within [`PAUSE`], or have occurrences to log.
     reasons: Vec<ReasonCount>,
 }
@@ -156,14 +158,25 @@ impl ThrottledLog {
         entries
     }
 
+    /// Every fault kind with its count since the beginning.
+    pub(crate) fn counts(&self) -> BTreeMap<FaultKind, u64> {
+        let counts = self
+            .rows
+            .iter()
+            .map(|(kind, row)| (*kind, row.reported + row.total));
+        counts.collect()
+    }
+
     /// Every fault kind with its count since the last report; `None` when nothing occurred.
     pub(crate) fn report(&mut self) -> Option<String> {
         let mut text = String::new();
         for (kind, row) in self.rows.iter_mut().filter(|(_, row)| row.total > 0) {
             let separator = if text.is_empty() { "" } else { ", " };
             // writing to a String cannot fail
-            let _ = write!(text, "{separator}{kind} {}", std::mem::take(&mut row.total));
+            let _ = write!(text, "{separator}{kind} {}", row.total);
+            row.reported += std::mem::take(&mut row.total);
         }
+
         (!text.is_empty()).then_some(text)
     }
 }

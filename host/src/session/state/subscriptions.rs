@@ -32,14 +32,23 @@ pub struct WantedSubscription {
     pub id: u32,
 }
 
+/// The quality of service of a subscription that the broker has confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GrantedQos {
+    /// The highest that a service asked for.
+    pub requested: Qos,
+    /// The broker's answer (MQTT 5, section 3.9.3).
+    pub granted: Qos,
+}
+
 /// Requests about subscriptions, and the filters that the broker has confirmed.
 #[derive(Debug)]
 pub(super) struct Subscriptions {
     protocol: Protocol,
     waiting: VecDeque<SubscriptionRequest>,
     unanswered: BTreeMap<u16, SubscriptionRequest>,
-    /// Filters that the broker has confirmed in this session, with the quality of service that was asked for.
-    confirmed: HashMap<Filter, Qos>,
+    /// Filters that the broker has confirmed in this session.
+    confirmed: HashMap<Filter, GrantedQos>,
     /// Filters that ended while there was no connection.
     ended: HashSet<Filter>,
     quarantine: Quarantine,
@@ -95,8 +104,12 @@ impl Subscriptions {
 
         let is_known = |wanted: &WantedSubscription| {
             self.protocol == Protocol::V311
-                && self.confirmed.get(&wanted.subscription.filter) == Some(&wanted.subscription.qos)
+                && self
+                    .confirmed
+                    .get(&wanted.subscription.filter)
+                    .is_some_and(|confirmed| confirmed.requested == wanted.subscription.qos)
         };
+
         let unknown = wanted
             .into_iter()
             .filter(|wanted| !is_known(wanted))
@@ -150,6 +163,11 @@ impl Subscriptions {
     /// Remembers filters that end while there is no connection.
     pub(super) fn unsubscribe_later(&mut self, filters: Vec<Filter>) {
         self.ended.extend(filters);
+    }
+
+    /// The filters that the broker has confirmed.
+    pub(super) fn confirmed(&self) -> HashMap<Filter, GrantedQos> {
+        self.confirmed.clone()
     }
 
     /// Whether a request is not sent or not answered yet.
@@ -256,7 +274,9 @@ impl Subscriptions {
                     });
                 }
 
-                self.confirmed.insert(filter, qos);
+                let requested = qos;
+                self.confirmed
+                    .insert(filter, GrantedQos { requested, granted });
             }
         }
     }
