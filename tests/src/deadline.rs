@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio::time::{Instant, timeout_at};
 
 /// The longest wait for one event. Long, because a machine that runs tests may be busy; it is used up only by failures.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The instant after which a test has waited long enough.
 #[derive(Debug, Clone, Copy)]

@@ -8,18 +8,21 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::client::Options;
 use crate::{Client, Message};
 
 /// How far apart the bursts are of which a load consists.
 const BURST: Duration = Duration::from_millis(5);
+/// How many messages of a load may be unanswered: a rate that a busy machine cannot keep would never end.
+const AHEAD: u32 = 10_000;
 /// How many messages of a load without a rate are under way at once.
 const UNDER_WAY: u32 = 32;
 /// A payload that comes back after everything that was sent before it.
 const LAST: &str = "last";
 
-/// Publishes `0`, `1`, `2` and so on with QoS 1, until it is stopped.
+/// Publishes `0`, `1`, `2` and so on with QoS 1, until it is stopped: see [`Tally::load`].
 #[derive(Debug)]
 pub struct Load {
     stop: watch::Sender<bool>,
@@ -27,17 +30,6 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts to publish on `topic`, `rate` messages a second.
-    ///
-    /// # Errors
-    /// When the broker cannot be reached.
-    pub async fn start(port: u16, topic: &str, rate: u32) -> Result<Self> {
-        let client = Client::connect(port).await?;
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(publish(client, topic.to_owned(), rate, stopped));
-        Ok(Self { stop, task })
-    }
-
     /// Ends it; returns how many messages the broker has taken.
     ///
     /// # Errors
@@ -48,24 +40,31 @@ impl Load {
     }
 }
 
+/// Publishes `rate` messages a second, and no more than [`AHEAD`] before they are answered.
 async fn publish(
     mut client: Client,
     topic: String,
     rate: u32,
     mut stopped: watch::Receiver<bool>,
+    mut answered: watch::Receiver<u32>,
 ) -> Result<u32> {
-    let mut pace = tokio::time::interval(BURST);
+    let mut pace = interval(BURST);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let burst = (rate / (1000 / BURST.as_millis() as u32)).max(1);
     let mut sent = 0;
     while !*stopped.borrow_and_update() {
+        let is_ahead = sent >= *answered.borrow_and_update() + AHEAD;
         tokio::select! {
             _ = stopped.changed() => {}
-            _ = pace.tick() => {
+            Ok(()) = answered.changed(), if is_ahead => {}
+            _ = pace.tick(), if !is_ahead => {
                 for number in sent..sent + burst {
                     client.post(Message::new(&topic, number.to_string())).await?;
                 }
                 sent += burst;
             }
+            // nobody counts answers any more
+            else => break,
         }
     }
 
@@ -112,6 +111,8 @@ pub struct Tally {
     /// In the order of their coming.
     came: Vec<u32>,
     seen: BTreeSet<u32>,
+    /// The number of those in `seen`, for a load.
+    answered: watch::Sender<u32>,
     settlements: u32,
 }
 
@@ -137,8 +138,22 @@ impl Tally {
             output,
             came: Vec::new(),
             seen: BTreeSet::new(),
+            answered: watch::Sender::default(),
             settlements: 0,
         })
+    }
+
+    /// Starts to publish what is to be answered, `rate` messages a second. It waits when too many are unanswered, so the
+    /// answers have to be waited for now and then.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached.
+    pub async fn load(&self, rate: u32) -> Result<Load> {
+        let client = Client::connect(self.options.port).await?;
+        let (stop, stopped) = watch::channel(false);
+        let answered = self.answered.subscribe();
+        let task = tokio::spawn(publish(client, self.input.clone(), rate, stopped, answered));
+        Ok(Load { stop, task })
     }
 
     /// Goes on with a broker that has ended and is there again.
@@ -270,6 +285,7 @@ impl Tally {
             .with_context(|| format!("answered: {}", message.text()))?;
         self.came.push(number);
         self.seen.insert(number);
+        self.answered.send_replace(self.seen.len() as u32);
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 use anyhow::Result;
 use miqro_tests::host::Setup;
 use miqro_tests::mosquitto;
-use miqro_tests::{Client, Host, Load, Message, Mosquitto, Properties, Tally, Version, Wire};
+use miqro_tests::{Client, Host, Message, Mosquitto, Properties, Tally, Version, Wire};
 use serde_json::{Value, json};
 
 /// Messages of each kind in a conversation.
@@ -403,7 +403,7 @@ async fn a_host_killed_under_load_loses_nothing() -> Result<()> {
             .await?;
         let mut tally =
             Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
-        let load = Load::start(broker.port(), "service/relay/in", 3_000).await?;
+        let load = tally.load(3_000).await?;
         for _ in 0..3 {
             tally.further(1_500).await?;
             host.kill()?;
@@ -432,7 +432,7 @@ async fn a_connection_cut_under_load_loses_nothing() -> Result<()> {
             .await?;
         let mut tally =
             Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
-        let load = Load::start(broker.port(), "service/relay/in", 3_000).await?;
+        let load = tally.load(3_000).await?;
         for _ in 0..5 {
             tally.further(1_000).await?;
             let line = host.output().lines().len();

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use miqro_tests::host::Setup;
-use miqro_tests::{Client, Host, Load, Message, Mosquitto, Tally};
+use miqro_tests::{Client, Host, Message, Mosquitto, Tally};
 use serde_json::{Value, json};
 
 /// More than the broker may have unacknowledged.
@@ -50,7 +50,7 @@ async fn a_failing_service_delays_no_other() -> Result<()> {
         .await?;
     stuck(&host, &mut host.client().await?).await?;
     let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
-    let load = Load::start(broker.port(), "service/relay/in", 1_000).await?;
+    let load = tally.load(1_000).await?;
     tally.further(500).await?;
     tally.each_once(load.stop().await?).await
 }
@@ -195,7 +195,7 @@ async fn a_failed_service_recovers_with_a_better_file() -> Result<()> {
     }
 
     let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
-    let load = Load::start(broker.port(), "service/relay/in", 1_000).await?;
+    let load = tally.load(1_000).await?;
     tally.further(500).await?;
     tally.each_once(load.stop().await?).await?;
     let mut newer = miqro_tests::guests::component("contract-faulty")?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use miqro_tests::shim::Shim;
-use miqro_tests::{Host, Load, Mosquitto, Tally, guests};
+use miqro_tests::{Host, Mosquitto, Tally, guests};
 use serde_json::json;
 
 const SWAPS: u8 = 20;
@@ -49,7 +49,7 @@ async fn twenty_swaps_under_load_lose_nothing_through_the_embedded_broker() -> R
 /// Swaps while every message is answered once over one connection.
 async fn swaps(host: &Host) -> Result<()> {
     let mut tally = Tally::start(host.port(), "service/relay/in", "service/relay/out").await?;
-    let load = Load::start(host.port(), "service/relay/in", RATE).await?;
+    let load = tally.load(RATE).await?;
     let relay = guests::component("relay")?;
     for mark in 1..=SWAPS {
         // between two swaps messages flow

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use miqro_tests::host::Setup;
-use miqro_tests::{Client, Host, Load, Message, Mosquitto, Tally, Version, mosquitto};
+use miqro_tests::{Client, Host, Message, Mosquitto, Tally, Version, mosquitto};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -19,7 +19,7 @@ async fn a_stop_under_load_handles_what_was_taken_and_says_goodbye() -> Result<(
             .await?;
         let mut tally =
             Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
-        let load = Load::start(broker.port(), "service/relay/in", 1_000).await?;
+        let load = tally.load(1_000).await?;
         for _ in 0..3 {
             tally.further(300).await?;
             let line = broker.output().lines().len();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use miqro_tests::shim::Shim;
-use miqro_tests::{Client, Host, Load, Mosquitto, Tally};
+use miqro_tests::{Client, Host, Mosquitto, Tally};
 use serde_json::{Value, json};
 
 use super::rounds;
@@ -36,7 +36,7 @@ async fn timers_keepalive_and_messages_do_not_mind_a_clock_that_jumps() -> Resul
         .publish("service/timers/command", command.to_string())
         .await?;
     let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
-    let load = Load::start(broker.port(), "service/relay/in", 500).await?;
+    let load = tally.load(500).await?;
     let begun = Instant::now();
     let mut counted = 0;
     let jumps = [5 * HOUR, -7 * HOUR, 0, (24 * 365 + 3) * HOUR, -90, 0];

@@ -27,7 +27,7 @@ impl Stage {
             .start()
             .await?;
         let tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
-        let load = Load::start(broker.port(), "service/relay/in", 1_000).await?;
+        let load = tally.load(1_000).await?;
         Ok(Self {
             _broker: broker,
             host,

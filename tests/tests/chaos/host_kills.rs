@@ -2,7 +2,7 @@
 //! twice were not acknowledged.
 
 use anyhow::Result;
-use miqro_tests::{Host, Load, Mosquitto, Tally, Version, mosquitto};
+use miqro_tests::{Host, Mosquitto, Tally, Version, mosquitto};
 use serde_json::json;
 
 use super::{WINDOW, rounds};
@@ -30,7 +30,7 @@ async fn killed(version: Version) -> Result<()> {
         .broker("client_id", json!("killed"));
     let mut host = setup.service("relay", "relay", json!({})).start().await?;
     let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
-    let load = Load::start(broker.port(), "service/relay/in", 2_000).await?;
+    let load = tally.load(2_000).await?;
     for kill in 0..kills {
         // at all sorts of moments: also while the host that was started last is not there yet, or gets what has waited
         tally

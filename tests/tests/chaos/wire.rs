@@ -1,7 +1,7 @@
 //! The wire between host and broker fails in each way that a wire can: the host notices, connects again, and nothing is missing.
 
 use anyhow::Result;
-use miqro_tests::{Client, Fault, Host, Load, Message, Mosquitto, Tally, Version, Wire};
+use miqro_tests::{Client, Fault, Host, Message, Mosquitto, Tally, Version, Wire};
 use serde_json::json;
 
 use super::{WINDOW, rounds};
@@ -17,7 +17,7 @@ async fn fails(fault: Fault, times: u32, reason: &[&str]) -> Result<()> {
         let host = setup.service("relay", "relay", json!({})).start().await?;
         let mut tally =
             Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
-        let load = Load::start(broker.port(), "service/relay/in", 500).await?;
+        let load = tally.load(500).await?;
         for _ in 0..times {
             tally.further(200).await?;
             let line = host.output().lines().len();
