@@ -70,7 +70,7 @@ pub use limits::{
 pub use load::{Blank, LoadedConfig, MissingFiles, Selection};
 pub use logging::{Level, LogFormat, Logging};
 pub use swap::Swap;
-pub use typed::{Call, NetworkInterface, Serve, Typed, VoidAnswer};
+pub use typed::{Call, NetworkInterface, Serve, TypedInterfaces, VoidAnswer};
 pub use web::{Role, Web, WebToken};
 
 // other descriptions in YAML are read by the same means
@@ -280,7 +280,7 @@ pub struct Service {
     /// The way in which a new version takes over.
     pub swap: Swap,
     /// The typed interfaces that it serves and calls.
-    pub typed: Typed,
+    pub typed: TypedInterfaces,
     /// State file of MIQRO to import while the service has no state yet.
     pub import_state: Option<PathBuf>,
     /// Level of its own log lines; `None`: as the host's.

@@ -52,7 +52,7 @@ pub use pools::Pools;
 pub use presence::{Presence, PresenceSetup, will};
 pub use shared::Shared;
 pub use snapshot::{
-    Activity, Configured, QueuedMessages, ServiceSnapshot, SubscriptionSnapshot, TimerSnapshot,
+    Activity, Allowances, QueuedMessages, ServiceSnapshot, SubscriptionSnapshot, TimerSnapshot,
     UsedGrants, UsedLimits, Versions,
 };
 pub use status::Status;

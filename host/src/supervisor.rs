@@ -23,7 +23,7 @@ use crate::rejection_log::RejectionLog;
 use crate::rollout::handover::StartedInstance;
 use crate::rollout::loader::Loader;
 use crate::router::ServiceId;
-use crate::service::{self, Command, Configured, ServiceSnapshot, Status, Swap, Versions};
+use crate::service::{self, Allowances, Command, ServiceSnapshot, Status, Swap, Versions};
 use crate::service_ctx::ServiceCtx;
 use crate::store::Store;
 use crate::version::Version;
@@ -211,7 +211,7 @@ impl Entry {
             on_probation: versions.history.is_on_probation(),
             versions: Versions(versions.history),
             dead_letters: None,
-            configured: Configured(self.ctx.config.clone()),
+            configured: Allowances(self.ctx.config.clone()),
             activity: None,
         }
     }

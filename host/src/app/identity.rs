@@ -20,7 +20,7 @@ use tracing::{info, warn};
 use crate::config::{Broker, Config};
 use crate::{config, secure_dir};
 
-use choice::{Choice, Known, Why, choose};
+use choice::{Choice, ExistingIdentity, Why, choose};
 use record::{Origin, Record, is_invented};
 
 /// Suffix of a state file's name.
@@ -112,15 +112,17 @@ impl Identity {
             .iter()
             .map(|stem| open(&state_file(directory, stem)))
             .collect();
-        let known: Vec<Known> = (stems.iter().zip(&opened))
-            .map(|(stem, opened)| Known::new(stem.clone(), opened.record.as_ref(), opened.in_use))
+        let known: Vec<ExistingIdentity> = (stems.iter().zip(&opened))
+            .map(|(stem, opened)| {
+                ExistingIdentity::new(stem.clone(), opened.record.as_ref(), opened.in_use)
+            })
             .collect();
         let explicit = !configured.is_empty();
         let (stem, opened) = match choose(&origin, &preferred, explicit, &known) {
             Choice::InUse(index) => {
                 return Err(IdentityError::InUse(state_file(directory, &stems[index])));
             }
-            Choice::Known(index, why) => {
+            Choice::Existing(index, why) => {
                 say_adopted(why, &known[index], directory);
                 (stems[index].clone(), opened.swap_remove(index))
             }
@@ -289,7 +291,7 @@ fn keep(state_file: &Path, record: &Record, lock: &mut Option<File>) -> io::Resu
     record.write(file)
 }
 
-fn say_adopted(why: Why, known: &Known, directory: &Path) {
+fn say_adopted(why: Why, known: &ExistingIdentity, directory: &Path) {
     let of = format!("{} in {}", known, directory.display());
     match why {
         Why::Own => {}
@@ -300,7 +302,7 @@ fn say_adopted(why: Why, known: &Known, directory: &Path) {
     }
 }
 
-fn say_others(known: &[Known], directory: &Path) {
+fn say_others(known: &[ExistingIdentity], directory: &Path) {
     let named: Vec<String> = known.iter().take(SHOWN).map(ToString::to_string).collect();
     let more = known.len().saturating_sub(SHOWN);
     let more = if more > 0 {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::app::default_cache_dir;
-use crate::config::{Call, NetworkInterface, Service, Typed};
+use crate::config::{Call, NetworkInterface, Service, TypedInterfaces};
 use crate::guest::{self, EngineOptions};
 use crate::typed::binding::Binding;
 use crate::typed::interface::ComponentInterfaces;
@@ -56,7 +56,7 @@ pub(super) fn bind_all(interfaces: &ComponentInterfaces) -> anyhow::Result<Bindi
         .map(|id| Call::new(id.clone()))
         .collect();
 
-    let typed = Typed { serve: None, call };
+    let typed = TypedInterfaces { serve: None, call };
     Ok(Binding::new(interfaces, &typed)?)
 }
 

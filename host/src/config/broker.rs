@@ -6,7 +6,7 @@ use super::address::{self, Address};
 use super::credentials::{self, read_credentials, read_users};
 use super::format::Format;
 use super::key::Key;
-use super::nested::Nested;
+use super::nested::NestedSection;
 use super::section::Section;
 use super::tls::{self, read_tls};
 use super::value::ConfigValue;
@@ -110,7 +110,7 @@ fn read_embedded_section(mut section: Section<'_>, broker: &mut EmbeddedBroker) 
     let listen = section.take("listen");
     broker.data_dir = section.take("data_dir").and_then(|value| value.path());
     if let Some(value) = section.take("limits") {
-        Nested.read(value, &mut broker.limits);
+        NestedSection.read(value, &mut broker.limits);
     }
 
     // users were meant to be there, although errors may have left none

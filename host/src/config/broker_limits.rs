@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::OutboxLimits;
 use super::format::{Number, Span, Words};
-use super::nested::Nested;
+use super::nested::NestedSection;
 use super::settings::settings;
 
 const MS: Duration = Duration::from_millis(1);
@@ -26,15 +26,15 @@ settings! {
         /// Subscriptions of one client.
         pub subscriptions: usize = 1000, "subscriptions": Number(1..=MOST);
         /// Messages that wait for one client that is connected and does not read. Messages of QoS 0 are dropped beyond it.
-        pub waiting: OutboxLimits = OutboxLimits::default(), "waiting": Nested;
+        pub waiting: OutboxLimits = OutboxLimits::default(), "waiting": NestedSection;
         /// The treatment of a client that reads nothing for 10 s while messages of QoS 1 and 2 wait for it: it is disconnected and
         /// its session keeps the messages in its queue (`disconnect`), or it stays and the oldest messages of its queue are
         /// dropped (`drop`).
         pub when_full: WhenClientFull = WhenClientFull::Disconnect, "when_full": Words(&WHEN_FULL);
         /// Messages of QoS 1 and 2 that wait for one client that is away or does not acknowledge. The oldest are dropped beyond it.
-        pub queue: OutboxLimits = OutboxLimits::default(), "queue": Nested;
+        pub queue: OutboxLimits = OutboxLimits::default(), "queue": NestedSection;
         /// Retained messages of all clients.
-        pub retained: OutboxLimits = OutboxLimits::default(), "retained": Nested;
+        pub retained: OutboxLimits = OutboxLimits::default(), "retained": NestedSection;
     }
 }
 

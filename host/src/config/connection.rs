@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::format::{Format, Number, Size, Span, WaitRange, Waits, Words, set};
 use super::key::Key;
-use super::nested::Nested;
+use super::nested::NestedSection;
 use super::section::Section;
 use super::settings::{Settings, settings};
 use super::units::format_duration;
@@ -44,7 +44,7 @@ settings! {
         /// The waits before connecting again: the first one, doubled up to the longest one, with jitter.
         pub reconnect: WaitRange = WaitRange { min: 200 * MS, max: SECOND }, "reconnect": Waits;
         /// Messages that may wait to be sent while the broker is away.
-        pub outbox: OutboxLimits = OutboxLimits::default(), "outbox": Nested;
+        pub outbox: OutboxLimits = OutboxLimits::default(), "outbox": NestedSection;
     }
 }
 

@@ -8,9 +8,9 @@ use super::settings::Settings;
 use super::value::ConfigValue;
 
 /// A section with a table.
-pub(super) struct Nested;
+pub(super) struct NestedSection;
 
-impl<T: Settings> Format<T> for Nested {
+impl<T: Settings> Format<T> for NestedSection {
     fn read(&self, value: ConfigValue<'_>, field: &mut T) {
         let mut section = value.into_section();
         field.read(&mut section);

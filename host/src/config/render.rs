@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::format::Format;
 use super::logging::LevelFormat;
-use super::nested::Nested;
+use super::nested::NestedSection;
 use super::settings::Settings;
 use super::units::format_duration;
 use super::{
@@ -35,7 +35,7 @@ impl Service {
     pub fn allowances(&self) -> Value {
         json!({
             "base_topic": self.base.as_str(),
-            "limits": Nested.render(&self.limits),
+            "limits": NestedSection.render(&self.limits),
             "grants": grants::render(&self.grants),
         })
     }
@@ -70,7 +70,7 @@ pub(super) fn document(config: &Config, secrets: Secrets) -> Map<String, Value> 
     let mut document = Map::new();
     render_broker(config, secrets, &mut document);
 
-    document.insert("log".into(), Nested.render(&config.log));
+    document.insert("log".into(), NestedSection.render(&config.log));
     config.host.render(&mut document);
     insert_path(&mut document, "cache_dir", config.cache_dir.as_deref());
     if !config.trust.is_empty() {
@@ -142,7 +142,7 @@ fn render_embedded(broker: &EmbeddedBroker, secrets: Secrets) -> Map<String, Val
         section.insert("users".into(), users.into());
     }
 
-    section.insert("limits".into(), Nested.render(&broker.limits));
+    section.insert("limits".into(), NestedSection.render(&broker.limits));
     section
 }
 
@@ -243,7 +243,7 @@ fn render_service(service: &Service, secrets: Secrets) -> Map<String, Value> {
     section.insert("timers".into(), timers.into());
     section.insert("grants".into(), grants::render(&service.grants));
     render_delivery(service, &mut section);
-    section.insert("swap".into(), Nested.render(&service.swap));
+    section.insert("swap".into(), NestedSection.render(&service.swap));
     typed::render(&service.typed, &mut section);
     insert_path(
         &mut section,
@@ -253,7 +253,7 @@ fn render_service(service: &Service, secrets: Secrets) -> Map<String, Value> {
     if let Some(level) = service.log_level {
         section.insert("log_level".into(), LevelFormat.render(&level));
     }
-    section.insert("limits".into(), Nested.render(&service.limits));
+    section.insert("limits".into(), NestedSection.render(&service.limits));
     section.extend(render_guest_config(&service.config, secrets));
     section
 }

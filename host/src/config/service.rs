@@ -5,7 +5,7 @@ use super::format::Format;
 use super::grants::{self, read_grants};
 use super::key::Key;
 use super::logging::LevelFormat;
-use super::nested::Nested;
+use super::nested::NestedSection;
 use super::offline::{self, read_rules};
 use super::section::Section;
 use super::settings::Settings;
@@ -13,7 +13,9 @@ use super::subscriptions::{self, read_subscriptions};
 use super::timers::{self, read_timers};
 use super::typed::{self, read_typed};
 use super::value::ConfigValue;
-use super::{Delivery, Grants, GuestConfig, Limits, Service, Swap, Triggers, Typed, json};
+use super::{
+    Delivery, Grants, GuestConfig, Limits, Service, Swap, Triggers, TypedInterfaces, json,
+};
 use crate::text;
 use crate::topic::{BaseTopic, Filter, Topic, TopicError};
 
@@ -45,7 +47,7 @@ impl Service {
             limits: Limits::default(),
             grants: Grants::default(),
             swap: Swap::default(),
-            typed: Typed::default(),
+            typed: TypedInterfaces::default(),
             import_state: None,
             log_level: None,
             config: GuestConfig::default(),
@@ -94,7 +96,7 @@ pub(super) fn read_service(name: &str, value: ConfigValue<'_>) -> Option<Service
 
     service.component = section.take("component").and_then(|value| value.path());
     if let Some(value) = section.take("limits") {
-        Nested.read(value, &mut service.limits);
+        NestedSection.read(value, &mut service.limits);
     }
     if let Some(value) = section.take("subscriptions") {
         let most = service.limits.total.subscriptions;
@@ -108,7 +110,7 @@ pub(super) fn read_service(name: &str, value: ConfigValue<'_>) -> Option<Service
     }
     service.delivery = read_delivery(&mut section, &service.base);
     if let Some(value) = section.take("swap") {
-        Nested.read(value, &mut service.swap);
+        NestedSection.read(value, &mut service.swap);
     }
     service.typed = read_typed(&mut section);
     service.import_state = section.take("import_state").and_then(|value| value.path());

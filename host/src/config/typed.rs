@@ -27,7 +27,7 @@ const CALL: &str = "['io:world/hello', {interface: 'home:climate/thermostat', de
 
 /// The typed interfaces of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Typed {
+pub struct TypedInterfaces {
     /// The interfaces that it serves; `None`: all that it exports, with the default settings.
     pub serve: Option<Vec<Serve>>,
     /// The interfaces whose functions it calls over the network.
@@ -136,7 +136,7 @@ impl Call {
 }
 
 /// Reads both lists.
-pub(super) fn read_typed(section: &mut Section<'_>) -> Typed {
+pub(super) fn read_typed(section: &mut Section<'_>) -> TypedInterfaces {
     let serve = section.take("serve").map(|value| {
         let items = value.into_list(SERVE).into_iter();
         items.filter_map(read_serve).collect()
@@ -145,7 +145,7 @@ pub(super) fn read_typed(section: &mut Section<'_>) -> Typed {
         let items = value.into_list(CALL).into_iter();
         items.filter_map(read_call).collect()
     });
-    Typed { serve, call }
+    TypedInterfaces { serve, call }
 }
 
 fn read_serve(item: ConfigValue<'_>) -> Option<Serve> {
@@ -268,7 +268,7 @@ fn parse_group(text: &str) -> Result<String, TopicError> {
 }
 
 /// Adds both lists as the file would have them.
-pub(super) fn render(typed: &Typed, section: &mut Map<String, Value>) {
+pub(super) fn render(typed: &TypedInterfaces, section: &mut Map<String, Value>) {
     if let Some(serve) = &typed.serve {
         let serve: Vec<Value> = serve.iter().map(render_serve).collect();
         section.insert("serve".to_owned(), serve.into());

@@ -223,7 +223,7 @@ impl Component {
     ///
     /// # Errors
     /// When that does not fit the interfaces.
-    pub fn bind(&self, typed: &config::Typed) -> Result<Binding, BindingError> {
+    pub fn bind(&self, typed: &config::TypedInterfaces) -> Result<Binding, BindingError> {
         Binding::new(&self.0.interfaces, typed)
     }
 

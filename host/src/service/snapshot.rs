@@ -36,7 +36,7 @@ pub struct ServiceSnapshot {
     /// Dead letters on disk; `None` when they cannot be read.
     pub dead_letters: Option<u64>,
     /// The base topic, the limits and the grants of the configuration.
-    pub configured: Configured,
+    pub configured: Allowances,
     /// The activity since the service began; `None` while the service is in a long call and cannot be asked.
     pub activity: Option<Activity>,
 }
@@ -60,9 +60,9 @@ impl Serialize for Versions {
 
 /// Base topic, limits and grants of a service. They become JSON outside the message path.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Configured(pub Arc<config::Service>);
+pub struct Allowances(pub Arc<config::Service>);
 
-impl Serialize for Configured {
+impl Serialize for Allowances {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.allowances().serialize(serializer)
     }

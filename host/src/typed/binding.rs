@@ -6,20 +6,25 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::config::{Call, NetworkInterface, Serve, Typed, VoidAnswer};
+use crate::config::{Call, NetworkInterface, Serve, TypedInterfaces, VoidAnswer};
 use crate::message::{Qos, Subscription};
 use crate::topic::{Filter, Topic, TopicError};
 
 use super::interface::{ComponentInterfaces, Interface, InterfaceId};
-use super::mapping::{Mapping, MappingError};
+use super::mapping::Mapping;
+
+mod error;
+
+use error::missing;
+pub use error::{BindingError, MissingInterface};
 
 /// The typed interfaces of a service.
 #[derive(Debug, Default)]
 pub struct Binding {
     /// The interfaces that it serves.
-    pub served: Vec<Served>,
+    pub served: Vec<ServedInterface>,
     /// The interfaces that it calls.
-    pub called: Vec<Called>,
+    pub called: Vec<CalledInterface>,
     /// The targets of the functions that the component imports: by interface, by function.
     pub imports: Vec<Vec<Target>>,
     members: HashMap<Topic, Member>,
@@ -27,7 +32,7 @@ pub struct Binding {
 
 /// An interface that a service serves.
 #[derive(Debug)]
-pub struct Served {
+pub struct ServedInterface {
     /// The interface on the network.
     pub mapping: Mapping,
     /// The position of the interface among the exports.
@@ -42,7 +47,7 @@ pub struct Served {
 
 /// An interface that a service calls.
 #[derive(Debug)]
-pub struct Called {
+pub struct CalledInterface {
     /// The interface on the network.
     pub mapping: Mapping,
     /// The position of the interface among the exports that handles its signals.
@@ -85,49 +90,15 @@ pub enum Target {
     Emit(usize, usize),
 }
 
-/// The reason why interfaces cannot be bound.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BindingError {
-    /// An interface has no mapping.
-    #[error(transparent)]
-    Mapping(#[from] MappingError),
-    /// A topic is too long to subscribe to.
-    #[error(transparent)]
-    Topic(#[from] TopicError),
-    /// An interface of the configuration that the component does not have.
-    #[error(transparent)]
-    Missing(Box<MissingInterface>),
-    /// An import without a target.
-    #[error(
-        "the component imports {0}, which this host does not offer; to call it over the network, write `call: ['{0}']` into the \
-         section of the service"
-    )]
-    Unbound(Box<InterfaceId>),
-    /// Two members have the same topic.
-    #[error("two interfaces have the topic {0}")]
-    Twice(Topic),
-}
-
-/// An interface of the configuration that the component does not have.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: the component does not {verb} {interface}; it {verb}s {present}")]
-pub struct MissingInterface {
-    /// The key of the configuration.
-    key: &'static str,
-    /// `export` or `import`.
-    verb: &'static str,
-    /// The interface.
-    interface: InterfaceId,
-    /// Those that it has.
-    present: String,
-}
-
 impl Binding {
     /// Binds the interfaces of a component.
     ///
     /// # Errors
     /// When the configuration names an interface that is not there, an import stays without a target, or an interface has no mapping.
-    pub fn new(interfaces: &ComponentInterfaces, typed: &Typed) -> Result<Self, BindingError> {
+    pub fn new(
+        interfaces: &ComponentInterfaces,
+        typed: &TypedInterfaces,
+    ) -> Result<Self, BindingError> {
         let mut binding = Self::default();
         for call in &typed.call {
             binding.called.push(called(interfaces, call)?);
@@ -163,7 +134,7 @@ impl Binding {
         if let Some(member) = self.members.get(topic) {
             return Some(*member);
         }
-        let is_call = |served: &Served| {
+        let is_call = |served: &ServedInterface| {
             let rest = topic.as_str().strip_prefix(served.mapping.prefix.as_str());
             let member = rest.and_then(|rest| {
                 rest.strip_prefix("/rpc/")
@@ -216,13 +187,17 @@ impl Binding {
     }
 
     /// The targets of the functions of one import.
-    fn targets(&self, import: &Interface, typed: &Typed) -> Result<Vec<Target>, BindingError> {
+    fn targets(
+        &self,
+        import: &Interface,
+        typed: &TypedInterfaces,
+    ) -> Result<Vec<Target>, BindingError> {
         let is = |network: &NetworkInterface| network.interface.names(&import.id);
         if let Some(index) = typed.call.iter().position(|call| is(&call.network)) {
             return Ok(call_targets(index, &self.called[index].mapping, import));
         }
 
-        let emitted = |served: &Served| {
+        let emitted = |served: &ServedInterface| {
             let mut signals = served.mapping.signals_of.iter();
             signals.any(|signals| *signals == import.id)
         };
@@ -275,7 +250,7 @@ impl Binding {
 }
 
 /// The interfaces to serve: those of the configuration, or all that are exported and do not handle signals.
-fn serves(interfaces: &ComponentInterfaces, typed: &Typed) -> Vec<Serve> {
+fn serves(interfaces: &ComponentInterfaces, typed: &TypedInterfaces) -> Vec<Serve> {
     if let Some(serve) = &typed.serve {
         return serve.clone();
     }
@@ -290,7 +265,10 @@ fn serves(interfaces: &ComponentInterfaces, typed: &Typed) -> Vec<Serve> {
         .collect()
 }
 
-fn served(interfaces: &ComponentInterfaces, serve: &Serve) -> Result<Served, BindingError> {
+fn served(
+    interfaces: &ComponentInterfaces,
+    serve: &Serve,
+) -> Result<ServedInterface, BindingError> {
     let network = &serve.network;
     let exports = &interfaces.exports;
     let export = position(exports, &network.interface)
@@ -298,7 +276,7 @@ fn served(interfaces: &ComponentInterfaces, serve: &Serve) -> Result<Served, Bin
     let signals = signals(network, &interfaces.imports, ("serve", "import"))?;
 
     let signals = signals.map(|index| &interfaces.imports[index]);
-    Ok(Served {
+    Ok(ServedInterface {
         mapping: Mapping::new(&exports[export], signals, &network.naming)?,
         export,
         void_answer: serve.void_answer,
@@ -308,7 +286,7 @@ fn served(interfaces: &ComponentInterfaces, serve: &Serve) -> Result<Served, Bin
 }
 
 /// An interface that is called may also be used for its signals alone.
-fn called(interfaces: &ComponentInterfaces, call: &Call) -> Result<Called, BindingError> {
+fn called(interfaces: &ComponentInterfaces, call: &Call) -> Result<CalledInterface, BindingError> {
     let network = &call.network;
     let handler = signals(network, &interfaces.exports, ("call", "export"))?;
     let import = position(&interfaces.imports, &network.interface);
@@ -328,7 +306,7 @@ fn called(interfaces: &ComponentInterfaces, call: &Call) -> Result<Called, Bindi
     };
 
     let signals = handler.map(|index| &interfaces.exports[index]);
-    Ok(Called {
+    Ok(CalledInterface {
         mapping: Mapping::new(interface, signals, &network.naming)?,
         handler,
         deadline: call.deadline,
@@ -356,25 +334,6 @@ fn position(interfaces: &[Interface], wanted: &InterfaceId) -> Option<usize> {
     interfaces
         .iter()
         .position(|interface| wanted.names(&interface.id))
-}
-
-fn missing(
-    key: &'static str,
-    verb: &'static str,
-    interface: &InterfaceId,
-    present: &[Interface],
-) -> BindingError {
-    let present: Vec<String> = present.iter().map(|one| one.id.to_string()).collect();
-    BindingError::Missing(Box::new(MissingInterface {
-        key,
-        verb,
-        interface: interface.clone(),
-        present: if present.is_empty() {
-            "none".to_owned()
-        } else {
-            present.join(", ")
-        },
-    }))
 }
 
 /// The targets of the functions of an interface that is called.

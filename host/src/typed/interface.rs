@@ -21,7 +21,7 @@ pub struct Interface {
     /// Its functions in the order of their declaration.
     pub functions: Vec<Function>,
     /// The reason why it cannot be used over the network: a type that has no form as a payload.
-    pub unsupported: Option<Unsupported>,
+    pub unsupported: Option<UnsupportedType>,
 }
 
 /// The name of an interface: `io:world/hello@1.0.0`.
@@ -130,14 +130,14 @@ impl Interface {
 /// A type that has no form as a payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {reason}")]
-pub struct Unsupported {
+pub struct UnsupportedType {
     /// The function with the parameter or the result: `open, result`.
     pub place: String,
     /// The kind of type, and why it cannot travel.
     pub reason: &'static str,
 }
 
-impl Unsupported {
+impl UnsupportedType {
     /// The reason for resources.
     pub const RESOURCE: &str = "a resource lives in one component and cannot be sent over the network; pass a value that \
                                 names it, such as an ID";

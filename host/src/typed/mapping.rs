@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use crate::topic::{Filter, Topic, TopicError};
 
-use super::interface::{Interface, InterfaceId, Unsupported};
+use super::interface::{Interface, InterfaceId, UnsupportedType};
 use super::naming::{self, Naming};
 use super::types::{Field, Name, Type};
 
@@ -118,7 +118,7 @@ impl MappingError {
 pub enum MappingProblem {
     /// A type has no form as a payload.
     #[error("{0}; leave the interface out of `serve` to run the component without it")]
-    Unsupported(#[from] Unsupported),
+    UnsupportedType(#[from] UnsupportedType),
     /// A spelling makes no topic.
     #[error(transparent)]
     Topic(#[from] TopicError),

@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::record::{Origin, Record, is_invented};
 
-/// Known facts of an identity.
+/// An identity that exists already.
 #[derive(Debug, Clone)]
-pub(super) struct Known {
+pub(super) struct ExistingIdentity {
     stem: String,
     /// Its last use; `None`: it was made by a host that kept no records.
     origin: Option<Origin>,
@@ -19,7 +19,7 @@ pub(super) struct Known {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Choice {
     /// This one is taken.
-    Known(usize, Why),
+    Existing(usize, Why),
     /// This one fits, but another host uses it.
     InUse(usize),
     /// A new one is made.
@@ -37,7 +37,7 @@ pub(super) enum Why {
     OnlyOne,
 }
 
-impl Known {
+impl ExistingIdentity {
     /// `stem`: its name.
     pub(super) fn new(stem: String, record: Option<&Record>, in_use: bool) -> Self {
         let origin = record.map(|record| record.origin.clone());
@@ -66,7 +66,7 @@ impl Known {
     }
 }
 
-impl fmt::Display for Known {
+impl fmt::Display for ExistingIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(origin) = &self.origin else {
             return f.write_str(&self.stem);
@@ -82,12 +82,17 @@ impl fmt::Display for Known {
 }
 
 /// Which identity is for `own`; `preferred`: how a new one would be called, `explicit`: because the configuration says so.
-pub(super) fn choose(own: &Origin, preferred: &str, explicit: bool, known: &[Known]) -> Choice {
+pub(super) fn choose(
+    own: &Origin,
+    preferred: &str,
+    explicit: bool,
+    known: &[ExistingIdentity],
+) -> Choice {
     let taken = |index: usize, why| match known[index].in_use {
         true => Choice::InUse(index),
-        false => Choice::Known(index, why),
+        false => Choice::Existing(index, why),
     };
-    let is_same = |one: &Known| {
+    let is_same = |one: &ExistingIdentity| {
         one.origin
             .as_ref()
             .is_some_and(|origin| origin.config == own.config)
@@ -107,7 +112,7 @@ pub(super) fn choose(own: &Origin, preferred: &str, explicit: bool, known: &[Kno
         return taken(index, Why::Own);
     }
     // the same in a container that was created again; if it still runs, the former one has not ended yet
-    let has_moved = |one: &Known| {
+    let has_moved = |one: &ExistingIdentity| {
         is_same(one)
             && one
                 .origin
@@ -118,8 +123,8 @@ pub(super) fn choose(own: &Origin, preferred: &str, explicit: bool, known: &[Kno
     if let Some(index) = only(known, |one| has_moved(one)) {
         return taken(index, Why::Configuration);
     }
-    let is_free = |one: &Known| is_same(one) && !one.in_use;
-    let shares = |one: &Known| {
+    let is_free = |one: &ExistingIdentity| is_same(one) && !one.in_use;
+    let shares = |one: &ExistingIdentity| {
         let services = one.origin.iter().flat_map(|origin| &origin.services);
         is_free(one)
             && services
@@ -128,16 +133,16 @@ pub(super) fn choose(own: &Origin, preferred: &str, explicit: bool, known: &[Kno
     };
 
     if let Some(index) = only(known, is_free).or_else(|| only(known, shares)) {
-        return Choice::Known(index, Why::Configuration);
+        return Choice::Existing(index, Why::Configuration);
     }
     match known {
-        [one] if !one.in_use && one.is_left(own) => Choice::Known(0, Why::OnlyOne),
+        [one] if !one.in_use && one.is_left(own) => Choice::Existing(0, Why::OnlyOne),
         _ => Choice::New,
     }
 }
 
 /// The only one that fits.
-fn only(known: &[Known], fits: impl Fn(&Known) -> bool) -> Option<usize> {
+fn only(known: &[ExistingIdentity], fits: impl Fn(&ExistingIdentity) -> bool) -> Option<usize> {
     let mut found = known
         .iter()
         .enumerate()
@@ -164,8 +169,8 @@ mod tests {
     }
 
     /// One that was used for `origin`, whose configuration is still there.
-    fn known(origin: &Origin) -> Known {
-        Known {
+    fn known(origin: &Origin) -> ExistingIdentity {
+        ExistingIdentity {
             stem: origin.client_id(0),
             origin: Some(origin.clone()),
             in_use: false,
@@ -173,7 +178,7 @@ mod tests {
         }
     }
 
-    fn chosen(own: &Origin, known: &[Known]) -> Choice {
+    fn chosen(own: &Origin, known: &[ExistingIdentity]) -> Choice {
         choose(own, &own.client_id(0), false, known)
     }
 
@@ -188,23 +193,23 @@ mod tests {
             assert!(
                 matches!(
                     chosen(&own, std::slice::from_ref(&before)),
-                    Choice::Known(0, _)
+                    Choice::Existing(0, _)
                 ),
                 "{own:?}"
             );
         }
 
         // the same host name, and the configuration is no longer where it was
-        let gone = Known {
+        let gone = ExistingIdentity {
             config_is_there: false,
             ..before.clone()
         };
         assert_eq!(
             chosen(&origin("c1", "/x.yml", &[]), &[gone]),
-            Choice::Known(0, Why::OnlyOne)
+            Choice::Existing(0, Why::OnlyOne)
         );
         // the former container has not ended yet
-        let running = Known {
+        let running = ExistingIdentity {
             in_use: true,
             ..before
         };
@@ -221,17 +226,17 @@ mod tests {
         let own = origin("m", "/a.yml", &["a", "b"]);
         assert_eq!(
             chosen(&own, std::slice::from_ref(&before)),
-            Choice::Known(0, Why::Configuration)
+            Choice::Existing(0, Why::Configuration)
         );
         assert_eq!(
             chosen(&own, &[other.clone(), before.clone()]),
-            Choice::Known(1, Why::Configuration)
+            Choice::Existing(1, Why::Configuration)
         );
         // without any configuration too
         let without = known(&origin("m", "", &["a"]));
         assert_eq!(
             chosen(&origin("m", "", &["a", "b"]), &[without]),
-            Choice::Known(0, Why::Configuration)
+            Choice::Existing(0, Why::Configuration)
         );
         // neither of them is certainly its own
         assert_eq!(
@@ -248,7 +253,7 @@ mod tests {
             Choice::New
         );
         // nor two hosts of one configuration with other services
-        let running = Known {
+        let running = ExistingIdentity {
             in_use: true,
             ..known(&origin("m", "/a.yml", &["a"]))
         };
@@ -270,7 +275,7 @@ mod tests {
     #[test]
     fn identities_from_hosts_without_records_are_found() {
         let own = origin("m", "/a.yml", &[]);
-        let legacy = |stem: &str| Known {
+        let legacy = |stem: &str| ExistingIdentity {
             stem: stem.to_owned(),
             origin: None,
             in_use: false,
@@ -280,18 +285,18 @@ mod tests {
         let other = legacy("miqro0123456789abcdef");
         assert_eq!(
             chosen(&own, &[other.clone(), legacy(&own.client_id(0))]),
-            Choice::Known(1, Why::Own)
+            Choice::Existing(1, Why::Own)
         );
         assert_eq!(
             chosen(&own, std::slice::from_ref(&other)),
-            Choice::Known(0, Why::OnlyOne)
+            Choice::Existing(0, Why::OnlyOne)
         );
         assert_eq!(chosen(&own, &[other.clone(), other.clone()]), Choice::New);
         // of one that has a name only the configuration with that name is the owner
         assert_eq!(chosen(&own, &[legacy("house")]), Choice::New);
         assert_eq!(
             choose(&own, "house", true, &[other, legacy("house")]),
-            Choice::Known(1, Why::Own)
+            Choice::Existing(1, Why::Own)
         );
     }
 
@@ -306,14 +311,14 @@ mod tests {
                 let config = if config == 0 { String::new() } else { format!("/{config}.yml") };
                 origin(&machine.to_string(), &config, &[&service.to_string()])
             };
-            let all: Vec<Known> = there.into_iter().map(|(machine, config, service, in_use, config_is_there, legacy)| {
+            let all: Vec<ExistingIdentity> = there.into_iter().map(|(machine, config, service, in_use, config_is_there, legacy)| {
                 let known = known(&made((machine, config, service)));
                 let origin = known.origin.clone().filter(|_| !legacy);
-                Known { origin, in_use, config_is_there, ..known }
+                ExistingIdentity { origin, in_use, config_is_there, ..known }
             }).collect();
             let own = made(own);
             let choice = chosen(&own, &all);
-            if let Choice::Known(index, _) = choice {
+            if let Choice::Existing(index, _) = choice {
                 prop_assert!(!all[index].in_use);
             }
             if let Some(known) = all.iter().find(|known| known.origin.as_ref() == Some(&own)) {

@@ -8,7 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::{problems, quiet};
-use crate::config::{Call, NetworkInterface, Serve, Typed, VoidAnswer};
+use crate::config::{Call, NetworkInterface, Serve, TypedInterfaces, VoidAnswer};
 use crate::message::Qos;
 use crate::typed::interface::InterfaceId;
 use crate::typed::naming::Naming;
@@ -46,7 +46,7 @@ fn network() -> impl Strategy<Value = NetworkInterface> {
     })
 }
 
-pub(super) fn any_typed() -> impl Strategy<Value = Typed> {
+pub(super) fn any_typed() -> impl Strategy<Value = TypedInterfaces> {
     let void_answer = prop_oneof![
         Just(VoidAnswer::Zero),
         Just(VoidAnswer::Null),
@@ -66,7 +66,8 @@ pub(super) fn any_typed() -> impl Strategy<Value = Typed> {
         is_local,
     });
 
-    (option::of(vec(serve, 0..3)), vec(call, 0..3)).prop_map(|(serve, call)| Typed { serve, call })
+    (option::of(vec(serve, 0..3)), vec(call, 0..3))
+        .prop_map(|(serve, call)| TypedInterfaces { serve, call })
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::guest::store::StoreData;
 use crate::message::{Message, Properties, Qos};
 use crate::topic::Topic;
 use crate::typed::answer::{self, CallError, Code};
-use crate::typed::binding::{Called, Target};
+use crate::typed::binding::{CalledInterface, Target};
 use crate::typed::error_value::error_value;
 use crate::typed::json;
 use crate::typed::mapping::{ErrorType, Operation, Property};
@@ -76,7 +76,7 @@ pub(in crate::guest) async fn call(
 
 async fn operation(
     data: &mut StoreData,
-    called: &Called,
+    called: &CalledInterface,
     operation: &Operation,
     arguments: &[Value],
 ) -> wasmtime::Result<Returned> {
@@ -112,7 +112,7 @@ async fn operation(
 /// Sends a call and returns the value of its answer.
 async fn answered(
     data: &mut StoreData,
-    called: &Called,
+    called: &CalledInterface,
     operation: &Operation,
     message: Message,
 ) -> Result<Option<Value>, CallError> {
@@ -138,7 +138,7 @@ async fn answered(
 /// The value of a property: from the cache, or the first one that comes.
 async fn get(
     data: &mut StoreData,
-    called: &Called,
+    called: &CalledInterface,
     property: &Property,
 ) -> wasmtime::Result<Returned> {
     let error = property.error.as_ref();
@@ -155,7 +155,7 @@ async fn get(
 
 async fn known(
     data: &mut StoreData,
-    called: &Called,
+    called: &CalledInterface,
     property: &Property,
 ) -> Result<Value, CallError> {
     let unknown = || CallError::new(Code::Unavailable, "the value is not known");
@@ -178,7 +178,7 @@ async fn known(
 
 fn set(
     data: &mut StoreData,
-    called: &Called,
+    called: &CalledInterface,
     property: &Property,
     arguments: &[Value],
 ) -> wasmtime::Result<Returned> {

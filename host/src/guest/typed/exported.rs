@@ -12,7 +12,7 @@ use super::values::{Returned, TypeMismatch, from_val, into_val};
 
 /// An exported function that is called: the positions of its interface and of the function, and the types of its outcome.
 #[derive(Clone, Copy)]
-pub(super) struct Exported<'t> {
+pub(super) struct ExportedFunction<'t> {
     pub(super) interface: usize,
     pub(super) function: usize,
     pub(super) value: Option<&'t Type>,
@@ -23,11 +23,11 @@ impl Instance {
     /// Calls an exported function with values of the types of its parameters.
     pub(super) async fn invoke(
         &mut self,
-        exported: Exported<'_>,
+        exported: ExportedFunction<'_>,
         types: &[&Type],
         values: Vec<Value>,
     ) -> wasmtime::Result<Returned> {
-        let Exported { value, error, .. } = exported;
+        let ExportedFunction { value, error, .. } = exported;
         let typed = self.typed.as_ref().ok_or(TypeMismatch)?;
         let function = typed.functions[exported.interface][exported.function];
         if let Some(form) = Form::of(types, value, error) {

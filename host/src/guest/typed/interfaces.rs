@@ -10,7 +10,9 @@ use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem
 use wasmtime::component::{Component, Type as WasmType};
 
 use crate::guest::peers;
-use crate::typed::interface::{ComponentInterfaces, Function, Interface, InterfaceId, Unsupported};
+use crate::typed::interface::{
+    ComponentInterfaces, Function, Interface, InterfaceId, UnsupportedType,
+};
 use crate::typed::types::{
     Case, Enum, EnumCase, Field, Flags, Name, Record, ResultType, Type, Variant,
 };
@@ -92,8 +94,8 @@ fn function(
     names: &[(String, WasmType)],
     name: &str,
     found: &ComponentFunc,
-) -> Result<Function, Unsupported> {
-    let unsupported = |place: &str, reason| Unsupported {
+) -> Result<Function, UnsupportedType> {
+    let unsupported = |place: &str, reason| UnsupportedType {
         place: format!("{name}, {place}"),
         reason,
     };
@@ -129,7 +131,7 @@ impl Reader<'_> {
     /// The reason why the type is not supported.
     fn read(&self, ty: &WasmType, depth: usize) -> Result<Type, &'static str> {
         if depth == DEPTH {
-            return Err(Unsupported::DEEP);
+            return Err(UnsupportedType::DEEP);
         }
         Ok(match ty {
             WasmType::Bool => Type::Bool,
@@ -145,8 +147,8 @@ impl Reader<'_> {
             WasmType::Float64 => Type::F64,
             WasmType::Char => Type::Char,
             WasmType::String => Type::String,
-            WasmType::Own(_) | WasmType::Borrow(_) => return Err(Unsupported::RESOURCE),
-            WasmType::Future(_) | WasmType::Stream(_) => return Err(Unsupported::STREAM),
+            WasmType::Own(_) | WasmType::Borrow(_) => return Err(UnsupportedType::RESOURCE),
+            WasmType::Future(_) | WasmType::Stream(_) => return Err(UnsupportedType::STREAM),
             composed => self.read_composed(composed, depth + 1)?,
         })
     }
@@ -200,7 +202,7 @@ impl Reader<'_> {
                 name: self.name(ty),
                 names: flags.names().map(Name::new).collect(),
             })),
-            _ => return Err(Unsupported::OTHER),
+            _ => return Err(UnsupportedType::OTHER),
         })
     }
 

@@ -16,13 +16,13 @@ use crate::guest::instance::Instance;
 use crate::message::{Message, OnlyIfChanged, Publication, SubscriptionChange, Terms};
 use crate::topic::Topic;
 use crate::typed::answer::{self, CallError, Code};
-use crate::typed::binding::{Called, Member, Served};
+use crate::typed::binding::{CalledInterface, Member, ServedInterface};
 use crate::typed::json;
 use crate::typed::mapping::{ErrorType, Operation, Property, Setter};
 use crate::typed::types::{Field, Type};
 use crate::typed::value::Value;
 
-use super::exported::Exported;
+use super::exported::ExportedFunction;
 use super::form::types;
 use super::values::TypeMismatch;
 
@@ -78,7 +78,7 @@ impl Instance {
 
     async fn call_operation(
         &mut self,
-        served: &Served,
+        served: &ServedInterface,
         operation: &Operation,
         message: &Message,
     ) -> wasmtime::Result<()> {
@@ -90,7 +90,7 @@ impl Instance {
             }
         };
 
-        let exported = Exported {
+        let exported = ExportedFunction {
             interface: served.export,
             function: operation.function,
             value: operation.answer.as_ref(),
@@ -110,7 +110,7 @@ impl Instance {
     /// Puts the answer into the effects; a result that has no form as a payload takes the other effects back.
     fn answer(
         &mut self,
-        served: &Served,
+        served: &ServedInterface,
         operation: &Operation,
         value: Option<Value>,
         message: &Message,
@@ -156,7 +156,7 @@ impl Instance {
 
     async fn set_property(
         &mut self,
-        served: &Served,
+        served: &ServedInterface,
         property: &Property,
         message: &Message,
     ) -> wasmtime::Result<()> {
@@ -175,7 +175,7 @@ impl Instance {
             }
         };
 
-        let exported = Exported {
+        let exported = ExportedFunction {
             interface: served.export,
             function: *function,
             value: None,
@@ -198,7 +198,7 @@ impl Instance {
     /// A retained signal is an old one: a peer has published it in this way by mistake.
     async fn handle_signal(
         &mut self,
-        called: &Called,
+        called: &CalledInterface,
         at: usize,
         message: &Message,
     ) -> wasmtime::Result<()> {
@@ -208,7 +208,7 @@ impl Instance {
         };
         match self.arguments(&signal.parameters, message) {
             Ok(arguments) => {
-                let exported = Exported {
+                let exported = ExportedFunction {
                     interface: handler,
                     function: signal.function,
                     value: None,
@@ -281,10 +281,10 @@ impl Instance {
     /// The value of a property as a payload; `None`: the getter returned an error, or the value has no form as a payload.
     async fn property(
         &mut self,
-        served: &Served,
+        served: &ServedInterface,
         property: &Property,
     ) -> wasmtime::Result<Option<Bytes>> {
-        let exported = Exported {
+        let exported = ExportedFunction {
             interface: served.export,
             function: property.getter,
             value: Some(&property.ty),

@@ -9,7 +9,7 @@ use super::Task;
 use crate::config::Grants;
 use crate::guest::{GrantKind, GrantUsage};
 use crate::service::snapshot::{
-    Activity, Configured, QueuedMessages, ServiceSnapshot, SubscriptionSnapshot, TimerSnapshot,
+    Activity, Allowances, QueuedMessages, ServiceSnapshot, SubscriptionSnapshot, TimerSnapshot,
     UsedGrants, UsedLimits, Versions,
 };
 use crate::topic::Filter;
@@ -31,7 +31,7 @@ impl Task {
             on_probation: self.rollout.is_on_probation(),
             versions: Versions(self.outputs.versions.borrow().history.clone()),
             dead_letters: None,
-            configured: Configured(config.clone()),
+            configured: Allowances(config.clone()),
             activity: Some(self.activity()),
         }
     }

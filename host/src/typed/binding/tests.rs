@@ -50,8 +50,8 @@ fn caller() -> ComponentInterfaces {
     }
 }
 
-fn calls(interface: &str) -> Typed {
-    Typed {
+fn calls(interface: &str) -> TypedInterfaces {
+    TypedInterfaces {
         serve: None,
         call: vec![Call::new(InterfaceId::parse(interface).unwrap())],
     }
@@ -71,7 +71,7 @@ fn filters(binding: &Binding) -> Vec<String> {
 
 #[test]
 fn exports_are_served_by_default_with_their_signals() {
-    let binding = Binding::new(&provider(), &Typed::default()).unwrap();
+    let binding = Binding::new(&provider(), &TypedInterfaces::default()).unwrap();
 
     assert_eq!(
         filters(&binding),
@@ -113,7 +113,7 @@ fn shared_calls_are_subscribed_to_in_their_group() {
         share: Some("hosts".to_owned()),
         ..Serve::new(InterfaceId::parse("io:world/hello").unwrap())
     };
-    let typed = Typed {
+    let typed = TypedInterfaces {
         serve: Some(vec![serve]),
         call: Vec::new(),
     };
@@ -127,7 +127,7 @@ fn shared_calls_are_subscribed_to_in_their_group() {
 
 #[test]
 fn import_without_a_target_is_refused_with_the_line_that_helps() {
-    let error = Binding::new(&caller(), &Typed::default()).unwrap_err();
+    let error = Binding::new(&caller(), &TypedInterfaces::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the component imports io:world/hello@1.0.0, which this host does not offer; to call it over the network, write \
@@ -142,7 +142,7 @@ fn interfaces_that_the_component_lacks_are_named() {
         error.to_string(),
         "call: the component does not import io:world/other; it imports io:world/hello-signals@1.0.0"
     );
-    let typed = Typed {
+    let typed = TypedInterfaces {
         serve: Some(vec![Serve::new(InterfaceId::parse("io:world/x").unwrap())]),
         call: Vec::new(),
     };
@@ -159,7 +159,7 @@ fn nothing_is_served_when_the_list_is_empty() {
         exports: vec![hello()],
         imports: Vec::new(),
     };
-    let typed = Typed {
+    let typed = TypedInterfaces {
         serve: Some(Vec::new()),
         call: Vec::new(),
     };

@@ -24,7 +24,7 @@ pub(super) fn check(
         }
     }
 
-    let known = Known::of(interface, signals);
+    let known = DeclaredNames::of(interface, signals);
     for name in naming.names.keys() {
         if !known.names.contains(name.as_str()) {
             return unknown(format!("member, field, case or flag {name}"));
@@ -46,13 +46,13 @@ pub(super) fn check(
 
 /// The names that an interface and its signals have.
 #[derive(Default)]
-struct Known {
+struct DeclaredNames {
     names: HashSet<String>,
     /// Enumerations with the number of their cases.
     enums: BTreeMap<String, usize>,
 }
 
-impl Known {
+impl DeclaredNames {
     fn of(interface: &Interface, signals: Option<&Interface>) -> Self {
         let mut known = Self::default();
         let functions = [Some(interface), signals].into_iter().flatten();
