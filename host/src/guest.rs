@@ -22,6 +22,7 @@ mod file_kind;
 mod grant_usage;
 mod http;
 mod instance;
+mod interruption;
 mod ip_policy;
 mod limits;
 mod linked_engine;

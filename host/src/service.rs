@@ -5,6 +5,7 @@
 //! presence, dead letters). The supervisor holds a [`Handle`] and sends it commands.
 //! [`crate::rollout`] decides about versions.
 
+mod command_channel;
 mod command_error;
 mod dead_letter;
 mod enabled;
@@ -28,7 +29,7 @@ mod usage;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tracing::Instrument;
 
 use crate::config;
@@ -47,6 +48,8 @@ use crate::topic::{BaseTopic, Filter};
 use crate::version::Version;
 use crate::{session, span, timers};
 
+use command_channel::CommandSender;
+
 pub use command_error::CommandError;
 pub use pools::Pools;
 pub use presence::{Presence, PresenceSetup, will};
@@ -58,9 +61,6 @@ pub use snapshot::{
 pub use status::Status;
 pub use swap::{Answer, Swap, VersionStatus};
 pub use usage::statistics::{CallTotals, DURATION_BOUNDS, Durations, LastFault};
-
-/// Commands that may wait for one service; the supervisor sends one at a time.
-const COMMANDS: usize = 4;
 
 /// Command of the supervisor, carried out between two guest calls.
 pub enum Command {
@@ -139,7 +139,7 @@ pub enum OfferError {
 
 /// Reference to a service, for parts of the host that do not own it.
 #[derive(Clone)]
-pub struct ServiceRef(mpsc::Sender<Command>);
+pub struct ServiceRef(CommandSender);
 
 impl ServiceRef {
     /// Offers the guest a new section of the configuration.
@@ -149,24 +149,23 @@ impl ServiceRef {
     pub async fn offer(&self, ctx: Arc<ServiceCtx>) -> Result<(), OfferError> {
         let (answer, answered) = oneshot::channel();
         let offer = Offer { ctx, answer };
-        self.0
-            .send(Command::Offer(Box::new(offer)))
-            .await
-            .map_err(|_| OfferError::Ended)?;
+        if !self.0.send(Command::Offer(Box::new(offer))).await {
+            return Err(OfferError::Ended);
+        }
         answered.await.unwrap_or(Err(OfferError::Ended))
     }
 
     /// A snapshot of the service; `None` when it has ended. A service in a long call answers after it.
     pub async fn snapshot(&self) -> Option<ServiceSnapshot> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Command::Snapshot(answer)).await.ok()?;
+        self.0.send(Command::Snapshot(answer)).await;
         answered.await.ok()
     }
 
     /// Has the service handle messages of its spool. A service that has ended finds them at its next start.
     pub async fn replay(&self, segment: Segment) {
         // fails when the service has ended
-        let _ = self.0.send(Command::Replay(segment)).await;
+        self.0.send(Command::Replay(segment)).await;
     }
 }
 
@@ -202,7 +201,7 @@ pub struct Parts {
 
 /// The supervisor's end of a service.
 pub struct Handle {
-    commands: mpsc::Sender<Command>,
+    commands: CommandSender,
     status: watch::Receiver<Status>,
     versions: watch::Receiver<VersionStatus>,
 }
@@ -210,18 +209,17 @@ pub struct Handle {
 impl Handle {
     /// Sends a command. Returns `false` when the service has ended.
     pub async fn send(&self, command: Command) -> bool {
-        self.commands.send(command).await.is_ok()
+        self.commands.send(command).await
     }
 
     /// Waits until there is room for a command, or the service has ended. Cancel-safe.
     pub async fn room(&self) {
-        // an error means that the service has ended
-        let _ = self.commands.reserve().await;
+        self.commands.room().await;
     }
 
     /// Sends a command without waiting. Returns `false` when there is no room for it, or the service has ended.
     pub fn try_send(&self, command: Command) -> bool {
-        self.commands.try_send(command).is_ok()
+        self.commands.try_send(command)
     }
 
     /// A reference to the service.
@@ -251,7 +249,7 @@ impl Handle {
 
 /// Creates a service. The future runs it, and ends after `Stop` or `Leave`.
 pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> + Send) {
-    let (commands, received) = mpsc::channel(COMMANDS);
+    let (commands, received) = command_channel::channel(Arc::clone(&parts.ctx.state));
     let (status, watched) = watch::channel(Status::Starting);
     let component = first.component();
     let (shown, versions) = watch::channel(VersionStatus {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use miqro_tests::process::Process;
-use miqro_tests::{Client, Host, Load, Mosquitto, Tally, guests, host};
+use miqro_tests::{Client, Host, Mosquitto, Tally, guests, host};
 use serde_json::{Value, json};
 
 /// Messages a second.
@@ -83,7 +83,7 @@ async fn twenty_changes_of_a_section_under_load_lose_nothing() -> Result<()> {
         .start()
         .await?;
     let mut tally = Tally::start(host.port(), "service/relay/in", "service/relay/out").await?;
-    let load = Load::start(host.port(), "service/relay/in", RATE).await?;
+    let load = tally.load(RATE).await?;
     let mut config = host.config();
     for number in 1..=20 {
         tally.further(100).await?;
@@ -350,7 +350,7 @@ async fn a_service_removed_while_busy_delays_no_other() -> Result<()> {
     // more than the broker may have unacknowledged
     let mut tally =
         Tally::start(house.broker.port(), "service/relay/in", "service/relay/out").await?;
-    let load = Load::start(house.broker.port(), "service/relay/in", RATE).await?;
+    let load = tally.load(RATE).await?;
     tally.further(500).await?;
     tally.each_once(load.stop().await?).await?;
     // and when it is configured again, it goes on with them
@@ -366,6 +366,41 @@ async fn a_service_removed_while_busy_delays_no_other() -> Result<()> {
     for _ in 0..5 {
         client.expect("service/faulty/dead-letter").await?;
     }
+    Ok(())
+}
+
+/// Its call ends, and the message that led to it waits on disk.
+#[tokio::test]
+async fn a_service_removed_while_it_waits_for_an_answer_delays_no_other() -> Result<()> {
+    let house = House::new(&["relay", "contract-typed-client"]).await?;
+    let relay = json!({ "component": "relay.wasm" });
+    let call = json!([{ "interface": "test:typed/machine", "deadline": "10m" }]);
+    let caller = json!({ "component": "contract-typed-client.wasm", "call": call });
+    let both = json!({ "relay": relay, "caller": caller });
+    house.configure(&both)?;
+    let process = house.start()?;
+    let mut client = Client::connect(house.broker.port()).await?;
+    client.subscribe("service/+/online", 1).await?;
+    online(&mut client, "caller", "1").await?;
+
+    let called = "test.typed/Machine/rpc/add";
+    client.subscribe(called, 1).await?;
+    let command = json!({ "call": "add", "args": [1, 2] });
+    client
+        .publish("service/caller/do", command.to_string())
+        .await?;
+    client.expect(called).await?;
+
+    house
+        .reconfigured(&process, &json!({ "relay": relay }))
+        .await?;
+    let mut tally =
+        Tally::start(house.broker.port(), "service/relay/in", "service/relay/out").await?;
+    let load = tally.load(RATE).await?;
+    tally.further(500).await?;
+    tally.each_once(load.stop().await?).await?;
+    house.reconfigured(&process, &both).await?;
+    client.expect(called).await?;
     Ok(())
 }
 
@@ -446,7 +481,7 @@ async fn a_session_is_kept_when_the_settings_of_its_connection_change() -> Resul
         .start()
         .await?;
     let mut tally = Tally::start(host.port(), "service/relay/in", "service/relay/out").await?;
-    let load = Load::start(host.port(), "service/relay/in", RATE).await?;
+    let load = tally.load(RATE).await?;
     let mut config = host.config();
     for keepalive in [10, 20, 30] {
         tally.further(100).await?;

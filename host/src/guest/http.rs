@@ -24,6 +24,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::config::HttpGrant;
 use crate::guest::grant_usage::GrantKind;
+use crate::guest::interruption::INTERRUPTED;
 use crate::guest::ip_policy::is_reachable;
 use crate::guest::wait_clock::WaitClock;
 use crate::service_ctx::ServiceCtx;
@@ -92,7 +93,9 @@ impl WasiHttpHooks for HttpPolicy {
             };
 
             ctx.grant_usage.note(GrantKind::Http, place);
-            send(request, &target, grant, options.unwrap_or_default()).await
+            let response = send(request, &target, grant, options.unwrap_or_default());
+            let response = ctx.state.interruption().wait(response).await;
+            response.unwrap_or_else(|| Err(Error::InternalError(Some(INTERRUPTED.to_owned()))))
         };
 
         // polled by a task of its own

@@ -1,4 +1,5 @@
-//! The state that a service has beyond one instance of its component: values, timers, and the count of exceeded limits.
+//! The state that a service has beyond one instance of its component: values, timers, the count of exceeded limits, and commands
+//! that wait for a call.
 //! Instances that follow one another share it.
 //!
 //! The locks are held for a few instructions. The calls of a service follow one another, so they are hardly ever contended.
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::effects::StateChange;
+use crate::guest::interruption::Interruption;
 use crate::guest::meter::Meter;
 use crate::timers::set::TimerSet;
 
@@ -19,6 +21,7 @@ pub struct ServiceState {
     values: Mutex<Values>,
     timers: Mutex<TimerSet>,
     meter: Meter,
+    interruption: Interruption,
 }
 
 /// The committed state of a service.
@@ -103,6 +106,11 @@ impl ServiceState {
     pub fn size(&self) -> (usize, usize) {
         let values = self.values();
         (values.len(), values.bytes())
+    }
+
+    /// Interrupts a call that waits for an answer while a command waits.
+    pub fn interruption(&self) -> &Interruption {
+        &self.interruption
     }
 
     /// The time until the timer is due; `None`: there is no such timer.

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::effects::{Effects, StateChange};
 use crate::guest::Fault;
@@ -20,6 +20,7 @@ use crate::store::VersionRecord;
 use crate::timers::sleep_until;
 use crate::typed::binding::Binding;
 
+use super::command_channel::CommandReceiver;
 use super::invocation::Invocation;
 use super::outputs::{Completion, Outputs};
 use super::queue::{EarlierAttempts, Queue};
@@ -28,7 +29,7 @@ use super::status::Status;
 use super::swap::VersionStatus;
 use super::usage::Usage;
 use super::usage::rate_limits::CallCost;
-use super::{Command, First, Parts, is_fixed};
+use super::{First, Parts, is_fixed};
 use crate::rollout::Rollout;
 use crate::rollout::shadow::Sample;
 
@@ -58,7 +59,7 @@ type Flow<T = ()> = ControlFlow<Stop, T>;
 /// One service.
 pub(super) struct Task {
     ctx: Arc<ServiceCtx>,
-    commands: mpsc::Receiver<Command>,
+    commands: CommandReceiver,
     queue: Queue,
     runner: Runner,
     usage: Usage,
@@ -69,7 +70,7 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(
         parts: Parts,
-        commands: mpsc::Receiver<Command>,
+        commands: CommandReceiver,
         status: watch::Sender<Status>,
         versions: watch::Sender<VersionStatus>,
     ) -> Self {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use miqro_tests::{Client, Host, Mosquitto};
+use miqro_tests::{Client, Host, Mosquitto, guests};
 use serde_json::{Value, json};
 
 use super::{MACHINE, call, caller, error, invoke, machine};
@@ -135,6 +135,40 @@ async fn host_stops_while_callers_wait() -> Result<()> {
     // the message was not acknowledged: it is handled again, and the call made again
     host.restart()?;
     client.expect(&format!("{MACHINE}/rpc/add")).await?;
+    Ok(())
+}
+
+/// A service that waits for an answer can be restarted and replaced: its call ends, and the message that led to it is handled
+/// again by the next instance.
+#[tokio::test]
+async fn caller_that_waits_can_be_restarted_and_replaced() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    let mut section = caller();
+    section["call"][0]["deadline"] = json!("10m");
+    let host = Host::on(broker.port())
+        .service("caller", "contract-typed-client", section)
+        .start()
+        .await?;
+    let mut client = Client::connect(broker.port()).await?;
+    let called = format!("{MACHINE}/rpc/add");
+    client.subscribe(&called, 1).await?;
+    let command = json!({ "call": "add", "args": [1, 2] });
+    client
+        .publish("service/caller/do", command.to_string())
+        .await?;
+    client.expect(&called).await?;
+
+    let begun = Instant::now();
+    host.tell(&["restart", "caller"]).await?;
+    client.expect(&called).await?;
+
+    let mut newer = guests::component("contract-typed-client")?;
+    // a custom section without a name: other bytes, the same guest
+    newer.extend([0, 1, 0]);
+    host.replace_and_wait("caller", &newer, "takes over")
+        .await?;
+    client.expect(&called).await?;
+    ensure!(begun.elapsed() < Duration::from_secs(300), "it waited");
     Ok(())
 }
 

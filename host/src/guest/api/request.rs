@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use crate::guest::bindings::miqro::service::messaging::{
     MessagingError, RequestError, RequestOptions, Response,
 };
+use crate::guest::interruption::INTERRUPTED;
 use crate::guest::request::{Request, RequestCommand, RequestFailure};
 use crate::guest::store::StoreData;
 use crate::message::{Message, Qos};
@@ -63,12 +64,18 @@ pub(in crate::guest) async fn exchange(
     };
 
     let wait = data.wait_clock.begin();
-    let outcome = if requests.send(RequestCommand::Send(request)).await {
-        answered.await.ok()
-    } else {
-        None
+    let exchanged = async {
+        if requests.send(RequestCommand::Send(request)).await {
+            answered.await.ok()
+        } else {
+            None
+        }
     };
+    let outcome = data.ctx.state.interruption().wait(exchanged).await;
     drop(wait);
+    let Some(outcome) = outcome else {
+        return Err(unavailable(INTERRUPTED));
+    };
     outcome.unwrap_or_else(|| Err(unavailable("the host is stopping")))
 }
 

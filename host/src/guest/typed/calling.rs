@@ -7,6 +7,7 @@ use wasmtime::StoreContextMut;
 
 use crate::guest::api::request::exchange;
 use crate::guest::bindings::miqro::service::messaging::MessagingError;
+use crate::guest::interruption::INTERRUPTED;
 use crate::guest::remote_call::RemoteCallFailed;
 use crate::guest::request::RequestFailure;
 use crate::guest::store::StoreData;
@@ -166,9 +167,11 @@ async fn known(
         None => {
             let wait = data.wait_clock.begin();
             let known = requests.properties().known(&property.topic);
-            let payload = tokio::time::timeout(called.deadline, known).await;
+            let known = tokio::time::timeout(called.deadline, known);
+            let payload = data.ctx.state.interruption().wait(known).await;
             drop(wait);
-            payload.map_err(|_| unknown())?
+            let interrupted = || CallError::new(Code::Unavailable, INTERRUPTED);
+            payload.ok_or_else(interrupted)?.map_err(|_| unknown())?
         }
     };
 

@@ -18,7 +18,7 @@ impl Task {
     /// much as it may waits here.
     pub(super) async fn catch_up(&mut self) -> Flow {
         self.drop_surplus().await;
-        if let Ok(command) = self.commands.try_recv() {
+        if let Some(command) = self.commands.try_recv() {
             return self.on_command(Some(command)).await;
         }
         if self.queue.mailbox.is_congested() {

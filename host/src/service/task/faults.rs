@@ -68,6 +68,10 @@ impl Task {
         };
 
         let description = invocation.describe();
+        if self.ctx.state.interruption().take() {
+            info!("{description} is handled again after a command: {fault}");
+            return self.on_interruption(attempt).await;
+        }
         let is_logged = self.usage.on_fault(&fault, Instant::now());
         self.on_fault(Failure {
             operation,
@@ -76,6 +80,17 @@ impl Task {
             is_logged,
         })
         .await
+    }
+
+    /// Carries out the commands for which a call was interrupted. The attempt does not count: it is the next one, too.
+    async fn on_interruption(&mut self, attempt: u32) -> Flow<Option<u32>> {
+        while let Some(command) = self.commands.try_recv() {
+            self.on_command(Some(command)).await?;
+        }
+
+        self.runner.retry.forgive_next_restart();
+        self.revive(Duration::ZERO).await?;
+        Flow::Continue(Some(attempt))
     }
 
     async fn on_start_fault(&mut self, fault: Fault) -> Flow {
