@@ -23,6 +23,7 @@ mod late_starts;
 mod letters;
 mod loaded_service;
 mod loading;
+mod recording;
 mod reload;
 mod runtime;
 mod service_deps;

@@ -22,6 +22,7 @@ mod project;
 mod property;
 mod publish;
 mod receiver;
+mod record;
 mod replay;
 mod reply;
 mod run;
@@ -75,6 +76,8 @@ enum Command {
     Rollback(admin::Rollback),
     /// Reprocess a service's dead letters
     Replay(replay::Replay),
+    /// Record the calls of a running service to a file, for `test --replay`
+    Record(record::Record),
     /// Restart a service
     Restart(admin::ServiceTarget),
     /// Switch a service on: it gets messages
@@ -162,6 +165,7 @@ impl Cli {
             Command::History(history) => history.run(config),
             Command::Rollback(rollback) => rollback.run(config),
             Command::Replay(replay) => replay.run(config),
+            Command::Record(record) => record.run(config),
             Command::Restart(service) => service.restart(config),
             Command::Enable(service) => service.enable(config),
             Command::Disable(service) => service.disable(config),

@@ -76,7 +76,7 @@ pub use web::{Role, Web, WebToken};
 // other descriptions in YAML are read by the same means
 pub(crate) use context::LoadContext;
 pub(crate) use section::Section;
-pub use units::{format_duration, parse_duration};
+pub use units::{format_duration, parse_duration, parse_size};
 pub(crate) use value::ConfigValue;
 pub(crate) use yaml::{Node as YamlNode, Value as YamlValue, parse as parse_yaml};
 

@@ -6,6 +6,7 @@
 
 mod caller;
 mod client;
+mod recording_stream;
 mod server;
 mod snapshot;
 mod socket;
@@ -18,9 +19,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Level;
 use crate::message::Qos;
+use crate::service::Recording;
 
 pub use caller::Caller;
 pub use client::{ClientError, send, sockets};
+pub use recording_stream::{RecordingStream, record};
 pub use server::{ControlError, Server, SocketGuard};
 pub use snapshot::{BrokerSnapshot, HostSnapshot};
 pub use socket::socket_of;
@@ -60,6 +63,24 @@ pub enum Request {
     },
     /// Delete a dead letter of a service.
     DeleteLetter {
+        /// Name of the service.
+        service: String,
+        /// The identity of the letter, as `Letters` lists it.
+        letter: String,
+    },
+    /// Record the calls of a service; the recording follows the reply. Through the socket only.
+    Record {
+        /// Name of the service.
+        service: String,
+        /// Whether the instance is restarted, so that the recording begins with its start.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        restart: bool,
+        /// Calls after which it ends; `None`: when the client ends its side of the connection.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        count: Option<u64>,
+    },
+    /// Make a recording of one dead letter, which follows the reply. Through the socket only.
+    RecordLetter {
         /// Name of the service.
         service: String,
         /// The identity of the letter, as `Letters` lists it.
@@ -107,7 +128,12 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether it changes something. All others only ask.
+    /// Whether the reply is followed by a recording.
+    pub const fn is_recording(&self) -> bool {
+        matches!(self, Self::Record { .. } | Self::RecordLetter { .. })
+    }
+
+    /// Whether it changes something, or gives payloads away. All others only ask.
     pub fn is_change(&self) -> bool {
         match self {
             Self::Services {}
@@ -118,6 +144,8 @@ impl Request {
             Self::Rollback { .. }
             | Self::Replay { .. }
             | Self::DeleteLetter { .. }
+            | Self::Record { .. }
+            | Self::RecordLetter { .. }
             | Self::Restart { .. }
             | Self::Enable { .. }
             | Self::Disable { .. }
@@ -147,6 +175,15 @@ impl fmt::Display for Request {
             Self::DeleteLetter { service, letter } => {
                 write!(f, "deletion of dead letter {letter:?} of {service:?}")
             }
+            Self::Record {
+                service,
+                restart: false,
+                ..
+            } => write!(f, "recording of {service:?}"),
+            Self::Record { service, .. } => write!(f, "recording of {service:?} from a restart on"),
+            Self::RecordLetter { service, letter } => {
+                write!(f, "recording of dead letter {letter:?} of {service:?}")
+            }
             Self::Restart { service } => write!(f, "restart of {service:?}"),
             Self::Enable { service } => write!(f, "enable of {service:?}"),
             Self::Disable { service } => write!(f, "disable of {service:?}"),
@@ -166,11 +203,13 @@ impl fmt::Display for Request {
 }
 
 /// The result of a request. It becomes JSON outside the message path.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Answer {
     /// Snapshot of the host.
     Snapshot(Box<HostSnapshot>),
+    /// The header of a recording, whose calls follow.
+    Recording(Box<Recording>),
     /// Anything else.
     Value(Value),
 }

@@ -21,6 +21,7 @@ mod fault;
 mod file_kind;
 mod grant_usage;
 mod http;
+mod input_source;
 mod instance;
 mod interruption;
 mod ip_policy;
@@ -35,12 +36,14 @@ mod pool;
 mod property_cache;
 mod remote_call;
 mod request;
+mod script;
 mod service_state;
 mod shared_values;
 mod socket_policy;
 mod sockets;
 mod state_overlay;
 mod store;
+mod tap;
 mod ticker;
 mod time_limit;
 mod typed;
@@ -56,6 +59,7 @@ pub use exports::{Exports, OptionalExport};
 pub use fault::Fault;
 pub use file_kind::FileKind;
 pub use grant_usage::{GrantKind, GrantUsage};
+pub use input_source::InputSource;
 pub use instance::{Call, Instance};
 pub use meter::{Meter, RequestCounts};
 pub use peers::Peer;
@@ -63,7 +67,9 @@ pub use property_cache::PropertyCache;
 pub use request::{
     LOCAL_RESPONSES, LocalService, Request, RequestCommand, RequestFailure, Requests, WatchGuard,
 };
+pub use script::Script;
 pub use service_state::ServiceState;
+pub use tap::{Tap, TooManyInputs};
 pub use virtual_clock::VirtualClock;
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod offline;
 pub mod panic_hook;
 pub mod priority;
 pub mod project;
+pub mod recording;
 pub mod rejection_log;
 pub mod request_reply;
 pub mod rollout;

@@ -16,6 +16,7 @@ mod outputs;
 mod pools;
 mod presence;
 mod queue;
+mod recorder;
 pub mod retry;
 mod runner;
 mod shared;
@@ -37,6 +38,7 @@ use crate::effects::Effects;
 use crate::guest::{Component, Fault};
 use crate::mailbox::{self, Mailbox};
 use crate::message::{Qos, Subscription};
+use crate::recording::{self, Header};
 use crate::rollout::Fallback;
 use crate::rollout::handover::StartedInstance;
 use crate::rollout::history::{HistoryEvent, VersionHistory};
@@ -53,6 +55,7 @@ use command_channel::CommandSender;
 pub use command_error::CommandError;
 pub use pools::Pools;
 pub use presence::{Presence, PresenceSetup, will};
+pub use recorder::Recording;
 pub use shared::Shared;
 pub use snapshot::{
     Activity, Allowances, QueuedMessages, ServiceSnapshot, SubscriptionSnapshot, TimerSnapshot,
@@ -84,6 +87,10 @@ pub enum Command {
     Snapshot(oneshot::Sender<ServiceSnapshot>),
     /// Handle these messages of the spool.
     Replay(Segment),
+    /// Record the calls.
+    Record(Box<Record>),
+    /// Answer with the header of a recording that begins now.
+    DescribeRecording(oneshot::Sender<Result<Header, CommandError>>),
     /// Handle waiting messages until the deadline, then stop. The remaining ones are delivered again when the host starts again.
     Stop(Instant),
     /// As `Stop`, but for good while the host continues: the remaining messages are kept on disk or given up, so that the
@@ -94,14 +101,16 @@ pub enum Command {
 impl Command {
     /// Whether it ends a wait, because it may change the condition that the service waits for.
     fn ends_wait(&self) -> bool {
-        !matches!(
-            self,
+        match self {
             Self::Report
-                | Self::Snapshot(_)
-                | Self::Note(..)
-                | Self::ClearRejected
-                | Self::Replay(_)
-        )
+            | Self::Snapshot(_)
+            | Self::Note(..)
+            | Self::ClearRejected
+            | Self::Replay(_)
+            | Self::DescribeRecording(_) => false,
+            Self::Record(record) => record.begin == recording::Begin::Start,
+            _ => true,
+        }
     }
 }
 
@@ -121,6 +130,16 @@ pub struct Offer {
     pub ctx: Arc<ServiceCtx>,
     /// Receives whether the guest accepted the section; if not, nothing has changed.
     pub answer: oneshot::Sender<Result<(), OfferError>>,
+}
+
+/// Order to record the calls of a service.
+pub struct Record {
+    /// The beginning of the recording.
+    pub begin: recording::Begin,
+    /// Calls after which it ends; `None`: when it is stopped.
+    pub count: Option<u64>,
+    /// Receives the recording.
+    pub answer: oneshot::Sender<Result<Recording, CommandError>>,
 }
 
 /// Reason why a service did not accept a new section of the configuration.
@@ -160,6 +179,37 @@ impl ServiceRef {
         let (answer, answered) = oneshot::channel();
         self.0.send(Command::Snapshot(answer)).await;
         answered.await.ok()
+    }
+
+    /// Records the calls of the service: from now on, or from a restart on. `count`: calls after which the recording ends.
+    ///
+    /// # Errors
+    /// When it cannot be recorded now.
+    pub async fn record(
+        &self,
+        begin: recording::Begin,
+        count: Option<u64>,
+    ) -> Result<Recording, CommandError> {
+        let (answer, answered) = oneshot::channel();
+        let record = Record {
+            begin,
+            count,
+            answer,
+        };
+        // fails when the service has ended, and so does the answer
+        self.0.send(Command::Record(Box::new(record))).await;
+        answered.await.unwrap_or(Err(CommandError::Ended))
+    }
+
+    /// The header of a recording that begins now.
+    ///
+    /// # Errors
+    /// When the service cannot be recorded now.
+    pub async fn describe_recording(&self) -> Result<Header, CommandError> {
+        let (answer, answered) = oneshot::channel();
+        // fails when the service has ended, and so does the answer
+        self.0.send(Command::DescribeRecording(answer)).await;
+        answered.await.unwrap_or(Err(CommandError::Ended))
     }
 
     /// Has the service handle messages of its spool. A service that has ended finds them at its next start.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config;
-use crate::guest::{GrantUsage, Requests, ServiceState, VirtualClock};
+use crate::guest::{GrantUsage, InputSource, Requests, ServiceState};
 use crate::topic::Topic;
 
 /// The configuration and the state of one service.
@@ -23,8 +23,8 @@ pub struct ServiceCtx {
     pub state: Arc<ServiceState>,
     /// Carries the guest's requests; `None`: the guest cannot send any.
     pub requests: Option<Requests>,
-    /// The clock of a test; `None`: the clocks and the random numbers of the machine.
-    pub virtual_clock: Option<Arc<VirtualClock>>,
+    /// The source of clocks and random numbers; `None`: the machine, with a tap of its own for each instance.
+    pub inputs: Option<InputSource>,
 }
 
 impl ServiceCtx {
@@ -37,14 +37,14 @@ impl ServiceCtx {
             discovery_prefix: Topic::home_assistant(),
             state: Arc::default(),
             requests: None,
-            virtual_clock: None,
+            inputs: None,
         }
     }
 
     /// The present time, as the service sees it.
     pub fn now(&self) -> Instant {
-        self.virtual_clock
+        self.inputs
             .as_ref()
-            .map_or_else(Instant::now, |clock| clock.now())
+            .map_or_else(Instant::now, InputSource::now)
     }
 }

@@ -37,6 +37,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "apigear",
             "config",
             "mailbox",
+            "recording",
             "rollout::comparison",
             "rollout::compatibility",
             "rollout::history",
@@ -94,8 +95,8 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party crates, and the only modules that may name them.
-const CRATES: [(&str, &[&str]); 24] = [
-    ("base64", &["guest", "typed"]),
+const CRATES: [(&str, &[&str]); 25] = [
+    ("base64", &["guest", "recording", "typed"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
@@ -105,6 +106,7 @@ const CRATES: [(&str, &[&str]); 24] = [
     ("mqtt5", &["broker"]),
     ("notify", &["watch"]),
     ("prometheus_client", &["web"]),
+    ("rand_core", &["guest"]),
     ("rayon", &["guest"]),
     ("redb", &["store"]),
     ("rumqttc", &["session::codec"]),

@@ -35,6 +35,7 @@ mod porting;
 mod presence;
 mod probation;
 mod publish_and_subscribe;
+mod recording;
 mod reload;
 mod republish;
 mod retained;

@@ -433,3 +433,16 @@ async fn has_result(port: u16, query: &str) -> Result<bool> {
         .as_array()
         .is_some_and(|all| !all.is_empty()))
 }
+
+/// Recordings hold payloads, and follow their answer: the control socket alone gives them.
+#[tokio::test]
+async fn recordings_are_not_made_over_http() -> Result<()> {
+    let (_host, port) = guarded().await?;
+    let record = json!({"command": "record", "service": "it"});
+    let refused = command(port, OPERATE, JSON, &record).await?;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert!(refused.body.contains("only the control socket"));
+    let forbidden = command(port, READ, JSON, &record).await?;
+    assert_eq!(forbidden.status, 403, "{}", forbidden.body);
+    Ok(())
+}

@@ -20,6 +20,10 @@ pub(super) enum RequestError {
     LetterId(#[from] LetterIdError),
     #[error("the service {service:?} has no dead letter {letter}")]
     NoLetter { service: String, letter: LetterId },
+    #[error("dead letter {0} is a message of the service itself, which no call handles")]
+    Outgoing(LetterId),
+    #[error("recordings hold payloads, so only the control socket gives them: miqro-host record")]
+    SocketOnly,
     #[error("there is no connection to the broker")]
     NotConnected,
     #[error(transparent)]

@@ -10,7 +10,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::warn;
 
 use crate::config::Level;
-use crate::control::{Answer, PendingRequest, Reply, Request, Server, SocketGuard, socket_of};
+use crate::control::{
+    Answer, Caller, PendingRequest, Reply, Request, Server, SocketGuard, socket_of,
+};
 use crate::message::{Message, Qos};
 use crate::rollout::history::{VersionHistory, format_utc};
 use crate::service::{CommandError, ServiceRef};
@@ -92,7 +94,10 @@ impl Control {
             reply,
         } = pending;
         let audited = request.is_change().then(|| request.to_string());
-        let answer = runtime.handle_request(request);
+        let answer = match (&caller, request.is_recording()) {
+            (Caller::Web { .. }, true) => ready(Err(RequestError::SocketOnly)),
+            _ => runtime.handle_request(request),
+        };
         self.answers.spawn(async move {
             let answer = match answer.await {
                 Ok(answer) => Reply::Ok(answer),
@@ -143,6 +148,12 @@ impl Runtime<'_> {
                 .with_service(service, |service, store, _| {
                     letters::delete(store, service, letter).boxed()
                 }),
+            Request::Record {
+                service,
+                restart,
+                count,
+            } => self.record(service, restart, count),
+            Request::RecordLetter { service, letter } => self.record_letter(service, letter),
             Request::Rollback { service, to } => {
                 let (answer, outcome) = oneshot::channel();
                 self.supervisor.roll_back(&service, to.as_deref(), answer);
@@ -173,7 +184,7 @@ impl Runtime<'_> {
     }
 
     /// Begins an answer about a service that exists.
-    fn with_service(
+    pub(super) fn with_service(
         &self,
         service: String,
         begin: impl FnOnce(String, Store, ServiceRef) -> AnswerFuture,

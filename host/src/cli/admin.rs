@@ -169,6 +169,14 @@ impl ServiceTarget {
         config: Option<&Path>,
         request: &Request,
     ) -> anyhow::Result<Option<Value>> {
+        let Some(socket) = self.socket(config)? else {
+            return Ok(None);
+        };
+        Ok(Some(send(&socket, request, COMMAND_TIMEOUT)?))
+    }
+
+    /// The socket of the host that has the service; `None`, after printing that, if no host is running.
+    pub(super) fn socket(&self, config: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
         let (candidates, place) = candidates(self.state_file.as_deref(), config)?;
         let mut with_service = Vec::new();
         let mut others = Vec::new();
@@ -182,7 +190,7 @@ impl ServiceTarget {
         }
 
         match &with_service[..] {
-            [socket] => Ok(Some(send(socket, request, COMMAND_TIMEOUT)?)),
+            [socket] => Ok(Some(socket.clone())),
             [] if others.is_empty() => {
                 print_line(format_args!("no host runs: no process listens {place}"))?;
                 Ok(None)

@@ -12,12 +12,14 @@ use crate::app::default_cache_dir;
 use crate::config::{Level, LogFormat};
 use crate::guest::{Component, Engine, EngineOptions};
 use crate::logging::{self, Levels};
+use crate::recording::RecordingFile;
 use crate::testing::{self, Given, Scenario, Suite};
 
 const EXAMPLES: &str = "Examples:
   miqro-host test guests/echo.wasm                    the contract's own suite
   miqro-host test guests/echo.wasm echo.yml           and the scenarios of echo.yml
   miqro-host test echo.wasm echo.yml --junit out.xml  for a CI system
+  miqro-host test new.wasm --replay echo.jsonl        what another build does on a recording of `miqro-host record`
 
 A scenario:
   scenario: answers with what it gets
@@ -32,6 +34,9 @@ A scenario:
 Further keys: given.name, given.answers (to requests); message with qos, retain, global; event: connected, disconnected, restart,
 swap, stop; then.timers, then.subscriptions, then.error. The contract's suite runs with the configuration of the first scenario.
 
+A replay compares publishes, requests, timers, subscriptions and errors of each recorded call: `-` marks the behaviour of
+the recorded build, `+` that of this one.
+
 Exit code 0: every case passed; 1: at least one failed.";
 
 /// Arguments of `test`.
@@ -44,6 +49,9 @@ pub(super) struct Test {
     /// Files with scenarios
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<PathBuf>,
+    /// Run the component on recordings of `miqro-host record`, in place of the contract's own suite
+    #[arg(long, value_name = "RECORDING")]
+    replay: Vec<PathBuf>,
     /// Write the outcomes to a file in JUnit's format
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -68,7 +76,12 @@ impl Test {
         }
         let bytes = std::fs::read(&self.file).with_context(|| self.file.display().to_string())?;
         let threads = Builder::new_current_thread().enable_all().build()?;
-        let suites = threads.block_on(run_suites(&self.file, &bytes, &files))?;
+        let mut recordings = Vec::new();
+        for path in &self.replay {
+            recordings.push((path.as_path(), read_recording(path)?));
+        }
+        let inputs = Inputs { files, recordings };
+        let suites = threads.block_on(run_suites(&self.file, &bytes, &inputs))?;
 
         if let Some(path) = &self.junit {
             std::fs::write(path, testing::junit(&suites))
@@ -76,6 +89,17 @@ impl Test {
         }
         report(&suites)
     }
+}
+
+/// Everything that a component is tested with.
+struct Inputs<'a> {
+    files: Vec<(&'a Path, Vec<Scenario>)>,
+    recordings: Vec<(&'a Path, RecordingFile)>,
+}
+
+fn read_recording(path: &Path) -> anyhow::Result<RecordingFile> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    RecordingFile::read(&text).with_context(|| path.display().to_string())
 }
 
 fn read_scenarios(path: &Path) -> anyhow::Result<Vec<Scenario>> {
@@ -87,11 +111,7 @@ fn read_scenarios(path: &Path) -> anyhow::Result<Vec<Scenario>> {
     Ok(scenarios)
 }
 
-async fn run_suites(
-    file: &Path,
-    bytes: &[u8],
-    files: &[(&Path, Vec<Scenario>)],
-) -> anyhow::Result<Vec<Suite>> {
+async fn run_suites(file: &Path, bytes: &[u8], inputs: &Inputs<'_>) -> anyhow::Result<Vec<Suite>> {
     let engine = Engine::new(EngineOptions {
         services: 1,
         cache_dir: default_cache_dir(),
@@ -109,6 +129,26 @@ async fn run_suites(
 
     contract.add("fulfils the contract", began, Ok(()));
 
+    let mut suites = vec![contract];
+    if inputs.recordings.is_empty() {
+        run_contract(&mut suites[0], &component, file, &inputs.files).await?;
+    }
+    for (path, scenarios) in &inputs.files {
+        suites.push(play_all(path, scenarios, &component, file).await);
+    }
+    for (path, recording) in &inputs.recordings {
+        suites.push(replay(path, recording, &component, file).await?);
+    }
+    Ok(suites)
+}
+
+/// Runs the contract's suite with the configuration of the first scenario.
+async fn run_contract(
+    suite: &mut Suite,
+    component: &Component,
+    file: &Path,
+    files: &[(&Path, Vec<Scenario>)],
+) -> anyhow::Result<()> {
     let first = files
         .first()
         .and_then(|(path, all)| Some((*path, all.first()?)));
@@ -116,13 +156,30 @@ async fn run_suites(
         Some((path, scenario)) => scenario.given.service(file, Some(path)),
         None => Given::default().service(file, None),
     };
-    testing::contract::suite(&mut contract, &component, &service?).await;
+    testing::contract::suite(suite, component, &service?).await;
+    Ok(())
+}
 
-    let mut suites = vec![contract];
-    for (path, scenarios) in files {
-        suites.push(play_all(path, scenarios, &component, file).await);
+/// Runs the component on a recording.
+async fn replay(
+    path: &Path,
+    recording: &RecordingFile,
+    component: &Component,
+    file: &Path,
+) -> anyhow::Result<Suite> {
+    let mut suite = Suite::new(path.display().to_string());
+    let began = Instant::now();
+    let replay = testing::replay(recording, component.clone(), file)
+        .await
+        .with_context(|| path.display().to_string())?;
+
+    let calls = recording.calls.len();
+    let name = format!("does the same in {calls} recorded calls");
+    suite.add(name, began, replay.outcome);
+    for case in &mut suite.cases {
+        case.notes.clone_from(&replay.notes);
     }
-    Ok(suites)
+    Ok(suite)
 }
 
 async fn play_all(
@@ -150,6 +207,9 @@ fn report(suites: &[Suite]) -> anyhow::Result<ExitCode> {
             print_line(format_args!("  {mark}  {} ({milliseconds} ms)", case.name))?;
             for line in case.failure.iter().flat_map(|text| text.lines()) {
                 print_line(format_args!("        {line}"))?;
+            }
+            for note in &case.notes {
+                print_line(format_args!("        note: {note}"))?;
             }
         }
     }

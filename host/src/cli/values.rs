@@ -3,7 +3,7 @@
 use std::num::ParseFloatError;
 use std::time::{Duration, TryFromFloatSecsError};
 
-use crate::config::Protocol;
+use crate::config::{Protocol, parse_duration, parse_size};
 use crate::message::Qos;
 use crate::text;
 use crate::topic::{Filter, Topic, TopicError};
@@ -19,6 +19,10 @@ pub(super) enum ValueError {
     Number(#[from] ParseFloatError),
     #[error(transparent)]
     Seconds(#[from] TryFromFloatSecsError),
+    #[error("expected a duration such as 90s or 10m")]
+    Duration,
+    #[error("expected a size such as 64MiB")]
+    Size,
     #[error("expected NAME=VALUE")]
     Property,
     #[error("contains {0}, which MQTT forbids")]
@@ -46,6 +50,16 @@ pub(super) fn qos(text: &str) -> Result<Qos, ValueError> {
 /// A number of seconds, with or without a fraction.
 pub(super) fn seconds(text: &str) -> Result<Duration, ValueError> {
     Ok(Duration::try_from_secs_f64(text.parse()?)?)
+}
+
+/// A span of time such as `10m`.
+pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
+    parse_duration(text).ok_or(ValueError::Duration)
+}
+
+/// A size in bytes such as `64MiB`.
+pub(super) fn size(text: &str) -> Result<u64, ValueError> {
+    parse_size(text).ok_or(ValueError::Size)
 }
 
 /// A topic.

@@ -31,6 +31,14 @@ impl Config {
 }
 
 impl Service {
+    /// Its section as JSON, defaults included, without the files that it names. Secrets are shown as `***`.
+    pub fn section(&self) -> Value {
+        let mut section = render_service(self, Secrets::Hidden);
+        section.remove("component");
+        section.remove("import_state");
+        section.into()
+    }
+
     /// Base topic, limits and grants as JSON.
     pub fn allowances(&self) -> Value {
         json!({

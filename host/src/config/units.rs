@@ -48,7 +48,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// A size in bytes: a number with one of the units B, KiB, MiB, GiB, kB, MB, GB; whole bytes.
-pub(super) fn parse_size(text: &str) -> Option<u64> {
+pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.')?);
     let factor = SIZES.iter().find(|(name, _)| *name == unit.trim_start())?.1;

@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
@@ -15,7 +17,8 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::socket::short_path;
-use super::{Caller, PendingRequest, REQUEST_BYTES, Reply, Request, ask};
+use super::{Answer, Caller, PendingRequest, REQUEST_BYTES, Reply, Request, ask};
+use crate::service::Recording;
 use crate::{daemon, secure_dir};
 
 /// Most connections at a time; further ones wait.
@@ -140,7 +143,46 @@ async fn converse(stream: UnixStream, requests: mpsc::Sender<PendingRequest>) ->
         Err(error) => Reply::Error(format!("the request is not understood: {error}")),
     };
 
-    let mut text = serde_json::to_vec(&reply)?;
+    write_line(&mut writer, &reply).await?;
+    if let Reply::Ok(Answer::Recording(recording)) = reply {
+        send_recording(*recording, reader, writer).await?;
+    }
+    Ok(())
+}
+
+/// Writes the calls of a recording, one a line, until it ends, or the client ends its side of the connection; then the end.
+async fn send_recording(
+    mut recording: Recording,
+    mut reader: impl AsyncBufReadExt + Unpin,
+    mut writer: impl AsyncWriteExt + Unpin,
+) -> io::Result<()> {
+    let mut rest = String::new();
+    let mut is_stopped = false;
+    loop {
+        let call = tokio::select! {
+            call = recording.next() => call,
+            _ = reader.read_line(&mut rest), if !is_stopped => {
+                is_stopped = true;
+                recording.stop();
+                continue;
+            }
+        };
+
+        match call {
+            Some(call) => write_line(&mut writer, &call).await?,
+            None => break,
+        }
+    }
+
+    let end = recording.end().await;
+    write_line(&mut writer, &json!({ "end": end })).await
+}
+
+async fn write_line(
+    writer: &mut (impl AsyncWriteExt + Unpin),
+    value: &impl Serialize,
+) -> io::Result<()> {
+    let mut text = serde_json::to_vec(value)?;
     text.push(b'\n');
     writer.write_all(&text).await
 }

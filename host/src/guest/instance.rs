@@ -20,6 +20,7 @@ use crate::guest::fault::{DeadlineReached, Fault};
 use crate::guest::pool::PoolSlot;
 use crate::guest::request::WatchGuard;
 use crate::guest::store::StoreData;
+use crate::guest::tap::Tap;
 use crate::guest::ticker::{ActiveCall, TICK, Ticker};
 use crate::guest::time_limit::within;
 use crate::guest::typed::typed_exports::TypedExports;
@@ -255,8 +256,7 @@ impl Instance {
         self.store.set_epoch_deadline(FIRST_YIELD);
         self.store.data_mut().open(None, Vec::new());
         let function = function.typed::<(), (Vec<u8>,)>(&self.store)?;
-        let (bytes,) = function.call_async(&mut self.store, ()).await?;
-        Ok(bytes)
+        Ok(function.call_async(&mut self.store, ()).await?.0)
     }
 
     /// Bytes of the guest's memories.
@@ -267,6 +267,11 @@ impl Instance {
     /// The filters that the guest has subscribed to itself.
     pub fn subscriptions(&self) -> Vec<Filter> {
         self.store.data().subscriptions.keys().cloned().collect()
+    }
+
+    /// Records the inputs of its calls; `None`: they are not the machine's.
+    pub fn tap(&self) -> Option<&Arc<Tap>> {
+        self.store.data().inputs.tap()
     }
 
     /// The typed interfaces that it serves and calls.

@@ -13,12 +13,12 @@ use crate::fault_kind::FaultKind;
 use crate::guest::call_state::{CallState, Current};
 use crate::guest::fault::Fault;
 use crate::guest::http::HttpPolicy;
+use crate::guest::input_source::InputSource;
 use crate::guest::limits::Limiter;
 use crate::guest::log_quota::LogQuota;
 use crate::guest::output::{Output, Stream};
 use crate::guest::socket_policy::SocketPolicy;
 use crate::guest::undo_map::UndoMap;
-use crate::guest::virtual_clock;
 use crate::guest::wait_clock::WaitClock;
 use crate::service_ctx::ServiceCtx;
 use crate::topic::Filter;
@@ -45,6 +45,8 @@ pub(super) struct StoreData {
     pub(super) subscriptions: UndoMap<Filter, ()>,
     /// Whether the guest wants to know what becomes of its messages.
     pub(super) delivered: bool,
+    /// The source of clocks, random numbers and answers.
+    pub(super) inputs: InputSource,
     /// The quota of log lines.
     pub(super) log_quota: Arc<LogQuota>,
     /// The time that the running call spends waiting for others.
@@ -76,6 +78,7 @@ impl StoreData {
         let wait_clock = Arc::<WaitClock>::default();
         let log_quota = Arc::new(LogQuota::new(&ctx));
         let socket_policy = SocketPolicy::new(&ctx);
+        let inputs = ctx.inputs.clone().unwrap_or_default();
         let mut timers = UndoMap::default();
         set_configured(&mut timers, &[], &ctx.config.triggers.timers);
 
@@ -87,11 +90,12 @@ impl StoreData {
             subscriptions: UndoMap::default(),
             delivered,
             wasi: WasiState {
-                ctx: wasi(&ctx, &log_quota, &socket_policy)?,
+                ctx: wasi(&ctx, &inputs, &log_quota, &socket_policy)?,
                 http: WasiHttpCtx::new(),
                 http_policy: HttpPolicy::new(&ctx, wait_clock.clone()),
                 resources,
             },
+            inputs,
             wait_clock,
             socket_policy,
             log_quota,
@@ -182,6 +186,7 @@ fn set_configured(
 /// numbers stay available. Output to stdout and stderr becomes log lines.
 fn wasi(
     ctx: &ServiceCtx,
+    inputs: &InputSource,
     log_quota: &Arc<LogQuota>,
     socket_policy: &Arc<SocketPolicy>,
 ) -> Result<WasiCtx, Fault> {
@@ -204,9 +209,7 @@ fn wasi(
             builder.env(name, value);
         }
     }
-    if let Some(clock) = &ctx.virtual_clock {
-        virtual_clock::install(clock, &mut builder);
-    }
+    inputs.install(&mut builder);
     socket_policy.guard(&mut builder);
     let wasi = builder
         .max_random_size(RANDOM_BYTES)

@@ -43,6 +43,18 @@ pub enum CommandError {
     /// A new section of the configuration came in between.
     #[error("its configuration has changed meanwhile; try again")]
     Reconfigured,
+    /// The running instance cannot save what a recording begins with.
+    #[error("cannot save its state for the recording: {0}")]
+    Save(String),
+    /// Somebody else records the service.
+    #[error("is being recorded already")]
+    Recorded,
+    /// No instance runs that could be recorded.
+    #[error("does not run; --restart records from its next start on")]
+    NotRunning,
+    /// The service has ended.
+    #[error("the service has ended")]
+    Ended,
     /// The service was removed from the configuration in between.
     #[error("it is no longer configured")]
     Removed,

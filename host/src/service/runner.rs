@@ -14,6 +14,7 @@ use crate::version::Version;
 use super::executor::Executor;
 use super::pools::Pools;
 use super::queue::Queue;
+use super::recorder::Recorder;
 use super::retry::Retry;
 
 /// Runner of one service's guest.
@@ -24,6 +25,8 @@ pub(super) struct Runner {
     pub(super) instance: Option<Box<Instance>>,
     pub(super) executor: Executor,
     pub(super) retry: Retry,
+    /// Writes down the calls while an operator wants that.
+    recorder: Option<Box<Recorder>>,
 }
 
 impl Runner {
@@ -34,6 +37,7 @@ impl Runner {
             instance: None,
             executor: Executor::new(pools, limits.call.time),
             retry: Retry::new(limits),
+            recorder: None,
         }
     }
 
@@ -82,6 +86,7 @@ impl Runner {
         let Some(instance) = self.instance.take() else {
             return Err(Fault::Bug("a call without an instance".to_owned()));
         };
+        record(&mut self.recorder, |recorder| recorder.on_call(&call));
         let is_sampled = self.executor.samples(&call);
         let call = Box::pin(instance.call(call));
         let mut running = pin!(self.executor.run(call, is_sampled));
@@ -100,6 +105,44 @@ impl Runner {
         };
 
         self.instance = instance;
+        record(&mut self.recorder, |recorder| {
+            recorder.on_outcome(&result);
+        });
         result
+    }
+
+    /// Begins to record the calls.
+    pub(super) fn set_recorder(&mut self, recorder: Recorder) {
+        self.recorder = Some(Box::new(recorder));
+    }
+
+    /// Whether the calls are recorded.
+    pub(super) fn is_recorded(&self) -> bool {
+        let recorder = self.recorder.as_ref();
+        recorder.is_some_and(|recorder| !recorder.has_ended())
+    }
+
+    /// Has the recorder do something, if there is one; one whose recording has ended is dropped.
+    pub(super) fn record(&mut self, act: impl FnOnce(&mut Recorder)) {
+        record(&mut self.recorder, act);
+    }
+
+    /// The context for a new instance in place of the present one.
+    pub(super) fn next_ctx(&mut self, ctx: &Arc<ServiceCtx>) -> Arc<ServiceCtx> {
+        match &mut self.recorder {
+            Some(recorder) => recorder.next_ctx(ctx),
+            None => ctx.clone(),
+        }
+    }
+}
+
+/// Not a method, because a running call borrows the executor.
+fn record(recorder: &mut Option<Box<Recorder>>, act: impl FnOnce(&mut Recorder)) {
+    let Some(present) = recorder else {
+        return;
+    };
+    act(present);
+    if present.has_ended() {
+        *recorder = None;
     }
 }

@@ -15,6 +15,7 @@ use crate::guest::Fault;
 use crate::mailbox::Next;
 use crate::message::SubscriptionChange;
 use crate::panic_hook;
+use crate::recording::End;
 use crate::service_ctx::ServiceCtx;
 use crate::store::VersionRecord;
 use crate::timers::sleep_until;
@@ -37,6 +38,7 @@ mod commands;
 mod deferred;
 mod faults;
 mod reconfigure;
+mod recording;
 mod rollback;
 mod shutdown;
 mod snapshot;
@@ -342,6 +344,7 @@ impl Task {
             .outputs
             .persist(&self.ctx.config.name, service_state, changes, record);
         if let Err(error) = written.await {
+            self.runner.record(|recorder| recorder.end(End::State));
             self.runner.kill();
             return Err(Fault::State(error.to_string()));
         }

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use crate::config::Service;
 use crate::effects::{DueTimer, Effects};
 use crate::fault_kind::FaultKind;
-use crate::guest::{Call, Component, Fault, Instance, OptionalExport, ServiceState, VirtualClock};
+use crate::guest::{
+    Call, Component, Fault, InputSource, Instance, OptionalExport, ServiceState, VirtualClock,
+};
 use crate::message::{Message, OnlyIfChanged, Outcome, Publication, Subscription, Token};
 use crate::rollout::handover::{self, StartedInstance};
 use crate::service;
@@ -71,7 +73,7 @@ impl Bench {
         let clock = VirtualClock::new();
         let ctx = Arc::new(ServiceCtx {
             state: Arc::new(ServiceState::with_state(state)),
-            virtual_clock: Some(clock.clone()),
+            inputs: Some(InputSource::Virtual(clock.clone())),
             ..ServiceCtx::new(Arc::new(config))
         });
 

@@ -11,6 +11,8 @@ pub struct Case {
     pub time: Duration,
     /// The failure, as lines of text; `None`: the case passed.
     pub failure: Option<String>,
+    /// Remarks for the reader, a line each.
+    pub notes: Vec<String>,
 }
 
 impl Case {
@@ -44,6 +46,7 @@ impl Suite {
             name: name.into(),
             time: began.elapsed(),
             failure: outcome.err(),
+            notes: Vec::new(),
         });
     }
 }

@@ -45,6 +45,29 @@ pub(super) fn compare<E, F>(
     Err(lines.join("\n"))
 }
 
+/// The quality of service and the retained flag, where they are not the usual ones.
+pub(super) fn marks(qos: u8, retain: bool) -> String {
+    let qos = if qos == 0 {
+        String::new()
+    } else {
+        format!(", qos {qos}")
+    };
+    let retain = if retain { ", retained" } else { "" };
+    format!("{qos}{retain}")
+}
+
+/// A difference below its name.
+pub(super) fn labelled(name: &str, outcome: Result<(), String>) -> Option<String> {
+    let difference = outcome.err()?;
+    Some(format!("{name}:\n{}", indent(&difference)))
+}
+
+/// Moves each line to the right.
+pub(super) fn indent(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
+    lines.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

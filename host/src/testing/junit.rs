@@ -36,16 +36,25 @@ fn render(suite: &Suite, case: &Case) -> String {
         case.time.as_secs_f64()
     );
 
-    match &case.failure {
-        None => format!("{head}/>\n"),
-        Some(text) => {
-            let summary = text.lines().next().unwrap_or_default();
-            format!(
-                "{head}>\n      <failure message=\"{}\">{}</failure>\n    </testcase>\n",
-                escape(summary),
-                escape(text)
-            )
-        }
+    let failure = case.failure.iter().map(|text| {
+        let summary = text.lines().next().unwrap_or_default();
+        format!(
+            "      <failure message=\"{}\">{}</failure>\n",
+            escape(summary),
+            escape(text)
+        )
+    });
+
+    let notes = (!case.notes.is_empty()).then(|| {
+        let notes = escape(&case.notes.join("\n"));
+        format!("      <system-out>{notes}</system-out>\n")
+    });
+
+    let content: String = failure.chain(notes).collect();
+    if content.is_empty() {
+        format!("{head}/>\n")
+    } else {
+        format!("{head}>\n{content}    </testcase>\n")
     }
 }
 
@@ -82,6 +91,7 @@ mod tests {
             Instant::now(),
             Err("- <1>\n+ \"\u{1}\"".to_owned()),
         );
+        suite.cases[0].notes = vec!["a".to_owned(), "<b>".to_owned()];
         for case in &mut suite.cases {
             case.time = Duration::from_millis(1500);
         }
@@ -89,7 +99,10 @@ mod tests {
         let expected = r#"<?xml version="1.0" encoding="UTF-8"?>
 <testsuites>
   <testsuite name="a&amp;b.wasm" tests="2" failures="1" time="3.000">
-    <testcase classname="a&amp;b.wasm" name="loads" time="1.500"/>
+    <testcase classname="a&amp;b.wasm" name="loads" time="1.500">
+      <system-out>a
+&lt;b&gt;</system-out>
+    </testcase>
     <testcase classname="a&amp;b.wasm" name="starts" time="1.500">
       <failure message="- &lt;1&gt;">- &lt;1&gt;
 + &quot;REPLACED&quot;</failure>

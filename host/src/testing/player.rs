@@ -10,7 +10,7 @@ use crate::topic::{Filter, Topic, TopicError};
 
 use super::bench::{Bench, BenchError};
 use super::content::{Content, show};
-use super::difference::compare;
+use super::difference::{compare, indent, labelled, marks};
 use super::scenario::{Event, ExpectedMessage, Scenario, Step, Then};
 
 /// Plays `scenario` of the file `path` with the component of `file`.
@@ -199,17 +199,6 @@ fn check_publishes(
     )
 }
 
-/// The quality of service and the retained flag, where they are not the usual ones.
-fn marks(qos: u8, retain: bool) -> String {
-    let qos = if qos == 0 {
-        String::new()
-    } else {
-        format!(", qos {qos}")
-    };
-    let retain = if retain { ", retained" } else { "" };
-    format!("{qos}{retain}")
-}
-
 fn check_state(bench: &Bench, expected: &BTreeMap<String, Content>) -> Option<String> {
     let expected: Vec<_> = expected.iter().collect();
     let found = bench.state();
@@ -266,14 +255,4 @@ fn check_subscriptions(bench: &Bench, expected: &[String]) -> Option<String> {
             (String::clone, String::clone),
         ),
     )
-}
-
-fn labelled(name: &str, outcome: Result<(), String>) -> Option<String> {
-    let difference = outcome.err()?;
-    Some(format!("{name}:\n{}", indent(&difference)))
-}
-
-fn indent(text: &str) -> String {
-    let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
-    lines.join("\n")
 }

@@ -157,19 +157,32 @@ impl Given {
         file: &Path,
         scenario: Option<&Path>,
     ) -> Result<config::Service, ScenarioError> {
-        let mut section = match &self.config {
-            None => json!({}),
-            Some(section @ Value::Object(_)) => section.clone(),
-            Some(other) => return Err(ScenarioError::NoSection(other.clone())),
-        };
-        section["component"] = json!(file);
-
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         let name = self.name.as_deref().unwrap_or(&stem);
-        let text = json!({ "services": { name: section } }).to_string();
-        let mut loaded = Config::read(&text, scenario, Selection::All)?;
-        Ok(loaded.config.services.remove(0))
+        service(name, self.config.as_ref(), file, scenario)
     }
+}
+
+/// The configuration of a service with the component `file`. Relative paths of its section start from the directory of `origin`.
+///
+/// # Errors
+/// When the section has errors.
+pub(super) fn service(
+    name: &str,
+    section: Option<&Value>,
+    file: &Path,
+    origin: Option<&Path>,
+) -> Result<config::Service, ScenarioError> {
+    let mut section = match section {
+        None => json!({}),
+        Some(section @ Value::Object(_)) => section.clone(),
+        Some(other) => return Err(ScenarioError::NoSection(other.clone())),
+    };
+    section["component"] = json!(file);
+
+    let text = json!({ "services": { name: section } }).to_string();
+    let mut loaded = Config::read(&text, origin, Selection::All)?;
+    Ok(loaded.config.services.remove(0))
 }
 
 #[cfg(test)]

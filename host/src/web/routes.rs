@@ -161,7 +161,9 @@ impl Routes {
                 Ok(text) => return with(StatusCode::OK, METRICS, text),
                 Err(problem) => format!("the metrics cannot be encoded: {problem}"),
             },
-            Reply::Ok(Answer::Value(_)) => "expected a snapshot, found another answer".to_owned(),
+            Reply::Ok(Answer::Value(_) | Answer::Recording(_)) => {
+                "expected a snapshot, found another answer".to_owned()
+            }
             Reply::Error(problem) => problem,
         };
 

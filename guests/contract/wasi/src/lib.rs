@@ -1,8 +1,11 @@
 //! Tries to reach outside of the sandbox. A message on `try` is a word and a target: `tcp ADDRESS`, `udp ADDRESS`, `listen
-//! ADDRESS`, `resolve NAME`, `read PATH`, `list PATH`, `env NAME`. It publishes `reached` with the result, or `denied` with the
-//! error.
+//! ADDRESS`, `resolve NAME`, `read PATH`, `list PATH`, `env NAME`, `clock`, `random`. It publishes `reached` with the result,
+//! or `denied` with the error.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::time::{Instant, SystemTime};
 
 use contract_kit::{Guest, Outcome, publish, subscribe};
 
@@ -44,9 +47,23 @@ fn reach(what: &str, place: &str) -> Result<String, String> {
             .map(|found| format!("{:?}", found.collect::<Vec<_>>())),
         "read" => std::fs::read_to_string(place),
         "list" => std::fs::read_dir(place).map(|entries| format!("{} entries", entries.count())),
+        "clock" => Ok(clock()),
+        "random" => Ok(random()),
         "env" => std::env::var(place).map_err(std::io::Error::other),
         other => Err(std::io::Error::other(format!("{other} is not known"))),
     };
 
     found.map_err(|error| error.to_string())
+}
+
+/// The wall clock, and the time between two readings of the monotonic one.
+fn clock() -> String {
+    let before = Instant::now();
+    format!("{:?} {:?}", SystemTime::now(), before.elapsed())
+}
+
+/// A random number, and one that depends on the insecure seed.
+fn random() -> String {
+    let number = wasip2::random::random::get_random_u64();
+    format!("{number} {}", RandomState::new().hash_one(0))
 }

@@ -112,6 +112,10 @@ impl Host for StoreData {
 /// The last token that was given out; tokens are unique in the host.
 static TOKEN: AtomicU64 = AtomicU64::new(0);
 
+fn next_token() -> NonZeroU64 {
+    NonZeroU64::MIN.saturating_add(TOKEN.fetch_add(1, Ordering::Relaxed))
+}
+
 impl StoreData {
     /// Puts a message into the effects of the call, with the terms that it needs.
     fn send(
@@ -120,8 +124,7 @@ impl StoreData {
         only_if_changed: Option<OnlyIfChanged>,
     ) -> Result<Option<u64>, MessagingError> {
         self.hold(&message)?;
-        let token = (message.qos != Qos::AtMostOnce)
-            .then(|| NonZeroU64::MIN.saturating_add(TOKEN.fetch_add(1, Ordering::Relaxed)));
+        let token = (message.qos != Qos::AtMostOnce).then(|| self.inputs.token(next_token));
         // a guest without `delivered` is not told the outcome, so nothing has to wait for it
         let awaited = token.filter(|_| self.delivered).map(Token);
         let offline = self

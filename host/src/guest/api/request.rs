@@ -50,6 +50,23 @@ pub(in crate::guest) async fn exchange(
     deadline: Duration,
     is_local: bool,
 ) -> Result<Message, RequestFailure> {
+    if let Some(answer) = data.inputs.recorded_answer(&message) {
+        return answer;
+    }
+    let recorded = data.inputs.is_recorded().then(|| message.clone());
+    let answer = send(data, message, deadline, is_local).await;
+    if let Some(request) = recorded {
+        data.inputs.on_answer(&request, &answer);
+    }
+    answer
+}
+
+async fn send(
+    data: &mut StoreData,
+    message: Message,
+    deadline: Duration,
+    is_local: bool,
+) -> Result<Message, RequestFailure> {
     let unavailable = |why: &str| RequestFailure::Unavailable(why.to_owned());
     let requests = data.ctx.requests.clone();
     let requests = requests.ok_or_else(|| unavailable("this host carries no requests"))?;

@@ -49,8 +49,9 @@ impl Host for StoreData {
     }
 
     fn remaining(&mut self, name: String) -> Option<u64> {
-        let remaining = self.ctx.state.remaining(&name, self.ctx.now())?;
-        u64::try_from(remaining.as_millis()).ok()
+        let remaining = self.ctx.state.remaining(&name, self.ctx.now());
+        let remaining = remaining.and_then(|time| u64::try_from(time.as_millis()).ok());
+        self.inputs.remaining(remaining)
     }
 
     fn due(&mut self) -> Vec<DueTimer> {

@@ -3,6 +3,7 @@
 //! An operation is a request, which is sent at once. Requests to set a property, signals, and operations that wait for no answer are
 //! effects of the guest call.
 
+use bytes::Bytes;
 use wasmtime::StoreContextMut;
 
 use crate::guest::api::request::exchange;
@@ -159,24 +160,42 @@ async fn known(
     called: &CalledInterface,
     property: &Property,
 ) -> Result<Value, CallError> {
-    let unknown = || CallError::new(Code::Unavailable, "the value is not known");
-    let requests = data.ctx.requests.clone().ok_or_else(unknown)?;
-
-    let payload = match requests.properties().get(&property.topic) {
-        Some(payload) => payload,
+    let payload = match data.inputs.recorded_property(&property.topic) {
+        Some(recorded) => recorded,
         None => {
-            let wait = data.wait_clock.begin();
-            let known = requests.properties().known(&property.topic);
-            let known = tokio::time::timeout(called.deadline, known);
-            let payload = data.ctx.state.interruption().wait(known).await;
-            drop(wait);
-            let interrupted = || CallError::new(Code::Unavailable, INTERRUPTED);
-            payload.ok_or_else(interrupted)?.map_err(|_| unknown())?
+            let payload = read(data, called, property).await?;
+            data.inputs.on_property(&property.topic, payload.as_ref());
+            payload
         }
     };
 
+    let unknown = || CallError::new(Code::Unavailable, "the value is not known");
+    let payload = payload.ok_or_else(unknown)?;
+
     json::decode(&property.ty, &payload, data.json_limits())
         .map_err(|error| CallError::new(Code::InvalidResult, format!("the value: {error}")))
+}
+
+/// The value of a property in the cache, or the first one that comes in time.
+async fn read(
+    data: &mut StoreData,
+    called: &CalledInterface,
+    property: &Property,
+) -> Result<Option<Bytes>, CallError> {
+    let Some(requests) = data.ctx.requests.clone() else {
+        return Ok(None);
+    };
+    if let Some(payload) = requests.properties().get(&property.topic) {
+        return Ok(Some(payload));
+    }
+
+    let wait = data.wait_clock.begin();
+    let known = requests.properties().known(&property.topic);
+    let known = tokio::time::timeout(called.deadline, known);
+    let payload = data.ctx.state.interruption().wait(known).await;
+    drop(wait);
+    let interrupted = || CallError::new(Code::Unavailable, INTERRUPTED);
+    Ok(payload.ok_or_else(interrupted)?.ok())
 }
 
 fn set(

@@ -29,6 +29,8 @@ impl Task {
             }
             Some(Command::Snapshot(answer)) => self.on_snapshot(answer),
             Some(Command::Replay(segment)) => self.queue.backlog.push_segment(segment),
+            Some(Command::Record(record)) => self.on_record(*record).await,
+            Some(Command::DescribeRecording(answer)) => self.on_describe_recording(answer).await,
             Some(Command::Stop(deadline)) => {
                 return Flow::Break(Stop {
                     deadline,

@@ -213,7 +213,7 @@ impl Task {
 
             self.set_status(Status::Starting).await;
             self.apply_penalty();
-            let ctx = self.ctx.clone();
+            let ctx = self.runner.next_ctx(&self.ctx);
             match self.runner.executor.prepare(component, ctx).await {
                 Ok(prepared) => {
                     if self.usage.is_verbose() {

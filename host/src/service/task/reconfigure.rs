@@ -81,6 +81,8 @@ impl Task {
             instance,
             mut effects,
         } = prepared;
+        self.runner
+            .record(|recorder| recorder.on_started(&instance, &effects));
         self.replace_timers(&mut effects);
         self.outputs.schedule(&self.ctx.state).await;
 

@@ -23,7 +23,7 @@ use crate::version::Version;
 
 /// A started instance does not replace the running one; nothing has changed.
 #[derive(Debug, thiserror::Error)]
-enum SwapError {
+pub(super) enum SwapError {
     #[error("it was rolled back")]
     Rejected,
     #[error("the running version cannot save its state: {0}")]
@@ -193,7 +193,7 @@ impl Task {
     }
 
     /// Has the running instance save its state. `None`: it has no `save`, or nothing runs.
-    async fn save_state(&mut self, most: usize) -> Result<Option<Bytes>, SwapError> {
+    pub(super) async fn save_state(&mut self, most: usize) -> Result<Option<Bytes>, SwapError> {
         let Some(instance) = self.runner.instance.take() else {
             return Ok(None);
         };

@@ -74,7 +74,7 @@ impl Task {
         self.answer_when_subscribed(answer, outcome);
     }
 
-    async fn restart_by_command(&mut self) -> Result<Version, CommandError> {
+    pub(super) async fn restart_by_command(&mut self) -> Result<Version, CommandError> {
         let component = self.runner.component.clone();
         let component = component.ok_or(CommandError::NoComponent)?;
         let version = component.version();
@@ -82,7 +82,7 @@ impl Task {
         self.runner.retry.reset();
         self.usage.reset(Instant::now());
 
-        let ctx = self.ctx.clone();
+        let ctx = self.runner.next_ctx(&self.ctx);
         match self.runner.executor.prepare(component, ctx).await {
             Ok(prepared) => {
                 info!(version = version.short(), "started again by command");

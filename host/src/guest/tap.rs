@@ -1,0 +1,258 @@
+//! The clocks and the random numbers of the machine, with a tap that records what a guest gets of them. While the tap is closed,
+//! each reading costs one look at a flag.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand_core::{Rng, TryRng};
+use wasmtime_wasi::clocks::{MonotonicClock, WallClock};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder, thread_rng};
+
+use crate::guest::request::RequestFailure;
+use crate::message::Message;
+use crate::recording::{Content, Exchange, ExchangeAnswer, Inputs, PropertyRead};
+use crate::topic::Topic;
+
+/// Bytes of inputs that one call may have.
+const MOST: usize = 4 << 20;
+
+/// Records the inputs of one instance.
+pub struct Tap {
+    is_open: AtomicBool,
+    recorded: Mutex<Recorded>,
+    seed: u128,
+}
+
+/// Inputs of the running call.
+#[derive(Default)]
+struct Recorded {
+    inputs: Inputs,
+    random: Vec<u8>,
+    insecure: Vec<u8>,
+    bytes: usize,
+}
+
+/// A call had more inputs than a recording holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a call had more than {MOST} bytes of inputs")]
+pub struct TooManyInputs;
+
+impl Tap {
+    /// Creates a tap that is closed.
+    pub fn new() -> Arc<Self> {
+        Self::with(false)
+    }
+
+    /// Creates a tap that is open from the beginning of its instance on.
+    pub fn new_open() -> Arc<Self> {
+        Self::with(true)
+    }
+
+    fn with(is_open: bool) -> Arc<Self> {
+        let seed = (u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..));
+        Arc::new(Self {
+            is_open: AtomicBool::new(is_open),
+            recorded: Mutex::default(),
+            seed,
+        })
+    }
+
+    /// Begins to record.
+    pub fn open(&self) {
+        self.is_open.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends to record, and forgets what was recorded.
+    pub fn close(&self) {
+        self.is_open.store(false, Ordering::Relaxed);
+        *self.recorded() = Recorded::default();
+    }
+
+    /// Whether it records.
+    pub fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+    }
+
+    /// The insecure seed of the instance.
+    pub fn seed(&self) -> Content {
+        Content(Bytes::copy_from_slice(&self.seed.to_le_bytes()))
+    }
+
+    /// Takes the inputs of the call that has ended.
+    ///
+    /// # Errors
+    /// When there were too many.
+    pub fn take(&self) -> Result<Inputs, TooManyInputs> {
+        let recorded = std::mem::take(&mut *self.recorded());
+        if recorded.bytes > MOST {
+            return Err(TooManyInputs);
+        }
+        Ok(Inputs {
+            random: Content(recorded.random.into()),
+            insecure: Content(recorded.insecure.into()),
+            ..recorded.inputs
+        })
+    }
+
+    fn add(&self, bytes: usize, add: impl FnOnce(&mut Recorded)) {
+        if !self.is_open() {
+            return;
+        }
+        let mut recorded = self.recorded();
+        recorded.bytes = recorded.bytes.saturating_add(bytes);
+        if recorded.bytes <= MOST {
+            add(&mut recorded);
+        }
+    }
+
+    pub(super) fn on_token(&self, token: NonZeroU64) {
+        self.add(size_of::<u64>(), |recorded| {
+            recorded.inputs.tokens.push_back(token.get());
+        });
+    }
+
+    pub(super) fn on_remaining(&self, remaining: Option<u64>) {
+        self.add(size_of::<u64>(), |recorded| {
+            recorded.inputs.remaining.push_back(remaining);
+        });
+    }
+
+    pub(super) fn on_answer(&self, request: &Message, answer: &Result<Message, RequestFailure>) {
+        let bytes = request.weight() + answer.as_ref().map_or(0, Message::weight);
+        self.add(bytes, |recorded| {
+            let answer = match answer {
+                Ok(message) => ExchangeAnswer::Message(message.clone().into()),
+                Err(RequestFailure::TimedOut) => ExchangeAnswer::TimedOut,
+                Err(RequestFailure::Unavailable(why)) => ExchangeAnswer::Unavailable(why.clone()),
+            };
+            recorded.inputs.requests.push_back(Exchange {
+                request: request.clone().into(),
+                answer,
+            });
+        });
+    }
+
+    pub(super) fn on_property(&self, topic: &Topic, value: Option<&Bytes>) {
+        let bytes = topic.as_str().len() + value.map_or(0, Bytes::len);
+        self.add(bytes, |recorded| {
+            recorded.inputs.properties.push_back(PropertyRead {
+                topic: topic.as_str().to_owned(),
+                payload: value.cloned().map(Content),
+            });
+        });
+    }
+
+    fn recorded(&self) -> MutexGuard<'_, Recorded> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Tap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tap")
+            .field("is_open", &self.is_open)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Gives WASI the clocks and the random numbers of the machine.
+pub(super) fn install(tap: &Arc<Tap>, builder: &mut WasiCtxBuilder) {
+    builder
+        .wall_clock(Wall(WallClock::new(), tap.clone()))
+        .monotonic_clock(Monotonic(MonotonicClock::new(), tap.clone()))
+        .secure_random(Secure(None, tap.clone()))
+        .insecure_random(Insecure(fastrand::Rng::new(), tap.clone()))
+        .insecure_random_seed(tap.seed);
+}
+
+struct Wall(WallClock, Arc<Tap>);
+
+impl HostWallClock for Wall {
+    fn resolution(&self) -> Duration {
+        self.0.resolution()
+    }
+
+    fn now(&self) -> Duration {
+        let now = self.0.now();
+        self.1.add(size_of::<u64>(), |recorded| {
+            let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+            recorded.inputs.wall.push_back(now);
+        });
+        now
+    }
+}
+
+struct Monotonic(MonotonicClock, Arc<Tap>);
+
+impl HostMonotonicClock for Monotonic {
+    fn resolution(&self) -> u64 {
+        self.0.resolution()
+    }
+
+    fn now(&self) -> u64 {
+        let now = self.0.now();
+        self.1.add(size_of::<u64>(), |recorded| {
+            recorded.inputs.monotonic.push_back(now);
+        });
+        now
+    }
+}
+
+/// Random numbers for secrets. The generator is made when the first one is asked for: most guests never do.
+struct Secure(Option<Box<dyn Rng + Send>>, Arc<Tap>);
+
+impl TryRng for Secure {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; size_of::<u32>()];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; size_of::<u64>()];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.0.get_or_insert_with(thread_rng).fill_bytes(bytes);
+        self.1.add(bytes.len(), |recorded| {
+            recorded.random.extend_from_slice(bytes);
+        });
+        Ok(())
+    }
+}
+
+/// Random numbers that need not be secret.
+struct Insecure(fastrand::Rng, Arc<Tap>);
+
+impl TryRng for Insecure {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; size_of::<u32>()];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; size_of::<u64>()];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.0.fill(bytes);
+        self.1.add(bytes.len(), |recorded| {
+            recorded.insecure.extend_from_slice(bytes);
+        });
+        Ok(())
+    }
+}
