@@ -169,9 +169,11 @@ impl Client {
     /// # Errors
     /// When there is none before the deadline, or the connection breaks.
     pub async fn next(&mut self) -> Result<Message> {
-        let message = Deadline::new()
-            .wait("a message", self.messages.recv())
-            .await?;
+        self.next_by(Deadline::new()).await
+    }
+
+    async fn next_by(&mut self, deadline: Deadline) -> Result<Message> {
+        let message = deadline.wait("a message", self.messages.recv()).await?;
         message.context("the connection broke while waiting for a message")
     }
 
@@ -196,19 +198,21 @@ impl Client {
     /// # Errors
     /// When there is none before the deadline, or the connection breaks.
     pub async fn expect(&mut self, topic: &str) -> Result<Message> {
-        let found = async {
-            loop {
-                let message = self.next().await?;
-                if message.topic == topic {
-                    return anyhow::Ok(message);
-                }
-            }
-        };
+        self.expect_by(Deadline::new(), topic).await
+    }
 
-        Deadline::new()
-            .wait(topic, found)
-            .await?
-            .with_context(|| format!("waiting for {topic}"))
+    /// As [`Client::expect`], with a deadline of the test.
+    ///
+    /// # Errors
+    /// As [`Client::expect`].
+    pub async fn expect_by(&mut self, deadline: Deadline, topic: &str) -> Result<Message> {
+        loop {
+            let message = self.next_by(deadline).await;
+            let message = message.with_context(|| format!("waiting for {topic}"))?;
+            if message.topic == topic {
+                return Ok(message);
+            }
+        }
     }
 
     /// All messages that the broker had for this client before it answers a message of its own.

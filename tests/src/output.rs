@@ -56,6 +56,16 @@ impl Output {
         what: &str,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<String> {
+        self.wait_by(Deadline::new(), start, what, wanted).await
+    }
+
+    async fn wait_by(
+        &self,
+        deadline: Deadline,
+        start: usize,
+        what: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<String> {
         let mut count = self.count.clone();
         let mut seen = start;
         let line = async {
@@ -72,9 +82,7 @@ impl Output {
             }
         };
 
-        let found = Deadline::new()
-            .wait(format!("the line: {what}"), line)
-            .await;
+        let found = deadline.wait(format!("the line: {what}"), line).await;
         found
             .and_then(|line| line.context("the program ended"))
             .with_context(|| self.told(what))
@@ -85,7 +93,15 @@ impl Output {
     /// # Errors
     /// As [`Output::wait_for`].
     pub async fn says(&self, start: usize, text: &str) -> Result<String> {
-        self.wait_from(start, text, |line| line.contains(text))
+        self.says_by(Deadline::new(), start, text).await
+    }
+
+    /// As [`Output::says`], with a deadline of the test.
+    ///
+    /// # Errors
+    /// As [`Output::wait_for`].
+    pub async fn says_by(&self, deadline: Deadline, start: usize, text: &str) -> Result<String> {
+        self.wait_by(deadline, start, text, |line| line.contains(text))
             .await
     }
 

@@ -4,11 +4,16 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
 use miqro_tests::process::Process;
-use miqro_tests::{Client, host, place};
+use miqro_tests::{Client, Deadline, host, place};
 use tempfile::TempDir;
+
+/// The longest wait for a component to be compiled and to run. Python's has 18 MB, and other builds may run on the machine.
+const COMPILING: Duration = Duration::from_secs(600);
 
 /// A project of `miqro-host new`, with the tools of its language.
 struct Project {
@@ -100,6 +105,74 @@ fn run(command: &mut Command) -> Result<Output> {
     })
 }
 
+/// A project that runs on the embedded broker of its host.
+struct Running {
+    process: Process,
+    port: u16,
+    /// The base topic of the service, without the slash.
+    base: String,
+}
+
+impl Running {
+    /// Starts the host with `arguments` in the folder of the project, and waits until the service takes messages.
+    async fn start(project: &Project, arguments: &[&str]) -> Result<Self> {
+        let port = place::free_port()?;
+        // an interpreter takes its time for 900 KiB on a machine that builds meanwhile
+        let config = format!(
+            "broker: {{embedded: {{listen: '127.0.0.1:{port}'}}}}\nservices: {{{}: {{limits: {{call: 60s}}}}}}\n",
+            project.name
+        );
+        std::fs::write(project.file("miqro.yml"), config)?;
+        let mut command = host::command()?;
+        command
+            .current_dir(project.file(""))
+            .env("XDG_STATE_HOME", project.parent.path().join("state"))
+            .args(arguments);
+
+        let running = Self {
+            process: Process::start(&mut command)?,
+            port,
+            base: format!("service/{}", project.name),
+        };
+        running.says(0, "running").await?;
+        running.is_online().await?;
+        Ok(running)
+    }
+
+    /// Waits for a line of the host after the first `start` ones.
+    async fn says(&self, start: usize, text: &str) -> Result<String> {
+        let output = self.process.output();
+        output
+            .says_by(Deadline::after(COMPILING), start, text)
+            .await
+    }
+
+    async fn is_online(&self) -> Result<()> {
+        let online = format!("{}/online", self.base);
+        let mut client = Client::connect(self.port).await?;
+        client.subscribe(&online, 1).await?;
+
+        let deadline = Deadline::after(COMPILING);
+        while client.expect_by(deadline, &online).await?.payload != "1" {}
+        Ok(())
+    }
+
+    /// Sends a message to `echo` and returns the answer on `topic`. Each has a client of its own: a test builds between two of them, for
+    /// longer than a broker waits for a client that is silent.
+    async fn ask(&self, payload: impl Into<Bytes>, topic: &str) -> Result<Bytes> {
+        let topic = format!("{}/{topic}", self.base);
+        let mut client = Client::connect(self.port).await?;
+        client.subscribe(&topic, 1).await?;
+        client
+            .publish(&format!("{}/echo", self.base), payload)
+            .await?;
+
+        let answer = client.expect_by(Deadline::after(COMPILING), &topic).await;
+        let answer = answer.with_context(|| self.process.output().told("no answer"))?;
+        Ok(answer.payload)
+    }
+}
+
 /// Makes, builds, tests, runs, asks and swaps a service. `source` is where its topics stand, `unit` the command of its unit tests.
 async fn journey(language: &str, source: &str, unit: &str) -> Result<()> {
     let project = Project::new(language)?;
@@ -110,35 +183,17 @@ async fn journey(language: &str, source: &str, unit: &str) -> Result<()> {
     ensure!(tested.success, "{}", tested.text);
     ensure!(tested.text.contains(" passed, 0 failed"), "{}", tested.text);
 
-    let port = place::free_port()?;
-    let config = format!("broker: {{embedded: {{listen: '127.0.0.1:{port}'}}}}\n");
-    std::fs::write(project.file("miqro.yml"), config)?;
-    let mut command = host::command()?;
-    command
-        .current_dir(project.file(""))
-        .env("XDG_STATE_HOME", project.file("state"))
-        .args(["run", &project.component()]);
-    let process = Process::start(&mut command)?;
-    process.output().says(0, "running").await?;
-
-    let base = format!("service/{}", project.name);
-    let mut client = Client::connect(port).await?;
-    client.subscribe(&format!("{base}/#"), 1).await?;
+    let running = Running::start(&project, &["run", &project.component()]).await?;
     for payload in [vec![], vec![0xff, 0], vec![b'x'; 900 << 10]] {
-        client
-            .publish(&format!("{base}/echo"), payload.clone())
-            .await?;
-        let answer = client.expect(&format!("{base}/echo_response")).await;
-        let answer = answer.with_context(|| process.output().told("no answer"))?;
-        ensure!(answer.payload == payload, "{} bytes", answer.payload.len());
+        let answer = running.ask(payload.clone(), "echo_response").await?;
+        ensure!(answer == payload, "{} bytes", answer.len());
     }
 
     project.edit(source, "echo_response", "second_response")?;
     project.build()?;
-    process.output().says(0, "takes over").await?;
-    client.publish(&format!("{base}/echo"), "again").await?;
-    let answer = client.expect(&format!("{base}/second_response")).await?;
-    ensure!(answer.payload == "again", "{:?}", answer.payload);
+    running.says(0, "takes over").await?;
+    let answer = running.ask("again", "second_response").await?;
+    ensure!(answer == "again", "{answer:?}");
     Ok(())
 }
 
@@ -236,38 +291,23 @@ fn a_mistake_is_shown_in_the_words_of_the_tool() -> Result<()> {
 #[ignore = "needs the toolchains: make test-languages"]
 async fn dev_builds_on_save_and_survives_mistakes() -> Result<()> {
     let project = Project::new("c")?;
-    let port = place::free_port()?;
-    let config = format!("broker: {{embedded: {{listen: '127.0.0.1:{port}'}}}}\n");
-    std::fs::write(project.file("miqro.yml"), config)?;
     // the compiler builds its own library first, the first time
     project.build()?;
-    let mut command = host::command()?;
-    command
-        .current_dir(project.file(""))
-        .env("XDG_STATE_HOME", project.file("state"))
-        .arg("dev");
-    let process = Process::start(&mut command)?;
-    process.output().says(0, "running").await?;
-    let mut client = Client::connect(port).await?;
-    client.subscribe("service/lamp-c/+", 1).await?;
+    let running = Running::start(&project, &["dev"]).await?;
 
     project.edit("app.c", "echo_response", "second_response")?;
-    process.output().says(0, "takes over").await?;
-    client.publish("service/lamp-c/echo", "one").await?;
-    client.expect("service/lamp-c/second_response").await?;
+    running.says(0, "takes over").await?;
+    running.ask("one", "second_response").await?;
 
-    project.edit("app.c", "second_response", "third_response\" \"")?;
+    project.edit("app.c", "second_response", "third_response")?;
     project.edit("app.c", "static bool echo(", "static bool echo((")?;
-    process
-        .output()
-        .says(0, "the running version goes on")
-        .await?;
-    client.publish("service/lamp-c/echo", "two").await?;
-    client.expect("service/lamp-c/second_response").await?;
+    running.says(0, "the running version goes on").await?;
+    running.ask("two", "second_response").await?;
 
-    let lines = process.output().lines().len();
+    let lines = running.process.output().lines().len();
     project.edit("app.c", "static bool echo((", "static bool echo(")?;
-    process.output().says(lines, "takes over").await?;
+    running.says(lines, "takes over").await?;
+    running.ask("three", "third_response").await?;
     Ok(())
 }
 
