@@ -1,5 +1,7 @@
 //! New projects: a small service in each language, with the SDK of the language and everything that building and testing it needs.
 
+mod files;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -26,160 +28,16 @@ pub enum ScaffoldError {
     },
 }
 
-/// A file of a project: its path, and its text with `{{name}}` and the like in it.
-type File = (&'static str, &'static str);
+/// The line of a manifest below which it is for the repository alone.
+const REPOSITORY_ONLY: &str = "# The rest is for this repository";
 
-/// Includes a file of the repository.
-macro_rules! file {
-    ($path:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../", $path))
-    };
-}
-
-const COMMON: &[File] = &[
-    ("wit/service.wit", file!("wit/service.wit")),
-    ("wit/app.wit", file!("templates/common/app.wit")),
-    ("scenario.yml", file!("templates/common/scenario.yml")),
-    (
-        ".gitignore",
-        "*.wasm\nbuild/\n.venv/\nnode_modules/\n__pycache__/\ntarget/\n",
-    ),
-];
-
-const PYTHON: &[File] = &[
-    ("app.py", file!("templates/python/app.py")),
-    ("test_app.py", file!("templates/python/test_app.py")),
-    ("pyproject.toml", file!("templates/python/pyproject.toml")),
-    (
-        "requirements.txt",
-        file!("templates/python/requirements.txt"),
-    ),
-    (
-        "miqro_sdk/__init__.py",
-        file!("sdk/python/miqro_sdk/__init__.py"),
-    ),
-    (
-        "miqro_sdk/_convert.py",
-        file!("sdk/python/miqro_sdk/_convert.py"),
-    ),
-    (
-        "miqro_sdk/_errors.py",
-        file!("sdk/python/miqro_sdk/_errors.py"),
-    ),
-    ("miqro_sdk/_host.py", file!("sdk/python/miqro_sdk/_host.py")),
-    (
-        "miqro_sdk/_messages.py",
-        file!("sdk/python/miqro_sdk/_messages.py"),
-    ),
-    (
-        "miqro_sdk/_registry.py",
-        file!("sdk/python/miqro_sdk/_registry.py"),
-    ),
-    (
-        "miqro_sdk/_service.py",
-        file!("sdk/python/miqro_sdk/_service.py"),
-    ),
-    (
-        "miqro_sdk/_topics.py",
-        file!("sdk/python/miqro_sdk/_topics.py"),
-    ),
-    (
-        "miqro_sdk/_world.py",
-        file!("sdk/python/miqro_sdk/_world.py"),
-    ),
-    ("miqro_sdk/log.py", file!("sdk/python/miqro_sdk/log.py")),
-    ("miqro_sdk/state.py", file!("sdk/python/miqro_sdk/state.py")),
-    (
-        "miqro_sdk/timers.py",
-        file!("sdk/python/miqro_sdk/timers.py"),
-    ),
-    (
-        "miqro_sdk/testing/__init__.py",
-        file!("sdk/python/miqro_sdk/testing/__init__.py"),
-    ),
-    (
-        "miqro_sdk/testing/bindings.py",
-        file!("sdk/python/miqro_sdk/testing/bindings.py"),
-    ),
-];
-
-const JS_SDK: &[File] = &[
-    ("miqro-sdk/package.json", file!("sdk/js/package.json")),
-    ("miqro-sdk/index.js", file!("sdk/js/index.js")),
-    ("miqro-sdk/index.d.ts", file!("sdk/js/index.d.ts")),
-    ("miqro-sdk/service.js", file!("sdk/js/service.js")),
-    ("miqro-sdk/service.d.ts", file!("sdk/js/service.d.ts")),
-    ("miqro-sdk/registry.js", file!("sdk/js/registry.js")),
-    ("miqro-sdk/bytes.js", file!("sdk/js/bytes.js")),
-];
-
-const JAVASCRIPT: &[File] = &[
-    ("src/app.js", file!("templates/js/app.js")),
-    ("src/greeting.js", file!("templates/js/greeting.js")),
-    (
-        "test/greeting.test.js",
-        file!("templates/js/greeting.test.js"),
-    ),
-    ("package.json", file!("templates/js/package.json")),
-];
-
-const TYPESCRIPT: &[File] = &[
-    ("src/app.ts", file!("templates/ts/app.ts")),
-    ("src/greeting.ts", file!("templates/ts/greeting.ts")),
-    (
-        "test/greeting.test.ts",
-        file!("templates/ts/greeting.test.ts"),
-    ),
-    ("package.json", file!("templates/ts/package.json")),
-    ("tsconfig.json", file!("templates/ts/tsconfig.json")),
-];
-
-const C: &[File] = &[
-    ("app.c", file!("templates/c/app.c")),
-    ("greeting.h", file!("templates/c/greeting.h")),
-    ("test_greeting.c", file!("templates/c/test_greeting.c")),
-    ("requirements.txt", file!("templates/c/requirements.txt")),
-    ("miqro.h", file!("sdk/c/miqro.h")),
-];
-
-const CPP: &[File] = &[
-    ("app.cpp", file!("templates/cpp/app.cpp")),
-    ("greeting.hpp", file!("templates/cpp/greeting.hpp")),
-    (
-        "test_greeting.cpp",
-        file!("templates/cpp/test_greeting.cpp"),
-    ),
-    ("requirements.txt", file!("templates/c/requirements.txt")),
-    ("miqro.h", file!("sdk/c/miqro.h")),
-];
-
-const GO: &[File] = &[
-    ("main.go", file!("templates/go/main.go.template")),
-    ("greeting.go", file!("templates/go/greeting.go.template")),
-    ("main_test.go", file!("templates/go/main_test.go.template")),
-    ("go.mod", file!("templates/go/go.mod.template")),
-    ("requirements.txt", file!("templates/go/requirements.txt")),
-    ("miqro/miqro.go", file!("sdk/go/miqro.go")),
-    (
-        "miqro/contract_wasip1.go",
-        file!("sdk/go/contract_wasip1.go"),
-    ),
-    (
-        "miqro/contract_native.go",
-        file!("sdk/go/contract_native.go"),
-    ),
-];
-
-const RUST: &[File] = &[
-    ("src/lib.rs", file!("templates/rust/lib.rs")),
-    ("Cargo.toml", file!("templates/rust/Cargo.toml.template")),
-];
+/// The row of the README's table for the exports that stand in a file.
+const WORLD_ROW: &str = "\n| `wit/app.wit` | its exports; `wit/service.wit` is the contract |";
 
 const PIP: &str = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt";
 
 /// The differences between the languages.
 struct Template {
-    files: &'static [&'static [File]],
     /// The command that installs the tools.
     install: &'static str,
     /// The command that runs the unit tests.
@@ -191,43 +49,36 @@ struct Template {
 fn template(language: Language) -> Template {
     match language {
         Language::Rust => Template {
-            files: &[COMMON, RUST],
             install: "rustup target add wasm32-wasip2",
             unit: "cargo test",
-            rows: "| `src/lib.rs` | the service, with its unit tests |",
+            rows: "| `src/lib.rs` | the service, with its unit tests |\n| `miqro-sdk` | the SDK; `miqro-sdk/README.md` explains it |",
         },
         Language::Python => Template {
-            files: &[COMMON, PYTHON],
             install: PIP,
             unit: "python3 -m unittest",
             rows: "| `app.py`, `test_app.py` | the service and its unit tests |\n| `miqro_sdk` | the SDK |",
         },
         Language::JavaScript => Template {
-            files: &[COMMON, JAVASCRIPT, JS_SDK],
             install: "npm install",
             unit: "npm test",
             rows: "| `src/app.js`, `test` | the service and its unit tests |\n| `miqro-sdk` | the SDK |",
         },
         Language::TypeScript => Template {
-            files: &[COMMON, TYPESCRIPT, JS_SDK],
             install: "npm install",
             unit: "npm test",
             rows: "| `src/app.ts`, `test` | the service and its unit tests |\n| `miqro-sdk` | the SDK |",
         },
         Language::C => Template {
-            files: &[COMMON, C],
             install: PIP,
             unit: "cc test_greeting.c -o build/test && build/test",
             rows: "| `app.c`, `test_greeting.c` | the service and its unit tests |\n| `miqro.h` | the SDK |",
         },
         Language::Cpp => Template {
-            files: &[COMMON, CPP],
             install: PIP,
             unit: "c++ -std=c++20 test_greeting.cpp -o build/test && build/test",
             rows: "| `app.cpp`, `test_greeting.cpp` | the service and its unit tests |\n| `miqro.h` | the SDK |",
         },
         Language::Go => Template {
-            files: &[COMMON, GO],
             install: PIP,
             unit: ".venv/bin/go test .",
             rows: "| `main.go`, `main_test.go` | the service and its unit tests |\n| `miqro` | the SDK |",
@@ -250,20 +101,34 @@ pub fn create(parent: &Path, name: &str, language: Language) -> Result<PathBuf, 
     }
 
     let template = template(language);
+    let world = match language {
+        Language::Rust => "",
+        _ => WORLD_ROW,
+    };
     let fill = |text: &str| {
         text.replace("{{name}}", name)
             .replace("{{language}}", &language.to_string())
             .replace("{{install}}", template.install)
             .replace("{{unit}}", template.unit)
             .replace("{{files}}", template.rows)
+            .replace("{{world}}", world)
     };
 
-    let readme = ("README.md", file!("templates/common/README.md"));
-    let files = template.files.iter().copied().flatten();
-    for (path, text) in files.chain([&readme]) {
+    write(&folder.join("README.md"), &fill(files::README))?;
+    for (path, text) in files::templates(language).iter().copied().flatten() {
         write(&folder.join(path), &fill(text))?;
     }
+
+    for (path, text) in files::copied(language).iter().copied().flatten() {
+        write(&folder.join(path), for_projects(text))?;
+    }
     Ok(folder)
+}
+
+/// A file of an SDK without the part that only this repository needs.
+fn for_projects(text: &str) -> &str {
+    text.split_once(REPOSITORY_ONLY)
+        .map_or(text, |(projects, _)| projects.trim_end())
 }
 
 /// The command that installs the tools of a language.
@@ -286,6 +151,8 @@ fn write(path: &Path, text: &str) -> Result<(), ScaffoldError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::project::Project;
 
@@ -297,16 +164,82 @@ mod tests {
             let project = Project::find(&folder).unwrap();
             assert_eq!(project.language, language);
             assert_eq!(project.name, format!("lamp-{word}"));
-            assert_eq!(project.world(), "app");
+            assert_eq!(project.world() == "app", language != Language::Rust);
 
-            for file in ["README.md", "scenario.yml", "wit/service.wit"] {
-                let text = std::fs::read_to_string(folder.join(file)).unwrap();
-                assert!(!text.contains("{{"), "{file}: {text}");
+            for (path, _) in files::templates(language).iter().copied().flatten() {
+                let text = std::fs::read_to_string(folder.join(path)).unwrap();
+                assert!(!text.contains("{{"), "{path}: {text}");
             }
+            let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+            assert!(!readme.contains("{{"), "{readme}");
         }
 
         let again = create(parent.path(), "lamp-c", Language::C).unwrap_err();
         assert!(again.to_string().ends_with("lamp-c exists already"));
+    }
+
+    /// The SDK of a project is the whole of it, as the lists in `files` name each file.
+    #[test]
+    fn the_sdk_of_a_project_is_complete() {
+        let parent = tempfile::tempdir().unwrap();
+        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk");
+        for (language, from, to) in [
+            (Language::Rust, "rust/src", "miqro-sdk/src"),
+            (Language::Rust, "rust/macros/src", "miqro-sdk/macros/src"),
+            (
+                Language::Rust,
+                "rust/bindings/src",
+                "miqro-sdk/bindings/src",
+            ),
+            (Language::Python, "python/miqro_sdk", "miqro_sdk"),
+            (Language::JavaScript, "js", "miqro-sdk"),
+            (Language::Go, "go", "miqro"),
+        ] {
+            let folder = parent.path().join(language.word());
+            if !folder.exists() {
+                create(parent.path(), language.word(), language).unwrap();
+            }
+            assert_eq!(
+                sources(&folder.join(to)),
+                sources(&sdk.join(from)),
+                "{from}"
+            );
+        }
+
+        for manifest in ["Cargo.toml", "macros/Cargo.toml", "bindings/Cargo.toml"] {
+            let path = parent.path().join("rust/miqro-sdk").join(manifest);
+            let text = std::fs::read_to_string(path).unwrap();
+            assert!(
+                !text.contains("workspace") && !text.contains("dev-"),
+                "{text}"
+            );
+        }
+    }
+
+    /// The sources below a folder, with their texts; without tests.
+    fn sources(folder: &Path) -> BTreeMap<PathBuf, String> {
+        let mut found = BTreeMap::new();
+        let mut folders = vec![folder.to_owned()];
+        while let Some(next) = folders.pop() {
+            for entry in std::fs::read_dir(&next).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                if path.is_dir() {
+                    if !path.ends_with("js/test") && name != "__pycache__" {
+                        folders.push(path);
+                    }
+                } else if [".rs", ".txt", ".py", ".js", ".d.ts", ".go"]
+                    .iter()
+                    .any(|ending| name.ends_with(ending))
+                    && name != "miqro_test.go"
+                {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    found.insert(path.strip_prefix(folder).unwrap().to_owned(), text);
+                }
+            }
+        }
+
+        found
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub use serde_json;
 
 /// The examples of the README compile.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
 
 /// The examples of the guide compile.

@@ -12,7 +12,7 @@
 /// The part that every service has: `handle`, `tick`, `start`, and all imports.
 pub mod service {
     wit_bindgen::generate!({
-        path: "../../../wit",
+        path: "wit",
         inline: "package miqro:sdk;
             world base { include miqro:service/service@0.1.0; export start: func() -> result<_, string>; }",
         world: "miqro:sdk/base",
@@ -35,7 +35,7 @@ macro_rules! optional {
         $(#[$doc])*
         pub mod $module {
             wit_bindgen::generate!({
-                path: "../../../wit",
+                path: "wit",
                 inline: $text,
                 world: $world,
                 pub_export_macro: true,

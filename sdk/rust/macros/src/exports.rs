@@ -8,7 +8,7 @@ use syn::Type;
 use crate::annotation::Moment;
 
 /// The contract as guests read it.
-const CONTRACT: &str = include_str!("../../../../wit/service.wit");
+const CONTRACT: &str = include_str!("../wit/service.wit");
 
 /// The exports of the service `name`.
 pub(crate) fn of(name: &Type, used: &[Moment]) -> TokenStream {
