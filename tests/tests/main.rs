@@ -17,6 +17,7 @@ mod guest_alarm;
 mod guest_sensor;
 mod guest_sms;
 mod guests_build;
+mod guests_in_languages;
 mod harness;
 mod hostile;
 mod hot_reload;

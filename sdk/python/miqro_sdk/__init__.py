@@ -47,15 +47,15 @@ from ._registry import (
     stop,
     timer,
 )
-from ._service import Service
+from ._service import Loop, Service, accept_json, handle_global, run
 from ._world import WitWorld
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Denied", "Error", "InvalidProperty", "InvalidTopic", "LimitExceeded", "Message", "Outcome", "Properties", "Response",
-    "Service", "StateError", "TimedOut", "TimersError", "Unavailable", "WitWorld", "config", "config_changed", "connected",
-    "current_message", "decode", "delivered", "disconnected", "encode", "every", "fallback", "handle", "load", "log", "loop",
-    "me", "publish", "publish_json", "publish_json_keys", "request", "save", "start", "state", "stop", "subscribe", "timer",
+    "Denied", "Error", "InvalidProperty", "InvalidTopic", "LimitExceeded", "Loop", "Message", "Outcome", "Properties", "Response",
+    "Service", "StateError", "TimedOut", "TimersError", "Unavailable", "WitWorld", "accept_json", "config", "config_changed", "connected",
+    "current_message", "decode", "delivered", "disconnected", "encode", "every", "fallback", "handle", "handle_global", "load", "log", "loop",
+    "me", "publish", "publish_json", "publish_json_keys", "request", "run", "save", "start", "state", "stop", "subscribe", "timer",
     "timers", "to_json", "unsubscribe",
 ]

@@ -53,6 +53,10 @@ class Registry:
     timers: list[tuple[str, Callable[..., Any]]] = field(default_factory=list)
     events: dict[str, list[Callable[..., Any]]] = field(default_factory=dict)
 
+    def add_handler(self, filter: str, qos: int, is_global: bool, function: Callable[..., Any]) -> None:
+        """Adds a function for text and the matches of the wildcards."""
+        self.handlers.append(Handler(filter, qos, is_global, function, str, None))
+
     def clear(self) -> None:
         """Forgets everything: for tests."""
         self.handlers.clear()

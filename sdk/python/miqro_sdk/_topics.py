@@ -1,6 +1,7 @@
 """Topic filters and spans of time."""
 
 import re
+from datetime import timedelta
 
 _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 
@@ -25,8 +26,10 @@ def captures(filter: str, topic: str) -> list[str] | None:
     return found if place + 1 == len(levels) else None
 
 
-def milliseconds(span: str | int | float) -> int:
-    """A span of time in milliseconds: text such as `10s`, `1m30s` or `500ms`, or a number of seconds."""
+def milliseconds(span: str | int | float | timedelta) -> int:
+    """A span of time in milliseconds: text such as `10s`, `1m30s` or `500ms`, a number of seconds, or a `timedelta`."""
+    if isinstance(span, timedelta):
+        return round(span.total_seconds() * 1000)
     if isinstance(span, (int, float)):
         return round(span * 1000)
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[dhms])", span)

@@ -1,16 +1,20 @@
 """Timers by name. Spans are text such as `10s`, or numbers of seconds. Functions with `timer(name)` are called when they are due."""
 
+from datetime import timedelta
+
 from . import _host
 from ._topics import milliseconds
 
+Span = str | int | float | timedelta
 
-def every(name: str, period: str | int | float, delay: str | int | float = 0) -> None:
+
+def every(name: str, period: Span, delay: Span = 0) -> None:
     """Sets a periodic timer, first due after `delay`."""
     with _host.errors():
         _host.timers.every(name, milliseconds(period), milliseconds(delay))
 
 
-def after(name: str, delay: str | int | float) -> None:
+def after(name: str, delay: Span) -> None:
     """Sets a one-shot timer."""
     with _host.errors():
         _host.timers.after(name, milliseconds(delay))

@@ -1,6 +1,7 @@
 """The SDK natively: registration, values, errors, timers. The component is tested by the host's tests."""
 
 import unittest
+from datetime import timedelta
 
 import miqro_sdk
 from miqro_sdk import _registry, state, timers
@@ -144,6 +145,45 @@ class Sdk(unittest.TestCase):
             host.published(),
             [("echo_response", b"hi"), ("foo", b"bar"), ("foofoo", b'{"answer": 42.01, "config_demo": "red"}')],
         )
+
+    def test_what_services_of_miqro_use_further(self):
+        class Alarm(miqro_sdk.Service):
+            def __init__(self):
+                super().__init__()
+                self.delay = self.add_loop(miqro_sdk.Loop(Alarm.alarm, timedelta(seconds=5), start=False))
+                self.beat = self.add_loop(miqro_sdk.Loop(Alarm.count, timedelta(minutes=1)))
+                self.add_handler("add/#", lambda service, payload, rest: service.publish(rest, payload, True))
+
+            @miqro_sdk.handle_global("home/door")
+            def door(self, payload):
+                if self.delay.get_remaining() is None:
+                    self.delay.start(delayed=True)
+                self.publish_json_keys({"door": {"open": payload == "1"}}, only_if_changed=timedelta(seconds=1))
+
+            @miqro_sdk.handle("set")
+            @miqro_sdk.accept_json
+            def set(self, level, name="none"):
+                self.state.set_path("levels", name, value=level)
+
+            def alarm(self):
+                self.publish("alarm", self.state.get_path("levels", "high", default=0))
+                return False
+
+            def count(self):
+                self.state["beats"] = self.state.get_path("beats", default=0) + 1
+
+        miqro_sdk.run(Alarm)
+        host = TestHost()
+        host.send("set", {"level": 3, "name": "high"})
+        host.send("home/door", "1", global_=True)
+        self.assertEqual(host.published(), [("door/open", b"1")])
+        host.advance(4)
+        host.send("home/door", "1", global_=True)
+        host.advance(1)
+        host.send("add/a/b", "x")
+        self.assertEqual(host.published(), [("door/open", b"1"), ("alarm", b"3"), ("a/b", b"x")])
+        host.advance(120)
+        self.assertEqual((host.published(), Alarm.state["beats"]), ([], 3))
 
     def test_state_is_json_by_key(self):
         host = TestHost(state={"old": b"[1]"})
