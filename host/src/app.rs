@@ -33,6 +33,7 @@ mod snapshots;
 mod source;
 mod start;
 mod state;
+mod streams;
 mod systemd;
 mod waiting;
 mod web;

@@ -27,6 +27,7 @@ mod replay;
 mod reply;
 mod run;
 mod show;
+mod stream;
 mod subscribe;
 mod test;
 mod url;
@@ -86,6 +87,10 @@ enum Command {
     Disable(admin::ServiceTarget),
     /// Set the level of a service's log lines until the configuration changes
     LogLevel(admin::LogLevel),
+    /// Show the last lines of a host's log, and follow it
+    Logs(stream::Logs),
+    /// Show each call of a service as it happens: trigger, duration, publishes, failure
+    Tail(stream::Tail),
     /// Show whether the host can run a component, and its imports
     Check(check::Check),
     /// Test a component without broker and clock: the contract's own suite, and scenarios
@@ -170,6 +175,8 @@ impl Cli {
             Command::Enable(service) => service.enable(config),
             Command::Disable(service) => service.disable(config),
             Command::LogLevel(level) => level.run(config),
+            Command::Logs(logs) => logs.run(config),
+            Command::Tail(tail) => tail.run(config),
             Command::Check(check) => check.run(),
             Command::Test(test) => test.run(),
             Command::New(new) => new.run(),

@@ -10,6 +10,7 @@ mod recording_stream;
 mod server;
 mod snapshot;
 mod socket;
+mod stream;
 
 use std::fmt;
 
@@ -22,11 +23,12 @@ use crate::message::Qos;
 use crate::service::Recording;
 
 pub use caller::Caller;
-pub use client::{ClientError, send, sockets};
+pub use client::{ClientError, follow, send, sockets};
 pub use recording_stream::{RecordingStream, record};
 pub use server::{ControlError, Server, SocketGuard};
 pub use snapshot::{BrokerSnapshot, HostSnapshot};
 pub use socket::socket_of;
+pub use stream::Stream;
 
 /// A request to a running host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +40,24 @@ pub enum Request {
     Snapshot {},
     /// Process id, and problems of the host.
     Status {},
+    /// The last log lines, and further ones as they are written.
+    Logs {
+        /// Name of a service whose lines are wanted; `None`: all lines.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// The lowest level that is wanted; `None`: all that are written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        level: Option<Level>,
+        /// Whether further lines are wanted.
+        #[serde(default)]
+        follow: bool,
+    },
+    /// Calls of services as they happen.
+    Tail {
+        /// Name of the service; `None`: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+    },
     /// Version history of a service.
     History {
         /// Name of the service.
@@ -128,6 +148,11 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether its answer is a stream.
+    pub fn is_stream(&self) -> bool {
+        matches!(self, Self::Logs { .. } | Self::Tail { .. })
+    }
+
     /// Whether the reply is followed by a recording.
     pub const fn is_recording(&self) -> bool {
         matches!(self, Self::Record { .. } | Self::RecordLetter { .. })
@@ -139,6 +164,8 @@ impl Request {
             Self::Services {}
             | Self::Snapshot {}
             | Self::Status {}
+            | Self::Logs { .. }
+            | Self::Tail { .. }
             | Self::History { .. }
             | Self::Letters { .. } => false,
             Self::Rollback { .. }
@@ -164,6 +191,8 @@ impl fmt::Display for Request {
             Self::Snapshot {} => f.write_str("snapshot"),
             Self::Status {} => f.write_str("status"),
             Self::Reload {} => f.write_str("reload"),
+            Self::Logs { .. } => f.write_str("logs"),
+            Self::Tail { .. } => f.write_str("tail"),
             Self::History { service } => write!(f, "history of {service:?}"),
             Self::Letters { service } => write!(f, "letters of {service:?}"),
             Self::Rollback { service, to: None } => write!(f, "rollback of {service:?}"),
@@ -212,6 +241,21 @@ pub enum Answer {
     Recording(Box<Recording>),
     /// Anything else.
     Value(Value),
+    /// A result that continues. It has a form of its own on each surface.
+    #[serde(skip_serializing)]
+    Stream(Stream),
+}
+
+impl From<Value> for Answer {
+    fn from(value: Value) -> Self {
+        Self::Value(value)
+    }
+}
+
+impl From<Stream> for Answer {
+    fn from(stream: Stream) -> Self {
+        Self::Stream(stream)
+    }
 }
 
 /// The reply on the socket: a result, or the reason of a failure.

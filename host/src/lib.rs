@@ -35,6 +35,7 @@ pub mod signature;
 pub mod span;
 pub mod store;
 pub mod supervisor;
+pub mod tap;
 pub mod testing;
 pub mod text;
 pub mod timers;

@@ -9,6 +9,7 @@ mod format;
 mod journal;
 mod json;
 mod levels;
+mod lines;
 mod scope;
 mod text;
 mod writer;
@@ -26,6 +27,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{Level, LogFormat};
+use crate::tap::TapFull;
 
 use format::Format;
 use levels::LiveLevels;
@@ -33,6 +35,7 @@ use scope::SpanName;
 use writer::LogWriter;
 
 pub use levels::Levels;
+pub use lines::{LogLine, LogStream};
 
 /// Prefix of the targets of lines that guests write.
 const GUEST: &str = "miqro::guest";
@@ -109,6 +112,20 @@ impl Logs {
                 writer.show_status(text);
             }
         })
+    }
+
+    /// The last lines of a service, or of all, from a level on, and further ones if wanted.
+    ///
+    /// # Errors
+    /// When too many listen already.
+    pub fn listen(
+        &self,
+        service: Option<String>,
+        level: Level,
+        is_followed: bool,
+    ) -> Result<LogStream, TapFull> {
+        let level = levels::level_filter(level);
+        self.format.lines.listen(service, level, is_followed)
     }
 
     /// Number of lines that were dropped because stderr was not read.

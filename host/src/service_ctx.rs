@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::config;
 use crate::guest::{GrantUsage, InputSource, Requests, ServiceState};
+use crate::tap::{CallRecord, Tap};
 use crate::topic::Topic;
 
 /// The configuration and the state of one service.
@@ -23,6 +24,8 @@ pub struct ServiceCtx {
     pub state: Arc<ServiceState>,
     /// Carries the guest's requests; `None`: the guest cannot send any.
     pub requests: Option<Requests>,
+    /// Those that listen to calls.
+    pub calls: Tap<CallRecord>,
     /// The source of clocks and random numbers; `None`: the machine, with a tap of its own for each instance.
     pub inputs: Option<InputSource>,
 }
@@ -37,6 +40,7 @@ impl ServiceCtx {
             discovery_prefix: Topic::home_assistant(),
             state: Arc::default(),
             requests: None,
+            calls: Tap::default(),
             inputs: None,
         }
     }

@@ -5,5 +5,6 @@ mod guard;
 mod metrics;
 mod routes;
 mod server;
+mod stream;
 
 pub use server::{Server, WebError};

@@ -101,6 +101,22 @@ pub fn cargo_component() -> Result<PathBuf> {
     tool("bin/cargo-component")
 }
 
+/// Prometheus.
+///
+/// # Errors
+/// When it is not installed.
+pub fn prometheus() -> Result<PathBuf> {
+    tool("bin/prometheus")
+}
+
+/// The tool that checks metrics.
+///
+/// # Errors
+/// When it is not installed.
+pub fn promtool() -> Result<PathBuf> {
+    tool("bin/promtool")
+}
+
 fn tool(path: &str) -> Result<PathBuf> {
     let program = tools().join(path);
     ensure!(

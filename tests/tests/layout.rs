@@ -22,6 +22,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "backoff",
             "token_bucket",
             "panic_hook",
+            "tap",
             "secure_dir",
             "priority",
             "rejection_log",
@@ -95,11 +96,12 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party crates, and the only modules that may name them.
-const CRATES: [(&str, &[&str]); 25] = [
+const CRATES: [(&str, &[&str]); 26] = [
     ("base64", &["guest", "recording", "typed"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
+    ("form_urlencoded", &["web"]),
     ("hyper", &["guest", "web"]),
     ("hyper_util", &["web"]),
     ("minisign_verify", &["signature"]),

@@ -43,6 +43,7 @@ mod retained;
 mod sandbox;
 mod shadow;
 mod snapshot;
+mod streams;
 mod switch;
 mod trust;
 mod typed;

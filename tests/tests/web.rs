@@ -286,7 +286,10 @@ async fn metrics_are_accepted_by_promtool() -> Result<()> {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
 
-    let complaints = run_with(Command::new("promtool").args(["check", "metrics"]), &text)?;
+    let complaints = run_with(
+        Command::new(place::promtool()?).args(["check", "metrics"]),
+        &text,
+    )?;
     assert_eq!(complaints, "", "{text}");
     Ok(())
 }
@@ -375,7 +378,7 @@ async fn dashboard_queries_work_in_prometheus() -> Result<()> {
 
     std::fs::write(folder.join("prometheus.yml"), settings.to_string())?;
     let prometheus = place::free_port()?;
-    let mut command = Command::new("prometheus");
+    let mut command = Command::new(place::prometheus()?);
     command
         .arg(format!(
             "--config.file={}",

@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use crate::control::Answer;
 use crate::service::CommandError;
 use crate::store::{LetterId, LetterIdError, StoreError};
+use crate::tap::TapFull;
 use crate::topic::TopicError;
 
 /// A request cannot be carried out.
@@ -26,6 +27,8 @@ pub(super) enum RequestError {
     SocketOnly,
     #[error("there is no connection to the broker")]
     NotConnected,
+    #[error(transparent)]
+    TapFull(#[from] TapFull),
     #[error(transparent)]
     Topic(#[from] TopicError),
 }

@@ -95,7 +95,7 @@ impl Control {
         } = pending;
         let audited = request.is_change().then(|| request.to_string());
         let answer = match (&caller, request.is_recording()) {
-            (Caller::Web { .. }, true) => ready(Err(RequestError::SocketOnly)),
+            (Caller::Web { .. }, true) => refuse(RequestError::SocketOnly),
             _ => runtime.handle_request(request),
         };
         self.answers.spawn(async move {
@@ -122,21 +122,20 @@ impl Runtime<'_> {
     /// Begins to handle a request; the answer may come later.
     fn handle_request(&mut self, request: Request) -> AnswerFuture {
         match request {
-            Request::Services {} => ready(Ok(self.supervisor.names().into())),
+            Request::Services {} => ready(Ok(Value::from(self.supervisor.names()))),
             Request::Status {} => ready(Ok(status(
                 &self.sessions.main(),
                 self.supervisor.holding_up_others(),
                 self.supervisor.names(),
             ))),
             Request::Snapshot {} => self.snapshot(),
-            Request::History { service } => {
-                let history = self.supervisor.history(&service);
-                ready(
-                    history
-                        .map(|history| describe_history(&service, &history))
-                        .map_err(Into::into),
-                )
-            }
+            Request::Logs {
+                service,
+                level,
+                follow,
+            } => ready(self.logs(service, level, follow)),
+            Request::Tail { service } => ready(self.tail(service)),
+            Request::History { service } => self.history(&service),
             Request::Letters { service } => self.with_service(service, |service, store, _| {
                 letters::list(store, service).boxed()
             }),
@@ -178,8 +177,15 @@ impl Runtime<'_> {
                 retain,
             } => match Topic::new(topic) {
                 Ok(topic) => self.publish(Message::new(topic, payload, qos, retain)),
-                Err(error) => ready(Err(error.into())),
+                Err(error) => refuse(error),
             },
+        }
+    }
+
+    fn history(&self, service: &str) -> AnswerFuture {
+        match self.supervisor.history(service) {
+            Ok(history) => ready(Ok(describe_history(service, &history))),
+            Err(error) => refuse(error),
         }
     }
 
@@ -191,7 +197,7 @@ impl Runtime<'_> {
     ) -> AnswerFuture {
         match self.supervisor.service_ref(&service) {
             Ok(service_ref) => begin(service, self.deps.shared.store.clone(), service_ref),
-            Err(error) => ready(Err(error.into())),
+            Err(error) => refuse(error),
         }
     }
 
@@ -199,7 +205,7 @@ impl Runtime<'_> {
     fn switch(&self, service: &str, payload: &'static str) -> AnswerFuture {
         match self.supervisor.enabled_topic(service) {
             Ok(topic) => self.publish(Message::new(topic, payload, Qos::AtLeastOnce, true)),
-            Err(error) => ready(Err(error.into())),
+            Err(error) => refuse(error),
         }
     }
 
@@ -207,7 +213,7 @@ impl Runtime<'_> {
     fn publish(&self, message: Message) -> AnswerFuture {
         let session = self.sessions.main();
         if !session.status().borrow().is_connected() {
-            return ready(Err(RequestError::NotConnected));
+            return refuse(RequestError::NotConnected);
         }
 
         let said = format!("{} bytes on {}", message.payload.len(), message.topic);
@@ -220,7 +226,7 @@ impl Runtime<'_> {
 
     fn set_log_level(&self, service: Option<&str>, level: Level) -> AnswerFuture {
         if let Some(Err(error)) = service.map(|service| self.supervisor.service_ref(service)) {
-            return ready(Err(error.into()));
+            return refuse(error);
         }
 
         self.logs.set_level(service, level);
@@ -228,13 +234,17 @@ impl Runtime<'_> {
     }
 }
 
-fn ready(answer: Result<Value, RequestError>) -> AnswerFuture {
-    std::future::ready(answer.map(Answer::Value)).boxed()
+fn ready(answer: Result<impl Into<Answer>, RequestError>) -> AnswerFuture {
+    std::future::ready(answer.map(Into::into)).boxed()
+}
+
+fn refuse(error: impl Into<RequestError>) -> AnswerFuture {
+    std::future::ready(Err(error.into())).boxed()
 }
 
 /// The answer of a command that is carried out.
 fn done(sentence: String) -> AnswerFuture {
-    ready(Ok(sentence.into()))
+    ready(Ok(Value::from(sentence)))
 }
 
 /// Waits until a service has carried out a command.

@@ -31,7 +31,7 @@ pub(super) struct ServiceTarget {
     /// State file of the host [default: that of the configuration, or else of any host in the default directories that has the
     /// service]
     #[arg(long, value_name = "FILE")]
-    state_file: Option<PathBuf>,
+    pub(super) state_file: Option<PathBuf>,
 }
 
 /// Arguments of `history`.
@@ -69,7 +69,7 @@ pub(super) struct LogLevel {
 }
 
 /// Words of levels on the command line.
-const LEVELS: [(&str, Level); 5] = [
+pub(super) const LEVELS: [(&str, Level); 5] = [
     ("trace", Level::Trace),
     ("debug", Level::Debug),
     ("info", Level::Info),
@@ -78,7 +78,7 @@ const LEVELS: [(&str, Level); 5] = [
 ];
 
 /// The level of a word that the parser has accepted.
-fn level(word: &str) -> Level {
+pub(super) fn level(word: &str) -> Level {
     let found = LEVELS.iter().find(|(known, _)| *known == word);
     found.map_or(Level::Info, |(_, level)| *level)
 }

@@ -35,6 +35,51 @@ pub enum ClientError {
 /// # Errors
 /// When no host listens, no reply arrives in time, or the host rejects the request.
 pub fn send(socket: &Path, request: &Request, timeout: Duration) -> Result<Value, ClientError> {
+    begin(socket, request, timeout).map(|(value, _)| value)
+}
+
+/// Sends a request whose answer is a stream, and hands each of its lines to `on_line` until that returns `false`. Waits at most
+/// `timeout` for its beginning.
+///
+/// # Errors
+/// As [`send`], and when the stream breaks. Those of `on_line`.
+pub fn follow(
+    socket: &Path,
+    request: &Request,
+    timeout: Duration,
+    mut on_line: impl FnMut(Value) -> io::Result<bool>,
+) -> Result<(), ClientError> {
+    let failed = |source: io::Error| ClientError::Io {
+        path: socket.to_owned(),
+        source,
+    };
+    let (_, mut reader) = begin(socket, request, timeout)?;
+    reader.get_mut().set_limit(u64::MAX);
+    // nothing may happen for long
+    let stream = reader.get_ref().get_ref();
+    stream.set_read_timeout(None).map_err(failed)?;
+
+    let mut line = String::new();
+    while reader.read_line(&mut line).map_err(failed)? > 0 {
+        let value = serde_json::from_str(&line).map_err(|error| failed(error.into()))?;
+        if !on_line(value).map_err(failed)? {
+            break;
+        }
+        line.clear();
+    }
+
+    Ok(())
+}
+
+/// The rest of an answer.
+type Rest = BufReader<io::Take<UnixStream>>;
+
+/// Sends a request and reads its reply, and returns the rest of the answer.
+fn begin(
+    socket: &Path,
+    request: &Request,
+    timeout: Duration,
+) -> Result<(Value, Rest), ClientError> {
     let failed = |source: io::Error| ClientError::Io {
         path: socket.to_owned(),
         source,
@@ -51,21 +96,26 @@ pub fn send(socket: &Path, request: &Request, timeout: Duration) -> Result<Value
         stream => stream.map_err(failed)?,
     };
 
-    match exchange(&stream, request, timeout).map_err(failed)? {
-        Reply::Ok(value) => Ok(value),
-        Reply::Error(error) => Err(ClientError::Rejected(error)),
+    match exchange(stream, request, timeout).map_err(failed)? {
+        (Reply::Ok(value), rest) => Ok((value, rest)),
+        (Reply::Error(error), _) => Err(ClientError::Rejected(error)),
     }
 }
 
-fn exchange(mut stream: &UnixStream, request: &Request, timeout: Duration) -> io::Result<Reply> {
+fn exchange(
+    mut stream: UnixStream,
+    request: &Request,
+    timeout: Duration,
+) -> io::Result<(Reply, Rest)> {
     stream.set_read_timeout(Some(timeout))?;
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
     stream.write_all(&text)?;
 
     let mut line = String::new();
-    BufReader::new(stream.take(REPLY_BYTES)).read_line(&mut line)?;
-    Ok(serde_json::from_str(&line)?)
+    let mut reader = BufReader::new(stream.take(REPLY_BYTES));
+    reader.read_line(&mut line)?;
+    Ok((serde_json::from_str(&line)?, reader))
 }
 
 /// The control sockets in `directory`, sorted.

@@ -10,19 +10,19 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::socket::short_path;
-use super::{Answer, Caller, PendingRequest, REQUEST_BYTES, Reply, Request, ask};
+use super::{Answer, Caller, PendingRequest, REQUEST_BYTES, Reply, Request, Stream, ask};
 use crate::service::Recording;
 use crate::{daemon, secure_dir};
 
-/// Most connections at a time; further ones wait.
-const CONNECTIONS: usize = 16;
+/// Most connections at a time; further ones wait. Streams are bounded by their taps, so that commands always find room.
+const CONNECTIONS: usize = 128;
 
 /// How long a connection may take to send its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -142,6 +142,9 @@ async fn converse(stream: UnixStream, requests: mpsc::Sender<PendingRequest>) ->
         Ok(request) => ask(&requests, request, caller).await,
         Err(error) => Reply::Error(format!("the request is not understood: {error}")),
     };
+    if let Reply::Ok(Answer::Stream(stream)) = reply {
+        return relay(stream, reader, writer).await;
+    }
 
     write_line(&mut writer, &reply).await?;
     if let Reply::Ok(Answer::Recording(recording)) = reply {
@@ -185,4 +188,25 @@ async fn write_line(
     let mut text = serde_json::to_vec(value)?;
     text.push(b'\n');
     writer.write_all(&text).await
+}
+
+/// Writes the lines of a stream behind a reply that it begins, until it ends or the client has gone.
+async fn relay(
+    mut stream: Stream,
+    mut reader: impl AsyncRead + Unpin,
+    mut writer: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
+    writer
+        .write_all(b"{\"ok\":\"the stream begins\"}\n")
+        .await?;
+    loop {
+        tokio::select! {
+            line = stream.next() => match line {
+                Some(line) => writer.write_all(format!("{line}\n").as_bytes()).await?,
+                None => return Ok(()),
+            },
+            // a client has nothing more to say
+            _ = reader.read_u8() => return Ok(()),
+        }
+    }
 }

@@ -10,7 +10,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::journal;
-use super::json::Json;
+use super::json::{Json, members};
+use super::lines::Lines;
 use super::scope::SpanName;
 use super::text::Text;
 use crate::config::LogFormat;
@@ -20,6 +21,7 @@ use crate::config::LogFormat;
 pub(super) struct Format {
     json: Arc<AtomicBool>,
     journal: bool,
+    pub(super) lines: Lines,
 }
 
 impl Format {
@@ -28,6 +30,7 @@ impl Format {
         Self {
             json: Arc::new(AtomicBool::new(format == LogFormat::Json)),
             journal,
+            lines: Lines::default(),
         }
     }
 
@@ -67,6 +70,8 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        self.lines
+            .add(*event.metadata().level(), members(context, event)?);
         if !self.journal {
             return self.write_line(context, writer, event);
         }

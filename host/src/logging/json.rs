@@ -20,6 +20,34 @@ use super::scope::{SpanName, with_name};
 /// The format for programs.
 pub(super) struct Json;
 
+/// The members of a line.
+///
+/// # Errors
+/// When the time cannot be formatted.
+pub(super) fn members<S>(
+    context: &FmtContext<'_, S, SpanName>,
+    event: &Event<'_>,
+) -> Result<Map<String, Value>, fmt::Error>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let mut time = String::new();
+    SystemTime.format_time(&mut Writer::new(&mut time))?;
+
+    let mut members = Members(Map::new());
+    members.add("timestamp", time);
+    members.add("level", event.metadata().level().as_str());
+    members.add("target", event.metadata().target());
+    for (kind, member) in [(span::SERVICE, "service"), (span::SESSION, "connection")] {
+        with_name(context.event_scope(), kind, |name| {
+            members.add(member, name)
+        });
+    }
+    event.record(&mut members);
+
+    Ok(members.0)
+}
+
 impl<S> FormatEvent<S, SpanName> for Json
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -30,21 +58,8 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut time = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
-
-        let mut members = Members(Map::new());
-        members.add("timestamp", time);
-        members.add("level", event.metadata().level().as_str());
-        members.add("target", event.metadata().target());
-        for (kind, member) in [(span::SERVICE, "service"), (span::SESSION, "connection")] {
-            with_name(context.event_scope(), kind, |name| {
-                members.add(member, name)
-            });
-        }
-        event.record(&mut members);
-
-        writeln!(writer, "{}", Value::Object(members.0))
+        let members = members(context, event)?;
+        writeln!(writer, "{}", Value::Object(members))
     }
 }
 

@@ -84,7 +84,7 @@ impl Levels {
     }
 }
 
-fn level_filter(level: Level) -> LevelFilter {
+pub(super) fn level_filter(level: Level) -> LevelFilter {
     match level {
         Level::Trace => LevelFilter::TRACE,
         Level::Debug => LevelFilter::DEBUG,

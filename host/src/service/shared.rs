@@ -13,6 +13,7 @@ use crate::guest::{Requests, ServiceState};
 use crate::message::Subscription;
 use crate::service_ctx::ServiceCtx;
 use crate::store::{Store, StoreError};
+use crate::tap::{CallRecord, Tap};
 use crate::topic::Topic;
 
 use crate::rollout::history::VersionHistory;
@@ -24,6 +25,8 @@ pub struct Shared {
     pub store: Store,
     /// Version of the protocol; it cannot change while the host runs.
     pub protocol: Protocol,
+    /// Those that listen to calls of services.
+    pub calls: Tap<CallRecord>,
     requests: Requests,
     discovery_prefix: Topic,
     states: Arc<Mutex<ServiceStates>>,
@@ -70,6 +73,7 @@ impl Shared {
         Self {
             store,
             protocol,
+            calls: Tap::default(),
             requests,
             discovery_prefix,
             states: Arc::new(Mutex::new(states)),
@@ -83,6 +87,7 @@ impl Shared {
             discovery_prefix: self.discovery_prefix.clone(),
             state,
             requests: Some(self.requests.clone()),
+            calls: self.calls.clone(),
             ..ServiceCtx::new(Arc::new(config))
         })
     }

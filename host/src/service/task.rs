@@ -18,6 +18,7 @@ use crate::panic_hook;
 use crate::recording::End;
 use crate::service_ctx::ServiceCtx;
 use crate::store::VersionRecord;
+use crate::tap::CallRecord;
 use crate::timers::sleep_until;
 use crate::typed::binding::Binding;
 
@@ -38,6 +39,7 @@ mod commands;
 mod deferred;
 mod faults;
 mod reconfigure;
+mod record;
 mod recording;
 mod rollback;
 mod shutdown;
@@ -67,6 +69,8 @@ pub(super) struct Task {
     usage: Usage,
     outputs: Outputs,
     rollout: Rollout,
+    /// The record of the current call, if anybody listens.
+    record: Option<Box<CallRecord>>,
 }
 
 impl Task {
@@ -99,6 +103,7 @@ impl Task {
                 is_attached: parts.attached,
             },
             rollout: Rollout::new(parts.history, parts.interrupted),
+            record: None,
             ctx: parts.ctx,
         }
     }
@@ -241,6 +246,9 @@ impl Task {
         while let Some(invocation) = &self.queue.current {
             let call = invocation.call(attempt);
             let sample = self.rollout.sample(&call);
+            if self.ctx.calls.is_open() {
+                self.begin_record(attempt);
+            }
             let outcome = match self.runner.call(call, &mut self.queue).await {
                 Ok(effects) => self.complete(effects, sample).await,
                 Err(fault) => Err(fault),
@@ -281,6 +289,9 @@ impl Task {
         }
         let completion = self.queue.completion();
         let cost = CallCost::of(&effects);
+        if let Some(record) = &mut self.record {
+            record.note_publishes(&effects.publishes);
+        }
         let sample = sample.map(|sample| Box::new(sample.with_effects(&effects)));
 
         self.commit(effects, completion).await?;
@@ -299,6 +310,9 @@ impl Task {
             let took = self.runner.executor.took();
             self.usage
                 .on_call_ended(invocation.purpose(), took, outcome.as_ref().err());
+        }
+        if let Some(record) = self.record.take() {
+            self.send_record(record, outcome.as_ref().err());
         }
         let requested = self.usage.read_meter(self.ctx.state.meter());
 

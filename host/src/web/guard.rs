@@ -18,6 +18,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Addresses whose failures are counted at most; the oldest is forgotten.
 const ADDRESSES: usize = 1024;
 
+/// Beginning of the paths of streams: a page of another site must not even begin one, since each takes a place.
+pub(super) const STREAMS: &str = "/api/v1/stream/";
+
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -167,8 +170,10 @@ impl Guard {
     /// When it comes from another site, is not JSON, has no or a wrong token, or its sender has to wait.
     pub(super) fn check(&mut self, head: &Head<'_>, now: Instant) -> Result<Client, Refusal> {
         self.check_host(head)?;
-        if !head.method.is_safe() {
+        if !head.method.is_safe() || head.uri.path().starts_with(STREAMS) {
             check_origin(head.headers)?;
+        }
+        if !head.method.is_safe() {
             check_json(head.headers)?;
         }
 

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use super::guard::{Client, Guard, Head, Refusal};
+use super::guard::{Client, Guard, Head, Refusal, STREAMS};
 use super::metrics;
+use super::stream::{EVENT_STREAM, EventStream, request_of};
 use crate::control::{self, Answer, Caller, PendingRequest, Reply};
 
 /// Most bytes of a command.
@@ -49,7 +50,7 @@ pub(super) struct Routes {
     requests: mpsc::Sender<PendingRequest>,
 }
 
-type Answered = Response<Full<Bytes>>;
+type Answered = Response<Either<Full<Bytes>, EventStream>>;
 
 impl Routes {
     /// Answers go through `requests` to the host.
@@ -105,14 +106,16 @@ impl Routes {
                 Ok(with(StatusCode::OK, JSON, OPENAPI))
             }
             (&Method::POST, "/api/v1/command") => self.command(request, client).await,
+            (&Method::GET, path) if path.starts_with(STREAMS) => {
+                let query = request.uri().query().unwrap_or_default();
+                Ok(self.stream(path, query, client).await)
+            }
             (_, "/metrics" | "/api/v1/snapshot" | "/api/v1/openapi.json") => {
                 Ok(not_allowed("GET, HEAD"))
             }
             (_, "/api/v1/command") => Ok(not_allowed("POST")),
-            _ => Ok(error(
-                StatusCode::NOT_FOUND,
-                "there is nothing at this path; /api/v1/openapi.json lists all",
-            )),
+            (_, path) if path.starts_with(STREAMS) => Ok(not_allowed("GET")),
+            _ => Ok(not_found()),
         }
     }
 
@@ -149,10 +152,36 @@ impl Routes {
             }
         };
 
+        if command.is_stream() {
+            let said = format!("expected GET of a path below {STREAMS}, which is a stream");
+            return Ok(error(StatusCode::BAD_REQUEST, &said));
+        }
         if command.is_change() {
             client.may_operate()?;
         }
         Ok(reply(&self.ask(command, client).await))
+    }
+
+    /// Begins a stream of events.
+    async fn stream(&self, path: &str, query: &str, client: Client) -> Answered {
+        let request = match request_of(path, query) {
+            None => return not_found(),
+            Some(Ok(request)) => request,
+            Some(Err(problem)) => {
+                let said = format!("the query is not understood: {problem}");
+                return error(StatusCode::BAD_REQUEST, &said);
+            }
+        };
+
+        match self.ask(request, client).await {
+            Reply::Ok(Answer::Stream(stream)) => {
+                let mut answered = Response::new(Either::Right(EventStream(stream)));
+                let kind = HeaderValue::from_static(EVENT_STREAM);
+                answered.headers_mut().insert(header::CONTENT_TYPE, kind);
+                answered
+            }
+            other => reply(&other),
+        }
     }
 
     async fn metrics(&self, client: Client) -> Answered {
@@ -161,9 +190,7 @@ impl Routes {
                 Ok(text) => return with(StatusCode::OK, METRICS, text),
                 Err(problem) => format!("the metrics cannot be encoded: {problem}"),
             },
-            Reply::Ok(Answer::Value(_) | Answer::Recording(_)) => {
-                "expected a snapshot, found another answer".to_owned()
-            }
+            Reply::Ok(_) => "expected a snapshot, found another answer".to_owned(),
             Reply::Error(problem) => problem,
         };
 
@@ -231,6 +258,13 @@ fn error(status: StatusCode, said: &str) -> Answered {
     json(status, &Reply::<()>::Error(said.to_owned()))
 }
 
+fn not_found() -> Answered {
+    error(
+        StatusCode::NOT_FOUND,
+        "there is nothing at this path; /api/v1/openapi.json lists all",
+    )
+}
+
 fn not_allowed(allowed: &'static str) -> Answered {
     let mut answered = error(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -250,7 +284,7 @@ fn json(status: StatusCode, value: &impl Serialize) -> Answered {
 }
 
 fn with(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answered {
-    let mut answered = Response::new(Full::new(body.into()));
+    let mut answered = Response::new(Either::Left(Full::new(body.into())));
     *answered.status_mut() = status;
     answered
         .headers_mut()

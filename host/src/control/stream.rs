@@ -1,0 +1,75 @@
+//! Streams: answers that continue while something happens.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use serde_json::json;
+
+use crate::logging::LogLine;
+use crate::tap::{CallRecord, Events, Heard};
+
+/// Lines of JSON, each an object: `{"call": RECORD}`, `{"line": LOG LINE}`, or `{"lost": NUMBER}` where the reader was too slow.
+#[derive(Debug)]
+pub struct Stream {
+    recent: VecDeque<Arc<LogLine>>,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Nothing,
+    Calls(Events<CallRecord>),
+    Lines(Events<LogLine>),
+}
+
+impl Stream {
+    /// Calls of services.
+    pub fn of_calls(events: Events<CallRecord>) -> Self {
+        Self {
+            recent: VecDeque::new(),
+            source: Source::Calls(events),
+        }
+    }
+
+    /// Lines of the log, and further ones if wanted.
+    pub fn of_lines(recent: Vec<Arc<LogLine>>, further: Option<Events<LogLine>>) -> Self {
+        Self {
+            recent: recent.into(),
+            source: further.map_or(Source::Nothing, Source::Lines),
+        }
+    }
+
+    /// The next line, without an end of line; `None`: there are no more.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<String>> {
+        if let Some(line) = self.recent.pop_front() {
+            return Poll::Ready(Some(json!({ "line": &*line }).to_string()));
+        }
+
+        let next = match &mut self.source {
+            Source::Nothing => None,
+            Source::Calls(events) => {
+                let heard = ready!(events.poll_next(context));
+                heard.map(|heard| match heard {
+                    Heard::Event(call) => json!({ "call": &*call }),
+                    Heard::Lost(count) => json!({ "lost": count }),
+                })
+            }
+            Source::Lines(events) => {
+                let heard = ready!(events.poll_next(context));
+                heard.map(|heard| match heard {
+                    Heard::Event(line) => json!({ "line": &*line }),
+                    Heard::Lost(count) => json!({ "lost": count }),
+                })
+            }
+        };
+
+        Poll::Ready(next.map(|line| line.to_string()))
+    }
+
+    /// The next line, as [`Stream::poll_next`].
+    pub async fn next(&mut self) -> Option<String> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+}

@@ -1,0 +1,140 @@
+//! The last lines of the log, and those that listen to further ones.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+use tracing::level_filters::LevelFilter;
+
+use crate::tap::{Event, Events, Tap, TapFull};
+
+/// Lines that are kept.
+const LINES: usize = 1000;
+
+/// Bytes of the texts of kept lines.
+const BYTES: usize = 512 * 1024;
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogLine {
+    level: tracing::Level,
+    members: Map<String, Value>,
+    /// Bytes of its texts, about.
+    weight: usize,
+}
+
+impl Event for LogLine {
+    fn service(&self) -> Option<&str> {
+        self.members.get("service")?.as_str()
+    }
+}
+
+impl Serialize for LogLine {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.members.serialize(serializer)
+    }
+}
+
+/// Lines that were written, and further ones.
+pub type LogStream = (Vec<Arc<LogLine>>, Option<Events<LogLine>>);
+
+/// The lines of a process. A clone is the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lines {
+    recent: Arc<Mutex<Recent>>,
+    tap: Tap<LogLine>,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    lines: VecDeque<Arc<LogLine>>,
+    bytes: usize,
+}
+
+impl Lines {
+    /// Keeps a line, and sends it to those that listen.
+    pub(super) fn add(&self, level: tracing::Level, members: Map<String, Value>) {
+        let weight = members
+            .values()
+            .map(|value| value.as_str().map_or(16, str::len))
+            .sum();
+        let line = Arc::new(LogLine {
+            level,
+            members,
+            weight,
+        });
+
+        // both under one lock, so that a listener misses no line between them
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.tap.is_open() {
+            self.tap.send(&line);
+        }
+        recent.push(line);
+    }
+
+    /// The last lines of a service, or of all, from a level on, and further ones if wanted.
+    ///
+    /// # Errors
+    /// When too many listen already.
+    pub(super) fn listen(
+        &self,
+        service: Option<String>,
+        level: LevelFilter,
+        is_followed: bool,
+    ) -> Result<LogStream, TapFull> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = |line: &&Arc<LogLine>| {
+            let is_of_service = service.is_none() || service.as_deref() == line.service();
+            is_of_service && line.level <= level
+        };
+        let lines = recent.lines.iter().filter(wanted).cloned().collect();
+        let events = is_followed
+            .then(|| {
+                self.tap
+                    .listen(service.clone(), move |line| line.level <= level)
+            })
+            .transpose()?;
+
+        Ok((lines, events))
+    }
+}
+
+impl Recent {
+    fn push(&mut self, line: Arc<LogLine>) {
+        self.bytes += line.weight;
+        self.lines.push_back(line);
+        while self.lines.len() > LINES || self.bytes > BYTES {
+            let Some(oldest) = self.lines.pop_front() else {
+                return;
+            };
+            self.bytes -= oldest.weight;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn kept_lines_are_bounded_by_number_and_bytes() {
+        let lines = Lines::default();
+        let add = |text: String| {
+            let members = Map::from_iter([("message".to_owned(), text.into())]);
+            lines.add(tracing::Level::INFO, members);
+        };
+        let kept = || lines.listen(None, LevelFilter::TRACE, false).unwrap().0;
+        for number in 0..LINES + 10 {
+            add(number.to_string());
+        }
+        assert_eq!(kept().len(), LINES);
+        assert_eq!(kept()[0].members["message"], "10");
+        for _ in 0..3 {
+            add("x".repeat(BYTES / 2));
+        }
+        assert_eq!(kept().len(), 2);
+    }
+}

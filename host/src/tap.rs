@@ -1,0 +1,248 @@
+//! Taps: places where others may listen to events while they happen, such as calls of a service or lines of the log.
+//!
+//! Each listener has a bounded buffer. One that does not keep up loses events and is told how many; the sender never waits. While
+//! nobody listens, an event costs one load of a counter.
+
+mod call_record;
+mod excerpt;
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc;
+
+pub use call_record::{CallFailure, CallRecord, Trigger};
+pub use excerpt::MessageExcerpt;
+
+/// Events that wait for one listener at most.
+const BUFFER: usize = 256;
+
+/// Listeners of one tap at most.
+const LISTENERS: usize = 32;
+
+/// Too many listen already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{LISTENERS} clients listen already, which is the most")]
+pub struct TapFull;
+
+/// An event that a tap carries.
+pub trait Event {
+    /// The service that it is about.
+    fn service(&self) -> Option<&str>;
+}
+
+/// Sends events to those that listen. A clone is the same tap.
+pub struct Tap<T>(Arc<Inner<T>>);
+
+struct Inner<T> {
+    /// The number of `listeners`, which is read without the lock.
+    open: AtomicUsize,
+    /// Locked to send an event while somebody listens, and when somebody comes.
+    listeners: Mutex<Vec<Listener<T>>>,
+}
+
+struct Listener<T> {
+    /// The only service whose events it gets; `None`: all.
+    service: Option<String>,
+    wants: Box<dyn Fn(&T) -> bool + Send + Sync>,
+    events: mpsc::Sender<Heard<T>>,
+    /// Events that it has lost and was not told of.
+    lost: u64,
+}
+
+/// Something that a listener gets.
+#[derive(Debug)]
+pub enum Heard<T> {
+    /// An event.
+    Event(Arc<T>),
+    /// This many events were lost here, because the listener was too slow.
+    Lost(u64),
+}
+
+/// The end of a listener. The tap forgets it when it is dropped.
+#[derive(Debug)]
+pub struct Events<T>(mpsc::Receiver<Heard<T>>);
+
+impl<T: Event> Tap<T> {
+    /// Whether anybody listens.
+    pub fn is_open(&self) -> bool {
+        self.0.open.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether anybody listens to events of `service`.
+    pub fn is_open_for(&self, service: &str) -> bool {
+        self.is_open() && self.listeners().iter().any(|one| one.is_for(Some(service)))
+    }
+
+    /// Begins to listen, to one service or to all, and of its events to those that `wants` accepts.
+    ///
+    /// # Errors
+    /// When too many listen already.
+    pub fn listen(
+        &self,
+        service: Option<String>,
+        wants: impl Fn(&T) -> bool + Send + Sync + 'static,
+    ) -> Result<Events<T>, TapFull> {
+        let mut listeners = self.listeners();
+        listeners.retain(|one| !one.events.is_closed());
+        if listeners.len() >= LISTENERS {
+            return Err(TapFull);
+        }
+
+        let (events, heard) = mpsc::channel(BUFFER);
+        listeners.push(Listener {
+            service,
+            wants: Box::new(wants),
+            events,
+            lost: 0,
+        });
+
+        self.0.open.store(listeners.len(), Ordering::Relaxed);
+        Ok(Events(heard))
+    }
+
+    /// Sends an event to all that want it.
+    pub fn send(&self, event: &Arc<T>) {
+        let mut listeners = self.listeners();
+        listeners.retain_mut(|one| !one.events.is_closed() && one.offer(event));
+        self.0.open.store(listeners.len(), Ordering::Relaxed);
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<Listener<T>>> {
+        self.0
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Event> Listener<T> {
+    fn is_for(&self, service: Option<&str>) -> bool {
+        self.service.is_none() || self.service.as_deref() == service
+    }
+
+    /// Offers an event. Returns whether the listener is still there.
+    fn offer(&mut self, event: &Arc<T>) -> bool {
+        if !self.is_for(event.service()) || !(self.wants)(event) {
+            return true;
+        }
+
+        if self.lost > 0 && self.events.try_send(Heard::Lost(self.lost)).is_ok() {
+            self.lost = 0;
+        }
+        if self.lost > 0 {
+            self.lost += 1;
+            return true;
+        }
+        match self.events.try_send(Heard::Event(Arc::clone(event))) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.lost += 1;
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
+    }
+}
+
+impl<T> Events<T> {
+    /// The next event; `None`: the tap has gone.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Heard<T>>> {
+        self.0.poll_recv(context)
+    }
+}
+
+impl<T> Clone for Tap<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Tap<T> {
+    fn default() -> Self {
+        Self(Arc::new(Inner {
+            open: AtomicUsize::new(0),
+            listeners: Mutex::default(),
+        }))
+    }
+}
+
+impl<T> fmt::Debug for Tap<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tap")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Said(&'static str, u64);
+
+    impl Event for Said {
+        fn service(&self) -> Option<&str> {
+            Some(self.0)
+        }
+    }
+
+    /// Everything that waits: numbers of events, and negative numbers of lost ones.
+    fn heard(events: &mut Events<Said>) -> Vec<i64> {
+        let mut all = Vec::new();
+        while let Ok(next) = events.0.try_recv() {
+            all.push(match next {
+                Heard::Event(said) => said.1 as i64,
+                Heard::Lost(count) => -(count as i64),
+            });
+        }
+
+        all
+    }
+
+    #[test]
+    fn listeners_get_their_service_and_what_they_want() {
+        let tap = Tap::default();
+        assert!(!tap.is_open());
+        let mut of_a = tap.listen(Some("a".to_owned()), |_| true).unwrap();
+        assert!(tap.is_open_for("a") && !tap.is_open_for("b"));
+        let mut large = tap.listen(None, |said: &Said| said.1 > 1).unwrap();
+        for said in [Said("a", 1), Said("b", 2), Said("a", 3)] {
+            tap.send(&Arc::new(said));
+        }
+
+        assert_eq!(
+            (heard(&mut of_a), heard(&mut large)),
+            (vec![1, 3], vec![2, 3])
+        );
+        drop(of_a);
+        drop(large);
+        tap.send(&Arc::new(Said("a", 4)));
+        assert!(!tap.is_open(), "those that have gone are forgotten");
+    }
+
+    #[test]
+    fn slow_listener_is_told_how_many_events_it_lost() {
+        let tap = Tap::default();
+        let mut events = tap.listen(None, |_| true).unwrap();
+        let sent = BUFFER as u64 + 5;
+        for number in 0..sent {
+            tap.send(&Arc::new(Said("a", number)));
+        }
+        assert_eq!(heard(&mut events).len(), BUFFER);
+        tap.send(&Arc::new(Said("a", 1000)));
+        assert_eq!(heard(&mut events), [-5, 1000]);
+    }
+
+    #[test]
+    fn number_of_listeners_is_bounded_and_those_that_left_make_room() {
+        let tap: Tap<Said> = Tap::default();
+        let mut all: Vec<_> = (0..LISTENERS).map(|_| tap.listen(None, |_| true)).collect();
+        assert_eq!(tap.listen(None, |_| true).err(), Some(TapFull));
+        all.pop();
+        assert!(tap.listen(None, |_| true).is_ok());
+    }
+}

@@ -1,0 +1,79 @@
+//! The record of one call of a guest: its trigger, its duration, its publishes, and its failure.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::{Event, MessageExcerpt};
+use crate::fault_kind::FaultKind;
+use crate::message::Publication;
+
+/// Publishes of one call that are shown; the others are counted.
+const PUBLISHES: usize = 32;
+
+/// One call of a guest.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CallRecord {
+    /// The service.
+    pub service: String,
+    /// The version that was called.
+    pub version: Option<String>,
+    /// The end of the call, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The reason of the call.
+    #[serde(flatten)]
+    pub trigger: Trigger,
+    /// The number of the attempt, from 1 on.
+    pub attempt: u32,
+    /// The duration.
+    #[serde(rename = "took_us", serialize_with = "microseconds")]
+    pub took: Option<Duration>,
+    /// The messages that it published.
+    pub published: Vec<MessageExcerpt>,
+    /// The number of further messages that it published.
+    pub further: usize,
+    /// The failure; nothing that the call asked for has happened then.
+    pub failure: Option<CallFailure>,
+}
+
+/// The reason of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trigger {
+    /// A message.
+    Message(MessageExcerpt),
+    /// The timer of this name.
+    Timer(String),
+    /// The connection, or the outcome of a publish.
+    Notice(String),
+}
+
+/// A failure of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CallFailure {
+    /// The kind.
+    pub kind: FaultKind,
+    /// The reason.
+    pub reason: String,
+}
+
+impl CallRecord {
+    /// Notes the messages that the call published.
+    pub fn note_publishes(&mut self, publishes: &[Publication]) {
+        let shown = publishes.iter().take(PUBLISHES);
+        self.published = shown
+            .map(|publication| MessageExcerpt::from(&publication.message))
+            .collect();
+        self.further = publishes.len().saturating_sub(PUBLISHES);
+    }
+}
+
+impl Event for CallRecord {
+    fn service(&self) -> Option<&str> {
+        Some(&self.service)
+    }
+}
+
+fn microseconds<S: Serializer>(span: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    span.map(|span| span.as_nanos() as f64 / 1e3).serialize(to)
+}

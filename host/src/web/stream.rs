@@ -1,0 +1,87 @@
+//! Server-sent events: the form of a stream for browsers (HTML, section 9.2).
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
+
+use crate::control::{Request, Stream};
+
+/// The content type.
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
+
+/// The body of an answer that continues. It is read as fast as the client reads it.
+#[derive(Debug)]
+pub(super) struct EventStream(pub(super) Stream);
+
+impl Body for EventStream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let line = ready!(self.0.poll_next(context));
+        let frame = |line| Ok(Frame::data(format!("data: {line}\n\n").into()));
+        Poll::Ready(line.map(frame))
+    }
+}
+
+/// The request for the stream at `path`, with the members of a query; `None`: there is no such path.
+///
+/// # Errors
+/// When the query has an unknown member, or one with a wrong value.
+pub(super) fn request_of(path: &str, query: &str) -> Option<Result<Request, serde_json::Error>> {
+    let members = match path.strip_prefix(super::guard::STREAMS)? {
+        "calls" => vec![("command", "tail".into())],
+        "logs" => vec![("command", "logs".into()), ("follow", true.into())],
+        _ => return None,
+    };
+
+    let mut object: serde_json::Map<String, serde_json::Value> = members
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    let given = form_urlencoded::parse(query.as_bytes());
+    for (name, value) in given {
+        if name != "command" && name != "follow" {
+            object.insert(name.into_owned(), value.into());
+        }
+    }
+    Some(serde_json::from_value(object.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::config::Level;
+
+    #[test]
+    fn queries_become_requests() {
+        let request = |path, query| request_of(path, query).map(Result::ok);
+        let tail = |service: Option<&str>| Request::Tail {
+            service: service.map(str::to_owned),
+        };
+        assert_eq!(request("/api/v1/stream/calls", ""), Some(Some(tail(None))));
+        let encoded = "service=a%20b%2B&command=reload";
+        let of_service = Some(Some(tail(Some("a b+"))));
+        assert_eq!(request("/api/v1/stream/calls", encoded), of_service);
+        let logs = Request::Logs {
+            service: None,
+            level: Some(Level::Warning),
+            follow: true,
+        };
+        assert_eq!(
+            request("/api/v1/stream/logs", "level=warning"),
+            Some(Some(logs))
+        );
+        assert_eq!(request("/api/v1/stream/logs", "level=loud"), Some(None));
+        assert_eq!(request("/api/v1/stream/calls", "token=x"), Some(None));
+        assert_eq!(request("/api/v1/stream/other", ""), None);
+    }
+}
