@@ -94,6 +94,44 @@ impl Process {
         })
     }
 
+    /// The kinds of its resident memory, and its largest mappings: to be shown where it has more than it should.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn mappings(&self) -> Result<String> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let kinds = status.lines().filter(|line| line.starts_with("Rss"));
+        let mut shown: Vec<String> = kinds.map(str::to_owned).collect();
+
+        let smaps = std::fs::read_to_string(format!("/proc/{}/smaps", self.id()))?;
+        let mut mappings = Vec::new();
+        let mut mapping = "";
+        for line in smaps.lines() {
+            match line.strip_prefix("Rss:") {
+                Some(resident) => {
+                    let kib = resident
+                        .split_whitespace()
+                        .next()
+                        .and_then(|kib| kib.parse().ok());
+                    mappings.push((kib.unwrap_or(0_u64), mapping));
+                }
+                // the line of a mapping begins with its addresses
+                None if line
+                    .split_whitespace()
+                    .next()
+                    .is_some_and(|word| word.contains('-')) =>
+                {
+                    mapping = line;
+                }
+                None => {}
+            }
+        }
+        mappings.sort_unstable_by(|one, other| other.cmp(one));
+        let largest = mappings.iter().take(8);
+        shown.extend(largest.map(|(kib, mapping)| format!("{kib} KiB: {mapping}")));
+        Ok(shown.join("\n"))
+    }
+
     /// Sends it a signal by name (`TERM`, `INT`, `STOP`, `CONT`, `KILL`).
     ///
     /// # Errors

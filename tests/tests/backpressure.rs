@@ -14,9 +14,11 @@ const MORE: u64 = 8 * MIB;
 fn grew_by_less_than(host: &Host, before: Memory, more: u64) -> Result<()> {
     let after = host.process().memory()?;
     let seen = format!(
-        "{} MiB before, {} MiB at most",
+        "{} MiB before, {} MiB at most, {} MiB now\n{}",
         before.now / MIB,
-        after.peak / MIB
+        after.peak / MIB,
+        after.now / MIB,
+        host.process().mappings()?
     );
     assert!(
         after.peak < before.now + more,

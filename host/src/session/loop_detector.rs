@@ -5,6 +5,7 @@
 //! itself later does not go round.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,23 +33,48 @@ pub(super) struct LoopDetector {
 #[derive(Debug)]
 struct TrackedMessage {
     topic: Topic,
-    payload: Bytes,
+    payload: Fingerprint,
     trace: Arc<Trace>,
+}
+
+/// Length, last byte and hash of a payload: a payload may be large, and this outlives its message.
+#[derive(Debug, PartialEq, Eq)]
+struct Fingerprint {
+    ending: Ending,
+    hash: u64,
+}
+
+/// Length and last byte of a payload, which most payloads differ in.
+type Ending = (usize, Option<u8>);
+
+impl Fingerprint {
+    fn of(payload: &Bytes) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(payload);
+        Self {
+            ending: ending(payload),
+            hash: hasher.finish(),
+        }
+    }
+
+    fn is_of(&self, payload: &Bytes) -> bool {
+        self.ending == ending(payload) && *self == Self::of(payload)
+    }
 }
 
 impl LoopDetector {
     /// Returns the trace of a message that arrives; `None`: it is not followed.
     pub(super) fn on_arrival(&mut self, topic: &Topic, payload: &Bytes) -> Option<Arc<Trace>> {
-        if self.filter & filter_bit(topic, payload) == 0 {
+        if self.filter & filter_bit(topic, ending(payload)) == 0 {
             return None;
         }
         let place = self
             .followed
             .iter()
-            .position(|one| one.topic == *topic && one.payload == *payload)?;
+            .position(|one| one.topic == *topic && one.payload.is_of(payload))?;
         let found = self.followed.remove(place)?;
         self.filter = self.followed.iter().fold(0, |filter, one| {
-            filter | filter_bit(&one.topic, &one.payload)
+            filter | filter_bit(&one.topic, one.payload.ending)
         });
         Some(found.trace)
     }
@@ -100,8 +126,8 @@ impl LoopDetector {
             self.followed.pop_front();
         }
         let topic = publication.message.topic.clone();
-        let payload = publication.message.payload.clone();
-        self.filter |= filter_bit(&topic, &payload);
+        let payload = Fingerprint::of(&publication.message.payload);
+        self.filter |= filter_bit(&topic, payload.ending);
         self.followed.push_back(TrackedMessage {
             topic,
             payload,
@@ -110,11 +136,14 @@ impl LoopDetector {
     }
 }
 
+fn ending(payload: &Bytes) -> Ending {
+    (payload.len(), payload.last().copied())
+}
+
 /// One of 64 bits, the same for the same message.
-fn filter_bit(topic: &Topic, payload: &Bytes) -> u64 {
-    let last = payload.last().copied().unwrap_or_default();
-    let number =
-        topic.as_str().len().wrapping_mul(31) ^ payload.len().wrapping_mul(17) ^ usize::from(last);
+fn filter_bit(topic: &Topic, (length, last): Ending) -> u64 {
+    let last = usize::from(last.unwrap_or_default());
+    let number = topic.as_str().len().wrapping_mul(31) ^ length.wrapping_mul(17) ^ last;
     1 << (number % 64)
 }
 
