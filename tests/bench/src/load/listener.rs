@@ -88,20 +88,27 @@ impl Listener {
         process: &mut Process,
         limit: Duration,
     ) -> Result<()> {
-        let end = Instant::now() + limit;
-        while self.subscribed() < wanted {
-            process.check()?;
-            if Instant::now() > end {
-                bail!(
-                    "{} of {wanted} subscriptions within {limit:?}",
-                    self.subscribed()
-                );
-            }
+        wait_for(
+            "subscriptions",
+            || self.subscribed(),
+            wanted,
+            process,
+            limit,
+        )
+        .await
+    }
 
-            sleep(Duration::from_millis(10)).await;
-        }
-
-        Ok(())
+    /// Waits until so many messages were published.
+    ///
+    /// # Errors
+    /// When the process ends, or does not publish in time.
+    pub(crate) async fn wait_for_publishes(
+        &self,
+        wanted: u64,
+        process: &mut Process,
+        limit: Duration,
+    ) -> Result<()> {
+        wait_for("publishes", || self.published(), wanted, process, limit).await
     }
 
     /// How many filters were subscribed to on the connections that were not handed out.
@@ -132,4 +139,25 @@ async fn serve(mut link: Link, request: String, found: mpsc::Sender<Link>, count
             return;
         }
     }
+}
+
+/// Waits until `count` is at least `wanted`.
+async fn wait_for(
+    what: &str,
+    count: impl Fn() -> u64,
+    wanted: u64,
+    process: &mut Process,
+    limit: Duration,
+) -> Result<()> {
+    let end = Instant::now() + limit;
+    while count() < wanted {
+        process.check()?;
+        if Instant::now() > end {
+            bail!("{} of {wanted} {what} within {limit:?}", count());
+        }
+
+        sleep(Duration::from_millis(10)).await;
+    }
+
+    Ok(())
 }

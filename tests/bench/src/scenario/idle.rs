@@ -140,7 +140,11 @@ pub(crate) async fn ticking(programs: &Programs, plan: &Plan) -> Result<Section>
         )
     };
 
-    let many = Many::start(programs, "ticker.wasm", TICKING, keys).await?;
+    let mut many = Many::start(programs, "ticker.wasm", TICKING, keys).await?;
+    // each announces that it is online, some time after its subscription
+    many.listener
+        .wait_for_publishes(TICKING as u64, &mut many.host, START)
+        .await?;
     sleep(Duration::from_secs(2)).await;
     let began = Instant::now();
     let cpu = many.host.cpu()?;
