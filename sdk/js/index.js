@@ -89,10 +89,26 @@ export function encode(value) {
 }
 
 const WORDS = { 1: true, true: true, on: true, yes: true, 0: false, false: false, off: false, no: false };
+// Levels of JSON that are read. Deeper text would overflow the stack, which ends the instance; no error can be caught then.
+const DEEPEST = 200;
+
+/** The value of JSON from a stranger. */
+function parse(text) {
+  if (text.split('[').length + text.split('{').length > DEEPEST) {
+    let depth = 0;
+    for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"?|[[\]{}]/gs)) {
+      if (token === '[' || token === '{') depth += 1;
+      else if (token === ']' || token === '}') depth -= 1;
+      if (depth > DEEPEST) throw new RangeError(`expected JSON of at most ${DEEPEST} levels`);
+    }
+  }
+  return JSON.parse(text);
+}
+
 const decoders = {
   bytes: (payload) => payload,
   text: decodeText,
-  json: (payload) => JSON.parse(decodeText(payload)),
+  json: (payload) => parse(decodeText(payload)),
   number: (payload) => {
     const text = decodeText(payload).trim();
     const value = text === '' ? NaN : Number(text);

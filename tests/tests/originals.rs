@@ -161,6 +161,33 @@ async fn miqros_echo_and_ours_say_the_same() -> Result<()> {
     Ok(())
 }
 
+/// The examples that port to the Python SDK by their imports are services of MIQRO, as they stand. A scenario has the same values.
+#[tokio::test]
+async fn an_example_for_python_runs_on_miqro() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    let folder = TempDir::new()?;
+    let config = folder.path().join("miqro.yml").display().to_string();
+    let broker_section = json!({ "host": "127.0.0.1", "port": broker.port(), "keepalive": 5 });
+    let section = json!({ "speed_calibration_mult": 1.02 });
+    let text = json!({ "broker": broker_section, "services": { "canbus": section } });
+    std::fs::write(&config, text.to_string())?;
+
+    let mut client = Client::connect(broker.port()).await?;
+    client.subscribe("service/canbus/speed", 1).await?;
+    let script = "../../sdk/python/examples/canbus.py";
+    let process = original(script, &["-c", &config])?;
+
+    let question = Message::new("service/canbus/frame/208", "1f40 1388 00").qos(0);
+    let speed = asked_until_answered(&mut client, &question).await?;
+    assert_eq!(speed.text(), "51.0");
+    process.signal("KILL")?;
+
+    let scenario = place::project().join("sdk/python/examples/canbus.yml");
+    let scenario = std::fs::read_to_string(scenario)?;
+    assert!(scenario.contains("{topic: speed, payload: 51.0}"));
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_echo_of_mqttservice_and_ours_say_the_same() -> Result<()> {
     let broker = Mosquitto::start().await?;
@@ -209,6 +236,10 @@ async fn the_echo_of_mqttservice_and_ours_say_the_same() -> Result<()> {
 /// The answer to a question, asked again until the service is there.
 async fn asked(client: &mut Client) -> Result<Message> {
     let question = Message::new("house/echoservice/echo", "{}").qos(0);
+    asked_until_answered(client, &question).await
+}
+
+async fn asked_until_answered(client: &mut Client, question: &Message) -> Result<Message> {
     loop {
         client.send(question.clone()).await?;
         let patience = std::time::Duration::from_millis(200);

@@ -227,6 +227,47 @@ async fn answers_tokens_and_outcomes_come_again() -> Result<()> {
 }
 
 #[tokio::test]
+async fn calls_and_properties_of_typed_services_come_again() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    let calls = json!({"call": [{"interface": "io:world/hello", "deadline": "10s"}]});
+    let host = Host::on(broker.port())
+        .service("hello", "hello", json!({}))
+        .service("hello-client", "hello-client", calls)
+        .start()
+        .await?;
+    let mut client = host.client().await?;
+    client.subscribe("service/hello-client/+", 1).await?;
+
+    let mut recorders = Vec::new();
+    for name in ["hello", "hello-client"] {
+        recorders.push(record(&host, &[name]).await?);
+    }
+    client.publish("service/hello-client/say", "hi").await?;
+    client.expect("service/hello-client/said").await?;
+    client.publish("service/hello-client/set", "kept").await?;
+    // the value that the guest reads changes when it arrives there, too
+    loop {
+        client.publish("service/hello-client/get", "").await?;
+        if client.expect("service/hello-client/last").await?.text() == "kept" {
+            break;
+        }
+    }
+
+    for (recorder, name) in recorders.iter_mut().zip(["hello", "hello-client"]) {
+        recorder.signal("INT")?;
+        assert!(recorder.ended().await?.success());
+        let recording = format!("{name}.jsonl");
+        let same = replay(&host, &guests::component(name)?, &recording).await?;
+        assert_eq!(same.code, Some(0), "{same:?}");
+        assert!(!same.out.contains("more than recorded"), "{same:?}");
+    }
+
+    let text = std::fs::read_to_string(host.folder().join("hello-client.jsonl"))?;
+    assert!(text.contains(r#""requests":"#) && text.contains(r#""properties":"#));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_dead_letter_becomes_a_recording() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let section = json!({

@@ -14,7 +14,7 @@ const number = (value, what) => {
   return value;
 };
 
-// No message of a Zigbee network is longer. A longer one is not read: deep JSON would overflow the stack of the engine.
+// No message of a Zigbee network is longer. A longer one is not read, because decoding it takes time.
 const LONGEST = 4096;
 
 /** The JSON object of a payload. */

@@ -47,6 +47,15 @@ test('a payload that cannot be read is a warning', () => {
   assert.equal(world.lines.filter(([level]) => level === 'warn').length, 5);
 });
 
+test('deep JSON is refused before it overflows the stack', () => {
+  assert.deepEqual(sdk.decode(bytes(`${'['.repeat(200)}${']'.repeat(200)}`), 'json').length, 1);
+  assert.deepEqual(sdk.decode(bytes(`["${'[{'.repeat(5000)}\\""]`), 'json'), [`${'[{'.repeat(5000)}"`]);
+  assert.equal(sdk.decode(bytes(`[${'[],'.repeat(5000)}[]]`), 'json').length, 5001);
+  for (const deep of ['['.repeat(10000), '{"a":'.repeat(201)]) {
+    assert.throws(() => sdk.decode(bytes(deep), 'json'), /at most 200 levels/);
+  }
+});
+
 test('every kind of value publishes', () => {
   const values = [bytes('b'), 'text', 7, 2.123456, true, false, null, undefined, { a: 1.23456 }, [1, 'x'], 'größe 😀'];
   for (const value of values) sdk.publish('x', value);

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any
 
 _precision: int | None = None
@@ -47,6 +48,25 @@ def encode(value: Any) -> bytes:
     return (value if isinstance(value, str) else to_json(value)).encode()
 
 
+# Levels of JSON that are read. Deeper text would overflow the stack, which ends the instance; no exception can be caught then.
+_DEEPEST = 200
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+
+
+def from_json(text: str) -> Any:
+    """The value of JSON from a stranger.
+
+    Raises `ValueError` when it is none, or deeper than 200 levels.
+    """
+    if text.count("[") + text.count("{") > _DEEPEST:
+        depth = 0
+        for bracket in re.findall(r"[][{}]", _STRING.sub("", text)):
+            depth += 1 if bracket in "[{" else -1
+            if depth > _DEEPEST:
+                raise ValueError(f"expected JSON of at most {_DEEPEST} levels")
+    return json.loads(text)
+
+
 _WORDS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
 
 
@@ -70,7 +90,7 @@ def decode(payload: bytes, kind: Any) -> Any:
         if not math.isfinite(number):
             raise ValueError(f"expected a number, found {text!r}")
         return number
-    value = json.loads(text)
+    value = from_json(text)
     if kind in (dict, list) and not isinstance(value, kind):
         raise ValueError(f"expected a JSON {'object' if kind is dict else 'array'}, found {text[:80]!r}")
     return value

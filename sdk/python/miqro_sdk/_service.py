@@ -4,12 +4,12 @@
     from miqro_sdk import WitWorld
 """
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from . import _messages, log, state, timers
+from ._convert import from_json
 from ._registry import Decorator, handle, registry
 
 _STATE = "miqro"
@@ -24,7 +24,7 @@ def accept_json(function: Callable[..., Any]) -> Callable[..., Any]:
     """Has a method get the members of a JSON object as named arguments."""
 
     def with_members(self: Any, payload: str) -> Any:
-        return function(self, **json.loads(payload))
+        return function(self, **from_json(payload))
 
     with_members.__name__ = function.__name__
     with_members.__qualname__ = function.__qualname__

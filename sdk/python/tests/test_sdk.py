@@ -48,6 +48,17 @@ class Sdk(unittest.TestCase):
             host.send("number", payload)
         self.assertEqual((got, [level for level, _ in host.log]), ([], ["WARN"] * 4))
 
+    def test_deep_json_is_refused_before_it_overflows_the_stack(self):
+        from miqro_sdk._convert import from_json
+
+        self.assertEqual(from_json("[" * 200 + "]" * 200)[0][0][0][:0], [])
+        brackets = '["' + "[{" * 5000 + '\\\""]'
+        self.assertEqual(from_json(brackets), ["[{" * 5000 + '"'])
+        self.assertEqual(from_json("[" + "[]," * 5000 + "[]]")[0], [])
+        for deep in ["[" * 10_000, '{"a":' * 201]:
+            with self.assertRaisesRegex(ValueError, "at most 200 levels"):
+                from_json(deep)
+
     def test_values_are_converted_as_miqro_does(self):
         values = [b"\x00", "text", 7, 2.123456, True, False, None, {"a": 1.23456}, [1, "x"]]
         expected = [b"\x00", b"text", b"7", b"2.1235", b"1", b"0", b"", b'{"a": 1.2346}', b'[1, "x"]']
