@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    /// The sources below a folder, with their texts; without tests.
+    /// The sources below a folder, with their texts; without tests and examples.
     fn sources(folder: &Path) -> BTreeMap<PathBuf, String> {
         let mut found = BTreeMap::new();
         let mut folders = vec![folder.to_owned()];
@@ -225,7 +225,9 @@ mod tests {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
                 if path.is_dir() {
-                    if !path.ends_with("js/test") && name != "__pycache__" {
+                    if !["test", "examples", "__pycache__"].contains(&name.as_str())
+                        || path.ends_with("src/test")
+                    {
                         folders.push(path);
                     }
                 } else if [".rs", ".txt", ".py", ".js", ".d.ts", ".go"]
