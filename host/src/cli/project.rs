@@ -24,6 +24,9 @@ const NO_SOURCES: [&str; 5] = [
     "wit-bindings",
 ];
 
+/// Files that a build may write beside the sources.
+const WRITTEN_BY_BUILDS: [&str; 2] = ["Cargo.lock", "go.sum"];
+
 /// Arguments of `new`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -145,7 +148,7 @@ impl Dev {
         let project = Project::find(&self.folder)?;
         let mut sources = sources(&project.folder);
         let component = loop {
-            match build(&project) {
+            match build_and_see(&project, &mut sources) {
                 Ok(component) => break component,
                 Err(error) => print_line(format_args!("{error:#}; waiting for a change"))?,
             }
@@ -164,10 +167,23 @@ impl Dev {
 fn rebuild(project: &Project, mut sources: Sources) {
     loop {
         wait_for_change(&project.folder, &mut sources);
-        if let Err(error) = build(project) {
+        if let Err(error) = build_and_see(project, &mut sources) {
             print_error(format_args!("{error:#}; the running version goes on"));
         }
     }
+}
+
+/// Builds a project. The lock file that a build writes is no change of the sources.
+fn build_and_see(project: &Project, sources: &mut Sources) -> anyhow::Result<PathBuf> {
+    let built = build(project);
+    for name in WRITTEN_BY_BUILDS {
+        let file = project.folder.join(name);
+        if let Some(seen) = see(&file) {
+            sources.insert(file, seen);
+        }
+    }
+
+    built
 }
 
 /// Waits until the sources of a project are others than these.
@@ -182,8 +198,16 @@ fn wait_for_change(folder: &Path, sources: &mut Sources) {
     }
 }
 
-/// The files of a project, with the times of their last changes and their sizes.
-type Sources = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
+/// The time of the last change of a file, and its size.
+type Seen = (Option<SystemTime>, u64);
+
+/// The files of a project.
+type Sources = BTreeMap<PathBuf, Seen>;
+
+fn see(file: &Path) -> Option<Seen> {
+    let metadata = file.metadata().ok()?;
+    Some((metadata.modified().ok(), metadata.len()))
+}
 
 /// The present sources of a project.
 fn sources(folder: &Path) -> Sources {
@@ -196,20 +220,74 @@ fn sources(folder: &Path) -> Sources {
         };
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let Ok(metadata) = entry.metadata() else {
-                continue;
-            };
             let hidden = name.starts_with('.') || NO_SOURCES.contains(&name.as_str());
             if hidden || name.ends_with(".wasm") {
                 continue;
             }
-            if metadata.is_dir() {
-                folders.push(entry.path());
-            } else {
-                found.insert(entry.path(), (metadata.modified().ok(), metadata.len()));
+
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else if path.is_file()
+                // not a link to a folder, which may lead out of the project or around in a circle
+                && let Some(seen) = see(&path)
+            {
+                found.insert(path, seen);
             }
         }
     }
 
     found
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn only_files_of_the_project_are_sources() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [
+            "src/lib.rs",
+            "Cargo.toml",
+            "data/table.txt",
+            "wit/app.wit",
+            "lamp.wasm",
+            ".lamp.wasm.new",
+            ".git/index",
+            ".venv/bin/python",
+            "build/module.wasm",
+            "node_modules/esbuild/index.js",
+            "target/release/lamp.d",
+            "src/__pycache__/app.pyc",
+        ];
+
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("circle")).unwrap();
+
+        let found = sources(folder.path());
+        let mut expected: Vec<PathBuf> =
+            ["Cargo.toml", "data/table.txt", "src/lib.rs", "wit/app.wit"]
+                .map(|file| folder.path().join(file))
+                .into();
+        expected.sort();
+        assert_eq!(found.into_keys().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn an_edit_is_a_change_of_the_sources() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("app.c");
+        std::fs::write(&file, "one").unwrap();
+        let before = sources(folder.path());
+        assert_eq!(sources(folder.path()), before);
+        std::fs::write(&file, "other").unwrap();
+        assert_ne!(sources(folder.path()), before);
+    }
 }
