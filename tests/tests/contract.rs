@@ -69,7 +69,7 @@ fn every_function_of_the_contract_has_a_case() -> Result<()> {
 }
 
 /// The functions of all worlds and interfaces of the contract, as in `messaging.publish` and `handle`.
-fn functions() -> Result<BTreeSet<String>> {
+pub(crate) fn functions() -> Result<BTreeSet<String>> {
     let text = std::fs::read_to_string(place::project().join("wit/service.wit"))?;
     let mut found = BTreeSet::new();
     let mut prefix = String::new();

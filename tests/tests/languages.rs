@@ -1,6 +1,8 @@
 //! Services in every language, from nothing to a hot swap, with the real toolchains: `make test-languages` installs them and runs
 //! these tests, which are too slow for `make test`.
 
+mod matrix;
+
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import _host, log
+from ._convert import encode
 from ._messages import Outcome, current_message
 from ._registry import registry
 from ._topics import captures
@@ -109,7 +110,7 @@ class WitWorld(_host.WORLD):
 
     def save(self) -> bytes:
         for function in registry.events.get("save", ()):
-            return function()
+            return encode(function())
         return b""
 
     @_answer

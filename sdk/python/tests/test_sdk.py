@@ -36,6 +36,11 @@ class Sdk(unittest.TestCase):
         host.send("json", {"a": [1, 2.123456]})
         self.assertEqual(got, [(b"\xff", "kitchen", "set/now"), 2.5, True, {"a": [1, 2.1235]}])
 
+    def test_saved_values_are_encoded_as_payloads_are(self):
+        TestHost()
+        miqro_sdk.save(lambda: {"count": 3})
+        self.assertEqual(miqro_sdk.WitWorld().save(), b'{"count": 3}')
+
     def test_a_payload_that_cannot_be_read_is_a_warning(self):
         got = []
 
