@@ -410,7 +410,7 @@ mod tests {
         let future = size_of_future(service);
         let task = size_of::<task::Task>();
         assert!(
-            future <= 3_200 && task <= 1_650,
+            future <= 2_800 && task <= 1_600,
             "the future takes {future} bytes, the task {task}"
         );
     }

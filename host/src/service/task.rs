@@ -36,6 +36,7 @@ use crate::rollout::Rollout;
 use crate::rollout::shadow::Sample;
 
 mod commands;
+mod deadlines;
 mod deferred;
 mod faults;
 mod reconfigure;
@@ -149,24 +150,17 @@ impl Task {
             return Box::pin(self.catch_up()).await;
         }
 
-        let deferred = self.queue.backlog.due();
-        let probation = self.rollout.probation_end();
-        let presence = self.outputs.presence.renewal();
-        let log = self.usage.due();
+        // deferred messages come before those in the mailbox
+        let is_due = |at: Instant| at <= Instant::now();
+        if self.queue.backlog.due().is_some_and(is_due) && self.commands.is_empty() {
+            return Box::pin(self.catch_up()).await;
+        }
+        let deadline = self.next_deadline();
         let mut next = tokio::select! {
             biased;
             command = self.commands.recv() => return Box::pin(self.on_command(command)).await,
-            () = sleep_until(deferred), if deferred.is_some() => return Box::pin(self.catch_up()).await,
             next = self.queue.mailbox.next() => next,
-            () = sleep_until(probation) => {
-                Box::pin(self.on_probation_end()).await;
-                return Flow::Continue(());
-            }
-            () = sleep_until(presence) => {
-                Box::pin(self.outputs.presence.renew()).await;
-                return Flow::Continue(());
-            }
-            () = sleep_until(log) => return Flow::Continue(()),
+            () = sleep_until(deadline) => return Box::pin(self.on_deadline()).await,
         };
 
         for handled in 1.. {

@@ -98,7 +98,6 @@ impl Group {
             presence: PresenceStatus::default(),
             capabilities: CapabilityProbe::default(),
         };
-
         Self {
             shared: Arc::new(watch::Sender::new(shared)),
             resolver: Arc::default(),
@@ -161,7 +160,6 @@ impl Member {
             }
             false
         });
-
         next
     }
 
@@ -226,7 +224,6 @@ impl Member {
                 Vec::new()
             }
         });
-
         warnings.iter().for_each(|line| warn!("{line}"));
     }
 
@@ -295,7 +292,6 @@ impl Member {
                     }
                     return None;
                 }
-
                 match shared.schedule.settle_time() {
                     Duration::ZERO => {
                         report.log(shared.outage.on_recovered(now));
@@ -336,10 +332,8 @@ impl Member {
                     debug!("connection to {peer} lost: {reason}; reconnecting")
                 }
             }
-
             shared.schedule.short_connections()
         });
-
         short.unwrap_or(0)
     }
 
@@ -360,7 +354,6 @@ impl Member {
                     .update(|shared| line.log(shared.outage.on_recovered(now())));
                 report = None;
             }
-
             if self.role == Role::Presence && must_yield.as_mut().poll(context).is_ready() {
                 return Poll::Ready(CloseReason::Lost(
                     "the main connection needs its place".to_owned(),
