@@ -2,9 +2,12 @@
 //! channel, and every answer is JSON or metrics of the same snapshot.
 
 mod guard;
+mod login;
 mod metrics;
+mod page;
 mod routes;
 mod server;
+mod sessions;
 mod stream;
 
 pub use server::{Server, WebError};

@@ -93,6 +93,14 @@ pub fn asyncapi() -> Result<PathBuf> {
     tool("asyncapi")
 }
 
+/// The folder of the Node module that operates a browser.
+///
+/// # Errors
+/// When it is not installed.
+pub fn browser() -> Result<PathBuf> {
+    tool("browser")
+}
+
 /// cargo-component.
 ///
 /// # Errors

@@ -62,6 +62,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "timers::set",
             "typed",
             "web::guard",
+            "web::sessions",
         ],
     ),
     (
@@ -96,12 +97,13 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party crates, and the only modules that may name them.
-const CRATES: [(&str, &[&str]); 26] = [
+const CRATES: [(&str, &[&str]); 27] = [
     ("base64", &["guest", "recording", "typed"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("form_urlencoded", &["web"]),
+    ("getrandom", &["web"]),
     ("hyper", &["guest", "web"]),
     ("hyper_util", &["web"]),
     ("minisign_verify", &["signature"]),

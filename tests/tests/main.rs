@@ -30,6 +30,7 @@ mod mqttservice;
 mod offline;
 mod originals;
 mod packaging;
+mod page;
 mod peers;
 mod poison;
 mod porting;

@@ -225,6 +225,98 @@ async fn wrong_tokens_are_throttled_and_tokens_in_urls_do_not_count() -> Result<
     Ok(())
 }
 
+const LOCAL_JSON: &str = "localhost\r\ncontent-type: application/json";
+
+/// Logs in; `headers` begins with the host.
+async fn log_in(port: u16, headers: &str, body: &str) -> Result<Answered> {
+    let head = format!("POST /api/v1/login HTTP/1.1\r\nhost: {headers}");
+    send(port, &head, body).await
+}
+
+#[tokio::test]
+async fn logins_obey_the_same_rules_as_tokens() -> Result<()> {
+    let (host, port) = guarded().await?;
+    let body = json!({ "token": OPERATE }).to_string();
+    for (headers, status) in [
+        ("evil.example\r\ncontent-type: application/json", 421),
+        ("localhost\r\ncontent-type: text/plain", 415),
+        (
+            "localhost\r\ncontent-type: application/json\r\norigin: http://evil.example",
+            403,
+        ),
+    ] {
+        assert_eq!(
+            log_in(port, headers, &body).await?.status,
+            status,
+            "{headers}"
+        );
+    }
+
+    assert_eq!(log_in(port, LOCAL_JSON, "{}").await?.status, 400);
+
+    let wrong = json!({"token": "guess"}).to_string();
+    let mut statuses = Vec::new();
+    for _ in 0..7 {
+        statuses.push(log_in(port, LOCAL_JSON, &wrong).await?.status);
+    }
+    assert_eq!(&statuses[..5], [401; 5]);
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert_eq!(host.output().count("audit: "), 0);
+
+    // the page itself is for everybody who asks for this host, and nobody else
+    let page = get(port, "/", LOCAL).await?;
+    assert!(
+        page.status == 200 && page.body.contains("app.js"),
+        "{}",
+        page.body
+    );
+    assert_eq!(get(port, "/", "\r\nhost: evil.example").await?.status, 421);
+    Ok(())
+}
+
+#[tokio::test]
+async fn sessions_need_their_cookie_and_an_origin_of_this_site() -> Result<()> {
+    let (_host, port) = guarded().await?;
+    let body = json!({ "token": OPERATE }).to_string();
+    let begun = log_in(port, LOCAL_JSON, &body).await?;
+    assert_eq!(
+        begun.json()?["ok"],
+        json!({"name": "anna", "role": "operate"})
+    );
+    let cookie = begun
+        .head
+        .split("set-cookie: ")
+        .nth(1)
+        .context("no cookie")?;
+    let cookie = cookie.lines().next().context("no cookie")?;
+    for part in [
+        "__host-miqro=",
+        "path=/",
+        "secure",
+        "httponly",
+        "samesite=strict",
+    ] {
+        assert!(cookie.contains(part), "{part}: {cookie}");
+    }
+
+    // the head is in small letters here, and the name of a cookie is not
+    let id = cookie.split(['=', ';']).nth(1).context("no identifier")?;
+    let session = format!("\r\ncookie: __Host-miqro={id}");
+    let restart = json!({"command": "restart", "service": "it"}).to_string();
+    let ask = async |headers: &str| {
+        let head = format!("POST /api/v1/command HTTP/1.1{LOCAL}{JSON}{session}{headers}");
+        anyhow::Ok(send(port, &head, &restart).await?.status)
+    };
+    assert_eq!(ask("").await?, 403, "a browser names the origin");
+    assert_eq!(ask("\r\norigin: http://evil.example").await?, 403);
+    assert_eq!(ask("\r\norigin: http://localhost").await?, 200);
+    let head =
+        format!("POST /api/v1/logout HTTP/1.1{LOCAL}{JSON}{session}\r\norigin: http://localhost");
+    assert_eq!(send(port, &head, "{}").await?.status, 200);
+    assert_eq!(ask("\r\norigin: http://localhost").await?, 401);
+    Ok(())
+}
+
 #[tokio::test]
 async fn slow_clients_hold_up_nobody() -> Result<()> {
     let (_host, port) = guarded().await?;

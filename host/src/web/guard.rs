@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, Method, Uri, header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::sessions::Sessions;
 use crate::config::{Role, Web, WebToken};
 
 /// Failures of an address before it has to wait.
@@ -20,6 +21,9 @@ const ADDRESSES: usize = 1024;
 
 /// Beginning of the paths of streams: a page of another site must not even begin one, since each takes a place.
 pub(super) const STREAMS: &str = "/api/v1/stream/";
+
+/// The cookie of a session. Browsers send it back only to this host, over a connection that nobody else can read.
+pub(super) const COOKIE: &str = "__Host-miqro";
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -91,6 +95,7 @@ pub(super) struct Guard {
     tokens: Vec<WebToken>,
     behind_proxy: bool,
     failures: HashMap<IpAddr, Failures>,
+    sessions: Sessions,
 }
 
 /// Wrong tokens of one address.
@@ -125,6 +130,7 @@ impl Guard {
             tokens: web.tokens.clone(),
             behind_proxy: web.behind_proxy,
             failures: HashMap::new(),
+            sessions: Sessions::default(),
         }
     }
 
@@ -178,26 +184,32 @@ impl Guard {
         }
 
         let address = self.address(head);
+        let Some(written) = head.headers.get(header::AUTHORIZATION) else {
+            return self.check_session(head, address, now);
+        };
+        let (scheme, token) = written
+            .as_bytes()
+            .split_at_checked("Bearer ".len())
+            .unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case(b"Bearer ") {
+            return Err(Refusal::Unauthorized);
+        }
+        self.check_token(token, address, now)
+    }
+
+    /// The holder of a token, unless its address has to wait.
+    fn check_token(
+        &mut self,
+        token: &[u8],
+        address: IpAddr,
+        now: Instant,
+    ) -> Result<Client, Refusal> {
         let failures = self.failures.get(&address);
         if let Some(wait) = failures.and_then(|failures| failures.wait(now)) {
             return Err(Refusal::Throttled(wait));
         }
 
-        let Some(written) = head.headers.get(header::AUTHORIZATION) else {
-            let anonymous = Client {
-                name: None,
-                address,
-                role: Role::Read,
-            };
-            let is_open = self.tokens.is_empty() && !self.behind_proxy;
-            return if is_open {
-                Ok(anonymous)
-            } else {
-                Err(Refusal::Unauthorized)
-            };
-        };
-
-        let Some(token) = self.find(written.as_bytes()) else {
+        let Some(token) = self.find(token) else {
             self.on_failure(address, now);
             return Err(Refusal::Unauthorized);
         };
@@ -210,13 +222,77 @@ impl Guard {
         Ok(client)
     }
 
-    /// The token of an `Authorization` header. Digests are compared, each in constant time, and always all of them.
-    fn find(&self, written: &[u8]) -> Option<&WebToken> {
-        let (scheme, token) = written.split_at_checked("Bearer ".len())?;
-        if !scheme.eq_ignore_ascii_case(b"Bearer ") {
-            return None;
+    /// The holder of a session, or anybody where everybody may read.
+    fn check_session(
+        &mut self,
+        head: &Head<'_>,
+        address: IpAddr,
+        now: Instant,
+    ) -> Result<Client, Refusal> {
+        let known = session_id(head.headers).and_then(|id| self.sessions.find(id, now));
+        if let Some((name, role)) = known {
+            // a browser says where a request comes from, so one that does not is none of the page's
+            let is_said =
+                head.headers.contains_key(header::ORIGIN) || head.headers.contains_key(FETCH_SITE);
+            if !head.method.is_safe() && !is_said {
+                return Err(Refusal::CrossSite);
+            }
+            let name = Some(name);
+            return Ok(Client {
+                name,
+                address,
+                role,
+            });
         }
 
+        let is_open = self.tokens.is_empty() && !self.behind_proxy;
+        if !is_open {
+            return Err(Refusal::Unauthorized);
+        }
+        Ok(Client {
+            name: None,
+            address,
+            role: Role::Read,
+        })
+    }
+
+    /// Begins the session `id` for the holder of a token.
+    ///
+    /// # Errors
+    /// As [`Guard::check`].
+    pub(super) fn log_in(
+        &mut self,
+        address: IpAddr,
+        token: &str,
+        id: &str,
+        now: Instant,
+    ) -> Result<Client, Refusal> {
+        let client = self.check_token(token.as_bytes(), address, now)?;
+        let name = client.name.clone().unwrap_or_default();
+        self.sessions.begin(id, name, client.role, now);
+        Ok(client)
+    }
+
+    /// Whether a request to log in may pass. Returns the address of its sender.
+    ///
+    /// # Errors
+    /// When it comes from another site, or is not JSON.
+    pub(super) fn check_login(&self, head: &Head<'_>) -> Result<IpAddr, Refusal> {
+        self.check_host(head)?;
+        check_origin(head.headers)?;
+        check_json(head.headers)?;
+        Ok(self.address(head))
+    }
+
+    /// Ends the session of a request.
+    pub(super) fn log_out(&mut self, headers: &HeaderMap) {
+        if let Some(id) = session_id(headers) {
+            self.sessions.end(id);
+        }
+    }
+
+    /// The known token. Digests are compared, each in constant time, and always all of them.
+    fn find(&self, token: &[u8]) -> Option<&WebToken> {
         let digest = Sha256::digest(token);
         let mut found = None;
         for known in &self.tokens {
@@ -255,6 +331,15 @@ impl Guard {
         failures.count += 1;
         failures.last = now;
     }
+}
+
+/// The identifier of the session that the cookies name.
+fn session_id(headers: &HeaderMap) -> Option<&str> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    let mut cookies = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'));
+    cookies.find_map(|cookie| cookie.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
 /// Refuses a request that a page of another site has sent. Programs send neither header.
@@ -298,6 +383,47 @@ mod tests {
     use super::*;
 
     const TOKEN: &str = "Bearer 0123456789abcdef";
+
+    #[test]
+    fn sessions_need_their_cookie_and_for_changes_an_origin() {
+        let mut guard = operated();
+        let now = Instant::now();
+        let address = Ipv4Addr::LOCALHOST.into();
+        let wrong = guard.log_in(address, "guess", "id", now);
+        assert_eq!(wrong, Err(Refusal::Unauthorized));
+        guard
+            .log_in(address, "0123456789abcdef", "id", now)
+            .unwrap();
+
+        let host = ("host", "localhost:8180");
+        let json = ("content-type", "application/json");
+        let cookie = ("cookie", "other=1; __Host-miqro=id");
+        let read = check_at(&mut guard, &Method::GET, &[host, cookie], now);
+        assert_eq!(read.unwrap().role, Role::Operate);
+        let silent = check_at(&mut guard, &Method::POST, &[host, json, cookie], now);
+        assert_eq!(silent, Err(Refusal::CrossSite));
+        let own = ("origin", "http://localhost:8180");
+        let sent = check_at(&mut guard, &Method::POST, &[host, json, cookie, own], now);
+        assert!(sent.is_ok());
+        let foreign = ("origin", "http://evil.example");
+        let sent = check_at(
+            &mut guard,
+            &Method::POST,
+            &[host, json, cookie, foreign],
+            now,
+        );
+
+        assert_eq!(sent, Err(Refusal::CrossSite));
+
+        let guessed = ("cookie", "__Host-miqro=id2");
+        let refused = check_at(&mut guard, &Method::GET, &[host, guessed], now);
+        assert_eq!(refused, Err(Refusal::Unauthorized));
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, cookie.1.parse().unwrap());
+        guard.log_out(&headers);
+        let ended = check_at(&mut guard, &Method::GET, &[host, cookie], now);
+        assert_eq!(ended, Err(Refusal::Unauthorized));
+    }
 
     fn guard(tokens: &[(&str, Role)]) -> Guard {
         let tokens = tokens.iter().map(|(token, role)| WebToken {

@@ -12,8 +12,10 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::guard::{Client, Guard, Head, Refusal, STREAMS};
-use super::metrics;
+use super::login::{cookie, ended_cookie, new_id, token_of};
 use super::stream::{EVENT_STREAM, EventStream, request_of};
+use super::{metrics, page};
+use crate::config::Role;
 use crate::control::{self, Answer, Caller, PendingRequest, Reply};
 
 /// Most bytes of a command.
@@ -96,6 +98,18 @@ impl Routes {
             return Ok(self.health().await);
         }
 
+        if let (&Method::GET | &Method::HEAD, Some((_, kind, content))) =
+            (request.method(), page::find(request.uri().path()))
+        {
+            self.lock().check_host(&head)?;
+            return Ok(with(StatusCode::OK, kind, *content));
+        }
+
+        if (request.method(), request.uri().path()) == (&Method::POST, "/api/v1/login") {
+            let address = self.lock().check_login(&head)?;
+            return self.log_in(request, address).await;
+        }
+
         let client = self.lock().check(&head, Instant::now())?;
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/metrics") => Ok(self.metrics(client).await),
@@ -105,15 +119,20 @@ impl Routes {
             (&Method::GET | &Method::HEAD, "/api/v1/openapi.json") => {
                 Ok(with(StatusCode::OK, JSON, OPENAPI))
             }
+            (&Method::GET | &Method::HEAD, "/api/v1/session") => Ok(describe(&client)),
+            (&Method::POST, "/api/v1/logout") => {
+                self.lock().log_out(request.headers());
+                Ok(with_cookie(done(), ended_cookie()))
+            }
             (&Method::POST, "/api/v1/command") => self.command(request, client).await,
             (&Method::GET, path) if path.starts_with(STREAMS) => {
                 let query = request.uri().query().unwrap_or_default();
                 Ok(self.stream(path, query, client).await)
             }
-            (_, "/metrics" | "/api/v1/snapshot" | "/api/v1/openapi.json") => {
+            (_, "/metrics" | "/api/v1/snapshot" | "/api/v1/session" | "/api/v1/openapi.json") => {
                 Ok(not_allowed("GET, HEAD"))
             }
-            (_, "/api/v1/command") => Ok(not_allowed("POST")),
+            (_, "/api/v1/command" | "/api/v1/login" | "/api/v1/logout") => Ok(not_allowed("POST")),
             (_, path) if path.starts_with(STREAMS) => Ok(not_allowed("GET")),
             _ => Ok(not_found()),
         }
@@ -129,21 +148,10 @@ impl Routes {
         request: Request<Incoming>,
         client: Client,
     ) -> Result<Answered, Refusal> {
-        let body = Limited::new(request.into_body(), COMMAND_BYTES).collect();
-        let body = match tokio::time::timeout(COMMAND_TIMEOUT, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(problem)) => {
-                let said = format!("the command cannot be read: {problem}");
-                return Ok(error(StatusCode::PAYLOAD_TOO_LARGE, &said));
-            }
-            Err(_) => {
-                return Ok(error(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "the command did not arrive in time",
-                ));
-            }
+        let body = match read_body(request).await {
+            Ok(body) => body,
+            Err(answered) => return Ok(answered),
         };
-
         let command = match serde_json::from_slice::<control::Request>(&body) {
             Ok(command) => command,
             Err(problem) => {
@@ -160,6 +168,34 @@ impl Routes {
             client.may_operate()?;
         }
         Ok(reply(&self.ask(command, client).await))
+    }
+
+    /// Begins a session for the holder of a token, and sets its cookie.
+    async fn log_in(
+        &self,
+        request: Request<Incoming>,
+        address: std::net::IpAddr,
+    ) -> Result<Answered, Refusal> {
+        let body = match read_body(request).await {
+            Ok(body) => body,
+            Err(answered) => return Ok(answered),
+        };
+        let Some(token) = token_of(&body) else {
+            return Ok(error(
+                StatusCode::BAD_REQUEST,
+                "expected an object with a token",
+            ));
+        };
+
+        let Some(id) = new_id() else {
+            return Ok(error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the system has no random numbers",
+            ));
+        };
+
+        let client = self.lock().log_in(address, &token, &id, Instant::now())?;
+        Ok(with_cookie(describe(&client), cookie(&id)))
     }
 
     /// Begins a stream of events.
@@ -222,6 +258,46 @@ impl Routes {
         };
         control::ask(&self.requests, request, caller).await
     }
+}
+
+/// Reads the body of a request.
+///
+/// # Errors
+/// The answer when it is too large, or does not arrive in time.
+async fn read_body(request: Request<Incoming>) -> Result<Bytes, Answered> {
+    let body = Limited::new(request.into_body(), COMMAND_BYTES).collect();
+    match tokio::time::timeout(COMMAND_TIMEOUT, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(problem)) => {
+            let said = format!("the command cannot be read: {problem}");
+            Err(error(StatusCode::PAYLOAD_TOO_LARGE, &said))
+        }
+        Err(_) => Err(error(
+            StatusCode::REQUEST_TIMEOUT,
+            "the command did not arrive in time",
+        )),
+    }
+}
+
+/// The sender of a request, as it sees itself.
+fn describe(client: &Client) -> Answered {
+    let role = match client.role {
+        Role::Read => "read",
+        Role::Operate => "operate",
+    };
+    let described = serde_json::json!({"name": client.name, "role": role});
+    json(StatusCode::OK, &Reply::Ok(described))
+}
+
+fn done() -> Answered {
+    json(StatusCode::OK, &Reply::Ok("done"))
+}
+
+fn with_cookie(mut answered: Answered, cookie: String) -> Answered {
+    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        answered.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    answered
 }
 
 fn refuse(refusal: Refusal) -> Answered {
