@@ -1,6 +1,5 @@
-//! The connections of one host to its broker: when each may connect, and the log lines about them.
-//!
-//! The members share one back-off, one resolver, and the capabilities found so far.
+//! The connections of one host to its broker: when each may connect, and the log lines about them. The members share one
+//! back-off, one resolver, and the capabilities found so far.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -28,7 +27,6 @@ use crate::message::Message;
 #[derive(Debug, Clone)]
 pub struct Group {
     shared: Arc<watch::Sender<Shared>>,
-    /// Resolves the broker's name for all of them.
     pub(super) resolver: Arc<Resolver>,
 }
 
@@ -45,7 +43,6 @@ struct Shared {
 pub struct Member {
     pub group: Group,
     role: Role,
-    /// The service that a presence connection is for.
     service: String,
 }
 
@@ -303,8 +300,7 @@ impl Member {
             .flatten()
     }
 
-    /// Handles the end of a connection that was there since `since`; the next attempt waits for `max_wait` at most. Returns the number
-    /// of connections in a row that did not last.
+    /// Handles the end of a connection; the next attempt waits for `max_wait` at most. Returns the number that did not last, in a row.
     pub fn on_disconnected(
         &self,
         reason: &str,
