@@ -339,9 +339,12 @@ async fn messages_published_offline_arrive_later() -> Result<()> {
     host.output().says(line, "lost").await?;
     host.replace("life", &miqro_tests::guests::lifecycle(2)?)?;
     host.output().says(line, "takes over").await?;
+    // the host publishes as soon as it is connected again, and the client has to be there before
+    host.process().signal("STOP")?;
     broker.restart().await?;
     let mut client = host.client().await?;
     client.subscribe("service/life/+", 1).await?;
+    host.process().signal("CONT")?;
     assert_eq!(
         client.expect("service/life/stopped").await?.text(),
         miqro_tests::guests::FIRST_VERSION

@@ -84,9 +84,12 @@ async fn a_new_version_gets_those_from_before_the_subscription_without_the_broke
     let line = host.output().lines().len();
     host.replace("told", &newer)?;
     host.output().says(line, "takes over").await?;
+    // the host publishes as soon as it is connected again, and the client has to be there before
+    host.process().signal("STOP")?;
     broker.restart().await?;
     let mut client = Client::connect(broker.port()).await?;
     client.subscribe("service/told/info", 1).await?;
+    host.process().signal("CONT")?;
     assert_eq!(told(&mut client).await?, ("in/kept".to_owned(), true));
     Ok(())
 }
