@@ -73,6 +73,17 @@ async fn publish(
     Ok(sent)
 }
 
+/// Checks that the service `relay` answers messages, `rate` a second: each once and in order.
+///
+/// # Errors
+/// When one is not answered, answered twice or too early.
+pub async fn relay_answers(port: u16, rate: u32) -> Result<()> {
+    let mut tally = Tally::start(port, "service/relay/in", "service/relay/out").await?;
+    let load = tally.load(rate).await?;
+    tally.further(500).await?;
+    tally.each_once(load.stop().await?).await
+}
+
 /// Messages that were sent to a broker that ended.
 #[derive(Debug)]
 pub struct Sent {

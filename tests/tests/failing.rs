@@ -3,7 +3,8 @@
 
 use anyhow::Result;
 use miqro_tests::host::Setup;
-use miqro_tests::{Client, Host, Message, Mosquitto, Tally};
+use miqro_tests::load::relay_answers;
+use miqro_tests::{Client, Host, Message, Mosquitto};
 use serde_json::{Value, json};
 
 /// More than the broker may have unacknowledged.
@@ -49,10 +50,7 @@ async fn a_failing_service_delays_no_other() -> Result<()> {
         .start()
         .await?;
     stuck(&host, &mut host.client().await?).await?;
-    let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
-    let load = tally.load(1_000).await?;
-    tally.further(500).await?;
-    tally.each_once(load.stop().await?).await
+    relay_answers(broker.port(), 1_000).await
 }
 
 #[tokio::test]
@@ -194,10 +192,7 @@ async fn a_failed_service_recovers_with_a_better_file() -> Result<()> {
         );
     }
 
-    let mut tally = Tally::start(broker.port(), "service/relay/in", "service/relay/out").await?;
-    let load = tally.load(1_000).await?;
-    tally.further(500).await?;
-    tally.each_once(load.stop().await?).await?;
+    relay_answers(broker.port(), 1_000).await?;
     let mut newer = miqro_tests::guests::component("contract-faulty")?;
     // a custom section without a name: other bytes, the same guest
     newer.extend([0, 1, 0]);

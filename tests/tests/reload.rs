@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use miqro_tests::load::relay_answers;
 use miqro_tests::process::Process;
 use miqro_tests::{Client, Host, Mosquitto, Tally, guests, host};
 use serde_json::{Value, json};
@@ -348,11 +349,7 @@ async fn a_service_removed_while_busy_delays_no_other() -> Result<()> {
         .says(0, "are kept on disk until the service is configured again")
         .await?;
     // more than the broker may have unacknowledged
-    let mut tally =
-        Tally::start(house.broker.port(), "service/relay/in", "service/relay/out").await?;
-    let load = tally.load(RATE).await?;
-    tally.further(500).await?;
-    tally.each_once(load.stop().await?).await?;
+    relay_answers(house.broker.port(), RATE).await?;
     // and when it is configured again, it goes on with them
     client.subscribe("service/faulty/dead-letter", 1).await?;
     let limits = json!({ "attempts": 1 });
@@ -394,11 +391,7 @@ async fn a_service_removed_while_it_waits_for_an_answer_delays_no_other() -> Res
     house
         .reconfigured(&process, &json!({ "relay": relay }))
         .await?;
-    let mut tally =
-        Tally::start(house.broker.port(), "service/relay/in", "service/relay/out").await?;
-    let load = tally.load(RATE).await?;
-    tally.further(500).await?;
-    tally.each_once(load.stop().await?).await?;
+    relay_answers(house.broker.port(), RATE).await?;
     house.reconfigured(&process, &both).await?;
     client.expect(called).await?;
     Ok(())
