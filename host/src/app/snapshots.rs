@@ -25,7 +25,7 @@ impl Runtime<'_> {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_s: self.started.elapsed().as_secs(),
-            broker: broker(self.sessions.connection(), &self.sessions.main()),
+            broker: broker(self.sessions.connection(), &session),
             log_lines_lost: self.logs.lost(),
             services: Vec::new(),
         };

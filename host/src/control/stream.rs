@@ -5,7 +5,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::logging::LogLine;
 use crate::tap::{CallRecord, Events, Heard};
@@ -51,17 +52,11 @@ impl Stream {
             Source::Nothing => None,
             Source::Calls(events) => {
                 let heard = ready!(events.poll_next(context));
-                heard.map(|heard| match heard {
-                    Heard::Event(call) => json!({ "call": &*call }),
-                    Heard::Lost(count) => json!({ "lost": count }),
-                })
+                heard.map(|heard| item("call", &heard))
             }
             Source::Lines(events) => {
                 let heard = ready!(events.poll_next(context));
-                heard.map(|heard| match heard {
-                    Heard::Event(line) => json!({ "line": &*line }),
-                    Heard::Lost(count) => json!({ "lost": count }),
-                })
+                heard.map(|heard| item("line", &heard))
             }
         };
 
@@ -71,5 +66,13 @@ impl Stream {
     /// The next line, as [`Stream::poll_next`].
     pub async fn next(&mut self) -> Option<String> {
         poll_fn(|context| self.poll_next(context)).await
+    }
+}
+
+/// The object of one line: an event of this kind, or the number of lost ones.
+fn item<T: Serialize>(kind: &str, heard: &Heard<T>) -> Value {
+    match heard {
+        Heard::Event(event) => json!({ kind: &**event }),
+        Heard::Lost(count) => json!({ "lost": count }),
     }
 }

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use crate::config::Limits;
 use crate::effects::Effects;
-use crate::guest::{Call, Component, Fault, Instance, OptionalExport};
+use crate::guest::{Call, Component, Fault, Instance, OptionalExport, Tap};
 use crate::service_ctx::ServiceCtx;
 use crate::version::Version;
 
@@ -57,6 +57,11 @@ impl Runner {
     /// Whether there is an instance that can be called.
     pub(super) const fn is_ready(&self) -> bool {
         self.instance.is_some()
+    }
+
+    /// The tap of the instance, if it has one.
+    pub(super) fn tap(&self) -> Option<&Arc<Tap>> {
+        self.instance.as_ref()?.tap()
     }
 
     /// Drops the instance.

@@ -152,7 +152,7 @@ impl Task {
 
         // deferred messages come before those in the mailbox
         let is_due = |at: Instant| at <= Instant::now();
-        if self.queue.backlog.due().is_some_and(is_due) && self.commands.is_empty() {
+        if self.queue.backlog.due().is_some_and(is_due) {
             return Box::pin(self.catch_up()).await;
         }
         let deadline = self.next_deadline();

@@ -35,9 +35,7 @@ impl Task {
             return Err(CommandError::Recorded);
         }
         let header = self.header(Begin::Running).await?;
-        let instance = self.runner.instance.as_ref();
-        let tap = instance.and_then(|instance| instance.tap());
-        let tap = tap.ok_or(CommandError::NotRunning)?.clone();
+        let tap = self.runner.tap().ok_or(CommandError::NotRunning)?.clone();
 
         let (recorder, recording) = Recorder::new(tap, header, count);
         self.runner.set_recorder(recorder);
@@ -62,8 +60,7 @@ impl Task {
         let saved = self.save_state(self.ctx.config.swap.saved).await;
         let saved = saved.map_err(|error| CommandError::Save(error.to_string()))?;
 
-        let instance = self.runner.instance.as_ref();
-        let tap = instance.and_then(|instance| instance.tap());
+        let tap = self.runner.tap();
         let state = self.ctx.state.state().into_iter();
         Ok(Header {
             recording: FORMAT,
