@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 mod delivery;
+mod memory_queue;
 mod spill_queue;
 mod state;
 
@@ -16,6 +17,7 @@ use crate::config::{self, WhenFull};
 use crate::message::{Outcome, Receipt, Token};
 
 pub use delivery::{Delivery, PushOutcome, Trace};
+pub use memory_queue::READ_BUFFER;
 pub use spill_queue::{SpillQueue, Unreadable};
 use state::State;
 

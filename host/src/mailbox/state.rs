@@ -3,26 +3,22 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
+use super::memory_queue::MemoryQueue;
 use super::{Counters, Delivery, Limits, Next, Notice, PushOutcome, SpillQueue, Unreadable};
 use crate::config::WhenFull;
 use crate::message::{Qos, Receipt};
 
-/// Messages that may wait in the buffers into which they were read; the next ones are copied. Each message keeps all of its buffer,
-/// which may have had a thousand messages for others.
-const IN_BUFFERS: usize = 512;
 /// Bytes of messages that are taken at once to be put elsewhere.
 const AT_ONCE: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) limits: Limits,
-    queue: VecDeque<Delivery>,
+    queue: MemoryQueue,
     /// Messages behind those in `queue`.
     pub(super) spill: SpillQueue,
     /// Messages of `spill` that cannot be read any more.
     unreadable: VecDeque<Unreadable>,
-    /// Bytes that the messages in `queue` take.
-    bytes: usize,
     pub(super) events: Events,
     /// Messages that the broker keeps until they are acknowledged.
     unacknowledged: usize,
@@ -88,10 +84,9 @@ impl State {
     pub(super) fn new(limits: Limits, spill: SpillQueue) -> Self {
         Self {
             limits,
-            queue: VecDeque::new(),
+            queue: MemoryQueue::default(),
             spill,
             unreadable: VecDeque::new(),
-            bytes: 0,
             events: Events::default(),
             unacknowledged: 0,
             flow: Flow::default(),
@@ -155,20 +150,16 @@ impl State {
         receipt && self.limits.when_full == WhenFull::Hold
     }
 
-    fn append(&mut self, mut delivery: Delivery, weight: usize, held_back: bool) {
+    fn append(&mut self, delivery: Delivery, weight: usize, held_back: bool) {
         let threshold = self.spill.threshold().min(self.limits.bytes);
-        let too_much = held_back && self.bytes.saturating_add(weight) > threshold;
+        let too_much = held_back && self.queue.bytes().saturating_add(weight) > threshold;
         // a message that waits alone is about to be handled, whatever its size
         if (too_much && !self.queue.is_empty()) || !self.spill.is_empty() {
             self.unacknowledged += usize::from(is_unacknowledged(delivery.receipt));
             return self.spill.push(delivery, weight);
         }
         self.unacknowledged += usize::from(is_unacknowledged(delivery.receipt));
-        if self.queue.len() >= IN_BUFFERS {
-            delivery.message = delivery.message.to_detached();
-        }
-        self.bytes += weight;
-        self.queue.push_back(delivery);
+        self.queue.push_back(delivery, weight);
     }
 
     /// Returns the limit that leaves no room for a message of `weight` bytes, if any.
@@ -177,7 +168,8 @@ impl State {
             return Some(Full::Messages);
         }
         let all = self
-            .bytes
+            .queue
+            .bytes()
             .saturating_add(self.spill.bytes())
             .saturating_add(weight);
         (self.len() > 0 && all > self.limits.bytes).then_some(Full::Bytes)
@@ -185,7 +177,6 @@ impl State {
 
     fn pop(&mut self) -> Option<Delivery> {
         if let Some(delivery) = self.queue.pop_front() {
-            self.bytes -= delivery.message.weight();
             self.unacknowledged -= usize::from(is_unacknowledged(delivery.receipt));
             return Some(delivery);
         }
@@ -205,8 +196,9 @@ impl State {
 
     /// Removes all messages. Returns their receipts.
     pub(super) fn clear(&mut self) -> Vec<Receipt> {
-        (self.bytes, self.unacknowledged) = (0, 0);
+        self.unacknowledged = 0;
         let queue = std::mem::take(&mut self.queue)
+            .into_deliveries()
             .into_iter()
             .filter_map(|delivery| delivery.receipt);
         let unreadable = std::mem::take(&mut self.unreadable)
@@ -300,7 +292,6 @@ impl State {
     /// Puts the messages that were taken last back to the front.
     pub(super) fn put_back(&mut self, deliveries: Vec<Delivery>) {
         for delivery in deliveries.into_iter().rev() {
-            self.bytes += delivery.message.weight();
             self.unacknowledged += usize::from(is_unacknowledged(delivery.receipt));
             self.queue.push_front(delivery);
         }

@@ -14,11 +14,9 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::codec::{Batch, Codec, CodecError};
 use super::packet::{Incoming, Outgoing};
 use super::transport::Stream;
+use crate::mailbox::READ_BUFFER;
 
-/// Size of a read buffer, and so of one read: some hundred small messages, so that no mailbox overflows from one read. Messages share
-/// the buffer that they came in, so it is filled before another is begun; otherwise a small message that waits would keep all of it.
-const READ_BUFFER: usize = 32 * 1024;
-/// With less room than this left, another buffer is begun.
+/// With less room than this left, another buffer is begun: one is filled first, since messages share the buffer that they came in.
 const MIN_READ: usize = 4 * 1024;
 /// No more is encoded while this number of bytes is not written.
 const WRITE_BUFFER: usize = 256 * 1024;
