@@ -25,7 +25,8 @@ const MOST: usize = 4 << 20;
 /// Records the inputs of one instance.
 pub struct Tap {
     is_open: AtomicBool,
-    recorded: Mutex<Recorded>,
+    /// `None` until something is recorded, so that idle services stay small.
+    recorded: Mutex<Option<Box<Recorded>>>,
     seed: u128,
 }
 
@@ -71,7 +72,7 @@ impl Tap {
     /// Ends to record, and forgets what was recorded.
     pub fn close(&self) {
         self.is_open.store(false, Ordering::Relaxed);
-        *self.recorded() = Recorded::default();
+        *self.recorded() = None;
     }
 
     /// Whether it records.
@@ -89,7 +90,7 @@ impl Tap {
     /// # Errors
     /// When there were too many.
     pub fn take(&self) -> Result<Inputs, TooManyInputs> {
-        let recorded = std::mem::take(&mut *self.recorded());
+        let recorded = self.recorded().take().unwrap_or_default();
         if recorded.bytes > MOST {
             return Err(TooManyInputs);
         }
@@ -105,9 +106,10 @@ impl Tap {
             return;
         }
         let mut recorded = self.recorded();
+        let recorded = recorded.get_or_insert_default();
         recorded.bytes = recorded.bytes.saturating_add(bytes);
         if recorded.bytes <= MOST {
-            add(&mut recorded);
+            add(recorded);
         }
     }
 
@@ -148,7 +150,7 @@ impl Tap {
         });
     }
 
-    fn recorded(&self) -> MutexGuard<'_, Recorded> {
+    fn recorded(&self) -> MutexGuard<'_, Option<Box<Recorded>>> {
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! A report resets the counts, but keeps the last fault.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,6 @@ use crate::rollout::history::format_utc;
 
 /// Buckets of durations for each power of two of nanoseconds.
 const STEPS: u32 = 4;
-const BUCKETS: usize = 64 * STEPS as usize;
 
 /// Upper bounds of the durations in a snapshot.
 pub const DURATION_BOUNDS: [Duration; 20] = [
@@ -71,7 +69,8 @@ fn utc<S: Serializer>(at: &u64, serializer: S) -> Result<S::Ok, S::Error> {
 pub(crate) struct Statistics {
     since: Instant,
     messages: Figures,
-    timers: BTreeMap<String, Figures>,
+    /// Timers by their names, in order: services have few.
+    timers: Vec<(String, Figures)>,
     other: Figures,
     last_fault: Option<Box<LastFault>>,
     /// Calls before the last report: of messages, of timers, and others. `None` until the first report, so that idle services stay
@@ -87,7 +86,7 @@ struct Figures {
     overruns: u64,
     measured: u64,
     total: Duration,
-    /// Calls by duration; empty until the first is measured.
+    /// Calls by duration, up to the bucket of the longest.
     durations: Vec<u32>,
 }
 
@@ -143,7 +142,7 @@ impl Statistics {
         Self {
             since: now,
             messages,
-            timers: BTreeMap::new(),
+            timers: Vec::new(),
             other,
             last_fault: None,
             reported: None,
@@ -155,7 +154,7 @@ impl Statistics {
         let [messages, timers, other] = self.reported.as_deref().cloned().unwrap_or_default();
         [
             CallTotals::from(&messages.with([&self.messages])),
-            CallTotals::from(&timers.with(self.timers.values())),
+            CallTotals::from(&timers.with(self.timers.iter().map(|(_, figures)| figures))),
             CallTotals::from(&other.with([&self.other])),
         ]
     }
@@ -191,12 +190,7 @@ impl Statistics {
             Purpose::Message => &mut self.messages,
             Purpose::Other => &mut self.other,
             Purpose::Timer(name, count) => {
-                if !self.timers.contains_key(name) {
-                    self.timers.insert(name.to_owned(), Figures::default());
-                }
-                let Some(figures) = self.timers.get_mut(name) else {
-                    return;
-                };
+                let figures = self.timer(name);
                 figures.overruns += count.saturating_sub(1);
                 figures
             }
@@ -212,12 +206,27 @@ impl Statistics {
         }
     }
 
+    fn timer(&mut self, name: &str) -> &mut Figures {
+        let place = self
+            .timers
+            .binary_search_by(|(known, _)| known.as_str().cmp(name))
+            .unwrap_or_else(|place| {
+                let figures = Figures::default();
+                self.timers.insert(place, (name.to_owned(), figures));
+                place
+            });
+
+        &mut self.timers[place].1
+    }
+
     /// Calls since the last report, one sentence for each purpose; `None` when there were none.
     pub(crate) fn report(&mut self, now: Instant) -> Option<String> {
         let span = now.saturating_duration_since(self.since);
         let [messages, timers, other] = &mut **self.reported.get_or_insert_default();
         messages.add(&self.messages);
-        self.timers.values().for_each(|figures| timers.add(figures));
+        self.timers
+            .iter()
+            .for_each(|(_, figures)| timers.add(figures));
         other.add(&self.other);
 
         let mut kinds = vec![("messages".to_owned(), std::mem::take(&mut self.messages))];
@@ -244,13 +253,19 @@ impl Statistics {
 
 impl Figures {
     fn measure(&mut self, took: Duration) {
-        if self.durations.is_empty() {
-            self.durations = vec![0; BUCKETS];
-        }
         self.measured += 1;
         self.total += took;
-        if let Some(count) = self.durations.get_mut(bucket(took)) {
+
+        let bucket = bucket(took);
+        self.make_room(bucket + 1);
+        if let Some(count) = self.durations.get_mut(bucket) {
             *count = count.saturating_add(1);
+        }
+    }
+
+    fn make_room(&mut self, buckets: usize) {
+        if self.durations.len() < buckets {
+            self.durations.resize(buckets, 0);
         }
     }
 
@@ -278,12 +293,9 @@ impl Figures {
         self.overruns += other.overruns;
         self.measured += other.measured;
         self.total += other.total;
-        if self.durations.is_empty() {
-            self.durations.clone_from(&other.durations);
-        } else {
-            for (sum, count) in self.durations.iter_mut().zip(&other.durations) {
-                *sum = sum.saturating_add(*count);
-            }
+        self.make_room(other.durations.len());
+        for (sum, count) in self.durations.iter_mut().zip(&other.durations) {
+            *sum = sum.saturating_add(*count);
         }
     }
 
