@@ -227,8 +227,8 @@ pub struct Parts {
     pub ctx: Arc<ServiceCtx>,
     /// Both ends of its mailbox.
     pub mailbox: (mailbox::Sender, Mailbox),
-    /// Messages of an earlier run that it has not handled.
-    pub spool: Option<Segment>,
+    /// The rest of an earlier run.
+    pub earlier: EarlierRun,
     /// Whether its routes are in place.
     pub attached: bool,
     /// The MQTT session.
@@ -239,14 +239,20 @@ pub struct Parts {
     pub store: Store,
     /// Version of the protocol, which decides how a dead letter looks.
     pub protocol: config::Protocol,
-    /// History of its versions in earlier runs of the host.
-    pub history: VersionHistory,
-    /// Version to roll back to if the one fails that was on probation when the host ended.
-    pub interrupted: Option<Fallback>,
     /// Announcements of its presence.
     pub presence: Presence,
     /// Pools for slow guest calls.
     pub pools: Pools,
+}
+
+/// The rest of a service's earlier run, in this process or before it was started.
+pub struct EarlierRun {
+    /// Messages that it has not handled.
+    pub spool: Option<Segment>,
+    /// History of its versions.
+    pub history: VersionHistory,
+    /// Version to roll back to if the one fails that was on probation when the host ended.
+    pub interrupted: Option<Fallback>,
 }
 
 /// The supervisor's end of a service.
@@ -304,7 +310,7 @@ pub fn service(parts: Parts, first: First) -> (Handle, impl Future<Output = ()> 
     let component = first.component();
     let (shown, versions) = watch::channel(VersionStatus {
         component,
-        history: Arc::new(parts.history.clone()),
+        history: Arc::new(parts.earlier.history.clone()),
         concluded: 0,
         holds_up_others: false,
     });

@@ -62,9 +62,7 @@ pub struct Supervisor {
     loader: Loader,
     entries: Vec<Entry>,
     watch: Watch,
-    preparing: JoinSet<Outcome>,
-    in_progress: HashSet<PathBuf>,
-    dirty: HashSet<PathBuf>,
+    preparations: Preparations,
     /// When statistics are logged; `None`: on request only.
     reports: Option<Interval>,
     /// Commands to send to services as soon as they have room for them.
@@ -78,6 +76,15 @@ pub struct Supervisor {
     store: Store,
     /// Files that were refused recently.
     rejection_log: RejectionLog,
+}
+
+/// Files that changed and are being prepared.
+#[derive(Default)]
+struct Preparations {
+    tasks: JoinSet<Outcome>,
+    in_progress: HashSet<PathBuf>,
+    /// Files to prepare again, since they or their users changed meanwhile.
+    dirty: HashSet<PathBuf>,
 }
 
 /// Command for a service.
@@ -102,9 +109,7 @@ impl Supervisor {
             loader,
             entries,
             watch,
-            preparing: JoinSet::new(),
-            in_progress: HashSet::new(),
-            dirty: HashSet::new(),
+            preparations: Preparations::default(),
             orders: VecDeque::new(),
             leaving: JoinSet::new(),
             reports,
@@ -132,7 +137,7 @@ impl Supervisor {
                 file = self.watch.changed() => self.changed(file),
                 () = due(&mut self.reports) => self.report().await,
                 () = changes::wait_until_written(&self.rejection_log) => self.say_settled(),
-                Some(done) = self.preparing.join_next() => match done {
+                Some(done) = self.preparations.tasks.join_next() => match done {
                     Ok(outcome) => self.take_over(outcome),
                     Err(bug) => error!("preparing a component failed in the host, which is a bug: {bug}"),
                 },

@@ -7,7 +7,7 @@ use crate::effects::Effects;
 use crate::mailbox::{self, Mailbox};
 use crate::rollout::history::VersionHistory;
 use crate::router::ServiceId;
-use crate::service::{self, First, Parts, Presence, PresenceSetup, Shared};
+use crate::service::{self, EarlierRun, First, Parts, Presence, PresenceSetup, Shared};
 use crate::store::Segment;
 use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
@@ -125,18 +125,22 @@ pub(super) async fn run(
         further: ctx.config.delivery.availability.clone(),
     };
 
+    let earlier = EarlierRun {
+        spool,
+        history,
+        interrupted,
+    };
+
     let presence = Presence::new(&ctx.config, announced)?;
     deps.timers.register(id, mailbox.0.clone()).await;
     let parts = Parts {
         id,
         ctx: ctx.clone(),
         mailbox,
-        spool,
+        earlier,
         attached,
         session: sessions.main(),
         timers: deps.timers.clone(),
-        history,
-        interrupted,
         presence,
         store: deps.shared.store.clone(),
         protocol: deps.shared.protocol,

@@ -74,7 +74,7 @@ pub(super) struct RefusalLog {
 }
 
 impl RefusalLog {
-    /// RefusalLog an event; `last` says whose it is.
+    /// Records an event; `last` says whose it is.
     pub(super) fn record(&self, refusal: Refusal, last: impl FnOnce() -> String) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, name) = counts.entry(refusal).or_default();

@@ -60,11 +60,17 @@ pub(super) struct Server {
     full_clients: Arc<FullClients>,
     retained: Arc<Mutex<RetainedUsage>>,
     refusals: Arc<RefusalLog>,
-    /// Connections that have said CONNECT.
+    connections: Connections,
+    stop: broadcast::Sender<()>,
+}
+
+/// Connections at this time.
+#[derive(Default)]
+struct Connections {
+    /// Number of those that have said CONNECT.
     open: AtomicUsize,
     /// Those that have not, the oldest first: the end of one is the loss of its sender.
     pending: Mutex<VecDeque<oneshot::Sender<()>>>,
-    stop: broadcast::Sender<()>,
 }
 
 /// One counted connection.
@@ -142,8 +148,7 @@ impl Server {
             full_clients,
             retained,
             refusals,
-            open: AtomicUsize::new(0),
-            pending: Mutex::default(),
+            connections: Connections::default(),
             stop: broadcast::Sender::new(1),
         }))
     }
@@ -218,11 +223,12 @@ impl Server {
         });
     }
 
-    /// RefusalLog one more connection that has not said CONNECT. When there are too many, the oldest makes room: silent clients must not
+    /// Adds a connection that has not said CONNECT. When there are too many, the oldest makes room: silent clients must not
     /// keep out others.
     fn add_pending(&self) -> oneshot::Receiver<()> {
         let (sender, displaced) = oneshot::channel();
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = self.connections.pending.lock();
+        let mut pending = pending.unwrap_or_else(PoisonError::into_inner);
         if pending.len() >= self.limits.pending {
             pending.retain(|sender| !sender.is_closed());
         }
@@ -274,9 +280,10 @@ impl Server {
         first: Bytes,
     ) {
         let own = if from.ip().is_loopback() { OWN } else { 0 };
-        let Some(_permit) =
-            ConnectionPermit::new(&self.open, self.limits.connections.saturating_add(own))
-        else {
+        let Some(_permit) = ConnectionPermit::new(
+            &self.connections.open,
+            self.limits.connections.saturating_add(own),
+        ) else {
             self.refusals
                 .record(Refusal::Connections, || from.to_string());
             // an error means that the client has gone already

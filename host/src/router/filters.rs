@@ -39,9 +39,16 @@ pub(super) struct Filters {
     cover: Cover,
     /// Whether there was a connection.
     was_connected: bool,
-    clock: u64,
-    /// `clock` at the last diff.
-    clock_at_diff: u64,
+    ages: Ages,
+}
+
+/// Ages of subscriptions: each has a higher one than those before it.
+#[derive(Debug, Default)]
+struct Ages {
+    /// The age of the last subscription.
+    last: u64,
+    /// `last` at the last diff.
+    at_diff: u64,
 }
 
 #[derive(Debug)]
@@ -126,7 +133,7 @@ impl Filters {
         if self.cover.active && !self.touched.is_empty() {
             self.update_cover();
         }
-        self.clock_at_diff = self.clock;
+        self.ages.at_diff = self.ages.last;
         let mut subscribe = Vec::new();
         let mut unsubscribe = Vec::new();
         for index in std::mem::take(&mut self.touched) {
@@ -142,6 +149,8 @@ impl Filters {
                 Some(_) => {}
                 None => {
                     entry.cover.granted = false;
+                    // a filter that the broker had is only left out when the one that covers it is granted
+                    entry.cover.was_delivered |= previous.is_some();
                     unsubscribe.extend(previous.map(|_| entry.filter.clone()));
                 }
             }
@@ -285,11 +294,11 @@ impl Filters {
         {
             Some(member) => member.qos = subscription.qos,
             None => {
-                self.clock += 1;
+                self.ages.last += 1;
                 entry.members.push(Member {
                     service,
                     qos: subscription.qos,
-                    age: self.clock,
+                    age: self.ages.last,
                 });
                 self.by_service.entry(service).or_default().insert(index);
             }

@@ -88,7 +88,7 @@ impl Task {
                 parts.ctx.config.clone(),
                 (parts.session.clone(), parts.store.clone()),
                 parts.mailbox,
-                parts.spool,
+                parts.earlier.spool,
             ),
             runner: Runner::new(parts.pools, &parts.ctx.config.limits),
             usage: Usage::new(Instant::now()),
@@ -103,7 +103,7 @@ impl Task {
                 protocol: parts.protocol,
                 is_attached: parts.attached,
             },
-            rollout: Rollout::new(parts.history, parts.interrupted),
+            rollout: Rollout::new(parts.earlier.history, parts.earlier.interrupted),
             record: None,
             ctx: parts.ctx,
         }

@@ -52,7 +52,7 @@ impl Supervisor {
         };
         entry.is_starting = false;
         let file = entry.file.clone();
-        if !self.is_starting_from(&file) && self.dirty.remove(&file) {
+        if !self.is_starting_from(&file) && self.preparations.dirty.remove(&file) {
             self.prepare(file);
         }
     }

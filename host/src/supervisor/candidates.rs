@@ -66,8 +66,8 @@ pub(super) enum Candidate {
 impl Supervisor {
     /// Compiles the file and starts an instance for each service that uses it, while the running ones continue.
     pub(super) fn prepare(&mut self, file: PathBuf) {
-        if self.is_starting_from(&file) || !self.in_progress.insert(file.clone()) {
-            self.dirty.insert(file);
+        if self.is_starting_from(&file) || !self.preparations.in_progress.insert(file.clone()) {
+            self.preparations.dirty.insert(file);
             return;
         }
         let users: Vec<_> = (self.entries.iter())
@@ -90,7 +90,7 @@ impl Supervisor {
         }
         let loader = self.loader.clone();
         let pool = self.loader.pool();
-        self.preparing.spawn_on(
+        self.preparations.tasks.spawn_on(
             async move {
                 let inode = changes::inode(loader.pool(), &file).await;
                 let replacements = replacements(&loader, &file, keep, users).await;
@@ -138,7 +138,7 @@ impl Supervisor {
         };
         if !Arc::ptr_eq(&entry.ctx, &ctx) {
             // its section changed meanwhile: the instance was started with the former one
-            self.dirty.insert(entry.file.clone());
+            self.preparations.dirty.insert(entry.file.clone());
             return;
         }
         let service = entry.ctx.config.name.as_str();

@@ -59,7 +59,7 @@ impl Supervisor {
             replacements,
         }: Outcome,
     ) {
-        self.in_progress.remove(&file);
+        self.preparations.in_progress.remove(&file);
         match replacements {
             Ok(replacements) => {
                 self.rejection_log.forget(&file);
@@ -77,7 +77,7 @@ impl Supervisor {
             }
         }
 
-        if self.dirty.remove(&file) {
+        if self.preparations.dirty.remove(&file) {
             self.prepare(file);
         }
     }

@@ -129,7 +129,7 @@ impl Supervisor {
                 candidate,
             });
 
-            if self.dirty.remove(&file) {
+            if self.preparations.dirty.remove(&file) {
                 self.prepare(file);
             }
         }

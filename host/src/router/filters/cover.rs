@@ -114,7 +114,7 @@ impl Filters {
             let new = self.entries[index]
                 .iter()
                 .flat_map(|entry| &entry.members)
-                .filter(|one| one.age > self.clock_at_diff);
+                .filter(|one| one.age > self.ages.at_diff);
             let new = new.map(|member| (member.service, None)).collect();
             self.awaiting_retained.entry(id).or_insert(new);
         }
