@@ -13,6 +13,7 @@ mod executor;
 mod invocation;
 mod local_call;
 mod outputs;
+mod parts;
 mod pools;
 mod presence;
 mod queue;
@@ -36,23 +37,22 @@ use tracing::Instrument;
 use crate::config;
 use crate::effects::Effects;
 use crate::guest::{Component, Fault};
-use crate::mailbox::{self, Mailbox};
 use crate::message::{Qos, Subscription};
 use crate::recording::{self, Header};
 use crate::rollout::Fallback;
 use crate::rollout::handover::StartedInstance;
-use crate::rollout::history::{HistoryEvent, VersionHistory};
+use crate::rollout::history::HistoryEvent;
 use crate::rollout::shadow::Shadow;
-use crate::router::ServiceId;
 use crate::service_ctx::ServiceCtx;
-use crate::store::{Segment, Store};
+use crate::span;
+use crate::store::Segment;
 use crate::topic::{BaseTopic, Filter};
 use crate::version::Version;
-use crate::{session, span, timers};
 
 use command_channel::CommandSender;
 
 pub use command_error::CommandError;
+pub use parts::{EarlierRun, Parts};
 pub use pools::Pools;
 pub use presence::{Presence, PresenceSetup, will};
 pub use recorder::Recording;
@@ -217,42 +217,6 @@ impl ServiceRef {
         // fails when the service has ended
         self.0.send(Command::Replay(segment)).await;
     }
-}
-
-/// Parts that the supervisor makes for a service.
-pub struct Parts {
-    /// Number of the service in the router and in the timers.
-    pub id: ServiceId,
-    /// Its configuration and its resources.
-    pub ctx: Arc<ServiceCtx>,
-    /// Both ends of its mailbox.
-    pub mailbox: (mailbox::Sender, Mailbox),
-    /// The rest of an earlier run.
-    pub earlier: EarlierRun,
-    /// Whether its routes are in place.
-    pub attached: bool,
-    /// The MQTT session.
-    pub session: session::Handle,
-    /// The timers task.
-    pub timers: timers::Handle,
-    /// Store of its state.
-    pub store: Store,
-    /// Version of the protocol, which decides how a dead letter looks.
-    pub protocol: config::Protocol,
-    /// Announcements of its presence.
-    pub presence: Presence,
-    /// Pools for slow guest calls.
-    pub pools: Pools,
-}
-
-/// The rest of a service's earlier run, in this process or before it was started.
-pub struct EarlierRun {
-    /// Messages that it has not handled.
-    pub spool: Option<Segment>,
-    /// History of its versions.
-    pub history: VersionHistory,
-    /// Version to roll back to if the one fails that was on probation when the host ended.
-    pub interrupted: Option<Fallback>,
 }
 
 /// The supervisor's end of a service.
