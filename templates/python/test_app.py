@@ -11,7 +11,9 @@ class App(unittest.TestCase):
     def test_echo(self):
         host = TestHost()
         host.send("echo", "hello")
-        self.assertEqual(host.published(), [("echo_response", b"hello")])
+        greeting, answer = host.published()
+        self.assertEqual(greeting[0], "greeting")
+        self.assertEqual(answer, ("echo_response", b"hello"))
 
 
 if __name__ == "__main__":

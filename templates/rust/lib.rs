@@ -33,7 +33,6 @@ mod tests {
     fn answers_and_greets() {
         let host = TestHost::<App>::setup().config(json!({ "greeting": "hi" }));
         let mut host = host.start().expect("the service starts");
-        host.advance(Duration::ZERO).expect("the loop runs at once");
         host.expect_next("greeting", json!({ "text": "hi", "count": 1 }));
 
         host.send("echo", "hello").expect("it is handled");

@@ -315,12 +315,12 @@ fn the_probe_and_home_assistant_are_served() {
     let mut section = section();
     section["probe"] = json!({"http_post": "http://probe.example/alive", "repeat": {"minutes": 1}});
     section["home_assistant"] = json!(true);
-    let mut host = setup(section).start().unwrap();
+    let setup = setup(section).answer_http(|_| Err("no connection".to_owned()));
+    let mut host = setup.start().unwrap();
     assert_eq!(
         host.next_sent().unwrap().topic,
         "homeassistant/device/alarm_Alarm-Intrusion/config"
     );
-    host.answer_http(|_| Err("no connection".to_owned()));
     host.advance(60 * SECOND).unwrap();
     assert_eq!(host.http_requests().len(), 2);
 }

@@ -42,16 +42,25 @@ fn router(request: &HttpRequest) -> Result<(u16, String), String> {
     ))
 }
 
+/// The requests to send a text.
+fn sendings(host: &TestHost<Sms>) -> Vec<HttpRequest> {
+    let mut requests = host.http_requests();
+    requests.retain(|request| request.url.contains("sms_send"));
+    requests
+}
+
 #[test]
 fn texts_are_sent_to_numbers_and_groups() {
-    let mut host = setup(json!({})).start().unwrap();
-    host.answer_http(router);
+    let setup = setup(json!({})).answer_http(router);
+    let mut host = setup.start().unwrap();
+    host.skip(); // texts that the router has received
     host.send("send/single/0037060000001", "Grüße & more")
         .unwrap();
     host.expect_next("sent/single/0037060000001", "OK");
     host.send("send/group/family/close", "hi").unwrap();
     host.expect_next("sent/group/family/close", "OK");
-    let requests = host.http_requests();
+    let requests = sendings(&host);
+    assert_eq!(requests.len(), 2);
     assert_eq!(
         requests[0].url,
         "http://192.168.1.1:80/cgi-bin/sms_send?username=user1&password=a%26b&number=0037060000001&text=Gr%C3%BC%C3%9Fe%20%26%20more"
@@ -88,13 +97,13 @@ fn a_silent_router_is_reported_and_not_asked_again() {
 fn a_retained_text_is_not_sent_again_at_each_connection() {
     let mut host = setup(json!({})).start().unwrap();
     host.message("send/single/1").retained().send("hi").unwrap();
-    assert!(host.http_requests().is_empty());
+    assert!(sendings(&host).is_empty());
 }
 
 #[test]
 fn received_texts_are_published_once_also_after_a_restart() {
-    let mut host = setup(json!({"poll": "5s"})).start().unwrap();
-    host.answer_http(router);
+    let setup = setup(json!({"poll": "5s"})).answer_http(router);
+    let mut host = setup.start().unwrap();
     host.advance(Duration::from_secs(10)).unwrap();
     let first = host.next_sent().unwrap();
     assert_eq!((first.topic.as_str(), first.qos), ("received", 1));
@@ -121,9 +130,8 @@ fn an_answer_that_is_no_list_makes_nothing_repeat() {
 
 #[test]
 fn old_texts_are_deleted() {
-    let mut host = setup(json!({"delete_after": {"days": 1}})).start().unwrap();
-    host.answer_http(router);
-    host.advance(Duration::ZERO).unwrap();
+    let setup = setup(json!({"delete_after": {"days": 1}})).answer_http(router);
+    let host = setup.start().unwrap();
     assert_eq!(host.last("deleted").as_deref(), Some("OK"));
     let deleted: Vec<String> = host
         .http_requests()

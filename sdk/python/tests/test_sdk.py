@@ -88,10 +88,21 @@ class Sdk(unittest.TestCase):
             return left[0] > 0
 
         host = TestHost()
-        host.advance(0)
         self.assertEqual(host.published(), [("left", b"2")])
         host.advance(1000)
         self.assertEqual(host.published(), [("left", b"1"), ("left", b"0")])
+
+    def test_a_loop_may_ask_at_the_start(self):
+        @miqro_sdk.connected
+        def connected():
+            miqro_sdk.publish("connected", 1)
+
+        @miqro_sdk.every("1h")
+        def ask():
+            miqro_sdk.publish("weather", miqro_sdk.request("oracle", "?").payload)
+
+        host = TestHost(answers={"oracle": b"sunny"})
+        self.assertEqual(host.published(), [("connected", b"1"), ("weather", b"sunny")])
 
     def test_timers_are_named_with_wildcards(self):
         @miqro_sdk.handle("+/on")
@@ -156,10 +167,9 @@ class Sdk(unittest.TestCase):
         EchoSvc(add_config_file_path="x").run()
         host = TestHost(config={"custom_value": "red"})
         host.send("echo", "hi")
-        host.advance(0)
         self.assertEqual(
             host.published(),
-            [("echo_response", b"hi"), ("foo", b"bar"), ("foofoo", b'{"answer": 42.01, "config_demo": "red"}')],
+            [("foo", b"bar"), ("foofoo", b'{"answer": 42.01, "config_demo": "red"}'), ("echo_response", b"hi")],
         )
 
     def test_what_services_of_miqro_use_further(self):

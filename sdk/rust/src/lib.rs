@@ -34,6 +34,7 @@
 //!
 //! // in a test:
 //! let mut host = miqro_sdk::test::TestHost::<Thermostat>::setup().grant("home/#").start().unwrap();
+//! host.expect_next("alive", ""); // the loop runs at once
 //! host.send("set", "21.5").unwrap();
 //! host.expect_next("wanted", "21.5");
 //! host.send_global("home/kitchen/temperature", "20").unwrap();

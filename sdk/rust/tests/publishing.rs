@@ -235,6 +235,45 @@ fn a_token_names_the_message_that_was_delivered() {
     host.expect_next("known", true);
 }
 
+/// Asks as soon as it runs.
+mod at_once {
+    use miqro_sdk::prelude::*;
+
+    #[derive(Default)]
+    pub(crate) struct AsksAtOnce;
+
+    #[service]
+    impl AsksAtOnce {
+        #[every("1h")]
+        fn ask(&mut self) -> Result {
+            let answer = request("oracle").send("?")?;
+            publish("weather", answer.text()?)
+        }
+    }
+}
+
+#[test]
+fn loops_ask_at_the_start_and_after_a_restart() {
+    let silent = TestHost::<at_once::AsksAtOnce>::start();
+    assert_eq!(silent.err().as_deref(), Some("no answer came in time"));
+
+    let setup = TestHost::<at_once::AsksAtOnce>::setup();
+    let setup = setup.answer(|request| {
+        Ok(Response {
+            payload: request.topic.clone().into_bytes(),
+            properties: None,
+        })
+    });
+
+    let mut host = setup.start().unwrap();
+    host.expect_next("weather", "oracle");
+    let mut host = host.restart().unwrap();
+    host.expect_next("weather", "oracle");
+    let mut host = host.swap::<at_once::AsksAtOnce>().unwrap();
+    host.expect_next("weather", "oracle");
+    host.expect_nothing();
+}
+
 #[test]
 fn requests_are_answered_by_the_test() {
     let mut host = values();

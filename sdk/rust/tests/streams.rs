@@ -163,6 +163,7 @@ impl Lux {
 #[test]
 fn one_bad_message_never_ends_a_stream() {
     let mut host = TestHost::<Lux>::start().unwrap();
+    host.expect_next("sampled", "[\"own\", 1767225600, 1.5]");
     host.send("lux", "[\"lux-1\", 624, 284.1312]").unwrap();
     host.expect_next("alive", "\"alive\"");
     host.expect_next("raw", "[\"lux-1\", 624, 284.1312]");
@@ -183,10 +184,10 @@ fn one_bad_message_never_ends_a_stream() {
 #[test]
 fn windows_and_silences_end_by_the_timer() {
     let mut host = TestHost::<Lux>::start().unwrap();
+    host.expect_next("sampled", "[\"own\", 1767225600, 1.5]");
     host.send("lux", "[\"lux-1\", 1, 2]").unwrap();
     host.skip();
     host.advance(Duration::from_millis(1_999)).unwrap();
-    host.expect_next("sampled", "[\"own\", 1767225600, 1.5]");
     host.expect_nothing();
     host.advance(Duration::from_millis(1)).unwrap();
     host.expect_next("window", "[[\"lux-1\", 1, 2.0]]");

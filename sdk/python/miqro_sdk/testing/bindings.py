@@ -55,24 +55,36 @@ class _Timer:
 
 
 class TestHost:
-    """A host for the service under test. The test plays broker and clock; the last host that was made is the present one."""
+    """A host for the service under test. The test plays broker and clock; the last host that was made is the present one.
+
+    It starts the service, tells it that it is connected, and runs the loops that are due at once, as the real host does. `answers` are
+    those to requests, by topic.
+    """
 
     __test__ = False
     current: "TestHost"
 
-    def __init__(self, name: str = "test", config: dict[str, Any] | None = None, state: dict[str, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        name: str = "test",
+        config: dict[str, Any] | None = None,
+        state: dict[str, bytes] | None = None,
+        answers: dict[str, bytes] | None = None,
+    ) -> None:
         from .._world import WitWorld
 
         self.name, self.config, self.state = name, config or {}, dict(state or {})
         self.subscriptions: dict[str, bool] = {}
         self.timers: dict[str, _Timer] = {}
-        self.answers: dict[str, bytes] = {}
+        self.answers = dict(answers or {})
         self.log: list[tuple[str, str]] = []
         self._published: list[tuple[str, bytes]] = []
         self._now, self._due, self._message = 0, [], None
         TestHost.current = self
         self._world = WitWorld()
         self._call(self._world.start)
+        self._call(self._world.connected, False)
+        self.advance(0)
 
     def send(self, topic: str, value: Any, global_: bool = False, retain: bool = False) -> None:
         """Sends a message. Raises `AssertionError` when the service has not subscribed to the topic."""

@@ -30,11 +30,11 @@ impl<S: Service> TestHost<S> {
         Setup::new()
     }
 
-    /// Starts the service with nothing special, and tells it that it is connected.
+    /// Starts the service with nothing special, tells it that it is connected, and runs the loops that are due at once.
     ///
     /// # Errors
     ///
-    /// Those of the service's `start` and `connected`.
+    /// Those of the service's `start`, of `connected` and of these loops.
     pub fn start() -> Result<Self, String> {
         Self::setup().start()
     }
@@ -44,6 +44,7 @@ impl<S: Service> TestHost<S> {
         with(|world| world.finish(started.is_ok()));
         let mut host = Self { runtime: started? };
         host.connect(false)?;
+        host.advance(Duration::ZERO)?;
         Ok(host)
     }
 
@@ -60,12 +61,12 @@ impl<S: Service> TestHost<S> {
         Self::begin()
     }
 
-    /// Has another version `T` of the service take its place: it starts, and loads what this one saves. When it refuses, it is
-    /// gone, and so is this one.
+    /// Has another version `T` of the service take its place: it starts, loads what this one saves, and runs the loops that are due
+    /// at once. When it refuses, it is gone, and so is this one.
     ///
     /// # Errors
     ///
-    /// Those of this service's `save` and of the other's `start` and `load`.
+    /// Those of this service's `save`, and of the other's `start`, of its `load` and of these loops.
     pub fn swap<T: Service>(mut self) -> Result<TestHost<T>, String> {
         let saved = self.runtime.save();
         with(|world| world.finish(false));
@@ -78,6 +79,7 @@ impl<S: Service> TestHost<S> {
         with(|world| world.finish(started.is_ok()));
         let mut host = TestHost { runtime: started? };
         host.call(|runtime| runtime.load(&saved))?;
+        host.advance(Duration::ZERO)?;
         Ok(host)
     }
 
@@ -181,24 +183,17 @@ impl<S: Service> TestHost<S> {
         self.call(Runtime::stop)
     }
 
-    /// Answers the requests that the service makes from now on. Without it, they time out.
+    /// Answers the requests that the service makes from now on. Without it, they time out. [`Setup::answer`] answers those of the
+    /// start, too.
     pub fn answer(
         &mut self,
-        mut answer: impl FnMut(&Request) -> Result<Response, RequestError> + 'static,
+        answer: impl FnMut(&Request) -> Result<Response, RequestError> + 'static,
     ) {
-        let answer = move |request: &Request| {
-            let response = answer(request)?;
-            Ok(crate::bindings::messaging::Response {
-                payload: response.payload,
-                properties: response.properties,
-            })
-        };
-
-        with(|world| world.answer = Some(Box::new(answer)));
+        with(|world| world.answer_requests(answer));
     }
 
     /// Answers the HTTP requests that the service makes from now on, with a status and a body, or says why there is no answer.
-    /// Without it, there is no connection.
+    /// Without it, there is no connection. [`Setup::answer_http`] answers those of the start, too.
     pub fn answer_http(
         &mut self,
         answer: impl FnMut(&HttpRequest) -> Result<(u16, String), String> + 'static,

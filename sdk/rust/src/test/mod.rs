@@ -22,10 +22,10 @@
 //! }
 //!
 //! let mut host = TestHost::<Echo>::start().unwrap();
+//! host.expect_next("foo", "bar"); // the loop runs at once
 //! host.send("echo", "hello").unwrap();
 //! host.expect_next("echo_response", "hello");
-//! host.advance(Duration::from_secs(10)).unwrap(); // runs at 0 s and at 10 s
-//! host.expect_next("foo", "bar");
+//! host.advance(Duration::from_secs(10)).unwrap();
 //! host.expect_next("foo", "bar");
 //! host.expect_nothing();
 //! ```

@@ -1,15 +1,19 @@
-//! Setup of a service under test: its name, section, grants and remembered state.
+//! Setup of a service under test: its name, section, grants, remembered state, and the answers that it gets.
 
 use std::marker::PhantomData;
+use std::result::Result as StdResult;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::bindings::messaging::RequestError;
 use crate::error::Result;
 use crate::finite::Finite;
+use crate::http::HttpRequest;
+use crate::request::Response;
 use crate::service::Service;
 use crate::test::host::TestHost;
-use crate::test::world::{World, with};
+use crate::test::world::{Request, World, with};
 
 /// The world in which a service under test starts; see [`TestHost::setup`].
 #[must_use = "the service runs after `start`"]
@@ -80,12 +84,31 @@ impl<S: Service> Setup<S> {
         self
     }
 
-    /// Starts the service and tells it that it is connected.
+    /// Answers the requests that the service makes. Without it, they time out.
+    pub fn answer(
+        mut self,
+        answer: impl FnMut(&Request) -> StdResult<Response, RequestError> + 'static,
+    ) -> Self {
+        self.world.answer_requests(answer);
+        self
+    }
+
+    /// Answers the HTTP requests that the service makes, with a status and a body, or says why there is no answer. Without it, there is
+    /// no connection.
+    pub fn answer_http(
+        mut self,
+        answer: impl FnMut(&HttpRequest) -> StdResult<(u16, String), String> + 'static,
+    ) -> Self {
+        self.world.http_answer = Some(Box::new(answer));
+        self
+    }
+
+    /// Starts the service, tells it that it is connected, and runs the loops that are due at once, as the host does.
     ///
     /// # Errors
     ///
-    /// Those of the service's `start` and `connected`.
-    pub fn start(self) -> std::result::Result<TestHost<S>, String> {
+    /// Those of the service's `start`, of `connected` and of these loops.
+    pub fn start(self) -> StdResult<TestHost<S>, String> {
         with(|world| *world = self.world);
         TestHost::begin()
     }

@@ -11,6 +11,7 @@ use crate::bindings::messaging::{
 };
 use crate::bindings::timers::DueTimer;
 use crate::http::HttpRequest;
+use crate::request;
 use crate::test::timers::{TimerChange, Timers};
 use crate::topic;
 
@@ -144,6 +145,22 @@ impl Default for World {
 }
 
 impl World {
+    /// Answers the service's requests.
+    pub(crate) fn answer_requests(
+        &mut self,
+        mut answer: impl FnMut(&Request) -> Result<request::Response, RequestError> + 'static,
+    ) {
+        let answer = move |request: &Request| {
+            let response = answer(request)?;
+            Ok(Response {
+                payload: response.payload,
+                properties: response.properties,
+            })
+        };
+
+        self.answer = Some(Box::new(answer));
+    }
+
     pub(crate) fn full(&self, topic: &str, global: bool) -> String {
         if global {
             return topic.to_owned();
