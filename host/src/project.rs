@@ -16,6 +16,15 @@ pub use tools::MissingTool;
 /// The folder of intermediate files.
 const BUILD_FOLDER: &str = "build";
 
+/// The engine that runs JavaScript inside a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// Small and quick, without the Web's interfaces.
+    QuickJs,
+    /// With `fetch` and the Web's other interfaces: large, and slow for each message.
+    SpiderMonkey,
+}
+
 /// A folder with a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
@@ -70,9 +79,9 @@ impl Project {
     /// Builds the component. The output of the tools goes to the terminal.
     ///
     /// # Errors
-    /// When a tool is missing or fails.
-    pub fn build(&self) -> Result<PathBuf, BuildError> {
-        toolchain::build(self)
+    /// When a tool is missing or fails, or the language has no such engine.
+    pub fn build(&self, engine: Engine) -> Result<PathBuf, BuildError> {
+        toolchain::build(self, engine)
     }
 
     /// A file in the folder of intermediate files.
@@ -87,5 +96,23 @@ impl Project {
         } else {
             "service-with-lifecycle"
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn only_javascript_is_built_for_the_web() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("app.c"), "").unwrap();
+        let project = Project::find(folder.path()).unwrap();
+        let error = project.build(Engine::SpiderMonkey).unwrap_err();
+        let expected = "expected a service in JavaScript or TypeScript for --web, found one in C";
+        assert_eq!(error.to_string(), expected);
+        assert!(!folder.path().join(BUILD_FOLDER).exists());
     }
 }

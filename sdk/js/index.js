@@ -1,6 +1,6 @@
 // Write MQTT services for MIQRO host in JavaScript and TypeScript; `index.d.ts` documents everything.
 //
-// The same source runs on QuickJS (componentize-qjs --sync) and on SpiderMonkey (jco).
+// The same source runs on QuickJS (componentize-qjs --sync) and on SpiderMonkey (componentize-js).
 import * as contractConfig from 'miqro:service/config@0.1.0';
 import * as contractLog from 'miqro:service/log@0.1.0';
 import * as messaging from 'miqro:service/messaging@0.1.0';
@@ -8,11 +8,10 @@ import * as contractState from 'miqro:service/state@0.1.0';
 import * as contractTimers from 'miqro:service/timers@0.1.0';
 
 import { decodeText, encodeText } from './bytes.js';
-import { events, handlers, loops, milliseconds, timers as timerFunctions } from './registry.js';
+import { events, handlers, isWeb, loops, milliseconds, timers as timerFunctions } from './registry.js';
 
 // SpiderMonkey wants BigInt for u64, QuickJS a number
-const wantsBigInt = typeof TextEncoder !== 'undefined';
-const u64 = (value) => (wantsBigInt ? BigInt(value) : value);
+const u64 = (value) => (isWeb ? BigInt(value) : value);
 const QOS = ['at-most-once', 'at-least-once', 'exactly-once'];
 
 /** An error of the host; `kind` is its name in the contract. */

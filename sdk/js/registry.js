@@ -1,5 +1,8 @@
 // The functions of a service, topic filters and spans of time.
 
+/** The engine has the Web's interfaces, and a call waits for its promises: SpiderMonkey, not QuickJS. */
+export const isWeb = typeof TextEncoder !== 'undefined';
+
 export const handlers = [];
 export const loops = new Map();
 export const timers = [];

@@ -1,7 +1,9 @@
 //! Services in every language, from nothing to a hot swap, with the real toolchains: `make test-languages` installs them and runs
 //! these tests, which are too slow for `make test`.
 
+mod bindings;
 mod matrix;
+mod web;
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -118,10 +120,15 @@ struct Running {
 impl Running {
     /// Starts the host with `arguments` in the folder of the project, and waits until the service takes messages.
     async fn start(project: &Project, arguments: &[&str]) -> Result<Self> {
-        let port = place::free_port()?;
         // an interpreter takes its time for 900 KiB on a machine that builds meanwhile
+        Self::start_with(project, arguments, "{limits: {call: 60s}}").await
+    }
+
+    /// Starts the host with a section of the service.
+    async fn start_with(project: &Project, arguments: &[&str], section: &str) -> Result<Self> {
+        let port = place::free_port()?;
         let config = format!(
-            "broker: {{embedded: {{listen: '127.0.0.1:{port}'}}}}\nservices: {{{}: {{limits: {{call: 60s}}}}}}\n",
+            "broker: {{embedded: {{listen: '127.0.0.1:{port}'}}}}\nservices: {{{}: {section}}}\n",
             project.name
         );
         std::fs::write(project.file("miqro.yml"), config)?;
@@ -165,13 +172,21 @@ impl Running {
         let topic = format!("{}/{topic}", self.base);
         let mut client = Client::connect(self.port).await?;
         client.subscribe(&topic, 1).await?;
-        client
-            .publish(&format!("{}/echo", self.base), payload)
-            .await?;
+        client.publish(&self.echo(), payload).await?;
 
         let answer = client.expect_by(Deadline::after(COMPILING), &topic).await;
         let answer = answer.with_context(|| self.process.output().told("no answer"))?;
         Ok(answer.payload)
+    }
+
+    /// Sends a message to `echo`.
+    async fn send(&self, payload: impl Into<Bytes>) -> Result<()> {
+        let mut client = Client::connect(self.port).await?;
+        client.publish(&self.echo(), payload).await
+    }
+
+    fn echo(&self) -> String {
+        format!("{}/echo", self.base)
     }
 }
 
@@ -343,49 +358,4 @@ fn the_sdks_pass_their_own_tests() -> Result<()> {
         &["-Wall", "-Wextra", "-Werror", "test.c", "-o", program],
     )?;
     in_sdk("c", Path::new(program), &[])
-}
-
-/// The binding generators of the languages run over each world of the contract.
-#[test]
-#[ignore = "needs the toolchains: make test-languages"]
-fn every_world_has_bindings() -> Result<()> {
-    let tools = place::tools().join("languages/python/bin");
-    let wit = place::project().join("wit");
-    for world in ["service", "service-with-lifecycle", "full-service"] {
-        let folder = TempDir::new()?;
-        let mut command = Command::new(tools.join("componentize-py"));
-        command.arg("-d").arg(&wit).args(["-w", world, "bindings"]);
-        let output = run(command.arg(folder.path().join("python")))?;
-        ensure!(output.success, "{world}: {}", output.text);
-        bindings_of_c_compile(&wit, world, folder.path())?;
-    }
-
-    Ok(())
-}
-
-fn bindings_of_c_compile(wit: &Path, world: &str, folder: &Path) -> Result<()> {
-    let mut resolve = wit_bindgen_core::wit_parser::Resolve::default();
-    let (package, _) = resolve.push_dir(wit)?;
-    let selected = resolve.select_world(&[package], Some(world))?;
-    let mut files = wit_bindgen_core::Files::default();
-    wit_bindgen_c::Opts::default()
-        .build()
-        .generate(&mut resolve, selected, &mut files)?;
-
-    let mut sources = Vec::new();
-    for (name, content) in files.iter() {
-        std::fs::write(folder.join(name), content)?;
-        if name.ends_with(".c") {
-            sources.push(name.to_owned());
-        }
-    }
-
-    let zig = place::tools().join("languages/python/bin/python-zig");
-    let mut command = Command::new(zig);
-    command
-        .current_dir(folder)
-        .args(["cc", "-target", "wasm32-wasi", "-c"]);
-    let output = run(command.args(&sources))?;
-    ensure!(output.success, "{world}: {}", output.text);
-    Ok(())
 }

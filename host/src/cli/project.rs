@@ -10,7 +10,7 @@ use anyhow::bail;
 
 use super::print::{print, print_error, print_line};
 use super::run::Run;
-use crate::project::{Language, Project, scaffold};
+use crate::project::{Engine, Language, Project, scaffold};
 
 /// How often `dev` looks at the files.
 const LOOK: Duration = Duration::from_millis(200);
@@ -95,6 +95,7 @@ fn ask_language() -> anyhow::Result<Language> {
 #[command(after_help = "Examples:
   miqro-host build          builds the service in this folder: NAME.wasm
   miqro-host build lamp     in another folder
+  miqro-host build --web    JavaScript that uses fetch
 
 The files of the folder decide the language: Cargo.toml, pyproject.toml, tsconfig.json, package.json, go.mod, app.c, app.cpp. A tool
 that is missing is named with the command that installs it.")]
@@ -102,24 +103,44 @@ pub(super) struct Build {
     /// Folder of the service
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
+    #[command(flatten)]
+    web: Web,
 }
 
 impl Build {
     /// Builds the component.
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        build(&Project::find(&self.folder)?)?;
+        build(&Project::find(&self.folder)?, self.web.engine())?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
+/// The choice of the engine, of `build` and `dev`.
+#[derive(Debug, clap::Args)]
+struct Web {
+    /// JavaScript with fetch and the Web's other interfaces, by componentize-js: 12 MB, and far slower for each message
+    #[arg(long)]
+    web: bool,
+}
+
+impl Web {
+    fn engine(&self) -> Engine {
+        if self.web {
+            Engine::SpiderMonkey
+        } else {
+            Engine::QuickJs
+        }
+    }
+}
+
 /// Builds a project, and prints the result.
-fn build(project: &Project) -> anyhow::Result<PathBuf> {
+fn build(project: &Project, engine: Engine) -> anyhow::Result<PathBuf> {
     let began = Instant::now();
     print_line(format_args!(
         "building {} ({})",
         project.name, project.language
     ))?;
-    let component = project.build()?;
+    let component = project.build(engine)?;
 
     let bytes = component.metadata()?.len();
     let seconds = began.elapsed().as_secs_f64();
@@ -140,15 +161,18 @@ pub(super) struct Dev {
     /// Folder of the service
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
+    #[command(flatten)]
+    web: Web,
 }
 
 impl Dev {
     /// Runs a host, and builds again until it ends.
     pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         let project = Project::find(&self.folder)?;
+        let engine = self.web.engine();
         let mut sources = sources(&project.folder);
         let component = loop {
-            match build_and_see(&project, &mut sources) {
+            match build_and_see(&project, engine, &mut sources) {
                 Ok(component) => break component,
                 Err(error) => print_line(format_args!("{error:#}; waiting for a change"))?,
             }
@@ -158,24 +182,28 @@ impl Dev {
         // it ends with the process
         std::thread::Builder::new()
             .name("builder".to_owned())
-            .spawn(move || rebuild(&project, sources))?;
+            .spawn(move || rebuild(&project, engine, sources))?;
         Run::for_file(component).run(config)
     }
 }
 
 /// Builds a project whenever a file of it changes. The host watches the component.
-fn rebuild(project: &Project, mut sources: Sources) {
+fn rebuild(project: &Project, engine: Engine, mut sources: Sources) {
     loop {
         wait_for_change(&project.folder, &mut sources);
-        if let Err(error) = build_and_see(project, &mut sources) {
+        if let Err(error) = build_and_see(project, engine, &mut sources) {
             print_error(format_args!("{error:#}; the running version goes on"));
         }
     }
 }
 
 /// Builds a project. The lock file that a build writes is no change of the sources.
-fn build_and_see(project: &Project, sources: &mut Sources) -> anyhow::Result<PathBuf> {
-    let built = build(project);
+fn build_and_see(
+    project: &Project,
+    engine: Engine,
+    sources: &mut Sources,
+) -> anyhow::Result<PathBuf> {
+    let built = build(project, engine);
     for name in WRITTEN_BY_BUILDS {
         let file = project.folder.join(name);
         if let Some(seen) = see(&file) {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::encode::{self, EncodeError};
 use super::tools::{self, MissingTool, Tool};
-use super::{BUILD_FOLDER, Language, Project};
+use super::{BUILD_FOLDER, Engine, Language, Project};
 
 /// A project cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -49,17 +49,28 @@ pub enum BuildError {
         "cargo has built no component: expected crate-type = [\"cdylib\"] in the section [lib] of Cargo.toml"
     )]
     NoComponent,
+    /// A language has one engine only, or none.
+    #[error("expected a service in JavaScript or TypeScript for --web, found one in {0}")]
+    NotForWeb(Language),
 }
 
 /// Builds the component of `project`, and puts it at its place with a rename: a host that watches it never sees half of it.
-pub(super) fn build(project: &Project) -> Result<PathBuf, BuildError> {
+pub(super) fn build(project: &Project, engine: Engine) -> Result<PathBuf, BuildError> {
+    let is_javascript = matches!(
+        project.language,
+        Language::JavaScript | Language::TypeScript
+    );
+    if engine == Engine::SpiderMonkey && !is_javascript {
+        return Err(BuildError::NotForWeb(project.language));
+    }
+
     let folder = project.folder.join(BUILD_FOLDER);
     std::fs::create_dir_all(&folder).map_err(in_file(&folder))?;
 
     let built = match project.language {
         Language::Rust => rust(project)?,
         Language::Python => python(project)?,
-        Language::JavaScript | Language::TypeScript => javascript(project)?,
+        Language::JavaScript | Language::TypeScript => javascript(project, engine)?,
         Language::C | Language::Cpp => c(project)?,
         Language::Go => go(project)?,
     };
@@ -169,7 +180,7 @@ fn python(project: &Project) -> Result<PathBuf, BuildError> {
     Ok(component)
 }
 
-fn javascript(project: &Project) -> Result<PathBuf, BuildError> {
+fn javascript(project: &Project, engine: Engine) -> Result<PathBuf, BuildError> {
     let source = if project.language == Language::TypeScript {
         Call::new(project, &tools::TSC)?
             .arguments(["--noEmit"])
@@ -187,10 +198,16 @@ fn javascript(project: &Project) -> Result<PathBuf, BuildError> {
         .run()?;
 
     let component = project.intermediate("component.wasm");
-    Call::new(project, &tools::COMPONENTIZE_QJS)?
-        .arguments(["--sync", "--wit", "wit"])
+    let call = match engine {
+        Engine::QuickJs => Call::new(project, &tools::COMPONENTIZE_QJS)?
+            .arguments(["--sync", "-j"])
+            .arguments([&bundle]),
+        Engine::SpiderMonkey => Call::new(project, &tools::COMPONENTIZE_JS)?.arguments([&bundle]),
+    };
+
+    call.arguments(["--wit", "wit"])
         .world("-n")
-        .arguments(["-j".into(), bundle, "-o".into(), component.clone()])
+        .arguments(["-o".into(), component.clone()])
         .run()?;
     Ok(component)
 }

@@ -40,6 +40,10 @@ pub(super) const COMPONENTIZE_QJS: Tool = Tool {
     programs: &["componentize-qjs"],
     command: "npm install",
 };
+pub(super) const COMPONENTIZE_JS: Tool = Tool {
+    programs: &["componentize-js"],
+    command: "npm install --save-dev --save-exact @bytecodealliance/componentize-js@0.23.0",
+};
 pub(super) const ZIG_OR_CLANG: Tool = Tool {
     programs: &["python-zig", "zig", "clang-19"],
     command: "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",

@@ -110,6 +110,35 @@ test('loops and timers', () => {
   assert.equal(sdk.timers.remaining('x'), 5);
 });
 
+test('a call waits for promises, where the engine can', async () => {
+  const steps = [];
+  const later = async (step) => {
+    await null;
+    steps.push(step);
+  };
+  sdk.on('later', () => later('handle'));
+  sdk.on('fails', async () => {
+    await null;
+    throw new TypeError('no such host');
+  });
+  sdk.every('1s', async function once() {
+    await later('loop');
+    return false;
+  });
+  sdk.onTimer('off', () => later('timer'));
+  sdk.onStart(() => later('start'));
+  sdk.onOther(() => later('other'));
+
+  await service.start();
+  await service.handle('later', bytes(''));
+  await service.handle('unknown', bytes(''));
+  world.due = [{ name: 'once', count: 1n }, { name: 'off', count: 1n }];
+  await service.tick();
+  assert.deepEqual(steps.sort(), ['handle', 'loop', 'other', 'start', 'timer']);
+  assert.deepEqual(world.cancelled, ['once']);
+  await assert.rejects(service.handle('fails', bytes('')), (error) => error === 'TypeError: no such host');
+});
+
 test('state is JSON by key', () => {
   assert.equal(sdk.state.get('count', 3), 3);
   sdk.state.set('count', { a: 1 });
