@@ -3,6 +3,7 @@
 
 mod bindings;
 mod matrix;
+mod packages;
 mod web;
 
 use std::os::unix::fs::symlink;
