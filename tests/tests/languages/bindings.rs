@@ -1,56 +1,120 @@
 //! Generators of bindings: each language's own runs over each world of the contract. Rust's, which is a macro, runs over them in
 //! `guests/contract`, in each build.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 use miqro_tests::place;
 use tempfile::TempDir;
+use wit_bindgen_core::WorldGenerator;
+use wit_bindgen_core::wit_parser::Resolve;
 
 use super::run;
 
-/// The binding generators of the languages run over each world of the contract.
+const WORLDS: [&str; 3] = ["service", "service-with-lifecycle", "full-service"];
+
+/// Runs a tool of the toolchains in `folder`; it must succeed.
+fn call(folder: &Path, tool: &str, arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new(place::tools().join("languages").join(tool));
+    let output = run(command.current_dir(folder).args(arguments))?;
+    ensure!(output.success, "{tool} {arguments:?}: {}", output.text);
+    Ok(())
+}
+
+fn wit() -> PathBuf {
+    place::project().join("wit")
+}
+
+/// Writes the bindings of `world` into `folder`, and returns the names of the files.
+fn generate(generator: &mut dyn WorldGenerator, world: &str, folder: &Path) -> Result<Vec<String>> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(wit())?;
+    let selected = resolve.select_world(&[package], Some(world))?;
+    let mut files = wit_bindgen_core::Files::default();
+    generator.generate(&mut resolve, selected, &mut files)?;
+
+    let mut names = Vec::new();
+    for (name, content) in files.iter() {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        std::fs::write(path, content)?;
+        names.push(name.to_owned());
+    }
+
+    Ok(names)
+}
+
+/// The arguments of a tool, with those of `names` that end with `ending`.
+fn with_files<'a>(arguments: &[&'a str], names: &'a [String], ending: &str) -> Vec<&'a str> {
+    let files = names.iter().map(String::as_str);
+    let files = files.filter(|name| name.ends_with(ending));
+    arguments.iter().copied().chain(files).collect()
+}
+
 #[test]
 #[ignore = "needs the toolchains: make test-languages"]
-fn every_world_has_bindings() -> Result<()> {
-    let tools = place::tools().join("languages/python/bin");
-    let wit = place::project().join("wit");
-    for world in ["service", "service-with-lifecycle", "full-service"] {
+fn python_has_bindings_of_every_world() -> Result<()> {
+    let contract = wit();
+    let contract = contract.to_string_lossy();
+    for world in WORLDS {
         let folder = TempDir::new()?;
-        let mut command = Command::new(tools.join("componentize-py"));
-        command.arg("-d").arg(&wit).args(["-w", world, "bindings"]);
-        let output = run(command.arg(folder.path().join("python")))?;
-        ensure!(output.success, "{world}: {}", output.text);
-        bindings_of_c_compile(&wit, world, folder.path())?;
+        let arguments = ["-d", &contract, "-w", world, "bindings", "python"];
+        call(folder.path(), "python/bin/componentize-py", &arguments)?;
+        let sources = ["-m", "compileall", "-q", "python/wit_world"];
+        call(folder.path(), "python/bin/python", &sources)?;
     }
 
     Ok(())
 }
 
-fn bindings_of_c_compile(wit: &Path, world: &str, folder: &Path) -> Result<()> {
-    let mut resolve = wit_bindgen_core::wit_parser::Resolve::default();
-    let (package, _) = resolve.push_dir(wit)?;
-    let selected = resolve.select_world(&[package], Some(world))?;
-    let mut files = wit_bindgen_core::Files::default();
-    wit_bindgen_c::Opts::default()
-        .build()
-        .generate(&mut resolve, selected, &mut files)?;
-
-    let mut sources = Vec::new();
-    for (name, content) in files.iter() {
-        std::fs::write(folder.join(name), content)?;
-        if name.ends_with(".c") {
-            sources.push(name.to_owned());
-        }
+#[test]
+#[ignore = "needs the toolchains: make test-languages"]
+fn c_has_bindings_of_every_world_that_compile() -> Result<()> {
+    for world in WORLDS {
+        let folder = TempDir::new()?;
+        let mut generator = wit_bindgen_c::Opts::default().build();
+        let files = generate(generator.as_mut(), world, folder.path())?;
+        let compile = ["cc", "-target", "wasm32-wasi", "-c"];
+        let arguments = with_files(&compile, &files, ".c");
+        call(folder.path(), "python/bin/python-zig", &arguments)?;
     }
 
-    let zig = place::tools().join("languages/python/bin/python-zig");
-    let mut command = Command::new(zig);
-    command
-        .current_dir(folder)
-        .args(["cc", "-target", "wasm32-wasi", "-c"]);
-    let output = run(command.args(&sources))?;
-    ensure!(output.success, "{world}: {}", output.text);
+    Ok(())
+}
+
+/// The generated sources import a module that no registry here has, so that they are parsed and not compiled.
+#[test]
+#[ignore = "needs the toolchains: make test-languages"]
+fn go_has_bindings_of_every_world_that_parse() -> Result<()> {
+    for world in WORLDS {
+        let folder = TempDir::new()?;
+        let mut generator = wit_bindgen_go::Opts::default().build();
+        let files = generate(generator.as_mut(), world, folder.path())?;
+        for file in with_files(&[], &files, ".go") {
+            call(folder.path(), "python/bin/go", &["fmt", file])?;
+        }
+        ensure!(!with_files(&[], &files, ".go").is_empty(), "{files:?}");
+    }
+
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs the toolchains: make test-languages"]
+fn typescript_has_types_of_every_world_that_compile() -> Result<()> {
+    let contract = wit();
+    let contract = contract.to_string_lossy();
+    for world in WORLDS {
+        let folder = TempDir::new()?;
+        let arguments = ["guest-types", &contract, "-n", world, "-o", "."];
+        call(folder.path(), "web/node_modules/.bin/jco", &arguments)?;
+
+        let compile = ["--noEmit", "--strict", "--module", "esnext"];
+        let types = format!("{world}.d.ts");
+        let arguments = [compile.as_slice(), &[types.as_str()]].concat();
+        call(folder.path(), "js/node_modules/.bin/tsc", &arguments)?;
+    }
+
     Ok(())
 }

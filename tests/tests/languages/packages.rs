@@ -123,7 +123,7 @@ fn rust_uses_the_crates() -> Result<()> {
     }
     call(&place::project(), "cargo", &arguments)?;
 
-    // what a registry would have, the project is told by [patch]
+    // [patch] stands for the registry that does not have them
     let project = Project::new("rust")?;
     std::fs::remove_dir_all(project.file("miqro-sdk"))?;
     let mut patches = "\n[patch.crates-io]\n".to_owned();
