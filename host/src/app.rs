@@ -15,6 +15,7 @@ mod awaited;
 #[path = "app/no_broker.rs"]
 mod broker;
 mod control;
+mod details;
 mod embedded_broker;
 mod engine;
 mod feedback;

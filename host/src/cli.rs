@@ -9,6 +9,7 @@ mod client;
 mod compile;
 mod components;
 mod describe;
+mod details;
 mod endpoint;
 mod format;
 mod greeting;
@@ -71,6 +72,10 @@ enum Command {
     Stop(background::Stop),
     /// List the services of the running hosts, with their figures
     List(list::List),
+    /// Show a service's section of the configuration in effect
+    Section(details::Section),
+    /// Show a service's stored state
+    State(details::State),
     /// Show a service's version history
     History(admin::History),
     /// Roll a service back to a former version
@@ -167,6 +172,8 @@ impl Cli {
             Command::Reload(target) => target.reload(),
             Command::Stop(stop) => stop.run(),
             Command::List(list) => list.run(config),
+            Command::Section(section) => section.run(config),
+            Command::State(state) => state.run(config),
             Command::History(history) => history.run(config),
             Command::Rollback(rollback) => rollback.run(config),
             Command::Replay(replay) => replay.run(config),

@@ -71,6 +71,16 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
     },
+    /// Section of a service in the effective configuration, without secrets.
+    Section {
+        /// Name of the service.
+        service: String,
+    },
+    /// Stored state of a service.
+    State {
+        /// Name of the service.
+        service: String,
+    },
     /// Dead letters of a service.
     Letters {
         /// Name of the service.
@@ -158,7 +168,7 @@ impl Request {
         matches!(self, Self::Record { .. } | Self::RecordLetter { .. })
     }
 
-    /// Whether it changes something, or gives payloads away. All others only ask.
+    /// Whether it changes something, or gives away payloads or state. All others only ask.
     pub fn is_change(&self) -> bool {
         match self {
             Self::Services {}
@@ -167,8 +177,10 @@ impl Request {
             | Self::Logs { .. }
             | Self::Tail { .. }
             | Self::History { .. }
+            | Self::Section { .. }
             | Self::Letters { .. } => false,
-            Self::Rollback { .. }
+            Self::State { .. }
+            | Self::Rollback { .. }
             | Self::Replay { .. }
             | Self::DeleteLetter { .. }
             | Self::Record { .. }
@@ -194,6 +206,8 @@ impl fmt::Display for Request {
             Self::Logs { .. } => f.write_str("logs"),
             Self::Tail { .. } => f.write_str("tail"),
             Self::History { service } => write!(f, "history of {service:?}"),
+            Self::Section { service } => write!(f, "section of {service:?}"),
+            Self::State { service } => write!(f, "state of {service:?}"),
             Self::Letters { service } => write!(f, "letters of {service:?}"),
             Self::Rollback { service, to: None } => write!(f, "rollback of {service:?}"),
             Self::Rollback {

@@ -81,7 +81,7 @@ const steps = {
     await page.getByRole('heading', { name: 'echo' }).waitFor();
     await page.getByRole('cell', { name: 'in/+', exact: true }).waitFor();
     await page.getByText('Base topic').waitFor();
-    await page.getByRole('cell', { name: 'state_keys' }).waitFor();
+    await page.getByRole('cell', { name: 'state_keys', exact: true }).waitFor();
     assert.deepEqual(complaints, []);
   },
 
@@ -160,6 +160,29 @@ const steps = {
     assert.deepEqual(complaints, []);
   },
 
+  async versions() {
+    const { page, complaints } = await open();
+    await logIn(page, OPERATE);
+    await page.goto(`${base}#/service/probe`);
+    const state = page.locator('section', { has: page.getByRole('heading', { name: 'State', exact: true }) });
+    await state.getByRole('button', { name: 'Show the stored values' }).click();
+    await state.getByRole('row', { name: 'count' }).getByText('2', { exact: true }).waitFor();
+    const configuration = page.locator('section', { has: page.getByRole('heading', { name: 'Configuration' }) });
+    await configuration.getByRole('row', { name: 'data_topic' }).getByText('service/probe/').waitFor();
+
+    const versions = page.locator('section', { has: page.getByRole('heading', { name: 'Versions' }) });
+    await versions.getByText('swapped').waitFor();
+    await versions.getByRole('button', { name: 'Roll back to' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Yes' }).click();
+    await page.getByText('runs again').waitFor();
+    await versions.getByText('put back').waitFor();
+    await versions.getByRole('button', { name: 'Roll back to' }).waitFor({ state: 'detached' });
+    await state.getByRole('button', { name: 'Read again' }).click();
+    await state.getByRole('row', { name: 'count' }).getByText('1', { exact: true }).waitFor();
+    await picture(page, 'versions');
+    assert.deepEqual(complaints, []);
+  },
+
   async reader() {
     const { page, complaints } = await open({ colorScheme: 'dark', viewport: { width: 390, height: 800 } });
     await logIn(page, READ);
@@ -176,6 +199,7 @@ const steps = {
     await page.goto(`${base}#/service/echo`);
     assert.ok(await page.getByRole('button', { name: 'Restart' }).isDisabled());
     assert.ok(await page.getByRole('button', { name: 'Switch off' }).isDisabled());
+    assert.ok(await page.getByRole('button', { name: 'Show the stored values' }).isDisabled());
     await picture(page, 'service-dark-phone');
     assert.deepEqual(complaints, []);
   },

@@ -120,6 +120,29 @@ async fn the_history_says_how_versions_came_and_went() -> Result<()> {
 }
 
 #[tokio::test]
+async fn section_and_state_of_a_service_are_shown() -> Result<()> {
+    let (host, mut client) = probe().await?;
+    assert_works(&mut client, 1, 1, 1).await?;
+    assert_eq!(
+        host.tell(&["state", "probe"]).await?,
+        "\"count\"  1 bytes  \"1\"\n"
+    );
+    let values = host.tell(&["state", "probe", "--json"]).await?;
+    assert_eq!(
+        serde_json::from_str::<Value>(&values)?,
+        json!([{"key": "count", "bytes": 1, "text": "1"}])
+    );
+    host.output().says(0, "state of \"probe\"").await?;
+
+    let yaml = host.tell(&["section", "probe"]).await?;
+    assert!(yaml.contains("data_topic: service/probe/\n"), "{yaml}");
+    let section = host.tell(&["section", "probe", "--json"]).await?;
+    let section: Value = serde_json::from_str(&section)?;
+    assert_eq!(section["limits"]["attempts"], 3, "the default");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_history_is_there_after_a_restart_of_the_host() -> Result<()> {
     let (mut host, _client) = probe().await?;
     host.replace_and_wait("probe", &guests::swap(2)?, "takes over")

@@ -6,20 +6,26 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use miqro_tests::deadline::Deadline;
+use miqro_tests::probe::assert_works;
 use miqro_tests::process::Process;
-use miqro_tests::{Host, Mosquitto, place};
-use serde_json::json;
+use miqro_tests::{Host, Mosquitto, guests, place};
+use serde_json::{Value, json};
 
 /// A browser takes long on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// A host with the services `echo` and `chain`, which hand messages on, and `faulty`, which has given up two.
-async fn served(broker: &Mosquitto) -> Result<(Host, u16)> {
-    let port = place::free_port()?;
+/// The section `web` with a reader and an operator.
+fn web(port: u16) -> Value {
     let tokens = json!([
         {"name": "reader", "token": "read-0123456789abcdef"},
         {"name": "anna", "role": "operate", "token": "operate-0123456789abcdef"},
     ]);
+    json!({"listen": format!("127.0.0.1:{port}"), "tokens": tokens})
+}
+
+/// A host with the services `echo` and `chain`, which hand messages on, and `faulty`, which has given up two.
+async fn served(broker: &Mosquitto) -> Result<(Host, u16)> {
+    let port = place::free_port()?;
     let filter = |filter: &str| json!([{"filter": filter, "qos": 1, "global": true}]);
     let host = Host::on(broker.port())
         .service(
@@ -33,10 +39,7 @@ async fn served(broker: &Mosquitto) -> Result<(Host, u16)> {
             "contract-faulty",
             json!({"limits": {"attempts": 1}}),
         )
-        .top(
-            "web",
-            json!({"listen": format!("127.0.0.1:{port}"), "tokens": tokens}),
-        )
+        .top("web", web(port))
         .start()
         .await?;
 
@@ -129,6 +132,34 @@ async fn commands_of_the_page_are_carried_out_and_audited() -> Result<()> {
             .await?;
     }
 
+    Ok(())
+}
+
+#[tokio::test]
+async fn state_is_shown_and_a_former_version_comes_back_by_a_button() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    let port = place::free_port()?;
+    let host = Host::on(broker.port())
+        .service("probe", "contract-swap", json!({}))
+        .top("web", web(port))
+        .start()
+        .await?;
+    let mut client = host.client().await?;
+    client.subscribe("service/probe/worked", 1).await?;
+    assert_works(&mut client, 1, 1, 1).await?;
+    host.replace_and_wait("probe", &guests::swap(2)?, "takes over")
+        .await?;
+    assert_works(&mut client, 2, 2, 2).await?;
+
+    passes("versions", port).await?;
+    assert_works(&mut client, 1, 2, 2).await?;
+    for said in ["state of", "rollback of"] {
+        host.output()
+            .wait_for(said, |line| {
+                line.contains(said) && line.contains("by \"anna\"")
+            })
+            .await?;
+    }
     Ok(())
 }
 

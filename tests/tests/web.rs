@@ -132,6 +132,7 @@ async fn readers_cannot_change_anything() -> Result<()> {
         json!({"command": "replay", "service": "it"}),
         json!({"command": "delete-letter", "service": "it", "letter": "0-0"}),
         json!({"command": "rollback", "service": "it"}),
+        json!({"command": "state", "service": "it"}),
         json!({"command": "log-level", "level": "trace"}),
         json!({"command": "reload"}),
         json!({"command": "publish", "topic": "a"}),

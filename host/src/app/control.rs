@@ -16,6 +16,7 @@ use crate::control::{
 use crate::message::{Message, Qos};
 use crate::rollout::history::{VersionHistory, format_utc};
 use crate::service::{CommandError, ServiceRef};
+use crate::service_ctx::ServiceCtx;
 use crate::session::{self, Handle};
 use crate::store::Store;
 use crate::topic::Topic;
@@ -23,9 +24,9 @@ use crate::version::Version;
 
 use super::answer::{AnswerFuture, RequestError};
 use super::audit::audit;
-use super::letters;
 use super::runtime::Runtime;
 use super::snapshots::quarantined;
+use super::{details, letters};
 
 /// Requests that may wait.
 const WAITING: usize = 16;
@@ -136,6 +137,8 @@ impl Runtime<'_> {
             } => ready(self.logs(service, level, follow)),
             Request::Tail { service } => ready(self.tail(service)),
             Request::History { service } => self.history(&service),
+            Request::Section { service } => self.describe(&service, details::section),
+            Request::State { service } => self.describe(&service, details::state),
             Request::Letters { service } => self.with_service(service, |service, store, _| {
                 letters::list(store, service).boxed()
             }),
@@ -153,16 +156,8 @@ impl Runtime<'_> {
                 count,
             } => self.record(service, restart, count),
             Request::RecordLetter { service, letter } => self.record_letter(service, letter),
-            Request::Rollback { service, to } => {
-                let (answer, outcome) = oneshot::channel();
-                self.supervisor.roll_back(&service, to.as_deref(), answer);
-                command_outcome(outcome, "runs again").boxed()
-            }
-            Request::Restart { service } => {
-                let (answer, outcome) = oneshot::channel();
-                self.supervisor.restart(&service, answer);
-                command_outcome(outcome, "was started again").boxed()
-            }
+            Request::Rollback { service, to } => self.roll_back(&service, to.as_deref()),
+            Request::Restart { service } => self.restart(&service),
             Request::Enable { service } => self.switch(&service, "1"),
             Request::Disable { service } => self.switch(&service, "0"),
             Request::LogLevel { service, level } => self.set_log_level(service.as_deref(), level),
@@ -189,6 +184,14 @@ impl Runtime<'_> {
         }
     }
 
+    /// Answers with a description of a service.
+    fn describe(&self, service: &str, describe: fn(&ServiceCtx) -> Value) -> AnswerFuture {
+        match self.supervisor.service_ctx(service) {
+            Ok(ctx) => ready(Ok(describe(ctx))),
+            Err(error) => refuse(error),
+        }
+    }
+
     /// Begins an answer about a service that exists.
     pub(super) fn with_service(
         &self,
@@ -199,6 +202,18 @@ impl Runtime<'_> {
             Ok(service_ref) => begin(service, self.deps.shared.store.clone(), service_ref),
             Err(error) => refuse(error),
         }
+    }
+
+    fn roll_back(&mut self, service: &str, to: Option<&str>) -> AnswerFuture {
+        let (answer, outcome) = oneshot::channel();
+        self.supervisor.roll_back(service, to, answer);
+        command_outcome(outcome, "runs again").boxed()
+    }
+
+    fn restart(&mut self, service: &str) -> AnswerFuture {
+        let (answer, outcome) = oneshot::channel();
+        self.supervisor.restart(service, answer);
+        command_outcome(outcome, "was started again").boxed()
     }
 
     /// Switches a service on or off, by the retained message that anybody else would publish for it.

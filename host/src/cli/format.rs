@@ -79,7 +79,7 @@ impl Format {
             Ok(text) => object.insert("payload".to_owned(), text.into()),
             Err(_) => object.insert(
                 "payload_hex".to_owned(),
-                hexadecimal(&message.payload).into(),
+                hex::encode(&message.payload).into(),
             ),
         };
 
@@ -97,7 +97,7 @@ fn write_letter(letter: char, message: &Message, properties: &Properties, line: 
     let _ = match letter {
         't' => line.write_all(message.topic.as_str().as_bytes()),
         'p' => line.write_all(&message.payload),
-        'x' => line.write_all(hexadecimal(&message.payload).as_bytes()),
+        'x' => line.write_all(hex::encode(&message.payload).as_bytes()),
         'q' => write!(line, "{}", u8::from(message.qos)),
         'r' => write!(line, "{}", u8::from(message.retain)),
         'R' => line.write_all(response_topic(properties).as_bytes()),
@@ -134,14 +134,10 @@ fn user_properties(properties: &Properties) -> String {
     pairs.join(" ")
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn properties_json(properties: &Properties) -> Value {
     let text = |bytes: &Bytes| match std::str::from_utf8(bytes) {
         Ok(text) => Value::from(text),
-        Err(_) => json!({ "hex": hexadecimal(bytes) }),
+        Err(_) => json!({ "hex": hex::encode(bytes) }),
     };
     let fields = [
         (

@@ -28,11 +28,7 @@ pub fn socket_of(state_file: &Path) -> PathBuf {
         name
     } else {
         let hash = Sha256::digest(name.as_encoded_bytes());
-        hash.iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-            .into()
+        hex::encode(&hash[..16]).into()
     };
 
     socket.push(SUFFIX);

@@ -6,8 +6,6 @@
 //! A broker may have delivered text that it would not accept from a client, and a reason is a guest's own text: characters that MQTT
 //! discourages are escaped.
 
-use std::fmt::Write as _;
-
 use serde_json::{Value, json};
 
 use crate::config::Protocol;
@@ -122,20 +120,9 @@ fn envelope(message: &Message, verdict: Verdict<'_>) -> Value {
     }
     match std::str::from_utf8(&message.payload) {
         Ok(text) => envelope["payload"] = text.into(),
-        Err(_) => envelope["payload_hex"] = hexadecimal(&message.payload).into(),
+        Err(_) => envelope["payload_hex"] = hex::encode(&message.payload).into(),
     }
     envelope
-}
-
-/// Hexadecimal text with two digits for each byte.
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // writing to a String cannot fail
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 #[cfg(test)]

@@ -79,6 +79,14 @@ impl Supervisor {
         self.entry(service).map(|entry| entry.handle.service_ref())
     }
 
+    /// Configuration and resources of a service.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub fn service_ctx(&self, service: &str) -> Result<&ServiceCtx, CommandError> {
+        self.entry(service).map(|entry| &*entry.ctx)
+    }
+
     /// The topic that switches a service on and off.
     ///
     /// # Errors

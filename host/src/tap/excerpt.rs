@@ -1,7 +1,5 @@
 //! The beginning of a message, for people who look on.
 
-use std::fmt::Write as _;
-
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::message::{Message, Qos};
@@ -44,7 +42,7 @@ impl Serialize for MessageExcerpt {
         map.serialize_entry("bytes", &self.bytes)?;
         match text(&self.beginning, self.bytes > self.beginning.len()) {
             Some(text) => map.serialize_entry("payload", text)?,
-            None => map.serialize_entry("payload_hex", &hex(&self.beginning))?,
+            None => map.serialize_entry("payload_hex", &hex::encode(&self.beginning))?,
         }
         map.end()
     }
@@ -59,15 +57,6 @@ fn text(bytes: &[u8], is_cut: bool) -> Option<&str> {
         }
         Err(_) => None,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // writing to a string cannot fail
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

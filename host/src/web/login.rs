@@ -1,7 +1,4 @@
 //! Parts of a login: the token that a page sends, and the cookie that it gets.
-
-use std::fmt::Write as _;
-
 use serde::Deserialize;
 
 use super::guard::COOKIE;
@@ -26,12 +23,7 @@ pub(super) fn token_of(body: &[u8]) -> Option<String> {
 pub(super) fn new_id() -> Option<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).ok()?;
-    let mut id = String::with_capacity(64);
-    for byte in bytes {
-        // writing to a string cannot fail
-        let _ = write!(id, "{byte:02x}");
-    }
-    Some(id)
+    Some(hex::encode(bytes))
 }
 
 /// The header that sets the cookie of a session.

@@ -94,8 +94,7 @@ mod tests {
             let words: Vec<&str> = line.split_whitespace().collect();
             let (name, hash, package) = (words[0], words[1], words[2]);
             let digest = Sha256::digest(std::fs::read(vendor.join(name)).unwrap());
-            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(digest, hash, "{name}");
+            assert_eq!(hex::encode(digest), hash, "{name}");
             assert!(vendor.join(format!("LICENSE.{package}")).exists());
             listed.insert(format!("/vendor/{name}"));
         }

@@ -69,14 +69,7 @@ impl Origin {
             hash.update([0, 0]);
             hash.update(salt.to_be_bytes());
         }
-        let digits = hash
-            .finalize()
-            .iter()
-            .take(HASH)
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
-
-        format!("{INVENTED}{digits}")
+        format!("{INVENTED}{}", hex::encode(&hash.finalize()[..HASH]))
     }
 }
 

@@ -6,6 +6,15 @@ import { Call, Line } from './rows.js';
 import { bytes, count, failures, micros, rate, seconds, short } from './format.js';
 import { durations, mayOperate, rateOf, rates, store } from './store.js';
 
+/** Indents JSON; other text stays as it is. */
+function pretty(text) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
 const list = (values) => (values.length ? values.join(', ') : 'none');
 
 function Subscriptions({ activity }) {
@@ -67,8 +76,26 @@ function Versions({ history, act }) {
   </section>`;
 }
 
+function State({ values, read }) {
+  return html`<section class="panel"><h2>State</h2>
+    <div class="row"><button disabled=${!mayOperate()} onClick=${read}>${values ? 'Read again' : 'Show the stored values'}</button></div>
+    ${values && values.length === 0 && html`<p class="dim">none</p>`}
+    ${values && values.length > 0 && html`<div class="scroll"><table><thead><tr><th>Key</th><th class="number">Size</th><th>Value</th></tr></thead>
+      <tbody>${values.map((value) => html`<tr key=${value.key}><td>${value.key}</td><td class="number">${bytes(value.bytes)}</td>
+        <td><pre>${value.hex == null ? pretty(value.text) : value.hex}</pre></td></tr>`)}</tbody></table></div>`}
+  </section>`;
+}
+
+function Section({ section }) {
+  const text = (value) => (typeof value === 'object' ? JSON.stringify(value, null, 2) : String(value));
+  return html`<section class="panel"><h2>Configuration</h2><div class="scroll"><table>
+    <thead><tr><th>Key</th><th>Value</th></tr></thead>
+    <tbody>${Object.entries(section).map(([key, value]) => html`<tr key=${key}><td>${key}</td><td><pre>${text(value)}</pre></td></tr>`)}</tbody>
+  </table></div></section>`;
+}
+
 export class Service extends Component {
-  state = { letters: [], history: null, question: null };
+  state = { letters: [], history: null, section: null, values: null, question: null };
 
   componentDidMount() {
     this.read();
@@ -84,8 +111,17 @@ export class Service extends Component {
   async read() {
     const { name } = this.props;
     try {
-      const [letters, history] = await Promise.all(['letters', 'history'].map((command) => api.command({ command, service: name })));
-      this.setState({ letters, history });
+      const [letters, history, section] = await Promise.all(['letters', 'history', 'section'].map((command) => api.command({ command, service: name })));
+      this.setState({ letters, history, section });
+    } catch (error) {
+      this.props.say(error.message, true);
+    }
+  }
+
+  /** Reads the stored values: on request only, because each look is in the audit log. */
+  async readState() {
+    try {
+      this.setState({ values: await api.command({ command: 'state', service: this.props.name }) });
     } catch (error) {
       this.props.say(error.message, true);
     }
@@ -107,7 +143,7 @@ export class Service extends Component {
     if (isYes) this.carryOut(command);
   }
 
-  render({ name, service }, { letters, history, question }) {
+  render({ name, service }, { letters, history, section, values, question }) {
     if (!service) return html`<p class="bad">There is no service ${name}. <a href="#/services">All services</a></p>`;
     const { activity } = service;
     const act = (command, asked) => this.act(command, asked);
@@ -144,6 +180,8 @@ export class Service extends Component {
         ${activity && html`<${Timers} activity=${activity} />`}
         <${DeadLetters} letters=${letters} act=${act} />
         ${history && html`<${Versions} history=${history} act=${act} />`}
+        <${State} values=${values} read=${() => this.readState()} />
+        ${section && html`<${Section} section=${section} />`}
         <${Grants} service=${service} />
         <${Limits} service=${service} />
         <section class="panel"><h2>Component</h2><dl>
