@@ -8,7 +8,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-const FILES: [File; 19] = [
+const FILES: [File; 20] = [
     ("/api.js", SCRIPT, include_bytes!("page/api.js")),
     ("/app.js", SCRIPT, include_bytes!("page/app.js")),
     ("/format.js", SCRIPT, include_bytes!("page/format.js")),
@@ -23,6 +23,7 @@ const FILES: [File; 19] = [
     ("/services.js", SCRIPT, include_bytes!("page/services.js")),
     ("/store.js", SCRIPT, include_bytes!("page/store.js")),
     ("/style.css", CSS, include_bytes!("page/style.css")),
+    ("/topics.js", SCRIPT, include_bytes!("page/topics.js")),
     ("/ui.js", SCRIPT, include_bytes!("page/ui.js")),
     (
         "/vendor/htm.mjs",

@@ -4,11 +4,21 @@ import * as api from './api.js';
 import { Component, Stream, html } from './ui.js';
 import { Call } from './rows.js';
 import { mayOperate, store } from './store.js';
+import { Topics, Tree } from './topics.js';
 
 const topics = (call) => [call.message?.topic, call.timer, call.notice, call.service, ...call.published.map((message) => message.topic)];
 
 export class Messages extends Component {
+  seen = new Topics();
   state = { filter: '', service: '', topic: '', payload: '', qos: '0', retain: false };
+
+  listen(service, onItem, onBegin) {
+    const onCall = (item) => {
+      this.seen.add(item);
+      onItem(item);
+    };
+    return api.listen('calls', service ? { service } : {}, onCall, onBegin);
+  }
 
   async publish(event) {
     event.preventDefault();
@@ -28,7 +38,9 @@ export class Messages extends Component {
         <label>Filter <input type="search" value=${filter} onInput=${set('filter')} /></label>
       </div>
       <${Stream} key=${service} label="Calls" limit=${300} wants=${wants} row=${({ call }) => html`<${Call} call=${call} showsService />`}
-        listen=${(onItem, onBegin) => api.listen('calls', service ? { service } : {}, onItem, onBegin)} />
+        listen=${(onItem, onBegin) => this.listen(service, onItem, onBegin)} />
+      <h2>Topics</h2>
+      ${this.seen.seen.size === 0 ? html`<p class="dim">none yet</p>` : html`<${Tree} node=${this.seen.tree()} choose=${(filter) => this.setState({ filter })} />`}
       <h2>Publish</h2>
       <form class="row" onSubmit=${(event) => this.publish(event)}>
         <label>Topic <input required value=${topic} onInput=${set('topic')} /></label>

@@ -90,7 +90,7 @@ function Section({ section }) {
   const text = (value) => (typeof value === 'object' ? JSON.stringify(value, null, 2) : String(value));
   return html`<section class="panel"><h2>Configuration</h2><div class="scroll"><table>
     <thead><tr><th>Key</th><th>Value</th></tr></thead>
-    <tbody>${Object.entries(section).map(([key, value]) => html`<tr key=${key}><td>${key}</td><td><pre>${text(value)}</pre></td></tr>`)}</tbody>
+    <tbody>${Object.entries(section).filter(([key]) => key !== 'limits' && key !== 'grants').map(([key, value]) => html`<tr key=${key}><td>${key}</td><td><pre>${text(value)}</pre></td></tr>`)}</tbody>
   </table></div></section>`;
 }
 

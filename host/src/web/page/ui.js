@@ -18,8 +18,10 @@ export const Status = ({ service }) => html`<span class=${STATUS[service.status]
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** The times that a chart shows: the last minute while there is one sample at most. */
-const spread = (_, first, last) => (first == null || first === last ? [Date.now() / 1000 - 60, Date.now() / 1000] : [first, last]);
+const DAY = 86400;
+
+/** The times that a chart shows: the last minute while there is one sample at most, which uPlot widens to a thousand days. */
+const spread = (_, first, last) => (first == null || first === last || last - first > DAY ? [Date.now() / 1000 - 60, Date.now() / 1000] : [first, last]);
 
 /** A chart over time. `series`: label and name of a colour for each column behind the times. */
 export class Chart extends Component {
