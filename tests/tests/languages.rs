@@ -2,6 +2,7 @@
 //! these tests, which are too slow for `make test`.
 
 mod bindings;
+mod comparison;
 mod matrix;
 mod packages;
 mod web;
