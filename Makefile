@@ -17,7 +17,7 @@ ARCH := $(NATIVE)
 CROSS = $(filter-out $(NATIVE),$(ARCH))
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: build guests ## Runs the echo guest on the embedded broker; builds what is missing
 	$(HOST) run guests/echo.wasm
