@@ -24,6 +24,7 @@ mod property;
 mod publish;
 mod receiver;
 mod record;
+mod remote;
 mod replay;
 mod reply;
 mod run;
@@ -39,7 +40,7 @@ mod watch;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use print::print_last_error;
@@ -53,6 +54,9 @@ pub struct Cli {
     /// Configuration file [default: ./miqro.yml, then /etc/miqro.yml, whichever exists first]
     #[arg(short, long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    #[command(flatten)]
+    remote: remote::RemoteOptions,
 
     #[command(subcommand)]
     command: Command,
@@ -143,6 +147,30 @@ enum Command {
     },
 }
 
+impl Command {
+    /// Whether it is a request to a running host, which may be on another machine.
+    const fn is_for_hosts(&self) -> bool {
+        matches!(
+            self,
+            Self::Status(_)
+                | Self::Reload(_)
+                | Self::List(_)
+                | Self::Section(_)
+                | Self::State(_)
+                | Self::History(_)
+                | Self::Rollback(_)
+                | Self::Replay(_)
+                | Self::Record(_)
+                | Self::Restart(_)
+                | Self::Enable(_)
+                | Self::Disable(_)
+                | Self::LogLevel(_)
+                | Self::Logs(_)
+                | Self::Tail(_)
+        )
+    }
+}
+
 impl Cli {
     /// Parses the arguments and runs their command.
     ///
@@ -165,25 +193,30 @@ impl Cli {
 
     fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.config.as_deref();
+        let hosts = self.remote.hosts(config);
+        if self.remote.is_named() && !self.command.is_for_hosts() {
+            bail!("--host: expected a command for a running host (`miqro-host --help`)");
+        }
+
         match self.command {
             Command::Run(run) => run.run(config),
             Command::Install(install) => install.run(config),
-            Command::Status(status) => status.status(config),
-            Command::Reload(target) => target.reload(),
+            Command::Status(status) => status.status(hosts),
+            Command::Reload(target) => target.reload(hosts),
             Command::Stop(stop) => stop.run(),
-            Command::List(list) => list.run(config),
-            Command::Section(section) => section.run(config),
-            Command::State(state) => state.run(config),
-            Command::History(history) => history.run(config),
-            Command::Rollback(rollback) => rollback.run(config),
-            Command::Replay(replay) => replay.run(config),
-            Command::Record(record) => record.run(config),
-            Command::Restart(service) => service.restart(config),
-            Command::Enable(service) => service.enable(config),
-            Command::Disable(service) => service.disable(config),
-            Command::LogLevel(level) => level.run(config),
-            Command::Logs(logs) => logs.run(config),
-            Command::Tail(tail) => tail.run(config),
+            Command::List(list) => list.run(hosts),
+            Command::Section(section) => section.run(hosts),
+            Command::State(state) => state.run(hosts),
+            Command::History(history) => history.run(hosts),
+            Command::Rollback(rollback) => rollback.run(hosts),
+            Command::Replay(replay) => replay.run(hosts),
+            Command::Record(record) => record.run(hosts),
+            Command::Restart(service) => service.restart(hosts),
+            Command::Enable(service) => service.enable(hosts),
+            Command::Disable(service) => service.disable(hosts),
+            Command::LogLevel(level) => level.run(hosts),
+            Command::Logs(logs) => logs.run(hosts),
+            Command::Tail(tail) => tail.run(hosts),
             Command::Check(check) => check.run(),
             Command::Test(test) => test.run(),
             Command::New(new) => new.run(),

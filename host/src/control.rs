@@ -6,7 +6,9 @@
 
 mod caller;
 mod client;
+mod client_error;
 mod recording_stream;
+mod remote;
 mod server;
 mod snapshot;
 mod socket;
@@ -23,8 +25,10 @@ use crate::message::Qos;
 use crate::service::Recording;
 
 pub use caller::Caller;
-pub use client::{ClientError, follow, send, sockets};
+pub use client::{Endpoint, sockets};
+pub use client_error::ClientError;
 pub use recording_stream::{RecordingStream, record};
+pub use remote::{Remote, RemoteError};
 pub use server::{ControlError, Server, SocketGuard};
 pub use snapshot::{BrokerSnapshot, HostSnapshot};
 pub use socket::socket_of;

@@ -39,6 +39,7 @@ mod probation;
 mod publish_and_subscribe;
 mod recording;
 mod reload;
+mod remote;
 mod republish;
 mod retained;
 mod sandbox;

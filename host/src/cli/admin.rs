@@ -9,9 +9,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::Value;
 
 use super::print::{print, print_line};
+use super::remote::Hosts;
 use crate::app;
 use crate::config::{Config, Level, Selection};
-use crate::control::{ClientError, Request, send, socket_of, sockets};
+use crate::control::{ClientError, Endpoint, Request, socket_of, sockets};
 
 /// Exit code when no host is running, as of `status`.
 pub(super) const EXIT_NOT_RUNNING: u8 = 3;
@@ -85,22 +86,22 @@ pub(super) fn level(word: &str) -> Level {
 
 impl LogLevel {
     /// Sets the level.
-    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
         let request = Request::LogLevel {
             service: Some(self.service.name.clone()),
             level: self.level,
         };
-        self.service.request_and_print(config, &request)
+        self.service.request_and_print(hosts, &request)
     }
 }
 
 impl History {
     /// Prints the version history.
-    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
         let request = Request::History {
             service: self.service.name.clone(),
         };
-        let Some(history) = self.service.request(config, &request)? else {
+        let Some(history) = self.service.request(hosts, &request)? else {
             return Ok(ExitCode::from(EXIT_NOT_RUNNING));
         };
         if self.json {
@@ -114,47 +115,47 @@ impl History {
 
 impl Rollback {
     /// Rolls back to a former version.
-    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
         let request = Request::Rollback {
             service: self.service.name.clone(),
             to: self.to,
         };
-        self.service.request_and_print(config, &request)
+        self.service.request_and_print(hosts, &request)
     }
 }
 
 impl ServiceTarget {
     /// Restarts the instance of the service.
-    pub(super) fn restart(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn restart(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
         let request = Request::Restart {
             service: self.name.clone(),
         };
-        self.request_and_print(config, &request)
+        self.request_and_print(hosts, &request)
     }
 
     /// Switches the service on.
-    pub(super) fn enable(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn enable(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
         let request = Request::Enable {
             service: self.name.clone(),
         };
-        self.request_and_print(config, &request)
+        self.request_and_print(hosts, &request)
     }
 
     /// Switches the service off.
-    pub(super) fn disable(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn disable(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
         let request = Request::Disable {
             service: self.name.clone(),
         };
-        self.request_and_print(config, &request)
+        self.request_and_print(hosts, &request)
     }
 
     /// Sends a request and prints the reply, which is a sentence.
     pub(super) fn request_and_print(
         &self,
-        config: Option<&Path>,
+        hosts: Hosts<'_>,
         request: &Request,
     ) -> anyhow::Result<ExitCode> {
-        let Some(reply) = self.request(config, request)? else {
+        let Some(reply) = self.request(hosts, request)? else {
             return Ok(ExitCode::from(EXIT_NOT_RUNNING));
         };
         let sentence = reply.as_str().unwrap_or_default();
@@ -166,41 +167,38 @@ impl ServiceTarget {
     /// Sends a request to the host that has the service; `None`, after printing that, if no host is running.
     pub(super) fn request(
         &self,
-        config: Option<&Path>,
+        hosts: Hosts<'_>,
         request: &Request,
     ) -> anyhow::Result<Option<Value>> {
-        let Some(socket) = self.socket(config)? else {
+        let Some(endpoint) = self.endpoint(hosts)? else {
             return Ok(None);
         };
-        Ok(Some(send(&socket, request, COMMAND_TIMEOUT)?))
+        Ok(Some(endpoint.send(request, COMMAND_TIMEOUT)?))
     }
 
-    /// The socket of the host that has the service; `None`, after printing that, if no host is running.
-    pub(super) fn socket(&self, config: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
-        let (candidates, place) = candidates(self.state_file.as_deref(), config)?;
+    /// The endpoint of the host that has the service; `None`, after printing that, if no host is running.
+    pub(super) fn endpoint(&self, hosts: Hosts<'_>) -> anyhow::Result<Option<Endpoint>> {
+        let (candidates, place) = candidates(self.state_file.as_deref(), hosts)?;
         let mut with_service = Vec::new();
         let mut others = Vec::new();
-        for socket in candidates {
-            match send(&socket, &Request::Services {}, QUERY_TIMEOUT) {
-                Ok(services) if self.is_among(&services) => with_service.push(socket),
-                Ok(services) => others.push((socket, services)),
+        for endpoint in candidates {
+            match endpoint.send(&Request::Services {}, QUERY_TIMEOUT) {
+                Ok(services) if self.is_among(&services) => with_service.push(endpoint),
+                Ok(services) => others.push((endpoint, services)),
                 Err(ClientError::NotListening(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
 
         match &with_service[..] {
-            [socket] => Ok(Some(socket.clone())),
+            [endpoint] => Ok(Some(endpoint.clone())),
             [] if others.is_empty() => {
                 print_line(format_args!("no host runs: no process listens {place}"))?;
                 Ok(None)
             }
             [] => bail!("no host has a service {:?}:{}", self.name, list(&others)),
             several => {
-                let state_files: String = several
-                    .iter()
-                    .map(|socket| format!("\n  {}", socket.with_extension("").display()))
-                    .collect();
+                let state_files = state_files(several);
                 bail!(
                     "several hosts have a service {:?}; choose one with --state-file FILE:{state_files}",
                     self.name
@@ -216,26 +214,31 @@ impl ServiceTarget {
     }
 }
 
-/// The sockets on which a host may listen, and a description of their place. Without `state_file`: of the configuration's state file,
-/// or else all sockets in the default directories.
+/// The endpoints at which a host may listen, and a description of their place: the host on another machine, or sockets of this
+/// one. Without `state_file`: of the configuration's state file, or else all sockets in the default directories.
 pub(super) fn candidates(
     state_file: Option<&Path>,
-    config: Option<&Path>,
-) -> anyhow::Result<(Vec<PathBuf>, String)> {
+    hosts: Hosts<'_>,
+) -> anyhow::Result<(Vec<Endpoint>, String)> {
+    if let Some(remote) = hosts.remote(state_file)? {
+        let place = format!("at {remote}");
+        return Ok((vec![remote], place));
+    }
+
     let named = match state_file {
         Some(file) => Some(file.to_owned()),
-        None => configured_state_file(config)?,
+        None => configured_state_file(hosts.config)?,
     };
     if let Some(file) = named {
         let socket = socket_of(&file);
         let place = format!("on {}", socket.display());
-        return Ok((vec![socket], place));
+        return Ok((vec![Endpoint::Socket(socket)], place));
     }
 
     let directories = app::state_directories();
     let mut found = Vec::new();
     for directory in &directories {
-        found.extend(sockets(directory)?);
+        found.extend(sockets(directory)?.into_iter().map(Endpoint::Socket));
     }
     let places: Vec<String> = directories
         .iter()
@@ -245,10 +248,21 @@ pub(super) fn candidates(
 }
 
 /// Hosts and their services, one a line.
-fn list(hosts: &[(PathBuf, Value)]) -> String {
+fn list(hosts: &[(Endpoint, Value)]) -> String {
     hosts
         .iter()
-        .map(|(socket, services)| format!("\n  {}: {services}", socket.display()))
+        .map(|(endpoint, services)| format!("\n  {endpoint}: {services}"))
+        .collect()
+}
+
+/// The state files of hosts on this machine, one a line.
+pub(super) fn state_files(endpoints: &[Endpoint]) -> String {
+    let sockets = endpoints.iter().filter_map(|endpoint| match endpoint {
+        Endpoint::Socket(socket) => Some(socket.with_extension("")),
+        Endpoint::Remote(_) => None,
+    });
+    sockets
+        .map(|file| format!("\n  {}", file.display()))
         .collect()
 }
 
@@ -262,9 +276,15 @@ pub(super) fn problems(config: Option<&Path>, pid: u32) -> Option<Vec<String>> {
 
     let status = candidates
         .iter()
-        .filter_map(|socket| send(socket, &Request::Status {}, QUERY_TIMEOUT).ok())
+        .map(|socket| Endpoint::Socket(socket.clone()))
+        .filter_map(|endpoint| endpoint.send(&Request::Status {}, QUERY_TIMEOUT).ok())
         .find(|status| status["pid"].as_u64() == Some(pid.into()))?;
 
+    Some(describe_problems(&status))
+}
+
+/// Problems in the status of a host, one a line.
+pub(super) fn describe_problems(status: &Value) -> Vec<String> {
     let not_subscribed = texts(&status["quarantined"]).map(|filter| {
         format!(
             "not subscribed to {filter}: the broker ends the connection for it; tried again within an hour"
@@ -279,7 +299,7 @@ pub(super) fn problems(config: Option<&Path>, pid: u32) -> Option<Vec<String>> {
         )
     });
 
-    Some(not_subscribed.chain(holding_up).collect())
+    not_subscribed.chain(holding_up).collect()
 }
 
 /// Elements of a JSON array; none of anything else.

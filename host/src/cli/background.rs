@@ -1,17 +1,19 @@
 //! `miqro-host status`, `reload` and `stop`: signals to a background host, found by its pid file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::bail;
 
+use crate::control::{ClientError, Endpoint, Request};
 use crate::daemon::pid_file::{HostSignal, holder, send, wait};
 
-use super::admin::{EXIT_NOT_RUNNING, problems};
+use super::admin::{EXIT_NOT_RUNNING, QUERY_TIMEOUT, describe_problems, problems};
 use super::paths;
 use super::print::print_line;
+use super::remote::Hosts;
 use super::values::seconds;
 
 /// Exit code of `status --responsive` for a host that does not answer.
@@ -47,7 +49,11 @@ pub(super) struct Stop {
 
 impl Status {
     /// Shows whether the host is running: exit code 0, or 3 as for init scripts.
-    pub(super) fn status(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn status(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
+        if let Some(remote) = hosts.remote(self.target.pid_file.as_deref())? {
+            return remote_status(&remote);
+        }
+
         let path = paths::pid_file(self.target.pid_file)?;
         let Some(pid) = holder(&path)? else {
             print_line(format_args!(
@@ -58,7 +64,7 @@ impl Status {
         };
 
         print_line(format_args!("runs: process {pid}"))?;
-        match problems(config, pid) {
+        match problems(hosts.config, pid) {
             Some(problems) => problems.iter().try_for_each(print_line)?,
             None if self.responsive => {
                 print_line("it does not answer on its control socket")?;
@@ -71,9 +77,30 @@ impl Status {
     }
 }
 
+/// Shows the status of a host on another machine.
+fn remote_status(remote: &Endpoint) -> anyhow::Result<ExitCode> {
+    let status = match remote.send(&Request::Status {}, QUERY_TIMEOUT) {
+        Err(ClientError::NotListening(_)) => {
+            print_line(format_args!("not running: no process listens at {remote}"))?;
+            return Ok(ExitCode::from(EXIT_NOT_RUNNING));
+        }
+        status => status?,
+    };
+
+    print_line(format_args!("runs: process {}", status["pid"]))?;
+    describe_problems(&status).iter().try_for_each(print_line)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 impl Target {
     /// Asks the host to read its configuration again.
-    pub(super) fn reload(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn reload(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
+        if let Some(remote) = hosts.remote(self.pid_file.as_deref())? {
+            let sentence = remote.send(&Request::Reload {}, QUERY_TIMEOUT)?;
+            print_line(sentence.as_str().unwrap_or_default())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+
         let pid = send(&paths::pid_file(self.pid_file)?, HostSignal::Reload)?;
         print_line(format_args!(
             "process {pid} reads its configuration again; see its log for the result"

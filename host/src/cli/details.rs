@@ -1,12 +1,12 @@
 //! `miqro-host section` and `state`: the configuration of a running service, and its stored state.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::Value;
 
 use super::admin::{EXIT_NOT_RUNNING, ServiceTarget};
 use super::print::{print, print_line};
+use super::remote::Hosts;
 use crate::control::Request;
 
 /// Arguments of `section`.
@@ -36,12 +36,9 @@ pub(super) struct State {
 
 impl Section {
     /// Prints the section.
-    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
         let service = self.service.name.clone();
-        let Some(section) = self
-            .service
-            .request(config, &Request::Section { service })?
-        else {
+        let Some(section) = self.service.request(hosts, &Request::Section { service })? else {
             return Ok(ExitCode::from(EXIT_NOT_RUNNING));
         };
 
@@ -56,9 +53,9 @@ impl Section {
 
 impl State {
     /// Prints the values.
-    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
         let service = self.service.name.clone();
-        let Some(values) = self.service.request(config, &Request::State { service })? else {
+        let Some(values) = self.service.request(hosts, &Request::State { service })? else {
             return Ok(ExitCode::from(EXIT_NOT_RUNNING));
         };
 

@@ -1,13 +1,14 @@
 //! `miqro-host list`: the services of the running hosts as a table or as JSON.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::Value;
 
 use super::admin::{EXIT_NOT_RUNNING, QUERY_TIMEOUT, candidates, short_version};
 use super::print::{print, print_line};
-use crate::control::{ClientError, Request, send};
+use super::remote::Hosts;
+use crate::control::{ClientError, Request};
 
 /// The columns of the table.
 const COLUMNS: [&str; 9] = [
@@ -30,12 +31,12 @@ pub(super) struct List {
 
 impl List {
     /// Prints the services of all hosts that answer.
-    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
-        let (candidates, place) = candidates(self.state_file.as_deref(), config)?;
+    pub(super) fn run(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
+        let (candidates, place) = candidates(self.state_file.as_deref(), hosts)?;
         let mut services = Vec::new();
         let mut is_running = false;
-        for socket in candidates {
-            match send(&socket, &Request::Snapshot {}, QUERY_TIMEOUT) {
+        for endpoint in candidates {
+            match endpoint.send(&Request::Snapshot {}, QUERY_TIMEOUT) {
                 Ok(mut host) => {
                     let Value::Array(of_host) = host["services"].take() else {
                         anyhow::bail!("expected a snapshot with services, found {host}");

@@ -14,9 +14,10 @@ use tokio::runtime::Builder;
 
 use super::admin::{EXIT_NOT_RUNNING, ServiceTarget};
 use super::print::{print_error, print_line};
+use super::remote::Hosts;
 use super::values::{duration, size};
 use super::wait::{sleep_for, stop_signal};
-use crate::control::{self, RecordingStream, Request};
+use crate::control::{self, Endpoint, RecordingStream, Request};
 use crate::recording::End;
 
 const EXAMPLES: &str = "The recording holds the messages, timers and notices of the service from now on, with the readings of its clocks, its random numbers,
@@ -72,9 +73,14 @@ struct Output {
 
 impl Record {
     /// Writes the recording.
-    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
-        let Some(socket) = self.service.socket(config)? else {
-            return Ok(ExitCode::from(EXIT_NOT_RUNNING));
+    pub(super) fn run(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
+        let socket = match self.service.endpoint(hosts)? {
+            Some(Endpoint::Socket(socket)) => socket,
+            Some(Endpoint::Remote(remote)) => bail!(
+                "expected a host of this machine, found {}: a recording is made through the control socket only",
+                remote.url()
+            ),
+            None => return Ok(ExitCode::from(EXIT_NOT_RUNNING)),
         };
         let threads = Builder::new_current_thread().enable_all().build()?;
         threads.block_on(self.record(&socket))

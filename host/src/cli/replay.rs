@@ -1,12 +1,12 @@
 //! `miqro-host replay`: processes the dead letters of a service again, lists them, or deletes one.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::Value;
 
 use super::admin::{EXIT_NOT_RUNNING, ServiceTarget};
 use super::print::print_line;
+use super::remote::Hosts;
 use crate::control::Request;
 
 /// Arguments of `replay`.
@@ -37,19 +37,19 @@ pub(super) struct Replay {
 
 impl Replay {
     /// Processes the dead letters again, lists them, or deletes one.
-    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
         let service = self.service.name.clone();
         if let Some(letter) = self.delete {
             let request = Request::DeleteLetter { service, letter };
-            return self.service.request_and_print(config, &request);
+            return self.service.request_and_print(hosts, &request);
         }
         if !self.list {
             return self
                 .service
-                .request_and_print(config, &Request::Replay { service });
+                .request_and_print(hosts, &Request::Replay { service });
         }
         let request = Request::Letters { service };
-        let Some(letters) = self.service.request(config, &request)? else {
+        let Some(letters) = self.service.request(hosts, &request)? else {
             return Ok(ExitCode::from(EXIT_NOT_RUNNING));
         };
 

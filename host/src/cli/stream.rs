@@ -10,10 +10,13 @@ use anyhow::bail;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::Value;
 
-use super::admin::{EXIT_NOT_RUNNING, LEVELS, QUERY_TIMEOUT, ServiceTarget, candidates, level};
+use super::admin::{
+    EXIT_NOT_RUNNING, LEVELS, QUERY_TIMEOUT, ServiceTarget, candidates, level, state_files,
+};
 use super::print::{ignore_closed_pipe, print_error, print_line};
+use super::remote::Hosts;
 use crate::config::Level;
-use crate::control::{ClientError, Request, follow, send};
+use crate::control::{ClientError, Endpoint, Request};
 
 /// Arguments of `logs`.
 #[derive(Debug, clap::Args)]
@@ -65,17 +68,17 @@ pub(super) struct Tail {
 
 impl Logs {
     /// Prints lines of the log.
-    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
-        let socket = match &self.name {
+    pub(super) fn run(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
+        let endpoint = match &self.name {
             Some(name) => ServiceTarget {
                 name: name.clone(),
                 state_file: self.state_file,
             }
-            .socket(config)?,
-            None => only_host(self.state_file.as_deref(), config)?,
+            .endpoint(hosts)?,
+            None => only_host(self.state_file.as_deref(), hosts)?,
         };
 
-        let Some(socket) = socket else {
+        let Some(endpoint) = endpoint else {
             return Ok(ExitCode::from(EXIT_NOT_RUNNING));
         };
         let request = Request::Logs {
@@ -83,7 +86,7 @@ impl Logs {
             level: self.level,
             follow: self.follow,
         };
-        let printed = print_stream(&socket, &request, self.json, None)?;
+        let printed = print_stream(&endpoint, &request, self.json, None)?;
         if self.follow && printed == End::Host {
             bail!("the host has ended the stream");
         }
@@ -93,14 +96,14 @@ impl Logs {
 
 impl Tail {
     /// Prints calls of a service.
-    pub(super) fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
-        let Some(socket) = self.service.socket(config)? else {
+    pub(super) fn run(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
+        let Some(endpoint) = self.service.endpoint(hosts)? else {
             return Ok(ExitCode::from(EXIT_NOT_RUNNING));
         };
         let request = Request::Tail {
             service: Some(self.service.name),
         };
-        if print_stream(&socket, &request, self.json, self.count)? == End::Host {
+        if print_stream(&endpoint, &request, self.json, self.count)? == End::Host {
             bail!("the host has ended the stream");
         }
         Ok(ExitCode::SUCCESS)
@@ -118,14 +121,14 @@ enum End {
 
 /// Prints the lines of a stream, `count` events at most.
 fn print_stream(
-    socket: &Path,
+    endpoint: &Endpoint,
     request: &Request,
     is_json: bool,
     count: Option<NonZeroU64>,
 ) -> Result<End, ClientError> {
     let mut left = count.map(NonZeroU64::get);
     let mut end = End::Host;
-    follow(socket, request, QUERY_TIMEOUT, |item| {
+    endpoint.follow(request, QUERY_TIMEOUT, |item| {
         if let (Some(lost), false) = (item["lost"].as_u64(), is_json) {
             print_error(format_args!(
                 "{lost} were lost here: this reader is too slow"
@@ -164,29 +167,26 @@ fn write_out(text: &str) -> io::Result<bool> {
     ignore_closed_pipe(written).map(|()| is_there)
 }
 
-/// The socket of the only host that runs; `None`, after printing that, if there is none.
-fn only_host(state_file: Option<&Path>, config: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
-    let (candidates, place) = candidates(state_file, config)?;
+/// The endpoint of the only host that runs; `None`, after printing that, if there is none.
+fn only_host(state_file: Option<&Path>, hosts: Hosts<'_>) -> anyhow::Result<Option<Endpoint>> {
+    let (candidates, place) = candidates(state_file, hosts)?;
     let mut running = Vec::new();
-    for socket in candidates {
-        match send(&socket, &Request::Services {}, QUERY_TIMEOUT) {
-            Ok(_) => running.push(socket),
+    for endpoint in candidates {
+        match endpoint.send(&Request::Services {}, QUERY_TIMEOUT) {
+            Ok(_) => running.push(endpoint),
             Err(ClientError::NotListening(_)) => {}
             Err(error) => return Err(error.into()),
         }
     }
 
     match &running[..] {
-        [socket] => Ok(Some(socket.clone())),
+        [endpoint] => Ok(Some(endpoint.clone())),
         [] => {
             print_line(format_args!("no host runs: no process listens {place}"))?;
             Ok(None)
         }
         several => {
-            let files = several.iter().map(|socket| socket.with_extension(""));
-            let files: String = files
-                .map(|file| format!("\n  {}", file.display()))
-                .collect();
+            let files = state_files(several);
             bail!("several hosts run; choose one with --state-file FILE:{files}")
         }
     }

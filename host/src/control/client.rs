@@ -1,5 +1,6 @@
-//! The command line's end of the control channel.
+//! The command line's end of the control channel: one client over two transports, the control socket and the HTTP API.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -8,42 +9,60 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::client_error::ClientError;
+use super::remote::Remote;
 use super::socket::{SUFFIX, short_path};
 use super::{REPLY_BYTES, Reply, Request};
 
-/// Errors of requests.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// No process listens on the socket.
-    #[error("no host listens on {0}")]
-    NotListening(PathBuf),
-    /// The socket cannot be used, or the reply did not arrive in time.
-    #[error("{path}: {source}")]
-    Io {
-        /// The socket.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The host rejected the request, for this reason.
-    #[error("{0}")]
-    Rejected(String),
+/// The place where a host takes requests.
+#[derive(Debug, Clone)]
+pub enum Endpoint {
+    /// The control socket of a host on this machine.
+    Socket(PathBuf),
+    /// The HTTP API of a host.
+    Remote(Remote),
 }
 
-/// Sends a request to the host that listens on `socket`, and waits for its reply, at most `timeout`.
-///
-/// # Errors
-/// When no host listens, no reply arrives in time, or the host rejects the request.
-pub fn send(socket: &Path, request: &Request, timeout: Duration) -> Result<Value, ClientError> {
-    begin(socket, request, timeout).map(|(value, _)| value)
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => path.display().fmt(f),
+            Self::Remote(remote) => f.write_str(remote.url()),
+        }
+    }
 }
 
-/// Sends a request whose answer is a stream, and hands each of its lines to `on_line` until that returns `false`. Waits at most
-/// `timeout` for its beginning.
-///
-/// # Errors
-/// As [`send`], and when the stream breaks. Those of `on_line`.
-pub fn follow(
+impl Endpoint {
+    /// Sends a request to the host, and waits for its reply, at most `timeout`.
+    ///
+    /// # Errors
+    /// When no host listens, no reply arrives in time, or the host rejects the request.
+    pub fn send(&self, request: &Request, timeout: Duration) -> Result<Value, ClientError> {
+        match self {
+            Self::Socket(socket) => begin(socket, request, timeout).map(|(value, _)| value),
+            Self::Remote(remote) => remote.send(request, timeout),
+        }
+    }
+
+    /// Sends a request whose answer is a stream, and hands each of its lines to `on_line` until that returns `false`. Waits at
+    /// most `timeout` for its beginning.
+    ///
+    /// # Errors
+    /// As [`Endpoint::send`], and when the stream breaks. Those of `on_line`.
+    pub fn follow(
+        &self,
+        request: &Request,
+        timeout: Duration,
+        on_line: impl FnMut(Value) -> io::Result<bool>,
+    ) -> Result<(), ClientError> {
+        match self {
+            Self::Socket(socket) => follow(socket, request, timeout, on_line),
+            Self::Remote(remote) => remote.follow(request, timeout, on_line),
+        }
+    }
+}
+
+fn follow(
     socket: &Path,
     request: &Request,
     timeout: Duration,
@@ -91,7 +110,7 @@ fn begin(
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
             ) =>
         {
-            return Err(ClientError::NotListening(socket.to_owned()));
+            return Err(ClientError::NotListening(socket.display().to_string()));
         }
         stream => stream.map_err(failed)?,
     };

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::client::ClientError;
+use super::client_error::ClientError;
 use super::socket::short_path;
 use super::{Reply, Request};
 

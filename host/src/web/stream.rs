@@ -47,8 +47,14 @@ pub(super) fn request_of(path: &str, query: &str) -> Option<Result<Request, serd
         .collect();
     let given = form_urlencoded::parse(query.as_bytes());
     for (name, value) in given {
-        if name != "command" && name != "follow" {
-            object.insert(name.into_owned(), value.into());
+        match &*name {
+            "command" => {}
+            "follow" if object.contains_key("follow") => {
+                object.insert(name.into_owned(), (value != "false").into());
+            }
+            _ => {
+                object.insert(name.into_owned(), value.into());
+            }
         }
     }
     Some(serde_json::from_value(object.into()))
@@ -80,6 +86,12 @@ mod tests {
             request("/api/v1/stream/logs", "level=warning"),
             Some(Some(logs))
         );
+        let last = Some(Some(Request::Logs {
+            service: None,
+            level: None,
+            follow: false,
+        }));
+        assert_eq!(request("/api/v1/stream/logs", "follow=false"), last);
         assert_eq!(request("/api/v1/stream/logs", "level=loud"), Some(None));
         assert_eq!(request("/api/v1/stream/calls", "token=x"), Some(None));
         assert_eq!(request("/api/v1/stream/other", ""), None);

@@ -39,6 +39,22 @@ pub async fn handshake(
     host: &str,
     tcp: TcpStream,
 ) -> Result<TlsStream<TcpStream>, TlsError> {
+    let connected = connect(tls, host, tcp).await;
+    connected.map_err(|error| match error {
+        TlsError::Handshake(error) => TlsError::Handshake(advice::advise_handshake(error, tls)),
+        other => other,
+    })
+}
+
+/// Makes a TLS connection as [`handshake`], whose errors have no advice on settings of a broker.
+///
+/// # Errors
+/// When a file cannot be used, or the handshake failed.
+pub async fn connect(
+    tls: &Tls,
+    host: &str,
+    tcp: TcpStream,
+) -> Result<TlsStream<TcpStream>, TlsError> {
     let name = server_name(tls, host)?;
     if tls.insecure {
         tracing::warn!(
@@ -56,7 +72,7 @@ pub async fn handshake(
     let connected = TlsConnector::from(Arc::new(settings))
         .connect(name, tcp)
         .await;
-    connected.map_err(|error| TlsError::Handshake(advice::advise_handshake(error, tls)))
+    connected.map_err(TlsError::Handshake)
 }
 
 /// Checks the files and the name, without connecting.

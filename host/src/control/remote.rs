@@ -1,0 +1,417 @@
+//! The HTTP API of a host as a transport of requests. The token travels in a header only, never in the URL.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::{Authority, Scheme};
+use http::{HeaderValue, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::client_error::ClientError;
+use super::{REPLY_BYTES, REQUEST_BYTES, Reply, Request};
+use crate::config::Tls;
+use crate::session::transport::tls::{self, TlsError};
+
+/// Most bytes of a line of a stream.
+const LINE_BYTES: usize = 16 * 1024 * 1024;
+
+/// The reason why a URL or token cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// The text is not the URL of a host.
+    #[error(
+        "expected http://HOST[:PORT] or https://HOST[:PORT] without user and query, found {0:?}"
+    )]
+    Url(String),
+    /// The token cannot travel in a header.
+    #[error("expected a token of visible characters, found others in it")]
+    Token,
+}
+
+/// A host that is asked over HTTP.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    url: String,
+    authority: Authority,
+    port: u16,
+    tls: Option<Tls>,
+    /// The value of the header `Authorization`.
+    authorization: Option<HeaderValue>,
+}
+
+impl Remote {
+    /// The host at `url`, which gets `token`. Its certificate has to be one of `ca_file`, or of the system's roots without it.
+    ///
+    /// # Errors
+    /// When the URL or the token cannot be used.
+    pub fn new(
+        url: &str,
+        token: Option<&str>,
+        ca_file: Option<PathBuf>,
+    ) -> Result<Self, RemoteError> {
+        let wrong = || RemoteError::Url(url.to_owned());
+        let uri: Uri = url.parse().map_err(|_| wrong())?;
+        let authority = uri.authority().ok_or_else(wrong)?.clone();
+        if authority.as_str().contains('@') || uri.query().is_some() {
+            return Err(wrong());
+        }
+
+        let (tls, default_port) = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTP => (None, 80),
+            Some(scheme) if *scheme == Scheme::HTTPS => {
+                let tls = Tls {
+                    ca_certs: ca_file,
+                    ..Tls::default()
+                };
+                (Some(tls), 443)
+            }
+            _ => return Err(wrong()),
+        };
+
+        let authorization = match token {
+            Some(token) => {
+                let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+                    .map_err(|_| RemoteError::Token)?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+            None => None,
+        };
+
+        Ok(Self {
+            url: url.trim_end_matches('/').to_owned(),
+            port: authority.port_u16().unwrap_or(default_port),
+            authority,
+            tls,
+            authorization,
+        })
+    }
+
+    /// The URL, without a slash at its end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Sends a request and waits for its reply.
+    pub(super) fn send(&self, request: &Request, limit: Duration) -> Result<Value, ClientError> {
+        let asked = async {
+            let http = self.request_for(request)?;
+            self.with_connection(http, async |answer| self.reply(answer).await)
+                .await
+        };
+        self.block_on(async {
+            timeout(limit, asked)
+                .await
+                .map_err(|_| self.failed(late(limit)))?
+        })
+    }
+
+    /// Sends a request whose answer is a stream, and hands its lines to `on_line` until that returns `false`.
+    pub(super) fn follow(
+        &self,
+        request: &Request,
+        limit: Duration,
+        mut on_line: impl FnMut(Value) -> io::Result<bool>,
+    ) -> Result<(), ClientError> {
+        let followed = async {
+            let http = self.request_for(request)?;
+            self.with_connection_within(limit, http, async |answer| {
+                let is_stream = answer
+                    .headers()
+                    .get(header::CONTENT_TYPE)
+                    .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+                if answer.status() != StatusCode::OK || !is_stream {
+                    self.reply(answer).await?;
+                    return Err(self.failed("expected a stream, found another answer".to_owned()));
+                }
+                self.read_lines(answer.into_body(), &mut on_line).await
+            })
+            .await
+        };
+        self.block_on(followed)
+    }
+
+    async fn read_lines(
+        &self,
+        mut body: Incoming,
+        on_line: &mut impl FnMut(Value) -> io::Result<bool>,
+    ) -> Result<(), ClientError> {
+        let mut received = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| self.failed(format!("the stream broke: {error}")))?;
+            received.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+            while let Some(end) = received.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = received.drain(..=end).collect();
+                let Some(data) = line.strip_prefix(b"data: ") else {
+                    continue;
+                };
+                let value = serde_json::from_slice(data)
+                    .map_err(|error| self.failed(format!("expected JSON: {error}")))?;
+                if !on_line(value).map_err(|error| self.failed(error.to_string()))? {
+                    return Ok(());
+                }
+            }
+
+            if received.len() > LINE_BYTES {
+                return Err(self.failed("the stream has a line that is too long".to_owned()));
+            }
+        }
+
+        Ok(())
+    }
+
+    /// The HTTP request: GET of a path for a stream, a command for all others.
+    fn request_for(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, ClientError> {
+        let unusable = |error: &dyn std::fmt::Display| self.failed(error.to_string());
+        let json = serde_json::to_value(request).map_err(|error| unusable(&error))?;
+        let prefix = self
+            .url
+            .parse::<Uri>()
+            .map_err(|error| unusable(&error))?
+            .path()
+            .trim_end_matches('/')
+            .to_owned();
+
+        let builder = match stream_path(request) {
+            Some(path) => {
+                let query = query_of(&json);
+                http::Request::get(format!("{prefix}{path}?{query}"))
+            }
+            None => http::Request::post(format!("{prefix}/api/v1/command"))
+                .header(header::CONTENT_TYPE, "application/json"),
+        };
+        let body = match stream_path(request) {
+            Some(_) => Bytes::new(),
+            None => Bytes::from(json.to_string()),
+        };
+        if body.len() as u64 > REQUEST_BYTES {
+            return Err(self.failed(format!("expected a request below {REQUEST_BYTES} bytes")));
+        }
+
+        let mut http = builder
+            .header(header::HOST, self.authority.as_str())
+            .body(Full::new(body))
+            .map_err(|error| unusable(&error))?;
+        if let Some(value) = &self.authorization {
+            http.headers_mut()
+                .insert(header::AUTHORIZATION, value.clone());
+        }
+        Ok(http)
+    }
+
+    async fn with_connection<T>(
+        &self,
+        http: http::Request<Full<Bytes>>,
+        read: impl AsyncFnOnce(http::Response<Incoming>) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        self.with_connection_within(Duration::MAX, http, read).await
+    }
+
+    /// Connects, sends the request, at most for `limit`, and has the answer read.
+    async fn with_connection_within<T>(
+        &self,
+        limit: Duration,
+        http: http::Request<Full<Bytes>>,
+        read: impl AsyncFnOnce(http::Response<Incoming>) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let stream = timeout(limit, self.connect())
+            .await
+            .map_err(|_| self.failed(late(limit)))??;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.failed(error.to_string()))?;
+        // an error of the connection is also one of the sender or the body
+        let driven = async {
+            let _ = connection.await;
+            pending::<Infallible>().await
+        };
+        let exchanged = async {
+            let answer = timeout(limit, sender.send_request(http))
+                .await
+                .map_err(|_| self.failed(late(limit)))?
+                .map_err(|error| self.failed(self.no_answer(&error)))?;
+            read(answer).await
+        };
+
+        let exchanged = pin!(exchanged);
+        tokio::select! {
+            result = exchanged => result,
+            never = driven => match never {},
+        }
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Connection>, ClientError> {
+        let host = self.authority.host();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let stream = match TcpStream::connect((host, self.port)).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                return Err(ClientError::NotListening(self.url.clone()));
+            }
+            stream => stream.map_err(|error| self.failed(format!("cannot connect: {error}")))?,
+        };
+
+        match &self.tls {
+            None => Ok(Box::new(stream)),
+            Some(settings) => match tls::connect(settings, host, stream).await {
+                Ok(stream) => Ok(Box::new(stream)),
+                Err(TlsError::Handshake(error)) => Err(self.failed(format!(
+                    "TLS failed: {error}; --ca-file FILE names the authority of a certificate that this system does not know, and \
+                     http:// is for a port without TLS"
+                ))),
+                Err(TlsError::NoSystemRoots) => Err(self.failed(
+                    "this system has no trusted certificates; name some with --ca-file FILE".to_owned(),
+                )),
+                Err(error) => Err(self.failed(error.to_string())),
+            },
+        }
+    }
+
+    /// The reply in an answer.
+    async fn reply(&self, answer: http::Response<Incoming>) -> Result<Value, ClientError> {
+        let status = answer.status();
+        let limit = usize::try_from(REPLY_BYTES).unwrap_or(usize::MAX);
+        let body = Limited::new(answer.into_body(), limit).collect().await;
+        let body = body.map_err(|error| self.failed(format!("the answer broke off: {error}")))?;
+        let Ok(reply) = serde_json::from_slice::<Reply>(&body.to_bytes()) else {
+            return Err(self.failed(format!(
+                "expected the HTTP API of a MIQRO host, found another server (status {status})"
+            )));
+        };
+
+        match (status, reply) {
+            (StatusCode::OK, Reply::Ok(value)) => Ok(value),
+            (StatusCode::CONFLICT, Reply::Error(reason)) => Err(ClientError::Rejected(reason)),
+            (StatusCode::UNAUTHORIZED, _) if self.authorization.is_none() => Err(self.failed(
+                "expected a token, found none; name its file with --token-file FILE".to_owned(),
+            )),
+            (StatusCode::UNAUTHORIZED, _) => Err(self.failed(
+                "expected a token of the host's web.tokens, found an unknown one".to_owned(),
+            )),
+            (StatusCode::FORBIDDEN, _) if self.authorization.is_some() => Err(self.failed(
+                "expected a token with role: operate, found one with role: read".to_owned(),
+            )),
+            (_, Reply::Error(reason)) => Err(self.failed(reason)),
+            (status, Reply::Ok(_)) => Err(self.failed(format!("unexpected status {status}"))),
+        }
+    }
+
+    /// The reason why a server gave no answer.
+    fn no_answer(&self, error: &hyper::Error) -> String {
+        let hint = if self.tls.is_none() {
+            "; https:// is for a port with TLS"
+        } else {
+            ""
+        };
+        format!("expected an answer in HTTP, found none: {error}{hint}")
+    }
+
+    fn failed(&self, reason: String) -> ClientError {
+        ClientError::Remote {
+            url: self.url.clone(),
+            reason,
+        }
+    }
+
+    fn block_on<T>(
+        &self,
+        future: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| self.failed(error.to_string()))?
+            .block_on(future)
+    }
+}
+
+/// A connection with or without TLS.
+trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
+
+fn late(limit: Duration) -> String {
+    format!("no answer within {} s", limit.as_secs())
+}
+
+/// The path of a stream; `None`: the request is a command.
+fn stream_path(request: &Request) -> Option<&'static str> {
+    match request {
+        Request::Logs { .. } => Some("/api/v1/stream/logs"),
+        Request::Tail { .. } => Some("/api/v1/stream/calls"),
+        _ => None,
+    }
+}
+
+/// The members of a request besides its command, as a query.
+fn query_of(request: &Value) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let members = request.as_object().into_iter().flatten();
+    for (name, value) in members.filter(|(name, _)| *name != "command") {
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        query.append_pair(name, &text);
+    }
+    query.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn urls_of_hosts_have_a_scheme_and_no_secret() {
+        for good in [
+            "http://pi:8180",
+            "https://home.example/miqro/",
+            "http://[::1]:8180",
+        ] {
+            let remote = Remote::new(good, Some("t"), None).unwrap();
+            assert_eq!(remote.url(), good.trim_end_matches('/'));
+        }
+        for bad in [
+            "pi:8180",
+            "ftp://pi",
+            "http://",
+            "http://user@pi",
+            "http://pi/?token=x",
+            "",
+        ] {
+            assert!(
+                matches!(Remote::new(bad, None, None), Err(RemoteError::Url(_))),
+                "{bad}"
+            );
+        }
+        let control = Remote::new("http://pi", Some("a\nb"), None);
+        assert!(matches!(control, Err(RemoteError::Token)));
+    }
+
+    #[test]
+    fn streams_are_asked_for_by_path_and_query() {
+        let remote = Remote::new("http://pi/base/", None, None).unwrap();
+        let logs = Request::Logs {
+            service: Some("a b&c".to_owned()),
+            level: None,
+            follow: false,
+        };
+        let asked = remote.request_for(&logs).unwrap();
+        let expected = "/base/api/v1/stream/logs?follow=false&service=a+b%26c";
+        assert_eq!(asked.uri(), expected);
+        let asked = remote.request_for(&Request::Services {}).unwrap();
+        assert_eq!(asked.uri(), "/base/api/v1/command");
+    }
+}

@@ -1,0 +1,223 @@
+//! Commands for a host on another machine: `miqro-host --host URL COMMAND` says the same as on the control socket.
+
+use anyhow::{Context, Result, ensure};
+use miqro_tests::process::{Said, run_to_end};
+use miqro_tests::{Host, host};
+use serde_json::json;
+
+const READ: &str = "read-0123456789abcdef";
+const OPERATE: &str = "operate-0123456789abcdef";
+
+/// A host with an HTTP server, and its URL.
+struct Served {
+    host: Host,
+    url: String,
+}
+
+impl Served {
+    async fn start() -> Result<Self> {
+        let tokens = json!([
+            {"name": "grafana", "token": READ},
+            {"name": "anna", "role": "operate", "token": OPERATE},
+        ]);
+        let host = Host::embedded()?
+            .service("it", "relay", json!({}))
+            .service(
+                "faulty",
+                "contract-faulty",
+                json!({"limits": {"attempts": 1, "dead_letters": 3}}),
+            )
+            .top("web", json!({"listen": "127.0.0.1:0", "tokens": tokens}))
+            .start()
+            .await?;
+        let line = host
+            .output()
+            .wait_for("the address", |line| line.contains("HTTP server listens"))
+            .await?;
+        let port = line.rsplit(':').next().context("no port")?.trim();
+        let url = format!("http://127.0.0.1:{port}");
+        Ok(Self { host, url })
+    }
+
+    /// Runs a command for the host at the URL, in a folder without configuration and state.
+    async fn ask(&self, token: Option<&str>, arguments: &[&str]) -> Result<Said> {
+        ask(&self.url, token, arguments).await
+    }
+
+    /// Runs a command that must end well, and returns its output.
+    async fn operate(&self, arguments: &[&str]) -> Result<String> {
+        let said = self.ask(Some(OPERATE), arguments).await?;
+        ensure!(said.code == Some(0), "{arguments:?}: {said:?}");
+        Ok(said.out)
+    }
+}
+
+async fn ask(url: &str, token: Option<&str>, arguments: &[&str]) -> Result<Said> {
+    let elsewhere = tempfile::TempDir::new()?;
+    let mut command = host::command()?;
+    command
+        .current_dir(elsewhere.path())
+        .env("XDG_STATE_HOME", elsewhere.path())
+        .env_remove("MIQRO_HOST_TOKEN")
+        .args(["--host", url]);
+    if let Some(token) = token {
+        let file = elsewhere.path().join("token");
+        std::fs::write(&file, format!("{token}\n"))?;
+        command.arg("--token-file").arg(file);
+    }
+    run_to_end(command.args(arguments)).await
+}
+
+#[tokio::test]
+async fn queries_say_the_same_as_on_the_control_socket() -> Result<()> {
+    let served = Served::start().await?;
+    let mut client = served.host.client().await?;
+    client.subscribe("service/faulty/dead-letter", 1).await?;
+    client.publish("service/faulty/work", "fail").await?;
+    client.expect("service/faulty/dead-letter").await?;
+
+    for arguments in [
+        &["history", "it"][..],
+        &["history", "it", "--json"],
+        &["section", "it"],
+        &["state", "it"],
+        &["replay", "faulty", "--list"],
+        &["replay", "faulty", "--list", "--json"],
+        &["logs", "faulty", "--level", "error"],
+    ] {
+        let local = served.host.tell(arguments).await?;
+        assert_eq!(served.operate(arguments).await?, local, "{arguments:?}");
+    }
+
+    let list = served.operate(&["list"]).await?;
+    assert!(list.contains("it") && list.contains("running"), "{list}");
+    let status = served.operate(&["status"]).await?;
+    let pid = served.host.process().id();
+    assert_eq!(status, format!("runs: process {pid}\n"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn commands_are_carried_out_and_audited() -> Result<()> {
+    let served = Served::start().await?;
+    for (arguments, said, audited) in [
+        (
+            &["restart", "it"][..],
+            "was started again",
+            "restart of \"it\"",
+        ),
+        (&["disable", "it"], "published", "disable of \"it\""),
+        (&["enable", "it"], "published", "enable of \"it\""),
+        (
+            &["log-level", "it", "debug"],
+            "in force",
+            "log level Debug of \"it\"",
+        ),
+        (&["replay", "it"], "", "replay of \"it\""),
+        (&["reload"], "is read again", "reload"),
+    ] {
+        let out = served.operate(arguments).await?;
+        assert!(out.contains(said), "{arguments:?}: {out}");
+        served
+            .host
+            .output()
+            .wait_for(audited, |line| {
+                line.contains("audit") && line.contains(audited) && line.contains("\"anna\"")
+            })
+            .await?;
+    }
+
+    for (arguments, reason) in [
+        (&["rollback", "it"][..], "version"),
+        (&["replay", "it", "--delete", "0-0"], "dead letter"),
+        (&["restart", "other"], "no host has a service \"other\""),
+        (&["record", "it"], "expected a host of this machine"),
+        (
+            &["check", "it.wasm"],
+            "expected a command for a running host",
+        ),
+    ] {
+        let refused = served.ask(Some(OPERATE), arguments).await?;
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.err.contains(reason), "{refused:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn calls_are_followed_from_afar() -> Result<()> {
+    let served = Served::start().await?;
+    let mut client = served.host.client().await?;
+    client.subscribe("service/it/out", 1).await?;
+    // the command begins to listen at some time
+    let publishing = async {
+        loop {
+            client.publish("service/it/in", "hello").await?;
+            client.next().await?;
+            tokio::task::yield_now().await;
+        }
+    };
+
+    let said = tokio::select! {
+        said = served.ask(Some(READ), &["tail", "it", "-n", "2"]) => said?,
+        ended = publishing => { let ended: Result<()> = ended; anyhow::bail!("{ended:?}") }
+    };
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(
+        said.out.matches("service/it/in (QoS 1").count(),
+        2,
+        "{said:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn refusals_name_the_url_and_the_expectation() -> Result<()> {
+    let served = Served::start().await?;
+    let restart = &["restart", "it"];
+    for (token, reason) in [
+        (
+            None,
+            "expected a token, found none; name its file with --token-file FILE",
+        ),
+        (Some("wrong"), "expected a token of the host's web.tokens"),
+        (
+            Some(READ),
+            "expected a token with role: operate, found one with role: read",
+        ),
+    ] {
+        let refused = served.ask(token, restart).await?;
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.err.contains(&served.url), "{refused:?}");
+        assert!(refused.err.contains(reason), "{refused:?}");
+    }
+
+    let tls = served.url.replace("http:", "https:");
+    let refused = ask(&tls, Some(OPERATE), restart).await?;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.err.contains("http:// is for a port without TLS"),
+        "{refused:?}"
+    );
+
+    let odd = ask("pi:8180", None, restart).await?;
+    assert!(odd.err.contains("expected http://HOST[:PORT]"), "{odd:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn other_servers_and_closed_ports_are_told_apart() -> Result<()> {
+    let other = miqro_tests::web::Web::start(|_| miqro_tests::web::Answer::ok("<html>"))?;
+    let url = format!("http://127.0.0.1:{}", other.port());
+    let refused = ask(&url, None, &["list"]).await?;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("found another server"), "{refused:?}");
+
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    for command in [&["list"][..], &["status"], &["restart", "it"]] {
+        let absent = ask(&format!("http://{closed}"), None, command).await?;
+        assert_eq!(absent.code, Some(3), "{absent:?}");
+        assert!(absent.out.contains(&closed.to_string()), "{absent:?}");
+    }
+    Ok(())
+}
