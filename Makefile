@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build dist guests check docs test test-languages bench-languages chaos fuzz bench deb image app test-packages test-arm64 setup-docs setup-guests setup-languages setup-tests
+.PHONY: help run build dist guests check docs test test-languages bench-languages chaos fuzz bench deb image app test-packages test-arm64 test-armhf setup-docs setup-guests setup-languages setup-tests
 
 # Always --workspace: another choice of packages has other features, and compiles wasmtime a second time.
 # Where cargo builds: CARGO_TARGET_DIR where it is set, and below it the guests, which are a workspace of their own.
@@ -64,7 +64,7 @@ bench: setup-tests build guests ## Measures, and prints one table; BENCH=--full 
 	cargo build --release --locked --workspace --bin miqro-bench
 	$(dir $(HOST))miqro-bench $(BENCH)
 
-deb: guests ## Makes a Debian package of the host as users run it; ARCH=arm64 cross-builds it
+deb: guests ## Makes a Debian package of the host as users run it; ARCH=arm64 or armhf cross-builds it
 	scripts/setup-packaging deb $(CROSS)
 	scripts/package-deb $(ARCH)
 
@@ -84,6 +84,10 @@ test-packages: guests ## Installs, upgrades and removes the Debian package in a 
 test-arm64: guests ## Cross-builds the host for 64-bit ARM and runs it in an emulator
 	scripts/setup-packaging arm64
 	scripts/test-emulated arm64
+
+test-armhf: guests ## Cross-builds the host for 32-bit ARM (ARMv7) and runs it in an emulator
+	scripts/setup-packaging armhf
+	scripts/test-emulated armhf
 
 setup-docs: ## Installs what builds the documents
 	scripts/setup-docs
