@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build dist guests check docs test test-languages bench-languages chaos fuzz bench deb image app test-packages test-arm64 test-armhf setup-docs setup-guests setup-languages setup-tests
+.PHONY: help run build dist guests check docs test test-languages bench-languages pictures chaos fuzz bench deb image app test-packages test-arm64 test-armhf setup-docs setup-guests setup-languages setup-tests
 
 # Always --workspace: another choice of packages has other features, and compiles wasmtime a second time.
 # Where cargo builds: CARGO_TARGET_DIR where it is set, and below it the guests, which are a workspace of their own.
@@ -53,6 +53,11 @@ test-languages: setup-languages build ## Makes, builds, runs and swaps services 
 
 bench-languages: setup-languages build ## Measures services in every language beside Rust's, and prints the table of docs/languages.md
 	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --test system languages::comparison:: -- --ignored --nocapture
+
+pictures: setup-tests build guests ## Takes the pictures of the web page again that the documents show
+	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --test system page::
+	mkdir -p docs/images
+	cd '$(dir $(HOST))pictures' && cp overview.png '$(CURDIR)/docs/images/'
 
 chaos: setup-tests build guests ## Runs the long form of the chaos tests, some minutes; the short one is in `make test`
 	MIQRO_CHAOS=long RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --test system chaos:: -- --nocapture

@@ -18,7 +18,7 @@ const browser = await chromium.launch({
 
 /** A page with everything that it complains about: errors, refusals of the content security policy, and dialogs. */
 async function open(options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const context = await browser.newContext({ viewport: { width: 1280, height: 700 }, ...options });
   context.setDefaultTimeout(60000);
   const page = await context.newPage();
   const complaints = [];
@@ -36,6 +36,13 @@ async function logIn(page, token) {
   await page.getByLabel('Token').fill(token);
   await page.getByRole('button', { name: 'Log in' }).click();
 }
+
+/** Publishes as the page does. */
+const publish = (page, topic) =>
+  page.evaluate(
+    (command) => fetch('api/v1/command', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(command) }),
+    { command: 'publish', topic, payload: 'x' },
+  );
 
 const picture = (page, name) => page.screenshot({ path: path.join(folder, `${name}.png`), fullPage: true });
 
@@ -67,6 +74,13 @@ const steps = {
     await logIn(page, OPERATE);
     await page.getByText('3 of 3').waitFor();
     await page.locator('.uplot canvas').first().waitFor();
+    // messages, so that there are rates
+    const rate = page.locator('.tile', { hasText: 'Calls a second' }).getByText(/[1-9]/);
+    for (let seen = 0; seen < 3 || (await rate.count()) === 0; seen += 1) {
+      const answered = page.waitForResponse(/snapshot/);
+      await publish(page, 'in/echo');
+      await answered;
+    }
     await picture(page, 'overview');
 
     await page.getByRole('link', { name: 'Services' }).click();
@@ -121,7 +135,7 @@ const steps = {
     // the page begins to listen at some time
     const service = page.locator('svg.graph .service', { hasText: 'echo' });
     while ((await service.count()) === 0) {
-      await page.evaluate((command) => fetch('api/v1/command', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(command) }), { command: 'publish', topic: 'in/echo', payload: 'x' });
+      await publish(page, 'in/echo');
     }
     await page.locator('svg.graph .service', { hasText: 'chain' }).waitFor();
     await page.locator('svg.graph .topic', { hasText: 'in/echo' }).waitFor();
