@@ -171,7 +171,7 @@ async fn live(
 
     let name = tokio::select! {
         name = serve(&mut host.runtime, &mut signals, &mut host.control, &notifier, feedback) => name?,
-        error = embedded_broker::ended(&mut host.broker) => return Err(error.into()),
+        error = embedded_broker::wait_for_end(&mut host.broker) => return Err(error.into()),
         bug = next_bug(&mut host.tasks) => return Err(bug),
     };
     info!("stopping on {name}");

@@ -101,7 +101,7 @@ impl Running {
     }
 
     /// Waits until the broker ends without being stopped, which normally never happens. Can be dropped and called again.
-    pub async fn ended(&mut self) -> BrokerError {
+    pub async fn wait_for_end(&mut self) -> BrokerError {
         outcome((&mut self.task).await)
             .err()
             .unwrap_or(BrokerError::Ended)

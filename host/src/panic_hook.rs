@@ -76,11 +76,16 @@ pub fn catch_panic<T>(
     outcome.map(|outcome| outcome.map_err(|_| LAST.take().unwrap_or(PanicReport { trace_id: 0 })))
 }
 
+/// The message of a panic.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PanicMessage(pub String);
+
 /// Runs `work`, whose panics are not bugs of the host and are not reported.
 ///
 /// # Errors
 /// The message of its panic.
-pub fn catch_expected<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub fn catch_expected<T>(work: impl FnOnce() -> T) -> Result<T, PanicMessage> {
     let before = QUIET.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(work));
     QUIET.set(before);
@@ -88,7 +93,7 @@ pub fn catch_expected<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     outcome.map_err(|panic| {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        text.unwrap_or("it panicked").to_owned()
+        PanicMessage(text.unwrap_or("it panicked").to_owned())
     })
 }
 
@@ -145,7 +150,7 @@ mod tests {
     #[test]
     fn an_expected_panic_is_not_reported() {
         let outcome = catch_expected(|| -> u8 { panic!("on purpose") });
-        assert_eq!(outcome, Err("on purpose".to_owned()));
+        assert_eq!(outcome, Err(PanicMessage("on purpose".to_owned())));
         assert_eq!(catch_expected(|| 7), Ok(7));
         assert!(LAST.take().is_none());
     }

@@ -113,12 +113,12 @@ impl Router {
 
     /// Handles a new connection. Returns all filters to subscribe to, and those that the broker may have and should not. `identifiers`:
     /// whether its messages carry subscription identifiers. With a new session the retained messages that it sends are for all services.
-    pub fn connected(
+    pub fn on_connected(
         &mut self,
         identifiers: bool,
         session_present: bool,
     ) -> (Vec<IdentifiedSubscription>, Vec<Filter>) {
-        self.filters.connected(identifiers, session_present)
+        self.filters.on_connected(identifiers, session_present)
     }
 
     /// A filter that some service wants, as the broker has it: perhaps a wider one.

@@ -258,7 +258,7 @@ impl Handle {
     }
 
     /// Waits until the service has ended.
-    pub async fn ended(&mut self) {
+    pub async fn wait_for_end(&mut self) {
         // an error means that the task has ended
         let _ = self
             .status

@@ -134,7 +134,7 @@ impl Supervisor {
                     Ok(id) => return id,
                     Err(bug) => error!("waiting for a service failed in the host, which is a bug: {bug}"),
                 },
-                file = self.watch.changed() => self.changed(file),
+                file = self.watch.changed() => self.on_changed(file),
                 () = due(&mut self.reports) => self.report().await,
                 () = changes::wait_until_written(&self.rejection_log) => self.say_settled(),
                 Some(done) = self.preparations.tasks.join_next() => match done {
@@ -166,7 +166,7 @@ impl Supervisor {
             entry.handle.send(Command::Stop(deadline)).await;
         }
         for entry in &mut self.entries {
-            entry.handle.ended().await;
+            entry.handle.wait_for_end().await;
         }
         while self.leaving.join_next().await.is_some() {}
     }

@@ -82,7 +82,7 @@ impl Files {
 
     /// Records that the configuration was refused. Returns `refusal` if it is to be logged now, `None` if it is to be logged once
     /// the file has stopped changing.
-    pub(super) fn refused(&mut self, inode: Option<u64>, refusal: String) -> Option<String> {
+    pub(super) fn on_refused(&mut self, inode: Option<u64>, refusal: String) -> Option<String> {
         let now = Instant::now();
         if self.are_being_written() && self.said.as_ref() == Some(&(inode, refusal.clone())) {
             return None;

@@ -81,9 +81,9 @@ pub(super) async fn stop(broker: broker::Running, deadline: Instant) {
 }
 
 /// Waits until the embedded broker ends by itself. The host cannot work without it.
-pub(super) async fn ended(broker: &mut Option<broker::Running>) -> broker::BrokerError {
+pub(super) async fn wait_for_end(broker: &mut Option<broker::Running>) -> broker::BrokerError {
     match broker {
-        Some(broker) => broker.ended().await,
+        Some(broker) => broker.wait_for_end().await,
         None => std::future::pending().await,
     }
 }

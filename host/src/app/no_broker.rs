@@ -23,7 +23,7 @@ impl Running {
     }
 
     /// Waits until it ends.
-    pub async fn ended(&mut self) -> BrokerError {
+    pub async fn wait_for_end(&mut self) -> BrokerError {
         match self.0 {}
     }
 

@@ -185,7 +185,7 @@ impl<'a> Runtime<'a> {
             Ok(plan) if plan.difference.is_empty() => info!("the configuration has not changed"),
             Ok(plan) => self.apply(plan).await,
             Err(refused) => files
-                .refused(inode, refused.lines())
+                .on_refused(inode, refused.lines())
                 .iter()
                 .for_each(|refusal| say_refused(refusal)),
         }

@@ -84,7 +84,7 @@ impl Format<Duration> for Keepalive {
         format_duration(*value).into()
     }
 
-    fn accepted(&self) -> String {
+    fn accepted_values(&self) -> String {
         let most = Duration::from_secs(u16::MAX.into());
         format!("duration of whole seconds, 0s to {}", format_duration(most))
     }
@@ -108,7 +108,7 @@ impl Format<Duration> for SessionExpiry {
         }
     }
 
-    fn accepted(&self) -> String {
+    fn accepted_values(&self) -> String {
         "duration of whole seconds, or `never`".to_owned()
     }
 }
@@ -127,7 +127,7 @@ impl Format<bool> for CleanStart {
         (*value).into()
     }
 
-    fn accepted(&self) -> String {
+    fn accepted_values(&self) -> String {
         "`true`, `false`; `3` as `true`".to_owned()
     }
 }

@@ -19,7 +19,7 @@ pub(super) trait Format<T> {
     fn render(&self, value: &T) -> Value;
 
     /// The type and the accepted values, in words.
-    fn accepted(&self) -> String;
+    fn accepted_values(&self) -> String;
 
     /// The keys below this one, if the value is a section.
     fn keys(&self) -> Vec<Key> {
@@ -34,7 +34,7 @@ pub(super) fn table_key<T>(
     format: &impl Format<T>,
     default: &T,
 ) -> Key {
-    Key::new(name, meaning, format.accepted())
+    Key::new(name, meaning, format.accepted_values())
         .with_table_default(&format.render(default), format.keys())
 }
 
@@ -62,7 +62,7 @@ where
         value.clone().into()
     }
 
-    fn accepted(&self) -> String {
+    fn accepted_values(&self) -> String {
         format!("number, {} to {}", self.0.start(), self.0.end())
     }
 }
@@ -79,7 +79,7 @@ where
         format_size((*value).try_into().unwrap_or(u64::MAX)).into()
     }
 
-    fn accepted(&self) -> String {
+    fn accepted_values(&self) -> String {
         let bytes = |bound: &T| (*bound).try_into().unwrap_or(u64::MAX);
         let least = bytes(self.0.start());
         let most = bytes(self.0.end());
@@ -101,7 +101,7 @@ impl Format<Duration> for Span {
         format_duration(*value).into()
     }
 
-    fn accepted(&self) -> String {
+    fn accepted_values(&self) -> String {
         let least = format_duration(*self.0.start());
         let most = format_duration(*self.0.end());
         format!("duration, {least} to {most}")
@@ -120,7 +120,7 @@ impl<T: Clone + PartialEq> Format<T> for Words<T> {
             .map_or(Value::Null, |(word, _)| (*word).into())
     }
 
-    fn accepted(&self) -> String {
+    fn accepted_values(&self) -> String {
         let words: Vec<String> = self.0.iter().map(|(word, _)| format!("`{word}`")).collect();
         words.join(", ")
     }
@@ -173,14 +173,14 @@ impl Format<WaitRange> for Waits {
         serde_json::json!({"min": format_duration(value.min), "max": format_duration(value.max)})
     }
 
-    fn accepted(&self) -> String {
+    fn accepted_values(&self) -> String {
         "section".to_owned()
     }
 
     fn keys(&self) -> Vec<Key> {
         vec![
-            Key::new("min", "The first wait.", Self::EACH.accepted()).example("200ms"),
-            Key::new("max", "The longest wait.", Self::EACH.accepted()).example("1m"),
+            Key::new("min", "The first wait.", Self::EACH.accepted_values()).example("200ms"),
+            Key::new("max", "The longest wait.", Self::EACH.accepted_values()).example("1m"),
         ]
     }
 }

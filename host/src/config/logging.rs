@@ -89,8 +89,8 @@ impl Format<Level> for LevelFormat {
         Words(&LEVELS).render(value)
     }
 
-    fn accepted(&self) -> String {
-        Words(&LEVELS).accepted()
+    fn accepted_values(&self) -> String {
+        Words(&LEVELS).accepted_values()
     }
 }
 
@@ -120,7 +120,7 @@ pub(super) fn former_key() -> Key {
     Key::new(
         "log_level",
         "MIQRO's name for `log.level`. Only one of the two may be written.",
-        LevelFormat.accepted(),
+        LevelFormat.accepted_values(),
     )
     .example("INFO")
 }

@@ -23,7 +23,7 @@ impl<T: Settings> Format<T> for NestedSection {
         members.into()
     }
 
-    fn accepted(&self) -> String {
+    fn accepted_values(&self) -> String {
         "section".to_owned()
     }
 

@@ -198,7 +198,7 @@ pub(super) fn keys() -> Vec<Key> {
         Key::new(
             "log_level",
             "The level of its own log lines.",
-            LevelFormat.accepted(),
+            LevelFormat.accepted_values(),
         )
         .default("`log.level`")
         .example("DEBUG"),

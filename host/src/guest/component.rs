@@ -17,7 +17,7 @@ use crate::guest::instance::Instance;
 use crate::guest::linked_engine::LinkedEngine;
 use crate::guest::peers::Peer;
 use crate::guest::pool::PoolTicket;
-use crate::panic_hook;
+use crate::panic_hook::{self, PanicMessage};
 use crate::service_ctx::ServiceCtx;
 use crate::typed::binding::{Binding, BindingError};
 use crate::typed::interface::ComponentInterfaces;
@@ -48,7 +48,7 @@ pub enum ComponentError {
     Asynchronous,
     /// wasmtime panicked.
     #[error("wasmtime failed to compile the component, which is a bug of it: {0}")]
-    CompilerPanic(String),
+    CompilerPanic(PanicMessage),
     /// The process that compiles large components could not compile it within its bounds.
     #[error("the component cannot be compiled: {0}")]
     Compile(CompileProcessError),
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn a_panic_of_the_compiler_is_an_error() {
         let outcome = without_panic(|| -> wasmtime::Result<()> { panic!("on purpose") });
-        let expected = ComponentError::CompilerPanic("on purpose".to_owned());
+        let expected = ComponentError::CompilerPanic(PanicMessage("on purpose".to_owned()));
         assert_eq!(outcome, Err(expected));
     }
 }

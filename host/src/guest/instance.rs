@@ -350,7 +350,7 @@ async fn watch_properties(ctx: &ServiceCtx, binding: &Binding) -> Vec<WatchGuard
     let Some(requests) = &ctx.requests else {
         return watches;
     };
-    for filter in binding.watched() {
+    for filter in binding.watched_filters() {
         watches.push(requests.watch(filter).await);
     }
     watches

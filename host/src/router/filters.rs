@@ -165,7 +165,7 @@ impl Filters {
 
     /// Handles a connection with or without subscription identifiers. Returns the filters to subscribe to, and those to unsubscribe from
     /// then because the broker may have them from before.
-    pub(super) fn connected(
+    pub(super) fn on_connected(
         &mut self,
         identifiers: bool,
         session_present: bool,

@@ -85,7 +85,7 @@ fn a_filter_of_two_services_is_subscribed_once_and_unsubscribed_with_the_last() 
     assert_eq!(second, SubscriptionDiff::default());
     assert_eq!(router.detach(ServiceId(1)), SubscriptionDiff::default());
     assert_eq!(router.detach(ServiceId(2)).unsubscribe, [filter("a/#")]);
-    assert!(router.connected(true, true).0.is_empty());
+    assert!(router.on_connected(true, true).0.is_empty());
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_refused_filter_swallows_nothing() {
     assert_eq!(copy(&mut router, "a/b", &[wide.0]), 1);
     assert_eq!(drain(&mut a), 2);
     assert_eq!(
-        router.connected(true, true).0.len(),
+        router.on_connected(true, true).0.len(),
         2,
         "tried again on the next connection"
     );
@@ -362,7 +362,7 @@ impl World {
             .map(|(filter, (qos, _))| (filter.clone(), *qos))
             .collect();
         assert_eq!(told, wanted);
-        let again = router.connected(true, true).0;
+        let again = router.on_connected(true, true).0;
         let again = again.into_iter().map(|numbered| {
             (
                 numbered.subscription.filter,

@@ -165,7 +165,7 @@ impl Dispatcher {
         }
 
         let identifiers = self.state.protocol() == Protocol::V5 && ack.server.subscription_ids;
-        let (subscribe, unsubscribe) = self.router.connected(identifiers, ack.session_present);
+        let (subscribe, unsubscribe) = self.router.on_connected(identifiers, ack.session_present);
         self.state
             .handle_connack(ack, subscribe.into_iter().map(wanted).collect());
         self.state.change_subscriptions(Vec::new(), unsubscribe);

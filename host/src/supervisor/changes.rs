@@ -16,7 +16,7 @@ use super::{Entry, Outcome, QueuedCommand, Supervisor};
 
 impl Supervisor {
     /// Handles a changed file: a component may have a new version, or a directory that a service waits for may be there now.
-    pub(super) fn changed(&mut self, file: PathBuf) {
+    pub(super) fn on_changed(&mut self, file: PathBuf) {
         let waits = |entry: &&Entry| {
             let granted = entry
                 .ctx

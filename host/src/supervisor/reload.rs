@@ -287,7 +287,7 @@ impl Supervisor {
         );
         self.leaving.spawn(async move {
             entry.handle.send(Command::Leave(deadline)).await;
-            entry.handle.ended().await;
+            entry.handle.wait_for_end().await;
             id
         });
     }

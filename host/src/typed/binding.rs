@@ -101,10 +101,10 @@ impl Binding {
     ) -> Result<Self, BindingError> {
         let mut binding = Self::default();
         for call in &typed.call {
-            binding.called.push(called(interfaces, call)?);
+            binding.called.push(bind_called(interfaces, call)?);
         }
         for serve in serves(interfaces, typed) {
-            binding.served.push(served(interfaces, &serve)?);
+            binding.served.push(bind_served(interfaces, &serve)?);
         }
         binding.find_own_calls();
 
@@ -178,7 +178,7 @@ impl Binding {
     }
 
     /// The filters of the properties that the service may read.
-    pub fn watched(&self) -> Vec<Filter> {
+    pub fn watched_filters(&self) -> Vec<Filter> {
         let called = self.called.iter();
         called
             .filter(|called| !called.mapping.properties.is_empty())
@@ -265,7 +265,7 @@ fn serves(interfaces: &ComponentInterfaces, typed: &TypedInterfaces) -> Vec<Serv
         .collect()
 }
 
-fn served(
+fn bind_served(
     interfaces: &ComponentInterfaces,
     serve: &Serve,
 ) -> Result<ServedInterface, BindingError> {
@@ -286,7 +286,10 @@ fn served(
 }
 
 /// An interface that is called may also be used for its signals alone.
-fn called(interfaces: &ComponentInterfaces, call: &Call) -> Result<CalledInterface, BindingError> {
+fn bind_called(
+    interfaces: &ComponentInterfaces,
+    call: &Call,
+) -> Result<CalledInterface, BindingError> {
     let network = &call.network;
     let handler = signals(network, &interfaces.exports, ("call", "export"))?;
     let import = position(&interfaces.imports, &network.interface);

@@ -37,19 +37,17 @@ pub fn module(package: &str) -> String {
 
 /// A kebab name in upper camel case: `StructArray` for `struct-array`. Capitals stay.
 pub fn upper_camel(kebab: &str) -> String {
-    kebab.split('-').map(capitalised).collect()
+    kebab.split('-').map(capitalise).collect()
 }
 
 /// A kebab name in lower camel case: `justSaid` for `just-said`. Capitals stay.
 pub fn lower_camel(kebab: &str) -> String {
     let mut words = kebab.split('-');
     let first = words.next().unwrap_or_default().to_owned();
-    words
-        .map(capitalised)
-        .fold(first, |name, word| name + &word)
+    words.map(capitalise).fold(first, |name, word| name + &word)
 }
 
-fn capitalised(word: &str) -> String {
+fn capitalise(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map_or_else(String::new, |first| {
         first.to_uppercase().chain(letters).collect()

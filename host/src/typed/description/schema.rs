@@ -23,15 +23,15 @@ pub(super) fn of(ty: &Type) -> Value {
         Type::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
         Type::List(item) => json!({ "type": "array", "items": of(item) }),
         Type::Tuple(types) => array_of(types.iter().map(of).collect()),
-        Type::Record(record) => titled(object(&record.fields), record.name.as_deref()),
-        Type::Variant(variant) => titled(of_variant(variant), variant.name.as_deref()),
-        Type::Enum(ty) => titled(of_enum(ty), ty.name.as_deref()),
+        Type::Record(record) => with_title(object(&record.fields), record.name.as_deref()),
+        Type::Variant(variant) => with_title(of_variant(variant), variant.name.as_deref()),
+        Type::Enum(ty) => with_title(of_enum(ty), ty.name.as_deref()),
         Type::Option(inner) if inner.is_nullable() => {
             json!({ "anyOf": [{ "type": "null" }, member("some", of(inner))] })
         }
         Type::Option(inner) => json!({ "anyOf": [{ "type": "null" }, of(inner)] }),
         Type::Result(result) => of_result(result),
-        Type::Flags(flags) => titled(of_flags(flags), flags.name.as_deref()),
+        Type::Flags(flags) => with_title(of_flags(flags), flags.name.as_deref()),
     }
 }
 
@@ -39,7 +39,7 @@ pub(super) fn of(ty: &Type) -> Value {
 pub(super) fn of_arguments(parameters: &[Field]) -> Value {
     let items = parameters
         .iter()
-        .map(|parameter| titled(of(&parameter.ty), Some(&parameter.name.wire)));
+        .map(|parameter| with_title(of(&parameter.ty), Some(&parameter.name.wire)));
     array_of(items.collect())
 }
 
@@ -124,7 +124,7 @@ fn of_result(result: &ResultType) -> Value {
     json!({ "oneOf": [side("ok", &result.ok), side("err", &result.err)] })
 }
 
-fn titled(mut schema: Value, title: Option<&str>) -> Value {
+fn with_title(mut schema: Value, title: Option<&str>) -> Value {
     if let (Some(object), Some(title)) = (schema.as_object_mut(), title) {
         object.insert("title".to_owned(), title.into());
     }

@@ -86,7 +86,7 @@ impl World {
             self.broker.clear();
             self.served.clear();
         }
-        let told = self.filters.connected(false, session_present);
+        let told = self.filters.on_connected(false, session_present);
         self.tell(told);
     }
 
@@ -289,13 +289,13 @@ fn subscriptions_of_an_earlier_process_are_ended() {
         joined(&mut filters, 1, text);
     }
     filters.diff();
-    let (subscribe, unsubscribe) = filters.connected(false, true);
+    let (subscribe, unsubscribe) = filters.on_connected(false, true);
     assert_eq!(
         (texts(&subscribe), unsubscribe),
         (vec!["a/#", "c"], vec![Filter::new("a/b").unwrap()])
     );
     // with identifiers everything is asked for
-    let (subscribe, unsubscribe) = filters.connected(true, true);
+    let (subscribe, unsubscribe) = filters.on_connected(true, true);
     assert_eq!(
         (texts(&subscribe), unsubscribe),
         (vec!["a/b", "a/#", "c"], Vec::new())
@@ -307,7 +307,7 @@ fn retained_messages_come_once_when_filters_replace_each_other() {
     let mut filters = Filters::default();
     joined(&mut filters, 1, "a/#");
     joined(&mut filters, 2, "a/b");
-    filters.connected(false, false);
+    filters.on_connected(false, false);
     filters.on_answer(&Filter::new("a/#").unwrap(), true);
     filters.diff();
     let expecting = |filters: &Filters| {
@@ -336,7 +336,7 @@ fn retained_messages_come_once_when_filters_replace_each_other() {
     let mut other = Filters::default();
     joined(&mut other, 1, "a/#");
     joined(&mut other, 2, "a/b");
-    other.connected(false, false);
+    other.on_connected(false, false);
     other.on_answer(&Filter::new("a/#").unwrap(), true);
     other.diff();
     other.remove_member(ServiceId(1), &Filter::new("a/#").unwrap());
