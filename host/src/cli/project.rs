@@ -40,10 +40,14 @@ pub(super) struct New {
     lang: Option<Language>,
 }
 
-fn language(word: &str) -> Result<Language, String> {
+/// A word that names no language.
+#[derive(Debug, thiserror::Error)]
+#[error("expected {}", words())]
+struct UnknownLanguage;
+
+fn language(word: &str) -> Result<Language, UnknownLanguage> {
     let found = Language::ALL.iter().find(|(known, _)| *known == word);
-    let found = found.map(|(_, language)| *language);
-    found.ok_or_else(|| format!("expected {}", words()))
+    found.map(|(_, language)| *language).ok_or(UnknownLanguage)
 }
 
 fn words() -> String {
