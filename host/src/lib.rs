@@ -41,6 +41,7 @@ pub mod text;
 pub mod timers;
 pub mod token_bucket;
 pub mod topic;
+pub mod trace_context;
 pub mod typed;
 pub mod version;
 pub mod watch;

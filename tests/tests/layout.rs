@@ -29,6 +29,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "signature",
             "span",
             "fault_kind",
+            "trace_context",
             "version",
         ],
     ),

@@ -20,6 +20,7 @@ use crate::service_ctx::ServiceCtx;
 use crate::store::VersionRecord;
 use crate::tap::CallRecord;
 use crate::timers::sleep_until;
+use crate::trace_context;
 use crate::typed::binding::Binding;
 
 use super::command_channel::CommandReceiver;
@@ -275,7 +276,7 @@ impl Task {
     /// Commits the effects of a call, and completes the current invocation with them. Returns their cost.
     async fn complete(
         &mut self,
-        effects: Effects,
+        mut effects: Effects,
         sample: Option<Box<Sample>>,
     ) -> Result<CallCost, Fault> {
         if self.queue.is_writing_current() {
@@ -287,6 +288,9 @@ impl Task {
             record.note_publishes(&effects.publishes);
         }
         let sample = sample.map(|sample| Box::new(sample.with_effects(&effects)));
+        if let Some(Invocation::Message(delivery)) = &self.queue.current {
+            trace_context::carry_to_all(&delivery.message, &mut effects.publishes);
+        }
 
         self.commit(effects, completion).await?;
         if let Some(sample) = sample {

@@ -11,6 +11,7 @@ use crate::guest::interruption::INTERRUPTED;
 use crate::guest::request::{Request, RequestCommand, RequestFailure};
 use crate::guest::store::StoreData;
 use crate::message::{Message, Qos};
+use crate::trace_context;
 
 use super::properties;
 
@@ -63,7 +64,7 @@ pub(in crate::guest) async fn exchange(
 
 async fn send(
     data: &mut StoreData,
-    message: Message,
+    mut message: Message,
     deadline: Duration,
     is_local: bool,
 ) -> Result<Message, RequestFailure> {
@@ -72,6 +73,9 @@ async fn send(
     let requests = requests.ok_or_else(|| unavailable("this host carries no requests"))?;
     data.ctx.state.meter().requested(message.payload.len());
 
+    if let Some(current) = &data.call.current {
+        trace_context::carry_on(&current.message, &mut message);
+    }
     let (answer, answered) = oneshot::channel();
     let request = Request {
         message,
@@ -88,6 +92,7 @@ async fn send(
             None
         }
     };
+
     let outcome = data.ctx.state.interruption().wait(exchanged).await;
     drop(wait);
     let Some(outcome) = outcome else {

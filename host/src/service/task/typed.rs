@@ -5,6 +5,7 @@ use crate::guest::{LocalService, OptionalExport, RequestCommand};
 use crate::mailbox::Delivery;
 use crate::message::{Message, Publication};
 use crate::service::local_call::is_local_answer;
+use crate::trace_context;
 use crate::typed::answer::{CallError, Code, refusal};
 use crate::typed::binding::{Binding, Member};
 
@@ -36,7 +37,11 @@ impl Task {
         }
 
         let error = CallError::new(Code::Fault, reason);
-        match refusal(&delivery.message, &error) {
+        let mut answer = refusal(&delivery.message, &error);
+        if let Some(answer) = &mut answer {
+            trace_context::carry_on(&delivery.message, answer);
+        }
+        match answer {
             Some(answer) if is_local_answer(&answer) => self.hand_over(answer).await,
             Some(answer) => {
                 self.outputs
