@@ -57,6 +57,7 @@ use crate::rollout::archive::Archive;
 use crate::rollout::loader::Loader;
 use crate::service::{Pools, Shared};
 use crate::session::ConnectionStatus;
+use crate::span;
 use crate::store::Store;
 use crate::watch::Watch;
 use crate::{priority, request_reply, timers};
@@ -375,10 +376,9 @@ async fn stop(runtime: &mut Runtime<'_>, store: &Store, deadline: Instant) {
     // messages that are not handled in time stay unacknowledged, so the broker delivers them again
     let _ = tokio::time::timeout_at(deadline.into(), runtime.supervisor.stop(deadline)).await;
     for (id, service) in runtime.supervisor.unfinished() {
-        warn!(
-            service = service.name.as_str(),
-            "has not stopped in time; its unacknowledged messages will be delivered again"
-        );
+        span::service(&service.name).in_scope(|| {
+            warn!("has not stopped in time; its unacknowledged messages will be delivered again");
+        });
         runtime.sessions.announce_offline(id, &service).await;
     }
 

@@ -1,7 +1,7 @@
 //! Spans that say on whose behalf a log line is written.
 //!
 //! A task enters its span once, around each poll, so events need no field for it: `logging` takes the name from the innermost
-//! span. An event that another task writes about a service names it in a field `service`, which comes first.
+//! span. A task that writes about a service of another task enters that service's span for the event.
 
 use tracing::{Span, error_span};
 

@@ -17,6 +17,7 @@ use crate::rollout::loader::{LoadError, Loader};
 use crate::router::ServiceId;
 use crate::service::First;
 use crate::service_ctx::ServiceCtx;
+use crate::span;
 use crate::store::Store;
 
 /// Everything that makes a service begin.
@@ -115,10 +116,9 @@ impl ServiceLoader {
         let first = match preparing.await {
             Ok(prepared) => First::Prepared(Box::new(prepared)),
             Err(fault) => {
-                error!(
-                    service = self.ctx.config.name.as_str(),
-                    "could not start and is tried again: {fault}"
-                );
+                span::service(&self.ctx.config.name).in_scope(|| {
+                    error!("could not start and is tried again: {fault}");
+                });
                 First::Failed(component)
             }
         };
@@ -226,10 +226,9 @@ impl LateStarts {
             return Err(self.failures.swap_remove(0).error.into());
         }
         for Failure { service, error } in self.failures.drain(..) {
-            error!(
-                service,
-                "{error}; the service starts when there is a better file"
-            );
+            span::service(&service).in_scope(|| {
+                error!("{error}; the service starts when there is a better file");
+            });
         }
 
         Ok(())

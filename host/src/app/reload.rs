@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tracing::error;
 
 use crate::config::{self, Blank, Config, Connection};
+use crate::span;
 
 use super::awaited::{FileEvent, Files};
 use super::identity;
@@ -51,7 +52,9 @@ impl Reload {
         for held in &loaded.held {
             let service = held.service.as_str();
             held.errors.iter().for_each(|problem| {
-                error!(service, "does not run before this is mended: {problem}")
+                span::service(service).in_scope(|| {
+                    error!("does not run before this is mended: {problem}");
+                })
             });
         }
 

@@ -9,6 +9,7 @@ use crate::config;
 use crate::logging::{Levels, Logs};
 use crate::router::ServiceId;
 use crate::service::{self, First};
+use crate::span;
 use crate::supervisor::Supervisor;
 use crate::supervisor::reload::Ready;
 
@@ -264,10 +265,9 @@ impl<'a> Runtime<'a> {
             .find_spool(&name)
             .await
             .unwrap_or_else(|error| {
-                warn!(
-                    service = name.as_str(),
-                    "cannot read the service's spool: {error}"
-                );
+                span::service(&name).in_scope(|| {
+                    warn!("cannot read the service's spool: {error}");
+                });
                 None
             });
         let history = self.deps.shared.history(&name).await;
@@ -281,7 +281,7 @@ impl<'a> Runtime<'a> {
         match added {
             Ok(entry) => self.supervisor.add(entry),
             // the plan has checked the only reason for this, the length of the base topic
-            Err(error) => error!(service = name.as_str(), "cannot run: {error}"),
+            Err(error) => span::service(&name).in_scope(|| error!("cannot run: {error}")),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::router::{Router, ServiceId};
 use crate::service;
 use crate::session::state::RestoredMessage;
 use crate::session::{self, Command, EXPIRY, PersistSink, Session, SessionError, StopSummary};
+use crate::span;
 use crate::store::Store;
 use crate::topic::Topic;
 
@@ -143,11 +144,12 @@ impl Sessions {
     ) -> anyhow::Result<()> {
         let will = service::will(config)?;
         if self.presences.len() >= self.limit {
-            warn!(
-                service = config.name.as_str(),
-                "has no presence connection, since there are {} already: its `online` expires {EXPIRY:?} after the host is gone",
-                self.limit
-            );
+            span::service(&config.name).in_scope(|| {
+                warn!(
+                    "has no presence connection, since there are {} already: its `online` expires {EXPIRY:?} after the host is gone",
+                    self.limit
+                );
+            });
             return Ok(());
         }
 

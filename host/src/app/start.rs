@@ -8,6 +8,7 @@ use crate::mailbox::{self, Mailbox};
 use crate::rollout::history::VersionHistory;
 use crate::router::ServiceId;
 use crate::service::{self, EarlierRun, First, Parts, Presence, PresenceSetup, Shared};
+use crate::span;
 use crate::store::Segment;
 use crate::supervisor::reload::Ready;
 use crate::supervisor::{Entry, Supervisor};
@@ -62,11 +63,12 @@ pub(super) fn warn_idle(config: &config::Service, effects: &Effects) {
     // one subscription is the host's own, for the service's switch
     if service::subscriptions(config, effects).len() <= 1 && effects.timers.is_empty() {
         let section = format!("services.{}", config.name);
-        warn!(
-            service = config.name.as_str(),
-            "will never be called: it has no subscriptions and no timers; write {section}.subscriptions: [<filter>], or \
-             {section}.timers: {{<name>: <period>}}"
-        );
+        span::service(&config.name).in_scope(|| {
+            warn!(
+                "will never be called: it has no subscriptions and no timers; write {section}.subscriptions: [<filter>], or \
+                 {section}.timers: {{<name>: <period>}}"
+            );
+        });
     }
 }
 

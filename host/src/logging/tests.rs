@@ -83,7 +83,7 @@ fn a_line_of_a_guest_names_its_service() {
 }
 
 #[test]
-fn service_comes_from_the_innermost_span_or_from_the_field() {
+fn service_comes_from_the_innermost_span() {
     let lines = text(levels(Level::Info, &[]), || {
         let _outer = span::service("outer").entered();
         let _connection = span::session("miqro-1").entered();
@@ -91,7 +91,8 @@ fn service_comes_from_the_innermost_span_or_from_the_field() {
         let _inner = span::service("two words").entered();
         let _other = tracing::info_span!("service", name = "of another crate").entered();
         tracing::info!(target: "miqro_host::service", port = 1, "inside");
-        tracing::info!(target: "miqro_host::service", port = 1, service = "field", "about another");
+        let about = span::service("another");
+        about.in_scope(|| tracing::info!(target: "miqro_host::service", "about another"));
     });
 
     assert_eq!(
@@ -99,7 +100,7 @@ fn service_comes_from_the_innermost_span_or_from_the_field() {
         [
             " INFO service: outside service=outer port=1",
             " INFO service: inside service=\"two words\" port=1",
-            " INFO service: about another service=field port=1"
+            " INFO service: about another service=another"
         ]
     );
 }

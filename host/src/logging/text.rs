@@ -32,10 +32,8 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let metadata = event.metadata();
-        let mut parts = Parts {
-            service: with_name(context.event_scope(), span::SERVICE, str::to_owned),
-            ..Parts::default()
-        };
+        let service = with_name(context.event_scope(), span::SERVICE, str::to_owned);
+        let mut parts = Parts::default();
         event.record(&mut parts);
 
         let (dim, colour, end) = colours(&writer, metadata.level());
@@ -46,7 +44,7 @@ where
         }
         write!(writer, "{colour}{:>5}{end} ", metadata.level())?;
 
-        match &parts.service {
+        match service {
             Some(service) if metadata.target().starts_with(GUEST) => {
                 let service = service.escape_debug();
                 writeln!(
@@ -60,7 +58,7 @@ where
                 let module = target.strip_prefix("miqro_host::").unwrap_or(target);
                 write!(writer, "{dim}{module}:{end} {}", parts.message)?;
                 if let Some(service) = service {
-                    write_field(&mut writer, "service", service)?;
+                    write_field(&mut writer, "service", &service)?;
                 }
                 writeln!(writer, "{}", parts.fields)
             }
@@ -88,10 +86,8 @@ fn colours(writer: &Writer<'_>, level: &Level) -> (&'static str, &'static str, &
 #[derive(Default)]
 struct Parts {
     message: String,
-    /// ` name=value` for each field but `service`.
+    /// ` name=value` for each field.
     fields: String,
-    /// Service of the event's field, or else of the span around it.
-    service: Option<String>,
     /// Origin of an event that was written with the crate `log`.
     log_target: Option<String>,
 }
@@ -121,7 +117,6 @@ impl Visit for Parts {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => append(&mut self.message, value),
-            "service" => self.service = Some(value.to_owned()),
             "log.target" => self.log_target = Some(value.to_owned()),
             name if name.starts_with("log.") => {}
             name => self.field(name, value),
@@ -131,7 +126,6 @@ impl Visit for Parts {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
             "message" => append(&mut self.message, &format!("{value:?}")),
-            "service" => self.service = Some(format!("{value:?}")),
             "fields" => {
                 for (name, value) in guest_fields(&format!("{value:?}")).unwrap_or_default() {
                     self.field(

@@ -18,6 +18,7 @@ use tracing::warn;
 use super::{Delivery, Trace};
 use crate::message::{Message, Receipt, record};
 use crate::secure_dir;
+use crate::span;
 
 /// Size at which another file is begun, so that the space of messages that were read is freed.
 const FILE: u64 = 16 << 20;
@@ -148,10 +149,11 @@ impl SpillQueue {
         if !std::mem::replace(&mut self.failing, true) {
             let folder = self.folder.as_deref().unwrap_or(Path::new("")).display();
             let service = &*self.service;
-            warn!(
-                service,
-                "waiting messages take memory, because they cannot be written to a file in {folder}: {error}"
-            );
+            span::service(service).in_scope(|| {
+                warn!(
+                    "waiting messages take memory, because they cannot be written to a file in {folder}: {error}"
+                );
+            });
         }
     }
 

@@ -3,6 +3,7 @@
 use tracing::{error, warn};
 
 use crate::guest::Component;
+use crate::span;
 use crate::store::{Store, StoreError};
 use crate::version::Version;
 
@@ -69,19 +70,21 @@ impl Loader {
         match self.load_kept(good).await {
             Ok(kept) => {
                 let good = good.short();
-                warn!(
-                    service,
-                    "version {bad} of its file was rolled back: {good} runs until the file has other bytes"
-                );
+                span::service(service).in_scope(|| {
+                    warn!(
+                        "version {bad} of its file was rolled back: {good} runs until the file has other bytes"
+                    );
+                });
                 Ok(kept)
             }
             Err(error @ LoadError::NotCompiled(_)) => Err(error),
             Err(error) => {
-                error!(
-                    service,
-                    "running {bad} although it was rolled back: cannot load {}: {error}",
-                    good.short()
-                );
+                span::service(service).in_scope(|| {
+                    error!(
+                        "running {bad} although it was rolled back: cannot load {}: {error}",
+                        good.short()
+                    );
+                });
                 Ok(component)
             }
         }
@@ -105,10 +108,9 @@ impl Loader {
             Ok(fallback) => Ok(Some(fallback)),
             Err(FallbackError::Component(error @ LoadError::NotCompiled(_))) => Err(error),
             Err(error) => {
-                error!(
-                    service,
-                    "is no longer on probation: cannot load the version before it: {error}"
-                );
+                span::service(service).in_scope(|| {
+                    error!("is no longer on probation: cannot load the version before it: {error}");
+                });
                 Ok(None)
             }
         }

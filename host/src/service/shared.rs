@@ -12,6 +12,7 @@ use crate::effects::StateChange;
 use crate::guest::{Requests, ServiceState};
 use crate::message::Subscription;
 use crate::service_ctx::ServiceCtx;
+use crate::span;
 use crate::store::{Store, StoreError};
 use crate::tap::{CallRecord, Tap};
 use crate::topic::Topic;
@@ -97,7 +98,7 @@ impl Shared {
         match self.store.history(service).await {
             Ok(history) => history.unwrap_or_default(),
             Err(error) => {
-                warn!(service, "its history is lost: {error}");
+                span::service(service).in_scope(|| warn!("its history is lost: {error}"));
                 VersionHistory::default()
             }
         }
@@ -108,7 +109,9 @@ impl Shared {
         match self.store.subscriptions(service).await {
             Ok(subscriptions) => subscriptions,
             Err(error) => {
-                warn!(service, "its former subscriptions are lost: {error}");
+                span::service(service).in_scope(|| {
+                    warn!("its former subscriptions are lost: {error}");
+                });
                 None
             }
         }
@@ -122,12 +125,13 @@ impl Shared {
         }
         let state = match &service.import_state {
             Some(file) => self.import(name, file).await.unwrap_or_else(|error| {
-                error!(
-                    service = name.as_str(),
-                    "import_state: {}: {error}; the service starts without this state, and it is imported at the next start \
-                     if the service has stored nothing until then",
-                    file.display()
-                );
+                span::service(name).in_scope(|| {
+                    error!(
+                        "import_state: {}: {error}; the service starts without this state, and it is imported at the next start \
+                         if the service has stored nothing until then",
+                        file.display()
+                    );
+                });
 
                 Vec::new()
             }),
@@ -155,12 +159,9 @@ impl Shared {
         self.store
             .commit(service, state.iter().map(change).collect())
             .await?;
-        info!(
-            service,
-            "{} values imported from {}",
-            state.len(),
-            file.display()
-        );
+        span::service(service).in_scope(|| {
+            info!("{} values imported from {}", state.len(), file.display());
+        });
 
         Ok(state)
     }

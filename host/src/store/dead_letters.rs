@@ -15,6 +15,7 @@ use crate::config::RetryLimits;
 use crate::message::Message;
 use crate::message::record::Record;
 use crate::session::state::UnsentMessage;
+use crate::span;
 
 /// Dead letters by service and number: everything but the payload as JSON, and the payload. A later letter has a larger number.
 const DEAD: TableDefinition<'_, (&str, u64), (&str, &[u8])> = TableDefinition::new("dead");
@@ -180,10 +181,9 @@ pub(super) fn push_unsent(
     let limit = RetryLimits::default().dead_letters;
     let dropped = push(transaction, service, &letter, limit)?;
     if dropped > 0 {
-        warn!(
-            service,
-            "dropped {dropped} old dead letters, because there are too many"
-        );
+        span::service(service).in_scope(|| {
+            warn!("dropped {dropped} old dead letters, because there are too many");
+        });
     }
 
     Ok(())
@@ -204,7 +204,9 @@ pub(super) fn read(
         let (head, payload) = value.value();
         match restore(head, payload) {
             Some(letter) => letters.push((letter.id(key.value().1), letter)),
-            None => error!(service, "cannot read a dead letter: {head}"),
+            None => span::service(service).in_scope(|| {
+                error!("cannot read a dead letter: {head}");
+            }),
         }
     }
 

@@ -14,6 +14,7 @@ use tracing::error;
 
 use super::table::{present, unwritable};
 use crate::message::{Message, record};
+use crate::span;
 
 /// Messages by number: the service, everything but the payload as JSON, and the payload.
 pub(super) const SPOOL: TableDefinition<'_, u64, (&str, &str, &[u8])> =
@@ -184,7 +185,7 @@ fn segments(
 fn restore(service: &str, head: &str, payload: &[u8]) -> Option<Message> {
     let message = record::message(head, payload);
     if message.is_none() {
-        error!(service, "cannot read a message of the spool: {head}");
+        span::service(service).in_scope(|| error!("cannot read a message of the spool: {head}"));
     }
     message
 }

@@ -15,6 +15,7 @@ use crate::rollout::shadow::shadow_ctx;
 use crate::router::ServiceId;
 use crate::service::{Command, Status};
 use crate::service_ctx::ServiceCtx;
+use crate::span;
 use crate::version::Version;
 
 use super::{Entry, QueuedCommand, Supervisor, changes};
@@ -151,23 +152,25 @@ impl Supervisor {
             }
             Candidate::Failed(fault) => {
                 let name = fault.kind().name();
-                warn!(
-                    service,
-                    version = short,
-                    fault = name,
-                    "{file}: the new version did not start, the running one stays: {fault}"
-                );
+                span::service(service).in_scope(|| {
+                    warn!(
+                        version = short,
+                        fault = name,
+                        "{file}: the new version did not start, the running one stays: {fault}"
+                    );
+                });
 
                 Command::Note(Some(version), HistoryEvent::Refused, fault.to_string())
             }
             Candidate::Refused => {
                 let reason =
                     "it was rolled back, and is not taken again until the file has other bytes";
-                return warn!(
-                    service,
-                    version = short,
-                    "{file}: the running version stays: {reason}"
-                );
+                return span::service(service).in_scope(|| {
+                    warn!(
+                        version = short,
+                        "{file}: the running version stays: {reason}"
+                    );
+                });
             }
             Candidate::Same => Command::ClearRejected,
         };

@@ -14,6 +14,7 @@ use crate::rollout::loader::{LoadError, Loader};
 use crate::router::ServiceId;
 use crate::service::{Command, OfferError, ServiceRef, Shared};
 use crate::service_ctx::ServiceCtx;
+use crate::span;
 
 use super::{Entry, QueuedCommand, Supervisor};
 
@@ -167,10 +168,9 @@ async fn offer(offers: Vec<(&Runs, AcceptedSection)>) -> Result<Vec<AcceptedSect
         };
         for (runs, _) in agreed.into_iter().rev() {
             if let Err(reason) = runs.service_ref.offer(runs.ctx.clone()).await {
-                warn!(
-                    service = runs.ctx.config.name.as_str(),
-                    "does not take back its former configuration: {reason}"
-                );
+                span::service(&runs.ctx.config.name).in_scope(|| {
+                    warn!("does not take back its former configuration: {reason}");
+                });
             }
         }
 
@@ -226,10 +226,9 @@ impl Supervisor {
             .iter_mut()
             .find(|entry| entry.ctx.config.name == ctx.config.name)
         {
-            info!(
-                service = ctx.config.name.as_str(),
-                "has taken over its new configuration"
-            );
+            span::service(&ctx.config.name).in_scope(|| {
+                info!("has taken over its new configuration");
+            });
             entry.ctx = ctx;
         }
     }
@@ -270,7 +269,7 @@ impl Supervisor {
 
     /// Adds a service.
     pub fn add(&mut self, entry: Entry) {
-        info!(service = entry.ctx.config.name.as_str(), "added");
+        span::service(&entry.ctx.config.name).in_scope(|| info!("added"));
         self.entries.push(entry);
     }
 
@@ -281,10 +280,9 @@ impl Supervisor {
         };
         let mut entry = self.entries.remove(index);
         self.orders.retain(|order| order.id != id);
-        info!(
-            service = entry.ctx.config.name.as_str(),
-            "is no longer configured and ends"
-        );
+        span::service(&entry.ctx.config.name).in_scope(|| {
+            info!("is no longer configured and ends");
+        });
         self.leaving.spawn(async move {
             entry.handle.send(Command::Leave(deadline)).await;
             entry.handle.wait_for_end().await;

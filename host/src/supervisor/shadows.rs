@@ -13,6 +13,7 @@ use crate::rollout::shadow::{Shadow, ShadowError};
 use crate::router::ServiceId;
 use crate::service::Command;
 use crate::service_ctx::ServiceCtx;
+use crate::span;
 use crate::version::Version;
 
 use super::candidates::{Candidate, Replacement};
@@ -104,15 +105,18 @@ impl Supervisor {
         let file = entry.file.clone();
         let (what, note) = match outcome {
             Ok(comparison) => {
-                info!(service, version = short, "ran as a shadow: {comparison}");
+                span::service(service).in_scope(|| {
+                    info!(version = short, "ran as a shadow: {comparison}");
+                });
                 (HistoryEvent::Shadowed, comparison.to_string())
             }
             Err(reason) => {
-                error!(
-                    service,
-                    version = short,
-                    "does not take over, the running version stays: {reason}"
-                );
+                span::service(service).in_scope(|| {
+                    error!(
+                        version = short,
+                        "does not take over, the running version stays: {reason}"
+                    );
+                });
                 (HistoryEvent::Refused, reason.to_string())
             }
         };

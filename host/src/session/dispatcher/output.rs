@@ -11,6 +11,7 @@ use crate::session::clock::now;
 use crate::session::command::PersistSink;
 use crate::session::event_throttle::EventThrottle;
 use crate::session::state::{Event, Output, PersistOp, RestoredMessage};
+use crate::span;
 
 /// Messages that are kept on disk while they wait to be sent.
 #[derive(Debug, Default)]
@@ -141,14 +142,23 @@ impl Dispatcher {
             },
         };
 
+        let is_error = event.is_error();
+        if is_error {
+            self.log.failures += 1;
+        }
+        let write = || {
+            if is_error {
+                error!("{event}");
+            } else {
+                warn!("{event}");
+            }
+        };
         let service = event
             .service()
             .and_then(|service| self.service_name(service));
-        if event.is_error() {
-            self.log.failures += 1;
-            error!(service = service.as_deref(), "{event}");
-        } else {
-            warn!(service = service.as_deref(), "{event}");
+        match service {
+            Some(service) => span::service(&service).in_scope(write),
+            None => write(),
         }
     }
 
