@@ -13,6 +13,7 @@ mod details;
 mod endpoint;
 mod format;
 mod greeting;
+mod hash_password;
 mod install;
 mod list;
 mod manual;
@@ -116,6 +117,8 @@ enum Command {
     Import(apigear::Import),
     /// Translate a WIT package into another description of interfaces
     Export(apigear::Export),
+    /// Hash a password for a user of the web page
+    HashPassword(hash_password::HashPassword),
     /// Show the effective configuration
     #[command(name = "config")]
     Show(show::Show),
@@ -225,6 +228,7 @@ impl Cli {
             Command::Compile(compile) => compile.run(),
             Command::Import(import) => import.run(),
             Command::Export(export) => export.run(),
+            Command::HashPassword(hash) => hash.run(),
             Command::Show(show) => show.run(config),
             Command::Publish(publish) => publish.run(config),
             Command::Subscribe(subscribe) => subscribe.run(config),

@@ -71,7 +71,7 @@ pub use load::{Blank, LoadedConfig, MissingFiles, Selection};
 pub use logging::{Level, LogFormat, Logging};
 pub use swap::Swap;
 pub use typed::{Call, NetworkInterface, Serve, TypedInterfaces, VoidAnswer};
-pub use web::{Role, Web, WebToken};
+pub use web::{Role, Web, WebTls, WebToken, WebUser};
 
 // other descriptions in YAML are read by the same means
 pub(crate) use context::LoadContext;

@@ -20,6 +20,8 @@ pub mod mailbox;
 pub mod message;
 pub mod offline;
 pub mod panic_hook;
+pub mod password;
+pub mod pem;
 pub mod priority;
 pub mod project;
 pub mod recording;

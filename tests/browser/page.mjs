@@ -9,6 +9,7 @@ const [playwright, base, folder, step] = process.argv.slice(2);
 const { chromium } = createRequire(path.join(playwright, 'index.js'))('playwright-core');
 
 const READ = 'read-0123456789abcdef';
+const PASSWORD = 'correct horse battery staple';
 const OPERATE = 'operate-0123456789abcdef';
 
 const browser = await chromium.launch({
@@ -33,7 +34,7 @@ async function open(options = {}) {
 }
 
 async function logIn(page, token) {
-  await page.getByLabel('Token').fill(token);
+  await page.getByLabel('Password or token').fill(token);
   await page.getByRole('button', { name: 'Log in' }).click();
 }
 
@@ -50,9 +51,9 @@ const steps = {
   async login() {
     const { page, complaints } = await open();
     await logIn(page, 'wrong');
-    await page.getByRole('alert').getByText('expected authorization').waitFor();
+    await page.getByRole('alert').getByText('expected a token').waitFor();
     assert.equal(await page.getByRole('heading', { name: 'Overview' }).count(), 0);
-    await page.getByLabel('Token').fill(OPERATE);
+    await page.getByLabel('Password or token').fill(OPERATE);
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'Overview' }).waitFor();
     await page.getByText('anna (operate)').waitFor();
@@ -63,9 +64,13 @@ const steps = {
     await page.reload();
     await page.getByRole('heading', { name: 'Overview' }).waitFor();
     await page.getByRole('button', { name: 'Log out' }).click();
-    await page.getByLabel('Token').waitFor();
+    await page.getByLabel('Password or token').waitFor();
     await page.reload();
-    await page.getByLabel('Token').waitFor();
+    await page.getByLabel('Name').fill('otto');
+    await logIn(page, 'correct horse battery stable');
+    await page.getByRole('alert').getByText('password of one of web.users').waitFor();
+    await logIn(page, PASSWORD);
+    await page.getByText('otto (read)').waitFor();
     assert.deepEqual(complaints, []);
   },
 

@@ -193,6 +193,23 @@ impl Client {
         Deadline::new().wait("the end of the connection", all).await
     }
 
+    /// Publishes to `question` again after each answer on `answer`, until one is `text`.
+    ///
+    /// # Errors
+    /// When none is in time, or the connection is lost.
+    pub async fn ask_until(&mut self, question: &str, answer: &str, text: &str) -> Result<()> {
+        let asked = async {
+            loop {
+                self.publish(question, "").await?;
+                if self.expect(answer).await?.text() == text {
+                    return Ok(());
+                }
+            }
+        };
+
+        Deadline::new().wait(text, asked).await?
+    }
+
     /// The next message on `topic`; messages on other topics are passed over.
     ///
     /// # Errors

@@ -233,6 +233,17 @@ impl Host {
         self.setup.port
     }
 
+    /// Waits until its HTTP server listens, and returns the port.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn web_port(&self) -> Result<u16> {
+        let listens = |line: &str| line.contains("HTTP server listens");
+        let line = self.output().wait_for("the HTTP server", listens).await?;
+        let port = line.rsplit(':').next().context("no port")?;
+        port.trim().parse().with_context(|| line.clone())
+    }
+
     /// Its output.
     pub fn output(&self) -> &Output {
         self.process.output()

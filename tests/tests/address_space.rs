@@ -41,18 +41,24 @@ async fn services_answer(services: usize, kibibytes: u64) -> Result<()> {
 /// Asks again until the service itself answers; an earlier answer may still be under way.
 async fn ask_until_answered(client: &mut Client, number: usize) -> Result<Message> {
     let topic = format!("service/relay{number}/out");
-    loop {
-        client
-            .publish(&format!("service/relay{number}/in"), "hello")
-            .await?;
-        let soon = Deadline::after(Duration::from_millis(500));
-        while let Ok(answer) = soon.wait("an answer", client.next()).await {
-            let answer = answer?;
-            if answer.topic == topic {
-                return Ok(answer);
+    let answered = async {
+        loop {
+            client
+                .publish(&format!("service/relay{number}/in"), "hello")
+                .await?;
+            let soon = Deadline::after(Duration::from_millis(500));
+            while let Ok(answer) = soon.wait("an answer", client.next()).await {
+                let answer = answer?;
+                if answer.topic == topic {
+                    return anyhow::Ok(answer);
+                }
             }
         }
-    }
+    };
+
+    Deadline::after(Duration::from_secs(240))
+        .wait("an answer", answered)
+        .await?
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "backoff",
             "token_bucket",
             "panic_hook",
+            "password",
+            "pem",
             "tap",
             "secure_dir",
             "priority",
@@ -62,6 +64,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "timers::heap",
             "timers::set",
             "typed",
+            "web::failures",
             "web::guard",
             "web::sessions",
         ],
@@ -98,13 +101,14 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party crates, and the only modules that may name them.
-const CRATES: [(&str, &[&str]); 27] = [
+const CRATES: [(&str, &[&str]); 29] = [
+    ("argon2", &["password"]),
     ("base64", &["guest", "recording", "typed"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("form_urlencoded", &["control", "web"]),
-    ("getrandom", &["web"]),
+    ("getrandom", &["password", "web"]),
     ("hyper", &["control", "guest", "web"]),
     ("hyper_util", &["control", "web"]),
     ("minisign_verify", &["signature"]),
@@ -114,6 +118,7 @@ const CRATES: [(&str, &[&str]); 27] = [
     ("rand_core", &["guest"]),
     ("rayon", &["guest"]),
     ("redb", &["store"]),
+    ("rpassword", &["cli"]),
     ("rumqttc", &["session::codec"]),
     ("rustix", &["daemon", "guest", "priority", "secure_dir"]),
     ("saphyr_parser", &["config"]),

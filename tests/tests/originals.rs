@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use miqro_tests::process::Process;
-use miqro_tests::{Client, Host, Message, Mosquitto, place};
+use miqro_tests::{Client, Deadline, Host, Message, Mosquitto, place};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -43,23 +44,38 @@ fn original(script: &str, arguments: &[&str]) -> Result<Process> {
     )
 }
 
-/// Records `client` until each of `topics` below `base` was seen.
+/// Records `client` until each of `topics` below `base` was seen, and asks the question once a second meanwhile: the originals say that
+/// they are online before they have subscribed.
 async fn record(
     client: &mut Client,
     base: &str,
     topics: &[&str],
+    question: Option<&Message>,
     traffic: &mut Traffic,
 ) -> Result<()> {
     let mut missing: Vec<String> = topics
         .iter()
         .map(|topic| format!("{base}{topic}"))
         .collect();
-    while !missing.is_empty() {
-        let message = client.next().await?;
-        missing.retain(|topic| *topic != message.topic);
-        traffic.note(base, &message);
-    }
-    Ok(())
+    let recorded = async {
+        let mut again = tokio::time::interval(Duration::from_secs(1));
+        while !missing.is_empty() {
+            tokio::select! {
+                _ = again.tick() => if let Some(question) = question {
+                    client.send(question.clone()).await?;
+                },
+                message = client.next() => {
+                    let message = message?;
+                    missing.retain(|topic| *topic != message.topic);
+                    traffic.note(base, &message);
+                }
+            }
+        }
+        anyhow::Ok(())
+    };
+    let recorded = Deadline::new().wait("the traffic", recorded).await;
+
+    recorded.with_context(|| format!("missing: {missing:?}"))?
 }
 
 /// Retained messages below `base`.
@@ -82,16 +98,9 @@ async fn life(
 ) -> Result<Traffic> {
     let base = format!("service/{name}/");
     let mut traffic = Traffic::default();
-    client
-        .publish(&format!("{base}echo"), "Grüezi \u{1f600}")
-        .await?;
-    record(
-        client,
-        &base,
-        &["echo_response", "foo", "foofoo"],
-        &mut traffic,
-    )
-    .await?;
+    let question = Message::new(format!("{base}echo"), "Grüezi \u{1f600}");
+    let answers = ["echo_response", "foo", "foofoo"];
+    record(client, &base, &answers, Some(&question), &mut traffic).await?;
     kept(port, &base, &mut traffic).await?;
     assert_eq!(
         traffic.kept,
@@ -99,7 +108,7 @@ async fn life(
         "{name}"
     );
     end().await?;
-    record(client, &base, &["online"], &mut traffic).await?;
+    record(client, &base, &["online"], None, &mut traffic).await?;
     kept(port, &base, &mut traffic).await?;
     // whether the `1` came while somebody listened is chance
     traffic
@@ -240,14 +249,18 @@ async fn asked(client: &mut Client) -> Result<Message> {
 }
 
 async fn asked_until_answered(client: &mut Client, question: &Message) -> Result<Message> {
-    loop {
-        client.send(question.clone()).await?;
-        let patience = std::time::Duration::from_millis(200);
-        if let Ok(answer) = tokio::time::timeout(patience, client.next()).await {
-            let answer = answer?;
-            // repeated questions are answered again
-            client.pending().await?;
-            return Ok(answer);
+    let answered = async {
+        loop {
+            client.send(question.clone()).await?;
+            let patience = Duration::from_millis(200);
+            if let Ok(answer) = tokio::time::timeout(patience, client.next()).await {
+                let answer = answer?;
+                // repeated questions are answered again
+                client.pending().await?;
+                return anyhow::Ok(answer);
+            }
         }
-    }
+    };
+
+    Deadline::new().wait("an answer", answered).await?
 }

@@ -14,13 +14,16 @@ use serde_json::{Value, json};
 /// A browser takes long on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// The section `web` with a reader and an operator.
+/// The section `web` with a reader and an operator by token, and a reader by password.
 fn web(port: u16) -> Value {
     let tokens = json!([
         {"name": "reader", "token": "read-0123456789abcdef"},
         {"name": "anna", "role": "operate", "token": "operate-0123456789abcdef"},
     ]);
-    json!({"listen": format!("127.0.0.1:{port}"), "tokens": tokens})
+    // "correct horse battery staple"
+    let hash = "$argon2id$v=19$m=19456,t=2,p=1$vXXDYXaKd0lzPzCGbsiSwA$G1RL/Q4p0PFrWjLB69O0lZoiN/Q3e0v14REPTIFEeIk";
+    let users = json!([{"name": "otto", "password_hash": hash}]);
+    json!({"listen": format!("127.0.0.1:{port}"), "tokens": tokens, "users": users})
 }
 
 /// A host with the services `echo` and `chain`, which hand messages on, and `faulty`, which has given up two.

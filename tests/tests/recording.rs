@@ -246,12 +246,13 @@ async fn calls_and_properties_of_typed_services_come_again() -> Result<()> {
     client.expect("service/hello-client/said").await?;
     client.publish("service/hello-client/set", "kept").await?;
     // the value that the guest reads changes when it arrives there, too
-    loop {
-        client.publish("service/hello-client/get", "").await?;
-        if client.expect("service/hello-client/last").await?.text() == "kept" {
-            break;
-        }
-    }
+    client
+        .ask_until(
+            "service/hello-client/get",
+            "service/hello-client/last",
+            "kept",
+        )
+        .await?;
 
     for (recorder, name) in recorders.iter_mut().zip(["hello", "hello-client"]) {
         recorder.signal("INT")?;

@@ -1,6 +1,6 @@
 //! Commands for a host on another machine: `miqro-host --host URL COMMAND` says the same as on the control socket.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use miqro_tests::process::{Said, run_to_end};
 use miqro_tests::{Host, host};
 use serde_json::json;
@@ -30,12 +30,7 @@ impl Served {
             .top("web", json!({"listen": "127.0.0.1:0", "tokens": tokens}))
             .start()
             .await?;
-        let line = host
-            .output()
-            .wait_for("the address", |line| line.contains("HTTP server listens"))
-            .await?;
-        let port = line.rsplit(':').next().context("no port")?.trim();
-        let url = format!("http://127.0.0.1:{port}");
+        let url = format!("http://127.0.0.1:{}", host.web_port().await?);
         Ok(Self { host, url })
     }
 

@@ -291,11 +291,7 @@ async fn served() -> Result<(Host, u16)> {
         .top("web", json!({"listen": "127.0.0.1:0", "tokens": tokens}))
         .start()
         .await?;
-    let line = host
-        .output()
-        .wait_for("the address", |line| line.contains("HTTP server listens"))
-        .await?;
-    let port = line.rsplit(':').next().context("no port")?.trim().parse()?;
+    let port = host.web_port().await?;
     Ok((host, port))
 }
 

@@ -293,12 +293,13 @@ async fn guest_reads_and_sets_properties_of_a_guest() -> Result<()> {
         .contains("by a guest")
     {}
     // the value that the guest reads changes when it arrives there, too
-    loop {
-        client.publish("service/hello-client/get", "").await?;
-        if client.expect("service/hello-client/last").await?.text() == "by a guest" {
-            return Ok(());
-        }
-    }
+    client
+        .ask_until(
+            "service/hello-client/get",
+            "service/hello-client/last",
+            "by a guest",
+        )
+        .await
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! The HTTP server: the same snapshot and commands as the control socket, metrics, and its rules under attack.
 
+mod tls;
+mod users;
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -28,12 +31,7 @@ async fn serving(web: Value) -> Result<(Host, u16)> {
         .service("it", "relay", json!({}))
         .top("web", web);
     let host = set_up.start().await?;
-    let line = host
-        .output()
-        .wait_for("the address", |line| line.contains("HTTP server listens"))
-        .await?;
-    let port = line.rsplit(':').next().context("no port")?;
-    let port = port.trim().parse().with_context(|| line.clone())?;
+    let port = host.web_port().await?;
     Ok((host, port))
 }
 

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::config::{self, Blank, Config, ConfigError, Diagnostic, MissingFiles, Selection};
+use crate::config::{
+    Blank, Config, ConfigError, Diagnostic, LoadedConfig, MissingFiles, Selection, Web,
+};
 
 /// Paths of the configuration, kept so that it can be read again.
 #[derive(Debug, Clone)]
@@ -13,6 +15,8 @@ pub struct Source {
     pub files: Vec<PathBuf>,
     /// Whether a file may be empty.
     pub allow_empty: bool,
+    /// The HTTP server of a configuration without a section `web`.
+    pub web: Option<Web>,
 }
 
 impl Source {
@@ -20,31 +24,32 @@ impl Source {
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn load(&self) -> Result<config::LoadedConfig, ConfigError> {
-        Config::load(self.path.as_deref(), Selection::Run(&self.files))
+    pub fn load(&self) -> Result<LoadedConfig, ConfigError> {
+        let loaded = Config::load(self.path.as_deref(), Selection::Run(&self.files))?;
+        Ok(self.with_web(loaded))
     }
 
     /// Reads it for a start: services whose files are missing are left out, and an empty file is refused unless allowed.
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn begin(&self) -> Result<config::LoadedConfig, ConfigError> {
+    pub fn begin(&self) -> Result<LoadedConfig, ConfigError> {
         let selection = Selection::Run(&self.files);
-        self.accept(Config::load_with(
-            self.path.as_deref(),
-            selection,
-            MissingFiles::LeaveOut,
-        )?)
+        let path = self.path.as_deref();
+        let loaded = Config::load_with(path, selection, MissingFiles::LeaveOut)?;
+        self.accept(self.with_web(loaded))
+    }
+
+    fn with_web(&self, mut loaded: LoadedConfig) -> LoadedConfig {
+        loaded.config.web = loaded.config.web.or_else(|| self.web.clone());
+        loaded
     }
 
     /// Refuses an empty file if it was not allowed.
     ///
     /// # Errors
     /// Says so.
-    pub fn accept(
-        &self,
-        loaded: config::LoadedConfig,
-    ) -> Result<config::LoadedConfig, ConfigError> {
+    pub fn accept(&self, loaded: LoadedConfig) -> Result<LoadedConfig, ConfigError> {
         match loaded.blank {
             Some(blank) if !self.allow_empty => Err(empty(
                 blank,

@@ -15,7 +15,7 @@ impl WebServer {
     /// Starts the server on `pool`, away from the message path.
     ///
     /// # Errors
-    /// When its address cannot be listened on.
+    /// When its address cannot be listened on, or its certificate cannot be used.
     pub(super) async fn start(
         web: Option<&Web>,
         requests: mpsc::Sender<PendingRequest>,
@@ -26,7 +26,11 @@ impl WebServer {
         let web = web.clone();
         let opening = pool.spawn(async move { Server::open(&web, requests).await });
         let server = opening.await??;
-        info!("the HTTP server listens on http://{}", server.address()?);
+        let scheme = server.scheme();
+        info!(
+            "the HTTP server listens on {scheme}://{}",
+            server.address()?
+        );
         Ok(Some(Self(pool.spawn(server.serve()).abort_handle())))
     }
 }

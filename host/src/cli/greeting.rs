@@ -1,6 +1,7 @@
 //! The greeting of `miqro-host run`: the address of the broker, the services, and a command that makes one of them reply.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use tracing::warn;
@@ -12,7 +13,7 @@ use crate::message::Subscription;
 use crate::topic::BaseTopic;
 
 /// Texts of the greeting that may wait.
-const QUEUE: usize = 2;
+const QUEUE: usize = 3;
 
 /// Prints the greeting in a thread of its own: the host works even when nobody reads standard output.
 pub(super) struct Greeting {
@@ -41,6 +42,13 @@ impl Greeting {
         self.print(greeting(started));
     }
 
+    /// Prints the address of the web page and the token for it.
+    pub(super) fn show_page(&self, address: SocketAddr, token: &str) {
+        self.print(format!(
+            "web page on http://{address}/, for this run with the token {token}\n"
+        ));
+    }
+
     /// Prints a command that makes a service reply, or shows its messages, unless there was one for another service.
     pub(super) fn suggest(
         &self,
@@ -60,7 +68,7 @@ impl Greeting {
     }
 
     fn print(&self, text: String) {
-        // there is room for each of the two texts, unless there is no thread, which was reported
+        // there is room for each of the three texts, unless there is no thread, which was reported
         let _ = self.texts.try_send(text);
     }
 }

@@ -61,6 +61,7 @@ impl Install {
             path: path.clone(),
             files: files.clone(),
             allow_empty: false,
+            web: None,
         };
         let loaded = source.accept(source.load()?)?;
         let program = std::env::current_exe().context("cannot find the path of the program")?;

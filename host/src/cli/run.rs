@@ -1,17 +1,19 @@
 //! `miqro-host run`: runs the host in the foreground or the background, and prints its address and a command to try it with.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tracing::warn;
 
 use crate::app::{self, Feedback, Source};
-use crate::config::Config;
+use crate::config::{Config, Role, Web, WebToken};
 use crate::daemon::identity::{Identity, identity};
 use crate::daemon::{self, Background, BackgroundStart, Launch};
 use crate::logging::{self, Levels};
+use crate::web;
 
 use super::greeting::Greeting;
 use super::paths;
@@ -20,6 +22,7 @@ use super::print::{print_error, print_line};
 const EXAMPLES: &str = "Examples:
   miqro-host run guests/echo.wasm                 the echo service on the embedded broker
   miqro-host run a.wasm b.wasm --config home.yml  two services, with the broker that home.yml names
+  miqro-host run guests/echo.wasm --web           the same, with the web page; prints its address and a token
   miqro-host run                                  every service of miqro.yml that has a component
   miqro-host run --daemon --uid miqro             the same in the background, as the user miqro
 
@@ -55,6 +58,16 @@ pub(super) struct Run {
     /// Working directory [default with --daemon: /]
     #[arg(long, value_name = "DIR")]
     working_directory: Option<PathBuf>,
+    /// Serve the web page, with a token for this run, unless the configuration has a section `web` [default: 127.0.0.1:8180]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "127.0.0.1:8180",
+        conflicts_with_all = ["daemon", "uid", "gid"]
+    )]
+    web: Option<SocketAddr>,
     /// Accept a configuration file that is empty, or has empty `services`, and use the defaults. Such a file is otherwise
     /// rejected, because it was probably truncated
     #[arg(long)]
@@ -113,14 +126,18 @@ impl Run {
         };
         let pid_file = absolute(self.pid_file.as_deref())?;
         let log_file = absolute(self.log_file.as_deref())?;
-        let source = self.source(config)?;
+        let mut source = self.source(config)?;
         if let Some(directory) = &self.working_directory {
             std::env::set_current_dir(directory)
                 .with_context(|| format!("cannot work in {}", directory.display()))?;
         }
 
         let _pid_file = daemon::hold(pid_file.as_deref())?;
+        let page = self.web.map(LocalPage::new).transpose()?;
+        source.web = page.as_ref().map(|page| page.web.clone());
         let loaded = source.begin()?;
+        // a section `web` of the configuration comes first
+        let page = page.filter(|page| loaded.config.web.as_ref() == Some(&page.web));
         let levels = Levels::from_config(&loaded.config);
         let logs = logging::start(levels, loaded.config.log.format, log_file.as_deref())?;
         for warning in &loaded.warnings {
@@ -138,7 +155,12 @@ impl Run {
             source,
             logs: &logs,
             feedback: Feedback {
-                greet: &|started| greeting.greet(started),
+                greet: &|started| {
+                    greeting.greet(started);
+                    if let Some(page) = &page {
+                        greeting.show_page(page.web.listen, &page.token);
+                    }
+                },
                 suggest: &|connection, base, filters| greeting.suggest(connection, base, filters),
                 ready: &on_ready,
             },
@@ -160,6 +182,7 @@ impl Run {
             path,
             files,
             allow_empty: self.allow_empty,
+            web: None,
         })
     }
 
@@ -226,6 +249,30 @@ impl Run {
         } else {
             Ok(path.to_owned())
         }
+    }
+}
+
+/// The web page of `--web`: on a loopback address, with a token for this run.
+struct LocalPage {
+    web: Web,
+    token: String,
+}
+
+impl LocalPage {
+    fn new(listen: SocketAddr) -> anyhow::Result<Self> {
+        ensure!(
+            listen.ip().is_loopback(),
+            "--web: expected a loopback address, found {}; for others write a section web with users or tokens",
+            listen.ip()
+        );
+        let token = web::random_token().context("the system has no random numbers")?;
+        let holder = WebToken::new("terminal".to_owned(), Role::Operate, &token);
+        let web = Web {
+            listen,
+            tokens: vec![holder],
+            ..Web::default()
+        };
+        Ok(Self { web, token })
     }
 }
 

@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::units::format_duration;
 use super::{
     Broker, Config, Connection, Credentials, EmbeddedBroker, GuestConfig, Service, Transport,
-    Triggers, Web, availability, grants, offline, typed,
+    Triggers, Web, WebTls, availability, grants, offline, typed,
 };
 use crate::message::Subscription;
 
@@ -225,12 +225,25 @@ fn render_web(web: &Web, secrets: Secrets) -> Value {
         json!({"name": token.name, "role": token.role.word(), "token": shown})
     });
 
-    json!({
+    let users = web.users.iter().map(|user| {
+        let shown = match secrets {
+            Secrets::Hidden => HIDDEN.to_owned(),
+            Secrets::Plain => user.password.to_string(),
+        };
+        json!({"name": user.name, "role": user.role.word(), "password_hash": shown})
+    });
+    let mut section = json!({
         "listen": web.listen.to_string(),
         "behind_proxy": web.behind_proxy,
         "hosts": web.hosts,
         "tokens": tokens.collect::<Vec<_>>(),
-    })
+        "users": users.collect::<Vec<_>>(),
+    });
+    if let Some(WebTls { certificate, key }) = &web.tls {
+        section["tls"] = json!({"certfile": certificate, "keyfile": key});
+    }
+
+    section
 }
 
 fn render_service(service: &Service, secrets: Secrets) -> Map<String, Value> {

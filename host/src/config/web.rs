@@ -1,22 +1,24 @@
 //! The section `web`: the HTTP server for operators and metrics.
 
-use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+mod token;
+mod user;
 
-use sha2::{Digest, Sha256};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use super::address;
-use super::credentials::{Secret, read_secret};
 use super::format::set;
 use super::key::Key;
+use super::section::Section;
 use super::value::ConfigValue;
 use super::yaml::Value;
+pub use token::WebToken;
+use token::read_tokens;
+pub use user::WebUser;
+use user::read_users;
 
 /// The default port.
 const PORT: u16 = 8180;
-
-/// Tokens of fewer bytes can be guessed.
-const SHORTEST_TOKEN: usize = 16;
 
 const ROLES: [(&str, Role); 2] = [("read", Role::Read), ("operate", Role::Operate)];
 
@@ -25,29 +27,38 @@ const ROLES: [(&str, Role); 2] = [("read", Role::Read), ("operate", Role::Operat
 pub struct Web {
     /// The address that it listens on.
     pub listen: SocketAddr,
+    /// Its certificate and key, if it speaks TLS itself.
+    pub tls: Option<WebTls>,
     /// Whether a proxy in front of it encrypts the connections of clients.
     pub behind_proxy: bool,
     /// Further names by which clients may ask for it, without ports, in lower case.
     pub hosts: Vec<String>,
-    /// The clients that may use it; empty: everybody who reaches it may read.
+    /// The clients that may use it with a token. Without these and users, everybody who reaches it may read.
     pub tokens: Vec<WebToken>,
+    /// The people who may use it with a password.
+    pub users: Vec<WebUser>,
 }
 
-/// A client of the HTTP server.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WebToken {
-    /// The name in the audit log.
-    pub name: String,
-    /// The actions that it may take.
-    pub role: Role,
-    /// SHA-256 of its token.
-    pub digest: [u8; 32],
-}
-
-impl fmt::Debug for WebToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:***", self.name)
+impl Default for Web {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
+            tls: None,
+            behind_proxy: false,
+            hosts: Vec::new(),
+            tokens: Vec::new(),
+            users: Vec::new(),
+        }
     }
+}
+
+/// Files by which the HTTP server identifies itself (PEM).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebTls {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
 }
 
 /// Actions of a client.
@@ -71,13 +82,7 @@ impl Role {
 
 /// Reads the section.
 pub(super) fn read_web(value: ConfigValue<'_>) -> Web {
-    let mut web = Web {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
-        behind_proxy: false,
-        hosts: Vec::new(),
-        tokens: Vec::new(),
-    };
-
+    let mut web = Web::default();
     let mut section = value.clone().into_section();
 
     let listen = section.take("listen");
@@ -95,88 +100,63 @@ pub(super) fn read_web(value: ConfigValue<'_>) -> Web {
         web.hosts = names.map(|name| name.to_ascii_lowercase()).collect();
     }
 
-    // tokens were meant to be there, although errors may have left none
-    let mut has_tokens = false;
+    if let Some(tls) = section.take("tls") {
+        web.tls = read_tls(tls.into_section());
+    }
+
+    // clients were meant to be there, although errors may have left none
+    let mut has_clients = false;
+    let is_written = |list: &ConfigValue<'_>| !matches!(&list.node.value, Value::List(items) if items.is_empty());
     if let Some(tokens) = section.take("tokens") {
-        has_tokens = !matches!(&tokens.node.value, Value::List(items) if items.is_empty());
+        has_clients |= is_written(&tokens);
         web.tokens = read_tokens(tokens);
+    }
+    if let Some(users) = section.take("users") {
+        has_clients |= is_written(&users);
+        web.users = read_users(users);
     }
     section.finish();
 
     if !web.listen.ip().is_loopback() {
         let place = listen.as_ref().unwrap_or(&value);
-        check_public(&web, has_tokens, place);
-    } else if web.behind_proxy && !has_tokens {
-        value.error("behind a proxy others can reach it: write tokens for it");
+        check_public(&web, has_clients, place);
+    } else if web.behind_proxy && !has_clients {
+        value.error("behind a proxy others can reach it: write users or tokens for it");
     }
 
     web
 }
 
-/// Reports what an address lacks that others can reach.
-fn check_public(web: &Web, has_tokens: bool, place: &ConfigValue<'_>) {
-    let address = web.listen;
-    if !web.behind_proxy {
-        place.error(format!(
-            "{address} can be reached by others, and tokens would cross the network in clear text: have a proxy with TLS in front of \
-             it and write behind_proxy: true, or listen on 127.0.0.1:{PORT}"
-        ));
-    }
-
-    if !has_tokens {
-        place.error(format!(
-            "{address} can be reached by others: write tokens for it, or listen on 127.0.0.1:{PORT}"
-        ));
-    }
-}
-
-fn read_tokens(value: ConfigValue<'_>) -> Vec<WebToken> {
-    let mut tokens: Vec<WebToken> = Vec::new();
-    for item in value.into_list("[{name: anna, role: operate, token_file: anna.token}]") {
-        let Some(token) = read_token(&item) else {
-            continue;
-        };
-        let taken = tokens
-            .iter()
-            .find(|other| other.name == token.name || other.digest == token.digest);
-        match taken {
-            Some(other) => item.error(format!("has the name or the token of {:?}", other.name)),
-            None => tokens.push(token),
-        }
-    }
-
-    tokens
-}
-
-fn read_token(item: &ConfigValue<'_>) -> Option<WebToken> {
-    let mut section = item.clone().into_section();
-    let name = section.take_required("name");
-    let role = section.take("role");
-    let token = read_secret(&mut section, ["token", "token_file", "token_env"]);
+/// Reads the section `tls` in the words of the broker's section. The files are opened when the server starts, and again when they
+/// change.
+fn read_tls(mut section: Section<'_>) -> Option<WebTls> {
+    let certfile = section.take_required("certfile");
+    let keyfile = section.take("keyfile");
     section.finish();
 
-    let role = match role {
-        Some(role) => role.word(&ROLES)?,
-        None => Role::Read,
+    let certificate = certfile?.path()?;
+    let key = match keyfile {
+        Some(keyfile) => keyfile.path()?,
+        None => certificate.clone(),
     };
-    let name = name?.text()?.to_owned();
-    match token {
-        Secret::Absent => {
-            item.error("has no token; write token_file, token_env or token");
-            None
-        }
-        Secret::Invalid => None,
-        Secret::Text(token, place) => {
-            if token.len() < SHORTEST_TOKEN {
-                place.warning(format!(
-                    "can be guessed: expected {SHORTEST_TOKEN} bytes or more, found {}; `openssl rand -hex 32` makes a good one",
-                    token.len()
-                ));
-            }
+    Some(WebTls { certificate, key })
+}
 
-            let digest = Sha256::digest(token).into();
-            Some(WebToken { name, role, digest })
-        }
+/// Reports what an address lacks that others can reach.
+fn check_public(web: &Web, has_clients: bool, place: &ConfigValue<'_>) {
+    let address = web.listen;
+    if !web.behind_proxy && web.tls.is_none() {
+        place.error(format!(
+            "{address} can be reached by others, and passwords and tokens would cross the network in clear text: write tls: \
+             {{certfile: ..., keyfile: ...}}, or have a proxy with TLS in front of it and write behind_proxy: true, or listen on \
+             127.0.0.1:{PORT}"
+        ));
+    }
+
+    if !has_clients {
+        place.error(format!(
+            "{address} can be reached by others: write users or tokens for it, or listen on 127.0.0.1:{PORT}"
+        ));
     }
 }
 
@@ -184,21 +164,29 @@ fn read_token(item: &ConfigValue<'_>) -> Option<WebToken> {
 pub(super) fn key() -> Key {
     let tokens = Key::new(
         "tokens",
-        "The clients that may use it, each with a token of its own. Without tokens everybody who reaches the address may read, and \
-         nobody may send commands.",
+        "The clients that may use it, each with a token of its own. Without tokens and users everybody who reaches the address may \
+         read, and nobody may send commands.",
         "list of sections",
     )
     .default("everybody may read")
     .example("[{name: anna, token: 0123456789abcdef0123}]")
-    .keys(token_keys());
+    .keys(token::keys());
+    let users = Key::new(
+        "users",
+        "The people who may log in at the page, each with a password.",
+        "list of sections",
+    )
+    .default("none")
+    .keys(user::keys());
     let keys = vec![
         Key::new(
             "listen",
-            "The address and the port that it listens on. An address that others can reach demands `behind_proxy` and `tokens`.",
+            "The address and the port that it listens on. An address that others can reach demands `tls` or `behind_proxy`, and `users` or `tokens`.",
             "IP address and port",
         )
         .default("`127.0.0.1:8180`")
         .example("127.0.0.1:8180"),
+        tls_key(),
         Key::new(
             "behind_proxy",
             "Whether a proxy in front of it speaks TLS with the clients. The address of a client is then the last one in \
@@ -216,6 +204,7 @@ pub(super) fn key() -> Key {
         .default("none")
         .example("[house.example.org]"),
         tokens,
+        users,
     ];
 
     Key::new(
@@ -227,29 +216,28 @@ pub(super) fn key() -> Key {
     .needs_restart(true)
 }
 
-fn token_keys() -> Vec<Key> {
-    vec![
-        Key::new("name", "The name in the audit log.", "text").example("anna"),
-        Key::new(
-            "role",
-            "`read`: metrics and snapshots; `operate`: commands as well.",
-            "`read` or `operate`",
-        )
-        .default("`read`")
-        .example("operate"),
-        Key::new("token", "The token. It is better kept in a file.", "text")
-            .example("0123456789abcdef0123"),
-        Key::new(
-            "token_file",
-            "A file with the token. A line end at its end does not count.",
-            "path",
-        )
-        .example("/etc/miqro-host/anna.token"),
-        Key::new(
-            "token_env",
-            "An environment variable with the token.",
-            "name",
-        )
-        .example("MIQRO_TOKEN"),
-    ]
+fn role_key() -> Key {
+    Key::new(
+        "role",
+        "`read`: metrics and snapshots; `operate`: commands as well.",
+        "`read` or `operate`",
+    )
+    .default("`read`")
+    .example("operate")
+}
+
+fn tls_key() -> Key {
+    Key::new(
+        "tls",
+        "The certificate of the server: it then speaks HTTPS. The files are read again when they change.",
+        "section",
+    )
+    .example("{certfile: web.pem}")
+    .keys(vec![
+        Key::new("certfile", "A file with the certificate chain (PEM).", "path")
+            .example("/etc/miqro-host/web.crt"),
+        Key::new("keyfile", "A file with its key (PEM).", "path")
+            .default("the same as `certfile`")
+            .example("/etc/miqro-host/web.key"),
+    ])
 }

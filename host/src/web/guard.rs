@@ -1,6 +1,5 @@
 //! Decision whether a request may pass: its host, its origin, its token, and how often its sender has failed. Pure.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -8,16 +7,9 @@ use http::{HeaderMap, HeaderName, Method, Uri, header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::failures::Failures;
 use super::sessions::Sessions;
-use crate::config::{Role, Web, WebToken};
-
-/// Failures of an address before it has to wait.
-const FREE_FAILURES: u32 = 5;
-/// The first and the longest wait after a failure.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Addresses whose failures are counted at most; the oldest is forgotten.
-const ADDRESSES: usize = 1024;
+use crate::config::{Role, Web, WebToken, WebUser};
 
 /// Beginning of the paths of streams: a page of another site must not even begin one, since each takes a place.
 pub(super) const STREAMS: &str = "/api/v1/stream/";
@@ -41,13 +33,16 @@ pub(super) enum Refusal {
     #[error("expected content-type: application/json")]
     NotJson,
     /// Its sender has failed too often.
-    #[error("too many wrong tokens; try again later")]
+    #[error("too many wrong tokens and passwords; try again later")]
     Throttled(Duration),
     /// Its token is missing or unknown.
-    #[error("expected authorization: Bearer with a token of web.tokens")]
+    #[error("expected authorization: Bearer with a token of web.tokens, or a session")]
     Unauthorized,
-    /// Its token does not allow it.
-    #[error("expected a token with role: operate")]
+    /// The token, or the name and the password, of its login are unknown.
+    #[error("expected a token of web.tokens, or the name and the password of one of web.users")]
+    WrongLogin,
+    /// Its sender may not do it.
+    #[error("expected a token or a user with role: operate")]
     Forbidden,
 }
 
@@ -66,7 +61,7 @@ pub(super) struct Head<'a> {
 /// The sender of a request that may pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Client {
-    /// The name of its token; `None` without one.
+    /// The name of its token or user; `None` without one.
     pub name: Option<String>,
     /// Its address.
     pub address: IpAddr,
@@ -93,28 +88,10 @@ impl Client {
 pub(super) struct Guard {
     hosts: Vec<String>,
     tokens: Vec<WebToken>,
+    users: Vec<WebUser>,
     behind_proxy: bool,
-    failures: HashMap<IpAddr, Failures>,
+    failures: Failures,
     sessions: Sessions,
-}
-
-/// Wrong tokens of one address.
-#[derive(Debug, Clone, Copy)]
-struct Failures {
-    count: u32,
-    last: Instant,
-}
-
-impl Failures {
-    /// The time that is left until the next attempt.
-    fn wait(&self, now: Instant) -> Option<Duration> {
-        let beyond = self.count.checked_sub(FREE_FAILURES)?;
-        let wait = FIRST_WAIT
-            .saturating_mul(2_u32.saturating_pow(beyond))
-            .min(LONGEST_WAIT);
-        let left = wait.saturating_sub(now.saturating_duration_since(self.last));
-        (!left.is_zero()).then_some(left)
-    }
 }
 
 impl Guard {
@@ -128,8 +105,9 @@ impl Guard {
         Self {
             hosts,
             tokens: web.tokens.clone(),
+            users: web.users.clone(),
             behind_proxy: web.behind_proxy,
-            failures: HashMap::new(),
+            failures: Failures::default(),
             sessions: Sessions::default(),
         }
     }
@@ -204,13 +182,9 @@ impl Guard {
         address: IpAddr,
         now: Instant,
     ) -> Result<Client, Refusal> {
-        let failures = self.failures.get(&address);
-        if let Some(wait) = failures.and_then(|failures| failures.wait(now)) {
-            return Err(Refusal::Throttled(wait));
-        }
-
+        self.check_failures(address, now)?;
         let Some(token) = self.find(token) else {
-            self.on_failure(address, now);
+            self.failures.note(address, now);
             return Err(Refusal::Unauthorized);
         };
         let client = Client {
@@ -218,7 +192,7 @@ impl Guard {
             address,
             role: token.role,
         };
-        self.failures.remove(&address);
+        self.failures.forget(address);
         Ok(client)
     }
 
@@ -245,7 +219,7 @@ impl Guard {
             });
         }
 
-        let is_open = self.tokens.is_empty() && !self.behind_proxy;
+        let is_open = self.tokens.is_empty() && self.users.is_empty() && !self.behind_proxy;
         if !is_open {
             return Err(Refusal::Unauthorized);
         }
@@ -259,7 +233,7 @@ impl Guard {
     /// Begins the session `id` for the holder of a token.
     ///
     /// # Errors
-    /// As [`Guard::check`].
+    /// When the token is unknown, or its address has to wait.
     pub(super) fn log_in(
         &mut self,
         address: IpAddr,
@@ -267,10 +241,68 @@ impl Guard {
         id: &str,
         now: Instant,
     ) -> Result<Client, Refusal> {
-        let client = self.check_token(token.as_bytes(), address, now)?;
+        let client = self
+            .check_token(token.as_bytes(), address, now)
+            .map_err(|refusal| match refusal {
+                Refusal::Unauthorized => Refusal::WrongLogin,
+                other => other,
+            })?;
+        self.begin_session(id, &client, now);
+
+        Ok(client)
+    }
+
+    /// The user of a name, whose password the caller compares away from the lock: that takes long.
+    ///
+    /// # Errors
+    /// When the address has to wait.
+    pub(super) fn find_user(
+        &self,
+        address: IpAddr,
+        name: &str,
+        now: Instant,
+    ) -> Result<Option<WebUser>, Refusal> {
+        self.check_failures(address, now)?;
+        Ok(self.users.iter().find(|user| user.name == name).cloned())
+    }
+
+    /// Begins the session `id` for a user whose password fits; `None`: the name or the password was wrong.
+    ///
+    /// # Errors
+    /// When it was.
+    pub(super) fn on_password(
+        &mut self,
+        address: IpAddr,
+        user: Option<WebUser>,
+        id: &str,
+        now: Instant,
+    ) -> Result<Client, Refusal> {
+        let Some(user) = user else {
+            self.failures.note(address, now);
+            return Err(Refusal::WrongLogin);
+        };
+        self.failures.forget(address);
+        let client = Client {
+            name: Some(user.name),
+            address,
+            role: user.role,
+        };
+        self.begin_session(id, &client, now);
+
+        Ok(client)
+    }
+
+    fn begin_session(&mut self, id: &str, client: &Client, now: Instant) {
         let name = client.name.clone().unwrap_or_default();
         self.sessions.begin(id, name, client.role, now);
-        Ok(client)
+    }
+
+    /// Refuses an address that has to wait after failures.
+    fn check_failures(&self, address: IpAddr, now: Instant) -> Result<(), Refusal> {
+        match self.failures.wait(address, now) {
+            Some(wait) => Err(Refusal::Throttled(wait)),
+            None => Ok(()),
+        }
     }
 
     /// Whether a request to log in may pass. Returns the address of its sender.
@@ -311,25 +343,6 @@ impl Guard {
         };
         let forwarded = if self.behind_proxy { forwarded() } else { None };
         forwarded.unwrap_or(head.peer)
-    }
-
-    fn on_failure(&mut self, address: IpAddr, now: Instant) {
-        if self.failures.len() >= ADDRESSES && !self.failures.contains_key(&address) {
-            let oldest = self
-                .failures
-                .iter()
-                .min_by_key(|(_, failures)| failures.last);
-            if let Some(oldest) = oldest.map(|(address, _)| *address) {
-                self.failures.remove(&oldest);
-            }
-        }
-
-        let failures = self.failures.entry(address).or_insert(Failures {
-            count: 0,
-            last: now,
-        });
-        failures.count += 1;
-        failures.last = now;
     }
 }
 
@@ -381,6 +394,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::web::failures::{FIRST_WAIT, FREE_FAILURES, LONGEST_WAIT};
 
     const TOKEN: &str = "Bearer 0123456789abcdef";
 
@@ -390,7 +404,7 @@ mod tests {
         let now = Instant::now();
         let address = Ipv4Addr::LOCALHOST.into();
         let wrong = guard.log_in(address, "guess", "id", now);
-        assert_eq!(wrong, Err(Refusal::Unauthorized));
+        assert_eq!(wrong, Err(Refusal::WrongLogin));
         guard
             .log_in(address, "0123456789abcdef", "id", now)
             .unwrap();
@@ -426,17 +440,51 @@ mod tests {
     }
 
     fn guard(tokens: &[(&str, Role)]) -> Guard {
-        let tokens = tokens.iter().map(|(token, role)| WebToken {
-            name: format!("{role:?}"),
-            role: *role,
-            digest: Sha256::digest(token).into(),
-        });
+        let tokens = tokens
+            .iter()
+            .map(|(token, role)| WebToken::new(format!("{role:?}"), *role, token));
         Guard::new(&Web {
-            listen: "127.0.0.1:8180".parse().unwrap(),
-            behind_proxy: false,
             hosts: vec!["house.example".to_owned()],
             tokens: tokens.collect(),
+            ..Web::default()
         })
+    }
+
+    #[test]
+    fn wrong_passwords_count_as_wrong_tokens_do() {
+        let anna = WebUser {
+            name: "anna".to_owned(),
+            role: Role::Operate,
+            password: crate::password::PasswordHash::of("horse").unwrap(),
+        };
+        let mut guard = Guard::new(&Web {
+            users: vec![anna],
+            ..Web::default()
+        });
+        let (address, now) = (Ipv4Addr::LOCALHOST.into(), Instant::now());
+        let host = ("host", "localhost:8180");
+        let open = check_at(&mut guard, &Method::GET, &[host], now);
+        assert_eq!(open, Err(Refusal::Unauthorized), "users alone close it");
+
+        assert_eq!(guard.find_user(address, "otto", now), Ok(None));
+        for _ in 0..FREE_FAILURES {
+            assert!(guard.find_user(address, "anna", now).is_ok());
+            let refused = guard.on_password(address, None, "id", now);
+            assert_eq!(refused, Err(Refusal::WrongLogin));
+        }
+        let throttled = guard.find_user(address, "anna", now);
+        assert_eq!(throttled, Err(Refusal::Throttled(FIRST_WAIT)));
+
+        let later = now + FIRST_WAIT;
+        let user = guard.find_user(address, "anna", later).unwrap();
+        let client = guard.on_password(address, user, "id", later).unwrap();
+        assert_eq!(
+            (client.name.as_deref(), client.role),
+            (Some("anna"), Role::Operate)
+        );
+        let cookie = ("cookie", "__Host-miqro=id");
+        let read = check_at(&mut guard, &Method::GET, &[host, cookie], later);
+        assert_eq!(read, Ok(client));
     }
 
     fn operated() -> Guard {
@@ -628,10 +676,5 @@ mod tests {
         let throttled = check_at(&mut guard, &Method::GET, &wrong, later);
         assert_eq!(throttled, Err(Refusal::Throttled(FIRST_WAIT * 2)));
         assert!(check_at(&mut guard, &Method::GET, &right, later + LONGEST_WAIT).is_ok());
-
-        for address in 0..2_000_u32 {
-            guard.on_failure(IpAddr::V4(address.into()), start);
-        }
-        assert_eq!(guard.failures.len(), ADDRESSES);
     }
 }

@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Either, Full, Limited};
+use http_body_util::{BodyExt, Either, Limited};
 use hyper::body::Incoming;
-use serde::Serialize;
-use tokio::sync::mpsc;
-use tracing::debug;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::guard::{Client, Guard, Head, Refusal, STREAMS};
-use super::login::{cookie, ended_cookie, new_id, token_of};
+use super::login::{Login, PasswordLogin, cookie, ended_cookie, random_token, user_of};
+use super::response::{
+    Answered, JSON, TEXT, describe, done, error, not_allowed, not_found, refuse, reply, with,
+    with_cookie,
+};
 use super::stream::{EVENT_STREAM, EventStream, request_of};
 use super::{metrics, page};
-use crate::config::Role;
 use crate::control::{self, Answer, Caller, PendingRequest, Reply};
 
 /// Most bytes of a command.
@@ -27,8 +28,6 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 const OPENAPI: &str = include_str!("openapi.json");
 
-const JSON: &str = "application/json";
-const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Headers of every answer. Nothing of it is for other sites, or to be kept.
@@ -49,16 +48,17 @@ const HEADERS: [(&str, &str); 6] = [
 pub(super) struct Routes {
     /// Locked for one decision at a time, on the pool.
     guard: Arc<Mutex<Guard>>,
+    /// Passwords are compared one after the other, since each takes memory, and so that failures count before the next attempt.
+    passwords: Arc<Semaphore>,
     requests: mpsc::Sender<PendingRequest>,
 }
-
-type Answered = Response<Either<Full<Bytes>, EventStream>>;
 
 impl Routes {
     /// Answers go through `requests` to the host.
     pub(super) fn new(guard: Guard, requests: mpsc::Sender<PendingRequest>) -> Self {
         Self {
             guard: Arc::new(Mutex::new(guard)),
+            passwords: Arc::new(Semaphore::new(1)),
             requests,
         }
     }
@@ -170,7 +170,7 @@ impl Routes {
         Ok(reply(&self.ask(command, client).await))
     }
 
-    /// Begins a session for the holder of a token, and sets its cookie.
+    /// Begins a session for the holder of a token or a password, and sets its cookie.
     async fn log_in(
         &self,
         request: Request<Incoming>,
@@ -180,22 +180,46 @@ impl Routes {
             Ok(body) => body,
             Err(answered) => return Ok(answered),
         };
-        let Some(token) = token_of(&body) else {
+        let Ok(login) = serde_json::from_slice::<Login>(&body) else {
             return Ok(error(
                 StatusCode::BAD_REQUEST,
-                "expected an object with a token",
+                "expected an object with a token, or with name and password",
             ));
         };
 
-        let Some(id) = new_id() else {
+        let Some(id) = random_token() else {
             return Ok(error(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the system has no random numbers",
             ));
         };
 
-        let client = self.lock().log_in(address, &token, &id, Instant::now())?;
+        let client = match login {
+            Login::Token(login) => {
+                self.lock()
+                    .log_in(address, &login.token, &id, Instant::now())?
+            }
+            Login::Password(login) => self.check_password(login, address, &id).await?,
+        };
         Ok(with_cookie(describe(&client), cookie(&id)))
+    }
+
+    /// Begins the session `id` if the password is that of the user.
+    async fn check_password(
+        &self,
+        login: PasswordLogin,
+        address: std::net::IpAddr,
+        id: &str,
+    ) -> Result<Client, Refusal> {
+        // never closed
+        let _turn = self.passwords.acquire().await;
+        let user = self
+            .lock()
+            .find_user(address, &login.name, Instant::now())?;
+        let compared = tokio::task::spawn_blocking(move || user_of(&login.password, user));
+        let user = compared.await.unwrap_or_default();
+
+        self.lock().on_password(address, user, id, Instant::now())
     }
 
     /// Begins a stream of events.
@@ -277,93 +301,4 @@ async fn read_body(request: Request<Incoming>) -> Result<Bytes, Answered> {
             "the command did not arrive in time",
         )),
     }
-}
-
-/// The sender of a request, as it sees itself.
-fn describe(client: &Client) -> Answered {
-    let role = match client.role {
-        Role::Read => "read",
-        Role::Operate => "operate",
-    };
-    let described = serde_json::json!({"name": client.name, "role": role});
-    json(StatusCode::OK, &Reply::Ok(described))
-}
-
-fn done() -> Answered {
-    json(StatusCode::OK, &Reply::Ok("done"))
-}
-
-fn with_cookie(mut answered: Answered, cookie: String) -> Answered {
-    if let Ok(cookie) = HeaderValue::try_from(cookie) {
-        answered.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    answered
-}
-
-fn refuse(refusal: Refusal) -> Answered {
-    debug!("refused a request: {refusal}");
-    let status = match refusal {
-        Refusal::Host => StatusCode::MISDIRECTED_REQUEST,
-        Refusal::CrossSite | Refusal::Forbidden => StatusCode::FORBIDDEN,
-        Refusal::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Refusal::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
-        Refusal::Unauthorized => StatusCode::UNAUTHORIZED,
-    };
-
-    let mut answered = error(status, &refusal.to_string());
-    let headers = answered.headers_mut();
-    if let Refusal::Throttled(wait) = refusal {
-        headers.insert(header::RETRY_AFTER, wait.as_secs().saturating_add(1).into());
-    }
-    if refusal == Refusal::Unauthorized {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    answered
-}
-
-/// The reply of the host. One that it rejects is a conflict with its state.
-fn reply(reply: &Reply<Answer>) -> Answered {
-    let status = match reply {
-        Reply::Ok(_) => StatusCode::OK,
-        Reply::Error(_) => StatusCode::CONFLICT,
-    };
-    json(status, reply)
-}
-
-fn error(status: StatusCode, said: &str) -> Answered {
-    json(status, &Reply::<()>::Error(said.to_owned()))
-}
-
-fn not_found() -> Answered {
-    error(
-        StatusCode::NOT_FOUND,
-        "there is nothing at this path; /api/v1/openapi.json lists all",
-    )
-}
-
-fn not_allowed(allowed: &'static str) -> Answered {
-    let mut answered = error(
-        StatusCode::METHOD_NOT_ALLOWED,
-        &format!("expected {allowed}"),
-    );
-    answered
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static(allowed));
-    answered
-}
-
-fn json(status: StatusCode, value: &impl Serialize) -> Answered {
-    match serde_json::to_vec(value) {
-        Ok(text) => with(status, JSON, text),
-        Err(problem) => with(StatusCode::INTERNAL_SERVER_ERROR, TEXT, problem.to_string()),
-    }
-}
-
-fn with(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answered {
-    let mut answered = Response::new(Either::Left(Full::new(body.into())));
-    *answered.status_mut() = status;
-    answered
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    answered
 }

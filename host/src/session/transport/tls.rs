@@ -3,7 +3,6 @@
 //! Files are read at each connect, so that the next connection uses renewed certificates.
 
 mod error;
-mod files;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,16 +18,15 @@ use tokio_rustls::rustls::client::danger::{
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
-use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, OtherError,
-    RootCertStore, SignatureScheme, client::verify_server_name, crypto::ring,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore,
+    SignatureScheme, client::verify_server_name, crypto::ring,
 };
 
 use super::advice;
 use crate::config::Tls;
+use crate::pem::{self, Purpose, Side};
 pub use error::TlsError;
-use files::{Purpose, certificates, private_key};
 
 /// Makes a TLS connection (1.2 or 1.3) over `tcp` to the broker called `host`.
 ///
@@ -104,28 +102,9 @@ fn settings(tls: &Tls) -> Result<ClientConfig, TlsError> {
     match &tls.client_certificate {
         None => Ok(builder.with_no_client_auth()),
         Some((chain, key)) => {
-            Ok(builder.with_client_cert_resolver(Arc::new(identity(chain, key)?)))
+            let identity = pem::identity(Side::Client, chain, key)?;
+            Ok(builder.with_client_cert_resolver(Arc::new(identity)))
         }
-    }
-}
-
-/// The client's certificate and key. The certificate may be of X.509 version 1, as in mosquitto's manual: the broker decides whether it
-/// is acceptable.
-fn identity(chain: &Path, key: &Path) -> Result<SingleCertAndKey, TlsError> {
-    let certificates = certificates(Purpose::ClientCertificate, chain)?;
-    let unusable = |reason: String| Purpose::ClientKey.unusable(key, reason);
-    let loaded = ring::default_provider()
-        .key_provider
-        .load_private_key(private_key(key)?);
-    let loaded =
-        loaded.map_err(|error| unusable(format!("{error}; RSA, ECDSA and Ed25519 are known")))?;
-    let identity = CertifiedKey::new(certificates, loaded);
-    match identity.keys_match() {
-        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(unusable(format!(
-            "it is not the key of the client certificate {}; tls.certfile and tls.keyfile have to be a pair",
-            chain.display()
-        ))),
-        _ => Ok(SingleCertAndKey::from(identity)),
     }
 }
 
@@ -143,7 +122,7 @@ impl CaVerifier {
         let mut exact = Vec::new();
         match ca_certs {
             Some(path) => {
-                exact = certificates(Purpose::Authorities, path)?;
+                exact = pem::certificates(Purpose::Authorities, path)?;
                 for (number, certificate) in (1..).zip(&exact) {
                     let malformed =
                         |error| format!("certificate {number} in it cannot be read: {error}");

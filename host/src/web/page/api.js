@@ -21,7 +21,7 @@ const post = (path, value) =>
 
 export const snapshot = () => request('api/v1/snapshot');
 export const session = () => request('api/v1/session');
-export const login = (token) => post('api/v1/login', { token });
+export const login = (secrets) => post('api/v1/login', secrets);
 export const logout = () => post('api/v1/logout', {});
 export const command = (value) => post('api/v1/command', value);
 

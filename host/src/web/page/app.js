@@ -20,23 +20,26 @@ const PAGES = [
 ];
 
 class Login extends Component {
-  state = { token: '', problem: null };
+  state = { name: '', secret: '', problem: null };
 
   async submit(event) {
     event.preventDefault();
+    const { name, secret } = this.state;
     try {
-      store.session = await api.login(this.state.token);
+      store.session = await api.login(name ? { name, password: secret } : { token: secret });
       this.props.onLogin();
     } catch (error) {
       this.setState({ problem: error.message });
     }
   }
 
-  render(_, { token, problem }) {
+  render(_, { name, secret, problem }) {
     return html`<form class="login" onSubmit=${(event) => this.submit(event)}>
       <h1>MIQRO host</h1>
-      <label for="token">Token</label>
-      <input id="token" type="password" autocomplete="current-password" required autofocus value=${token} onInput=${(event) => this.setState({ token: event.target.value })} />
+      <label for="name">Name (none for a token)</label>
+      <input id="name" autocomplete="username" autofocus value=${name} onInput=${(event) => this.setState({ name: event.target.value })} />
+      <label for="secret">Password or token</label>
+      <input id="secret" type="password" autocomplete="current-password" required value=${secret} onInput=${(event) => this.setState({ secret: event.target.value })} />
       <button class="main">Log in</button>
       ${problem && html`<p class="bad" role="alert">${problem}</p>`}
     </form>`;

@@ -1,22 +1,15 @@
 //! Errors of TLS.
 
-use std::path::PathBuf;
-
 use tokio_rustls::rustls::Error;
+
+use crate::pem::PemError;
 
 /// The failure of a TLS connection.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A PEM file cannot be read, or does not contain the expected item.
-    #[error("{what} {path}: {reason}")]
-    File {
-        /// The purpose of the file.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The problem.
-        reason: String,
-    },
+    #[error(transparent)]
+    File(#[from] PemError),
     /// The system has no trusted roots.
     #[error(
         "the system has no trusted root certificates; install ca-certificates or set tls.ca_certs"

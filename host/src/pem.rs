@@ -1,21 +1,39 @@
 //! Certificates and keys in PEM files (RFC 7468), with advice on files in other formats.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::{Error, InconsistentKeys, crypto::ring};
 
-use super::error::TlsError;
+/// A side of a TLS connection, which identifies itself by a certificate and its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// A client of the broker.
+    Client,
+    /// The HTTP server.
+    Server,
+}
 
 /// The purpose of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub enum Purpose {
     /// Certificates that vouch for the broker.
     Authorities,
-    /// The client's certificate, and the chain to an authority.
-    ClientCertificate,
-    /// The client's private key.
-    ClientKey,
+    /// A certificate, and the chain to an authority.
+    Certificate(Side),
+    /// A private key.
+    Key(Side),
+}
+
+/// A file that cannot be read, or does not contain the expected item.
+#[derive(Debug, thiserror::Error)]
+#[error("{purpose} {path}: {reason}")]
+pub struct PemError {
+    purpose: &'static str,
+    path: PathBuf,
+    reason: String,
 }
 
 impl Purpose {
@@ -23,36 +41,38 @@ impl Purpose {
     const fn name(self) -> &'static str {
         match self {
             Self::Authorities => "tls.ca_certs",
-            Self::ClientCertificate => "client certificate (tls.certfile)",
-            Self::ClientKey => "client key (tls.keyfile)",
+            Self::Certificate(Side::Client) => "client certificate (tls.certfile)",
+            Self::Certificate(Side::Server) => "server certificate (web.tls.certfile)",
+            Self::Key(Side::Client) => "client key (tls.keyfile)",
+            Self::Key(Side::Server) => "server key (web.tls.keyfile)",
         }
     }
 
     const fn wanted(self) -> &'static str {
         match self {
-            Self::Authorities | Self::ClientCertificate => "CERTIFICATE",
-            Self::ClientKey => "PRIVATE KEY",
+            Self::Authorities | Self::Certificate(_) => "CERTIFICATE",
+            Self::Key(_) => "PRIVATE KEY",
         }
     }
 
     /// The openssl command that converts the binary form to PEM.
     const fn conversion(self) -> &'static str {
         match self {
-            Self::Authorities | Self::ClientCertificate => "openssl x509 -inform der",
-            Self::ClientKey => "openssl pkey -inform der",
+            Self::Authorities | Self::Certificate(_) => "openssl x509 -inform der",
+            Self::Key(_) => "openssl pkey -inform der",
         }
     }
 
     /// An error about the file.
-    pub(super) fn unusable(self, path: &Path, reason: impl ToString) -> TlsError {
-        TlsError::File {
-            what: self.name(),
+    pub fn unusable(self, path: &Path, reason: impl ToString) -> PemError {
+        PemError {
+            purpose: self.name(),
             path: path.to_owned(),
             reason: reason.to_string(),
         }
     }
 
-    fn read(self, path: &Path) -> Result<Vec<u8>, TlsError> {
+    fn read(self, path: &Path) -> Result<Vec<u8>, PemError> {
         let mut bytes = std::fs::read(path).map_err(|error| self.unusable(path, error))?;
         if bytes.starts_with(BYTE_ORDER_MARK) {
             // some editors write it; the parser would not recognize the first line
@@ -65,10 +85,13 @@ impl Purpose {
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The certificates in a file, at least one.
-pub(super) fn certificates(
+///
+/// # Errors
+/// When the file cannot be read, or contains none.
+pub fn certificates(
     purpose: Purpose,
     path: &Path,
-) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let bytes = purpose.read(path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match found {
@@ -78,9 +101,38 @@ pub(super) fn certificates(
     }
 }
 
+/// The certificate of a side and its key. The certificate may be of X.509 version 1, as in mosquitto's manual: the other side decides
+/// whether it is acceptable.
+///
+/// # Errors
+/// When a file cannot be used, or the key is not the certificate's.
+pub fn identity(side: Side, chain: &Path, key: &Path) -> Result<SingleCertAndKey, PemError> {
+    let certificates = certificates(Purpose::Certificate(side), chain)?;
+    let unusable = |reason: String| Purpose::Key(side).unusable(key, reason);
+    let loaded = ring::default_provider()
+        .key_provider
+        .load_private_key(private_key(side, key)?);
+    let loaded =
+        loaded.map_err(|error| unusable(format!("{error}; RSA, ECDSA and Ed25519 are known")))?;
+    let identity = CertifiedKey::new(certificates, loaded);
+    match identity.keys_match() {
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            let (certificate, keys) = match side {
+                Side::Client => ("client certificate", "tls.certfile and tls.keyfile"),
+                Side::Server => ("server certificate", "web.tls.certfile and web.tls.keyfile"),
+            };
+            Err(unusable(format!(
+                "it is not the key of the {certificate} {}; {keys} have to be a pair",
+                chain.display()
+            )))
+        }
+        _ => Ok(SingleCertAndKey::from(identity)),
+    }
+}
+
 /// The private key in a file.
-pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let purpose = Purpose::ClientKey;
+fn private_key(side: Side, path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
+    let purpose = Purpose::Key(side);
     let bytes = purpose.read(path)?;
     if is_encrypted(&bytes) {
         let reason = format!(
