@@ -24,6 +24,7 @@ mod late_starts;
 mod letters;
 mod loaded_service;
 mod loading;
+mod mqtt_control;
 mod recording;
 mod reload;
 mod runtime;
@@ -71,6 +72,7 @@ pub use loaded_service::LoadedService;
 use reload::{Next, Reload};
 use runtime::Runtime;
 use service_deps::{Intervals, ServiceDeps};
+use sessions::Wills;
 use signals::{SignalRequest, Signals};
 pub use source::Source;
 pub use state::directories as state_directories;
@@ -234,6 +236,7 @@ async fn start_up<'a>(
         intervals: Intervals::from_config(&config.host),
     };
 
+    let wills = Wills::from_config(&config);
     let largest_payload = embedded_broker::largest_payload(&config.services);
     // files are watched before they are read, so that no change is missed
     let watch = watch_components(&config, &deps.loader)?;
@@ -246,16 +249,12 @@ async fn start_up<'a>(
     starting.judge()?;
     greet(feedback, &connection, broker.is_some(), &services);
 
-    let sessions = sessions::open(
-        &connection,
-        &services,
-        config.host.presence_connections,
-        &store,
-        contents.waiting,
-    )?;
+    let sessions = sessions::open(&connection, &services, &wills, &store, contents.waiting)?;
 
     // an error means that the task for requests has ended
     drop(opened.send((connection.clone(), sessions.main())));
+    let settings = config.mqtt_control.as_ref();
+    mqtt_control::start(settings, &sessions, &control, (&mut tasks, &pools.usual))?;
     let supervisor = start::services(services, watch, &deps, &sessions).await?;
     Ok(Host {
         runtime: Runtime::new(deps, sessions, supervisor, logs, (reload, starting)),

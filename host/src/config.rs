@@ -32,6 +32,7 @@ mod key;
 mod limits;
 mod load;
 mod logging;
+mod mqtt_control;
 mod mqttservice;
 mod nested;
 mod offline;
@@ -69,6 +70,7 @@ pub use limits::{
 };
 pub use load::{Blank, LoadedConfig, MissingFiles, Selection};
 pub use logging::{Level, LogFormat, Logging};
+pub use mqtt_control::{COMMANDS as MQTT_COMMANDS, MqttControl};
 pub use swap::Swap;
 pub use typed::{Call, NetworkInterface, Serve, TypedInterfaces, VoidAnswer};
 pub use web::{Role, Web, WebTls, WebToken, WebUser};
@@ -104,6 +106,8 @@ pub struct Config {
     pub state_file: Option<PathBuf>,
     /// The HTTP server; `None`: there is none.
     pub web: Option<Web>,
+    /// Control over MQTT; `None`: there is none.
+    pub mqtt_control: Option<MqttControl>,
     /// The topic below which services announce themselves to Home Assistant.
     pub ha_discovery_prefix: Topic,
     /// The services in the order of the file, or of the command line.

@@ -18,6 +18,7 @@ pub mod guest;
 pub mod logging;
 pub mod mailbox;
 pub mod message;
+pub mod mqtt_control;
 pub mod offline;
 pub mod panic_hook;
 pub mod password;

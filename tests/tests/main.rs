@@ -26,6 +26,7 @@ mod late_start;
 mod layout;
 mod lifecycle;
 mod loops;
+mod mqtt_control;
 mod mqttservice;
 mod offline;
 mod originals;

@@ -96,7 +96,7 @@ impl Control {
         } = pending;
         let audited = request.is_change().then(|| request.to_string());
         let answer = match (&caller, request.is_recording()) {
-            (Caller::Web { .. }, true) => refuse(RequestError::SocketOnly),
+            (Caller::Web { .. } | Caller::Mqtt { .. }, true) => refuse(RequestError::SocketOnly),
             _ => runtime.handle_request(request),
         };
         self.answers.spawn(async move {

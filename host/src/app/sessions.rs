@@ -1,7 +1,8 @@
 //! MQTT connections of the host: the main session, which carries all messages, and the presence connections.
 //!
 //! One MQTT connection has one will. The first service's is the main session's; each further service has a connection of
-//! its own that carries nothing else. With more services than `presence_connections` the main session's will stands for the
+//! its own that carries nothing else. With control over MQTT the main session's will is the host's, and the first service has a
+//! connection of its own as well. With more services than `presence_connections` the main session's will stands for the
 //! whole host, and each service's `1` expires by itself unless it is renewed.
 
 use std::collections::HashMap;
@@ -11,8 +12,9 @@ use anyhow::anyhow;
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::config::{self, Connection};
+use crate::config::{self, Config, Connection};
 use crate::message::{Message, Qos};
+use crate::mqtt_control::Topics;
 use crate::router::{Router, ServiceId};
 use crate::service;
 use crate::session::state::RestoredMessage;
@@ -43,6 +45,24 @@ pub(super) struct Sessions {
     tasks: JoinSet<Result<StopSummary, SessionError>>,
 }
 
+/// The wills of the sessions.
+pub(super) struct Wills {
+    /// Maximum number of presence connections.
+    presence_connections: usize,
+    /// Whether the host has a will of its own besides those of the services.
+    has_host: bool,
+}
+
+impl Wills {
+    /// The wills that the configuration asks for.
+    pub(super) fn from_config(config: &Config) -> Self {
+        Self {
+            presence_connections: config.host.presence_connections,
+            has_host: config.mqtt_control.is_some(),
+        }
+    }
+}
+
 /// A service's own presence connection.
 struct Own {
     /// Suffix of its client identifier.
@@ -57,18 +77,21 @@ struct Own {
 pub(super) fn open(
     connection: &Connection,
     loaded: &[LoadedService],
-    limit: usize,
+    wills: &Wills,
     store: &Store,
     waiting: Vec<RestoredMessage>,
 ) -> anyhow::Result<Sessions> {
-    let shared_will = loaded.len() > limit.saturating_add(1);
+    let limit = wills.presence_connections;
+    let most = limit.saturating_add(usize::from(!wills.has_host));
+    let shared_will = loaded.len() > most;
+    let is_host_will = shared_will || wills.has_host;
     let mut router = Router::default();
     for one in loaded {
         // the session subscribes to all that the router holds when it connects, so the difference is not needed
         router.attach(one.id, one.mailbox.0.clone(), &one.subscriptions);
     }
     let will = match loaded.first() {
-        Some(first) if !shared_will => Some(service::will(&first.ctx.config)?),
+        Some(first) if !is_host_will => Some(service::will(&first.ctx.config)?),
         _ => Some(host_will(connection)?),
     };
     let (mut session, main) = Session::new(connection.clone(), will.clone(), router);
@@ -80,11 +103,11 @@ pub(super) fn open(
     let group = session.group();
     let mut tasks = JoinSet::new();
     tasks.spawn(session.run());
-    let offline = will.clone().filter(|_| shared_will);
+    let offline = will.clone().filter(|_| is_host_will);
     let first = loaded
         .first()
         .map(|first| first.id)
-        .filter(|_| !shared_will);
+        .filter(|_| !is_host_will);
     let connection = connection.clone();
     let presences = HashMap::new();
     let mut sessions = Sessions {
@@ -100,16 +123,17 @@ pub(super) fn open(
 
     if shared_will {
         sessions.limit = 0;
-        let most = limit.saturating_add(1);
         warn!(
             "more than {most} services: they share one will, on {}; `online` of a service expires {EXPIRY:?} after the host is gone",
             will.as_ref().map_or("", |will| will.topic.as_str())
         );
-        announce_host(&sessions.main, &sessions.connection)?;
     } else {
-        for one in loaded.iter().skip(1) {
+        for one in loaded.iter().filter(|one| Some(one.id) != first) {
             sessions.add(one.id, one.ctx.config.name.clone(), &one.ctx.config)?;
         }
+    }
+    if is_host_will {
+        announce_host(&sessions.main, &sessions.connection)?;
     }
 
     Ok(sessions)
@@ -248,10 +272,7 @@ fn presence_connection(connection: &Connection, suffix: &str) -> Connection {
 }
 
 fn host_topic(connection: &Connection) -> anyhow::Result<Topic> {
-    Ok(Topic::new(format!(
-        "miqro/{}/online",
-        connection.client_id
-    ))?)
+    Ok(Topics::new(&connection.client_id)?.online)
 }
 
 fn host_will(connection: &Connection) -> anyhow::Result<Message> {

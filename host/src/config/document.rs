@@ -5,6 +5,7 @@ use super::diagnostic::Diagnostic;
 use super::format::set;
 use super::key::Key;
 use super::logging::{self, read_logging};
+use super::mqtt_control::{self, read_mqtt_control};
 use super::section::Section;
 use super::selection::Lines;
 use super::service::{self, read_service};
@@ -46,6 +47,7 @@ impl Config {
             trust: Vec::new(),
             state_file: None,
             web: None,
+            mqtt_control: None,
             ha_discovery_prefix: Topic::home_assistant(),
             services: Vec::new(),
         }
@@ -67,6 +69,7 @@ pub(super) fn read_document(mut root: Section<'_>, context: &LoadContext) -> Doc
     config.trust = root.take("trust").map_or_else(Vec::new, read_trust);
     config.state_file = root.take("state_file").and_then(|value| value.path());
     config.web = root.take("web").map(read_web);
+    config.mqtt_control = root.take("mqtt_control").map(read_mqtt_control);
     if let Some(value) = root.take("ha_discovery_prefix") {
         let prefix = value.parse(|text| Topic::new(text.to_owned()));
         set(prefix, &mut config.ha_discovery_prefix);
@@ -149,6 +152,7 @@ pub(super) fn keys() -> Vec<Key> {
     keys.extend(file_keys());
     keys.extend(HostSettings::keys());
     keys.push(web::key());
+    keys.push(mqtt_control::key());
     keys.push(services_key());
     keys
 }

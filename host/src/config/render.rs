@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::units::format_duration;
 use super::{
     Broker, Config, Connection, Credentials, EmbeddedBroker, GuestConfig, Service, Transport,
-    Triggers, Web, WebTls, availability, grants, offline, typed,
+    Triggers, Web, WebTls, availability, grants, mqtt_control, offline, typed,
 };
 use crate::message::Subscription;
 
@@ -88,6 +88,9 @@ pub(super) fn document(config: &Config, secrets: Secrets) -> Map<String, Value> 
     insert_path(&mut document, "state_file", config.state_file.as_deref());
     if let Some(web) = &config.web {
         document.insert("web".into(), render_web(web, secrets));
+    }
+    if let Some(control) = &config.mqtt_control {
+        document.insert("mqtt_control".into(), mqtt_control::render(control));
     }
     document.insert(
         "ha_discovery_prefix".into(),

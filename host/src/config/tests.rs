@@ -9,6 +9,7 @@ use super::{Broker, Config, Connection, LoadedConfig, Selection};
 mod broker;
 mod difference;
 mod files;
+mod mqtt_control;
 mod mqttservice;
 mod problems;
 mod quotes;

@@ -22,6 +22,13 @@ pub enum Caller {
         /// Its address, or that of the proxy.
         address: IpAddr,
     },
+    /// A client of the broker. MQTT does not tell who it is.
+    Mqtt {
+        /// The topic on which it asked to be answered.
+        response_topic: Option<String>,
+        /// Value by which it recognises the answer, as JSON.
+        transaction: Option<String>,
+    },
 }
 
 impl Caller {
@@ -54,6 +61,15 @@ impl fmt::Display for Caller {
                 name: None,
                 address,
             } => write!(f, "a client without a token from {address}"),
+            Self::Mqtt {
+                response_topic: Some(topic),
+                ..
+            } => write!(f, "an mqtt client with response topic {topic:?}"),
+            Self::Mqtt {
+                transaction: Some(transaction),
+                ..
+            } => write!(f, "an mqtt client with transaction {transaction}"),
+            Self::Mqtt { .. } => f.write_str("an mqtt client"),
         }
     }
 }

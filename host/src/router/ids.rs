@@ -11,6 +11,10 @@ impl ServiceId {
     pub const REQUESTS: Self = Self(u32::MAX - 1);
     /// The reader of the properties that services watch.
     pub const PROPERTIES: Self = Self(u32::MAX - 2);
+    /// The reader of requests to the host.
+    pub const MQTT_CONTROL: Self = Self(u32::MAX - 3);
+    /// The count of numbers at the end that are for the host.
+    pub const HOST_IDS: u32 = 4;
 }
 
 /// A subscription with its subscription identifier.

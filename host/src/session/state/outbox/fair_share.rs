@@ -211,19 +211,16 @@ impl FairShares {
 
 /// Services have consecutive numbers from zero, and the host's own numbers count down from the largest: those come first here.
 const fn index(service: ServiceId) -> usize {
-    service.0.wrapping_add(HOST_IDS) as usize
+    service.0.wrapping_add(ServiceId::HOST_IDS) as usize
 }
 
 fn service_id(place: usize) -> ServiceId {
     ServiceId(
         u32::try_from(place)
             .unwrap_or(u32::MAX)
-            .wrapping_sub(HOST_IDS),
+            .wrapping_sub(ServiceId::HOST_IDS),
     )
 }
-
-/// Numbers that the host may use itself.
-const HOST_IDS: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -284,6 +281,19 @@ mod tests {
         );
         let heavy = flood(&mut FairShares::default(), &[(ServiceId(7), 100_000)]);
         assert_eq!(heavy[0].messages, 5);
+    }
+
+    #[test]
+    fn numbers_of_the_host_come_before_those_of_services() {
+        let own = [
+            ServiceId::REQUESTS,
+            ServiceId::PROPERTIES,
+            ServiceId::MQTT_CONTROL,
+        ];
+        for id in own {
+            assert!(index(id) < index(ServiceId(0)), "{id:?}");
+            assert_eq!(service_id(index(id)), id);
+        }
     }
 
     #[test]

@@ -1,0 +1,120 @@
+//! The section `mqtt_control`: requests and states of the host as MQTT messages.
+
+use std::time::Duration;
+
+use super::format::set;
+use super::key::Key;
+use super::units::format_duration;
+use super::value::ConfigValue;
+
+/// The commands that can be listed. Streams and recordings are not for MQTT.
+pub const COMMANDS: [&str; 16] = [
+    "services",
+    "snapshot",
+    "status",
+    "section",
+    "state",
+    "history",
+    "letters",
+    "delete-letter",
+    "rollback",
+    "replay",
+    "restart",
+    "enable",
+    "disable",
+    "log-level",
+    "reload",
+    "publish",
+];
+
+/// The default of `interval`.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The shortest and the longest `interval`.
+const INTERVALS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3600)];
+
+const COMMANDS_EXAMPLE: &str = "[enable, disable, restart]";
+
+/// Control over MQTT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MqttControl {
+    /// The commands that clients of the broker may ask for.
+    pub commands: Vec<&'static str>,
+    /// How often states are compared with the published ones, at most.
+    pub interval: Duration,
+}
+
+impl Default for MqttControl {
+    fn default() -> Self {
+        Self {
+            commands: Vec::new(),
+            interval: INTERVAL,
+        }
+    }
+}
+
+/// A word that is not a command.
+#[derive(Debug, thiserror::Error)]
+#[error("expected one of {accepted}, found {0:?}", accepted = COMMANDS.join(", "))]
+struct UnknownCommand(String);
+
+/// Reads the section.
+pub(super) fn read_mqtt_control(value: ConfigValue<'_>) -> MqttControl {
+    let mut control = MqttControl::default();
+    let mut section = value.into_section();
+
+    if let Some(commands) = section.take("commands") {
+        let items = commands.into_list(COMMANDS_EXAMPLE);
+        let words = items.iter().filter_map(|item| item.parse(parse_command));
+        control.commands = words.collect();
+    }
+    if let Some(interval) = section.take("interval") {
+        let [least, most] = INTERVALS;
+        set(interval.duration(least..=most), &mut control.interval);
+    }
+
+    section.finish();
+    control
+}
+
+fn parse_command(text: &str) -> Result<&'static str, UnknownCommand> {
+    let found = COMMANDS.into_iter().find(|command| *command == text);
+    found.ok_or_else(|| UnknownCommand(text.to_owned()))
+}
+
+/// The section as the file would have it.
+pub(super) fn render(control: &MqttControl) -> serde_json::Value {
+    serde_json::json!({
+        "commands": control.commands,
+        "interval": format_duration(control.interval),
+    })
+}
+
+/// The key of the section for the reference.
+pub(super) fn key() -> Key {
+    let [least, most] = INTERVALS.map(format_duration);
+    let keys = vec![
+        Key::new(
+            "commands",
+            "The commands that clients of the broker may ask for. Everybody who may publish on `miqro/CLIENT_ID/request/#` may use them.",
+            format!("list of commands: {}", COMMANDS.join(", ")),
+        )
+        .default("none")
+        .example(COMMANDS_EXAMPLE),
+        Key::new(
+            "interval",
+            "How often the retained states are compared with the snapshot; those that differ are published.",
+            format!("duration, {least} to {most}"),
+        )
+        .default("`5s`")
+        .example("5s"),
+    ];
+
+    Key::new(
+        "mqtt_control",
+        "Requests and states of the host as MQTT messages; see [Control over MQTT](observability.md#control-over-mqtt). Without this \
+         section there are none.",
+        "section",
+    )
+    .keys(keys)
+    .needs_restart(true)
+}
