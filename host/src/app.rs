@@ -53,6 +53,7 @@ use tracing::{info, warn};
 use crate::broker;
 use crate::config::{self, Broker, Config, Connection};
 use crate::logging::{Levels, Logs};
+use crate::mqtt_control::Setup;
 use crate::panic_hook;
 use crate::rollout::archive::Archive;
 use crate::rollout::loader::Loader;
@@ -237,6 +238,7 @@ async fn start_up<'a>(
     };
 
     let wills = Wills::from_config(&config);
+    let mqtt = Setup::from_config(&config)?;
     let largest_payload = embedded_broker::largest_payload(&config.services);
     // files are watched before they are read, so that no change is missed
     let watch = watch_components(&config, &deps.loader)?;
@@ -253,8 +255,7 @@ async fn start_up<'a>(
 
     // an error means that the task for requests has ended
     drop(opened.send((connection.clone(), sessions.main())));
-    let settings = config.mqtt_control.as_ref();
-    mqtt_control::start(settings, &sessions, &control, (&mut tasks, &pools.usual))?;
+    mqtt_control::start(mqtt, &sessions, &control, (&mut tasks, &pools.usual));
     let supervisor = start::services(services, watch, &deps, &sessions).await?;
     Ok(Host {
         runtime: Runtime::new(deps, sessions, supervisor, logs, (reload, starting)),

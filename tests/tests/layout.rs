@@ -42,6 +42,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "config",
             "mailbox",
             "mqtt_control::changes",
+            "mqtt_control::home_assistant",
             "mqtt_control::problem_log",
             "mqtt_control::topics",
             "recording",

@@ -19,6 +19,7 @@ mod guest_sms;
 mod guests_build;
 mod guests_in_languages;
 mod harness;
+mod home_assistant;
 mod hostile;
 mod hot_reload;
 mod languages;

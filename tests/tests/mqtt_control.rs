@@ -141,6 +141,7 @@ async fn answers_come(setup: Setup, host_version: Version) -> Result<()> {
             "restart of \"it\" by an mqtt client with response topic \"test/answer\": version";
         host.output().says(0, line).await?;
     }
+
     Ok(())
 }
 
@@ -194,6 +195,7 @@ async fn bad_requests_are_answered_with_what_is_expected() -> Result<()> {
         ),
         ("a/b/c", "", "found \"a/b/c\""),
     ];
+
     for (command, payload, expected) in cases {
         let answer = ask(&mut client, command, payload).await?;
         let error = answer["error"].as_str().context("no error")?;
@@ -210,6 +212,7 @@ async fn bad_requests_are_answered_with_what_is_expected() -> Result<()> {
             "an mqtt request on miqro/house/request/restart is refused: expected a JSON object",
         )
         .await?;
+
     let services = ask(&mut client, "services", "").await?;
     assert_eq!(services, json!({"ok": ["it"]}));
     Ok(())
@@ -230,6 +233,7 @@ async fn retained_requests_are_ignored_and_logged() -> Result<()> {
             "a retained mqtt request on miqro/house/request/restart is ignored",
         )
         .await?;
+
     let answer = ask(&mut client, "restart", r#"{"service":"it"}"#).await?;
     assert!(answer["ok"].is_string(), "{answer}");
     assert_eq!(host.output().count("restart of \"it\""), 1);
@@ -262,6 +266,7 @@ async fn response_topics_of_broker_and_host_get_no_answer() -> Result<()> {
             assert!(!message.text().contains("\"ok\""), "{message:?}");
         }
     }
+
     Ok(())
 }
 
@@ -390,6 +395,7 @@ async fn flood_of_requests_does_not_hold_up_services() -> Result<()> {
         client.publish("service/it/in", round.to_string()).await?;
         assert_eq!(client.next().await?.text(), round.to_string());
     }
+
     host.output().says(0, "dropped: more than").await?;
 
     // requests are answered again once there are fewer
@@ -493,6 +499,7 @@ async fn asyncapi_document_is_valid_and_describes_the_real_messages() -> Result<
         let value = retained.expect(&topic).await?.json()?;
         values.push(json!({"schema": schema(message), "value": value}));
     }
+
     assert_eq!(node("fits.js", &json!(values).to_string())?, "");
 
     let wrong = json!([{"schema": schema("request.restart"), "value": {}}]);
@@ -508,6 +515,7 @@ fn node(script: &str, input: &str) -> Result<String> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
+
     let mut stdin = child.stdin.take().context("no standard input")?;
     stdin.write_all(input.as_bytes())?;
     drop(stdin);

@@ -5,26 +5,18 @@ use tracing::info;
 
 use super::control::Control;
 use super::sessions::Sessions;
-use crate::config;
-use crate::mqtt_control::{MqttControl, Topics};
+use crate::mqtt_control::{MqttControl, Setup};
 
 /// Starts it in `tasks` on `pool`, away from the message path.
-///
-/// # Errors
-/// When the client identifier leaves no room for topics.
 pub(super) fn start(
-    settings: Option<&config::MqttControl>,
+    setup: Option<Setup>,
     sessions: &Sessions,
     control: &Control,
     (tasks, pool): (&mut JoinSet<()>, &tokio::runtime::Handle),
-) -> anyhow::Result<()> {
-    let Some(settings) = settings else {
-        return Ok(());
-    };
-
-    let topics = Topics::new(&sessions.connection().client_id)?;
-    let mqtt = MqttControl::new(settings, &topics, &sessions.main(), &control.requests());
-    tasks.spawn_on(mqtt.run(), pool);
-    info!("requests are taken on {}", topics.requests);
-    Ok(())
+) {
+    if let Some(setup) = setup {
+        info!("requests are taken on {}", setup.topics.requests);
+        let mqtt = MqttControl::new(setup, &sessions.main(), &control.requests());
+        tasks.spawn_on(mqtt.run(), pool);
+    }
 }

@@ -132,6 +132,7 @@ pub(super) fn open(
             sessions.add(one.id, one.ctx.config.name.clone(), &one.ctx.config)?;
         }
     }
+
     if is_host_will {
         announce_host(&sessions.main, &sessions.connection)?;
     }

@@ -41,6 +41,8 @@ pub struct MqttControl {
     pub commands: Vec<&'static str>,
     /// How often states are compared with the published ones, at most.
     pub interval: Duration,
+    /// Whether Home Assistant is told of the host and its services.
+    pub home_assistant: bool,
 }
 
 impl Default for MqttControl {
@@ -48,6 +50,7 @@ impl Default for MqttControl {
         Self {
             commands: Vec::new(),
             interval: INTERVAL,
+            home_assistant: false,
         }
     }
 }
@@ -71,6 +74,9 @@ pub(super) fn read_mqtt_control(value: ConfigValue<'_>) -> MqttControl {
         let [least, most] = INTERVALS;
         set(interval.duration(least..=most), &mut control.interval);
     }
+    if let Some(flag) = section.take("home_assistant") {
+        set(flag.flag(), &mut control.home_assistant);
+    }
 
     section.finish();
     control
@@ -86,6 +92,7 @@ pub(super) fn render(control: &MqttControl) -> serde_json::Value {
     serde_json::json!({
         "commands": control.commands,
         "interval": format_duration(control.interval),
+        "home_assistant": control.home_assistant,
     })
 }
 
@@ -107,6 +114,14 @@ pub(super) fn key() -> Key {
         )
         .default("`5s`")
         .example("5s"),
+        Key::new(
+            "home_assistant",
+            "Whether Home Assistant is told of the host and its services, each as a device, by discovery messages below \
+             `ha_discovery_prefix`.",
+            "`true` or `false`",
+        )
+        .default("`false`")
+        .example("true"),
     ];
 
     Key::new(

@@ -89,6 +89,7 @@ mod tests {
                     prop_assert!(message.payload.is_empty() || published.0.get(&message.topic) == Some(&message.payload));
                     prop_assert!(before.is_some() || !message.payload.is_empty());
                 }
+
                 prop_assert_eq!(&broker, &wanted);
             }
         }

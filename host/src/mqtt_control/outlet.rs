@@ -37,6 +37,7 @@ impl Outlet {
             subscriptions: subscriptions.collect(),
             retained: true,
         };
+
         self.0.send(attach).await;
     }
 

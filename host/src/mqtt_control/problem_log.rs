@@ -83,6 +83,7 @@ impl ProblemLog {
             count.pending = 0;
             true
         });
+
         lines
     }
 }

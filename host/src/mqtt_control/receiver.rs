@@ -18,7 +18,6 @@ use crate::mailbox::{self, Delivery, Mailbox, Next};
 use crate::message::Message;
 use crate::timers::sleep_until;
 use crate::token_bucket::TokenBucket;
-use crate::topic::Filter;
 
 /// Messages that may wait to be read; further ones are dropped and counted.
 const UNREAD: mailbox::Limits = mailbox::Limits {
@@ -45,7 +44,8 @@ pub(super) struct Receiver {
     requests: mpsc::Sender<PendingRequest>,
     news: mpsc::Sender<News>,
     mailbox: Mailbox,
-    sender: mailbox::Sender,
+    /// Given to the router at the start, so that the mailbox ends with it.
+    sender: Option<mailbox::Sender>,
     bucket: TokenBucket,
     /// Messages that the mailbox has dropped, as far as they were logged.
     dropped: u64,
@@ -75,7 +75,7 @@ impl Receiver {
             requests,
             news,
             mailbox,
-            sender,
+            sender: Some(sender),
             bucket: TokenBucket::default(),
             dropped: 0,
             problems: ProblemLog::default(),
@@ -91,14 +91,18 @@ impl Receiver {
             requests: self.requests.clone(),
             news: self.news.clone(),
         };
+
         tokio::join!(self.read(queue), worker.run(queued));
     }
 
     async fn read(mut self, queue: mpsc::Sender<AskedRequest>) {
-        let info = Filter::new(self.topics.info.as_str());
-        let filters = [Ok(self.topics.requests.clone()), info];
-        let filters = filters.into_iter().flatten().collect();
-        self.outlet.subscribe(filters, self.sender.clone()).await;
+        let filters = vec![
+            self.topics.requests.clone(),
+            self.topics.former_info.clone(),
+        ];
+        if let Some(sender) = self.sender.take() {
+            self.outlet.subscribe(filters, sender).await;
+        }
 
         loop {
             tokio::select! {

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::changes::Published;
+use super::home_assistant::{Discovery, Service};
 use super::outlet::Outlet;
 use super::states::{ActivityState, FormerInfo, Health, Info, ServiceState};
 use super::topics::Topics;
@@ -37,6 +38,7 @@ pub(super) enum News {
 pub(super) struct Reporter {
     settings: config::MqttControl,
     topics: Topics,
+    discovery: Option<Discovery>,
     outlet: Outlet,
     requests: mpsc::Sender<PendingRequest>,
     news: mpsc::Receiver<News>,
@@ -46,21 +48,22 @@ pub(super) struct Reporter {
     published: Published,
     /// The last activity of each service that is known: one in a long call cannot be asked.
     activities: BTreeMap<String, ActivityState>,
-    /// Services of an earlier run whose states may be at the broker.
-    former: Vec<String>,
+    /// Topics of an earlier run that may have retained messages.
+    former: Vec<Topic>,
 }
 
 impl Reporter {
     /// Reads the snapshot through `requests`.
     pub(super) fn new(
-        settings: &config::MqttControl,
-        topics: Topics,
+        settings: config::MqttControl,
+        (topics, discovery): (Topics, Option<Discovery>),
         outlet: Outlet,
         (requests, news): (mpsc::Sender<PendingRequest>, mpsc::Receiver<News>),
     ) -> Self {
         Self {
-            settings: settings.clone(),
+            settings,
             topics,
+            discovery,
             status: outlet.session().status(),
             outlet,
             requests,
@@ -74,14 +77,14 @@ impl Reporter {
 
     /// Publishes states until the session has ended.
     pub(super) async fn run(mut self) {
-        // the retained info of an earlier run comes before the new one
-        self.outlet.session().wait_for_subscriptions().await;
-
         while let Some(connection) = self.wait_for_connection().await {
             if connection != self.connection {
+                // the retained info of an earlier run has to come before it is replaced
+                self.outlet.session().wait_for_subscriptions().await;
                 self.connection = connection;
                 self.published.clear();
             }
+
             self.report().await;
             self.pause().await;
         }
@@ -109,7 +112,7 @@ impl Reporter {
                 Some(news) = self.news.recv() => {
                     until = earliest;
                     if let News::Former(former) = news {
-                        self.former.extend(former.services);
+                        self.former.extend(former.topics(&self.topics));
                     }
                 }
                 Ok(()) = self.status.changed() => until = earliest,
@@ -131,7 +134,6 @@ impl Reporter {
         self.remember_activities(&snapshot);
         let wanted = self.states(&snapshot);
         let former = std::mem::take(&mut self.former);
-        let former = former.iter().filter_map(|name| self.topics.service(name));
         let messages = self.published.update(wanted, former);
         for batch in messages.chunks(BATCH) {
             self.outlet.publish(batch.to_vec()).await;
@@ -155,7 +157,8 @@ impl Reporter {
             states.extend(payload.map(|payload| (topic, payload)));
         };
 
-        let info = Info::of(snapshot, &self.settings.commands);
+        let prefix = self.discovery.as_ref().map(|one| one.prefix.as_str());
+        let info = Info::of(snapshot, &self.settings.commands, prefix);
         insert(self.topics.info.clone(), to_json(&info));
         let health = Health::of(snapshot, &self.activities);
         insert(self.topics.health.clone(), to_json(&health));
@@ -165,6 +168,16 @@ impl Reporter {
             {
                 insert(topic, to_json(&ServiceState::of(service, activity)));
             }
+        }
+
+        if let Some(discovery) = &self.discovery {
+            let services = snapshot.services.iter();
+            let known = services.filter(|service| self.activities.contains_key(&service.name));
+            let known = known.map(|service| Service {
+                name: &service.name,
+                version: service.version.as_deref(),
+            });
+            states.extend(discovery.devices(snapshot.version, known));
         }
 
         states

@@ -87,8 +87,10 @@ pub(super) fn read(topic_command: Option<&str>, payload: &[u8], listed: &[&'stat
             (Some(Value::String(command)), None) => read.command = Some(command),
             (Some(_), None) => return Err(BadRequest::NoCommand),
         }
+
         request(read.command.as_deref(), members, listed)
     });
+
     read
 }
 
@@ -134,6 +136,7 @@ fn request(
             listed: listed.to_vec(),
         });
     };
+
     if !listed.contains(&command) {
         return Err(BadRequest::NotListed {
             command,
@@ -218,10 +221,15 @@ mod tests {
         assert_eq!(wrong.transaction, Some(json!("a")));
     }
 
-    /// The words of the configuration are the commands without streams and recordings.
+    /// Commands that are not for MQTT, besides streams and recordings. Components are to come that way only when they are signed.
+    const NOT_OVER_MQTT: [&str; 4] = ["upload", "deploy", "start-shadow", "stop-shadow"];
+
+    /// The words of the configuration are the commands that are for MQTT.
     #[test]
     fn listed_commands_are_those_of_the_control_channel() {
-        let members = json!({"service": "a", "letter": "1", "level": "info", "topic": "a"});
+        let members = json!({
+            "service": "a", "letter": "1", "level": "info", "topic": "a", "version": "a", "bytes": 1,
+        });
         let words = serde_json::from_str::<Request>(r#"{"command":"explode"}"#)
             .unwrap_err()
             .to_string();
@@ -231,7 +239,8 @@ mod tests {
             .next()
             .unwrap()
             .split(", ")
-            .map(|word| word.trim_matches('`'));
+            .map(|word| word.trim_matches('`'))
+            .filter(|word| !NOT_OVER_MQTT.contains(word));
 
         let mut offered = Vec::new();
         for word in accepted {
@@ -248,6 +257,7 @@ mod tests {
                     }
                 }
             };
+
             if !request.is_stream() && !request.is_recording() {
                 offered.push(word.to_owned());
             }

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::home_assistant;
+use super::topics::Topics;
 use crate::control::HostSnapshot;
 use crate::service::{CallTotals, LastFault, ServiceSnapshot};
+use crate::topic::Topic;
 
 /// Version, services and commands.
 #[derive(Debug, PartialEq, Serialize)]
@@ -19,6 +22,8 @@ pub(super) struct Info<'a> {
     pub services: Vec<&'a str>,
     /// The commands that may be asked for.
     pub commands: &'a [&'static str],
+    /// The topic below which Home Assistant is told of host and services; `None`: it is not.
+    pub home_assistant: Option<&'a str>,
 }
 
 /// The part of a retained `info` that tells the states of an earlier run.
@@ -27,6 +32,25 @@ pub(super) struct FormerInfo {
     /// Names of the services.
     #[serde(default)]
     pub services: Vec<String>,
+    /// The topic below which Home Assistant was told of them.
+    #[serde(default)]
+    pub home_assistant: Option<String>,
+}
+
+impl FormerInfo {
+    /// The topics of the retained messages besides the ones of the host.
+    pub(super) fn topics(&self, topics: &Topics) -> Vec<Topic> {
+        let states = self.services.iter().filter_map(|name| topics.service(name));
+        let mut all: Vec<Topic> = states.collect();
+
+        let prefix = self.home_assistant.clone().map(Topic::new);
+        if let Some(Ok(prefix)) = prefix {
+            let services = self.services.iter().map(|name| Some(name.as_str()));
+            let devices = services.chain([None]);
+            all.extend(devices.filter_map(|name| home_assistant::topic(&prefix, topics, name)));
+        }
+        all
+    }
 }
 
 /// Figures of the host.
@@ -74,7 +98,11 @@ pub(super) struct ActivityState {
 
 impl<'a> Info<'a> {
     /// The state in the snapshot.
-    pub(super) fn of(snapshot: &'a HostSnapshot, commands: &'a [&'static str]) -> Self {
+    pub(super) fn of(
+        snapshot: &'a HostSnapshot,
+        commands: &'a [&'static str],
+        home_assistant: Option<&'a str>,
+    ) -> Self {
         let services = snapshot.services.iter();
         Self {
             version: snapshot.version,
@@ -82,6 +110,7 @@ impl<'a> Info<'a> {
             broker: &snapshot.broker.address,
             services: services.map(|service| service.name.as_str()).collect(),
             commands,
+            home_assistant,
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct Topics {
     pub health: Topic,
     /// The filter of requests.
     pub requests: Filter,
+    /// The filter of `info`, by which the host learns of its earlier run.
+    pub(super) former_info: Filter,
 }
 
 impl Topics {
@@ -30,8 +32,23 @@ impl Topics {
             info: topic("info")?,
             health: topic("health")?,
             requests: Filter::new(&format!("{prefix}request/#"))?,
+            former_info: Filter::new(&format!("{prefix}info"))?,
             prefix,
         })
+    }
+
+    /// The host id.
+    pub(super) fn host_id(&self) -> &str {
+        let id = self.prefix.trim_end_matches('/');
+        id.strip_prefix("miqro/").unwrap_or(id)
+    }
+
+    /// The topic of requests for a command; without one, the payload has it.
+    pub(super) fn request(&self, command: Option<&str>) -> String {
+        match command {
+            Some(command) => format!("{}request/{command}", self.prefix),
+            None => format!("{}request", self.prefix),
+        }
     }
 
     /// The topic of a service's state; `None` when the name is too long for a topic.
@@ -77,6 +94,7 @@ mod tests {
         let topics = Topics::new("a+b#").unwrap();
         assert_eq!(topics.online.as_str(), "miqro/a-b-/online");
         assert_eq!(topics.requests.as_str(), "miqro/a-b-/request/#");
+        assert_eq!(topics.host_id(), "a-b-");
         assert!(Topics::new(&"a".repeat(65_530)).is_err());
     }
 
@@ -89,6 +107,7 @@ mod tests {
                 .command_of(&topic)
                 .map(|command| command.map(str::to_owned))
         };
+
         assert_eq!(command("miqro/host/request"), Some(None));
         assert_eq!(
             command("miqro/host/request/restart"),

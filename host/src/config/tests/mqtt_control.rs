@@ -14,9 +14,11 @@ fn there_is_no_control_until_it_is_configured() {
 
 #[test]
 fn commands_are_listed_by_name_and_shown_again() {
-    let config = quiet("mqtt_control: {commands: [restart, log-level], interval: 1m}");
+    let config =
+        quiet("mqtt_control: {commands: [restart, log-level], interval: 1m, home_assistant: true}");
     let control = config.mqtt_control.clone().unwrap();
     assert_eq!(control.commands, ["restart", "log-level"]);
+    assert!(control.home_assistant);
     assert_eq!(quiet(&config.to_yaml()).mqtt_control, Some(control));
 
     let unknown = problems("mqtt_control: {commands: [explode, tail]}");
