@@ -177,6 +177,7 @@ pub(super) fn key() -> Key {
         "list of sections",
     )
     .default("none")
+    .example(user::EXAMPLE)
     .keys(user::keys());
     let keys = vec![
         Key::new(
