@@ -71,7 +71,7 @@ fn read_user(item: &ConfigValue<'_>) -> Option<WebUser> {
 }
 
 /// An example of the list for the reference.
-pub(super) const EXAMPLE: &str = "[{name: anna, password_hash: $argon2id$v=19$m=19456,t=2,p=1$vXXDYXaKd0lzPzCGbsiSwA$G1RL/Q4p0PFrWjLB69O0lZoiN/Q3e0v14REPTIFEeIk}]";
+pub(super) const EXAMPLE: &str = "[{name: anna, password_hash: '$argon2id$v=19$m=19456,t=2,p=1$vXXDYXaKd0lzPzCGbsiSwA$G1RL/Q4p0PFrWjLB69O0lZoiN/Q3e0v14REPTIFEeIk'}]";
 
 /// The keys of a person for the reference.
 pub(super) fn keys() -> Vec<Key> {
@@ -84,7 +84,7 @@ pub(super) fn keys() -> Vec<Key> {
             "text",
         )
         .example(
-            "$argon2id$v=19$m=19456,t=2,p=1$vXXDYXaKd0lzPzCGbsiSwA$G1RL/Q4p0PFrWjLB69O0lZoiN/Q3e0v14REPTIFEeIk",
+            "'$argon2id$v=19$m=19456,t=2,p=1$vXXDYXaKd0lzPzCGbsiSwA$G1RL/Q4p0PFrWjLB69O0lZoiN/Q3e0v14REPTIFEeIk'",
         ),
         Key::new(
             "password_hash_file",
