@@ -15,6 +15,7 @@ mod awaited;
 #[path = "app/no_broker.rs"]
 mod broker;
 mod control;
+mod deploy;
 mod details;
 mod embedded_broker;
 mod engine;
@@ -30,6 +31,7 @@ mod reload;
 mod runtime;
 mod service_deps;
 mod sessions;
+mod shadows;
 mod signals;
 mod snapshots;
 mod source;
@@ -51,7 +53,7 @@ use tracing::{info, warn};
 
 #[cfg(feature = "embedded-broker")]
 use crate::broker;
-use crate::config::{self, Broker, Config, Connection};
+use crate::config::{self, Broker, Config};
 use crate::logging::{Levels, Logs};
 use crate::mqtt_control::Setup;
 use crate::panic_hook;
@@ -209,8 +211,9 @@ async fn start_up<'a>(
     identity.complete(&mut config);
     let engine = engine::engine(&config)?;
     let (store, contents) = Store::open(identity.state_file())?;
-    let control = Control::open(identity.state_file(), &pools.usual);
-    let web = WebServer::start(config.web.as_ref(), control.requests(), &pools.usual).await?;
+    let archive = Archive::beside(identity.state_file());
+    let control = Control::open(identity.state_file(), &archive, &pools.usual);
+    let web = WebServer::start(config.web.as_ref(), &control, &pools.usual).await?;
 
     let mut tasks = JoinSet::new();
     let (requests, reception) = request_reply::channel();
@@ -228,7 +231,6 @@ async fn start_up<'a>(
         config.ha_discovery_prefix.clone(),
     );
 
-    let archive = Archive::beside(identity.state_file());
     let deps = ServiceDeps {
         loader: Loader::new(engine, pools.usual.clone(), archive, logs.status_line()),
         pools: pools.clone(),
@@ -249,7 +251,7 @@ async fn start_up<'a>(
         loading::load_all(&deps, config.services, contents.spools, persists).await?;
     let mut starting = starting.with_named(named);
     starting.judge()?;
-    greet(feedback, &connection, broker.is_some(), &services);
+    feedback.on_started(&connection, broker.is_some(), &services);
 
     let sessions = sessions::open(&connection, &services, &wills, &store, contents.waiting)?;
 
@@ -265,26 +267,6 @@ async fn start_up<'a>(
         tasks,
         broker,
     })
-}
-
-/// Prints the greeting, and how to try a service that is ready.
-fn greet(
-    feedback: Feedback<'_>,
-    connection: &Connection,
-    embedded: bool,
-    services: &[LoadedService],
-) {
-    (feedback.greet)(&StartReport {
-        connection,
-        embedded,
-        services,
-    });
-    let ready = services
-        .iter()
-        .filter(|one| one.first.component().is_some());
-    for service in ready {
-        (feedback.suggest)(connection, &service.ctx.config.base, &service.subscriptions);
-    }
 }
 
 /// Watches the component files of all services.

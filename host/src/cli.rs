@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod compile;
 mod components;
+mod deploy;
 mod describe;
 mod details;
 mod endpoint;
@@ -29,6 +30,7 @@ mod remote;
 mod replay;
 mod reply;
 mod run;
+mod shadow;
 mod show;
 mod stream;
 mod subscribe;
@@ -85,6 +87,10 @@ enum Command {
     History(admin::History),
     /// Roll a service back to a former version
     Rollback(admin::Rollback),
+    /// Check a component and have it take over as the new version of a service
+    Deploy(deploy::Deploy),
+    /// Run a version as the shadow of a service, and show how it differs
+    Shadow(shadow::Shadow),
     /// Reprocess a service's dead letters
     Replay(replay::Replay),
     /// Record the calls of a running service to a file, for `test --replay`
@@ -162,6 +168,8 @@ impl Command {
                 | Self::State(_)
                 | Self::History(_)
                 | Self::Rollback(_)
+                | Self::Deploy(_)
+                | Self::Shadow(_)
                 | Self::Replay(_)
                 | Self::Record(_)
                 | Self::Restart(_)
@@ -212,6 +220,8 @@ impl Cli {
             Command::State(state) => state.run(hosts),
             Command::History(history) => history.run(hosts),
             Command::Rollback(rollback) => rollback.run(hosts),
+            Command::Deploy(deploy) => deploy.run(hosts),
+            Command::Shadow(shadow) => shadow.run(hosts),
             Command::Replay(replay) => replay.run(hosts),
             Command::Record(record) => record.run(hosts),
             Command::Restart(service) => service.restart(hosts),

@@ -14,6 +14,7 @@ mod server;
 mod snapshot;
 mod socket;
 mod stream;
+mod upload;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,6 +32,7 @@ pub use server::{ControlError, Server, SocketGuard};
 pub use snapshot::{BrokerSnapshot, HostSnapshot};
 pub use socket::socket_of;
 pub use stream::Stream;
+pub use upload::{UPLOAD_BYTES, Upload, UploadError, UploadWriter, Uploads};
 
 /// The result of a request. It becomes JSON outside the message path.
 #[derive(Debug, Serialize)]
@@ -74,6 +76,8 @@ pub enum Reply<T = Value> {
 pub struct PendingRequest {
     /// The request.
     pub request: Request,
+    /// The component that came with it.
+    pub upload: Option<Upload>,
     /// The client that sent it, for the audit log.
     pub caller: Caller,
     /// Receiver of the reply; it may have gone.
@@ -86,10 +90,21 @@ pub async fn ask(
     request: Request,
     caller: Caller,
 ) -> Reply<Answer> {
+    ask_with(requests, request, None, caller).await
+}
+
+/// As [`ask`], with an uploaded component.
+pub async fn ask_with(
+    requests: &mpsc::Sender<PendingRequest>,
+    request: Request,
+    upload: Option<Upload>,
+    caller: Caller,
+) -> Reply<Answer> {
     let stopping = || Reply::Error("the host is stopping".to_owned());
     let (reply, replied) = oneshot::channel();
     let pending = PendingRequest {
         request,
+        upload,
         caller,
         reply,
     };

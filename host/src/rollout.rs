@@ -8,6 +8,8 @@ pub mod archive;
 pub mod comparison;
 pub mod compatibility;
 pub mod compile_report;
+pub mod component_file;
+pub mod deployment;
 pub mod first_version;
 pub mod handover;
 pub mod history;

@@ -73,6 +73,8 @@ pub enum Command {
     Swap(Box<Swap>),
     /// Have a started instance handle copies of the messages of the running one.
     Shadow(Box<Shadow>),
+    /// End the shadow, if there is one.
+    EndShadow,
     /// Restart the instance. The answer says that it runs, or why it does not.
     Restart(Answer),
     /// Record an event in the history that changes nothing else.
@@ -106,6 +108,7 @@ impl Command {
             | Self::Snapshot(_)
             | Self::Note(..)
             | Self::ClearRejected
+            | Self::EndShadow
             | Self::Replay(_)
             | Self::DescribeRecording(_) => false,
             Self::Record(record) => record.begin == recording::Begin::Start,

@@ -5,6 +5,7 @@ mod begin;
 mod candidates;
 mod changes;
 mod commands;
+mod deployments;
 pub mod reload;
 mod shadows;
 
@@ -30,8 +31,10 @@ use crate::version::Version;
 use crate::watch::Watch;
 
 use candidates::Outcome;
-use commands::RollbackReady;
+use deployments::StartByCommand;
+pub use deployments::{DeployOrder, DeployTarget};
 use shadows::ShadowOutcome;
+pub use shadows::{ShadowRun, ShadowStatus};
 
 /// One service as the supervisor sees it.
 pub struct Entry {
@@ -43,8 +46,8 @@ pub struct Entry {
     pub file: PathBuf,
     /// The last swap that was sent to it, or its begin.
     pub issued: Option<IssuedSwap>,
-    /// The version that runs as its shadow, or did so last.
-    pub shadow: Option<Version>,
+    /// The version that runs as its shadow.
+    pub shadow: Option<ShadowRun>,
     /// Whether its component is still being compiled, or its guest still starts, for the first time.
     pub is_starting: bool,
     /// Handle of its task.
@@ -69,10 +72,10 @@ pub struct Supervisor {
     orders: VecDeque<QueuedCommand>,
     /// Services that are no longer configured and have not ended yet.
     leaving: JoinSet<ServiceId>,
-    /// Former versions that are being made ready to come back, by command.
-    rollbacks: JoinSet<RollbackReady>,
+    /// Versions that are being started by command.
+    starts: JoinSet<StartByCommand>,
     /// New versions that run as shadows.
-    shadows: JoinSet<Option<ShadowOutcome>>,
+    shadows: JoinSet<ShadowOutcome>,
     store: Store,
     /// Files that were refused recently.
     rejection_log: RejectionLog,
@@ -85,6 +88,10 @@ struct Preparations {
     in_progress: HashSet<PathBuf>,
     /// Files to prepare again, since they or their users changed meanwhile.
     dirty: HashSet<PathBuf>,
+    /// Files that a deployment replaces, as soon as its version runs. Until then they hold a former version, which must not take over.
+    deploying: HashSet<PathBuf>,
+    /// Ends with each deployment.
+    deployments: JoinSet<PathBuf>,
 }
 
 /// Command for a service.
@@ -113,7 +120,7 @@ impl Supervisor {
             orders: VecDeque::new(),
             leaving: JoinSet::new(),
             reports,
-            rollbacks: JoinSet::new(),
+            starts: JoinSet::new(),
             shadows: JoinSet::new(),
             store,
             rejection_log: RejectionLog::default(),
@@ -142,12 +149,16 @@ impl Supervisor {
                     Err(bug) => error!("preparing a component failed in the host, which is a bug: {bug}"),
                 },
                 Some(done) = self.shadows.join_next() => match done {
-                    Ok(shadowed) => shadowed.into_iter().for_each(|shadowed| self.end_shadow(shadowed)),
+                    Ok(shadowed) => self.end_shadow(shadowed),
                     Err(bug) => error!("a shadow failed in the host, which is a bug: {bug}"),
                 },
-                Some(done) = self.rollbacks.join_next() => match done {
-                    Ok(ready) => self.on_rollback_ready(ready),
-                    Err(bug) => error!("preparing a former version failed in the host, which is a bug: {bug}"),
+                Some(done) = self.preparations.deployments.join_next() => match done {
+                    Ok(file) => self.on_deployed(file),
+                    Err(bug) => error!("a deployment failed in the host, which is a bug: {bug}"),
+                },
+                Some(done) = self.starts.join_next() => match done {
+                    Ok(start) => self.on_started(start),
+                    Err(bug) => error!("starting a version failed in the host, which is a bug: {bug}"),
                 },
             }
         }
@@ -241,6 +252,7 @@ impl Entry {
             ctx: self.ctx.clone(),
             prepared,
             rollback: None,
+            answer: None,
         }
     }
 }

@@ -12,6 +12,7 @@ mod routes;
 mod server;
 mod sessions;
 mod stream;
+mod upload;
 
 pub use certificate::CertificateError;
 pub use login::random_token;

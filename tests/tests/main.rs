@@ -10,6 +10,7 @@ mod contract;
 mod control;
 mod daemon;
 mod delivery;
+mod deploy;
 mod failing;
 mod files;
 mod guest_adapter;

@@ -1,8 +1,8 @@
 //! Commands for a host on another machine: `miqro-host --host URL COMMAND` says the same as on the control socket.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use miqro_tests::process::{Said, run_to_end};
-use miqro_tests::{Host, host};
+use miqro_tests::{Host, guests, host};
 use serde_json::json;
 
 const READ: &str = "read-0123456789abcdef";
@@ -136,6 +136,39 @@ async fn commands_are_carried_out_and_audited() -> Result<()> {
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(refused.err.contains(reason), "{refused:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn components_are_deployed_from_afar() -> Result<()> {
+    let served = Served::start().await?;
+    let folder = tempfile::TempDir::new()?;
+    let file = folder.path().join("next.wasm");
+    let next = guests::marked(&guests::component("relay")?, 1);
+    std::fs::write(&file, &next)?;
+    let file = file.to_str().context("no path")?;
+
+    let refused = served.ask(Some(READ), &["deploy", "it", file]).await?;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let reason = "expected a token with role: operate, found one with role: read";
+    assert!(refused.err.contains(reason), "{refused:?}");
+    assert_eq!(
+        std::fs::read(served.host.file("it"))?,
+        guests::component("relay")?
+    );
+
+    let report = served.operate(&["deploy", "it", file, "--check"]).await?;
+    assert!(report.contains("imports: miqro:service/"), "{report}");
+    let out = served.operate(&["deploy", "it", file]).await?;
+    assert!(out.contains("runs, and is in "), "{out}");
+    assert_eq!(std::fs::read(served.host.file("it"))?, next);
+    served
+        .host
+        .output()
+        .wait_for("the audit line", |line| {
+            line.contains("audit: deployment of version") && line.contains("to \"it\" by \"anna\"")
+        })
+        .await?;
     Ok(())
 }
 

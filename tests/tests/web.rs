@@ -1,6 +1,7 @@
 //! The HTTP server: the same snapshot and commands as the control socket, metrics, and its rules under attack.
 
 mod tls;
+mod uploads;
 mod users;
 
 use std::io::Write;
@@ -130,6 +131,10 @@ async fn readers_cannot_change_anything() -> Result<()> {
         json!({"command": "replay", "service": "it"}),
         json!({"command": "delete-letter", "service": "it", "letter": "0-0"}),
         json!({"command": "rollback", "service": "it"}),
+        json!({"command": "deploy", "service": "it", "version": "0"}),
+        json!({"command": "upload", "service": "it", "bytes": 0}),
+        json!({"command": "start-shadow", "service": "it", "version": "0"}),
+        json!({"command": "stop-shadow", "service": "it"}),
         json!({"command": "state", "service": "it"}),
         json!({"command": "log-level", "level": "trace"}),
         json!({"command": "reload"}),

@@ -1,12 +1,17 @@
 //! Answers to requests of the control channel, and the reasons why there is none.
 
 use futures_util::future::BoxFuture;
+use tokio::task::JoinError;
 
 use crate::control::Answer;
+use crate::rollout::archive::FindVersionError;
+use crate::rollout::deployment::DeployError;
+use crate::rollout::loader::LoadError;
 use crate::service::CommandError;
 use crate::store::{LetterId, LetterIdError, StoreError};
 use crate::tap::TapFull;
 use crate::topic::TopicError;
+use crate::version::Version;
 
 /// A request cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +32,23 @@ pub(super) enum RequestError {
     SocketOnly,
     #[error("there is no connection to the broker")]
     NotConnected,
+    #[error(
+        "expected a component after the request, as POST /api/v1/upload and miqro-host deploy send it"
+    )]
+    NoUpload,
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Version(#[from] FindVersionError),
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
+    #[error("version {} runs, but the host will start with the former file: {source}", version.short())]
+    NotInPlace {
+        version: Version,
+        source: DeployError,
+    },
+    #[error("the check of the component failed in the host, which is a bug: {0}")]
+    Bug(#[from] JoinError),
     #[error(transparent)]
     TapFull(#[from] TapFull),
     #[error(transparent)]

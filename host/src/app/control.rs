@@ -11,9 +11,10 @@ use tracing::warn;
 
 use crate::config::Level;
 use crate::control::{
-    Answer, Caller, PendingRequest, Reply, Request, Server, SocketGuard, socket_of,
+    Answer, Caller, PendingRequest, Reply, Request, Server, SocketGuard, Upload, Uploads, socket_of,
 };
 use crate::message::{Message, Qos};
+use crate::rollout::archive::Archive;
 use crate::rollout::history::{VersionHistory, format_utc};
 use crate::service::{CommandError, ServiceRef};
 use crate::service_ctx::ServiceCtx;
@@ -36,6 +37,7 @@ pub(super) struct Control {
     asked: mpsc::Receiver<PendingRequest>,
     /// Keeps the channel open even without a socket.
     open: mpsc::Sender<PendingRequest>,
+    uploads: Uploads,
     _bound: Option<SocketGuard>,
     serving: Option<AbortHandle>,
     /// Answers that take time; each ends with its request.
@@ -44,36 +46,43 @@ pub(super) struct Control {
 
 impl Control {
     /// Listens on a socket next to the state file. If that fails, a warning is logged and the host takes no requests.
-    pub(super) fn open(state_file: &Path, pool: &tokio::runtime::Handle) -> Self {
+    pub(super) fn open(
+        state_file: &Path,
+        archive: &Archive,
+        pool: &tokio::runtime::Handle,
+    ) -> Self {
         let (open, asked) = mpsc::channel(WAITING);
+        let uploads = Uploads::new(archive.clone());
         let _inside = pool.enter();
-        match Server::open(&socket_of(state_file)) {
+        let (bound, serving) = match Server::open(&socket_of(state_file)) {
             Ok((server, bound)) => {
-                let serving = pool.spawn(server.serve(open.clone())).abort_handle();
-                Self {
-                    asked,
-                    open,
-                    _bound: Some(bound),
-                    serving: Some(serving),
-                    answers: JoinSet::new(),
-                }
+                let serving = pool.spawn(server.serve(open.clone(), uploads.clone()));
+                (Some(bound), Some(serving.abort_handle()))
             }
             Err(error) => {
                 warn!("{error}; the command line cannot ask this host");
-                Self {
-                    asked,
-                    open,
-                    _bound: None,
-                    serving: None,
-                    answers: JoinSet::new(),
-                }
+                (None, None)
             }
+        };
+
+        Self {
+            asked,
+            open,
+            uploads,
+            _bound: bound,
+            serving,
+            answers: JoinSet::new(),
         }
     }
 
     /// A sender of requests, for other surfaces.
     pub(super) fn requests(&self) -> mpsc::Sender<PendingRequest> {
         self.open.clone()
+    }
+
+    /// Takes the components that come with requests of other surfaces.
+    pub(super) fn uploads(&self) -> Uploads {
+        self.uploads.clone()
     }
 
     /// The next request. Cancel-safe.
@@ -91,13 +100,14 @@ impl Control {
     pub(super) fn handle(&mut self, pending: PendingRequest, runtime: &mut Runtime<'_>) {
         let PendingRequest {
             request,
+            upload,
             caller,
             reply,
         } = pending;
         let audited = request.is_change().then(|| request.to_string());
         let answer = match (&caller, request.is_recording()) {
             (Caller::Web { .. } | Caller::Mqtt { .. }, true) => refuse(RequestError::SocketOnly),
-            _ => runtime.handle_request(request),
+            _ => runtime.handle_request(request, upload),
         };
         self.answers.spawn(async move {
             let answer = match answer.await {
@@ -121,7 +131,7 @@ impl Drop for Control {
 
 impl Runtime<'_> {
     /// Begins to handle a request; the answer may come later.
-    fn handle_request(&mut self, request: Request) -> AnswerFuture {
+    fn handle_request(&mut self, request: Request, upload: Option<Upload>) -> AnswerFuture {
         match request {
             Request::Services {} => ready(Ok(Value::from(self.supervisor.names()))),
             Request::Status {} => ready(Ok(status(
@@ -156,6 +166,13 @@ impl Runtime<'_> {
                 count,
             } => self.record(service, restart, count),
             Request::RecordLetter { service, letter } => self.record_letter(service, letter),
+            Request::Upload {
+                service, signature, ..
+            } => self.check_upload(&service, signature, upload),
+            Request::Deploy { service, version } => self.deploy(&service, version),
+            Request::Shadow { service } => ready(self.shadow(&service)),
+            Request::StartShadow { service, version } => self.start_shadow(&service, version),
+            Request::StopShadow { service } => ready(self.stop_shadow(&service)),
             Request::Rollback { service, to } => self.roll_back(&service, to.as_deref()),
             Request::Restart { service } => self.restart(&service),
             Request::Enable { service } => self.switch(&service, "1"),
@@ -253,7 +270,7 @@ fn ready(answer: Result<impl Into<Answer>, RequestError>) -> AnswerFuture {
     std::future::ready(answer.map(Into::into)).boxed()
 }
 
-fn refuse(error: impl Into<RequestError>) -> AnswerFuture {
+pub(super) fn refuse(error: impl Into<RequestError>) -> AnswerFuture {
     std::future::ready(Err(error.into())).boxed()
 }
 

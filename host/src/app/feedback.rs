@@ -29,3 +29,25 @@ pub struct Feedback<'a> {
     /// Called once: the first attempt to connect was made, and if components were named, one of them can run.
     pub ready: &'a dyn Fn(),
 }
+
+impl Feedback<'_> {
+    /// Prints the greeting, and how to try a service that is ready.
+    pub(super) fn on_started(
+        self,
+        connection: &Connection,
+        embedded: bool,
+        services: &[LoadedService],
+    ) {
+        (self.greet)(&StartReport {
+            connection,
+            embedded,
+            services,
+        });
+        let ready = services
+            .iter()
+            .filter(|one| one.first.component().is_some());
+        for service in ready {
+            (self.suggest)(connection, &service.ctx.config.base, &service.subscriptions);
+        }
+    }
+}

@@ -1,12 +1,12 @@
 //! The HTTP server of the host, if it is configured.
 
-use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::info;
 
 use crate::config::Web;
-use crate::control::PendingRequest;
 use crate::web::Server;
+
+use super::control::Control;
 
 /// The running server. It ends when this is dropped.
 pub(super) struct WebServer(AbortHandle);
@@ -18,13 +18,15 @@ impl WebServer {
     /// When its address cannot be listened on, or its certificate cannot be used.
     pub(super) async fn start(
         web: Option<&Web>,
-        requests: mpsc::Sender<PendingRequest>,
+        control: &Control,
         pool: &tokio::runtime::Handle,
     ) -> anyhow::Result<Option<Self>> {
         let Some(web) = web else { return Ok(None) };
 
         let web = web.clone();
-        let opening = pool.spawn(async move { Server::open(&web, requests).await });
+        let requests = control.requests();
+        let uploads = control.uploads();
+        let opening = pool.spawn(async move { Server::open(&web, requests, uploads).await });
         let server = opening.await??;
         let scheme = server.scheme();
         info!(

@@ -21,7 +21,7 @@ pub(super) const EXIT_NOT_RUNNING: u8 = 3;
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a command may take: a component may have to be compiled.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
+pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A service of a running host.
 #[derive(Debug, clap::Args)]

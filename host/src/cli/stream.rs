@@ -276,7 +276,7 @@ fn call(call: &Value) -> String {
 }
 
 /// A message on one line: topic, QoS, and the beginning of its payload.
-fn message(message: &Value) -> String {
+pub(super) fn message(message: &Value) -> String {
     let payload = match message["payload"].as_str() {
         Some(text) => format!("\"{}\"", safe(text)),
         None => format!("0x{}", plain(&message["payload_hex"])),
@@ -295,7 +295,7 @@ fn message(message: &Value) -> String {
 }
 
 /// The text without characters that could control a terminal.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

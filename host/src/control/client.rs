@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::client_error::ClientError;
@@ -39,8 +40,26 @@ impl Endpoint {
     /// When no host listens, no reply arrives in time, or the host rejects the request.
     pub fn send(&self, request: &Request, timeout: Duration) -> Result<Value, ClientError> {
         match self {
-            Self::Socket(socket) => begin(socket, request, timeout).map(|(value, _)| value),
+            Self::Socket(socket) => begin(socket, request, &[], timeout).map(|(value, _)| value),
             Self::Remote(remote) => remote.send(request, timeout),
+        }
+    }
+
+    /// Sends a request with a component, and waits for its reply, at most `timeout` from the end of the upload on.
+    ///
+    /// # Errors
+    /// As [`Endpoint::send`].
+    pub fn upload(
+        &self,
+        request: &Request,
+        component: Bytes,
+        timeout: Duration,
+    ) -> Result<Value, ClientError> {
+        match self {
+            Self::Socket(socket) => {
+                begin(socket, request, &component, timeout).map(|(value, _)| value)
+            }
+            Self::Remote(remote) => remote.upload(request, component, timeout),
         }
     }
 
@@ -72,7 +91,7 @@ fn follow(
         path: socket.to_owned(),
         source,
     };
-    let (_, mut reader) = begin(socket, request, timeout)?;
+    let (_, mut reader) = begin(socket, request, &[], timeout)?;
     reader.get_mut().set_limit(u64::MAX);
     // nothing may happen for long
     let stream = reader.get_ref().get_ref();
@@ -93,10 +112,11 @@ fn follow(
 /// The rest of an answer.
 type Rest = BufReader<io::Take<UnixStream>>;
 
-/// Sends a request and reads its reply, and returns the rest of the answer.
+/// Sends a request, with the bytes that follow it, and reads its reply. Also returns the rest of the answer.
 fn begin(
     socket: &Path,
     request: &Request,
+    further: &[u8],
     timeout: Duration,
 ) -> Result<(Value, Rest), ClientError> {
     let failed = |source: io::Error| ClientError::Io {
@@ -115,7 +135,7 @@ fn begin(
         stream => stream.map_err(failed)?,
     };
 
-    match exchange(stream, request, timeout).map_err(failed)? {
+    match exchange(stream, request, further, timeout).map_err(failed)? {
         (Reply::Ok(value), rest) => Ok((value, rest)),
         (Reply::Error(error), _) => Err(ClientError::Rejected(error)),
     }
@@ -124,12 +144,18 @@ fn begin(
 fn exchange(
     mut stream: UnixStream,
     request: &Request,
+    further: &[u8],
     timeout: Duration,
 ) -> io::Result<(Reply, Rest)> {
     stream.set_read_timeout(Some(timeout))?;
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
     stream.write_all(&text)?;
+    match stream.write_all(further) {
+        // the host has refused it already: its reply says why
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
 
     let mut line = String::new();
     let mut reader = BufReader::new(stream.take(REPLY_BYTES));

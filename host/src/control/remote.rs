@@ -40,6 +40,9 @@ pub enum RemoteError {
     Token,
 }
 
+/// A request over HTTP, or the reason why there is none.
+type Asked = Result<http::Request<Full<Bytes>>, ClientError>;
+
 /// A host that is asked over HTTP.
 #[derive(Debug, Clone)]
 pub struct Remote {
@@ -106,12 +109,23 @@ impl Remote {
 
     /// Sends a request and waits for its reply.
     pub(super) fn send(&self, request: &Request, limit: Duration) -> Result<Value, ClientError> {
-        let asked = async {
-            let http = self.request_for(request)?;
-            self.with_connection(http, async |answer| self.reply(answer).await)
-                .await
-        };
+        self.exchange(self.request_for(request), limit)
+    }
+
+    /// Sends a request with a component and waits for its reply.
+    pub(super) fn upload(
+        &self,
+        request: &Request,
+        component: Bytes,
+        limit: Duration,
+    ) -> Result<Value, ClientError> {
+        self.exchange(self.upload_for(request, component), limit)
+    }
+
+    fn exchange(&self, http: Asked, limit: Duration) -> Result<Value, ClientError> {
+        let http = http?;
         self.block_on(async {
+            let asked = self.with_connection(http, async |answer| self.reply(answer).await);
             timeout(limit, asked)
                 .await
                 .map_err(|_| self.failed(late(limit)))?
@@ -173,42 +187,55 @@ impl Remote {
     }
 
     /// The HTTP request: GET of a path for a stream, a command for all others.
-    fn request_for(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, ClientError> {
-        let unusable = |error: &dyn std::fmt::Display| self.failed(error.to_string());
-        let json = serde_json::to_value(request).map_err(|error| unusable(&error))?;
-        let prefix = self
-            .url
-            .parse::<Uri>()
-            .map_err(|error| unusable(&error))?
-            .path()
-            .trim_end_matches('/')
-            .to_owned();
+    fn request_for(&self, request: &Request) -> Asked {
+        let json = serde_json::to_value(request).map_err(|error| self.unusable(&error))?;
+        if let Some(path) = stream_path(request) {
+            let query = query_of(&json);
+            let builder = http::Request::get(format!("{}{path}?{query}", self.prefix()?));
+            return self.complete(builder, Bytes::new());
+        }
 
-        let builder = match stream_path(request) {
-            Some(path) => {
-                let query = query_of(&json);
-                http::Request::get(format!("{prefix}{path}?{query}"))
-            }
-            None => http::Request::post(format!("{prefix}/api/v1/command"))
-                .header(header::CONTENT_TYPE, "application/json"),
-        };
-        let body = match stream_path(request) {
-            Some(_) => Bytes::new(),
-            None => Bytes::from(json.to_string()),
-        };
+        let body = Bytes::from(json.to_string());
         if body.len() as u64 > REQUEST_BYTES {
             return Err(self.failed(format!("expected a request below {REQUEST_BYTES} bytes")));
         }
+        let builder = http::Request::post(format!("{}/api/v1/command", self.prefix()?))
+            .header(header::CONTENT_TYPE, "application/json");
+        self.complete(builder, body)
+    }
 
+    /// The HTTP request of an upload.
+    fn upload_for(&self, request: &Request, component: Bytes) -> Asked {
+        let mut json = serde_json::to_value(request).map_err(|error| self.unusable(&error))?;
+        // the length of the body says that
+        json.as_object_mut().map(|members| members.remove("bytes"));
+        let query = query_of(&json);
+        let builder = http::Request::post(format!("{}/api/v1/upload?{query}", self.prefix()?))
+            .header(header::CONTENT_TYPE, "application/wasm");
+        self.complete(builder, component)
+    }
+
+    /// The path of the URL, without a slash at its end.
+    fn prefix(&self) -> Result<String, ClientError> {
+        let url = self.url.parse::<Uri>();
+        let url = url.map_err(|error| self.unusable(&error))?;
+        Ok(url.path().trim_end_matches('/').to_owned())
+    }
+
+    fn complete(&self, builder: http::request::Builder, body: Bytes) -> Asked {
         let mut http = builder
             .header(header::HOST, self.authority.as_str())
             .body(Full::new(body))
-            .map_err(|error| unusable(&error))?;
+            .map_err(|error| self.unusable(&error))?;
         if let Some(value) = &self.authorization {
             http.headers_mut()
                 .insert(header::AUTHORIZATION, value.clone());
         }
         Ok(http)
+    }
+
+    fn unusable(&self, error: &dyn std::fmt::Display) -> ClientError {
+        self.failed(error.to_string())
     }
 
     async fn with_connection<T>(
@@ -417,5 +444,15 @@ mod tests {
         assert_eq!(pairs, ["follow=false", "service=a+b%26c"]);
         let asked = remote.request_for(&Request::Services {}).unwrap();
         assert_eq!(asked.uri(), "/base/api/v1/command");
+
+        let upload = Request::Upload {
+            service: "it".to_owned(),
+            bytes: 3,
+            signature: None,
+        };
+        let asked = remote
+            .upload_for(&upload, Bytes::from_static(b"abc"))
+            .unwrap();
+        assert_eq!(asked.uri(), "/base/api/v1/upload?service=it");
     }
 }

@@ -48,6 +48,40 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
     },
+    /// Check a component for a service and keep it, so that `Deploy` and `StartShadow` can name it. Its bytes follow the request.
+    Upload {
+        /// Name of the service.
+        service: String,
+        /// Number of bytes that follow.
+        bytes: u64,
+        /// Its signature, as minisign writes it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signature: Option<String>,
+    },
+    /// Have an uploaded or kept version take over, and replace the component file of the service by it.
+    Deploy {
+        /// Name of the service.
+        service: String,
+        /// Beginning of the version's hash.
+        version: String,
+    },
+    /// The version that runs as the shadow of a service, and its comparison with the running version.
+    Shadow {
+        /// Name of the service.
+        service: String,
+    },
+    /// Have an uploaded or kept version handle copies of the messages of a service, without effects, until it is stopped.
+    StartShadow {
+        /// Name of the service.
+        service: String,
+        /// Beginning of the version's hash.
+        version: String,
+    },
+    /// Stop the shadow of a service.
+    StopShadow {
+        /// Name of the service.
+        service: String,
+    },
     /// Section of a service in the effective configuration, without secrets.
     Section {
         /// Name of the service.
@@ -154,9 +188,14 @@ impl Request {
             | Self::Logs { .. }
             | Self::Tail { .. }
             | Self::History { .. }
+            | Self::Shadow { .. }
             | Self::Section { .. }
             | Self::Letters { .. } => false,
             Self::State { .. }
+            | Self::Upload { .. }
+            | Self::Deploy { .. }
+            | Self::StartShadow { .. }
+            | Self::StopShadow { .. }
             | Self::Rollback { .. }
             | Self::Replay { .. }
             | Self::DeleteLetter { .. }
@@ -191,6 +230,20 @@ impl fmt::Display for Request {
                 service,
                 to: Some(to),
             } => write!(f, "rollback of {service:?} to {to:?}"),
+            Self::Upload { service, bytes, .. } => {
+                write!(f, "upload of {bytes} bytes for {service:?}")
+            }
+            Self::Deploy { service, version } => {
+                write!(f, "deployment of version {version:?} to {service:?}")
+            }
+            Self::Shadow { service } => write!(f, "shadow of {service:?}"),
+            Self::StartShadow { service, version } => {
+                write!(
+                    f,
+                    "start of version {version:?} as the shadow of {service:?}"
+                )
+            }
+            Self::StopShadow { service } => write!(f, "stop of the shadow of {service:?}"),
             Self::Replay { service } => write!(f, "replay of {service:?}"),
             Self::DeleteLetter { service, letter } => {
                 write!(f, "deletion of dead letter {letter:?} of {service:?}")

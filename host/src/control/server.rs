@@ -17,15 +17,19 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::socket::short_path;
-use super::{Answer, Caller, PendingRequest, REQUEST_BYTES, Reply, Request, Stream, ask};
+use super::upload::{Upload, UploadError, Uploads};
+use super::{Answer, Caller, PendingRequest, REQUEST_BYTES, Reply, Request, Stream, ask_with};
 use crate::service::Recording;
 use crate::{daemon, secure_dir};
 
 /// Most connections at a time; further ones wait. Streams are bounded by their taps, so that commands always find room.
 const CONNECTIONS: usize = 128;
 
-/// How long a connection may take to send its request.
+/// How long a connection may take to send its request, or the next piece of an upload.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of a piece of an upload.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Wait after the system could not accept a connection (out of file descriptors, perhaps).
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -83,14 +87,14 @@ impl Server {
     }
 
     /// Accepts connections for ever; each request goes to `requests`. Conversations end with this future.
-    pub async fn serve(self, requests: mpsc::Sender<PendingRequest>) {
+    pub async fn serve(self, requests: mpsc::Sender<PendingRequest>, uploads: Uploads) {
         let mut conversations = JoinSet::new();
         loop {
             let has_room = conversations.len() < CONNECTIONS;
             tokio::select! {
                 accepted = self.listener.accept(), if has_room => match accepted {
                     Ok((stream, _)) if is_same_user(&stream) => {
-                        conversations.spawn(converse(stream, requests.clone()));
+                        conversations.spawn(converse(stream, requests.clone(), uploads.clone()));
                     }
                     Ok(_) => warn!("the control socket: another user is refused"),
                     Err(error) => {
@@ -131,7 +135,11 @@ fn is_same_user(stream: &UnixStream) -> bool {
 }
 
 /// Reads one request and writes its reply.
-async fn converse(stream: UnixStream, requests: mpsc::Sender<PendingRequest>) -> io::Result<()> {
+async fn converse(
+    stream: UnixStream,
+    requests: mpsc::Sender<PendingRequest>,
+    uploads: Uploads,
+) -> io::Result<()> {
     let caller = Caller::of_socket(&stream);
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader.take(REQUEST_BYTES));
@@ -139,7 +147,13 @@ async fn converse(stream: UnixStream, requests: mpsc::Sender<PendingRequest>) ->
     tokio::time::timeout(REQUEST_TIMEOUT, reader.read_line(&mut line)).await??;
 
     let reply = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => ask(&requests, request, caller).await,
+        Ok(request) => {
+            reader.get_mut().set_limit(u64::MAX);
+            match receive(&request, &uploads, &mut reader).await {
+                Ok(upload) => ask_with(&requests, request, upload, caller).await,
+                Err(error) => Reply::Error(error.to_string()),
+            }
+        }
         Err(error) => Reply::Error(format!("the request is not understood: {error}")),
     };
     if let Reply::Ok(Answer::Stream(stream)) = reply {
@@ -151,6 +165,34 @@ async fn converse(stream: UnixStream, requests: mpsc::Sender<PendingRequest>) ->
         send_recording(*recording, reader, writer).await?;
     }
     Ok(())
+}
+
+/// Reads the component that follows a request; `None`: none does.
+async fn receive(
+    request: &Request,
+    uploads: &Uploads,
+    reader: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<Upload>, UploadError> {
+    let Request::Upload { bytes, .. } = request else {
+        return Ok(None);
+    };
+    let mut upload = uploads.begin(*bytes)?;
+    let mut piece = vec![0; PIECE_BYTES];
+    while upload.rest() > 0 {
+        let most = piece
+            .len()
+            .min(usize::try_from(upload.rest()).unwrap_or(PIECE_BYTES));
+        let reading = reader.read(&mut piece[..most]);
+        let read = tokio::time::timeout(REQUEST_TIMEOUT, reading)
+            .await
+            .map_err(io::Error::from)??;
+        if read == 0 {
+            break;
+        }
+        upload.write(&piece[..read]).await?;
+    }
+
+    upload.finish().await.map(Some)
 }
 
 /// Writes the calls of a recording, one a line, until it ends, or the client ends its side of the connection; then the end.

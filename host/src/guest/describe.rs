@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::config::NEEDS;
-use crate::guest::component::ComponentError;
+use crate::guest::component::{Component, ComponentError};
 use crate::guest::engine::Engine;
 use crate::guest::exports::Exports;
 use crate::guest::file_kind::FileKind;
@@ -40,20 +40,42 @@ pub struct ComponentDescription {
 }
 
 impl ComponentDescription {
+    /// The description of a compiled component.
+    pub fn new(component: &Component) -> Self {
+        let imports_of = |namespace: &str| {
+            let imports = component.imports().iter();
+            imports
+                .filter(|name| name.starts_with(namespace))
+                .cloned()
+                .collect()
+        };
+
+        Self {
+            exports: component.exports(),
+            peer: component.peer(),
+            miqro: imports_of("miqro:"),
+            peers: imports_of_peers(component.imports()),
+            wasi: imports_of("wasi:"),
+            interfaces: component.interfaces().clone(),
+        }
+    }
+
+    /// The grants that its imports may need: the import, the key below `grants`, and an example of its value.
+    pub fn needs(&self) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+        let imports = |prefix: &str| {
+            let imports = self.miqro.iter().chain(&self.wasi).chain(&self.peers);
+            imports.into_iter().any(|import| import.starts_with(prefix))
+        };
+        NEEDS
+            .into_iter()
+            .filter(move |(import, ..)| imports(import))
+    }
+
     /// Lines of `miqro.yml` that grant the service `name` everything that its component imports; empty when no import
     /// needs a grant. A component may import more than it uses, because the library of its language does.
     pub fn grants(&self, name: &str) -> String {
-        let imports = |prefix: &str| {
-            self.miqro
-                .iter()
-                .chain(&self.wasi)
-                .chain(&self.peers)
-                .any(|import| import.starts_with(prefix))
-        };
-
-        let lines: String = NEEDS
-            .iter()
-            .filter(|(import, ..)| imports(import))
+        let lines: String = self
+            .needs()
             .map(|(import, key, example)| {
                 format!("\n      {key}: {example}  # {import}{}", condition(key))
             })
@@ -79,29 +101,11 @@ fn condition(key: &str) -> &'static str {
 impl Engine {
     /// Describes a file with these bytes. Compiles a component, so it blocks.
     pub fn describe(&self, bytes: &[u8]) -> Description {
-        let component = self.compile(bytes).map(|component| {
-            let imports_of = |namespace: &str| {
-                let imports = component.imports().iter();
-                imports
-                    .filter(|name| name.starts_with(namespace))
-                    .cloned()
-                    .collect()
-            };
-
-            ComponentDescription {
-                exports: component.exports(),
-                peer: component.peer(),
-                miqro: imports_of("miqro:"),
-                peers: imports_of_peers(component.imports()),
-                wasi: imports_of("wasi:"),
-                interfaces: component.interfaces().clone(),
-            }
-        });
-
+        let component = self.compile(bytes);
         Description {
             bytes: bytes.len(),
             kind: FileKind::of(bytes),
-            component,
+            component: component.map(|component| ComponentDescription::new(&component)),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tempfile::Builder;
+use tempfile::{Builder, NamedTempFile};
 
 use crate::version::Version;
 use crate::{secure_dir, signature};
@@ -22,6 +22,48 @@ const YOUNG: Duration = Duration::from_secs(600);
 pub struct ArchiveError {
     path: PathBuf,
     source: io::Error,
+}
+
+/// Name of a file that is being uploaded.
+const UPLOAD: &str = "upload.new-";
+
+/// No version of the archive can be chosen.
+#[derive(Debug, thiserror::Error)]
+pub enum FindVersionError {
+    /// No version begins with the text.
+    #[error("no version that begins with {0:?} is in the archive: upload it again")]
+    Unknown(String),
+    /// More than one version begins with the text.
+    #[error("{0:?} is the beginning of several versions")]
+    Ambiguous(String),
+    /// The archive cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+}
+
+/// A file that is being uploaded, or was. It is removed when this is dropped.
+#[derive(Debug)]
+pub struct UploadedFile(NamedTempFile);
+
+impl UploadedFile {
+    /// A handle for writing the content.
+    ///
+    /// # Errors
+    /// When the system has no further handle.
+    pub fn writer(&self) -> io::Result<File> {
+        self.0.as_file().try_clone()
+    }
+
+    /// Reads the content.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(&self) -> Result<Vec<u8>, ArchiveError> {
+        fs::read(self.0.path()).map_err(|source| ArchiveError {
+            path: self.0.path().to_owned(),
+            source,
+        })
+    }
 }
 
 /// The archive. Cheap to clone.
@@ -98,6 +140,52 @@ impl Archive {
         fs::read(&path).map_err(|source| ArchiveError { path, source })
     }
 
+    /// Begins an upload: an empty file that only the user can open.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn begin_upload(&self) -> Result<UploadedFile, ArchiveError> {
+        secure_dir::create(&self.directory)
+            .and_then(|()| Builder::new().prefix(UPLOAD).tempfile_in(&self.directory))
+            .map(UploadedFile)
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Finds the version that begins with `prefix`.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn find(&self, prefix: &str) -> Result<Version, FindVersionError> {
+        let lowercase = prefix.to_ascii_lowercase();
+        let unknown = || FindVersionError::Unknown(prefix.to_owned());
+        let entries = match fs::read_dir(&self.directory) {
+            Err(absent) if absent.kind() == io::ErrorKind::NotFound => return Err(unknown()),
+            entries => entries.map_err(|source| self.failed(source))?,
+        };
+
+        let mut found = None;
+        for entry in entries {
+            let name = entry.map_err(|source| self.failed(source))?.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(".wasm"));
+            let version = name.filter(|name| name.starts_with(&lowercase));
+            let Some(version) = version.and_then(|version| version.parse().ok()) else {
+                continue;
+            };
+            if found.replace(version).is_some() {
+                return Err(FindVersionError::Ambiguous(prefix.to_owned()));
+            }
+        }
+
+        found.ok_or_else(unknown)
+    }
+
+    fn failed(&self, source: io::Error) -> ArchiveError {
+        ArchiveError {
+            path: self.directory.to_path_buf(),
+            source,
+        }
+    }
+
     /// Path of `version`.
     pub fn file(&self, version: Version) -> PathBuf {
         self.directory.join(format!("{version}.wasm"))
@@ -108,10 +196,7 @@ impl Archive {
     /// # Errors
     /// When the directory cannot be read, or a file cannot be removed.
     pub fn tidy(&self, kept: &HashSet<Version>) -> Result<(), ArchiveError> {
-        let error = |source| ArchiveError {
-            path: self.directory.to_path_buf(),
-            source,
-        };
+        let error = |source| self.failed(source);
         let entries = match fs::read_dir(&self.directory) {
             Err(absent) if absent.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries.map_err(error)?,
@@ -129,8 +214,10 @@ impl Archive {
             let old = modified.elapsed().is_ok_and(|age| age > YOUNG);
             let unfinished =
                 rest.is_some_and(|rest| rest.split('.').any(|part| part.starts_with("new-")));
-            // a file that is not named after a version was not put here by a host
-            if old && version.is_some_and(|version| unfinished || !kept.contains(&version)) {
+            let is_upload = name.to_str().is_some_and(|name| name.starts_with(UPLOAD));
+            // a file with another name was not put here by a host
+            let is_unused = version.is_some_and(|version| unfinished || !kept.contains(&version));
+            if old && (is_upload || is_unused) {
                 fs::remove_file(entry.path()).map_err(error)?;
             }
         }
@@ -177,6 +264,28 @@ mod tests {
     }
 
     #[test]
+    fn versions_are_found_by_their_beginning() {
+        let directory = tempfile::tempdir().unwrap();
+        let archive = Archive::beside(&directory.path().join("state.redb"));
+        let found = |prefix: &str| archive.find(prefix).map_err(|error| error.to_string());
+        assert!(found("").unwrap_err().contains("no version"));
+        for number in [0x11, 0x12, 0xab] {
+            let signature = Some("signature");
+            archive
+                .keep(Version::new([number; 32]), b"bytes", signature)
+                .unwrap();
+        }
+
+        let upload = archive.begin_upload().unwrap();
+        upload.writer().unwrap().write_all(b"new").unwrap();
+        assert_eq!(upload.read().unwrap(), b"new");
+        assert_eq!(found("AB"), Ok(Version::new([0xab; 32])));
+        assert!(found("1").unwrap_err().contains("several"));
+        assert!(found("cc").unwrap_err().contains("no version"));
+        assert!(found("upload").unwrap_err().contains("no version"));
+    }
+
+    #[test]
     fn kept_versions_stay_and_old_unused_ones_go() {
         let directory = tempfile::tempdir().unwrap();
         let archive = Archive::beside(&directory.path().join("state.redb"));
@@ -195,7 +304,17 @@ mod tests {
                 .unwrap();
         }
 
+        let abandoned = archive.directory.join("upload.new-x");
+        fs::write(&abandoned, "half").unwrap();
+        let foreign = archive.directory.join("notes.txt");
+        fs::write(&foreign, "mine").unwrap();
+        for file in [&abandoned, &foreign] {
+            let file = File::options().append(true).open(file).unwrap();
+            file.set_modified(long_ago).unwrap();
+        }
+
         archive.tidy(&HashSet::from([versions[0]])).unwrap();
+        assert!(!abandoned.exists() && foreign.exists());
         assert_eq!(archive.read(versions[0]).unwrap(), b"bytes");
         assert!(
             archive

@@ -1,8 +1,12 @@
 //! Comparison of a new version's publishes with those of the running version in the same calls. Pure.
 
+use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 
+use serde::Serialize;
+
 use crate::message::Message;
+use crate::tap::MessageExcerpt;
 
 /// Number of differences and faults that are described in detail.
 const TOLD: usize = 3;
@@ -10,14 +14,35 @@ const TOLD: usize = 3;
 /// Bytes of a payload that are shown.
 const SHOWN: usize = 40;
 
+/// Differences and faults that are kept with the publishes of both versions.
+const DIFFERENCES: usize = 20;
+
+/// Publishes of one call that are kept.
+const PUBLISHES: usize = 16;
+
 /// Result of a shadow run.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Comparison {
     calls: u64,
     agreed: u64,
     faults: u64,
     skipped: u64,
+    /// The first differences, for the log.
+    #[serde(skip)]
     told: Vec<String>,
+    /// The last differences, the oldest first.
+    differences: VecDeque<Difference>,
+}
+
+/// A call in which the versions differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Difference {
+    /// The trigger.
+    call: String,
+    running: Vec<MessageExcerpt>,
+    new: Vec<MessageExcerpt>,
+    /// The fault of the new version.
+    failure: Option<String>,
 }
 
 impl Comparison {
@@ -27,6 +52,7 @@ impl Comparison {
         if running == new {
             self.agreed += 1;
         } else {
+            self.keep(what, running, new, None);
             let running = list(running);
             let new = list(new);
             self.tell(format!(
@@ -36,15 +62,30 @@ impl Comparison {
     }
 
     /// The new version failed where the running one ended well.
-    pub fn failed(&mut self, what: &str, fault: &str) {
+    pub fn failed(&mut self, what: &str, running: &[Message], fault: &str) {
         self.calls += 1;
         self.faults += 1;
+        self.keep(what, running, &[], Some(fault.to_owned()));
         self.tell(format!("for {what} the new version failed: {fault}"));
     }
 
     /// So many calls in all were not compared, because the new version was too slow.
     pub fn record_skipped(&mut self, calls: u64) {
         self.skipped = calls;
+    }
+
+    fn keep(&mut self, call: &str, running: &[Message], new: &[Message], failure: Option<String>) {
+        let excerpts =
+            |messages: &[Message]| messages.iter().take(PUBLISHES).map(Into::into).collect();
+        if self.differences.len() >= DIFFERENCES {
+            self.differences.pop_front();
+        }
+        self.differences.push_back(Difference {
+            call: call.to_owned(),
+            running: excerpts(running),
+            new: excerpts(new),
+            failure,
+        });
     }
 
     fn tell(&mut self, line: String) {
@@ -137,7 +178,7 @@ mod tests {
     fn faults_and_calls_that_were_skipped_are_counted() {
         let mut comparison = Comparison::default();
         for _ in 0..10 {
-            comparison.failed("x", "it broke");
+            comparison.failed("x", &[], "it broke");
         }
         comparison.record_skipped(2);
         let text = comparison.to_string();
@@ -146,6 +187,32 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.matches("it broke").count(), TOLD);
+    }
+
+    #[test]
+    fn last_differences_are_kept_with_both_publishes() {
+        let mut comparison = Comparison::default();
+        let running = [message("1", false)];
+        for number in 0..2 * DIFFERENCES {
+            comparison.compare(&format!("call {number}"), &running, &[]);
+        }
+        comparison.failed("the last one", &running, "it broke");
+        comparison.record_skipped(7);
+
+        let shown = serde_json::to_value(&comparison).unwrap();
+        assert_eq!(
+            (&shown["calls"], &shown["faults"], &shown["skipped"]),
+            (&41.into(), &1.into(), &7.into())
+        );
+        let differences = shown["differences"].as_array().unwrap();
+        assert_eq!(differences.len(), DIFFERENCES);
+        assert_eq!(differences[0]["call"], "call 21");
+        let last = &differences[DIFFERENCES - 1];
+        assert_eq!(last["running"][0]["payload"], "1");
+        assert_eq!(
+            (&last["new"], &last["failure"]),
+            (&serde_json::json!([]), &"it broke".into())
+        );
     }
 
     #[test]

@@ -119,15 +119,17 @@ pub fn isolated_ctx(ctx: &ServiceCtx, snapshot: &Snapshot) -> Arc<ServiceCtx> {
 
 /// The features of a version that are compared with those of another one.
 pub fn profile(component: &Component, instance: &Instance) -> Profile {
+    let filters = instance.subscriptions();
+    profile_with(component, filters.iter().map(ToString::to_string).collect())
+}
+
+/// As [`profile`], of a version that has subscribed to `filters`.
+pub fn profile_with(component: &Component, filters: Vec<String>) -> Profile {
     let exports: Exports = component.exports();
     Profile {
         exports: exports.names().collect(),
         imports: component.imports().to_vec(),
         interfaces: component.interfaces().clone(),
-        filters: instance
-            .subscriptions()
-            .iter()
-            .map(|filter| filter.as_str().to_owned())
-            .collect(),
+        filters,
     }
 }

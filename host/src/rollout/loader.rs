@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
 use tracing::warn;
 
 use crate::config;
@@ -20,7 +21,7 @@ use crate::service_ctx::ServiceCtx;
 use crate::signature::{self, Key, SignatureError};
 use crate::version::Version;
 
-use super::archive::Archive;
+use super::archive::{Archive, ArchiveError};
 use super::compile_report::{StatusLine, report_compiling};
 use super::handover::{self, StartedInstance};
 
@@ -54,6 +55,9 @@ pub enum LoadError {
     /// Its code is not in the compile cache, and the loader does not compile.
     #[error("{0}: is not compiled yet")]
     NotCompiled(PathBuf),
+    /// It cannot be kept.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The file of a kept version has other bytes.
     #[error("{0}: the bytes differ from those that were kept")]
     Altered(PathBuf),
@@ -70,9 +74,9 @@ pub enum LoadError {
 /// Loads components. Cheap to clone.
 #[derive(Clone)]
 pub struct Loader {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
     pool: Handle,
-    archive: Archive,
+    pub(super) archive: Archive,
     status_line: StatusLine,
     compiles: bool,
 }
@@ -114,31 +118,44 @@ impl Loader {
     /// # Errors
     /// When the file cannot be read, is not signed as it must be, or is not a component that fulfils the contract.
     pub async fn load(&self, path: &Path, keep: bool) -> Result<Component, LoadError> {
-        let (begin, begun) = oneshot::channel();
-        let (engine, compiles) = (self.engine.clone(), self.compiles);
         let file = path.to_owned();
-        let loading = self
-            .pool
-            .spawn_blocking(move || read(&engine, &file, compiles, begin));
-
-        let loaded = tokio::select! {
-            loaded = loading => loaded,
-            never = report_compiling(path, begun, &self.status_line) => match never {},
+        let trust = self.engine.clone();
+        let read = move || {
+            let bytes = read(&file)?;
+            let signature = read_signature(trust.trust(), &file)?;
+            Ok((bytes, signature))
         };
-        let loaded = loaded.map_err(|panic| LoadError::Bug {
-            path: path.to_owned(),
-            reason: panic.to_string(),
-        })?;
         let LoadedFile {
             component,
             bytes,
             signature,
-        } = loaded?;
+        } = self.load_with(path, read).await?;
 
         if keep {
             self.keep(component.version(), bytes, signature);
         }
         Ok(component)
+    }
+
+    /// Compiles the bytes that `read` returns with their signature. Errors name `path`.
+    pub(super) async fn load_with(
+        &self,
+        path: &Path,
+        read: impl FnOnce() -> Result<(Vec<u8>, Option<String>), LoadError> + Send + 'static,
+    ) -> Result<LoadedFile, LoadError> {
+        let (begin, begun) = oneshot::channel();
+        let (engine, compiles) = (self.engine.clone(), self.compiles);
+        let file = path.to_owned();
+        let loading = self.pool.spawn_blocking(move || {
+            let (bytes, signature) = read()?;
+            compile(&engine, &file, compiles, (bytes, signature), begin)
+        });
+
+        let loaded = tokio::select! {
+            loaded = loading => loaded,
+            never = report_compiling(path, begun, &self.status_line) => match never {},
+        };
+        loaded.map_err(|panic| bug(path, &panic))?
     }
 
     fn keep(&self, version: Version, bytes: Vec<u8>, signature: Option<String>) {
@@ -226,26 +243,23 @@ impl Loader {
 }
 
 /// A component with the bytes that it was made from.
-struct LoadedFile {
-    component: Component,
-    bytes: Vec<u8>,
+pub(super) struct LoadedFile {
+    pub(super) component: Component,
+    pub(super) bytes: Vec<u8>,
     /// Its signature, if one is needed.
-    signature: Option<String>,
+    pub(super) signature: Option<String>,
 }
 
-/// Reads a file, checks its signature and compiles it. Blocks. `begin` gets the size of the file when compiling begins.
-fn read(
+/// Checks the signature of bytes and compiles them. Blocks. `begin` gets their size when compiling begins.
+fn compile(
     engine: &Engine,
     file: &Path,
     compiles: bool,
+    (bytes, signature): (Vec<u8>, Option<String>),
     begin: oneshot::Sender<usize>,
 ) -> Result<LoadedFile, LoadError> {
-    let bytes = std::fs::read(file).map_err(|source| LoadError::Read {
-        path: file.to_owned(),
-        source,
-    })?;
     // the very bytes that are compiled are verified, so nobody can exchange the file in between
-    let signature = check_signature(engine.trust(), file, &bytes)?;
+    check_signature(engine.trust(), file, &bytes, signature.as_deref())?;
 
     let invalid = |source| LoadError::Component {
         path: file.to_owned(),
@@ -269,29 +283,49 @@ fn read(
     })
 }
 
-/// Checks that the file is signed by one of `trust`, if there are any. Returns the signature, which is kept with the file.
-fn check_signature(trust: &[Key], file: &Path, bytes: &[u8]) -> Result<Option<String>, LoadError> {
+fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
+    std::fs::read(file).map_err(|source| LoadError::Read {
+        path: file.to_owned(),
+        source,
+    })
+}
+
+/// The signature of a file, if one is needed and there is one.
+pub(super) fn read_signature(trust: &[Key], file: &Path) -> Result<Option<String>, LoadError> {
     if trust.is_empty() {
         return Ok(None);
     }
     let beside = signature::file_of(file);
-    let text = match std::fs::read(&beside) {
-        Ok(text) => Some(String::from_utf8_lossy(&text).into_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(source) => {
-            return Err(LoadError::Read {
-                path: beside,
-                source,
-            });
-        }
-    };
-
-    signature::verify(trust, bytes, &beside, text.as_deref()).map_err(|source| {
-        LoadError::Signature {
-            path: file.to_owned(),
+    match std::fs::read(&beside) {
+        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LoadError::Read {
+            path: beside,
             source,
-        }
-    })?;
+        }),
+    }
+}
 
-    Ok(text)
+/// Checks that the bytes of a file are signed by one of `trust`, if there are any.
+fn check_signature(
+    trust: &[Key],
+    file: &Path,
+    bytes: &[u8],
+    signature: Option<&str>,
+) -> Result<(), LoadError> {
+    if trust.is_empty() {
+        return Ok(());
+    }
+    let beside = signature::file_of(file);
+    signature::verify(trust, bytes, &beside, signature).map_err(|source| LoadError::Signature {
+        path: file.to_owned(),
+        source,
+    })
+}
+
+pub(super) fn bug(path: &Path, panic: &JoinError) -> LoadError {
+    LoadError::Bug {
+        path: path.to_owned(),
+        reason: panic.to_string(),
+    }
 }

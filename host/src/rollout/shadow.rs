@@ -1,8 +1,8 @@
 //! Shadow runs: a new version handles copies of the calls that the running version handles, and its publishes are compared.
 //! None of its effects happen; it works on a copy of the service's state.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,10 +40,35 @@ pub struct Shadow {
     pub prepared: StartedInstance,
     /// The [`shadow_ctx`] that it was started with.
     pub ctx: Arc<ServiceCtx>,
-    /// Duration of the run.
-    pub span: Duration,
-    /// Takes the comparison at the end; dropped when the run is given up.
-    pub done: oneshot::Sender<Result<Comparison, ShadowError>>,
+    /// Duration of the run; `None`: until it is ended.
+    pub span: Option<Duration>,
+    /// The comparison so far.
+    pub report: Arc<ShadowReport>,
+    /// Takes the end of the run; dropped when the run is given up.
+    pub done: oneshot::Sender<Result<(), ShadowError>>,
+}
+
+/// The comparison of a shadow run, which can be read while it runs.
+#[derive(Debug, Default)]
+pub struct ShadowReport {
+    /// Locked after each call of the shadow, and when somebody reads it.
+    comparison: Mutex<Comparison>,
+    skipped: AtomicU64,
+}
+
+impl ShadowReport {
+    /// The comparison so far.
+    pub fn comparison(&self) -> Comparison {
+        let mut comparison = self.lock().clone();
+        comparison.record_skipped(self.skipped.load(Ordering::Relaxed));
+        comparison
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Comparison> {
+        self.comparison
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The context of a shadow: a copy of the service's state, no requests, no network, and directories that it cannot change.
@@ -83,7 +108,7 @@ pub fn shadow_ctx(ctx: &ServiceCtx) -> Arc<ServiceCtx> {
 /// The running version's end of a shadow run: sends copies of its calls and never waits.
 pub struct ShadowFeed {
     samples: mpsc::Sender<Sample>,
-    skipped: Arc<AtomicU64>,
+    report: Arc<ShadowReport>,
 }
 
 /// A call of the running version, and its publishes.
@@ -123,7 +148,7 @@ impl ShadowFeed {
         match self.samples.try_send(sample) {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Full(_)) => {
-                self.skipped.fetch_add(1, Ordering::Relaxed);
+                self.report.skipped.fetch_add(1, Ordering::Relaxed);
                 true
             }
             Err(mpsc::error::TrySendError::Closed(_)) => false,
@@ -139,40 +164,32 @@ pub fn shadow(
     saved: Option<Bytes>,
 ) -> (ShadowFeed, impl Future<Output = ()> + Send + 'static) {
     let (samples, received) = mpsc::channel(WAITING);
-    let skipped = Arc::<AtomicU64>::default();
     let own = &shadow.ctx.state;
     own.apply(own.changes_to(&state.state()));
     let feed = ShadowFeed {
         samples,
-        skipped: skipped.clone(),
+        report: shadow.report.clone(),
     };
-    (feed, run(shadow, saved, received, skipped))
+    (feed, run(shadow, saved, received))
 }
 
-async fn run(
-    shadow: Shadow,
-    saved: Option<Bytes>,
-    samples: mpsc::Receiver<Sample>,
-    skipped: Arc<AtomicU64>,
-) {
+async fn run(shadow: Shadow, saved: Option<Bytes>, samples: mpsc::Receiver<Sample>) {
     let Shadow {
         prepared,
         ctx,
         span,
+        report,
         done,
     } = shadow;
 
     let outcome = match load(prepared, saved).await {
-        Ok(prepared) => compare_until(span, prepared, &ctx, samples).await,
+        Ok(prepared) => compare_until(span, prepared, (&ctx, &report), samples).await,
         Err(fault) => Err(ShadowError::Load(fault)),
     };
     let outcome = match outcome {
-        Ok(Some(mut comparison)) => {
-            comparison.record_skipped(skipped.load(Ordering::Relaxed));
-            Ok(comparison)
-        }
+        Ok(true) => Ok(()),
         // given up: `done` is dropped
-        Ok(None) => return,
+        Ok(false) => return,
         Err(error) => Err(error),
     };
 
@@ -180,28 +197,33 @@ async fn run(
     let _ = done.send(outcome);
 }
 
-/// Handles samples for `span`; `None`: the feed was dropped, because another version replaced the running one or is to be the shadow.
+/// Handles samples for `span`. Returns `false` when the feed was dropped, because another version replaced the running one or is to be
+/// the shadow, or the shadow was stopped.
 async fn compare_until(
-    span: Duration,
+    span: Option<Duration>,
     mut prepared: StartedInstance,
-    ctx: &Arc<ServiceCtx>,
+    (ctx, report): (&Arc<ServiceCtx>, &ShadowReport),
     mut samples: mpsc::Receiver<Sample>,
-) -> Result<Option<Comparison>, ShadowError> {
-    let end = tokio::time::sleep(span);
+) -> Result<bool, ShadowError> {
+    let end = async {
+        match span {
+            Some(span) => tokio::time::sleep(span).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::pin!(end);
     ctx.state.apply(std::mem::take(&mut prepared.effects.state));
 
-    let mut comparison = Comparison::default();
     loop {
         let sample = tokio::select! {
             biased;
-            () = &mut end => return Ok(Some(comparison)),
+            () = &mut end => return Ok(true),
             sample = samples.recv() => sample,
         };
         let Some(sample) = sample else {
-            return Ok(None);
+            return Ok(false);
         };
-        prepared = follow(prepared, ctx, sample, &mut comparison)
+        prepared = follow(prepared, ctx, sample, report)
             .await
             .map_err(ShadowError::Restart)?;
     }
@@ -212,7 +234,7 @@ async fn follow(
     prepared: StartedInstance,
     ctx: &Arc<ServiceCtx>,
     sample: Sample,
-    comparison: &mut Comparison,
+    report: &ShadowReport,
 ) -> Result<StartedInstance, Fault> {
     let StartedInstance {
         component,
@@ -222,10 +244,17 @@ async fn follow(
     let (instance, outcome) = instance.call(sample.call).await;
     match outcome {
         Ok(effects) => {
-            comparison.compare(&sample.description, &sample.published, &messages(&effects));
+            let new = messages(&effects);
+            report
+                .lock()
+                .compare(&sample.description, &sample.published, &new);
             ctx.state.apply(effects.state);
         }
-        Err(fault) => comparison.failed(&sample.description, &fault.to_string()),
+        Err(fault) => {
+            report
+                .lock()
+                .failed(&sample.description, &sample.published, &fault.to_string())
+        }
     }
 
     match instance {

@@ -1,8 +1,11 @@
 //! Errors of the commands of an operator.
 
+use std::path::PathBuf;
+
 use crate::guest::Fault;
 use crate::rollout::first_version::FallbackError;
 use crate::rollout::history::FindError;
+use crate::rollout::loader::LoadError;
 use crate::topic::TopicError;
 use crate::version::Version;
 
@@ -23,7 +26,37 @@ pub enum CommandError {
     /// The former version cannot be loaded.
     #[error(transparent)]
     Load(#[from] FallbackError),
-    /// The former version does not start.
+    /// The version cannot be loaded.
+    #[error(transparent)]
+    Component(#[from] LoadError),
+    /// The version runs already.
+    #[error("version {} runs already", .0.short())]
+    Running(Version),
+    /// The version was rolled back.
+    #[error("version {} was rolled back, and does not run again until the file has other bytes", .0.short())]
+    RolledBack(Version),
+    /// The version does not take over.
+    #[error("version {} does not take over, the running version stays: {reason}", version.short())]
+    NotSwapped {
+        /// The version.
+        version: Version,
+        /// The reason.
+        reason: String,
+    },
+    /// Another deployment replaces the component file.
+    #[error("another deployment to {} is under way", .0.display())]
+    Deploying(PathBuf),
+    /// Several services use the component file.
+    #[error(
+        "{} is also the component of {others}: give each service a file of its own, or replace the file by hand", file.display()
+    )]
+    SharedFile {
+        /// The file.
+        file: PathBuf,
+        /// The other services.
+        others: String,
+    },
+    /// The version does not start.
     #[error("version {} does not start: {fault}", version.short())]
     Start {
         /// The version.
@@ -49,6 +82,12 @@ pub enum CommandError {
     /// Somebody else records the service.
     #[error("is being recorded already")]
     Recorded,
+    /// No instance runs that a shadow could be compared with.
+    #[error("does not run, so there is nothing to compare a shadow with")]
+    NothingToCompare,
+    /// No version runs as a shadow.
+    #[error("no version runs as its shadow")]
+    NoShadow,
     /// No instance runs that could be recorded.
     #[error("does not run; --restart records from its next start on")]
     NotRunning,

@@ -24,8 +24,10 @@ pub struct Swap {
     pub ctx: Arc<ServiceCtx>,
     /// The instance.
     pub prepared: StartedInstance,
-    /// The instance is a former version, and the state is set back to the snapshot; takes the answer to the command.
-    pub rollback: Option<(Snapshot, Answer)>,
+    /// The instance is a former version, and the state is set back to this snapshot.
+    pub rollback: Option<Snapshot>,
+    /// Takes the answer to a command.
+    pub answer: Option<Answer>,
 }
 
 /// The versions of a service, as the rest of the host sees them.

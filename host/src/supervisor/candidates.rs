@@ -1,4 +1,4 @@
-//! Candidates: versions that were found in changed files, and what becomes of them for each service that uses the file.
+//! Candidates: versions that were found in changed files, and their fate in each service that uses the file.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::service_ctx::ServiceCtx;
 use crate::span;
 use crate::version::Version;
 
-use super::{Entry, QueuedCommand, Supervisor, changes};
+use super::{Entry, QueuedCommand, ShadowRun, Supervisor, changes};
 
 /// Result of preparing a changed file.
 pub(super) struct Outcome {
@@ -67,7 +67,10 @@ pub(super) enum Candidate {
 impl Supervisor {
     /// Compiles the file and starts an instance for each service that uses it, while the running ones continue.
     pub(super) fn prepare(&mut self, file: PathBuf) {
-        if self.is_starting_from(&file) || !self.preparations.in_progress.insert(file.clone()) {
+        if self.is_starting_from(&file)
+            || self.preparations.deploying.contains(&file)
+            || !self.preparations.in_progress.insert(file.clone())
+        {
             self.preparations.dirty.insert(file);
             return;
         }
@@ -77,7 +80,7 @@ impl Supervisor {
                 id: entry.id,
                 running: entry.version(),
                 refused: entry.handle.versions().history.rejected().to_vec(),
-                shadow: entry.shadow,
+                shadow: entry.shadow.as_ref().and_then(ShadowRun::of_file),
                 // without a running version there is nothing to compare with
                 span: Some(entry.ctx.config.swap.shadow)
                     .filter(|_| entry.handle.status() == Status::Running),
@@ -116,9 +119,11 @@ impl Supervisor {
     pub(super) fn kept_versions(&self) -> HashSet<Version> {
         let of = |entry: &Entry| {
             let history = entry.handle.versions().history;
+            let shadow = entry.shadow.as_ref().map(|shadow| shadow.version);
             history
                 .kept_versions()
                 .chain(entry.version())
+                .chain(shadow)
                 .collect::<Vec<_>>()
         };
 
@@ -146,9 +151,13 @@ impl Supervisor {
         let file = entry.file.display();
         let short = version.short();
         let command = match candidate {
-            Candidate::Started(prepared) => Command::Swap(Box::new(entry.issue_swap(*prepared))),
+            Candidate::Started(prepared) => {
+                self.orders.extend(entry.forget_shadow());
+                Command::Swap(Box::new(entry.issue_swap(*prepared)))
+            }
             Candidate::Shadow(prepared, apart) => {
-                return self.begin_shadow(id, version, *prepared, apart);
+                let span = entry.ctx.config.swap.shadow;
+                return self.begin_shadow(id, Some(span), *prepared, apart);
             }
             Candidate::Failed(fault) => {
                 let name = fault.kind().name();

@@ -60,6 +60,11 @@ impl Supervisor {
         }: Outcome,
     ) {
         self.preparations.in_progress.remove(&file);
+        if self.preparations.deploying.contains(&file) {
+            self.preparations.dirty.insert(file);
+            return;
+        }
+
         match replacements {
             Ok(replacements) => {
                 self.rejection_log.forget(&file);

@@ -9,23 +9,14 @@ use crate::rollout::Fallback;
 use crate::rollout::handover::{StartedInstance, isolated_ctx, prepare_former};
 use crate::rollout::history::VersionHistory;
 use crate::rollout::loader::Loader;
-use crate::router::ServiceId;
-use crate::service::{Answer, Command, CommandError, ServiceRef, ServiceSnapshot, Swap};
+use crate::service::{Answer, Command, CommandError, ServiceRef, ServiceSnapshot};
 use crate::service_ctx::ServiceCtx;
 use crate::store::{Snapshot, Store};
 use crate::topic::Topic;
 use crate::version::Version;
 
+use super::deployments::{StartByCommand, StartedVersion, reject};
 use super::{Entry, QueuedCommand, Supervisor};
-
-/// A former version that was started for a rollback by command.
-pub(super) struct RollbackReady {
-    id: ServiceId,
-    /// The context at the time of the command.
-    ctx: Arc<ServiceCtx>,
-    answer: Answer,
-    outcome: Result<(StartedInstance, Snapshot), CommandError>,
-}
 
 impl Supervisor {
     /// The names of the services.
@@ -122,41 +113,19 @@ impl Supervisor {
         let store = self.store.clone();
         let starting = async move {
             let outcome = start_former(version, &ctx, &loader, &store).await;
-            RollbackReady {
+            StartByCommand {
                 id,
                 ctx,
                 answer,
-                outcome,
+                outcome: outcome
+                    .map(|(started, snapshot)| StartedVersion::Former(started, snapshot)),
             }
         };
 
-        self.rollbacks.spawn_on(starting, self.loader.pool());
+        self.starts.spawn_on(starting, self.loader.pool());
     }
 
-    /// Gives a started former version to its service.
-    pub(super) fn on_rollback_ready(&mut self, ready: RollbackReady) {
-        let entry = self.entries.iter_mut().find(|entry| entry.id == ready.id);
-        let outcome = ready.outcome.and_then(|started| match entry {
-            Some(entry) if Arc::ptr_eq(&entry.ctx, &ready.ctx) => Ok((entry, started)),
-            Some(_) => Err(CommandError::Reconfigured),
-            None => Err(CommandError::Removed),
-        });
-        match outcome {
-            Ok((entry, (prepared, snapshot))) => {
-                let swap = Swap {
-                    rollback: Some((snapshot, ready.answer)),
-                    ..entry.issue_swap(prepared)
-                };
-                self.orders.push_back(QueuedCommand {
-                    id: ready.id,
-                    command: Command::Swap(Box::new(swap)),
-                });
-            }
-            Err(error) => reject(ready.answer, error),
-        }
-    }
-
-    fn entry(&self, service: &str) -> Result<&Entry, CommandError> {
+    pub(super) fn entry(&self, service: &str) -> Result<&Entry, CommandError> {
         let entry = self
             .entries
             .iter()
@@ -187,9 +156,4 @@ async fn start_former(
         .await
         .map_err(|fault| CommandError::Start { version, fault })?;
     Ok((prepared, snapshot))
-}
-
-fn reject(answer: Answer, error: CommandError) {
-    // the caller may have gone
-    let _ = answer.send(Err(error));
 }

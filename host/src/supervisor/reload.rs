@@ -257,6 +257,7 @@ impl Supervisor {
             prepared,
         } = ready;
         let older = entry.file == file && entry.version() != Some(prepared.component.version());
+        self.orders.extend(entry.forget_shadow());
         entry.ctx = ctx;
         entry.file.clone_from(&file);
         let command = Command::Swap(Box::new(entry.issue_swap(prepared)));

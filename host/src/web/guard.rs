@@ -14,6 +14,9 @@ use crate::config::{Role, Web, WebToken, WebUser};
 /// Beginning of the paths of streams: a page of another site must not even begin one, since each takes a place.
 pub(super) const STREAMS: &str = "/api/v1/stream/";
 
+/// The path of uploads. A page of another site cannot send their content type without being asked first, as with JSON.
+pub(super) const UPLOAD: &str = "/api/v1/upload";
+
 /// The cookie of a session. Browsers send it back only to this host, over a connection that nobody else can read.
 pub(super) const COOKIE: &str = "__Host-miqro";
 
@@ -32,6 +35,9 @@ pub(super) enum Refusal {
     /// Its content is not JSON.
     #[error("expected content-type: application/json")]
     NotJson,
+    /// Its content is not a component.
+    #[error("expected content-type: application/wasm")]
+    NotWasm,
     /// Its sender has failed too often.
     #[error("too many wrong tokens and passwords; try again later")]
     Throttled(Duration),
@@ -158,7 +164,7 @@ impl Guard {
             check_origin(head.headers)?;
         }
         if !head.method.is_safe() {
-            check_json(head.headers)?;
+            check_content(head)?;
         }
 
         let address = self.address(head);
@@ -312,7 +318,7 @@ impl Guard {
     pub(super) fn check_login(&self, head: &Head<'_>) -> Result<IpAddr, Refusal> {
         self.check_host(head)?;
         check_origin(head.headers)?;
-        check_json(head.headers)?;
+        check_content(head)?;
         Ok(self.address(head))
     }
 
@@ -375,16 +381,16 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
     if own { Ok(()) } else { Err(Refusal::CrossSite) }
 }
 
-fn check_json(headers: &HeaderMap) -> Result<(), Refusal> {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next());
-    if kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
-        Ok(())
-    } else {
-        Err(Refusal::NotJson)
-    }
+/// Refuses content types that a form of another site can send.
+fn check_content(head: &Head<'_>) -> Result<(), Refusal> {
+    let (expected, refusal) = match head.uri.path() {
+        UPLOAD => ("application/wasm", Refusal::NotWasm),
+        _ => ("application/json", Refusal::NotJson),
+    };
+    let kind = head.headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next());
+    let is_expected = kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case(expected));
+    is_expected.then_some(()).ok_or(refusal)
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub(super) fn refuse(refusal: Refusal) -> Answered {
     let status = match refusal {
         Refusal::Host => StatusCode::MISDIRECTED_REQUEST,
         Refusal::CrossSite | Refusal::Forbidden => StatusCode::FORBIDDEN,
-        Refusal::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Refusal::NotJson | Refusal::NotWasm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refusal::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
         Refusal::Unauthorized | Refusal::WrongLogin => StatusCode::UNAUTHORIZED,
     };

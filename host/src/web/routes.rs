@@ -9,15 +9,16 @@ use http_body_util::{BodyExt, Either, Limited};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::guard::{Client, Guard, Head, Refusal, STREAMS};
+use super::guard::{Client, Guard, Head, Refusal, STREAMS, UPLOAD};
 use super::login::{Login, PasswordLogin, cookie, ended_cookie, random_token, user_of};
 use super::response::{
     Answered, JSON, TEXT, describe, done, error, not_allowed, not_found, refuse, reply, with,
     with_cookie,
 };
 use super::stream::{EVENT_STREAM, EventStream, request_of};
+use super::upload::receive;
 use super::{metrics, page};
-use crate::control::{self, Answer, Caller, PendingRequest, Reply};
+use crate::control::{self, Answer, Caller, PendingRequest, Reply, Uploads};
 
 /// Most bytes of a command.
 const COMMAND_BYTES: usize = 1 << 20;
@@ -51,15 +52,21 @@ pub(super) struct Routes {
     /// Passwords are compared one after the other, since each takes memory, and so that failures count before the next attempt.
     passwords: Arc<Semaphore>,
     requests: mpsc::Sender<PendingRequest>,
+    uploads: Uploads,
 }
 
 impl Routes {
     /// Answers go through `requests` to the host.
-    pub(super) fn new(guard: Guard, requests: mpsc::Sender<PendingRequest>) -> Self {
+    pub(super) fn new(
+        guard: Guard,
+        requests: mpsc::Sender<PendingRequest>,
+        uploads: Uploads,
+    ) -> Self {
         Self {
             guard: Arc::new(Mutex::new(guard)),
             passwords: Arc::new(Semaphore::new(1)),
             requests,
+            uploads,
         }
     }
 
@@ -125,6 +132,7 @@ impl Routes {
                 Ok(with_cookie(done(), ended_cookie()))
             }
             (&Method::POST, "/api/v1/command") => self.command(request, client).await,
+            (&Method::POST, UPLOAD) => self.upload(request, client).await,
             (&Method::GET, path) if path.starts_with(STREAMS) => {
                 let query = request.uri().query().unwrap_or_default();
                 Ok(self.stream(path, query, client).await)
@@ -132,7 +140,9 @@ impl Routes {
             (_, "/metrics" | "/api/v1/snapshot" | "/api/v1/session" | "/api/v1/openapi.json") => {
                 Ok(not_allowed("GET, HEAD"))
             }
-            (_, "/api/v1/command" | "/api/v1/login" | "/api/v1/logout") => Ok(not_allowed("POST")),
+            (_, "/api/v1/command" | UPLOAD | "/api/v1/login" | "/api/v1/logout") => {
+                Ok(not_allowed("POST"))
+            }
             (_, path) if path.starts_with(STREAMS) => Ok(not_allowed("GET")),
             _ => Ok(not_found()),
         }
@@ -168,6 +178,26 @@ impl Routes {
             client.may_operate()?;
         }
         Ok(reply(&self.ask(command, client).await))
+    }
+
+    /// Takes a component and has it checked.
+    async fn upload(
+        &self,
+        request: Request<Incoming>,
+        client: Client,
+    ) -> Result<Answered, Refusal> {
+        client.may_operate()?;
+        let (command, upload) = match receive(&self.uploads, request).await {
+            Ok(received) => received,
+            Err((status, said)) => return Ok(error(status, &said)),
+        };
+
+        let caller = Caller::Web {
+            name: client.name,
+            address: client.address,
+        };
+        let asked = control::ask_with(&self.requests, command, Some(upload), caller);
+        Ok(reply(&asked.await))
     }
 
     /// Begins a session for the holder of a token or a password, and sets its cookie.

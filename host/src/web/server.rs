@@ -18,7 +18,7 @@ use super::certificate::{Certificate, CertificateError, accept};
 use super::guard::Guard;
 use super::routes::Routes;
 use crate::config::Web;
-use crate::control::PendingRequest;
+use crate::control::{PendingRequest, Uploads};
 
 /// Most connections at a time; further ones wait.
 const CONNECTIONS: usize = 256;
@@ -60,7 +60,11 @@ impl Server {
     ///
     /// # Errors
     /// When the address cannot be listened on, or the certificate cannot be used.
-    pub async fn open(web: &Web, requests: mpsc::Sender<PendingRequest>) -> Result<Self, WebError> {
+    pub async fn open(
+        web: &Web,
+        requests: mpsc::Sender<PendingRequest>,
+        uploads: Uploads,
+    ) -> Result<Self, WebError> {
         let certificate = web.tls.clone().map(Certificate::open).transpose()?;
         let listener = TcpListener::bind(web.listen)
             .await
@@ -68,7 +72,7 @@ impl Server {
                 address: web.listen,
                 source,
             })?;
-        let routes = Routes::new(Guard::new(web), requests);
+        let routes = Routes::new(Guard::new(web), requests, uploads);
         Ok(Self {
             listener,
             certificate,

@@ -12,6 +12,7 @@ impl Task {
             Some(Command::Begin(begin)) => self.on_begin(*begin).await,
             Some(Command::Swap(swap)) => self.on_swap(*swap).await,
             Some(Command::Shadow(shadow)) => self.on_shadow(*shadow).await,
+            Some(Command::EndShadow) => self.rollout.set_shadow(None),
             Some(Command::Restart(answer)) => self.on_restart(answer).await,
             Some(Command::Note(version, event, note)) => {
                 self.update_history(|history, at| history.record(version, event, note, at))

@@ -40,30 +40,45 @@ impl Task {
         self.rollout.set_shadow(None);
         let version = swap.prepared.component.version();
 
-        match swap.rollback {
-            None => {
-                if let Err(error) = self.replace_instance(swap.ctx, swap.prepared).await {
-                    error!(
-                        version = version.short(),
-                        "does not take over, the running version stays: {error}"
-                    );
-                    let note = error.to_string();
-                    self.update_history(|history, at| {
-                        history.record(Some(version), HistoryEvent::Refused, note, at);
-                    })
-                    .await;
-                }
-            }
-            Some((snapshot, answer)) => {
+        let outcome = match swap.rollback {
+            None => self.swap_in(swap.ctx, swap.prepared).await,
+            Some(snapshot) => {
                 self.stop_guest().await;
                 self.adopt(swap.ctx);
                 self.restore(swap.prepared, snapshot, "by command").await;
-                self.answer_when_subscribed(answer, Ok(version));
+                Ok(version)
             }
+        };
+        if let Some(answer) = swap.answer {
+            self.answer_when_subscribed(answer, outcome);
         }
 
         self.rollout.set_concluded_swap(swap.number);
         self.publish_versions();
+    }
+
+    /// Replaces the running instance, or logs and records why that stays.
+    async fn swap_in(
+        &mut self,
+        ctx: Arc<ServiceCtx>,
+        prepared: StartedInstance,
+    ) -> Result<Version, CommandError> {
+        let version = prepared.component.version();
+        let Err(error) = self.replace_instance(ctx, prepared).await else {
+            return Ok(version);
+        };
+        error!(
+            version = version.short(),
+            "does not take over, the running version stays: {error}"
+        );
+        let reason = error.to_string();
+        let note = reason.clone();
+        self.update_history(|history, at| {
+            history.record(Some(version), HistoryEvent::Refused, note, at);
+        })
+        .await;
+
+        Err(CommandError::NotSwapped { version, reason })
     }
 
     /// Replaces the running instance with a new version, or with one that was started with a new section of the configuration.
@@ -219,11 +234,14 @@ impl Task {
 
         match self.save_state(self.ctx.config.swap.saved).await {
             Ok(saved) => {
-                let span = shadow.span;
+                let span = match shadow.span {
+                    Some(span) => format!("for {span:?}"),
+                    None => "until it is stopped".to_owned(),
+                };
                 let (feed, run) = shadow::shadow(shadow, &self.ctx.state, saved);
                 self.runner.executor.spawn(run);
                 self.rollout.set_shadow(Some(feed));
-                info!(version, "the new version runs as a shadow for {span:?}");
+                info!(version, "the new version runs as a shadow {span}");
             }
             Err(error) => {
                 // the supervisor may have gone
