@@ -35,6 +35,7 @@ mod show;
 mod stream;
 mod subscribe;
 mod test;
+mod top;
 mod url;
 mod values;
 mod wait;
@@ -79,6 +80,8 @@ enum Command {
     Stop(background::Stop),
     /// List the services of the running hosts, with their figures
     List(list::List),
+    /// Show the services of a running host as they are, and restart or switch them
+    Top(top::Top),
     /// Show a service's section of the configuration in effect
     Section(details::Section),
     /// Show a service's stored state
@@ -164,6 +167,7 @@ impl Command {
             Self::Status(_)
                 | Self::Reload(_)
                 | Self::List(_)
+                | Self::Top(_)
                 | Self::Section(_)
                 | Self::State(_)
                 | Self::History(_)
@@ -216,6 +220,7 @@ impl Cli {
             Command::Reload(target) => target.reload(hosts),
             Command::Stop(stop) => stop.run(),
             Command::List(list) => list.run(hosts),
+            Command::Top(top) => top.run(hosts),
             Command::Section(section) => section.run(hosts),
             Command::State(state) => state.run(hosts),
             Command::History(history) => history.run(hosts),

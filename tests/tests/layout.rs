@@ -112,7 +112,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party crates, and the only modules that may name them.
-const CRATES: [(&str, &[&str]); 29] = [
+const CRATES: [(&str, &[&str]); 30] = [
     ("argon2", &["password"]),
     ("base64", &["guest", "recording", "typed"]),
     ("clap", &["cli", "main"]),
@@ -127,6 +127,7 @@ const CRATES: [(&str, &[&str]); 29] = [
     ("notify", &["watch"]),
     ("prometheus_client", &["web"]),
     ("rand_core", &["guest"]),
+    ("ratatui", &["cli"]),
     ("rayon", &["guest"]),
     ("redb", &["store"]),
     ("rpassword", &["cli"]),

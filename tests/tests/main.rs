@@ -50,6 +50,7 @@ mod shadow;
 mod snapshot;
 mod streams;
 mod switch;
+mod top;
 mod trust;
 mod typed;
 mod typed_tools;

@@ -121,16 +121,16 @@ fn row(service: &Value) -> [String; COLUMNS.len()] {
         short_version(&service["version"]),
         number(&activity["messages"]["calls"]),
         failures.unwrap_or("-".to_owned()),
-        duration(&activity["messages"]["p99_us"]),
+        duration(activity["messages"]["p99_us"].as_f64()),
         number(&activity["waiting"]),
         number(&activity["spooled"]),
-        bytes(&activity["used"]["memory"]),
+        bytes(activity["used"]["memory"].as_u64()),
     ]
 }
 
 /// A duration in the unit that suits it.
-fn duration(microseconds: &Value) -> String {
-    match microseconds.as_f64() {
+pub(super) fn duration(microseconds: Option<f64>) -> String {
+    match microseconds {
         Some(0.0) | None => "-".to_owned(),
         Some(us) if us < 1e3 => format!("{us:.0} us"),
         Some(us) if us < 1e6 => format!("{:.1} ms", us / 1e3),
@@ -138,8 +138,9 @@ fn duration(microseconds: &Value) -> String {
     }
 }
 
-fn bytes(bytes: &Value) -> String {
-    match bytes.as_u64() {
+/// A number of bytes in the unit that suits it.
+pub(super) fn bytes(bytes: Option<u64>) -> String {
+    match bytes {
         None => "-".to_owned(),
         Some(bytes) if bytes < 1 << 20 => format!("{} KiB", bytes >> 10),
         Some(bytes) => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),

@@ -168,7 +168,10 @@ fn write_out(text: &str) -> io::Result<bool> {
 }
 
 /// The endpoint of the only host that runs; `None`, after printing that, if there is none.
-fn only_host(state_file: Option<&Path>, hosts: Hosts<'_>) -> anyhow::Result<Option<Endpoint>> {
+pub(super) fn only_host(
+    state_file: Option<&Path>,
+    hosts: Hosts<'_>,
+) -> anyhow::Result<Option<Endpoint>> {
     let (candidates, place) = candidates(state_file, hosts)?;
     let mut running = Vec::new();
     for endpoint in candidates {
