@@ -1,11 +1,13 @@
-// Operates the page of a running host in Chromium: node page.mjs PLAYWRIGHT URL FOLDER STEP. Prints nothing when everything is as expected.
-// The services are `echo` and `chain` (relays), and `faulty`, which gives up messages at once. Pictures go into FOLDER.
+// Operates the page of a running host in Chromium: node page.mjs PLAYWRIGHT URL FOLDER STEP [FILES]. Prints nothing when everything is as expected.
+// The services are `echo` and `chain` (relays), and `faulty`, which gives up messages at once. Pictures go into FOLDER;
+// FILES is a folder with components to send.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
-const [playwright, base, folder, step] = process.argv.slice(2);
+const [playwright, base, folder, step, files] = process.argv.slice(2);
 const { chromium } = createRequire(path.join(playwright, 'index.js'))('playwright-core');
 
 const READ = 'read-0123456789abcdef';
@@ -208,6 +210,50 @@ const steps = {
     assert.deepEqual(complaints, []);
   },
 
+  async deploy() {
+    const { page, complaints } = await open();
+    await logIn(page, OPERATE);
+    await page.goto(`${base}#/service/probe`);
+    const panel = page.locator('section', { has: page.getByRole('heading', { name: 'New version' }) });
+    const input = panel.getByLabel('Component file');
+
+    await input.setInputFiles(path.join(files, 'notes.txt'));
+    await panel.getByRole('alert').getByText('notes.txt is refused').waitFor();
+    assert.equal(await panel.getByRole('button', { name: 'Take over' }).count(), 0);
+    await input.setInputFiles(path.join(files, 'broken.wasm'));
+    await panel.getByRole('alert').getByText('It does not start on trial').waitFor();
+    await panel.getByRole('button', { name: 'Take over' }).click();
+    await page.locator('.toast.bad', { hasText: 'does not start' }).waitFor();
+
+    const dropped = await page.evaluateHandle((text) => {
+      const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(atob(text), (character) => character.charCodeAt(0))], 'next.wasm'));
+      return data;
+    }, readFileSync(path.join(files, 'next.wasm')).toString('base64'));
+    await panel.locator('.drop').dispatchEvent('drop', { dataTransfer: dropped });
+    await panel.getByText('It has everything that the running version has').waitFor();
+    await picture(page, 'deploy');
+    await panel.getByRole('button', { name: 'Run as a shadow' }).click();
+    await page.locator('.toast', { hasText: 'runs as a shadow' }).waitFor();
+
+    const shadow = page.locator('section', { has: page.getByRole('heading', { name: 'Shadow' }) });
+    // the shadow begins between two messages, and the page asks for it every two seconds
+    while ((await shadow.getByText('another').count()) === 0) {
+      const asked = page.waitForResponse((answered) => answered.request().postData()?.includes('"shadow"'));
+      await publish(page, 'service/probe/work');
+      await asked;
+    }
+    await shadow.getByText('the message on service/probe/work').first().waitFor();
+    await picture(page, 'shadow');
+    await shadow.getByRole('button', { name: 'Promote' }).click();
+    await page.locator('.toast', { hasText: 'runs, and is in' }).waitFor();
+    await panel.getByText('This version runs').waitFor();
+    await shadow.waitFor({ state: 'detached' });
+    const versions = page.locator('section', { has: page.getByRole('heading', { name: 'Versions' }) });
+    await versions.getByRole('row', { name: 'shadowed' }).getByText('the running version published service/probe/worked').waitFor();
+    assert.deepEqual(complaints, []);
+  },
+
   async reader() {
     const { page, complaints } = await open({ colorScheme: 'dark', viewport: { width: 390, height: 800 } });
     await logIn(page, READ);
@@ -225,6 +271,7 @@ const steps = {
     assert.ok(await page.getByRole('button', { name: 'Restart' }).isDisabled());
     assert.ok(await page.getByRole('button', { name: 'Switch off' }).isDisabled());
     assert.ok(await page.getByRole('button', { name: 'Show the stored values' }).isDisabled());
+    assert.ok(await page.getByLabel('Component file').isDisabled());
     await picture(page, 'service-dark-phone');
     assert.deepEqual(complaints, []);
   },

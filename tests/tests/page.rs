@@ -1,5 +1,7 @@
 //! The web page in real Chromium, with three services on mosquitto. Its pictures stay in the folder `pictures` beside the built tests.
 
+mod deployments;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -77,7 +79,12 @@ fn pictures() -> Result<PathBuf> {
 
 /// Runs a step, which says nothing when everything is as expected.
 async fn passes(name: &str, port: u16) -> Result<()> {
-    let mut running = Process::start(&mut step(name, port)?)?;
+    finishes(step(name, port)?).await
+}
+
+/// Runs the command of a step.
+async fn finishes(mut step: Command) -> Result<()> {
+    let mut running = Process::start(&mut step)?;
     Deadline::after(PATIENCE)
         .wait("the end of the browser", running.output().closed())
         .await

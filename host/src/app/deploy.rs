@@ -202,7 +202,11 @@ fn report(
 ) -> Value {
     let described = ComponentDescription::new(component);
     let grants = &target.ctx.config.grants;
-    let needs = described.needs().map(|(import, key, example)| {
+    // messaging needs a grant for other services' topics only
+    let needs = described
+        .needs()
+        .filter(|(import, ..)| !import.starts_with("miqro:"));
+    let needs = needs.map(|(import, key, example)| {
         json!({"import": import, "key": key, "example": example, "granted": grants.has(key)})
     });
     let typed = component.interfaces();

@@ -127,12 +127,14 @@ fn format_report(report: &Value) -> String {
     }
 
     let needs = report["grants"].as_array().into_iter().flatten();
-    for need in needs.filter(|need| need["granted"] == false) {
-        let service = text(&report["service"]);
-        let (key, import) = (text(&need["key"]), text(&need["import"]));
+    let missing = needs.filter(|need| need["granted"] == false);
+    let missing: Vec<String> = missing
+        .map(|need| format!("{} for {}", text(&need["key"]), text(&need["import"])))
+        .collect();
+    if !missing.is_empty() {
         push(
             &mut lines,
-            format_args!("services.{service}.grants.{key} has nothing, which {import} may need"),
+            format_args!("grants that it may need: {}", missing.join(", ")),
         );
     }
     for difference in texts(&report["differences"]) {

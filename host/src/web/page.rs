@@ -8,9 +8,10 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-const FILES: [File; 20] = [
+const FILES: [File; 21] = [
     ("/api.js", SCRIPT, include_bytes!("page/api.js")),
     ("/app.js", SCRIPT, include_bytes!("page/app.js")),
+    ("/deploy.js", SCRIPT, include_bytes!("page/deploy.js")),
     ("/format.js", SCRIPT, include_bytes!("page/format.js")),
     ("/graph.js", SCRIPT, include_bytes!("page/graph.js")),
     ("/icon.svg", SVG, include_bytes!("page/icon.svg")),

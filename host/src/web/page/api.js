@@ -25,6 +25,24 @@ export const login = (secrets) => post('api/v1/login', secrets);
 export const logout = () => post('api/v1/logout', {});
 export const command = (value) => post('api/v1/command', value);
 
+/** Sends a component to be checked. `onProgress` gets the part that was sent, from 0 to 1, which `fetch` does not tell. */
+export const upload = (service, component, signature, onProgress) =>
+  new Promise((resolve, reject) => {
+    const query = new URLSearchParams(signature == null ? { service } : { service, signature });
+    const sending = new XMLHttpRequest();
+    sending.open('POST', `api/v1/upload?${query}`);
+    sending.setRequestHeader('Content-Type', 'application/wasm');
+    sending.responseType = 'json';
+    sending.upload.onprogress = (event) => onProgress(event.total ? event.loaded / event.total : 1);
+    sending.onerror = () => reject(new Refused(0, 'the upload broke off'));
+    sending.onload = () => {
+      const { status, response } = sending;
+      if (status === 200) resolve(response.ok);
+      else reject(new Refused(status, response?.error ?? `status ${status}`));
+    };
+    sending.send(component);
+  });
+
 /**
  * Listens to a stream, and begins it again when it ends. Returns a function that ends it. A page that nobody looks at does not listen:
  * browsers open six connections to a host at most, for all their tabs together.

@@ -26,6 +26,8 @@ export function seconds(value) {
   return `${Math.floor(value / 86400)} d`;
 }
 
+export const list = (values) => (values.length ? values.join(', ') : 'none');
+
 export const short = (version) => (version ? version.slice(0, 12) : '-');
 
 export const failures = (activity) =>

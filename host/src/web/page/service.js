@@ -1,9 +1,10 @@
 // One service: figures, limits, grants, dead letters, versions, calls and log lines, and its commands.
 
 import * as api from './api.js';
+import { Deploy, Shadow } from './deploy.js';
 import { Chart, Component, Confirm, Status, Stream, Tile, html } from './ui.js';
 import { Call, Line } from './rows.js';
-import { bytes, count, failures, micros, rate, seconds, short } from './format.js';
+import { bytes, count, failures, list, micros, rate, seconds, short } from './format.js';
 import { durations, mayOperate, rateOf, rates, store } from './store.js';
 
 /** Indents JSON; other text stays as it is. */
@@ -14,8 +15,6 @@ function pretty(text) {
     return text;
   }
 }
-
-const list = (values) => (values.length ? values.join(', ') : 'none');
 
 function Subscriptions({ activity }) {
   const qos = (one) => (one.granted_qos == null ? 'not confirmed' : one.granted_qos < one.requested_qos ? `${one.granted_qos} (asked for ${one.requested_qos})` : one.granted_qos);
@@ -179,6 +178,8 @@ export class Service extends Component {
         ${activity && html`<${Subscriptions} activity=${activity} />`}
         ${activity && html`<${Timers} activity=${activity} />`}
         <${DeadLetters} letters=${letters} act=${act} />
+        <${Shadow} name=${name} act=${act} />
+        <${Deploy} service=${service} act=${act} />
         ${history && html`<${Versions} history=${history} act=${act} />`}
         <${State} values=${values} read=${() => this.readState()} />
         ${section && html`<${Section} section=${section} />`}
