@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build dist guests check docs test test-languages bench-languages pictures chaos fuzz bench deb image app test-packages test-arm64 test-armhf setup-docs setup-guests setup-languages setup-tests
+.PHONY: help run build dist guests check docs test test-home-assistant test-languages bench-languages pictures chaos fuzz bench deb image app test-packages test-arm64 test-armhf setup-docs setup-guests setup-home-assistant setup-languages setup-tests
 
 # Always --workspace: another choice of packages has other features, and compiles wasmtime a second time.
 # Where cargo builds: CARGO_TARGET_DIR where it is set, and below it the guests, which are a workspace of their own.
@@ -50,6 +50,9 @@ test: setup-tests build guests ## Installs what the tests need and runs every te
 
 test-languages: setup-languages build ## Makes, builds, runs and swaps services in every language with their own tools, some minutes
 	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --test system languages:: -- --ignored --test-threads 2 --skip comparison::
+
+test-home-assistant: setup-tests setup-home-assistant build guests ## Runs the host with the real Home Assistant, a minute and more
+	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --test system home_assistant::real:: -- --ignored
 
 bench-languages: setup-languages build ## Measures services in every language beside Rust's, and prints the table of docs/languages.md
 	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --test system languages::comparison:: -- --ignored --nocapture
@@ -102,6 +105,9 @@ setup-guests: ## Gives the Rust toolchain what guests are built with
 
 setup-tests: setup-guests ## Installs what the tests need
 	scripts/setup-tests
+
+setup-home-assistant: ## Installs Home Assistant, for test-home-assistant
+	scripts/setup-home-assistant
 
 setup-languages: setup-guests ## Installs the toolchains of the languages that services are written in
 	scripts/setup-languages

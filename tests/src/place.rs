@@ -93,6 +93,20 @@ pub fn asyncapi() -> Result<PathBuf> {
     tool("asyncapi")
 }
 
+/// Python with Home Assistant.
+///
+/// # Errors
+/// When it is not installed.
+pub fn home_assistant() -> Result<PathBuf> {
+    let python = tools().join("homeassistant/bin/python");
+    ensure!(
+        python.exists(),
+        "{} is not there: run `make test-home-assistant`",
+        python.display()
+    );
+    Ok(python)
+}
+
 /// The folder of the Node module that operates a browser.
 ///
 /// # Errors

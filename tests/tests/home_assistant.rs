@@ -1,5 +1,7 @@
 //! The host in Home Assistant: discovery messages that its schemas accept, entities that read real states and send real requests.
 
+mod real;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
