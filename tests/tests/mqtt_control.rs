@@ -1,20 +1,22 @@
 //! Control over MQTT: requests and their answers in both protocol versions, retained states, and clients that mean harm.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use minisign::KeyPair;
 use miqro_tests::client::Options;
 use miqro_tests::host::Setup;
 use miqro_tests::process::run_to_end;
-use miqro_tests::{Client, Host, Message, Mosquitto, Properties, Version, place};
+use miqro_tests::{Client, Host, Message, Mosquitto, Properties, Version, guests, place};
 use serde_json::{Value, json};
 
 /// The host's topics.
 const HOST: &str = "miqro/house";
 
-/// All commands that can be listed.
-const COMMANDS: [&str; 16] = [
+/// All commands that can be listed without `trust`.
+const COMMANDS: [&str; 18] = [
     "services",
     "snapshot",
     "status",
@@ -31,7 +33,12 @@ const COMMANDS: [&str; 16] = [
     "log-level",
     "reload",
     "publish",
+    "shadow",
+    "stop-shadow",
 ];
+
+/// The commands that run another component.
+const SIGNED_ONLY: [&str; 2] = ["start-shadow", "deploy"];
 
 /// A host with the client identifier `house`, the service `it`, and these commands.
 fn controlled(setup: Setup, commands: &[&str]) -> Setup {
@@ -439,6 +446,43 @@ async fn slow_command_holds_up_neither_services_nor_answers() -> Result<()> {
 }
 
 #[tokio::test]
+async fn kept_versions_are_deployed_where_components_are_signed() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    let key = KeyPair::generate_unencrypted_keypair()?;
+    let sign = |bytes: &[u8]| -> Result<String> {
+        Ok(minisign::sign(None, &key.sk, bytes, Some("a test"), None)?.to_string())
+    };
+    let first = guests::swap(2)?;
+    let host = Host::on(broker.port())
+        .broker("client_id", json!("house"))
+        .top("trust", json!([key.pk.to_base64()]))
+        .top("mqtt_control", json!({"commands": ["deploy", "history"]}))
+        .service("probe", "contract-swap", json!({}))
+        .file(
+            "probe.wasm.minisig",
+            sign(&guests::component("contract-swap")?)?,
+        )
+        .start()
+        .await?;
+    ready(&host).await?;
+
+    let signature = host.folder().join("probe.wasm.minisig");
+    std::fs::write(&signature, sign(&first)?)?;
+    host.replace_and_wait("probe", &first, "takes over").await?;
+    let mut client = host.client().await?;
+    let history = ask(&mut client, "history", r#"{"service":"probe"}"#).await?;
+    let kept = history["ok"]["kept"][0]
+        .as_str()
+        .context("nothing is kept")?;
+    let deploy = json!({"service": "probe", "version": kept}).to_string();
+    let answer = ask(&mut client, "deploy", deploy).await?;
+    assert!(answer["ok"].is_string(), "{answer}");
+    let history = ask(&mut client, "history", r#"{"service":"probe"}"#).await?;
+    assert_eq!(history["ok"]["running"], kept);
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_the_section_there_is_no_control() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let mut client = Client::connect(broker.port()).await?;
@@ -469,6 +513,15 @@ async fn asyncapi_document_is_valid_and_describes_the_real_messages() -> Result<
         schema["components"] = document["components"].clone();
         schema
     };
+
+    let described = document["operations"]
+        .as_object()
+        .context("no operations")?;
+    let described: BTreeSet<&str> = described
+        .keys()
+        .filter_map(|operation| operation.strip_prefix("request."))
+        .collect();
+    assert_eq!(described, COMMANDS.into_iter().chain(SIGNED_ONLY).collect());
 
     let (_broker, _host, mut client) = start(&COMMANDS).await?;
     client.subscribe(&format!("{HOST}/#"), 1).await?;

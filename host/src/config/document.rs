@@ -66,10 +66,14 @@ pub(super) fn read_document(mut root: Section<'_>, context: &LoadContext) -> Doc
     };
     config.host.read(&mut root);
     config.cache_dir = root.take("cache_dir").and_then(|value| value.path());
-    config.trust = root.take("trust").map_or_else(Vec::new, read_trust);
+    // keys were meant to be there, although errors may have left none
+    let trust = root.take("trust");
+    let are_signed = trust.as_ref().is_some_and(|value| !value.is_empty_list());
+    config.trust = trust.map_or_else(Vec::new, read_trust);
     config.state_file = root.take("state_file").and_then(|value| value.path());
     config.web = root.take("web").map(read_web);
-    config.mqtt_control = root.take("mqtt_control").map(read_mqtt_control);
+    let mqtt_control = root.take("mqtt_control");
+    config.mqtt_control = mqtt_control.map(|value| read_mqtt_control(value, are_signed));
     if let Some(value) = root.take("ha_discovery_prefix") {
         let prefix = value.parse(|text| Topic::new(text.to_owned()));
         set(prefix, &mut config.ha_discovery_prefix);

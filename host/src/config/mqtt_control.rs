@@ -7,8 +7,8 @@ use super::key::Key;
 use super::units::format_duration;
 use super::value::ConfigValue;
 
-/// The commands that can be listed. Streams and recordings are not for MQTT.
-pub const COMMANDS: [&str; 16] = [
+/// The commands that can be listed. Streams, recordings and the bytes of uploads are not for MQTT.
+pub const COMMANDS: [&str; 20] = [
     "services",
     "snapshot",
     "status",
@@ -25,7 +25,14 @@ pub const COMMANDS: [&str; 16] = [
     "log-level",
     "reload",
     "publish",
+    "shadow",
+    "start-shadow",
+    "stop-shadow",
+    "deploy",
 ];
+
+/// Commands that run another component. They can be listed where components have to be signed.
+const SIGNED_ONLY: [&str; 2] = ["start-shadow", "deploy"];
 
 /// The default of `interval`.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -60,15 +67,24 @@ impl Default for MqttControl {
 #[error("expected one of {accepted}, found {0:?}", accepted = COMMANDS.join(", "))]
 struct UnknownCommand(String);
 
-/// Reads the section.
-pub(super) fn read_mqtt_control(value: ConfigValue<'_>) -> MqttControl {
+/// Reads the section. `are_signed`: whether components have to be signed.
+pub(super) fn read_mqtt_control(value: ConfigValue<'_>, are_signed: bool) -> MqttControl {
     let mut control = MqttControl::default();
     let mut section = value.into_section();
 
     if let Some(commands) = section.take("commands") {
         let items = commands.into_list(COMMANDS_EXAMPLE);
-        let words = items.iter().filter_map(|item| item.parse(parse_command));
-        control.commands = words.collect();
+        for item in items {
+            let Some(command) = item.parse(parse_command) else {
+                continue;
+            };
+            if SIGNED_ONLY.contains(&command) && !are_signed {
+                item.error(format!(
+                    "{command} is for hosts on which only signed components run: write trust, or leave {command} out"
+                ));
+            }
+            control.commands.push(command);
+        }
     }
     if let Some(interval) = section.take("interval") {
         let [least, most] = INTERVALS;
@@ -102,7 +118,8 @@ pub(super) fn key() -> Key {
     let keys = vec![
         Key::new(
             "commands",
-            "The commands that clients of the broker may ask for. Everybody who may publish on `miqro/CLIENT_ID/request/#` may use them.",
+            "The commands that clients of the broker may ask for. Everybody who may publish on `miqro/CLIENT_ID/request/#` may use them. \
+             `deploy` and `start-shadow` need `trust`.",
             format!("list of commands: {}", COMMANDS.join(", ")),
         )
         .default("none")

@@ -45,6 +45,11 @@ impl<'a> ConfigValue<'a> {
             .collect()
     }
 
+    /// Whether it is a list without items.
+    pub(super) fn is_empty_list(&self) -> bool {
+        matches!(&self.node.value, Value::List(items) if items.is_empty())
+    }
+
     /// As text; numbers and the like are taken as they are written.
     pub(crate) fn text(&self) -> Option<&'a str> {
         self.refuse_tag();

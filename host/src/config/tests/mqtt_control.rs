@@ -29,3 +29,17 @@ fn commands_are_listed_by_name_and_shown_again() {
     );
     assert!(problems("mqtt_control: {interval: 10ms}").contains("from 1s to 1h"));
 }
+
+#[test]
+fn commands_that_run_components_need_signatures() {
+    let refused = problems("mqtt_control: {commands: [deploy, shadow, start-shadow]}");
+    assert!(refused.contains("commands[0]: deploy is for hosts on which only signed"));
+    assert!(refused.contains("commands[2]: start-shadow is for hosts") && !refused.contains("[1]"));
+    assert!(problems("{trust: [], mqtt_control: {commands: [deploy]}}").contains("write trust"));
+
+    let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    let config = quiet(&format!(
+        "{{trust: [{key}], mqtt_control: {{commands: [deploy]}}}}"
+    ));
+    assert_eq!(config.mqtt_control.unwrap().commands, ["deploy"]);
+}
