@@ -112,7 +112,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party crates, and the only modules that may name them.
-const CRATES: [(&str, &[&str]); 30] = [
+const CRATES: [(&str, &[&str]); 31] = [
     ("argon2", &["password"]),
     ("base64", &["guest", "recording", "typed"]),
     ("clap", &["cli", "main"]),
@@ -122,6 +122,7 @@ const CRATES: [(&str, &[&str]); 30] = [
     ("getrandom", &["password", "web"]),
     ("hyper", &["control", "guest", "web"]),
     ("hyper_util", &["control", "web"]),
+    ("ignore", &["cli"]),
     ("minisign_verify", &["signature"]),
     ("mqtt5", &["broker"]),
     ("notify", &["watch"]),

@@ -101,15 +101,8 @@ impl History {
         let request = Request::History {
             service: self.service.name.clone(),
         };
-        let Some(history) = self.service.request(hosts, &request)? else {
-            return Ok(ExitCode::from(EXIT_NOT_RUNNING));
-        };
-        if self.json {
-            print_line(format_args!("{history:#}"))?;
-        } else {
-            print(format_history(&history))?;
-        }
-        Ok(ExitCode::SUCCESS)
+        self.service
+            .query_and_print(hosts, &request, self.json, format_history)
     }
 }
 
@@ -160,6 +153,26 @@ impl ServiceTarget {
         };
         let sentence = reply.as_str().unwrap_or_default();
         print_line(format_args!("{}: {sentence}", self.name))?;
+
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Sends a query and prints the answer, as JSON or as `format` writes it.
+    pub(super) fn query_and_print(
+        &self,
+        hosts: Hosts<'_>,
+        query: &Request,
+        json: bool,
+        format: impl FnOnce(&Value) -> String,
+    ) -> anyhow::Result<ExitCode> {
+        let Some(answer) = self.request(hosts, query)? else {
+            return Ok(ExitCode::from(EXIT_NOT_RUNNING));
+        };
+        if json {
+            print_line(format_args!("{answer:#}"))?;
+        } else {
+            print(format(&answer))?;
+        }
 
         Ok(ExitCode::SUCCESS)
     }

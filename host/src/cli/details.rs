@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::admin::{EXIT_NOT_RUNNING, ServiceTarget};
-use super::print::{print, print_line};
+use super::admin::ServiceTarget;
+use super::print::lines;
 use super::remote::Hosts;
 use crate::control::Request;
 
@@ -38,16 +38,11 @@ impl Section {
     /// Prints the section.
     pub(super) fn run(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
         let service = self.service.name.clone();
-        let Some(section) = self.service.request(hosts, &Request::Section { service })? else {
-            return Ok(ExitCode::from(EXIT_NOT_RUNNING));
+        let query = Request::Section { service };
+        let yaml = |section: &Value| {
+            serde_yaml::to_string(section).unwrap_or_else(|_| format!("{section:#}\n"))
         };
-
-        if self.json {
-            print_line(format_args!("{section:#}"))?;
-        } else {
-            print(serde_yaml::to_string(&section)?)?;
-        }
-        Ok(ExitCode::SUCCESS)
+        self.service.query_and_print(hosts, &query, self.json, yaml)
     }
 }
 
@@ -55,18 +50,9 @@ impl State {
     /// Prints the values.
     pub(super) fn run(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
         let service = self.service.name.clone();
-        let Some(values) = self.service.request(hosts, &Request::State { service })? else {
-            return Ok(ExitCode::from(EXIT_NOT_RUNNING));
-        };
-
-        if self.json {
-            print_line(format_args!("{values:#}"))?;
-        } else {
-            for value in values.as_array().into_iter().flatten() {
-                print_line(line(value))?;
-            }
-        }
-        Ok(ExitCode::SUCCESS)
+        let query = Request::State { service };
+        self.service
+            .query_and_print(hosts, &query, self.json, |values| lines(values, line))
     }
 }
 

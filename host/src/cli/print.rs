@@ -9,6 +9,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::Context;
+use serde_json::Value;
 
 /// How long the last line of the program may wait for a reader of standard error.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -56,4 +57,10 @@ pub(super) fn ignore_closed_pipe(outcome: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome,
     }
+}
+
+/// A line for each item of a list.
+pub(super) fn lines(list: &Value, line: impl Fn(&Value) -> String) -> String {
+    let items = list.as_array().into_iter().flatten();
+    items.map(|item| line(item) + "\n").collect()
 }

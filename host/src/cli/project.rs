@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::bail;
+use ignore::{DirEntry, WalkBuilder};
 
 use super::print::{print, print_error, print_line};
 use super::run::Run;
@@ -241,35 +242,26 @@ fn see(file: &Path) -> Option<Seen> {
     Some((metadata.modified().ok(), metadata.len()))
 }
 
-/// The present sources of a project.
+/// The present sources of a project: its files but for hidden ones, those that its `.gitignore` names, and those that builds write.
 fn sources(folder: &Path) -> Sources {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        // a folder may vanish while it is read
-        let Ok(entries) = std::fs::read_dir(&folder) else {
-            continue;
-        };
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let hidden = name.starts_with('.') || NO_SOURCES.contains(&name.as_str());
-            if hidden || name.ends_with(".wasm") {
-                continue;
-            }
+    let is_source = |entry: &DirEntry| {
+        let name = entry.file_name().to_string_lossy();
+        !NO_SOURCES.contains(&&*name) && !name.ends_with(".wasm")
+    };
+    // a folder or a file may vanish meanwhile
+    let entries = WalkBuilder::new(folder)
+        .parents(false)
+        .require_git(false)
+        .git_global(false)
+        .filter_entry(move |entry| entry.depth() == 0 || is_source(entry))
+        .build()
+        .flatten();
 
-            let path = entry.path();
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                folders.push(path);
-            } else if path.is_file()
-                // not a link to a folder, which may lead out of the project or around in a circle
-                && let Some(seen) = see(&path)
-            {
-                found.insert(path, seen);
-            }
-        }
-    }
-
-    found
+    entries
+        // not a link to a folder, which may lead out of the project or around in a circle
+        .filter(|entry| entry.path().is_file())
+        .filter_map(|entry| Some((entry.path().to_owned(), see(entry.path())?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -294,6 +286,8 @@ mod tests {
             "node_modules/esbuild/index.js",
             "target/release/lamp.d",
             "src/__pycache__/app.pyc",
+            "host.log",
+            "made/table.txt",
         ];
 
         for file in files {
@@ -301,6 +295,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
+        std::fs::write(folder.path().join(".gitignore"), "*.log\n/made\n").unwrap();
         std::os::unix::fs::symlink(folder.path(), folder.path().join("circle")).unwrap();
 
         let found = sources(folder.path());

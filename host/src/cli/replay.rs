@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::admin::{EXIT_NOT_RUNNING, ServiceTarget};
-use super::print::print_line;
+use super::admin::ServiceTarget;
+use super::print::lines;
 use super::remote::Hosts;
 use crate::control::Request;
 
@@ -48,20 +48,10 @@ impl Replay {
                 .service
                 .request_and_print(hosts, &Request::Replay { service });
         }
-        let request = Request::Letters { service };
-        let Some(letters) = self.service.request(hosts, &request)? else {
-            return Ok(ExitCode::from(EXIT_NOT_RUNNING));
-        };
 
-        if self.json {
-            print_line(format_args!("{letters:#}"))?;
-        } else {
-            for letter in letters.as_array().into_iter().flatten() {
-                print_line(line(letter))?;
-            }
-        }
-
-        Ok(ExitCode::SUCCESS)
+        let query = Request::Letters { service };
+        self.service
+            .query_and_print(hosts, &query, self.json, |letters| lines(letters, line))
     }
 }
 

@@ -28,7 +28,7 @@ const COMMON: &[File] = &[
     ("scenario.yml", file!("templates/common/scenario.yml")),
     (
         ".gitignore",
-        "*.wasm\nbuild/\n.venv/\nnode_modules/\n__pycache__/\ntarget/\n",
+        "*.wasm\n*.log\nbuild/\n.venv/\nnode_modules/\n__pycache__/\ntarget/\n",
     ),
 ];
 
