@@ -51,6 +51,7 @@ mod snapshot;
 mod streams;
 mod switch;
 mod top;
+mod trace_context;
 mod trust;
 mod typed;
 mod typed_tools;
