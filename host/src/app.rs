@@ -39,6 +39,7 @@ mod start;
 mod state;
 mod streams;
 mod systemd;
+mod traces;
 mod waiting;
 mod web;
 
@@ -80,6 +81,7 @@ use signals::{SignalRequest, Signals};
 pub use source::Source;
 pub use state::directories as state_directories;
 use systemd::Notifier;
+use traces::TraceExport;
 use web::WebServer;
 
 /// Threads of the embedded broker. It has its own, since guests that compute without end may keep those of the pool busy.
@@ -191,6 +193,7 @@ struct Host<'a> {
     store: Store,
     control: Control,
     _web: Option<WebServer>,
+    traces: Option<TraceExport>,
     /// The host's own tasks; none of them ends by itself.
     tasks: JoinSet<()>,
     broker: Option<broker::Running>,
@@ -214,6 +217,7 @@ async fn start_up<'a>(
     let archive = Archive::beside(identity.state_file());
     let control = Control::open(identity.state_file(), &archive, &pools.usual);
     let web = WebServer::start(config.web.as_ref(), &control, &pools.usual).await?;
+    let traces = TraceExport::start(&config, &pools.usual)?;
 
     let mut tasks = JoinSet::new();
     let (requests, reception) = request_reply::channel();
@@ -229,13 +233,14 @@ async fn start_up<'a>(
         requests,
         connection.session.protocol,
         config.ha_discovery_prefix.clone(),
-    );
+    )
+    .with_tracer(traces.as_ref().map(TraceExport::tracer));
 
     let deps = ServiceDeps {
         loader: Loader::new(engine, pools.usual.clone(), archive, logs.status_line()),
         pools: pools.clone(),
         timers,
-        shared,
+        shared: shared.clone(),
         intervals: Intervals::from_config(&config.host),
     };
 
@@ -253,7 +258,7 @@ async fn start_up<'a>(
     starting.judge()?;
     feedback.on_started(&connection, broker.is_some(), &services);
 
-    let sessions = sessions::open(&connection, &services, &wills, &store, contents.waiting)?;
+    let sessions = sessions::open(&connection, &services, &wills, &shared, contents.waiting)?;
 
     // an error means that the task for requests has ended
     drop(opened.send((connection.clone(), sessions.main())));
@@ -264,6 +269,7 @@ async fn start_up<'a>(
         store,
         control,
         _web: web,
+        traces,
         tasks,
         broker,
     })
@@ -285,7 +291,7 @@ async fn shut_down(
     let deadline = Instant::now() + host.runtime.reload.config().host.stop_deadline;
     let stopped = tokio::select! {
         name = stop_signal(signals) => Err(name),
-        () = stop(&mut host.runtime, &host.store, deadline) => Ok(()),
+        () = stop(&mut host, deadline) => Ok(()),
         () = notifier.watch_for_ever() => Ok(()),
     };
     if let Err(name) = stopped {
@@ -353,7 +359,8 @@ async fn stop_signal(signals: &mut Signals) -> &'static str {
 }
 
 /// Stops everything in order.
-async fn stop(runtime: &mut Runtime<'_>, store: &Store, deadline: Instant) {
+async fn stop(host: &mut Host<'_>, deadline: Instant) {
+    let runtime = &mut host.runtime;
     runtime.sessions.quiesce().await;
     // messages that are not handled in time stay unacknowledged, so the broker delivers them again
     let _ = tokio::time::timeout_at(deadline.into(), runtime.supervisor.stop(deadline)).await;
@@ -368,7 +375,10 @@ async fn stop(runtime: &mut Runtime<'_>, store: &Store, deadline: Instant) {
         .sessions
         .stop(deadline.max(Instant::now() + Duration::from_secs(1)))
         .await;
-    store.close().await;
+    host.store.close().await;
+    if let Some(traces) = host.traces.take() {
+        traces.stop(deadline).await;
+    }
 }
 
 /// Waits until one of the host's own tasks fails. The host cannot work without it, so it ends and is started again.

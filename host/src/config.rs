@@ -51,6 +51,7 @@ mod swap;
 pub mod text;
 mod timers;
 mod tls;
+mod traces;
 mod typed;
 mod units;
 mod value;
@@ -72,6 +73,7 @@ pub use load::{Blank, LoadedConfig, MissingFiles, Selection};
 pub use logging::{Level, LogFormat, Logging};
 pub use mqtt_control::{COMMANDS as MQTT_COMMANDS, MqttControl};
 pub use swap::Swap;
+pub use traces::Traces;
 pub use typed::{Call, NetworkInterface, Serve, TypedInterfaces, VoidAnswer};
 pub use web::{Role, Web, WebTls, WebToken, WebUser};
 
@@ -108,6 +110,8 @@ pub struct Config {
     pub web: Option<Web>,
     /// Control over MQTT; `None`: there is none.
     pub mqtt_control: Option<MqttControl>,
+    /// The export of traces; `None`: there is none.
+    pub traces: Option<Traces>,
     /// The topic below which services announce themselves to Home Assistant.
     pub ha_discovery_prefix: Topic,
     /// The services in the order of the file, or of the command line.

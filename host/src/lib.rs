@@ -45,6 +45,7 @@ pub mod timers;
 pub mod token_bucket;
 pub mod topic;
 pub mod trace_context;
+pub mod traces;
 pub mod typed;
 pub mod version;
 pub mod watch;

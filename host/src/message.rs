@@ -5,7 +5,8 @@ pub mod record;
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,8 @@ pub struct Properties {
     pub message_expiry: Option<u32>,
     /// Incoming: when `message_expiry` is over; set when the message arrives. It does not travel.
     pub expires_at: Option<Instant>,
+    /// Incoming: when the message arrived, if its trace is recorded. It does not travel.
+    pub arrived_at: Option<SystemTime>,
     /// Whether the payload is declared to be UTF-8 text (payload format indicator 1).
     pub utf8: bool,
     /// Free pairs of name and value; names may repeat, order is kept.
@@ -179,6 +182,17 @@ pub struct Terms {
 /// Names one published message. Unique for the life of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token(pub NonZeroU64);
+
+/// The last token that was given out.
+static LAST_TOKEN: AtomicU64 = AtomicU64::new(0);
+
+impl Token {
+    /// The next token.
+    pub fn next() -> Self {
+        let last = LAST_TOKEN.fetch_add(1, Ordering::Relaxed);
+        Self(NonZeroU64::MIN.saturating_add(last))
+    }
+}
 
 /// When a message is left out whose payload is that of the last one for the same topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use crate::config;
 use crate::guest::{GrantUsage, InputSource, Requests, ServiceState};
 use crate::tap::{CallRecord, Tap};
 use crate::topic::Topic;
+use crate::traces::Tracer;
 
 /// The configuration and the state of one service.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct ServiceCtx {
     pub requests: Option<Requests>,
     /// Those that listen to calls.
     pub calls: Tap<CallRecord>,
+    /// Records traces of messages; `None`: they are not recorded.
+    pub tracer: Option<Tracer>,
     /// The source of clocks and random numbers; `None`: the machine, with a tap of its own for each instance.
     pub inputs: Option<InputSource>,
 }
@@ -41,6 +44,7 @@ impl ServiceCtx {
             state: Arc::default(),
             requests: None,
             calls: Tap::default(),
+            tracer: None,
             inputs: None,
         }
     }

@@ -12,6 +12,7 @@ use tracing::Instrument;
 use crate::config::Connection;
 use crate::message::Message;
 use crate::router::Router;
+use crate::traces::Tracer;
 
 mod capability_probe;
 mod clock;
@@ -31,6 +32,7 @@ mod framed;
 mod group;
 mod head_of_line;
 mod loop_detector;
+mod message_tracer;
 mod outage;
 pub mod packet;
 mod presence_status;
@@ -106,6 +108,11 @@ impl Session {
     /// sent. To be called before the session runs.
     pub fn persist_with(&mut self, sink: PersistSink, waiting: Vec<RestoredMessage>) {
         self.task.dispatcher.persist_with(sink, waiting);
+    }
+
+    /// Records traces of its messages. To be called before the session runs.
+    pub fn trace_with(&mut self, tracer: Tracer) {
+        self.task.trace_with(tracer);
     }
 
     /// Runs the session until `Handle::stop`, or until all handles are gone: connects, and reconnects for ever.

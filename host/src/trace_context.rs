@@ -20,19 +20,22 @@ const VALUE_BYTES: usize = 512;
 /// The valid trace context of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext<'a> {
-    parent: &'a str,
-    state: Option<&'a str>,
+    /// The trace and the span that the message belongs to.
+    pub parent: TraceParent,
+    text: &'a str,
+    /// The value of `tracestate`.
+    pub state: Option<&'a str>,
 }
 
 impl<'a> TraceContext<'a> {
     /// Returns the context of a message; `None`: it has none, or one that is invalid or ambiguous.
     pub fn from_message(message: &'a Message) -> Option<Self> {
         let properties = message.properties.as_deref()?;
-        let parent = single(properties, TRACEPARENT)?;
-        TraceParent::parse(parent)?;
+        let text = single(properties, TRACEPARENT)?;
         let state = single(properties, TRACESTATE);
         Some(Self {
-            parent,
+            parent: TraceParent::parse(text)?,
+            text,
             state: state.filter(|state| is_printable(state)),
         })
     }
@@ -41,11 +44,11 @@ impl<'a> TraceContext<'a> {
     pub fn carry_to(&self, message: &mut Message) {
         let properties = message.properties.get_or_insert_default();
         let own = find(properties, TRACEPARENT).next();
-        if own.is_some_and(|own| own != self.parent) {
+        if own.is_some_and(|own| own != self.text) {
             return;
         }
         if own.is_none() {
-            push(properties, TRACEPARENT, self.parent);
+            push(properties, TRACEPARENT, self.text);
         }
 
         let has_state = find(properties, TRACESTATE).next().is_some();
@@ -54,6 +57,22 @@ impl<'a> TraceContext<'a> {
         {
             push(properties, TRACESTATE, state);
         }
+    }
+}
+
+/// Makes another span the parent that a message names, in its trace or in a new one. A new trace has no `tracestate` of the former one.
+pub fn set_parent(message: &mut Message, parent: TraceParent) {
+    let is_valid = TraceContext::from_message(message).is_some();
+    let properties = message.properties.get_or_insert_default();
+    let pairs = &mut properties.user_properties;
+    if !is_valid {
+        pairs.retain(|(name, _)| name != TRACEPARENT && name != TRACESTATE);
+    }
+
+    let own = pairs.iter_mut().find(|(name, _)| name == TRACEPARENT);
+    match own {
+        Some((_, value)) => *value = parent.to_string(),
+        None => push(properties, TRACEPARENT, &parent.to_string()),
     }
 }
 
@@ -162,6 +181,24 @@ mod tests {
         let own_state = [(TRACESTATE, "b=2")];
         let expected = [(TRACESTATE, "b=2"), (TRACEPARENT, PARENT)];
         assert_eq!(carried(&received, &own_state), owned(&expected));
+    }
+
+    #[test]
+    fn parent_is_replaced_within_its_trace_and_in_a_new_one() {
+        let parent = TraceParent::parse(OTHER).unwrap();
+        let set = |pairs: &[(&str, &str)]| {
+            let mut message = message(pairs);
+            set_parent(&mut message, parent);
+            message.properties.unwrap().user_properties
+        };
+
+        let received = [(TRACEPARENT, PARENT), (TRACESTATE, "a=1"), ("k", "v")];
+        let expected = [(TRACEPARENT, OTHER), (TRACESTATE, "a=1"), ("k", "v")];
+        assert_eq!(set(&received), owned(&expected));
+        let invalid = [(TRACEPARENT, "x"), (TRACESTATE, "a=1"), ("k", "v")];
+        let expected = [("k", "v"), (TRACEPARENT, OTHER)];
+        assert_eq!(set(&invalid), owned(&expected));
+        assert_eq!(set(&[]), owned(&[(TRACEPARENT, OTHER)]));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! when it arrives. An event that does not happen before the deadline is an error that names it.
 
 pub mod client;
+pub mod collector;
 pub mod deadline;
 pub mod guests;
 pub mod host;
@@ -19,6 +20,7 @@ pub mod web;
 pub mod wire;
 
 pub use client::{Client, Version};
+pub use collector::Collector;
 pub use deadline::Deadline;
 pub use host::Host;
 pub use load::{Load, Tally};

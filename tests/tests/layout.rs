@@ -32,6 +32,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "span",
             "fault_kind",
             "trace_context",
+            "traces",
             "version",
         ],
     ),
@@ -105,6 +106,8 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "mqtt_control",
             "project",
             "testing",
+            "traces::collector",
+            "traces::exporter",
             "web",
         ],
     ),
@@ -112,7 +115,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Third-party crates, and the only modules that may name them.
-const CRATES: [(&str, &[&str]); 31] = [
+const CRATES: [(&str, &[&str]); 32] = [
     ("argon2", &["password"]),
     ("base64", &["guest", "recording", "typed"]),
     ("clap", &["cli", "main"]),
@@ -120,13 +123,14 @@ const CRATES: [(&str, &[&str]); 31] = [
     ("clap_mangen", &["cli"]),
     ("form_urlencoded", &["control", "web"]),
     ("getrandom", &["password", "web"]),
-    ("hyper", &["control", "guest", "web"]),
-    ("hyper_util", &["control", "web"]),
+    ("hyper", &["control", "guest", "traces", "web"]),
+    ("hyper_util", &["control", "traces", "web"]),
     ("ignore", &["cli"]),
     ("minisign_verify", &["signature"]),
     ("mqtt5", &["broker"]),
     ("notify", &["watch"]),
     ("prometheus_client", &["web"]),
+    ("prost", &["traces"]),
     ("rand_core", &["guest"]),
     ("ratatui", &["cli"]),
     ("rayon", &["guest"]),

@@ -52,6 +52,7 @@ mod streams;
 mod switch;
 mod top;
 mod trace_context;
+mod traces;
 mod trust;
 mod typed;
 mod typed_tools;

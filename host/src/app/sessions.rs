@@ -16,11 +16,10 @@ use crate::config::{self, Config, Connection};
 use crate::message::{Message, Qos};
 use crate::mqtt_control::Topics;
 use crate::router::{Router, ServiceId};
-use crate::service;
+use crate::service::{self, Shared};
 use crate::session::state::RestoredMessage;
 use crate::session::{self, Command, EXPIRY, PersistSink, Session, SessionError, StopSummary};
 use crate::span;
-use crate::store::Store;
 use crate::topic::Topic;
 
 use super::loaded_service::LoadedService;
@@ -78,7 +77,7 @@ pub(super) fn open(
     connection: &Connection,
     loaded: &[LoadedService],
     wills: &Wills,
-    store: &Store,
+    shared: &Shared,
     waiting: Vec<RestoredMessage>,
 ) -> anyhow::Result<Sessions> {
     let limit = wills.presence_connections;
@@ -95,11 +94,14 @@ pub(super) fn open(
         _ => Some(host_will(connection)?),
     };
     let (mut session, main) = Session::new(connection.clone(), will.clone(), router);
-    let store = store.clone();
+    let store = shared.store.clone();
     session.persist_with(
         PersistSink(Box::new(move |changes| store.persist(changes))),
         waiting,
     );
+    if let Some(tracer) = &shared.tracer {
+        session.trace_with(tracer.clone());
+    }
     let group = session.group();
     let mut tasks = JoinSet::new();
     tasks.spawn(session.run());

@@ -192,6 +192,7 @@ mod tests {
             content_type: Some("text/plain".to_owned()),
             message_expiry: Some(7),
             expires_at: None,
+            arrived_at: None,
             utf8: true,
             user_properties: vec![
                 ("k".to_owned(), "1".to_owned()),

@@ -99,6 +99,7 @@ impl PropertyOptions {
             content_type: self.content_type.clone(),
             message_expiry: self.expiry,
             expires_at: None,
+            arrived_at: None,
             utf8: false,
             user_properties: self.user_properties.clone(),
         };

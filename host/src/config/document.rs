@@ -10,6 +10,7 @@ use super::section::Section;
 use super::selection::Lines;
 use super::service::{self, read_service};
 use super::settings::Settings;
+use super::traces::{self, read_traces};
 use super::value::ConfigValue;
 use super::web::{self, read_web};
 use super::{Broker, Config, Connection, HostSettings, Logging, broker};
@@ -48,6 +49,7 @@ impl Config {
             state_file: None,
             web: None,
             mqtt_control: None,
+            traces: None,
             ha_discovery_prefix: Topic::home_assistant(),
             services: Vec::new(),
         }
@@ -74,6 +76,7 @@ pub(super) fn read_document(mut root: Section<'_>, context: &LoadContext) -> Doc
     config.web = root.take("web").map(read_web);
     let mqtt_control = root.take("mqtt_control");
     config.mqtt_control = mqtt_control.map(|value| read_mqtt_control(value, are_signed));
+    config.traces = root.take("traces").and_then(read_traces);
     if let Some(value) = root.take("ha_discovery_prefix") {
         let prefix = value.parse(|text| Topic::new(text.to_owned()));
         set(prefix, &mut config.ha_discovery_prefix);
@@ -157,6 +160,7 @@ pub(super) fn keys() -> Vec<Key> {
     keys.extend(HostSettings::keys());
     keys.push(web::key());
     keys.push(mqtt_control::key());
+    keys.push(traces::key());
     keys.push(services_key());
     keys
 }

@@ -10,8 +10,8 @@ use super::nested::NestedSection;
 use super::settings::Settings;
 use super::units::format_duration;
 use super::{
-    Broker, Config, Connection, Credentials, EmbeddedBroker, GuestConfig, Service, Transport,
-    Triggers, Web, WebTls, availability, grants, mqtt_control, offline, typed,
+    Broker, Config, Connection, Credentials, EmbeddedBroker, GuestConfig, Service, Traces,
+    Transport, Triggers, Web, WebTls, availability, grants, mqtt_control, offline, typed,
 };
 use crate::message::Subscription;
 
@@ -91,6 +91,9 @@ pub(super) fn document(config: &Config, secrets: Secrets) -> Map<String, Value> 
     }
     if let Some(control) = &config.mqtt_control {
         document.insert("mqtt_control".into(), mqtt_control::render(control));
+    }
+    if let Some(traces) = &config.traces {
+        document.insert("traces".into(), render_traces(traces));
     }
     document.insert(
         "ha_discovery_prefix".into(),
@@ -247,6 +250,14 @@ fn render_web(web: &Web, secrets: Secrets) -> Value {
     }
 
     section
+}
+
+fn render_traces(traces: &Traces) -> Value {
+    let mut section = Map::new();
+    section.insert("otlp".into(), traces.otlp.to_string().into());
+    insert_path(&mut section, "ca_file", traces.ca_file.as_deref());
+    section.insert("sample_every".into(), traces.sample_every.into());
+    section.into()
 }
 
 fn render_service(service: &Service, secrets: Secrets) -> Map<String, Value> {

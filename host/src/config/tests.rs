@@ -18,6 +18,7 @@ mod render;
 mod sample;
 mod secrets;
 mod services;
+mod traces;
 mod typed;
 mod web;
 mod words;

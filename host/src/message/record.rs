@@ -101,6 +101,7 @@ fn properties(extra: Extra) -> Option<Properties> {
         content_type: extra.content_type,
         message_expiry: extra.message_expiry,
         expires_at: None,
+        arrived_at: None,
         utf8: extra.utf8,
         user_properties: extra.user_properties,
     })

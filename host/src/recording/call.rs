@@ -148,6 +148,7 @@ impl From<Message> for RecordedMessage {
         // a point of time of this host, which a recording cannot hold
         if let Some(properties) = &mut message.properties {
             properties.expires_at = None;
+            properties.arrived_at = None;
         }
         Self {
             message,

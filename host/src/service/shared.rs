@@ -16,6 +16,7 @@ use crate::span;
 use crate::store::{Store, StoreError};
 use crate::tap::{CallRecord, Tap};
 use crate::topic::Topic;
+use crate::traces::Tracer;
 
 use crate::rollout::history::VersionHistory;
 
@@ -28,6 +29,8 @@ pub struct Shared {
     pub protocol: Protocol,
     /// Those that listen to calls of services.
     pub calls: Tap<CallRecord>,
+    /// Records traces of messages; `None`: they are not recorded.
+    pub tracer: Option<Tracer>,
     requests: Requests,
     discovery_prefix: Topic,
     states: Arc<Mutex<ServiceStates>>,
@@ -75,10 +78,16 @@ impl Shared {
             store,
             protocol,
             calls: Tap::default(),
+            tracer: None,
             requests,
             discovery_prefix,
             states: Arc::new(Mutex::new(states)),
         }
+    }
+
+    /// The same parts, with traces of messages.
+    pub fn with_tracer(self, tracer: Option<Tracer>) -> Self {
+        Self { tracer, ..self }
     }
 
     /// Creates the context of a service, with the state that the service has already.
@@ -89,6 +98,7 @@ impl Shared {
             state,
             requests: Some(self.requests.clone()),
             calls: self.calls.clone(),
+            tracer: self.tracer.clone(),
             ..ServiceCtx::new(Arc::new(config))
         })
     }

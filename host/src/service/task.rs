@@ -10,33 +10,28 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::effects::{Effects, StateChange};
 use crate::guest::Fault;
 use crate::mailbox::Next;
-use crate::message::SubscriptionChange;
 use crate::panic_hook;
-use crate::recording::End;
 use crate::service_ctx::ServiceCtx;
-use crate::store::VersionRecord;
 use crate::tap::CallRecord;
 use crate::timers::sleep_until;
-use crate::trace_context;
 use crate::typed::binding::Binding;
 
 use super::command_channel::CommandReceiver;
 use super::invocation::Invocation;
-use super::outputs::{Completion, Outputs};
+use super::outputs::Outputs;
 use super::queue::{EarlierAttempts, Queue};
 use super::runner::Runner;
 use super::status::Status;
 use super::swap::VersionStatus;
 use super::usage::Usage;
 use super::usage::rate_limits::CallCost;
-use super::{First, Parts, is_fixed};
+use super::{First, Parts};
 use crate::rollout::Rollout;
-use crate::rollout::shadow::Sample;
 
 mod commands;
+mod commit;
 mod deadlines;
 mod deferred;
 mod faults;
@@ -46,9 +41,12 @@ mod recording;
 mod rollback;
 mod shutdown;
 mod snapshot;
+mod spans;
 mod swap;
 mod typed;
 mod versions;
+
+use spans::InvocationSpans;
 
 /// Things that one turn takes from the mailbox at most: looking at everything else costs as much as a part of a short call.
 const AT_ONCE: usize = 32;
@@ -73,6 +71,8 @@ pub(super) struct Task {
     rollout: Rollout,
     /// The record of the current call, if anybody listens.
     record: Option<Box<CallRecord>>,
+    /// The spans of the current invocation, if its trace is recorded.
+    spans: Option<Box<InvocationSpans>>,
 }
 
 impl Task {
@@ -106,6 +106,7 @@ impl Task {
             },
             rollout: Rollout::new(parts.earlier.history, parts.earlier.interrupted),
             record: None,
+            spans: None,
             ctx: parts.ctx,
         }
     }
@@ -237,8 +238,15 @@ impl Task {
         self.usage.begin_invocation(earlier.is_logged);
         self.queue.current = Some(invocation);
 
-        let mut attempt = earlier.count.saturating_add(1);
-        while let Some(invocation) = &self.queue.current {
+        let first = earlier.count.saturating_add(1);
+        let mut attempt = first;
+        while self.queue.current.is_some() {
+            if self.ctx.tracer.is_some() {
+                self.begin_spans(attempt, attempt == first);
+            }
+            let Some(invocation) = &self.queue.current else {
+                break;
+            };
             let call = invocation.call(attempt);
             let sample = self.rollout.sample(&call);
             if self.ctx.calls.is_open() {
@@ -270,33 +278,8 @@ impl Task {
         }
 
         self.queue.current = None;
+        self.spans = None;
         Flow::Continue(())
-    }
-
-    /// Commits the effects of a call, and completes the current invocation with them. Returns their cost.
-    async fn complete(
-        &mut self,
-        mut effects: Effects,
-        sample: Option<Box<Sample>>,
-    ) -> Result<CallCost, Fault> {
-        if self.queue.is_writing_current() {
-            Box::pin(self.queue.finish_writing()).await;
-        }
-        let completion = self.queue.completion();
-        let cost = CallCost::of(&effects);
-        if let Some(record) = &mut self.record {
-            record.note_publishes(&effects.publishes);
-        }
-        let sample = sample.map(|sample| Box::new(sample.with_effects(&effects)));
-        if let Some(Invocation::Message(delivery)) = &self.queue.current {
-            trace_context::carry_to_all(&delivery.message, &mut effects.publishes);
-        }
-
-        self.commit(effects, completion).await?;
-        if let Some(sample) = sample {
-            self.rollout.mirror(*sample);
-        }
-        Ok(cost)
     }
 
     /// Counts a call for the current invocation. Returns how long the service has to wait because it is over a rate.
@@ -308,6 +291,9 @@ impl Task {
             let took = self.runner.executor.took();
             self.usage
                 .on_call_ended(invocation.purpose(), took, outcome.as_ref().err());
+        }
+        if self.spans.is_some() {
+            self.end_spans(outcome.as_ref().err());
         }
         if let Some(record) = self.record.take() {
             self.send_record(record, outcome.as_ref().err());
@@ -321,46 +307,6 @@ impl Task {
         }
         self.runner.retry.on_success();
         Ok(self.usage.charge(cost, &self.ctx.config.limits))
-    }
-
-    /// Commits the effects of a call, all of them or none.
-    async fn commit(&mut self, mut effects: Effects, completion: Completion) -> Result<(), Fault> {
-        if !effects.state.is_empty() {
-            let changes = std::mem::take(&mut effects.state);
-            Box::pin(self.persist(changes, None)).await?;
-        }
-        effects.subscriptions.retain(|change| match change {
-            SubscriptionChange::Subscribe(subscription) => {
-                !is_fixed(&self.ctx.config, &subscription.filter)
-            }
-            SubscriptionChange::Unsubscribe(filter) => !is_fixed(&self.ctx.config, filter),
-        });
-
-        if self.queue.is_local_call() {
-            Box::pin(self.answer_locally(&mut effects.publishes)).await;
-        }
-        self.outputs
-            .emit(&self.ctx.state, effects, completion)
-            .await;
-        Ok(())
-    }
-
-    /// Writes changes of the state to disk. When that fails the instance is dropped, because it relies on changes that are lost.
-    async fn persist(
-        &mut self,
-        changes: Vec<StateChange>,
-        record: Option<VersionRecord>,
-    ) -> Result<(), Fault> {
-        let service_state = &self.ctx.state;
-        let written = self
-            .outputs
-            .persist(&self.ctx.config.name, service_state, changes, record);
-        if let Err(error) = written.await {
-            self.runner.record(|recorder| recorder.end(End::State));
-            self.runner.kill();
-            return Err(Fault::State(error.to_string()));
-        }
-        Ok(())
     }
 
     /// Logs due entries, and publishes a changed status.

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-use super::clock::now;
+use super::clock::{calendar_time, now};
 use super::command::Command;
 use super::delivery_tracker::DeliveryTracker;
 use super::head_of_line::HeadOfLineMonitor;
 use super::loop_detector::LoopDetector;
+use super::message_tracer::MessageTracer;
 use super::packet::{ConnAck, Incoming};
 use super::republisher::Republisher;
 use super::retained_cache::RetainedCache;
@@ -43,6 +44,8 @@ pub(super) struct Dispatcher {
     trackers: PublishTrackers,
     retained_cache: RetainedCache,
     head_of_line: HeadOfLineMonitor,
+    /// Makes spans of messages; `None`: traces are not recorded.
+    pub tracer: Option<Box<MessageTracer>>,
     persistence: Persistence,
     quarantine: watch::Sender<Vec<Filter>>,
     connected: bool,
@@ -81,6 +84,7 @@ impl Dispatcher {
             },
             retained_cache: RetainedCache::default(),
             head_of_line: HeadOfLineMonitor::default(),
+            tracer: None,
             persistence: Persistence::default(),
             quarantine: watch::Sender::default(),
             connected: false,
@@ -196,6 +200,10 @@ impl Dispatcher {
     /// Handles the end of the connection.
     pub(super) fn on_disconnected(&mut self) {
         self.head_of_line.reset();
+        self.trace_acknowledgements();
+        if let Some(tracer) = &mut self.tracer {
+            tracer.on_disconnected(calendar_time());
+        }
         if std::mem::take(&mut self.connected) {
             self.notify_all(&Notice::Disconnected);
         }
@@ -239,6 +247,9 @@ impl Dispatcher {
 
         let ids = arrival.subscription_ids.as_slice();
         self.retained_cache.on_message(&arrival.message, ids);
+        if let Some(tracer) = &mut self.tracer {
+            tracer.on_arrival(&mut arrival.message, arrival.receipt, calendar_time());
+        }
         let trace = self
             .trackers
             .loops

@@ -21,12 +21,14 @@ use super::error::SessionError;
 use super::fallback::Fallback;
 use super::framed::FramedStream;
 use super::group::{ConnectedReport, Group, Member};
+use super::message_tracer::MessageTracer;
 use super::packet::{ConnAck, Connect};
 use super::state::{EndedBy, State};
 use crate::config::{self, Protocol};
 use crate::message::Message;
 use crate::router::Router;
 use crate::span;
+use crate::traces::Tracer;
 
 /// After this number of short connections in a row another client probably has the same identifier: not every broker says so.
 const TAKEOVER_SUSPECTED: u32 = 5;
@@ -83,6 +85,12 @@ impl Task {
             commands: CommandSource::new(inputs),
             fallback: None,
         }
+    }
+
+    /// Records traces of messages from now on.
+    pub(super) fn trace_with(&mut self, tracer: Tracer) {
+        let tracer = MessageTracer::new(tracer, &self.settings);
+        self.dispatcher.tracer = Some(Box::new(tracer));
     }
 
     /// The state that the connections of the host share.
@@ -194,6 +202,9 @@ impl Task {
         );
         self.dispatcher
             .reconfigure(settings.session.protocol, settings.session.outbox);
+        if let Some(tracer) = &mut self.dispatcher.tracer {
+            tracer.reconfigure(&settings);
+        }
 
         info!("connecting to {} with new settings", self.peer());
         self.status.send_replace(ConnectionStatus::Disconnected {

@@ -57,6 +57,11 @@ impl TraceParent {
         self.flags & SAMPLED != 0
     }
 
+    /// The flags that belong to the trace.
+    pub const fn flags(self) -> u8 {
+        self.flags
+    }
+
     /// Another span of the same trace.
     pub const fn with_span(self, span_id: [u8; 8]) -> Self {
         Self { span_id, ..self }

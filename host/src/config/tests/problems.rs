@@ -35,7 +35,7 @@ miqro.yml:3: broker.prot: unknown key; did you mean port? Accepted: ";
             "miqro.yml:11: services.echo.subscriptions[1].qos: expected a whole number from 0 to 2, found \"3\"",
             "miqro.yml:11: services.echo.subscriptions[1].gobal: unknown key; did you mean global? Accepted: filter, global, qos",
             "miqro.yml:12: services.echo.grants.publish: expected a list such as [home/lamp/set, alarm/#], found \"everything\"",
-            "miqro.yml:13: log_levle: unknown key; did you mean log_level? Accepted: auth, broker, cache_dir, compile_timeout, ha_discovery_prefix, log, log_level, mqtt_control, online_interval, presence_connections, services, state_file, statistics_interval, stop_deadline, tls, trust, watch_interval, web",
+            "miqro.yml:13: log_levle: unknown key; did you mean log_level? Accepted: auth, broker, cache_dir, compile_timeout, ha_discovery_prefix, log, log_level, mqtt_control, online_interval, presence_connections, services, state_file, statistics_interval, stop_deadline, tls, traces, trust, watch_interval, web",
         ]
     );
 }

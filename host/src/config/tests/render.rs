@@ -452,7 +452,7 @@ prop_compose! {
             compile_timeout,
         };
 
-        Config { file, broker, log, host, cache_dir, trust, state_file, web: None, mqtt_control: None, ha_discovery_prefix, services }
+        Config { file, broker, log, host, cache_dir, trust, state_file, web: None, mqtt_control: None, traces: None, ha_discovery_prefix, services }
     }
 }
 

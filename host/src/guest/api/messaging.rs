@@ -2,7 +2,6 @@
 //! the service's grants and its limits.
 
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::fault_kind::FaultKind;
@@ -109,13 +108,6 @@ impl Host for StoreData {
     }
 }
 
-/// The last token that was given out; tokens are unique in the host.
-static TOKEN: AtomicU64 = AtomicU64::new(0);
-
-fn next_token() -> NonZeroU64 {
-    NonZeroU64::MIN.saturating_add(TOKEN.fetch_add(1, Ordering::Relaxed))
-}
-
 impl StoreData {
     /// Puts a message into the effects of the call, with the terms that it needs.
     fn send(
@@ -124,7 +116,7 @@ impl StoreData {
         only_if_changed: Option<OnlyIfChanged>,
     ) -> Result<Option<u64>, MessagingError> {
         self.hold(&message)?;
-        let token = (message.qos != Qos::AtMostOnce).then(|| self.inputs.token(next_token));
+        let token = (message.qos != Qos::AtMostOnce).then(|| self.inputs.token(|| Token::next().0));
         // a guest without `delivered` is not told the outcome, so nothing has to wait for it
         let awaited = token.filter(|_| self.delivered).map(Token);
         let offline = self

@@ -59,6 +59,7 @@ pub(super) fn validate(
         content_type: properties.content_type,
         message_expiry: properties.message_expiry,
         expires_at: None,
+        arrived_at: None,
         utf8: properties.utf8,
         user_properties: properties.user_properties,
     };

@@ -44,7 +44,7 @@ prop_compose! {
         Properties {
             response_topic: response_topic.map(|topic| Topic::new(topic).unwrap()),
             correlation_data: correlation_data.map(Bytes::from),
-            content_type, message_expiry, expires_at: None, utf8, user_properties,
+            content_type, message_expiry, expires_at: None, arrived_at: None, utf8, user_properties,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{Dispatcher, RETRY_AFTER, wanted};
 use crate::mailbox::{Delivery, Notice, PushOutcome};
 use crate::message::{Outcome, Publication, Subscription, SubscriptionChange};
 use crate::router::{ServiceId, SubscriptionDiff};
-use crate::session::clock::now;
+use crate::session::clock::{calendar_time, now};
 use crate::session::command::Commit;
 use crate::session::loop_detector::MAX_ROUNDS;
 use crate::session::republisher::{MAX_BYTES, MAX_TOPICS};
@@ -23,11 +23,14 @@ impl Dispatcher {
             let cut = self
                 .trackers
                 .loops
-                .on_publish(commit.trace, &mut commit.publishes);
+                .on_publish(commit.trace.take(), &mut commit.publishes);
             cut.iter()
                 .for_each(|publication| self.on_loop(commit.service, publication));
         }
 
+        if self.tracer.is_some() {
+            self.trace_commit(&mut commit);
+        }
         self.remember_retained(commit.service, &commit.publishes);
 
         let terms = commit
@@ -39,6 +42,31 @@ impl Dispatcher {
         }
         self.state
             .publish(Some(commit.service), commit.receipt, commit.publishes);
+    }
+
+    /// Makes the spans of the publishes, and notes that the handling of a message has ended.
+    fn trace_commit(&mut self, commit: &mut Commit) {
+        let service = self.service_name(commit.service);
+        let Some(tracer) = &mut self.tracer else {
+            return;
+        };
+        let at = (now(), calendar_time());
+        for publication in &mut commit.publishes {
+            tracer.on_publish(publication, service.clone(), at);
+        }
+        if let Some(receipt) = commit.receipt {
+            tracer.on_committed(receipt, at.1);
+        }
+    }
+
+    /// Makes the spans of acknowledgements that have left.
+    pub(super) fn trace_acknowledgements(&mut self) {
+        if let Some(tracer) = &mut self.tracer
+            && tracer.awaits_acknowledgements()
+        {
+            let (receipts, _) = self.state.unacknowledged_receipts();
+            tracer.on_acknowledged(receipts.start, calendar_time());
+        }
     }
 
     fn on_subscription_changes(&mut self, service: ServiceId, changes: &[SubscriptionChange]) {

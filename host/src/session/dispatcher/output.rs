@@ -7,7 +7,7 @@ use tracing::{error, warn};
 
 use super::Dispatcher;
 use crate::mailbox::Notice;
-use crate::session::clock::now;
+use crate::session::clock::{calendar_time, now};
 use crate::session::command::PersistSink;
 use crate::session::event_throttle::EventThrottle;
 use crate::session::state::{Event, Output, PersistOp, RestoredMessage};
@@ -86,6 +86,7 @@ impl Dispatcher {
         if self.log.throttle.is_due() {
             self.log.summarize(false);
         }
+        self.trace_acknowledgements();
         if !self.state.has_output() {
             return false;
         }
@@ -115,6 +116,9 @@ impl Dispatcher {
                 self.log_event(event);
             }
             Output::Outcome(token, outcome) => {
+                if let Some(tracer) = &mut self.tracer {
+                    tracer.on_outcome(token, &outcome, calendar_time());
+                }
                 if let Some(service) = self.trackers.deliveries.resolve(token) {
                     self.notify(service, Notice::Outcome(token, outcome));
                 }
