@@ -27,6 +27,7 @@ use report::{Report, Section};
 use scenario::echo::Path;
 use scenario::{
     Plan, at_least_once, cold, echo, echo_table, hostile, idle, recovery, slow, swap, typed,
+    watched,
 };
 
 fn main() -> Result<()> {
@@ -92,6 +93,7 @@ async fn section(measurement: Measurement, programs: &Programs, plan: &Plan) -> 
         Measurement::Swap => swap::measure(programs, plan).await,
         Measurement::Hostile => hostile::measure(programs, plan).await,
         Measurement::Slow => slow::measure(programs, plan).await,
+        Measurement::Watched => watched::measure(programs, plan).await,
         Measurement::Typed => typed::measure(programs, plan).await,
         Measurement::Idle => idle::memory(programs).await,
         Measurement::Ticking => idle::ticking(programs, plan).await,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Measures the host: echo against three other ways, cold start, swaps, hostile neighbours, typed calls, idle memory, timers.
+/// Measures the host: echo against three other ways, cold start, swaps, hostile neighbours, watchers, typed calls, idle memory, timers.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub(crate) struct Options {
@@ -65,6 +65,8 @@ pub(crate) enum Measurement {
     Hostile,
     /// A service beside a slow one.
     Slow,
+    /// A service that pages and Prometheus watch.
+    Watched,
     /// Calls between typed services.
     Typed,
     /// Memory of idle services.
@@ -75,7 +77,7 @@ pub(crate) enum Measurement {
 
 impl Measurement {
     /// All of them, in the order of the report.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Direct,
         Self::Mosquitto,
         Self::Embedded,
@@ -85,6 +87,7 @@ impl Measurement {
         Self::Swap,
         Self::Hostile,
         Self::Slow,
+        Self::Watched,
         Self::Typed,
         Self::Idle,
         Self::Ticking,

@@ -10,6 +10,7 @@ pub(crate) mod recovery;
 pub(crate) mod slow;
 pub(crate) mod swap;
 pub(crate) mod typed;
+pub(crate) mod watched;
 
 use std::time::Duration;
 
