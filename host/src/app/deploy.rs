@@ -20,7 +20,7 @@ use crate::service::CommandError;
 use crate::supervisor::{DeployOrder, DeployTarget};
 use crate::version::Version;
 
-/// How long a service may take to name its subscriptions; those of one in a longer call are not compared.
+/// How long a service may take to name its subscriptions; those of one in a longer call are not comparison.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Runtime<'_> {
@@ -142,7 +142,7 @@ async fn check_upload(
 }
 
 /// A component compared with the running version.
-struct Compared {
+struct DeployComparison {
     /// Reason why the trial start failed.
     failure: Option<Fault>,
     subscriptions: Vec<String>,
@@ -154,7 +154,7 @@ async fn compare(
     target: &DeployTarget,
     component: &Component,
     trial: Result<StartedInstance, Fault>,
-) -> Compared {
+) -> DeployComparison {
     let config = &target.ctx.config;
     let fixed = config.triggers.subscriptions.iter();
     let fixed = fixed.map(|subscription| subscription.filter.to_string());
@@ -185,7 +185,7 @@ async fn compare(
         let new = profile_with(component, new);
         differences(&config.name, &old, &new, &config.grants)
     });
-    Compared {
+    DeployComparison {
         failure,
         subscriptions,
         differences: differences.unwrap_or_default(),
@@ -198,7 +198,7 @@ fn report(
     component: &Component,
     bytes: usize,
     obstacle: Option<String>,
-    compared: Compared,
+    comparison: DeployComparison,
 ) -> Value {
     let described = ComponentDescription::new(component);
     let grants = &target.ctx.config.grants;
@@ -223,9 +223,9 @@ fn report(
         "serves": typed.exports.iter().map(|one| one.id.to_string()).collect::<Vec<_>>(),
         "calls": typed.imports.iter().map(|one| one.id.to_string()).collect::<Vec<_>>(),
         "grants": needs.collect::<Vec<_>>(),
-        "subscriptions": compared.subscriptions,
-        "differences": compared.differences,
-        "failure": compared.failure.map(|fault| fault.to_string()),
+        "subscriptions": comparison.subscriptions,
+        "differences": comparison.differences,
+        "failure": comparison.failure.map(|fault| fault.to_string()),
         "obstacle": obstacle,
     })
 }

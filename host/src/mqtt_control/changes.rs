@@ -9,9 +9,9 @@ use crate::topic::Topic;
 
 /// The retained messages that were published on this connection.
 #[derive(Debug, Default)]
-pub(super) struct Published(BTreeMap<Topic, Bytes>);
+pub(super) struct PublishedStates(BTreeMap<Topic, Bytes>);
 
-impl Published {
+impl PublishedStates {
     /// Forgets all: the broker may have lost them.
     pub(super) fn clear(&mut self) {
         self.0.clear();
@@ -76,7 +76,7 @@ mod tests {
         /// A broker that takes the messages always has what is wanted, and no message is without need.
         #[test]
         fn broker_has_what_is_wanted(runs in prop::collection::vec(states(), 1..8), former in states()) {
-            let mut published = Published::default();
+            let mut published = PublishedStates::default();
             let mut broker = former.clone();
             let mut topics: Vec<Topic> = former.into_keys().collect();
             for wanted in runs {
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn everything_is_published_again_after_a_loss() {
         let wanted = BTreeMap::from([(topic("a"), Bytes::from_static(b"1"))]);
-        let mut published = Published::default();
+        let mut published = PublishedStates::default();
         assert_eq!(published.update(wanted.clone(), []).len(), 1);
         assert!(published.update(wanted.clone(), []).is_empty());
         published.clear();

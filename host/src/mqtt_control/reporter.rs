@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::changes::Published;
+use super::changes::PublishedStates;
 use super::home_assistant::{Discovery, Service};
 use super::outlet::Outlet;
 use super::states::{ActivityState, FormerInfo, Health, Info, ServiceState};
@@ -45,7 +45,7 @@ pub(super) struct Reporter {
     status: watch::Receiver<ConnectionStatus>,
     /// The number of the connection on which the states were published.
     connection: u64,
-    published: Published,
+    published: PublishedStates,
     /// The last activity of each service that is known: one in a long call cannot be asked.
     activities: BTreeMap<String, ActivityState>,
     /// Topics of an earlier run that may have retained messages.
@@ -69,7 +69,7 @@ impl Reporter {
             requests,
             news,
             connection: 0,
-            published: Published::default(),
+            published: PublishedStates::default(),
             activities: BTreeMap::new(),
             former: Vec::new(),
         }

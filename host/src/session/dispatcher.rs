@@ -41,11 +41,9 @@ pub(super) struct Dispatcher {
     pub state: State,
     /// Messages that are announced after each CONNACK, the last one of each topic.
     announced: HashMap<Topic, Message>,
-    trackers: PublishTrackers,
+    pub observers: Observers,
     retained_cache: RetainedCache,
     head_of_line: HeadOfLineMonitor,
-    /// Makes spans of messages; `None`: traces are not recorded.
-    pub tracer: Option<Box<MessageTracer>>,
     persistence: Persistence,
     quarantine: watch::Sender<Vec<Filter>>,
     connected: bool,
@@ -56,12 +54,14 @@ pub(super) struct Dispatcher {
     pub log: EventLog,
 }
 
-/// Observers of everything that services publish.
+/// Observers of the messages that pass.
 #[derive(Debug)]
-struct PublishTrackers {
+pub(super) struct Observers {
     deliveries: DeliveryTracker,
     loops: LoopDetector,
     republisher: Republisher,
+    /// Makes spans of messages; `None`: traces are not recorded.
+    pub tracer: Option<Box<MessageTracer>>,
 }
 
 impl Dispatcher {
@@ -77,14 +77,14 @@ impl Dispatcher {
             router,
             state,
             announced: HashMap::new(),
-            trackers: PublishTrackers {
+            observers: Observers {
                 deliveries: DeliveryTracker::new(delivery_timeout),
                 loops: LoopDetector::default(),
                 republisher: Republisher::default(),
+                tracer: None,
             },
             retained_cache: RetainedCache::default(),
             head_of_line: HeadOfLineMonitor::default(),
-            tracer: None,
             persistence: Persistence::default(),
             quarantine: watch::Sender::default(),
             connected: false,
@@ -120,10 +120,10 @@ impl Dispatcher {
                 self.retry_quarantined(filters, Duration::ZERO);
             }
             Command::Republish { service, on } => {
-                self.trackers.republisher.set_enabled(service, on);
+                self.observers.republisher.set_enabled(service, on);
             }
             Command::Detach { service } => {
-                self.trackers.republisher.set_enabled(service, false);
+                self.observers.republisher.set_enabled(service, false);
                 let diff = self.router.detach(service);
                 self.apply(diff);
             }
@@ -180,12 +180,12 @@ impl Dispatcher {
         self.notify_all(&Notice::Connected {
             session_present: ack.session_present,
         });
-        self.trackers.republisher.on_connected(ack.session_present);
+        self.observers.republisher.on_connected(ack.session_present);
     }
 
     /// Publishes retained messages again that the broker may have forgotten, a few at a time, so that new messages come between them.
     pub(super) fn republish(&mut self) {
-        let republisher = &mut self.trackers.republisher;
+        let republisher = &mut self.observers.republisher;
         while republisher.is_pending()
             && self.state.unsent() < REPUBLISH_WINDOW
             && self.state.has_room()
@@ -201,7 +201,7 @@ impl Dispatcher {
     pub(super) fn on_disconnected(&mut self) {
         self.head_of_line.reset();
         self.trace_acknowledgements();
-        if let Some(tracer) = &mut self.tracer {
+        if let Some(tracer) = &mut self.observers.tracer {
             tracer.on_disconnected(calendar_time());
         }
         if std::mem::take(&mut self.connected) {
@@ -224,12 +224,12 @@ impl Dispatcher {
 
     /// When `expire_deliveries` has to be called; `None`: never.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.trackers.deliveries.next_deadline()
+        self.observers.deliveries.next_deadline()
     }
 
     /// Notifies services of messages that the broker has not taken in time.
     pub(super) fn expire_deliveries(&mut self, now: Instant) {
-        while let Some((service, token)) = self.trackers.deliveries.pop_expired(now) {
+        while let Some((service, token)) = self.observers.deliveries.pop_expired(now) {
             self.notify(service, Notice::Outcome(token, Outcome::TimedOut));
         }
     }
@@ -247,11 +247,11 @@ impl Dispatcher {
 
         let ids = arrival.subscription_ids.as_slice();
         self.retained_cache.on_message(&arrival.message, ids);
-        if let Some(tracer) = &mut self.tracer {
+        if let Some(tracer) = &mut self.observers.tracer {
             tracer.on_arrival(&mut arrival.message, arrival.receipt, calendar_time());
         }
         let trace = self
-            .trackers
+            .observers
             .loops
             .on_arrival(&arrival.message.topic, &arrival.message.payload);
         let delivery = Delivery {

@@ -22,14 +22,14 @@ pub(super) struct MessageTracer {
     /// Attributes of the connection.
     connection: Vec<Attribute>,
     /// Received messages that are not acknowledged, in the order of their receipts.
-    unacknowledged: VecDeque<Unacknowledged>,
+    unacknowledged: VecDeque<PendingAck>,
     /// Published messages that the broker has not taken.
     sends: HashMap<Token, Span>,
 }
 
 /// A received message that is not acknowledged.
 #[derive(Debug)]
-struct Unacknowledged {
+struct PendingAck {
     receipt: u64,
     /// Its span `settle`, which begins when a service has committed.
     settle: Span,
@@ -88,7 +88,7 @@ impl MessageTracer {
             settle.parent = Some(context.span_id);
             settle.state = state;
             settle.add_text("messaging.destination.name", message.topic.as_str());
-            self.unacknowledged.push_back(Unacknowledged {
+            self.unacknowledged.push_back(PendingAck {
                 receipt,
                 settle,
                 is_committed: false,

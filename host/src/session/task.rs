@@ -90,7 +90,7 @@ impl Task {
     /// Records traces of messages from now on.
     pub(super) fn trace_with(&mut self, tracer: Tracer) {
         let tracer = MessageTracer::new(tracer, &self.settings);
-        self.dispatcher.tracer = Some(Box::new(tracer));
+        self.dispatcher.observers.tracer = Some(Box::new(tracer));
     }
 
     /// The state that the connections of the host share.
@@ -202,7 +202,7 @@ impl Task {
         );
         self.dispatcher
             .reconfigure(settings.session.protocol, settings.session.outbox);
-        if let Some(tracer) = &mut self.dispatcher.tracer {
+        if let Some(tracer) = &mut self.dispatcher.observers.tracer {
             tracer.reconfigure(&settings);
         }
 

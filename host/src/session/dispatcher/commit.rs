@@ -21,14 +21,14 @@ impl Dispatcher {
 
         if !commit.publishes.is_empty() {
             let cut = self
-                .trackers
+                .observers
                 .loops
                 .on_publish(commit.trace.take(), &mut commit.publishes);
             cut.iter()
                 .for_each(|publication| self.on_loop(commit.service, publication));
         }
 
-        if self.tracer.is_some() {
+        if self.observers.tracer.is_some() {
             self.trace_commit(&mut commit);
         }
         self.remember_retained(commit.service, &commit.publishes);
@@ -38,7 +38,7 @@ impl Dispatcher {
             .iter()
             .filter_map(|publication| publication.terms.as_deref());
         for terms in terms {
-            self.trackers.deliveries.track(commit.service, terms);
+            self.observers.deliveries.track(commit.service, terms);
         }
         self.state
             .publish(Some(commit.service), commit.receipt, commit.publishes);
@@ -47,7 +47,7 @@ impl Dispatcher {
     /// Makes the spans of the publishes, and notes that the handling of a message has ended.
     fn trace_commit(&mut self, commit: &mut Commit) {
         let service = self.service_name(commit.service);
-        let Some(tracer) = &mut self.tracer else {
+        let Some(tracer) = &mut self.observers.tracer else {
             return;
         };
         let at = (now(), calendar_time());
@@ -61,7 +61,7 @@ impl Dispatcher {
 
     /// Makes the spans of acknowledgements that have left.
     pub(super) fn trace_acknowledgements(&mut self) {
-        if let Some(tracer) = &mut self.tracer
+        if let Some(tracer) = &mut self.observers.tracer
             && tracer.awaits_acknowledgements()
         {
             let (receipts, _) = self.state.unacknowledged_receipts();
@@ -81,7 +81,7 @@ impl Dispatcher {
     }
 
     fn remember_retained(&mut self, service: ServiceId, publishes: &[Publication]) {
-        let republisher = &mut self.trackers.republisher;
+        let republisher = &mut self.observers.republisher;
         if republisher.is_enabled()
             && let Some(topic) = republisher.on_publish(service, publishes, self.connected, now())
         {

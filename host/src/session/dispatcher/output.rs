@@ -116,10 +116,10 @@ impl Dispatcher {
                 self.log_event(event);
             }
             Output::Outcome(token, outcome) => {
-                if let Some(tracer) = &mut self.tracer {
+                if let Some(tracer) = &mut self.observers.tracer {
                     tracer.on_outcome(token, &outcome, calendar_time());
                 }
-                if let Some(service) = self.trackers.deliveries.resolve(token) {
+                if let Some(service) = self.observers.deliveries.resolve(token) {
                     self.notify(service, Notice::Outcome(token, outcome));
                 }
             }
@@ -176,7 +176,7 @@ impl Dispatcher {
                         .and_then(|service| self.service_name(service));
                 }
                 PersistOp::DeadLetter(unsent) => {
-                    let republished_by = self.trackers.republisher.forget(&unsent.message);
+                    let republished_by = self.observers.republisher.forget(&unsent.message);
                     let name = unsent
                         .origin
                         .service
