@@ -53,7 +53,7 @@ enum Event {
     /// No more keys come.
     EndOfInput,
     /// The host's answer to a query, and the time of its arrival.
-    Snapshot(Result<Value, String>, Instant),
+    Snapshot(anyhow::Result<Value>, Instant),
     /// The host's answer to a command.
     Answer(String),
 }
@@ -115,7 +115,7 @@ fn show(
         screen.draw(|frame| view::draw(frame, &model))?;
         match events.recv().context("no more events")? {
             Event::Snapshot(Ok(host), at) => model.on_snapshot(&host, at),
-            Event::Snapshot(Err(reason), _) => model.on_no_answer(reason),
+            Event::Snapshot(Err(error), _) => model.on_no_answer(format!("{error:#}")),
             Event::Answer(answer) => model.on_answer(answer),
             Event::EndOfInput => return Ok(()),
             Event::Key(key) => match model.on_key(key) {
@@ -144,7 +144,7 @@ fn read_keys(events: &SyncSender<Event>) {
 fn read_snapshots(endpoint: &Endpoint, events: &SyncSender<Event>) {
     loop {
         let asked = Instant::now();
-        let snapshot = query(endpoint).map_err(|error| format!("{error:#}"));
+        let snapshot = query(endpoint);
         if events
             .send(Event::Snapshot(snapshot, Instant::now()))
             .is_err()
