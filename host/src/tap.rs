@@ -1,7 +1,8 @@
 //! Taps: places where others may listen to events while they happen, such as calls of a service or lines of the log.
 //!
 //! Each listener has a bounded buffer. One that does not keep up loses events and is told how many; the sender never waits. While
-//! nobody listens, an event costs one load of a counter.
+//! nobody listens, an event costs one load of a counter. Frequent events are made at a bounded rate only, so that listeners take a
+//! bounded share of the processor from the work that they watch.
 
 mod call_record;
 mod excerpt;
@@ -10,8 +11,11 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
+
+use crate::token_bucket::TokenBucket;
 
 pub use call_record::{CallFailure, CallRecord, Trigger};
 pub use excerpt::MessageExcerpt;
@@ -21,6 +25,9 @@ const BUFFER: usize = 256;
 
 /// Listeners of one tap at most.
 const LISTENERS: usize = 32;
+
+/// Events a second of all services together that are made for listeners, where [`Tap::admits`] decides.
+pub const RATE: u64 = 1000;
 
 /// Too many listen already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +47,13 @@ struct Inner<T> {
     /// The number of `listeners`, which is read without the lock.
     open: AtomicUsize,
     /// Locked to send an event while somebody listens, and when somebody comes.
-    listeners: Mutex<Vec<Listener<T>>>,
+    listeners: Mutex<Listeners<T>>,
+}
+
+struct Listeners<T> {
+    all: Vec<Listener<T>>,
+    /// Events that may be made now.
+    budget: TokenBucket,
 }
 
 struct Listener<T> {
@@ -57,7 +70,7 @@ struct Listener<T> {
 pub enum Heard<T> {
     /// An event.
     Event(Arc<T>),
-    /// This many events were lost here, because the listener was too slow.
+    /// This many events were lost here, because the listener was too slow or there were too many.
     Lost(u64),
 }
 
@@ -71,9 +84,28 @@ impl<T: Event> Tap<T> {
         self.0.open.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether anybody listens to events of `service`.
-    pub fn is_open_for(&self, service: &str) -> bool {
-        self.is_open() && self.listeners().iter().any(|one| one.is_for(Some(service)))
+    /// Whether an event of `service` is to be made: somebody listens to it, and there were fewer than [`RATE`] in the last second.
+    /// Otherwise it counts as lost for those that listen.
+    pub fn admits(&self, service: &str, now: Instant) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+
+        let mut listeners = self.listeners();
+        let Listeners { all, budget } = &mut *listeners;
+        let mut interested = all
+            .iter_mut()
+            .filter(|one| one.is_for(Some(service)))
+            .peekable();
+        if interested.peek().is_none() {
+            return false;
+        }
+
+        let is_admitted = budget.take(RATE, now);
+        if !is_admitted {
+            interested.for_each(|one| one.lost += 1);
+        }
+        is_admitted
     }
 
     /// Begins to listen, to one service or to all, and of its events to those that `wants` accepts.
@@ -85,7 +117,7 @@ impl<T: Event> Tap<T> {
         service: Option<String>,
         wants: impl Fn(&T) -> bool + Send + Sync + 'static,
     ) -> Result<Events<T>, TapFull> {
-        let mut listeners = self.listeners();
+        let listeners = &mut self.listeners().all;
         listeners.retain(|one| !one.events.is_closed());
         if listeners.len() >= LISTENERS {
             return Err(TapFull);
@@ -105,12 +137,12 @@ impl<T: Event> Tap<T> {
 
     /// Sends an event to all that want it.
     pub fn send(&self, event: &Arc<T>) {
-        let mut listeners = self.listeners();
+        let listeners = &mut self.listeners().all;
         listeners.retain_mut(|one| !one.events.is_closed() && one.offer(event));
         self.0.open.store(listeners.len(), Ordering::Relaxed);
     }
 
-    fn listeners(&self) -> MutexGuard<'_, Vec<Listener<T>>> {
+    fn listeners(&self) -> MutexGuard<'_, Listeners<T>> {
         self.0
             .listeners
             .lock()
@@ -164,7 +196,10 @@ impl<T> Default for Tap<T> {
     fn default() -> Self {
         Self(Arc::new(Inner {
             open: AtomicUsize::new(0),
-            listeners: Mutex::default(),
+            listeners: Mutex::new(Listeners {
+                all: Vec::new(),
+                budget: TokenBucket::default(),
+            }),
         }))
     }
 }
@@ -208,7 +243,8 @@ mod tests {
         let tap = Tap::default();
         assert!(!tap.is_open());
         let mut of_a = tap.listen(Some("a".to_owned()), |_| true).unwrap();
-        assert!(tap.is_open_for("a") && !tap.is_open_for("b"));
+        let now = Instant::now();
+        assert!(tap.admits("a", now) && !tap.admits("b", now));
         let mut large = tap.listen(None, |said: &Said| said.1 > 1).unwrap();
         for said in [Said("a", 1), Said("b", 2), Said("a", 3)] {
             tap.send(&Arc::new(said));
@@ -235,6 +271,23 @@ mod tests {
         assert_eq!(heard(&mut events).len(), BUFFER);
         tap.send(&Arc::new(Said("a", 1000)));
         assert_eq!(heard(&mut events), [-5, 1000]);
+    }
+
+    #[test]
+    fn events_beyond_the_rate_are_not_made_and_count_as_lost() {
+        let tap = Tap::default();
+        let mut events = tap.listen(Some("a".to_owned()), |_| true).unwrap();
+        let mut other = tap.listen(Some("b".to_owned()), |_| true).unwrap();
+        let now = Instant::now();
+        let admitted = (0..RATE + 5).filter(|_| tap.admits("a", now)).count();
+        assert_eq!(admitted as u64, RATE);
+        assert!(!tap.admits("c", now), "nobody listens to it");
+
+        let later = now + std::time::Duration::from_secs(1);
+        assert!(tap.admits("a", later));
+        tap.send(&Arc::new(Said("a", 7)));
+        assert_eq!(heard(&mut events), [-5, 7]);
+        assert!(heard(&mut other).is_empty());
     }
 
     #[test]

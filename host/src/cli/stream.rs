@@ -17,6 +17,7 @@ use super::print::{ignore_closed_pipe, print_error, print_line};
 use super::remote::Hosts;
 use crate::config::Level;
 use crate::control::{ClientError, Endpoint, Request};
+use crate::tap::RATE;
 
 /// Arguments of `logs`.
 #[derive(Debug, clap::Args)]
@@ -131,7 +132,7 @@ fn print_stream(
     endpoint.follow(request, QUERY_TIMEOUT, |item| {
         if let (Some(lost), false) = (item["lost"].as_u64(), is_json) {
             print_error(format_args!(
-                "{lost} were lost here: this reader is too slow"
+                "{lost} were lost here: more than {RATE} a second, or this reader is too slow"
             ));
             return Ok(true);
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::logging::LogLine;
 use crate::tap::{CallRecord, Events, Heard};
 
-/// Lines of JSON, each an object: `{"call": RECORD}`, `{"line": LOG LINE}`, or `{"lost": NUMBER}` where the reader was too slow.
+/// Lines of JSON, each an object: `{"call": RECORD}`, `{"line": LOG LINE}`, or `{"lost": NUMBER}` where the reader was too slow or there were too many.
 #[derive(Debug)]
 pub struct Stream {
     recent: VecDeque<Arc<LogLine>>,

@@ -1,6 +1,7 @@
 //! Records of calls, for those that listen.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Task;
 use crate::guest::Fault;
@@ -10,13 +11,13 @@ use crate::service::invocation::Invocation;
 use crate::tap::{CallFailure, CallRecord, MessageExcerpt, Trigger};
 
 impl Task {
-    /// Begins the record of an attempt at the current invocation, if anybody listens to this service.
+    /// Begins the record of an attempt at the current invocation, if anybody listens to this service and is to be told.
     pub(super) fn begin_record(&mut self, attempt: u32) {
         let service = &self.ctx.config.name;
         let Some(invocation) = &self.queue.current else {
             return;
         };
-        if !self.ctx.calls.is_open_for(service) {
+        if !self.ctx.calls.admits(service, Instant::now()) {
             return;
         }
 

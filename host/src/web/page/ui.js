@@ -131,7 +131,7 @@ export class Stream extends Component {
         <span class="dim">${shown.length} shown</span>
       </div>
       <div class="lines" role="log" aria-label=${label} tabindex="0" ref=${(list) => (this.list = list)}>
-        ${shown.map((item) => html`<div key=${item.key}>${item.lost ? html`<span class="bad">${item.lost} were lost here: this page is too slow</span>` : row(item)}</div>`)}
+        ${shown.map((item) => html`<div key=${item.key}>${item.lost ? html`<span class="bad">${item.lost} were lost here: too many a second, or this page is too slow</span>` : row(item)}</div>`)}
       </div>
     </div>`;
   }
