@@ -1,7 +1,7 @@
 //! Control over MQTT: the commands of the control channel as messages, and the snapshot as retained states.
 //!
 //! It runs on the pool, and only hands messages to the session: a client that floods it, or a slow command, holds up no service.
-//! [`receiver`] reads requests and answers them, one after the other; [`reporter`] publishes states.
+//! `receiver` reads requests and answers them, one after the other; `reporter` publishes states.
 
 mod asker;
 mod changes;
