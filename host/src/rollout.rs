@@ -75,7 +75,8 @@ pub struct Rollout<F = Fallback> {
     trial: Option<Box<Trial<F>>>,
     /// The fallback of a version that was on probation when the host ended.
     interrupted: Option<F>,
-    shadow: Option<ShadowFeed>,
+    /// Boxed, since few services have one.
+    shadow: Option<Box<ShadowFeed>>,
     /// The number of the last swap that was carried out or refused.
     concluded_swap: u64,
 }
@@ -232,7 +233,7 @@ impl<F> Rollout<F> {
 
     /// Begins to mirror calls to a shadow, or with `None` ends it.
     pub fn set_shadow(&mut self, shadow: Option<ShadowFeed>) {
-        self.shadow = shadow;
+        self.shadow = shadow.map(Box::new);
     }
 
     /// A copy of the call for the shadow, if there is one.

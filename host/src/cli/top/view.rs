@@ -35,13 +35,27 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
 
     frame.render_widget(Line::from(model.host.as_str()), top);
     let rows = model.rows();
-    let widths = COLUMNS.map(|(_, width, _)| Constraint::Length(width));
-    let table = Table::new(rows.iter().map(|row| table_row(row)), widths)
+    let table = Table::new(rows.iter().map(|row| table_row(row)), widths(middle.width))
         .header(header(model.order))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     let mut state = TableState::new().with_selected(Some(model.selected()));
     frame.render_stateful_widget(table, middle, &mut state);
     frame.render_widget(Line::from(last_line(model)), bottom);
+}
+
+/// The widths of the columns that fit, at least of the first one.
+fn widths(available: u16) -> Vec<Constraint> {
+    let mut left = available;
+    COLUMNS
+        .iter()
+        .enumerate()
+        .map_while(|(place, (_, width, _))| {
+            let is_shown = place == 0 || *width <= left;
+            // one for the gap
+            left = left.saturating_sub(width + 1);
+            is_shown.then_some(Constraint::Length(*width))
+        })
+        .collect()
 }
 
 fn last_line(model: &Model) -> String {
