@@ -196,7 +196,7 @@ struct Host<'a> {
     traces: Option<TraceExport>,
     /// The host's own tasks; none of them ends by itself.
     tasks: JoinSet<()>,
-    broker: Option<broker::Running>,
+    broker: Option<broker::BrokerHandle>,
 }
 
 /// Starts everything in order: the state, guests, broker, sessions, services.

@@ -80,21 +80,21 @@ pub enum BrokerError {
 }
 
 /// The broker at work. It ends with `stop`, or with the runtime that `start` was called on.
-pub struct Running {
+pub struct BrokerHandle {
     address: SocketAddr,
     server: Arc<Server>,
     task: JoinHandle<Result<(), MqttError>>,
 }
 
-impl std::fmt::Debug for Running {
+impl std::fmt::Debug for BrokerHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Running")
+        f.debug_struct("BrokerHandle")
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
 }
 
-impl Running {
+impl BrokerHandle {
     /// Returns its address: another one than configured if that port was in use (`listen_is_default`) or 0.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -142,7 +142,7 @@ pub struct Owner<'a> {
 pub async fn start(
     config: &EmbeddedBroker,
     owner: Option<Owner<'_>>,
-) -> Result<Running, BrokerError> {
+) -> Result<BrokerHandle, BrokerError> {
     if config.users.is_empty() && !config.listen.ip().is_loopback() {
         return Err(BrokerError::Open(config.listen));
     }
@@ -168,7 +168,7 @@ pub async fn start(
         })?;
     let server = Server::open(config, users, owner).await?;
     let task = tokio::spawn(Arc::clone(&server).run(listener));
-    Ok(Running {
+    Ok(BrokerHandle {
         address,
         server,
         task,

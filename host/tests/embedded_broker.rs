@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use miqro_host::broker::{self, BrokerError, Owner, Running};
+use miqro_host::broker::{self, BrokerError, BrokerHandle, Owner};
 use miqro_host::config::{BrokerLimits, Credentials, EmbeddedBroker};
 
 /// Seconds after which a waiting client gives up, and with it the test.
@@ -34,7 +34,7 @@ fn user(name: &str, password: &str) -> Credentials {
     }
 }
 
-async fn started() -> Running {
+async fn started() -> BrokerHandle {
     broker::start(&on_free_port(), None).await.unwrap()
 }
 

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use miqro_host::broker::{self, Owner, Running};
+use miqro_host::broker::{self, BrokerHandle, Owner};
 use miqro_host::config::{BrokerLimits, EmbeddedBroker, OutboxLimits, WhenClientFull};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn started(change: impl FnOnce(&mut BrokerLimits)) -> Running {
+async fn started(change: impl FnOnce(&mut BrokerLimits)) -> BrokerHandle {
     let mut limits = BrokerLimits::default();
     change(&mut limits);
     let listen = "127.0.0.1:0".parse().unwrap();

@@ -28,7 +28,7 @@ pub(super) async fn connect(
     broker: Broker,
     largest_payload: usize,
     threads: &tokio::runtime::Runtime,
-) -> anyhow::Result<(Connection, Option<broker::Running>)> {
+) -> anyhow::Result<(Connection, Option<broker::BrokerHandle>)> {
     match broker {
         Broker::Remote(connection) => Ok((connection, None)),
         Broker::Embedded(embedded, mut connection) => {
@@ -70,7 +70,7 @@ fn reachable(address: IpAddr) -> IpAddr {
 }
 
 /// Lets the embedded broker write its data.
-pub(super) async fn stop(broker: broker::Running, deadline: Instant) {
+pub(super) async fn stop(broker: broker::BrokerHandle, deadline: Instant) {
     match tokio::time::timeout_at(deadline.into(), broker.stop()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!("{error}"),
@@ -81,7 +81,7 @@ pub(super) async fn stop(broker: broker::Running, deadline: Instant) {
 }
 
 /// Waits until the embedded broker ends by itself. The host cannot work without it.
-pub(super) async fn wait_for_end(broker: &mut Option<broker::Running>) -> broker::BrokerError {
+pub(super) async fn wait_for_end(broker: &mut Option<broker::BrokerHandle>) -> broker::BrokerError {
     match broker {
         Some(broker) => broker.wait_for_end().await,
         None => std::future::pending().await,

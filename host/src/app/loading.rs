@@ -42,7 +42,7 @@ struct ConfiguredService {
 }
 
 /// The services that are being loaded.
-struct Loading<'a> {
+struct PendingLoads<'a> {
     deps: &'a ServiceDeps,
     tasks: JoinSet<StartOutcome>,
     failures: Vec<Failure>,
@@ -67,7 +67,7 @@ pub(super) async fn load_all(
     mut spools: HashMap<String, Segment>,
     session_persists: bool,
 ) -> anyhow::Result<(Vec<LoadedService>, LateStarts)> {
-    let mut loading = Loading {
+    let mut loading = PendingLoads {
         deps,
         tasks: JoinSet::new(),
         failures: Vec::new(),
@@ -105,7 +105,7 @@ pub(super) async fn load_all(
     loading.finish(found).await
 }
 
-impl Loading<'_> {
+impl PendingLoads<'_> {
     /// Begins to start a service whose code is compiled, and notes one whose code is not. `components`: those of former services,
     /// which often have the same file; `None`: it could not be loaded.
     async fn find(

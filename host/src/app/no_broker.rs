@@ -14,9 +14,9 @@ use crate::config::{Credentials, EmbeddedBroker};
 pub struct BrokerError;
 
 /// Cannot exist.
-pub struct Running(Infallible);
+pub struct BrokerHandle(Infallible);
 
-impl Running {
+impl BrokerHandle {
     /// Address that it listens on.
     pub fn address(&self) -> SocketAddr {
         match self.0 {}
@@ -50,6 +50,6 @@ pub struct Owner<'a> {
 ///
 /// # Errors
 /// Always.
-pub async fn start(_: &EmbeddedBroker, _: Option<Owner<'_>>) -> Result<Running, BrokerError> {
+pub async fn start(_: &EmbeddedBroker, _: Option<Owner<'_>>) -> Result<BrokerHandle, BrokerError> {
     Err(BrokerError)
 }

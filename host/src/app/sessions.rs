@@ -34,7 +34,7 @@ pub(super) struct Sessions {
     group: session::Group,
     /// Settings of the connection, used by all sessions.
     connection: Connection,
-    presences: HashMap<ServiceId, Own>,
+    presences: HashMap<ServiceId, PresenceSession>,
     /// The service whose will is the main session's.
     first: Option<ServiceId>,
     /// Maximum number of presence connections; further services have none.
@@ -63,7 +63,7 @@ impl Wills {
 }
 
 /// A service's own presence connection.
-struct Own {
+struct PresenceSession {
     /// Suffix of its client identifier.
     suffix: String,
     handle: session::Handle,
@@ -184,7 +184,8 @@ impl Sessions {
         let main = (&self.group, self.main.clone());
         let (session, handle) = Session::presence(main, own, will, config.name.clone());
         self.tasks.spawn(session.run());
-        self.presences.insert(service, Own { suffix, handle });
+        self.presences
+            .insert(service, PresenceSession { suffix, handle });
         Ok(())
     }
 

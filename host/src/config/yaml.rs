@@ -171,14 +171,14 @@ pub(crate) fn parse(text: &str, diagnostics: &Diagnostics) -> Option<Node> {
 /// Puts the parser's events together.
 struct Builder<'a> {
     diagnostics: &'a Diagnostics,
-    open: Vec<Open>,
+    open: Vec<OpenNode>,
     anchors: HashMap<usize, Node>,
     documents: Vec<Node>,
     count: usize,
 }
 
 /// A list or section whose end has not come yet.
-struct Open {
+struct OpenNode {
     node: Node,
     anchor: usize,
     key: Option<(String, usize)>,
@@ -230,7 +230,7 @@ impl Builder<'_> {
             .map(|tag| tag_name(&tag))
             .filter(|tag| tag != "!!map" && tag != "!!seq");
         let node = Node { line, value, tag };
-        self.open.push(Open {
+        self.open.push(OpenNode {
             node,
             anchor,
             key: None,
@@ -332,7 +332,7 @@ fn merged_entries(node: Node) -> Result<Vec<Entry>, YamlError> {
 }
 
 /// The path of `key` in the section that is open.
-fn path(open: &[Open], key: &str) -> String {
+fn path(open: &[OpenNode], key: &str) -> String {
     let above = open
         .iter()
         .filter_map(|open| open.key.as_ref())

@@ -27,12 +27,12 @@ const UP: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub struct Script {
     beginning: Instant,
-    playing: Mutex<Playing>,
+    playing: Mutex<CallInputs>,
 }
 
 /// The inputs of the present call.
 #[derive(Debug)]
-struct Playing {
+struct CallInputs {
     inputs: Inputs,
     random: Bytes,
     insecure: Bytes,
@@ -53,7 +53,7 @@ impl Script {
         let began = began.saturating_mul(1_000_000);
         Arc::new(Self {
             beginning: Instant::now(),
-            playing: Mutex::new(Playing {
+            playing: Mutex::new(CallInputs {
                 inputs: Inputs::default(),
                 random: Bytes::new(),
                 insecure: Bytes::new(),
@@ -156,12 +156,12 @@ impl Script {
         read.payload.map(|Content(payload)| payload)
     }
 
-    fn playing(&self) -> MutexGuard<'_, Playing> {
+    fn playing(&self) -> MutexGuard<'_, CallInputs> {
         self.playing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Playing {
+impl CallInputs {
     fn count(&mut self, name: &'static str) {
         *self.excess.entry(name).or_default() += 1;
     }

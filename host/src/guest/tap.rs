@@ -26,13 +26,13 @@ const MOST: usize = 4 << 20;
 pub struct Tap {
     is_open: AtomicBool,
     /// `None` until something is recorded, so that idle services stay small.
-    recorded: Mutex<Option<Box<Recorded>>>,
+    recorded: Mutex<Option<Box<RecordedInputs>>>,
     seed: u128,
 }
 
 /// Inputs of the running call.
 #[derive(Default)]
-struct Recorded {
+struct RecordedInputs {
     inputs: Inputs,
     random: Vec<u8>,
     insecure: Vec<u8>,
@@ -101,7 +101,7 @@ impl Tap {
         })
     }
 
-    fn add(&self, bytes: usize, add: impl FnOnce(&mut Recorded)) {
+    fn add(&self, bytes: usize, add: impl FnOnce(&mut RecordedInputs)) {
         if !self.is_open() {
             return;
         }
@@ -150,7 +150,7 @@ impl Tap {
         });
     }
 
-    fn recorded(&self) -> MutexGuard<'_, Option<Box<Recorded>>> {
+    fn recorded(&self) -> MutexGuard<'_, Option<Box<RecordedInputs>>> {
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
