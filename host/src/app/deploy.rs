@@ -20,7 +20,7 @@ use crate::service::CommandError;
 use crate::supervisor::{DeployOrder, DeployTarget};
 use crate::version::Version;
 
-/// How long a service may take to name its subscriptions; those of one in a longer call are not comparison.
+/// How long a service may take to name its subscriptions; those of one in a longer call are not compared.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Runtime<'_> {

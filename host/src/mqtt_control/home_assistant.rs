@@ -68,42 +68,41 @@ impl Discovery {
         let mut entities = Entities::new(id.clone(), &self.topics);
         entities.add_connection();
 
-        for (key, name, template, class) in [
-            (
-                "connections",
-                "Connections",
-                "{{ value_json.connections }}",
-                "total_increasing",
-            ),
-            (
-                "running",
-                "Running services",
-                "{{ value_json.services.running | default(0) }}",
-                "measurement",
-            ),
-            (
-                "failed",
-                "Failed services",
-                "{{ value_json.services.failed | default(0) }}",
-                "measurement",
-            ),
-            (
-                "failures",
-                "Failures",
-                "{{ value_json.failures }}",
-                "total_increasing",
-            ),
-            (
-                "dead_letters",
-                "Dead letters",
-                "{{ value_json.dead_letters }}",
-                "measurement",
-            ),
-        ] {
-            let sensor =
-                json!({"value_template": template, "state_class": class, "state_topic": health});
-            entities.add(key, "sensor", name, sensor);
-        }
+        entities.add_figures(
+            health,
+            &[
+                (
+                    "connections",
+                    "Connections",
+                    "{{ value_json.connections }}",
+                    "total_increasing",
+                ),
+                (
+                    "running",
+                    "Running services",
+                    "{{ value_json.services.running | default(0) }}",
+                    "measurement",
+                ),
+                (
+                    "failed",
+                    "Failed services",
+                    "{{ value_json.services.failed | default(0) }}",
+                    "measurement",
+                ),
+                (
+                    "failures",
+                    "Failures",
+                    "{{ value_json.failures }}",
+                    "total_increasing",
+                ),
+                (
+                    "dead_letters",
+                    "Dead letters",
+                    "{{ value_json.dead_letters }}",
+                    "measurement",
+                ),
+            ],
+        );
 
         if self.commands.contains(&"reload") {
             let button = json!({
@@ -136,36 +135,35 @@ impl Discovery {
         self.add_controls(service.name, state, &mut entities);
         add_status(state, &mut entities);
 
-        for (key, name, template, class) in [
-            (
-                "messages",
-                "Messages",
-                "{{ value_json.messages.calls }}",
-                "total_increasing",
-            ),
-            (
-                "failures",
-                "Failures",
-                "{{ value_json.messages.failures + value_json.timers.failures }}",
-                "total_increasing",
-            ),
-            (
-                "dead_letters",
-                "Dead letters",
-                "{{ value_json.dead_letters }}",
-                "measurement",
-            ),
-            (
-                "waiting",
-                "Waiting messages",
-                "{{ value_json.waiting + value_json.spooled }}",
-                "measurement",
-            ),
-        ] {
-            let sensor =
-                json!({"value_template": template, "state_class": class, "state_topic": state});
-            entities.add(key, "sensor", name, sensor);
-        }
+        entities.add_figures(
+            state,
+            &[
+                (
+                    "messages",
+                    "Messages",
+                    "{{ value_json.messages.calls }}",
+                    "total_increasing",
+                ),
+                (
+                    "failures",
+                    "Failures",
+                    "{{ value_json.messages.failures + value_json.timers.failures }}",
+                    "total_increasing",
+                ),
+                (
+                    "dead_letters",
+                    "Dead letters",
+                    "{{ value_json.dead_letters }}",
+                    "measurement",
+                ),
+                (
+                    "waiting",
+                    "Waiting messages",
+                    "{{ value_json.waiting + value_json.spooled }}",
+                    "measurement",
+                ),
+            ],
+        );
 
         let version = service.version.unwrap_or("none");
         Some(json!({
@@ -267,6 +265,15 @@ impl<'a> Entities<'a> {
         entity["payload_available"] = "1".into();
         entity["payload_not_available"] = "0".into();
         self.components.insert(key.to_owned(), entity);
+    }
+
+    /// Adds sensors for figures of a state, each with its key, name, template and state class.
+    fn add_figures(&mut self, state: &str, figures: &[(&str, &str, &str, &str)]) {
+        for (key, name, template, class) in figures {
+            let sensor =
+                json!({"value_template": template, "state_class": class, "state_topic": state});
+            self.add(key, "sensor", name, sensor);
+        }
     }
 
     /// Adds the connection of the host, which is known also while there is none.
