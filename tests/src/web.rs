@@ -22,6 +22,8 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     /// The header `Host`.
     pub host: String,
+    /// Its body.
+    pub body: Vec<u8>,
 }
 
 /// An answer.
@@ -190,8 +192,8 @@ fn read(stream: &TcpStream) -> Result<Request> {
         }
     }
 
-    // taken, so that the connection is not reset because something was left in it
-    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
+    let mut body = Vec::new();
+    reader.take(length).read_to_end(&mut body)?;
     let mut words = first.split(' ').map(str::to_owned);
     let method = words.next().context("no method")?;
     let target = words.next().context("no target")?;
@@ -205,6 +207,7 @@ fn read(stream: &TcpStream) -> Result<Request> {
         path: path.to_owned(),
         query,
         host,
+        body,
     })
 }
 

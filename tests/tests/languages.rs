@@ -3,6 +3,7 @@
 
 mod bindings;
 mod comparison;
+mod http;
 mod matrix;
 mod packages;
 mod web;
@@ -36,10 +37,14 @@ struct Output {
 impl Project {
     /// Makes a project.
     fn new(language: &str) -> Result<Self> {
-        let parent = TempDir::new()?;
+        Self::named(&format!("lamp-{language}"), language)
+    }
+
+    /// Makes a project of this name.
+    fn named(name: &str, language: &str) -> Result<Self> {
         let project = Self {
-            parent,
-            name: format!("lamp-{language}"),
+            parent: TempDir::new()?,
+            name: name.to_owned(),
         };
         let mut new = host::command()?;
         new.current_dir(project.parent.path());

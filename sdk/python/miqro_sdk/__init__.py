@@ -14,9 +14,10 @@ Publishes, subscriptions, state and timers of a call take effect when it succeed
 the host tries the message again.
 """
 
-from . import log, state, timers
+from . import ha_sensors, log, state, timers
 from ._convert import decode, encode, to_json
 from ._errors import Denied, Error, InvalidProperty, InvalidTopic, LimitExceeded, StateError, TimedOut, TimersError, Unavailable
+from ._loop import Loop
 from ._messages import (
     Message,
     Outcome,
@@ -32,6 +33,7 @@ from ._messages import (
     subscribe,
     unsubscribe,
 )
+from ._path_state import State
 from ._registry import (
     config_changed,
     connected,
@@ -47,15 +49,15 @@ from ._registry import (
     stop,
     timer,
 )
-from ._service import Loop, Service, accept_json, handle_global, run
+from ._service import Service, accept_json, handle_global, run
 from ._world import WitWorld
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Denied", "Error", "InvalidProperty", "InvalidTopic", "LimitExceeded", "Loop", "Message", "Outcome", "Properties", "Response",
-    "Service", "StateError", "TimedOut", "TimersError", "Unavailable", "WitWorld", "accept_json", "config", "config_changed", "connected",
-    "current_message", "decode", "delivered", "disconnected", "encode", "every", "fallback", "handle", "handle_global", "load", "log", "loop",
-    "me", "publish", "publish_json", "publish_json_keys", "request", "run", "save", "start", "state", "stop", "subscribe", "timer",
-    "timers", "to_json", "unsubscribe",
+    "Service", "State", "StateError", "TimedOut", "TimersError", "Unavailable", "WitWorld", "accept_json", "config", "config_changed",
+    "connected", "current_message", "decode", "delivered", "disconnected", "encode", "every", "fallback", "ha_sensors", "handle",
+    "handle_global", "load", "log", "loop", "me", "publish", "publish_json", "publish_json_keys", "request", "run", "save", "start", "state",
+    "stop", "subscribe", "timer", "timers", "to_json", "unsubscribe",
 ]

@@ -5,16 +5,35 @@ import math
 import re
 from typing import Any
 
+# The precision where the section names none: MIQRO's.
+_default_precision = 4
 _precision: int | None = None
 
 
+class Text(str):
+    """The kind of payload that MIQRO hands to its handlers: text without white space around it, with a mark in place of invalid bytes."""
+
+
+def set_default_precision(digits: int) -> None:
+    """Sets the precision of floats for a section without `json_float_precision`."""
+    global _default_precision
+    _default_precision = digits
+    forget_precision()
+
+
+def forget_precision() -> None:
+    """Has the precision read from the section again."""
+    global _precision
+    _precision = None
+
+
 def _float_precision() -> int:
-    """`json_float_precision` of the section; 4 where it is not set."""
+    """`json_float_precision` of the section, or the default where it is not set."""
     global _precision
     if _precision is None:
         from ._messages import config
 
-        _precision = int(config().get("json_float_precision", 4))
+        _precision = int(config().get("json_float_precision", _default_precision))
     return _precision
 
 
@@ -77,6 +96,8 @@ def decode(payload: bytes, kind: Any) -> Any:
     """
     if kind is bytes:
         return payload
+    if kind is Text:
+        return payload.decode(errors="replace").strip()
     text = payload.decode()
     if kind is str:
         return text

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import _host
 from ._convert import encode, to_json
-from ._topics import milliseconds
+from ._topics import Span, milliseconds
 
 
 @dataclass
@@ -56,7 +56,7 @@ def publish(
     qos: int = 0,
     retain: bool = False,
     global_: bool = False,
-    only_if_changed: bool | str | int | float = False,
+    only_if_changed: bool | Span = False,
     properties: Properties | None = None,
 ) -> int | None:
     """Publishes a value when the call succeeds. With QoS 1 and 2 the returned token names it in `delivered`.

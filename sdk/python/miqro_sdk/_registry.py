@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import log
-from ._convert import decode
+from ._convert import Text, decode
+from ._messages import Message
 from ._topics import captures, milliseconds
 
 _KINDS = (bytes, str, int, float, bool, dict, list, Any)
@@ -52,26 +53,57 @@ class Registry:
     loops: dict[str, Loop] = field(default_factory=dict)
     timers: list[tuple[str, Callable[..., Any]]] = field(default_factory=list)
     events: dict[str, list[Callable[..., Any]]] = field(default_factory=dict)
+    # make the service of a class each, and register it
+    makers: list[Callable[[], None]] = field(default_factory=list)
+    _plain: "Registry | None" = None
 
-    def add_handler(self, filter: str, qos: int, is_global: bool, function: Callable[..., Any]) -> None:
+    def make_services(self) -> None:
+        """Makes the services of classes. Their constructors may ask the host, which is not there while the component is built.
+
+        A native test starts a service several times, each time without the services of the former start.
+        """
+        if not self.makers:
+            return
+        if self._plain is None:
+            self._plain = Registry()
+            self._plain._take(self)
+        else:
+            self._take(self._plain)
+        for make in self.makers:
+            make()
+
+    def _take(self, other: "Registry") -> None:
+        self.handlers, self.loops, self.timers = list(other.handlers), dict(other.loops), list(other.timers)
+        self.events = {name: list(functions) for name, functions in other.events.items()}
+
+    def add_handler(self, filter: str, is_global: bool, function: Callable[..., Any]) -> None:
         """Adds a function for text and the matches of the wildcards."""
-        self.handlers.append(Handler(filter, qos, is_global, function, str, None))
+        self.handlers.append(Handler(filter, 1, is_global, function, Text, None))
 
     def clear(self) -> None:
         """Forgets everything: for tests."""
-        self.handlers.clear()
-        self.loops.clear()
-        self.timers.clear()
-        self.events.clear()
+        self._take(Registry())
+        self.makers.clear()
+        self._plain = None
 
-    def matching(self, topic: str, is_global: bool) -> list[tuple[Handler, list[str]]]:
-        """The handlers of a topic, with the matches of their wildcards."""
+    def matching(self, topic: str, message: Message | None) -> list[tuple[Handler, list[str]]]:
+        """The handlers of a topic, with the matches of their wildcards. `message` is necessary only for handlers of full topics."""
+        full = topic if message is None else message.topic
+        is_relative = message is None or message.relative
         found = []
         for handler in self.handlers:
-            if handler.is_global == is_global:
-                matches = captures(handler.filter, topic)
+            if handler.is_global or is_relative:
+                matches = captures(handler.filter, full if handler.is_global else topic)
                 if matches is not None:
                     found.append((handler, matches))
+        return found
+
+    def subscriptions(self) -> dict[tuple[str, bool], int]:
+        """The quality of service of each filter, by the filter and whether it is one of full topics."""
+        found: dict[tuple[str, bool], int] = {}
+        for handler in self.handlers:
+            place = (handler.filter, handler.is_global)
+            found[place] = max(handler.qos, found.get(place, 0))
         return found
 
 
@@ -97,7 +129,7 @@ def _decorator(add: Callable[[Callable[..., Any], bool], None]) -> Decorator:
 def _payload(function: Callable[..., Any], is_method: bool) -> tuple[Any, int | None]:
     """The kind of payload that a handler wants, and the number of its parameters; `None`: as many as there are."""
     parameters = list(inspect.signature(function).parameters.values())
-    default = str if is_method else bytes
+    default = Text if is_method else bytes
     if not parameters:
         return bytes, 0
     kind = parameters[0].annotation
@@ -105,7 +137,7 @@ def _payload(function: Callable[..., Any], is_method: bool) -> tuple[Any, int | 
         kind = default
     if isinstance(kind, str):
         kind = {known.__name__: known for known in _KINDS if known is not Any}.get(kind, Any)
-    if kind not in _KINDS:
+    if kind not in (*_KINDS, Text):
         raise TypeError(f"{function.__name__}: expected a payload of type bytes, str, int, float, bool, dict, list or Any, found {kind}")
     if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
         return kind, None

@@ -3,6 +3,9 @@
 import re
 from datetime import timedelta
 
+# Text such as `10s`, a number of seconds, or a `timedelta`.
+Span = str | int | float | timedelta
+
 _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 
 
@@ -26,7 +29,7 @@ def captures(filter: str, topic: str) -> list[str] | None:
     return found if place + 1 == len(levels) else None
 
 
-def milliseconds(span: str | int | float | timedelta) -> int:
+def milliseconds(span: Span) -> int:
     """A span of time in milliseconds: text such as `10s`, `1m30s` or `500ms`, a number of seconds, or a `timedelta`."""
     if isinstance(span, timedelta):
         return round(span.total_seconds() * 1000)

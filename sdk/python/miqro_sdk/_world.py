@@ -7,20 +7,27 @@ from collections.abc import Callable
 from typing import Any
 
 from . import _host, log
-from ._convert import encode
-from ._messages import Outcome, current_message
+from ._convert import encode, forget_precision
+from ._messages import Outcome, current_message, subscribe
+from ._path_state import PATH_STATE
 from ._registry import registry
 from ._topics import captures
 
 
 def _answer(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Exceptions become the text that the contract wants; with a place, unless the host has refused something."""
+    """Exceptions become the text that the contract wants; with a place, unless the host has refused something.
+
+    The state by paths is kept when the call succeeds, as everything else of the call is.
+    """
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
         try:
-            return function(*arguments)
+            result = function(*arguments)
+            PATH_STATE.keep()
+            return result
         except Exception as error:
+            PATH_STATE.forget()
             raise _host.Err(_text(error)) from None
 
     return call
@@ -46,22 +53,19 @@ class WitWorld(_host.WORLD):
 
     @_answer
     def start(self) -> None:
-        messaging = _host.messaging
+        PATH_STATE.forget()
+        registry.make_services()
+        for (filter, is_global), qos in registry.subscriptions().items():
+            subscribe(filter, qos, is_global)
         with _host.errors():
-            for handler in registry.handlers:
-                options = messaging.SubscribeOptions(messaging.Qos(handler.qos), handler.is_global)
-                messaging.subscribe(handler.filter, options)
             for loop in registry.loops.values():
                 _host.timers.every(loop.name, loop.period, loop.delay)
         _call_all("start")
 
     @_answer
     def handle(self, topic: str, payload: bytes) -> None:
-        is_global = False
-        if any(handler.is_global for handler in registry.handlers):
-            message = current_message()
-            is_global = message is not None and not message.relative
-        found = registry.matching(topic, is_global)
+        needs_message = any(handler.is_global for handler in registry.handlers)
+        found = registry.matching(topic, current_message() if needs_message else None)
         for handler, matches in found:
             handler.run(payload, matches)
         if not found:
@@ -103,9 +107,7 @@ class WitWorld(_host.WORLD):
 
     @_answer
     def config_changed(self) -> None:
-        from . import _convert
-
-        _convert._precision = None
+        forget_precision()
         _call_all("config_changed")
 
     def save(self) -> bytes:

@@ -1,11 +1,7 @@
 """Timers by name. Spans are text such as `10s`, or numbers of seconds. Functions with `timer(name)` are called when they are due."""
 
-from datetime import timedelta
-
 from . import _host
-from ._topics import milliseconds
-
-Span = str | int | float | timedelta
+from ._topics import Span, milliseconds
 
 
 def every(name: str, period: Span, delay: Span = 0) -> None:

@@ -45,17 +45,34 @@ const PYTHON_SDK: &[File] = files!(
     "_convert.py",
     "_errors.py",
     "_host.py",
+    "_logger.py",
+    "_loop.py",
     "_messages.py",
+    "_path_state.py",
     "_registry.py",
     "_service.py",
     "_topics.py",
     "_world.py",
+    "ha_sensors/__init__.py",
+    "ha_sensors/_climate.py",
+    "ha_sensors/_device.py",
+    "ha_sensors/_entity.py",
+    "ha_sensors/_kinds.py",
+    "http/__init__.py",
+    "http/_exchange.py",
+    "http/_outgoing.py",
+    "http/_response.py",
+    "http/exceptions.py",
     "log.py",
     "state.py",
     "testing/__init__.py",
     "testing/bindings.py",
     "timers.py",
 );
+
+/// The interfaces of WASI that a world of Python may import.
+const PYTHON_WIT: &[File] =
+    files!("sdk/python/wit/" => "wit/deps/": "wasi-http.wit", "wasi-io.wit");
 
 const JAVASCRIPT: &[File] = &[
     ("src/app.js", file!("templates/js/app.js")),
@@ -204,7 +221,7 @@ pub(super) fn templates(language: Language) -> &'static [&'static [File]] {
 pub(super) fn copied(language: Language) -> &'static [&'static [File]] {
     match language {
         Language::Rust => &[RUST_SDK, RUST_BINDINGS, RUST_MACROS],
-        Language::Python => &[CONTRACT, PYTHON_SDK],
+        Language::Python => &[CONTRACT, PYTHON_SDK, PYTHON_WIT],
         Language::JavaScript | Language::TypeScript => &[CONTRACT, JS_SDK],
         Language::C => &[CONTRACT, C_SDK],
         Language::Cpp => &[CONTRACT, C_SDK, CPP_TOOLS],

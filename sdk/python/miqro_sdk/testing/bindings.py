@@ -2,6 +2,7 @@
 
 import enum
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -58,7 +59,8 @@ class TestHost:
     """A host for the service under test. The test plays broker and clock; the last host that was made is the present one.
 
     It starts the service, tells it that it is connected, and runs the loops that are due at once, as the real host does. `answers` are
-    those to requests, by topic.
+    those to requests, by topic. `http` gets the requests of `miqro_sdk.http`, with `method`, `url`, `headers` and `body`, and returns
+    status and body of the response.
     """
 
     __test__ = False
@@ -70,6 +72,7 @@ class TestHost:
         config: dict[str, Any] | None = None,
         state: dict[str, bytes] | None = None,
         answers: dict[str, bytes] | None = None,
+        http: Callable[[Any], tuple[int, str | bytes]] | None = None,
     ) -> None:
         from .._world import WitWorld
 
@@ -77,6 +80,7 @@ class TestHost:
         self.subscriptions: dict[str, bool] = {}
         self.timers: dict[str, _Timer] = {}
         self.answers = dict(answers or {})
+        self.http = http
         self.log: list[tuple[str, str]] = []
         self._published: list[tuple[str, bytes]] = []
         self._now, self._due, self._message = 0, [], None
@@ -147,6 +151,17 @@ def _request(topic: str, payload: bytes, options: Any) -> Any:
     if topic not in host.answers:
         raise Err(RequestError_TimedOut())
     return _record("Response", "payload", "properties")(host.answers[topic], None)
+
+
+def exchange(sent: Any) -> tuple[int, list[tuple[str, bytes]], bytes]:
+    """The response to a request of `miqro_sdk.http`."""
+    from ..http import exceptions
+
+    respond = TestHost.current.http
+    if respond is None:
+        raise exceptions.ConnectionError(f"{sent.place}: not granted; expected an argument http of TestHost, found none")
+    status, body = respond(sent)
+    return status, [], body.encode() if isinstance(body, str) else body
 
 
 def _set_timer(name: str, period: int | None, delay: int) -> None:
