@@ -14,17 +14,17 @@ const DELETE: &str = "/cgi-bin/sms_delete";
 
 /// A router with the texts that it has received: index, date, sender and text of each.
 #[derive(Clone, Default)]
-struct Router(Arc<Mutex<Vec<[String; 4]>>>);
+pub(crate) struct Router(Arc<Mutex<Vec<[String; 4]>>>);
 
 impl Router {
-    fn receives(&self, text: [&str; 4]) {
+    pub(crate) fn receives(&self, text: [&str; 4]) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(text.map(str::to_owned));
     }
 
-    fn serve(&self) -> Result<Web> {
+    pub(crate) fn serve(&self) -> Result<Web> {
         let router = self.clone();
         Web::start(move |request| router.answer(request))
     }

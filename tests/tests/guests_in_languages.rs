@@ -1,5 +1,5 @@
 //! A guest in each language that does something real, built with the tools of the language and played through its scenarios:
-//! services of MIQRO in Python, converters of Zigbee messages in JavaScript, telegrams of electricity meters in Go, and frames of a
+//! services for MIQRO in Python, converters of Zigbee messages in JavaScript, telegrams of electricity meters in Go, and frames of a
 //! particle sensor in C. `make test-languages` runs them.
 
 use std::os::unix::fs::symlink;
@@ -69,7 +69,7 @@ fn run(folder: &std::path::Path, arguments: &[&str]) -> Result<String> {
 
 #[test]
 #[ignore = "needs the toolchains: make test-languages"]
-fn services_of_miqro_port_by_their_imports() -> Result<()> {
+fn services_for_miqro_port_by_their_imports() -> Result<()> {
     for name in ["echo", "alarm", "canbus"] {
         play("python", name, (&format!("{name}.py"), "app.py"), |text| {
             assert_eq!(text.matches(IMPORT).count(), 1, "{name}");

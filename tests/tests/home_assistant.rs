@@ -48,7 +48,7 @@ async fn start(commands: &[&str]) -> Result<(Mosquitto, Host, Client, [Value; 2]
 }
 
 /// The keys that Home Assistant accepts, by section of the schema that the SDK has; `!` marks required ones.
-fn schema() -> Result<BTreeMap<String, BTreeSet<String>>> {
+pub(crate) fn schema() -> Result<BTreeMap<String, BTreeSet<String>>> {
     let file = place::project().join("sdk/rust/src/home_assistant/schema.txt");
     let mut sections: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut section = String::new();
@@ -71,7 +71,11 @@ fn schema() -> Result<BTreeMap<String, BTreeSet<String>>> {
 }
 
 /// Fails unless all keys of `value` are in the sections, and the required ones of the sections in `value`.
-fn assert_fits(value: &Value, names: &[&str], schema: &BTreeMap<String, BTreeSet<String>>) {
+pub(crate) fn assert_fits(
+    value: &Value,
+    names: &[&str],
+    schema: &BTreeMap<String, BTreeSet<String>>,
+) {
     let known: BTreeSet<&str> = names
         .iter()
         .filter_map(|name| schema.get(*name))

@@ -5,6 +5,7 @@ mod bindings;
 mod comparison;
 mod http;
 mod matrix;
+mod miqro;
 mod packages;
 mod web;
 
