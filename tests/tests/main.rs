@@ -46,6 +46,7 @@ mod remote;
 mod republish;
 mod retained;
 mod sandbox;
+mod scenarios;
 mod shadow;
 mod snapshot;
 mod streams;

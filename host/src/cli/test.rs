@@ -25,6 +25,7 @@ A scenario:
   scenario: answers with what it gets
   given: {config: {precision: 2}, state: {count: 3}}
   steps:
+    - then: {publishes: [{topic: beat, payload: {json: {answer: 42}}}]}   # at the start, by its loops as well
     - message: echo
       payload: hello
       then: {publishes: [{topic: echo_response, payload: hello}], state: {count: 4}}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::config::{self, format_duration, parse_duration};
 use crate::guest::Component;
@@ -58,7 +59,7 @@ pub async fn play(
     }
 }
 
-/// Does what the step says; `Ok` with the outcome of the call.
+/// Does what the step says; `Ok` with the outcome of the call. A step without an event runs the timers that are due.
 ///
 /// # Errors
 /// When the step is not possible.
@@ -82,7 +83,8 @@ async fn take_step(bench: &mut Bench, step: &Step) -> Result<Result<(), BenchErr
         return Ok(bench.advance(time).await);
     }
     Ok(match step.event {
-        None => Ok(()),
+        // loops that run at the start are due by then
+        None => bench.advance(Duration::ZERO).await,
         Some(Event::Connected) => bench.connect(true).await,
         Some(Event::Disconnected) => bench.connect(false).await,
         Some(Event::Restart) => bench.restart().await,

@@ -41,7 +41,7 @@ pub struct Given {
     pub(super) answers: BTreeMap<String, Content>,
 }
 
-/// One step: an event, and the reaction of the service.
+/// One step: an event, and the reaction of the service. Without an event, it is that to the start and to the timers that are due.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Step {
