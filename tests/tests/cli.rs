@@ -112,18 +112,19 @@ async fn check_takes_components_made_of_components() -> Result<()> {
 
 #[tokio::test]
 async fn check_says_that_a_component_is_asynchronous() -> Result<()> {
-    let component = wat::parse_str("(component (core func (canon task.cancel)))")?;
-    let folder = folder(&[("async.wasm", &component)])?;
-
-    let said = say(folder.path(), &["check", "async.wasm"]).await?;
-    let sentence =
-        "the component uses asynchronous calls (WASI 0.3), which this host does not offer";
-    assert!(
-        said.code == Some(1) && said.out.contains(sentence) && said.out.contains("--sync"),
-        "{}{}",
-        said.out,
-        said.err
-    );
+    let built_in = wat::parse_str("(component (core func (canon task.cancel)))")?;
+    let function = wat::parse_str("(component (import \"f\" (func async)))")?;
+    let folder = folder(&[("it.wasm", &built_in), ("other.wasm", &function)])?;
+    for file in ["it.wasm", "other.wasm"] {
+        let said = say(folder.path(), &["check", file]).await?;
+        let sentence = format!("{file}: the component is asynchronous (WASI 0.3)");
+        assert!(
+            said.code == Some(1) && said.out.contains(&sentence) && said.out.contains("--sync"),
+            "{}{}",
+            said.out,
+            said.err
+        );
+    }
 
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Services in every language, from nothing to a hot swap, with the real toolchains: `make test-languages` installs them and runs
 //! these tests, which are too slow for `make test`.
 
+mod asynchronous;
 mod bindings;
 mod comparison;
 mod http;

@@ -42,8 +42,8 @@ pub enum ComponentError {
     Invalid(String),
     /// The component is asynchronous.
     #[error(
-        "the component uses asynchronous calls (WASI 0.3), which this host does not offer; build it with synchronous ones: with \
-         componentize-qjs, add --sync"
+        "the component is asynchronous (WASI 0.3), and this host runs synchronous ones; build it so: componentize-qjs with --sync, \
+         guests of Spin's MQTT trigger with its SDK 0.7, others for WASI 0.2 and without `async func`"
     )]
     Asynchronous,
     /// wasmtime panicked.

@@ -345,7 +345,7 @@ fn config(
         .memory_guard_size(reservation.guard)
         .memory_reservation_for_growth(reservation.memory / 2)
         .epoch_interruption(true)
-        // halves the cost of a call; nothing here needs concurrent calls into one instance
+        // a call of wasmtime takes three times as long with it: docs/decisions/0127-asynchronous-components.md
         .concurrency_support(false)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(CALL_STACK)
