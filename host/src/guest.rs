@@ -21,6 +21,7 @@ mod fault;
 mod file_kind;
 mod grant_usage;
 mod http;
+mod input_recorder;
 mod input_source;
 mod instance;
 mod interruption;
@@ -43,7 +44,6 @@ mod socket_policy;
 mod sockets;
 mod state_overlay;
 mod store;
-mod tap;
 mod ticker;
 mod time_limit;
 mod typed;
@@ -59,6 +59,7 @@ pub use exports::{Exports, OptionalExport};
 pub use fault::Fault;
 pub use file_kind::FileKind;
 pub use grant_usage::{GrantKind, GrantUsage};
+pub use input_recorder::{InputRecorder, TooManyInputs};
 pub use input_source::InputSource;
 pub use instance::{Call, Instance};
 pub use meter::{Meter, RequestCounts};
@@ -69,7 +70,6 @@ pub use request::{
 };
 pub use script::Script;
 pub use service_state::ServiceState;
-pub use tap::{Tap, TooManyInputs};
 pub use virtual_clock::VirtualClock;
 
 #[cfg(test)]

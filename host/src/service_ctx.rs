@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::config;
 use crate::guest::{GrantUsage, InputSource, Requests, ServiceState};
-use crate::tap::{CallRecord, Tap};
+use crate::tap::{CallSummary, Tap};
 use crate::topic::Topic;
 use crate::traces::Tracer;
 
@@ -26,7 +26,7 @@ pub struct ServiceCtx {
     /// Carries the guest's requests; `None`: the guest cannot send any.
     pub requests: Option<Requests>,
     /// Those that listen to calls.
-    pub calls: Tap<CallRecord>,
+    pub calls: Tap<CallSummary>,
     /// Records traces of messages; `None`: they are not recorded.
     pub tracer: Option<Tracer>,
     /// The source of clocks and random numbers; `None`: the machine, with a tap of its own for each instance.

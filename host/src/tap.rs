@@ -4,7 +4,7 @@
 //! nobody listens, an event costs one load of a counter. Frequent events are made at a bounded rate only, so that listeners take a
 //! bounded share of the processor from the work that they watch.
 
-mod call_record;
+mod call_summary;
 mod excerpt;
 
 use std::fmt;
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::token_bucket::TokenBucket;
 
-pub use call_record::{CallFailure, CallRecord, Trigger};
+pub use call_summary::{CallFailure, CallSummary, Trigger};
 pub use excerpt::MessageExcerpt;
 
 /// Events that wait for one listener at most.

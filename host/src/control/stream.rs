@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::logging::LogLine;
-use crate::tap::{CallRecord, Events, Heard};
+use crate::tap::{CallSummary, Events, Heard};
 
 /// Lines of JSON, each an object: `{"call": RECORD}`, `{"line": LOG LINE}`, or `{"lost": NUMBER}` where the reader was too slow or there were too many.
 #[derive(Debug)]
@@ -21,13 +21,13 @@ pub struct Stream {
 #[derive(Debug)]
 enum Source {
     Nothing,
-    Calls(Events<CallRecord>),
+    Calls(Events<CallSummary>),
     Lines(Events<LogLine>),
 }
 
 impl Stream {
     /// Calls of services.
-    pub fn of_calls(events: Events<CallRecord>) -> Self {
+    pub fn of_calls(events: Events<CallSummary>) -> Self {
         Self {
             recent: VecDeque::new(),
             source: Source::Calls(events),

@@ -8,9 +8,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use wasmtime_wasi::WasiCtxBuilder;
 
+use crate::guest::input_recorder::{self, InputRecorder};
 use crate::guest::request::RequestFailure;
 use crate::guest::script::Script;
-use crate::guest::tap::{self, Tap};
 use crate::guest::virtual_clock::{self, VirtualClock};
 use crate::message::Message;
 use crate::topic::Topic;
@@ -18,8 +18,8 @@ use crate::topic::Topic;
 /// The source of an instance's inputs.
 #[derive(Debug, Clone)]
 pub enum InputSource {
-    /// The machine and its broker; the tap records them when it is open.
-    Machine(Arc<Tap>),
+    /// The machine and its broker; the recorder keeps them while it records.
+    Machine(Arc<InputRecorder>),
     /// A clock that a test moves, and random numbers that are the same each time.
     Virtual(Arc<VirtualClock>),
     /// A recording.
@@ -30,7 +30,7 @@ impl InputSource {
     /// Gives WASI the clocks and the random numbers of this source.
     pub(super) fn install(&self, builder: &mut WasiCtxBuilder) {
         match self {
-            Self::Machine(tap) => tap::install(tap, builder),
+            Self::Machine(recorder) => input_recorder::install(recorder, builder),
             Self::Virtual(clock) => virtual_clock::install(clock, builder),
             Self::Script(script) => Script::install(script, builder),
         }
@@ -45,25 +45,26 @@ impl InputSource {
         }
     }
 
-    /// The tap that records the inputs.
-    pub fn tap(&self) -> Option<&Arc<Tap>> {
+    /// The recorder of the inputs.
+    pub fn input_recorder(&self) -> Option<&Arc<InputRecorder>> {
         match self {
-            Self::Machine(tap) => Some(tap),
+            Self::Machine(recorder) => Some(recorder),
             Self::Virtual(_) | Self::Script(_) => None,
         }
     }
 
     /// Whether the inputs are recorded.
     pub(super) fn is_recorded(&self) -> bool {
-        self.tap().is_some_and(|tap| tap.is_open())
+        self.input_recorder()
+            .is_some_and(|recorder| recorder.is_recording())
     }
 
     /// The token of a published message; `next` takes the next one of the host.
     pub(super) fn token(&self, next: impl FnOnce() -> NonZeroU64) -> NonZeroU64 {
         match self {
-            Self::Machine(tap) => {
+            Self::Machine(recorder) => {
                 let token = next();
-                tap.on_token(token);
+                recorder.on_token(token);
                 token
             }
             Self::Virtual(_) => next(),
@@ -74,8 +75,8 @@ impl InputSource {
     /// The milliseconds until a timer is due, which are `present` by the clock of this source.
     pub(super) fn remaining(&self, present: Option<u64>) -> Option<u64> {
         match self {
-            Self::Machine(tap) => {
-                tap.on_remaining(present);
+            Self::Machine(recorder) => {
+                recorder.on_remaining(present);
                 present
             }
             Self::Virtual(_) => present,
@@ -96,8 +97,8 @@ impl InputSource {
 
     /// A request was answered, or was not.
     pub(super) fn on_answer(&self, request: &Message, answer: &Result<Message, RequestFailure>) {
-        if let Self::Machine(tap) = self {
-            tap.on_answer(request, answer);
+        if let Self::Machine(recorder) = self {
+            recorder.on_answer(request, answer);
         }
     }
 
@@ -111,14 +112,14 @@ impl InputSource {
 
     /// A property was read; `None`: its value is not known.
     pub(super) fn on_property(&self, topic: &Topic, value: Option<&Bytes>) {
-        if let Self::Machine(tap) = self {
-            tap.on_property(topic, value);
+        if let Self::Machine(recorder) = self {
+            recorder.on_property(topic, value);
         }
     }
 }
 
 impl Default for InputSource {
     fn default() -> Self {
-        Self::Machine(Tap::new())
+        Self::Machine(InputRecorder::new())
     }
 }

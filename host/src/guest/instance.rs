@@ -17,10 +17,10 @@ use crate::guest::call_state::Current;
 use crate::guest::entry::{Entry, check_timers};
 use crate::guest::exports::{ExportIndices, OptionalExport};
 use crate::guest::fault::{DeadlineReached, Fault};
+use crate::guest::input_recorder::InputRecorder;
 use crate::guest::pool::PoolSlot;
 use crate::guest::request::WatchGuard;
 use crate::guest::store::StoreData;
-use crate::guest::tap::Tap;
 use crate::guest::ticker::{ActiveCall, TICK, Ticker};
 use crate::guest::time_limit::within;
 use crate::guest::typed::typed_exports::TypedExports;
@@ -270,8 +270,8 @@ impl Instance {
     }
 
     /// Records the inputs of its calls; `None`: they are not the machine's.
-    pub fn tap(&self) -> Option<&Arc<Tap>> {
-        self.store.data().inputs.tap()
+    pub fn input_recorder(&self) -> Option<&Arc<InputRecorder>> {
+        self.store.data().inputs.input_recorder()
     }
 
     /// The typed interfaces that it serves and calls.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::effects::Effects;
-use crate::guest::{Call, Fault, InputSource, Instance, Tap};
+use crate::guest::{Call, Fault, InputRecorder, InputSource, Instance};
 use crate::message::Outcome;
 use crate::recording::{
     CallRecord, DeliveryOutcome, Effect, End, Header, Inputs, RecordedCall, RecordedMessage,
@@ -25,7 +25,7 @@ const WAITING_BYTES: usize = 16 << 20;
 /// Writes down the calls of one service until its recording ends.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    tap: Arc<Tap>,
+    inputs: Arc<InputRecorder>,
     calls: mpsc::Sender<Box<CallRecord>>,
     /// Bytes of the calls that wait.
     waiting: Arc<AtomicUsize>,
@@ -97,15 +97,19 @@ impl Serialize for Recording {
 }
 
 impl Recorder {
-    /// Begins a recording of the instance with this tap, of `count` calls at most.
-    pub(super) fn new(tap: Arc<Tap>, header: Header, count: Option<u64>) -> (Self, Recording) {
+    /// Begins a recording of the instance with this recorder of inputs, of `count` calls at most.
+    pub(super) fn new(
+        inputs: Arc<InputRecorder>,
+        header: Header,
+        count: Option<u64>,
+    ) -> (Self, Recording) {
         let (calls, received) = mpsc::channel(WAITING);
         let (ended, end) = oneshot::channel();
         let waiting = Arc::<AtomicUsize>::default();
-        tap.open();
+        inputs.begin();
 
         let recorder = Self {
-            tap,
+            inputs,
             calls,
             waiting: waiting.clone(),
             ended: Some(ended),
@@ -125,10 +129,10 @@ impl Recorder {
 
     /// The context for a new instance, whose inputs are recorded from its start on.
     pub(super) fn next_ctx(&mut self, ctx: &ServiceCtx) -> Arc<ServiceCtx> {
-        self.tap.close();
-        self.tap = Tap::new_open();
+        self.inputs.end();
+        self.inputs = InputRecorder::new_recording();
         Arc::new(ServiceCtx {
-            inputs: Some(InputSource::Machine(self.tap.clone())),
+            inputs: Some(InputSource::Machine(self.inputs.clone())),
             ..ctx.clone()
         })
     }
@@ -153,7 +157,7 @@ impl Recorder {
             Ok(effects) => effects.into(),
             Err(fault) => Effect::of_fault(fault),
         };
-        match self.tap.take() {
+        match self.inputs.take() {
             Ok(inputs) => self.push(CallRecord {
                 at,
                 call,
@@ -167,14 +171,14 @@ impl Recorder {
     /// An instance was started and is to run from now on.
     pub(super) fn on_started(&mut self, instance: &Instance, effects: &Effects) {
         let is_recorded = instance
-            .tap()
-            .is_some_and(|tap| Arc::ptr_eq(tap, &self.tap));
+            .input_recorder()
+            .is_some_and(|inputs| Arc::ptr_eq(inputs, &self.inputs));
         if !is_recorded {
             return self.end(End::Replaced);
         }
-        match self.tap.take() {
+        match self.inputs.take() {
             Ok(inputs) => {
-                let seed = self.tap.seed();
+                let seed = self.inputs.seed();
                 self.push(CallRecord {
                     at: Timestamp::now().unix_millis,
                     call: RecordedCall::Start,
@@ -210,7 +214,7 @@ impl Recorder {
 
     /// Ends the recording.
     pub(super) fn end(&mut self, end: End) {
-        self.tap.close();
+        self.inputs.end();
         if let Some(ended) = self.ended.take() {
             // the reader may have gone
             let _ = ended.send(end);

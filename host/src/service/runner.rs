@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use crate::config::Limits;
 use crate::effects::Effects;
-use crate::guest::{Call, Component, Fault, Instance, OptionalExport, Tap};
+use crate::guest::{Call, Component, Fault, InputRecorder, Instance, OptionalExport};
 use crate::service_ctx::ServiceCtx;
 use crate::version::Version;
 
@@ -59,9 +59,9 @@ impl Runner {
         self.instance.is_some()
     }
 
-    /// The tap of the instance, if it has one.
-    pub(super) fn tap(&self) -> Option<&Arc<Tap>> {
-        self.instance.as_ref()?.tap()
+    /// The recorder of the inputs of the instance, if it has one.
+    pub(super) fn input_recorder(&self) -> Option<&Arc<InputRecorder>> {
+        self.instance.as_ref()?.input_recorder()
     }
 
     /// Drops the instance.

@@ -14,7 +14,7 @@ use crate::message::Subscription;
 use crate::service_ctx::ServiceCtx;
 use crate::span;
 use crate::store::{Store, StoreError};
-use crate::tap::{CallRecord, Tap};
+use crate::tap::{CallSummary, Tap};
 use crate::topic::Topic;
 use crate::traces::Tracer;
 
@@ -28,7 +28,7 @@ pub struct Shared {
     /// Version of the protocol; it cannot change while the host runs.
     pub protocol: Protocol,
     /// Those that listen to calls of services.
-    pub calls: Tap<CallRecord>,
+    pub calls: Tap<CallSummary>,
     /// Records traces of messages; `None`: they are not recorded.
     pub tracer: Option<Tracer>,
     requests: Requests,

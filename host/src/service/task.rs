@@ -14,7 +14,7 @@ use crate::guest::Fault;
 use crate::mailbox::Next;
 use crate::panic_hook;
 use crate::service_ctx::ServiceCtx;
-use crate::tap::CallRecord;
+use crate::tap::CallSummary;
 use crate::timers::sleep_until;
 use crate::typed::binding::Binding;
 
@@ -70,7 +70,7 @@ pub(super) struct Task {
     outputs: Outputs,
     rollout: Rollout,
     /// The record of the current call, if anybody listens.
-    record: Option<Box<CallRecord>>,
+    record: Option<Box<CallSummary>>,
     /// The spans of the current invocation, if its trace is recorded.
     spans: Option<Box<InvocationSpans>>,
 }

@@ -8,7 +8,7 @@ use crate::guest::Fault;
 use crate::mailbox::Notice;
 use crate::rollout::Timestamp;
 use crate::service::invocation::Invocation;
-use crate::tap::{CallFailure, CallRecord, MessageExcerpt, Trigger};
+use crate::tap::{CallFailure, CallSummary, MessageExcerpt, Trigger};
 
 impl Task {
     /// Begins the record of an attempt at the current invocation, if anybody listens to this service and is to be told.
@@ -22,7 +22,7 @@ impl Task {
         }
 
         self.runner.executor.measure_next();
-        self.record = Some(Box::new(CallRecord {
+        self.record = Some(Box::new(CallSummary {
             service: service.clone(),
             version: self.runner.version().map(|version| version.to_string()),
             at_ms: 0,
@@ -36,7 +36,7 @@ impl Task {
     }
 
     /// Sends the record of a call that has ended.
-    pub(super) fn send_record(&self, mut record: Box<CallRecord>, fault: Option<&Fault>) {
+    pub(super) fn send_record(&self, mut record: Box<CallSummary>, fault: Option<&Fault>) {
         record.at_ms = Timestamp::now().unix_millis;
         record.took = self.runner.executor.took();
         if let Some(fault) = fault {

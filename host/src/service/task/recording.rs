@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::Task;
-use crate::guest::Tap;
+use crate::guest::InputRecorder;
 use crate::recording::{Begin, Content, FORMAT, Header};
 use crate::rollout::Timestamp;
 use crate::service::recorder::Recorder;
@@ -35,9 +35,13 @@ impl Task {
             return Err(CommandError::Recorded);
         }
         let header = self.header(Begin::Running).await?;
-        let tap = self.runner.tap().ok_or(CommandError::NotRunning)?.clone();
+        let inputs = self
+            .runner
+            .input_recorder()
+            .ok_or(CommandError::NotRunning)?
+            .clone();
 
-        let (recorder, recording) = Recorder::new(tap, header, count);
+        let (recorder, recording) = Recorder::new(inputs, header, count);
         self.runner.set_recorder(recorder);
         Ok(recording)
     }
@@ -49,7 +53,7 @@ impl Task {
         // the state that the recording begins with is the one that `stop` leaves
         self.stop_guest().await;
         let header = self.header(Begin::Start).await?;
-        let (recorder, recording) = Recorder::new(Tap::new(), header, count);
+        let (recorder, recording) = Recorder::new(InputRecorder::new(), header, count);
         self.runner.set_recorder(recorder);
         self.restart_by_command().await?;
         Ok(recording)
@@ -60,7 +64,7 @@ impl Task {
         let saved = self.save_state(self.ctx.config.swap.saved).await;
         let saved = saved.map_err(|error| CommandError::Save(error.to_string()))?;
 
-        let tap = self.runner.tap();
+        let inputs = self.runner.input_recorder();
         let state = self.ctx.state.state().into_iter();
         Ok(Header {
             recording: FORMAT,
@@ -71,7 +75,7 @@ impl Task {
             config: self.ctx.config.section(),
             discovery_prefix: self.ctx.discovery_prefix.as_str().to_owned(),
             state: state.map(|(key, value)| (key, Content(value))).collect(),
-            seed: tap.map(|tap| tap.seed()).unwrap_or_default(),
+            seed: inputs.map(|inputs| inputs.seed()).unwrap_or_default(),
             saved: saved.map(Content),
         })
     }

@@ -1,4 +1,4 @@
-//! The record of one call of a guest: its trigger, its duration, its publishes, and its failure.
+//! The summary of one call of a guest: its trigger, its duration, its publishes, and its failure.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const PUBLISHES: usize = 32;
 
 /// One call of a guest.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CallRecord {
+pub struct CallSummary {
     /// The service.
     pub service: String,
     /// The version that was called.
@@ -57,7 +57,7 @@ pub struct CallFailure {
     pub reason: String,
 }
 
-impl CallRecord {
+impl CallSummary {
     /// Notes the messages that the call published.
     pub fn note_publishes(&mut self, publishes: &[Publication]) {
         let shown = publishes.iter().take(PUBLISHES);
@@ -68,7 +68,7 @@ impl CallRecord {
     }
 }
 
-impl Event for CallRecord {
+impl Event for CallSummary {
     fn service(&self) -> Option<&str> {
         Some(&self.service)
     }

@@ -1,4 +1,4 @@
-//! The clocks and the random numbers of the machine, with a tap that records what a guest gets of them. While the tap is closed,
+//! The clocks and the random numbers of the machine, and a recorder of those that a guest gets. While it does not record,
 //! each reading costs one look at a flag.
 
 use std::convert::Infallible;
@@ -23,8 +23,8 @@ use crate::topic::Topic;
 const MOST: usize = 4 << 20;
 
 /// Records the inputs of one instance.
-pub struct Tap {
-    is_open: AtomicBool,
+pub struct InputRecorder {
+    is_recording: AtomicBool,
     /// `None` until something is recorded, so that idle services stay small.
     recorded: Mutex<Option<Box<RecordedInputs>>>,
     seed: u128,
@@ -44,40 +44,40 @@ struct RecordedInputs {
 #[error("a call had more than {MOST} bytes of inputs")]
 pub struct TooManyInputs;
 
-impl Tap {
-    /// Creates a tap that is closed.
+impl InputRecorder {
+    /// Creates a recorder that does not record.
     pub fn new() -> Arc<Self> {
         Self::with(false)
     }
 
-    /// Creates a tap that is open from the beginning of its instance on.
-    pub fn new_open() -> Arc<Self> {
+    /// Creates a recorder that records from the beginning of its instance on.
+    pub fn new_recording() -> Arc<Self> {
         Self::with(true)
     }
 
-    fn with(is_open: bool) -> Arc<Self> {
+    fn with(is_recording: bool) -> Arc<Self> {
         let seed = (u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..));
         Arc::new(Self {
-            is_open: AtomicBool::new(is_open),
+            is_recording: AtomicBool::new(is_recording),
             recorded: Mutex::default(),
             seed,
         })
     }
 
     /// Begins to record.
-    pub fn open(&self) {
-        self.is_open.store(true, Ordering::Relaxed);
+    pub fn begin(&self) {
+        self.is_recording.store(true, Ordering::Relaxed);
     }
 
     /// Ends to record, and forgets what was recorded.
-    pub fn close(&self) {
-        self.is_open.store(false, Ordering::Relaxed);
+    pub fn end(&self) {
+        self.is_recording.store(false, Ordering::Relaxed);
         *self.recorded() = None;
     }
 
     /// Whether it records.
-    pub fn is_open(&self) -> bool {
-        self.is_open.load(Ordering::Relaxed)
+    pub fn is_recording(&self) -> bool {
+        self.is_recording.load(Ordering::Relaxed)
     }
 
     /// The insecure seed of the instance.
@@ -102,7 +102,7 @@ impl Tap {
     }
 
     fn add(&self, bytes: usize, add: impl FnOnce(&mut RecordedInputs)) {
-        if !self.is_open() {
+        if !self.is_recording() {
             return;
         }
         let mut recorded = self.recorded();
@@ -155,25 +155,25 @@ impl Tap {
     }
 }
 
-impl fmt::Debug for Tap {
+impl fmt::Debug for InputRecorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tap")
-            .field("is_open", &self.is_open)
+        f.debug_struct("InputRecorder")
+            .field("is_recording", &self.is_recording)
             .finish_non_exhaustive()
     }
 }
 
 /// Gives WASI the clocks and the random numbers of the machine.
-pub(super) fn install(tap: &Arc<Tap>, builder: &mut WasiCtxBuilder) {
+pub(super) fn install(recorder: &Arc<InputRecorder>, builder: &mut WasiCtxBuilder) {
     builder
-        .wall_clock(Wall(WallClock::new(), tap.clone()))
-        .monotonic_clock(Monotonic(MonotonicClock::new(), tap.clone()))
-        .secure_random(Secure(None, tap.clone()))
-        .insecure_random(Insecure(fastrand::Rng::new(), tap.clone()))
-        .insecure_random_seed(tap.seed);
+        .wall_clock(Wall(WallClock::new(), recorder.clone()))
+        .monotonic_clock(Monotonic(MonotonicClock::new(), recorder.clone()))
+        .secure_random(Secure(None, recorder.clone()))
+        .insecure_random(Insecure(fastrand::Rng::new(), recorder.clone()))
+        .insecure_random_seed(recorder.seed);
 }
 
-struct Wall(WallClock, Arc<Tap>);
+struct Wall(WallClock, Arc<InputRecorder>);
 
 impl HostWallClock for Wall {
     fn resolution(&self) -> Duration {
@@ -190,7 +190,7 @@ impl HostWallClock for Wall {
     }
 }
 
-struct Monotonic(MonotonicClock, Arc<Tap>);
+struct Monotonic(MonotonicClock, Arc<InputRecorder>);
 
 impl HostMonotonicClock for Monotonic {
     fn resolution(&self) -> u64 {
@@ -207,7 +207,7 @@ impl HostMonotonicClock for Monotonic {
 }
 
 /// Random numbers for secrets. The generator is made when the first one is asked for: most guests never do.
-struct Secure(Option<Box<dyn Rng + Send>>, Arc<Tap>);
+struct Secure(Option<Box<dyn Rng + Send>>, Arc<InputRecorder>);
 
 impl TryRng for Secure {
     type Error = Infallible;
@@ -230,7 +230,7 @@ impl TryRng for Secure {
 }
 
 /// Random numbers that need not be secret.
-struct Insecure(fastrand::Rng, Arc<Tap>);
+struct Insecure(fastrand::Rng, Arc<InputRecorder>);
 
 impl TryRng for Insecure {
     type Error = Infallible;
