@@ -62,6 +62,7 @@ pub use grant_usage::{GrantKind, GrantUsage};
 pub use input_recorder::{InputRecorder, TooManyInputs};
 pub use input_source::InputSource;
 pub use instance::{Call, Instance};
+pub use interruption::INTERRUPTION_GRACE;
 pub use meter::{Meter, RequestCounts};
 pub use peers::Peer;
 pub use property_cache::PropertyCache;

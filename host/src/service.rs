@@ -29,14 +29,14 @@ mod turn;
 mod usage;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 use tracing::Instrument;
 
 use crate::config;
 use crate::effects::Effects;
-use crate::guest::{Component, Fault};
+use crate::guest::{Component, Fault, INTERRUPTION_GRACE};
 use crate::message::{Qos, Subscription};
 use crate::recording::{self, Header};
 use crate::rollout::Fallback;
@@ -113,6 +113,18 @@ impl Command {
             | Self::DescribeRecording(_) => false,
             Self::Record(record) => record.begin == recording::Begin::Start,
             _ => true,
+        }
+    }
+
+    /// Time that a guest may still wait for an answer when the command has come. A service that is to end needs the rest of its time for
+    /// other things.
+    fn grace(&self) -> Duration {
+        match self {
+            Self::Stop(deadline) | Self::Leave(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                INTERRUPTION_GRACE.min(left / 2)
+            }
+            _ => INTERRUPTION_GRACE,
         }
     }
 }

@@ -56,7 +56,7 @@ impl CommandSender {
     fn queued(&self, command: Command) -> Box<QueuedCommand> {
         let state = command.ends_wait().then(|| Arc::clone(&self.state));
         if let Some(state) = &state {
-            state.interruption().request();
+            state.interruption().request(command.grace());
         }
         Box::new(QueuedCommand {
             command,

@@ -84,6 +84,8 @@ impl Task {
 
     /// Carries out the commands for which a call was interrupted. The attempt does not count: it is the next one, too.
     async fn on_interruption(&mut self, attempt: u32) -> Flow<Option<u32>> {
+        // the command may still be on its way
+        tokio::task::yield_now().await;
         while let Some(command) = self.commands.try_recv() {
             self.on_command(Some(command)).await?;
         }
