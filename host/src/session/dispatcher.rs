@@ -248,7 +248,7 @@ impl Dispatcher {
         let ids = arrival.subscription_ids.as_slice();
         self.retained_cache.on_message(&arrival.message, ids);
         if let Some(tracer) = &mut self.observers.tracer {
-            tracer.on_arrival(&mut arrival.message, arrival.receipt, calendar_time());
+            tracer.on_arrival(&mut arrival.message, arrival.receipt, calendar_time);
         }
         let trace = self
             .observers

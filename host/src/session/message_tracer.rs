@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::config;
 use crate::message::{Message, Outcome, Publication, Qos, Receipt, Terms, Token};
+use crate::session::command::Commit;
 use crate::trace_context::{self, TraceContext, TraceParent};
 use crate::traces::{Attribute, AttributeValue, Span, SpanKind, Tracer};
 
@@ -56,7 +57,7 @@ impl MessageTracer {
         &mut self,
         message: &mut Message,
         receipt: Option<Receipt>,
-        now: SystemTime,
+        now: impl FnOnce() -> SystemTime,
     ) {
         let received = TraceContext::from_message(message);
         let parent = received.map(|context| context.parent);
@@ -70,6 +71,7 @@ impl MessageTracer {
             },
         };
 
+        let now = now();
         trace_context::set_parent(message, context);
         if let Some(properties) = &mut message.properties {
             properties.arrived_at = Some(now);
@@ -94,6 +96,16 @@ impl MessageTracer {
                 is_committed: false,
             });
         }
+    }
+
+    /// Whether something in a commit belongs to a recorded trace.
+    pub(super) fn is_concerned_by(&self, commit: &Commit) -> bool {
+        let mut publishes = commit.publishes.iter();
+        self.awaits_acknowledgements()
+            || publishes.any(|publication| {
+                let context = TraceContext::from_message(&publication.message);
+                context.is_some_and(|context| context.parent.is_sampled())
+            })
     }
 
     /// Handles that a service has finished a received message.

@@ -20,26 +20,22 @@ pub(super) struct InvocationSpans {
     process: Span,
     /// The parent that the message named.
     origin: TraceParent,
-    /// The span of the attempt.
-    attempt: Span,
+    /// The span of the attempt, while one runs.
+    attempt: Option<Span>,
     /// When the guest returned; `None`: it has not, or with a fault.
     returned: Option<SystemTime>,
 }
 
 impl InvocationSpans {
-    /// Begins the span of the handling, and sends that of the wait; `None`: the trace of the message is not recorded.
+    /// Begins the span of the handling, and sends that of the wait.
     fn begin(
         tracer: &Tracer,
+        context: TraceContext<'_>,
         service: Arc<str>,
         message: &Message,
         filter: Option<&Filter>,
-    ) -> Option<Box<Self>> {
-        let context = TraceContext::from_message(message)?;
+    ) -> Box<Self> {
         let origin = context.parent;
-        if !origin.is_sampled() {
-            return None;
-        }
-
         let now = SystemTime::now();
         let arrived = message.properties.as_ref().and_then(|all| all.arrived_at);
         let name = filter.map_or_else(
@@ -57,29 +53,29 @@ impl InvocationSpans {
         process.service = Some(service);
         add_process(&mut process, message, filter);
 
-        let attempt = child_of(tracer, &process, "call", now);
         if let Some(arrived) = arrived {
             tracer.send(child_of(tracer, &process, "wait", arrived).until(now));
         }
-        Some(Box::new(Self {
+        Box::new(Self {
             tracer: tracer.clone(),
             process,
             origin,
-            attempt,
+            attempt: None,
             returned: None,
-        }))
+        })
     }
 
     /// Begins the span of an attempt, and makes it the parent of everything that follows from the message.
     fn begin_attempt(&mut self, message: &mut Message, attempt: u32, version: Option<String>) {
         let now = SystemTime::now();
-        self.attempt = child_of(&self.tracer, &self.process, "call", now);
-        self.attempt.add_number("miqro.attempt", attempt);
+        let mut call = child_of(&self.tracer, &self.process, "call", now);
+        call.add_number("miqro.attempt", attempt);
         if let Some(version) = version {
-            self.attempt.add_text("miqro.version", version);
+            call.add_text("miqro.version", version);
         }
+        trace_context::set_parent(message, call.context);
+        self.attempt = Some(call);
         self.returned = None;
-        trace_context::set_parent(message, self.attempt.context);
     }
 
     /// Notes that the guest has returned, and that the commit of its effects begins.
@@ -89,14 +85,16 @@ impl InvocationSpans {
 
     /// Sends the span of the attempt, and that of the commit. After a fault the message names its former parent again.
     fn end_attempt(&mut self, message: &mut Message, fault: Option<&Fault>) {
+        let Some(attempt) = self.attempt.take() else {
+            return;
+        };
         let now = SystemTime::now();
-        let mut attempt = self.attempt.clone().until(self.returned.unwrap_or(now));
+        let mut attempt = attempt.until(self.returned.unwrap_or(now));
         self.process.end = now;
         self.process.error = None;
-        let commit = self
+        let mut commit = self
             .returned
             .map(|returned| child_of(&self.tracer, &self.process, "commit", returned).until(now));
-        let mut commit = commit;
 
         if let Some(fault) = fault {
             let failed = commit.as_mut().unwrap_or(&mut attempt);
@@ -127,15 +125,20 @@ impl Task {
         };
         if is_first {
             let message = &delivery.message;
-            let filter = self.matching_filter(&message.topic);
-            let service = Arc::from(self.ctx.config.name.as_str());
-            self.spans = InvocationSpans::begin(tracer, service, message, filter.as_ref());
+            let context = TraceContext::from_message(message);
+            self.spans = context
+                .filter(|context| context.parent.is_sampled())
+                .map(|context| {
+                    let filter = self.matching_filter(&message.topic);
+                    let service = Arc::from(self.ctx.config.name.as_str());
+                    InvocationSpans::begin(tracer, context, service, message, filter.as_ref())
+                });
         }
 
-        let version = self.runner.version().map(|version| version.short());
         if let (Some(spans), Some(Invocation::Message(delivery))) =
             (&mut self.spans, &mut self.queue.current)
         {
+            let version = self.runner.version().map(|version| version.short());
             spans.begin_attempt(&mut delivery.message, attempt, version);
         }
     }

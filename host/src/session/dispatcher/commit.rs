@@ -46,8 +46,13 @@ impl Dispatcher {
 
     /// Makes the spans of the publishes, and notes that the handling of a message has ended.
     fn trace_commit(&mut self, commit: &mut Commit) {
-        let service = self.service_name(commit.service);
-        let Some(tracer) = &mut self.observers.tracer else {
+        let is_concerned = self
+            .observers
+            .tracer
+            .as_ref()
+            .is_some_and(|tracer| tracer.is_concerned_by(commit));
+        let service = is_concerned.then(|| self.service_name(commit.service));
+        let (Some(service), Some(tracer)) = (service, &mut self.observers.tracer) else {
             return;
         };
         let at = (now(), calendar_time());
