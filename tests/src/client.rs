@@ -210,6 +210,30 @@ impl Client {
         Deadline::new().wait(text, asked).await?
     }
 
+    /// Publishes to `question` again after each answer, while `meanwhile` runs: for a program that begins to listen at some time.
+    ///
+    /// # Errors
+    /// As `meanwhile`, or when no answer is in time, or the connection is lost.
+    pub async fn ask_during<T>(
+        &mut self,
+        question: &str,
+        text: &'static str,
+        meanwhile: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let asking = async {
+            loop {
+                self.publish(question, text).await?;
+                self.next().await?;
+                tokio::task::yield_now().await;
+            }
+        };
+
+        tokio::select! {
+            result = meanwhile => result,
+            failed = asking => failed,
+        }
+    }
+
     /// The next message on `topic`; messages on other topics are passed over.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The real host: the running program, its log lines, and a folder with its configuration and
 //! components.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::client::Options;
 use crate::output::Output;
-use crate::process::{Process, run_to_end};
+use crate::process::{Process, Said, run_to_end};
 use crate::{Client, Deadline, Version, guests, place};
 
 /// How a host is started.
@@ -39,7 +39,7 @@ impl Setup {
     }
 
     /// The embedded broker keeps what it has in `folder`.
-    pub fn data(mut self, folder: &std::path::Path) -> Self {
+    pub fn data(mut self, folder: &Path) -> Self {
         self.config["broker"]["embedded"]["data_dir"] = json!(folder);
         self
     }
@@ -260,7 +260,7 @@ impl Host {
     }
 
     /// Its folder.
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
@@ -346,14 +346,27 @@ impl Host {
     /// # Errors
     /// When it does not end well.
     pub async fn tell(&self, arguments: &[&str]) -> Result<String> {
-        let mut program = command()?;
-        program
-            .current_dir(self.folder())
-            .env("XDG_STATE_HOME", self.folder().join("state"))
-            .args(arguments);
-        let said = run_to_end(&mut program).await?;
+        let said = self.run(arguments).await?;
         ensure!(said.code == Some(0), "{arguments:?}: {said:?}");
         Ok(said.out)
+    }
+
+    /// Runs the host's program with `arguments` in its folder to the end, whatever it ends with.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end.
+    pub async fn run(&self, arguments: &[&str]) -> Result<Said> {
+        run_to_end(command_in(self.folder())?.args(arguments)).await
+    }
+
+    /// Runs the host's program with `arguments` in its folder, which must fail, and returns its standard error.
+    ///
+    /// # Errors
+    /// When it ends well.
+    pub async fn refusal(&self, arguments: &[&str]) -> Result<String> {
+        let said = self.run(arguments).await?;
+        ensure!(said.code == Some(1), "{arguments:?}: {said:?}");
+        Ok(said.err)
     }
 
     /// Asks it to stop (SIGTERM) and waits for its end.
@@ -412,12 +425,21 @@ pub fn command() -> Result<Command> {
     Ok(command)
 }
 
-fn run(setup: &Setup, folder: &TempDir) -> Result<Process> {
-    let mut command = launched(command()?, &setup.launcher);
+/// The host's program in `folder`, with its state there.
+///
+/// # Errors
+/// When it is not built.
+pub fn command_in(folder: &Path) -> Result<Command> {
+    let mut command = command()?;
     command
-        .current_dir(folder.path())
-        .env("XDG_STATE_HOME", folder.path().join("state"))
-        .arg("run");
+        .current_dir(folder)
+        .env("XDG_STATE_HOME", folder.join("state"));
+    Ok(command)
+}
+
+fn run(setup: &Setup, folder: &TempDir) -> Result<Process> {
+    let mut command = launched(command_in(folder.path())?, &setup.launcher);
+    command.arg("run");
     for (name, _) in &setup.services {
         command.arg(format!("{name}.wasm"));
     }

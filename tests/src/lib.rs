@@ -16,6 +16,7 @@ pub mod place;
 pub mod probe;
 pub mod process;
 pub mod shim;
+pub mod terminal;
 pub mod web;
 pub mod wire;
 
@@ -26,5 +27,6 @@ pub use host::Host;
 pub use load::{Load, Tally};
 pub use message::{Message, Properties};
 pub use mosquitto::Mosquitto;
+pub use terminal::Terminal;
 pub use web::Web;
 pub use wire::{Fault, Wire};

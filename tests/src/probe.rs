@@ -1,9 +1,24 @@
 //! The service `probe` with the guest `contract-swap`, which answers with its version and its counts of messages.
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{Client, guests};
+use crate::host::Setup;
+use crate::{Client, Host, guests};
+
+/// Starts a host with the service, and a client that hears its answers.
+///
+/// # Errors
+/// When the host does not start.
+pub async fn start(setup: Setup, section: Value) -> Result<(Host, Client)> {
+    let host = setup
+        .service("probe", "contract-swap", section)
+        .start()
+        .await?;
+    let mut client = host.client().await?;
+    client.subscribe("service/probe/worked", 1).await?;
+    Ok((host, client))
+}
 
 /// Asks the service once. It is to answer as `version`, with so many messages counted in memory and in its state.
 ///

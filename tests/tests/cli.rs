@@ -11,23 +11,14 @@ use miqro_tests::{Client, Host, Mosquitto, guests, host, mosquitto, place};
 use serde_json::json;
 use tempfile::TempDir;
 
-/// `miqro-host` in `folder`, with its state there.
-fn program(folder: &Path) -> Result<Command> {
-    let mut command = host::command()?;
-    command
-        .current_dir(folder)
-        .env("XDG_STATE_HOME", folder.join("state"));
-    Ok(command)
-}
-
 /// Runs `miqro-host` in `folder` to its end.
 async fn say(folder: &Path, arguments: &[&str]) -> Result<Said> {
-    run_to_end(program(folder)?.args(arguments)).await
+    run_to_end(host::command_in(folder)?.args(arguments)).await
 }
 
 /// Starts `miqro-host` in `folder`.
 fn start(folder: &Path, arguments: &[&str]) -> Result<Process> {
-    Process::start(program(folder)?.args(arguments))
+    Process::start(host::command_in(folder)?.args(arguments))
 }
 
 /// A folder with these files.

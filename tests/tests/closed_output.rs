@@ -39,12 +39,9 @@ async fn ended(
     out: Stream,
     err: Stream,
 ) -> Result<(Option<i32>, String)> {
-    let mut command = host::command()?;
+    let mut command = host::command_in(folder)?;
     command
-        .current_dir(folder)
-        .env("XDG_STATE_HOME", folder.join("state"))
-        .args(arguments);
-    command
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(out.open()?)
         .stderr(err.open()?);

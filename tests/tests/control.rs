@@ -4,45 +4,18 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use miqro_tests::deadline::Deadline;
-use miqro_tests::probe::assert_works;
-use miqro_tests::process::{Said, run_to_end};
+use miqro_tests::probe::{self, assert_works};
+use miqro_tests::process::run_to_end;
 use miqro_tests::{Client, Host, guests, host};
 use serde_json::{Value, json};
 
 /// A host with the guest `contract-swap` as the service `probe`.
 async fn probe() -> Result<(Host, Client)> {
-    let host = Host::embedded()?
-        .service("probe", "contract-swap", json!({}))
-        .start()
-        .await?;
-    let mut client = host.client().await?;
-    client.subscribe("service/probe/worked", 1).await?;
-    Ok((host, client))
-}
-
-/// Runs the host's program in `folder`, with the user's directory for state that hosts of tests have.
-async fn run_in(folder: &Path, arguments: &[&str]) -> Result<Said> {
-    let mut command = host::command()?;
-    command
-        .current_dir(folder)
-        .env("XDG_STATE_HOME", folder.join("state"))
-        .args(arguments);
-    run_to_end(&mut command).await
-}
-
-async fn run(host: &Host, arguments: &[&str]) -> Result<Said> {
-    run_in(host.folder(), arguments).await
-}
-
-/// The output of a command that fails.
-async fn failed(host: &Host, arguments: &[&str]) -> Result<String> {
-    let said = run(host, arguments).await?;
-    assert_eq!(said.code, Some(1), "{arguments:?}: {said:?}");
-    Ok(said.err)
+    probe::start(Host::embedded()?, json!({})).await
 }
 
 async fn history(host: &Host) -> Result<Value> {
@@ -200,7 +173,7 @@ async fn a_former_version_comes_back_with_what_it_left() -> Result<()> {
         (&json["running"], &json["kept"]),
         (&json!(first), &json!([]))
     );
-    let said = failed(&host, &["rollback", "probe"]).await?;
+    let said = host.refusal(&["rollback", "probe"]).await?;
     assert!(said.contains("no former version is kept"), "{said}");
     // neither of both is taken again
     host.replace_and_wait("probe", &guests::swap(3)?, "is not taken again")
@@ -247,19 +220,20 @@ async fn a_service_is_started_anew() -> Result<()> {
 #[tokio::test]
 async fn no_host_and_no_such_service_are_said() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let said = run_in(folder.path(), &["history", "probe"]).await?;
+    let mut command = host::command_in(folder.path())?;
+    let said = run_to_end(command.args(["history", "probe"])).await?;
     assert_eq!(
         (said.code, said.out.contains("no host runs")),
         (Some(3), true),
         "{said:?}"
     );
     let (host, _client) = probe().await?;
-    let said = failed(&host, &["restart", "other"]).await?;
+    let said = host.refusal(&["restart", "other"]).await?;
     assert!(
         said.contains("\"other\"") && said.contains("probe"),
         "{said}"
     );
-    let said = failed(&host, &["rollback", "probe", "--to", "zz"]).await?;
+    let said = host.refusal(&["rollback", "probe", "--to", "zz"]).await?;
     assert!(said.contains("no former version"), "{said}");
     Ok(())
 }
@@ -271,7 +245,7 @@ async fn of_several_hosts_with_the_service_one_is_chosen() -> Result<()> {
     // both are in the usual directory
     let there = one.folder().join("state/miqro-host/other.redb.sock");
     std::os::unix::fs::symlink(socket(&other)?, &there)?;
-    let said = failed(&one, &["restart", "probe"]).await?;
+    let said = one.refusal(&["restart", "probe"]).await?;
     assert!(
         said.contains("--state-file") && said.contains("other.redb\n"),
         "{said}"
@@ -370,7 +344,7 @@ async fn commands_are_in_the_audit_log_with_caller_and_outcome() -> Result<()> {
     assert_eq!(client.next().await?.text(), "secret");
     audited("publish of 6 bytes on \"service/it/in\" by user ").await?;
 
-    let refused = failed(&host, &["log-level", "other", "debug"]).await?;
+    let refused = host.refusal(&["log-level", "other", "debug"]).await?;
     assert!(refused.contains("no host has a service"), "{refused}");
     host.tell(&["log-level", "it", "debug"]).await?;
     audited("log level Debug of \"it\"").await?;

@@ -40,10 +40,7 @@ impl Home {
     }
 
     async fn say(&self, arguments: &[&str]) -> Result<Said> {
-        let mut command = host::command()?;
-        command
-            .current_dir(self.folder.path())
-            .env("XDG_STATE_HOME", self.path("state"));
+        let mut command = host::command_in(self.folder.path())?;
         run_to_end(command.args(arguments)).await
     }
 

@@ -2,46 +2,26 @@
 //! changes nothing.
 
 use std::os::unix::fs::symlink;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use minisign::KeyPair;
-use miqro_tests::deadline::Deadline;
-use miqro_tests::probe::assert_works;
-use miqro_tests::process::{Said, run_to_end};
-use miqro_tests::{Client, Host, Message, Properties, guests, host};
+use miqro_tests::probe::{self, assert_works};
+use miqro_tests::process::Said;
+use miqro_tests::{Client, Host, Message, Properties, Terminal, guests};
 use serde_json::{Value, json};
-
-/// Several programs run one after the other on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A host with the guest `contract-swap` as the service `probe`.
 async fn probe(section: Value) -> Result<(Host, Client)> {
-    let host = Host::embedded()?
-        .service("probe", "contract-swap", section)
-        .start()
-        .await?;
-    let mut client = host.client().await?;
-    client.subscribe("service/probe/worked", 1).await?;
+    let (host, mut client) = probe::start(Host::embedded()?, section).await?;
     assert_works(&mut client, 1, 1, 1).await?;
     Ok((host, client))
-}
-
-/// Runs a command in the folder of the host.
-async fn run(host: &Host, arguments: &[&str]) -> Result<Said> {
-    let mut command = host::command()?;
-    command
-        .current_dir(host.folder())
-        .env("XDG_STATE_HOME", host.folder().join("state"))
-        .args(arguments);
-    run_to_end(&mut command).await
 }
 
 /// Writes a component next to those of the host, and deploys it with further arguments.
 async fn deploy(host: &Host, component: &[u8], further: &[&str]) -> Result<Said> {
     std::fs::write(host.folder().join("next"), component)?;
     let arguments = [&["deploy", "probe", "next"], further].concat();
-    run(host, &arguments).await
+    host.run(&arguments).await
 }
 
 /// The result of a check.
@@ -130,9 +110,9 @@ async fn refused_components_change_nothing() -> Result<()> {
     audited(&host, "too old").await?;
     assert_works(&mut client, 1, 2, 2).await?;
 
-    let unknown = run(&host, &["deploy", "other", "probe.wasm"]).await?;
+    let unknown = host.run(&["deploy", "other", "probe.wasm"]).await?;
     assert!(unknown.err.contains("no host has a service"), "{unknown:?}");
-    let missing = run(&host, &["deploy", "probe", "missing.wasm"]).await?;
+    let missing = host.run(&["deploy", "probe", "missing.wasm"]).await?;
     assert!(missing.err.contains("missing.wasm"), "{missing:?}");
     Ok(())
 }
@@ -258,44 +238,30 @@ async fn a_second_deployment_is_refused_while_the_first_waits_for_a_call() -> Re
     let full = guests::component("contract-full")?;
     std::fs::write(host.folder().join("one"), guests::marked(&full, 1))?;
     std::fs::write(host.folder().join("two"), guests::marked(&full, 2))?;
-    let first = async {
-        let said = run(&host, &["deploy", "probe", "one"]).await?;
-        ensure!(said.code == Some(0), "{said:?}");
-        anyhow::Ok(())
-    };
-    let second = async {
-        let staged = host.folder().join(".probe.wasm.deploy");
-        let is_staged = async {
-            while !staged.exists() {
-                tokio::task::yield_now().await;
-            }
-        };
-        Deadline::after(PATIENCE)
-            .wait("the first one", is_staged)
-            .await?;
-        let refused = run(&host, &["deploy", "probe", "two"]).await?;
-        // the first one replaces whatever the file has until then
-        host.replace("probe", &guests::marked(&full, 3))?;
-        oracle
-            .send(
-                Message::new(asked.response_topic.unwrap_or_default(), "").with(Properties {
-                    correlation_data: asked.correlation_data,
-                    ..Properties::default()
-                }),
-            )
-            .await?;
-        anyhow::Ok(refused)
-    };
+    let first = Terminal::run(&host, "deploy probe one")?;
+    first
+        .shows("probe: waiting for the new version to start, ")
+        .await?;
+    assert!(host.folder().join(".probe.wasm.deploy").exists());
+    let refused = host.refusal(&["deploy", "probe", "two"]).await?;
+    assert!(refused.contains("another deployment to "), "{refused}");
 
-    let ((), refused) = tokio::try_join!(first, second)?;
-    assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(
-        refused.err.contains("another deployment to "),
-        "{refused:?}"
-    );
+    // the first one replaces whatever the file has until then
+    host.replace("probe", &guests::marked(&full, 3))?;
+    let answer = Message::new(asked.response_topic.unwrap_or_default(), "");
+    oracle
+        .send(answer.with(Properties {
+            correlation_data: asked.correlation_data,
+            ..Properties::default()
+        }))
+        .await?;
+    first.shows("ended with 0").await?;
+    let picture = first.picture()?;
+    assert!(picture.contains("runs, and is in "), "{picture}");
+    assert!(!picture.contains("waiting"), "{picture}");
     let written = std::fs::read(host.file("probe"))?;
     assert_eq!(written, guests::marked(&full, 1));
-    let again = run(&host, &["deploy", "probe", "one"]).await?;
+    let again = host.run(&["deploy", "probe", "one"]).await?;
     assert!(again.err.contains("runs already"), "{again:?}");
     Ok(())
 }

@@ -141,11 +141,8 @@ impl Running {
             project.name
         );
         std::fs::write(project.file("miqro.yml"), config)?;
-        let mut command = host::command()?;
-        command
-            .current_dir(project.file(""))
-            .env("XDG_STATE_HOME", project.parent.path().join("state"))
-            .args(arguments);
+        let mut command = host::command_in(&project.file(""))?;
+        command.args(arguments);
 
         let running = Self {
             process: Process::start(&mut command)?,

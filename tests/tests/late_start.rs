@@ -2,7 +2,7 @@
 //! the tests stop, so that they decide when it is ready.
 
 use anyhow::{Context, Result};
-use miqro_tests::host::{Setup, command};
+use miqro_tests::host::{Setup, command_in};
 use miqro_tests::process::{Process, run_to_end, signal};
 use miqro_tests::{Client, Deadline, Host, Mosquitto, guests};
 use serde_json::json;
@@ -180,13 +180,8 @@ async fn a_named_component_that_is_broken_ends_the_host() -> Result<()> {
         folder.path().join("miqro.yml"),
         format!("broker: {{embedded: {{listen: \"127.0.0.1:{port}\"}}}}\ncache_dir: compiled\n"),
     )?;
-    let said = run_to_end(
-        command()?
-            .current_dir(folder.path())
-            .env("XDG_STATE_HOME", folder.path().join("state"))
-            .args(["run", "broken.wasm"]),
-    )
-    .await?;
+    let mut command = command_in(folder.path())?;
+    let said = run_to_end(command.args(["run", "broken.wasm"])).await?;
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(
         said.err.contains("broken.wasm: the component is not valid"),

@@ -243,6 +243,7 @@ async fn retained_requests_are_ignored_and_logged() -> Result<()> {
 
     let answer = ask(&mut client, "restart", r#"{"service":"it"}"#).await?;
     assert!(answer["ok"].is_string(), "{answer}");
+    host.output().says(0, "restart of \"it\"").await?;
     assert_eq!(host.output().count("restart of \"it\""), 1);
     Ok(())
 }
@@ -265,6 +266,7 @@ async fn response_topics_of_broker_and_host_get_no_answer() -> Result<()> {
     // carried out after them, and the only one
     let answer = ask(&mut client, "restart", r#"{"service":"it"}"#).await?;
     assert!(answer["ok"].is_string(), "{answer}");
+    host.output().says(0, "restart of \"it\"").await?;
     assert_eq!(host.output().count("restart of \"it\""), 1);
     for message in client.pending().await? {
         if message.topic.starts_with(&format!("{HOST}/request/")) {

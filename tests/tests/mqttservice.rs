@@ -31,10 +31,7 @@ impl Lab {
 
     fn start(&self) -> Result<Process> {
         let arguments = ["run", "svc.wasm", "--config", "lab.conf"];
-        let mut command = host::command()?;
-        command
-            .current_dir(self.folder.path())
-            .env("XDG_STATE_HOME", self.folder.path().join("state"));
+        let mut command = host::command_in(self.folder.path())?;
         Process::start(command.args(arguments))
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use miqro_tests::deadline::Deadline;
-use miqro_tests::probe::assert_works;
+use miqro_tests::probe::{self, assert_works};
 use miqro_tests::process::Process;
 use miqro_tests::{Host, Mosquitto, guests, place};
 use serde_json::{Value, json};
@@ -149,13 +149,8 @@ async fn commands_of_the_page_are_carried_out_and_audited() -> Result<()> {
 async fn state_is_shown_and_a_former_version_comes_back_by_a_button() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let port = place::free_port()?;
-    let host = Host::on(broker.port())
-        .service("probe", "contract-swap", json!({}))
-        .top("web", web(port))
-        .start()
-        .await?;
-    let mut client = host.client().await?;
-    client.subscribe("service/probe/worked", 1).await?;
+    let setup = Host::on(broker.port()).top("web", web(port));
+    let (host, mut client) = probe::start(setup, json!({})).await?;
     assert_works(&mut client, 1, 1, 1).await?;
     host.replace_and_wait("probe", &guests::swap(2)?, "takes over")
         .await?;

@@ -2,7 +2,7 @@
 //! after the host was started again.
 
 use anyhow::Result;
-use miqro_tests::probe::{assert_answers, assert_works};
+use miqro_tests::probe::{self, assert_answers, assert_works};
 use miqro_tests::{Client, Host, guests};
 use serde_json::{Value, json};
 
@@ -11,12 +11,7 @@ async fn counted(how: &str, swap: Value) -> Result<(Host, Client)> {
     let section = json!({
         "broken": { guests::version(2): how }, "swap": swap, "limits": { "backoff": { "min": "1ms", "max": "2ms" }, "attempts": 10 },
     });
-    let host = Host::embedded()?
-        .service("probe", "contract-swap", section)
-        .start()
-        .await?;
-    let mut client = host.client().await?;
-    client.subscribe("service/probe/worked", 1).await?;
+    let (host, mut client) = probe::start(Host::embedded()?, section).await?;
     client.subscribe("service/probe/rollback", 1).await?;
     for count in 1..=2 {
         assert_works(&mut client, 1, count, count).await?;

@@ -6,25 +6,16 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use miqro_tests::process::{Process, Said, run_to_end};
-use miqro_tests::{Client, Host, Message, Mosquitto, guests, host};
+use miqro_tests::process::{Process, Said};
+use miqro_tests::{Client, Host, Message, Mosquitto, guests, host, probe};
 use serde_json::{Value, json};
 
 const LARGE: usize = 256 * 1024;
 
-fn program(host: &Host, arguments: &[&str]) -> Result<std::process::Command> {
-    let mut command = host::command()?;
-    command
-        .current_dir(host.folder())
-        .env("XDG_STATE_HOME", host.folder().join("state"))
-        .args(arguments);
-    Ok(command)
-}
-
 /// Starts `miqro-host record`, and waits until it records.
 async fn record(host: &Host, arguments: &[&str]) -> Result<Process> {
-    let arguments = [&["record"], arguments].concat();
-    let process = Process::start(&mut program(host, &arguments)?)?;
+    let mut command = host::command_in(host.folder())?;
+    let process = Process::start(command.arg("record").args(arguments))?;
     process.output().says(0, "records to").await?;
     Ok(process)
 }
@@ -40,7 +31,7 @@ async fn replay(host: &Host, component: &[u8], recording: &str) -> Result<Said> 
         "--junit",
         "out.xml",
     ];
-    run_to_end(&mut program(host, &arguments)?).await
+    host.run(&arguments).await
 }
 
 fn lines(host: &Host, recording: &str) -> Result<Vec<Value>> {
@@ -51,13 +42,7 @@ fn lines(host: &Host, recording: &str) -> Result<Vec<Value>> {
 
 /// A service that counts in its memory and in its state.
 async fn probe(broker: &Mosquitto, section: Value) -> Result<(Host, Client)> {
-    let host = Host::on(broker.port())
-        .service("probe", "contract-swap", section)
-        .start()
-        .await?;
-    let mut client = host.client().await?;
-    client.subscribe("service/probe/worked", 1).await?;
-    Ok((host, client))
+    probe::start(Host::on(broker.port()), section).await
 }
 
 async fn work(client: &mut Client, payload: &str) -> Result<Message> {
@@ -112,7 +97,7 @@ async fn another_build_shows_what_it_would_have_published() -> Result<()> {
     assert!(junit.contains("failures=\"1\"") && junit.contains("call 1, message"));
 
     // a recording never replaces a file
-    let again = run_to_end(&mut program(&host, &["record", "probe"])?).await?;
+    let again = host.run(&["record", "probe"]).await?;
     assert_eq!(again.code, Some(1), "{again:?}");
     assert!(again.err.contains("exists"), "{again:?}");
     Ok(())
@@ -301,7 +286,7 @@ async fn a_dead_letter_becomes_a_recording() -> Result<()> {
     }
 
     let arguments = ["record", "probe", "-o", "x", "--dead-letter", "77-0"];
-    let unknown = run_to_end(&mut program(&host, &arguments)?).await?;
+    let unknown = host.run(&arguments).await?;
     assert!(unknown.err.contains("has no dead letter 77-0"));
     assert!(!host.folder().join("x").exists());
     Ok(())
@@ -313,7 +298,7 @@ async fn a_recording_that_ends_early_says_why() -> Result<()> {
     let (host, mut client) = probe(&broker, json!({})).await?;
 
     let mut recorder = record(&host, &["probe"]).await?;
-    let second = run_to_end(&mut program(&host, &["record", "probe", "-o", "second"])?).await?;
+    let second = host.run(&["record", "probe", "-o", "second"]).await?;
     assert!(second.err.contains("is being recorded already"));
     host.replace_and_wait("probe", &guests::swap(2)?, "takes over")
         .await?;

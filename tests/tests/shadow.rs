@@ -2,8 +2,7 @@
 //! compared and dropped, and then it takes over.
 
 use anyhow::{Context, Result};
-use miqro_tests::process::run_to_end;
-use miqro_tests::{Client, Deadline, Host, guests, host};
+use miqro_tests::{Client, Deadline, Host, guests, probe};
 use serde_json::{Value, json};
 
 /// A host with the guest `contract-swap` as the service `probe`, whose new versions are shadows first.
@@ -11,12 +10,7 @@ async fn probe(section: Value) -> Result<(Host, Client)> {
     let mut section = section;
     section["swap"] = json!({ "shadow": "4s" });
     section["anonymous"] = json!(true);
-    let host = Host::embedded()?
-        .service("probe", "contract-swap", section)
-        .start()
-        .await?;
-    let mut client = host.client().await?;
-    client.subscribe("service/probe/worked", 1).await?;
+    let (host, mut client) = probe::start(Host::embedded()?, section).await?;
     works(&mut client, "any", "").await?;
     Ok((host, client))
 }
@@ -183,13 +177,7 @@ async fn compared(host: &Host, calls: u64) -> Result<Value> {
 
 /// A host whose service has no shadow runs in its configuration.
 async fn commanded(section: Value) -> Result<(Host, Client)> {
-    let host = Host::embedded()?
-        .service("probe", "contract-swap", section)
-        .start()
-        .await?;
-    let mut client = host.client().await?;
-    client.subscribe("service/probe/worked", 1).await?;
-    Ok((host, client))
+    probe::start(Host::embedded()?, section).await
 }
 
 #[tokio::test]
@@ -292,29 +280,21 @@ async fn shadows_by_command_are_refused_with_the_reason() -> Result<()> {
         (&["shadow", "probe", "--start", "ffff"], "upload it again"),
         (&["shadow", "other"], "no host has a service"),
     ] {
-        let refused = failed(&host, arguments).await?;
+        let refused = host.refusal(arguments).await?;
         assert!(refused.contains(reason), "{arguments:?}: {refused}");
     }
 
     std::fs::write(host.folder().join("next"), guests::swap(2)?)?;
-    let refused = failed(&host, &["deploy", "probe", "next", "--shadow"]).await?;
+    let refused = host
+        .refusal(&["deploy", "probe", "next", "--shadow"])
+        .await?;
     assert!(refused.contains("does not start: "), "{refused}");
     std::fs::write(host.folder().join("next"), guests::swap(1)?)?;
-    let refused = failed(&host, &["deploy", "probe", "next", "--shadow"]).await?;
+    let refused = host
+        .refusal(&["deploy", "probe", "next", "--shadow"])
+        .await?;
     assert!(refused.contains("runs already"), "{refused}");
     works(&mut client, guests::FIRST_VERSION, "")
         .await
         .map(drop)
-}
-
-/// The output of a command that fails.
-async fn failed(host: &Host, arguments: &[&str]) -> Result<String> {
-    let mut command = host::command()?;
-    command
-        .current_dir(host.folder())
-        .env("XDG_STATE_HOME", host.folder().join("state"))
-        .args(arguments);
-    let said = run_to_end(&mut command).await?;
-    assert_eq!(said.code, Some(1), "{arguments:?}: {said:?}");
-    Ok(said.err)
 }

@@ -5,8 +5,7 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result, bail};
 use miqro_tests::deadline::Deadline;
-use miqro_tests::process::run_to_end;
-use miqro_tests::{Host, Message, Mosquitto, host};
+use miqro_tests::{Host, Message, Mosquitto};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -200,27 +199,13 @@ async fn tail_on_the_command_line_ends_after_its_count() -> Result<()> {
         .service("it", "relay", json!({}))
         .start()
         .await?;
-    let mut command = host::command()?;
-    command
-        .current_dir(host.folder())
-        .env("XDG_STATE_HOME", host.folder().join("state"))
-        .args(["tail", "it", "-n", "2"]);
     let mut client = host.client().await?;
     client.subscribe("service/it/out", 1).await?;
 
-    // the command begins to listen at some time
-    let publishing = async {
-        loop {
-            client.publish("service/it/in", "escape \u{1b}[2J").await?;
-            client.next().await?;
-            tokio::task::yield_now().await;
-        }
-    };
-
-    let said = tokio::select! {
-        said = run_to_end(&mut command) => said?,
-        ended = publishing => { let ended: Result<()> = ended; bail!("{ended:?}") }
-    };
+    let following = host.run(&["tail", "it", "-n", "2"]);
+    let said = client
+        .ask_during("service/it/in", "escape \u{1b}[2J", following)
+        .await?;
     assert_eq!(said.code, Some(0), "{said:?}");
     let calls = said.out.matches("service/it/in (QoS 1").count();
     assert_eq!(calls, 2, "{}", said.out);

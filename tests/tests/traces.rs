@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use miqro_tests::host::Setup;
 use miqro_tests::process::run_to_end;
 use miqro_tests::{Client, Collector, Host, Message, Mosquitto, Properties, place};
 use serde_json::{Value, json};
@@ -24,6 +25,29 @@ fn traced(topic: &str, payload: impl ToString, flags: &str) -> Message {
 /// The section of the configuration for a collector on `port`.
 fn section(port: u16) -> Value {
     json!({ "otlp": format!("http://127.0.0.1:{port}") })
+}
+
+/// A broker and a collector.
+struct Surroundings {
+    broker: Mosquitto,
+    port: u16,
+    collector: Collector,
+}
+
+impl Surroundings {
+    async fn start() -> Result<Self> {
+        let port = place::free_port()?;
+        Ok(Self {
+            broker: Mosquitto::start().await?,
+            port,
+            collector: Collector::on(port).await?,
+        })
+    }
+
+    /// A host that sends its traces to the collector.
+    fn host(&self) -> Setup {
+        Host::on(self.broker.port()).top("traces", section(self.port))
+    }
 }
 
 /// A relay of messages on `filter`.
@@ -126,18 +150,17 @@ fn check_service<'a>(
 /// Three services in a row, the last of them on another host.
 #[tokio::test]
 async fn one_trace_leads_through_services_and_hosts() -> Result<()> {
-    let broker = Mosquitto::start().await?;
-    let port = place::free_port()?;
-    let collector = Collector::on(port).await?;
-    let first = Host::on(broker.port())
+    let surroundings = Surroundings::start().await?;
+    let collector = &surroundings.collector;
+    let first = surroundings
+        .host()
         .service("a", "relay", json!({}))
         .service("b", "relay", relay_of("service/a/out"))
-        .top("traces", section(port))
         .start()
         .await?;
-    let _second = Host::on(broker.port())
+    let _second = surroundings
+        .host()
         .service("c", "relay", relay_of("service/b/out"))
-        .top("traces", section(port))
         .start()
         .await?;
     let mut client = first.client().await?;
@@ -166,13 +189,12 @@ async fn one_trace_leads_through_services_and_hosts() -> Result<()> {
 /// A failed attempt is a span with an error, and the next attempt another one.
 #[tokio::test]
 async fn each_attempt_has_a_span() -> Result<()> {
-    let broker = Mosquitto::start().await?;
-    let port = place::free_port()?;
-    let collector = Collector::on(port).await?;
+    let surroundings = Surroundings::start().await?;
+    let collector = &surroundings.collector;
     let limits = json!({ "limits": { "attempts": 5, "backoff": { "min": "1ms", "max": "10ms" } } });
-    let host = Host::on(broker.port())
+    let host = surroundings
+        .host()
         .service("told", "contract-message-info", limits)
-        .top("traces", section(port))
         .start()
         .await?;
     let mut client = host.client().await?;
@@ -216,16 +238,15 @@ async fn each_attempt_has_a_span() -> Result<()> {
 /// A request is sent within the call, and its span lies there.
 #[tokio::test]
 async fn request_is_a_span_within_its_call() -> Result<()> {
-    let broker = Mosquitto::start().await?;
-    let port = place::free_port()?;
-    let collector = Collector::on(port).await?;
-    let host = Host::on(broker.port())
+    let surroundings = Surroundings::start().await?;
+    let collector = &surroundings.collector;
+    let host = surroundings
+        .host()
         .service(
             "asker",
             "contract-full",
             json!({ "grants": { "publish": ["oracle"] } }),
         )
-        .top("traces", section(port))
         .start()
         .await?;
     let mut client = host.client().await?;
@@ -255,12 +276,12 @@ async fn request_is_a_span_within_its_call() -> Result<()> {
 
 #[tokio::test]
 async fn flag_of_the_parent_and_the_configuration_decide_what_is_recorded() -> Result<()> {
-    let broker = Mosquitto::start().await?;
-    let port = place::free_port()?;
-    let collector = Collector::on(port).await?;
-    let mut all = section(port);
+    let surroundings = Surroundings::start().await?;
+    let collector = &surroundings.collector;
+    let mut all = section(surroundings.port);
     all["sample_every"] = json!(1);
-    let host = Host::on(broker.port())
+    let host = surroundings
+        .host()
         .service("a", "relay", json!({}))
         .top("traces", all)
         .start()

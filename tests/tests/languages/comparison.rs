@@ -60,10 +60,8 @@ impl Pair {
         };
         std::fs::write(folder.join("miqro.yml"), config)?;
 
-        let mut command = host::command()?;
+        let mut command = host::command_in(folder)?;
         command
-            .current_dir(folder)
-            .env("XDG_STATE_HOME", folder.join("state"))
             .env("XDG_CACHE_HOME", folder.join("cache"))
             .arg("run");
         let began = Instant::now();
