@@ -32,6 +32,7 @@ mod reply;
 mod run;
 mod shadow;
 mod show;
+mod status_line;
 mod stream;
 mod subscribe;
 mod test;

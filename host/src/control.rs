@@ -15,6 +15,7 @@ mod snapshot;
 mod socket;
 mod stream;
 mod upload;
+mod upload_progress;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,13 +27,14 @@ pub use caller::Caller;
 pub use client::{Endpoint, sockets};
 pub use client_error::ClientError;
 pub use recording_stream::{RecordingStream, record};
-pub use remote::{Remote, RemoteError};
+pub use remote::{LAST_EVENT_ID, Remote, RemoteError};
 pub use request::Request;
 pub use server::{ControlError, Server, SocketGuard};
 pub use snapshot::{BrokerSnapshot, HostSnapshot};
 pub use socket::socket_of;
-pub use stream::Stream;
+pub use stream::{Stream, StreamLine};
 pub use upload::{UPLOAD_BYTES, Upload, UploadError, UploadWriter, Uploads};
+pub use upload_progress::UploadProgress;
 
 /// The result of a request. It becomes JSON outside the message path.
 #[derive(Debug, Serialize)]

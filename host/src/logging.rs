@@ -114,7 +114,7 @@ impl Logs {
         })
     }
 
-    /// The last lines of a service, or of all, from a level on, and further ones if wanted.
+    /// The last lines of a service, or of all, from a level on and behind a number, and further ones if wanted.
     ///
     /// # Errors
     /// When too many listen already.
@@ -123,9 +123,10 @@ impl Logs {
         service: Option<String>,
         level: Level,
         is_followed: bool,
+        after: Option<u64>,
     ) -> Result<LogStream, TapFull> {
         let level = levels::level_filter(level);
-        self.format.lines.listen(service, level, is_followed)
+        self.format.lines.listen(service, level, is_followed, after)
     }
 
     /// Number of lines that were dropped because stderr was not read.

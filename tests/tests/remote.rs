@@ -1,9 +1,13 @@
 //! Commands for a host on another machine: `miqro-host --host URL COMMAND` says the same as on the control socket.
 
 use anyhow::{Context, Result, ensure};
-use miqro_tests::process::{Said, run_to_end};
+use miqro_tests::process::{Process, Said, run_to_end};
 use miqro_tests::{Host, guests, host};
 use serde_json::json;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 const READ: &str = "read-0123456789abcdef";
 const OPERATE: &str = "operate-0123456789abcdef";
@@ -49,12 +53,8 @@ impl Served {
 
 async fn ask(url: &str, token: Option<&str>, arguments: &[&str]) -> Result<Said> {
     let elsewhere = tempfile::TempDir::new()?;
-    let mut command = host::command()?;
-    command
-        .current_dir(elsewhere.path())
-        .env("XDG_STATE_HOME", elsewhere.path())
-        .env_remove("MIQRO_HOST_TOKEN")
-        .args(["--host", url]);
+    let mut command = host::command_in(elsewhere.path())?;
+    command.args(["--host", url]);
     if let Some(token) = token {
         let file = elsewhere.path().join("token");
         std::fs::write(&file, format!("{token}\n"))?;
@@ -177,25 +177,91 @@ async fn calls_are_followed_from_afar() -> Result<()> {
     let served = Served::start().await?;
     let mut client = served.host.client().await?;
     client.subscribe("service/it/out", 1).await?;
-    // the command begins to listen at some time
-    let publishing = async {
-        loop {
-            client.publish("service/it/in", "hello").await?;
-            client.next().await?;
-            tokio::task::yield_now().await;
-        }
-    };
-
-    let said = tokio::select! {
-        said = served.ask(Some(READ), &["tail", "it", "-n", "2"]) => said?,
-        ended = publishing => { let ended: Result<()> = ended; anyhow::bail!("{ended:?}") }
-    };
+    let following = served.ask(Some(READ), &["tail", "it", "-n", "2"]);
+    let said = client
+        .ask_during("service/it/in", "hello", following)
+        .await?;
     assert_eq!(said.code, Some(0), "{said:?}");
     assert_eq!(
         said.out.matches("service/it/in (QoS 1").count(),
         2,
         "{said:?}"
     );
+    Ok(())
+}
+
+/// A place between clients and a server, which can cut their connections.
+struct Cutter {
+    port: u16,
+    cuts: watch::Sender<()>,
+    _accepting: JoinSet<()>,
+}
+
+impl Cutter {
+    async fn before(server: u16) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let cuts = watch::Sender::new(());
+        let to_come = cuts.clone();
+        let mut accepting = JoinSet::new();
+        accepting.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut heard = to_come.subscribe();
+                connections.spawn(async move {
+                    let mut server = TcpStream::connect(("127.0.0.1", server)).await?;
+                    tokio::select! {
+                        copied = copy_bidirectional(&mut client, &mut server) => copied.map(drop),
+                        _ = heard.changed() => Ok(()),
+                    }
+                });
+            }
+        });
+        Ok(Self {
+            port,
+            cuts,
+            _accepting: accepting,
+        })
+    }
+
+    fn cut(&self) {
+        self.cuts.send_replace(());
+    }
+}
+
+/// The server lets a connection last six minutes.
+#[tokio::test]
+async fn streams_go_on_after_their_connection_was_cut() -> Result<()> {
+    let served = Served::start().await?;
+    let cutter = Cutter::before(served.host.web_port().await?).await?;
+    let url = format!("http://127.0.0.1:{}", cutter.port);
+    let folder = tempfile::TempDir::new()?;
+    let follow = |arguments: &[&str]| {
+        let mut command = host::command_in(folder.path())?;
+        command.env("MIQRO_HOST_TOKEN", READ).args(["--host", &url]);
+        Process::start(command.args(arguments))
+    };
+
+    let logs = follow(&["logs", "-f", "--json"])?;
+    logs.output().says(0, "running").await?;
+    let tail = follow(&["tail", "it"])?;
+    let mut client = served.host.client().await?;
+    client.subscribe("service/it/out", 1).await?;
+    let before = tail.output().says(0, "before");
+    client.ask_during("service/it/in", "before", before).await?;
+
+    cutter.cut();
+    served.operate(&["restart", "it"]).await?;
+    tail.output().says(0, "some may be missing here").await?;
+    let after = tail.output().says(0, "after");
+    client.ask_during("service/it/in", "after", after).await?;
+
+    // each line once, also those of the interruption
+    let last = served.host.tell(&["logs", "--json"]).await?;
+    let expected: Vec<&str> = last.lines().collect();
+    let is_last = |line: &str| expected.last() == Some(&line);
+    logs.output().wait_for("the last line", is_last).await?;
+    assert_eq!(logs.output().lines()[..expected.len()], expected);
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use crate::rollout::archive::Archive;
 use crate::rollout::history::{VersionHistory, format_utc};
 use crate::service::{CommandError, ServiceRef};
 use crate::service_ctx::ServiceCtx;
-use crate::session::{self, Handle};
+use crate::session;
 use crate::store::Store;
 use crate::topic::Topic;
 use crate::version::Version;
@@ -130,21 +130,34 @@ impl Drop for Control {
 }
 
 impl Runtime<'_> {
+    /// Describes the problems of the running host: quarantined filters, and services that hold up others.
+    fn describe_problems(&self) -> Value {
+        let filters = quarantined(&self.sessions.main());
+        let services = self.supervisor.names();
+        let holding = self.supervisor.holding_up_others().into_iter();
+        let holding: Vec<Value> = holding
+            .map(|service| {
+                let others: Vec<&String> =
+                    services.iter().filter(|other| **other != service).collect();
+                json!({"service": service, "others": others})
+            })
+            .collect();
+
+        json!({"pid": std::process::id(), "quarantined": filters, "holding_up": holding})
+    }
+
     /// Begins to handle a request; the answer may come later.
     fn handle_request(&mut self, request: Request, upload: Option<Upload>) -> AnswerFuture {
         match request {
             Request::Services {} => ready(Ok(Value::from(self.supervisor.names()))),
-            Request::Status {} => ready(Ok(status(
-                &self.sessions.main(),
-                self.supervisor.holding_up_others(),
-                self.supervisor.names(),
-            ))),
+            Request::Status {} => ready(Ok(self.describe_problems())),
             Request::Snapshot {} => self.snapshot(),
             Request::Logs {
                 service,
                 level,
                 follow,
-            } => ready(self.logs(service, level, follow)),
+                after,
+            } => ready(self.logs(service, level, follow, after)),
             Request::Tail { service } => ready(self.tail(service)),
             Request::History { service } => self.history(&service),
             Request::Section { service } => self.describe(&service, details::section),
@@ -287,20 +300,6 @@ async fn command_outcome(
     let version = outcome.await.map_err(|_| RequestError::Ended)??;
     let sentence = format!("version {} {done}", version.short());
     Ok(Answer::Value(sentence.into()))
-}
-
-/// Describes the problems of the running host: quarantined filters, and services that hold up others.
-fn status(session: &Handle, holding: Vec<String>, services: Vec<String>) -> Value {
-    let filters = quarantined(session);
-    let holding: Vec<Value> = holding
-        .into_iter()
-        .map(|service| {
-            let others: Vec<&String> = services.iter().filter(|other| **other != service).collect();
-            json!({"service": service, "others": others})
-        })
-        .collect();
-
-    json!({"pid": std::process::id(), "quarantined": filters, "holding_up": holding})
 }
 
 /// The history of a service, the oldest entry first.

@@ -6,7 +6,7 @@ use crate::config::Level;
 use crate::control::Stream;
 
 impl Runtime<'_> {
-    /// The last log lines, and further ones if wanted.
+    /// The last log lines, those behind a number, and further ones if wanted.
     ///
     /// # Errors
     /// When there is no such service, or too many listen.
@@ -15,10 +15,11 @@ impl Runtime<'_> {
         service: Option<String>,
         level: Option<Level>,
         is_followed: bool,
+        after: Option<u64>,
     ) -> Result<Stream, RequestError> {
         self.check_service(service.as_deref())?;
         let level = level.unwrap_or(Level::Trace);
-        let (recent, further) = self.logs.listen(service, level, is_followed)?;
+        let (recent, further) = self.logs.listen(service, level, is_followed, after)?;
         Ok(Stream::of_lines(recent, further))
     }
 

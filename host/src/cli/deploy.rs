@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::admin::{COMMAND_TIMEOUT, EXIT_NOT_RUNNING, ServiceTarget, short_version};
 use super::print::{print, print_line};
 use super::remote::Hosts;
+use super::status_line::StatusLine;
 use super::stream::safe;
-use crate::control::{Request, UPLOAD_BYTES};
+use crate::control::{Request, UPLOAD_BYTES, UploadProgress};
 use crate::signature;
 
 /// Arguments of `deploy`.
@@ -55,12 +56,19 @@ impl Deploy {
             return Ok(ExitCode::from(EXIT_NOT_RUNNING));
         };
 
+        let upload_bytes = component.len() as u64;
         let upload = Request::Upload {
             service: self.service.name.clone(),
-            bytes: component.len() as u64,
+            bytes: upload_bytes,
             signature: signature_of(&self.file)?,
         };
-        let report = endpoint.upload(&upload, component, COMMAND_TIMEOUT)?;
+        let progress = UploadProgress::default();
+        let line = StatusLine::show({
+            let (name, bytes, progress) = (file_name(&self.file), upload_bytes, progress.clone());
+            move || describe_upload(&name, progress.sent(), bytes)
+        });
+        let report = endpoint.upload(&upload, component, &progress, COMMAND_TIMEOUT)?;
+        drop(line);
         if self.json {
             print_line(format_args!("{report:#}"))?;
         } else {
@@ -78,11 +86,36 @@ impl Deploy {
         } else {
             Request::Deploy { service, version }
         };
+        let line = StatusLine::show({
+            let name = self.service.name.clone();
+            move || format!("{name}: waiting for the new version to start")
+        });
         let sentence = endpoint.send(&request, COMMAND_TIMEOUT)?;
+        drop(line);
         print_line(format_args!("{}: {}", self.service.name, text(&sentence)))?;
 
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The name of a file without its folders.
+fn file_name(file: &Path) -> String {
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    safe(&name.to_string_lossy())
+}
+
+/// The progress of an upload, and of the check that follows, for people.
+fn describe_upload(name: &str, sent: u64, bytes: u64) -> String {
+    if sent >= bytes {
+        return format!("{name}: waiting for the host to check it");
+    }
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    format!(
+        "{name}: {:.1} of {:.1} MB are sent, {} %",
+        megabytes(sent),
+        megabytes(bytes),
+        sent * 100 / bytes
+    )
 }
 
 /// The bytes of a component file.
@@ -166,4 +199,19 @@ fn text(value: &Value) -> &str {
 fn texts(array: &Value) -> Vec<&str> {
     let elements = array.as_array().into_iter().flatten();
     elements.filter_map(Value::as_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uploads_are_shown_in_megabytes_and_percent() {
+        let shown = |sent| describe_upload("a.wasm", sent, 18_432_000);
+        assert_eq!(shown(0), "a.wasm: 0.0 of 18.4 MB are sent, 0 %");
+        assert_eq!(shown(4_200_000), "a.wasm: 4.2 of 18.4 MB are sent, 22 %");
+        let sent = "a.wasm: waiting for the host to check it";
+        assert_eq!(shown(18_432_000), sent);
+        assert_eq!(describe_upload("a.wasm", 0, 0), sent);
+    }
 }

@@ -72,7 +72,7 @@ impl Hosts<'_> {
             return Ok(None);
         };
         let remote = Remote::new(&url, self.token()?.as_deref(), options.ca_file.clone());
-        Ok(Some(Endpoint::Remote(remote.context("--host")?)))
+        Ok(Some(Endpoint::Remote(Box::new(remote.context("--host")?))))
     }
 
     fn token(&self) -> anyhow::Result<Option<String>> {

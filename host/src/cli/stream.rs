@@ -86,6 +86,7 @@ impl Logs {
             service: self.name,
             level: self.level,
             follow: self.follow,
+            after: None,
         };
         let printed = print_stream(&endpoint, &request, self.json, None)?;
         if self.follow && printed == End::Host {
@@ -130,10 +131,8 @@ fn print_stream(
     let mut left = count.map(NonZeroU64::get);
     let mut end = End::Host;
     endpoint.follow(request, QUERY_TIMEOUT, |item| {
-        if let (Some(lost), false) = (item["lost"].as_u64(), is_json) {
-            print_error(format_args!(
-                "{lost} were lost here: more than {RATE} a second, or this reader is too slow"
-            ));
+        if let (Some(lost), false) = (item.get("lost"), is_json) {
+            print_error(gap(lost));
             return Ok(true);
         }
 
@@ -158,6 +157,16 @@ fn print_stream(
     })?;
 
     Ok(end)
+}
+
+/// The sentence for a place where events are missing.
+fn gap(lost: &Value) -> String {
+    match lost.as_u64() {
+        Some(lost) => {
+            format!("{lost} were lost here: more than {RATE} a second, or this reader is too slow")
+        }
+        None => "some may be missing here: the connection was begun again".to_owned(),
+    }
 }
 
 /// Writes to standard output. Returns whether its reader is still there.

@@ -13,7 +13,11 @@ use serde_json::Value;
 use super::client_error::ClientError;
 use super::remote::Remote;
 use super::socket::{SUFFIX, short_path};
+use super::upload_progress::UploadProgress;
 use super::{REPLY_BYTES, Reply, Request};
+
+/// Bytes of an upload that are sent at once.
+pub(super) const PIECE: usize = 64 * 1024;
 
 /// The place where a host takes requests.
 #[derive(Debug, Clone)]
@@ -21,7 +25,7 @@ pub enum Endpoint {
     /// The control socket of a host on this machine.
     Socket(PathBuf),
     /// The HTTP API of a host.
-    Remote(Remote),
+    Remote(Box<Remote>),
 }
 
 impl fmt::Display for Endpoint {
@@ -40,12 +44,13 @@ impl Endpoint {
     /// When no host listens, no reply arrives in time, or the host rejects the request.
     pub fn send(&self, request: &Request, timeout: Duration) -> Result<Value, ClientError> {
         match self {
-            Self::Socket(socket) => begin(socket, request, &[], timeout).map(|(value, _)| value),
+            Self::Socket(socket) => ask(socket, request, timeout).map(|(value, _)| value),
             Self::Remote(remote) => remote.send(request, timeout),
         }
     }
 
-    /// Sends a request with a component, and waits for its reply, at most `timeout` from the end of the upload on.
+    /// Sends a request with a component, whose bytes are counted in `progress`, and waits for its reply, at most `timeout` from the end of
+    /// the upload on.
     ///
     /// # Errors
     /// As [`Endpoint::send`].
@@ -53,13 +58,14 @@ impl Endpoint {
         &self,
         request: &Request,
         component: Bytes,
+        progress: &UploadProgress,
         timeout: Duration,
     ) -> Result<Value, ClientError> {
         match self {
             Self::Socket(socket) => {
-                begin(socket, request, &component, timeout).map(|(value, _)| value)
+                begin(socket, request, &component, progress, timeout).map(|(value, _)| value)
             }
-            Self::Remote(remote) => remote.upload(request, component, timeout),
+            Self::Remote(remote) => remote.upload(request, component, progress, timeout),
         }
     }
 
@@ -91,7 +97,7 @@ fn follow(
         path: socket.to_owned(),
         source,
     };
-    let (_, mut reader) = begin(socket, request, &[], timeout)?;
+    let (_, mut reader) = ask(socket, request, timeout)?;
     reader.get_mut().set_limit(u64::MAX);
     // nothing may happen for long
     let stream = reader.get_ref().get_ref();
@@ -112,11 +118,17 @@ fn follow(
 /// The rest of an answer.
 type Rest = BufReader<io::Take<UnixStream>>;
 
-/// Sends a request, with the bytes that follow it, and reads its reply. Also returns the rest of the answer.
+/// Sends a request and reads its reply. Also returns the rest of the answer.
+fn ask(socket: &Path, request: &Request, timeout: Duration) -> Result<(Value, Rest), ClientError> {
+    begin(socket, request, &[], &UploadProgress::default(), timeout)
+}
+
+/// As [`ask`], with bytes that follow the request.
 fn begin(
     socket: &Path,
     request: &Request,
     further: &[u8],
+    progress: &UploadProgress,
     timeout: Duration,
 ) -> Result<(Value, Rest), ClientError> {
     let failed = |source: io::Error| ClientError::Io {
@@ -135,7 +147,8 @@ fn begin(
         stream => stream.map_err(failed)?,
     };
 
-    match exchange(stream, request, further, timeout).map_err(failed)? {
+    let send_further = |stream: &mut UnixStream| send(stream, further, progress);
+    match exchange(stream, request, send_further, timeout).map_err(failed)? {
         (Reply::Ok(value), rest) => Ok((value, rest)),
         (Reply::Error(error), _) => Err(ClientError::Rejected(error)),
     }
@@ -144,14 +157,14 @@ fn begin(
 fn exchange(
     mut stream: UnixStream,
     request: &Request,
-    further: &[u8],
+    send_further: impl FnOnce(&mut UnixStream) -> io::Result<()>,
     timeout: Duration,
 ) -> io::Result<(Reply, Rest)> {
     stream.set_read_timeout(Some(timeout))?;
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
     stream.write_all(&text)?;
-    match stream.write_all(further) {
+    match send_further(&mut stream) {
         // the host has refused it already: its reply says why
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written?,
@@ -161,6 +174,15 @@ fn exchange(
     let mut reader = BufReader::new(stream.take(REPLY_BYTES));
     reader.read_line(&mut line)?;
     Ok((serde_json::from_str(&line)?, reader))
+}
+
+/// Sends bytes in pieces.
+fn send(stream: &mut UnixStream, bytes: &[u8], progress: &UploadProgress) -> io::Result<()> {
+    for piece in bytes.chunks(PIECE) {
+        stream.write_all(piece)?;
+        progress.add(piece.len());
+    }
+    Ok(())
 }
 
 /// The control sockets in `directory`, sorted.

@@ -1,5 +1,9 @@
 //! The HTTP API of a host as a transport of requests. The token travels in a header only, never in the URL.
 
+mod event_reader;
+mod follow;
+mod request_body;
+
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
@@ -10,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -19,13 +23,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use self::request_body::RequestBody;
 use super::client_error::ClientError;
+use super::upload_progress::UploadProgress;
 use super::{REPLY_BYTES, REQUEST_BYTES, Reply, Request};
 use crate::config::Tls;
 use crate::session::transport::tls::{self, TlsError};
 
-/// Most bytes of a line of a stream.
-const LINE_BYTES: usize = 16 * 1024 * 1024;
+pub use follow::LAST_EVENT_ID;
 
 /// The reason why a URL or token cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +46,14 @@ pub enum RemoteError {
 }
 
 /// A request over HTTP, or the reason why there is none.
-type Asked = Result<http::Request<Full<Bytes>>, ClientError>;
+type Asked = Result<http::Request<RequestBody>, ClientError>;
 
 /// A host that is asked over HTTP.
 #[derive(Debug, Clone)]
 pub struct Remote {
     url: String,
+    /// Its path, without a slash at its end.
+    path: String,
     authority: Authority,
     port: u16,
     tls: Option<Tls>,
@@ -95,6 +102,7 @@ impl Remote {
 
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
+            path: uri.path().trim_end_matches('/').to_owned(),
             port: authority.port_u16().unwrap_or(default_port),
             authority,
             tls,
@@ -112,14 +120,16 @@ impl Remote {
         self.exchange(self.request_for(request), limit)
     }
 
-    /// Sends a request with a component and waits for its reply.
+    /// Sends a request with a component, whose bytes are counted in `progress`, and waits for its reply.
     pub(super) fn upload(
         &self,
         request: &Request,
         component: Bytes,
+        progress: &UploadProgress,
         limit: Duration,
     ) -> Result<Value, ClientError> {
-        self.exchange(self.upload_for(request, component), limit)
+        let body = RequestBody::new(component, progress.clone());
+        self.exchange(self.upload_for(request, body), limit)
     }
 
     fn exchange(&self, http: Asked, limit: Duration) -> Result<Value, ClientError> {
@@ -132,100 +142,39 @@ impl Remote {
         })
     }
 
-    /// Sends a request whose answer is a stream, and hands its lines to `on_line` until that returns `false`.
-    pub(super) fn follow(
-        &self,
-        request: &Request,
-        limit: Duration,
-        mut on_line: impl FnMut(Value) -> io::Result<bool>,
-    ) -> Result<(), ClientError> {
-        let followed = async {
-            let http = self.request_for(request)?;
-            self.with_connection_within(limit, http, async |answer| {
-                let is_stream = answer
-                    .headers()
-                    .get(header::CONTENT_TYPE)
-                    .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-                if answer.status() != StatusCode::OK || !is_stream {
-                    self.reply(answer).await?;
-                    return Err(self.failed("expected a stream, found another answer".to_owned()));
-                }
-                self.read_lines(answer.into_body(), &mut on_line).await
-            })
-            .await
-        };
-        self.block_on(followed)
-    }
-
-    async fn read_lines(
-        &self,
-        mut body: Incoming,
-        on_line: &mut impl FnMut(Value) -> io::Result<bool>,
-    ) -> Result<(), ClientError> {
-        let mut received = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| self.failed(format!("the stream broke: {error}")))?;
-            received.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-            while let Some(end) = received.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = received.drain(..=end).collect();
-                let Some(data) = line.strip_prefix(b"data: ") else {
-                    continue;
-                };
-                let value = serde_json::from_slice(data)
-                    .map_err(|error| self.failed(format!("expected JSON: {error}")))?;
-                if !on_line(value).map_err(|error| self.failed(error.to_string()))? {
-                    return Ok(());
-                }
-            }
-
-            if received.len() > LINE_BYTES {
-                return Err(self.failed("the stream has a line that is too long".to_owned()));
-            }
-        }
-
-        Ok(())
-    }
-
     /// The HTTP request: GET of a path for a stream, a command for all others.
     fn request_for(&self, request: &Request) -> Asked {
         let json = serde_json::to_value(request).map_err(|error| self.unusable(&error))?;
         if let Some(path) = stream_path(request) {
             let query = query_of(&json);
-            let builder = http::Request::get(format!("{}{path}?{query}", self.prefix()?));
-            return self.complete(builder, Bytes::new());
+            let builder = http::Request::get(format!("{}{path}?{query}", self.path));
+            return self.complete(builder, whole(Bytes::new()));
         }
 
         let body = Bytes::from(json.to_string());
         if body.len() as u64 > REQUEST_BYTES {
             return Err(self.failed(format!("expected a request below {REQUEST_BYTES} bytes")));
         }
-        let builder = http::Request::post(format!("{}/api/v1/command", self.prefix()?))
+        let builder = http::Request::post(format!("{}/api/v1/command", self.path))
             .header(header::CONTENT_TYPE, "application/json");
-        self.complete(builder, body)
+        self.complete(builder, whole(body))
     }
 
     /// The HTTP request of an upload.
-    fn upload_for(&self, request: &Request, component: Bytes) -> Asked {
+    fn upload_for(&self, request: &Request, component: RequestBody) -> Asked {
         let mut json = serde_json::to_value(request).map_err(|error| self.unusable(&error))?;
         // the length of the body says that
         json.as_object_mut().map(|members| members.remove("bytes"));
         let query = query_of(&json);
-        let builder = http::Request::post(format!("{}/api/v1/upload?{query}", self.prefix()?))
+        let builder = http::Request::post(format!("{}/api/v1/upload?{query}", self.path))
             .header(header::CONTENT_TYPE, "application/wasm");
         self.complete(builder, component)
     }
 
-    /// The path of the URL, without a slash at its end.
-    fn prefix(&self) -> Result<String, ClientError> {
-        let url = self.url.parse::<Uri>();
-        let url = url.map_err(|error| self.unusable(&error))?;
-        Ok(url.path().trim_end_matches('/').to_owned())
-    }
-
-    fn complete(&self, builder: http::request::Builder, body: Bytes) -> Asked {
+    fn complete(&self, builder: http::request::Builder, body: RequestBody) -> Asked {
         let mut http = builder
             .header(header::HOST, self.authority.as_str())
-            .body(Full::new(body))
+            .body(body)
             .map_err(|error| self.unusable(&error))?;
         if let Some(value) = &self.authorization {
             http.headers_mut()
@@ -240,7 +189,7 @@ impl Remote {
 
     async fn with_connection<T>(
         &self,
-        http: http::Request<Full<Bytes>>,
+        http: http::Request<RequestBody>,
         read: impl AsyncFnOnce(http::Response<Incoming>) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
         self.with_connection_within(Duration::MAX, http, read).await
@@ -250,7 +199,7 @@ impl Remote {
     async fn with_connection_within<T>(
         &self,
         limit: Duration,
-        http: http::Request<Full<Bytes>>,
+        http: http::Request<RequestBody>,
         read: impl AsyncFnOnce(http::Response<Incoming>) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
         let stream = timeout(limit, self.connect())
@@ -368,6 +317,11 @@ trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
 
+/// A body whose progress nobody asks for.
+fn whole(bytes: Bytes) -> RequestBody {
+    RequestBody::new(bytes, UploadProgress::default())
+}
+
 fn late(limit: Duration) -> String {
     format!("no answer within {} s", limit.as_secs())
 }
@@ -434,6 +388,7 @@ mod tests {
             service: Some("a b&c".to_owned()),
             level: None,
             follow: false,
+            after: None,
         };
         let asked = remote.request_for(&logs).unwrap();
         assert_eq!(asked.uri().path(), "/base/api/v1/stream/logs");
@@ -451,7 +406,7 @@ mod tests {
             signature: None,
         };
         let asked = remote
-            .upload_for(&upload, Bytes::from_static(b"abc"))
+            .upload_for(&upload, whole(Bytes::from_static(b"abc")))
             .unwrap();
         assert_eq!(asked.uri(), "/base/api/v1/upload?service=it");
     }

@@ -28,6 +28,9 @@ pub enum Request {
         /// Whether further lines are wanted.
         #[serde(default)]
         follow: bool,
+        /// The number of a line; those up to it are not wanted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<u64>,
     },
     /// Calls of services as they happen.
     Tail {
@@ -172,6 +175,11 @@ impl Request {
     /// Whether its answer is a stream.
     pub fn is_stream(&self) -> bool {
         matches!(self, Self::Logs { .. } | Self::Tail { .. })
+    }
+
+    /// Whether its answer is a stream that never ends by itself.
+    pub const fn is_endless(&self) -> bool {
+        matches!(self, Self::Logs { follow: true, .. } | Self::Tail { .. })
     }
 
     /// Whether the reply is followed by a recording.

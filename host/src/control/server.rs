@@ -244,7 +244,7 @@ async fn relay(
     loop {
         tokio::select! {
             line = stream.next() => match line {
-                Some(line) => writer.write_all(format!("{line}\n").as_bytes()).await?,
+                Some(line) => writer.write_all(format!("{}\n", line.json).as_bytes()).await?,
                 None => return Ok(()),
             },
             // a client has nothing more to say

@@ -18,6 +18,15 @@ pub struct Stream {
     source: Source,
 }
 
+/// A line of a stream.
+#[derive(Debug)]
+pub struct StreamLine {
+    /// The number of a log line, behind which [`Request::Logs`](super::Request::Logs) goes on.
+    pub number: Option<u64>,
+    /// The object, without an end of line.
+    pub json: String,
+}
+
 #[derive(Debug)]
 enum Source {
     Nothing,
@@ -42,30 +51,44 @@ impl Stream {
         }
     }
 
-    /// The next line, without an end of line; `None`: there are no more.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<String>> {
+    /// The next line; `None`: there are no more.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<StreamLine>> {
         if let Some(line) = self.recent.pop_front() {
-            return Poll::Ready(Some(json!({ "line": &*line }).to_string()));
+            return Poll::Ready(Some(log_line(&Heard::Event(line))));
         }
 
         let next = match &mut self.source {
             Source::Nothing => None,
             Source::Calls(events) => {
                 let heard = ready!(events.poll_next(context));
-                heard.map(|heard| item("call", &heard))
+                heard.map(|heard| StreamLine {
+                    number: None,
+                    json: item("call", &heard).to_string(),
+                })
             }
             Source::Lines(events) => {
                 let heard = ready!(events.poll_next(context));
-                heard.map(|heard| item("line", &heard))
+                heard.map(|heard| log_line(&heard))
             }
         };
 
-        Poll::Ready(next.map(|line| line.to_string()))
+        Poll::Ready(next)
     }
 
     /// The next line, as [`Stream::poll_next`].
-    pub async fn next(&mut self) -> Option<String> {
+    pub async fn next(&mut self) -> Option<StreamLine> {
         poll_fn(|context| self.poll_next(context)).await
+    }
+}
+
+fn log_line(heard: &Heard<LogLine>) -> StreamLine {
+    let number = match heard {
+        Heard::Event(line) => Some(line.number),
+        Heard::Lost(_) => None,
+    };
+    StreamLine {
+        number,
+        json: item("line", heard).to_string(),
     }
 }
 

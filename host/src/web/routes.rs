@@ -15,7 +15,7 @@ use super::response::{
     Answered, JSON, TEXT, describe, done, error, not_allowed, not_found, refuse, reply, with,
     with_cookie,
 };
-use super::stream::{EVENT_STREAM, EventStream, request_of};
+use super::stream::{EVENT_STREAM, EventStream, last_event, request_of};
 use super::upload::receive;
 use super::{metrics, page};
 use crate::control::{self, Answer, Caller, PendingRequest, Reply, Uploads};
@@ -135,7 +135,8 @@ impl Routes {
             (&Method::POST, UPLOAD) => self.upload(request, client).await,
             (&Method::GET, path) if path.starts_with(STREAMS) => {
                 let query = request.uri().query().unwrap_or_default();
-                Ok(self.stream(path, query, client).await)
+                let asked = request_of(path, query, last_event(request.headers()));
+                Ok(self.stream(asked, client).await)
             }
             (_, "/metrics" | "/api/v1/snapshot" | "/api/v1/session" | "/api/v1/openapi.json") => {
                 Ok(not_allowed("GET, HEAD"))
@@ -253,8 +254,12 @@ impl Routes {
     }
 
     /// Begins a stream of events.
-    async fn stream(&self, path: &str, query: &str, client: Client) -> Answered {
-        let request = match request_of(path, query) {
+    async fn stream(
+        &self,
+        asked: Option<Result<control::Request, serde_json::Error>>,
+        client: Client,
+    ) -> Answered {
+        let request = match asked {
             None => return not_found(),
             Some(Ok(request)) => request,
             Some(Err(problem)) => {

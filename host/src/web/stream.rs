@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use hyper::body::{Body, Frame};
 
-use crate::control::{Request, Stream};
+use crate::control::{LAST_EVENT_ID, Request, Stream, StreamLine};
 
 /// The content type.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
@@ -25,19 +26,40 @@ impl Body for EventStream {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let line = ready!(self.0.poll_next(context));
-        let frame = |line| Ok(Frame::data(format!("data: {line}\n\n").into()));
-        Poll::Ready(line.map(frame))
+        Poll::Ready(line.map(|line| Ok(Frame::data(event(&line).into()))))
     }
 }
 
-/// The request for the stream at `path`, with the members of a query; `None`: there is no such path.
+/// A line as an event. A client that sends the identifier back goes on behind it.
+fn event(line: &StreamLine) -> String {
+    let data = format!("data: {}\n\n", line.json);
+    match line.number {
+        Some(number) => format!("id: {number}\n{data}"),
+        None => data,
+    }
+}
+
+/// The identifier of the last event that the client has.
+pub(super) fn last_event(headers: &HeaderMap) -> Option<u64> {
+    headers.get(LAST_EVENT_ID)?.to_str().ok()?.parse().ok()
+}
+
+/// The request for the stream at `path`, with the members of a query and the last event that the client has; `None`: there is no such path.
 ///
 /// # Errors
 /// When the query has an unknown member, or one with a wrong value.
-pub(super) fn request_of(path: &str, query: &str) -> Option<Result<Request, serde_json::Error>> {
+pub(super) fn request_of(
+    path: &str,
+    query: &str,
+    last_event: Option<u64>,
+) -> Option<Result<Request, serde_json::Error>> {
     let members = match path.strip_prefix(super::guard::STREAMS)? {
         "calls" => vec![("command", "tail".into())],
-        "logs" => vec![("command", "logs".into()), ("follow", true.into())],
+        "logs" => vec![
+            ("command", "logs".into()),
+            ("follow", true.into()),
+            ("after", last_event.into()),
+        ],
         _ => return None,
     };
 
@@ -48,7 +70,7 @@ pub(super) fn request_of(path: &str, query: &str) -> Option<Result<Request, serd
     let given = form_urlencoded::parse(query.as_bytes());
     for (name, value) in given {
         match &*name {
-            "command" => {}
+            "command" | "after" => {}
             "follow" if object.contains_key("follow") => {
                 object.insert(name.into_owned(), (value != "false").into());
             }
@@ -69,7 +91,7 @@ mod tests {
 
     #[test]
     fn queries_become_requests() {
-        let request = |path, query| request_of(path, query).map(Result::ok);
+        let request = |path, query| request_of(path, query, None).map(Result::ok);
         let tail = |service: Option<&str>| Request::Tail {
             service: service.map(str::to_owned),
         };
@@ -81,6 +103,7 @@ mod tests {
             service: None,
             level: Some(Level::Warning),
             follow: true,
+            after: None,
         };
         assert_eq!(
             request("/api/v1/stream/logs", "level=warning"),
@@ -90,10 +113,21 @@ mod tests {
             service: None,
             level: None,
             follow: false,
+            after: None,
         }));
         assert_eq!(request("/api/v1/stream/logs", "follow=false"), last);
         assert_eq!(request("/api/v1/stream/logs", "level=loud"), Some(None));
         assert_eq!(request("/api/v1/stream/calls", "token=x"), Some(None));
         assert_eq!(request("/api/v1/stream/other", ""), None);
+
+        let again = Some(Some(Request::Logs {
+            service: None,
+            level: None,
+            follow: true,
+            after: Some(7),
+        }));
+        let asked = |path| request_of(path, "", Some(7)).map(Result::ok);
+        assert_eq!(asked("/api/v1/stream/logs"), again);
+        assert_eq!(asked("/api/v1/stream/calls"), Some(Some(tail(None))));
     }
 }

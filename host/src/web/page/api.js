@@ -51,8 +51,9 @@ export function listen(name, query, onItem, onBegin = () => {}) {
   const path = `api/v1/stream/${name}?${new URLSearchParams(query)}`;
   let source = null;
   const begin = () => {
+    onBegin();
+    // after an interruption the browser sends the number of its last log line, and the host goes on behind it
     source = new EventSource(path);
-    source.onopen = onBegin;
     source.onmessage = (event) => onItem(JSON.parse(event.data));
     source.onerror = () => {
       // the browser tries again by itself, except after an answer of another type
