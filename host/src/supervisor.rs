@@ -9,11 +9,12 @@ mod deployments;
 pub mod reload;
 mod shadows;
 
-use std::collections::{HashSet, VecDeque};
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, interval_at};
 use tracing::error;
@@ -89,9 +90,17 @@ struct Preparations {
     /// Files to prepare again, since they or their users changed meanwhile.
     dirty: HashSet<PathBuf>,
     /// Files that a deployment replaces, as soon as its version runs. Until then they hold a former version, which must not take over.
-    deploying: HashSet<PathBuf>,
+    deploying: HashMap<PathBuf, watch::Receiver<()>>,
     /// Ends with each deployment.
     deployments: JoinSet<PathBuf>,
+}
+
+impl Preparations {
+    /// Whether a deployment that has not ended replaces a file.
+    fn is_deploying(&self, file: &Path) -> bool {
+        let ended = self.deploying.get(file);
+        ended.is_some_and(|ended| ended.has_changed().is_ok())
+    }
 }
 
 /// Command for a service.

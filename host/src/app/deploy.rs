@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::FutureExt;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::answer::{AnswerFuture, RequestError};
 use super::control::refuse;
@@ -55,7 +55,7 @@ impl Runtime<'_> {
 
         let (begin, begun) = oneshot::channel();
         let (answer, outcome) = oneshot::channel();
-        let (end, ended) = oneshot::channel();
+        let (end, ended) = watch::channel(());
         let order = DeployOrder {
             begun,
             answer,
@@ -83,7 +83,7 @@ struct Deployment {
     /// The outcome of the swap.
     outcome: oneshot::Receiver<Result<Version, CommandError>>,
     /// Dropped at the end: then the supervisor looks at the file again.
-    _end: oneshot::Sender<()>,
+    _end: watch::Sender<()>,
 }
 
 impl Deployment {

@@ -68,7 +68,7 @@ impl Supervisor {
     /// Compiles the file and starts an instance for each service that uses it, while the running ones continue.
     pub(super) fn prepare(&mut self, file: PathBuf) {
         if self.is_starting_from(&file)
-            || self.preparations.deploying.contains(&file)
+            || self.preparations.is_deploying(&file)
             || !self.preparations.in_progress.insert(file.clone())
         {
             self.preparations.dirty.insert(file);

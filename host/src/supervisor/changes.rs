@@ -60,7 +60,7 @@ impl Supervisor {
         }: Outcome,
     ) {
         self.preparations.in_progress.remove(&file);
-        if self.preparations.deploying.contains(&file) {
+        if self.preparations.is_deploying(&file) {
             self.preparations.dirty.insert(file);
             return;
         }

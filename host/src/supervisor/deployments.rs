@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::guest::Component;
 use crate::rollout::handover::StartedInstance;
@@ -42,8 +42,8 @@ pub struct DeployOrder {
     pub begun: oneshot::Receiver<Version>,
     /// Takes the outcome of the swap.
     pub answer: Answer,
-    /// Dropped when the file was replaced, or is not to be.
-    pub ended: oneshot::Receiver<()>,
+    /// Its sender is dropped when the file was replaced, or is not to be.
+    pub ended: watch::Receiver<()>,
 }
 
 /// A service that a component is meant for.
@@ -124,15 +124,18 @@ impl Supervisor {
         let id = entry.id;
         let ctx = entry.ctx.clone();
         let file = entry.file.clone();
-        if !self.preparations.deploying.insert(file.clone()) {
+        if self.preparations.is_deploying(&file) {
             return Err(CommandError::Deploying(file));
         }
 
         let DeployOrder {
             begun,
             answer,
-            ended,
+            mut ended,
         } = order;
+        self.preparations
+            .deploying
+            .insert(file.clone(), ended.clone());
         let loader = self.loader.clone();
         let starting = async move {
             let outcome = match begun.await {
@@ -150,8 +153,8 @@ impl Supervisor {
         self.starts.spawn_on(starting, self.loader.pool());
 
         let ending = async move {
-            // the sender is dropped at the end
-            let _ = ended.await;
+            // an error means that it has ended, and nothing else is sent
+            let _ = ended.changed().await;
             file
         };
         let deployments = &mut self.preparations.deployments;
@@ -161,6 +164,10 @@ impl Supervisor {
 
     /// Looks at a file that changed while a deployment was to replace it.
     pub(super) fn on_deployed(&mut self, file: PathBuf) {
+        // another one may have begun meanwhile
+        if self.preparations.is_deploying(&file) {
+            return;
+        }
         self.preparations.deploying.remove(&file);
         if self.preparations.dirty.remove(&file) {
             self.prepare(file);
