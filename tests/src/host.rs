@@ -450,7 +450,7 @@ fn run(setup: &Setup, folder: &TempDir) -> Result<Process> {
     )
 }
 
-/// The program of `command`, in its environment, started by `launcher`.
+/// The program of `command`, in its folder and environment, started by `launcher`.
 fn launched(command: Command, launcher: &[String]) -> Command {
     let [program, arguments @ ..] = launcher else {
         return command;
@@ -462,6 +462,9 @@ fn launched(command: Command, launcher: &[String]) -> Command {
             Some(value) => outer.env(name, value),
             None => outer.env_remove(name),
         };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        outer.current_dir(folder);
     }
 
     outer
