@@ -89,6 +89,8 @@ enum Command {
     State(details::State),
     /// Show a service's version history
     History(admin::History),
+    /// Have a service take over the version that waits in its component file
+    Update(admin::ServiceTarget),
     /// Roll a service back to a former version
     Rollback(admin::Rollback),
     /// Check a component and have it take over as the new version of a service
@@ -172,6 +174,7 @@ impl Command {
                 | Self::Section(_)
                 | Self::State(_)
                 | Self::History(_)
+                | Self::Update(_)
                 | Self::Rollback(_)
                 | Self::Deploy(_)
                 | Self::Shadow(_)
@@ -225,6 +228,7 @@ impl Cli {
             Command::Section(section) => section.run(hosts),
             Command::State(state) => state.run(hosts),
             Command::History(history) => history.run(hosts),
+            Command::Update(service) => service.update(hosts),
             Command::Rollback(rollback) => rollback.run(hosts),
             Command::Deploy(deploy) => deploy.run(hosts),
             Command::Shadow(shadow) => shadow.run(hosts),

@@ -58,8 +58,8 @@ pub use presence::{Presence, PresenceSetup, will};
 pub use recorder::Recording;
 pub use shared::Shared;
 pub use snapshot::{
-    Activity, Allowances, QueuedMessages, ServiceSnapshot, SubscriptionSnapshot, TimerSnapshot,
-    UsedGrants, UsedLimits, Versions,
+    Activity, Allowances, AvailableVersion, QueuedMessages, ServiceSnapshot, SubscriptionSnapshot,
+    TimerSnapshot, UsedGrants, UsedLimits, Versions,
 };
 pub use status::Status;
 pub use swap::{Answer, Swap, VersionStatus};

@@ -8,6 +8,7 @@ mod commands;
 mod deployments;
 pub mod reload;
 mod shadows;
+mod updates;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -25,17 +26,21 @@ use crate::rejection_log::RejectionLog;
 use crate::rollout::handover::StartedInstance;
 use crate::rollout::loader::Loader;
 use crate::router::ServiceId;
-use crate::service::{self, Allowances, Command, ServiceSnapshot, Status, Swap, Versions};
+use crate::service::{
+    self, Allowances, AvailableVersion, Command, ServiceSnapshot, Status, Swap, Versions,
+};
 use crate::service_ctx::ServiceCtx;
 use crate::store::Store;
 use crate::version::Version;
 use crate::watch::Watch;
 
+pub use begin::FirstStart;
 use candidates::Outcome;
 use deployments::StartByCommand;
 pub use deployments::{DeployOrder, DeployTarget};
 use shadows::ShadowOutcome;
 pub use shadows::{ShadowRun, ShadowStatus};
+pub use updates::FileVersion;
 
 /// One service as the supervisor sees it.
 pub struct Entry {
@@ -45,6 +50,8 @@ pub struct Entry {
     pub ctx: Arc<ServiceCtx>,
     /// Its component file.
     pub file: PathBuf,
+    /// The version that the file holds; `None`: none that can run, or it is not loaded yet.
+    pub in_file: Option<FileVersion>,
     /// The last swap that was sent to it, or its begin.
     pub issued: Option<IssuedSwap>,
     /// The version that runs as its shadow.
@@ -91,8 +98,8 @@ struct Preparations {
     dirty: HashSet<PathBuf>,
     /// Files that a deployment replaces, as soon as its version runs. Until then they hold a former version, which must not take over.
     deploying: HashMap<PathBuf, watch::Receiver<()>>,
-    /// Ends with each deployment.
-    deployments: JoinSet<PathBuf>,
+    /// Ends with each deployment. Names its file, and tells whether it was replaced.
+    deployments: JoinSet<(PathBuf, bool)>,
 }
 
 impl Preparations {
@@ -162,7 +169,7 @@ impl Supervisor {
                     Err(bug) => error!("a shadow failed in the host, which is a bug: {bug}"),
                 },
                 Some(done) = self.preparations.deployments.join_next() => match done {
-                    Ok(file) => self.on_deployed(file),
+                    Ok((file, is_replaced)) => self.on_deployed(file, is_replaced),
                     Err(bug) => error!("a deployment failed in the host, which is a bug: {bug}"),
                 },
                 Some(done) = self.starts.join_next() => match done {
@@ -224,7 +231,7 @@ impl Entry {
     }
 
     /// A snapshot without the service's activity, which only the service itself knows.
-    fn known(&self) -> ServiceSnapshot {
+    fn known(&self, available: Option<AvailableVersion>) -> ServiceSnapshot {
         let versions = self.handle.versions();
         ServiceSnapshot {
             name: self.ctx.config.name.clone(),
@@ -234,6 +241,7 @@ impl Entry {
                 .component
                 .map(|component| component.version().to_string()),
             on_probation: versions.history.is_on_probation(),
+            available,
             versions: Versions(versions.history),
             dead_letters: None,
             configured: Allowances(self.ctx.config.clone()),

@@ -207,6 +207,9 @@ const steps = {
     await state.getByRole('button', { name: 'Read again' }).click();
     await state.getByRole('row', { name: 'count' }).getByText('1', { exact: true }).waitFor();
     await picture(page, 'versions');
+    await versions.getByRole('button', { name: 'Update to' }).click();
+    await page.locator('.toast', { hasText: /version [0-9a-f]{12} runs$/ }).waitFor();
+    await versions.getByRole('button', { name: 'Update to' }).waitFor({ state: 'detached' });
     assert.deepEqual(complaints, []);
   },
 

@@ -57,4 +57,5 @@ mod traces;
 mod trust;
 mod typed;
 mod typed_tools;
+mod updates;
 mod web;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const HOST: &str = "miqro/house";
 
 /// All commands that can be listed without `trust`.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "services",
     "snapshot",
     "status",
@@ -25,6 +25,7 @@ const COMMANDS: [&str; 18] = [
     "history",
     "letters",
     "delete-letter",
+    "update",
     "rollback",
     "replay",
     "restart",

@@ -146,7 +146,7 @@ async fn commands_of_the_page_are_carried_out_and_audited() -> Result<()> {
 }
 
 #[tokio::test]
-async fn state_is_shown_and_a_former_version_comes_back_by_a_button() -> Result<()> {
+async fn state_is_shown_and_versions_go_back_and_forth_by_buttons() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let port = place::free_port()?;
     let setup = Host::on(broker.port()).top("web", web(port));
@@ -157,8 +157,8 @@ async fn state_is_shown_and_a_former_version_comes_back_by_a_button() -> Result<
     assert_works(&mut client, 2, 2, 2).await?;
 
     passes("versions", port).await?;
-    assert_works(&mut client, 1, 2, 2).await?;
-    for said in ["state of", "rollback of"] {
+    assert_works(&mut client, 2, 2, 2).await?;
+    for said in ["state of", "rollback of", "update of"] {
         host.output()
             .wait_for(said, |line| {
                 line.contains(said) && line.contains("by \"anna\"")

@@ -140,6 +140,28 @@ async fn commands_are_carried_out_and_audited() -> Result<()> {
 }
 
 #[tokio::test]
+async fn waiting_versions_are_shown_and_updated_from_afar() -> Result<()> {
+    let served = Served::start().await?;
+    let next = guests::marked(&guests::component("relay")?, 1);
+    served
+        .host
+        .replace_and_wait("it", &next, "takes over")
+        .await?;
+    served.operate(&["rollback", "it"]).await?;
+    let status = served.operate(&["status"]).await?;
+    assert!(status.contains("waits since 20"), "{status}");
+    assert!(status.contains("miqro-host update it"), "{status}");
+
+    let refused = served.ask(Some(READ), &["update", "it"]).await?;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let said = served.operate(&["update", "it"]).await?;
+    assert!(said.trim_end().ends_with(" runs"), "{said}");
+    let status = served.operate(&["status"]).await?;
+    assert!(!status.contains("waits"), "{status}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn components_are_deployed_from_afar() -> Result<()> {
     let served = Served::start().await?;
     let folder = tempfile::TempDir::new()?;

@@ -130,6 +130,7 @@ async fn readers_cannot_change_anything() -> Result<()> {
         json!({"command": "enable", "service": "it"}),
         json!({"command": "replay", "service": "it"}),
         json!({"command": "delete-letter", "service": "it", "letter": "0-0"}),
+        json!({"command": "update", "service": "it"}),
         json!({"command": "rollback", "service": "it"}),
         json!({"command": "deploy", "service": "it", "version": "0"}),
         json!({"command": "upload", "service": "it", "bytes": 0}),

@@ -130,7 +130,7 @@ impl Drop for Control {
 }
 
 impl Runtime<'_> {
-    /// Describes the problems of the running host: quarantined filters, and services that hold up others.
+    /// Describes the problems of the running host: quarantined filters, and services that hold up others; and versions that wait.
     fn describe_problems(&self) -> Value {
         let filters = quarantined(&self.sessions.main());
         let services = self.supervisor.names();
@@ -143,7 +143,19 @@ impl Runtime<'_> {
             })
             .collect();
 
-        json!({"pid": std::process::id(), "quarantined": filters, "holding_up": holding})
+        let available = self.supervisor.available_versions().into_iter();
+        let available: Vec<Value> = available
+            .map(|(service, available)| {
+                json!({"service": service, "version": available.version, "since": available.since})
+            })
+            .collect();
+
+        json!({
+            "pid": std::process::id(),
+            "quarantined": filters,
+            "holding_up": holding,
+            "available": available,
+        })
     }
 
     /// Begins to handle a request; the answer may come later.
@@ -186,6 +198,7 @@ impl Runtime<'_> {
             Request::Shadow { service } => ready(self.shadow(&service)),
             Request::StartShadow { service, version } => self.start_shadow(&service, version),
             Request::StopShadow { service } => ready(self.stop_shadow(&service)),
+            Request::Update { service } => self.update(&service),
             Request::Rollback { service, to } => self.roll_back(&service, to.as_deref()),
             Request::Restart { service } => self.restart(&service),
             Request::Enable { service } => self.switch(&service, "1"),
@@ -232,6 +245,16 @@ impl Runtime<'_> {
             Ok(service_ref) => begin(service, self.deps.shared.store.clone(), service_ref),
             Err(error) => refuse(error),
         }
+    }
+
+    fn update(&mut self, service: &str) -> AnswerFuture {
+        let (answer, outcome) = oneshot::channel();
+        let done = match self.supervisor.update(service, answer) {
+            Ok(None) => "runs",
+            Ok(Some(_)) => "runs as a shadow, and takes over at the end of swap.shadow",
+            Err(error) => return refuse(error),
+        };
+        command_outcome(outcome, done).boxed()
     }
 
     fn roll_back(&mut self, service: &str, to: Option<&str>) -> AnswerFuture {

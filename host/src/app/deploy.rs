@@ -55,10 +55,12 @@ impl Runtime<'_> {
 
         let (begin, begun) = oneshot::channel();
         let (answer, outcome) = oneshot::channel();
+        let (replace, replaced) = oneshot::channel();
         let (end, ended) = watch::channel(());
         let order = DeployOrder {
             begun,
             answer,
+            replaced,
             ended,
         };
         if let Err(error) = self.supervisor.deploy(service, order) {
@@ -69,6 +71,7 @@ impl Runtime<'_> {
             target,
             begin,
             outcome,
+            replaced: replace,
             _end: end,
         };
         deployment.run(self.deps.loader.clone(), version).boxed()
@@ -82,6 +85,8 @@ struct Deployment {
     begin: oneshot::Sender<Version>,
     /// The outcome of the swap.
     outcome: oneshot::Receiver<Result<Version, CommandError>>,
+    /// Tells the supervisor that the file was replaced; dropped when it was not.
+    replaced: oneshot::Sender<()>,
     /// Dropped at the end: then the supervisor looks at the file again.
     _end: watch::Sender<()>,
 }
@@ -92,6 +97,7 @@ impl Deployment {
             target,
             begin,
             outcome,
+            replaced,
             _end,
         } = self;
         let version = loader.find(version).await?;
@@ -107,6 +113,8 @@ impl Deployment {
 
         let placed = loader.put_in_place(staged).await;
         placed.map_err(|source| RequestError::NotInPlace { version, source })?;
+        // an error means that the host is stopping
+        let _ = replaced.send(());
         let file = target.file.display();
         let sentence = format!("version {} runs, and is in {file}", version.short());
         Ok(Answer::Value(sentence.into()))

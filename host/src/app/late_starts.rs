@@ -10,7 +10,6 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::error;
 
 use crate::guest::Component;
-use crate::rollout::Fallback;
 use crate::rollout::first_version::FirstVersion;
 use crate::rollout::history::VersionHistory;
 use crate::rollout::loader::{LoadError, Loader};
@@ -19,6 +18,7 @@ use crate::service::First;
 use crate::service_ctx::ServiceCtx;
 use crate::span;
 use crate::store::Store;
+use crate::supervisor::FirstStart;
 
 /// Everything that makes a service begin.
 pub(super) struct ServiceLoader {
@@ -34,14 +34,6 @@ pub(super) struct ServiceLoader {
     pub loader: Loader,
     /// Store of the states that its versions left.
     pub store: Store,
-}
-
-/// How a service begins.
-pub(super) struct FirstStart {
-    /// Its instance, or its component if that did not start.
-    pub first: First,
-    /// Fallback in case the version that was on probation when the host ended fails.
-    pub interrupted: Option<Fallback>,
 }
 
 /// A service that can begin, or whose component cannot be loaded.
@@ -100,9 +92,9 @@ impl ServiceLoader {
     /// # Errors
     /// When it is not compiled, and the loader does not compile.
     pub(super) async fn choose(&self, component: Component) -> Result<FirstVersion, LoadError> {
-        let name = &self.ctx.config.name;
+        let config = &self.ctx.config;
         self.loader
-            .first_version(component, name, &self.history, &self.store)
+            .first_version(component, config, &self.history, &self.store)
             .await
     }
 
@@ -110,6 +102,7 @@ impl ServiceLoader {
     pub(super) async fn start(self, version: FirstVersion) -> StartOutcome {
         let FirstVersion {
             component,
+            in_file,
             interrupted,
         } = version;
         let preparing = self.loader.prepare(component.clone(), self.ctx.clone());
@@ -126,7 +119,11 @@ impl ServiceLoader {
         StartOutcome {
             id: self.id,
             ctx: self.ctx,
-            outcome: Ok(FirstStart { first, interrupted }),
+            outcome: Ok(FirstStart {
+                first,
+                in_file,
+                interrupted,
+            }),
         }
     }
 

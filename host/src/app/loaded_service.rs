@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::guest::Component;
 use crate::mailbox::{self, Mailbox};
 use crate::message::Subscription;
 use crate::rollout::Fallback;
@@ -20,6 +21,8 @@ pub struct LoadedService {
     pub ctx: Arc<ServiceCtx>,
     /// Its component file.
     pub file: PathBuf,
+    /// The component in the file; `None`: none that can run, or it is not loaded yet.
+    pub in_file: Option<Component>,
     /// The versions that it had before.
     pub history: VersionHistory,
     /// Fallback in case the version that was on probation when the host ended fails.

@@ -21,8 +21,9 @@ use crate::router::ServiceId;
 use crate::service::{self, First, Shared};
 use crate::service_ctx::ServiceCtx;
 use crate::store::Segment;
+use crate::supervisor::FirstStart;
 
-use super::late_starts::{Failure, FirstStart, LateStarts, ServiceLoader, StartOutcome};
+use super::late_starts::{Failure, LateStarts, ServiceLoader, StartOutcome};
 use super::loaded_service::LoadedService;
 use super::service_deps::ServiceDeps;
 use super::start::{mailbox_of, warn_idle};
@@ -245,9 +246,9 @@ impl PendingLoads<'_> {
         } = found;
 
         let is_starting = self.pending.contains(&id);
-        let (first, interrupted) = match beginning {
-            Some(FirstStart { first, interrupted }) => (first, interrupted),
-            None => (First::Nothing, None),
+        let (first, in_file, interrupted) = match beginning {
+            Some(start) => (start.first, Some(start.in_file), start.interrupted),
+            None => (First::Nothing, None, None),
         };
 
         let config = &ctx.config;
@@ -265,6 +266,7 @@ impl PendingLoads<'_> {
             id,
             ctx,
             file,
+            in_file,
             history,
             interrupted,
             first,

@@ -15,7 +15,7 @@ use crate::supervisor::reload::Ready;
 
 use super::awaited::inode;
 use super::feedback::Suggest;
-use super::late_starts::{Failure, FirstStart, LateStarts, StartOutcome};
+use super::late_starts::{Failure, LateStarts, StartOutcome};
 use super::reload::{Outcome, Plan, Reload, ReloadError, plan, say_refused};
 use super::service_deps::ServiceDeps;
 use super::sessions::Sessions;
@@ -78,14 +78,14 @@ impl<'a> Runtime<'a> {
     ) -> anyhow::Result<()> {
         if let Some(StartOutcome { id, ctx, outcome }) = begun {
             match outcome {
-                Ok(FirstStart { first, interrupted }) => {
+                Ok(start) => {
                     self.starting.on_begun();
-                    if let First::Prepared(prepared) = &first {
+                    if let First::Prepared(prepared) = &start.first {
                         start::warn_idle(&ctx.config, &prepared.effects);
                         let subscriptions = service::subscriptions(&ctx.config, &prepared.effects);
                         suggest(self.sessions.connection(), &ctx.config.base, &subscriptions);
                     }
-                    self.supervisor.begin(id, &ctx, first, interrupted);
+                    self.supervisor.begin(id, &ctx, start);
                 }
                 Err(error) => {
                     let service = ctx.config.name.clone();

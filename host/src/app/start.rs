@@ -11,7 +11,7 @@ use crate::service::{self, EarlierRun, First, Parts, Presence, PresenceSetup, Sh
 use crate::span;
 use crate::store::Segment;
 use crate::supervisor::reload::Ready;
-use crate::supervisor::{Entry, Supervisor};
+use crate::supervisor::{Entry, FileVersion, Supervisor};
 use crate::watch::Watch;
 
 use super::loaded_service::LoadedService;
@@ -35,11 +35,13 @@ pub(super) fn from_ready(
     warn_idle(config, &prepared.effects);
     let subscriptions = service::subscriptions(config, &prepared.effects);
     let mailbox = mailbox_of(config, shared);
+    let in_file = Some(prepared.component.clone());
     let first = First::Prepared(Box::new(prepared));
     LoadedService {
         id,
         ctx,
         file,
+        in_file,
         history,
         interrupted: None,
         first,
@@ -109,6 +111,7 @@ pub(super) async fn run(
         id,
         ctx,
         file,
+        in_file,
         history,
         interrupted,
         first,
@@ -155,6 +158,7 @@ pub(super) async fn run(
         id,
         ctx,
         file,
+        in_file: in_file.map(FileVersion::new),
         issued: None,
         shadow: None,
         is_starting,

@@ -1,4 +1,4 @@
-//! `miqro-host history`, `rollback` and `restart`: requests to the running host that has a service.
+//! `miqro-host history`, `update`, `rollback` and `restart`: requests to the running host that has a service.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -49,7 +49,7 @@ pub(super) struct History {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The former version runs again with its state of that time: later changes of the state are undone.
-The version that it replaces does not run again until the bytes of its file change."
+The version that it replaces does not run again until the bytes of its file change, or by `miqro-host update`."
 )]
 pub(super) struct Rollback {
     #[command(flatten)]
@@ -118,28 +118,33 @@ impl Rollback {
 }
 
 impl ServiceTarget {
+    /// Has the service take over the version that waits.
+    pub(super) fn update(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
+        self.command(hosts, |service| Request::Update { service })
+    }
+
     /// Restarts the instance of the service.
     pub(super) fn restart(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
-        let request = Request::Restart {
-            service: self.name.clone(),
-        };
-        self.request_and_print(hosts, &request)
+        self.command(hosts, |service| Request::Restart { service })
     }
 
     /// Switches the service on.
     pub(super) fn enable(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
-        let request = Request::Enable {
-            service: self.name.clone(),
-        };
-        self.request_and_print(hosts, &request)
+        self.command(hosts, |service| Request::Enable { service })
     }
 
     /// Switches the service off.
     pub(super) fn disable(self, hosts: Hosts<'_>) -> anyhow::Result<ExitCode> {
-        let request = Request::Disable {
-            service: self.name.clone(),
-        };
-        self.request_and_print(hosts, &request)
+        self.command(hosts, |service| Request::Disable { service })
+    }
+
+    /// Sends a request that has no member but the service, and prints the reply.
+    fn command(
+        &self,
+        hosts: Hosts<'_>,
+        request: fn(String) -> Request,
+    ) -> anyhow::Result<ExitCode> {
+        self.request_and_print(hosts, &request(self.name.clone()))
     }
 
     /// Sends a request and prints the reply, which is a sentence.
@@ -279,7 +284,7 @@ pub(super) fn state_files(endpoints: &[Endpoint]) -> String {
         .collect()
 }
 
-/// Problems that the host with the process id `pid` reports, one a line; `None` if it does not answer.
+/// Problems and waiting versions that the host with the process id `pid` reports, one a line; `None` if it does not answer.
 pub(super) fn problems(config: Option<&Path>, pid: u32) -> Option<Vec<String>> {
     let configured = configured_state_file(config).ok().flatten();
     let mut candidates: Vec<PathBuf> = configured.iter().map(|file| socket_of(file)).collect();
@@ -296,7 +301,7 @@ pub(super) fn problems(config: Option<&Path>, pid: u32) -> Option<Vec<String>> {
     Some(describe_problems(&status))
 }
 
-/// Problems in the status of a host, one a line.
+/// Problems and waiting versions in the status of a host, one a line.
 pub(super) fn describe_problems(status: &Value) -> Vec<String> {
     let not_subscribed = texts(&status["quarantined"]).map(|filter| {
         format!(
@@ -312,7 +317,14 @@ pub(super) fn describe_problems(status: &Value) -> Vec<String> {
         )
     });
 
-    not_subscribed.chain(holding_up).collect()
+    let available = elements(&status["available"]).map(|entry| {
+        let service = entry["service"].as_str().unwrap_or_default();
+        let version = short_version(&entry["version"]);
+        let since = entry["since"].as_str().unwrap_or_default();
+        format!("{service}: version {version} waits since {since}: `miqro-host update {service}`")
+    });
+
+    not_subscribed.chain(holding_up).chain(available).collect()
 }
 
 /// Elements of a JSON array; none of anything else.

@@ -18,7 +18,8 @@ const COLUMNS: [&str; 9] = [
 /// Arguments of `list`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The figures count from the start of the host. A service in a long call has none: it answers between two calls."
+    after_help = "The figures count from the start of the host. A service in a long call has none: it answers between two calls.
+`update` names a version that waits in the component file for `miqro-host update NAME`."
 )]
 pub(super) struct List {
     /// State file of the host [default: that of the configuration, or else of all hosts in the default directories]
@@ -115,6 +116,10 @@ fn row(service: &Value) -> [String; COLUMNS.len()] {
     if service["on_probation"] == true {
         status.push_str(", on probation");
     }
+    let available = &service["available"]["version"];
+    if available.is_string() {
+        status.push_str(&format!(", update {}", short_version(available)));
+    }
     [
         word(&service["name"]),
         status,
@@ -158,11 +163,12 @@ mod tests {
         let busy = json!({"name": "slow", "status": "running", "version": "0123456789abcdef", "on_probation": true, "activity": null});
         let calls = |calls, failures| json!({"calls": calls, "failures": failures, "overruns": 0, "mean_us": 1.0, "p50_us": 1.0, "p99_us": 1536.0});
         let activity = json!({"messages": calls(12_345, 2), "timers": calls(7, 1), "other": calls(1, 0), "waiting": 3, "spooled": 0, "used": {"memory": 1_114_112}});
-        let echo = json!({"name": "echo", "status": "failed", "version": null, "on_probation": false, "activity": activity});
+        let available = json!({"version": "fedcba9876543210", "since": "2026-11-28T12:00:00Z"});
+        let echo = json!({"name": "echo", "status": "failed", "version": null, "on_probation": false, "available": available, "activity": activity});
         let expected = "\
-service  status                 version       messages  failures     p99  waiting  spooled   memory
-slow     running, on probation  0123456789ab         -         -       -        -        -        -
-echo     failed                 -                12345         3  1.5 ms        3        0  1.1 MiB
+service  status                       version       messages  failures     p99  waiting  spooled   memory
+slow     running, on probation        0123456789ab         -         -       -        -        -        -
+echo     failed, update fedcba987654  -                12345         3  1.5 ms        3        0  1.1 MiB
 ";
         assert_eq!(table(&[busy, echo]), expected);
     }

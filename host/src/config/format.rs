@@ -47,6 +47,9 @@ pub(super) struct Size<T>(pub RangeInclusive<T>);
 /// A span of time within a range.
 pub(super) struct Span(pub RangeInclusive<Duration>);
 
+/// `true` or `false`.
+pub(super) struct Flag;
+
 /// One of a few words.
 pub(super) struct Words<T: 'static>(pub &'static [(&'static str, T)]);
 
@@ -105,6 +108,20 @@ impl Format<Duration> for Span {
         let least = format_duration(*self.0.start());
         let most = format_duration(*self.0.end());
         format!("duration, {least} to {most}")
+    }
+}
+
+impl Format<bool> for Flag {
+    fn read(&self, value: ConfigValue<'_>, field: &mut bool) {
+        set(value.flag(), field);
+    }
+
+    fn render(&self, value: &bool) -> Value {
+        (*value).into()
+    }
+
+    fn accepted_values(&self) -> String {
+        "`true`, `false`".to_owned()
     }
 }
 

@@ -8,7 +8,7 @@ use super::units::format_duration;
 use super::value::ConfigValue;
 
 /// The commands that can be listed. Streams, recordings and the bytes of uploads are not for MQTT.
-pub const COMMANDS: [&str; 20] = [
+pub const COMMANDS: [&str; 21] = [
     "services",
     "snapshot",
     "status",
@@ -17,6 +17,7 @@ pub const COMMANDS: [&str; 20] = [
     "history",
     "letters",
     "delete-letter",
+    "update",
     "rollback",
     "replay",
     "restart",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::format::{Number, Size, Span};
+use super::format::{Flag, Number, Size, Span};
 use super::settings::settings;
 use super::units::MIB;
 
@@ -11,6 +11,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 settings! {
     /// The way in which a new version of a service takes over.
     pub struct Swap {
+        /// Whether a new component file takes over by itself. Otherwise its version waits for `miqro-host update NAME`, and the running
+        /// version goes on, with `versions` also after a restart of the host.
+        pub automatic: bool = true, "automatic": Flag, example "false";
         /// How long a new version is on probation; `0s`: not at all.
         pub probation: Duration = Duration::from_secs(60), "probation": Span(Duration::ZERO..=365 * DAY);
         /// Handled messages after which the probation ends earlier; 0: by time only.

@@ -43,6 +43,11 @@ pub enum Request {
         /// Name of the service.
         service: String,
     },
+    /// Have a service take over the version that waits in its component file.
+    Update {
+        /// Name of the service.
+        service: String,
+    },
     /// Roll a service back to a former version.
     Rollback {
         /// Name of the service.
@@ -204,6 +209,7 @@ impl Request {
             | Self::Deploy { .. }
             | Self::StartShadow { .. }
             | Self::StopShadow { .. }
+            | Self::Update { .. }
             | Self::Rollback { .. }
             | Self::Replay { .. }
             | Self::DeleteLetter { .. }
@@ -233,6 +239,7 @@ impl fmt::Display for Request {
             Self::Section { service } => write!(f, "section of {service:?}"),
             Self::State { service } => write!(f, "state of {service:?}"),
             Self::Letters { service } => write!(f, "letters of {service:?}"),
+            Self::Update { service } => write!(f, "update of {service:?}"),
             Self::Rollback { service, to: None } => write!(f, "rollback of {service:?}"),
             Self::Rollback {
                 service,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::home_assistant;
 use super::topics::Topics;
 use crate::control::HostSnapshot;
-use crate::service::{CallTotals, LastFault, ServiceSnapshot};
+use crate::service::{AvailableVersion, CallTotals, LastFault, ServiceSnapshot};
 use crate::topic::Topic;
 
 /// Version, services and commands.
@@ -76,6 +76,7 @@ pub(super) struct ServiceState<'a> {
     pub status: &'static str,
     pub version: Option<&'a str>,
     pub on_probation: bool,
+    pub available: Option<&'a AvailableVersion>,
     pub dead_letters: Option<u64>,
     #[serde(flatten)]
     pub activity: &'a ActivityState,
@@ -149,6 +150,7 @@ impl<'a> ServiceState<'a> {
             status: service.status.into(),
             version: service.version.as_deref(),
             on_probation: service.on_probation,
+            available: service.available.as_ref(),
             dead_letters: service.dead_letters,
             activity,
         }

@@ -1,7 +1,9 @@
-//! The version that a service begins with when the host starts: that of its file, or the one before it where that was rolled back.
+//! The version that a service begins with when the host starts: that of its file, or the one before it where that was rolled back or
+//! waits for a command.
 
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
+use crate::config;
 use crate::guest::Component;
 use crate::span;
 use crate::store::{Store, StoreError};
@@ -15,6 +17,8 @@ use super::loader::{LoadError, Loader};
 pub struct FirstVersion {
     /// The component.
     pub component: Component,
+    /// The component in the file.
+    pub in_file: Component,
     /// Fallback in case the version that was on probation when the host ended fails.
     pub interrupted: Option<Fallback>,
 }
@@ -31,61 +35,65 @@ pub enum FallbackError {
 }
 
 impl Loader {
-    /// The version that a service begins with, whose file has `component`.
+    /// The version that a service begins with, whose file has `in_file`.
     ///
     /// # Errors
     /// When a version is needed that is not compiled, and the loader does not compile. Other errors are logged, and cost the version
     /// that they are about.
     pub async fn first_version(
         &self,
-        component: Component,
-        service: &str,
+        in_file: Component,
+        config: &config::Service,
         history: &VersionHistory,
         store: &Store,
     ) -> Result<FirstVersion, LoadError> {
-        let component = self.load_in_place_of(component, service, history).await?;
+        let component = self.load_in_place_of(&in_file, config, history).await?;
         let version = component.version();
         let interrupted = self
-            .load_interrupted(version, service, history, store)
+            .load_interrupted(version, &config.name, history, store)
             .await?;
         Ok(FirstVersion {
             component,
+            in_file,
             interrupted,
         })
     }
 
-    /// The version that runs in place of the one in the file, if that was rolled back in an earlier run of the host.
+    /// The version that ran before and runs in place of the one in the file, if that was rolled back in an earlier run of the host, or
+    /// does not take over by itself.
     async fn load_in_place_of(
         &self,
-        component: Component,
-        service: &str,
+        in_file: &Component,
+        config: &config::Service,
         history: &VersionHistory,
     ) -> Result<Component, LoadError> {
-        let version = component.version();
-        let good = match history.running() {
-            Some(good) if history.rejected().contains(&version) => good,
-            _ => return Ok(component),
+        let version = in_file.version();
+        let is_rejected = history.rejected().contains(&version);
+        let before = match history.running() {
+            Some(before) if before != version && (is_rejected || !config.swap.automatic) => before,
+            _ => return Ok(in_file.clone()),
         };
-        let bad = version.short();
-        match self.load_kept(good).await {
+
+        let (new, old) = (version.short(), before.short());
+        let span = span::service(&config.name);
+        match self.load_kept(before).await {
             Ok(kept) => {
-                let good = good.short();
-                span::service(service).in_scope(|| {
-                    warn!(
-                        "version {bad} of its file was rolled back: {good} runs until the file has other bytes"
-                    );
+                span.in_scope(|| match is_rejected {
+                    true => warn!(
+                        "version {new} of its file was rolled back: {old} runs until the file has other bytes"
+                    ),
+                    false => info!(
+                        "version {new} of its file waits for the command `update`: {old} runs on"
+                    ),
                 });
                 Ok(kept)
             }
             Err(error @ LoadError::NotCompiled(_)) => Err(error),
             Err(error) => {
-                span::service(service).in_scope(|| {
-                    error!(
-                        "running {bad} although it was rolled back: cannot load {}: {error}",
-                        good.short()
-                    );
+                span.in_scope(|| {
+                    error!("running {new} in place of {old}, which cannot be loaded: {error}");
                 });
-                Ok(component)
+                Ok(in_file.clone())
             }
         }
     }

@@ -32,8 +32,14 @@ pub enum CommandError {
     /// The version runs already.
     #[error("version {} runs already", .0.short())]
     Running(Version),
+    /// The component file has no other version.
+    #[error("nothing to update: version {} runs, and its component file has no other that can run", .0.short())]
+    UpToDate(Version),
+    /// The version of the component file runs as a shadow.
+    #[error("version {} runs as a shadow, and takes over at the end of swap.shadow", .0.short())]
+    InShadow(Version),
     /// The version was rolled back.
-    #[error("version {} was rolled back, and does not run again until the file has other bytes", .0.short())]
+    #[error("version {} was rolled back, and does not run again until the file has other bytes, or the command update says so", .0.short())]
     RolledBack(Version),
     /// The version does not take over.
     #[error("version {} does not take over, the running version stays: {reason}", version.short())]

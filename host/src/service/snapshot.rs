@@ -31,6 +31,8 @@ pub struct ServiceSnapshot {
     pub version: Option<String>,
     /// Whether the version is on probation.
     pub on_probation: bool,
+    /// The version in the component file that does not take over by itself, if there is one.
+    pub available: Option<AvailableVersion>,
     /// The versions that the service can go back to, and those that it does not run again.
     pub versions: Versions,
     /// Dead letters on disk; `None` when they cannot be read.
@@ -39,6 +41,15 @@ pub struct ServiceSnapshot {
     pub configured: Allowances,
     /// The activity since the service began; `None` while the service is in a long call and cannot be asked.
     pub activity: Option<Activity>,
+}
+
+/// A version in the component file that waits for a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AvailableVersion {
+    /// The version.
+    pub version: Version,
+    /// When the host found it, in UTC.
+    pub since: String,
 }
 
 /// Former and rejected versions of a service. They become JSON outside the message path.

@@ -3,12 +3,23 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::guest::Component;
 use crate::rollout::Fallback;
 use crate::router::ServiceId;
 use crate::service::{Begin, Command, First};
 use crate::service_ctx::ServiceCtx;
 
 use super::{QueuedCommand, Supervisor};
+
+/// How a service begins.
+pub struct FirstStart {
+    /// Its instance, or its component if that did not start.
+    pub first: First,
+    /// The component in its file, which may be another one.
+    pub in_file: Component,
+    /// Fallback in case the version that was on probation when the host ended fails.
+    pub interrupted: Option<Fallback>,
+}
 
 impl Supervisor {
     /// The number of services that are still starting for the first time.
@@ -19,18 +30,18 @@ impl Supervisor {
             .count()
     }
 
-    /// Has a service begin as its file says, with `first`, which was started in the context `ctx`. Another version, or a new section of
-    /// the configuration, may have come first; then `first` is dropped.
-    pub fn begin(
-        &mut self,
-        id: ServiceId,
-        ctx: &Arc<ServiceCtx>,
-        first: First,
-        interrupted: Option<Fallback>,
-    ) {
+    /// Has a service begin with an instance that was started in the context `ctx`. Another version, or a new section of the
+    /// configuration, may have come first; then the instance is dropped.
+    pub fn begin(&mut self, id: ServiceId, ctx: &Arc<ServiceCtx>, start: FirstStart) {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else {
             return;
         };
+        let FirstStart {
+            first,
+            in_file,
+            interrupted,
+        } = start;
+        entry.set_in_file(Some(in_file));
         let is_awaited = Arc::ptr_eq(&entry.ctx, ctx) && entry.component().is_none();
         if let Some(component) = first.component().filter(|_| is_awaited) {
             let begin = Begin {

@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{info, warn};
 
-use crate::guest;
+use crate::guest::{self, Component};
 use crate::rollout::handover::{self, StartedInstance};
 use crate::rollout::history::HistoryEvent;
 use crate::rollout::loader::{LoadError, Loader};
 use crate::rollout::shadow::shadow_ctx;
 use crate::router::ServiceId;
-use crate::service::{Command, Status};
+use crate::service::Command;
 use crate::service_ctx::ServiceCtx;
 use crate::span;
 use crate::version::Version;
 
+use super::updates::FileVersion;
 use super::{Entry, QueuedCommand, ShadowRun, Supervisor, changes};
 
 /// Result of preparing a changed file.
@@ -25,7 +26,8 @@ pub(super) struct Outcome {
     pub(super) file: PathBuf,
     /// Its number in the file system, when it was read.
     pub(super) inode: Option<u64>,
-    pub(super) replacements: Result<Vec<Replacement>, LoadError>,
+    /// The component, and its fate in each service for which it is new.
+    pub(super) found: Result<(Component, Vec<Replacement>), LoadError>,
 }
 
 /// A service that uses a file.
@@ -58,6 +60,8 @@ pub(super) enum Candidate {
     Shadow(Box<StartedInstance>, Arc<ServiceCtx>),
     /// It has not.
     Failed(guest::Fault),
+    /// It is not started before a command says so.
+    Waiting,
     /// It was rolled back before.
     Refused,
     /// It is the one that runs, after another was rolled back.
@@ -81,9 +85,7 @@ impl Supervisor {
                 running: entry.version(),
                 refused: entry.handle.versions().history.rejected().to_vec(),
                 shadow: entry.shadow.as_ref().and_then(ShadowRun::of_file),
-                // without a running version there is nothing to compare with
-                span: Some(entry.ctx.config.swap.shadow)
-                    .filter(|_| entry.handle.status() == Status::Running),
+                span: entry.shadow_span(),
                 ctx: entry.ctx.clone(),
             })
             .collect();
@@ -97,12 +99,8 @@ impl Supervisor {
         self.preparations.tasks.spawn_on(
             async move {
                 let inode = changes::inode(loader.pool(), &file).await;
-                let replacements = replacements(&loader, &file, keep, users).await;
-                Outcome {
-                    file,
-                    inode,
-                    replacements,
-                }
+                let found = replacements(&loader, &file, keep, users).await;
+                Outcome { file, inode, found }
             },
             pool,
         );
@@ -120,10 +118,12 @@ impl Supervisor {
         let of = |entry: &Entry| {
             let history = entry.handle.versions().history;
             let shadow = entry.shadow.as_ref().map(|shadow| shadow.version);
+            let in_file = entry.in_file.as_ref().map(FileVersion::version);
             history
                 .kept_versions()
                 .chain(entry.version())
                 .chain(shadow)
+                .chain(in_file)
                 .collect::<Vec<_>>()
         };
 
@@ -171,9 +171,16 @@ impl Supervisor {
 
                 Command::Note(Some(version), HistoryEvent::Refused, fault.to_string())
             }
+            Candidate::Waiting => {
+                return span::service(service).in_scope(|| {
+                    info!(
+                        version = short,
+                        "{file}: the new version waits for `miqro-host update {service}`"
+                    );
+                });
+            }
             Candidate::Refused => {
-                let reason =
-                    "it was rolled back, and is not taken again until the file has other bytes";
+                let reason = "it was rolled back, and is not taken again until the file has other bytes, or by `miqro-host update`";
                 return span::service(service).in_scope(|| {
                     warn!(
                         version = short,
@@ -188,13 +195,13 @@ impl Supervisor {
     }
 }
 
-/// Compiles the file, and starts an instance for each service for which its version is new.
+/// Compiles the file, and starts an instance for each service for which its version is new and takes over by itself.
 async fn replacements(
     loader: &Loader,
     file: &Path,
     keep: bool,
     users: Vec<User>,
-) -> Result<Vec<Replacement>, LoadError> {
+) -> Result<(Component, Vec<Replacement>), LoadError> {
     let component = loader.load(file, keep).await?;
     let version = component.version();
     let mut replacements = Vec::new();
@@ -212,7 +219,9 @@ async fn replacements(
             same if running == Some(same) => Candidate::Same,
             bad if refused.contains(&bad) => Candidate::Refused,
             known if shadow == Some(known) => continue,
-            _ if span.is_some_and(|span| !span.is_zero()) => {
+            // without a running version there is none that could go on
+            _ if running.is_some() && !ctx.config.swap.automatic => Candidate::Waiting,
+            _ if span.is_some() => {
                 let apart = shadow_ctx(&ctx);
                 match handover::prepare(component.clone(), apart.clone()).await {
                     Ok(prepared) => Candidate::Shadow(Box::new(prepared), apart),
@@ -233,5 +242,5 @@ async fn replacements(
         });
     }
 
-    Ok(replacements)
+    Ok((component, replacements))
 }

@@ -51,28 +51,23 @@ impl Supervisor {
     }
 
     /// Swaps in the versions that were prepared from a file, or reports why there are none.
-    pub(super) fn take_over(
-        &mut self,
-        Outcome {
-            file,
-            inode,
-            replacements,
-        }: Outcome,
-    ) {
+    pub(super) fn take_over(&mut self, Outcome { file, inode, found }: Outcome) {
         self.preparations.in_progress.remove(&file);
         if self.preparations.is_deploying(&file) {
             self.preparations.dirty.insert(file);
             return;
         }
 
-        match replacements {
-            Ok(replacements) => {
+        match found {
+            Ok((component, replacements)) => {
                 self.rejection_log.forget(&file);
+                self.set_in_file(&file, Some(&component));
                 for replacement in replacements {
                     self.swap(replacement);
                 }
             }
             Err(error) => {
+                self.set_in_file(&file, None);
                 if let Some(reason) =
                     self.rejection_log
                         .on_rejected(&file, inode, error.to_string(), Instant::now())

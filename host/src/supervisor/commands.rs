@@ -36,11 +36,20 @@ impl Supervisor {
         let known: Vec<(ServiceRef, ServiceSnapshot)> = self
             .entries
             .iter()
-            .map(|entry| (entry.handle.service_ref(), entry.known()))
+            .map(|entry| {
+                let known = entry.known(self.available(entry));
+                (entry.handle.service_ref(), known)
+            })
             .collect();
         join_all(known.into_iter().map(move |(service, known)| async move {
             let answered = tokio::time::timeout(patience, service.snapshot()).await;
-            answered.ok().flatten().unwrap_or(known)
+            match answered.ok().flatten() {
+                Some(snapshot) => ServiceSnapshot {
+                    available: known.available,
+                    ..snapshot
+                },
+                None => known,
+            }
         }))
     }
 

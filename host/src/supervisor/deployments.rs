@@ -1,8 +1,9 @@
-//! Versions that an operator has started: a former one for a rollback, or a new one for a deployment. A version starts on the pool; then
-//! its service gets it.
+//! Versions that an operator has started: a former one for a rollback, or a new one for a deployment or an update. A version starts on the
+//! pool; then its service gets it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -32,8 +33,23 @@ pub(super) enum StartedVersion {
     Former(StartedInstance, Snapshot),
     /// It takes over.
     New(StartedInstance),
-    /// It was started with this context and runs as a shadow.
-    Shadow(StartedInstance, Arc<ServiceCtx>),
+    /// It is in the component file and takes over, although it may have been rolled back.
+    Update(StartedInstance),
+    /// It was started with this context and runs as a shadow: for a time, after which it takes over as an update, or (`None`) until it is
+    /// stopped.
+    Shadow(StartedInstance, Arc<ServiceCtx>, Option<Duration>),
+}
+
+impl StartedVersion {
+    /// The version, if it is an update.
+    fn updated(&self) -> Option<Version> {
+        match self {
+            Self::Update(prepared) | Self::Shadow(prepared, _, Some(_)) => {
+                Some(prepared.component.version())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// An order to deploy a version.
@@ -42,7 +58,9 @@ pub struct DeployOrder {
     pub begun: oneshot::Receiver<Version>,
     /// Takes the outcome of the swap.
     pub answer: Answer,
-    /// Its sender is dropped when the file was replaced, or is not to be.
+    /// Receives when the file was replaced; its sender is dropped when it is not to be.
+    pub replaced: oneshot::Receiver<()>,
+    /// Its sender is dropped at the end.
     pub ended: watch::Receiver<()>,
 }
 
@@ -131,6 +149,7 @@ impl Supervisor {
         let DeployOrder {
             begun,
             answer,
+            replaced,
             mut ended,
         } = order;
         self.preparations
@@ -153,17 +172,22 @@ impl Supervisor {
         self.starts.spawn_on(starting, self.loader.pool());
 
         let ending = async move {
+            let is_replaced = replaced.await.is_ok();
             // an error means that it has ended, and nothing else is sent
             let _ = ended.changed().await;
-            file
+            (file, is_replaced)
         };
         let deployments = &mut self.preparations.deployments;
         deployments.spawn_on(ending, self.loader.pool());
         Ok(())
     }
 
-    /// Looks at a file that changed while a deployment was to replace it.
-    pub(super) fn on_deployed(&mut self, file: PathBuf) {
+    /// Notes the version that a deployment has put into the place of the file, and looks at a file that changed meanwhile.
+    pub(super) fn on_deployed(&mut self, file: PathBuf, is_replaced: bool) {
+        let users = self.entries.iter_mut().filter(|entry| entry.file == file);
+        for entry in users.filter(|_| is_replaced) {
+            entry.set_in_file(entry.component());
+        }
         // another one may have begun meanwhile
         if self.preparations.is_deploying(&file) {
             return;
@@ -193,12 +217,23 @@ impl Supervisor {
             Ok(found) => found,
             Err(error) => return reject(answer, error),
         };
+        if let Some(version) = started.updated() {
+            if entry.version() == Some(version) {
+                return reject(answer, CommandError::Running(version));
+            }
+            let history = entry.handle.versions().history;
+            if history.rejected().contains(&version) {
+                let command = Command::ClearRejected;
+                self.orders.push_back(QueuedCommand { id, command });
+            }
+        }
+
         let (prepared, rollback) = match started {
             StartedVersion::Former(prepared, snapshot) => (prepared, Some(snapshot)),
-            StartedVersion::New(prepared) => (prepared, None),
-            StartedVersion::Shadow(prepared, apart) => {
+            StartedVersion::New(prepared) | StartedVersion::Update(prepared) => (prepared, None),
+            StartedVersion::Shadow(prepared, apart, span) => {
                 let version = prepared.component.version();
-                self.begin_shadow(id, None, prepared, apart);
+                self.begin_shadow(id, span, prepared, apart);
                 // the caller may have gone
                 let _ = answer.send(Ok(version));
                 return;
@@ -224,6 +259,16 @@ pub(super) async fn start_kept(
     loader: &Loader,
 ) -> Result<StartedInstance, CommandError> {
     let component = loader.load_kept(version).await?;
+    start(component, ctx, loader).await
+}
+
+/// Starts a component beside the running version.
+pub(super) async fn start(
+    component: Component,
+    ctx: &Arc<ServiceCtx>,
+    loader: &Loader,
+) -> Result<StartedInstance, CommandError> {
+    let version = component.version();
     loader
         .prepare(component, ctx.clone())
         .await

@@ -230,6 +230,8 @@ impl Supervisor {
                 info!("has taken over its new configuration");
             });
             entry.ctx = ctx;
+            let file = entry.file.clone();
+            self.look_again(file);
         }
     }
 
@@ -259,19 +261,26 @@ impl Supervisor {
         let older = entry.file == file && entry.version() != Some(prepared.component.version());
         self.orders.extend(entry.forget_shadow());
         entry.ctx = ctx;
-        entry.file.clone_from(&file);
+        if entry.file != file {
+            entry.file.clone_from(&file);
+            entry.set_in_file(Some(prepared.component.clone()));
+        }
         let command = Command::Swap(Box::new(entry.issue_swap(prepared)));
         self.orders.push_back(QueuedCommand { id, command });
         if older {
             // a new version has taken over while this was prepared with the former one
             self.prepare(file);
+        } else {
+            self.look_again(file);
         }
     }
 
     /// Adds a service.
     pub fn add(&mut self, entry: Entry) {
         span::service(&entry.ctx.config.name).in_scope(|| info!("added"));
+        let file = entry.file.clone();
         self.entries.push(entry);
+        self.look_again(file);
     }
 
     /// Removes the service `id`, which handles its waiting messages until `deadline`. `run` returns its number when it has ended.

@@ -114,7 +114,7 @@ impl Supervisor {
                 id,
                 ctx,
                 answer,
-                outcome: outcome.map(|prepared| StartedVersion::Shadow(prepared, apart)),
+                outcome: outcome.map(|prepared| StartedVersion::Shadow(prepared, apart, None)),
             }
         };
         self.starts.spawn_on(starting, self.loader.pool());

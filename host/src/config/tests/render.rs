@@ -253,8 +253,9 @@ prop_compose! {
     fn swap()(
         (probation, messages, faults) in (millis(0..1_000_000), any::<u64>(), any::<u32>()),
         (versions, saved, shadow) in (0..=100usize, 0..1_000_000_000usize, millis(0..1_000_000)),
+        automatic in any::<bool>(),
     ) -> Swap {
-        Swap { probation, messages, faults, versions, saved, shadow }
+        Swap { automatic, probation, messages, faults, versions, saved, shadow }
     }
 }
 

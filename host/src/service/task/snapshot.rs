@@ -29,6 +29,8 @@ impl Task {
             component: config.component.clone(),
             version: self.runner.version().map(|version| version.to_string()),
             on_probation: self.rollout.is_on_probation(),
+            // only the supervisor knows it
+            available: None,
             versions: Versions(self.outputs.versions.borrow().history.clone()),
             dead_letters: None,
             configured: Allowances(config.clone()),

@@ -65,9 +65,11 @@ function DeadLetters({ letters, act }) {
   </section>`;
 }
 
-function Versions({ history, act }) {
+function Versions({ history, available, act }) {
   return html`<section class="panel"><h2>Versions</h2>
     <p>runs: <code>${short(history.running)}</code>${history.on_probation ? ', on probation' : ''}</p>
+    ${available && html`<p>waits in the component file since ${available.since}: <code>${short(available.version)}</code></p>
+      <div class="row"><button disabled=${!mayOperate()} onClick=${() => act({ command: 'update' })}>Update to ${short(available.version)}</button></div>`}
     ${history.kept.length > 0 && html`<div class="row">${history.kept.map((version) => html`<button key=${version} class="loses" disabled=${!mayOperate()}
       onClick=${() => act({ command: 'rollback', to: version }, `Go back to version ${short(version)} with the state that it left? Later changes of the state are undone.`)}>Roll back to ${short(version)}</button>`)}</div>`}
     <div class="scroll"><table><thead><tr><th>When</th><th>Version</th><th>What</th><th>Note</th></tr></thead>
@@ -180,7 +182,7 @@ export class Service extends Component {
         <${DeadLetters} letters=${letters} act=${act} />
         <${Shadow} name=${name} act=${act} />
         <${Deploy} service=${service} act=${act} />
-        ${history && html`<${Versions} history=${history} act=${act} />`}
+        ${history && html`<${Versions} history=${history} available=${service.available} act=${act} />`}
         <${State} values=${values} read=${() => this.readState()} />
         ${section && html`<${Section} section=${section} />`}
         <${Grants} service=${service} />

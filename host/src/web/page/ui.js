@@ -13,7 +13,7 @@ export const Tile = ({ label, value, kind = '' }) =>
 const STATUS = { running: 'good', starting: 'warn', waiting: 'warn', failed: 'bad', stopped: 'dim' };
 
 export const Status = ({ service }) => html`<span class=${STATUS[service.status] ?? ''}>
-  ${service.status}${service.on_probation ? ', on probation' : ''}${service.activity?.enabled === false ? ', off' : ''}
+  ${service.status}${service.on_probation ? ', on probation' : ''}${service.available ? ', update' : ''}${service.activity?.enabled === false ? ', off' : ''}
 </span>`;
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
