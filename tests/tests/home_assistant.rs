@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use miqro_tests::host::Setup;
-use miqro_tests::{Client, Host, Message, Mosquitto, place};
+use miqro_tests::{Client, Host, Message, Mosquitto, guests, place};
 use serde_json::{Value, json};
 
 /// A host with the client identifier `house` and the service `it`, announced to Home Assistant.
@@ -15,10 +15,10 @@ fn announced(broker: &Mosquitto, commands: &[&str]) -> Setup {
     Host::on(broker.port())
         .broker("client_id", json!("house"))
         .top("mqtt_control", control)
-        .service("it", "relay", json!({}))
+        .service("it", "relay", json!({"swap": {"automatic": false}}))
 }
 
-const COMMANDS: [&str; 4] = ["enable", "disable", "restart", "reload"];
+const COMMANDS: [&str; 5] = ["enable", "disable", "restart", "update", "reload"];
 
 /// The devices of host and service.
 async fn devices(client: &mut Client) -> Result<[Value; 2]> {
@@ -142,6 +142,7 @@ async fn devices_have_only_keys_that_home_assistant_accepts() -> Result<()> {
         "messages",
         "restart",
         "status",
+        "update",
         "waiting",
     ];
 
@@ -179,7 +180,7 @@ async fn templates_read_members_that_the_states_have() -> Result<()> {
         }
     }
 
-    assert!(read >= 14, "{read}");
+    assert!(read >= 16, "{read}");
     Ok(())
 }
 
@@ -213,6 +214,40 @@ async fn switch_and_buttons_send_requests_that_are_carried_out() -> Result<()> {
         .says(0, "restart of \"it\" by an mqtt client: version")
         .await?;
     host.output().says(0, "reload by an mqtt client: ").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn version_that_waits_is_shown_and_installed() -> Result<()> {
+    let (_broker, host, mut client, [_, it]) = start(&COMMANDS).await?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let update = &it["components"]["update"];
+    let topic = text(&update["state_topic"]);
+    client.subscribe(&topic, 1).await?;
+    let before = client.expect(&topic).await?.json()?;
+    assert_eq!(before["available"], Value::Null);
+
+    let next = guests::marked(&guests::component("relay")?, 1);
+    host.replace_and_wait("it", &next, "waits for `miqro-host update it`")
+        .await?;
+    let mut state = before.clone();
+    while state["available"].is_null() {
+        state = client.expect(&topic).await?.json()?;
+    }
+    assert_eq!(state["version"], before["version"]);
+    let next = state["available"]["version"].take();
+
+    let install = Message::new(
+        text(&update["command_topic"]),
+        text(&update["payload_install"]),
+    );
+    client.send(install.qos(0)).await?;
+    host.output()
+        .says(0, "update of \"it\" by an mqtt client: version")
+        .await?;
+    while state["version"] != next || !state["available"].is_null() {
+        state = client.expect(&topic).await?.json()?;
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Discovery messages by which Home Assistant shows the host and its services as devices. Pure.
 //!
-//! Their entities read the retained states and send requests; an entity whose command is not listed is left out.
+//! Their entities read the retained states and send requests. An entity whose command is not listed is left out; the update entity then
+//! only shows.
 
 use std::collections::BTreeMap;
 
@@ -133,6 +134,7 @@ impl Discovery {
         let state = state.as_str();
         let mut entities = Entities::new(id.clone(), &self.topics);
         self.add_controls(service.name, state, &mut entities);
+        self.add_update(service.name, state, &mut entities);
         add_status(state, &mut entities);
 
         entities.add_figures(
@@ -206,6 +208,29 @@ impl Discovery {
             });
             entities.add("restart", "button", "Restart", button);
         }
+    }
+
+    /// The running version of a service, and the one that waits. It can be installed if the command is listed.
+    fn add_update(&self, name: &str, state: &str, entities: &mut Entities<'_>) {
+        // with the prefix, Home Assistant does not take a hash for a number of which the larger one is newer
+        let version =
+            |of: &str| format!("sha256:{{{{ ({of}.version or 'none')[:{VERSION_DIGITS}] }}}}");
+        let versions = json!({
+            "installed_version": version("value_json"),
+            "latest_version": version("(value_json.available or value_json)"),
+        });
+        let mut update = json!({
+            "state_topic": state,
+            "value_template": versions.to_string(),
+            "entity_category": "diagnostic",
+        });
+
+        if self.commands.contains(&"update") {
+            update["command_topic"] = self.topics.request(Some("update")).into();
+            update["payload_install"] = json!({"service": name}).to_string().into();
+            update["entity_category"] = "config".into();
+        }
+        entities.add("update", "update", "Update", update);
     }
 }
 
@@ -388,6 +413,22 @@ mod tests {
         assert_eq!(components["restart"], Value::Null);
         assert_eq!(components["messages"]["platform"], "sensor");
         assert_eq!(devices[0].1["components"]["reload"], Value::Null);
+    }
+
+    #[test]
+    fn updates_are_shown_and_installed_if_the_command_is_listed() {
+        let update = |commands: &[&'static str]| {
+            devices(commands, "echo")[1].1["components"]["update"].clone()
+        };
+        let shown = update(&[]);
+        assert_eq!(
+            shown["value_template"],
+            r#"{"installed_version":"sha256:{{ (value_json.version or 'none')[:12] }}","latest_version":"sha256:{{ ((value_json.available or value_json).version or 'none')[:12] }}"}"#
+        );
+        assert_eq!(shown["command_topic"], Value::Null);
+        let installed = update(&["update"]);
+        assert_eq!(installed["command_topic"], "miqro/house/request/update");
+        assert_eq!(installed["payload_install"], r#"{"service":"echo"}"#);
     }
 
     proptest! {

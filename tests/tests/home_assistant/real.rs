@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use miqro_tests::process::Process;
-use miqro_tests::{Client, Deadline, Mosquitto, place};
+use miqro_tests::{Client, Deadline, Mosquitto, guests, place};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -110,10 +110,18 @@ async fn real_home_assistant_shows_and_operates_the_host() -> Result<()> {
     client.publish("service/it/in", "one").await?;
     has_state(&mut client, "sensor/it_messages", "1").await?;
 
+    host.replace("it", &guests::marked(&guests::component("relay")?, 1))?;
+    has_state(&mut client, "update/it_update", "on").await?;
+    act(&mut client, "update.install", "update.it_update").await?;
+    has_state(&mut client, "update/it_update", "off").await?;
+    host.output()
+        .says(0, "update of \"it\" by an mqtt client: ")
+        .await?;
+
     // all entities of the messages are there, and those of a removed service are not
     let all = entities(&mut client).await?;
     assert_eq!(count(&all, "miqro_host_house_"), 7, "{all:?}");
-    assert_eq!(count(&all, "it_"), 9, "{all:?}");
+    assert_eq!(count(&all, "it_"), 10, "{all:?}");
     let mut config = host.config();
     config["services"] = json!({"other": {"component": "it.wasm"}});
     host.reconfigured(&config).await?;
