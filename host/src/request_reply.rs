@@ -14,7 +14,7 @@ use crate::guest::{Request, RequestCommand, RequestFailure, Requests};
 use crate::mailbox::{self, Delivery, Mailbox, Next};
 use crate::message::{Message, Publication, Qos, Receipt, Subscription};
 use crate::router::ServiceId;
-use crate::session::{Command, Commit, Handle};
+use crate::session::{Command, Commit, ConnectionStatus, Handle};
 use crate::timers::sleep_until;
 use crate::topic::{Filter, Topic};
 
@@ -233,8 +233,13 @@ impl RequestReply {
         if self.protocol != Protocol::V5 {
             return Err(NotReady::Protocol);
         }
-        if !self.session.status().borrow().is_connected() {
-            return Err(NotReady::Disconnected);
+        match &*self.session.status().borrow() {
+            ConnectionStatus::Connected { .. } => {}
+            // messages of a spool are handled before the first connection stands; the request leaves as soon as it does
+            ConnectionStatus::Connecting => {}
+            ConnectionStatus::Disconnected { .. } | ConnectionStatus::Stopped => {
+                return Err(NotReady::Disconnected);
+            }
         }
 
         let end = Instant::now().checked_add(deadline);

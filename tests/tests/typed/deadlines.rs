@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use miqro_tests::{Client, Host, Mosquitto, guests};
 use serde_json::{Value, json};
 
@@ -142,7 +142,8 @@ async fn stop_while_a_caller_waits(stop_deadline: &str) -> Result<()> {
 
     // the message was not acknowledged: it is handled again, and the call made again
     host.restart()?;
-    client.expect(&format!("{MACHINE}/rpc/add")).await?;
+    let called = client.expect(&format!("{MACHINE}/rpc/add")).await;
+    called.with_context(|| host.output().told("the call was not made again"))?;
     Ok(())
 }
 
