@@ -267,7 +267,7 @@ async fn relayed(client: &mut Client, payload: String) -> Result<()> {
 /// A host with the guest `contract-faulty` and a neighbour.
 fn faulty(broker: &Mosquitto) -> Setup {
     let limits = json!({
-        "memory": "8MiB", "call": "1s", "attempts": 2, "backoff": { "min": "50ms", "max": "200ms" },
+        "memory": "8MiB", "call": "4s", "attempts": 2, "backoff": { "min": "50ms", "max": "200ms" },
     });
     named(broker)
         .service("faulty", "contract-faulty", json!({ "limits": limits }))

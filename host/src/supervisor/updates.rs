@@ -117,7 +117,7 @@ impl Supervisor {
         answer: Answer,
     ) -> Result<Option<Duration>, CommandError> {
         let entry = self.entry(service)?;
-        if self.preparations.deploying.contains_key(&entry.file) {
+        if self.preparations.is_deploying(&entry.file) {
             return Err(CommandError::Deploying(entry.file.clone()));
         }
         let file = entry.waiting().ok_or_else(|| entry.up_to_date())?;
