@@ -6,6 +6,7 @@ mod backpressure;
 mod chaos;
 mod cli;
 mod closed_output;
+mod compile_cache;
 mod contract;
 mod control;
 mod daemon;

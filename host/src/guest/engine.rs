@@ -48,6 +48,10 @@ const CALL_STACK: usize = 1024 * 1024;
 /// The default of [`EngineOptions::compile_timeout`].
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Compression level of code in the cache, for `zstd`. The cache would compress code that is used often once more at level 20, which takes
+/// 150 MiB of the host's memory for a few hundred KiB of code.
+const COMPRESSION: i32 = 3;
+
 /// Options of the engines.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -364,7 +368,10 @@ fn open_cache(path: &Path) -> Result<Cache, EngineError> {
     })?;
 
     let mut config = CacheConfig::new();
-    config.with_directory(path);
+    config
+        .with_directory(path)
+        .with_baseline_compression_level(COMPRESSION)
+        .with_optimized_compression_level(COMPRESSION);
     Cache::new(config).map_err(|error| EngineError::Cache {
         path: path.to_owned(),
         reason: format!("{error:#}"),
