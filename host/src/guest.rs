@@ -35,6 +35,7 @@ mod output;
 mod peers;
 mod pool;
 mod property_cache;
+mod random_source;
 mod remote_call;
 mod request;
 mod script;

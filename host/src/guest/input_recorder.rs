@@ -1,7 +1,6 @@
 //! The clocks and the random numbers of the machine, and a recorder of those that a guest gets. While it does not record,
 //! each reading costs one look at a flag.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rand_core::utils::next_word_via_fill;
-use rand_core::{Rng, TryRng};
+use rand_core::Rng;
 use wasmtime_wasi::clocks::{MonotonicClock, WallClock};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder, thread_rng};
 
+use crate::guest::random_source::RandomSource;
 use crate::guest::request::RequestFailure;
 use crate::message::Message;
 use crate::recording::{Content, Exchange, ExchangeAnswer, Inputs, PropertyRead};
@@ -168,8 +167,8 @@ pub(super) fn install(recorder: &Arc<InputRecorder>, builder: &mut WasiCtxBuilde
     builder
         .wall_clock(Wall(WallClock::new(), recorder.clone()))
         .monotonic_clock(Monotonic(MonotonicClock::new(), recorder.clone()))
-        .secure_random(Secure(None, recorder.clone()))
-        .insecure_random(Insecure(fastrand::Rng::new(), recorder.clone()))
+        .secure_random(RandomSource(secure(recorder.clone())))
+        .insecure_random(RandomSource(insecure(recorder.clone())))
         .insecure_random_seed(recorder.seed);
 }
 
@@ -207,47 +206,23 @@ impl HostMonotonicClock for Monotonic {
 }
 
 /// Random numbers for secrets. The generator is made when the first one is asked for: most guests never do.
-struct Secure(Option<Box<dyn Rng + Send>>, Arc<InputRecorder>);
-
-impl TryRng for Secure {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        next_word_via_fill(self)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        next_word_via_fill(self)
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        self.0.get_or_insert_with(thread_rng).fill_bytes(bytes);
-        self.1.add(bytes.len(), |recorded| {
+fn secure(recorder: Arc<InputRecorder>) -> impl FnMut(&mut [u8]) + Send {
+    let mut generator: Option<Box<dyn Rng + Send>> = None;
+    move |bytes| {
+        generator.get_or_insert_with(thread_rng).fill_bytes(bytes);
+        recorder.add(bytes.len(), |recorded| {
             recorded.random.extend_from_slice(bytes);
         });
-        Ok(())
     }
 }
 
 /// Random numbers that need not be secret.
-struct Insecure(fastrand::Rng, Arc<InputRecorder>);
-
-impl TryRng for Insecure {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        next_word_via_fill(self)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        next_word_via_fill(self)
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        self.0.fill(bytes);
-        self.1.add(bytes.len(), |recorded| {
+fn insecure(recorder: Arc<InputRecorder>) -> impl FnMut(&mut [u8]) + Send {
+    let mut generator = fastrand::Rng::new();
+    move |bytes| {
+        generator.fill(bytes);
+        recorder.add(bytes.len(), |recorded| {
             recorded.insecure.extend_from_slice(bytes);
         });
-        Ok(())
     }
 }

@@ -2,16 +2,14 @@
 //! a continuation that is the same each time, and the script counts it.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use rand_core::TryRng;
-use rand_core::utils::next_word_via_fill;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
 
+use crate::guest::random_source::RandomSource;
 use crate::guest::request::RequestFailure;
 use crate::message::Message;
 use crate::recording::{Content, ExchangeAnswer, Inputs, PropertyRead};
@@ -105,9 +103,9 @@ impl Script {
     /// Gives WASI the recorded clocks and random numbers.
     pub(super) fn install(script: &Arc<Self>, builder: &mut WasiCtxBuilder) {
         let seed = script.playing().seed;
-        let source = |is_secure| Random {
-            script: script.clone(),
-            is_secure,
+        let source = |is_secure| {
+            let script = script.clone();
+            RandomSource(move |bytes: &mut [u8]| script.playing().fill(bytes, is_secure))
         };
         builder
             .wall_clock(Wall(script.clone()))
@@ -224,29 +222,6 @@ impl HostMonotonicClock for Monotonic {
 
     fn now(&self) -> u64 {
         self.0.playing().read_monotonic()
-    }
-}
-
-/// Recorded random numbers.
-struct Random {
-    script: Arc<Script>,
-    is_secure: bool,
-}
-
-impl TryRng for Random {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        next_word_via_fill(self)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        next_word_via_fill(self)
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        self.script.playing().fill(bytes, self.is_secure);
-        Ok(())
     }
 }
 
