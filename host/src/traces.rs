@@ -1,6 +1,6 @@
 //! Spans of traces, on their way from the message path to the task that exports them.
 //!
-//! The queue between the two is bounded, and sending never waits: spans beyond it are dropped and counted.
+//! The queue between the two is bounded, and sending never waits: spans beyond it are lost and counted.
 
 pub mod collector;
 pub mod exporter;
@@ -27,7 +27,7 @@ pub struct Tracer(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     spans: mpsc::Sender<Span>,
-    dropped: Arc<AtomicU64>,
+    lost: Arc<AtomicU64>,
     /// One in so many messages without a trace begins one; `None`: none does.
     sample_every: Option<NonZeroU64>,
     /// Gives the identifiers; seeded by the system, because other hosts must not have the same.
@@ -38,21 +38,21 @@ struct Inner {
 #[derive(Debug)]
 pub struct SpanQueue {
     spans: mpsc::Receiver<Span>,
-    dropped: Arc<AtomicU64>,
+    lost: Arc<AtomicU64>,
 }
 
 /// Creates the queue. `sample_every`: one in so many messages without a trace begins one; 0: none does.
 pub fn channel(sample_every: u64) -> (Tracer, SpanQueue) {
     let (sender, spans) = mpsc::channel(QUEUE);
-    let dropped = Arc::new(AtomicU64::new(0));
+    let lost = Arc::new(AtomicU64::new(0));
     let seed = RandomState::new().hash_one(());
     let tracer = Tracer(Arc::new(Inner {
         spans: sender,
-        dropped: Arc::clone(&dropped),
+        lost: Arc::clone(&lost),
         sample_every: NonZeroU64::new(sample_every),
         random: Mutex::new(fastrand::Rng::with_seed(seed)),
     }));
-    (tracer, SpanQueue { spans, dropped })
+    (tracer, SpanQueue { spans, lost })
 }
 
 impl Tracer {
@@ -76,8 +76,13 @@ impl Tracer {
     /// Hands a span over, or drops it when too many wait.
     pub fn send(&self, span: Span) {
         if self.0.spans.try_send(span).is_err() {
-            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            self.0.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// The number of spans that did not reach the collector.
+    pub fn lost(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
     }
 
     fn random(&self) -> MutexGuard<'_, fastrand::Rng> {
@@ -91,9 +96,14 @@ impl SpanQueue {
         self.spans.recv_many(spans, most).await > 0
     }
 
-    /// The number of dropped spans since the last call.
-    fn take_dropped(&self) -> u64 {
-        self.dropped.swap(0, Ordering::Relaxed)
+    /// Counts spans that were received and did not reach the collector.
+    fn count_lost(&self, spans: u64) {
+        self.lost.fetch_add(spans, Ordering::Relaxed);
+    }
+
+    /// The number of spans that did not reach the collector.
+    fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Refuses further spans; those that wait can still be received.
@@ -125,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_beyond_the_queue_are_dropped_and_counted() {
+    fn spans_beyond_the_queue_are_lost_and_counted() {
         let (tracer, queue) = channel(1);
         let context = tracer.sample().unwrap();
         for _ in 0..QUEUE + 3 {
@@ -136,6 +146,7 @@ mod tests {
                 SystemTime::UNIX_EPOCH,
             ));
         }
-        assert_eq!((queue.take_dropped(), queue.take_dropped()), (3, 0));
+        queue.count_lost(2);
+        assert_eq!((queue.lost(), tracer.lost()), (5, 5));
     }
 }

@@ -1,5 +1,6 @@
 //! The HTTP server: the same snapshot and commands as the control socket, metrics, and its rules under attack.
 
+mod metrics;
 mod tls;
 mod uploads;
 mod users;
@@ -8,8 +9,6 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use miqro_tests::deadline::Deadline;
-use miqro_tests::process::Process;
 use miqro_tests::{Host, place};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -346,51 +345,6 @@ async fn slow_clients_hold_up_nobody() -> Result<()> {
     Ok(())
 }
 
-/// `promtool check metrics` of Prometheus reads the metrics from standard input.
-#[tokio::test]
-async fn metrics_are_accepted_by_promtool() -> Result<()> {
-    let (host, port) = guarded().await?;
-    let mut client = host.client().await?;
-    client.subscribe("service/it/out", 1).await?;
-    client.publish("service/it/in", "one").await?;
-    client.next().await?;
-
-    let counted = "messaging_client_consumed_messages_total{service=\"it\"} 1";
-    let text = Deadline::new()
-        .wait("the message to be counted", async {
-            loop {
-                let answered = get(port, "/metrics", &with_token(READ)).await?;
-                assert!(
-                    answered.head.contains("text/plain; version=0.0.4"),
-                    "{}",
-                    answered.head
-                );
-                if answered.body.contains(counted) {
-                    return anyhow::Ok(answered.body);
-                }
-            }
-        })
-        .await??;
-
-    for line in [
-        "miqro_broker_connected 1",
-        "miqro_service_status{service=\"it\",status=\"running\"} 1",
-        "miqro_service_enabled{service=\"it\"} 1",
-        "miqro_service_dead_letters{service=\"it\"} 0",
-        "messaging_process_duration_seconds_bucket{service=\"it\",le=\"+Inf\"} 1",
-        "# TYPE messaging_process_duration_seconds histogram",
-    ] {
-        assert!(text.contains(line), "{line} is not in\n{text}");
-    }
-
-    let complaints = run_with(
-        Command::new(place::promtool()?).args(["check", "metrics"]),
-        &text,
-    )?;
-    assert_eq!(complaints, "", "{text}");
-    Ok(())
-}
-
 #[tokio::test]
 async fn api_document_is_valid_and_describes_the_real_answers() -> Result<()> {
     let (_host, port) = guarded().await?;
@@ -456,82 +410,6 @@ fn run_with(command: &mut Command, input: &str) -> Result<String> {
     let complaints = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
     assert_eq!(said.status.success(), complaints.is_empty(), "{complaints}");
     Ok(complaints)
-}
-
-/// A real Prometheus scrapes the host; each query of the dashboard has to give a result.
-#[tokio::test]
-async fn dashboard_queries_work_in_prometheus() -> Result<()> {
-    let (host, port) = guarded().await?;
-    let folder = host.folder().join("prometheus");
-    std::fs::create_dir_all(&folder)?;
-    let settings = json!({
-        "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
-        "scrape_configs": [{
-            "job_name": "miqro",
-            "authorization": {"credentials": READ},
-            "static_configs": [{"targets": [format!("localhost:{port}")]}],
-        }],
-    });
-
-    std::fs::write(folder.join("prometheus.yml"), settings.to_string())?;
-    let prometheus = place::free_port()?;
-    let mut command = Command::new(place::prometheus()?);
-    command
-        .arg(format!(
-            "--config.file={}",
-            folder.join("prometheus.yml").display()
-        ))
-        .arg(format!(
-            "--storage.tsdb.path={}",
-            folder.join("data").display()
-        ))
-        .arg(format!("--web.listen-address=127.0.0.1:{prometheus}"));
-
-    let _running = Process::start(&mut command)?;
-
-    let dashboard = std::fs::read_to_string(place::project().join("docs/grafana/miqro-host.json"))?;
-    let dashboard: Value = serde_json::from_str(&dashboard)?;
-    let panels = dashboard["panels"].as_array().context("no panels")?;
-    let targets = panels
-        .iter()
-        .filter_map(|panel| panel["targets"].as_array())
-        .flatten();
-    let queries: Vec<String> = targets
-        .filter_map(|target| target["expr"].as_str())
-        .map(|query| {
-            query
-                .replace("$service", ".*")
-                .replace("$__rate_interval", "30s")
-        })
-        .collect();
-
-    assert!(queries.len() > 10, "{queries:?}");
-
-    Deadline::new()
-        .wait("every query to have a result", async {
-            for query in queries {
-                while !has_result(prometheus, &query).await? {}
-            }
-            anyhow::Ok(())
-        })
-        .await?
-}
-
-/// Whether Prometheus has a result for a query; false also while it starts.
-async fn has_result(port: u16, query: &str) -> Result<bool> {
-    let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let head = format!("GET /api/v1/query?query={encoded} HTTP/1.0");
-    let Ok(answered) = send(port, &head, "").await else {
-        tokio::task::yield_now().await;
-        return Ok(false);
-    };
-    if answered.status != 200 {
-        return Ok(false);
-    }
-    let result = answered.json()?;
-    Ok(result["data"]["result"]
-        .as_array()
-        .is_some_and(|all| !all.is_empty()))
 }
 
 /// Recordings hold payloads, and follow their answer: the control socket alone gives them.

@@ -11,6 +11,7 @@ use crate::control::{Answer, BrokerSnapshot, HostSnapshot};
 use crate::service::ServiceSnapshot;
 use crate::session::{ConnectionStatus, Handle};
 use crate::store::Store;
+use crate::traces::Tracer;
 
 /// How long a service may take to answer for a snapshot; one in a longer call is shown without its activity.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -21,12 +22,14 @@ impl Runtime<'_> {
         let services = self.supervisor.snapshots(PATIENCE);
         let store = self.deps.shared.store.clone();
         let session = self.sessions.main();
+        let tracer = self.deps.shared.tracer.as_ref();
         let host = HostSnapshot {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_s: self.started.elapsed().as_secs(),
             broker: broker(self.sessions.connection(), &session),
             log_lines_lost: self.logs.lost(),
+            spans_lost: tracer.map_or(0, Tracer::lost),
             services: Vec::new(),
         };
 

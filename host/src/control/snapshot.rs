@@ -17,6 +17,8 @@ pub struct HostSnapshot {
     pub broker: BrokerSnapshot,
     /// Log lines that were dropped because nobody read them.
     pub log_lines_lost: u64,
+    /// Spans of traces that did not reach the collector.
+    pub spans_lost: u64,
     /// The services, in the order of the configuration.
     pub services: Vec<ServiceSnapshot>,
 }

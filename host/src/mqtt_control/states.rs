@@ -61,6 +61,7 @@ pub(super) struct Health<'a> {
     /// Filters that are not subscribed to, because the broker ends the connection for them.
     pub quarantined: &'a [String],
     pub log_lines_lost: u64,
+    pub spans_lost: u64,
     /// The number of services of each status.
     pub services: BTreeMap<&'static str, usize>,
     /// Failed calls of all services.
@@ -133,6 +134,7 @@ impl<'a> Health<'a> {
             connections: snapshot.broker.connections,
             quarantined: &snapshot.broker.quarantined,
             log_lines_lost: snapshot.log_lines_lost,
+            spans_lost: snapshot.spans_lost,
             services,
             failures: failures
                 .map(|one| one.messages.failures + one.timers.failures)

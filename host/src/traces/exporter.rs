@@ -34,8 +34,8 @@ pub struct Exporter {
     queue: SpanQueue,
     collector: Collector,
     host_id: String,
-    /// Spans that did not reach the collector and were not logged.
-    lost: u64,
+    /// Lost spans that were logged.
+    logged: u64,
     /// When lost spans were logged last.
     reported: Option<Instant>,
 }
@@ -57,7 +57,7 @@ impl Exporter {
             queue,
             collector,
             host_id,
-            lost: 0,
+            logged: 0,
             reported: None,
         })
     }
@@ -73,13 +73,13 @@ impl Exporter {
         if let Some(deadline) = deadline {
             let flushed = timeout_at(deadline.into(), self.flush(&mut batch)).await;
             if flushed.is_err() {
-                self.lost += batch.len() as u64;
+                self.queue.count_lost(batch.len() as u64);
             }
         }
 
-        self.count_dropped();
-        if self.lost > 0 {
-            warn!("{} spans did not reach {}", self.lost, self.collector);
+        let lost = self.queue.lost() - self.logged;
+        if lost > 0 {
+            warn!("{lost} spans did not reach {}", self.collector);
         }
     }
 
@@ -141,7 +141,7 @@ impl Exporter {
             info!("traces are sent to {} again", self.collector);
         }
         if refusal.spans > 0 {
-            self.lost += refusal.spans;
+            self.queue.count_lost(refusal.spans);
             debug!(
                 "{} refused {} spans: {}",
                 self.collector, refusal.spans, refusal.reason
@@ -161,30 +161,26 @@ impl Exporter {
         while !batch.is_empty() || self.queue.receive(batch, BATCH).await {
             let encoded = otlp::encode(batch, &self.host_id);
             match self.attempt(encoded, batch.len()).await {
-                Ok(refusal) => self.lost += refusal.spans,
+                Ok(refusal) => self.queue.count_lost(refusal.spans),
                 Err(error) => {
                     debug!("cannot send traces to {}: {error}", self.collector);
-                    self.lost += batch.len() as u64;
+                    self.queue.count_lost(batch.len() as u64);
                 }
             }
             batch.clear();
         }
     }
 
-    fn count_dropped(&mut self) {
-        self.lost += self.queue.take_dropped();
-    }
-
     /// Logs lost spans, if that is due.
     fn report(&mut self) {
-        self.count_dropped();
+        let lost = self.queue.lost() - self.logged;
         let is_recent = self.reported.is_some_and(|at| at.elapsed() < REPORT);
-        if self.lost > 0 && !is_recent {
+        if lost > 0 && !is_recent {
             warn!(
-                "{} spans of traces are lost: {} was away or slow, or refused them",
-                self.lost, self.collector
+                "{lost} spans of traces are lost: {} was away or slow, or refused them",
+                self.collector
             );
-            self.lost = 0;
+            self.logged += lost;
             self.reported = Some(Instant::now());
         }
     }

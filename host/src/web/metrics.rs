@@ -129,7 +129,10 @@ impl Snapshot {
         gauge(encoder, "miqro_broker_quarantined_filters", help)?.encode_gauge(&quarantined)?;
         let help = "Log lines that were dropped because nobody read them";
         counter(encoder, "miqro_host_lost_log_lines", help)?
-            .encode_counter::<NoLabelSet, _, f64>(&host.log_lines_lost, None)
+            .encode_counter::<NoLabelSet, _, f64>(&host.log_lines_lost, None)?;
+        let help = "Spans of traces that did not reach the collector";
+        counter(encoder, "miqro_host_lost_spans", help)?
+            .encode_counter::<NoLabelSet, _, f64>(&host.spans_lost, None)
     }
 
     fn encode_services(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -145,6 +148,15 @@ impl Snapshot {
                 ("status", service.status.into()),
             ];
             metric.encode_family(&labels)?.encode_gauge(&1_i64)?;
+        }
+
+        let help = "Whether a version waits for the command `update`";
+        let mut metric = gauge(encoder, "miqro_service_update_available", help)?;
+        for service in services {
+            let waits = i64::from(service.available.is_some());
+            metric
+                .encode_family(&label(service))?
+                .encode_gauge(&waits)?;
         }
 
         let mut metric = gauge(

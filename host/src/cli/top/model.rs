@@ -15,7 +15,7 @@ use crate::control::Request;
 pub(super) struct Row {
     /// The name.
     pub name: String,
-    /// The status, with `off` for a service that is switched off.
+    /// The status, with `off` for a service that is switched off, and `update waits` for one that waits for the command `update`.
     pub status: String,
     /// The beginning of the version's hash.
     pub version: String,
@@ -322,6 +322,7 @@ fn row(service: &Value) -> Row {
     let status = match service["status"].as_str() {
         Some("running") if !is_enabled => "off",
         Some("running") if service["on_probation"] == true => "on probation",
+        Some("running") if service["available"].is_object() => "update waits",
         Some(status) => status,
         None => "-",
     };
@@ -390,6 +391,19 @@ mod tests {
         let later = Instant::now() + Duration::from_secs(5);
         model.on_snapshot(&host(&[service("b", 1, 5), service("c", 1, 5)]), later);
         assert!(model.rows().iter().all(|row| row.rate.is_none()));
+    }
+
+    #[test]
+    fn version_that_waits_is_in_the_status_of_a_running_service() {
+        let mut one = service("a", 1, 1);
+        one["available"] = json!({"version": "01", "since": "2026-01-01T00:00:00Z"});
+        let mut model = Model::default();
+        model.on_snapshot(&host(&[one.clone()]), Instant::now());
+        assert_eq!(model.rows()[0].status, "update waits");
+
+        one["status"] = "failed".into();
+        model.on_snapshot(&host(&[one]), Instant::now());
+        assert_eq!(model.rows()[0].status, "failed");
     }
 
     #[test]

@@ -19,7 +19,7 @@ function troubled(services) {
 }
 
 export function Overview() {
-  const { broker, services, uptime_s: uptime, version, log_lines_lost: lost } = store.snapshot;
+  const { broker, services, uptime_s: uptime, version, log_lines_lost: lost, spans_lost: spans } = store.snapshot;
   const running = services.filter((service) => service.status === 'running').length;
   const failed = total(services, (service) => failures(service.activity));
   const letters = total(services, (service) => service.dead_letters);
@@ -52,6 +52,7 @@ export function Overview() {
           ${broker.reason && html`<dt>Reason</dt><dd class="bad">${broker.reason}</dd>`}
           ${broker.quarantined.length > 0 && html`<dt>Not subscribed</dt><dd class="bad">${broker.quarantined.join(', ')}</dd>`}
           ${lost > 0 && html`<dt>Lost log lines</dt><dd class="warn">${count(lost)}</dd>`}
+          ${spans > 0 && html`<dt>Lost spans of traces</dt><dd class="warn">${count(spans)}</dd>`}
         </dl>
       </section>
       <section class="panel"><h2>Services to look at</h2>
