@@ -4,6 +4,7 @@
 import json
 import ssl
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -11,6 +12,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+# each connection has a thread, and `print` writes the end of a line by itself
+printing = threading.Lock()
 
 
 def attributes(pairs):
@@ -46,7 +50,8 @@ class Handler(BaseHTTPRequestHandler):
             resource = attributes(group.resource.attributes)
             for scope in group.scope_spans:
                 for span in scope.spans:
-                    print(json.dumps(shown(resource, span)), flush=True)
+                    with printing:
+                        print(json.dumps(shown(resource, span)), flush=True)
 
         answer = ExportTraceServiceResponse().SerializeToString()
         self.send_response(200)
