@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::Plan;
 use crate::broker::free_port;
 use crate::contender::{Contender, Programs, remote, service};
+use crate::estimate::Estimate;
 use crate::load::Listener;
 use crate::load::paced::{self, Pace, PacedLoad};
 use crate::process::tail;
@@ -187,14 +188,10 @@ fn section(pairs: &[Pair]) -> Section {
     for (watch, title) in WATCHES {
         let of = || pairs.iter().filter(move |pair| pair.watch == watch);
         let p99 = |run: &Run| run.steady.samples.percentile(0.99);
-        let latencies: Vec<f64> = of()
-            .map(|pair| p99(&pair.watched) / p99(&pair.alone))
-            .collect();
-        let throughputs: Vec<f64> = of()
-            .map(|pair| pair.watched.throughput / pair.alone.throughput)
-            .collect();
-        let latency = median(latencies.iter().copied());
-        let throughput = median(throughputs.iter().copied());
+        let latencies = || of().map(|pair| (p99(&pair.watched), p99(&pair.alone)));
+        let throughputs = || of().map(|pair| (pair.watched.throughput, pair.alone.throughput));
+        let latency = Estimate::of_pairs(latencies());
+        let throughput = Estimate::of_pairs(throughputs());
         let lost: usize = of().map(|pair| pair.watched.steady.lost).sum();
         table.row(vec![
             title.into(),
@@ -203,10 +200,10 @@ fn section(pairs: &[Pair]) -> Section {
                 0,
             ),
             Value::Number(median(of().map(|pair| p99(&pair.watched))), 0),
-            Value::Number(latency, 3),
-            spread(&latencies).into(),
-            Value::Number(throughput, 3),
-            spread(&throughputs).into(),
+            Value::Number(latency.median, 3),
+            spread(latencies()).into(),
+            Value::Number(throughput.median, 3),
+            spread(throughputs()).into(),
             Value::Number(lost as f64, 0),
         ]);
 
@@ -237,9 +234,12 @@ fn section(pairs: &[Pair]) -> Section {
     }
 }
 
-/// The smallest and the largest of some ratios.
-fn spread(ratios: &[f64]) -> String {
-    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = ratios.iter().copied().fold(0.0, f64::max);
+/// The smallest and the largest ratio of some pairs.
+fn spread(pairs: impl Iterator<Item = (f64, f64)>) -> String {
+    let (least, most) = pairs
+        .map(|(figure, base)| figure / base)
+        .fold((f64::INFINITY, 0.0_f64), |(least, most), ratio| {
+            (least.min(ratio), most.max(ratio))
+        });
     format!("{least:.2} to {most:.2}")
 }
