@@ -33,6 +33,9 @@ pub(super) struct Install {
     /// User to run as [default: a dynamic user of systemd]
     #[arg(long, value_name = "USER", value_parser = unit_name)]
     user: Option<String>,
+    /// Let `deploy` replace component files: the unit may write to their folders
+    #[arg(long, requires = "user")]
+    deploy: bool,
     /// Name of the unit
     #[arg(long, value_name = "NAME", default_value = "miqro-host", value_parser = unit_name)]
     name: String,
@@ -71,6 +74,7 @@ impl Install {
             config: path,
             files,
             user: self.user.as_deref(),
+            deploy: self.deploy,
         };
 
         let text = unit.text(&loaded.config);

@@ -1,5 +1,6 @@
 //! The text of the systemd unit, and hints for its reader.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub(super) struct Unit<'a> {
     pub files: Vec<PathBuf>,
     /// User to run as; `None`: a dynamic user of systemd.
     pub user: Option<&'a str>,
+    /// Whether deployments may replace component files.
+    pub deploy: bool,
 }
 
 /// Restrictions of rights that the host does not need.
@@ -58,6 +61,7 @@ impl Unit<'_> {
             || "DynamicUser=yes".to_owned(),
             |user| format!("User={user}"),
         );
+        // with ReadWritePaths for folders in there
         let home = if self.is_in(&["/home", "/root"]) {
             "read-only"
         } else {
@@ -65,7 +69,8 @@ impl Unit<'_> {
         };
         // longer than the host's own deadline, so that systemd does not kill it before
         let stop = (config.host.stop_deadline + Duration::from_secs(10)).as_secs();
-        let writable: String = writable(config)
+        let writable: String = self
+            .writable(config)
             .iter()
             .map(|path| format!("ReadWritePaths={}\n", quote(path)))
             .collect();
@@ -114,7 +119,7 @@ impl Unit<'_> {
             );
         }
 
-        for path in writable(config) {
+        for path in self.writable(config) {
             hints.push(format!(
                 "{} must exist, with write access for that user",
                 path.display()
@@ -133,6 +138,24 @@ impl Unit<'_> {
         words.join(" ")
     }
 
+    /// Directories that the host writes to: those of the configuration, and with deployments those of the components.
+    fn writable(&self, config: &Config) -> BTreeSet<PathBuf> {
+        let data = match &config.broker {
+            Broker::Embedded(broker, _) => broker.data_dir.as_deref(),
+            Broker::Remote(_) => None,
+        };
+        let components = config
+            .services
+            .iter()
+            .filter(|_| self.deploy)
+            .filter_map(|service| service.component.as_deref()?.parent());
+
+        let written = data.into_iter().chain(config.cache_dir.as_deref());
+        // systemd ignores paths with `..`
+        let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        written.chain(components).map(resolved).collect()
+    }
+
     /// Whether anything that the host reads lies in one of these directories.
     fn is_in(&self, directories: &[&str]) -> bool {
         let mut read = self.files.iter().chain(&self.config).chain([&self.program]);
@@ -142,18 +165,6 @@ impl Unit<'_> {
                 .any(|directory| path.starts_with(directory))
         })
     }
-}
-
-/// Directories of the configuration that the host writes to.
-fn writable(config: &Config) -> Vec<&Path> {
-    let data = if let Broker::Embedded(broker, _) = &config.broker {
-        broker.data_dir.as_deref()
-    } else {
-        None
-    };
-    data.into_iter()
-        .chain(config.cache_dir.as_deref())
-        .collect()
 }
 
 /// Quotes a path for a unit file, where `%`, `$`, quotes, spaces and backslashes are special (systemd.service(5), "Command
@@ -186,6 +197,19 @@ mod tests {
     use super::*;
     use crate::config::Selection;
 
+    fn text_with(yaml: &str, deploy: bool) -> String {
+        let config = Config::read(yaml, None, Selection::All).unwrap().config;
+        Unit {
+            name: "house",
+            program: "/usr/bin/miqro-host".into(),
+            config: None,
+            files: vec![],
+            user: Some("miqro"),
+            deploy,
+        }
+        .text(&config)
+    }
+
     fn text(yaml: &str, user: Option<&str>, program: &str) -> String {
         let config = Config::read(yaml, None, Selection::All).unwrap().config;
         let program = program.into();
@@ -196,6 +220,7 @@ mod tests {
             config: Some("/etc/miqro.yml".into()),
             files,
             user,
+            deploy: false,
         }
         .text(&config)
     }
@@ -210,6 +235,27 @@ mod tests {
             "{unit}"
         );
         assert!(unit.contains("\nStateDirectory=house\n"), "{unit}");
+    }
+
+    #[test]
+    fn deployments_may_write_to_the_folders_of_components() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
+        std::fs::create_dir(&a).unwrap();
+        let yaml = format!(
+            "services: {{x: {{component: {0}/x.wasm}}, y: {{component: {0}/../a/y.wasm}}, z: {{component: {1}/z.wasm}}}}",
+            a.display(),
+            b.display()
+        );
+        for (deploy, expected) in [(true, vec![a, b]), (false, vec![])] {
+            let unit = text_with(&yaml, deploy);
+            let written: Vec<PathBuf> = unit
+                .lines()
+                .filter_map(|line| line.strip_prefix("ReadWritePaths="))
+                .map(PathBuf::from)
+                .collect();
+            assert_eq!(written, expected, "{unit}");
+        }
     }
 
     #[test]
