@@ -19,6 +19,7 @@ mod entry;
 mod exports;
 mod fault;
 mod file_kind;
+mod function_cache;
 mod grant_usage;
 mod http;
 mod input_recorder;
@@ -52,6 +53,7 @@ mod undo_map;
 mod virtual_clock;
 mod wait_clock;
 
+pub use code_cache::CodeCacheError;
 pub use component::{Component, ComponentError, MAX_COMPONENT_BYTES};
 pub use contract::{ContractFaults, WitError};
 pub use describe::{ComponentDescription, Description};

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirEntryExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,9 +13,22 @@ const HOST: &str = env!("CARGO_BIN_EXE_miqro-host");
 
 /// A guest whose file is too large to be compiled by the host itself, because of a custom section.
 fn large_guest() -> Vec<u8> {
-    let text = include_str!("../src/guest/tests/guest.wat").replace("(; handle ;)", "i32.const 0");
+    padded_guest(b'x')
+}
+
+/// The same with another custom section, and with some hundred functions besides.
+fn padded_guest(padding: u8) -> Vec<u8> {
+    let mut text =
+        include_str!("../src/guest/tests/guest.wat").replace("(; handle ;)", "i32.const 0");
+    let functions: String = (0..300)
+        .map(|number| format!("(func (result i32) i32.const {number})"))
+        .collect();
+    text.insert_str(
+        text.rfind(')').unwrap(),
+        &format!("(core module {functions})"),
+    );
     let mut bytes = wat::parse_str(text).unwrap();
-    let padding = vec![b'x'; 2 << 20];
+    let padding = vec![padding; 2 << 20];
     // section 0, the length of the rest in LEB128, and an empty name
     let mut length = padding.len() + 1;
     bytes.push(0);
@@ -62,18 +75,7 @@ fn a_large_component_is_found_in_the_cache_at_once() {
 #[test]
 fn the_command_warms_the_cache_of_a_host() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("large.wasm");
-    fs::write(&file, large_guest()).unwrap();
-    let status = Command::new(HOST)
-        .arg("compile")
-        .arg(&file)
-        .arg("--cache-dir")
-        .arg(folder.path().join("compiled"))
-        .status()
-        .unwrap();
-
-    assert!(status.success());
-
+    compile_in_one_thread(&folder, &large_guest());
     let options = EngineOptions {
         compiler: None,
         ..options(Path::new(HOST), &folder)
@@ -81,6 +83,54 @@ fn the_command_warms_the_cache_of_a_host() {
     let engine = Engine::new(options).unwrap();
     engine.compile(&large_guest()).unwrap();
     assert_eq!(engine.cache_use(), (1, 0));
+}
+
+/// The files with compiled functions, by their inodes.
+fn function_files(folder: &TempDir) -> Vec<(PathBuf, u64)> {
+    let files = fs::read_dir(folder.path().join("compiled/functions")).unwrap();
+    files
+        .map(|file| file.unwrap())
+        .map(|file| (file.path(), file.ino()))
+        .collect()
+}
+
+/// Compiles in one thread: with several, the keys of functions depend on their order.
+fn compile_in_one_thread(folder: &TempDir, component: &[u8]) {
+    let file = folder.path().join("large.wasm");
+    fs::write(&file, component).unwrap();
+    let status = Command::new(HOST)
+        .env("RAYON_NUM_THREADS", "1")
+        .arg("compile")
+        .arg(&file)
+        .arg("--cache-dir")
+        .arg(folder.path().join("compiled"))
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn functions_are_compiled_once() {
+    let folder = tempfile::tempdir().unwrap();
+    compile_in_one_thread(&folder, &large_guest());
+    let first = function_files(&folder);
+    assert_eq!(first.len(), 1);
+
+    // functions that were compiled would be in another file
+    compile_in_one_thread(&folder, &padded_guest(b'y'));
+    assert_eq!(function_files(&folder), first);
+
+    // one that is not whole is left out
+    fs::write(&first[0].0, "a part").unwrap();
+    compile_in_one_thread(&folder, &padded_guest(b'z'));
+    assert_ne!(function_files(&folder), first);
+
+    // and the host finds all three
+    let engine = Engine::new(options(Path::new(HOST), &folder)).unwrap();
+    for padding in [b'x', b'y', b'z'] {
+        engine.compile(&padded_guest(padding)).unwrap();
+    }
+    assert_eq!(engine.cache_use(), (3, 0));
 }
 
 #[test]

@@ -28,26 +28,30 @@ pub fn marked(component: &[u8], mark: u8) -> Vec<u8> {
 }
 
 /// Another component that does the same as `component` and takes seconds to compile: it has one more core module, with
-/// `functions` functions of some kilobytes each, of which no instance is made.
+/// `functions` different functions of some kilobytes each, of which no instance is made. At most 8192 functions.
 pub fn large(component: &[u8], functions: usize) -> Vec<u8> {
-    // an i32 from an i32, by a thousand multiplications and additions with changing numbers
-    let mut body = vec![0, 0x20, 0];
-    for number in 0..1_000 {
-        body.extend([0x41, number as u8 & 0x3f | 1, 0x6c, 0x20, 0, 0x6a]);
-    }
-    body.push(0x0b);
-
-    let one = [leb128(body.len()), body].concat();
+    let bodies: Vec<u8> = (0..functions).flat_map(function).collect();
     let count = leb128(functions);
     let kinds = [count.clone(), vec![0; functions]].concat();
     let module = [
         b"\0asm\x01\0\0\0".to_vec(),
         section(1, &[1, 0x60, 1, 0x7f, 1, 0x7f]),
         section(3, &kinds),
-        section(10, &[count, one.repeat(functions)].concat()),
+        section(10, &[count, bodies].concat()),
     ]
     .concat();
     [component.to_vec(), section(1, &module)].concat()
+}
+
+/// A function with its size: an i32 from an i32, by its number and a thousand multiplications and additions with changing numbers.
+fn function(number: usize) -> Vec<u8> {
+    let [low, high] = [number as u8 | 0x80, (number >> 7) as u8 & 0x3f];
+    let mut body = vec![0, 0x20, 0, 0x41, low, high, 0x6a];
+    for number in 0..1_000 {
+        body.extend([0x41, number as u8 & 0x3f | 1, 0x6c, 0x20, 0, 0x6a]);
+    }
+    body.push(0x0b);
+    [leb128(body.len()), body].concat()
 }
 
 /// A section of a component or module.

@@ -74,3 +74,26 @@ async fn code_that_is_used_often_costs_no_memory() -> Result<()> {
     );
     Ok(())
 }
+
+/// The functions of the second version come from the first one's compilation, those of the third from both.
+#[tokio::test]
+async fn versions_with_functions_of_earlier_ones_run() -> Result<()> {
+    let relay = guests::component("relay")?;
+    let host = Host::embedded()?
+        .top("cache_dir", json!("compiled"))
+        .service("relay", "relay", json!({}))
+        .start()
+        .await?;
+    let mut client = host.client().await?;
+    client.subscribe("service/relay/out", 1).await?;
+    for (mark, functions) in [(1, 200), (2, 200), (3, 250)] {
+        let version = guests::marked(&guests::large(&relay, functions), mark);
+        host.replace_and_wait("relay", &version, "takes over")
+            .await?;
+        client.publish("service/relay/in", "hello").await?;
+        assert_eq!(client.next().await?.text(), "hello");
+        let files = std::fs::read_dir(host.folder().join("compiled/functions"))?;
+        assert_eq!(files.count(), 1);
+    }
+    Ok(())
+}

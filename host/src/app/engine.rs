@@ -34,9 +34,7 @@ pub(super) fn engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
     };
 
     let engine = match Engine::new(options(cache_dir)) {
-        Err(error @ (EngineError::CacheDir { .. } | EngineError::Cache { .. }))
-            if config.cache_dir.is_none() =>
-        {
+        Err(error @ EngineError::CodeCache(_)) if config.cache_dir.is_none() => {
             warn!("{error}; compiled components are not kept");
             Engine::new(options(None))
         }

@@ -35,13 +35,17 @@ impl Compile {
         let cache_dir = self.cache_dir.or_else(default_cache_dir);
         let cache_dir = cache_dir.context("expected --cache-dir, found no home directory")?;
         let engine = Engine::only_compiling(&cache_dir, self.memory_reservation)?;
-        for file in &self.files {
+        let compiled = self.files.iter().try_for_each(|file| {
             let bytes = read(file).with_context(|| file.display().to_string())?;
-            engine
-                .compile(&bytes)
-                .map_err(|error| anyhow!("{}: {error}", file.display()))?;
-        }
+            let component = engine.compile(&bytes);
+            component
+                .map(drop)
+                .map_err(|error| anyhow!("{}: {error}", file.display()))
+        });
 
+        let saved = engine.save_functions();
+        compiled?;
+        saved.with_context(|| format!("cannot keep functions in {}", cache_dir.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -10,13 +10,6 @@
 //! Here they cannot: an engine, its linker and the code compiled with it stay together in [`LinkedEngine`], and an instance
 //! never leaves the component that it was created from. Both engines have the same settings except for allocation, so they
 //! accept the same components and find each other's code in the compile cache. One ticker serves both.
-//!
-//! # Compile cache
-//! The cache is wasmtime's own, in a directory of ours with mode 0700. The key of an entry is the SHA-256 of the component's
-//! bytes, of the compiler's and the engine's settings and of the CPU features, below a directory named after wasmtime's
-//! version. An entry is written to a new file and renamed, so a reader sees a whole entry or none; an entry that does not
-//! decompress or parse is compiled again. Entries are not signed. Anyone who can write to the directory can run code as the
-//! host, so the host rejects a directory that others can write to (see [`secure_dir`]).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,9 +17,11 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy};
+use wasmtime::{Config, InstanceAllocationStrategy};
 
 use crate::guest::address_space::{self, Reservation};
+use crate::guest::code_cache::{CodeCache, CodeCacheError};
+use crate::guest::compile_pool;
 use crate::guest::compile_process::{self, CompileProcess, CompileProcessError};
 use crate::guest::compiled_component::CompiledComponent;
 use crate::guest::contract::{Contract, WitError};
@@ -35,8 +30,6 @@ use crate::guest::linked_engine::LinkedEngine;
 use crate::guest::pool::{self, PoolSlot, PoolTicket};
 use crate::guest::shared_values::SharedValues;
 use crate::guest::ticker::Ticker;
-use crate::guest::{code_cache, compile_pool};
-use crate::secure_dir::{self, SecureDirError};
 use crate::signature::Key;
 
 /// Larger components go to the on-demand engine without asking whether they fit the pool.
@@ -47,10 +40,6 @@ const CALL_STACK: usize = 1024 * 1024;
 
 /// The default of [`EngineOptions::compile_timeout`].
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Compression level of code in the cache, for `zstd`. The cache would compress code that is used often once more at level 20, which takes
-/// 150 MiB of the host's memory for a few hundred KiB of code.
-const COMPRESSION: i32 = 3;
 
 /// Options of the engines.
 #[derive(Debug, Clone)]
@@ -85,22 +74,9 @@ impl Default for EngineOptions {
 /// Reasons why the engines cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The cache directory cannot be created, or other users have access to it.
-    #[error("compile cache {path}: {source}")]
-    CacheDir {
-        /// The directory.
-        path: PathBuf,
-        /// Reason why it must not be used.
-        source: SecureDirError,
-    },
-    /// wasmtime rejected the cache.
-    #[error("compile cache {path}: {reason}")]
-    Cache {
-        /// The directory.
-        path: PathBuf,
-        /// The error of wasmtime.
-        reason: String,
-    },
+    /// The compile cache cannot be used.
+    #[error(transparent)]
+    CodeCache(#[from] CodeCacheError),
     /// The process that only compiles cannot bound its memory.
     #[error("cannot bound the memory of the compiler: {0}")]
     Confine(#[source] io::Error),
@@ -118,7 +94,7 @@ pub struct Engine {
     pooled: Option<LinkedEngine>,
     on_demand: OnceLock<LinkedEngine>,
     reservation: Reservation,
-    cache: Option<Cache>,
+    cache: Option<CodeCache>,
     compile_process: Option<CompileProcess>,
     /// Held while a component is compiled: the compiler uses all processors, and each process of it much memory.
     compiling: Mutex<()>,
@@ -139,7 +115,8 @@ impl Engine {
     /// When the cache directory cannot be used, or the engine or its thread cannot be created.
     pub fn new(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
         compile_pool::set_up();
-        let cache = options.cache_dir.as_deref().map(open_cache).transpose()?;
+        let cache_dir = options.cache_dir.as_deref();
+        let cache = cache_dir.map(CodeCache::open).transpose()?;
 
         let capacity = pool::capacity(options.services);
         let reservation = reservation(capacity, options.memory);
@@ -191,11 +168,12 @@ impl Engine {
             Some(memory) => Some(Reservation::of(memory)),
             None => reservation(pool::capacity(0), 0),
         };
+        let cache = CodeCache::open_with_functions(cache_dir)?;
         Ok(Arc::new(Self {
             pooled: None,
             on_demand: OnceLock::new(),
             reservation: reservation.unwrap_or(Reservation::SMALLEST),
-            cache: Some(open_cache(cache_dir)?),
+            cache: Some(cache),
             compile_process: None,
             compiling: Mutex::default(),
             compiled: SharedValues::default(),
@@ -205,6 +183,16 @@ impl Engine {
             in_pool: Arc::default(),
             trust: Vec::new(),
         }))
+    }
+
+    /// Keeps the functions that this process has compiled for the next one, which may compile a version with most of them.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn save_functions(&self) -> io::Result<()> {
+        self.cache
+            .as_ref()
+            .map_or(Ok(()), CodeCache::save_functions)
     }
 
     /// Has a large component compiled by another process, so that this one finds its code in the cache.
@@ -239,7 +227,7 @@ impl Engine {
 
         self.cache
             .as_ref()
-            .is_some_and(|cache| code_cache::contains(cache, &linked.engine, bytes))
+            .is_some_and(|cache| cache.contains(&linked.engine, bytes))
     }
 
     pub(super) fn compiled(&self) -> &SharedValues<CompiledComponent> {
@@ -260,9 +248,7 @@ impl Engine {
 
     /// How often compiled code was found in the cache and how often it was not, since the engine was created.
     pub fn cache_use(&self) -> (usize, usize) {
-        self.cache
-            .as_ref()
-            .map_or((0, 0), |cache| (cache.cache_hits(), cache.cache_misses()))
+        self.cache.as_ref().map_or((0, 0), CodeCache::usage)
     }
 
     /// The engine with the pool, for a component of `bytes` bytes that is small enough to try, while the pool has room.
@@ -284,10 +270,8 @@ impl Engine {
         }
 
         let strategy = InstanceAllocationStrategy::OnDemand;
-        let linked = LinkedEngine::new(
-            &config(strategy, self.reservation, self.cache.clone()),
-            None,
-        )?;
+        let config = config(strategy, self.reservation, self.cache.as_ref())?;
+        let linked = LinkedEngine::new(&config, None)?;
         Ok(self.on_demand.get_or_init(|| {
             self.ticker.add(&linked.engine);
             linked
@@ -315,13 +299,14 @@ fn reservation(instances: usize, largest: usize) -> Option<Reservation> {
 fn pooled(
     capacity: usize,
     mut reservation: Option<Reservation>,
-    cache: Option<&Cache>,
+    cache: Option<&CodeCache>,
 ) -> (Option<LinkedEngine>, Reservation) {
     let mut reason = String::new();
     while let Some(tried) = reservation {
         let strategy = InstanceAllocationStrategy::Pooling(pool::config(capacity, tried));
-        let config = config(strategy, tried, cache.cloned());
-        match LinkedEngine::new(&config, Some(PoolSlot::new(tried))) {
+        let made = config(strategy, tried, cache)
+            .and_then(|config| LinkedEngine::new(&config, Some(PoolSlot::new(tried))));
+        match made {
             Ok(pooled) => return (Some(pooled), tried),
             Err(error) => reason = format!(": {error:#}"),
         }
@@ -339,12 +324,11 @@ fn pooled(
 fn config(
     strategy: InstanceAllocationStrategy,
     reservation: Reservation,
-    cache: Option<Cache>,
-) -> Config {
+    cache: Option<&CodeCache>,
+) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     config
         .allocation_strategy(strategy)
-        .cache(cache)
         .memory_reservation(reservation.memory)
         .memory_guard_size(reservation.guard)
         .memory_reservation_for_growth(reservation.memory / 2)
@@ -358,22 +342,8 @@ fn config(
         .wasm_multi_memory(true)
         .shared_memory(false);
 
-    config
-}
-
-fn open_cache(path: &Path) -> Result<Cache, EngineError> {
-    secure_dir::create_exclusive(path).map_err(|source| EngineError::CacheDir {
-        path: path.to_owned(),
-        source,
-    })?;
-
-    let mut config = CacheConfig::new();
-    config
-        .with_directory(path)
-        .with_baseline_compression_level(COMPRESSION)
-        .with_optimized_compression_level(COMPRESSION);
-    Cache::new(config).map_err(|error| EngineError::Cache {
-        path: path.to_owned(),
-        reason: format!("{error:#}"),
-    })
+    if let Some(cache) = cache {
+        cache.configure(&mut config)?;
+    }
+    Ok(config)
 }
