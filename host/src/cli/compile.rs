@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 
+use super::print::print_error;
 use crate::app::default_cache_dir;
 use crate::guest::Engine;
 
@@ -43,10 +44,13 @@ impl Compile {
                 .map_err(|error| anyhow!("{}: {error}", file.display()))
         });
 
-        let saved = engine.save_functions();
-        compiled?;
-        saved.with_context(|| format!("cannot keep functions in {}", cache_dir.display()))?;
-        Ok(ExitCode::SUCCESS)
+        if let Err(error) = engine.save_functions() {
+            let directory = cache_dir.display();
+            print_error(format_args!(
+                "{directory}: functions are not kept for the next version: {error}"
+            ));
+        }
+        compiled.map(|()| ExitCode::SUCCESS)
     }
 }
 

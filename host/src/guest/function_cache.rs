@@ -78,8 +78,9 @@ impl FunctionCache {
         let current = std::mem::take(&mut *self.current());
         if current.compiled > 0 && current.compiled * NEW >= current.functions.len() {
             let path = write(&self.directory, &current.functions)?;
-            for file in self.files.iter().filter(|file| file.path != path) {
-                file.remove_if_superseded()?;
+            let others = self.files.iter().filter(|file| file.path != path);
+            for file in others.filter(|file| file.is_superseded()) {
+                remove(&file.path)?;
             }
         }
 
@@ -179,15 +180,9 @@ impl FunctionFile {
         Some(code)
     }
 
-    /// Removes the file when most of its functions were used, and so are in that of the successor.
-    fn remove_if_superseded(&self) -> io::Result<()> {
-        if self.used.load(Ordering::Relaxed) * 2 < self.index.len() {
-            return Ok(());
-        }
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+    /// Whether most of its functions were used, and so are in the file of the successor.
+    fn is_superseded(&self) -> bool {
+        self.used.load(Ordering::Relaxed) * 2 >= self.index.len()
     }
 
     fn mark_as_used(&self) {
@@ -241,10 +236,18 @@ fn limit(directory: &Path, bytes: u64) -> io::Result<()> {
         if total <= bytes {
             break;
         }
-        fs::remove_file(path)?;
+        remove(&path)?;
         total -= length;
     }
     Ok(())
+}
+
+/// Removes a file that another process may have removed meanwhile.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
