@@ -14,7 +14,7 @@ use super::run::Run;
 use crate::project::{Engine, Language, Project, scaffold};
 
 /// How often `dev` looks at the files.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Folders without sources.
 const NO_SOURCES: [&str; 5] = [
