@@ -61,7 +61,7 @@ impl Unit<'_> {
             || "DynamicUser=yes".to_owned(),
             |user| format!("User={user}"),
         );
-        // with ReadWritePaths for folders in there
+        // ReadWritePaths opens single folders of it
         let home = if self.is_in(&["/home", "/root"]) {
             "read-only"
         } else {
@@ -197,20 +197,11 @@ mod tests {
     use super::*;
     use crate::config::Selection;
 
-    fn text_with(yaml: &str, deploy: bool) -> String {
-        let config = Config::read(yaml, None, Selection::All).unwrap().config;
-        Unit {
-            name: "house",
-            program: "/usr/bin/miqro-host".into(),
-            config: None,
-            files: vec![],
-            user: Some("miqro"),
-            deploy,
-        }
-        .text(&config)
+    fn text(yaml: &str, user: Option<&str>, program: &str) -> String {
+        text_with(yaml, user, program, false)
     }
 
-    fn text(yaml: &str, user: Option<&str>, program: &str) -> String {
+    fn text_with(yaml: &str, user: Option<&str>, program: &str, deploy: bool) -> String {
         let config = Config::read(yaml, None, Selection::All).unwrap().config;
         let program = program.into();
         let files = vec!["/opt/my services/echo 100%.wasm".into()];
@@ -220,7 +211,7 @@ mod tests {
             config: Some("/etc/miqro.yml".into()),
             files,
             user,
-            deploy: false,
+            deploy,
         }
         .text(&config)
     }
@@ -248,7 +239,7 @@ mod tests {
             b.display()
         );
         for (deploy, expected) in [(true, vec![a, b]), (false, vec![])] {
-            let unit = text_with(&yaml, deploy);
+            let unit = text_with(&yaml, Some("miqro"), "/usr/bin/miqro-host", deploy);
             let written: Vec<PathBuf> = unit
                 .lines()
                 .filter_map(|line| line.strip_prefix("ReadWritePaths="))
