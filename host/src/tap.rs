@@ -1,23 +1,24 @@
 //! Taps: places where others may listen to events while they happen, such as calls of a service or lines of the log.
 //!
-//! Each listener has a bounded buffer. One that does not keep up loses events and is told how many; the sender never waits. While
-//! nobody listens, an event costs one load of a counter. Frequent events are made at a bounded rate only, so that listeners take a
+//! Each listener has a bounded buffer. One that does not keep up loses events and is told how many; the sender never waits, and wakes a
+//! listener some 20 times a second at most. While nobody listens, an event costs one load of a counter. Frequent events are made at a bounded rate only, so that listeners take a
 //! bounded share of the processor from the work that they watch.
 
 mod call_summary;
+mod events;
 mod excerpt;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::token_bucket::TokenBucket;
 
 pub use call_summary::{CallFailure, CallSummary, Trigger};
+pub use events::Events;
 pub use excerpt::MessageExcerpt;
 
 /// Events that wait for one listener at most.
@@ -61,6 +62,8 @@ struct Listener<T> {
     service: Option<String>,
     wants: Box<dyn Fn(&T) -> bool + Send + Sync>,
     events: mpsc::Sender<Heard<T>>,
+    /// Notified when half of its buffer is full.
+    crowded: Arc<Notify>,
     /// Events that it has lost and was not told of.
     lost: u64,
 }
@@ -73,10 +76,6 @@ pub enum Heard<T> {
     /// This many events were lost here, because the listener was too slow or there were too many.
     Lost(u64),
 }
-
-/// The end of a listener. The tap forgets it when it is dropped.
-#[derive(Debug)]
-pub struct Events<T>(mpsc::Receiver<Heard<T>>);
 
 impl<T: Event> Tap<T> {
     /// Whether anybody listens.
@@ -124,15 +123,17 @@ impl<T: Event> Tap<T> {
         }
 
         let (events, heard) = mpsc::channel(BUFFER);
+        let crowded = Arc::new(Notify::new());
         listeners.push(Listener {
             service,
             wants: Box::new(wants),
             events,
+            crowded: Arc::clone(&crowded),
             lost: 0,
         });
 
         self.0.open.store(listeners.len(), Ordering::Relaxed);
-        Ok(Events(heard))
+        Ok(Events::new(heard, crowded))
     }
 
     /// Sends an event to all that want it.
@@ -169,20 +170,18 @@ impl<T: Event> Listener<T> {
             return true;
         }
         match self.events.try_send(Heard::Event(Arc::clone(event))) {
-            Ok(()) => true,
+            Ok(()) => {
+                if self.events.capacity() == BUFFER / 2 {
+                    self.crowded.notify_one();
+                }
+                true
+            }
             Err(mpsc::error::TrySendError::Full(_)) => {
                 self.lost += 1;
                 true
             }
             Err(mpsc::error::TrySendError::Closed(_)) => false,
         }
-    }
-}
-
-impl<T> Events<T> {
-    /// The next event; `None`: the tap has gone.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Heard<T>>> {
-        self.0.poll_recv(context)
     }
 }
 
@@ -227,15 +226,11 @@ mod tests {
 
     /// Everything that waits: numbers of events, and negative numbers of lost ones.
     fn heard(events: &mut Events<Said>) -> Vec<i64> {
-        let mut all = Vec::new();
-        while let Ok(next) = events.0.try_recv() {
-            all.push(match next {
-                Heard::Event(said) => said.1 as i64,
-                Heard::Lost(count) => -(count as i64),
-            });
-        }
-
-        all
+        let number = |heard: Heard<Said>| match heard {
+            Heard::Event(said) => said.1 as i64,
+            Heard::Lost(count) => -(count as i64),
+        };
+        events.waiting().into_iter().map(number).collect()
     }
 
     #[test]

@@ -243,8 +243,11 @@ async fn relay(
         .await?;
     loop {
         tokio::select! {
-            line = stream.next() => match line {
-                Some(line) => writer.write_all(format!("{}\n", line.json).as_bytes()).await?,
+            batch = stream.next_batch() => match batch {
+                Some(batch) => {
+                    let lines: String = batch.iter().map(|line| format!("{}\n", line.json)).collect();
+                    writer.write_all(lines.as_bytes()).await?;
+                }
                 None => return Ok(()),
             },
             // a client has nothing more to say

@@ -5,18 +5,17 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::logging::LogLine;
 use crate::tap::{CallSummary, Events, Heard};
 
+/// Bytes of JSON that a batch has at most, and one line more.
+const BATCH_BYTES: usize = 64 * 1024;
+
 /// Lines of JSON, each an object: `{"call": RECORD}`, `{"line": LOG LINE}`, or `{"lost": NUMBER}` where the reader was too slow or there were too many.
 #[derive(Debug)]
-pub struct Stream {
-    recent: VecDeque<Arc<LogLine>>,
-    source: Source,
-}
+pub struct Stream(Source);
 
 /// A line of a stream.
 #[derive(Debug)]
@@ -29,73 +28,96 @@ pub struct StreamLine {
 
 #[derive(Debug)]
 enum Source {
-    Nothing,
-    Calls(Events<CallSummary>),
-    Lines(Events<LogLine>),
+    Calls(Feed<CallSummary>),
+    Lines(Feed<LogLine>),
+}
+
+/// Events that wait to be written, and those that follow.
+#[derive(Debug)]
+struct Feed<T> {
+    waiting: VecDeque<Heard<T>>,
+    /// `None`: nothing follows.
+    further: Option<Events<T>>,
 }
 
 impl Stream {
     /// Calls of services.
     pub fn of_calls(events: Events<CallSummary>) -> Self {
-        Self {
-            recent: VecDeque::new(),
-            source: Source::Calls(events),
-        }
+        Self(Source::Calls(Feed {
+            waiting: VecDeque::new(),
+            further: Some(events),
+        }))
     }
 
     /// Lines of the log, and further ones if wanted.
     pub fn of_lines(recent: Vec<Arc<LogLine>>, further: Option<Events<LogLine>>) -> Self {
-        Self {
-            recent: recent.into(),
-            source: further.map_or(Source::Nothing, Source::Lines),
+        Self(Source::Lines(Feed {
+            waiting: recent.into_iter().map(Heard::Event).collect(),
+            further,
+        }))
+    }
+
+    /// The next lines, at least one; `None`: there are no more. Must be called within a tokio runtime.
+    pub fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<Vec<StreamLine>>> {
+        match &mut self.0 {
+            Source::Calls(feed) => feed.poll_batch(context, call),
+            Source::Lines(feed) => feed.poll_batch(context, log_line),
         }
     }
 
-    /// The next line; `None`: there are no more.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<StreamLine>> {
-        if let Some(line) = self.recent.pop_front() {
-            return Poll::Ready(Some(log_line(&Heard::Event(line))));
+    /// The next lines, as [`Stream::poll_batch`].
+    pub async fn next_batch(&mut self) -> Option<Vec<StreamLine>> {
+        poll_fn(|context| self.poll_batch(context)).await
+    }
+}
+
+impl<T> Feed<T> {
+    fn poll_batch(
+        &mut self,
+        context: &mut Context<'_>,
+        encode: fn(&Heard<T>) -> StreamLine,
+    ) -> Poll<Option<Vec<StreamLine>>> {
+        if self.waiting.is_empty() {
+            let Some(further) = &mut self.further else {
+                return Poll::Ready(None);
+            };
+            match ready!(further.poll_batch(context)) {
+                Some(heard) => self.waiting = heard.into(),
+                None => return Poll::Ready(None),
+            }
         }
 
-        let next = match &mut self.source {
-            Source::Nothing => None,
-            Source::Calls(events) => {
-                let heard = ready!(events.poll_next(context));
-                heard.map(|heard| StreamLine {
-                    number: None,
-                    json: item("call", &heard).to_string(),
-                })
-            }
-            Source::Lines(events) => {
-                let heard = ready!(events.poll_next(context));
-                heard.map(|heard| log_line(&heard))
-            }
-        };
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES
+            && let Some(heard) = self.waiting.pop_front()
+        {
+            let line = encode(&heard);
+            bytes += line.json.len();
+            batch.push(line);
+        }
 
-        Poll::Ready(next)
+        Poll::Ready(Some(batch))
     }
+}
 
-    /// The next line, as [`Stream::poll_next`].
-    pub async fn next(&mut self) -> Option<StreamLine> {
-        poll_fn(|context| self.poll_next(context)).await
-    }
+fn call(heard: &Heard<CallSummary>) -> StreamLine {
+    let json = match heard {
+        Heard::Event(summary) => format!("{{\"call\":{}}}", summary.json()),
+        Heard::Lost(count) => lost(*count),
+    };
+    StreamLine { number: None, json }
 }
 
 fn log_line(heard: &Heard<LogLine>) -> StreamLine {
-    let number = match heard {
-        Heard::Event(line) => Some(line.number),
-        Heard::Lost(_) => None,
+    let (number, json) = match heard {
+        Heard::Event(line) => (Some(line.number), json!({ "line": &**line }).to_string()),
+        Heard::Lost(count) => (None, lost(*count)),
     };
-    StreamLine {
-        number,
-        json: item("line", heard).to_string(),
-    }
+    StreamLine { number, json }
 }
 
-/// The object of one line: an event of this kind, or the number of lost ones.
-fn item<T: Serialize>(kind: &str, heard: &Heard<T>) -> Value {
-    match heard {
-        Heard::Event(event) => json!({ kind: &**event }),
-        Heard::Lost(count) => json!({ "lost": count }),
-    }
+/// The object that tells how many events were lost.
+fn lost(count: u64) -> String {
+    json!({ "lost": count }).to_string()
 }

@@ -1,8 +1,10 @@
 //! The summary of one call of a guest: its trigger, its duration, its publishes, and its failure.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use super::{Event, MessageExcerpt};
 use crate::fault_kind::FaultKind;
@@ -34,6 +36,9 @@ pub struct CallSummary {
     pub further: usize,
     /// The failure; nothing that the call asked for has happened then.
     pub failure: Option<CallFailure>,
+    /// Its JSON, for all that listen.
+    #[serde(skip)]
+    pub encoded: OnceLock<String>,
 }
 
 /// The reason of a call.
@@ -65,6 +70,14 @@ impl CallSummary {
             .map(|publication| MessageExcerpt::from(&publication.message))
             .collect();
         self.further = publishes.len().saturating_sub(PUBLISHES);
+    }
+
+    /// Its JSON. The first listener that asks makes it, so that neither the call nor the other listeners do.
+    pub fn json(&self) -> &str {
+        self.encoded.get_or_init(|| {
+            serde_json::to_string(self)
+                .unwrap_or_else(|error| json!({ "error": error.to_string() }).to_string())
+        })
     }
 }
 

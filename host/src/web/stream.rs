@@ -25,8 +25,12 @@ impl Body for EventStream {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let line = ready!(self.0.poll_next(context));
-        Poll::Ready(line.map(|line| Ok(Frame::data(event(&line).into()))))
+        let batch = ready!(self.0.poll_batch(context));
+        let frame = |batch: Vec<StreamLine>| {
+            let events: String = batch.iter().map(event).collect();
+            Ok(Frame::data(events.into()))
+        };
+        Poll::Ready(batch.map(frame))
     }
 }
 

@@ -44,6 +44,12 @@ impl Estimate {
         (self.high - self.low) / self.median
     }
 
+    /// The decimals with which it is shown: three where two would hide its interval.
+    pub(crate) fn decimals(&self) -> usize {
+        let width = self.high - self.low;
+        if width > 0.0 && width < 0.1 { 3 } else { 2 }
+    }
+
     /// The same figure less a constant.
     pub(crate) fn less(self, constant: f64) -> Self {
         Self {

@@ -1,6 +1,6 @@
 //! Records of calls, for those that listen.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::Task;
@@ -32,6 +32,7 @@ impl Task {
             published: Vec::new(),
             further: 0,
             failure: None,
+            encoded: OnceLock::new(),
         }));
     }
 

@@ -89,7 +89,10 @@ impl Aim {
         match self.verdict() {
             Verdict::NotMeasured => "not measured".to_owned(),
             Verdict::Met => "met".to_owned(),
-            Verdict::Undecided => format!("undecided: {low:.2} to {high:.2}"),
+            Verdict::Undecided => {
+                let decimals = self.measured.decimals();
+                format!("undecided: {low:.decimals$} to {high:.decimals$}")
+            }
             Verdict::Missed => match (median - self.wanted).abs() {
                 off if self.wanted == 0.0 => format!("MISSED by {off:.0} {}", self.unit),
                 off => format!("MISSED by {:.0} %", 100.0 * off / self.wanted),
@@ -107,7 +110,8 @@ impl Aim {
         let measured = if self.measured.median.is_nan() {
             "-".to_owned()
         } else {
-            format!("{:.2} {}", self.measured.median, self.unit)
+            let decimals = self.measured.decimals();
+            format!("{:.decimals$} {}", self.measured.median, self.unit)
         };
         let wanted = format!("{sign} {} {}", self.wanted, self.unit);
         vec![

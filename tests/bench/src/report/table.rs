@@ -11,7 +11,7 @@ pub(crate) enum Value {
     Text(String),
     /// A figure with so many decimals, aligned right; a dash when it is not a number.
     Number(f64, usize),
-    /// A figure with its interval, both with two decimals; a dash when it is not a number.
+    /// A figure with its interval; a dash when it is not a number.
     Estimate(Estimate),
 }
 
@@ -32,8 +32,13 @@ impl fmt::Display for Value {
         match self {
             Self::Text(text) => f.write_str(text),
             Self::Estimate(figure) if !figure.median.is_finite() => f.write_str("-"),
-            Self::Estimate(Estimate { median, low, high }) => {
-                write!(f, "{median:.2} ({low:.2}-{high:.2})")
+            Self::Estimate(figure) => {
+                let Estimate { median, low, high } = figure;
+                let decimals = figure.decimals();
+                write!(
+                    f,
+                    "{median:.decimals$} ({low:.decimals$}-{high:.decimals$})"
+                )
             }
             Self::Number(number, _) if !number.is_finite() => f.write_str("-"),
             Self::Number(number, 0) => f.write_str(&thousands(number.round() as i64)),

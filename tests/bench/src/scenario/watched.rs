@@ -1,34 +1,39 @@
-//! A service that is watched: messages flow through it at a fixed rate, and then as fast as they are answered, while five pages listen
-//! to its calls, Prometheus scrapes, and traces are on without a message that is recorded. Each is measured right after the same load
-//! with nobody who watches.
+//! A service that is watched: messages flow through it at a fixed rate, and then as fast as they are answered, while five pages are
+//! open, Prometheus scrapes, and traces are on without a message that is recorded.
+//!
+//! Two hosts run all the time, one of them without an HTTP server. They are measured in slices of a second, in turn and each time in
+//! another order, so that neither the speed of the machine nor the place of a host in memory is taken for the cost of those who watch.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Plan;
 use crate::broker::free_port;
 use crate::contender::{Contender, Programs, remote, service};
 use crate::estimate::Estimate;
-use crate::load::Listener;
 use crate::load::paced::{self, Pace, PacedLoad};
-use crate::process::tail;
+use crate::load::{Link, Listener};
+use crate::process::{Process, tail};
 use crate::report::{Aim, Section, Table, Value};
 use crate::samples::median;
+use crate::wire::Template;
 
 /// Messages a second.
 const RATE: f64 = 20_000.0;
 /// Messages that are outstanding while the throughput is measured.
 const WINDOW: usize = 64;
-/// Pages that listen to calls.
-const PAGES: usize = 5;
-/// Time between two scrapes.
-const SCRAPE: Duration = Duration::from_secs(1);
-const WARM_UP: Duration = Duration::from_millis(500);
+/// Pages that are open.
+const PAGES: u32 = 5;
+/// One measurement, and the time between two scrapes, and between two snapshots of a page.
+const SLICE: Duration = Duration::from_secs(1);
+const WARM_UP: Duration = Duration::from_millis(100);
 /// The aims: the share of p99 and throughput that all watchers may cost, and that of taps, snapshots and traces nobody uses.
 const WATCHED: f64 = 0.02;
 const UNUSED: f64 = 0.01;
@@ -46,113 +51,164 @@ enum Watch {
     Pages,
 }
 
+impl Watch {
+    const ALL: [Self; 4] = [Self::Nobody, Self::Unused, Self::Scraped, Self::Pages];
+
+    /// The way that it is compared with: that of the same host, where there is one.
+    const fn base(self) -> Self {
+        match self {
+            Self::Nobody | Self::Unused => Self::Nobody,
+            Self::Scraped | Self::Pages => Self::Unused,
+        }
+    }
+
+    /// Its place in [`Watch::ALL`].
+    const fn place(self) -> usize {
+        self as usize
+    }
+}
+
 const WATCHES: [(Watch, &str); 3] = [
     (Watch::Unused, "HTTP server and traces on, not used"),
     (Watch::Scraped, "/metrics each second"),
     (Watch::Pages, "/metrics each second, 5 pages"),
 ];
 
-/// One measurement.
-struct Run {
+/// A host with one service, and its connection.
+struct Host {
+    _listener: Listener,
+    process: Process,
+    link: Link,
+    message: Template,
+    /// The port of its HTTP server.
+    web: Option<u16>,
+    log: PathBuf,
+}
+
+/// One slice.
+struct Slice {
     steady: PacedLoad,
     /// Answers a second.
     throughput: f64,
 }
 
-/// The service without a watcher, and right after that watched.
-struct Pair {
-    watch: Watch,
-    alone: Run,
-    watched: Run,
-}
+/// A slice of each way of watching, as in [`Watch::ALL`].
+type Turn = [Slice; 4];
 
 /// Runs the service alone and watched, in turn.
 ///
 /// # Errors
 /// When a host does not start or loses its connection.
 pub(crate) async fn measure(programs: &Programs, plan: &Plan) -> Result<Section> {
-    let mut pairs = vec![];
-    for round in 0..plan.rounds {
-        for (watch, title) in WATCHES {
-            // every other pair is the other way round, so that a machine that becomes slower favours neither
-            let [first, second] = match round % 2 {
-                0 => [Watch::Nobody, watch],
-                _ => [watch, Watch::Nobody],
-            };
-            let first = run(programs, first, plan).await.context(title)?;
-            let second = run(programs, second, plan).await.context(title)?;
-            let (alone, watched) = match round % 2 {
-                0 => (first, second),
-                _ => (second, first),
-            };
-            pairs.push(Pair {
-                watch,
-                alone,
-                watched,
-            });
+    let mut turns = vec![];
+    for _ in 0..plan.rounds {
+        let mut alone = Host::start(programs, "alone", false).await?;
+        let mut watched = Host::start(programs, "watched", true).await?;
+        for number in 0..plan.steady.as_secs() as usize {
+            turns.push(turn(&mut alone, &mut watched, number).await?);
         }
     }
 
-    Ok(section(&pairs))
+    Ok(section(&turns))
 }
 
-async fn run(programs: &Programs, watch: Watch, plan: &Plan) -> Result<Run> {
-    let dir = programs.dir.join("watched");
-    fs::create_dir_all(&dir)?;
-    let [request, response] = Contender::Guest.topics(0);
-    let mut listener = Listener::new(&request).await?;
-    let port = free_port()?;
-    let services = service(Contender::Guest.name(), &programs.guests.join("echo.wasm"));
-    let mut head = remote(listener.port);
-    head.push_str(&format!(
-        "state_file: {}\n",
-        dir.join("state.redb").display()
-    ));
-    if watch != Watch::Nobody {
-        // nothing listens for traces there, and no message has one
+/// Measures each way of watching once, in an order that depends on the number of the turn.
+async fn turn(alone: &mut Host, watched: &mut Host, number: usize) -> Result<Turn> {
+    let mut order = Watch::ALL;
+    order.rotate_left(number / 2 % Watch::ALL.len());
+    if number % 2 == 1 {
+        order.reverse();
+    }
+
+    let mut slices = [const { None }; 4];
+    for watch in order {
+        let host = match watch {
+            Watch::Nobody => &mut *alone,
+            _ => &mut *watched,
+        };
+        slices[watch.place()] = Some(host.slice(watch).await?);
+    }
+
+    let [Some(nobody), Some(unused), Some(scraped), Some(pages)] = slices else {
+        anyhow::bail!("a way of watching was not measured");
+    };
+    Ok([nobody, unused, scraped, pages])
+}
+
+impl Host {
+    async fn start(programs: &Programs, name: &str, has_web: bool) -> Result<Self> {
+        let dir = programs.dir.join(name);
+        fs::create_dir_all(&dir)?;
+        let [request, response] = Contender::Guest.topics(0);
+        let mut listener = Listener::new(&request).await?;
+        let services = service(Contender::Guest.name(), &programs.guests.join("echo.wasm"));
+        let mut head = remote(listener.port);
         head.push_str(&format!(
-            "web: {{listen: '127.0.0.1:{port}'}}\ntraces: {{otlp: 'http://127.0.0.1:9'}}\n"
+            "state_file: {}\n",
+            dir.join("state.redb").display()
         ));
+
+        let web = has_web.then(free_port).transpose()?;
+        if let Some(port) = web {
+            // nothing listens for traces there, and no message has one
+            head.push_str(&format!(
+                "web: {{listen: '127.0.0.1:{port}'}}\ntraces: {{otlp: 'http://127.0.0.1:9'}}\n"
+            ));
+        }
+
+        let config = programs.config(name, &head, &programs.cache(), &services)?;
+        let log = programs.dir.join(format!("{name}.log"));
+        let mut process = programs.host(&config, &log)?;
+        let found = listener.link(&mut process).await;
+        let mut link = found.with_context(|| tail(&log))?;
+        link.answer_topic = response.into();
+        let message = link.template(&request, &[b'x'; 32], 0);
+        Ok(Self {
+            _listener: listener,
+            process,
+            link,
+            message,
+            web,
+            log,
+        })
     }
 
-    let config = programs.config("watched", &head, &programs.cache(), &services)?;
-    let log = programs.dir.join("watched.log");
-    let mut host = programs.host(&config, &log)?;
-    let mut link = listener.link(&mut host).await.with_context(|| tail(&log))?;
-    link.answer_topic = response.into();
-    let message = link.template(&request, &[b'x'; 32], 0);
-
-    // ends when it is dropped
-    let mut watchers = watchers(watch, port).await?;
-    paced::run(&mut link, &message, Pace::Rate(RATE), WARM_UP).await?;
-    let steady = paced::run(&mut link, &message, Pace::Rate(RATE), plan.steady).await?;
-    let full = paced::run(&mut link, &message, Pace::Full(WINDOW), plan.span).await?;
-    host.check().with_context(|| tail(&log))?;
-    if let Some(ended) = watchers.try_join_next() {
-        ended.context("a watcher")?.context("a watcher")?;
+    /// Measures it while it is watched.
+    async fn slice(&mut self, watch: Watch) -> Result<Slice> {
+        // they end when they are dropped
+        let mut watchers = match self.web {
+            Some(port) => watchers(watch, port).await?,
+            None => JoinSet::new(),
+        };
+        self.load(Pace::Rate(RATE), WARM_UP).await?;
+        let steady = self.load(Pace::Rate(RATE), SLICE).await?;
+        let full = self.load(Pace::Full(WINDOW), SLICE).await?;
+        self.process.check().with_context(|| tail(&self.log))?;
+        if let Some(ended) = watchers.try_join_next() {
+            ended.context("a watcher")?.context("a watcher")?;
+        }
+        Ok(Slice {
+            steady,
+            throughput: full.samples.count() as f64 / SLICE.as_secs_f64(),
+        })
     }
-    Ok(Run {
-        steady,
-        throughput: full.samples.count() as f64 / plan.span.as_secs_f64(),
-    })
+
+    async fn load(&mut self, pace: Pace, span: Duration) -> Result<PacedLoad> {
+        let load = paced::run(&mut self.link, &self.message, pace, span).await;
+        load.with_context(|| tail(&self.log))
+    }
 }
 
 /// Starts those who watch.
 async fn watchers(watch: Watch, port: u16) -> Result<JoinSet<Result<()>>> {
     let mut watchers = JoinSet::new();
     if matches!(watch, Watch::Scraped | Watch::Pages) {
-        watchers.spawn(async move {
-            loop {
-                let mut scrape = get(port, "/metrics").await?;
-                let mut metrics = Vec::new();
-                scrape.read_to_end(&mut metrics).await?;
-                anyhow::ensure!(metrics.starts_with(b"HTTP/1.1 200"), "no metrics");
-                tokio::time::sleep(SCRAPE).await;
-            }
-        });
+        watchers.spawn(poll(port, "/metrics", SLICE / 2));
     }
     if watch == Watch::Pages {
-        for _ in 0..PAGES {
+        for page in 1..=PAGES {
+            // as a page does, which cannot be seen and shows the messages
+            watchers.spawn(poll(port, "/api/v1/snapshot", SLICE * page / (PAGES + 1)));
             let mut stream = get(port, "/api/v1/stream/calls").await?;
             watchers.spawn(async move {
                 copy(&mut stream, &mut sink()).await?;
@@ -161,6 +217,19 @@ async fn watchers(watch: Watch, port: u16) -> Result<JoinSet<Result<()>>> {
         }
     }
     Ok(watchers)
+}
+
+/// Asks for a path once in each slice, the first time after `phase`.
+async fn poll(port: u16, path: &'static str, phase: Duration) -> Result<()> {
+    let mut due = interval_at(Instant::now() + phase, SLICE);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        let mut stream = get(port, path).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        anyhow::ensure!(answer.starts_with(b"HTTP/1.1 200"), "{path}: no answer");
+    }
 }
 
 /// Asks for a path; the answer is read by the caller.
@@ -172,38 +241,35 @@ async fn get(port: u16, path: &str) -> Result<TcpStream> {
     Ok(stream)
 }
 
-fn section(pairs: &[Pair]) -> Section {
+fn section(turns: &[Turn]) -> Section {
     let mut table = Table::new(&[
         "the service is watched",
         "p50 us",
         "p99 us",
-        "p99 to alone",
-        "spread",
-        "throughput to alone",
-        "spread",
+        "p50 to unwatched",
+        "p99 to unwatched",
+        "throughput to unwatched",
         "lost",
     ]);
 
     let mut aims = vec![];
     for (watch, title) in WATCHES {
-        let of = || pairs.iter().filter(move |pair| pair.watch == watch);
-        let p99 = |run: &Run| run.steady.samples.percentile(0.99);
-        let latencies = || of().map(|pair| (p99(&pair.watched), p99(&pair.alone)));
-        let throughputs = || of().map(|pair| (pair.watched.throughput, pair.alone.throughput));
-        let latency = Estimate::of_pairs(latencies());
-        let throughput = Estimate::of_pairs(throughputs());
-        let lost: usize = of().map(|pair| pair.watched.steady.lost).sum();
+        let of = |watch: Watch| turns.iter().map(move |turn| &turn[watch.place()]);
+        let percentile =
+            |watch, share| of(watch).map(move |slice| slice.steady.samples.percentile(share));
+        let ratio = |share| {
+            Estimate::of_pairs(percentile(watch, share).zip(percentile(watch.base(), share)))
+        };
+        let throughputs = |watch| of(watch).map(|slice: &Slice| slice.throughput);
+        let throughput = Estimate::of_pairs(throughputs(watch).zip(throughputs(watch.base())));
+        let lost: usize = of(watch).map(|slice| slice.steady.lost).sum();
         table.row(vec![
             title.into(),
-            Value::Number(
-                median(of().map(|pair| pair.watched.steady.samples.percentile(0.5))),
-                0,
-            ),
-            Value::Number(median(of().map(|pair| p99(&pair.watched))), 0),
-            Value::Number(latency.median, 3),
-            spread(latencies()).into(),
-            Value::Number(throughput.median, 3),
-            spread(throughputs()).into(),
+            Value::Number(median(percentile(watch, 0.5)), 0),
+            Value::Number(median(percentile(watch, 0.99)), 0),
+            Value::Estimate(ratio(0.5)),
+            Value::Estimate(ratio(0.99)),
+            Value::Estimate(throughput),
             Value::Number(lost as f64, 0),
         ]);
 
@@ -212,8 +278,8 @@ fn section(pairs: &[Pair]) -> Section {
         } else {
             WATCHED
         };
-        let name = |what: &str| format!("{title}: {what} to alone");
-        aims.push(Aim::at_most(name("p99"), 1.0 + share, latency, "x"));
+        let name = |what: &str| format!("{title}: {what} to unwatched");
+        aims.push(Aim::at_most(name("p99"), 1.0 + share, ratio(0.99), "x"));
         aims.push(Aim::at_least(
             name("throughput"),
             1.0 - share,
@@ -227,19 +293,10 @@ fn section(pairs: &[Pair]) -> Section {
             .to_owned(),
         table,
         notes: vec![
-            "Ratios are medians of pairs that were measured one right after the other; spread: the smallest and the largest.".to_owned(),
+            format!("Ratios are medians of {} pairs of slices of one second, with the interval in which the true median most likely lies. The first row \
+                is relative to a host without HTTP server and traces, the others to the same host while nobody watches.", turns.len()),
         ],
         aims,
         doubts: vec![],
     }
-}
-
-/// The smallest and the largest ratio of some pairs.
-fn spread(pairs: impl Iterator<Item = (f64, f64)>) -> String {
-    let (least, most) = pairs
-        .map(|(figure, base)| figure / base)
-        .fold((f64::INFINITY, 0.0_f64), |(least, most), ratio| {
-            (least.min(ratio), most.max(ratio))
-        });
-    format!("{least:.2} to {most:.2}")
 }
