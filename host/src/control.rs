@@ -32,7 +32,7 @@ pub use request::Request;
 pub use server::{ControlError, Server, SocketGuard};
 pub use snapshot::{BrokerSnapshot, HostSnapshot};
 pub use socket::socket_of;
-pub use stream::{Stream, StreamLine};
+pub use stream::{Sink, Stream};
 pub use upload::{UPLOAD_BYTES, Upload, UploadError, UploadWriter, Uploads};
 pub use upload_progress::UploadProgress;
 

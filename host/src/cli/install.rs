@@ -73,6 +73,7 @@ impl Install {
             program,
             config: path,
             files,
+            named: loaded.named,
             user: self.user.as_deref(),
             deploy: self.deploy,
         };

@@ -1,6 +1,8 @@
 //! The surroundings in which a configuration is read: its file, the files and environment variables that it refers to, and the
 //! diagnostics that its readers make.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::Diagnostics;
@@ -15,9 +17,11 @@ pub(crate) struct LoadContext {
     directory: PathBuf,
     /// The findings of the readers.
     pub diagnostics: Diagnostics,
+    /// The files and directories that the readers found, as absolute paths.
+    pub named: RefCell<BTreeSet<PathBuf>>,
     /// The keys that the readers asked for, so that a test compares them with the reference.
     #[cfg(test)]
-    pub asked: std::cell::RefCell<std::collections::BTreeSet<String>>,
+    pub asked: RefCell<BTreeSet<String>>,
 }
 
 /// A text outside of the configuration that cannot be used.
@@ -59,15 +63,18 @@ impl LoadContext {
             file: file.map(Path::to_owned),
             directory: std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()),
             diagnostics: Diagnostics::new(file),
+            named: RefCell::default(),
             #[cfg(test)]
-            asked: std::cell::RefCell::default(),
+            asked: RefCell::default(),
         }
     }
 
     /// `text` as an absolute path. Relative paths start from the directory of the file.
     pub(super) fn resolve_path(&self, text: &str) -> PathBuf {
         let path = self.directory.join(text);
-        std::path::absolute(&path).unwrap_or(path)
+        let path = std::path::absolute(&path).unwrap_or(path);
+        self.named.borrow_mut().insert(path.clone());
+        path
     }
 
     /// The text of the file `path`, without a byte-order mark at its beginning and without line ends at its end.

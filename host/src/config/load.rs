@@ -1,5 +1,6 @@
 //! Finds, reads and checks a configuration: the file that the command line names, or the first one of the default places.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::context::LoadContext;
@@ -17,6 +18,8 @@ const PLACES: [&str; 2] = ["miqro.yml", "/etc/miqro.yml"];
 pub struct LoadedConfig {
     /// The configuration.
     pub config: Config,
+    /// The files and directories that it names, as absolute paths.
+    pub named: BTreeSet<PathBuf>,
     /// Warnings about settings that are accepted but do not do what they seem to.
     pub warnings: Vec<Diagnostic>,
     /// The part of the file that is empty though it most likely was not once.
@@ -149,6 +152,7 @@ fn read(
     let warnings = context.diagnostics.finish()?;
     Ok(LoadedConfig {
         config,
+        named: context.named.into_inner(),
         warnings,
         blank,
         held,

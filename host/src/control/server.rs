@@ -242,13 +242,15 @@ async fn relay(
         .write_all(b"{\"ok\":\"the stream begins\"}\n")
         .await?;
     loop {
+        let mut lines = String::new();
+        let mut sink = |_: Option<u64>, json: &str| {
+            lines.push_str(json);
+            lines.push('\n');
+        };
         tokio::select! {
-            batch = stream.next_batch() => match batch {
-                Some(batch) => {
-                    let lines: String = batch.iter().map(|line| format!("{}\n", line.json)).collect();
-                    writer.write_all(lines.as_bytes()).await?;
-                }
-                None => return Ok(()),
+            has_more = stream.next_batch(&mut sink) => match has_more {
+                true => writer.write_all(lines.as_bytes()).await?,
+                false => return Ok(()),
             },
             // a client has nothing more to say
             _ = reader.read_u8() => return Ok(()),

@@ -1,5 +1,6 @@
 //! Streams: answers that continue while something happens.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -17,14 +18,9 @@ const BATCH_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Stream(Source);
 
-/// A line of a stream.
-#[derive(Debug)]
-pub struct StreamLine {
-    /// The number of a log line, behind which [`Request::Logs`](super::Request::Logs) goes on.
-    pub number: Option<u64>,
-    /// The object, without an end of line.
-    pub json: String,
-}
+/// Takes one line of a stream: the number of a log line, behind which [`Request::Logs`](super::Request::Logs) goes on, and the object
+/// without an end of line.
+pub type Sink<'a> = &'a mut (dyn FnMut(Option<u64>, &str) + Send);
 
 #[derive(Debug)]
 enum Source {
@@ -57,17 +53,17 @@ impl Stream {
         }))
     }
 
-    /// The next lines, at least one; `None`: there are no more. Must be called within a tokio runtime.
-    pub fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<Vec<StreamLine>>> {
+    /// Hands the next lines to `sink`, at least one; `false`: there are no more. Must be called within a tokio runtime.
+    pub fn poll_batch(&mut self, context: &mut Context<'_>, sink: Sink<'_>) -> Poll<bool> {
         match &mut self.0 {
-            Source::Calls(feed) => feed.poll_batch(context, call),
-            Source::Lines(feed) => feed.poll_batch(context, log_line),
+            Source::Calls(feed) => feed.poll_batch(context, encode_call, sink),
+            Source::Lines(feed) => feed.poll_batch(context, encode_line, sink),
         }
     }
 
     /// The next lines, as [`Stream::poll_batch`].
-    pub async fn next_batch(&mut self) -> Option<Vec<StreamLine>> {
-        poll_fn(|context| self.poll_batch(context)).await
+    pub async fn next_batch(&mut self, sink: Sink<'_>) -> bool {
+        poll_fn(|context| self.poll_batch(context, sink)).await
     }
 }
 
@@ -75,49 +71,40 @@ impl<T> Feed<T> {
     fn poll_batch(
         &mut self,
         context: &mut Context<'_>,
-        encode: fn(&Heard<T>) -> StreamLine,
-    ) -> Poll<Option<Vec<StreamLine>>> {
+        encode: fn(&T) -> (Option<u64>, Cow<'_, str>),
+        sink: Sink<'_>,
+    ) -> Poll<bool> {
         if self.waiting.is_empty() {
             let Some(further) = &mut self.further else {
-                return Poll::Ready(None);
+                return Poll::Ready(false);
             };
             match ready!(further.poll_batch(context)) {
                 Some(heard) => self.waiting = heard.into(),
-                None => return Poll::Ready(None),
+                None => return Poll::Ready(false),
             }
         }
 
-        let mut batch = Vec::new();
         let mut bytes = 0;
         while bytes < BATCH_BYTES
             && let Some(heard) = self.waiting.pop_front()
         {
-            let line = encode(&heard);
-            bytes += line.json.len();
-            batch.push(line);
+            let (number, json) = match &heard {
+                Heard::Event(event) => encode(event),
+                Heard::Lost(count) => (None, json!({ "lost": count }).to_string().into()),
+            };
+            bytes += json.len();
+            sink(number, &json);
         }
 
-        Poll::Ready(Some(batch))
+        Poll::Ready(true)
     }
 }
 
-fn call(heard: &Heard<CallSummary>) -> StreamLine {
-    let json = match heard {
-        Heard::Event(summary) => format!("{{\"call\":{}}}", summary.json()),
-        Heard::Lost(count) => lost(*count),
-    };
-    StreamLine { number: None, json }
+fn encode_call(call: &CallSummary) -> (Option<u64>, Cow<'_, str>) {
+    (None, call.line().into())
 }
 
-fn log_line(heard: &Heard<LogLine>) -> StreamLine {
-    let (number, json) = match heard {
-        Heard::Event(line) => (Some(line.number), json!({ "line": &**line }).to_string()),
-        Heard::Lost(count) => (None, lost(*count)),
-    };
-    StreamLine { number, json }
-}
-
-/// The object that tells how many events were lost.
-fn lost(count: u64) -> String {
-    json!({ "lost": count }).to_string()
+fn encode_line(line: &LogLine) -> (Option<u64>, Cow<'_, str>) {
+    let json = json!({ "line": line }).to_string();
+    (Some(line.number), json.into())
 }

@@ -36,9 +36,9 @@ pub struct CallSummary {
     pub further: usize,
     /// The failure; nothing that the call asked for has happened then.
     pub failure: Option<CallFailure>,
-    /// Its JSON, for all that listen.
+    /// Its line of a stream, for all that listen.
     #[serde(skip)]
-    pub encoded: OnceLock<String>,
+    pub line: OnceLock<String>,
 }
 
 /// The reason of a call.
@@ -72,13 +72,18 @@ impl CallSummary {
         self.further = publishes.len().saturating_sub(PUBLISHES);
     }
 
-    /// Its JSON. The first listener that asks makes it, so that neither the call nor the other listeners do.
-    pub fn json(&self) -> &str {
-        self.encoded.get_or_init(|| {
-            serde_json::to_string(self)
+    /// Its line of a stream: `{"call": RECORD}`. The first listener that asks makes it, so that neither the call nor the other listeners do.
+    pub fn line(&self) -> &str {
+        self.line.get_or_init(|| {
+            serde_json::to_string(&Line { call: self })
                 .unwrap_or_else(|error| json!({ "error": error.to_string() }).to_string())
         })
     }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    call: &'a CallSummary,
 }
 
 impl Event for CallSummary {

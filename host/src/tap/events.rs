@@ -13,7 +13,7 @@ use super::{BUFFER, Heard};
 
 /// The time after a batch within which further events wake nobody, unless half of the buffer is full. A person sees no difference, and
 /// to wake a thread takes longer than to make an event.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The end of a listener. The tap forgets it when it is dropped.
 pub struct Events<T> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use hyper::body::{Body, Frame};
 
-use crate::control::{LAST_EVENT_ID, Request, Stream, StreamLine};
+use crate::control::{LAST_EVENT_ID, Request, Stream};
 
 /// The content type.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
@@ -25,22 +25,21 @@ impl Body for EventStream {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let batch = ready!(self.0.poll_batch(context));
-        let frame = |batch: Vec<StreamLine>| {
-            let events: String = batch.iter().map(event).collect();
-            Ok(Frame::data(events.into()))
-        };
-        Poll::Ready(batch.map(frame))
+        let mut events = String::new();
+        let mut sink = |number: Option<u64>, json: &str| push_event(&mut events, number, json);
+        let has_more = ready!(self.0.poll_batch(context, &mut sink));
+        Poll::Ready(has_more.then(|| Ok(Frame::data(events.into()))))
     }
 }
 
-/// A line as an event. A client that sends the identifier back goes on behind it.
-fn event(line: &StreamLine) -> String {
-    let data = format!("data: {}\n\n", line.json);
-    match line.number {
-        Some(number) => format!("id: {number}\n{data}"),
-        None => data,
+/// Appends a line as an event. A client that sends the identifier back goes on behind it.
+fn push_event(events: &mut String, number: Option<u64>, json: &str) {
+    if let Some(number) = number {
+        events.push_str(&format!("id: {number}\n"));
     }
+    events.push_str("data: ");
+    events.push_str(json);
+    events.push_str("\n\n");
 }
 
 /// The identifier of the last event that the client has.

@@ -19,6 +19,8 @@ pub(super) struct Unit<'a> {
     pub config: Option<PathBuf>,
     /// Components on the command line.
     pub files: Vec<PathBuf>,
+    /// Files and directories that the configuration names.
+    pub named: BTreeSet<PathBuf>,
     /// User to run as; `None`: a dynamic user of systemd.
     pub user: Option<&'a str>,
     /// Whether deployments may replace component files.
@@ -138,33 +140,47 @@ impl Unit<'_> {
         words.join(" ")
     }
 
-    /// Directories that the host writes to: those of the configuration, and with deployments those of the components.
+    /// Directories that the host writes to: those of the configuration, those that services may change, and with deployments those of
+    /// the components.
     fn writable(&self, config: &Config) -> BTreeSet<PathBuf> {
         let data = match &config.broker {
             Broker::Embedded(broker, _) => broker.data_dir.as_deref(),
             Broker::Remote(_) => None,
         };
-        let components = config
-            .services
-            .iter()
+        let state = config.state_file.as_deref().and_then(Path::parent);
+        let services = config.services.iter();
+        let granted = services.clone().flat_map(|service| {
+            let directories = service.grants.directories.iter();
+            directories.filter(|directory| directory.write)
+        });
+        let granted = granted.map(|directory| directory.path.as_path());
+        let components = services
             .filter(|_| self.deploy)
             .filter_map(|service| service.component.as_deref()?.parent());
 
-        let written = data.into_iter().chain(config.cache_dir.as_deref());
         // systemd ignores paths with `..`
-        let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        written.chain(components).map(resolved).collect()
+        let of_host = data.into_iter().chain(config.cache_dir.as_deref());
+        let all = of_host.chain(state).chain(granted).chain(components);
+        all.map(resolved).collect()
     }
 
-    /// Whether anything that the host reads lies in one of these directories.
+    /// Whether anything that the host reads lies in one of these directories, or leads there by a symbolic link.
     fn is_in(&self, directories: &[&str]) -> bool {
-        let mut read = self.files.iter().chain(&self.config).chain([&self.program]);
+        let mut read = (self.files.iter())
+            .chain(&self.config)
+            .chain(&self.named)
+            .chain([&self.program]);
         read.any(|path| {
-            directories
-                .iter()
-                .any(|directory| path.starts_with(directory))
+            let is_below =
+                |directory| path.starts_with(directory) || resolved(path).starts_with(directory);
+            directories.iter().any(is_below)
         })
     }
+}
+
+/// A path without symbolic links and `..`, where it exists.
+fn resolved(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// Quotes a path for a unit file, where `%`, `$`, quotes, spaces and backslashes are special (systemd.service(5), "Command
@@ -202,7 +218,7 @@ mod tests {
     }
 
     fn text_with(yaml: &str, user: Option<&str>, program: &str, deploy: bool) -> String {
-        let config = Config::read(yaml, None, Selection::All).unwrap().config;
+        let loaded = Config::read(yaml, None, Selection::All).unwrap();
         let program = program.into();
         let files = vec!["/opt/my services/echo 100%.wasm".into()];
         Unit {
@@ -210,10 +226,11 @@ mod tests {
             program,
             config: Some("/etc/miqro.yml".into()),
             files,
+            named: loaded.named,
             user,
             deploy,
         }
-        .text(&config)
+        .text(&loaded.config)
     }
 
     #[test]
@@ -264,5 +281,35 @@ mod tests {
         }
 
         assert!(!unit.contains("DynamicUser"), "{unit}");
+    }
+    #[test]
+    fn files_of_the_configuration_are_seen_wherever_they_are() {
+        let seen = |yaml: &str| text(yaml, Some("miqro"), "/usr/bin/miqro-host");
+        for yaml in [
+            "services: {x: {component: /home/anna/x.wasm}}",
+            "services: {x: {component: /srv/x.wasm, grants: {directories: [{path: /home/anna}]}}}",
+            "state_file: /home/anna/state.redb",
+            "broker: {host: b, tls: {ca_certs: /root/ca.pem}}",
+        ] {
+            assert!(seen(yaml).contains("\nProtectHome=read-only\n"), "{yaml}");
+        }
+
+        let link = tempfile::tempdir().unwrap();
+        let path = link.path().join("x.wasm");
+        std::os::unix::fs::symlink("/root", &path).unwrap();
+        let linked = format!("services: {{x: {{component: {}}}}}", path.display());
+        assert!(seen(&linked).contains("\nProtectHome=read-only\n"));
+    }
+
+    #[test]
+    fn directories_that_services_may_change_are_writable() {
+        let yaml = "{state_file: /srv/s/state.redb, services: {x: {component: /srv/x.wasm, grants: {directories: [
+            {path: /srv/read}, {path: /srv/written, write: true}]}}}}";
+        let unit = text(yaml, Some("miqro"), "/usr/bin/miqro-host");
+        for directory in ["/srv/s", "/srv/written"] {
+            let line = format!("\nReadWritePaths={directory}\n");
+            assert!(unit.contains(&line), "{line}{unit}");
+        }
+        assert!(!unit.contains("/srv/read\n"), "{unit}");
     }
 }

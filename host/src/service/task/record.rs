@@ -32,7 +32,7 @@ impl Task {
             published: Vec::new(),
             further: 0,
             failure: None,
-            encoded: OnceLock::new(),
+            line: OnceLock::new(),
         }));
     }
 

@@ -47,12 +47,21 @@ pub(crate) struct PacedLoad {
     pub samples: Samples,
     /// The longest time between two answers.
     pub gap: Duration,
+    /// From the beginning to the last answer.
+    pub took: Duration,
     /// Messages sent.
     pub sent: usize,
     /// Messages never answered.
     pub lost: usize,
     /// Answers that came again.
     pub twice: usize,
+}
+
+impl PacedLoad {
+    /// Answers a second.
+    pub(crate) fn throughput(&self) -> f64 {
+        self.samples.count() as f64 / self.took.as_secs_f64()
+    }
 }
 
 /// The state of one run.
@@ -138,6 +147,7 @@ pub(crate) async fn run(
 
     wait_for_rest(link, &mut run).await?;
     run.seen.sent = run.answered.len();
+    run.seen.took = run.last - run.start;
     run.seen.lost = run.answered.iter().filter(|answered| !**answered).count();
     Ok(run.seen)
 }
