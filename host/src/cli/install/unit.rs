@@ -289,7 +289,6 @@ mod tests {
             "services: {x: {component: /home/anna/x.wasm}}",
             "services: {x: {component: /srv/x.wasm, grants: {directories: [{path: /home/anna}]}}}",
             "state_file: /home/anna/state.redb",
-            "broker: {host: b, tls: {ca_certs: /root/ca.pem}}",
         ] {
             assert!(seen(yaml).contains("\nProtectHome=read-only\n"), "{yaml}");
         }
