@@ -1,8 +1,9 @@
 //! Taps: places where others may listen to events while they happen, such as calls of a service or lines of the log.
 //!
 //! Each listener has a bounded buffer. One that does not keep up loses events and is told how many; the sender never waits, and wakes a
-//! listener some ten times a second at most. While nobody listens, an event costs one load of a counter. Frequent events are made at a bounded rate only, so that listeners take a
-//! bounded share of the processor from the work that they watch.
+//! listener some ten times a second at most, and when half of its buffer is full. While nobody listens, an event costs one load of a
+//! counter. Frequent events are made at a bounded rate only, so that listeners take a bounded share of the processor from the work that
+//! they watch.
 
 mod call_summary;
 mod events;

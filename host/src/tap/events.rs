@@ -84,6 +84,14 @@ mod tests {
         }
     }
 
+    /// A listener, and the function that sends it so many events.
+    fn listening() -> (impl Fn(usize), Events<Said>) {
+        let tap = Tap::default();
+        let events = tap.listen(None, |_| true).unwrap();
+        let say = move |count| (0..count).for_each(|_| tap.send(&Arc::new(Said)));
+        (say, events)
+    }
+
     async fn next(events: &mut Events<Said>) -> usize {
         poll_fn(|context| events.poll_batch(context))
             .await
@@ -93,9 +101,7 @@ mod tests {
 
     #[tokio::test]
     async fn events_come_at_once_then_together_after_a_pause() {
-        let tap = Tap::default();
-        let mut events = tap.listen(None, |_| true).unwrap();
-        let say = |count| (0..count).for_each(|_| tap.send(&Arc::new(Said)));
+        let (say, mut events) = listening();
         say(1);
         let start = Instant::now();
         assert_eq!(next(&mut events).await, 1);
@@ -106,9 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn half_a_buffer_ends_the_pause() {
-        let tap = Tap::default();
-        let mut events = tap.listen(None, |_| true).unwrap();
-        let say = |count| (0..count).for_each(|_| tap.send(&Arc::new(Said)));
+        let (say, mut events) = listening();
         say(1);
         next(&mut events).await;
         say(BUFFER / 2);

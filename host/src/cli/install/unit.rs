@@ -171,8 +171,8 @@ impl Unit<'_> {
             .chain(&self.named)
             .chain([&self.program]);
         read.any(|path| {
-            let is_below =
-                |directory| path.starts_with(directory) || resolved(path).starts_with(directory);
+            let target = resolved(path);
+            let is_below = |directory| path.starts_with(directory) || target.starts_with(directory);
             directories.iter().any(is_below)
         })
     }
@@ -282,6 +282,7 @@ mod tests {
 
         assert!(!unit.contains("DynamicUser"), "{unit}");
     }
+
     #[test]
     fn files_of_the_configuration_are_seen_wherever_they_are() {
         let seen = |yaml: &str| text(yaml, Some("miqro"), "/usr/bin/miqro-host");
@@ -289,6 +290,7 @@ mod tests {
             "services: {x: {component: /home/anna/x.wasm}}",
             "services: {x: {component: /srv/x.wasm, grants: {directories: [{path: /home/anna}]}}}",
             "state_file: /home/anna/state.redb",
+            "broker: {host: b}\ntls: {ca_certs: /root/ca.pem}",
         ] {
             assert!(seen(yaml).contains("\nProtectHome=read-only\n"), "{yaml}");
         }

@@ -210,7 +210,7 @@ fn watchers(watch: Watch, port: u16, pages: &Handle) -> JoinSet<Result<()>> {
     }
     if watch == Watch::Pages {
         for page in 1..=PAGES {
-            // as a page does, which cannot be seen and shows the messages
+            // as the page that shows messages does
             let phase = SLICE * page / (PAGES + 1);
             watchers.spawn_on(poll(port, "/api/v1/snapshot", phase), pages);
             watchers.spawn_on(listen(port), pages);
