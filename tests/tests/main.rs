@@ -13,6 +13,7 @@ mod daemon;
 mod delivery;
 mod deploy;
 mod failing;
+mod features;
 mod files;
 mod guest_adapter;
 mod guest_alarm;

@@ -1,7 +1,8 @@
-//! Packets that wait for one client because it does not read: whether one more waits, is dropped, or
-//! is the one too many. Pure.
+//! Packets that wait for one client, for their batch or because it does not read: whether one more
+//! waits, is dropped, or is the one too many. Pure.
 
 use std::collections::{HashSet, VecDeque};
+use std::io::IoSlice;
 
 use crate::config::OutboxLimits;
 
@@ -9,6 +10,12 @@ use super::frame::OutboundPacket;
 
 /// Limit in bytes for packets other than messages (acknowledgements, answers to pings), for a client that sends and never reads.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// How many packets are written at once.
+pub(super) const BATCH_PACKETS: usize = 64;
+/// How many bytes of small packets are gathered before they are written.
+const BATCH_BYTES: usize = 16 << 10;
+/// The share of a client that waits when all clients together have much waiting.
+const SCARCE_SHARE: usize = 16;
 
 /// Fate of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +107,7 @@ impl ClientQueue {
     ) -> PushResult {
         let message = is_message(kind);
         let most = if scarce {
-            self.limits.bytes / 16
+            self.limits.bytes / SCARCE_SHARE
         } else {
             self.limits.bytes
         };
@@ -125,23 +132,35 @@ impl ClientQueue {
         PushResult::Queued
     }
 
-    /// Returns the bytes to write next.
-    pub(super) fn next(&self) -> Option<&[u8]> {
-        self.packets
-            .front()
-            .and_then(|(packet, _)| packet.get(self.written..))
+    /// Whether a packet of so many bytes may wait for others, to be written with them. A batch is never the reason why a message of
+    /// QoS 0 is dropped.
+    pub(super) fn fits_batch(&self, length: usize) -> bool {
+        self.packets.len() < BATCH_PACKETS.min(self.limits.messages)
+            && self.bytes + length <= BATCH_BYTES.min(self.limits.bytes / SCARCE_SHARE)
     }
 
-    /// So many bytes of it are written.
+    /// Returns the bytes to write next, in `slices`.
+    pub(super) fn next_batch<'b, 'a: 'b>(
+        &'a self,
+        slices: &'b mut [IoSlice<'a>],
+    ) -> &'b [IoSlice<'a>] {
+        let mut count = 0;
+        for (slice, (packet, _)) in slices.iter_mut().zip(&self.packets) {
+            let start = if count == 0 { self.written } else { 0 };
+            *slice = IoSlice::new(packet.get(start..).unwrap_or_default());
+            count += 1;
+        }
+        &slices[..count]
+    }
+
+    /// So many bytes of the batch are written.
     pub(super) fn advance(&mut self, count: usize) {
         self.written += count;
-        if self
+        while let Some((packet, kind)) = self
             .packets
-            .front()
-            .is_some_and(|(packet, _)| packet.len() <= self.written)
-            && let Some((packet, kind)) = self.packets.pop_front()
+            .pop_front_if(|(packet, _)| packet.len() <= self.written)
         {
-            self.written = 0;
+            self.written -= packet.len();
             self.bytes -= packet.len();
             self.messages -= usize::from(is_message(kind));
             self.confirmed -= usize::from(matches!(kind, OutboundPacket::Acknowledged(_)));
@@ -167,6 +186,32 @@ mod tests {
 
     fn queue(messages: usize, bytes: usize) -> ClientQueue {
         ClientQueue::new(OutboxLimits { messages, bytes }, 2)
+    }
+
+    /// The bytes of the next batch.
+    fn next(queue: &ClientQueue) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); BATCH_PACKETS];
+        let batch = queue.next_batch(&mut slices);
+        batch.iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    #[test]
+    fn a_batch_ends_with_its_packets_its_bytes_or_the_limits_of_the_client() {
+        let fitting = |mut queue: ClientQueue, length: usize| {
+            let mut count = 0;
+            while queue.fits_batch(length) {
+                let result = queue.push(&vec![0; length], OutboundPacket::AtMostOnce, 0, true);
+                assert_eq!(result, PushResult::Queued);
+                count += 1;
+            }
+            count
+        };
+        assert_eq!(fitting(queue(1_000, 1 << 20), 10), BATCH_PACKETS);
+        assert_eq!(fitting(queue(1_000, 1 << 20), BATCH_BYTES / 3), 3);
+        assert_eq!(fitting(queue(1_000, 1 << 20), BATCH_BYTES + 1), 0);
+        assert_eq!(fitting(queue(3, 1 << 20), 10), 3);
+        assert_eq!(fitting(queue(1_000, 16 * 50), 10), 5);
+        assert_eq!(fitting(queue(0, 0), 10), 0);
     }
 
     #[test]
@@ -202,7 +247,7 @@ mod tests {
             queue.push(&[7; 60], OutboundPacket::AtMostOnce, 59, false),
             PushResult::Queued
         );
-        assert_eq!(queue.next().unwrap(), [7]);
+        assert_eq!(next(&queue), [7]);
         queue.advance(1);
         assert!(queue.is_empty());
     }
@@ -249,14 +294,16 @@ mod tests {
                         pushed.extend(packet);
                     }
                     prop_assert!(queue.bytes() <= 300);
-                } else if let Some(next) = queue.next() {
-                    let part = next[..next.len().min(portion)].to_vec();
+                } else {
+                    let next = next(&queue);
+                    let part = &next[..next.len().min(portion)];
                     queue.advance(part.len());
-                    out.extend(part);
+                    out.extend_from_slice(part);
                 }
             }
 
-            while let Some(next) = queue.next().map(<[u8]>::to_vec) {
+            while !queue.is_empty() {
+                let next = next(&queue);
                 queue.advance(next.len());
                 out.extend(next);
             }

@@ -1,8 +1,9 @@
 //! The bytes between the broker and one client: a transport for the broker that takes every packet
-//! at once, so that nothing waits in the broker, where it has no bound.
+//! at once, so that nothing waits in the broker, where it has no bound, and that writes packets in
+//! batches.
 
 use std::future::Future;
-use std::io::{Error, ErrorKind, Result};
+use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::config::WhenClientFull;
 
-use super::client_queue::{ClientQueue, PushResult};
+use super::client_queue::{BATCH_PACKETS, ClientQueue, PushResult};
 use super::frame::{ClientEvent, OutboundPacket, Scanner, classify_outbound};
 use super::full_clients::Client;
 use super::refusals::{Refusal, RefusalLog};
@@ -65,10 +66,12 @@ impl ClientStream {
     fn poll_backlog(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         let before = self.queue.bytes();
         let outcome = loop {
-            let Some(next) = self.queue.next() else {
+            if self.queue.is_empty() {
                 break Poll::Ready(Ok(()));
-            };
-            match Pin::new(&mut self.tcp).poll_write(context, next) {
+            }
+            let mut slices = [IoSlice::new(&[]); BATCH_PACKETS];
+            let batch = self.queue.next_batch(&mut slices);
+            match Pin::new(&mut self.tcp).poll_write_vectored(context, batch) {
                 Poll::Ready(Ok(count)) => {
                     self.queue.advance(count);
                     self.stalled = None;
@@ -80,6 +83,20 @@ impl ClientStream {
 
         self.refusals.update_waiting(before, self.queue.bytes());
         outcome
+    }
+
+    /// Writes what the socket takes at once: the last packet may be a DISCONNECT, and nothing reads after it.
+    fn write_last(&mut self) {
+        while !self.queue.is_empty() {
+            let mut slices = [IoSlice::new(&[]); BATCH_PACKETS];
+            match self
+                .tcp
+                .try_write_vectored(self.queue.next_batch(&mut slices))
+            {
+                Ok(count) => self.queue.advance(count),
+                Err(_) => return,
+            }
+        }
     }
 
     /// Fails when the client has read nothing for too long.
@@ -160,7 +177,8 @@ impl AsyncRead for ClientStream {
 }
 
 impl AsyncWrite for ClientStream {
-    /// Takes the whole packet: the broker writes one at a time.
+    /// Takes the whole packet: the broker writes one at a time. It leaves with the batch, which is written when it is full and
+    /// before the broker reads, so before the task waits for anything.
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -169,7 +187,9 @@ impl AsyncWrite for ClientStream {
         let this = self.get_mut();
         let kind = classify_outbound(packet);
         let mut written = 0;
-        if let Poll::Ready(()) = this.poll_backlog(context)?
+        if !this.queue.fits_batch(packet.len())
+            && let Poll::Ready(()) = this.poll_backlog(context)?
+            && !this.queue.fits_batch(packet.len())
             && let Poll::Ready(count) = Pin::new(&mut this.tcp).poll_write(context, packet)?
         {
             written = count;
@@ -195,7 +215,11 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_shutdown(context)
+        let this = self.get_mut();
+        let before = this.queue.bytes();
+        this.write_last();
+        this.refusals.update_waiting(before, this.queue.bytes());
+        Pin::new(&mut this.tcp).poll_shutdown(context)
     }
 }
 
@@ -208,6 +232,88 @@ impl WebSocketTransport for ClientStream {
 impl Drop for ClientStream {
     fn drop(&mut self) {
         self.refusals.update_waiting(self.queue.bytes(), 0);
+        self.write_last();
         self.client.set_full(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::super::full_clients::FullClients;
+    use super::*;
+    use crate::config::BrokerLimits;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    /// The broker's end of a connection, and the client's.
+    async fn connection() -> (ClientStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let limits = Arc::new(BrokerLimits::default());
+        let state = Client::new(limits, 20, Arc::<FullClients>::default(), Arc::default());
+        let stream = ClientStream::new(accepted.unwrap().0, Bytes::new(), state, Arc::default());
+        (stream, client.unwrap())
+    }
+
+    async fn read_exactly(client: &mut TcpStream, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        let read = client.read_exact(&mut bytes);
+        timeout(DEADLINE, read).await.unwrap().unwrap();
+        bytes
+    }
+
+    #[tokio::test]
+    async fn packets_leave_together_when_the_broker_reads() {
+        let (mut stream, mut client) = connection().await;
+        for number in 0..10 {
+            stream.write_all(&[0xD0, number]).await.unwrap();
+        }
+        assert_eq!(stream.queue.bytes(), 20);
+
+        let mut buffer = [0; 8];
+        tokio::select! {
+            biased;
+            read = stream.read(&mut buffer) => panic!("{read:?}"),
+            bytes = read_exactly(&mut client, 20) => {
+                assert_eq!(bytes, (0..10).flat_map(|number| [0xD0, number]).collect::<Vec<_>>());
+            }
+        }
+        assert_eq!(stream.refusals.waiting_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn full_batches_and_large_packets_are_written_at_once() {
+        let (mut stream, mut client) = connection().await;
+        for _ in 0..=BATCH_PACKETS {
+            stream.write_all(&[0xD0, 0]).await.unwrap();
+        }
+        read_exactly(&mut client, 2 * BATCH_PACKETS).await;
+        assert_eq!(stream.queue.bytes(), 2);
+
+        let large = [7; 50_000];
+        stream.write_all(&large).await.unwrap();
+        read_exactly(&mut client, 2).await;
+        assert_eq!(read_exactly(&mut client, large.len()).await, large);
+    }
+
+    #[tokio::test]
+    async fn the_last_packets_leave_without_a_read() {
+        let (mut stream, mut client) = connection().await;
+        stream.write_all(&[0xE0, 0]).await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert_eq!(read_exactly(&mut client, 2).await, [0xE0, 0]);
+
+        let (mut stream, mut client) = connection().await;
+        stream.write_all(&[0xE0, 0]).await.unwrap();
+        drop(stream);
+        assert_eq!(read_exactly(&mut client, 2).await, [0xE0, 0]);
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
     }
 }

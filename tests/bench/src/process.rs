@@ -67,17 +67,17 @@ impl Process {
         Ok(Duration::from_nanos(sum))
     }
 
-    /// Resident memory in KiB.
-    ///
-    /// # Errors
-    /// When the process is gone.
-    pub(crate) fn resident(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    /// Resident memory in KiB: all of it, and with each page divided by the number of mappings that share it (RSS and PSS in
+    /// proc_pid_smaps(5)).
+    pub(crate) fn resident(&self) -> Result<(u64, u64)> {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let rollup = fs::read_to_string(path)?;
+        let read = |key: &str| {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(key));
+            let line = line.with_context(|| format!("no {key}"))?;
+            anyhow::Ok(line.trim().trim_end_matches(" kB").parse()?)
+        };
+        Ok((read("Rss:")?, read("Pss:")?))
     }
 }
 

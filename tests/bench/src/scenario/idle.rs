@@ -80,14 +80,14 @@ impl Many {
         }
     }
 
-    /// Resident KiB once they no longer change.
-    async fn settled(&mut self) -> Result<u64> {
-        let mut last = 0;
+    /// Resident KiB once they no longer change: all, and without what is shared.
+    async fn settled(&mut self) -> Result<(u64, u64)> {
+        let mut last = (0, 0);
         for _ in 0..20 {
             sleep(Duration::from_millis(300)).await;
             self.host.check()?;
             let now = self.host.resident()?;
-            if now.abs_diff(last) * 200 <= now {
+            if now.0.abs_diff(last.0) * 200 <= now.0 {
                 return Ok(now);
             }
             last = now;
@@ -106,9 +106,16 @@ pub(crate) async fn memory(programs: &Programs) -> Result<Section> {
         title: "Idle services (guests/echo)".to_owned(),
         ..Section::default()
     };
-    section.table = Table::new(&["services", "RSS MiB", "KiB per further service", "start s"]);
-    let mut one = 0.0;
+    section.table = Table::new(&[
+        "services",
+        "RSS MiB",
+        "KiB per further service",
+        "of that, not shared",
+        "start s",
+    ]);
+    let mut one = (0.0, 0.0);
     let mut each = f64::NAN;
+    let mut own = f64::NAN;
     let mut all = f64::NAN;
     for number in NUMBERS {
         let mut many = match Many::start(programs, "echo.wasm", number, |_| String::new()).await {
@@ -119,11 +126,13 @@ pub(crate) async fn memory(programs: &Programs) -> Result<Section> {
             }
         };
 
-        let resident = many.settled().await? as f64;
+        let (resident, proportional) = many.settled().await?;
+        let (resident, proportional) = (resident as f64, proportional as f64);
         if number == 1 {
-            one = resident;
+            one = (resident, proportional);
         } else {
-            each = (resident - one) / (number - 1) as f64;
+            each = (resident - one.0) / (number - 1) as f64;
+            own = (proportional - one.1) / (number - 1) as f64;
         }
         all = if number == TICKING {
             resident / 1024.0
@@ -134,6 +143,7 @@ pub(crate) async fn memory(programs: &Programs) -> Result<Section> {
             Value::Number(number as f64, 0),
             Value::Number(resident / 1024.0, 1),
             Value::Number(each, 1),
+            Value::Number(own, 1),
             Value::Number(many.start.as_secs_f64(), 2),
         ]);
     }
