@@ -19,6 +19,8 @@ const BURST: Duration = Duration::from_millis(5);
 const AHEAD: u32 = 10_000;
 /// How many messages of a load without a rate are under way at once.
 const UNDER_WAY: u32 = 32;
+/// How many are unanswered at once where the host is to spool none: it does so with eight that hold up others.
+const FEW: u32 = 7;
 /// A payload that comes back after everything that was sent before it.
 const LAST: &str = "last";
 
@@ -94,16 +96,43 @@ pub struct Sent {
 }
 
 /// Publishes the numbers from `first` on with QoS 1 on `topic`, some of them under way at once, until the connection ends.
-pub async fn until_the_end(mut client: Client, topic: &str, first: u32) -> Sent {
+pub async fn until_the_end(client: Client, topic: &str, first: u32) -> Sent {
+    publish_to_the_end(client, topic, first, None).await
+}
+
+/// As [`until_the_end`]; with `answered`, the number of answers so far, few are unanswered at once.
+async fn publish_to_the_end(
+    mut client: Client,
+    topic: &str,
+    first: u32,
+    mut answered: Option<watch::Receiver<u32>>,
+) -> Sent {
+    let before = answered.as_ref().map_or(0, |answered| *answered.borrow());
     let mut next = first;
     let mut taken = first;
-    while next - taken < UNDER_WAY || client.acknowledged(1).await.is_ok() {
-        if next - taken == UNDER_WAY {
-            taken += 1;
+    loop {
+        let most = answered.as_mut().map_or(u32::MAX, |answered| {
+            first + FEW + (*answered.borrow_and_update() - before)
+        });
+        if next < most && next - taken < UNDER_WAY {
+            // an error shows at the next acknowledgement too
+            let _ = client.post(Message::new(topic, next.to_string())).await;
+            next += 1;
+            continue;
         }
-        // an error shows at the next acknowledgement too
-        let _ = client.post(Message::new(topic, next.to_string())).await;
-        next += 1;
+        let answer = async {
+            match &mut answered {
+                Some(answered) if next >= most => drop(answered.changed().await),
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            outcome = client.acknowledged(1) => match outcome {
+                Ok(()) => taken += 1,
+                Err(_) => break,
+            },
+            () = answer => {}
+        }
     }
 
     Sent {
@@ -165,6 +194,14 @@ impl Tally {
         let answered = self.answered.subscribe();
         let task = tokio::spawn(publish(client, self.input.clone(), rate, stopped, answered));
         Ok(Load { stop, task })
+    }
+
+    /// Publishes the numbers from `first` on until the connection of `client` ends, and so few at once that the host takes none of them
+    /// to its disk: one that the broker has is one that the host has not answered.
+    pub fn until_the_end(&self, client: Client, first: u32) -> impl Future<Output = Sent> + use<> {
+        let input = self.input.clone();
+        let answered = self.answered.subscribe();
+        async move { publish_to_the_end(client, &input, first, Some(answered)).await }
     }
 
     /// Goes on with a broker that has ended and is there again.
