@@ -45,7 +45,7 @@ docs: setup-docs ## Checks the links of the documents and builds them: target/bo
 	scripts/docs
 
 test: setup-tests build guests ## Installs what the tests need and runs every test
-	RUST_LIB_BACKTRACE=0 cargo test --release --locked --workspace --no-fail-fast
+	scripts/test
 	$(GUEST_CARGO) test --locked --package adapter --package alarm --package sensor --package sms
 
 test-languages: setup-languages build ## Makes, builds, runs and swaps services in every language with their own tools, some minutes
