@@ -178,7 +178,7 @@ impl AsyncRead for ClientStream {
 
 impl AsyncWrite for ClientStream {
     /// Takes the whole packet: the broker writes one at a time. It leaves with the batch, which is written when it is full and
-    /// before the broker reads, so before the task waits for anything.
+    /// before the broker reads, so before the task waits for the client.
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
