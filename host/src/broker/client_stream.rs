@@ -64,39 +64,36 @@ impl ClientStream {
 
     /// Writes what waits as far as the socket takes it.
     fn poll_backlog(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        loop {
+            match self.write_backlog() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.tcp.poll_write_ready(context))?;
+                }
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+
+    /// Writes what waits, and fails with `WouldBlock` where the socket takes no more.
+    fn write_backlog(&mut self) -> Result<()> {
         let before = self.queue.bytes();
         let outcome = loop {
             if self.queue.is_empty() {
-                break Poll::Ready(Ok(()));
+                break Ok(());
             }
             let mut slices = [IoSlice::new(&[]); BATCH_PACKETS];
             let batch = self.queue.next_batch(&mut slices);
-            match Pin::new(&mut self.tcp).poll_write_vectored(context, batch) {
-                Poll::Ready(Ok(count)) => {
+            match self.tcp.try_write_vectored(batch) {
+                Ok(count) => {
                     self.queue.advance(count);
                     self.stalled = None;
                 }
-                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
-                Poll::Pending => break Poll::Pending,
+                Err(error) => break Err(error),
             }
         };
 
         self.refusals.update_waiting(before, self.queue.bytes());
         outcome
-    }
-
-    /// Writes what the socket takes at once: the last packet may be a DISCONNECT, and nothing reads after it.
-    fn write_last(&mut self) {
-        while !self.queue.is_empty() {
-            let mut slices = [IoSlice::new(&[]); BATCH_PACKETS];
-            match self
-                .tcp
-                .try_write_vectored(self.queue.next_batch(&mut slices))
-            {
-                Ok(count) => self.queue.advance(count),
-                Err(_) => return,
-            }
-        }
     }
 
     /// Fails when the client has read nothing for too long.
@@ -216,9 +213,8 @@ impl AsyncWrite for ClientStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
-        let before = this.queue.bytes();
-        this.write_last();
-        this.refusals.update_waiting(before, this.queue.bytes());
+        // the last packet may be a DISCONNECT, and nothing reads after it; a client that does not read it goes without
+        let _ = this.write_backlog();
         Pin::new(&mut this.tcp).poll_shutdown(context)
     }
 }
@@ -231,8 +227,9 @@ impl WebSocketTransport for ClientStream {
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
+        // as at the shutdown, which not every end has
+        let _ = self.write_backlog();
         self.refusals.update_waiting(self.queue.bytes(), 0);
-        self.write_last();
         self.client.set_full(false);
     }
 }
