@@ -69,6 +69,9 @@ impl Process {
 
     /// Resident memory in KiB: all of it, and with each page divided by the number of mappings that share it (RSS and PSS in
     /// proc_pid_smaps(5)).
+    ///
+    /// # Errors
+    /// When the process is gone.
     pub(crate) fn resident(&self) -> Result<(u64, u64)> {
         let path = format!("/proc/{}/smaps_rollup", self.child.id());
         let rollup = fs::read_to_string(path)?;
